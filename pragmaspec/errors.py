@@ -1,0 +1,141 @@
+"""Every error a user can meet.
+
+::
+
+    PragmaspecError               1    anything a person can understand and act on
+    ├── UsageError               64    the command line asks for something that cannot be
+    ├── SpecError                 1    the spec (or a sites file) is wrong; carries every problem found
+    ├── PlanError                 1    the spec is sound but cannot be planned: capacity, addresses, VLANs
+    ├── PlanRefusedError          4    the plan is stale or unsafe and was not allowed
+    ├── ImageError                1    an image cannot be found, built, verified or is unsafe
+    ├── StateUnreadableError      6    the recorded state is damaged or of a newer format
+    ├── StateLockedError          3    another run holds the stack
+    ├── SiteError                 1    a site answered no; translated at the provider's edge
+    │   ├── SiteUnreachableError       the site does not answer at all
+    │   ├── SiteConflictError          somebody else holds what the plan wanted; plan again
+    │   └── SiteCapacityError          the site ran out of something while applying
+    ├── NotReadyError             1    a node was booted but did not become ready; carries stage and evidence
+    ├── AccessError               1    ssh, console or key trouble between here and a node
+    ├── ApplyIncompleteError      5    some actions failed; the next apply continues
+    └── InterruptedRunError     130    stopped by a signal; the next apply continues
+
+Each carries one or more :class:`Problem` values: a constant ``summary`` and a ``detail`` in full sentences that says what is
+wrong, why, and what to do. They are raised once, with every problem found.
+"""
+
+from typing import ClassVar
+
+from pragmaspec.frozen import Frozen
+
+
+class Where(Frozen, frozen=True):
+    """A position in a file the user wrote: 1-based line and column."""
+
+    file: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Problem(Frozen, frozen=True):
+    """One thing that is wrong.
+
+    ``summary`` is constant per kind of problem; ``detail`` is full sentences for a person; ``where`` and ``quote`` show the
+    user's own words (the source line) when they caused it.
+    """
+
+    summary: str
+    detail: str = ""
+    where: Where | None = None
+    quote: str | None = None
+
+
+class PragmaspecError(Exception):
+    """Anything that a person can understand and act on; anything else that escapes is a bug."""
+
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems: tuple[Problem, ...] = tuple(
+            problem if isinstance(problem, Problem) else Problem(summary=problem) for problem in problems
+        )
+        super().__init__("; ".join(_one_line(problem) for problem in self.problems))
+
+
+class UsageError(PragmaspecError):
+    """The command line asks for something that cannot be."""
+
+    exit_status = 64
+
+
+class SpecError(PragmaspecError):
+    """The spec or a sites file is wrong."""
+
+
+class PlanError(PragmaspecError):
+    """The spec is sound but cannot be planned: something is short, taken or contradictory at a site."""
+
+
+class PlanRefusedError(PragmaspecError):
+    """The plan is stale, or does something that was not allowed by name."""
+
+    exit_status = 4
+
+
+class ImageError(PragmaspecError):
+    """An image cannot be found, built or verified, or is unsafe to use."""
+
+
+class StateUnreadableError(PragmaspecError):
+    """The recorded state is damaged, foreign or of a newer format; nothing was changed."""
+
+    exit_status = 6
+
+
+class StateLockedError(PragmaspecError):
+    """Another run holds the stack."""
+
+    exit_status = 3
+
+
+class SiteError(PragmaspecError):
+    """A site answered no."""
+
+
+class SiteUnreachableError(SiteError):
+    """The site does not answer."""
+
+
+class SiteConflictError(SiteError):
+    """Somebody else holds what the plan wanted."""
+
+
+class SiteCapacityError(SiteError):
+    """The site ran out of something while applying."""
+
+
+class NotReadyError(PragmaspecError):
+    """A node was booted but did not become ready within its limit."""
+
+
+class AccessError(PragmaspecError):
+    """ssh, console or key trouble between here and a node."""
+
+
+class ApplyIncompleteError(PragmaspecError):
+    """Some actions failed or were not started; what succeeded is recorded and the next apply continues."""
+
+    exit_status = 5
+
+
+class InterruptedRunError(PragmaspecError):
+    """A signal stopped the run; what was done is recorded and the next apply continues."""
+
+    exit_status = 130
+
+
+def _one_line(problem: Problem) -> str:
+    place = f"{problem.where}: " if problem.where else ""
+    return f"{place}{problem.summary}" + (f": {problem.detail}" if problem.detail else "")

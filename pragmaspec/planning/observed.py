@@ -1,0 +1,95 @@
+"""What a site says of itself, as plain values: its inventory (capacity, and what is taken by anyone) and our objects there now."""
+
+from typing import Literal
+
+from pragmaspec.frozen import Frozen
+
+
+class SiteIdentity(Frozen, frozen=True):
+    """Which site answered. ``id`` is stable (a libvirt host UUID); ``virt_type`` "qemu" means emulated, without KVM."""
+
+    id: str
+    title: str
+    """For people: ``libvirt, qemu:///system, emulated``."""
+    virt_type: str = "kvm"
+    arch: str = "x86_64"
+
+
+class Holding(Frozen, frozen=True):
+    """Capacity that somebody's machine holds. ``owner`` is for people; ``lineage`` and ``address`` are set on what carries our marks."""
+
+    owner: str
+    cpus: int = 0
+    memory_mib: int = 0
+    disk_bytes: int = 0
+    lineage: str | None = None
+    address: str | None = None
+
+
+class Taken(Frozen, frozen=True):
+    """A pool value (a VLAN number, a public address, a private CIDR) in use by ``owner``."""
+
+    value: str
+    owner: str
+    lineage: str | None = None
+    address: str | None = None
+
+
+class PublicPool(Frozen, frozen=True):
+    """The public network as the site reports it: exactly one of ``network`` and ``bridge`` is set."""
+
+    network: str | None = None
+    bridge: str | None = None
+    cidr: str | None = None
+    gateway: str | None = None
+    dns: tuple[str, ...] = ()
+
+
+class Inventory(Frozen, frozen=True):
+    """Capacity of a site and what is taken there, by anyone. Totals are physical; reserves and overcommit are planning's business."""
+
+    identity: SiteIdentity
+    cpus: int
+    memory_mib: int
+    disk_bytes: int
+    """Size of the storage pool."""
+    disk_free_bytes: int
+    cpus_per_node: int
+    """The most virtual CPUs that one node may have."""
+    holdings: tuple[Holding, ...] = ()
+    public: PublicPool | None = None
+    addresses: tuple[Taken, ...] = ()
+    vlans: tuple[Taken, ...] = ()
+    cidrs: tuple[Taken, ...] = ()
+    images: tuple[str, ...] = ()
+    """Digests (64 hexadecimal digits) that are at the site, whoever staged them."""
+
+
+class ObservedNode(Frozen, frozen=True):
+    """A machine that carries our marks. ``disk``: whether its disk is there."""
+
+    address: str
+    generation: int
+    status: Literal["running", "off", "undefined"]
+    cpus: int = 0
+    memory_mib: int = 0
+    disk: bool = True
+
+
+class ObservedAllocation(Frozen, frozen=True):
+    """Which parts of an allocation are there: names of networks up, public addresses claimed."""
+
+    address: str
+    networks: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()
+
+
+class Observations(Frozen, frozen=True):
+    """Everything at one site that carries the marks of one stack, from one listing."""
+
+    site: str
+    identity: SiteIdentity
+    nodes: tuple[ObservedNode, ...] = ()
+    allocations: tuple[ObservedAllocation, ...] = ()
+    images: tuple[str, ...] = ()
+    """Digests of the images that are staged for this stack."""

@@ -1,0 +1,93 @@
+"""The plan as a value: actions in dependency order, each with its reason and its impact."""
+
+from typing import Literal
+
+import msgspec
+
+from pragmaspec.errors import Where
+from pragmaspec.frozen import Frozen
+from pragmaspec.planning.observed import SiteIdentity
+from pragmaspec.recorded import Resource
+from pragmaspec.site import Site
+
+PLAN_FORMAT = 1
+
+Verb = Literal["allocate", "stage", "boot", "update", "shutdown", "clean", "record"]
+"""The five verbs of a provider, and two of the engine's own: ``update`` changes a running guest over ssh,
+``record`` only writes down (nothing at the site changes)."""
+
+Impact = Literal["none", "live", "reboot", "rebuild", "data-loss"]
+"""What happens to what is there: nothing; changed while it runs; stopped and started; its disk made anew; removed with its disk."""
+
+
+class Action(Frozen, frozen=True):
+    """One thing to do. ``after`` names the keys of the actions it waits for."""
+
+    verb: Verb
+    resource: Resource
+    reason: str
+    before: Resource | None = None
+    """The recorded resource that this action changes or removes; None for something new."""
+    generation: int = 0
+    impact: Impact = "none"
+    where: Where | None = None
+    after: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The address of the resource acted on."""
+        return self.resource.address
+
+    @property
+    def key(self) -> str:
+        """Unique in a plan: ``boot lab/hello/node/hello-frontend``."""
+        return f"{self.verb} {self.resource.address}"
+
+
+class Drift(Frozen, frozen=True):
+    """A difference between what is recorded and what is at the site now."""
+
+    address: str
+    detail: str
+    """For people: ``is gone from the site``, ``is off, recorded as running``."""
+    kind: Literal["gone", "off", "running", "changed", "disk-gone"]
+
+
+class PlannedSite(Frozen, frozen=True):
+    """A site as this plan saw it; ``identity`` is None when it was not asked."""
+
+    site: Site
+    identity: SiteIdentity | None = None
+
+
+class Plan(Frozen, frozen=True):
+    """What apply will do, bound to what it was computed from: state (lineage, serial, digest), spec digest and sites."""
+
+    lineage: str
+    serial: int
+    state_sha256: str
+    spec_file: str
+    spec_sha256: str
+    format: int = PLAN_FORMAT
+    tool: str = ""
+    """Version of pragmaspec that made it."""
+    sites: tuple[PlannedSite, ...] = ()
+    actions: tuple[Action, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    partial: bool = False
+    """Whether --target or --exclude left something out."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.actions
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """The plan as JSON, one line, keys in a stable order."""
+    return msgspec.json.encode(plan, order="sorted")
+
+
+def decode_plan(data: bytes) -> Plan:
+    """The plan in ``data``. Raises ``msgspec.MsgspecError`` when it is not one."""
+    return msgspec.json.decode(data, type=Plan)

@@ -1,0 +1,105 @@
+"""The spec with every default filled in, as plain values: what planning and applying read instead of YAML or models."""
+
+from typing import Literal
+
+from pragmaspec.errors import Where
+from pragmaspec.frozen import Frozen
+from pragmaspec.recorded import Blob, Readiness
+from pragmaspec.site import Site
+
+
+class WantedImage(Frozen, frozen=True):
+    """An image of the spec, resolved to its digest. See :class:`pragmaspec.recorded.StagedImage` for the shared fields."""
+
+    name: str
+    origin: str
+    """For people: "built from Debian bookworm packages", a URL without credentials, a path."""
+    digest: str
+    format: Literal["qcow2", "raw"]
+    disk: Blob
+    virtual_size_bytes: int
+    kernel: Blob | None = None
+    initrd: Blob | None = None
+    cmdline: str = ""
+    where: Where | None = None
+
+
+class WantedNodes(Frozen, frozen=True):
+    """One role of a cluster: a frontend (``count`` 1) or its computes (0 or more). ``disk_bytes`` None: the image's own size."""
+
+    count: int
+    cpus: int
+    memory_mib: int
+    image: str
+    """Name of a :class:`WantedImage`."""
+    disk_bytes: int | None = None
+    packages: tuple[str, ...] = ()
+    user_data: str = ""
+    """A cloud-config document to merge, or empty."""
+    where: Where | None = None
+
+
+class WantedPublic(Frozen, frozen=True):
+    """How the frontend is reached from outside: an address from the site's pool, a named one, or none."""
+
+    kind: Literal["pool", "address", "none"] = "pool"
+    address: str | None = None
+    where: Where | None = None
+
+
+class WantedNetwork(Frozen, frozen=True):
+    """An extra network of a cluster (PRAGMA's ``add-iface``): an isolated one with its own VLAN, or an existing host ``bridge``."""
+
+    name: str
+    cidr: str
+    bridge: str | None = None
+    roles: tuple[Literal["frontend", "compute"], ...] = ("frontend", "compute")
+    mtu: int = 1500
+    where: Where | None = None
+
+
+class WantedCluster(Frozen, frozen=True):
+    """A cluster of the spec."""
+
+    name: str
+    site: str
+    frontend: WantedNodes
+    computes: WantedNodes
+    ssh_keys: tuple[str, ...] = ()
+    public: WantedPublic = WantedPublic()
+    cidr: str | None = None
+    """The private network; None: chosen with the VLAN."""
+    vlan: int | None = None
+    """None: the first free one of the site."""
+    mtu: int = 1500
+    networks: tuple[WantedNetwork, ...] = ()
+    readiness: Readiness = Readiness()
+    protect: bool = False
+    running: bool = True
+    domain: str = "local"
+    """DNS domain of the private network, as in PRAGMA's ``vc-out.xml``."""
+    where: Where | None = None
+
+
+class Wanted(Frozen, frozen=True):
+    """A whole spec, expanded."""
+
+    spec_file: str
+    """As the user named it; for people."""
+    spec_sha256: str
+    """Over the spec and every file it reads (sites, keys, user-data, image lock)."""
+    sites: tuple[Site, ...]
+    images: tuple[WantedImage, ...]
+    clusters: tuple[WantedCluster, ...]
+
+    def image(self, name: str) -> WantedImage:
+        """The image called ``name``; the loader has made sure that there is one."""
+        return next(image for image in self.images if image.name == name)
+
+    def site(self, name: str) -> Site | None:
+        """The site called ``name``, or None."""
+        return next((site for site in self.sites if site.name == name), None)
+
+    def cluster(self, name: str) -> WantedCluster | None:
+        """The cluster called ``name``, or None."""
+        return next((cluster for cluster in self.clusters if cluster.name == name), None)

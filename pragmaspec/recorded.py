@@ -1,0 +1,250 @@
+"""What we know we made: resources, their records, and the state that holds them. Values only; files are `store`'s business."""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec.structs import replace
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.site import Site
+
+STATE_FORMAT = 1
+
+Role = Literal["frontend", "compute"]
+Status = Literal["pending", "ready", "degraded"]
+ReadyWhen = Literal["cloud-init", "ssh", "none"]
+
+
+class Nic(Frozen, frozen=True):
+    """One network interface of a node. ``network`` is "private", "public" or the name of an extra network."""
+
+    network: str
+    mac: str
+    address: str
+    prefix: int
+    gateway: str | None = None
+    dns: tuple[str, ...] = ()
+    mtu: int = 1500
+
+
+class Network(Frozen, frozen=True):
+    """A network a site granted to one cluster. The first of an allocation is always "private".
+
+    ``vlan`` is the number it carries, None on a network that is not ours to number; ``bridge`` is an existing host bridge that
+    it stands on, None for an isolated network made for it.
+    """
+
+    name: str
+    cidr: str
+    vlan: int | None = None
+    bridge: str | None = None
+    mtu: int = 1500
+
+
+class PublicGrant(Frozen, frozen=True):
+    """A public address for one node, on the site's public network (a libvirt ``network`` or a host ``bridge``)."""
+
+    node: str
+    address: str
+    prefix: int
+    gateway: str | None = None
+    dns: tuple[str, ...] = ()
+    fqdn: str | None = None
+    network: str | None = None
+    bridge: str | None = None
+
+
+class Allocation(Frozen, frozen=True, tag_field="kind", tag="allocation"):
+    """What a site granted a cluster as a whole. Addresses of nodes follow from it and stand in the nodes."""
+
+    site: str
+    cluster: str
+    networks: tuple[Network, ...]
+    public: tuple[PublicGrant, ...] = ()
+    protect: bool = False
+
+    @property
+    def address(self) -> str:
+        """``<site>/<cluster>/allocation``."""
+        return f"{self.site}/{self.cluster}/allocation"
+
+    @property
+    def private(self) -> Network:
+        """The network that joins frontend and computes."""
+        return self.networks[0]
+
+
+class Blob(Frozen, frozen=True):
+    """A file by content: lower-case hexadecimal SHA-256 and length in bytes."""
+
+    sha256: str
+    size_bytes: int
+
+
+class StagedImage(Frozen, frozen=True, tag_field="kind", tag="image"):
+    """An image at a site, addressed by its digest.
+
+    ``digest`` (64 lower-case hexadecimal digits) pins everything a node boots from: it is the disk's SHA-256 when the disk has a
+    boot loader, else the SHA-256 over disk, kernel, initrd and command line together (see ``images/pin.py``).
+    """
+
+    site: str
+    digest: str
+    name: str
+    format: Literal["qcow2", "raw"]
+    disk: Blob
+    virtual_size_bytes: int
+    kernel: Blob | None = None
+    initrd: Blob | None = None
+    cmdline: str = ""
+
+    @property
+    def address(self) -> str:
+        """``<site>/image/<first 16 digits of the digest>``."""
+        return f"{self.site}/image/{self.digest[:16]}"
+
+    @property
+    def transfer_bytes(self) -> int:
+        """What has to travel to the site."""
+        return sum(blob.size_bytes for blob in (self.disk, self.kernel, self.initrd) if blob)
+
+
+class Readiness(Frozen, frozen=True):
+    """When a booted node counts as ready, and how long each stage of waiting may last."""
+
+    when: ReadyWhen = "cloud-init"
+    timeout_s: int = 600
+
+
+class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
+    """One machine of a cluster as it shall be.
+
+    ``first_boot``, ``keys`` and ``peers`` are digests (16 hexadecimal digits) of what the guest is told: packages and user-data
+    (read at first boot only), ssh keys (changed live), and the cluster's members (changed live). The contents come from the spec.
+    """
+
+    site: str
+    cluster: str
+    name: str
+    role: Role
+    index: int
+    cpus: int
+    memory_mib: int
+    disk_bytes: int
+    image: str
+    """Digest of a :class:`StagedImage` of the same site."""
+    nics: tuple[Nic, ...]
+    running: bool = True
+    protect: bool = False
+    readiness: Readiness = Readiness()
+    first_boot: str = ""
+    keys: str = ""
+    peers: str = ""
+
+    @property
+    def address(self) -> str:
+        """``<site>/<cluster>/node/<name>``."""
+        return f"{self.site}/{self.cluster}/node/{self.name}"
+
+    def nic(self, network: str) -> Nic | None:
+        """The interface on ``network``, or None."""
+        return next((nic for nic in self.nics if nic.network == network), None)
+
+
+Resource = Allocation | StagedImage | Node
+Outputs = tuple[tuple[str, str], ...]
+"""What only the site could tell (an id, a path), as sorted pairs; never a secret."""
+
+
+class Record(Frozen, frozen=True):
+    """A resource we made or began to make.
+
+    pending: begun, outcome not recorded (a crash or failure in the middle). degraded: it exists, but did not become ready.
+    ``generation`` counts rebuilds and is part of the object's UUID. ``problem`` says what went wrong last, for people.
+    """
+
+    resource: Resource
+    status: Status = "ready"
+    generation: int = 0
+    outputs: Outputs = ()
+    problem: str = ""
+
+    @property
+    def address(self) -> str:
+        """The resource's address."""
+        return self.resource.address
+
+
+class State(Frozen, frozen=True):
+    """All records of one stack. ``serial`` grows with every snapshot; ``lineage`` names the stack for ever.
+
+    ``records`` are sorted by address; ``sites`` are the options each site was last used with, so that what was made there can be
+    cleaned after the site has left the spec.
+    """
+
+    lineage: str
+    format: int = STATE_FORMAT
+    serial: int = 0
+    sites: tuple[Site, ...] = ()
+    records: tuple[Record, ...] = ()
+
+    def record(self, address: str) -> Record | None:
+        """The record at ``address``, or None."""
+        at = bisect_left(self.records, address, key=_address)
+        if at < len(self.records) and self.records[at].address == address:
+            return self.records[at]
+        return None
+
+    def with_records(self, changed: Iterable[Record], removed: Iterable[str] = ()) -> "State":
+        """This state with ``changed`` put in by address and the addresses in ``removed`` taken out."""
+        by_address = {record.address: record for record in self.records}
+        by_address.update((record.address, record) for record in changed)
+        for address in removed:
+            by_address.pop(address, None)
+        return replace(self, records=tuple(by_address[address] for address in sorted(by_address)))
+
+    def with_record(self, record: Record) -> "State":
+        """This state with ``record`` put in at its address."""
+        return self.with_records((record,))
+
+    def without(self, address: str) -> "State":
+        """This state without the record at ``address``; the same state when there is none."""
+        return self.with_records((), (address,))
+
+    def nodes(self, cluster: str | None = None) -> tuple[Node, ...]:
+        """The recorded nodes (of ``cluster``, when given), frontends first, then by index."""
+        found = [
+            record.resource
+            for record in self.records
+            if isinstance(record.resource, Node) and cluster in (None, record.resource.cluster)
+        ]
+        return tuple(sorted(found, key=lambda node: (node.site, node.cluster, node.role != "frontend", node.index)))
+
+    def site(self, name: str) -> Site | None:
+        """The options the site ``name`` was last used with."""
+        return next((site for site in self.sites if site.name == name), None)
+
+
+class Mark(Frozen, frozen=True):
+    """How an object made for us is found again without the state."""
+
+    lineage: str
+    address: str
+    generation: int = 0
+
+    @property
+    def uuid(self) -> str:
+        """UUIDv5 (RFC 9562, section 5.5) of lineage, address and generation: the identity where a site lets us choose it."""
+        from uuid import UUID, uuid5  # noqa: PLC0415 - costs 10 ms that a plan without changes need not pay
+
+        return str(uuid5(UUID(self.lineage), f"{self.address}#{self.generation}"))
+
+    @property
+    def short(self) -> str:
+        """The first 8 digits of the lineage: tells stacks apart in names."""
+        return self.lineage[:8]
+
+
+def _address(record: Record) -> str:
+    return record.address
