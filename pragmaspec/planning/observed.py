@@ -1,4 +1,4 @@
-"""What a site says of itself, as plain values: its inventory (capacity, and what is taken by anyone) and our objects there now."""
+"""What a site says of itself, as plain values: its inventory (capacity, what is taken by anyone) and our objects there."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class SiteIdentity(Frozen, frozen=True):
 
 
 class Holding(Frozen, frozen=True):
-    """Capacity that somebody's machine holds. ``owner`` is for people; ``lineage`` and ``address`` are set on what carries our marks."""
+    """Capacity that somebody's machine holds. ``owner`` is for people; ``lineage`` and ``address`` are set on what is marked."""
 
     owner: str
     cpus: int = 0
@@ -46,7 +46,7 @@ class PublicPool(Frozen, frozen=True):
 
 
 class Inventory(Frozen, frozen=True):
-    """Capacity of a site and what is taken there, by anyone. Totals are physical; reserves and overcommit are planning's business."""
+    """Capacity of a site and what is taken there, by anyone. Totals are physical; overcommit is planning's business."""
 
     identity: SiteIdentity
     cpus: int

@@ -17,7 +17,7 @@ Verb = Literal["allocate", "stage", "boot", "update", "shutdown", "clean", "reco
 ``record`` only writes down (nothing at the site changes)."""
 
 Impact = Literal["none", "live", "reboot", "rebuild", "data-loss"]
-"""What happens to what is there: nothing; changed while it runs; stopped and started; its disk made anew; removed with its disk."""
+"""What happens to what is there: nothing; changed live; stopped and started; its disk made anew; removed with its disk."""
 
 
 class Action(Frozen, frozen=True):
@@ -44,13 +44,16 @@ class Action(Frozen, frozen=True):
         return f"{self.verb} {self.resource.address}"
 
 
+DriftKind = Literal["gone", "undefined", "off", "running", "changed", "disk-gone", "unrecorded"]
+
+
 class Drift(Frozen, frozen=True):
     """A difference between what is recorded and what is at the site now."""
 
     address: str
     detail: str
     """For people: ``is gone from the site``, ``is off, recorded as running``."""
-    kind: Literal["gone", "off", "running", "changed", "disk-gone"]
+    kind: DriftKind
 
 
 class PlannedSite(Frozen, frozen=True):

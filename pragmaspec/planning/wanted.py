@@ -48,7 +48,7 @@ class WantedPublic(Frozen, frozen=True):
 
 
 class WantedNetwork(Frozen, frozen=True):
-    """An extra network of a cluster (PRAGMA's ``add-iface``): an isolated one with its own VLAN, or an existing host ``bridge``."""
+    """An extra network of a cluster (PRAGMA's ``add-iface``): isolated with its own VLAN, or an existing host ``bridge``."""
 
     name: str
     cidr: str

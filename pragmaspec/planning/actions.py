@@ -1,0 +1,213 @@
+"""From changes to actions: which verbs, in which order, why, and at what risk."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from pragmaspec.planning.diff import Change
+from pragmaspec.planning.drift import Facts
+from pragmaspec.planning.impact import changed_words, node_impact
+from pragmaspec.planning.plan import Action, Impact, Verb
+from pragmaspec.recorded import Allocation, Node, Record, StagedImage
+
+
+def actions(changes: Iterable[Change], facts: Facts) -> tuple[Action, ...]:
+    """The actions that make ``changes`` true, each after what it waits for."""
+    drift = {found.address: found.detail for found in facts.drift}
+    found: list[Action] = []
+    for change in changes:
+        match change.after if change.after is not None else change.before and change.before.resource:
+            case Node():
+                found += _node_actions(change, facts.gone, drift)
+            case Allocation():
+                found += _allocation_actions(change, facts.gone, drift)
+            case StagedImage():
+                found += _image_actions(change, drift)
+    return _ordered(found)
+
+
+def _node_actions(change: Change, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
+    record, after = change.before, change.after
+    if not isinstance(after, Node):
+        return _node_removal(change, gone)
+    if record is None or change.address in gone:
+        if not after.running:
+            return _forgotten(record)
+        generation = record.generation if record else 0
+        reason = drift.get(change.address, "new")
+        return [Action(verb="boot", resource=after, reason=reason, generation=generation, where=change.where)]
+    before = _as_node(record)
+    impact = node_impact(before, after, change.fields)
+    if impact == "rebuild":
+        return _rebuild(change, record, before, after, drift)
+    if record.status != "ready":
+        return _unfinished(change, record, after)
+    if not after.running:
+        verb: Verb = "shutdown" if before.running else "record"
+        reason = "the spec says off" if before.running else changed_words(change.fields)
+        return [_changing(verb, change, record, after, drift.get(change.address, reason), "none")]
+    if not before.running:
+        reason = drift.get(change.address, "the spec says running")
+        return [_changing("boot", change, record, after, reason, "none")]
+    reason = drift.get(change.address, changed_words(change.fields))
+    if impact == "reboot":
+        down = _changing("shutdown", change, record, before, reason, "reboot")
+        return [down, replace(_changing("boot", change, record, after, reason, "reboot"), after=(down.key,))]
+    return [_changing("update" if impact == "live" else "record", change, record, after, reason, impact)]
+
+
+def _node_removal(change: Change, gone: frozenset[str]) -> list[Action]:
+    record = _recorded(change)
+    node = _as_node(record)
+    if change.address in gone:
+        return [_changing("clean", change, record, node, "no longer wanted; already gone from the site", "none")]
+    clean = _changing("clean", change, record, node, "no longer wanted", "data-loss")
+    if not node.running:
+        return [clean]
+    down = _changing("shutdown", change, record, node, "no longer wanted", "none")
+    return [down, replace(clean, after=(down.key,))]
+
+
+def _rebuild(change: Change, record: Record, before: Node, after: Node, drift: Mapping[str, str]) -> list[Action]:
+    reason = drift.get(change.address, changed_words(change.fields))
+    clean = _changing("clean", change, record, before, reason, "rebuild")
+    boot = replace(
+        _changing("boot", change, record, after, reason, "rebuild"), generation=record.generation + 1, after=(clean.key,)
+    )
+    built = [clean, boot] if after.running else [clean]
+    if not before.running:
+        return built
+    down = _changing("shutdown", change, record, before, reason, "rebuild")
+    return [down, replace(clean, after=(down.key,)), *built[1:]]
+
+
+def _unfinished(change: Change, record: Record, after: Node) -> list[Action]:
+    reason = f"not ready: {record.problem}" if record.status == "degraded" and record.problem else "begun, not finished"
+    return [_changing("boot" if after.running else "shutdown", change, record, after, reason, "none")]
+
+
+def _forgotten(record: Record | None) -> list[Action]:
+    """A node that shall be off and is gone is no longer recorded: it is made anew when it shall run."""
+    if record is None:
+        return []
+    return [Action(verb="clean", resource=record.resource, before=record.resource, reason="is gone from the site")]
+
+
+def _allocation_actions(change: Change, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
+    record = change.before
+    if not isinstance(change.after, Allocation):
+        held = _recorded(change)
+        return [_changing("clean", change, held, held.resource, "no longer wanted", "none")]
+    if record is None:
+        return [Action(verb="allocate", resource=change.after, reason="new cluster", where=change.where)]
+    if change.fields == ("protect",) and record.status == "ready" and change.address not in gone:
+        return [_changing("record", change, record, change.after, changed_words(change.fields), "none")]
+    reason = changed_words(change.fields) if change.fields else "begun, not finished"
+    impact: Impact = "live" if change.fields else "none"
+    return [_changing("allocate", change, record, change.after, drift.get(change.address, reason), impact)]
+
+
+def _image_actions(change: Change, drift: Mapping[str, str]) -> list[Action]:
+    if change.after is None:
+        held = _recorded(change)
+        return [_changing("clean", change, held, held.resource, "no longer used", "none")]
+    if change.before is not None and change.fields and change.before.status == "ready" and change.address not in drift:
+        return [_changing("record", change, change.before, change.after, changed_words(change.fields), "none")]
+    reason = "begun, not finished" if change.before is not None else "not at the site yet"
+    before = change.before.resource if change.before else None
+    reason = drift.get(change.address, reason)
+    return [Action(verb="stage", resource=change.after, before=before, reason=reason, where=change.where)]
+
+
+def _changing(
+    verb: Verb, change: Change, record: Record, resource: Node | Allocation | StagedImage, reason: str, impact: Impact
+) -> Action:
+    return Action(
+        verb=verb,
+        resource=resource,
+        before=record.resource,
+        reason=reason,
+        generation=record.generation,
+        impact=impact,
+        where=change.where,
+    )
+
+
+def _ordered(found: list[Action]) -> tuple[Action, ...]:
+    """``found`` with the dependencies between resources put in, in the order that people read."""
+    keys = {action.key for action in found}
+    by_cluster = _ClusterKeys(found)
+    staying = {action.address for action in found if action.verb in ("boot", "update", "record")}
+    complete = (replace(action, after=(*action.after, *by_cluster.before(action, keys))) for action in found)
+    return tuple(sorted(complete, key=lambda action: _place(action, action.address in staying)))
+
+
+class _ClusterKeys:
+    """Keys of the actions that others of the same cluster or site wait for."""
+
+    def __init__(self, found: list[Action]) -> None:
+        self._down: dict[tuple[str, str], list[str]] = {}
+        self._cleaned: dict[tuple[str, str], list[str]] = {}
+        self._image_users: dict[tuple[str, str], list[str]] = {}
+        self._frontend_boot: dict[tuple[str, str], str] = {}
+        for action in found:
+            if isinstance(action.resource, Node):
+                self._note(action, action.resource)
+
+    def _note(self, action: Action, node: Node) -> None:
+        cluster = (node.site, node.cluster)
+        if action.verb == "shutdown" and node.role == "compute":
+            self._down.setdefault(cluster, []).append(action.key)
+        elif action.verb == "clean":
+            self._cleaned.setdefault(cluster, []).append(action.key)
+            before = action.before if isinstance(action.before, Node) else node
+            self._image_users.setdefault((node.site, before.image), []).append(action.key)
+        elif action.verb == "boot" and node.role == "frontend":
+            self._frontend_boot[cluster] = action.key
+
+    def before(self, action: Action, keys: set[str]) -> tuple[str, ...]:
+        """What ``action`` waits for beside its own chain."""
+        resource = action.resource
+        if isinstance(resource, StagedImage):
+            return tuple(self._image_users.get((resource.site, resource.digest), ())) if action.verb == "clean" else ()
+        cluster = (resource.site, resource.cluster)
+        if isinstance(resource, Allocation):
+            return tuple(self._cleaned.get(cluster, ())) if action.verb == "clean" else ()
+        if action.verb == "boot":
+            needed = (
+                f"stage {resource.site}/image/{resource.image[:16]}",
+                f"allocate {resource.site}/{resource.cluster}/allocation",
+            )
+            return tuple(key for key in needed if key in keys)
+        if action.verb == "shutdown" and resource.role == "frontend":
+            return tuple(self._down.get(cluster, ()))
+        if action.verb == "update" and resource.role == "compute" and cluster in self._frontend_boot:
+            return (self._frontend_boot[cluster],)
+        return ()
+
+
+_VERB_PLACE: dict[Verb, int] = {"stage": 0, "allocate": 1, "record": 2, "shutdown": 3, "clean": 4, "boot": 5, "update": 6}
+
+
+def _place(action: Action, stays: bool) -> tuple[object, ...]:
+    """Where an action stands in the list; what goes is shown as it goes: after what stays, the highest index first."""
+    resource = action.resource
+    if isinstance(resource, Node):
+        is_compute = resource.role == "compute"
+        by_role = (is_compute, resource.index) if stays else (not is_compute, -resource.index)
+        return (2, resource.site, resource.cluster, not stays, *by_role, _VERB_PLACE[action.verb])
+    going = action.verb == "clean"
+    first, last = (1, 3) if isinstance(resource, Allocation) else (0, 4)
+    return (last if going else first, resource.site, resource.address)
+
+
+def _as_node(record: Record) -> Node:
+    if not isinstance(record.resource, Node):
+        raise TypeError(record.address)
+    return record.resource
+
+
+def _recorded(change: Change) -> Record:
+    if change.before is None:
+        raise TypeError(change.address)
+    return change.before

@@ -1,0 +1,154 @@
+"""What the spec wants, as resources with every number filled in, given the allocations that were chosen."""
+
+from hashlib import blake2b
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from pragmaspec.errors import Where
+from pragmaspec.guest.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
+from pragmaspec.planning.allocation import FIRST_COMPUTE, frontend_node
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
+from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant, Resource, Role, StagedImage
+
+MAC_FIRST_OCTET = 0x52
+"""Locally administered, unicast (IEEE 802, bits 1 and 0 of the first octet), with 40 bits left to tell nodes apart."""
+
+
+class Desired(NamedTuple):
+    """A resource as it shall be, and the line of the spec that asks for it."""
+
+    resource: Resource
+    where: Where | None
+
+
+def mac_address(lineage: str, address: str, network: str) -> str:
+    """The MAC of one interface: the same for ever, without anybody keeping a list."""
+    digest = blake2b(f"{lineage} {address} {network}".encode(), digest_size=5).digest().hex(":")
+    return f"{MAC_FIRST_OCTET:02x}:{digest}"
+
+
+def desired_images(wanted: Wanted, request: PlanRequest) -> list[Desired]:
+    """Every image that a cluster at some site boots from, once per site."""
+    found: dict[str, Desired] = {}
+    for cluster in wanted.clusters:
+        if cluster.name in request.drop:
+            continue
+        for nodes in (cluster.frontend, cluster.computes):
+            if nodes.count:
+                image = wanted.image(nodes.image)
+                staged = staged_image(image, cluster.site)
+                found.setdefault(staged.address, Desired(staged, image.where))
+    return list(found.values())
+
+
+def staged_image(image: WantedImage, site: str) -> StagedImage:
+    """``image`` as it stands at ``site``."""
+    return StagedImage(
+        site=site,
+        digest=image.digest,
+        name=image.name,
+        format=image.format,
+        disk=image.disk,
+        virtual_size_bytes=image.virtual_size_bytes,
+        kernel=image.kernel,
+        initrd=image.initrd,
+        cmdline=image.cmdline,
+    )
+
+
+def desired_nodes(wanted: Wanted, cluster: WantedCluster, allocation: Allocation, lineage: str, running: bool) -> list[Desired]:
+    """The nodes of one cluster, frontend first, then computes by index."""
+    shared = _Shared(wanted, cluster, allocation, lineage, running)
+    frontend = shared.node("frontend", cluster.frontend, 0)
+    nodes = [frontend, *(shared.node("compute", cluster.computes, index) for index in range(cluster.computes.count))]
+    peers = peers_digest(allocation, tuple(nodes), cluster.domain)
+    return [
+        Desired(replace(node, peers=peers), (cluster.frontend if node.role == "frontend" else cluster.computes).where)
+        for node in nodes
+    ]
+
+
+class _Shared:
+    """What all nodes of a cluster have in common, worked out once: clusters may have 10,000 of them."""
+
+    def __init__(self, wanted: Wanted, cluster: WantedCluster, allocation: Allocation, lineage: str, running: bool) -> None:
+        self._cluster = cluster
+        self._allocation = allocation
+        self._lineage = lineage
+        self._running = running
+        self._keys = keys_digest(cluster.ssh_keys)
+        self._public = allocation.public[0] if allocation.public else None
+        private = IPv4Network(allocation.private.cidr, strict=False)
+        self._frontend_address = str(private.network_address + 1)
+        self._bases = {
+            network.name: (int(parsed.network_address), parsed.prefixlen)
+            for network in allocation.networks
+            for parsed in (IPv4Network(network.cidr, strict=False),)
+        }
+        self._images = {
+            role: wanted.image(nodes.image) for role, nodes in (("frontend", cluster.frontend), ("compute", cluster.computes))
+        }
+        self._first_boot = {
+            role: first_boot_digest(GuestSettings(packages=nodes.packages, user_data=nodes.user_data))
+            for role, nodes in (("frontend", cluster.frontend), ("compute", cluster.computes))
+        }
+        self._extra = {
+            role: tuple(
+                network for network, asked in zip(allocation.networks[1:], cluster.networks, strict=True) if role in asked.roles
+            )
+            for role in ("frontend", "compute")
+        }
+
+    def node(self, role: Role, nodes: WantedNodes, index: int) -> Node:
+        """One node of the cluster."""
+        cluster = self._cluster
+        name = frontend_node(cluster.name) if role == "frontend" else f"{cluster.name}-compute-{index}"
+        image = self._images[role]
+        address = f"{cluster.site}/{cluster.name}/node/{name}"
+        nics = [self._nic(network, role, index, address) for network in (self._allocation.private, *self._extra[role])]
+        if role == "frontend" and self._public:
+            nics.append(self._public_nic(self._public, address))
+        return Node(
+            site=cluster.site,
+            cluster=cluster.name,
+            name=name,
+            role=role,
+            index=index,
+            cpus=nodes.cpus,
+            memory_mib=nodes.memory_mib,
+            disk_bytes=nodes.disk_bytes or image.virtual_size_bytes,
+            image=image.digest,
+            nics=tuple(nics),
+            running=self._running,
+            protect=cluster.protect,
+            readiness=cluster.readiness,
+            first_boot=self._first_boot[role],
+            keys=self._keys,
+        )
+
+    def _nic(self, network: Network, role: Role, index: int, address: str) -> Nic:
+        base, prefix = self._bases[network.name]
+        offset = 1 if role == "frontend" else FIRST_COMPUTE + index
+        through_frontend = role == "compute" and network.name == "private" and self._public is not None
+        return Nic(
+            network=network.name,
+            mac=mac_address(self._lineage, address, network.name),
+            address=str(IPv4Address(base + offset)),
+            prefix=prefix,
+            gateway=self._frontend_address if through_frontend else None,
+            dns=self._public.dns if through_frontend and self._public else (),
+            mtu=network.mtu,
+        )
+
+    def _public_nic(self, grant: PublicGrant, address: str) -> Nic:
+        return Nic(
+            network="public",
+            mac=mac_address(self._lineage, address, "public"),
+            address=grant.address,
+            prefix=grant.prefix,
+            gateway=grant.gateway,
+            dns=grant.dns,
+        )

@@ -1,0 +1,97 @@
+"""Recorded against observed: what changed at a site behind our back, and the state that planning starts from."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
+from pragmaspec.planning.plan import Drift, DriftKind
+from pragmaspec.recorded import Allocation, Node, Record, StagedImage, State
+
+
+class Facts(NamedTuple):
+    """The recorded state with what was observed put in. ``gone`` holds addresses whose object is no longer at its site."""
+
+    state: State
+    gone: frozenset[str]
+    drift: tuple[Drift, ...]
+
+
+def facts(state: State, observations: Mapping[str, Observations]) -> Facts:
+    """Every drift at the sites that were observed, and the state with the facts put in.
+
+    A node that is off or on, or has another size, is recorded as it is; so that the difference to what is desired says what to
+    repair. Sites that were not observed keep what is recorded. Records that are pending are left to the plan, which redoes them
+    anyway.
+    """
+    found: list[Drift] = []
+    changed: list[Record] = []
+    for site, seen in sorted(observations.items()):
+        nodes = {node.address: node for node in seen.nodes}
+        allocations = {allocation.address: allocation for allocation in seen.allocations}
+        recorded = [record for record in state.records if record.resource.site == site]
+        for record in recorded:
+            drift, fact = _compared(record, nodes, allocations, seen.images)
+            if drift is not None:
+                found.append(drift)
+                changed.append(fact)
+        known = {record.address for record in recorded}
+        found.extend(
+            Drift(address=address, kind="unrecorded", detail="is at the site with this stack's marks, but is not recorded")
+            for address in sorted((nodes.keys() | allocations.keys()) - known)
+        )
+    gone = frozenset(drift.address for drift in found if drift.kind == "gone")
+    return Facts(state.with_records(changed) if changed else state, gone, tuple(found))
+
+
+def _compared(
+    record: Record, nodes: Mapping[str, ObservedNode], allocations: Mapping[str, ObservedAllocation], images: tuple[str, ...]
+) -> tuple[Drift | None, Record]:
+    """The drift of one record, and the record as the facts have it."""
+    if record.status == "pending":
+        return None, record
+    match record.resource:
+        case Node() as node:
+            return _compared_node(record, node, nodes.get(record.address))
+        case Allocation() as allocation:
+            return _compared_allocation(record, allocation, allocations.get(record.address))
+        case StagedImage(digest=digest):
+            if digest in images:
+                return None, record
+            return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
+
+
+def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tuple[Drift | None, Record]:
+    def drift(kind: DriftKind, detail: str) -> Drift:
+        return Drift(address=record.address, kind=kind, detail=detail)
+
+    if seen is None:
+        return drift("gone", "is gone from the site"), record
+    if seen.generation != record.generation:
+        detail = f"is another build of the node (number {seen.generation}, recorded {record.generation})"
+        return drift("changed", detail), replace(record, generation=max(seen.generation, record.generation), status="degraded")
+    if not seen.disk:
+        return drift("disk-gone", "has lost its disk"), replace(record, resource=replace(node, image=""), status="ready")
+    if seen.status == "undefined":
+        detail = "is no longer defined at the site; its disk is there"
+        return drift("undefined", detail), replace(record, resource=replace(node, running=False))
+    if seen.status == "off" and node.running:
+        return drift("off", "is off, recorded as running"), replace(record, resource=replace(node, running=False))
+    if seen.status == "running" and not node.running:
+        return drift("running", "is running, recorded as off"), replace(record, resource=replace(node, running=True))
+    if (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
+        detail = f"has {seen.cpus} cpus and {seen.memory_mib} MiB, recorded {node.cpus} cpus and {node.memory_mib} MiB"
+        fact = replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
+        return drift("changed", detail), replace(record, resource=fact)
+    return None, record
+
+
+def _compared_allocation(record: Record, allocation: Allocation, seen: ObservedAllocation | None) -> tuple[Drift | None, Record]:
+    if seen is None:
+        return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
+    lost = [f"network {network.name}" for network in allocation.networks if network.vlan and network.name not in seen.networks]
+    lost += [f"public address {grant.address}" for grant in allocation.public if grant.address not in seen.public]
+    if not lost:
+        return None, record
+    return Drift(address=record.address, kind="changed", detail=f"has lost {', '.join(lost)}"), replace(record, status="pending")

@@ -1,0 +1,153 @@
+"""Planning: (wanted, recorded, observed, inventory) in, a plan out. Pure; the rooms below do one part each."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import msgspec
+
+from pragmaspec.errors import PlanError, Problem
+from pragmaspec.planning.actions import actions
+from pragmaspec.planning.allocation import Allocator, NoneFreeError, satisfies
+from pragmaspec.planning.capacity import shortages
+from pragmaspec.planning.desired import Desired, desired_images, desired_nodes
+from pragmaspec.planning.diff import changes
+from pragmaspec.planning.drift import facts
+from pragmaspec.planning.observed import Inventory, Observations
+from pragmaspec.planning.plan import Plan, PlannedSite
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.targets import narrowed
+from pragmaspec.planning.wanted import Wanted, WantedCluster
+from pragmaspec.recorded import Allocation, Node, StagedImage, State
+
+WHOLE = PlanRequest()
+
+
+def state_digest(state: State) -> str:
+    """SHA-256 over everything the state says: what a saved plan is bound to."""
+    return sha256(msgspec.json.encode(state, order="sorted")).hexdigest()
+
+
+def needs_inventory(wanted: Wanted, state: State, request: PlanRequest = WHOLE) -> frozenset[str]:
+    """Names of the sites that must be asked for their inventory, because something new or larger is wanted there."""
+    return frozenset(
+        cluster.site
+        for cluster in wanted.clusters
+        if cluster.name not in request.drop and request.concerns(cluster.name) and _grows(wanted, cluster, state)
+    )
+
+
+def make_plan(
+    wanted: Wanted,
+    state: State,
+    observations: Mapping[str, Observations],
+    inventories: Mapping[str, Inventory],
+    request: PlanRequest = WHOLE,
+) -> Plan:
+    """The plan that takes the sites from what is recorded and observed to what is wanted.
+
+    ``observations`` may leave sites out (they are then taken to be as recorded). ``inventories`` must hold every site that
+    :func:`needs_inventory` names. Raises PlanError with everything that is short, taken or contradictory.
+    """
+    seen = facts(state, observations)
+    desired, planned = _desired(wanted, seen.state, inventories, request)
+    found = actions([change for change in changes(desired, seen.state, seen.gone) if change.address in planned], seen)
+    known = (*(entry.resource for entry in desired), *(record.resource for record in state.records))
+    kept = narrowed(found, known, request)
+    names = sorted(
+        {action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | observations.keys()
+    )
+    return Plan(
+        lineage=state.lineage,
+        serial=state.serial,
+        state_sha256=state_digest(state),
+        spec_file=wanted.spec_file,
+        spec_sha256=wanted.spec_sha256,
+        sites=tuple(_planned_site(name, wanted, state, observations) for name in names),
+        actions=kept,
+        drift=tuple(drift for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in planned),
+        partial=bool(request.targets or request.exclude or request.only_clusters),
+    )
+
+
+def _desired(
+    wanted: Wanted, state: State, inventories: Mapping[str, Inventory], request: PlanRequest
+) -> tuple[list[Desired], frozenset[str]]:
+    """Everything desired, and the addresses this plan is about. Raises PlanError."""
+    problems: list[Problem] = []
+    desired = desired_images(wanted, request)
+    allocators = {site.name: Allocator(site, inventories.get(site.name), state) for site in wanted.sites}
+    for cluster in wanted.clusters:
+        if cluster.name in request.drop or not request.concerns(cluster.name):
+            continue
+        recorded = _recorded_allocation(state, cluster)
+        try:
+            allocation = allocators[cluster.site].allocation(cluster, recorded)
+        except NoneFreeError as error:
+            problems.append(error.problem)
+            continue
+        desired.append(Desired(allocation, cluster.where))
+        running = request.wants_running(cluster.name, cluster.running)
+        desired += desired_nodes(wanted, cluster, allocation, state.lineage, running)
+    planned = _planned(desired, state, request)
+    for site in wanted.sites:
+        if site.name in inventories:
+            concerned = [entry for entry in desired if entry.resource.address in planned]
+            problems += shortages(site, inventories[site.name], concerned, state, planned)
+    if problems:
+        raise PlanError(*problems)
+    return desired, planned
+
+
+def _planned(desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
+    """Addresses of everything that this plan is about: all, or the clusters it is narrowed to with the images they need."""
+    resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]
+    if not request.only_clusters:
+        return frozenset(resource.address for resource in resources)
+    clusters = [
+        resource for resource in resources if not isinstance(resource, StagedImage) and request.concerns(resource.cluster)
+    ]
+    images = {(node.site, node.image) for node in clusters if isinstance(node, Node)}
+    needed = [
+        resource for resource in resources if isinstance(resource, StagedImage) and (resource.site, resource.digest) in images
+    ]
+    return frozenset(resource.address for resource in (*clusters, *needed))
+
+
+def _recorded_allocation(state: State, cluster: WantedCluster) -> Allocation | None:
+    record = state.record(f"{cluster.site}/{cluster.name}/allocation")
+    return record.resource if record is not None and isinstance(record.resource, Allocation) else None
+
+
+def _grows(wanted: Wanted, cluster: WantedCluster, state: State) -> bool:
+    allocation = _recorded_allocation(state, cluster)
+    if allocation is None or not satisfies(allocation, cluster):
+        return True
+    if any(_not_staged(wanted, cluster, state, nodes.image) for nodes in (cluster.frontend, cluster.computes) if nodes.count):
+        return True
+    recorded = {"frontend": 0, "compute": 0}
+    for node in state.nodes(cluster.name):
+        if node.site == cluster.site:
+            recorded[node.role] += 1
+            asked = cluster.frontend if node.role == "frontend" else cluster.computes
+            if node.index < asked.count and (asked.cpus > node.cpus or asked.memory_mib > node.memory_mib or not node.running):
+                return True
+    return recorded["frontend"] < 1 or recorded["compute"] < cluster.computes.count
+
+
+def _not_staged(wanted: Wanted, cluster: WantedCluster, state: State, image: str) -> bool:
+    digest = wanted.image(image).digest
+    return state.record(f"{cluster.site}/image/{digest[:16]}") is None
+
+
+def _planned_site(name: str, wanted: Wanted, state: State, observations: Mapping[str, Observations]) -> PlannedSite:
+    site = wanted.site(name) or state.site(name)
+    if site is None:
+        raise PlanError(
+            Problem(
+                summary="A site is unknown",
+                detail=f"The state records objects at site {name}, which is neither in the spec nor in the state's own list. "
+                "Put the site back into the spec, so that what is there can be cleaned.",
+            )
+        )
+    seen = observations.get(name)
+    return PlannedSite(site=site, identity=seen.identity if seen else None)

@@ -1,0 +1,26 @@
+"""What part of the spec a plan is asked for."""
+
+from pragmaspec.frozen import Frozen
+
+
+class PlanRequest(Frozen, frozen=True):
+    """Narrows or overrides what the spec wants, for one plan.
+
+    ``targets`` and ``exclude`` are addresses, parts of addresses or patterns (see :mod:`pragmaspec.planning.targets`).
+    ``running`` says of clusters that they shall run or be off, whatever the spec says; ``drop`` names clusters to be removed
+    though the spec still wants them; ``only_clusters`` leaves every other cluster alone.
+    """
+
+    targets: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    running: tuple[tuple[str, bool], ...] = ()
+    drop: tuple[str, ...] = ()
+    only_clusters: tuple[str, ...] = ()
+
+    def wants_running(self, cluster: str, otherwise: bool) -> bool:
+        """Whether ``cluster`` shall run: what this request says, else ``otherwise``."""
+        return dict(self.running).get(cluster, otherwise)
+
+    def concerns(self, cluster: str) -> bool:
+        """Whether ``cluster`` is part of this plan."""
+        return not self.only_clusters or cluster in self.only_clusters

@@ -1,0 +1,54 @@
+"""What a plan may not do unless it is allowed by name."""
+
+from collections.abc import Iterable
+from typing import Literal, get_args
+
+from pragmaspec.errors import Problem
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.recorded import Allocation, Node
+
+Allowance = Literal["rebuild", "data-loss", "protected"]
+ALLOWANCES: tuple[str, ...] = get_args(Allowance)
+SHOWN_NODES = 8
+
+
+def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
+    """Why ``plan`` must not be applied with only ``allow`` allowed; empty: it may be.
+
+    Protection counts as recorded: taking ``protect: true`` out of the spec together with the cluster does not lift it.
+    """
+    found: list[Problem] = []
+    rebuilt = [action for action in plan.actions if action.impact == "rebuild" and action.verb == "clean"]
+    lost = [action for action in plan.actions if action.impact == "data-loss"]
+    protected = [action for action in plan.actions if _breaks_protection(action)]
+    if rebuilt and "rebuild" not in allow:
+        found.append(
+            _refusal("The plan rebuilds nodes", rebuilt, "made anew from their image; what is on their disks is lost", "rebuild")
+        )
+    if lost and "data-loss" not in allow:
+        found.append(_refusal("The plan removes nodes", lost, "removed with their disks", "data-loss"))
+    if protected and "protected" not in allow:
+        found.append(
+            _refusal(
+                "The plan touches what is protected",
+                protected,
+                "protected, and would be rebuilt or removed. Set `protect: false` and apply that first",
+                "protected",
+            )
+        )
+    return tuple(found)
+
+
+def _breaks_protection(action: Action) -> bool:
+    return action.verb == "clean" and isinstance(action.before, (Allocation, Node)) and action.before.protect
+
+
+def _refusal(summary: str, actions: Iterable[Action], fate: str, allowance: Allowance) -> Problem:
+    names = [_name(action) for action in actions]
+    shown = ", ".join(names[:SHOWN_NODES]) + (f" and {len(names) - SHOWN_NODES} more" if len(names) > SHOWN_NODES else "")
+    return Problem(summary=summary, detail=f"{shown}: {fate}. If that is meant, say `--allow {allowance}`.")
+
+
+def _name(action: Action) -> str:
+    resource = action.resource
+    return resource.name if isinstance(resource, Node) else resource.address
