@@ -1,0 +1,69 @@
+"""The real hypervisor, a pool and a public network that only tests use, and the tiny guest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import libvirt
+import pytest
+
+from tests.e2e.workspace import HOST_ADDRESS, NETWORK, POOL, Workspace, connect, listing
+from tests.guest_images.tiny import build_tiny
+
+POOL_DIRECTORY = Path("/var/lib/libvirt/pragmaspec-test")
+
+
+@pytest.fixture(scope="session")
+def tiny_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the tiny guest's kernel, initrd and disk, kept between runs."""
+    directory = Path(__file__).parents[2] / ".cache" / "tiny"
+    build_tiny(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def site(hypervisor: None) -> Iterator[None]:
+    """The pool and the public network, made for this run and removed after it."""
+    connection = connect()
+    _remove(connection)
+    POOL_DIRECTORY.mkdir(mode=0o711, exist_ok=True)
+    pool = connection.storagePoolDefineXML(
+        f"<pool type='dir'><name>{POOL}</name><target><path>{POOL_DIRECTORY}</path></target></pool>"
+    )
+    pool.create()
+    connection.networkDefineXML(
+        f"<network><name>{NETWORK}</name><forward mode='open'/><bridge name='ps-test'/>"
+        f"<ip address='{HOST_ADDRESS}' prefix='24'><dhcp><range start='192.168.150.100' end='192.168.150.200'/></dhcp></ip></network>"
+    ).create()
+    yield
+    _remove(connection)
+    connection.close()
+
+
+def _remove(connection: libvirt.virConnect) -> None:
+    for network in connection.listAllNetworks():
+        if network.name() == NETWORK:
+            if network.isActive():
+                network.destroy()
+            network.undefine()
+    for pool in connection.listAllStoragePools():
+        if pool.name() == POOL:
+            if pool.isActive():
+                for volume in pool.listAllVolumes():
+                    volume.delete()
+                pool.destroy()
+            pool.undefine()
+    if POOL_DIRECTORY.exists():
+        for leftover in POOL_DIRECTORY.iterdir():
+            leftover.unlink()
+        POOL_DIRECTORY.rmdir()
+
+
+@pytest.fixture(scope="module")
+def workspace(site: None, tiny_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A user's directory; whatever the tests of one module leave is cleaned, and nothing may be left then."""
+    before = listing()
+    space = Workspace(tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("home"), tiny_image)
+    yield space
+    if (space.directory / "state").exists():
+        space.run("clean", "hello", "--shutdown", "--auto-approve")
+    assert listing() == before

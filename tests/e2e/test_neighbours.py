@@ -1,0 +1,34 @@
+"""Two users, two repositories, one hypervisor: the site is the arbiter."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.workspace import Workspace, listing
+
+pytestmark = pytest.mark.guest
+
+
+def test_second_user_is_told_who_holds_what(workspace: Workspace, tiny_image: Path, tmp_path: Path) -> None:
+    before = listing()
+    wish = {"private": "{vlan: 33}", "public": "192.168.150.15"}
+    workspace.spec(computes=0, **wish, readiness="none")
+    workspace.run("apply", "cluster.yaml", "--auto-approve")
+    mine = listing()
+
+    other = Workspace(tmp_path / "work", tmp_path / "home", tiny_image)
+    other.spec(computes=0, **wish, readiness="none")
+    refused = other.run("plan", "cluster.yaml", status=1).err
+    assert "VLAN 33" in refused
+    assert "192.168.150.15" in refused or "VLAN" in refused
+    assert "hello" in refused
+    assert listing() == mine
+
+    other.spec(computes=0, readiness="none")
+    other.run("apply", "--auto-approve")
+    names = [name for name in listing().domains if name.startswith("hello-frontend.")]
+    assert len(names) == 2, "the same cluster name twice, one for each user"
+    other.run("clean", "hello", "--shutdown", "--auto-approve")
+    assert listing() == mine
+    workspace.run("clean", "hello", "--shutdown", "--auto-approve")
+    assert listing() == before
