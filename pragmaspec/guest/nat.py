@@ -1,0 +1,95 @@
+"""The frontend as gateway of its computes: forwarding, and masquerading of the private network out of the public interface.
+
+A script sets it up from nothing, as often as it runs. cloud-init writes and runs it at the beginning of the network stage of each
+boot, because computes that install packages need it long before the frontend's own boot is over. A systemd unit keeps it should
+cloud-init be taken out later. An image without either runs it after its interfaces are up.
+"""
+
+from pragmaspec.guest.cluster import GuestCluster
+from pragmaspec.recorded import Node
+
+NAT_SCRIPT = "/usr/local/sbin/pragmaspec-nat"
+NAT_UNIT = "/etc/systemd/system/pragmaspec-nat.service"
+NAT_SYSCTL = "/etc/sysctl.d/90-pragmaspec.conf"
+NAT_ENABLE = (
+    "mkdir -p /etc/systemd/system/multi-user.target.wants"
+    " && ln -sf ../pragmaspec-nat.service /etc/systemd/system/multi-user.target.wants/pragmaspec-nat.service"
+)
+
+UNIT_TEXT = f"""\
+[Unit]
+Description=Gateway for the private network of this cluster
+After=network.target
+ConditionPathExists={NAT_SCRIPT}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={NAT_SCRIPT}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+SYSCTL_TEXT = "net.ipv4.ip_forward = 1\n"
+
+_SCRIPT = """\
+#!/bin/sh
+# Written by pragmaspec: the private network reaches the outside through this node.
+set -eu
+private=@PRIVATE@
+public_mac=@MAC@
+
+public=
+for device in /sys/class/net/*; do
+  if [ "$(cat "$device/address" 2>/dev/null)" = "$public_mac" ]; then public=${device##*/}; fi
+done
+if [ -z "$public" ]; then
+  echo "pragmaspec-nat: no interface has the MAC address $public_mac of the public network" >&2
+  exit 1
+fi
+
+echo 1 > /proc/sys/net/ipv4/ip_forward
+
+if command -v nft >/dev/null; then
+  nft -f - <<RULES
+add table ip pragmaspec
+delete table ip pragmaspec
+table ip pragmaspec {
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr $private oifname "$public" masquerade
+  }
+  chain forward {
+    type filter hook forward priority 0; policy accept;
+    ct state established,related accept
+    iifname "$public" ip daddr $private drop
+  }
+}
+RULES
+elif command -v iptables >/dev/null; then
+  rule() { iptables -w -t "$1" -C "$2" $3 2>/dev/null || iptables -w -t "$1" -I "$2" $3; }
+  rule nat POSTROUTING "-s $private -o $public -j MASQUERADE"
+  rule filter FORWARD "-i $public -d $private -j DROP"
+  rule filter FORWARD "-i $public -d $private -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+  rule filter FORWARD "-s $private -o $public -j ACCEPT"
+else
+  echo "pragmaspec-nat: neither nft nor iptables is here: put the package nftables into the image of the frontend" >&2
+  exit 1
+fi
+"""
+
+
+def nat_at_boot(script: str) -> str:
+    """A command for ``sh -c`` that writes ``script`` to its place and runs it."""
+    folder = NAT_SCRIPT.rpartition("/")[0]
+    write = f"mkdir -p {folder}\ncat > {NAT_SCRIPT} <<'PRAGMASPEC'\n{script}PRAGMASPEC\n"
+    return f"{write}chmod 755 {NAT_SCRIPT}\nexec {NAT_SCRIPT}\n"
+
+
+def nat_script(node: Node, cluster: GuestCluster) -> str | None:
+    """The script that makes ``node`` the gateway, or None when it is not one: a compute, or a frontend without public address."""
+    public = node.nic("public")
+    if node.role != "frontend" or public is None:
+        return None
+    return _SCRIPT.replace("@PRIVATE@", cluster.allocation.private.cidr).replace("@MAC@", public.mac.lower())

@@ -1,0 +1,52 @@
+"""Golden folders: ``case.json`` describes a cluster, the other files are what its nodes are given. Add a folder to add a case."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.guest.cloud_init import meta_data_text, network_config_text, user_data_text
+from pragmaspec.guest.cluster import GuestCluster, GuestSettings
+from pragmaspec.guest.files import CONTRACT_JSON, VC_OUT, GuestFile, contract_files, identity_files, login_files
+from pragmaspec.guest.identity import StackKey
+from pragmaspec.recorded import Mark, Node
+
+CASES = Path(__file__).parents[1] / "cases" / "guest"
+PRIVATE = re.compile(r"(-----BEGIN OPENSSH PRIVATE KEY-----\n).*?( *)(-----END OPENSSH PRIVATE KEY-----)", re.DOTALL)
+
+
+class Case(Frozen, frozen=True):
+    about: str
+    cluster: GuestCluster
+    settings: GuestSettings = GuestSettings()
+
+
+@pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: folder.name)
+def test_what_the_nodes_of_a_cluster_are_given(folder: Path, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
+    case = msgspec.json.decode((folder / "case.json").read_bytes(), type=Case)
+    for node in case.cluster.nodes:
+        files = {file.path: file for file in given(node, case.cluster, stack_key)}
+        own = {Path(path).name: files[path].content for path in (CONTRACT_JSON, VC_OUT, "/etc/pragmaspec/interfaces")}
+        own["user-data"] = user_data_text(node, case.cluster, case.settings, stack_key)
+        own["network-config"] = network_config_text(node, case.cluster)
+        own["meta-data"] = meta_data_text(node, Mark(lineage=case.cluster.lineage, address=node.address))
+        for name, content in own.items():
+            golden(folder / node.name / name, without_private_keys(content))
+        for path in ("/etc/hosts", "/etc/pragmaspec/machinefile", "/etc/ssh/ssh_known_hosts", "/root/.ssh/authorized_keys"):
+            golden(folder / "every-node" / Path(path).name, files[path].content)
+
+
+def given(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+    return (
+        *contract_files(node, cluster, stack_key),
+        *login_files(cluster, stack_key),
+        *identity_files(node, cluster, stack_key),
+    )
+
+
+def without_private_keys(text: str) -> str:
+    """No scanner of repositories shall find keys here, even though these open nothing."""
+    return PRIVATE.sub(r"\1\2(left out)\n\2\3", text)
