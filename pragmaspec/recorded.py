@@ -17,7 +17,11 @@ ReadyWhen = Literal["cloud-init", "ssh", "none"]
 
 
 class Nic(Frozen, frozen=True):
-    """One network interface of a node. ``network`` is "private", "public" or the name of an extra network."""
+    """One network interface of a node. ``network`` is "private", "public" or the name of an extra network.
+
+    ``segment`` says what it is plugged into (``vlan 20``, ``bridge br20``, ``network default``), for people and so that a move to
+    another is seen; providers go by the allocation.
+    """
 
     network: str
     mac: str
@@ -26,6 +30,7 @@ class Nic(Frozen, frozen=True):
     gateway: str | None = None
     dns: tuple[str, ...] = ()
     mtu: int = 1500
+    segment: str = ""
 
 
 class Network(Frozen, frozen=True):

@@ -6,14 +6,14 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.diff import Change
 from pragmaspec.planning.drift import Facts
-from pragmaspec.planning.impact import changed_words, node_impact
+from pragmaspec.planning.impact import FIELD_IMPACT, changed_words, node_impact
 from pragmaspec.planning.plan import Action, Impact, Verb
 from pragmaspec.recorded import Allocation, Node, Record, StagedImage
 
 
 def actions(changes: Iterable[Change], facts: Facts) -> tuple[Action, ...]:
     """The actions that make ``changes`` true, each after what it waits for."""
-    drift = {found.address: found.detail for found in facts.drift}
+    drift = {found.address: found.detail for found in facts.drift if found.kind != "unrecorded"}
     found: list[Action] = []
     for change in changes:
         match change.after if change.after is not None else change.before and change.before.resource:
@@ -30,29 +30,25 @@ def _node_actions(change: Change, gone: frozenset[str], drift: Mapping[str, str]
     record, after = change.before, change.after
     if not isinstance(after, Node):
         return _node_removal(change, gone)
-    if record is None or change.address in gone:
-        if not after.running:
-            return _forgotten(record)
-        generation = record.generation if record else 0
-        reason = drift.get(change.address, "new")
-        return [Action(verb="boot", resource=after, reason=reason, generation=generation, where=change.where)]
+    if record is None:
+        return [Action(verb="boot", resource=after, reason="new", where=change.where)] if after.running else []
+    if change.address in gone:
+        return _booted(change, record, after, drift[change.address]) if after.running else _forgotten(record)
     before = _as_node(record)
     impact = node_impact(before, after, change.fields)
+    reason = drift.get(change.address, changed_words(change.fields) if change.fields else "begun, not finished")
     if impact == "rebuild":
-        return _rebuild(change, record, before, after, drift)
+        return _rebuild(change, record, before, after, reason)
     if record.status != "ready":
-        return _unfinished(change, record, after)
+        return _unfinished(change, record, after, drift.get(change.address, _unfinished_words(record)), impact)
     if not after.running:
-        verb: Verb = "shutdown" if before.running else "record"
-        reason = "the spec says off" if before.running else changed_words(change.fields)
-        return [_changing(verb, change, record, after, drift.get(change.address, reason), "none")]
+        if not before.running:
+            return [_changing("record", change, record, after, reason, "none")]
+        return [_changing("shutdown", change, record, after, drift.get(change.address, "shall be off"), "none")]
     if not before.running:
-        reason = drift.get(change.address, "the spec says running")
-        return [_changing("boot", change, record, after, reason, "none")]
-    reason = drift.get(change.address, changed_words(change.fields))
+        return _booted(change, record, after, drift.get(change.address, "shall run"))
     if impact == "reboot":
-        down = _changing("shutdown", change, record, before, reason, "reboot")
-        return [down, replace(_changing("boot", change, record, after, reason, "reboot"), after=(down.key,))]
+        return _rebooted(change, record, before, after, reason)
     return [_changing("update" if impact == "live" else "record", change, record, after, reason, impact)]
 
 
@@ -61,35 +57,63 @@ def _node_removal(change: Change, gone: frozenset[str]) -> list[Action]:
     node = _as_node(record)
     if change.address in gone:
         return [_changing("clean", change, record, node, "no longer wanted; already gone from the site", "none")]
-    clean = _changing("clean", change, record, node, "no longer wanted", "data-loss")
+    reason = _reason_to_clean("no longer wanted", node)
+    clean = _changing("clean", change, record, node, reason, "data-loss")
     if not node.running:
         return [clean]
-    down = _changing("shutdown", change, record, node, "no longer wanted", "none")
+    down = _changing("shutdown", change, record, node, reason, "none")
     return [down, replace(clean, after=(down.key,))]
 
 
-def _rebuild(change: Change, record: Record, before: Node, after: Node, drift: Mapping[str, str]) -> list[Action]:
-    reason = drift.get(change.address, changed_words(change.fields))
-    clean = _changing("clean", change, record, before, reason, "rebuild")
-    boot = replace(
-        _changing("boot", change, record, after, reason, "rebuild"), generation=record.generation + 1, after=(clean.key,)
-    )
-    built = [clean, boot] if after.running else [clean]
+def _rebuild(change: Change, record: Record, before: Node, after: Node, reason: str) -> list[Action]:
+    """Clean and boot anew; a node that shall be off is only cleaned, and made anew when it shall run."""
+    impact: Impact = "rebuild" if after.running else "data-loss"
+    reason = _reason_to_clean(reason, before)
+    clean = _changing("clean", change, record, before, reason, impact)
+    built = [clean]
+    if after.running:
+        boot = _changing("boot", change, record, after, reason, impact)
+        built.append(replace(boot, generation=record.generation + 1, after=(clean.key,)))
     if not before.running:
         return built
-    down = _changing("shutdown", change, record, before, reason, "rebuild")
+    down = _changing("shutdown", change, record, before, reason, impact if after.running else "none")
     return [down, replace(clean, after=(down.key,)), *built[1:]]
 
 
-def _unfinished(change: Change, record: Record, after: Node) -> list[Action]:
-    reason = f"not ready: {record.problem}" if record.status == "degraded" and record.problem else "begun, not finished"
-    return [_changing("boot" if after.running else "shutdown", change, record, after, reason, "none")]
+def _reason_to_clean(reason: str, node: Node) -> str:
+    return f"{reason}, but it is protected" if node.protect else reason
 
 
-def _forgotten(record: Record | None) -> list[Action]:
+def _unfinished(change: Change, record: Record, after: Node, reason: str, impact: Impact) -> list[Action]:
+    if not after.running:
+        return [_changing("shutdown", change, record, after, reason, "none")]
+    if impact == "reboot":
+        return _rebooted(change, record, _as_node(record), after, reason)
+    return _booted(change, record, after, reason)
+
+
+def _unfinished_words(record: Record) -> str:
+    if record.status == "degraded":
+        return f"not ready: {record.problem}" if record.problem else "not ready"
+    return f"begun, not finished: {record.problem}" if record.problem else "begun, not finished"
+
+
+def _rebooted(change: Change, record: Record, before: Node, after: Node, reason: str) -> list[Action]:
+    down = _changing("shutdown", change, record, before, reason, "reboot")
+    boot, *update = _booted(change, record, after, reason, "reboot")
+    return [down, replace(boot, after=(down.key,)), *update]
+
+
+def _booted(change: Change, record: Record, after: Node, reason: str, impact: Impact = "none") -> list[Action]:
+    """Boot what was booted before. Its disk may be the old one, which learns of new keys and members only when it is told."""
+    boot = _changing("boot", change, record, after, reason, impact)
+    if not any(FIELD_IMPACT[name] == "live" for name in change.fields):
+        return [boot]
+    return [boot, replace(_changing("update", change, record, after, reason, "live"), after=(boot.key,))]
+
+
+def _forgotten(record: Record) -> list[Action]:
     """A node that shall be off and is gone is no longer recorded: it is made anew when it shall run."""
-    if record is None:
-        return []
     return [Action(verb="clean", resource=record.resource, before=record.resource, reason="is gone from the site")]
 
 
@@ -197,8 +221,9 @@ def _place(action: Action, stays: bool) -> tuple[object, ...]:
         by_role = (is_compute, resource.index) if stays else (not is_compute, -resource.index)
         return (2, resource.site, resource.cluster, not stays, *by_role, _VERB_PLACE[action.verb])
     going = action.verb == "clean"
-    first, last = (1, 3) if isinstance(resource, Allocation) else (0, 4)
-    return (last if going else first, resource.site, resource.address)
+    if isinstance(resource, Allocation):
+        return (3 if going else 1, resource.site, resource.address)
+    return (4 if going else 0, resource.site, resource.name, resource.address)
 
 
 def _as_node(record: Record) -> Node:

@@ -1,12 +1,16 @@
 """Which VLAN, private range and public address a cluster gets: a pure choice from (wanted, recorded, the site's inventory).
 
-What a cluster holds it keeps, unless the spec now names something else.
+What a cluster holds it keeps, unless the spec now names something else. What the spec names is set aside before anything is
+chosen, so that the order of clusters does not matter.
 """
 
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem, Where
-from pragmaspec.planning import pools
+from pragmaspec.planning import pools, shortage
 from pragmaspec.planning.observed import Inventory, SiteIdentity, Taken
 from pragmaspec.planning.pools import Pool
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork
@@ -16,16 +20,13 @@ from pragmaspec.site import PublicNetwork, Site
 FIRST_COMPUTE = 10
 """Offset in the private network of ``compute-0``; the frontend has offset 1, and what lies between is left for services."""
 
-SHOWN_HOLDERS = 5
-"""How many holders of a pool an error names before it counts the rest."""
-
 
 class NoneFreeError(Exception):
-    """A pool cannot give what is wanted; the problem says which and why. Never leaves the planning room."""
+    """Pools cannot give what is wanted; the problems say which and why. Never leaves the planning room."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(problem.summary)
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problem.summary for problem in problems))
 
 
 def frontend_node(cluster: str) -> str:
@@ -33,70 +34,86 @@ def frontend_node(cluster: str) -> str:
     return f"{cluster}-frontend"
 
 
-def satisfies(recorded: Allocation, wanted: WantedCluster) -> bool:
+def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
     """Whether ``recorded`` already grants all that ``wanted`` asks for, so that no pool needs to be asked."""
     private = recorded.private
     return (
-        (wanted.cidr is None or wanted.cidr == private.cidr)
-        and (wanted.vlan is None or wanted.vlan == private.vlan)
-        and _room(private.cidr, wanted.computes.count)
+        wanted.cidr in (None, private.cidr)
+        and wanted.vlan in (None, private.vlan)
         and {network.name for network in recorded.networks[1:]} == {network.name for network in wanted.networks}
         and all(_extra_satisfied(recorded, network) for network in wanted.networks)
-        and _public_satisfied(recorded, wanted)
+        and _public_satisfied(recorded, wanted, site)
     )
 
 
 class Allocator:
-    """Hands out one site's pools while one plan is made."""
+    """Hands out one site's pools while one plan is made. ``clusters`` are all that the plan wants at the site."""
 
-    def __init__(self, site: Site, inventory: Inventory | None, state: State) -> None:
+    def __init__(self, site: Site, inventory: Inventory | None, state: State, clusters: Iterable[WantedCluster] = ()) -> None:
         self._site = site
-        self._inventory = inventory
+        self._inventory = inventory or _NOTHING
         ours = tuple(
             record.resource
             for record in state.records
             if isinstance(record.resource, Allocation) and record.resource.site == site.name
         )
-        seen = inventory or _NOTHING
-        self._vlans = Pool((*seen.vlans, *_recorded_vlans(ours, state.lineage)))
-        self._cidrs = Pool((*seen.cidrs, *_recorded_cidrs(ours, state.lineage)))
-        self._public = Pool((*seen.addresses, *_recorded_public(ours, state.lineage)))
+        self._vlans = Pool((*self._inventory.vlans, *_recorded(ours, state, _vlans)), state.lineage)
+        self._cidrs = Pool((*self._inventory.cidrs, *_recorded(ours, state, _cidrs)), state.lineage)
+        self._public = Pool((*self._inventory.addresses, *_recorded(ours, state, _addresses)), state.lineage)
+        for cluster in clusters:
+            self._set_aside(cluster)
 
     def allocation(self, wanted: WantedCluster, recorded: Allocation | None) -> Allocation:
-        """The allocation for ``wanted``. Raises NoneFreeError."""
-        networks = (self._private(wanted, recorded), *(self._extra(wanted, network, recorded) for network in wanted.networks))
+        """The allocation for ``wanted``. Raises NoneFreeError with everything that is not to be had."""
+        problems: list[Problem] = []
+        networks: list[Network] = []
+        public: tuple[PublicGrant, ...] = ()
+        for network in (None, *wanted.networks):
+            try:
+                networks.append(self._extra(wanted, network, recorded) if network else self._private(wanted, recorded))
+            except NoneFreeError as error:
+                problems += error.problems
+        try:
+            public = self._public_grants(wanted, recorded)
+        except NoneFreeError as error:
+            problems += error.problems
+        if problems:
+            raise NoneFreeError(*problems)
         return Allocation(
-            site=self._site.name,
-            cluster=wanted.name,
-            networks=networks,
-            public=self._public_grants(wanted, recorded),
-            protect=wanted.protect,
+            site=self._site.name, cluster=wanted.name, networks=tuple(networks), public=public, protect=wanted.protect
         )
+
+    def _set_aside(self, wanted: WantedCluster) -> None:
+        """Note what the spec names as the cluster's, where nobody else has it."""
+        address = _address(self._site, wanted)
+        named = ((self._vlans, wanted.vlan and str(wanted.vlan)), (self._public, wanted.public.address))
+        for pool, value in named:
+            if value and not pool.holder(value):
+                pool.take(value, wanted.name, address)
+        for cidr in (wanted.cidr, *(network.cidr for network in wanted.networks)):
+            if cidr and not self._cidrs.holder(cidr):
+                self._cidrs.take(cidr, wanted.name, address)
 
     def _private(self, wanted: WantedCluster, recorded: Allocation | None) -> Network:
         before = recorded.private if recorded else None
-        keep_vlan = before is not None and before.vlan is not None and wanted.vlan in (None, before.vlan)
-        vlan = before.vlan if before and keep_vlan else self._vlan(wanted, wanted.vlan, wanted.where)
-        if before and keep_vlan and wanted.cidr in (None, before.cidr):
-            cidr = before.cidr
-        else:
-            cidr = wanted.cidr or self._cidr(wanted, vlan)
-        if not _room(cidr, wanted.computes.count):
-            raise NoneFreeError(
-                Problem(
-                    summary="The private network is too small",
-                    detail=f"{cidr} has room for {max(0, _hosts(cidr) - FIRST_COMPUTE + 1)} computes of cluster {wanted.name}, "
-                    f"and the spec wants {wanted.computes.count}. Give the cluster a wider range.",
-                    where=wanted.where,
-                )
-            )
+        keeps = before is not None and wanted.vlan in (None, before.vlan)
+        vlan = before.vlan if before and keeps else self._vlan(wanted, wanted.vlan, wanted.where)
+        cidr = before.cidr if before and keeps and wanted.cidr is None else wanted.cidr or self._cidr(wanted, vlan)
+        if before is None or before.cidr != cidr:
+            self._refuse_overlap("private", cidr, wanted, wanted.where)
+        _refuse_small("private", cidr, wanted, wanted.where)
         return Network(name="private", cidr=cidr, vlan=vlan, bridge=self._bridge(vlan), mtu=wanted.mtu)
 
     def _extra(self, wanted: WantedCluster, network: WantedNetwork, recorded: Allocation | None) -> Network:
         before = next((held for held in recorded.networks[1:] if held.name == network.name), None) if recorded else None
+        where = network.where or wanted.where
+        if before is None or before.cidr != network.cidr:
+            self._refuse_overlap(network.name, network.cidr, wanted, where)
+        if "compute" in network.roles:
+            _refuse_small(network.name, network.cidr, wanted, where)
         if network.bridge is not None:
             return Network(name=network.name, cidr=network.cidr, bridge=network.bridge, mtu=network.mtu)
-        vlan = before.vlan if before and before.vlan is not None else self._vlan(wanted, None, network.where)
+        vlan = before.vlan if before and before.vlan is not None else self._vlan(wanted, None, where)
         return Network(name=network.name, cidr=network.cidr, vlan=vlan, bridge=self._bridge(vlan), mtu=network.mtu)
 
     def _bridge(self, vlan: int | None) -> str | None:
@@ -104,109 +121,77 @@ class Allocator:
         return pattern.format(vlan=vlan) if pattern and vlan is not None else None
 
     def _vlan(self, wanted: WantedCluster, named: int | None, where: Where | None) -> int:
-        numbers = pools.vlan_numbers(self._site)
+        address = _address(self._site, wanted)
         if named is not None:
-            holder = self._vlans.holder(str(named))
-            if named not in numbers:
-                raise NoneFreeError(_outside("VLAN", str(named), _ranges(self._site), self._site.name, where))
-            if holder and holder.address != _address(self._site, wanted):
-                raise NoneFreeError(_held("VLAN", holder, self._site.name, where))
-            chosen = named
-        else:
-            free = next((number for number in numbers if not self._vlans.holder(str(number))), None)
-            if free is None:
-                raise NoneFreeError(
-                    _exhausted(
-                        f"VLANs ({_ranges(self._site)})",
-                        self._vlans,
-                        self._site.name,
-                        wanted,
-                        "give the site more in its `vlans:`",
-                    )
-                )
-            chosen = free
-        self._vlans.take(str(chosen), wanted.name, _address(self._site, wanted))
+            if named not in pools.vlan_numbers(self._site):
+                raise NoneFreeError(shortage.outside("VLAN", str(named), _ranges(self._site), self._site.name, where))
+            other = self._vlans.other_holder(str(named), address)
+            if other:
+                raise NoneFreeError(shortage.held("VLAN", other, self._site.name, where))
+            return named
+        chosen = next((number for number in pools.vlan_numbers(self._site) if not self._vlans.holder(str(number))), None)
+        if chosen is None:
+            holders = self._vlans.held(map(str, pools.vlan_numbers(self._site)))
+            what, cure = f"VLANs ({_ranges(self._site)})", "give the site more in its `vlans:`"
+            raise NoneFreeError(shortage.exhausted(what, holders, self._site.name, wanted, cure))
+        self._vlans.take(str(chosen), wanted.name, address)
         return chosen
 
     def _cidr(self, wanted: WantedCluster, vlan: int | None) -> str:
-        public = self._inventory.public.cidr if self._inventory and self._inventory.public else None
-        cidr = pools.private_range(vlan, self._cidrs, public)
+        cidr = pools.private_range(vlan, self._cidrs, pools.public_network(self._site.public, self._inventory))
         if cidr is None:
-            raise NoneFreeError(
-                _exhausted(
-                    "private ranges in 10.0.0.0/8", self._cidrs, self._site.name, wanted, "give the cluster a `private: range:`"
-                )
-            )
+            what, cure = "private ranges in 10.0.0.0/8", "give the cluster a `private: {range: …}`"
+            raise NoneFreeError(shortage.exhausted(what, self._cidrs.held(), self._site.name, wanted, cure))
         self._cidrs.take(cidr, wanted.name, _address(self._site, wanted))
         return cidr
+
+    def _refuse_overlap(self, network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
+        public = pools.public_network(self._site.public, self._inventory)
+        if public and wanted.public.kind != "none" and public.overlaps(IPv4Network(cidr, strict=False)):
+            raise NoneFreeError(shortage.overlapping(network, cidr, public, self._site.name, where))
 
     def _public_grants(self, wanted: WantedCluster, recorded: Allocation | None) -> tuple[PublicGrant, ...]:
         if wanted.public.kind == "none":
             return ()
-        if recorded and _public_satisfied(recorded, wanted):
-            return recorded.public
+        if recorded and _public_satisfied(recorded, wanted, self._site):
+            return tuple(_as_the_site_says(grant, self._site) for grant in recorded.public)
         where = wanted.public.where or wanted.where
-        inventory = self._inventory or _NOTHING
-        public = self._site.public or PublicNetwork()
-        if self._site.public is None and inventory.public is None:
-            raise NoneFreeError(
-                Problem(
-                    summary="The site has no public network",
-                    detail=f"Cluster {wanted.name} wants a public address at site {self._site.name}, which names no "
-                    "`public:` network and reports none. Give the site a `public:` network, or the cluster `public: none`.",
-                    where=where,
-                )
-            )
-        address = self._public_address(wanted, public, inventory, where)
-        prefix = pools.prefix_of(public, inventory)
+        public, reported = self._site.public or PublicNetwork(), self._inventory.public
+        if self._site.public is None and reported is None:
+            raise NoneFreeError(shortage.no_public(wanted, self._site, where))
+        prefix = pools.prefix_of(public, self._inventory)
         if prefix is None:
-            raise NoneFreeError(
-                Problem(
-                    summary="The public network has no prefix",
-                    detail=f"Site {self._site.name} does not report the size of its public network. "
-                    "Write `prefix:` under the site's `public:`.",
-                    where=where,
-                )
-            )
-        reported = inventory.public
+            raise NoneFreeError(shortage.no_prefix(self._site, where))
+        address = self._public_address(wanted, public, where)
         bridge = public.bridge or (reported.bridge if reported and not public.network else None)
         return (
             PublicGrant(
                 node=frontend_node(wanted.name),
                 address=address,
                 prefix=prefix,
-                gateway=pools.gateway_of(public, inventory),
-                dns=pools.dns_of(public, inventory),
+                gateway=pools.gateway_of(public, self._inventory),
+                dns=pools.dns_of(public, self._inventory),
                 fqdn=dict(public.names).get(address),
                 network=None if bridge else public.network or (reported.network if reported else None),
                 bridge=bridge,
             ),
         )
 
-    def _public_address(self, wanted: WantedCluster, public: PublicNetwork, inventory: Inventory, where: Where | None) -> str:
-        named = wanted.public.address
-        allocation = _address(self._site, wanted)
+    def _public_address(self, wanted: WantedCluster, public: PublicNetwork, where: Where | None) -> str:
+        named, allocation = wanted.public.address, _address(self._site, wanted)
         if named is not None:
-            holder = self._public.holder(named)
-            if named not in pools.public_addresses(public, inventory):
-                pool = ", ".join(public.addresses) or (inventory.public and inventory.public.cidr) or "nothing"
-                raise NoneFreeError(_outside("address", named, pool, self._site.name, where))
-            if holder and holder.address != allocation:
-                raise NoneFreeError(_held("address", holder, self._site.name, where))
-            chosen = named
-        else:
-            free = next((one for one in pools.public_addresses(public, inventory) if not self._public.holder(one)), None)
-            if free is None:
-                raise NoneFreeError(
-                    _exhausted(
-                        "public addresses",
-                        self._public,
-                        self._site.name,
-                        wanted,
-                        "give the site more in its `public: addresses:`",
-                    )
-                )
-            chosen = free
+            if named not in pools.public_addresses(public, self._inventory):
+                pool = ", ".join(public.addresses) or str(pools.public_network(public, self._inventory) or "which is empty")
+                raise NoneFreeError(shortage.outside("address", named, pool, self._site.name, where))
+            other = self._public.other_holder(named, allocation)
+            if other:
+                raise NoneFreeError(shortage.held("address", other, self._site.name, where))
+            return named
+        chosen = next((one for one in pools.public_addresses(public, self._inventory) if not self._public.holder(one)), None)
+        if chosen is None:
+            holders = self._public.held(pools.public_addresses(public, self._inventory))
+            cure = "give the site more in its `public: {addresses: …}`"
+            raise NoneFreeError(shortage.exhausted("public addresses", holders, self._site.name, wanted, cure))
         self._public.take(chosen, wanted.name, allocation)
         return chosen
 
@@ -221,13 +206,11 @@ def _address(site: Site, wanted: WantedCluster) -> str:
     return f"{site.name}/{wanted.name}/allocation"
 
 
-def _hosts(cidr: str) -> int:
-    return IPv4Network(cidr, strict=False).num_addresses - 2
-
-
-def _room(cidr: str, computes: int) -> bool:
-    needed = FIRST_COMPUTE - 1 + computes if computes else 1
-    return needed <= _hosts(cidr)
+def _refuse_small(network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
+    hosts = IPv4Network(cidr, strict=False).num_addresses - 2
+    room = max(0, hosts - FIRST_COMPUTE + 1)
+    if wanted.computes.count > room or hosts < 1:
+        raise NoneFreeError(shortage.too_small(network, cidr, room, wanted, where))
 
 
 def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork) -> bool:
@@ -240,66 +223,50 @@ def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork) -> bool:
     )
 
 
-def _public_satisfied(recorded: Allocation, wanted: WantedCluster) -> bool:
+def _public_satisfied(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
     if wanted.public.kind == "none":
         return not recorded.public
-    return bool(recorded.public) and wanted.public.address in (None, recorded.public[0].address)
+    public = site.public or PublicNetwork()
+    return any(
+        wanted.public.address in (None, grant.address)
+        and (grant.bridge == public.bridge if public.bridge else public.network in (None, grant.network))
+        for grant in recorded.public
+    )
 
 
-def _recorded_vlans(ours: tuple[Allocation, ...], lineage: str) -> list[Taken]:
+def _as_the_site_says(grant: PublicGrant, site: Site) -> PublicGrant:
+    """``grant`` with what the spec says of its network by now; what it does not say stays as it was granted."""
+    public = site.public
+    if public is None:
+        return grant
+    return replace(
+        grant,
+        prefix=public.prefix or grant.prefix,
+        gateway=public.gateway or grant.gateway,
+        dns=public.dns or grant.dns,
+        fqdn=dict(public.names).get(grant.address),
+    )
+
+
+def _recorded(ours: Iterable[Allocation], state: State, values: Callable[[Allocation], Iterable[str]]) -> list[Taken]:
     return [
-        Taken(value=str(network.vlan), owner=held.cluster, lineage=lineage, address=held.address)
+        Taken(value=value, owner=f"cluster {held.cluster} of this stack", lineage=state.lineage, address=held.address)
         for held in ours
-        for network in held.networks
-        if network.vlan is not None
+        for value in values(held)
     ]
 
 
-def _recorded_cidrs(ours: tuple[Allocation, ...], lineage: str) -> list[Taken]:
-    return [
-        Taken(value=network.cidr, owner=held.cluster, lineage=lineage, address=held.address)
-        for held in ours
-        for network in held.networks
-    ]
+def _vlans(held: Allocation) -> list[str]:
+    return [str(network.vlan) for network in held.networks if network.vlan is not None]
 
 
-def _recorded_public(ours: tuple[Allocation, ...], lineage: str) -> list[Taken]:
-    return [
-        Taken(value=grant.address, owner=held.cluster, lineage=lineage, address=held.address)
-        for held in ours
-        for grant in held.public
-    ]
+def _cidrs(held: Allocation) -> list[str]:
+    return [network.cidr for network in held.networks]
+
+
+def _addresses(held: Allocation) -> list[str]:
+    return [grant.address for grant in held.public]
 
 
 def _ranges(site: Site) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in site.vlans)
-
-
-def _outside(kind: str, value: str, pool: str, site: str, where: Where | None) -> Problem:
-    return Problem(
-        summary=f"The {kind} is not the site's to give",
-        detail=f"{kind} {value} is not in the pool of site {site} ({pool}). Name one that is, or leave it out to get the first "
-        "free one.",
-        where=where,
-    )
-
-
-def _held(kind: str, holder: Taken, site: str, where: Where | None) -> Problem:
-    return Problem(
-        summary=f"The {kind} is taken",
-        detail=f"{kind} {holder.value} at site {site} is held by {holder.owner}. Name another, or leave it out to get the first "
-        "free one.",
-        where=where,
-    )
-
-
-def _exhausted(what: str, pool: Pool, site: str, wanted: WantedCluster, cure: str) -> Problem:
-    holders = ", ".join(f"{entry.value} by {entry.owner}" for entry in pool.held()[:SHOWN_HOLDERS]) or "nobody"
-    more = len(pool.held()) - SHOWN_HOLDERS
-    return Problem(
-        summary=f"No free {what.partition(' (')[0]}",
-        detail=f"Cluster {wanted.name} needs one more than site {site} has of its {what}. Taken: {holders}"
-        + (f" and {more} more" if more > 0 else "")
-        + f". Clean a cluster that is no longer needed, or {cure}.",
-        where=wanted.where,
-    )

@@ -11,10 +11,11 @@ from pragmaspec.site import Site
 
 SHOWN_HOLDERS = 5
 GIB = 2**30
+MIB = 2**20
 
 
-def _gib(amount: int) -> str:
-    return f"{amount / GIB:.4g} GiB"
+def _bytes(amount: int) -> str:
+    return f"{amount / GIB:,.4g} GiB" if amount >= GIB else f"{amount / MIB:.0f} MiB"
 
 
 class _Kind(NamedTuple):
@@ -28,8 +29,8 @@ class _Kind(NamedTuple):
 
 _KINDS = (
     _Kind("CPUs", "cpus", lambda amount: f"{amount} cpus", only_running=True),
-    _Kind("memory", "memory_mib", lambda amount: _gib(amount * 2**20), only_running=True),
-    _Kind("disk", "disk_bytes", _gib, only_running=False),
+    _Kind("memory", "memory_mib", lambda amount: _bytes(amount * MIB), only_running=True),
+    _Kind("disk", "disk_bytes", _bytes, only_running=False),
 )
 
 
@@ -44,8 +45,6 @@ def shortages(
     here = [entry for entry in desired if entry.resource.site == site.name]
     wanted = [entry.resource for entry in here if isinstance(entry.resource, Node)]
     recorded = [node for node in state.nodes() if node.site == site.name and node.address in planned]
-    new = [entry for entry in here if isinstance(entry.resource, Node) and state.record(entry.resource.address) is None]
-    where = next((entry.where for entry in new or here if isinstance(entry.resource, Node)), None)
     others = [held for held in inventory.holdings if held.lineage != state.lineage or held.address not in planned]
     problems = list(_too_large(inventory, here, site.name))
     for kind in _KINDS:
@@ -56,24 +55,33 @@ def shortages(
             problems.append(
                 Problem(
                     summary=f"Not enough {kind.what}",
-                    detail=f"Site {site.name} is {kind.shown(held + want - limit)} short: this spec wants {kind.shown(want)} "
-                    f"there of {kind.shown(limit)} ({explained}); {_holders(others, kind)}. "
+                    detail=f"Site {site.name} is {kind.shown(held + want - limit)} short: it has {kind.shown(limit)}{explained}, "
+                    f"this spec wants {kind.shown(want)}, and {_holders(others, kind, held)}. "
                     "Ask for less, shut other clusters down, or raise the site's `overcommit:`.",
-                    where=where,
+                    where=_largest(here, kind),
                 )
             )
     return (*problems, *_transfers(site, inventory, here))
 
 
+def _largest(here: Iterable[Desired], kind: _Kind) -> Where | None:
+    """The line of the spec that asks for most."""
+    amounts: dict[Where | None, int] = {}
+    for entry in here:
+        if isinstance(entry.resource, Node):
+            amounts[entry.where] = amounts.get(entry.where, 0) + _total((entry.resource,), kind)
+    return max(amounts, key=lambda where: amounts[where], default=None)
+
+
 def _limit(kind: _Kind, site: Site, inventory: Inventory) -> tuple[int, str]:
-    """How much may be promised, and how that comes about."""
+    """How much may be promised, and how that comes about where it is not just what is there."""
     physical: int = getattr(inventory, kind.field)
     kept: int = getattr(site.reserve, kind.field, 0)
     times = {"cpus": site.overcommit.cpus, "memory_mib": site.overcommit.memory, "disk_bytes": site.overcommit.disk}[kind.field]
-    explained = f"{kind.shown(physical)} there"
-    explained += f", {kind.shown(kept)} kept for the host" if kept else ""
-    explained += f", each promised {times:g} times" if times != 1 else ""
-    return int((physical - kept) * times), explained
+    parts = [f"{kind.shown(physical)} in all"]
+    parts += [f"{kind.shown(kept)} kept for the host"] if kept else []
+    parts += [f"each may be promised {times:g} times"] if times != 1 else []
+    return int((physical - kept) * times), f" ({', '.join(parts)})" if len(parts) > 1 else ""
 
 
 def _total(nodes: Iterable[Node], kind: _Kind) -> int:
@@ -88,8 +96,8 @@ def _transfers(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Ite
         names = ", ".join(sorted(image.name for image, _ in missing))
         yield Problem(
             summary="Not enough disk for the images",
-            detail=f"Staging {names} at site {site.name} takes {_gib(needed)}, and the pool has "
-            f"{_gib(inventory.disk_free_bytes)} free: {_gib(needed - inventory.disk_free_bytes)} short. "
+            detail=f"Staging {names} at site {site.name} takes {_bytes(needed)}, and the pool has "
+            f"{_bytes(inventory.disk_free_bytes)} free: {_bytes(needed - inventory.disk_free_bytes)} short. "
             "Clean clusters or images that are no longer needed.",
             where=missing[0][1],
         )
@@ -109,13 +117,13 @@ def _too_large(inventory: Inventory, nodes: Iterable[Desired], site: str) -> Ite
             )
 
 
-def _holders(holdings: Iterable[Holding], kind: _Kind) -> str:
+def _holders(holdings: Iterable[Holding], kind: _Kind, held: int) -> str:
     amounts: dict[str, int] = {}
     for holding in holdings:
         amounts[holding.owner] = amounts.get(holding.owner, 0) + getattr(holding, kind.field)
     largest = sorted(((amount, owner) for owner, amount in amounts.items() if amount), key=lambda one: (-one[0], one[1]))
     if not largest:
         return "nobody else holds any"
-    shown = ", ".join(f"{owner} {kind.shown(amount)}" for amount, owner in largest[:SHOWN_HOLDERS])
+    shown = ", ".join(f"{owner}: {kind.shown(amount)}" for amount, owner in largest[:SHOWN_HOLDERS])
     more = len(largest) - SHOWN_HOLDERS
-    return f"held by others: {shown}" + (f" and {more} more" if more > 0 else "")
+    return f"others hold {kind.shown(held)} ({shown}" + (f" and {more} more)" if more > 0 else ")")

@@ -31,9 +31,9 @@ def mac_address(lineage: str, address: str, network: str) -> str:
 
 
 def desired_images(wanted: Wanted, request: PlanRequest) -> list[Desired]:
-    """Every image that a cluster at some site boots from, once per site."""
+    """Every image that a cluster at some site boots from, once per site. Two names of one digest: the first cluster's."""
     found: dict[str, Desired] = {}
-    for cluster in wanted.clusters:
+    for cluster in sorted(wanted.clusters, key=lambda cluster: cluster.name):
         if cluster.name in request.drop:
             continue
         for nodes in (cluster.frontend, cluster.computes):
@@ -141,6 +141,7 @@ class _Shared:
             gateway=self._frontend_address if through_frontend else None,
             dns=self._public.dns if through_frontend and self._public else (),
             mtu=network.mtu,
+            segment=_segment(network.vlan, network.bridge),
         )
 
     def _public_nic(self, grant: PublicGrant, address: str) -> Nic:
@@ -151,4 +152,11 @@ class _Shared:
             prefix=grant.prefix,
             gateway=grant.gateway,
             dns=grant.dns,
+            segment=_segment(None, grant.bridge, grant.network),
         )
+
+
+def _segment(vlan: int | None, bridge: str | None, network: str | None = None) -> str:
+    if bridge is not None:
+        return f"bridge {bridge}"
+    return f"vlan {vlan}" if vlan is not None else f"network {network}" if network is not None else ""

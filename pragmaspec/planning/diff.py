@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from pragmaspec.errors import Where
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.desired import Desired
-from pragmaspec.recorded import Record, Resource, State
+from pragmaspec.recorded import Node, Record, Resource, State
 
 
 class Change(Frozen, frozen=True):
@@ -21,27 +22,40 @@ class Change(Frozen, frozen=True):
     @property
     def address(self) -> str:
         """The address both sides share."""
-        return self.after.address if self.after is not None else self.before.address if self.before is not None else ""
+        if self.after is not None:
+            return self.after.address
+        return self.before.address if self.before is not None else ""
 
 
-def changes(desired: Iterable[Desired], state: State, gone: frozenset[str] = frozenset()) -> list[Change]:
+def changes(desired: Iterable[Desired], state: State, drifted: frozenset[str] = frozenset()) -> list[Change]:
     """Everything that differs, desired resources first in their order, then what is no longer wanted by address.
 
-    ``gone`` are addresses that are recorded but no longer at their site: they differ though nothing in the spec did.
+    ``drifted`` are addresses where the site differs from what was recorded: there is something to do or to write down even
+    where the facts are what the spec wants.
     """
     found: list[Change] = []
     recorded: Mapping[str, Record] = {record.address: record for record in state.records}
     wanted: set[str] = set()
-    for resource, where in desired:
-        address = resource.address
+    for asked, where in desired:
+        address = asked.address
         wanted.add(address)
         record = recorded.get(address)
         if record is None:
-            found.append(Change(before=None, after=resource, where=where))
-        elif record.status != "ready" or record.resource != resource or address in gone:
+            found.append(Change(before=None, after=asked, where=where))
+            continue
+        resource = _reachable(asked, record)
+        if record.status != "ready" or record.resource != resource or address in drifted:
             found.append(Change(before=record, after=resource, fields=changed_fields(record.resource, resource), where=where))
     found.extend(Change(before=recorded[address], after=None) for address in sorted(recorded.keys() - wanted))
     return found
+
+
+def _reachable(asked: Resource, record: Record) -> Resource:
+    """``asked``, but a node that is off cannot be told anything: it learns of new keys and members when it runs again."""
+    before = record.resource
+    if isinstance(asked, Node) and isinstance(before, Node) and not asked.running:
+        return replace(asked, keys=before.keys, peers=before.peers)
+    return asked
 
 
 def changed_fields(before: Resource, after: Resource) -> tuple[str, ...]:

@@ -21,9 +21,9 @@ class Facts(NamedTuple):
 def facts(state: State, observations: Mapping[str, Observations]) -> Facts:
     """Every drift at the sites that were observed, and the state with the facts put in.
 
-    A node that is off or on, or has another size, is recorded as it is; so that the difference to what is desired says what to
-    repair. Sites that were not observed keep what is recorded. Records that are pending are left to the plan, which redoes them
-    anyway.
+    A node that is off or on, or runs with another size, is recorded as it is, so that the difference to what is desired says
+    what to repair. How a node that is off is defined does not matter: booting it defines it anew. Sites that were not observed
+    keep what is recorded. Records that are pending are left to the plan, which redoes them anyway.
     """
     found: list[Drift] = []
     changed: list[Record] = []
@@ -31,14 +31,21 @@ def facts(state: State, observations: Mapping[str, Observations]) -> Facts:
         nodes = {node.address: node for node in seen.nodes}
         allocations = {allocation.address: allocation for allocation in seen.allocations}
         recorded = [record for record in state.records if record.resource.site == site]
+        lost = _lost_networks(recorded, allocations)
         for record in recorded:
             drift, fact = _compared(record, nodes, allocations, seen.images)
+            if drift is None and isinstance(fact.resource, Node):
+                drift, fact = _unplugged(fact, fact.resource, lost.get(fact.resource.cluster, frozenset()))
             if drift is not None:
                 found.append(drift)
                 changed.append(fact)
         known = {record.address for record in recorded}
         found.extend(
-            Drift(address=address, kind="unrecorded", detail="is at the site with this stack's marks, but is not recorded")
+            Drift(
+                address=address,
+                kind="unrecorded",
+                detail="carries this stack's marks at the site but is not recorded; it is left alone",
+            )
             for address in sorted((nodes.keys() | allocations.keys()) - known)
         )
     gone = frozenset(drift.address for drift in found if drift.kind == "gone")
@@ -73,24 +80,57 @@ def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tup
         return drift("changed", detail), replace(record, generation=max(seen.generation, record.generation), status="degraded")
     if not seen.disk:
         return drift("disk-gone", "has lost its disk"), replace(record, resource=replace(node, image=""), status="ready")
-    if seen.status == "undefined":
+    if seen.status == "undefined" and node.running:
         detail = "is no longer defined at the site; its disk is there"
         return drift("undefined", detail), replace(record, resource=replace(node, running=False))
     if seen.status == "off" and node.running:
         return drift("off", "is off, recorded as running"), replace(record, resource=replace(node, running=False))
     if seen.status == "running" and not node.running:
         return drift("running", "is running, recorded as off"), replace(record, resource=replace(node, running=True))
-    if (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
+    if node.running and (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
         detail = f"has {seen.cpus} cpus and {seen.memory_mib} MiB, recorded {node.cpus} cpus and {node.memory_mib} MiB"
         fact = replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
         return drift("changed", detail), replace(record, resource=fact)
     return None, record
 
 
+def _lost_networks(recorded: list[Record], allocations: Mapping[str, ObservedAllocation]) -> dict[str, frozenset[str]]:
+    """By cluster, the networks made for it that are no longer there. A bridge of the host is not ours to lose."""
+    return {
+        record.resource.cluster: frozenset(
+            network.name
+            for network in record.resource.networks
+            if network.vlan is not None
+            and network.bridge is None
+            and network.name not in _networks_up(allocations.get(record.address))
+        )
+        for record in recorded
+        if isinstance(record.resource, Allocation) and record.status == "ready"
+    }
+
+
+def _networks_up(seen: ObservedAllocation | None) -> tuple[str, ...]:
+    return seen.networks if seen is not None else ()
+
+
+def _unplugged(record: Record, node: Node, lost: frozenset[str]) -> tuple[Drift | None, Record]:
+    """A running node whose network is made anew stays plugged into the old one until it is rebooted."""
+    hanging = [nic.network for nic in node.nics if nic.network in lost]
+    if not hanging or not node.running or record.status == "pending":
+        return None, record
+    nics = tuple(replace(nic, segment="") if nic.network in lost else nic for nic in node.nics)
+    drift = Drift(address=record.address, kind="changed", detail=f"is cut off: network {', '.join(hanging)} is lost")
+    return drift, replace(record, resource=replace(node, nics=nics))
+
+
 def _compared_allocation(record: Record, allocation: Allocation, seen: ObservedAllocation | None) -> tuple[Drift | None, Record]:
     if seen is None:
         return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
-    lost = [f"network {network.name}" for network in allocation.networks if network.vlan and network.name not in seen.networks]
+    lost = [
+        f"network {network.name}"
+        for network in allocation.networks
+        if network.vlan is not None and network.name not in seen.networks
+    ]
     lost += [f"public address {grant.address}" for grant in allocation.public if grant.address not in seen.public]
     if not lost:
         return None, record

@@ -1,5 +1,7 @@
 """What a change of each field of a node does to the node: one table, read by the planner and by people."""
 
+from msgspec.structs import replace
+
 from pragmaspec.planning.plan import Impact
 from pragmaspec.recorded import Node
 
@@ -8,7 +10,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "memory_mib": "reboot",
     "disk_bytes": "reboot",  # growing; shrinking is a rebuild, see below
     "image": "rebuild",
-    "nics": "rebuild",  # the guest reads its network configuration at first boot
+    "nics": "rebuild",  # the guest reads its network configuration at first boot; only replugged is a reboot, see below
     "first_boot": "rebuild",
     "keys": "live",
     "peers": "live",
@@ -29,8 +31,14 @@ def worst(impacts: tuple[Impact, ...]) -> Impact:
 
 def node_impact(before: Node, after: Node, fields: tuple[str, ...]) -> Impact:
     """What changing ``fields`` from ``before`` to ``after`` does to the node."""
-    shrinks = "disk_bytes" in fields and after.disk_bytes < before.disk_bytes
-    return "rebuild" if shrinks else worst(tuple(FIELD_IMPACT[name] for name in fields))
+    if "disk_bytes" in fields and after.disk_bytes < before.disk_bytes:
+        return "rebuild"
+    return worst(tuple("reboot" if name == "nics" and _only_replugged(before, after) else FIELD_IMPACT[name] for name in fields))
+
+
+def _only_replugged(before: Node, after: Node) -> bool:
+    """Whether the guest sees the same interfaces, plugged into something else outside."""
+    return tuple(replace(nic, segment="") for nic in before.nics) == tuple(replace(nic, segment="") for nic in after.nics)
 
 
 FIELD_WORDS = {
@@ -38,7 +46,7 @@ FIELD_WORDS = {
     "memory_mib": "memory",
     "disk_bytes": "disk",
     "image": "image",
-    "nics": "addresses",
+    "nics": "network interfaces",
     "first_boot": "packages or user-data",
     "keys": "ssh keys",
     "peers": "cluster members",
@@ -52,6 +60,6 @@ FIELD_WORDS = {
 
 
 def changed_words(fields: tuple[str, ...]) -> str:
-    """``memory and image changed``: the reason shown for a change of ``fields``."""
-    words = [FIELD_WORDS.get(name, name) for name in fields]
-    return f"{' and '.join(words)} changed"
+    """``memory and image changed``: the reason shown for a change of ``fields``, of which there is at least one."""
+    *first, last = [FIELD_WORDS.get(name, name) for name in fields]
+    return f"{', '.join(first)} and {last} changed" if first else f"{last} changed"

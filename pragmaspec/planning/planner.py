@@ -1,5 +1,6 @@
 """Planning: (wanted, recorded, observed, inventory) in, a plan out. Pure; the rooms below do one part each."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -16,8 +17,8 @@ from pragmaspec.planning.observed import Inventory, Observations
 from pragmaspec.planning.plan import Plan, PlannedSite
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.targets import narrowed
-from pragmaspec.planning.wanted import Wanted, WantedCluster
-from pragmaspec.recorded import Allocation, Node, StagedImage, State
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
+from pragmaspec.recorded import Allocation, Network, Node, StagedImage, State
 
 WHOLE = PlanRequest()
 
@@ -29,10 +30,15 @@ def state_digest(state: State) -> str:
 
 def needs_inventory(wanted: Wanted, state: State, request: PlanRequest = WHOLE) -> frozenset[str]:
     """Names of the sites that must be asked for their inventory, because something new or larger is wanted there."""
+    recorded: dict[tuple[str, str], list[Node]] = defaultdict(list)
+    for node in state.nodes():
+        recorded[node.site, node.cluster].append(node)
     return frozenset(
         cluster.site
         for cluster in wanted.clusters
-        if cluster.name not in request.drop and request.concerns(cluster.name) and _grows(wanted, cluster, state)
+        if cluster.name not in request.drop
+        and request.concerns(cluster.name)
+        and (_asks_for_more(wanted, cluster, state) or _grows(wanted, cluster, recorded[cluster.site, cluster.name], request))
     )
 
 
@@ -50,9 +56,11 @@ def make_plan(
     """
     seen = facts(state, observations)
     desired, planned = _desired(wanted, seen.state, inventories, request)
-    found = actions([change for change in changes(desired, seen.state, seen.gone) if change.address in planned], seen)
+    drifted = frozenset(drift.address for drift in seen.drift)
+    found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen)
     known = (*(entry.resource for entry in desired), *(record.resource for record in state.records))
     kept = narrowed(found, known, request)
+    acted_on = {action.address for action in kept}
     names = sorted(
         {action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | observations.keys()
     )
@@ -64,7 +72,7 @@ def make_plan(
         spec_sha256=wanted.spec_sha256,
         sites=tuple(_planned_site(name, wanted, state, observations) for name in names),
         actions=kept,
-        drift=tuple(drift for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in planned),
+        drift=tuple(drift for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in acted_on),
         partial=bool(request.targets or request.exclude or request.only_clusters),
     )
 
@@ -75,16 +83,20 @@ def _desired(
     """Everything desired, and the addresses this plan is about. Raises PlanError."""
     problems: list[Problem] = []
     desired = desired_images(wanted, request)
-    allocators = {site.name: Allocator(site, inventories.get(site.name), state) for site in wanted.sites}
-    for cluster in wanted.clusters:
-        if cluster.name in request.drop or not request.concerns(cluster.name):
+    staying = sorted((each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name)
+    allocators = {
+        site.name: Allocator(site, inventories.get(site.name), state, [each for each in staying if each.site == site.name])
+        for site in wanted.sites
+    }
+    for cluster in staying:
+        if not request.concerns(cluster.name):
             continue
         recorded = _recorded_allocation(state, cluster)
         try:
             allocation = allocators[cluster.site].allocation(cluster, recorded)
         except NoneFreeError as error:
-            problems.append(error.problem)
-            continue
+            problems += error.problems
+            allocation = _stand_in(cluster)
         desired.append(Desired(allocation, cluster.where))
         running = request.wants_running(cluster.name, cluster.running)
         desired += desired_nodes(wanted, cluster, allocation, state.lineage, running)
@@ -98,8 +110,19 @@ def _desired(
     return desired, planned
 
 
+def _stand_in(cluster: WantedCluster) -> Allocation:
+    """For a cluster that cannot have its networks: so that what else its nodes lack is found in the same run."""
+    names = ("private", *(network.name for network in cluster.networks))
+    return Allocation(
+        site=cluster.site, cluster=cluster.name, networks=tuple(Network(name=name, cidr="0.0.0.0/0") for name in names)
+    )
+
+
 def _planned(desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
-    """Addresses of everything that this plan is about: all, or the clusters it is narrowed to with the images they need."""
+    """Addresses of everything that this plan is about: all, or the clusters it is narrowed to with the images they need.
+
+    An image that nodes of other clusters were booted from is left alone, even when the spec has another for them by now.
+    """
     resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]
     if not request.only_clusters:
         return frozenset(resource.address for resource in resources)
@@ -107,8 +130,14 @@ def _planned(desired: list[Desired], state: State, request: PlanRequest) -> froz
         resource for resource in resources if not isinstance(resource, StagedImage) and request.concerns(resource.cluster)
     ]
     images = {(node.site, node.image) for node in clusters if isinstance(node, Node)}
+    wanted = {entry.resource.address for entry in desired}
+    others = {(node.site, node.image) for node in state.nodes() if not request.concerns(node.cluster)}
     needed = [
-        resource for resource in resources if isinstance(resource, StagedImage) and (resource.site, resource.digest) in images
+        image
+        for image in resources
+        if isinstance(image, StagedImage)
+        and (image.site, image.digest) in images
+        and (image.address in wanted or (image.site, image.digest) not in others)
     ]
     return frozenset(resource.address for resource in (*clusters, *needed))
 
@@ -118,25 +147,35 @@ def _recorded_allocation(state: State, cluster: WantedCluster) -> Allocation | N
     return record.resource if record is not None and isinstance(record.resource, Allocation) else None
 
 
-def _grows(wanted: Wanted, cluster: WantedCluster, state: State) -> bool:
+def _asks_for_more(wanted: Wanted, cluster: WantedCluster, state: State) -> bool:
+    """Whether ``cluster`` wants networks, addresses or images that its site has not granted it yet."""
     allocation = _recorded_allocation(state, cluster)
-    if allocation is None or not satisfies(allocation, cluster):
+    site = wanted.site(cluster.site)
+    if allocation is None or site is None or not satisfies(allocation, cluster, site):
         return True
-    if any(_not_staged(wanted, cluster, state, nodes.image) for nodes in (cluster.frontend, cluster.computes) if nodes.count):
-        return True
-    recorded = {"frontend": 0, "compute": 0}
-    for node in state.nodes(cluster.name):
-        if node.site == cluster.site:
-            recorded[node.role] += 1
-            asked = cluster.frontend if node.role == "frontend" else cluster.computes
-            if node.index < asked.count and (asked.cpus > node.cpus or asked.memory_mib > node.memory_mib or not node.running):
-                return True
-    return recorded["frontend"] < 1 or recorded["compute"] < cluster.computes.count
+    return any(
+        state.record(f"{cluster.site}/image/{wanted.image(nodes.image).digest[:16]}") is None
+        for nodes in (cluster.frontend, cluster.computes)
+        if nodes.count
+    )
 
 
-def _not_staged(wanted: Wanted, cluster: WantedCluster, state: State, image: str) -> bool:
-    digest = wanted.image(image).digest
-    return state.record(f"{cluster.site}/image/{digest[:16]}") is None
+def _grows(wanted: Wanted, cluster: WantedCluster, recorded: list[Node], request: PlanRequest) -> bool:
+    """Whether ``cluster`` wants more nodes, or larger ones, than are ``recorded``."""
+    running = request.wants_running(cluster.name, cluster.running)
+    counts = {"frontend": 0, "compute": 0}
+    for node in recorded:
+        counts[node.role] += 1
+        asked = cluster.frontend if node.role == "frontend" else cluster.computes
+        if node.index < asked.count and _larger(wanted, asked, node, running):
+            return True
+    return running and (counts["frontend"] < 1 or counts["compute"] < cluster.computes.count)
+
+
+def _larger(wanted: Wanted, asked: WantedNodes, node: Node, running: bool) -> bool:
+    disk_bytes = asked.disk_bytes or wanted.image(asked.image).virtual_size_bytes
+    started = running and not node.running
+    return started or asked.cpus > node.cpus or asked.memory_mib > node.memory_mib or disk_bytes > node.disk_bytes
 
 
 def _planned_site(name: str, wanted: Wanted, state: State, observations: Mapping[str, Observations]) -> PlannedSite:

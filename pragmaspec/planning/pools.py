@@ -16,20 +16,27 @@ FIRST_PUBLIC_HOST = 10
 class Pool:
     """The values of one kind that a site has handed out, ours and others'; grows while a plan is made."""
 
-    def __init__(self, taken: Iterable[Taken]) -> None:
+    def __init__(self, taken: Iterable[Taken], lineage: str) -> None:
         self._holder = {entry.value: entry for entry in taken}
+        self._lineage = lineage
 
     def holder(self, value: str) -> Taken | None:
         """Who holds ``value``, or None."""
         return self._holder.get(value)
 
-    def take(self, value: str, owner: str, address: str) -> None:
-        """Note that ``value`` now belongs to ``address``."""
-        self._holder[value] = Taken(value=value, owner=owner, address=address)
+    def other_holder(self, value: str, address: str) -> Taken | None:
+        """Who holds ``value``, unless it is ``address`` of this stack: another stack may well have a cluster of that name."""
+        holder = self._holder.get(value)
+        return None if holder is None or (holder.lineage, holder.address) == (self._lineage, address) else holder
 
-    def held(self) -> tuple[Taken, ...]:
-        """Everything that is taken, in order of value."""
-        return tuple(self._holder[value] for value in sorted(self._holder))
+    def take(self, value: str, cluster: str, address: str) -> None:
+        """Note that ``value`` now belongs to ``address``, the allocation of ``cluster`` in this plan."""
+        owner = f"cluster {cluster} of this spec"
+        self._holder[value] = Taken(value=value, owner=owner, lineage=self._lineage, address=address)
+
+    def held(self, values: Iterable[str] | None = None) -> tuple[Taken, ...]:
+        """Who holds each of ``values`` that is taken, in their order; without ``values`` everything that is taken."""
+        return tuple(self._holder[value] for value in (self._holder if values is None else values) if value in self._holder)
 
 
 def vlan_numbers(site: SiteBase) -> Iterator[int]:
@@ -38,14 +45,14 @@ def vlan_numbers(site: SiteBase) -> Iterator[int]:
         yield from range(first, last + 1)
 
 
-def private_range(vlan: int | None, pool: Pool, public: str | None) -> str | None:
+def private_range(vlan: int | None, pool: Pool, public: IPv4Network | None) -> str | None:
     """A /16 for a private network that overlaps nothing taken; None: all 256 of 10.0.0.0/8 are.
 
     10.<vlan>.0.0/16 when possible, so that number and addresses tell each other; else the first free one.
     """
     used = [IPv4Network(entry.value, strict=False) for entry in pool.held()]
     if public:
-        used.append(IPv4Network(public, strict=False))
+        used.append(public)
     second_octets = list(range(256))
     if vlan is not None and vlan < len(second_octets):
         second_octets.insert(0, vlan)
@@ -73,6 +80,15 @@ def public_addresses(public: PublicNetwork, inventory: Inventory) -> Iterator[st
             address = str(IPv4Address(number))
             if address != gateway:
                 yield address
+
+
+def public_network(public: PublicNetwork | None, inventory: Inventory) -> IPv4Network | None:
+    """The public network as the site reports it, else as its first address and prefix tell; None: nobody says."""
+    if inventory.public and inventory.public.cidr:
+        return IPv4Network(inventory.public.cidr, strict=False)
+    if public and public.addresses and public.prefix is not None:
+        return IPv4Network(f"{public.addresses[0].partition('-')[0].strip()}/{public.prefix}", strict=False)
+    return None
 
 
 def gateway_of(public: PublicNetwork, inventory: Inventory) -> str | None:

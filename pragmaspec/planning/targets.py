@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.request import PlanRequest
@@ -15,40 +17,58 @@ def matches(pattern: str, resource: Resource) -> bool:
     It does as an address, a leading part of one (``lab``, ``lab/hello``), the name of a cluster, node or image, or any of these
     with ``*`` and ``?``.
     """
-    names = [resource.address]
-    if isinstance(resource, StagedImage):
-        names += [resource.name, resource.site]
-    else:
-        names += [resource.cluster, resource.site, f"{resource.site}/{resource.cluster}"]
-        if isinstance(resource, Node):
-            names.append(resource.name)
+    names = [resource.name] if isinstance(resource, StagedImage) else [resource.cluster]
+    if isinstance(resource, Node):
+        names.append(resource.name)
     wanted = pattern.rstrip("/")
-    return any(fnmatchcase(name, wanted) for name in names)
+    return any(fnmatchcase(name, wanted) for name in (resource.address, *names)) or fnmatchcase(resource.address, f"{wanted}/*")
 
 
 def narrowed(actions: tuple[Action, ...], known: Iterable[Resource], request: PlanRequest) -> tuple[Action, ...]:
-    """The actions that ``request`` asks for, with all they wait for, without what is excluded and what would wait for that.
+    """The actions that ``request`` asks for, with all they need, without what is excluded and what would need that.
 
+    All actions on one resource stay or go together: no node is shut down whose boot is left out. The order between nodes (a
+    frontend goes down after its computes) is kept among the nodes that stay, and is no reason to touch another node.
     Raises UsageError when a pattern means nothing among ``known`` resources: a typing error must not look like "no changes".
     """
     _refuse_unknown(known, request)
-    by_key = {action.key: action for action in actions}
-    kept = set(by_key)
-    if request.targets:
-        kept = {action.key for action in actions if any(matches(pattern, action.resource) for pattern in request.targets)}
-        waiting = list(kept)
-        while waiting:
-            for key in by_key[waiting.pop()].after:
-                if key not in kept:
-                    kept.add(key)
-                    waiting.append(key)
-    dropped = {action.key for action in actions if any(matches(pattern, action.resource) for pattern in request.exclude)}
+    if not request.targets and not request.exclude:
+        return actions
+    needs = _needs(actions)
+    kept = {
+        action.address
+        for action in actions
+        if not request.targets or any(matches(pattern, action.resource) for pattern in request.targets)
+    }
+    waiting = list(kept)
+    while waiting:
+        found = needs[waiting.pop()] - kept
+        kept |= found
+        waiting += found
+    dropped = {action.address for action in actions if any(matches(pattern, action.resource) for pattern in request.exclude)}
     while True:
-        dependent = {key for key in kept - dropped if dropped.intersection(by_key[key].after)}
+        dependent = {address for address in kept - dropped if not dropped.isdisjoint(needs[address])}
         if not dependent:
             break
         dropped |= dependent
-    return tuple(action for action in actions if action.key in kept and action.key not in dropped)
+    return _with_kept_order([action for action in actions if action.address in kept - dropped])
+
+
+def _needs(actions: tuple[Action, ...]) -> dict[str, set[str]]:
+    """The addresses that each address cannot do without: what its actions wait for, but no node needs another."""
+    resources = {action.key: action.resource for action in actions}
+    needs: dict[str, set[str]] = {action.address: set() for action in actions}
+    for action in actions:
+        for key in action.after:
+            needed = resources[key]
+            if not (isinstance(action.resource, Node) and isinstance(needed, Node)):
+                needs[action.address].add(needed.address)
+    return needs
+
+
+def _with_kept_order(kept: list[Action]) -> tuple[Action, ...]:
+    keys = {action.key for action in kept}
+    return tuple(replace(action, after=tuple(key for key in action.after if key in keys)) for action in kept)
 
 
 def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:

@@ -1,0 +1,60 @@
+"""How each recorded node is reached over ssh, and which host key it must show. Pure."""
+
+from collections import Counter
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.guest.identity import StackKey, host_key
+from pragmaspec.recorded import Mark, Node, State
+
+USER = "root"
+
+
+class Route(Frozen, frozen=True):
+    """The way to one node.
+
+    ``name`` is what ssh is given: the node's name, followed by its site when two sites have one of that name. ``address`` is an
+    IP address; ``jump`` is the name of the node to go through, None when it is reached directly. ``host_key`` is the public key
+    it was given before it booted; it is known under ``host_alias``, never under the address, which another node may get later.
+    """
+
+    name: str
+    node: str
+    """The node's address: ``<site>/<cluster>/node/<name>``."""
+    address: str
+    host_alias: str
+    host_key: str
+    user: str = USER
+    jump: str | None = None
+
+
+def routes(state: State, stack_key: StackKey) -> tuple[Route, ...]:
+    """The routes to all recorded nodes that can be reached: those with a public address, and through a frontend that has one."""
+    nodes = state.nodes()
+    count = Counter(node.name for node in nodes)
+    names = {node.address: node.name if count[node.name] == 1 else f"{node.name}.{node.site}" for node in nodes}
+    frontends = {(node.site, node.cluster): node for node in nodes if node.role == "frontend"}
+    found: list[Route] = []
+    for node in nodes:
+        frontend = frontends.get((node.site, node.cluster))
+        public, private = node.nic("public"), node.nic("private")
+        if public is not None:
+            address, jump = public.address, None
+        elif frontend is not None and frontend.nic("public") is not None and private is not None:
+            address, jump = private.address, names[frontend.address]
+        else:
+            continue
+        found.append(_route(node, names[node.address], address, jump, state, stack_key))
+    return tuple(found)
+
+
+def _route(node: Node, name: str, address: str, jump: str | None, state: State, stack_key: StackKey) -> Route:
+    record = state.record(node.address)
+    mark = Mark(lineage=state.lineage, address=node.address, generation=record.generation if record else 0)
+    return Route(
+        name=name,
+        node=node.address,
+        address=address,
+        host_alias=f"{name}.{mark.short}",
+        host_key=host_key(stack_key, mark).public,
+        jump=jump,
+    )

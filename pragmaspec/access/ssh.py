@@ -1,0 +1,198 @@
+"""Running things on nodes with OpenSSH's client, which is given its host keys beforehand and learns none."""
+
+import shlex
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pragmaspec.access.routes import Route, routes
+from pragmaspec.access.ssh_files import ssh_directory, write_ssh_files
+from pragmaspec.errors import AccessError, Problem
+from pragmaspec.frozen import Frozen
+from pragmaspec.guest.identity import StackKey
+from pragmaspec.recorded import State
+
+SSH_PORT = 22
+_SSH_FAILED = 255
+_TICK_S = 1.0
+
+
+class Completed(Frozen, frozen=True):
+    """A remote command that has ended: exit status and what it printed."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+
+
+class Remote:
+    """The nodes of one stack, by their address. Methods may be called from several threads at once, except :meth:`use`."""
+
+    def __init__(self, lineage: str, stack_key: StackKey, directory: Path | None = None, port: int = SSH_PORT) -> None:
+        self._directory = directory or ssh_directory(lineage)
+        self._stack_key = stack_key
+        self._port = port
+        self._routes: dict[str, Route] = {}
+        self._nodes: dict[str, str] = {}
+        self._config = self._directory / "config"
+
+    @property
+    def config(self) -> Path:
+        """The client configuration, for ``ssh -F``."""
+        return self._config
+
+    def use(self, state: State) -> tuple[Route, ...]:
+        """Make the nodes in ``state`` known to ssh, and return their routes. Raises AccessError."""
+        found = routes(state, self._stack_key)
+        try:
+            write_ssh_files(self._directory, found, self._stack_key, self._port)
+        except OSError as error:
+            raise AccessError(
+                Problem(summary="The ssh files cannot be written", detail=f"{self._directory}: {error.strerror or error}.")
+            ) from error
+        self._routes = {route.node: route for route in found}
+        self._nodes = {route.name: route.node for route in found}
+        return found
+
+    def route(self, node: str) -> Route:
+        """The route to the node with the address ``node``. Raises AccessError when there is none."""
+        route = self._routes.get(node)
+        if route is None:
+            raise AccessError(
+                Problem(
+                    summary="This node cannot be reached",
+                    detail=f"{node} has no public address, and neither has its cluster's frontend. Its serial console can be "
+                    "read: pragmaspec console NODE.",
+                )
+            )
+        return route
+
+    def jump(self, node: str) -> str | None:
+        """The address of the node that the one with the address ``node`` is reached through; None when it is reached directly."""
+        name = self.route(node).jump
+        return self._nodes[name] if name else None
+
+    def reachable(self, node: str) -> bool:
+        """Whether there is a route to the node with the address ``node``."""
+        return node in self._routes
+
+    def answers(self, node: str, timeout_s: float = 5.0) -> bool:
+        """Whether an ssh server says hello at ``node``: no login, and next to no work for the guest."""
+        route = self.route(node)
+        if route.jump is None:
+            return _greets(route.address, self._port, timeout_s)
+        try:
+            done = self._run(["-W", f"{route.address}:{self._port}", "--", route.jump], b"", timeout_s, None)
+        except AccessError:
+            return False
+        return done.stdout.startswith(b"SSH-")
+
+    def run(
+        self, node: str, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 60.0, tick: Callable[[], None] | None = None
+    ) -> Completed:
+        """Run ``argv`` on ``node`` and wait, at most ``timeout_s`` seconds.
+
+        ``tick`` is called every second meanwhile, and may raise to end the waiting.
+        Raises AccessError when the node is not reached, shows a wrong host key, or the time is over.
+        """
+        route = self.route(node)
+        done = self._run(["-T", "--", route.name, shlex.join(argv)], stdin, timeout_s, tick)
+        if done.status == _SSH_FAILED:
+            raise _failed(route, done.stderr)
+        return done
+
+    def interactive(self, node: str, argv: Sequence[str] = ()) -> int:
+        """Ssh to ``node`` with this process's own terminal, and its exit status. ``argv`` is joined by blanks, as ssh does."""
+        route = self.route(node)
+        options = [] if argv else ["-t"]
+        try:
+            return subprocess.run(["ssh", "-F", str(self._config), *options, "--", route.name, *argv], check=False).returncode
+        except FileNotFoundError:
+            raise _no_client() from None
+
+    def close(self) -> None:
+        """End the shared connections. New ones are made when they are needed again."""
+        for name in {route.jump for route in self._routes.values() if route.jump}:
+            if any(self._directory.glob("cm-*")):
+                subprocess.run(
+                    ["ssh", "-F", str(self._config), "-O", "exit", "--", name], check=False, capture_output=True, timeout=10
+                )
+
+    def _run(self, arguments: Sequence[str], stdin: bytes, timeout_s: float, tick: Callable[[], None] | None) -> Completed:
+        connect_s = max(1, min(15, int(timeout_s)))
+        options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={connect_s}", "-o", "LogLevel=ERROR"]
+        try:
+            process = subprocess.Popen(
+                ["ssh", "-F", str(self._config), *options, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError:
+            raise _no_client() from None
+        with process:
+            try:
+                stdout, stderr = _wait(process, stdin, timeout_s, tick)
+            except BaseException:
+                process.kill()
+                raise
+        return Completed(status=process.returncode, stdout=stdout, stderr=printable(stderr.decode(errors="replace")))
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]", stdin: bytes, timeout_s: float, tick: Callable[[], None] | None
+) -> tuple[bytes, bytes]:
+    end = time.monotonic() + timeout_s
+    given: bytes | None = stdin
+    while True:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise AccessError(Problem(summary="A command on a node took too long", detail=f"It had {timeout_s:.0f} s."))
+        try:
+            return process.communicate(given, timeout=min(_TICK_S, left))
+        except subprocess.TimeoutExpired:
+            given = None
+            if tick is not None:
+                tick()
+
+
+def _greets(address: str, port: int, timeout_s: float) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=timeout_s) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def printable(text: str) -> str:
+    """``text`` without characters that a terminal obeys; line ends stay."""
+    plain = text.replace("\r\n", "\n")
+    return "".join(letter if letter == "\n" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in plain)
+
+
+def _failed(route: Route, stderr: str) -> AccessError:
+    if "Host key verification failed" in stderr or "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr:
+        return AccessError(
+            Problem(
+                summary="A node shows a wrong host key",
+                detail=f"What answers at {route.address} as {route.name} does not have the host key that was made for this node. "
+                "Nothing was sent to it. Either another machine has this address, or the node's disk is not ours.",
+            )
+        )
+    said = [line for line in stderr.splitlines() if line.strip()]
+    detail = said[-1] if said else "ssh ended without a word."
+    through = f" through {route.jump}" if route.jump else ""
+    return AccessError(
+        Problem(summary="A node was not reached over ssh", detail=f"{route.name} at {route.address}{through}: {detail}")
+    )
+
+
+def _no_client() -> AccessError:
+    return AccessError(
+        Problem(
+            summary="There is no ssh client",
+            detail="The program ssh was not found. Install it, on Debian: apt install openssh-client.",
+        )
+    )

@@ -1,0 +1,138 @@
+"""Spec → wanted: every default filled in, as plain values. Pure: the loader has already read every file."""
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from pragmaspec.errors import Problem, SpecError
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
+from pragmaspec.planning.wanted_sites import wanted_site
+from pragmaspec.recorded import Readiness
+from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.models import ClusterModel, ComputesModel, FrontendModel
+from pragmaspec.spec.quantity import in_words
+from pragmaspec.spec.user_data import merged
+
+
+def images_needed(loaded: LoadedSpec) -> tuple[str, ...]:
+    """The names of the images that some node boots, in the order of the spec: what has to be resolved before expanding."""
+    used = {image for cluster in loaded.model.clusters.values() for image in _images_of(cluster)}
+    return tuple(name for name in loaded.model.images if name in used)
+
+
+def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
+    """The spec as planning reads it. ``images`` has at least :func:`images_needed`.
+
+    Raises SpecError when a disk is smaller than its image.
+    """
+    clusters = tuple(_cluster(loaded, name, cluster) for name, cluster in loaded.model.clusters.items())
+    problems = [problem for cluster in clusters for problem in _small_disks(loaded, cluster, images)]
+    if problems:
+        raise SpecError(*problems)
+    used = {cluster.site for cluster in clusters}
+    written = {name for name, document in loaded.site_documents.items() if document is loaded.document}
+    return Wanted(
+        spec_file=loaded.file,
+        spec_sha256=_digest(loaded, images),
+        sites=tuple(wanted_site(loaded, name) for name in sorted(used | written)),
+        images=tuple(
+            replace(image, where=image.where or loaded.where(("images", image.name)))
+            for image in sorted(images.values(), key=lambda image: image.name)
+        ),
+        clusters=clusters,
+    )
+
+
+def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel) -> WantedCluster:
+    at = ("clusters", name)
+    return WantedCluster(
+        name=name,
+        site=cluster.site,
+        frontend=_nodes(loaded, name, cluster, cluster.frontend),
+        computes=_nodes(loaded, name, cluster, cluster.computes),
+        ssh_keys=loaded.ssh_keys.get(name, ()),
+        public=_public(loaded, name, cluster.public),
+        cidr=cluster.private.range,
+        vlan=cluster.private.vlan,
+        mtu=cluster.private.mtu,
+        networks=tuple(
+            WantedNetwork(
+                name=network_name,
+                cidr=network.range,
+                bridge=network.bridge,
+                roles=network.roles,
+                mtu=network.mtu,
+                where=loaded.where((*at, "networks", network_name)),
+            )
+            for network_name, network in cluster.networks.items()
+        ),
+        readiness=Readiness(when=cluster.readiness.when, timeout_s=-(-cluster.readiness.timeout_ms // 1000)),
+        protect=cluster.protect,
+        running=cluster.state == "running",
+        domain=cluster.private.domain,
+        where=loaded.where(at),
+    )
+
+
+def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, nodes: FrontendModel | ComputesModel) -> WantedNodes:
+    role = "computes" if isinstance(nodes, ComputesModel) else "frontend"
+    document = merged(loaded.user_data.get((name,), {}), loaded.user_data.get((name, role), {}))
+    return WantedNodes(
+        count=nodes.count if isinstance(nodes, ComputesModel) else 1,
+        cpus=nodes.cpus,
+        memory_mib=nodes.memory_mib,
+        image=_image_of(cluster, nodes),
+        disk_bytes=nodes.disk_bytes,
+        packages=tuple(dict.fromkeys((*cluster.packages, *nodes.packages))),
+        user_data=_text(document) if document else "",
+        where=loaded.where(("clusters", name, role)),
+    )
+
+
+def _image_of(cluster: ClusterModel, nodes: FrontendModel | ComputesModel) -> str:
+    """The image's name; computes that are none and name none boot in theory what the frontend boots."""
+    return nodes.image or cluster.image or cluster.frontend.image or ""
+
+
+def _images_of(cluster: ClusterModel) -> tuple[str, str]:
+    return _image_of(cluster, cluster.frontend), _image_of(cluster, cluster.computes)
+
+
+def _public(loaded: LoadedSpec, name: str, public: str) -> WantedPublic:
+    where = loaded.where(("clusters", name, "public"))
+    if public == "pool":
+        return WantedPublic(where=where)
+    if public == "none":
+        return WantedPublic(kind="none", where=where)
+    return WantedPublic(kind="address", address=public, where=where)
+
+
+def _text(document: object) -> str:
+    """A cloud-config document in its canonical form: JSON, which every YAML reader reads alike."""
+    return "#cloud-config\n" + json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
+
+
+def _small_disks(loaded: LoadedSpec, cluster: WantedCluster, images: Mapping[str, WantedImage]) -> list[Problem]:
+    found = []
+    for role, nodes in (("frontend", cluster.frontend), ("computes", cluster.computes)):
+        image = images[nodes.image]
+        if nodes.disk_bytes is not None and nodes.disk_bytes < image.virtual_size_bytes:
+            least = in_words(image.virtual_size_bytes)
+            detail = f"Image `{image.name}` needs a disk of {least}. Write `disk: {least}` or more, or leave it out."
+            found.append(loaded.problem(("clusters", cluster.name, role, "disk"), "Disk too small", detail))
+    return found
+
+
+def _digest(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> str:
+    """Over what the files say and what the images hold; not over where this person keeps them."""
+    directory = loaded.directory.absolute()
+    files = sorted(
+        (path.relative_to(directory).as_posix() if path.is_relative_to(directory) else path.name, digest)
+        for path, digest in ((Path(path), digest) for path, digest in loaded.files)
+        if digest
+    )
+    pins = sorted((name, image.digest) for name, image in images.items())
+    return sha256(json.dumps([files, pins]).encode()).hexdigest()

@@ -1,0 +1,50 @@
+"""Errors as a person reads them: where, the quoted line with a caret, what is wrong, what to do."""
+
+from collections.abc import Sequence
+
+from pragmaspec.errors import Problem, Where
+from pragmaspec.report.pen import Pen, columns
+from pragmaspec.report.plan_layout import broken
+
+_INDENT = "  "
+_LEAST_WIDTH = 40
+
+
+def problems_text(problems: Sequence[Problem], *, width: int, colour: bool, unicode: bool = True) -> str:
+    """Every problem, a blank line between them, and how many there are when more than one. Ends with a newline.
+
+    Sentences are wrapped to ``width`` columns; lines of a detail that begin with a blank (evidence: console output, lists) are
+    kept as they are. Text that came from files, guests or sites cannot reach the terminal as control codes.
+    """
+    pen = Pen(colour=colour, unicode=unicode)
+    blocks = ["\n".join(_problem_lines(problem, pen, max(width, _LEAST_WIDTH))) for problem in problems]
+    if len(blocks) > 1:
+        blocks.append(pen.paint(f"{len(blocks):,} problems.", "bold"))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _problem_lines(problem: Problem, pen: Pen, width: int) -> list[str]:
+    lines = [f"{pen.paint('error', 'danger')}: {pen.paint(pen.say(problem.summary), 'bold')}"]
+    if problem.where is not None:
+        lines.append(_INDENT + pen.paint(pen.say(str(problem.where)), "link"))
+        if problem.quote is not None:
+            lines += _quoted(problem.quote, problem.where, pen, width)
+    for paragraph in problem.detail.split("\n") if problem.detail else ():
+        shown = pen.say(paragraph)
+        if paragraph.startswith((" ", "\t")):
+            lines.append(_INDENT + shown)
+        else:
+            lines += [_INDENT + piece for piece in broken(shown, width - len(_INDENT), " ")]
+    return lines
+
+
+def _quoted(quote: str, where: Where, pen: Pen, width: int) -> list[str]:
+    """The source line after its number, and a caret under the column; a long line is cut around the column."""
+    number = f"{where.line:>6} | "
+    room = width - len(number) - 2 * len("…")
+    start = 0 if len(quote) <= room else max(0, min(where.column - 1 - room // 2, len(quote) - room))
+    before, after = quote[start : where.column - 1], quote[max(where.column - 1, start) : start + room]
+    more, less = ("…" if start else ""), ("…" if start + room < len(quote) else "")
+    head = pen.say(more + before)
+    caret = " " * (len(number) - 2) + "| " + " " * columns(head) + pen.paint("^", "danger")
+    return [pen.paint(number, "dim") + head + pen.say(after + less), caret]

@@ -1,0 +1,133 @@
+"""What ``list site`` shows: capacity, what is promised and free, and who holds it."""
+
+from collections.abc import Sequence
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.planning.observed import Holding, Inventory, Taken
+from pragmaspec.report import units
+from pragmaspec.report.forms import Form, site_form
+from pragmaspec.report.pen import Pen
+from pragmaspec.report.table import Cell, Row, table
+from pragmaspec.site import LibvirtSite, Site
+
+
+class SiteView(Frozen, frozen=True):
+    """A site and what it answered; ``trouble`` instead of an inventory when it did not."""
+
+    site: Site
+    inventory: Inventory | None = None
+    trouble: str = ""
+
+
+def sites_text(views: Sequence[SiteView], pen: Pen) -> str:
+    """Each site: its head line, its capacity, its holders, what is taken of its pools."""
+    if not views:
+        return "No sites: the spec names none.\n"
+    return "\n".join("\n".join(_lines(view, pen)) + "\n" for view in views)
+
+
+def sites_form(views: Sequence[SiteView]) -> Form:
+    """The same for programs."""
+    return {"kind": "sites", "format": 1, "sites": [_form(view) for view in views]}
+
+
+def _lines(view: SiteView, pen: Pen) -> list[str]:
+    name = pen.paint(pen.say(view.site.name), "bold")
+    if view.inventory is None:
+        return [f"{name}{pen.say('  ·  ')}{pen.paint(pen.say(view.trouble), 'danger')}"]
+    seen = view.inventory
+    lines = [f"{name}{pen.say('  ·  ')}{pen.say(f'{seen.identity.title}, {seen.identity.arch}')}", ""]
+    lines += table(("capacity", "in all", "for the host", "promised", "of at most"), _capacity(view.site, seen), pen, "  ")
+    lines += ["", *_pools(view.site, seen, pen)]
+    if seen.holdings:
+        rows = [_holding(holding) for holding in sorted(seen.holdings, key=lambda each: each.owner)]
+        lines += ["", *table(("held by", "cpus", "memory", "disk"), rows, pen, "  ")]
+    taken = [*_taken("address", seen.addresses), *_taken("vlan", seen.vlans), *_taken("network", seen.cidrs)]
+    if taken:
+        lines += ["", *table(("taken", "value", "by"), taken, pen, "  ")]
+    return lines
+
+
+def _capacity(site: Site, seen: Inventory) -> list[Row]:
+    cpus = sum(holding.cpus for holding in seen.holdings)
+    memory = sum(holding.memory_mib for holding in seen.holdings)
+    disk = sum(holding.disk_bytes for holding in seen.holdings)
+    most_cpus = int((seen.cpus - site.reserve.cpus) * site.overcommit.cpus)
+    most_memory = int((seen.memory_mib - site.reserve.memory_mib) * site.overcommit.memory)
+    most_disk = int(seen.disk_bytes * site.overcommit.disk)
+    reserved = units.memory(site.reserve.memory_mib) if site.reserve.memory_mib else ""
+    return [
+        _amounts("cpus", str(seen.cpus), str(site.reserve.cpus or ""), str(cpus), str(most_cpus)),
+        _amounts("memory", units.memory(seen.memory_mib), reserved, units.memory(memory), units.memory(most_memory)),
+        _amounts("disk", units.size(seen.disk_bytes), "", units.size(disk), units.size(most_disk)),
+    ]
+
+
+def _amounts(name: str, *amounts: str) -> Row:
+    return (Cell(text=name), *(Cell(text=amount, right=True) for amount in amounts))
+
+
+def _pools(site: Site, seen: Inventory, pen: Pen) -> list[str]:
+    ranges = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in site.vlans)
+    lines = []
+    if isinstance(site, LibvirtSite):
+        lines.append(f"  storage pool {site.pool}, {units.size(seen.disk_free_bytes)} free on disk")
+    else:
+        lines.append(f"  {units.size(seen.disk_free_bytes)} free on disk")
+    if ranges:
+        lines.append(f"  vlans {ranges}")
+    if seen.public is not None:
+        what = f"network {seen.public.network}" if seen.public.network else f"bridge {seen.public.bridge}"
+        lines.append(f"  public {what}" + (f", {seen.public.cidr}" if seen.public.cidr else ""))
+    return [pen.say(line) for line in lines]
+
+
+def _holding(holding: Holding) -> Row:
+    return (
+        Cell(text=holding.owner),
+        Cell(text=str(holding.cpus), right=True),
+        Cell(text=units.memory(holding.memory_mib), right=True),
+        Cell(text=units.size(holding.disk_bytes), right=True),
+    )
+
+
+def _taken(kind: str, values: Sequence[Taken]) -> list[Row]:
+    return [(Cell(text=kind), Cell(text=each.value), Cell(text=each.owner)) for each in values]
+
+
+def _form(view: SiteView) -> Form:
+    seen = view.inventory
+    form: Form = {**site_form(view.site), "trouble": view.trouble or None, "inventory": None}
+    if seen is None:
+        return form
+    form["inventory"] = {
+        "id": seen.identity.id,
+        "title": seen.identity.title,
+        "virt_type": seen.identity.virt_type,
+        "arch": seen.identity.arch,
+        "cpus": seen.cpus,
+        "cpus_per_node": seen.cpus_per_node,
+        "memory_mib": seen.memory_mib,
+        "disk_bytes": seen.disk_bytes,
+        "disk_free_bytes": seen.disk_free_bytes,
+        "holdings": [
+            {
+                "owner": holding.owner,
+                "cpus": holding.cpus,
+                "memory_mib": holding.memory_mib,
+                "disk_bytes": holding.disk_bytes,
+                "lineage": holding.lineage,
+                "address": holding.address,
+            }
+            for holding in seen.holdings
+        ],
+        "addresses": [_taken_form(each) for each in seen.addresses],
+        "vlans": [_taken_form(each) for each in seen.vlans],
+        "networks": [_taken_form(each) for each in seen.cidrs],
+        "images": list(seen.images),
+    }
+    return form
+
+
+def _taken_form(each: Taken) -> Form:
+    return {"value": each.value, "owner": each.owner, "lineage": each.lineage, "address": each.address}

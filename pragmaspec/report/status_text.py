@@ -1,0 +1,90 @@
+"""What the sites say now beside what is recorded: the table of ``status``."""
+
+from collections.abc import Mapping, Sequence
+
+from pragmaspec.planning.observed import Observations
+from pragmaspec.planning.plan import Drift
+from pragmaspec.recorded import Node, Record, State
+from pragmaspec.report import units
+from pragmaspec.report.forms import Form
+from pragmaspec.report.lists import STATUS_TONES, node_status
+from pragmaspec.report.pen import Pen, Tone
+from pragmaspec.report.table import Cell, Row, table
+
+_SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim"}
+
+
+def status_text(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float, pen: Pen) -> str:
+    """One line per node, then one line that says whether all is as recorded. ``looked_s``: how long the look took."""
+    details = {each.address: each.detail for each in drift}
+    seen = _seen(observations)
+    rows: list[Row] = []
+    for record in _node_records(state):
+        node = record.resource
+        if isinstance(node, Node):
+            status, now = node_status(record), seen.get(record.address, _unseen(node, observations))
+            private, public = node.nic("private"), node.nic("public")
+            rows.append(
+                (
+                    Cell(text=node.name, tone="bold"),
+                    Cell(text=now, tone=_SEEN_TONES.get(now, "danger")),
+                    Cell(text=status, tone=STATUS_TONES[status]),
+                    Cell(text=private.address if private else ""),
+                    Cell(text=public.address if public else ""),
+                    Cell(text=node.site),
+                    Cell(text=details.get(record.address, ""), tone="change"),
+                )
+            )
+    if not rows:
+        return "No nodes are recorded. `pragmaspec apply` makes those of the spec.\n"
+    lines = table(("node", "now", "recorded", "private", "public", "site", "drift"), rows, pen)
+    shown = {record.address for record in _node_records(state)}
+    others = [each for each in drift if each.address not in shown]
+    lines += [pen.say(f"{each.address}: {each.detail}") for each in others]
+    return "\n".join([*lines, "", pen.say(_verdict(observations, drift, looked_s))]) + "\n"
+
+
+def status_form(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift]) -> Form:
+    """The same for programs."""
+    seen = _seen(observations)
+    return {
+        "kind": "status",
+        "format": 1,
+        "sites": [
+            {"name": name, "id": each.identity.id, "title": each.identity.title} for name, each in sorted(observations.items())
+        ],
+        "nodes": [
+            {
+                "address": record.address,
+                "name": record.resource.name,
+                "cluster": record.resource.cluster,
+                "site": record.resource.site,
+                "recorded": node_status(record),
+                "observed": seen.get(record.address, _unseen(record.resource, observations)),
+            }
+            for record in _node_records(state)
+            if isinstance(record.resource, Node)
+        ],
+        "drift": [{"address": each.address, "kind": each.kind, "detail": each.detail} for each in drift],
+    }
+
+
+def _seen(observations: Mapping[str, Observations]) -> dict[str, str]:
+    return {node.address: node.status for each in observations.values() for node in each.nodes}
+
+
+def _unseen(node: Node, observations: Mapping[str, Observations]) -> str:
+    return "gone" if node.site in observations else "not asked"
+
+
+def _node_records(state: State) -> list[Record]:
+    """Node records in reading order."""
+    return [record for node in state.nodes() if (record := state.record(node.address)) is not None]
+
+
+def _verdict(observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float) -> str:
+    sites = ", ".join(sorted(observations))
+    looked = f"looked at {sites} in {units.duration(looked_s)}"
+    if not drift:
+        return f"All as recorded ({looked})."
+    return f"{units.counted(len(drift), 'difference')} ({looked}). `pragmaspec plan` shows what apply would do about it."
