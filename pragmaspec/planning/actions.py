@@ -16,20 +16,19 @@ def actions(changes: Iterable[Change], facts: Facts) -> tuple[Action, ...]:
     drift = {found.address: found.detail for found in facts.drift if found.kind != "unrecorded"}
     found: list[Action] = []
     for change in changes:
-        match change.after if change.after is not None else change.before and change.before.resource:
-            case Node():
-                found += _node_actions(change, facts.gone, drift)
-            case Allocation():
-                found += _allocation_actions(change, facts.gone, drift)
-            case StagedImage():
-                found += _image_actions(change, drift)
+        if change.after is None:
+            found += _removal(change, change.before, facts.gone) if change.before is not None else ()
+        elif isinstance(change.after, Node):
+            found += _node_actions(change, change.after, facts.gone, drift)
+        elif isinstance(change.after, Allocation):
+            found += _allocation_actions(change, change.after, facts.gone, drift)
+        else:
+            found += _image_actions(change, change.after, drift)
     return _ordered(found)
 
 
-def _node_actions(change: Change, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
-    record, after = change.before, change.after
-    if not isinstance(after, Node):
-        return _node_removal(change, gone)
+def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
+    record = change.before
     if record is None:
         return [Action(verb="boot", resource=after, reason="new", where=change.where)] if after.running else []
     if change.address in gone:
@@ -52,9 +51,11 @@ def _node_actions(change: Change, gone: frozenset[str], drift: Mapping[str, str]
     return [_changing("update" if impact == "live" else "record", change, record, after, reason, impact)]
 
 
-def _node_removal(change: Change, gone: frozenset[str]) -> list[Action]:
-    record = _recorded(change)
-    node = _as_node(record)
+def _removal(change: Change, record: Record, gone: frozenset[str]) -> list[Action]:
+    node = record.resource
+    if not isinstance(node, Node):
+        reason = "no longer wanted" if isinstance(node, Allocation) else "no longer used"
+        return [_changing("clean", change, record, node, reason, "none")]
     if change.address in gone:
         return [_changing("clean", change, record, node, "no longer wanted; already gone from the site", "none")]
     reason = _reason_to_clean("no longer wanted", node)
@@ -117,30 +118,24 @@ def _forgotten(record: Record) -> list[Action]:
     return [Action(verb="clean", resource=record.resource, before=record.resource, reason="is gone from the site")]
 
 
-def _allocation_actions(change: Change, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
+def _allocation_actions(change: Change, after: Allocation, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
     record = change.before
-    if not isinstance(change.after, Allocation):
-        held = _recorded(change)
-        return [_changing("clean", change, held, held.resource, "no longer wanted", "none")]
     if record is None:
-        return [Action(verb="allocate", resource=change.after, reason="new cluster", where=change.where)]
+        return [Action(verb="allocate", resource=after, reason="new cluster", where=change.where)]
     if change.fields == ("protect",) and record.status == "ready" and change.address not in gone:
-        return [_changing("record", change, record, change.after, changed_words(change.fields), "none")]
+        return [_changing("record", change, record, after, changed_words(change.fields), "none")]
     reason = changed_words(change.fields) if change.fields else "begun, not finished"
     impact: Impact = "live" if change.fields else "none"
-    return [_changing("allocate", change, record, change.after, drift.get(change.address, reason), impact)]
+    return [_changing("allocate", change, record, after, drift.get(change.address, reason), impact)]
 
 
-def _image_actions(change: Change, drift: Mapping[str, str]) -> list[Action]:
-    if change.after is None:
-        held = _recorded(change)
-        return [_changing("clean", change, held, held.resource, "no longer used", "none")]
-    if change.before is not None and change.fields and change.before.status == "ready" and change.address not in drift:
-        return [_changing("record", change, change.before, change.after, changed_words(change.fields), "none")]
-    reason = "begun, not finished" if change.before is not None else "not at the site yet"
-    before = change.before.resource if change.before else None
-    reason = drift.get(change.address, reason)
-    return [Action(verb="stage", resource=change.after, before=before, reason=reason, where=change.where)]
+def _image_actions(change: Change, after: StagedImage, drift: Mapping[str, str]) -> list[Action]:
+    record = change.before
+    if record is not None and change.fields and record.status == "ready" and change.address not in drift:
+        return [_changing("record", change, record, after, changed_words(change.fields), "none")]
+    before = record.resource if record is not None else None
+    reason = drift.get(change.address, "begun, not finished" if record is not None else "not at the site yet")
+    return [Action(verb="stage", resource=after, before=before, reason=reason, where=change.where)]
 
 
 def _changing(
@@ -230,9 +225,3 @@ def _as_node(record: Record) -> Node:
     if not isinstance(record.resource, Node):
         raise TypeError(record.address)
     return record.resource
-
-
-def _recorded(change: Change) -> Record:
-    if change.before is None:
-        raise TypeError(change.address)
-    return change.before

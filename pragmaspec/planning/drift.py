@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
 from pragmaspec.planning.plan import Drift, DriftKind
-from pragmaspec.recorded import Allocation, Node, Record, StagedImage, State
+from pragmaspec.recorded import Allocation, Node, Record, State
 
 
 class Facts(NamedTuple):
@@ -58,15 +58,14 @@ def _compared(
     """The drift of one record, and the record as the facts have it."""
     if record.status == "pending":
         return None, record
-    match record.resource:
-        case Node() as node:
-            return _compared_node(record, node, nodes.get(record.address))
-        case Allocation() as allocation:
-            return _compared_allocation(record, allocation, allocations.get(record.address))
-        case StagedImage(digest=digest):
-            if digest in images:
-                return None, record
-            return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
+    resource = record.resource
+    if isinstance(resource, Node):
+        return _compared_node(record, resource, nodes.get(record.address))
+    if isinstance(resource, Allocation):
+        return _compared_allocation(record, resource, allocations.get(record.address))
+    if resource.digest in images:
+        return None, record
+    return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
 
 
 def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tuple[Drift | None, Record]:

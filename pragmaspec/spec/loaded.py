@@ -1,0 +1,48 @@
+"""A spec that was read and found sound, with everything needed to expand it without reading anything more."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pragmaspec.errors import Problem, Where
+from pragmaspec.spec.findings import Finding
+from pragmaspec.spec.models import SpecModel
+from pragmaspec.spec.tree import Document
+from pragmaspec.spec.tree import Path as TreePath
+
+
+@dataclass(frozen=True)
+class LoadedSpec:
+    """The spec's model, and what was read beside it.
+
+    ``model.sites`` holds the sites of the spec and of the sites files. ``files`` lists every file that was read or looked for:
+    absolute path and SHA-256 of its bytes, "" for one that is not there. ``ssh_keys`` are each cluster's public key lines;
+    ``user_data`` the documents by place: ``(cluster,)``, ``(cluster, "frontend")``, ``(cluster, "computes")``.
+    """
+
+    model: SpecModel
+    document: Document
+    directory: Path
+    files: tuple[tuple[str, str], ...]
+    ssh_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    user_data: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
+    site_documents: Mapping[str, Document] = field(default_factory=dict)
+    """Where each site stands: in the spec, or in a sites file."""
+    site_directories: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """The spec's path as the user named it."""
+        return self.document.file
+
+    def where(self, path: TreePath) -> Where:
+        """The place of ``path`` (such as ``("clusters", "hello", "frontend")``), or of its nearest ancestor that was written."""
+        return self._document(path).where(path)
+
+    def problem(self, path: TreePath, summary: str, detail: str) -> Problem:
+        """A problem at ``path``, with the user's line."""
+        return Finding(path, summary, detail).problem(self._document(path))
+
+    def _document(self, path: TreePath) -> Document:
+        return self.site_documents.get(str(path[1]), self.document) if path[:1] == ("sites",) and path[1:] else self.document

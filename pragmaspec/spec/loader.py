@@ -1,0 +1,150 @@
+"""YAML → a sound spec, or every reason why not."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pragmaspec.errors import Problem, SpecError, Where
+from pragmaspec.spec.attachments import Attachments
+from pragmaspec.spec.checks import ANY_SITE, cross_findings
+from pragmaspec.spec.files import FilesRead
+from pragmaspec.spec.findings import Finding, overlaps
+from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.models import SiteModel, SitesModel, SpecModel
+from pragmaspec.spec.reading import read_document
+from pragmaspec.spec.shape import shaped
+from pragmaspec.spec.tree import Document, Mapping
+from pragmaspec.spec.tree import Path as TreePath
+
+SITES_FILE = "sites.yaml"
+
+__all__ = ["SITES_FILE", "LoadedSpec", "load_spec", "user_config_directory"]
+
+
+def load_spec(path: Path, user_config: Path | None = None, home: Path | None = None) -> LoadedSpec:
+    """The spec in the file ``path``, with the sites, keys and user-data it refers to.
+
+    Sites are looked for in the spec, in ``sites.yaml`` beside it, and in ``sites.yaml`` of the directory ``user_config``
+    (default: :func:`user_config_directory`); the nearest wins. ``home`` is where ``~`` and the user's own keys are.
+    Raises SpecError with every problem found.
+    """
+    home = home or Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    user_config = user_config or user_config_directory(home)
+    loading = _Loading(path, home)
+    loading.read_spec()
+    for directory in (path.parent, user_config):
+        loading.read_sites(directory)
+    return loading.finished()
+
+
+def user_config_directory(home: Path) -> Path:
+    """``$XDG_CONFIG_HOME/pragmaspec``, else ``~/.config/pragmaspec`` (XDG Base Directory Specification 0.8)."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if base.startswith("/") else home / ".config") / "pragmaspec"
+
+
+@dataclass
+class _Loading:
+    """What is known so far of one spec."""
+
+    path: Path
+    home: Path
+    files: FilesRead = field(default_factory=FilesRead)
+    problems: list[Problem] = field(default_factory=list)
+    wrong: list[TreePath] = field(default_factory=list)
+    document: Document | None = None
+    spec: SpecModel | None = None
+    sites: dict[str, SiteModel] = field(default_factory=dict)
+    site_documents: dict[str, Document] = field(default_factory=dict)
+    site_directories: dict[str, Path] = field(default_factory=dict)
+
+    def read_spec(self) -> None:
+        """Read the spec itself."""
+        try:
+            data = self.files.read(self.path)
+        except FileNotFoundError:
+            detail = f"There is no {self.path}. `pragmaspec init` writes one."
+            raise SpecError(Problem(summary="No spec", detail=detail)) from None
+        except OSError as error:
+            detail = f"{self.path} cannot be read: {error.strerror}."
+            raise SpecError(Problem(summary="Spec not readable", detail=detail)) from None
+        try:
+            self.document = read_document(data, str(self.path))
+        except SpecError as error:
+            self.problems += error.problems
+            return
+        self.spec, findings = shaped(self.document, SpecModel)
+        self._report(findings, self.document)
+        self._add_sites(self.document, self.spec, self.path.parent)
+
+    def read_sites(self, directory: Path) -> None:
+        """Read the sites file in ``directory``, when there is one."""
+        file = directory / SITES_FILE
+        if file.absolute() == self.path.absolute():
+            return
+        try:
+            data = self.files.read_if_there(file)
+            document = None if data is None else read_document(data, str(file))
+        except SpecError as error:
+            self.problems += error.problems
+            self.wrong.append(ANY_SITE)
+            return
+        except OSError as error:
+            self.wrong.append(ANY_SITE)
+            self.problems.append(Problem(summary="Sites file not readable", detail=f"{file} cannot be read: {error.strerror}."))
+            return
+        if document is not None:
+            sites, findings = shaped(document, SitesModel)
+            self._report(findings, document)
+            self._add_sites(document, sites, directory)
+
+    def finished(self) -> LoadedSpec:
+        """The whole, checked, with the files it points to. Raises SpecError."""
+        if self.document is None or self.spec is None:
+            raise SpecError(*self.problems)
+        spec = self.spec.model_copy(update={"sites": self.sites})
+        self._check(spec, self.document)
+        attachments = Attachments(self.document, self.path.parent, self.home, self.files)
+        ssh_keys = {name: attachments.ssh_keys(name, cluster) for name, cluster in spec.clusters.items()}
+        user_data = dict(found for name, cluster in spec.clusters.items() for found in attachments.user_data(name, cluster))
+        self.problems += attachments.problems
+        if self.problems:
+            raise SpecError(*sorted(self.problems, key=self._place))
+        return LoadedSpec(
+            model=spec,
+            document=self.document,
+            directory=self.path.parent,
+            files=self.files.record,
+            ssh_keys=ssh_keys,
+            user_data=user_data,
+            site_documents=self.site_documents,
+            site_directories=self.site_directories,
+        )
+
+    def _check(self, spec: SpecModel, document: Document) -> None:
+        for finding in cross_findings(spec, _keys(document, "images"), self.site_documents):
+            if not any(overlaps(path, self.wrong) for path in (finding.path, *finding.about)):
+                self.problems.append(finding.problem(document))
+
+    def _report(self, findings: tuple[Finding, ...], document: Document) -> None:
+        self.problems += [finding.problem(document) for finding in findings]
+        self.wrong += [finding.path for finding in findings]
+
+    def _add_sites(self, document: Document, model: SpecModel | SitesModel | None, directory: Path) -> None:
+        for name in _keys(document, "sites"):
+            if name not in self.site_documents:
+                self.site_documents[name] = document
+                self.site_directories[name] = directory
+                if model and name in model.sites:
+                    self.sites[name] = model.sites[name]
+
+    def _place(self, problem: Problem) -> tuple[bool, str, int, int]:
+        """The spec's own problems first, then by file and line."""
+        where = problem.where or Where(file="", line=0)
+        return where.file != str(self.path), where.file, where.line, where.column
+
+
+def _keys(document: Document, section: str) -> tuple[str, ...]:
+    """The names in a section, also those of entries that are wrong."""
+    node = document.root.items.get(section)
+    return tuple(node.items) if isinstance(node, Mapping) else ()

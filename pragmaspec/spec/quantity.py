@@ -1,0 +1,73 @@
+"""Amounts with units: ``1 GiB``, ``20 GB``, ``90 s``, ``10 min``."""
+
+import re
+from collections.abc import Callable
+from decimal import ROUND_CEILING, Decimal
+
+BYTES = {
+    "B": 1,
+    "kB": 1000,
+    "KiB": 2**10,
+    "MB": 1000**2,
+    "MiB": 2**20,
+    "GB": 1000**3,
+    "GiB": 2**30,
+    "TB": 1000**4,
+    "TiB": 2**40,
+}
+MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
+_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,8})\Z")
+
+
+class AmountError(ValueError):
+    """Not an amount; ``args[0]`` is what to write instead."""
+
+
+def bytes_of(text: str) -> int:
+    """The number of bytes that ``text`` says, rounded up. Raises AmountError with what to write."""
+    return _amount(
+        text,
+        BYTES,
+        _SIZE_SPELLINGS,
+        bare=lambda number: "GiB" if float(number) < _RATHER_GIB else "MiB",
+        sample="2 GiB or 512 MiB",
+    )
+
+
+def milliseconds_of(text: str) -> int:
+    """The number of milliseconds that ``text`` says, rounded up. Raises AmountError with what to write."""
+    return _amount(text, MILLISECONDS, _TIME_SPELLINGS, bare=lambda _: "s", sample="90 s or 10 min")
+
+
+def in_words(size_bytes: int) -> str:
+    """``size_bytes`` with the largest binary unit that keeps it a short number, rounded up."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size_bytes >= BYTES[unit]:
+            tenths = -(-size_bytes * 10 // BYTES[unit])
+            return f"{tenths // 10}.{tenths % 10} {unit}" if tenths % 10 else f"{tenths // 10} {unit}"
+    return f"{size_bytes} B"
+
+
+_SIZE_SPELLINGS = {"k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB", "ki": "KiB", "mi": "MiB", "gi": "GiB", "ti": "TiB"}
+_RATHER_GIB = 256
+"""Below this a number without a unit was rather meant in GiB."""
+_TIME_SPELLINGS = {
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("m", "mins", "minute", "minutes"), "min"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+}
+
+
+def _amount(text: str, units: dict[str, int], spellings: dict[str, str], *, bare: Callable[[str], str], sample: str) -> int:
+    found = _AMOUNT.match(text)
+    if not found:
+        raise AmountError(f"write a number and a unit, such as {sample}")
+    number, unit = found.groups()
+    if unit in units:
+        return int((Decimal(number) * units[unit]).to_integral_value(ROUND_CEILING))
+    if not unit:
+        raise AmountError(f"write {number} {bare(number)}")
+    guess = spellings.get(unit.lower()) or {name.lower(): name for name in units}.get(unit.lower())
+    if guess:
+        raise AmountError(f"write {number} {guess}")
+    raise AmountError(f"write a number and one of {', '.join(units)}, such as {sample}")

@@ -1,0 +1,252 @@
+"""What a spec means, in plain values: defaults, units, merging, places, digests."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from pragmaspec.errors import SpecError, Where
+from pragmaspec.planning.expand import expand, images_needed
+from pragmaspec.planning.wanted import Wanted, WantedImage, WantedNetwork
+from pragmaspec.recorded import Blob, Readiness
+from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite
+from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loader import load_spec
+from pragmaspec.spec.user_data import merged
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "specs"
+GIB = 2**30
+HEAD = "images: {d: {build: {debian: bookworm}}}\nsites: {lab: {provider: libvirt}}\nclusters:\n"
+
+
+def image(name: str, digest: str = "a" * 64) -> WantedImage:
+    return WantedImage(
+        name=name,
+        origin="a test",
+        digest=digest,
+        format="qcow2",
+        disk=Blob(sha256=digest, size_bytes=1),
+        virtual_size_bytes=2 * GIB,
+    )
+
+
+def load(file: Path) -> LoadedSpec:
+    return load_spec(file, user_config=file.parent / "no-config", home=file.parent / "no-home")
+
+
+def expanded(file: Path) -> Wanted:
+    loaded = load(file)
+    return expand(loaded, {name: image(name) for name in images_needed(loaded)})
+
+
+def written(directory: Path, text: str) -> Path:
+    file = directory / "spec.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize(
+    "file", [*sorted(EXAMPLES.glob("*.yaml")), EXAMPLES / "travelling" / "cluster.yaml"], ids=lambda file: file.stem
+)
+def test_every_example_expands(file: Path) -> None:
+    found = expanded(file)
+    assert found.clusters
+    for cluster in found.clusters:
+        assert found.site(cluster.site) is not None
+        assert {cluster.frontend.image, cluster.computes.image} <= {one.name for one in found.images}
+
+
+def test_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    found = expanded(Path("hello.yaml"))
+    assert found.spec_file == "hello.yaml"
+    assert found.sites == (LibvirtSite(name="lab"),)
+    assert found.image("debian-12").where == Where(file="hello.yaml", line=2, column=3)
+    (hello,) = found.clusters
+    assert (hello.frontend.count, hello.frontend.memory_mib, hello.frontend.where) == (
+        1,
+        1024,
+        Where(file="hello.yaml", line=11, column=5),
+    )
+    assert (hello.computes.count, hello.computes.cpus, hello.computes.where) == (
+        2,
+        1,
+        Where(file="hello.yaml", line=12, column=5),
+    )
+    assert (hello.public.kind, hello.cidr, hello.vlan, hello.running, hello.readiness) == ("pool", None, None, True, Readiness())
+
+
+def test_the_full_form() -> None:
+    found = expanded(EXAMPLES / "full.yaml")
+    assert found.sites == (
+        LibvirtSite(
+            name="lab",
+            public=PublicNetwork(
+                network="default",
+                addresses=("192.168.122.10", "192.168.122.20-192.168.122.40"),
+                prefix=24,
+                gateway="192.168.122.1",
+                dns=("192.168.122.1",),
+                names=(("192.168.122.10", "vc1.example.org"),),
+            ),
+            vlans=((20, 99), (120, 120)),
+            reserve=Reserve(cpus=2, memory_mib=4096),
+            overcommit=Overcommit(cpus=2.0, memory=1.0, disk=5.0),
+            virt_type="kvm",
+        ),
+    )
+    physics = found.cluster("physics")
+    assert physics is not None
+    assert (physics.frontend.image, physics.computes.image) == ("debian-12", "from-file")
+    assert (physics.frontend.disk_bytes, physics.computes.disk_bytes) == (40 * GIB, 20 * 10**9)
+    assert physics.frontend.packages == ("openmpi-bin", "nfs-kernel-server")
+    assert (physics.public.kind, physics.public.address) == ("address", "192.168.122.10")
+    assert (physics.cidr, physics.vlan, physics.mtu) == ("10.22.0.0/24", 22, 9000)
+    file = str(EXAMPLES / "full.yaml")
+    assert physics.networks == (
+        WantedNetwork(name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=72, column=7)),
+        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=73, column=7)),
+    )
+    assert physics.readiness == Readiness(when="cloud-init", timeout_s=900)
+    assert physics.protect
+    assert [key.rpartition(" ")[2] for key in physics.ssh_keys] == ["ada@example.org", "grace@example.org"]
+    workshop = found.cluster("workshop")
+    assert workshop is not None
+    assert (workshop.running, workshop.computes.count) == (False, 0)
+
+
+def test_a_simulated_site(tmp_path: Path) -> None:
+    (tmp_path / "sites.yaml").write_text(
+        "sites:\n  s:\n    provider: simulated\n    file: ./pretended/site.json\n    latency: 50 ms\n    seed: 7\n"
+        "    host: {cpus: 8, memory: 1 GiB, disk: 1 TiB}\n    public: {addresses: [192.0.2.1]}\n"
+        "    faults: [{call: boot, kind: hang, match: x, nth: 2, delay: 5 s}]\n"
+    )
+    file = written(
+        tmp_path, "images: {d: {build: {debian: sid}}}\nclusters: {a: {site: s, image: d, public: none, readiness: none}}\n"
+    )
+    found = expanded(file)
+    assert found.sites == (
+        SimulatedSite(
+            name="s",
+            public=PublicNetwork(network="default", addresses=("192.0.2.1",)),
+            file=str(tmp_path / "pretended" / "site.json"),
+            host=SimulatedHost(cpus=8, memory_mib=1024, disk_bytes=2**40),
+            latency_s=0.05,
+            faults=(Fault(call="boot", kind="hang", match="x", nth=2, delay_s=5.0),),
+            seed=7,
+        ),
+    )
+    assert found.clusters[0].public.kind == "none"
+
+
+def test_sites_are_those_of_the_spec_and_those_used(tmp_path: Path) -> None:
+    (tmp_path / "sites.yaml").write_text(
+        "sites: {far: {provider: libvirt}, lab: {provider: simulated}, used: {provider: simulated}}\n"
+    )
+    found = expanded(written(tmp_path, HEAD + "  a: {site: used, image: d}\n"))
+    assert [(site.name, type(site)) for site in found.sites] == [("lab", LibvirtSite), ("used", SimulatedSite)]
+
+
+def test_only_images_that_boot_are_needed(tmp_path: Path) -> None:
+    text = HEAD.replace("images: {", "images: {z: {build: {debian: sid}}, unused: {build: {debian: sid}}, ")
+    loaded = load(
+        written(
+            tmp_path,
+            text + "  a: {site: lab, frontend: {image: d}}\n  b: {site: lab, image: d, computes: {count: 1, image: z}}\n",
+        )
+    )
+    assert images_needed(loaded) == ("z", "d")
+
+
+@pytest.mark.parametrize(("size", "fine"), [("2 GiB", True), ("2 GB", False)])
+def test_a_disk_has_room_for_its_image(tmp_path: Path, size: str, fine: bool) -> None:
+    file = written(tmp_path, HEAD + f"  a:\n    site: lab\n    image: d\n    computes: {{count: 1, disk: {size}}}\n")
+    if fine:
+        assert expanded(file).clusters[0].computes.disk_bytes == 2 * GIB
+        return
+    with pytest.raises(SpecError) as caught:
+        expanded(file)
+    (problem,) = caught.value.problems
+    assert problem.where == Where(file=str(file), line=7, column=32)
+    assert problem.quote == "    computes: {count: 1, disk: 2 GB}"
+    assert problem.detail == "Image `d` needs a disk of 2 GiB. Write `disk: 2 GiB` or more, or leave it out."
+
+
+def test_user_data_of_cluster_and_role_are_merged(tmp_path: Path) -> None:
+    (tmp_path / "all.yaml").write_text("#cloud-config\nruncmd: [a]\nntp: {enabled: true, servers: [x]}\ntimezone: UTC\n")
+    found = expanded(
+        written(
+            tmp_path,
+            HEAD + "  a:\n    site: lab\n    image: d\n    user_data: all.yaml\n"
+            "    frontend: {user_data: {runcmd: [b], ntp: {servers: [y], pools: []}, timezone: Asia/Tokyo}}\n",
+        )
+    )
+    cluster = found.clusters[0]
+    assert YAML(typ="safe", pure=True).load(cluster.frontend.user_data) == {
+        "ntp": {"enabled": True, "pools": [], "servers": ["x", "y"]},
+        "runcmd": ["a", "b"],
+        "timezone": "Asia/Tokyo",
+    }
+    assert cluster.computes.user_data.startswith("#cloud-config\n{")
+    assert '"timezone": "UTC"' in cluster.computes.user_data
+
+
+def test_user_data_is_canonical(tmp_path: Path) -> None:
+    texts = set()
+    for document in ("{timezone: UTC, runcmd: [a]}", "{runcmd: ['a'], 'timezone': \"UTC\"}"):
+        texts.add(
+            expanded(written(tmp_path, HEAD + f"  a: {{site: lab, image: d, user_data: {document}}}\n"))
+            .clusters[0]
+            .frontend.user_data
+        )
+    assert len(texts) == 1
+
+
+def test_the_digest_is_of_what_is_said_not_of_where(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for directory in (one, other):
+        directory.mkdir()
+        (directory / "data.yaml").write_text("#cloud-config\ntimezone: UTC\n")
+    text = HEAD + "  a: {site: lab, image: d, user_data: data.yaml}\n"
+    digest = expanded(written(one, text)).spec_sha256
+    assert expanded(written(other, text)).spec_sha256 == digest
+    loaded = load(one / "spec.yaml")
+    assert expand(loaded, {"d": image("d", "b" * 64)}).spec_sha256 != digest
+    (one / "sites.yaml").write_text("sites: {}\n")
+    assert expanded(one / "spec.yaml").spec_sha256 != digest
+    (other / "data.yaml").write_text("#cloud-config\ntimezone: CET\n")
+    assert expanded(other / "spec.yaml").spec_sha256 != digest
+
+
+def test_own_keys_outside_the_specs_directory_count(tmp_path: Path) -> None:
+    file = written(tmp_path, HEAD + "  a: {site: lab, image: d, user_data: {}}\n")
+    before = expanded(file).spec_sha256
+    (tmp_path / "no-config").mkdir()
+    outside = load_spec(file, user_config=EXAMPLES / "travelling", home=tmp_path / "no-home")
+    assert expand(outside, {"d": image("d")}).spec_sha256 != before
+
+
+values = st.recursive(
+    st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+)
+documents = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
+
+
+@given(documents, documents)
+def test_merging_loses_nothing_of_what_is_merged_in(base: dict[str, Any], over: dict[str, Any]) -> None:
+    before = json.dumps([base, over])
+    found = merged(base, over)
+    assert json.dumps([base, over]) == before
+    assert set(found) == set(base) | set(over)
+    assert merged(base, {}) == base
+    assert merged({}, over) == over
+    for key, value in over.items():
+        if isinstance(value, list):
+            assert found[key][len(found[key]) - len(value) :] == value
+        elif not isinstance(value, dict):
+            assert found[key] == value

@@ -1,0 +1,106 @@
+"""The schema that editors use: fresh, valid, and of one opinion with the loader about examples and about wrong specs."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
+
+from pragmaspec.spec.json_schema import schema_text, sites_schema_text
+
+ROOT = Path(__file__).parent.parent.parent
+SPECS = [*sorted((ROOT / "examples" / "specs").glob("*.yaml")), ROOT / "examples" / "specs" / "travelling" / "cluster.yaml"]
+NOT_IN_A_SCHEMA = {
+    "claimed-twice",
+    "image-missing",
+    "image-unknown",
+    "many-choices",
+    "own-key-damaged",
+    "range-too-small",
+    "ranges-overlap",
+    "site-none-defined",
+    "site-unknown",
+    "sites-file",
+    "sites-file-damaged",
+    "ssh-key-files",
+    "unreachable",
+    "user-data-files",
+}
+"""What only a look at the whole, or at other files, can tell."""
+NOT_READ = ("yaml-", "characters", "key-duplicate", "key-not-text", "bridge-pattern")
+"""What no other reader would hand to a schema, or would change while reading."""
+
+
+def read(file: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(file.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("file", "text"), [("pragmaspec.schema.json", schema_text()), ("pragmaspec-sites.schema.json", sites_schema_text())]
+)
+def test_the_file_is_fresh_and_a_valid_schema(file: str, text: str) -> None:
+    written = (ROOT / "schemas" / file).read_text(encoding="utf-8")
+    assert written == text, "run: make schema"
+    Draft202012Validator.check_schema(json.loads(text))
+
+
+@pytest.mark.parametrize(("arguments", "text"), [([], schema_text()), (["sites"], sites_schema_text())])
+def test_the_module_writes_it(
+    arguments: list[str], text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["json_schema", *arguments])
+    runpy.run_path(str(ROOT / "pragmaspec" / "spec" / "json_schema.py"), run_name="__main__")
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("file", SPECS, ids=lambda file: file.name)
+def test_examples_are_valid(file: Path) -> None:
+    Draft202012Validator(json.loads(schema_text())).validate(read(file))
+
+
+def test_the_example_of_a_sites_file_is_valid() -> None:
+    sites = ROOT / "examples" / "specs" / "travelling" / "sites.yaml"
+    Draft202012Validator(json.loads(sites_schema_text())).validate(read(sites))
+
+
+@pytest.mark.parametrize(
+    "case",
+    sorted(
+        case.name
+        for case in (ROOT / "tests" / "cases" / "spec_error").iterdir()
+        if case.name not in NOT_IN_A_SCHEMA and not case.name.startswith(NOT_READ)
+    ),
+)
+def test_wrong_specs_are_refused(case: str) -> None:
+    document = read(ROOT / "tests" / "cases" / "spec_error" / case / "spec.yaml")
+    assert not Draft202012Validator(json.loads(schema_text())).is_valid(document)
+
+
+def places(schema: Any, path: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in schema.get("properties", {}).items():
+        found.append((f"{path}.{key}", value))
+    for name, definition in schema.get("$defs", {}).items():
+        found += places(definition, name)
+    return found
+
+
+def test_every_key_is_described_with_an_example() -> None:
+    schema = json.loads(schema_text())
+    for name, place in places(schema):
+        assert place.get("description"), name
+        assert place.get("examples"), name
+    for name, definition in schema["$defs"].items():
+        assert definition["additionalProperties"] is False, name
+        assert definition["description"], name
+
+
+def test_every_example_is_valid_itself() -> None:
+    schema = json.loads(schema_text())
+    for name, place in places(schema):
+        for example in place["examples"]:
+            Draft202012Validator({**place, "$defs": schema["$defs"]}).validate(example), name
