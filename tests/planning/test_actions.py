@@ -1,0 +1,312 @@
+"""From a change of the spec to what is done about it: which verbs, in which order, and with what impact."""
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.planning.actions import actions
+from pragmaspec.planning.diff import Change
+from pragmaspec.planning.drift import Facts
+from pragmaspec.planning.impact import FIELD_IMPACT
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.recorded import Node, Readiness, Record, State
+from tests.planning.world import EMPTY, GIB, LAB, action, acts, applied, cluster, image, nodes, planned, seen, settled, wanted
+
+HELLO = settled(cluster())
+COMPUTE_1 = "lab/hello/node/hello-compute-1"
+
+
+def changed(state: State, address: str, **fields: object) -> State:
+    record = state.record(address)
+    assert record is not None
+    return state.with_record(replace(record, **fields))
+
+
+def of(plan: Plan, name: str) -> list[Action]:
+    return [each for each in plan.actions if each.address.endswith(f"/{name}")]
+
+
+def what(plan: Plan, name: str) -> list[tuple[str, str]]:
+    return [(each.verb, each.impact) for each in of(plan, name)]
+
+
+def test_a_new_cluster_is_staged_allocated_and_booted_in_that_order() -> None:
+    plan = planned(wanted(cluster()))
+    assert acts(plan) == [
+        "stage debian-12",
+        "allocate hello",
+        "boot hello-frontend",
+        "boot hello-compute-0",
+        "boot hello-compute-1",
+    ]
+    stage, allocate, *boots = plan.actions
+    assert all(boot.after == (stage.key, allocate.key) for boot in boots)
+    assert all(each.impact == "none" for each in plan.actions)
+
+
+def test_scaling_out_boots_only_the_new_and_tells_the_others() -> None:
+    plan = planned(wanted(cluster(computes=4)), HELLO)
+    assert acts(plan) == [
+        "update hello-frontend",
+        "update hello-compute-0",
+        "update hello-compute-1",
+        "boot hello-compute-2",
+        "boot hello-compute-3",
+    ]
+    after = applied(plan, HELLO)
+    for node in HELLO.nodes():
+        kept = after.record(node.address)
+        assert kept is not None
+        assert isinstance(kept.resource, Node)
+        assert replace(kept.resource, peers=node.peers) == node
+
+
+def test_scaling_in_takes_the_highest_index_first() -> None:
+    plan = planned(wanted(cluster(computes=1)), settled(cluster(computes=4)))
+    gone = [each.resource.name for each in plan.actions if each.verb == "clean"]
+    assert gone == ["hello-compute-3", "hello-compute-2", "hello-compute-1"]
+    assert all(each.impact == "data-loss" for each in plan.actions if each.verb == "clean")
+    assert all(each.impact == "live" for each in plan.actions if each.verb == "update")
+
+
+def test_a_removed_cluster_is_shut_down_cleaned_and_then_its_allocation_and_image() -> None:
+    plan = planned(wanted(), HELLO)
+    down = action(plan, "shutdown hello-frontend")
+    assert set(down.after) == {f"shutdown lab/hello/node/hello-compute-{index}" for index in (0, 1)}
+    cleans = {each.key for each in plan.actions if each.verb == "clean" and isinstance(each.resource, Node)}
+    assert len(cleans) == 3
+    assert set(action(plan, "clean hello").after) == cleans
+    assert set(action(plan, "clean debian-12").after) == cleans
+    assert [each.reason for each in plan.actions if each.verb == "clean"] == ["no longer wanted"] * 4 + ["no longer used"]
+
+
+def test_a_removed_cluster_that_was_off_is_only_cleaned() -> None:
+    off = settled(cluster())
+    off = applied(planned(wanted(cluster(running=False)), off), off)
+    assert acts(planned(wanted(), off))[0] == "clean hello-compute-1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({"memory_mib": 2048}, "memory changed"),
+        ({"disk_bytes": 40 * GIB}, "disk changed"),
+        ({"memory_mib": 2048, "disk_bytes": 40 * GIB}, "memory and disk changed"),
+    ],
+)
+def test_what_a_hypervisor_gives_a_node_changes_with_a_reboot(asked: dict[str, int], reason: str) -> None:
+    plan = planned(wanted(cluster(computes=0, frontend=nodes(1, **asked))), settled(cluster(computes=0)))
+    down, boot = plan.actions
+    assert (down.verb, boot.verb) == ("shutdown", "boot")
+    assert boot.after == (down.key,)
+    assert {down.reason, boot.reason} == {reason}
+    assert {down.impact, boot.impact} == {"reboot"}
+    assert boot.generation == 0
+    assert boot.where == nodes(1).where
+
+
+def test_other_cpus_also_change_what_nodes_know_of_each_other() -> None:
+    plan = planned(wanted(cluster(computes=nodes(2, cpus=2))), HELLO)
+    assert what(plan, "hello-frontend") == [("update", "live")]
+    assert what(plan, "hello-compute-0") == [("shutdown", "reboot"), ("boot", "reboot"), ("update", "live")]
+    assert action(plan, "update hello-compute-0").after == ("boot lab/hello/node/hello-compute-0",)
+    assert action(plan, "update hello-compute-0").reason == "cpus and cluster members changed"
+
+
+def test_another_image_rebuilds_with_a_new_generation() -> None:
+    plan = planned(wanted(cluster(), images=(image(version="2"),)), HELLO)
+    assert what(plan, "hello-compute-0") == [("shutdown", "rebuild"), ("clean", "rebuild"), ("boot", "rebuild")]
+    down, clean, boot = of(plan, "hello-compute-0")
+    assert (clean.after, boot.after[0]) == ((down.key,), clean.key)
+    assert (clean.generation, boot.generation) == (0, 1)
+    assert any(key.startswith("stage ") for key in boot.after)
+    old = next(each for each in plan.actions if each.verb == "clean" and each.reason == "no longer used")
+    assert len(old.after) == 3
+    again = applied(plan, HELLO)
+    assert all(record.generation == 1 for record in again.records if isinstance(record.resource, Node))
+
+
+def test_a_smaller_disk_is_a_rebuild() -> None:
+    before = settled(cluster(computes=0, frontend=nodes(1, disk_bytes=20 * GIB)))
+    plan = planned(wanted(cluster(computes=0, frontend=nodes(1, disk_bytes=10 * GIB))), before)
+    assert what(plan, "hello-frontend") == [(verb, "rebuild") for verb in ("shutdown", "clean", "boot")]
+
+
+@pytest.mark.parametrize("asked", [{"packages": ("openmpi-bin",)}, {"user_data": "#cloud-config\n{}\n"}])
+def test_what_is_read_at_first_boot_is_a_rebuild(asked: dict[str, object]) -> None:
+    plan = planned(wanted(cluster(computes=0, frontend=nodes(1, **asked))), settled(cluster(computes=0)))
+    assert what(plan, "hello-frontend") == [(verb, "rebuild") for verb in ("shutdown", "clean", "boot")]
+    assert plan.actions[0].reason == "packages or user-data changed"
+
+
+def test_other_keys_are_told_live() -> None:
+    plan = planned(wanted(cluster(ssh_keys=("ssh-ed25519 BBBB grace",))), HELLO)
+    assert [(each.verb, each.impact, each.reason) for each in plan.actions] == [("update", "live", "ssh keys changed")] * 3
+
+
+def test_a_compute_is_told_after_its_frontend_runs_again() -> None:
+    plan = planned(wanted(cluster(frontend=nodes(1, memory_mib=4096), ssh_keys=("ssh-ed25519 BBBB grace",))), HELLO)
+    assert "boot lab/hello/node/hello-frontend" in action(plan, "update hello-compute-0").after
+
+
+def test_protection_and_readiness_are_only_written_down() -> None:
+    plan = planned(wanted(cluster(protect=True, readiness=Readiness(when="ssh"))), HELLO)
+    assert acts(plan) == ["record hello", "record hello-frontend", "record hello-compute-0", "record hello-compute-1"]
+    after = applied(plan, HELLO)
+    assert all(node.protect and node.readiness.when == "ssh" for node in after.nodes())
+
+
+def test_the_same_image_by_another_name_is_only_written_down() -> None:
+    plan = planned(
+        wanted(cluster(frontend=nodes(1, of="deb"), computes=nodes(2, of="deb")), images=(image("deb", digest_of="debian-12"),)),
+        HELLO,
+    )
+    assert acts(plan) == ["record deb"]
+
+
+def test_state_off_shuts_computes_down_before_the_frontend() -> None:
+    plan = planned(wanted(cluster(running=False)), HELLO)
+    assert acts(plan) == ["shutdown hello-compute-1", "shutdown hello-compute-0", "shutdown hello-frontend"]
+    assert len(action(plan, "shutdown hello-frontend").after) == 2
+    assert {each.impact for each in plan.actions} == {"none"}
+
+
+def test_a_cluster_that_is_off_runs_again_with_what_changed_meanwhile() -> None:
+    off = applied(planned(wanted(cluster(running=False)), HELLO), HELLO)
+    told = wanted(cluster(running=False, ssh_keys=("ssh-ed25519 BBBB grace",)))
+    assert planned(told, off).empty
+    plan = planned(wanted(cluster(ssh_keys=("ssh-ed25519 BBBB grace",))), off)
+    assert what(plan, "hello-compute-0") == [("boot", "none"), ("update", "live")]
+    assert action(plan, "boot hello-compute-0").reason == "shall run"
+
+
+def test_changing_memory_of_what_is_off_is_only_written_down() -> None:
+    off = applied(planned(wanted(cluster(running=False)), HELLO), HELLO)
+    plan = planned(wanted(cluster(running=False, computes=nodes(2, memory_mib=2048))), off)
+    assert acts(plan) == ["record hello-compute-0", "record hello-compute-1"]
+
+
+def test_a_new_cluster_that_is_off_has_no_nodes_yet() -> None:
+    assert acts(planned(wanted(cluster(running=False)))) == ["stage debian-12", "allocate hello"]
+
+
+def test_another_image_for_what_is_off_removes_the_disks_until_it_runs() -> None:
+    off = applied(planned(wanted(cluster(running=False, computes=0)), settled(cluster(computes=0))), settled(cluster(computes=0)))
+    plan = planned(wanted(cluster(running=False, computes=0), images=(image(version="2"),)), off)
+    assert what(plan, "hello-frontend") == [("clean", "data-loss")]
+
+
+def test_what_is_to_be_off_with_another_image_is_shut_down_and_removed() -> None:
+    plan = planned(wanted(cluster(running=False, computes=0), images=(image(version="2"),)), settled(cluster(computes=0)))
+    assert what(plan, "hello-frontend") == [("shutdown", "none"), ("clean", "data-loss")]
+
+
+def test_what_is_off_and_gets_another_image_when_it_runs_is_cleaned_first() -> None:
+    before = settled(cluster(computes=0))
+    off = applied(planned(wanted(cluster(running=False, computes=0)), before), before)
+    plan = planned(wanted(cluster(computes=0), images=(image(version="2"),)), off)
+    assert what(plan, "hello-frontend") == [("clean", "rebuild"), ("boot", "rebuild")]
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "reason"),
+    [
+        ("pending", "", "begun, not finished"),
+        ("pending", "the host went away", "begun, not finished: the host went away"),
+        ("degraded", "", "not ready"),
+        ("degraded", "ssh did not answer", "not ready: ssh did not answer"),
+    ],
+)
+def test_what_was_begun_or_did_not_become_ready_is_finished(status: str, problem: str, reason: str) -> None:
+    state = changed(HELLO, COMPUTE_1, status=status, problem=problem)
+    plan = planned(wanted(cluster()), state)
+    assert [(each.verb, each.reason, each.impact) for each in plan.actions] == [("boot", reason, "none")]
+
+
+def test_what_was_begun_and_shall_be_off_is_shut_down() -> None:
+    state = changed(HELLO, COMPUTE_1, status="pending")
+    assert "shutdown hello-compute-1" in acts(planned(wanted(cluster(running=False)), state))
+
+
+def test_what_was_begun_and_changed_since_is_rebooted_or_told() -> None:
+    state = changed(HELLO, COMPUTE_1, status="pending")
+    larger = planned(wanted(cluster(computes=nodes(2, memory_mib=2048))), state)
+    assert [verb for verb, _ in what(larger, "hello-compute-1")] == ["shutdown", "boot"]
+    told = planned(wanted(cluster(ssh_keys=("ssh-ed25519 BBBB grace",))), state)
+    assert [verb for verb, _ in what(told, "hello-compute-1")] == ["boot", "update"]
+    rebuilt = planned(wanted(cluster(), images=(image(version="2"),)), state)
+    assert [verb for verb, _ in what(rebuilt, "hello-compute-1")] == ["shutdown", "clean", "boot"]
+
+
+def test_an_allocation_or_image_that_was_begun_is_done_again() -> None:
+    state = State(
+        lineage=HELLO.lineage,
+        sites=HELLO.sites,
+        records=tuple(replace(record, status="pending") for record in HELLO.records if not isinstance(record.resource, Node)),
+    )
+    plan = planned(wanted(cluster()), state)
+    assert [(each.verb, each.reason) for each in plan.actions[:2]] == [
+        ("stage", "begun, not finished"),
+        ("allocate", "begun, not finished"),
+    ]
+
+
+def test_a_protected_node_says_so_when_it_would_go() -> None:
+    protected = settled(cluster(protect=True, computes=0))
+    assert planned(wanted(), protected).actions[0].reason == "no longer wanted, but it is protected"
+    rebuilt = planned(wanted(cluster(protect=True, computes=0), images=(image(version="2"),)), protected)
+    assert action(rebuilt, "clean hello-frontend").reason == "image changed, but it is protected"
+
+
+def test_a_cluster_that_moves_is_booted_at_one_site_and_cleaned_at_the_other() -> None:
+    sites = (LAB, replace(LAB, name="tokyo"))
+    before = settled(cluster(computes=0), sites=sites)
+    plan = planned(wanted(cluster(computes=0, site="tokyo"), sites=sites), before)
+    assert [each.key for each in plan.actions] == [
+        f"stage tokyo/image/{image().digest[:16]}",
+        "allocate tokyo/hello/allocation",
+        "shutdown lab/hello/node/hello-frontend",
+        "clean lab/hello/node/hello-frontend",
+        "boot tokyo/hello/node/hello-frontend",
+        "clean lab/hello/allocation",
+        f"clean lab/image/{image().digest[:16]}",
+    ]
+    after = applied(plan, before)
+    assert {record.resource.site for record in after.records} == {"tokyo"}
+
+
+def test_a_node_that_is_gone_and_has_new_keys_is_booted_and_told() -> None:
+    plan = planned(
+        wanted(cluster(ssh_keys=("ssh-ed25519 BBBB grace",))), HELLO, observations={"lab": seen(HELLO, "hello-compute-1")}
+    )
+    assert [(each.verb, each.reason) for each in of(plan, "hello-compute-1")] == [
+        ("boot", "is gone from the site"),
+        ("update", "is gone from the site"),
+    ]
+
+
+def test_a_node_that_shall_be_off_and_is_gone_is_forgotten() -> None:
+    off = applied(planned(wanted(cluster(running=False)), HELLO), HELLO)
+    plan = planned(wanted(cluster(running=False)), off, observations={"lab": seen(off, "hello-compute-1")})
+    assert [(each.verb, each.reason, each.impact) for each in plan.actions] == [("clean", "is gone from the site", "none")]
+
+
+def test_what_is_no_longer_wanted_and_gone_loses_nothing() -> None:
+    plan = planned(wanted(cluster(computes=1)), HELLO, observations={"lab": seen(HELLO, "hello-compute-1")})
+    assert what(plan, "hello-compute-1") == [("clean", "none")]
+
+
+def test_every_field_of_a_node_that_can_change_has_an_impact() -> None:
+    identity = {"site", "cluster", "name", "role", "index"}
+    assert set(Node.__struct_fields__) - identity == set(FIELD_IMPACT)
+
+
+def test_a_change_that_cannot_be_is_a_bug_and_says_where() -> None:
+    node = HELLO.nodes()[0]
+    allocation = HELLO.record("lab/hello/allocation")
+    assert allocation is not None
+    nothing = Facts(EMPTY, frozenset(), ())
+    assert actions([Change(before=None, after=None)], nothing) == ()
+    with pytest.raises(TypeError, match="lab/hello/allocation"):
+        actions([Change(before=allocation, after=node)], nothing)
+    assert Change(before=Record(resource=node), after=None).address == node.address
+    assert Change(before=None, after=None).address == ""

@@ -1,0 +1,89 @@
+"""The plans that people read: one folder each under ``tests/cases/plan``; adding a case needs no Python.
+
+spec.yaml      what is wanted                      before.yaml   what was applied earlier: explains state.json
+state.json     what is recorded (none: nothing)    records.json  records of state.json that are otherwise: {address: {fields}}
+images.json    images that are otherwise: {name: {version, digest_of, size_mib, virtual_gib}}
+site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null for gone}, asked: false}}
+request.json   a PlanRequest                       plan.txt      what a person reads
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from pragmaspec.errors import PlanError, UsageError
+from pragmaspec.planning.expand import expand, images_needed
+from pragmaspec.planning.observed import Inventory, Observations
+from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted
+from pragmaspec.recorded import State
+from pragmaspec.report.plan_text import plan_text
+from pragmaspec.report.problems_text import problems_text
+from pragmaspec.spec.loader import load_spec
+from pragmaspec.store.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from tests.planning.world import EMPTY, ROOMY, applied, image, observed, planned
+
+CASES = Path(__file__).parents[1] / "cases" / "plan"
+HOME = Path(__file__).parent / "home"
+
+
+@pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
+def test_the_plan_reads_as_reviewed(case: str, golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CASES / case)
+    spec = _wanted("spec.yaml", _json("images.json"))
+    if Path("before.yaml").exists():
+        before = planned(_wanted("before.yaml", {}))
+        golden(CASES / case / "state.json", encode_snapshot(Snapshot(state=_overridden(applied(before, EMPTY)))).decode())
+    state = EMPTY
+    if Path("state.json").exists():
+        state = decode_snapshot(Path("state.json").read_bytes(), "state.json").state
+    golden(CASES / case / "plan.txt", _text(spec, state, msgspec.convert(_json("request.json"), PlanRequest)))
+
+
+def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
+    said = _json("site.json")
+    names = {site.name for site in (*spec.sites, *state.sites)}
+    sights = {name: _sight(observed(state, name), said.get(name, {})) for name in names if said.get(name, {}).get("asked", True)}
+    asked = needs_inventory(spec, state, request)
+    inventories = {name: _merged(ROOMY, Inventory, said.get(name, {}).get("inventory", {})) for name in asked}
+    try:
+        return plan_text(make_plan(spec, state, sights, inventories, request), width=110, colour=False)
+    except (PlanError, UsageError) as error:
+        return problems_text(error.problems, width=110, colour=False)
+
+
+def _wanted(file: str, versions: dict[str, Any]) -> Wanted:
+    loaded = load_spec(Path(file), user_config=HOME, home=HOME)
+    return expand(loaded, {name: image(name, **versions.get(name, {})) for name in images_needed(loaded)})
+
+
+def _json(file: str) -> dict[str, Any]:
+    return json.loads(Path(file).read_text(encoding="utf-8")) if Path(file).exists() else {}
+
+
+def _overridden(state: State) -> State:
+    changes = _json("records.json")
+    removed = [address for address, fields in changes.items() if fields is None]
+    changed = {record.address: _merged(record, type(record), changes.get(record.address) or {}) for record in state.records}
+    return state.with_records(changed.values(), removed)
+
+
+def _sight(as_recorded: Observations, said: dict[str, Any]) -> Observations:
+    sight = msgspec.to_builtins(as_recorded)
+    for kind in ("nodes", "allocations"):
+        entries = {entry["address"]: entry for entry in sight.get(kind, ())}
+        for address, fields in said.get(kind, {}).items():
+            entries[address] = None if fields is None else {**entries.get(address, {"address": address}), **fields}
+        sight[kind] = [entry for entry in entries.values() if entry]
+    return msgspec.convert({**sight, "images": said.get("images", sight.get("images", ()))}, Observations)
+
+
+def _merged(value: Any, kind: type, fields: dict[str, Any]) -> Any:
+    plain = msgspec.to_builtins(value)
+    resource = {**plain["resource"], **fields["resource"]} if "resource" in fields else plain.get("resource")
+    return msgspec.convert({**plain, **fields, **({"resource": resource} if resource else {})}, kind)

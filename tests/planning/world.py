@@ -1,0 +1,177 @@
+"""Values that planning tests start from: specs as values, a generous site, and what a site looks like once a plan was applied."""
+
+from graphlib import TopologicalSorter
+from hashlib import sha256
+
+from msgspec.structs import replace
+
+from pragmaspec.errors import Where
+from pragmaspec.planning.observed import (
+    Inventory,
+    Observations,
+    ObservedAllocation,
+    ObservedNode,
+    PublicPool,
+    SiteIdentity,
+)
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.planning.planner import make_plan
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
+from pragmaspec.recorded import Allocation, Blob, Node, Record, Resource, StagedImage, State
+from pragmaspec.site import LibvirtSite, Site
+
+LINEAGE = "3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607"
+LAB = LibvirtSite(name="lab")
+GIB = 2**30
+IDENTITY = SiteIdentity(id="cafe", title="libvirt, qemu:///system")
+ROOMY = Inventory(
+    identity=IDENTITY,
+    cpus=10_000,
+    memory_mib=64 * 2**20,
+    disk_bytes=2**50,
+    disk_free_bytes=2**49,
+    cpus_per_node=64,
+    public=PublicPool(network="default", cidr="192.168.122.0/24", gateway="192.168.122.1", dns=("192.168.122.1",)),
+)
+EMPTY = State(lineage=LINEAGE)
+
+
+def image(
+    name: str = "debian-12", version: str = "", *, digest_of: str = "", size_mib: int = 612, virtual_gib: int = 4
+) -> WantedImage:
+    digest = sha256(f"{digest_of or name}{version}".encode()).hexdigest()
+    return WantedImage(
+        name=name,
+        origin=f"./{name}.qcow2",
+        digest=digest,
+        format="qcow2",
+        disk=Blob(sha256=digest, size_bytes=size_mib * 2**20),
+        virtual_size_bytes=virtual_gib * GIB,
+    )
+
+
+def line(number: int) -> Where:
+    return Where(file="spec.yaml", line=number)
+
+
+def nodes(count: int, *, memory_mib: int = 1024, cpus: int = 1, of: str = "debian-12", **more: object) -> WantedNodes:
+    return WantedNodes(
+        **{"count": count, "cpus": cpus, "memory_mib": memory_mib, "image": of, "where": line(11 + (count > 1)), **more}
+    )
+
+
+def cluster(name: str = "hello", *, computes: int | WantedNodes = 2, site: str = "lab", **more: object) -> WantedCluster:
+    """A cluster of the spec; ``computes``: how many usual ones, or which."""
+    defaults = {
+        "name": name,
+        "site": site,
+        "frontend": nodes(1),
+        "computes": nodes(computes) if isinstance(computes, int) else computes,
+        "ssh_keys": ("ssh-ed25519 AAAA ada",),
+        "where": line(8),
+    }
+    return WantedCluster(**{**defaults, **more})
+
+
+def wanted(
+    *clusters: WantedCluster,
+    sites: tuple[Site, ...] = (LAB,),
+    images: tuple[WantedImage, ...] = (image(),),
+    digest: str = "0" * 64,
+) -> Wanted:
+    return Wanted(spec_file="spec.yaml", spec_sha256=digest, sites=sites, images=images, clusters=clusters)
+
+
+def planned(spec: Wanted, state: State = EMPTY, *, request: PlanRequest | None = None, **more: object) -> Plan:
+    """The plan when the sites are as recorded and have plenty of everything; ``more``: observations, inventories."""
+    names = {site.name for site in spec.sites} | {site.name for site in state.sites}
+    observations = more.get("observations", {name: observed(state, name) for name in names})
+    inventories = more.get("inventories", dict.fromkeys(names, ROOMY))
+    return make_plan(spec, state, observations, inventories, request or PlanRequest())
+
+
+def settled(*clusters: WantedCluster, **more: object) -> State:
+    """The state once everything about ``clusters`` was applied."""
+    spec = wanted(*clusters, **more)
+    return applied(planned(spec), EMPTY)
+
+
+def acts(plan: Plan) -> list[str]:
+    """The plan in short: ``boot hello-compute-2``."""
+    return [f"{action.verb} {short(action.resource)}" for action in plan.actions]
+
+
+def short(resource: Resource) -> str:
+    return resource.name if isinstance(resource, (Node, StagedImage)) else resource.cluster
+
+
+def action(plan: Plan, verb_and_name: str) -> Action:
+    return next(each for each in plan.actions if f"{each.verb} {short(each.resource)}" == verb_and_name)
+
+
+def in_order(plan: Plan) -> list[Action]:
+    """The actions as they may be done. Raises CycleError."""
+    actions = {each.key: each for each in plan.actions}
+    return [actions[key] for key in TopologicalSorter({key: each.after for key, each in actions.items()}).static_order()]
+
+
+def applied(plan: Plan, state: State) -> State:
+    """``state`` after everything in ``plan`` was done without an error."""
+    for each in in_order(plan):
+        before = state.record(each.address)
+        if each.verb == "clean":
+            state = state.without(each.address)
+        else:
+            state = state.with_record(Record(resource=_outcome(each, before), generation=each.generation))
+    sites = {site.name: site for site in (*state.sites, *(known.site for known in plan.sites))}
+    return replace(state, serial=state.serial + 1, sites=tuple(sites[name] for name in sorted(sites)))
+
+
+def _outcome(done: Action, before: Record | None) -> Resource:
+    """A node that was not made anew has been told of keys and members only by ``update``."""
+    resource = done.resource
+    if isinstance(resource, Node):
+        if done.verb == "shutdown":
+            resource = replace(resource, running=False)
+        if done.verb != "update" and before and isinstance(before.resource, Node) and before.generation == done.generation:
+            resource = replace(resource, keys=before.resource.keys, peers=before.resource.peers)
+    return resource
+
+
+def observed(state: State, site: str = "lab") -> Observations:
+    """What is seen at ``site`` when everything there is as recorded."""
+    here = [record for record in state.records if record.resource.site == site]
+    return Observations(
+        site=site,
+        identity=SiteIdentity(id=site, title=f"libvirt at {site}"),
+        nodes=tuple(_seen(record, record.resource) for record in here if isinstance(record.resource, Node)),
+        allocations=tuple(
+            ObservedAllocation(
+                address=record.address,
+                networks=tuple(network.name for network in record.resource.networks),
+                public=tuple(grant.address for grant in record.resource.public),
+            )
+            for record in here
+            if isinstance(record.resource, Allocation)
+        ),
+        images=tuple(record.resource.digest for record in here if isinstance(record.resource, StagedImage)),
+    )
+
+
+def _seen(record: Record, node: Node) -> ObservedNode:
+    return ObservedNode(
+        address=node.address,
+        generation=record.generation,
+        status="running" if node.running else "off",
+        cpus=node.cpus,
+        memory_mib=node.memory_mib,
+    )
+
+
+def seen(state: State, name: str, **facts: object) -> Observations:
+    """What is seen when the node called ``name`` is otherwise than recorded; without ``facts`` it is gone."""
+    sight = observed(state)
+    others = tuple(node for node in sight.nodes if not node.address.endswith(f"/{name}"))
+    this = next(node for node in sight.nodes if node.address.endswith(f"/{name}"))
+    return replace(sight, nodes=(*others, replace(this, **facts)) if facts else others)

@@ -1,0 +1,184 @@
+"""What holds for every plan, whatever the spec and the state."""
+
+from collections.abc import Callable
+from graphlib import TopologicalSorter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNetwork, WantedPublic
+from pragmaspec.recorded import Allocation, Node, Record, State
+from pragmaspec.site import LibvirtSite
+from tests.planning.world import EMPTY, GIB, applied, cluster, image, nodes, observed, planned, wanted
+
+SITES = tuple(LibvirtSite(name=name) for name in ("lab", "tokyo"))
+NAMES = ("alpha", "beta", "gamma", "delta")
+IMAGES = ("debian-12", "debian-13")
+VLANS = {name: 100 + index for index, name in enumerate(NAMES)}
+NETWORKS = (
+    WantedNetwork(name="storage", cidr="192.168.70.0/24", roles=("compute",)),
+    WantedNetwork(name="lan", cidr="172.30.0.0/24", bridge="br-lan"),
+)
+
+
+def roles(count: st.SearchStrategy[int]) -> st.SearchStrategy[object]:
+    return st.builds(
+        nodes,
+        count,
+        cpus=st.integers(1, 2),
+        memory_mib=st.sampled_from((512, 1024)),
+        of=st.sampled_from(IMAGES),
+        disk_bytes=st.sampled_from((None, 20 * GIB, 40 * GIB)),
+        packages=st.sampled_from(((), ("openmpi-bin",))),
+    )
+
+
+@st.composite
+def clusters(draw: Callable[..., object], name: str) -> WantedCluster:
+    return cluster(
+        name,
+        site=draw(st.sampled_from(("lab", "tokyo"))),
+        frontend=draw(roles(st.just(1))),
+        computes=draw(roles(st.integers(0, 4))),
+        ssh_keys=draw(st.sampled_from((("ada",), ("ada", "grace")))),
+        running=draw(st.booleans()),
+        protect=draw(st.booleans()),
+        vlan=draw(st.sampled_from((None, VLANS[name]))),
+        public=draw(st.sampled_from((WantedPublic(), WantedPublic(kind="none")))),
+        networks=draw(st.sampled_from(((), NETWORKS[:1], NETWORKS))),
+    )
+
+
+@st.composite
+def specs(draw: Callable[..., object]) -> Wanted:
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=3))
+    version = draw(st.sampled_from(("", "2")))
+    return wanted(*(draw(clusters(name)) for name in names), sites=SITES, images=tuple(image(name, version) for name in IMAGES))
+
+
+@st.composite
+def states(draw: Callable[..., object]) -> State:
+    """What two applies leave behind, the second perhaps not finished."""
+    state = EMPTY
+    for spec in draw(st.lists(specs(), max_size=2)):
+        state = applied(planned(spec, state), state)
+    broken = draw(st.lists(st.sampled_from(state.records), max_size=3)) if state.records else []
+    return state.with_records(replace(record, status=draw(st.sampled_from(("pending", "degraded")))) for record in broken)
+
+
+laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@laws
+@given(specs(), states())
+def test_after_a_plan_is_applied_there_is_nothing_to_do(spec: Wanted, state: State) -> None:
+    after = applied(planned(spec, state), state)
+    again = planned(spec, after)
+    assert (again.actions, again.drift) == ((), ())
+    wanted_running = {each.name for each in spec.clusters if each.running}
+    assert {node.cluster for node in after.nodes() if node.running} == wanted_running
+
+
+@laws
+@given(specs(), states(), st.randoms(use_true_random=False))
+def test_the_order_of_clusters_does_not_matter(spec: Wanted, state: State, random: object) -> None:
+    shuffled = list(spec.clusters)
+    random.shuffle(shuffled)
+    assert planned(replace(spec, clusters=tuple(shuffled)), state).actions == planned(spec, state).actions
+
+
+@laws
+@given(specs(), states())
+def test_every_action_waits_only_for_actions_of_the_plan_and_none_for_itself(spec: Wanted, state: State) -> None:
+    actions = {each.key: each for each in planned(spec, state).actions}
+    assert len(actions) == len(planned(spec, state).actions)
+    assert all(key in actions for each in actions.values() for key in each.after)
+    assert len(list(TopologicalSorter({key: each.after for key, each in actions.items()}).static_order())) == len(actions)
+
+
+@laws
+@given(specs(), states())
+def test_macs_addresses_and_vlans_belong_to_one_only(spec: Wanted, state: State) -> None:
+    after = applied(planned(spec, state), state)
+    for site in ("lab", "tokyo"):
+        here = [node for node in after.nodes() if node.site == site]
+        macs = [nic.mac for node in here for nic in node.nics]
+        assert len(set(macs)) == len(macs)
+        places = [
+            (nic.network if nic.network in ("public", "lan") else (node.cluster, nic.network), nic.address)
+            for node in here
+            for nic in node.nics
+            if nic.network != "lan"  # clusters share this bridge of the host, and its addresses are the spec's business
+        ]
+        assert len(set(places)) == len(places)
+        allocations = [record.resource for record in after.records if isinstance(record.resource, Allocation)]
+        vlans = [net.vlan for held in allocations if held.site == site for net in held.networks if net.vlan is not None]
+        assert len(set(vlans)) == len(vlans)
+
+
+@laws
+@given(clusters("alpha"), st.integers(1, 5))
+def test_scaling_out_touches_nothing_but_what_nodes_know_of_each_other(asked: WantedCluster, more: int) -> None:
+    asked = replace(asked, running=True)
+    images = tuple(image(name) for name in IMAGES)
+    before = applied(planned(wanted(asked, sites=SITES, images=images)), EMPTY)
+    larger = replace(asked, computes=replace(asked.computes, count=asked.computes.count + more))
+    # A first compute may bring an image with it; networks stay.
+    plan = planned(wanted(larger, sites=SITES, images=images), before)
+    assert {each.verb for each in plan.actions} <= {"boot", "update", "stage"}
+    after = applied(plan, before)
+    for node in before.nodes():
+        kept = after.record(node.address)
+        assert kept is not None
+        assert isinstance(kept.resource, Node)
+        assert replace(kept.resource, peers="") == replace(node, peers="")
+    assert after.record(f"{asked.site}/alpha/allocation") == before.record(f"{asked.site}/alpha/allocation")
+
+
+@laws
+@given(specs(), states(), st.data())
+def test_a_part_of_a_plan_has_all_it_needs_and_leaves_nothing_half_done(spec: Wanted, state: State, data: st.DataObject) -> None:
+    whole = planned(spec, state)
+    if whole.empty:
+        return
+    some = st.lists(st.sampled_from([each.address for each in whole.actions]), max_size=3).map(tuple)
+    request = PlanRequest(targets=data.draw(some), exclude=data.draw(some))
+    part = planned(spec, state, request=request)
+    keys = {each.key for each in part.actions}
+    assert all(key in keys for each in part.actions for key in each.after)
+    for each in part.actions:
+        assert each.address not in request.exclude
+        same = {other.key for other in whole.actions if other.address == each.address}
+        assert same <= keys
+        if each.verb == "boot":
+            needed = {key for key in action_of(whole.actions, each.key).after if key.startswith(("stage ", "allocate "))}
+            assert needed <= keys
+        elif not isinstance(each.resource, Node):
+            assert set(action_of(whole.actions, each.key).after) <= keys
+    assert all(any(each.address == target for each in part.actions) for target in request.targets) or request.exclude
+
+
+def action_of(actions: tuple[object, ...], key: str) -> object:
+    return next(each for each in actions if each.key == key)
+
+
+@laws
+@given(specs(), states(), st.data())
+def test_whatever_disappears_comes_back(spec: Wanted, state: State, data: st.DataObject) -> None:
+    after = applied(planned(spec, state), state)
+    sights = {}
+    for site in ("lab", "tokyo"):
+        sight = observed(after, site)
+        gone = data.draw(st.sets(st.sampled_from(sight.nodes))) if sight.nodes else set()
+        keep_images = data.draw(st.booleans())
+        sights[site] = replace(
+            sight,
+            nodes=tuple(node for node in sight.nodes if node not in gone),
+            images=sight.images if keep_images else (),
+        )
+    repair = planned(spec, after, observations=sights)
+    assert {each.address for each in repair.actions} == {drift.address for drift in repair.drift}
+    assert planned(spec, applied(repair, after)).empty
+    assert all(isinstance(record, Record) for record in applied(repair, after).records)
