@@ -29,7 +29,7 @@ UPGRADES: Mapping[int, Upgrade] = MappingProxyType({})
 NO_LINE = "0" * 64
 """Stands for the digest of the last journal line before there was any."""
 
-_DIGEST_LINE = re.compile(rb'^"sha256": "([0-9a-f]{64})",\n', re.MULTILINE)
+_DIGEST_LINE = re.compile(rb'"sha256": "([0-9a-f]{64})",\n')
 _CONFLICT = re.compile(rb"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 
 
@@ -95,7 +95,8 @@ def decode_snapshot(data: bytes, file: str, upgrades: Mapping[int, Upgrade] = UP
     Raises StateUnreadableError with what is wrong and the way out: for nothing at all, a git conflict, a truncated or edited
     text, a newer format.
     """
-    found = _DIGEST_LINE.search(data)
+    # rfind and not a search line by line: the text may have megabytes.
+    found = _DIGEST_LINE.match(data, data.rfind(b'\n"sha256": ') + 1)
     if found is None or not _intact(data, found):
         raise _explained(data, file)
     try:

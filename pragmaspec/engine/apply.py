@@ -1,0 +1,216 @@
+"""Doing a plan: intents first, then the calls in parallel, then their outcomes; whatever happens, what is known is recorded."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from queue import Empty
+
+from pragmaspec.engine.binding import check_binding
+from pragmaspec.engine.context import Applied, ApplyContext
+from pragmaspec.engine.crew import Bound, Crew, Cut, Ended, Message, Said
+from pragmaspec.engine.interrupt import signals
+from pragmaspec.engine.outcome import Failure, incomplete, interrupted
+from pragmaspec.engine.outlook import Outlook
+from pragmaspec.engine.perform import result
+from pragmaspec.engine.reporter import Reporter
+from pragmaspec.engine.schedule import Schedule
+from pragmaspec.errors import PragmaspecError
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.recorded import Node
+
+_GROUP_S = 0.02
+"""Outcomes that arrive within this time are made durable together."""
+
+_FOREVER = float("inf")
+_LONGEST_SLEEP_S = 1.0
+"""A signal that another thread receives is noticed within this time."""
+
+
+def apply_plan(plan: Plan, context: ApplyContext, reporter: Reporter | None = None) -> Applied:
+    """Do ``plan``. Returns when everything in it is done.
+
+    Raises PlanRefusedError before anything is done when the plan is stale. Otherwise everything possible is done and recorded
+    first, and then raises: ApplyIncompleteError with every failure, or InterruptedRunError. The next apply continues.
+    """
+    began = time.monotonic()
+    check_binding(plan, context.session.state, context.wanted, context.providers)
+    if plan.empty:
+        return Applied()
+    run = _Run(plan, context, reporter or Reporter())
+    with signals(run.interrupt, run.unknown):
+        run.work()
+    return run.applied(time.monotonic() - began)
+
+
+class _Run:
+    """One apply under way. Everything here happens in one thread; the crew's threads only send messages."""
+
+    def __init__(self, plan: Plan, context: ApplyContext, reporter: Reporter) -> None:
+        self._limit_s = context.interrupt_limit_s
+        self._session = context.session
+        self._reporter = reporter
+        self._news: list[Callable[[], None]] = []
+        self._schedule = Schedule(plan.actions)
+        self._crew = Crew(plan, context, Outlook(plan, context.session.state, context.wanted))
+        self._started: set[str] = set()
+        self._in_flight: dict[str, Action] = {}
+        self._done: list[str] = []
+        self._failures: list[Failure] = []
+        self._skipped: list[Action] = []
+        self._bug: BaseException | None = None
+        self._unwritable: PragmaspecError | None = None
+        self._signal = ""
+        self._cut = 0
+        self._give_up_at = _FOREVER
+        self._session.use_sites(planned.site for planned in plan.sites)
+
+    def interrupt(self, why: str) -> None:
+        """Start nothing new. May be called from a signal handler at any moment."""
+        self._signal = self._signal or why
+        self._crew.wake()
+
+    def unknown(self) -> int:
+        """How many operations have begun and not ended, or were cut off."""
+        return len(self._in_flight) + self._cut
+
+    def work(self) -> None:
+        """Do everything that can be done, and record it."""
+        try:
+            self._start_wave()
+            while self._in_flight and time.monotonic() < self._give_up_at:
+                for message in self._gather():
+                    self._take(message)
+                if self._signal or self._bug or self._unwritable:
+                    self._stop()
+                self._start_wave()
+        finally:
+            self._crew.close()
+        if self._unwritable is None:
+            self._durably(self._session.checkpoint)
+
+    def applied(self, seconds: float) -> Applied:
+        """What came of it. Raises when that is not everything."""
+        if self._bug is not None:
+            raise self._bug
+        if self._signal and (self.unknown() or self._skipped):
+            raise interrupted(self._signal, self.unknown(), self._skipped, self._failures)
+        if self._unwritable is not None and not self._failures and not self._done:
+            raise self._unwritable
+        if self._unwritable is not None or self._failures:
+            raise incomplete(self._failures, self._skipped, self._unwritable)
+        return Applied(done=tuple(self._done), seconds=seconds)
+
+    def _start_wave(self) -> None:
+        """Record the intents of everything that is ready, with the outcomes that wait, in one durable write; then let go."""
+        calls = [] if self._give_up_at < _FOREVER else self._ready_calls()
+        earlier = [self._session.record(action.address) for action in calls]
+        if not self._durably(lambda: self._session.intend(calls)):
+            self._stop()
+            calls = []
+        for action, record in zip(calls, earlier, strict=False):
+            self._started.add(action.key)
+            self._in_flight[action.key] = action
+            self._tell(partial(self._reporter.started, action))
+            self._crew.begin(action, record)
+        self._publish()
+
+    def _ready_calls(self) -> list[Action]:
+        """The actions that may start now; those that need no call are done on the way."""
+        calls: list[Action] = []
+        while ready := self._schedule.ready():
+            for action in ready:
+                if action.verb != "record":
+                    calls.append(action)
+                    continue
+                earlier = self._session.record(action.address)
+                self._started.add(action.key)
+                self._session.outcome(action, result(action, earlier, earlier.outputs if earlier else ()))
+                self._succeeded(action)
+        return calls
+
+    def _gather(self) -> list[Message]:
+        """The messages that arrive within a short time of the first one, or until nothing is under way any more."""
+        group: list[Message] = []
+        ended = 0
+        until = min(self._give_up_at, time.monotonic() + _LONGEST_SLEEP_S)
+        while ended < len(self._in_flight) and (left := until - time.monotonic()) > 0:
+            try:
+                message = self._crew.receive(left)
+            except Empty:
+                break
+            if message is None:  # a signal
+                break
+            ended += isinstance(message, Ended)
+            group.append(message)
+            until = min(until, time.monotonic() + _GROUP_S) if len(group) == 1 else until
+        return group
+
+    def _take(self, message: Message) -> None:
+        """Note what a message says; it becomes durable, and people are told, with the next wave."""
+        match message:
+            case Said(action, doing):
+                self._tell(partial(self._reporter.progress, action, doing))
+            case Bound(action, outputs):
+                self._session.bound(action, outputs)
+            case Ended(action, record, error) if self._in_flight.pop(action.key, None) is not None:
+                if error is None:
+                    self._session.outcome(action, record)
+                    self._succeeded(action)
+                elif isinstance(error, PragmaspecError):
+                    self._session.outcome(action, error if record is None else record)
+                    self._failed(action, error)
+                elif isinstance(error, Cut):
+                    self._cut += 1
+                else:
+                    self._bug = self._bug or error
+
+    def _succeeded(self, action: Action) -> None:
+        self._schedule.done(action)
+        self._done.append(action.key)
+        self._tell(partial(self._reporter.finished, action))
+
+    def _failed(self, action: Action, error: PragmaspecError) -> None:
+        self._failures.append(Failure(action, error))
+        self._tell(partial(self._reporter.failed, action, error))
+        if isinstance(action.resource, Node) and action.resource.role == "frontend":
+            self._crew.frontend_failed(action.resource, f"its frontend {action.resource.name} is not ready")
+        self._skip(self._schedule.skip_after(action), f"{action.key} failed")
+        self._schedule.done(action)
+
+    def _stop(self) -> None:
+        """Begin nothing more; what is under way has a limited time to end."""
+        if self._give_up_at < _FOREVER:
+            return
+        self._give_up_at = time.monotonic() + self._limit_s
+        for key in self._crew.stop():
+            action = self._in_flight.pop(key)
+            self._session.cleared(action)
+            self._started.discard(key)
+        self._skip(self._schedule.skip_rest(self._started), "the run was stopped")
+
+    def _skip(self, actions: tuple[Action, ...], because: str) -> None:
+        self._skipped += actions
+        for action in actions:
+            self._tell(partial(self._reporter.skipped, action, because))
+
+    def _durably(self, write: Callable[[], None]) -> bool:
+        """Whether ``write`` succeeded; after one failure none is tried again."""
+        if self._unwritable is None:
+            try:
+                write()
+            except PragmaspecError as error:
+                self._unwritable = error
+        return self._unwritable is None
+
+    def _tell(self, news: Callable[[], None]) -> None:
+        self._news.append(news)
+
+    def _publish(self) -> None:
+        """Tell people what has been made durable. An output that was closed stops the run like a signal does."""
+        news, self._news = self._news, []
+        for tell in news:
+            try:
+                tell()
+            except OSError:
+                self._reporter = Reporter()
+                self.interrupt("a closed output")

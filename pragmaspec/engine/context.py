@@ -1,0 +1,37 @@
+"""What an apply is given, and what it gives back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pragmaspec.access.ssh import Remote
+from pragmaspec.frozen import Frozen
+from pragmaspec.guest.identity import StackKey
+from pragmaspec.planning.wanted import Wanted, WantedImage
+from pragmaspec.providers.base import ImageFiles, Provider
+from pragmaspec.store.session import StoreSession
+
+
+@dataclass(frozen=True)
+class ApplyContext:
+    """The concrete parts an apply works with; only the command line puts them together.
+
+    ``providers`` are by the name of their site. ``files`` returns an image's bytes, verified. ``shutdown_grace_s``: how long a
+    guest may take to power off before its power is taken. ``interrupt_limit_s``: how long calls that are under way when a signal
+    comes are waited for.
+    """
+
+    session: StoreSession
+    providers: Mapping[str, Provider]
+    wanted: Wanted
+    files: Callable[[WantedImage], ImageFiles]
+    stack_key: StackKey
+    remote: Remote
+    shutdown_grace_s: float = 60.0
+    interrupt_limit_s: float = 30.0
+
+
+class Applied(Frozen, frozen=True):
+    """A plan that was done completely: the keys of its actions in the order they ended, and how long it took."""
+
+    done: tuple[str, ...] = ()
+    seconds: float = 0.0

@@ -1,0 +1,135 @@
+"""What each verb does: one call at the provider, or one at the guest. Runs in the threads of the lanes."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from pragmaspec.access.ssh import Remote
+from pragmaspec.engine.context import ApplyContext
+from pragmaspec.engine.guests import Guests, GuestSimulation, SimulatedGuests, SshGuests
+from pragmaspec.engine.outlook import Outlook
+from pragmaspec.engine.power import PowerWatch
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.guest.files import live_files
+from pragmaspec.planning.plan import Action
+from pragmaspec.providers.base import BootOrder, ImageFiles, Provider
+from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SiteTools:
+    """What actions at one site work with."""
+
+    provider: Provider
+    guests: Guests
+    power: PowerWatch
+
+
+class Performer:
+    """Does the calls of actions. Made once an apply; methods are called from several threads at once."""
+
+    def __init__(self, context: ApplyContext, outlook: Outlook, tools: Mapping[str, SiteTools]) -> None:
+        self._context = context
+        self._outlook = outlook
+        self._tools = tools
+        self._lineage = outlook.state.lineage
+
+    def mark(self, action: Action, earlier: Record | None) -> Mark:
+        """How what ``action`` makes or removes is found at the site."""
+        return Mark(lineage=self._lineage, address=action.address, generation=generation(action, earlier))
+
+    def tools(self, action: Action) -> SiteTools:
+        """What to work with at the action's site."""
+        return self._tools[action.resource.site]
+
+    def call(self, action: Action, earlier: Record | None, say: Say) -> Outputs:
+        """Do the provider's part of ``action``. ``earlier`` is the record that its address had before. Raises PragmaspecError."""
+        provider, resource, mark = self.tools(action).provider, action.resource, self.mark(action, earlier)
+        outputs = earlier.outputs if earlier else ()
+        match action.verb, resource:
+            case "boot", Node():
+                return provider.boot(self._boot_order(resource, mark))
+            case "stage", StagedImage():
+                return provider.stage(resource, lambda: self._files(resource), mark, _transfer(say))
+            case "shutdown", Node():
+                provider.shutdown(resource, mark, self._context.shutdown_grace_s)
+                return outputs
+            case "clean", _:
+                provider.clean(resource, mark)
+                return ()
+            case "allocate", _ if not isinstance(resource, Node | StagedImage):
+                return provider.allocate(resource, mark)
+        raise TypeError(action.key)
+
+    def tell(self, action: Action) -> None:
+        """Tell the running guest of ``action``'s node what has changed in its cluster. Raises AccessError."""
+        node, guests = action.resource, self.tools(action).guests
+        if isinstance(node, Node) and guests.seeded and guests.reachable(node):
+            guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
+
+    def _boot_order(self, node: Node, mark: Mark) -> BootOrder:
+        seed = b""
+        if self.tools_at(node.site).guests.seeded:
+            # Building disks costs 70 ms to import, which a plan that boots nothing need not pay.
+            from pragmaspec.guest.seed import seed_iso  # noqa: PLC0415
+
+            seed = seed_iso(node, self._outlook.cluster(node), self._outlook.settings(node), self._context.stack_key, mark)
+        return BootOrder(
+            node=node, allocation=self._outlook.allocation(node), image=self._outlook.image(node), mark=mark, seed=seed
+        )
+
+    def tools_at(self, site: str) -> SiteTools:
+        """What to work with at ``site``."""
+        return self._tools[site]
+
+    def _files(self, staged: StagedImage) -> ImageFiles:
+        for image in self._context.wanted.images:
+            if image.digest == staged.digest:
+                return self._context.files(image)
+        raise ImageError(
+            Problem(
+                summary="An image is no longer in the spec",
+                detail=f"{staged.name} ({staged.digest[:16]}) must go to site {staged.site}, but the spec does not say where it "
+                "comes from any more. Plan again.",
+            )
+        )
+
+
+def generation(action: Action, earlier: Record | None) -> int:
+    """Which build of the resource ``action`` is about: a clean removes what is recorded, all else makes what is planned."""
+    if earlier is None:
+        return action.generation
+    return earlier.generation if action.verb == "clean" else max(action.generation, earlier.generation)
+
+
+def result(action: Action, earlier: Record | None, outputs: Outputs) -> Record | None:
+    """The record after ``action`` succeeded; None when its resource is gone."""
+    if action.verb == "clean":
+        return None
+    resource = action.resource
+    if isinstance(resource, Node) and action.verb in ("boot", "shutdown"):
+        resource = replace(resource, running=action.verb == "boot")
+    status = earlier.status if earlier and action.verb in ("update", "record") else "ready"
+    return Record(resource=resource, status=status, generation=generation(action, earlier), outputs=outputs)
+
+
+def guests_of(provider: Provider, remote: Remote) -> Guests:
+    """The guests of a site: pretended ones if the provider pretends, else those that ssh reaches."""
+    return SimulatedGuests(provider) if isinstance(provider, GuestSimulation) else SshGuests(remote)
+
+
+def _transfer(say: Say) -> Callable[[int, int], None]:
+    """Says how far a transfer has come, at most once for each hundredth."""
+    last = -1
+
+    def transferred(done: int, total: int) -> None:
+        nonlocal last
+        share = 100 * done // total if total else 100
+        if share != last:
+            last = share
+            say(f"{done // 2**20} of {total // 2**20} MiB · {share} %")
+
+    return transferred

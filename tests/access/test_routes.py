@@ -1,0 +1,41 @@
+from msgspec.structs import replace
+
+from pragmaspec.access.routes import routes
+from pragmaspec.guest.identity import host_key
+from pragmaspec.recorded import Mark
+from tests.access.conftest import HELLO, KEY, LINEAGE, recorded, state
+
+
+def test_computes_are_reached_through_their_frontend():
+    frontend, first, second = routes(HELLO, KEY)
+    assert (frontend.name, frontend.address, frontend.jump, frontend.user) == ("hello-frontend", "192.0.2.10", None, "root")
+    assert (first.name, first.address, first.jump) == ("hello-compute-0", "10.22.0.10", "hello-frontend")
+    assert (second.address, second.jump) == ("10.22.0.11", "hello-frontend")
+
+
+def test_every_node_is_known_by_its_own_host_key_and_never_by_its_address():
+    found = routes(HELLO, KEY)
+    assert [route.host_alias for route in found] == [f"{route.name}.3f9a1c2b" for route in found]
+    assert found[1].host_key == host_key(KEY, Mark(lineage=LINEAGE, address="lab/hello/node/hello-compute-0")).public
+    assert len({route.host_key for route in found}) == 3
+
+
+def test_a_name_at_two_sites_is_told_apart_by_the_site():
+    moved = HELLO.with_record(recorded("hello-frontend", site="far", public="198.51.100.7"))
+    moved = moved.with_record(recorded("hello-compute-0", 0, site="far"))
+    found = {route.node: route for route in routes(moved, KEY)}
+    assert found["far/hello/node/hello-frontend"].name == "hello-frontend.far"
+    assert found["far/hello/node/hello-compute-0"].jump == "hello-frontend.far"
+    assert found["lab/hello/node/hello-compute-0"].jump == "hello-frontend.lab"
+    assert found["lab/hello/node/hello-compute-1"].name == "hello-compute-1"
+
+
+def test_without_a_public_address_there_is_no_route():
+    assert routes(state(recorded("hello-frontend"), recorded("hello-compute-0", 0)), KEY) == ()
+    assert routes(state(recorded("hello-compute-0", 0)), KEY) == ()
+
+
+def test_a_compute_without_private_network_has_no_route():
+    compute = recorded("hello-compute-0", 0)
+    bare = replace(compute, resource=replace(compute.resource, nics=()))
+    assert [route.name for route in routes(HELLO.with_record(bare), KEY)] == ["hello-frontend", "hello-compute-1"]

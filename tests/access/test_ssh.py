@@ -1,0 +1,194 @@
+import os
+import stat
+import time
+
+import pytest
+
+from pragmaspec.access.ssh import Remote, printable
+from pragmaspec.access.ssh_files import ssh_directory
+from pragmaspec.errors import AccessError
+from pragmaspec.guest.identity import StackKey
+from tests.access.conftest import HELLO, KEY, LINEAGE, recorded, state
+
+FRONTEND, COMPUTE = "lab/hello/node/hello-frontend", "lab/hello/node/hello-compute-0"
+NEAR = state(recorded("hello-frontend", public="127.0.0.1"))
+
+
+def _connected(folder, server, recorded_state=NEAR):
+    """A remote whose nodes are all on this machine, once the server listens."""
+    remote = Remote(LINEAGE, KEY, folder / "ssh", port=server.port)
+    remote.use(recorded_state)
+    limit = time.monotonic() + 20
+    while not remote.answers(FRONTEND):
+        assert time.monotonic() < limit, server.log.read_text()
+        time.sleep(0.02)
+    return remote
+
+
+@pytest.fixture
+def remote(serve, short_folder):
+    remote = _connected(short_folder, serve(FRONTEND))
+    yield remote
+    remote.close()
+
+
+def test_the_first_connection_is_verified_without_a_question(remote):
+    done = remote.run(
+        FRONTEND, ["sh", "-c", 'cat; printf "%s|" "$@"; echo oops >&2; exit 3', "x", "a b", "$HOME", "'"], stdin=b"in "
+    )
+    assert (done.status, done.stdout, done.stderr) == (3, b"in a b|$HOME|'|", "oops\n")
+
+
+def test_a_wrong_host_key_is_refused_and_nothing_is_sent(serve, short_folder):
+    server = serve(FRONTEND, StackKey(b"z" * 32))
+    remote = _connected(short_folder, server)
+    with pytest.raises(AccessError, match="A node shows a wrong host key"):
+        remote.run(FRONTEND, ["true"])
+    assert "Accepted" not in server.log.read_text()
+
+
+def test_the_host_key_of_another_node_is_a_wrong_one(serve, short_folder):
+    remote = _connected(short_folder, serve(COMPUTE))
+    with pytest.raises(AccessError, match="wrong host key"):
+        remote.run(FRONTEND, ["true"])
+
+
+def test_sixteen_through_a_shared_connection(serve, short_folder):
+    """The frontend and the computes are one server here, so all must show one host key: a compute that shows it is refused."""
+    server = serve(FRONTEND)
+    both = NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2"))
+    remote = _connected(short_folder, server, both)
+    try:
+        assert remote.run(FRONTEND, ["true"]).status == 0
+        assert list((short_folder / "ssh").glob("cm-*")), "the connection to the frontend stays open for others"
+        accepted = server.log.read_text().count("Accepted publickey")
+        for _ in range(16):
+            assert remote.answers(COMPUTE)
+        assert server.log.read_text().count("Accepted publickey") == accepted, "no new handshake with the frontend"
+        with pytest.raises(AccessError, match="wrong host key"):
+            remote.run(COMPUTE, ["true"])
+    finally:
+        remote.close()
+    assert not list((short_folder / "ssh").glob("cm-*"))
+
+
+def test_through_the_frontend_to_a_compute(serve, short_folder):
+    """Two servers on one port: the frontend at 127.0.0.1, the compute behind it."""
+    frontend = serve(FRONTEND)
+    both = NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2"))
+    remote = _connected(short_folder, frontend, both)
+    remote.close()
+    config = remote.config.read_text()
+    compute = serve(COMPUTE)
+    # Only here the two have different ports.
+    remote.config.write_text(config.replace("HostName 127.0.0.2\n", f"HostName 127.0.0.2\n  Port {compute.port}\n"))
+    limit = time.monotonic() + 20
+    while True:
+        try:
+            assert remote.run(COMPUTE, ["echo", "here"]).stdout == b"here\n"
+            break
+        except AccessError:
+            assert time.monotonic() < limit, compute.log.read_text()
+            time.sleep(0.05)
+    remote.close()
+
+
+def test_long_paths_do_without_sharing(serve, tmp_path):
+    folder = tmp_path / ("long" * 20)
+    folder.mkdir()
+    remote = _connected(folder, serve(FRONTEND), NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2")))
+    assert remote.run(FRONTEND, ["echo", "here"]).stdout == b"here\n"
+    assert "ControlMaster" not in remote.config.read_text()
+    remote.close()
+
+
+def test_nobody_there_is_told_with_the_address(short_folder):
+    remote = Remote(LINEAGE, KEY, short_folder / "ssh", port=1)
+    remote.use(NEAR)
+    assert not remote.answers(FRONTEND)
+    with pytest.raises(AccessError, match=r"hello-frontend at 127\.0\.0\.1: .*Connection refused"):
+        remote.run(FRONTEND, ["true"])
+
+
+def test_behind_a_dead_frontend_nothing_answers(short_folder):
+    remote = Remote(LINEAGE, KEY, short_folder / "ssh", port=1)
+    remote.use(NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2")))
+    assert not remote.answers(COMPUTE)
+    with pytest.raises(AccessError, match=r"hello-compute-0 at 127\.0\.0\.2 through hello-frontend"):
+        remote.run(COMPUTE, ["true"])
+
+
+def test_a_command_has_its_time_and_no_more(remote):
+    ticks = []
+    began = time.monotonic()
+    with pytest.raises(AccessError, match="took too long"):
+        remote.run(FRONTEND, ["sleep", "60"], timeout_s=2.5, tick=lambda: ticks.append(1))
+    assert time.monotonic() - began < 20
+    assert ticks
+
+    def enough():
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        remote.run(FRONTEND, ["sleep", "60"], tick=enough)
+
+
+def test_interactive_gives_back_the_exit_status(remote, capfd):
+    assert remote.interactive(FRONTEND, ["echo", "$((6*7));", "exit", "7"]) == 7
+    assert capfd.readouterr().out == "42\n"
+
+
+def test_files_are_private_and_written_only_when_they_change(short_folder):
+    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote.use(HELLO)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (short_folder / "ssh").iterdir()}
+    assert modes == {"config": 0o600, "known_hosts": 0o600, "id_operator": 0o600}
+    before = {path.name: path.stat().st_ino for path in (short_folder / "ssh").iterdir()}
+    (short_folder / "ssh" / "id_operator").chmod(0o644)
+    remote.use(HELLO)
+    after = {path.name: path.stat().st_ino for path in (short_folder / "ssh").iterdir()}
+    assert after["config"] == before["config"]
+    assert stat.S_IMODE((short_folder / "ssh" / "id_operator").stat().st_mode) == 0o600
+
+
+def test_a_node_without_a_route_is_an_error_that_names_the_console(short_folder):
+    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote.use(state(recorded("hello-frontend")))
+    assert not remote.reachable(FRONTEND)
+    with pytest.raises(AccessError, match="pragmaspec console"):
+        remote.run(FRONTEND, ["true"])
+
+
+def test_no_client_says_what_to_install(short_folder, monkeypatch):
+    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote.use(NEAR)
+    monkeypatch.setenv("PATH", "/nowhere")
+    for call in (remote.run, remote.interactive):
+        with pytest.raises(AccessError, match="openssh-client"):
+            call(FRONTEND, ["true"])
+
+
+def test_a_folder_that_cannot_be_written_is_told(short_folder):
+    (short_folder / "ssh").write_text("")
+    with pytest.raises(AccessError, match="ssh files cannot be written"):
+        Remote(LINEAGE, KEY, short_folder / "ssh").use(NEAR)
+
+
+def test_where_the_files_stand(tmp_path, monkeypatch):
+    assert ssh_directory("x") == tmp_path / "home" / ".local" / "share" / "pragmaspec" / "ssh" / "x"
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert ssh_directory("x") == tmp_path / "pragmaspec" / "x"
+    assert os.access(tmp_path, os.W_OK)
+
+
+def test_the_users_own_keys_are_offered_after_ours(short_folder, tmp_path):
+    (tmp_path / "home" / ".ssh").mkdir()
+    (tmp_path / "home" / ".ssh" / "id_ed25519").touch()
+    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote.use(NEAR)
+    lines = [line.strip() for line in remote.config.read_text().splitlines() if "IdentityFile" in line]
+    assert lines == [f'IdentityFile "{short_folder}/ssh/id_operator"', f'IdentityFile "{tmp_path}/home/.ssh/id_ed25519"']
+
+
+def test_what_a_terminal_obeys_is_not_passed_on():
+    assert printable("a\x1b[31m\r\nb\n\u202e") == "a\N{REPLACEMENT CHARACTER}[31m\nb\n\N{REPLACEMENT CHARACTER}"

@@ -1,0 +1,184 @@
+"""A site in plain Python that implements the provider protocol, for tests of the engine: it does what it is told, or fails so."""
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from pragmaspec.access.ssh import Remote
+from pragmaspec.engine.context import ApplyContext
+from pragmaspec.guest.identity import StackKey
+from pragmaspec.planning.observed import Observations, ObservedNode, SiteIdentity
+from pragmaspec.planning.plan import Action, Plan, PlannedSite
+from pragmaspec.planning.planner import state_digest
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
+from pragmaspec.providers.base import BootOrder, Evidence, ImageFiles
+from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Readiness, Resource, StagedImage, State
+from pragmaspec.site import SimulatedSite
+from pragmaspec.store.local import LocalStore
+from tests.store.samples import ALLOCATION, DIGEST, IMAGE, act, node
+
+SITE = SimulatedSite(name="lab", parallel=4)
+KEY = StackKey(b"k" * 32)
+WANTED_IMAGE = WantedImage(
+    name="debian-12", origin="test", digest=DIGEST, format="qcow2", disk=IMAGE.disk, virtual_size_bytes=IMAGE.virtual_size_bytes
+)
+NODES = WantedNodes(count=1, cpus=1, memory_mib=1024, image="debian-12")
+WANTED = Wanted(
+    spec_file="cluster.yaml",
+    spec_sha256="ab" * 32,
+    sites=(SITE,),
+    images=(WANTED_IMAGE,),
+    clusters=(WantedCluster(name="hello", site="lab", frontend=NODES, computes=NODES, domain="example.org"),),
+)
+
+Hook = Callable[[str, str], None]
+"""Called with verb and address before each call has its effect; may raise or block."""
+
+
+class SshSite:
+    """What is there, in dicts; hooks ``before`` and ``after`` the effect of every call may fail it. Guests are asked by ssh."""
+
+    def __init__(self, before: Hook | None = None, after: Hook | None = None) -> None:
+        self.there: dict[str, Resource] = {}
+        self.generations: dict[str, int] = {}
+        self.running: set[str] = set()
+        self.calls: list[str] = []
+        self.stages: dict[str, str] = {}
+        self.graces: list[float] = []
+        self.seeds: list[bytes] = []
+        self.most_at_once = 0
+        self.identity_id = "fake"
+        self._at_once = 0
+        self._before = before or _nothing
+        self._after = after or _nothing
+        self._lock = threading.Lock()
+
+    def identity(self) -> SiteIdentity:
+        return SiteIdentity(id=self.identity_id, title="a fake site")
+
+    def inventory(self) -> Any:
+        raise NotImplementedError
+
+    def observe(self, lineage: str) -> Observations:
+        with self._lock:
+            nodes = tuple(
+                ObservedNode(
+                    address=address, generation=self.generations[address], status="running" if address in self.running else "off"
+                )
+                for address, resource in self.there.items()
+                if isinstance(resource, Node)
+            )
+        return Observations(site="lab", identity=self.identity(), nodes=nodes)
+
+    def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
+        with self._call("allocate", mark):
+            self.there[mark.address] = wanted
+        return (("granted", "yes"),)
+
+    def stage(
+        self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Callable[[int, int], None]
+    ) -> Outputs:
+        with self._call("stage", mark):
+            files()
+            for done in (0, 0, 50, 100):
+                transferred(done, 100)
+            self.there[mark.address] = image
+        return ()
+
+    def boot(self, order: BootOrder) -> Outputs:
+        with self._call("boot", order.mark):
+            self.there[order.mark.address] = order.node
+            self.running.add(order.mark.address)
+            self.seeds.append(order.seed)
+        return (("uuid", order.mark.uuid),)
+
+    def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
+        with self._call("shutdown", mark):
+            self.running.discard(mark.address)
+            self.graces.append(grace_s)
+
+    def clean(self, resource: Resource, mark: Mark) -> None:
+        with self._call("clean", mark):
+            self.there.pop(mark.address, None)
+            self.running.discard(mark.address)
+
+    def evidence(self, node: Node, mark: Mark) -> Evidence:
+        return Evidence(domain="running", console=("login: \x1b[31m",), lease="none")
+
+    def console_log(self, node: Node, mark: Mark) -> bytes:
+        return b""
+
+    def console(self, node: Node, mark: Mark) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+    @contextmanager
+    def _call(self, verb: str, mark: Mark):
+        with self._lock:
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            self._before(verb, mark.address)
+            with self._lock:
+                self.calls.append(f"{verb} {mark.address}")
+                self.generations[mark.address] = mark.generation
+                yield
+            self._after(verb, mark.address)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+
+class FakeSite(SshSite):
+    """Its guests are pretended: ``stages`` says of some how far they come, the others are ready at once."""
+
+    def guest_stage(self, node: Node, mark: Mark) -> str:
+        if mark.address not in self.running:
+            return "off"
+        return self.stages.get(node.name, "cloud-init")
+
+
+def _nothing(verb: str, address: str) -> None:
+    pass
+
+
+def plan_for(state: State, *actions: Action, sites: tuple[PlannedSite, ...] = (PlannedSite(site=SITE),)) -> Plan:
+    return Plan(
+        lineage=state.lineage,
+        serial=state.serial,
+        state_sha256=state_digest(state),
+        spec_file="cluster.yaml",
+        spec_sha256=WANTED.spec_sha256,
+        sites=sites,
+        actions=actions,
+    )
+
+
+def bring_up(computes: int, *, readiness: Readiness | None = None) -> list[Action]:
+    """Stage, allocate, and boot a frontend and computes."""
+    base = [act("stage", IMAGE), act("allocate", ALLOCATION)]
+    nodes = [node(index) for index in range(-1, computes)]
+    if readiness:
+        nodes = [replace(made, readiness=readiness) for made in nodes]
+    return [*base, *(act("boot", made, *base) for made in nodes)]
+
+
+@contextmanager
+def applying(store: LocalStore, site: SshSite, directory: Path, remote: Remote | None = None, **limits: float):
+    """A context to apply with, holding the store's lock."""
+    with store.session("test") as session:
+        yield ApplyContext(
+            session=session,
+            providers={"lab": site},
+            wanted=WANTED,
+            files=lambda image: ImageFiles(disk=Path("/nowhere") / image.name),
+            stack_key=KEY,
+            remote=remote or Remote(session.state.lineage, KEY, directory / "ssh"),
+            **limits,
+        )

@@ -1,0 +1,502 @@
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from pragmaspec.engine.apply import apply_plan
+from pragmaspec.engine.reporter import Reporter
+from pragmaspec.errors import (
+    ApplyIncompleteError,
+    InterruptedRunError,
+    PlanRefusedError,
+    PragmaspecError,
+    SiteConflictError,
+    SiteError,
+    Where,
+)
+from pragmaspec.planning.plan import PlannedSite
+from pragmaspec.recorded import Readiness, Record
+from pragmaspec.site import SimulatedSite
+from pragmaspec.store.local import LocalStore
+from tests.engine.fake_site import SITE, FakeSite, applying, bring_up, plan_for
+from tests.store.samples import ALLOCATION, IMAGE, PATIENT, act, node
+
+
+def _signal(number):
+    """As from a terminal or a supervisor: to the process, not to one of its threads."""
+    os.kill(os.getpid(), number)
+
+
+class Told(Reporter):
+    """Everything that was reported, in order."""
+
+    def __init__(self):
+        self.lines = []
+        self.any_skipped = threading.Event()
+
+    def started(self, action):
+        self.lines.append(f"started {action.key}")
+
+    def progress(self, action, doing):
+        self.lines.append(f"progress {action.key}: {doing}")
+
+    def finished(self, action):
+        self.lines.append(f"finished {action.key}")
+
+    def failed(self, action, error):
+        self.lines.append(f"failed {action.key}: {error}")
+
+    def skipped(self, action, because):
+        self.lines.append(f"skipped {action.key}: {because}")
+        self.any_skipped.set()
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path / "state")
+
+
+def _apply(store, site, actions, tmp_path, reporter=None, **limits):
+    with applying(store, site, tmp_path, **limits) as context:
+        return apply_plan(plan_for(context.session.state, *actions), context, reporter)
+
+
+def _statuses(store):
+    return {record.address: record.status for record in store.read().records}
+
+
+def _refusing(*keys, error=None):
+    def refuse(verb, address):
+        if f"{verb} {address}" in keys:
+            raise error or SiteError("no room")
+
+    return refuse
+
+
+def test_a_cluster_comes_up(store, tmp_path):
+    site, told = FakeSite(), Told()
+    actions = bring_up(2)
+    applied = _apply(store, site, actions, tmp_path, told)
+    assert set(applied.done) == {action.key for action in actions}
+    assert applied.seconds > 0
+    assert set(site.calls[:2]) == {f"stage {IMAGE.address}", f"allocate {ALLOCATION.address}"}
+    state = store.read()
+    assert {record.resource for record in state.records} == set(site.there.values())
+    assert {record.status for record in state.records} == {"ready"}
+    assert state.sites == (SITE,)
+    frontend = state.record(node(-1).address)
+    assert dict(frontend.outputs)["uuid"]
+    assert told.lines.index(f"started {actions[2].key}") > told.lines.index(f"finished {actions[1].key}")
+    assert [line for line in told.lines if "MiB" in line] == [
+        f"progress {actions[0].key}: 0 of 0 MiB · 0 %",
+        f"progress {actions[0].key}: 0 of 0 MiB · 50 %",
+        f"progress {actions[0].key}: 0 of 0 MiB · 100 %",
+    ]
+
+
+def test_an_empty_plan_touches_nothing(store, tmp_path):
+    assert _apply(store, FakeSite(), [], tmp_path).done == ()
+    assert not store.exists()
+
+
+def test_two_durable_writes_a_wave(store, tmp_path):
+    with applying(store, FakeSite(), tmp_path) as context:
+        apply_plan(plan_for(context.session.state, *bring_up(10)), context)
+        assert context.session.syncs <= 4
+
+
+def test_a_site_is_asked_no_more_at_once_than_it_allows(store, tmp_path):
+    gate = threading.Barrier(SITE.parallel, timeout=10)
+    met = threading.Event()
+
+    def meet(verb, address):
+        if verb == "boot" and not met.is_set():
+            gate.wait()
+            met.set()
+
+    site = FakeSite(before=meet)
+    _apply(store, site, bring_up(11), tmp_path)
+    assert site.most_at_once == SITE.parallel
+
+
+def test_nodes_that_are_waited_for_do_not_keep_others_from_booting(store, tmp_path):
+    site = FakeSite()
+    count = 3 * SITE.parallel
+    site.stages = {node(index).name: "running" for index in range(count)}
+
+    def all_booted(verb, address):
+        if len(site.running) == count + 1:
+            site.stages = {}
+
+    site._after = all_booted
+    _apply(store, site, bring_up(count), tmp_path)
+    assert set(_statuses(store).values()) == {"ready"}
+
+
+def test_one_failing_node_stops_only_what_depends_on_it(store, tmp_path):
+    actions = bring_up(2)
+    failing = replace(actions[3], where=Where(file="cluster.yaml", line=12))
+    actions[3] = failing
+    actions.append(act("update", node(5), failing))
+    site, told = FakeSite(before=_refusing(failing.key)), Told()
+    with pytest.raises(ApplyIncompleteError) as caught:
+        _apply(store, site, actions, tmp_path, told)
+    refused, skipped = caught.value.problems
+    assert (refused.summary, refused.detail) == ("no room", "boot hello-compute-0 at site lab: no room")
+    assert str(refused.where) == "cluster.yaml:12:1"
+    assert skipped.detail == "update hello-compute-5: what they wait for is not done."
+    assert f"skipped update {node(5).address}: {failing.key} failed" in told.lines
+    statuses = _statuses(store)
+    assert statuses.pop(node(0).address) == "pending"
+    assert set(statuses.values()) == {"ready"}
+    assert store.read().record(node(0).address).problem == "no room"
+
+
+def test_a_lost_race_says_to_plan_again(store, tmp_path):
+    site = FakeSite(before=_refusing(f"allocate {ALLOCATION.address}", error=SiteConflictError("taken by x")))
+    with pytest.raises(ApplyIncompleteError, match=r"allocate hello at site lab: taken by x Somebody else .*pragmaspec plan"):
+        _apply(store, site, bring_up(0), tmp_path)
+    assert f"boot {node(-1).address}" not in site.calls
+
+
+def test_a_node_that_does_not_become_ready_is_degraded(store, tmp_path):
+    site, told = FakeSite(), Told()
+    site.stages = {"hello-compute-0": "address"}
+    actions = bring_up(1, readiness=Readiness(when="ssh", timeout_s=1))
+    with pytest.raises(ApplyIncompleteError) as caught:
+        _apply(store, site, actions, tmp_path, told)
+    detail = caught.value.problems[0].detail
+    assert detail.startswith("boot hello-compute-0 at site lab: waited for ssh: ssh does not answer after 1 s\n")
+    assert "domain: running" in detail
+    assert "login: \N{REPLACEMENT CHARACTER}[31m" in detail, "the guest's words cannot command the terminal"
+    assert any("waiting for ssh · 0 s" in line for line in told.lines)
+    record = store.read().record(node(0).address)
+    assert (record.status, record.problem) == ("degraded", "waited for ssh: ssh does not answer after 1 s")
+    assert dict(record.outputs)["uuid"]
+    site.stages = {}
+    _apply(store, site, [act("boot", record.resource)], tmp_path)
+    assert _statuses(store)[node(0).address] == "ready"
+
+
+def test_a_failed_frontend_ends_the_waiting_of_its_computes(store, tmp_path):
+    site = FakeSite(before=_refusing(f"boot {node(-1).address}"))
+    site.stages = {"hello-compute-0": "running"}
+    began = time.monotonic()
+    with pytest.raises(ApplyIncompleteError, match="its frontend hello-frontend is not ready"):
+        _apply(store, site, bring_up(1), tmp_path)
+    assert time.monotonic() - began < 20, "the limit of each stage is 600 s"
+
+
+def test_a_machine_that_stops_by_itself_is_not_waited_for(store, tmp_path):
+    site = FakeSite()
+    site._after = lambda verb, address: site.running.discard(node(0).address)
+    with pytest.raises(ApplyIncompleteError, match="its machine has stopped by itself"):
+        _apply(store, site, bring_up(1), tmp_path)
+
+
+def test_everything_is_cleaned(store, tmp_path):
+    site = FakeSite()
+    _apply(store, site, bring_up(1), tmp_path)
+    state = store.read()
+    down = [act("shutdown", node(index)) for index in (0, -1)]
+    cleans = [act("clean", node(index), *down) for index in (0, -1)]
+    rest = [act("clean", ALLOCATION, *cleans), act("clean", IMAGE, *cleans)]
+    actions = [replace(action, before=action.resource) for action in (*down, *cleans, *rest)]
+    _apply(store, site, actions, tmp_path, shutdown_grace_s=7.0)
+    assert site.there == {}
+    assert site.graces == [7.0, 7.0]
+    after = store.read()
+    assert (after.records, after.sites, after.serial) == ((), (), state.serial + 1)
+
+
+def test_off_is_recorded_as_off_and_on_as_on(store, tmp_path):
+    site = FakeSite()
+    _apply(store, site, bring_up(0), tmp_path)
+    _apply(store, site, [act("shutdown", node(-1, running=False))], tmp_path)
+    assert store.read().record(node(-1).address).resource == node(-1, running=False)
+    _apply(store, site, [act("boot", node(-1))], tmp_path)
+    assert store.read().record(node(-1).address).resource == node(-1)
+
+
+def test_a_rebuilt_node_is_another_build(store, tmp_path):
+    site = FakeSite()
+    _apply(store, site, bring_up(0), tmp_path)
+    clean = replace(act("clean", node(-1)), before=node(-1))
+    _apply(store, site, [clean, replace(act("boot", node(-1), clean, generation=1), before=node(-1))], tmp_path)
+    assert store.read().record(node(-1).address).generation == 1
+    assert site.generations[node(-1).address] == 1
+
+
+def test_what_needs_no_call_is_only_written_down(store, tmp_path):
+    site, told = FakeSite(), Told()
+    _apply(store, site, bring_up(1), tmp_path)
+    calls = list(site.calls)
+    changed = replace(node(-1), protect=True)
+    first = act("record", changed)
+    then = act("record", replace(node(0), protect=True), first)
+    applied = _apply(store, site, [first, then], tmp_path, told)
+    assert site.calls == calls
+    assert applied.done == (first.key, then.key)
+    assert store.read().record(changed.address).resource == changed
+    assert told.lines == [f"finished {first.key}", f"finished {then.key}"]
+
+
+def test_live_changes_are_recorded_when_the_guest_knows(store, tmp_path):
+    site = FakeSite()
+    _apply(store, site, bring_up(0), tmp_path)
+    _apply(store, site, [act("update", node(-1, keys="k2"))], tmp_path)
+    record = store.read().record(node(-1).address)
+    assert (record.resource.keys, record.status) == ("k2", "ready")
+    assert dict(record.outputs)["uuid"], "what the site told is kept"
+
+
+def test_a_bug_keeps_its_traceback_and_loses_nothing(store, tmp_path):
+    actions = bring_up(2)
+    site = FakeSite(before=_refusing(actions[3].key, error=ZeroDivisionError("a bug")))
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        _apply(store, site, actions, tmp_path)
+    statuses = _statuses(store)
+    assert statuses[node(0).address] == "pending"
+    assert site.there.keys() <= statuses.keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "summary"),
+    [
+        ({"lineage": "00000000-0000-4000-8000-000000000000"}, "The plan belongs to another stack"),
+        ({"serial": 9}, "The plan is stale"),
+        ({"state_sha256": "00"}, "The plan is stale"),
+        ({"spec_sha256": "00"}, "The plan is stale"),
+    ],
+)
+def test_a_stale_plan_is_refused_before_anything_happens(store, tmp_path, change, summary):
+    site = FakeSite()
+    with applying(store, site, tmp_path) as context, pytest.raises(PlanRefusedError) as caught:
+        apply_plan(replace(plan_for(context.session.state, *bring_up(1)), **change), context)
+    assert [problem.summary for problem in caught.value.problems] == [summary]
+    assert site.calls == []
+    assert not store.exists()
+
+
+def test_a_site_that_is_another_one_is_refused(store, tmp_path):
+    site = FakeSite()
+    sites = (
+        PlannedSite(site=SITE, identity=site.identity()),
+        PlannedSite(site=SimulatedSite(name="b"), identity=site.identity()),
+    )
+    with applying(store, site, tmp_path) as context:
+        plan = plan_for(context.session.state, *bring_up(0), sites=sites)
+        site.identity_id = "another host"
+        with pytest.raises(PlanRefusedError, match="not the one that was planned for"):
+            apply_plan(plan, context)
+        site.identity_id = "fake"
+        apply_plan(plan, context)
+
+
+def test_a_state_that_cannot_be_written_stops_before_the_call(store, tmp_path):
+    site = FakeSite()
+    with applying(store, site, tmp_path) as context:
+        plan = plan_for(context.session.state, *bring_up(1))
+        store.directory.joinpath("journal.0.jsonl").mkdir()
+        with pytest.raises(PragmaspecError, match="The state cannot be written"):
+            apply_plan(plan, context)
+    assert site.calls == []
+
+
+def test_a_state_that_cannot_be_written_any_more_starts_nothing_more(store, tmp_path):
+    """What is under way ends; what it was is known from the intents, so the next apply continues."""
+    site, told = FakeSite(), Told()
+    actions = bring_up(3)
+    with applying(store, site, tmp_path) as context:
+        session = context.session
+        write = session.intend
+
+        def fail_later(wave):
+            if any(action.verb == "boot" for action in wave):
+                raise PragmaspecError("The state cannot be written")
+            write(wave)
+
+        session.intend = fail_later
+        with pytest.raises(ApplyIncompleteError, match=r"The state cannot be written.*Not started: boot hello-frontend, "):
+            apply_plan(plan_for(session.state, *actions), context, told)
+    assert not [call for call in site.calls if call.startswith("boot")]
+    assert f"skipped {actions[2].key}: the run was stopped" in told.lines
+    assert {record.status for record in store.read().records} <= {"pending", "ready"}
+
+
+def test_a_checkpoint_that_fails_loses_nothing(store, tmp_path):
+    site = FakeSite()
+    with applying(store, site, tmp_path) as context:
+
+        def fail():
+            raise PragmaspecError("The state cannot be written")
+
+        context.session.checkpoint = fail
+        with pytest.raises(ApplyIncompleteError, match="cannot be written"):
+            apply_plan(plan_for(context.session.state, *bring_up(1)), context)
+    assert {record.status for record in store.read().records} == {"ready"}, "the journal has it"
+
+
+def test_a_call_that_never_began_is_not_recorded_as_begun(store, tmp_path):
+    """A site that takes one call at a time is busy with the frontend when the signal comes."""
+    narrow, told = replace(SITE, parallel=1), Told()
+
+    def interrupt(verb, address):
+        if verb == "boot":
+            _signal(signal.SIGINT)
+            told.any_skipped.wait(10)
+
+    actions = bring_up(3)
+    with applying(store, FakeSite(before=interrupt), tmp_path) as context, pytest.raises(InterruptedRunError):
+        apply_plan(plan_for(context.session.state, *actions, sites=(PlannedSite(site=narrow),)), context, told)
+    nodes = [record for record in store.read().records if "/node/" in record.address]
+    assert [record.address for record in nodes] == [node(-1).address]
+
+
+def test_a_signal_stops_what_has_not_begun_and_the_next_apply_continues(store, tmp_path):
+    site, told, first = FakeSite(), Told(), threading.Lock()
+
+    def interrupt(verb, address):
+        if verb == "boot" and len(site.running) >= 2:
+            if first.acquire(blocking=False):
+                _signal(signal.SIGTERM)
+            told.any_skipped.wait(10)
+
+    actions = bring_up(20)
+    last = act("update", node(5), *actions)
+    site._after = interrupt
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(InterruptedRunError, match=r"Stopped by SIGTERM\. Not started: .*update hello-compute-5"):
+        _apply(store, site, [*actions, last], tmp_path, told)
+    assert signal.getsignal(signal.SIGTERM) is before
+    statuses = _statuses(store)
+    assert site.there.keys() <= statuses.keys()
+    assert len(statuses) < 22, "what was never begun is not recorded as begun"
+    site._after = lambda verb, address: None
+    left = [action for action in actions if statuses.get(action.address) != "ready"]
+    _apply(store, site, left, tmp_path)
+    assert _statuses(store).keys() == site.there.keys()
+    assert set(_statuses(store).values()) == {"ready"}
+
+
+def test_a_signal_ends_the_waiting_for_guests(store, tmp_path):
+    site = FakeSite()
+    site.stages = {"hello-frontend": "running", "hello-compute-0": "ssh"}
+
+    class Once(Reporter):
+        seen = False
+
+        def progress(self, action, doing):
+            if not self.seen and "waiting" in doing:
+                self.seen = True
+                _signal(signal.SIGINT)
+
+    with pytest.raises(InterruptedRunError, match="2 operations have an unknown outcome"):
+        _apply(store, site, bring_up(1), tmp_path, Once())
+    assert {status for address, status in _statuses(store).items() if "/node/" in address} == {"pending"}
+    assert all(dict(record.outputs).get("uuid") for record in store.read().records if "/node/" in record.address)
+
+
+def test_a_hanging_call_is_left_behind_after_the_limit(store, tmp_path):
+    release = threading.Event()
+
+    def hang(verb, address):
+        if verb == "allocate":
+            _signal(signal.SIGINT)
+            release.wait(20)
+
+    site = FakeSite(before=hang)
+    began = time.monotonic()
+    try:
+        with pytest.raises(InterruptedRunError, match="1 operations have an unknown outcome"):
+            _apply(store, site, bring_up(0), tmp_path, interrupt_limit_s=0.2)
+        assert time.monotonic() - began < 10
+        assert _statuses(store)[ALLOCATION.address] == "pending"
+    finally:
+        release.set()
+
+
+def test_a_second_signal_leaves_at_once(store, tmp_path):
+    release, told = threading.Event(), Told()
+
+    def hang(verb, address):
+        if verb == "allocate":
+            _signal(signal.SIGINT)
+            told.any_skipped.wait(10)
+            _signal(signal.SIGINT)
+            release.wait(20)
+
+    try:
+        with pytest.raises(InterruptedRunError, match=r"Stopped at once.*1 operations"):
+            _apply(store, FakeSite(before=hang), bring_up(0), tmp_path, told)
+    finally:
+        release.set()
+    assert _statuses(store)[ALLOCATION.address] == "pending"
+
+
+def test_a_closed_output_stops_like_a_signal(store, tmp_path):
+    class Closed(Reporter):
+        def finished(self, action):
+            raise BrokenPipeError
+
+    site = FakeSite()
+    with pytest.raises(InterruptedRunError, match="Stopped by a closed output"):
+        _apply(store, site, bring_up(1), tmp_path, Closed())
+    assert _statuses(store).keys() >= site.there.keys()
+
+
+def test_not_in_the_main_thread_signals_stay_with_their_owner(store, tmp_path):
+    seen = []
+    thread = threading.Thread(target=lambda: seen.append(_apply(store, FakeSite(), bring_up(1), tmp_path)))
+    thread.start()
+    thread.join()
+    assert len(seen[0].done) == 4
+
+
+@settings(PATIENT, max_examples=60)
+@given(
+    computes=st.integers(0, 5),
+    refused=st.sets(st.integers(0, 8)),
+    lost=st.sets(st.integers(0, 8)),
+    unready=st.sets(st.integers(0, 5)),
+)
+def test_whatever_fails_a_second_apply_ends_with_recorded_equal_to_present(tmp_path_factory, computes, refused, lost, unready):
+    directory = tmp_path_factory.mktemp("law")
+    store, actions = LocalStore(directory / "state"), bring_up(computes, readiness=Readiness(timeout_s=0))
+
+    def failing(chosen):
+        return _refusing(*(action.key for index, action in enumerate(actions) if index in chosen))
+
+    site = FakeSite(before=failing(refused), after=failing(lost))
+    site.stages = {node(index).name: "running" for index in unready}
+    with suppress(ApplyIncompleteError):
+        _apply(store, site, actions, directory)
+    state = store.read()
+    assert site.there.keys() <= {record.address for record in state.records}, "nothing is there that is not recorded"
+    site._before = site._after = lambda verb, address: None
+    site.stages = {}
+    ready = {record.address for record in state.records if record.status == "ready"}
+    _apply(store, site, [action for action in actions if action.address not in ready], directory)
+    assert {record.resource for record in store.read().records} == set(site.there.values())
+    assert {record.status for record in store.read().records} == {"ready"}
+    assert len(site.calls) <= 2 * len(actions)
+
+
+def test_a_thousand_nodes_a_second(store, tmp_path):
+    actions = bring_up(2000)
+    began = time.monotonic()
+    _apply(store, FakeSite(), actions, tmp_path)
+    assert time.monotonic() - began < 6, "about one second on two quiet cores"
+
+
+def test_records_name_the_state_they_come_from(store, tmp_path):
+    site = FakeSite()
+    _apply(store, site, bring_up(0), tmp_path)
+    record = store.read().record(IMAGE.address)
+    assert record == Record(resource=IMAGE)
