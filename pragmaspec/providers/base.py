@@ -1,23 +1,15 @@
 """The provider protocol: what is asked of a site, and the values that go in and out."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
 
 Transferred = Callable[[int, int], None]
 """Progress of a transfer: bytes done, bytes in all."""
-
-
-class ImageFiles(Frozen, frozen=True):
-    """Local files that hold an image's bytes, already verified against its digests."""
-
-    disk: Path
-    kernel: Path | None = None
-    initrd: Path | None = None
 
 
 class BootOrder(Frozen, frozen=True):

@@ -1,0 +1,94 @@
+"""A Debian system as a tar archive, by mmdebstrap."""
+
+import os
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from threading import Timer
+
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.images.debian import recipe
+from pragmaspec.images.debian.mirror import apt_options
+from pragmaspec.images.debian.tools import search_path
+
+LIMIT_S = 3600.0
+STAGES = {
+    "running apt-get update": "reading the package lists",
+    "downloading packages": "downloading packages",
+    "extracting archives": "unpacking the base system",
+    "installing essential": "installing the base system",
+    "installing remaining": "installing packages",
+    "running --customize-hook": "compiling Python",
+    "cleaning package lists": "tidying up",
+    "creating tarball": "writing the archive",
+}
+"""What mmdebstrap says, and what a person reads."""
+# Documentation and translations of messages are a third of the files and nobody's business in a node; licences stay.
+LEFT_OUT = (
+    "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*", "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright",
+)  # fmt: skip
+# Checked by hash of their source, Python's compiled files are read twice as slowly; theirs never change here.
+COMPILE = (
+    'chroot "$1" find /usr/lib/python3 /usr/lib/python3.* -name __pycache__ -prune -exec rm -r {} + && '
+    'PYTHONHASHSEED=0 chroot "$1" sh -c "exec python3 -m compileall -q -f --invalidation-mode unchecked-hash '
+    '/usr/lib/python3.* /usr/lib/python3/dist-packages"'
+)
+
+
+def bootstrap(
+    archive: Path, *, suite: str, packages: tuple[str, ...], sources: tuple[str, ...], mode: str, said: Callable[[str], None]
+) -> None:
+    """Write the system with ``packages`` to ``archive``; ``said`` is told each stage. Raises ImageError with apt's own words."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
+        "PATH": search_path(), "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(recipe.EPOCH), "PYTHONHASHSEED": "0",
+        # No initial RAM disk is made by the kernel's package: ours is smaller and the same every time.
+        "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive",
+    }  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", prefix="pragmaspec-apt-", suffix=".conf") as options, archive.open("wb") as output:
+        options.write("\n".join(apt_options()) + "\n")
+        options.flush()
+        argv = [
+            "mmdebstrap", f"--mode={mode}", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}",
+            f"--aptopt={options.name}", *(f"--dpkgopt={line}" for line in LEFT_OUT), f"--customize-hook={COMPILE}",
+            suite, "-", *sources,
+        ]  # fmt: skip
+        _run(argv, environment, output.fileno(), said)
+
+
+def _run(argv: list[str], environment: dict[str, str], output: int, said: Callable[[str], None]) -> None:
+    last: deque[str] = deque(maxlen=25)
+    began = time.monotonic()
+    with subprocess.Popen(
+        argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as process:
+        limit = Timer(LIMIT_S, process.kill)
+        limit.start()
+        try:
+            for line in process.stderr or ():
+                last.append(line.strip())
+                for words, stage in STAGES.items():
+                    if line.startswith("I: ") and words in line:
+                        said(stage)
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            limit.cancel()
+        status = process.wait()
+    if status != 0:
+        words = " / ".join(line for line in last if line.startswith(("E:", "W:", "dpkg:", "Err:", "mmdebstrap"))) or " / ".join(
+            last
+        )
+        late = f" It was stopped after {LIMIT_S / 60:.0f} minutes." if time.monotonic() - began >= LIMIT_S else ""
+        raise ImageError(
+            Problem(
+                summary="image cannot be built",
+                detail=f"mmdebstrap failed (status {status}).{late} It said: {words[-1500:]}. Check the names of the suite and "
+                "the packages, and that the mirror can be reached: apt-get update shows it.",
+            )
+        )

@@ -1,0 +1,129 @@
+"""From a tar archive of a Debian system to what a node boots: disk, kernel, initial RAM disk."""
+
+import io
+import stat
+import subprocess
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.frozen import Frozen
+from pragmaspec.images import cpio
+from pragmaspec.images.debian import recipe
+from pragmaspec.images.debian.tools import search_path
+from pragmaspec.images.ext4 import make_ext4
+from pragmaspec.images.kernel_modules import load_order
+
+START_COMMANDS = ("sh", "mount", "umount", "insmod", "switch_root", "usleep")
+
+
+class Built(Frozen, frozen=True):
+    """The files of a built image, and its packages as sorted lines ``name=version=architecture``."""
+
+    disk: Path
+    kernel: Path
+    initrd: Path
+    packages: tuple[str, ...]
+
+
+def make_disk(archive: Path, scratch: Path, prefix: Sequence[str], said: Callable[[str], None]) -> Built:
+    """The system in ``archive`` as files below ``scratch``; ``prefix`` as :func:`~pragmaspec.images.debian.tools.privileges` says."""
+    tree = scratch / "tree"
+    tree.mkdir()
+    said("unpacking the archive")
+    overlay = scratch / "overlay.tar"
+    overlay.write_bytes(overlay_archive())
+    _under(prefix, "sh", "-euc", _SETTLE, "settle", str(tree), str(archive), str(overlay))
+    (kernel,) = (tree / "boot").glob("vmlinuz-*")
+    (modules,) = (tree / "lib" / "modules").iterdir()
+    built = Built(disk=scratch / "disk.qcow2", kernel=scratch / "vmlinuz", initrd=scratch / "initrd", packages=_packages(tree))
+    built.kernel.write_bytes(kernel.read_bytes())
+    built.initrd.write_bytes(initial_ram_disk(tree, modules))
+    said("making the file system")
+    raw = scratch / "disk.raw"
+    make_ext4(
+        tree,
+        raw,
+        size_bytes=recipe.VIRTUAL_SIZE_BYTES,
+        seed=f"debian {recipe.VERSION}",
+        epoch=recipe.EPOCH,
+        label="root",
+        prefix=prefix,
+    )
+    said("writing the disk")
+    _under((), "qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", str(raw), str(built.disk))
+    raw.unlink()
+    _under(prefix, "rm", "-rf", "--", str(tree))
+    return built
+
+
+def initial_ram_disk(tree: Path, modules: Path) -> bytes:
+    """busybox, the drivers of the disk and a script that mounts it. Not compressed: unpacking costs more than reading."""
+    order = load_order(modules, recipe.DISK_MODULES)
+    members = [
+        *(cpio.directory(path) for path in ("dev", "proc", "root")),
+        cpio.file("init", recipe.data_file("start").encode(), 0o755),
+        cpio.file("bin/busybox", (tree / "bin" / "busybox").read_bytes(), 0o755),
+        *(cpio.link(f"bin/{command}", "busybox") for command in START_COMMANDS),
+        *(cpio.file(f"modules/{module.name}", module.read_bytes()) for module in order),
+        cpio.file("modules/order", "".join(f"{module.name}\n" for module in order).encode()),
+    ]
+    return cpio.archive(members)
+
+
+def overlay_archive() -> bytes:
+    """The recipe's files as a tar archive: owned by root, dated as the recipe says."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for file in sorted(recipe.files(), key=lambda file: file.path):
+            entry = tarfile.TarInfo(file.path)
+            entry.mtime = recipe.EPOCH
+            entry.mode = stat.S_IMODE(file.mode)
+            if file.target:
+                entry.type, entry.linkname = tarfile.SYMTYPE, file.target
+                archive.addfile(entry)
+            else:
+                content = file.content.encode()
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    return made.getvalue()
+
+
+# $1 tree, $2 archive, $3 overlay. Patterns are the recipe's own words, never a user's.
+_SETTLE = f"""
+cd "$1"
+tar --extract --file="$2" --numeric-owner --same-permissions --xattrs --xattrs-include='*' --exclude='./dev/*'
+rm -rf -- {" ".join(recipe.LEFTOVERS)}
+cd etc/systemd/system
+rm -f -- {" ".join(recipe.DISABLED)}
+cd ../../..
+sed -i '/^users:/,/^ *- default/d' etc/cloud/cloud.cfg
+tar --extract --file="$3" --numeric-owner --same-permissions --no-overwrite-dir
+"""
+
+
+def _packages(tree: Path) -> tuple[str, ...]:
+    listed = _under(
+        (), "dpkg-query", f"--admindir={tree}/var/lib/dpkg", "--show", "--showformat=${Package}=${Version}=${Architecture}\\n"
+    )
+    return tuple(sorted(listed.split()))
+
+
+def _under(prefix: Sequence[str], *argv: str) -> str:
+    done = subprocess.run(
+        [*prefix, *argv],
+        env={"PATH": search_path(), "LC_ALL": "C"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ImageError(
+            Problem(
+                summary="image cannot be built",
+                detail=f"{argv[0]} failed (status {done.returncode}): {done.stderr.strip()[-800:]} Check the free space with df.",
+            )
+        )
+    return done.stdout

@@ -1,0 +1,159 @@
+"""What a built Debian image holds beside its packages, and why it starts quickly. Values only.
+
+An emulated processor pays for every program that starts. So units that do nothing in a virtual machine are masked, periodic
+jobs are off, the devices that matter are probed and no others, and cloud-init imports its code once instead of four times.
+Whoever needs one of them turns it on with ``systemctl unmask`` or ``systemctl enable``.
+"""
+
+from importlib import resources
+
+from pragmaspec.frozen import Frozen
+
+VERSION = 1
+"""Part of every image's recipe: raise it when anything here changes what is built."""
+EPOCH = 1_767_225_600
+"""The date of everything in the image, 2026-01-01; it stands for the recipe, not for the day of the build."""
+VIRTUAL_SIZE_BYTES = 4 * 2**30
+CMDLINE = "root=/dev/vda rw console=ttyS0 quiet"
+DISK_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng")
+START_PACKAGE = "busybox-static"
+"""Its ``/bin/busybox`` is the only program of the initial RAM disk."""
+
+PACKAGES = (
+    "linux-image-cloud-amd64", "systemd-sysv", "udev", "dbus", "cloud-init", "cloud-guest-utils", "e2fsprogs", "openssh-server",
+    "openssh-client", "iproute2", "iputils-ping", "nftables", "ca-certificates", "python3-minimal", START_PACKAGE,
+)  # fmt: skip
+
+MASKED = (
+    "modprobe@.service", "sys-fs-fuse-connections.mount", "sys-kernel-config.mount", "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount", "systemd-binfmt.service", "systemd-firstboot.service", "systemd-pstore.service",
+    "systemd-repart.service", "systemd-sysusers.service", "systemd-update-utmp-runlevel.service", "systemd-update-utmp.service",
+    "getty@tty1.service", "getty-static.service",
+)  # fmt: skip
+MASKED_GENERATORS = (
+    "cloud-init-generator", "systemd-cryptsetup-generator", "systemd-getty-generator", "systemd-gpt-auto-generator",
+    "systemd-hibernate-resume-generator", "systemd-integritysetup-generator", "systemd-veritysetup-generator",
+)  # fmt: skip
+ENABLED = {
+    "cloud-init.target": "multi-user.target",
+    "serial-getty@ttyS0.service": "getty.target",
+    "systemd-networkd.service": "multi-user.target",
+}
+DISABLED = (
+    "timers.target.wants/apt-daily-upgrade.timer", "timers.target.wants/apt-daily.timer",
+    "timers.target.wants/dpkg-db-backup.timer", "timers.target.wants/e2scrub_all.timer", "timers.target.wants/fstrim.timer", "multi-user.target.wants/e2scrub_reap.service",
+    "cloud-init.target.wants/cloud-init-hotplugd.socket", "sysinit.target.wants/systemd-pstore.service",
+    "getty.target.wants/getty@tty1.service", "multi-user.target.wants/remote-fs.target",
+)  # fmt: skip
+
+LEFTOVERS = (
+    "boot/initrd.img-*", "initrd.img", "initrd.img.old", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
+    "etc/hostname", "etc/resolv.conf", "etc/machine-id", "var/lib/dbus/machine-id", "etc/ssh/ssh_host_*", "var/log/*",
+    "var/lib/systemd/random-seed", "var/lib/cloud/*", "var/cache/apt/*", "var/cache/debconf/*-old", "var/lib/dpkg/*-old", "tmp/*",
+    "var/cache/ldconfig/aux-cache", "var/lib/apt/lists/*", "run/*", "etc/.pwd.lock", "etc/passwd-", "etc/group-", "etc/shadow-",
+    "etc/gshadow-", "etc/subuid-", "etc/subgid-",
+)  # fmt: skip
+"""Shell patterns of what is removed from the tree: what differs from build to build, or must differ from node to node."""
+
+QUIET_DEVICES = (
+    "acpi", "bdi", "clocksource", "cpu", "event_source", "machinecheck", "mem", "memory", "misc", "platform", "pnp", "tty", "vc",
+    "vtconsole", "workqueue",
+)  # fmt: skip
+"""Kinds of devices for which there is nothing to do when the system starts."""
+
+
+class File(Frozen, frozen=True):
+    """A file that is put into the tree; with ``target`` a symbolic link."""
+
+    path: str
+    content: str = ""
+    mode: int = 0o644
+    target: str = ""
+
+
+def files() -> tuple[File, ...]:
+    """Everything that is put into the tree after the packages."""
+    units = "etc/systemd/system"
+    return (
+        *(File(path=f"{units}/{unit}", target="/dev/null") for unit in MASKED),
+        *(File(path=f"{units}-generators/{name}", target="/dev/null") for name in MASKED_GENERATORS),
+        *(
+            File(path=f"{units}/{target}.wants/{unit}", target=f"/lib/systemd/system/{_template(unit)}")
+            for unit, target in ENABLED.items()
+        ),
+        File(path=f"{units}/default.target", target="/lib/systemd/system/multi-user.target"),
+        File(path=f"{units}/systemd-remount-fs.service.d/pragmaspec.conf", content="[Unit]\nConditionFileNotEmpty=/etc/fstab\n"),
+        File(
+            path=f"{units}/systemd-journal-flush.service.d/pragmaspec.conf",
+            content="[Unit]\nConditionPathExists=/var/log/journal\n",
+        ),
+        File(path=f"{units}/systemd-udev-trigger.service.d/pragmaspec.conf", content=_udev_trigger()),
+        *_cloud_init_files(units),
+        *(
+            File(path=f"usr/lib/pragmaspec/{name}", content=data_file(name), mode=0o755)
+            for name in ("cloud-init-stages", "cloud-init-stage", "network-settle")
+        ),
+        File(path="etc/modules-load.d/pragmaspec.conf", content="# The power button.\nbutton\nevdev\n"),
+        # Empty and not absent: absent means a first start, at which systemd sets up all units anew.
+        File(path="etc/machine-id", mode=0o444),
+        File(path="etc/fstab"),
+        File(path="etc/hostname", content="localhost\n"),
+        File(path="etc/resolv.conf"),
+    )
+
+
+def data_file(name: str) -> str:
+    """The text of a file beside this module."""
+    return resources.files("pragmaspec.images.debian").joinpath("files", name).read_text(encoding="utf-8")
+
+
+def _template(unit: str) -> str:
+    name, at, rest = unit.partition("@")
+    return f"{name}@.{rest.rpartition('.')[2]}" if at else unit
+
+
+def _udev_trigger() -> str:
+    quiet = " ".join(f"--subsystem-nomatch={kind}" for kind in QUIET_DEVICES)
+    return (
+        "[Service]\nExecStart=\n"
+        f"ExecStart=-udevadm trigger --type=devices --action=add --prioritized-subsystem=net,block {quiet}\n"
+        "ExecStart=-udevadm trigger --action=add /sys/class/tty/ttyS0\n"
+    )
+
+
+def _cloud_init_files(units: str) -> tuple[File, ...]:
+    def unit(name: str, *lines: str) -> File:
+        return File(path=f"{units}/{name}.service.d/pragmaspec.conf", content="\n".join(["[Service]", "ExecStart=", *lines, ""]))
+
+    stage = "ExecStart=/usr/lib/pragmaspec/cloud-init-stage"
+    return (
+        unit(
+            "cloud-init-local",
+            "ExecStart=/usr/lib/pragmaspec/cloud-init-stages",
+            "ExecStartPost=-/usr/lib/pragmaspec/network-settle",
+            # The later stages run in this unit too, with what users start there.
+            "KillMode=process",
+            "TasksMax=infinity",
+        ),
+        unit("cloud-init", f"{stage} init init"),
+        unit("cloud-config", f"{stage} config modules --mode=config"),
+        unit("cloud-final", f"{stage} final modules --mode=final"),
+        File(path="etc/cloud/ds-identify.cfg", content="policy: enabled\ndatasource: NoCloud\n"),
+        File(path="etc/cloud/cloud.cfg.d/90_pragmaspec.cfg", content=_CLOUD_CFG),
+    )
+
+
+_CLOUD_CFG = """\
+# The seed stands on a disk labelled cidata, the network is systemd-networkd's, and the root file system fills its disk
+# without a partition table.
+datasource_list: [NoCloud, None]
+growpart: {mode: 'off'}
+system_info:
+  network:
+    renderers: [networkd]
+cloud_init_modules: [bootcmd, write-files, growpart, resizefs, disk_setup, mounts, set_hostname, update_hostname,
+  update_etc_hosts, ca-certs, users-groups, ssh]
+cloud_config_modules: [ssh-import-id, locale, set-passwords, apt-configure, ntp, timezone, runcmd]
+cloud_final_modules: [package-update-upgrade-install, write-files-deferred, scripts-vendor, scripts-per-once, scripts-per-boot,
+  scripts-per-instance, scripts-user, phone-home, final-message, power-state-change]
+"""

@@ -1,0 +1,59 @@
+"""What a kind of source answers. A new kind is one module that has such a class, and one line in ``sources/table.py``."""
+
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.local_digest import LocalDigests
+from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.store import BlobStore
+from pragmaspec.recorded import Blob
+
+
+class Found(Frozen, frozen=True):
+    """An image as its source gave it: verified and inspected, its bytes in the store or in a local file.
+
+    ``packages`` is the digest of the list of packages of a built image.
+    """
+
+    format: Literal["qcow2", "raw"]
+    virtual_size_bytes: int
+    disk: Blob
+    kernel: Blob | None = None
+    initrd: Blob | None = None
+    cmdline: str = ""
+    packages: str = ""
+
+
+class Workshop:
+    """What a source works with: the store, the digests of local files, and whom to tell about progress."""
+
+    def __init__(self, store: BlobStore, image: str, reporter: ImageReporter) -> None:
+        self.store = store
+        self.digests = LocalDigests(store)
+        self.image = image
+        self._reporter = reporter
+
+    def step(self, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
+        """Tell what is being done to the image."""
+        self._reporter.step(self.image, doing, done_bytes, total_bytes)
+
+    def local(self, path: str) -> Blob:
+        """A local file by content."""
+        return self.digests.blob(Path(path), lambda done, total: self.step(f"reading {Path(path).name}", done, total))
+
+
+class Source(Protocol):
+    """Where an image comes from. A plain value, so that it can be kept and used again to fetch lost bytes."""
+
+    def origin(self) -> str:
+        """For people; without credentials."""
+        ...
+
+    def described(self) -> str:
+        """A digest of what the spec says of it, when what it gives is worth a lock entry; empty when the spec alone decides."""
+        ...
+
+    def find(self, workshop: Workshop) -> Found:
+        """Get hold of the image. Must verify and inspect it. Raises ImageError."""
+        ...

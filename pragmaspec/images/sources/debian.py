@@ -1,0 +1,63 @@
+"""Images built from Debian packages on this machine: the same packages give the same bytes."""
+
+from hashlib import sha256
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.debian import recipe
+from pragmaspec.images.debian.bootstrap import bootstrap
+from pragmaspec.images.debian.disk import Built, make_disk
+from pragmaspec.images.debian.mirror import source_lines
+from pragmaspec.images.debian.tools import check_tools, privileges, search_path
+from pragmaspec.images.sources.base import Found, Workshop
+
+ROOM_BYTES = 4 * 2**30
+"""Archive, tree and disk of a build stand beside each other for a while."""
+
+
+class DebianSource(Frozen, frozen=True, tag_field="kind", tag="debian"):
+    """A Debian ``suite`` with ``packages`` beside those of every image. See :mod:`pragmaspec.images.debian.recipe`."""
+
+    suite: str
+    packages: tuple[str, ...] = ()
+    mirror: str | None = None
+    snapshot: str | None = None
+
+    def origin(self) -> str:
+        """In words."""
+        snapshot = f" of {self.snapshot[:4]}-{self.snapshot[4:6]}-{self.snapshot[6:8]}" if self.snapshot else ""
+        return f"built from Debian {self.suite} packages{snapshot}"
+
+    def described(self) -> str:
+        """Over what the spec says: what it gives depends on the day, so it is locked."""
+        words = (self.suite, *sorted(set(self.packages)), f"mirror {self.mirror}", f"snapshot {self.snapshot}")
+        return sha256("\n".join(("debian", *words)).encode()).hexdigest()[:16]
+
+    def find(self, workshop: Workshop) -> Found:
+        """Build it. Takes minutes, several hundred MiB from the mirror, and 4 GiB of room meanwhile."""
+        search, store, name = search_path(), workshop.store, f"debian-{self.described()}"
+        check_tools(search)
+        mode, prefix = privileges(search)
+        sources = source_lines(self.suite, self.mirror, self.snapshot)
+        packages = (*recipe.PACKAGES, *sorted(set(self.packages) - set(recipe.PACKAGES)))
+        with store.locked(name):
+            store.check_space(ROOM_BYTES, workshop.image)
+            with store.scratch(name) as scratch:
+                archive = scratch / "system.tar"
+                bootstrap(archive, suite=self.suite, packages=packages, sources=sources, mode=mode, said=workshop.step)
+                return _stored(make_disk(archive, scratch, prefix, workshop.step), workshop)
+
+
+def _stored(built: Built, workshop: Workshop) -> Found:
+    store = workshop.store
+    workshop.step("putting it into the store")
+    listing = built.disk.with_name("packages.txt")
+    listing.write_text("".join(f"{line}\n" for line in built.packages), encoding="utf-8")
+    return Found(
+        format="qcow2",
+        virtual_size_bytes=recipe.VIRTUAL_SIZE_BYTES,
+        disk=store.adopt(built.disk),
+        kernel=store.adopt(built.kernel),
+        initrd=store.adopt(built.initrd),
+        cmdline=recipe.CMDLINE,
+        packages=store.adopt(listing).sha256,
+    )

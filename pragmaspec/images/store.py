@@ -1,0 +1,125 @@
+"""Files by content: ``<store>/sha256/<hex>``, read-only, whole or not there at all; shared by all stacks of a user."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.recorded import Blob
+
+CHUNK_BYTES = 4 * 2**20
+READ_ONLY = 0o444
+Counted = Callable[[int, int], None]
+"""Progress: bytes done, bytes in all."""
+
+
+class BlobStore:
+    """A directory of files named by their SHA-256. Several processes may use it at once."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def path(self, digest: str) -> Path:
+        """Where the file with this SHA-256 stands, or would."""
+        return self.directory / "sha256" / digest
+
+    def has(self, blob: Blob) -> bool:
+        """Whether the file is there, whole. What was published is not read again."""
+        try:
+            return self.path(blob.sha256).stat().st_size == blob.size_bytes
+        except FileNotFoundError:
+            return False
+
+    def part(self, name: str) -> Path:
+        """The file that will become a blob, in the same file system; the holder of ``locked(name)`` may write it."""
+        directory = self.directory / "incoming"
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory / f"{name}.part"
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the lock called ``name``: of several processes that want one image, one works and the others wait for it."""
+        directory = self.directory / "locks"
+        directory.mkdir(parents=True, exist_ok=True)
+        with (directory / name).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """An empty directory that is gone afterwards; the holder of ``locked(name)`` may use it."""
+        directory = self.directory / "incoming" / f"{name}.work"
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True, mode=0o700)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def publish(self, part: Path, digest: str) -> Blob:
+        """Give the complete file ``part``, whose SHA-256 the caller has made sure of, its final name."""
+        final = self.path(digest)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.chmod(READ_ONLY)
+        blob = Blob(sha256=digest, size_bytes=part.stat().st_size)
+        part.replace(final)
+        _sync(final.parent)
+        return blob
+
+    def adopt(self, file: Path) -> Blob:
+        """Move a complete file of the store's own file system in, under the digest of its content."""
+        return self.publish(file, digest_of(file))
+
+    def check_space(self, wanted_bytes: int, name: str) -> None:
+        """Raises ImageError when the store's file system cannot take ``wanted_bytes`` more."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.directory).free
+        if free < wanted_bytes:
+            raise ImageError(
+                Problem(
+                    summary="no room for the image",
+                    detail=f"{name} needs {wanted_bytes // 2**20} MiB and {self.directory} has {free // 2**20} MiB left. "
+                    "Free some space, or set PRAGMASPEC_IMAGES to a directory that has it.",
+                )
+            )
+
+
+def digest_of(file: Path, counted: Counted | None = None) -> str:
+    """The SHA-256 of a file, as lower-case hexadecimal digits."""
+    digest, done = sha256(), 0
+    with file.open("rb") as stream:
+        total = os.fstat(stream.fileno()).st_size
+        while chunk := stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+            done += len(chunk)
+            if counted:
+                counted(done, total)
+    return digest.hexdigest()
+
+
+def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
+    """Write a small file so that a reader sees the old content or the new, never a part."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,118 @@
+"""Public addresses on a libvirt network that serves DHCP: claimed by an ``ip-dhcp-host`` entry, atomic in libvirt itself."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import libvirt
+
+from pragmaspec.errors import Problem, SiteError
+from pragmaspec.providers.libvirt import names, networks
+from pragmaspec.providers.libvirt.failures import absent_is_fine
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.network_xml import dhcp_host_xml
+from pragmaspec.providers.libvirt.networks import SeenNetwork
+from pragmaspec.recorded import Mark, PublicGrant
+
+_ADD = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
+_DELETE = libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
+
+
+def serving(host: Host, grant: PublicGrant) -> SeenNetwork | None:
+    """The libvirt network that serves the grant by DHCP; None when no DHCP server keeps a list of its addresses."""
+    if grant.network is None:
+        return None
+    seen = networks.find(host, grant.network)
+    if seen is None:
+        raise SiteError(
+            Problem(
+                summary="The public network does not exist",
+                detail=f"Site {host.site.name} ({host.site.uri}) has no libvirt network called {grant.network}. Correct the "
+                "site's `public: network:`, or make the network there.",
+            )
+        )
+    return seen if seen.root.find("ip/dhcp") is not None else None
+
+
+def entries(root: Element) -> Iterator[Element]:
+    """The static entries of a network's DHCP server."""
+    return root.iterfind("ip/dhcp/host")
+
+
+def raw_leases(seen: SeenNetwork) -> list[dict[str, Any]]:
+    """The leases of the network's DHCP server that are still good, as libvirt tells them: ipaddr, mac, hostname, ..."""
+    if not seen.active or seen.root.find("ip/dhcp") is None:
+        return []
+    found: list[dict[str, Any]] = []
+    with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID):
+        found = seen.handle.DHCPLeases(None, 0) or []
+    now = time.time()
+    return [lease for lease in found if not lease["expirytime"] or lease["expirytime"] > now]
+
+
+def leases(seen: SeenNetwork) -> dict[str, str]:
+    """Addresses that the network's DHCP server has given out, with the name or MAC of the holder."""
+    return {str(lease["ipaddr"]): str(lease["hostname"] or lease["mac"]) for lease in raw_leases(seen)}
+
+
+def claim(host: Host, seen: SeenNetwork, grant: PublicGrant, mark: Mark) -> list[Callable[[], None]]:
+    """Claim the grant's address; what undoes it. Raises SiteConflictError naming the holder."""
+    name = names.domain_name(grant.node, mark)
+    if any(entry.get("ip") == grant.address and entry.get("name") == name for entry in entries(seen.root)):
+        return []
+    _require_free(host, seen, grant, name)
+    # libvirt keeps one address a name: a node that gets another one gives the old one back first.
+    moved = [entry.get("ip", "") for entry in entries(seen.root) if entry.get("name") == name]
+    undo = [_change(seen, _DELETE, name, address) for address in moved]
+    try:
+        undo.append(_change(seen, _ADD, name, grant.address))
+    except libvirt.libvirtError:
+        for step in reversed(undo):
+            step()
+        again = networks.find(host, seen.name)
+        if again is not None:
+            _require_free(host, again, grant, name)  # Somebody was faster: the error says who.
+        raise
+    return undo
+
+
+def _require_free(host: Host, seen: SeenNetwork, grant: PublicGrant, name: str) -> None:
+    words = f"Public address {grant.address}"
+    for entry in entries(seen.root):
+        if entry.get("ip") == grant.address and entry.get("name") != name:
+            raise networks.conflict(host, words, holder_of(entry))
+    leased = leases(seen).get(grant.address)
+    if leased is not None:
+        raise networks.conflict(host, words, f"{leased}, by a DHCP lease of network {seen.name}")
+
+
+def release(seen: SeenNetwork, cluster: str, mark: Mark, keep: set[str]) -> None:
+    """Drop this stack's entries for nodes of ``cluster``, except for the addresses in ``keep``."""
+    for entry in list(entries(seen.root)):
+        parsed = names.parsed_domain(entry.get("name", ""))
+        if parsed is None or parsed[1] != mark.short or names.cluster_of(parsed[0]) != cluster or entry.get("ip") in keep:
+            continue
+        with absent_is_fine(libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_NETWORK):
+            _change(seen, _DELETE, entry.get("name", ""), entry.get("ip", ""))
+
+
+def holder_of(entry: Element) -> str:
+    """Who a static entry is for, in words."""
+    parsed = names.parsed_domain(entry.get("name", ""))
+    if parsed is not None:
+        return f"{parsed[0]} of stack {parsed[1]}"
+    return entry.get("name") or entry.get("mac") or "a static DHCP entry"
+
+
+def _change(seen: SeenNetwork, command: int, name: str, address: str) -> Callable[[], None]:
+    """Add or delete an entry, in the running network and in its definition; what undoes it."""
+    flags = libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG if seen.handle.isPersistent() else 0
+    flags |= libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE if seen.active else 0
+    seen.handle.update(command, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, dhcp_host_xml(name, address), flags)
+    opposite = _DELETE if command == _ADD else _ADD
+
+    def undo() -> None:
+        _change(seen, opposite, name, address)
+
+    return undo

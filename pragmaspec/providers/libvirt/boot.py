@@ -1,0 +1,161 @@
+"""Making a node exist and run: its volumes, its definition, its start. Every step goes on from what an interrupted run left."""
+
+from typing import cast
+
+import libvirt
+from msgspec.structs import replace
+
+from pragmaspec.errors import Problem, SiteConflictError, SiteError
+from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.libvirt import domains, names, networks, volumes
+from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
+from pragmaspec.providers.libvirt.domains import OurDomain
+from pragmaspec.providers.libvirt.failures import code_of
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.markup import parsed
+from pragmaspec.providers.libvirt.network_xml import attachment
+from pragmaspec.providers.libvirt.virt_type import settle
+from pragmaspec.providers.libvirt.volume_xml import PRIVATE, overlay_xml, raw_xml
+from pragmaspec.recorded import Mark, Nic, Outputs, StagedImage
+
+
+def boot(host: Host, order: BootOrder) -> Outputs:
+    """Make the node run as ``order`` says; returns once QEMU runs, without waiting for the guest."""
+    node, mark = order.node, order.mark
+    domain = domains.require_free_or_ours(host, node, mark)
+    parts = domain_parts(host, order)
+    if domain is not None and domain.running:
+        _settle_running(host, domain, parts)
+    else:
+        _require_image(host, order.image)
+        _require_networks(host, parts)
+        _make_volumes(host, order, parts)
+        _start(_defined(host, domain, parts))
+    return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
+
+
+def _require_image(host: Host, image: StagedImage) -> None:
+    if volumes.find(host, names.complete_marker(image.digest)) is None:
+        raise SiteError(
+            Problem(
+                summary="The image is not at the site",
+                detail=f"Image {image.name} is not in pool {host.site.pool} of site {host.site.name}. It was removed meanwhile: "
+                "plan again, and it is staged again.",
+            )
+        )
+
+
+def _require_networks(host: Host, parts: DomainParts) -> None:
+    for name in (link.network for link in parts.links if link.network is not None):
+        seen = networks.find(host, name)
+        if seen is None or not seen.active:
+            raise SiteError(
+                Problem(
+                    summary="A node's network is not up",
+                    detail=f"{parts.node.name} is plugged into the libvirt network {name}, which at site {host.site.name} "
+                    f"{'does not exist' if seen is None else 'is stopped'}. Plan again, and what is ours is made again; a "
+                    f"network of the site itself is started with: virsh -c {host.site.uri} net-start {name}",
+                )
+            )
+
+
+def domain_parts(host: Host, order: BootOrder) -> DomainParts:
+    """What the node's definition says at this host."""
+    node, mark, image = order.node, order.mark, order.image
+    image_paths = {part: host.path(name) for part, name in names.image_volumes(image).items()}
+    return DomainParts(
+        node=node,
+        mark=mark,
+        machine=replace(host.machine(), virt_type=settle(host, image_paths.get("kernel"))),
+        disk=host.path(names.disk_volume(node.name, mark)),
+        base=image_paths["disk"],
+        base_format=image.format,
+        seed=host.path(names.seed_volume(node.name, mark)),
+        console_log=host.path(names.console_volume(node.name, mark)),
+        links=tuple(_link(order, nic) for nic in node.nics),
+        direct=_direct(image, image_paths),
+    )
+
+
+def _direct(image: StagedImage, paths: dict[str, str]) -> DirectKernel | None:
+    if "kernel" not in paths:
+        return None
+    return DirectKernel(kernel=paths["kernel"], initrd=paths.get("initrd"), cmdline=image.cmdline)
+
+
+def _link(order: BootOrder, nic: Nic) -> Link:
+    allocation = order.allocation
+    if nic.network == "public":
+        grant = next((grant for grant in allocation.public if grant.node == order.node.name), None)
+        if grant is not None:
+            return Link(mac=nic.mac, network=grant.network, bridge=None if grant.network else grant.bridge, mtu=nic.mtu)
+    for network in allocation.networks:
+        if network.name == nic.network:
+            # Networks carry the mark of their allocation, which has the node's lineage.
+            owner = Mark(lineage=order.mark.lineage, address=allocation.address)
+            at = attachment(allocation, network, owner)
+            return Link(mac=nic.mac, network=at.network, bridge=at.bridge, mtu=nic.mtu)
+    raise SiteError(
+        Problem(
+            summary="A node's network was not granted",
+            detail=f"{order.node.name} has an interface on network {nic.network}, which its cluster's allocation does not hold. "
+            "Plan again.",
+        )
+    )
+
+
+def _settle_running(host: Host, domain: OurDomain, parts: DomainParts) -> None:
+    """A machine that runs keeps running: a definition that differs or is gone is written anew, for its next start."""
+    if domain.owner.definition != definition_digest(parts) or not domain.handle.isPersistent():
+        _define(host, parts)
+    if domain.handle.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        domain.handle.resume()
+
+
+def _make_volumes(host: Host, order: BootOrder, parts: DomainParts) -> None:
+    """The domain is off: an existing disk is kept, seed and console are made anew."""
+    node, mark = order.node, order.mark
+    name = names.disk_volume(node.name, mark)
+    if volumes.make(host, overlay_xml(name, node.disk_bytes, parts.base, parts.base_format)) is None:
+        _keep_disk(host, name, node.disk_bytes, parts.base)
+    volumes.put(host, names.seed_volume(node.name, mark), order.seed)
+    # Made here although QEMU's log daemon would make it too: so that the pool lists it without being read anew.
+    volumes.make(host, raw_xml(names.console_volume(node.name, mark), 0, PRIVATE))
+
+
+def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
+    """Check that the disk there stands on the image that is wanted, and grow it when it is too small."""
+    volume = volumes.find(host, name)
+    if volume is None:
+        raise SiteError(Problem(summary="A volume vanished", detail=f"{name} was removed meanwhile. Apply again."))
+    root = parsed(volume.XMLDesc(0))
+    stands_on = root.findtext("backingStore/path", "")
+    if stands_on != base:
+        raise SiteConflictError(
+            Problem(
+                summary="The node's disk stands on another image",
+                detail=f"{name} at site {host.site.name} stands on {stands_on or 'no image'}, the plan wants {base}; it was not "
+                f"touched. If its data is not needed: virsh -c {host.site.uri} vol-delete --pool {host.site.pool} {name}",
+            )
+        )
+    if int(root.findtext("capacity", "0")) < wanted_bytes and not host.connection.is_pretended:
+        # libvirt lets qemu-img find out the format here; an overlay of ours is qcow2 by its header, which no guest can write to.
+        volume.resize(wanted_bytes, 0)
+
+
+def _defined(host: Host, domain: OurDomain | None, parts: DomainParts) -> libvirt.virDomain:
+    if domain is not None and domain.owner.definition == definition_digest(parts):
+        return domain.handle
+    return _define(host, parts)
+
+
+def _define(host: Host, parts: DomainParts) -> libvirt.virDomain:
+    return cast("libvirt.virDomain", host.handle().defineXMLFlags(domain_xml(parts), libvirt.VIR_DOMAIN_DEFINE_VALIDATE))
+
+
+def _start(domain: libvirt.virDomain) -> None:
+    try:
+        domain.create()
+    except libvirt.libvirtError as error:
+        if code_of(error) != libvirt.VIR_ERR_OPERATION_INVALID or not domain.isActive():
+            raise

@@ -1,0 +1,134 @@
+"""The hypervisor host of a site, as the other modules see it: connection, storage pool, what kind of guests it runs."""
+
+from functools import cached_property
+from xml.etree.ElementTree import Element
+
+import libvirt
+
+from pragmaspec.errors import Problem, SiteError
+from pragmaspec.planning.observed import SiteIdentity
+from pragmaspec.providers.libvirt.connection import Connection
+from pragmaspec.providers.libvirt.domain_xml import Machine, VirtType
+from pragmaspec.providers.libvirt.failures import code_of
+from pragmaspec.providers.libvirt.markup import parsed
+from pragmaspec.providers.libvirt.verdicts import recorded_verdict
+from pragmaspec.site import LibvirtSite
+
+FILE_POOLS = ("dir", "fs", "netfs")
+"""Kinds of pools whose volumes are files of one directory, so that overlays, logs and explicit backing chains are possible."""
+EMULATED_TITLE = {"kvm": "", "qemu": ", emulated", "test": ", pretended"}
+
+
+class Host:
+    """One hypervisor host. Facts that do not change while the daemon runs are asked once."""
+
+    def __init__(self, site: LibvirtSite) -> None:
+        self.site = site
+        self.connection = Connection(site.uri)
+
+    def handle(self) -> libvirt.virConnect:
+        """The open connection."""
+        return self.connection.handle()
+
+    def pool(self) -> libvirt.virStoragePool:
+        """The site's storage pool, active. Raises SiteError with what to do when it is not there or not started."""
+        handle = self.handle()
+        try:
+            pool = handle.storagePoolLookupByName(self._pool_name)
+        except libvirt.libvirtError as error:
+            if code_of(error) != libvirt.VIR_ERR_NO_STORAGE_POOL:
+                raise
+            known = ", ".join(sorted(pool.name() for pool in handle.listAllStoragePools())) or "none"
+            raise SiteError(
+                Problem(
+                    summary="The storage pool does not exist",
+                    detail=f"Site {self.site.name} ({self.site.uri}) has no storage pool called {self.site.pool}; it has: "
+                    f"{known}. Write `pool:` under the site, or make one: virsh pool-define-as default dir --target "
+                    "/var/lib/libvirt/images && virsh pool-start default",
+                )
+            ) from error
+        return pool
+
+    @property
+    def _pool_name(self) -> str:
+        # The test driver comes with one pool, called so.
+        return "default-pool" if self.connection.is_pretended and self.site.pool == "default" else self.site.pool
+
+    @cached_property
+    def _pool_facts(self) -> tuple[str, str]:
+        root = parsed(self.pool().XMLDesc(0))
+        kind, path = root.get("type", ""), root.findtext("target/path", "")
+        if kind not in FILE_POOLS:
+            raise SiteError(
+                Problem(
+                    summary="The storage pool is of the wrong kind",
+                    detail=f"Pool {self.site.pool} of site {self.site.name} is of type {kind}. A pool of files is needed: "
+                    f"{', '.join(FILE_POOLS)}.",
+                )
+            )
+        return root.findtext("uuid", ""), path
+
+    def path(self, volume: str) -> str:
+        """Absolute path, at the site, of a volume in the pool."""
+        return f"{self._pool_facts[1]}/{volume}"
+
+    @cached_property
+    def _capabilities(self) -> Element:
+        return parsed(self.handle().getCapabilities())
+
+    @cached_property
+    def _guests(self) -> tuple[str, tuple[str, ...]]:
+        """The guest architecture, and the domain types the host claims for it (libvirt's capabilities)."""
+        root = self._capabilities
+        own = root.findtext("host/cpu/arch", "x86_64")
+        for guest in root.findall("guest"):
+            arch = guest.find("arch")
+            if arch is not None and arch.get("name") == own and guest.findtext("os_type") == "hvm":
+                return own, tuple(domain.get("type", "") for domain in arch.findall("domain"))
+        raise SiteError(
+            Problem(
+                summary="The host runs no guests",
+                detail=f"The libvirt daemon of site {self.site.name} ({self.site.uri}) knows no hypervisor for {own} machines. "
+                "Install QEMU on the host (Debian: qemu-system-x86) and restart its daemon.",
+            )
+        )
+
+    @property
+    def claims_kvm(self) -> bool:
+        """Whether libvirt offers KVM; whether it works is another matter, see ``virt_type.py``."""
+        return "kvm" in self._guests[1]
+
+    @property
+    def virt_type(self) -> VirtType:
+        """What guests run with, as far as is known without starting one: the site's word, the last probe's, libvirt's claim."""
+        if self.connection.is_pretended:
+            return "test"
+        if self.site.virt_type is not None:
+            return self.site.virt_type
+        if not self.claims_kvm:
+            return "qemu"
+        return recorded_verdict(self._pool_facts[0]) or "kvm"
+
+    def machine(self) -> Machine:
+        """The kind of machine that domains are made as."""
+        arch = self._guests[0]
+        virt_type = self.virt_type
+        board = "q35" if arch == "x86_64" and virt_type != "test" else None
+        models = {model.text for model in self._capabilities.findall("host/secmodel/model")}
+        return Machine(virt_type=virt_type, arch=arch, board=board, dac="dac" in models)
+
+    def identity(self) -> SiteIdentity:
+        """Which site this is.
+
+        The id is the storage pool's UUID: it is where all that matters lives, and it is kept on disk, while the UUID that libvirt
+        gives its host is drawn anew at every start of the daemon on machines without SMBIOS (containers, micro VMs).
+        """
+        self.handle().getLibVersion()  # The facts may be remembered; this shows that somebody is there now.
+        uuid = self._pool_facts[0]
+        virt_type = self.virt_type
+        return SiteIdentity(
+            id=uuid,
+            title=f"libvirt, {self.site.uri}{EMULATED_TITLE[virt_type]}",
+            virt_type=virt_type,
+            arch=self._guests[0],
+        )

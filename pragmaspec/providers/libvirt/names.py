@@ -1,0 +1,187 @@
+"""What our objects are called at a libvirt site, and what a name says about whose it is. Pure."""
+
+import re
+from typing import NamedTuple
+
+from pragmaspec.recorded import Mark, StagedImage
+
+PREFIX = "pragmaspec"
+
+_NODE = re.compile(r"(?P<node>[^.]+)\.(?P<short>[0-9a-f]{8})")
+_DISK = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\.qcow2")
+_NODE_VOLUME = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-console\.log(?:\.[0-9]+)?)")
+_ROLE = re.compile(r"(?P<cluster>.+)-(?:frontend|compute-[0-9]+)")
+_COMPLETE = re.compile(PREFIX + r"-(?P<digest>[0-9a-f]{64})\.complete")
+_REFERENCE = re.compile(PREFIX + r"-(?P<digest16>[0-9a-f]{16})\.(?P<short>[0-9a-f]{8})\.ref")
+_IMAGE_PART = re.compile(PREFIX + r"-[0-9a-f]{16}-(?:disk\.(?:qcow2|raw)|kernel|initrd)")
+_VLAN = re.compile(PREFIX + r"-vlan-(?P<vlan>[0-9]+)")
+_ADDRESS = re.compile(PREFIX + r"-address-(?P<address>[0-9.]+)")
+
+
+class NodeVolume(NamedTuple):
+    """What a volume's name says: the node it belongs to, the first digits of its stack, and the build of the node."""
+
+    node: str
+    short: str
+    generation: int
+
+
+def domain_name(node: str, mark: Mark) -> str:
+    """``<node>.<lineage8>``."""
+    return f"{node}.{mark.short}"
+
+
+def parsed_domain(name: str) -> tuple[str, str] | None:
+    """Node and first digits of the lineage, when ``name`` is one that :func:`domain_name` gives."""
+    found = _NODE.fullmatch(name)
+    return (found["node"], found["short"]) if found else None
+
+
+def _node_base(node: str, mark: Mark) -> str:
+    """A rebuilt node gets volumes of a new name, so that an old disk is never taken for the new one."""
+    return domain_name(node, mark) + (f".g{mark.generation}" if mark.generation else "")
+
+
+def disk_volume(node: str, mark: Mark) -> str:
+    """The node's own overlay."""
+    return f"{_node_base(node, mark)}.qcow2"
+
+
+def seed_volume(node: str, mark: Mark) -> str:
+    """The node's NoCloud seed."""
+    return f"{_node_base(node, mark)}-seed.iso"
+
+
+def console_volume(node: str, mark: Mark) -> str:
+    """What the node's serial console printed."""
+    return f"{_node_base(node, mark)}-console.log"
+
+
+def parsed_disk(name: str) -> NodeVolume | None:
+    """What ``name`` says when it is a node's disk."""
+    return _node_volume(_DISK.fullmatch(name))
+
+
+def parsed_node_volume(name: str) -> NodeVolume | None:
+    """What ``name`` says when it is any volume of a node, rotated console logs included."""
+    return _node_volume(_NODE_VOLUME.fullmatch(name))
+
+
+def _node_volume(found: re.Match[str] | None) -> NodeVolume | None:
+    return NodeVolume(found["node"], found["short"], int(found["generation"] or 0)) if found else None
+
+
+def cluster_of(node: str) -> str:
+    """The cluster a node belongs to, from the names that planning gives: ``<cluster>-frontend``, ``<cluster>-compute-<i>``."""
+    found = _ROLE.fullmatch(node)
+    return found["cluster"] if found else node
+
+
+def node_address(site: str, node: str) -> str:
+    """Address of the node called ``node``; for what outlived its domain and so lost its marks."""
+    return f"{site}/{cluster_of(node)}/node/{node}"
+
+
+def allocation_address(site: str, node: str) -> str:
+    """Address of the allocation that a node's claim belongs to."""
+    return f"{site}/{cluster_of(node)}/allocation"
+
+
+def _image_base(digest: str) -> str:
+    return f"{PREFIX}-{digest[:16]}"
+
+
+def image_volumes(image: StagedImage) -> dict[str, str]:
+    """Volume names of an image's parts by part: disk, kernel, initrd."""
+    base = _image_base(image.digest)
+    parts = {"disk": f"{base}-disk.{image.format}"}
+    if image.kernel:
+        parts["kernel"] = f"{base}-kernel"
+    if image.initrd:
+        parts["initrd"] = f"{base}-initrd"
+    return parts
+
+
+def complete_marker(digest: str) -> str:
+    """There once every part of the image is whole. Carries the whole digest, so that a listing tells which images are there."""
+    return f"{PREFIX}-{digest}.complete"
+
+
+def parsed_complete(name: str) -> str | None:
+    """The digest, when ``name`` is a completion marker."""
+    found = _COMPLETE.fullmatch(name)
+    return found["digest"] if found else None
+
+
+def reference_marker(digest: str, mark: Mark) -> str:
+    """There while the stack uses the image."""
+    return f"{_image_base(digest)}.{mark.short}.ref"
+
+
+def staging_marker(digest: str, mark: Mark) -> str:
+    """There while the stack uploads the image."""
+    return f"{_image_base(digest)}.{mark.short}.staging"
+
+
+def references(volumes: set[str], digest: str) -> set[str]:
+    """All stacks' use marks of the image."""
+    return {name for name in volumes if name.startswith(f"{_image_base(digest)}.") and name.endswith(".ref")}
+
+
+def stagings(volumes: set[str], digest: str) -> set[str]:
+    """All stacks' upload marks of the image."""
+    return {name for name in volumes if name.startswith(f"{_image_base(digest)}.") and name.endswith(".staging")}
+
+
+def used_by(volumes: set[str], lineage: str) -> tuple[str, ...]:
+    """Digests of the whole images that the stack uses, sorted."""
+    found = (_REFERENCE.fullmatch(name) for name in volumes)
+    short = {match["digest16"] for match in found if match and match["short"] == lineage[:8]}
+    return tuple(digest for digest in staged_digests(volumes) if digest[:16] in short)
+
+
+def staged_digests(volumes: set[str]) -> tuple[str, ...]:
+    """Digests of all whole images, sorted."""
+    return tuple(sorted(digest for name in volumes if (digest := parsed_complete(name))))
+
+
+def is_marker(name: str) -> bool:
+    """Whether a volume is one of the empty ones whose name is all they say."""
+    return name.startswith(f"{PREFIX}-") and name.endswith((".complete", ".ref", ".staging"))
+
+
+def is_image_part(name: str) -> bool:
+    """Whether a volume is part of a staged image."""
+    return _IMAGE_PART.fullmatch(name) is not None
+
+
+def is_kernel(name: str) -> bool:
+    """Whether a volume is the kernel of a staged image."""
+    return name.startswith(f"{PREFIX}-") and name.endswith("-kernel")
+
+
+def vlan_network(vlan: int) -> str:
+    """The network that carries the number; its name is the claim."""
+    return f"{PREFIX}-vlan-{vlan}"
+
+
+def parsed_vlan(name: str) -> int | None:
+    """The VLAN number, when ``name`` claims one."""
+    found = _VLAN.fullmatch(name)
+    return int(found["vlan"]) if found else None
+
+
+def plain_network(cluster: str, network: str, mark: Mark) -> str:
+    """A network without a number: ``<cluster>.<lineage8>``, an extra one ``<cluster>-<network>.<lineage8>``."""
+    return f"{cluster}.{mark.short}" if network == "private" else f"{cluster}-{network}.{mark.short}"
+
+
+def address_network(address: str) -> str:
+    """The never started network whose name claims a public address where no DHCP server keeps a list."""
+    return f"{PREFIX}-address-{address}"
+
+
+def parsed_address(name: str) -> str | None:
+    """The address, when ``name`` claims one."""
+    found = _ADDRESS.fullmatch(name)
+    return found["address"] if found else None

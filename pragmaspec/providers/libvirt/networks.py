@@ -1,0 +1,165 @@
+"""Libvirt networks at the site: all listed with their marks, ours made, repaired and removed."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+import libvirt
+
+from pragmaspec.errors import Problem, SiteConflictError, SiteError
+from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.marks import Owner, network_name, network_owner
+from pragmaspec.providers.libvirt.markup import parsed
+from pragmaspec.providers.libvirt.network_xml import STANDARD_MTU, NetworkParts, network_xml
+
+
+class SeenNetwork(NamedTuple):
+    """A network as a listing shows it; ``called`` is what its cluster calls it, empty when it is not ours."""
+
+    name: str
+    active: bool
+    owner: Owner | None
+    called: str
+    root: Element
+    handle: libvirt.virNetwork
+
+
+def listed(host: Host) -> Iterator[SeenNetwork]:
+    """Every network; one that vanishes meanwhile is left out."""
+    handle = host.handle()
+    every = handle.listAllNetworks(0)
+    active = {network.name() for network in handle.listAllNetworks(libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE)}
+    for network in every:
+        with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK):
+            yield _seen(network, active=network.name() in active)
+
+
+def _seen(network: libvirt.virNetwork, *, active: bool) -> SeenNetwork:
+    root = parsed(network.XMLDesc(0))
+    return SeenNetwork(
+        name=network.name(), active=active, owner=network_owner(root), called=network_name(root), root=root, handle=network
+    )
+
+
+def find(host: Host, name: str) -> SeenNetwork | None:
+    """The network called ``name``, or None."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK):
+        network = host.handle().networkLookupByName(name)
+        return _seen(network, active=bool(network.isActive()))
+    return None
+
+
+def ensure(host: Host, parts: NetworkParts, claim: str) -> bool:
+    """Make the network be there as ``parts`` says; whether it is new.
+
+    Its unique name is the claim: libvirt gives it to exactly one definition. ``claim`` says for people what it stands for.
+    Raises SiteConflictError naming the holder when somebody else has it.
+    """
+    seen = find(host, parts.name)
+    if seen is not None:
+        _require_ours(host, seen, parts, claim)
+        _repair(host, seen, parts)
+        return False
+    _require_bridge(host, parts)
+    try:
+        network = host.handle().networkDefineXML(network_xml(parts))
+    except libvirt.libvirtError:
+        seen = find(host, parts.name)  # Somebody may have been faster; then the error says who.
+        if seen is None:
+            raise
+        _require_ours(host, seen, parts, claim)
+        raise
+    try:
+        _start(network, parts)
+    except BaseException:
+        remove(network)
+        raise
+    return True
+
+
+def _start(network: libvirt.virNetwork, parts: NetworkParts) -> None:
+    if parts.started:
+        network.create()
+        network.setAutostart(1)
+
+
+def _require_ours(host: Host, seen: SeenNetwork, parts: NetworkParts, claim: str) -> None:
+    if seen.owner is not None and seen.owner.is_for(parts.mark):
+        return
+    raise conflict(host, claim, str(seen.owner) if seen.owner else f"the libvirt network {seen.name}")
+
+
+def conflict(host: Host, claim: str, holder: str) -> SiteConflictError:
+    """The error of whoever comes second."""
+    return SiteConflictError(
+        Problem(
+            summary="Somebody else holds what the plan wanted",
+            detail=f"{claim} at site {host.site.name} is held by {holder}. Plan again: the next free one is chosen, unless the "
+            "spec names this one.",
+        )
+    )
+
+
+def _require_bridge(host: Host, parts: NetworkParts) -> None:
+    """Name the missing bridge now rather than when the first guest fails to start; a host that cannot tell is believed."""
+    if parts.bridge is None:
+        return
+    try:
+        host.handle().interfaceLookupByName(parts.bridge)
+    except libvirt.libvirtError as error:
+        if code_of(error) == libvirt.VIR_ERR_NO_INTERFACE:
+            raise SiteError(
+                Problem(
+                    summary="The bridge does not exist",
+                    detail=f"Network {parts.called} shall stand on bridge {parts.bridge}, which the host of site "
+                    f"{host.site.name} does not have. Make it there (ip link add {parts.bridge} type bridge), or correct the "
+                    "site's `bridge:`.",
+                )
+            ) from error
+
+
+def _repair(host: Host, seen: SeenNetwork, parts: NetworkParts) -> None:
+    """Bring a network of ours to what ``parts`` says. It is restarted only when no guest is plugged in, who would be cut off."""
+    if not _as_wanted(seen.root, parts):
+        _require_bridge(host, parts)
+        kept = NetworkParts(
+            name=parts.name,
+            uuid=seen.handle.UUIDString(),
+            mark=parts.mark,
+            called=parts.called,
+            bridge=parts.bridge,
+            mtu=parts.mtu,
+        )
+        host.handle().networkDefineXML(network_xml(kept))
+        if seen.active and not _plugged(seen.handle):
+            seen.handle.destroy()
+            seen.handle.create()
+    if parts.started and not seen.active:
+        _start(seen.handle, parts)
+
+
+def _as_wanted(root: Element, parts: NetworkParts) -> bool:
+    forward, bridge, mtu = root.find("forward"), root.find("bridge"), root.find("mtu")
+    stands_on = bridge.get("name") if forward is not None and bridge is not None else None
+    size = int(mtu.get("size", "0")) if mtu is not None else STANDARD_MTU
+    # A bridge's MTU is the host's business.
+    return stands_on == parts.bridge and (parts.bridge is not None or size == parts.mtu)
+
+
+def _plugged(network: libvirt.virNetwork) -> bool:
+    try:
+        return bool(network.listAllPorts(0))
+    except libvirt.libvirtError as error:
+        if code_of(error) == libvirt.VIR_ERR_NO_SUPPORT:
+            return False
+        raise
+
+
+def remove(network: libvirt.virNetwork) -> None:
+    """Stop and undefine the network; it may be gone or stopped already."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID):
+        if network.isActive():
+            network.destroy()
+    with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK):
+        network.undefine()

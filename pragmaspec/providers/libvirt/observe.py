@@ -1,0 +1,93 @@
+"""What carries the marks of one stack at the site, from one listing per kind of object."""
+
+from collections import defaultdict
+
+import libvirt
+
+from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
+from pragmaspec.providers.libvirt import addresses, domains, names, networks
+from pragmaspec.providers.libvirt.failures import absent_is_fine
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.recorded import Mark
+
+
+def observe(host: Host, lineage: str) -> Observations:
+    """Everything of the stack ``lineage``, sorted by address."""
+    identity = host.identity()
+    disks = _disks(host)
+    return Observations(
+        site=host.site.name,
+        identity=identity,
+        nodes=_nodes(host, lineage, disks),
+        allocations=_allocations(host, lineage),
+        images=names.used_by(set(disks), lineage),
+    )
+
+
+def _disks(host: Host) -> dict[str, libvirt.virStorageVol]:
+    return {volume.name(): volume for volume in host.pool().listAllVolumes(0)}
+
+
+def _nodes(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) -> tuple[ObservedNode, ...]:
+    found: dict[str, ObservedNode] = {}
+    foreign = set()
+    for domain in domains.listed(host, lambda name: (names.parsed_domain(name) or ("", ""))[1] == lineage[:8]):
+        owner = domain.owner
+        if owner is None or owner.lineage != lineage:
+            foreign.add(domain.name)  # A stack whose lineage begins alike, or a machine without marks: its disk is its own.
+            continue
+        node = owner.address.rpartition("/")[2]
+        disk = names.disk_volume(node, Mark(lineage=lineage, address=owner.address, generation=owner.generation))
+        found[owner.address] = ObservedNode(
+            address=owner.address,
+            generation=owner.generation,
+            status=("running" if domain.running else "off") if domain.defined else "undefined",
+            cpus=domain.cpus,
+            memory_mib=domain.memory_mib,
+            disk=disk in disks and _is_there(disks[disk]),
+        )
+    for address, generation in _orphaned(host, lineage, disks).items():
+        if names.domain_name(address.rpartition("/")[2], Mark(lineage=lineage, address=address)) not in foreign:
+            found.setdefault(address, ObservedNode(address=address, generation=generation, status="undefined"))
+    return tuple(found[address] for address in sorted(found))
+
+
+def _orphaned(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) -> dict[str, int]:
+    """Addresses and newest builds of nodes whose disk is there, with or without a domain."""
+    found: dict[str, int] = {}
+    for name in disks:
+        disk = names.parsed_disk(name)
+        if disk is not None and disk.short == lineage[:8]:
+            address = names.node_address(host.site.name, disk.node)
+            found[address] = max(disk.generation, found.get(address, 0))
+    return found
+
+
+def _is_there(volume: libvirt.virStorageVol) -> bool:
+    """Whether the file behind a listed volume exists: libvirt looks at it only when asked for details."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        volume.info()
+        return True
+    return False
+
+
+def _allocations(host: Host, lineage: str) -> tuple[ObservedAllocation, ...]:
+    up: dict[str, set[str]] = defaultdict(set)
+    public: dict[str, set[str]] = defaultdict(set)
+    for seen in networks.listed(host):
+        if seen.owner is None:
+            for entry in addresses.entries(seen.root):
+                node, short = names.parsed_domain(entry.get("name", "")) or ("", "")
+                if short == lineage[:8]:
+                    public[names.allocation_address(host.site.name, node)].add(entry.get("ip", ""))
+        elif seen.owner.lineage == lineage:
+            claimed = names.parsed_address(seen.name)
+            if claimed is not None:
+                public[seen.owner.address].add(claimed)
+            else:
+                # Even a stopped network shows that the allocation is there; only a running one carries anything.
+                up[seen.owner.address].update({seen.called} if seen.active else ())
+    return tuple(
+        ObservedAllocation(address=address, networks=tuple(sorted(up[address])), public=tuple(sorted(public[address])))
+        for address in sorted(up.keys() | public.keys())
+    )

@@ -1,0 +1,37 @@
+"""Powering a node off: the guest is asked, then the power goes."""
+
+import time
+
+import libvirt
+
+from pragmaspec.providers.libvirt import domains
+from pragmaspec.providers.libvirt.failures import absent_is_fine
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.recorded import Mark, Node
+
+POLL_S = 0.1
+PRESS_AGAIN_S = 5.0
+"""A guest that is still booting does not hear the power button; it is pressed again."""
+
+
+def shutdown(host: Host, node: Node, mark: Mark, grace_s: float) -> None:
+    """Ask the guest by ACPI to power off, and after ``grace_s`` take the power away. Absent, off or not ours: nothing to do."""
+    domain = domains.find_ours(host, node, mark)
+    if domain is None:
+        return
+    until = time.monotonic() + grace_s
+    next_press = 0.0
+    with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+        while domain.running and time.monotonic() < until:
+            if time.monotonic() >= next_press:
+                domain.handle.shutdown()  # By ACPI: our domains have no channel to a guest agent.
+                next_press = time.monotonic() + PRESS_AGAIN_S
+            time.sleep(POLL_S)
+    take_power(domain.handle)
+
+
+def take_power(domain: libvirt.virDomain) -> None:
+    """Stop the machine at once; off or gone: nothing to do."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+        if domain.isActive():
+            domain.destroy()

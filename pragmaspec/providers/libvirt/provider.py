@@ -1,0 +1,82 @@
+"""The provider's face: each method of the protocol, with libvirt's errors translated at this edge."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from threading import Lock
+
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
+from pragmaspec.providers.base import BootOrder, Evidence, ImageFiles, Transferred
+from pragmaspec.providers.libvirt import allocation, boot, cleaning, console, evidence, inventory, observe, power, staging
+from pragmaspec.providers.libvirt.failures import translated
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.site import LibvirtSite
+
+
+class LibvirtProvider:
+    """One hypervisor host, local or remote, through libvirt-python alone. Connects when first asked something."""
+
+    def __init__(self, site: LibvirtSite) -> None:
+        self._host = Host(site)
+        self._one_upload = Lock()
+
+    def identity(self) -> SiteIdentity:
+        """Which site this is."""
+        with self._translated("ask who it is"):
+            return self._host.identity()
+
+    def inventory(self) -> Inventory:
+        """Capacity and what is taken, by anyone."""
+        with self._translated("list what is taken"):
+            return inventory.inventory(self._host)
+
+    def observe(self, lineage: str) -> Observations:
+        """Everything that carries the marks of ``lineage``."""
+        with self._translated("list what is there"):
+            return observe.observe(self._host, lineage)
+
+    def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
+        """Claim networks, VLANs and public addresses."""
+        with self._translated(f"allocate {wanted.cluster}"):
+            return allocation.allocate(self._host, wanted, mark)
+
+    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
+        """Put the image into the pool. One at a time from this process: an upload of our own is never taken for a dead run's."""
+        with self._translated(f"stage image {image.name}"), self._one_upload:
+            return staging.stage(self._host, image, files, mark, transferred)
+
+    def boot(self, order: BootOrder) -> Outputs:
+        """Make the node exist and run."""
+        with self._translated(f"boot {order.node.name}"):
+            return boot.boot(self._host, order)
+
+    def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
+        """Ask the guest to power off, then take the power away."""
+        with self._translated(f"shut down {node.name}"):
+            power.shutdown(self._host, node, mark, grace_s)
+
+    def clean(self, resource: Resource, mark: Mark) -> None:
+        """Remove the resource with everything that belongs to it."""
+        with self._translated(f"clean {resource.address}"):
+            cleaning.clean(self._host, resource, mark)
+
+    def evidence(self, node: Node, mark: Mark) -> Evidence:
+        """What can be shown of a node that does not become ready."""
+        return evidence.evidence(self._host, node, mark)
+
+    def console_log(self, node: Node, mark: Mark) -> bytes:
+        """What the serial console has printed since the node was booted."""
+        with self._translated(f"read the console log of {node.name}"):
+            return evidence.console_log(self._host, node, mark)
+
+    def console(self, node: Node, mark: Mark) -> None:
+        """Join this terminal to the node's serial console until Ctrl-]."""
+        with self._translated(f"open the console of {node.name}"):
+            console.console(self._host, node, mark)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._host.connection.close()
+
+    def _translated(self, doing: str) -> AbstractContextManager[None]:
+        return translated(f"{doing} at {self._host.site.uri}")

@@ -1,0 +1,111 @@
+"""Whether KVM really works at a host.
+
+libvirt's word is not enough: nested or broken KVM is reported as available, a guest starts and stays "running", and its kernel
+hangs silently. A sure probe is a kernel without a root file system that is told to reboot when it panics: it ends by itself where
+guests work, and never where they do not.
+"""
+
+import threading
+import time
+from contextlib import suppress
+from uuid import uuid4
+from xml.etree.ElementTree import Element, SubElement
+
+import libvirt
+
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.domain_xml import Machine, VirtType
+from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.markup import text
+from pragmaspec.providers.libvirt.verdicts import Verdict, record_verdict, recorded_verdict
+
+PROBE_LIMIT_S = 20.0
+"""A kernel reaches its panic in about 1 s with KVM, in 2 to 5 s emulated."""
+POLL_S = 0.1
+PROBE_MEMORY_MIB = 256
+
+_one_probe = threading.Lock()
+
+
+def settle(host: Host, kernel: str | None) -> VirtType:
+    """What guests run with, for sure: probed with ``kernel`` (a path at the site) or any staged one, once per site.
+
+    Without any kernel there, or when the probe tells nothing, libvirt is believed; ``virt_type:`` of the site is then the way to
+    say otherwise.
+    """
+    if host.virt_type != "kvm" or host.site.virt_type is not None:
+        return host.virt_type
+    with _one_probe:
+        site_id = host.identity().id
+        verdict = recorded_verdict(site_id)
+        kernel = kernel or _any_kernel(host)
+        if verdict is None and kernel is not None:
+            verdict = _probed(host, kernel)
+            if verdict is not None:
+                record_verdict(site_id, verdict)
+        return verdict or "kvm"
+
+
+def _probed(host: Host, kernel: str) -> Verdict | None:
+    """What works. None: neither does, so it is something else that is wrong (a kernel that is none, a full host)."""
+    if works(host, "kvm", kernel):
+        return "kvm"
+    return "qemu" if works(host, "qemu", kernel) else None
+
+
+def _any_kernel(host: Host) -> str | None:
+    name = min(filter(names.is_kernel, volumes.listed(host)), default=None)
+    return host.path(name) if name else None
+
+
+def works(host: Host, virt_type: VirtType, kernel: str, limit_s: float = PROBE_LIMIT_S) -> bool:
+    """Whether a guest of ``virt_type`` gets as far as its panic within ``limit_s``.
+
+    The probe's domain is transient and bound to this connection: nothing of it stays, even if this process dies.
+    """
+    machine = Machine(virt_type=virt_type, arch=host.machine().arch, board="q35")
+    try:
+        domain = host.handle().createXML(probe_xml(machine, kernel, uuid4().hex[:8]), libvirt.VIR_DOMAIN_START_AUTODESTROY)
+    except libvirt.libvirtError:
+        return False  # QEMU itself gave up: `-cpu host` aborts under some broken KVMs.
+    until = time.monotonic() + limit_s
+    try:
+        while time.monotonic() < until:
+            if not _runs(domain):
+                return True
+            time.sleep(POLL_S)
+        return False
+    finally:
+        with suppress(libvirt.libvirtError), absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+            domain.destroy()
+
+
+def _runs(domain: libvirt.virDomain) -> bool:
+    try:
+        return bool(domain.isActive())
+    except libvirt.libvirtError as error:
+        if code_of(error) == libvirt.VIR_ERR_NO_DOMAIN:
+            return False
+        raise
+
+
+def probe_xml(machine: Machine, kernel: str, unique: str) -> str:
+    """A guest with a kernel and nothing else. Pure."""
+    domain = Element("domain", {"type": machine.virt_type})
+    SubElement(domain, "name").text = f"{names.PREFIX}-probe-{unique}"
+    SubElement(domain, "memory", {"unit": "MiB"}).text = str(PROBE_MEMORY_MIB)
+    SubElement(domain, "vcpu").text = "1"
+    os = SubElement(domain, "os")
+    SubElement(os, "type", {"arch": machine.arch, "machine": machine.board or ""}).text = "hvm"
+    SubElement(os, "kernel").text = kernel
+    SubElement(os, "cmdline").text = "panic=-1 quiet"
+    SubElement(SubElement(domain, "features"), "acpi")
+    if machine.virt_type == "kvm":
+        SubElement(domain, "cpu", {"mode": "host-passthrough", "check": "none"})
+    SubElement(domain, "on_reboot").text = "destroy"
+    SubElement(domain, "on_crash").text = "destroy"
+    devices = SubElement(domain, "devices")
+    SubElement(devices, "controller", {"type": "usb", "model": "none"})
+    SubElement(devices, "memballoon", {"model": "none"})
+    return text(domain)

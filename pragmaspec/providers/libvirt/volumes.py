@@ -1,0 +1,177 @@
+"""Volumes of the site's pool: listed, made, filled and read by streams, removed. Works the same for local and remote daemons."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import libvirt
+
+from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.volume_xml import PRIVATE, SHARED, raw_xml
+
+CHUNK_BYTES = 262_120
+"""The most that libvirt carries in one stream packet (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX in libvirt's virnetprotocol.x)."""
+
+REREAD_LIMIT_S = 30.0
+POLL_S = 0.05
+
+Sent = Callable[[int], None]
+"""Told how many more bytes have been dealt with."""
+
+
+def listed(host: Host) -> set[str]:
+    """Names of all volumes, in one call."""
+    return set(host.pool().listVolumes())
+
+
+def make(host: Host, document: str) -> libvirt.virStorageVol | None:
+    """A new volume, or None when one of that name is there already: the site decides who was first."""
+    try:
+        return host.pool().createXML(document, 0)
+    except libvirt.libvirtError as error:
+        if _exists(error):
+            return None
+        raise
+
+
+def _exists(error: libvirt.libvirtError) -> bool:
+    """The test driver has no code of its own for it."""
+    return code_of(error) == libvirt.VIR_ERR_STORAGE_VOL_EXIST or (
+        code_of(error) == libvirt.VIR_ERR_OPERATION_FAILED and "already exists" in str(error)
+    )
+
+
+def find(host: Host, name: str) -> libvirt.virStorageVol | None:
+    """The volume called ``name``, or None."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        return host.pool().storageVolLookupByName(name)
+    return None
+
+
+def reread(host: Host) -> None:
+    """Have the pool list what others put into its directory: QEMU's log daemon makes files of its own when a log grows long.
+
+    libvirt refuses while a volume is being made, so it is asked again for a while.
+    """
+    until = time.monotonic() + REREAD_LIMIT_S
+    while True:
+        try:
+            host.pool().refresh(0)
+        except libvirt.libvirtError as error:
+            if "asynchronous jobs" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+def allocated_bytes(host: Host, name: str) -> int:
+    """What the volume takes up by now; 0 when it is absent."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        return int(host.pool().storageVolLookupByName(name).info()[2])
+    return 0
+
+
+def remove(host: Host, name: str) -> None:
+    """Remove the volume; absent: nothing to do."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        host.pool().storageVolLookupByName(name).delete(0)
+
+
+def mark(host: Host, name: str) -> bool:
+    """Make an empty volume whose name is all it says; whether it is new."""
+    return make(host, raw_xml(name, 0, SHARED)) is not None
+
+
+def put(host: Host, name: str, content: bytes) -> None:
+    """Make the volume hold exactly ``content``, readable by the hypervisor alone, whatever was there under that name."""
+    document = raw_xml(name, len(content), PRIVATE)
+    volume = make(host, document)
+    while volume is None:
+        remove(host, name)
+        volume = make(host, document)
+    if not host.connection.is_pretended:
+        _send_bytes(host, volume, content)
+
+
+def _send_bytes(host: Host, volume: libvirt.virStorageVol, content: bytes) -> None:
+    stream = host.handle().newStream(0)
+    try:
+        volume.upload(stream, 0, len(content), 0)
+        for start in range(0, len(content), CHUNK_BYTES):
+            stream.send(content[start : start + CHUNK_BYTES])
+        stream.finish()
+    except BaseException:
+        _abort(stream)
+        raise
+
+
+def fill(host: Host, volume: libvirt.virStorageVol, file: Path, sent: Sent) -> None:
+    """Send the local ``file`` into ``volume``; its holes travel as holes."""
+    if host.connection.is_pretended:
+        sent(file.stat().st_size)
+        return
+    stream = host.handle().newStream(0)
+    try:
+        with file.open("rb", buffering=0) as source:
+            size = os.fstat(source.fileno()).st_size
+            volume.upload(stream, 0, size, libvirt.VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM)
+            at = 0
+            while at < size:
+                at = _send_hole(stream, source.fileno(), at, size, sent)
+                at = _send_data(stream, source.fileno(), at, size, sent)
+        stream.finish()
+    except BaseException:
+        _abort(stream)
+        raise
+
+
+def _send_hole(stream: libvirt.virStream, source: int, at: int, size: int, sent: Sent) -> int:
+    try:
+        data = os.lseek(source, at, os.SEEK_DATA)
+    except OSError:  # ENXIO: nothing but a hole up to the end
+        data = size
+    if data > at:
+        stream.sendHole(data - at, 0)
+        sent(data - at)
+    return data
+
+
+def _send_data(stream: libvirt.virStream, source: int, at: int, size: int, sent: Sent) -> int:
+    end = os.lseek(source, at, os.SEEK_HOLE) if at < size else size
+    while at < end:
+        chunk = os.pread(source, min(CHUNK_BYTES, end - at), at)
+        stream.send(chunk)
+        at += len(chunk)
+        sent(len(chunk))
+    return at
+
+
+def tail(host: Host, name: str, most: int) -> bytes:
+    """The last ``most`` bytes of a volume; empty when it is absent."""
+    volume = find(host, name)
+    if volume is None or host.connection.is_pretended:
+        return b""
+    size = int(volume.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2])
+    if size == 0:
+        return b""
+    stream = host.handle().newStream(0)
+    start = max(0, size - most)
+    found = bytearray()
+    try:
+        volume.download(stream, start, size - start, 0)
+        while chunk := stream.recv(CHUNK_BYTES):
+            found += chunk
+        stream.finish()
+    except BaseException:
+        _abort(stream)
+        raise
+    return bytes(found)
+
+
+def _abort(stream: libvirt.virStream) -> None:
+    with suppress(libvirt.libvirtError):
+        stream.abort()

@@ -1,0 +1,40 @@
+"""Claims on a site's pools: what an allocation takes, and who stands in its way."""
+
+from pragmaspec.errors import Problem, SiteConflictError
+from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, owner_of
+from pragmaspec.providers.simulated.world import World
+from pragmaspec.recorded import Allocation, Mark
+
+
+def grant_of(wanted: Allocation, mark: Mark) -> Grant:
+    """What the site holds for ``wanted`` once it is granted."""
+    return Grant(
+        address=mark.address,
+        lineage=mark.lineage,
+        networks=tuple(GrantedNetwork(name=network.name, cidr=network.cidr, vlan=network.vlan) for network in wanted.networks),
+        public=tuple(public.address for public in wanted.public),
+    )
+
+
+def claim(world: World, grant: Grant) -> None:
+    """Put ``grant`` in the place of what its address held. All or nothing: SiteConflictError names every holder in the way."""
+    problems = [
+        Problem(
+            summary=f"A {what} is taken",
+            detail=f"{grant.address} wants {what} {value}, which {owner_of(holder)} holds. "
+            "Plan again: another one will be chosen.",
+        )
+        for what, value, holder in _claims(world, grant)
+        if holder is not None and holder.key != grant.key
+    ]
+    if problems:
+        raise SiteConflictError(*problems)
+    if world.grants.get(grant.key) != grant:
+        world.put(grant)
+
+
+def _claims(world: World, grant: Grant) -> list[tuple[str, str, Grant | None]]:
+    vlans = [network.vlan for network in grant.networks if network.vlan is not None]
+    return [("VLAN", str(vlan), world.vlans.get(vlan)) for vlan in vlans] + [
+        ("public address", address, world.addresses.get(address)) for address in grant.public
+    ]

@@ -1,0 +1,84 @@
+"""Machines: what an order makes of the one that stands there, and when the site has no room for it."""
+
+from hashlib import sha256
+
+import msgspec
+from msgspec.structs import replace
+
+from pragmaspec.errors import Problem, SiteCapacityError, SiteError
+from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.simulated.objects import Machine
+from pragmaspec.providers.simulated.world import World
+from pragmaspec.site import SimulatedSite
+
+
+def definition_of(order: BootOrder) -> str:
+    """A digest of what the hypervisor is told; keys, peers and protection are not its business."""
+    node = order.node
+    told = (node.cpus, node.memory_mib, node.nics, order.image.digest, order.image.cmdline, order.allocation.networks)
+    return sha256(msgspec.json.encode(told)).hexdigest()[:16]
+
+
+def booted(order: BootOrder, before: Machine | None, now: float, *, unready: bool) -> Machine:
+    """The machine as ``order`` says. Its disk stays when it is of the same generation, and never shrinks."""
+    node, mark = order.node, order.mark
+    kept = before if before is not None and before.disk and before.generation == mark.generation else None
+    wanted = Machine(
+        address=mark.address,
+        lineage=mark.lineage,
+        generation=mark.generation,
+        status="running" if node.running else "off",
+        cpus=node.cpus,
+        memory_mib=node.memory_mib,
+        disk_bytes=max(node.disk_bytes, kept.disk_bytes) if kept else node.disk_bytes,
+        image=kept.image if kept else order.image.digest,
+        definition=definition_of(order),
+    )
+    if kept is not None and replace(kept, disk_bytes=wanted.disk_bytes, booted_at=0.0, unready=False) == wanted:
+        return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
+    return replace(wanted, booted_at=now, unready=unready)
+
+
+def check_bootable(world: World, order: BootOrder) -> None:
+    """Raise SiteError when what the node stands on is not at the site: its image, its networks."""
+    node, mark = order.node, order.mark
+    if world.image(order.image.digest) is None:
+        raise _missing(
+            f"{node.address} boots from image {order.image.name} ({order.image.digest[:16]}), which is not at the site."
+        )
+    grant = world.grant(mark.lineage, order.allocation.address)
+    there = {network.name for network in grant.networks if network.up} if grant else set()
+    absent = [network.name for network in order.allocation.networks if network.name not in there]
+    if absent:
+        raise _missing(f"{node.address} needs {', '.join(absent)} of {order.allocation.address}, which the site does not have.")
+
+
+def check_room(world: World, site: SimulatedSite, before: Machine | None, after: Machine) -> None:
+    """Raise SiteCapacityError when ``after`` does not fit in the place of ``before``: site, overcommit included."""
+    freed = before if before is not None and before.status == "running" else Machine(address="")
+    freed_disk = before.disk_bytes if before is not None and before.disk else 0
+    uses = (
+        ("CPUs", after.cpus, world.cpus - freed.cpus, int(site.host.cpus * site.overcommit.cpus)),
+        (
+            "MiB of memory",
+            after.memory_mib,
+            world.memory_mib - freed.memory_mib,
+            int(site.host.memory_mib * site.overcommit.memory),
+        ),
+        ("bytes of disk", after.disk_bytes, world.disk_bytes - freed_disk, int(site.host.disk_bytes * site.overcommit.disk)),
+    )
+    problems = [
+        Problem(
+            summary="The site is full",
+            detail=f"{after.address} needs {need} {what} at site {site.name}; {held} of {limit} are held, "
+            f"so {need + held - limit} are missing. Ask for less, or clean what is no longer needed.",
+        )
+        for what, need, held, limit in (uses if after.status == "running" else uses[2:])
+        if need + held > limit
+    ]
+    if problems:
+        raise SiteCapacityError(*problems)
+
+
+def _missing(detail: str) -> SiteError:
+    return SiteError(Problem(summary="A node cannot boot", detail=f"{detail} Plan again: what is missing will be made."))

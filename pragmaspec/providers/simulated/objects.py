@@ -1,0 +1,127 @@
+"""What stands at a simulated site, as plain values; one line of its file each.
+
+The file is JSON Lines (one object a line, UTF-8). The first line is a :class:`Header`; every other line puts an object in the
+place of what had its key, or takes it away (:class:`Gone`). The last line for a key is the truth.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from pragmaspec.frozen import Frozen
+
+FILE_FORMAT = 1
+
+Key = tuple[str, str, str]
+"""Kind of object, lineage (empty: somebody without marks), address or digest."""
+
+
+class Header(Frozen, frozen=True, tag_field="kind", tag="site"):
+    """First line of a site's file. ``format`` is 1."""
+
+    format: int
+    name: str
+
+
+class Machine(Frozen, frozen=True, tag_field="kind", tag="machine"):
+    """A machine: its definition, its power, and its disk.
+
+    ``lineage`` is empty on a machine without marks; then ``address`` is what its owner calls it. ``definition`` is a digest of
+    what it was booted with, ``image`` the digest its disk was made from, ``booted_at`` in seconds since 1970. ``unready``: its
+    guest never answers. Status "undefined": only the disk is left.
+    """
+
+    address: str
+    lineage: str = ""
+    generation: int = 0
+    status: Literal["running", "off", "undefined"] = "running"
+    cpus: int = 0
+    memory_mib: int = 0
+    disk_bytes: int = 0
+    disk: bool = True
+    image: str = ""
+    definition: str = ""
+    booted_at: float = 0.0
+    unready: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Unique at the site."""
+        return ("machine", self.lineage, self.address)
+
+
+class GrantedNetwork(Frozen, frozen=True):
+    """A network of a grant; ``vlan`` None: nothing to claim. ``up`` False: somebody took it down, the claim stands."""
+
+    name: str
+    cidr: str
+    vlan: int | None = None
+    up: bool = True
+
+
+class Grant(Frozen, frozen=True, tag_field="kind", tag="grant"):
+    """What one cluster (or somebody without marks) holds of the site's pools."""
+
+    address: str
+    lineage: str = ""
+    networks: tuple[GrantedNetwork, ...] = ()
+    public: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """Unique at the site."""
+        return ("grant", self.lineage, self.address)
+
+
+class Image(Frozen, frozen=True, tag_field="kind", tag="image"):
+    """An image at the site and the lineages of the stacks that use it."""
+
+    digest: str
+    name: str
+    size_bytes: int
+    users: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """Unique at the site."""
+        return ("image", "", self.digest)
+
+
+class Calls(Frozen, frozen=True, tag_field="kind", tag="calls"):
+    """How many calls an injected fault has seen: outlives the process, so that the third call is the third call of all."""
+
+    fault: str
+    count: int
+
+    @property
+    def key(self) -> Key:
+        """Unique at the site."""
+        return ("calls", "", self.fault)
+
+
+class Gone(Frozen, frozen=True, tag_field="kind", tag="gone"):
+    """The object with this key is no more."""
+
+    key: Key
+
+
+SiteObject = Machine | Grant | Image | Calls
+Line = Header | SiteObject | Gone
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
+
+
+def encode_line(line: Line) -> bytes:
+    """``line`` as it stands in the file, with its newline."""
+    return _ENCODER.encode(line) + b"\n"
+
+
+def decode_line(data: bytes) -> Line:
+    """The line in ``data``. Raises ``msgspec.MsgspecError`` when it is none."""
+    return _DECODER.decode(data)
+
+
+def owner_of(thing: Machine | Grant) -> str:
+    """Who holds it, for people: ``lab/hello/allocation of stack 3f9a1c2b``, or the name a stranger gave."""
+    return f"{thing.address} of stack {thing.lineage[:8]}" if thing.lineage else thing.address

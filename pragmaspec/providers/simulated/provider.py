@@ -1,0 +1,186 @@
+"""A whole site that is only pretended: for demos without a hypervisor, for tests, and for scale."""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from pragmaspec.errors import PragmaspecError
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
+from pragmaspec.providers.base import BootOrder, Evidence, ImageFiles, Transferred
+from pragmaspec.providers.simulated.claims import claim, grant_of
+from pragmaspec.providers.simulated.clock import Clock, SystemClock
+from pragmaspec.providers.simulated.faults import lost, refused, strike
+from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
+from pragmaspec.providers.simulated.machines import booted, check_bootable, check_room
+from pragmaspec.providers.simulated.objects import Image, Machine
+from pragmaspec.providers.simulated.shared import SharedWorld, shared_world
+from pragmaspec.providers.simulated.views import site_identity, site_inventory, site_observations
+from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.site import Fault, SimulatedSite
+
+_CONSOLE_LIMIT_BYTES = 2**20
+_EVIDENCE_LINES = 20
+
+
+class SimulatedProvider:
+    """The provider protocol over a :class:`~pragmaspec.providers.simulated.world.World`.
+
+    Each call takes ``site.latency_s`` on ``clock`` and then at most one of ``site.faults``; neither holds up other threads.
+    Stricter than it needs to be where that shows mistakes: a node boots only from an image and on networks that are there.
+    """
+
+    def __init__(self, site: SimulatedSite, clock: Clock | None = None, world: SharedWorld | None = None) -> None:
+        self._site = site
+        self._clock = clock or SystemClock()
+        self._world = world or shared_world(site)
+
+    def identity(self) -> SiteIdentity:
+        """Which site this is; makes sure that its file can be read."""
+        with self._world.looking():
+            return site_identity(self._site)
+
+    def inventory(self) -> Inventory:
+        """Capacity, and what anybody holds."""
+        fault = self._call("inventory", self._site.name)
+        with self._world.looking() as world:
+            inventory = site_inventory(world, self._site)
+        _answer(fault, self._site.name)
+        return inventory
+
+    def observe(self, lineage: str) -> Observations:
+        """Everything that carries ``lineage``."""
+        fault = self._call("observe", self._site.name)
+        with self._world.looking() as world:
+            observations = site_observations(world, self._site, lineage)
+        _answer(fault, self._site.name)
+        return observations
+
+    def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
+        """Claim VLANs and public addresses, all or none."""
+        fault = self._call("allocate", mark.address)
+        with self._world.changing() as world:
+            claim(world, grant_of(wanted, mark))
+        _answer(fault, mark.address)
+        return ()
+
+    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
+        """Pretend a transfer, and note that the stack uses the image. Only the sizes of ``files`` matter here."""
+        fault = self._call("stage", mark.address)
+        with self._world.looking() as world:
+            there = world.image(image.digest) is not None
+        if not there:
+            files()
+            transferred(image.transfer_bytes, image.transfer_bytes)
+        with self._world.changing() as world:
+            before = world.image(image.digest) or Image(digest=image.digest, name=image.name, size_bytes=image.transfer_bytes)
+            if mark.lineage not in before.users:
+                world.put(replace(before, users=tuple(sorted((*before.users, mark.lineage)))))
+        _answer(fault, mark.address)
+        return ()
+
+    def boot(self, order: BootOrder) -> Outputs:
+        """Make the node exist and run; its guest becomes ready a few latencies later, unless a fault forbids it."""
+        mark = order.mark
+        fault = self._call("boot", mark.address)
+        unready = fault is not None and fault.kind == "unready"
+        with self._world.changing() as world:
+            check_bootable(world, order)
+            before = world.machine(mark.lineage, mark.address)
+            after = booted(order, before, self._clock.now(), unready=unready)
+            check_room(world, self._site, before, after)
+            if after != before:
+                world.put(after)
+        _answer(fault, mark.address)
+        return ()
+
+    def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
+        """Power the machine off. A guest that never became ready does not hear it, and costs ``grace_s``."""
+        fault = self._call("shutdown", node.address)
+        with self._world.looking() as world:
+            before = world.machine(mark.lineage, node.address)
+        if before is not None and before.status == "running" and before.unready:
+            self._clock.sleep(grace_s)
+        with self._world.changing() as world:
+            machine = world.machine(mark.lineage, node.address)
+            if machine is not None and machine.status == "running":
+                world.put(replace(machine, status="off"))
+        _answer(fault, node.address)
+
+    def clean(self, resource: Resource, mark: Mark) -> None:
+        """Remove the resource with everything that belongs to it; an image stays while another stack uses it."""
+        fault = self._call("clean", mark.address)
+        with self._world.changing() as world:
+            if isinstance(resource, StagedImage):
+                image = world.image(resource.digest)
+                if image is not None and mark.lineage in image.users:
+                    left = tuple(user for user in image.users if user != mark.lineage)
+                    if left:
+                        world.put(replace(image, users=left))
+                    else:
+                        world.take(image.key)
+            else:
+                world.take(("machine" if isinstance(resource, Node) else "grant", mark.lineage, mark.address))
+        _answer(fault, mark.address)
+
+    def evidence(self, node: Node, mark: Mark) -> Evidence:
+        """Power state, the last lines of the console, and addresses."""
+        try:
+            machine = self._machine(node, mark)
+        except PragmaspecError:
+            return Evidence()
+        if machine is None:
+            return Evidence(domain="absent")
+        words = {"running": "running", "off": "shut off", "undefined": "not defined, its disk is there"}
+        stage = self._stage(machine)
+        lease = ", ".join(f"{nic.mac} has {nic.address}" for nic in node.nics) if stage not in ("off", "running") else ""
+        return Evidence(
+            domain=words[machine.status],
+            console=tuple(console_text(node, machine, stage).splitlines()[-_EVIDENCE_LINES:]),
+            lease=lease,
+        )
+
+    def console_log(self, node: Node, mark: Mark) -> bytes:
+        """What the pretended guest printed since it was booted."""
+        machine = self._machine(node, mark)
+        return console_text(node, machine, self._stage(machine)).encode()[-_CONSOLE_LIMIT_BYTES:]
+
+    def console(self, node: Node, mark: Mark) -> None:
+        """Show the console at the terminal until Ctrl-]; nobody answers there."""
+        from pragmaspec.providers.simulated.terminal import join_terminal  # noqa: PLC0415 - only at a terminal
+
+        join_terminal(node.name, self.console_log(node, mark))
+
+    def guest_stage(self, node: Node, mark: Mark) -> GuestStage:
+        """How far the guest of ``node`` has come: what readiness asks here, where there is no address to knock at."""
+        return self._stage(self._machine(node, mark))
+
+    def close(self) -> None:
+        """Let go of the site's file."""
+        self._world.close()
+
+    def _machine(self, node: Node, mark: Mark) -> Machine | None:
+        with self._world.looking() as world:
+            return world.machine(mark.lineage, node.address)
+
+    def _stage(self, machine: Machine | None) -> GuestStage:
+        return guest_stage(machine, self._clock.now(), self._site.latency_s, self._site.seed)
+
+    def _call(self, call: str, address: str) -> Fault | None:
+        """Let the call travel to the site. Returns the fault that it met and survived."""
+        if self._site.latency_s:
+            self._clock.sleep(self._site.latency_s)
+        if not self._site.faults:
+            return None
+        with self._world.changing() as world:
+            fault = strike(world, self._site.faults, call, address)
+        if fault is not None and fault.kind == "refuse":
+            raise refused(fault, address)
+        if fault is not None and fault.kind == "hang":
+            self._clock.sleep(fault.delay_s)
+        return fault
+
+
+def _answer(fault: Fault | None, address: str) -> None:
+    """Let the answer travel back."""
+    if fault is not None and fault.kind == "lost":
+        raise lost(fault, address)

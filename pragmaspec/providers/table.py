@@ -1,0 +1,51 @@
+"""The one list of providers. A new provider is one line here, its options in :mod:`pragmaspec.site`, and its own package."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from pragmaspec.errors import Problem, SiteError
+from pragmaspec.providers.base import Provider
+from pragmaspec.site import Site
+
+PROVIDERS: Mapping[str, str] = MappingProxyType(
+    {
+        "libvirt": "pragmaspec.providers.libvirt.provider:LibvirtProvider",
+        "simulated": "pragmaspec.providers.simulated.provider:SimulatedProvider",
+    }
+)
+"""``provider:`` in a spec → ``module:class``. Each class takes the site as its only required argument."""
+
+_EXTRAS: Mapping[str, str] = MappingProxyType({"libvirt": "libvirt"})
+"""Third-party module that a provider needs → the extra of this distribution that brings it."""
+
+
+def open_provider(site: Site) -> Provider:
+    """The provider of ``site``; its module, and whatever library it needs, is imported only now.
+
+    Raises SiteError when the library is not installed. Does not talk to the site yet.
+    """
+    module, _, name = PROVIDERS[provider_name(site)].partition(":")
+    try:
+        provider: Provider = getattr(import_module(module), name)(site)
+    except ModuleNotFoundError as error:
+        raise _not_installed(site, error) from error
+    return provider
+
+
+def provider_name(site: Site) -> str:
+    """What stands after ``provider:`` in the spec."""
+    return str(site.__struct_config__.tag)
+
+
+def _not_installed(site: Site, error: ModuleNotFoundError) -> Exception:
+    extra = _EXTRAS.get(error.name or "")
+    if extra is None:
+        return error
+    return SiteError(
+        Problem(
+            summary="A provider's library is not installed",
+            detail=f"Site {site.name} uses the provider {provider_name(site)}, which needs the Python module {error.name}. "
+            f"Install it with: pip install pragmaspec[{extra}]",
+        )
+    )

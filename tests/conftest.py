@@ -1,0 +1,35 @@
+"""What every room's tests share: golden files, rewritten by ``pytest --update-golden``, and the hypervisor."""
+
+from collections.abc import Callable
+from difflib import unified_diff
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.hypervisor"]
+
+pytest_plugins = ["tests.hypervisor"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files with what the code says now")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
+    """``golden(path, actual)`` fails with a diff when the file at ``path`` says anything but ``actual``."""
+    update: bool = request.config.getoption("--update-golden")
+
+    def compare(path: Path, actual: str) -> None:
+        expected = path.read_text(encoding="utf-8") if path.exists() else ""
+        if actual == expected and path.exists():
+            return
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(actual, encoding="utf-8")
+            return
+        lines = unified_diff(expected.splitlines(), actual.splitlines(), f"{path} (golden)", "actual", lineterm="")
+        hint = "Read the difference; when it is what you meant, run the same test with --update-golden."
+        pytest.fail("\n".join([f"{path.name} differs from the golden file.", *lines, "", hint]), pytrace=False)
+
+    return compare

@@ -1,0 +1,88 @@
+"""A daemon that is not there, or does not speak, is an error within the limit; a broken connection is opened anew."""
+
+import socket
+import time
+
+import pytest
+
+from pragmaspec.errors import SiteError, SiteUnreachableError
+from pragmaspec.providers.libvirt import connection
+from pragmaspec.providers.libvirt.connection import Connection
+from pragmaspec.providers.libvirt.provider import LibvirtProvider
+from pragmaspec.site import LibvirtSite
+
+IDENTITY_LIMIT_S = 10.0
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu+unix:///system?socket=/nonexistent/libvirt-sock",
+        "qemu+tcp://127.0.0.1:1/system",
+        "qemu+ssh://nobody@127.0.0.1:1/system?no_verify=1",
+        "nonsense:///x",
+    ],
+)
+def test_a_daemon_that_is_not_there_is_unreachable(uri, capfd):
+    provider = LibvirtProvider(LibvirtSite(name="lab", uri=uri))
+    with pytest.raises(SiteError) as caught:
+        provider.identity()
+    assert type(caught.value) is SiteUnreachableError
+    assert uri in str(caught.value)
+    assert capfd.readouterr() == ("", ""), "libvirt's own error printing is silenced"
+    provider.close()
+
+
+def test_a_daemon_that_accepts_and_says_nothing_is_given_up(tmp_path):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "sock"))
+        silent.listen()
+        provider = LibvirtProvider(LibvirtSite(name="lab", uri=f"qemu+unix:///system?socket={tmp_path}/sock"))
+        begun = time.monotonic()
+        with pytest.raises(SiteUnreachableError) as caught:
+            provider.identity()
+        assert time.monotonic() - begun < IDENTITY_LIMIT_S
+        assert "accepted no connection within" in str(caught.value)
+        provider.close()
+
+
+def test_a_connection_is_shared_and_opened_anew_after_it_ended():
+    link = Connection("test:///default")
+    first = link.handle()
+    assert link.handle() is first
+    first.close()
+    second = link.handle()
+    assert second is not first
+    assert second.isAlive()
+    link.close()
+    link.close()
+
+
+@pytest.mark.parametrize(
+    ("uri", "opened"),
+    [
+        ("qemu:///system", "qemu:///system"),
+        ("qemu+ssh://host/system", "qemu+ssh://host/system?no_tty=1"),
+        ("qemu+ssh://host/system?keyfile=/k", "qemu+ssh://host/system?keyfile=/k&no_tty=1"),
+        ("qemu+ssh://host/system?no_tty=0", "qemu+ssh://host/system?no_tty=0"),
+        ("qemu+libssh2://host/system", "qemu+libssh2://host/system?no_tty=1"),
+    ],
+)
+def test_ssh_never_asks_for_a_password(uri, opened):
+    assert connection._without_prompts(uri) == opened
+
+
+def test_a_pool_that_is_not_there_is_named_with_those_that_are():
+    provider = LibvirtProvider(LibvirtSite(name="lab", uri="test:///default", pool="fast"))
+    with pytest.raises(SiteError) as caught:
+        provider.inventory()
+    assert "no storage pool called fast; it has: default-pool" in str(caught.value)
+    provider.close()
+
+
+@pytest.mark.hypervisor
+def test_the_real_daemon_is_watched_by_keepalive(hypervisor):
+    link = Connection("qemu:///system")
+    assert link.handle().isAlive()
+    assert connection.event_loop().is_alive()
+    link.close()

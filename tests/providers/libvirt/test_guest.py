@@ -1,0 +1,120 @@
+"""Real guests at the real daemon: a console that answers, a power button that is heard, and a probe that knows."""
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.providers.base import ImageFiles
+from pragmaspec.providers.libvirt import console, names, verdicts, virt_type, volumes
+from pragmaspec.recorded import Blob
+from tests.guest_images.tiny import TinyImage, build_tiny
+from tests.providers.libvirt.conftest import host_of
+from tests.providers.libvirt.test_virt_type import SITE_ID, OfferingKvm
+
+pytestmark = [pytest.mark.hypervisor, pytest.mark.guest]
+
+BOOT_LIMIT_S = 120
+POLL_S = 0.2
+
+
+@pytest.fixture(scope="session")
+def tiny() -> TinyImage:
+    return build_tiny(Path(__file__).parents[3] / ".cache" / "tiny")
+
+
+@pytest.fixture
+def staged(lab, tiny):
+    """The lab with the tiny guest's image staged."""
+
+    def blob(file: Path) -> Blob:
+        return Blob(sha256="0" * 64, size_bytes=file.stat().st_size)
+
+    lab.image = replace(
+        lab.image,
+        format="qcow2",
+        disk=blob(tiny.disk),
+        kernel=blob(tiny.vmlinuz),
+        initrd=blob(tiny.initrd),
+        cmdline=tiny.cmdline,
+        virtual_size_bytes=2**26,
+    )
+    lab.files = ImageFiles(disk=tiny.disk, kernel=tiny.vmlinuz, initrd=tiny.initrd)
+    lab.prepare()
+    return lab
+
+
+def wait_for(condition: Callable[[], bool], what: str, limit_s: float = BOOT_LIMIT_S) -> None:
+    until = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < until, f"{what} did not happen within {limit_s:g} s"
+        time.sleep(POLL_S)
+
+
+def test_a_guest_boots_answers_at_its_console_and_hears_the_power_button(staged):
+    node, mark = staged.node(memory_mib=192), staged.mark(staged.node())
+    staged.boot(node)
+    wait_for(lambda: b"activate this console" in staged.provider.console_log(node, mark), "the console's prompt")
+    assert staged.provider.evidence(node, mark).domain == "running"
+    assert any("activate this console" in line for line in staged.provider.evidence(node, mark).console)
+    typed_at_the_console(staged, node)
+    begun = time.monotonic()
+    staged.provider.shutdown(node, mark, grace_s=60)
+    assert time.monotonic() - begun < 60
+    assert staged.provider.evidence(node, mark).domain == "off (the guest powered off)"
+
+
+def typed_at_the_console(staged, node) -> None:
+    """Type at the console through two pipes in place of a terminal, and leave it."""
+    domain = host_of(staged).handle().lookupByName(names.domain_name(node.name, staged.mark(node)))
+    keys_read, keys = os.pipe()
+    screen, screen_written = os.pipe()
+    os.set_blocking(screen, False)
+    thread = Thread(target=console.join, args=(host_of(staged), domain, keys_read, screen_written))
+    thread.start()
+    shown = bytearray()
+
+    def shows(words: bytes) -> Callable[[], bool]:
+        def look() -> bool:
+            with suppress(BlockingIOError):
+                shown.extend(os.read(screen, 65536))
+            return words in shown
+
+        return look
+
+    os.write(keys, b"\n")
+    wait_for(shows(b"# "), "the shell's prompt")
+    os.write(keys, b"echo $((6 * 7)) answers\n")
+    wait_for(shows(b"42 answers"), "the answer")
+    os.write(keys, console.LEAVE)
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    for end in (keys_read, keys, screen, screen_written):
+        os.close(end)
+
+
+def settled_once(staged, kernel: str) -> None:
+    """What the probe finds out is what works here, and is kept."""
+    host = OfferingKvm(replace(staged.site, virt_type=None))
+    found = virt_type.settle(host, kernel)
+    assert found == ("kvm" if virt_type.works(host, "kvm", kernel) else "qemu")
+    assert verdicts.recorded_verdict(SITE_ID) == found
+    host.connection.close()
+
+
+def test_the_probe_tells_a_machine_that_works_from_one_that_does_not(staged, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    host = host_of(staged)
+    kernel = host.path(names.image_volumes(staged.image)["kernel"])
+    assert virt_type.works(host, "qemu", kernel, limit_s=60)
+    volumes.put(host, f"not-a-kernel.{staged.lineage[:8]}", b"\xf4" * 65536)
+    assert not virt_type.works(host, "qemu", host.path(f"not-a-kernel.{staged.lineage[:8]}"), limit_s=3)
+    assert not virt_type.works(host, "kvm", "/nonexistent", limit_s=3)
+    volumes.remove(host, f"not-a-kernel.{staged.lineage[:8]}")
+    settled_once(staged, kernel)
+    assert not [domain.name() for domain in host.handle().listAllDomains() if domain.name().startswith("pragmaspec-probe-")]

@@ -1,0 +1,88 @@
+"""Names at the site say whose an object is, and no name is read as another kind."""
+
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pragmaspec.providers.libvirt import names
+from pragmaspec.recorded import Blob, Mark, StagedImage
+
+LABEL = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
+CLUSTER_NODE = st.builds(
+    lambda cluster, index: (cluster, f"{cluster}-frontend" if index is None else f"{cluster}-compute-{index}"),
+    LABEL,
+    st.none() | st.integers(0, 9999),
+)
+MARK = st.builds(
+    lambda lineage, address, generation: Mark(lineage=str(lineage), address=address, generation=generation),
+    st.uuids(version=4),
+    LABEL,
+    st.integers(0, 99),
+)
+
+
+@given(LABEL, MARK)
+def test_a_node_s_names_are_read_back(node, mark):
+    assert names.parsed_domain(names.domain_name(node, mark)) == (node, mark.short)
+    meant = names.NodeVolume(node, mark.short, mark.generation)
+    assert names.parsed_disk(names.disk_volume(node, mark)) == meant
+    for name in (names.disk_volume(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark)):
+        assert names.parsed_node_volume(name) == meant
+    assert names.parsed_node_volume(names.console_volume(node, mark) + ".0") == meant
+
+
+@given(LABEL, MARK)
+def test_only_a_disk_is_read_as_a_disk(node, mark):
+    for name in (names.domain_name(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark)):
+        assert names.parsed_disk(name) is None
+
+
+@given(CLUSTER_NODE)
+def test_a_node_s_cluster_is_read_from_its_name(cluster_and_node):
+    cluster, node = cluster_and_node
+    assert names.cluster_of(node) == cluster
+    assert names.node_address("lab", node) == f"lab/{cluster}/node/{node}"
+    assert names.allocation_address("lab", node) == f"lab/{cluster}/allocation"
+
+
+def test_a_name_of_no_known_form_is_its_own_cluster():
+    assert names.cluster_of("login") == "login"
+
+
+@given(st.binary(min_size=32, max_size=32), MARK, MARK)
+def test_a_listing_tells_which_images_are_whole_and_whose(digest, mark, other):
+    image = digest.hex()
+    volumes = {names.complete_marker(image), names.reference_marker(image, mark), names.staging_marker(image, other)}
+    assert names.staged_digests(volumes) == (image,)
+    assert names.used_by(volumes, mark.lineage) == (image,)
+    assert names.references(volumes, image) == {names.reference_marker(image, mark)}
+    assert names.stagings(volumes, image) == {names.staging_marker(image, other)}
+    assert names.used_by(volumes - {names.complete_marker(image)}, mark.lineage) == ()
+    assert all(names.is_marker(name) and not names.is_image_part(name) for name in volumes)
+
+
+def test_an_image_has_the_parts_it_has():
+    disk = Blob(sha256="0" * 64, size_bytes=1)
+    image = StagedImage(site="lab", digest="ab" * 32, name="tiny", format="raw", disk=disk, virtual_size_bytes=1)
+    assert names.image_volumes(image) == {"disk": "pragmaspec-abababababababab-disk.raw"}
+    whole = StagedImage(
+        site="lab", digest="ab" * 32, name="tiny", format="qcow2", disk=disk, virtual_size_bytes=1, kernel=disk, initrd=disk
+    )
+    parts = names.image_volumes(whole)
+    assert list(parts) == ["disk", "kernel", "initrd"]
+    assert all(names.is_image_part(name) and not names.is_marker(name) for name in parts.values())
+    assert [name for name in parts.values() if names.is_kernel(name)] == [parts["kernel"]]
+
+
+@given(st.integers(1, 4094), st.ip_addresses(v=4))
+def test_claims_are_read_back(vlan, address):
+    assert names.parsed_vlan(names.vlan_network(vlan)) == vlan
+    assert names.parsed_address(names.address_network(str(address))) == str(address)
+    assert names.parsed_vlan(names.address_network(str(address))) is None
+
+
+def test_networks_without_a_number_carry_the_cluster_s_name():
+    mark = Mark(lineage=str(UUID(int=1)), address="lab/hello/allocation")
+    assert names.plain_network("hello", "private", mark) == "hello.00000000"
+    assert names.plain_network("hello", "storage", mark) == "hello-storage.00000000"

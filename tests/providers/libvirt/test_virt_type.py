@@ -1,0 +1,97 @@
+"""What guests run with: the site's word, what libvirt offers, and what was found out before."""
+
+import subprocess
+
+import pytest
+
+from pragmaspec.providers.libvirt import verdicts, virt_type
+from pragmaspec.providers.libvirt.domain_xml import Machine
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.site import LibvirtSite
+
+SITE_ID = "ccd4f694-4083-4a37-ab1a-bc9e10206761"
+
+
+class OfferingKvm(Host):
+    """A host whose libvirt says that it has KVM; nothing but the answer to that question is pretended."""
+
+    def __init__(self, site: LibvirtSite) -> None:
+        super().__init__(site)
+        self.__dict__["_guests"] = ("x86_64", ("qemu", "kvm"))
+        self.__dict__["_pool_facts"] = (SITE_ID, "/var/lib/libvirt/images")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def test_a_verdict_is_kept(tmp_path):
+    assert verdicts.recorded_verdict(SITE_ID) is None
+    verdicts.record_verdict(SITE_ID, "qemu")
+    assert verdicts.recorded_verdict(SITE_ID) == "qemu"
+    verdicts.record_verdict(SITE_ID, "kvm")
+    assert verdicts.recorded_verdict(SITE_ID) == "kvm"
+    assert [file.name for file in (tmp_path / "pragmaspec").iterdir()] == [f"virt-type-{SITE_ID}.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"virt_type": "xen"}', "\xff"])
+def test_a_damaged_verdict_is_none(content):
+    verdicts.record_verdict(SITE_ID, "kvm")
+    verdicts.verdict_file(SITE_ID).write_text(content, encoding="latin-1")
+    assert verdicts.recorded_verdict(SITE_ID) is None
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    verdicts.record_verdict(SITE_ID, "kvm")
+    assert verdicts.recorded_verdict(SITE_ID) is None
+
+
+def test_without_a_cache_variable_it_is_the_user_s_own(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert verdicts.verdict_file(SITE_ID) == tmp_path / ".cache" / "pragmaspec" / f"virt-type-{SITE_ID}.json"
+
+
+def test_libvirts_claim_counts_until_a_probe_says_otherwise():
+    host = OfferingKvm(LibvirtSite(name="lab"))
+    assert host.virt_type == "kvm"
+    verdicts.record_verdict(SITE_ID, "qemu")
+    assert host.virt_type == "qemu"
+
+
+def test_the_site_s_word_goes_before_everything():
+    verdicts.record_verdict(SITE_ID, "qemu")
+    assert OfferingKvm(LibvirtSite(name="lab", virt_type="kvm")).virt_type == "kvm"
+    assert virt_type.settle(OfferingKvm(LibvirtSite(name="lab", virt_type="qemu")), None) == "qemu"
+
+
+def test_the_test_driver_is_never_probed():
+    host = Host(LibvirtSite(name="lab", uri="test:///default"))
+    assert virt_type.settle(host, "/some/kernel") == "test"
+    host.connection.close()
+
+
+def test_the_probe_is_a_domain_that_libvirt_accepts(tmp_path):
+    for kind in ("kvm", "qemu"):
+        file = tmp_path / f"{kind}.xml"
+        file.write_text(virt_type.probe_xml(Machine(virt_type=kind), "/k", "0"), encoding="utf-8")
+        done = subprocess.run(["virt-xml-validate", file, "domain"], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.hypervisor
+def test_a_probe_that_tells_nothing_is_not_kept(hypervisor):
+    host = OfferingKvm(LibvirtSite(name="lab"))
+    assert virt_type.settle(host, "/nonexistent/kernel") == "kvm"
+    assert verdicts.recorded_verdict(SITE_ID) is None
+    host.connection.close()
+
+
+@pytest.mark.hypervisor
+def test_without_any_kernel_libvirt_is_believed_and_nothing_is_kept(lab):
+    host = OfferingKvm(lab.site.__class__(name="lab", pool=lab.site.pool))
+    assert virt_type.settle(host, None) == "kvm"
+    assert verdicts.recorded_verdict(SITE_ID) is None
+    host.connection.close()

@@ -1,0 +1,106 @@
+"""Injected faults: each kind does what it is named for, to the calls it was meant for."""
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.errors import SiteError, SiteUnreachableError
+from pragmaspec.providers.simulated.log import WorldLog
+from pragmaspec.providers.simulated.provider import SimulatedProvider
+from pragmaspec.providers.simulated.shared import SharedWorld
+from pragmaspec.site import Fault
+
+
+def test_a_refused_call_does_nothing(make_stack):
+    stack = make_stack(faults=(Fault(call="boot"),)).prepare()
+    with pytest.raises(SiteError, match="refused") as refusal:
+        stack.boot()
+    assert not isinstance(refusal.value, SiteUnreachableError)
+    assert stack.observed().nodes == ()
+
+
+@pytest.mark.parametrize("call", ["inventory", "observe", "allocate", "stage", "boot", "shutdown", "clean"])
+def test_the_answer_of_a_lost_call_is_lost_but_it_happened(make_stack, call):
+    plain = make_stack().prepare()
+    if call != "boot":
+        plain.boot()
+    stack = plain.again(replace(plain.site, faults=(Fault(call=call, kind="lost"),)))
+    calls = {
+        "inventory": stack.provider.inventory,
+        "observe": stack.observed,
+        "allocate": stack.allocate,
+        "stage": stack.stage,
+        "boot": stack.boot,
+        "shutdown": lambda: stack.provider.shutdown(stack.node(), stack.mark(stack.node()), 1.0),
+        "clean": lambda: stack.provider.clean(stack.node(), stack.mark(stack.node())),
+    }
+    with pytest.raises(SiteUnreachableError, match="It may have happened"):
+        calls[call]()
+    after = [node.status for node in plain.observed().nodes]
+    assert after == {"shutdown": ["off"], "clean": []}.get(call, ["running"])
+
+
+def test_a_hanging_call_takes_its_time_and_happens(make_stack):
+    stack = make_stack(faults=(Fault(call="boot", kind="hang", delay_s=90),)).prepare()
+    before = stack.clock.now()
+    stack.boot()
+    assert stack.clock.now() - before == 90
+    assert [node.status for node in stack.observed().nodes] == ["running"]
+
+
+def test_an_unready_guest_never_comes_further_than_running(make_stack):
+    stack = make_stack(faults=(Fault(call="boot", kind="unready", match="compute-1"),), latency_s=1.0).prepare()
+    stack.boot(stack.node(0))
+    stack.boot(stack.node(1))
+    stack.clock.sleep(100_000)
+    assert (stack.stage_of(stack.node(0)), stack.stage_of(stack.node(1))) == ("cloud-init", "running")
+    evidence = stack.provider.evidence(stack.node(1), stack.mark(stack.node(1)))
+    assert "Cannot open root device" in evidence.console[-1]
+    assert evidence.lease == ""
+
+
+def test_an_unready_guest_does_not_hear_that_it_should_power_off(make_stack):
+    stack = make_stack(faults=(Fault(call="boot", kind="unready"),)).prepare()
+    stack.boot()
+    before = stack.clock.now()
+    stack.provider.shutdown(stack.node(), stack.mark(stack.node()), 30.0)
+    assert stack.clock.now() - before == 30
+    assert [node.status for node in stack.observed().nodes] == ["off"]
+
+
+def test_only_matching_addresses_are_struck(make_stack):
+    stack = make_stack(faults=(Fault(call="boot", match="compute-1"),)).prepare()
+    stack.boot(stack.node(0))
+    with pytest.raises(SiteError, match="compute-1"):
+        stack.boot(stack.node(1))
+
+
+def test_only_the_nth_call_is_struck(make_stack):
+    stack = make_stack(faults=(Fault(call="boot", nth=2),)).prepare()
+    stack.boot(stack.node(0))
+    with pytest.raises(SiteError):
+        stack.boot(stack.node(1))
+    stack.boot(stack.node(1))
+    assert len(stack.observed().nodes) == 2
+
+
+def test_counting_goes_on_in_the_next_process(make_stack, tmp_path):
+    site = make_stack(faults=(Fault(call="inventory", nth=2),)).site
+    outcomes = []
+    for _ in range(3):
+        process = SharedWorld(WorldLog(tmp_path / "site.jsonl", "lab"))  # its own log, as another process has
+        try:
+            SimulatedProvider(site, world=process).inventory()
+            outcomes.append("answered")
+        except SiteError:
+            outcomes.append("refused")
+        process.close()
+    assert outcomes == ["answered", "refused", "answered"]
+
+
+def test_a_changed_fault_counts_anew(make_stack):
+    stack = make_stack(faults=(Fault(call="boot", nth=2),)).prepare()
+    stack.boot()
+    changed = stack.again(replace(stack.site, faults=(Fault(call="boot", kind="lost", nth=2),)))
+    changed.boot()
+    with pytest.raises(SiteUnreachableError):
+        changed.boot()

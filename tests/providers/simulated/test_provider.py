@@ -1,0 +1,270 @@
+"""What the simulated site does beyond the contract that every provider keeps."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError
+from pragmaspec.planning.observed import ObservedNode, PublicPool
+from pragmaspec.providers.base import Evidence
+from pragmaspec.providers.simulated.outside import Outside
+from pragmaspec.providers.simulated.provider import SimulatedProvider
+from pragmaspec.site import Overcommit, PublicNetwork, SimulatedHost, SimulatedSite
+
+
+@pytest.fixture
+def outside(stack) -> Outside:
+    return Outside(stack.site, stack.world)
+
+
+# capacity
+
+
+def test_a_full_site_says_what_is_short_and_by_how_much(make_stack):
+    stack = make_stack(host=SimulatedHost(cpus=2, memory_mib=2048, disk_bytes=2**40), overcommit=Overcommit(cpus=1.0)).prepare()
+    stack.boot(stack.node(0, memory_mib=1000))
+    with pytest.raises(SiteCapacityError) as full:
+        stack.boot(stack.node(1, cpus=4, memory_mib=1500))
+    assert "needs 4 CPUs at site lab; 1 of 2 are held, so 3 are missing" in str(full.value)
+    assert "needs 1500 MiB of memory at site lab; 1000 of 2048 are held, so 452 are missing" in str(full.value)
+    assert len(stack.observed().nodes) == 1
+
+
+def test_a_node_that_grows_needs_only_the_difference(make_stack):
+    stack = make_stack(host=SimulatedHost(cpus=2, memory_mib=2048, disk_bytes=2**40)).prepare()
+    stack.boot(stack.node(0, memory_mib=1500))
+    stack.boot(stack.node(0, memory_mib=2048))
+    assert stack.observed().nodes[0].memory_mib == 2048
+
+
+def test_a_node_that_is_off_holds_only_its_disk(make_stack):
+    stack = make_stack(host=SimulatedHost(cpus=1, memory_mib=1024, disk_bytes=2**40)).prepare()
+    stack.boot(stack.node(0))
+    stack.provider.shutdown(stack.node(0), stack.mark(stack.node(0)), 0)
+    (held,) = stack.provider.inventory().holdings
+    assert (held.cpus, held.memory_mib, held.disk_bytes) == (0, 0, 2**31)
+    stack.boot(stack.node(1))
+    with pytest.raises(SiteCapacityError):
+        stack.boot(stack.node(0))
+
+
+def test_disk_is_promised_as_often_as_the_site_allows(make_stack):
+    stack = make_stack(host=SimulatedHost(disk_bytes=2**31), overcommit=Overcommit(disk=2.0)).prepare()
+    stack.boot(stack.node(0))
+    stack.boot(stack.node(1))
+    with pytest.raises(SiteCapacityError, match="bytes of disk"):
+        stack.boot(stack.node(2))
+
+
+def test_images_fill_the_pool(stack):
+    before = stack.provider.inventory().disk_free_bytes
+    stack.stage()
+    assert before - stack.provider.inventory().disk_free_bytes == stack.image.transfer_bytes
+
+
+# disks
+
+
+def test_a_disk_of_the_same_generation_never_shrinks(stack):
+    stack.prepare().boot()
+    stack.boot(stack.node(disk_bytes=2**20))
+    assert stack.provider.inventory().holdings[0].disk_bytes == 2**31
+
+
+def test_a_new_generation_gets_a_new_disk(stack):
+    stack.prepare().boot()
+    stack.boot(stack.node(disk_bytes=2**20), generation=1)
+    (seen,) = stack.observed().nodes
+    assert seen.generation == 1
+    assert stack.provider.inventory().holdings[0].disk_bytes == 2**20
+
+
+def test_a_node_that_shall_be_off_is_made_and_stays_off(stack):
+    stack.prepare().boot(stack.node(running=False))
+    assert [seen.status for seen in stack.observed().nodes] == ["off"]
+
+
+def test_a_running_node_with_another_definition_starts_anew(make_stack):
+    stack = make_stack(latency_s=10.0).prepare()
+    stack.boot()
+    stack.clock.sleep(1000)
+    stack.boot(stack.node(keys="0123456789abcdef"))
+    assert stack.stage_of() == "cloud-init", "keys are changed while it runs"
+    stack.boot(stack.node(cpus=2))
+    assert stack.stage_of() == "running"
+
+
+# other hands
+
+
+def test_strangers_count_in_the_inventory(stack, outside):
+    outside.holds("the chemists' database", cpus=8, memory_mib=4096, disk_bytes=100)
+    outside.takes_vlan(21, owner="the chemists")
+    outside.takes_address("192.0.2.11", owner="the router")
+    inventory = stack.provider.inventory()
+    (held,) = inventory.holdings
+    assert (held.owner, held.cpus, held.memory_mib, held.disk_bytes, held.lineage) == (
+        "the chemists' database",
+        8,
+        4096,
+        100,
+        None,
+    )
+    assert [(taken.value, taken.owner, taken.lineage) for taken in inventory.vlans] == [("21", "the chemists", None)]
+    assert [(taken.value, taken.owner) for taken in inventory.addresses] == [("192.0.2.11", "the router")]
+    assert [taken.value for taken in inventory.cidrs] == ["10.21.0.0/24"]
+
+
+def test_a_conflict_names_every_holder(stack, outside):
+    outside.takes_vlan(20, owner="the chemists")
+    outside.takes_address("192.0.2.10", owner="the router")
+    with pytest.raises(SiteConflictError) as conflict:
+        stack.allocate()
+    assert [problem.summary for problem in conflict.value.problems] == ["A VLAN is taken", "A public address is taken"]
+    assert "the chemists holds" in str(conflict.value)
+    assert "the router holds" in str(conflict.value)
+    outside.leaves("the chemists")
+    outside.leaves("the router")
+    stack.allocate()
+
+
+def test_accidents_are_observed(stack, outside):
+    stack.prepare()
+    for index in range(4):
+        stack.boot(stack.node(index))
+    address = [stack.node(index).address for index in range(4)]
+    outside.powers_off(stack.lineage, address[0])
+    outside.undefines(stack.lineage, address[1])
+    outside.deletes_disk(stack.lineage, address[2])
+    outside.removes(stack.lineage, address[3])
+    outside.powers_off(stack.lineage, "lab/hello/node/never-was")
+    assert stack.observed().nodes == (
+        ObservedNode(address=address[0], generation=0, status="off", cpus=1, memory_mib=1024),
+        ObservedNode(address=address[1], generation=0, status="undefined", cpus=1, memory_mib=1024),
+        ObservedNode(address=address[2], generation=0, status="off", cpus=1, memory_mib=1024, disk=False),
+    )
+    for index in range(4):
+        stack.boot(stack.node(index))
+    assert {(seen.status, seen.disk) for seen in stack.observed().nodes} == {("running", True)}
+
+
+def test_a_network_that_is_down_is_missing_until_it_is_allocated_again(stack, outside):
+    stack.prepare()
+    outside.downs_network(stack.lineage, stack.allocation.address, "private")
+    outside.downs_network(stack.lineage, "lab/never-was/allocation", "private")
+    assert stack.observed().allocations[0].networks == ()
+    with pytest.raises(SiteError, match="needs private of lab/hello/allocation"):
+        stack.boot()
+    stack.allocate()
+    stack.boot()
+
+
+# what it says of itself
+
+
+@pytest.mark.parametrize(
+    ("public", "expected"),
+    [
+        (None, PublicPool(network="public", cidr="192.0.2.0/24", gateway="192.0.2.1", dns=("192.0.2.1",))),
+        (
+            PublicNetwork(network="campus"),
+            PublicPool(network="campus", cidr="192.0.2.0/24", gateway="192.0.2.1", dns=("192.0.2.1",)),
+        ),
+        (
+            PublicNetwork(bridge="br0", gateway="198.18.0.1", prefix=15, dns=("198.18.0.2",)),
+            PublicPool(bridge="br0", cidr="198.18.0.0/15", gateway="198.18.0.1", dns=("198.18.0.2",)),
+        ),
+    ],
+)
+def test_the_public_network_is_the_users_or_one_for_documentation(make_stack, public, expected):
+    assert make_stack(public=public).provider.inventory().public == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "title"),
+    [(None, "simulated"), (":memory:", "simulated, in memory"), ("./lab.jsonl", "simulated, ./lab.jsonl")],
+)
+def test_its_title_tells_where_it_lives(make_stack, file, title):
+    identity = make_stack(file=file).provider.identity()
+    assert (identity.title, identity.virt_type) == (title, "simulated")
+
+
+def test_sites_with_different_names_are_different(make_stack):
+    first = make_stack()
+    second = first.again(replace(first.site, name="other"))
+    assert first.provider.identity().id != second.provider.identity().id
+
+
+def test_evidence_never_fails(tmp_path):
+    (tmp_path / "lab.jsonl").write_text("nonsense\n")
+    site = SimulatedSite(name="lab", file=str(tmp_path / "lab.jsonl"))
+    provider = SimulatedProvider(site)
+    from_nowhere = SimulatedProvider(SimulatedSite(name="nowhere", file=":memory:"))
+    stack_node = _node()
+    assert provider.evidence(*stack_node) == Evidence()
+    assert from_nowhere.evidence(*stack_node) == Evidence(domain="absent")
+    provider.close()
+
+
+def _node():
+    from pragmaspec.recorded import Mark, Node
+
+    node = Node(
+        site="lab", cluster="c", name="c-0", role="compute", index=0, cpus=1, memory_mib=1, disk_bytes=1, image="", nics=()
+    )
+    return node, Mark(lineage="3f9a1c2b-0000-4000-8000-000000000001", address=node.address)
+
+
+def test_latency_passes_on_the_clock_it_was_given(make_stack):
+    stack = make_stack(latency_s=2.5)
+    before = stack.clock.now()
+    stack.provider.inventory()
+    assert stack.clock.now() - before == 2.5
+
+
+def test_the_real_clock_waits(make_stack):
+    provider = SimulatedProvider(make_stack(latency_s=0.02).site, world=make_stack().world)
+    start = time.monotonic()
+    provider.inventory()
+    assert time.monotonic() - start >= 0.02
+
+
+CONSOLE = """
+from pragmaspec.providers.simulated.terminal import join_terminal
+join_terminal("hello-frontend", b"line one\\nlogin: ")
+"""
+
+
+def test_the_console_at_a_terminal_ends_with_ctrl_bracket():
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen([sys.executable, "-c", CONSOLE], stdin=theirs, stdout=theirs, stderr=theirs)
+    said = b""
+    while b"login: " not in said:
+        said += os.read(ours, 100)
+    os.write(ours, b"x\r\x1d")
+    assert child.wait(timeout=30) == 0
+    os.close(theirs)
+    os.close(ours)
+    assert b"line one\r\nlogin: " in said
+
+
+# scale
+
+
+def test_ten_thousand_nodes(make_stack):
+    stack = make_stack(host=SimulatedHost(cpus=20_000, memory_mib=20_000_000, disk_bytes=2**50)).prepare()
+    orders = [stack.order(stack.node(index)) for index in range(10_000)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(stack.provider.boot, orders))
+    start = time.perf_counter()
+    seen = stack.observed()
+    elapsed_s = time.perf_counter() - start
+    assert len(seen.nodes) == 10_000
+    # The goal is 0.15 s, which benchmarks/scale.py shows; this only keeps anybody from making it quadratic.
+    assert elapsed_s < 1.5
