@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pragmaspec.access.ssh import Remote
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.identity import StackKey
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.wanted import Wanted, WantedImage
-from pragmaspec.providers.base import ImageFiles, Provider
+from pragmaspec.providers.base import Provider
 from pragmaspec.store.session import StoreSession
 
 

@@ -12,8 +12,9 @@ from pragmaspec.engine.outlook import Outlook
 from pragmaspec.engine.power import PowerWatch
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.guest.files import live_files
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Action
-from pragmaspec.providers.base import BootOrder, ImageFiles, Provider
+from pragmaspec.providers.base import BootOrder, Provider
 from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
 
 Say = Callable[[str], None]

@@ -11,7 +11,7 @@ from pragmaspec.recorded import Allocation, Nic, Node
 DIGEST_DIGITS = 16
 
 
-class GuestCluster(Frozen, frozen=True, eq=False, weakref=True):
+class GuestCluster(Frozen, frozen=True, eq=False, weakref=True, gc=True):
     """A cluster as its nodes shall know it. ``nodes`` stand frontend first, then by index.
 
     Make one for each cluster and run and use it for all its nodes: what is the same on all of them is then made once. Two of

@@ -73,7 +73,7 @@ def _receive(response: requests.Response, part: Path, start: int, total: int | N
         file.truncate(start)
         for piece in response.iter_content(PIECE_BYTES):
             done += len(piece)
-            if done > (total if total is not None else MOST_BYTES):
+            if done > (MOST_BYTES if total is None else total):
                 raise _failed(response.url, "the server sends more than it announced")
             file.write(piece)
             digest.update(piece)

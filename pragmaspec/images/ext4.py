@@ -78,10 +78,13 @@ def _settle_superblock(file: BinaryIO, at: int, epoch: int) -> None:
 
 def _backup_groups(groups: int) -> Iterator[int]:
     """The groups that hold a copy of the superblock (feature sparse_super): 1 and the powers of 3, 5 and 7."""
-    for base, power in ((3, 1), (5, 5), (7, 7)):
-        while power < groups:
-            yield power
-            power *= base
+    yield from (group for group in range(1, groups) if group == 1 or any(_is_power(group, base) for base in (3, 5, 7)))
+
+
+def _is_power(number: int, base: int) -> bool:
+    while number % base == 0:
+        number //= base
+    return number == 1
 
 
 def _settle_inode(content: bytearray, at: int, inode_size: int, epoch: int) -> None:

@@ -187,8 +187,8 @@ def _other_bytes(image: WantedImage) -> ImageError:
         Problem(
             summary="image has changed",
             detail=f"The plan wants {image.digest[:16]}…, and {image.origin} does not give that any more: a file was replaced "
-            f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first delete its block "
-            f"from {LOCK_FILE}, or copy its files from the machine that built it, or give `snapshot` in the spec.",
+            f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first delete its "
+            f"block from {LOCK_FILE}, or copy its files from the machine that built it, or give `snapshot` in the spec.",
         )
     )
 

@@ -45,13 +45,9 @@ def site_form(site: Site) -> Form:
 
 def resource_form(resource: Resource) -> Form:
     """A resource of any kind; ``kind`` tells which."""
-    match resource:
-        case Node():
-            return _node(resource)
-        case Allocation():
-            return _allocation(resource)
-        case StagedImage():
-            return _image(resource)
+    if isinstance(resource, Node):
+        return _node(resource)
+    return _allocation(resource) if isinstance(resource, Allocation) else _image(resource)
 
 
 def record_form(record: Record) -> Form:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.impact import worst
@@ -70,7 +71,7 @@ def folded(listed: Sequence[Entry], *, everything: bool) -> list[Entry | Fold]:
     if everything:
         return list(listed)
     shown: list[Entry | Fold] = []
-    for run in _runs(listed):
+    for run in (list(alike) for _, alike in groupby(listed, key=_look)):
         if len(run) < FOLD_FROM:
             shown += run
         else:
@@ -107,20 +108,6 @@ def _verbs_together(listed: Iterable[Entry]) -> Iterable[Entry]:
     for entry in listed:
         by_verbs[entry.verbs].append(entry)
     return (entry for together in by_verbs.values() for entry in together)
-
-
-def _runs(listed: Sequence[Entry]) -> Iterable[list[Entry]]:
-    run: list[Entry] = []
-    looks: object = None
-    for entry in listed:
-        look = _look(entry)
-        if run and look != looks:
-            yield run
-            run = []
-        looks = look
-        run.append(entry)
-    if run:
-        yield run
 
 
 def _look(entry: Entry) -> object:

@@ -27,9 +27,7 @@ _NAMED = 3
 
 def summary_lines(listed: Sequence[Entry], pen: Pen, *, partial: bool) -> list[str]:
     """``Plan: …`` with what is at risk, on one line when nothing is, else on two."""
-    doing = f"Plan: {_counts(listed)}."
-    if partial:
-        doing = doing.removesuffix(".") + "; a part of the whole, as --target or --exclude asked."
+    doing = f"Plan{' for a part of the stack' if partial else ''}: {_counts(listed)}."
     risks = _risks(listed, pen)
     if not risks:
         return [f"{pen.paint(pen.say(doing), 'bold')} Nothing is rebooted, rebuilt or lost."]

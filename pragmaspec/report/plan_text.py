@@ -34,11 +34,12 @@ def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, ver
 def no_changes_text(plan: Plan, pen: Pen) -> str:
     """The one line for a plan with nothing to do."""
     sites = ", ".join(planned.site.name for planned in plan.sites if planned.identity is not None)
-    scope = "what was selected" if plan.partial else "everything"
+    if plan.partial:
+        return pen.say(f"No changes: nothing is to be done for what was selected{f' at {sites}' if sites else ''}.")
     if sites:
-        return pen.say(f"No changes: {scope} at {sites} is as {plan.spec_file} says.")
+        return pen.say(f"No changes: everything at {sites} is as {plan.spec_file} says.")
     if plan.sites:
-        return pen.say(f"No changes: {scope} recorded is as {plan.spec_file} says; no site was asked.")
+        return pen.say(f"No changes: everything recorded is as {plan.spec_file} says; no site was asked.")
     return pen.say(f"No changes: {plan.spec_file} asks for nothing and nothing is recorded.")
 
 

@@ -59,6 +59,6 @@ def _image(image: StagedImage) -> Iterator[tuple[str, str]]:
     yield "name", image.name
     yield "digest", image.digest
     yield "format", image.format
-    yield "size", f"{units.size(image.transfer_bytes)}, {units.size(image.virtual_size_bytes)} in use"
+    yield "size", f"{units.size(image.transfer_bytes)}, a disk of {units.size(image.virtual_size_bytes)}"
     if image.kernel is not None:
         yield "boots", f"kernel and initrd beside the disk, `{image.cmdline}`"

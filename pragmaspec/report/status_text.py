@@ -19,26 +19,24 @@ def status_text(state: State, observations: Mapping[str, Observations], drift: S
     details = {each.address: each.detail for each in drift}
     seen = _seen(observations)
     rows: list[Row] = []
-    for record in _node_records(state):
-        node = record.resource
-        if isinstance(node, Node):
-            status, now = node_status(record), seen.get(record.address, _unseen(node, observations))
-            private, public = node.nic("private"), node.nic("public")
-            rows.append(
-                (
-                    Cell(text=node.name, tone="bold"),
-                    Cell(text=now, tone=_SEEN_TONES.get(now, "danger")),
-                    Cell(text=status, tone=STATUS_TONES[status]),
-                    Cell(text=private.address if private else ""),
-                    Cell(text=public.address if public else ""),
-                    Cell(text=node.site),
-                    Cell(text=details.get(record.address, ""), tone="change"),
-                )
+    for node, record in _nodes(state):
+        status, now = node_status(record), seen.get(record.address, _unseen(node, observations))
+        private, public = node.nic("private"), node.nic("public")
+        rows.append(
+            (
+                Cell(text=node.name, tone="bold"),
+                Cell(text=now, tone=_SEEN_TONES.get(now, "danger")),
+                Cell(text=status, tone=STATUS_TONES[status]),
+                Cell(text=private.address if private else ""),
+                Cell(text=public.address if public else ""),
+                Cell(text=node.site),
+                Cell(text=details.get(record.address, ""), tone="change"),
             )
+        )
     if not rows:
         return "No nodes are recorded. `pragmaspec apply` makes those of the spec.\n"
     lines = table(("node", "now", "recorded", "private", "public", "site", "drift"), rows, pen)
-    shown = {record.address for record in _node_records(state)}
+    shown = {record.address for _, record in _nodes(state)}
     others = [each for each in drift if each.address not in shown]
     lines += [pen.say(f"{each.address}: {each.detail}") for each in others]
     return "\n".join([*lines, "", pen.say(_verdict(observations, drift, looked_s))]) + "\n"
@@ -56,14 +54,13 @@ def status_form(state: State, observations: Mapping[str, Observations], drift: S
         "nodes": [
             {
                 "address": record.address,
-                "name": record.resource.name,
-                "cluster": record.resource.cluster,
-                "site": record.resource.site,
+                "name": node.name,
+                "cluster": node.cluster,
+                "site": node.site,
                 "recorded": node_status(record),
-                "observed": seen.get(record.address, _unseen(record.resource, observations)),
+                "observed": seen.get(record.address, _unseen(node, observations)),
             }
-            for record in _node_records(state)
-            if isinstance(record.resource, Node)
+            for node, record in _nodes(state)
         ],
         "drift": [{"address": each.address, "kind": each.kind, "detail": each.detail} for each in drift],
     }
@@ -77,9 +74,9 @@ def _unseen(node: Node, observations: Mapping[str, Observations]) -> str:
     return "gone" if node.site in observations else "not asked"
 
 
-def _node_records(state: State) -> list[Record]:
-    """Node records in reading order."""
-    return [record for node in state.nodes() if (record := state.record(node.address)) is not None]
+def _nodes(state: State) -> list[tuple[Node, Record]]:
+    """The nodes in reading order, each with its record."""
+    return [(node, record) for node in state.nodes() if (record := state.record(node.address)) is not None]
 
 
 def _verdict(observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float) -> str:

@@ -18,7 +18,7 @@ def size(size_bytes: int) -> str:
 
 def memory(memory_mib: int) -> str:
     """``memory_mib`` mebibytes: ``512 MiB``, ``1.5 GiB``."""
-    return size(memory_mib * _STEP * _STEP)
+    return size(memory_mib * _STEP * _STEP) if memory_mib else "0 MiB"
 
 
 def size_change(before_bytes: int, after_bytes: int) -> str:
@@ -49,8 +49,12 @@ def duration(seconds: float) -> str:
     if whole < _MINUTE:
         return f"{whole} s"
     if whole < _HOUR:
-        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
-    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+        return _both(whole // _MINUTE, "min", whole % _MINUTE, "s")
+    return _both(whole // _HOUR, "h", whole % _HOUR // _MINUTE, "min")
+
+
+def _both(many: int, unit: str, few: int, smaller: str) -> str:
+    return f"{many} {unit} {few} {smaller}" if few else f"{many} {unit}"
 
 
 def _short(value: float) -> str:

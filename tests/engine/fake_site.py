@@ -11,11 +11,12 @@ from msgspec.structs import replace
 from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.guest.identity import StackKey
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Observations, ObservedNode, SiteIdentity
 from pragmaspec.planning.plan import Action, Plan, PlannedSite
 from pragmaspec.planning.planner import state_digest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.providers.base import BootOrder, Evidence, ImageFiles
+from pragmaspec.providers.base import BootOrder, Evidence
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Readiness, Resource, StagedImage, State
 from pragmaspec.site import SimulatedSite
 from pragmaspec.store.local import LocalStore

@@ -11,8 +11,8 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import AccessError, ImageError, SiteConflictError, SiteError
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import ObservedAllocation
-from pragmaspec.providers.base import ImageFiles
 from pragmaspec.providers.table import open_provider
 from pragmaspec.recorded import Network
 

@@ -28,7 +28,7 @@ class Built(Frozen, frozen=True):
 
 
 def make_disk(archive: Path, scratch: Path, prefix: Sequence[str], said: Callable[[str], None]) -> Built:
-    """The system in ``archive`` as files below ``scratch``; ``prefix`` as :func:`~pragmaspec.images.debian.tools.privileges` says."""
+    """The system in ``archive`` as files below ``scratch``. ``prefix``: the command that programs are run under."""
     tree = scratch / "tree"
     tree.mkdir()
     said("unpacking the archive")

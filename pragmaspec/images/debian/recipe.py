@@ -41,7 +41,8 @@ ENABLED = {
 }
 DISABLED = (
     "timers.target.wants/apt-daily-upgrade.timer", "timers.target.wants/apt-daily.timer",
-    "timers.target.wants/dpkg-db-backup.timer", "timers.target.wants/e2scrub_all.timer", "timers.target.wants/fstrim.timer", "multi-user.target.wants/e2scrub_reap.service",
+    "timers.target.wants/dpkg-db-backup.timer", "timers.target.wants/e2scrub_all.timer", "timers.target.wants/fstrim.timer",
+    "multi-user.target.wants/e2scrub_reap.service",
     "cloud-init.target.wants/cloud-init-hotplugd.socket", "sysinit.target.wants/systemd-pstore.service",
     "getty.target.wants/getty@tty1.service", "multi-user.target.wants/remote-fs.target",
 )  # fmt: skip

@@ -26,10 +26,14 @@ class Found(Frozen, frozen=True):
 
 
 class Workshop:
-    """What a source works with: the store, the digests of local files, and whom to tell about progress."""
+    """What a source works with: the store, the digests of local files, and whom to tell about progress.
 
-    def __init__(self, store: BlobStore, image: str, reporter: ImageReporter) -> None:
+    ``pause_s``: how long to wait before a broken transfer is tried again; longer each time that brings nothing.
+    """
+
+    def __init__(self, store: BlobStore, image: str, reporter: ImageReporter, pause_s: float = 0.5) -> None:
         self.store = store
+        self.pause_s = pause_s
         self.digests = LocalDigests(store)
         self.image = image
         self._reporter = reporter

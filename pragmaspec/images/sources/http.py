@@ -54,7 +54,7 @@ class HttpSource(Frozen, frozen=True, tag_field="kind", tag="http"):
             if final.exists():
                 return Blob(sha256=self.sha256, size_bytes=final.stat().st_size)
             part = store.part(self.sha256)
-            found = download(self.url, part, lambda done, total: workshop.step("downloading", done, total), store)
+            found = download(self.url, part, workshop)
             if found != self.sha256:
                 _refuse(part, self.sha256, found, self.origin())
             return store.publish(part, found)

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from threading import Lock
 
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
-from pragmaspec.providers.base import BootOrder, Evidence, ImageFiles, Transferred
+from pragmaspec.providers.base import BootOrder, Evidence, Transferred
 from pragmaspec.providers.libvirt import allocation, boot, cleaning, console, evidence, inventory, observe, power, staging
 from pragmaspec.providers.libvirt.failures import translated
 from pragmaspec.providers.libvirt.host import Host

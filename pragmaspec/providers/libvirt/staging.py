@@ -17,7 +17,8 @@ from pathlib import Path
 import libvirt
 
 from pragmaspec.errors import Problem, SiteError
-from pragmaspec.providers.base import ImageFiles, Transferred
+from pragmaspec.images.files import ImageFiles
+from pragmaspec.providers.base import Transferred
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.volume_xml import SHARED, raw_xml

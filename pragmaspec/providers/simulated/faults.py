@@ -16,23 +16,22 @@ def strike(world: World, faults: Sequence[Fault], call: str, address: str) -> Fa
     return struck[0] if struck else None
 
 
-def refused(fault: Fault, address: str) -> SiteError:
+def refused(fault: Fault) -> SiteError:
     """What a refused call answers."""
     return SiteError(
         Problem(
             summary="The site refused a call",
-            detail=f"{address}: {fault.call} was refused (a fault that the simulated site was told to have). Nothing happened.",
+            detail=f"The simulated site was told to refuse {fault.call}. Nothing happened there.",
         )
     )
 
 
-def lost(fault: Fault, address: str) -> SiteUnreachableError:
+def lost(fault: Fault) -> SiteUnreachableError:
     """What the caller learns when the answer was lost: nothing about whether it happened."""
     return SiteUnreachableError(
         Problem(
             summary="The site's answer was lost",
-            detail=f"{address}: {fault.call} was sent, and no answer came (a fault that the simulated site was told to have). "
-            "It may have happened; the next plan looks.",
+            detail=f"The simulated site was told to lose its answer to {fault.call}. It may have happened; the next plan looks.",
         )
     )
 

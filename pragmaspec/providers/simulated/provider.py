@@ -5,8 +5,9 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
-from pragmaspec.providers.base import BootOrder, Evidence, ImageFiles, Transferred
+from pragmaspec.providers.base import BootOrder, Evidence, Transferred
 from pragmaspec.providers.simulated.claims import claim, grant_of
 from pragmaspec.providers.simulated.clock import Clock, SystemClock
 from pragmaspec.providers.simulated.faults import lost, refused, strike
@@ -44,7 +45,7 @@ class SimulatedProvider:
         fault = self._call("inventory", self._site.name)
         with self._world.looking() as world:
             inventory = site_inventory(world, self._site)
-        _answer(fault, self._site.name)
+        _answer(fault)
         return inventory
 
     def observe(self, lineage: str) -> Observations:
@@ -52,7 +53,7 @@ class SimulatedProvider:
         fault = self._call("observe", self._site.name)
         with self._world.looking() as world:
             observations = site_observations(world, self._site, lineage)
-        _answer(fault, self._site.name)
+        _answer(fault)
         return observations
 
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
@@ -60,7 +61,7 @@ class SimulatedProvider:
         fault = self._call("allocate", mark.address)
         with self._world.changing() as world:
             claim(world, grant_of(wanted, mark))
-        _answer(fault, mark.address)
+        _answer(fault)
         return ()
 
     def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
@@ -75,7 +76,7 @@ class SimulatedProvider:
             before = world.image(image.digest) or Image(digest=image.digest, name=image.name, size_bytes=image.transfer_bytes)
             if mark.lineage not in before.users:
                 world.put(replace(before, users=tuple(sorted((*before.users, mark.lineage)))))
-        _answer(fault, mark.address)
+        _answer(fault)
         return ()
 
     def boot(self, order: BootOrder) -> Outputs:
@@ -90,7 +91,7 @@ class SimulatedProvider:
             check_room(world, self._site, before, after)
             if after != before:
                 world.put(after)
-        _answer(fault, mark.address)
+        _answer(fault)
         return ()
 
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
@@ -104,7 +105,7 @@ class SimulatedProvider:
             machine = world.machine(mark.lineage, node.address)
             if machine is not None and machine.status == "running":
                 world.put(replace(machine, status="off"))
-        _answer(fault, node.address)
+        _answer(fault)
 
     def clean(self, resource: Resource, mark: Mark) -> None:
         """Remove the resource with everything that belongs to it; an image stays while another stack uses it."""
@@ -120,7 +121,7 @@ class SimulatedProvider:
                         world.take(image.key)
             else:
                 world.take(("machine" if isinstance(resource, Node) else "grant", mark.lineage, mark.address))
-        _answer(fault, mark.address)
+        _answer(fault)
 
     def evidence(self, node: Node, mark: Mark) -> Evidence:
         """Power state, the last lines of the console, and addresses."""
@@ -174,13 +175,13 @@ class SimulatedProvider:
         with self._world.changing() as world:
             fault = strike(world, self._site.faults, call, address)
         if fault is not None and fault.kind == "refuse":
-            raise refused(fault, address)
+            raise refused(fault)
         if fault is not None and fault.kind == "hang":
             self._clock.sleep(fault.delay_s)
         return fault
 
 
-def _answer(fault: Fault | None, address: str) -> None:
+def _answer(fault: Fault | None) -> None:
     """Let the answer travel back."""
     if fault is not None and fault.kind == "lost":
-        raise lost(fault, address)
+        raise lost(fault)

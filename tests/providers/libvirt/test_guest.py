@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.providers.base import ImageFiles
+from pragmaspec.images.files import ImageFiles
 from pragmaspec.providers.libvirt import console, names, verdicts, virt_type, volumes
 from pragmaspec.recorded import Blob
 from tests.guest_images.tiny import TinyImage, build_tiny

@@ -6,7 +6,8 @@ from threading import Lock
 
 import pytest
 
-from pragmaspec.providers.base import BootOrder, ImageFiles
+from pragmaspec.images.files import ImageFiles
+from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared import SharedWorld
 from pragmaspec.recorded import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage

@@ -1,0 +1,152 @@
+"""Bringing up a cluster on real libvirt, beside the same work as plain shell in parallel (bring_up.sh), in turns.
+
+    python benchmarks/bring_up.py [--nodes 3 16] [--rounds 3] [--until-ssh 3]
+
+Needs root, the libvirt daemon with its network "default" started, virsh, qemu-img and genisoimage. What is compared is the work
+on the hypervisor (readiness: none), whole processes, with the image at the site already. The guest is the tiny one of the test
+suite. Then, for people: how long pragmaspec takes until one can log in to every node.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from measure import Run, Runs, home_in, machine, pragmaspec, run, table
+
+HERE = Path(__file__).parent
+POOL = "pragmaspec-bench"
+POOL_DIRECTORY = Path("/var/lib/libvirt") / POOL
+
+
+def main() -> None:
+    arguments = _arguments()
+    print(machine())
+    with tempfile.TemporaryDirectory() as scratch, pool():
+        directory = Path(scratch)
+        tiny_image(POOL_DIRECTORY / "shell")
+        users = {name: Stack(directory / name) for name in ("keeper", "bench")}
+        with users["keeper"].cluster("keeper", nodes=1, readiness="none", state="off"):
+            rows = [row for nodes in arguments.nodes for row in compared(users["bench"], nodes, arguments)]
+            print(table(("", "fastest s", "median s", "x shell"), rows))
+
+
+def compared(user: "Stack", nodes: int, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
+    """Both sides in turns."""
+    shell, ours = [], []
+    for _ in range(arguments.rounds):
+        shell.append(shell_up(nodes))
+        with user.cluster("bench", nodes=nodes, readiness="none") as applied:
+            ours.append(applied)
+    base = Runs(tuple(shell))
+    named = {f"{nodes} nodes, plain shell": base, f"{nodes} nodes, pragmaspec apply": Runs(tuple(ours))}
+    if nodes in arguments.until_ssh:
+        with user.cluster("bench", nodes=nodes, readiness="ssh") as applied:
+            named[f"{nodes} nodes, pragmaspec apply until ssh"] = Runs((applied,))
+    return [
+        (name, f"{runs.fastest_s:.2f}", f"{runs.median_s:.2f}", f"{runs.fastest_s / base.fastest_s:.2f}")
+        for name, runs in named.items()
+    ]
+
+
+def shell_up(nodes: int) -> Run:
+    """Seconds of ``bring_up.sh up``; what it made is gone again."""
+    script, directory = str(HERE / "bring_up.sh"), str(POOL_DIRECTORY / "shell")
+    try:
+        return run(["bash", script, "up", directory, str(nodes)])
+    finally:
+        run(["bash", script, "down", directory, str(nodes)])
+
+
+class Stack:
+    """A user's directory with one spec."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self._directory = directory
+        self._env = home_in(directory)
+
+    @contextmanager
+    def cluster(self, name: str, *, nodes: int, readiness: str, state: str = "running") -> Iterator[Run]:
+        """Apply a cluster of ``nodes``, yield how long that took, and clean it."""
+        (self._directory / "cluster.yaml").write_text(spec_text(name, nodes, readiness, state))
+        try:
+            yield self._pragmaspec("apply", "cluster.yaml", "--auto-approve")
+        finally:
+            (self._directory / "cluster.yaml").write_text(spec_text(name, 0, readiness, state))
+            self._pragmaspec("apply", "cluster.yaml", "--auto-approve", "--allow", "data-loss")
+
+    def _pragmaspec(self, *arguments: str) -> Run:
+        return run([pragmaspec(), *arguments], cwd=self._directory, env=self._env)
+
+
+def spec_text(name: str, nodes: int, readiness: str, state: str) -> str:
+    """A spec with one cluster of tiny guests; without ``nodes`` a spec that wants nothing."""
+    head = f"""\
+images:
+  tiny:
+    source: {POOL_DIRECTORY}/shell/disk.qcow2
+    kernel: {POOL_DIRECTORY}/shell/vmlinuz
+    initrd: {POOL_DIRECTORY}/shell/initrd
+    cmdline: console=ttyS0 quiet acpi=noirq
+sites:
+  lab: {{provider: libvirt, virt_type: qemu, pool: {POOL}, parallel: 16}}
+"""
+    if nodes == 0:
+        return f"{head}clusters: {{}}\n"
+    return f"""\
+{head}clusters:
+  {name}:
+    site: lab
+    image: tiny
+    readiness: {readiness}
+    state: {state}
+    frontend: {{cpus: 1, memory: 128 MiB}}
+    computes: {{count: {nodes - 1}, cpus: 1, memory: 128 MiB}}
+"""
+
+
+def tiny_image(directory: Path) -> None:
+    """The test suite's tiny guest, built (a minute the first time) and put where the hypervisor can read it."""
+    cache = HERE.parent / ".cache" / "tiny"
+    root = HERE.parent
+    subprocess.run(
+        [sys.executable, str(root / "tests" / "guest_images" / "tiny.py"), str(cache)],
+        check=True,
+        cwd=root,
+        stdout=subprocess.DEVNULL,
+    )
+    directory.mkdir(mode=0o755)
+    for name in ("disk.qcow2", "vmlinuz", "initrd"):
+        shutil.copyfile(cache / name, directory / name)
+
+
+@contextmanager
+def pool() -> Iterator[None]:
+    """A storage pool for the benchmark alone; removed afterwards with all that is in it."""
+    POOL_DIRECTORY.mkdir(mode=0o711)
+    virsh = ["virsh", "--quiet", "--connect", "qemu:///system"]
+    try:
+        run([*virsh, "pool-create-as", POOL, "dir", "--target", str(POOL_DIRECTORY)])
+        yield
+    finally:
+        subprocess.run([*virsh, "pool-destroy", POOL], check=False)
+        shutil.rmtree(POOL_DIRECTORY)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[3, 16])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--until-ssh", type=int, nargs="*", default=[3], help="for which numbers of nodes to wait for ssh as well"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""``console``."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pragmaspec.cli.options import NodeArgument, SpecOption, StateOption, examples
+from pragmaspec.cli.screen import err, out
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into ``app``."""
+    app.command("console", epilog=examples("console hello-frontend", "console hello-compute-0 --log"))(console)
+
+
+def console(
+    node: NodeArgument,
+    *,
+    log: Annotated[bool, typer.Option("--log", help="Print what the console has said since the node was booted.")] = False,
+    spec: SpecOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Join the serial console of a node, or print its log.
+
+    Ctrl-] leaves the console.
+    """
+    from pragmaspec.access.names import find_node
+    from pragmaspec.stack.stack import Stack
+
+    stack = Stack(spec, state=state_dir)
+    state = stack.state()
+    found = find_node(state, node)
+    with stack.provider_of(found, state) as (provider, mark):
+        if log:
+            _print_log(provider.console_log(found, mark))
+            return
+        err().say(f"The console of {found.name}; Ctrl-] leaves it.")
+        provider.console(found, mark)
+
+
+def _print_log(data: bytes) -> None:
+    """The bytes as they are for a file or a pipe; made safe for a terminal, which would obey what a guest prints."""
+    screen = out()
+    if not screen.terminal:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    for line in data.decode(errors="replace").splitlines():
+        screen.say(line.rstrip("\r"))

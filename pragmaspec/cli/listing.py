@@ -1,0 +1,127 @@
+"""``list cluster``, ``list repository``, ``list site``."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pragmaspec.cli.complete import clusters
+from pragmaspec.cli.options import JsonOption, SpecOption, StateOption, examples
+from pragmaspec.cli.screen import out
+
+if TYPE_CHECKING:
+    from pragmaspec.recorded import State
+    from pragmaspec.report.site_text import SiteView
+    from pragmaspec.site import Site
+
+app = typer.Typer(
+    help="List clusters, images or sites.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Put the commands into ``parent``."""
+    parent.add_typer(app, name="list", epilog=examples("list cluster", "list cluster hello", "list repository", "list site"))
+
+
+@app.command("cluster", epilog=examples("list cluster", "list cluster hello", "list cluster hello --json"))
+def list_cluster(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Show the nodes of this cluster.", autocompletion=clusters, show_default=False),
+    ] = None,
+    *,
+    json: JsonOption = False,
+    spec: SpecOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Recorded clusters, or the nodes of one. Reads only what is recorded: `status` asks the sites."""
+    from pragmaspec.report.lists import cluster_summaries, clusters_form, clusters_text, image_names, nodes_text
+    from pragmaspec.stack.stack import Stack
+
+    state = Stack(spec, state=state_dir).state()
+    summaries = cluster_summaries(state)
+    if name is not None:
+        summaries = tuple(each for each in summaries if each.name == name)
+        if not summaries:
+            raise _no_cluster(name, state)
+    if json:
+        out().json(clusters_form(summaries, state))
+        return
+    out().write(clusters_text(summaries, out().pen))
+    if name is not None:
+        records = [record for node in state.nodes(name) if (record := state.record(node.address)) is not None]
+        out().write("\n" + nodes_text(records, image_names(state), out().pen))
+
+
+@app.command("repository", epilog=examples("list repository", "list repository --json"))
+def list_repository(*, json: JsonOption = False, spec: SpecOption = None, state_dir: StateOption = None) -> None:
+    """Images: where from, digest, size, where staged. Those of the spec, those recorded, and those kept locally."""
+    from pragmaspec.cli.imaging import image_progress
+    from pragmaspec.report.lists import repository_form, repository_text
+    from pragmaspec.stack.repository import repository
+    from pragmaspec.stack.stack import Stack
+
+    images = repository(Stack(spec, state=state_dir), image_progress())
+    if json:
+        out().json(repository_form(images))
+    else:
+        out().write(repository_text(images, out().pen))
+
+
+@app.command("site", epilog=examples("list site", "list site lab --json"))
+def list_site(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Only this site.", show_default=False),
+    ] = None,
+    *,
+    json: JsonOption = False,
+    spec: SpecOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Sites: capacity, pools, what is taken and by whom. Asks the sites."""
+    from pragmaspec.report.site_text import sites_form, sites_text
+
+    views = _views(name, spec, state_dir)
+    if json:
+        out().json(sites_form(views))
+    else:
+        out().write(sites_text(views, out().pen))
+
+
+def _views(name: str | None, spec: str | None, state_dir: str | None) -> "list[SiteView]":
+    from pragmaspec.cli.imaging import image_progress
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.stack.sites import known_sites
+    from pragmaspec.stack.stack import Stack
+
+    with Stack(spec, state=state_dir) as stack:
+        known = sorted(known_sites(stack.wanted(image_progress()), stack.state()), key=lambda site: site.name)
+        chosen = [site for site in known if name in (None, site.name)]
+        if name is not None and not chosen:
+            names = ", ".join(site.name for site in known) or "none"
+            raise UsageError(Problem(summary="No such site", detail=f"Nothing is called {name}. Known sites: {names}."))
+        return [_view(site) for site in chosen]
+
+
+def _view(site: "Site") -> "SiteView":
+    """A site that does not answer is shown with its trouble: the others are still of interest."""
+    from pragmaspec.errors import SiteError
+    from pragmaspec.report.site_text import SiteView
+    from pragmaspec.stack.sites import Sites
+
+    with Sites((site,)) as sites:
+        try:
+            return SiteView(site=site, inventory=sites.inventories((site.name,))[site.name])
+        except SiteError as error:
+            return SiteView(site=site, trouble=str(error))
+
+
+def _no_cluster(name: str, state: "State") -> Exception:
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.stack.verbs import recorded_clusters
+
+    names = ", ".join(recorded_clusters(state)) or "none"
+    return UsageError(Problem(summary="No such cluster", detail=f"{name} is not recorded. Recorded clusters: {names}."))

@@ -1,0 +1,65 @@
+"""Options and arguments that several commands share, and the examples in their help."""
+
+from typing import Annotated
+
+import typer
+
+from pragmaspec.cli.complete import addresses, clusters, nodes, specs
+
+SpecArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SPEC",
+        help="The spec. Default: $PRAGMASPEC_SPEC, cluster.yaml, pragmaspec.yaml, or the only spec in this directory.",
+        autocompletion=specs,
+        show_default=False,
+    ),
+]
+SpecOption = Annotated[
+    str | None,
+    typer.Option("--spec", "-s", metavar="SPEC", help="The spec, when it is not the one found here.", autocompletion=specs),
+]
+StateOption = Annotated[
+    str | None,
+    typer.Option("--state-dir", metavar="DIR", help="Folder of the recorded state. Default: state/<stack> beside the spec."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable, documented keys (docs/json.md).")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Fold nothing, and show every interface with its MAC.")]
+TargetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        "-t",
+        metavar="ADDRESS",
+        help="Only this, with what it depends on: an address, a name, or a pattern with *. Repeatable.",
+        autocompletion=addresses,
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="ADDRESS", help="Not this, nor what depends on it. Repeatable.", autocompletion=addresses),
+]
+AllowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        metavar="RISK",
+        help="Allow by name: rebuild, data-loss, protected. Repeatable.",
+        autocompletion=lambda: ["rebuild", "data-loss", "protected"],
+    ),
+]
+ApproveOption = Annotated[bool, typer.Option("--auto-approve", "-y", help="Do not ask.")]
+ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters)]
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name or address of a node.", autocompletion=nodes)]
+
+
+def examples(*lines: str) -> str:
+    """The closing lines of a command's help, kept as they are."""
+    return "\b\nExamples:\n" + "\n".join(f"  pragmaspec {line}" for line in lines)
+
+
+def one_spec(argument: str | None, option: str | None) -> str | None:
+    """The spec that was named, as an argument or with --spec."""
+    if argument and option and argument != option:
+        raise typer.BadParameter(f"two specs are named: {argument} and {option}")
+    return argument or option

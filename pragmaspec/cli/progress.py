@@ -1,0 +1,81 @@
+"""Progress of an apply: at a terminal a live list of what is under way, elsewhere plain lines with the time."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pragmaspec.engine.reporter import Reporter
+from pragmaspec.report.units import duration
+
+if TYPE_CHECKING:
+    from pragmaspec.cli.screen import Screen
+    from pragmaspec.errors import PragmaspecError
+    from pragmaspec.planning.plan import Action, Plan
+
+
+@contextmanager
+def progress(screen: "Screen", plan: "Plan") -> Iterator[Reporter]:
+    """The reporter that fits ``screen``; what it shows live is gone when the block ends."""
+    if plan.empty:
+        yield Reporter()
+    elif screen.terminal:
+        from pragmaspec.cli.live import live_progress
+
+        with live_progress(screen, plan) as reporter:
+            yield reporter
+    else:
+        yield PlainProgress(screen)
+
+
+class PlainProgress(Reporter):
+    """One line whenever something begins, comes to another stage, or ends."""
+
+    def __init__(self, screen: "Screen") -> None:
+        self._screen = screen
+        self._began = time.monotonic()
+        self._started: dict[str, float] = {}
+        self._stage: dict[str, str] = {}
+
+    def started(self, action: "Action") -> None:
+        """A line for the beginning."""
+        self._started[action.key] = time.monotonic()
+        self._line(f"{title(action)} ...")
+
+    def progress(self, action: "Action", doing: str) -> None:
+        """A line for each new stage; how long it lasts already would only repeat it."""
+        words = stage(doing)
+        if self._stage.get(action.key) != words:
+            self._stage[action.key] = words
+            self._line(f"{title(action)}: {words}")
+
+    def finished(self, action: "Action") -> None:
+        """A line for the end."""
+        self._line(f"{title(action)}: done{self._took(action)}")
+
+    def failed(self, action: "Action", error: "PragmaspecError") -> None:
+        """A line for the failure; all of it is printed when the run ends."""
+        self._line(f"{title(action)}: FAILED{self._took(action)}: {error.problems[0].summary}")
+
+    def skipped(self, action: "Action", because: str) -> None:
+        """A line for what is left undone."""
+        self._line(f"{title(action)}: not started, {because}")
+
+    def _took(self, action: "Action") -> str:
+        began = self._started.get(action.key)
+        return f" in {duration(time.monotonic() - began)}" if began is not None else ""
+
+    def _line(self, text: str) -> None:
+        self._screen.say(f"[{time.monotonic() - self._began:7.1f} s] {text}")
+
+
+def title(action: "Action") -> str:
+    """``boot hello-compute-1``."""
+    from pragmaspec.report.plan_rows import subject
+
+    return f"{action.verb} {subject(action.resource)}"
+
+
+def stage(doing: str) -> str:
+    """What is being done, without for how long: the words before the first dot."""
+    return doing.split(" · ", 1)[0]

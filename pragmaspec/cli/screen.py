@@ -1,0 +1,86 @@
+"""The terminal, or whatever stands in its place: how wide it is, whether it shows colours and Unicode, and writing to it."""
+
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pragmaspec.report.pen import Pen
+
+_WIDTH = 120
+_PROBE = "·→…"
+closed = False
+"""Whether whoever reads our output has gone."""
+
+
+class Screen:
+    """One output stream. ``NO_COLOR`` (no-color.org) and ``TERM=dumb`` are honoured."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.terminal = stream.isatty()
+        self.colour = self.terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.unicode = _carries(stream, _PROBE)
+
+    @property
+    def width(self) -> int:
+        """Columns: the terminal's, else ``$COLUMNS``, else 120."""
+        if self.terminal:
+            return shutil.get_terminal_size((_WIDTH, 24)).columns
+        asked = os.environ.get("COLUMNS", "")
+        return int(asked) if asked.isdecimal() and int(asked) > 0 else _WIDTH
+
+    @property
+    def pen(self) -> "Pen":
+        """How to write for this stream."""
+        from pragmaspec.report.pen import Pen
+
+        return Pen(colour=self.colour, unicode=self.unicode)
+
+    def write(self, text: str) -> None:
+        """Write ``text``, which already is what this stream can carry."""
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except BrokenPipeError:
+            globals()["closed"] = True
+            raise
+
+    def say(self, text: str) -> None:
+        """One line from our own words and perhaps other people's: made safe first."""
+        self.write(self.pen.say(text) + "\n")
+
+    def json(self, value: "Mapping[str, object] | Sequence[object]") -> None:
+        """Write ``value`` as JSON."""
+        from pragmaspec.report.json_text import json_text
+
+        self.write(json_text(value))
+
+
+def out() -> Screen:
+    """Standard output."""
+    return Screen(sys.stdout)
+
+
+def err() -> Screen:
+    """Standard error: problems, questions and progress."""
+    return Screen(sys.stderr)
+
+
+def drop_output() -> None:
+    """Let what Python still wants to write at its end go nowhere, quietly: nobody reads it."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _carries(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -1,0 +1,55 @@
+"""``shutdown``."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from pragmaspec.cli.carrying import Manner, carry_out
+from pragmaspec.cli.options import (
+    ApproveOption,
+    ClusterArgument,
+    JsonOption,
+    SpecOption,
+    StateOption,
+    VerboseOption,
+    examples,
+)
+from pragmaspec.cli.screen import err
+
+if TYPE_CHECKING:
+    from pragmaspec.stack.stack import Stack
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into ``app``."""
+    app.command("shutdown", epilog=examples("shutdown hello"))(shutdown)
+
+
+def shutdown(
+    cluster: ClusterArgument,
+    *,
+    auto_approve: ApproveOption = False,  # noqa: ARG001 - naming the cluster is the consent; scripts may still say it
+    json: JsonOption = False,
+    verbose: VerboseOption = False,
+    spec: SpecOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Shut a cluster down, computes before the frontend.
+
+    Gracefully, then by force after a minute. Disks stay. Shows its plan and does it without asking: naming the cluster
+    is the consent.
+    """
+    from pragmaspec.stack.stack import Stack
+    from pragmaspec.stack.verbs import shutdown_request
+
+    with Stack(spec, state=state_dir) as stack:
+        manner = Manner(json=json, verbose=verbose)
+        carry_out(stack, f"shutdown {cluster}", lambda run: run.plan(shutdown_request(cluster, run.wanted)), manner)
+        _remind(stack, cluster)
+
+
+def _remind(stack: "Stack", cluster: str) -> None:
+    """Say so when the next apply would boot it again."""
+    wanted = stack.wanted().cluster(cluster)
+    if wanted is not None and wanted.running:
+        err().say(f"The spec says that {cluster} runs: the next apply boots it again, unless it says `state: off`.")

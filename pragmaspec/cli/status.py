@@ -1,0 +1,39 @@
+"""``status``."""
+
+from typing import Annotated
+
+import typer
+
+from pragmaspec.cli.options import JsonOption, SpecOption, StateOption, examples
+from pragmaspec.cli.screen import out
+
+EXIT_DRIFT = 2
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into ``app``."""
+    app.command("status", epilog=examples("status", "status --json", "status --detailed-exitcode"))(status)
+
+
+def status(
+    *,
+    json: JsonOption = False,
+    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is drift.")] = False,
+    spec: SpecOption = None,
+    state_dir: StateOption = None,
+) -> None:
+    """Ask the sites how the recorded nodes are now.
+
+    Changes nothing, and reads no spec.
+    """
+    from pragmaspec.report.status_text import status_form, status_text
+    from pragmaspec.stack.stack import Stack
+
+    with Stack(spec, state=state_dir) as stack:
+        seen = stack.look()
+    if json:
+        out().json(status_form(seen.state, seen.observations, seen.drift))
+    else:
+        out().write(status_text(seen.state, seen.observations, seen.drift, seen.seconds, out().pen))
+    if detailed_exitcode and seen.drift:
+        raise typer.Exit(EXIT_DRIFT)

@@ -1,0 +1,36 @@
+"""``validate``."""
+
+import typer
+
+from pragmaspec.cli.options import JsonOption, SpecArgument, SpecOption, examples, one_spec
+from pragmaspec.cli.screen import out
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into ``app``."""
+    app.command("validate", epilog=examples("validate", "validate hello.yaml --json"))(validate)
+
+
+def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option: SpecOption = None) -> None:
+    """Check the spec with every file it points to. Reports every error at once; asks no site, builds no image."""
+    from pragmaspec.report.units import counted
+    from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.place import find_place
+    from pragmaspec.stack.wanting import check_name
+
+    place = find_place(one_spec(spec, spec_option))
+    loaded = load_spec(place.spec_file)
+    check_name(place, loaded)
+    model = loaded.model
+    nodes = sum(1 + cluster.computes.count for cluster in model.clusters.values())
+    if json:
+        form = {"clusters": len(model.clusters), "nodes": nodes, "sites": len(model.sites), "images": len(model.images)}
+        out().json({"kind": "validation", "format": 1, "spec": str(place.spec_file), **form})
+        return
+    parts = (
+        counted(len(model.clusters), "cluster"),
+        counted(nodes, "node"),
+        counted(len(model.sites), "site"),
+        counted(len(model.images), "image"),
+    )
+    out().say(f"{place.spec_file} is sound: {', '.join(parts)}.")

@@ -1,0 +1,21 @@
+"""Folders of the user that a stack reads besides its own, as the XDG Base Directory Specification 0.8 names them."""
+
+import os
+from pathlib import Path
+
+from pragmaspec.store.wanted_cache import cache_home
+
+LOCK_FILE = "pragmaspec.lock"
+"""Beside the spec: the digests of images that were built or downloaded."""
+
+
+def image_store() -> Path:
+    """Where images are kept: ``$PRAGMASPEC_IMAGES``, else ``pragmaspec/images`` in the user's cache folder."""
+    named = os.environ.get("PRAGMASPEC_IMAGES")
+    return Path(named) if named else cache_home() / "pragmaspec" / "images"
+
+
+def user_config() -> Path:
+    """Where the user's own ``sites.yaml`` is looked for."""
+    named = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(named) if named.startswith("/") else Path.home() / ".config") / "pragmaspec"

@@ -1,0 +1,102 @@
+"""Where a stack is: its spec file, its name, and the folder of its recorded state. Reads no YAML."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pragmaspec.errors import Problem, UsageError
+from pragmaspec.frozen import Frozen
+
+SPEC_VARIABLE = "PRAGMASPEC_SPEC"
+USUAL_NAMES = ("cluster.yaml", "pragmaspec.yaml")
+_SUFFIXES = (".yaml", ".yml")
+_READ_BYTES = 4 * 2**20
+_STACK_LINE = re.compile(
+    rb"""^(?:stack|"stack"|'stack')[ \t]*:[ \t]*(["']?)([A-Za-z0-9][A-Za-z0-9_.-]*)\1[ \t]*(?:#.*)?\r?$""", re.MULTILINE
+)
+_CLUSTERS_LINE = re.compile(rb"""^(?:clusters|"clusters"|'clusters')[ \t]*:""", re.MULTILINE)
+
+
+class Place(Frozen, frozen=True):
+    """A stack on disk. ``spec`` is the path as the user named it; None when only the state was named."""
+
+    spec: Path | None
+    name: str
+    state: Path
+    """The folder of the recorded state."""
+
+    @property
+    def spec_file(self) -> Path:
+        """The spec. Raises UsageError when only the state was named."""
+        if self.spec is None:
+            raise UsageError(_no_spec(Path(), ()))
+        return self.spec
+
+
+def find_place(
+    spec: str | Path | None = None, state: str | Path | None = None, environment: Mapping[str, str] = os.environ
+) -> Place:
+    """The stack that is meant.
+
+    The spec is ``spec``, else ``$PRAGMASPEC_SPEC``, else ``cluster.yaml`` or ``pragmaspec.yaml`` here, else the only YAML file
+    here that has a top-level ``clusters:``. Its name is its ``stack:``, else the file's name; the state is ``state``, else
+    ``state/<name>`` beside the spec. Raises UsageError when no spec is found and no ``state`` given, or several could be meant.
+    """
+    found = _spec(spec, environment, needed=state is None)
+    if found is None:
+        folder = Path(state or ".")
+        return Place(spec=None, name=folder.resolve().name, state=folder)
+    name = stack_name(found)
+    return Place(spec=found, name=name, state=Path(state) if state is not None else found.parent / "state" / name)
+
+
+def stack_name(spec: Path) -> str:
+    """What the spec calls its stack: the value of a top-level ``stack:``, else the file's name without its ending."""
+    line = _STACK_LINE.search(_head(spec))
+    return line[2].decode() if line else spec.stem
+
+
+def _spec(spec: str | Path | None, environment: Mapping[str, str], *, needed: bool) -> Path | None:
+    named = spec or environment.get(SPEC_VARIABLE)
+    if named:
+        path = Path(named)
+        return _in_directory(path, needed=True) if path.is_dir() else path
+    return _in_directory(Path(), needed=needed)
+
+
+def _in_directory(directory: Path, *, needed: bool) -> Path | None:
+    for name in USUAL_NAMES:
+        if (directory / name).is_file():
+            return directory / name
+    files = (
+        sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and path.is_file()) if directory.is_dir() else []
+    )
+    specs = [path for path in files if _CLUSTERS_LINE.search(_head(path))]
+    if len(specs) == 1:
+        return specs[0]
+    if needed:
+        raise UsageError(_no_spec(directory, tuple(specs)))
+    return None
+
+
+def _no_spec(directory: Path, specs: tuple[Path, ...]) -> Problem:
+    where = "this directory" if directory == Path() else str(directory)
+    if specs:
+        names = ", ".join(str(path) for path in specs)
+        detail = f"In {where} there are {names}. Say which one is meant, or set {SPEC_VARIABLE}."
+        return Problem(summary="Several specs could be meant", detail=detail)
+    detail = (
+        f"There is no {' or '.join(USUAL_NAMES)} in {where}, and no other YAML file with a top-level `clusters:`. "
+        f"Name the spec, set {SPEC_VARIABLE}, or write one with `pragmaspec init`."
+    )
+    return Problem(summary="No spec found", detail=detail)
+
+
+def _head(path: Path) -> bytes:
+    """The text of the file as far as it matters; nothing when it cannot be read: reading the spec itself says why."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_READ_BYTES)
+    except OSError:
+        return b""

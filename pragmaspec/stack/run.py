@@ -1,0 +1,91 @@
+"""One run that changes things: holds the stack's lock from the plan to its end, so that nothing can come between."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pragmaspec.errors import PlanRefusedError, Problem, UsageError
+from pragmaspec.images.files import ImageFiles
+from pragmaspec.planning.plan import Plan
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.safety import ALLOWANCES, refusals
+from pragmaspec.planning.wanted import Wanted, WantedImage
+from pragmaspec.stack.planned import planned
+from pragmaspec.stack.readable import ReadablePlan
+from pragmaspec.stack.sites import Sites
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pragmaspec.engine.context import Applied
+    from pragmaspec.engine.reporter import Reporter
+    from pragmaspec.store.session import StoreSession
+
+
+@dataclass(frozen=True)
+class Run:
+    """Plans and applies under the lock of ``session``. ``files`` gives an image's bytes."""
+
+    session: "StoreSession"
+    wanted: Wanted
+    sites: Sites
+    files: "Callable[[WantedImage], ImageFiles]"
+    shutdown_grace_s: float = field(default=60.0)
+
+    def plan(self, request: PlanRequest) -> ReadablePlan:
+        """The plan for the state as it is under the lock."""
+        return planned(self.wanted, self.session.state, self.sites, request)
+
+    def bound(self, plan: Plan) -> Plan:
+        """``plan``, which was made earlier. Raises PlanRefusedError when it is not what would be done now."""
+        from pragmaspec.engine.binding import check_binding
+
+        sites = {action.resource.site for action in plan.actions}
+        check_binding(plan, self.session.state, self.wanted, self.sites.providers(sites))
+        return plan
+
+    def apply(self, plan: Plan, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
+        """Do ``plan``. Raises PlanRefusedError when it is stale or does something that ``allow`` does not name.
+
+        What cannot be done raises ApplyIncompleteError or InterruptedRunError, after everything else was done and recorded.
+        """
+        check_allowed(plan, allow)
+        from pragmaspec.access.ssh import Remote
+        from pragmaspec.engine.apply import apply_plan
+        from pragmaspec.engine.context import Applied, ApplyContext
+        from pragmaspec.store.stack_key import load_stack_key
+
+        if plan.empty:
+            return Applied()
+        lineage = self.session.state.lineage
+        stack_key = load_stack_key(lineage, create=not self.session.state.records)
+        remote = Remote(lineage, stack_key)
+        context = ApplyContext(
+            session=self.session,
+            providers=self.sites.providers({action.resource.site for action in plan.actions}),
+            wanted=self.wanted,
+            files=self.files,
+            stack_key=stack_key,
+            remote=remote,
+            shutdown_grace_s=self.shutdown_grace_s,
+        )
+        try:
+            return apply_plan(plan, context, reporter)
+        finally:
+            remote.close()
+
+
+def check_allowed(plan: Plan, allow: Iterable[str]) -> None:
+    """Raise PlanRefusedError for everything in ``plan`` that needs to be allowed and is not; UsageError for an unknown word."""
+    allowed = frozenset(allow)
+    unknown = sorted(allowed.difference(ALLOWANCES))
+    if unknown:
+        raise UsageError(
+            Problem(
+                summary="Nothing is called this",
+                detail=f"{', '.join(unknown)} cannot be allowed. Known: {', '.join(ALLOWANCES)}.",
+            )
+        )
+    refused = refusals(plan, allowed)
+    if refused:
+        raise PlanRefusedError(*refused)

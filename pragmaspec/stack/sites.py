@@ -1,0 +1,105 @@
+"""The sites of one stack while it is worked on: opened when first asked, asked in parallel."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+from pragmaspec.errors import PragmaspecError, Problem, SiteError
+from pragmaspec.planning.observed import Inventory, Observations
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted
+from pragmaspec.providers.base import Provider
+from pragmaspec.providers.table import open_provider
+from pragmaspec.recorded import StagedImage, State
+from pragmaspec.site import Site
+
+_Answer = TypeVar("_Answer")
+_MOST_AT_ONCE = 16
+
+
+class Sites:
+    """Providers by the name of their site. Close it when done."""
+
+    def __init__(self, options: Iterable[Site]) -> None:
+        self._options = {site.name: site for site in options}
+        self._open: dict[str, Provider] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def provider(self, name: str) -> Provider:
+        """The provider of the site ``name``. Raises SiteError when its library is missing or its options are not known."""
+        if name not in self._open:
+            options = self._options.get(name)
+            if options is None:
+                raise SiteError(
+                    Problem(
+                        summary="A site is unknown",
+                        detail=f"Site {name} is neither in the spec nor in the recorded state. Put it back into the spec.",
+                    )
+                )
+            self._open[name] = open_provider(options)
+        return self._open[name]
+
+    def providers(self, names: Iterable[str]) -> dict[str, Provider]:
+        """The providers of all ``names``."""
+        return {name: self.provider(name) for name in names}
+
+    def observe(self, names: Iterable[str], lineage: str) -> dict[str, Observations]:
+        """What each site has of the stack ``lineage``: one listing per site, at once. Raises with every site that failed."""
+        return self._each(names, lambda provider: provider.observe(lineage))
+
+    def inventories(self, names: Iterable[str]) -> dict[str, Inventory]:
+        """Capacity and what is taken, of each site, at once. Raises with every site that failed."""
+        return self._each(names, lambda provider: provider.inventory())
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        opened, self._open = self._open, {}
+        for provider in opened.values():
+            provider.close()
+
+    def _each(self, names: Iterable[str], ask: Callable[[Provider], _Answer]) -> dict[str, _Answer]:
+        wanted = sorted(set(names))
+        providers = self.providers(wanted)
+        if len(wanted) < 2:  # noqa: PLR2004 - one site needs no thread
+            return {name: ask(provider) for name, provider in providers.items()}
+        answers: dict[str, _Answer] = {}
+        failures: list[PragmaspecError] = []
+        with ThreadPoolExecutor(max_workers=min(len(wanted), _MOST_AT_ONCE)) as pool:
+            asked = {name: pool.submit(ask, provider) for name, provider in providers.items()}
+            for name, answer in asked.items():
+                try:
+                    answers[name] = answer.result()
+                except PragmaspecError as error:
+                    failures.append(error)
+        if failures:
+            kinds = {type(error) for error in failures}
+            kind = kinds.pop() if len(kinds) == 1 else SiteError
+            raise kind(*(problem for error in failures for problem in error.problems))
+        return answers
+
+
+def known_sites(wanted: Wanted | None, state: State) -> tuple[Site, ...]:
+    """The options of every site: as the spec has them, else as they were last used."""
+    found = {site.name: site for site in state.sites}
+    if wanted is not None:
+        found.update((site.name, site) for site in wanted.sites)
+    return tuple(found.values())
+
+
+def sites_in_use(wanted: Wanted, state: State, request: PlanRequest) -> tuple[str, ...]:
+    """Names of the sites that a plan has to look at: those with wanted clusters, and those with anything recorded.
+
+    A plan for some clusters only looks only where they are.
+    """
+    names = {cluster.site for cluster in wanted.clusters if request.concerns(cluster.name)}
+    for record in state.records:
+        resource = record.resource
+        if not request.only_clusters or (not isinstance(resource, StagedImage) and request.concerns(resource.cluster)):
+            names.add(resource.site)
+    return tuple(sorted(names))

@@ -1,0 +1,195 @@
+"""A stack as one object: what the command line uses, and what a notebook uses."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pragmaspec.stack.place import Place, find_place
+from pragmaspec.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from pragmaspec.access.ssh import Completed, Remote
+    from pragmaspec.engine.context import Applied
+    from pragmaspec.engine.reporter import Reporter
+    from pragmaspec.images.files import ImageFiles
+    from pragmaspec.images.library import ImageLibrary
+    from pragmaspec.images.progress import ImageReporter
+    from pragmaspec.planning.plan import Plan
+    from pragmaspec.planning.wanted import Wanted, WantedImage
+    from pragmaspec.providers.base import Provider
+    from pragmaspec.recorded import Mark, Node, State
+    from pragmaspec.stack.looking import Look
+    from pragmaspec.stack.readable import ReadablePlan
+    from pragmaspec.stack.run import Run
+
+# Every method imports what it needs: `list` and `ssh` must not pay for planning, nor planning for ssh.
+
+
+class Stack:
+    """One spec and its recorded state.
+
+    ``spec``: a path, or None for ``$PRAGMASPEC_SPEC``, ``cluster.yaml``, ``pragmaspec.yaml`` or the only spec here; ``state``:
+    the folder of the recorded state, None for ``state/<name>`` beside the spec; ``place``: both, already found. Nothing is read
+    before it is needed, and the spec is read anew for every plan. Every method raises PragmaspecError kinds only.
+    """
+
+    def __init__(self, spec: str | Path | None = None, *, state: str | Path | None = None, place: Place | None = None) -> None:
+        self._place = place or find_place(spec, state)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def place(self) -> Place:
+        """Where it is."""
+        return self._place
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._place.name
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """Where its state is recorded."""
+        return LocalStore(self._place.state)
+
+    @cached_property
+    def library(self) -> "ImageLibrary":
+        """The local image store."""
+        from pragmaspec.images.library import ImageLibrary
+        from pragmaspec.stack.folders import image_store
+
+        return ImageLibrary(image_store())
+
+    def state(self) -> "State":
+        """What is recorded; an empty state when nothing was ever applied."""
+        return self.store.read()
+
+    def interrupted(self) -> bool:
+        """Whether an earlier run ended before it was done, and may have left things begun."""
+        return any(self._place.state.glob("journal.*.jsonl"))
+
+    def wanted(self, reporter: "ImageReporter | None" = None) -> "Wanted":
+        """What the spec wants. May build or download an image that nobody knows the digest of yet."""
+        from pragmaspec.stack.wanting import read_wanted
+
+        return read_wanted(self._place, lambda: self.library, reporter)
+
+    def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
+        """The recorded nodes, frontends first, then by index."""
+        return self.state().nodes(cluster)
+
+    def plan(
+        self,
+        *,
+        targets: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        refresh: bool = True,
+        reporter: "ImageReporter | None" = None,
+    ) -> "ReadablePlan":
+        """What apply would do. ``targets`` and ``exclude``: addresses, names or patterns of a part; changes nothing."""
+        from pragmaspec.planning.request import PlanRequest
+        from pragmaspec.stack.planned import planned
+        from pragmaspec.stack.sites import Sites, known_sites
+
+        request = PlanRequest(targets=tuple(targets), exclude=tuple(exclude))
+        wanted, state = self.wanted(reporter), self.state()
+        with Sites(known_sites(wanted, state)) as sites:
+            return planned(wanted, state, sites, request, refresh=refresh)
+
+    def apply(self, plan: "Plan | None" = None, *, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
+        """Do ``plan``, or plan and do it. Nobody is asked: ``allow`` names what may be lost (rebuild, data-loss, protected)."""
+        from pragmaspec.planning.request import PlanRequest
+
+        with self.run("apply", lineage=plan.lineage if plan else None) as run:
+            return run.apply(plan if plan is not None else run.plan(PlanRequest()), allow, reporter)
+
+    def boot(self, cluster: str, *, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
+        """Let a cluster run, whatever ``state:`` the spec gives it."""
+        from pragmaspec.stack.verbs import boot_request
+
+        with self.run(f"boot {cluster}") as run:
+            return run.apply(run.plan(boot_request(cluster, run.wanted)), allow, reporter)
+
+    def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "Applied":
+        """Shut a cluster down: computes before the frontend, gracefully, then by force after a limit."""
+        from pragmaspec.stack.verbs import shutdown_request
+
+        with self.run(f"shutdown {cluster}") as run:
+            return run.apply(run.plan(shutdown_request(cluster, run.wanted)), (), reporter)
+
+    def clean(
+        self, cluster: str, *, shutdown: bool = False, allow: Iterable[str] = (), reporter: "Reporter | None" = None
+    ) -> "Applied":
+        """Remove a cluster with its disks. Refused while it runs, unless ``shutdown``; and when protected, unless allowed."""
+        from pragmaspec.stack.verbs import clean_request, refuse_running
+
+        with self.run(f"clean {cluster}") as run:
+            plan = run.plan(clean_request(cluster, run.wanted, run.session.state))
+            if not shutdown:
+                refuse_running(plan, cluster)
+            return run.apply(plan, {"data-loss", *allow}, reporter)
+
+    @contextmanager
+    def run(self, command: str, *, lineage: str | None = None, reporter: "ImageReporter | None" = None) -> "Iterator[Run]":
+        """Hold the lock while planning and applying. ``command`` is what others who meet the lock are told."""
+        from pragmaspec.stack.run import Run
+        from pragmaspec.stack.sites import Sites, known_sites
+
+        wanted = self.wanted(reporter)
+        with (
+            self.store.session(command, lineage) as session,
+            Sites(known_sites(wanted, session.state)) as sites,
+        ):
+            yield Run(session=session, wanted=wanted, sites=sites, files=self._files)
+
+    def look(self) -> "Look":
+        """What the sites say now."""
+        from pragmaspec.stack.looking import look
+        from pragmaspec.stack.sites import Sites
+
+        state = self.state()
+        with Sites(state.sites) as sites:
+            return look(state, sites)
+
+    def remote(self, state: "State | None" = None) -> "Remote":
+        """OpenSSH to the recorded nodes, with keys and host keys in place."""
+        from pragmaspec.access.ssh import Remote
+        from pragmaspec.store.stack_key import load_stack_key
+
+        recorded = state if state is not None else self.state()
+        remote = Remote(recorded.lineage, load_stack_key(recorded.lineage))
+        remote.use(recorded)
+        return remote
+
+    def ssh(self, node: str, *command: str, timeout_s: float = 60.0) -> "Completed":
+        """Run ``command`` on a node and wait for it: exit status, stdout (bytes) and stderr."""
+        from pragmaspec.access.names import find_node
+
+        state = self.state()
+        return self.remote(state).run(find_node(state, node).address, command, timeout_s=timeout_s)
+
+    @contextmanager
+    def provider_of(self, node: "Node", state: "State") -> "Iterator[tuple[Provider, Mark]]":
+        """The provider of the node's site, and the node's mark there."""
+        from pragmaspec.recorded import Mark
+        from pragmaspec.stack.sites import Sites
+
+        record = state.record(node.address)
+        mark = Mark(lineage=state.lineage, address=node.address, generation=record.generation if record else 0)
+        with Sites(state.sites) as sites:
+            yield sites.provider(node.site), mark
+
+    def _files(self, image: "WantedImage") -> "ImageFiles":
+        """The image's bytes; the library is opened only now."""
+        return self.library.files(image)
+
+    def close(self) -> None:
+        """Let go of everything; nothing is held between calls today, but may be one day."""

@@ -1,0 +1,104 @@
+"""From the spec file to what it wants; the fast way when nothing it depends on has changed."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pragmaspec import __version__
+from pragmaspec.errors import Problem, SpecError, Where
+from pragmaspec.planning.wanted import Wanted
+from pragmaspec.stack.folders import LOCK_FILE, image_store, user_config
+from pragmaspec.stack.place import Place
+from pragmaspec.store.wanted_cache import WantedCache, file_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pragmaspec.images.library import ImageLibrary
+    from pragmaspec.images.progress import ImageReporter
+    from pragmaspec.spec.loaded import LoadedSpec
+
+_IMAGE_PATH = re.compile(r"""\b(?:source|kernel|initrd)["']?[ \t]*:[ \t]*(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'][^,}\n]*))""")
+
+
+def read_wanted(place: Place, library: "Callable[[], ImageLibrary]", reporter: "ImageReporter | None" = None) -> Wanted:
+    """What the spec of ``place`` wants. Raises SpecError with every problem, and ImageError.
+
+    May build or download an image whose digest nobody knows yet, which ``reporter`` is told.
+    """
+    spec = place.spec_file
+    cache = WantedCache(__version__)
+    context = _context(spec)
+    kept = cache.get(spec, context)
+    if kept is not None and kept.spec_file == str(spec):
+        return kept
+    return _read(place, library(), reporter, cache)
+
+
+def _read(place: Place, library: "ImageLibrary", reporter: "ImageReporter | None", cache: WantedCache) -> Wanted:
+    from pragmaspec.planning.expand import expand, images_needed
+    from pragmaspec.spec.loader import load_spec
+
+    spec = place.spec_file
+    loaded = load_spec(spec)
+    check_name(place, loaded)
+    images = {
+        name: library.resolve(loaded.model.images[name], name, loaded.directory, loaded.where(("images", name)), reporter)
+        for name in images_needed(loaded)
+    }
+    wanted = expand(loaded, images)
+    if _paths_known(spec, loaded):
+        lock = (loaded.directory / LOCK_FILE).absolute()
+        cache.put(spec, wanted, (*loaded.files, (str(lock), file_digest(lock))), _context(spec))
+    return wanted
+
+
+def check_name(place: Place, loaded: "LoadedSpec") -> None:
+    """Refuse a ``stack:`` that was written in a way which the quick look for it does not see."""
+    said = loaded.model.stack
+    if said is not None and said != place.name:
+        raise SpecError(
+            Problem(
+                summary="Unusual `stack`",
+                detail=f"Write `stack: {said}` on a line of its own, without indentation, anchors or flow style: other commands "
+                "look for it without reading the whole spec.",
+                where=Where(file=str(place.spec_file), line=loaded.where(("stack",)).line),
+            )
+        )
+
+
+def _context(spec: Path) -> str:
+    """What the reading depends on beside the content of small files: folders, and what local disks look like from outside.
+
+    A disk of gigabytes is not read again for every plan; it counts as unchanged while name, size and times are.
+    """
+    looks = [f"{path} {_look(spec.parent / path)}" for path in sorted(_image_paths(spec))]
+    return "\n".join((str(Path.home()), str(user_config()), str(image_store()), *looks))
+
+
+def _image_paths(spec: Path) -> set[str]:
+    """Local paths in the spec's images, found without reading it as YAML."""
+    try:
+        text = spec.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    found = (
+        next(group for group in match.groups() if group is not None).split(" #")[0].strip()
+        for match in _IMAGE_PATH.finditer(text)
+    )
+    return {path for path in found if not path.startswith(("http://", "https://"))}
+
+
+def _paths_known(spec: Path, loaded: "LoadedSpec") -> bool:
+    """Whether the quick look sees every local disk of the spec: only then may the spec be kept."""
+    models = loaded.model.images.values()
+    paths = {path for model in models for path in (model.source, model.kernel, model.initrd) if path}
+    return {path for path in paths if not path.startswith(("http://", "https://"))} <= _image_paths(spec)
+
+
+def _look(path: Path) -> str:
+    try:
+        seen = path.stat()
+    except OSError:
+        return "absent"
+    return f"{seen.st_dev} {seen.st_ino} {seen.st_size} {seen.st_mtime_ns} {seen.st_ctime_ns}"

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.workshop import Workshop
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Workshop:
+    """An empty directory, with a home of its own."""
+    home = tmp_path / "home"
+    work = tmp_path / "work"
+    for directory in (home, work):
+        directory.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("CACHE", "DATA", "CONFIG"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+    for name in ("XDG_RUNTIME_DIR", "PRAGMASPEC_SPEC", "PRAGMASPEC_KEYS", "PRAGMASPEC_IMAGES", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.chdir(work)
+
+    def read() -> tuple[str, str]:
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    return Workshop(work, read)

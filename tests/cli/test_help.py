@@ -1,0 +1,88 @@
+"""What the command says of itself: reviewed, with examples, in the manual, and quick."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+
+from pragmaspec import __version__
+from pragmaspec.cli.app import app
+from tests.cli.workshop import Workshop
+
+ROOT = Path(__file__).parents[2]
+MANUAL = ROOT / "docs" / "cli.md"
+HEAVY = {"pydantic", "requests", "rich", "deepdiff", "libvirt", "ruamel", "ruamel.yaml", "cryptography", "pycdlib"}
+_ROOT_COMMAND = typer.main.get_command(app)
+COMMANDS = [
+    *(name for name in _ROOT_COMMAND.commands if name != "list"),
+    *(f"list {name}" for name in _ROOT_COMMAND.commands["list"].commands),
+]
+
+
+def _help(shop: Workshop, *command: str) -> str:
+    return shop(*command, "--help").out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example_that_is_one(shop: Workshop, command: str) -> None:
+    text = _help(shop, *command.split())
+    lines = text.partition("Examples:\n")[2].splitlines()
+    assert lines
+    assert all(line.startswith(f"    pragmaspec {command}") for line in lines), lines
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_the_manual_has_todays_help(
+    shop: Workshop, command: str, golden: Callable[[Path, str], None], request: pytest.FixtureRequest
+) -> None:
+    """docs/cli.md quotes the help of every command; ``--update-golden`` writes it anew."""
+    said = _help(shop, *command.split()).rstrip("\n")
+    manual = MANUAL.read_text(encoding="utf-8")
+    title = f"## `pragmaspec {command}`\n" if command else "## `pragmaspec`\n"
+    block = re.search(re.escape(title) + r"(?:(?!\n## ).)*?```text\n(?P<help>.*?)\n```", manual, re.DOTALL)
+    assert block is not None, f"docs/cli.md has no section {title.strip()} with a block of text"
+    golden(MANUAL, manual[: block.start("help")] + said + manual[block.end("help") :])
+
+
+def test_help_is_another_way_to_ask(shop: Workshop) -> None:
+    assert shop("help").out == shop("--help").out == shop("-h").out == shop().out
+    assert shop("help", "plan").out == shop("plan", "--help").out
+    assert shop("help", "list", "site").out == shop("list", "site", "--help").out
+    assert "there is no command flan" in shop("help", "flan", status=64).err
+    assert "there is no command plan flan" in shop("help", "plan", "flan", status=64).err
+
+
+def test_version(shop: Workshop) -> None:
+    assert shop("--version").out == f"pragmaspec {__version__}\n"
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{__version__}"\n' in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [("plam",), ("plan", "--wat"), ("boot",), ("list", "sites"), ("list",), ("plan", "\x1b[2J", "b")]
+)
+def test_a_wrong_command_line_is_usage(shop: Workshop, arguments: tuple[str, ...]) -> None:
+    said = shop(*arguments, status=64)
+    assert said.out == ""
+    assert "error: " in said.err
+    assert "--help" in said.err
+    assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("plan", "--help"), ("list", "--help")])
+def test_starting_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "pragmaspec", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+def test_importing_the_library_loads_nothing() -> None:
+    code = "import sys, pragmaspec; print(pragmaspec.__version__, 'msgspec' in sys.modules, 'typer' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == [__version__, "False", "False"]

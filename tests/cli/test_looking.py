@@ -1,0 +1,161 @@
+"""Commands that change nothing."""
+
+import json
+
+import pytest
+
+from tests.cli.workshop import Workshop
+
+
+def test_list_cluster(shop: Workshop) -> None:
+    shop.running()
+    lines = shop("list", "cluster").out.splitlines()
+    assert lines[0].split() == ["CLUSTER", "STATUS", "READY", "CPUS", "MEMORY", "PUBLIC", "VLAN", "PRIVATE", "SITE"]
+    assert lines[1].split()[:3] == ["hello", "ready", "3/3"]
+    named = shop("list", "cluster", "hello").out
+    assert "hello-compute-1  ready" in named
+    found = shop("list", "cluster", "hello", "--json").json["clusters"][0]["nodes"]
+    assert [node["name"] for node in found] == ["hello-frontend", "hello-compute-0", "hello-compute-1"]
+    assert found[1]["addresses"] == {"private": "10.20.0.10"}
+    assert "Recorded clusters: hello" in shop("list", "cluster", "helo", status=64).err
+
+
+def test_list_before_anything_is_recorded(shop: Workshop) -> None:
+    shop.spec()
+    assert "pragmaspec apply" in shop("list", "cluster").out
+    assert "Recorded clusters: none" in shop("list", "cluster", "hello", status=64).err
+    assert "No nodes" in shop("status").out
+
+
+def test_list_repository(shop: Workshop) -> None:
+    shop.running()
+    line = shop("list", "repository").out.splitlines()[1]
+    assert line.split()[0] == "tiny"
+    assert line.endswith("lab")
+    (image,) = shop("list", "repository", "--json").json["images"]
+    assert (image["sites"], len(image["digest"])) == (["lab"], 64)
+    spec = shop.spec()
+    spec.write_text(spec.read_text().partition("clusters:")[0].replace("images:", "images: {} #") + "clusters: {}\n")
+    assert "no longer in the spec" in shop("list", "repository").out
+
+
+def test_list_site(shop: Workshop) -> None:
+    shop.running()
+    said = shop("list", "site").out
+    assert "hello-frontend" in said
+    assert "198.51.100.10" in said
+    assert shop("list", "site", "lab").out == said
+    assert shop("list", "site", "--json").json["sites"][0]["inventory"]["vlans"][0]["value"] == "20"
+    assert "Known sites: lab" in shop("list", "site", "lob", status=64).err
+
+
+def test_a_site_that_does_not_answer_does_not_hide_the_others(shop: Workshop) -> None:
+    shop.spec(site={"faults": "[{call: inventory, kind: refuse}]"})
+    assert "lab" in shop("list", "site").out
+    assert shop("list", "site", "--json").json["sites"][0]["trouble"]
+
+
+def test_show(shop: Workshop) -> None:
+    shop.running()
+    assert "10.20.0.10/" in shop("show", "hello-compute-0").out
+    assert shop("show", "lab/hello/node/hello-compute-0").out == shop("show", "hello-compute-0").out
+    assert "vlan 20" in shop("show", "hello").out
+    assert shop("show", "tiny", "--json").json["record"]["kind"] == "image"
+    assert "Nothing has this address" in shop("show", "hello-compute-7", status=64).err
+
+
+def test_show_says_which_when_several_could_be_meant(shop: Workshop) -> None:
+    shop.running(cluster="tiny")
+    assert "lab/tiny/allocation" in shop("show", "tiny", status=64).err
+
+
+def test_status(shop: Workshop) -> None:
+    shop.running()
+    assert "All as recorded (looked at lab in" in shop("status").out
+    shop("status", "--detailed-exitcode")
+    (shop.directory / "site.json").unlink()
+    assert "gone" in shop("status", "--detailed-exitcode", status=2).out
+    assert {node["observed"] for node in shop("status", "--json").json["nodes"]} == {"gone"}
+
+
+def test_status_needs_no_sound_spec(shop: Workshop) -> None:
+    shop.running()
+    (shop.directory / "cluster.yaml").write_text("clusters: [")
+    assert "All as recorded" in shop("status").out
+
+
+def test_ssh_config_and_inventory(shop: Workshop) -> None:
+    shop.running()
+    config = shop("ssh-config").out
+    assert "Host hello-compute-1\n" in config
+    assert "ProxyJump hello-frontend" in config
+    path = shop("ssh-config", "--path").out.strip()
+    assert path.endswith("/config")
+    listed = json.loads(shop("inventory", "--list").out)
+    assert listed == json.loads(shop("inventory").out)
+    assert path in listed["_meta"]["hostvars"]["hello-frontend"]["ansible_ssh_common_args"]
+    assert json.loads(shop("inventory", "--host", "hello-frontend").out) == listed["_meta"]["hostvars"]["hello-frontend"]
+
+
+def test_ssh_to_a_node_that_is_not_there(shop: Workshop) -> None:
+    shop.running()
+    assert "Did you mean hello-compute-1" in shop("ssh", "hello-compute-l", "--", "true", status=64).err
+    assert "No such node" in shop("console", "nobody", status=64).err
+
+
+def test_ssh_gives_the_rest_of_the_line_to_the_node(shop: Workshop) -> None:
+    shop.running(public="none", readiness="none")
+    assert "cannot be reached" in shop("ssh", "hello-frontend", "ls", "-l", status=1).err
+
+
+def test_console(shop: Workshop) -> None:
+    shop.running()
+    logged = shop.process("console", "hello-frontend", "--log")
+    assert logged.status == 0
+    assert "Linux version" in logged.out
+    assert shop("console", "hello-frontend", status=1).err.endswith("cannot be joined.\n")
+
+
+def test_validate(shop: Workshop) -> None:
+    shop.spec()
+    assert shop("validate").out == "cluster.yaml is sound: 1 cluster, 3 nodes, 1 site, 1 image.\n"
+    assert shop("validate", "--json").json == {
+        "kind": "validation",
+        "format": 1,
+        "spec": "cluster.yaml",
+        "clusters": 1,
+        "nodes": 3,
+        "sites": 1,
+        "images": 1,
+    }
+    assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=1).err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--sites",)])
+def test_schema(shop: Workshop, arguments: tuple[str, ...]) -> None:
+    assert shop("schema", *arguments).json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_init_writes_a_spec_that_plans(shop: Workshop) -> None:
+    said = shop("init", "--simulated").out
+    assert "wrote  cluster.yaml" in said
+    assert "pragmaspec plan" in said
+    assert shop("validate").out.startswith("cluster.yaml is sound")
+    (shop.directory / "cluster.yaml").write_text("# mine\n")
+    assert "kept   cluster.yaml  (it was there)" in shop("init").out
+    assert (shop.directory / "cluster.yaml").read_text() == "# mine\n"
+
+
+def test_init_elsewhere_for_libvirt(shop: Workshop) -> None:
+    (shop.directory.parent / "home" / ".ssh").mkdir()
+    (shop.directory.parent / "home" / ".ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAA me\n")
+    said = shop("init", "new/place").out
+    assert "Next: cd new/place && pragmaspec plan" in said
+    assert "ssh-keygen" not in said
+    assert "provider: libvirt" in (shop.directory / "new/place/cluster.yaml").read_text()
+    assert "state/*/.lock" in (shop.directory / "new/place/.gitignore").read_text()
+
+
+def test_init_says_what_is_in_the_way(shop: Workshop) -> None:
+    (shop.directory / "file").write_text("")
+    assert "cannot be written" in shop("init", "file/below", status=1).err

@@ -1,0 +1,123 @@
+"""The command as a process of its own: pipes, signals, encodings, shells."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.workshop import Workshop
+
+LIMIT_S = 30
+
+
+def test_a_reader_that_goes_away_is_no_error(shop: Workshop) -> None:
+    shop.spec(300, site={"host": "{cpus: 2000, memory: 1 TiB, disk: 100 TiB}"})
+    command = " ".join(shop.command("plan", "--verbose"))
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -n 1; exit ${{PIPESTATUS[0]}}"],
+        cwd=shop.directory,
+        env=shop.environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode in (0, 141)
+    assert done.stderr == ""
+    assert done.stdout.startswith("hello  ·")
+
+
+def test_a_closed_output_is_quiet(shop: Workshop) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = subprocess.run(
+        shop.command("schema"), cwd=shop.directory, env=shop.environment, stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (141, b"")
+
+
+def test_ascii_where_the_encoding_carries_nothing_else(shop: Workshop) -> None:
+    shop.spec()
+    said = shop.process("plan", environment={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert said.status == 0
+    assert said.out.isascii()
+    assert "1 cpu, 1 GiB, 10.20.0.10" in said.out
+
+
+def test_interrupted_while_waiting(shop: Workshop) -> None:
+    shop.spec(site={"latency": "20 s"})
+    process = subprocess.Popen(
+        shop.command("plan"), cwd=shop.directory, env=shop.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with process:
+        limit = time.monotonic() + LIMIT_S
+        while time.monotonic() < limit and not _sleeping(process.pid):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, out) == (130, "")
+    assert "Traceback" not in err
+
+
+def test_bugs_keep_their_traceback(shop: Workshop) -> None:
+    """Only errors for people are shortened: an unreadable spec folder is one, a broken installation is not."""
+    code = "import pragmaspec.stack.place as p, pragmaspec.cli.app as a; p.find_place = None; a.run(['validate'])"
+    done = subprocess.run(
+        [shop.command()[0], "-c", code], cwd=shop.directory, env=shop.environment, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("pragmaspec pl", "plan"),
+        ("pragmaspec ssh hello-c", "hello-compute-0"),
+        ("pragmaspec boot h", "hello"),
+        ("pragmaspec show lab/im", "lab/image/"),
+        ("pragmaspec plan clu", "cluster.yaml"),
+        ("pragmaspec apply --allow re", "rebuild"),
+        ("pragmaspec ssh --spec cluster.yaml hello-f", "hello-frontend"),
+        ("pragmaspec ssh --state-dir=state/cluster hello-f", "hello-frontend"),
+    ],
+)
+def test_completion(shop: Workshop, words: str, offered: str) -> None:
+    shop.running()
+    said = shop.process(
+        environment={
+            "_PRAGMASPEC_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+    )
+    assert said.err == ""
+    assert any(line.startswith(offered) for line in said.out.split()), said.out
+
+
+@pytest.mark.parametrize(
+    "words", ["pragmaspec ssh x", "pragmaspec show 'open", "pragmaspec boot --spec nowhere.yaml x", "pragmaspec plan no/x"]
+)
+def test_completion_without_anything_to_offer(shop: Workshop, words: str) -> None:
+    environment = {"_PRAGMASPEC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    said = shop.process(environment=environment)
+    assert "Traceback" not in said.err
+    assert said.out.strip() == ""
+
+
+def test_completion_script(shop: Workshop) -> None:
+    said = shop.process("--show-completion", "bash", environment={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert said.status == 0
+    assert re.search(r"_PRAGMASPEC_COMPLETE=complete_bash", said.out)
+
+
+def _sleeping(pid: int) -> bool:
+    """Whether the process waits in a system call of the clock, which is where a slow site keeps it."""
+    try:
+        return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text(encoding="ascii")
+    except OSError:
+        return False

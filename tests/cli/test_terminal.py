@@ -1,0 +1,105 @@
+"""At a terminal: the question, colours, live progress."""
+
+import os
+import pty
+import select
+import subprocess
+import time
+
+import pytest
+
+from tests.cli.workshop import Workshop
+
+LIMIT_S = 60
+
+
+def _at_terminal(shop: Workshop, *arguments: str, answer: str = "", **environment: str) -> tuple[int, str]:
+    """Run at a terminal of 120 columns, type ``answer`` when asked; exit status and everything that was shown."""
+    ours, theirs = pty.openpty()
+    environment = {**shop.environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **environment}
+    process = subprocess.Popen(
+        ["setsid", "--ctty", *shop.command(*arguments)],  # so that Ctrl-C reaches it
+        cwd=shop.directory,
+        env=environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        close_fds=True,
+    )
+    os.close(theirs)
+    shown = ""
+    limit = time.monotonic() + LIMIT_S
+    with process:
+        while time.monotonic() < limit:
+            if select.select([ours], [], [], 0.1)[0]:
+                try:
+                    data = os.read(ours, 65536)
+                except OSError:  # Linux says so when the other side has closed
+                    break
+                if not data:
+                    break
+                shown += data.decode(errors="replace")
+                if answer and "[y/N]" in shown:
+                    os.write(ours, answer.encode())
+                    answer = ""
+            elif process.poll() is not None:
+                break
+        process.kill()
+    os.close(ours)
+    return process.returncode, shown
+
+
+def test_yes_applies_with_live_progress(shop: Workshop) -> None:
+    shop.spec()
+    status, shown = _at_terminal(shop, "apply", answer="y\n")
+    assert status == 0, shown
+    assert "Apply this plan? [y/N]" in shown
+    assert "Done: 5 actions in" in shown
+    assert "boot hello-compute-1" in shown
+    assert "\x1b[32m" in shown
+    assert shop("plan").out.startswith("No changes")
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", "yes please\n", "\x04"])
+def test_anything_else_changes_nothing(shop: Workshop, answer: str) -> None:
+    shop.spec()
+    status, shown = _at_terminal(shop, "apply", answer=answer)
+    assert status == 1, shown
+    assert "Nothing was changed." in shown
+    assert not (shop.directory / "site.json").exists()
+
+
+def test_ctrl_c_at_the_question(shop: Workshop) -> None:
+    shop.spec()
+    status, shown = _at_terminal(shop, "apply", answer="\x03")
+    assert status == 130, shown
+    assert "Traceback" not in shown
+
+
+def test_nothing_is_asked_when_there_is_nothing_to_do(shop: Workshop) -> None:
+    shop.running()
+    status, shown = _at_terminal(shop, "apply")
+    assert (status, shown.strip()) == (0, "No changes: everything at lab is as cluster.yaml says.")
+
+
+def test_failures_stay_on_the_screen(shop: Workshop) -> None:
+    shop.spec(site={"faults": "[{call: boot, kind: refuse, match: hello-frontend, nth: 1}]"})
+    status, shown = _at_terminal(shop, "apply", "-y")
+    assert status == 5
+    assert "FAILED" in shown
+    assert "error" in shown
+
+
+@pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_colour_when_not_wanted(shop: Workshop, variable: dict[str, str]) -> None:
+    shop.spec()
+    _, shown = _at_terminal(shop, "plan", **variable)
+    assert "\x1b[" not in shown
+    assert "3 to boot" in shown
+
+
+def test_a_guest_cannot_steer_the_terminal(shop: Workshop) -> None:
+    shop.running()
+    _, shown = _at_terminal(shop, "console", "hello-frontend", "--log", NO_COLOR="1")
+    assert "Linux version" in shown
+    assert "\x1b" not in shown

@@ -1,0 +1,112 @@
+"""``boot``, ``shutdown`` and ``clean`` of one cluster: through the same plan, journal and progress as ``apply``."""
+
+import json
+
+import pytest
+
+from tests.cli.workshop import Workshop
+
+
+def _observed(shop: Workshop) -> set[str]:
+    return {node["observed"] for node in shop("status", "--json").json["nodes"]}
+
+
+def test_shutdown_then_boot(shop: Workshop) -> None:
+    shop.running()
+    down = shop("shutdown", "hello")
+    assert "running → off" in down.out
+    assert "the next apply boots it again" in down.err
+    assert _observed(shop) == {"off"}
+    assert shop("shutdown", "hello").out.startswith("No changes")
+    assert "off → running" in shop("boot", "hello").out
+    assert _observed(shop) == {"running"}
+
+
+def test_computes_go_before_the_frontend(shop: Workshop) -> None:
+    shop.running()
+    done = shop("shutdown", "hello", "--json").json["done"]
+    assert done[-1] == "shutdown lab/hello/node/hello-frontend"
+
+
+def test_no_reminder_when_the_spec_says_off(shop: Workshop) -> None:
+    shop.running()
+    shop.spec(state='"off"')
+    assert shop("shutdown", "hello").err.count("the next apply") == 0
+
+
+def test_boot_makes_what_is_missing(shop: Workshop) -> None:
+    shop.spec()
+    shop("boot", "hello", "--auto-approve")
+    assert shop("plan").out.startswith("No changes")
+
+
+def test_boot_does_not_rebuild_by_itself(shop: Workshop) -> None:
+    shop.running()
+    shop.spec(packages="[vim]")
+    assert "--allow rebuild" in shop("boot", "hello", status=4).err
+    shop("boot", "hello", "--allow", "rebuild")
+    assert shop("plan").out.startswith("No changes")
+
+
+def test_clean_refuses_while_running(shop: Workshop) -> None:
+    shop.running()
+    refused = shop("clean", "hello", status=4)
+    assert "hello-frontend" in refused.err
+    assert "--shutdown" in refused.err
+    shop("shutdown", "hello")
+    cleaned = shop("clean", "hello")
+    assert "DATA LOSS" in cleaned.out
+    assert "No clusters" in shop("list", "cluster").out
+
+
+def test_clean_with_shutdown_leaves_nothing(shop: Workshop) -> None:
+    shop.running()
+    shop("clean", "hello", "--shutdown", "-y")
+    state = json.loads((shop.directory / "state" / "cluster" / "state.json").read_text())
+    assert state["records"] == []
+    holdings = shop("list", "site", "--json").json["sites"][0]["inventory"]
+    assert (holdings["holdings"], holdings["images"]) == ([], [])
+    assert shop("clean", "hello").out.startswith("No changes")
+
+
+def test_a_protected_cluster_needs_more_than_its_name(shop: Workshop) -> None:
+    shop.running(protect="true")
+    assert "--allow protected" in shop("clean", "hello", "--shutdown", status=4).err
+    shop("clean", "hello", "--shutdown", "--allow", "protected")
+
+
+def test_only_the_named_cluster_is_touched(shop: Workshop) -> None:
+    spec = shop.spec()
+    text = spec.read_text()
+    spec.write_text(text + text.partition("clusters:\n")[2].replace("hello", "other"))
+    shop("apply", "-y")
+    shop("clean", "other", "--shutdown")
+    assert [each["name"] for each in shop("list", "cluster", "--json").json["clusters"]] == ["hello"]
+    assert {action["resource"]["cluster"] for action in shop("plan", "--json").json["actions"]} == {"other"}
+
+
+def test_a_cluster_that_left_the_spec_can_be_cleaned(shop: Workshop) -> None:
+    shop.running()
+    shop.spec(cluster="other")
+    shop("clean", "hello", "--shutdown")
+    assert "No clusters" in shop("list", "cluster").out
+
+
+@pytest.mark.parametrize("verb", ["boot", "shutdown", "clean"])
+def test_a_wrong_name_is_a_typing_error(shop: Workshop, verb: str) -> None:
+    shop.spec()
+    assert "Did you mean hello?" in shop(verb, "helo", status=64).err
+    assert "There is: hello." in shop(verb, "zzz", status=64).err
+    shop(verb, "hello", "--target", "x", status=64)
+
+
+def test_forget(shop: Workshop) -> None:
+    shop("forget", status=64)
+    shop.running()
+    shop("ssh-config")
+    assert "Clean its clusters first" in shop("forget", status=4).err
+    shop("clean", "hello", "--shutdown")
+    assert shop("forget").out == "The stack cluster is forgotten.\n"
+    assert not (shop.directory / "state").exists()
+    assert not [path for path in (shop.directory.parent / "home" / "data").rglob("*") if path.is_file()]
+    assert shop("forget").out == "The stack cluster is forgotten.\n"

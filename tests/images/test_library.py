@@ -1,0 +1,176 @@
+import os
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError, Where
+from pragmaspec.images.catalogue import Catalogue
+from pragmaspec.images.library import ImageLibrary
+from pragmaspec.images.lock import LOCK_FILE, read_lock
+from pragmaspec.images.pin import pin
+from pragmaspec.images.store import BlobStore
+from pragmaspec.spec.image_model import ImageModel
+from tests.images.server import FileServer
+
+WHERE = Where(file="cluster.yaml", line=2, column=3)
+
+
+@pytest.fixture
+def disk(spec_directory: Path, qcow2: bytes) -> Path:
+    file = spec_directory / "disk.qcow2"
+    file.write_bytes(qcow2)
+    return file
+
+
+def digest(file: Path) -> str:
+    return sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_local_disk_is_used_where_it_is(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+    image = library.resolve(ImageModel(source="./disk.qcow2"), "mine", spec_directory, WHERE)
+    assert (image.name, image.origin, image.format, image.where) == ("mine", "./disk.qcow2", "qcow2", WHERE)
+    assert image.digest == image.disk.sha256 == digest(disk)
+    assert image.virtual_size_bytes == 64 * 2**20
+    assert library.files(image).disk == disk
+    assert [entry.digest for entry in library.entries()] == [image.digest]
+    assert not (spec_directory / LOCK_FILE).exists(), "a local file needs no lock: the file decides"
+
+
+def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+    (spec_directory / "vmlinuz").write_bytes(b"kernel")
+    (spec_directory / "initrd").write_bytes(b"initrd")
+    model = ImageModel(source="disk.qcow2", kernel="./vmlinuz", initrd="initrd", cmdline="console=ttyS0")
+    image = library.resolve(model, "tiny", spec_directory)
+    assert image.digest == pin(image.disk, image.kernel, image.initrd, "console=ttyS0") != image.disk.sha256
+    files = library.files(image)
+    assert (files.kernel, files.initrd) == (spec_directory / "vmlinuz", spec_directory / "initrd")
+    (spec_directory / "initrd").write_bytes(b"another")
+    assert library.resolve(model, "tiny", spec_directory).digest != image.digest
+
+
+def test_a_disk_that_was_replaced_after_the_plan_is_not_given(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+    image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
+    replaced = bytearray(disk.read_bytes())
+    replaced[-1] ^= 1
+    disk.write_bytes(replaced)
+    with pytest.raises(ImageError, match="has changed: mine") as refused:
+        library.files(image)
+    assert refused.value.problems[0].where == WHERE
+    assert library.entries() == ()
+
+
+def test_a_moved_disk_is_found_by_content(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+    image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory)
+    copy = spec_directory / "copy.qcow2"
+    shutil.copy(disk, copy)
+    library.resolve(ImageModel(source="copy.qcow2"), "copy", spec_directory)
+    disk.unlink()
+    assert library.files(image).disk == copy
+
+
+def test_a_written_digest_has_to_be_right(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+    assert library.resolve(ImageModel(source="disk.qcow2", sha256=digest(disk)), "mine", spec_directory)
+    with pytest.raises(ImageError, match=f"another digest: mine.*{'a' * 64}"):
+        library.resolve(ImageModel(source="disk.qcow2", sha256="a" * 64), "mine", spec_directory, WHERE)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (ImageModel(source="absent.qcow2"), "There is no file"),
+        (ImageModel(source="disk.qcow2", format="raw"), "declared raw"),
+        (ImageModel(source="disk.qcow2", kernel="absent"), "absent"),
+        (ImageModel(source="text"), "text"),
+    ],
+)
+def test_an_error_names_the_image_and_its_place(
+    library: ImageLibrary, spec_directory: Path, disk: Path, model: ImageModel, words: str
+) -> None:
+    (spec_directory / "text").write_text("not a disk\n" * 200_000)
+    with pytest.raises(ImageError, match=words) as refused:
+        library.resolve(model, "mine", spec_directory, WHERE)
+    assert all(problem.where == WHERE and problem.summary.endswith(": mine") for problem in refused.value.problems)
+
+
+def test_a_url_is_locked_and_then_planned_without_a_download(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    image = library.resolve(model, "web", spec_directory)
+    assert library.files(image).disk.read_bytes() == qcow2
+    assert read_lock(spec_directory)["web"].virtual_size_bytes == 64 * 2**20
+
+    colleague = ImageLibrary(tmp_path / "colleague")
+    same = colleague.resolve(model, "web", spec_directory)
+    assert same == image
+    assert len(server.asked) == 1
+    assert colleague.entries() == ()
+    # A library of another run fetches what it was never told the URL of.
+    assert ImageLibrary(tmp_path / "colleague").files(same).disk.read_bytes() == qcow2
+    assert len(server.asked) == 2
+    assert [entry.digest for entry in colleague.entries()] == [image.digest]
+
+
+def test_the_lock_file_does_not_change_with_the_day_or_the_machine(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    library.resolve(model, "web", spec_directory)
+    lock = spec_directory / LOCK_FILE
+    written = lock.read_text().replace(read_lock(spec_directory)["web"].date, "2020-01-01")
+    lock.write_text(written)
+    ImageLibrary(tmp_path / "colleague").resolve(model, "web", spec_directory)
+    assert lock.read_text() == written
+
+
+def test_another_description_in_the_spec_makes_a_new_entry(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes
+) -> None:
+    server.content = qcow2
+    library.resolve(ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest()), "web", spec_directory)
+    server.content = larger = qcow2 + bytes(65536)
+    image = library.resolve(ImageModel(source=server.url(), sha256=sha256(larger).hexdigest()), "web", spec_directory)
+    assert read_lock(spec_directory)["web"].digest == image.digest == sha256(larger).hexdigest()
+
+
+def test_a_lock_file_that_contradicts_itself_is_refused(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    image = library.resolve(model, "web", spec_directory)
+    lock = spec_directory / LOCK_FILE
+    lock.write_text(lock.read_text().replace(f'digest = "{image.digest}"', f'digest = "{"0" * 64}"'))
+    with pytest.raises(ImageError, match="contradicts itself: web"):
+        library.resolve(model, "web", spec_directory)
+
+
+def test_an_image_nobody_knows_is_said_to_be_unknown(
+    library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
+) -> None:
+    image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory)
+    with pytest.raises(ImageError, match="not known here: mine"):
+        ImageLibrary(tmp_path / "empty").files(image)
+
+
+def test_entries_are_private_and_damaged_ones_are_none(
+    library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
+) -> None:
+    image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory)
+    (entry,) = (tmp_path / "store" / "images").iterdir()
+    assert entry.stat().st_mode & 0o777 == 0o600
+    entry.write_text("{")
+    assert Catalogue(BlobStore(tmp_path / "store")).get(image.digest) is None
+    assert library.entries() == ()
+    assert library.packages(image.digest) == ()
+
+
+def test_relative_parts_of_paths_are_resolved(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+    below = spec_directory / "below"
+    below.mkdir()
+    image = library.resolve(ImageModel(source="../disk.qcow2"), "mine", below)
+    assert os.fspath(library.files(image).disk) == os.fspath(disk)

@@ -1,0 +1,109 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.lock import LOCK_FILE, Locked, lock_text, read_lock, write_lock
+from pragmaspec.recorded import Blob
+
+HERE = Path(__file__).parent
+
+
+def blob(digit: str, size: int) -> Blob:
+    return Blob(sha256=digit * 64, size_bytes=size)
+
+
+BUILT = Locked(
+    described="0123456789abcdef",
+    digest="d" * 64,
+    origin="built from Debian bookworm packages",
+    format="qcow2",
+    virtual_size_bytes=4294967296,
+    disk=blob("a", 413007872),
+    kernel=blob("b", 14186432),
+    initrd=blob("c", 2495488),
+    cmdline="root=/dev/vda rw console=ttyS0",
+    packages="e" * 64,
+    date="2026-11-22",
+)
+FETCHED = Locked(
+    described="fedcba9876543210",
+    digest="f" * 64,
+    origin="https://images.example.org/rocky-9.qcow2",
+    format="qcow2",
+    virtual_size_bytes=10737418240,
+    disk=blob("f", 600000000),
+    date="2026-11-22",
+)
+
+
+def test_the_file_can_be_reviewed(golden: Callable[[Path, str], None]) -> None:
+    golden(HERE / "golden" / LOCK_FILE, lock_text({"rocky 9 \u201cblue\u201d": FETCHED, "debian-12": BUILT}))
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    assert read_lock(tmp_path) == {}
+    write_lock(tmp_path, "debian-12", BUILT)
+    write_lock(tmp_path, "rocky", FETCHED)
+    assert read_lock(tmp_path) == {"debian-12": BUILT, "rocky": FETCHED}
+
+
+def test_an_equal_entry_does_not_touch_the_file(tmp_path: Path) -> None:
+    write_lock(tmp_path, "debian-12", BUILT)
+    before = (tmp_path / LOCK_FILE).stat()
+    write_lock(tmp_path, "debian-12", BUILT)
+    after = (tmp_path / LOCK_FILE).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20),
+        st.builds(
+            Locked,
+            described=st.just("0" * 16),
+            digest=st.just("d" * 64),
+            origin=st.text(st.characters(exclude_categories=("Cs",)), min_size=1),
+            format=st.sampled_from(["qcow2", "raw"]),
+            virtual_size_bytes=st.integers(512, 2**41),
+            disk=st.just(blob("a", 1)),
+            kernel=st.none() | st.just(blob("b", 2)),
+            cmdline=st.text(st.characters(min_codepoint=32, max_codepoint=126)),
+        ),
+        max_size=4,
+    )
+)
+def test_any_entry_survives_the_file(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, Locked]) -> None:
+    directory = tmp_path_factory.mktemp("lock")
+    (directory / LOCK_FILE).write_text(lock_text(entries), encoding="utf-8")
+    assert read_lock(directory) == entries
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "version None"),
+        ("version = 2", "version 2"),
+        ("version = ", "Invalid value"),
+        ("version = 1\nimages = 3", "'int' object"),
+        ("version = 1\n[images.a]\ndigest = 'x'", "required"),
+        (lock_text({"a": FETCHED}).replace("sha256:ffff", "sha256:"), "64 digits"),
+        (lock_text({"a": FETCHED}) + "colour = 'blue'\n", "colour"),
+        (lock_text({"a": FETCHED}).replace("qcow2", "vmdk"), "vmdk"),
+        ("<<<<<<< HEAD\nversion = 1\n", "Invalid"),
+    ],
+)
+def test_a_damaged_file_is_an_error_and_not_an_absent_one(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / LOCK_FILE).write_text(text)
+    with pytest.raises(ImageError, match=words) as refused:
+        read_lock(tmp_path)
+    assert str(tmp_path / LOCK_FILE) in str(refused.value)
+
+
+def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ImageError, match="lock file cannot be read"):
+        read_lock(tmp_path)

@@ -1,0 +1,3 @@
+from tests.cli.conftest import shop
+
+__all__ = ["shop"]

@@ -1,0 +1,107 @@
+"""The library as a notebook uses it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import pragmaspec
+from pragmaspec import PlanRefusedError, SiteError, Stack, UsageError
+from pragmaspec.errors import PragmaspecError
+from tests.cli.workshop import Workshop
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ten_lines_do_what_the_command_does(shop: Workshop) -> None:
+    shop.spec()
+    with Stack("cluster.yaml") as stack:
+        plan = stack.plan()
+        assert "Plan: 1 to stage, 1 to allocate, 3 to boot." in str(plan)
+        applied = stack.apply(plan)
+        assert len(applied.done) == 5
+        assert [node.name for node in stack.nodes()] == ["hello-frontend", "hello-compute-0", "hello-compute-1"]
+        assert stack.plan().empty
+        assert stack.look().drift == ()
+        assert not stack.interrupted()
+    assert shop("plan").out.startswith("No changes")
+
+
+def test_apply_plans_by_itself_and_asks_for_what_is_lost(shop: Workshop) -> None:
+    shop.spec(2)
+    stack = Stack()
+    assert stack.name == "cluster"
+    stack.apply()
+    shop.spec(1)
+    with pytest.raises(PlanRefusedError, match="data-loss"):
+        stack.apply()
+    stack.apply(allow=("data-loss",))
+    assert len(stack.nodes("hello")) == 2
+    assert stack.nodes("other") == ()
+
+
+def test_the_verbs(shop: Workshop) -> None:
+    shop.spec()
+    stack = Stack()
+    stack.boot("hello")
+    stack.shutdown("hello")
+    assert {node.status for each in stack.look().observations.values() for node in each.nodes} == {"off"}
+    stack.boot("hello")
+    with pytest.raises(PlanRefusedError, match="--shutdown"):
+        stack.clean("hello")
+    stack.clean("hello", shutdown=True)
+    assert stack.nodes() == ()
+
+
+def test_a_plan_is_shown_in_a_notebook(shop: Workshop) -> None:
+    shop.spec()
+
+    class Printer:
+        said = ""
+
+        def text(self, text: str) -> None:
+            self.said += text
+
+    printer = Printer()
+    plan = Stack().plan(targets=["hello-frontend"])
+    plan._repr_pretty_(printer, False)
+    assert printer.said == str(plan)
+    assert "Plan for a part of the stack" in printer.said
+
+
+def test_the_lines_of_the_documentation(shop: Workshop) -> None:
+    """The example in docs/library.md is run as it stands, up to the login: nobody answers at a pretended site."""
+    shop.spec()
+    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    lines = [line for line in example[1].splitlines() if "ssh(" not in line]
+    assert len([line for line in example[1].splitlines() if line.strip()]) <= 10
+    exec("\n".join(lines), {})  # noqa: S102 - the documentation is ours
+
+
+def test_names_are_imported_when_used() -> None:
+    assert set(pragmaspec.__all__) <= set(dir(pragmaspec))
+    for name in pragmaspec.__all__:
+        assert getattr(pragmaspec, name) is not None
+    assert issubclass(SiteError, PragmaspecError)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = pragmaspec.nothing
+
+
+def test_the_interface_is_complete() -> None:
+    """Every error kind can be caught by its name from the package."""
+    from pragmaspec import errors
+
+    kinds = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert kinds <= set(pragmaspec.__all__)
+
+
+def test_without_a_spec(shop: Workshop) -> None:
+    with pytest.raises(UsageError, match="No spec found"):
+        Stack()
+    only_state = Stack(state=shop.directory / "state" / "gone")
+    assert only_state.name == "gone"
+    assert only_state.nodes() == ()
+    with pytest.raises(UsageError, match="No spec found"):
+        only_state.plan()

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import UsageError
+from pragmaspec.stack.place import find_place, stack_name
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _write(name: str, text: str = "clusters: {}\n") -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_usual_names_come_first() -> None:
+    _write("other.yaml")
+    assert find_place(environment={}).spec == Path("other.yaml")
+    _write("pragmaspec.yaml")
+    assert find_place(environment={}).spec == Path("pragmaspec.yaml")
+    _write("cluster.yaml")
+    assert find_place(environment={}).spec == Path("cluster.yaml")
+    assert find_place(environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("other.yaml")
+    assert find_place("pragmaspec.yaml", environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("pragmaspec.yaml")
+
+
+def test_only_a_file_with_clusters_is_a_spec() -> None:
+    _write("sites.yaml", "sites:\n  clusters: no\n")
+    _write("one.yml", '"clusters": {}\n')
+    _write("notes.txt")
+    assert find_place(environment={}).spec == Path("one.yml")
+    _write("two.yaml")
+    with pytest.raises(UsageError, match=r"one.yml, two.yaml"):
+        find_place(environment={})
+
+
+def test_state_stands_beside_the_spec() -> None:
+    _write("far/away.yaml")
+    place = find_place("far/away.yaml", environment={})
+    assert (place.name, place.state) == ("away", Path("far/state/away"))
+    assert find_place("far/away.yaml", "elsewhere", environment={}).state == Path("elsewhere")
+    assert find_place("far", environment={}).spec == Path("far/away.yaml")
+    Path("empty").mkdir()
+    with pytest.raises(UsageError, match="in empty"):
+        find_place("empty", environment={})
+
+
+def test_the_state_alone_is_enough_for_some() -> None:
+    place = find_place(state="state/hello", environment={})
+    assert (place.spec, place.name) == (None, "hello")
+    with pytest.raises(UsageError):
+        _ = place.spec_file
+
+
+def test_a_spec_that_is_not_there_is_the_loaders_business() -> None:
+    assert find_place("nowhere/cluster.yaml", environment={}).spec_file == Path("nowhere/cluster.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("clusters: {}\n", "file"),
+        ("stack: hello\n", "hello"),
+        ("# stack: no\nstack:   'my.stack-2'  # yes\n", "my.stack-2"),
+        ('"stack": "x"\r\nclusters: {}\r\n', "x"),
+        ("clusters:\n  stack: no\n", "file"),
+        ("stack: not a name\n", "file"),
+    ],
+)
+def test_stack_name(text: str, name: str) -> None:
+    assert stack_name(_write("file.yaml", text)) == name

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from pragmaspec.errors import Problem, Where
+from pragmaspec.stack.quoting import quoted
+
+
+def _at(file: Path, line: int, quote: str | None = None) -> Problem:
+    return Problem(summary="x", where=Where(file=str(file), line=line), quote=quote)
+
+
+def test_the_users_line_is_found(tmp_path: Path) -> None:
+    spec = tmp_path / "cluster.yaml"
+    spec.write_bytes(b"one\ntwo \xff\n")
+    found = quoted((_at(spec, 1), _at(spec, 2), _at(spec, 9), _at(spec, 1, "said"), Problem(summary="nowhere")))
+    assert [problem.quote for problem in found] == ["one", "two \N{REPLACEMENT CHARACTER}", None, "said", None]
+
+
+def test_what_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
+    large = tmp_path / "large.yaml"
+    with large.open("wb") as file:
+        file.truncate(2**23)
+    assert [problem.quote for problem in quoted((_at(large, 1), _at(tmp_path / "gone", 1)))] == [None, None]

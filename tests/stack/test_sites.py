@@ -1,0 +1,67 @@
+"""Several sites are asked at once, and all that fail are named."""
+
+import time
+
+import pytest
+
+from pragmaspec.errors import SiteError, SiteUnreachableError
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
+from pragmaspec.recorded import Allocation, Network, Record, State
+from pragmaspec.site import Fault, SimulatedSite
+from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
+
+LINEAGE = "3f9a1c2b-0000-4000-8000-000000000000"
+
+
+def _sites(count: int, **options: object) -> list[SimulatedSite]:
+    return [SimulatedSite(name=f"site-{index}", **options) for index in range(count)]
+
+
+def test_one_listing_each_at_the_same_time() -> None:
+    began = time.monotonic()
+    with Sites(_sites(6, latency_s=0.3)) as sites:
+        seen = sites.observe([f"site-{index}" for index in range(6)], LINEAGE)
+    assert sorted(seen) == [f"site-{index}" for index in range(6)]
+    assert time.monotonic() - began < 1.5
+
+
+def test_every_failure_is_told() -> None:
+    bad = (Fault(call="inventory"),)
+    with Sites([*_sites(2, faults=bad), SimulatedSite(name="good")]) as sites:
+        with pytest.raises(SiteError) as failed:
+            sites.inventories(["site-0", "site-1", "good"])
+        assert len(failed.value.problems) == 2
+        assert sites.inventories(["good"])["good"].cpus
+        with pytest.raises(SiteError, match="neither in the spec nor in the recorded state"):
+            sites.provider("nowhere")
+
+
+def test_unlike_failures_are_a_site_error() -> None:
+    with Sites([*_sites(1, faults=(Fault(call="observe"),)), SimulatedSite(name="lost", file="/proc")]) as sites:
+        with pytest.raises(SiteError) as failed:
+            sites.observe(["site-0", "lost"], LINEAGE)
+        assert type(failed.value) is SiteError
+        assert len(failed.value.problems) == 2
+        with pytest.raises(SiteUnreachableError):
+            sites.observe(["lost"], LINEAGE)
+
+
+def test_the_spec_knows_a_site_better_than_the_state() -> None:
+    old, new = SimulatedSite(name="lab", seed=1), SimulatedSite(name="lab", seed=2)
+    state = State(lineage=LINEAGE, sites=(old, SimulatedSite(name="gone")))
+    wanted = Wanted(spec_file="a", spec_sha256="", sites=(new,), images=(), clusters=())
+    assert {site.name: site.seed for site in known_sites(wanted, state)} == {"lab": 2, "gone": 0}
+    assert known_sites(None, state) == state.sites
+
+
+def test_which_sites_a_plan_looks_at() -> None:
+    nodes = WantedNodes(count=0, cpus=1, memory_mib=64, image="x")
+    cluster = WantedCluster(name="new", site="lab", frontend=nodes, computes=nodes)
+    wanted = Wanted(spec_file="a", spec_sha256="", sites=(), images=(), clusters=(cluster,))
+    network = Network(name="private", cidr="10.0.0.0/24")
+    allocation = Allocation(site="away", cluster="old", networks=(network,))
+    state = State(lineage=LINEAGE).with_record(Record(resource=allocation))
+    assert sites_in_use(wanted, state, PlanRequest()) == ("away", "lab")
+    assert sites_in_use(wanted, state, PlanRequest(only_clusters=("new",))) == ("lab",)
+    assert sites_in_use(wanted, state, PlanRequest(only_clusters=("old",))) == ("away",)
