@@ -27,7 +27,6 @@ from pragmaspec.cli import (
     status,
     validate,
 )
-from pragmaspec.cli.plain_values import keep_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +112,6 @@ def run(arguments: "Sequence[str]") -> int:
 
 
 def _status(arguments: list[str]) -> int:
-    keep_plain()
     command = typer.main.get_command(app)
     try:
         status_ = command.main(args=arguments, prog_name="pragmaspec", standalone_mode=False)

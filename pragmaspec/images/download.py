@@ -11,7 +11,8 @@ from urllib.parse import urljoin, urlsplit
 import requests
 
 from pragmaspec.errors import ImageError, Problem
-from pragmaspec.images.store import CHUNK_BYTES, BlobStore
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.store import CHUNK_BYTES
 from pragmaspec.images.urls import public_url
 
 CONNECT_S, READ_S = 15.0, 60.0
@@ -19,7 +20,7 @@ TRIES = 5
 MOST_REDIRECTS = 8
 MOST_BYTES = 2**40
 HTTP_SERVER_ERROR = 500
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
 Counted = Callable[[int, int | None], None]
 
 
@@ -27,27 +28,31 @@ class _Interrupted(Exception):  # noqa: N818 - never leaves this module
     """The transfer broke off; another try may go on from there."""
 
 
-def download(url: str, part: Path, counted: Counted, store: BlobStore) -> str:
+_BROKEN = (_Interrupted, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+
+
+def download(url: str, part: Path, workshop: Workshop) -> str:
     """Bring ``part`` up to the whole file at ``url`` and return its SHA-256.
 
     A part from before is continued only when the server gives a strong ETag that is still the same (RFC 9110, section 13.1.5);
-    otherwise it begins anew. Broken transfers are tried again, five times in all. Raises ImageError.
+    otherwise it begins anew. A broken transfer is tried again until five tries in a row have brought nothing. Raises ImageError.
     """
+    fruitless = 0
     with requests.Session() as session:
         session.headers["Accept-Encoding"] = "identity"
-        for number in range(TRIES):
-            if number:
-                time.sleep(0.25 * 2**number)
+        while True:
+            furthest = _length(part)
             try:
-                return _attempt(session, url, part, counted, store)
-            except (_Interrupted, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                broken = error
-    raise _failed(
-        url, f"the transfer broke off {TRIES} times, last with: {_words(broken)}. What came is kept; run the command again"
-    )
+                return _attempt(session, url, part, workshop)
+            except _BROKEN as error:
+                fruitless = 0 if _length(part) > furthest else fruitless + 1
+                if fruitless >= TRIES:
+                    why = f"nothing came in {TRIES} tries, the last ended with: {_words(error)}. What came before is kept"
+                    raise _failed(url, why) from None
+            time.sleep(workshop.pause_s * 2**fruitless)
 
 
-def _attempt(session: requests.Session, url: str, part: Path, counted: Counted, store: BlobStore) -> str:
+def _attempt(session: requests.Session, url: str, part: Path, workshop: Workshop) -> str:
     tag_file = part.with_suffix(".etag")
     tag, have = _resumable(part, tag_file)
     headers = {"Range": f"bytes={have}-", "If-Range": tag} if tag else {}
@@ -61,8 +66,8 @@ def _attempt(session: requests.Session, url: str, part: Path, counted: Counted, 
         if not going_on:
             _forget(part, tag_file)
             _remember(tag_file, response.headers.get("ETag", ""))
-        store.check_space((total or 0) - start, public_url(url))
-        return _receive(response, part, start, total, counted)
+        workshop.store.check_space((total or 0) - start, public_url(url))
+        return _receive(response, part, start, total, lambda done, total: workshop.step("downloading", done, total))
 
 
 def _receive(response: requests.Response, part: Path, start: int, total: int | None, counted: Counted) -> str:
@@ -129,6 +134,10 @@ def _resumable(part: Path, tag_file: Path) -> tuple[str, int]:
     except (OSError, ValueError, KeyError, TypeError):
         return "", 0
     return (tag, have) if have and tag.startswith('"') else ("", 0)
+
+
+def _length(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _remember(tag_file: Path, tag: str) -> None:

@@ -17,6 +17,7 @@ from pragmaspec.planning.observed import Inventory, Observations
 from pragmaspec.planning.plan import Plan, PlannedSite
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.targets import narrowed
+from pragmaspec.planning.told import with_peers_told
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.recorded import Allocation, Network, Node, StagedImage, State
 
@@ -60,6 +61,8 @@ def make_plan(
     found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen)
     known = (*(entry.resource for entry in desired), *(record.resource for record in state.records))
     kept = narrowed(found, known, request)
+    if request.targets or request.exclude:
+        kept = with_peers_told(kept, wanted, seen.state)
     acted_on = {action.address for action in kept}
     names = sorted(
         {action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | observations.keys()

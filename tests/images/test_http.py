@@ -36,7 +36,7 @@ def source(server: FileServer, content: bytes, path: str = "disk.qcow2") -> Http
 
 
 def fetch(store: BlobStore, source: HttpSource) -> bytes:
-    found = source.find(Workshop(store, "debian", ImageReporter()))
+    found = source.find(Workshop(store, "debian", ImageReporter(), pause_s=0.001))
     return store.path(found.disk.sha256).read_bytes()
 
 
@@ -73,17 +73,17 @@ def test_a_broken_transfer_goes_on_where_it_stopped(server: FileServer, store: B
 
 
 def test_a_transfer_that_was_interrupted_goes_on_in_the_next_run(server: FileServer, store: BlobStore, disk: bytes) -> None:
-    server.content, server.break_after = disk, [300_000] * 5
-    with pytest.raises(ImageError, match="broke off 5 times"):
+    server.content, server.break_after = disk, [300_000, *[0] * 5]
+    with pytest.raises(ImageError, match="nothing came in 5 tries"):
         fetch(store, source(server, disk))
     assert nothing_published(store)
     begun = len(server.asked)
     assert fetch(store, source(server, disk)) == disk
-    assert server.asked[begun].headers["Range"] == "bytes=1500000-"
+    assert int(server.asked[begun].headers["Range"].removeprefix("bytes=").rstrip("-")) > 200_000
 
 
 def test_a_file_that_changed_at_the_server_begins_anew(server: FileServer, store: BlobStore, disk: bytes) -> None:
-    server.content, server.break_after = b"old" * 500_000, [400_000] * 5
+    server.content, server.break_after = b"old" * 500_000, [400_000, *[0] * 5]
     with pytest.raises(ImageError):
         fetch(store, source(server, disk))
     server.content, server.etag = disk, '"two"'
@@ -109,7 +109,7 @@ def test_a_wrong_range_is_refused(server: FileServer, store: BlobStore, disk: by
 
 
 def test_a_file_that_shrank_begins_anew(server: FileServer, store: BlobStore, disk: bytes) -> None:
-    server.content, server.break_after = disk + bytes(2**20), [2_000_000] * 1 + [100_000] * 4
+    server.content, server.break_after = disk + bytes(2**20), [2_000_000, *[0] * 5]
     with pytest.raises(ImageError):
         fetch(store, source(server, disk))
     server.content = disk[:1_000_000]
@@ -153,8 +153,8 @@ def test_compressed_answers_are_refused(server: FileServer, store: BlobStore, di
 
 
 def test_more_or_less_than_announced_is_noticed(server: FileServer, store: BlobStore, disk: bytes) -> None:
-    server.content, server.announce = disk, len(disk) + 100
-    with pytest.raises(ImageError, match="broke off"):
+    server.content, server.announce, server.etag = disk, len(disk) + 100, ""
+    with pytest.raises(ImageError, match=f"{len(disk)} of {len(disk) + 100} bytes came"):
         fetch(store, source(server, disk))
     assert nothing_published(store)
 
@@ -192,7 +192,7 @@ def test_an_unsafe_disk_is_refused_though_its_digest_is_right(server: FileServer
 def test_nobody_at_the_address(store: BlobStore, disk: bytes) -> None:
     with FileServer() as gone:
         wanted = source(gone, disk)
-    with pytest.raises(ImageError, match="broke off 5 times, last with: ConnectionError"):
+    with pytest.raises(ImageError, match="nothing came in 5 tries, the last ended with: ConnectionError"):
         fetch(store, wanted)
 
 

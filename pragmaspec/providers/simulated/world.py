@@ -54,20 +54,22 @@ class World:
 
     def apply(self, change: SiteObject | Gone) -> None:
         """Do what a line of the file says, without noting it as a change."""
-        if isinstance(change, Gone):
-            self._forget(change.key)
-            return
-        self._forget(change.key)
+        key = change.key
         if isinstance(change, Machine):
-            self.machines[change.key] = change
+            before = self.machines.get(key)
+            if before is not None:
+                self._count(before, -1)
+            self.machines[key] = change
             self._count(change, 1)
-        elif isinstance(change, Grant):
-            self.grants[change.key] = change
+            return
+        self._forget(key)
+        if isinstance(change, Grant):
+            self.grants[key] = change
             self._index(change)
         elif isinstance(change, Image):
-            self.images[change.key] = change
-        else:
-            self.calls[change.key] = change
+            self.images[key] = change
+        elif isinstance(change, Calls):
+            self.calls[key] = change
 
     def _forget(self, key: Key) -> SiteObject | None:
         kind = key[0]
