@@ -28,14 +28,19 @@ def progress(screen: "Screen", plan: "Plan") -> Iterator[Reporter]:
         yield PlainProgress(screen)
 
 
+REMIND_S = 30.0
+"""A stage that lasts is said again after this long, so that a log shows that something is still waited for."""
+
+
 class PlainProgress(Reporter):
-    """One line whenever something begins, comes to another stage, or ends."""
+    """One line whenever something begins, comes to another stage, or ends, and a reminder of what lasts."""
 
     def __init__(self, screen: "Screen") -> None:
         self._screen = screen
         self._began = time.monotonic()
         self._started: dict[str, float] = {}
         self._stage: dict[str, str] = {}
+        self._said: dict[str, float] = {}
 
     def started(self, action: "Action") -> None:
         """A line for the beginning."""
@@ -43,11 +48,15 @@ class PlainProgress(Reporter):
         self._line(f"{title(action)} ...")
 
     def progress(self, action: "Action", doing: str) -> None:
-        """A line for each new stage; how long it lasts already would only repeat it."""
-        words = stage(doing)
+        """A line for each new stage, and now and then how long it has lasted."""
+        words, now = stage(doing), time.monotonic()
         if self._stage.get(action.key) != words:
-            self._stage[action.key] = words
             self._line(f"{title(action)}: {words}")
+        elif now - self._said[action.key] >= REMIND_S:
+            self._line(f"{title(action)}: {doing}")
+        else:
+            return
+        self._stage[action.key], self._said[action.key] = words, now
 
     def finished(self, action: "Action") -> None:
         """A line for the end."""

@@ -131,6 +131,6 @@ def _transfer(say: Say) -> Callable[[int, int], None]:
         share = 100 * done // total if total else 100
         if share != last:
             last = share
-            say(f"{done // 2**20} of {total // 2**20} MiB · {share} %")
+            say(f"transferring {total // 2**20} MiB · {share} %")
 
     return transferred

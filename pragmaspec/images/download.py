@@ -6,14 +6,14 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import requests
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.store import CHUNK_BYTES
-from pragmaspec.images.urls import public_url
+from pragmaspec.images.urls import less_safe, public_url
 
 CONNECT_S, READ_S = 15.0, 60.0
 TRIES = 5
@@ -96,7 +96,7 @@ def _follow(session: requests.Session, url: str, headers: dict[str, str]) -> req
             return response
         target = urljoin(url, response.headers["Location"])
         response.close()
-        if urlsplit(target).scheme not in {"http", "https"} or (url.startswith("https:") and not target.startswith("https:")):
+        if less_safe(url, target):
             raise _failed(url, f"the server redirects to {public_url(target)}, which is less safe than what was asked for")
         url = target
     raise _failed(url, f"there are more than {MOST_REDIRECTS} redirects")

@@ -96,7 +96,7 @@ def lock_text(entries: Mapping[str, Locked]) -> str:
 
 def _block(name: str, locked: Locked) -> str:
     values = msgspec.to_builtins(locked)
-    lines = [f"[images.{json.dumps(name)}]" if not _bare(name) else f"[images.{name}]"]
+    lines = [f"[images.{name if _bare(name) else _string(name)}]"]
     for field in locked.__struct_fields__:
         value = values.get(field)
         if isinstance(value, dict):

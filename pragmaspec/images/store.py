@@ -95,7 +95,8 @@ def digest_of(file: Path, counted: Counted | None = None) -> str:
     digest, done = sha256(), 0
     with file.open("rb") as stream:
         total = os.fstat(stream.fileno()).st_size
-        while chunk := stream.read(CHUNK_BYTES):
+        # Not beyond the length it had: a file that grows all the time would never end.
+        while chunk := stream.read(min(CHUNK_BYTES, total - done)):
             digest.update(chunk)
             done += len(chunk)
             if counted:

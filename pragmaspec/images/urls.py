@@ -1,4 +1,4 @@
-"""URLs as they may be shown."""
+"""URLs: as they may be shown, and whether one may lead to another."""
 
 from urllib.parse import urlsplit, urlunsplit
 
@@ -7,3 +7,9 @@ def public_url(url: str) -> str:
     """``url`` without what may be secret in it: user, password, query and fragment."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def less_safe(url: str, target: str) -> bool:
+    """Whether a redirect from ``url`` to ``target`` gives up the protection of TLS, or leaves the web."""
+    before, after = urlsplit(url).scheme.lower(), urlsplit(target).scheme.lower()
+    return after not in {"http", "https"} or (before, after) == ("https", "http")

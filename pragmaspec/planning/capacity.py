@@ -120,10 +120,18 @@ def _too_large(inventory: Inventory, nodes: Iterable[Desired], site: str) -> Ite
 def _holders(holdings: Iterable[Holding], kind: _Kind, held: int) -> str:
     amounts: dict[str, int] = {}
     for holding in holdings:
-        amounts[holding.owner] = amounts.get(holding.owner, 0) + getattr(holding, kind.field)
+        owner = _owner(holding)
+        amounts[owner] = amounts.get(owner, 0) + getattr(holding, kind.field)
     largest = sorted(((amount, owner) for owner, amount in amounts.items() if amount), key=lambda one: (-one[0], one[1]))
     if not largest:
         return "nobody else holds any"
     shown = ", ".join(f"{owner}: {kind.shown(amount)}" for amount, owner in largest[:SHOWN_HOLDERS])
     more = len(largest) - SHOWN_HOLDERS
     return f"others hold {kind.shown(held)} ({shown}" + (f" and {more} more)" if more > 0 else ")")
+
+
+def _owner(holding: Holding) -> str:
+    """A cluster as one holder, however many nodes it has; the site's own words for what carries nobody's marks."""
+    if holding.address is None or holding.lineage is None or "/node/" not in holding.address:
+        return holding.owner
+    return f"cluster {holding.address.split('/')[1]} of stack {holding.lineage[:8]}"

@@ -60,7 +60,7 @@ class Provider(Protocol):
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         """Claim what ``wanted`` names: networks with their VLANs, public addresses.
 
-        Must be atomic per claim at the site itself, so that of two stacks wanting one VLAN or address exactly one gets it, and the
+        Must be atomic per claim at the site itself: of two stacks wanting one VLAN or address exactly one gets it, and the
         other SiteConflictError naming the holder. Must do nothing for claims already ours; may add and drop claims of an
         allocation that exists so that it equals ``wanted``. Must leave no claim behind that it made in a call that failed.
         """
@@ -77,7 +77,7 @@ class Provider(Protocol):
         """Make the node exist and run as ``order`` says, and return without waiting for its guest.
 
         An existing disk of the same generation is kept (and grown when the node's disk is larger); an existing definition is
-        replaced when it differs. Already running with an equal definition: no effect. Must not touch a machine of another lineage.
+        replaced when it differs. Already running with an equal one: no effect. Must not touch a machine of another lineage.
         """
         ...
 
@@ -88,7 +88,7 @@ class Provider(Protocol):
     def clean(self, resource: Resource, mark: Mark) -> None:
         """Remove the resource with everything that belongs to it (disks, seed, console log). Absent: no error.
 
-        A node is powered off first if it runs. An image stays while another stack uses it. An allocation's networks and claims go.
+        A node is powered off first if it runs. An image stays while another stack uses it. An allocation goes with its claims.
         Must not remove anything that carries another lineage.
         """
         ...

@@ -32,7 +32,8 @@ def site(hypervisor: None) -> Iterator[None]:
     pool.create()
     connection.networkDefineXML(
         f"<network><name>{NETWORK}</name><forward mode='open'/><bridge name='ps-test'/>"
-        f"<ip address='{HOST_ADDRESS}' prefix='24'><dhcp><range start='192.168.150.100' end='192.168.150.200'/></dhcp></ip></network>"
+        f"<ip address='{HOST_ADDRESS}' prefix='24'><dhcp><range start='192.168.150.100' end='192.168.150.200'/></dhcp></ip>"
+        "</network>"
     ).create()
     yield
     _remove(connection)
@@ -65,5 +66,5 @@ def workspace(site: None, tiny_image: Path, tmp_path_factory: pytest.TempPathFac
     space = Workspace(tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("home"), tiny_image)
     yield space
     if (space.directory / "state").exists():
-        space.run("clean", "hello", "--shutdown", "--auto-approve")
+        space.run("clean", "trial", "--shutdown", "--auto-approve")
     assert listing() == before

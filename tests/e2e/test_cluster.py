@@ -27,14 +27,14 @@ def test_plan_afterwards_is_a_no_op(cluster: Workspace) -> None:
 
 
 def test_login_reaches_computes_through_the_frontend(cluster: Workspace) -> None:
-    assert cluster.run("ssh", "hello-frontend", "--", "hostname").out.strip() == "hello-frontend"
-    assert cluster.run("ssh", "hello-compute-1", "--", "hostname").out.strip() == "hello-compute-1"
+    assert cluster.run("ssh", "trial-frontend", "--", "hostname").out.strip() == "trial-frontend"
+    assert cluster.run("ssh", "trial-compute-1", "--", "hostname").out.strip() == "trial-compute-1"
 
 
 def test_nodes_log_in_to_each_other_without_prompts(cluster: Workspace) -> None:
-    there = cluster.run("ssh", "hello-frontend", "--", "ssh", "hello-compute-1", "hostname")
-    back = cluster.run("ssh", "hello-compute-1", "--", "ssh", "hello-frontend", "hostname")
-    assert (there.out.strip(), back.out.strip()) == ("hello-compute-1", "hello-frontend")
+    there = cluster.run("ssh", "trial-frontend", "--", "ssh", "trial-compute-1", "hostname")
+    back = cluster.run("ssh", "trial-compute-1", "--", "ssh", "trial-frontend", "hostname")
+    assert (there.out.strip(), back.out.strip()) == ("trial-compute-1", "trial-frontend")
 
 
 def test_computes_reach_the_outside_through_the_frontend(cluster: Workspace) -> None:
@@ -51,21 +51,21 @@ def test_computes_reach_the_outside_through_the_frontend(cluster: Workspace) -> 
         thread = threading.Thread(target=answer)
         thread.start()
         port = str(server.getsockname()[1])
-        said = cluster.run("ssh", "hello-compute-0", "--", f"nc {HOST_ADDRESS} {port} </dev/null")
+        said = cluster.run("ssh", "trial-compute-0", "--", f"nc {HOST_ADDRESS} {port} </dev/null")
         thread.join()
     assert said.out == "outside\n"
     assert peers == ["192.168.150.10"], "the frontend's public address, not the compute's private one"
 
 
 def test_every_node_knows_its_cluster(cluster: Workspace) -> None:
-    frontend = ET.fromstring(cluster.run("ssh", "hello-frontend", "--", "cat", "/root/vc-out.xml").out)
-    compute = ET.fromstring(cluster.run("ssh", "hello-compute-0", "--", "cat", "/root/vc-out.xml").out)
+    frontend = ET.fromstring(cluster.run("ssh", "trial-frontend", "--", "cat", "/root/vc-out.xml").out)
+    compute = ET.fromstring(cluster.run("ssh", "trial-compute-0", "--", "cat", "/root/vc-out.xml").out)
     assert frontend.find("compute").get("count") == "2"
     assert compute.find("compute/private") is not None
-    contract = json.loads(cluster.run("ssh", "hello-compute-1", "--", "cat", "/etc/pragmaspec/cluster.json").out)
+    contract = json.loads(cluster.run("ssh", "trial-compute-1", "--", "cat", "/etc/pragmaspec/cluster.json").out)
     assert contract["version"] == 1
-    assert contract["node"]["name"] == "hello-compute-1"
-    hosts = cluster.run("ssh", "hello-compute-1", "--", "cat", "/etc/hosts").out
+    assert contract["node"]["name"] == "trial-compute-1"
+    hosts = cluster.run("ssh", "trial-compute-1", "--", "cat", "/etc/hosts").out
     assert all(name in hosts for name in cluster.nodes())
 
 
@@ -78,46 +78,47 @@ def test_scaling_keeps_every_address_of_the_nodes_that_stay(cluster: Workspace) 
     assert cluster.run("plan").out.startswith("No changes")
     grown = cluster.nodes()
     assert {name: grown[name] for name in before} == before
-    assert "hello-compute-3" in cluster.run("ssh", "hello-compute-0", "--", "cat", "/etc/hosts").out
+    assert "trial-compute-3" in cluster.run("ssh", "trial-compute-0", "--", "cat", "/etc/hosts").out
 
     cluster.spec(computes=1)
     assert "data loss" in cluster.run("apply", "--auto-approve", status=4).err.lower().replace("-", " ")
     cluster.run("apply", "--auto-approve", "--allow", "data-loss")
     assert cluster.run("plan").out.startswith("No changes")
-    assert cluster.nodes() == {name: before[name] for name in ("hello-frontend", "hello-compute-0")}
-    assert not any(name.startswith(("hello-compute-1", "hello-compute-2", "hello-compute-3")) for name in listing().volumes)
+    assert cluster.nodes() == {name: before[name] for name in ("trial-frontend", "trial-compute-0")}
+    assert not any(name.startswith(("trial-compute-1", "trial-compute-2", "trial-compute-3")) for name in listing().volumes)
 
 
 def test_new_ssh_keys_arrive_without_a_reboot(cluster: Workspace) -> None:
-    began = domain("hello-frontend").ID()
+    began = domain("trial-frontend").ID()
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKHEChAIxjh0e0GjbNnGOhhBgFjp9VgwK3qyqyzDfDzC colleague"
     cluster.spec(computes=1, ssh_keys=f"[{key}]")
     actions = cluster.json("plan")["actions"]
     assert {action["verb"] for action in actions} == {"update"}
     assert {action["impact"] for action in actions} == {"live"}
     cluster.run("apply", "--auto-approve")
-    assert key in cluster.run("ssh", "hello-compute-0", "--", "cat", "/root/.ssh/authorized_keys").out
-    assert domain("hello-frontend").ID() == began
+    assert key in cluster.run("ssh", "trial-compute-0", "--", "cat", "/root/.ssh/authorized_keys").out
+    assert domain("trial-frontend").ID() == began
 
 
 def test_more_memory_reboots_only_the_role_that_asked(cluster: Workspace) -> None:
-    frontend = domain("hello-frontend").ID()
-    cluster.spec(computes=1, **{"computes": "{count: 1, cpus: 1, memory: 224 MiB}"})
-    actions = [(action["verb"], action["impact"]) for action in cluster.json("plan")["actions"] if "compute-0" in action["address"]]
-    assert actions == [("shutdown", "reboot"), ("boot", "reboot")]
+    frontend = domain("trial-frontend").ID()
+    cluster.spec(computes=1, memory="224 MiB")
+    planned = cluster.json("plan")["actions"]
+    rebooted = [(action["verb"], action["impact"]) for action in planned if "compute-0" in action["address"]]
+    assert rebooted == [("shutdown", "reboot"), ("boot", "reboot")]
     cluster.run("apply", "--auto-approve")
-    assert domain("hello-compute-0").maxMemory() == 224 * 1024
-    assert domain("hello-frontend").ID() == frontend
+    assert domain("trial-compute-0").maxMemory() == 224 * 1024
+    assert domain("trial-frontend").ID() == frontend
 
 
 def test_shutdown_boot_and_console(cluster: Workspace) -> None:
-    cluster.run("shutdown", "hello", "--auto-approve")
-    assert not domain("hello-frontend").isActive()
+    cluster.run("shutdown", "trial", "--auto-approve")
+    assert not domain("trial-frontend").isActive()
     assert "off" in cluster.run("status").out
-    cluster.run("clean", "hello", "--target", "nothing", status=64)
-    cluster.run("boot", "hello", "--auto-approve")
-    assert cluster.run("ssh", "hello-compute-0", "--", "hostname").out.strip() == "hello-compute-0"
-    assert "tiny: ready" in cluster.run("console", "hello-compute-0", "--log").out
+    cluster.run("clean", "trial", "--target", "nothing", status=64)
+    cluster.run("boot", "trial", "--auto-approve")
+    assert cluster.run("ssh", "trial-compute-0", "--", "hostname").out.strip() == "trial-compute-0"
+    assert "tiny: ready" in cluster.run("console", "trial-compute-0", "--log").out
 
 
 def test_removing_the_cluster_from_the_spec_leaves_nothing(cluster: Workspace) -> None:
@@ -127,4 +128,4 @@ def test_removing_the_cluster_from_the_spec_leaves_nothing(cluster: Workspace) -
     assert verbs.count("clean") == 4
     cluster.run("apply", "--auto-approve", "--allow", "data-loss")
     assert cluster.run("plan").out.startswith("No changes")
-    assert not any("hello" in name for name in (*listing().domains, *listing().networks, *listing().volumes))
+    assert not any("trial" in name for name in (*listing().domains, *listing().networks, *listing().volumes))

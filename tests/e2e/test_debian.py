@@ -23,6 +23,7 @@ def debian(workspace: Workspace) -> Workspace:
         QUICKSTART.read_text(encoding="utf-8"),
     )
     assert replaced == 1
+    spec = spec.replace("hello", "trial")
     workspace.directory.joinpath("cluster.yaml").write_text(spec, encoding="utf-8")
     workspace.run("plan", "cluster.yaml", limit_s=APPLY_LIMIT_S)
     workspace.run("apply", "cluster.yaml", "--auto-approve", limit_s=APPLY_LIMIT_S)
@@ -35,12 +36,12 @@ def test_cloud_init_finished_without_error_on_every_node(debian: Workspace) -> N
 
 
 def test_nodes_know_and_reach_each_other(debian: Workspace) -> None:
-    said = debian.run("ssh", "hello-frontend", "--", "ssh", "hello-compute-1", "hostname")
-    assert said.out.strip() == "hello-compute-1"
-    assert debian.run("ssh", "hello-compute-1", "--", "ssh", "hello-compute-0", "hostname").out.strip() == "hello-compute-0"
-    contract = json.loads(debian.run("ssh", "hello-compute-1", "--", "cat", "/etc/pragmaspec/cluster.json").out)
-    assert {node["name"] for node in contract["nodes"]} == {"hello-frontend", "hello-compute-0", "hello-compute-1"}
-    for node, path in (("hello-frontend", "compute/node/private"), ("hello-compute-0", "compute/private")):
+    said = debian.run("ssh", "trial-frontend", "--", "ssh", "trial-compute-1", "hostname")
+    assert said.out.strip() == "trial-compute-1"
+    assert debian.run("ssh", "trial-compute-1", "--", "ssh", "trial-compute-0", "hostname").out.strip() == "trial-compute-0"
+    contract = json.loads(debian.run("ssh", "trial-compute-1", "--", "cat", "/etc/pragmaspec/cluster.json").out)
+    assert {node["name"] for node in contract["nodes"]} == {"trial-frontend", "trial-compute-0", "trial-compute-1"}
+    for node, path in (("trial-frontend", "compute/node/private"), ("trial-compute-0", "compute/private")):
         assert ET.fromstring(debian.run("ssh", node, "--", "cat", "/root/vc-out.xml").out).find(path) is not None
 
 

@@ -11,23 +11,23 @@ def test_destroyed_and_undefined_nodes_are_repaired_and_nothing_else(workspace: 
     workspace.spec(computes=2)
     workspace.run("apply", "cluster.yaml", "--auto-approve")
     expected = listing()
-    untouched = domain("hello-frontend").ID()
-    domain("hello-compute-0").destroy()
-    victim = domain("hello-compute-1")
+    untouched = domain("trial-frontend").ID()
+    domain("trial-compute-0").destroy()
+    victim = domain("trial-compute-1")
     victim.destroy()
     victim.undefine()
 
     said = workspace.run("plan").out
-    assert "hello-compute-0" in said
+    assert "trial-compute-0" in said
     assert "is off, recorded as running" in said
     assert "no longer defined" in said
     assert {action["address"].rpartition("/")[2] for action in workspace.json("plan")["actions"]} == {
-        "hello-compute-0",
-        "hello-compute-1",
+        "trial-compute-0",
+        "trial-compute-1",
     }
     workspace.run("plan", "--detailed-exitcode", status=2)
     workspace.run("apply", "--auto-approve")
     assert workspace.run("plan").out.startswith("No changes")
     assert listing() == expected
-    assert domain("hello-frontend").ID() == untouched
-    assert workspace.run("ssh", "hello-compute-1", "--", "hostname").out.strip() == "hello-compute-1"
+    assert domain("trial-frontend").ID() == untouched
+    assert workspace.run("ssh", "trial-compute-1", "--", "hostname").out.strip() == "trial-compute-1"

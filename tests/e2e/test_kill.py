@@ -42,5 +42,5 @@ def test_apply_after_kill_converges(workspace: Workspace, moment: str) -> None:
     workspace.run("apply", "--auto-approve")
     assert workspace.run("plan").out.startswith("No changes")
     assert len(listing().domains - empty.domains) == 3
-    workspace.run("clean", "hello", "--shutdown", "--auto-approve")
+    workspace.run("clean", "trial", "--shutdown", "--auto-approve")
     assert listing() == empty

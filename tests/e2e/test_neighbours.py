@@ -21,14 +21,14 @@ def test_second_user_is_told_who_holds_what(workspace: Workspace, tiny_image: Pa
     refused = other.run("plan", "cluster.yaml", status=1).err
     assert "VLAN 33" in refused
     assert "192.168.150.15" in refused or "VLAN" in refused
-    assert "hello" in refused
+    assert "trial" in refused
     assert listing() == mine
 
     other.spec(computes=0, readiness="none")
     other.run("apply", "--auto-approve")
-    names = [name for name in listing().domains if name.startswith("hello-frontend.")]
+    names = [name for name in listing().domains if name.startswith("trial-frontend.")]
     assert len(names) == 2, "the same cluster name twice, one for each user"
-    other.run("clean", "hello", "--shutdown", "--auto-approve")
+    other.run("clean", "trial", "--shutdown", "--auto-approve")
     assert listing() == mine
-    workspace.run("clean", "hello", "--shutdown", "--auto-approve")
+    workspace.run("clean", "trial", "--shutdown", "--auto-approve")
     assert listing() == before

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.guest
 def test_failure_names_node_stage_and_evidence(workspace: Workspace) -> None:
     workspace.spec(computes=1, readiness="{when: cloud-init, timeout: 20 s}")
     failed = workspace.run("apply", "cluster.yaml", "--auto-approve", status=5)
-    assert "hello-frontend" in failed.err
-    assert "hello-compute-0" in failed.err
+    assert "trial-frontend" in failed.err
+    assert "trial-compute-0" in failed.err
     assert "cloud-init" in failed.err
     assert "tiny: ready" in failed.err, "the last lines of the console"
     assert "not ready" in workspace.run("plan").out

@@ -18,7 +18,7 @@ APPLY_LIMIT_S = 240
 
 
 class Listing(NamedTuple):
-    """What is at the hypervisor, by name, in the pool and networks that tests may use."""
+    """What is at the hypervisor, by name, of clusters called ``trial`` and in the tests' own pool: others work there too."""
 
     domains: frozenset[str]
     networks: frozenset[str]
@@ -88,15 +88,18 @@ class Workspace:
         """The command's ``--json`` answer."""
         return msgspec.json.decode(self.run(*arguments, "--json", status=status).out)
 
-    def spec(self, *, computes: int = 2, extra: Mapping[str, str] | None = None, **settings: str) -> None:
-        """Write ``cluster.yaml``: cluster ``hello`` of tiny guests. ``settings`` are lines of the cluster, ``extra`` of the site."""
-        site = {"public": f"{{network: {NETWORK}, addresses: [192.168.150.10-192.168.150.19]}}", "pool": POOL, **(extra or {})}
+    def spec(
+        self, *, computes: int = 2, memory: str = "192 MiB", extra: Mapping[str, str] | None = None, **settings: str
+    ) -> None:
+        """Write ``cluster.yaml``: cluster ``trial`` of tiny guests. ``settings``: lines of it; ``extra``: of the site."""
+        public = f"{{network: {NETWORK}, addresses: [192.168.150.10-192.168.150.19]}}"
+        site = {"public": public, "pool": POOL, "overcommit": "{cpus: 100}", **(extra or {})}
         cluster = {
             "site": "lab",
             "image": "tiny",
             "readiness": "ssh",
             "frontend": "{cpus: 1, memory: 192 MiB}",
-            "computes": f"{{count: {computes}, cpus: 1, memory: 192 MiB}}",
+            "computes": f"{{count: {computes}, cpus: 1, memory: {memory}}}",
             **settings,
         }
         self.directory.joinpath("cluster.yaml").write_text(
@@ -105,14 +108,14 @@ class Workspace:
             f"    initrd: {self._image}/initrd\n    cmdline: console=ttyS0 quiet\n"
             "sites:\n  lab:\n    provider: libvirt\n"
             + "".join(f"    {name}: {value}\n" for name, value in site.items())
-            + "clusters:\n  hello:\n"
+            + "clusters:\n  trial:\n"
             + "".join(f"    {name}: {value}\n" for name, value in cluster.items()),
             encoding="utf-8",
         )
 
     def nodes(self) -> dict[str, str]:
         """Recorded nodes: name → private address."""
-        listed = self.json("list", "cluster", "hello")
+        listed = self.json("list", "cluster", "trial")
         return {node["name"]: node["addresses"]["private"] for node in listed["clusters"][0]["nodes"]}
 
 
@@ -129,8 +132,8 @@ def listing() -> Listing:
         pool = connection.storagePoolLookupByName(POOL)
         pool.refresh()
         return Listing(
-            frozenset(domain.name() for domain in connection.listAllDomains()),
-            frozenset(network.name() for network in connection.listAllNetworks()),
+            frozenset(found.name() for found in connection.listAllDomains() if found.name().startswith("trial-")),
+            frozenset(found.name() for found in connection.listAllNetworks() if "/trial/" in found.XMLDesc()),
             frozenset(pool.listVolumes()),
         )
     finally:

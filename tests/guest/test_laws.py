@@ -111,7 +111,7 @@ def test_contract_is_json_with_every_node(cluster: GuestCluster) -> None:
 @given(clusters())
 def test_vc_out_parses_back_to_the_cluster(cluster: GuestCluster) -> None:
     for node in cluster.nodes:
-        root = ET.fromstring(vc_out_text(node, cluster, "ssh-ed25519 AAAA <me>"))  # noqa: S314 - our own text
+        root = ET.fromstring(vc_out_text(node, cluster, "ssh-ed25519 AAAA <me>"))
         assert [child.tag for child in root] == ["frontend", "compute", "network", "key"]
         assert root.findtext("key") == "ssh-ed25519 AAAA <me>"
         # How vc-out-parser tells the roles apart.

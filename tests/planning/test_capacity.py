@@ -88,7 +88,7 @@ def test_our_own_nodes_do_not_count_twice() -> None:
 def test_our_machine_that_nobody_recorded_holds_what_it_holds() -> None:
     stray = Holding(owner="cluster old of this stack", memory_mib=1024, lineage=LINEAGE, address="lab/old/node/old-frontend")
     (said,) = short(FULL, inventory=replace(SMALL, holdings=(stray,)))
-    assert "cluster old of this stack: 1 GiB" in said
+    assert "cluster old of stack 3f9a1c2b: 1 GiB" in said
 
 
 def test_nodes_that_are_off_need_no_memory() -> None:

@@ -1,0 +1,198 @@
+import io
+import os
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.debian import recipe
+from pragmaspec.images.debian.bootstrap import bootstrap
+from pragmaspec.images.debian.disk import initial_ram_disk, overlay_archive
+from pragmaspec.images.debian.mirror import of_suite, source_lines
+from pragmaspec.images.debian.tools import PROGRAMS, check_tools, privileges, search_path
+from pragmaspec.images.sources.debian import DebianSource
+
+HERE = Path(__file__).parent
+
+
+def test_what_is_put_into_the_image_can_be_reviewed(golden: Callable[[Path, str], None]) -> None:
+    lines = []
+    with tarfile.open(fileobj=io.BytesIO(overlay_archive())) as archive:
+        for entry in archive:
+            assert (entry.uid, entry.gid, entry.mtime) == (0, 0, recipe.EPOCH)
+            if entry.issym():
+                lines.append(f"{entry.name} -> {entry.linkname}")
+                continue
+            stream = archive.extractfile(entry)
+            assert stream is not None
+            text = stream.read().decode()
+            lines.append(f"{entry.name} {entry.mode:04o}")
+            lines.extend(f"    {line}".rstrip() for line in text.splitlines() if entry.mode == 0o644)
+    golden(HERE / "golden" / "debian-overlay.txt", "\n".join(lines) + "\n")
+
+
+def test_the_overlay_is_the_same_every_time() -> None:
+    assert overlay_archive() == overlay_archive()
+
+
+@pytest.mark.parametrize("name", ["start", "cloud-init-stage", "network-settle"])
+def test_the_scripts_are_sound_shell(name: str, tmp_path: Path) -> None:
+    script = tmp_path / name
+    script.write_text(recipe.data_file(name))
+    assert subprocess.run(["sh", "-n", str(script)], check=False, capture_output=True).stderr == b""
+
+
+def test_interfaces_named_by_address_lose_their_other_name(tmp_path: Path) -> None:
+    """network-settle on what cloud-init 22.4 writes, in a root of its own."""
+    network = tmp_path / "etc" / "systemd" / "network"
+    network.mkdir(parents=True)
+    private, named = network / "10-cloud-init-private.network", network / "10-cloud-init-other.network"
+    private.write_text(
+        "[Address]\nAddress=10.22.0.10/24\n\n[Match]\nMACAddress=52:54:00:00:00:10\nName=private\n\n[Network]\nDHCP=no\nDNS=10.0.2.3\n"
+        "Domains=local\n\n"
+    )
+    named.write_text("[Match]\nName=eth9\n\n[Network]\nDHCP=ipv4\n")
+    script = tmp_path / "settle"
+    script.write_text(recipe.data_file("network-settle").replace("/etc/", f"{tmp_path}/etc/"))
+    subprocess.run(["sh", str(script)], check=True)
+    assert "Name=" not in private.read_text()
+    assert "MACAddress=52:54:00:00:00:10" in private.read_text()
+    assert named.read_text() == "[Match]\nName=eth9\n\n[Network]\nDHCP=ipv4\n"
+    assert (tmp_path / "etc" / "resolv.conf").read_text() == "nameserver 10.0.2.3\nsearch local\n"
+
+
+class Stages:
+    """cloud-init-stages with a stand-in for cloud-init that says what it was asked for, and then does ``deed``."""
+
+    def __init__(self, room: Path, deed: str) -> None:
+        self.room = room
+        (room / "cloudinit" / "cmd").mkdir(parents=True)
+        (room / "cloudinit" / "cmd" / "main.py").write_text(
+            f"import os, sys\nprint('imported', flush=True)\ndef main():\n    print(*sys.argv[1:], flush=True)\n    {deed}\n"
+        )
+        for name in ("cloud-init-stages", "cloud-init-stage"):
+            text = recipe.data_file(name).replace("/run/cloud-init/stages", f"{room}/run")
+            text = text.replace("/usr/lib/python3/dist-packages", str(room)).replace("/usr/bin/cloud-init", "/bin/echo")
+            (room / name).write_text(text)
+
+    def start(self) -> int:
+        with (self.room / "said").open("w") as output:
+            command = ["python3", "-S", str(self.room / "cloud-init-stages")]
+            return subprocess.run(command, stdout=output, check=False, timeout=60).returncode
+
+    def later(self, *argv: str) -> tuple[int, str]:
+        command = ["sh", str(self.room / "cloud-init-stage"), *argv]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        return done.returncode, done.stdout
+
+    @property
+    def said(self) -> list[str]:
+        return (self.room / "said").read_text().splitlines()
+
+
+def test_the_stages_of_cloud_init_run_in_forks_and_give_their_status(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, "return 3 if '--mode=config' in sys.argv else 0")
+    assert stages.start() == 0
+    assert stages.later("init", "init") == (0, "")
+    assert stages.later("config", "modules", "--mode=config") == (3, "")
+    assert stages.later("final", "modules", "--mode=final") == (0, "")
+    assert stages.said == ["imported", "init --local", "init", "modules --mode=config", "modules --mode=final"]
+
+
+def test_without_the_waiting_python_cloud_init_itself_is_run(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, "return 0")
+    assert stages.later("init", "init") == (0, "init\n")
+
+
+def test_a_stage_whose_python_dies_fails_and_does_not_hang(tmp_path: Path) -> None:
+    stages = Stages(tmp_path, "'--local' in sys.argv or os.kill(os.getppid(), 9)")
+    assert stages.start() == 0
+    assert stages.later("init", "init") == (1, "")
+
+
+def test_the_initial_ram_disk_loads_the_drivers_of_the_disk(tmp_path: Path) -> None:
+    for name in recipe.DISK_MODULES:
+        (tmp_path / "modules").mkdir(exist_ok=True)
+        (tmp_path / "modules" / f"{name}.ko").write_bytes(b"\0depends=\0")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "busybox").write_bytes(b"busybox")
+    made = initial_ram_disk(tmp_path, tmp_path / "modules")
+    assert made == initial_ram_disk(tmp_path, tmp_path / "modules")
+    order = b"virtio_pci.ko\nvirtio_blk.ko\nvirtio_net.ko\nvirtio_rng.ko\n"
+    assert order in made
+
+
+LISTED = """\
+bookworm http://mirror.example.org/debian/ main
+bookworm http://mirror.example.org/debian/ contrib
+bookworm-security http://mirror.example.org/debian-security/ main
+bookworm-updates http://mirror.example.org/debian/ main
+trixie http://mirror.example.org/debian/ main
+stable https://packages.example.org/tool main
+""".splitlines()
+
+
+def test_the_machines_own_mirror_is_used() -> None:
+    assert of_suite("bookworm", LISTED) == (
+        "deb http://mirror.example.org/debian/ bookworm main",
+        "deb http://mirror.example.org/debian/ bookworm-updates main",
+        "deb http://mirror.example.org/debian-security/ bookworm-security main",
+    )
+    assert of_suite("trixie", LISTED) == ("deb http://mirror.example.org/debian/ trixie main",)
+    assert of_suite("forky", LISTED) == ()
+    assert of_suite("bookworm", LISTED[2:3]) == (), "updates of a suite that is not there are no system"
+
+
+def test_a_mirror_and_a_snapshot_can_be_named() -> None:
+    assert source_lines("trixie", "http://mirror.example.org/debian", None) == (
+        "deb http://mirror.example.org/debian trixie main",
+        "deb http://mirror.example.org/debian trixie-updates main",
+    )
+    moment = source_lines("bookworm", "https://snapshot.example.org/archive/debian/", "20261101T000000Z")
+    assert moment[0] == "deb [check-valid-until=no] https://snapshot.example.org/archive/debian/20261101T000000Z/ bookworm main"
+    assert moment[2].split()[2:] == [
+        "https://snapshot.example.org/archive/debian-security/20261101T000000Z/", "bookworm-security", "main",
+    ]  # fmt: skip
+    with pytest.raises(ImageError, match="`snapshot` needs `mirror`"):
+        source_lines("bookworm", None, "20261101T000000Z")
+
+
+def test_missing_programs_are_named_by_their_packages(tmp_path: Path) -> None:
+    check_tools(search_path())
+    (tmp_path / "tar").touch(mode=0o755)
+    with pytest.raises(ImageError, match="apt-get install e2fsprogs mmdebstrap qemu-utils"):
+        check_tools(str(tmp_path))
+    assert set(PROGRAMS) == {"mmdebstrap", "mkfs.ext4", "qemu-img", "tar"}
+
+
+def test_without_rights_the_error_says_what_would_help(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        assert privileges(search_path()) == ("root", ())
+    else:
+        with pytest.raises(ImageError, match="Run the command as root"):
+            privileges(str(tmp_path))
+
+
+def test_a_failed_bootstrap_tells_apts_own_words(tmp_path: Path) -> None:
+    said: list[str] = []
+    sources = (f"deb [trusted=yes] file:{tmp_path}/no-such-mirror bookworm main",)
+    mode, _ = privileges(search_path())
+    with pytest.raises(ImageError, match=r"mmdebstrap failed .*no-such-mirror"):
+        bootstrap(tmp_path / "system.tar", suite="bookworm", packages=("dash",), sources=sources, mode=mode, said=said.append)
+    assert said == ["reading the package lists"]
+
+
+def test_what_the_spec_says_is_what_is_locked() -> None:
+    plain = DebianSource(suite="bookworm", packages=("b", "a"))
+    assert plain.described() == DebianSource(suite="bookworm", packages=("a", "b", "a")).described()
+    others = [
+        DebianSource(suite="trixie", packages=("a", "b")),
+        DebianSource(suite="bookworm", packages=("a",)),
+        DebianSource(suite="bookworm", packages=("a", "b"), mirror="http://x"),
+        DebianSource(suite="bookworm", packages=("a", "b"), mirror="http://x", snapshot="20261101T000000Z"),
+    ]
+    assert len({source.described() for source in (plain, *others)}) == 5
+    assert others[-1].origin() == "built from Debian bookworm packages of 2026-11-01"
