@@ -94,7 +94,7 @@ images:
     initrd: {POOL_DIRECTORY}/shell/initrd
     cmdline: console=ttyS0 quiet acpi=noirq
 sites:
-  lab: {{provider: libvirt, virt_type: qemu, pool: {POOL}, parallel: 16, overcommit: {{cpus: 100}}}}
+  lab: {{provider: libvirt, virt_type: qemu, pool: {POOL}, overcommit: {{cpus: 100}}}}
 """
     if nodes == 0:
         return f"{head}clusters: {{}}\n"

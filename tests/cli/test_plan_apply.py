@@ -78,7 +78,7 @@ def test_a_part_with_what_it_depends_on(shop: Workshop) -> None:
     assert not any("hello-compute-1" in verb for verb in _verbs(shop, "--exclude", "hello-compute-1"))
     shop("plan", "--target", "helo-compute-1", status=64)
     shop("apply", "-y", "-t", "hello-frontend")
-    assert _verbs(shop)[:2] == ["boot hello-compute-0", "boot hello-compute-1"]
+    assert _verbs(shop) == ["update hello-frontend", "boot hello-compute-0", "boot hello-compute-1"]
 
 
 def test_without_looking_at_the_site(shop: Workshop) -> None:

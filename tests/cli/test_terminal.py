@@ -44,7 +44,10 @@ def _at_terminal(shop: Workshop, *arguments: str, answer: str = "", **environmen
                     answer = ""
             elif process.poll() is not None:
                 break
-        process.kill()
+        try:
+            process.wait(timeout=LIMIT_S)  # it closes the terminal a moment before it ends
+        except subprocess.TimeoutExpired:
+            process.kill()
     os.close(ours)
     return process.returncode, shown
 

@@ -66,5 +66,6 @@ def workspace(site: None, tiny_image: Path, tmp_path_factory: pytest.TempPathFac
     space = Workspace(tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("home"), tiny_image)
     yield space
     if (space.directory / "state").exists():
+        space.spec()
         space.run("clean", "trial", "--shutdown", "--auto-approve")
     assert listing() == before

@@ -16,11 +16,13 @@ LIMIT_S = 120
 
 def _kill_when(workspace: Workspace, process: "subprocess.Popen[bytes]", reached: Callable[[], bool]) -> None:
     limit = time.monotonic() + LIMIT_S
-    while not reached():
-        assert process.poll() is None, (workspace.directory / "output.txt").read_text()
-        assert time.monotonic() < limit, "the moment never came"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        while not reached():
+            assert process.poll() is None, (workspace.directory / "output.txt").read_text()
+            assert time.monotonic() < limit, "the moment never came"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.mark.parametrize("moment", ["staging", "first-domain", "all-domains"])
@@ -29,7 +31,7 @@ def test_apply_after_kill_converges(workspace: Workspace, moment: str) -> None:
     workspace.spec(computes=2)
 
     def reached() -> bool:
-        now = listing()
+        now = listing(refresh=False)
         return {
             "staging": bool(now.volumes - empty.volumes),
             "first-domain": len(now.domains - empty.domains) >= 1,

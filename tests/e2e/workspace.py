@@ -125,12 +125,13 @@ def connect() -> libvirt.virConnect:
     return libvirt.open(URI)
 
 
-def listing() -> Listing:
-    """Everything at the hypervisor now."""
+def listing(*, refresh: bool = True) -> Listing:
+    """Everything at the hypervisor now. ``refresh`` reads the pool's directory anew, which an upload under way forbids."""
     connection = connect()
     try:
         pool = connection.storagePoolLookupByName(POOL)
-        pool.refresh()
+        if refresh:
+            pool.refresh()
         return Listing(
             frozenset(found.name() for found in connection.listAllDomains() if found.name().startswith("trial-")),
             frozenset(found.name() for found in connection.listAllNetworks() if "/trial/" in found.XMLDesc()),

@@ -16,9 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pragmaspec.images import cpio
-from pragmaspec.images.ext4 import make_ext4
-from pragmaspec.images.kernel_modules import load_order
+from pragmaspec.images import cpio, ext4, kernel_modules
 
 HERE = Path(__file__).parent
 EPOCH = 1_700_000_000
@@ -122,7 +120,7 @@ def _start_members(root: Path, modules: Path) -> Iterator[cpio.Member]:
     yield from (cpio.file(f"lib/x86_64-linux-gnu/{name}", path.read_bytes(), 0o755) for name, path in loaded.items())
     yield cpio.link("usr/lib/x86_64-linux-gnu", "/disk/lib")
     yield from (cpio.link(program, f"/disk/bin/{Path(program).name}") for program in DISK_PROGRAMS)
-    order = load_order(modules, START_MODULES)
+    order = kernel_modules.load_order(modules, START_MODULES)
     yield from (cpio.file(f"lib/modules/{module.name}", module.read_bytes()) for module in order)
     yield cpio.file("lib/modules/boot.order", _names(order))
 
@@ -137,14 +135,14 @@ def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:
     for name, path in _libraries(root, DISK_PROGRAMS).items():
         if name not in at_start:
             shutil.copyfile(path, tree / "lib" / name)
-    order = load_order(modules, NAT_MODULES)
+    order = kernel_modules.load_order(modules, NAT_MODULES)
     for module in order:
         shutil.copy(module, tree / "modules")
     (tree / "modules" / "nat.order").write_bytes(_names(order))
     for path in (tree, *tree.rglob("*")):
         os.utime(path, (EPOCH, EPOCH))
     raw = scratch / "disk.raw"
-    make_ext4(tree, raw, size_bytes=DISK_BYTES, seed="tiny", epoch=EPOCH, label="tiny")
+    ext4.make_ext4(tree, raw, size_bytes=DISK_BYTES, seed="tiny", epoch=EPOCH, label="tiny")
     subprocess.run(["qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", str(raw), str(disk)], check=True)
 
 
@@ -184,15 +182,24 @@ def _fetched(names: Iterable[str], cache: Path) -> list[Path]:
         missing = [name for name in names if not list(cache.glob(f"{name}_*.deb"))]
         if missing:
             with tempfile.TemporaryDirectory(dir=cache) as scratch:
-                subprocess.run(
-                    ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *missing],
-                    cwd=scratch,
-                    check=True,
-                    capture_output=True,
-                )
+                _download(missing, Path(scratch))
                 for package in Path(scratch).glob("*.deb"):
                     package.rename(cache / package.name)
         return [max(cache.glob(f"{name}_*.deb")) for name in names]
+
+
+def _download(names: Iterable[str], directory: Path) -> None:
+    done = subprocess.run(
+        ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *names],
+        cwd=directory,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(
+            f"The tiny guest's packages cannot be fetched; run apt-get update first. apt-get said: {done.stderr.strip()}"
+        )
 
 
 def _package_cache() -> Path:
@@ -200,7 +207,8 @@ def _package_cache() -> Path:
 
 
 def _recipe() -> str:
-    parts = (Path(__file__), *sorted((HERE / "tiny_root").iterdir()))
+    code = (Path(module.__file__ or "") for module in (cpio, ext4, kernel_modules))
+    parts = (Path(__file__), *code, *sorted((HERE / "tiny_root").iterdir()))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in parts)).hexdigest() + "\n"
 
 

@@ -1,11 +1,13 @@
 """A Debian system as a tar archive, by mmdebstrap."""
 
 import os
+import secrets
 import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
@@ -49,15 +51,27 @@ def bootstrap(
         # No initial RAM disk is made by the kernel's package: ours is smaller and the same every time.
         "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive",
     }  # fmt: skip
-    with tempfile.NamedTemporaryFile("w", prefix="pragmaspec-apt-", suffix=".conf") as options, archive.open("wb") as output:
-        options.write("\n".join(apt_options()) + "\n")
-        options.flush()
+    with _apt_settings() as settings, archive.open("wb") as output:
         argv = [
             "mmdebstrap", f"--mode={mode}", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}",
-            f"--aptopt={options.name}", *(f"--dpkgopt={line}" for line in LEFT_OUT), f"--customize-hook={COMPILE}",
+            f"--aptopt={settings}", *(f"--dpkgopt={line}" for line in LEFT_OUT), f"--customize-hook={COMPILE}",
             suite, "-", *sources,
         ]  # fmt: skip
         _run(argv, environment, output.fileno(), said)
+
+
+@contextmanager
+def _apt_settings() -> Iterator[Path]:
+    """This machine's apt settings in a file that mmdebstrap's user of a user namespace can read.
+
+    They may hold a proxy's password, so nobody else can find it: its name is random, in a directory that cannot be listed.
+    """
+    with tempfile.TemporaryDirectory(prefix="pragmaspec-apt-") as directory:
+        Path(directory).chmod(0o711)
+        file = Path(directory) / f"{secrets.token_hex(16)}.conf"
+        file.write_text("\n".join((*apt_options(), "")), encoding="utf-8")
+        file.chmod(0o644)
+        yield file
 
 
 def _run(argv: list[str], environment: dict[str, str], output: int, said: Callable[[str], None]) -> None:

@@ -45,8 +45,8 @@ def privileges(search: str) -> tuple[str, tuple[str, ...]]:
             Problem(
                 summary="rights missing",
                 detail="Building an image needs root or unprivileged user namespaces, and this machine allows you neither. "
-                "Run the command as root, or let root put ranges for you in /etc/subuid and /etc/subgid and allow "
-                "user namespaces.",
+                "Run the command as root, or let root install uidmap, put ranges for you in /etc/subuid and /etc/subgid, and "
+                "allow user namespaces.",
             )
         )
     return "unshare", inside

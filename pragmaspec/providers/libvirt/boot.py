@@ -10,7 +10,7 @@ from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import domains, names, networks, volumes
 from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
 from pragmaspec.providers.libvirt.domains import OurDomain
-from pragmaspec.providers.libvirt.failures import code_of
+from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.network_xml import attachment
@@ -109,7 +109,9 @@ def _settle_running(host: Host, domain: OurDomain, parts: DomainParts) -> None:
     if domain.owner.definition != definition_digest(parts) or not domain.handle.isPersistent():
         _define(host, parts)
     if domain.handle.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-        domain.handle.resume()
+        # A machine that an interrupted run is still starting is paused too, and may run by the time it is resumed.
+        with absent_is_fine(libvirt.VIR_ERR_OPERATION_INVALID):
+            domain.handle.resume()
 
 
 def _make_volumes(host: Host, order: BootOrder, parts: DomainParts) -> None:
