@@ -47,7 +47,7 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     """Inclusive ranges of VLAN numbers that clusters may take, 1 to 4094."""
     reserve: Reserve = Reserve()
     overcommit: Overcommit = Overcommit()
-    parallel: int = 8
+    parallel: int = 4
     """How many calls may be under way at the site at once."""
 
 

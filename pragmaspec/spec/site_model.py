@@ -108,7 +108,7 @@ class SiteCommonModel(Model):
         default_factory=OvercommitModel, description="How often CPUs, memory and disk may be promised.", examples=[{"cpus": 2.0}]
     )
     parallel: Annotated[int, whole(1, 64)] = Field(
-        default=8, description="How many calls may be under way at the site at once.", examples=[8]
+        default=4, description="How many calls may be under way at the site at once.", examples=[8]
     )
 
 
