@@ -10,6 +10,9 @@
     ├── ImageError                1    an image cannot be found, built, verified or is unsafe
     ├── StateUnreadableError      6    the recorded state is damaged or of a newer format
     ├── StateLockedError          3    another run holds the stack
+    ├── StateUnreachableError     1    the place where the state is recorded does not answer, or denies access
+    ├── StateUnwritableError      1    the state cannot be written; nothing more is started
+    │   └── StateLockLostError         the lock was taken from this run; nothing more is written
     ├── SiteError                 1    a site answered no; translated at the provider's edge
     │   ├── SiteUnreachableError       the site does not answer at all
     │   ├── SiteConflictError          somebody else holds what the plan wanted; plan again
@@ -98,6 +101,18 @@ class StateLockedError(PragmaspecError):
     """Another run holds the stack."""
 
     exit_status = 3
+
+
+class StateUnreachableError(PragmaspecError):
+    """The place where the state is recorded does not answer, or denies access."""
+
+
+class StateUnwritableError(PragmaspecError):
+    """The state cannot be written; nothing more is started, because it could not be recorded."""
+
+
+class StateLockLostError(StateUnwritableError):
+    """The lock was taken from this run; nothing more is written."""
 
 
 class SiteError(PragmaspecError):

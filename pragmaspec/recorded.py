@@ -166,7 +166,9 @@ class Record(Frozen, frozen=True):
     """A resource we made or began to make.
 
     pending: begun, outcome not recorded (a crash or failure in the middle). degraded: it exists, but did not become ready.
-    ``generation`` counts rebuilds and is part of the object's UUID. ``problem`` says what went wrong last, for people.
+    ``generation`` counts rebuilds and is part of the object's UUID. ``problem`` says what went wrong last, for people. ``op`` (32
+    hexadecimal digits) names the creation of the object; every repetition of it carries the same one. ``origin`` is the address
+    under which the object was made, when it has been moved since: its identity at the site stays what it was.
     """
 
     resource: Resource
@@ -174,11 +176,17 @@ class Record(Frozen, frozen=True):
     generation: int = 0
     outputs: Outputs = ()
     problem: str = ""
+    op: str = ""
+    origin: str = ""
 
     @property
     def address(self) -> str:
         """The resource's address."""
         return self.resource.address
+
+    def mark(self, lineage: str) -> "Mark":
+        """How the object is found at its site."""
+        return Mark(lineage=lineage, address=self.origin or self.address, generation=self.generation, op=self.op)
 
 
 class State(Frozen, frozen=True):
@@ -232,11 +240,16 @@ class State(Frozen, frozen=True):
 
 
 class Mark(Frozen, frozen=True):
-    """How an object made for us is found again without the state."""
+    """How an object made for us is found again without the state.
+
+    ``address`` is the one under which it was made. ``op`` tells two objects of one address and generation apart, which a site
+    can hold that lets nobody choose an identity: after a creation whose answer was lost, say.
+    """
 
     lineage: str
     address: str
     generation: int = 0
+    op: str = ""
 
     @property
     def uuid(self) -> str:
