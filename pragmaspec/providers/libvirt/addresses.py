@@ -1,7 +1,13 @@
-"""Public addresses on a libvirt network that serves DHCP: claimed by an ``ip-dhcp-host`` entry, atomic in libvirt itself."""
+"""Public addresses on a libvirt network that serves DHCP: claimed by an ``ip-dhcp-host`` entry, atomic in libvirt itself.
+
+The claim stands in the network's definition, which takes a millisecond. Telling the running DHCP server, so that it gives the
+address to nobody else, makes libvirt write all firewall rules anew, half a second: that is done while the node boots.
+"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -17,6 +23,9 @@ from pragmaspec.recorded import Mark, PublicGrant
 
 _ADD = libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST
 _DELETE = libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE
+_LIVE = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
+_CONFIG = libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
+_ENTRY = "ip/dhcp/host"
 
 
 def serving(host: Host, grant: PublicGrant) -> SeenNetwork | None:
@@ -35,9 +44,16 @@ def serving(host: Host, grant: PublicGrant) -> SeenNetwork | None:
     return seen if seen.root.find("ip/dhcp") is not None else None
 
 
-def entries(root: Element) -> Iterator[Element]:
-    """The static entries of a network's DHCP server."""
-    return root.iterfind("ip/dhcp/host")
+def entries(seen: SeenNetwork) -> Iterator[Element]:
+    """The static entries of a network's DHCP server: those it runs with, and those it will run with."""
+    running = list(seen.root.iterfind(_ENTRY))
+    yield from running
+    known = {_said(entry) for entry in running}
+    yield from (entry for entry in seen.defined.iterfind(_ENTRY) if _said(entry) not in known)
+
+
+def _said(entry: Element) -> tuple[str, str]:
+    return entry.get("name", ""), entry.get("ip", "")
 
 
 def raw_leases(seen: SeenNetwork) -> list[dict[str, Any]]:
@@ -59,14 +75,14 @@ def leases(seen: SeenNetwork) -> dict[str, str]:
 def claim(host: Host, seen: SeenNetwork, grant: PublicGrant, mark: Mark) -> list[Callable[[], None]]:
     """Claim the grant's address; what undoes it. Raises SiteConflictError naming the holder."""
     name = names.domain_name(grant.node, mark)
-    if any(entry.get("ip") == grant.address and entry.get("name") == name for entry in entries(seen.root)):
+    if (name, grant.address) in map(_said, entries(seen)):
         return []
     _require_free(host, seen, grant, name)
     # libvirt keeps one address a name: a node that gets another one gives the old one back first.
-    moved = [entry.get("ip", "") for entry in entries(seen.root) if entry.get("name") == name]
-    undo = [_change(seen, _DELETE, name, address) for address in moved]
+    moved = [entry.get("ip", "") for entry in entries(seen) if entry.get("name") == name]
+    undo = [step for address in moved for step in _removed(seen, name, address)]
     try:
-        undo.append(_change(seen, _ADD, name, grant.address))
+        undo.append(_change(seen, _ADD, name, grant.address, _claimed_in(seen)))
     except libvirt.libvirtError:
         for step in reversed(undo):
             step()
@@ -77,24 +93,51 @@ def claim(host: Host, seen: SeenNetwork, grant: PublicGrant, mark: Mark) -> list
     return undo
 
 
+@contextmanager
+def reserving(host: Host, grants: Sequence[PublicGrant], mark: Mark) -> Iterator[None]:
+    """Do the ``with`` block, and beside it have the running DHCP servers keep ``grants``. Raises SiteConflictError."""
+    if not grants:
+        yield
+        return
+    with ThreadPoolExecutor(len(grants), "reserve") as aside:
+        reserved = [aside.submit(_reserve, host, grant, mark) for grant in grants]
+        yield
+        for each in reserved:
+            each.result()
+
+
+def _reserve(host: Host, grant: PublicGrant, mark: Mark) -> None:
+    """Tell the running DHCP server of a claim. Raises SiteConflictError when it gave the address away just before."""
+    seen = serving(host, grant)
+    name = names.domain_name(grant.node, mark)
+    if seen is None or not seen.active or (name, grant.address) in map(_said, seen.root.iterfind(_ENTRY)):
+        return
+    _change(seen, _ADD, name, grant.address, _LIVE)
+    _require_unleased(host, seen, grant)
+
+
 def _require_free(host: Host, seen: SeenNetwork, grant: PublicGrant, name: str) -> None:
     words = f"Public address {grant.address}"
-    for entry in entries(seen.root):
+    for entry in entries(seen):
         if entry.get("ip") == grant.address and entry.get("name") != name:
             raise networks.conflict(host, words, holder_of(entry))
+    _require_unleased(host, seen, grant)
+
+
+def _require_unleased(host: Host, seen: SeenNetwork, grant: PublicGrant) -> None:
     leased = leases(seen).get(grant.address)
     if leased is not None:
-        raise networks.conflict(host, words, f"{leased}, by a DHCP lease of network {seen.name}")
+        raise networks.conflict(host, f"Public address {grant.address}", f"{leased}, by a DHCP lease of network {seen.name}")
 
 
 def release(seen: SeenNetwork, cluster: str, mark: Mark, keep: set[str]) -> None:
     """Drop this stack's entries for nodes of ``cluster``, except for the addresses in ``keep``."""
-    for entry in list(entries(seen.root)):
+    for entry in list(entries(seen)):
         parsed = names.parsed_domain(entry.get("name", ""))
         if parsed is None or parsed[1] != mark.short or names.cluster_of(parsed[0]) != cluster or entry.get("ip") in keep:
             continue
         with absent_is_fine(libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_NO_NETWORK):
-            _change(seen, _DELETE, entry.get("name", ""), entry.get("ip", ""))
+            _removed(seen, *_said(entry))
 
 
 def holder_of(entry: Element) -> str:
@@ -105,14 +148,30 @@ def holder_of(entry: Element) -> str:
     return entry.get("name") or entry.get("mac") or "a static DHCP entry"
 
 
-def _change(seen: SeenNetwork, command: int, name: str, address: str) -> Callable[[], None]:
-    """Add or delete an entry, in the running network and in its definition; what undoes it."""
-    flags = libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG if seen.handle.isPersistent() else 0
-    flags |= libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE if seen.active else 0
+def _claimed_in(seen: SeenNetwork) -> int:
+    """Where a claim is made: in the definition alone, if there is one besides what runs."""
+    return _CONFIG if seen.defined is not seen.root else _everywhere(seen)
+
+
+def _everywhere(seen: SeenNetwork) -> int:
+    return (_CONFIG if seen.handle.isPersistent() else 0) | (_LIVE if seen.active else 0)
+
+
+def _removed(seen: SeenNetwork, name: str, address: str) -> list[Callable[[], None]]:
+    """Delete an entry where it stands, in the definition and in the running network; what undoes it."""
+    flags = _everywhere(seen)
+    if seen.defined is not seen.root:
+        places = {_CONFIG: seen.defined, _LIVE: seen.root}
+        flags = sum(flag for flag, root in places.items() if (name, address) in map(_said, root.iterfind(_ENTRY)))
+    return [_change(seen, _DELETE, name, address, flags)] if flags else []
+
+
+def _change(seen: SeenNetwork, command: int, name: str, address: str, flags: int) -> Callable[[], None]:
+    """Add or delete an entry where ``flags`` say; what undoes it."""
     seen.handle.update(command, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, dhcp_host_xml(name, address), flags)
     opposite = _DELETE if command == _ADD else _ADD
 
     def undo() -> None:
-        _change(seen, opposite, name, address)
+        _change(seen, opposite, name, address, flags)
 
     return undo

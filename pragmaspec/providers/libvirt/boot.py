@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SiteConflictError, SiteError
 from pragmaspec.providers.base import BootOrder
-from pragmaspec.providers.libvirt import domains, names, networks, volumes
+from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
 from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
 from pragmaspec.providers.libvirt.domains import OurDomain
 from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
@@ -24,13 +24,17 @@ def boot(host: Host, order: BootOrder) -> Outputs:
     node, mark = order.node, order.mark
     domain = domains.require_free_or_ours(host, node, mark)
     parts = domain_parts(host, order)
+    reserving = addresses.reserving(host, [grant for grant in order.allocation.public if grant.node == node.name], mark)
     if domain is not None and domain.running:
-        _settle_running(host, domain, parts)
+        with reserving:
+            _settle_running(host, domain, parts)
     else:
         _require_image(host, order.image)
         _require_networks(host, parts)
         _make_volumes(host, order, parts)
-        _start(_defined(host, domain, parts))
+        defined = _defined(host, domain, parts)
+        with reserving:
+            _start(defined)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
 
 

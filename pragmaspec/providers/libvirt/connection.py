@@ -1,4 +1,4 @@
-"""One connection to one libvirt daemon: opened when first needed, within a limit, watched, and opened again after it broke."""
+"""Connections to one libvirt daemon: opened when first needed, within a limit, watched, and opened again after they broke."""
 
 import threading
 from contextlib import suppress
@@ -15,13 +15,19 @@ KEEPALIVE_COUNT = 2
 """A daemon that is silent for KEEPALIVE_S * (KEEPALIVE_COUNT + 1) = 9 s is given up, and every call under way fails."""
 
 
+CALLS_AT_ONCE = 4
+"""Threads that share a connection. A daemon takes five requests of one client at a time (``max_client_requests`` in
+libvirtd.conf), keep-alives included: with a fifth slow call none is answered, and it hangs up on a client it takes for dead."""
+
+
 class Connection:
-    """A shared, thread-safe handle on the daemon at ``uri``."""
+    """A thread-safe handle on the daemon at ``uri``: a few connections, each shared by a few threads."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
         self._lock = threading.Lock()
-        self._handle: libvirt.virConnect | None = None
+        self._lines: list[_Line] = []
+        self._seat = threading.local()
 
     @property
     def is_pretended(self) -> bool:
@@ -32,17 +38,62 @@ class Connection:
         return self.uri.partition(":")[0] == "test"
 
     def handle(self) -> libvirt.virConnect:
-        """The open connection. Raises SiteUnreachableError when the daemon does not answer within OPEN_LIMIT_S."""
+        """The open connection of this thread; always the same one, as long as it lives.
+
+        Raises SiteUnreachableError when the daemon does not answer within OPEN_LIMIT_S.
+        """
+        line: _Line | None = getattr(self._seat, "line", None)
+        if line is None:
+            line = self._seat.line = self._line_with_room()
+        return line.handle()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            for line in self._lines:
+                line.close()
+
+    def _line_with_room(self) -> "_Line":
+        with self._lock:
+            for line in self._lines:
+                if line.seat():
+                    return line
+            line = _Line(self.uri, watch=not self.is_pretended)
+            line.seat()
+            self._lines.append(line)
+            return line
+
+
+class _Line:
+    """One connection, and the threads that share it."""
+
+    def __init__(self, uri: str, *, watch: bool) -> None:
+        self._uri = uri
+        self._watch = watch
+        self._lock = threading.Lock()
+        self._handle: libvirt.virConnect | None = None
+        self._threads: list[threading.Thread] = []
+
+    def seat(self) -> bool:
+        """Whether the calling thread has got a place here. Threads that have ended hold none."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        if len(self._threads) >= CALLS_AT_ONCE:
+            return False
+        self._threads.append(threading.current_thread())
+        return True
+
+    def handle(self) -> libvirt.virConnect:
+        """The open connection, opened anew if it broke."""
         with self._lock:
             if self._handle is not None and not self._alive(self._handle):
                 _close(self._handle)
                 self._handle = None
             if self._handle is None:
-                self._handle = _opened(self.uri, watch=not self.is_pretended)
+                self._handle = _opened(self._uri, watch=self._watch)
             return self._handle
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Let go of it."""
         with self._lock:
             if self._handle is not None:
                 _close(self._handle)

@@ -138,7 +138,7 @@ def _addresses(host: Host, seen: list[SeenNetwork], lineages: dict[str, str]) ->
         for interface in _interfaces(network.root):
             yield Taken(value=str(interface.ip), owner=f"the host itself, on network {network.name}")
         static = set()
-        for entry in addresses.entries(network.root):
+        for entry in addresses.entries(network):
             static.add(entry.get("ip", ""))
             yield _static(host, entry, lineages)
         for address, holder in addresses.leases(network).items():

@@ -15,7 +15,10 @@ from pragmaspec.providers.libvirt.network_xml import STANDARD_MTU, NetworkParts,
 
 
 class SeenNetwork(NamedTuple):
-    """A network as a listing shows it; ``called`` is what its cluster calls it, empty when it is not ours."""
+    """A network as a listing shows it; ``called`` is what its cluster calls it, empty when it is not ours.
+
+    ``root`` is how it runs; ``defined`` how it will run when it is started anew: the same object where there is no difference.
+    """
 
     name: str
     active: bool
@@ -23,6 +26,7 @@ class SeenNetwork(NamedTuple):
     called: str
     root: Element
     handle: libvirt.virNetwork
+    defined: Element
 
 
 def listed(host: Host) -> Iterator[SeenNetwork]:
@@ -37,8 +41,19 @@ def listed(host: Host) -> Iterator[SeenNetwork]:
 
 def _seen(network: libvirt.virNetwork, *, active: bool) -> SeenNetwork:
     root = parsed(network.XMLDesc(0))
+    defined = root
+    if active and root.find("ip/dhcp") is not None:
+        # Only the entries of a DHCP server ever differ. The test driver cannot tell the two apart.
+        with absent_is_fine(libvirt.VIR_ERR_INVALID_ARG):
+            defined = parsed(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)) if network.isPersistent() else root
     return SeenNetwork(
-        name=network.name(), active=active, owner=network_owner(root), called=network_name(root), root=root, handle=network
+        name=network.name(),
+        active=active,
+        owner=network_owner(root),
+        called=network_name(root),
+        root=root,
+        handle=network,
+        defined=defined,
     )
 
 

@@ -76,7 +76,7 @@ def _allocations(host: Host, lineage: str) -> tuple[ObservedAllocation, ...]:
     public: dict[str, set[str]] = defaultdict(set)
     for seen in networks.listed(host):
         if seen.owner is None:
-            for entry in addresses.entries(seen.root):
+            for entry in addresses.entries(seen):
                 node, short = names.parsed_domain(entry.get("name", "")) or ("", "")
                 if short == lineage[:8]:
                     public[names.allocation_address(host.site.name, node)].add(entry.get("ip", ""))

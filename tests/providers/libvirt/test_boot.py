@@ -203,3 +203,23 @@ def test_a_guest_is_asked_before_its_power_goes(pretended, by_hand):
     pretended.boot(pretended.node())
     pretended.provider.shutdown(pretended.node(), pretended.mark(pretended.node()), grace_s=30)
     assert domain_of(pretended, by_hand).state() == [libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN]
+
+
+@pytest.mark.hypervisor
+def test_the_running_dhcp_server_learns_of_a_claim_when_its_node_boots(lab, real_by_hand):
+    wanted = lab.allocation(public=True)
+    grant = wanted.public[0]
+    public = real_by_hand.networkLookupByName(grant.network)
+
+    def where_it_stands():
+        kinds = {"defined": libvirt.VIR_NETWORK_XML_INACTIVE, "running": 0}
+        return {kind for kind, flag in kinds.items() if f"ip='{grant.address}'/>" in public.XMLDesc(flag)}
+
+    lab.allocate(wanted)
+    lab.stage()
+    assert where_it_stands() == {"defined"}
+    assert lab.observed().allocations[0].public == (grant.address,)
+    lab.provider.boot(replace(lab.order(lab.node()), allocation=wanted))
+    assert where_it_stands() == {"defined", "running"}
+    lab.clean_all()
+    assert where_it_stands() == set()

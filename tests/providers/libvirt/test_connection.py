@@ -1,7 +1,10 @@
 """A daemon that is not there, or does not speak, is an error within the limit; a broken connection is opened anew."""
 
 import socket
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -85,4 +88,23 @@ def test_the_real_daemon_is_watched_by_keepalive(hypervisor):
     link = Connection("qemu:///system")
     assert link.handle().isAlive()
     assert connection.event_loop().is_alive()
+    link.close()
+
+
+def test_threads_share_a_connection_only_as_far_as_a_daemon_serves_one_client():
+    link = Connection("test:///default")
+    meeting = threading.Barrier(2 * connection.CALLS_AT_ONCE)
+
+    def work(_number):
+        meeting.wait(10)
+        handle = link.handle()
+        meeting.wait(10)
+        return handle, link.handle()
+
+    with ThreadPoolExecutor(meeting.parties) as threads:
+        handles = list(threads.map(work, range(meeting.parties)))
+    assert all(first is again for first, again in handles), "what a thread has looked up belongs to its connection"
+    assert sorted(Counter(map(id, (first for first, _ in handles))).values()) == [connection.CALLS_AT_ONCE] * 2
+    with ThreadPoolExecutor(1) as late:
+        assert late.submit(link.handle).result() in {first for first, _ in handles}, "threads that have ended hold no place"
     link.close()
