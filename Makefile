@@ -6,7 +6,7 @@ PRAGMASPEC := $(VENV)/bin/pragmaspec
 QUICKSTART := examples/quickstart
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart clean-quickstart install test lint types layers schema unit e2e golden bench clean
+.PHONY: help quickstart clean-quickstart install test lint types layers schema unit e2e golden torture bench clean
 
 help:  ## this list
 	@awk -F':.*## *' '/^[a-z0-9-]+:.*##/ {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ golden: install ## rewrite the golden files; read the difference before you comm
 
 schema: install ## write schemas/pragmaspec.schema.json anew
 	@$(PYTHON) -m pragmaspec.spec.json_schema > schemas/pragmaspec.schema.json
+
+torture: install ## 100,000 simulated stories of crashes and lost answers; a failure prints its seed
+	@$(PYTHON) -m tests.simulation --seeds 0:100000
 
 bench: install ## every benchmark; prints ratios side by side
 	@for one in benchmarks/startup.py benchmarks/scale.py benchmarks/bring_up.py; do $(PYTHON) $$one || exit 1; done

@@ -72,8 +72,9 @@ class Stack:
 
     @contextmanager
     def cluster(self, name: str, *, nodes: int, readiness: str, state: str = "running") -> Iterator[Run]:
-        """Apply a cluster of ``nodes``, yield how long that took, and clean it."""
+        """Plan a cluster of ``nodes``, as one who reviews first; yield how long its apply took; and clean it."""
         (self._directory / "cluster.yaml").write_text(spec_text(name, nodes, readiness, state))
+        self._pragmaspec("plan", "cluster.yaml")
         try:
             yield self._pragmaspec("apply", "cluster.yaml", "--auto-approve")
         finally:

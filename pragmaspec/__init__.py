@@ -38,7 +38,10 @@ if TYPE_CHECKING:
         SiteUnreachableError,
         SpecError,
         StateLockedError,
+        StateLockLostError,
+        StateUnreachableError,
         StateUnreadableError,
+        StateUnwritableError,
         UsageError,
     )
     from pragmaspec.stack.stack import Stack
@@ -61,8 +64,11 @@ __all__ = [
     "SiteUnreachableError",
     "SpecError",
     "Stack",
+    "StateLockLostError",
     "StateLockedError",
+    "StateUnreachableError",
     "StateUnreadableError",
+    "StateUnwritableError",
     "UsageError",
     "__version__",
 ]

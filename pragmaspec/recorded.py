@@ -161,6 +161,9 @@ Resource = Allocation | StagedImage | Node
 Outputs = tuple[tuple[str, str], ...]
 """What only the site could tell (an id, a path), as sorted pairs; never a secret."""
 
+SITE_OUTPUT = "site"
+"""The output of an allocation that says which site granted it: the site's identity, whatever it is called in a spec."""
+
 
 class Record(Frozen, frozen=True):
     """A resource we made or began to make.
@@ -184,16 +187,38 @@ class Record(Frozen, frozen=True):
         """The resource's address."""
         return self.resource.address
 
+    @property
+    def made_as(self) -> str:
+        """The address that the object's marks at the site carry: where it was made, before any move."""
+        return self.origin or self.resource.address
+
+    @property
+    def site_id(self) -> str:
+        """What the site itself calls the object (the output ``id``); empty when it has not told, or need not."""
+        return next((value for name, value in self.outputs if name == "id"), "")
+
     def mark(self, lineage: str) -> "Mark":
         """How the object is found at its site."""
-        return Mark(lineage=lineage, address=self.origin or self.address, generation=self.generation, op=self.op)
+        return Mark(lineage=lineage, address=self.made_as, generation=self.generation, op=self.op)
+
+
+class ClosedOp(Frozen, frozen=True):
+    """A creation that is over: whatever still turns up at the site with its ``op`` is a leftover, and may be removed.
+
+    ``address`` is the one that it was made under; ``closed_at`` is in seconds since 1970.
+    """
+
+    op: str
+    address: str
+    closed_at: float
 
 
 class State(Frozen, frozen=True):
     """All records of one stack. ``serial`` grows with every snapshot; ``lineage`` names the stack for ever.
 
     ``records`` are sorted by address; ``sites`` are the options each site was last used with, so that what was made there can be
-    cleaned after the site has left the spec.
+    cleaned after the site has left the spec. ``closed_ops``, sorted by op, are kept for sites where a call may take effect long
+    after it was sent.
     """
 
     lineage: str
@@ -201,6 +226,7 @@ class State(Frozen, frozen=True):
     serial: int = 0
     sites: tuple[Site, ...] = ()
     records: tuple[Record, ...] = ()
+    closed_ops: tuple[ClosedOp, ...] = ()
 
     def record(self, address: str) -> Record | None:
         """The record at ``address``, or None."""

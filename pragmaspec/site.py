@@ -50,6 +50,11 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     parallel: int = 4
     """How many calls may be under way at the site at once."""
 
+    @property
+    def leaves_late(self) -> bool:
+        """Whether a call may take effect after its caller has given up, or what it made be missing from a listing for a while."""
+        return False
+
 
 class LibvirtSite(SiteBase, frozen=True, tag="libvirt"):
     """A hypervisor host driven through libvirt."""
@@ -84,14 +89,30 @@ class Fault(Frozen, frozen=True):
     delay_s: float = 0.0
 
 
+IdentityKind = Literal["ident", "token", "tag"]
+"""How a site tells two creations of one node apart: we choose the object's identity; it makes one object a token (the op) however
+often it is asked; or every request makes an object, and only its tags say whose it is."""
+
+
 class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
-    """A whole site in memory, or in ``file`` when it should outlive the process."""
+    """A whole site in memory, or in ``file`` when it should outlive the process.
+
+    ``identity`` is the kind of site it pretends to be; ``window_s``, how long after its sending a call may still take effect, or
+    what it made be missing from listings. Such faults come from tests; without them it is always prompt.
+    """
 
     file: str | None = None
     host: SimulatedHost = SimulatedHost()
     latency_s: float = 0.0
     faults: tuple[Fault, ...] = ()
     seed: int = 0
+    identity: IdentityKind = "ident"
+    window_s: float = 0.0
+
+    @property
+    def leaves_late(self) -> bool:
+        """Whether it pretends to be slow."""
+        return self.window_s > 0
 
 
 Site = LibvirtSite | SimulatedSite

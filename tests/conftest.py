@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from difflib import unified_diff
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ pytest_plugins = ["tests.hypervisor"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files with what the code says now")
+
+
+_machines = count(1)
+
+
+@pytest.fixture(autouse=True)
+def own_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this machine remembers of stacks and sites is each test's own."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / "machines" / str(next(_machines))))
 
 
 @pytest.fixture

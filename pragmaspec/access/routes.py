@@ -49,7 +49,7 @@ def routes(state: State, stack_key: StackKey) -> tuple[Route, ...]:
 
 def _route(node: Node, name: str, address: str, jump: str | None, state: State, stack_key: StackKey) -> Route:
     record = state.record(node.address)
-    mark = Mark(lineage=state.lineage, address=node.address, generation=record.generation if record else 0)
+    mark = record.mark(state.lineage) if record else Mark(lineage=state.lineage, address=node.address)
     return Route(
         name=name,
         node=node.address,

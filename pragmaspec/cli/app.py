@@ -2,31 +2,16 @@
 
 import os
 import sys
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import typer.core
 
 from pragmaspec import __version__
-from pragmaspec.cli import (
-    apply,
-    boot,
-    clean,
-    console,
-    forget,
-    help,  # noqa: A004 - named as the command is
-    init,
-    inventory,
-    listing,
-    plan,
-    schema,
-    screen,
-    show,
-    shutdown,
-    ssh,
-    status,
-    validate,
-)
+from pragmaspec.cli import screen
+from pragmaspec.cli.ordered import ordered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,33 +23,36 @@ EXIT_INTERRUPTED = 130
 EXIT_PIPE = 141
 """What a shell reports of a command that SIGPIPE ended."""
 
-_COMMANDS = (
-    init, validate, schema, plan, apply, boot, shutdown, clean, listing, show, status, ssh, console, inventory, forget, help,
-)  # fmt: skip
+COMMANDS = MappingProxyType(
+    {
+        "init": "init",
+        "validate": "validate",
+        "plan": "plan",
+        "apply": "apply",
+        "boot": "boot",
+        "shutdown": "shutdown",
+        "clean": "clean",
+        "list": "listing",
+        "show": "show",
+        "status": "status",
+        "ssh": "ssh",
+        "console": "console",
+        "ssh-config": "ssh",
+        "inventory": "inventory",
+        "lock": "lock",
+        "image": "image",
+        "import": "repository",
+        "state": "state",
+        "orphans": "orphans",
+        "key": "key",
+        "schema": "schema",
+        "forget": "forget",
+        "help": "help",
+    }
+)
+"""Every command, in the order in which one meets them, and the module of this package that it stands in."""
 _ClickError: type[Any] = typer.BadParameter.__mro__[2]
 """click's base of usage errors; typer has brought it from one package or another over time."""
-
-_ORDER = (
-    "init", "validate", "plan", "apply", "boot", "shutdown", "clean", "list", "show", "status", "ssh", "console", "ssh-config",
-    "inventory", "schema", "forget", "help",
-)  # fmt: skip
-
-
-class _Commands(typer.core.TyperGroup):
-    """The commands in the order in which one meets them, not the groups last."""
-
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # click's Context has moved about
-        """The names for ``--help``."""
-        return sorted(super().list_commands(ctx), key=_ORDER.index)
-
-
-app = typer.Typer(
-    name="pragmaspec",
-    cls=_Commands,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
 
 
 def _version(wanted: bool) -> None:
@@ -73,7 +61,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     *,
     version: Annotated[
@@ -86,8 +73,21 @@ def _root(
     """
 
 
-for _command in _COMMANDS:
-    _command.register(app)
+@cache
+def command_line(word: str = "") -> typer.Typer:
+    """All commands; when ``word`` is the name of one, only that one: loading and describing the others takes time."""
+    app = typer.Typer(
+        name="pragmaspec",
+        cls=ordered(*COMMANDS),
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_root)
+    only = word in COMMANDS and word != "help"
+    for module in [COMMANDS[word]] if only else dict.fromkeys(COMMANDS.values()):
+        import_module(f"pragmaspec.cli.{module}").register(app)
+    return app
 
 
 def main() -> None:
@@ -112,7 +112,7 @@ def run(arguments: "Sequence[str]") -> int:
 
 
 def _status(arguments: list[str]) -> int:
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(command_line(arguments[0]))
     try:
         status_ = command.main(args=arguments, prog_name="pragmaspec", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):

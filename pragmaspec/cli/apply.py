@@ -7,18 +7,8 @@ import typer
 
 from pragmaspec.cli.carrying import Manner, carry_out
 from pragmaspec.cli.complete import specs
-from pragmaspec.cli.options import (
-    AllowOption,
-    ApproveOption,
-    ExcludeOption,
-    JsonOption,
-    SpecOption,
-    StateOption,
-    TargetOption,
-    VerboseOption,
-    examples,
-    one_spec,
-)
+from pragmaspec.cli.options import Accepting, AllowOption, Doing, ExcludeOption, TargetOption, Which, examples
+from pragmaspec.cli.spread import spread
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +17,9 @@ def register(app: typer.Typer) -> None:
     app.command("apply", epilog=examples(*lines))(apply)
 
 
+@spread
 def apply(
-    spec: Annotated[
+    spec_or_plan: Annotated[
         str | None,
         typer.Argument(
             metavar="SPEC|PLANFILE",
@@ -38,33 +29,30 @@ def apply(
         ),
     ] = None,
     *,
-    auto_approve: ApproveOption = False,
     allow: AllowOption = None,
     target: TargetOption = None,
     exclude: ExcludeOption = None,
-    json: JsonOption = False,
-    verbose: VerboseOption = False,
-    spec_option: SpecOption = None,
-    state_dir: StateOption = None,
+    doing: Doing,
+    accepting: Accepting,
+    which: Which,
 ) -> None:
     """Make the sites be as the spec says.
 
     Plans, shows the plan, asks, does it in parallel and records every step. Running it again after a failure or an
     interruption continues. Rebuilding nodes, losing their disks and cleaning what is protected must be allowed by name.
     """
-    manner = Manner(allow=tuple(allow or ()), ask=not auto_approve, json=json, verbose=verbose)
-    if spec is not None and is_saved(spec):
-        if target or exclude or spec_option or state_dir:
+    manner = Manner.of(doing, allow or (), ask=not doing.auto_approve)
+    if spec_or_plan is not None and is_saved(spec_or_plan):
+        if target or exclude or which != Which() or accepting != Accepting():
             raise typer.BadParameter(
-                "a saved plan is applied as it is; plan anew to choose --target, --exclude, --spec or --state-dir"
+                "a saved plan is applied as it is; plan anew to choose --target, --exclude, --spec, --state or what to accept"
             )
-        _saved(Path(spec), manner)
+        _saved(Path(spec_or_plan), manner)
         return
     from pragmaspec.planning.request import PlanRequest
-    from pragmaspec.stack.stack import Stack
 
-    request = PlanRequest(targets=tuple(target or ()), exclude=tuple(exclude or ()))
-    with Stack(one_spec(spec, spec_option), state=state_dir) as stack:
+    request = PlanRequest(targets=tuple(target or ()), exclude=tuple(exclude or ()), accept_missing=accepting.accept_missing)
+    with which.stack(spec_or_plan, accept_rollback=accepting.accept_rollback) as stack:
         carry_out(stack, "apply", lambda run: run.plan(request), manner)
 
 

@@ -1,11 +1,12 @@
 """From a plan to its end, for every command that changes things: show it, refuse or ask, do it, say what came of it."""
 
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import typer
 
+from pragmaspec.cli.options import Doing
 from pragmaspec.cli.screen import err, out
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
 
 EXIT_DECLINED = 1
+_SAVED = "; or save the plan with `pragmaspec plan --out FILE`, look at it, and `pragmaspec apply FILE --auto-approve`"
 
 
 class Manner(NamedTuple):
@@ -24,6 +26,12 @@ class Manner(NamedTuple):
     ask: bool = False
     json: bool = False
     verbose: bool = False
+    steal_lock: bool = False
+
+    @classmethod
+    def of(cls, doing: Doing, allow: Iterable[str] = (), *, ask: bool = False) -> Self:
+        """What the options say."""
+        return cls(tuple(allow), ask=ask, json=doing.json, verbose=doing.verbose, steal_lock=doing.steal_lock)
 
 
 def carry_out(
@@ -33,12 +41,13 @@ def carry_out(
 
     Ends the command with status 1 when somebody says no. Raises what :meth:`pragmaspec.stack.run.Run.apply` raises.
     """
-    from pragmaspec.cli.imaging import image_progress
+    from pragmaspec.cli.imaging import ImageActions, image_progress
     from pragmaspec.cli.progress import progress
     from pragmaspec.stack.run import check_allowed
 
+    warn(stack)
     interrupted = stack.interrupted()
-    with stack.run(command, lineage=lineage, reporter=image_progress()) as run:
+    with stack.run(command, lineage=lineage, reporter=image_progress(), steal_lock=manner.steal_lock) as run:
         plan = plan_of(run)
         note_interrupted(plan, interrupted=interrupted, aside=manner.json)
         show_plan(plan, verbose=manner.verbose, aside=manner.json)
@@ -46,12 +55,18 @@ def carry_out(
         if manner.ask and not plan.empty:
             consent()
         with progress(err(), plan) as reporter:
-            applied = run.apply(plan, manner.allow, reporter)
+            applied = run.apply(plan, manner.allow, reporter, ImageActions(plan, reporter))
     if manner.json:
         _json(plan, applied)
-    elif not plan.empty:
+    elif not plan.empty or applied.swept:
         _say(applied)
     return applied
+
+
+def warn(stack: "Stack") -> None:
+    """Say what is not as safe as it should be where the state is."""
+    for warning in stack.store.warnings():
+        err().say(f"warning: {warning}")
 
 
 def show_plan(plan: "Plan", *, verbose: bool = False, aside: bool = False) -> None:
@@ -68,19 +83,18 @@ def note_interrupted(plan: "Plan", *, interrupted: bool, aside: bool = False) ->
         (err() if aside else out()).say("An earlier run was interrupted; this plan also finishes what it began.")
 
 
-def consent() -> None:
-    """Ask, and end the command when the answer is no. Raises PlanRefusedError when nobody can be asked."""
+def consent(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None:
+    """Ask, and end the command when the answer is no. Raises PlanRefusedError, with ``otherwise``, when nobody can be asked."""
     from pragmaspec.errors import PlanRefusedError, Problem
 
     if not sys.stdin.isatty():
         raise PlanRefusedError(
             Problem(
                 summary="Nobody can be asked",
-                detail="Standard input is not a terminal, so the plan was not applied. Say --auto-approve; or save the plan with "
-                "`pragmaspec plan --out FILE`, look at it, and `pragmaspec apply FILE --auto-approve`.",
+                detail=f"Standard input is not a terminal, so nothing was changed. Say --auto-approve{otherwise}.",
             )
         )
-    err().write("\nApply this plan? [y/N] ")
+    err().write(f"\n{question} [y/N] ")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         err().say("Nothing was changed.")
         raise typer.Exit(EXIT_DECLINED)
@@ -90,10 +104,18 @@ def _say(applied: "Applied") -> None:
     from pragmaspec.report.units import counted, duration
 
     out().say(f"Done: {counted(len(applied.done), 'action')} in {duration(applied.seconds)}.")
+    if applied.swept:
+        out().say(f"Removed what calls of earlier runs had left over: {', '.join(applied.swept)}.")
 
 
 def _json(plan: "Plan", applied: "Applied") -> None:
     from pragmaspec.report.plan_json import plan_form
 
-    form = {"kind": "applied", "format": 1, "seconds": round(applied.seconds, 3), "done": list(applied.done)}
+    form = {
+        "kind": "applied",
+        "format": 1,
+        "seconds": round(applied.seconds, 3),
+        "done": list(applied.done),
+        "swept": list(applied.swept),
+    }
     out().json({**form, "plan": plan_form(plan)})

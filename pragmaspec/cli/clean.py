@@ -5,16 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.carrying import Manner, carry_out
-from pragmaspec.cli.options import (
-    AllowOption,
-    ApproveOption,
-    ClusterArgument,
-    JsonOption,
-    SpecOption,
-    StateOption,
-    VerboseOption,
-    examples,
-)
+from pragmaspec.cli.options import Accepting, AllowOption, ClusterArgument, Doing, Which, examples
+from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
     from pragmaspec.planning.plan import Plan
@@ -26,31 +18,29 @@ def register(app: typer.Typer) -> None:
     app.command("clean", epilog=examples("clean hello", "clean hello --shutdown"))(clean)
 
 
+@spread
 def clean(
     cluster: ClusterArgument,
     *,
     shutdown: Annotated[bool, typer.Option("--shutdown", help="Shut it down first when it runs.")] = False,
-    auto_approve: ApproveOption = False,  # noqa: ARG001 - naming the cluster is the consent; scripts may still say it
     allow: AllowOption = None,
-    json: JsonOption = False,
-    verbose: VerboseOption = False,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    doing: Doing,
+    accepting: Accepting,
+    which: Which,
 ) -> None:
     """Remove a cluster with its disks, networks and addresses.
 
     Images that nobody else needs go too. Refused while it runs, unless told to shut it down. Shows its plan and does it
     without asking: naming the cluster is the consent, except for a protected one (--allow protected).
     """
-    from pragmaspec.stack.stack import Stack
     from pragmaspec.stack.verbs import clean_request, refuse_running
 
     def plan_of(run: "Run") -> "Plan":
-        plan = run.plan(clean_request(cluster, run.wanted, run.session.state))
+        request = clean_request(cluster, run.wanted, run.session.state, accept_missing=accepting.accept_missing)
+        plan = run.plan(request)
         if not shutdown:
             refuse_running(plan, cluster)
         return plan
 
-    manner = Manner(allow=("data-loss", *(allow or ())), json=json, verbose=verbose)
-    with Stack(spec, state=state_dir) as stack:
-        carry_out(stack, f"clean {cluster}", plan_of, manner)
+    with which.stack(accept_rollback=accepting.accept_rollback) as stack:
+        carry_out(stack, f"clean {cluster}", plan_of, Manner.of(doing, ("data-loss", *(allow or ()))))

@@ -40,12 +40,14 @@ def addresses(incomplete: str) -> list[str]:
 
 
 def _state() -> "State | None":
+    """What is recorded in a folder. One elsewhere is not asked: that would take longer than typing the name."""
     from pragmaspec.errors import PragmaspecError
     from pragmaspec.stack.place import find_place
-    from pragmaspec.store.local import LocalStore
+    from pragmaspec.stack.recording import open_store
 
     try:
-        return LocalStore(find_place(_option("--spec", "-s"), _option("--state-dir")).state).read()
+        place = find_place(_option("--spec", "-s"), _option("--state"))
+        return None if place.remote else open_store(place).read()
     except (PragmaspecError, OSError):
         return None
 

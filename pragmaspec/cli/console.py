@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import NodeArgument, SpecOption, StateOption, examples
+from pragmaspec.cli.options import NodeArgument, Which, examples
 from pragmaspec.cli.screen import err, out
+from pragmaspec.cli.spread import spread
 
 
 def register(app: typer.Typer) -> None:
@@ -14,21 +15,20 @@ def register(app: typer.Typer) -> None:
     app.command("console", epilog=examples("console hello-frontend", "console hello-compute-0 --log"))(console)
 
 
+@spread
 def console(
     node: NodeArgument,
     *,
     log: Annotated[bool, typer.Option("--log", help="Print what the console has said since the node was booted.")] = False,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    which: Which,
 ) -> None:
     """Join the serial console of a node, or print its log.
 
     Ctrl-] leaves the console.
     """
     from pragmaspec.access.names import find_node
-    from pragmaspec.stack.stack import Stack
 
-    stack = Stack(spec, state=state_dir)
+    stack = which.stack()
     state = stack.state()
     found = find_node(state, node)
     with stack.provider_of(found, state) as (provider, mark):

@@ -2,8 +2,9 @@
 
 import typer
 
-from pragmaspec.cli.options import SpecOption, StateOption, examples
+from pragmaspec.cli.options import Which, examples
 from pragmaspec.cli.screen import out
+from pragmaspec.cli.spread import spread
 
 
 def register(app: typer.Typer) -> None:
@@ -11,14 +12,14 @@ def register(app: typer.Typer) -> None:
     app.command("forget", epilog=examples("forget"))(forget)
 
 
-def forget(*, spec: SpecOption = None, state_dir: StateOption = None) -> None:
+@spread
+def forget(*, which: Which) -> None:
     """Remove the recorded state of a stack that has nothing left.
 
-    With it go its keys and ssh files. Refused while anything is recorded: clean it first.
+    With it go its keys, its ssh files and what was kept of its spec. Refused while anything is recorded: clean it first.
     """
     from pragmaspec.stack.forgetting import forget_stack
-    from pragmaspec.stack.stack import Stack
 
-    stack = Stack(spec, state=state_dir)
-    forget_stack(stack.store)
+    stack = which.stack()
+    forget_stack(stack.place, stack.store)
     out().say(f"The stack {stack.name} is forgotten.")

@@ -1,9 +1,16 @@
 """Progress of building and downloading images, on standard error."""
 
 import time
+from typing import TYPE_CHECKING
 
 from pragmaspec.cli.screen import err
 from pragmaspec.images.progress import ImageReporter
+from pragmaspec.recorded import StagedImage
+
+if TYPE_CHECKING:
+    from pragmaspec.engine.reporter import Reporter
+    from pragmaspec.planning.plan import Action, Plan
+    from pragmaspec.report.pace import Pace
 
 _QUIET_S = 5.0
 """How often a long transfer says how far it is, where lines cannot be overwritten."""
@@ -14,11 +21,30 @@ def image_progress() -> ImageReporter:
     return ImageLines()
 
 
+class ImageActions(ImageReporter):
+    """Shows work on an image as progress of the action that puts it at its site: its bytes may have to be made again first."""
+
+    def __init__(self, plan: "Plan", reporter: "Reporter") -> None:
+        self._reporter = reporter
+        self._paces = _Paces()
+        self._by_name: dict[str, list[Action]] = {}
+        for action in plan.actions:
+            if action.verb == "stage" and isinstance(action.resource, StagedImage):
+                self._by_name.setdefault(action.resource.name, []).append(action)
+
+    def step(self, image: str, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
+        """What is being done to ``image``, at every site that waits for it."""
+        amount = self._paces.words(image, doing, done_bytes, total_bytes)
+        for action in self._by_name.get(image, ()):
+            self._reporter.progress(action, f"{doing} · {amount}" if amount else doing)
+
+
 class ImageLines(ImageReporter):
     """One line for each new thing that is done to an image, and now and then how far it is."""
 
     def __init__(self) -> None:
         self._screen = err()
+        self._paces = _Paces()
         self._last: tuple[str, str] | None = None
         self._said = 0.0
 
@@ -29,12 +55,19 @@ class ImageLines(ImageReporter):
         if (new and done_bytes and done_bytes == total_bytes) or (not new and now - self._said < _QUIET_S):
             return  # done as soon as begun, or said a moment ago
         self._last, self._said = (image, doing), now
-        self._screen.say(f"image {image}: {doing}{_amount(done_bytes, total_bytes)}")
+        amount = self._paces.words(image, doing, done_bytes, total_bytes)
+        self._screen.say(f"image {image}: {doing} ({amount})" if amount else f"image {image}: {doing}")
 
 
-def _amount(done_bytes: int | None, total_bytes: int | None) -> str:
-    from pragmaspec.report.units import size
+class _Paces:
+    """The pace of each thing that is done to each image."""
 
-    if not done_bytes:
-        return f" ({size(total_bytes)})" if total_bytes else ""
-    return f" ({size(done_bytes)} of {size(total_bytes)})" if total_bytes else f" ({size(done_bytes)})"
+    def __init__(self) -> None:
+        self._paces: dict[tuple[str, str], Pace] = {}
+
+    def words(self, image: str, doing: str, done_bytes: int | None, total_bytes: int | None) -> str:
+        """How far, how fast, how long still."""
+        from pragmaspec.report.pace import Pace
+
+        pace = self._paces.setdefault((image, doing), Pace())
+        return pace.words(done_bytes, total_bytes, time.monotonic())

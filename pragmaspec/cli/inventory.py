@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import SpecOption, StateOption, examples
+from pragmaspec.cli.options import Which, examples
 from pragmaspec.cli.screen import out
+from pragmaspec.cli.spread import spread
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command("inventory", epilog=examples(*lines))(inventory)
 
 
+@spread
 def inventory(
     *,
     listed: Annotated[bool, typer.Option("--list", help="The whole inventory; this is what happens anyway.")] = False,  # noqa: ARG001
@@ -21,8 +23,7 @@ def inventory(
         str | None,
         typer.Option("--host", metavar="HOST", help="Only the variables of one host."),
     ] = None,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    which: Which,
 ) -> None:
     """Print the nodes as an Ansible inventory. Groups: frontends, computes, and each cluster with its roles.
 
@@ -31,9 +32,8 @@ def inventory(
     """
     from pragmaspec.access.inventory import host_text, inventory_text
     from pragmaspec.access.inventory import inventory as nodes_inventory
-    from pragmaspec.stack.stack import Stack
 
-    stack = Stack(spec, state=state_dir)
+    stack = which.stack()
     state = stack.state()
     remote = stack.remote(state)
     found = nodes_inventory(state, remote.use(state), str(remote.config))

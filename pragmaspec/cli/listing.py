@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.complete import clusters
-from pragmaspec.cli.options import JsonOption, SpecOption, StateOption, examples
+from pragmaspec.cli.options import JsonOption, Which, examples
 from pragmaspec.cli.screen import out
+from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
     from pragmaspec.recorded import State
@@ -26,6 +27,7 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("cluster", epilog=examples("list cluster", "list cluster hello", "list cluster hello --json"))
+@spread
 def list_cluster(
     name: Annotated[
         str | None,
@@ -33,14 +35,12 @@ def list_cluster(
     ] = None,
     *,
     json: JsonOption = False,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    which: Which,
 ) -> None:
     """Recorded clusters, or the nodes of one. Reads only what is recorded: `status` asks the sites."""
     from pragmaspec.report.lists import cluster_summaries, clusters_form, clusters_text, image_names, nodes_text
-    from pragmaspec.stack.stack import Stack
 
-    state = Stack(spec, state=state_dir).state()
+    state = which.stack().state()
     summaries = cluster_summaries(state)
     if name is not None:
         summaries = tuple(each for each in summaries if each.name == name)
@@ -55,15 +55,28 @@ def list_cluster(
         out().write("\n" + nodes_text(records, image_names(state), out().pen))
 
 
-@app.command("repository", epilog=examples("list repository", "list repository --json"))
-def list_repository(*, json: JsonOption = False, spec: SpecOption = None, state_dir: StateOption = None) -> None:
+@app.command("repository", epilog=examples("list repository", "list repository --json", "list repository ./vm-images"))
+@spread
+def list_repository(
+    address: Annotated[
+        str | None,
+        typer.Argument(metavar="REPOSITORY", help="Show this PRAGMA repository instead: path or URL.", show_default=False),
+    ] = None,
+    *,
+    json: JsonOption = False,
+    which: Which,
+) -> None:
     """Images: where from, digest, size, where staged. Those of the spec, those recorded, and those kept locally."""
+    if address is not None:
+        from pragmaspec.cli.repository import show_repository
+
+        show_repository(address, json=json)
+        return
     from pragmaspec.cli.imaging import image_progress
     from pragmaspec.report.lists import repository_form, repository_text
     from pragmaspec.stack.repository import repository
-    from pragmaspec.stack.stack import Stack
 
-    images = repository(Stack(spec, state=state_dir), image_progress())
+    images = repository(which.stack(), image_progress())
     if json:
         out().json(repository_form(images))
     else:
@@ -71,6 +84,7 @@ def list_repository(*, json: JsonOption = False, spec: SpecOption = None, state_
 
 
 @app.command("site", epilog=examples("list site", "list site lab --json"))
+@spread
 def list_site(
     name: Annotated[
         str | None,
@@ -78,26 +92,24 @@ def list_site(
     ] = None,
     *,
     json: JsonOption = False,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    which: Which,
 ) -> None:
     """Sites: capacity, pools, what is taken and by whom. Asks the sites."""
     from pragmaspec.report.site_text import sites_form, sites_text
 
-    views = _views(name, spec, state_dir)
+    views = _views(name, which)
     if json:
         out().json(sites_form(views))
     else:
         out().write(sites_text(views, out().pen))
 
 
-def _views(name: str | None, spec: str | None, state_dir: str | None) -> "list[SiteView]":
+def _views(name: str | None, which: Which) -> "list[SiteView]":
     from pragmaspec.cli.imaging import image_progress
     from pragmaspec.errors import Problem, UsageError
     from pragmaspec.stack.sites import known_sites
-    from pragmaspec.stack.stack import Stack
 
-    with Stack(spec, state=state_dir) as stack:
+    with which.stack() as stack:
         known = sorted(known_sites(stack.wanted(image_progress()), stack.state()), key=lambda site: site.name)
         chosen = [site for site in known if name in (None, site.name)]
         if name is not None and not chosen:

@@ -1,10 +1,14 @@
 """Options and arguments that several commands share, and the examples in their help."""
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pragmaspec.cli.complete import addresses, clusters, nodes, specs
+
+if TYPE_CHECKING:
+    from pragmaspec.stack.stack import Stack
 
 SpecArgument = Annotated[
     str | None,
@@ -21,7 +25,11 @@ SpecOption = Annotated[
 ]
 StateOption = Annotated[
     str | None,
-    typer.Option("--state-dir", metavar="DIR", help="Folder of the recorded state. Default: state/<stack> beside the spec."),
+    typer.Option(
+        "--state",
+        metavar="URL|DIR",
+        help="Where the state is recorded. Default: the spec's `state:`, else state/<stack> beside the spec.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable, documented keys (docs/json.md).")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Fold nothing, and show every interface with its MAC.")]
@@ -49,8 +57,52 @@ AllowOption = Annotated[
     ),
 ]
 ApproveOption = Annotated[bool, typer.Option("--auto-approve", "-y", help="Do not ask.")]
+RollbackOption = Annotated[
+    bool,
+    typer.Option("--accept-rollback", help="Go on from a state that is older than one this machine has seen."),
+]
+MissingOption = Annotated[
+    bool,
+    typer.Option("--accept-missing", help="Believe a site from which much has vanished at once, and make it anew."),
+]
+StealOption = Annotated[
+    bool,
+    typer.Option("--steal-lock", help="Take the lock from a dead run. In a folder or PostgreSQL it is free by itself."),
+]
 ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters)]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name or address of a node.", autocompletion=nodes)]
+
+
+@dataclass(frozen=True)
+class Which:
+    """Which stack is meant."""
+
+    spec: SpecOption = None
+    state: StateOption = None
+
+    def stack(self, named: str | None = None, *, accept_rollback: bool = False, locked: bool = False) -> "Stack":
+        """The stack; ``named``: the spec when it was given as an argument."""
+        from pragmaspec.stack.stack import Stack
+
+        return Stack(one_spec(named, self.spec), state=self.state, accept_rollback=accept_rollback, locked=locked)
+
+
+@dataclass(frozen=True)
+class Accepting:
+    """What a plan may believe although it looks like a mishap."""
+
+    accept_rollback: RollbackOption = False
+    accept_missing: MissingOption = False
+
+
+@dataclass(frozen=True)
+class Doing:
+    """How a change is carried out and shown."""
+
+    auto_approve: ApproveOption = False
+    json: JsonOption = False
+    verbose: VerboseOption = False
+    steal_lock: StealOption = False
 
 
 def examples(*lines: str) -> str:

@@ -1,21 +1,25 @@
 """``plan``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pragmaspec.cli.options import (
+    Accepting,
     ExcludeOption,
     JsonOption,
     SpecArgument,
-    SpecOption,
-    StateOption,
     TargetOption,
     VerboseOption,
+    Which,
     examples,
-    one_spec,
 )
+from pragmaspec.cli.spread import spread
+
+if TYPE_CHECKING:
+    from pragmaspec.planning.plan import Plan
+    from pragmaspec.stack.stack import Stack
 
 EXIT_CHANGES = 2
 
@@ -25,8 +29,9 @@ def register(app: typer.Typer) -> None:
     app.command("plan", epilog=examples("plan", "plan hello.yaml --out hello.plan", "plan --target hello-compute-3"))(plan)
 
 
+@spread
 def plan(
-    spec: SpecArgument = None,
+    named: SpecArgument = None,
     *,
     save: Annotated[
         str | None,
@@ -39,18 +44,26 @@ def plan(
     target: TargetOption = None,
     exclude: ExcludeOption = None,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Look at the sites, or trust what is recorded.")] = True,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Refuse images that are not exactly as pragmaspec.lock has them.")
+    ] = False,
     verbose: VerboseOption = False,
-    spec_option: SpecOption = None,
-    state_dir: StateOption = None,
+    accepting: Accepting,
+    which: Which,
 ) -> None:
     """Show what apply would do, why, and at what risk. Changes nothing."""
     from pragmaspec.cli.carrying import note_interrupted, show_plan
     from pragmaspec.cli.imaging import image_progress
-    from pragmaspec.cli.screen import err, out
-    from pragmaspec.stack.stack import Stack
+    from pragmaspec.cli.screen import out
 
-    with Stack(one_spec(spec, spec_option), state=state_dir) as stack:
-        made = stack.plan(targets=target or (), exclude=exclude or (), refresh=refresh, reporter=image_progress())
+    with which.stack(named, accept_rollback=accepting.accept_rollback, locked=locked) as stack:
+        made = stack.plan(
+            targets=target or (),
+            exclude=exclude or (),
+            refresh=refresh,
+            reporter=image_progress(),
+            accept_missing=accepting.accept_missing,
+        )
         if json:
             from pragmaspec.report.plan_json import plan_form
 
@@ -59,9 +72,14 @@ def plan(
             note_interrupted(made, interrupted=stack.interrupted())
             show_plan(made, verbose=verbose)
         if save is not None:
-            from pragmaspec.stack.saved import save_plan
-
-            save_plan(made, stack.place, Path(save))
-            err().say(f"Saved as {save}. `pragmaspec apply {save}` does exactly this, or refuses when anything has changed.")
-    if detailed_exitcode and (made.actions or made.drift):
+            _save(stack, made, save)
+    if detailed_exitcode and (made.drift or not made.empty):
         raise typer.Exit(EXIT_CHANGES)
+
+
+def _save(stack: "Stack", made: "Plan", file: str) -> None:
+    from pragmaspec.cli.screen import err
+    from pragmaspec.stack.saved import save_plan
+
+    save_plan(made, stack.place, Path(file))
+    err().say(f"Saved as {file}. `pragmaspec apply {file}` does exactly this, or refuses when anything has changed.")

@@ -52,7 +52,7 @@ class PlainProgress(Reporter):
         words, now = stage(doing), time.monotonic()
         if self._stage.get(action.key) != words:
             self._line(f"{title(action)}: {words}")
-        elif now - self._said[action.key] >= REMIND_S:
+        elif now - self._said.get(action.key, now) >= REMIND_S:
             self._line(f"{title(action)}: {doing}")
         else:
             return

@@ -5,16 +5,9 @@ from typing import TYPE_CHECKING
 import typer
 
 from pragmaspec.cli.carrying import Manner, carry_out
-from pragmaspec.cli.options import (
-    ApproveOption,
-    ClusterArgument,
-    JsonOption,
-    SpecOption,
-    StateOption,
-    VerboseOption,
-    examples,
-)
+from pragmaspec.cli.options import Accepting, ClusterArgument, Doing, Which, examples
 from pragmaspec.cli.screen import err
+from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
@@ -25,26 +18,22 @@ def register(app: typer.Typer) -> None:
     app.command("shutdown", epilog=examples("shutdown hello"))(shutdown)
 
 
-def shutdown(
-    cluster: ClusterArgument,
-    *,
-    auto_approve: ApproveOption = False,  # noqa: ARG001 - naming the cluster is the consent; scripts may still say it
-    json: JsonOption = False,
-    verbose: VerboseOption = False,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
-) -> None:
+@spread
+def shutdown(cluster: ClusterArgument, *, doing: Doing, accepting: Accepting, which: Which) -> None:
     """Shut a cluster down, computes before the frontend.
 
     Gracefully, then by force after a minute. Disks stay. Shows its plan and does it without asking: naming the cluster
     is the consent.
     """
-    from pragmaspec.stack.stack import Stack
     from pragmaspec.stack.verbs import shutdown_request
 
-    with Stack(spec, state=state_dir) as stack:
-        manner = Manner(json=json, verbose=verbose)
-        carry_out(stack, f"shutdown {cluster}", lambda run: run.plan(shutdown_request(cluster, run.wanted)), manner)
+    with which.stack(accept_rollback=accepting.accept_rollback) as stack:
+        carry_out(
+            stack,
+            f"shutdown {cluster}",
+            lambda run: run.plan(shutdown_request(cluster, run.wanted, accept_missing=accepting.accept_missing)),
+            Manner.of(doing),
+        )
         _remind(stack, cluster)
 
 

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import NodeArgument, SpecOption, StateOption, examples
+from pragmaspec.cli.options import NodeArgument, Which, examples
 from pragmaspec.cli.screen import out
+from pragmaspec.cli.spread import spread
 
 
 def register(app: typer.Typer) -> None:
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("ssh-config", epilog=examples(*config_lines))(ssh_config)
 
 
+@spread
 def ssh(
     node: NodeArgument,
     command: Annotated[
@@ -24,8 +26,7 @@ def ssh(
         typer.Argument(metavar="CMD", help="Run this instead of a shell.", show_default=False),
     ] = None,
     *,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    which: Which,
 ) -> None:
     """Log in to a node, to a compute through its frontend.
 
@@ -33,28 +34,25 @@ def ssh(
     command's, 255 when ssh itself failed.
     """
     from pragmaspec.access.names import find_node
-    from pragmaspec.stack.stack import Stack
 
     words = list(command or ())
     if words[:1] == ["--"]:
         words = words[1:]
-    stack = Stack(spec, state=state_dir)
+    stack = which.stack()
     state = stack.state()
     found = find_node(state, node)
     raise typer.Exit(stack.remote(state).interactive(found.address, words))
 
 
+@spread
 def ssh_config(
     *,
     path: Annotated[bool, typer.Option("--path", help="Print only where the file is, for `ssh -F` or `Include`.")] = False,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    which: Which,
 ) -> None:
     """Print an OpenSSH client configuration for all nodes.
 
     With it ssh, scp, rsync and editors reach them by name.
     """
-    from pragmaspec.stack.stack import Stack
-
-    config = Stack(spec, state=state_dir).remote().config
+    config = which.stack().remote().config
     out().write(f"{config}\n" if path else config.read_text(encoding="utf-8"))

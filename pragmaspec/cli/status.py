@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import JsonOption, SpecOption, StateOption, examples
+from pragmaspec.cli.options import JsonOption, Which, examples
 from pragmaspec.cli.screen import out
+from pragmaspec.cli.spread import spread
 
 EXIT_DRIFT = 2
 
@@ -15,21 +16,20 @@ def register(app: typer.Typer) -> None:
     app.command("status", epilog=examples("status", "status --json", "status --detailed-exitcode"))(status)
 
 
+@spread
 def status(
     *,
     json: JsonOption = False,
     detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is drift.")] = False,
-    spec: SpecOption = None,
-    state_dir: StateOption = None,
+    which: Which,
 ) -> None:
     """Ask the sites how the recorded nodes are now.
 
     Changes nothing, and reads no spec.
     """
     from pragmaspec.report.status_text import status_form, status_text
-    from pragmaspec.stack.stack import Stack
 
-    with Stack(spec, state=state_dir) as stack:
+    with which.stack() as stack:
         seen = stack.look()
     if json:
         out().json(status_form(seen.state, seen.observations, seen.drift))

@@ -16,11 +16,12 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
     from pragmaspec.report.units import counted
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.place import find_place
-    from pragmaspec.stack.wanting import check_name
+    from pragmaspec.stack.wanting import check_name, check_state
 
     place = find_place(one_spec(spec, spec_option))
     loaded = load_spec(place.spec_file)
     check_name(place, loaded)
+    check_state(place, loaded)
     model = loaded.model
     nodes = sum(1 + cluster.computes.count for cluster in model.clusters.values())
     if json:

@@ -1,22 +1,25 @@
 """Doing a plan: intents first, then the calls in parallel, then their outcomes; whatever happens, what is known is recorded."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from queue import Empty
 
 from pragmaspec.engine.binding import check_binding
 from pragmaspec.engine.context import Applied, ApplyContext
-from pragmaspec.engine.crew import Bound, Crew, Cut, Ended, Message, Said
+from pragmaspec.engine.crew import ThreadCrew
 from pragmaspec.engine.interrupt import signals
+from pragmaspec.engine.messages import Bound, Cut, Ended, Job, Message, Said
+from pragmaspec.engine.opening import Opening
 from pragmaspec.engine.outcome import Failure, incomplete, interrupted
 from pragmaspec.engine.outlook import Outlook
 from pragmaspec.engine.perform import result
 from pragmaspec.engine.reporter import Reporter
 from pragmaspec.engine.schedule import Schedule
-from pragmaspec.errors import PragmaspecError
+from pragmaspec.engine.sweep import sweeps
+from pragmaspec.errors import PragmaspecError, SiteConflictError
+from pragmaspec.failpoints import reach
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.recorded import Node
+from pragmaspec.recorded import Node, Record
 
 _GROUP_S = 0.02
 """Outcomes that arrive within this time are made durable together."""
@@ -29,32 +32,37 @@ _LONGEST_SLEEP_S = 1.0
 def apply_plan(plan: Plan, context: ApplyContext, reporter: Reporter | None = None) -> Applied:
     """Do ``plan``. Returns when everything in it is done.
 
-    Raises PlanRefusedError before anything is done when the plan is stale. Otherwise everything possible is done and recorded
-    first, and then raises: ApplyIncompleteError with every failure, or InterruptedRunError. The next apply continues.
+    Raises PlanRefusedError before anything is done when the plan is stale, or what it touches has changed since. Otherwise
+    everything possible is done and recorded first, and then raises: ApplyIncompleteError with every failure, or
+    InterruptedRunError. The next apply continues.
     """
-    began = time.monotonic()
+    began = context.clock.monotonic()
     check_binding(plan, context.session.state, context.wanted, context.providers)
-    if plan.empty:
+    if plan.empty and not any(sweeps(provider) for provider in context.providers.values()):
         return Applied()
     run = _Run(plan, context, reporter or Reporter())
     with signals(run.interrupt, run.unknown):
         run.work()
-    return run.applied(time.monotonic() - began)
+    return run.applied(context.clock.monotonic() - began)
 
 
 class _Run:
     """One apply under way. Everything here happens in one thread; the crew's threads only send messages."""
 
     def __init__(self, plan: Plan, context: ApplyContext, reporter: Reporter) -> None:
-        self._limit_s = context.interrupt_limit_s
+        self._plan = plan
+        self._context = context
+        self._clock = context.clock
         self._session = context.session
         self._reporter = reporter
         self._news: list[Callable[[], None]] = []
+        self._opening = Opening(plan, context)
         self._schedule = Schedule(plan.actions)
-        self._crew = Crew(plan, context, Outlook(plan, context.session.state, context.wanted))
+        self._crew = (context.crew or ThreadCrew)(plan, context, Outlook(plan, self._opening.state, context.wanted))
         self._started: set[str] = set()
-        self._in_flight: dict[str, Action] = {}
+        self._in_flight: dict[str, Job] = {}
         self._done: list[str] = []
+        self._swept: list[str] = []
         self._failures: list[Failure] = []
         self._skipped: list[Action] = []
         self._bug: BaseException | None = None
@@ -62,7 +70,6 @@ class _Run:
         self._signal = ""
         self._cut = 0
         self._give_up_at = _FOREVER
-        self._session.use_sites(planned.site for planned in plan.sites)
 
     def interrupt(self, why: str) -> None:
         """Start nothing new. May be called from a signal handler at any moment."""
@@ -76,17 +83,24 @@ class _Run:
     def work(self) -> None:
         """Do everything that can be done, and record it."""
         try:
+            self._open()
+            if self._signal:
+                self._stop()
             self._start_wave()
-            while self._in_flight and time.monotonic() < self._give_up_at:
+            while self._in_flight and self._clock.monotonic() < self._give_up_at:
                 for message in self._gather():
                     self._take(message)
                 if self._signal or self._bug or self._unwritable:
                     self._stop()
                 self._start_wave()
+            if not (self._signal or self._bug):
+                self._swept += self._opening.sweep(self._crew, self._durably)
         finally:
             self._crew.close()
         if self._unwritable is None:
+            reach("engine.before-checkpoint")
             self._durably(self._session.checkpoint)
+            reach("engine.after-checkpoint")
 
     def applied(self, seconds: float) -> Applied:
         """What came of it. Raises when that is not everything."""
@@ -98,20 +112,48 @@ class _Run:
             raise self._unwritable
         if self._unwritable is not None or self._failures:
             raise incomplete(self._failures, self._skipped, self._unwritable)
-        return Applied(done=tuple(self._done), seconds=seconds)
+        return Applied(done=tuple(self._done), seconds=seconds, swept=tuple(self._swept))
+
+    def _open(self) -> None:
+        """Look at the sites, and give up those that cannot be looked at."""
+        reach("engine.begin")
+        self._opening.look(self._crew)
+        reach("engine.looked")
+        self._durably(lambda: self._opening.record(self._crew, self._pause))
+        reach("engine.recovered")
+        for site, error in self._opening.failed.items():
+            here = [action for action in self._plan.actions if action.resource.site == site]
+            self._started.update(action.key for action in here)
+            self._failures.append(Failure(here[0], error))
+            self._tell(partial(self._reporter.failed, here[0], error))
+            self._schedule.skip({action.key for action in here})
+            self._skip(tuple(here[1:]), f"site {site} could not be looked at")
+        self._swept += self._opening.sweep_first(self._durably)
+
+    def _pause(self, seconds: float) -> None:
+        """Let time pass, or a signal come."""
+        until = self._clock.monotonic() + seconds
+        while not self._signal and (left := until - self._clock.monotonic()) > 0:
+            try:
+                self._crew.receive(min(left, _LONGEST_SLEEP_S))
+            except Empty:
+                continue
 
     def _start_wave(self) -> None:
         """Record the intents of everything that is ready, with the outcomes that wait, in one durable write; then let go."""
         calls = [] if self._give_up_at < _FOREVER else self._ready_calls()
         earlier = [self._session.record(action.address) for action in calls]
+        reach("engine.before-intents")
         if not self._durably(lambda: self._session.intend(calls)):
             self._stop()
             calls = []
+        reach("engine.after-intents")
         for action, record in zip(calls, earlier, strict=False):
+            job = Job(action, record, self._session.record(action.address))
             self._started.add(action.key)
-            self._in_flight[action.key] = action
+            self._in_flight[action.key] = job
             self._tell(partial(self._reporter.started, action))
-            self._crew.begin(action, record)
+            self._crew.begin(job)
         self._publish()
 
     def _ready_calls(self) -> list[Action]:
@@ -132,8 +174,8 @@ class _Run:
         """The messages that arrive within a short time of the first one, or until nothing is under way any more."""
         group: list[Message] = []
         ended = 0
-        until = min(self._give_up_at, time.monotonic() + _LONGEST_SLEEP_S)
-        while ended < len(self._in_flight) and (left := until - time.monotonic()) > 0:
+        until = min(self._give_up_at, self._clock.monotonic() + _LONGEST_SLEEP_S)
+        while ended < len(self._in_flight) and (left := until - self._clock.monotonic()) > 0:
             try:
                 message = self._crew.receive(left)
             except Empty:
@@ -142,7 +184,7 @@ class _Run:
                 break
             ended += isinstance(message, Ended)
             group.append(message)
-            until = min(until, time.monotonic() + _GROUP_S) if len(group) == 1 else until
+            until = min(until, self._clock.monotonic() + _GROUP_S) if len(group) == 1 else until
         return group
 
     def _take(self, message: Message) -> None:
@@ -152,17 +194,29 @@ class _Run:
                 self._tell(partial(self._reporter.progress, action, doing))
             case Bound(action, outputs):
                 self._session.bound(action, outputs)
-            case Ended(action, record, error) if self._in_flight.pop(action.key, None) is not None:
+                reach("engine.bound")
+            case Ended(action, record, error) if (job := self._in_flight.pop(action.key, None)) is not None:
+                reach(f"engine.{action.verb}.ended")
                 if error is None:
-                    self._session.outcome(action, record)
+                    self._session.outcome(action, self._opening.outcome(job, record))
                     self._succeeded(action)
                 elif isinstance(error, PragmaspecError):
-                    self._session.outcome(action, error if record is None else record)
+                    self._session.outcome(action, *self._after_error(job, record, error))
                     self._failed(action, error)
                 elif isinstance(error, Cut):
                     self._cut += 1
                 else:
                     self._bug = self._bug or error
+
+    def _after_error(self, job: Job, record: Record | None, error: PragmaspecError) -> tuple[Record | PragmaspecError | None]:
+        """What is known of an action that failed. An error says nothing of how far the call came, with one exception.
+
+        Claims are made all or none, so where somebody else holds one, this call has made none; what is to be had instead is
+        for the next plan to choose.
+        """
+        if job.action.verb != "allocate" or not isinstance(error, SiteConflictError):
+            return (error if record is None else record,)
+        return (self._opening.granted(job.earlier) if job.earlier is not None else None,)
 
     def _succeeded(self, action: Action) -> None:
         self._schedule.done(action)
@@ -173,7 +227,7 @@ class _Run:
         self._failures.append(Failure(action, error))
         self._tell(partial(self._reporter.failed, action, error))
         if isinstance(action.resource, Node) and action.resource.role == "frontend":
-            self._crew.frontend_failed(action.resource, f"its frontend {action.resource.name} is not ready")
+            self._crew.work.frontend_failed(action.resource, f"its frontend {action.resource.name} is not ready")
         self._skip(self._schedule.skip_after(action), f"{action.key} failed")
         self._schedule.done(action)
 
@@ -181,10 +235,13 @@ class _Run:
         """Begin nothing more; what is under way has a limited time to end."""
         if self._give_up_at < _FOREVER:
             return
-        self._give_up_at = time.monotonic() + self._limit_s
+        limit_s = self._context.interrupt_limit_s
+        if self._signal == "SIGTERM":
+            limit_s = min(limit_s, self._context.terminate_limit_s)
+        self._give_up_at = self._clock.monotonic() + limit_s
         for key in self._crew.stop():
-            action = self._in_flight.pop(key)
-            self._session.cleared(action)
+            job = self._in_flight.pop(key)
+            self._session.cleared(job.action)
             self._started.discard(key)
         self._skip(self._schedule.skip_rest(self._started), "the run was stopped")
 

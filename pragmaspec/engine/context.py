@@ -1,15 +1,22 @@
 """What an apply is given, and what it gives back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pragmaspec.access.ssh import Remote
+from pragmaspec.engine.clock import Clock, SystemClock
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.identity import StackKey
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.wanted import Wanted, WantedImage
 from pragmaspec.providers.base import Provider
 from pragmaspec.store.session import StoreSession
+
+if TYPE_CHECKING:
+    from pragmaspec.engine.crew import Crew
+    from pragmaspec.engine.outlook import Outlook
+    from pragmaspec.planning.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -18,7 +25,7 @@ class ApplyContext:
 
     ``providers`` are by the name of their site. ``files`` returns an image's bytes, verified. ``shutdown_grace_s``: how long a
     guest may take to power off before its power is taken. ``interrupt_limit_s``: how long calls that are under way when a signal
-    comes are waited for.
+    comes are waited for; ``terminate_limit_s``: the same after a SIGTERM, whose sender often kills ten seconds later.
     """
 
     session: StoreSession
@@ -29,10 +36,18 @@ class ApplyContext:
     remote: Remote
     shutdown_grace_s: float = 60.0
     interrupt_limit_s: float = 30.0
+    terminate_limit_s: float = 8.0
+    clock: Clock = field(default_factory=SystemClock)
+    crew: "Callable[[Plan, ApplyContext, Outlook], Crew] | None" = None
+    """Who does the actions; None: threads."""
 
 
 class Applied(Frozen, frozen=True):
-    """A plan that was done completely: the keys of its actions in the order they ended, and how long it took."""
+    """A plan that was done completely: the keys of its actions in the order they ended, and how long it took.
+
+    ``swept`` are the addresses of leftovers that were removed: what calls made that took effect late, or twice.
+    """
 
     done: tuple[str, ...] = ()
     seconds: float = 0.0
+    swept: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import msgspec
 
 from pragmaspec.access.ssh import Remote
+from pragmaspec.engine.clock import Clock
 from pragmaspec.errors import AccessError, Problem
 from pragmaspec.guest.archive import INSTALL_SCRIPT, live_tar
 from pragmaspec.guest.files import GuestFile
@@ -66,8 +67,9 @@ class SimulatedGuests:
 
     seeded: ClassVar[bool] = False
 
-    def __init__(self, simulation: GuestSimulation) -> None:
+    def __init__(self, simulation: GuestSimulation, clock: Clock) -> None:
         self._simulation = simulation
+        self._clock = clock
 
     def reachable(self, node: Node) -> bool:
         """Always."""
@@ -84,13 +86,13 @@ class SimulatedGuests:
 
     def first_boot(self, node: Node, mark: Mark, limit_s: float, tick: Tick) -> str:
         """Wait until the pretended cloud-init has finished."""
-        end = time.monotonic() + limit_s
+        end = self._clock.monotonic() + limit_s
         pause_s = 0.005
         while not self._reached(node, mark, "cloud-init"):
-            if time.monotonic() > end:
+            if self._clock.monotonic() > end:
                 raise AccessError(Problem(summary="cloud-init did not finish"))
             tick()
-            time.sleep(pause_s)
+            self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, 0.5)
         return ""
 

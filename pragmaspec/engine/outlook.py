@@ -14,8 +14,16 @@ def state_to_come(plan: Plan, state: State) -> State:
         if action.verb == "clean":
             removed.add(action.address)
         elif action.verb != "shutdown" or not _comes_back(action):
-            changed[action.address] = Record(resource=action.resource, generation=action.generation)
+            changed[action.address] = _made(action, state.record(action.address))
     return state.with_records(changed.values(), removed - changed.keys())
+
+
+def _made(action: Action, earlier: Record | None) -> Record:
+    """The record after ``action``; what stays the same build stays the object that it was made as."""
+    same = earlier is not None and earlier.generation >= action.generation
+    return Record(
+        resource=action.resource, generation=action.generation, origin=earlier.origin if earlier is not None and same else ""
+    )
 
 
 def _comes_back(action: Action) -> bool:
@@ -28,6 +36,7 @@ class Outlook:
 
     def __init__(self, plan: Plan, state: State, wanted: Wanted) -> None:
         self.state = state_to_come(plan, state)
+        self._made_as = {record.address: record.made_as for record in state.records}
         self._wanted = wanted
         self._resources = {record.address: record.resource for record in self.state.records}
         self._clusters: dict[tuple[str, str], GuestCluster] = {}
@@ -42,6 +51,11 @@ class Outlook:
     def allocation(self, node: Node) -> Allocation:
         """What the cluster of ``node`` was granted. The plan has made sure that there is such an allocation."""
         return self.cluster(node).allocation
+
+    def allocated_as(self, node: Node) -> str:
+        """The address under which the allocation of ``node``'s cluster was made, or is to be."""
+        address = self.allocation(node).address
+        return self._made_as.get(address, address)
 
     def cluster(self, node: Node) -> GuestCluster:
         """The cluster of ``node``, as its guests shall know it; the same object for all its nodes."""
@@ -71,4 +85,11 @@ class Outlook:
             ssh_keys=wanted.ssh_keys if wanted else (),
             spec_sha256=self._wanted.spec_sha256,
             lineage=self.state.lineage,
+            origins=self._moved(allocation),
         )
+
+    def _moved(self, allocation: Allocation) -> dict[str, str]:
+        """What of a cluster was made under another address than it has now."""
+        addresses = [allocation.address, *(node.address for node in self._members[allocation.site, allocation.cluster])]
+        records = (self.state.record(address) for address in addresses)
+        return {record.address: record.origin for record in records if record is not None and record.origin}

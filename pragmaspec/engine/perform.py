@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from pragmaspec.access.ssh import Remote
+from pragmaspec.engine.clock import Clock
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.guests import Guests, GuestSimulation, SimulatedGuests, SshGuests
 from pragmaspec.engine.outlook import Outlook
@@ -38,21 +39,23 @@ class Performer:
         self._tools = tools
         self._lineage = outlook.state.lineage
 
-    def mark(self, action: Action, earlier: Record | None) -> Mark:
-        """How what ``action`` makes or removes is found at the site."""
-        return Mark(lineage=self._lineage, address=action.address, generation=generation(action, earlier))
+    def mark(self, action: Action, begun: Record | None) -> Mark:
+        """How what ``action`` makes or removes is found at the site; ``begun`` is its record since its intent was recorded."""
+        if begun is None:
+            return Mark(lineage=self._lineage, address=action.address, generation=action.generation)
+        return begun.mark(self._lineage)
 
     def tools(self, action: Action) -> SiteTools:
         """What to work with at the action's site."""
         return self._tools[action.resource.site]
 
-    def call(self, action: Action, earlier: Record | None, say: Say) -> Outputs:
-        """Do the provider's part of ``action``. ``earlier`` is the record that its address had before. Raises PragmaspecError."""
-        provider, resource, mark = self.tools(action).provider, action.resource, self.mark(action, earlier)
-        outputs = earlier.outputs if earlier else ()
+    def call(self, action: Action, begun: Record | None, say: Say) -> Outputs:
+        """Do the provider's part of ``action``, whose record says ``begun`` since its intent. Raises PragmaspecError."""
+        provider, resource, mark = self.tools(action).provider, action.resource, self.mark(action, begun)
+        outputs = begun.outputs if begun else ()
         match action.verb, resource:
             case "boot", Node():
-                return provider.boot(self._boot_order(resource, mark))
+                return provider.boot(self._boot_order(resource, mark, begun.site_id if begun else ""))
             case "stage", StagedImage():
                 return provider.stage(resource, lambda: self._files(resource), mark, _transfer(say))
             case "shutdown", Node():
@@ -71,7 +74,7 @@ class Performer:
         if isinstance(node, Node) and guests.seeded and guests.reachable(node):
             guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
 
-    def _boot_order(self, node: Node, mark: Mark) -> BootOrder:
+    def _boot_order(self, node: Node, mark: Mark, site_id: str) -> BootOrder:
         seed = b""
         if self.tools_at(node.site).guests.seeded:
             # Building disks costs 70 ms to import, which a plan that boots nothing need not pay.
@@ -79,7 +82,13 @@ class Performer:
 
             seed = seed_iso(node, self._outlook.cluster(node), self._outlook.settings(node), self._context.stack_key, mark)
         return BootOrder(
-            node=node, allocation=self._outlook.allocation(node), image=self._outlook.image(node), mark=mark, seed=seed
+            node=node,
+            allocation=self._outlook.allocation(node),
+            image=self._outlook.image(node),
+            mark=mark,
+            seed=seed,
+            site_id=site_id,
+            allocated_as=self._outlook.allocated_as(node),
         )
 
     def tools_at(self, site: str) -> SiteTools:
@@ -99,27 +108,23 @@ class Performer:
         )
 
 
-def generation(action: Action, earlier: Record | None) -> int:
-    """Which build of the resource ``action`` is about: a clean removes what is recorded, all else makes what is planned."""
-    if earlier is None:
-        return action.generation
-    return earlier.generation if action.verb == "clean" else max(action.generation, earlier.generation)
-
-
-def result(action: Action, earlier: Record | None, outputs: Outputs) -> Record | None:
-    """The record after ``action`` succeeded; None when its resource is gone."""
+def result(action: Action, begun: Record | None, outputs: Outputs) -> Record | None:
+    """The record after ``action`` succeeded; None when its resource is gone. ``begun`` is the one since its intent."""
     if action.verb == "clean":
         return None
     resource = action.resource
     if isinstance(resource, Node) and action.verb in ("boot", "shutdown"):
         resource = replace(resource, running=action.verb == "boot")
-    status = earlier.status if earlier and action.verb in ("update", "record") else "ready"
-    return Record(resource=resource, status=status, generation=generation(action, earlier), outputs=outputs)
+    if begun is None:
+        return Record(resource=resource, generation=action.generation, outputs=outputs)
+    status = begun.status if action.verb in ("update", "record") else "ready"
+    generation = max(begun.generation, action.generation)
+    return replace(begun, resource=resource, status=status, generation=generation, outputs=outputs, problem="")
 
 
-def guests_of(provider: Provider, remote: Remote) -> Guests:
+def guests_of(provider: Provider, remote: Remote, clock: Clock) -> Guests:
     """The guests of a site: pretended ones if the provider pretends, else those that ssh reaches."""
-    return SimulatedGuests(provider) if isinstance(provider, GuestSimulation) else SshGuests(remote)
+    return SimulatedGuests(provider, clock) if isinstance(provider, GuestSimulation) else SshGuests(remote)
 
 
 def _transfer(say: Say) -> Callable[[int, int], None]:

@@ -3,11 +3,11 @@
 domain runs → address answers → ssh lets us in → cloud-init finished without error
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pragmaspec.access.ssh import printable
+from pragmaspec.engine.clock import Clock
 from pragmaspec.engine.guests import Guests
 from pragmaspec.engine.power import PowerWatch
 from pragmaspec.errors import AccessError, NotReadyError, Problem
@@ -33,6 +33,7 @@ class Waiting:
     mark: Mark
     guests: Guests
     power: PowerWatch
+    clock: Clock
     check: Callable[[], str]
     say: Callable[[str], None]
     evidence: Callable[[], Evidence]
@@ -46,7 +47,7 @@ def wait_until_ready(waiting: Waiting) -> None:
         return
     if not guests.reachable(node):
         # Nobody can look inside: that its machine runs is all there is to see.
-        if waiting.power.stopped(node.address, time.monotonic()):
+        if waiting.power.stopped(mark.address, waiting.clock.monotonic()):
             raise _not_ready(waiting, "the domain to run", "its machine has stopped")
         return
     _Stage(waiting, "its address", limit_s).poll(lambda: "" if guests.answers(node, mark) else "nothing answers there")
@@ -62,7 +63,7 @@ class _Stage:
         self._waiting = waiting
         self._name = name
         self._limit_s = limit_s
-        self._began = time.monotonic()
+        self._began = waiting.clock.monotonic()
         self._said = float("-inf")
         self._power_checked = self._began
 
@@ -71,9 +72,9 @@ class _Stage:
         pause_s = FIRST_PAUSE_S
         while why := attempt():
             self.tick()
-            if time.monotonic() - self._began >= self._limit_s:
+            if self._waiting.clock.monotonic() - self._began >= self._limit_s:
                 raise _not_ready(self._waiting, self._name, f"{why} after {self._limit_s:.0f} s")
-            time.sleep(pause_s)
+            self._waiting.clock.sleep(pause_s)
             pause_s = min(1.6 * pause_s, LONGEST_PAUSE_S)
 
     def first_boot(self) -> None:
@@ -88,14 +89,14 @@ class _Stage:
 
     def tick(self) -> None:
         """Say what is waited for, and end the waiting when it has become hopeless."""
-        now = time.monotonic()
+        now = self._waiting.clock.monotonic()
         if now - self._said >= _SAY_S:
             self._said = now
             self._waiting.say(f"waiting for {self._name} · {now - self._began:.0f} s")
         hopeless = self._waiting.check()
         if not hopeless and now - self._power_checked >= _POWER_CHECK_S:
             self._power_checked = now
-            if self._waiting.power.stopped(self._waiting.node.address, self._began):
+            if self._waiting.power.stopped(self._waiting.mark.address, self._began):
                 hopeless = "its machine has stopped by itself"
         if hopeless:
             raise _not_ready(self._waiting, self._name, hopeless)

@@ -1,6 +1,7 @@
 """Which actions of a plan may start now. Pure bookkeeping: nothing here runs anything."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from graphlib import TopologicalSorter
 
 from pragmaspec.planning.plan import Action
@@ -38,6 +39,10 @@ class Schedule:
     def done(self, action: Action) -> None:
         """``action`` has ended, well or not."""
         self._sorter.done(action.key)
+
+    def skip(self, keys: AbstractSet[str]) -> None:
+        """Do not give out the actions named by ``keys``. What waits for them must be among them."""
+        self._skipped.update(keys)
 
     def skip_after(self, action: Action) -> tuple[Action, ...]:
         """Actions that cannot start any more because ``action`` failed, directly or through others; each is returned once."""

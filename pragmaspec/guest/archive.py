@@ -31,8 +31,9 @@ find . -type f | while IFS= read -r file; do
   mv -f "$file" "$root/$file"
   if command -v restorecon >/dev/null; then restorecon "$root/$file" || true; fi
 done
+if [ -z "$root" ] && [ -s /etc/hostname ]; then cat /etc/hostname >/proc/sys/kernel/hostname || true; fi
 """
-"""Installs the files of :func:`live_tar` from standard input, for ``sh -c`` as root on a guest.
+"""Installs the files of :func:`live_tar` from standard input, for ``sh -c`` as root on a guest, which then has the new host name.
 
 Nothing changes unless the whole archive arrived; each file is replaced by a rename, so that no reader ever sees half of one.
 The script's first argument, when there is one, is a folder to take for ``/``.

@@ -48,7 +48,7 @@ def user_data_text(node: Node, cluster: GuestCluster, settings: GuestSettings, s
 
 def _fixed(node: Node, cluster: GuestCluster, stack_key: StackKey) -> dict[str, Yaml]:
     """What the guest contract and the login rest on, whatever the user's document says."""
-    pair = host_key(stack_key, Mark(lineage=cluster.lineage, address=node.address))
+    pair = host_key(stack_key, cluster.mark(node.address))
     return {
         "hostname": node.name,
         "fqdn": fqdn(node, cluster),

@@ -1,12 +1,12 @@
 """What a guest is told, as values, and the digests by which planning sees that it changed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
 import msgspec
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.recorded import Allocation, Nic, Node
+from pragmaspec.recorded import Allocation, Mark, Nic, Node
 
 DIGEST_DIGITS = 16
 
@@ -24,6 +24,12 @@ class GuestCluster(Frozen, frozen=True, eq=False, weakref=True, gc=True):
     ssh_keys: tuple[str, ...]
     spec_sha256: str
     lineage: str
+    origins: Mapping[str, str] = msgspec.field(default_factory=dict)
+    """Addresses of what has moved since it was made, and the ones that it was made under: keys belong to those."""
+
+    def mark(self, address: str) -> Mark:
+        """Who the thing at ``address`` is, whatever it is called now."""
+        return Mark(lineage=self.lineage, address=self.origins.get(address, address))
 
     @property
     def frontend(self) -> Node:

@@ -7,7 +7,7 @@ from pragmaspec.guest.identity import StackKey, host_key
 from pragmaspec.guest.network import interfaces_text
 from pragmaspec.guest.shared import shared_texts
 from pragmaspec.guest.vc_out import vc_out_text
-from pragmaspec.recorded import Mark, Node
+from pragmaspec.recorded import Node
 
 CONTRACT_JSON = "/etc/pragmaspec/cluster.json"
 VC_OUT = "/root/vc-out.xml"
@@ -62,9 +62,9 @@ def login_files(cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, 
 
 def identity_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
     """Who ``node`` is, for images without cloud-init: its host key, host name and interfaces. Holds a private key."""
-    pair = host_key(stack_key, Mark(lineage=cluster.lineage, address=node.address))
+    pair = host_key(stack_key, cluster.mark(node.address))
     return (
-        GuestFile(path=HOSTNAME, mode=_ALL_READ, content=f"{node.name}\n"),
+        _hostname(node),
         GuestFile(path=INTERFACES, mode=_ALL_READ, content=interfaces_text(node)),
         GuestFile(path=HOST_KEY, mode=_ROOT_ONLY, content=pair.private),
         GuestFile(path=f"{HOST_KEY}.pub", mode=_ALL_READ, content=f"{pair.public} {node.name}\n"),
@@ -72,8 +72,12 @@ def identity_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tu
 
 
 def live_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """Every file of a running node that changes when keys or members of the cluster change; never a private key."""
-    return (*contract_files(node, cluster, stack_key), _authorized(cluster, stack_key))
+    """Every file of a running node that changes when keys, members or names of the cluster change; never a private key."""
+    return (_hostname(node), *contract_files(node, cluster, stack_key), _authorized(cluster, stack_key))
+
+
+def _hostname(node: Node) -> GuestFile:
+    return GuestFile(path=HOSTNAME, mode=_ALL_READ, content=f"{node.name}\n")
 
 
 def _authorized(cluster: GuestCluster, stack_key: StackKey) -> GuestFile:

@@ -8,7 +8,7 @@ from pragmaspec.guest.cluster import GuestCluster
 from pragmaspec.guest.contract_json import shared_part
 from pragmaspec.guest.identity import KeyPair, StackKey, cluster_key, host_key, operator_key
 from pragmaspec.guest.members import hosts_text, known_hosts_text, machinefile_text, members
-from pragmaspec.recorded import Mark, Node
+from pragmaspec.recorded import Node
 
 
 class SharedTexts(Frozen, frozen=True):
@@ -46,7 +46,8 @@ def authorized_keys(cluster: GuestCluster, operator_public: str, cluster_public:
 
 def _make(cluster: GuestCluster, stack_key: StackKey) -> SharedTexts:
     allocation = cluster.allocation
-    pair = cluster_key(stack_key, allocation.site, allocation.cluster)
+    site, name, _ = cluster.mark(allocation.address).address.split("/", 2)
+    pair = cluster_key(stack_key, site, name)
     operator = operator_key(stack_key).public
     authorized = authorized_keys(cluster, operator, pair.public)
     found = members(cluster)
@@ -63,4 +64,4 @@ def _make(cluster: GuestCluster, stack_key: StackKey) -> SharedTexts:
 
 
 def _host_public(node: Node, cluster: GuestCluster, stack_key: StackKey) -> str:
-    return host_key(stack_key, Mark(lineage=cluster.lineage, address=node.address)).public
+    return host_key(stack_key, cluster.mark(node.address)).public

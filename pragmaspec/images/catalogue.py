@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.sources.base import Found
 from pragmaspec.images.sources.table import AnySource
 from pragmaspec.images.store import BlobStore, write_whole
@@ -15,7 +16,8 @@ from pragmaspec.recorded import Blob
 class Entry(Frozen, frozen=True):
     """An image the store knows.
 
-    ``date``: the day it was resolved, year-month-day; ``packages``: digest of a built image's list.
+    ``date``: the day it was resolved, year-month-day; ``packages``: digest of a built image's list; ``fetched``: what was
+    transferred for it.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Entry(Frozen, frozen=True):
     cmdline: str = ""
     packages: str = ""
     date: str = ""
+    fetched: Fetched | None = None
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
@@ -52,6 +55,7 @@ class Entry(Frozen, frozen=True):
             initrd=self.initrd,
             cmdline=self.cmdline,
             packages=self.packages,
+            fetched=self.fetched,
         )
 
 

@@ -2,158 +2,235 @@
 
 import json
 import time
-from collections.abc import Callable
-from hashlib import sha256
+from contextlib import closing
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import requests
 
 from pragmaspec.errors import ImageError, Problem
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.address import Address
+from pragmaspec.images.cloudfront import WebAddress
+from pragmaspec.images.fetched import Fetched
+from pragmaspec.images.hashing import Hashing
 from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.wanted_digest import other_file
 from pragmaspec.images.store import CHUNK_BYTES
-from pragmaspec.images.urls import less_safe, public_url
+from pragmaspec.images.web import BROKEN, PIECE_BYTES, BrokenOffError, Web, check_status, failed, words
 
-CONNECT_S, READ_S = 15.0, 60.0
-TRIES = 5
-MOST_REDIRECTS = 8
-MOST_BYTES = 2**40
-HTTP_SERVER_ERROR = 500
-PIECE_BYTES = 64 * 1024
-Counted = Callable[[int, int | None], None]
+SPACE_STEP_BYTES = 256 * 2**20
 
 
-class _Interrupted(Exception):  # noqa: N818 - never leaves this module
-    """The transfer broke off; another try may go on from there."""
+class Downloaded(Frozen, frozen=True):
+    """A file that is here now. ``url`` is where it really was, after redirects; ``etag`` only a strong one.
+
+    ``unchanged``: the file that was known before is still the one; nothing came.
+    """
+
+    sha256: str = ""
+    size_bytes: int = 0
+    sha512: str = ""
+    published: str = ""
+    etag: str = ""
+    url: str = ""
+    unchanged: bool = False
 
 
-_BROKEN = (_Interrupted, requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
-
-
-def download(url: str, part: Path, workshop: Workshop) -> str:
-    """Bring ``part`` up to the whole file at ``url`` and return its SHA-256.
+def download(
+    address: str | Address,
+    part: Path,
+    workshop: Workshop,
+    *,
+    known: Fetched | None = None,
+    unless: str = "",
+    sha512: bool = False,
+) -> Downloaded:
+    """Bring ``part`` up to the whole file at ``address`` (an URL, when it is text).
 
     A part from before is continued only when the server gives a strong ETag that is still the same (RFC 9110, section 13.1.5);
-    otherwise it begins anew. A broken transfer is tried again until five tries in a row have brought nothing. Raises ImageError.
+    otherwise it begins anew. A broken transfer is tried again until five tries in a row have brought nothing. ``known``: what it
+    has to be, so that another file is refused before it is transferred; ``unless``: nothing is wanted while the file has this
+    ETag; ``sha512``: make that digest too. The digest is the caller's to compare. Raises ImageError.
     """
+    if isinstance(address, str):
+        address = WebAddress(url=address, signing=workshop.settings.cloudfront)
     fruitless = 0
-    with requests.Session() as session:
-        session.headers["Accept-Encoding"] = "identity"
+    with Web(workshop.patience) as web:
+        transfer = _Transfer(web, address, part, workshop, known, unless, sha512)
         while True:
             furthest = _length(part)
             try:
-                return _attempt(session, url, part, workshop)
-            except _BROKEN as error:
+                return transfer.attempt()
+            except BROKEN as error:
                 fruitless = 0 if _length(part) > furthest else fruitless + 1
-                if fruitless >= TRIES:
-                    why = f"nothing came in {TRIES} tries, the last ended with: {_words(error)}. What came before is kept"
-                    raise _failed(url, why) from None
-            time.sleep(workshop.pause_s * 2**fruitless)
+                if fruitless >= workshop.patience.tries:
+                    why = f"nothing came in {fruitless} tries, the last ended with: {words(error)}. What came before is kept"
+                    raise failed(address.shown(), why) from None
+            time.sleep(workshop.patience.pause_s * 2**fruitless)
 
 
-def _attempt(session: requests.Session, url: str, part: Path, workshop: Workshop) -> str:
-    tag_file = part.with_suffix(".etag")
-    tag, have = _resumable(part, tag_file)
-    headers = {"Range": f"bytes={have}-", "If-Range": tag} if tag else {}
-    with _follow(session, url, headers) as response:
-        if response.status_code == requests.codes.requested_range_not_satisfiable:
-            _forget(part, tag_file)
-            raise _Interrupted("the server has a shorter file than was begun")
-        _check_status(url, response)
-        going_on = response.status_code == requests.codes.partial_content
-        start, total = _extent(response, have if going_on else 0)
-        if not going_on:
-            _forget(part, tag_file)
-            _remember(tag_file, response.headers.get("ETag", ""))
-        workshop.store.check_space((total or 0) - start, public_url(url))
-        return _receive(response, part, start, total, lambda done, total: workshop.step("downloading", done, total))
+class _Transfer:
+    """One file on its way."""
 
+    def __init__(
+        self, web: Web, address: Address, part: Path, workshop: Workshop, known: Fetched | None, unless: str, sha512: bool
+    ) -> None:
+        self.web = web
+        self.address = address
+        self.part = part
+        self.tag_file = part.with_suffix(".etag")
+        self.workshop = workshop
+        self.known = known
+        self.unless = unless
+        self.sha512 = sha512
 
-def _receive(response: requests.Response, part: Path, start: int, total: int | None, counted: Counted) -> str:
-    digest, done = sha256(), start
-    with part.open("r+b" if start else "wb") as file:
-        while done_before := file.read(min(CHUNK_BYTES, start - file.tell())) if file.tell() < start else b"":
-            digest.update(done_before)
-        file.truncate(start)
-        for piece in response.iter_content(PIECE_BYTES):
-            done += len(piece)
-            if done > (MOST_BYTES if total is None else total):
-                raise _failed(response.url, "the server sends more than it announced")
+    def attempt(self) -> Downloaded:
+        """One request."""
+        ask = self.address.ask(self.web)
+        tag, have = self._resumable()
+        headers = {"Range": f"bytes={have}-", ask.condition: tag} if tag else {}
+        if self.unless and not tag:
+            headers["If-None-Match"] = self.unless
+        with closing(self.web.open(ask, headers)) as response:
+            if response.status_code == requests.codes.not_modified and self.unless:
+                return Downloaded(unchanged=True)
+            going_on = self._going_on(response, tag)
+            start, total = _extent(self.address.shown(), response, have if going_on else 0)
+            self._compare(response, total)
+            if not going_on:
+                self._forget()
+                self._remember(_strong(response))
+            self.workshop.store.check_space((total or 0) - start, self.address.shown())
+            return self._receive(response, start, total)
+
+    def _going_on(self, response: requests.Response, tag: str) -> bool:
+        """Whether what comes follows what is here. Raises BrokenOffError when it began with another file."""
+        shown = self.address.shown()
+        if tag and response.status_code in {
+            requests.codes.requested_range_not_satisfiable,
+            requests.codes.precondition_failed,
+        }:
+            self._forget()
+            raise BrokenOffError("the server has another file than was begun")
+        check_status(shown, response)
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise failed(shown, "the server sends it compressed, though it was asked not to")
+        if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+            raise failed(shown, "the server sends a web page instead of an image: a login, an error or a list of mirrors")
+        if response.status_code != requests.codes.partial_content:
+            return False
+        if response.headers.get("ETag", tag) != tag:
+            self._forget()
+            raise BrokenOffError("the file changed at the server")
+        return True
+
+    def _compare(self, response: requests.Response, total: int | None) -> None:
+        """Refuse a file that cannot be the known one, before it is transferred."""
+        if self.known is not None and total is not None and total != self.known.blob.size_bytes:
+            raise other_file(self.address.shown(), self.known, f"{total} bytes", _published(response))
+
+    def _receive(self, response: requests.Response, start: int, total: int | None) -> Downloaded:
+        done, pace = start, _Pace(self.workshop)
+        with (
+            self.part.open("r+b" if start else "wb") as file,
+            Hashing(("sha256", "sha512") if self.sha512 else ("sha256",)) as sums,
+        ):
+            while file.tell() < start and (before := file.read(min(CHUNK_BYTES, start - file.tell()))):
+                sums.update(before)
+            file.truncate(start)
+            space_at = done + SPACE_STEP_BYTES
+            while piece := response.raw.read1(PIECE_BYTES):
+                done += len(piece)
+                if done > (self.workshop.patience.most_bytes if total is None else total):
+                    raise failed(self.address.shown(), "the server sends more than it announced")
+                sums.update(piece)
+                self._write(file, piece)
+                if done >= space_at:
+                    self.workshop.store.check_space(SPACE_STEP_BYTES if total is None else total - done, self.address.shown())
+                    space_at = done + SPACE_STEP_BYTES
+                pace.came(len(piece))
+                self.workshop.step("downloading", done, total)
+            if total is not None and done < total:
+                raise BrokenOffError(f"{done} of {total} bytes came")
+            return Downloaded(
+                sha256=sums.hex("sha256"),
+                sha512=sums.hex("sha512") if self.sha512 else "",
+                size_bytes=done,
+                published=_published(response),
+                etag=_strong(response),
+                url=response.url,
+            )
+
+    def _write(self, file: Any, piece: bytes) -> None:  # noqa: ANN401 - a binary file
+        try:
             file.write(piece)
-            digest.update(piece)
-            counted(done, total)
-    if total is not None and done < total:
-        raise _Interrupted(f"{done} of {total} bytes came")
-    return digest.hexdigest()
+        except OSError as error:
+            detail = f"{self.part} cannot be written: {error.strerror or error}. What came so far is kept."
+            raise ImageError(Problem(summary="no room for the image", detail=detail)) from None
+
+    def _resumable(self) -> tuple[str, int]:
+        """The strong ETag that the part began with, and its length; an empty one when it cannot be continued."""
+        try:
+            kept: Any = json.loads(self.tag_file.read_text(encoding="utf-8"))
+            tag, whose, have = str(kept["etag"]), str(kept["from"]), self.part.stat().st_size
+        except (OSError, ValueError, KeyError, TypeError):
+            return "", 0
+        return (tag, have) if have and tag.startswith('"') and whose == self.address.shown() else ("", 0)
+
+    def _remember(self, tag: str) -> None:
+        if tag:
+            self.tag_file.write_text(json.dumps({"etag": tag, "from": self.address.shown()}), encoding="utf-8")
+
+    def _forget(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.tag_file.unlink(missing_ok=True)
 
 
-def _follow(session: requests.Session, url: str, headers: dict[str, str]) -> requests.Response:
-    """The answer at the end of the redirects; never from https to http."""
-    for _ in range(MOST_REDIRECTS):
-        response = session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT_S, READ_S))
-        if not response.is_redirect:
-            return response
-        target = urljoin(url, response.headers["Location"])
-        response.close()
-        if less_safe(url, target):
-            raise _failed(url, f"the server redirects to {public_url(target)}, which is less safe than what was asked for")
-        url = target
-    raise _failed(url, f"there are more than {MOST_REDIRECTS} redirects")
+class _Pace:
+    """Notices a server that sends next to nothing, which a limit for each read never would."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._patience = workshop.patience
+        self._since = time.monotonic()
+        self._bytes = 0
+
+    def came(self, count: int) -> None:
+        self._bytes += count
+        lasted = time.monotonic() - self._since
+        if lasted >= self._patience.slow_for_s:
+            if self._bytes < self._patience.slowest_bytes_s * lasted:
+                raise BrokenOffError(f"only {self._bytes} bytes came in {lasted:.0f} s")
+            self._since, self._bytes = time.monotonic(), 0
 
 
-def _check_status(url: str, response: requests.Response) -> None:
-    if response.status_code >= HTTP_SERVER_ERROR:
-        raise _Interrupted(f"the server said {response.status_code} {response.reason}")
-    if response.status_code not in {requests.codes.ok, requests.codes.partial_content}:
-        raise _failed(url, f"the server said {response.status_code} {response.reason}")
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise _failed(url, "the server sends it compressed, though it was asked not to")
-    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise _failed(url, "the server sends a web page instead of an image: a login, an error or a list of mirrors")
-
-
-def _extent(response: requests.Response, start: int) -> tuple[int, int | None]:
+def _extent(shown: str, response: requests.Response, start: int) -> tuple[int, int | None]:
     """Where the answer begins, and the length of the whole file where the server tells."""
     if response.status_code == requests.codes.partial_content:
         unit, _, extent = response.headers.get("Content-Range", "").partition(" ")
         span, _, total = extent.partition("/")
         first = span.partition("-")[0]
-        if unit != "bytes" or first != str(start) or not total.isdigit():
-            raise _failed(response.url, f"the server answers a request for bytes {start} onwards with {extent or 'none'}")
+        if unit != "bytes" or first != str(start) or not total.isdecimal():
+            raise failed(shown, f"the server answers a request for bytes {start} onwards with {extent or 'none'}")
         return start, int(total)
     length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdigit() else None
+    return 0, int(length) if length.isdecimal() else None
 
 
-def _resumable(part: Path, tag_file: Path) -> tuple[str, int]:
-    """The strong ETag that ``part`` began with, and its length; an empty one when it cannot be continued."""
+def _strong(response: requests.Response) -> str:
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else ""
+
+
+def _published(response: requests.Response) -> str:
+    """When the server says the file was made, as RFC 3339 in UTC; empty when it does not."""
     try:
-        kept: Any = json.loads(tag_file.read_text(encoding="utf-8"))
-        tag, have = str(kept["etag"]), part.stat().st_size
-    except (OSError, ValueError, KeyError, TypeError):
-        return "", 0
-    return (tag, have) if have and tag.startswith('"') else ("", 0)
+        return parsedate_to_datetime(response.headers.get("Last-Modified", "")).astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _length(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0
-
-
-def _remember(tag_file: Path, tag: str) -> None:
-    if tag.startswith('"'):
-        tag_file.write_text(json.dumps({"etag": tag}), encoding="utf-8")
-
-
-def _forget(part: Path, tag_file: Path) -> None:
-    part.unlink(missing_ok=True)
-    tag_file.unlink(missing_ok=True)
-
-
-def _words(error: Exception) -> str:
-    """The error's own words without URLs in them, which may hold secrets."""
-    return type(error).__name__ if isinstance(error, requests.RequestException) else str(error)
-
-
-def _failed(url: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="image cannot be downloaded", detail=f"{public_url(url)}: {why}."))

@@ -1,7 +1,7 @@
 """What a disk image is, judged by its own bytes and by nothing else; an image that could reach beyond itself is refused.
 
-A file of one format may pass for another, and some formats name other files of the host. So the declared format has to be the
-one that the bytes show, and only raw disks and plain qcow2 are let through.
+A file of one format may pass for another, and some formats name other files of the host. So a file has to show exactly one
+format, that has to be the declared one, and nodes get only raw disks and plain qcow2; other disks are converted first.
 """
 
 from collections.abc import Iterator
@@ -10,23 +10,30 @@ from typing import Literal
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.qcow2 import QCOW2_MAGIC, against_qcow2, virtual_size
+from pragmaspec.images.boot_sector import against_raw
+from pragmaspec.images.qcow2 import against_qcow2, virtual_size
+from pragmaspec.images.recognise import Kind, ends, recognise
+from pragmaspec.images.vdi import against_vdi, vdi_size
+from pragmaspec.images.vhd import against_vhd, vhd_size
+from pragmaspec.images.vhdx import against_vhdx, vhdx_size
+from pragmaspec.images.vmdk import against_vmdk, vmdk_size
+from pragmaspec.images.window import BytesWindow, Window, opened
 
-HEAD_BYTES = 2**20
-TAIL_BYTES = 4096
-SECTOR = 512
-LEAST_RAW_BYTES = 2**20
 MOST_VIRTUAL_BYTES = 2 * 2**40
 Format = Literal["qcow2", "raw"]
+"""What a node can boot from."""
+DISK_FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx")
+"""What a disk may be declared as; all but the first two are converted."""
 
-_MAGICS = (
-    (0, b"QED\0", "QED"), (0, b"KDMV", "VMDK"), (0, b"COWD", "VMDK"), (0, b"# Disk DescriptorFile", "VMDK"),
-    (0, b"vhdxfile", "VHDX"), (0, b"conectix", "VHD"), (64, b"\x7f\x10\xda\xbe", "VDI"), (0, b"LUKS\xba\xbe", "LUKS"),
-    (0, b"\x1f\x8b", "gzip"), (0, b"\xfd7zXZ\0", "xz"), (0, b"\x28\xb5\x2f\xfd", "zstd"), (0, b"BZh", "bzip2"),
-    (0, b"PK\x03\x04", "zip"), (257, b"ustar", "tar"), (0, b"\x7fELF", "ELF program"), (0, b"#!", "script"),
-    (0, b"WithoutFreeSpace", "Parallels"), (0, b"WithouFreSpacExt", "Parallels"),
-)  # fmt: skip
-_TEXT = frozenset(b"\t\n\r\f") | frozenset(range(32, 127))
+_FOREIGN = {
+    "vmdk": (against_vmdk, vmdk_size),
+    "vdi": (against_vdi, vdi_size),
+    "vhd": (against_vhd, vhd_size),
+    "vhdx": (against_vhdx, vhdx_size),
+}
+_RAW, _QCOW2 = "raw", "qcow2"
+_HONEST_PAIRS = {frozenset({"raw", "vhd"}): "vhd", frozenset({"raw", "iso"}): "raw"}
+"""Formats that files show together by their nature (a fixed VHD is a raw disk and a footer; hybrid CDs), and what to declare."""
 
 
 class Inspected(Frozen, frozen=True):
@@ -36,68 +43,87 @@ class Inspected(Frozen, frozen=True):
     virtual_size_bytes: int
 
 
-def inspect_file(file: Path, declared: Format | None, *, partitionless: bool = False) -> Inspected:
-    """Inspect a file. Raises ImageError with every reason against it."""
-    with file.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - TAIL_BYTES))
-        tail = stream.read()
-    return inspect_bytes(head, tail, size, declared, partitionless=partitionless)
+class Examined(Frozen, frozen=True):
+    """A disk of any format that is safe to read: one of ``DISK_FORMATS``."""
+
+    format: str
+    virtual_size_bytes: int
 
 
-def inspect_bytes(head: bytes, tail: bytes, size: int, declared: Format | None, *, partitionless: bool = False) -> Inspected:
-    """Inspect an image of ``size`` bytes by its first MiB and last 4 KiB (less when it is shorter).
+def inspect_file(file: Path, declared: str | None, *, partitionless: bool = False) -> Inspected:
+    """Inspect a disk that is to be used as it is. Raises ImageError with every reason against it."""
+    with opened(file) as window:
+        return inspect(window, declared, partitionless=partitionless)
+
+
+def inspect_bytes(content: bytes, declared: str | None, *, partitionless: bool = False) -> Inspected:
+    """Inspect a disk in memory. Raises ImageError with every reason against it."""
+    return inspect(BytesWindow(content), declared, partitionless=partitionless)
+
+
+def inspect(window: Window, declared: str | None, *, partitionless: bool = False) -> Inspected:
+    """Inspect a disk that is to be used as it is, so a raw one or a qcow2.
 
     ``partitionless`` allows a raw image without partition table, as direct kernel boot uses them. Raises ImageError with every
     reason against the image.
     """
-    if head.startswith(QCOW2_MAGIC):
-        reasons = list(against_qcow2(head, size, MOST_VIRTUAL_BYTES))
-        if declared == "raw":
-            reasons.insert(0, "it is declared raw, and its bytes are qcow2; a raw disk that holds qcow2 reaches other files")
-        found = Inspected(format="qcow2", virtual_size_bytes=virtual_size(head))
-    else:
-        reasons = list(_against_raw(head, tail, size, partitionless))
-        if declared == "qcow2":
-            reasons.insert(0, "it is declared qcow2, and its bytes are not")
-        elif declared is None and not reasons and head[510:512] != b"\x55\xaa":
-            reasons.append("its bytes show no format; when it is a raw disk, say so with `format: raw`")
-        found = Inspected(format="raw", virtual_size_bytes=size)
+    head, tail = ends(window)
+    found = recognise(head, tail)
+    for kind in found:
+        if kind.name in _FOREIGN or kind.family == "packed":
+            raise refused([f"it is {kind.words}, not a disk image; unpack or convert it first (pragmaspec image convert)"])
+    seen = examine(window, declared, partitionless=partitionless)
+    return Inspected(format="qcow2" if seen.format == _QCOW2 else "raw", virtual_size_bytes=seen.virtual_size_bytes)
+
+
+def examine(window: Window, declared: str | None, *, partitionless: bool = False) -> Examined:
+    """Inspect a disk of any format that is known. Raises ImageError with every reason against it."""
+    head, tail = ends(window)
+    format_, reasons = judge(recognise(head, tail), declared)
+    if not reasons or format_ == _QCOW2:
+        reasons.extend(_against(format_, window, head, partitionless))
     if reasons:
-        raise ImageError(*(Problem(summary="image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons))
-    return found
+        raise refused(reasons)
+    return Examined(format=format_, virtual_size_bytes=_size(format_, window, head))
 
 
-def _against_raw(head: bytes, tail: bytes, size: int, partitionless: bool) -> Iterator[str]:
-    kind = _other_kind(head, tail)
-    if kind:
-        yield f"it is {kind}, not a disk image; unpack or convert it first (qemu-img convert -O qcow2)"
-        return
-    if size < LEAST_RAW_BYTES or size % SECTOR:
-        yield f"a raw disk has at least 1 MiB and whole sectors of 512 bytes; this file has {size} bytes"
-    if size > MOST_VIRTUAL_BYTES:
-        yield "it is larger than 2 TiB"
-    if not partitionless and head[510:512] != b"\x55\xaa":
-        yield "it has no partition table, so nothing can start from it; give it a `kernel`, or use another image"
+def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]]:
+    """The format of a disk that shows ``found``, with the reasons against believing it."""
+    names = frozenset(kind.name for kind in found)
+    if declared is not None and declared == _HONEST_PAIRS.get(names):
+        return declared, []
+    if len(found) > 1:
+        first = next((kind.name for kind in found if kind.family == "disk"), _RAW)
+        both = " and as ".join(kind.words for kind in found)
+        advice = f"; if you trust it, say so with `format: {_HONEST_PAIRS[names]}`" if names in _HONEST_PAIRS else ""
+        return first, [f"it can be read as {both}, and one file must not be two things{advice}"]
+    if not found:
+        if declared is None:
+            return _RAW, ["its bytes show no format; when it is a raw disk, say so with `format: raw`"]
+        return _RAW, [] if declared == _RAW else [f"it is declared {declared}, and its bytes are not"]
+    kind = found[0]
+    if kind.family != "disk":
+        return kind.name, [f"it is {kind.words}, not a disk image"]
+    if declared in {None, kind.name}:
+        return kind.name, []
+    danger = "; a raw disk that holds another format reaches other files" if declared == _RAW else ""
+    return kind.name, [f"it is declared {declared}, and its bytes are {kind.name}{danger}"]
 
 
-def _other_kind(head: bytes, tail: bytes) -> str | None:
-    """What a file is that has another known format than a disk's, in words for people."""
-    for offset, magic, name in _MAGICS:
-        if head[offset : offset + len(magic)] == magic:
-            return f"a file of the format {name}"
-    if tail[-512:].startswith(b"conectix"):
-        return "a file of the format VHD"
-    if head[32769:32774] in {b"CD001", b"NSR02", b"NSR03"} and head[510:512] != b"\x55\xaa":
-        return "a CD image (ISO 9660)"
-    start = head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return "a web page"
-    if head and _is_text(head[:4096]):
-        return "a text"
-    return None
+def refused(reasons: list[str]) -> ImageError:
+    """The error that tells all reasons."""
+    return ImageError(*(Problem(summary="image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons))
 
 
-def _is_text(start: bytes) -> bool:
-    return _TEXT.issuperset(start)
+def _against(format_: str, window: Window, head: bytes, partitionless: bool) -> Iterator[str]:
+    if format_ == _QCOW2:
+        return against_qcow2(head, window.size, MOST_VIRTUAL_BYTES)
+    if format_ in _FOREIGN:
+        return _FOREIGN[format_][0](window, MOST_VIRTUAL_BYTES)
+    return against_raw(head, window.size, MOST_VIRTUAL_BYTES, partitionless=partitionless)
+
+
+def _size(format_: str, window: Window, head: bytes) -> int:
+    if format_ == _QCOW2:
+        return virtual_size(head)
+    return _FOREIGN[format_][1](window) if format_ in _FOREIGN else window.size

@@ -1,19 +1,31 @@
 """Images of the spec, resolved to digests and to files on this machine."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Literal
 
 from pragmaspec.errors import ImageError, Problem, Where
 from pragmaspec.images.catalogue import Catalogue, Entry
+from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.images.lock import LOCK_FILE, Locked, read_lock, write_lock
+from pragmaspec.images.lock import LOCK_FILE, Locked, drop_from_lock, read_lock, write_lock
+from pragmaspec.images.patience import Patience
 from pragmaspec.images.pin import pin
+from pragmaspec.images.pinning import (
+    LockChange,
+    found_of,
+    left_over,
+    locked_of,
+    not_in_lock,
+    not_pinned,
+    other_than_locked,
+    placed,
+    refuse_older,
+)
 from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.sources.table import AnySource, source_of
+from pragmaspec.images.sources.table import AnySource, may_move, source_of, unvouched
 from pragmaspec.images.store import BlobStore
 from pragmaspec.planning.wanted import WantedImage
 from pragmaspec.recorded import Blob
@@ -23,11 +35,16 @@ if TYPE_CHECKING:
 
 
 class ImageLibrary:
-    """The images of this user, in ``store_dir``; shared by all stacks. May be used from several threads and processes at once."""
+    """The images of this user, in ``store_dir``; shared by all stacks. May be used from several threads and processes at once.
 
-    def __init__(self, store_dir: Path) -> None:
+    ``locked``: take images only as the lock file has them; write nothing into it, and refuse whatever differs.
+    """
+
+    def __init__(self, store_dir: Path, *, locked: bool = False, patience: Patience | None = None) -> None:
         self._store = BlobStore(store_dir)
         self._catalogue = Catalogue(self._store)
+        self._patience = patience
+        self.locked = locked
 
     def resolve(
         self, model: "ImageModel", name: str, directory: Path, where: Where | None = None, reporter: ImageReporter | None = None
@@ -39,12 +56,15 @@ class ImageLibrary:
         """
         source = source_of(model, directory)
         try:
-            found = self._known(source, name, directory) or source.find(self._workshop(name, reporter))
+            if self.locked:
+                found = self._as_locked(source, name, directory, reporter)
+            else:
+                found = self._known(source, name, directory) or self._new(source, name, reporter)
             entry = self._keep(source, name, found)
-            if source.described():
-                write_lock(directory, name, _locked(entry, read_lock(directory).get(name)))
+            if source.described() and not self.locked:
+                write_lock(directory, name, locked_of(entry, read_lock(directory).get(name)))
         except ImageError as error:
-            raise _placed(error, name, where) from None
+            raise placed(error, name, where) from None
         return WantedImage(
             name=name,
             origin=entry.origin,
@@ -58,6 +78,49 @@ class ImageLibrary:
             where=where,
         )
 
+    def lock(
+        self,
+        model: "ImageModel",
+        name: str,
+        directory: Path,
+        where: Where | None = None,
+        reporter: ImageReporter | None = None,
+        *,
+        upgrade: bool = False,
+        accept_older: bool = False,
+    ) -> LockChange:
+        """Put the image into the lock file: an entry that counts stays, unless ``upgrade``, which asks the source again.
+
+        What nobody vouches for is taken as its source gives it, on first use. Raises ImageError, with ``where`` as the place; the
+        lock file is then as it was.
+        """
+        source = source_of(model, directory)
+        before = read_lock(directory).get(name)
+        try:
+            counts = before is not None and before.described == source.described()
+            if before is not None and counts and not upgrade:
+                self._check_local(source, name, before, reporter)
+                return LockChange(name=name, change="same", entry=before, before=before)
+            found = None if upgrade else self._in_store(source)
+            found = found or source.find(self._workshop(name, reporter, first_use=True))
+            if counts and not accept_older:
+                refuse_older(before, found)
+            after = locked_of(self._keep(source, name, found), before)
+            write_lock(directory, name, after)
+        except ImageError as error:
+            raise placed(error, name, where) from None
+        how: Literal["new", "same", "moved"] = "new" if before is None else "same" if after == before else "moved"
+        return LockChange(name=name, change=how, entry=after, before=before)
+
+    def drop_left_over(self, directory: Path, names: Iterable[str]) -> tuple[LockChange, ...]:
+        """Remove the lock entries of all images but ``names``. With ``locked``, raises ImageError when there are any."""
+        known = set(names)
+        gone = {name: entry for name, entry in read_lock(directory).items() if name not in known}
+        if gone and self.locked:
+            raise left_over(gone)
+        drop_from_lock(directory, gone)
+        return tuple(LockChange(name=name, change="removed", entry=gone[name], before=gone[name]) for name in sorted(gone))
+
     def files(self, image: WantedImage, reporter: ImageReporter | None = None) -> ImageFiles:
         """The image's bytes on this machine, verified; downloaded or built when they are not here. Raises ImageError."""
         try:
@@ -66,9 +129,9 @@ class ImageLibrary:
                 self._fetch(image, reporter)
                 found = self._present(image)
         except ImageError as error:
-            raise _placed(error, image.name, image.where) from None
+            raise placed(error, image.name, image.where) from None
         if found is None:
-            raise _placed(_other_bytes(image), image.name, image.where)
+            raise placed(_other_bytes(image), image.name, image.where)
         return found
 
     def entries(self) -> tuple[Entry, ...]:
@@ -89,11 +152,40 @@ class ImageLibrary:
             return None
         locked = read_lock(directory).get(name)
         if locked and locked.described == described:
-            return _found(locked)
+            return found_of(locked)
+        return self._in_store(source)
+
+    def _in_store(self, source: AnySource) -> Found | None:
+        """The newest image of ``source`` that the store holds whole, when it is as good as what the source itself would give."""
+        if not source.described() or may_move(source):
+            return None
         return next(
             (entry.found for entry in self._catalogue.all() if entry.source == source and all(map(self._store.has, entry.blobs))),
             None,
         )
+
+    def _new(self, source: AnySource, name: str, reporter: ImageReporter | None) -> Found:
+        """What the source gives now, when somebody vouches for it."""
+        if unvouched(source):
+            raise not_pinned(source.origin())
+        return source.find(self._workshop(name, reporter))
+
+    def _as_locked(self, source: AnySource, name: str, directory: Path, reporter: ImageReporter | None) -> Found:
+        """What the lock file says, and nothing else."""
+        locked = read_lock(directory).get(name)
+        if locked is None or locked.described != source.described():
+            raise not_in_lock(source.described(), locked)
+        return found_of(locked) if locked.described else self._check_local(source, name, locked, reporter)
+
+    def _check_local(self, source: AnySource, name: str, locked: Locked, reporter: ImageReporter | None) -> Found:
+        """What is pinned; where local files decide, they have to be the pinned ones."""
+        if locked.described:
+            return found_of(locked)
+        found = source.find(self._workshop(name, reporter))
+        digest = pin(found.disk, found.kernel, found.initrd, found.cmdline)
+        if digest != locked.digest:
+            raise other_than_locked(locked, digest)
+        return found
 
     def _keep(self, source: AnySource, name: str, found: Found) -> Entry:
         entry = Entry(
@@ -109,6 +201,7 @@ class ImageLibrary:
             cmdline=found.cmdline,
             packages=found.packages,
             date=datetime.now(UTC).date().isoformat(),
+            fetched=found.fetched,
         )
         self._catalogue.put(entry)
         return entry
@@ -137,49 +230,14 @@ class ImageLibrary:
                     "Plan again with the spec.",
                 )
             )
-        entry.source.find(self._workshop(image.name, reporter))
+        entry.source.find(self._workshop(image.name, reporter, pinned=entry.fetched))
 
-    def _workshop(self, name: str, reporter: ImageReporter | None) -> Workshop:
-        return Workshop(self._store, name, reporter or ImageReporter())
-
-
-def _locked(entry: Entry, before: Locked | None) -> Locked:
-    locked = Locked(
-        described=entry.source.described(),
-        digest=entry.digest,
-        origin=entry.origin,
-        format=entry.format,
-        virtual_size_bytes=entry.virtual_size_bytes,
-        disk=entry.disk,
-        kernel=entry.kernel,
-        initrd=entry.initrd,
-        cmdline=entry.cmdline,
-        packages=entry.packages,
-        date=entry.date,
-    )
-    # The lock file changes when the image does, and not with the day or the machine.
-    return before if before and replace(before, date=locked.date, origin=locked.origin) == locked else locked
-
-
-def _found(locked: Locked) -> Found:
-    found = Found(
-        format=locked.format,
-        virtual_size_bytes=locked.virtual_size_bytes,
-        disk=locked.disk,
-        kernel=locked.kernel,
-        initrd=locked.initrd,
-        cmdline=locked.cmdline,
-        packages=locked.packages,
-    )
-    if pin(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
-        raise ImageError(
-            Problem(
-                summary="lock file contradicts itself",
-                detail=f"In {LOCK_FILE} the digest is not that of disk, kernel, initrd and command line. Take the file back from "
-                "version control, or delete the image's block to have it made anew.",
-            )
+    def _workshop(
+        self, name: str, reporter: ImageReporter | None, *, pinned: Fetched | None = None, first_use: bool = False
+    ) -> Workshop:
+        return Workshop(
+            self._store, name, reporter or ImageReporter(), patience=self._patience, pinned=pinned, first_use=first_use
         )
-    return found
 
 
 def _other_bytes(image: WantedImage) -> ImageError:
@@ -187,17 +245,8 @@ def _other_bytes(image: WantedImage) -> ImageError:
         Problem(
             summary="image has changed",
             detail=f"The plan wants {image.digest[:16]}…, and {image.origin} does not give that any more: a file was replaced "
-            f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first delete its "
-            f"block from {LOCK_FILE}, or copy its files from the machine that built it, or give `snapshot` in the spec.",
-        )
-    )
-
-
-def _placed(error: ImageError, name: str, where: Where | None) -> ImageError:
-    """The same problems, each with the image's name and its place in the spec."""
-    return ImageError(
-        *(
-            replace(problem, where=problem.where or where, summary=f"{problem.summary}: {name}") if name else problem
-            for problem in error.problems
+            f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first take the new "
+            "one with `pragmaspec lock --upgrade`, or copy its files from the machine that built it, or give `snapshot` in the "
+            "spec.",
         )
     )

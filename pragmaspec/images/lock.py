@@ -1,14 +1,14 @@
 """``pragmaspec.lock`` beside the spec: what each image was found to be, so that everybody with the repository gets the same.
 
 TOML, sorted, one block an image, meant to be committed and read in reviews. An entry counts as long as the image's description in
-the spec is the one it was made for; delete an entry (or the file) to have the image made or looked at anew.
+the spec is the one it was made for. Other tables of the file, for the other things an environment is made of (versions,
+addresses, placement), belong to others and are kept as they are.
 """
 
 import fcntl
-import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,23 +17,28 @@ import msgspec
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.store import write_whole
+from pragmaspec.images.toml import toml_text
 from pragmaspec.recorded import Blob
 
 LOCK_FILE = "pragmaspec.lock"
 VERSION = 1
+IMAGES = "images"
 DIGEST_DIGITS = 64
+_BLOBS = frozenset({"fetched", "disk", "kernel", "initrd"})
 _HEAD = """\
 # Written by pragmaspec: what each image of the spec was found to be. Commit this file.
-# Delete a block to have that image built or looked at anew.
+# `pragmaspec lock` adds what is missing, `pragmaspec lock --upgrade NAME` moves an image to what its source gives now.
 """
 
 
 class Locked(Frozen, frozen=True):
     """One image as it was resolved.
 
-    ``described`` is the digest of its description in the spec; ``packages`` that of its list of packages, for a built image;
-    ``date`` the day of the resolution, year-month-day.
+    ``described`` is the digest of its description in the spec, empty where a local file decides; ``digest`` stands for all that a
+    node boots; ``packages`` is the digest of the list of packages, for a built image. ``url`` to ``signed_by``: what was
+    transferred, if anything was, as in :class:`Fetched`. ``date`` is the day of the resolution, year-month-day.
     """
 
     described: str
@@ -46,26 +51,36 @@ class Locked(Frozen, frozen=True):
     initrd: Blob | None = None
     cmdline: str = ""
     packages: str = ""
+    url: str = ""
+    fetched: Blob | None = None
+    sha512: str = ""
+    version: str = ""
+    published: str = ""
+    signed_by: str = ""
     date: str = ""
+
+    @property
+    def transfer(self) -> Fetched | None:
+        """What was transferred."""
+        if self.fetched is None:
+            return None
+        return Fetched(
+            blob=self.fetched,
+            url=self.url,
+            sha512=self.sha512,
+            published=self.published,
+            version=self.version,
+            signed_by=self.signed_by,
+        )
 
 
 def read_lock(directory: Path) -> dict[str, Locked]:
     """The entries by image name; none when there is no lock file. Raises ImageError when it cannot be understood."""
-    file = directory / LOCK_FILE
+    images: Mapping[str, Mapping[str, Any]] = _document(directory).get(IMAGES, {})
     try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(file, str(error)) from None
-    try:
-        document = tomllib.loads(text)
-        if document.get("version") != VERSION:
-            raise _unreadable(file, f"it is of version {document.get('version')}, and this pragmaspec reads version {VERSION}")
-        images: Mapping[str, Mapping[str, Any]] = document.get("images", {})
         return {name: msgspec.convert(_with_blobs(block), Locked) for name, block in images.items()}
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, ValueError, AttributeError) as error:
-        raise _unreadable(file, str(error)) from None
+    except (msgspec.ValidationError, ValueError, AttributeError) as error:
+        raise _unreadable(directory / LOCK_FILE, str(error)) from None
 
 
 def write_lock(directory: Path, name: str, locked: Locked) -> None:
@@ -73,7 +88,37 @@ def write_lock(directory: Path, name: str, locked: Locked) -> None:
     with _directory_held(directory):
         entries = read_lock(directory)
         if entries.get(name) != locked:
-            write_whole(directory / LOCK_FILE, lock_text({**entries, name: locked}).encode(), mode=0o644)
+            _write(directory, {**entries, name: locked})
+
+
+def drop_from_lock(directory: Path, names: Iterable[str]) -> None:
+    """Remove the entries ``names``, those that are there."""
+    gone = set(names)
+    with _directory_held(directory):
+        entries = read_lock(directory)
+        if gone.intersection(entries):
+            _write(directory, {name: locked for name, locked in entries.items() if name not in gone})
+
+
+def read_table(directory: Path, name: str) -> dict[str, Any]:
+    """The table ``name`` of the lock file, which is not of images; empty when there is none. Raises ImageError."""
+    table = _document(directory).get(name, {})
+    if not isinstance(table, dict):
+        raise _unreadable(directory / LOCK_FILE, f"{name} is not a table")
+    return table
+
+
+def write_table(directory: Path, name: str, table: Mapping[str, Any]) -> None:
+    """Put ``table`` into the lock file in place of the one called ``name``; all the rest stays."""
+    with _directory_held(directory):
+        others = _others(_document(directory))
+        if others.get(name) != table:
+            _write(directory, read_lock(directory), {**others, name: dict(table)})
+
+
+def _write(directory: Path, entries: Mapping[str, Locked], others: Mapping[str, Any] | None = None) -> None:
+    kept = _others(_document(directory)) if others is None else others
+    write_whole(directory / LOCK_FILE, lock_text(entries, kept).encode(), mode=0o644)
 
 
 @contextmanager
@@ -87,39 +132,49 @@ def _directory_held(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def lock_text(entries: Mapping[str, Locked]) -> str:
-    """The lock file that holds ``entries``."""
+def lock_text(entries: Mapping[str, Locked], others: Mapping[str, Any] | None = None) -> str:
+    """The lock file that holds ``entries``, and the tables ``others``."""
     blocks = [_HEAD, f"version = {VERSION}\n"]
-    blocks.extend(_block(name, entries[name]) for name in sorted(entries))
+    blocks.extend(toml_text(_block(entries[name]), IMAGES, name) for name in sorted(entries))
+    blocks.extend(toml_text(table, name) for name, table in sorted((others or {}).items()))
     return "\n".join(blocks)
 
 
-def _block(name: str, locked: Locked) -> str:
+def _block(locked: Locked) -> dict[str, Any]:
+    """The entry with each blob as ``sha256:<digest> <bytes>``, in the order of the fields."""
     values = msgspec.to_builtins(locked)
-    lines = [f"[images.{name if _bare(name) else _string(name)}]"]
-    for field in locked.__struct_fields__:
-        value = values.get(field)
-        if isinstance(value, dict):
-            lines.append(f'{field} = "sha256:{value["sha256"]} {value["size_bytes"]}"')
-        elif isinstance(value, int):
-            lines.append(f"{field} = {value}")
-        elif value:
-            lines.append(f"{field} = {_string(value)}")
-    return "\n".join(lines) + "\n"
+    given = ((field, values.get(field)) for field in locked.__struct_fields__)
+    return {
+        field: f"sha256:{value['sha256']} {value['size_bytes']}" if isinstance(value, dict) else value
+        for field, value in given
+        if value or field == "described"
+    }
 
 
-def _bare(name: str) -> bool:
-    return bool(name) and all(letter.isascii() and (letter.isalnum() or letter in "-_") for letter in name)
+def _others(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: table for name, table in document.items() if name not in {"version", IMAGES}}
 
 
-def _string(text: str) -> str:
-    """A TOML basic string: JSON's escapes, of which TOML knows all but the escaped slash, which is never written."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _document(directory: Path) -> dict[str, Any]:
+    """The whole file; only its version when there is none. Raises ImageError."""
+    file = directory / LOCK_FILE
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"version": VERSION}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise _unreadable(file, str(error)) from None
+    if document.get("version") != VERSION:
+        raise _unreadable(file, f"it is of version {document.get('version')}, and this pragmaspec reads version {VERSION}")
+    stray = next((name for name, table in _others(document).items() if not isinstance(table, dict)), None)
+    if stray:
+        raise _unreadable(file, f"{stray} is not a table")
+    return document
 
 
 def _with_blobs(block: Mapping[str, Any]) -> dict[str, Any]:
     """The block with each ``sha256:<digest> <bytes>`` taken apart."""
-    return {field: _blob(value) if field in {"disk", "kernel", "initrd"} else value for field, value in block.items()}
+    return {field: _blob(value) if field in _BLOBS else value for field, value in block.items()}
 
 
 def _blob(text: str) -> dict[str, Any]:

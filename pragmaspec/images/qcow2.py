@@ -63,7 +63,7 @@ def against_qcow2(head: bytes, size: int, most_virtual: int) -> Iterator[str]:
     if header is None:
         yield "its qcow2 header is cut off, or of a version that is not known"
         return
-    yield from _against_references(head, header)
+    yield from _against_references(header)
     if not 0 < header.size <= most_virtual or header.size % _SECTOR:
         yield f"its virtual size of {header.size} bytes is not one of 512 bytes to 2 TiB in whole sectors"
     if not _LEAST_CLUSTER_BITS <= header.cluster_bits <= _MOST_CLUSTER_BITS:
@@ -87,7 +87,7 @@ def _read(head: bytes) -> _Header | None:
     return _Header(**dict(zip(names, (*fields, *newer), strict=True)))
 
 
-def _against_references(head: bytes, header: _Header) -> Iterator[str]:
+def _against_references(header: _Header) -> Iterator[str]:
     if header.backing_file_offset or header.backing_file_size:
         yield "it has a backing file: it is only the difference to another image; merge them (qemu-img convert -O qcow2)"
     if header.incompatible & _EXTERNAL_DATA or header.autoclear & _RAW_EXTERNAL:
@@ -96,8 +96,6 @@ def _against_references(head: bytes, header: _Header) -> Iterator[str]:
         yield "it is encrypted"
     if header.nb_snapshots:
         yield "it holds internal snapshots; remove them (qemu-img snapshot -d)"
-    if head[510:512] == b"\x55\xaa":
-        yield "its header can also be read as a boot sector"
 
 
 def _against_features(head: bytes, header: _Header) -> Iterator[str]:

@@ -4,11 +4,12 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 from pragmaspec.errors import ImageError, Problem
+from pragmaspec.failpoints import reach
 from pragmaspec.recorded import Blob
 
 CHUNK_BYTES = 4 * 2**20
@@ -23,6 +24,11 @@ class BlobStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
+    @property
+    def incoming(self) -> Path:
+        """Where files are before they are whole and looked at. Private."""
+        return self.directory / "incoming"
+
     def path(self, digest: str) -> Path:
         """Where the file with this SHA-256 stands, or would."""
         return self.directory / "sha256" / digest
@@ -36,9 +42,8 @@ class BlobStore:
 
     def part(self, name: str) -> Path:
         """The file that will become a blob, in the same file system; the holder of ``locked(name)`` may write it."""
-        directory = self.directory / "incoming"
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory / f"{name}.part"
+        self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return self.incoming / f"{name}.part"
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
@@ -49,26 +54,53 @@ class BlobStore:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Nothing gets a final name meanwhile."""
+        return self._together(fcntl.LOCK_EX)
+
+    @contextmanager
+    def _together(self, how: int) -> Iterator[None]:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, how)
+            yield
+        finally:
+            os.close(handle)
+
     @contextmanager
     def scratch(self, name: str) -> Iterator[Path]:
         """An empty directory that is gone afterwards; the holder of ``locked(name)`` may use it."""
-        directory = self.directory / "incoming" / f"{name}.work"
+        directory = self.incoming / f"{name}.work"
         shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True, mode=0o700)
+        self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.mkdir(mode=0o700)
         try:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
+    @contextmanager
+    def aside(self, name: str) -> Iterator[Path]:
+        """An empty directory of this process alone, that is gone afterwards."""
+        own = f"{name}-{os.getpid()}"
+        with self.locked(own), self.scratch(own) as directory:
+            yield directory
+        (self.directory / "locks" / own).unlink(missing_ok=True)
+
     def publish(self, part: Path, digest: str) -> Blob:
         """Give the complete file ``part``, whose SHA-256 the caller has made sure of, its final name."""
         final = self.path(digest)
         final.parent.mkdir(parents=True, exist_ok=True)
+        reach("images.publish.sync")
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.chmod(READ_ONLY)
         blob = Blob(sha256=digest, size_bytes=part.stat().st_size)
-        part.replace(final)
+        with self._together(fcntl.LOCK_SH):
+            reach("images.publish.rename")
+            part.replace(final)
+            reach("images.publish.renamed")
         _sync(final.parent)
         return blob
 

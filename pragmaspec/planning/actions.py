@@ -10,6 +10,14 @@ from pragmaspec.planning.impact import FIELD_IMPACT, changed_words, node_impact
 from pragmaspec.planning.plan import Action, Impact, Verb
 from pragmaspec.recorded import Allocation, Node, Record, StagedImage
 
+NEW, NEW_CLUSTER = "new", "new cluster"
+SHALL_BE_OFF, SHALL_RUN = "shall be off", "shall run"
+NO_LONGER_WANTED, NO_LONGER_USED = "no longer wanted", "no longer used"
+NOT_THERE = "not at the site yet"
+ALREADY_THERE = "already at the site"
+PLAIN_REASONS = frozenset((NEW, NEW_CLUSTER, SHALL_BE_OFF, SHALL_RUN, NO_LONGER_WANTED, NO_LONGER_USED, NOT_THERE))
+"""Reasons that say no more than the verb: where room is short they are left out."""
+
 
 def actions(changes: Iterable[Change], facts: Facts) -> tuple[Action, ...]:
     """The actions that make ``changes`` true, each after what it waits for."""
@@ -30,7 +38,7 @@ def actions(changes: Iterable[Change], facts: Facts) -> tuple[Action, ...]:
 def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
     record = change.before
     if record is None:
-        return [Action(verb="boot", resource=after, reason="new", where=change.where)] if after.running else []
+        return [Action(verb="boot", resource=after, reason=NEW, where=change.where)] if after.running else []
     if change.address in gone:
         return _booted(change, record, after, drift[change.address]) if after.running else _forgotten(record)
     before = _as_node(record)
@@ -43,9 +51,9 @@ def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapp
     if not after.running:
         if not before.running:
             return [_changing("record", change, record, after, reason, "none")]
-        return [_changing("shutdown", change, record, after, drift.get(change.address, "shall be off"), "none")]
+        return [_changing("shutdown", change, record, after, drift.get(change.address, SHALL_BE_OFF), "none")]
     if not before.running:
-        return _booted(change, record, after, drift.get(change.address, "shall run"))
+        return _booted(change, record, after, drift.get(change.address, SHALL_RUN))
     if impact == "reboot":
         return _rebooted(change, record, before, after, reason)
     return [_changing("update" if impact == "live" else "record", change, record, after, reason, impact)]
@@ -54,22 +62,20 @@ def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapp
 def _removal(change: Change, record: Record, gone: frozenset[str]) -> list[Action]:
     node = record.resource
     if not isinstance(node, Node):
-        reason = "no longer wanted" if isinstance(node, Allocation) else "no longer used"
+        reason = NO_LONGER_WANTED if isinstance(node, Allocation) else NO_LONGER_USED
         return [_changing("clean", change, record, node, reason, "none")]
     if change.address in gone:
         return [_changing("clean", change, record, node, "no longer wanted; already gone from the site", "none")]
-    reason = _reason_to_clean("no longer wanted", node)
-    clean = _changing("clean", change, record, node, reason, "data-loss")
+    clean = _changing("clean", change, record, node, NO_LONGER_WANTED, "data-loss")
     if not node.running:
         return [clean]
-    down = _changing("shutdown", change, record, node, reason, "none")
+    down = _changing("shutdown", change, record, node, NO_LONGER_WANTED, "none")
     return [down, replace(clean, after=(down.key,))]
 
 
 def _rebuild(change: Change, record: Record, before: Node, after: Node, reason: str) -> list[Action]:
     """Clean and boot anew; a node that shall be off is only cleaned, and made anew when it shall run."""
     impact: Impact = "rebuild" if after.running else "data-loss"
-    reason = _reason_to_clean(reason, before)
     clean = _changing("clean", change, record, before, reason, impact)
     built = [clean]
     if after.running:
@@ -79,10 +85,6 @@ def _rebuild(change: Change, record: Record, before: Node, after: Node, reason: 
         return built
     down = _changing("shutdown", change, record, before, reason, impact if after.running else "none")
     return [down, replace(clean, after=(down.key,)), *built[1:]]
-
-
-def _reason_to_clean(reason: str, node: Node) -> str:
-    return f"{reason}, but it is protected" if node.protect else reason
 
 
 def _unfinished(change: Change, record: Record, after: Node, reason: str, impact: Impact) -> list[Action]:
@@ -121,7 +123,7 @@ def _forgotten(record: Record) -> list[Action]:
 def _allocation_actions(change: Change, after: Allocation, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
     record = change.before
     if record is None:
-        return [Action(verb="allocate", resource=after, reason="new cluster", where=change.where)]
+        return [Action(verb="allocate", resource=after, reason=NEW_CLUSTER, where=change.where)]
     if change.fields == ("protect",) and record.status == "ready" and change.address not in gone:
         return [_changing("record", change, record, after, changed_words(change.fields), "none")]
     reason = changed_words(change.fields) if change.fields else "begun, not finished"
@@ -134,7 +136,7 @@ def _image_actions(change: Change, after: StagedImage, drift: Mapping[str, str])
     if record is not None and change.fields and record.status == "ready" and change.address not in drift:
         return [_changing("record", change, record, after, changed_words(change.fields), "none")]
     before = record.resource if record is not None else None
-    reason = drift.get(change.address, "begun, not finished" if record is not None else "not at the site yet")
+    reason = drift.get(change.address, "begun, not finished" if record is not None else NOT_THERE)
     return [Action(verb="stage", resource=after, before=before, reason=reason, where=change.where)]
 
 

@@ -1,7 +1,9 @@
 """What the spec wants, as resources with every number filled in, given the allocations that were chosen."""
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -9,10 +11,12 @@ from msgspec.structs import replace
 from pragmaspec.errors import Where
 from pragmaspec.guest.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
 from pragmaspec.planning.allocation import FIRST_COMPUTE, frontend_node
+from pragmaspec.planning.impact import node_impact
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant, Resource, Role, StagedImage
+from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant, Record, Resource, Role, StagedImage
 
+_NOTHING: Mapping[str, Record] = MappingProxyType({})
 MAC_FIRST_OCTET = 0x52
 """Locally administered, unicast (IEEE 802, bits 1 and 0 of the first octet), with 40 bits left to tell nodes apart."""
 
@@ -59,16 +63,35 @@ def staged_image(image: WantedImage, site: str) -> StagedImage:
     )
 
 
-def desired_nodes(wanted: Wanted, cluster: WantedCluster, allocation: Allocation, lineage: str, running: bool) -> list[Desired]:
-    """The nodes of one cluster, frontend first, then computes by index."""
+def desired_nodes(
+    wanted: Wanted,
+    cluster: WantedCluster,
+    allocation: Allocation,
+    lineage: str,
+    running: bool,
+    moved: Mapping[str, Record] = _NOTHING,
+) -> list[Desired]:
+    """The nodes of one cluster, frontend first, then computes by index. ``moved``: records that have an origin, by address."""
     shared = _Shared(wanted, cluster, allocation, lineage, running)
-    frontend = shared.node("frontend", cluster.frontend, 0)
-    nodes = [frontend, *(shared.node("compute", cluster.computes, index) for index in range(cluster.computes.count))]
+    nodes = [shared.node("frontend", cluster.frontend, 0)]
+    nodes += (shared.node("compute", cluster.computes, index) for index in range(cluster.computes.count))
+    if moved:
+        nodes = [_keeping(node, moved.get(node.address), lineage) for node in nodes]
     peers = peers_digest(allocation, tuple(nodes), cluster.domain)
     return [
         Desired(replace(node, peers=peers), (cluster.frontend if node.role == "frontend" else cluster.computes).where)
         for node in nodes
     ]
+
+
+def _keeping(node: Node, record: Record | None, lineage: str) -> Node:
+    """``node`` with the MACs that its machine has; one that is made anew is no longer what it was, and has its own."""
+    if record is None or not isinstance(record.resource, Node):
+        return node
+    kept = replace(node, nics=tuple(replace(nic, mac=mac_address(lineage, record.made_as, nic.network)) for nic in node.nics))
+    before = record.resource
+    fields = tuple(name for name in kept.__struct_fields__ if name != "peers" and getattr(before, name) != getattr(kept, name))
+    return node if node_impact(before, kept, fields) == "rebuild" else kept
 
 
 class _Shared:

@@ -5,8 +5,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from pragmaspec.errors import PlanRefusedError
+from pragmaspec.planning.missing import missing_problems, other_site, other_site_problems
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
 from pragmaspec.planning.plan import Drift, DriftKind
+from pragmaspec.planning.standing import standing_nodes, strangers
 from pragmaspec.recorded import Allocation, Node, Record, State
 
 
@@ -18,8 +21,11 @@ class Facts(NamedTuple):
     drift: tuple[Drift, ...]
 
 
-def facts(state: State, observations: Mapping[str, Observations]) -> Facts:
+def facts(state: State, observations: Mapping[str, Observations], *, accept_missing: bool = True) -> Facts:
     """Every drift at the sites that were observed, and the state with the facts put in.
+
+    Raises PlanRefusedError, unless ``accept_missing``, when what answers is not the site where things were made, or when so much
+    of it is gone that the listing is not believed.
 
     A node that is off or on, or runs with another size, is recorded as it is, so that the difference to what is desired says
     what to repair. How a node that is off is defined does not matter: booting it defines it anew. Sites that were not observed
@@ -27,28 +33,33 @@ def facts(state: State, observations: Mapping[str, Observations]) -> Facts:
     """
     found: list[Drift] = []
     changed: list[Record] = []
+    closed = frozenset(each.op for each in state.closed_ops)
+    others = () if accept_missing else other_site_problems(state, observations)
+    if others:
+        raise PlanRefusedError(*others)
     for site, seen in sorted(observations.items()):
-        nodes = {node.address: node for node in seen.nodes}
-        allocations = {allocation.address: allocation for allocation in seen.allocations}
         recorded = [record for record in state.records if record.resource.site == site]
+        nodes = standing_nodes(recorded, seen.nodes, closed)
+        allocations = {allocation.address: allocation for allocation in seen.allocations}
         lost = _lost_networks(recorded, allocations)
         for record in recorded:
             drift, fact = _compared(record, nodes, allocations, seen.images)
             if drift is None and isinstance(fact.resource, Node):
                 drift, fact = _unplugged(fact, fact.resource, lost.get(fact.resource.cluster, frozenset()))
+            if drift is None and other_site(fact, seen):
+                drift = Drift(address=record.address, kind="changed", detail="was made at another site of this name")
+                fact = replace(fact, status="pending")
             if drift is not None:
                 found.append(drift)
                 changed.append(fact)
-        known = {record.address for record in recorded}
         found.extend(
-            Drift(
-                address=address,
-                kind="unrecorded",
-                detail="carries this stack's marks at the site but is not recorded; it is left alone",
-            )
-            for address in sorted((nodes.keys() | allocations.keys()) - known)
+            Drift(address=stranger.address, kind="unrecorded", detail=stranger.detail)
+            for stranger in strangers(recorded, seen, closed)
         )
     gone = frozenset(drift.address for drift in found if drift.kind == "gone")
+    problems = () if accept_missing else missing_problems(state, gone)
+    if problems:
+        raise PlanRefusedError(*problems)
     return Facts(state.with_records(changed) if changed else state, gone, tuple(found))
 
 
@@ -60,9 +71,9 @@ def _compared(
         return None, record
     resource = record.resource
     if isinstance(resource, Node):
-        return _compared_node(record, resource, nodes.get(record.address))
+        return _compared_node(record, resource, nodes.get(record.made_as))
     if isinstance(resource, Allocation):
-        return _compared_allocation(record, resource, allocations.get(record.address))
+        return _compared_allocation(record, resource, allocations.get(record.made_as))
     if resource.digest in images:
         return None, record
     return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
@@ -101,7 +112,7 @@ def _lost_networks(recorded: list[Record], allocations: Mapping[str, ObservedAll
             for network in record.resource.networks
             if network.vlan is not None
             and network.bridge is None
-            and network.name not in _networks_up(allocations.get(record.address))
+            and network.name not in _networks_up(allocations.get(record.made_as))
         )
         for record in recorded
         if isinstance(record.resource, Allocation) and record.status == "ready"
@@ -125,10 +136,12 @@ def _unplugged(record: Record, node: Node, lost: frozenset[str]) -> tuple[Drift 
 def _compared_allocation(record: Record, allocation: Allocation, seen: ObservedAllocation | None) -> tuple[Drift | None, Record]:
     if seen is None:
         return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
+    carried = dict(seen.vlans)
     lost = [
         f"network {network.name}"
         for network in allocation.networks
-        if network.vlan is not None and network.name not in seen.networks
+        if network.vlan is not None
+        and (network.name not in seen.networks or carried.get(network.name, network.vlan) != network.vlan)
     ]
     lost += [f"public address {grant.address}" for grant in allocation.public if grant.address not in seen.public]
     if not lost:

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SpecError
-from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
+from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
 from pragmaspec.planning.wanted_sites import wanted_site
 from pragmaspec.recorded import Readiness
 from pragmaspec.spec.loaded import LoadedSpec
@@ -43,6 +43,10 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
             for image in sorted(images.values(), key=lambda image: image.name)
         ),
         clusters=clusters,
+        moves=tuple(
+            Move(before=move.before, after=move.after, kind=move.kind, where=loaded.where(("moved", position)))
+            for position, move in enumerate(loaded.model.moved)
+        ),
     )
 
 

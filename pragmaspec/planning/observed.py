@@ -66,7 +66,11 @@ class Inventory(Frozen, frozen=True):
 
 
 class ObservedNode(Frozen, frozen=True):
-    """A machine that carries our marks. ``disk``: whether its disk is there."""
+    """A machine that carries our marks. ``address`` is the one it was made under; ``disk``: whether its disk is there.
+
+    ``op`` names its creation, ``id`` is what the site calls it, and ``made`` orders the objects of one site by their age (seconds
+    since 1970, or a count); each is empty where a site has no such thing.
+    """
 
     address: str
     generation: int
@@ -74,18 +78,35 @@ class ObservedNode(Frozen, frozen=True):
     cpus: int = 0
     memory_mib: int = 0
     disk: bool = True
+    op: str = ""
+    id: str = ""
+    made: float = 0.0
 
 
 class ObservedAllocation(Frozen, frozen=True):
-    """Which parts of an allocation are there: names of networks up, public addresses claimed."""
+    """Which parts of an allocation are there: names of networks up, public addresses claimed.
+
+    ``vlans`` are the numbers its networks carry, by network name, where the site tells them. ``op``, ``id`` and ``made`` are
+    as of an :class:`ObservedNode`.
+    """
 
     address: str
     networks: tuple[str, ...] = ()
     public: tuple[str, ...] = ()
+    vlans: tuple[tuple[str, int], ...] = ()
+    op: str = ""
+    id: str = ""
+    made: float = 0.0
+
+
+Observed = ObservedNode | ObservedAllocation
 
 
 class Observations(Frozen, frozen=True):
-    """Everything at one site that carries the marks of one stack, from one listing."""
+    """Everything at one site that carries the marks of one stack, from one listing.
+
+    Where nobody can choose the identity of a machine, one address may have several: see :mod:`pragmaspec.engine.recovery`.
+    """
 
     site: str
     identity: SiteIdentity
@@ -93,3 +114,8 @@ class Observations(Frozen, frozen=True):
     allocations: tuple[ObservedAllocation, ...] = ()
     images: tuple[str, ...] = ()
     """Digests of the images that are staged for this stack."""
+
+    @property
+    def marked(self) -> tuple[Observed, ...]:
+        """Everything here that carries an address."""
+        return (*self.nodes, *self.allocations)

@@ -7,6 +7,7 @@ import msgspec
 from pragmaspec.errors import Where
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.observed import SiteIdentity
+from pragmaspec.planning.wanted import Move
 from pragmaspec.recorded import Resource
 from pragmaspec.site import Site
 
@@ -54,6 +55,8 @@ class Drift(Frozen, frozen=True):
     detail: str
     """For people: ``is gone from the site``, ``is off, recorded as running``."""
     kind: DriftKind
+    name: str = ""
+    """What people call it, where the address does not say: an image's name."""
 
 
 class PlannedSite(Frozen, frozen=True):
@@ -79,11 +82,19 @@ class Plan(Frozen, frozen=True):
     drift: tuple[Drift, ...] = ()
     partial: bool = False
     """Whether --target or --exclude left something out."""
+    fingerprints: tuple[tuple[str, str], ...] | None = None
+    """What was seen of the objects that are touched (:mod:`pragmaspec.planning.fingerprint`); None: nobody looked."""
+    named: tuple[str, ...] = ()
+    """Clusters whose removal the command itself asked for by name: no further consent is needed to lose their disks."""
+    moves: tuple[Move, ...] = ()
+    """Names that change. They are recorded before the first action, which all go by the new names."""
+    likely_moves: tuple[Move, ...] = ()
+    """What may have been meant, where something goes and something of the same shape comes."""
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not self.actions
+        return not self.actions and not self.moves
 
 
 def encode_plan(plan: Plan) -> bytes:

@@ -5,17 +5,21 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 import msgspec
+from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Problem
-from pragmaspec.planning.actions import actions
+from pragmaspec.planning.actions import ALREADY_THERE, NOT_THERE, actions
 from pragmaspec.planning.allocation import Allocator, NoneFreeError, satisfies
 from pragmaspec.planning.capacity import shortages
 from pragmaspec.planning.desired import Desired, desired_images, desired_nodes
 from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift import facts
+from pragmaspec.planning.likely import likely_moves
+from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
 from pragmaspec.planning.observed import Inventory, Observations
-from pragmaspec.planning.plan import Plan, PlannedSite
+from pragmaspec.planning.plan import Action, Drift, Plan, PlannedSite
 from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.sighting import as_made, as_recorded
 from pragmaspec.planning.targets import narrowed
 from pragmaspec.planning.told import with_peers_told
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
@@ -30,7 +34,11 @@ def state_digest(state: State) -> str:
 
 
 def needs_inventory(wanted: Wanted, state: State, request: PlanRequest = WHOLE) -> frozenset[str]:
-    """Names of the sites that must be asked for their inventory, because something new or larger is wanted there."""
+    """Names of the sites that must be asked for their inventory, because something new or larger is wanted there.
+
+    Raises PlanError when the spec moves something to a name that is taken.
+    """
+    state = moved_state(state, planned_moves(wanted, state, request))
     recorded: dict[tuple[str, str], list[Node]] = defaultdict(list)
     for node in state.nodes():
         recorded[node.site, node.cluster].append(node)
@@ -55,29 +63,59 @@ def make_plan(
     ``observations`` may leave sites out (they are then taken to be as recorded). ``inventories`` must hold every site that
     :func:`needs_inventory` names. Raises PlanError with everything that is short, taken or contradictory.
     """
-    seen = facts(state, observations)
-    desired, planned = _desired(wanted, seen.state, inventories, request)
+    moves = planned_moves(wanted, state, request)
+    moved = moved_state(state, moves)
+    left = {move.before for move in moves if move.kind == "site"}
+    looked = {name: as_made(seen, moved) for name, seen in observations.items() if name not in left}
+    asked = {name: as_recorded(inventory, moved, name) for name, inventory in inventories.items()}
+    seen = facts(moved, looked, accept_missing=request.accept_missing)
+    desired, planned = _desired(wanted, seen.state, asked, request)
     drifted = frozenset(drift.address for drift in seen.drift)
     found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen)
-    known = (*(entry.resource for entry in desired), *(record.resource for record in state.records))
-    kept = narrowed(found, known, request)
+    known = (*(entry.resource for entry in desired), *(record.resource for record in moved.records))
+    kept = tuple(_as_found(action, asked) for action in narrowed(found, known, request))
     if request.targets or request.exclude:
         kept = with_peers_told(kept, wanted, seen.state)
     acted_on = {action.address for action in kept}
-    names = sorted(
-        {action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | observations.keys()
-    )
+    names = sorted({action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | looked.keys())
+    partial = bool(request.targets or request.exclude or request.only_clusters)
     return Plan(
         lineage=state.lineage,
         serial=state.serial,
         state_sha256=state_digest(state),
         spec_file=wanted.spec_file,
         spec_sha256=wanted.spec_sha256,
-        sites=tuple(_planned_site(name, wanted, state, observations) for name in names),
+        sites=tuple(_planned_site(name, wanted, moved, looked) for name in names),
         actions=kept,
-        drift=tuple(drift for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in acted_on),
-        partial=bool(request.targets or request.exclude or request.only_clusters),
+        drift=tuple(_called(drift, state) for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in acted_on),
+        partial=partial,
+        named=request.drop,
+        moves=moves,
+        likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
     )
+
+
+def _nodes(desired: list[Desired]) -> list[Node]:
+    return [entry.resource for entry in desired if isinstance(entry.resource, Node)]
+
+
+def _as_found(action: Action, inventories: Mapping[str, Inventory]) -> Action:
+    """``action``; one that stages an image which is at the site already, for another stack, says so."""
+    image = action.resource
+    if action.reason != NOT_THERE or not isinstance(image, StagedImage):
+        return action
+    inventory = inventories.get(image.site)
+    return replace(action, reason=ALREADY_THERE) if inventory and image.digest in inventory.images else action
+
+
+def _called(drift: Drift, state: State) -> Drift:
+    record = state.record(drift.address)
+    return replace(drift, name=record.resource.name) if record and isinstance(record.resource, StagedImage) else drift
+
+
+def with_moves_recorded(plan: Plan, state: State) -> Plan:
+    """What is left of ``plan`` once its moves are recorded, which is how ``state`` came about: the same actions, bound to it."""
+    return replace(plan, moves=(), serial=state.serial, state_sha256=state_digest(state))
 
 
 def _desired(
@@ -91,6 +129,7 @@ def _desired(
         site.name: Allocator(site, inventories.get(site.name), state, [each for each in staying if each.site == site.name])
         for site in wanted.sites
     }
+    moved = {record.address: record for record in state.records if record.origin}
     for cluster in staying:
         if not request.concerns(cluster.name):
             continue
@@ -102,7 +141,8 @@ def _desired(
             allocation = _stand_in(cluster)
         desired.append(Desired(allocation, cluster.where))
         running = request.wants_running(cluster.name, cluster.running)
-        desired += desired_nodes(wanted, cluster, allocation, state.lineage, running)
+        desired += desired_nodes(wanted, cluster, allocation, state.lineage, running, moved)
+    problems += reused_names(desired, state)
     planned = _planned(desired, state, request)
     for site in wanted.sites:
         if site.name in inventories:

@@ -8,7 +8,8 @@ class PlanRequest(Frozen, frozen=True):
 
     ``targets`` and ``exclude`` are addresses, parts of addresses or patterns (see :mod:`pragmaspec.planning.targets`).
     ``running`` says of clusters that they shall run or be off, whatever the spec says; ``drop`` names clusters to be removed
-    though the spec still wants them; ``only_clusters`` leaves every other cluster alone.
+    though the spec still wants them; ``only_clusters`` leaves every other cluster alone. ``accept_missing``: a site from which a
+    large part of what is recorded has vanished at once is believed, and what vanished is made anew.
     """
 
     targets: tuple[str, ...] = ()
@@ -16,6 +17,7 @@ class PlanRequest(Frozen, frozen=True):
     running: tuple[tuple[str, bool], ...] = ()
     drop: tuple[str, ...] = ()
     only_clusters: tuple[str, ...] = ()
+    accept_missing: bool = False
 
     def wants_running(self, cluster: str, otherwise: bool) -> bool:
         """Whether ``cluster`` shall run: what this request says, else ``otherwise``."""

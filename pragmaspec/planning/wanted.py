@@ -81,6 +81,18 @@ class WantedCluster(Frozen, frozen=True):
     where: Where | None = None
 
 
+Kind = Literal["cluster", "site"]
+
+
+class Move(Frozen, frozen=True):
+    """A cluster or a site that was called ``before`` and is called ``after``."""
+
+    before: str
+    after: str
+    kind: Kind = "cluster"
+    where: Where | None = None
+
+
 class Wanted(Frozen, frozen=True):
     """A whole spec, expanded."""
 
@@ -91,6 +103,7 @@ class Wanted(Frozen, frozen=True):
     sites: tuple[Site, ...]
     images: tuple[WantedImage, ...]
     clusters: tuple[WantedCluster, ...]
+    moves: tuple[Move, ...] = ()
 
     def image(self, name: str) -> WantedImage:
         """The image called ``name``; the loader has made sure that there is one."""

@@ -1,12 +1,13 @@
 """The provider protocol: what is asked of a site, and the values that go in and out."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.site import IdentityKind
 
 Transferred = Callable[[int, int], None]
 """Progress of a transfer: bytes done, bytes in all."""
@@ -22,6 +23,15 @@ class BootOrder(Frozen, frozen=True):
     seed: bytes
     """The node's NoCloud seed, an ISO 9660 image labelled ``cidata``. Holds private keys: store it so that only the
     hypervisor can read it, and never log it."""
+    site_id: str = ""
+    """What the site called the machine when it was made; empty when that is not known, or where it is not needed."""
+    allocated_as: str = ""
+    """The address that the allocation was made under; empty: its own."""
+
+    @property
+    def allocation_mark(self) -> Mark:
+        """The mark that the cluster's networks and claims carry."""
+        return Mark(lineage=self.mark.lineage, address=self.allocated_as or self.allocation.address)
 
 
 class Evidence(Frozen, frozen=True):
@@ -34,13 +44,47 @@ class Evidence(Frozen, frozen=True):
     lease: str = ""
 
 
+@runtime_checkable
+class SurplusRemoval(Protocol):
+    """What a provider offers beside :class:`Provider` where an object may be made twice, or turn up when nobody expects it."""
+
+    def remove_surplus(self, site_id: str, mark: Mark) -> None:
+        """Remove the object that the site calls ``site_id`` with everything that belongs to it. Absent: no error.
+
+        ``site_id`` is the ``id`` of something observed, or an image's digest, which then is no longer used by this stack.
+        Must not remove it when it carries another lineage or another op than ``mark``.
+        """
+        ...
+
+
 class Provider(Protocol):
     """What is asked of a site. Idempotent; keyed by address; never prints; never waits without a limit.
 
     Every object made here can be found again without the state: its UUID is ``mark.uuid`` where the site lets us choose, and
-    it carries lineage, address and generation in metadata, tags or its name. Methods may be called from several threads at once.
-    All errors of the site's own library are translated to :class:`~pragmaspec.errors.SiteError` and its kinds.
+    it carries lineage, address, generation and op in metadata, tags or its name, given in the very call that makes it. A kind of
+    object whose creation can carry nothing of that sort must stand inside one that can, or not be made. Methods may be called
+    from several threads at once. All errors of the site's own library are translated to
+    :class:`~pragmaspec.errors.SiteError` and its kinds.
     """
+
+    @property
+    def identity_kind(self) -> IdentityKind:
+        """How the site tells two creations of one *machine* apart.
+
+        Allocations are claims of unique values, and images are addressed by content: neither is ever made twice anywhere.
+        ``ident``: the machine's identity follows from its mark, so that :meth:`boot` may simply be repeated. ``token``: the site
+        makes one machine an op; ``tag``: it makes one for every request. Providers of these two offer :class:`SurplusRemoval`.
+        """
+        ...
+
+    @property
+    def window_s(self) -> float:
+        """How many seconds after its sending a call may still take effect, or what it made be missing from :meth:`observe`.
+
+        0: a call that has ended has had all its effect, and every listing is complete. Otherwise the provider offers
+        :class:`SurplusRemoval`.
+        """
+        ...
 
     def identity(self) -> SiteIdentity:
         """Which site this is. Must raise SiteUnreachableError when it does not answer within 10 s."""
@@ -53,7 +97,8 @@ class Provider(Protocol):
     def observe(self, lineage: str) -> Observations:
         """Everything that carries the marks of ``lineage``. Must not change anything. One listing per kind of object.
 
-        Must raise rather than return a partial listing: what is missing from the answer is taken to be gone.
+        Must raise rather than return a partial listing: what is missing from the answer is taken to be gone. Everything that
+        was made more than ``window_s`` ago must be in it.
         """
         ...
 
@@ -77,7 +122,12 @@ class Provider(Protocol):
         """Make the node exist and run as ``order`` says, and return without waiting for its guest.
 
         An existing disk of the same generation is kept (and grown when the node's disk is larger); an existing definition is
-        replaced when it differs. Already running with an equal one: no effect. Must not touch a machine of another lineage.
+        replaced when it differs. Already running with an equal one: no effect. Must not touch a machine of another lineage, nor
+        another generation of this one.
+
+        The machine then carries the op of ``order.mark``, so that a removal of what stood there before does not concern it. Where
+        identities cannot be chosen, the machine is the one with ``order.site_id``, which must be read by that id and not from a
+        listing; if it is not there or none is given, one is made (of one token only once). Its id is told as the output ``id``.
         """
         ...
 
@@ -89,7 +139,8 @@ class Provider(Protocol):
         """Remove the resource with everything that belongs to it (disks, seed, console log). Absent: no error.
 
         A node is powered off first if it runs. An image stays while another stack uses it. An allocation goes with its claims.
-        Must not remove anything that carries another lineage.
+        Must not remove anything that carries another lineage, nor a later generation. Where a call may take effect late, must not
+        remove what carries another op either: the same address may have been made anew meanwhile.
         """
         ...
 

@@ -46,7 +46,7 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
         yield "off → running" if after.running else "running → off"
     yield from _protect(before.protect, after.protect)
     if before.readiness != after.readiness:
-        yield f"readiness {_readiness(before.readiness)} → {_readiness(after.readiness)}"
+        yield f"readiness {_readiness_change(before.readiness, after.readiness)}"
 
 
 def _told(before: Node, after: Node) -> Iterator[str]:
@@ -75,17 +75,25 @@ def _nics(before: tuple[Nic, ...], after: tuple[Nic, ...]) -> Iterator[str]:
     for name in old:
         if name not in new:
             yield f"leaves {name}"
+    if any(name in old and old[name].mac != nic.mac for name, nic in new.items()):
+        yield "other MACs"
 
 
 def _nic(name: str, before: Nic, after: Nic) -> Iterator[str]:
     if before.address != after.address:
         yield f"{name} {before.address} → {after.address}"
-    if before.mac != after.mac:
-        yield f"{name} {before.mac} → {after.mac}"
+    if before.segment and after.segment and before.segment != after.segment:
+        yield f"{name} {_segment_change(before.segment, after.segment)}"
     if before.mtu != after.mtu:
         yield f"{name} mtu {before.mtu} → {after.mtu}"
     if (before.gateway, before.dns, before.prefix) != (after.gateway, after.dns, after.prefix):
         yield f"{name} gateway, DNS or prefix"
+
+
+def _segment_change(before: str, after: str) -> str:
+    """``vlan 20 → 30``: the kind is said once when it stays."""
+    kind, _, which = after.partition(" ")
+    return f"{before} → {which if before.startswith(f'{kind} ') else after}"
 
 
 def _networks(before: Allocation, after: Allocation) -> Iterator[str]:
@@ -131,5 +139,12 @@ def _protect(before: bool, after: bool) -> Iterator[str]:
         yield "protected from now on" if after else "no longer protected"
 
 
+def _readiness_change(before: Readiness, after: Readiness) -> str:
+    """``ssh → cloud-init``; the limits only when they differ and something is waited for."""
+    if before.timeout_s == after.timeout_s or after.when == "none":
+        return f"{before.when} → {after.when}"
+    return f"{_readiness(before)} → {_readiness(after)}"
+
+
 def _readiness(readiness: Readiness) -> str:
-    return f"{readiness.when} in {units.duration(readiness.timeout_s)}"
+    return readiness.when if readiness.when == "none" else f"{readiness.when} in {units.duration(readiness.timeout_s)}"

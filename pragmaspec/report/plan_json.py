@@ -1,6 +1,7 @@
 """A plan as the documented JSON of ``plan --json``: for programs to read, not to apply (``--out`` is for that)."""
 
 from pragmaspec.planning.plan import Action, Plan, PlannedSite
+from pragmaspec.planning.wanted import Move
 from pragmaspec.report.differences import differences
 from pragmaspec.report.forms import Form, resource_form, site_form, where_form
 from pragmaspec.report.json_text import json_text
@@ -31,6 +32,8 @@ def plan_form(plan: Plan) -> Form:
         "partial": plan.partial,
         "counts": dict(sorted(counts.items())),
         "drift": [{"address": drift.address, "kind": drift.kind, "detail": drift.detail} for drift in plan.drift],
+        "moves": [_move(move) for move in plan.moves],
+        "likely_moves": [_move(move) for move in plan.likely_moves],
         "actions": [_action(action, words.images) for action in plan.actions],
     }
 
@@ -39,6 +42,10 @@ def _site(planned: PlannedSite) -> Form:
     seen = planned.identity
     form = {"id": seen.id, "title": seen.title, "virt_type": seen.virt_type, "arch": seen.arch} if seen else None
     return {**site_form(planned.site), "identity": form}
+
+
+def _move(move: Move) -> Form:
+    return {"kind": move.kind, "from": move.before, "to": move.after, "where": where_form(move.where)}
 
 
 def _action(action: Action, images: dict[str, str]) -> Form:

@@ -1,62 +1,150 @@
-"""How the lines of one group fit the width: one line each when they do, else broken inside their columns."""
+"""How the lines of one group fit the width: one line each where possible, with as much said as that leaves room for."""
 
 from collections.abc import Sequence
-from itertools import zip_longest
 
+from pragmaspec.frozen import Frozen
 from pragmaspec.recorded import Node
-from pragmaspec.report.pen import Pen, columns
-from pragmaspec.report.plan_groups import Entry
+from pragmaspec.report.pen import Pen, Tone, columns
 from pragmaspec.report.table import Cell, Row, line, widths
 
 INDENT = "  "
-_DETAILS, _REASON = 3, 4
-_LEAST_DETAILS, _LEAST_REASON = 18, 12
+_DETAILS = 3
+_LEAST_DETAILS = 14
+
+
+class PlanLine(Frozen, frozen=True):
+    """What there is to say of one entry of a plan.
+
+    ``brief`` stands for ``verbs`` where room is short. ``reason`` goes the same way when it is ``plain``: it then says what the
+    rest of the line shows too.
+    """
+
+    symbol: str
+    verbs: str
+    brief: str
+    subject: str
+    details: str = ""
+    reason: str = ""
+    plain: bool = False
+    impact: str = ""
+    place: str = ""
+    tone: Tone = "plain"
+    impact_tone: Tone = "plain"
+    node: Node | None = None
+    """The node that is booted, if one is."""
+
+
+class _Look(Frozen, frozen=True):
+    """How much a line says. ``reasons``: all in a column; only those that say something new; those on a line of their own."""
+
+    brief: bool = False
+    reasons: str = "all"
+    places: bool = True
+
+    def row(self, said: PlanLine) -> Row:
+        """The cells of the line: symbol, verbs, subject, details, reason, impact, place."""
+        return (
+            Cell(text=said.symbol, tone=said.tone),
+            Cell(text=said.brief if self.brief else said.verbs, tone=said.tone),
+            Cell(text=said.subject, tone="bold"),
+            Cell(text=said.details),
+            Cell(text=said.reason if self.reasons == "all" or (self.reasons == "new" and not said.plain) else ""),
+            Cell(text=said.impact, tone=said.impact_tone),
+            Cell(text=said.place if self.places else "", tone="dim"),
+        )
+
+    def beneath(self, said: PlanLine) -> str:
+        """The reason, where it stands under the line."""
+        return said.reason if self.reasons == "beneath" and not said.plain else ""
+
+
+_LOOKS = (
+    _Look(),
+    _Look(brief=True),
+    _Look(reasons="new"),
+    _Look(brief=True, reasons="new"),
+    _Look(brief=True, reasons="new", places=False),
+    _Look(reasons="beneath"),
+    _Look(brief=True, reasons="beneath"),
+    _Look(brief=True, reasons="beneath", places=False),
+)
+"""From what says most to what needs least room; of those that give the fewest lines the first is taken."""
 
 
 class Layout:
-    """The columns shared by all lines of a group. Details and reasons that do not fit are broken inside their columns."""
+    """The columns shared by all lines of a group. Details that do not fit are broken inside their column."""
 
-    def __init__(self, rows: Sequence[Row], width: int, pen: Pen) -> None:
+    def __init__(self, listed: Sequence[PlanLine], width: int, pen: Pen) -> None:
         self._pen = pen
-        self._fields = widths(rows, pen)
-        details, reason = self._fields[_DETAILS], self._fields[_REASON]
-        room = width - self._taken(len(self._fields)) + details + reason + 2
-        if details + reason > room:
-            self._fields[_REASON] = min(reason, max(_LEAST_REASON, room * 2 // 5, room - details))
-            self._fields[_DETAILS] = max(_LEAST_DETAILS, room - self._fields[_REASON])
+        self._width = width
+        narrowest = _Fit(listed, _LOOKS[-1], width, pen)
+        self._fit = _Fit(listed, _LOOKS[0], width, pen)
+        fewest = self._fit.broken_of(narrowest)
+        for look in _LOOKS[1:]:
+            if not fewest:
+                break
+            fit = _Fit(listed, look, width, pen)
+            count = fit.broken_of(narrowest)
+            if count < fewest:
+                self._fit, fewest = fit, count
 
-    def entry(self, row: Row) -> list[str]:
+    def entry(self, said: PlanLine) -> list[str]:
         """The line or lines of one entry."""
-        details = broken(self._pen.say(row[_DETAILS].text), self._fields[_DETAILS], self._pen.say(" · "))
-        reasons = broken(self._pen.say(row[_REASON].text), self._fields[_REASON], " ")
-        first = (*row[:_DETAILS], Cell(text=details[0]), Cell(text=reasons[0]), *row[_REASON + 1 :])
-        symbol = self._pen.paint(row[0].text.rjust(self._fields[0]), row[0].tone)
-        lines = [f"{INDENT}{symbol} {line(first[1:], self._fields[1:], self._pen)}"]
-        under = " " * self._taken(_DETAILS)
-        for detail, reason in zip_longest(details[1:], reasons[1:], fillvalue=""):
-            lines.append(under + line((Cell(text=detail), Cell(text=reason)), self._fields[_DETAILS : _REASON + 1], self._pen))
+        fit, pen = self._fit, self._pen
+        row = fit.look.row(said)
+        details = broken(pen.say(said.details), fit.fields[_DETAILS], pen.say(" · "))
+        first = (*row[:_DETAILS], Cell(text=details[0]), *row[_DETAILS + 1 :])
+        symbol = pen.paint(pen.say(said.symbol).rjust(fit.fields[0]), said.tone)
+        lines = [f"{INDENT}{symbol} {line(first[1:], fit.fields[1:], pen)}"]
+        under = " " * fit.taken(_DETAILS)
+        lines += [under + piece for piece in details[1:]]
+        because = pen.say(fit.look.beneath(said))
+        if because:
+            lines += [under + piece for piece in broken(because, self._width - len(under), " ")]
         return lines
 
     def fold(self, count: int) -> str:
         """The line that stands for ``count`` entries like its neighbours."""
         words = self._pen.say(f"… {count:,} more like this …")
-        return " " * self._taken(1) + self._pen.paint(words, "dim")
+        return " " * self._fit.taken(1) + self._pen.paint(words, "dim")
 
-    def interfaces(self, entry: Entry) -> list[str]:
+    def interfaces(self, said: PlanLine) -> list[str]:
         """One line per interface of a node that is booted, with its MAC."""
-        resource = entry.main.resource
-        if not isinstance(resource, Node) or entry.main.verb != "boot":
+        if said.node is None:
             return []
         rows = [
             tuple(Cell(text=text, tone="dim") for text in (nic.network, nic.mac, f"{nic.address}/{nic.prefix}"))
-            for nic in resource.nics
+            for nic in said.node.nics
         ]
         fields = widths(rows, self._pen)
-        return [" " * self._taken(2) + line(row, fields, self._pen) for row in rows]
+        return [" " * self._fit.taken(2) + line(row, fields, self._pen) for row in rows]
 
-    def _taken(self, fields: int) -> int:
+
+class _Fit:
+    """How wide the columns are in one look, and how many lines do not fit."""
+
+    def __init__(self, listed: Sequence[PlanLine], look: _Look, width: int, pen: Pen) -> None:
+        self.look = look
+        self._listed = listed
+        self._pen = pen
+        self.fields = widths([look.row(said) for said in listed], pen)
+        details = self.fields[_DETAILS]
+        room = width - self.taken(len(self.fields)) + details + (2 if details else 0)
+        self._over = max(0, min(details, _LEAST_DETAILS) - room)
+        self.fields[_DETAILS] = min(details, max(room, _LEAST_DETAILS))
+
+    def taken(self, fields: int) -> int:
         """Where the field after the first ``fields`` begins; only one blank follows the symbol."""
-        return len(INDENT) - 1 + sum(field + 2 for field in self._fields[:fields] if field)
+        return len(INDENT) - 1 + sum(field + 2 for field in self.fields[:fields] if field)
+
+    def broken_of(self, narrowest: "_Fit") -> int:
+        """How many lines are added to one for each entry; details too long for every look do not count."""
+        if self._over:
+            return 3 * len(self._listed) + self._over
+        room, most = self.fields[_DETAILS], narrowest.fields[_DETAILS]
+        details = (self._pen.say(said.details) for said in self._listed)
+        more = (len(broken(text, room, self._pen.say(" · "))) - 1 for text in details if room < columns(text) <= most)
+        return sum(bool(self.look.beneath(said)) for said in self._listed) + sum(more)
 
 
 def broken(text: str, field: int, joint: str) -> list[str]:

@@ -1,15 +1,18 @@
-"""One action as the cells of its line: symbol, verb, subject, details, reason, impact, spec line."""
+"""One entry of a plan in words: symbol, verbs, subject, details, reason, impact, spec line."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pragmaspec.errors import Where
-from pragmaspec.planning.plan import Action, Impact, Plan
+from pragmaspec.planning.actions import ALREADY_THERE, PLAIN_REASONS
+from pragmaspec.planning.diff import changed_fields
+from pragmaspec.planning.impact import changed_words
+from pragmaspec.planning.plan import Action, Drift, Impact, Plan
 from pragmaspec.recorded import Allocation, Node, Resource, StagedImage
 from pragmaspec.report import units
 from pragmaspec.report.differences import differences, grant_words, network_words
 from pragmaspec.report.pen import Tone
 from pragmaspec.report.plan_groups import Entry
-from pragmaspec.report.table import Cell
+from pragmaspec.report.plan_layout import PlanLine
 from pragmaspec.site import LibvirtSite, Site
 
 IMPACT_WORDS: dict[Impact, str] = {
@@ -30,9 +33,10 @@ _SYMBOL_TONES: dict[str, Tone] = {"+": "add", "~": "change", "-": "remove", "-/+
 
 
 class PlanWords:
-    """Looks up what lines of one plan have in common: names of images, options of sites."""
+    """Looks up what lines of one plan have in common: names of images, options of sites, drift that is ``told`` above them."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, told: Sequence[Drift] = ()) -> None:
+        self._told = {drift.address: drift.detail for drift in told}
         self.spec_file = plan.spec_file
         self.images: dict[str, str] = {
             resource.digest: resource.name
@@ -43,20 +47,29 @@ class PlanWords:
         }
         self.sites: Mapping[str, Site] = {planned.site.name: planned.site for planned in plan.sites}
 
-    def row(self, entry: Entry) -> tuple[Cell, ...]:
-        """The seven cells of the entry's line."""
+    def line(self, entry: Entry) -> PlanLine:
+        """What the entry's line says."""
         action = entry.main
         changes = differences(action.before, action.resource, self.images) if action.before is not None else ()
         symbol = _symbol(entry, changes)
-        return (
-            Cell(text=symbol, tone=_SYMBOL_TONES[symbol]),
-            Cell(text=", ".join(entry.verbs), tone=_SYMBOL_TONES[symbol]),
-            Cell(text=subject(action.resource), tone="bold"),
-            Cell(text=self._details(action, changes)),
-            Cell(text=action.reason),
-            Cell(text=IMPACT_WORDS[entry.impact], tone=_IMPACT_TONES[entry.impact]),
-            Cell(text=place(action.where, self.spec_file), tone="dim"),
+        reason = "" if changes and _says_only(action) else self._reason(action)
+        return PlanLine(
+            symbol=symbol,
+            verbs=", ".join(entry.verbs),
+            brief=brief(entry.verbs),
+            subject=subject(action.resource),
+            details=self._details(action, changes),
+            reason=reason,
+            plain=reason in PLAIN_REASONS,
+            impact=", ".join(filter(None, (IMPACT_WORDS[entry.impact], "PROTECTED" if breaks_protection(entry) else ""))),
+            place=place(action.where, self.spec_file),
+            tone=_SYMBOL_TONES[symbol],
+            impact_tone="danger" if breaks_protection(entry) else _IMPACT_TONES[entry.impact],
+            node=action.resource if isinstance(action.resource, Node) and action.verb == "boot" else None,
         )
+
+    def _reason(self, action: Action) -> str:
+        return "drift" if self._told.get(action.address) == action.reason else action.reason
 
     def _details(self, action: Action, changes: tuple[str, ...]) -> str:
         resource = action.resource
@@ -65,9 +78,8 @@ class PlanWords:
         if action.verb != "clean" and changes:
             return " · ".join(changes)
         if isinstance(resource, StagedImage):
-            return (
-                f"{units.size(resource.transfer_bytes)} {self._pool(resource.site, 'from' if action.verb == 'clean' else 'into')}"
-            )
+            word = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_THERE else "into"
+            return f"{units.size(resource.transfer_bytes)} {self._pool(resource.site, word)}"
         if isinstance(resource, Allocation):
             return " · ".join(
                 (*(grant_words(grant) for grant in resource.public), *(network_words(network) for network in resource.networks))
@@ -79,6 +91,27 @@ class PlanWords:
     def _pool(self, site: str, word: str) -> str:
         options = self.sites.get(site)
         return f"{word} pool {options.pool}" if isinstance(options, LibvirtSite) else f"{word} {site}"
+
+
+def brief(verbs: tuple[str, ...]) -> str:
+    """The one word that says what comes of ``verbs``."""
+    if "boot" in verbs and len(verbs) > 1:
+        return "rebuild" if "clean" in verbs else "reboot" if "shutdown" in verbs else "boot"
+    return verbs[-1]
+
+
+def breaks_protection(entry: Entry) -> bool:
+    """Whether something goes that is protected, as recorded."""
+    before = entry.main.before
+    return "clean" in entry.verbs and isinstance(before, (Allocation, Node)) and before.protect
+
+
+def _says_only(action: Action) -> bool:
+    """Whether the reason is nothing but the names of what the differences show."""
+    if action.before is None or type(action.before) is not type(action.resource):
+        return False
+    fields = changed_fields(action.before, action.resource)
+    return bool(fields) and action.reason == changed_words(fields)
 
 
 def _symbol(entry: Entry, changes: tuple[str, ...]) -> str:

@@ -1,74 +1,117 @@
-"""The last two lines of a plan: how much is to be done, and what is at risk."""
+"""The last lines of a plan: how much is to be done, what travels, and what is at risk."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
-from pragmaspec.planning.plan import Impact
+from pragmaspec.planning.actions import ALREADY_THERE
+from pragmaspec.planning.plan import Impact, Plan
+from pragmaspec.recorded import Node, StagedImage
 from pragmaspec.report import units
-from pragmaspec.report.pen import Pen
+from pragmaspec.report.pen import Pen, Tone
 from pragmaspec.report.plan_groups import Entry
-from pragmaspec.report.plan_rows import subject
+from pragmaspec.report.plan_layout import broken
+from pragmaspec.report.plan_rows import breaks_protection, brief, subject
 
-_DOING: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("stage",), "to stage"),
-    (("allocate",), "to allocate"),
-    (("boot",), "to boot"),
-    (("update",), "to update"),
-    (("shutdown", "boot"), "to reboot"),
-    (("shutdown", "clean", "boot"), "to rebuild"),
-    (("clean", "boot"), "to rebuild"),
-    (("shutdown",), "to shut down"),
-    (("shutdown", "clean"), "to shut down and clean"),
-    (("clean",), "to clean"),
-    (("record",), "to record"),
-)
+_DOING = {
+    "move": "to move",
+    "stage": "to stage",
+    "allocate": "to allocate",
+    "boot": "to boot",
+    "update": "to update",
+    "reboot": "to reboot",
+    "rebuild": "to rebuild",
+    "shutdown": "to shut down",
+    "shutdown clean": "to shut down and clean",
+    "clean": "to clean",
+    "record": "to record",
+}
 _NAMED = 3
+_TOGETHER = re.compile(r"--allow \S+|[0-9]+ to [a-z]+")
 
 
-def summary_lines(listed: Sequence[Entry], pen: Pen, *, partial: bool) -> list[str]:
-    """``Plan: …`` with what is at risk, on one line when nothing is, else on two."""
-    doing = f"Plan{' for a part of the stack' if partial else ''}: {_counts(listed)}."
-    risks = _risks(listed, pen)
+def summary_lines(listed: Sequence[Entry], plan: Plan, pen: Pen, width: int) -> list[str]:
+    """``Plan: …``, then a line for each risk, or that there is none."""
+    part = " for a part of the stack" if plan.partial else ""
+    sentences: list[tuple[str, Tone, str]] = [(f"Plan{part}: {_counts(listed, plan)}.", "bold", "")]
+    risks = _risks(listed, plan)
     if not risks:
-        return [f"{pen.paint(pen.say(doing), 'bold')} Nothing is rebooted, rebuilt or lost."]
-    return [pen.paint(pen.say(doing), "bold"), " ".join(risks)]
+        doing, tone, _ = sentences.pop()
+        sentences.append((doing, tone, " Nothing is rebooted, rebuilt or lost."))
+    return [piece for sentence in (*sentences, *risks) for piece in _wrapped(*sentence, pen, width)]
 
 
-def _counts(listed: Sequence[Entry]) -> str:
-    words = dict(_DOING)
-    counts = dict.fromkeys(words.values(), 0)
+def _wrapped(begin: str, tone: Tone, rest: str, pen: Pen, width: int) -> list[str]:
+    """A sentence that begins in the colour of ``tone``; an option stays with its value, a number with what it counts."""
+    left = len(pen.say(begin))
+    lines = []
+    for piece in broken(_TOGETHER.sub(lambda found: found[0].replace(" ", "\0"), pen.say(begin + rest)), width, " "):
+        shown = piece.replace("\0", " ")
+        lines.append(pen.paint(shown[:left], tone) + shown[left:])
+        left = max(0, left - len(shown) - 1)
+    return lines
+
+
+def _counts(listed: Sequence[Entry], plan: Plan) -> str:
+    counts = {**dict.fromkeys(_DOING, 0), "move": len(plan.moves)}
     for verbs, count in Counter(entry.verbs for entry in listed).items():
-        doing = words.get(verbs, f"to {' and '.join(verbs)}")
-        counts[doing] = counts.get(doing, 0) + count
-    return ", ".join(f"{count:,} {doing}" for doing, count in counts.items() if count)
+        counts["shutdown clean" if verbs == ("shutdown", "clean") else brief(verbs)] += count
+    transfer = _transfer_bytes(listed)
+    more = {"stage": f" ({units.size(transfer)} to transfer)" if transfer else ""}
+    return ", ".join(f"{count:,} {_DOING[what]}{more.get(what, '')}" for what, count in counts.items() if count)
 
 
-def _risks(listed: Sequence[Entry], pen: Pen) -> list[str]:
-    risks = []
-    risky = [entry for entry in listed if entry.impact != "none" or entry.verbs == ("shutdown",)]
-    reboots = sum(entry.impact == "reboot" for entry in risky)
-    if reboots:
-        risks.append(f"Reboots {units.counted(reboots, 'node')}.")
-    stopped = sum(entry.verbs == ("shutdown",) for entry in risky)
-    if stopped:
-        risks.append(f"Stops {units.counted(stopped, 'node')}.")
-    rebuilt = _subjects(risky, "rebuild")
+def _transfer_bytes(listed: Sequence[Entry]) -> int:
+    """How much has to travel; what another stack has put at the site already does not."""
+    return sum(
+        entry.main.resource.transfer_bytes
+        for entry in listed
+        if entry.main.verb == "stage" and isinstance(entry.main.resource, StagedImage) and entry.main.reason != ALREADY_THERE
+    )
+
+
+def _risks(listed: Sequence[Entry], plan: Plan) -> list[tuple[str, Tone, str]]:
+    """Sentences about what is stopped or lost: the word that stands out, its tone, the rest."""
+    risks: list[tuple[str, Tone, str]] = []
+    reboots = sum(entry.impact == "reboot" for entry in listed)
+    stopped = sum(entry.verbs == ("shutdown",) for entry in listed)
+    stops = [f"Reboots {units.counted(reboots, 'node')}."] if reboots else []
+    stops += [f"Stops {units.counted(stopped, 'node')}."] if stopped else []
+    if stops:
+        risks.append(("", "plain", " ".join(stops)))
+    rebuilt = _subjects(listed, "rebuild")
     if rebuilt:
-        words = _named(rebuilt, pen, "gets a new disk", "get new disks")
-        risks.append(f"{pen.paint('REBUILD', 'danger')}: {words} (allow with --allow rebuild).")
-    lost = _subjects(risky, "data-loss")
+        words = _named(rebuilt, "gets a new disk", "get new disks")
+        risks.append(("REBUILD", "danger", f": {words} (allow with --allow rebuild)."))
+    lost = _subjects(listed, "data-loss")
     if lost:
-        words = _named(lost, pen, "is removed with its disk", "are removed with their disks")
-        risks.append(f"{pen.paint('DATA LOSS', 'danger')}: {words} (allow with --allow data-loss).")
+        words = _named(lost, "is removed with its disk", "are removed with their disks")
+        risks.append(("DATA LOSS", "danger", f": {words}{'' if _meant(listed, plan) else ' (allow with --allow data-loss)'}."))
+    protected = _protected(listed)
+    if protected:
+        words = _named(protected, "is protected", "are protected")
+        risks.append(("PROTECTED", "danger", f": {words} (allow with --allow protected)."))
     return risks
+
+
+def _meant(listed: Sequence[Entry], plan: Plan) -> bool:
+    """Whether the command itself named every cluster that loses something: that is the consent."""
+    resources = [entry.main.resource for entry in listed if entry.impact == "data-loss"]
+    return all(not isinstance(resource, StagedImage) and resource.cluster in plan.named for resource in resources)
 
 
 def _subjects(listed: Sequence[Entry], impact: Impact) -> list[str]:
     return [subject(entry.main.resource) for entry in listed if entry.impact == impact]
 
 
-def _named(names: list[str], pen: Pen, one: str, many: str) -> str:
+def _protected(listed: Sequence[Entry]) -> list[str]:
+    """The protected nodes that would go; the clusters, where only what they were granted goes."""
+    broken_here = [entry.main.resource for entry in listed if breaks_protection(entry)]
+    return [subject(one) for one in broken_here if isinstance(one, Node)] or [subject(one) for one in broken_here]
+
+
+def _named(names: list[str], one: str, many: str) -> str:
     if len(names) == 1:
-        return f"{pen.say(names[0])} {one}"
+        return f"{names[0]} {one}"
     shown = names if len(names) <= _NAMED + 1 else [*names[:_NAMED], f"{len(names) - _NAMED:,} more"]
-    return f"{pen.say(', '.join(shown[:-1]))} and {pen.say(shown[-1])} {many}"
+    return f"{', '.join(shown[:-1])} and {shown[-1]} {many}"

@@ -4,30 +4,35 @@ from collections.abc import Sequence
 
 from pragmaspec.planning.plan import Drift, Plan
 from pragmaspec.report.pen import Pen, columns
-from pragmaspec.report.plan_groups import Entry, Fold, Group, entries, folded, groups
-from pragmaspec.report.plan_layout import INDENT, Layout
-from pragmaspec.report.plan_rows import PlanWords
+from pragmaspec.report.plan_groups import Fold, Group, entries, folded, groups
+from pragmaspec.report.plan_layout import INDENT, Layout, broken
+from pragmaspec.report.plan_rows import PlanWords, place
 from pragmaspec.report.plan_summary import summary_lines
 from pragmaspec.report.table import Cell, line, widths
 
 _DRIFT_SHOWN = 12
+_LEAST_DETAIL = 20
 
 
 def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, verbose: bool = False) -> str:
     """The whole plan: drift, then each cluster's actions in aligned columns, then the summary. Ends with a newline.
 
-    ``width``: terminal columns; what does not fit moves its reason to a second line, nothing is cut off. ``verbose``: folds
-    nothing and shows every interface with its MAC. Text from people or sites cannot reach the terminal as control codes.
+    ``width``: terminal columns; where they are few, lines say less, and what still does not fit is broken at a blank, never cut
+    off. ``verbose``: folds nothing and shows every interface with its MAC. Text from people or sites cannot reach the terminal as
+    control codes.
     """
     pen = Pen(colour=colour, unicode=unicode)
-    lines = _drift_lines(plan.drift, pen, verbose=verbose)
+    told = plan.drift if verbose or len(plan.drift) <= _DRIFT_SHOWN else plan.drift[:_DRIFT_SHOWN]
+    lines = _drift_lines(told, len(plan.drift) - len(told), pen, width)
+    lines += _move_lines(plan, pen)
     if plan.empty:
         return "\n".join([*lines, no_changes_text(plan, pen)]) + "\n"
-    words = PlanWords(plan)
+    words = PlanWords(plan, told)
     listed = entries(plan.actions)
     for group in groups(listed, plan):
         lines += [_heading(plan, group, pen, width), "", *_group_lines(group, words, pen, width, verbose=verbose), ""]
-    lines += summary_lines(listed, pen, partial=plan.partial)
+    lines += summary_lines(listed, plan, pen, width)
+    lines += _likely_lines(plan, pen, width)
     return "\n".join(lines) + "\n"
 
 
@@ -43,25 +48,57 @@ def no_changes_text(plan: Plan, pen: Pen) -> str:
     return pen.say(f"No changes: {plan.spec_file} asks for nothing and nothing is recorded.")
 
 
-def _drift_lines(drift: Sequence[Drift], pen: Pen, *, verbose: bool) -> list[str]:
-    if not drift:
+def _drift_lines(shown: Sequence[Drift], more: int, pen: Pen, width: int) -> list[str]:
+    if not shown:
         return []
-    shown = drift if verbose or len(drift) <= _DRIFT_SHOWN else drift[:_DRIFT_SHOWN]
-    rows = [
-        (Cell(text="!", tone="change"), Cell(text=_node_name(each.address), tone="bold"), Cell(text=each.detail))
-        for each in shown
-    ]
+    rows = [(Cell(text="!", tone="change"), Cell(text=_who(each), tone="bold"), Cell(text=each.detail)) for each in shown]
     fields = widths(rows, pen)
+    under = len(INDENT) + sum(field + 2 for field in fields[:2])
     lines = [pen.paint("Drift", "bold") + ": the site differs from what the last apply recorded.", ""]
-    lines += [INDENT + line(row, fields, pen) for row in rows]
-    if len(shown) < len(drift):
-        lines.append(INDENT + pen.say(f"… {len(drift) - len(shown):,} more (all with --verbose)"))
+    for row in rows:
+        first, *rest = broken(pen.say(row[2].text), max(width - under, _LEAST_DETAIL), " ")
+        lines.append(INDENT + line((*row[:2], Cell(text=first)), fields, pen))
+        lines += [" " * under + piece for piece in rest]
+    if more:
+        lines.append(INDENT + pen.say(f"… {more:,} more (all with --verbose)"))
     return [*lines, ""]
 
 
-def _node_name(address: str) -> str:
-    """Nodes by their name, as everywhere else; the rest by address."""
-    return address.rsplit("/", 1)[-1] if "/node/" in address else address
+def _move_lines(plan: Plan, pen: Pen) -> list[str]:
+    if not plan.moves:
+        return []
+    rows = [
+        (
+            Cell(text="~", tone="change"),
+            Cell(text=f"{move.kind} {move.before} → {move.after}", tone="bold"),
+            Cell(text=place(move.where, plan.spec_file), tone="dim"),
+        )
+        for move in plan.moves
+    ]
+    fields = widths(rows, pen)
+    lines = [pen.paint("Moved", "bold") + ": known by another name from now on. Machines, disks and addresses stay.", ""]
+    return [*lines, *(INDENT + line(row, fields, pen) for row in rows), ""]
+
+
+def _likely_lines(plan: Plan, pen: Pen, width: int) -> list[str]:
+    """What to write when something was to be renamed and not to be removed."""
+    if not plan.likely_moves:
+        return []
+    named = [f"{'the site ' if move.kind == 'site' else ''}{move.before} to {move.after}" for move in plan.likely_moves]
+    asked = f"Did you mean to rename {', '.join(named)}? Then nothing need be lost. Write in {plan.spec_file}:"
+    entries_ = [
+        f"    - {{from: {move.before}, to: {move.after}{', kind: site' if move.kind == 'site' else ''}}}"
+        for move in plan.likely_moves
+    ]
+    return ["", *broken(pen.say(asked), width, " "), "", INDENT + "moved:", *map(pen.say, entries_)]
+
+
+def _who(drift: Drift) -> str:
+    """Nodes by their name, as everywhere else; images by theirs beside the digest; the rest by address."""
+    last = drift.address.rsplit("/", 1)[-1]
+    if drift.name:
+        return f"{drift.name} ({last[:8]})"
+    return last if "/node/" in drift.address else drift.address
 
 
 def _heading(plan: Plan, group: Group, pen: Pen, width: int) -> str:
@@ -70,18 +107,19 @@ def _heading(plan: Plan, group: Group, pen: Pen, width: int) -> str:
     site = f"site {group.site} ({identity.title if identity else 'not asked'})"
     left = pen.say(f"{group.cluster}  ·  {site}" if group.cluster else site)
     name, file = pen.say(group.cluster), pen.say(plan.spec_file)
-    space = " " * max(2, width - columns(left) - columns(file))
-    return pen.paint(name, "bold") + left[len(name) :] + space + pen.paint(file, "dim")
+    heading = pen.paint(name, "bold") + left[len(name) :]
+    space = width - columns(left) - columns(file)
+    return heading + " " * space + pen.paint(file, "dim") if space > 1 else heading
 
 
 def _group_lines(group: Group, words: PlanWords, pen: Pen, width: int, *, verbose: bool) -> list[str]:
-    shown = [(each, words.row(each) if isinstance(each, Entry) else ()) for each in folded(group.entries, everything=verbose)]
-    layout = Layout([row for _, row in shown if row], width, pen)
+    shown = [each if isinstance(each, Fold) else words.line(each) for each in folded(group.entries, everything=verbose)]
+    layout = Layout([each for each in shown if not isinstance(each, Fold)], width, pen)
     lines: list[str] = []
-    for each, row in shown:
+    for each in shown:
         if isinstance(each, Fold):
             lines.append(layout.fold(each.count))
         else:
-            lines += layout.entry(row)
+            lines += layout.entry(each)
             lines += layout.interfaces(each) if verbose else []
     return lines

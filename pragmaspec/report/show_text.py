@@ -1,6 +1,6 @@
 """Everything that is recorded of one address, one line per fact."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pragmaspec.recorded import Allocation, Node, Record, StagedImage
 from pragmaspec.report import units
@@ -10,8 +10,8 @@ from pragmaspec.report.pen import Pen, Tone
 from pragmaspec.report.table import Cell, line, widths
 
 
-def show_text(record: Record, images: Mapping[str, str], pen: Pen) -> str:
-    """The record for people; ``images`` names digests."""
+def show_text(record: Record, images: Mapping[str, str], pen: Pen, more: Iterable[tuple[str, str]] = ()) -> str:
+    """The record for people; ``images`` names digests, ``more`` are further facts."""
     resource = record.resource
     status = node_status(record)
     facts: list[tuple[str, str, Tone]] = [("address", record.address, "bold"), ("status", status, STATUS_TONES[status])]
@@ -23,7 +23,7 @@ def show_text(record: Record, images: Mapping[str, str], pen: Pen) -> str:
         facts += [(name, text, "plain") for name, text in _allocation(resource)]
     else:
         facts += [(name, text, "plain") for name, text in _image(resource)]
-    facts += [(name, text, "dim") for name, text in record.outputs]
+    facts += [(name, text, "dim") for name, text in (*record.outputs, *more)]
     rows = [(Cell(text=name, tone="dim"), Cell(text=text, tone=tone)) for name, text, tone in facts]
     fields = widths(rows, pen)
     return "\n".join(line(row, fields, pen) for row in rows) + "\n"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from pragmaspec.spec.addresses import covers
 from pragmaspec.spec.findings import Finding, listed, meant
 from pragmaspec.spec.models import ClusterModel, SiteModel, SpecModel
+from pragmaspec.spec.move_model import move_findings
 from pragmaspec.spec.network_checks import network_findings
 from pragmaspec.spec.tree import Path
 
@@ -25,6 +26,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
             found += _outside_pools(at, cluster, spec.sites[cluster.site])
     found += _claimed_twice(spec, ("public",), "public address", _named_address)
     found += _claimed_twice(spec, ("private", "vlan"), "VLAN", _named_vlan)
+    found += move_findings(spec.moved, tuple(spec.clusters), tuple({cluster.site for cluster in spec.clusters.values()}))
     return tuple(found)
 
 

@@ -10,6 +10,12 @@ from pragmaspec.spec.wrong import wrong
 
 _PACKAGE = text(r"^[a-z0-9][a-z0-9+.-]*$", "write the name of a Debian package, such as openmpi-bin")
 _PATH = text(r"^[^\n\x00]+$", "write a path, relative to the spec")
+_URL = text(r"^https?://[^\s@]+$", "write a URL such as https://images.example.org/SHA256SUMS, without a password")
+_PLACE = text(
+    r"^(https?://[^\s@]+|s3://[^\s@]+|[^\s:@]([^\n:]*[^\s:])?)$",
+    "write the https:// or s3:// URL of a folder (without a password), or a path relative to the spec",
+)
+_REMOTE = ("http://", "https://", "s3://")
 
 
 class BuildModel(Model):
@@ -31,19 +37,74 @@ class BuildModel(Model):
     ] = Field(default=None, description="A moment of the Debian snapshot archive to build from.", examples=["20261101T000000Z"])
 
 
-class ImageModel(Model):
-    """A named disk: built from packages, or fetched from a source. Exactly one of `build` and `source`."""
+class SumsModel(Model):
+    """What a publisher says of its files: a file of SHA-256 or SHA-512 digests, and who signs it."""
 
     model_config = ConfigDict(
         json_schema_extra={
-            "oneOf": [{"required": ["build"]}, {"required": ["source"]}],
+            "if": {"required": ["signature"]},
+            "then": {"required": ["key"], "anyOf": [{"required": ["key_url"]}, {"required": ["keyring"]}]},
+        }
+    )
+
+    url: Annotated[str, _URL] = Field(
+        description="File of digests, such as SHA256SUMS or CHECKSUM.", examples=["https://images.example.org/SHA256SUMS"]
+    )
+    signature: Annotated[
+        str | None,
+        text(r"^(inline|https?://[^\s@]+)$", "write the URL of the signature, or inline when it is around the digests"),
+    ] = Field(
+        default=None,
+        description="Its OpenPGP signature: a URL, or `inline`. Without one, only TLS vouches for the digests.",
+        examples=["https://images.example.org/SHA256SUMS.gpg", "inline"],
+    )
+    key: Annotated[str | None, text(r"^[0-9A-Fa-f]{40}$", "write the 40 hexadecimal digits of the key's fingerprint")] = Field(
+        default=None, description="Fingerprint of the key that signs.", examples=["D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81"]
+    )
+    key_url: Annotated[str | None, _URL] = Field(
+        default=None,
+        description="Where the key can be had; `key` makes sure that it is the right one.",
+        examples=["https://images.example.org/key.asc"],
+    )
+    keyring: Annotated[str | None, _PATH] = Field(
+        default=None, description="A file that holds the key: a path relative to the spec.", examples=["./publisher.gpg"]
+    )
+
+    @model_validator(mode="after")
+    def _signed_by_somebody(self) -> Self:
+        if self.signature and not (self.key and (self.key_url or self.keyring)):
+            raise wrong("Key missing", "`signature` needs `key`, and `key_url` or `keyring`; write them too")
+        if self.key and not self.signature:
+            raise wrong("Signature missing", "`key` goes with `signature`; write where the signature is")
+        return self
+
+
+class PragmaModel(Model):
+    """A disk of a PRAGMA repository: of one virtual cluster, for its frontend or its computes."""
+
+    repository: Annotated[str, _PLACE] = Field(
+        description="Folder of the repository, where its vcdb.txt is: a URL, or a path relative to the spec.",
+        examples=["https://d111111abcdef8.cloudfront.net/repository"],
+    )
+    cluster: Annotated[str, text(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "write a name that stands in vcdb.txt")] = Field(
+        description="Name of the virtual cluster, as in vcdb.txt.", examples=["centos7"]
+    )
+    role: Literal["frontend", "compute"] = Field(
+        default="frontend", description="Whose disk: `frontend` or `compute`.", examples=["compute"]
+    )
+
+
+class ImageModel(Model):
+    """A named disk: built from packages, or fetched. Exactly one of `build`, `source`, `catalogue`, `clonezilla` and `pragma`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [{"required": [key]} for key in ("build", "source", "catalogue", "clonezilla", "pragma")],
             "dependentRequired": {
                 "initrd": ["kernel"],
                 "cmdline": ["kernel"],
-                **{key: ["source"] for key in ("sha256", "format", "kernel")},
+                **{key: ["source"] for key in ("mirrors", "sha256", "sums", "format", "kernel")},
             },
-            "if": {"required": ["source"], "properties": {"source": {"pattern": "^https?://"}}},
-            "then": {"required": ["sha256"]},
         }
     )
 
@@ -53,19 +114,52 @@ class ImageModel(Model):
     source: Annotated[
         str | None,
         text(
-            r"^(https?://[^\s@]+|[^\s:@]([^\n:]*[^\s:])?)$",
-            "write https://… (without a password), or a path relative to the spec",
+            r"^(https?://[^\s@]+|s3://[a-z0-9][a-z0-9.-]+/[^\s@]+|[^\s:@]([^\n:]*[^\s:])?)$",
+            "write https://… (without a password), s3://BUCKET/KEY, or a path relative to the spec",
         ),
     ] = Field(
         default=None,
-        description="Where the disk is: a URL (then `sha256` is needed) or a path relative to the spec.",
-        examples=["./disk.qcow2", "https://images.example.org/debian-12-generic-amd64.qcow2"],
+        description="Where the disk is: a URL (https, s3, a link to Google Drive) or a path relative to the spec.",
+        examples=["./disk.qcow2", "https://images.example.org/debian-12-generic-amd64.qcow2", "s3://images/disk.qcow2"],
+    )
+    catalogue: Annotated[str | None, text(r"^[a-z0-9][a-z0-9.-]*$", "write a name such as debian-12")] = Field(
+        default=None,
+        description="A published image by its short name: the newest, as of the day it is pinned.",
+        examples=["debian-12", "ubuntu-24.04", "rocky-9"],
+    )
+    clonezilla: Annotated[str | None, _PLACE] = Field(
+        default=None,
+        description="Folder of a Clonezilla image: a URL, or a path relative to the spec.",
+        examples=["./2026-11-01-img", "https://images.example.org/2026-11-01-img/"],
+    )
+    pragma: PragmaModel | None = Field(
+        default=None,
+        description="A disk of a PRAGMA repository.",
+        examples=[{"repository": "https://images.example.org/repository", "cluster": "centos7"}],
+    )
+    mirrors: tuple[Annotated[str, text(r"^(https?|s3)://[^\s@]+$", "write https://… or s3://…, without a password")], ...] = (
+        Field(
+            default=(),
+            description="Other URLs of the same file, asked in this order when the source does not give it.",
+            examples=[["https://mirror.example.org/disk.qcow2"]],
+        )
     )
     sha256: Annotated[
         str | None, text(r"^[0-9a-f]{64}$", "write the 64 lower-case hexadecimal digits that `sha256sum` prints")
-    ] = Field(default=None, description="SHA-256 of the source's bytes; needed for a URL.", examples=["9f86d081" * 8])
-    format: Literal["qcow2", "raw"] | None = Field(
-        default=None, description="Format of the disk. Default: what the disk itself shows.", examples=["qcow2"]
+    ] = Field(
+        default=None,
+        description="SHA-256 of the source's bytes. Without it a URL is pinned by `pragmaspec lock`.",
+        examples=["9f86d081" * 8],
+    )
+    sums: SumsModel | None = Field(
+        default=None,
+        description="What the publisher says of the source's bytes, instead of `sha256`.",
+        examples=[{"url": "https://images.example.org/SHA256SUMS"}],
+    )
+    format: Literal["qcow2", "raw", "vmdk", "vdi", "vhd", "vhdx"] | None = Field(
+        default=None,
+        description="Format of the disk. Default: what the disk itself shows. Needed for all but qcow2 and raw.",
+        examples=["qcow2", "vmdk"],
     )
     kernel: Annotated[str | None, _PATH] = Field(
         default=None,
@@ -81,19 +175,28 @@ class ImageModel(Model):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if self.build and self.source:
-            raise wrong("Two origins", "an image has either `build` or `source`; remove one")
-        if not self.build and not self.source:
-            raise wrong("No origin", "write build: {debian: bookworm}, or source: with a URL or a path")
-        if self.build and (self.sha256 or self.format or self.kernel or self.initrd or self.cmdline):
-            raise wrong(
-                "Not for a built image", "`sha256`, `format`, `kernel`, `initrd` and `cmdline` belong to `source`; remove them"
-            )
-        if self.source and self.source.startswith(("http://", "https://")) and not self.sha256:
-            raise wrong(
-                "Digest missing",
-                "a URL needs `sha256`: download it once, check where it came from, write what `sha256sum` prints",
-            )
+        origins = [key for key in ("build", "source", "catalogue", "clonezilla", "pragma") if getattr(self, key)]
+        if len(origins) > 1:
+            raise wrong("Two origins", f"`{'` and `'.join(origins)}` are both written; keep one")
+        if not origins:
+            raise wrong("No origin", "write build: {debian: bookworm}, catalogue: debian-12, or source: with a URL or a path")
+        beside = [key for key in ("mirrors", "sha256", "sums", "format", "kernel", "initrd", "cmdline") if getattr(self, key)]
+        if beside and not self.source:
+            raise wrong("Only for a source", f"`{beside[0]}` belongs to `source`, not to `{origins[0]}`; remove it")
         if (self.initrd or self.cmdline) and not self.kernel:
             raise wrong("Kernel missing", "`initrd` and `cmdline` go with `kernel`; write kernel: and a path, or remove them")
+        return self
+
+    @model_validator(mode="after")
+    def _one_voucher(self) -> Self:
+        remote = bool(self.source and self.source.startswith(_REMOTE))
+        if (self.mirrors or self.sums) and not remote:
+            raise wrong("Only for a URL", "`mirrors` and `sums` go with a source that is a URL; remove them")
+        if self.sha256 and self.sums:
+            raise wrong("Two digests", "`sha256` and `sums` both say which bytes are meant; remove one")
+        if remote and self.kernel and not self.sha256:
+            raise wrong(
+                "Digest missing",
+                "a URL with a `kernel` needs `sha256`: download it once, check where it came from, write what `sha256sum` prints",
+            )
         return self

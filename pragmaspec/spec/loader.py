@@ -1,8 +1,10 @@
 """YAML → a sound spec, or every reason why not."""
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.spec.attachments import Attachments
@@ -13,8 +15,10 @@ from pragmaspec.spec.loaded import LoadedSpec
 from pragmaspec.spec.models import SiteModel, SitesModel, SpecModel
 from pragmaspec.spec.reading import read_document
 from pragmaspec.spec.shape import shaped
-from pragmaspec.spec.tree import Document, Mapping
+from pragmaspec.spec.tree import Document
+from pragmaspec.spec.tree import Mapping as TreeMapping
 from pragmaspec.spec.tree import Path as TreePath
+from pragmaspec.spec.user_data import merged, too_much
 
 SITES_FILE = "sites.yaml"
 
@@ -108,6 +112,8 @@ class _Loading:
         ssh_keys = {name: attachments.ssh_keys(name, cluster) for name, cluster in spec.clusters.items()}
         user_data = dict(found for name, cluster in spec.clusters.items() for found in attachments.user_data(name, cluster))
         self.problems += attachments.problems
+        for name in spec.clusters:
+            self.problems += [finding.problem(self.document) for finding in _too_much(name, user_data)]
         if self.problems:
             raise SpecError(*sorted(self.problems, key=self._place))
         return LoadedSpec(
@@ -144,7 +150,17 @@ class _Loading:
         return where.file != str(self.path), where.file, where.line, where.column
 
 
+def _too_much(name: str, user_data: Mapping[tuple[str, ...], dict[str, Any]]) -> Iterator[Finding]:
+    """What a cluster's nodes cannot be given: its own user-data and that of the role are merged before they are."""
+    common = user_data.get((name,), {})
+    for role in ((), ("frontend",), ("computes",)):
+        document = user_data.get((name, *role))
+        reason = too_much(merged(common, document) if role else document) if document else None
+        if reason:
+            yield Finding(("clusters", name, *role, "user_data"), "Too much user-data", f"{reason[0].upper()}{reason[1:]}.")
+
+
 def _keys(document: Document, section: str) -> tuple[str, ...]:
     """The names in a section, also those of entries that are wrong."""
     node = document.root.items.get(section)
-    return tuple(node.items) if isinstance(node, Mapping) else ()
+    return tuple(node.items) if isinstance(node, TreeMapping) else ()

@@ -1,6 +1,7 @@
 """The base of every model of the spec."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -19,10 +20,14 @@ class Model(BaseModel):
 
 @dataclass(frozen=True)
 class ShortForm:
-    """Annotation of a model's field: one word may stand for a mapping, and is the value of its ``key``."""
+    """Annotation of a model's field: one word may stand for a mapping, and is the value of its ``key``.
+
+    ``words`` are all that it may be; none: whatever ``schema`` describes.
+    """
 
     key: str
-    words: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    schema: Mapping[str, object] = field(default_factory=dict)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's hook
         """Write the word out before validating."""
@@ -30,7 +35,7 @@ class ShortForm:
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """A word, or the mapping."""
-        return {"anyOf": [{"enum": list(self.words)}, handler(core)]}
+        return {"anyOf": [{"enum": list(self.words)} if self.words else dict(self.schema), handler(core)]}
 
     def _written_out(self, value: object) -> object:
         return {self.key: value} if isinstance(value, str) else value

@@ -10,9 +10,11 @@ from pydantic import Field
 from pragmaspec.spec.addresses import VLAN_MAX, network, public_choice
 from pragmaspec.spec.image_model import BuildModel, ImageModel
 from pragmaspec.spec.model import Model, ShortForm
+from pragmaspec.spec.move_model import MoveModel
 from pragmaspec.spec.scalars import boolean, disk, duration, memory, name, text, whole
 from pragmaspec.spec.site_model import DEVICE_PATTERN, LibvirtSiteModel, SimulatedSiteModel, SiteModel
 from pragmaspec.spec.ssh_keys import ssh_key
+from pragmaspec.spec.state_url import StateModel, state_url
 from pragmaspec.spec.user_data import user_data
 
 COMPUTES_MAX = 1_000_000
@@ -163,6 +165,16 @@ class SpecModel(Model):
     stack: Annotated[str | None, name()] = Field(
         default=None, description="Name of this spec's recorded state. Default: made from the file's name.", examples=["hello"]
     )
+    state: Annotated[StateModel | None, ShortForm("url", schema=state_url().schema)] = Field(
+        default=None,
+        description="Where its state is recorded: a folder, a URL, or a mapping. Default: state/<stack> beside the spec.",
+        examples=["s3://clusters/hello", {"url": "https://git.example.org/api/v4/projects/7/terraform/state/hello"}],
+    )
+    moved: tuple[MoveModel, ...] = Field(
+        default=(),
+        description="Clusters and sites that have another name now: what was made under the old one is kept.",
+        examples=[[{"from": "hello", "to": "world"}]],
+    )
     images: dict[Annotated[str, name()], ImageModel] = Field(
         default_factory=dict,
         description="Disks to boot, by name.",
@@ -199,6 +211,7 @@ __all__ = [
     "FrontendModel",
     "ImageModel",
     "LibvirtSiteModel",
+    "MoveModel",
     "NetworkModel",
     "PrivateModel",
     "ReadinessModel",
@@ -207,4 +220,5 @@ __all__ = [
     "SiteModel",
     "SitesModel",
     "SpecModel",
+    "StateModel",
 ]

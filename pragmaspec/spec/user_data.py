@@ -1,5 +1,6 @@
 """cloud-init user-data in the spec: a mapping written there, or the path of a file."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,6 +8,10 @@ from pragmaspec.spec.scalars import Scalar
 from pragmaspec.spec.wrong import shown, wrong
 
 HEADER = "#cloud-config"
+VALUES_MAX = 20_000
+DEPTH_MAX = 40
+KEY_MAX = 1000
+"""What can be merged with what pragmaspec tells a node: as many values, levels and characters of a key as ``guest`` reads."""
 _ADDED_TO = {**dict.fromkeys(("bootcmd", "packages", "runcmd", "write_files"), list), **dict.fromkeys(("ssh", "ssh_keys"), dict)}
 
 
@@ -30,6 +35,36 @@ def wrong_kinds(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key, kind in _ADDED_TO.items():
         if key in document and not isinstance(document[key], kind):
             yield key, "a list" if kind is list else "a mapping"
+
+
+def too_much(document: Mapping[str, Any]) -> str | None:
+    """Why ``document`` is too large to be given to a node, and what to do; None: it is not."""
+    values, depth, key = _extent(document, 0)
+    if values > VALUES_MAX:
+        return (
+            f"it has {values:,} values, and a node is given {VALUES_MAX:,} at most; put what is large into an image or a package"
+        )
+    if depth > DEPTH_MAX:
+        return f"it is {depth} levels deep, and a node is given {DEPTH_MAX} at most"
+    if key > KEY_MAX:
+        return f"one of its keys has {key:,} characters, and {KEY_MAX:,} are the most that YAML readers take"
+    return None
+
+
+def _extent(value: object, depth: int) -> tuple[int, int, int]:
+    """How many values and keys there are, how deep they go, and the length of the longest key as JSON writes it."""
+    if isinstance(value, Mapping):
+        parts = [_extent(item, depth + 1) for item in value.values()]
+        keys, longest = len(value), max((len(json.dumps(key, ensure_ascii=False)) for key in value), default=0)
+    elif isinstance(value, list):
+        parts, keys, longest = [_extent(item, depth + 1) for item in value], 0, 0
+    else:
+        return 1, depth, 0
+    return (
+        1 + keys + sum(part[0] for part in parts),
+        max((part[1] for part in parts), default=depth),
+        max(longest, *(part[2] for part in parts), 0),
+    )
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

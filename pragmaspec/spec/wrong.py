@@ -8,7 +8,12 @@ WRONG = "wrong"
 """The error type that carries our own words; every other type is pydantic's and is translated in ``findings``."""
 
 _SHOWN_MAX = 60
+SECRET_NAME = re.compile(
+    r"[A-Za-z0-9_.-]*(password|passwd|passfile|token|secret|signature|credential|api_?key)[A-Za-z0-9_.-]*", re.IGNORECASE
+)
+"""What a parameter of a URL is called that may hold a secret."""
 _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+_SECRET_PARAMETERS = re.compile(rf"([?&]{SECRET_NAME.pattern}=)[^&#\s\"'}},]+", re.IGNORECASE)
 
 
 def wrong(summary: str, detail: str) -> PydanticCustomError:
@@ -17,8 +22,8 @@ def wrong(summary: str, detail: str) -> PydanticCustomError:
 
 
 def without_credentials(text: str) -> str:
-    """``text`` without what stands before the ``@`` of a URL."""
-    return _CREDENTIALS.sub(r"\1…@", text)
+    """``text`` without what stands before the ``@`` of a URL, and without the values of parameters that may be secret."""
+    return _SECRET_PARAMETERS.sub(r"\1…", _CREDENTIALS.sub(r"\1…@", text))
 
 
 def shown(value: object) -> str:

@@ -1,32 +1,41 @@
-"""Removing what is recorded of a stack that has nothing left anywhere: its state, its key, its ssh files."""
+"""Removing what is recorded of a stack that has nothing left anywhere: its state, its key, its ssh files, its cached spec."""
 
 import shutil
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from pragmaspec import __version__
 from pragmaspec.errors import PlanRefusedError, Problem
-from pragmaspec.store.local import LocalStore
+from pragmaspec.stack.place import Place
+
+if TYPE_CHECKING:
+    from pragmaspec.store.store import Store
 
 
-def forget_stack(store: LocalStore) -> None:
+def forget_stack(place: Place, store: "Store") -> None:
     """Remove the state in ``store`` with the stack's secret. Raises PlanRefusedError while anything is recorded."""
-    if not store.exists():
-        return
     from pragmaspec.access.ssh_files import ssh_directory
     from pragmaspec.store.stack_key import key_file
+    from pragmaspec.store.wanted_cache import WantedCache
 
-    with store.session("forget") as session:
-        state = session.state
-        if state.records:
-            raise PlanRefusedError(
-                Problem(
-                    summary="The stack still has something",
-                    detail=f"{len(state.records)} things are recorded, such as {state.records[0].address}. Clean its clusters "
-                    "first: `pragmaspec list cluster` shows them. Nothing was changed.",
+    if store.exists():
+        with store.session("forget") as session:
+            state = session.state
+            if state.records:
+                raise PlanRefusedError(
+                    Problem(
+                        summary="The stack still has something",
+                        detail=f"{len(state.records)} things are recorded, such as {state.records[0].address}. Clean its "
+                        "clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
+                    )
                 )
-            )
-        shutil.rmtree(ssh_directory(state.lineage), ignore_errors=True)
-        with suppress(FileNotFoundError):
-            key_file(state.lineage).unlink()
-        shutil.rmtree(store.directory)
-    with suppress(OSError):
-        store.directory.parent.rmdir()  # `state/`, when this was its last stack
+            store.remove()  # before the key, without which an encrypted state could not be read any more
+            shutil.rmtree(ssh_directory(state.lineage), ignore_errors=True)
+            with suppress(FileNotFoundError):
+                key_file(state.lineage).unlink()
+        usual = place.usual_state
+        if usual is not None:
+            with suppress(OSError):
+                usual.parent.rmdir()  # `state/`, when this was its last stack
+    if place.spec is not None:
+        WantedCache(__version__).forget(place.spec)

@@ -1,4 +1,4 @@
-"""Where a stack is: its spec file, its name, and the folder of its recorded state. Reads no YAML."""
+"""Where a stack is: its spec file, its name, and where its state is recorded. Reads no YAML."""
 
 import os
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
+from pragmaspec.stack.state_line import StateLine, find_state_line, is_url
 
 SPEC_VARIABLE = "PRAGMASPEC_SPEC"
 USUAL_NAMES = ("cluster.yaml", "pragmaspec.yaml")
@@ -23,8 +24,12 @@ class Place(Frozen, frozen=True):
 
     spec: Path | None
     name: str
-    state: Path
-    """The folder of the recorded state."""
+    state: str
+    """Where its state is recorded: the path of a folder, or a URL."""
+    encrypt: bool | None = None
+    """Whether the spec asks for a state that only the stack's key can read; None: it says nothing, so as it is."""
+    said_by_spec: bool = False
+    """Whether ``state`` is what the spec says, rather than the caller, or nobody."""
 
     @property
     def spec_file(self) -> Path:
@@ -33,6 +38,21 @@ class Place(Frozen, frozen=True):
             raise UsageError(_no_spec(Path(), ()))
         return self.spec
 
+    @property
+    def usual_state(self) -> Path | None:
+        """Where the state is recorded unless somebody says otherwise: ``state/<name>`` beside the spec."""
+        return self.spec.parent / "state" / self.name if self.spec is not None else None
+
+    @property
+    def spec_state(self) -> StateLine:
+        """What the quick look finds the spec to say about its state."""
+        return find_state_line(_head(self.spec_file))
+
+    @property
+    def remote(self) -> bool:
+        """Whether the state is recorded elsewhere than in a folder."""
+        return is_url(self.state) and not self.state.startswith("file:")
+
 
 def find_place(
     spec: str | Path | None = None, state: str | Path | None = None, environment: Mapping[str, str] = os.environ
@@ -40,21 +60,37 @@ def find_place(
     """The stack that is meant.
 
     The spec is ``spec``, else ``$PRAGMASPEC_SPEC``, else ``cluster.yaml`` or ``pragmaspec.yaml`` here, else the only YAML file
-    here that has a top-level ``clusters:``. Its name is its ``stack:``, else the file's name; the state is ``state``, else
-    ``state/<name>`` beside the spec. Raises UsageError when no spec is found and no ``state`` given, or several could be meant.
+    here that has a top-level ``clusters:``. Its name is its ``stack:``, else the file's name; the state is ``state`` (a folder or
+    a URL), else what the spec's ``state:`` says, else ``state/<name>`` beside the spec. Raises UsageError when no spec is found
+    and no ``state`` given, or several could be meant.
     """
     found = _spec(spec, environment, needed=state is None)
     if found is None:
-        folder = Path(state or ".")
-        return Place(spec=None, name=folder.resolve().name, state=folder)
-    name = stack_name(found)
-    return Place(spec=found, name=name, state=Path(state) if state is not None else found.parent / "state" / name)
+        where = str(state or ".")
+        name = where.rstrip("/").rpartition("/")[2].partition("?")[0] if is_url(where) else Path(where).resolve().name
+        return Place(spec=None, name=name or "state", state=where)
+    head = _head(found)
+    name, said = _name(head, found), find_state_line(head)
+    if state is not None:
+        return Place(spec=found, name=name, state=str(state), encrypt=said.encrypt)
+    if said.url:
+        return Place(spec=found, name=name, state=_from_spec(found, said.url), encrypt=said.encrypt, said_by_spec=True)
+    return Place(spec=found, name=name, state=str(found.parent / "state" / name), encrypt=said.encrypt)
 
 
 def stack_name(spec: Path) -> str:
     """What the spec calls its stack: the value of a top-level ``stack:``, else the file's name without its ending."""
-    line = _STACK_LINE.search(_head(spec))
+    return _name(_head(spec), spec)
+
+
+def _name(head: bytes, spec: Path) -> str:
+    line = _STACK_LINE.search(head)
     return line[2].decode() if line else spec.stem
+
+
+def _from_spec(spec: Path, said: str) -> str:
+    """What the spec says, a path as from here: in the spec it is as from the spec's own folder."""
+    return said if is_url(said) else str(spec.parent / said)
 
 
 def _spec(spec: str | Path | None, environment: Mapping[str, str], *, needed: bool) -> Path | None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from pragmaspec.engine.context import Applied
     from pragmaspec.engine.reporter import Reporter
+    from pragmaspec.images.progress import ImageReporter
+    from pragmaspec.providers.base import Provider
     from pragmaspec.store.session import StoreSession
 
 
@@ -29,7 +31,7 @@ class Run:
     session: "StoreSession"
     wanted: Wanted
     sites: Sites
-    files: "Callable[[WantedImage], ImageFiles]"
+    files: "Callable[[WantedImage, ImageReporter | None], ImageFiles]"
     shutdown_grace_s: float = field(default=60.0)
 
     def plan(self, request: PlanRequest) -> ReadablePlan:
@@ -44,27 +46,36 @@ class Run:
         check_binding(plan, self.session.state, self.wanted, self.sites.providers(sites))
         return plan
 
-    def apply(self, plan: Plan, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
+    def apply(
+        self,
+        plan: Plan,
+        allow: Iterable[str] = (),
+        reporter: "Reporter | None" = None,
+        images: "ImageReporter | None" = None,
+    ) -> "Applied":
         """Do ``plan``. Raises PlanRefusedError when it is stale or does something that ``allow`` does not name.
 
+        ``images`` is told of images that have to be built or downloaded again, from threads of their own.
         What cannot be done raises ApplyIncompleteError or InterruptedRunError, after everything else was done and recorded.
         """
         check_allowed(plan, allow)
         from pragmaspec.access.ssh import Remote
         from pragmaspec.engine.apply import apply_plan
         from pragmaspec.engine.context import Applied, ApplyContext
+        from pragmaspec.engine.sweep import sweeps
         from pragmaspec.store.stack_key import load_stack_key
 
-        if plan.empty:
+        providers = self._providers(plan)
+        if plan.empty and not (self._has_anything() and any(map(sweeps, providers.values()))):
             return Applied()
         lineage = self.session.state.lineage
         stack_key = load_stack_key(lineage, create=not self.session.state.records)
         remote = Remote(lineage, stack_key)
         context = ApplyContext(
             session=self.session,
-            providers=self.sites.providers({action.resource.site for action in plan.actions}),
+            providers=providers,
             wanted=self.wanted,
-            files=self.files,
+            files=lambda image: self.files(image, images),
             stack_key=stack_key,
             remote=remote,
             shutdown_grace_s=self.shutdown_grace_s,
@@ -73,6 +84,15 @@ class Run:
             return apply_plan(plan, context, reporter)
         finally:
             remote.close()
+
+    def _providers(self, plan: Plan) -> "dict[str, Provider]":
+        """Those that act, and those of the sites that the plan has looked at: something may be left over there."""
+        acting = {action.resource.site for action in plan.actions}
+        return self.sites.providers(acting | {planned.site.name for planned in plan.sites if planned.identity is not None})
+
+    def _has_anything(self) -> bool:
+        """Whether this stack has, or had, anything that could have left something."""
+        return bool(self.session.state.records or self.session.state.closed_ops)
 
 
 def check_allowed(plan: Plan, allow: Iterable[str]) -> None:

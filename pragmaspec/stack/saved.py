@@ -10,6 +10,7 @@ from pragmaspec.errors import PlanRefusedError, PragmaspecError, Problem, UsageE
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.plan import PLAN_FORMAT, Plan
 from pragmaspec.stack.place import Place
+from pragmaspec.stack.state_line import is_url
 from pragmaspec.store.durable import replace_file
 
 KIND = "pragmaspec-plan"
@@ -17,13 +18,15 @@ _HEAD_BYTES = 64
 
 
 class SavedPlan(Frozen, frozen=True):
-    """A plan with the stack it belongs to: absolute paths of spec and state folder."""
+    """A plan with the stack it belongs to: the spec's absolute path, and the absolute path or the URL of the state."""
 
     kind: str
     tool: str
     spec: str
     state: str
     plan: Plan
+    name: str = ""
+    encrypt: bool | None = None
 
 
 class _Head(msgspec.Struct):
@@ -36,7 +39,13 @@ class _Head(msgspec.Struct):
 def save_plan(plan: Plan, place: Place, file: Path) -> None:
     """Write ``plan`` to ``file``, for its owner only. Raises PragmaspecError when that is not possible."""
     saved = SavedPlan(
-        kind=KIND, tool=__version__, spec=str(place.spec_file.absolute()), state=str(place.state.absolute()), plan=plan
+        kind=KIND,
+        tool=__version__,
+        spec=str(place.spec_file.absolute()),
+        state=place.state if is_url(place.state) else str(Path(place.state).absolute()),
+        plan=plan,
+        name=place.name,
+        encrypt=place.encrypt,
     )
     try:
         replace_file(file, msgspec.json.encode(saved) + b"\n")
@@ -84,7 +93,7 @@ def place_of(saved: SavedPlan) -> Place:
     """The stack of ``saved``; the spec is named as the plan names it when that is the same file from here."""
     named = Path(saved.plan.spec_file)
     spec = named if os.path.abspath(named) == saved.spec else Path(saved.spec)  # noqa: PTH100 - absolute() keeps ".."
-    return Place(spec=spec, name=Path(saved.state).name, state=Path(saved.state))
+    return Place(spec=spec, name=saved.name, state=saved.state, encrypt=saved.encrypt)
 
 
 def _damaged(file: Path) -> UsageError:

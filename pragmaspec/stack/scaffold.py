@@ -67,9 +67,11 @@ def _write(path: Path, text: str) -> Written:
 
 GITIGNORE = """\
 # What only this machine needs. state.json itself belongs into git: others go on from it.
-state/*/journal.*.jsonl
+state/*/journal.*
+state/*/spill.*
 state/*/backups/
 state/*/.lock
+state/*/*.tmp
 state/*/.*.tmp
 *.plan
 """

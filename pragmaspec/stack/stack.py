@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pragmaspec.stack.place import Place, find_place
-from pragmaspec.store.local import LocalStore
+from pragmaspec.stack.recording import open_store
 
 if TYPE_CHECKING:
     from pragmaspec.access.ssh import Completed, Remote
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pragmaspec.stack.looking import Look
     from pragmaspec.stack.readable import ReadablePlan
     from pragmaspec.stack.run import Run
+    from pragmaspec.store.session import StoreSession
+    from pragmaspec.store.store import Opened, Store
 
 # Every method imports what it needs: `list` and `ssh` must not pay for planning, nor planning for ssh.
 
@@ -32,12 +34,25 @@ class Stack:
     """One spec and its recorded state.
 
     ``spec``: a path, or None for ``$PRAGMASPEC_SPEC``, ``cluster.yaml``, ``pragmaspec.yaml`` or the only spec here; ``state``:
-    the folder of the recorded state, None for ``state/<name>`` beside the spec; ``place``: both, already found. Nothing is read
-    before it is needed, and the spec is read anew for every plan. Every method raises PragmaspecError kinds only.
+    a folder or URL where the state is recorded, None for what the spec's ``state:`` says, else ``state/<name>`` beside the spec;
+    ``place``: both, already found; ``accept_rollback``: go on from a state that is older than one this machine has seen;
+    ``locked``: refuse images that are not exactly as ``pragmaspec.lock`` has them. Nothing is read before it is needed, and the
+    spec is read anew for every plan. Every method raises PragmaspecError kinds only.
     """
 
-    def __init__(self, spec: str | Path | None = None, *, state: str | Path | None = None, place: Place | None = None) -> None:
+    def __init__(
+        self,
+        spec: str | Path | None = None,
+        *,
+        state: str | Path | None = None,
+        place: Place | None = None,
+        accept_rollback: bool = False,
+        locked: bool = False,
+    ) -> None:
+        self._locked = locked
         self._place = place or find_place(spec, state)
+        self._accept_rollback = accept_rollback
+        self._unfinished: bool | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -56,9 +71,9 @@ class Stack:
         return self._place.name
 
     @cached_property
-    def store(self) -> LocalStore:
+    def store(self) -> "Store":
         """Where its state is recorded."""
-        return LocalStore(self._place.state)
+        return open_store(self._place, accept_rollback=self._accept_rollback)
 
     @cached_property
     def library(self) -> "ImageLibrary":
@@ -66,21 +81,35 @@ class Stack:
         from pragmaspec.images.library import ImageLibrary
         from pragmaspec.stack.folders import image_store
 
-        return ImageLibrary(image_store())
+        return ImageLibrary(image_store(), locked=self._locked)
 
     def state(self) -> "State":
         """What is recorded; an empty state when nothing was ever applied."""
-        return self.store.read()
+        from pragmaspec.stack.recording import refuse_left_behind
+
+        loaded = self.store.load()
+        if not loaded.on_disk:
+            refuse_left_behind(self._place, self.store)
+        self._unfinished = loaded.unfinished
+        return loaded.ledger.state
+
+    def lineage(self) -> str:
+        """The name of the recorded stack. Raises UsageError when nothing was ever recorded: then it has none yet."""
+        from pragmaspec.stack.recording import recorded_lineage
+
+        return recorded_lineage(self.store)
 
     def interrupted(self) -> bool:
-        """Whether an earlier run ended before it was done, and may have left things begun."""
-        return any(self._place.state.glob("journal.*.jsonl"))
+        """Whether an earlier run ended before it was done, and may have left things begun: as last read, else as it is now."""
+        if self._unfinished is None:
+            self._unfinished = bool(self.store.ground.read().journals)
+        return self._unfinished
 
     def wanted(self, reporter: "ImageReporter | None" = None) -> "Wanted":
         """What the spec wants. May build or download an image that nobody knows the digest of yet."""
         from pragmaspec.stack.wanting import read_wanted
 
-        return read_wanted(self._place, lambda: self.library, reporter)
+        return read_wanted(self._place, lambda: self.library, reporter, locked=self._locked)
 
     def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
         """The recorded nodes, frontends first, then by index."""
@@ -92,6 +121,7 @@ class Stack:
         targets: Iterable[str] = (),
         exclude: Iterable[str] = (),
         refresh: bool = True,
+        accept_missing: bool = False,
         reporter: "ImageReporter | None" = None,
     ) -> "ReadablePlan":
         """What apply would do. ``targets`` and ``exclude``: addresses, names or patterns of a part; changes nothing."""
@@ -99,7 +129,7 @@ class Stack:
         from pragmaspec.stack.planned import planned
         from pragmaspec.stack.sites import Sites, known_sites
 
-        request = PlanRequest(targets=tuple(targets), exclude=tuple(exclude))
+        request = PlanRequest(targets=tuple(targets), exclude=tuple(exclude), accept_missing=accept_missing)
         wanted, state = self.wanted(reporter), self.state()
         with Sites(known_sites(wanted, state)) as sites:
             return planned(wanted, state, sites, request, refresh=refresh)
@@ -138,17 +168,48 @@ class Stack:
             return run.apply(plan, {"data-loss", *allow}, reporter)
 
     @contextmanager
-    def run(self, command: str, *, lineage: str | None = None, reporter: "ImageReporter | None" = None) -> "Iterator[Run]":
-        """Hold the lock while planning and applying. ``command`` is what others who meet the lock are told."""
+    def run(
+        self,
+        command: str,
+        *,
+        lineage: str | None = None,
+        reporter: "ImageReporter | None" = None,
+        steal_lock: bool = False,
+    ) -> "Iterator[Run]":
+        """Hold the lock while planning and applying. ``command`` is what others who meet the lock are told.
+
+        ``steal_lock``: take it from whoever holds it, whose next write then fails.
+        """
         from pragmaspec.stack.run import Run
         from pragmaspec.stack.sites import Sites, known_sites
 
         wanted = self.wanted(reporter)
         with (
-            self.store.session(command, lineage) as session,
+            self.session(command, lineage, steal_lock=steal_lock) as session,
             Sites(known_sites(wanted, session.state)) as sites,
         ):
             yield Run(session=session, wanted=wanted, sites=sites, files=self._files)
+
+    @contextmanager
+    def session(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[StoreSession]":
+        """Hold the lock and record what is done."""
+        self._before_locking(steal_lock=steal_lock)
+        with self.store.session(command, lineage) as session:
+            yield session
+
+    @contextmanager
+    def opened(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[Opened]":
+        """Hold the lock and what stands there, to replace it as a whole."""
+        self._before_locking(steal_lock=steal_lock)
+        with self.store.opened(command, lineage) as opened:
+            yield opened
+
+    def _before_locking(self, *, steal_lock: bool) -> None:
+        from pragmaspec.stack.recording import refuse_left_behind, steal
+
+        refuse_left_behind(self._place, self.store)
+        if steal_lock:
+            steal(self.store)
 
     def look(self) -> "Look":
         """What the sites say now."""
@@ -179,17 +240,16 @@ class Stack:
     @contextmanager
     def provider_of(self, node: "Node", state: "State") -> "Iterator[tuple[Provider, Mark]]":
         """The provider of the node's site, and the node's mark there."""
-        from pragmaspec.recorded import Mark
+        from pragmaspec.recorded import Record
         from pragmaspec.stack.sites import Sites
 
-        record = state.record(node.address)
-        mark = Mark(lineage=state.lineage, address=node.address, generation=record.generation if record else 0)
+        mark = (state.record(node.address) or Record(resource=node)).mark(state.lineage)
         with Sites(state.sites) as sites:
             yield sites.provider(node.site), mark
 
-    def _files(self, image: "WantedImage") -> "ImageFiles":
+    def _files(self, image: "WantedImage", reporter: "ImageReporter | None") -> "ImageFiles":
         """The image's bytes; the library is opened only now."""
-        return self.library.files(image)
+        return self.library.files(image, reporter)
 
     def close(self) -> None:
         """Let go of everything; nothing is held between calls today, but may be one day."""

@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from pragmaspec.planning.wanted import Wanted
 
 
-def boot_request(cluster: str, wanted: "Wanted") -> PlanRequest:
+def boot_request(cluster: str, wanted: "Wanted", *, accept_missing: bool = False) -> PlanRequest:
     """Let ``cluster`` run as the spec describes it. Raises UsageError when the spec does not."""
     _refuse_unknown(cluster, wanted, None)
-    return PlanRequest(running=((cluster, True),), only_clusters=(cluster,))
+    return PlanRequest(running=((cluster, True),), only_clusters=(cluster,), accept_missing=accept_missing)
 
 
-def shutdown_request(cluster: str, wanted: "Wanted") -> PlanRequest:
+def shutdown_request(cluster: str, wanted: "Wanted", *, accept_missing: bool = False) -> PlanRequest:
     """Let ``cluster`` be off. Raises UsageError when the spec does not describe it."""
     _refuse_unknown(cluster, wanted, None)
-    return PlanRequest(running=((cluster, False),), only_clusters=(cluster,))
+    return PlanRequest(running=((cluster, False),), only_clusters=(cluster,), accept_missing=accept_missing)
 
 
-def clean_request(cluster: str, wanted: "Wanted", state: State) -> PlanRequest:
+def clean_request(cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False) -> PlanRequest:
     """Remove everything of ``cluster``. Raises UsageError when neither spec nor state know it."""
     _refuse_unknown(cluster, wanted, state)
-    return PlanRequest(drop=(cluster,), only_clusters=(cluster,))
+    return PlanRequest(drop=(cluster,), only_clusters=(cluster,), accept_missing=accept_missing)
 
 
 def refuse_running(plan: "Plan", cluster: str) -> None:

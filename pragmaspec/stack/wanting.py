@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 _IMAGE_PATH = re.compile(r"""\b(?:source|kernel|initrd)["']?[ \t]*:[ \t]*(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'][^,}\n]*))""")
 
 
-def read_wanted(place: Place, library: "Callable[[], ImageLibrary]", reporter: "ImageReporter | None" = None) -> Wanted:
+def read_wanted(
+    place: Place, library: "Callable[[], ImageLibrary]", reporter: "ImageReporter | None" = None, *, locked: bool = False
+) -> Wanted:
     """What the spec of ``place`` wants. Raises SpecError with every problem, and ImageError.
 
-    May build or download an image whose digest nobody knows yet, which ``reporter`` is told.
+    May build or download an image whose digest nobody knows yet, which ``reporter`` is told. ``locked``: images count only as
+    the lock file has them, so nothing that was read before is believed.
     """
     spec = place.spec_file
     cache = WantedCache(__version__)
     context = _context(spec)
-    kept = cache.get(spec, context)
+    kept = None if locked else cache.get(spec, context)
     if kept is not None and kept.spec_file == str(spec):
         return kept
     return _read(place, library(), reporter, cache)
@@ -38,15 +41,20 @@ def read_wanted(place: Place, library: "Callable[[], ImageLibrary]", reporter: "
 def _read(place: Place, library: "ImageLibrary", reporter: "ImageReporter | None", cache: WantedCache) -> Wanted:
     from pragmaspec.planning.expand import expand, images_needed
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.image_uses import remember_use
 
     spec = place.spec_file
     loaded = load_spec(spec)
     check_name(place, loaded)
+    check_state(place, loaded)
     images = {
         name: library.resolve(loaded.model.images[name], name, loaded.directory, loaded.where(("images", name)), reporter)
         for name in images_needed(loaded)
     }
+    if library.locked:
+        library.drop_left_over(loaded.directory, loaded.model.images)
     wanted = expand(loaded, images)
+    remember_use(place, wanted, image_store())
     if _paths_known(spec, loaded):
         lock = (loaded.directory / LOCK_FILE).absolute()
         cache.put(spec, wanted, (*loaded.files, (str(lock), file_digest(lock))), _context(spec))
@@ -63,6 +71,21 @@ def check_name(place: Place, loaded: "LoadedSpec") -> None:
                 detail=f"Write `stack: {said}` on a line of its own, without indentation, anchors or flow style: other commands "
                 "look for it without reading the whole spec.",
                 where=Where(file=str(place.spec_file), line=loaded.where(("stack",)).line),
+            )
+        )
+
+
+def check_state(place: Place, loaded: "LoadedSpec") -> None:
+    """Refuse a ``state:`` that was written in a way which the quick look for it does not see."""
+    said = loaded.model.state
+    seen = place.spec_state
+    if (said.url if said else "", said is not None and said.encrypt) != (seen.url, seen.encrypt is True):
+        raise SpecError(
+            Problem(
+                summary="Unusual `state`",
+                detail="Write `state: URL` on a line of its own, without indentation or anchors, or `state:` with `url:` and "
+                "`encrypt:` on indented lines below it: other commands look for it without reading the whole spec.",
+                where=Where(file=str(place.spec_file), line=loaded.where(("state",)).line),
             )
         )
 
@@ -86,14 +109,16 @@ def _image_paths(spec: Path) -> set[str]:
         next(group for group in match.groups() if group is not None).split(" #")[0].strip()
         for match in _IMAGE_PATH.finditer(text)
     )
-    return {path for path in found if not path.startswith(("http://", "https://"))}
+    return {path for path in found if "://" not in path}
 
 
 def _paths_known(spec: Path, loaded: "LoadedSpec") -> bool:
-    """Whether the quick look sees every local disk of the spec: only then may the spec be kept."""
+    """Whether the quick look sees every local disk of the spec: only then may the spec be kept. It sees into no folder."""
     models = loaded.model.images.values()
+    if any(model.clonezilla or model.pragma for model in models):
+        return False
     paths = {path for model in models for path in (model.source, model.kernel, model.initrd) if path}
-    return {path for path in paths if not path.startswith(("http://", "https://"))} <= _image_paths(spec)
+    return {path for path in paths if "://" not in path} <= _image_paths(spec)
 
 
 def _look(path: Path) -> str:

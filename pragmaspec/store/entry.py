@@ -1,11 +1,18 @@
 """What a journal line says: the record types, and what each does to the recorded state. Pure."""
 
+from time import time
+
+import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.plan import Verb
-from pragmaspec.recorded import Node, Outputs, Record, Resource, State
+from pragmaspec.planning.wanted import Move
+from pragmaspec.recorded import ClosedOp, Node, Outputs, Record, Resource, State
 from pragmaspec.site import Site
+
+CLOSED_KEPT_S = 7 * 86400.0
+"""How long an op that is over is remembered, so that what turns up late with it is known to be a leftover."""
 
 
 class Begin(Frozen, frozen=True, tag_field="type", tag="begin"):
@@ -24,7 +31,8 @@ class SiteUsed(Frozen, frozen=True, tag_field="type", tag="site"):
 class Intent(Frozen, frozen=True, tag_field="type", tag="intent"):
     """A call is about to leave the machine. ``op`` (32 hexadecimal digits) ties its outcome to it.
 
-    ``resource`` is what was asked for, whole: recovery replays this and never what the spec says by then.
+    ``resource`` is what was asked for, whole. The first intent of a creation gives its ``op`` to the record and so to the object;
+    later ones (a repetition, a reboot) leave the record's as it is.
     """
 
     op: str
@@ -41,7 +49,10 @@ class Bound(Frozen, frozen=True, tag_field="type", tag="bound"):
 
 
 class Done(Frozen, frozen=True, tag_field="type", tag="done"):
-    """The call ended and this is what is there now. ``op`` is empty for what needed no call."""
+    """The call ended and this is what is there now. ``op`` is empty for what needed no call.
+
+    A record of the same generation that does not say under which op and address it was made keeps those of the one before it.
+    """
 
     record: Record
     op: str = ""
@@ -55,10 +66,11 @@ class Failed(Frozen, frozen=True, tag_field="type", tag="failed"):
 
 
 class Gone(Frozen, frozen=True, tag_field="type", tag="gone"):
-    """The object is no longer at the site. ``op`` is empty for what needed no call."""
+    """The object is no longer at the site. ``op`` is empty for what needed no call; ``at`` is in seconds since 1970."""
 
     address: str
     op: str = ""
+    at: float = msgspec.field(default_factory=time)
 
 
 class Cleared(Frozen, frozen=True, tag_field="type", tag="cleared"):
@@ -67,7 +79,13 @@ class Cleared(Frozen, frozen=True, tag_field="type", tag="cleared"):
     op: str
 
 
-Entry = Begin | SiteUsed | Intent | Bound | Done | Failed | Gone | Cleared
+class Moved(Frozen, frozen=True, tag_field="type", tag="moved"):
+    """Clusters or sites have other names now. One entry for all that is called otherwise: a crash leaves no half of it."""
+
+    moves: tuple[Move, ...]
+
+
+Entry = Begin | SiteUsed | Intent | Bound | Done | Failed | Gone | Cleared | Moved
 
 
 class _Open:
@@ -86,6 +104,7 @@ class Ledger:
         self._records = {record.address: record for record in state.records}
         self._sites = {site.name: site for site in state.sites}
         self._open: dict[str, _Open] = {}
+        self._closed = {closed.op: closed for closed in state.closed_ops}
         self._state: State | None = state
 
     @property
@@ -96,6 +115,7 @@ class Ledger:
                 self._base,
                 sites=tuple(self._sites[name] for name in sorted(self._sites)),
                 records=tuple(self._records[address] for address in sorted(self._records)),
+                closed_ops=self._closed_ops(),
             )
         return self._state
 
@@ -129,16 +149,41 @@ class Ledger:
                 self._change(op, problem=problem)
             case Done(op=op, record=record):
                 self._close(op)
-                self._put(record)
+                self._put(_as_made(record, self._records.get(record.address)))
             case Gone(op=op, address=address):
                 self._close(op)
-                self._records.pop(address, None)
+                self._forget(address, entry.at)
             case Cleared(op=op):
                 self._restore(self._open.pop(op))
+            case Moved(moves=moves):
+                self._move(moves)
+
+    def _move(self, moves: tuple[Move, ...]) -> None:
+        from pragmaspec.planning.moved import moved_state  # noqa: PLC0415 - most runs rename nothing
+
+        moved = moved_state(self.state, moves)
+        self._records = {record.address: record for record in moved.records}
+        self._sites = {site.name: site for site in moved.sites}
+        self._state = None
 
     def _put(self, record: Record | None) -> None:
         if record is not None:
             self._records[record.address] = record
+
+    def _forget(self, address: str, at: float) -> None:
+        """Take the record away, and remember its op where something may still turn up with it."""
+        record = self._records.pop(address, None)
+        site = self._sites.get(record.resource.site) if record is not None else None
+        if record is not None and record.op and site is not None and site.leaves_late:
+            self._closed[record.op] = ClosedOp(op=record.op, address=record.made_as, closed_at=at)
+
+    def _closed_ops(self) -> tuple[ClosedOp, ...]:
+        """Ops that are over and not too old, but for those of an object that only has another address now."""
+        if not self._closed:
+            return ()
+        alive = {record.op for record in self._records.values()}
+        since = max(closed.closed_at for closed in self._closed.values()) - CLOSED_KEPT_S
+        return tuple(closed for op, closed in sorted(self._closed.items()) if op not in alive and closed.closed_at >= since)
 
     def _close(self, op: str) -> None:
         if op:
@@ -165,13 +210,23 @@ def begun(intent: Intent, earlier: Record | None) -> Record | None:
     """
     if intent.verb in ("clean", "update"):
         return earlier
+    op = "" if intent.verb == "shutdown" else intent.op
     if earlier is None:
-        return Record(resource=intent.resource, status="pending", generation=intent.generation)
-    generation = max(intent.generation, earlier.generation)
+        return Record(resource=intent.resource, status="pending", generation=intent.generation, op=op)
+    if intent.generation > earlier.generation:
+        # Another object altogether: what the site told of the one before it says nothing about this one.
+        return Record(resource=intent.resource, status="pending", generation=intent.generation, op=op, origin=earlier.origin)
     resource = intent.resource
-    if intent.verb == "boot" and must_tell(resource, earlier, generation):
+    if intent.verb == "boot" and must_tell(resource, earlier, earlier.generation):
         resource = untold(resource)
-    return replace(earlier, resource=resource, status="pending", generation=generation, problem="")
+    return replace(earlier, resource=resource, status="pending", problem="", op=earlier.op or op)
+
+
+def _as_made(record: Record, before: Record | None) -> Record:
+    """``record`` with the op and the origin of ``before``, where it has none of its own and is about the same object."""
+    if before is None or before.generation != record.generation or (record.op and record.origin):
+        return record
+    return replace(record, op=record.op or before.op, origin=record.origin or before.origin)
 
 
 def must_tell(resource: Resource, earlier: Record, generation: int) -> bool:

@@ -1,89 +1,82 @@
-"""Recorded state in a local folder: ``state.json``, the journal since, old snapshots, and the lock."""
+"""State in a local folder: ``state.json``, the journal since, old snapshots, and the lock. What they say is `store.reading`'s."""
 
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pragmaspec.errors import PragmaspecError, Problem, StateUnreadableError
-from pragmaspec.recorded import State
-from pragmaspec.store.durable import private_directory, replace_file, sync_directory, unwritable
-from pragmaspec.store.entry import Begin, Ledger
-from pragmaspec.store.journal import Journal, Tail, decode_journal, last_line
-from pragmaspec.store.lock import held
-from pragmaspec.store.session import Loaded, StoreSession
-from pragmaspec.store.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from pragmaspec.errors import Problem, StateLockLostError, StateUnreadableError, UsageError
+from pragmaspec.failpoints import reach
+from pragmaspec.store.disk import OS_DISK, Disk, Stamp
+from pragmaspec.store.durable import private_directory, replace_file, sync_parents, unwritable
+from pragmaspec.store.ground import Holder, JournalText, Stored, Version
+from pragmaspec.store.journal_file import JournalFile
+from pragmaspec.store.lock import FileLock, lock_holder
+from pragmaspec.store.snapshot import format_of, serial_of
+from pragmaspec.store.store import Store
 
 BACKUPS_KEPT = 10
 
-_JOURNAL_NAME = re.compile(r"journal\.(\d+)\.jsonl")
+_JOURNAL = re.compile(r"journal\.(\d+)\.jsonl")
+_BACKUP = re.compile(r"state\.(\d+)\.json")
+_READS = 5
 
 
-class LocalStore:
-    """The state of one stack, in ``directory``."""
+class LocalGround:
+    """The folder ``directory`` on ``disk``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, disk: Disk = OS_DISK) -> None:
         self.directory = directory
+        self.disk = disk
+
+    @property
+    def title(self) -> str:
+        """The path."""
+        return str(self.directory)
 
     @property
     def file(self) -> Path:
         """The snapshot."""
         return self.directory / "state.json"
 
-    def exists(self) -> bool:
-        """Whether a state has been recorded here."""
-        return self.file.exists()
+    @property
+    def lock_file(self) -> Path:
+        """The flock target."""
+        return self.directory / ".lock"
 
-    def read(self) -> State:
-        """The recorded state, with what the journal says since the snapshot.
+    @property
+    def spill_folder(self) -> Path:
+        """Beside the state."""
+        return self.directory
 
-        Needs no lock and creates nothing. An absent state is an empty one with a new lineage. Raises StateUnreadableError for
-        one that is there and cannot be read.
-        """
-        return self.load().ledger.state
+    @property
+    def backups(self) -> Path:
+        """Where snapshots are kept."""
+        return self.directory / "backups"
 
-    def create(self, lineage: str | None = None) -> State:
-        """Record an empty state with ``lineage`` (default: a new one). Raises PragmaspecError when there is a state already."""
-        self._make_directory()
-        with held(self.directory / ".lock", "create a state"):
-            if self.exists() or self._journals():
-                raise PragmaspecError(
-                    Problem(summary="There is a state already", detail=f"{self.file} exists. Nothing was changed.")
-                )
-            state = State(lineage=lineage or _new_lineage())
-            self.write_snapshot(Snapshot(state=state))
-        return state
+    def journal_path(self, serial: int) -> Path:
+        """The journal that extends snapshot number ``serial``."""
+        return self.directory / f"journal.{serial}.jsonl"
 
-    @contextmanager
-    def session(self, command: str, lineage: str | None = None) -> Iterator[StoreSession]:
-        """Hold the lock and record what is done, for the time of the ``with`` block.
+    def journals(self) -> dict[int, Path]:
+        """Journals by the serial of the snapshot they extend. Raises OSError."""
+        return _numbered(self.disk, self.directory, _JOURNAL)
 
-        ``command`` is what others are shown meanwhile; ``lineage`` is used when there is no state yet. Raises StateLockedError
-        and StateUnreadableError. Writes nothing before the first intent, except the lock.
-        """
-        self._make_directory()
-        with held(self.directory / ".lock", command):
-            session = StoreSession(self, self.load(lineage))
+    def warnings(self) -> tuple[str, ...]:
+        """A file system on which locks and syncs may not mean what they say."""
+        return self.disk.warnings(self.directory)
+
+    def read(self) -> Stored:
+        """Snapshot and journals of one moment."""
+        self._check_folder()
+        for _ in range(_READS):
+            before = self.disk.stamp(self.file)
             try:
-                yield session
-            finally:
-                session.close()
-
-    def load(self, lineage: str | None = None) -> Loaded:
-        """Snapshot and journal as they are on disk. ``lineage`` is used when there is neither."""
-        for _ in range(5):
-            before = _stamp(self.file)
-            try:
-                loaded = self._load(lineage)
+                stored = self._read()
             except FileNotFoundError:
                 continue  # a journal was removed between listing and reading
-            except StateUnreadableError:
-                if _stamp(self.file) == before:
-                    raise
-                continue
-            if _stamp(self.file) == before:
-                return loaded
+            except OSError as error:
+                raise _cannot_read(self.directory, error) from error
+            if self.disk.stamp(self.file) == before:
+                return stored
         raise StateUnreadableError(
             Problem(
                 summary="The state keeps changing",
@@ -91,140 +84,202 @@ class LocalStore:
             )
         )
 
-    def write_snapshot(self, snapshot: Snapshot) -> None:
-        """Replace ``state.json``, keeping the old one as a backup, and remove the journals that it now covers. Raises OSError."""
-        text = encode_snapshot(snapshot)
-        self._back_up(snapshot.state.serial - 1)
-        replace_file(self.file, text)
-        for path in self._journals().values():
-            path.unlink()
-        sync_directory(self.directory)
-
-    def journal_path(self, serial: int) -> Path:
-        """The journal that extends snapshot number ``serial``."""
-        return self.directory / f"journal.{serial}.jsonl"
-
-    def _make_directory(self) -> None:
+    def lock(self, holder: Holder) -> "LocalHeld":
+        """Make the folder when it is absent, and lock it."""
+        self._check_folder()
         try:
-            private_directory(self.directory)
+            private_directory(self.directory, self.disk)
+            return LocalHeld(self, FileLock(self.disk, self.lock_file, holder))
         except OSError as error:
             raise unwritable(self.directory, error) from error
 
-    def _journals(self) -> dict[int, Path]:
-        """Journals by the serial of the snapshot they extend."""
-        try:
-            names = [path.name for path in self.directory.iterdir()]
-        except (FileNotFoundError, NotADirectoryError):
-            return {}
-        found = {int(match[1]): self.directory / name for name in names if (match := _JOURNAL_NAME.fullmatch(name))}
-        return dict(sorted(found.items()))
+    def holder(self) -> Holder | None:
+        """Whoever the kernel says holds it."""
+        return lock_holder(self.disk, self.lock_file)
 
-    def _load(self, lineage: str | None) -> Loaded:
-        journals = self._journals()
-        try:
-            data = self.file.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            if journals:
-                raise _without_snapshot(self.file, journals) from None
-            return Loaded(Ledger(State(lineage=lineage or _new_lineage())), Tail(), on_disk=False, unfinished=False)
-        except OSError as error:
-            raise StateUnreadableError(
-                Problem(summary="The state cannot be read", detail=f"{self.file}: {error.strerror}.")
-            ) from error
-        snapshot = decode_snapshot(data, str(self.file))
-        applied = Tail(seq=snapshot.applied_seq, sha256=snapshot.applied_sha256)
-        ledger = Ledger(snapshot.state)
-        tail = applied
-        for serial, path in journals.items():
-            if serial == snapshot.state.serial:
-                journal = decode_journal(path.read_bytes(), str(path), applied)
-                _replay(ledger, journal, path)
-                tail = journal.tail
-            else:
-                _check_covered(path, serial, snapshot)
-        return Loaded(ledger, tail, on_disk=True, unfinished=bool(journals))
-
-    def _back_up(self, serial: int) -> None:
-        """Keep the snapshot number ``serial``, which is about to be replaced."""
-        if not self.exists():
+    def break_lock(self, lock_id: str) -> None:
+        """Refused: the kernel frees a dead holder's lock by itself, and a living one must be stopped."""
+        found = self.holder()
+        if found is None:
             return
-        folder = self.directory / "backups"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        with suppress(FileExistsError):
-            os.link(self.file, folder / f"state.{serial}.json")
-        kept = sorted(folder.glob("state.*.json"), key=_backup_serial)
-        for path in kept[:-BACKUPS_KEPT]:
-            path.unlink()
-
-
-def _backup_serial(path: Path) -> int:
-    serial = path.name.split(".")[1]
-    return int(serial) if serial.isdecimal() else -1
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """What changes when the file is replaced."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return (status.st_ino, status.st_mtime_ns)
-
-
-def _new_lineage() -> str:
-    from uuid import uuid4  # noqa: PLC0415 - costs 10 ms that only the first run of a stack need pay
-
-    return str(uuid4())
-
-
-def _replay(ledger: Ledger, journal: Journal, path: Path) -> None:
-    """Apply what the journal says after the snapshot."""
-    state = ledger.state
-    try:
-        for _, entry in journal.entries:
-            if isinstance(entry, Begin) and (entry.lineage, entry.serial) != (state.lineage, state.serial):
-                raise _foreign_journal(path)
-            ledger.apply(entry)
-    except KeyError:
-        raise _foreign_journal(path) from None
-
-
-def _check_covered(path: Path, serial: int, snapshot: Snapshot) -> None:
-    """Raise unless the journal of another snapshot holds nothing that is missing in this one."""
-    tail = last_line(path.read_bytes())
-    if tail is None or (serial < snapshot.state.serial and tail.sha256 == snapshot.applied_sha256):
-        return
-    if serial > snapshot.state.serial:
-        raise _unreadable(
-            "The state was put back to an older version",
-            f"state.json has serial {snapshot.state.serial}, but {path} goes on from serial {serial}: something (perhaps a git "
-            f"checkout) replaced state.json. Put back the version with serial {serial}, from git or the folder `backups`. If the "
-            f"older version is meant, move {path} away; then `pragmaspec plan` shows what the sites hold with its marks.",
+        raise UsageError(
+            Problem(
+                summary="This lock cannot be taken from its holder",
+                detail=f"Process {found.pid} of {found.user} on {found.host} holds {self.title} (lock {lock_id}) and is "
+                f"alive: the lock of a dead process is free by itself. Stop it (`kill {found.pid}` on {found.host}) and run "
+                "the command again.",
+            )
         )
-    raise _unreadable(
-        "The state was replaced while a run was unfinished",
-        f"{path} holds what a run of this machine did after serial {serial}, and state.json (serial {snapshot.state.serial}) "
-        "does not know of it: it came from somewhere else, perhaps a git pull. Put back the version of state.json with serial "
-        f"{serial}, run `pragmaspec apply` to finish, then merge; or move {path} away, and `pragmaspec plan` shows what the "
-        "sites hold with this stack's marks.",
+
+    def history(self) -> tuple[Version, ...]:
+        """The files in ``backups`` and the one that stands."""
+        from pragmaspec.store.kept import kept_versions  # noqa: PLC0415 - only for who asks
+
+        return kept_versions(self)
+
+    def version(self, serial: int) -> bytes:
+        """From ``backups``."""
+        from pragmaspec.store.kept import kept_version  # noqa: PLC0415 - only for who asks
+
+        return kept_version(self, serial)
+
+    def remove(self) -> None:
+        """Remove the folder and everything in it that is ours; what is not stays, and the folder with it."""
+        from pragmaspec.store.kept import remove_all  # noqa: PLC0415 - only for who asks
+
+        remove_all(self)
+
+    def kept(self) -> dict[int, Path]:
+        """The files in ``backups`` by serial. Raises OSError."""
+        return _numbered(self.disk, self.backups, _BACKUP)
+
+    def _check_folder(self) -> None:
+        try:
+            why = self.disk.distrusted(self.directory)
+        except OSError as error:
+            raise _cannot_read(self.directory, error) from error
+        if why:
+            raise StateUnreadableError(
+                Problem(summary="The state folder is not safe", detail=f"{why[0].upper()}{why[1:]}. Nothing was changed.")
+            )
+
+    def _read(self) -> Stored:
+        journals = tuple(JournalText(serial, str(path), self.disk.read(path)) for serial, path in self.journals().items())
+        try:
+            snapshot: bytes | None = self.disk.read(self.file)
+        except (FileNotFoundError, NotADirectoryError):
+            snapshot = None
+        return Stored(name=str(self.file), snapshot=snapshot, journals=journals)
+
+
+class LocalHeld:
+    """The folder, with its lock held."""
+
+    def __init__(self, ground: LocalGround, lock: FileLock) -> None:
+        self._ground = ground
+        self._disk = ground.disk
+        self._lock = lock
+        self._journal: JournalFile | None = None
+        self._stands: Stamp | None = None
+        self._serial: int | None = None
+        self._format: int | None = None
+        self._last: tuple[int, bytes] | None = None
+
+    def read(self) -> Stored:
+        """What stands there; it must stand there still when it is replaced."""
+        before = self._disk.stamp(self._ground.file)
+        stored = self._ground.read()
+        self._stands = before
+        if stored.snapshot is not None:
+            self._serial, self._format = serial_of(stored.snapshot), format_of(stored.snapshot)
+        return stored
+
+    def begin_journal(self, serial: int) -> None:
+        """A new file with room in it."""
+        self._check_lock()
+        self._close_journal()
+        path = self._ground.journal_path(serial)
+        try:
+            self._journal = JournalFile(self._disk, path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
+    def append(self, lines: bytes, first_seq: int, room_bytes: int) -> None:
+        """One write, one sync."""
+        self._check_lock()
+        if self._journal is None:
+            raise unwritable(self._ground.directory, f"no journal was begun for line {first_seq}")
+        if self._last != (first_seq, lines):
+            self._journal.append(lines, room_bytes)
+            self._last = (first_seq, lines)
+
+    def write_snapshot(self, text: bytes, serial: int) -> None:
+        """Keep the old one as a backup, rename the new one into its place, keep that too, remove the journals of older ones."""
+        self._check_lock()
+        if self._disk.stamp(self._ground.file) != self._stands:
+            raise _lost(self._ground, f"{self._ground.file} was replaced by something else meanwhile")
+        self._close_journal()
+        from pragmaspec.store.kept import keep_standing, keep_written  # noqa: PLC0415 - only a run that writes
+
+        try:
+            reach("store.snapshot.write")
+            if self._stands is None:
+                sync_parents(self._ground.directory, self._disk)  # a run that was killed may have made them just now
+            keep_standing(self._ground, self._serial, self._format)
+            replace_file(self._ground.file, text, disk=self._disk)
+            self._stands, self._serial, self._format = self._disk.stamp(self._ground.file), serial, format_of(text)
+            reach("store.snapshot.keep")
+            keep_written(self._ground, serial, BACKUPS_KEPT)
+            for number, path in self._ground.journals().items():
+                if number < serial:
+                    reach("store.journal.unlink")
+                    self._disk.unlink(path)
+            self._disk.fsync_folder(self._ground.directory)
+            reach("store.snapshot.written")
+        except OSError as error:
+            raise unwritable(self._ground.directory, error) from error
+
+    def release(self) -> None:
+        """Close the journal and give the lock back."""
+        self._close_journal()
+        self._lock.release()
+
+    def _close_journal(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def _check_lock(self) -> None:
+        if not self._lock.intact:
+            raise _lost(self._ground, f"{self._ground.lock_file} was removed or replaced, so another run may hold the stack")
+
+
+class LocalStore(Store):
+    """The state of one stack in the folder ``directory``."""
+
+    def __init__(self, directory: Path, *, disk: Disk = OS_DISK, memory: Path | None = None) -> None:
+        self._local = LocalGround(directory, disk)
+        super().__init__(self._local, disk=disk, memory=memory)
+
+    @property
+    def directory(self) -> Path:
+        """The folder."""
+        return self._local.directory
+
+    @property
+    def file(self) -> Path:
+        """The snapshot."""
+        return self._local.file
+
+    def exists(self) -> bool:
+        """Whether a state has been recorded here."""
+        return self._local.disk.stamp(self.file) is not None
+
+    def journal_path(self, serial: int) -> Path:
+        """The journal that extends snapshot number ``serial``."""
+        return self._local.journal_path(serial)
+
+
+def _numbered(disk: Disk, folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
+    try:
+        names = disk.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    found = {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name))}
+    return dict(sorted(found.items()))
+
+
+def _cannot_read(folder: Path, error: OSError) -> StateUnreadableError:
+    return StateUnreadableError(
+        Problem(summary="The state cannot be read", detail=f"{error.filename or folder}: {error.strerror}. Nothing was changed.")
     )
 
 
-def _without_snapshot(file: Path, journals: dict[int, Path]) -> StateUnreadableError:
-    names = ", ".join(path.name for path in journals.values())
-    return _unreadable(
-        "The state file is missing",
-        f"{file} is not there, but {names} beside it shows that it was. Put it back from git or from the folder `backups`.",
+def _lost(ground: LocalGround, what: str) -> StateLockLostError:
+    return StateLockLostError(
+        Problem(
+            summary="The lock on the state was lost",
+            detail=f"{what}. Nothing more is written to {ground.title}. See what stands there, then run the command again: "
+            "what this run had begun is found by its intents and marks.",
+        )
     )
-
-
-def _foreign_journal(path: Path) -> StateUnreadableError:
-    return _unreadable(
-        "The journal belongs to another state",
-        f"{path} does not go with the state.json beside it: one of them was copied from somewhere else. Put the two that belong "
-        "together side by side again, or move the journal away.",
-    )
-
-
-def _unreadable(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(Problem(summary=summary, detail=f"{detail} Nothing was changed."))

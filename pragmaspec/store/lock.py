@@ -1,53 +1,73 @@
-"""One run at a time: an flock on ``.lock``, with a note inside of who holds it."""
+"""One run at a time: an flock on ``.lock``, with a note inside of who holds it. The note is for people: the kernel decides."""
 
-import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from pragmaspec.errors import Problem, StateLockedError
-from pragmaspec.frozen import Frozen
+from pragmaspec.store.disk import Disk
+from pragmaspec.store.ground import Holder
 
 _NOTE_BYTES = 4096
+_TRIES = 3
+_BETWEEN_S = 0.02
+"""Somebody who only looks whether a dead holder's lock is free holds it for less than this."""
 
 
-class Holder(Frozen, frozen=True):
-    """Who holds the lock; for people, since only the kernel decides. ``since`` is RFC 3339, UTC."""
+class FileLock:
+    """The lock at ``path`` (made when absent), held until :meth:`release`.
 
-    pid: int
-    user: str
-    host: str
-    since: str
-    command: str
-
-
-@contextmanager
-def held(path: Path, command: str) -> Iterator[None]:
-    """Hold the lock at ``path`` (made when absent) for the time of the ``with`` block; ``command`` is what others are shown.
-
-    Raises StateLockedError at once when another process holds it. The file is never renamed or removed: two processes could
+    Raises StateLockedError when another process holds it, and OSError. The file is never renamed or removed: two processes could
     then hold locks on two files of one name. The kernel frees the lock when the process ends, however it ends.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+    def __init__(self, disk: Disk, path: Path, holder: Holder) -> None:
+        self._disk = disk
+        self._path = path
+        self._handle = _taken(disk, path)
+        self._note(msgspec.json.encode(holder))
+
+    @property
+    def intact(self) -> bool:
+        """Whether the file is still the one that is locked: not when somebody removed or replaced it."""
+        return self._disk.same_file(self._handle, self._path)
+
+    def release(self) -> None:
+        """Give it back."""
+        self._note(b"")
+        with suppress(OSError):
+            self._disk.close(self._handle)
+
+    def _note(self, text: bytes) -> None:
+        """A full disk only costs others the name of the holder, so it is no error."""
+        with suppress(OSError):
+            self._disk.truncate(self._handle)
+            if text:
+                self._disk.pwrite(self._handle, text[:_NOTE_BYTES], 0)
+
+
+def lock_holder(disk: Disk, path: Path) -> Holder | None:
+    """Who holds the lock at ``path``; None when nobody does. Creates nothing."""
+    found = _noted(disk, path)
+    if found is None:
+        return None
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _locked(path, _read(descriptor)) from None
-        _write(descriptor, msgspec.json.encode(_ourselves(command)))
-        try:
-            yield
-        finally:
-            _write(descriptor, b"")
-    finally:
-        os.close(descriptor)
+        handle = disk.flock(path)
+    except BlockingIOError:
+        return _noted(disk, path) or found
+    except OSError:
+        return None
+    disk.close(handle)  # a killed holder left its note
+    return None
 
 
-def _ourselves(command: str) -> Holder:
+def ourselves(command: str) -> Holder:
+    """A holder with a new ``id`` that says who this process is."""
     import getpass  # noqa: PLC0415 - only a run that takes the lock needs to say who it is
+    import secrets  # noqa: PLC0415
     import socket  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
 
@@ -56,24 +76,12 @@ def _ourselves(command: str) -> Holder:
     except (KeyError, OSError):
         user = str(os.getuid())
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    return Holder(pid=os.getpid(), user=user, host=socket.gethostname(), since=since, command=command)
+    name = secrets.token_hex(8)
+    return Holder(pid=os.getpid(), user=user, host=socket.gethostname(), since=since, command=command, id=name)
 
 
-def _write(descriptor: int, note: bytes) -> None:
-    """Put ``note`` into the lock file. A full disk only costs others the name of the holder, so it is no error."""
-    with suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note[:_NOTE_BYTES], 0)
-
-
-def _read(descriptor: int) -> Holder | None:
-    try:
-        return msgspec.json.decode(os.pread(descriptor, _NOTE_BYTES, 0), type=Holder)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-
-
-def _locked(path: Path, found: Holder | None) -> StateLockedError:
+def locked(place: Path | str, found: Holder | None) -> StateLockedError:
+    """The error for a stack that ``found`` holds; None when it left no name."""
     if found is None:
         who = "Another process"
     else:
@@ -81,7 +89,25 @@ def _locked(path: Path, found: Holder | None) -> StateLockedError:
     return StateLockedError(
         Problem(
             summary="Another run holds this stack",
-            detail=f"{who} holds {path}. Wait until it has ended, or stop it: the lock is freed as soon as the process ends, "
+            detail=f"{who} holds {place}. Wait until it has ended, or stop it: the lock is freed as soon as the process ends, "
             "however it ends. Nothing was changed.",
         )
     )
+
+
+def _taken(disk: Disk, path: Path) -> int:
+    for left in reversed(range(_TRIES)):
+        try:
+            return disk.flock(path)
+        except BlockingIOError:
+            if not left:
+                raise locked(path, _noted(disk, path)) from None
+            time.sleep(_BETWEEN_S)
+    raise AssertionError
+
+
+def _noted(disk: Disk, path: Path) -> Holder | None:
+    try:
+        return msgspec.json.decode(disk.read(path)[:_NOTE_BYTES], type=Holder)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None

@@ -1,64 +1,38 @@
 """What a run holds while it changes things: the state in memory, and the journal that makes every step durable."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from secrets import token_hex
-from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import PragmaspecError
+from pragmaspec.errors import PragmaspecError, StateUnreachableError, StateUnwritableError
 from pragmaspec.planning.plan import Action
+from pragmaspec.planning.wanted import Move
 from pragmaspec.recorded import Outputs, Record, State
 from pragmaspec.site import Site
-from pragmaspec.store.durable import unwritable
-from pragmaspec.store.entry import Begin, Bound, Cleared, Done, Entry, Failed, Gone, Intent, Ledger, SiteUsed
-from pragmaspec.store.journal import Tail
-from pragmaspec.store.journal_file import JournalFile
-from pragmaspec.store.snapshot import Snapshot
+from pragmaspec.store.entry import Bound, Cleared, Done, Entry, Failed, Gone, Intent, Ledger, Moved, SiteUsed
+from pragmaspec.store.reading import Loaded
+from pragmaspec.store.soundness import check_claims
+from pragmaspec.store.writer import StateWriter
 
 _LINE_CHARACTERS = 300
 
 
-class Loaded(NamedTuple):
-    """A state as it was found. ``unfinished``: a journal of an interrupted run is part of it."""
-
-    ledger: Ledger
-    tail: Tail
-    on_disk: bool
-    unfinished: bool
-
-
-class Snapshots(Protocol):
-    """Where a session leaves its snapshots and journals."""
-
-    def write_snapshot(self, snapshot: Snapshot) -> None:
-        """Replace the snapshot atomically and durably, and drop the journals that it covers. Raises OSError."""
-        ...
-
-    def journal_path(self, serial: int) -> Path:
-        """Where the journal that extends snapshot number ``serial`` stands."""
-        ...
-
-
 class StoreSession:
-    """Records what one run does. Used from one thread. Made by :meth:`pragmaspec.store.local.LocalStore.session`.
+    """Records what one run does. Used from one thread. Made by :meth:`pragmaspec.store.store.Store.session`.
 
     The order that keeps every promise: :meth:`intend` before a call leaves the machine; :meth:`bound` and :meth:`outcome` when
     answers arrive, made durable by the next :meth:`intend` or :meth:`flush`; :meth:`checkpoint` at the end.
     """
 
-    def __init__(self, snapshots: Snapshots, loaded: Loaded) -> None:
-        self._snapshots = snapshots
-        self._ledger = loaded.ledger
-        self._tail = loaded.tail
+    def __init__(self, writer: StateWriter, loaded: Loaded) -> None:
+        self._writer = writer
+        self._ledger: Ledger = loaded.ledger
         self._on_disk = loaded.on_disk
         self._unfinished = loaded.unfinished
-        self._serial = loaded.ledger.state.serial
-        self._journal: JournalFile | None = None
+        self._begun = False
         self._ops: dict[str, str] = {}
         self._waiting: list[Entry] = []
-        self._syncs = 0
 
     @property
     def state(self) -> State:
@@ -68,7 +42,7 @@ class StoreSession:
     @property
     def syncs(self) -> int:
         """How many durable journal writes this session has made."""
-        return self._syncs + (self._journal.syncs if self._journal else 0)
+        return self._writer.syncs
 
     def record(self, address: str) -> Record | None:
         """The record at ``address`` now, in constant time."""
@@ -83,13 +57,19 @@ class StoreSession:
     def intend(self, actions: Sequence[Action]) -> None:
         """Record that the calls of ``actions`` are about to leave, in one durable write with what waits.
 
-        Raises PragmaspecError when it cannot be recorded; then none of the calls may be made.
+        Raises StateUnwritableError when it cannot be recorded; then none of the calls may be made.
         """
+        if claimed := [action.resource for action in actions if action.verb == "allocate"]:
+            check_claims(self.state, claimed)
         for action in actions:
             op = token_hex(16)
             self._ops[action.key] = op
             self._note(Intent(op=op, verb=action.verb, resource=action.resource, generation=action.generation))
-        self.flush()
+        try:
+            self.flush()
+        except (StateUnwritableError, StateUnreachableError):
+            self._never_left(actions)
+            raise
 
     def bound(self, action: Action, outputs: Outputs) -> None:
         """Record that the site has made the object of ``action``, which may not be ready yet."""
@@ -106,35 +86,42 @@ class StoreSession:
         op = self._ops.pop(action.key, "")
         self._note(Gone(op=op, address=action.address) if result is None else Done(op=op, record=result))
 
+    def moved(self, moves: Sequence[Move]) -> None:
+        """Record that clusters or sites have other names now."""
+        self._note(Moved(moves=tuple(moves)))
+
     def cleared(self, action: Action) -> None:
-        """Record that the call of ``action`` never left: everything is as it was before its intent."""
-        self._note(Cleared(op=self._ops.pop(action.key)))
+        """Record that the call of ``action`` never left: everything is as it was before its intent. Without one: nothing."""
+        op = self._ops.pop(action.key, "")
+        if op:
+            self._note(Cleared(op=op))
 
     def flush(self) -> None:
-        """Make everything recorded so far durable. Raises PragmaspecError when that is not possible."""
-        if self._waiting and self._journal is not None:
+        """Make everything recorded so far durable. Raises StateUnwritableError when that is not possible."""
+        if self._waiting:
             waiting, self._waiting = self._waiting, []
-            self._journal.append(waiting, outcomes_to_come=len(self._ops))
+            self._writer.append(waiting, outcomes_to_come=len(self._ops))
 
     def checkpoint(self) -> None:
-        """Write a new snapshot that covers the journal, if there is one. Raises PragmaspecError when that is not possible."""
+        """Write a new snapshot that covers the journal, if there is one. Raises StateUnwritableError when that cannot be done."""
         self.flush()
-        if self._journal is not None:
-            self._tail = self._journal.tail
-        elif not self._unfinished:
-            return
-        self._write_snapshot(self._serial + 1)
-        self.close()
+        if self._begun or self._unfinished:
+            self._write_snapshot(self._ledger.state.serial + 1)
 
     def close(self) -> None:
-        """Let go of the journal file. What was not flushed is lost, as after a crash."""
-        if self._journal is not None:
-            self._syncs += self._journal.syncs
-            self._journal.close()
-            self._journal = None
+        """End the session. What was not flushed is lost, as after a crash; unless a write has failed: then it is spilled."""
+        if self._waiting and self._writer.broken:
+            waiting, self._waiting = self._waiting, []
+            self._writer.spill(waiting)
+
+    def _never_left(self, actions: Sequence[Action]) -> None:
+        """What could not be recorded is not done. The intents may have reached the disk all the same, so they are taken back."""
+        for action in actions:
+            self.cleared(action)
+        self.close()
 
     def _note(self, entry: Entry) -> None:
-        if self._journal is None:
+        if not self._begun:
             self._begin_journal()
         self._ledger.apply(entry)
         self._waiting.append(entry)
@@ -142,26 +129,19 @@ class StoreSession:
     def _begin_journal(self) -> None:
         """Start a journal on a snapshot that holds everything recorded before."""
         if self._unfinished:
-            self._write_snapshot(self._serial + 1)
+            self._write_snapshot(self._ledger.state.serial + 1)
         elif not self._on_disk:
-            self._write_snapshot(self._serial)
-        path = self._snapshots.journal_path(self._serial)
-        try:
-            self._journal = JournalFile(path, self._tail)
-        except OSError as error:
-            raise unwritable(path, error) from error
-        self._waiting.append(Begin(lineage=self._ledger.state.lineage, serial=self._serial))
+            self._write_snapshot(self._ledger.state.serial)
+        self._waiting.append(self._writer.begin(self._ledger.state))
+        self._begun = True
 
     def _write_snapshot(self, serial: int) -> None:
         state = self._ledger.state
-        prunable = {record.resource.site for record in state.records}
-        state = replace(state, serial=serial, sites=tuple(site for site in state.sites if site.name in prunable))
-        try:
-            self._snapshots.write_snapshot(Snapshot(state=state, applied_seq=self._tail.seq, applied_sha256=self._tail.sha256))
-        except OSError as error:
-            raise unwritable(self._snapshots.journal_path(serial).parent, error) from error
-        self._serial = serial
-        self._on_disk, self._unfinished = True, False
+        used = {record.resource.site for record in state.records}
+        used.update(closed.address.partition("/")[0] for closed in state.closed_ops)
+        state = replace(state, serial=serial, sites=tuple(site for site in state.sites if site.name in used))
+        self._writer.snapshot(state)
+        self._begun, self._on_disk, self._unfinished = False, True, False
         self._ledger.rebase(state)
 
 

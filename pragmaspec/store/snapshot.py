@@ -17,7 +17,7 @@ import msgspec
 
 from pragmaspec.errors import Problem, StateUnreadableError
 from pragmaspec.frozen import Frozen
-from pragmaspec.recorded import STATE_FORMAT, Record, State
+from pragmaspec.recorded import STATE_FORMAT, ClosedOp, Record, State
 from pragmaspec.site import Site
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -30,6 +30,9 @@ NO_LINE = "0" * 64
 """Stands for the digest of the last journal line before there was any."""
 
 _DIGEST_LINE = re.compile(rb'"sha256": "([0-9a-f]{64})",\n')
+_LINEAGE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
+_HEAD_BYTES = 300
+_NUMBER_LINE = re.compile(rb'"(?:serial|format)": (\d+),?$', re.MULTILINE)
 _CONFLICT = re.compile(rb"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
 
 
@@ -56,6 +59,7 @@ class _Document(Frozen, frozen=True):
     serial: int
     sha256: str
     sites: tuple[Site, ...]
+    closed_ops: tuple[ClosedOp, ...] = ()
 
 
 class _Head(msgspec.Struct):
@@ -76,6 +80,7 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
         b"{\n"
         + _line("applied_seq", snapshot.applied_seq)
         + _line("applied_sha256", snapshot.applied_sha256)
+        + (_lines("closed_ops", state.closed_ops) + b",\n" if state.closed_ops else b"")
         + _line("format", state.format)
         + _line("kind", "pragmaspec")
         + _line("lineage", state.lineage)
@@ -87,6 +92,29 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
     digest = sha256(head)
     digest.update(tail)
     return b"".join((head, _line("sha256", digest.hexdigest()), tail))
+
+
+def format_of(data: bytes) -> int | None:
+    """The format that a snapshot's text tells; None when it tells none."""
+    found = _NUMBER_LINE.match(data, data.find(b'"format": '))
+    return int(found[1]) if found else None
+
+
+def serial_of(data: bytes) -> int | None:
+    """The serial that a snapshot's text tells, also of a damaged or sealed one; None when it tells none."""
+    found = _NUMBER_LINE.match(data, data.rfind(b'"serial": '))  # the text may have megabytes
+    return int(found[1]) if found else None
+
+
+def check_lineage(lineage: str, file: str) -> None:
+    """Raise StateUnreadableError unless ``lineage`` can be part of a file's name: keys and marks are found by it."""
+    if not _LINEAGE.fullmatch(lineage):
+        raise _unreadable("The state is not in a known format", f"{file} has no lineage that this pragmaspec could have given.")
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether ``data`` begins as an encrypted snapshot does."""
+    return b'"sealed": "' in data[:_HEAD_BYTES]
 
 
 def decode_snapshot(data: bytes, file: str, upgrades: Mapping[int, Upgrade] = UPGRADES) -> Snapshot:
@@ -108,11 +136,30 @@ def decode_snapshot(data: bytes, file: str, upgrades: Mapping[int, Upgrade] = UP
     return _checked(document, file)
 
 
+def decode_edited(data: bytes, file: str) -> Snapshot:
+    """As :func:`decode_snapshot`, for a text that a person may have edited: then its line ``sha256`` must be gone."""
+    try:
+        found = msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        found = {}
+    if "records" not in found or "sha256" in found:
+        return decode_snapshot(data, file)
+    try:
+        document = msgspec.convert({**found, "sha256": ""}, _Document)
+    except msgspec.ValidationError as error:
+        raise _unreadable(
+            "The state is not in a known format", f"{file} is not a state of this pragmaspec: {error}. Nothing was changed."
+        ) from error
+    if document.format != STATE_FORMAT:
+        return decode_snapshot(data, file)
+    return _checked(document, file)
+
+
 def _line(key: str, value: object) -> bytes:
     return b'"%s": %s,\n' % (key.encode(), _ENCODER.encode(value))
 
 
-def _lines(key: str, values: tuple[Record, ...] | tuple[Site, ...]) -> bytes:
+def _lines(key: str, values: tuple[Record, ...] | tuple[Site, ...] | tuple[ClosedOp, ...]) -> bytes:
     if not values:
         return b'"%s": []' % key.encode()
     return b'"%s": [\n%s\n]' % (key.encode(), b",\n".join([_ENCODER.encode(value) for value in values]))
@@ -179,13 +226,21 @@ def _checked(document: _Document, file: str) -> Snapshot:
             "The state is damaged",
             f"In {file} the records are not sorted by address, or one address has two records. {_WAY_OUT}",
         )
-    state = State(lineage=document.lineage, serial=document.serial, sites=document.sites, records=document.records)
+    check_lineage(document.lineage, file)
+    state = State(
+        lineage=document.lineage,
+        serial=document.serial,
+        sites=document.sites,
+        records=document.records,
+        closed_ops=document.closed_ops,
+    )
     return Snapshot(state=state, applied_seq=document.applied_seq, applied_sha256=document.applied_sha256)
 
 
 _WAY_OUT = (
-    "Put back the last good version: from git (`git log -- FILE`, `git checkout COMMIT -- FILE`) or from the folder `backups` "
-    "beside it. Then run `pragmaspec plan`, which compares it with what is really there. Nothing was changed."
+    "Put back the last good version: `pragmaspec state history` shows what is kept, `pragmaspec state restore SERIAL` records it "
+    "again; or take one from git (`git log -- FILE`, `git checkout COMMIT -- FILE`). Then run `pragmaspec plan`, which compares "
+    "it with what is really there. Nothing was changed."
 )
 
 

@@ -64,6 +64,11 @@ class WantedCache:
                 file.write(msgspec.json.encode(entry))
             temporary.replace(path)
 
+    def forget(self, spec: Path) -> None:
+        """Remove what is kept of ``spec``, if anything is."""
+        with suppress(OSError):
+            self._file(spec).unlink()
+
     def _file(self, spec: Path) -> Path:
         return self._directory / f"{sha256(os.fsencode(spec.absolute())).hexdigest()}.json"
 

@@ -39,3 +39,12 @@ def test_a_compute_without_private_network_has_no_route():
     compute = recorded("hello-compute-0", 0)
     bare = replace(compute, resource=replace(compute.resource, nics=()))
     assert [route.name for route in routes(HELLO.with_record(bare), KEY)] == ["hello-frontend", "hello-compute-1"]
+
+
+def test_a_node_that_was_renamed_still_shows_the_host_key_it_was_made_with():
+    record = recorded("hello-compute-0", 0)
+    moved = HELLO.with_record(replace(record, origin="lab/earlier/node/earlier-compute-0"))
+    assert (
+        routes(moved, KEY)[1].host_key
+        == host_key(KEY, Mark(lineage=LINEAGE, address="lab/earlier/node/earlier-compute-0")).public
+    )

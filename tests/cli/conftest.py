@@ -13,7 +13,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     for directory in (home, work):
         directory.mkdir()
     monkeypatch.setenv("HOME", str(home))
-    for name in ("CACHE", "DATA", "CONFIG"):
+    for name in ("CACHE", "DATA", "CONFIG", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
     for name in ("XDG_RUNTIME_DIR", "PRAGMASPEC_SPEC", "PRAGMASPEC_KEYS", "PRAGMASPEC_IMAGES", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)

@@ -3,24 +3,32 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from pragmaspec import __version__
-from pragmaspec.cli.app import app
+from pragmaspec.cli.app import COMMANDS as NAMES
+from pragmaspec.cli.app import command_line
 from tests.cli.workshop import Workshop
 
 ROOT = Path(__file__).parents[2]
 MANUAL = ROOT / "docs" / "cli.md"
 HEAVY = {"pydantic", "requests", "rich", "deepdiff", "libvirt", "ruamel", "ruamel.yaml", "cryptography", "pycdlib"}
-_ROOT_COMMAND = typer.main.get_command(app)
-COMMANDS = [
-    *(name for name in _ROOT_COMMAND.commands if name != "list"),
-    *(f"list {name}" for name in _ROOT_COMMAND.commands["list"].commands),
-]
+
+
+def _commands(group: Any, before: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}"
+
+
+COMMANDS = list(_commands(typer.main.get_command(command_line())))
 
 
 def _help(shop: Workshop, *command: str) -> str:
@@ -51,9 +59,18 @@ def test_the_manual_has_todays_help(
 def test_help_is_another_way_to_ask(shop: Workshop) -> None:
     assert shop("help").out == shop("--help").out == shop("-h").out == shop().out
     assert shop("help", "plan").out == shop("plan", "--help").out
+    assert shop("help", "state", "lock", "show").out == shop("state", "lock", "show", "--help").out
     assert shop("help", "list", "site").out == shop("list", "site", "--help").out
     assert "there is no command flan" in shop("help", "flan", status=64).err
     assert "there is no command plan flan" in shop("help", "plan", "flan", status=64).err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_command_is_loaded_as_it_stands_among_all(name: str) -> None:
+    """A command line that begins with a command's name loads only that command's module."""
+    alone, among = (typer.main.get_command(command_line(word)).commands[name] for word in (name, ""))
+    assert [each.opts for each in alone.params] == [each.opts for each in among.params]
+    assert alone.help == among.help
 
 
 def test_version(shop: Workshop) -> None:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pragmaspec.store.local import LocalStore
 from tests.cli.workshop import Workshop
 
 DOCUMENTED = set(re.findall(r"`([a-z0-9_]+)`", (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")))
@@ -27,6 +28,12 @@ def test_every_key_is_documented(shop: Workshop) -> None:
     said = [shop("plan", "--json"), shop("apply", "-y", "--json"), shop("show", "hello", "--json"), shop("status", "--json")]
     said += [shop("list", what, "--json") for what in ("cluster", "repository", "site")]
     said += [shop("validate", "--json"), shop("show", "tiny", "--json"), shop("shutdown", "hello", "--json")]
+    said += [
+        shop(*words, "--json") for words in (("state", "list"), ("state", "history"), ("state", "show", "tiny"), ("key", "show"))
+    ]
+    said.append(shop("state", "rm", "lab/hello/node/*", "-y") and shop("orphans", "--all", "--json"))
+    with LocalStore(shop.directory / "state" / "cluster").session("a long run"):
+        said.append(shop("state", "lock", "show", "--json"))
     said.append(shop("boot", "helo", "--json", status=64))
     documents = [each.json for each in said]
     assert {document["format"] for document in documents} == {1}

@@ -18,7 +18,7 @@ def _verbs(shop: Workshop, *arguments: str) -> list[str]:
 def test_plan_then_apply_then_nothing_to_do(shop: Workshop) -> None:
     shop.spec()
     planned = shop("plan").out
-    assert "Plan: 1 to stage, 1 to allocate, 3 to boot. Nothing is rebooted, rebuilt or lost." in planned
+    assert "Plan: 1 to stage (1 MiB to transfer), 1 to allocate, 3 to boot. Nothing is rebooted, rebuilt or lost." in planned
     assert "198.51.100.10 · vlan 20" in planned
     assert not (shop.directory / "state").exists(), "a plan writes nothing"
     applied = shop("apply", "--auto-approve")
@@ -85,7 +85,8 @@ def test_without_looking_at_the_site(shop: Workshop) -> None:
     shop.running()
     (shop.directory / "site.json").unlink()
     assert shop("plan", "--no-refresh").out.startswith("No changes: everything recorded is")
-    assert "is gone from the site" in shop("plan").out
+    assert "--accept-missing" in shop("plan", status=4).err
+    assert "is gone from the site" in shop("plan", "--accept-missing").out
 
 
 def test_verbose_shows_macs(shop: Workshop) -> None:
@@ -252,10 +253,10 @@ def test_nothing_in_a_spec_can_steer_the_terminal(shop: Workshop) -> None:
 
 def test_the_state_may_stand_elsewhere(shop: Workshop, tmp_path: Path) -> None:
     shop.spec()
-    shop("apply", "-y", "--state-dir", str(tmp_path / "elsewhere"))
+    shop("apply", "-y", "--state", str(tmp_path / "elsewhere"))
     assert not (shop.directory / "state").exists()
     assert "3 to boot" in shop("plan").out
-    assert shop("plan", "--state-dir", str(tmp_path / "elsewhere")).out.startswith("No changes")
+    assert shop("plan", "--state", str(tmp_path / "elsewhere")).out.startswith("No changes")
 
 
 def test_the_stack_is_named_in_the_spec(shop: Workshop) -> None:

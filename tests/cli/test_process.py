@@ -82,8 +82,11 @@ def test_bugs_keep_their_traceback(shop: Workshop) -> None:
         ("pragmaspec show lab/im", "lab/image/"),
         ("pragmaspec plan clu", "cluster.yaml"),
         ("pragmaspec apply --allow re", "rebuild"),
+        ("pragmaspec state rm lab/hello/n", "lab/hello/node/hello-compute-0"),
+        ("pragmaspec state mv h", "hello"),
+        ("pragmaspec state re", "restore"),
         ("pragmaspec ssh --spec cluster.yaml hello-f", "hello-frontend"),
-        ("pragmaspec ssh --state-dir=state/cluster hello-f", "hello-frontend"),
+        ("pragmaspec ssh --state=state/cluster hello-f", "hello-frontend"),
     ],
 )
 def test_completion(shop: Workshop, words: str, offered: str) -> None:
@@ -100,7 +103,14 @@ def test_completion(shop: Workshop, words: str, offered: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["pragmaspec ssh x", "pragmaspec show 'open", "pragmaspec boot --spec nowhere.yaml x", "pragmaspec plan no/x"]
+    "words",
+    [
+        "pragmaspec ssh x",
+        "pragmaspec show 'open",
+        "pragmaspec boot --spec nowhere.yaml x",
+        "pragmaspec plan no/x",
+        "pragmaspec ssh --state s3://b/k hel",
+    ],
 )
 def test_completion_without_anything_to_offer(shop: Workshop, words: str) -> None:
     environment = {"_PRAGMASPEC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}

@@ -106,3 +106,13 @@ def test_a_guest_cannot_steer_the_terminal(shop: Workshop) -> None:
     _, shown = _at_terminal(shop, "console", "hello-frontend", "--log", NO_COLOR="1")
     assert "Linux version" in shown
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(("answer", "status", "left"), [("y\n", 0, 4), ("n\n", 1, 5)])
+def test_an_edit_of_the_state_says_what_it_does_and_asks(shop: Workshop, answer: str, status: int, left: int) -> None:
+    shop.running()
+    found, shown = _at_terminal(shop, "state", "rm", "hello-compute-1", answer=answer)
+    assert found == status, shown
+    assert "lab/hello/node/hello-compute-1 is no longer recorded; it stays at lab" in shown
+    assert "Change the state so? [y/N]" in shown
+    assert len(shop("state", "list", "--json").json["records"]) == left

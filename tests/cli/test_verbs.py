@@ -108,5 +108,17 @@ def test_forget(shop: Workshop) -> None:
     shop("clean", "hello", "--shutdown")
     assert shop("forget").out == "The stack cluster is forgotten.\n"
     assert not (shop.directory / "state").exists()
-    assert not [path for path in (shop.directory.parent / "home" / "data").rglob("*") if path.is_file()]
+    home = shop.directory.parent / "home"
+    left = [path for path in home.rglob("*") if path.is_file()]
+    assert [path for path in left if "images" not in path.parts] == [], "but for images, which other stacks may use"
     assert shop("forget").out == "The stack cluster is forgotten.\n"
+
+
+def test_forget_an_encrypted_stack(shop: Workshop) -> None:
+    spec = shop.spec()
+    spec.write_text("state: {url: ./secret, encrypt: true}\n" + spec.read_text())
+    shop("apply", "-y")
+    assert "hello" not in (shop.directory / "secret" / "state.json").read_text()
+    shop("clean", "hello", "--shutdown")
+    shop("forget")
+    assert not (shop.directory / "secret").exists()

@@ -41,6 +41,9 @@ Hook = Callable[[str, str], None]
 
 
 class SshSite:
+    identity_kind = "ident"
+    window_s = 0.0
+
     """What is there, in dicts; hooks ``before`` and ``after`` the effect of every call may fail it. Guests are asked by ssh."""
 
     def __init__(self, before: Hook | None = None, after: Hook | None = None) -> None:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from pragmaspec.access.ssh import Completed, Remote
 from pragmaspec.engine.apply import apply_plan
+from pragmaspec.engine.clock import SystemClock
 from pragmaspec.engine.guests import SshGuests
 from pragmaspec.engine.power import PowerWatch
 from pragmaspec.errors import AccessError, ApplyIncompleteError, Problem, SiteUnreachableError
@@ -190,7 +191,7 @@ def test_files_that_cannot_be_installed_are_an_error(here, guests):
 
 def test_a_site_that_does_not_answer_proves_nothing():
     site = SshSite()
-    watch = PowerWatch(site, LINEAGE)
+    watch = PowerWatch(site, LINEAGE, SystemClock())
     assert watch.stopped(COMPUTE.address, time.monotonic())
 
     def unreachable(lineage):

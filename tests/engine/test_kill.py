@@ -1,55 +1,178 @@
-"""SIGKILL in the middle of an apply, at many moments; then one apply, and what is recorded is what is there."""
+"""SIGKILL at every named point of an apply, and at every sync; then one apply, and what is recorded is what is there."""
 
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from pragmaspec.engine.apply import apply_plan
-from pragmaspec.recorded import Node
-from pragmaspec.store.local import LocalStore
-from tests.engine.fake_site import FakeSite, applying, bring_up, plan_for
+from pragmaspec.recorded import Blob
+from pragmaspec.site import LibvirtSite, Overcommit, SimulatedSite, Site
+from tests.engine.mortal import LINEAGE, Mortals
+
+COMING = [
+    "engine.begin",
+    "engine.looked",
+    "engine.recovered",
+    "engine.before-intents",
+    "engine.after-intents",
+    "engine.stage.leaves",
+    "engine.stage.answered",
+    "engine.stage.ended",
+    "engine.allocate.leaves",
+    "engine.allocate.answered",
+    "engine.allocate.ended",
+    "engine.boot.leaves",
+    "engine.boot.answered",
+    "engine.bound",
+    "engine.boot.ready",
+    "engine.boot.ended",
+    "engine.before-checkpoint",
+    "engine.after-checkpoint",
+    "store.journal.create",
+    "store.journal.write",
+    "store.journal.sync",
+    "store.journal.synced",
+    "store.snapshot.write",
+    "store.replace.rename",
+    "store.replace.sync",
+    "store.snapshot.written",
+]
+GOING = [
+    "engine.shutdown.leaves",
+    "engine.shutdown.answered",
+    "engine.shutdown.ended",
+    "engine.clean.leaves",
+    "engine.clean.answered",
+    "engine.clean.ended",
+    "engine.update.leaves",
+    "engine.update.answered",
+    "engine.update.ended",
+    "store.snapshot.keep",
+    "store.journal.unlink",
+]
+LIBVIRT_COMING = [
+    "libvirt.image.used",
+    "libvirt.image.part-made",
+    "libvirt.image.part-filled",
+    "libvirt.image.complete",
+    "libvirt.network.defined",
+    "libvirt.network.started",
+    "libvirt.disk.made",
+    "libvirt.seed.made",
+    "libvirt.domain.defined",
+]
+LIBVIRT_GOING = ["libvirt.domain.stopped", "libvirt.domain.undefined", "libvirt.volume.removed"]
+"""Where a process may die; the first four lists are what is reached when a cluster comes, and when a part of it goes."""
 
 
-class SiteOnDisk(FakeSite):
-    """A site that outlives the process: every object is a file."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(after=self._announce)
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-
-    def _announce(self, verb, address):
-        (self.folder / address.replace("/", "_")).touch()
-        sys.stdout.write(f"{verb} {address}\n")
-        sys.stdout.flush()
-
-    def present(self) -> set[str]:
-        return {path.name.replace("_", "/") for path in self.folder.iterdir()}
+@pytest.fixture(scope="module")
+def mortals() -> Iterator[Mortals]:
+    with Mortals() as mortals:
+        yield mortals
 
 
-def run(directory: Path) -> None:
-    """Apply whatever is not ready yet of a small cluster."""
-    store = LocalStore(directory / "state")
-    with applying(store, SiteOnDisk(directory / "site"), directory) as context:
-        ready = {record.address for record in context.session.state.records if record.status == "ready"}
-        left = [action for action in bring_up(5) if action.address not in ready]
-        apply_plan(plan_for(context.session.state, *left), context)
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    content = os.urandom(16) * 4096
+    (tmp_path / "disk.raw").write_bytes(content)
+    blob = Blob(sha256=sha256(content).hexdigest(), size_bytes=len(content))
+    (tmp_path / "image.json").write_bytes(msgspec.json.encode(blob))
+    return tmp_path
 
 
-@pytest.mark.parametrize("moment", range(9))
-def test_one_apply_after_a_kill_converges(tmp_path, moment):
-    script = f"from pathlib import Path; from tests.engine.test_kill import run; run(Path({str(tmp_path)!r}))"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in range(moment):
-            process.stdout.readline()
-        process.kill()
-    store, site = LocalStore(tmp_path / "state"), SiteOnDisk(tmp_path / "site")
-    assert site.present() <= {record.address for record in store.read().records}, "nothing is there that is not recorded"
-    run(tmp_path)
-    state = store.read()
-    assert {record.address for record in state.records} == site.present()
-    assert {record.status for record in state.records} == {"ready"}
-    assert len([record for record in state.records if isinstance(record.resource, Node)]) == 6
+def simulated(home: Path) -> Site:
+    return SimulatedSite(name="lab", file=str(home / "site.jsonl"))
+
+
+def pretended(home: Path) -> Site:
+    return LibvirtSite(name="lab", uri="test:///default", overcommit=Overcommit(memory=10.0))
+
+
+def check_equal(done: dict[str, Any] | None) -> None:
+    """Recorded = present, and everything is ready."""
+    assert done is not None
+    assert done["recorded"] == done["there"]
+    assert done["allocations"][0] == done["allocations"][1]
+    assert done["images"][0] == done["images"][1]
+    assert done["statuses"] in ([], ["ready"])
+    assert done["ops"], "each creation has its own op"
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("point", COMING)
+def test_killed_while_a_cluster_comes(mortals: Mortals, home: Path, point: str, nth: int) -> None:
+    killed = mortals.apply(home, simulated(home), "small", f"{point}:{nth}:kill")
+    assert killed is None or nth > 1, "the point was not reached"
+    check_equal(mortals.apply(home, simulated(home), "small"))
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("point", GOING)
+def test_killed_while_a_cluster_changes(mortals: Mortals, home: Path, point: str, nth: int) -> None:
+    check_equal(mortals.apply(home, simulated(home), "small"))
+    killed = mortals.apply(home, simulated(home), "changed", f"{point}:{nth}:kill")
+    assert killed is None or nth > 1, "the point was not reached"
+    check_equal(mortals.apply(home, simulated(home), "changed"))
+
+
+@pytest.mark.parametrize("point", [*COMING, *LIBVIRT_COMING])
+def test_killed_while_a_cluster_comes_at_libvirts_test_driver(mortals: Mortals, home: Path, point: str) -> None:
+    """Its world dies with the process, so everything is made again."""
+    assert mortals.apply(home, pretended(home), "small", f"{point}:1:kill") is None
+    check_equal(mortals.apply(home, pretended(home), "small"))
+
+
+def test_killed_again_and_again_also_while_recovering(mortals: Mortals, home: Path) -> None:
+    for point in ("engine.boot.answered:2", "engine.recovered:1", "engine.after-intents:1", "engine.boot.leaves:3"):
+        assert mortals.apply(home, simulated(home), "small", f"{point}:kill") is None
+    check_equal(mortals.apply(home, simulated(home), "small"))
+
+
+def test_begun_and_then_wanted_no_more(mortals: Mortals, home: Path) -> None:
+    for spec in ("off", "nothing"):
+        assert mortals.apply(home, simulated(home), "small", "engine.boot.answered:2:kill") is None
+        check_equal(mortals.apply(home, simulated(home), spec))
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
+@pytest.mark.parametrize("spec", ["small", "changed"])
+def test_killed_at_every_sync(mortals: Mortals, home: Path, spec: str, call: str) -> None:
+    """By strace, which sends the signal from inside the system call."""
+    before = home / "before"
+    before.mkdir()
+    for name in ("disk.raw", "image.json"):
+        (home / name).rename(before / name)
+    if spec == "changed":
+        check_equal(mortals.apply(before, simulated(before), "small"))
+    nth = 1
+    while True:
+        here = home / f"{nth}"
+        shutil.copytree(before, here)
+        killed = _killed_at(here, spec, call, nth)
+        check_equal(mortals.apply(here, simulated(here), spec))
+        if not killed:
+            break
+        nth += 1
+    assert nth > 2, "more than one sync makes an apply durable"
+
+
+def _killed_at(home: Path, spec: str, call: str, nth: int) -> bool:
+    order = {
+        "directory": str(home),
+        "site": msgspec.to_builtins(simulated(home)),
+        "spec": spec,
+        "failpoint": "",
+        "lineage": LINEAGE.format(0),
+    }
+    script = f"from tests.engine.mortal import apply_order; apply_order({order!r})"
+    trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", f"--inject={call}:signal=KILL:when={nth}"]
+    done = subprocess.run([*trace, sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert done.returncode in (0, -9, 137), done.stderr
+    return done.returncode != 0

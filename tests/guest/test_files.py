@@ -50,6 +50,7 @@ def test_a_file_does_not_show_its_content(cluster: GuestCluster, stack_key: Stac
 
 def test_host_keys_are_never_rewritten_on_a_running_node(cluster: GuestCluster, stack_key: StackKey) -> None:
     assert set(by_path(live_files(cluster.nodes[1], cluster, stack_key))) == {
+        "/etc/hostname",
         "/etc/hosts",
         "/etc/pragmaspec/cluster.json",
         "/etc/pragmaspec/machinefile",
@@ -96,3 +97,18 @@ def test_the_contract_names_everything_a_program_needs(cluster: GuestCluster, st
     assert document["node"]["interfaces"][0]["gateway"] == "10.22.0.1"
     assert document["cluster"]["spec_sha256"] == "cd" * 32
     assert document["nodes"][0]["addresses"] == {"private": "10.22.0.1", "public": "192.0.2.10"}
+
+
+def test_what_was_made_under_another_name_keeps_its_keys(cluster_of: Callable[..., GuestCluster], stack_key: StackKey) -> None:
+    made = cluster_of(1)
+    origins = {node.address: f"lab/earlier/node/{node.name.replace('hello', 'earlier')}" for node in made.nodes}
+    moved = cluster_of(1, origins={**origins, "lab/hello/allocation": "lab/earlier/allocation"})
+    node = moved.nodes[1]
+    earlier = Mark(lineage=moved.lineage, address="lab/earlier/node/earlier-compute-0")
+    assert by_path(identity_files(node, moved, stack_key))["/etc/ssh/ssh_host_ed25519_key"].content == (
+        host_key(stack_key, earlier).private
+    )
+    assert host_key(stack_key, earlier).public in by_path(live_files(node, moved, stack_key))["/etc/ssh/ssh_known_hosts"].content
+    private = by_path(login_files(moved, stack_key))["/root/.ssh/id_ed25519"].content
+    assert private == cluster_key(stack_key, "lab", "earlier").private
+    assert by_path(live_files(node, moved, stack_key))["/etc/hostname"].content == "hello-compute-0\n"

@@ -1,6 +1,9 @@
-"""A web server on the loopback interface that serves one file, and does what real servers do wrong when told to."""
+"""A web server on the loopback interface that serves files, and does what real servers do wrong when told to."""
 
+import ssl
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -11,13 +14,38 @@ from typing import Self
 class Asked:
     path: str
     headers: dict[str, str]
+    method: str = "GET"
+    body: bytes = b""
+
+
+@dataclass
+class Reply:
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class FileServer:
-    """``content`` at every path. The switches may be changed between requests; ``asked`` holds the requests so far."""
+    """``content`` at every path that ``gate`` lets through. The switches may be changed between requests.
+
+    ``gate`` speaks a protocol: it answers a request itself, or gives None for the file. ``asked`` holds the requests so far.
+    """
 
     content: bytes = b""
+    gate: Callable[[Asked], Reply | None] | None = None
+    tls: ssl.SSLContext | None = None
+    modified: str = ""
+    """The file's Last-Modified."""
+    drip_s: float = 0
+    """The pause before each byte."""
+    endless: bool = False
+    """More comes for ever, of a length that nobody tells."""
+    stall_at: int = 0
+    """After so many bytes nothing comes until ``go_on`` is set."""
+    go_on: threading.Event = field(default_factory=threading.Event)
+    condition: str = "If-Range"
+    """The header that keeps this server from continuing another file."""
     etag: str = '"one"'
     content_type: str = "application/octet-stream"
     break_after: list[int] = field(default_factory=list)
@@ -34,6 +62,8 @@ class FileServer:
 
     def __enter__(self) -> Self:
         self._server = _Server(self)
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         return self
@@ -43,8 +73,12 @@ class FileServer:
         self._thread.join()
         self._server.server_close()
 
+    @property
+    def port(self) -> int:
+        return self._server.server_address[1]
+
     def url(self, path: str = "disk.qcow2") -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{path}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/{path}"
 
 
 class _Server(ThreadingHTTPServer):
@@ -61,9 +95,20 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
+
+    def _serve(self, body: bytes = b"") -> None:
         served = self.server.served
-        served.asked.append(Asked(self.path, dict(self.headers.items())))
-        if self.path in served.redirect:
+        asked = Asked(self.path, dict(self.headers.items()), self.command, body)
+        served.asked.append(asked)
+        reply = served.gate(asked) if served.gate else None
+        if reply is not None:
+            self._head(reply.status, {"Content-Length": str(len(reply.body)), **reply.headers})
+            self.wfile.write(reply.body)
+        elif self.path in served.redirect:
             self._head(302, {"Location": served.redirect[self.path], "Content-Length": "0"})
         elif served.status:
             self._head(served.status.pop(0), {"Content-Length": "0"})
@@ -71,8 +116,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._file(served)
 
     def _file(self, served: FileServer) -> None:
+        if served.etag and self.headers.get("If-None-Match") == served.etag:
+            return self._head(304, {"ETag": served.etag})
+        if self.headers.get("If-Match") not in {None, served.etag}:
+            return self._head(412, {"Content-Length": "0"})
         start = self._start(served)
         headers = {"Content-Type": served.content_type}
+        if served.modified:
+            headers["Last-Modified"] = served.modified
         if served.etag:
             headers["ETag"] = served.etag
         if served.encoding:
@@ -83,20 +134,35 @@ class _Handler(BaseHTTPRequestHandler):
             first = 0 if served.wrong_range else start
             headers["Content-Range"] = f"bytes {first}-{len(served.content) - 1}/{len(served.content)}"
         body = served.content[start or 0 :]
-        if served.chunked:
+        if served.chunked or served.endless:
             headers["Connection"] = "close"
         else:
             headers["Content-Length"] = str(len(body) if served.announce is None else served.announce)
         self._head(200 if start is None else 206, headers)
         cut = served.break_after.pop(0) if served.break_after else None
-        self.wfile.write(body if cut is None else body[:cut])
-        if cut is not None or served.announce is not None or served.chunked:
+        self._send(served, body if cut is None else body[:cut])
+        if cut is not None or served.announce is not None or served.chunked or served.endless:
             self.close_connection = True
         return None
 
+    def _send(self, served: FileServer, body: bytes) -> None:
+        if served.drip_s:
+            for byte in body:
+                self.wfile.write(bytes([byte]))
+                time.sleep(served.drip_s)
+        elif served.stall_at:
+            self.wfile.write(body[: served.stall_at])
+            served.go_on.wait(60)
+            self.wfile.write(body[served.stall_at :])
+        else:
+            self.wfile.write(body)
+        while served.endless:
+            self.wfile.write(bytes(2**16))
+
     def _start(self, served: FileServer) -> int | None:
         asked = self.headers.get("Range", "")
-        if asked and served.ranges and self.headers.get("If-Range") in {None, served.etag}:
+        held = self.headers.get(served.condition) if served.condition else None
+        if asked and served.ranges and held in {None, served.etag}:
             return int(asked.removeprefix("bytes=").rstrip("-"))
         return None
 

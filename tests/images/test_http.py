@@ -1,14 +1,25 @@
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.fetched import Fetched
+from pragmaspec.images.patience import Patience
 from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.sources.http import HttpSource
+from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store import BlobStore
+from pragmaspec.recorded import Blob
 from tests.images.server import FileServer
 
 
@@ -31,12 +42,12 @@ def disk(qcow2: bytes) -> bytes:
     return qcow2 + bytes(range(256)) * 8192
 
 
-def source(server: FileServer, content: bytes, path: str = "disk.qcow2") -> HttpSource:
-    return HttpSource(url=server.url(path), sha256=sha256(content).hexdigest())
+def source(server: FileServer, content: bytes, path: str = "disk.qcow2") -> UrlSource:
+    return UrlSource(url=server.url(path), sha256=sha256(content).hexdigest())
 
 
-def fetch(store: BlobStore, source: HttpSource) -> bytes:
-    found = source.find(Workshop(store, "debian", ImageReporter(), pause_s=0.001))
+def fetch(store: BlobStore, source: UrlSource) -> bytes:
+    found = source.find(Workshop(store, "debian", ImageReporter(), patience=Patience(pause_s=0.001)))
     return store.path(found.disk.sha256).read_bytes()
 
 
@@ -50,7 +61,7 @@ def test_a_disk_is_downloaded_once(server: FileServer, store: BlobStore, disk: b
     found = source(server, disk).find(Workshop(store, "debian", steps))
     assert found.virtual_size_bytes == 64 * 2**20
     assert found.disk.size_bytes == len(disk)
-    assert steps.steps[-1] == ("debian", "downloading", len(disk), len(disk))
+    assert ("debian", "downloading", len(disk), len(disk)) in steps.steps
     assert fetch(store, source(server, disk)) == disk
     assert len(server.asked) == 1
     assert server.asked[0].headers["Accept-Encoding"] == "identity"
@@ -203,4 +214,142 @@ def test_secrets_in_urls_are_not_shown(server: FileServer, store: BlobStore, dis
     with pytest.raises(ImageError) as refused:
         fetch(store, wanted)
     assert "canary" not in str(refused.value)
-    assert HttpSource(url="https://me:canary@host/disk", sha256="").origin() == "https://host/disk"
+    assert UrlSource(url="https://me:canary@host/disk", sha256="").origin() == "https://host/disk"
+
+
+def test_mirrors_are_asked_in_order_and_all_that_was_wrong_is_said(server: FileServer, store: BlobStore, disk: bytes) -> None:
+    wanted = sha256(disk).hexdigest()
+    with FileServer(content=disk + b"!") as stale, FileServer(status=[404] * 4) as empty:
+        server.content = disk
+        mirrored = UrlSource(url=empty.url(), mirrors=(stale.url(), server.url()), sha256=wanted)
+        steps = Steps()
+        found = mirrored.find(Workshop(store, "debian", steps, patience=Patience(pause_s=0.001)))
+        assert store.path(found.disk.sha256).read_bytes() == disk
+        assert [step[1] for step in steps.steps if "trying" in step[1]] == [f"trying {stale.url()}", f"trying {server.url()}"]
+        assert len(empty.asked) == len(stale.asked) == len(server.asked) == 1
+        other = BlobStore(store.directory / "other")
+        with pytest.raises(ImageError) as refused:
+            fetch(other, UrlSource(url=empty.url(), mirrors=(stale.url(),), sha256=wanted))
+    assert [problem.summary for problem in refused.value.problems] == ["image cannot be downloaded", "image has another digest"]
+
+
+def test_a_part_of_one_mirror_is_not_continued_at_another(server: FileServer, store: BlobStore, disk: bytes) -> None:
+    """Though both give it the same ETag: what they mean by it is theirs."""
+    with FileServer(content=b"x" * len(disk), break_after=[900_000, *[0] * 9]) as broken:
+        server.content = disk
+        mirrored = UrlSource(url=broken.url(), mirrors=(server.url(),), sha256=sha256(disk).hexdigest())
+        assert fetch(store, mirrored) == disk
+    assert [asked.headers.get("Range") for asked in server.asked] == [None]
+
+
+def test_a_proxy_of_the_environment_is_used(
+    server: FileServer, store: BlobStore, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.content = disk
+    monkeypatch.setenv("http_proxy", server.url("").rstrip("/"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    assert fetch(store, UrlSource(url="http://images.example.org/disk", sha256=sha256(disk).hexdigest())) == disk
+    assert server.asked[0].path == "http://images.example.org/disk"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert fetch(BlobStore(store.directory / "other"), source(server, disk)) == disk
+    assert server.asked[1].path == "/disk.qcow2"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1 that signed itself, and what a server needs to show it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pragmaspec test")])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(made.public_bytes(Encoding.PEM) + private)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return file, context
+
+
+def test_a_redirect_from_https_to_http_is_refused(
+    server: FileServer, store: BlobStore, disk: bytes, certificate: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.content = disk
+    file, context = certificate
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    with FileServer(content=disk, tls=context, redirect={"/latest": server.url()}) as safe:
+        assert fetch(store, source(safe, disk)) == disk
+        with pytest.raises(ImageError, match="less safe"):
+            fetch(BlobStore(store.directory / "other"), source(safe, disk, "latest"))
+    assert server.asked == []
+
+
+def test_a_server_that_nobody_vouches_for_is_refused(
+    store: BlobStore, disk: bytes, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    with FileServer(content=disk, tls=certificate[1]) as stranger, pytest.raises(ImageError, match="SSLError"):
+        fetch(store, source(stranger, disk))
+
+
+def pinned(store: BlobStore, server: FileServer, disk: bytes, *, published: str = "") -> Workshop:
+    known = Fetched(blob=Blob(sha256=sha256(disk).hexdigest(), size_bytes=len(disk)), url=server.url(), published=published)
+    return Workshop(store, "debian", ImageReporter(), patience=Patience(pause_s=0.001), pinned=known)
+
+
+def test_what_nobody_vouches_for_is_only_taken_to_be_pinned(server: FileServer, store: BlobStore, disk: bytes) -> None:
+    server.content = disk
+    bare = UrlSource(url=server.url())
+    with pytest.raises(ImageError, match="image is not pinned"):
+        fetch(store, bare)
+    assert server.asked == []
+    first = Workshop(store, "debian", ImageReporter(), first_use=True)
+    assert bare.find(first).disk.sha256 == sha256(disk).hexdigest()
+    assert bare.find(first).disk.sha256 == sha256(disk).hexdigest()
+    assert server.asked[1].headers["If-None-Match"] == '"one"', "what has not changed is not transferred again"
+    server.content, server.etag = disk + bytes(512), '"two"'
+    assert bare.find(first).disk.sha256 == sha256(disk + bytes(512)).hexdigest()
+    assert bare.find(pinned(store, server, disk)).disk.sha256 == sha256(disk).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("modified", "words"),
+    [
+        ("Sun, 01 Nov 2026 10:00:00 GMT", "now serves an older file of 2026-11-01"),
+        ("Tue, 01 Dec 2026 10:00:00 GMT", "now serves a newer file of 2026-12-01"),
+        ("", "now serves an other file"),
+    ],
+)
+@pytest.mark.parametrize("change", [b"!", b""])
+def test_another_file_than_the_pinned_one_is_refused_and_named(
+    server: FileServer, store: BlobStore, disk: bytes, modified: str, words: str, change: bytes
+) -> None:
+    """One of another length is not even transferred."""
+    server.content, server.modified = disk[:-1] + b"?" + change, modified
+    with pytest.raises(ImageError, match=words) as refused:
+        UrlSource(url=server.url()).find(pinned(store, server, disk, published="2026-11-20T00:00:00+00:00"))
+    assert server.url() in str(refused.value)
+    assert nothing_published(store)
+    assert bool(change) == (not list((store.directory / "incoming").glob("*.bad")))
+
+
+def test_the_pinned_place_is_asked_first(server: FileServer, store: BlobStore, disk: bytes) -> None:
+    with FileServer(content=disk) as found_at:
+        workshop = pinned(store, found_at, disk)
+        assert UrlSource(url=server.url("latest")).find(workshop).disk.sha256 == sha256(disk).hexdigest()
+    assert server.asked == []
+
+
+def test_no_room_is_said(server: FileServer, store: BlobStore, disk: bytes) -> None:
+    server.content, server.announce = disk, 2**62
+    with pytest.raises(ImageError, match="no room for the image"):
+        fetch(store, source(server, disk))

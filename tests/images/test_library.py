@@ -1,3 +1,4 @@
+import gzip
 import os
 import shutil
 from hashlib import sha256
@@ -174,3 +175,103 @@ def test_relative_parts_of_paths_are_resolved(library: ImageLibrary, spec_direct
     below.mkdir()
     image = library.resolve(ImageModel(source="../disk.qcow2"), "mine", below)
     assert os.fspath(library.files(image).disk) == os.fspath(disk)
+
+
+def test_a_url_without_a_digest_waits_for_the_lock(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url("latest"))
+    server.redirect = {"/latest": "/2026-11-01.qcow2"}
+    with pytest.raises(ImageError, match=r"image is not pinned: web.*pragmaspec lock") as refused:
+        library.resolve(model, "web", spec_directory, WHERE)
+    assert refused.value.problems[0].where == WHERE
+    assert server.asked == []
+    change = library.lock(model, "web", spec_directory)
+    assert (change.change, change.entry.url) == ("new", server.url("2026-11-01.qcow2"))
+
+    image = library.resolve(model, "web", spec_directory)
+    assert image.digest == sha256(qcow2).hexdigest()
+    asked = len(server.asked)
+    server.redirect = {"/latest": "/2026-12-01.qcow2"}
+    colleague = ImageLibrary(tmp_path / "colleague", locked=True)
+    assert colleague.resolve(model, "web", spec_directory) == image
+    assert len(server.asked) == asked
+    assert colleague.files(image).disk.read_bytes() == qcow2
+    assert server.asked[asked].path == "/2026-11-01.qcow2", "where it was found, and not where it was asked for"
+
+
+def test_locking_again_changes_nothing(library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes) -> None:
+    server.content, server.modified = qcow2, "Sun, 01 Nov 2026 10:00:00 GMT"
+    model = ImageModel(source=server.url())
+    library.lock(model, "web", spec_directory)
+    written, asked = (spec_directory / LOCK_FILE).read_text(), len(server.asked)
+    server.content, server.etag = qcow2 + bytes(512), '"two"'
+    assert library.lock(model, "web", spec_directory).change == "same"
+    assert ((spec_directory / LOCK_FILE).read_text(), len(server.asked)) == (written, asked)
+    server.modified = "Sun, 01 Nov 2020 10:00:00 GMT"
+    with pytest.raises(ImageError, match="now gives 2020-11-01, and pinned is 2026-11-01, which is newer"):
+        library.lock(model, "web", spec_directory, upgrade=True)
+    assert (spec_directory / LOCK_FILE).read_text() == written
+    server.modified, server.etag = "Tue, 01 Dec 2026 10:00:00 GMT", '"three"'
+    moved = library.lock(model, "web", spec_directory, upgrade=True)
+    assert (moved.change, moved.entry.digest) == ("moved", sha256(qcow2 + bytes(512)).hexdigest())
+
+
+def test_another_url_has_to_be_locked_anew(library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes) -> None:
+    server.content = qcow2
+    library.lock(ImageModel(source=server.url("one")), "web", spec_directory)
+    other = ImageModel(source=server.url("two"))
+    with pytest.raises(ImageError, match="not pinned"):
+        library.resolve(other, "web", spec_directory)
+    assert library.lock(other, "web", spec_directory).change == "moved"
+
+
+def test_with_locked_any_difference_is_refused(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, disk: Path, tmp_path: Path
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    strict = ImageLibrary(tmp_path / "store", locked=True)
+    with pytest.raises(ImageError, match=r"no entry for it. `pragmaspec lock` makes one"):
+        strict.resolve(model, "web", spec_directory)
+    library.lock(model, "web", spec_directory)
+    assert strict.resolve(model, "web", spec_directory).digest == sha256(qcow2).hexdigest()
+    changed = ImageModel(source=server.url("other"), sha256=sha256(qcow2).hexdigest())
+    with pytest.raises(ImageError, match="describes it otherwise"):
+        strict.resolve(changed, "web", spec_directory)
+    with pytest.raises(ImageError, match="and now a local file decides"):
+        strict.resolve(ImageModel(source="disk.qcow2"), "web", spec_directory)
+    written = (spec_directory / LOCK_FILE).read_text()
+    with pytest.raises(ImageError, match="does not have: web"):
+        strict.drop_left_over(spec_directory, ["other"])
+    assert (spec_directory / LOCK_FILE).read_text() == written
+    assert [change.change for change in library.drop_left_over(spec_directory, ["other"])] == ["removed"]
+    assert read_lock(spec_directory) == {}
+
+
+def test_a_local_disk_that_was_locked(library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path) -> None:
+    model = ImageModel(source="disk.qcow2")
+    strict = ImageLibrary(tmp_path / "store", locked=True)
+    assert library.lock(model, "mine", spec_directory).change == "new"
+    assert strict.resolve(model, "mine", spec_directory).digest == digest(disk)
+    with disk.open("ab") as file:
+        file.write(bytes(512))
+    assert library.resolve(model, "mine", spec_directory).digest == digest(disk), "the file decides"
+    for refuse in (lambda: strict.resolve(model, "mine", spec_directory), lambda: library.lock(model, "mine", spec_directory)):
+        with pytest.raises(ImageError, match=r"\./disk\.qcow2|disk\.qcow2 has the digest"):
+            refuse()
+    assert library.lock(model, "mine", spec_directory, upgrade=True).change == "moved"
+    assert strict.resolve(model, "mine", spec_directory).digest == digest(disk)
+
+
+def test_a_packed_local_disk_becomes_one_in_the_store(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+    packed = spec_directory / "disk.qcow2.gz"
+    packed.write_bytes(gzip.compress(disk.read_bytes()))
+    image = library.resolve(ImageModel(source="disk.qcow2.gz", sha256=digest(packed)), "mine", spec_directory)
+    assert image.virtual_size_bytes == 64 * 2**20
+    files = library.files(image)
+    assert files.disk.parent.name == "sha256"
+    assert packed.exists()
+    files.disk.unlink()
+    assert library.files(image).disk.exists()

@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.lock import LOCK_FILE, Locked, lock_text, read_lock, write_lock
+from pragmaspec.images.fetched import Fetched
+from pragmaspec.images.lock import (
+    LOCK_FILE,
+    Locked,
+    drop_from_lock,
+    lock_text,
+    read_lock,
+    read_table,
+    write_lock,
+    write_table,
+)
 from pragmaspec.recorded import Blob
 
 HERE = Path(__file__).parent
@@ -36,6 +46,12 @@ FETCHED = Locked(
     format="qcow2",
     virtual_size_bytes=10737418240,
     disk=blob("f", 600000000),
+    url="https://images.example.org/9.8/rocky-9.8-20260525.qcow2",
+    fetched=blob("1", 590000000),
+    sha512="2" * 128,
+    version="9.8-20260525",
+    published="2026-05-25T10:00:00+00:00",
+    signed_by="D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
     date="2026-11-22",
 )
 
@@ -90,6 +106,7 @@ def test_any_entry_survives_the_file(tmp_path_factory: pytest.TempPathFactory, e
         ("version = 2", "version 2"),
         ("version = ", "Invalid value"),
         ("version = 1\nimages = 3", "'int' object"),
+        ("version = 1\nplacement = 3", "placement is not a table"),
         ("version = 1\n[images.a]\ndigest = 'x'", "required"),
         (lock_text({"a": FETCHED}).replace("sha256:ffff", "sha256:"), "64 digits"),
         (lock_text({"a": FETCHED}) + "colour = 'blue'\n", "colour"),
@@ -108,3 +125,49 @@ def test_a_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).write_bytes(b"\xff\xfe\0")
     with pytest.raises(ImageError, match="lock file cannot be read"):
         read_lock(tmp_path)
+
+
+def test_what_was_transferred_is_known_again() -> None:
+    assert BUILT.transfer is None
+    assert FETCHED.transfer == Fetched(
+        blob=blob("1", 590000000),
+        url="https://images.example.org/9.8/rocky-9.8-20260525.qcow2",
+        sha512="2" * 128,
+        published="2026-05-25T10:00:00+00:00",
+        version="9.8-20260525",
+        signed_by="D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
+    )
+
+
+def test_entries_are_removed(tmp_path: Path) -> None:
+    drop_from_lock(tmp_path, ["absent"])
+    assert not (tmp_path / LOCK_FILE).exists()
+    write_lock(tmp_path, "debian-12", BUILT)
+    write_lock(tmp_path, "rocky", FETCHED)
+    drop_from_lock(tmp_path, ["rocky", "absent"])
+    assert read_lock(tmp_path) == {"debian-12": BUILT}
+
+
+TABLES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=("Cs",)), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), TABLES, max_size=4))
+def test_tables_of_others_stay_as_they_are(tmp_path_factory: pytest.TempPathFactory, table: dict[str, object]) -> None:
+    """Room for the other things an environment is made of, whoever writes them."""
+    directory = tmp_path_factory.mktemp("lock")
+    write_table(directory, "placement", table)
+    write_table(directory, "versions", {"pragmaspec": "0.1.0", "qemu": {"minimum": "7.2", "seen": ["7.2.9", "9.1"]}})
+    write_lock(directory, "debian-12", BUILT)
+    drop_from_lock(directory, ["absent"])
+    assert read_table(directory, "placement") == table
+    assert read_table(directory, "versions")["qemu"]["seen"] == ["7.2.9", "9.1"]
+    assert read_table(directory, "addresses") == {}
+    assert read_lock(directory) == {"debian-12": BUILT}

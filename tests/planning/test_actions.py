@@ -9,6 +9,7 @@ from pragmaspec.planning.drift import Facts
 from pragmaspec.planning.impact import FIELD_IMPACT
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.recorded import Node, Readiness, Record, State
+from pragmaspec.report.plan_text import plan_text
 from tests.planning.world import EMPTY, GIB, LAB, action, acts, applied, cluster, image, nodes, planned, seen, settled, wanted
 
 HELLO = settled(cluster())
@@ -252,9 +253,11 @@ def test_an_allocation_or_image_that_was_begun_is_done_again() -> None:
 
 def test_a_protected_node_says_so_when_it_would_go() -> None:
     protected = settled(cluster(protect=True, computes=0))
-    assert planned(wanted(), protected).actions[0].reason == "no longer wanted, but it is protected"
+    gone = plan_text(planned(wanted(), protected), width=110, colour=False)
+    assert "DATA LOSS, PROTECTED" in gone
+    assert "PROTECTED: hello-frontend is protected (allow with --allow protected)." in gone
     rebuilt = planned(wanted(cluster(protect=True, computes=0), images=(image(version="2"),)), protected)
-    assert action(rebuilt, "clean hello-frontend").reason == "image changed, but it is protected"
+    assert "REBUILD, PROTECTED" in plan_text(rebuilt, width=110, colour=False)
 
 
 def test_a_cluster_that_moves_is_booted_at_one_site_and_cleaned_at_the_other() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from ruamel.yaml import YAML
 
 from pragmaspec.errors import SpecError, Where
 from pragmaspec.planning.expand import expand, images_needed
-from pragmaspec.planning.wanted import Wanted, WantedImage, WantedNetwork
+from pragmaspec.planning.wanted import Move, Wanted, WantedImage, WantedNetwork
 from pragmaspec.recorded import Blob, Readiness
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite
 from pragmaspec.spec.loaded import LoadedSpec
@@ -108,8 +109,8 @@ def test_the_full_form() -> None:
     assert (physics.cidr, physics.vlan, physics.mtu) == ("10.22.0.0/24", 22, 9000)
     file = str(EXAMPLES / "full.yaml")
     assert physics.networks == (
-        WantedNetwork(name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=72, column=7)),
-        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=73, column=7)),
+        WantedNetwork(name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=92, column=7)),
+        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=93, column=7)),
     )
     assert physics.readiness == Readiness(when="cloud-init", timeout_s=900)
     assert physics.protect
@@ -117,6 +118,16 @@ def test_the_full_form() -> None:
     workshop = found.cluster("workshop")
     assert workshop is not None
     assert (workshop.running, workshop.computes.count) == (False, 0)
+    assert found.moves == (
+        Move(before="chemistry", after="physics", where=Where(file=file, line=9, column=5)),
+        Move(before="basement", after="lab", kind="site", where=Where(file=file, line=10, column=5)),
+    )
+
+
+def test_where_the_state_is_recorded_is_nothing_that_is_wanted(tmp_path: Path) -> None:
+    text = "images: {d: {build: {debian: sid}}}\nclusters: {}\n"
+    plain, elsewhere = written(tmp_path, text), written(tmp_path, text + "state: s3://clusters/hello\n")
+    assert replace(expanded(elsewhere), spec_sha256="") == replace(expanded(plain), spec_sha256="")
 
 
 def test_a_simulated_site(tmp_path: Path) -> None:

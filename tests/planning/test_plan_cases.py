@@ -1,6 +1,7 @@
 """The plans that people read: one folder each under ``tests/cases/plan``; adding a case needs no Python.
 
 spec.yaml      what is wanted                      before.yaml   what was applied earlier: explains state.json
+earlier.yaml   what was applied before that
 state.json     what is recorded (none: nothing)    records.json  records of state.json that are otherwise: {address: {fields}}
 images.json    images that are otherwise: {name: {version, digest_of, size_mib, virtual_gib}}
 site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null for gone}, asked: false}}
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pragmaspec.errors import PlanError, UsageError
+from pragmaspec.errors import PlanError, PlanRefusedError, UsageError
 from pragmaspec.planning.expand import expand, images_needed
 from pragmaspec.planning.observed import Inventory, Observations
 from pragmaspec.planning.planner import make_plan, needs_inventory
@@ -26,7 +27,7 @@ from pragmaspec.report.plan_text import plan_text
 from pragmaspec.report.problems_text import problems_text
 from pragmaspec.spec.loader import load_spec
 from pragmaspec.store.snapshot import Snapshot, decode_snapshot, encode_snapshot
-from tests.planning.world import EMPTY, ROOMY, applied, image, observed, planned
+from tests.planning.world import EMPTY, ROOMY, applied, as_moved, image, observed, planned
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"
 HOME = Path(__file__).parent / "home"
@@ -37,8 +38,9 @@ def test_the_plan_reads_as_reviewed(case: str, golden: Callable[[Path, str], Non
     monkeypatch.chdir(CASES / case)
     spec = _wanted("spec.yaml", _json("images.json"))
     if Path("before.yaml").exists():
-        before = planned(_wanted("before.yaml", {}))
-        golden(CASES / case / "state.json", encode_snapshot(Snapshot(state=_overridden(applied(before, EMPTY)))).decode())
+        earlier = applied(planned(_wanted("earlier.yaml", {})), EMPTY) if Path("earlier.yaml").exists() else EMPTY
+        before = applied(planned(_wanted("before.yaml", {}), earlier), earlier)
+        golden(CASES / case / "state.json", encode_snapshot(Snapshot(state=_overridden(before))).decode())
     state = EMPTY
     if Path("state.json").exists():
         state = decode_snapshot(Path("state.json").read_bytes(), "state.json").state
@@ -48,12 +50,16 @@ def test_the_plan_reads_as_reviewed(case: str, golden: Callable[[Path, str], Non
 def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
     said = _json("site.json")
     names = {site.name for site in (*spec.sites, *state.sites)}
-    sights = {name: _sight(observed(state, name), said.get(name, {})) for name in names if said.get(name, {}).get("asked", True)}
-    asked = needs_inventory(spec, state, request)
-    inventories = {name: _merged(ROOMY, Inventory, said.get(name, {}).get("inventory", {})) for name in asked}
+    sights = {
+        name: _sight(observed(as_moved(spec, state), name), said.get(name, {}))
+        for name in names
+        if said.get(name, {}).get("asked", True)
+    }
     try:
+        asked = needs_inventory(spec, state, request)
+        inventories = {name: _merged(ROOMY, Inventory, said.get(name, {}).get("inventory", {})) for name in asked}
         return plan_text(make_plan(spec, state, sights, inventories, request), width=110, colour=False)
-    except (PlanError, UsageError) as error:
+    except (PlanError, PlanRefusedError, UsageError) as error:
         return problems_text(error.problems, width=110, colour=False)
 
 

@@ -5,7 +5,8 @@ from hashlib import sha256
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Where
+from pragmaspec.errors import PlanError, Where
+from pragmaspec.planning.moved import moved_state
 from pragmaspec.planning.observed import (
     Inventory,
     Observations,
@@ -17,7 +18,7 @@ from pragmaspec.planning.observed import (
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.planner import make_plan
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
+from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNodes
 from pragmaspec.recorded import Allocation, Blob, Node, Record, Resource, StagedImage, State
 from pragmaspec.site import LibvirtSite, Site
 
@@ -79,16 +80,25 @@ def wanted(
     sites: tuple[Site, ...] = (LAB,),
     images: tuple[WantedImage, ...] = (image(),),
     digest: str = "0" * 64,
+    moves: tuple[Move, ...] = (),
 ) -> Wanted:
-    return Wanted(spec_file="spec.yaml", spec_sha256=digest, sites=sites, images=images, clusters=clusters)
+    return Wanted(spec_file="spec.yaml", spec_sha256=digest, sites=sites, images=images, clusters=clusters, moves=moves)
 
 
 def planned(spec: Wanted, state: State = EMPTY, *, request: PlanRequest | None = None, **more: object) -> Plan:
     """The plan when the sites are as recorded and have plenty of everything; ``more``: observations, inventories."""
     names = {site.name for site in spec.sites} | {site.name for site in state.sites}
-    observations = more.get("observations", {name: observed(state, name) for name in names})
+    observations = more.get("observations", {name: observed(as_moved(spec, state), name) for name in names})
     inventories = more.get("inventories", dict.fromkeys(names, ROOMY))
     return make_plan(spec, state, observations, inventories, request or PlanRequest())
+
+
+def as_moved(spec: Wanted, state: State) -> State:
+    """``state`` with the moves of ``spec``, which change nothing at any site; as it is when they contradict it."""
+    try:
+        return moved_state(state, spec.moves)
+    except PlanError:
+        return state
 
 
 def settled(*clusters: WantedCluster, **more: object) -> State:
@@ -118,12 +128,14 @@ def in_order(plan: Plan) -> list[Action]:
 
 def applied(plan: Plan, state: State) -> State:
     """``state`` after everything in ``plan`` was done without an error."""
+    state = moved_state(state, plan.moves)
     for each in in_order(plan):
         before = state.record(each.address)
         if each.verb == "clean":
             state = state.without(each.address)
         else:
-            state = state.with_record(Record(resource=_outcome(each, before), generation=each.generation))
+            origin = before.origin if before else ""
+            state = state.with_record(Record(resource=_outcome(each, before), generation=each.generation, origin=origin))
     sites = {site.name: site for site in (*state.sites, *(known.site for known in plan.sites))}
     return replace(state, serial=state.serial + 1, sites=tuple(sites[name] for name in sorted(sites)))
 
@@ -148,7 +160,7 @@ def observed(state: State, site: str = "lab") -> Observations:
         nodes=tuple(_seen(record, record.resource) for record in here if isinstance(record.resource, Node)),
         allocations=tuple(
             ObservedAllocation(
-                address=record.address,
+                address=record.made_as,
                 networks=tuple(network.name for network in record.resource.networks),
                 public=tuple(grant.address for grant in record.resource.public),
             )
@@ -161,7 +173,7 @@ def observed(state: State, site: str = "lab") -> Observations:
 
 def _seen(record: Record, node: Node) -> ObservedNode:
     return ObservedNode(
-        address=node.address,
+        address=record.made_as,
         generation=record.generation,
         status="running" if node.running else "off",
         cpus=node.cpus,

@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import AccessError, ImageError, SiteConflictError, SiteError
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.observed import ObservedAllocation
 from pragmaspec.providers.table import open_provider
 from pragmaspec.recorded import Network
 
@@ -83,7 +82,9 @@ def test_what_is_allocated_is_observed_and_taken(subject):
     wanted = subject.allocation(public=True)
     subject.allocate(wanted)
     public = tuple(grant.address for grant in wanted.public)
-    assert subject.observed().allocations == (ObservedAllocation(address=wanted.address, networks=("private",), public=public),)
+    (seen,) = subject.observed().allocations
+    assert (seen.address, seen.networks, seen.public) == (wanted.address, ("private",), public)
+    assert seen.vlans == (("private", wanted.private.vlan),)
     ours = (subject.lineage, wanted.address)
     assert taken(subject, "vlans")[str(wanted.private.vlan)] == ours
     assert [taken(subject, "addresses")[address] for address in public] == [ours for _ in public]
@@ -170,7 +171,8 @@ def test_an_allocation_grows_and_shrinks_in_place(subject):
     assert set(subject.observed().allocations[0].networks) == {"private", "storage"}
     assert subject.observed().allocations[0].public == tuple(grant.address for grant in large.public)
     subject.allocate(small)
-    assert subject.observed().allocations == (ObservedAllocation(address=small.address, networks=("private",)),)
+    (seen,) = subject.observed().allocations
+    assert (seen.address, seen.networks, seen.public) == (small.address, ("private",), ())
     assert str(extra.vlan) not in taken(subject, "vlans")
     assert subject.public not in taken(subject, "addresses")
 
@@ -254,6 +256,17 @@ def test_what_is_booted_is_observed(subject):
     (seen,) = subject.observed().nodes
     assert (seen.address, seen.generation, seen.status, seen.disk) == (node.address, 0, "running", True)
     assert (seen.cpus, seen.memory_mib) == (2, 96)
+
+
+def test_what_is_made_carries_the_op_of_its_creation(subject):
+    op = "0123456789abcdef" * 2
+    subject.stage()
+    wanted, node = subject.allocation(), subject.node()
+    subject.provider.allocate(wanted, replace(subject.mark(wanted), op=op))
+    subject.provider.boot(replace(subject.order(node), mark=replace(subject.mark(node), op=op)))
+    seen = subject.observed()
+    assert [each.op for each in seen.marked] == [op, op]
+    assert (subject.provider.identity_kind, subject.provider.window_s) == ("ident", 0.0)
 
 
 def test_what_runs_holds_capacity_in_its_owners_name(subject):

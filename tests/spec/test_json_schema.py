@@ -29,6 +29,11 @@ NOT_IN_A_SCHEMA = {
     "ssh-key-files",
     "unreachable",
     "user-data-files",
+    "user-data-too-large",
+    "moved-circle",
+    "moved-still-there",
+    "moved-twice",
+    "state-secret-parameter",
 }
 """What only a look at the whole, or at other files, can tell."""
 NOT_READ = ("yaml-", "characters", "key-duplicate", "key-not-text", "bridge-pattern")

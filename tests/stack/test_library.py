@@ -17,7 +17,7 @@ def test_ten_lines_do_what_the_command_does(shop: Workshop) -> None:
     shop.spec()
     with Stack("cluster.yaml") as stack:
         plan = stack.plan()
-        assert "Plan: 1 to stage, 1 to allocate, 3 to boot." in str(plan)
+        assert "Plan: 1 to stage (1 MiB to transfer), 1 to allocate, 3 to boot." in str(plan)
         applied = stack.apply(plan)
         assert len(applied.done) == 5
         assert [node.name for node in stack.nodes()] == ["hello-frontend", "hello-compute-0", "hello-compute-1"]

@@ -42,8 +42,8 @@ def test_only_a_file_with_clusters_is_a_spec() -> None:
 def test_state_stands_beside_the_spec() -> None:
     _write("far/away.yaml")
     place = find_place("far/away.yaml", environment={})
-    assert (place.name, place.state) == ("away", Path("far/state/away"))
-    assert find_place("far/away.yaml", "elsewhere", environment={}).state == Path("elsewhere")
+    assert (place.name, place.state) == ("away", "far/state/away")
+    assert find_place("far/away.yaml", "elsewhere", environment={}).state == "elsewhere"
     assert find_place("far", environment={}).spec == Path("far/away.yaml")
     Path("empty").mkdir()
     with pytest.raises(UsageError, match="in empty"):
@@ -74,3 +74,27 @@ def test_a_spec_that_is_not_there_is_the_loaders_business() -> None:
 )
 def test_stack_name(text: str, name: str) -> None:
     assert stack_name(_write("file.yaml", text)) == name
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("state: https://host/a/b", "https://host/a/b"),
+        ("state:\n  url: s3://bucket/key   # there", "s3://bucket/key"),
+        ("state: ./states/x", "far/states/x"),
+        ("state: /srv/x", "/srv/x"),
+    ],
+)
+def test_the_spec_may_say_where_its_state_is(line: str, state: str) -> None:
+    _write("far/away.yaml", f"{line}\nclusters: {{}}\n")
+    place = find_place("far/away.yaml", environment={})
+    assert (place.state, place.said_by_spec) == (state, True)
+    assert place.usual_state == Path("far/state/away")
+    assert place.remote == ("://" in state)
+    named = find_place("far/away.yaml", "here", environment={})
+    assert (named.state, named.said_by_spec) == ("here", False)
+
+
+def test_a_url_alone_is_enough_for_some() -> None:
+    place = find_place(state="s3://bucket/states/hello?region=x", environment={})
+    assert (place.spec, place.name, place.state) == (None, "hello", "s3://bucket/states/hello?region=x")

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pragmaspec.errors import PragmaspecError, SiteError, StateUnreadableError
+from pragmaspec.errors import PragmaspecError, SiteError, StateLockLostError, StateUnreadableError
 from pragmaspec.recorded import Record, State
 from pragmaspec.site import SimulatedSite
 from pragmaspec.store.local import BACKUPS_KEPT, LocalStore
+from pragmaspec.store.lock import ourselves
 from tests.store.samples import ALLOCATION, LINEAGE, PATIENT, act, node
 
 BOOTS = [act("boot", node(index)) for index in range(3)]
@@ -136,7 +137,7 @@ def test_actions_without_a_call_need_no_intent(store):
     with store.session("apply") as session:
         session.outcome(act("record", changed.resource), changed)
         session.checkpoint()
-    assert store.read().records == (changed,)
+    assert [record.resource for record in store.read().records] == [changed.resource]
 
 
 def test_files_are_private(store):
@@ -144,7 +145,7 @@ def test_files_are_private(store):
     with store.session("apply") as session:
         session.intend(BOOTS)
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in store.directory.iterdir()}
-    assert modes == {".lock": 0o600, "state.json": 0o600, "journal.0.jsonl": 0o600}
+    assert modes == {".lock": 0o600, "state.json": 0o600, "journal.0.jsonl": 0o600, "backups": 0o700}
     assert stat.S_IMODE(store.directory.stat().st_mode) == 0o700
 
 
@@ -153,7 +154,7 @@ def test_the_last_ten_snapshots_are_kept(store):
         _boot(store, round_ % 3)
     names = {path.name for path in (store.directory / "backups").iterdir()}
     newest = store.read().serial
-    assert names == {f"state.{serial}.json" for serial in range(newest - BACKUPS_KEPT, newest)}
+    assert names == {f"state.{serial}.json" for serial in range(newest - BACKUPS_KEPT + 1, newest + 1)}
 
 
 def _leftover(store):
@@ -289,6 +290,7 @@ import os, signal, sys
 from pathlib import Path
 from pragmaspec.recorded import Record
 from pragmaspec.store.local import LocalStore
+from pragmaspec.store.lock import ourselves
 from tests.store.samples import act, node
 with LocalStore(Path(sys.argv[1])).session("apply") as session:
     index = 0
@@ -337,3 +339,61 @@ def test_a_journal_cut_anywhere_is_read_or_refused(tmp_path, cut, drop):
     statuses = {record.address: record.status for record in store.read().records}
     assert statuses.keys() <= {ALLOCATION.address, *(action.address for action in BOOTS)}
     path.unlink()
+
+
+def test_a_run_whose_lock_was_cleaned_away_writes_nothing_more(store):
+    """`git clean -fdx` in the middle of a run, then another run: only one of them may write."""
+    with store.session("apply", LINEAGE) as session:
+        session.intend(BOOTS[:1])
+        shutil.rmtree(store.directory)
+        with pytest.raises(StateLockLostError, match=r"\.lock was removed or replaced"):
+            session.intend(BOOTS[1:])
+        with LocalStore(store.directory).session("apply") as other:
+            other.intend(BOOTS[2:])
+            with pytest.raises(StateLockLostError):
+                session.checkpoint()
+            other.checkpoint()
+    assert [record.address for record in store.read().records] == [BOOTS[2].address]
+
+
+def test_a_state_replaced_during_a_run_is_not_overwritten(store):
+    _boot(store, 0)
+    with store.session("apply") as session:
+        session.intend(BOOTS[1:2])
+        text = store.file.read_bytes()
+        store.file.unlink()
+        store.file.write_bytes(text)
+        with pytest.raises(StateLockLostError, match="was replaced by something else"):
+            session.checkpoint()
+    assert store.file.read_bytes() == text
+    assert {record.status for record in store.read().records} == {"ready", "pending"}, "the journal goes on from it still"
+
+
+def test_history_and_versions(store):
+    for index in range(3):
+        _boot(store, index)
+    versions = store.history()
+    assert [version.serial for version in versions] == [3, 2, 1, 0]
+    assert all(version.written.endswith("+00:00") for version in versions)
+    assert versions[0].size_bytes == store.file.stat().st_size
+    assert store.ground.version(3) == store.file.read_bytes()
+    assert LocalStore(store.directory.with_name("none")).history() == ()
+
+
+def test_an_older_format_is_kept_for_ever_before_the_first_write_over_it(store):
+    _boot(store, 0)
+    old = store.file.read_bytes().replace(b'"format": 1', b'"format": 0')
+    store.file.write_bytes(old)
+    held = store.ground.lock(ourselves("upgrade"))
+    held.read()
+    held.write_snapshot(b"new", 2)
+    held.release()
+    assert (store.directory / "backups" / "state.1.format0.json").read_bytes() == old
+
+
+def test_what_is_not_ours_stays_when_a_state_is_removed(store):
+    _boot(store, 0)
+    (store.directory / "notes").mkdir()
+    store.remove()
+    assert [path.name for path in store.directory.iterdir()] == ["notes"]
+    assert not store.exists()

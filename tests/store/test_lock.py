@@ -1,16 +1,28 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
 from pragmaspec.errors import StateLockedError
-from pragmaspec.store.lock import held
+from pragmaspec.store.disk import OS_DISK
+from pragmaspec.store.lock import FileLock, lock_holder, ourselves
+
+
+@contextmanager
+def held(path, command):
+    lock = FileLock(OS_DISK, path, ourselves(command))
+    try:
+        yield lock
+    finally:
+        lock.release()
+
 
 HOLD = """
 import sys
 from pathlib import Path
-from pragmaspec.store.lock import held
+from tests.store.test_lock import held
 with held(Path(sys.argv[1]), "pragmaspec apply cluster.yaml"):
     print("held", flush=True)
     sys.stdin.read()
@@ -75,3 +87,29 @@ def test_a_symbolic_link_is_not_followed(tmp_path):
     with pytest.raises(OSError, match="symbolic"), held(tmp_path / ".lock", "x"):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_who_looks_sees_the_holder_and_makes_nothing(holder, tmp_path):
+    path, process = holder
+    found = lock_holder(OS_DISK, path)
+    assert (found.pid, found.command) == (process.pid, "pragmaspec apply cluster.yaml")
+    assert found.id
+    assert lock_holder(OS_DISK, tmp_path / "nothing") is None
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_killed_holder_is_not_shown_although_its_note_is_there(holder):
+    path, process = holder
+    process.kill()
+    process.wait()
+    assert path.read_text()
+    assert lock_holder(OS_DISK, path) is None
+
+
+def test_a_lock_whose_file_was_removed_or_replaced_is_lost(tmp_path):
+    with held(tmp_path / ".lock", "x") as lock:
+        assert lock.intact
+        (tmp_path / ".lock").unlink()
+        assert not lock.intact
+        (tmp_path / ".lock").write_text("")
+        assert not lock.intact

@@ -1,19 +1,25 @@
 """What a kind of source answers. A new kind is one module that has such a class, and one line in ``sources/table.py``."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.local_digest import LocalDigests
+from pragmaspec.images.patience import Patience
 from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.store import BlobStore
 from pragmaspec.recorded import Blob
+
+if TYPE_CHECKING:
+    from pragmaspec.images.settings import Settings
 
 
 class Found(Frozen, frozen=True):
     """An image as its source gave it: verified and inspected, its bytes in the store or in a local file.
 
-    ``packages`` is the digest of the list of packages of a built image.
+    ``packages`` is the digest of the list of packages of a built image; ``fetched`` what was transferred, when anything was.
     """
 
     format: Literal["qcow2", "raw"]
@@ -23,20 +29,42 @@ class Found(Frozen, frozen=True):
     initrd: Blob | None = None
     cmdline: str = ""
     packages: str = ""
+    fetched: Fetched | None = None
 
 
 class Workshop:
     """What a source works with: the store, the digests of local files, and whom to tell about progress.
 
-    ``pause_s``: how long to wait before a broken transfer is tried again; longer each time that brings nothing.
+    ``pinned``: what the transfer has to bring, when that is known; ``first_use``: take what nobody vouches for, so that it can be
+    pinned; ``settings``: the user's keys, read when they are asked for unless they are given.
     """
 
-    def __init__(self, store: BlobStore, image: str, reporter: ImageReporter, pause_s: float = 0.5) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        image: str,
+        reporter: ImageReporter,
+        *,
+        patience: Patience | None = None,
+        pinned: Fetched | None = None,
+        first_use: bool = False,
+        settings: "Settings | None" = None,
+    ) -> None:
         self.store = store
-        self.pause_s = pause_s
+        self.patience = patience or Patience()
+        self.pinned = pinned
+        self.first_use = first_use
         self.digests = LocalDigests(store)
         self.image = image
         self._reporter = reporter
+        self._settings = settings
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """What the user has set about sources. Raises ImageError when that is not understood."""
+        from pragmaspec.images.settings import read_settings  # noqa: PLC0415 - most images need none of it
+
+        return self._settings or read_settings()
 
     def step(self, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
         """Tell what is being done to the image."""

@@ -109,11 +109,20 @@ def reserving(host: Host, grants: Sequence[PublicGrant], mark: Mark) -> Iterator
 def _reserve(host: Host, grant: PublicGrant, mark: Mark) -> None:
     """Tell the running DHCP server of a claim. Raises SiteConflictError when it gave the address away just before."""
     seen = serving(host, grant)
-    name = names.domain_name(grant.node, mark)
-    if seen is None or not seen.active or (name, grant.address) in map(_said, seen.root.iterfind(_ENTRY)):
+    if seen is None or not seen.active:
+        return
+    name = _claimant(seen, grant, mark)
+    if (name, grant.address) in map(_said, seen.root.iterfind(_ENTRY)):
         return
     _change(seen, _ADD, name, grant.address, _LIVE)
     _require_unleased(host, seen, grant)
+
+
+def _claimant(seen: SeenNetwork, grant: PublicGrant, mark: Mark) -> str:
+    """The name that this stack's claim of the address stands under: that of the node, or one that it had earlier."""
+    claimed = (entry.get("name", "") for entry in seen.defined.iterfind(_ENTRY) if entry.get("ip") == grant.address)
+    ours = (name for name in claimed if (names.parsed_domain(name) or ("", ""))[1] == mark.short)
+    return next(ours, names.domain_name(grant.node, mark))
 
 
 def _require_free(host: Host, seen: SeenNetwork, grant: PublicGrant, name: str) -> None:

@@ -34,13 +34,13 @@ def allocate(host: Host, wanted: Allocation, mark: Mark) -> Outputs:
         for step in reversed(undo):
             step()
         raise
-    _drop(host, wanted.cluster, mark, keep=wanted)
+    _drop(host, names.made_cluster(wanted.cluster, mark), mark, keep=wanted)
     return _outputs(wanted, mark)
 
 
 def release(host: Host, allocation: Allocation, mark: Mark) -> None:
     """Drop every claim of the allocation."""
-    _drop(host, allocation.cluster, mark, keep=None)
+    _drop(host, names.made_cluster(allocation.cluster, mark), mark, keep=None)
 
 
 def _network_claims(wanted: Allocation, mark: Mark) -> list[_Claim]:

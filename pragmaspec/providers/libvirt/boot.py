@@ -6,6 +6,7 @@ import libvirt
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SiteConflictError, SiteError
+from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
 from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
@@ -16,7 +17,7 @@ from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.network_xml import attachment
 from pragmaspec.providers.libvirt.virt_type import settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, overlay_xml, raw_xml
-from pragmaspec.recorded import Mark, Nic, Outputs, StagedImage
+from pragmaspec.recorded import Nic, Outputs, StagedImage
 
 
 def boot(host: Host, order: BootOrder) -> Outputs:
@@ -95,9 +96,7 @@ def _link(order: BootOrder, nic: Nic) -> Link:
             return Link(mac=nic.mac, network=grant.network, bridge=None if grant.network else grant.bridge, mtu=nic.mtu)
     for network in allocation.networks:
         if network.name == nic.network:
-            # Networks carry the mark of their allocation, which has the node's lineage.
-            owner = Mark(lineage=order.mark.lineage, address=allocation.address)
-            at = attachment(allocation, network, owner)
+            at = attachment(allocation, network, order.allocation_mark)
             return Link(mac=nic.mac, network=at.network, bridge=at.bridge, mtu=nic.mtu)
     raise SiteError(
         Problem(
@@ -124,7 +123,9 @@ def _make_volumes(host: Host, order: BootOrder, parts: DomainParts) -> None:
     name = names.disk_volume(node.name, mark)
     if volumes.make(host, overlay_xml(name, node.disk_bytes, parts.base, parts.base_format)) is None:
         _keep_disk(host, name, node.disk_bytes, parts.base)
+    reach("libvirt.disk.made")
     volumes.put(host, names.seed_volume(node.name, mark), order.seed)
+    reach("libvirt.seed.made")
     # Made here although QEMU's log daemon would make it too: so that the pool lists it without being read anew.
     volumes.make(host, raw_xml(names.console_volume(node.name, mark), 0, PRIVATE))
 
@@ -160,6 +161,7 @@ def _define(host: Host, parts: DomainParts) -> libvirt.virDomain:
 
 
 def _start(domain: libvirt.virDomain) -> None:
+    reach("libvirt.domain.defined")
     try:
         domain.create()
     except libvirt.libvirtError as error:

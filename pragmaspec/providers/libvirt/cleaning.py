@@ -2,6 +2,7 @@
 
 import libvirt
 
+from pragmaspec.failpoints import reach
 from pragmaspec.providers.libvirt import allocation, domains, names, power, staging, volumes
 from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
 from pragmaspec.providers.libvirt.host import Host
@@ -33,11 +34,13 @@ def _clean_node(host: Host, node: Node, mark: Mark) -> None:
     """
     if not _remove_domain(host, node, mark):
         return
+    ours = (names.made_name(node.name, mark), mark.short)
     volumes.reread(host)
     for name in volumes.listed(host):
         found = names.parsed_node_volume(name)
-        if found is not None and (found.node, found.short) == (node.name, mark.short) and found.generation <= mark.generation:
+        if found is not None and (found.node, found.short) == ours and found.generation <= mark.generation:
             volumes.remove(host, name)
+            reach("libvirt.volume.removed")
 
 
 def _remove_domain(host: Host, node: Node, mark: Mark) -> bool:
@@ -51,6 +54,7 @@ def _remove_domain(host: Host, node: Node, mark: Mark) -> bool:
     if owner.generation > mark.generation:
         return True
     power.take_power(handle)
+    reach("libvirt.domain.stopped")
     try:
         with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
             handle.undefineFlags(_WITH_EVERYTHING)
@@ -58,4 +62,5 @@ def _remove_domain(host: Host, node: Node, mark: Mark) -> bool:
         if code_of(error) not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
             raise
         handle.undefine()  # A driver without these extras has nothing of them to remove.
+    reach("libvirt.domain.undefined")
     return True

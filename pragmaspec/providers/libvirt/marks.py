@@ -1,7 +1,7 @@
 """The marks that our objects carry at the site, so that they are found again without the state. Pure.
 
 Domains: ``<metadata>`` with an ``owner`` element of our namespace. Networks: libvirt has metadata for them only since 9.7.0, so
-two ``<portgroup>`` elements, which do nothing to a network without VLAN tags or bandwidth limits, carry owner and name.
+``<portgroup>`` elements, which do nothing to a network without VLAN tags or bandwidth limits, carry owner, name and op.
 """
 
 from xml.etree.ElementTree import Element, SubElement
@@ -13,15 +13,20 @@ NAMESPACE = "urn:pragmaspec:owner:1"
 _OWNER = f"{{{NAMESPACE}}}owner"
 _OWNER_GROUP = "owner:"
 _NAME_GROUP = "network:"
+_OP_GROUP = "op:"
 
 
 class Owner(Frozen, frozen=True):
-    """Whose an object is. ``definition``: digest of what it was made from, to tell an equal one without comparing XML."""
+    """Whose an object is. ``op`` names its creation.
+
+    ``definition``: digest of what it was made from, to tell an equal one without comparing XML.
+    """
 
     lineage: str
     address: str
     generation: int = 0
     definition: str = ""
+    op: str = ""
 
     def is_for(self, mark: Mark) -> bool:
         """Whether the object was made for the same stack and address, in whatever generation."""
@@ -37,6 +42,8 @@ def add_domain_owner(domain: Element, mark: Mark, definition: str = "") -> None:
     owner.set("lineage", mark.lineage)
     owner.set("address", mark.address)
     owner.set("generation", str(mark.generation))
+    if mark.op:
+        owner.set("op", mark.op)
     if definition:
         owner.set("definition", definition)
 
@@ -52,6 +59,7 @@ def domain_owner(domain: Element) -> Owner | None:
         address=found.get("address", ""),
         generation=int(generation) if generation.isdecimal() else 0,
         definition=found.get("definition", ""),
+        op=found.get("op", ""),
     )
 
 
@@ -59,6 +67,8 @@ def add_network_owner(network: Element, mark: Mark, name: str) -> None:
     """Write the mark into a network, and the name that the cluster gives it."""
     SubElement(network, "portgroup", {"name": f"{_OWNER_GROUP}{mark.lineage}:{mark.address}"})
     SubElement(network, "portgroup", {"name": f"{_NAME_GROUP}{name}"})
+    if mark.op:
+        SubElement(network, "portgroup", {"name": f"{_OP_GROUP}{mark.op}"})
 
 
 def network_owner(network: Element) -> Owner | None:
@@ -67,7 +77,7 @@ def network_owner(network: Element) -> Owner | None:
     if words is None:
         return None
     lineage, _, address = words.partition(":")
-    return Owner(lineage=lineage, address=address)
+    return Owner(lineage=lineage, address=address, op=_group(network, _OP_GROUP) or "")
 
 
 def network_name(network: Element) -> str:

@@ -10,7 +10,7 @@ PREFIX = "pragmaspec"
 _NODE = re.compile(r"(?P<node>[^.]+)\.(?P<short>[0-9a-f]{8})")
 _DISK = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\.qcow2")
 _NODE_VOLUME = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-console\.log(?:\.[0-9]+)?)")
-_ROLE = re.compile(r"(?P<cluster>.+)-(?:frontend|compute-[0-9]+)")
+_ROLE = re.compile(r"(?P<cluster>.+)-(?P<which>frontend|compute-[0-9]+)")
 _COMPLETE = re.compile(PREFIX + r"-(?P<digest>[0-9a-f]{64})\.complete")
 _REFERENCE = re.compile(PREFIX + r"-(?P<digest16>[0-9a-f]{16})\.(?P<short>[0-9a-f]{8})\.ref")
 _IMAGE_PART = re.compile(PREFIX + r"-[0-9a-f]{16}-(?:disk\.(?:qcow2|raw)|kernel|initrd)")
@@ -27,14 +27,33 @@ class NodeVolume(NamedTuple):
 
 
 def domain_name(node: str, mark: Mark) -> str:
-    """``<node>.<lineage8>``."""
-    return f"{node}.{mark.short}"
+    """``<node>.<lineage8>``, the node as it was called when it was made.
+
+    ``mark`` is the node's own, or that of its cluster's allocation.
+    """
+    return f"{made_name(node, mark)}.{mark.short}"
+
+
+def made_name(node: str, mark: Mark) -> str:
+    """What the node called ``node`` now was called when what ``mark`` names was made: clusters can be renamed."""
+    _, _, inside = mark.address.partition("/")
+    cluster, _, what = inside.partition("/")
+    if what.startswith("node/"):
+        return what.removeprefix("node/")
+    found = _ROLE.fullmatch(node)
+    return f"{cluster}-{found['which']}" if found and what else node
 
 
 def parsed_domain(name: str) -> tuple[str, str] | None:
     """Node and first digits of the lineage, when ``name`` is one that :func:`domain_name` gives."""
     found = _NODE.fullmatch(name)
     return (found["node"], found["short"]) if found else None
+
+
+def made_cluster(cluster: str, mark: Mark) -> str:
+    """What ``cluster`` was called when what ``mark`` names, an allocation or a node, was made."""
+    parts = mark.address.split("/")
+    return parts[1] if len(parts) > 1 else cluster
 
 
 def _node_base(node: str, mark: Mark) -> str:
@@ -172,7 +191,11 @@ def parsed_vlan(name: str) -> int | None:
 
 
 def plain_network(cluster: str, network: str, mark: Mark) -> str:
-    """A network without a number: ``<cluster>.<lineage8>``, an extra one ``<cluster>-<network>.<lineage8>``."""
+    """A network without a number: ``<cluster>.<lineage8>``, an extra one ``<cluster>-<network>.<lineage8>``.
+
+    The cluster is that of ``mark``, which its allocation or one of its nodes has: as it was called when it was made.
+    """
+    cluster = made_cluster(cluster, mark)
     return f"{cluster}.{mark.short}" if network == "private" else f"{cluster}-{network}.{mark.short}"
 
 

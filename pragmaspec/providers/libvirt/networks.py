@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element
 import libvirt
 
 from pragmaspec.errors import Problem, SiteConflictError, SiteError
+from pragmaspec.failpoints import reach
 from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.marks import Owner, network_name, network_owner
@@ -85,6 +86,7 @@ def ensure(host: Host, parts: NetworkParts, claim: str) -> bool:
             raise
         _require_ours(host, seen, parts, claim)
         raise
+    reach("libvirt.network.defined")
     try:
         _start(network, parts)
     except BaseException:
@@ -96,6 +98,7 @@ def ensure(host: Host, parts: NetworkParts, claim: str) -> bool:
 def _start(network: libvirt.virNetwork, parts: NetworkParts) -> None:
     if parts.started:
         network.create()
+        reach("libvirt.network.started")
         network.setAutostart(1)
 
 
@@ -176,5 +179,6 @@ def remove(network: libvirt.virNetwork) -> None:
     with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID):
         if network.isActive():
             network.destroy()
+    reach("libvirt.network.stopped")
     with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK):
         network.undefine()

@@ -45,6 +45,7 @@ def _nodes(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) ->
             cpus=domain.cpus,
             memory_mib=domain.memory_mib,
             disk=disk in disks and _is_there(disks[disk]),
+            op=owner.op,
         )
     for address, generation in _orphaned(host, lineage, disks).items():
         if names.domain_name(address.rpartition("/")[2], Mark(lineage=lineage, address=address)) not in foreign:
@@ -73,7 +74,9 @@ def _is_there(volume: libvirt.virStorageVol) -> bool:
 
 def _allocations(host: Host, lineage: str) -> tuple[ObservedAllocation, ...]:
     up: dict[str, set[str]] = defaultdict(set)
+    vlans: dict[str, set[tuple[str, int]]] = defaultdict(set)
     public: dict[str, set[str]] = defaultdict(set)
+    ops: dict[str, str] = {}
     for seen in networks.listed(host):
         if seen.owner is None:
             for entry in addresses.entries(seen):
@@ -81,13 +84,23 @@ def _allocations(host: Host, lineage: str) -> tuple[ObservedAllocation, ...]:
                 if short == lineage[:8]:
                     public[names.allocation_address(host.site.name, node)].add(entry.get("ip", ""))
         elif seen.owner.lineage == lineage:
+            ops[seen.owner.address] = seen.owner.op or ops.get(seen.owner.address, "")
             claimed = names.parsed_address(seen.name)
             if claimed is not None:
                 public[seen.owner.address].add(claimed)
             else:
                 # Even a stopped network shows that the allocation is there; only a running one carries anything.
                 up[seen.owner.address].update({seen.called} if seen.active else ())
+                vlan = names.parsed_vlan(seen.name)
+                if vlan is not None and seen.active:
+                    vlans[seen.owner.address].add((seen.called, vlan))
     return tuple(
-        ObservedAllocation(address=address, networks=tuple(sorted(up[address])), public=tuple(sorted(public[address])))
+        ObservedAllocation(
+            address=address,
+            networks=tuple(sorted(up[address])),
+            public=tuple(sorted(public[address])),
+            vlans=tuple(sorted(vlans[address])),
+            op=ops.get(address, ""),
+        )
         for address in sorted(up.keys() | public.keys())
     )

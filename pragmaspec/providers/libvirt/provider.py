@@ -11,7 +11,7 @@ from pragmaspec.providers.libvirt import allocation, boot, cleaning, console, ev
 from pragmaspec.providers.libvirt.failures import translated
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
-from pragmaspec.site import LibvirtSite
+from pragmaspec.site import IdentityKind, LibvirtSite
 
 
 class LibvirtProvider:
@@ -20,6 +20,16 @@ class LibvirtProvider:
     def __init__(self, site: LibvirtSite) -> None:
         self._host = Host(site)
         self._one_upload = Lock()
+
+    @property
+    def identity_kind(self) -> IdentityKind:
+        """Domains have the UUID that we give them."""
+        return "ident"
+
+    @property
+    def window_s(self) -> float:
+        """The daemon has done all of a call when it answers, and what a client that died had asked for is done by then too."""
+        return 0.0
 
     def identity(self) -> SiteIdentity:
         """Which site this is."""

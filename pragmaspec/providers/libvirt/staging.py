@@ -17,6 +17,7 @@ from pathlib import Path
 import libvirt
 
 from pragmaspec.errors import Problem, SiteError
+from pragmaspec.failpoints import reach
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.providers.base import Transferred
 from pragmaspec.providers.libvirt import names, volumes
@@ -36,6 +37,7 @@ LIMIT_S = 3600.0
 def stage(host: Host, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
     """Make the image be whole at the site and note that the stack uses it."""
     volumes.mark(host, names.reference_marker(image.digest, mark))
+    reach("libvirt.image.used")
     begun = time.monotonic()
     while not _whole(host, image):
         if _claimed(host, image, mark):
@@ -45,9 +47,11 @@ def stage(host: Host, image: StagedImage, files: Callable[[], ImageFiles], mark:
             except BaseException:
                 _give_up(host, image, mark)
                 raise
-            volumes.remove(host, names.staging_marker(image.digest, mark))
+            reach("libvirt.image.complete")
         elif time.monotonic() - begun > LIMIT_S:
             raise _too_long(host, image)
+    # Ours, from just now or from a run that died when it had made the image whole.
+    volumes.remove(host, names.staging_marker(image.digest, mark))
     return outputs(host, image)
 
 
@@ -69,6 +73,7 @@ def release(host: Host, image: StagedImage, mark: Mark) -> None:
         return
     complete = names.complete_marker(image.digest) in found
     volumes.remove(host, names.complete_marker(image.digest))
+    reach("libvirt.image.incomplete")
     if names.references(volumes.listed(host), image.digest):
         if complete:
             volumes.mark(host, names.complete_marker(image.digest))
@@ -147,7 +152,9 @@ def _uploaded(host: Host, image: StagedImage, files: ImageFiles, transferred: Tr
         volume = volumes.make(host, raw_xml(name, size, SHARED))
         if volume is None:
             return False
+        reach("libvirt.image.part-made")
         volumes.fill(host, volume, file, sent)
+        reach("libvirt.image.part-filled")
     return True
 
 

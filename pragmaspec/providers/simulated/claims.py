@@ -1,4 +1,6 @@
-"""Claims on a site's pools: what an allocation takes, and who stands in its way."""
+"""Claims on what a site has: what an allocation takes and who stands in its way, and who uses an image."""
+
+from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SiteConflictError
 from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, owner_of
@@ -6,9 +8,11 @@ from pragmaspec.providers.simulated.world import World
 from pragmaspec.recorded import Allocation, Mark
 
 
-def grant_of(wanted: Allocation, mark: Mark) -> Grant:
-    """What the site holds for ``wanted`` once it is granted."""
+def grant_of(wanted: Allocation, mark: Mark, before: Grant | None, made: int) -> Grant:
+    """What the site holds for ``wanted`` once it is granted, in the place of ``before``; ``made`` numbers a new one."""
     return Grant(
+        op=mark.op or (before.op if before else ""),
+        made=before.made if before else made,
         address=mark.address,
         lineage=mark.lineage,
         networks=tuple(GrantedNetwork(name=network.name, cidr=network.cidr, vlan=network.vlan) for network in wanted.networks),
@@ -31,6 +35,25 @@ def claim(world: World, grant: Grant) -> None:
         raise SiteConflictError(*problems)
     if world.grants.get(grant.key) != grant:
         world.put(grant)
+
+
+def release(world: World, mark: Mark) -> None:
+    """Give back what the allocation of ``mark`` holds, unless another creation has claimed it anew."""
+    grant = world.grant(mark.lineage, mark.address)
+    if grant is not None and (not (grant.op and mark.op) or grant.op == mark.op):
+        world.take(grant.key)
+
+
+def drop_image(world: World, digest: str, lineage: str) -> None:
+    """The stack ``lineage`` no longer uses the image, which goes with its last user."""
+    image = world.image(digest)
+    if image is None or lineage not in image.users:
+        return
+    left = tuple(user for user in image.users if user != lineage)
+    if left:
+        world.put(replace(image, users=left))
+    else:
+        world.take(image.key)
 
 
 def _claims(world: World, grant: Grant) -> list[tuple[str, str, Grant | None]]:

@@ -1,15 +1,16 @@
-"""Machines: what an order makes of the one that stands there, and when the site has no room for it."""
+"""Machines: which one an order is about, what it makes of it, and when the site refuses."""
 
 from hashlib import sha256
 
 import msgspec
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, SiteCapacityError, SiteError
+from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.simulated.objects import Machine
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.site import SimulatedSite
+from pragmaspec.recorded import Mark
+from pragmaspec.site import IdentityKind, SimulatedSite
 
 
 def definition_of(order: BootOrder) -> str:
@@ -19,8 +20,50 @@ def definition_of(order: BootOrder) -> str:
     return sha256(msgspec.json.encode(told)).hexdigest()[:16]
 
 
-def booted(order: BootOrder, before: Machine | None, now: float, *, unready: bool) -> Machine:
-    """The machine as ``order`` says. Its disk stays when it is of the same generation, and never shrinks."""
+def standing(world: World, order: BootOrder, kind: IdentityKind) -> Machine | None:
+    """The machine that ``order`` is about, None when it has yet to be made. Raises SiteError when it must not be touched."""
+    mark = order.mark
+    there = world.machines_at(mark.lineage, mark.address)
+    if kind == "ident":
+        return _require_generation(there[0], mark) if there else None
+    known = next((machine for machine in there if machine.id == order.site_id and machine.generation == mark.generation), None)
+    if known is not None or kind == "tag":
+        return known
+    same = next((machine for machine in there if machine.op == mark.op), None)
+    if same is not None and same.asked != definition_of(order):
+        raise SiteError(
+            Problem(
+                summary="The token was used for another request",
+                detail=f"{mark.address}: the op {mark.op} has made a machine already, and the parameters were others.",
+            )
+        )
+    return same
+
+
+def _require_generation(machine: Machine, mark: Mark) -> Machine:
+    if machine.generation != mark.generation and machine.status != "undefined":
+        raise SiteConflictError(
+            Problem(
+                summary="Another build of the node is at the site",
+                detail=f"{mark.address} is build number {machine.generation}, the plan wants number {mark.generation}; it was "
+                "not touched, because its disk would be lost. Plan again to see what it will do.",
+            )
+        )
+    return machine
+
+
+def belongs_to(machine: Machine, mark: Mark) -> bool:
+    """Whether a removal for ``mark`` means ``machine``: not one of a later build, nor one that was made by another creation."""
+    if machine.generation != mark.generation:
+        return machine.alone and machine.generation < mark.generation
+    return not (machine.op and mark.op) or machine.op == mark.op
+
+
+def booted(order: BootOrder, before: Machine | None, now: float, *, unready: bool, alone: bool, made: int) -> Machine:
+    """The machine as ``order`` says. Its disk stays when it is of the same generation, and never shrinks.
+
+    ``made`` is the number of a new machine; ``alone``: no other one may have its address.
+    """
     node, mark = order.node, order.mark
     kept = before if before is not None and before.disk and before.generation == mark.generation else None
     wanted = Machine(
@@ -33,6 +76,10 @@ def booted(order: BootOrder, before: Machine | None, now: float, *, unready: boo
         disk_bytes=max(node.disk_bytes, kept.disk_bytes) if kept else node.disk_bytes,
         image=kept.image if kept else order.image.digest,
         definition=definition_of(order),
+        op=mark.op or (kept.op if kept else ""),
+        made=kept.made if kept else made,
+        asked=kept.asked if kept else definition_of(order),
+        alone=alone,
     )
     if kept is not None and replace(kept, disk_bytes=wanted.disk_bytes, booted_at=0.0, unready=False) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
@@ -46,7 +93,7 @@ def check_bootable(world: World, order: BootOrder) -> None:
         raise _missing(
             f"{node.address} boots from image {order.image.name} ({order.image.digest[:16]}), which is not at the site."
         )
-    grant = world.grant(mark.lineage, order.allocation.address)
+    grant = world.grant(mark.lineage, order.allocation_mark.address)
     there = {network.name for network in grant.networks if network.up} if grant else set()
     absent = [network.name for network in order.allocation.networks if network.name not in there]
     if absent:

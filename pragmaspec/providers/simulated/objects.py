@@ -28,7 +28,8 @@ class Machine(Frozen, frozen=True, tag_field="kind", tag="machine"):
 
     ``lineage`` is empty on a machine without marks; then ``address`` is what its owner calls it. ``definition`` is a digest of
     what it was booted with, ``image`` the digest its disk was made from, ``booted_at`` in seconds since 1970. ``unready``: its
-    guest never answers. Status "undefined": only the disk is left.
+    guest never answers. Status "undefined": only the disk is left. ``op`` names its creation, ``made`` counts everything that was
+    made at the site, ``asked`` is a digest of the order that made it. ``alone``: no other machine has its address (kind "ident").
     """
 
     address: str
@@ -43,11 +44,20 @@ class Machine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     definition: str = ""
     booted_at: float = 0.0
     unready: bool = False
+    op: str = ""
+    made: int = 0
+    asked: str = ""
+    alone: bool = True
+
+    @property
+    def id(self) -> str:
+        """What the site calls it."""
+        return f"m-{self.made}"
 
     @property
     def key(self) -> Key:
         """Unique at the site."""
-        return ("machine", self.lineage, self.address)
+        return ("machine", self.lineage, self.address if self.alone else f"{self.address}#{self.made}")
 
 
 class GrantedNetwork(Frozen, frozen=True):
@@ -66,6 +76,13 @@ class Grant(Frozen, frozen=True, tag_field="kind", tag="grant"):
     lineage: str = ""
     networks: tuple[GrantedNetwork, ...] = ()
     public: tuple[str, ...] = ()
+    op: str = ""
+    made: int = 0
+
+    @property
+    def id(self) -> str:
+        """What the site calls it."""
+        return f"g-{self.made}"
 
     @property
     def key(self) -> Key:

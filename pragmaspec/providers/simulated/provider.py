@@ -8,16 +8,17 @@ from pragmaspec.errors import PragmaspecError
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
-from pragmaspec.providers.simulated.claims import claim, grant_of
+from pragmaspec.providers.simulated.claims import claim, drop_image, grant_of, release
 from pragmaspec.providers.simulated.clock import Clock, SystemClock
 from pragmaspec.providers.simulated.faults import lost, refused, strike
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
-from pragmaspec.providers.simulated.machines import booted, check_bootable, check_room
+from pragmaspec.providers.simulated.machines import belongs_to, booted, check_bootable, check_room, standing
 from pragmaspec.providers.simulated.objects import Image, Machine
 from pragmaspec.providers.simulated.shared import SharedWorld, shared_world
 from pragmaspec.providers.simulated.views import site_identity, site_inventory, site_observations
+from pragmaspec.providers.simulated.world import World
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
-from pragmaspec.site import Fault, SimulatedSite
+from pragmaspec.site import Fault, IdentityKind, SimulatedSite
 
 _CONSOLE_LIMIT_BYTES = 2**20
 _EVIDENCE_LINES = 20
@@ -34,6 +35,16 @@ class SimulatedProvider:
         self._site = site
         self._clock = clock or SystemClock()
         self._world = world or shared_world(site)
+
+    @property
+    def identity_kind(self) -> IdentityKind:
+        """What the site was told to pretend."""
+        return self._site.identity
+
+    @property
+    def window_s(self) -> float:
+        """What the site was told to pretend."""
+        return self._site.window_s
 
     def identity(self) -> SiteIdentity:
         """Which site this is; makes sure that its file can be read."""
@@ -60,7 +71,7 @@ class SimulatedProvider:
         """Claim VLANs and public addresses, all or none."""
         fault = self._call("allocate", mark.address)
         with self._world.changing() as world:
-            claim(world, grant_of(wanted, mark))
+            claim(world, grant_of(wanted, mark, world.grant(mark.lineage, mark.address), world.next_made()))
         _answer(fault)
         return ()
 
@@ -81,30 +92,31 @@ class SimulatedProvider:
 
     def boot(self, order: BootOrder) -> Outputs:
         """Make the node exist and run; its guest becomes ready a few latencies later, unless a fault forbids it."""
-        mark = order.mark
-        fault = self._call("boot", mark.address)
+        fault = self._call("boot", order.mark.address)
         unready = fault is not None and fault.kind == "unready"
+        alone = self._site.identity == "ident"
         with self._world.changing() as world:
             check_bootable(world, order)
-            before = world.machine(mark.lineage, mark.address)
-            after = booted(order, before, self._clock.now(), unready=unready)
+            before = standing(world, order, self._site.identity)
+            after = booted(order, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
             check_room(world, self._site, before, after)
             if after != before:
                 world.put(after)
         _answer(fault)
-        return ()
+        return () if alone else (("id", after.id),)
 
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
         """Power the machine off. A guest that never became ready does not hear it, and costs ``grace_s``."""
-        fault = self._call("shutdown", node.address)
+        del node
+        fault = self._call("shutdown", mark.address)
         with self._world.looking() as world:
-            before = world.machine(mark.lineage, node.address)
-        if before is not None and before.status == "running" and before.unready:
+            before = self._ours(world, mark)
+        if any(machine.status == "running" and machine.unready for machine in before):
             self._clock.sleep(grace_s)
         with self._world.changing() as world:
-            machine = world.machine(mark.lineage, node.address)
-            if machine is not None and machine.status == "running":
-                world.put(replace(machine, status="off"))
+            for machine in self._ours(world, mark):
+                if machine.status == "running":
+                    world.put(replace(machine, status="off"))
         _answer(fault)
 
     def clean(self, resource: Resource, mark: Mark) -> None:
@@ -112,15 +124,25 @@ class SimulatedProvider:
         fault = self._call("clean", mark.address)
         with self._world.changing() as world:
             if isinstance(resource, StagedImage):
-                image = world.image(resource.digest)
-                if image is not None and mark.lineage in image.users:
-                    left = tuple(user for user in image.users if user != mark.lineage)
-                    if left:
-                        world.put(replace(image, users=left))
-                    else:
-                        world.take(image.key)
+                drop_image(world, resource.digest, mark.lineage)
+            elif isinstance(resource, Node):
+                for machine in self._ours(world, mark):
+                    world.take(machine.key)
             else:
-                world.take(("machine" if isinstance(resource, Node) else "grant", mark.lineage, mark.address))
+                release(world, mark)
+        _answer(fault)
+
+    def remove_surplus(self, site_id: str, mark: Mark) -> None:
+        """Remove a machine, a grant or the use of an image by its id."""
+        fault = self._call("clean", mark.address)
+        with self._world.changing() as world:
+            for machine in world.machines_at(mark.lineage, mark.address):
+                if machine.id == site_id and machine.op == mark.op:
+                    world.take(machine.key)
+            grant = world.grant(mark.lineage, mark.address)
+            if grant is not None and grant.id == site_id:
+                release(world, mark)
+            drop_image(world, site_id, mark.lineage)
         _answer(fault)
 
     def evidence(self, node: Node, mark: Mark) -> Evidence:
@@ -159,9 +181,15 @@ class SimulatedProvider:
         """Let go of the site's file."""
         self._world.close()
 
+    @staticmethod
+    def _ours(world: World, mark: Mark) -> list[Machine]:
+        """The machines that a shutdown or a removal for ``mark`` means."""
+        return [machine for machine in world.machines_at(mark.lineage, mark.address) if belongs_to(machine, mark)]
+
     def _machine(self, node: Node, mark: Mark) -> Machine | None:
+        del node
         with self._world.looking() as world:
-            return world.machine(mark.lineage, node.address)
+            return world.machine(mark.lineage, mark.address)
 
     def _stage(self, machine: Machine | None) -> GuestStage:
         return guest_stage(machine, self._clock.now(), self._site.latency_s, self._site.seed)

@@ -71,6 +71,12 @@ def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observ
                 address=grant.address,
                 networks=tuple(network.name for network in grant.networks if network.up),
                 public=grant.public,
+                vlans=tuple(
+                    (network.name, network.vlan) for network in grant.networks if network.up and network.vlan is not None
+                ),
+                op=grant.op,
+                id=grant.id,
+                made=grant.made,
             )
             for grant in world.grants.values()
             if grant.lineage == lineage
@@ -87,6 +93,9 @@ def _observed(machine: Machine) -> ObservedNode:
         cpus=machine.cpus,
         memory_mib=machine.memory_mib,
         disk=machine.disk,
+        op=machine.op,
+        id=machine.id,
+        made=machine.made,
     )
 
 

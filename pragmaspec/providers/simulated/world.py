@@ -12,6 +12,8 @@ class World:
 
     def __init__(self) -> None:
         self.machines: dict[Key, Machine] = {}
+        self.made = 0
+        self._at: dict[tuple[str, str], dict[Key, Machine]] = {}
         self.grants: dict[Key, Grant] = {}
         self.images: dict[Key, Image] = {}
         self.calls: dict[Key, Calls] = {}
@@ -29,9 +31,17 @@ class World:
         """Every object, kind by kind, in the order in which they came."""
         return (*self.images.values(), *self.grants.values(), *self.machines.values(), *self.calls.values())
 
+    def machines_at(self, lineage: str, address: str) -> tuple[Machine, ...]:
+        """The machines at ``address`` that carry ``lineage``, the oldest first."""
+        return tuple(self._at.get((lineage, address), {}).values())
+
     def machine(self, lineage: str, address: str) -> Machine | None:
-        """The machine at ``address`` that carries ``lineage``, or None."""
-        return self.machines.get(("machine", lineage, address))
+        """The oldest machine at ``address`` that carries ``lineage``, or None."""
+        return next(iter(self._at.get((lineage, address), {}).values()), None)
+
+    def next_made(self) -> int:
+        """The number of what is about to be made."""
+        return self.made + 1
 
     def grant(self, lineage: str, address: str) -> Grant | None:
         """What ``address`` of ``lineage`` holds, or None."""
@@ -60,11 +70,14 @@ class World:
             if before is not None:
                 self._count(before, -1)
             self.machines[key] = change
+            self._at.setdefault((change.lineage, change.address), {})[key] = change
+            self.made = max(self.made, change.made)
             self._count(change, 1)
             return
         self._forget(key)
         if isinstance(change, Grant):
             self.grants[key] = change
+            self.made = max(self.made, change.made)
             self._index(change)
         elif isinstance(change, Image):
             self.images[key] = change
@@ -77,6 +90,10 @@ class World:
             machine = self.machines.pop(key, None)
             if machine is not None:
                 self._count(machine, -1)
+                there = self._at[machine.lineage, machine.address]
+                del there[key]
+                if not there:
+                    del self._at[machine.lineage, machine.address]
             return machine
         if kind == "grant":
             grant = self.grants.pop(key, None)

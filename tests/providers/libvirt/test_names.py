@@ -86,3 +86,14 @@ def test_networks_without_a_number_carry_the_cluster_s_name():
     mark = Mark(lineage=str(UUID(int=1)), address="lab/hello/allocation")
     assert names.plain_network("hello", "private", mark) == "hello.00000000"
     assert names.plain_network("hello", "storage", mark) == "hello-storage.00000000"
+
+
+def test_names_are_those_that_the_object_was_made_with():
+    lineage = "3f9a1c2b-5d0e-4c1a-9b7e-0123456789ab"
+    node = Mark(lineage=lineage, address="lab/earlier/node/earlier-compute-3", generation=2)
+    allocation = Mark(lineage=lineage, address="lab/earlier/allocation")
+    assert names.domain_name("hello-compute-3", node) == f"earlier-compute-3.{lineage[:8]}"
+    assert names.disk_volume("hello-compute-3", node) == f"earlier-compute-3.{lineage[:8]}.g2.qcow2"
+    assert names.domain_name("hello-frontend", allocation) == f"earlier-frontend.{lineage[:8]}"
+    assert names.plain_network("hello", "private", allocation) == f"earlier.{lineage[:8]}"
+    assert names.plain_network("hello", "storage", allocation) == f"earlier-storage.{lineage[:8]}"

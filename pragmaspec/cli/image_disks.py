@@ -1,0 +1,216 @@
+"""``image inspect``, ``convert`` and ``import``: disks in files."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pragmaspec.cli.complete_images import spec_images
+from pragmaspec.cli.options import JsonOption, Which, examples
+from pragmaspec.cli.screen import out
+from pragmaspec.cli.spread import spread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pragmaspec.images.intake import Taken
+    from pragmaspec.images.sources.base import Workshop
+
+_FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx")
+CLONEZILLA = "clonezilla"
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help=f"What the disk in the file is: {', '.join(_FORMATS)}. Default: what its bytes show.",
+        autocompletion=lambda: list(_FORMATS),
+    ),
+]
+BareOption = Annotated[
+    bool,
+    typer.Option("--no-partitions", help="It needs no partition table: a kernel is given with it. Say --format raw, too."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands into ``app``."""
+    _put(app, "inspect", inspect, "inspect disk.qcow2", "inspect appliance.ova --json", "inspect azure.vhd --format vhd")
+    _put(
+        app, "convert", convert,
+        "convert disk.ova disk.qcow2", "convert debian-12 disk.vmdk", "convert disk.raw.xz disk.vhd.gz",
+        "convert disk.qcow2 2026-11-01-img --to clonezilla",
+    )  # fmt: skip
+    _put(app, "import", import_, "import disk.qcow2", "import disk.vmdk --name rocky-9", "import vmlinuz initrd disk.qcow2")
+
+
+def _put(app: typer.Typer, name: str, command: "Callable[..., None]", *lines: str) -> None:
+    app.command(name, epilog=examples(*(f"image {line}" for line in lines)))(command)
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A disk, also compressed or in an archive.")],
+    *,
+    format_: FormatOption = None,
+    no_partitions: BareOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Tell what a file is, and whether a node may boot from it; if not, every reason. Changes nothing.
+
+    Looks as hard as when an image is used: the whole of it is unpacked or converted, aside, and checked.
+    """
+    from pragmaspec.images.disk import make_disk
+    from pragmaspec.images.layers import disk_format
+    from pragmaspec.images.store import BlobStore
+    from pragmaspec.report.image_text import Seen, seen_form, seen_text
+
+    real = _workshop(file.name)
+    with real.store.aside("inspect") as scratch:
+        workshop = _workshop(file.name, BlobStore(scratch))
+        layers, found = disk_format(file, format_)
+        made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions)
+    seen = Seen(
+        file=str(file),
+        layers=layers,
+        format=found,
+        virtual_size_bytes=made.virtual_size_bytes,
+        becomes=made.format,
+        digest=made.blob.sha256,
+        size_bytes=made.blob.size_bytes,
+    )
+    if json:
+        out().json(seen_form(seen))
+    else:
+        out().write(seen_text(seen, out().pen))
+
+
+def convert(
+    disk: Annotated[
+        str,
+        typer.Argument(
+            metavar="FROM", help="A file, a Clonezilla directory, a URL, or an image of the store.", autocompletion=spec_images
+        ),
+    ],
+    target: Annotated[Path, typer.Argument(metavar="TO", help="A new file; its ending tells format and compression.")],
+    *,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help=f"What to make: {', '.join((*_FORMATS, CLONEZILLA))}. Default: by the ending of TO.",
+            autocompletion=lambda: [*_FORMATS, CLONEZILLA],
+        ),
+    ] = None,
+    format_: FormatOption = None,
+    no_partitions: BareOption = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace TO when it is there.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Convert a disk of any format to any other, with the same checks as for an image that is used.
+
+    The same disk gives the same qcow2 file on every machine.
+    """
+    from pragmaspec.images.given import given_disk
+
+    _refuse_existing(target, force=force and to != CLONEZILLA)
+    writing = _writing(target, to)
+    workshop = _workshop(disk)
+    path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions)
+    writing(path, made.format, made.virtual_size_bytes, workshop)
+    if json:
+        size = target.stat().st_size if target.is_file() else None
+        form = {"kind": "converted", "format": 1, "file": str(target), "size_bytes": size}
+        out().json({**form, "virtual_size_bytes": made.virtual_size_bytes})
+    else:
+        from pragmaspec.report.units import size as words
+
+        room = f", a file of {words(target.stat().st_size)}" if target.is_file() else ""
+        out().say(f"{target}: a disk of {words(made.virtual_size_bytes)}{room}.")
+
+
+@spread
+def import_(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Disks; or files that pragmaspec.lock asks for.")],
+    *,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call the image.")] = None,
+    format_: FormatOption = None,
+    no_partitions: BareOption = False,
+    json: JsonOption = False,
+    which: Which,
+) -> None:
+    """Put files into the store of this machine: disks, or what a colleague's lock file asks for and no source gives any more.
+
+    What pragmaspec.lock beside the spec names by digest is taken as it is; anything else has to be a disk.
+    """
+    from pragmaspec.images.intake import take_in
+    from pragmaspec.stack.folders import image_store
+    from pragmaspec.stack.image_work import missing_files
+
+    missing = _missing(which, lambda: missing_files(which.stack(), image_store()))
+    taken = [
+        (file, take_in(file, _workshop(name or file.name), missing, declared=format_, partitionless=no_partitions))
+        for file in files
+    ]
+    if json:
+        out().json({"kind": "imported", "format": 1, "files": [_form(file, each) for file, each in taken]})
+        return
+    for file, each in taken:
+        out().say(f"{file}: {each.answers or 'a disk'}, {each.blob.sha256}")
+        if each.made is not None and not each.answers:
+            out().write(_entry(name or file.name.partition(".")[0], file))
+
+
+def _writing(target: Path, to: str | None) -> "Callable[[Path, str, int, Workshop], None]":
+    """What writes the disk to ``target``. Raises UsageError before anything was done when nothing can."""
+    if to == CLONEZILLA:
+        from pragmaspec.images.clonezilla.write import Saving, write_clonezilla
+
+        return lambda path, format_, _, workshop: write_clonezilla(path, format_, target.absolute(), Saving(), workshop.step)
+    from pragmaspec.images.convert import convert_into, target_of
+
+    wanted = target_of(target, to)
+    return lambda path, format_, size, workshop: convert_into(
+        path, format_, size, wanted, lambda done, total: workshop.step("writing", done, total)
+    )
+
+
+def _refuse_existing(target: Path, *, force: bool) -> None:
+    from pragmaspec.errors import Problem, UsageError
+
+    if target.exists() and not force:
+        detail = f"{target} is there already, and would be replaced. Name another file, or say --force."
+        raise UsageError(Problem(summary="File exists", detail=detail))
+
+
+def _missing(which: Which, look: "Callable[[], Mapping[str, str]]") -> "Mapping[str, str]":
+    """What the lock file asks for; nothing where there is no spec, unless one was named."""
+    from pragmaspec.errors import UsageError
+
+    try:
+        return look()
+    except UsageError:
+        if which.spec:
+            raise
+        return {}
+
+
+def _form(file: Path, taken: "Taken") -> dict[str, object]:
+    form: dict[str, object] = {"file": str(file), "sha256": taken.blob.sha256, "size_bytes": taken.blob.size_bytes}
+    made = taken.made
+    form["disk"] = {"format": made.format, "virtual_size_bytes": made.virtual_size_bytes} if made else None
+    return {**form, "answers": taken.answers or None}
+
+
+def _entry(name: str, file: Path) -> str:
+    return f"\nimages:\n  {name}:\n    source: {file.absolute()}\n"
+
+
+def _workshop(name: str, store: object = None) -> "Workshop":
+    from pragmaspec.cli.imaging import image_progress
+    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.store import BlobStore
+    from pragmaspec.stack.folders import image_store
+
+    where = store if isinstance(store, BlobStore) else BlobStore(image_store())
+    return Workshop(where, name, image_progress(), first_use=True)

@@ -1,0 +1,100 @@
+"""PRAGMA repositories: ``list repository URL`` and ``import repository URL``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pragmaspec.cli.options import JsonOption, SpecOption, examples
+from pragmaspec.cli.screen import err, out
+
+if TYPE_CHECKING:
+    from pragmaspec.images.pragma.importing import Additions
+    from pragmaspec.images.sources.base import Workshop
+
+app = typer.Typer(
+    help="Take images and clusters over from elsewhere.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Put ``import`` into ``parent``."""
+    parent.add_typer(app, name="import", epilog=examples("import repository ./vm-images", "import repository URL centos7"))
+
+
+def show_repository(address: str, *, json: bool) -> None:
+    """Print what the PRAGMA repository at ``address`` (a path or URL, of its folder or its vcdb.txt) holds."""
+    from pragmaspec.images.pragma.importing import browse
+    from pragmaspec.images.urls import public_url
+    from pragmaspec.report.appliances import appliances_form, appliances_text
+
+    listed = browse(address, _workshop())
+    if json:
+        out().json(appliances_form(listed, public_url(address)))
+    else:
+        out().write(appliances_text(listed, out().pen))
+
+
+@app.command(
+    "repository",
+    epilog=examples("import repository ./vm-images", "import repository https://host/vm-images centos7 --site lab"),
+)
+def import_repository(
+    address: Annotated[
+        str, typer.Argument(metavar="REPOSITORY", help="Path or URL of a PRAGMA repository: of its folder, or its vcdb.txt.")
+    ],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CLUSTER", help="Only these. Default: all that can be used.", show_default=False),
+    ] = None,
+    *,
+    spec: SpecOption = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="SITE", help="Write the clusters, too, for this site.", show_default=False)
+    ] = None,
+    show: Annotated[bool, typer.Option("--print", help="Print the spec as it would be, and write nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write images of a PRAGMA repository into the spec, whose comments and order stay.
+
+    `list repository REPOSITORY` shows what there is. Disks are fetched by the first `plan` that needs them.
+    """
+    from pragmaspec.images.pragma.importing import added_to, additions, as_written, browse
+    from pragmaspec.images.store import write_whole
+    from pragmaspec.stack.place import find_place
+
+    file = find_place(spec).spec_file
+    new = additions(browse(address, _workshop()), as_written(address, file), names or [], site)
+    changed = added_to(file.read_text(encoding="utf-8"), new, str(file))
+    if show:
+        out().write(changed)
+        return
+    target = file.resolve()
+    write_whole(target, changed.encode(), mode=target.stat().st_mode & 0o777)
+    _tell(new, file, json=json)
+
+
+def _tell(new: "Additions", file: Path, *, json: bool) -> None:
+    for one in new.left_out:
+        err().say(f"left out {one.name}: {one.trouble}")
+    if json:
+        left_out = [{"name": one.name, "trouble": one.trouble} for one in new.left_out]
+        form = {"spec": str(file), "images": list(new.images), "clusters": list(new.clusters), "left_out": left_out}
+        out().json({"kind": "import", "format": 1, **form})
+        return
+    for name in new.images:
+        out().say(f"image {name}")
+    for name in new.clusters:
+        out().say(f"cluster {name}")
+    out().say(f"written to {file}" if new.images else f"{file} is as it was")
+
+
+def _workshop() -> "Workshop":
+    from pragmaspec.cli.imaging import image_progress
+    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.store import BlobStore
+    from pragmaspec.stack.folders import image_store
+
+    return Workshop(BlobStore(image_store()), "repository", image_progress())

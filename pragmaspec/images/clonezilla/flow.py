@@ -1,0 +1,123 @@
+"""Volumes of one partition as one stream, unpacked by a program beside us; never more than a few MiB in memory."""
+
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import IO, Self
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.clonezilla import tools
+from pragmaspec.images.inspect import MOST_VIRTUAL_BYTES
+
+CHUNK_BYTES = 2**20
+SAID_BYTES = 2**20
+"""What a program may have to say."""
+Pieces = Callable[[], Iterator[bytes]]
+"""Gives the bytes of all volumes, in order. Called once, in a thread of its own; may fetch them one after another."""
+_PATIENCE_S = 2.0
+_CLOSED_PIPE = -13
+"""A program that writes to somebody who has stopped reading."""
+
+
+class Unpacked:
+    """A stream that is fed by a thread and unpacked by a program; ``output`` is what is in it."""
+
+    def __init__(self, pieces: Pieces, command: Sequence[str]) -> None:
+        self._pieces = pieces
+        self._name = command[0]
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed on leaving
+        # It writes only to the pipe, and some words; lrzip alone has to keep what it cannot read twice.
+        most_bytes = MOST_VIRTUAL_BYTES if self._name == "lrzip" else SAID_BYTES
+        self._process = subprocess.Popen(
+            tools.limited(command, most_bytes),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env=tools.environment(),
+        )
+        self._trouble: BaseException | None = None
+        self._stopped = False
+        self._feeder = threading.Thread(target=self._feed, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._feeder.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stopped = True
+        if self._process.poll() is None and error is not None:
+            self._process.kill()
+        self.output.close()
+        self._process.wait()
+        # A download that is under way when the user interrupts is not waited for.
+        self._feeder.join(None if error is None else _PATIENCE_S)
+        self._said.close()
+
+    @property
+    def output(self) -> IO[bytes]:
+        """To be read to its end, or handed to a program."""
+        if self._process.stdout is None:
+            raise RuntimeError("the program was started with a pipe")
+        return self._process.stdout
+
+    def finish(self) -> None:
+        """Wait until all is done. Raises ImageError when fetching or unpacking failed."""
+        status = self._process.wait()
+        self._feeder.join()
+        if isinstance(self._trouble, ImageError):
+            raise self._trouble
+        if self._trouble is not None and not isinstance(self._trouble, BrokenPipeError):
+            raise self._trouble
+        if status not in {0, _CLOSED_PIPE}:
+            self._said.seek(0)
+            raise tools.failed(self._name, status, self._said.read())
+
+    def _feed(self) -> None:
+        stdin = self._process.stdin
+        if stdin is None:
+            raise RuntimeError("the program was started with a pipe")
+        try:
+            for piece in self._pieces():
+                if self._stopped:
+                    break
+                stdin.write(piece)
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+            self._trouble = error
+        finally:
+            with suppress(BrokenPipeError):
+                stdin.close()
+
+
+@contextmanager
+def unpacked(pieces: Pieces, compression: str) -> Iterator[Unpacked]:
+    """The stream in ``pieces``. Call ``finish`` when its output was taken."""
+    with Unpacked(pieces, tools.unpacking(compression)) as stream:
+        yield stream
+
+
+def beginning(pieces: Pieces, compression: str, length: int) -> bytes:
+    """The first ``length`` bytes of what is in a volume; fewer when it is damaged or shorter."""
+    with unpacked(pieces, compression) as stream:
+        return stream.output.read(length)
+
+
+def sparse(source: IO[bytes], target: IO[bytes], offset: int, most_bytes: int) -> int:
+    """Copy ``source`` into ``target`` from ``offset``, leaving out zeros; how many bytes came, ``most_bytes`` + 1 when more."""
+    done = 0
+    while piece := source.read(CHUNK_BYTES):
+        if done + len(piece) > most_bytes:
+            return most_bytes + 1
+        for at in range(0, len(piece), HOLE_BYTES):
+            block = piece[at : at + HOLE_BYTES]
+            if block.count(0) != len(block):
+                target.seek(offset + done + at)
+                target.write(block)
+        done += len(piece)
+    return done
+
+
+HOLE_BYTES = 2**16
+"""Zeros of this length become a hole."""

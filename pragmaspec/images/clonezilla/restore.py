@@ -1,0 +1,178 @@
+"""From a Clonezilla directory to the disk it was made from, without booting it, without loop devices, mounts or root.
+
+``sfdisk`` and ``partclone`` write into a sparse file. Where Clonezilla keeps only an identity (swap) or rewrites a table (MBR,
+GPT), the same is made here, so the bytes of the restored disk are those of the saved one, wherever a file system used them.
+"""
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.images.clonezilla import flow, tools
+from pragmaspec.images.clonezilla.checksums import Checksums, read_checksums
+from pragmaspec.images.clonezilla.directory import CloneDirectory
+from pragmaspec.images.clonezilla.names import Stored
+from pragmaspec.images.clonezilla.partclone_header import HEADER_BYTES, read_header
+from pragmaspec.images.clonezilla.partimage import VOLUME_BYTES, restore_partimage
+from pragmaspec.images.clonezilla.swap import swap_page
+from pragmaspec.images.clonezilla.table import SECTOR, script
+from pragmaspec.images.near import Near
+
+Said = Callable[[str, int | None, int | None], None]
+"""Progress: what is being done, bytes done, bytes in all."""
+Room = Callable[[int], None]
+"""Raises ImageError when there is no room for so many bytes more."""
+BOOT_CODE_OF_EXTENDED = 446
+SMALL_BYTES = 64 * 2**20
+
+
+def restore(directory: CloneDirectory, near: Near, raw: Path, said: Said, room: Room = lambda _: None) -> None:
+    """Write the disk to the new, sparse file ``raw``. Raises ImageError; ``raw`` is worth nothing then."""
+    with raw.open("xb") as file:
+        file.truncate(directory.size_bytes)
+    said("writing the partition table", None, None)
+    _write_table(directory, near, raw)
+    work = _Restoring(directory, near, raw, said, room, read_checksums(near))
+    for stored in directory.stored:
+        work.partition(stored)
+    with raw.open("r+b") as file:
+        for swap in directory.swaps:
+            start, length = directory.place(swap.partition)
+            file.seek(start)
+            file.write(swap_page(length, swap.uuid, swap.label))
+
+
+def _write_table(directory: CloneDirectory, near: Near, raw: Path) -> None:
+    """Table first, then boot code: sfdisk writes the disk's identity between code and table."""
+    if directory.table is not None:
+        text = script(directory.table, directory.size_bytes).encode()
+        tools.run(["sfdisk", "-q", "--force", "--no-reread", "--no-tell-kernel", "--wipe=never", str(raw)],
+                  directory.size_bytes, text)  # fmt: skip
+    with raw.open("r+b") as file:
+        file.write(directory.boot_code)
+        room = _before_partitions(directory)
+        if directory.hidden and near.size(directory.hidden) <= room:
+            file.seek(SECTOR)
+            file.writelines(near.pieces(directory.hidden))
+        for device, name in directory.extended_code:
+            code = near.small(name) or b""
+            if directory.table is not None and any(one.device == device for one in directory.table.partitions):
+                file.seek(directory.place(device)[0])
+                file.write(code[:BOOT_CODE_OF_EXTENDED])
+
+
+def _before_partitions(directory: CloneDirectory) -> int:
+    """Bytes between the first sector and the first partition."""
+    first = min(one.start for one in directory.table.partitions) if directory.table else 1
+    return max(0, first - 1) * SECTOR
+
+
+class _Restoring:
+    """One disk that is being restored."""
+
+    def __init__(self, directory: CloneDirectory, near: Near, raw: Path, said: Said, room: Room, checksums: Checksums) -> None:
+        self.directory = directory
+        self.near = near
+        self.raw = raw
+        self.said = said
+        self.room = room
+        self.checksums = checksums
+
+    def partition(self, stored: Stored) -> None:
+        """Restore what is in one partition."""
+        first = stored.files[0]
+        self.said(f"restoring {stored.partition}", None, None)
+        compression = tools.compression_of(next(self.near.pieces(first), b""), stored.compression)
+        if len(stored.files) > 1 and _cut_by_partimage(first) and compression != "uncomp":
+            raise _damaged(f"The partition {stored.partition} is in volumes that partimage itself compressed; have it join them")
+        start, length = self.directory.place(stored.partition)
+        header = read_header(flow.beginning(lambda: self.near.pieces(first), compression, HEADER_BYTES))
+        with flow.unpacked(lambda: self._pieces(stored), compression) as stream:
+            if header is not None:
+                self.room(header.used_bytes)
+                self._fits(stored.partition, header.device_bytes, length)
+                self._partclone(stream, start, small=header.used_bytes < SMALL_BYTES)
+            elif stored.tool == "partimage":
+                with self.raw.open("r+b") as file:
+                    self._fits(stored.partition, restore_partimage(stream.output, file, start, length), length)
+            elif stored.tool == "ntfsclone":
+                self._ntfsclone(stream, start, length, stored.partition)
+            elif stored.tool == "dd":
+                with self.raw.open("r+b") as file:
+                    self._fits(stored.partition, flow.sparse(stream.output, file, start, length), length)
+            else:
+                stream.finish()
+                raise _damaged(f"The file {first} is not an image of partclone, or of a version that is not known")
+            stream.finish()
+
+    def _fits(self, partition: str, needed: int, length: int) -> None:
+        if needed > length:
+            raise _damaged(f"What is to be restored to {partition} is larger than the {length} bytes of that partition")
+
+    def _partclone(self, stream: flow.Unpacked, start: int, *, small: bool) -> None:
+        # partclone sleeps between looks at its progress, a second at the end too; 0 does not sleep, but spins.
+        fresh = "0" if small else "1"
+        with tempfile.NamedTemporaryFile(prefix="pragmaspec-partclone-") as log:
+            command = [
+                "partclone.restore",
+                "-C",
+                "-q",
+                "-f",
+                fresh,
+                "-L",
+                log.name,
+                "-s",
+                "-",
+                "-O",
+                str(self.raw),
+                "-E",
+                str(start),
+            ]
+            done = subprocess.run(
+                tools.limited(command, max(self.directory.size_bytes, flow.SAID_BYTES)), stdin=stream.output,
+                capture_output=True, env=tools.environment(), check=False,
+            )  # fmt: skip
+            if done.returncode != 0:
+                # A volume that is missing or damaged is the better reason.
+                stream.output.close()
+                stream.finish()
+                raise tools.failed("partclone.restore", done.returncode, log.read())
+
+    def _ntfsclone(self, stream: flow.Unpacked, start: int, length: int, partition: str) -> None:
+        """By way of a sparse file of its own: ntfsclone cannot begin in the middle of one."""
+        with tempfile.NamedTemporaryFile(dir=self.raw.parent, prefix="ntfs-") as scratch:
+            command = ["ntfsclone", "--restore-image", "--overwrite", scratch.name, "-"]
+            done = subprocess.run(
+                tools.limited(command, length), stdin=stream.output, capture_output=True, env=tools.environment(), check=False
+            )
+            if done.returncode != 0:
+                stream.output.close()
+                stream.finish()
+                raise tools.failed("ntfsclone", done.returncode, done.stderr)
+            with open(scratch.name, "rb") as restored, self.raw.open("r+b") as file:  # noqa: PTH123 - ntfsclone may replace it
+                self._fits(partition, flow.sparse(restored, file, start, length), length)
+
+    def _pieces(self, stored: Stored) -> Iterator[bytes]:
+        """The bytes of all volumes, checked as they pass."""
+        doing = f"restoring {stored.partition}"
+        for number, name in enumerate(stored.files, start=1):
+            total, done = self.near.size(name), 0
+            watched = self.checksums.watch(name)
+            volume = f"{doing}, volume {number} of {len(stored.files)}" if len(stored.files) > 1 else doing
+            for piece in self.near.pieces(name):
+                watched.update(piece)
+                yield piece[VOLUME_BYTES:] if number > 1 and not done and _cut_by_partimage(name) else piece
+                done += len(piece)
+                self.said(volume, done, total)
+            watched.finish()
+
+
+def _cut_by_partimage(name: str) -> bool:
+    """Whether a volume was cut by partimage itself, which begins each with a header, and not by ``split``."""
+    return name.rpartition(".")[2].isdigit()
+
+
+def _damaged(why: str) -> ImageError:
+    return ImageError(Problem(summary="Clonezilla image refused", detail=f"{why}."))

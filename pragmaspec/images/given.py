@@ -1,0 +1,66 @@
+"""A disk that somebody names on the command line: a file, a Clonezilla directory, a URL, or an image of the store."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pragmaspec.errors import Problem, UsageError
+from pragmaspec.images.catalogue import Catalogue, Entry
+from pragmaspec.images.disk import make_disk
+from pragmaspec.images.made import Made
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.store import BlobStore
+
+if TYPE_CHECKING:
+    from pragmaspec.images.sources.table import AnySource
+
+_REMOTE = ("http://", "https://", "s3://")
+_LEAST_DIGITS = 4
+"""How much of a digest has to be said."""
+
+
+def given_disk(what: str, workshop: Workshop, *, declared: str | None, partitionless: bool) -> tuple[Path, Made]:
+    """The disk that ``what`` names, in the workshop's store or where it is, with what it is there.
+
+    Raises UsageError when nothing has that name, and ImageError as :func:`pragmaspec.images.disk.make_disk`.
+    """
+    path = Path(what)
+    if path.is_file():
+        made = make_disk(path, workshop, declared=declared, name=path.name, partitionless=partitionless)
+        return workshop.store.path(made.blob.sha256), made
+    if path.is_dir() or what.startswith(_REMOTE):
+        return _from_source(_source(what), workshop)
+    entry = kept_image(workshop.store, what)
+    if entry is None:
+        detail = f"There is no file {what}, and no image of the store is called so. `pragmaspec image list` shows them."
+        raise UsageError(Problem(summary="No such disk", detail=detail))
+    found = _bytes(entry, workshop)
+    return (found, Made(entry.disk, entry.format, entry.virtual_size_bytes)) if found else _from_source(entry.source, workshop)
+
+
+def kept_image(store: BlobStore, what: str) -> Entry | None:
+    """The newest image of the store with this name, or whose digest begins so."""
+    entries = tuple(Catalogue(store).all())
+    by_name = (entry for entry in entries if entry.name == what)
+    by_digest = (entry for entry in entries if len(what) >= _LEAST_DIGITS and entry.digest.startswith(what))
+    return next(by_name, None) or next(by_digest, None)
+
+
+def _source(what: str) -> "AnySource":
+    from pragmaspec.images.sources.table import source_of  # noqa: PLC0415 - pydantic is only needed now
+    from pragmaspec.spec.image_model import ImageModel  # noqa: PLC0415
+
+    remote = what.startswith(_REMOTE)
+    return source_of(ImageModel(source=what) if remote else ImageModel(clonezilla=what), Path())
+
+
+def _from_source(source: "AnySource", workshop: Workshop) -> tuple[Path, Made]:
+    found = source.find(workshop)
+    made = Made(found.disk, found.format, found.virtual_size_bytes)
+    path = workshop.store.path(found.disk.sha256)
+    return (path if path.exists() else workshop.digests.find(found.disk) or path), made
+
+
+def _bytes(entry: Entry, workshop: Workshop) -> Path | None:
+    if workshop.store.has(entry.disk):
+        return workshop.store.path(entry.disk.sha256)
+    return workshop.digests.find(entry.disk)

@@ -1,0 +1,84 @@
+"""What is around a disk: compression and archives, taken off one after another without a file in between."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pragmaspec.images.inspect import refused
+from pragmaspec.images.pieces import Stream, pieces_of
+from pragmaspec.images.recognise import Kind, recognise
+from pragmaspec.images.store import Counted
+from pragmaspec.images.tar import disk_in_tar
+from pragmaspec.images.unpack import unpacked
+from pragmaspec.images.window import HEAD_BYTES, TAIL_BYTES, FileWindow, opened
+
+MOST_LAYERS = 3
+"""``disk.tar.gz`` has two; nobody needs more than three."""
+LEAST_LIMIT_BYTES = 64 * 2**30
+MOST_RATIO = 1000
+"""gzip cannot do better; a disk of zeros that was packed by xz or zstd may, and is taken up to the limit above."""
+
+
+def unwrapped(window: FileWindow, counted: Counted | None = None) -> tuple[Stream, tuple[str, ...]]:
+    """What is in a file when every compression and archive around it is taken off, and what those were, the outermost first.
+
+    ``counted`` is told how much of the file was read. Raises ImageError here, or later while the stream is read: for damage,
+    for archives that hold something else beside the disk, for more than three layers.
+    """
+    stream, layers = Stream(pieces_of(window, counted)), list[str]()
+    tail = window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
+    while packing := _packing(stream, b"" if layers else tail):
+        if len(layers) == MOST_LAYERS:
+            raise refused([f"it is packed more than {MOST_LAYERS} times: {', '.join(layers)}, and then {packing.name}"])
+        stream = Stream(_inside(packing, stream, window, outermost=not layers))
+        layers.append(packing.name)
+    return stream, tuple(layers)
+
+
+def disk_format(file: Path, declared: str | None) -> tuple[tuple[str, ...], str]:
+    """What is around the disk in ``file``, the outermost first, and the format of the disk itself. Raises ImageError."""
+    with opened(file) as window:
+        stream, layers = unwrapped(window)
+        tail = b"" if layers else window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
+        kinds = [kind for kind in recognise(stream.peek(HEAD_BYTES), tail) if kind.family == "disk"]
+    return layers, declared or (kinds[0].name if kinds else "raw")
+
+
+def most_unpacked(packed_bytes: int, most_virtual: int) -> int:
+    """How many bytes may come out of a packed file of this size."""
+    return min(most_virtual, max(LEAST_LIMIT_BYTES, MOST_RATIO * packed_bytes))
+
+
+def limited(pieces: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
+    """The pieces. Raises ImageError as soon as they are more than ``most_bytes``."""
+    done = 0
+    for piece in pieces:
+        done += len(piece)
+        if done > most_bytes:
+            raise refused([f"it unpacks to more than {most_bytes // 2**30} GiB, which no disk of its size does"])
+        yield piece
+
+
+def _packing(stream: Stream, tail: bytes) -> Kind | None:
+    """The compression or archive that the stream is, if it is one."""
+    found = recognise(stream.peek(HEAD_BYTES), tail)
+    packed = [kind for kind in found if kind.family == "packed"]
+    if packed and len(found) > 1:
+        raise refused([f"it can be read as {' and as '.join(kind.words for kind in found)}, and one file must not be two things"])
+    return packed[0] if packed else None
+
+
+def _inside(packing: Kind, stream: Stream, window: FileWindow, *, outermost: bool) -> Iterator[bytes]:
+    if packing.name == "tar":
+        return disk_in_tar(stream)
+    if packing.name != "zip":
+        return unpacked(packing.name, stream.rest())
+    if not outermost:
+        raise refused(["it is a zip archive inside of something else; unpack the outer one"])
+    return disk_in_zip_of(window)
+
+
+def disk_in_zip_of(window: FileWindow) -> Iterator[bytes]:
+    """See :func:`pragmaspec.images.zip.disk_in_zip`; loaded for zip archives only."""
+    from pragmaspec.images.zip import disk_in_zip  # noqa: PLC0415 - few images are zip archives
+
+    return disk_in_zip(window)

@@ -1,0 +1,44 @@
+"""What was made of a packed or foreign disk, remembered, so that nothing is unpacked or converted twice.
+
+Kept in ``<store>/made``, a small file each. An entry counts while the disk that was made is in the store.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pragmaspec.images.inspect import Format
+from pragmaspec.images.store import BlobStore, write_whole
+from pragmaspec.recorded import Blob
+
+_RECIPE = "1"
+"""Another number when the same file would be made into another disk."""
+
+
+class Made(NamedTuple):
+    """A disk that nodes can boot from, in the store."""
+
+    blob: Blob
+    format: Format
+    virtual_size_bytes: int
+
+
+def made_before(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool) -> Made | None:
+    """What was made of the file with this SHA-256 under the same description, or None."""
+    try:
+        made = msgspec.json.decode(_entry(store, digest, declared, partitionless).read_bytes(), type=Made)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return made if store.has(made.blob) else None
+
+
+def remember_made(store: BlobStore, digest: str, made: Made, *, declared: str | None, partitionless: bool) -> None:
+    """Keep what was made of the file with this SHA-256."""
+    write_whole(_entry(store, digest, declared, partitionless), msgspec.json.encode(made))
+
+
+def _entry(store: BlobStore, digest: str, declared: str | None, partitionless: bool) -> Path:
+    key = sha256(f"{_RECIPE} {digest} {declared} {partitionless}".encode()).hexdigest()
+    return store.directory / "made" / f"{key[:32]}.json"

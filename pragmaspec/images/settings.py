@@ -1,0 +1,113 @@
+"""What the user has set about sources of images: keys and places that must not stand in a spec.
+
+From the environment, and from ``sources.toml`` in ``$XDG_CONFIG_HOME/pragmaspec`` (else ``~/.config/pragmaspec``)::
+
+    [[cloudfront]]
+    key_pair_id = "K2JCJMDEHXQW5F"
+    private_key = "~/.config/pragmaspec/cloudfront.pem"
+    hosts = ["images.example.org", "*.cloudfront.net"]
+
+    [google-drive]
+    service_account = "~/.config/pragmaspec/account.json"
+
+    [catalogue.our-debian]
+    folder = "https://images.example.org/debian/"
+    ...
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.publication import Publication
+
+FILE = "sources.toml"
+
+
+class CloudFront(Frozen, frozen=True):
+    """A key for signed URLs: the id of its public half, the file with its private half, the servers (with ``*`` in them)."""
+
+    key_pair_id: str
+    private_key: str
+    hosts: tuple[str, ...] = ("*.cloudfront.net",)
+
+
+class GoogleDrive(Frozen, frozen=True):
+    """How Google Drive is asked: by a service account (the file with its key), an API key, or as everybody with the link.
+
+    ``site`` and ``api`` are where it is.
+    """
+
+    service_account: str = ""
+    api_key: str = ""
+    site: str = "https://drive.google.com"
+    api: str = "https://www.googleapis.com"
+
+
+class Settings(Frozen, frozen=True):
+    """All of it. ``catalogue`` pairs names with the user's own publications, which come before the built-in ones."""
+
+    cloudfront: tuple[CloudFront, ...] = ()
+    drive: GoogleDrive = GoogleDrive()
+    catalogue: tuple[tuple[str, Publication], ...] = ()
+
+
+class _File(Frozen, frozen=True, rename={"google_drive": "google-drive"}):
+    cloudfront: tuple[CloudFront, ...] = ()
+    google_drive: GoogleDrive = GoogleDrive()
+    catalogue: dict[str, Publication] = msgspec.field(default_factory=dict)
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """What the environment and the user's file say; the environment counts first. Raises ImageError when it is not understood."""
+    file = _read(_directory(environ) / FILE)
+    key_pair, private = environ.get("PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID", ""), environ.get("PRAGMASPEC_CLOUDFRONT_PRIVATE_KEY", "")
+    keys = file.cloudfront
+    if bool(key_pair) != bool(private):
+        raise _wrong("the environment", "PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID and PRAGMASPEC_CLOUDFRONT_PRIVATE_KEY go together")
+    if key_pair:
+        hosts = tuple(environ.get("PRAGMASPEC_CLOUDFRONT_HOSTS", "*.cloudfront.net").replace(",", " ").split())
+        keys = (CloudFront(key_pair_id=key_pair, private_key=private, hosts=hosts), *keys)
+    drive = file.google_drive
+    named: dict[str, str] = {
+        field: environ[variable]
+        for field, variable in (
+            ("service_account", "PRAGMASPEC_GOOGLE_SERVICE_ACCOUNT"),
+            ("api_key", "PRAGMASPEC_GOOGLE_API_KEY"),
+            ("site", "PRAGMASPEC_GOOGLE_DRIVE_URL"),
+            ("api", "PRAGMASPEC_GOOGLE_API_URL"),
+        )
+        if environ.get(variable)
+    }
+    return Settings(
+        cloudfront=keys, drive=msgspec.structs.replace(drive, **named), catalogue=tuple(sorted(file.catalogue.items()))
+    )
+
+
+def _directory(environ: Mapping[str, str]) -> Path:
+    named = environ.get("XDG_CONFIG_HOME", "")
+    return (Path(named) if named.startswith("/") else Path.home() / ".config") / "pragmaspec"
+
+
+def _read(file: Path) -> _File:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return _File()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _wrong(str(file), str(error)) from None
+    try:
+        document: dict[str, Any] = tomllib.loads(text)
+        return msgspec.convert(document, _File)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise _wrong(str(file), str(error)) from None
+
+
+def _wrong(where: str, why: str) -> ImageError:
+    return ImageError(Problem(summary="settings for image sources are wrong", detail=f"{where}: {why}."))

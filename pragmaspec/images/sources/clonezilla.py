@@ -1,0 +1,61 @@
+"""Images in directories that Clonezilla wrote, or in an ISO image around one (PRAGMA's cziso): restored without booting them."""
+
+from hashlib import sha256
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.folder_digest import folder_digest
+from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.urls import is_web, public_url
+
+
+class ClonezillaSource(Frozen, frozen=True, tag_field="kind", tag="clonezilla"):
+    """A Clonezilla directory: the path (absolute) or URL of the folder, and as the user wrote it; ``content`` of a local one."""
+
+    folder: str
+    shown: str
+    content: str = ""
+
+    def origin(self) -> str:
+        """As the user wrote it, without what may be secret."""
+        return public_url(self.shown) if is_web(self.shown) else self.shown
+
+    def described(self) -> str:
+        """Over the address, and over the content of a local folder: it takes minutes to restore, so it is locked."""
+        return sha256(f"clonezilla {self.shown} {self.content}".encode()).hexdigest()[:16]
+
+    def find(self, workshop: Workshop) -> Found:
+        """Restore it. Takes room for what the disk's file systems use, twice."""
+        from pragmaspec.images.clonezilla.iso import opened_iso  # noqa: PLC0415 - only restoring needs it
+        from pragmaspec.images.clonezilla.restored import restored  # noqa: PLC0415
+        from pragmaspec.images.near import near  # noqa: PLC0415
+        from pragmaspec.images.room import room_in  # noqa: PLC0415
+
+        store, key = workshop.store, f"clonezilla-{self.described()}"
+        place, iso = _inside(self.folder)
+        with (
+            store.locked(key),
+            room_in(store, workshop.image),
+            store.scratch(key) as scratch,
+            near(place, workshop, key) as folder,
+        ):
+            if iso:
+                with opened_iso(folder, iso) as inside:
+                    made = restored(inside, workshop, scratch, key)
+            else:
+                made = restored(folder, workshop, scratch, key)
+        return Found(format=made.format, virtual_size_bytes=made.virtual_size_bytes, disk=made.blob)
+
+
+def clonezilla_source(folder: str, shown: str) -> ClonezillaSource:
+    """The source for the folder (or ISO image) at an absolute path or URL."""
+    remote = is_web(folder) or folder.startswith("s3://")
+    return ClonezillaSource(folder=folder, shown=shown, content="" if remote else folder_digest(folder))
+
+
+def _inside(address: str) -> tuple[str, str]:
+    """The folder to open, and the ISO image in it, where there is one."""
+    base, mark, query = address.partition("?")
+    if not base.lower().endswith(".iso"):
+        return address, ""
+    place, _, name = base.rpartition("/")
+    return f"{place}{mark}{query}", name

@@ -1,0 +1,88 @@
+"""Images behind URLs: of the web (also CloudFront and Google Drive) and of S3; with mirrors, and with sums of their publisher."""
+
+from hashlib import sha256
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.address import Address
+from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.urls import is_web, public_url
+
+_S3 = "s3://"
+
+
+class Sums(Frozen, frozen=True):
+    """Where the publisher's digests are, and who signs them. See :class:`pragmaspec.images.publication.Publication`.
+
+    ``signature``: its URL, ``inline``, or empty when nobody signs; ``keyring`` is an absolute path.
+    """
+
+    url: str
+    signature: str = ""
+    key: str = ""
+    key_url: str = ""
+    keyring: str = ""
+
+
+class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
+    """A disk at a URL. Kernel and initrd are local files, by absolute path.
+
+    ``sha256``, else ``sums``, vouch for it; without either only what ``pragmaspec.lock`` says is taken.
+    """
+
+    url: str
+    sha256: str = ""
+    mirrors: tuple[str, ...] = ()
+    sums: Sums | None = None
+    format: str | None = None
+    kernel: str | None = None
+    initrd: str | None = None
+    cmdline: str = ""
+
+    def origin(self) -> str:
+        """The URL without user, password and query, any of which may be secret."""
+        return public_url(self.url)
+
+    def described(self) -> str:
+        """Over everything but the local files, which decide by themselves; empty when there are such.
+
+        Mirrors are left out: they give the same bytes.
+        """
+        if self.kernel:
+            return ""
+        words = f"http {self.url} {self.sha256} {self.format}" + (f" {self.sums}" if self.sums else "")
+        return sha256(words.encode()).hexdigest()[:16]
+
+    def find(self, workshop: Workshop) -> Found:
+        """Download the disk unless the store has it."""
+        # requests costs 0.13 s, and only what is downloaded needs it.
+        from pragmaspec.images.sources import remote  # noqa: PLC0415
+        from pragmaspec.images.vouching import promise_of_sums  # noqa: PLC0415
+
+        promise = remote.promise_of_lock(workshop)
+        if promise is None and self.sha256:
+            promise = remote.Promise(by="spec", sha256=self.sha256)
+        if promise is None and self.sums:
+            promise = promise_of_sums(self.sums, self.url, workshop)
+        shape = remote.Shape(format=self.format, kernel=self.kernel, initrd=self.initrd, cmdline=self.cmdline)
+        places = lambda: self._addresses(workshop)  # noqa: E731 - asked for only when something has to be fetched
+        return remote.remote_disk(workshop, places, promise or remote.Promise(by="nobody"), shape, self.origin())
+
+    def _addresses(self, workshop: Workshop) -> tuple[Address, ...]:
+        """Where it is asked for, in this order: where the lock file found it, as the spec says, the mirrors."""
+        urls = [self.url, *self.mirrors]
+        if workshop.pinned and is_web(workshop.pinned.url) and workshop.pinned.url not in urls:
+            urls.insert(0, workshop.pinned.url)
+        return tuple(address_of(url, workshop) for url in urls)
+
+
+def address_of(url: str, workshop: Workshop) -> Address:
+    """The file that ``url`` means. Raises ImageError."""
+    from pragmaspec.images.cloudfront import WebAddress  # noqa: PLC0415 - each kind loads what it needs
+    from pragmaspec.images.gdrive import drive_address, drive_link  # noqa: PLC0415
+    from pragmaspec.images.s3 import s3_address  # noqa: PLC0415
+
+    if url.startswith(_S3):
+        return s3_address(url)
+    if link := drive_link(url, workshop.settings.drive.site):
+        return drive_address(link, workshop)
+    return WebAddress(url=url, signing=workshop.settings.cloudfront)

@@ -1,0 +1,127 @@
+"""Asking web servers: redirects that never downgrade, proxies from the environment, errors in words, nothing without a limit."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urljoin
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.images.address import Address, Ask
+from pragmaspec.images.patience import Patience
+from pragmaspec.images.urls import less_safe, public_url, same_server
+
+MOST_REDIRECTS = 8
+MOST_SMALL_BYTES = 8 * 2**20
+PIECE_BYTES = 256 * 1024
+_LATER = frozenset({408, 425, 429})
+_SERVER_ERROR = 500
+_ABSENT = frozenset({404, 410})
+_Result = TypeVar("_Result")
+
+
+class BrokenOffError(Exception):
+    """The transfer broke off; another try may go on from there. Never leaves :mod:`pragmaspec.images`."""
+
+
+BROKEN = (BrokenOffError, requests.RequestException, HTTPError)
+"""What another try may mend."""
+
+
+class Web:
+    """Requests with the limits of ``patience``. Proxies and ``~/.netrc`` count as everywhere (``HTTPS_PROXY``, ``NO_PROXY``)."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self._session = requests.Session()
+        self._session.headers["Accept-Encoding"] = "identity"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._session.close()
+
+    def open(self, ask: Ask, more: Mapping[str, str] | None = None) -> requests.Response:
+        """The answer at the end of the redirects, its body not yet read; never from https to http. Close it.
+
+        ``more`` are headers that everybody may see. Raises ImageError, and what ``BROKEN`` holds.
+        """
+        url, secret = ask.url, dict(ask.headers)
+        timeout = (self.patience.connect_s, self.patience.read_s)
+        for _ in range(MOST_REDIRECTS):
+            headers = {**(more or {}), **secret}
+            response = self._session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+            if not response.is_redirect:
+                return response
+            target = urljoin(url, response.headers["Location"])
+            response.close()
+            if less_safe(url, target):
+                raise failed(url, f"the server redirects to {public_url(target)}, which is less safe than what was asked for")
+            if not same_server(url, target):
+                secret = {}
+            url = target
+        raise failed(url, f"there are more than {MOST_REDIRECTS} redirects")
+
+    def post(self, url: str, fields: Mapping[str, str]) -> bytes:
+        """The answer to a form. Raises ImageError, and what ``BROKEN`` holds."""
+        timeout = (self.patience.connect_s, self.patience.read_s)
+        with closing(self._session.post(url, data=fields, stream=True, allow_redirects=False, timeout=timeout)) as response:
+            check_status(public_url(url), response)
+            return limited(public_url(url), response)
+
+    def small(self, address: Address, most_bytes: int = MOST_SMALL_BYTES) -> bytes | None:
+        """A small file whole; None when there is none. Raises ImageError."""
+        return self.insist(address.shown(), lambda: self._small(address, most_bytes))
+
+    def _small(self, address: Address, most_bytes: int) -> bytes | None:
+        with closing(self.open(address.ask(self))) as response:
+            if response.status_code in _ABSENT:
+                return None
+            check_status(address.shown(), response)
+            return limited(address.shown(), response, most_bytes)
+
+    def insist(self, shown: str, call: Callable[[], _Result]) -> _Result:
+        """Try again what broke off. Raises ImageError."""
+        for turn in range(self.patience.tries):
+            try:
+                return call()
+            except BROKEN as error:
+                last = words(error)
+            if turn + 1 < self.patience.tries:
+                time.sleep(self.patience.pause_s * 2**turn)
+        raise failed(shown, f"{self.patience.tries} tries brought nothing, the last ended with: {last}")
+
+
+def check_status(shown: str, response: requests.Response) -> None:
+    """Raises BrokenOffError when the server may say otherwise later, ImageError when it will not."""
+    status = f"{response.status_code} {response.reason}"
+    if response.status_code >= _SERVER_ERROR or response.status_code in _LATER:
+        raise BrokenOffError(f"the server said {status}")
+    if response.status_code not in {requests.codes.ok, requests.codes.partial_content}:
+        region = response.headers.get("x-amz-bucket-region", "")
+        raise failed(shown, f"the server said {status}" + (f"; the bucket is in the region {region[:40]}" if region else ""))
+
+
+def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMALL_BYTES) -> bytes:
+    """The body, when it is small. Raises ImageError."""
+    body = bytearray()
+    for piece in response.iter_content(PIECE_BYTES):
+        body += piece
+        if len(body) > most_bytes:
+            raise failed(shown, f"the server sends more than {most_bytes // 2**20} MiB where a short file was expected")
+    return bytes(body)
+
+
+def words(error: Exception) -> str:
+    """The error's own words without URLs in them, which may hold secrets."""
+    return str(error) if isinstance(error, BrokenOffError) else type(error).__name__
+
+
+def failed(shown: str, why: str) -> ImageError:
+    """The error for something at ``shown`` that cannot be had."""
+    return ImageError(Problem(summary="image cannot be downloaded", detail=f"{public_url(shown)}: {why}."))

@@ -1,0 +1,88 @@
+"""A file that is opened once and read at any place: what was looked at is what is used, whatever becomes of its name."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from pragmaspec.errors import ImageError, Problem
+
+HEAD_BYTES = 2**20
+TAIL_BYTES = 4096
+
+
+class Window(Protocol):
+    """Bytes of a known number, readable anywhere."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        ...
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``; fewer at the end, none beyond it."""
+        ...
+
+
+class BytesWindow:
+    """A window on bytes in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self._content)
+
+    def at(self, offset: int, length: int) -> bytes:
+        """See :class:`Window`."""
+        return self._content[offset : offset + length]
+
+
+class FileWindow:
+    """A window on an open file, which the caller keeps open; its length is what it was at the beginning."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self._size = os.fstat(handle).st_size
+
+    @property
+    def size(self) -> int:
+        """How many bytes there were when it was opened."""
+        return self._size
+
+    def at(self, offset: int, length: int) -> bytes:
+        """See :class:`Window`."""
+        return os.pread(self.handle, min(length, max(0, self._size - offset)), offset)
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[FileWindow]:
+    """Open a regular file once. Raises ImageError when it is none, or cannot be read.
+
+    Never waits (a FIFO would let it hang) and never touches a device.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise unreadable(file, error) from None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ImageError(
+                Problem(summary="not a file", detail=f"{file} is not a regular file. Write the path of a disk image.")
+            )
+        yield FileWindow(handle)
+    finally:
+        os.close(handle)
+
+
+def unreadable(file: Path, error: OSError) -> ImageError:
+    """The error for a file that cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        detail = f"There is no file {file}. Paths of images are relative to the spec."
+    else:
+        detail = f"{file}: {error.strerror}."
+    return ImageError(Problem(summary="image cannot be read", detail=detail))

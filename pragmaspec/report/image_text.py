@@ -1,0 +1,142 @@
+"""The tables of ``image``: what the store holds, what a disk is, what may go."""
+
+from collections.abc import Sequence
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.report import units
+from pragmaspec.report.forms import Form
+from pragmaspec.report.pen import Pen
+from pragmaspec.report.table import Cell, table
+
+
+class Kept(Frozen, frozen=True):
+    """An image of the store. ``here``: whether all its bytes are on this machine; ``used_by``: specs of this machine."""
+
+    name: str
+    digest: str
+    origin: str
+    format: str
+    size_bytes: int
+    virtual_size_bytes: int
+    date: str
+    here: bool
+    used_by: tuple[str, ...] = ()
+
+
+class Seen(Frozen, frozen=True):
+    """A file that was inspected. ``layers``: what is around the disk, the outermost first; ``becomes``: what nodes would boot."""
+
+    file: str
+    layers: tuple[str, ...]
+    format: str
+    virtual_size_bytes: int
+    becomes: str
+    digest: str
+    size_bytes: int
+
+
+class Goes(Frozen, frozen=True):
+    """A file that may go, and why."""
+
+    path: str
+    bytes: int
+    why: str
+
+
+def kept_text(images: Sequence[Kept], pen: Pen) -> str:
+    """One line per image."""
+    if not images:
+        return "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
+    rows = [
+        (
+            Cell(text=image.name, tone="bold"),
+            Cell(text=image.digest[:16]),
+            Cell(text=image.format),
+            Cell(text=units.size(image.size_bytes), right=True),
+            Cell(text=units.size(image.virtual_size_bytes), right=True),
+            Cell(text=image.date),
+            Cell(text="yes" if image.here else ""),
+            Cell(text=image.origin),
+            Cell(text=units.counted(len(image.used_by), "stack") if image.used_by else "nobody", tone="plain"),
+        )
+        for image in images
+    ]
+    return _text(table(("image", "digest", "format", "size", "disk", "since", "here", "from", "used by"), rows, pen))
+
+
+def kept_form(images: Sequence[Kept]) -> Form:
+    """The same for programs, digests whole."""
+    return {
+        "kind": "images",
+        "format": 1,
+        "images": [
+            {
+                "name": image.name,
+                "digest": image.digest,
+                "origin": image.origin,
+                "format": image.format,
+                "size_bytes": image.size_bytes,
+                "virtual_size_bytes": image.virtual_size_bytes,
+                "date": image.date,
+                "here": image.here,
+                "used_by": list(image.used_by),
+            }
+            for image in images
+        ],
+    }
+
+
+def seen_text(seen: Seen, pen: Pen) -> str:
+    """What a file is, a line for each answer."""
+    around = " in ".join((seen.format, *reversed(seen.layers)))
+    lines = (
+        ("file", seen.file),
+        ("is", around),
+        ("disk", f"{units.size(seen.virtual_size_bytes)} ({seen.virtual_size_bytes:,} bytes)"),
+        (
+            "becomes",
+            f"{seen.becomes} of {units.size(seen.size_bytes)}" if seen.layers or seen.becomes != seen.format else "itself",
+        ),
+        ("sha256", seen.digest),
+    )
+    return "".join(f"{name:<8}  {pen.say(text)}\n" for name, text in lines)
+
+
+def seen_form(seen: Seen) -> Form:
+    """The same for programs."""
+    return {
+        "kind": "inspected",
+        "format": 1,
+        "file": seen.file,
+        "layers": list(seen.layers),
+        "disk_format": seen.format,
+        "virtual_size_bytes": seen.virtual_size_bytes,
+        "becomes": {"disk_format": seen.becomes, "sha256": seen.digest, "size_bytes": seen.size_bytes},
+    }
+
+
+def pruning_text(doomed: Sequence[Goes], kept_files: int, kept_bytes: int, gone: Sequence[str], pen: Pen) -> str:
+    """What may go, why, and what stays."""
+    kept = f"{units.counted(kept_files, 'file')} ({units.size(kept_bytes)}) of the store stay."
+    lines = [f"{pen.say(name)} is no more: what only it needed is not kept for it." for name in gone]
+    if not doomed:
+        return _text([*lines, f"Nothing to remove. {kept}"])
+    rows = [(Cell(text=units.size(each.bytes), right=True), Cell(text=each.why), Cell(text=each.path)) for each in doomed]
+    return _text([*lines, *table(("size", "why", "file"), rows, pen), "", kept])
+
+
+def pruning_form(doomed: Sequence[Goes], kept_files: int, kept_bytes: int, gone: Sequence[str], *, removed: bool) -> Form:
+    """The same for programs; ``removed``: whether it was done."""
+    return {
+        "kind": "pruned",
+        "format": 1,
+        "removed": removed,
+        "files": [{"path": each.path, "bytes": each.bytes, "why": each.why} for each in doomed],
+        "bytes": sum(each.bytes for each in doomed),
+        "kept": {"files": kept_files, "bytes": kept_bytes},
+        "gone": list(gone),
+    }
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,135 @@
+"""Where the stores' credentials come from: the environment and the stores' usual files, never a URL, the spec or an argument."""
+
+import os
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from pragmaspec.errors import Problem, UsageError
+
+SOURCES: Mapping[str, str] = {
+    "http": "the variables PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD (or PRAGMASPEC_HTTP_TOKEN), or ~/.netrc",
+    "https": "the variables PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD (or PRAGMASPEC_HTTP_TOKEN), or ~/.netrc",
+    "s3": "AWS's own places: the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or ~/.aws/credentials",
+    "postgresql": "PostgreSQL's own places: the variable PGPASSWORD, or ~/.pgpass",
+    "postgres": "PostgreSQL's own places: the variable PGPASSWORD, or ~/.pgpass",
+}
+"""Scheme of a state's URL → where its credentials are looked for, in words for a person."""
+
+_SECRET_NAME = re.compile(r"pass(word|wd|file)?$|token|secret|signature|credential|api_?key", re.IGNORECASE)
+
+
+class Basic(NamedTuple):
+    """User and password of HTTP basic authentication (RFC 7617)."""
+
+    username: str
+    password: str
+
+
+class Bearer(NamedTuple):
+    """A token (RFC 6750)."""
+
+    token: str
+
+
+def check_url(url: str) -> None:
+    """Raise UsageError when ``url`` carries what may be a secret, naming the place where it belongs."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    source = SOURCES.get(scheme, "the environment")
+    names_user = scheme in {"postgresql", "postgres"}
+    if parts.password is not None or (parts.username is not None and not names_user):
+        raise UsageError(
+            Problem(
+                summary="A URL of a state must not hold credentials",
+                detail=f"{shown_url(url)} was given with a user or password in it, which would end up in git, in logs and in the "
+                f"list of processes. Leave it out: it is taken from {source}. If it was committed or shown, replace it.",
+            )
+        )
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if _SECRET_NAME.search(name):
+            raise UsageError(
+                Problem(
+                    summary="A URL of a state must not hold credentials",
+                    detail=f"{shown_url(url)} was given with `{name}=`, which looks like a secret. Leave it out: credentials are "
+                    f"taken from {source}. If it was committed or shown, replace it.",
+                )
+            )
+
+
+def shown_url(url: str) -> str:
+    """``url`` without what may be secret in it: user, password, query and fragment."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def http_credentials(url: str, environ: Mapping[str, str] = os.environ) -> Basic | Bearer | None:
+    """What to show the server of ``url``; None: nothing is set (``~/.netrc`` is then the caller's business).
+
+    First ``PRAGMASPEC_HTTP_*``. Then Terraform's ``TF_HTTP_USERNAME`` and ``TF_HTTP_PASSWORD``, only when ``TF_HTTP_ADDRESS`` is
+    at the same server: a spec from a stranger must not send them elsewhere. Then the token of a GitLab job, for its own GitLab.
+    Raises UsageError when they are incomplete, or would travel unencrypted.
+    """
+    found = _http_credentials(url, environ)
+    if found is not None:
+        check_private(url)
+    return found
+
+
+def check_private(url: str) -> None:
+    """Raise UsageError when credentials sent to ``url`` could be read on the way."""
+    parts = urlsplit(url)
+    if parts.scheme.lower() == "http" and not is_loopback(parts.hostname or ""):
+        raise UsageError(
+            Problem(
+                summary="Credentials would travel unencrypted",
+                detail=f"{shown_url(url)} begins with http:, so everybody on the way could read the password that is set for it. "
+                "Use https:, or a tunnel to a port of this machine.",
+            )
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def same_server(one: str, other: str) -> bool:
+    """Whether both URLs name one scheme, host and port."""
+    left, right = urlsplit(one), urlsplit(other)
+    return (left.scheme, left.hostname, left.port) == (right.scheme, right.hostname, right.port) and bool(left.hostname)
+
+
+def _http_credentials(url: str, environ: Mapping[str, str]) -> Basic | Bearer | None:
+    if token := environ.get("PRAGMASPEC_HTTP_TOKEN", ""):
+        return Bearer(token)
+    if found := _pair(environ, "PRAGMASPEC_HTTP_USERNAME", "PRAGMASPEC_HTTP_PASSWORD"):
+        return found
+    if same_server(url, environ.get("TF_HTTP_ADDRESS", "")) and (found := _pair(environ, "TF_HTTP_USERNAME", "TF_HTTP_PASSWORD")):
+        return found
+    api, token = environ.get("CI_API_V4_URL", ""), environ.get("CI_JOB_TOKEN", "")
+    if token and same_server(url, api) and url.startswith(api.rstrip("/") + "/"):
+        return Basic("gitlab-ci-token", token)
+    return None
+
+
+def _pair(environ: Mapping[str, str], user: str, password: str) -> Basic | None:
+    given = environ.get(user, ""), environ.get(password, "")
+    if all(given):
+        return Basic(*given)
+    if any(given):
+        missing = password if given[0] else user
+        raise UsageError(
+            Problem(
+                summary="Credentials are incomplete",
+                detail=f"Of {user} and {password}, {missing} is not set. Set both, or neither.",
+            )
+        )
+    return None

@@ -1,0 +1,116 @@
+"""Where in S3 a state lives, and the client that gets there."""
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.store.credentials import check_url
+from pragmaspec.store.retry import Patience
+
+_OPTIONS = ("endpoint", "profile", "region")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+class S3Place(NamedTuple):
+    """A bucket and the key of the state in it. Empty options: AWS's own places decide."""
+
+    bucket: str
+    key: str
+    region: str = ""
+    endpoint: str = ""
+    profile: str = ""
+
+    @property
+    def title(self) -> str:
+        """The URL without options."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def s3_place(url: str) -> S3Place:
+    """The place that ``s3://bucket/key`` names, with ``?region=``, ``endpoint=`` and ``profile=``. Raises UsageError."""
+    check_url(url)
+    parts = urlsplit(url)
+    key = unquote(parts.path.lstrip("/"))
+    shown = f"s3://{parts.netloc}/{key}"
+    if not _BUCKET.fullmatch(parts.netloc) or not key or key.endswith("/") or parts.fragment or not key.isprintable():
+        raise _wrong(f"{shown!r}: it must be s3://BUCKET/KEY, for example s3://our-clusters/hello.json")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := sorted(set(options).difference(_OPTIONS)):
+        raise _wrong(f"{shown}: there is no option `{unknown[0]}`; there are {', '.join(_OPTIONS)}")
+    endpoint = options.get("endpoint", "")
+    if endpoint and (urlsplit(endpoint).scheme not in {"http", "https"} or not urlsplit(endpoint).hostname):
+        raise _wrong(f"{shown}: the endpoint must be http:// or https:// and a host")
+    if endpoint:
+        check_url(endpoint)
+    return S3Place(bucket=parts.netloc, key=key, **options)
+
+
+def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = os.environ) -> Any:  # noqa: ANN401 - no types
+    """A client for ``place``, which tries each request once. Raises StateUnreachableError, and UsageError without botocore."""
+    try:
+        from botocore.config import Config  # noqa: PLC0415 - heavy, and only there when asked for
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            Problem(
+                summary="States in S3 need botocore",
+                detail="It is not installed here. Install it with: pip install 'pragmaspec[s3]'",
+            )
+        ) from None
+    endpoint = place.endpoint or environ.get("AWS_ENDPOINT_URL_S3", "") or environ.get("AWS_ENDPOINT_URL", "")
+    said: Mapping[str, str] = {} if place.profile else environ  # a profile that was asked for comes first, as everywhere in AWS
+    region = place.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
+    config = Config(
+        connect_timeout=patience.connect_s,
+        read_timeout=patience.answer_s,
+        retries={"total_max_attempts": 1},
+        # AWS's own names need the bucket in the host name; other servers seldom know it there.
+        s3={"addressing_style": "path"} if endpoint else {},
+        # What is sent carries a SHA-256 anyway; other stores refuse what newer clients add by themselves.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        session = _session(place.profile)
+        if not region and endpoint and not session.get_config_variable("region"):
+            region = "us-east-1"  # other stores do not care
+        return session.create_client(
+            "s3",
+            region_name=region or None,
+            endpoint_url=endpoint or None,
+            aws_access_key_id=said.get("AWS_ACCESS_KEY_ID") or None,
+            aws_secret_access_key=said.get("AWS_SECRET_ACCESS_KEY") or None,
+            aws_session_token=said.get("AWS_SESSION_TOKEN") or None,
+            config=config,
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise unusable(place, error) from None
+
+
+@cache
+def _loader() -> Any:  # noqa: ANN401 - no types
+    """Reads the descriptions of AWS's services, which takes 0.2 s, once per process."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - heavy
+
+    return create_loader()
+
+
+def _session(profile: str) -> Any:  # noqa: ANN401 - no types
+    from botocore.session import Session  # noqa: PLC0415 - heavy
+
+    session = Session(profile=profile or None)
+    session.register_component("data_loader", _loader())
+    return session
+
+
+def unusable(place: S3Place, error: Exception) -> StateUnreachableError:
+    """The error for a request that could not even be sent: no credentials, an unknown profile, a certificate."""
+    return StateUnreachableError(Problem(summary="The state cannot be reached", detail=f"{place.title}: {error}."))
+
+
+def _wrong(why: str) -> UsageError:
+    return UsageError(Problem(summary="The URL of the state is wrong", detail=f"{why}."))

@@ -1,0 +1,190 @@
+"""``image``: the store and disks in files, as people and programs meet them."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pragmaspec.cli import image
+from pragmaspec.errors import ImageError, PlanRefusedError, UsageError
+from pragmaspec.images.store import BlobStore, digest_of
+from tests.cli.workshop import Workshop
+from tests.images.bad_disks import bootable, converted, created
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``image …`` and give back what it printed; ``status``: the exit status that is expected."""
+
+    def command(*arguments: str, status: int = 0) -> str:
+        app = typer.Typer(rich_markup_mode=None)
+        image.register(app)
+        capsys.readouterr()
+        found = typer.main.get_command(app).main(args=["image", *arguments], standalone_mode=False)
+        assert (found or 0) == status
+        return capsys.readouterr().out
+
+    return command
+
+
+@pytest.fixture
+def store(shop: Workshop) -> BlobStore:
+    return BlobStore(shop.directory.parent / "home" / "cache" / "pragmaspec" / "images")
+
+
+def written(shop: Workshop, name: str, content: bytes) -> str:
+    (shop.directory / name).write_bytes(content)
+    return name
+
+
+def parsed(text: str) -> Any:
+    return json.loads(text)
+
+
+def test_inspect_tells_what_a_file_is(shop: Workshop, run: Run, tmp_path: Path, store: BlobStore) -> None:
+    said = run("inspect", written(shop, "disk.raw.gz", gzip.compress(bootable())))
+    assert [line.split()[0] for line in said.splitlines()] == ["file", "is", "disk", "becomes", "sha256"]
+    assert "raw in gzip" in said
+    assert "becomes   qcow2 of" in said
+    form = parsed(run("inspect", written(shop, "disk.vmdk", converted(tmp_path, "vmdk")), "--json"))
+    assert (form["kind"], form["layers"], form["disk_format"]) == ("inspected", [], "vmdk")
+    assert form["becomes"]["disk_format"] == "qcow2"
+    assert form["virtual_size_bytes"] == len(bootable())
+    assert "becomes   itself" in run("inspect", written(shop, "disk.qcow2", converted(tmp_path, "qcow2")))
+    assert not (store.directory / "sha256").exists(), "nothing was kept"
+    assert list(store.incoming.iterdir()) == []
+
+
+def test_inspect_tells_every_reason_against_a_file(shop: Workshop, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "base.qcow2").write_bytes(created(tmp_path, "qcow2"))
+    overlay = created(tmp_path, "qcow2", more=("-b", str(tmp_path / "base.qcow2"), "-F", "qcow2"))
+    with pytest.raises(ImageError, match="backing file"):
+        run("inspect", written(shop, "overlay.qcow2", overlay))
+
+
+def test_convert_by_the_name(shop: Workshop, run: Run, tmp_path: Path) -> None:
+    written(shop, "disk.vdi", converted(tmp_path, "vdi"))
+    said = run("convert", "disk.vdi", "disk.qcow2")
+    assert said.startswith("disk.qcow2: a disk of 2 MiB, a file of")
+    form = parsed(run("convert", "disk.qcow2", "again.raw.zst", "--json"))
+    assert (form["kind"], form["virtual_size_bytes"]) == ("converted", len(bootable()))
+    run("convert", "again.raw.zst", "back.raw")
+    assert (shop.directory / "back.raw").read_bytes() == bootable()
+    with pytest.raises(UsageError, match="is there already"):
+        run("convert", "disk.vdi", "back.raw")
+    run("convert", "disk.vdi", "back.raw", "--force")
+    with pytest.raises(UsageError, match="tells no format"):
+        run("convert", "disk.vdi", "back")
+    with pytest.raises(UsageError, match="no image of the store is called so"):
+        run("convert", "nothing.qcow2", "new.qcow2")
+
+
+def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -> None:
+    shop.spec()
+    said = run("fetch")
+    assert said.splitlines()[1].split()[0] == "tiny"
+    digest = digest_of(shop.directory / "disk.raw")
+    (only,) = parsed(run("list", "--json"))["images"]
+    assert (only["name"], only["digest"], only["here"], only["used_by"]) == ("tiny", digest, True, [])
+    assert "nobody" in run("list")
+    for name in ("tiny", digest[:12]):
+        run("convert", name, f"{name}.vmdk")
+        assert (shop.directory / f"{name}.vmdk").exists()
+    with pytest.raises(UsageError, match="Did you mean tiny"):
+        run("fetch", "tinny")
+    with pytest.raises(UsageError, match="image that is built"):
+        run("build", "tiny")
+    assert run("build") == "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
+
+
+def test_import_a_disk_and_what_the_lock_file_asks_for(shop: Workshop, run: Run, store: BlobStore) -> None:
+    said = run("import", written(shop, "new.raw", bootable()), "--name", "mine")
+    assert f"new.raw: a disk, {digest_of(shop.directory / 'new.raw')}" in said
+    assert "images:\n  mine:\n    source: " in said
+    assert store.path(digest_of(shop.directory / "new.raw")).exists()
+    shop.spec()
+    written(shop, "vmlinuz", b"a kernel, which is no disk")
+    kernel, disk = digest_of(shop.directory / "vmlinuz"), digest_of(shop.directory / "disk.raw")
+    lock = f"""
+version = 1
+[images.debian]
+described = "1"
+digest = "{disk}"
+origin = "built"
+format = "raw"
+virtual_size_bytes = 1048576
+disk = "sha256:{disk} 1048576"
+kernel = "sha256:{kernel} 26"
+"""
+    written(shop, "pragmaspec.lock", lock.encode())
+    form = parsed(run("import", "vmlinuz", "disk.raw", "--json"))
+    assert [(each["answers"], each["sha256"]) for each in form["files"]] == [
+        ("kernel of debian", kernel), ("disk of debian", disk),
+    ]  # fmt: skip
+    assert store.path(kernel).read_bytes() == b"a kernel, which is no disk"
+    with pytest.raises(ImageError, match="not a disk image"):
+        run("import", written(shop, "text", b"neither disk nor asked for\n"))
+
+
+def test_verify_puts_damaged_files_aside(shop: Workshop, run: Run, store: BlobStore) -> None:
+    run("import", written(shop, "one.raw", bootable()))
+    assert "1 file (2 MiB) are whole." in run("verify") or "1 file" in run("verify")
+    path = store.path(digest_of(shop.directory / "one.raw"))
+    path.chmod(0o644)
+    path.write_bytes(b"damaged")
+    (damaged,) = parsed(run("verify", "--json", status=1))["files"]
+    assert not damaged["whole"]
+    assert Path(damaged["aside"]).read_bytes() == b"damaged"
+
+
+def test_prune_shows_asks_and_removes_what_nobody_needs(
+    shop: Workshop, run: Run, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.spec()
+    run("import", "disk.raw", "--format", "raw")
+    shop("plan")
+    run("import", written(shop, "unused.raw", bootable()))
+    unused, used = digest_of(shop.directory / "unused.raw"), digest_of(shop.directory / "disk.raw")
+    assert "Nothing to remove. 2 files" in run("prune", "--dry-run"), "both are young"
+    assert unused in run("prune", "--dry-run", "--older-than", "0")
+    with pytest.raises(PlanRefusedError, match="Nobody can be asked"):
+        run("prune", "--older-than", "0")
+    assert store.path(unused).exists()
+    form = parsed(run("prune", "--older-than", "0", "--auto-approve", "--json"))
+    assert (form["removed"], [Path(each["path"]).name for each in form["files"]]) == (True, [unused])
+    assert not store.path(unused).exists()
+    assert store.path(used).exists()
+    (shop.directory / "cluster.yaml").unlink()
+    said = run("prune", "--older-than", "0", "-y")
+    assert "cluster.yaml is no more" in said
+    assert not store.path(used).exists()
+    assert "Nothing to remove." in run("prune", "--dry-run")
+
+
+def test_a_colleague_can_build_the_same_again(shop: Workshop, run: Run) -> None:
+    """What `--again` compares is shown; without a `build:` there is nothing to build."""
+    shop.spec()
+    assert parsed(run("build", "--again", "--json")) == {"kind": "rebuilt", "format": 1, "images": []}
+
+
+def test_clonezilla_directories_both_ways(shop: Workshop, run: Run) -> None:
+    disk = bytearray(bootable(16 * 2**20))
+    written(shop, "disk.img", bytes(disk))
+    run("convert", "disk.img", "saved", "--to", "clonezilla")
+    assert (shop.directory / "saved" / "parts").exists()
+    run("convert", "saved", "back.raw")
+    back = (shop.directory / "back.raw").read_bytes()
+    assert (back[:446], back[512 : len(disk)]) == (disk[:446], disk[512:]), "all but how sfdisk writes the partition table"
+
+
+def test_every_command_has_an_example(shop: Workshop, run: Run) -> None:
+    for command in ("list", "fetch", "build", "verify", "prune", "inspect", "convert", "import"):
+        text = run(command, "--help")
+        assert f"    pragmaspec image {command}" in text
+        assert "--json" in text

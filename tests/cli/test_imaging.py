@@ -1,0 +1,48 @@
+"""Images that have to be made again during an apply say how far they are."""
+
+import http.server
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from tests.cli.workshop import Workshop
+
+
+@pytest.fixture
+def served(shop: Workshop) -> Iterator[str]:
+    """The URL of the disk, from a server on this machine."""
+    folder = str(shop.directory)
+
+    class Files(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments, **options) -> None:
+            super().__init__(*arguments, directory=folder, **options)
+
+        def log_message(self, *_arguments) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/disk.raw"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_bytes_that_are_gone_are_fetched_again_and_it_shows(shop: Workshop, served: str) -> None:
+    spec = shop.spec()
+    digest = sha256((shop.directory / "disk.raw").read_bytes()).hexdigest()
+    source = f"images: {{tiny: {{source: '{served}', sha256: {digest}, format: raw}}}}"
+    spec.write_text("\n".join(source if line.startswith("images:") else line for line in spec.read_text().splitlines()) + "\n")
+    assert "image tiny: downloading" in shop("plan").err
+    store = shop.directory.parent / "home" / "cache" / "pragmaspec" / "images"
+    blobs = [path for path in store.rglob("*") if path.is_file() and path.stat().st_size == 2**20]
+    assert blobs
+    for path in blobs:
+        path.unlink()
+    said = shop("apply", "-y")
+    assert "stage tiny: downloading" in said.err
+    assert Path(shop.directory / "site.json").exists()

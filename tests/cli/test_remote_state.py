@@ -1,0 +1,121 @@
+"""The whole command line with the state at a real server: HTTP as GitLab speaks it, S3, PostgreSQL."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.stack.stack import Stack
+from tests.cli.workshop import Workshop
+from tests.store.grounds.kinds import Kind, running
+
+LIMIT_S = 60
+
+
+@pytest.fixture(scope="module", params=["http-gitlab", "http-plain", "s3", "postgresql"])
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kind]:
+    with running(request.param, tmp_path_factory.mktemp("servers")) as started:
+        yield started
+
+
+@pytest.fixture
+def url(kind: Kind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    for name, value in kind.environment.items():
+        monkeypatch.setenv(name, value)
+    if kind.url("x").startswith("postgresql:"):
+        monkeypatch.setenv("PGUSER", "anna")
+    return kind.url(f"s{abs(hash(tmp_path)):x}")
+
+
+def _remote(shop: Workshop, url: str, computes: int = 2, **settings: str) -> None:
+    spec = shop.spec(computes, **settings)
+    spec.write_text(f"state: {url}\n" + spec.read_text())
+
+
+def test_two_people_with_one_spec(shop: Workshop, url: str, kind: Kind) -> None:
+    _remote(shop, url)
+    shop("apply", "-y")
+    assert not (shop.directory / "state").exists()
+    listed = shop("state", "list", "--json").json
+    assert len(listed["records"]) == 5
+    colleague = shop.directory.parent / "colleague"
+    shutil.copytree(shop.directory, colleague)
+    (colleague / "site.json").unlink()
+    (colleague / "site.json").symlink_to(shop.directory / "site.json")
+    with Stack(colleague / "cluster.yaml") as stack:
+        assert stack.state() == Stack(shop.directory / "cluster.yaml").state()
+    _remote(shop, url, 3)
+    shop("apply", "-y")
+    assert shop("plan").out.startswith("No changes")
+    assert shop("state", "history", "--json").json["versions"][0]["serial"] == listed["serial"] + 1
+    secrets = [value for name, value in kind.environment.items() if "PASSWORD" in name or "SECRET" in name or "TOKEN" in name]
+    said = shop("state", "list").out + shop("state", "pull").out + shop("state", "lock", "show").out
+    assert not any(secret in said for secret in secrets)
+    shop("clean", "hello", "--shutdown")
+    shop("forget")
+    assert "nothing is recorded" in shop("state", "list").out
+
+
+def test_from_a_folder_and_back(shop: Workshop, url: str) -> None:
+    shop.running()
+    recorded = shop("state", "list", "--json").json["records"]
+    shop("state", "migrate", url, "-y")
+    _remote(shop, url)
+    assert shop("plan").out.startswith("No changes")
+    assert shop("state", "list", "--json").json["records"] == recorded
+    shop("state", "rm", "hello-compute-1", "-y")
+    shop("state", "migrate", "./back", "-y")
+    assert len(shop("state", "list", "--state", "./back", "--json").json["records"]) == 4
+    assert "rolled back" in shop("plan", status=6).err
+
+
+def test_the_lock_of_a_dead_run_is_taken(shop: Workshop, url: str) -> None:
+    """A run is killed in its first calls; its lock stays where nobody notices deaths, and --steal-lock takes it."""
+    _remote(shop, url, 1, site={"latency": "1 s"})
+    process = subprocess.Popen(shop.command("apply", "-y"), cwd=shop.directory, env=shop.environment, stderr=subprocess.PIPE)
+    with process:
+        limit = time.monotonic() + LIMIT_S
+        while not shop("state", "list", "--json").json["records"] and time.monotonic() < limit:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGSTOP)
+        assert "`apply`" in shop("state", "lock", "show").out
+        _remote(shop, url, 1)
+        assert "Another run holds this stack" in shop("apply", "-y", status=3).err
+        assert "finishes what it began" in shop("plan").out
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=LIMIT_S)
+    shop("apply", "-y", "--steal-lock")
+    assert shop("state", "lock", "show", "--json").json["holder"] is None
+    assert shop("plan").out.startswith("No changes")
+
+
+def test_a_lock_is_taken_by_its_id(shop: Workshop, url: str) -> None:
+    _remote(shop, url, 1)
+    shop("apply", "-y")
+    with Stack("cluster.yaml") as stack, stack.session("a long run"):
+        lock_id = shop("state", "lock", "show", "--json").json["holder"]["id"]
+        assert "Another lock is held" in shop("state", "unlock", "not-this-one", "-y", status=64).err
+        assert "Nobody can be asked" in shop.process("state", "unlock", lock_id).err
+        assert shop("state", "unlock", lock_id, "-y").out == "The lock is free.\n"
+    shop("state", "rm", "tiny", "-y")
+
+
+def test_encrypted_at_the_server(shop: Workshop, url: str, kind: Kind) -> None:
+    spec = shop.spec(1)
+    spec.write_text(f"state:\n  url: {url}\n  encrypt: true\n" + spec.read_text())
+    shop("apply", "-y")
+    assert shop("plan").out.startswith("No changes")
+    name = url.rpartition("/")[2].partition(".")[0].partition("?")[0]
+    assert b"hello-frontend" not in (kind.ground(name).read().snapshot or b"")
+    assert "hello-frontend" in shop("state", "list").out
+
+
+def test_a_server_that_does_not_answer(shop: Workshop) -> None:
+    shop.spec(1)
+    said = shop("plan", "--state", "http://127.0.0.1:9/states/x", status=1)
+    assert "127.0.0.1:9" in said.err
+    assert "Traceback" not in said.err

@@ -1,0 +1,87 @@
+"""``import repository`` and the listing of a PRAGMA repository, with the functions that the command registers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from pragmaspec.cli import repository as command
+from pragmaspec.cli.repository import register, show_repository
+from pragmaspec.errors import ImageError, SpecError, UsageError
+from pragmaspec.spec.loader import load_spec
+from tests.cli.workshop import Workshop
+from tests.images.pragma import repositories
+from tests.images.web import FolderServer
+
+SPEC = "# ours\nsites:\n  lab: {provider: simulated}\nclusters: {}  # none yet\n"
+
+
+@pytest.fixture
+def vms(shop: Workshop) -> Path:
+    (shop.directory / "cluster.yaml").write_text(SPEC)
+    return repositories.repository(shop.directory / "vms")
+
+
+def run(*arguments: str) -> None:
+    app = typer.Typer()
+    register(app)
+    typer.main.get_command(app).main(args=["import", "repository", *arguments], standalone_mode=False)
+
+
+def test_a_repository_is_listed(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_repository("./vms", json=False)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["plain", "frontend", "2", "2", "GiB", "raw", "virtio"]
+    with FolderServer(vms) as server:
+        show_repository(server.url("vcdb.txt?key=canary"), json=True)
+    form = json.loads(capsys.readouterr().out)
+    assert [cluster["name"] for cluster in form["clusters"]] == ["plain", "packed", "split", "both"]
+    assert "canary" not in json.dumps(form)
+    with pytest.raises(ImageError, match="neither"):
+        show_repository(".", json=False)
+
+
+def test_images_are_written_into_the_spec(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (vms / "split" / "split.xml").write_text("<vc/>")
+    run("vms")
+    captured = capsys.readouterr()
+    assert "image both-compute" in captured.out
+    assert "left out split" in captured.err
+    text = (shop.directory / "cluster.yaml").read_text()
+    assert text.startswith(SPEC)
+    images = load_spec(shop.directory / "cluster.yaml").model.images
+    assert set(images) == {f"{name}-{role}" for name in ("plain", "packed", "both") for role in ("frontend", "compute")}
+    with pytest.raises(SpecError, match="already"):
+        run("vms")
+    assert (shop.directory / "cluster.yaml").read_text() == text
+
+
+def test_a_cluster_of_it_runs_at_a_site(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("vms", "both", "--site", "lab", "--json")
+    form = json.loads(capsys.readouterr().out)
+    assert (form["images"], form["clusters"]) == (["both-frontend", "both-compute"], ["both"])
+    spec = load_spec(shop.directory / "cluster.yaml").model
+    assert spec.clusters["both"].frontend.memory_mib == 2048
+    assert "# none yet" in (shop.directory / "cluster.yaml").read_text()
+
+
+def test_it_can_be_looked_at_first(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("vms", "plain", "--print")
+    assert "cluster: plain" in capsys.readouterr().out
+    assert (shop.directory / "cluster.yaml").read_text() == SPEC
+    with pytest.raises(UsageError, match="no other"):
+        run("vms", "other")
+
+
+def test_links_and_modes_of_the_spec_stay(shop: Workshop, vms: Path) -> None:
+    spec = shop.directory / "cluster.yaml"
+    real = spec.rename(shop.directory / "real.yaml")
+    spec.symlink_to(real)
+    real.chmod(0o640)
+    run("vms", "plain")
+    assert spec.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_it_has_a_help_with_examples() -> None:
+    assert command.app.registered_commands[0].epilog is not None

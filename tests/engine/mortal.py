@@ -1,0 +1,189 @@
+"""Applies that may be killed: each in a process of its own, forked from one that has everything loaded.
+
+``python -m tests.engine.mortal`` reads one order a line from stdin (JSON), does each in a child, and writes how it ended:
+``{"status": <as os.waitpid tells>, "answer": <what the child had to say>}``.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+import pragmaspec.guest.seed  # noqa: F401 - loaded once, before the forks
+from pragmaspec import failpoints
+from pragmaspec.access.ssh import Remote
+from pragmaspec.engine.apply import apply_plan
+from pragmaspec.engine.context import ApplyContext
+from pragmaspec.guest.identity import StackKey
+from pragmaspec.images.files import ImageFiles
+from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes, WantedPublic
+from pragmaspec.providers.base import Provider
+from pragmaspec.providers.table import open_provider
+from pragmaspec.recorded import Blob, Readiness, StagedImage, State
+from pragmaspec.site import Site
+from pragmaspec.store.local import LocalStore
+
+LINEAGE = "5ca1ab1e-0000-4000-8000-00000000000{}"
+ASKED = PlanRequest(accept_missing=True)
+KEY = StackKey(b"k" * 32)
+
+SPECS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "pair": {"computes": 1, "keys": ("ada",)},
+    "small": {"computes": 2, "keys": ("ada",)},
+    "changed": {"computes": 1, "keys": ("ada", "grace"), "cpus": 2},
+    "off": {"computes": 2, "keys": ("ada",), "running": False},
+}
+"""What is wanted, by name. From "small" to "changed": one node goes, one is rebooted larger, one is told of new keys."""
+
+
+def wanted(site: Site, spec: str, directory: Path) -> Wanted:
+    said = SPECS[spec]
+    blob = msgspec.json.decode((directory / "image.json").read_bytes(), type=Blob)
+    image = WantedImage(
+        name="small", origin="test", digest=blob.sha256, format="raw", disk=blob, virtual_size_bytes=blob.size_bytes
+    )
+    nodes = WantedNodes(count=1, cpus=1, memory_mib=128, image="small")
+    cluster = WantedCluster(
+        name="hello",
+        site=site.name,
+        frontend=nodes,
+        computes=msgspec.structs.replace(nodes, count=said.get("computes", 0), cpus=said.get("cpus", 1)),
+        ssh_keys=said.get("keys", ()),
+        public=WantedPublic(kind="pool"),
+        readiness=Readiness(when="none"),
+        running=said.get("running", True),
+    )
+    return Wanted(
+        spec_file="cluster.yaml", spec_sha256=f"{spec:x>64}", sites=(site,), images=(image,), clusters=(cluster,) if said else ()
+    )
+
+
+def apply(directory: Path, site: Site, spec: str, failpoint: str, lineage: str) -> dict[str, Any]:
+    """Plan and apply, with a failpoint armed; what is recorded and what the site lists afterwards."""
+    os.environ["XDG_STATE_HOME"] = str(directory / "remembered")
+    asked, provider = wanted(site, spec, directory), open_provider(site)
+    store = LocalStore(directory / "state")
+    with store.session("test", lineage) as session:
+        state = session.state
+        inventories = {name: provider.inventory() for name in needs_inventory(asked, state, ASKED)}
+        plan = make_plan(asked, state, {site.name: provider.observe(lineage)}, inventories, ASKED)
+        context = ApplyContext(
+            session=session,
+            providers={site.name: provider},
+            wanted=asked,
+            files=lambda image: ImageFiles(disk=directory / "disk.raw"),
+            stack_key=KEY,
+            remote=Remote(lineage, KEY, directory / "ssh"),
+            shutdown_grace_s=0.0,
+        )
+        failpoints.arm(failpoint)
+        apply_plan(plan, context)
+        failpoints.arm("")
+    return report(store.read(), provider, site, lineage)
+
+
+def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[str, Any]:
+    """What is recorded and what is there, in the same words."""
+    seen = provider.observe(lineage)
+    records = {record.made_as: record for record in state.records}
+    nodes = {node.address: f"{node.status} {node.cpus} {node.generation}" for node in seen.nodes}
+    recorded = {
+        address: f"{'running' if record.resource.running else 'off'} {record.resource.cpus} {record.generation}"
+        for address, record in records.items()
+        if hasattr(record.resource, "running")
+    }
+    return {
+        "recorded": recorded,
+        "there": nodes,
+        "allocations": [
+            [address for address, record in records.items() if hasattr(record.resource, "networks")],
+            [granted.address for granted in seen.allocations],
+        ],
+        "images": [
+            [record.resource.digest for record in records.values() if isinstance(record.resource, StagedImage)],
+            list(seen.images),
+        ],
+        "statuses": sorted({record.status for record in records.values()}),
+        "ops": len({record.op for record in records.values()}) == len(records),
+    }
+
+
+def serve() -> None:
+    """Do orders until stdin ends."""
+    for line in sys.stdin:
+        order = json.loads(line)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _obey(order, writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as answers:
+            answer = answers.read()
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(json.dumps({"status": status, "answer": json.loads(answer) if answer else None}) + "\n")
+        sys.stdout.flush()
+
+
+def apply_order(order: dict[str, Any]) -> dict[str, Any]:
+    """:func:`apply`, with its arguments as JSON has them."""
+    site = msgspec.convert(order["site"], Site)
+    return apply(Path(order["directory"]), site, order["spec"], order["failpoint"], order["lineage"])
+
+
+def _obey(order: dict[str, Any], answers: int) -> None:
+    """In the child; never returns."""
+    try:
+        os.write(answers, json.dumps(apply_order(order)).encode())
+    except BaseException:  # noqa: BLE001 - the parent must hear of everything
+        os.write(answers, json.dumps({"error": traceback.format_exc()}).encode())
+    finally:
+        os._exit(0)
+
+
+class Mortals:
+    """The process that forks. ``with Mortals() as mortals: mortals.apply(...)``."""
+
+    def __enter__(self) -> Self:
+        # Its own process: a test run may have threads, which do not survive a fork.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.engine.mortal"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._process.communicate()
+
+    def apply(self, directory: Path, site: Site, spec: str, failpoint: str = "", lineage: str = "") -> dict[str, Any] | None:
+        """What a whole apply says; None: it was killed."""
+        order = {
+            "directory": str(directory),
+            "site": msgspec.to_builtins(site),
+            "spec": spec,
+            "failpoint": failpoint,
+            "lineage": lineage or LINEAGE.format(0),
+        }
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        reply = json.loads(self._process.stdout.readline())
+        if os.WIFSIGNALED(reply["status"]):
+            assert os.WTERMSIG(reply["status"]) == signal.SIGKILL
+            return None
+        assert "error" not in reply["answer"], reply["answer"]["error"]
+        return reply["answer"]
+
+
+if __name__ == "__main__":
+    serve()

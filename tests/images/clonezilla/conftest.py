@@ -1,0 +1,38 @@
+"""Real disks, saved once with Clonezilla's own tools."""
+
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.images.clonezilla.directory import read_directory
+from pragmaspec.images.clonezilla.restore import restore
+from pragmaspec.images.folder import LocalFolder
+from pragmaspec.images.near import LocalNear
+from tests.images.clonezilla import real
+
+
+@pytest.fixture(scope="session")
+def mbr_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return real.mbr_disk(tmp_path_factory.mktemp("mbr") / "disk")
+
+
+@pytest.fixture(scope="session")
+def gpt_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return real.gpt_disk(tmp_path_factory.mktemp("gpt") / "disk")
+
+
+@pytest.fixture(scope="session")
+def saved(mbr_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The MBR disk as a Clonezilla directory with check sums. Copy it before you change it."""
+    return real.with_sums(real.clonezilla(mbr_disk, tmp_path_factory.mktemp("saved") / "image"))
+
+
+def near(directory: Path) -> LocalNear:
+    return LocalNear(LocalFolder(directory), directory)
+
+
+def restored(directory: Path, raw: Path) -> Path:
+    """The disk in a Clonezilla directory."""
+    shelf = near(directory)
+    restore(read_directory(shelf), shelf, raw, lambda *_: None)
+    return raw

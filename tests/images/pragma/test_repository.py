@@ -1,0 +1,62 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.pragma.repository import Repository, folder_of
+
+
+def test_the_clusters_of_an_index(repository: Path) -> None:
+    shelf = Repository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
+    assert list(shelf.paths()) == ["plain", "packed", "split", "both"]
+    assert [one.appliance is not None for one in shelf.listed()] == [True] * 4
+    with pytest.raises(ImageError, match="no cluster other; it has plain, packed"):
+        shelf.appliance("other")
+
+
+def test_one_that_is_broken_does_not_hide_the_others(repository: Path) -> None:
+    (repository / "packed" / "packed.xml").write_text("<vc")
+    (repository / "split" / "split.xml").unlink()
+    shelf = Repository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
+    troubles = {one.name: one.trouble for one in shelf.listed()}
+    assert "cannot be read" in troubles["packed"]
+    assert "it is not there" in troubles["split"]
+    assert troubles["plain"] == troubles["both"] == ""
+
+
+def test_an_index_in_json() -> None:
+    files = {"vcdb.json": json.dumps({"a": "a/a.xml"}).encode()}
+    assert Repository("here", files.get).paths() == {"a": "a/a.xml"}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, r"neither vcdb\.txt nor vcdb\.json"),
+        ({"vcdb.txt": b"a,../../etc/passwd"}, "not a name and a relative path"),
+        ({"vcdb.txt": b"a,/etc/passwd"}, "not a name and a relative path"),
+        ({"vcdb.txt": b"a"}, "not a name and a relative path"),
+        ({"vcdb.txt": b"<html>"}, "not a name and a relative path"),
+        ({"vcdb.txt": b"a,a.xml\na,b.xml"}, "names a twice"),
+        ({"vcdb.json": b"{"}, "cannot be read"),
+        ({"vcdb.json": b'{"a": ["b"]}'}, "not a name and a relative path"),
+    ],
+)
+def test_what_is_no_index_is_refused(files: dict[str, bytes], words: str) -> None:
+    with pytest.raises(ImageError, match=words):
+        Repository("here", files.get).listed()
+
+
+@pytest.mark.parametrize(
+    ("address", "folder"),
+    [
+        ("https://host/vms/vcdb.txt", "https://host/vms/"),
+        ("https://host/vms/vcdb.json?key=1", "https://host/vms/?key=1"),
+        ("https://host/vms", "https://host/vms"),
+        ("./vms/vcdb.txt", "./vms/"),
+        ("vcdb.txt", "."),
+    ],
+)
+def test_a_repository_is_named_by_its_folder_or_its_index(address: str, folder: str) -> None:
+    assert folder_of(address) == folder

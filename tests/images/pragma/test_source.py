@@ -1,0 +1,95 @@
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.library import ImageLibrary
+from pragmaspec.images.patience import Patience
+from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.sources.pragma import PragmaSource, pragma_source
+from pragmaspec.images.store import BlobStore
+from pragmaspec.spec.image_model import ImageModel
+from tests.images.pragma.repositories import raw_disk
+from tests.images.web import FolderServer
+
+WAYS = ("plain", "packed", "split", "both")
+Role = Literal["frontend", "compute"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "store")
+
+
+def find(source: PragmaSource, store: BlobStore) -> Found:
+    return source.find(Workshop(store, "rocks", ImageReporter(), patience=Patience(pause_s=0.001)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("role", "seed"), [("frontend", 1), ("compute", 2)])
+def test_every_way_of_packing(repository: Path, store: BlobStore, tmp_path: Path, way: str, role: Role, seed: int) -> None:
+    for name, address in (("local", str(repository)), ("index", str(repository / "vcdb.txt"))):
+        found = find(pragma_source(address, "./repository", way, role), store)
+        assert found.virtual_size_bytes == 2**20, name
+        library = ImageLibrary(store.directory)
+        model = ImageModel.model_validate({"pragma": {"repository": address, "cluster": way, "role": role}})
+        image = library.resolve(model, "rocks", tmp_path)
+        assert image.digest == found.disk.sha256
+        file = library.files(image).disk
+        assert raw_of(file, found.format, tmp_path) == raw_disk(seed)
+    with FolderServer(repository) as server:
+        other = BlobStore(tmp_path / "other")
+        remote = find(pragma_source(server.url(), server.url(), way, role), other)
+    assert raw_of(other.path(remote.disk.sha256), remote.format, tmp_path) == raw_disk(seed)
+    assert [entry.name for entry in (other.directory / "incoming").iterdir()] == []
+
+
+def raw_of(file: Path, format_: str, tmp_path: Path) -> bytes:
+    raw = tmp_path / "found.raw"
+    subprocess.run(["qemu-img", "convert", "-f", format_, "-O", "raw", str(file), str(raw)], check=True)
+    return raw.read_bytes()
+
+
+def test_a_part_that_is_missing_is_named(repository: Path, store: BlobStore) -> None:
+    (repository / "both" / "frontend.vda.gz.b").unlink()
+    with pytest.raises(ImageError, match=r"frontend\.vda\.gz\.b"):
+        find(pragma_source(str(repository), "./repository", "both", "frontend"), store)
+    with FolderServer(repository) as server, pytest.raises(ImageError, match=r"frontend\.vda\.gz\.b"):
+        find(pragma_source(server.url(), server.url(), "both", "frontend"), store)
+    assert not (store.directory / "sha256").exists()
+
+
+@pytest.mark.parametrize("part", ["frontend.vda.gz.a", "frontend.vda.gz.c"])
+def test_a_part_that_is_damaged_is_noticed(repository: Path, store: BlobStore, part: str) -> None:
+    file = repository / "both" / part
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    with pytest.raises(ImageError, match=r"gzip|damaged"):
+        find(pragma_source(str(repository), "./repository", "both", "frontend"), store)
+    assert not (store.directory / "sha256").exists()
+
+
+def test_a_disk_of_another_kind_than_its_xml_says_is_refused(repository: Path, store: BlobStore, qcow2: bytes) -> None:
+    (repository / "plain" / "frontend.vda").write_bytes(qcow2)
+    with pytest.raises(ImageError, match="raw"):
+        find(pragma_source(str(repository), "./repository", "plain", "frontend"), store)
+
+
+def test_changed_files_are_another_image(repository: Path) -> None:
+    def described() -> str:
+        return pragma_source(str(repository), "./repository", "both", "frontend").described()
+
+    before = described()
+    assert before == described()
+    file = repository / "both" / "frontend.vda.gz.c"
+    file.write_bytes(file.read_bytes() + b"x")
+    assert described() != before
+
+
+def test_secrets_in_the_address_are_not_shown() -> None:
+    source = pragma_source("https://host/vms?key=canary", "https://host/vms?key=canary", "rocks", "compute")
+    assert source.origin() == "compute of rocks in https://host/vms"

@@ -1,0 +1,103 @@
+"""Every format of disks: what is let in, what is refused, and with which words."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images import qemu_img
+from pragmaspec.images.disk import make_disk
+from pragmaspec.images.inspect import Examined, examine
+from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.store import BlobStore
+from pragmaspec.images.window import BytesWindow
+from tests.images.bad_disks import bad_disks, bootable, good_disks
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(BlobStore(tmp_path / "store"), "disk", ImageReporter())
+
+
+def test_what_each_bad_image_is_told(workshop: Workshop, tmp_path: Path, golden: Callable[[Path, str], None]) -> None:
+    """Nothing bad gets in, and people can tell why from the words alone."""
+    lines = []
+    for bad in bad_disks(tmp_path):
+        file = tmp_path / "bad"
+        file.write_bytes(bad.content)
+        declared = f" (declared {bad.declared})" if bad.declared else ""
+        lines.append(f"{bad.name}{declared}\n{_told(workshop, file, bad.declared)}")
+    golden(HERE / "golden" / "refusals.txt", "".join(lines).replace(str(tmp_path), "<here>"))
+    assert not [line for line in lines if "LET IN" in line]
+    assert list(workshop.store.incoming.iterdir()) == []
+    assert not (workshop.store.directory / "sha256").exists(), "none of them was published"
+
+
+def _told(workshop: Workshop, file: Path, declared: str | None) -> str:
+    try:
+        make_disk(file, workshop, declared=declared, name="bad", partitionless=False)
+    except ImageError as error:
+        return "".join(f"    {problem.detail}\n" for problem in error.problems)
+    return "    LET IN\n"
+
+
+def test_what_qemu_img_makes_is_let_in_and_both_see_the_same(tmp_path: Path) -> None:
+    for number, (format_, content) in enumerate(good_disks(tmp_path)):
+        found = examine(BytesWindow(content), format_)
+        file = tmp_path / f"good{number}"
+        file.write_bytes(content)
+        qemu_img.agree(file, found.format, found.virtual_size_bytes)
+        assert found.format == format_
+
+
+def test_all_formats_become_one_disk(workshop: Workshop, tmp_path: Path) -> None:
+    """The same content gives the same digest, whatever it came in; and it is the content."""
+    (tmp_path / "raw").write_bytes(bootable())
+    digests = set()
+    for format_, content in good_disks(tmp_path):
+        if format_ in {"raw", "qcow2"}:
+            continue
+        file = tmp_path / f"disk.{format_}"
+        file.write_bytes(content)
+        blob, made, size = make_disk(file, workshop, declared=format_, name="disk", partitionless=False)
+        assert made == "qcow2"
+        if size == len(bootable()):  # VHD by geometry has a few sectors more
+            digests.add(blob.sha256)
+        command = [
+            "qemu-img",
+            "compare",
+            "-f",
+            "raw",
+            "-F",
+            "qcow2",
+            str(tmp_path / "raw"),
+            str(workshop.store.path(blob.sha256)),
+        ]
+        assert subprocess.run(command, check=False, capture_output=True).returncode == 0, format_
+    assert len(digests) == 1
+
+
+def test_what_qemu_img_sees_otherwise_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "disk.qcow2"
+    file.write_bytes(dict(good_disks(tmp_path))["qcow2"])
+    with pytest.raises(ImageError, match="qemu-img says: it sees 2097152 bytes"):
+        qemu_img.agree(file, "qcow2", 4096)
+    with pytest.raises(ImageError, match="cannot be looked at by qemu-img"):
+        qemu_img.agree(file, "vdi", 4096)
+
+
+def test_a_damaged_qcow2_is_refused_by_the_second_gate(workshop: Workshop, tmp_path: Path) -> None:
+    """Its header is sound, so only qemu-img's check of the tables finds it."""
+    content = bytearray(dict(good_disks(tmp_path))["qcow2"])
+    first_table = int.from_bytes(content[40:48])
+    content[first_table : first_table + 8] = (1 << 63 | 2**40).to_bytes(8)
+    file = tmp_path / "disk.qcow2"
+    file.write_bytes(content)
+    assert examine(BytesWindow(bytes(content)), "qcow2") == Examined(format="qcow2", virtual_size_bytes=2 * 2**20)
+    with pytest.raises(ImageError, match="cannot be checked by qemu-img"):
+        make_disk(file, workshop, declared=None, name="disk", partitionless=False)

@@ -1,0 +1,241 @@
+"""Whatever bytes come: an answer or an ImageError, quickly, with little memory; and what is let in reaches no other file.
+
+``FUZZ_EXAMPLES=20000 pytest tests/images/test_fuzz.py`` looks further than the usual run does.
+"""
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import resource
+import struct
+import tarfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images import qemu_img
+from pragmaspec.images.inspect import Examined, examine
+from pragmaspec.images.layers import limited, unwrapped
+from pragmaspec.images.vhdx import _crc32c
+from pragmaspec.images.window import BytesWindow, opened
+from tests.images.bad_disks import archive, as_vmware_writes_it, bootable, converted, tar
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
+MOST_S, MOST_KIB = 1.0, 256 * 1024
+FUZZ = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+VHDX_PLACES = (0, 0x10000, 0x20000, 0x30000, 0x40000, 0x200000, 0x210000, 0x300000, 0x310000)
+Fix = Callable[[bytearray], None]
+
+
+class Asked(BytesWindow):
+    """A window that notes how much was asked of it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.asked = 0
+
+    def at(self, offset: int, length: int) -> bytes:
+        assert length <= 2**20, "no single read is large"
+        assert offset >= 0
+        self.asked += length
+        return super().at(offset, length)
+
+
+@pytest.fixture(scope="session")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    directory = tmp_path_factory.mktemp("disks")
+    return {
+        "raw": bootable(),
+        "qcow2": converted(directory, "qcow2"),
+        "vmdk": converted(directory, "vmdk"),
+        "stream": as_vmware_writes_it(converted(directory, "vmdk", "subformat=streamOptimized")),
+        "vdi": converted(directory, "vdi"),
+        "vhd": converted(directory, "vpc", "force_size=on"),
+        "fixed": converted(directory, "vpc", "subformat=fixed,force_size=on"),
+        "vhdx": converted(directory, "vhdx", "log_size=1M,block_size=1M"),
+    }
+
+
+def places(kind: str, size: int) -> tuple[tuple[int, int], ...]:
+    """Where a format keeps what it says of itself: first and last offset of each stretch."""
+    if kind == "vhdx":
+        return tuple((at, at + 120) for at in VHDX_PLACES if at + 120 < size)
+    if kind in {"vhd", "fixed"}:
+        return ((0, 90), (512, 1100), (size - 512, size - 420))
+    if kind in {"vmdk", "stream"}:
+        return ((0, 80), (512, 1000), (size - 1536, size - 512))
+    return ((60, 500),) if kind == "vdi" else ((0, 600), (size - 600, size - 1))
+
+
+NUMBERS = st.sampled_from(
+    [struct.pack(f"{order}{size}", value & (2 ** (8 * struct.calcsize(size)) - 1))
+     for order in "<>" for size in "BHIQ" for value in (0, 1, 2, 3, 0x7F, 2**15, 2**31, 2**32 - 1, 2**40, 2**63, 2**64 - 1)]
+)  # fmt: skip
+
+
+@st.composite
+def mutations(draw: st.DrawFn, kind: str, size: int) -> list[tuple[int, bytes]]:
+    spots = st.one_of(*(st.integers(first, last) for first, last in places(kind, size)))
+    return draw(st.lists(st.tuples(spots, st.one_of(st.binary(min_size=1, max_size=8), NUMBERS)), min_size=1, max_size=5))
+
+
+def mutated(content: bytes, changes: list[tuple[int, bytes]], fix: Fix | None) -> bytes:
+    copy = bytearray(content)
+    for offset, value in changes:
+        copy[offset : offset + len(value)] = value
+    copy = copy[: len(content)]
+    if fix:
+        fix(copy)
+    return bytes(copy)
+
+
+def vhd_sums(copy: bytearray) -> None:
+    """Right checksums, and the same first and last sector, so that what is behind them is looked at."""
+    copy[-448:-444] = bytes(4)
+    copy[-448:-444] = (~sum(copy[-512:]) & 0xFFFFFFFF).to_bytes(4)
+    if copy[:8] == b"conectix":
+        copy[:512] = copy[-512:]
+        copy[512 + 36 : 512 + 40] = bytes(4)
+        copy[512 + 36 : 512 + 40] = (~sum(copy[512:1536]) & 0xFFFFFFFF).to_bytes(4)
+
+
+def vhdx_sums(copy: bytearray) -> None:
+    for at, length in ((0x10000, 4096), (0x20000, 4096), (0x30000, 65536)):
+        if not any(copy[at : at + length]):
+            continue
+        copy[at + 4 : at + 8] = bytes(4)
+        copy[at + 4 : at + 8] = _crc32c(bytes(copy[at : at + length])).to_bytes(4, "little")
+
+
+STARTS = (b"", b"QFI\xfb\0\0\0\3", b"KDMV", b"vhdxfile", b"conectix", bytes(64) + b"\x7f\x10\xda\xbe")
+FIXES: dict[str, Fix] = {"vhd": vhd_sums, "fixed": vhd_sums, "vhdx": vhdx_sums}
+FORMATS = {"stream": "vmdk", "fixed": "vhd"}
+
+
+def looked_at(content: bytes, declared: str | None) -> Examined | None:
+    """What is found, within the limits of time and memory."""
+    window, begun = Asked(content), time.perf_counter()
+    try:
+        return examine(window, declared)
+    except ImageError as error:
+        return None if all(problem.detail for problem in error.problems) else pytest.fail("refused without a reason")
+    finally:
+        assert time.perf_counter() - begun < MOST_S
+        assert window.asked < 8 * 2**20
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 3 * MOST_KIB, "all tests of this process"
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2", "vmdk", "stream", "vdi", "vhd", "fixed", "vhdx"])
+def test_a_mutated_disk_is_refused_or_harmless_by_qemus_own_account(disks: dict[str, bytes], tmp_path: Path, kind: str) -> None:
+    """Of what is let in, qemu-img sees no other file and the same size; or refuses it: that is what the second gate is for."""
+    accepted = agreed = 0
+
+    @FUZZ
+    @given(data=st.data())
+    def mutate(data: st.DataObject) -> None:
+        nonlocal accepted, agreed
+        changes = data.draw(mutations(kind, len(disks[kind])))
+        content = mutated(disks[kind], changes, data.draw(st.sampled_from([FIXES.get(kind), None])))
+        format_ = FORMATS.get(kind, kind)
+        found = looked_at(content, data.draw(st.sampled_from([None, format_])))
+        if found is None or found.format == "raw":
+            return
+        accepted += 1
+        file = tmp_path / "accepted"
+        file.write_bytes(content)
+        try:
+            told = qemu_img.info(file, found.format)
+        except ImageError:
+            return
+        agreed += 1
+        assert told["virtual-size"] == found.virtual_size_bytes
+        assert "backing-filename" not in told
+        assert "data-file" not in told.get("format-specific", {}).get("data", {})
+        assert [child["info"]["filename"] for child in told.get("children", ())] in ([], [str(file)])
+
+    mutate()
+    print(f"{kind}: {accepted} accepted by us, {agreed} of them by qemu-img")  # noqa: T201 - the figures, with pytest -s
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2", "vmdk", "stream", "vdi", "vhd", "fixed", "vhdx"])
+def test_a_disk_that_was_cut_off_anywhere_is_never_an_accident(disks: dict[str, bytes], kind: str) -> None:
+    content = disks[kind]
+
+    @FUZZ
+    @given(st.one_of(st.integers(0, 2000), st.integers(0, len(content))), st.sampled_from([None, FORMATS.get(kind, kind)]))
+    def cut(length: int, declared: str | None) -> None:
+        found = looked_at(content[:length], declared)
+        if found is not None and found.format == "raw":
+            assert found.virtual_size_bytes == length, "a raw disk cannot tell how long it was"
+
+    cut()
+
+
+@FUZZ
+@given(st.binary(max_size=4096), st.sampled_from(STARTS), st.sampled_from([None, "raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"]))
+def test_noise_is_never_a_disk_that_has_structure(noise: bytes, start: bytes, declared: str | None) -> None:
+    found = looked_at(start + noise, declared)
+    assert found is None or found.format == "raw"
+
+
+def packages() -> dict[str, bytes]:
+    disk = bootable(2**20)[: 256 * 1024]
+    sparse = io.BytesIO()
+    with tarfile.open(fileobj=sparse, mode="w", format=tarfile.GNU_FORMAT) as file:
+        header = tarfile.TarInfo("disk.raw")
+        header.size, header.type = 1024, b"S"
+        block = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+        block[386 : 386 + 48] = b"%011o\0%011o\0%011o\0%011o\0" % (0, 512, 200 * 512, 512)
+        block[483:495] = b"%011o\0" % (256 * 1024)
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+        file.fileobj.write(bytes(block) + disk[:512] + b"d" * 512)  # type: ignore[union-attr]  # it has one
+    return {
+        "gz": gzip.compress(disk, mtime=0),
+        "zst": zstandard.ZstdCompressor(write_checksum=True).compress(disk),
+        "bz2": bz2.compress(disk, 1),
+        "xz": lzma.compress(disk, preset=0),
+        "tar": tar([("./", b"5", b"", ""), ("disk.raw", b"0", disk, "")]),
+        "sparse": sparse.getvalue(),
+        "ova": tar([("a.ovf", b"0", b"<x/>", ""), ("a.vmdk", b"0", disk, "")]),
+        "zip": archive({"disk.raw": disk}),
+    }
+
+
+PACKAGES = packages()
+
+
+@pytest.mark.parametrize("kind", PACKAGES)
+def test_a_mutated_package_is_refused_or_unpacked(tmp_path: Path, kind: str) -> None:
+    content = PACKAGES[kind]
+    last = len(content) - 1
+    stretches = [(0, min(600, last)), (max(0, last - 600), last), (0, last)]
+
+    @FUZZ
+    @given(st.lists(st.tuples(st.one_of(*(st.integers(*stretch) for stretch in stretches)),
+                              st.one_of(st.binary(min_size=1, max_size=12), NUMBERS)), max_size=5),
+           st.none() | st.integers(0, len(content)))  # fmt: skip
+    def mutate(changes: list[tuple[int, bytes]], length: int | None) -> None:
+        file = tmp_path / "package"
+        file.write_bytes(mutated(content, changes, None)[:length])
+        begun = time.perf_counter()
+        with opened(file) as window, suppress(ImageError):
+            stream, _ = unwrapped(window)
+            for piece in limited(stream.rest(), 16 * 2**20):
+                assert len(piece) <= 2 * 2**20
+        assert time.perf_counter() - begun < MOST_S
+
+    mutate()

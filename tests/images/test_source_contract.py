@@ -1,0 +1,190 @@
+"""What every source on the network keeps to, whatever its server does."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.patience import Patience
+from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.sources.table import AnySource
+from pragmaspec.images.store import BlobStore
+from tests.images.kinds import KINDS, Kind, Tools, fetch_elsewhere
+from tests.images.openpgp import Key, keys, make_key
+
+
+@pytest.fixture(scope="module")
+def publisher() -> Iterator[Key]:
+    with keys() as home:
+        yield make_key(home, "publisher")
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publisher: Key) -> Iterator[Kind]:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with ExitStack() as stack:
+        yield request.param(Tools(tmp_path, monkeypatch, stack, publisher))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "store")
+
+
+@pytest.fixture
+def disk(qcow2: bytes) -> bytes:
+    """Large enough for a transfer in several pieces."""
+    return qcow2 + bytes(range(256)) * 8192
+
+
+def find(store: BlobStore, source: AnySource, **limits: float) -> Found:
+    patience = Patience(pause_s=0.001, **limits)  # type: ignore[arg-type]  # seconds and counts
+    return source.find(Workshop(store, "debian", ImageReporter(), patience=patience))
+
+
+def bytes_of(store: BlobStore, found: Found) -> bytes:
+    return store.path(found.disk.sha256).read_bytes()
+
+
+def refused(store: BlobStore, source: AnySource, words: str, **limits: float) -> None:
+    with pytest.raises(ImageError, match=words) as error:
+        find(store, source, **limits)
+    assert "canary" not in str(error.value)
+    assert not (store.directory / "sha256").exists(), "nothing stands under a final name"
+
+
+def transfers(kind: Kind, disk: bytes) -> int:
+    """How often the file itself was asked for."""
+    return sum(1 for asked in kind.server.asked if kind.server.gate is None or kind.server.gate(asked) is None)
+
+
+def test_a_disk_is_fetched_once_and_what_came_is_told(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.modified = disk, "Sun, 01 Nov 2026 10:00:00 GMT"
+    source = kind.source(disk)
+    found = find(store, source)
+    assert bytes_of(store, found) == disk
+    assert (found.format, found.virtual_size_bytes) == ("qcow2", 64 * 2**20)
+    assert found.fetched is not None
+    assert (found.fetched.blob, found.fetched.published) == (found.disk, "2026-11-01T10:00:00+00:00")
+    before = transfers(kind, disk)
+    assert find(store, source) == found
+    assert transfers(kind, disk) == before
+    assert [file.name for file in (store.directory / "incoming").iterdir()] == []
+
+
+def test_a_truncated_transfer_goes_on(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.break_after = disk, [900_000, 500_000]
+    assert bytes_of(store, find(store, kind.source(disk))) == disk
+    ranges = [asked.headers["Range"] for asked in kind.server.asked if "Range" in asked.headers]
+    assert len(ranges) >= 2
+
+
+def test_a_transfer_that_stays_truncated_is_refused(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.break_after = disk, [900_000, *[0] * 40]
+    refused(store, kind.source(disk), "tries")
+
+
+def test_all_of_it_as_an_answer_to_a_part(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.ranges, kind.server.break_after = disk, False, [900_000]
+    assert bytes_of(store, find(store, kind.source(disk))) == disk
+
+
+def test_another_part_than_was_asked_for(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.wrong_range, kind.server.break_after = disk, True, [900_000]
+    refused(store, kind.source(disk), "answers a request for bytes")
+
+
+@pytest.mark.parametrize("careful", [True, False], ids=["server looks", "server does not look"])
+def test_another_file_is_never_continued(kind: Kind, store: BlobStore, disk: bytes, careful: bool) -> None:
+    """Also not when the server takes no notice of the condition under which it is asked to go on."""
+    if not careful:
+        kind.server.condition = ""
+    source = kind.source(disk)
+    kind.server.content, kind.server.break_after = b"old" * (len(disk) // 3), [900_000, *[0] * 40]
+    with pytest.raises(ImageError):
+        find(store, source)
+    kind.server.content, kind.server.etag, kind.server.break_after = disk, '"two"', []
+    assert bytes_of(store, find(store, source)) == disk
+
+
+def test_a_web_page_instead_of_the_file(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content = b"<!DOCTYPE html><html>404 Not Found</html>"
+    for content_type in ("text/html; charset=utf-8", "application/octet-stream"):
+        kind.server.content_type = content_type
+        refused(store, kind.source(disk), "page")
+
+
+def test_a_file_without_end(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.endless, kind.server.etag = disk, True, ""
+    refused(store, kind.source(disk), "sends more", most_bytes=8 * 2**20)
+
+
+def test_a_server_that_sends_next_to_nothing(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.drip_s, kind.server.etag = disk, 0.02, ""
+    refused(store, kind.source(disk), "bytes came in", tries=1, slow_for_s=0.2, slowest_bytes_s=10_000)
+
+
+def test_other_bytes_than_promised(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    source = kind.source(disk)
+    kind.server.content = disk + b"!"
+    refused(store, source, sha256(disk + b"!").hexdigest())
+    (bad,) = (store.directory / "incoming").glob("*.bad")
+    assert bad.read_bytes() == disk + b"!"
+    kind.server.content = disk
+    assert bytes_of(store, find(store, source)) == disk
+
+
+def test_a_server_in_trouble_is_asked_again(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.status = disk, [503, 429]
+    assert bytes_of(store, find(store, kind.source(disk))) == disk
+
+
+def test_two_processes_that_want_one_disk_transfer_it_once(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content = disk
+    source = kind.source(disk)
+    runs = [fetch_elsewhere(source, store.directory) for _ in range(2)]
+    assert [run.communicate(timeout=60)[0].strip() for run in runs] == [sha256(disk).hexdigest()] * 2
+    assert transfers(kind, disk) == 1
+
+
+def test_a_run_that_is_killed_in_the_middle_is_continued_by_the_next(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content, kind.server.stall_at = disk, 1_000_000
+    source = kind.source(disk)
+    run = fetch_elsewhere(source, store.directory)
+    until = time.monotonic() + 30
+    while not any(part.stat().st_size >= 500_000 for part in (store.directory / "incoming").glob("*.part")):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    run.kill()
+    run.communicate()
+    kind.server.go_on.set()
+    kind.server.stall_at = 0
+    assert not (store.directory / "sha256").exists()
+    assert bytes_of(store, find(store, source)) == disk
+    (again,) = [asked.headers["Range"] for asked in kind.server.asked if "Range" in asked.headers]
+    assert int(again.removeprefix("bytes=").rstrip("-")) >= 500_000
+
+
+def test_four_threads_that_want_one_disk_transfer_it_once(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind.server.content = disk
+    source = kind.source(disk)
+    results: list[bytes] = []
+    threads = [threading.Thread(target=lambda: results.append(bytes_of(store, find(store, source)))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [disk] * 4
+    assert transfers(kind, disk) == 1
+
+
+def test_what_is_for_people_holds_no_secret(kind: Kind, disk: bytes) -> None:
+    source = kind.source(disk)
+    assert "?" not in source.origin()
+    assert source.described()

@@ -1,0 +1,103 @@
+"""SIGKILL at every named point of an apply at the real daemon; then one apply, and the hypervisor's own listing is the state."""
+
+import os
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import libvirt
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.recorded import Blob
+from pragmaspec.site import LibvirtSite
+from tests.engine.mortal import Mortals
+from tests.engine.test_kill import COMING, LIBVIRT_COMING, LIBVIRT_GOING, check_equal
+from tests.providers.conftest import OWN, contract_site  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.hypervisor
+
+GOING = [f"engine.{verb}.{moment}" for verb in ("shutdown", "clean") for moment in ("leaves", "answered", "ended")]
+
+
+@pytest.fixture(scope="module")
+def mortals() -> Iterator[Mortals]:
+    with Mortals() as mortals:
+        yield mortals
+
+
+@pytest.fixture
+def site(contract_site: LibvirtSite) -> LibvirtSite:  # noqa: F811 - the fixture itself
+    return replace(contract_site, vlans=((3900 + 10 * OWN, 3909 + 10 * OWN),))
+
+
+class Stack:
+    """One stack at the daemon, applied by processes that may die."""
+
+    def __init__(self, home: Path, site: LibvirtSite, mortals: Mortals) -> None:
+        content = os.urandom(16) * 4096
+        (home / "disk.raw").write_bytes(content)
+        self.digest = sha256(content).hexdigest()
+        (home / "image.json").write_bytes(msgspec.json.encode(Blob(sha256=self.digest, size_bytes=len(content))))
+        self._home, self._site, self._mortals = home, site, mortals
+        self._lineage = str(uuid4())
+        self.short = self._lineage[:8]
+
+    def apply(self, spec: str, failpoint: str = "") -> dict[str, Any] | None:
+        return self._mortals.apply(self._home, self._site, spec, failpoint, self._lineage)
+
+    def listing(self) -> set[str]:
+        """What virsh would list of this stack: machines, networks, addresses, volumes."""
+        handle = libvirt.open(self._site.uri)
+        try:
+            volumes = set(handle.storagePoolLookupByName(self._site.pool).listVolumes())
+            public = handle.networkLookupByName(self._site.pool).XMLDesc()
+            return {
+                *(f"domain {domain.name()}" for domain in handle.listAllDomains() if self.short in domain.name()),
+                *("network" for network in handle.listAllNetworks() if f"owner:{self._lineage}" in network.XMLDesc()),
+                *(f"volume {name}" for name in volumes if self.short in name or self.digest[:16] in name),
+                *(["address"] if f".{self.short}'" in public else []),
+            }
+        finally:
+            handle.close()
+
+    def expected(self, nodes: int) -> set[str]:
+        names = ["hello-frontend", *(f"hello-compute-{index}" for index in range(nodes - 1))][:nodes]
+        image = f"volume pragmaspec-{self.digest[:16]}"
+        there = {
+            f"{image}-disk.raw",
+            f"{image}.{self.short}.ref",
+            f"volume pragmaspec-{self.digest}.complete",
+            "network",
+            "address",
+        }
+        for name in names:
+            base = f"{name}.{self.short}"
+            there |= {f"domain {base}", *(f"volume {base}{end}" for end in (".qcow2", "-seed.iso", "-console.log"))}
+        return there if nodes else set()
+
+
+@pytest.fixture
+def stack(tmp_path: Path, site: LibvirtSite, mortals: Mortals) -> Iterator[Stack]:
+    stack = Stack(tmp_path, site, mortals)
+    yield stack
+    check_equal(stack.apply("nothing"))
+    assert stack.listing() == set()
+
+
+@pytest.mark.parametrize("point", [point for point in (*COMING, *LIBVIRT_COMING) if not point.startswith("store.")])
+def test_killed_while_a_cluster_comes(stack: Stack, point: str) -> None:
+    assert stack.apply("pair", f"{point}:1:kill") is None
+    check_equal(stack.apply("pair"))
+    assert stack.listing() == stack.expected(2)
+
+
+@pytest.mark.parametrize("point", [*GOING, *LIBVIRT_GOING, "libvirt.network.stopped", "libvirt.image.incomplete"])
+def test_killed_while_a_cluster_goes(stack: Stack, point: str) -> None:
+    check_equal(stack.apply("pair"))
+    assert stack.apply("nothing", f"{point}:1:kill") is None
+    check_equal(stack.apply("nothing"))
+    assert stack.listing() == stack.expected(0)

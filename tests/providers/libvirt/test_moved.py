@@ -1,0 +1,76 @@
+"""What is called otherwise since it was made stays the same object at a libvirt site, which goes by the mark."""
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.planning.moved import moved_state
+from pragmaspec.planning.wanted import Move
+from pragmaspec.providers.base import BootOrder
+from pragmaspec.recorded import Allocation, Node, Record, State
+
+
+@pytest.fixture(params=["pretended", pytest.param("lab", marks=pytest.mark.hypervisor)])
+def stack(request):
+    return request.getfixturevalue(request.param)
+
+
+def moved(stack, node: Node, allocation: Allocation) -> tuple[Record, Record]:
+    """The records of both after their cluster was renamed."""
+    records = (Record(resource=allocation), Record(resource=node))
+    state = State(lineage=stack.lineage).with_records(records)
+    after = moved_state(state, (Move(before="hello", after="world"),))
+    return next(one for one in after.records if isinstance(one.resource, Allocation)), next(
+        one for one in after.records if isinstance(one.resource, Node)
+    )
+
+
+def seen(stack):
+    observed = stack.observed()
+    return (
+        [(node.address, node.generation, node.status) for node in observed.nodes],
+        [(one.address, one.networks, one.public) for one in observed.allocations],
+    )
+
+
+def test_a_renamed_cluster_is_found_repaired_and_cleaned(stack):
+    allocation, node = stack.allocation(public=True), stack.node()
+    stack.allocate(allocation)
+    stack.stage()
+    stack.provider.boot(replace(stack.order(node), allocation=allocation))
+    before = seen(stack)
+    granted, machine = moved(stack, node, allocation)
+    assert machine.resource.name == "world-frontend"
+    stack.provider.allocate(granted.resource, granted.mark(stack.lineage))
+    stack.provider.boot(
+        BootOrder(
+            node=machine.resource,
+            allocation=granted.resource,
+            image=stack.image,
+            mark=machine.mark(stack.lineage),
+            seed=b"a pretended seed".ljust(2048, b"\0"),
+        )
+    )
+    assert seen(stack) == before, "everything was there already"
+    stack.provider.shutdown(machine.resource, machine.mark(stack.lineage), 0)
+    assert [status for _, _, status in seen(stack)[0]] == ["off"]
+    stack.provider.console_log(machine.resource, machine.mark(stack.lineage))
+    stack.provider.clean(machine.resource, machine.mark(stack.lineage))
+    stack.provider.clean(granted.resource, granted.mark(stack.lineage))
+    assert seen(stack) == ([], [])
+
+
+def test_a_node_that_is_made_anew_in_a_renamed_cluster_shares_what_it_was_granted(stack):
+    allocation, node = stack.allocation(public=True), stack.node()
+    stack.allocate(allocation)
+    stack.stage()
+    granted, machine = moved(stack, node, allocation)
+    anew = stack.mark(machine.resource, 1)
+    stack.provider.boot(
+        replace(stack.order(node), node=machine.resource, allocation=granted.resource, mark=anew),
+    )
+    observed = seen(stack)
+    assert [address for address, _, _ in observed[0]] == [machine.address]
+    assert observed[1] == [(granted.made_as, ("private",), tuple(grant.address for grant in allocation.public))]
+    stack.provider.clean(machine.resource, anew)
+    stack.provider.clean(granted.resource, granted.mark(stack.lineage))
+    assert seen(stack) == ([], [])

@@ -1,0 +1,58 @@
+"""Tell stories again: ``python -m tests.simulation --seed 17`` one, with its traceback; ``--seeds 0:10000`` a range, quietly."""
+
+import argparse
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+from tests.simulation.story import Story
+
+
+def failing(seeds: range) -> dict[int, str]:
+    """The seeds whose stories break a law, or the program, and how."""
+    found = {}
+    for seed in seeds:
+        try:
+            Story(seed).run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            found[seed] = f"{type(error).__name__}: {error}"
+    return found
+
+
+def shares(seeds: range, size: int) -> list[range]:
+    """``seeds`` in parts of ``size``."""
+    return [range(first, min(first + size, seeds.stop)) for first in range(seeds.start, seeds.stop, size)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--seed", type=int, help="one story, with its traceback")
+    chosen.add_argument("--seeds", help="FIRST:LAST, without the last")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many processes tell stories")
+    arguments = parser.parse_args()
+    if arguments.seed is not None:
+        Story(arguments.seed).run()
+        sys.stdout.write(f"seed {arguments.seed}: all laws hold\n")
+        return
+    first, _, last = arguments.seeds.partition(":")
+    raise SystemExit(_told(range(int(first), int(last)), arguments.jobs))
+
+
+def _told(seeds: range, jobs: int) -> bool:
+    """Tell the stories of ``seeds``, say what was found, and return whether that was anything."""
+    began, failures = time.monotonic(), 0
+    with ProcessPoolExecutor(jobs) as pool:
+        for found in pool.map(failing, shares(seeds, 100)):
+            failures += len(found)
+            for seed, what in found.items():
+                sys.stdout.write(f"seed {seed}: {what}\n")
+                sys.stdout.flush()
+    took = time.monotonic() - began
+    sys.stdout.write(f"{len(seeds)} seeds, {failures} failures, {took:.1f} s\n")
+    return failures > 0
+
+
+if __name__ == "__main__":
+    main()

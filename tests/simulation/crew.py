@@ -1,0 +1,65 @@
+"""A crew without threads: one job at a time, in an order that is drawn."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from queue import Empty
+
+from pragmaspec.engine.context import ApplyContext
+from pragmaspec.engine.messages import Cut, Ended, Job, Message
+from pragmaspec.engine.outlook import Outlook
+from pragmaspec.engine.work import Seen, Work
+from pragmaspec.planning.plan import Plan
+from pragmaspec.recorded import Record
+from tests.simulation.chance import Chance
+from tests.simulation.clock import SimClock
+
+
+class SimCrew:
+    def __init__(self, plan: Plan, context: ApplyContext, outlook: Outlook, chance: Chance, clock: SimClock) -> None:
+        self._inbox: deque[Message | None] = deque()
+        self.work = Work(plan, context, outlook, self._inbox.append)
+        self._chance = chance
+        self._clock = clock
+        self._jobs: list[tuple[Job, Record | None]] = []
+        """What may be done next; with a record, its guest is to be waited for."""
+
+    def observe(self, sites: Iterable[str]) -> Mapping[str, Seen]:
+        return {site: self.work.observe(site) for site in sorted(sites)}
+
+    def begin(self, job: Job) -> None:
+        self._jobs.append((job, None))
+
+    def receive(self, timeout_s: float) -> Message | None:
+        self._chance.may_crash()
+        if not self._inbox and self._jobs:
+            self._do(*self._jobs.pop(self._chance.dice.randrange(len(self._jobs))))
+            self._chance.check_alive()
+        if self._inbox:
+            return self._inbox.popleft()
+        self._clock.sleep(timeout_s)
+        raise Empty
+
+    def wake(self) -> None:
+        self._inbox.append(None)
+
+    def stop(self) -> list[str]:
+        self.work.cut()
+        keys = [job.action.key for job, record in self._jobs if record is None]
+        self._inbox.extend(Ended(job.action, None, Cut()) for job, record in self._jobs if record is not None)
+        self._jobs.clear()
+        return keys
+
+    def close(self) -> None:
+        pass
+
+    def _do(self, job: Job, booted: Record | None) -> None:
+        if booted is not None:
+            self.work.wait(job, booted)
+        elif job.action.verb == "update":
+            self.work.update(job)
+        elif (record := self.work.call(job)) is not None:
+            self._jobs.append((job, record))
+
+
+def crew_of(chance: Chance, clock: SimClock) -> Callable[[Plan, ApplyContext, Outlook], SimCrew]:
+    return lambda plan, context, outlook: SimCrew(plan, context, outlook, chance, clock)

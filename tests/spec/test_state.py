@@ -1,0 +1,75 @@
+"""Where a spec may say that its state is recorded, and that no secret stands there or is shown."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pragmaspec.errors import SpecError
+from pragmaspec.report.problems_text import problems_text
+from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.state_url import CREDENTIALS
+from pragmaspec.spec.wrong import without_credentials
+from pragmaspec.store.credentials import SOURCES, check_url
+
+Load = Callable[[str], LoadedSpec]
+SECRET = "correct-horse"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "state/elsewhere",
+        "../states/hello",
+        "/srv/states/hello",
+        "file:/srv/states/hello",
+        "https://git.example.org/api/v4/projects/7/terraform/state/hello",
+        "http://localhost:8080/state?keep=10",
+        "s3://clusters/hello/world.json?region=eu-west-1",
+        "postgresql://ada@db.example.org:5432/clusters?sslmode=verify-full",
+        "postgresql:///clusters",
+        "postgres://db/clusters",
+    ],
+)
+def test_a_place(url: str, load: Load) -> None:
+    for text in (f"state: {url}\n", f"state: {{url: '{url}'}}\n", f"state:\n  url: {url}\n  encrypt: true\n"):
+        said = load(text + "clusters: {}\n").model.state
+        assert said is not None
+        assert said.url == url
+        assert said.encrypt is ("encrypt" in text)
+        if ":" in url and not url.startswith("file:"):
+            check_url(url)  # the store agrees
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://ada:{SECRET}@git.example.org/hello",
+        f"https://{SECRET}@git.example.org/hello",
+        f"s3://{SECRET}@clusters/hello",
+        f"postgresql://ada:{SECRET}@db/clusters",
+        f"postgresql://db/clusters?password={SECRET}",
+        f"https://git.example.org/hello?private_token={SECRET}",
+        f"https://git.example.org/hello?X-Amz-Signature={SECRET}&x=1",
+        f"https://git.example.org/hello?apikey={SECRET}#x",
+    ],
+)
+def test_a_secret_is_refused_and_never_shown(url: str, load: Load) -> None:
+    for text in (f"state: {url}\n", f'state: {{url: "{url}"}}\n'):
+        with pytest.raises(SpecError, match="A secret in the spec") as caught:
+            load(text + "clusters: {}\n")
+        assert SECRET not in problems_text(caught.value.problems, width=100, colour=False)
+        assert SECRET not in str(caught.value)
+    assert SECRET not in without_credentials(url)
+
+
+@pytest.mark.parametrize("url", ["https://", "http:///path", "s3://clusters", "s3:///hello", "https://[::1/x", "s3:clusters"])
+def test_a_url_that_does_not_say_where(url: str, load: Load) -> None:
+    with pytest.raises(SpecError, match="Not a place for the state"):
+        load(f"state: '{url}'\nclusters: {{}}\n")
+
+
+def test_the_stores_look_for_credentials_where_the_messages_say() -> None:
+    assert CREDENTIALS.keys() == SOURCES.keys()
+    for scheme, where in CREDENTIALS.items():
+        for word in where.replace("(or", "").replace(")", "").split(" and "):
+            assert word.split()[0] in SOURCES[scheme]

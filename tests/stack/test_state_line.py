@@ -1,0 +1,47 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pragmaspec.stack.state_line import StateLine, find_state_line, is_url
+
+URL = "https://host:8/a/b?c=d"
+
+
+@pytest.mark.parametrize(
+    ("text", "url", "encrypt"),
+    [
+        ("clusters: {}", "", None),
+        ("clusters:\n  hello:\n    state: off", "", None),
+        (f"# state: no\nstate: {URL}\nclusters: {{}}", URL, None),
+        (f'"state":   "{URL}"   # there', URL, None),
+        (f"state: '{URL}'\r\nclusters: {{}}\r\n", URL, None),
+        (f"state:\n  url: {URL}\n  encrypt: true\nclusters: {{}}", URL, True),
+        (f"state:   # where\n\n  # url: no\n  encrypt: false\n  'url': '{URL}'\nclusters: {{}}", URL, False),
+        (f"clusters: {{}}\nstate:\n  encrypt: true\n  url: {URL}", URL, True),
+        (f"state: {{url: {URL}, encrypt: true}}", URL, True),
+        (f'state: {{"encrypt": false, "url": "{URL}"}}  # both', URL, False),
+        ("state:\n  encrypt: true\nclusters: {}", "", True),
+        ("state: null", "", None),
+        ("state: ~", "", None),
+        ('state: "null"', "null", None),
+        ("state:\nclusters: {}", "", None),
+        ("state: a folder with blanks", "", None),
+        ("state: *anchor", "", None),
+        ("state:\n  nested:\n    url2: x", "", None),
+    ],
+)
+def test_what_is_seen(text: str, url: str, encrypt: bool | None) -> None:
+    assert find_state_line(text.encode()) == StateLine(url=url, encrypt=encrypt)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_looked_at_without_trouble(data: bytes) -> None:
+    find_state_line(b"state: " + data)
+    find_state_line(b"state:\n  " + data)
+
+
+@pytest.mark.parametrize(
+    ("text", "url"), [(URL, True), ("s3://b/k", True), ("file:///x", True), ("a/b", False), ("./a:b", False)]
+)
+def test_is_url(text: str, url: bool) -> None:
+    assert is_url(text) is url

@@ -1,0 +1,8 @@
+"""Every test has keys of its own, beside the machine of its own that every test has."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_keys(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("PRAGMASPEC_KEYS", str(tmp_path_factory.mktemp("keys")))
