@@ -1,13 +1,11 @@
 """Public addresses on a libvirt network that serves DHCP: claimed by an ``ip-dhcp-host`` entry, atomic in libvirt itself.
 
 The claim stands in the network's definition, which takes a millisecond. Telling the running DHCP server, so that it gives the
-address to nobody else, makes libvirt write all firewall rules anew, half a second: that is done while the node boots.
+address to nobody else, makes libvirt write all firewall rules anew, half a second: that is done once the node's guest boots.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -93,20 +91,7 @@ def claim(host: Host, seen: SeenNetwork, grant: PublicGrant, mark: Mark) -> list
     return undo
 
 
-@contextmanager
-def reserving(host: Host, grants: Sequence[PublicGrant], mark: Mark) -> Iterator[None]:
-    """Do the ``with`` block, and beside it have the running DHCP servers keep ``grants``. Raises SiteConflictError."""
-    if not grants:
-        yield
-        return
-    with ThreadPoolExecutor(len(grants), "reserve") as aside:
-        reserved = [aside.submit(_reserve, host, grant, mark) for grant in grants]
-        yield
-        for each in reserved:
-            each.result()
-
-
-def _reserve(host: Host, grant: PublicGrant, mark: Mark) -> None:
+def reserve(host: Host, grant: PublicGrant, mark: Mark) -> None:
     """Tell the running DHCP server of a claim. Raises SiteConflictError when it gave the address away just before."""
     seen = serving(host, grant)
     if seen is None or not seen.active:

@@ -25,17 +25,17 @@ def boot(host: Host, order: BootOrder) -> Outputs:
     node, mark = order.node, order.mark
     domain = domains.require_free_or_ours(host, node, mark)
     parts = domain_parts(host, order)
-    reserving = addresses.reserving(host, [grant for grant in order.allocation.public if grant.node == node.name], mark)
     if domain is not None and domain.running:
-        with reserving:
-            _settle_running(host, domain, parts)
+        _settle_running(host, domain, parts)
     else:
         _require_image(host, order.image)
         _require_networks(host, parts)
         _make_volumes(host, order, parts)
-        defined = _defined(host, domain, parts)
-        with reserving:
-            _start(defined)
+        _start(_defined(host, domain, parts))
+    # Only now: the start would wait for the network, which libvirt holds for half a second meanwhile.
+    for grant in order.allocation.public:
+        if grant.node == node.name:
+            addresses.reserve(host, grant, mark)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
 
 
