@@ -22,7 +22,7 @@ install: $(VENV)/.installed ## the virtual environment with everything needed to
 $(VENV)/.installed: pyproject.toml $(QUICKSTART)/packages.txt tests/packages.txt
 	@$(QUICKSTART)/install-packages $(QUICKSTART)/packages.txt tests/packages.txt
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[libvirt,dev]'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[libvirt,s3,postgresql,dev]'
 	@touch $@
 
 test: install lint types layers ## everything: style, types, layers, unit, golden, property, contract and end-to-end tests
