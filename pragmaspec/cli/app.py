@@ -5,7 +5,7 @@ import sys
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -22,35 +22,47 @@ EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 EXIT_PIPE = 141
 """What a shell reports of a command that SIGPIPE ended."""
+COMPLETION = "_PRAGMASPEC_COMPLETE"
+"""The variable with which a shell's completion asks, as click derives it from the command's name; the line is elsewhere then."""
+
+
+class Entry(NamedTuple):
+    """Where a command stands, and what the list of commands says of it."""
+
+    module: str
+    """In this package."""
+    summary: str
+    """The first sentence of the command's own help, at most 62 characters: one line of 80 columns."""
+
 
 COMMANDS = MappingProxyType(
     {
-        "init": "init",
-        "validate": "validate",
-        "plan": "plan",
-        "apply": "apply",
-        "boot": "boot",
-        "shutdown": "shutdown",
-        "clean": "clean",
-        "list": "listing",
-        "show": "show",
-        "status": "status",
-        "ssh": "ssh",
-        "console": "console",
-        "ssh-config": "ssh",
-        "inventory": "inventory",
-        "lock": "lock",
-        "image": "image",
-        "import": "repository",
-        "state": "state",
-        "orphans": "orphans",
-        "key": "key",
-        "schema": "schema",
-        "forget": "forget",
-        "help": "help",
+        "init": Entry("init", "Write a first spec and what goes with it."),
+        "validate": Entry("validate", "Check the spec with every file it points to."),
+        "plan": Entry("plan", "Show what apply would do, why, and at what risk."),
+        "apply": Entry("apply", "Make the sites be as the spec says."),
+        "boot": Entry("boot", "Let a cluster run as the spec describes it."),
+        "shutdown": Entry("shutdown", "Shut a cluster down, computes before the frontend."),
+        "clean": Entry("clean", "Remove a cluster with its disks, networks and addresses."),
+        "list": Entry("listing", "List clusters, images or sites."),
+        "show": Entry("show", "Show all that is recorded of one node, allocation or image."),
+        "status": Entry("status", "Ask the sites how the recorded nodes are now."),
+        "ssh": Entry("ssh", "Log in to a node, to a compute through its frontend."),
+        "console": Entry("console", "Join the serial console of a node, or print its log."),
+        "ssh-config": Entry("ssh", "Print an OpenSSH client configuration for all nodes."),
+        "inventory": Entry("inventory", "Print the nodes as an Ansible inventory."),
+        "lock": Entry("lock", "Pin the bytes of every image in pragmaspec.lock."),
+        "image": Entry("image", "Fetch, inspect, convert and remove images on this machine."),
+        "import": Entry("repository", "Take images and clusters over from elsewhere."),
+        "state": Entry("state", "Look at the recorded state, correct it, or keep it elsewhere."),
+        "orphans": Entry("orphans", "Show what carries our marks at the sites and is in no state."),
+        "key": Entry("key", "Share the key from which all keys of the stack follow."),
+        "schema": Entry("schema", "Print the JSON Schema (2020-12) of the spec."),
+        "forget": Entry("forget", "Remove the recorded state of a stack that has nothing left."),
+        "help": Entry("help", "Explain a command, or all of them."),
     }
 )
-"""Every command, in the order in which one meets them, and the module of this package that it stands in."""
+"""Every command, in the order in which one meets them."""
 _ClickError: type[Any] = typer.BadParameter.__mro__[2]
 """click's base of usage errors; typer has brought it from one package or another over time."""
 
@@ -75,7 +87,10 @@ def _root(
 
 @cache
 def command_line(word: str = "") -> typer.Typer:
-    """All commands; when ``word`` is the name of one, only that one: loading and describing the others takes time."""
+    """All commands; or what a line that begins with ``word`` needs of them, because loading and describing them takes time.
+
+    That is one command when ``word`` is its name, and their names and summaries when it is an option of the whole.
+    """
     app = typer.Typer(
         name="pragmaspec",
         cls=ordered(*COMMANDS),
@@ -84,10 +99,18 @@ def command_line(word: str = "") -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     app.callback()(_root)
+    if word.startswith("-") and word != "--":
+        for name, entry in COMMANDS.items():
+            app.command(name, help=entry.summary)(_named_only)
+        return app
     only = word in COMMANDS and word != "help"
-    for module in [COMMANDS[word]] if only else dict.fromkeys(COMMANDS.values()):
+    for module in [COMMANDS[word].module] if only else dict.fromkeys(entry.module for entry in COMMANDS.values()):
         import_module(f"pragmaspec.cli.{module}").register(app)
     return app
+
+
+def _named_only() -> None:
+    """No command: an option of the whole has ended the line before."""
 
 
 def main() -> None:
@@ -98,7 +121,7 @@ def main() -> None:
 def run(arguments: "Sequence[str]") -> int:
     """The exit status of one command line. Errors for people are printed; anything else is a bug and keeps its traceback."""
     try:
-        found = _status(list(arguments) or ["--help"])
+        found = _status(list(arguments))
         sys.stdout.flush()
     except BrokenPipeError:
         screen.drop_output()
@@ -112,9 +135,10 @@ def run(arguments: "Sequence[str]") -> int:
 
 
 def _status(arguments: list[str]) -> int:
-    command = typer.main.get_command(command_line(arguments[0]))
+    line = arguments or ["--help"]
+    word = "" if COMPLETION in os.environ else line[0]
     try:
-        status_ = command.main(args=arguments, prog_name="pragmaspec", standalone_mode=False)
+        status_ = typer.main.get_command(command_line(word)).main(args=line, prog_name="pragmaspec", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         screen.err().write("\n")
         return EXIT_INTERRUPTED

@@ -6,7 +6,7 @@ from pragmaspec.cli import image_disks, image_store
 from pragmaspec.cli.options import examples
 
 app = typer.Typer(
-    help="Images on this machine: bring them here, look at them, convert them, clear them away.",
+    help="Fetch, inspect, convert and remove images on this machine.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

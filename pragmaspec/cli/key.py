@@ -11,7 +11,7 @@ from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
 
 app = typer.Typer(
-    help="The secret that all ssh keys of the stack are derived from: share it in a team.",
+    help="Share the key from which all keys of the stack follow.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -29,7 +29,7 @@ def lock(
     json: JsonOption = False,
     spec_option: SpecOption = None,
 ) -> None:
-    """Write into pragmaspec.lock which bytes each image of the spec is.
+    """Pin the bytes of every image in pragmaspec.lock.
 
     Images that are in it stay; what is missing is downloaded or built, what the spec has no more is removed. Commit the file:
     whoever has it plans with the same images, and `plan --locked` accepts no others.

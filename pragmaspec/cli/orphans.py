@@ -44,7 +44,7 @@ def orphans(
     accept_rollback: RollbackOption = False,
     which: Which,
 ) -> None:
-    """Show what carries this stack's marks at its sites and is in no state.
+    """Show what carries our marks at the sites and is in no state.
 
     A state that was lost or put back can be made whole again from it. Nothing at a site is touched.
     """

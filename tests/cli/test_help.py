@@ -73,6 +73,13 @@ def test_one_command_is_loaded_as_it_stands_among_all(name: str) -> None:
     assert alone.help == among.help
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_list_of_commands_says_what_the_command_says(name: str) -> None:
+    """The list is printed without loading the commands."""
+    assert typer.main.get_command(command_line()).commands[name].get_short_help_str(200) == NAMES[name].summary
+    assert len(NAMES[name].summary) <= 62
+
+
 def test_version(shop: Workshop) -> None:
     assert shop("--version").out == f"pragmaspec {__version__}\n"
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
