@@ -39,19 +39,21 @@ layers: install ## import-linter: rooms import downwards only
 	@$(VENV)/bin/lint-imports --no-logo 2>/dev/null || $(VENV)/bin/lint-imports
 
 unit: install ## the tests that need no hypervisor
-	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not slow' -n auto
+	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not slow and not torture' -n auto
 
 golden: install ## rewrite the golden files; read the difference before you commit it
-	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not slow' --update-golden
+	@$(VENV)/bin/pytest -m 'not hypervisor and not guest and not slow and not torture' --update-golden
 
-schema: install ## write schemas/pragmaspec.schema.json anew
+schema: install ## write both files of schemas/ anew
 	@$(PYTHON) -m pragmaspec.spec.json_schema > schemas/pragmaspec.schema.json
+	@$(PYTHON) -m pragmaspec.spec.json_schema sites > schemas/pragmaspec-sites.schema.json
 
-torture: install ## 100,000 simulated stories of crashes and lost answers; a failure prints its seed
+torture: install ## the faults at every request of slow servers, and 100,000 simulated stories; a failure prints its seed
+	@$(VENV)/bin/pytest -m torture -n auto -q
 	@$(PYTHON) -m tests.simulation --seeds 0:100000
 
 bench: install ## every benchmark; prints ratios side by side
-	@for one in benchmarks/startup.py benchmarks/scale.py benchmarks/bring_up.py; do $(PYTHON) $$one || exit 1; done
+	@for one in benchmarks/startup.py benchmarks/scale.py benchmarks/bring_up.py benchmarks/staging.py benchmarks/reliability.py; do $(PYTHON) $$one || exit 1; done
 
 clean: ## caches and build leftovers
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist

@@ -18,11 +18,15 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Run:
-    """One process from start to end. ``memory_mib`` is its largest resident size, and never less than this program's own."""
+    """One process from start to end. ``memory_mib`` is its largest resident size, and never less than this program's own.
+
+    ``cpu_s``: processor seconds of it and of those that it started.
+    """
 
     seconds: float
     memory_mib: float
     said: str
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,10 @@ class Runs:
     def memory_mib(self) -> float:
         return max(each.memory_mib for each in self.all)
 
+    @property
+    def cpu_s(self) -> float:
+        return min(each.cpu_s for each in self.all)
+
 
 def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Run:
     """Run ``command`` to its end. One that fails ends the benchmark, with what it said."""
@@ -58,7 +66,7 @@ def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
         text = said.read().decode(errors="replace")
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
-    return Run(seconds, usage.ru_maxrss / 1024, text)
+    return Run(seconds, usage.ru_maxrss / 1024, text, usage.ru_utime + usage.ru_stime)
 
 
 def take_turns(

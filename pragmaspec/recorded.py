@@ -146,6 +146,8 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     first_boot: str = ""
     keys: str = ""
     peers: str = ""
+    cloud_init: bool = True
+    """Whether its guest reads a seed. Otherwise what it is told is written into its disk before the first boot."""
 
     @property
     def address(self) -> str:

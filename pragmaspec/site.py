@@ -65,6 +65,13 @@ class LibvirtSite(SiteBase, frozen=True, tag="libvirt"):
     pool: str = "default"
     bridge: str | None = None
     """A pattern such as ``br{vlan}``: private networks are these existing bridges; None: an isolated libvirt network each."""
+    fetch: Literal["auto", "host", "stream"] = "auto"
+    """Who downloads images from where everybody can have them: see :mod:`pragmaspec.planning.ways`."""
+
+    @property
+    def over_ssh(self) -> bool:
+        """Whether the host is reached by the ssh command, so that commands can be run there too."""
+        return self.uri.partition(":")[0].endswith("+ssh")
 
 
 class SimulatedHost(Frozen, frozen=True):

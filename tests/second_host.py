@@ -12,9 +12,7 @@ from pathlib import Path
 
 import libvirt
 
-NAME = "ps-far"
 HERE, THERE = "10.77.0.1", "10.77.0.2"
-PUBLIC = "192.168.77"
 SSH_PORT = 2222
 LIMIT_S = 60
 
@@ -40,24 +38,51 @@ virtlogd &
 /usr/sbin/sshd -D -e -f {directory}/sshd_config &
 exec libvirtd
 """
-_NETWORK = f"""\
-<network><name>campus</name><forward mode='open'/><bridge name='br-campus'/><ip address='{PUBLIC}.1' prefix='24'>
-<dhcp><range start='{PUBLIC}.100' end='{PUBLIC}.200'/></dhcp></ip></network>
+_NETWORK = """\
+<network><name>campus</name><forward mode='open'/><bridge name='br-campus'/><ip address='{public}.1' prefix='24'>
+<dhcp><range start='{public}.100' end='{public}.200'/></dhcp></ip></network>
 """
 
 
 @dataclass(frozen=True)
 class SecondHost:
-    """Where it answers, and its public network."""
+    """Where it answers, and its public network. ``here`` is this machine's address on the wire to it, ``device`` its end."""
 
     uri: str
     network: str = "campus"
-    first_address: str = f"{PUBLIC}.20"
+    first_address: str = "192.168.77.20"
+    here: str = HERE
+    device: str = "ps-far0"
+
+
+@dataclass(frozen=True)
+class _Wire:
+    """Names and addresses of one host, by its number."""
+
+    number: int
+
+    @property
+    def namespace(self) -> str:
+        return f"ps-far{self.number or ''}"
+
+    @property
+    def devices(self) -> tuple[str, str]:
+        return f"ps-far{2 * self.number}", f"ps-far{2 * self.number + 1}"
+
+    @property
+    def addresses(self) -> tuple[str, str]:
+        return f"10.77.{self.number}.1", f"10.77.{self.number}.2"
+
+    @property
+    def public(self) -> str:
+        return f"192.168.{77 + self.number}"
 
 
 @contextmanager
-def second_host(directory: Path) -> Iterator[SecondHost]:
-    """A host that is there for the time of the ``with`` block. Needs root."""
+def second_host(directory: Path, number: int = 0) -> Iterator[SecondHost]:
+    """A host that is there for the time of the ``with`` block; several at once have different numbers. Needs root."""
+    wire = _Wire(number)
+    here, there = wire.addresses
     for name in ("etc", "lib", "cache"):
         (directory / name).mkdir(mode=0o711, parents=True)
     (directory / "lib" / "images").mkdir(mode=0o711)
@@ -65,11 +90,11 @@ def second_host(directory: Path) -> Iterator[SecondHost]:
         folder.chmod(folder.stat().st_mode | 0o011)
     (directory / "etc" / "libvirtd.conf").write_text(_LIBVIRTD_CONF)
     shutil.copy("/etc/libvirt/qemu.conf", directory / "etc" / "qemu.conf")
-    (directory / "sshd_config").write_text(_SSHD_CONF.format(port=SSH_PORT, there=THERE, directory=directory))
+    (directory / "sshd_config").write_text(_SSHD_CONF.format(port=SSH_PORT, there=there, directory=directory))
     for key in ("host_key", "user_key"):
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / key))
     (directory / "inside").write_text(_INSIDE.format(directory=directory))
-    _connect_networks()
+    _connect_networks(wire)
     try:
         with (directory / "log").open("wb") as log:
             # Under a subreaper, as on the first host: libvirt waits for helper processes that nobody else would reap.
@@ -77,7 +102,7 @@ def second_host(directory: Path) -> Iterator[SecondHost]:
                 "ip",
                 "netns",
                 "exec",
-                NAME,
+                wire.namespace,
                 "unshare",
                 "--mount",
                 "tini",
@@ -89,31 +114,32 @@ def second_host(directory: Path) -> Iterator[SecondHost]:
             ]
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
-            uri = f"qemu+ssh://root@{THERE}:{SSH_PORT}/system?keyfile={directory}/user_key&no_verify=1"
-            _furnish(_answering(uri, process, directory / "log"))
-            yield SecondHost(uri=uri)
+            uri = f"qemu+ssh://root@{there}:{SSH_PORT}/system?keyfile={directory}/user_key&no_verify=1"
+            _furnish(_answering(uri, process, directory / "log"), wire.public)
+            yield SecondHost(uri=uri, first_address=f"{wire.public}.20", here=here, device=wire.devices[0])
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(LIMIT_S)
     finally:
-        _disconnect_networks()
+        _disconnect_networks(wire)
 
 
-def _connect_networks() -> None:
-    _disconnect_networks()
-    _run("ip", "netns", "add", NAME)
-    _run("ip", "link", "add", "ps-far0", "type", "veth", "peer", "name", "ps-far1", "netns", NAME)
-    _run("ip", "address", "add", f"{HERE}/24", "dev", "ps-far0")
-    _run("ip", "link", "set", "ps-far0", "up")
-    _run("ip", "-n", NAME, "address", "add", f"{THERE}/24", "dev", "ps-far1")
-    _run("ip", "-n", NAME, "link", "set", "ps-far1", "up")
-    _run("ip", "-n", NAME, "link", "set", "lo", "up")
-    _run("ip", "netns", "exec", NAME, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-    _run("ip", "route", "add", f"{PUBLIC}.0/24", "via", THERE)
+def _connect_networks(wire: _Wire) -> None:
+    _disconnect_networks(wire)
+    name, (near, far), (here, there) = wire.namespace, wire.devices, wire.addresses
+    _run("ip", "netns", "add", name)
+    _run("ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", name)
+    _run("ip", "address", "add", f"{here}/24", "dev", near)
+    _run("ip", "link", "set", near, "up")
+    _run("ip", "-n", name, "address", "add", f"{there}/24", "dev", far)
+    _run("ip", "-n", name, "link", "set", far, "up")
+    _run("ip", "-n", name, "link", "set", "lo", "up")
+    _run("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    _run("ip", "route", "add", f"{wire.public}.0/24", "via", there)
 
 
-def _disconnect_networks() -> None:
-    for command in (["ip", "link", "delete", "ps-far0"], ["ip", "netns", "delete", NAME]):
+def _disconnect_networks(wire: _Wire) -> None:
+    for command in (["ip", "link", "delete", wire.devices[0]], ["ip", "netns", "delete", wire.namespace]):
         subprocess.run(command, check=False, capture_output=True)  # absent: nothing to do
 
 
@@ -128,8 +154,8 @@ def _answering(uri: str, process: subprocess.Popen[bytes], log: Path) -> libvirt
         time.sleep(0.2)
 
 
-def _furnish(connection: libvirt.virConnect) -> None:
-    connection.networkDefineXML(_NETWORK).create()
+def _furnish(connection: libvirt.virConnect, public: str) -> None:
+    connection.networkDefineXML(_NETWORK.format(public=public)).create()
     pool = connection.storagePoolDefineXML(
         "<pool type='dir'><name>default</name><target><path>/var/lib/libvirt/images</path></target></pool>"
     )

@@ -7,7 +7,7 @@ import typer
 
 from pragmaspec.cli.carrying import Manner, carry_out
 from pragmaspec.cli.complete import specs
-from pragmaspec.cli.options import Accepting, AllowOption, Doing, ExcludeOption, TargetOption, Which, examples
+from pragmaspec.cli.options import Accepting, AllowOption, Doing, ExcludeOption, PruneImagesOption, TargetOption, Which, examples
 from pragmaspec.cli.spread import spread
 
 
@@ -32,6 +32,7 @@ def apply(
     allow: AllowOption = None,
     target: TargetOption = None,
     exclude: ExcludeOption = None,
+    prune_images: PruneImagesOption = False,
     doing: Doing,
     accepting: Accepting,
     which: Which,
@@ -43,15 +44,21 @@ def apply(
     """
     manner = Manner.of(doing, allow or (), ask=not doing.auto_approve)
     if spec_or_plan is not None and is_saved(spec_or_plan):
-        if target or exclude or which != Which() or accepting != Accepting():
+        if target or exclude or prune_images or which != Which() or accepting != Accepting():
             raise typer.BadParameter(
-                "a saved plan is applied as it is; plan anew to choose --target, --exclude, --spec, --state or what to accept"
+                "a saved plan is applied as it is; plan anew to choose --target, --exclude, --prune-images, --spec, --state or "
+                "what to accept"
             )
         _saved(Path(spec_or_plan), manner)
         return
     from pragmaspec.planning.request import PlanRequest
 
-    request = PlanRequest(targets=tuple(target or ()), exclude=tuple(exclude or ()), accept_missing=accepting.accept_missing)
+    request = PlanRequest(
+        targets=tuple(target or ()),
+        exclude=tuple(exclude or ()),
+        accept_missing=accepting.accept_missing,
+        prune_images=prune_images,
+    )
     with which.stack(spec_or_plan, accept_rollback=accepting.accept_rollback) as stack:
         carry_out(stack, "apply", lambda run: run.plan(request), manner)
 

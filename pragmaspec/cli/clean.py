@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.carrying import Manner, carry_out
-from pragmaspec.cli.options import Accepting, AllowOption, ClusterArgument, Doing, Which, examples
+from pragmaspec.cli.options import Accepting, AllowOption, ClusterArgument, Doing, PruneImagesOption, Which, examples
 from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Put the command into ``app``."""
-    app.command("clean", epilog=examples("clean hello", "clean hello --shutdown"))(clean)
+    app.command("clean", epilog=examples("clean hello", "clean hello --shutdown --prune-images"))(clean)
 
 
 @spread
@@ -23,6 +23,7 @@ def clean(
     cluster: ClusterArgument,
     *,
     shutdown: Annotated[bool, typer.Option("--shutdown", help="Shut it down first when it runs.")] = False,
+    prune_images: PruneImagesOption = False,
     allow: AllowOption = None,
     doing: Doing,
     accepting: Accepting,
@@ -36,7 +37,9 @@ def clean(
     from pragmaspec.stack.verbs import clean_request, refuse_running
 
     def plan_of(run: "Run") -> "Plan":
-        request = clean_request(cluster, run.wanted, run.session.state, accept_missing=accepting.accept_missing)
+        request = clean_request(
+            cluster, run.wanted, run.session.state, accept_missing=accepting.accept_missing, prune_images=prune_images
+        )
         plan = run.plan(request)
         if not shutdown:
             refuse_running(plan, cluster)

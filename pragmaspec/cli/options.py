@@ -65,6 +65,10 @@ MissingOption = Annotated[
     bool,
     typer.Option("--accept-missing", help="Believe a site from which much has vanished at once, and make it anew."),
 ]
+PruneImagesOption = Annotated[
+    bool,
+    typer.Option("--prune-images", help="Also remove images from the sites that no node of any stack uses."),
+]
 StealOption = Annotated[
     bool,
     typer.Option("--steal-lock", help="Take the lock from a dead run. In a folder or PostgreSQL it is free by itself."),

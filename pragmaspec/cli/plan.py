@@ -9,6 +9,7 @@ from pragmaspec.cli.options import (
     Accepting,
     ExcludeOption,
     JsonOption,
+    PruneImagesOption,
     SpecArgument,
     TargetOption,
     VerboseOption,
@@ -43,6 +44,7 @@ def plan(
     ] = False,
     target: TargetOption = None,
     exclude: ExcludeOption = None,
+    prune_images: PruneImagesOption = False,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Look at the sites, or trust what is recorded.")] = True,
     locked: Annotated[
         bool, typer.Option("--locked", help="Refuse images that are not exactly as pragmaspec.lock has them.")
@@ -63,6 +65,7 @@ def plan(
             refresh=refresh,
             reporter=image_progress(),
             accept_missing=accepting.accept_missing,
+            prune_images=prune_images,
         )
         if json:
             from pragmaspec.report.plan_json import plan_form

@@ -9,7 +9,7 @@ from pragmaspec.engine.clock import Clock, SystemClock
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.identity import StackKey
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.wanted import Wanted, WantedImage
+from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
 from pragmaspec.providers.base import Provider
 from pragmaspec.store.session import StoreSession
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class ApplyContext:
     """The concrete parts an apply works with; only the command line puts them together.
 
-    ``providers`` are by the name of their site. ``files`` returns an image's bytes, verified. ``shutdown_grace_s``: how long a
+    ``providers`` are by the name of their site. ``files`` returns an image's bytes, verified; ``copies``
+    tells where else they can be had. ``shutdown_grace_s``: how long a
     guest may take to power off before its power is taken. ``interrupt_limit_s``: how long calls that are under way when a signal
     comes are waited for; ``terminate_limit_s``: the same after a SIGTERM, whose sender often kills ten seconds later.
     """
@@ -32,6 +33,7 @@ class ApplyContext:
     providers: Mapping[str, Provider]
     wanted: Wanted
     files: Callable[[WantedImage], ImageFiles]
+    copies: Callable[[WantedImage], PublicCopy | None] | None = field(default=None, kw_only=True)
     stack_key: StackKey
     remote: Remote
     shutdown_grace_s: float = 60.0

@@ -5,7 +5,9 @@ A node that is waited for holds no place among its site's calls, so that no numb
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from queue import SimpleQueue
+from threading import Thread
 from typing import Protocol
 
 from pragmaspec.engine.context import ApplyContext
@@ -62,6 +64,9 @@ class ThreadCrew:
         self._calls = {name: Lane(f"call-{name}", widths.get(name, 1)) for name in self.work.tools}
         self._waits = Lane("wait", WAITING_AT_ONCE)
         self._waiting: dict[str, Job] = {}
+        if self.work.seeds:
+            # Loaded while the sites are looked at, instead of when the first node waits for its seed.
+            Thread(target=import_module, args=("pragmaspec.guest.seed",), name="load", daemon=True).start()
 
     def observe(self, sites: Iterable[str]) -> Mapping[str, Seen]:
         """One thread a site."""
@@ -103,6 +108,7 @@ class ThreadCrew:
         self.work.cut()
         for lane in (*self._calls.values(), self._waits):
             lane.close()
+        self.work.close()
 
     def _call(self, job: Job) -> None:
         record = self.work.call(job)

@@ -10,12 +10,13 @@ from pragmaspec.engine.clock import Clock
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.guests import Guests, GuestSimulation, SimulatedGuests, SshGuests
 from pragmaspec.engine.outlook import Outlook
+from pragmaspec.engine.overlays import Overlays
 from pragmaspec.engine.power import PowerWatch
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.guest.files import live_files
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.plan import Action
-from pragmaspec.providers.base import BootOrder, Provider
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.providers.base import BootOrder, Overlay, Provider, SelfFetching, Transferred
 from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
 
 Say = Callable[[str], None]
@@ -33,11 +34,12 @@ class SiteTools:
 class Performer:
     """Does the calls of actions. Made once an apply; methods are called from several threads at once."""
 
-    def __init__(self, context: ApplyContext, outlook: Outlook, tools: Mapping[str, SiteTools]) -> None:
+    def __init__(self, plan: Plan, context: ApplyContext, outlook: Outlook, tools: Mapping[str, SiteTools]) -> None:
         self._context = context
         self._outlook = outlook
         self._tools = tools
         self._lineage = outlook.state.lineage
+        self._overlays = Overlays(plan, outlook, context.stack_key, self._files)
 
     def mark(self, action: Action, begun: Record | None) -> Mark:
         """How what ``action`` makes or removes is found at the site; ``begun`` is its record since its intent was recorded."""
@@ -57,7 +59,7 @@ class Performer:
             case "boot", Node():
                 return provider.boot(self._boot_order(resource, mark, begun.site_id if begun else ""))
             case "stage", StagedImage():
-                return provider.stage(resource, lambda: self._files(resource), mark, _transfer(say))
+                return self._stage(provider, resource, mark, _transfer(say))
             case "shutdown", Node():
                 provider.shutdown(resource, mark, self._context.shutdown_grace_s)
                 return outputs
@@ -89,11 +91,28 @@ class Performer:
             seed=seed,
             site_id=site_id,
             allocated_as=self._outlook.allocated_as(node),
+            overlay=self._overlay(node),
         )
+
+    def _overlay(self, node: Node) -> Overlay | None:
+        if node.cloud_init or not self.tools_at(node.site).guests.seeded:
+            return None
+        return lambda base_path: self._overlays.overlay(node, base_path)
+
+    def close(self) -> None:
+        """Remove what was made on this machine for nodes, and not used."""
+        self._overlays.close()
 
     def tools_at(self, site: str) -> SiteTools:
         """What to work with at ``site``."""
         return self._tools[site]
+
+    def _stage(self, provider: Provider, image: StagedImage, mark: Mark, transferred: Transferred) -> Outputs:
+        wanted = next((each for each in self._context.wanted.images if each.digest == image.digest), None)
+        copies = self._context.copies
+        if wanted is not None and copies is not None and isinstance(provider, SelfFetching):
+            return provider.stage_from(image, copies(wanted), lambda: self._files(image), mark, transferred)
+        return provider.stage(image, lambda: self._files(image), mark, transferred)
 
     def _files(self, staged: StagedImage) -> ImageFiles:
         for image in self._context.wanted.images:

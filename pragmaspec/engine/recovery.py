@@ -8,7 +8,8 @@ The record says which creation (op) is meant and, once the site has told, the id
   one may still take effect or show;
 * found without a record: somebody put the state back, or applied from another copy. It is ours by its marks and is adopted.
 
-An answer that never came says nothing about the call, so nothing here concludes from an error.
+An answer that never came says nothing about the call, so nothing here concludes from an error. A call whose answer is lost is
+repeated once by the run that made it, and for the rest by the next one.
 """
 
 from collections.abc import Sequence
@@ -90,6 +91,12 @@ def rule_made(
         # A token stands for one request; what is wanted by now is another one.
         return Ruling(record=replace(record, op=""))
     return AS_IT_IS
+
+
+def made_by(record: Record, there: Sequence[ObservedNode]) -> Record | None:
+    """``record``, bound to the oldest machine of its very creation; None when none is there."""
+    same = [seen for seen in there if (seen.address, seen.op) == (record.made_as, record.op)]
+    return _bound(record, min(same, key=lambda seen: (seen.made, seen.id))) if same else None
 
 
 def _known(action: Action, record: Record, there: Sequence[ObservedNode], *, waited: bool) -> Ruling:

@@ -1,6 +1,7 @@
 """What is done about one action from its beginning to its end: the call, then the waiting for its guest. Runs in any thread."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
@@ -11,13 +12,17 @@ from pragmaspec.engine.outlook import Outlook
 from pragmaspec.engine.perform import Performer, SiteTools, guests_of, result
 from pragmaspec.engine.power import PowerWatch
 from pragmaspec.engine.readiness import Waiting, wait_until_ready
-from pragmaspec.errors import PragmaspecError
+from pragmaspec.engine.recovery import made_by
+from pragmaspec.errors import PragmaspecError, SiteUnreachableError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import Plan
-from pragmaspec.recorded import Node, Record
+from pragmaspec.recorded import Node, Outputs, Record
 from pragmaspec.store.entry import must_tell, untold
 from pragmaspec.store.session import first_line
+
+_MOST_LOOKS = 16
+"""How often one run lists a site because the answer of a call was lost; what is still open then, the next run finds at once."""
 
 Seen = Observations | PragmaspecError
 """What a site has shown, or why it has not."""
@@ -28,12 +33,14 @@ class Work:
 
     def __init__(self, plan: Plan, context: ApplyContext, outlook: Outlook, send: Callable[[Message], None]) -> None:
         self.tools = _tools(plan, context, outlook)
+        self.seeds = _boots_seeded(plan, self.tools)
         self._send = send
         self._clock = context.clock
         self._lineage = outlook.state.lineage
         self._cut = threading.Event()
         self._hopeless: dict[tuple[str, str], str] = {}
-        self._performer = Performer(context, outlook, self.tools)
+        self._looks: Counter[str] = Counter()
+        self._performer = Performer(plan, context, outlook, self.tools)
 
     def observe(self, site: str) -> Seen:
         """What ``site`` has of this stack now."""
@@ -47,7 +54,7 @@ class Work:
         action = job.action
         try:
             reach(f"engine.{action.verb}.leaves")
-            outputs = self._performer.call(action, job.begun, lambda doing: self._send(Said(action, doing)))
+            outputs = self._answered(job)
             reach(f"engine.{action.verb}.answered")
         except BaseException as error:  # noqa: BLE001 - the thread that applies decides what to do with it
             self._send(Ended(action, None, error))
@@ -58,6 +65,33 @@ class Work:
             return None
         self._send(Bound(action, outputs))
         return record
+
+    def _answered(self, job: Job) -> Outputs:
+        """What the site gives for the call. One whose answer is lost is repeated once, unless that might make another machine."""
+        action = job.action
+
+        def say(doing: str) -> None:
+            self._send(Said(action, doing))
+
+        try:
+            return self._performer.call(action, job.begun, say)
+        except SiteUnreachableError:
+            begun = None if self._cut.is_set() else self._repeatable(job)
+            if begun is None:
+                raise
+            reach("engine.call.repeated")
+            return self._performer.call(action, begun, say)
+
+    def _repeatable(self, job: Job) -> Record | None:
+        """The record to repeat the call of ``job`` with; None: it must wait for the next run, because the first may yet come."""
+        begun, provider, site = job.begun, self._performer.tools(job.action).provider, job.action.resource.site
+        if begun is None or job.action.verb != "boot" or provider.identity_kind != "tag" or begun.site_id:
+            return begun
+        self._looks[site] += 1
+        if self._looks[site] > _MOST_LOOKS:
+            return None
+        seen = self.observe(site)
+        return made_by(begun, seen.nodes) if isinstance(seen, Observations) else None
 
     def wait(self, job: Job, record: Record) -> None:
         """Wait for the guest of a booted node, and tell it what its disk does not know."""
@@ -96,6 +130,10 @@ class Work:
         """Stop waiting for guests."""
         self._cut.set()
 
+    def close(self) -> None:
+        """Remove what was made on this machine and not used."""
+        self._performer.close()
+
     def _waiting_for(self, job: Job) -> Waiting:
         action, node = job.action, job.action.resource
         tools, mark = self._performer.tools(action), self._performer.mark(action, job.begun)
@@ -116,6 +154,11 @@ class Work:
         if self._cut.is_set():
             raise Cut
         return self._hopeless.get((node.site, node.cluster), "") if node.role == "compute" else ""
+
+
+def _boots_seeded(plan: Plan, tools: Mapping[str, SiteTools]) -> bool:
+    """Whether seeds are to be built."""
+    return any(action.verb == "boot" and tools[action.resource.site].guests.seeded for action in plan.actions)
 
 
 def _tools(plan: Plan, context: ApplyContext, outlook: Outlook) -> Mapping[str, SiteTools]:

@@ -24,12 +24,13 @@ def seed_iso(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_k
             "meta-data": meta_data_text(node, mark).encode(),
             "network-config": network_config_text(node, cluster).encode(),
             "user-data": user_data_text(node, cluster, settings, stack_key).encode(),
-            "guest.tar": guest_tar(_plain_files(node, cluster, stack_key)),
+            "guest.tar": guest_tar(seed_files(node, cluster, stack_key)),
         },
     )
 
 
-def _plain_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+def seed_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+    """Every file of ``node`` that does not depend on what system it has. Holds private keys."""
     script = nat_script(node, cluster)
     gateway = (GuestFile(path=NAT_SCRIPT, mode=0o755, content=script),) if script else ()
     return (

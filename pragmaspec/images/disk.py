@@ -8,32 +8,35 @@ Nothing is looked at under a name that somebody else could change in between: th
 in a private directory of the store, that is inspected, and that is published.
 """
 
-import errno
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
-from pragmaspec.errors import ImageError, Problem
 from pragmaspec.failpoints import reach
 from pragmaspec.images import qemu_img
 from pragmaspec.images.ahead import ahead
 from pragmaspec.images.inspect import DISK_FORMATS, MOST_VIRTUAL_BYTES, Examined, Format, examine, refused
 from pragmaspec.images.layers import limited, most_unpacked, unwrapped
+from pragmaspec.images.local_digest import changed_meanwhile
 from pragmaspec.images.made import Made, made_before, remember_made
 from pragmaspec.images.pieces import Stream, pieces_of
 from pragmaspec.images.qcow2_writer import write_qcow2
 from pragmaspec.images.recognise import recognise
+from pragmaspec.images.room import room_in
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sparse import blocks_of, write_sparse
-from pragmaspec.images.store import BlobStore, digest_of
+from pragmaspec.images.store import digest_of, flush
 from pragmaspec.images.window import HEAD_BYTES, TAIL_BYTES, FileWindow, opened
 
 _LOOK_AFTER_BYTES = 64 * 2**20
 """How often the free space is looked at while something is written."""
 _SPARE_BYTES = 256 * 2**20
 """What has to stay free: a full file system harms everybody."""
+_WRITE_BYTES = 2**20
+"""Written at once: fewer turns between the threads."""
 _NATIVE = {"raw", "qcow2"}
 
 
@@ -49,13 +52,13 @@ def make_disk(
     if declared is not None and declared not in DISK_FORMATS:
         raise refused([f"the format {declared!r} is not known; a disk is one of {', '.join(DISK_FORMATS)}"])
     store = workshop.store
-    work = f"disk-{sha256(os.fsencode(file.absolute())).hexdigest()[:32]}"
+    work = work_name(file)
     ours = file.absolute().parent == store.incoming.absolute()
-    with store.locked(work), _room_words(store, name):
+    with store.locked(work), room_in(store, name):
         made = made_before(store, digest, declared=declared, partitionless=partitionless) if digest else None
         if made is None:
             with opened(file) as window, store.scratch(work) as scratch:
-                maker = _Maker(workshop, name, declared, scratch, partitionless=partitionless)
+                maker = Maker(workshop, name, declared, scratch, partitionless=partitionless)
                 made = maker.make(file, window, ours=ours, digest=digest)
             if digest:
                 remember_made(store, digest, made, declared=declared, partitionless=partitionless)
@@ -64,8 +67,22 @@ def make_disk(
         return made
 
 
-class _Maker:
-    """Makes one disk in a directory of its own."""
+def work_name(file: Path) -> str:
+    """The name of the lock, and of the scratch directory, of whoever makes a disk of ``file``."""
+    return f"disk-{sha256(os.fsencode(file.absolute())).hexdigest()[:32]}"
+
+
+class Ready(NamedTuple):
+    """A disk that lacks only a last look and its final name. ``digest``: its SHA-256; ``looked``: qemu-img has seen it."""
+
+    file: Path
+    digest: str
+    declared: str | None
+    looked: bool = False
+
+
+class Maker:
+    """Makes one disk in the private directory ``scratch``. All methods raise ImageError."""
 
     def __init__(self, workshop: Workshop, name: str, declared: str | None, scratch: Path, *, partitionless: bool) -> None:
         self._workshop = workshop
@@ -82,22 +99,22 @@ class _Maker:
         stream, layers = unwrapped(window, self._unpacked)
         if layers:
             self._packing = layers[0]
-            return self._packed(stream, most_unpacked(window.size, MOST_VIRTUAL_BYTES))
+            ready = self.unpack(stream, most_unpacked(window.size, MOST_VIRTUAL_BYTES))
+            if not window.unchanged():
+                raise changed_meanwhile(file)
+            return self.publish(ready)
         examined = self._examine(window)  # before gigabytes are copied
         if ours:
-            copy, found = file, digest
+            copy, found = file, digest or digest_of(file, lambda done, total: self._workshop.step("hashing", done, total))
         else:
             copy = self._scratch / "disk"
             found = self._copy(copy, pieces_of(window, lambda done, total: self._workshop.step("copying", done, total)))
-            _check_unchanged(file, window, found, digest)
-        return self._publish(copy, found, self._declared) if examined.format in _NATIVE else self._convert(copy)
+            if not window.unchanged() or (digest is not None and digest != found):
+                raise changed_meanwhile(file)
+        return self.publish(Ready(copy, found, self._declared) if examined.format in _NATIVE else self._convert(copy))
 
-    def _unpacked(self, done: int, total: int) -> None:
-        if self._packing:  # else it was only looked at
-            self._workshop.step("unpacking", done, total)
-
-    def _packed(self, stream: Stream, most_bytes: int) -> Made:
-        """The disk that comes out of a packed file."""
+    def unpack(self, stream: Stream, most_bytes: int) -> Ready:
+        """The disk that comes out of a packed file, of at most ``most_bytes``."""
         kinds = recognise(stream.peek(HEAD_BYTES), b"")
         if kinds and all(kind.family == "other" for kind in kinds):
             raise refused([f"what is packed in it is {kinds[0].words}, not a disk image"])
@@ -109,17 +126,42 @@ class _Maker:
             digest = self._copy(copy, pieces)
         with opened(copy) as window:
             examined = self._examine(window)
-        return self._publish(copy, digest, self._declared) if examined.format in _NATIVE else self._convert(copy)
+        return Ready(copy, digest, self._declared) if examined.format in _NATIVE else self._convert(copy)
 
-    def _from_raw(self, pieces: Iterator[bytes]) -> Made:
+    def publish(self, ready: Ready) -> Made:
+        """Inspect what there is now, let qemu-img do the same, and give it its final name."""
+        self._workshop.step("checking")
+        reach("images.check")
+        with opened(ready.file) as window:
+            examined = examine(window, ready.declared, partitionless=self._partitionless)
+        format_: Format = "qcow2" if examined.format == "qcow2" else "raw"
+        if format_ == "qcow2" and not ready.looked:
+            qemu_img.second_look(ready.file, examined.virtual_size_bytes)
+        return Made(self._store.publish(ready.file, ready.digest), format_, examined.virtual_size_bytes)
+
+    def _ours(self, file: Path, size_bytes: int) -> Ready:
+        """The qcow2 that was written here, of a disk of ``size_bytes``. Whatever takes time is done at once."""
+        reach("images.ours")
+        with ThreadPoolExecutor(2) as beside:
+            waited = beside.submit(flush, file), beside.submit(qemu_img.second_look, file, size_bytes)
+            digest = digest_of(file, lambda done, total: self._workshop.step("hashing", done, total))
+            for each in waited:
+                each.result()
+        return Ready(file, digest, "qcow2", looked=True)
+
+    def _unpacked(self, done: int, total: int) -> None:
+        if self._packing:  # else it was only looked at
+            self._workshop.step("unpacking", done, total)
+
+    def _from_raw(self, pieces: Iterator[bytes]) -> Ready:
         """A raw disk as it comes, made into qcow2 in passing. Its ends are kept, since that is what a raw disk is judged by."""
         made, ends = self._scratch / "disk.qcow2", _Ends()
-        with made.open("xb") as target:
-            write_qcow2(target, ends.noted(self._watched(pieces)))
+        with made.open("xb", buffering=_WRITE_BYTES) as target:
+            size = write_qcow2(target, ends.noted(self._watched(pieces)))
         examine(ends, self._declared, partitionless=self._partitionless)
-        return self._publish(made, None, "qcow2")
+        return self._ours(made, size)
 
-    def _convert(self, copy: Path) -> Made:
+    def _convert(self, copy: Path) -> Ready:
         """A disk of another format, through a raw disk with holes."""
         with opened(copy) as window:
             examined = self._examine(window)
@@ -135,24 +177,11 @@ class _Maker:
         qemu_img.convert(copy, examined.format, raw, "raw", most_bytes=size, counted=converted)
         reach("images.converted")
         copy.unlink()
-        with opened(raw) as window, made.open("xb") as target:
+        with opened(raw) as window, made.open("xb", buffering=_WRITE_BYTES) as target:
             write_qcow2(target, self._watched(blocks_of(window.handle)))
             examine(window, "raw", partitionless=self._partitionless)
         raw.unlink()
-        return self._publish(made, None, "qcow2")
-
-    def _publish(self, file: Path, digest: str | None, declared: str | None) -> Made:
-        """Inspect what there is now, let qemu-img do the same, and give it its final name."""
-        self._workshop.step("checking")
-        reach("images.check")
-        with opened(file) as window:
-            examined = examine(window, declared, partitionless=self._partitionless)
-        format_: Format = "qcow2" if examined.format == "qcow2" else "raw"
-        if format_ == "qcow2":
-            qemu_img.agree(file, format_, examined.virtual_size_bytes)
-            qemu_img.check(file)
-        digest = digest or digest_of(file, lambda done, total: self._workshop.step("hashing", done, total))
-        return Made(self._store.publish(file, digest), format_, examined.virtual_size_bytes)
+        return self._ours(made, size)
 
     def _examine(self, window: FileWindow) -> Examined:
         return examine(window, self._declared, partitionless=self._partitionless)
@@ -196,31 +225,3 @@ class _Ends:
         """See :class:`pragmaspec.images.window.Window`; only the ends are there."""
         begin = self.size - len(self._tail)
         return self._tail[offset - begin :][:length] if offset >= begin else self._head[offset : offset + length]
-
-
-def _check_unchanged(file: Path, window: FileWindow, found: str, digest: str | None) -> None:
-    now = os.fstat(window.handle)
-    if now.st_size != window.size or (digest is not None and digest != found):
-        raise ImageError(
-            Problem(
-                summary="image changes while it is read",
-                detail=f"{file} was written to while it was copied. Wait until whatever writes it is done.",
-            )
-        )
-
-
-@contextmanager
-def _room_words(store: BlobStore, name: str) -> Iterator[None]:
-    """A full file system in words for people."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            raise
-        raise ImageError(
-            Problem(
-                summary="no room for the image",
-                detail=f"{store.directory} is full ({error.strerror}), before {name} was whole. Free some space, or set "
-                "PRAGMASPEC_IMAGES to a directory that has it.",
-            )
-        ) from None

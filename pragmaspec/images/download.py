@@ -1,24 +1,27 @@
 """One file over HTTP, resumed where that is safe. What is on disk afterwards counts only after its digest was compared."""
 
 import json
+import os
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 
 from pragmaspec.errors import ImageError, Problem
+from pragmaspec.failpoints import reach
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.address import Address
 from pragmaspec.images.cloudfront import WebAddress
+from pragmaspec.images.digesting import Digesting
 from pragmaspec.images.fetched import Fetched
-from pragmaspec.images.hashing import Hashing
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.wanted_digest import other_file
-from pragmaspec.images.store import CHUNK_BYTES
+from pragmaspec.images.sparse import write_at
 from pragmaspec.images.web import BROKEN, PIECE_BYTES, BrokenOffError, Web, check_status, failed, words
 
 SPACE_STEP_BYTES = 256 * 2**20
@@ -39,6 +42,22 @@ class Downloaded(Frozen, frozen=True):
     unchanged: bool = False
 
 
+class Follower(Protocol):
+    """Reads the part while it grows."""
+
+    def begins(self, total_bytes: int | None) -> None:
+        """The part is there, and begins from its first byte; ``total_bytes``: how long it will be, None when nobody tells."""
+        ...
+
+    def came(self, so_far: int) -> None:
+        """Its first ``so_far`` bytes stand there; until it begins again they stay."""
+        ...
+
+    def ends(self) -> None:
+        """Nothing more comes: it is whole, if not yet known to be right."""
+        ...
+
+
 def download(
     address: str | Address,
     part: Path,
@@ -47,19 +66,24 @@ def download(
     known: Fetched | None = None,
     unless: str = "",
     sha512: bool = False,
+    followers: Sequence[Follower] = (),
 ) -> Downloaded:
     """Bring ``part`` up to the whole file at ``address`` (an URL, when it is text).
 
     A part from before is continued only when the server gives a strong ETag that is still the same (RFC 9110, section 13.1.5);
     otherwise it begins anew. A broken transfer is tried again until five tries in a row have brought nothing. ``known``: what it
     has to be, so that another file is refused before it is transferred; ``unless``: nothing is wanted while the file has this
-    ETag; ``sha512``: make that digest too. The digest is the caller's to compare. Raises ImageError.
+    ETag; ``sha512``: make that digest too; ``followers`` read along. The digest is the caller's to compare. Raises ImageError.
     """
     if isinstance(address, str):
         address = WebAddress(url=address, signing=workshop.settings.cloudfront)
     fruitless = 0
-    with Web(workshop.patience) as web:
-        transfer = _Transfer(web, address, part, workshop, known, unless, sha512)
+    kinds = ("sha256", "sha512") if sha512 else ("sha256",)
+    with (
+        Web(workshop.patience) as web,
+        Digesting(part, kinds, lambda done, total: workshop.step("hashing", done, total)) as sums,
+    ):
+        transfer = _Transfer(web, address, part, workshop, known, unless, sums, followers)
         while True:
             furthest = _length(part)
             try:
@@ -76,7 +100,15 @@ class _Transfer:
     """One file on its way."""
 
     def __init__(
-        self, web: Web, address: Address, part: Path, workshop: Workshop, known: Fetched | None, unless: str, sha512: bool
+        self,
+        web: Web,
+        address: Address,
+        part: Path,
+        workshop: Workshop,
+        known: Fetched | None,
+        unless: str,
+        sums: Digesting,
+        followers: Sequence[Follower],
     ) -> None:
         self.web = web
         self.address = address
@@ -85,7 +117,9 @@ class _Transfer:
         self.workshop = workshop
         self.known = known
         self.unless = unless
-        self.sha512 = sha512
+        self.sums = sums
+        self.followers = (sums, *followers)
+        self.followed = False
 
     def attempt(self) -> Downloaded:
         """One request."""
@@ -97,6 +131,8 @@ class _Transfer:
         with closing(self.web.open(ask, headers)) as response:
             if response.status_code == requests.codes.not_modified and self.unless:
                 return Downloaded(unchanged=True)
+            if tag and _ends_at(response, have):
+                return self._receive(response, have, have, whole=True)
             going_on = self._going_on(response, tag)
             start, total = _extent(self.address.shown(), response, have if going_on else 0)
             self._compare(response, total)
@@ -132,22 +168,24 @@ class _Transfer:
         if self.known is not None and total is not None and total != self.known.blob.size_bytes:
             raise other_file(self.address.shown(), self.known, f"{total} bytes", _published(response))
 
-    def _receive(self, response: requests.Response, start: int, total: int | None) -> Downloaded:
+    def _receive(self, response: requests.Response, start: int, total: int | None, *, whole: bool = False) -> Downloaded:
+        """``whole``: all of it is here, and what the server answers is only to say so."""
         done, pace = start, _Pace(self.workshop)
-        with (
-            self.part.open("r+b" if start else "wb") as file,
-            Hashing(("sha256", "sha512") if self.sha512 else ("sha256",)) as sums,
-        ):
-            while file.tell() < start and (before := file.read(min(CHUNK_BYTES, start - file.tell()))):
-                sums.update(before)
-            file.truncate(start)
+        with self.part.open("r+b" if start else "wb", buffering=0) as file:
+            if start:  # an empty file that is cut to nothing would be flushed on closing, by ext4
+                file.truncate(start)
+            if not (start and self.followed):
+                self.followed = True
+                for each in self.followers:
+                    each.begins(total)
+            self._came(start)
             space_at = done + SPACE_STEP_BYTES
-            while piece := response.raw.read1(PIECE_BYTES):
-                done += len(piece)
-                if done > (self.workshop.patience.most_bytes if total is None else total):
+            while not whole and (piece := response.raw.read1(PIECE_BYTES)):
+                if done + len(piece) > (self.workshop.patience.most_bytes if total is None else total):
                     raise failed(self.address.shown(), "the server sends more than it announced")
-                sums.update(piece)
-                self._write(file, piece)
+                self._write(file.fileno(), piece, done)
+                done += len(piece)
+                self._came(done)
                 if done >= space_at:
                     self.workshop.store.check_space(SPACE_STEP_BYTES if total is None else total - done, self.address.shown())
                     space_at = done + SPACE_STEP_BYTES
@@ -155,21 +193,31 @@ class _Transfer:
                 self.workshop.step("downloading", done, total)
             if total is not None and done < total:
                 raise BrokenOffError(f"{done} of {total} bytes came")
-            return Downloaded(
-                sha256=sums.hex("sha256"),
-                sha512=sums.hex("sha512") if self.sha512 else "",
-                size_bytes=done,
-                published=_published(response),
-                etag=_strong(response),
-                url=response.url,
-            )
+        for each in self.followers:
+            each.ends()
+        return Downloaded(
+            sha256=self.sums.hex("sha256"),
+            sha512=self.sums.hex("sha512") if "sha512" in self.sums.kinds else "",
+            size_bytes=done,
+            published=_published(response),
+            etag=_strong(response),
+            url=response.url,
+        )
 
-    def _write(self, file: Any, piece: bytes) -> None:  # noqa: ANN401 - a binary file
+    def _write(self, handle: int, piece: bytes, at: int) -> None:
+        """Long stretches of zeros become holes. The file is never shorter than what came."""
         try:
-            file.write(piece)
+            reach("images.download")
+            write_at(handle, piece, at)
+            if not piece[-1]:
+                os.ftruncate(handle, at + len(piece))
         except OSError as error:
             detail = f"{self.part} cannot be written: {error.strerror or error}. What came so far is kept."
             raise ImageError(Problem(summary="no room for the image", detail=detail)) from None
+
+    def _came(self, so_far: int) -> None:
+        for each in self.followers:
+            each.came(so_far)
 
     def _resumable(self) -> tuple[str, int]:
         """The strong ETag that the part began with, and its length; an empty one when it cannot be continued."""
@@ -217,6 +265,12 @@ def _extent(shown: str, response: requests.Response, start: int) -> tuple[int, i
         return start, int(total)
     length = response.headers.get("Content-Length", "")
     return 0, int(length) if length.isdecimal() else None
+
+
+def _ends_at(response: requests.Response, have: int) -> bool:
+    """Whether the server says that the file which was begun is still the one, and ends at ``have`` (RFC 9110, 15.5.17)."""
+    unsatisfiable = response.status_code == requests.codes.requested_range_not_satisfiable
+    return unsatisfiable and response.headers.get("Content-Range") == f"bytes */{have}"
 
 
 def _strong(response: requests.Response) -> str:

@@ -24,14 +24,21 @@ def unwrapped(window: FileWindow, counted: Counted | None = None) -> tuple[Strea
     ``counted`` is told how much of the file was read. Raises ImageError here, or later while the stream is read: for damage,
     for archives that hold something else beside the disk, for more than three layers.
     """
-    stream, layers = Stream(pieces_of(window, counted)), list[str]()
     tail = window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
-    while packing := _packing(stream, b"" if layers else tail):
-        if len(layers) == MOST_LAYERS:
-            raise refused([f"it is packed more than {MOST_LAYERS} times: {', '.join(layers)}, and then {packing.name}"])
-        stream = Stream(_inside(packing, stream, window, outermost=not layers))
-        layers.append(packing.name)
-    return stream, tuple(layers)
+    return _peeled(Stream(pieces_of(window, counted)), tail, window)
+
+
+def unwrapped_stream(stream: Stream) -> tuple[Stream, tuple[str, ...]]:
+    """The same of a file that is read once, as it comes: nothing is known of its end yet (see :func:`layers_of`).
+
+    A zip archive stays as it is: what is in it stands at its end.
+    """
+    return _peeled(stream, b"", None)
+
+
+def layers_of(window: FileWindow) -> tuple[str, ...]:
+    """What is around the disk in a file, the outermost first. Raises ImageError when it is two things at once."""
+    return unwrapped(window)[1]
 
 
 def disk_format(file: Path, declared: str | None) -> tuple[tuple[str, ...], str]:
@@ -58,6 +65,18 @@ def limited(pieces: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
+def _peeled(stream: Stream, tail: bytes, window: FileWindow | None) -> tuple[Stream, tuple[str, ...]]:
+    layers: list[str] = []
+    while packing := _packing(stream, b"" if layers else tail):
+        if packing.name == "zip" and window is None and not layers:
+            break
+        if len(layers) == MOST_LAYERS:
+            raise refused([f"it is packed more than {MOST_LAYERS} times: {', '.join(layers)}, and then {packing.name}"])
+        stream = Stream(_inside(packing, stream, None if layers else window))
+        layers.append(packing.name)
+    return stream, tuple(layers)
+
+
 def _packing(stream: Stream, tail: bytes) -> Kind | None:
     """The compression or archive that the stream is, if it is one."""
     found = recognise(stream.peek(HEAD_BYTES), tail)
@@ -67,12 +86,13 @@ def _packing(stream: Stream, tail: bytes) -> Kind | None:
     return packed[0] if packed else None
 
 
-def _inside(packing: Kind, stream: Stream, window: FileWindow, *, outermost: bool) -> Iterator[bytes]:
+def _inside(packing: Kind, stream: Stream, window: FileWindow | None) -> Iterator[bytes]:
+    """``window``: the file whose bytes ``stream`` has, when it is one."""
     if packing.name == "tar":
         return disk_in_tar(stream)
     if packing.name != "zip":
         return unpacked(packing.name, stream.rest())
-    if not outermost:
+    if window is None:
         raise refused(["it is a zip archive inside of something else; unpack the outer one"])
     return disk_in_zip_of(window)
 

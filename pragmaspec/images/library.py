@@ -27,7 +27,7 @@ from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.table import AnySource, may_move, source_of, unvouched
 from pragmaspec.images.store import BlobStore
-from pragmaspec.planning.wanted import WantedImage
+from pragmaspec.planning.wanted import PublicCopy, WantedImage
 from pragmaspec.recorded import Blob
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class ImageLibrary:
             kernel=entry.kernel,
             initrd=entry.initrd,
             cmdline=entry.cmdline,
+            cloud_init=model.guest == "cloud-init",
             where=where,
         )
 
@@ -133,6 +134,14 @@ class ImageLibrary:
         if found is None:
             raise placed(_other_bytes(image), image.name, image.where)
         return found
+
+    def public_copy(self, image: WantedImage) -> PublicCopy | None:
+        """Where else the image's disk can be had, if everybody may. Raises ImageError when the user's settings are wrong."""
+        from pragmaspec.images.public_copy import public_address  # noqa: PLC0415 - only what is staged far away needs it
+
+        entry = self._catalogue.get(image.digest)
+        url = public_address(entry) if entry is not None else ""
+        return PublicCopy(url=url, here=self._present(image) is not None) if url else None
 
     def entries(self) -> tuple[Entry, ...]:
         """The images whose bytes are on this machine, the newest first."""

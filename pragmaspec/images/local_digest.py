@@ -58,12 +58,7 @@ class LocalDigests:
         except OSError as error:
             raise _unreadable(file, error) from None
         if not _look(file).same(now):
-            raise ImageError(
-                Problem(
-                    summary="image changes while it is read",
-                    detail=f"{file} was written to while its digest was made. Wait until whatever writes it is done.",
-                )
-            )
+            raise changed_meanwhile(file)
         seen = msgspec.structs.replace(now, read_ns=read_ns, sha256=digest)
         write_whole(self._entry(file), msgspec.json.encode(seen))
         return Blob(sha256=digest, size_bytes=now.size)
@@ -86,6 +81,12 @@ class LocalDigests:
             return msgspec.json.decode(entry.read_bytes(), type=_Seen)
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
+
+
+def changed_meanwhile(file: Path) -> ImageError:
+    """The error for a file that is not what it was a moment ago."""
+    detail = f"{file} was written to while it was read. Wait until whatever writes it is done."
+    return ImageError(Problem(summary="image changes while it is read", detail=detail))
 
 
 def _look(file: Path) -> _Seen:

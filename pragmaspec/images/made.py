@@ -1,6 +1,7 @@
 """What was made of a packed or foreign disk, remembered, so that nothing is unpacked or converted twice.
 
-Kept in ``<store>/made``, a small file each. An entry counts while the disk that was made is in the store.
+Kept in ``<store>/made``, a small file each. An entry counts while the disk that was made is in the store. A disk that is used
+where it is has one, too: it was inspected, and qemu-img agreed.
 """
 
 from hashlib import sha256
@@ -27,16 +28,26 @@ class Made(NamedTuple):
 
 def made_before(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool) -> Made | None:
     """What was made of the file with this SHA-256 under the same description, or None."""
-    try:
-        made = msgspec.json.decode(_entry(store, digest, declared, partitionless).read_bytes(), type=Made)
-    except (OSError, msgspec.MsgspecError):
-        return None
-    return made if store.has(made.blob) else None
+    made = _kept(_entry(store, digest, declared, partitionless))
+    return made if made and store.has(made.blob) else None
+
+
+def found_good(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool) -> Made | None:
+    """What the file with this SHA-256 was found to be, when nothing has to be made of it; wherever it is."""
+    made = _kept(_entry(store, digest, declared, partitionless))
+    return made if made and made.blob.sha256 == digest else None
 
 
 def remember_made(store: BlobStore, digest: str, made: Made, *, declared: str | None, partitionless: bool) -> None:
     """Keep what was made of the file with this SHA-256."""
     write_whole(_entry(store, digest, declared, partitionless), msgspec.json.encode(made))
+
+
+def _kept(entry: Path) -> Made | None:
+    try:
+        return msgspec.json.decode(entry.read_bytes(), type=Made)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _entry(store: BlobStore, digest: str, declared: str | None, partitionless: bool) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from pragmaspec.images.window import FileWindow
 
-READ_BYTES = 64 * 1024
+READ_BYTES = 256 * 1024
 
 
 class Stream:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from pragmaspec.images.inspect import MOST_VIRTUAL_BYTES, refused
-from pragmaspec.images.sparse import BLOCK, NOTHING
+from pragmaspec.images.sparse import BLOCK, NOTHING, is_nothing
 
 CLUSTER = BLOCK
 SECTOR = 512
@@ -35,19 +35,16 @@ def write_qcow2(target: BinaryIO, pieces: Iterable[bytes], most_bytes: int = MOS
 
 
 def _clusters(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in clusters."""
-    held = bytearray()
+    """The same bytes in clusters; those of zeros are ``NOTHING``."""
+    held = b""
     for piece in pieces:
-        if not held and len(piece) == CLUSTER:
-            yield piece
-            continue
-        held += piece
-        whole = bytes(held[: len(held) // CLUSTER * CLUSTER])
-        del held[: len(whole)]
-        for start in range(0, len(whole), CLUSTER):
-            yield whole[start : start + CLUSTER]
+        rest = held + piece if held else piece
+        end = len(rest) // CLUSTER * CLUSTER
+        for start in range(0, end, CLUSTER):
+            yield NOTHING if is_nothing(rest, start) else rest[start : start + CLUSTER]
+        held = rest[end:]
     if held:
-        yield bytes(held)
+        yield held
 
 
 class _Writer:
@@ -67,7 +64,7 @@ class _Writer:
             size += len(cluster)
             if size > self._most_bytes:
                 raise refused([f"it unpacks to more than {self._most_bytes} bytes"])
-            if cluster is NOTHING or cluster == NOTHING[: len(cluster)]:
+            if cluster is NOTHING or is_nothing(cluster, 0):
                 self._l2.append(0)
             else:
                 self._l2.append(self._append(cluster.ljust(CLUSTER, b"\0")) | _COPIED)

@@ -17,6 +17,8 @@ INFO_CPU_S = 30
 LEAST_BYTES_PER_S = 2 * 2**20
 """A conversion that is slower than this has hung."""
 _PERCENT = re.compile(r"\(([0-9.]+)/100%\)")
+_OVERLAY_BYTES = 2**30
+"""More than the tables of an empty overlay ever take."""
 _DRIVERS = {"vhd": "vpc"}
 """QEMU's names of formats where they are not ours."""
 _LEAKS = 3
@@ -63,6 +65,12 @@ def agree(file: Path, format_: str, virtual_size_bytes: int) -> None:
         )
 
 
+def second_look(file: Path, virtual_size_bytes: int) -> None:
+    """Let qemu-img say what it thinks of a file that we take for a qcow2 of this size. Raises ImageError."""
+    agree(file, "qcow2", virtual_size_bytes)
+    check(file)
+
+
 def check(file: Path) -> None:
     """Make sure that a qcow2 file is whole. Raises ImageError. Unused space in it is no fault."""
     seconds = INFO_CPU_S + file.stat().st_size // LEAST_BYTES_PER_S
@@ -89,6 +97,21 @@ def convert(
         "converted",
         heard=lambda said: _count(said, counted),
     )
+
+
+def create_overlay(overlay: Path, base: Path, format_: str, size_bytes: int) -> None:
+    """Make ``overlay`` an empty qcow2 file of ``size_bytes`` that stands on ``base``. Raises ImageError."""
+    overlay.unlink(missing_ok=True)
+    how = ["-q", "-f", "qcow2", "-F", driver(format_), "-b", str(base.absolute())]
+    limits = Limits(cpu_s=INFO_CPU_S, file_bytes=_OVERLAY_BYTES)
+    _run(["create", *how, "--", str(overlay.absolute()), str(size_bytes)], limits, "stood on")
+
+
+def name_base(overlay: Path, path: str, format_: str) -> None:
+    """Let the header of ``overlay`` say that it stands on ``path``, which need not exist here. Raises ImageError."""
+    limits = Limits(cpu_s=INFO_CPU_S, file_bytes=max(_OVERLAY_BYTES, 2 * overlay.stat().st_size))
+    how = ["-q", "-u", "-f", "qcow2", "-F", driver(format_), "-b", path]
+    _run(["rebase", *how, "--", str(overlay.absolute())], limits, "named")
 
 
 def _count(said: str, counted: Callable[[int], None] | None) -> None:

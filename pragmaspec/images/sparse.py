@@ -3,70 +3,59 @@
 import errno
 import os
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
-from queue import SimpleQueue
-from threading import Semaphore, Thread
-from types import TracebackType
-from typing import Self
 
+from pragmaspec.images.hashing import Hashing
 from pragmaspec.images.store import CHUNK_BYTES
 
 BLOCK = 64 * 1024
 """Zeros are left out in blocks of this size; also the cluster of the qcow2 files that are made of a disk."""
 NOTHING = bytes(BLOCK)
-_WAITING_PIECES = 16
-
-
-class Digest:
-    """A SHA-256 that is made beside the writing, by a thread of its own: hashing is the slower of the two."""
-
-    def __init__(self) -> None:
-        self._digest = sha256()
-        self._queue: SimpleQueue[bytes | None] = SimpleQueue()
-        self._room = Semaphore(_WAITING_PIECES)
-        self._thread = Thread(target=self._run, name="digest", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._end()
-
-    def update(self, piece: bytes) -> None:
-        """More bytes. Waits when the digest is far behind."""
-        self._room.acquire()
-        self._queue.put(piece)
-
-    def hexdigest(self) -> str:
-        """Of all bytes; no more may follow."""
-        self._end()
-        return self._digest.hexdigest()
-
-    def _end(self) -> None:
-        if self._thread.is_alive():
-            self._queue.put(None)
-            self._thread.join()
-
-    def _run(self) -> None:
-        while (piece := self._queue.get()) is not None:
-            self._digest.update(piece)
-            self._room.release()
 
 
 def write_sparse(handle: int, pieces: Iterable[bytes]) -> tuple[str, int]:
     """Write the pieces from the beginning of an empty file; their SHA-256 and how many bytes they were."""
     at = 0
-    with Digest() as digest:
+    with Hashing() as digest:
         for piece in pieces:
             digest.update(piece)
-            for start in range(0, len(piece), BLOCK):
-                block = piece[start : start + BLOCK] if len(piece) > BLOCK else piece
-                if block != NOTHING[: len(block)]:
-                    _write(handle, block, at + start)
+            write_at(handle, piece, at)
             at += len(piece)
         os.ftruncate(handle, at)
-        return digest.hexdigest(), at
+        return digest.hex("sha256"), at
+
+
+def write_at(handle: int, piece: bytes, at: int) -> None:
+    """Write ``piece`` at ``at`` but for its blocks of zeros, which become holes where nothing stands yet.
+
+    The file ends where the last byte was written that is not left out.
+    """
+    whole = memoryview(piece)
+    for start, end in stretches(piece):
+        done = start
+        while done < end:
+            done += os.pwrite(handle, whole[done:end], at + done)
+
+
+def stretches(piece: bytes) -> Iterator[tuple[int, int]]:
+    """Where the bytes of ``piece`` begin and end that are not blocks of zeros, in ascending order."""
+    begun = -1
+    for start in range(0, len(piece), BLOCK):
+        if is_nothing(piece, start):
+            if begun >= 0:
+                yield begun, start
+            begun = -1
+        elif begun < 0:
+            begun = start
+    if begun >= 0:
+        yield begun, len(piece)
+
+
+def is_nothing(piece: bytes, start: int) -> bool:
+    """Whether the block of ``piece`` from ``start`` is all zeros."""
+    if piece[start]:
+        return False  # most blocks that are not zeros begin otherwise: no need to cut them out
+    block = piece[start : start + BLOCK]
+    return block == NOTHING if len(block) == BLOCK else not block.strip(b"\0")
 
 
 def blocks_of(handle: int) -> Iterator[bytes]:
@@ -92,9 +81,3 @@ def _data_after(handle: int, at: int, size: int) -> int:
         return os.lseek(handle, at, os.SEEK_DATA)
     except OSError as error:
         return size if error.errno == errno.ENXIO else at
-
-
-def _write(handle: int, block: bytes, at: int) -> None:
-    while block:
-        written = os.pwrite(handle, block, at)
-        block, at = block[written:], at + written

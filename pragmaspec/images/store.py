@@ -13,6 +13,7 @@ from pragmaspec.failpoints import reach
 from pragmaspec.recorded import Blob
 
 CHUNK_BYTES = 4 * 2**20
+READ_BYTES = 2**20
 READ_ONLY = 0o444
 Counted = Callable[[int, int], None]
 """Progress: bytes done, bytes in all."""
@@ -93,15 +94,14 @@ class BlobStore:
         final = self.path(digest)
         final.parent.mkdir(parents=True, exist_ok=True)
         reach("images.publish.sync")
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        flush(part)
         part.chmod(READ_ONLY)
         blob = Blob(sha256=digest, size_bytes=part.stat().st_size)
         with self._together(fcntl.LOCK_SH):
             reach("images.publish.rename")
             part.replace(final)
             reach("images.publish.renamed")
-        _sync(final.parent)
+        flush(final.parent)
         return blob
 
     def adopt(self, file: Path) -> Blob:
@@ -124,13 +124,13 @@ class BlobStore:
 
 def digest_of(file: Path, counted: Counted | None = None) -> str:
     """The SHA-256 of a file, as lower-case hexadecimal digits."""
-    digest, done = sha256(), 0
-    with file.open("rb") as stream:
+    digest, done, chunk = sha256(), 0, memoryview(bytearray(READ_BYTES))
+    with file.open("rb", buffering=0) as stream:
         total = os.fstat(stream.fileno()).st_size
         # Not beyond the length it had: a file that grows all the time would never end.
-        while chunk := stream.read(min(CHUNK_BYTES, total - done)):
-            digest.update(chunk)
-            done += len(chunk)
+        while read := stream.readinto(chunk[: min(READ_BYTES, total - done)]):
+            digest.update(chunk[:read])
+            done += read
             if counted:
                 counted(done, total)
     return digest.hexdigest()
@@ -150,8 +150,9 @@ def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
         part.unlink(missing_ok=True)
 
 
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """See to it that what was written to a file, or a directory, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

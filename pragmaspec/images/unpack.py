@@ -125,7 +125,7 @@ def _zstd(pieces: Pieces) -> Pieces:
 
     source = _Followed(pieces)
     context = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
-    reader = context.stream_reader(cast("IO[bytes]", source), read_across_frames=True)
+    reader = context.stream_reader(cast("IO[bytes]", source), read_size=PIECE_BYTES, read_across_frames=True)
     try:
         while out := reader.read(PIECE_BYTES):
             yield out

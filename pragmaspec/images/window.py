@@ -47,12 +47,18 @@ class FileWindow:
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
-        self._size = os.fstat(handle).st_size
+        seen = os.fstat(handle)
+        self._size, self._mtime_ns = seen.st_size, seen.st_mtime_ns
 
     @property
     def size(self) -> int:
         """How many bytes there were when it was opened."""
         return self._size
+
+    def unchanged(self) -> bool:
+        """Whether nobody has written to it since it was opened, as far as its length and time tell."""
+        now = os.fstat(self.handle)
+        return (now.st_size, now.st_mtime_ns) == (self._size, self._mtime_ns)
 
     def at(self, offset: int, length: int) -> bytes:
         """See :class:`Window`."""

@@ -9,6 +9,8 @@ _MAGIC, _SKIPPABLE, _SKIPPABLE_MASK = 0xFD2FB528, 0x184D2A50, 0xFFFFFFF0
 _ID_BYTES, _SIZE_BYTES = (0, 1, 2, 4), (0, 2, 4, 8)
 _SINGLE_SEGMENT, _CHECKSUM = 1 << 5, 1 << 2
 _ENDLESS = 2**63
+_MOST_EMPTY_BLOCKS = 1024
+"""In one frame. No tool writes more than a few; a file of nothing else would be followed for minutes, and is never whole."""
 _RUN = 1
 """The type of a block that is one byte many times."""
 
@@ -62,10 +64,14 @@ class Frames:
         single = bool(descriptor & _SINGLE_SEGMENT)
         size = _SIZE_BYTES[descriptor >> 6] or int(single)
         self._skip = (0 if single else 1) + _ID_BYTES[descriptor & 3] + size
-        last = False
+        last, empty = False, 0
         while not last:
             header = int.from_bytes((yield 3), "little")
             last = bool(header & 1)
+            empty += header >> 3 == 0
+            if empty > _MOST_EMPTY_BLOCKS:
+                self._skip = _ENDLESS
+                yield 1
             self._skip = 1 if header >> 1 & 3 == _RUN else header >> 3
         if descriptor & _CHECKSUM:
             self._skip += 4

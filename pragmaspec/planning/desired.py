@@ -14,7 +14,7 @@ from pragmaspec.planning.allocation import FIRST_COMPUTE, frontend_node
 from pragmaspec.planning.impact import node_impact
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant, Record, Resource, Role, StagedImage
+from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant, Readiness, Record, Resource, Role, StagedImage
 
 _NOTHING: Mapping[str, Record] = MappingProxyType({})
 MAC_FIRST_OCTET = 0x52
@@ -147,7 +147,8 @@ class _Shared:
             nics=tuple(nics),
             running=self._running,
             protect=cluster.protect,
-            readiness=cluster.readiness,
+            readiness=_readiness(cluster.readiness, image),
+            cloud_init=image.cloud_init,
             first_boot=self._first_boot[role],
             keys=self._keys,
         )
@@ -177,6 +178,11 @@ class _Shared:
             dns=grant.dns,
             segment=_segment(None, grant.bridge, grant.network),
         )
+
+
+def _readiness(asked: Readiness, image: WantedImage) -> Readiness:
+    """Without cloud-init there is nothing to wait for after the login."""
+    return asked if image.cloud_init or asked.when != "cloud-init" else replace(asked, when="ssh")
 
 
 def _segment(vlan: int | None, bridge: str | None, network: str | None = None) -> str:

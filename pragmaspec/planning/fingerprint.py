@@ -6,8 +6,10 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
+from pragmaspec.planning.moved import moved_state
 from pragmaspec.planning.observed import Observations, Observed
-from pragmaspec.planning.plan import Action
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.planning.sighting import as_made
 from pragmaspec.recorded import StagedImage, State
 
 Fingerprints = tuple[tuple[str, str], ...]
@@ -17,6 +19,14 @@ Fingerprints = tuple[tuple[str, str], ...]
 def fingerprints(actions: Iterable[Action], state: State, observations: Mapping[str, Observations]) -> Fingerprints:
     """Of everything at the observed sites that ``actions`` touch."""
     return tuple(sorted(_seen(_touched(actions, state, observations), observations).items()))
+
+
+def with_fingerprints(plan: Plan, state: State, observations: Mapping[str, Observations]) -> Plan:
+    """``plan``, which was made from ``state`` and ``observations``, with what was seen of everything that it touches."""
+    moved = moved_state(state, plan.moves)
+    left = {move.before for move in plan.moves if move.kind == "site"}
+    looked = {name: as_made(seen, moved) for name, seen in observations.items() if name not in left}
+    return replace(plan, fingerprints=fingerprints(plan.actions, moved, looked))
 
 
 def changed_since(

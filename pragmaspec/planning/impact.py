@@ -12,6 +12,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "image": "rebuild",
     "nics": "rebuild",  # the guest reads its network configuration at first boot; only replugged is a reboot, see below
     "first_boot": "rebuild",
+    "cloud_init": "rebuild",  # its files are written before the first boot
     "keys": "live",
     "peers": "live",
     "protect": "none",
@@ -48,6 +49,7 @@ FIELD_WORDS = {
     "image": "image",
     "nics": "network interfaces",
     "first_boot": "packages or user-data",
+    "cloud_init": "the way its guest is told who it is",
     "keys": "ssh keys",
     "peers": "cluster members",
     "protect": "protection",

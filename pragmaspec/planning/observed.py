@@ -45,6 +45,19 @@ class PublicPool(Frozen, frozen=True):
     dns: tuple[str, ...] = ()
 
 
+class StoredImage(Frozen, frozen=True):
+    """An image that takes up room at a site, whole or not, whoever brought it there.
+
+    ``digest`` has 64 hexadecimal digits, or only the first 16 where nothing at the site tells the others: then it is not whole.
+    ``users`` are the first 8 digits of the lineages that say they use it. ``held``: a machine or a disk stands on it.
+    """
+
+    digest: str
+    size_bytes: int
+    users: tuple[str, ...] = ()
+    held: bool = False
+
+
 class Inventory(Frozen, frozen=True):
     """Capacity of a site and what is taken there, by anyone. Totals are physical; overcommit is planning's business."""
 

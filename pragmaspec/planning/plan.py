@@ -33,6 +33,8 @@ class Action(Frozen, frozen=True):
     impact: Impact = "none"
     where: Where | None = None
     after: tuple[str, ...] = ()
+    way: str = ""
+    """How an image gets to its site, for people; empty where there is but one way (:mod:`pragmaspec.planning.ways`)."""
 
     @property
     def address(self) -> str:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 
 import msgspec
 from msgspec.structs import replace
@@ -16,8 +17,9 @@ from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift import facts
 from pragmaspec.planning.likely import likely_moves
 from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
-from pragmaspec.planning.observed import Inventory, Observations
+from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.plan import Action, Drift, Plan, PlannedSite
+from pragmaspec.planning.pruning import prune_actions
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.sighting import as_made, as_recorded
 from pragmaspec.planning.targets import narrowed
@@ -26,6 +28,7 @@ from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.recorded import Allocation, Network, Node, StagedImage, State
 
 WHOLE = PlanRequest()
+_NONE_STORED: Mapping[str, tuple[StoredImage, ...]] = MappingProxyType({})
 
 
 def state_digest(state: State) -> str:
@@ -57,11 +60,13 @@ def make_plan(
     observations: Mapping[str, Observations],
     inventories: Mapping[str, Inventory],
     request: PlanRequest = WHOLE,
+    stored: Mapping[str, tuple[StoredImage, ...]] = _NONE_STORED,
 ) -> Plan:
     """The plan that takes the sites from what is recorded and observed to what is wanted.
 
     ``observations`` may leave sites out (they are then taken to be as recorded). ``inventories`` must hold every site that
-    :func:`needs_inventory` names. Raises PlanError with everything that is short, taken or contradictory.
+    :func:`needs_inventory` names, ``stored`` the images of every site that :func:`.pruning.prune_sites` names. Raises
+    PlanError with everything that is short, taken or contradictory.
     """
     moves = planned_moves(wanted, state, request)
     moved = moved_state(state, moves)
@@ -73,6 +78,9 @@ def make_plan(
     drifted = frozenset(drift.address for drift in seen.drift)
     found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen)
     known = (*(entry.resource for entry in desired), *(record.resource for record in moved.records))
+    if request.prune_images:
+        pruned = tuple(prune_actions(stored, known, state.lineage))
+        found, known = (*found, *pruned), (*known, *(action.resource for action in pruned))
     kept = tuple(_as_found(action, asked) for action in narrowed(found, known, request))
     if request.targets or request.exclude:
         kept = with_peers_told(kept, wanted, seen.state)

@@ -9,7 +9,8 @@ class PlanRequest(Frozen, frozen=True):
     ``targets`` and ``exclude`` are addresses, parts of addresses or patterns (see :mod:`pragmaspec.planning.targets`).
     ``running`` says of clusters that they shall run or be off, whatever the spec says; ``drop`` names clusters to be removed
     though the spec still wants them; ``only_clusters`` leaves every other cluster alone. ``accept_missing``: a site from which a
-    large part of what is recorded has vanished at once is believed, and what vanished is made anew.
+    large part of what is recorded has vanished at once is believed, and what vanished is made anew. ``prune_images``: also remove
+    images that no node of any stack uses (see :mod:`pragmaspec.planning.pruning`).
     """
 
     targets: tuple[str, ...] = ()
@@ -18,6 +19,7 @@ class PlanRequest(Frozen, frozen=True):
     drop: tuple[str, ...] = ()
     only_clusters: tuple[str, ...] = ()
     accept_missing: bool = False
+    prune_images: bool = False
 
     def wants_running(self, cluster: str, otherwise: bool) -> bool:
         """Whether ``cluster`` shall run: what this request says, else ``otherwise``."""

@@ -21,7 +21,23 @@ class WantedImage(Frozen, frozen=True):
     kernel: Blob | None = None
     initrd: Blob | None = None
     cmdline: str = ""
+    cloud_init: bool = True
+    """Whether its nodes read a seed. Otherwise files are written into their disks before the first boot."""
     where: Where | None = None
+
+
+class PublicCopy(Frozen, frozen=True):
+    """Where anybody gets exactly the bytes of an image's disk, without credentials. ``here``: this machine has the image too."""
+
+    url: str
+    here: bool = False
+
+    @property
+    def server(self) -> str:
+        """The name of the server, for people."""
+        from urllib.parse import urlsplit  # noqa: PLC0415 - most plans stage nothing
+
+        return urlsplit(self.url).hostname or ""
 
 
 class WantedNodes(Frozen, frozen=True):

@@ -30,6 +30,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             virt_type=model.virt_type,
             pool=model.pool,
             bridge=model.bridge,
+            fetch=model.fetch,
         )
     return SimulatedSite(
         name=name,

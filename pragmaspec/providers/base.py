@@ -1,16 +1,23 @@
 """The provider protocol: what is asked of a site, and the values that go in and out."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
+from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind
 
 Transferred = Callable[[int, int], None]
 """Progress of a transfer: bytes done, bytes in all."""
+
+
+Overlay = Callable[[str], AbstractContextManager[Path]]
+"""Given the path of an image's disk at the site: a qcow2 file on this machine, as large as the node's disk, that stands on it."""
 
 
 class BootOrder(Frozen, frozen=True):
@@ -27,6 +34,9 @@ class BootOrder(Frozen, frozen=True):
     """What the site called the machine when it was made; empty when that is not known, or where it is not needed."""
     allocated_as: str = ""
     """The address that the allocation was made under; empty: its own."""
+    overlay: Overlay | None = None
+    """What a disk that has to be made begins with, for an image without cloud-init; None: nothing beside the image. Holds private
+    keys, too. A disk that is not yet whole must not count as one that is there."""
 
     @property
     def allocation_mark(self) -> Mark:
@@ -53,6 +63,33 @@ class SurplusRemoval(Protocol):
 
         ``site_id`` is the ``id`` of something observed, or an image's digest, which then is no longer used by this stack.
         Must not remove it when it carries another lineage or another op than ``mark``.
+        """
+        ...
+
+
+@runtime_checkable
+class SelfFetching(Protocol):
+    """What a provider offers beside :class:`Provider` whose sites may download an image by themselves."""
+
+    def stage_from(
+        self, image: StagedImage, copy: PublicCopy | None, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred
+    ) -> Outputs:
+        """As :meth:`Provider.stage`; ``copy`` is where anybody gets the bytes of the image's disk, None where nobody does.
+
+        Must check the digest of what came at the site, before the image can be used. Must not give the site any credentials of
+        the user.
+        """
+        ...
+
+
+@runtime_checkable
+class ImageRoom(Protocol):
+    """What a provider offers beside :class:`Provider` where images may be left behind that nobody uses."""
+
+    def stored(self) -> tuple[StoredImage, ...]:
+        """Every image that takes up room at the site, whole or not, whoever brought it there, by digest.
+
+        :meth:`Provider.clean` then removes one that nobody uses, also when only the first 16 digits of its digest are known.
         """
         ...
 

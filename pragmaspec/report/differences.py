@@ -52,6 +52,8 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
 def _told(before: Node, after: Node) -> Iterator[str]:
     if before.first_boot != after.first_boot:
         yield "packages or user-data"
+    if before.cloud_init != after.cloud_init:
+        yield "guest files → cloud-init" if after.cloud_init else "guest cloud-init → files"
     if before.keys != after.keys:
         yield "ssh keys"
     if before.peers != after.peers:

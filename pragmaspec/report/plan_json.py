@@ -59,6 +59,7 @@ def _action(action: Action, images: dict[str, str]) -> Form:
         "generation": action.generation,
         "where": where_form(action.where),
         "after": list(action.after),
+        "way": action.way,
         "differences": list(differences(before, action.resource, images)) if before is not None else [],
         "before": resource_form(before) if before is not None else None,
         "resource": resource_form(action.resource),

@@ -79,7 +79,8 @@ class PlanWords:
             return " · ".join(changes)
         if isinstance(resource, StagedImage):
             word = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_THERE else "into"
-            return f"{units.size(resource.transfer_bytes)} {self._pool(resource.site, word)}"
+            way = f" · {action.way}" if action.way else ""
+            return f"{units.size(resource.transfer_bytes)} {self._pool(resource.site, word)}{way}"
         if isinstance(resource, Allocation):
             return " · ".join(
                 (*(grant_words(grant) for grant in resource.public), *(network_words(network) for network in resource.networks))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import Drift
+from pragmaspec.planning.standing import standing_nodes
 from pragmaspec.recorded import Node, Record, State
 from pragmaspec.report import units
 from pragmaspec.report.forms import Form
@@ -17,10 +18,10 @@ _SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim"}
 def status_text(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float, pen: Pen) -> str:
     """One line per node, then one line that says whether all is as recorded. ``looked_s``: how long the look took."""
     details = {each.address: each.detail for each in drift}
-    seen = _seen(observations)
+    seen = _seen(state, observations)
     rows: list[Row] = []
     for node, record in _nodes(state):
-        status, now = node_status(record), seen.get(record.address, _unseen(node, observations))
+        status, now = node_status(record), seen.get(record.made_as, _unseen(node, observations))
         private, public = node.nic("private"), node.nic("public")
         rows.append(
             (
@@ -44,7 +45,7 @@ def status_text(state: State, observations: Mapping[str, Observations], drift: S
 
 def status_form(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift]) -> Form:
     """The same for programs."""
-    seen = _seen(observations)
+    seen = _seen(state, observations)
     return {
         "kind": "status",
         "format": 1,
@@ -58,7 +59,7 @@ def status_form(state: State, observations: Mapping[str, Observations], drift: S
                 "cluster": node.cluster,
                 "site": node.site,
                 "recorded": node_status(record),
-                "observed": seen.get(record.address, _unseen(node, observations)),
+                "observed": seen.get(record.made_as, _unseen(node, observations)),
             }
             for node, record in _nodes(state)
         ],
@@ -66,8 +67,11 @@ def status_form(state: State, observations: Mapping[str, Observations], drift: S
     }
 
 
-def _seen(observations: Mapping[str, Observations]) -> dict[str, str]:
-    return {node.address: node.status for each in observations.values() for node in each.nodes}
+def _seen(state: State, observations: Mapping[str, Observations]) -> dict[str, str]:
+    """What the machine of each record does, by the address that it was made under."""
+    closed = frozenset(each.op for each in state.closed_ops)
+    nodes = (node for each in observations.values() for node in each.nodes)
+    return {address: node.status for address, node in standing_nodes(state.records, nodes, closed).items()}
 
 
 def _unseen(node: Node, observations: Mapping[str, Observations]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from pragmaspec.spec.addresses import covers
 from pragmaspec.spec.findings import Finding, listed, meant
-from pragmaspec.spec.models import ClusterModel, SiteModel, SpecModel
+from pragmaspec.spec.models import ClusterModel, ComputesModel, SiteModel, SpecModel
 from pragmaspec.spec.move_model import move_findings
 from pragmaspec.spec.network_checks import network_findings
 from pragmaspec.spec.tree import Path
@@ -22,6 +22,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
         found += _image_missing(at, cluster, images)
         found += network_findings(at, cluster)
         found += _unreachable(at, cluster)
+        found += _without_cloud_init(at, cluster, spec)
         if cluster.site in spec.sites:
             found += _outside_pools(at, cluster, spec.sites[cluster.site])
     found += _claimed_twice(spec, ("public",), "public address", _named_address)
@@ -78,6 +79,25 @@ def _unreachable(at: Path, cluster: ClusterModel) -> Iterator[Finding]:
             "Write `readiness: none` beside it, or `public: pool`."
         )
         yield Finding((*at, "public"), "Cannot be waited for", detail, about=((*at, "readiness"),))
+
+
+def _without_cloud_init(at: Path, cluster: ClusterModel, spec: SpecModel) -> Iterator[Finding]:
+    """What only cloud-init does, asked of nodes that have none."""
+    told: set[Path] = set()
+    for role, nodes in (("frontend", cluster.frontend), ("computes", cluster.computes)):
+        name = nodes.image or cluster.image or (cluster.frontend.image if role == "computes" else None)
+        image = spec.images.get(name or "")
+        if image is None or image.guest != "files" or (isinstance(nodes, ComputesModel) and nodes.count == 0):
+            continue
+        asked = {(*at, role, key): getattr(nodes, key) for key in ("packages", "user_data")}
+        asked |= {(*at, key): getattr(cluster, key) for key in ("packages", "user_data")}
+        for path in (path for path, value in asked.items() if value and path not in told):
+            told.add(path)
+            detail = (
+                f"Image `{name}` has `guest: files`, and without cloud-init nobody there would read this. Put it into the image, "
+                "or leave it out."
+            )
+            yield Finding(path, "Needs cloud-init", detail, about=(("images", name or "", "guest"),))
 
 
 def _outside_pools(at: Path, cluster: ClusterModel, site: SiteModel) -> Iterator[Finding]:

@@ -19,10 +19,15 @@ _REMOTE = ("http://", "https://", "s3://")
 
 
 class BuildModel(Model):
-    """An image built from Debian packages with mmdebstrap, the same bytes every time for the same snapshot."""
+    """An image built from Debian's or Ubuntu's packages with mmdebstrap, the same bytes every time for the same snapshot."""
 
-    debian: Annotated[str, text(r"^[a-z][a-z-]*$", "write a suite by name, such as bookworm")] = Field(
-        description="Debian suite, by its code name.", examples=["bookworm", "trixie"]
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["debian"]}, {"required": ["ubuntu"]}]})
+
+    debian: Annotated[str | None, text(r"^[a-z][a-z-]*$", "write a suite by name, such as bookworm")] = Field(
+        default=None, description="Debian suite, by its code name.", examples=["bookworm", "trixie"]
+    )
+    ubuntu: Annotated[str | None, text(r"^[a-z][a-z-]*$", "write a release by its code name, such as noble")] = Field(
+        default=None, description="Ubuntu release, by its code name.", examples=["noble", "jammy"]
     )
     packages: tuple[Annotated[str, _PACKAGE], ...] = Field(
         default=(), description="Packages to put in beside those every image has.", examples=[["openmpi-bin", "nfs-common"]]
@@ -33,8 +38,21 @@ class BuildModel(Model):
         examples=["http://mirror.example.org/debian"],
     )
     snapshot: Annotated[
-        str | None, text(r"^[0-9]{8}T[0-9]{6}Z$", "write a time of the Debian snapshot archive, such as 20261101T000000Z")
-    ] = Field(default=None, description="A moment of the Debian snapshot archive to build from.", examples=["20261101T000000Z"])
+        str | None, text(r"^[0-9]{8}T[0-9]{6}Z$", "write a time of a snapshot archive, such as 20261101T000000Z")
+    ] = Field(default=None, description="A moment of a snapshot archive to build from.", examples=["20261101T000000Z"])
+    keyring: Annotated[str | None, _PATH] = Field(
+        default=None,
+        description="File with the archive's keys: a path relative to the spec. Default: the distribution's own.",
+        examples=["./ubuntu-archive-keyring.gpg"],
+    )
+
+    @model_validator(mode="after")
+    def _one_distribution(self) -> Self:
+        if self.debian and self.ubuntu:
+            raise wrong("Two distributions", "`debian` and `ubuntu` are both written; keep one")
+        if not (self.debian or self.ubuntu):
+            raise wrong("No distribution", "write debian: bookworm, or ubuntu: noble")
+        return self
 
 
 class SumsModel(Model):
@@ -171,6 +189,11 @@ class ImageModel(Model):
     )
     cmdline: Annotated[str | None, text(r"^[ -~]+$", "write one line of printable ASCII")] = Field(
         default=None, description="Command line for `kernel`.", examples=["root=/dev/vda console=ttyS0"]
+    )
+    guest: Literal["cloud-init", "files"] = Field(
+        default="cloud-init",
+        description="How a node learns who it is: from its `cloud-init`, or by `files` put into its disk before the first boot.",
+        examples=["files"],
     )
 
     @model_validator(mode="after")

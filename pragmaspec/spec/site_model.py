@@ -136,6 +136,12 @@ class LibvirtSiteModel(SiteCommonModel):
         description="Existing bridges that private networks stand on, by VLAN number. Default: an isolated network each.",
         examples=["br{vlan}"],
     )
+    fetch: Literal["auto", "host", "stream"] = Field(
+        default="auto",
+        description="How images from plain URLs get to a host behind ssh: fetched by the `host` itself, `stream`ed from here, or "
+        "`auto`: by the host unless they are here and travel fast.",
+        examples=["host"],
+    )
 
     @model_validator(mode="after")
     def _bridge_names_fit(self) -> Self:

@@ -9,7 +9,7 @@ from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.safety import ALLOWANCES, refusals
-from pragmaspec.planning.wanted import Wanted, WantedImage
+from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
 from pragmaspec.stack.planned import planned
 from pragmaspec.stack.readable import ReadablePlan
 from pragmaspec.stack.sites import Sites
@@ -26,17 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """Plans and applies under the lock of ``session``. ``files`` gives an image's bytes."""
+    """Plans and applies under the lock of ``session``.
+
+    ``files`` gives an image's bytes, ``copies`` tells where else they can be had.
+    """
 
     session: "StoreSession"
     wanted: Wanted
     sites: Sites
     files: "Callable[[WantedImage, ImageReporter | None], ImageFiles]"
+    copies: "Callable[[WantedImage], PublicCopy | None] | None" = None
     shutdown_grace_s: float = field(default=60.0)
 
     def plan(self, request: PlanRequest) -> ReadablePlan:
         """The plan for the state as it is under the lock."""
-        return planned(self.wanted, self.session.state, self.sites, request)
+        return planned(self.wanted, self.session.state, self.sites, request, copies=self.copies)
 
     def bound(self, plan: Plan) -> Plan:
         """``plan``, which was made earlier. Raises PlanRefusedError when it is not what would be done now."""
@@ -76,6 +80,7 @@ class Run:
             providers=providers,
             wanted=self.wanted,
             files=lambda image: self.files(image, images),
+            copies=self.copies,
             stack_key=stack_key,
             remote=remote,
             shutdown_grace_s=self.shutdown_grace_s,

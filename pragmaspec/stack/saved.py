@@ -1,6 +1,7 @@
 """Saved plans: ``plan --out FILE`` writes one, ``apply FILE`` does exactly that or refuses."""
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from pragmaspec.store.durable import replace_file
 
 KIND = "pragmaspec-plan"
 _HEAD_BYTES = 64
+_DIGEST_BYTES = len(',"sha256":""}') + 64
 
 
 class SavedPlan(Frozen, frozen=True):
@@ -27,6 +29,8 @@ class SavedPlan(Frozen, frozen=True):
     plan: Plan
     name: str = ""
     encrypt: bool | None = None
+    sha256: str = ""
+    """Of the file without this key, which is its last."""
 
 
 class _Head(msgspec.Struct):
@@ -48,7 +52,7 @@ def save_plan(plan: Plan, place: Place, file: Path) -> None:
         encrypt=place.encrypt,
     )
     try:
-        replace_file(file, msgspec.json.encode(saved) + b"\n")
+        replace_file(file, _signed(msgspec.json.encode(saved)))
     except OSError as error:
         problem = Problem(summary="The plan cannot be saved", detail=f"{file}: {error.strerror or error}.")
         raise PragmaspecError(problem) from error
@@ -64,7 +68,7 @@ def is_saved_plan(file: Path) -> bool:
 
 
 def read_saved_plan(file: Path) -> SavedPlan:
-    """The plan in ``file``. Raises PlanRefusedError when another version made it, UsageError when it is damaged."""
+    """The plan in ``file``. Raises PlanRefusedError when another version made it, UsageError when it was damaged or edited."""
     try:
         data = file.read_bytes()
         head = msgspec.json.decode(data, type=_Head)
@@ -84,7 +88,7 @@ def read_saved_plan(file: Path) -> SavedPlan:
         saved = msgspec.json.decode(data, type=SavedPlan)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _damaged(file) from error
-    if saved.plan.format != PLAN_FORMAT:
+    if saved.plan.format != PLAN_FORMAT or _signed(data.rstrip()[:-_DIGEST_BYTES] + b"}") != data:
         raise _damaged(file)
     return saved
 
@@ -94,6 +98,11 @@ def place_of(saved: SavedPlan) -> Place:
     named = Path(saved.plan.spec_file)
     spec = named if os.path.abspath(named) == saved.spec else Path(saved.spec)  # noqa: PTH100 - absolute() keeps ".."
     return Place(spec=spec, name=saved.name, state=saved.state, encrypt=saved.encrypt)
+
+
+def _signed(text: bytes) -> bytes:
+    """The line with ``text``, an object in JSON, and its SHA-256 as a last key."""
+    return b'%s,"sha256":"%s"}\n' % (text[:-1], sha256(text).hexdigest().encode())
 
 
 def _damaged(file: Path) -> UsageError:

@@ -6,10 +6,10 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from pragmaspec.errors import PragmaspecError, Problem, SiteError
-from pragmaspec.planning.observed import Inventory, Observations
+from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.providers.base import Provider
+from pragmaspec.providers.base import ImageRoom, Provider
 from pragmaspec.providers.table import open_provider
 from pragmaspec.recorded import StagedImage, State
 from pragmaspec.site import Site
@@ -56,6 +56,10 @@ class Sites:
     def inventories(self, names: Iterable[str]) -> dict[str, Inventory]:
         """Capacity and what is taken, of each site, at once. Raises with every site that failed."""
         return self._each(names, lambda provider: provider.inventory())
+
+    def stored(self, names: Iterable[str]) -> dict[str, tuple[StoredImage, ...]]:
+        """The images that take up room at each site, at once; none where a site has no such thing. Raises as the others."""
+        return self._each(names, lambda provider: provider.stored() if isinstance(provider, ImageRoom) else ())
 
     def close(self) -> None:
         """Let go of every connection."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.images.progress import ImageReporter
     from pragmaspec.planning.plan import Plan
-    from pragmaspec.planning.wanted import Wanted, WantedImage
+    from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
     from pragmaspec.providers.base import Provider
     from pragmaspec.recorded import Mark, Node, State
     from pragmaspec.stack.looking import Look
@@ -122,17 +122,23 @@ class Stack:
         exclude: Iterable[str] = (),
         refresh: bool = True,
         accept_missing: bool = False,
+        prune_images: bool = False,
         reporter: "ImageReporter | None" = None,
     ) -> "ReadablePlan":
-        """What apply would do. ``targets`` and ``exclude``: addresses, names or patterns of a part; changes nothing."""
+        """What apply would do. ``targets`` and ``exclude``: addresses, names or patterns of a part; changes nothing.
+
+        ``prune_images``: also remove images from the sites that no node of any stack uses.
+        """
         from pragmaspec.planning.request import PlanRequest
         from pragmaspec.stack.planned import planned
         from pragmaspec.stack.sites import Sites, known_sites
 
-        request = PlanRequest(targets=tuple(targets), exclude=tuple(exclude), accept_missing=accept_missing)
+        request = PlanRequest(
+            targets=tuple(targets), exclude=tuple(exclude), accept_missing=accept_missing, prune_images=prune_images
+        )
         wanted, state = self.wanted(reporter), self.state()
         with Sites(known_sites(wanted, state)) as sites:
-            return planned(wanted, state, sites, request, refresh=refresh)
+            return planned(wanted, state, sites, request, refresh=refresh, copies=self._copy)
 
     def apply(self, plan: "Plan | None" = None, *, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
         """Do ``plan``, or plan and do it. Nobody is asked: ``allow`` names what may be lost (rebuild, data-loss, protected)."""
@@ -156,13 +162,22 @@ class Stack:
             return run.apply(run.plan(shutdown_request(cluster, run.wanted)), (), reporter)
 
     def clean(
-        self, cluster: str, *, shutdown: bool = False, allow: Iterable[str] = (), reporter: "Reporter | None" = None
+        self,
+        cluster: str,
+        *,
+        shutdown: bool = False,
+        prune_images: bool = False,
+        allow: Iterable[str] = (),
+        reporter: "Reporter | None" = None,
     ) -> "Applied":
-        """Remove a cluster with its disks. Refused while it runs, unless ``shutdown``; and when protected, unless allowed."""
+        """Remove a cluster with its disks. Refused while it runs, unless ``shutdown``; and when protected, unless allowed.
+
+        ``prune_images``: also remove images from its site that no node of any stack uses.
+        """
         from pragmaspec.stack.verbs import clean_request, refuse_running
 
         with self.run(f"clean {cluster}") as run:
-            plan = run.plan(clean_request(cluster, run.wanted, run.session.state))
+            plan = run.plan(clean_request(cluster, run.wanted, run.session.state, prune_images=prune_images))
             if not shutdown:
                 refuse_running(plan, cluster)
             return run.apply(plan, {"data-loss", *allow}, reporter)
@@ -188,7 +203,7 @@ class Stack:
             self.session(command, lineage, steal_lock=steal_lock) as session,
             Sites(known_sites(wanted, session.state)) as sites,
         ):
-            yield Run(session=session, wanted=wanted, sites=sites, files=self._files)
+            yield Run(session=session, wanted=wanted, sites=sites, files=self._files, copies=self._copy)
 
     @contextmanager
     def session(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[StoreSession]":
@@ -250,6 +265,10 @@ class Stack:
     def _files(self, image: "WantedImage", reporter: "ImageReporter | None") -> "ImageFiles":
         """The image's bytes; the library is opened only now."""
         return self.library.files(image, reporter)
+
+    def _copy(self, image: "WantedImage") -> "PublicCopy | None":
+        """Where else the image can be had; the library is opened only now."""
+        return self.library.public_copy(image)
 
     def close(self) -> None:
         """Let go of everything; nothing is held between calls today, but may be one day."""

@@ -23,10 +23,12 @@ def shutdown_request(cluster: str, wanted: "Wanted", *, accept_missing: bool = F
     return PlanRequest(running=((cluster, False),), only_clusters=(cluster,), accept_missing=accept_missing)
 
 
-def clean_request(cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False) -> PlanRequest:
+def clean_request(
+    cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False, prune_images: bool = False
+) -> PlanRequest:
     """Remove everything of ``cluster``. Raises UsageError when neither spec nor state know it."""
     _refuse_unknown(cluster, wanted, state)
-    return PlanRequest(drop=(cluster,), only_clusters=(cluster,), accept_missing=accept_missing)
+    return PlanRequest(drop=(cluster,), only_clusters=(cluster,), accept_missing=accept_missing, prune_images=prune_images)
 
 
 def refuse_running(plan: "Plan", cluster: str) -> None:

@@ -45,10 +45,11 @@ class HighWater:
             raise _unreadable(
                 "The state was rolled back",
                 f"{name} has serial {found.serial}, but this machine has seen serial {seen.serial}: something put an older "
-                "version back, perhaps a git checkout or a restored backup, and what was made since would be forgotten. "
-                f"`pragmaspec state history` shows what is kept, `pragmaspec state restore {seen.serial}` puts the newest "
-                "back. If the older one is meant, use --accept-rollback: then the plan shows what the sites hold with this "
-                "stack's marks.",
+                "version back, perhaps a git checkout or a restored backup, or the state went on elsewhere after "
+                "`pragmaspec state migrate`. What was made since would be forgotten. If it has moved, write its new place into "
+                "the spec's `state:`, or name it with --state. Else `pragmaspec state history` shows what is kept, and "
+                f"`pragmaspec state restore {seen.serial}` puts the newest back. If the older one is meant, use "
+                "--accept-rollback: then the plan shows what the sites hold with this stack's marks.",
             )
         if must_be_sealed and seen.sealed and not found.sealed:
             raise _unreadable(

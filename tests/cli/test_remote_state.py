@@ -77,17 +77,19 @@ def test_the_lock_of_a_dead_run_is_taken(shop: Workshop, url: str) -> None:
     """A run is killed in its first calls; its lock stays where nobody notices deaths, and --steal-lock takes it."""
     _remote(shop, url, 1, site={"latency": "1 s"})
     process = subprocess.Popen(shop.command("apply", "-y"), cwd=shop.directory, env=shop.environment, stderr=subprocess.PIPE)
-    with process:
+    try:
         limit = time.monotonic() + LIMIT_S
-        while not shop("state", "list", "--json").json["records"] and time.monotonic() < limit:
+        while not shop("state", "list", "--json").json["records"]:
+            assert time.monotonic() < limit, "the run never began anything"
             time.sleep(0.05)
         process.send_signal(signal.SIGSTOP)
         assert "`apply`" in shop("state", "lock", "show").out
         _remote(shop, url, 1)
         assert "Another run holds this stack" in shop("apply", "-y", status=3).err
         assert "finishes what it began" in shop("plan").out
-        process.send_signal(signal.SIGKILL)
-        process.wait(timeout=LIMIT_S)
+    finally:
+        process.kill()
+        process.communicate(timeout=LIMIT_S)
     shop("apply", "-y", "--steal-lock")
     assert shop("state", "lock", "show", "--json").json["holder"] is None
     assert shop("plan").out.startswith("No changes")

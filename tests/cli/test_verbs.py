@@ -122,3 +122,45 @@ def test_forget_an_encrypted_stack(shop: Workshop) -> None:
     shop("clean", "hello", "--shutdown")
     shop("forget")
     assert not (shop.directory / "secret").exists()
+
+
+def _left_behind(shop: Workshop, digit: str, *users: str) -> str:
+    """An image at the site that is in no record, with its users."""
+    image = {"kind": "image", "digest": digit * 64, "name": "old", "size_bytes": 3 * 2**20, "users": users}
+    with (shop.directory / "site.json").open("a", encoding="utf-8") as site:
+        site.write(json.dumps(image, separators=(",", ":")) + "\n")
+    return digit * 64
+
+
+def _images(shop: Workshop) -> set[str]:
+    return set(shop("list", "site", "--json").json["sites"][0]["inventory"]["images"])
+
+
+def test_apply_removes_images_that_nobody_uses_when_asked(shop: Workshop) -> None:
+    shop.running()
+    (own,) = _images(shop)
+    _left_behind(shop, "a")
+    other = _left_behind(shop, "b", "77777777-0000-4000-8000-000000000000")
+    assert shop("plan").out.startswith("No changes")
+    assert "clean  aaaaaaaaaaaaaaaa  3 MiB from lab  no node of any stack uses it" in shop("plan", "--prune-images").out
+    shop("apply", "--prune-images", "-y")
+    assert _images(shop) == {own, other}
+    assert shop("plan", "--prune-images").out.startswith("No changes")
+
+
+def test_a_saved_plan_says_itself_what_is_pruned(shop: Workshop) -> None:
+    shop.running()
+    _left_behind(shop, "a")
+    shop("plan", "--prune-images", "--out", "prune.plan")
+    assert "--prune-images" in shop("apply", "prune.plan", "--prune-images", status=64).err
+    shop("apply", "prune.plan", "-y")
+    assert len(_images(shop)) == 1
+
+
+def test_clean_removes_images_that_nobody_uses_when_asked(shop: Workshop) -> None:
+    shop.running()
+    _left_behind(shop, "a")
+    shop("clean", "hello", "--shutdown")
+    assert _images(shop) == {"a" * 64}
+    shop("clean", "hello", "--prune-images")
+    assert _images(shop) == set()

@@ -38,6 +38,7 @@ KEY = StackKey(b"k" * 32)
 
 SPECS: dict[str, dict[str, Any]] = {
     "nothing": {},
+    "alone": {"keys": ("ada",), "public": "none"},
     "pair": {"computes": 1, "keys": ("ada",)},
     "small": {"computes": 2, "keys": ("ada",)},
     "changed": {"computes": 1, "keys": ("ada", "grace"), "cpus": 2},
@@ -59,7 +60,7 @@ def wanted(site: Site, spec: str, directory: Path) -> Wanted:
         frontend=nodes,
         computes=msgspec.structs.replace(nodes, count=said.get("computes", 0), cpus=said.get("cpus", 1)),
         ssh_keys=said.get("keys", ()),
-        public=WantedPublic(kind="pool"),
+        public=WantedPublic(kind=said.get("public", "pool")),
         readiness=Readiness(when="none"),
         running=said.get("running", True),
     )

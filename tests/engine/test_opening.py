@@ -4,90 +4,18 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.apply import apply_plan
-from pragmaspec.engine.context import ApplyContext
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PlanRefusedError, SiteConflictError, SiteUnreachableError
-from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.plan import PlannedSite
 from pragmaspec.planning.wanted import Move
-from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import SITE_OUTPUT, Record
-from pragmaspec.site import SimulatedSite
+from pragmaspec.recorded import SITE_OUTPUT
 from pragmaspec.store.local import LocalStore
-from tests.engine.fake_site import KEY, WANTED, FakeSite, applying, bring_up, plan_for
-from tests.simulation.chance import Chance
-from tests.simulation.clock import SimClock
-from tests.simulation.crew import crew_of
+from tests.engine.fake_site import FakeSite, applying, bring_up, plan_for
+from tests.engine.lab import LATE, Lab, left_of
 from tests.store.samples import ALLOCATION, act, node
-
-LATE = SimulatedSite(name="lab", file=":memory:", identity="tag", window_s=300.0, parallel=8)
-
-
-class Counted(SimulatedProvider):
-    """A provider that counts listings, and of which calls can be made to fail."""
-
-    def __init__(self, site, world, clock):
-        super().__init__(site, clock, world)
-        self.listings = 0
-        self.lost = set()
-        self.refuses = {}
-
-    def observe(self, lineage):
-        self.listings += 1
-        return super().observe(lineage)
-
-    def boot(self, order):
-        outputs = super().boot(order)
-        if order.node.name in self.lost:
-            self.lost.remove(order.node.name)
-            raise SiteUnreachableError("the answer was lost")
-        return outputs
-
-    def allocate(self, wanted, mark):
-        if mark.address in self.refuses:
-            raise self.refuses[mark.address]
-        return super().allocate(wanted, mark)
-
-
-class Lab:
-    """One stack at one simulated site whose time does not wait."""
-
-    def __init__(self, folder: Path, site: SimulatedSite = LATE) -> None:
-        self.folder, self.site = folder, site
-        self.clock = SimClock()
-        self.world = SharedWorld(None)
-        self.store = LocalStore(folder / "state")
-        self.calm = Chance(0)
-        self.calm.calm = True
-        self.provider = Counted(site, self.world, self.clock)
-
-    def apply(self, *actions, **plan):
-        with self.store.session("test") as session:
-            context = ApplyContext(
-                session=session,
-                providers={"lab": self.provider},
-                wanted=WANTED,
-                files=lambda image: ImageFiles(disk=Path("/nowhere")),
-                stack_key=KEY,
-                remote=Remote(session.state.lineage, KEY, self.folder / "ssh"),
-                clock=self.clock,
-                crew=crew_of(self.calm, self.clock),
-            )
-            asked = plan_for(session.state, *actions, sites=(PlannedSite(site=self.site, identity=self.provider.identity()),))
-            return apply_plan(replace(asked, **plan), context)
-
-    def record(self, wanted) -> Record:
-        return self.store.read().record(wanted.address)
-
-    def machines(self):
-        return self.provider.observe(self.store.read().lineage).nodes
 
 
 @pytest.fixture
@@ -96,16 +24,12 @@ def lab(tmp_path, monkeypatch):
     return Lab(tmp_path)
 
 
-def left_of(lab, actions):
-    ready = {record.address for record in lab.store.read().records if record.status == "ready"}
-    return [action for action in actions if action.address not in ready]
-
-
 def test_what_was_made_although_its_answer_was_lost_is_bound(lab):
     actions = bring_up(1)
-    lab.provider.lost = {node(0).name}
+    lab.provider.lost, lab.provider.blind = {node(0).name}, True
     with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
         lab.apply(*actions)
+    lab.provider.blind = False
     (made,) = [seen for seen in lab.machines() if seen.address == node(0).address]
     assert lab.record(node(0)).site_id == ""
     lab.apply(*left_of(lab, actions))
@@ -113,12 +37,32 @@ def test_what_was_made_although_its_answer_was_lost_is_bound(lab):
     assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0), "nothing was made twice, and nothing waited for"
 
 
+@pytest.mark.parametrize("kind", ["ident", "token", "tag"])
+def test_an_answer_that_is_lost_while_the_run_goes_on_is_asked_for_again(tmp_path, kind):
+    lab = Lab(tmp_path, replace(LATE, identity=kind, window_s=0.0 if kind == "ident" else 300.0))
+    lab.provider.lost = {node(0).name}
+    lab.apply(*bring_up(1))
+    assert {record.status for record in lab.store.read().records} == {"ready"}
+    assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0)
+
+
+def test_many_lost_answers_do_not_list_the_site_for_each(lab):
+    actions = bring_up(99)
+    lab.provider.lost = {action.resource.name for action in actions if action.verb == "boot"}
+    with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
+        lab.apply(*actions)
+    assert lab.provider.listings <= 18
+    lab.apply(*left_of(lab, actions))
+    assert {record.status for record in lab.store.read().records} == {"ready"}
+    assert len(lab.machines()) == 100
+
+
 def test_fifty_open_intents_cost_one_listing(lab):
     actions = bring_up(49)
-    lab.provider.lost = {action.resource.name for action in actions if action.verb == "boot"}
+    lab.provider.lost, lab.provider.blind = {action.resource.name for action in actions if action.verb == "boot"}, True
     with pytest.raises(ApplyIncompleteError):
         lab.apply(*actions)
-    lab.provider.listings = 0
+    lab.provider.blind, lab.provider.listings = False, 0
     lab.apply(*left_of(lab, actions))
     assert {record.status for record in lab.store.read().records} == {"ready"}
     assert lab.provider.listings == 2, "one to recover from, one at the end to see what is left over"

@@ -16,7 +16,7 @@ CODE_BYTES = 440
 def build_bootable(tiny: TinyImage, directory: Path) -> Path:
     """A raw disk: syslinux with kernel and initial RAM disk on FAT, the guest's programs on ext4 behind it."""
     disk, boot, programs = directory / "bootable", directory / "boot", directory / "programs"
-    _run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", tiny.disk, programs)
+    run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", tiny.disk, programs)
     size = PROGRAMS_AT * SECTOR + programs.stat().st_size
     with disk.open("wb") as file:
         file.truncate(size)
@@ -24,8 +24,9 @@ def build_bootable(tiny: TinyImage, directory: Path) -> Path:
         f"label: dos\nlabel-id: 0x70726167\n"
         f"start={BOOT_AT}, size={BOOT_SECTORS}, type=e, bootable\nstart={PROGRAMS_AT}, type=83\n"
     )
-    _run("sfdisk", "-q", disk, text=table)
-    _write_boot(tiny, boot)
+    run("sfdisk", "-q", disk, text=table)
+    start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
+    write_boot(tiny, boot, cpio.archive([cpio.file("etc/rc", start.encode(), 0o755)]))
     with disk.open("r+b") as file:
         file.write(MBR_CODE.read_bytes()[:CODE_BYTES])
         for part, at in ((boot, BOOT_AT), (programs, PROGRAMS_AT)):
@@ -34,22 +35,22 @@ def build_bootable(tiny: TinyImage, directory: Path) -> Path:
     return disk
 
 
-def _write_boot(tiny: TinyImage, boot: Path) -> None:
-    """The boot partition. A second archive puts the guest's start in place that looks for its programs in the other one."""
-    start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
+def write_boot(tiny: TinyImage, boot: Path, change: bytes) -> None:
+    """The boot partition. A second archive, ``change``, puts another start of the guest in place."""
     overlay = boot.with_name("overlay")
-    overlay.write_bytes(cpio.archive([cpio.file("etc/rc", start.encode(), 0o755)]))
+    overlay.write_bytes(change)
     config = boot.with_name("syslinux.cfg")
     config.write_text(f"DEFAULT tiny\nLABEL tiny\nKERNEL vmlinuz\nAPPEND initrd=initrd,overlay {tiny.cmdline}\n")
     with boot.open("wb") as file:
         file.truncate(BOOT_SECTORS * SECTOR)
-    _run("mkfs.vfat", "-h", str(BOOT_AT), "-i", "70726167", boot)
-    _run("syslinux", "--install", boot)
+    run("mkfs.vfat", "-h", str(BOOT_AT), "-i", "70726167", boot)
+    run("syslinux", "--install", boot)
     for file, name in ((tiny.vmlinuz, "vmlinuz"), (tiny.initrd, "initrd"), (overlay, "overlay"), (config, "syslinux.cfg")):
-        _run("mcopy", "-i", boot, file, f"::{name}")
+        run("mcopy", "-i", boot, file, f"::{name}")
 
 
-def _run(*command: str | Path, text: str = "") -> None:
+def run(*command: str | Path, text: str = "") -> None:
+    """Run a program; what it says is in the error when it fails."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "MTOOLS_SKIP_CHECK": "1"}
     done = subprocess.run(
         [str(word) for word in command], input=text, capture_output=True, text=True, env=environment, check=False

@@ -84,9 +84,7 @@ def build_tiny(directory: Path, packages: Path | None = None) -> TinyImage:
 
 def _build(directory: Path, scratch: Path, cache: Path) -> None:
     root = scratch / "root"
-    root.mkdir()
-    for package in _fetched([*START_PACKAGES, *DISK_PACKAGES, *_kernel_packages()], cache):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
+    unpack(root, cache)
     (kernel,) = root.glob("boot/vmlinuz-*")
     (modules,) = root.glob("lib/modules/*")
     made = scratch / "made"
@@ -99,12 +97,24 @@ def _build(directory: Path, scratch: Path, cache: Path) -> None:
         file.rename(directory / file.name)
 
 
+def unpack(root: Path, cache: Path | None = None) -> None:
+    """The Debian packages of the guest, unpacked into the new directory ``root``."""
+    root.mkdir()
+    for package in _fetched([*START_PACKAGES, *DISK_PACKAGES, *_kernel_packages()], cache or _package_cache()):
+        subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
+
+
+def applets(root: Path) -> list[str]:
+    """Paths of busybox's other names, without itself."""
+    listed = subprocess.run([root / "bin/busybox", "--list-full"], check=True, capture_output=True, text=True).stdout.split()
+    return [applet for applet in listed if applet not in {"bin/busybox", "usr/bin/busybox"}]
+
+
 def _start_members(root: Path, modules: Path) -> Iterator[cpio.Member]:
     yield from (cpio.directory(path) for path in EMPTY)
     yield from (cpio.directory("root", 0o700), cpio.directory("tmp", 0o1777))
     yield cpio.file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
-    applets = subprocess.run([root / "bin/busybox", "--list-full"], check=True, capture_output=True, text=True).stdout.split()
-    yield from (cpio.link(applet, "/bin/busybox") for applet in applets if applet not in {"bin/busybox", "usr/bin/busybox"})
+    yield from (cpio.link(applet, "/bin/busybox") for applet in applets(root))
     yield cpio.link("init", "/bin/busybox")
     for name, mode in (("inittab", 0o644), ("rc", 0o755)):
         yield cpio.file(f"etc/{name}", (HERE / "tiny_root" / name).read_bytes(), mode)
@@ -115,14 +125,14 @@ def _start_members(root: Path, modules: Path) -> Iterator[cpio.Member]:
     yield cpio.file("etc/profile", b"export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
     for program in START_PROGRAMS:
         yield cpio.file(program, (root / program).resolve().read_bytes(), 0o755)
-    loaded = _libraries(root, START_PROGRAMS)
+    loaded = libraries(root, START_PROGRAMS)
     yield cpio.file(LOADER, (root / LOADER).resolve().read_bytes(), 0o755)
     yield from (cpio.file(f"lib/x86_64-linux-gnu/{name}", path.read_bytes(), 0o755) for name, path in loaded.items())
     yield cpio.link("usr/lib/x86_64-linux-gnu", "/disk/lib")
     yield from (cpio.link(program, f"/disk/bin/{Path(program).name}") for program in DISK_PROGRAMS)
     order = kernel_modules.load_order(modules, START_MODULES)
     yield from (cpio.file(f"lib/modules/{module.name}", module.read_bytes()) for module in order)
-    yield cpio.file("lib/modules/boot.order", _names(order))
+    yield cpio.file("lib/modules/boot.order", names(order))
 
 
 def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:
@@ -131,14 +141,14 @@ def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:
         (tree / directory).mkdir(parents=True)
     for program in DISK_PROGRAMS:
         shutil.copy(root / program, tree / "bin")
-    at_start = _libraries(root, START_PROGRAMS)
-    for name, path in _libraries(root, DISK_PROGRAMS).items():
+    at_start = libraries(root, START_PROGRAMS)
+    for name, path in libraries(root, DISK_PROGRAMS).items():
         if name not in at_start:
             shutil.copyfile(path, tree / "lib" / name)
     order = kernel_modules.load_order(modules, NAT_MODULES)
     for module in order:
         shutil.copy(module, tree / "modules")
-    (tree / "modules" / "nat.order").write_bytes(_names(order))
+    (tree / "modules" / "nat.order").write_bytes(names(order))
     for path in (tree, *tree.rglob("*")):
         os.utime(path, (EPOCH, EPOCH))
     raw = scratch / "disk.raw"
@@ -146,7 +156,7 @@ def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:
     subprocess.run(["qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", str(raw), str(disk)], check=True)
 
 
-def _libraries(root: Path, programs: Iterable[str]) -> dict[str, Path]:
+def libraries(root: Path, programs: Iterable[str]) -> dict[str, Path]:
     """The shared libraries that ``programs`` load, by name, as the dynamic loader of the packages itself finds them."""
     found = {}
     where = ":".join(str(root / path) for path in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"))
@@ -166,7 +176,8 @@ def _libraries(root: Path, programs: Iterable[str]) -> dict[str, Path]:
     return found
 
 
-def _names(modules: Iterable[Path]) -> bytes:
+def names(modules: Iterable[Path]) -> bytes:
+    """Names of modules, one a line, as the guest's start reads them."""
     return "".join(f"{module.stem}\n" for module in modules).encode()
 
 

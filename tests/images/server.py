@@ -129,8 +129,8 @@ class _Handler(BaseHTTPRequestHandler):
         if served.encoding:
             headers["Content-Encoding"] = served.encoding
         if start is not None:
-            if start > len(served.content):
-                return self._head(416, {"Content-Length": "0"})
+            if start >= len(served.content):
+                return self._head(416, {"Content-Length": "0", "Content-Range": f"bytes */{len(served.content)}"})
             first = 0 if served.wrong_range else start
             headers["Content-Range"] = f"bytes {first}-{len(served.content) - 1}/{len(served.content)}"
         body = served.content[start or 0 :]

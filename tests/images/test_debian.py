@@ -2,15 +2,16 @@ import io
 import os
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import bootstrap
-from pragmaspec.images.debian.disk import initial_ram_disk, overlay_archive
+from pragmaspec.images.debian.bootstrap import Order, bootstrap
+from pragmaspec.images.debian.disk import initial_ram_disk, make_disk, overlay_archive
 from pragmaspec.images.debian.mirror import of_suite, source_lines
 from pragmaspec.images.debian.tools import PROGRAMS, check_tools, privileges, search_path
 from pragmaspec.images.sources.debian import DebianSource
@@ -180,8 +181,9 @@ def test_a_failed_bootstrap_tells_apts_own_words(tmp_path: Path) -> None:
     said: list[str] = []
     sources = (f"deb [trusted=yes] file:{tmp_path}/no-such-mirror bookworm main",)
     mode, _ = privileges(search_path())
+    order = Order(suite="bookworm", packages=("dash",), sources=sources, mode=mode)
     with pytest.raises(ImageError, match=r"mmdebstrap failed .*no-such-mirror"):
-        bootstrap(tmp_path / "system.tar", suite="bookworm", packages=("dash",), sources=sources, mode=mode, said=said.append)
+        bootstrap(tmp_path / "system.tar", order, said.append)
     assert said == ["reading the package lists"]
 
 
@@ -196,3 +198,53 @@ def test_what_the_spec_says_is_what_is_locked() -> None:
     ]
     assert len({source.described() for source in (plain, *others)}) == 5
     assert others[-1].origin() == "built from Debian bookworm packages of 2026-11-01"
+
+
+def small_system(archive: Path, when: int) -> None:
+    """What mmdebstrap would give, as far as a disk needs it; unpacked at ``when``."""
+    status = "Package: dash\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\nMaintainer: x\nDescription: y\n"
+    contents = {
+        "./boot/vmlinuz-6.1": b"kernel",
+        "./bin/busybox": b"busybox",
+        "./etc/cloud/cloud.cfg": b"users:\n  - default\n",
+        "./etc/systemd/system/a.service": b"",
+        "./var/lib/dpkg/status": status.encode(),
+        "./var/log/dpkg.log": f"{when}".encode(),
+        **{f"./lib/modules/6.1/{name}.ko": b"\0depends=\0" for name in recipe.DISK_MODULES},
+    }
+    folders = sorted({str(parent) for path in contents for parent in Path(path).parents})
+    with tarfile.open(archive, "w") as tar:
+        for path in folders:
+            entry = tarfile.TarInfo(f"./{path}")
+            entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o755, recipe.EPOCH
+            tar.addfile(entry)
+        for path, content in contents.items():
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode, entry.mtime = len(content), 0o644, recipe.EPOCH
+            tar.addfile(entry, io.BytesIO(content))
+
+
+@contextmanager
+def habits(monkeypatch: pytest.MonkeyPatch, umask: int, zone: str, language: str) -> Iterator[None]:
+    """Another person at another machine."""
+    before = os.umask(umask)
+    try:
+        monkeypatch.setenv("TZ", zone)
+        monkeypatch.setenv("LC_ALL", language)
+        yield
+    finally:
+        os.umask(before)
+
+
+def test_the_same_packages_are_the_same_disk_whoever_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, prefix = privileges(search_path())
+    found = []
+    for name, umask, zone, language in (("one", 0o022, "UTC", "C.UTF-8"), ("an other place", 0o077, "Asia/Tokyo", "tr_TR.UTF-8")):
+        scratch = tmp_path / name
+        scratch.mkdir()
+        small_system(tmp_path / f"{name}.tar", len(name))
+        with habits(monkeypatch, umask, zone, language):
+            built = make_disk(tmp_path / f"{name}.tar", scratch, prefix, lambda _: None)
+        found.append((built.disk.read_bytes(), built.kernel.read_bytes(), built.initrd.read_bytes(), built.packages))
+    assert found[0][3] == ("dash=1=amd64",)
+    assert found[0] == found[1]

@@ -151,9 +151,9 @@ def test_progress_is_told_in_bytes(workshop: Workshop, tmp_path: Path, reporter:
 
 def test_holes_stay_holes(workshop: Workshop, tmp_path: Path) -> None:
     file = written(tmp_path, "disk.raw", bootable())
-    os.truncate(file, 256 * MIB)
+    os.truncate(file, 64 * MIB)
     stored = workshop.store.path(make(workshop, file).blob.sha256)
-    assert stored.stat().st_size == 256 * MIB
+    assert stored.stat().st_size == 64 * MIB
     assert stored.stat().st_blocks * 512 < 4 * MIB
     subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", str(file), str(tmp_path / "disk.vmdk")], check=True)
     assert workshop.store.path(make(workshop, tmp_path / "disk.vmdk").blob.sha256).stat().st_size < 4 * MIB
@@ -187,10 +187,10 @@ def test_a_file_that_is_replaced_meanwhile_does_not_matter(workshop: Workshop, t
 @pytest.mark.parametrize("kind", ["gz", "xz", "zst", "bz2"])
 def test_a_bomb_is_stopped_before_it_hurts(tmp_path: Path, kind: str) -> None:
     """Its zeros take neither memory nor room; more bytes than a disk of its size has are refused."""
-    tool = {"gz": "gzip", "xz": "xz", "zst": "zstd", "bz2": "bzip2"}[kind]
+    tool = {"gz": "gzip -1", "xz": "xz -0", "zst": "zstd -1", "bz2": "bzip2"}[kind]
     bomb = tmp_path / f"bomb.{kind}"
     with bomb.open("wb") as target:
-        script = f"head -c 128M /dev/zero | {tool} -c"
+        script = f"head -c 64M /dev/zero | {tool} -c"
         subprocess.run(["sh", "-c", script], check=True, stdout=target, stderr=subprocess.DEVNULL)
     code = f"""
         import resource
@@ -201,7 +201,7 @@ def test_a_bomb_is_stopped_before_it_hurts(tmp_path: Path, kind: str) -> None:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             stream, _ = layers.unwrapped(window)
             try:
-                for piece in layers.limited(stream.rest(), 100 * 2**20):
+                for piece in layers.limited(stream.rest(), 48 * 2**20):
                     assert len(piece) <= 2 * 2**20
             except Exception as error:
                 print(error)
@@ -210,7 +210,7 @@ def test_a_bomb_is_stopped_before_it_hurts(tmp_path: Path, kind: str) -> None:
     said = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, capture_output=True, text=True).stdout
     words, grown_mib = said.splitlines()
     assert "unpacks to more than" in words
-    assert int(grown_mib) < 90
+    assert int(grown_mib) < 40
 
 
 def test_a_full_file_system_is_said_in_words(workshop: Workshop, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_a_full_file_system_is_said_in_words(workshop: Workshop, tmp_path: Path)
 
 
 POINTS = (
-    *(f"images.piece:{number}:kill" for number in (1, 3, 9)), "images.check:1:kill", "images.publish.sync:1:kill",
+    *(f"images.piece:{number}:kill" for number in (1, 3)), "images.check:1:kill", "images.publish.sync:1:kill",
     "images.publish.rename:1:kill", "images.publish.renamed:1:kill",
 )  # fmt: skip
 CONVERSION_POINTS = ("images.convert:1:kill", "images.converted:1:kill", "images.piece:40:kill", "images.publish.rename:1:kill")

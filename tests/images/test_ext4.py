@@ -7,6 +7,7 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.ext4 import make_ext4
+from pragmaspec.images.store import digest_of
 
 EPOCH = 1_700_000_000
 
@@ -25,9 +26,10 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
-def make(tree: Path, image: Path, mib: int = 300) -> bytes:
+def make(tree: Path, image: Path, mib: int = 160) -> str:
+    """The digest of what was made."""
     make_ext4(tree, image, size_bytes=mib * 2**20, seed="test", epoch=EPOCH, label="test")
-    return image.read_bytes()
+    return digest_of(image)
 
 
 def debugfs(image: Path, command: str) -> str:

@@ -17,6 +17,17 @@ from pragmaspec.images.window import BytesWindow
 from tests.images.bad_disks import bad_disks, bootable, good_disks
 
 HERE = Path(__file__).parent
+MOST_WORDS = 160
+TABLE = """\
+# Bad images
+
+What is tried with images that lie, reach beyond themselves, or are damaged, and the first thing that each is told. None of them
+gets into the store. Written by `pytest tests/images/test_formats.py --update-golden`; all reasons of each stand in
+`tests/images/golden/refusals.txt`. Beside these, `tests/images/test_fuzz.py` tries mutated images.
+
+| image | is told |
+|---|---|
+"""
 
 
 @pytest.fixture
@@ -26,16 +37,25 @@ def workshop(tmp_path: Path) -> Workshop:
 
 def test_what_each_bad_image_is_told(workshop: Workshop, tmp_path: Path, golden: Callable[[Path, str], None]) -> None:
     """Nothing bad gets in, and people can tell why from the words alone."""
-    lines = []
+    lines, rows = [], []
     for bad in bad_disks(tmp_path):
         file = tmp_path / "bad"
         file.write_bytes(bad.content)
         declared = f" (declared {bad.declared})" if bad.declared else ""
-        lines.append(f"{bad.name}{declared}\n{_told(workshop, file, bad.declared)}")
+        told = _told(workshop, file, bad.declared)
+        lines.append(f"{bad.name}{declared}\n{told}")
+        rows.append(f"| {bad.name}{declared} | {_first(told)} |\n")
     golden(HERE / "golden" / "refusals.txt", "".join(lines).replace(str(tmp_path), "<here>"))
+    golden(HERE.parents[1] / "docs" / "bad-images.md", TABLE + "".join(rows).replace(str(tmp_path), "&lt;here&gt;"))
     assert not [line for line in lines if "LET IN" in line]
     assert list(workshop.store.incoming.iterdir()) == []
     assert not (workshop.store.directory / "sha256").exists(), "none of them was published"
+
+
+def _first(told: str) -> str:
+    """The first reason, as a cell of a table."""
+    words = told.splitlines()[0].strip()
+    return (words if len(words) <= MOST_WORDS else f"{words[:MOST_WORDS]}…").replace("|", "&#124;")
 
 
 def _told(workshop: Workshop, file: Path, declared: str | None) -> str:

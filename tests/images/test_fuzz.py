@@ -8,7 +8,6 @@ import gzip
 import io
 import lzma
 import os
-import resource
 import struct
 import tarfile
 import time
@@ -29,8 +28,8 @@ from pragmaspec.images.vhdx import _crc32c
 from pragmaspec.images.window import BytesWindow, opened
 from tests.images.bad_disks import archive, as_vmware_writes_it, bootable, converted, tar
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "80"))
-MOST_S, MOST_KIB = 1.0, 256 * 1024
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
+MOST_S, MOST_KIB = 1.0, 256 * 1024  # seconds of the processor: others may keep it busy
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -125,17 +124,30 @@ FIXES: dict[str, Fix] = {"vhd": vhd_sums, "fixed": vhd_sums, "vhdx": vhdx_sums}
 FORMATS = {"stream": "vmdk", "fixed": "vhd"}
 
 
+def highest_kib() -> int:
+    """The most memory this process had since :func:`fresh_memory`."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1])
+
+
+@pytest.fixture(autouse=True)
+def fresh_memory() -> None:
+    """What other tests needed does not count."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def looked_at(content: bytes, declared: str | None) -> Examined | None:
     """What is found, within the limits of time and memory."""
-    window, begun = Asked(content), time.perf_counter()
+    before_kib = highest_kib()
+    window, begun = Asked(content), time.process_time()
     try:
         return examine(window, declared)
     except ImageError as error:
         return None if all(problem.detail for problem in error.problems) else pytest.fail("refused without a reason")
     finally:
-        assert time.perf_counter() - begun < MOST_S
+        assert time.process_time() - begun < MOST_S
         assert window.asked < 8 * 2**20
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 3 * MOST_KIB, "all tests of this process"
+        assert highest_kib() - before_kib < MOST_KIB
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2", "vmdk", "stream", "vdi", "vhd", "fixed", "vhdx"])
@@ -231,11 +243,11 @@ def test_a_mutated_package_is_refused_or_unpacked(tmp_path: Path, kind: str) -> 
     def mutate(changes: list[tuple[int, bytes]], length: int | None) -> None:
         file = tmp_path / "package"
         file.write_bytes(mutated(content, changes, None)[:length])
-        begun = time.perf_counter()
+        begun = time.process_time()
         with opened(file) as window, suppress(ImageError):
             stream, _ = unwrapped(window)
             for piece in limited(stream.rest(), 16 * 2**20):
                 assert len(piece) <= 2 * 2**20
-        assert time.perf_counter() - begun < MOST_S
+        assert time.process_time() - begun < MOST_S
 
     mutate()

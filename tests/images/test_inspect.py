@@ -100,16 +100,9 @@ def test_internal_snapshots_are_refused(make_disk: Callable[..., Path]) -> None:
         inspect_file(disk, "qcow2")
 
 
-def test_an_encrypted_disk_is_refused(make_disk: Callable[..., Path]) -> None:
-    secret = ("--object", "secret,id=s,data=secret", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10")
-    with pytest.raises(ImageError, match="encrypted"):
-        inspect_file(make_disk("encrypted.qcow2", *secret), "qcow2")
-
-
-@pytest.mark.parametrize("kind", ["vmdk", "vdi", "vpc", "vhdx", "qed", "parallels", "luks"])
+@pytest.mark.parametrize("kind", ["vmdk", "vdi", "vpc", "vhdx", "qed", "parallels"])
 def test_other_formats_of_disks_are_refused(make_disk: Callable[..., Path], kind: str) -> None:
-    options = ("--object", "secret,id=s,data=x", "-o", "key-secret=s,iter-time=10") if kind == "luks" else ()
-    file = make_disk(f"disk.{kind}", *options, kind=kind)
+    file = make_disk(f"disk.{kind}", kind=kind)
     for declared in (None, "raw"):
         with pytest.raises(ImageError, match="not a disk image"):
             inspect_file(file, declared)
@@ -232,7 +225,7 @@ def test_no_disk_is_larger_than_two_tebibytes() -> None:
         inspect_window(Endless(), "raw", partitionless=True)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     changes=st.lists(st.tuples(st.integers(0, 600), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6),
     length=st.none() | st.integers(0, 2000),

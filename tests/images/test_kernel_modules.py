@@ -1,9 +1,12 @@
+import gzip
+import lzma
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.kernel_modules import load_order
+from pragmaspec.images.kernel_modules import load_order, module_bytes, module_name
 
 
 def module(directory: Path, name: str, *needs: str) -> None:
@@ -25,3 +28,18 @@ def test_a_missing_module_is_named(tmp_path: Path) -> None:
     module(tmp_path, "virtio_blk", "virtio")
     with pytest.raises(ImageError, match="no module virtio below"):
         load_order(tmp_path, ["virtio_blk"])
+
+
+def test_compressed_modules_are_read_and_built_in_ones_need_no_loading(tmp_path: Path) -> None:
+    """As Ubuntu ships them."""
+    for pack, end in ((gzip.compress, ".gz"), (lzma.compress, ".xz"), (zstandard.ZstdCompressor().compress, ".zst")):
+        folder = tmp_path / end[1:]
+        module(folder, "virtio_rng", "rng_core", "virtio")
+        module(folder, "rng-core")
+        for file in list(folder.iterdir()):
+            file.with_name(file.name + end).write_bytes(pack(file.read_bytes()))
+            file.unlink()
+        (folder / "modules.builtin").write_text("kernel/drivers/virtio/virtio.ko\nkernel/drivers/block/virtio_blk.ko\n")
+        order = load_order(folder, ["virtio_blk", "virtio_rng"])
+        assert [module_name(path) for path in order] == ["rng-core.ko", "virtio_rng.ko"]
+        assert module_bytes(order[0]).startswith(b"\x7fELF")

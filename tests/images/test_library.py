@@ -1,6 +1,9 @@
 import gzip
 import os
 import shutil
+import subprocess
+import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -39,6 +42,27 @@ def test_a_local_disk_is_used_where_it_is(library: ImageLibrary, spec_directory:
     assert not (spec_directory / LOCK_FILE).exists(), "a local file needs no lock: the file decides"
 
 
+def test_qemu_img_looks_at_a_local_disk_once_and_again_when_it_has_changed(
+    library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
+) -> None:
+    good, old = disk.read_bytes(), time.time() - 10
+    os.utime(disk, (old, old))
+    library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pragmaspec.images.progress import ImageReporter\n"
+        "from pragmaspec.images.sources.base import Workshop\n"
+        "from pragmaspec.images.sources.local import LocalSource\n"
+        "from pragmaspec.images.store import BlobStore\n"
+        "print(LocalSource(disk=sys.argv[1], shown='x').find(Workshop(BlobStore(Path(sys.argv[2])), 'x', ImageReporter())))\n"
+        "assert 'subprocess' not in sys.modules, 'nothing was started'"
+    )
+    subprocess.run([sys.executable, "-c", code, str(disk), str(tmp_path / "store")], check=True, stdout=subprocess.PIPE)
+    disk.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))  # in a table that our own inspector does not follow
+    with pytest.raises(ImageError, match="cannot be checked by qemu-img"):
+        library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
+
+
 def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     (spec_directory / "vmlinuz").write_bytes(b"kernel")
     (spec_directory / "initrd").write_bytes(b"initrd")
@@ -53,9 +77,7 @@ def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directo
 
 def test_a_disk_that_was_replaced_after_the_plan_is_not_given(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
-    replaced = bytearray(disk.read_bytes())
-    replaced[-1] ^= 1
-    disk.write_bytes(replaced)
+    disk.write_bytes(disk.read_bytes().replace(b"dirty bit", b"other bit"))
     with pytest.raises(ImageError, match="has changed: mine") as refused:
         library.files(image)
     assert refused.value.problems[0].where == WHERE

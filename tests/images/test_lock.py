@@ -158,7 +158,7 @@ TABLES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), TABLES, max_size=4))
 def test_tables_of_others_stay_as_they_are(tmp_path_factory: pytest.TempPathFactory, table: dict[str, object]) -> None:
     """Room for the other things an environment is made of, whoever writes them."""

@@ -15,7 +15,7 @@ from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.table import AnySource
 from pragmaspec.images.store import BlobStore
-from tests.images.kinds import KINDS, Kind, Tools, fetch_elsewhere
+from tests.images.kinds import KINDS, Kind, Tools, fetch_elsewhere, http, s3
 from tests.images.openpgp import Key, keys, make_key
 
 
@@ -28,6 +28,13 @@ def publisher() -> Iterator[Key]:
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publisher: Key) -> Iterator[Kind]:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    with ExitStack() as stack:
+        yield request.param(Tools(tmp_path, monkeypatch, stack, publisher))
+
+
+@pytest.fixture(params=[http, s3], ids=lambda kind: kind.__name__)
+def one_kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publisher: Key) -> Iterator[Kind]:
+    """For what is the same code whatever the kind, and takes processes: two that differ in how they ask."""
     with ExitStack() as stack:
         yield request.param(Tools(tmp_path, monkeypatch, stack, publisher))
 
@@ -145,7 +152,8 @@ def test_a_server_in_trouble_is_asked_again(kind: Kind, store: BlobStore, disk: 
     assert bytes_of(store, find(store, kind.source(disk))) == disk
 
 
-def test_two_processes_that_want_one_disk_transfer_it_once(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_two_processes_that_want_one_disk_transfer_it_once(one_kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind = one_kind
     kind.server.content = disk
     source = kind.source(disk)
     runs = [fetch_elsewhere(source, store.directory) for _ in range(2)]
@@ -153,7 +161,8 @@ def test_two_processes_that_want_one_disk_transfer_it_once(kind: Kind, store: Bl
     assert transfers(kind, disk) == 1
 
 
-def test_a_run_that_is_killed_in_the_middle_is_continued_by_the_next(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_run_that_is_killed_in_the_middle_is_continued_by_the_next(one_kind: Kind, store: BlobStore, disk: bytes) -> None:
+    kind = one_kind
     kind.server.content, kind.server.stall_at = disk, 1_000_000
     source = kind.source(disk)
     run = fetch_elsewhere(source, store.directory)

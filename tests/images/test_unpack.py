@@ -99,7 +99,7 @@ def test_zip_archives_of_more_than_four_gib_are_read() -> None:
         disk_in_zip(BytesWindow(large_zip(CONTENT, whole=False)))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=50), max_size=20), st.data())
 def test_a_stream_gives_what_is_in_it_however_it_is_taken(pieces: list[bytes], data: st.DataObject) -> None:
     stream, left = Stream(iter(piece for piece in pieces if piece)), b"".join(pieces)

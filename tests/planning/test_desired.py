@@ -8,7 +8,7 @@ from pragmaspec.planning.desired import desired_images, desired_nodes, mac_addre
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPublic
 from pragmaspec.recorded import Allocation, Nic, Node
-from tests.planning.world import GIB, LINEAGE, cluster, image, line, nodes, planned, wanted
+from tests.planning.world import GIB, LINEAGE, cluster, image, line, nodes, planned, settled, wanted
 
 
 def made(asked: WantedCluster) -> dict[str, Node]:
@@ -112,3 +112,21 @@ def test_an_image_is_staged_once_per_site_and_only_where_something_boots_it() ->
     )
     assert [each.resource.name for each in desired_images(spec, PlanRequest())] == ["debian-12"]
     assert [each.resource.name for each in desired_images(spec, PlanRequest(drop=("a",)))] == ["other-name"]
+
+
+def test_nodes_without_cloud_init_are_told_by_files_and_are_ready_after_the_login() -> None:
+    plain = replace(image("centos7"), cloud_init=False)
+    asked = cluster(computes=nodes(1, of="centos7"))
+    spec = replace(wanted(asked), images=(image(), plain))
+    found = {each.resource.name: each.resource for each in planned(spec).actions if each.verb == "boot"}
+    frontend, compute = found["hello-frontend"], found["hello-compute-0"]
+    assert (frontend.cloud_init, frontend.readiness.when) == (True, "cloud-init")
+    assert (compute.cloud_init, compute.readiness.when) == (False, "ssh")
+    unwatched = replace(asked, readiness=replace(asked.readiness, when="none"))
+    spec = replace(spec, clusters=(unwatched,))
+    assert {each.resource.readiness.when for each in planned(spec).actions if each.verb == "boot"} == {"none"}
+    state = settled(unwatched, images=spec.images)
+    otherwise = planned(replace(spec, images=(image(), image("centos7"))), state)
+    assert [(each.resource.name, each.impact, each.reason) for each in otherwise.actions if each.verb == "boot"] == [
+        ("hello-compute-0", "rebuild", "the way its guest is told who it is changed")
+    ]

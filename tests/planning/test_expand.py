@@ -109,8 +109,8 @@ def test_the_full_form() -> None:
     assert (physics.cidr, physics.vlan, physics.mtu) == ("10.22.0.0/24", 22, 9000)
     file = str(EXAMPLES / "full.yaml")
     assert physics.networks == (
-        WantedNetwork(name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=92, column=7)),
-        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=93, column=7)),
+        WantedNetwork(name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=95, column=7)),
+        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=96, column=7)),
     )
     assert physics.readiness == Readiness(when="cloud-init", timeout_s=900)
     assert physics.protect

@@ -4,7 +4,9 @@ spec.yaml      what is wanted                      before.yaml   what was applie
 earlier.yaml   what was applied before that
 state.json     what is recorded (none: nothing)    records.json  records of state.json that are otherwise: {address: {fields}}
 images.json    images that are otherwise: {name: {version, digest_of, size_mib, virtual_gib}}
-site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null for gone}, asked: false}}
+copies.json    where images can be had by everybody: {name: {PublicCopy}}
+site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null for gone}, asked: false,
+                stored: [{StoredImage}]}}
 request.json   a PlanRequest                       plan.txt      what a person reads
 """
 
@@ -18,10 +20,12 @@ import pytest
 
 from pragmaspec.errors import PlanError, PlanRefusedError, UsageError
 from pragmaspec.planning.expand import expand, images_needed
-from pragmaspec.planning.observed import Inventory, Observations
+from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.pruning import prune_sites
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.wanted import Wanted
+from pragmaspec.planning.wanted import PublicCopy, Wanted
+from pragmaspec.planning.ways import with_ways
 from pragmaspec.recorded import State
 from pragmaspec.report.plan_text import plan_text
 from pragmaspec.report.problems_text import problems_text
@@ -58,7 +62,14 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
     try:
         asked = needs_inventory(spec, state, request)
         inventories = {name: _merged(ROOMY, Inventory, said.get(name, {}).get("inventory", {})) for name in asked}
-        return plan_text(make_plan(spec, state, sights, inventories, request), width=110, colour=False)
+        stored = {
+            name: msgspec.convert(said.get(name, {}).get("stored", ()), tuple[StoredImage, ...])
+            for name in prune_sites(spec, state, request)
+        }
+        plan = make_plan(spec, state, sights, inventories, request, stored)
+        copies = msgspec.convert(_json("copies.json"), dict[str, PublicCopy])
+        by_digest = {each.digest: copies.get(each.name) for each in spec.images}
+        return plan_text(with_ways(plan, by_digest.get), width=110, colour=False)
     except (PlanError, PlanRefusedError, UsageError) as error:
         return problems_text(error.problems, width=110, colour=False)
 

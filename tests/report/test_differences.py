@@ -48,6 +48,8 @@ def test_power_protection_and_readiness() -> None:
 
 def test_what_the_guest_is_told() -> None:
     assert _node(first_boot="1", keys="2", peers="3") == ("packages or user-data", "ssh keys", "list of members")
+    assert _node(cloud_init=False) == ("guest cloud-init → files",)
+    assert differences(replace(FRONTEND, cloud_init=False), FRONTEND, {}) == ("guest files → cloud-init",)
 
 
 def test_interfaces() -> None:
@@ -94,4 +96,5 @@ def test_public_addresses() -> None:
 def test_every_field_of_a_node_that_may_change_is_told() -> None:
     """A new field of Node must be put into words here, or be part of the address."""
     told = {"cpus", "memory_mib", "disk_bytes", "image", "nics", "running", "protect", "readiness", "first_boot", "keys", "peers"}
+    told |= {"cloud_init"}
     assert told | {"site", "cluster", "name", "role", "index"} == set(Node.__struct_fields__)

@@ -4,8 +4,6 @@ from collections import Counter
 from pathlib import Path
 from tempfile import gettempdir
 
-from msgspec.structs import replace
-
 from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
@@ -13,8 +11,7 @@ from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.guest.identity import StackKey
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.fingerprint import fingerprints
-from pragmaspec.planning.moved import moved_state
+from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.planner import make_plan, needs_inventory
 from pragmaspec.planning.request import PlanRequest
@@ -69,8 +66,7 @@ class Stack:
         providers = self._story.providers
         observed = {name: provider.observe(self.lineage) for name, provider in providers.items()}
         asked = {name: providers[name].inventory() for name in needs_inventory(wanted, state, ASKED)}
-        plan = make_plan(wanted, state, observed, asked, ASKED)
-        return replace(plan, fingerprints=fingerprints(plan.actions, moved_state(state, plan.moves), observed))
+        return with_fingerprints(make_plan(wanted, state, observed, asked, ASKED), state, observed)
 
     def apply(self) -> None:
         """Plan and apply, as one command does. Raises PragmaspecError and Crash."""

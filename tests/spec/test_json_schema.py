@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent.parent
 SPECS = [*sorted((ROOT / "examples" / "specs").glob("*.yaml")), ROOT / "examples" / "specs" / "travelling" / "cluster.yaml"]
 NOT_IN_A_SCHEMA = {
     "claimed-twice",
+    "guest-files",
     "image-missing",
     "image-unknown",
     "many-choices",

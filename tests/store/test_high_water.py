@@ -32,7 +32,7 @@ def test_an_older_state_is_refused_with_every_way_out(store):
     with pytest.raises(StateUnreadableError, match="The state was rolled back") as caught:
         store.read()
     detail = caught.value.problems[0].detail
-    for words in ("serial 1", "serial 2", "state restore 2", "--accept-rollback", "git checkout"):
+    for words in ("serial 1", "serial 2", "state restore 2", "--accept-rollback", "git checkout", "state migrate", "--state"):
         assert words in detail
     with pytest.raises(StateUnreadableError, match="rolled back"), store.session("apply"):
         pass

@@ -13,6 +13,8 @@ from pragmaspec.images.clonezilla import tools
 from pragmaspec.images.inspect import MOST_VIRTUAL_BYTES
 
 CHUNK_BYTES = 2**20
+MOST_LEFT_CHUNKS = 64
+"""How much behind the end of an image is still looked at: there should be nothing."""
 SAID_BYTES = 2**20
 """What a program may have to say."""
 Pieces = Callable[[], Iterator[bytes]]
@@ -64,7 +66,16 @@ class Unpacked:
         return self._process.stdout
 
     def finish(self) -> None:
-        """Wait until all is done. Raises ImageError when fetching or unpacking failed."""
+        """Wait until all is done. Raises ImageError when fetching or unpacking failed.
+
+        The program would wait for ever for somebody to read what is left. So that is read here, since the check sums of the
+        compression stand at its end; close ``output`` before when it does not matter.
+        """
+        if not self.output.closed:
+            for _ in range(MOST_LEFT_CHUNKS):
+                if not self.output.read(CHUNK_BYTES):
+                    break
+            self.output.close()
         status = self._process.wait()
         self._feeder.join()
         if isinstance(self._trouble, ImageError):

@@ -48,6 +48,7 @@ def write_clonezilla(disk: Path, format_: str, directory: Path, saving: Saving, 
     if directory.exists():
         detail = f"{directory} is there already. Name a directory that is not, or remove it."
         raise ImageError(Problem(summary="directory exists", detail=detail))
+    directory = directory.absolute()  # the programs work in directories of their own
     part = directory.with_name(f".{directory.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A Debian system as a tar archive, by mmdebstrap."""
+"""A Debian or Ubuntu system as a tar archive, by mmdebstrap."""
 
 import os
 import secrets
@@ -12,9 +12,10 @@ from pathlib import Path
 from threading import Timer
 
 from pragmaspec.errors import ImageError, Problem
+from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import recipe
 from pragmaspec.images.debian.mirror import apt_options
-from pragmaspec.images.debian.tools import search_path
+from pragmaspec.images.debian.tools import UMASK, search_path
 
 LIMIT_S = 3600.0
 STAGES = {
@@ -41,45 +42,67 @@ COMPILE = (
 )
 
 
-def bootstrap(
-    archive: Path, *, suite: str, packages: tuple[str, ...], sources: tuple[str, ...], mode: str, said: Callable[[str], None]
-) -> None:
-    """Write the system with ``packages`` to ``archive``; ``said`` is told each stage. Raises ImageError with apt's own words."""
-    environment = {
+class Order(Frozen, frozen=True):
+    """What is asked of mmdebstrap. ``keyring``: the file with the archive's keys; None: what this machine's apt trusts."""
+
+    suite: str
+    packages: tuple[str, ...]
+    sources: tuple[str, ...]
+    mode: str
+    keyring: Path | None = None
+
+
+def bootstrap(archive: Path, order: Order, said: Callable[[str], None]) -> None:
+    """Write the system to ``archive``; ``said`` is told each stage. Raises ImageError with apt's own words."""
+    with _seen_by_apt(order.keyring) as (settings, keyring), archive.open("wb") as output:
+        _run(command(order, settings, keyring), environment(), output.fileno(), said)
+
+
+def environment() -> dict[str, str]:
+    """What mmdebstrap and the packages' scripts see of this machine: its proxies, and nothing else that differs."""
+    return {
         **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
-        "PATH": search_path(), "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(recipe.EPOCH), "PYTHONHASHSEED": "0",
+        "PATH": search_path(), "LC_ALL": "C.UTF-8", "TZ": "UTC0", "SOURCE_DATE_EPOCH": str(recipe.EPOCH), "PYTHONHASHSEED": "0",
         # No initial RAM disk is made by the kernel's package: ours is smaller and the same every time.
         "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive",
     }  # fmt: skip
-    with _apt_settings() as settings, archive.open("wb") as output:
-        argv = [
-            "mmdebstrap", f"--mode={mode}", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}",
-            f"--aptopt={settings}", *(f"--dpkgopt={line}" for line in LEFT_OUT), f"--customize-hook={COMPILE}",
-            suite, "-", *sources,
-        ]  # fmt: skip
-        _run(argv, environment, output.fileno(), said)
+
+
+def command(order: Order, settings: Path, keyring: Path | None) -> list[str]:
+    """The command that writes the system to standard output, with a file of apt's ``settings``."""
+    return [
+        "mmdebstrap", f"--mode={order.mode}", "--variant=minbase", "--format=tar", f"--include={','.join(order.packages)}",
+        f"--aptopt={settings}", *(f"--dpkgopt={line}" for line in LEFT_OUT), f"--customize-hook={COMPILE}",
+        *([f"--keyring={keyring}"] if keyring else []),
+        order.suite, "-", *order.sources,
+    ]  # fmt: skip
 
 
 @contextmanager
-def _apt_settings() -> Iterator[Path]:
-    """This machine's apt settings in a file that mmdebstrap's user of a user namespace can read.
+def _seen_by_apt(keyring: Path | None) -> Iterator[tuple[Path, Path | None]]:
+    """This machine's apt settings, and the keyring, in files that mmdebstrap's user of a user namespace can read.
 
-    They may hold a proxy's password, so nobody else can find it: its name is random, in a directory that cannot be listed.
+    The settings may hold a proxy's password, so nobody else can find them: a random name, in a directory that cannot be listed.
     """
     with tempfile.TemporaryDirectory(prefix="pragmaspec-apt-") as directory:
         Path(directory).chmod(0o711)
         file = Path(directory) / f"{secrets.token_hex(16)}.conf"
         file.write_text("\n".join((*apt_options(), "")), encoding="utf-8")
         file.chmod(0o644)
-        yield file
+        copy = Path(directory) / f"keyring{keyring.suffix}" if keyring else None
+        if keyring and copy:
+            copy.write_bytes(keyring.read_bytes())
+            copy.chmod(0o644)
+        yield file, copy
 
 
 def _run(argv: list[str], environment: dict[str, str], output: int, said: Callable[[str], None]) -> None:
     last: deque[str] = deque(maxlen=25)
     began = time.monotonic()
     with subprocess.Popen(
-        argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace"
-    ) as process:
+        argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace",
+        umask=UMASK,
+    ) as process:  # fmt: skip
         limit = Timer(LIMIT_S, process.kill)
         limit.start()
         try:

@@ -11,9 +11,10 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images import cpio
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.tools import search_path
+from pragmaspec.images.debian.distribution import DEBIAN, Distribution
+from pragmaspec.images.debian.tools import UMASK, search_path
 from pragmaspec.images.ext4 import make_ext4
-from pragmaspec.images.kernel_modules import load_order
+from pragmaspec.images.kernel_modules import load_order, module_bytes, module_name
 
 START_COMMANDS = ("sh", "mount", "umount", "insmod", "switch_root", "usleep")
 
@@ -27,13 +28,15 @@ class Built(Frozen, frozen=True):
     packages: tuple[str, ...]
 
 
-def make_disk(archive: Path, scratch: Path, prefix: Sequence[str], said: Callable[[str], None]) -> Built:
+def make_disk(
+    archive: Path, scratch: Path, prefix: Sequence[str], said: Callable[[str], None], distribution: Distribution = DEBIAN
+) -> Built:
     """The system in ``archive`` as files below ``scratch``. ``prefix``: the command that programs are run under."""
     tree = scratch / "tree"
     tree.mkdir()
     said("unpacking the archive")
     overlay = scratch / "overlay.tar"
-    overlay.write_bytes(overlay_archive())
+    overlay.write_bytes(overlay_archive(quick=distribution.quick))
     _under(prefix, "sh", "-euc", _SETTLE, "settle", str(tree), str(archive), str(overlay))
     (kernel,) = (tree / "boot").glob("vmlinuz-*")
     (modules,) = (tree / "lib" / "modules").iterdir()
@@ -46,7 +49,7 @@ def make_disk(archive: Path, scratch: Path, prefix: Sequence[str], said: Callabl
         tree,
         raw,
         size_bytes=recipe.VIRTUAL_SIZE_BYTES,
-        seed=f"debian {recipe.VERSION}",
+        seed=f"{distribution.name} {recipe.VERSION}",
         epoch=recipe.EPOCH,
         label="root",
         prefix=prefix,
@@ -66,17 +69,17 @@ def initial_ram_disk(tree: Path, modules: Path) -> bytes:
         cpio.file("init", recipe.data_file("start").encode(), 0o755),
         cpio.file("bin/busybox", (tree / "bin" / "busybox").read_bytes(), 0o755),
         *(cpio.link(f"bin/{command}", "busybox") for command in START_COMMANDS),
-        *(cpio.file(f"modules/{module.name}", module.read_bytes()) for module in order),
-        cpio.file("modules/order", "".join(f"{module.name}\n" for module in order).encode()),
+        *(cpio.file(f"modules/{module_name(module)}", module_bytes(module)) for module in order),
+        cpio.file("modules/order", "".join(f"{module_name(module)}\n" for module in order).encode()),
     ]
     return cpio.archive(members)
 
 
-def overlay_archive() -> bytes:
+def overlay_archive(*, quick: bool = True) -> bytes:
     """The recipe's files as a tar archive: owned by root, dated as the recipe says."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for file in sorted(recipe.files(), key=lambda file: file.path):
+        for file in sorted(recipe.files(quick=quick), key=lambda file: file.path):
             entry = tarfile.TarInfo(file.path)
             entry.mtime = recipe.EPOCH
             entry.mode = stat.S_IMODE(file.mode)
@@ -113,11 +116,12 @@ def _packages(tree: Path) -> tuple[str, ...]:
 def _under(prefix: Sequence[str], *argv: str) -> str:
     done = subprocess.run(
         [*prefix, *argv],
-        env={"PATH": search_path(), "LC_ALL": "C"},
+        env={"PATH": search_path(), "LC_ALL": "C", "TZ": "UTC0"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
+        umask=UMASK,
     )
     if done.returncode != 0:
         raise ImageError(

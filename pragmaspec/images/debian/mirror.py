@@ -1,23 +1,26 @@
-"""Where Debian packages come from: what the spec says, else what this machine's own apt uses."""
+"""Where packages come from: what the spec says, else what this machine's own apt uses."""
 
 import subprocess
 from collections.abc import Iterable
 
 from pragmaspec.errors import ImageError, Problem
+from pragmaspec.images.debian.distribution import DEBIAN, Distribution
 
 POCKETS = ("", "-updates", "-security")
 PASSED_ON = ("acquire::http", "acquire::https", "acquire::ftp", "acquire::check-", "acquire::retries", "acquire::forceipv")
 """Settings of this machine's apt that its mirrors may need: proxies, time-outs, certificates."""
 
 
-def source_lines(suite: str, mirror: str | None, snapshot: str | None) -> tuple[str, ...]:
+def source_lines(suite: str, mirror: str | None, snapshot: str | None, distribution: Distribution = DEBIAN) -> tuple[str, ...]:
     """Lines of ``sources.list`` for ``suite``; none at all when only mmdebstrap's own default is left.
 
-    ``snapshot`` (``20261101T000000Z``) needs ``mirror``: the address of a snapshot archive up to, not including, the date.
-    Raises ImageError when it is missing.
+    ``snapshot`` (``20261101T000000Z``) is a moment of ``mirror``, the address of a snapshot archive up to, not including, the
+    date; Ubuntu's own is known. Raises ImageError when it is missing.
     """
+    components = distribution.components
     if snapshot:
-        if not mirror:
+        base = (mirror or distribution.snapshots).rstrip("/")
+        if not base:
             raise ImageError(
                 Problem(
                     summary="mirror missing",
@@ -25,12 +28,13 @@ def source_lines(suite: str, mirror: str | None, snapshot: str | None) -> tuple[
                     "/archive/debian.",
                 )
             )
-        base = mirror.rstrip("/")
-        security = base.removesuffix("/debian") + "/debian-security"
+        security = base.removesuffix("/debian") + "/debian-security" if distribution.own_security else base
         where = {"": base, "-updates": base, "-security": security}
-        return tuple(f"deb [check-valid-until=no] {where[pocket]}/{snapshot}/ {suite}{pocket} main" for pocket in POCKETS)
-    if mirror:
-        return tuple(f"deb {mirror} {suite}{pocket} main" for pocket in POCKETS[:2])
+        return tuple(f"deb [check-valid-until=no] {where[pocket]}/{snapshot}/ {suite}{pocket} {components}" for pocket in POCKETS)
+    if mirror or distribution.mirror:
+        # The mirrors of Debian have no security updates; those of Ubuntu have.
+        pockets = POCKETS[:2] if distribution.own_security else POCKETS
+        return tuple(f"deb {mirror or distribution.mirror} {suite}{pocket} {components}" for pocket in pockets)
     listed = _output("apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI) $(COMPONENT)", "Created-By: Packages")
     return of_suite(suite, listed.splitlines())
 

@@ -19,8 +19,9 @@ DISK_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng")
 START_PACKAGE = "busybox-static"
 """Its ``/bin/busybox`` is the only program of the initial RAM disk."""
 
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
-    "linux-image-cloud-amd64", "systemd-sysv", "udev", "dbus", "cloud-init", "cloud-guest-utils", "e2fsprogs", "openssh-server",
+    KERNEL_PACKAGE, "systemd-sysv", "udev", "dbus", "cloud-init", "cloud-guest-utils", "e2fsprogs", "openssh-server",
     "openssh-client", "iproute2", "iputils-ping", "nftables", "ca-certificates", "python3-minimal", START_PACKAGE,
 )  # fmt: skip
 
@@ -72,8 +73,12 @@ class File(Frozen, frozen=True):
     target: str = ""
 
 
-def files() -> tuple[File, ...]:
-    """Everything that is put into the tree after the packages."""
+def files(*, quick: bool = True) -> tuple[File, ...]:
+    """Everything that is put into the tree after the packages.
+
+    ``quick``: cloud-init's stages run in one Python, and name servers go to ``/etc/resolv.conf``; otherwise cloud-init is started
+    as its package has it, and name servers are systemd-resolved's.
+    """
     units = "etc/systemd/system"
     return (
         *(File(path=f"{units}/{unit}", target="/dev/null") for unit in MASKED),
@@ -89,17 +94,13 @@ def files() -> tuple[File, ...]:
             content="[Unit]\nConditionPathExists=/var/log/journal\n",
         ),
         File(path=f"{units}/systemd-udev-trigger.service.d/pragmaspec.conf", content=_udev_trigger()),
-        *_cloud_init_files(units),
-        *(
-            File(path=f"usr/lib/pragmaspec/{name}", content=data_file(name), mode=0o755)
-            for name in ("cloud-init-stages", "cloud-init-stage", "network-settle")
-        ),
+        *_cloud_init_settings(),
+        *(_quick_files(units) if quick else _resolved_files(units)),
         File(path="etc/modules-load.d/pragmaspec.conf", content="# The power button.\nbutton\nevdev\n"),
         # Empty and not absent: absent means a first start, at which systemd sets up all units anew.
         File(path="etc/machine-id", mode=0o444),
         File(path="etc/fstab"),
         File(path="etc/hostname", content="localhost\n"),
-        File(path="etc/resolv.conf"),
     )
 
 
@@ -122,7 +123,22 @@ def _udev_trigger() -> str:
     )
 
 
-def _cloud_init_files(units: str) -> tuple[File, ...]:
+def _cloud_init_settings() -> tuple[File, ...]:
+    return (
+        File(path="etc/cloud/ds-identify.cfg", content="policy: enabled\ndatasource: NoCloud\n"),
+        File(path="etc/cloud/cloud.cfg.d/90_pragmaspec.cfg", content=_CLOUD_CFG),
+    )
+
+
+def _resolved_files(units: str) -> tuple[File, ...]:
+    resolved = "systemd-resolved.service"
+    return (
+        File(path=f"{units}/sysinit.target.wants/{resolved}", target=f"/lib/systemd/system/{resolved}"),
+        File(path="etc/resolv.conf", target="../run/systemd/resolve/stub-resolv.conf"),
+    )
+
+
+def _quick_files(units: str) -> tuple[File, ...]:
     def unit(name: str, *lines: str) -> File:
         return File(path=f"{units}/{name}.service.d/pragmaspec.conf", content="\n".join(["[Service]", "ExecStart=", *lines, ""]))
 
@@ -139,8 +155,11 @@ def _cloud_init_files(units: str) -> tuple[File, ...]:
         unit("cloud-init", f"{stage} init init"),
         unit("cloud-config", f"{stage} config modules --mode=config"),
         unit("cloud-final", f"{stage} final modules --mode=final"),
-        File(path="etc/cloud/ds-identify.cfg", content="policy: enabled\ndatasource: NoCloud\n"),
-        File(path="etc/cloud/cloud.cfg.d/90_pragmaspec.cfg", content=_CLOUD_CFG),
+        *(
+            File(path=f"usr/lib/pragmaspec/{name}", content=data_file(name), mode=0o755)
+            for name in ("cloud-init-stages", "cloud-init-stage", "network-settle")
+        ),
+        File(path="etc/resolv.conf"),
     )
 
 

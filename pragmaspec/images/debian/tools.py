@@ -8,6 +8,8 @@ from pragmaspec.errors import ImageError, Problem
 
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "mkfs.ext4": "e2fsprogs", "qemu-img": "qemu-utils", "tar": "tar"}
 """Program, and the Debian package that has it."""
+UMASK = 0o022
+"""Of every program of a build, whoever builds: scripts of packages make files, and folders come without a description."""
 SYSTEM_PATHS = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 

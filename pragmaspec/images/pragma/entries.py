@@ -8,6 +8,8 @@ from pragmaspec.images.pragma.vc_in import Appliance, Machine
 
 _VIRTIO = {"", "virtio"}
 _LEAST_MEMORY_MIB = 16
+_GUEST = "guest: files  # it has no cloud-init"
+"""Images of PRAGMA were told who they are by files that were written into their disks."""
 
 
 def image_entries(appliance: Appliance, repository: str) -> dict[str, list[str]]:
@@ -15,9 +17,9 @@ def image_entries(appliance: Appliance, repository: str) -> dict[str, list[str]]
     name = spec_name(appliance.name)
     told = {"repository": repository, "cluster": appliance.name}
     if not separate(appliance):
-        return {name: [f"pragma: {_flow(told)}", *_notes(appliance.frontend)]}
-    frontend = [f"pragma: {_flow({**told, 'role': 'frontend'})}", *_notes(appliance.frontend)]
-    compute = [f"pragma: {_flow({**told, 'role': 'compute'})}", *_notes(appliance.compute)]
+        return {name: [f"pragma: {_flow(told)}", _GUEST, *_notes(appliance.frontend)]}
+    frontend = [f"pragma: {_flow({**told, 'role': 'frontend'})}", _GUEST, *_notes(appliance.frontend)]
+    compute = [f"pragma: {_flow({**told, 'role': 'compute'})}", _GUEST, *_notes(appliance.compute)]
     return {f"{name}-frontend": frontend, f"{name}-compute": compute}
 
 
@@ -30,7 +32,6 @@ def cluster_entry(appliance: Appliance, site: str) -> dict[str, list[str]]:
         f"site: {_scalar(site)}",
         f"frontend: {{image: {images[0]}{_size(appliance.frontend)}}}",
         f"computes: {{count: 0, image: {images[1]}{_size(compute)}}}",
-        "readiness: ssh  # images of PRAGMA have no cloud-init",
     ]
     if appliance.wait_s:
         lines.append(

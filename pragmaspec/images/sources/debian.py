@@ -1,11 +1,12 @@
-"""Images built from Debian packages on this machine: the same packages give the same bytes."""
+"""Images built from Debian or Ubuntu packages on this machine: the same packages give the same bytes."""
 
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import bootstrap
+from pragmaspec.images.debian.bootstrap import Order, bootstrap
 from pragmaspec.images.debian.disk import Built, make_disk
+from pragmaspec.images.debian.distribution import KNOWN, Name, keyring_of
 from pragmaspec.images.debian.mirror import source_lines
 from pragmaspec.images.debian.tools import check_tools, privileges, search_path
 from pragmaspec.images.sources.base import Found, Workshop
@@ -15,36 +16,45 @@ ROOM_BYTES = 4 * 2**30
 
 
 class DebianSource(Frozen, frozen=True, tag_field="kind", tag="debian"):
-    """A Debian ``suite`` with ``packages`` beside those of every image. See :mod:`pragmaspec.images.debian.recipe`."""
+    """A ``suite`` of a distribution with ``packages`` beside those of every image. See :mod:`pragmaspec.images.debian.recipe`."""
 
     suite: str
     packages: tuple[str, ...] = ()
     mirror: str | None = None
     snapshot: str | None = None
+    distribution: Name = "debian"
+    keyring: str = ""
+    """The file with the archive's keys; empty: the distribution's own."""
 
     def origin(self) -> str:
         """In words."""
         snapshot = f" of {self.snapshot[:4]}-{self.snapshot[4:6]}-{self.snapshot[6:8]}" if self.snapshot else ""
-        return f"built from Debian {self.suite} packages{snapshot}"
+        return f"built from {KNOWN[self.distribution].title} {self.suite} packages{snapshot}"
 
     def described(self) -> str:
         """Over what the spec says: what it gives depends on the day, so it is locked."""
         words = (self.suite, *sorted(set(self.packages)), f"mirror {self.mirror}", f"snapshot {self.snapshot}")
-        return sha256("\n".join(("debian", *words)).encode()).hexdigest()[:16]
+        return sha256("\n".join((self.distribution, *words)).encode()).hexdigest()[:16]
 
     def find(self, workshop: Workshop) -> Found:
         """Build it. Takes minutes, several hundred MiB from the mirror, and 4 GiB of room meanwhile."""
-        search, store, name = search_path(), workshop.store, f"debian-{self.described()}"
+        search, store, name = search_path(), workshop.store, f"{self.distribution}-{self.described()}"
         check_tools(search)
         mode, prefix = privileges(search)
-        sources = source_lines(self.suite, self.mirror, self.snapshot)
-        packages = (*recipe.PACKAGES, *sorted(set(self.packages) - set(recipe.PACKAGES)))
+        distribution = KNOWN[self.distribution]
+        order = Order(
+            suite=self.suite,
+            packages=(*distribution.packages, *sorted(set(self.packages) - set(distribution.packages))),
+            sources=source_lines(self.suite, self.mirror, self.snapshot, distribution),
+            mode=mode,
+            keyring=keyring_of(distribution, self.keyring),
+        )
         with store.locked(name):
             store.check_space(ROOM_BYTES, workshop.image)
             with store.scratch(name) as scratch:
                 archive = scratch / "system.tar"
-                bootstrap(archive, suite=self.suite, packages=packages, sources=sources, mode=mode, said=workshop.step)
-                return _stored(make_disk(archive, scratch, prefix, workshop.step), workshop)
+                bootstrap(archive, order, workshop.step)
+                return _stored(make_disk(archive, scratch, prefix, workshop.step, distribution), workshop)
 
 
 def _stored(built: Built, workshop: Workshop) -> Found:

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.inspect import Format, inspect_file
+from pragmaspec.images.inspect import inspect_file
+from pragmaspec.images.local_digest import changed_meanwhile
+from pragmaspec.images.made import Made, found_good, remember_made
 from pragmaspec.images.recognise import ends, recognise
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.wanted_digest import check_digest
 from pragmaspec.images.window import opened
-from pragmaspec.recorded import Blob
 
 USABLE = {"raw", "qcow2"}
 
@@ -34,9 +35,7 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
 
     def find(self, workshop: Workshop) -> Found:
         """Read the files that have changed since they were last read, and inspect the disk."""
-        disk = workshop.local(self.disk)
-        check_digest(self.sha256, disk.sha256, self.shown)
-        disk, format_, size = self._usable(disk, workshop)
+        disk, format_, size = self._disk(workshop)
         return Found(
             format=format_,
             virtual_size_bytes=size,
@@ -46,16 +45,36 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
             cmdline=self.cmdline,
         )
 
-    def _usable(self, disk: Blob, workshop: Workshop) -> tuple[Blob, Format, int]:
+    def _disk(self, workshop: Workshop) -> Made:
         """The disk as a node can boot from it: what packed and foreign ones become lies in the store."""
-        file, partitionless = Path(self.disk), self.kernel is not None
-        with opened(file) as window:
+        with opened(Path(self.disk)) as window:
             kinds = recognise(*ends(window))
         if all(kind.name in USABLE or kind.family == "other" for kind in kinds):
-            inspected = inspect_file(file, self.format, partitionless=partitionless)
-            return disk, inspected.format, inspected.virtual_size_bytes
-        from pragmaspec.images.disk import make_disk  # noqa: PLC0415 - formats and tools are only needed now
+            return self._as_it_is(workshop)
+        from pragmaspec.images.alongside import local_disk  # noqa: PLC0415 - formats and tools are only needed now
 
-        return make_disk(
-            file, workshop, declared=self.format, name=workshop.image, partitionless=partitionless, digest=disk.sha256
+        return local_disk(
+            Path(self.disk),
+            workshop,
+            declared=self.format,
+            partitionless=self.kernel is not None,
+            check=lambda digest: check_digest(self.sha256, digest, self.shown),
         )
+
+    def _as_it_is(self, workshop: Workshop) -> Made:
+        """A disk that is used where it is; qemu-img looks at it once, and again when it has changed."""
+        disk, partitionless = workshop.local(self.disk), self.kernel is not None
+        check_digest(self.sha256, disk.sha256, self.shown)
+        known = found_good(workshop.store, disk.sha256, declared=self.format, partitionless=partitionless)
+        if known:
+            return known
+        inspected = inspect_file(Path(self.disk), self.format, partitionless=partitionless)
+        if inspected.format == "qcow2":
+            from pragmaspec.images.qemu_img import second_look  # noqa: PLC0415 - only for a disk that is new here
+
+            second_look(Path(self.disk), inspected.virtual_size_bytes)
+        if workshop.local(self.disk) != disk:
+            raise changed_meanwhile(Path(self.disk))
+        made = Made(disk, inspected.format, inspected.virtual_size_bytes)
+        remember_made(workshop.store, disk.sha256, made, declared=self.format, partitionless=partitionless)
+        return made

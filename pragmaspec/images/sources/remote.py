@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
@@ -11,11 +11,15 @@ from pragmaspec.images.address import Address
 from pragmaspec.images.download import Downloaded, download
 from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.made import Made, made_before
+from pragmaspec.images.room import room_in
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.wanted_digest import check_digest, other_file
 from pragmaspec.images.transfers import Transfer, remember_transfer, transferred_before
 from pragmaspec.images.urls import public_url
 from pragmaspec.recorded import Blob
+
+if TYPE_CHECKING:
+    from pragmaspec.images.alongside import Alongside
 
 
 class Promise(Frozen, frozen=True):
@@ -101,29 +105,50 @@ def _bring(
     workshop: Workshop, addresses: tuple[Address, ...], promise: Promise, shape: Shape, key: str, before: _Here | None
 ) -> _Here:
     """Fetch it, and make a disk of it. ``before``: what came when nobody vouched for it; it may still be that."""
+    from pragmaspec.images.alongside import Alongside  # noqa: PLC0415 - formats and tools are only needed now
+
     part = workshop.store.part(key)
     unless = before.transfer.etag if before else ""
     problems: list[Problem] = []
-    for number, address in enumerate(addresses):
-        if number:
-            workshop.step(f"trying {address.shown()}")
-        try:
-            came = download(
-                address, part, workshop, known=workshop.pinned, unless="" if number else unless, sha512=bool(promise.sha512)
-            )
-            if came.unchanged and before:
-                return before
-            _compare(workshop, promise, came, part, address.shown())
-        except ImageError as error:
-            problems += error.problems
-            continue
-        return _made(workshop, part, promise, came, shape, key)
+    with (
+        room_in(workshop.store, workshop.image),
+        Alongside(workshop, part, declared=shape.format, partitionless=shape.kernel is not None) as alongside,
+    ):
+        for number, address in enumerate(addresses):
+            if number:
+                workshop.step(f"trying {address.shown()}")
+            try:
+                came = download(
+                    address,
+                    part,
+                    workshop,
+                    known=workshop.pinned,
+                    unless="" if number else unless,
+                    sha512=bool(promise.sha512),
+                    followers=(alongside,),
+                )
+                if came.unchanged and before:
+                    return before
+                _compare(workshop, promise, came, part, address.shown())
+            except ImageError as error:
+                problems += error.problems
+                continue
+            return _kept(workshop, part, promise, came, key, _made(workshop, alongside, part, shape, came.sha256))
     raise ImageError(*problems)
 
 
-def _made(workshop: Workshop, part: Path, promise: Promise, came: Downloaded, shape: Shape, key: str) -> _Here:
-    from pragmaspec.images.disk import make_disk  # noqa: PLC0415 - formats and tools are only needed now
+def _made(workshop: Workshop, alongside: "Alongside", part: Path, shape: Shape, digest: str) -> Made:
+    """The disk in the verified ``part``: what was made of it as it came, else made of it now."""
+    from pragmaspec.images.disk import make_disk  # noqa: PLC0415 - as above
 
+    partitionless = shape.kernel is not None
+    return alongside.made(digest) or make_disk(
+        part, workshop, declared=shape.format, name=workshop.image, partitionless=partitionless, digest=digest
+    )
+
+
+def _kept(workshop: Workshop, part: Path, promise: Promise, came: Downloaded, key: str, made: Made) -> _Here:
+    """Remember what came, and what was made of it."""
     fetched = Fetched(
         blob=Blob(sha256=came.sha256, size_bytes=came.size_bytes),
         url=came.url if came.url == public_url(came.url) else "",
@@ -132,8 +157,6 @@ def _made(workshop: Workshop, part: Path, promise: Promise, came: Downloaded, sh
         version=promise.version,
         signed_by=promise.signed_by,
     )
-    partitionless = shape.kernel is not None
-    made = make_disk(part, workshop, declared=shape.format, name=workshop.image, partitionless=partitionless, digest=came.sha256)
     transfer = Transfer(fetched=fetched, etag=came.etag)
     for name in {key, came.sha256}:
         remember_transfer(workshop.store, name, transfer)

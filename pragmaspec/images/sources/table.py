@@ -22,7 +22,14 @@ def source_of(model: "ImageModel", directory: Path) -> AnySource:
     """The source that ``model`` describes; its paths are relative to ``directory``."""
     if model.build is not None:
         build = model.build
-        return DebianSource(suite=build.debian, packages=tuple(build.packages), mirror=build.mirror, snapshot=build.snapshot)
+        return DebianSource(
+            suite=build.debian or build.ubuntu or "",
+            packages=tuple(build.packages),
+            mirror=build.mirror,
+            snapshot=build.snapshot,
+            distribution="debian" if build.debian else "ubuntu",
+            keyring=os.path.abspath(directory / build.keyring) if build.keyring else "",  # noqa: PTH100 - as below
+        )
     if model.catalogue:
         return PublishedSource(name=model.catalogue)
     if model.clonezilla:

@@ -12,11 +12,13 @@ from pragmaspec.providers.libvirt import addresses, domains, names, networks, vo
 from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
 from pragmaspec.providers.libvirt.domains import OurDomain
 from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
+from pragmaspec.providers.libvirt.filling import disk_filled, disk_made
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.network_xml import attachment
+from pragmaspec.providers.libvirt.plugging import after_plugging
 from pragmaspec.providers.libvirt.virt_type import settle
-from pragmaspec.providers.libvirt.volume_xml import PRIVATE, overlay_xml, raw_xml
+from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
 from pragmaspec.recorded import Nic, Outputs, StagedImage
 
 
@@ -27,16 +29,21 @@ def boot(host: Host, order: BootOrder) -> Outputs:
     parts = domain_parts(host, order)
     if domain is not None and domain.running:
         _settle_running(host, domain, parts)
+        _reserve(host, order)
     else:
         _require_image(host, order.image)
         _require_networks(host, parts)
         _make_volumes(host, order, parts)
-        _start(_defined(host, domain, parts))
-    # Only now: the start would wait for the network, which libvirt holds for half a second meanwhile.
-    for grant in order.allocation.public:
-        if grant.node == node.name:
-            addresses.reserve(host, grant, mark)
+        handle = _defined(host, domain, parts)
+        with after_plugging(host, mark.uuid, lambda: _reserve(host, order)):
+            _start(handle)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
+
+
+def _reserve(host: Host, order: BootOrder) -> None:
+    for grant in order.allocation.public:
+        if grant.node == order.node.name:
+            addresses.reserve(host, grant, order.mark)
 
 
 def _require_image(host: Host, image: StagedImage) -> None:
@@ -121,7 +128,10 @@ def _make_volumes(host: Host, order: BootOrder, parts: DomainParts) -> None:
     """The domain is off: an existing disk is kept, seed and console are made anew."""
     node, mark = order.node, order.mark
     name = names.disk_volume(node.name, mark)
-    if volumes.make(host, overlay_xml(name, node.disk_bytes, parts.base, parts.base_format)) is None:
+    made = (
+        disk_filled(host, order, parts) if order.overlay and not host.connection.is_pretended else disk_made(host, order, parts)
+    )
+    if not made:
         _keep_disk(host, name, node.disk_bytes, parts.base)
     reach("libvirt.disk.made")
     volumes.put(host, names.seed_volume(node.name, mark), order.seed)

@@ -3,7 +3,7 @@
 import libvirt
 
 from pragmaspec.failpoints import reach
-from pragmaspec.providers.libvirt import allocation, domains, names, power, staging, volumes
+from pragmaspec.providers.libvirt import allocation, domains, names, power, releasing, volumes
 from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.recorded import Allocation, Mark, Node, Resource, StagedImage
@@ -24,7 +24,7 @@ def clean(host: Host, resource: Resource, mark: Mark) -> None:
         case Allocation() as granted:
             allocation.release(host, granted, mark)
         case StagedImage() as image:
-            staging.release(host, image, mark)
+            releasing.release(host, image.digest, mark)
 
 
 def _clean_node(host: Host, node: Node, mark: Mark) -> None:

@@ -20,6 +20,7 @@ class SeenDomain(NamedTuple):
     """A domain as a listing shows it. ``defined``: it outlives its run; False after somebody undefined it while it ran."""
 
     name: str
+    uuid: str
     running: bool
     defined: bool
     cpus: int
@@ -54,6 +55,7 @@ def _seen(domain: libvirt.virDomain, *, defined: bool) -> SeenDomain:
     root = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     return SeenDomain(
         name=domain.name(),
+        uuid=domain.UUIDString(),
         running=domain.ID() != -1,
         defined=defined,
         cpus=int(root.findtext("vcpu", "0")),
@@ -71,7 +73,10 @@ def find_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None:
 
 
 def require_free_or_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None:
-    """The node's domain of this generation, None when its name is free. Raises SiteConflictError in every other case."""
+    """The node's domain of this generation, under its own name; None when there is none and the name is free.
+
+    Raises SiteConflictError in every other case.
+    """
     found = holder(host, node, mark)
     if found is None:
         return None
@@ -94,12 +99,36 @@ def require_free_or_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None
                 f"{mark.generation}; it was not touched, because its disk would be lost. Plan again to see what it will do.",
             )
         )
+    if handle.name() != name:
+        _call_again(host, handle, name)
     return OurDomain(handle, owner)
 
 
 def holder(host: Host, node: Node, mark: Mark) -> tuple[libvirt.virDomain, Owner | None] | None:
-    """The domain that has the node's name, whoever owns it (None: it carries no mark); None when the name is free."""
+    """The domain that has the node's name, whoever owns it (None: it carries no mark), else the one that has its UUID."""
     with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
-        domain = host.handle().lookupByName(names.domain_name(node.name, mark))
-        return domain, domain_owner(parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
+        return _owned(host.handle().lookupByName(names.domain_name(node.name, mark)), mark)
+    with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+        return _owned(host.handle().lookupByUUIDString(mark.uuid), mark)
     return None
+
+
+def _owned(domain: libvirt.virDomain, mark: Mark) -> tuple[libvirt.virDomain, Owner | None]:
+    """``domain`` and whose it is: ours by its UUID, to which nobody else comes, also when somebody has removed its mark."""
+    owner = domain_owner(parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
+    if owner is None and domain.UUIDString() == mark.uuid:
+        owner = Owner(lineage=mark.lineage, address=mark.address, generation=mark.generation, op=mark.op)
+    return domain, owner
+
+
+def _call_again(host: Host, domain: libvirt.virDomain, name: str) -> None:
+    """Give a machine of ours that somebody has renamed its own name back, which libvirt does only while it is off."""
+    if domain.isActive():
+        raise SiteConflictError(
+            Problem(
+                summary="The node's machine was renamed",
+                detail=f"{name} is called {domain.name()} at site {host.site.name}, and runs, so that it cannot be named back; "
+                f"it was not touched. Shut it down (virsh -c {host.site.uri} shutdown {domain.name()}), then apply again.",
+            )
+        )
+    domain.rename(name, 0)

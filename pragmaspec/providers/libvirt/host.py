@@ -26,6 +26,12 @@ class Host:
         self.site = site
         self.connection = Connection(site.uri)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether the daemon runs on this machine, as far as its URI tells."""
+        scheme, _, rest = self.site.uri.partition("://")
+        return not self.connection.is_pretended and rest.startswith("/") and scheme.partition("+")[2] in ("", "unix")
+
     def handle(self) -> libvirt.virConnect:
         """The open connection."""
         return self.connection.handle()

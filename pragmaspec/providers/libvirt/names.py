@@ -1,6 +1,7 @@
 """What our objects are called at a libvirt site, and what a name says about whose it is. Pure."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from pragmaspec.recorded import Mark, StagedImage
@@ -9,11 +10,14 @@ PREFIX = "pragmaspec"
 
 _NODE = re.compile(r"(?P<node>[^.]+)\.(?P<short>[0-9a-f]{8})")
 _DISK = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\.qcow2")
-_NODE_VOLUME = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-console\.log(?:\.[0-9]+)?)")
+_NODE_VOLUME = re.compile(
+    _NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-filling|-console\.log(?:\.[0-9]+)?)"
+)
 _ROLE = re.compile(r"(?P<cluster>.+)-(?P<which>frontend|compute-[0-9]+)")
 _COMPLETE = re.compile(PREFIX + r"-(?P<digest>[0-9a-f]{64})\.complete")
 _REFERENCE = re.compile(PREFIX + r"-(?P<digest16>[0-9a-f]{16})\.(?P<short>[0-9a-f]{8})\.ref")
-_IMAGE_PART = re.compile(PREFIX + r"-[0-9a-f]{16}-(?:disk\.(?:qcow2|raw)|kernel|initrd)")
+_IMAGE_FILE = re.compile(PREFIX + r"-(?P<digest16>[0-9a-f]{16})-(?:disk\.(?:qcow2|raw)|kernel|initrd)(?:\.[0-9a-f]{8}\.part)?")
+_MARKER = re.compile(PREFIX + r"-(?P<digest16>[0-9a-f]{16})(?:[0-9a-f]{48}\.complete|\.[0-9a-f]{8}\.(?:ref|staging))")
 _VLAN = re.compile(PREFIX + r"-vlan-(?P<vlan>[0-9]+)")
 _ADDRESS = re.compile(PREFIX + r"-address-(?P<address>[0-9.]+)")
 
@@ -71,6 +75,11 @@ def seed_volume(node: str, mark: Mark) -> str:
     return f"{_node_base(node, mark)}-seed.iso"
 
 
+def filling_marker(node: str, mark: Mark) -> str:
+    """There while the node's disk is filled with its first files."""
+    return f"{_node_base(node, mark)}-filling"
+
+
 def console_volume(node: str, mark: Mark) -> str:
     """What the node's serial console printed."""
     return f"{_node_base(node, mark)}-console.log"
@@ -119,6 +128,34 @@ def image_volumes(image: StagedImage) -> dict[str, str]:
     if image.initrd:
         parts["initrd"] = f"{base}-initrd"
     return parts
+
+
+def coming_volume(part: str, mark: Mark) -> str:
+    """The volume that a part of an image is written to before it is known to be what it shall be."""
+    return f"{part}.{mark.short}.part"
+
+
+def image_files(volumes: Iterable[str], digest: str) -> set[str]:
+    """All volumes that hold bytes of the image, finished or not, in whatever format."""
+    return {name for name in volumes if name.startswith(f"{_image_base(digest)}-") and _IMAGE_FILE.fullmatch(name)}
+
+
+def image_markers(volumes: Iterable[str], digest: str) -> set[str]:
+    """All markers of the image, whoever's."""
+    return {name for name in volumes if (found := _MARKER.fullmatch(name)) and found["digest16"] == digest[:16]}
+
+
+def image_digests(volumes: Iterable[str]) -> tuple[str, ...]:
+    """The digests of all images of which anything is there, sorted: only the first 16 digits of those that are not whole."""
+    found = {match["digest16"] for name in volumes if (match := _IMAGE_FILE.fullmatch(name) or _MARKER.fullmatch(name))}
+    whole = {digest[:16]: digest for digest in staged_digests(set(volumes))}
+    return tuple(sorted(whole.get(digest16, digest16) for digest16 in found))
+
+
+def users(volumes: Iterable[str], digest: str) -> tuple[str, ...]:
+    """The first digits of the lineages that say they use the image, sorted."""
+    found = (_REFERENCE.fullmatch(name) for name in volumes)
+    return tuple(sorted(match["short"] for match in found if match and match["digest16"] == digest[:16]))
 
 
 def complete_marker(digest: str) -> str:
@@ -170,8 +207,8 @@ def is_marker(name: str) -> bool:
 
 
 def is_image_part(name: str) -> bool:
-    """Whether a volume is part of a staged image."""
-    return _IMAGE_PART.fullmatch(name) is not None
+    """Whether a volume is part of a staged image, or will be."""
+    return _IMAGE_FILE.fullmatch(name) is not None
 
 
 def is_kernel(name: str) -> bool:

@@ -31,10 +31,13 @@ def _disks(host: Host) -> dict[str, libvirt.virStorageVol]:
 def _nodes(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) -> tuple[ObservedNode, ...]:
     found: dict[str, ObservedNode] = {}
     foreign = set()
+    builds = _orphaned(host, lineage, disks)
     for domain in domains.listed(host, lambda name: (names.parsed_domain(name) or ("", ""))[1] == lineage[:8]):
         owner = domain.owner
         if owner is None or owner.lineage != lineage:
-            foreign.add(domain.name)  # A stack whose lineage begins alike, or a machine without marks: its disk is its own.
+            # A stack whose lineage begins alike, or a machine without marks: its disk is its own.
+            if owner is not None or not _unmarked(domain, host.site.name, lineage, builds):
+                foreign.add(domain.name)
             continue
         node = owner.address.rpartition("/")[2]
         disk = names.disk_volume(node, Mark(lineage=lineage, address=owner.address, generation=owner.generation))
@@ -47,10 +50,17 @@ def _nodes(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) ->
             disk=disk in disks and _is_there(disks[disk]),
             op=owner.op,
         )
-    for address, generation in _orphaned(host, lineage, disks).items():
+    for address, generation in builds.items():
         if names.domain_name(address.rpartition("/")[2], Mark(lineage=lineage, address=address)) not in foreign:
             found.setdefault(address, ObservedNode(address=address, generation=generation, status="undefined"))
     return tuple(found[address] for address in sorted(found))
+
+
+def _unmarked(domain: domains.SeenDomain, site: str, lineage: str, builds: dict[str, int]) -> bool:
+    """Whether ``domain`` is ours by its UUID: somebody has removed its mark. It counts as undefined, and is defined anew."""
+    node, _ = names.parsed_domain(domain.name) or ("", "")
+    address = names.node_address(site, node)
+    return domain.uuid == Mark(lineage=lineage, address=address, generation=builds.get(address, 0)).uuid
 
 
 def _orphaned(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) -> dict[str, int]:

@@ -5,9 +5,22 @@ from contextlib import AbstractContextManager
 from threading import Lock
 
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
+from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
-from pragmaspec.providers.libvirt import allocation, boot, cleaning, console, evidence, inventory, observe, power, staging
+from pragmaspec.providers.libvirt import (
+    allocation,
+    boot,
+    cleaning,
+    console,
+    evidence,
+    inventory,
+    observe,
+    power,
+    releasing,
+    staging,
+)
+from pragmaspec.providers.libvirt.bringing import Supply
 from pragmaspec.providers.libvirt.failures import translated
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
@@ -53,8 +66,19 @@ class LibvirtProvider:
 
     def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
         """Put the image into the pool. One at a time from this process: an upload of our own is never taken for a dead run's."""
+        return self.stage_from(image, None, files, mark, transferred)
+
+    def stage_from(
+        self, image: StagedImage, copy: PublicCopy | None, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred
+    ) -> Outputs:
+        """The same; a host behind ssh may download ``copy`` by itself."""
         with self._translated(f"stage image {image.name}"), self._one_upload:
-            return staging.stage(self._host, image, files, mark, transferred)
+            return staging.stage(self._host, image, Supply(files, copy), mark, transferred)
+
+    def stored(self) -> tuple[StoredImage, ...]:
+        """The images that take up room in the pool."""
+        with self._translated("list the images there"):
+            return releasing.stored(self._host)
 
     def boot(self, order: BootOrder) -> Outputs:
         """Make the node exist and run."""

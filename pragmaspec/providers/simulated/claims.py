@@ -47,7 +47,7 @@ def release(world: World, mark: Mark) -> None:
 def drop_image(world: World, digest: str, lineage: str) -> None:
     """The stack ``lineage`` no longer uses the image, which goes with its last user."""
     image = world.image(digest)
-    if image is None or lineage not in image.users:
+    if image is None or (image.users and lineage not in image.users):
         return
     left = tuple(user for user in image.users if user != lineage)
     if left:

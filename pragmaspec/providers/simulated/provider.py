@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.images.files import ImageFiles
-from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
+from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
 from pragmaspec.providers.simulated.claims import claim, drop_image, grant_of, release
 from pragmaspec.providers.simulated.clock import Clock, SystemClock
@@ -15,7 +15,7 @@ from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest
 from pragmaspec.providers.simulated.machines import belongs_to, booted, check_bootable, check_room, standing
 from pragmaspec.providers.simulated.objects import Image, Machine
 from pragmaspec.providers.simulated.shared import SharedWorld, shared_world
-from pragmaspec.providers.simulated.views import site_identity, site_inventory, site_observations
+from pragmaspec.providers.simulated.views import site_identity, site_inventory, site_observations, stored_images
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import Fault, IdentityKind, SimulatedSite
@@ -58,6 +58,11 @@ class SimulatedProvider:
             inventory = site_inventory(world, self._site)
         _answer(fault)
         return inventory
+
+    def stored(self) -> tuple[StoredImage, ...]:
+        """The images of the world, with their users."""
+        with self._world.looking() as world:
+            return stored_images(world)
 
     def observe(self, lineage: str) -> Observations:
         """Everything that carries ``lineage``."""

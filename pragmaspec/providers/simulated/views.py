@@ -11,6 +11,7 @@ from pragmaspec.planning.observed import (
     ObservedNode,
     PublicPool,
     SiteIdentity,
+    StoredImage,
     Taken,
 )
 from pragmaspec.providers.simulated.objects import Grant, Machine, owner_of
@@ -82,6 +83,20 @@ def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observ
             if grant.lineage == lineage
         ),
         images=tuple(image.digest for image in world.images.values() if lineage in image.users),
+    )
+
+
+def stored_images(world: World) -> tuple[StoredImage, ...]:
+    """Every image, by digest."""
+    held = {machine.image for machine in world.machines.values() if machine.disk}
+    return tuple(
+        StoredImage(
+            digest=image.digest,
+            size_bytes=image.size_bytes,
+            users=tuple(sorted(lineage[:8] for lineage in image.users)),
+            held=image.digest in held,
+        )
+        for image in sorted(world.images.values(), key=lambda image: image.digest)
     )
 
 

@@ -26,6 +26,12 @@ def test_what_is_written_is_restored(gpt_disk: Path, tmp_path: Path, compression
     assert restored(tmp_path / "image", tmp_path / "raw").read_bytes() == gpt_disk.read_bytes()
 
 
+def test_a_relative_path(gpt_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(gpt_disk, Path("image"))
+    assert restored(tmp_path / "image", tmp_path / "raw").read_bytes() == gpt_disk.read_bytes()
+
+
 def test_an_mbr_disk_from_qcow2(mbr_disk: Path, tmp_path: Path) -> None:
     packed, image = tmp_path / "disk.qcow2", tmp_path / "image"
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(mbr_disk), str(packed)], check=True)

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.marks import NAMESPACE
 from pragmaspec.recorded import Nic, PublicGrant
 from tests.providers.libvirt.conftest import host_of
 
@@ -223,3 +224,42 @@ def test_the_running_dhcp_server_learns_of_a_claim_when_its_node_boots(lab, real
     assert where_it_stands() == {"defined", "running"}
     lab.clean_all()
     assert where_it_stands() == set()
+
+
+def test_a_machine_whose_mark_somebody_removed_is_known_by_its_uuid_and_marked_again(pretended, by_hand):
+    pretended.prepare()
+    node = pretended.node()
+    pretended.boot(node)
+    domain = domain_of(pretended, by_hand)
+    number = domain.ID()
+    both = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, "pragmaspec", NAMESPACE, both)
+    assert [(seen.address, seen.status) for seen in pretended.observed().nodes] == [(node.address, "undefined")]
+    pretended.boot(node)
+    assert [(seen.address, seen.status) for seen in pretended.observed().nodes] == [(node.address, "running")]
+    assert domain_of(pretended, by_hand).ID() == number, "it ran on"
+
+
+def test_a_machine_that_somebody_renamed_has_its_name_back(pretended, by_hand):
+    pretended.prepare()
+    node = pretended.node()
+    pretended.boot(node)
+    domain_of(pretended, by_hand).destroy()
+    domain_of(pretended, by_hand).rename("mine-now", 0)
+    assert [(seen.address, seen.status) for seen in pretended.observed().nodes] == [(node.address, "undefined")]
+    pretended.boot(node)
+    assert domain_of(pretended, by_hand).isActive()
+    assert "mine-now" not in {domain.name() for domain in by_hand.listAllDomains()}
+
+
+def test_a_renamed_machine_that_runs_is_not_touched_by_a_boot_and_goes_with_a_clean(pretended, by_hand):
+    pretended.prepare()
+    node = pretended.node()
+    pretended.boot(node)
+    domain_of(pretended, by_hand).destroy()
+    domain_of(pretended, by_hand).rename("mine-now", 0)
+    by_hand.lookupByName("mine-now").create()
+    with pytest.raises(SiteConflictError, match=r"is called mine-now at site pretended, and runs.*virsh .*shutdown mine-now"):
+        pretended.boot(node)
+    pretended.provider.clean(node, pretended.mark(node))
+    assert "mine-now" not in {domain.name() for domain in by_hand.listAllDomains()}

@@ -27,8 +27,10 @@ def test_a_node_s_names_are_read_back(node, mark):
     assert names.parsed_domain(names.domain_name(node, mark)) == (node, mark.short)
     meant = names.NodeVolume(node, mark.short, mark.generation)
     assert names.parsed_disk(names.disk_volume(node, mark)) == meant
-    for name in (names.disk_volume(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark)):
+    marker = names.filling_marker(node, mark)
+    for name in (names.disk_volume(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark), marker):
         assert names.parsed_node_volume(name) == meant
+    assert names.parsed_disk(marker) is None
     assert names.parsed_node_volume(names.console_volume(node, mark) + ".0") == meant
 
 

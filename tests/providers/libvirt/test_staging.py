@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteError
-from pragmaspec.providers.libvirt import names, staging, volumes
+from pragmaspec.providers.libvirt import claiming, names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.providers.libvirt.volume_xml import SHARED, raw_xml
@@ -84,7 +84,7 @@ def test_a_killed_upload_is_not_taken_for_the_image_and_is_redone_at_once(lab):
 
 
 def test_another_stack_redoes_an_upload_that_nobody_goes_on_with(lab, monkeypatch):
-    monkeypatch.setattr(staging, "STALLED_S", 0.5)
+    monkeypatch.setattr(claiming, "STALLED_S", 0.5)
     killed_upload(lab)
     other = lab.other()
     other.stage()
@@ -95,7 +95,7 @@ def test_another_stack_redoes_an_upload_that_nobody_goes_on_with(lab, monkeypatc
 
 
 def test_parts_that_nobody_says_to_be_uploading_are_made_anew(lab, monkeypatch):
-    monkeypatch.setattr(staging, "UNMARKED_S", 0.3)
+    monkeypatch.setattr(claiming, "UNMARKED_S", 0.3)
     volumes.make(host_of(lab), raw_xml(names.image_volumes(lab.image)["disk"], lab.image.disk.size_bytes, SHARED))
     lab.stage()
     assert at_the_site(lab) == {"disk": lab.image.digest}

@@ -22,10 +22,18 @@ SINGLE = [
 _numbers = count(1)
 
 
-_SLOW = ("s3",)  # the same code answers all 5xx there, and each run takes a second
 _HTTP = ("http-gitlab", "http-plain", "http-careless")
-ONCE = [(kind, *fault) for kind in _HTTP for fault in SINGLE] + [(kind, *fault) for kind in _SLOW for fault in SINGLE[:5]]
-FOR_EVER = [(kind, fault) for kind in _HTTP for fault in ("lost", "lost-response", "say")] + [("s3", "lost-response")]
+_QUICK = {("http-careless", "lost-response"), ("http-careless", "duplicate"), ("s3", "lost-response"), ("s3", "duplicate")}
+
+
+def _cases(*cases):
+    """Each as a parameter; where another one answers with the same code, or a run takes a second, `make torture` has it."""
+    slow = [case for case in cases if case[0] in ("http-careless", "s3") and case[:2] not in _QUICK]
+    return [pytest.param(*case, marks=pytest.mark.torture) if case in slow else case for case in cases]
+
+
+ONCE = _cases(*((kind, *fault) for kind in _HTTP for fault in SINGLE), *(("s3", *fault) for fault in SINGLE[:5]))
+FOR_EVER = _cases(*((kind, fault) for kind in _HTTP for fault in ("lost", "lost-response", "say")), ("s3", "lost-response"))
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,215 @@
+"""Giving an image to a libvirt site: how fast it gets into the pool, and how long 1, 10 and 100 nodes wait for disks on it.
+
+    python benchmarks/staging.py [--mib 1024] [--rounds 3] [--nodes 1 10 100]
+
+Needs root, the libvirt daemon, virsh and qemu-img. Each row of the first table is the same file into the same pool, durable at
+its end (cp is followed by sync, which libvirt does by itself), in turns. Half of the file is a hole.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+from uuid import uuid4
+
+from measure import machine, table
+
+from pragmaspec.images.files import ImageFiles
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.provider import LibvirtProvider
+from pragmaspec.providers.libvirt.volume_xml import SHARED, overlay_xml, raw_xml
+from pragmaspec.recorded import Blob, Mark, StagedImage
+from pragmaspec.site import LibvirtSite
+
+POOL = "pragmaspec-staging"
+DIRECTORY = Path("/var/lib/libvirt") / POOL
+MIB = 2**20
+SITE = LibvirtSite(name="lab", virt_type="qemu", pool=POOL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mib", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1, 10, 100])
+    arguments = parser.parse_args()
+    print(machine())
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch, pool(), site() as (provider, host):
+        file = half_empty(Path(scratch) / "disk.raw", arguments.mib)
+        print(staging(provider, host, file, arguments.rounds))
+        print(overlays(provider, host, file, arguments.nodes, arguments.rounds))
+
+
+def staging(provider: LibvirtProvider, host: Host, file: Path, rounds: int) -> str:
+    """Every way into the pool, in turns."""
+    image, size = image_of(file), file.stat().st_size
+    copy, volume = DIRECTORY / "copy.raw", names.image_volumes(image)["disk"]
+
+    def by_copying() -> None:
+        subprocess.run(["cp", "--sparse=always", file, copy], check=True)
+        subprocess.run(["sync", copy], check=True)
+
+    def by_virsh() -> None:
+        volumes.make(host, raw_xml(copy.name, size, SHARED))
+        subprocess.run(["virsh", "-q", "vol-upload", copy.name, file, "--pool", POOL, "--sparse"], check=True)
+
+    def by_streaming() -> None:
+        made = volumes.make(host, raw_xml(copy.name, size, SHARED))
+        assert made is not None
+        volumes.send(host, made, file, unheard)
+
+    def by_staging() -> None:
+        provider.stage(image, lambda: ImageFiles(disk=file), mark_of(image), unheard)
+
+    ways: dict[str, tuple[Callable[[], None], Path]] = {
+        "cp --sparse=always, sync": (by_copying, copy),
+        "virsh vol-upload --sparse": (by_virsh, copy),
+        "pragmaspec, as to a host elsewhere": (by_streaming, copy),
+        "pragmaspec stage, on this machine": (by_staging, DIRECTORY / volume),
+    }
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    taken: dict[str, int] = {}
+    for _ in range(rounds):
+        for name, (way, target) in ways.items():
+            os.sync()
+            took[name].append(seconds(way))
+            taken[name] = target.stat().st_blocks * 512
+            assert target.stat().st_size == size
+            provider.clean(image, mark_of(image))
+            volumes.remove(host, copy.name)
+            copy.unlink(missing_ok=True)
+    data, base = file.stat().st_blocks * 512, min(took["cp --sparse=always, sync"])
+    rows = [
+        (
+            name,
+            f"{min(all_):.2f}",
+            f"{median(all_):.2f}",
+            f"{data / MIB / min(all_):.0f}",
+            f"{base / min(all_):.2f}",
+            str(taken[name] // MIB),
+        )
+        for name, all_ in took.items()
+    ]
+    heading = f"{size // MIB} MiB, {data // MIB} of them data"
+    return table((heading, "fastest s", "median s", "MiB/s of data", "speed, cp = 1", "MiB in the pool"), rows)
+
+
+def overlays(provider: LibvirtProvider, host: Host, file: Path, nodes: list[int], rounds: int) -> str:
+    """Disks of nodes on a staged image, as many at once as a site allows; beside qemu-img alone, one after the other."""
+    image = image_of(file)
+    provider.stage(image, lambda: ImageFiles(disk=file), mark_of(image), unheard)
+    base = host.path(names.image_volumes(image)["disk"])
+    rows = []
+    for count in nodes:
+        ours, theirs = [], []
+        for _ in range(rounds):
+            made = [f"node-{index}.qcow2" for index in range(count)]
+            ours.append(seconds(lambda made=made: overlays_of(host, image, base, made)))
+            used = sum((DIRECTORY / name).stat().st_blocks * 512 for name in made)
+            for name in made:
+                volumes.remove(host, name)
+            theirs.append(seconds(lambda made=made: overlays_by_hand(base, made)))
+            for name in made:
+                (DIRECTORY / name).unlink()
+        fastest = min(ours)
+        rows.append(
+            (
+                str(count),
+                f"{fastest:.2f}",
+                f"{1000 * fastest / count:.0f}",
+                f"{min(theirs) / fastest:.2f}",
+                f"{used / count / 1024:.0f}",
+            )
+        )
+    provider.clean(image, mark_of(image))
+    return table(("nodes given the image", "fastest s", "ms a node", "speed, qemu-img = 1", "KiB a node"), rows)
+
+
+def overlays_of(host: Host, image: StagedImage, base: str, made: list[str]) -> None:
+    with ThreadPoolExecutor(SITE.parallel) as threads:
+        documents = [overlay_xml(name, image.virtual_size_bytes, base, image.format) for name in made]
+        assert all(threads.map(lambda document: volumes.make(host, document), documents))
+
+
+def overlays_by_hand(base: str, made: list[str]) -> None:
+    for name in made:
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, str(DIRECTORY / name)]
+        subprocess.run(command, check=True)
+
+
+def unheard(*_: int) -> None:
+    """Nobody is told of progress."""
+
+
+def seconds(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def half_empty(file: Path, mib: int) -> Path:
+    """A disk of ``mib`` MiB: 8 MiB of noise, 8 MiB of hole, and so on."""
+    with file.open("wb") as writing:
+        for at in range(0, mib, 16):
+            writing.seek(at * MIB)
+            writing.write(os.urandom(8 * MIB))
+        writing.truncate(mib * MIB)
+    os.sync()
+    return file
+
+
+def image_of(file: Path) -> StagedImage:
+    """Its digest is nobody's: what is measured here does not look at it."""
+    digest, size = sha256(str(file).encode()).hexdigest(), file.stat().st_size
+    blob = Blob(sha256=digest, size_bytes=size)
+    return StagedImage(site=SITE.name, digest=digest, name="bench", format="raw", disk=blob, virtual_size_bytes=size)
+
+
+_LINEAGE = str(uuid4())
+
+
+def mark_of(image: StagedImage) -> Mark:
+    return Mark(lineage=_LINEAGE, address=image.address)
+
+
+@contextmanager
+def site() -> Iterator[tuple[LibvirtProvider, Host]]:
+    provider, host = LibvirtProvider(SITE), Host(SITE)
+    try:
+        yield provider, host
+    finally:
+        provider.close()
+        host.connection.close()
+
+
+@contextmanager
+def pool() -> Iterator[None]:
+    """An empty storage pool that is gone afterwards."""
+    DIRECTORY.mkdir(mode=0o711)
+    try:
+        virsh("pool-define-as", POOL, "dir", "--target", str(DIRECTORY))
+        virsh("pool-start", POOL)
+        try:
+            yield
+        finally:
+            virsh("pool-destroy", POOL)
+            virsh("pool-undefine", POOL)
+    finally:
+        shutil.rmtree(DIRECTORY)
+
+
+def virsh(*arguments: str) -> None:
+    subprocess.run(["virsh", "-q", *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""One stack at one simulated site whose time does not wait, and of which calls can be made to fail."""
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from pragmaspec.access.ssh import Remote
+from pragmaspec.engine.apply import apply_plan
+from pragmaspec.engine.context import ApplyContext
+from pragmaspec.errors import SiteUnreachableError
+from pragmaspec.images.files import ImageFiles
+from pragmaspec.planning.plan import PlannedSite
+from pragmaspec.providers.simulated.provider import SimulatedProvider
+from pragmaspec.providers.simulated.shared import SharedWorld
+from pragmaspec.recorded import Record
+from pragmaspec.site import SimulatedSite
+from pragmaspec.store.local import LocalStore
+from tests.engine.fake_site import KEY, WANTED, plan_for
+from tests.simulation.chance import Chance
+from tests.simulation.clock import SimClock
+from tests.simulation.crew import crew_of
+
+LATE = SimulatedSite(name="lab", file=":memory:", identity="tag", window_s=300.0, parallel=8)
+
+
+class Counted(SimulatedProvider):
+    """A provider that counts listings, and of which calls can be made to fail."""
+
+    def __init__(self, site, world, clock):
+        super().__init__(site, clock, world)
+        self.listings = 0
+        self.lost = set()
+        self.refuses = {}
+        self.blind = False
+        """Whether every listing of a run but its first fails."""
+
+    def observe(self, lineage):
+        self.listings += 1
+        if self.blind and self.listings > 1:
+            raise SiteUnreachableError("no listing")
+        return super().observe(lineage)
+
+    def boot(self, order):
+        outputs = super().boot(order)
+        if order.node.name in self.lost:
+            self.lost.remove(order.node.name)
+            raise SiteUnreachableError("the answer was lost")
+        return outputs
+
+    def allocate(self, wanted, mark):
+        if mark.address in self.refuses:
+            raise self.refuses[mark.address]
+        return super().allocate(wanted, mark)
+
+
+class Lab:
+    """One stack at one simulated site whose time does not wait."""
+
+    def __init__(self, folder: Path, site: SimulatedSite = LATE) -> None:
+        self.folder, self.site = folder, site
+        self.clock = SimClock()
+        self.world = SharedWorld(None)
+        self.store = LocalStore(folder / "state")
+        self.calm = Chance(0)
+        self.calm.calm = True
+        self.provider = Counted(site, self.world, self.clock)
+
+    def apply(self, *actions, **plan):
+        with self.store.session("test") as session:
+            context = ApplyContext(
+                session=session,
+                providers={"lab": self.provider},
+                wanted=WANTED,
+                files=lambda image: ImageFiles(disk=Path("/nowhere")),
+                stack_key=KEY,
+                remote=Remote(session.state.lineage, KEY, self.folder / "ssh"),
+                clock=self.clock,
+                crew=crew_of(self.calm, self.clock),
+            )
+            asked = plan_for(session.state, *actions, sites=(PlannedSite(site=self.site, identity=self.provider.identity()),))
+            return apply_plan(replace(asked, **plan), context)
+
+    def record(self, wanted) -> Record:
+        return self.store.read().record(wanted.address)
+
+    def machines(self):
+        return self.provider.observe(self.store.read().lineage).nodes
+
+
+def left_of(lab, actions):
+    ready = {record.address for record in lab.store.read().records if record.status == "ready"}
+    return [action for action in actions if action.address not in ready]

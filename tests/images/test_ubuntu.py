@@ -1,0 +1,122 @@
+"""Ubuntu images: what is asked of mmdebstrap, tried on a small archive of our own with Ubuntu's layout."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.debian import recipe
+from pragmaspec.images.debian.bootstrap import Order, command, environment
+from pragmaspec.images.debian.distribution import UBUNTU, keyring_of
+from pragmaspec.images.debian.mirror import source_lines
+from pragmaspec.images.debian.tools import privileges, search_path
+from pragmaspec.images.sources.debian import DebianSource
+from pragmaspec.images.sources.table import source_of
+from pragmaspec.spec.image_model import ImageModel
+from tests.images.apt_archive import ESSENTIAL, write_archive
+from tests.images.openpgp import Key, keys, make_key
+
+HERE = Path(__file__).parent
+SUITES = ("noble", "noble-updates", "noble-security")
+
+
+@pytest.fixture
+def key() -> Iterator[Key]:
+    with keys() as home:
+        yield make_key(home, "ubuntu")
+
+
+def order(sources: tuple[str, ...], keyring: Path | None, *more: str) -> Order:
+    return Order(suite="noble", packages=(*UBUNTU.packages, *more), sources=sources, mode="root", keyring=keyring)
+
+
+def test_what_is_asked_of_mmdebstrap(golden: Callable[[Path, str], None]) -> None:
+    sources = source_lines("noble", None, None, UBUNTU)
+    words = command(order(sources, Path("x"), "openmpi-bin"), Path("SETTINGS"), Path("KEYRING"))
+    golden(HERE / "golden" / "ubuntu-mmdebstrap.txt", "".join(f"{word}\n" for word in words))
+
+
+def simulated(asked: Order, settings: Path) -> subprocess.CompletedProcess[str]:
+    """mmdebstrap, apt and its signatures in earnest; the packages themselves are only worked out."""
+    words = command(asked, settings, asked.keyring)
+    words[1] = f"--mode={privileges(search_path())[0]}"
+    settings.write_text('APT::Sandbox::User "root";\n')
+    return subprocess.run(
+        [words[0], "--simulate", "--verbose", "--architectures=amd64", *words[1:]],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def archive(root: Path, key: Key, left_out: str = "") -> str:
+    base = tuple(name for name in (*ESSENTIAL, "apt", *UBUNTU.packages) if name != left_out)
+    components = {"main": base, "universe": ("openmpi-bin",)}
+    return write_archive(root, dict.fromkeys(SUITES, components), key, "Ubuntu")
+
+
+def test_packages_of_main_and_universe_are_found_by_their_signature(tmp_path: Path, key: Key) -> None:
+    keyring = tmp_path / "keyring.asc"
+    keyring.write_bytes(key.public())
+    sources = source_lines("noble", archive(tmp_path / "archive", key), None, UBUNTU)
+    assert [line.split()[2:] for line in sources] == [[suite, "main", "universe"] for suite in SUITES]
+    done = simulated(order(sources, keyring, "openmpi-bin"), tmp_path / "settings")
+    assert done.returncode == 0, done.stderr
+    for name in (*UBUNTU.packages, "openmpi-bin"):
+        assert f"Inst {name} (1.0 " in done.stdout + done.stderr
+
+
+def test_packages_of_somebody_else_are_refused(tmp_path: Path, key: Key) -> None:
+    keyring = tmp_path / "keyring.asc"
+    keyring.write_bytes(make_key(key.home, "other").public())
+    sources = source_lines("noble", archive(tmp_path / "archive", key), None, UBUNTU)
+    done = simulated(order(sources, keyring), tmp_path / "settings")
+    assert done.returncode != 0
+    assert "NO_PUBKEY" in done.stderr
+
+
+def test_a_package_that_is_not_there_is_named(tmp_path: Path, key: Key) -> None:
+    keyring = tmp_path / "keyring.asc"
+    keyring.write_bytes(key.public())
+    sources = source_lines("noble", archive(tmp_path / "archive", key, "nftables"), None, UBUNTU)
+    done = simulated(order(sources, keyring), tmp_path / "settings")
+    assert done.returncode != 0
+    assert "nftables" in done.stderr
+
+
+def test_the_past_is_ubuntus_own_snapshot_service() -> None:
+    base = "https://snapshot.ubuntu.com/ubuntu/20261101T000000Z/"
+    assert source_lines("noble", None, "20261101T000000Z", UBUNTU) == tuple(
+        f"deb [check-valid-until=no] {base} {suite} main universe" for suite in SUITES
+    )
+
+
+def test_without_the_archives_keys_nothing_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"keys of Ubuntu's archive should be in .*absent.gpg, which cannot be read"):
+        keyring_of(UBUNTU, str(tmp_path / "absent.gpg"))
+    (tmp_path / "keys.gpg").write_bytes(b"")
+    assert keyring_of(UBUNTU, str(tmp_path / "keys.gpg")) == tmp_path / "keys.gpg"
+
+
+def test_the_spec_says_which_distribution(tmp_path: Path) -> None:
+    model = ImageModel.model_validate({"build": {"ubuntu": "noble", "keyring": "./keys.gpg", "packages": ["openmpi-bin"]}})
+    source = source_of(model, tmp_path)
+    assert source == DebianSource(
+        suite="noble", packages=("openmpi-bin",), distribution="ubuntu", keyring=str(tmp_path / "keys.gpg")
+    )
+    assert source.origin() == "built from Ubuntu noble packages"
+    assert source.described() != DebianSource(suite="noble", packages=("openmpi-bin",)).described()
+    elsewhere = DebianSource(suite="noble", packages=("openmpi-bin",), distribution="ubuntu", keyring="/elsewhere/keys.gpg")
+    assert source.described() == elsewhere.described(), "where the keys are kept is each person's own affair"
+
+
+def test_what_differs_from_debian_in_the_image() -> None:
+    debian, ubuntu = ({file.path: file for file in recipe.files(quick=quick)} for quick in (True, False))
+    assert ubuntu["etc/resolv.conf"].target == "../run/systemd/resolve/stub-resolv.conf"
+    assert not any("cloud-init-stages" in file.content for file in ubuntu.values())
+    assert {path for path in ubuntu if path not in debian} == {"etc/systemd/system/sysinit.target.wants/systemd-resolved.service"}
+    assert "linux-image-virtual" in UBUNTU.packages
+    assert recipe.KERNEL_PACKAGE not in UBUNTU.packages

@@ -1,0 +1,14 @@
+"""A user's directory and the command, as the tests of the command line have them; a stack at a site whose time does not wait."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import shop  # noqa: F401 - a fixture
+from tests.engine.lab import Lab
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "remembered"))
+    return Lab(tmp_path)

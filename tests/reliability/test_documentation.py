@@ -1,0 +1,43 @@
+"""The page on reliability names, for every fault, tests that are there; and nothing twice."""
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
+TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+FAULTS = [*range(1, 36), *range(43, 46)]
+
+
+def names_in(file: Path) -> set[str]:
+    return {node.name for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_fault_has_one_row_and_every_row_a_test() -> None:
+    rows = ROW.findall(PAGE)
+    assert [int(number) for number, *_ in rows] == FAULTS
+    assert [number for number, _, _, tests in rows if not TEST.findall(tests)] == []
+    assert [number for number, _, _, tests in rows if len(TEST.findall(tests)) != tests.count("::")] == []
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = TEST.findall(PAGE)
+    assert len(named) > len(FAULTS)
+    missing = {f"{file}::{name}" for file, name in named if not (ROOT / file).is_file() or name not in names_in(ROOT / file)}
+    assert missing == set()
+
+
+def test_every_file_that_is_named_exists() -> None:
+    files = {file for file in re.findall(r"`(tests/[\w/.]+)`", PAGE) if "::" not in file}
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_points_at_which_processes_are_killed_are_as_many_as_the_page_says() -> None:
+    from tests.engine.test_kill import COMING, GOING, LIBVIRT_COMING
+    from tests.providers.libvirt.test_kill import COMES, GOES
+
+    counts = (len(COMING) + len(GOING), len(COMING) + len(LIBVIRT_COMING), len(COMES) + len(GOES))
+    assert f"at {counts[0]} named points at a simulated site, at {counts[1]} at libvirt's own" in PAGE
+    assert f"at {counts[2]} at the real daemon" in PAGE

@@ -1,0 +1,62 @@
+"""A saved plan is done exactly as it was looked at, or not at all."""
+
+import pytest
+
+from pragmaspec.errors import PragmaspecError
+from pragmaspec.stack.saved import read_saved_plan
+from tests.cli.workshop import Workshop
+from tests.reliability.runs import machines
+
+
+def test_a_flipped_bit_or_a_cut_is_refused(shop: Workshop) -> None:
+    shop.spec()
+    shop("plan", "-o", "hello.plan")
+    file = shop.directory / "hello.plan"
+    whole = file.read_bytes()
+    read_saved_plan(file)
+    damaged = [whole[:length] for length in range(0, len(whole) - 1, 31)]
+    for at in range(0, len(whole) - 1, 3):
+        text = bytearray(whole)
+        text[at] ^= 1 << at % 8  # every third byte, so every bit of a byte somewhere
+        damaged.append(bytes(text))
+    for text in damaged:
+        file.write_bytes(text)
+        with pytest.raises(PragmaspecError):
+            read_saved_plan(file)
+
+
+def test_an_edited_plan_does_nothing(shop: Workshop) -> None:
+    shop.spec()
+    shop("plan", "-o", "hello.plan")
+    file = shop.directory / "hello.plan"
+    text = file.read_text()
+    assert '"cpus":1' in text
+    file.write_text(text.replace('"cpus":1', '"cpus":2'))
+    assert "Saved plan damaged" in shop("apply", "hello.plan", "-y", status=64).err
+    assert machines(shop) == set()
+    assert not (shop.directory / "state").exists()
+
+
+def test_what_it_touches_is_looked_at_again(shop: Workshop) -> None:
+    """Somebody changes a node of the plan between the plan and its apply."""
+    shop.running()
+    shop.spec(memory="2 GiB")
+    shop("plan", "-o", "larger.plan")
+    lines = (shop.directory / "site.json").read_text().splitlines()
+    kept = [line for line in lines if not ("hello-compute-1" in line and '"machine"' in line)]
+    (shop.directory / "site.json").write_text("\n".join(kept) + "\n")
+    said = shop("apply", "larger.plan", "-y", status=4)
+    assert "The sites have changed since the plan was made" in said.err
+    assert "hello-compute-1" in said.err
+    assert machines(shop) == {"hello-frontend", "hello-compute-0"}
+
+
+def test_another_site_under_the_same_name_is_refused(shop: Workshop) -> None:
+    shop.running()
+    shop.spec(3)
+    shop("plan", "-o", "three.plan")
+    (shop.directory / "site.json").rename(shop.directory / "away.json")
+    (shop.directory / "site.json").write_text('{"kind":"site","format":1,"name":"other"}\n')
+    said = shop("apply", "three.plan", "-y", status=4)
+    assert machines(shop) == set()
+    assert "Nothing was changed" in said.err

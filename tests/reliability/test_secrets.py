@@ -1,0 +1,131 @@
+"""Secrets stand where they must and nowhere else: not in state, journal, plan, backups, output, errors, logs or process lists."""
+
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.guest.identity import StackKey, host_key, operator_key
+from pragmaspec.recorded import Mark
+from tests.cli.workshop import Workshop
+from tests.reliability.runs import LIMIT_S, applying, intends, wait_for
+from tests.store.grounds.kinds import HttpKind, running
+
+USER_SECRET = "canary-7f3a91c04be2"
+FRONTEND = "lab/hello/node/hello-frontend"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpKind]:
+    with running("http-gitlab", tmp_path_factory.mktemp("server")) as started:
+        assert isinstance(started, HttpKind)
+        yield started
+
+
+def spec_with_secret(shop: Workshop, computes: int = 2, **site: str) -> None:
+    shop.spec(computes, site=site, user_data=f"{{write_files: [{{path: /etc/token, content: {USER_SECRET}}}]}}")
+
+
+def canaries(shop: Workshop) -> list[bytes]:
+    """What must be found nowhere: the stack's key in every form, a private key of a node, what the user's user-data says."""
+    (file,) = Path(os.environ["HOME"]).rglob("*.key")
+    lineage, secret = file.stem, bytes.fromhex(file.read_text().strip())
+    keys = [operator_key(StackKey(secret)), host_key(StackKey(secret), Mark(lineage=lineage, address=FRONTEND))]
+    return [
+        secret,
+        secret.hex().encode(),
+        base64.b64encode(secret),
+        *(pair.private.splitlines()[3].encode() for pair in keys),
+        USER_SECRET.encode(),
+    ]
+
+
+def written(*folders: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def test_nothing_that_is_written_or_said_has_a_secret(shop: Workshop) -> None:
+    spec_with_secret(shop)
+    said = [
+        shop("plan", "-o", "hello.plan", "-v"),
+        shop("apply", "-y"),
+        shop("plan", "--json"),
+        shop("show", "hello-frontend", "--json"),
+        shop("show", "hello-frontend"),
+        shop("list", "cluster", "--json"),
+        shop("list", "site", "--json"),
+        shop("status", "--json"),
+        shop("state", "pull"),
+        shop("state", "history"),
+        shop("key", "show"),
+        shop("inventory", "--list"),
+        shop("console", "hello-frontend", "--log"),
+    ]
+    spec_with_secret(shop, 3, latency="300 ms", faults="[{call: boot, kind: refuse, nth: 1}]")
+    with applying(shop) as process:
+        wait_for(lambda: intends(shop, "boot"), "the journal")
+        listed = (Path(f"/proc/{process.pid}/cmdline").read_bytes(), Path(f"/proc/{process.pid}/environ").read_bytes())
+        process.kill()
+        process.wait(timeout=LIMIT_S)
+    assert any(path.name.startswith("journal.") for path in written(shop.directory / "state"))
+    said += [shop("apply", "-y", status=5)]
+    here = shop.directory
+    found = {
+        **{str(path): data for path, data in written(here / "state").items()},
+        "saved plan": (here / "hello.plan").read_bytes(),
+        "the site's own file": (here / "site.json").read_bytes(),
+        "process list": b"".join(listed),
+        **{f"output {number}": (each.out + each.err).encode() for number, each in enumerate(said)},
+    }
+    assert any("backups" in name for name in found)
+    for name, data in found.items():
+        for canary in canaries(shop):
+            assert canary not in data, (name, canary)
+
+
+def test_a_bug_shows_a_traceback_without_secrets(shop: Workshop) -> None:
+    spec_with_secret(shop)
+    shop("apply", "-y")
+    code = (
+        "import pragmaspec.engine.apply as a, pragmaspec.cli.app as c\n"
+        "def broken(plan, context, reporter=None):\n"
+        "    raise ZeroDivisionError(repr(context.stack_key) + repr(context.session.state) + repr(plan))\n"
+        "a.apply_plan = broken\n"
+        "c.run(['apply', '-y'])"
+    )
+    spec_with_secret(shop, 3)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=shop.directory, env=shop.environment, capture_output=True, text=True, check=False
+    )
+    assert "ZeroDivisionError" in done.stderr
+    for canary in canaries(shop):
+        assert canary not in (done.stdout + done.stderr).encode()
+
+
+def test_the_password_of_a_server_is_in_no_file_no_output_and_no_process_list(
+    shop: Workshop, server: HttpKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    password = next(value for name, value in server.environment.items() if "PASSWORD" in name)
+    spec = shop.spec(site={"latency": "300 ms"})
+    spec.write_text(f"state: {server.url('secret')}\n" + spec.read_text())
+    said = [shop("plan", "-o", "hello.plan")]
+    with applying(shop) as process:
+        wait_for(lambda: len(shop("state", "list", "--json").json["records"]) > 0, "an intent")
+        listed = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        out, err = process.communicate(timeout=LIMIT_S)
+    monkeypatch.setenv("PRAGMASPEC_HTTP_PASSWORD", "wrong")
+    said.append(shop("plan", status=1))
+    monkeypatch.setenv("PRAGMASPEC_HTTP_PASSWORD", password)
+    said += [shop("state", "lock", "show", "--json"), shop("state", "pull")]
+    files = written(shop.directory, Path(os.environ["HOME"]))
+    everything = [*files.values(), listed, (out + err).encode(), *((each.out + each.err).encode() for each in said)]
+    basic = base64.b64encode(f"{server.environment.get('PRAGMASPEC_HTTP_USERNAME', '')}:{password}".encode())
+    for data in everything:
+        assert password.encode() not in data
+        assert basic not in data
