@@ -1,5 +1,6 @@
 """What every room's tests share: golden files, rewritten by ``pytest --update-golden``, and the hypervisor."""
 
+import signal
 from collections.abc import Callable
 from difflib import unified_diff
 from itertools import count
@@ -9,7 +10,10 @@ import pytest
 
 pytest_plugins = ["tests.hypervisor"]
 
-pytest_plugins = ["tests.hypervisor"]
+
+def pytest_configure() -> None:
+    # A job in the background of a script ignores SIGINT, and so would every process that a test starts in order to interrupt it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
