@@ -50,9 +50,10 @@ class PlanWords:
     def line(self, entry: Entry) -> PlanLine:
         """What the entry's line says."""
         action = entry.main
-        changes = differences(action.before, action.resource, self.images) if action.before is not None else ()
+        before = action.before
+        changes = differences(before, action.resource, self.images) if before is not None else ()
         symbol = _symbol(entry, changes)
-        reason = "" if changes and _says_only(action) else self._reason(action)
+        reason = "" if before is not None and changes and _says_only(action, before) else self._reason(action)
         return PlanLine(
             symbol=symbol,
             verbs=", ".join(entry.verbs),
@@ -107,11 +108,9 @@ def breaks_protection(entry: Entry) -> bool:
     return "clean" in entry.verbs and isinstance(before, (Allocation, Node)) and before.protect
 
 
-def _says_only(action: Action) -> bool:
+def _says_only(action: Action, before: Resource) -> bool:
     """Whether the reason is nothing but the names of what the differences show."""
-    if action.before is None or type(action.before) is not type(action.resource):
-        return False
-    fields = changed_fields(action.before, action.resource)
+    fields = changed_fields(before, action.resource)
     return bool(fields) and action.reason == changed_words(fields)
 
 

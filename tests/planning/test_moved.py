@@ -61,6 +61,14 @@ def test_a_chain_is_followed_from_wherever_one_is() -> None:
     assert effective_moves(moved_state(HELLO, chain), chain) == ()
 
 
+def test_what_was_made_as_another_is_not_taken_for_the_same() -> None:
+    record = HELLO.record("lab/hello/node/hello-compute-1")
+    there = WORLD.record("lab/world/node/world-compute-1")
+    foreign = replace(there, origin="lab/hello/node/hello-compute-9")
+    with pytest.raises(PlanError, match="Both names are recorded"):
+        moved_state(replace(HELLO, records=(record, foreign)), (TO_WORLD,))
+
+
 def test_a_site_moves_with_images_and_options() -> None:
     hall = moved_state(HELLO, (TO_HALL,))
     assert {record.resource.site for record in hall.records} == {"hall"}

@@ -1,5 +1,6 @@
 """``list``, ``show`` and ``status`` as people see them, and as programs do."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import PlanRefusedError, Problem, Where
 from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedNode, PublicPool, SiteIdentity, Taken
 from pragmaspec.planning.plan import Action, Drift
+from pragmaspec.planning.wanted import Move
 from pragmaspec.recorded import Blob, Network, Record
 from pragmaspec.report.forms import error_form
 from pragmaspec.report.json_text import json_text
@@ -186,6 +188,9 @@ def test_plan_json(golden: Golden) -> None:
     golden(CASES / "plan-first.json", plan_json(first_plan()))
     changed = plan(*rebooted(node(0), node(0, memory_mib=2048)), drift=DRIFT, asked=False)
     golden(CASES / "plan-changed.json", plan_json(changed))
+    moved = replace(first_plan(), moves=(Move(before="old", after="hello", where=line(9)),))
+    (told,) = json.loads(plan_json(moved))["moves"]
+    assert (told["kind"], told["from"], told["to"], told["where"]["line"]) == ("cluster", "old", "hello", 9)
 
 
 def test_a_place_in_another_file_names_it() -> None:

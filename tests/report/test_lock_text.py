@@ -1,0 +1,44 @@
+"""What ``lock`` says."""
+
+from msgspec.structs import replace
+
+from pragmaspec.images.lock import Locked
+from pragmaspec.images.pinning import LockChange
+from pragmaspec.recorded import Blob
+from pragmaspec.report.lock_text import lock_form, lock_text
+from pragmaspec.report.pen import Pen
+
+ENTRY = Locked(
+    described="d" * 64,
+    digest="a" * 64,
+    origin="https://images.example.org/debian.qcow2",
+    format="qcow2",
+    virtual_size_bytes=2 * 2**30,
+    disk=Blob(sha256="a" * 64, size_bytes=330 * 2**20),
+    version="20261101",
+)
+OTHER = replace(ENTRY, digest="b" * 64, version="")
+
+
+def test_a_spec_without_images() -> None:
+    assert lock_text((), Pen()) == "The spec has no images: there is nothing to lock.\n"
+
+
+def test_what_moved_shows_what_it_was() -> None:
+    text = lock_text((LockChange(name="debian", change="moved", entry=OTHER, before=ENTRY),), Pen())
+    assert f"20261101 → {'b' * 12}" in text
+    assert text.endswith("pragmaspec.lock has 1 image.\n")
+
+
+def test_nothing_has_changed() -> None:
+    text = lock_text((LockChange(name="debian", change="same", entry=ENTRY, before=ENTRY),), Pen())
+    assert text.endswith("pragmaspec.lock has 1 image, nothing has changed.\n")
+
+
+def test_a_program_gets_every_key_of_what_was_and_what_is() -> None:
+    new, removed = lock_form(
+        (LockChange(name="new", change="new", entry=ENTRY), LockChange(name="old", change="removed", entry=OTHER, before=OTHER))
+    )["images"]
+    assert new["before"] is None
+    assert removed["after"] is None
+    assert set(new["after"]) == set(removed["before"]) == set(Locked.__struct_fields__)
