@@ -33,7 +33,7 @@ def _told(seed: int) -> list[object]:
     ("lie", "seeds"),
     [
         ({"identity_kind": "ident"}, range(100)),  # repeats what must not be repeated
-        ({"window_s": 0.0}, range(400, 1000)),  # does not wait for what may yet come
+        ({"window_s": 0.0}, range(1100, 2400)),  # does not wait for what may yet come
     ],
 )
 def test_a_provider_that_says_what_is_not_so_is_found_out(lie: dict[str, object], seeds: range) -> None:

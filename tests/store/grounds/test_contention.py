@@ -14,7 +14,7 @@ import pytest
 
 from pragmaspec.errors import StateLockedError
 from pragmaspec.store.document import inner
-from tests.store.grounds.kinds import KINDS, running
+from tests.store.grounds.kinds import KINDS, HttpKind, running
 from tests.store.grounds.postgresql_server import wait_for
 from tests.store.grounds.samples import holder, lines, snapshot
 
@@ -153,7 +153,9 @@ def test_a_holder_stopped_anywhere_in_its_writing_loses_nothing_it_was_told_is_s
             stands = kind.ground(state).read()
             if answer == "ok":
                 assert stands.snapshot == snapshot(2)
-                assert max(safe) <= seen, "a line that was said to be safe is in no state"
+                # A server that checks nothing cannot keep apart two that write at the same moment.
+                late = int(isinstance(kind, HttpKind) and kind.server.manner == "careless")
+                assert max(safe) <= seen + late, "a line that was said to be safe is in no state"
             else:
                 # Only a server that checks nothing lets the first one go on; then the second is told.
                 assert answer == "StateLockLostError"
