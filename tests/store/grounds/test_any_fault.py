@@ -23,12 +23,13 @@ _numbers = count(1)
 
 
 _HTTP = ("http-gitlab", "http-plain", "http-careless")
-_QUICK = {("http-careless", "lost-response"), ("http-careless", "duplicate"), ("s3", "lost-response"), ("s3", "duplicate")}
+_ALIKE = ("http-plain", "http-careless", "s3")
+_TELLING = ("lost-response", "duplicate")
 
 
 def _cases(*cases):
     """Each as a parameter; where another one answers with the same code, or a run takes a second, `make torture` has it."""
-    slow = [case for case in cases if case[0] in ("http-careless", "s3") and case[:2] not in _QUICK]
+    slow = [case for case in cases if case[0] in _ALIKE and case[1] not in _TELLING]
     return [pytest.param(*case, marks=pytest.mark.torture) if case in slow else case for case in cases]
 
 
