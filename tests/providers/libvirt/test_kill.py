@@ -17,7 +17,7 @@ from pragmaspec.recorded import Blob
 from pragmaspec.site import LibvirtSite
 from tests.engine.mortal import Mortals
 from tests.engine.test_kill import COMING, LIBVIRT_COMING, LIBVIRT_GOING, check_equal
-from tests.providers.conftest import OWN, contract_site  # noqa: F401 - a fixture
+from tests.providers.conftest import OWN
 
 pytestmark = pytest.mark.hypervisor
 
@@ -31,7 +31,7 @@ def mortals() -> Iterator[Mortals]:
 
 
 @pytest.fixture
-def site(contract_site: LibvirtSite) -> LibvirtSite:  # noqa: F811 - the fixture itself
+def site(contract_site: LibvirtSite) -> LibvirtSite:
     return replace(contract_site, vlans=((3900 + 10 * OWN, 3909 + 10 * OWN),))
 
 
