@@ -1,7 +1,7 @@
 """What ``orphans`` says."""
 
 from pragmaspec.planning.orphans import Orphan
-from pragmaspec.report.orphans_text import orphans_text
+from pragmaspec.report.orphans_text import orphans_text, others_text
 from pragmaspec.report.pen import Pen
 
 LOST = Orphan(site="lab", address="lab/hello/node/hello-compute-0", kind="node")
@@ -21,4 +21,5 @@ def test_what_lies_beside_a_recorded_one_or_goes_by_itself_cannot_be_adopted() -
 
 
 def test_none() -> None:
+    assert others_text((), Pen()) == "No other stack has anything at these sites.\n"
     assert orphans_text((), ("lab", "hall"), Pen()) == "Nothing with this stack's marks is without a record at lab, hall.\n"
