@@ -20,6 +20,8 @@ from measure import Run, Runs, home_in, machine, pragmaspec, run, table
 
 HERE = Path(__file__).parent
 POOL = "pragmaspec-bench"
+RESERVED = "192.168.122.250"
+"""What the shell reserves for its frontend; libvirt's network "default" has it."""
 POOL_DIRECTORY = Path("/var/lib/libvirt") / POOL
 
 
@@ -37,13 +39,18 @@ def main() -> None:
 
 def compared(user: "Stack", nodes: int, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
     """Both sides in turns."""
-    shell, ours = [], []
+    bare, shell, ours = [], [], []
     for _ in range(arguments.rounds):
-        shell.append(shell_up(nodes))
+        bare.append(shell_up(nodes))
+        shell.append(shell_up(nodes, RESERVED))
         with user.cluster("bench", nodes=nodes, readiness="none") as applied:
             ours.append(applied)
     base = Runs(tuple(shell))
-    named = {f"{nodes} nodes, plain shell": base, f"{nodes} nodes, pragmaspec apply": Runs(tuple(ours))}
+    named = {
+        f"{nodes} nodes, plain shell": base,
+        f"{nodes} nodes, plain shell, no address": Runs(tuple(bare)),
+        f"{nodes} nodes, pragmaspec apply": Runs(tuple(ours)),
+    }
     if nodes in arguments.until_ssh:
         with user.cluster("bench", nodes=nodes, readiness="ssh") as applied:
             named[f"{nodes} nodes, pragmaspec apply until ssh"] = Runs((applied,))
@@ -53,13 +60,13 @@ def compared(user: "Stack", nodes: int, arguments: argparse.Namespace) -> list[t
     ]
 
 
-def shell_up(nodes: int) -> Run:
-    """Seconds of ``bring_up.sh up``; what it made is gone again."""
-    script, directory = str(HERE / "bring_up.sh"), str(POOL_DIRECTORY / "shell")
+def shell_up(nodes: int, address: str = "") -> Run:
+    """How long ``bring_up.sh up`` took; what it made is gone again."""
+    script, rest = str(HERE / "bring_up.sh"), [str(POOL_DIRECTORY / "shell"), str(nodes), address]
     try:
-        return run(["bash", script, "up", directory, str(nodes)])
+        return run(["bash", script, "up", *rest])
     finally:
-        run(["bash", script, "down", directory, str(nodes)])
+        run(["bash", script, "down", *rest])
 
 
 class Stack:

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # The work of bringing a cluster up, in plain shell and in parallel: what pragmaspec is measured against.
 #
-#   bring_up.sh up DIRECTORY COUNT      a private network; an overlay, a seed and a running domain for each node
-#   bring_up.sh down DIRECTORY COUNT    all of it removed
+#   bring_up.sh up DIRECTORY COUNT [ADDRESS]   a private network; an overlay, a seed and a running domain for each node; with ADDRESS
+#                                              that public address is reserved for the frontend, so that nobody else is given it
+#   bring_up.sh down DIRECTORY COUNT [ADDRESS]   all of it removed
 #
 # DIRECTORY holds disk.qcow2, vmlinuz and initrd, and can be read by the hypervisor. Node 0 is the frontend, with a second interface on
 # libvirt's network "default". The domains have the devices that pragmaspec gives its own.
 set -euo pipefail
-verb=$1 dir=$2 count=$3
+verb=$1 dir=$2 count=$3 address=${4:-}
 virsh=(virsh --quiet --connect qemu:///system)
 
 node_up() {
@@ -51,10 +52,17 @@ XML
     "${virsh[@]}" create "$dir/$name.xml"
 }
 
+reservation() {
+    [ -z "$address" ] ||
+        "${virsh[@]}" net-update default "$1" ip-dhcp-host "<host name='bench-shell-0' ip='$address'/>" --live --config >/dev/null
+}
+
 up() {
     echo "<network><name>bench-shell</name></network>" >"$dir/bench-shell.xml"
     "${virsh[@]}" net-create "$dir/bench-shell.xml"
     local pids=() node
+    reservation add &
+    pids+=($!)
     for ((node = 0; node < count; node++)); do
         node_up "$node" &
         pids+=($!)
@@ -65,6 +73,7 @@ up() {
 down() {
     for ((node = 0; node < count; node++)); do "${virsh[@]}" destroy "bench-shell-$node" 2>/dev/null || true; done
     "${virsh[@]}" net-destroy bench-shell 2>/dev/null || true
+    reservation delete
     rm -rf "$dir"/bench-shell*
 }
 

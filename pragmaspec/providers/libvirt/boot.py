@@ -1,5 +1,6 @@
 """Making a node exist and run: its volumes, its definition, its start. Every step goes on from what an interrupted run left."""
 
+from contextlib import nullcontext
 from typing import cast
 
 import libvirt
@@ -19,7 +20,7 @@ from pragmaspec.providers.libvirt.network_xml import attachment
 from pragmaspec.providers.libvirt.plugging import after_plugging
 from pragmaspec.providers.libvirt.virt_type import settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
-from pragmaspec.recorded import Nic, Outputs, StagedImage
+from pragmaspec.recorded import Nic, Outputs, PublicGrant, StagedImage
 
 
 def boot(host: Host, order: BootOrder) -> Outputs:
@@ -35,15 +36,18 @@ def boot(host: Host, order: BootOrder) -> Outputs:
         _require_networks(host, parts)
         _make_volumes(host, order, parts)
         handle = _defined(host, domain, parts)
-        with after_plugging(host, mark.uuid, lambda: _reserve(host, order)):
+        with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
             _start(handle)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
 
 
+def _granted(order: BootOrder) -> list[PublicGrant]:
+    return [grant for grant in order.allocation.public if grant.node == order.node.name]
+
+
 def _reserve(host: Host, order: BootOrder) -> None:
-    for grant in order.allocation.public:
-        if grant.node == order.node.name:
-            addresses.reserve(host, grant, order.mark)
+    for grant in _granted(order):
+        addresses.reserve(host, grant, order.mark)
 
 
 def _require_image(host: Host, image: StagedImage) -> None:
