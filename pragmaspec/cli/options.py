@@ -74,6 +74,9 @@ StealOption = Annotated[
     typer.Option("--steal-lock", help="Take the lock from a dead run. In a folder or PostgreSQL it is free by itself."),
 ]
 ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters)]
+AddressArgument = Annotated[
+    str, typer.Argument(metavar="ADDRESS", help="An address, or the name of a node.", autocompletion=addresses)
+]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name or address of a node.", autocompletion=nodes)]
 
 

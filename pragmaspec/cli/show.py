@@ -1,11 +1,8 @@
 """``show``."""
 
-from typing import Annotated
-
 import typer
 
-from pragmaspec.cli.complete import addresses
-from pragmaspec.cli.options import JsonOption, Which, examples
+from pragmaspec.cli.options import AddressArgument, JsonOption, Which, examples
 from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
 
@@ -17,9 +14,7 @@ def register(app: typer.Typer) -> None:
 
 @spread
 def show(
-    address: Annotated[
-        str, typer.Argument(metavar="ADDRESS", help="An address, or the name of a node.", autocompletion=addresses)
-    ],
+    address: AddressArgument,
     *,
     json: JsonOption = False,
     which: Which,

@@ -1,12 +1,9 @@
 """``state``: looking at what is recorded. Changing it is `state_edit`'s, moving it elsewhere `state_move`'s."""
 
-from typing import Annotated
-
 import typer
 
 from pragmaspec.cli import state_edit, state_lock, state_move
-from pragmaspec.cli.complete import addresses
-from pragmaspec.cli.options import JsonOption, Which, examples
+from pragmaspec.cli.options import AddressArgument, JsonOption, Which, examples
 from pragmaspec.cli.ordered import ordered
 from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
@@ -46,9 +43,7 @@ def list_(*, json: JsonOption = False, which: Which) -> None:
 @app.command("show", epilog=examples("state show hello-frontend", "state show lab/hello/allocation --json"))
 @spread
 def show(
-    address: Annotated[
-        str, typer.Argument(metavar="ADDRESS", help="An address, or the name of a node.", autocompletion=addresses)
-    ],
+    address: AddressArgument,
     *,
     json: JsonOption = False,
     which: Which,

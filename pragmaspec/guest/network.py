@@ -7,7 +7,7 @@ from pragmaspec.recorded import Nic, Node
 
 def network_config(node: Node, cluster: GuestCluster) -> dict[str, Yaml]:
     """cloud-init's networking config version 2: interfaces are found by MAC address and keep the name the kernel gave them."""
-    return {"version": 2, "ethernets": {nic.network: _ethernet(nic, cluster.domain) for nic in node.nics}}
+    return {"version": 2, "ethernets": {nic.network: ethernet(nic, cluster.domain) for nic in node.nics}}
 
 
 def interfaces_text(node: Node) -> str:
@@ -17,7 +17,8 @@ def interfaces_text(node: Node) -> str:
     )
 
 
-def _ethernet(nic: Nic, domain: str) -> dict[str, Yaml]:
+def ethernet(nic: Nic, domain: str) -> dict[str, Yaml]:
+    """One interface, found by its MAC address, in the form that netplan and cloud-init's version 2 share."""
     config: dict[str, Yaml] = {
         "match": {"macaddress": nic.mac.lower()},
         "dhcp4": False,

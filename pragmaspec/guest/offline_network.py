@@ -12,6 +12,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from pragmaspec.guest.files import GuestFile
 from pragmaspec.guest.nat import NAT_SCRIPT
+from pragmaspec.guest.network import ethernet
 from pragmaspec.guest.offline_system import RESOLV_CONF, GuestSystem, Network
 from pragmaspec.guest.yaml_text import Yaml, yaml_text
 from pragmaspec.recorded import Nic, Node
@@ -60,19 +61,7 @@ def _networkd(node: Node, domain: str) -> Iterator[GuestFile]:
 
 def _netplan(node: Node, domain: str) -> Iterator[GuestFile]:
     """An id that begins with 0 stands before the image's own interfaces in what netplan makes of them."""
-    ethernets: dict[str, Yaml] = {}
-    for nic in node.nics:
-        entry: dict[str, Yaml] = {
-            "match": {"macaddress": nic.mac.lower()},
-            "dhcp4": False,
-            "addresses": [f"{nic.address}/{nic.prefix}"],
-            "mtu": nic.mtu,
-        }
-        if nic.gateway:
-            entry["routes"] = [{"to": "0.0.0.0/0", "via": nic.gateway}]
-        if nic.dns:
-            entry["nameservers"] = {"addresses": list(nic.dns), "search": [domain]}
-        ethernets[f"0-{nic.network}"] = entry
+    ethernets: Yaml = {f"0-{nic.network}": ethernet(nic, domain) for nic in node.nics}
     text = _HEAD + yaml_text({"network": {"version": 2, "ethernets": ethernets}})
     yield GuestFile(path="/etc/netplan/01-pragmaspec.yaml", mode=_ROOT_ONLY, content=text)
 

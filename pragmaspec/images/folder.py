@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from abc import ABC, abstractmethod
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Protocol
@@ -92,19 +93,19 @@ class LocalFolder:
         return Downloaded(sha256=digest_of(part), size_bytes=part.stat().st_size)
 
 
-class RemoteFolder:
+class RemoteFolder(ABC):
     """What folders on the network have in common: files are asked for by their own addresses."""
 
     def __init__(self, workshop: Workshop) -> None:
         self.workshop = workshop
 
+    @abstractmethod
     def address(self, name: str) -> Address | None:
         """Of a file in it; None when it is known not to be there."""
-        raise NotImplementedError
 
+    @abstractmethod
     def origin(self) -> str:
         """For people."""
-        raise NotImplementedError
 
     def small(self, name: str) -> bytes | None:
         """A short file whole."""

@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, StateLockLostError, StateUnreachableError, StateUnwritableError
+from pragmaspec.errors import StateLockLostError, StateUnreachableError, StateUnwritableError
 from pragmaspec.store.document import Document, decode_document, encode_document, new_document, now, stored
+from pragmaspec.store.ending import Ending
 from pragmaspec.store.ground import Holder, Stored
 from pragmaspec.store.http_place import HttpPlace
 from pragmaspec.store.http_protocol import (
@@ -44,7 +45,7 @@ class HttpHeld:
         self._seen: _Seen | None = None
         self._extends = 0
         self._last: tuple[int, bytes] | None = None
-        self._over: StateUnwritableError | None = None
+        self._ending = Ending(place.title)
         self._released = False
 
     def read(self) -> Stored:
@@ -60,13 +61,13 @@ class HttpHeld:
     def append(self, lines: bytes, first_seq: int, room_bytes: int) -> None:
         """Write the document with ``lines`` at the end of its journal. No room can be set aside on a server."""
         del room_bytes
-        if self._last == (first_seq, lines) and self._over is None:
+        if self._last == (first_seq, lines) and not self._ending.has_come:
             return
         before = self._standing().document
         if before is None:
-            raise self._stopped(StateUnwritableError, "there is no snapshot that a journal could extend")
+            raise self._ending.because(StateUnwritableError, "there is no snapshot that a journal could extend")
         if before.journal and before.journal_serial != self._extends:
-            raise self._stopped(StateUnwritableError, "there are journal lines that no snapshot covers")
+            raise self._ending.because(StateUnwritableError, "there are journal lines that no snapshot covers")
         self._write(self._next(before, self._extends, before.journal + lines.decode()))
         self._last = (first_seq, lines)
 
@@ -96,8 +97,7 @@ class HttpHeld:
 
     def _write(self, document: Document) -> None:
         """Put ``document`` in the place of what was seen last, and see that it has arrived."""
-        if self._over is not None:
-            raise type(self._over)(*self._over.problems)
+        self._ending.check()
         before = self._standing()
         self._check_unchanged(before)
         body = encode_document(document)
@@ -108,14 +108,14 @@ class HttpHeld:
                 self._check_arrived(before, document)
                 return
             if answer is not None and not answer.later and answer.status not in {*TAKEN, UNPROCESSABLE}:
-                raise self._stopped(StateUnwritableError, f"the server said {said(answer)}")
+                raise self._ending.because(StateUnwritableError, f"the server said {said(answer)}")
             found = self._look()
             if found.document == document:  # an earlier try has arrived after all
                 self._seen = found
                 return
             self._check_refusal(before, found, answer)
             self._patience.wait(turn, answer.asked_s if answer else 0.0)
-        raise self._stopped(StateUnwritableError, f"{self._patience.tries} tries brought nothing")
+        raise self._ending.because(StateUnwritableError, f"{self._patience.tries} tries brought nothing")
 
     def _post(self, body: bytes, headers: dict[str, str]) -> Answer | None:
         """One try; None: the outcome is unknown."""
@@ -124,12 +124,12 @@ class HttpHeld:
         except NoAnswer:
             return None
         except StateUnreachableError as error:
-            raise self._stopped(StateUnwritableError, error.problems[0].detail) from None
+            raise self._ending.because(StateUnwritableError, error.problems[0].detail) from None
 
     def _check_unchanged(self, before: _Seen) -> None:
         found = self._look(before)
         if found.document != before.document:
-            raise self._stopped(StateLockLostError, "something else was written there since this run read it")
+            raise self._ending.because(StateLockLostError, "something else was written there since this run read it")
 
     def _check_arrived(self, before: _Seen, document: Document) -> None:
         """See that the server now gives ``document``; one that still gives the old one is asked again."""
@@ -139,18 +139,19 @@ class HttpHeld:
                 self._seen = found
                 return
             if found.document != before.document:
-                raise self._stopped(StateLockLostError, "something else was written there at the same time")
+                raise self._ending.because(StateLockLostError, "something else was written there at the same time")
             self._patience.wait(turn)
-        raise self._stopped(StateUnwritableError, "the server accepted it and still gives the old state")
+        raise self._ending.because(StateUnwritableError, "the server accepted it and still gives the old state")
 
     def _check_refusal(self, before: _Seen, found: _Seen, answer: Answer | None) -> None:
         """Raise unless the write may be tried again."""
         if found.document != before.document:
-            raise self._stopped(StateLockLostError, "something else was written there at the same time")
+            raise self._ending.because(StateLockLostError, "something else was written there at the same time")
         if answer is not None and answer.status in TAKEN:
-            raise self._stopped(StateLockLostError, f"the server said {said(answer)}, so this run no longer holds the lock")
+            why = f"the server said {said(answer)}, so this run no longer holds the lock"
+            raise self._ending.because(StateLockLostError, why)
         if answer is not None and answer.status == UNPROCESSABLE:
-            raise self._stopped(StateUnwritableError, f"the server said {said(answer)}")
+            raise self._ending.because(StateUnwritableError, f"the server said {said(answer)}")
 
     def _look(self, known: _Seen | None = None) -> _Seen:
         """What stands there now; ``known``: what probably does, so that it need not be sent again."""
@@ -159,29 +160,11 @@ class HttpHeld:
         try:
             answer = self._wire.insist("GET", place.address, headers=headers)
         except NoAnswer as error:
-            raise self._stopped(StateUnwritableError, f"no answer ({error})") from None
+            raise self._ending.because(StateUnwritableError, f"no answer ({error})") from None
         if known is not None and answer.status == NOT_MODIFIED:
             return known
         if answer.status == OK and answer.body:
             return _Seen(decode_document(answer.body, place.title), answer.etag)
         if answer.status in {OK, NO_CONTENT, NOT_FOUND}:
             return _Seen(None, "")
-        raise self._stopped(StateUnwritableError, refused(place.title, answer).problems[0].detail)
-
-    def _stopped(self, kind: type[StateUnwritableError], why: str) -> StateUnwritableError:
-        """The error that this write and every later one ends with."""
-        why = why.rstrip(".")
-        if kind is StateLockLostError:
-            problem = Problem(
-                summary="The lock was taken from this run",
-                detail=f"{self._place.title}: {why}. Nothing more is written or started. What is under way may still be carried "
-                "out; the run that holds the lock now finds it by its marks.",
-            )
-        else:
-            problem = Problem(
-                summary="The state cannot be written",
-                detail=f"{self._place.title}: {why}. Nothing more is started, because it could not be recorded. Run the command "
-                "again when the server works: it continues where this one stopped.",
-            )
-        self._over = kind(problem)
-        return self._over
+        raise self._ending.because(StateUnwritableError, refused(place.title, answer).problems[0].detail)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import Problem, StateLockLostError, StateUnwritableError
+from pragmaspec.errors import StateLockLostError, StateUnwritableError
 from pragmaspec.store import postgresql_tables as tables
 from pragmaspec.store.document import inner
+from pragmaspec.store.ending import Ending
 from pragmaspec.store.ground import Stored
 from pragmaspec.store.postgresql_place import PostgresqlPlace
 from pragmaspec.store.postgresql_session import Standing, data, digest, holds_lock, standing, unreachable, words
@@ -27,7 +28,7 @@ class PostgresqlHeld:
         self._place = place
         self._seen: Standing | None = None
         self._extends = 0
-        self._over: StateUnwritableError | None = None
+        self._ending = Ending(place.title)
 
     @property
     def released(self) -> bool:
@@ -53,9 +54,9 @@ class PostgresqlHeld:
         del room_bytes
         before = self._ready()
         if before.absent:
-            raise self._stopped(StateUnwritableError, "there is no snapshot that a journal could extend")
+            raise self._ending.because(StateUnwritableError, "there is no snapshot that a journal could extend")
         if any(text.serial != self._extends for text in before.stored.journals):
-            raise self._stopped(StateUnwritableError, "there are journal lines that no snapshot covers")
+            raise self._ending.because(StateUnwritableError, "there are journal lines that no snapshot covers")
         added = self._write(lambda: self._insert(lines, first_seq, before.lineage))
         self._seen = before._replace(batches=before.batches + added)
 
@@ -89,8 +90,7 @@ class PostgresqlHeld:
             self._link.close()
 
     def _ready(self) -> Standing:
-        if self._over is not None:
-            raise type(self._over)(*self._over.problems)
+        self._ending.check()
         if self._seen is None:
             self.read()
         return self._seen or Standing(Stored(self._place.title))
@@ -121,36 +121,18 @@ class PostgresqlHeld:
         """``change`` in one transaction, if this session still holds the lock. Never on another session."""
         import psycopg  # noqa: PLC0415 - heavy
 
-        if self._over is not None:
-            raise type(self._over)(*self._over.problems)
+        self._ending.check()
         try:
             with self._link.transaction():
                 _check(holds_lock(self._link, self._place))
                 return change()
         except _FencedOutError:
-            raise self._stopped(StateLockLostError, "something else was written there since this run read it") from None
+            raise self._ending.because(StateLockLostError, "something else was written there since this run read it") from None
         except psycopg.Error as error:
             if self._link.closed or self._link.broken:
                 why = f"the session that held the lock has ended ({words(error)})"
-                raise self._stopped(StateLockLostError, why) from None
-            raise self._stopped(StateUnwritableError, words(error)) from None
-
-    def _stopped(self, kind: type[StateUnwritableError], why: str) -> StateUnwritableError:
-        """The error that this write and every later one ends with."""
-        if kind is StateLockLostError:
-            problem = Problem(
-                summary="The lock was taken from this run",
-                detail=f"{self._place.title}: {why}. Nothing more is written or started. What is under way may still be carried "
-                "out; the next run finds it by its intents and marks.",
-            )
-        else:
-            problem = Problem(
-                summary="The state cannot be written",
-                detail=f"{self._place.title}: {why}. Nothing more is started, because it could not be recorded. Run the command "
-                "again when the server works: it continues where this one stopped.",
-            )
-        self._over = kind(problem)
-        return self._over
+                raise self._ending.because(StateLockLostError, why) from None
+            raise self._ending.because(StateUnwritableError, words(error)) from None
 
 
 def _check(sound: bool) -> None:

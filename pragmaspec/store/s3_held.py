@@ -5,9 +5,10 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import PragmaspecError, Problem, StateLockLostError, StateUnreachableError, StateUnwritableError
+from pragmaspec.errors import PragmaspecError, StateLockLostError, StateUnreachableError, StateUnwritableError
 from pragmaspec.store.bucket import Bucket, RefusedError
 from pragmaspec.store.document import Document, encode_document, new_document
+from pragmaspec.store.ending import Ending
 from pragmaspec.store.ground import Stored
 from pragmaspec.store.s3_document import NOBODY, Standing, batch_key, fence, journal_prefix, rewritten, standing
 from pragmaspec.store.s3_lock import S3Lock
@@ -23,7 +24,7 @@ class S3Held:
         self._seen: Standing | None = None
         self._count = 0
         self._last: tuple[int, bytes] | None = None
-        self._over: StateUnwritableError | None = None
+        self._ending = Ending(bucket.place.title)
         self._released = False
 
     def read(self) -> Stored:
@@ -38,11 +39,11 @@ class S3Held:
         """Make the document ours, with a new journal, unless it is already."""
         before = self._ready()
         if before.document is None:
-            raise self._stopped(StateUnwritableError, "there is no snapshot that a journal could extend")
+            raise self._ending.because(StateUnwritableError, "there is no snapshot that a journal could extend")
         if before.document.writer == self._me and before.document.journal_serial == serial:
             return
         if before.batches:
-            raise self._stopped(StateUnwritableError, "there are journal lines that no snapshot covers")
+            raise self._ending.because(StateUnwritableError, "there are journal lines that no snapshot covers")
         self._claim(replace(rewritten(before.document, self._me), journal=uuid4().hex, journal_serial=serial))
 
     def append(self, lines: bytes, first_seq: int, room_bytes: int) -> None:
@@ -52,17 +53,17 @@ class S3Held:
         if self._last == (first_seq, lines):
             return
         if before.document is None or before.document.writer != self._me:
-            raise self._stopped(StateUnwritableError, "no journal was begun")
+            raise self._ending.because(StateUnwritableError, "no journal was begun")
         key = batch_key(self._bucket, before.document.journal, self._count + 1)
         try:
             self._bucket.put(key, lines, None)
             stands = self._bucket.etag(self._bucket.place.key)
         except RefusedError:
-            raise self._stopped(StateLockLostError, "another run wrote to this journal") from None
+            raise self._ending.because(StateLockLostError, "another run wrote to this journal") from None
         except StateUnreachableError as error:
-            raise self._stopped(StateUnwritableError, _detail(error)) from None
+            raise self._ending.because(StateUnwritableError, _detail(error)) from None
         if stands != before.etag:
-            raise self._stopped(StateLockLostError, "another run has written the state")
+            raise self._ending.because(StateLockLostError, "another run has written the state")
         self._count += 1
         self._last = (first_seq, lines)
 
@@ -86,12 +87,11 @@ class S3Held:
 
     def _ready(self) -> Standing:
         """What was read or written last, when it may still be written."""
-        if self._over is not None:
-            raise type(self._over)(*self._over.problems)
+        self._ending.check()
         if self._seen is None:
             self.read()
         if why := self._lock.check():
-            raise self._stopped(StateLockLostError if self._lock.lost else StateUnwritableError, why)
+            raise self._ending.because(StateLockLostError if self._lock.lost else StateUnwritableError, why)
         return self._seen or Standing()
 
     def _claim(self, document: Document) -> None:
@@ -106,17 +106,17 @@ class S3Held:
         try:
             found = self._bucket.keys(journal_prefix(self._bucket, before.document.journal))
         except StateUnreachableError as error:
-            raise self._stopped(StateUnwritableError, _detail(error)) from None
+            raise self._ending.because(StateUnwritableError, _detail(error)) from None
         if found != before.keys:
-            raise self._stopped(StateLockLostError, "another run has written to the journal since this one read it")
+            raise self._ending.because(StateLockLostError, "another run has written to the journal since this one read it")
 
     def _put(self, document: Document, etag: str | None, batches: tuple[tuple[str, bytes], ...] = ()) -> None:
         try:
             stands = self._bucket.put(self._bucket.place.key, encode_document(document), etag)
         except RefusedError:
-            raise self._stopped(StateLockLostError, "something else was written there since this run read it") from None
+            raise self._ending.because(StateLockLostError, "something else was written there since this run read it") from None
         except StateUnreachableError as error:
-            raise self._stopped(StateUnwritableError, _detail(error)) from None
+            raise self._ending.because(StateUnwritableError, _detail(error)) from None
         kept = bool(batches) and self._seen is not None and document.journal == (self._seen.document or document).journal
         self._seen = Standing(document, stands, batches if kept else ())
         self._count = len(self._seen.batches)
@@ -128,24 +128,6 @@ class S3Held:
         with suppress(PragmaspecError):
             keys = self._bucket.keys(journal_prefix(self._bucket))
             self._bucket.delete_all([key for key in keys if not key.startswith(ours)])
-
-    def _stopped(self, kind: type[StateUnwritableError], why: str) -> StateUnwritableError:
-        """The error that this write and every later one ends with."""
-        why = why.rstrip(".")
-        if kind is StateLockLostError:
-            problem = Problem(
-                summary="The lock was taken from this run",
-                detail=f"{self._bucket.place.title}: {why}. Nothing more is written or started. What is under way may still be "
-                "carried out; the run that holds the lock now finds it by its marks.",
-            )
-        else:
-            problem = Problem(
-                summary="The state cannot be written",
-                detail=f"{self._bucket.place.title}: {why}. Nothing more is started, because it could not be recorded. Run the "
-                "command again when the store works: it continues where this one stopped.",
-            )
-        self._over = kind(problem)
-        return self._over
 
 
 def _detail(error: PragmaspecError) -> str:
