@@ -10,9 +10,10 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
+from pragmaspec.engine.burst import Burst
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.lanes import Lane
-from pragmaspec.engine.messages import Cut, Ended, Job, Message
+from pragmaspec.engine.messages import Cut, Ended, Job, Made, Message
 from pragmaspec.engine.outlook import Outlook
 from pragmaspec.engine.work import Seen, Work
 from pragmaspec.planning.plan import Plan
@@ -63,6 +64,7 @@ class ThreadCrew:
         widths = {planned.site.name: planned.site.parallel for planned in plan.sites}
         self._calls = {name: Lane(f"call-{name}", widths.get(name, 1)) for name in self.work.tools}
         self._waits = Lane("wait", WAITING_AT_ONCE)
+        self._bursts = {name: Burst() for name in self.work.tools}
         self._waiting: dict[str, Job] = {}
         if self.work.seeds:
             # Loaded while the sites are looked at, instead of when the first node waits for its seed.
@@ -81,6 +83,10 @@ class ThreadCrew:
         action = job.action
         if action.verb == "update":
             self._waits.submit(action.key, lambda: self.work.update(job))
+        elif action.verb == "boot":
+            burst = self._bursts[action.resource.site]
+            burst.expect(action.key)
+            self._calls[action.resource.site].submit(action.key, lambda: self._boot(job, burst))
         else:
             self._calls[action.resource.site].submit(action.key, lambda: self._call(job))
 
@@ -95,7 +101,11 @@ class ThreadCrew:
     def stop(self) -> list[str]:
         """Forget what has not begun; a guest that nobody waits for yet is cut off."""
         self.work.cut()
-        keys = [key for lane in self._calls.values() for key in lane.cancel()]
+        keys = []
+        for site, lane in self._calls.items():
+            for key in lane.cancel():
+                keys.append(key)
+                self._bursts[site].end(key)
         for key in self._waits.cancel():
             if key in self._waiting:
                 self._inbox.put(Ended(self._waiting[key].action, None, Cut()))
@@ -111,7 +121,21 @@ class ThreadCrew:
         self.work.close()
 
     def _call(self, job: Job) -> None:
-        record = self.work.call(job)
-        if record is not None:
-            self._waiting[job.action.key] = job
-            self._waits.submit(job.action.key, lambda: self.work.wait(job, record))
+        self.work.call(job)
+
+    def _boot(self, job: Job, burst: Burst) -> None:
+        made = self.work.call(job)
+        if made is not None and made.held:
+            burst.hold(job.action.key, lambda: self._release(job, made))
+            return
+        burst.end(job.action.key)
+        if made is not None:
+            self._wait(job, made)
+
+    def _release(self, job: Job, made: Made) -> None:
+        if self.work.release(job):
+            self._wait(job, made)
+
+    def _wait(self, job: Job, made: Made) -> None:
+        self._waiting[job.action.key] = job
+        self._waits.submit(job.action.key, lambda: self.work.wait(job, made.record))

@@ -18,6 +18,13 @@ class Job(NamedTuple):
     begun: Record | None
 
 
+class Made(NamedTuple):
+    """The site has made the machine of a boot. ``held``: it does not run before it is released."""
+
+    record: Record
+    held: bool
+
+
 class Said(NamedTuple):
     """What an action is busy with."""
 

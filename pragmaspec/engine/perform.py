@@ -1,5 +1,6 @@
 """What each verb does: one call at the provider, or one at the guest. Runs in the threads of the lanes."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.guest.files import live_files
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import BootOrder, Overlay, Provider, SelfFetching, Transferred
+from pragmaspec.providers.base import BootOrder, Holding, Overlay, Provider, SelfFetching, Transferred
 from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
 
 Say = Callable[[str], None]
@@ -40,6 +41,8 @@ class Performer:
         self._tools = tools
         self._lineage = outlook.state.lineage
         self._overlays = Overlays(plan, outlook, context.stack_key, self._files)
+        self._boots = Counter(action.resource.site for action in plan.actions if action.verb == "boot")
+        self._held: set[str] = set()
 
     def mark(self, action: Action, begun: Record | None) -> Mark:
         """How what ``action`` makes or removes is found at the site; ``begun`` is its record since its intent was recorded."""
@@ -70,6 +73,16 @@ class Performer:
                 return provider.allocate(resource, mark)
         raise TypeError(action.key)
 
+    def holds(self, action: Action) -> bool:
+        """Whether the machine that ``action`` made does not run before it is released."""
+        return action.address in self._held
+
+    def release(self, action: Action, begun: Record | None) -> None:
+        """Let the machine run that ``action`` made and holds. Raises PragmaspecError."""
+        provider, node = self.tools(action).provider, action.resource
+        if isinstance(provider, Holding) and isinstance(node, Node):
+            provider.release(node, self.mark(action, begun))
+
     def tell(self, action: Action) -> None:
         """Tell the running guest of ``action``'s node what has changed in its cluster. Raises AccessError."""
         node, guests = action.resource, self.tools(action).guests
@@ -77,7 +90,11 @@ class Performer:
             guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
 
     def _boot_order(self, node: Node, mark: Mark, site_id: str) -> BootOrder:
-        seed = b""
+        provider, seed = self.tools_at(node.site).provider, b""
+        # A machine alone keeps nobody waiting.
+        held = self._boots[node.site] > 1 and isinstance(provider, Holding) and provider.holds()
+        if held:
+            self._held.add(node.address)
         if self.tools_at(node.site).guests.seeded:
             # Building disks costs 70 ms to import, which a plan that boots nothing need not pay.
             from pragmaspec.guest.seed import seed_iso  # noqa: PLC0415
@@ -92,6 +109,7 @@ class Performer:
             site_id=site_id,
             allocated_as=self._outlook.allocated_as(node),
             overlay=self._overlay(node),
+            held=held,
         )
 
     def _overlay(self, node: Node) -> Overlay | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.messages import Bound, Cut, Ended, Job, Message, Said
+from pragmaspec.engine.messages import Bound, Cut, Ended, Job, Made, Message, Said
 from pragmaspec.engine.outlook import Outlook
 from pragmaspec.engine.perform import Performer, SiteTools, guests_of, result
 from pragmaspec.engine.power import PowerWatch
@@ -49,8 +49,8 @@ class Work:
         except PragmaspecError as error:
             return error
 
-    def call(self, job: Job) -> Record | None:
-        """The provider's part of an action. Returns the record of a node whose guest is to be waited for."""
+    def call(self, job: Job) -> Made | None:
+        """The provider's part of an action. Returns what was made of a node whose guest is to be waited for."""
         action = job.action
         try:
             reach(f"engine.{action.verb}.leaves")
@@ -64,7 +64,17 @@ class Work:
             self._send(Ended(action, record))
             return None
         self._send(Bound(action, outputs))
-        return record
+        return Made(record, held=self._performer.holds(action))
+
+    def release(self, job: Job) -> bool:
+        """Let the machine that :meth:`call` made and holds run. If it returns False, how the action ended has been sent."""
+        try:
+            self._performer.release(job.action, job.begun)
+            reach("engine.boot.released")
+        except BaseException as error:  # noqa: BLE001 - the thread that applies decides what to do with it
+            self._send(Ended(job.action, None, error))
+            return False
+        return True
 
     def _answered(self, job: Job) -> Outputs:
         """What the site gives for the call. One whose answer is lost is repeated once, unless that might make another machine."""

@@ -37,6 +37,8 @@ class BootOrder(Frozen, frozen=True):
     overlay: Overlay | None = None
     """What a disk that has to be made begins with, for an image without cloud-init; None: nothing beside the image. Holds private
     keys, too. A disk that is not yet whole must not count as one that is there."""
+    held: bool = False
+    """Only for a provider that is :class:`Holding`: a machine that has to be started does not run before its release."""
 
     @property
     def allocation_mark(self) -> Mark:
@@ -78,6 +80,22 @@ class SelfFetching(Protocol):
 
         Must check the digest of what came at the site, before the image can be used. Must not give the site any credentials of
         the user.
+        """
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """What a provider offers beside :class:`Provider` whose machines can be made without running yet."""
+
+    def holds(self) -> bool:
+        """Whether machines that are booted together should all be made before any runs, because those that run slow it down."""
+        ...
+
+    def release(self, node: Node, mark: Mark) -> None:
+        """Let the machine run that :meth:`Provider.boot` holds. One that runs already, or was stopped meanwhile: no error.
+
+        A machine that nobody released, because its run died, is released by the next :meth:`Provider.boot` of it.
         """
         ...
 

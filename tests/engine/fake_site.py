@@ -148,6 +148,28 @@ class FakeSite(SshSite):
         return self.stages.get(node.name, "cloud-init")
 
 
+class HoldingSite(FakeSite):
+    """Its machines are made first and run when they are released."""
+
+    def __init__(self, before: Hook | None = None) -> None:
+        super().__init__(before)
+        self.made: set[str] = set()
+
+    def holds(self) -> bool:
+        return True
+
+    def boot(self, order: BootOrder) -> Outputs:
+        outputs = super().boot(order)
+        if order.held:
+            self.running.discard(order.mark.address)
+            self.made.add(order.mark.address)
+        return outputs
+
+    def release(self, node: Node, mark: Mark) -> None:
+        with self._call("release", mark):
+            self.running.add(mark.address)
+
+
 def _nothing(verb: str, address: str) -> None:
     pass
 

@@ -24,7 +24,7 @@ from pragmaspec.planning.plan import PlannedSite
 from pragmaspec.recorded import Readiness, Record
 from pragmaspec.site import SimulatedSite
 from pragmaspec.store.local import LocalStore
-from tests.engine.fake_site import SITE, FakeSite, applying, bring_up, plan_for
+from tests.engine.fake_site import SITE, FakeSite, HoldingSite, applying, bring_up, plan_for
 from tests.store.samples import ALLOCATION, IMAGE, PATIENT, act, node
 
 
@@ -137,6 +137,46 @@ def test_nodes_that_are_waited_for_do_not_keep_others_from_booting(store, tmp_pa
     site._after = all_booted
     _apply(store, site, bring_up(count), tmp_path)
     assert set(_statuses(store).values()) == {"ready"}
+
+
+def test_where_running_guests_are_in_the_way_all_are_made_before_any_runs(store, tmp_path):
+    site = HoldingSite()
+    _apply(store, site, bring_up(9), tmp_path)
+    verbs = [call.partition(" ")[0] for call in site.calls]
+    assert sorted(verbs[:2]) == ["allocate", "stage"]
+    assert verbs[2:] == ["boot"] * 10 + ["release"] * 10
+    assert set(_statuses(store).values()) == {"ready"}
+    assert site.running == site.made
+
+
+def test_a_machine_alone_is_not_held(store, tmp_path):
+    site = HoldingSite()
+    _apply(store, site, bring_up(0), tmp_path)
+    assert (site.made, len(site.running)) == (set(), 1)
+
+
+def test_a_machine_that_cannot_be_made_holds_nobody_back(store, tmp_path):
+    site = HoldingSite(_refusing("boot lab/hello/node/hello-compute-1"))
+    with pytest.raises(ApplyIncompleteError):
+        _apply(store, site, bring_up(3), tmp_path)
+    assert len(site.running) == 3
+
+
+def test_a_machine_that_cannot_be_let_run_is_continued_by_the_next_apply(store, tmp_path):
+    address = "lab/hello/node/hello-compute-1"
+    site = HoldingSite(_refusing(f"release {address}"))
+    with pytest.raises(ApplyIncompleteError, match="hello-compute-1"):
+        _apply(store, site, bring_up(2), tmp_path)
+    assert _statuses(store)[address] == "pending"
+    assert len(site.running) == 2
+
+
+def test_a_signal_lets_what_was_made_run_before_it_ends(store, tmp_path):
+    site = HoldingSite(lambda verb, address: _signal(signal.SIGINT) if address.endswith("compute-0") and verb == "boot" else None)
+    with pytest.raises(InterruptedRunError):
+        _apply(store, site, bring_up(9), tmp_path)
+    assert site.running == site.made
+    assert 1 <= len(site.made) < 10
 
 
 def test_one_failing_node_stops_only_what_depends_on_it(store, tmp_path):

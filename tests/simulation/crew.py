@@ -57,8 +57,8 @@ class SimCrew:
             self.work.wait(job, booted)
         elif job.action.verb == "update":
             self.work.update(job)
-        elif (record := self.work.call(job)) is not None:
-            self._jobs.append((job, record))
+        elif (made := self.work.call(job)) is not None:
+            self._jobs.append((job, made.record))
 
 
 def crew_of(chance: Chance, clock: SimClock) -> Callable[[Plan, ApplyContext, Outlook], SimCrew]:

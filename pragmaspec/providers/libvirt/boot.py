@@ -12,12 +12,13 @@ from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
 from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
 from pragmaspec.providers.libvirt.domains import OurDomain
-from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
+from pragmaspec.providers.libvirt.failures import code_of
 from pragmaspec.providers.libvirt.filling import disk_filled, disk_made
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.network_xml import attachment
 from pragmaspec.providers.libvirt.plugging import after_plugging
+from pragmaspec.providers.libvirt.power import resume_if_paused
 from pragmaspec.providers.libvirt.virt_type import settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
 from pragmaspec.recorded import Nic, Outputs, PublicGrant, StagedImage
@@ -37,7 +38,7 @@ def boot(host: Host, order: BootOrder) -> Outputs:
         _make_volumes(host, order, parts)
         handle = _defined(host, domain, parts)
         with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
-            _start(handle)
+            _start(handle, held=order.held)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
 
 
@@ -122,10 +123,7 @@ def _settle_running(host: Host, domain: OurDomain, parts: DomainParts) -> None:
     """A machine that runs keeps running: a definition that differs or is gone is written anew, for its next start."""
     if domain.owner.definition != definition_digest(parts) or not domain.handle.isPersistent():
         _define(host, parts)
-    if domain.handle.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-        # A machine that an interrupted run is still starting is paused too, and may run by the time it is resumed.
-        with absent_is_fine(libvirt.VIR_ERR_OPERATION_INVALID):
-            domain.handle.resume()
+    resume_if_paused(domain.handle)
 
 
 def _make_volumes(host: Host, order: BootOrder, parts: DomainParts) -> None:
@@ -174,10 +172,10 @@ def _define(host: Host, parts: DomainParts) -> libvirt.virDomain:
     return cast("libvirt.virDomain", host.handle().defineXMLFlags(domain_xml(parts), libvirt.VIR_DOMAIN_DEFINE_VALIDATE))
 
 
-def _start(domain: libvirt.virDomain) -> None:
+def _start(domain: libvirt.virDomain, *, held: bool) -> None:
     reach("libvirt.domain.defined")
     try:
-        domain.create()
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if held else 0)
     except libvirt.libvirtError as error:
         if code_of(error) != libvirt.VIR_ERR_OPERATION_INVALID or not domain.isActive():
             raise

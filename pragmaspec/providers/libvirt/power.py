@@ -1,4 +1,4 @@
-"""Powering a node off: the guest is asked, then the power goes."""
+"""Letting a machine run that was started without running, and powering a node off: the guest is asked, then the power goes."""
 
 import time
 
@@ -28,6 +28,19 @@ def shutdown(host: Host, node: Node, mark: Mark, grace_s: float) -> None:
                 next_press = time.monotonic() + PRESS_AGAIN_S
             time.sleep(POLL_S)
     take_power(domain.handle)
+
+
+def resume(host: Host, mark: Mark) -> None:
+    """Let the machine run that was started paused. Gone, off or running: nothing to do."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+        resume_if_paused(host.handle().lookupByUUIDString(mark.uuid))
+
+
+def resume_if_paused(domain: libvirt.virDomain) -> None:
+    """A machine that another run is still starting is paused too, and may run or be off by the time it is resumed."""
+    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        with absent_is_fine(libvirt.VIR_ERR_OPERATION_INVALID):
+            domain.resume()
 
 
 def take_power(domain: libvirt.virDomain) -> None:

@@ -85,6 +85,16 @@ class LibvirtProvider:
         with self._translated(f"boot {order.node.name}"):
             return boot.boot(self._host, order)
 
+    def holds(self) -> bool:
+        """Emulated guests take the processors that starting the others needs."""
+        with self._translated("ask how guests run there"):
+            return self._host.virt_type == "qemu"
+
+    def release(self, node: Node, mark: Mark) -> None:
+        """Let a machine run that was started without running."""
+        with self._translated(f"let {node.name} run"):
+            power.resume(self._host, mark)
+
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
         """Ask the guest to power off, then take the power away."""
         with self._translated(f"shut down {node.name}"):

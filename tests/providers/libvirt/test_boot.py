@@ -10,7 +10,9 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.marks import NAMESPACE
+from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.recorded import Nic, PublicGrant
+from pragmaspec.site import LibvirtSite
 from tests.providers.libvirt.conftest import host_of
 
 FOREIGN = "<domain type='test'><name>{name}</name><memory>65536</memory><os><type>hvm</type></os></domain>"
@@ -96,6 +98,37 @@ def test_a_paused_node_goes_on(pretended, by_hand):
     domain_of(pretended, by_hand).suspend()
     pretended.boot(pretended.node())
     assert domain_of(pretended, by_hand).state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+def test_releasing_what_is_gone_is_no_error(pretended):
+    pretended.provider.release(pretended.node(), pretended.mark(pretended.node()))
+
+
+@pytest.mark.parametrize(("virt_type", "holds"), [("qemu", True), ("kvm", False)])
+def test_only_emulated_machines_are_held(virt_type, holds):
+    assert LibvirtProvider(LibvirtSite(name="lab", virt_type=virt_type)).holds() is holds
+
+
+@pytest.mark.hypervisor
+def test_a_held_machine_runs_when_it_is_released(lab, real_by_hand):
+    lab.prepare()
+    node = lab.node()
+    lab.provider.boot(replace(lab.order(node), held=True))
+    assert domain_of(lab, real_by_hand).state()[0] == libvirt.VIR_DOMAIN_PAUSED
+    for _ in range(2):
+        lab.provider.release(node, lab.mark(node))
+        assert domain_of(lab, real_by_hand).state()[0] == libvirt.VIR_DOMAIN_RUNNING
+    lab.provider.shutdown(node, lab.mark(node), grace_s=0)
+    lab.provider.release(node, lab.mark(node))
+    assert [seen.status for seen in lab.observed().nodes] == ["off"]
+
+
+@pytest.mark.hypervisor
+def test_a_held_machine_that_was_never_released_runs_when_it_is_booted_again(lab, real_by_hand):
+    lab.prepare()
+    lab.provider.boot(replace(lab.order(lab.node()), held=True))
+    lab.boot(lab.node())
+    assert domain_of(lab, real_by_hand).state()[0] == libvirt.VIR_DOMAIN_RUNNING
 
 
 def test_a_running_node_gets_a_changed_definition_for_its_next_start(pretended, by_hand):

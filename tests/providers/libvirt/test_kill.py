@@ -57,7 +57,7 @@ class Stack:
             volumes = set(handle.storagePoolLookupByName(self._site.pool).listVolumes())
             public = handle.networkLookupByName(self._site.pool).XMLDesc()
             return {
-                *(f"domain {domain.name()}" for domain in handle.listAllDomains() if self.short in domain.name()),
+                *(f"domain {_called(domain)}" for domain in handle.listAllDomains() if self.short in domain.name()),
                 *("network" for network in handle.listAllNetworks() if f"owner:{self._lineage}" in network.XMLDesc()),
                 *(f"volume {name}" for name in volumes if self.short in name or self.digest[:16] in name),
                 *(["address"] if f".{self.short}'" in public else []),
@@ -89,12 +89,18 @@ def stack(tmp_path: Path, site: LibvirtSite, mortals: Mortals) -> Iterator[Stack
     assert stack.listing() == set()
 
 
-COMES = [point for point in (*COMING, *LIBVIRT_COMING) if not point.startswith("store.")]
+def _called(domain: libvirt.virDomain) -> str:
+    """Its name; a machine that was made and never let run is not what anybody wants."""
+    return f"{domain.name()}{' (paused)' if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED else ''}"
+
+
+COMES = [point for point in (*COMING, "engine.boot.released", *LIBVIRT_COMING) if not point.startswith("store.")]
 GOES = [*GOING, *LIBVIRT_GOING, "libvirt.network.stopped", "libvirt.image.incomplete"]
 TOGETHER = {
     "engine.allocate.answered",
     "engine.boot.leaves",
     "engine.boot.answered",
+    "engine.boot.released",
     "engine.bound",
     "libvirt.disk.made",
     "libvirt.domain.defined",
