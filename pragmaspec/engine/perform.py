@@ -41,6 +41,7 @@ class Performer:
         self._tools = tools
         self._lineage = outlook.state.lineage
         self._overlays = Overlays(plan, outlook, context.stack_key, self._files)
+        self._overlays.clear()
         self._boots = Counter(action.resource.site for action in plan.actions if action.verb == "boot")
         self._held: set[str] = set()
 
