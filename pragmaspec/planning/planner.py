@@ -76,7 +76,8 @@ def make_plan(
     seen = facts(moved, looked, accept_missing=request.accept_missing)
     desired, planned = _desired(wanted, seen.state, asked, request)
     drifted = frozenset(drift.address for drift in seen.drift)
-    found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen)
+    patient = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
+    found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen, patient)
     known = (*(entry.resource for entry in desired), *(record.resource for record in moved.records))
     if request.prune_images:
         pruned = tuple(prune_actions(stored, known, state.lineage))
