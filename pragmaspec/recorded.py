@@ -118,8 +118,8 @@ class StagedImage(Frozen, frozen=True, tag_field="kind", tag="image"):
 class Readiness(Frozen, frozen=True, omit_defaults=False):
     """When a booted node counts as ready, and how long each stage of waiting may last.
 
-    Written with its defaults: msgspec leaves a default out when it is the very same object, and whether two texts with a hyphen are
-    one object depends on which module was imported first. A state must not read otherwise for that.
+    Written with its defaults: msgspec leaves a default out when it is the very same object, and whether two texts with a hyphen
+    are one object depends on which module was imported first. A state must not read otherwise for that.
     """
 
     when: ReadyWhen = "cloud-init"
