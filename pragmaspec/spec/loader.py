@@ -14,6 +14,7 @@ from pragmaspec.spec.findings import Finding, overlaps
 from pragmaspec.spec.loaded import LoadedSpec
 from pragmaspec.spec.models import SiteModel, SitesModel, SpecModel
 from pragmaspec.spec.reading import read_document
+from pragmaspec.spec.regular import NotRegularError
 from pragmaspec.spec.shape import shaped
 from pragmaspec.spec.tree import Document
 from pragmaspec.spec.tree import Mapping as TreeMapping
@@ -21,6 +22,7 @@ from pragmaspec.spec.tree import Path as TreePath
 from pragmaspec.spec.user_data import merged, too_much
 
 SITES_FILE = "sites.yaml"
+_FILES_ONLY = "A spec is a file, not a stream: its state and all it points to are found from where it is. Name a file."
 
 __all__ = ["SITES_FILE", "LoadedSpec", "load_spec", "user_config_directory"]
 
@@ -67,10 +69,12 @@ class _Loading:
         try:
             data = self.files.read(self.path)
         except FileNotFoundError:
-            detail = f"There is no {self.path}. `pragmaspec init` writes one."
-            raise SpecError(Problem(summary="No spec", detail=detail)) from None
+            advice = _FILES_ONLY if str(self.path) == "-" else "`pragmaspec init` writes one."
+            raise SpecError(Problem(summary="No spec", detail=f"There is no {self.path}. {advice}")) from None
         except OSError as error:
-            detail = f"{self.path} cannot be read: {error.strerror}."
+            detail = f"{self.path} cannot be read: {error.strerror}." + (
+                f" {_FILES_ONLY}" if isinstance(error, NotRegularError) else ""
+            )
             raise SpecError(Problem(summary="Spec not readable", detail=detail)) from None
         try:
             self.document = read_document(data, str(self.path))

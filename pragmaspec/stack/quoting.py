@@ -6,6 +6,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
+from pragmaspec.spec.regular import read_regular
 
 _MOST_BYTES = 4 * 2**20
 
@@ -28,8 +29,9 @@ def _quoted(problem: Problem, files: dict[str, list[str]]) -> Problem:
 
 def _lines(path: Path) -> list[str]:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return []
-        return path.read_text(encoding="utf-8", errors="replace").split("\n")
+        data = read_regular(path, _MOST_BYTES + 1)
     except OSError:
         return []
+    if len(data) > _MOST_BYTES:
+        return []
+    return data.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")

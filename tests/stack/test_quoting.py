@@ -1,4 +1,7 @@
+import os
 from pathlib import Path
+
+import pytest
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.stack.quoting import quoted
@@ -20,3 +23,9 @@ def test_what_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
     with large.open("wb") as file:
         file.truncate(2**23)
     assert [problem.quote for problem in quoted((_at(large, 1), _at(tmp_path / "gone", 1)))] == [None, None]
+
+
+@pytest.mark.timeout(10)
+def test_what_never_ends_is_not_quoted(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert [problem.quote for problem in quoted((_at(Path("/dev/zero"), 1), _at(tmp_path / "pipe", 1)))] == [None, None]
