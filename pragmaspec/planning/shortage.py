@@ -82,8 +82,8 @@ def no_network(name: str, known: Sequence[str], site: str, where: Where | None) 
     """A public network that the site does not have."""
     return Problem(
         summary="The public network does not exist",
-        detail=f"Site {site} has no network called {name}; it has: {_some(known)}. Correct the site's `public: network:`, or make "
-        "the network there.",
+        detail=f"Site {site} has no network called {name}; it has: {_some(known)}. Correct the site's `public: network:`, "
+        "or make the network there.",
         where=where,
     )
 
@@ -92,8 +92,8 @@ def no_bridge(name: str, known: Sequence[str], site: str, where: Where | None) -
     """A bridge that the site's host does not have."""
     return Problem(
         summary="The bridge does not exist",
-        detail=f"The host of site {site} has no bridge {name}; its network devices are: {_some(known)}. Correct the `bridge:`, or "
-        f"make it there: ip link add {name} type bridge",
+        detail=f"The host of site {site} has no bridge {name}; its network devices are: {_some(known)}. Correct the `bridge:`, "
+        f"or make it there: ip link add {name} type bridge",
         where=where,
     )
 

@@ -92,6 +92,17 @@ def check_state(place: Place, loaded: "LoadedSpec") -> None:
         )
 
 
+def site_place(place: Place, name: str) -> Where | None:
+    """Where the site ``name`` is written, in the spec or a file of sites; None when it is in neither, or they cannot be read."""
+    from pragmaspec.spec.loader import load_spec
+
+    try:
+        loaded = load_spec(place.spec_file)
+    except SpecError:
+        return None
+    return loaded.where(("sites", name)) if name in loaded.site_documents else None
+
+
 def _context(spec: Path) -> str:
     """What the reading depends on beside the content of small files: folders, and what local disks look like from outside.
 

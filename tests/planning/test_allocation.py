@@ -323,10 +323,10 @@ def test_what_this_stack_holds_is_taken_too() -> None:
 
 def test_a_public_network_that_is_not_there_is_told_with_those_that_are() -> None:
     site = replace(LAB, public=PublicNetwork(network="nosuch", addresses=("192.0.2.10",), prefix=24))
-    assert refused(cluster(), site=site, inventory=replace(ROOMY, networks=("campus", "default"))) == [
+    assert refused(cluster(), site=site, inventory=replace(ROOMY, networks=("campus", "default")))[0] == (
         "The public network does not exist: Site lab has no network called nosuch; it has: campus, default. Correct the site's "
         "`public: network:`, or make the network there."
-    ]
+    )
     assert granted(cluster(), site=site).public[0].network == "nosuch", "a site that cannot tell is believed"
 
 
