@@ -9,7 +9,7 @@ from pragmaspec.spec.anatomy import Place, choices_of, example_of, fields_of, mo
 from pragmaspec.spec.findings import Finding, listed, meant, overlaps
 from pragmaspec.spec.plain import Plain, is_null
 from pragmaspec.spec.tree import Document, Path, data_of, scalars
-from pragmaspec.spec.wrong import WRONG, shown
+from pragmaspec.spec.wrong import WRONG, WRONG_PARTS, shown
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,9 +29,10 @@ def shaped(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding,
             return model.model_validate(data), tuple(findings)
         except ValidationError as error:
             found = [
-                _finding(details, place_of(details["loc"], model))
+                finding
                 for details in error.errors(include_url=False)
                 if not (details["type"] == "too_short" and details["input"])
+                for finding in _findings(details, place_of(details["loc"], model))
             ]
         findings += [finding for finding in found if not overlaps(finding.path, left_out)]
         if not _leave_out(data, [finding.path for finding in found]):
@@ -72,6 +73,14 @@ def _present(data: object, path: Path) -> Path:
         found.append(step)
         data = data[step]
     return tuple(found)
+
+
+def _findings(details: ErrorDetails, place: Place) -> tuple[Finding, ...]:
+    if details["type"] != WRONG_PARTS:
+        return (_finding(details, place),)
+    return tuple(
+        Finding((*place.path, *inside), summary, _sentence(detail)) for inside, summary, detail in details["ctx"]["parts"]
+    )
 
 
 def _finding(details: ErrorDetails, place: Place) -> Finding:

@@ -6,8 +6,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from pragmaspec.spec.addresses import address, address_range, vlan_ranges
 from pragmaspec.spec.model import Model
+from pragmaspec.spec.public_checks import public_parts
 from pragmaspec.spec.scalars import disk, duration, memory, number, text, whole
-from pragmaspec.spec.wrong import wrong
+from pragmaspec.spec.wrong import wrong, wrong_parts
 
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
@@ -57,6 +58,9 @@ class PublicNetworkModel(Model):
             raise wrong(
                 "Addresses missing", "nobody hands out addresses on a bridge: write `addresses` and `prefix` (and `gateway`)"
             )
+        parts = tuple(public_parts(self.addresses, self.prefix, self.gateway))
+        if parts:
+            raise wrong_parts(parts)
         return self
 
 

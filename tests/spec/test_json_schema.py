@@ -21,6 +21,7 @@ NOT_IN_A_SCHEMA = {
     "image-unknown",
     "many-choices",
     "own-key-damaged",
+    "public-addresses",
     "range-too-small",
     "ranges-overlap",
     "site-none-defined",
