@@ -81,6 +81,12 @@ class _Loading:
         except SpecError as error:
             self.problems += error.problems
             return
+        if set(self.document.root.items) == {"sites"}:
+            detail = (
+                "This has `sites` alone, as a file of sites for several specs has, and is checked with each of them. "
+                "Name a spec, which has `clusters`."
+            )
+            raise SpecError(Finding(("sites",), "A file of sites", detail, at_key=True).problem(self.document))
         self.spec, findings = shaped(self.document, SpecModel)
         self._report(findings, self.document)
         self._add_sites(self.document, self.spec, self.path.parent)

@@ -16,7 +16,7 @@ BYTES = {
     "TiB": 2**40,
 }
 MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
-_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,8})\Z")
+_AMOUNT = re.compile(r"([0-9]{1,60}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,8})\Z")
 
 
 class AmountError(ValueError):

@@ -19,6 +19,7 @@ NOT_IN_A_SCHEMA = {
     "guest-files",
     "image-missing",
     "image-unknown",
+    "key-private",
     "many-choices",
     "own-key-damaged",
     "public-addresses",
