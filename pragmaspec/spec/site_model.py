@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from pragmaspec.spec.addresses import address, address_range, vlan_ranges
+from pragmaspec.spec.libvirt_uri import libvirt_uri
 from pragmaspec.spec.model import Model
 from pragmaspec.spec.public_checks import public_parts
 from pragmaspec.spec.scalars import disk, duration, memory, number, text, whole
@@ -120,10 +121,7 @@ class LibvirtSiteModel(SiteCommonModel):
     """A hypervisor host driven through libvirt."""
 
     provider: Literal["libvirt"] = Field(description="The kind of site.", examples=["libvirt"])
-    uri: Annotated[
-        str,
-        text(r"^[a-z]+(\+[a-z]+)?://([^/@:\s]+@)?[!-?A-~]*$", "write a libvirt URI such as qemu:///system, without a password"),
-    ] = Field(
+    uri: Annotated[str, libvirt_uri()] = Field(
         default="qemu:///system", description="Where libvirt is.", examples=["qemu:///system", "qemu+ssh://root@host/system"]
     )
     virt_type: Literal["kvm", "qemu"] | None = Field(

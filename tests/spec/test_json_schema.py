@@ -35,6 +35,7 @@ NOT_IN_A_SCHEMA = {
     "user-data-too-large",
     "moved-circle",
     "moved-still-there",
+    "moved-to-nothing",
     "moved-twice",
     "state-secret-parameter",
 }
