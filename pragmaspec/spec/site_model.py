@@ -197,7 +197,9 @@ class SimulatedSiteModel(SiteCommonModel):
 
     provider: Literal["simulated"] = Field(description="The kind of site.", examples=["simulated"])
     file: Annotated[str | None, text(r"^[^\n\x00]+$", "write a path, relative to the file that this stands in")] = Field(
-        default=None, description="Where the site is kept between runs. Default: in memory.", examples=["./simulated-site.json"]
+        default=None,
+        description="Where the site is kept between runs. Default: in your own state folder, by the site's name.",
+        examples=["./simulated-site.jsonl"],
     )
     host: SimulatedHostModel = Field(
         default_factory=SimulatedHostModel,

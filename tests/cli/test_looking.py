@@ -175,8 +175,13 @@ def test_schema(shop: Workshop, arguments: tuple[str, ...]) -> None:
 def test_init_writes_a_spec_that_plans(shop: Workshop) -> None:
     said = shop("init", "--simulated").out
     assert "wrote  cluster.yaml" in said
+    assert "wrote  blank.raw" in said
     assert "pragmaspec plan" in said
     assert shop("validate").out.startswith("cluster.yaml is sound")
+    assert "1 to stage (2 MiB to transfer), 1 to allocate, 3 to boot" in shop("plan").out
+    shop("apply", "--auto-approve")
+    assert "No changes" in shop("plan").out
+    assert {"simulated-site.jsonl", "plan.json"} <= set((shop.directory / ".gitignore").read_text().splitlines())
     (shop.directory / "cluster.yaml").write_text("# mine\n")
     assert "kept   cluster.yaml  (it was there)" in shop("init").out
     assert (shop.directory / "cluster.yaml").read_text() == "# mine\n"
