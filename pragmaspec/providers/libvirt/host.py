@@ -16,7 +16,7 @@ from pragmaspec.site import LibvirtSite
 
 FILE_POOLS = ("dir", "fs", "netfs")
 """Kinds of pools whose volumes are files of one directory, so that overlays, logs and explicit backing chains are possible."""
-EMULATED_TITLE = {"kvm": "", "qemu": ", emulated", "test": ", pretended"}
+EMULATED_TITLE = {"kvm": "", "qemu": ", emulated", "test": ", pretended for this command alone"}
 
 
 class Host:
