@@ -18,6 +18,16 @@ def test_the_users_line_is_found(tmp_path: Path) -> None:
     assert [problem.quote for problem in found] == ["one", "two \N{REPLACEMENT CHARACTER}", None, "said", None]
 
 
+def test_a_line_is_quoted_without_its_secrets(tmp_path: Path) -> None:
+    spec = tmp_path / "cluster.yaml"
+    spec.write_text("disk: {source: 'https://images.example.org/a.qcow2?token=abc'}\npassword: abc\n")
+    found = quoted((_at(spec, 1), _at(spec, 2)))
+    assert [problem.quote for problem in found] == [
+        "disk: {source: 'https://images.example.org/a.qcow2?token=…'}",
+        "password: …",
+    ]
+
+
 def test_what_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
     large = tmp_path / "large.yaml"
     with large.open("wb") as file:
