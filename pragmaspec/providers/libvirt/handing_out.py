@@ -1,0 +1,109 @@
+"""What a host runs to hand files of its pool to a neighbour: sent there as text, so with Python's standard library alone.
+
+Arguments: the files. Standard input: one line of JSON, ``identity`` (PEM of a private key and its certificate) and ``paths``
+(what each file is called). It prints the address and port where it listens, and ends when standard input does, or when nothing
+has been taken for a while. Nothing of what it is told is written to a disk, printed, or shown in a list of processes.
+"""
+
+import json
+import os
+import socket
+import ssl
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+
+CHUNK_BYTES = 2**20
+SILENT_S = 30.0
+"""A neighbour that takes nothing for so long is gone."""
+IDLE_S = 120.0
+"""When nobody has taken anything for so long, who asked for this is gone: its machine died, or the way to it."""
+NO_ADDRESS = 72
+
+
+class Server(ThreadingTCPServer):
+    """Answers GET of ``files`` (descriptors by path) over TLS, several at once."""
+
+    daemon_threads = True
+
+    def __init__(self, address: str, tls: ssl.SSLContext, files: "dict[str, int]") -> None:
+        self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        super().__init__((address, 0), Request)
+        self.files = files
+        self.moved = time.monotonic()
+        self._tls = tls
+
+    def finish_request(self, request, client_address) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - as inherited
+        """Runs in a thread of its own, so that whoever connects and says nothing keeps nobody waiting."""
+        request.settimeout(SILENT_S)
+        with self._tls.wrap_socket(request, server_side=True) as secured:
+            super().finish_request(secured, client_address)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Whoever broke off, or tried without knowing the certificate, is no concern of ours."""
+
+
+class Request(BaseHTTPRequestHandler):
+    """One file, from its beginning to its end."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        """A path that nobody was told of is not there."""
+        file = self.server.files.get(self.path)
+        if file is None:
+            self.send_error(404)
+            return
+        size, at = os.fstat(file).st_size, 0
+        self.send_response(200)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
+        while at < size:
+            piece = os.pread(file, CHUNK_BYTES, at)
+            if not piece:
+                return
+            self.wfile.write(piece)
+            at += len(piece)
+            self.server.moved = time.monotonic()
+
+    def log_message(self, *_: object) -> None:
+        """Paths are secrets."""
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    told = json.loads(sys.stdin.readline())
+    # The local end of the connection that brought us here: an address of this host that others know to reach it by.
+    reached = os.environ.get("SSH_CONNECTION", "").split()
+    if len(reached) < 3:  # noqa: PLR2004 - whence, port, where
+        sys.exit(NO_ADDRESS)
+    files = {path: os.open(file, os.O_RDONLY) for path, file in zip(told["paths"], sys.argv[1:])}  # noqa: B905 - Python 3.8
+    server = Server(reached[2], _tls(told["identity"]), files)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=_watch, args=(server,), daemon=True).start()
+    print(reached[2], server.server_address[1], flush=True)  # noqa: T201 - to the program that sent us
+    sys.stdin.read()
+    os._exit(0)
+
+
+def _watch(server: Server) -> None:
+    while time.monotonic() < server.moved + IDLE_S:
+        time.sleep(1)
+    os._exit(0)
+
+
+def _tls(identity: str) -> ssl.SSLContext:
+    """The ssl module reads keys from files only; this one is in memory, and nobody else's."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    memory = os.memfd_create("identity")
+    os.write(memory, identity.encode())
+    tls.load_cert_chain(f"/proc/self/fd/{memory}")
+    os.close(memory)
+    return tls
+
+
+if __name__ == "__main__":
+    main()
