@@ -72,9 +72,10 @@ class Source(NamedTuple):
 
     @property
     def told(self) -> bytes:
-        """What SCRIPT reads."""
+        """What SCRIPT reads: two paragraphs, each ended by an empty line, and not a byte more, which it would take for the end."""
         options = "".join(f'{name} = "{_escaped(value)}"\n' if value else f"{name}\n" for name, value in self.options)
-        return f"{options}\n{self.trusted.strip()}\n\n".encode()
+        trusted = f"{self.trusted.strip()}\n" if self.trusted else ""
+        return f"{options}\n{trusted}\n".encode()
 
 
 def public_source(copy: PublicCopy) -> Source:

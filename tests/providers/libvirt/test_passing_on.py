@@ -1,17 +1,24 @@
 """Images that one host behind ssh hands to another: two hypervisor hosts with own networks, libvirt and sshd, on one switch."""
 
 import os
+import re
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import Offer
-from pragmaspec.providers.libvirt import fetching, names, volumes
+from pragmaspec.providers.libvirt import fetching, names, offering, volumes
+from pragmaspec.providers.libvirt.certificate import new_identity
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.recorded import Blob, StagedImage
 from pragmaspec.site import LibvirtSite
@@ -117,3 +124,157 @@ def test_the_second_host_takes_every_part_from_the_first(pair: tuple[Subject, Su
     assert digests_there(second) == digests(second.image)
     assert told[-1] == second.image.transfer_bytes
     assert second.observed().images == (second.image.digest,)
+
+
+def test_a_source_whose_bytes_have_changed_is_not_believed(pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...]) -> None:
+    first, second = pair
+    disk = hosts[0].images / names.image_volumes(first.image)["disk"]
+    with disk.open("r+b") as file:
+        file.seek(70_000)
+        file.write(b"?")
+    with pytest.raises(SiteError, match=r"(?s)not passed on.*other bytes than those of the image"):
+        take(first, second)
+    assert kinds(second) == {"ref"}
+    second.stage()
+    assert digests_there(second) == digests(second.image), "what its neighbour cannot give is sent"
+
+
+def test_whoever_does_not_have_it_offers_nothing(pair: tuple[Subject, Subject]) -> None:
+    first, second = pair
+    with pytest.raises(SiteError, match=r"(?s)far1.*the image is not there"):
+        take(second, first)
+
+
+def test_a_host_without_python_hands_nothing_out(pair: tuple[Subject, Subject], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offering, "SCRIPT", f"PATH=/nowhere; {offering.SCRIPT}")
+    with pytest.raises(SiteError, match="the host has no python3"):
+        take(*pair)
+
+
+def test_a_host_that_nothing_can_be_run_on_hands_nothing_out(pair: tuple[Subject, Subject]) -> None:
+    first, second = pair
+    host = host_of(first)
+    before, host.site = host.site, replace(host.site, uri=f"{host.site.uri}&command=/nowhere/ssh")
+    try:
+        with pytest.raises(SiteError, match="No such file or directory"):
+            take(first, second)
+    finally:
+        host.site = before
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"port": 9}, "curl: .*connect"),
+        ({"address": "10.77.0.99"}, "curl: .*(connect|timed out|Timeout)"),
+        ({"certificate": "strange"}, "curl: .*certificate"),
+        ({"paths": "unknown"}, "curl: .*404"),
+    ],
+)
+def test_what_is_not_the_neighbour_is_not_asked_twice(
+    pair: tuple[Subject, Subject], change: dict[str, object], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "NEIGHBOUR_CONNECT_S", 1)
+    if change.get("certificate"):
+        change = {"certificate": new_identity(fetching.NEIGHBOUR).certificate}
+    if change.get("paths"):
+        change = {"paths": tuple((part, f"/{'0' * 64}") for part in ("disk", "kernel", "initrd"))}
+    with pytest.raises(SiteError, match=rf"(?s)not passed on.*{why}"):
+        take(*pair, lambda offer: replace(offer, **change))
+    assert kinds(pair[1]) == {"ref"}
+
+
+def test_a_firewall_between_the_hosts_costs_the_limit_of_a_connection(
+    pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetching, "NEIGHBOUR_CONNECT_S", 1)
+    there = ("INPUT", "-p", "tcp", "-s", "10.77.1.2", "-j", "DROP")
+    inside(hosts[0], "iptables", "-I", *there)
+    begun = time.monotonic()
+    try:
+        with pytest.raises(SiteError, match=r"(?s)not passed on.*curl: "):
+            take(*pair)
+    finally:
+        inside(hosts[0], "iptables", "-D", *there)
+    assert time.monotonic() - begun < LIMIT_S / 3
+
+
+def test_one_who_connects_and_says_nothing_keeps_nobody_waiting(pair: tuple[Subject, Subject]) -> None:
+    first, second = pair
+    with first.provider.offer(first.image) as offer, socket.create_connection((offer.address, offer.port)):
+        second.provider.stage_from_neighbour(second.image, offer, second.mark(second.image), lambda done, total: None)
+    assert digests_there(second) == digests(second.image)
+
+
+def test_neither_key_nor_name_is_seen_in_a_list_of_processes(pair: tuple[Subject, Subject]) -> None:
+    first, second = pair
+    seen: list[str] = []
+    with first.provider.offer(first.image) as offer:
+        told = lambda done, total: seen.extend(working())  # noqa: E731
+        second.provider.stage_from_neighbour(second.image, offer, second.mark(second.image), told)
+    assert any("load_cert_chain" in words for words in seen)
+    secrets = [path for _, path in offer.paths] + ["PRIVATE KEY", "BEGIN CERTIFICATE"]
+    assert not [words for words in seen for secret in secrets if secret in words]
+
+
+_PASSING = """
+import sys, msgspec
+from pragmaspec.providers.libvirt.provider import LibvirtProvider
+from pragmaspec.recorded import Mark, StagedImage
+from pragmaspec.site import LibvirtSite
+
+one, other, image, mark = (msgspec.json.decode(text, type=kind) for text, kind in zip(
+    sys.argv[1:], (LibvirtSite, LibvirtSite, StagedImage, Mark)))
+with LibvirtProvider(one).offer(msgspec.structs.replace(image, site=one.name)) as offer:
+    LibvirtProvider(other).stage_from_neighbour(image, offer, mark, lambda done, total: None)
+"""
+
+
+def passing_process(first: Subject, second: Subject, failpoint: str = "") -> "subprocess.Popen[bytes]":
+    values = (first.site, second.site, second.image, second.mark(second.image))
+    arguments = [msgspec.json.encode(value).decode() for value in values]
+    environment = {**os.environ, "PRAGMASPEC_FAILPOINT": failpoint}
+    return subprocess.Popen([sys.executable, "-c", _PASSING, *arguments], env=environment)
+
+
+@pytest.mark.parametrize("point", ["offered", "fetch-begun", "fetched", "part-passed-on"])
+def test_killed_at_any_moment_of_passing_on(pair: tuple[Subject, Subject], point: str) -> None:
+    first, second = pair
+    with passing_process(first, second, f"libvirt.image.{point}:1:kill") as process:
+        assert process.wait(LIMIT_S) == -9
+    wait_until(lambda: working() == [])
+    assert second.observed().images == ()
+    take(first, second)
+    assert digests_there(second) == digests(second.image)
+    assert kinds(second) == {"raw", "kernel", "initrd", "complete", "ref"}
+
+
+def test_killed_in_the_middle_of_a_transfer_both_ends_stop(pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...]) -> None:
+    first, second = pair
+    with slowed(hosts[1]):
+        with passing_process(first, second) as process:
+            wait_until(lambda: any(name.endswith(".part") for name in volumes.listed(host_of(second))))
+            coming = names.coming_volume(names.image_volumes(second.image)["disk"], second.mark(second.image))
+            wait_until(lambda: volumes.allocated_bytes(host_of(second), coming) > 0)
+            assert len(working()) >= 2
+            process.kill()
+        wait_until(lambda: working() == [])
+    assert second.observed().images == ()
+    take(first, second)
+    assert digests_there(second) == digests(second.image)
+
+
+@contextmanager
+def slowed(host: SecondHost) -> Iterator[None]:
+    """At most 1 Mbit/s goes to ``host``."""
+    rate = ["root", "tbf", "rate", "1mbit", "burst", "16k", "latency", "400ms"]
+    subprocess.run(["tc", "qdisc", "add", "dev", host.device, *rate], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["tc", "qdisc", "delete", "dev", host.device, "root"], check=True)
+
+
+def kinds(subject: Subject) -> set[str]:
+    """What is at the site, by last words."""
+    return {re.split(r"[.-]", name)[-1] for name in volumes.listed(host_of(subject))}
