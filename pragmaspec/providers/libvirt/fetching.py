@@ -72,7 +72,7 @@ class Source(NamedTuple):
 
     @property
     def told(self) -> bytes:
-        """What SCRIPT reads: two paragraphs, each ended by an empty line, and not a byte more, which it would take for the end."""
+        """What SCRIPT reads: two paragraphs, an empty line after each, and not a byte more, which it would take for the end."""
         options = "".join(f'{name} = "{_escaped(value)}"\n' if value else f"{name}\n" for name, value in self.options)
         trusted = f"{self.trusted.strip()}\n" if self.trusted else ""
         return f"{options}\n{trusted}\n".encode()
