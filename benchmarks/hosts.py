@@ -8,9 +8,9 @@ the other's wire only. This machine is the user's, at the end of a line with ``-
 server stands on this machine too, but is somebody else's: its bytes go past that line, over one of ``--wire`` Mbit/s of its own.
 
 So "sent" is what the user's line makes of it, N times the time of one host; "downloaded" needs a public copy, and has the
-server's line shared by the hosts; "passed on" pays the user's line once, and then one transfer over the wires for 2 hosts and two
-for 4. All hosts share the processors of this machine here, which hosts of one's own do not: hashing and encrypting for two of
-them at once takes longer than it should. "sent from here" is counted where the user's line begins, headers and all.
+server's line shared by the hosts; "passed on" pays the user's line once, and then one transfer over the wires, however many hosts
+there are. All hosts share the processors of this machine here, which hosts of one's own do not: hashing and encrypting for three
+of them at once takes longer than it should. "sent from here" is counted where the user's line begins, headers and all.
 """
 
 import argparse

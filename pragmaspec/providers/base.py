@@ -101,11 +101,13 @@ class Offer(Frozen, frozen=True):
 class PassingOn(Protocol):
     """What a provider offers beside :class:`Provider` whose sites may hand an image to each other, where they are neighbours."""
 
-    def offer(self, image: StagedImage) -> AbstractContextManager[Offer]:
+    def offer(self, image: StagedImage, coming: Mark | None = None) -> AbstractContextManager[Offer]:
         """Hand out the image, read-only, for the time of the ``with`` block, in which nothing is waited for without a limit.
 
-        Raises SiteError when it is not whole at the site, or the site cannot hand it out. Must leave nothing behind at the site
-        when the block ends, nor when this process does. Must not give the site any credentials of the user.
+        ``coming`` is for a site that is about to take the image from a neighbour itself: the mark that it does that with. Then
+        what has arrived is handed on, and the rest as it arrives, which nobody has looked at yet. Otherwise raises SiteError when
+        the image is not whole at the site. Raises SiteError when the site cannot hand anything out. Must leave nothing behind at
+        the site when the block ends, nor when this process does. Must not give the site any credentials of the user.
         """
         ...
 

@@ -18,7 +18,7 @@ from pragmaspec.providers.libvirt.far_shell import Ended, FarShell, NotServedErr
 from pragmaspec.providers.libvirt.fetching import NEIGHBOUR
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.staging import whole
-from pragmaspec.recorded import StagedImage
+from pragmaspec.recorded import Mark, StagedImage
 
 LIMIT_S = 20.0
 """How long a host may take to begin."""
@@ -29,19 +29,29 @@ _WHY = {NO_PYTHON: "the host has no python3", NO_ADDRESS: "its ssh server does n
 
 
 @contextmanager
-def offered(host: Host, image: StagedImage) -> Iterator[Offer]:
-    """Hand out ``image`` for the time of the ``with`` block. Raises SiteError when that cannot be."""
-    if not whole(host, image):
+def offered(host: Host, image: StagedImage, coming: Mark | None = None) -> Iterator[Offer]:
+    """Hand out ``image`` for the time of the ``with`` block. Raises SiteError when that cannot be.
+
+    With ``coming`` also what the host is just being handed itself, as it arrives.
+    """
+    if coming is None and not whole(host, image):
         raise _not_offered(host, image, "the image is not there")
     from pragmaspec.providers.libvirt.certificate import new_identity  # noqa: PLC0415 - most runs need no key
 
     volumes, identity = names.image_volumes(image), new_identity(NEIGHBOUR)
     paths = {part: f"/{secrets.token_hex(32)}" for part in volumes}
-    told = json.dumps({"identity": identity.key + identity.certificate, "paths": list(paths.values())})
+    parts = [
+        {
+            "path": paths[part],
+            "size": getattr(image, part).size_bytes,
+            "files": [host.path(name) for name in (volume, *([names.coming_volume(volume, coming)] if coming else []))],
+        }
+        for part, volume in volumes.items()
+    ]
+    told = json.dumps({"identity": identity.key + identity.certificate, "parts": parts})
     program = files(__package__).joinpath("handing_out.py").read_text(encoding="utf-8")
-    arguments = (program, *(host.path(volume) for volume in volumes.values()))
     try:
-        with FarShell(host.site.uri).serving(SCRIPT, arguments, f"{told}\n".encode(), LIMIT_S) as said:
+        with FarShell(host.site.uri).serving(SCRIPT, (program,), f"{told}\n".encode(), LIMIT_S) as said:
             address, port = said.split()
             reach("libvirt.image.offered")
             yield Offer(address=address, port=int(port), certificate=identity.certificate, paths=tuple(paths.items()))

@@ -77,11 +77,11 @@ class LibvirtProvider:
             return staging.stage(self._host, image, Supply(files, copy), mark, transferred)
 
     @contextmanager
-    def offer(self, image: StagedImage) -> Iterator[Offer]:
+    def offer(self, image: StagedImage, coming: Mark | None = None) -> Iterator[Offer]:
         """Hand the image out for the time of the ``with`` block, from a host behind ssh."""
         with ExitStack() as stack:
             with self._translated(f"hand out image {image.name}"):
-                offer = stack.enter_context(offering.offered(self._host, image))
+                offer = stack.enter_context(offering.offered(self._host, image, coming))
             yield offer
 
     def stage_from_neighbour(self, image: StagedImage, offer: Offer, mark: Mark, transferred: Transferred) -> Outputs:

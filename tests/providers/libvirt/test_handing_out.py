@@ -6,7 +6,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -25,12 +27,13 @@ CONTENT = os.urandom(3 * 2**20 + 5)
 
 
 @contextmanager
-def handed_out(file: Path, address: str = "127.0.0.1") -> Iterator[tuple[Offer, "subprocess.Popen[bytes]"]]:
+def handed_out(*files: Path, address: str = "127.0.0.1") -> Iterator[tuple[Offer, "subprocess.Popen[bytes]"]]:
     identity = new_identity(fetching.NEIGHBOUR)
-    told = {"identity": identity.key + identity.certificate, "paths": [NAME]}
+    parts = [{"path": NAME, "size": len(CONTENT), "files": [str(each) for each in files]}]
+    told = {"identity": identity.key + identity.certificate, "parts": parts}
     program = Path(handing_out.__file__).read_text()
     environment = {**os.environ, "SSH_CONNECTION": f"192.0.2.1 40000 {address} 22"}
-    command = ["sh", "-c", offering.SCRIPT, "sh", program, str(file)]
+    command = ["sh", "-c", offering.SCRIPT, "sh", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdin
         assert process.stdout
@@ -67,7 +70,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_a_file_is_handed_over(file: Path, tmp_path: Path, address: str) -> None:
-    with handed_out(file, address) as (offer, _):
+    with handed_out(file, address=address) as (offer, _):
         assert fetched(tmp_path, fetching.neighbour_source(offer, "disk", NAME)) == (0, CONTENT, "")
 
 
@@ -105,6 +108,37 @@ def test_it_stays_a_file_that_was_removed_meanwhile(file: Path, tmp_path: Path) 
         assert fetched(tmp_path, fetching.neighbour_source(offer, "disk", NAME))[:2] == (0, CONTENT)
 
 
+def test_what_is_coming_is_handed_on_as_it_comes(tmp_path: Path) -> None:
+    final, part = tmp_path / "there", tmp_path / "there.part"
+    half = len(CONTENT) // 2
+    with handed_out(final, part) as (offer, _), ThreadPoolExecutor(1) as threads:
+        (tmp_path / "coming").touch()
+        taken = threads.submit(fetched, tmp_path, fetching.neighbour_source(offer, "disk", NAME))
+        part.write_bytes(CONTENT[:half])
+        until = time.monotonic() + LIMIT_S
+        while (tmp_path / "coming").stat().st_size < half - 2**18:  # curl keeps a little back
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert not taken.done()
+        with part.open("ab") as file:
+            file.write(CONTENT[half:-7])
+        final.write_bytes(CONTENT)
+        part.unlink()
+        assert taken.result(LIMIT_S) == (0, CONTENT, "")
+
+
+def test_what_stops_coming_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient = tmp_path / "handing_out.py"
+    impatient.write_text(Path(handing_out.__file__).read_text().replace("SILENT_S = 30.0", "SILENT_S = 0.5"))
+    monkeypatch.setattr(handing_out, "__file__", str(impatient))
+    part = tmp_path / "there.part"
+    part.write_bytes(CONTENT[:1000])
+    with handed_out(tmp_path / "there", part) as (offer, _):
+        status, came, why = fetched(tmp_path, fetching.neighbour_source(offer, "disk", NAME))
+    assert (status, came) == (fetching.OTHER_BYTES, b"")
+    assert "curl: " in why
+
+
 def test_who_speaks_without_tls_is_cut_off_and_the_others_served(file: Path, tmp_path: Path) -> None:
     with handed_out(file) as (offer, _), socket.create_connection((offer.address, offer.port), LIMIT_S) as plain:
         plain.sendall(f"GET {NAME} HTTP/1.0\r\n\r\n".encode())
@@ -123,7 +157,7 @@ def test_it_ends_when_nobody_has_taken_anything_for_a_while(file: Path, tmp_path
 
 def test_without_an_address_to_be_reached_at_it_says_so(file: Path, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "SSH_CONNECTION"}
-    command = [sys.executable, handing_out.__file__, str(file)]
+    command = [sys.executable, handing_out.__file__]
     done = subprocess.run(command, input=b"{}\n", env=environment, check=False, capture_output=True)
     assert (done.returncode, done.stdout) == (offering.NO_ADDRESS, b"")
 

@@ -5,8 +5,10 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -124,6 +126,30 @@ def test_the_second_host_takes_every_part_from_the_first(pair: tuple[Subject, Su
     assert digests_there(second) == digests(second.image)
     assert told[-1] == second.image.transfer_bytes
     assert second.observed().images == (second.image.digest,)
+
+
+def test_what_is_coming_is_handed_on(pair: tuple[Subject, Subject]) -> None:
+    """To this machine, while the first hands it to the second."""
+    first, second = pair
+    with second.provider.offer(second.image, second.mark(second.image)) as onward:
+        with ThreadPoolExecutor(1) as threads:
+            source = {part: fetching.neighbour_source(onward, part, path) for part, path in onward.paths}
+            taken = threads.submit(taken_here, source["disk"], second.image.disk.size_bytes)
+            take(first, second)
+            assert taken.result(LIMIT_S) == second.image.disk.sha256
+        assert taken_here(source["initrd"], second.image.initrd.size_bytes) == second.image.initrd.sha256
+
+
+def taken_here(source: fetching.Source, size: int) -> str:
+    """The digest of what this machine is given."""
+    options, _, trusted = source.told.decode().partition("\n\n")
+    with tempfile.NamedTemporaryFile("w") as certificate:
+        certificate.write(trusted)
+        certificate.flush()
+        options = options.replace("/dev/fd/4", certificate.name)
+        given = subprocess.run(["curl", "-qsSf", "--config", "-"], input=options.encode(), check=True, capture_output=True).stdout
+    assert len(given) == size
+    return sha256(given).hexdigest()
 
 
 def test_a_source_whose_bytes_have_changed_is_not_believed(pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...]) -> None:
