@@ -103,7 +103,7 @@ class Neighbours:
         self._cut = False
 
     def cut(self) -> None:
-        """Stop waiting: every :meth:`stage` that waits for a neighbour raises Cut."""
+        """Begin no more transfers: every :meth:`stage` that waits for a neighbour, or for another way, raises Cut."""
         with self._changed:
             self._cut = True
             self._changed.notify_all()
@@ -154,13 +154,13 @@ class Neighbours:
         """What ``site`` is to do when it need not wait any more; it counts as begun."""
         until = time.monotonic() + LIMIT_S
         with self._changed:
-            while (move := self._spread.get(shared, Spread()).move(site)).kind == "wait":
-                if self._cut:
-                    raise Cut
+            while (move := self._spread.get(shared, Spread()).move(site)).kind == "wait" and not self._cut:
                 say(f"waiting for {', '.join(move.sources)} to have it")
                 if not self._changed.wait(until - time.monotonic()):
                     move = Move("bring")
                     break
+            if self._cut:
+                raise Cut
             self._spread[shared] = self._spread.get(shared, Spread()).begun(site, move.sources)
         return move
 
