@@ -19,6 +19,7 @@
     │   └── SiteCapacityError          the site ran out of something while applying
     ├── NotReadyError             1    a node was booted but did not become ready; carries stage and evidence
     ├── AccessError               1    ssh, console or key trouble between here and a node
+    │   └── HostKeyError               what answers is not the node
     ├── ApplyIncompleteError      5    some actions failed; the next apply continues
     └── InterruptedRunError     130    stopped by a signal; the next apply continues
 
@@ -137,6 +138,10 @@ class NotReadyError(PragmaspecError):
 
 class AccessError(PragmaspecError):
     """ssh, console or key trouble between here and a node."""
+
+
+class HostKeyError(AccessError):
+    """What answers at a node's address does not have the node's host key."""
 
 
 class ApplyIncompleteError(PragmaspecError):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pragmaspec.access.routes import Route, routes
 from pragmaspec.access.ssh_files import ssh_directory, write_ssh_files
-from pragmaspec.errors import AccessError, Problem
+from pragmaspec.errors import AccessError, HostKeyError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.identity import StackKey
 from pragmaspec.recorded import State
@@ -95,7 +95,7 @@ class Remote:
         """Run ``argv`` on ``node`` and wait, at most ``timeout_s`` seconds.
 
         ``tick`` is called every second meanwhile, and may raise to end the waiting.
-        Raises AccessError when the node is not reached, shows a wrong host key, or the time is over.
+        Raises AccessError when the node is not reached or the time is over, HostKeyError when another machine answers.
         """
         route = self.route(node)
         done = self._run(["-T", "--", route.name, shlex.join(argv)], stdin, timeout_s, tick)
@@ -174,7 +174,7 @@ def printable(text: str) -> str:
 
 def _failed(route: Route, stderr: str) -> AccessError:
     if "Host key verification failed" in stderr or "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr:
-        return AccessError(
+        return HostKeyError(
             Problem(
                 summary="A node shows a wrong host key",
                 detail=f"What answers at {route.address} as {route.name} does not have the host key that was made for this node. "

@@ -7,9 +7,9 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import Completed, Remote
 from pragmaspec.engine.clock import Clock
-from pragmaspec.errors import AccessError, Problem
+from pragmaspec.errors import AccessError, HostKeyError, Problem
 from pragmaspec.guest.archive import INSTALL_SCRIPT, live_tar
 from pragmaspec.guest.files import GuestFile
 from pragmaspec.recorded import Mark, Node
@@ -122,6 +122,7 @@ _DIAGNOSIS_SCRIPT = "cloud-init status --long 2>&1 | head -n 20; tail -n 15 /var
 
 _LOGIN_S = 30.0
 _UPDATE_S = 60.0
+_PAUSES_S = (1.0, 3.0)
 _DIAGNOSIS_S = 20.0
 
 
@@ -193,7 +194,7 @@ class SshGuests:
 
     def update(self, node: Node, files: Sequence[GuestFile]) -> None:
         """Send ``files`` as one archive and put them in place by renames."""
-        done = self._remote.run(node.address, ["sh", "-c", INSTALL_SCRIPT], stdin=live_tar(files), timeout_s=_UPDATE_S)
+        done = self._insisted(node, ["sh", "-c", INSTALL_SCRIPT], live_tar(files))
         if done.status != 0:
             raise AccessError(
                 Problem(
@@ -201,6 +202,17 @@ class SshGuests:
                     detail=f"{node.name}: the command that installs them ended with {done.status}: {done.stderr.strip()}",
                 )
             )
+
+    def _insisted(self, node: Node, argv: Sequence[str], stdin: bytes) -> Completed:
+        """Run ``argv``, which may be run twice, on a guest that was there before and may be too busy to say so at once."""
+        for pause_s in _PAUSES_S:
+            try:
+                return self._remote.run(node.address, argv, stdin=stdin, timeout_s=_UPDATE_S)
+            except HostKeyError:
+                raise
+            except AccessError:
+                time.sleep(pause_s)
+        return self._remote.run(node.address, argv, stdin=stdin, timeout_s=_UPDATE_S)
 
     def _opened(self, frontend: str) -> bool:
         """Whether ``frontend`` lets us in. Of those who ask at the same time one tries, so that a booting guest has no crowd."""

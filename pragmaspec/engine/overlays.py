@@ -1,10 +1,11 @@
 """Disks with files in them, for nodes whose image has no cloud-init. Made when a provider asks, in the thread that asks."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ class Overlays:
     """
 
     def __init__(self, plan: Plan, outlook: Outlook, stack_key: StackKey, files: Files) -> None:
+        self._prefix = f"pragmaspec-overlay-{outlook.state.lineage}-"
         self._outlook = outlook
         self._stack_key = stack_key
         self._files = files
@@ -67,6 +69,13 @@ class Overlays:
         finally:
             rmtree(folder, ignore_errors=True)
 
+    def clear(self) -> None:
+        """Remove what a run of this stack that was killed has left on this machine: there are private keys in it."""
+        for folder in Path(gettempdir()).glob(f"{self._prefix}*"):
+            with suppress(OSError):
+                if folder.lstat().st_uid == os.geteuid() and not folder.is_symlink():
+                    rmtree(folder, ignore_errors=True)
+
     def close(self) -> None:
         """Remove what nobody asked for."""
         for folder in self._folders:
@@ -103,6 +112,6 @@ class Overlays:
 
     def _folder(self) -> Path:
         """A new one that only this user can enter."""
-        folder = Path(mkdtemp(prefix="pragmaspec-overlay-"))
+        folder = Path(mkdtemp(prefix=self._prefix))
         self._folders.append(folder)
         return folder

@@ -42,6 +42,7 @@ class Performer:
         self._tools = tools
         self._lineage = outlook.state.lineage
         self._overlays = Overlays(plan, outlook, context.stack_key, self._files)
+        self._overlays.clear()
         providers = {site: each.provider for site, each in tools.items()}
         self._neighbours = Neighbours(plan, context.session.state, providers)
         self._boots = Counter(action.resource.site for action in plan.actions if action.verb == "boot")

@@ -12,7 +12,7 @@ from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.clock import SystemClock
 from pragmaspec.engine.guests import SshGuests
 from pragmaspec.engine.power import PowerWatch
-from pragmaspec.errors import AccessError, ApplyIncompleteError, Problem, SiteUnreachableError
+from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, Problem, SiteUnreachableError
 from pragmaspec.guest.files import GuestFile
 from pragmaspec.recorded import Mark, Readiness
 from pragmaspec.store.local import LocalStore
@@ -187,6 +187,25 @@ def test_files_that_cannot_be_installed_are_an_error(here, guests):
     here.install_status = 1
     with pytest.raises(AccessError, match="hello-compute-0: the command that installs them ended with 1: read-only file system"):
         guests.update(COMPUTE, files)
+
+
+def test_a_busy_guest_is_asked_again(here, guests):
+    here.lost = 2
+    guests.update(COMPUTE, [GuestFile(path="/etc/hosts", mode=0o644, content="127.0.0.1 localhost\n")])
+    assert here.sent == [COMPUTE.address]
+
+
+def test_another_machine_is_not_asked_again(here, guests):
+    asked = []
+
+    def run(node, argv, stdin=b"", timeout_s=60.0, tick=None):
+        asked.append(node)
+        raise HostKeyError(Problem(summary="A node shows a wrong host key"))
+
+    here.run = run
+    with pytest.raises(HostKeyError):
+        guests.update(COMPUTE, [])
+    assert asked == [COMPUTE.address]
 
 
 def test_a_site_that_does_not_answer_proves_nothing():

@@ -52,6 +52,19 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
+def test_what_a_killed_run_has_left_goes_and_nothing_else_does(tmp_path: Path, temporary: Path) -> None:
+    ours, another = (temporary / f"pragmaspec-overlay-{lineage}-x" for lineage in (LINEAGE, LINEAGE[::-1]))
+    for folder in (ours, another, tmp_path / "elsewhere"):
+        folder.mkdir()
+        (folder / "0.qcow2").write_text("a private key")
+    (temporary / f"pragmaspec-overlay-{LINEAGE}-link").symlink_to(tmp_path / "elsewhere")
+    with supply(tmp_path / "image") as overlays:
+        overlays.clear()
+    assert not ours.exists()
+    assert (another / "0.qcow2").exists()
+    assert (tmp_path / "elsewhere" / "0.qcow2").exists()
+
+
 def test_each_node_gets_its_own_and_nothing_stays(tmp_path: Path, temporary: Path) -> None:
     disk = ext_disk(tmp_path / "image", DEBIAN)
 

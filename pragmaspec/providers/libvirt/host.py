@@ -25,6 +25,8 @@ class Host:
     def __init__(self, site: LibvirtSite) -> None:
         self.site = site
         self.connection = Connection(site.uri)
+        self.firmware_runs = False
+        """Whether the probe of ``virt_type.py`` has seen firmware run with KVM since this was opened."""
 
     @property
     def is_here(self) -> bool:

@@ -1,8 +1,9 @@
 """Whether KVM really works at a host.
 
-libvirt's word is not enough: nested or broken KVM is reported as available, a guest starts and stays "running", and its kernel
-hangs silently. A sure probe is a kernel without a root file system that is told to reboot when it panics: it ends by itself where
-guests work, and never where they do not.
+libvirt's word is not enough: nested or broken KVM is reported as available, and then QEMU aborts when it sets up the processor,
+or a guest starts and stays "running" and its kernel hangs silently. A sure probe is a kernel without a root file system that is
+told to reboot when it panics: it ends by itself where guests work, and never where they do not. Without a kernel to try it with,
+the firmware has to do: it reboots when it finds nothing to boot. That finds a QEMU that aborts, not a kernel that hangs.
 """
 
 import threading
@@ -29,10 +30,10 @@ _one_probe = threading.Lock()
 
 
 def settle(host: Host, kernel: str | None) -> VirtType:
-    """What guests run with, for sure: probed with ``kernel`` (a path at the site) or any staged one, once per site.
+    """What guests run with: probed with ``kernel`` (a path at the site) or any staged one, once per site.
 
-    Without any kernel there, or when the probe tells nothing, libvirt is believed; ``virt_type:`` of the site is then the way to
-    say otherwise.
+    Without any kernel there KVM passes when the firmware runs with it, which every process asks anew. When a probe tells nothing,
+    libvirt is believed; ``virt_type:`` of the site is then the way to say otherwise.
     """
     if host.virt_type != "kvm" or host.site.virt_type is not None:
         return host.virt_type
@@ -40,14 +41,15 @@ def settle(host: Host, kernel: str | None) -> VirtType:
         site_id = host.identity().id
         verdict = recorded_verdict(site_id)
         kernel = kernel or _any_kernel(host)
-        if verdict is None and kernel is not None:
+        if verdict is None and (kernel is not None or not host.firmware_runs):
             verdict = _probed(host, kernel)
-            if verdict is not None:
+            if verdict == "qemu" or (verdict == "kvm" and kernel is not None):
                 record_verdict(site_id, verdict)
+            host.firmware_runs = verdict == "kvm"
         return verdict or "kvm"
 
 
-def _probed(host: Host, kernel: str) -> Verdict | None:
+def _probed(host: Host, kernel: str | None) -> Verdict | None:
     """What works. None: neither does, so it is something else that is wrong (a kernel that is none, a full host)."""
     if works(host, "kvm", kernel):
         return "kvm"
@@ -59,8 +61,8 @@ def _any_kernel(host: Host) -> str | None:
     return host.path(name) if name else None
 
 
-def works(host: Host, virt_type: VirtType, kernel: str, limit_s: float = PROBE_LIMIT_S) -> bool:
-    """Whether a guest of ``virt_type`` gets as far as its panic within ``limit_s``.
+def works(host: Host, virt_type: VirtType, kernel: str | None, limit_s: float = PROBE_LIMIT_S) -> bool:
+    """Whether a guest of ``virt_type`` gets as far as its panic (without a kernel: its firmware to an end) within ``limit_s``.
 
     The probe's domain is transient and bound to this connection: nothing of it stays, even if this process dies.
     """
@@ -90,16 +92,19 @@ def _runs(domain: libvirt.virDomain) -> bool:
         raise
 
 
-def probe_xml(machine: Machine, kernel: str, unique: str) -> str:
-    """A guest with a kernel and nothing else. Pure."""
+def probe_xml(machine: Machine, kernel: str | None, unique: str) -> str:
+    """A guest with a kernel and nothing else, or with nothing at all. Pure."""
     domain = Element("domain", {"type": machine.virt_type})
     SubElement(domain, "name").text = f"{names.PREFIX}-probe-{unique}"
     SubElement(domain, "memory", {"unit": "MiB"}).text = str(PROBE_MEMORY_MIB)
     SubElement(domain, "vcpu").text = "1"
     os = SubElement(domain, "os")
     SubElement(os, "type", {"arch": machine.arch, "machine": machine.board or ""}).text = "hvm"
-    SubElement(os, "kernel").text = kernel
-    SubElement(os, "cmdline").text = "panic=-1 quiet"
+    if kernel is None:
+        SubElement(os, "bios", {"rebootTimeout": "0"})
+    else:
+        SubElement(os, "kernel").text = kernel
+        SubElement(os, "cmdline").text = "panic=-1 quiet"
     SubElement(SubElement(domain, "features"), "acpi")
     if machine.virt_type == "kvm":
         SubElement(domain, "cpu", {"mode": "host-passthrough", "check": "none"})

@@ -74,9 +74,9 @@ def test_the_test_driver_is_never_probed():
 
 
 def test_the_probe_is_a_domain_that_libvirt_accepts(tmp_path):
-    for kind in ("kvm", "qemu"):
-        file = tmp_path / f"{kind}.xml"
-        file.write_text(virt_type.probe_xml(Machine(virt_type=kind), "/k", "0"), encoding="utf-8")
+    for kind, kernel in (("kvm", "/k"), ("qemu", "/k"), ("kvm", None)):
+        file = tmp_path / "probe.xml"
+        file.write_text(virt_type.probe_xml(Machine(virt_type=kind), kernel, "0"), encoding="utf-8")
         done = subprocess.run(["virt-xml-validate", file, "domain"], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -90,8 +90,12 @@ def test_a_probe_that_tells_nothing_is_not_kept(hypervisor):
 
 
 @pytest.mark.hypervisor
-def test_without_any_kernel_libvirt_is_believed_and_nothing_is_kept(lab):
+def test_without_any_kernel_the_firmware_has_to_run(lab):
     host = OfferingKvm(lab.site.__class__(name="lab", pool=lab.site.pool))
-    assert virt_type.settle(host, None) == "kvm"
-    assert verdicts.recorded_verdict(SITE_ID) is None
+    assert virt_type.works(host, "qemu", None), "the firmware ends by itself"
+    runs = virt_type.works(host, "kvm", None)
+    for _ in range(2):
+        assert virt_type.settle(host, None) == ("kvm" if runs else "qemu")
+        assert host.firmware_runs is runs
+        assert verdicts.recorded_verdict(SITE_ID) == (None if runs else "qemu"), "a kernel may still hang where firmware runs"
     host.connection.close()
