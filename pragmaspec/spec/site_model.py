@@ -144,6 +144,22 @@ class LibvirtSiteModel(SiteCommonModel):
         "`auto`: by the host unless they are here and travel fast.",
         examples=["host"],
     )
+    neighbourhood: Annotated[str | None, text(OBJECT_PATTERN, "write a word of your own, such as campus")] = Field(
+        default=None,
+        description="Sites with the same word are hosts of one administration on one network: an image that one of them has is "
+        "fetched from it by the others, host to host, instead of taken from here by each. Needs a `qemu+ssh` URI. Default: none.",
+        examples=["campus"],
+    )
+
+    @model_validator(mode="after")
+    def _neighbours_have_shells(self) -> Self:
+        if self.neighbourhood and not self.uri.partition(":")[0].endswith("+ssh"):
+            raise wrong(
+                "Neighbourhood without ssh",
+                f"commands have to be run on hosts that hand images to each other; {self.uri} leads to none. Write a URI such as "
+                "qemu+ssh://root@host/system, or remove `neighbourhood`",
+            )
+        return self
 
     @model_validator(mode="after")
     def _bridge_names_fit(self) -> Self:
