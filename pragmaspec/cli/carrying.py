@@ -78,12 +78,12 @@ def show_plan(plan: "Plan", *, verbose: bool = False, aside: bool = False) -> No
 
 
 def note_under_way(stack: "Stack") -> bool:
-    """Say that another run is at work, if one is; whether it is."""
+    """Say that another run holds the lock, if one does; whether it does. Some places do not notice that a holder has died."""
     holder = stack.store.lock_holder()
     if holder is not None:
         from pragmaspec.report.state_text import holder_words
 
-        out().say(f"At work now: {holder_words(holder)}. This plan is for what it has recorded so far.")
+        out().say(f"Another run is at work, or has died: {holder_words(holder)}. This plan also finishes what it began.")
     return holder is not None
 
 

@@ -279,7 +279,7 @@ def test_a_run_that_is_at_work_was_not_interrupted(shop: Workshop) -> None:
     (shop.directory / "state" / "cluster" / journal).write_bytes(b"")
     shop.spec(3)
     with _held(shop):
-        assert re.match(r"At work now: process \d+ of .* for `a long run`\. This plan", shop("plan").out)
+        assert re.match(r"Another run is at work, or has died: process \d+ of .* for `a long run`\.", shop("plan").out)
     assert shop("plan").out.startswith("An earlier run was interrupted")
 
 
