@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from pragmaspec.engine.interrupt import begun
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PragmaspecError, Problem, SiteConflictError
 from pragmaspec.planning.plan import Action
 from pragmaspec.recorded import Node
@@ -36,7 +37,7 @@ def interrupted(signal: str, unknown: int, not_started: Sequence[Action], failur
     if not_started:
         parts.append(f"Not started: {_names(not_started)}.")
     if unknown:
-        parts.append(f"{unknown} operations have an unknown outcome and are recorded as begun.")
+        parts.append(begun(unknown))
     parts.append("Everything else is recorded; the next apply continues.")
     problems = [problem for failure in failures for problem in _problems(failure)]
     return InterruptedRunError(Problem(summary="The run was interrupted", detail=" ".join(parts)), *problems)

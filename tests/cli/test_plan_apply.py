@@ -294,3 +294,11 @@ def test_unchanged_spec_needs_no_models(shop: Workshop) -> None:
     modules = {line.rpartition("|")[2].strip() for line in loaded.err.splitlines()}
     heavy = {"pydantic", "ruamel", "ruamel.yaml", "rich", "requests", "deepdiff", "libvirt", "cryptography", "pycdlib"}
     assert not modules & heavy
+
+
+def test_one_cause_is_not_repeated_for_every_node(shop: Workshop) -> None:
+    shop.spec(20, site={"faults": "[{call: allocate, kind: refuse}]", "host": "{cpus: 200, memory: 1 TiB, disk: 10 TiB}"})
+    said = shop("apply", "-y", status=5)
+    because = r"not started, .*allocat.* failed$"
+    assert len(re.findall(rf"boot \S+: {because}", said.err, re.MULTILINE)) == 3
+    assert re.search(rf"18 more: {because}", said.err, re.MULTILINE)
