@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,33 @@ def test_migrate_then_write_it_into_the_spec(shop: Workshop) -> None:
     assert shop("plan").out.startswith("No changes")
     assert shop("state", "list").out.startswith("new/place  ·  serial 2")
     assert "there already" in shop("state", "migrate", "-y", status=64).err
+
+
+def test_and_back_again(shop: Workshop) -> None:
+    """What was left behind at the old place is older, which nobody has to remove or accept."""
+    shop.running(1)
+    shop("state", "migrate", "./new", "-y")
+    plain = shop.spec(2).read_text()
+    (shop.directory / "cluster.yaml").write_text("state: ./new\n" + plain)
+    shop("apply", "-y")
+    serial = shop("state", "list", "--json").json["serial"]
+    shop("state", "migrate", "./state/cluster", "-y")
+    (shop.directory / "cluster.yaml").write_text(plain)
+    assert shop("plan").out.startswith("No changes")
+    assert shop("state", "list").out.startswith(f"state/cluster  ·  serial {serial + 1}")
+    assert "rolled back" in shop("plan", "--state", "./new", status=6).err
+    assert "rolled back" in shop("state", "migrate", "./third", "--from", "./new", "-y", status=6).err
+
+
+def test_a_way_back_that_fails_leaves_the_old_place_outdated(shop: Workshop) -> None:
+    shop.running(1)
+    shop("state", "migrate", "./new", "-y")
+    shop("state", "mv", "hello", "world", "--state", "./new", "-y")
+    kept = shop.directory / "state" / "cluster" / "backups"
+    shutil.rmtree(kept)
+    kept.write_text("in the way")
+    shop("state", "migrate", "./state/cluster", "--from", "./new", "-y", status=1)
+    assert "rolled back" in shop("plan", status=6).err
 
 
 def test_the_spec_first_then_migrate(shop: Workshop) -> None:
