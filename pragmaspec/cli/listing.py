@@ -10,7 +10,6 @@ from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
-    from pragmaspec.recorded import State
     from pragmaspec.report.site_text import SiteView
     from pragmaspec.site import Site
 
@@ -39,13 +38,13 @@ def list_cluster(
 ) -> None:
     """Recorded clusters, or the nodes of one. Reads only what is recorded: `status` asks the sites."""
     from pragmaspec.report.lists import cluster_summaries, clusters_form, clusters_text, image_names, nodes_text
+    from pragmaspec.stack.stack import refuse_unrecorded
 
     state = which.stack().state()
     summaries = cluster_summaries(state)
     if name is not None:
+        refuse_unrecorded(name, state)
         summaries = tuple(each for each in summaries if each.name == name)
-        if not summaries:
-            raise _no_cluster(name, state)
     if json:
         out().json(clusters_form(summaries, state))
         return
@@ -129,11 +128,3 @@ def _view(site: "Site") -> "SiteView":
             return SiteView(site=site, inventory=sites.inventories((site.name,))[site.name])
         except SiteError as error:
             return SiteView(site=site, trouble=str(error))
-
-
-def _no_cluster(name: str, state: "State") -> Exception:
-    from pragmaspec.errors import Problem, UsageError
-    from pragmaspec.stack.verbs import recorded_clusters
-
-    names = ", ".join(recorded_clusters(state)) or "none"
-    return UsageError(Problem(summary="No such cluster", detail=f"{name} is not recorded. Recorded clusters: {names}."))
