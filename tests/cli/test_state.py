@@ -332,3 +332,12 @@ def test_every_list_says_the_same_of_an_unfinished_run(shop: Workshop) -> None:
     assert "FAILED" in said.err
     pulled = json.loads(shop("state", "pull").out)
     assert len(pulled["records"]) == len(shop("state", "list", "--json").json["records"])
+
+
+def test_pushing_something_else_says_what_is_pushed(shop: Workshop) -> None:
+    shop.running()
+    (shop.directory / "other.json").write_text("{}")
+    said = shop("state", "push", "other.json", "-y", status=6)
+    assert "This is not a state" in said.err
+    assert "other.json is JSON, but not what `pragmaspec state pull` prints: it has no `records`." in " ".join(said.err.split())
+    assert "history" not in said.err
