@@ -128,7 +128,7 @@ def test_validate(shop: Workshop) -> None:
         "sites": 1,
         "images": 1,
     }
-    assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=1).err
+    assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=64).err
 
 
 @pytest.mark.parametrize("arguments", [(), ("--sites",)])

@@ -174,7 +174,7 @@ def test_saved_plan_works_from_elsewhere(shop: Workshop, monkeypatch: pytest.Mon
 
 def test_a_plan_that_cannot_be_saved_says_so(shop: Workshop) -> None:
     shop.spec()
-    assert "cannot be saved" in shop("plan", "-o", "missing/hello.plan", status=1).err
+    assert "cannot be saved" in shop("plan", "-o", f"{'a' * 300}.plan", status=1).err
 
 
 def test_drift_is_shown_apart_and_repaired(shop: Workshop) -> None:
@@ -302,3 +302,19 @@ def test_one_cause_is_not_repeated_for_every_node(shop: Workshop) -> None:
     because = r"not started, .*allocat.* failed$"
     assert len(re.findall(rf"boot \S+: {because}", said.err, re.MULTILINE)) == 3
     assert re.search(rf"18 more: {because}", said.err, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["nosuch.json", "nosuch.plan", f"{'a' * 300}.plan"])
+def test_a_plan_that_is_not_there(shop: Workshop, name: str) -> None:
+    shop.spec()
+    said = " ".join(shop("apply", name, status=64).err.split())
+    assert (
+        said
+        == f"error: No such file There is no {name}. A spec is a YAML file; a plan is saved with `pragmaspec plan --out {name}`."
+    )
+
+
+def test_where_a_plan_cannot_be_saved_nobody_waits_for_it(shop: Workshop) -> None:
+    shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})
+    said = shop("plan", "--out", "nowhere/x.plan", status=64)
+    assert (said.out, "There is no folder nowhere." in said.err) == ("", True)
