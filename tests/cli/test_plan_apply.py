@@ -318,3 +318,21 @@ def test_where_a_plan_cannot_be_saved_nobody_waits_for_it(shop: Workshop) -> Non
     shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})
     said = shop("plan", "--out", "nowhere/x.plan", status=64)
     assert (said.out, "There is no folder nowhere." in said.err) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("dataloss", "Did you mean data-loss?"),
+        ("DATA_LOSS", "Did you mean data-loss?"),
+        ("x", "Known: rebuild, data-loss, protected."),
+    ],
+)
+@pytest.mark.parametrize("command", [("apply", "-y"), ("boot", "hello"), ("clean", "hello")])
+def test_what_cannot_be_allowed_is_said_before_a_site_is_asked(
+    shop: Workshop, command: tuple[str, ...], word: str, advice: str
+) -> None:
+    shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})
+    said = shop(*command, "--allow", "rebuild", "--allow", word, status=64)
+    assert said.out == ""
+    assert f"{word} cannot be allowed. {advice}" in said.err
