@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.complete import clusters
+from pragmaspec.cli.complete import clusters, sites
 from pragmaspec.cli.options import JsonOption, Which, examples
 from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
@@ -87,7 +87,7 @@ def list_repository(
 def list_site(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Only this site.", show_default=False),
+        typer.Argument(metavar="NAME", help="Only this site.", autocompletion=sites, show_default=False),
     ] = None,
     *,
     json: JsonOption = False,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.complete import addresses, clusters, nodes, specs
+from pragmaspec.cli.complete import addresses, clusters, nodes, parts, specs
 
 if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
@@ -58,12 +58,12 @@ TargetOption = Annotated[
         "-t",
         metavar="ADDRESS",
         help="Only this, with what it depends on: an address, a name, or a pattern with *. Repeatable.",
-        autocompletion=addresses,
+        autocompletion=parts,
     ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
-    typer.Option("--exclude", metavar="ADDRESS", help="Not this, nor what depends on it. Repeatable.", autocompletion=addresses),
+    typer.Option("--exclude", metavar="ADDRESS", help="Not this, nor what depends on it. Repeatable.", autocompletion=parts),
 ]
 AllowOption = Annotated[
     list[str] | None,

@@ -135,6 +135,16 @@ def test_bugs_keep_their_traceback(shop: Workshop) -> None:
         ("pragmaspec state rm lab/hello/n", "lab/hello/node/hello-compute-0"),
         ("pragmaspec state mv h", "hello"),
         ("pragmaspec state re", "restore"),
+        ("pragmaspec plan --target hello-c", "hello-compute-0"),
+        ("pragmaspec plan --target he", "hello"),
+        ("pragmaspec apply --exclude ti", "tiny"),
+        ("pragmaspec show hello-f", "hello-frontend"),
+        ("pragmaspec help pl", "plan"),
+        ("pragmaspec help state lock s", "show"),
+        ("pragmaspec list site l", "lab"),
+        ("pragmaspec list site ", "lab"),
+        ("pragmaspec orphans --site l", "lab"),
+        ("pragmaspec image fetch ", "tiny"),
         ("pragmaspec ssh --spec cluster.yaml hello-f", "hello-frontend"),
         ("pragmaspec ssh --state=state/cluster hello-f", "hello-frontend"),
     ],
@@ -145,16 +155,29 @@ def test_completion(shop: Workshop, words: str, offered: str) -> None:
         environment={
             "_PRAGMASPEC_COMPLETE": "complete_bash",
             "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split()) - 1),
+            "COMP_CWORD": str(len(words.split(" ")) - 1),
         }
     )
     assert said.err == ""
     assert any(line.startswith(offered) for line in said.out.split()), said.out
 
 
+def test_completion_before_anything_is_recorded(shop: Workshop) -> None:
+    """The spec knows its images, sites and clusters."""
+    shop.spec()
+    for words, offered in (("image fetch ", "tiny"), ("list site ", "lab"), ("plan --target he", "hello")):
+        line = f"pragmaspec {words}"
+        environment = {"_PRAGMASPEC_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        assert shop.process(environment=environment).out.split() == [offered]
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        "pragmaspec help plan x",
+        "pragmaspec list site x",
+        "pragmaspec image fetch x",
+        "pragmaspec plan --spec nowhere.yaml --target x",
         "pragmaspec ssh x",
         "pragmaspec show 'open",
         "pragmaspec boot --spec nowhere.yaml x",
