@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pragmaspec.report.site_text import SiteView
     from pragmaspec.site import Site
 
+EXIT_TROUBLE = 1
+
 app = typer.Typer(
     help="List clusters, images or sites.",
     rich_markup_mode=None,
@@ -93,7 +95,10 @@ def list_site(
     json: JsonOption = False,
     which: Which,
 ) -> None:
-    """Sites: capacity, pools, what is taken and by whom. Asks the sites."""
+    """Sites: capacity, pools, what is taken and by whom.
+
+    Asks the sites. Exit status 1 when one of them does not answer; the others are shown.
+    """
     from pragmaspec.report.site_text import sites_form, sites_text
 
     views = _views(name, which)
@@ -101,6 +106,8 @@ def list_site(
         out().json(sites_form(views))
     else:
         out().write(sites_text(views, out().pen))
+    if any(view.trouble for view in views):
+        raise typer.Exit(EXIT_TROUBLE)
 
 
 def _views(name: str | None, which: Which) -> "list[SiteView]":

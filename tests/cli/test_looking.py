@@ -51,8 +51,8 @@ def test_list_site(shop: Workshop) -> None:
 
 def test_a_site_that_does_not_answer_does_not_hide_the_others(shop: Workshop) -> None:
     shop.spec(site={"faults": "[{call: inventory, kind: refuse}]"})
-    assert "lab" in shop("list", "site").out
-    assert shop("list", "site", "--json").json["sites"][0]["trouble"]
+    assert "lab" in shop("list", "site", status=1).out
+    assert shop("list", "site", "--json", status=1).json["sites"][0]["trouble"]
 
 
 def test_show(shop: Workshop) -> None:
