@@ -8,9 +8,8 @@ from msgspec.structs import replace
 from pragmaspec.engine.interrupt import begun
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PragmaspecError, Problem, SiteConflictError
 from pragmaspec.planning.plan import Action
+from pragmaspec.planning.safety import few
 from pragmaspec.recorded import Node
-
-_NAMES_SHOWN = 20
 
 
 class Failure(NamedTuple):
@@ -65,6 +64,4 @@ def _problems(failure: Failure) -> tuple[Problem, ...]:
 
 
 def _names(actions: Sequence[Action]) -> str:
-    shown = [f"{action.verb} {thing(action)}" for action in actions[:_NAMES_SHOWN]]
-    more = len(actions) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return few([f"{action.verb} {thing(action)}" for action in actions])
