@@ -54,16 +54,25 @@ def drop_output() -> None:
             stream.flush()
 
 
-class _Output(io.FileIO):
-    """A file descriptor whose trouble is an OutputError."""
+class _Output(io.BufferedWriter):
+    """A file descriptor whose trouble is an OutputError.
+
+    Not the raw file below it: a signal that came between its write and its answer would have the same bytes written again.
+    """
 
     def __init__(self, descriptor: int, title: str) -> None:
-        super().__init__(descriptor, "w", closefd=False)
+        super().__init__(io.FileIO(descriptor, "w", closefd=False))
         self._title = title
 
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
-            return super().write(data) or 0
+            return super().write(data)
+        except OSError as error:
+            raise OutputError(self._title, error) from error
+
+    def flush(self) -> None:
+        try:
+            super().flush()
         except OSError as error:
             raise OutputError(self._title, error) from error
 
@@ -74,7 +83,7 @@ def _watched(stream: TextIO | None, descriptor: int, title: str) -> TextIO:
         with suppress(OSError):
             stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Output(descriptor, title)),
+        _Output(descriptor, title),
         encoding=stream.encoding if stream is not None else "utf-8",
         errors=stream.errors if stream is not None else "backslashreplace",
         line_buffering=descriptor == _ERROR or os.isatty(descriptor),
