@@ -1,6 +1,5 @@
 """The last lines of a plan: how much is to be done, what travels, and what is at risk."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from pragmaspec.recorded import Node, StagedImage
 from pragmaspec.report import units
 from pragmaspec.report.pen import Pen, Tone
 from pragmaspec.report.plan_groups import Entry
-from pragmaspec.report.plan_layout import broken
+from pragmaspec.report.plan_layout import sentences
 from pragmaspec.report.plan_rows import breaks_protection, brief, subject
 
 _DOING = {
@@ -27,7 +26,6 @@ _DOING = {
     "clean": "to clean",
     "record": "to record",
 }
-_TOGETHER = re.compile(r"--allow \S+|[0-9]+ to [a-z]+")
 
 
 def summary_lines(listed: Sequence[Entry], plan: Plan, pen: Pen, width: int) -> list[str]:
@@ -42,11 +40,10 @@ def summary_lines(listed: Sequence[Entry], plan: Plan, pen: Pen, width: int) -> 
 
 
 def _wrapped(begin: str, tone: Tone, rest: str, pen: Pen, width: int) -> list[str]:
-    """A sentence that begins in the colour of ``tone``; an option stays with its value, a number with what it counts."""
+    """A sentence that begins in the colour of ``tone``."""
     left = len(pen.say(begin))
     lines = []
-    for piece in broken(_TOGETHER.sub(lambda found: found[0].replace(" ", "\0"), pen.say(begin + rest)), width, " "):
-        shown = piece.replace("\0", " ")
+    for shown in sentences(pen.say(begin + rest), width):
         lines.append(pen.paint(shown[:left], tone) + shown[left:])
         left = max(0, left - len(shown) - 1)
     return lines
