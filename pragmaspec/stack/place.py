@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
+from pragmaspec.spec.regular import read_regular
 from pragmaspec.stack.state_line import StateLine, find_state_line, is_url
 
 SPEC_VARIABLE = "PRAGMASPEC_SPEC"
@@ -154,7 +155,6 @@ def _missing(path: Path, *, by_variable: bool) -> Problem:
 def _head(path: Path) -> bytes:
     """The text of the file as far as it matters; nothing when it cannot be read: reading the spec itself says why."""
     try:
-        with path.open("rb") as file:
-            return file.read(_READ_BYTES)
+        return read_regular(path, _READ_BYTES)
     except OSError:
         return b""

@@ -124,4 +124,4 @@ class LibvirtProvider:
         self._host.connection.close()
 
     def _translated(self, doing: str) -> AbstractContextManager[None]:
-        return translated(f"{doing} at {self._host.site.uri}")
+        return translated(f"{doing} at {self._host.title}")
