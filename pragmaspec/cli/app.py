@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from types import MappingProxyType
@@ -12,12 +13,14 @@ import typer
 from pragmaspec import __version__
 from pragmaspec.cli import screen
 from pragmaspec.cli.ordered import ordered
+from pragmaspec.cli.streams import OutputError, drop_output, watch_streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pragmaspec.errors import PragmaspecError
 
+EXIT_OUTPUT = 1
 EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 EXIT_PIPE = 141
@@ -115,6 +118,7 @@ def _named_only() -> None:
 
 def main() -> None:
     """Run this process's command line and leave with its exit status."""
+    watch_streams()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -123,14 +127,8 @@ def run(arguments: "Sequence[str]") -> int:
     try:
         found = _status(list(arguments))
         sys.stdout.flush()
-    except BrokenPipeError:
-        screen.drop_output()
-        return EXIT_PIPE
-    except SystemExit:  # click's answer to a closed pipe, and the end of --show-completion
-        if not screen.closed:
-            raise
-        screen.drop_output()
-        return EXIT_PIPE
+    except OutputError as error:
+        return _unwritten(error, EXIT_OUTPUT)
     return found
 
 
@@ -150,9 +148,28 @@ def _status(arguments: list[str]) -> int:
 
         if not isinstance(error, PragmaspecError):
             raise
-        _print_problems(error, json="--json" in arguments)
+        try:
+            _print_problems(error, json="--json" in arguments)
+        except OutputError as unwritten:
+            return _unwritten(unwritten, error.exit_status)
         return error.exit_status
     return status_ if isinstance(status_, int) else os.EX_OK
+
+
+def _unwritten(error: OutputError, status: int) -> int:
+    """The exit status when not all could be printed; ``status``: what it is unless the reader has gone."""
+    from pragmaspec.errors import Problem
+    from pragmaspec.report.problems_text import problems_text
+
+    if not error.unread:
+        detail = f"{error.stream.capitalize()}: {error.why}. What was done before that is recorded."
+        here = screen.err()
+        with suppress(OutputError):  # then nobody is left to tell, and only the exit status says it
+            here.write(
+                problems_text([Problem(summary="Output cannot be written", detail=detail)], width=here.width, colour=here.colour)
+            )
+    drop_output()
+    return EXIT_PIPE if error.unread else status
 
 
 def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError

@@ -60,6 +60,7 @@ def apply(
         prune_images=prune_images,
     )
     with which.stack(spec_or_plan, accept_rollback=accepting.accept_rollback) as stack:
+        _ = stack.place.spec_file  # whoever meant a plan is to hear of the file, not of a state beside it
         carry_out(stack, "apply", lambda run: run.plan(request), manner)
 
 

@@ -1,9 +1,10 @@
-"""What the shell offers for a half-typed argument: names from the recorded state, quickly, and never an error."""
+"""What the shell offers for a half-typed argument: names from the recorded state and from the spec, and never an error."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pragmaspec.recorded import State
+    from pragmaspec.spec.models import SpecModel
 
 
 def specs(incomplete: str) -> list[str]:
@@ -34,9 +35,35 @@ def clusters(incomplete: str) -> list[str]:
 
 
 def addresses(incomplete: str) -> list[str]:
-    """Addresses of everything recorded."""
+    """Addresses of everything recorded, and names of recorded nodes."""
     state = _state()
-    return [record.address for record in state.records if record.address.startswith(incomplete)] if state else []
+    found = [record.address for record in state.records if record.address.startswith(incomplete)] if state else []
+    return found + nodes(incomplete)
+
+
+def parts(incomplete: str) -> list[str]:
+    """All that a part of a plan can be named by: recorded addresses, and names of nodes, clusters and images."""
+    from pragmaspec.recorded import StagedImage
+
+    state, spec = _state(), _spec()
+    names = {*(spec.clusters if spec else ()), *(spec.images if spec else ())}
+    for record in state.records if state else ():
+        resource = record.resource
+        names |= {resource.name} if isinstance(resource, StagedImage) else {resource.cluster}
+    return addresses(incomplete) + sorted(name for name in names if name.startswith(incomplete))
+
+
+def sites(incomplete: str) -> list[str]:
+    """Names of the sites of the spec, and of those where anything is recorded."""
+    state, spec = _state(), _spec()
+    names = {*(spec.sites if spec else ()), *(site.name for site in (state.sites if state else ()))}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def images(incomplete: str) -> list[str]:
+    """Names of the images of the spec."""
+    spec = _spec()
+    return [name for name in spec.images if name.startswith(incomplete)] if spec else []
 
 
 def _state() -> "State | None":
@@ -48,6 +75,18 @@ def _state() -> "State | None":
     try:
         place = find_place(_option("--spec", "-s"), _option("--state"))
         return None if place.remote else open_store(place).read()
+    except (PragmaspecError, OSError):
+        return None
+
+
+def _spec() -> "SpecModel | None":
+    """What the spec says, if it is sound."""
+    from pragmaspec.errors import PragmaspecError
+    from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.place import find_place
+
+    try:
+        return load_spec(find_place(_option("--spec", "-s"), _option("--state")).spec_file).model
     except (PragmaspecError, OSError):
         return None
 

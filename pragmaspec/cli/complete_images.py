@@ -1,8 +1,12 @@
 """What the shell offers for a half-typed image: names of the spec here, and of the store."""
 
+from pragmaspec.cli.complete import images as spec_images
 
-def spec_images(incomplete: str) -> list[str]:
-    """Names of images of the store; reading the spec would take longer than typing the name."""
+__all__ = ["spec_images", "store_images"]
+
+
+def store_images(incomplete: str) -> list[str]:
+    """Names of images of the store."""
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.store import BlobStore
     from pragmaspec.stack.folders import image_store

@@ -21,5 +21,8 @@ def forget(*, which: Which) -> None:
     from pragmaspec.stack.forgetting import forget_stack
 
     stack = which.stack()
-    forget_stack(stack.place, stack.store)
-    out().say(f"The stack {stack.name} is forgotten.")
+    title = stack.store.ground.title
+    if forget_stack(stack.place, stack.store):
+        out().say(f"Forgotten: the stack that was recorded at {title}, with its keys.")
+    else:
+        out().say(f"Nothing is recorded at {title}.")

@@ -13,11 +13,19 @@ def register(app: typer.Typer) -> None:
     app.command("help", epilog=examples("help", "help plan", "help list cluster"))(help_)
 
 
+def _commands(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What can follow the names on the line: commands, or those of a group."""
+    here: Any = ctx.parent.command if ctx.parent is not None else None
+    for name in ctx.params.get("command") or ():
+        here = getattr(here, "commands", {}).get(name)
+    return [name for name in getattr(here, "commands", ()) if name.startswith(incomplete)]
+
+
 def help_(
     context: typer.Context,
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="COMMAND", help="The command to explain.", show_default=False),
+        typer.Argument(metavar="COMMAND", help="The command to explain.", autocompletion=_commands, show_default=False),
     ] = None,
 ) -> None:
     """Explain a command, or all of them."""

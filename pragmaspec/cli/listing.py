@@ -4,15 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.complete import clusters
+from pragmaspec.cli.complete import clusters, sites
 from pragmaspec.cli.options import JsonOption, Which, examples
 from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
-    from pragmaspec.recorded import State
     from pragmaspec.report.site_text import SiteView
     from pragmaspec.site import Site
+
+EXIT_TROUBLE = 1
 
 app = typer.Typer(
     help="List clusters, images or sites.",
@@ -39,13 +40,13 @@ def list_cluster(
 ) -> None:
     """Recorded clusters, or the nodes of one. Reads only what is recorded: `status` asks the sites."""
     from pragmaspec.report.lists import cluster_summaries, clusters_form, clusters_text, image_names, nodes_text
+    from pragmaspec.stack.stack import refuse_unrecorded
 
     state = which.stack().state()
     summaries = cluster_summaries(state)
     if name is not None:
+        refuse_unrecorded(name, state)
         summaries = tuple(each for each in summaries if each.name == name)
-        if not summaries:
-            raise _no_cluster(name, state)
     if json:
         out().json(clusters_form(summaries, state))
         return
@@ -88,13 +89,16 @@ def list_repository(
 def list_site(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Only this site.", show_default=False),
+        typer.Argument(metavar="NAME", help="Only this site.", autocompletion=sites, show_default=False),
     ] = None,
     *,
     json: JsonOption = False,
     which: Which,
 ) -> None:
-    """Sites: capacity, pools, what is taken and by whom. Asks the sites."""
+    """Sites: capacity, pools, what is taken and by whom.
+
+    Asks the sites. Exit status 1 when one of them does not answer; the others are shown.
+    """
     from pragmaspec.report.site_text import sites_form, sites_text
 
     views = _views(name, which)
@@ -102,6 +106,8 @@ def list_site(
         out().json(sites_form(views))
     else:
         out().write(sites_text(views, out().pen))
+    if any(view.trouble for view in views):
+        raise typer.Exit(EXIT_TROUBLE)
 
 
 def _views(name: str | None, which: Which) -> "list[SiteView]":
@@ -129,11 +135,3 @@ def _view(site: "Site") -> "SiteView":
             return SiteView(site=site, inventory=sites.inventories((site.name,))[site.name])
         except SiteError as error:
             return SiteView(site=site, trouble=str(error))
-
-
-def _no_cluster(name: str, state: "State") -> Exception:
-    from pragmaspec.errors import Problem, UsageError
-    from pragmaspec.stack.verbs import recorded_clusters
-
-    names = ", ".join(recorded_clusters(state)) or "none"
-    return UsageError(Problem(summary="No such cluster", detail=f"{name} is not recorded. Recorded clusters: {names}."))

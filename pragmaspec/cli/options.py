@@ -5,10 +5,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.complete import addresses, clusters, nodes, specs
+from pragmaspec.cli.complete import addresses, clusters, nodes, parts, specs
 
 if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
+
+
+def _known_risks(allow: list[str] | None) -> list[str] | None:
+    """``allow``, as it is. Raises BadParameter for a word that nothing can be allowed by, before a site is asked anything."""
+    if allow:
+        from difflib import get_close_matches
+
+        from pragmaspec.planning.safety import ALLOWANCES
+
+        known = ", ".join(ALLOWANCES)
+        for word in allow:
+            if word not in ALLOWANCES:
+                near = get_close_matches(word.lower().replace("_", "-"), ALLOWANCES, n=1)
+                raise typer.BadParameter(
+                    f"{word} cannot be allowed. {f'Did you mean {near[0]}?' if near else f'Known: {known}.'}"
+                )
+    return allow
+
 
 SpecArgument = Annotated[
     str | None,
@@ -40,12 +58,12 @@ TargetOption = Annotated[
         "-t",
         metavar="ADDRESS",
         help="Only this, with what it depends on: an address, a name, or a pattern with *. Repeatable.",
-        autocompletion=addresses,
+        autocompletion=parts,
     ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
-    typer.Option("--exclude", metavar="ADDRESS", help="Not this, nor what depends on it. Repeatable.", autocompletion=addresses),
+    typer.Option("--exclude", metavar="ADDRESS", help="Not this, nor what depends on it. Repeatable.", autocompletion=parts),
 ]
 AllowOption = Annotated[
     list[str] | None,
@@ -54,6 +72,7 @@ AllowOption = Annotated[
         metavar="RISK",
         help="Allow by name: rebuild, data-loss, protected. Repeatable.",
         autocompletion=lambda: ["rebuild", "data-loss", "protected"],
+        callback=_known_risks,
     ),
 ]
 ApproveOption = Annotated[bool, typer.Option("--auto-approve", "-y", help="Do not ask.")]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pragmaspec.cli.complete import sites
 from pragmaspec.cli.options import JsonOption, RollbackOption, Which, examples
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
 @spread
 def orphans(
     *,
-    site: Annotated[str | None, typer.Option("--site", metavar="SITE", help="Only at this site.")] = None,
+    site: Annotated[str | None, typer.Option("--site", metavar="SITE", help="Only at this site.", autocompletion=sites)] = None,
     everybody: Annotated[bool, typer.Option("--all", help="Also what the sites hold of other stacks.")] = False,
     adopt: AdoptOption = None,
     lineage: LineageOption = None,

@@ -58,6 +58,8 @@ def plan(
     from pragmaspec.cli.imaging import image_progress
     from pragmaspec.cli.screen import out
 
+    if save is not None:
+        _refuse_nowhere(Path(save))
     with which.stack(named, accept_rollback=accepting.accept_rollback, locked=locked) as stack:
         made = stack.plan(
             targets=target or (),
@@ -79,6 +81,15 @@ def plan(
             _save(stack, made, save)
     if detailed_exitcode and (made.drift or not made.empty):
         raise typer.Exit(EXIT_CHANGES)
+
+
+def _refuse_nowhere(file: Path) -> None:
+    """Raise UsageError when the plan could not be saved in the end, before anybody waits for it."""
+    from pragmaspec.errors import Problem, UsageError
+
+    if not file.parent.is_dir():
+        detail = f"There is no folder {file.parent}. Make it, or name another file."
+        raise UsageError(Problem(summary="The plan cannot be saved", detail=detail))
 
 
 def _save(stack: "Stack", made: "Plan", file: str) -> None:

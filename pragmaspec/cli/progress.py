@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pragmaspec.engine.reporter import Reporter
@@ -25,7 +25,34 @@ def progress(screen: "Screen", plan: "Plan") -> Iterator[Reporter]:
         with live_progress(screen, plan) as reporter:
             yield reporter
     else:
-        yield PlainProgress(screen)
+        plain = PlainProgress(screen)
+        try:
+            yield plain
+        finally:
+            with suppress(OSError):  # an output that is gone has been noticed before
+                plain.end()
+
+
+class Skips:
+    """Actions that are not started: the first few for each reason, and how many more there are at the end."""
+
+    SHOWN = 3
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def shown(self, because: str) -> bool:
+        """Whether one more for this reason is worth a line of its own."""
+        self._counts[because] = self._counts.get(because, 0) + 1
+        return self._counts[because] <= self.SHOWN
+
+    def rest(self) -> list[str]:
+        """A line for each reason with more than were shown."""
+        return [
+            f"{count - self.SHOWN:,} more: not started, {because}"
+            for because, count in self._counts.items()
+            if count > self.SHOWN
+        ]
 
 
 REMIND_S = 30.0
@@ -41,6 +68,7 @@ class PlainProgress(Reporter):
         self._started: dict[str, float] = {}
         self._stage: dict[str, str] = {}
         self._said: dict[str, float] = {}
+        self._skips = Skips()
 
     def started(self, action: "Action") -> None:
         """A line for the beginning."""
@@ -67,8 +95,14 @@ class PlainProgress(Reporter):
         self._line(f"{title(action)}: FAILED{self._took(action)}: {error.problems[0].summary}")
 
     def skipped(self, action: "Action", because: str) -> None:
-        """A line for what is left undone."""
-        self._line(f"{title(action)}: not started, {because}")
+        """A line for what is left undone, as long as they are few."""
+        if self._skips.shown(because):
+            self._line(f"{title(action)}: not started, {because}")
+
+    def end(self) -> None:
+        """How many more were left undone."""
+        for line in self._skips.rest():
+            self._line(line)
 
     def _took(self, action: "Action") -> str:
         began = self._started.get(action.key)

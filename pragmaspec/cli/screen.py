@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 120
 _PROBE = "·→…"
-closed = False
-"""Whether whoever reads our output has gone."""
 
 
 class Screen:
@@ -41,13 +39,9 @@ class Screen:
         return Pen(colour=self.colour, unicode=self.unicode)
 
     def write(self, text: str) -> None:
-        """Write ``text``, which already is what this stream can carry."""
-        try:
-            self.stream.write(text)
-            self.stream.flush()
-        except BrokenPipeError:
-            globals()["closed"] = True
-            raise
+        """Write ``text``, which already is what this stream can carry. Raises OutputError when the stream takes nothing more."""
+        self.stream.write(text)
+        self.stream.flush()
 
     def say(self, text: str) -> None:
         """One line from our own words and perhaps other people's: made safe first."""
@@ -68,14 +62,6 @@ def out() -> Screen:
 def err() -> Screen:
     """Standard error: problems, questions and progress."""
     return Screen(sys.stderr)
-
-
-def drop_output() -> None:
-    """Let what Python still wants to write at its end go nowhere, quietly: nobody reads it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 def _carries(stream: TextIO, text: str) -> bool:

@@ -98,7 +98,7 @@ def migrate(
     err().say(f"  to {there}" + (", encrypted" if move.encrypt else ""))
     if not auto_approve:
         consent("Copy it?", "")
-    say_state(move.source.copy_to(move.target))
+    say_state(move.copy())
     if move.said_by_spec:
         out().say(f"The spec says so already. What is at {here} is outdated: remove it when nobody needs it.")
     else:

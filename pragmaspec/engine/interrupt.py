@@ -7,8 +7,13 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pragmaspec.errors import InterruptedRunError, Problem
+from pragmaspec.report.units import counted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _SecondSignal(BaseException):
+    """Not one of our errors, so that nothing on the way out takes it for the answer of a site or a disk."""
 
 
 @contextmanager
@@ -28,19 +33,28 @@ def signals(first: Callable[[str], None], unknown: Callable[[], int]) -> Iterato
         if len(seen) == 1:
             first(signal.Signals(number).name)
         else:
-            raise InterruptedRunError(at_once(unknown()))
+            raise _SecondSignal
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield
+    except _SecondSignal:
+        raise InterruptedRunError(at_once(unknown())) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def at_once(unknown: int) -> Problem:
-    """What is said when a run leaves operations behind."""
+    """What is said when a run leaves ``unknown`` operations behind, or none."""
+    if not unknown:
+        return Problem(summary="Stopped at once", detail="No operation was under way; the next apply continues.")
     return Problem(
-        summary="Stopped at once",
-        detail=f"{unknown} operations have an unknown outcome. They are recorded as begun; the next apply finishes them.",
+        summary="Stopped at once", detail=f"{begun(unknown)} The next apply finishes {'it' if unknown == 1 else 'them'}."
     )
+
+
+def begun(unknown: int) -> str:
+    """The sentence about operations whose outcome is not known."""
+    has, is_ = ("has", "is") if unknown == 1 else ("have", "are")
+    return f"{counted(unknown, 'operation')} {has} an unknown outcome and {is_} recorded as begun."

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from pragmaspec.engine.interrupt import begun
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PragmaspecError, Problem, SiteConflictError
 from pragmaspec.planning.plan import Action
+from pragmaspec.planning.safety import few
 from pragmaspec.recorded import Node
-
-_NAMES_SHOWN = 20
 
 
 class Failure(NamedTuple):
@@ -36,7 +36,7 @@ def interrupted(signal: str, unknown: int, not_started: Sequence[Action], failur
     if not_started:
         parts.append(f"Not started: {_names(not_started)}.")
     if unknown:
-        parts.append(f"{unknown} operations have an unknown outcome and are recorded as begun.")
+        parts.append(begun(unknown))
     parts.append("Everything else is recorded; the next apply continues.")
     problems = [problem for failure in failures for problem in _problems(failure)]
     return InterruptedRunError(Problem(summary="The run was interrupted", detail=" ".join(parts)), *problems)
@@ -64,6 +64,4 @@ def _problems(failure: Failure) -> tuple[Problem, ...]:
 
 
 def _names(actions: Sequence[Action]) -> str:
-    shown = [f"{action.verb} {thing(action)}" for action in actions[:_NAMES_SHOWN]]
-    more = len(actions) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return few([f"{action.verb} {thing(action)}" for action in actions])

@@ -13,9 +13,10 @@ from pragmaspec.recorded import Allocation, Node, Record, StagedImage
 NEW, NEW_CLUSTER = "new", "new cluster"
 SHALL_BE_OFF, SHALL_RUN = "shall be off", "shall run"
 NO_LONGER_WANTED, NO_LONGER_USED = "no longer wanted", "no longer used"
+ASKED_FOR = "asked for"
 NOT_THERE = "not at the site yet"
 ALREADY_THERE = "already at the site"
-PLAIN_REASONS = frozenset((NEW, NEW_CLUSTER, SHALL_BE_OFF, SHALL_RUN, NO_LONGER_WANTED, NO_LONGER_USED, NOT_THERE))
+PLAIN_REASONS = frozenset((NEW, NEW_CLUSTER, SHALL_BE_OFF, SHALL_RUN, NO_LONGER_WANTED, NO_LONGER_USED, ASKED_FOR, NOT_THERE))
 """Reasons that say no more than the verb: where room is short they are left out."""
 
 

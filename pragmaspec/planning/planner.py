@@ -9,7 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Problem
-from pragmaspec.planning.actions import ALREADY_THERE, NOT_THERE, actions
+from pragmaspec.planning.actions import (
+    ALREADY_THERE,
+    ASKED_FOR,
+    NO_LONGER_WANTED,
+    NOT_THERE,
+    SHALL_BE_OFF,
+    SHALL_RUN,
+    actions,
+)
 from pragmaspec.planning.allocation import Allocator, NoneFreeError, satisfies
 from pragmaspec.planning.capacity import shortages
 from pragmaspec.planning.desired import Desired, desired_images, desired_nodes
@@ -82,7 +90,7 @@ def make_plan(
     if request.prune_images:
         pruned = tuple(prune_actions(stored, known, state.lineage))
         found, known = (*found, *pruned), (*known, *(action.resource for action in pruned))
-    kept = tuple(_as_found(action, asked) for action in narrowed(found, known, request))
+    kept = tuple(_as_asked(_as_found(action, asked), request) for action in narrowed(found, known, request))
     if request.targets or request.exclude:
         kept = with_peers_told(kept, wanted, seen.state)
     acted_on = {action.address for action in kept}
@@ -115,6 +123,17 @@ def _as_found(action: Action, inventories: Mapping[str, Inventory]) -> Action:
         return action
     inventory = inventories.get(image.site)
     return replace(action, reason=ALREADY_THERE) if inventory and image.digest in inventory.images else action
+
+
+def _as_asked(action: Action, request: PlanRequest) -> Action:
+    """``action``; one that the command brings about, and not the spec, says so and points to no line of it."""
+    resource = action.resource
+    if isinstance(resource, StagedImage):
+        return action
+    if resource.cluster in request.drop:
+        return replace(action, reason=action.reason.replace(NO_LONGER_WANTED, ASKED_FOR), where=None)
+    switched = any(cluster == resource.cluster for cluster, _ in request.running)
+    return replace(action, reason=ASKED_FOR, where=None) if switched and action.reason in (SHALL_RUN, SHALL_BE_OFF) else action
 
 
 def _called(drift: Drift, state: State) -> Drift:

@@ -1,6 +1,6 @@
 """What a plan may not do unless it is allowed by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, get_args
 
 from pragmaspec.errors import Problem
@@ -9,7 +9,7 @@ from pragmaspec.recorded import Allocation, Node
 
 Allowance = Literal["rebuild", "data-loss", "protected"]
 ALLOWANCES: tuple[str, ...] = get_args(Allowance)
-SHOWN_NODES = 8
+_NAMED = 3
 
 
 def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
@@ -39,14 +39,19 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def few(names: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b, c and 5 more``: one more is named rather than counted."""
+    shown = list(names) if len(names) <= _NAMED + 1 else [*names[:_NAMED], f"{len(names) - _NAMED:,} more"]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
+
+
 def _breaks_protection(action: Action) -> bool:
     return action.verb == "clean" and isinstance(action.before, (Allocation, Node)) and action.before.protect
 
 
 def _refusal(summary: str, actions: Iterable[Action], fate: str, allowance: Allowance) -> Problem:
-    names = [_name(action) for action in actions]
-    shown = ", ".join(names[:SHOWN_NODES]) + (f" and {len(names) - SHOWN_NODES} more" if len(names) > SHOWN_NODES else "")
-    return Problem(summary=summary, detail=f"{shown}: {fate}. If that is meant, say `--allow {allowance}`.")
+    named = few([_name(action) for action in actions])
+    return Problem(summary=summary, detail=f"{named}: {fate}. If that is meant, say `--allow {allowance}`.")
 
 
 def _name(action: Action) -> str:

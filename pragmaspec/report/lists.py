@@ -21,18 +21,21 @@ class ClusterSummary(Frozen, frozen=True):
     nodes: int
     ready: int
     off: int
+    pending: int
     cpus: int
     memory_mib: int
     allocation: Allocation | None
 
     @property
     def status(self) -> str:
-        """``ready``, ``off``, ``degraded``: in one word; ``pending`` while its making is unfinished."""
+        """``ready``, ``off``, ``degraded``: in one word; ``pending`` while its making, or a change of it, is unfinished."""
         if self.nodes == 0 or self.allocation is None:
             return "pending"
         if self.ready == self.nodes:
             return "ready"
-        return "off" if self.off == self.nodes else "degraded"
+        if self.off == self.nodes:
+            return "off"
+        return "pending" if self.pending and self.ready + self.off + self.pending == self.nodes else "degraded"
 
 
 class Repository(Frozen, frozen=True):
@@ -69,6 +72,7 @@ def cluster_summaries(state: State) -> tuple[ClusterSummary, ...]:
                 nodes=len(records),
                 ready=words.count("ready"),
                 off=words.count("off"),
+                pending=words.count("pending"),
                 cpus=sum(node.cpus for node in machines),
                 memory_mib=sum(node.memory_mib for node in machines),
                 allocation=allocations.get((site, name)),

@@ -1,5 +1,6 @@
 """How the lines of one group fit the width: one line each where possible, with as much said as that leaves room for."""
 
+import re
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
@@ -8,6 +9,7 @@ from pragmaspec.report.pen import Pen, Tone, columns
 from pragmaspec.report.table import Cell, Row, line, widths
 
 INDENT = "  "
+_TOGETHER = re.compile(r"--allow \S+|[0-9]+ to [a-z]+")
 _DETAILS = 3
 _LEAST_DETAILS = 14
 
@@ -158,3 +160,12 @@ def broken(text: str, field: int, joint: str) -> list[str]:
         else:
             pieces.append(part)
     return pieces
+
+
+def sentences(text: str, field: int) -> list[str]:
+    """``text`` in lines of at most ``field`` columns, cut at blanks.
+
+    An option stays with its value, a number with what it counts.
+    """
+    whole = _TOGETHER.sub(lambda found: found[0].replace(" ", "\0"), text)
+    return [piece.replace("\0", " ") for piece in broken(whole, field, " ")]

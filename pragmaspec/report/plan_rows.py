@@ -78,6 +78,8 @@ class PlanWords:
             return "running → off"
         if action.verb != "clean" and changes:
             return " · ".join(changes)
+        if action.verb in ("update", "record") and not isinstance(resource, Allocation):
+            return ""
         if isinstance(resource, StagedImage):
             word = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_THERE else "into"
             way = f" · {action.way}" if action.way else ""
@@ -86,8 +88,6 @@ class PlanWords:
             return " · ".join(
                 (*(grant_words(grant) for grant in resource.public), *(network_words(network) for network in resource.networks))
             )
-        if action.verb in ("update", "record"):
-            return ""
         return _machine(resource, with_disk=action.verb == "clean")
 
     def _pool(self, site: str, word: str) -> str:

@@ -1,16 +1,16 @@
 """The last lines of a plan: how much is to be done, what travels, and what is at risk."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 from pragmaspec.planning.actions import ALREADY_THERE
 from pragmaspec.planning.plan import Impact, Plan
+from pragmaspec.planning.safety import few
 from pragmaspec.recorded import Node, StagedImage
 from pragmaspec.report import units
 from pragmaspec.report.pen import Pen, Tone
 from pragmaspec.report.plan_groups import Entry
-from pragmaspec.report.plan_layout import broken
+from pragmaspec.report.plan_layout import sentences
 from pragmaspec.report.plan_rows import breaks_protection, brief, subject
 
 _DOING = {
@@ -26,8 +26,6 @@ _DOING = {
     "clean": "to clean",
     "record": "to record",
 }
-_NAMED = 3
-_TOGETHER = re.compile(r"--allow \S+|[0-9]+ to [a-z]+")
 
 
 def summary_lines(listed: Sequence[Entry], plan: Plan, pen: Pen, width: int) -> list[str]:
@@ -42,11 +40,10 @@ def summary_lines(listed: Sequence[Entry], plan: Plan, pen: Pen, width: int) -> 
 
 
 def _wrapped(begin: str, tone: Tone, rest: str, pen: Pen, width: int) -> list[str]:
-    """A sentence that begins in the colour of ``tone``; an option stays with its value, a number with what it counts."""
+    """A sentence that begins in the colour of ``tone``."""
     left = len(pen.say(begin))
     lines = []
-    for piece in broken(_TOGETHER.sub(lambda found: found[0].replace(" ", "\0"), pen.say(begin + rest)), width, " "):
-        shown = piece.replace("\0", " ")
+    for shown in sentences(pen.say(begin + rest), width):
         lines.append(pen.paint(shown[:left], tone) + shown[left:])
         left = max(0, left - len(shown) - 1)
     return lines
@@ -73,10 +70,10 @@ def _transfer_bytes(listed: Sequence[Entry]) -> int:
 def _risks(listed: Sequence[Entry], plan: Plan) -> list[tuple[str, Tone, str]]:
     """Sentences about what is stopped or lost: the word that stands out, its tone, the rest."""
     risks: list[tuple[str, Tone, str]] = []
-    reboots = sum(entry.impact == "reboot" for entry in listed)
-    stopped = sum(entry.verbs == ("shutdown",) for entry in listed)
-    stops = [f"Reboots {units.counted(reboots, 'node')}."] if reboots else []
-    stops += [f"Stops {units.counted(stopped, 'node')}."] if stopped else []
+    reboots = _subjects(listed, "reboot")
+    stopped = [subject(entry.main.resource) for entry in listed if entry.verbs == ("shutdown",)]
+    stops = [f"Reboots {few(reboots)}."] if reboots else []
+    stops += [f"Stops {few(stopped)}."] if stopped else []
     if stops:
         risks.append(("", "plain", " ".join(stops)))
     rebuilt = _subjects(listed, "rebuild")
@@ -111,7 +108,4 @@ def _protected(listed: Sequence[Entry]) -> list[str]:
 
 
 def _named(names: list[str], one: str, many: str) -> str:
-    if len(names) == 1:
-        return f"{names[0]} {one}"
-    shown = names if len(names) <= _NAMED + 1 else [*names[:_NAMED], f"{len(names) - _NAMED:,} more"]
-    return f"{', '.join(shown[:-1])} and {shown[-1]} {many}"
+    return f"{few(names)} {one if len(names) == 1 else many}"

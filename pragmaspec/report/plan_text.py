@@ -40,7 +40,7 @@ def no_changes_text(plan: Plan, pen: Pen) -> str:
     """The one line for a plan with nothing to do."""
     sites = ", ".join(planned.site.name for planned in plan.sites if planned.identity is not None)
     if plan.partial:
-        return pen.say(f"No changes: nothing is to be done for what was selected{f' at {sites}' if sites else ''}.")
+        return pen.say(f"No changes: nothing of what was asked for is left to do{f' at {sites}' if sites else ''}.")
     if sites:
         return pen.say(f"No changes: everything at {sites} is as {plan.spec_file} says.")
     if plan.sites:

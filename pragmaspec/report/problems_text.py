@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.report.pen import Pen, columns
-from pragmaspec.report.plan_layout import broken
+from pragmaspec.report.plan_layout import sentences
 
 _INDENT = "  "
 _LEAST_WIDTH = 40
@@ -34,7 +34,7 @@ def _problem_lines(problem: Problem, pen: Pen, width: int) -> list[str]:
         if paragraph.startswith((" ", "\t")):
             lines.append(_INDENT + shown)
         else:
-            lines += [_INDENT + piece for piece in broken(shown, width - len(_INDENT), " ")]
+            lines += [_INDENT + piece for piece in sentences(shown, width - len(_INDENT))]
     return lines
 
 

@@ -40,7 +40,10 @@ def _node(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tup
         dns = f" · dns {', '.join(nic.dns)}" if nic.dns else ""
         mtu = f" · mtu {nic.mtu}" if nic.mtu != 1500 else ""  # noqa: PLR2004 - the usual one is not worth saying
         yield nic.network, f"{nic.address}/{nic.prefix} · {nic.mac}{gateway}{dns}{mtu}"
-    yield "ready when", f"{node.readiness.when}, within {units.duration(node.readiness.timeout_s)}"
+    if node.readiness.when == "none":
+        yield "ready when", "booted; nothing is waited for"
+    else:
+        yield "ready when", f"{node.readiness.when}, within {units.duration(node.readiness.timeout_s)}"
     yield "generation", str(record.generation)
     if node.protect:
         yield "protected", "yes"

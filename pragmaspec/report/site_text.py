@@ -40,7 +40,7 @@ def _lines(view: SiteView, pen: Pen) -> list[str]:
     lines += table(("capacity", "in all", "for the host", "promised", "of at most"), _capacity(view.site, seen), pen, "  ")
     lines += ["", *_pools(view.site, seen, pen)]
     if seen.holdings:
-        rows = [_holding(holding) for holding in sorted(seen.holdings, key=lambda each: each.owner)]
+        rows = [_holding(holding) for holding in sorted(seen.holdings, key=_holder)]
         lines += ["", *table(("held by", "cpus", "memory", "disk"), rows, pen, "  ")]
     taken = [*_taken("address", seen.addresses), *_taken("vlan", seen.vlans), *_taken("network", seen.cidrs)]
     if taken:
@@ -84,15 +84,20 @@ def _pools(site: Site, seen: Inventory, pen: Pen) -> list[str]:
 
 def _holding(holding: Holding) -> Row:
     return (
-        Cell(text=holding.owner),
+        Cell(text=_holder(holding)),
         Cell(text=str(holding.cpus), right=True),
         Cell(text=units.memory(holding.memory_mib), right=True),
         Cell(text=units.size(holding.disk_bytes), right=True),
     )
 
 
+def _holder(held: Holding | Taken) -> str:
+    """Who holds it: what is marked always in the same words, however its provider puts it."""
+    return f"{held.address} of stack {held.lineage[:8]}" if held.lineage and held.address else held.owner
+
+
 def _taken(kind: str, values: Sequence[Taken]) -> list[Row]:
-    return [(Cell(text=kind), Cell(text=each.value), Cell(text=each.owner)) for each in values]
+    return [(Cell(text=kind), Cell(text=each.value), Cell(text=_holder(each))) for each in values]
 
 
 def _form(view: SiteView) -> Form:

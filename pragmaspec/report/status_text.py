@@ -16,7 +16,7 @@ _SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim"}
 
 
 def status_text(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float, pen: Pen) -> str:
-    """One line per node, then one line that says whether all is as recorded. ``looked_s``: how long the look took."""
+    """One line per node, then one line that says whether all is as recorded, and done. ``looked_s``: how long the look took."""
     details = {each.address: each.detail for each in drift}
     seen = _seen(state, observations)
     rows: list[Row] = []
@@ -40,7 +40,7 @@ def status_text(state: State, observations: Mapping[str, Observations], drift: S
     shown = {record.address for _, record in _nodes(state)}
     others = [each for each in drift if each.address not in shown]
     lines += [pen.say(f"{each.address}: {each.detail}") for each in others]
-    return "\n".join([*lines, "", pen.say(_verdict(observations, drift, looked_s))]) + "\n"
+    return "\n".join([*lines, "", pen.say(_verdict(state, observations, drift, looked_s))]) + "\n"
 
 
 def status_form(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift]) -> Form:
@@ -83,9 +83,19 @@ def _nodes(state: State) -> list[tuple[Node, Record]]:
     return [(node, record) for node in state.nodes() if (record := state.record(node.address)) is not None]
 
 
-def _verdict(observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float) -> str:
+def _verdict(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float) -> str:
     sites = ", ".join(sorted(observations))
     looked = f"looked at {sites} in {units.duration(looked_s)}"
-    if not drift:
+    words = [node_status(record) for _, record in _nodes(state)]
+    unfinished = [
+        f"{units.counted(count, 'node')} {'is' if count == 1 else 'are'} {word}"
+        for word in ("pending", "degraded")
+        if (count := words.count(word))
+    ]
+    if not drift and not unfinished:
         return f"All as recorded ({looked})."
-    return f"{units.counted(len(drift), 'difference')} ({looked}). `pragmaspec plan` shows what apply would do about it."
+    if drift:
+        said = f"{units.counted(len(drift), 'difference')} ({looked})."
+    else:
+        said = f"All as recorded ({looked}), but {' and '.join(unfinished)}."
+    return f"{said} `pragmaspec plan` shows what apply would do about it."

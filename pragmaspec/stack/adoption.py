@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from pragmaspec.planning.desired import mac_address
 from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster
-from pragmaspec.recorded import Allocation, Blob, Network, Node, PublicGrant, Record, Resource, Role, StagedImage
+from pragmaspec.recorded import Allocation, Blob, Network, Node, PublicGrant, Record, Resource, Role, StagedImage, State
 
 PROBLEM = "found at the site without a record"
 _UNKNOWN_NETWORK = "0.0.0.0/0"
@@ -37,6 +38,34 @@ def adopted(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
     )
 
 
+def called_now(orphan: Orphan, state: State) -> Orphan:
+    """``orphan`` at the address that it has now, when ``state`` records other parts of its cluster or site under a new name."""
+    if orphan.seen is None:
+        return orphan
+    made_site, made_cluster, *_ = orphan.address.split("/")
+    site = orphan.site
+    for record in state.records:
+        resource = record.resource
+        if (
+            not isinstance(resource, StagedImage)
+            and resource.site == site
+            and record.origin.split("/")[:2] == [made_site, made_cluster]
+        ):
+            return replace(orphan, address=_renamed(orphan.address, site, made_cluster, resource.cluster))
+    return orphan
+
+
+def under_its_mark(record: Record, made_as: str, lineage: str) -> Record:
+    """``record`` of an object that was made under the address ``made_as``, after which the site and its guest call it."""
+    if record.address == made_as:
+        return record
+    node = record.resource
+    if isinstance(node, Node):
+        nics = tuple(replace(nic, mac=mac_address(lineage, made_as, nic.network)) for nic in node.nics)
+        return replace(record, resource=replace(node, nics=nics), origin=made_as)
+    return replace(record, origin=made_as)
+
+
 def in_order(orphans: Iterable[Orphan]) -> tuple[tuple[Orphan, ...], tuple[Orphan, ...]]:
     """What has to be recorded first, and the nodes: their addresses follow from what their cluster holds."""
     all_ = tuple(orphans)
@@ -57,10 +86,18 @@ def pinned(wanted: Wanted, lineage: str, held: Iterable[Orphan], inventories: Ma
     )
 
 
+def _renamed(address: str, site: str, before: str, after: str) -> str:
+    """``address`` of something in the cluster ``before`` as it is when the cluster is called ``after`` and its site ``site``."""
+    _, _, *inside = address.split("/")
+    if inside[0] == "node" and inside[1].startswith(f"{before}-"):
+        inside[1] = f"{after}{inside[1].removeprefix(before)}"
+    return "/".join((site, after, *inside))
+
+
 def _pinned(cluster: WantedCluster, orphan: Orphan, lineage: str, inventory: Inventory) -> WantedCluster:
     seen = orphan.seen if isinstance(orphan.seen, ObservedAllocation) else ObservedAllocation(address=orphan.address)
     extra = {network.cidr for network in cluster.networks}
-    cidrs = [each.value for each in inventory.cidrs if (each.lineage, each.address) == (lineage, orphan.address)]
+    cidrs = [each.value for each in inventory.cidrs if (each.lineage, each.address) == (lineage, seen.address)]
     private = [cidr for cidr in cidrs if cidr not in extra]
     public = cluster.public
     if seen.public and public.kind == "pool":

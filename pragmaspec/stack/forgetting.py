@@ -12,21 +12,26 @@ if TYPE_CHECKING:
     from pragmaspec.store.store import Store
 
 
-def forget_stack(place: Place, store: "Store") -> None:
-    """Remove the state in ``store`` with the stack's secret. Raises PlanRefusedError while anything is recorded."""
+def forget_stack(place: Place, store: "Store") -> bool:
+    """Remove the state in ``store`` with the stack's secret; whether there was one.
+
+    Raises PlanRefusedError while anything is recorded.
+    """
     from pragmaspec.access.ssh_files import ssh_directory
+    from pragmaspec.report.units import counted
     from pragmaspec.store.stack_key import key_file
     from pragmaspec.store.wanted_cache import WantedCache
 
-    if store.exists():
+    there = store.exists()
+    if there:
         with store.session("forget") as session:
             state = session.state
             if state.records:
                 raise PlanRefusedError(
                     Problem(
                         summary="The stack still has something",
-                        detail=f"{len(state.records)} things are recorded, such as {state.records[0].address}. Clean its "
-                        "clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
+                        detail=f"Still recorded: {counted(len(state.records), 'thing')}, such as {state.records[0].address}. "
+                        "Clean its clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
                     )
                 )
             store.remove()  # before the key, without which an encrypted state could not be read any more
@@ -39,3 +44,4 @@ def forget_stack(place: Place, store: "Store") -> None:
                 usual.parent.rmdir()  # `state/`, when this was its last stack
     if place.spec is not None:
         WantedCache(__version__).forget(place.spec)
+    return there

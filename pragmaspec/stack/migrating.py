@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import PragmaspecError, Problem, UsageError
 from pragmaspec.stack.place import Place
 from pragmaspec.stack.recording import store_at
 
 if TYPE_CHECKING:
+    from pragmaspec.recorded import State
     from pragmaspec.store.store import Store
 
 
@@ -49,4 +50,23 @@ class Migration(NamedTuple):
                     summary="Nothing to copy", detail=f"There is no state at {from_.ground.title}. Say --from for where it is."
                 )
             )
+        if to_.exists() and _earlier(to, from_):
+            to_ = store_at(to, encrypt=place.encrypt, accept_rollback=True)
         return cls(from_, to_, to, said_by_spec=place.said_by_spec and to == place.state, encrypt=bool(place.encrypt))
+
+    def copy(self) -> "State":
+        """Do it; the state that stands at the target then. Raises what :meth:`pragmaspec.store.store.Store.copy_to` raises."""
+        try:
+            return self.source.copy_to(self.target)
+        except PragmaspecError:
+            self.source.read()  # so that this machine remembers again what an earlier version at the target made it forget
+            raise
+
+
+def _earlier(target: str, source: "Store") -> bool:
+    """Whether what stands at ``target`` is an earlier version of what is copied, as it is on the way back to an old place.
+
+    This machine then takes it for rolled back, rightly; but nothing is forgotten when the newer one replaces it.
+    """
+    there, here = store_at(target, accept_rollback=True).read(), source.read()
+    return there.lineage == here.lineage and there.serial < here.serial

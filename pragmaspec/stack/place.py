@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.spec.regular import read_regular
@@ -31,12 +33,16 @@ class Place(Frozen, frozen=True):
     """Whether the spec asks for a state that only the stack's key can read; None: it says nothing, so as it is."""
     said_by_spec: bool = False
     """Whether ``state`` is what the spec says, rather than the caller, or nobody."""
+    said_by_variable: bool = False
+    """Whether ``$PRAGMASPEC_SPEC`` named the spec."""
 
     @property
     def spec_file(self) -> Path:
-        """The spec. Raises UsageError when only the state was named."""
+        """The spec. Raises UsageError when only the state was named, or nothing is called as the spec was named."""
         if self.spec is None:
             raise UsageError(_no_spec(Path(), ()))
+        if not os.path.lexists(self.spec):
+            raise UsageError(_missing(self.spec, by_variable=self.said_by_variable))
         return self.spec
 
     @property
@@ -71,12 +77,19 @@ def find_place(
         name = where.rstrip("/").rpartition("/")[2].partition("?")[0] if is_url(where) else Path(where).resolve().name
         return Place(spec=None, name=name or "state", state=where)
     head = _head(found)
-    name, said = _name(head, found), find_state_line(head)
+    said = find_state_line(head)
+    place = Place(
+        spec=found,
+        name=_name(head, found),
+        state=str(state or ""),
+        encrypt=said.encrypt,
+        said_by_variable=not spec and bool(environment.get(SPEC_VARIABLE)),
+    )
     if state is not None:
-        return Place(spec=found, name=name, state=str(state), encrypt=said.encrypt)
+        return place
     if said.url:
-        return Place(spec=found, name=name, state=_from_spec(found, said.url), encrypt=said.encrypt, said_by_spec=True)
-    return Place(spec=found, name=name, state=str(found.parent / "state" / name), encrypt=said.encrypt)
+        return replace(place, state=_from_spec(found, said.url), said_by_spec=True)
+    return replace(place, state=str(place.usual_state))
 
 
 def stack_name(spec: Path) -> str:
@@ -98,7 +111,7 @@ def _spec(spec: str | Path | None, environment: Mapping[str, str], *, needed: bo
     named = spec or environment.get(SPEC_VARIABLE)
     if named:
         path = Path(named)
-        return _in_directory(path, needed=True) if path.is_dir() else path
+        return _in_directory(path, needed=True) if os.path.isdir(path) else path  # noqa: PTH112 - Path.is_dir raises for long names
     return _in_directory(Path(), needed=needed)
 
 
@@ -128,6 +141,15 @@ def _no_spec(directory: Path, specs: tuple[Path, ...]) -> Problem:
         f"Name the spec, set {SPEC_VARIABLE}, or write one with `pragmaspec init`."
     )
     return Problem(summary="No spec found", detail=detail)
+
+
+def _missing(path: Path, *, by_variable: bool) -> Problem:
+    said = f"There is no {path}" + (f", which the environment variable {SPEC_VARIABLE} names." if by_variable else ".")
+    if path.suffix in _SUFFIXES:
+        advice = "`pragmaspec init` writes a first spec."
+    else:
+        advice = f"A spec is a YAML file; a plan is saved with `pragmaspec plan --out {path}`."
+    return Problem(summary="No such file", detail=f"{said} {advice}")
 
 
 def _head(path: Path) -> bytes:

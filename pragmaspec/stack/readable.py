@@ -14,9 +14,8 @@ class ReadablePlan(Plan, frozen=True):
     def __str__(self) -> str:
         return plan_text(self, width=WIDTH, colour=False).rstrip("\n")
 
-    def _repr_pretty_(self, printer: object, _cycle: bool) -> None:
-        """What IPython and Jupyter show of a plan that is the last value of a cell."""
-        printer.text(str(self))  # type: ignore[attr-defined]  # IPython's printer, which is no dependency
+    __repr__ = __str__
+    """What a notebook or a Python prompt shows of a plan that is the last value."""
 
     @classmethod
     def of(cls, plan: Plan) -> Self:

@@ -10,7 +10,7 @@ from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.recorded import Resource, State
 from pragmaspec.site import Site
-from pragmaspec.stack.adoption import adopted, in_order, pinned
+from pragmaspec.stack.adoption import adopted, called_now, in_order, pinned, under_its_mark
 from pragmaspec.stack.planned import planned
 from pragmaspec.stack.sites import Sites
 from pragmaspec.store.stack_key import key_file
@@ -56,10 +56,13 @@ def chosen(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Orphan, ..
 
 
 def adopt(found: Iterable[Orphan], state: State, wanted: Wanted | None, sites: Sites, options: Iterable[Site]) -> Adopted:
-    """``state`` with ``found`` recorded, degraded. ``options`` are those of the sites. Raises PlanError, SiteError.
+    """``state`` with ``found`` recorded, degraded. ``options`` are those of the sites. Raises PlanError, SiteError, UsageError.
 
-    What belongs to clusters as a whole comes first, because it decides which addresses their nodes have.
+    What belongs to clusters as a whole comes first, because it decides which addresses their nodes have. What was made under
+    a name that its cluster or site no longer has is recorded under the present one.
     """
+    found = tuple(found)
+    _refuse_taken(found, state)
     known = {site.name: site for site in (*state.sites, *options)}
     parts = in_order(found)
     used = {orphan.site for part in parts for orphan in part}
@@ -67,11 +70,30 @@ def adopt(found: Iterable[Orphan], state: State, wanted: Wanted | None, sites: S
     taken: list[str] = []
     for part in parts:
         if part:
-            resources = _wanted_resources(part, state, wanted, sites)
-            records = [adopted(orphan, resources) for orphan in part]
+            now = tuple(called_now(orphan, state) for orphan in part)
+            resources = _wanted_resources(now, state, wanted, sites)
+            records = [
+                under_its_mark(adopted(called, resources), orphan.address, state.lineage)
+                for orphan, called in zip(part, now, strict=True)
+            ]
             state = state.with_records(records)
             taken += [record.address for record in records]
     return Adopted(state, tuple(sorted(taken)))
+
+
+def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
+    """Raise UsageError when something else is recorded where one of ``found`` would be."""
+    problems = [
+        Problem(
+            summary="Another object is recorded under this name",
+            detail=f"{orphan.address} is called {address} now, and that is recorded of an object that was made later. Take that "
+            f"record out first (`pragmaspec state rm {address}`) to record the earlier one in its place. Nothing was changed.",
+        )
+        for orphan in found
+        if (address := called_now(orphan, state).address) != orphan.address and state.record(address) is not None
+    ]
+    if problems:
+        raise UsageError(*problems)
 
 
 def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | None, sites: Sites) -> Mapping[str, Resource]:

@@ -61,6 +61,9 @@ class Stack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<Stack {self.name}, {f'described by {self._place.spec}' if self._place.spec else 'without a spec'}>"
+
     @property
     def place(self) -> Place:
         """Where it is."""
@@ -113,20 +116,23 @@ class Stack:
         return read_wanted(self._place, lambda: self.library, reporter, locked=self._locked)
 
     def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
-        """The recorded nodes, frontends first, then by index."""
-        return self.state().nodes(cluster)
+        """The recorded nodes, frontends first, then by index. Raises UsageError when nothing of ``cluster`` is recorded."""
+        state = self.state()
+        if cluster is not None:
+            refuse_unrecorded(cluster, state)
+        return state.nodes(cluster)
 
     def plan(
         self,
         *,
-        targets: Iterable[str] = (),
-        exclude: Iterable[str] = (),
+        targets: str | Iterable[str] = (),
+        exclude: str | Iterable[str] = (),
         refresh: bool = True,
         accept_missing: bool = False,
         prune_images: bool = False,
         reporter: "ImageReporter | None" = None,
     ) -> "ReadablePlan":
-        """What apply would do. ``targets`` and ``exclude``: addresses, names or patterns of a part; changes nothing.
+        """What apply would do; changes nothing. ``targets`` and ``exclude``: one or more addresses, names or patterns.
 
         ``prune_images``: also remove images from the sites that no node of any stack uses.
         """
@@ -135,25 +141,27 @@ class Stack:
         from pragmaspec.stack.sites import Sites, known_sites
 
         request = PlanRequest(
-            targets=tuple(targets), exclude=tuple(exclude), accept_missing=accept_missing, prune_images=prune_images
+            targets=_words(targets), exclude=_words(exclude), accept_missing=accept_missing, prune_images=prune_images
         )
         wanted, state = self.wanted(reporter), self.state()
         with Sites(known_sites(wanted, state), self._site_place) as sites:
             return planned(wanted, state, sites, request, refresh=refresh, copies=self._copy)
 
-    def apply(self, plan: "Plan | None" = None, *, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
+    def apply(
+        self, plan: "Plan | None" = None, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None
+    ) -> "Applied":
         """Do ``plan``, or plan and do it. Nobody is asked: ``allow`` names what may be lost (rebuild, data-loss, protected)."""
         from pragmaspec.planning.request import PlanRequest
 
         with self.run("apply", lineage=plan.lineage if plan else None) as run:
-            return run.apply(plan if plan is not None else run.plan(PlanRequest()), allow, reporter)
+            return run.apply(plan if plan is not None else run.plan(PlanRequest()), _words(allow), reporter)
 
-    def boot(self, cluster: str, *, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
+    def boot(self, cluster: str, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
         """Let a cluster run, whatever ``state:`` the spec gives it."""
         from pragmaspec.stack.verbs import boot_request
 
         with self.run(f"boot {cluster}") as run:
-            return run.apply(run.plan(boot_request(cluster, run.wanted)), allow, reporter)
+            return run.apply(run.plan(boot_request(cluster, run.wanted)), _words(allow), reporter)
 
     def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "Applied":
         """Shut a cluster down: computes before the frontend, gracefully, then by force after a limit."""
@@ -168,7 +176,7 @@ class Stack:
         *,
         shutdown: bool = False,
         prune_images: bool = False,
-        allow: Iterable[str] = (),
+        allow: str | Iterable[str] = (),
         reporter: "Reporter | None" = None,
     ) -> "Applied":
         """Remove a cluster with its disks. Refused while it runs, unless ``shutdown``; and when protected, unless allowed.
@@ -181,7 +189,7 @@ class Stack:
             plan = run.plan(clean_request(cluster, run.wanted, run.session.state, prune_images=prune_images))
             if not shutdown:
                 refuse_running(plan, cluster)
-            return run.apply(plan, {"data-loss", *allow}, reporter)
+            return run.apply(plan, {"data-loss", *_words(allow)}, reporter)
 
     @contextmanager
     def run(
@@ -279,3 +287,19 @@ class Stack:
 
     def close(self) -> None:
         """Let go of everything; nothing is held between calls today, but may be one day."""
+
+
+def refuse_unrecorded(cluster: str, state: "State") -> None:
+    """Raise UsageError when nothing of ``cluster`` is recorded in ``state``."""
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.stack.verbs import recorded_clusters
+
+    known = recorded_clusters(state)
+    if cluster not in known:
+        names = ", ".join(known) or "none"
+        raise UsageError(Problem(summary="No such cluster", detail=f"{cluster} is not recorded. Recorded clusters: {names}."))
+
+
+def _words(given: str | Iterable[str]) -> tuple[str, ...]:
+    """One word, or several; a word is not taken for its letters."""
+    return (given,) if isinstance(given, str) else tuple(given)

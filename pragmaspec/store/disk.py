@@ -105,8 +105,7 @@ class OsDisk:
 
     def read(self, path: Path) -> bytes:
         """The whole file."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=_without_following) as file:
             return file.readall()
 
     def listdir(self, folder: Path) -> list[str]:
@@ -211,6 +210,10 @@ class OsDisk:
     def warnings(self, folder: Path) -> tuple[str, ...]:
         """A file system of another machine."""
         return warnings(folder)
+
+
+def _without_following(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 OS_DISK = OsDisk()

@@ -1,5 +1,6 @@
 """Files that are either the old or the new one after any crash, never something in between."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -74,8 +75,21 @@ def sync_parents(path: Path, disk: Disk = OS_DISK) -> None:
             disk.fsync_folder(parent)
 
 
+def not_a_file(error: OSError) -> str:
+    """What stands where a file has to be, as the beginning of a sentence; empty: ``error`` is about something else."""
+    if isinstance(error, IsADirectoryError):
+        return f"{error.filename} is a folder and not a file"
+    if error.errno == errno.ELOOP:
+        return f"{error.filename} is a symbolic link, and none is followed here"
+    return ""
+
+
 def unwritable(place: Path | str, why: OSError | str) -> StateUnwritableError:
     """The error for a state that cannot be written at ``place``."""
+    other = not_a_file(why) if isinstance(why, OSError) else ""
+    if other:
+        detail = f"{other}. Move it away, then run the command again. Nothing was changed."
+        return StateUnwritableError(Problem(summary="The state cannot be written", detail=detail))
     words = why if isinstance(why, str) else why.strerror or str(why)
     return StateUnwritableError(
         Problem(

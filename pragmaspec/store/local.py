@@ -6,7 +6,7 @@ from pathlib import Path
 from pragmaspec.errors import Problem, StateLockLostError, StateUnreadableError, UsageError
 from pragmaspec.failpoints import reach
 from pragmaspec.store.disk import OS_DISK, Disk, Stamp
-from pragmaspec.store.durable import private_directory, replace_file, sync_parents, unwritable
+from pragmaspec.store.durable import not_a_file, private_directory, replace_file, sync_parents, unwritable
 from pragmaspec.store.ground import Holder, JournalText, Stored, Version
 from pragmaspec.store.journal_file import JournalFile
 from pragmaspec.store.lock import FileLock, lock_holder
@@ -271,9 +271,12 @@ def _numbered(disk: Disk, folder: Path, pattern: re.Pattern[str]) -> dict[int, P
 
 
 def _cannot_read(folder: Path, error: OSError) -> StateUnreadableError:
-    return StateUnreadableError(
-        Problem(summary="The state cannot be read", detail=f"{error.filename or folder}: {error.strerror}. Nothing was changed.")
-    )
+    other = not_a_file(error)
+    if other:
+        detail = f"{other}. Move it away, and put the file itself in its place. Nothing was changed."
+    else:
+        detail = f"{error.filename or folder}: {error.strerror}. Nothing was changed."
+    return StateUnreadableError(Problem(summary="The state cannot be read", detail=detail))
 
 
 def _lost(ground: LocalGround, what: str) -> StateLockLostError:

@@ -141,7 +141,10 @@ def decode_edited(data: bytes, file: str) -> Snapshot:
     try:
         found = msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        found = {}
+        return decode_snapshot(data, file)
+    if found.keys().isdisjoint(("records", "sha256", "sealed")):
+        detail = f"{file} is JSON, but not what `pragmaspec state pull` prints: it has no `records`. Nothing was changed."
+        raise _unreadable("This is not a state", detail)
     if "records" not in found or "sha256" in found:
         return decode_snapshot(data, file)
     try:

@@ -56,6 +56,17 @@ def test_the_manual_has_todays_help(
     golden(MANUAL, manual[: block.start("help")] + said + manual[block.end("help") :])
 
 
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
+def test_every_block_ends_before_the_next_begins(page: Path) -> None:
+    """A fence with a language opens a block, one without closes it (or opens, where none is open)."""
+    opened = 0
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            assert not opened or line.strip() == "```", f"line {number}: the block of line {opened} is still open"
+            opened = 0 if opened else number
+    assert not opened, f"the block of line {opened} is never closed"
+
+
 def test_help_is_another_way_to_ask(shop: Workshop) -> None:
     assert shop("help").out == shop("--help").out == shop("-h").out == shop().out
     assert shop("help", "plan").out == shop("plan", "--help").out

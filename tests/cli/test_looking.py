@@ -51,8 +51,8 @@ def test_list_site(shop: Workshop) -> None:
 
 def test_a_site_that_does_not_answer_does_not_hide_the_others(shop: Workshop) -> None:
     shop.spec(site={"faults": "[{call: inventory, kind: refuse}]"})
-    assert "lab" in shop("list", "site").out
-    assert shop("list", "site", "--json").json["sites"][0]["trouble"]
+    assert "lab" in shop("list", "site", status=1).out
+    assert shop("list", "site", "--json", status=1).json["sites"][0]["trouble"]
 
 
 def test_show(shop: Workshop) -> None:
@@ -128,7 +128,7 @@ def test_validate(shop: Workshop) -> None:
         "sites": 1,
         "images": 1,
     }
-    assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=1).err
+    assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=64).err
 
 
 def test_validate_looks_for_every_file_and_name_that_images_point_to(shop: Workshop) -> None:

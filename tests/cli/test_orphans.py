@@ -123,3 +123,35 @@ def test_a_state_that_was_put_back_is_made_whole_again(shop: Workshop) -> None:
     shop("apply", "-y")
     assert shop("plan").out.startswith("No changes")
     assert _machines(shop) == machines
+
+
+@pytest.mark.parametrize("lost", ["compute-1", "compute-*", "frontend"])
+def test_what_was_renamed_is_taken_back_under_its_present_name(shop: Workshop, lost: str) -> None:
+    shop.running()
+    recorded, machines = shop("state", "list", "--json").json["records"], _machines(shop)
+    shop("state", "mv", "hello", "world", "-y")
+    shop.spec(cluster="world")
+    shop("apply", "-y")
+    moved = shop("state", "list", "--json").json["records"]
+    shop("state", "rm", f"*/node/*-{lost}", "-y")
+    assert "is recorded, as degraded" in shop("orphans", "--adopt", "*").out
+    after = shop("state", "list", "--json").json["records"]
+    for name in ("address", "uuid", "nics", "image", "origin"):
+        assert [record.get(name) for record in after] == [record.get(name) for record in moved], name
+    assert len(after) == len(recorded)
+    assert {action["impact"] for action in shop("plan", "--json").json["actions"]} <= {"none", "live"}
+    shop("apply", "-y")
+    assert shop("plan").out.startswith("No changes")
+    assert len(_machines(shop)) == len(machines)
+
+
+def test_what_was_renamed_does_not_replace_what_was_made_since(shop: Workshop) -> None:
+    shop.running()
+    shop("state", "mv", "hello", "world", "-y")
+    shop.spec(cluster="world")
+    shop("state", "rm", "world-compute-1", "-y")
+    shop("apply", "-y")
+    before = shop("state", "list", "--json").json
+    said = shop("orphans", "--adopt", "*", status=64).err
+    assert "lab/hello/node/hello-compute-1 is called lab/world/node/world-compute-1 now" in " ".join(said.split())
+    assert shop("state", "list", "--json").json == before

@@ -185,7 +185,7 @@ def test_a_plan_is_saved_over_nothing_but_a_plan(shop: Workshop) -> None:
 
 def test_a_plan_that_cannot_be_saved_says_so(shop: Workshop) -> None:
     shop.spec()
-    assert "cannot be saved" in shop("plan", "-o", "missing/hello.plan", status=1).err
+    assert "cannot be saved" in shop("plan", "-o", f"{'a' * 300}.plan", status=1).err
 
 
 def test_drift_is_shown_apart_and_repaired(shop: Workshop) -> None:
@@ -305,3 +305,45 @@ def test_unchanged_spec_needs_no_models(shop: Workshop) -> None:
     modules = {line.rpartition("|")[2].strip() for line in loaded.err.splitlines()}
     heavy = {"pydantic", "ruamel", "ruamel.yaml", "rich", "requests", "deepdiff", "libvirt", "cryptography", "pycdlib"}
     assert not modules & heavy
+
+
+def test_one_cause_is_not_repeated_for_every_node(shop: Workshop) -> None:
+    shop.spec(20, site={"faults": "[{call: allocate, kind: refuse}]", "host": "{cpus: 200, memory: 1 TiB, disk: 10 TiB}"})
+    said = shop("apply", "-y", status=5)
+    because = r"not started, .*allocat.* failed$"
+    assert len(re.findall(rf"boot \S+: {because}", said.err, re.MULTILINE)) == 3
+    assert re.search(rf"18 more: {because}", said.err, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["nosuch.json", "nosuch.plan", f"{'a' * 300}.plan"])
+def test_a_plan_that_is_not_there(shop: Workshop, name: str) -> None:
+    shop.spec()
+    said = " ".join(shop("apply", name, status=64).err.split())
+    assert (
+        said
+        == f"error: No such file There is no {name}. A spec is a YAML file; a plan is saved with `pragmaspec plan --out {name}`."
+    )
+
+
+def test_where_a_plan_cannot_be_saved_nobody_waits_for_it(shop: Workshop) -> None:
+    shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})
+    said = shop("plan", "--out", "nowhere/x.plan", status=64)
+    assert (said.out, "There is no folder nowhere." in said.err) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("dataloss", "Did you mean data-loss?"),
+        ("DATA_LOSS", "Did you mean data-loss?"),
+        ("x", "Known: rebuild, data-loss, protected."),
+    ],
+)
+@pytest.mark.parametrize("command", [("apply", "-y"), ("boot", "hello"), ("clean", "hello")])
+def test_what_cannot_be_allowed_is_said_before_a_site_is_asked(
+    shop: Workshop, command: tuple[str, ...], word: str, advice: str
+) -> None:
+    shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})
+    said = shop(*command, "--allow", "rebuild", "--allow", word, status=64)
+    assert said.out == ""
+    assert f"{word} cannot be allowed. {advice}" in said.err

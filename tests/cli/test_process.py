@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.workshop import Workshop
+from tests.cli.workshop import Said, Workshop
 
 LIMIT_S = 30
 
@@ -39,6 +40,55 @@ def test_a_closed_output_is_quiet(shop: Workshop) -> None:
     )
     os.close(writing)
     assert (process.returncode, process.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["plan", "--help", "plan --json", "list site", "image list", "state pull"])
+@pytest.mark.parametrize(("redirected", "why"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
+def test_an_output_that_cannot_be_written_is_said(shop: Workshop, command: str, redirected: str, why: str) -> None:
+    shop.running()
+    said = _shell(shop, f"{command} {redirected}")
+    assert (said.status, said.out) == (1, "")
+    assert said.err == f"error: Output cannot be written\n  Standard output: {why}. What was done before that is recorded.\n"
+
+
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
+def test_results_need_only_standard_output(shop: Workshop, redirected: str) -> None:
+    shop.spec()
+    said = _shell(shop, f"plan {redirected}")
+    assert (said.status, said.err) == (0, "")
+    assert "3 to boot" in said.out
+
+
+@pytest.mark.parametrize(
+    ("redirected", "status"),
+    [("2>/dev/full", 130), (">/dev/full", 1), (">/dev/full 2>&1", 1), (">&-", 1), ("2>&1 | head -n 1", 141)],
+)
+def test_an_apply_that_cannot_be_followed_records_what_it_does(shop: Workshop, redirected: str, status: int) -> None:
+    shop.spec()
+    assert _shell(shop, f"apply --auto-approve {redirected}").status == status
+    shop("apply", "--auto-approve")
+    assert "No changes" in shop("plan").out
+
+
+def test_a_closed_standard_error_is_not_mixed_up_with_what_is_recorded(shop: Workshop) -> None:
+    """Files that are opened would get its number."""
+    shop.spec()
+    assert _shell(shop, "apply --auto-approve 2>&-").status == 0
+    assert "No changes" in shop("plan").out
+
+
+def _shell(shop: Workshop, line: str) -> Said:
+    """One command line with its redirections, as a shell runs it."""
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {shlex.join(shop.command())} {line}"],
+        cwd=shop.directory,
+        env=shop.environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
 
 
 def test_ascii_where_the_encoding_carries_nothing_else(shop: Workshop) -> None:
@@ -85,6 +135,16 @@ def test_bugs_keep_their_traceback(shop: Workshop) -> None:
         ("pragmaspec state rm lab/hello/n", "lab/hello/node/hello-compute-0"),
         ("pragmaspec state mv h", "hello"),
         ("pragmaspec state re", "restore"),
+        ("pragmaspec plan --target hello-c", "hello-compute-0"),
+        ("pragmaspec plan --target he", "hello"),
+        ("pragmaspec apply --exclude ti", "tiny"),
+        ("pragmaspec show hello-f", "hello-frontend"),
+        ("pragmaspec help pl", "plan"),
+        ("pragmaspec help state lock s", "show"),
+        ("pragmaspec list site l", "lab"),
+        ("pragmaspec list site ", "lab"),
+        ("pragmaspec orphans --site l", "lab"),
+        ("pragmaspec image fetch ", "tiny"),
         ("pragmaspec ssh --spec cluster.yaml hello-f", "hello-frontend"),
         ("pragmaspec ssh --state=state/cluster hello-f", "hello-frontend"),
     ],
@@ -95,16 +155,29 @@ def test_completion(shop: Workshop, words: str, offered: str) -> None:
         environment={
             "_PRAGMASPEC_COMPLETE": "complete_bash",
             "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split()) - 1),
+            "COMP_CWORD": str(len(words.split(" ")) - 1),
         }
     )
     assert said.err == ""
     assert any(line.startswith(offered) for line in said.out.split()), said.out
 
 
+def test_completion_before_anything_is_recorded(shop: Workshop) -> None:
+    """The spec knows its images, sites and clusters."""
+    shop.spec()
+    for words, offered in (("image fetch ", "tiny"), ("list site ", "lab"), ("plan --target he", "hello")):
+        line = f"pragmaspec {words}"
+        environment = {"_PRAGMASPEC_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+        assert shop.process(environment=environment).out.split() == [offered]
+
+
 @pytest.mark.parametrize(
     "words",
     [
+        "pragmaspec help plan x",
+        "pragmaspec list site x",
+        "pragmaspec image fetch x",
+        "pragmaspec plan --spec nowhere.yaml --target x",
         "pragmaspec ssh x",
         "pragmaspec show 'open",
         "pragmaspec boot --spec nowhere.yaml x",

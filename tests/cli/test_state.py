@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,33 @@ def test_migrate_then_write_it_into_the_spec(shop: Workshop) -> None:
     assert "there already" in shop("state", "migrate", "-y", status=64).err
 
 
+def test_and_back_again(shop: Workshop) -> None:
+    """What was left behind at the old place is older, which nobody has to remove or accept."""
+    shop.running(1)
+    shop("state", "migrate", "./new", "-y")
+    plain = shop.spec(2).read_text()
+    (shop.directory / "cluster.yaml").write_text("state: ./new\n" + plain)
+    shop("apply", "-y")
+    serial = shop("state", "list", "--json").json["serial"]
+    shop("state", "migrate", "./state/cluster", "-y")
+    (shop.directory / "cluster.yaml").write_text(plain)
+    assert shop("plan").out.startswith("No changes")
+    assert shop("state", "list").out.startswith(f"state/cluster  ·  serial {serial + 1}")
+    assert "rolled back" in shop("plan", "--state", "./new", status=6).err
+    assert "rolled back" in shop("state", "migrate", "./third", "--from", "./new", "-y", status=6).err
+
+
+def test_a_way_back_that_fails_leaves_the_old_place_outdated(shop: Workshop) -> None:
+    shop.running(1)
+    shop("state", "migrate", "./new", "-y")
+    shop("state", "mv", "hello", "world", "--state", "./new", "-y")
+    kept = shop.directory / "state" / "cluster" / "backups"
+    shutil.rmtree(kept)
+    kept.write_text("in the way")
+    shop("state", "migrate", "./state/cluster", "--from", "./new", "-y", status=1)
+    assert "rolled back" in shop("plan", status=6).err
+
+
 def test_the_spec_first_then_migrate(shop: Workshop) -> None:
     shop.running()
     spec = shop.spec()
@@ -314,3 +342,12 @@ def test_every_list_says_the_same_of_an_unfinished_run(shop: Workshop) -> None:
     assert "FAILED" in said.err
     pulled = json.loads(shop("state", "pull").out)
     assert len(pulled["records"]) == len(shop("state", "list", "--json").json["records"])
+
+
+def test_pushing_something_else_says_what_is_pushed(shop: Workshop) -> None:
+    shop.running()
+    (shop.directory / "other.json").write_text("{}")
+    said = shop("state", "push", "other.json", "-y", status=6)
+    assert "This is not a state" in said.err
+    assert "other.json is JSON, but not what `pragmaspec state pull` prints: it has no `records`." in " ".join(said.err.split())
+    assert "history" not in said.err

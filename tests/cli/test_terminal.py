@@ -1,5 +1,6 @@
 """At a terminal: the question, colours, live progress."""
 
+import io
 import os
 import pty
 import select
@@ -7,7 +8,12 @@ import subprocess
 import time
 
 import pytest
+from rich.console import Console
 
+from pragmaspec import Stack
+from pragmaspec.cli.live import LiveProgress, live_progress
+from pragmaspec.cli.screen import Screen
+from pragmaspec.errors import SiteError
 from tests.cli.workshop import Workshop
 
 LIMIT_S = 60
@@ -116,3 +122,21 @@ def test_an_edit_of_the_state_says_what_it_does_and_asks(shop: Workshop, answer:
     assert "lab/hello/node/hello-compute-1 is no longer recorded; it stays at lab" in shown
     assert "Change the state so? [y/N]" in shown
     assert len(shop("state", "list", "--json").json["records"]) == left
+
+
+def test_what_is_done_failed_and_not_started_is_counted_apart(shop: Workshop) -> None:
+    shop.spec(20)
+    plan = Stack(shop.directory / "cluster.yaml").plan()
+    stage, allocate, *boots = plan.actions
+    shown = io.StringIO()
+    with live_progress(Screen(shown), plan) as reporter:
+        assert isinstance(reporter, LiveProgress)
+        reporter.finished(stage)
+        reporter.failed(allocate, SiteError("No VLAN is left"))
+        for boot in boots:
+            reporter.skipped(boot, f"{allocate.key} failed")
+        Console(file=shown, width=100).print(reporter)
+    said = shown.getvalue()
+    assert "1 of 23 done, 1 failed, 21 not started" in said
+    assert said.count("not started, allocate") == 4
+    assert "18 more: not started, allocate" in said

@@ -106,12 +106,12 @@ def test_forget(shop: Workshop) -> None:
     shop("ssh-config")
     assert "Clean its clusters first" in shop("forget", status=4).err
     shop("clean", "hello", "--shutdown")
-    assert shop("forget").out == "The stack cluster is forgotten.\n"
+    assert shop("forget").out == "Forgotten: the stack that was recorded at state/cluster, with its keys.\n"
     assert not (shop.directory / "state").exists()
     home = shop.directory.parent / "home"
     left = [path for path in home.rglob("*") if path.is_file()]
     assert [path for path in left if "images" not in path.parts] == [], "but for images, which other stacks may use"
-    assert shop("forget").out == "The stack cluster is forgotten.\n"
+    assert shop("forget").out == "Nothing is recorded at state/cluster.\n"
 
 
 def test_forget_an_encrypted_stack(shop: Workshop) -> None:

@@ -412,7 +412,7 @@ def test_a_signal_stops_what_has_not_begun_and_the_next_apply_continues(store, t
     last = act("update", node(5), *actions)
     site._after = interrupt
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(InterruptedRunError, match=r"Stopped by SIGTERM\. Not started: .*update hello-compute-5"):
+    with pytest.raises(InterruptedRunError, match=r"Stopped by SIGTERM\. Not started: boot hello-compute-\d+, .* and \d+ more"):
         _apply(store, site, [*actions, last], tmp_path, told)
     assert signal.getsignal(signal.SIGTERM) is before
     statuses = _statuses(store)
@@ -454,7 +454,7 @@ def test_a_hanging_call_is_left_behind_after_the_limit(store, tmp_path):
     site = FakeSite(before=hang)
     began = time.monotonic()
     try:
-        with pytest.raises(InterruptedRunError, match="1 operations have an unknown outcome"):
+        with pytest.raises(InterruptedRunError, match="1 operation has an unknown outcome"):
             _apply(store, site, bring_up(0), tmp_path, interrupt_limit_s=0.2)
         assert time.monotonic() - began < 10
         assert _statuses(store)[ALLOCATION.address] == "pending"
@@ -473,11 +473,29 @@ def test_a_second_signal_leaves_at_once(store, tmp_path):
             release.wait(20)
 
     try:
-        with pytest.raises(InterruptedRunError, match=r"Stopped at once.*1 operations"):
+        with pytest.raises(InterruptedRunError, match=r"Stopped at once.*1 operation has .* finishes it"):
             _apply(store, FakeSite(before=hang), bring_up(0), tmp_path, told)
     finally:
         release.set()
     assert _statuses(store)[ALLOCATION.address] == "pending"
+
+
+def test_a_second_signal_while_the_site_is_looked_at_is_not_taken_for_its_answer(store, tmp_path):
+    told = Told()
+
+    class Slow(FakeSite):
+        def observe(self, lineage):
+            _signal(signal.SIGINT)
+            _signal(signal.SIGINT)
+            return super().observe(lineage)
+
+    with pytest.raises(InterruptedRunError) as caught:
+        _apply(store, Slow(), bring_up(0), tmp_path, told)
+    (problem,) = caught.value.problems
+    assert (problem.summary, problem.detail) == ("Stopped at once", "No operation was under way; the next apply continues.")
+    assert problem.where is None
+    assert not told.any_skipped.is_set()
+    assert not store.read().records
 
 
 def test_a_closed_output_stops_like_a_signal(store, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pragmaspec.planning.safety import ALLOWANCES, refusals
+from pragmaspec.planning.safety import ALLOWANCES, few, refusals
 from tests.planning.world import cluster, image, planned, seen, settled, wanted
 
 HELLO = settled(cluster())
@@ -25,7 +25,7 @@ def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
     (problem,) = refusals(REBUILD, frozenset({"data-loss", "protected"}))
     assert problem.summary == "The plan rebuilds nodes"
     assert problem.detail == (
-        "hello-frontend, hello-compute-0, hello-compute-1: made anew from their image; what is on their disks is lost. "
+        "hello-frontend, hello-compute-0 and hello-compute-1: made anew from their image; what is on their disks is lost. "
         "If that is meant, say `--allow rebuild`."
     )
     assert refusals(REBUILD, frozenset({"rebuild"})) == ()
@@ -34,7 +34,7 @@ def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
 def test_a_removal_is_refused_and_many_nodes_are_counted() -> None:
     (problem,) = refusals(planned(wanted(), settled(cluster(computes=20))), frozenset({"rebuild"}))
     assert problem.summary == "The plan removes nodes"
-    assert "hello-compute-12 and 13 more: removed with their disks. If that is meant, say `--allow data-loss`." in problem.detail
+    assert "hello-compute-17 and 18 more: removed with their disks. If that is meant, say `--allow data-loss`." in problem.detail
     assert refusals(REMOVAL, frozenset({"data-loss"})) == ()
 
 
@@ -64,3 +64,11 @@ def test_all_refusals_come_at_once() -> None:
 def test_forgetting_what_is_gone_already_loses_nothing(allowed: tuple[str, ...]) -> None:
     plan = planned(wanted(cluster(computes=1)), HELLO, observations={"lab": seen(HELLO, "hello-compute-1")})
     assert refusals(plan, frozenset(allowed)) == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "a"), (2, "a and b"), (4, "a, b, c and d"), (5, "a, b, c and 2 more"), (2003, "a, b, c and 2,000 more")],
+)
+def test_few_names_are_said_whole_and_many_are_counted(count: int, said: str) -> None:
+    assert few([*"abcd", *map(str, range(count))][:count]) == said

@@ -159,3 +159,10 @@ def test_a_line_may_have_no_details() -> None:
     lines = plan_text(plan(retold, alone), width=110, colour=False).splitlines()
     assert lines[2].split() == ["~", "update", "hello-compute-0", "begun,", "not", "finished", "live"]
     assert "1 cpu · 1 GiB  new" in lines[3]
+
+
+def test_an_image_of_which_only_the_record_changes_does_not_travel() -> None:
+    renamed = Action(verb="record", resource=IMAGE, before=replace(IMAGE, cmdline="quiet"), reason="cmdline")
+    text = plan_text(plan(renamed), width=120, colour=False)
+    assert "MiB" not in text
+    assert "record" in text

@@ -55,3 +55,11 @@ def test_a_hostile_quote_is_shown_not_obeyed() -> None:
     text = problems_text((problem,), width=90, colour=False)
     assert all(character.isprintable() or character == "\n" for character in text)
     assert "\\x1b[2J\\x9bm\\u202etxt" in text
+
+
+@pytest.mark.parametrize("width", range(60, 90))
+def test_an_option_stays_with_its_value(width: int) -> None:
+    problem = Problem(
+        summary="Refused", detail="hello-compute-1 is removed with its disk. If that is meant, say `--allow data-loss`."
+    )
+    assert "`--allow data-loss`." in problems_text([problem], width=width, colour=False)

@@ -11,7 +11,7 @@ from pragmaspec.errors import PlanRefusedError, Problem, Where
 from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedNode, PublicPool, SiteIdentity, Taken
 from pragmaspec.planning.plan import Action, Drift
 from pragmaspec.planning.wanted import Move
-from pragmaspec.recorded import Blob, Network, Record
+from pragmaspec.recorded import Blob, Network, Readiness, Record
 from pragmaspec.report.forms import error_form
 from pragmaspec.report.json_text import json_text
 from pragmaspec.report.lists import (
@@ -36,6 +36,7 @@ CASES = Path(__file__).parents[1] / "cases" / "report"
 Golden = Callable[[Path, str], None]
 PEN = Pen()
 STATE = running_state()
+LINEAGE = "3f9a1c2b-7d1e-4c55-9a3f-0c2d4e6f8a10"
 IMAGES = (
     Repository(
         name="debian-12",
@@ -61,15 +62,15 @@ FULL = Inventory(
             cpus=1,
             memory_mib=1024,
             disk_bytes=4 * 2**30,
-            lineage="3f9a1c2b",
+            lineage=LINEAGE,
             address="lab/hello/node/hello-frontend",
         ),
         Holding(owner="domain build", cpus=4, memory_mib=8192),
     ),
     public=PublicPool(network="default", cidr="192.168.122.0/24"),
-    addresses=(Taken(value="192.168.122.10", owner="stack 3f9a1c2b: hello"),),
-    vlans=(Taken(value="22", owner="stack 3f9a1c2b: hello"),),
-    cidrs=(Taken(value="10.22.0.0/24", owner="stack 3f9a1c2b: hello"),),
+    addresses=(Taken(value="192.168.122.10", owner="hello", lineage=LINEAGE, address=ALLOCATION.address),),
+    vlans=(Taken(value="22", owner=f"{ALLOCATION.address} of stack {LINEAGE}", lineage=LINEAGE, address=ALLOCATION.address),),
+    cidrs=(Taken(value="10.22.0.0/24", owner="somebody else"),),
     images=("ab" * 32,),
 )
 BARE = Inventory(
@@ -125,11 +126,13 @@ def test_a_cluster_is_what_its_nodes_are() -> None:
             (granted, ready),
             (granted, off),
             (granted, ready, Record(resource=node(0, running=False))),
+            (granted, ready, Record(resource=node(0), status="pending")),
+            (granted, ready, Record(resource=node(0), status="pending"), Record(resource=node(1), status="degraded")),
             (granted,),
             (ready,),
         )
     ]
-    assert words == ["ready", "off", "degraded", "pending", "pending"]
+    assert words == ["ready", "off", "degraded", "pending", "degraded", "pending", "pending"]
     assert "No clusters" in clusters_text((), PEN)
     orphan = cluster_summaries(state(ready))
     assert "pending" in clusters_text(orphan, PEN)
@@ -172,6 +175,7 @@ def test_show_others(golden: Golden) -> None:
         Record(resource=IMAGE),
         Record(resource=direct),
         Record(resource=node(0, protect=True, nics=(replace(node(0).nics[0], mtu=9000),))),
+        Record(resource=node(1, readiness=Readiness(when="none"))),
     )
     golden(CASES / "show-others.txt", "\n".join(show_text(record, {}, PEN) for record in records))
 
@@ -179,6 +183,8 @@ def test_show_others(golden: Golden) -> None:
 def test_status(golden: Golden) -> None:
     text = status_text(STATE, OBSERVED, DRIFT, 0.05, PEN) + "\n" + status_text(STATE, OBSERVED, (), 0.05, PEN)
     golden(CASES / "status.txt", text)
+    begun = state(Record(resource=node(0), status="pending"), Record(resource=node(1), status="pending"))
+    assert "but 2 nodes are pending. `pragmaspec plan` shows" in status_text(begun, {}, (), 0.0, PEN)
     golden(CASES / "status.json", json_text(status_form(STATE, OBSERVED, DRIFT)))
     assert "not asked" in status_text(state(Record(resource=node(0, nics=()))), {}, (), 0.0, PEN)
     assert "No nodes" in status_text(state(), {}, (), 0.0, PEN)

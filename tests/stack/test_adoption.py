@@ -1,8 +1,10 @@
+from msgspec.structs import replace
+
 from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode, SiteIdentity
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNetwork, WantedNodes
-from pragmaspec.recorded import Allocation, Network, Node, StagedImage
-from pragmaspec.stack.adoption import adopted, in_order, pinned
+from pragmaspec.recorded import Allocation, Network, Node, Record, StagedImage, State
+from pragmaspec.stack.adoption import adopted, called_now, in_order, pinned
 
 NODE = "lab/hello/node/hello-compute-7"
 ALLOCATION = "lab/hello/allocation"
@@ -102,3 +104,15 @@ def test_the_cluster_asks_for_what_it_holds() -> None:
     first, second = pinned(wanted, "l", [_orphan(seen)], {"lab": EMPTY}).clusters
     assert (first.vlan, first.cidr, first.public.kind, first.public.address) == (20, None, "address", "192.0.2.5")
     assert second == other
+
+
+def test_the_present_name_is_known_from_what_else_was_made_under_the_earlier_one() -> None:
+    orphan = replace(_orphan(ObservedNode(address=NODE, generation=0, status="off")), site="hall")
+    sibling = replace(_wanted_node(), site="hall", cluster="world", name="world-compute-1", index=1)
+    state = State(lineage="x").with_record(Record(resource=sibling, origin="lab/hello/node/hello-compute-1"))
+    assert called_now(orphan, state).address == "hall/world/node/world-compute-7"
+    granted = replace(_orphan(ObservedAllocation(address=ALLOCATION)), site="hall")
+    assert called_now(granted, state).address == "hall/world/allocation"
+    assert called_now(orphan, State(lineage="x")) == orphan
+    image = Orphan(site="hall", address="hall/image/abc", kind="image", digest="abc")
+    assert called_now(image, state) == image

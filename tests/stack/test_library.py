@@ -8,6 +8,7 @@ import pytest
 import pragmaspec
 from pragmaspec import PlanRefusedError, SiteError, Stack, UsageError
 from pragmaspec.errors import PragmaspecError
+from pragmaspec.stack.place import Place
 from tests.cli.workshop import Workshop
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,8 @@ def test_apply_plans_by_itself_and_asks_for_what_is_lost(shop: Workshop) -> None
         stack.apply()
     stack.apply(allow=("data-loss",))
     assert len(stack.nodes("hello")) == 2
-    assert stack.nodes("other") == ()
+    with pytest.raises(UsageError, match=r"other is not recorded\. Recorded clusters: hello\."):
+        stack.nodes("other")
 
 
 def test_the_verbs(shop: Workshop) -> None:
@@ -56,17 +58,31 @@ def test_the_verbs(shop: Workshop) -> None:
 def test_a_plan_is_shown_in_a_notebook(shop: Workshop) -> None:
     shop.spec()
 
-    class Printer:
-        said = ""
-
-        def text(self, text: str) -> None:
-            self.said += text
-
-    printer = Printer()
     plan = Stack().plan(targets=["hello-frontend"])
-    plan._repr_pretty_(printer, False)
-    assert printer.said == str(plan)
-    assert "Plan for a part of the stack" in printer.said
+    assert repr(plan) == str(plan)
+    assert "Plan for a part of the stack" in repr(plan)
+
+
+def test_a_stack_says_which_it_is(shop: Workshop) -> None:
+    shop.spec()
+    assert repr(Stack()) == "<Stack cluster, described by cluster.yaml>"
+    assert repr(Stack(state="state/gone")) == "<Stack cluster, described by cluster.yaml>"
+    assert repr(Stack(place=Place(spec=None, name="gone", state="postgresql://host/x"))) == "<Stack gone, without a spec>"
+
+
+def test_one_word_is_a_word(shop: Workshop) -> None:
+    shop.spec()
+    stack = Stack()
+    assert repr(stack.plan(targets="hello")) == repr(stack.plan(targets=["hello"]))
+    assert repr(stack.plan(exclude="hello-compute-1")) == repr(stack.plan(exclude=("hello-compute-1",)))
+    stack.apply()
+    shop.spec(1)
+    stack.apply(allow="data-loss")
+    assert len(stack.nodes("hello")) == 2
+    with pytest.raises(UsageError, match="rebild cannot be allowed"):
+        stack.boot("hello", allow="rebild")
+    with pytest.raises(UsageError, match="rebild cannot be allowed"):
+        stack.clean("hello", shutdown=True, allow="rebild")
 
 
 def test_the_lines_of_the_documentation(shop: Workshop) -> None:

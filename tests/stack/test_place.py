@@ -57,8 +57,16 @@ def test_the_state_alone_is_enough_for_some() -> None:
         _ = place.spec_file
 
 
-def test_a_spec_that_is_not_there_is_the_loaders_business() -> None:
-    assert find_place("nowhere/cluster.yaml", environment={}).spec_file == Path("nowhere/cluster.yaml")
+@pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
+def test_a_spec_that_is_not_there_matters_to_who_reads_it(name: str) -> None:
+    place = find_place(name, environment={})
+    assert place.spec == Path(name)
+    with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
+        _ = place.spec_file
+    by_variable = find_place(environment={"PRAGMASPEC_SPEC": name})
+    with pytest.raises(UsageError, match=f"There is no {name}, which the environment variable PRAGMASPEC_SPEC names"):
+        _ = by_variable.spec_file
+    assert not find_place(name, environment={"PRAGMASPEC_SPEC": "x.yaml"}).said_by_variable
 
 
 @pytest.mark.parametrize(

@@ -407,3 +407,17 @@ def test_what_is_not_ours_stays_when_a_state_is_removed(store):
     store.remove()
     assert [path.name for path in store.directory.iterdir()] == ["notes"]
     assert not store.exists()
+
+
+@pytest.mark.parametrize("name", ["state.json", "journal.0.jsonl", ".lock"])
+@pytest.mark.parametrize("link", [True, False])
+def test_what_stands_where_a_file_belongs_is_named(tmp_path, name, link):
+    store = LocalStore(tmp_path / "s", memory=tmp_path / "m")
+    store.create(LINEAGE)
+    path = tmp_path / "s" / name
+    path.unlink(missing_ok=True)
+    path.symlink_to("elsewhere") if link else path.mkdir()
+    kind = "a symbolic link, and none is followed here" if link else "a folder and not a file"
+    with pytest.raises(PragmaspecError, match=rf"{path} is {kind}\. Move it away") as caught, store.session("apply"):
+        pass
+    assert "Make room" not in str(caught.value)
