@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
 
 EXIT_DECLINED = 1
+EXIT_INTERRUPTED = 130
 _SAVED = "; or save the plan with `pragmaspec plan --out FILE`, look at it, and `pragmaspec apply FILE --auto-approve`"
 
 
@@ -94,7 +95,10 @@ def note_interrupted(plan: "Plan", *, interrupted: bool, aside: bool = False) ->
 
 
 def consent(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None:
-    """Ask, and end the command when the answer is no. Raises PlanRefusedError, with ``otherwise``, when nobody can be asked."""
+    """Ask, and end the command when the answer is no, or Ctrl-C.
+
+    Raises PlanRefusedError, with ``otherwise``, when nobody can be asked.
+    """
     from pragmaspec.errors import PlanRefusedError, Problem
 
     if not sys.stdin.isatty():
@@ -104,10 +108,16 @@ def consent(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None
                 detail=f"Standard input is not a terminal, so nothing was changed. Say --auto-approve{otherwise}.",
             )
         )
-    err().write(f"\n{question} [y/N] ")
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        err().write(f"\n{question} [y/N] ")
+        answer, status = sys.stdin.readline(), EXIT_DECLINED
+    except KeyboardInterrupt:
+        answer, status = "", EXIT_INTERRUPTED
+    if answer.strip().lower() not in ("y", "yes"):
+        if not answer:  # the cursor still stands behind the question
+            err().write("\n")
         err().say("Nothing was changed.")
-        raise typer.Exit(EXIT_DECLINED)
+        raise typer.Exit(status)
 
 
 def _say(applied: "Applied") -> None:

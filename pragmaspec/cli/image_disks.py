@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.complete_images import spec_images
+from pragmaspec.cli.complete_images import store_images
 from pragmaspec.cli.options import JsonOption, Which, examples
 from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
@@ -88,7 +88,7 @@ def convert(
     disk: Annotated[
         str,
         typer.Argument(
-            metavar="FROM", help="A file, a Clonezilla directory, a URL, or an image of the store.", autocompletion=spec_images
+            metavar="FROM", help="A file, a Clonezilla directory, a URL, or an image of the store.", autocompletion=store_images
         ),
     ],
     target: Annotated[Path, typer.Argument(metavar="TO", help="A new file; its ending tells format and compression.")],

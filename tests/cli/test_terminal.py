@@ -82,7 +82,16 @@ def test_ctrl_c_at_the_question(shop: Workshop) -> None:
     shop.spec()
     status, shown = _at_terminal(shop, "apply", answer="\x03")
     assert status == 130, shown
+    assert shown.endswith("\r\nNothing was changed.\r\n")
     assert "Traceback" not in shown
+    assert not (shop.directory / "site.json").exists()
+
+
+def test_ctrl_d_at_the_question(shop: Workshop) -> None:
+    shop.spec()
+    status, shown = _at_terminal(shop, "apply", answer="\x04")
+    assert status == 1
+    assert "[y/N] \r\nNothing was changed.\r\n" in shown
 
 
 def test_nothing_is_asked_when_there_is_nothing_to_do(shop: Workshop) -> None:
