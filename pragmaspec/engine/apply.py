@@ -148,12 +148,12 @@ class _Run:
             self._stop()
             calls = []
         reach("engine.after-intents")
-        for action, record in zip(calls, earlier, strict=False):
-            job = Job(action, record, self._session.record(action.address))
-            self._started.add(action.key)
-            self._in_flight[action.key] = job
-            self._tell(partial(self._reporter.started, action))
-            self._crew.begin(job)
+        jobs = [Job(action, record, self._session.record(action.address)) for action, record in zip(calls, earlier, strict=False)]
+        for job in jobs:
+            self._started.add(job.action.key)
+            self._in_flight[job.action.key] = job
+            self._tell(partial(self._reporter.started, job.action))
+        self._crew.begin(jobs)
         self._publish()
 
     def _ready_calls(self) -> list[Action]:

@@ -3,8 +3,9 @@
 A node that is waited for holds no place among its site's calls, so that no number of them keeps another from booting.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from queue import SimpleQueue
 from threading import Thread
@@ -34,8 +35,8 @@ class Crew(Protocol):
         """What each site has of this stack now, asked at once."""
         ...
 
-    def begin(self, job: Job) -> None:
-        """Do ``job``; an :class:`Ended` will tell how it ended."""
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """Do ``jobs``, which can begin at the same time; an :class:`Ended` will tell how each ended."""
         ...
 
     def receive(self, timeout_s: float) -> Message | None:
@@ -78,17 +79,14 @@ class ThreadCrew:
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
             return dict(zip(names, pool.map(self.work.observe, names), strict=True))
 
-    def begin(self, job: Job) -> None:
-        """In a lane."""
-        action = job.action
-        if action.verb == "update":
-            self._waits.submit(action.key, lambda: self.work.update(job))
-        elif action.verb == "boot":
-            burst = self._bursts[action.resource.site]
-            burst.expect(action.key)
-            self._calls[action.resource.site].submit(action.key, lambda: self._boot(job, burst))
-        else:
-            self._calls[action.resource.site].submit(action.key, lambda: self._call(job))
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """In lanes. Boots that begin together are one burst, however quickly the first of them ends."""
+        for job in jobs:
+            if job.action.verb == "boot":
+                self._bursts[job.action.resource.site].expect(job.action.key)
+        for job in jobs:
+            lane = self._waits if job.action.verb == "update" else self._calls[job.action.resource.site]
+            lane.submit(job.action.key, partial(self._do, job))
 
     def receive(self, timeout_s: float) -> Message | None:
         """From any thread."""
@@ -120,10 +118,16 @@ class ThreadCrew:
             lane.close()
         self.work.close()
 
-    def _call(self, job: Job) -> None:
-        self.work.call(job)
+    def _do(self, job: Job) -> None:
+        if job.action.verb == "update":
+            self.work.update(job)
+        elif job.action.verb == "boot":
+            self._boot(job)
+        else:
+            self.work.call(job)
 
-    def _boot(self, job: Job, burst: Burst) -> None:
+    def _boot(self, job: Job) -> None:
+        burst = self._bursts[job.action.resource.site]
         made = self.work.call(job)
         if made is not None and made.held:
             burst.hold(job.action.key, lambda: self._release(job, made))

@@ -1,7 +1,7 @@
 """A crew without threads: one job at a time, in an order that is drawn."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty
 
 from pragmaspec.engine.context import ApplyContext
@@ -26,8 +26,8 @@ class SimCrew:
     def observe(self, sites: Iterable[str]) -> Mapping[str, Seen]:
         return {site: self.work.observe(site) for site in sorted(sites)}
 
-    def begin(self, job: Job) -> None:
-        self._jobs.append((job, None))
+    def begin(self, jobs: Sequence[Job]) -> None:
+        self._jobs += [(job, None) for job in jobs]
 
     def receive(self, timeout_s: float) -> Message | None:
         self._chance.may_crash()
