@@ -183,7 +183,7 @@ def test_a_signal_lets_what_was_made_run_before_it_ends(store, tmp_path):
     site = HoldingSite(before)
     with pytest.raises(InterruptedRunError):
         _apply(store, site, bring_up(9), tmp_path, told)
-    assert len(site.made) == SITE.parallel
+    assert SITE.parallel <= len(site.made) <= SITE.parallel + 1
     assert site.running == site.made
 
 
