@@ -10,7 +10,6 @@ from pragmaspec.images.made import Made
 from pragmaspec.images.pieces import pieces_of
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sparse import write_sparse
-from pragmaspec.images.store import digest_of
 from pragmaspec.images.window import opened
 from pragmaspec.recorded import Blob
 
@@ -29,7 +28,7 @@ def take_in(file: Path, workshop: Workshop, missing: Mapping[str, str], *, decla
     ``missing``: what lock files ask for, by SHA-256: ``kernel of debian-12``; such a file is taken as it is. Anything else has to
     be a disk. Raises ImageError.
     """
-    digest = digest_of(file, lambda done, total: workshop.step(f"reading {file.name}", done, total))
+    digest = workshop.local(str(file.absolute())).sha256
     answers = missing.get(digest, "")
     if answers and not answers.startswith("disk"):
         return Taken(blob=_as_it_is(file, workshop, digest), answers=answers)

@@ -12,6 +12,7 @@ import msgspec
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.store import BlobStore, Counted, digest_of, write_whole
+from pragmaspec.images.window import no_regular_file, unreadable
 from pragmaspec.recorded import Blob
 
 SETTLED_NS = 100_000_000
@@ -56,7 +57,7 @@ class LocalDigests:
         try:
             digest = digest_of(file, counted)
         except OSError as error:
-            raise _unreadable(file, error) from None
+            raise unreadable(file, error) from None
         if not _look(file).same(now):
             raise changed_meanwhile(file)
         seen = msgspec.structs.replace(now, read_ns=read_ns, sha256=digest)
@@ -93,9 +94,9 @@ def _look(file: Path) -> _Seen:
     try:
         seen = file.stat()
     except OSError as error:
-        raise _unreadable(file, error) from None
+        raise unreadable(file, error) from None
     if not stat.S_ISREG(seen.st_mode):
-        raise ImageError(Problem(summary="not a file", detail=f"{file} is not a regular file. Write the path of a disk image."))
+        raise no_regular_file(file)
     return _Seen(
         path=str(file),
         size=seen.st_size,
@@ -104,11 +105,3 @@ def _look(file: Path) -> _Seen:
         inode=seen.st_ino,
         device=seen.st_dev,
     )
-
-
-def _unreadable(file: Path, error: OSError) -> ImageError:
-    if isinstance(error, FileNotFoundError):
-        detail = f"There is no file {file}. Paths of images are relative to the spec."
-    else:
-        detail = f"{file}: {error.strerror}."
-    return ImageError(Problem(summary="image cannot be read", detail=detail))

@@ -132,6 +132,14 @@ kernel = "sha256:{kernel} 26"
         run("import", written(shop, "text", b"neither disk nor asked for\n"))
 
 
+def test_import_says_what_is_no_file(shop: Workshop, run: Run) -> None:
+    with pytest.raises(ImageError, match=r"There is no file .*/nosuch\.$"):
+        run("import", "nosuch")
+    (shop.directory / "folder").mkdir()
+    with pytest.raises(ImageError, match=r"folder is a folder\. Write the path of a disk image"):
+        run("import", "folder")
+
+
 def test_verify_puts_damaged_files_aside(shop: Workshop, run: Run, store: BlobStore) -> None:
     run("import", written(shop, "one.raw", bootable()))
     assert "1 file (2 MiB) are whole." in run("verify") or "1 file" in run("verify")

@@ -117,6 +117,16 @@ def test_an_error_names_the_image_and_its_place(
     assert all(problem.where == WHERE and problem.summary.endswith(": mine") for problem in refused.value.problems)
 
 
+def test_all_files_that_are_missing_are_told_at_once(library: ImageLibrary, spec_directory: Path) -> None:
+    with pytest.raises(ImageError) as refused:
+        library.resolve(ImageModel(source="./no.raw", format="raw", kernel="./vmlinuz"), "bare", spec_directory)
+    assert [problem.detail for problem in refused.value.problems] == [
+        f"There is no file {spec_directory / name}. Paths of images are relative to the spec." for name in ("no.raw", "vmlinuz")
+    ]
+    with pytest.raises(ImageError, match=r"There is no file /absent/no\.raw\.$"):
+        library.resolve(ImageModel(source="/absent/no.raw"), "bare", spec_directory)
+
+
 def test_a_url_is_locked_and_then_planned_without_a_download(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
 ) -> None:
