@@ -4,7 +4,6 @@ Source: pragma_boot's ``xmlprocessor.py`` and README. What its readers never loo
 """
 
 import re
-from collections.abc import Iterator
 from typing import Literal
 from xml.etree import ElementTree as ET
 
@@ -122,7 +121,7 @@ def _disk(root: ET.Element, element: ET.Element, role: Role, wrong: list[str]) -
     kind = driver.get("type", "raw") if driver is not None else "raw"
     if kind not in FORMATS:
         wrong.append(f"the {role}'s disk is of the type {kind!r}; raw and qcow2 are known")
-    packing, files = _packed(root, element, name)
+    packing, files = _packed(root, element, name, wrong)
     if packing not in PACKINGS:
         wrong.append(f"the {role}'s disk is packed as {packing!r}; {', '.join(PACKINGS)} are known")
     if len(files) > _MOST_PARTS or (len(files) > 1 and packing in {"raw", "gzip"}):
@@ -132,18 +131,20 @@ def _disk(root: ET.Element, element: ET.Element, role: Role, wrong: list[str]) -
     return Disk(packing=next((one for one in PACKINGS if one == packing), "raw"), files=files, format=kind, bus=bus)
 
 
-def _packed(root: ET.Element, element: ET.Element, name: str) -> tuple[str, tuple[str, ...]]:
+def _packed(root: ET.Element, element: ET.Element, name: str, wrong: list[str]) -> tuple[str, tuple[str, ...]]:
     """How the file ``name`` is packed, and in which parts: said within the role, in old repositories beside the roles."""
-    beside = (one for one in root.iterfind("./files/file") if one.get("filename", "") == name)
-    said = next(_files(element), None) or next(beside, None)
+    beside = {one.get("filename", ""): one for one in root.iterfind("./files/file")}
+    said = next(element.iter("file"), None)
     if said is None:
+        said = beside.get(name)
+    if said is None:
+        if "" in beside:
+            wrong.append(
+                f"a <file> in <files> has no filename, so it may be what {name} is packed in, or not; write filename='…'"
+            )
         return "raw", (name,)
     parts = tuple((part.text or "").strip() for part in said.iter("part"))
     return said.get("type", "raw"), parts or (said.get("filename", "") or name,)
-
-
-def _files(element: ET.Element) -> Iterator[ET.Element]:
-    yield from element.iter("file")
 
 
 def _wait(root: ET.Element) -> int:
