@@ -38,9 +38,10 @@ def given_disk(what: str, workshop: Workshop, *, declared: str | None, partition
 
 
 def kept_image(store: BlobStore, what: str) -> Entry | None:
-    """The newest image of the store with this name, or whose digest begins so."""
-    entries = tuple(Catalogue(store).all())
-    by_name = (entry for entry in entries if entry.name == what)
+    """The disk that was imported under this name, else the newest image of the store with it, or whose digest begins so."""
+    catalogue = Catalogue(store)
+    entries = tuple(catalogue.all())
+    by_name = (entry for entry in (*catalogue.imported(), *entries) if entry.name == what)
     by_digest = (entry for entry in entries if len(what) >= _LEAST_DIGITS and entry.digest.startswith(what))
     return next(by_name, None) or next(by_digest, None)
 

@@ -43,8 +43,9 @@ class Goes(Frozen, frozen=True):
     why: str
 
 
-def kept_text(images: Sequence[Kept], pen: Pen) -> str:
-    """One line per image."""
+def kept_text(images: Sequence[Kept], pen: Pen, *, all_known: bool = True) -> str:
+    """One line per image. ``all_known``: whether what no stack is known to use is used by nobody."""
+    nobody = "nobody" if all_known else "not known"
     if not images:
         return "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
     rows = [
@@ -57,15 +58,15 @@ def kept_text(images: Sequence[Kept], pen: Pen) -> str:
             Cell(text=image.date),
             Cell(text="yes" if image.here else ""),
             Cell(text=image.origin),
-            Cell(text=units.counted(len(image.used_by), "stack") if image.used_by else "nobody", tone="plain"),
+            Cell(text=units.counted(len(image.used_by), "stack") if image.used_by else nobody, tone="plain"),
         )
         for image in images
     ]
     return _text(table(("image", "digest", "format", "size", "disk", "since", "here", "from", "used by"), rows, pen))
 
 
-def kept_form(images: Sequence[Kept]) -> Form:
-    """The same for programs, digests whole."""
+def kept_form(images: Sequence[Kept], unread: Sequence[str] = ()) -> Form:
+    """The same for programs, digests whole. ``unread``: stacks that may use more of them than is said."""
     return {
         "kind": "images",
         "format": 1,
@@ -83,6 +84,7 @@ def kept_form(images: Sequence[Kept]) -> Form:
             }
             for image in images
         ],
+        "unread": list(unread),
     }
 
 

@@ -43,6 +43,13 @@ def written(shop: Workshop, name: str, content: bytes) -> str:
     return name
 
 
+def stored(store: BlobStore, content: bytes) -> None:
+    """Put a file into the store that nothing but its digest tells of."""
+    part = store.part("test")
+    part.write_bytes(content)
+    store.adopt(part)
+
+
 def parsed(text: str) -> Any:
     return json.loads(text)
 
@@ -104,9 +111,7 @@ def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -
 
 
 def test_import_a_disk_and_what_the_lock_file_asks_for(shop: Workshop, run: Run, store: BlobStore) -> None:
-    said = run("import", written(shop, "new.raw", bootable()), "--name", "mine")
-    assert f"new.raw: a disk, {digest_of(shop.directory / 'new.raw')}" in said
-    assert "images:\n  mine:\n    source: " in said
+    assert "new.raw: a disk of 2 MiB, kept as new\n" in run("import", written(shop, "new.raw", bootable()))
     assert store.path(digest_of(shop.directory / "new.raw")).exists()
     shop.spec()
     written(shop, "vmlinuz", b"a kernel, which is no disk")
@@ -132,6 +137,63 @@ kernel = "sha256:{kernel} 26"
         run("import", written(shop, "text", b"neither disk nor asked for\n"))
 
 
+def test_an_imported_disk_has_a_name_in_the_store_and_lines_for_a_spec(
+    shop: Workshop, run: Run, store: BlobStore, tmp_path: Path
+) -> None:
+    file = shop.directory / written(shop, "appliance.vmdk", converted(tmp_path, "vmdk"))
+    said = run("import", "appliance.vmdk", "--name", "rocky-9")
+    file.unlink()
+    (only,) = parsed(run("list", "--json"))["images"]
+    assert (only["name"], only["format"], only["origin"], only["here"]) == ("rocky-9", "qcow2", "imported appliance.vmdk", True)
+    place = store.path(only["digest"])
+    told, _, lines = said.partition("\n\n")
+    assert told == "appliance.vmdk: a disk of 2 MiB, kept as rocky-9"
+    assert lines == f"images:\n  rocky-9:\n    source: {place}\n    sha256: {only['digest']}\n    format: qcow2\n"
+    run("convert", "rocky-9", "back.raw")
+    assert (shop.directory / "back.raw").read_bytes() == bootable()
+
+    (shop.directory / "cluster.yaml").write_text(lines + "clusters: {}\n")
+    place.chmod(0o600)
+    place.write_bytes(bytes(place.stat().st_size))
+    assert only["digest"][:16] in run("fetch"), "the bytes are not read a second time"
+
+
+def test_what_was_imported_stays_until_it_is_forgotten(shop: Workshop, run: Run, store: BlobStore) -> None:
+    run("import", written(shop, "My Disk_2.raw", bootable()))
+    path = store.path(digest_of(shop.directory / "My Disk_2.raw"))
+    assert "Nothing to remove" in run("prune", "--older-than", "0", "--dry-run")
+    with pytest.raises(UsageError, match=r"your-disk is no spec or state .* It keeps for: my-disk-2\."):
+        run("prune", "--forget", "your-disk")
+    said = run("prune", "--older-than", "0", "-y", "--forget", "my-disk-2")
+    assert "my-disk-2 is no more" in said
+    assert not path.exists()
+    assert parsed(run("list", "--json"))["images"] == []
+
+
+def test_names_that_a_spec_would_refuse_are_refused(shop: Workshop, run: Run) -> None:
+    written(shop, "one.raw", bootable())
+    written(shop, "two.raw", bootable(4 * 2**20))
+    with pytest.raises(UsageError, match="bad-name would do"):
+        run("import", "one.raw", "--name", "Bad_Name")
+    with pytest.raises(UsageError, match="one by one"):
+        run("import", "one.raw", "two.raw", "--name", "both")
+    run("import", "one.raw", "--name", "disk")
+    with pytest.raises(ImageError, match=r"another disk called disk, imported on .* \(imported one\.raw\)"):
+        run("import", "two.raw", "--name", "disk")
+
+
+def test_one_bad_file_does_not_stop_the_others(shop: Workshop, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ImageError, match="nosuch") as refused:
+        run("import", "nosuch", written(shop, "one.raw", bootable()), written(shop, "text", b"no disk\n"))
+    assert len(refused.value.problems) == 2
+    assert "kept as one" in capsys.readouterr().out
+
+
+def test_a_disk_without_boot_loader_is_told_to_need_a_kernel(shop: Workshop, run: Run) -> None:
+    said = run("import", written(shop, "root.raw", bytes(2**20)), "--format", "raw", "--no-partitions")
+    assert "# kernel: PATH" in said
+
+
 def test_import_says_what_is_no_file(shop: Workshop, run: Run) -> None:
     with pytest.raises(ImageError, match=r"There is no file .*/nosuch\.$"):
         run("import", "nosuch")
@@ -155,9 +217,9 @@ def test_prune_shows_asks_and_removes_what_nobody_needs(
     shop: Workshop, run: Run, store: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.spec()
-    run("import", "disk.raw", "--format", "raw")
+    stored(store, (shop.directory / "disk.raw").read_bytes())
     shop("plan")
-    run("import", written(shop, "unused.raw", bootable()))
+    stored(store, (shop.directory / written(shop, "unused.raw", bootable())).read_bytes())
     unused, used = digest_of(shop.directory / "unused.raw"), digest_of(shop.directory / "disk.raw")
     assert "Nothing to remove. 2 files" in run("prune", "--dry-run"), "both are young"
     assert unused in run("prune", "--dry-run", "--older-than", "0")
@@ -173,6 +235,30 @@ def test_prune_shows_asks_and_removes_what_nobody_needs(
     assert "cluster.yaml is no more" in said
     assert not store.path(used).exists()
     assert "Nothing to remove." in run("prune", "--dry-run")
+
+
+def test_one_stack_that_cannot_be_read_does_not_hide_the_others(shop: Workshop, run: Run) -> None:
+    shop.running()
+    run("import", written(shop, "mine.raw", bootable()))
+    state = shop.directory / "state" / "cluster" / "state.json"
+    good = state.read_text()
+    state.write_text("{")
+    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "known"]
+    form = parsed(run("list", "--json"))
+    assert form["unread"] == [str(shop.directory / "cluster.yaml")]
+    warning = shop("image", "list").err
+    assert warning == f"warning: {shop.directory / 'cluster.yaml'} may use more than is shown. The state file is cut off.\n"
+    state.write_text(good)
+    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "nobody"]
+
+
+def test_a_stack_is_forgotten_by_its_relative_path(shop: Workshop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.running()
+    (shop.directory / "state" / "cluster" / "state.json").write_text("{")
+    with pytest.raises(ImageError, match=r"--forget /.*cluster\.yaml"):
+        run("prune", "--dry-run")
+    assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "cluster.yaml")
+    assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "state/cluster")
 
 
 def test_a_colleague_can_build_the_same_again(shop: Workshop, run: Run) -> None:
