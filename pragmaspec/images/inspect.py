@@ -11,7 +11,7 @@ from typing import Literal
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.boot_sector import against_raw
-from pragmaspec.images.qcow2 import against_qcow2, virtual_size
+from pragmaspec.images.qcow2 import QCOW2_MAGIC, against_qcow2, virtual_size
 from pragmaspec.images.recognise import Kind, ends, recognise
 from pragmaspec.images.vdi import against_vdi, vdi_size
 from pragmaspec.images.vhd import against_vhd, vhd_size
@@ -31,6 +31,8 @@ _FOREIGN = {
     "vhd": (against_vhd, vhd_size),
     "vhdx": (against_vhdx, vhdx_size),
 }
+_SIZE_ENDS_AT = 32
+"""Behind the size of the disk in the header of a qcow2 file."""
 _RAW, _QCOW2 = "raw", "qcow2"
 _HONEST_PAIRS = {frozenset({"raw", "vhd"}): "vhd", frozenset({"raw", "iso"}): "raw"}
 """Formats that files show together by their nature (a fixed VHD is a raw disk and a footer; hybrid CDs), and what to declare."""
@@ -85,6 +87,14 @@ def examine(window: Window, declared: str | None, *, partitionless: bool = False
     if reasons:
         raise refused(reasons)
     return Examined(format=format_, virtual_size_bytes=_size(format_, window, head))
+
+
+def shown_by(window: Window) -> Inspected:
+    """What a disk is that was inspected before, by its first bytes alone."""
+    head = window.at(0, _SIZE_ENDS_AT)
+    if head.startswith(QCOW2_MAGIC):
+        return Inspected(format="qcow2", virtual_size_bytes=virtual_size(head))
+    return Inspected(format="raw", virtual_size_bytes=window.size)
 
 
 def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]]:

@@ -1,7 +1,7 @@
 """Between what is known of an image and its entry in the lock file; and why an entry does not count."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
@@ -13,6 +13,9 @@ from pragmaspec.images.lock import LOCK_FILE, Locked
 from pragmaspec.images.pin import pin
 from pragmaspec.images.sources.base import Found
 
+Change = Literal["new", "same", "described", "moved", "removed"]
+"""``described``: the image is the same, and only what is said of it has changed, such as its URL in the spec."""
+
 
 class LockChange(Frozen, frozen=True):
     """What ``pragmaspec lock`` did with one image: ``entry`` is what the lock file has of it now.
@@ -22,9 +25,18 @@ class LockChange(Frozen, frozen=True):
     """
 
     name: str
-    change: Literal["new", "same", "moved", "removed"]
+    change: Change
     entry: Locked
     before: Locked | None = None
+
+
+def how_changed(before: Locked | None, after: Locked) -> Change:
+    """What became of an image that stays in the spec."""
+    if before is None:
+        return "new"
+    if before.digest != after.digest:
+        return "moved"
+    return "same" if before == after else "described"
 
 
 def locked_of(entry: Entry, before: Locked | None) -> Locked:
@@ -80,6 +92,31 @@ def found_of(locked: Locked) -> Found:
     return found
 
 
+class Shape(Protocol):
+    """What a disk looks like to a node."""
+
+    @property
+    def format(self) -> str:
+        """``qcow2`` or ``raw``."""
+        ...
+
+    @property
+    def virtual_size_bytes(self) -> int:
+        """Its length as a node sees it."""
+        ...
+
+
+def check_shape(said: Shape, shown: Shape) -> None:
+    """Raises ImageError when what the lock file says of a disk is not what its bytes show. The digest does not cover it."""
+    if (said.format, said.virtual_size_bytes) != (shown.format, shown.virtual_size_bytes):
+        detail = (
+            f"{LOCK_FILE} says that its disk is {said.format} with virtual_size_bytes = {said.virtual_size_bytes}, and the bytes "
+            f"show {shown.format} with {shown.virtual_size_bytes}. Take the file back from version control, or delete the image's "
+            "block and run `pragmaspec lock`."
+        )
+        raise ImageError(Problem(summary="Lock file contradicts the image", detail=detail))
+
+
 def refuse_older(before: Locked | None, found: Found) -> None:
     """Raises ImageError when a source gives something older than what is pinned: a stale mirror, or somebody's old holes."""
     known = before.transfer if before else None
@@ -133,10 +170,10 @@ def left_over(names: Iterable[str]) -> ImageError:
 
 
 def placed(error: ImageError, name: str, where: object) -> ImageError:
-    """The same problems, each with the image's name and its place in the spec."""
+    """The same problems, each with the image's name and its place in the spec, unless it has a place of its own."""
     return ImageError(
         *(
-            replace(problem, where=problem.where or where, summary=f"{problem.summary}: {name}") if name else problem
+            problem if problem.where or not name else replace(problem, where=where, summary=f"{problem.summary}: {name}")
             for problem in error.problems
         )
     )

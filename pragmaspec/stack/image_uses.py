@@ -167,4 +167,6 @@ def _cannot_look(unread: Unread) -> Problem:
         summary="Cannot tell which images are needed",
         detail=f"{unread.stack}: {unread.problem.summary}. {unread.problem.detail} Nothing was removed. Make that readable, or "
         f"say `--forget {unread.stack}` when the stack is no more.",
+        where=unread.problem.where,
+        quote=unread.problem.quote,
     )

@@ -182,6 +182,34 @@ def test_a_lock_file_that_contradicts_itself_is_refused(
         library.resolve(model, "web", spec_directory)
 
 
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_lock_file_that_says_otherwise_than_the_bytes_is_refused(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path, *, locked: bool
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    image = library.resolve(model, "web", spec_directory)
+    library.files(image)
+    lock = spec_directory / LOCK_FILE
+    lock.write_text(lock.read_text().replace(f"virtual_size_bytes = {image.virtual_size_bytes}", "virtual_size_bytes = 512"))
+    with pytest.raises(ImageError, match="says that its disk is qcow2 with virtual_size_bytes = 512, and the bytes show qcow2"):
+        ImageLibrary(tmp_path / "store", locked=locked).resolve(model, "web", spec_directory)
+
+
+def test_a_lock_file_that_says_otherwise_than_what_comes_is_refused(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    size = library.resolve(model, "web", spec_directory).virtual_size_bytes
+    lock = spec_directory / LOCK_FILE
+    lock.write_text(lock.read_text().replace(f"virtual_size_bytes = {size}", "virtual_size_bytes = 512"))
+    another = ImageLibrary(tmp_path / "another machine")
+    image = another.resolve(model, "web", spec_directory)
+    with pytest.raises(ImageError, match=f"virtual_size_bytes = 512, and the bytes show qcow2 with {size}"):
+        another.files(image)
+
+
 def test_an_image_nobody_knows_is_said_to_be_unknown(
     library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
 ) -> None:
@@ -256,7 +284,7 @@ def test_another_url_has_to_be_locked_anew(library: ImageLibrary, spec_directory
     other = ImageModel(source=server.url("two"))
     with pytest.raises(ImageError, match="not pinned"):
         library.resolve(other, "web", spec_directory)
-    assert library.lock(other, "web", spec_directory).change == "moved"
+    assert library.lock(other, "web", spec_directory).change == "described", "it is the same image"
 
 
 def test_with_locked_any_difference_is_refused(
