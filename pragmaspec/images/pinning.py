@@ -107,12 +107,12 @@ class Shape(Protocol):
 
 
 def check_shape(said: Shape, shown: Shape) -> None:
-    """Raises ImageError when what the lock file says of a disk is not what its bytes show. The digest does not cover it."""
+    """Raises ImageError when what the lock file says of a disk is not what its bytes show; no digest covers it."""
     if (said.format, said.virtual_size_bytes) != (shown.format, shown.virtual_size_bytes):
         detail = (
-            f"{LOCK_FILE} says that its disk is {said.format} with virtual_size_bytes = {said.virtual_size_bytes}, and the bytes "
-            f"show {shown.format} with {shown.virtual_size_bytes}. Take the file back from version control, or delete the image's "
-            "block and run `pragmaspec lock`."
+            f"{LOCK_FILE} says that its disk is {said.format} with virtual_size_bytes = {said.virtual_size_bytes}, and the "
+            f"bytes show {shown.format} with {shown.virtual_size_bytes}. Take the file back from version control, or delete the "
+            "image's block and run `pragmaspec lock`."
         )
         raise ImageError(Problem(summary="Lock file contradicts the image", detail=detail))
 
