@@ -215,7 +215,7 @@ class _Transfer:
                 os.ftruncate(handle, at + len(piece))
         except OSError as error:
             detail = f"{self.part} cannot be written: {error.strerror or error}. What came so far is kept."
-            raise ImageError(Problem(summary="no room for the image", detail=detail)) from None
+            raise ImageError(Problem(summary="No room for the image", detail=detail)) from None
 
     def _came(self, so_far: int) -> None:
         for each in self.followers:

@@ -122,7 +122,7 @@ def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]
 
 def refused(reasons: list[str]) -> ImageError:
     """The error that tells all reasons."""
-    return ImageError(*(Problem(summary="image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons))
+    return ImageError(*(Problem(summary="Image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons))
 
 
 def _against(format_: str, window: Window, head: bytes, partitionless: bool) -> Iterator[str]:

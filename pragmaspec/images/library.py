@@ -245,7 +245,7 @@ class ImageLibrary:
         if entry is None:
             raise ImageError(
                 Problem(
-                    summary="image is not known here",
+                    summary="Image is not known here",
                     detail=f"Its bytes are not in {self._store.directory}, nor is it known where they come from. "
                     "Plan again with the spec.",
                 )
@@ -265,7 +265,7 @@ class ImageLibrary:
 def _other_bytes(image: WantedImage) -> ImageError:
     return ImageError(
         Problem(
-            summary="image has changed",
+            summary="Image has changed",
             detail=f"The plan wants {image.digest[:16]}…, and {image.origin} does not give that any more: a file was replaced "
             f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first take the new "
             "one with `pragmaspec lock --upgrade`, or copy its files from the machine that built it, or give `snapshot` in the "

@@ -90,7 +90,7 @@ class LocalDigests:
 def changed_meanwhile(file: Path) -> ImageError:
     """The error for a file that is not what it was a moment ago."""
     detail = f"{file} was written to while it was read. Wait until whatever writes it is done."
-    return ImageError(Problem(summary="image changes while it is read", detail=detail))
+    return ImageError(Problem(summary="Image changes while it is read", detail=detail))
 
 
 def _look(file: Path) -> _Seen:

@@ -84,7 +84,7 @@ def found_of(locked: Locked) -> Found:
     if pin(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
         raise ImageError(
             Problem(
-                summary="lock file contradicts itself",
+                summary="Lock file contradicts itself",
                 detail=f"In {LOCK_FILE} the digest is not that of disk, kernel, initrd and command line. Take the file back from "
                 "version control, or delete the image's block to have it made anew.",
             )
@@ -129,7 +129,7 @@ def refuse_older(before: Locked | None, found: Found) -> None:
             f"{before.origin} now gives {now}, and pinned is {was}, which is newer: a mirror that is not up to date, or somebody "
             "who wants you to run old software. The lock file stays as it is; --accept-older takes it all the same."
         )
-        raise ImageError(Problem(summary="source serves an older file", detail=detail))
+        raise ImageError(Problem(summary="Source serves an older file", detail=detail))
 
 
 def not_in_lock(described: str, locked: Locked | None) -> ImageError:
@@ -141,7 +141,7 @@ def not_in_lock(described: str, locked: Locked | None) -> ImageError:
             f"The spec describes it otherwise than when {LOCK_FILE} was written: that entry is of {locked.origin}"
             f"{'' if described else ', and now a local file decides'}. `pragmaspec lock` brings the file up to date."
         )
-    return ImageError(Problem(summary="image is not as in the lock file", detail=detail))
+    return ImageError(Problem(summary="Image is not as in the lock file", detail=detail))
 
 
 def not_pinned(origin: str) -> ImageError:
@@ -150,7 +150,7 @@ def not_pinned(origin: str) -> ImageError:
         f"Nothing says yet which bytes {origin} has to give, as the spec has it now. `pragmaspec lock` looks at it once and "
         f"writes that into {LOCK_FILE}; for a single file `sha256` in the spec will also do."
     )
-    return ImageError(Problem(summary="image is not pinned", detail=detail))
+    return ImageError(Problem(summary="Image is not pinned", detail=detail))
 
 
 def other_than_locked(locked: Locked, digest: str) -> ImageError:
@@ -159,21 +159,27 @@ def other_than_locked(locked: Locked, digest: str) -> ImageError:
         f"{locked.origin} has the digest {digest[:16]}…, and {LOCK_FILE} says {locked.digest[:16]}… (of {locked.date}). Take the "
         "file back, or pin the new one with `pragmaspec lock --upgrade`."
     )
-    return ImageError(Problem(summary="image is not as in the lock file", detail=detail))
+    return ImageError(Problem(summary="Image is not as in the lock file", detail=detail))
 
 
 def left_over(names: Iterable[str]) -> ImageError:
     """The error for entries of images that the spec has no more."""
     listed = ", ".join(sorted(names))
     detail = f"{LOCK_FILE} has entries of images that the spec does not have: {listed}. `pragmaspec lock` removes them."
-    return ImageError(Problem(summary="lock file is not up to date", detail=detail))
+    return ImageError(Problem(summary="Lock file is not up to date", detail=detail))
 
 
 def placed(error: ImageError, name: str, where: object) -> ImageError:
     """The same problems, each with the image's name and its place in the spec, unless it has a place of its own."""
     return ImageError(
         *(
-            problem if problem.where or not name else replace(problem, where=where, summary=f"{problem.summary}: {name}")
+            problem if problem.where or not name else replace(problem, where=where, summary=titled(problem.summary, name))
             for problem in error.problems
         )
     )
+
+
+def titled(summary: str, image: str) -> str:
+    """A title that says which image it is about: ``Image web is not pinned``, ``Folder cannot be read (image web)``."""
+    about = "Image "
+    return f"{about}{image} {summary.removeprefix(about)}" if summary.startswith(about) else f"{summary} (image {image})"

@@ -111,4 +111,4 @@ def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMAL
 
 def failed(shown: str, why: str) -> ImageError:
     """The error for something at ``shown`` that cannot be had."""
-    return ImageError(Problem(summary="image cannot be downloaded", detail=f"{public_url(shown)}: {why}."))
+    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{public_url(shown)}: {why}."))

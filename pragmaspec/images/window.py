@@ -87,7 +87,7 @@ def unreadable(file: Path, error: OSError) -> ImageError:
     """The error for a file that cannot be opened."""
     gone = isinstance(error, FileNotFoundError)
     detail = f"There is no file {file}." if gone else f"{file}: {error.strerror}."
-    return ImageError(Problem(summary="image cannot be read", detail=detail))
+    return ImageError(Problem(summary="Image cannot be read", detail=detail))
 
 
 def no_regular_file(file: Path) -> ImageError:

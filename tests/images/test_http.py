@@ -243,7 +243,7 @@ def test_mirrors_are_asked_in_order_and_all_that_was_wrong_is_said(server: FileS
         other = BlobStore(store.directory / "other")
         with pytest.raises(ImageError) as refused:
             fetch(other, UrlSource(url=empty.url(), mirrors=(stale.url(),), sha256=wanted))
-    assert [problem.summary for problem in refused.value.problems] == ["image cannot be downloaded", "image has another digest"]
+    assert [problem.summary for problem in refused.value.problems] == ["Image cannot be downloaded", "Image has another digest"]
 
 
 def test_a_part_of_one_mirror_is_not_continued_at_another(server: FileServer, store: BlobStore, disk: bytes) -> None:
@@ -325,7 +325,7 @@ def pinned(store: BlobStore, server: FileServer, disk: bytes, *, published: str 
 def test_what_nobody_vouches_for_is_only_taken_to_be_pinned(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content = disk
     bare = UrlSource(url=server.url())
-    with pytest.raises(ImageError, match="image is not pinned"):
+    with pytest.raises(ImageError, match="Image is not pinned"):
         fetch(store, bare)
     assert server.asked == []
     first = Workshop(store, "debian", ImageReporter(), first_use=True)
@@ -367,5 +367,5 @@ def test_the_pinned_place_is_asked_first(server: FileServer, store: BlobStore, d
 
 def test_no_room_is_said(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.announce = disk, 2**62
-    with pytest.raises(ImageError, match="no room for the image"):
+    with pytest.raises(ImageError, match="No room for the image"):
         fetch(store, source(server, disk))

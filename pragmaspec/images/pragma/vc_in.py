@@ -54,13 +54,13 @@ class Appliance(Frozen, frozen=True):
         machine = self.compute if role == "compute" else self.frontend
         found = (machine.disk if machine else None) or self.frontend.disk
         if found is None:
-            raise _refused(self.name, [f"it has no disk for its {role}"])
+            raise _refused([f"it has no disk for its {role}"])
         return found
 
 
 def read_vc_in(document: bytes, name: str) -> Appliance:
     """The virtual cluster called ``name`` in a ``vc-in.xml``. Raises ImageError with every reason against it."""
-    root = _root(document, name)
+    root = _root(document)
     wrong: list[str] = []
     for virtualization in root.iter("virtualization"):
         arch = virtualization.get("arch", "x86_64")
@@ -71,19 +71,19 @@ def read_vc_in(document: bytes, name: str) -> Appliance:
     if frontend is None:
         wrong.append("it has no <frontend>")
     if wrong or frontend is None:
-        raise _refused(name, wrong)
+        raise _refused(wrong)
     return Appliance(name=name, frontend=frontend, compute=compute, wait_s=_wait(root))
 
 
-def _root(document: bytes, name: str) -> ET.Element:
+def _root(document: bytes) -> ET.Element:
     if len(document) > MOST_BYTES:
-        raise _refused(name, [f"its XML has more than {MOST_BYTES} bytes"])
+        raise _refused([f"its XML has more than {MOST_BYTES} bytes"])
     if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
-        raise _refused(name, ["its XML declares entities, which a repository has no need of"])
+        raise _refused(["its XML declares entities, which a repository has no need of"])
     try:
         return ET.fromstring(document)  # noqa: S314 - entities, the danger, were refused above
     except ET.ParseError as error:
-        raise _refused(name, [f"its XML cannot be read: {error}"]) from None
+        raise _refused([f"its XML cannot be read: {error}"]) from None
 
 
 def _machine(root: ET.Element, role: Role, wrong: list[str]) -> Machine | None:
@@ -163,7 +163,7 @@ def _whole(text: str | None, what: str, wrong: list[str]) -> int:
     return int(stripped or "0")
 
 
-def _refused(name: str, reasons: list[str]) -> ImageError:
+def _refused(reasons: list[str]) -> ImageError:
     return ImageError(
-        *(Problem(summary=f"cluster of a repository refused: {name}", detail=f"{one[0].upper()}{one[1:]}.") for one in reasons)
+        *(Problem(summary="Cluster of a repository refused", detail=f"{one[0].upper()}{one[1:]}.") for one in reasons)
     )

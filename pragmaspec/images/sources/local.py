@@ -53,7 +53,7 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
         gone = [path for path in (self.disk, self.kernel, self.initrd) if path and not Path(path).exists()]
         if gone:
             raise ImageError(
-                *(Problem(summary="image cannot be read", detail=f"There is no file {path}.{hint}") for path in gone)
+                *(Problem(summary="Image cannot be read", detail=f"There is no file {path}.{hint}") for path in gone)
             )
 
     def _disk(self, workshop: Workshop) -> Made:
