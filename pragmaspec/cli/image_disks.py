@@ -60,12 +60,13 @@ def inspect(
     Looks as hard as when an image is used: the whole of it is unpacked or converted, aside, and checked.
     """
     from pragmaspec.images.disk import make_disk
+    from pragmaspec.images.given import about
     from pragmaspec.images.layers import disk_format
     from pragmaspec.images.store import BlobStore
     from pragmaspec.report.image_text import Seen, seen_form, seen_text
 
     real = _workshop(file.name)
-    with real.store.aside("inspect") as scratch:
+    with about(str(file)), real.store.aside("inspect") as scratch:
         workshop = _workshop(file.name, BlobStore(scratch))
         layers, found = disk_format(file, format_)
         made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions)
@@ -77,6 +78,7 @@ def inspect(
         becomes=made.format,
         digest=made.blob.sha256,
         size_bytes=made.blob.size_bytes,
+        partitionless=no_partitions,
     )
     if json:
         out().json(seen_form(seen))
@@ -111,22 +113,15 @@ def convert(
 
     The same disk gives the same qcow2 file on every machine.
     """
-    from pragmaspec.images.given import given_disk
+    from pragmaspec.images.given import about, given_disk
 
     _refuse_existing(target, force=force and to != CLONEZILLA)
     writing = _writing(target, to)
     workshop = _workshop(disk)
-    path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions)
-    writing(path, made.format, made.virtual_size_bytes, workshop)
-    if json:
-        size = target.stat().st_size if target.is_file() else None
-        form = {"kind": "converted", "format": 1, "file": str(target), "size_bytes": size}
-        out().json({**form, "virtual_size_bytes": made.virtual_size_bytes})
-    else:
-        from pragmaspec.report.units import size as words
-
-        room = f", a file of {words(target.stat().st_size)}" if target.is_file() else ""
-        out().say(f"{target}: a disk of {words(made.virtual_size_bytes)}{room}.")
+    with about(disk):
+        path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions)
+        writing(path, made.format, made.virtual_size_bytes, workshop)
+    _tell_converted(target, made.virtual_size_bytes, json=json)
 
 
 @spread
@@ -147,6 +142,7 @@ def import_(
     pragmaspec.lock beside the spec names by digest is taken as it is.
     """
     from pragmaspec.errors import ImageError, PragmaspecError, Problem
+    from pragmaspec.images.given import about
     from pragmaspec.images.intake import Handling, take_in
     from pragmaspec.stack.folders import image_store
     from pragmaspec.stack.image_work import missing_files
@@ -158,7 +154,8 @@ def import_(
     problems: list[Problem] = []
     for file, called in zip(files, names, strict=True):
         try:
-            taken.append(take_in(file, called, _workshop(called), missing, handling))
+            with about(str(file)):
+                taken.append(take_in(file, called, _workshop(called), missing, handling))
         except PragmaspecError as error:
             problems += error.problems
     if not (problems and json):
@@ -197,6 +194,18 @@ def _tell(taken: "list[Taken]", *, json: bool, bare: bool) -> None:
     lines = [f"  {line}\n" for each in taken if each.entry for line in spec_lines(each.entry, partitionless=bare)]
     if lines:
         out().write("\nimages:\n" + "".join(lines))
+
+
+def _tell_converted(target: Path, virtual_size_bytes: int, *, json: bool) -> None:
+    from pragmaspec.report.units import size as words
+
+    size = target.stat().st_size if target.is_file() else None
+    if json:
+        form = {"kind": "converted", "format": 1, "file": str(target), "size_bytes": size}
+        out().json({**form, "virtual_size_bytes": virtual_size_bytes})
+    else:
+        room = "" if size is None else f", a file of {words(size)}"
+        out().say(f"{target}: a disk of {words(virtual_size_bytes)}{room}.")
 
 
 def _writing(target: Path, to: str | None) -> "Callable[[Path, str, int, Workshop], None]":

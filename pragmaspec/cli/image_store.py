@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pragmaspec.images.store import BlobStore
     from pragmaspec.report.image_text import Kept
+    from pragmaspec.stack.image_uses import Needed
 
 EXIT_DAMAGED = 1
 EXIT_DIFFERS = 1
@@ -128,10 +129,8 @@ def prune(
     Shows what would go and asks. Everything that goes can be downloaded or built again; imported disks stay until --forget NAME.
     """
     from pragmaspec.cli.carrying import consent
-    from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.prune import prune as prune_store
     from pragmaspec.images.prune import what_to_prune
-    from pragmaspec.images.users import forget_user
     from pragmaspec.report.image_text import Goes, pruning_form, pruning_text
     from pragmaspec.report.units import counted, size
     from pragmaspec.stack.image_uses import needed_images
@@ -149,14 +148,23 @@ def prune(
     if do and not auto_approve:
         consent("Remove these?", "; or look first with --dry-run")
     went = prune_store(store, pruning) if do else ()
-    for user in needed.gone if do else ():
-        forget_user(store, user)
-    for name in needed.given_up if do else ():
-        Catalogue(store).forget_imported(name)
+    if do:
+        _forget(store, needed)
     if json:
         out().json(pruning_form(doomed, pruning.kept_files, pruning.kept_bytes, gone, removed=do))
     elif do:
         out().say(f"Removed {counted(len(went), 'file')}: {size(sum(each.bytes for each in went))} are free again.")
+
+
+def _forget(store: "BlobStore", needed: "Needed") -> None:
+    """Keep nothing any more for stacks that are gone, and for imported disks that are given up."""
+    from pragmaspec.images.catalogue import Catalogue
+    from pragmaspec.images.users import forget_user
+
+    for user in needed.gone:
+        forget_user(store, user)
+    for name in needed.given_up:
+        Catalogue(store).forget_imported(name)
 
 
 def _store() -> "BlobStore":

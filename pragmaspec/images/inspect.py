@@ -80,6 +80,8 @@ def inspect(window: Window, declared: str | None, *, partitionless: bool = False
 
 def examine(window: Window, declared: str | None, *, partitionless: bool = False) -> Examined:
     """Inspect a disk of any format that is known. Raises ImageError with every reason against it."""
+    if not window.size:
+        raise refused(["it is empty, so there is no disk in it"])
     head, tail = ends(window)
     format_, reasons = judge(recognise(head, tail), declared)
     if not reasons or format_ == _QCOW2:
@@ -105,11 +107,11 @@ def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]
     if len(found) > 1:
         first = next((kind.name for kind in found if kind.family == "disk"), _RAW)
         both = " and as ".join(kind.words for kind in found)
-        advice = f"; if you trust it, say so with `format: {_HONEST_PAIRS[names]}`" if names in _HONEST_PAIRS else ""
+        advice = f"; if you trust it, {_declare(_HONEST_PAIRS[names])}" if names in _HONEST_PAIRS else ""
         return first, [f"it can be read as {both}, and one file must not be two things{advice}"]
     if not found:
         if declared is None:
-            return _RAW, ["its bytes show no format; when it is a raw disk, say so with `format: raw`"]
+            return _RAW, [f"its bytes show no format; when it is a raw disk, {_declare(_RAW)}"]
         return _RAW, [] if declared == _RAW else [f"it is declared {declared}, and its bytes are not"]
     kind = found[0]
     if kind.family != "disk":
@@ -118,6 +120,11 @@ def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]
         return kind.name, []
     danger = "; a raw disk that holds another format reaches other files" if declared == _RAW else ""
     return kind.name, [f"it is declared {declared}, and its bytes are {kind.name}{danger}"]
+
+
+def _declare(format_: str) -> str:
+    """How a person says what the format is."""
+    return f"say so: `format: {format_}` in a spec, `--format {format_}` on the command line"
 
 
 def refused(reasons: list[str]) -> ImageError:

@@ -24,7 +24,10 @@ class Kept(Frozen, frozen=True):
 
 
 class Seen(Frozen, frozen=True):
-    """A file that was inspected. ``layers``: what is around the disk, the outermost first; ``becomes``: what nodes would boot."""
+    """A file that was inspected and found good. ``layers``: what is around the disk, the outermost first.
+
+    ``becomes``: the format of what nodes would boot; ``partitionless``: taken as a disk that is given a kernel.
+    """
 
     file: str
     layers: tuple[str, ...]
@@ -33,6 +36,7 @@ class Seen(Frozen, frozen=True):
     becomes: str
     digest: str
     size_bytes: int
+    partitionless: bool = False
 
 
 class Goes(Frozen, frozen=True):
@@ -100,6 +104,7 @@ def seen_text(seen: Seen, pen: Pen) -> str:
             f"{seen.becomes} of {units.size(seen.size_bytes)}" if seen.layers or seen.becomes != seen.format else "itself",
         ),
         ("sha256", seen.digest),
+        ("boots", "yes, with a kernel of its own in the spec" if seen.partitionless else "yes, a node may boot from it"),
     )
     return "".join(f"{name:<8}  {pen.say(text)}\n" for name, text in lines)
 

@@ -56,7 +56,7 @@ def parsed(text: str) -> Any:
 
 def test_inspect_tells_what_a_file_is(shop: Workshop, run: Run, tmp_path: Path, store: BlobStore) -> None:
     said = run("inspect", written(shop, "disk.raw.gz", gzip.compress(bootable())))
-    assert [line.split()[0] for line in said.splitlines()] == ["file", "is", "disk", "becomes", "sha256"]
+    assert [line.split()[0] for line in said.splitlines()] == ["file", "is", "disk", "becomes", "sha256", "boots"]
     assert "raw in gzip" in said
     assert "becomes   qcow2 of" in said
     form = parsed(run("inspect", written(shop, "disk.vmdk", converted(tmp_path, "vmdk")), "--json"))
@@ -71,8 +71,17 @@ def test_inspect_tells_what_a_file_is(shop: Workshop, run: Run, tmp_path: Path, 
 def test_inspect_tells_every_reason_against_a_file(shop: Workshop, run: Run, tmp_path: Path) -> None:
     (tmp_path / "base.qcow2").write_bytes(created(tmp_path, "qcow2"))
     overlay = created(tmp_path, "qcow2", more=("-b", str(tmp_path / "base.qcow2"), "-F", "qcow2"))
-    with pytest.raises(ImageError, match="backing file"):
+    with pytest.raises(ImageError, match=r"Image overlay\.qcow2 refused: .*backing file"):
         run("inspect", written(shop, "overlay.qcow2", overlay))
+    with pytest.raises(ImageError, match=r"Image overlay\.qcow2 refused: .*backing file"):
+        run("convert", "overlay.qcow2", "new.raw")
+    with pytest.raises(ImageError, match=r"Image empty refused: It is empty, so there is no disk in it\."):
+        run("inspect", written(shop, "empty", b""))
+    with pytest.raises(ImageError, match="`--format raw` on the command line"):
+        run("inspect", written(shop, "blank", bytes(2**20)))
+    assert "yes, with a kernel of its own" in run("inspect", "blank", "--format", "raw", "--no-partitions")
+    with pytest.raises(ImageError, match=r"Image nosuch cannot be read: There is no file nosuch\.$"):
+        run("inspect", "nosuch")
 
 
 def test_convert_by_the_name(shop: Workshop, run: Run, tmp_path: Path) -> None:
@@ -86,6 +95,8 @@ def test_convert_by_the_name(shop: Workshop, run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is there already"):
         run("convert", "disk.vdi", "back.raw")
     run("convert", "disk.vdi", "back.raw", "--force")
+    with pytest.raises(UsageError, match=r"foo is no format .* Say --to with raw, qcow2"):
+        run("convert", "disk.vdi", "new.qcow2", "--to", "foo")
     with pytest.raises(UsageError, match="tells no format"):
         run("convert", "disk.vdi", "back")
     with pytest.raises(UsageError, match="no image of the store is called so"):
