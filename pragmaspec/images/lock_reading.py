@@ -135,7 +135,7 @@ def _against_block(block: object) -> Iterator[tuple[str, str]]:
         if why:
             yield field, f"{field} {why}"
     disk, size = block.get("disk"), block.get("virtual_size_bytes")
-    if block.get("format") == "raw" and not _against_value("disk", disk) and isinstance(size, int):
+    if block.get("format") == "raw" and not (_against_value("disk", disk) or _against_value("virtual_size_bytes", size)):
         length = _blob(disk)["size_bytes"]
         if size != length:
             yield "virtual_size_bytes", f"virtual_size_bytes is {size}, and a raw disk has as many bytes as its file, {length}"
