@@ -191,7 +191,8 @@ def _tell(taken: "list[Taken]", *, json: bool, bare: bool) -> None:
         disk = f"a disk of {size(each.made.virtual_size_bytes)}" if each.made else ""
         kept = f", kept as {each.entry.name}" if each.entry else ""
         out().say(f"{each.file}: {each.answers or disk}{kept}")
-    lines = [f"  {line}\n" for each in taken if each.entry for line in spec_lines(each.entry, partitionless=bare)]
+    entries = {each.entry.name: each.entry for each in taken if each.entry}
+    lines = [f"  {line}\n" for entry in entries.values() for line in spec_lines(entry, partitionless=bare)]
     if lines:
         out().write("\nimages:\n" + "".join(lines))
 

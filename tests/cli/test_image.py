@@ -200,6 +200,12 @@ def test_one_bad_file_does_not_stop_the_others(shop: Workshop, run: Run, capsys:
     assert "kept as one" in capsys.readouterr().out
 
 
+def test_one_disk_in_two_files_is_one_entry_of_a_spec(shop: Workshop, run: Run, tmp_path: Path) -> None:
+    written(shop, "disk.vmdk", converted(tmp_path, "vmdk"))
+    written(shop, "disk.vdi", converted(tmp_path, "vdi"))
+    assert run("import", "disk.vmdk", "disk.vdi").count("  disk:\n") == 1
+
+
 def test_a_disk_without_boot_loader_is_told_to_need_a_kernel(shop: Workshop, run: Run) -> None:
     said = run("import", written(shop, "root.raw", bytes(2**20)), "--format", "raw", "--no-partitions")
     assert "# kernel: PATH" in said
