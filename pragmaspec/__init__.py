@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pragmaspec.errors import (
         AccessError,
         ApplyIncompleteError,
+        HostKeyError,
         ImageError,
         InterruptedRunError,
         NotReadyError,
@@ -51,6 +52,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AccessError",
     "ApplyIncompleteError",
+    "HostKeyError",
     "ImageError",
     "InterruptedRunError",
     "NotReadyError",

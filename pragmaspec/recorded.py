@@ -115,8 +115,12 @@ class StagedImage(Frozen, frozen=True, tag_field="kind", tag="image"):
         return sum(blob.size_bytes for blob in (self.disk, self.kernel, self.initrd) if blob)
 
 
-class Readiness(Frozen, frozen=True):
-    """When a booted node counts as ready, and how long each stage of waiting may last."""
+class Readiness(Frozen, frozen=True, omit_defaults=False):
+    """When a booted node counts as ready, and how long each stage of waiting may last.
+
+    Written with its defaults: msgspec leaves a default out when it is the very same object, and whether two texts with a hyphen
+    are one object depends on which module was imported first. A state must not read otherwise for that.
+    """
 
     when: ReadyWhen = "cloud-init"
     timeout_s: int = 600

@@ -67,6 +67,8 @@ class LibvirtSite(SiteBase, frozen=True, tag="libvirt"):
     """A pattern such as ``br{vlan}``: private networks are these existing bridges; None: an isolated libvirt network each."""
     fetch: Literal["auto", "host", "stream"] = "auto"
     """Who downloads images from where everybody can have them: see :mod:`pragmaspec.planning.ways`."""
+    neighbourhood: str | None = None
+    """Sites with the same word are hosts of one administration on one network, which pass images on to each other."""
 
     @property
     def over_ssh(self) -> bool:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import libvirt
 
 HERE, THERE = "10.77.0.1", "10.77.0.2"
 SSH_PORT = 2222
+SWITCH, _ALL = "ps-switch", "10.77.0.0/16"
 LIMIT_S = 60
 
 _LIBVIRTD_CONF = 'listen_tls = 0\nunix_sock_auth = "none"\n'
@@ -46,9 +47,14 @@ _NETWORK = """\
 
 @dataclass(frozen=True)
 class SecondHost:
-    """Where it answers, and its public network. ``here`` is this machine's address on the wire to it, ``device`` its end."""
+    """Where it answers, and its public network. ``here`` is this machine's address on the wire to it, ``device`` its end.
+
+    What stands in its pool is in ``images`` on this machine, too.
+    """
 
     uri: str
+    number: int = 0
+    images: Path = Path()
     network: str = "campus"
     first_address: str = "192.168.77.20"
     here: str = HERE
@@ -116,12 +122,49 @@ def second_host(directory: Path, number: int = 0) -> Iterator[SecondHost]:
         try:
             uri = f"qemu+ssh://root@{there}:{SSH_PORT}/system?keyfile={directory}/user_key&no_verify=1"
             _furnish(_answering(uri, process, directory / "log"), wire.public)
-            yield SecondHost(uri=uri, first_address=f"{wire.public}.20", here=here, device=wire.devices[0])
+            yield SecondHost(
+                uri=uri,
+                number=number,
+                images=directory / "lib" / "images",
+                first_address=f"{wire.public}.20",
+                here=here,
+                device=wire.devices[0],
+            )
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(LIMIT_S)
     finally:
         _disconnect_networks(wire)
+
+
+@contextmanager
+def one_network(hosts: Sequence[SecondHost]) -> Iterator[str]:
+    """Have the wires of ``hosts`` meet in a switch, so that they reach each other without this machine.
+
+    Yields this machine's device at the switch: only what this machine sends goes through it.
+    """
+    _run("ip", "link", "add", SWITCH, "type", "bridge")
+    try:
+        _run("ip", "link", "set", SWITCH, "up")
+        for host in hosts:
+            wire = _Wire(host.number)
+            (near, far), (here, there) = wire.devices, wire.addresses
+            _run("ip", "address", "delete", f"{here}/24", "dev", near)
+            _run("ip", "link", "set", near, "master", SWITCH)
+            _run("ip", "address", "add", f"{here}/24", "dev", SWITCH)
+            _run("ip", "route", "replace", f"{wire.public}.0/24", "via", there)
+            _run("ip", "-n", wire.namespace, "route", "add", _ALL, "dev", far)
+        yield SWITCH
+    finally:
+        _run("ip", "link", "delete", SWITCH)
+
+
+def inside(host: SecondHost, *command: str) -> str:
+    """What ``command`` prints in the network of ``host``."""
+    done = subprocess.run(
+        ["ip", "netns", "exec", _Wire(host.number).namespace, *command], check=True, capture_output=True, text=True
+    )
+    return done.stdout
 
 
 def _connect_networks(wire: _Wire) -> None:

@@ -77,6 +77,16 @@ def show_plan(plan: "Plan", *, verbose: bool = False, aside: bool = False) -> No
     screen.write(plan_text(plan, width=screen.width, colour=screen.colour, unicode=screen.unicode, verbose=verbose))
 
 
+def note_under_way(stack: "Stack") -> bool:
+    """Say that another run holds the lock, if one does; whether it does. Some places do not notice that a holder has died."""
+    holder = stack.store.lock_holder()
+    if holder is not None:
+        from pragmaspec.report.state_text import holder_words
+
+        out().say(f"Another run is at work, or has died: {holder_words(holder)}. This plan also finishes what it began.")
+    return holder is not None
+
+
 def note_interrupted(plan: "Plan", *, interrupted: bool, aside: bool = False) -> None:
     """Say why there is something to do although nobody changed the spec."""
     if interrupted and not plan.empty:

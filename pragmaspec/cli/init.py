@@ -28,7 +28,8 @@ def init(
 ) -> None:
     """Write a first spec and what goes with it.
 
-    That is cluster.yaml, its schema for editors, and a .gitignore. Asks nothing, finds out what it can, overwrites nothing.
+    That is cluster.yaml, its schema for editors, and a .gitignore; with --simulated also an empty disk. Asks nothing, finds out
+    what it can, overwrites nothing.
     """
     from pragmaspec.stack.scaffold import findings, write_scaffold
 

@@ -54,7 +54,7 @@ def plan(
     which: Which,
 ) -> None:
     """Show what apply would do, why, and at what risk. Changes nothing."""
-    from pragmaspec.cli.carrying import note_interrupted, show_plan
+    from pragmaspec.cli.carrying import note_interrupted, note_under_way, show_plan
     from pragmaspec.cli.imaging import image_progress
     from pragmaspec.cli.screen import out
 
@@ -72,7 +72,8 @@ def plan(
 
             out().json(plan_form(made))
         else:
-            note_interrupted(made, interrupted=stack.interrupted())
+            if stack.interrupted() and not note_under_way(stack):
+                note_interrupted(made, interrupted=True)
             show_plan(made, verbose=verbose)
         if save is not None:
             _save(stack, made, save)

@@ -15,11 +15,12 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
     """Check the spec with every file it points to. Reports every error at once; asks no site, builds no image."""
     from pragmaspec.report.units import counted
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.image_checks import image_findings
     from pragmaspec.stack.place import find_place
     from pragmaspec.stack.wanting import check_name, check_state
 
     place = find_place(one_spec(spec, spec_option))
-    loaded = load_spec(place.spec_file)
+    loaded = load_spec(place.spec_file, image_check=image_findings)
     check_name(place, loaded)
     check_state(place, loaded)
     model = loaded.model

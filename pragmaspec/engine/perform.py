@@ -10,6 +10,7 @@ from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.clock import Clock
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.guests import Guests, GuestSimulation, SimulatedGuests, SshGuests
+from pragmaspec.engine.neighbours import Neighbours
 from pragmaspec.engine.outlook import Outlook
 from pragmaspec.engine.overlays import Overlays
 from pragmaspec.engine.power import PowerWatch
@@ -17,7 +18,7 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.guest.files import live_files
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import BootOrder, Holding, Overlay, Provider, SelfFetching, Transferred
+from pragmaspec.providers.base import BootOrder, Holding, Overlay, PassingOn, Provider, SelfFetching
 from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
 from pragmaspec.report.units import size
 
@@ -43,6 +44,8 @@ class Performer:
         self._lineage = outlook.state.lineage
         self._overlays = Overlays(plan, outlook, context.stack_key, self._files)
         self._overlays.clear()
+        providers = {site: each.provider for site, each in tools.items()}
+        self._neighbours = Neighbours(plan, context.session.state, providers)
         self._boots = Counter(action.resource.site for action in plan.actions if action.verb == "boot")
         self._held: set[str] = set()
 
@@ -64,7 +67,7 @@ class Performer:
             case "boot", Node():
                 return provider.boot(self._boot_order(resource, mark, begun.site_id if begun else ""))
             case "stage", StagedImage():
-                return self._stage(provider, resource, mark, _transfer(say))
+                return self._stage(provider, resource, mark, say)
             case "shutdown", Node():
                 provider.shutdown(resource, mark, self._context.shutdown_grace_s)
                 return outputs
@@ -119,6 +122,10 @@ class Performer:
             return None
         return lambda base_path: self._overlays.overlay(node, base_path)
 
+    def cut(self) -> None:
+        """Let no call wait for another's any more."""
+        self._neighbours.cut()
+
     def close(self) -> None:
         """Remove what was made on this machine for nodes, and not used."""
         self._overlays.close()
@@ -127,12 +134,20 @@ class Performer:
         """What to work with at ``site``."""
         return self._tools[site]
 
-    def _stage(self, provider: Provider, image: StagedImage, mark: Mark, transferred: Transferred) -> Outputs:
+    def _stage(self, provider: Provider, image: StagedImage, mark: Mark, say: Say) -> Outputs:
         wanted = next((each for each in self._context.wanted.images if each.digest == image.digest), None)
-        copies = self._context.copies
-        if wanted is not None and copies is not None and isinstance(provider, SelfFetching):
-            return provider.stage_from(image, copies(wanted), lambda: self._files(image), mark, transferred)
-        return provider.stage(image, lambda: self._files(image), mark, transferred)
+        copies, transferred = self._context.copies, _transfer(say)
+
+        def bring() -> Outputs:
+            if wanted is not None and copies is not None and isinstance(provider, SelfFetching):
+                return provider.stage_from(image, copies(wanted), lambda: self._files(image), mark, transferred)
+            return provider.stage(image, lambda: self._files(image), mark, transferred)
+
+        if not isinstance(provider, PassingOn):
+            return bring()
+        return self._neighbours.stage(
+            image, bring, lambda offer: provider.stage_from_neighbour(image, offer, mark, transferred), say
+        )
 
     def _files(self, staged: StagedImage) -> ImageFiles:
         for image in self._context.wanted.images:

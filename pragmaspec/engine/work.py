@@ -137,8 +137,9 @@ class Work:
         self._hopeless[node.site, node.cluster] = why
 
     def cut(self) -> None:
-        """Stop waiting for guests."""
+        """Stop waiting for guests, and for what other calls bring."""
         self._cut.set()
+        self._performer.cut()
 
     def close(self) -> None:
         """Remove what was made on this machine and not used."""

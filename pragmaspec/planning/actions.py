@@ -19,8 +19,11 @@ PLAIN_REASONS = frozenset((NEW, NEW_CLUSTER, SHALL_BE_OFF, SHALL_RUN, NO_LONGER_
 """Reasons that say no more than the verb: where room is short they are left out."""
 
 
-def actions(changes: Iterable[Change], facts: Facts) -> tuple[Action, ...]:
-    """The actions that make ``changes`` true, each after what it waits for."""
+def actions(changes: Iterable[Change], facts: Facts, patient: frozenset[tuple[str, str]] = frozenset()) -> tuple[Action, ...]:
+    """The actions that make ``changes`` true, each after what it waits for.
+
+    ``patient``: clusters, by site and name, whose computes boot after their frontend.
+    """
     drift = {found.address: found.detail for found in facts.drift if found.kind != "unrecorded"}
     found: list[Action] = []
     for change in changes:
@@ -32,7 +35,7 @@ def actions(changes: Iterable[Change], facts: Facts) -> tuple[Action, ...]:
             found += _allocation_actions(change, change.after, facts.gone, drift)
         else:
             found += _image_actions(change, change.after, drift)
-    return _ordered(found)
+    return _ordered(found, patient)
 
 
 def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
@@ -154,10 +157,10 @@ def _changing(
     )
 
 
-def _ordered(found: list[Action]) -> tuple[Action, ...]:
+def _ordered(found: list[Action], patient: frozenset[tuple[str, str]]) -> tuple[Action, ...]:
     """``found`` with the dependencies between resources put in, in the order that people read."""
     keys = {action.key for action in found}
-    by_cluster = _ClusterKeys(found)
+    by_cluster = _ClusterKeys(found, patient)
     staying = {action.address for action in found if action.verb in ("boot", "update", "record")}
     complete = (replace(action, after=(*action.after, *by_cluster.before(action, keys))) for action in found)
     return tuple(sorted(complete, key=lambda action: _place(action, action.address in staying)))
@@ -166,7 +169,8 @@ def _ordered(found: list[Action]) -> tuple[Action, ...]:
 class _ClusterKeys:
     """Keys of the actions that others of the same cluster or site wait for."""
 
-    def __init__(self, found: list[Action]) -> None:
+    def __init__(self, found: list[Action], patient: frozenset[tuple[str, str]]) -> None:
+        self._patient = patient
         self._down: dict[tuple[str, str], list[str]] = {}
         self._cleaned: dict[tuple[str, str], list[str]] = {}
         self._image_users: dict[tuple[str, str], list[str]] = {}
@@ -199,12 +203,17 @@ class _ClusterKeys:
                 f"stage {resource.site}/image/{resource.image[:16]}",
                 f"allocate {resource.site}/{resource.cluster}/allocation",
             )
-            return tuple(key for key in needed if key in keys)
+            return (
+                *(key for key in needed if key in keys),
+                *(self._frontend_booted(resource, cluster) if cluster in self._patient else ()),
+            )
         if action.verb == "shutdown" and resource.role == "frontend":
             return tuple(self._down.get(cluster, ()))
-        if action.verb == "update" and resource.role == "compute" and cluster in self._frontend_boot:
-            return (self._frontend_boot[cluster],)
-        return ()
+        return self._frontend_booted(resource, cluster) if action.verb == "update" else ()
+
+    def _frontend_booted(self, node: Node, cluster: tuple[str, str]) -> tuple[str, ...]:
+        """The boot of the frontend that a compute of ``cluster`` is reached through."""
+        return (self._frontend_boot[cluster],) if node.role == "compute" and cluster in self._frontend_boot else ()
 
 
 _VERB_PLACE: dict[Verb, int] = {"stage": 0, "allocate": 1, "record": 2, "shutdown": 3, "clean": 4, "boot": 5, "update": 6}

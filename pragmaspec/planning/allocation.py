@@ -102,7 +102,9 @@ class Allocator:
         if before is None or before.cidr != cidr:
             self._refuse_overlap("private", cidr, wanted, wanted.where)
         _refuse_small("private", cidr, wanted, wanted.where)
-        return Network(name="private", cidr=cidr, vlan=vlan, bridge=self._bridge(vlan), mtu=wanted.mtu)
+        bridge = self._bridge(vlan)
+        self._refuse_absent_bridge(bridge, before, wanted.where)
+        return Network(name="private", cidr=cidr, vlan=vlan, bridge=bridge, mtu=wanted.mtu)
 
     def _extra(self, wanted: WantedCluster, network: WantedNetwork, recorded: Allocation | None) -> Network:
         before = next((held for held in recorded.networks[1:] if held.name == network.name), None) if recorded else None
@@ -111,14 +113,28 @@ class Allocator:
             self._refuse_overlap(network.name, network.cidr, wanted, where)
         if "compute" in network.roles:
             _refuse_small(network.name, network.cidr, wanted, where)
-        if network.bridge is not None:
-            return Network(name=network.name, cidr=network.cidr, bridge=network.bridge, mtu=network.mtu)
-        vlan = before.vlan if before and before.vlan is not None else self._vlan(wanted, None, where)
-        return Network(name=network.name, cidr=network.cidr, vlan=vlan, bridge=self._bridge(vlan), mtu=network.mtu)
+        vlan, bridge = None, network.bridge
+        if bridge is None:
+            vlan = before.vlan if before and before.vlan is not None else self._vlan(wanted, None, where)
+            bridge = self._bridge(vlan)
+        self._refuse_absent_bridge(bridge, before, where)
+        return Network(name=network.name, cidr=network.cidr, vlan=vlan, bridge=bridge, mtu=network.mtu)
 
     def _bridge(self, vlan: int | None) -> str | None:
         pattern = getattr(self._site, "bridge", None)
         return pattern.format(vlan=vlan) if pattern and vlan is not None else None
+
+    def _refuse_absent_bridge(self, bridge: str | None, before: Network | None, where: Where | None) -> None:
+        """What is granted already stays as it is: a plan that only removes must not fail for it."""
+        known = self._inventory.devices
+        if bridge and known is not None and bridge not in known and (before is None or before.bridge != bridge):
+            raise NoneFreeError(shortage.no_bridge(bridge, known, self._site.name, where))
+
+    def _refuse_absent_public(self, public: PublicNetwork, where: Where | None) -> None:
+        known = self._inventory.networks
+        if public.network and known is not None and public.network not in known:
+            raise NoneFreeError(shortage.no_network(public.network, known, self._site.name, where))
+        self._refuse_absent_bridge(public.bridge, None, where)
 
     def _vlan(self, wanted: WantedCluster, named: int | None, where: Where | None) -> int:
         address = _address(self._site, wanted)
@@ -159,6 +175,7 @@ class Allocator:
         public, reported = self._site.public or PublicNetwork(), self._inventory.public
         if self._site.public is None and reported is None:
             raise NoneFreeError(shortage.no_public(wanted, self._site, where))
+        self._refuse_absent_public(public, where)
         prefix = pools.prefix_of(public, self._inventory)
         if prefix is None:
             raise NoneFreeError(shortage.no_prefix(self._site, where))

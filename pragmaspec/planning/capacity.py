@@ -8,14 +8,14 @@ from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.observed import Holding, Inventory
 from pragmaspec.recorded import Node, StagedImage, State
 from pragmaspec.site import Site
+from pragmaspec.spec.quantity import in_words
 
 SHOWN_HOLDERS = 5
-GIB = 2**30
 MIB = 2**20
 
 
-def _bytes(amount: int) -> str:
-    return f"{amount / GIB:,.4g} GiB" if amount >= GIB else f"{amount / MIB:.0f} MiB"
+def _cpus(amount: int) -> str:
+    return f"{amount:,} cpu{'' if amount == 1 else 's'}"
 
 
 class _Kind(NamedTuple):
@@ -28,9 +28,9 @@ class _Kind(NamedTuple):
 
 
 _KINDS = (
-    _Kind("CPUs", "cpus", lambda amount: f"{amount} cpus", only_running=True),
-    _Kind("memory", "memory_mib", lambda amount: _bytes(amount * MIB), only_running=True),
-    _Kind("disk", "disk_bytes", _bytes, only_running=False),
+    _Kind("CPUs", "cpus", _cpus, only_running=True),
+    _Kind("memory", "memory_mib", lambda amount: in_words(amount * MIB), only_running=True),
+    _Kind("disk", "disk_bytes", in_words, only_running=False),
 )
 
 
@@ -96,8 +96,8 @@ def _transfers(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Ite
         names = ", ".join(sorted(image.name for image, _ in missing))
         yield Problem(
             summary="Not enough disk for the images",
-            detail=f"Staging {names} at site {site.name} takes {_bytes(needed)}, and the pool has "
-            f"{_bytes(inventory.disk_free_bytes)} free: {_bytes(needed - inventory.disk_free_bytes)} short. "
+            detail=f"Staging {names} at site {site.name} takes {in_words(needed)}, and the pool has "
+            f"{in_words(inventory.disk_free_bytes)} free: {in_words(needed - inventory.disk_free_bytes)} short. "
             "Clean clusters or images that are no longer needed.",
             where=missing[0][1],
         )
@@ -111,7 +111,7 @@ def _too_large(inventory: Inventory, nodes: Iterable[Desired], site: str) -> Ite
             seen.add(entry.where)
             yield Problem(
                 summary="A node wants more CPUs than one can have",
-                detail=f"{node.name} wants {node.cpus} cpus, and a node at site {site} can have {inventory.cpus_per_node}. "
+                detail=f"{node.name} wants {_cpus(node.cpus)}, and a node at site {site} can have {inventory.cpus_per_node:,}. "
                 "Spread the work over more computes.",
                 where=entry.where,
             )

@@ -92,6 +92,7 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, nodes: Frontend
         disk_bytes=nodes.disk_bytes,
         packages=tuple(dict.fromkeys((*cluster.packages, *nodes.packages))),
         user_data=_text(document) if document else "",
+        after_frontend=isinstance(nodes, ComputesModel) and nodes.wait_for == "frontend",
         where=loaded.where(("clusters", name, role)),
     )
 

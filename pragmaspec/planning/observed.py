@@ -76,6 +76,10 @@ class Inventory(Frozen, frozen=True):
     cidrs: tuple[Taken, ...] = ()
     images: tuple[str, ...] = ()
     """Digests (64 hexadecimal digits) that are at the site, whoever staged them."""
+    networks: tuple[str, ...] | None = None
+    """Names of the networks that the site itself has; None: it cannot tell."""
+    devices: tuple[str, ...] | None = None
+    """Names of the host's network devices, among them its bridges; None: it cannot tell."""
 
 
 class ObservedNode(Frozen, frozen=True):

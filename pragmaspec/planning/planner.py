@@ -76,7 +76,8 @@ def make_plan(
     seen = facts(moved, looked, accept_missing=request.accept_missing)
     desired, planned = _desired(wanted, seen.state, asked, request)
     drifted = frozenset(drift.address for drift in seen.drift)
-    found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen)
+    patient = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
+    found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen, patient)
     known = (*(entry.resource for entry in desired), *(record.resource for record in moved.records))
     if request.prune_images:
         pruned = tuple(prune_actions(stored, known, state.lineage))
@@ -151,7 +152,7 @@ def _desired(
         running = request.wants_running(cluster.name, cluster.running)
         desired += desired_nodes(wanted, cluster, allocation, state.lineage, running, moved)
     problems += reused_names(desired, state)
-    planned = _planned(desired, state, request)
+    planned = _planned(wanted, desired, state, request)
     for site in wanted.sites:
         if site.name in inventories:
             concerned = [entry for entry in desired if entry.resource.address in planned]
@@ -169,10 +170,11 @@ def _stand_in(cluster: WantedCluster) -> Allocation:
     )
 
 
-def _planned(desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
+def _planned(wanted: Wanted, desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
     """Addresses of everything that this plan is about: all, or the clusters it is narrowed to with the images they need.
 
-    An image that nodes of other clusters were booted from is left alone, even when the spec has another for them by now.
+    An image that nodes of other clusters were booted from is left alone, even when the spec has another for them by now. With a
+    cluster that goes, what nobody needs at its site goes too: its images are there even if none of its nodes ever was.
     """
     resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]
     if not request.only_clusters:
@@ -181,15 +183,18 @@ def _planned(desired: list[Desired], state: State, request: PlanRequest) -> froz
         resource for resource in resources if not isinstance(resource, StagedImage) and request.concerns(resource.cluster)
     ]
     images = {(node.site, node.image) for node in clusters if isinstance(node, Node)}
-    wanted = {entry.resource.address for entry in desired}
+    asked_for = {entry.resource.address for entry in desired}
+    left = {resource.site for resource in clusters if resource.cluster in request.drop}
+    left |= {cluster.site for cluster in wanted.clusters if cluster.name in request.drop}
     others = {(node.site, node.image) for node in state.nodes() if not request.concerns(node.cluster)}
-    needed = [
-        image
-        for image in resources
-        if isinstance(image, StagedImage)
-        and (image.site, image.digest) in images
-        and (image.address in wanted or (image.site, image.digest) not in others)
-    ]
+
+    def concerned(image: StagedImage) -> bool:
+        place = (image.site, image.digest)
+        if image.address in asked_for:
+            return place in images
+        return (place in images or image.site in left) and place not in others
+
+    needed = [each for each in resources if isinstance(each, StagedImage) and concerned(each)]
     return frozenset(resource.address for resource in (*clusters, *needed))
 
 

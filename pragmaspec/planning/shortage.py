@@ -1,6 +1,6 @@
 """What a person reads when a pool cannot give what a cluster wants: which value or pool, who holds it, what to do."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 
 from pragmaspec.errors import Problem, Where
@@ -10,6 +10,8 @@ from pragmaspec.site import Site
 
 SHOWN_HOLDERS = 5
 """How many holders of a pool an error names before it counts the rest."""
+SHOWN_NAMES = 12
+"""How many networks or devices an error names before it counts the rest."""
 
 
 def outside(kind: str, value: str, pool: str, site: str, where: Where | None) -> Problem:
@@ -76,6 +78,26 @@ def no_public(wanted: WantedCluster, site: Site, where: Where | None) -> Problem
     )
 
 
+def no_network(name: str, known: Sequence[str], site: str, where: Where | None) -> Problem:
+    """A public network that the site does not have."""
+    return Problem(
+        summary="The public network does not exist",
+        detail=f"Site {site} has no network called {name}; it has: {_some(known)}. Correct the site's `public: network:`, "
+        "or make the network there.",
+        where=where,
+    )
+
+
+def no_bridge(name: str, known: Sequence[str], site: str, where: Where | None) -> Problem:
+    """A bridge that the site's host does not have."""
+    return Problem(
+        summary="The bridge does not exist",
+        detail=f"The host of site {site} has no bridge {name}; its network devices are: {_some(known)}. Correct the `bridge:`, "
+        f"or make it there: ip link add {name} type bridge",
+        where=where,
+    )
+
+
 def no_prefix(site: Site, where: Where | None) -> Problem:
     """Nobody says how large the public network is."""
     return Problem(
@@ -83,6 +105,11 @@ def no_prefix(site: Site, where: Where | None) -> Problem:
         detail=f"Site {site.name} does not report the size of its public network. Write `prefix:` under the site's `public:`.",
         where=where,
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return (", ".join(names[:SHOWN_NAMES]) or "none") + (f" and {more} more" if more > 0 else "")
 
 
 def _capital(kind: str) -> str:

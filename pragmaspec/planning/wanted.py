@@ -52,6 +52,8 @@ class WantedNodes(Frozen, frozen=True):
     packages: tuple[str, ...] = ()
     user_data: str = ""
     """A cloud-config document to merge, or empty."""
+    after_frontend: bool = False
+    """Only of computes: they boot when the frontend is ready."""
     where: Where | None = None
 
 

@@ -31,6 +31,7 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             pool=model.pool,
             bridge=model.bridge,
             fetch=model.fetch,
+            neighbourhood=model.neighbourhood,
         )
     return SimulatedSite(
         name=name,

@@ -10,9 +10,10 @@ from typing import Literal
 from msgspec.structs import replace
 
 from pragmaspec.planning.actions import ALREADY_THERE
+from pragmaspec.planning.neighbours import holders, neighbourhoods
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.recorded import StagedImage
+from pragmaspec.recorded import StagedImage, State
 from pragmaspec.site import LibvirtSite, Site
 
 Way = Literal["send", "fetch", "send-unless-slow"]
@@ -29,9 +30,11 @@ def way(site: Site, image: StagedImage, copy: PublicCopy | None) -> Way:
     return "send-unless-slow" if copy.here and site.fetch == "auto" else "fetch"
 
 
-def with_ways(plan: Plan, copy_of: CopyOf) -> Plan:
-    """``plan`` with the way of each image that has to travel to a host behind ssh."""
+def with_ways(plan: Plan, copy_of: CopyOf, state: State) -> Plan:
+    """``plan`` with the way of each image that has to travel to a host behind ssh. Of neighbours the first is brought it."""
     sites = {planned.site.name: planned.site for planned in plan.sites}
+    words = neighbourhoods(plan)
+    had = set(holders(plan, state))
 
     def told(action: Action) -> Action:
         image = action.resource
@@ -40,6 +43,11 @@ def with_ways(plan: Plan, copy_of: CopyOf) -> Plan:
             return action
         if not isinstance(site, LibvirtSite) or not site.over_ssh:
             return action
+        word = words.get(image.site, "")
+        if (word, image.digest) in had:
+            return replace(action, way=f"passed on by its neighbours in {word}")
+        if word:
+            had.add((word, image.digest))
         copy = copy_of(image.digest)
         return replace(action, way=_words(way(site, image, copy), copy))
 

@@ -84,6 +84,41 @@ class SelfFetching(Protocol):
         ...
 
 
+class Offer(Frozen, frozen=True):
+    """An image as one site hands it to another, for as long as the offer stands. It lets anybody have the image: never log it.
+
+    ``paths`` pairs the image's parts ("disk", "kernel", "initrd") with what they are called at the https server that listens at
+    ``address`` and ``port`` and shows exactly ``certificate`` (PEM).
+    """
+
+    address: str
+    port: int
+    certificate: str
+    paths: tuple[tuple[str, str], ...]
+
+
+@runtime_checkable
+class PassingOn(Protocol):
+    """What a provider offers beside :class:`Provider` whose sites may hand an image to each other, where they are neighbours."""
+
+    def offer(self, image: StagedImage, coming: Mark | None = None) -> AbstractContextManager[Offer]:
+        """Hand out the image, read-only, for the time of the ``with`` block, in which nothing is waited for without a limit.
+
+        ``coming`` is for a site that is about to take the image from a neighbour itself: the mark that it does that with. Then
+        what has arrived is handed on, and the rest as it arrives, which nobody has looked at yet. Otherwise raises SiteError when
+        the image is not whole at the site. Raises SiteError when the site cannot hand anything out. Must leave nothing behind at
+        the site when the block ends, nor when this process does. Must not give the site any credentials of the user.
+        """
+        ...
+
+    def stage_from_neighbour(self, image: StagedImage, offer: Offer, mark: Mark, transferred: Transferred) -> Outputs:
+        """As :meth:`Provider.stage`, with the bytes that ``offer`` of another site gives, and no others.
+
+        Must check the digest of every part at the site, before the image can be used. Raises SiteError when it did not come.
+        """
+        ...
+
+
 @runtime_checkable
 class Holding(Protocol):
     """What a provider offers beside :class:`Provider` whose machines can be made without running yet."""

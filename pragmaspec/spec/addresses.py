@@ -2,10 +2,11 @@
 
 import re
 from ipaddress import IPv4Address, IPv4Network
-from itertools import pairwise
+
+from pydantic_core import PydanticCustomError
 
 from pragmaspec.spec.scalars import Scalar
-from pragmaspec.spec.wrong import shown, wrong
+from pragmaspec.spec.wrong import Part, said, shown, wrong, wrong_parts
 
 _OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 ADDRESS_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}$"
@@ -73,14 +74,25 @@ def vlan_ranges() -> Scalar:
     """VLAN numbers: one, a range, or a list of those; the value is a tuple of inclusive ranges in ascending order."""
 
     def read(value: object) -> tuple[tuple[int, int], ...]:
-        parts = value if isinstance(value, list | tuple) else [value]
-        ranges = sorted(_vlan_range(part) for part in parts)
-        if not ranges:
+        if not isinstance(value, list | tuple):
+            return (_vlan_range(value),)
+        if not value:
             raise wrong("No VLAN numbers", "write a range such as 20-99, or a list of numbers and ranges")
-        for (_, before), (first, _) in pairwise(ranges):
-            if first <= before:
-                raise wrong("VLAN numbers twice", f"{first} is there already; name each number once")
-        return tuple(ranges)
+        ranges: list[tuple[int, int]] = []
+        parts: list[Part] = []
+        for position, part in enumerate(value):
+            try:
+                found = _vlan_range(part)
+            except PydanticCustomError as error:
+                parts.append(((position,), *said(error)))
+                continue
+            twice = next((max(first, found[0]) for first, last in ranges if first <= found[1] and found[0] <= last), None)
+            if twice is not None:
+                parts.append(((position,), "VLAN numbers twice", f"{twice} is there already; name each number once"))
+            ranges.append(found)
+        if parts:
+            raise wrong_parts(parts)
+        return tuple(sorted(ranges))
 
     one = {
         "anyOf": [

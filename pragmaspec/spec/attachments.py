@@ -72,6 +72,10 @@ class Attachments:
         return () if data is None else self._parsed(data, entry, path, "Write the path of a public key.")
 
     def _parsed(self, data: bytes, file: str, path: TreePath, advice: str) -> tuple[str, ...]:
+        if b"PRIVATE KEY" in data:
+            detail = f"{file} holds a private key, which is a secret and belongs on no node. {advice}"
+            self._report(path, "A private key", detail)
+            return ()
         try:
             return keys_in(text_of(data, file))
         except ValueError as error:

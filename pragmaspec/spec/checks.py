@@ -27,7 +27,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
             found += _outside_pools(at, cluster, spec.sites[cluster.site])
     found += _claimed_twice(spec, ("public",), "public address", _named_address)
     found += _claimed_twice(spec, ("private", "vlan"), "VLAN", _named_vlan)
-    found += move_findings(spec.moved, tuple(spec.clusters), tuple({cluster.site for cluster in spec.clusters.values()}))
+    found += move_findings(spec.moved, tuple(spec.clusters), {cluster.site for cluster in spec.clusters.values()}, sites)
     return tuple(found)
 
 

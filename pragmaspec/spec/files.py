@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from pragmaspec.spec.characters import SIZE_MAX
+from pragmaspec.spec.regular import read_regular
 
 
 class FilesRead:
@@ -20,8 +21,7 @@ class FilesRead:
     def read(self, path: Path) -> bytes:
         """The file's bytes, at most one more than a file may have. Raises OSError with a reason for people."""
         try:
-            with path.open("rb") as file:
-                data = file.read(SIZE_MAX + 1)
+            data = read_regular(path, SIZE_MAX + 1)
         except FileNotFoundError:
             self._digests[str(path.absolute())] = ""
             raise

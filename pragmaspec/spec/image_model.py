@@ -1,17 +1,38 @@
 """Images of the spec: where a disk comes from."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from pragmaspec.spec.model import Model
-from pragmaspec.spec.scalars import text
+from pragmaspec.spec.scalars import Scalar, text
 from pragmaspec.spec.wrong import wrong
 
+_WITH_USER = re.compile(r"([a-z0-9]+)://[^/\s]*@")
+_INSTEAD = {"s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead (or ~/.aws/credentials)"}
+
+
+def _url(pattern: str, advice: str, instead: str = "write it into ~/.netrc instead") -> Scalar:
+    """A text that may be a URL; what stands before an ``@`` in one is told to be a secret, and where it belongs."""
+    plain = text(pattern, advice)
+
+    def read(value: object) -> object:
+        user = _WITH_USER.match(value) if isinstance(value, str) else None
+        if user:
+            where = _INSTEAD.get(user[1], instead)
+            detail = f"remove what stands before the @ from the URL, and {where}; if it was committed or shown, replace it"
+            raise wrong("A secret in the spec", detail)
+        return plain.read(value)
+
+    return Scalar(read, plain.schema)
+
+
+_MIRROR = _url(r"^https?://[^\s@]+$", "write a URL such as http://mirror.example.org/debian", "use a mirror that asks for none")
 _PACKAGE = text(r"^[a-z0-9][a-z0-9+.-]*$", "write the name of a Debian package, such as openmpi-bin")
 _PATH = text(r"^[^\n\x00]+$", "write a path, relative to the spec")
-_URL = text(r"^https?://[^\s@]+$", "write a URL such as https://images.example.org/SHA256SUMS, without a password")
-_PLACE = text(
+_URL = _url(r"^https?://[^\s@]+$", "write a URL such as https://images.example.org/SHA256SUMS, without a password")
+_PLACE = _url(
     r"^(https?://[^\s@]+|s3://[^\s@]+|[^\s:@]([^\n:]*[^\s:])?)$",
     "write the https:// or s3:// URL of a folder (without a password), or a path relative to the spec",
 )
@@ -32,7 +53,7 @@ class BuildModel(Model):
     packages: tuple[Annotated[str, _PACKAGE], ...] = Field(
         default=(), description="Packages to put in beside those every image has.", examples=[["openmpi-bin", "nfs-common"]]
     )
-    mirror: Annotated[str | None, text(r"^https?://[^\s@]+$", "write a URL such as http://mirror.example.org/debian")] = Field(
+    mirror: Annotated[str | None, _MIRROR] = Field(
         default=None,
         description="Where packages come from. Default: what this machine's apt uses.",
         examples=["http://mirror.example.org/debian"],
@@ -70,7 +91,7 @@ class SumsModel(Model):
     )
     signature: Annotated[
         str | None,
-        text(r"^(inline|https?://[^\s@]+)$", "write the URL of the signature, or inline when it is around the digests"),
+        _url(r"^(inline|https?://[^\s@]+)$", "write the URL of the signature, or inline when it is around the digests"),
     ] = Field(
         default=None,
         description="Its OpenPGP signature: a URL, or `inline`. Without one, only TLS vouches for the digests.",
@@ -131,7 +152,7 @@ class ImageModel(Model):
     )
     source: Annotated[
         str | None,
-        text(
+        _url(
             r"^(https?://[^\s@]+|s3://[a-z0-9][a-z0-9.-]+/[^\s@]+|[^\s:@]([^\n:]*[^\s:])?)$",
             "write https://… (without a password), s3://BUCKET/KEY, or a path relative to the spec",
         ),
@@ -155,7 +176,7 @@ class ImageModel(Model):
         description="A disk of a PRAGMA repository.",
         examples=[{"repository": "https://images.example.org/repository", "cluster": "centos7"}],
     )
-    mirrors: tuple[Annotated[str, text(r"^(https?|s3)://[^\s@]+$", "write https://… or s3://…, without a password")], ...] = (
+    mirrors: tuple[Annotated[str, _url(r"^(https?|s3)://[^\s@]+$", "write https://… or s3://…, without a password")], ...] = (
         Field(
             default=(),
             description="Other URLs of the same file, asked in this order when the source does not give it.",

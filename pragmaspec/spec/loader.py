@@ -1,7 +1,7 @@
 """YAML → a sound spec, or every reason why not."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from pragmaspec.spec.attachments import Attachments
 from pragmaspec.spec.checks import ANY_SITE, cross_findings
 from pragmaspec.spec.files import FilesRead
 from pragmaspec.spec.findings import Finding, overlaps
+from pragmaspec.spec.image_model import ImageModel
 from pragmaspec.spec.loaded import LoadedSpec
 from pragmaspec.spec.models import SiteModel, SitesModel, SpecModel
 from pragmaspec.spec.reading import read_document
+from pragmaspec.spec.regular import NotRegularError
 from pragmaspec.spec.shape import shaped
 from pragmaspec.spec.tree import Document
 from pragmaspec.spec.tree import Mapping as TreeMapping
@@ -21,16 +23,23 @@ from pragmaspec.spec.tree import Path as TreePath
 from pragmaspec.spec.user_data import merged, too_much
 
 SITES_FILE = "sites.yaml"
+_FILES_ONLY = "A spec is a file, not a stream: its state and all it points to are found from where it is. Name a file."
 
 __all__ = ["SITES_FILE", "LoadedSpec", "load_spec", "user_config_directory"]
 
 
-def load_spec(path: Path, user_config: Path | None = None, home: Path | None = None) -> LoadedSpec:
+ImageCheck = Callable[[str, ImageModel, Path], Iterable[Finding]]
+"""What else is wrong with the image of a name, in a spec of a directory."""
+
+
+def load_spec(
+    path: Path, user_config: Path | None = None, home: Path | None = None, image_check: ImageCheck | None = None
+) -> LoadedSpec:
     """The spec in the file ``path``, with the sites, keys and user-data it refers to.
 
     Sites are looked for in the spec, in ``sites.yaml`` beside it, and in ``sites.yaml`` of the directory ``user_config``
     (default: :func:`user_config_directory`); the nearest wins. ``home`` is where ``~`` and the user's own keys are.
-    Raises SpecError with every problem found.
+    ``image_check`` tells more of images than their words do. Raises SpecError with every problem found.
     """
     home = home or Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     user_config = user_config or user_config_directory(home)
@@ -38,6 +47,8 @@ def load_spec(path: Path, user_config: Path | None = None, home: Path | None = N
     loading.read_spec()
     for directory in (path.parent, user_config):
         loading.read_sites(directory)
+    if image_check is not None:
+        loading.check_images(image_check)
     return loading.finished()
 
 
@@ -67,16 +78,24 @@ class _Loading:
         try:
             data = self.files.read(self.path)
         except FileNotFoundError:
-            detail = f"There is no {self.path}. `pragmaspec init` writes one."
-            raise SpecError(Problem(summary="No spec", detail=detail)) from None
+            advice = _FILES_ONLY if str(self.path) == "-" else "`pragmaspec init` writes one."
+            raise SpecError(Problem(summary="No spec", detail=f"There is no {self.path}. {advice}")) from None
         except OSError as error:
-            detail = f"{self.path} cannot be read: {error.strerror}."
+            detail = f"{self.path} cannot be read: {error.strerror}." + (
+                f" {_FILES_ONLY}" if isinstance(error, NotRegularError) else ""
+            )
             raise SpecError(Problem(summary="Spec not readable", detail=detail)) from None
         try:
             self.document = read_document(data, str(self.path))
         except SpecError as error:
             self.problems += error.problems
             return
+        if set(self.document.root.items) == {"sites"}:
+            detail = (
+                "This has `sites` alone, as a file of sites for several specs has, and is checked with each of them. "
+                "Name a spec, which has `clusters`."
+            )
+            raise SpecError(Finding(("sites",), "A file of sites", detail, at_key=True).problem(self.document))
         self.spec, findings = shaped(self.document, SpecModel)
         self._report(findings, self.document)
         self._add_sites(self.document, self.spec, self.path.parent)
@@ -101,6 +120,14 @@ class _Loading:
             sites, findings = shaped(document, SitesModel)
             self._report(findings, document)
             self._add_sites(document, sites, directory)
+
+    def check_images(self, image_check: ImageCheck) -> None:
+        """Note what ``image_check`` finds wrong with the images that are right by themselves."""
+        if self.spec is None or self.document is None:
+            return
+        for name, model in self.spec.images.items():
+            findings = image_check(name, model, self.path.parent)
+            self.problems += [finding.problem(self.document) for finding in findings]
 
     def finished(self) -> LoadedSpec:
         """The whole, checked, with the files it points to. Raises SpecError."""

@@ -57,6 +57,12 @@ class ComputesModel(RoleModel):
     """The nodes that compute, all alike."""
 
     count: Annotated[int, whole(0, COMPUTES_MAX)] = Field(description="How many.", examples=[2])
+    wait_for: Literal["frontend"] | None = Field(
+        default=None,
+        description="`frontend`: they boot only when the frontend is ready, because their image takes its set-up from it (Rocks, "
+        "NIS, NFS). Default: all nodes boot together.",
+        examples=["frontend"],
+    )
 
 
 class PrivateModel(Model):

@@ -1,11 +1,11 @@
 """Names that have changed: what was made under the old one is kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pragmaspec.spec.findings import Finding
+from pragmaspec.spec.findings import Finding, meant
 from pragmaspec.spec.model import Model
 from pragmaspec.spec.scalars import name
 from pragmaspec.spec.tree import Path
@@ -19,9 +19,11 @@ class MoveModel(Model):
     kind: Literal["cluster", "site"] = Field(default="cluster", description="What it is the name of.", examples=["site"])
 
 
-def move_findings(moved: Sequence[MoveModel], clusters: Sequence[str], sites: Sequence[str]) -> Iterator[Finding]:
-    """What is wrong between the entries of ``moved``, and with the names in use: of ``clusters``, and of their ``sites``."""
-    for kind, used in (("cluster", clusters), ("site", sites)):
+def move_findings(
+    moved: Sequence[MoveModel], clusters: Sequence[str], used_sites: Collection[str], sites: Collection[str]
+) -> Iterator[Finding]:
+    """What is wrong between the entries of ``moved``, and with the names of ``clusters``, of the sites they use, and of all."""
+    for kind, used, known in (("cluster", clusters, clusters), ("site", used_sites, {*used_sites, *sites})):
         entries = [(position, entry) for position, entry in enumerate(moved) if entry.kind == kind]
         sources: dict[str, int] = {}
         targets: dict[str, int] = {}
@@ -40,7 +42,19 @@ def move_findings(moved: Sequence[MoveModel], clusters: Sequence[str], sites: Se
                 if seen.setdefault(called, position) != position:
                     detail = f"Entry {seen[called] + 1} moves a {kind} {way} `{called}` already. Keep one of them."
                     yield Finding((*at, way), f"Two moves {way} one name", detail)
+        onward = {entry.before for _, entry in entries}
+        for position, entry in entries:
+            if entry.after not in known and entry.after not in onward and entry.before not in used:
+                yield _to_nothing(kind, position, entry.after, known)
         yield from _circles(kind, [(position, entry) for position, entry in entries if sources.get(entry.before) == position])
+
+
+def _to_nothing(kind: str, position: int, name: str, known: Collection[str]) -> Finding:
+    close = meant(name, known)
+    advice = f"Did you mean `{close}`?" if close else "Correct it, or remove the entry when what it was about is gone."
+    about = (("clusters", name),) if kind == "cluster" else (("sites", name), ("sites", "*"))
+    detail = f"There is no {kind} `{name}` in this spec. {advice}"
+    return Finding(("moved", position, "to"), "Moved to nothing", detail, about=about)
 
 
 def _circles(kind: str, entries: Sequence[tuple[int, MoveModel]]) -> Iterator[Finding]:

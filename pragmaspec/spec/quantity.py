@@ -16,7 +16,7 @@ BYTES = {
     "TiB": 2**40,
 }
 MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
-_AMOUNT = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,8})\Z")
+_AMOUNT = re.compile(r"([0-9]{1,60}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,8})\Z")
 
 
 class AmountError(ValueError):
@@ -40,14 +40,18 @@ def milliseconds_of(text: str) -> int:
 
 
 def in_words(size_bytes: int) -> str:
-    """``size_bytes`` with the largest binary unit that keeps it a short number, rounded up."""
+    """``size_bytes`` in the largest binary unit that leaves at least 1, as a spec may say it: four digits, rounded up."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
-        if size_bytes >= BYTES[unit]:
-            tenths = -(-size_bytes * 10 // BYTES[unit])
-            return f"{tenths // 10}.{tenths % 10} {unit}" if tenths % 10 else f"{tenths // 10} {unit}"
+        whole = size_bytes // BYTES[unit]
+        if whole:
+            places = max(0, _DIGITS - len(str(whole)))
+            scaled = -(-size_bytes * 10**places // BYTES[unit])
+            text = f"{Decimal(scaled).scaleb(-places):f}"
+            return f"{text.rstrip('0').rstrip('.') if places else text} {unit}"
     return f"{size_bytes} B"
 
 
+_DIGITS = 4
 _SIZE_SPELLINGS = {"k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB", "ki": "KiB", "mi": "MiB", "gi": "GiB", "ti": "TiB"}
 _RATHER_GIB = 256
 """Below this a number without a unit was rather meant in GiB."""

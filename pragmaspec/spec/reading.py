@@ -16,7 +16,6 @@ from ruamel.yaml.events import (
     NodeEvent,
     ScalarEvent,
     SequenceEndEvent,
-    SequenceStartEvent,
 )
 
 from pragmaspec.errors import Problem, SpecError, Where
@@ -27,6 +26,7 @@ from pragmaspec.spec.tree import Document, Mapping, Scalar, Sequence, Spot, Tree
 
 DEPTH_MAX = 64
 ALIASES_MAX = 100
+_KEY_ADVICE = "Write a name that begins with a letter; inside user-data, quotes make this one a text."
 ALIASED_NODES_MAX = 10_000
 """How many values aliases may stand for, all together: what keeps a small file from becoming a large tree."""
 
@@ -56,6 +56,7 @@ class _Reader:
         self._anchors: dict[str, Tree | None] = {}
         self._aliases = 0
         self._aliased_nodes = 0
+        self._unclosed: list[Spot] = []
         self._events = YAML(typ="safe", pure=True).parse(text)
 
     def tree(self) -> Tree | None:
@@ -70,7 +71,7 @@ class _Reader:
                 elif isinstance(event, NodeEvent):
                     root = self._node(event, 1)
         except MarkedYAMLError as error:
-            raise SpecError(*self.problems, self._problem(*syntax_problem(error))) from None
+            raise SpecError(*self.problems, self._problem(*syntax_problem(error, self._text, self._innermost()))) from None
         except (YAMLError, ValueError, OverflowError) as error:
             detail = f"The YAML parser says: {str(error).splitlines()[0]}." if str(error) else ""
             raise SpecError(*self.problems, self._problem("Not YAML", detail, (1, 1))) from None
@@ -102,14 +103,27 @@ class _Reader:
             self._anchors[event.anchor] = node
         return node
 
+    def _innermost(self) -> Spot | None:
+        return self._unclosed[-1] if self._unclosed else None
+
+    def _collection(self, event: CollectionStartEvent, spot: Spot, depth: int) -> Tree:
+        if event.flow_style:
+            self._unclosed.append(spot)
+        found = (
+            self._mapping(Mapping(spot), depth) if isinstance(event, MappingStartEvent) else self._sequence(Sequence(spot), depth)
+        )
+        if event.flow_style:
+            self._unclosed.pop()
+        return found
+
+    def _sequence(self, found: Sequence, depth: int) -> Sequence:
+        while not isinstance(item := next(self._events), SequenceEndEvent):
+            found.items.append(self._node(item, depth + 1))
+        return found
+
     def _content(self, event: NodeEvent, spot: Spot, depth: int) -> Tree:
-        if isinstance(event, MappingStartEvent):
-            return self._mapping(Mapping(spot), depth)
-        if isinstance(event, SequenceStartEvent):
-            found = Sequence(spot)
-            while not isinstance(item := next(self._events), SequenceEndEvent):
-                found.items.append(self._node(item, depth + 1))
-            return found
+        if isinstance(event, CollectionStartEvent):
+            return self._collection(event, spot, depth)
         value = event.value if isinstance(event, ScalarEvent) else ""
         character = unsafe_character(value)
         if character:
@@ -124,7 +138,7 @@ class _Reader:
             if not isinstance(key, Scalar):
                 self.report("Key is not a text", "A key is a single word. Write one.", key.spot)
             elif isinstance(key.text, Plain) and is_typed(key.text):
-                self.report("Key is not a text", f"`{key.text}` is not a text in YAML. Write it in quotes.", key.spot)
+                self.report("Key is not a text", f"`{key.text}` is not a text in YAML. {_KEY_ADVICE}", key.spot)
             elif key.text == "<<" and isinstance(key.text, Plain):
                 merges.append((value, key.spot))
             elif key.text in found.items:

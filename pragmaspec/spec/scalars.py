@@ -42,12 +42,12 @@ def whole(least: int, most: int) -> Scalar:
     def read(value: object) -> int:
         if isinstance(value, Plain):
             if not INTEGER.match(value):
-                raise wrong("Not a whole number", f"{shown(value)} is not one; write a number from {least} to {most}")
+                raise wrong("Not a whole number", f"{shown(value)} is no whole number; write one from {least} to {most}")
             value = int(value) if len(value) <= _DIGITS_MAX else most + 1
         if isinstance(value, str) and INTEGER.match(value):
             raise wrong("Not a whole number", f"write {value} without quotes")
         if not isinstance(value, int) or isinstance(value, bool):
-            raise wrong("Not a whole number", f"{shown(value)} is not one; write a number from {least} to {most}")
+            raise wrong("Not a whole number", f"{shown(value)} is no whole number; write one from {least} to {most}")
         if not least <= value <= most:
             raise wrong("Number out of range", f"write a number from {least} to {most}")
         return value
@@ -62,7 +62,7 @@ def number(least: float, most: float) -> Scalar:
         if isinstance(value, Plain) and NUMBER.match(value):
             value = float(value)
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise wrong("Not a number", f"{shown(value)} is not one; write a number from {least:g} to {most:g}")
+            raise wrong("Not a number", f"{shown(value)} is no number; write one from {least:g} to {most:g}")
         if not least <= value <= most:
             raise wrong("Number out of range", f"write a number from {least:g} to {most:g}")
         return float(value)
@@ -83,6 +83,9 @@ def boolean() -> Scalar:
             if isinstance(value, str)
             else None
         )
+        quoted = isinstance(value, str) and not isinstance(value, Plain) and value in TRUES | FALSES
+        if quoted:
+            raise wrong("Neither true nor false", f"in quotes it is a text; write {meant} without them")
         raise wrong("Neither true nor false", f"write {meant}" if meant else f"{shown(value)} is neither; write true or false")
 
     return Scalar(read, {"type": "boolean"})

@@ -1,15 +1,16 @@
 """Whether a document has the shape of a model: keys, kinds of values, choices. All findings at once, in words for people."""
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pragmaspec.spec.anatomy import Place, choices_of, example_of, fields_of, model_example, place_of, providers_of
 from pragmaspec.spec.findings import Finding, listed, meant, overlaps
 from pragmaspec.spec.plain import Plain, is_null
 from pragmaspec.spec.tree import Document, Path, data_of, scalars
-from pragmaspec.spec.wrong import WRONG, shown
+from pragmaspec.spec.wrong import WRONG, WRONG_PARTS, shown
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -21,17 +22,19 @@ def shaped(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding,
     None when nothing remains.
     """
     data: Any = data_of(document.root)
-    findings = _empty(data)
+    findings = _empty(data, model)
     left_out = [finding.path for finding in findings]
     _leave_out(data, left_out)
+    left_out += [path for finding in findings for path in finding.about]
     while True:
         try:
             return model.model_validate(data), tuple(findings)
         except ValidationError as error:
             found = [
-                _finding(details, place_of(details["loc"], model))
+                finding
                 for details in error.errors(include_url=False)
                 if not (details["type"] == "too_short" and details["input"])
+                for finding in _findings(details, place_of(details["loc"], model))
             ]
         findings += [finding for finding in found if not overlaps(finding.path, left_out)]
         if not _leave_out(data, [finding.path for finding in found]):
@@ -39,17 +42,25 @@ def shaped(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding,
         left_out += [finding.path for finding in found]
 
 
-def _empty(data: object) -> list[Finding]:
+def _empty(data: object, model: type[BaseModel]) -> list[Finding]:
     """A finding for every key without a value; inside user-data (of a cluster or a role) that is cloud-init's business."""
     return [
-        Finding(path, "Value missing", f"`{_last_key(path)}` has no value. Write one, or remove the line.", at_key=True)
+        _value_missing(path, place_of(path, model).field)
         for path, text in scalars(data)
         if isinstance(text, Plain) and is_null(text) and "user_data" not in path[2:4]
     ]
 
 
-def _last_key(path: Path) -> str | int:
-    return next((step for step in reversed(path) if isinstance(step, str)), "")
+def _value_missing(path: Path, field: FieldInfo | None) -> Finding:
+    key = str(next((step for step in reversed(path) if isinstance(step, str)), ""))
+    word, colon, rest = key.partition(":")
+    if colon and rest:
+        detail = f"After the colon of a key comes a blank: `{word}: …`."
+        return Finding(path, "Blank missing", detail, at_key=True, about=((*path[:-1], word),))
+    advice = "or remove the line"
+    if field is not None and field.is_required():
+        advice = "or `{}` for nothing" if get_origin(field.annotation) is dict else f"such as `{key}: {example_of(field)}`"
+    return Finding(path, "Value missing", f"`{key}` has no value. Write one, {advice}.", at_key=True)
 
 
 def _leave_out(data: Any, paths: list[Path]) -> bool:  # noqa: ANN401 - a document's data
@@ -72,6 +83,14 @@ def _present(data: object, path: Path) -> Path:
         found.append(step)
         data = data[step]
     return tuple(found)
+
+
+def _findings(details: ErrorDetails, place: Place) -> tuple[Finding, ...]:
+    if details["type"] != WRONG_PARTS:
+        return (_finding(details, place),)
+    return tuple(
+        Finding((*place.path, *inside), summary, _sentence(detail)) for inside, summary, detail in details["ctx"]["parts"]
+    )
 
 
 def _finding(details: ErrorDetails, place: Place) -> Finding:

@@ -5,9 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from pragmaspec.spec.addresses import address, address_range, vlan_ranges
+from pragmaspec.spec.libvirt_uri import libvirt_uri
 from pragmaspec.spec.model import Model
+from pragmaspec.spec.public_checks import public_parts
 from pragmaspec.spec.scalars import disk, duration, memory, number, text, whole
-from pragmaspec.spec.wrong import wrong
+from pragmaspec.spec.wrong import wrong, wrong_parts
 
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
@@ -57,6 +59,9 @@ class PublicNetworkModel(Model):
             raise wrong(
                 "Addresses missing", "nobody hands out addresses on a bridge: write `addresses` and `prefix` (and `gateway`)"
             )
+        parts = tuple(public_parts(self.addresses, self.prefix, self.gateway))
+        if parts:
+            raise wrong_parts(parts)
         return self
 
 
@@ -116,10 +121,7 @@ class LibvirtSiteModel(SiteCommonModel):
     """A hypervisor host driven through libvirt."""
 
     provider: Literal["libvirt"] = Field(description="The kind of site.", examples=["libvirt"])
-    uri: Annotated[
-        str,
-        text(r"^[a-z]+(\+[a-z]+)?://([^/@:\s]+@)?[!-?A-~]*$", "write a libvirt URI such as qemu:///system, without a password"),
-    ] = Field(
+    uri: Annotated[str, libvirt_uri()] = Field(
         default="qemu:///system", description="Where libvirt is.", examples=["qemu:///system", "qemu+ssh://root@host/system"]
     )
     virt_type: Literal["kvm", "qemu"] | None = Field(
@@ -142,6 +144,22 @@ class LibvirtSiteModel(SiteCommonModel):
         "`auto`: by the host unless they are here and travel fast.",
         examples=["host"],
     )
+    neighbourhood: Annotated[str | None, text(OBJECT_PATTERN, "write a word of your own, such as campus")] = Field(
+        default=None,
+        description="Sites with the same word are hosts of one administration on one network: an image that one of them has is "
+        "fetched from it by the others, host to host, instead of taken from here by each. Needs a `qemu+ssh` URI. Default: none.",
+        examples=["campus"],
+    )
+
+    @model_validator(mode="after")
+    def _neighbours_have_shells(self) -> Self:
+        if self.neighbourhood and not self.uri.partition(":")[0].endswith("+ssh"):
+            raise wrong(
+                "Neighbourhood without ssh",
+                f"commands have to be run on hosts that hand images to each other; {self.uri} leads to none. Write a URI such as "
+                "qemu+ssh://root@host/system, or remove `neighbourhood`",
+            )
+        return self
 
     @model_validator(mode="after")
     def _bridge_names_fit(self) -> Self:
@@ -195,7 +213,9 @@ class SimulatedSiteModel(SiteCommonModel):
 
     provider: Literal["simulated"] = Field(description="The kind of site.", examples=["simulated"])
     file: Annotated[str | None, text(r"^[^\n\x00]+$", "write a path, relative to the file that this stands in")] = Field(
-        default=None, description="Where the site is kept between runs. Default: in memory.", examples=["./simulated-site.json"]
+        default=None,
+        description="Where the site is kept between runs. Default: in your own state folder, by the site's name.",
+        examples=["./simulated-site.jsonl"],
     )
     host: SimulatedHostModel = Field(
         default_factory=SimulatedHostModel,

@@ -1,11 +1,16 @@
 """How the models say that a value is wrong: one summary, one sentence of advice."""
 
 import re
+from collections.abc import Iterable
 
 from pydantic_core import PydanticCustomError
 
 WRONG = "wrong"
-"""The error type that carries our own words; every other type is pydantic's and is translated in ``findings``."""
+"""The error type that carries our own words; every other type is pydantic's and is translated in ``shape``."""
+WRONG_PARTS = "wrong_parts"
+"""The same for several things that are wrong inside of one value."""
+Part = tuple[tuple[str | int, ...], str, str]
+"""Where inside of a value (keys and positions), summary and detail as :func:`wrong` has them."""
 
 _SHOWN_MAX = 60
 SECRET_NAME = re.compile(
@@ -19,6 +24,19 @@ _SECRET_PARAMETERS = re.compile(rf"([?&]{SECRET_NAME.pattern}=)[^&#\s\"'}},]+", 
 def wrong(summary: str, detail: str) -> PydanticCustomError:
     """The error for a value a person can correct: ``summary`` is constant per kind, ``detail`` says what to write."""
     return PydanticCustomError(WRONG, "{summary}: {detail}", {"summary": summary, "detail": detail})
+
+
+def said(error: PydanticCustomError) -> tuple[str, str]:
+    """Summary and detail of what :func:`wrong` made."""
+    context = error.context or {}
+    return str(context["summary"]), str(context["detail"])
+
+
+def wrong_parts(parts: Iterable[Part]) -> PydanticCustomError:
+    """The error for a value with several parts that a person can correct, each to be shown where it stands."""
+    found = list(parts)
+    text = "; ".join(f"{summary}: {detail}" for _, summary, detail in found)
+    return PydanticCustomError(WRONG_PARTS, "{text}", {"text": text, "parts": found})
 
 
 def without_credentials(text: str) -> str:

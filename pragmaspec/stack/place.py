@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
+from pragmaspec.spec.regular import read_regular
 from pragmaspec.stack.state_line import StateLine, find_state_line, is_url
 
 SPEC_VARIABLE = "PRAGMASPEC_SPEC"
@@ -132,7 +133,6 @@ def _no_spec(directory: Path, specs: tuple[Path, ...]) -> Problem:
 def _head(path: Path) -> bytes:
     """The text of the file as far as it matters; nothing when it cannot be read: reading the spec itself says why."""
     try:
-        with path.open("rb") as file:
-            return file.read(_READ_BYTES)
+        return read_regular(path, _READ_BYTES)
     except OSError:
         return b""

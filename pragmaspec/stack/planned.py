@@ -42,7 +42,7 @@ def planned(
         from pragmaspec.planning.ways import with_ways
 
         by_digest = {image.digest: image for image in wanted.images}
-        plan = with_ways(plan, lambda digest: copies(by_digest[digest]) if digest in by_digest else None)
+        plan = with_ways(plan, lambda digest: copies(by_digest[digest]) if digest in by_digest else None, state)
     if refresh and plan.actions:
         from pragmaspec.planning.fingerprint import with_fingerprints
 

@@ -6,30 +6,31 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
+from pragmaspec.spec.characters import quote_of
+from pragmaspec.spec.regular import read_regular
 
 _MOST_BYTES = 4 * 2**20
 
 
 def quoted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """``problems``, each with its line of the file when that can be read."""
-    files: dict[str, list[str]] = {}
+    """``problems``, each with its line of the file when that can be read: safe to print, and without secrets."""
+    files: dict[str, str | None] = {}
     return tuple(_quoted(problem, files) for problem in problems)
 
 
-def _quoted(problem: Problem, files: dict[str, list[str]]) -> Problem:
+def _quoted(problem: Problem, files: dict[str, str | None]) -> Problem:
     where = problem.where
     if where is None or problem.quote is not None:
         return problem
     if where.file not in files:
-        files[where.file] = _lines(Path(where.file))
-    lines = files[where.file]
-    return replace(problem, quote=lines[where.line - 1]) if 0 < where.line <= len(lines) else problem
+        files[where.file] = _text(Path(where.file))
+    text = files[where.file]
+    return problem if text is None else replace(problem, quote=quote_of(text, where.line))
 
 
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str | None:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return []
-        return path.read_text(encoding="utf-8", errors="replace").split("\n")
+        data = read_regular(path, _MOST_BYTES + 1)
     except OSError:
-        return []
+        return None
+    return data.decode(errors="replace") if len(data) <= _MOST_BYTES else None

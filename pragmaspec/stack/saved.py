@@ -41,7 +41,17 @@ class _Head(msgspec.Struct):
 
 
 def save_plan(plan: Plan, place: Place, file: Path) -> None:
-    """Write ``plan`` to ``file``, for its owner only. Raises PragmaspecError when that is not possible."""
+    """Write ``plan`` to ``file``, for its owner only.
+
+    Raises UsageError when something else than a saved plan stands there, PragmaspecError when it cannot be written.
+    """
+    if os.path.lexists(file) and not is_saved_plan(file):
+        raise UsageError(
+            Problem(
+                summary="Something else stands there",
+                detail=f"{file} is no saved plan, so the plan was not written over it. Name another file, such as plan.json.",
+            )
+        )
     saved = SavedPlan(
         kind=KIND,
         tool=__version__,

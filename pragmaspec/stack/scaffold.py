@@ -10,6 +10,10 @@ _LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", 
 _OWN_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 SCHEMA_FILE = ".pragmaspec.schema.json"
 """Beside the spec, so that an editor checks it offline, against this version."""
+BLANK_FILE = "blank.raw"
+"""An empty disk: all that a pretended machine needs to boot."""
+_BLANK_BYTES = 2**20
+"""The least that a raw disk has."""
 
 
 class Findings(NamedTuple):
@@ -41,10 +45,16 @@ def write_scaffold(directory: Path, found: Findings, *, simulated: bool) -> tupl
     """Write what is not there yet. Raises PragmaspecError when that is not possible."""
     from pragmaspec.spec.json_schema import schema_text
 
-    files = {"cluster.yaml": spec_text(found, simulated=simulated), SCHEMA_FILE: schema_text(), ".gitignore": GITIGNORE}
+    files = {
+        "cluster.yaml": spec_text(found, simulated=simulated).encode(),
+        SCHEMA_FILE: schema_text().encode(),
+        ".gitignore": GITIGNORE.encode(),
+    }
+    if simulated:
+        files[BLANK_FILE] = bytes(_BLANK_BYTES)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        return tuple(_write(directory / name, text) for name, text in files.items())
+        return tuple(_write(directory / name, data) for name, data in files.items())
     except OSError as error:
         problem = Problem(summary="The files cannot be written", detail=f"{error.filename}: {error.strerror}.")
         raise PragmaspecError(problem) from error
@@ -52,14 +62,17 @@ def write_scaffold(directory: Path, found: Findings, *, simulated: bool) -> tupl
 
 def spec_text(found: Findings, *, simulated: bool) -> str:
     """A complete spec, with the next things to change as comments."""
-    site = _SIMULATED if simulated else _LIBVIRT.format(kvm="" if found.kvm else "   # emulated: /dev/kvm is not usable here")
-    return _SPEC.format(schema=f"./{SCHEMA_FILE}", site=site)
+    head = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n"
+    if simulated:
+        return head + _SIMULATED + _CLUSTER.format(image="blank")
+    kvm = "" if found.kvm else "   # emulated: /dev/kvm is not usable here"
+    return head + _LIBVIRT.format(kvm=kvm) + _CLUSTER.format(image="debian-12")
 
 
-def _write(path: Path, text: str) -> Written:
+def _write(path: Path, data: bytes) -> Written:
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        with path.open("xb") as file:
+            file.write(data)
     except FileExistsError:
         return Written(path, new=False)
     return Written(path, new=True)
@@ -74,32 +87,40 @@ state/*/.lock
 state/*/*.tmp
 state/*/.*.tmp
 *.plan
+plan.json
+# The pretended site of `init --simulated`, which is as good as a hypervisor on this machine.
+simulated-site.jsonl
 """
 
-_SPEC = """\
-# yaml-language-server: $schema={schema}
-images:
-  debian-12:
-    build: {{debian: bookworm}}        # or  source: ./disk.qcow2,  or  source: https://… with sha256: …
-sites:
-{site}clusters:
+_CLUSTER = """\
+clusters:
   hello:
     site: lab
-    image: debian-12
+    image: {image}
     frontend: {{cpus: 1, memory: 1 GiB}}
     computes: {{count: 2, cpus: 1, memory: 1 GiB}}
 """
 
 _LIBVIRT = """\
+images:
+  debian-12:
+    build: {{debian: bookworm}}        # or  source: ./disk.qcow2,  or  source: https://… with sha256: …
+sites:
   lab:
     provider: libvirt{kvm}
     # uri: qemu+ssh://root@host/system  # default: qemu:///system
     # public: {{network: default}}        # where frontends get their public address
 """
 
-_SIMULATED = """\
+_SIMULATED = f"""\
+images:
+  blank:                              # an empty disk, enough for pretended machines; real ones boot, for example,
+    source: ./{BLANK_FILE}               # build: {{debian: bookworm}}
+    format: raw
+    kernel: ./{BLANK_FILE}
+sites:
   lab:
     provider: simulated
-    file: ./simulated-site.json
-    public: {addresses: [198.51.100.10-198.51.100.99], prefix: 24, gateway: 198.51.100.1}
+    file: ./simulated-site.jsonl
+    public: {{addresses: [198.51.100.10-198.51.100.99], prefix: 24, gateway: 198.51.100.1}}
 """

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
-from pragmaspec.errors import PragmaspecError, Problem, SiteError
+from msgspec.structs import replace
+
+from pragmaspec.errors import PragmaspecError, Problem, SiteError, Where
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
@@ -19,10 +21,14 @@ _MOST_AT_ONCE = 16
 
 
 class Sites:
-    """Providers by the name of their site. Close it when done."""
+    """Providers by the name of their site. Close it when done.
 
-    def __init__(self, options: Iterable[Site]) -> None:
+    ``where`` tells where a site is written; it is asked only when one fails.
+    """
+
+    def __init__(self, options: Iterable[Site], where: Callable[[str], Where | None] = lambda _: None) -> None:
         self._options = {site.name: site for site in options}
+        self._where = where
         self._open: dict[str, Provider] = {}
 
     def __enter__(self) -> Self:
@@ -71,11 +77,11 @@ class Sites:
         wanted = sorted(set(names))
         providers = self.providers(wanted)
         if len(wanted) < 2:  # noqa: PLR2004 - one site needs no thread
-            return {name: ask(provider) for name, provider in providers.items()}
+            return {name: self._asked(name, provider, ask) for name, provider in providers.items()}
         answers: dict[str, _Answer] = {}
         failures: list[PragmaspecError] = []
         with ThreadPoolExecutor(max_workers=min(len(wanted), _MOST_AT_ONCE)) as pool:
-            asked = {name: pool.submit(ask, provider) for name, provider in providers.items()}
+            asked = {name: pool.submit(self._asked, name, provider, ask) for name, provider in providers.items()}
             for name, answer in asked.items():
                 try:
                     answers[name] = answer.result()
@@ -86,6 +92,13 @@ class Sites:
             kind = kinds.pop() if len(kinds) == 1 else SiteError
             raise kind(*(problem for error in failures for problem in error.problems))
         return answers
+
+    def _asked(self, name: str, provider: Provider, ask: Callable[[Provider], _Answer]) -> _Answer:
+        try:
+            return ask(provider)
+        except SiteError as error:
+            place = self._where(name)
+            raise type(error)(*(replace(problem, where=problem.where or place) for problem in error.problems)) from error
 
 
 def known_sites(wanted: Wanted | None, state: State) -> tuple[Site, ...]:

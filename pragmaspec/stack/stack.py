@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pragmaspec.access.ssh import Completed, Remote
     from pragmaspec.engine.context import Applied
     from pragmaspec.engine.reporter import Reporter
+    from pragmaspec.errors import Where
     from pragmaspec.images.files import ImageFiles
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.images.progress import ImageReporter
@@ -137,7 +138,7 @@ class Stack:
             targets=tuple(targets), exclude=tuple(exclude), accept_missing=accept_missing, prune_images=prune_images
         )
         wanted, state = self.wanted(reporter), self.state()
-        with Sites(known_sites(wanted, state)) as sites:
+        with Sites(known_sites(wanted, state), self._site_place) as sites:
             return planned(wanted, state, sites, request, refresh=refresh, copies=self._copy)
 
     def apply(self, plan: "Plan | None" = None, *, allow: Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
@@ -201,7 +202,7 @@ class Stack:
         wanted = self.wanted(reporter)
         with (
             self.session(command, lineage, steal_lock=steal_lock) as session,
-            Sites(known_sites(wanted, session.state)) as sites,
+            Sites(known_sites(wanted, session.state), self._site_place) as sites,
         ):
             yield Run(session=session, wanted=wanted, sites=sites, files=self._files, copies=self._copy)
 
@@ -269,6 +270,12 @@ class Stack:
     def _copy(self, image: "WantedImage") -> "PublicCopy | None":
         """Where else the image can be had; the library is opened only now."""
         return self.library.public_copy(image)
+
+    def _site_place(self, name: str) -> "Where | None":
+        """Where the site is written."""
+        from pragmaspec.stack.wanting import site_place
+
+        return site_place(self._place, name)
 
     def close(self) -> None:
         """Let go of everything; nothing is held between calls today, but may be one day."""

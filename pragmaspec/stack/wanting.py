@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pragmaspec import __version__
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.planning.wanted import Wanted
+from pragmaspec.spec.regular import read_regular
 from pragmaspec.stack.folders import LOCK_FILE, image_store, user_config
 from pragmaspec.stack.place import Place
 from pragmaspec.store.wanted_cache import WantedCache, file_digest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pragmaspec.images.progress import ImageReporter
     from pragmaspec.spec.loaded import LoadedSpec
 
+_READ_BYTES = 4 * 2**20
 _IMAGE_PATH = re.compile(r"""\b(?:source|kernel|initrd)["']?[ \t]*:[ \t]*(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'][^,}\n]*))""")
 
 
@@ -90,6 +92,17 @@ def check_state(place: Place, loaded: "LoadedSpec") -> None:
         )
 
 
+def site_place(place: Place, name: str) -> Where | None:
+    """Where the site ``name`` is written, in the spec or a file of sites; None when it is in neither, or they cannot be read."""
+    from pragmaspec.spec.loader import load_spec
+
+    try:
+        loaded = load_spec(place.spec_file)
+    except SpecError:
+        return None
+    return loaded.where(("sites", name)) if name in loaded.site_documents else None
+
+
 def _context(spec: Path) -> str:
     """What the reading depends on beside the content of small files: folders, and what local disks look like from outside.
 
@@ -102,7 +115,7 @@ def _context(spec: Path) -> str:
 def _image_paths(spec: Path) -> set[str]:
     """Local paths in the spec's images, found without reading it as YAML."""
     try:
-        text = spec.read_text(encoding="utf-8", errors="replace")
+        text = read_regular(spec, _READ_BYTES).decode(errors="replace")
     except OSError:
         return set()
     found = (

@@ -27,12 +27,14 @@ class JournalText(NamedTuple):
 class Stored(NamedTuple):
     """Everything that a ground holds at one moment. ``snapshot`` is the text of a ``state.json``; None: there is none.
 
-    ``name`` is what errors call the snapshot: a path, or a URL without credentials.
+    ``name`` is what errors call the snapshot: a path, or a URL without credentials. ``kept``, looked at only without a snapshot:
+    the serials of older ones that the place keeps, which show that there was one.
     """
 
     name: str
     snapshot: bytes | None = None
     journals: tuple[JournalText, ...] = ()
+    kept: tuple[int, ...] = ()
 
 
 class Version(Frozen, frozen=True):

@@ -149,7 +149,8 @@ class LocalGround:
             snapshot: bytes | None = self.disk.read(self.file)
         except (FileNotFoundError, NotADirectoryError):
             snapshot = None
-        return Stored(name=str(self.file), snapshot=snapshot, journals=journals)
+        kept = () if snapshot is not None else tuple(self.kept())
+        return Stored(name=str(self.file), snapshot=snapshot, journals=journals, kept=kept)
 
 
 class LocalHeld:

@@ -44,7 +44,7 @@ Opener = Callable[[str], "Seal"]
 def read_stored(stored: Stored, lineage: str | None, opener: Opener) -> Loaded:
     """What ``stored`` says; ``lineage`` (default: a new one) is used when there is nothing. Raises StateUnreadableError."""
     if stored.snapshot is None:
-        if stored.journals:
+        if stored.journals or stored.kept:
             raise _without_snapshot(stored)
         return Loaded(Ledger(State(lineage=lineage or new_lineage())), Tail(), on_disk=False, unfinished=False)
     text, seal = opened_snapshot(stored.snapshot, stored.name, opener)
@@ -143,11 +143,14 @@ def _check_covered(text: JournalText, snapshot: Snapshot) -> None:
 
 
 def _without_snapshot(stored: Stored) -> StateUnreadableError:
-    names = ", ".join(text.name for text in stored.journals)
+    traces = [text.name for text in stored.journals]
+    if stored.kept:
+        traces.append(f"an older version with serial {max(stored.kept)}")
+    restore = f"`pragmaspec state restore {max(stored.kept)}`" if stored.kept else "`pragmaspec state history` shows what is kept"
     return _unreadable(
         "The state file is missing",
-        f"{stored.name} is not there, but {names} shows that it was. Put it back: `pragmaspec state history` shows the versions "
-        "that are kept.",
+        f"{stored.name} is not there, but {', '.join(traces)} shows that it was: perhaps a git checkout took it. Put it back "
+        f"from there, or with {restore}. If a new stack is meant, give it a name of its own: `stack: NAME` in the spec.",
     )
 
 

@@ -131,6 +131,42 @@ def test_validate(shop: Workshop) -> None:
     assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=1).err
 
 
+def test_validate_looks_for_every_file_and_name_that_images_point_to(shop: Workshop) -> None:
+    folder = shop.directory
+    (folder / "kernel").mkdir()
+    (folder / "disk.raw").write_bytes(b"")
+    (folder / "cluster.yaml").write_text(
+        """\
+images:
+  missing: {source: ./missing.raw, kernel: ./kernel, initrd: ./disk.raw}
+  far: {source: "https://images.example.org/a.qcow2", sha256: SHA, kernel: ./gone}
+  built: {build: {debian: bookworm, keyring: ./gone.gpg}}
+  named: {catalogue: debian-13x}
+  known: {catalogue: debian-12}
+  cloned: {clonezilla: ./2026-11-01-img}
+  burnt: {clonezilla: ./gone.ISO}
+  elsewhere: {clonezilla: "https://images.example.org/2026-11-01-img"}
+  old: {pragma: {repository: ./repository, cluster: centos7}}
+  summed: {source: "https://images.example.org/a.qcow2", sums: {url: "https://images.example.org/SHA256SUMS"}}
+clusters: {one: {site: lab, image: missing, computes: many}}
+""".replace("SHA", "0" * 64)
+    )
+    said = shop("validate", "--json", status=1).json["problems"]
+    assert [(problem["summary"], problem["detail"].partition(". ")[0]) for problem in said] == [
+        ("File not found", "There is no missing.raw"),
+        ("File not readable", "kernel cannot be read: it is a directory, not a regular file."),
+        ("File not found", "There is no gone"),
+        ("File not found", "There is no gone.gpg"),
+        ("Unknown catalogue name", "There is no image debian-13x in the catalogue"),
+        ("Folder not found", "There is no folder 2026-11-01-img"),
+        ("File not found", "There is no gone.ISO"),
+        ("Folder not found", "There is no folder repository"),
+        ("Unknown site", "There is no site `lab`"),
+        ("Not a mapping", "`many` does not fit here"),
+    ]
+    assert "Did you mean debian-13?" in said[4]["detail"]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--sites",)])
 def test_schema(shop: Workshop, arguments: tuple[str, ...]) -> None:
     assert shop("schema", *arguments).json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -139,8 +175,13 @@ def test_schema(shop: Workshop, arguments: tuple[str, ...]) -> None:
 def test_init_writes_a_spec_that_plans(shop: Workshop) -> None:
     said = shop("init", "--simulated").out
     assert "wrote  cluster.yaml" in said
+    assert "wrote  blank.raw" in said
     assert "pragmaspec plan" in said
     assert shop("validate").out.startswith("cluster.yaml is sound")
+    assert "1 to stage (2 MiB to transfer), 1 to allocate, 3 to boot" in shop("plan").out
+    shop("apply", "--auto-approve")
+    assert "No changes" in shop("plan").out
+    assert {"simulated-site.jsonl", "plan.json"} <= set((shop.directory / ".gitignore").read_text().splitlines())
     (shop.directory / "cluster.yaml").write_text("# mine\n")
     assert "kept   cluster.yaml  (it was there)" in shop("init").out
     assert (shop.directory / "cluster.yaml").read_text() == "# mine\n"

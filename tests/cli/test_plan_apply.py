@@ -172,6 +172,17 @@ def test_saved_plan_works_from_elsewhere(shop: Workshop, monkeypatch: pytest.Mon
     assert shop("plan").out.startswith("No changes")
 
 
+def test_a_plan_is_saved_over_nothing_but_a_plan(shop: Workshop) -> None:
+    shop.running()
+    shop.spec(computes=3)
+    for other in ("cluster.yaml", "state/cluster/state.json"):
+        before = (shop.directory / other).read_bytes()
+        assert "Name another file" in shop("plan", "--out", other, status=64).err
+        assert (shop.directory / other).read_bytes() == before
+    for _ in range(2):
+        shop("plan", "--out", "hello.plan")
+
+
 def test_a_plan_that_cannot_be_saved_says_so(shop: Workshop) -> None:
     shop.spec()
     assert "cannot be saved" in shop("plan", "-o", "missing/hello.plan", status=1).err

@@ -273,6 +273,16 @@ def test_a_form_of_state_that_the_quick_look_misses_is_refused(shop: Workshop) -
         assert "Unusual `state`" in shop(command, status=1).err
 
 
+def test_a_run_that_is_at_work_was_not_interrupted(shop: Workshop) -> None:
+    shop.running()
+    journal = f"journal.{_serial(shop)}.jsonl"
+    (shop.directory / "state" / "cluster" / journal).write_bytes(b"")
+    shop.spec(3)
+    with _held(shop):
+        assert re.match(r"Another run is at work, or has died: process \d+ of .* for `a long run`\.", shop("plan").out)
+    assert shop("plan").out.startswith("An earlier run was interrupted")
+
+
 def test_the_lock_is_shown_and_kept_by_the_living(shop: Workshop) -> None:
     shop.running()
     with _held(shop):

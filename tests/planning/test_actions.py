@@ -44,6 +44,18 @@ def test_a_new_cluster_is_staged_allocated_and_booted_in_that_order() -> None:
     assert all(each.impact == "none" for each in plan.actions)
 
 
+def test_computes_that_wait_for_the_frontend_boot_after_it() -> None:
+    patient = wanted(cluster(computes=replace(nodes(2), after_frontend=True)), cluster("other"))
+    plan = planned(patient)
+    frontend = action(plan, "boot hello-frontend")
+    for name in ("hello-compute-0", "hello-compute-1"):
+        assert action(plan, f"boot {name}").after == (*frontend.after, frontend.key)
+    assert len(action(plan, "boot other-compute-0").after) == 2
+    more = wanted(cluster(computes=replace(nodes(3), after_frontend=True)))
+    assert len(action(planned(more, HELLO), "boot hello-compute-2").after) == 0, "the frontend runs"
+    assert acts(planned(wanted(cluster(computes=replace(nodes(2), after_frontend=True))), HELLO)) == []
+
+
 def test_scaling_out_boots_only_the_new_and_tells_the_others() -> None:
     plan = planned(wanted(cluster(computes=4)), HELLO)
     assert acts(plan) == [

@@ -319,3 +319,31 @@ def test_what_this_stack_holds_is_taken_too() -> None:
     with pytest.raises(NoneFreeError) as caught:
         allocator.allocation(cluster("other", vlan=20), None)
     assert "held by cluster hello of this stack" in caught.value.problems[0].detail
+
+
+def test_a_public_network_that_is_not_there_is_told_with_those_that_are() -> None:
+    site = replace(LAB, public=PublicNetwork(network="nosuch", addresses=("192.0.2.10",), prefix=24))
+    assert refused(cluster(), site=site, inventory=replace(ROOMY, networks=("campus", "default")))[0] == (
+        "The public network does not exist: Site lab has no network called nosuch; it has: campus, default. Correct the site's "
+        "`public: network:`, or make the network there."
+    )
+    assert granted(cluster(), site=site).public[0].network == "nosuch", "a site that cannot tell is believed"
+
+
+def test_bridges_that_are_not_there_are_told_all_at_once() -> None:
+    site = LibvirtSite(name="lab", bridge="br{vlan}", public=PublicNetwork(bridge="brx", addresses=("192.0.2.10",), prefix=24))
+    ib = WantedNetwork(name="ib", cidr="192.168.70.0/24", bridge="nobr")
+    devices = tuple(f"eth{number}" for number in range(13))
+    advice = "its network devices are: " + ", ".join(devices[:12]) + " and 1 more. Correct the `bridge:`, or make it there: "
+    assert refused(cluster(networks=(ib,)), site=site, inventory=replace(ROOMY, devices=devices)) == [
+        f"The bridge does not exist: The host of site lab has no bridge {name}; {advice}ip link add {name} type bridge"
+        for name in ("br20", "nobr", "brx")
+    ]
+    assert "are: none." in refused(cluster(public=NONE), site=site, inventory=replace(ROOMY, devices=()))[0]
+
+
+def test_what_stands_on_a_bridge_that_went_stays_granted() -> None:
+    site = LibvirtSite(name="lab", bridge="br{vlan}")
+    held = granted(cluster(public=NONE), site=site, inventory=replace(ROOMY, devices=("br20",)))
+    assert held.private.bridge == "br20"
+    assert granted(cluster(public=NONE), held, site=site, inventory=replace(ROOMY, devices=())) == held

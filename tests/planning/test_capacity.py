@@ -45,9 +45,7 @@ def test_what_others_hold_counts_and_the_largest_are_named() -> None:
 def test_what_the_host_keeps_and_how_often_a_unit_is_promised_is_explained() -> None:
     site = replace(LAB, reserve=Reserve(cpus=1, memory_mib=1024), overcommit=Overcommit(cpus=2.0, memory=1.0))
     (cpus,) = short(cluster(computes=nodes(6, cpus=1, memory_mib=256)), site=site)
-    assert (
-        "Site lab is 1 cpus short: it has 6 cpus (4 cpus in all, 1 cpus kept for the host, each may be promised 2 times)" in cpus
-    )
+    assert "Site lab is 1 cpu short: it has 6 cpus (4 cpus in all, 1 cpu kept for the host, each may be promised 2 times)" in cpus
     (memory,) = short(cluster(computes=nodes(4, memory_mib=2048)), site=replace(site, overcommit=Overcommit()))
     assert "it has 7 GiB (8 GiB in all, 1 GiB kept for the host)" in memory
 
@@ -55,7 +53,7 @@ def test_what_the_host_keeps_and_how_often_a_unit_is_promised_is_explained() -> 
 def test_disks_may_be_promised_ten_times() -> None:
     assert short(cluster(computes=nodes(2, memory_mib=256, disk_bytes=400 * GIB))) == []
     (said,) = short(cluster(computes=nodes(3, memory_mib=256, disk_bytes=400 * GIB)))
-    assert "Not enough disk: Site lab is 204 GiB short: it has 1,000 GiB (100 GiB in all, each may be promised 10 times)" in said
+    assert "Not enough disk: Site lab is 204 GiB short: it has 1000 GiB (100 GiB in all, each may be promised 10 times)" in said
 
 
 def test_a_node_must_fit_in_one_machine() -> None:
@@ -116,3 +114,11 @@ def test_everything_short_is_told_at_once_also_for_a_cluster_without_a_network(*
     found = [said.split(": ")[1] for said in short(asked)]
     expected = ["A node wants more CPUs than one can have", "Not enough CPUs", "Not enough memory", "Not enough disk"]
     assert found == ["The VLAN is not the site's to give"] * named + expected
+
+
+def test_large_amounts_are_written_in_large_units() -> None:
+    asked = cluster(computes=nodes(2048, cpus=1, disk_bytes=500 * 2**40))
+    said = "\n".join(short(asked, inventory=replace(SMALL, disk_bytes=4 * 2**40)))
+    assert "2,033 cpus short: it has 16 cpus (4 cpus in all" in said
+    assert "it has 40 TiB (4 TiB in all" in said
+    assert "wants 1024001 TiB" in said

@@ -69,7 +69,7 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
         plan = make_plan(spec, state, sights, inventories, request, stored)
         copies = msgspec.convert(_json("copies.json"), dict[str, PublicCopy])
         by_digest = {each.digest: copies.get(each.name) for each in spec.images}
-        return plan_text(with_ways(plan, by_digest.get), width=110, colour=False)
+        return plan_text(with_ways(plan, by_digest.get, state), width=110, colour=False)
     except (PlanError, PlanRefusedError, UsageError) as error:
         return problems_text(error.problems, width=110, colour=False)
 

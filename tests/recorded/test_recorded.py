@@ -1,8 +1,11 @@
 """The recorded state is a value: looking up, putting in and taking out."""
 
+from typing import cast
+
+import msgspec
 from msgspec.structs import replace
 
-from pragmaspec.recorded import Blob, Mark, Node, Record, StagedImage
+from pragmaspec.recorded import Blob, Mark, Node, Readiness, ReadyWhen, Record, StagedImage
 from tests.planning.world import EMPTY, LAB, LINEAGE, cluster, settled
 
 STATE = settled(cluster(computes=11), cluster("world", computes=0))
@@ -15,6 +18,11 @@ def test_records_are_sorted_and_found_by_address() -> None:
     assert all(STATE.record(address) is record for address, record in zip(addresses, STATE.records, strict=True))
     assert STATE.record("lab") is None
     assert STATE.record("zzz") is None
+
+
+def test_a_state_reads_the_same_whichever_module_a_word_comes_from() -> None:
+    another = Readiness(when=cast("ReadyWhen", "CLOUD-INIT".lower()))
+    assert msgspec.json.encode(another) == msgspec.json.encode(Readiness()) == b'{"when":"cloud-init","timeout_s":600}'
 
 
 def test_putting_in_and_taking_out_makes_a_new_state() -> None:

@@ -19,8 +19,10 @@ NOT_IN_A_SCHEMA = {
     "guest-files",
     "image-missing",
     "image-unknown",
+    "key-private",
     "many-choices",
     "own-key-damaged",
+    "public-addresses",
     "range-too-small",
     "ranges-overlap",
     "site-none-defined",
@@ -33,6 +35,7 @@ NOT_IN_A_SCHEMA = {
     "user-data-too-large",
     "moved-circle",
     "moved-still-there",
+    "moved-to-nothing",
     "moved-twice",
     "state-secret-parameter",
 }

@@ -1,3 +1,4 @@
+import os
 from base64 import b64encode
 from collections.abc import Callable
 from hashlib import sha256
@@ -153,14 +154,36 @@ def test_no_spec(tmp_path: Path) -> None:
         load_spec(tmp_path / "spec.yaml")
 
 
-def test_a_directory_is_no_spec(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="Spec not readable"):
-        load_spec(tmp_path)
+@pytest.mark.timeout(10)
+def test_a_spec_is_a_regular_file_and_nothing_that_never_ends(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path, kind in ((tmp_path, "a directory"), (tmp_path / "pipe.yaml", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(SpecError, match=f"Spec not readable: .* it is {kind}, not a regular file. A spec is a file"):
+            load_spec(path)
+    with pytest.raises(SpecError, match=r"No spec: There is no -. A spec is a file, not a stream"):
+        load_spec(Path("-"))
+
+
+@pytest.mark.timeout(10)
+def test_what_a_spec_points_to_is_never_waited_for(load: Load, sample: str, tmp_path: Path) -> None:
+    for name in ("id.pub", "user-data.yaml"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(SpecError) as caught:
+        load(sample + "    ssh_keys: [./id.pub]\n    user_data: ./user-data.yaml\n")
+    assert [problem.detail.partition("cannot")[2] for problem in caught.value.problems] == [
+        " be read: it is a pipe, not a regular file."
+    ] * 2
+
+
+def test_a_spec_that_cannot_be_opened(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").symlink_to("spec.yaml")
+    with pytest.raises(SpecError, match=r"Spec not readable: .*spec\.yaml cannot be read: Too many levels of symbolic links.$"):
+        load_spec(tmp_path / "spec.yaml")
 
 
 def test_a_sites_file_that_cannot_be_read(load: Load, tmp_path: Path, sample: str) -> None:
     (tmp_path / "sites.yaml").mkdir()
-    with pytest.raises(SpecError, match=r"Sites file not readable: .*Is a directory"):
+    with pytest.raises(SpecError, match=r"Sites file not readable: .*it is a directory"):
         load(sample)
 
 

@@ -36,7 +36,7 @@ def test_native_values() -> None:
 @pytest.mark.parametrize(
     ("cluster", "said"),
     [
-        ({"frontend": {"cpus": True}}, "`true` is not one"),
+        ({"frontend": {"cpus": True}}, "`true` is no whole number"),
         ({"frontend": {"memory": 1024}}, "write 1024 MiB"),
         ({"frontend": {"memory": None}}, "nothing is not memory"),
         ({"readiness": {"timeout": 90}}, "write 90 s"),
@@ -54,7 +54,7 @@ def test_native_values_that_are_wrong(cluster: dict[str, Any], said: str) -> Non
 
 
 def test_numbers_that_are_wrong() -> None:
-    with pytest.raises(ValidationError, match="`true` is not one"):
+    with pytest.raises(ValidationError, match="`true` is no number"):
         site(overcommit={"cpus": True})
     with pytest.raises(ValidationError, match="`true` is not a number or a range"):
         site(vlans=True)

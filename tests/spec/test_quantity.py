@@ -54,7 +54,16 @@ def test_what_to_write_instead_of_a_time() -> None:
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (2**31, "2 GiB"), (2**31 + 1, "2.1 GiB"), (2**40, "1 TiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (2**31, "2 GiB"),
+        (2**31 + 1, "2.001 GiB"),
+        (1540 * 2**30, "1.504 TiB"),
+        (2**40 - 1, "1024 GiB"),
+        (2**54, "16384 TiB"),
+    ],
 )
 def test_in_words_never_says_less(size: int, words: str) -> None:
     assert in_words(size) == words

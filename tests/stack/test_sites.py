@@ -1,6 +1,7 @@
 """Several sites are asked at once, and all that fail are named."""
 
 import time
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +10,9 @@ from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.recorded import Allocation, Network, Record, State
 from pragmaspec.site import Fault, SimulatedSite
+from pragmaspec.stack.place import find_place
 from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
+from pragmaspec.stack.wanting import site_place
 
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000000"
 
@@ -65,3 +68,18 @@ def test_which_sites_a_plan_looks_at() -> None:
     assert sites_in_use(wanted, state, PlanRequest()) == ("away", "lab")
     assert sites_in_use(wanted, state, PlanRequest(only_clusters=("new",))) == ("lab",)
     assert sites_in_use(wanted, state, PlanRequest(only_clusters=("old",))) == ("away",)
+
+
+def test_a_site_that_fails_is_shown_where_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "sites.yaml").write_text("sites:\n  far: {provider: libvirt, uri: 'test:///nosuch'}\n")
+    spec = tmp_path / "cluster.yaml"
+    spec.write_text("clusters: {}\nsites:\n  near:\n    provider: simulated\n")
+    place = find_place(spec)
+    for name, where in (("near", f"{spec}:3:3"), ("far", f"{tmp_path}/sites.yaml:2:3"), ("gone", "None")):
+        assert str(site_place(place, name)) == where
+    failing = SimulatedSite(name="near", faults=(Fault(call="observe"),))
+    with Sites([failing], lambda name: site_place(place, name)) as sites, pytest.raises(SiteError) as failed:
+        sites.observe(["near"], LINEAGE)
+    assert str(failed.value.problems[0].where) == f"{spec}:3:3"
+    spec.write_text("clusters: 1\n")
+    assert site_place(place, "near") is None

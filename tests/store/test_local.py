@@ -204,6 +204,16 @@ def test_a_missing_snapshot_is_not_an_absent_state(store):
         store.read()
 
 
+def test_older_versions_show_that_a_missing_snapshot_was_there(store):
+    _boot(store, 0)
+    store.file.unlink()
+    with pytest.raises(StateUnreadableError, match=r"state restore 1.* `stack: NAME`"):
+        store.read()
+    with pytest.raises(StateUnreadableError), store.session("apply"):
+        pass
+    assert sorted(path.name for path in store.file.parent.joinpath("backups").iterdir()) == ["state.0.json", "state.1.json"]
+
+
 def test_the_journal_of_another_stack_is_refused(store, tmp_path):
     other = LocalStore(tmp_path / "other")
     other.create("00000000-0000-4000-8000-000000000000")

@@ -34,12 +34,8 @@ def cluster_entry(appliance: Appliance, site: str, called: str = "") -> dict[str
     lines = [
         f"site: {_scalar(site)}",
         f"frontend: {{image: {images[0]}{_size(appliance.frontend)}}}",
-        f"computes: {{count: 0, image: {images[1]}{_size(compute)}}}",
+        f"computes: {{count: 0, image: {images[1]}{_size(compute)}{', wait_for: frontend' if appliance.wait_s else ''}}}",
     ]
-    if appliance.wait_s:
-        lines.append(
-            f"# The repository lets computes wait {appliance.wait_s} s for the frontend; here they wait until it is ready."
-        )
     return {name: lines}
 
 

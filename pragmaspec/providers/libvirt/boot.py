@@ -1,6 +1,7 @@
 """Making a node exist and run: its volumes, its definition, its start. Every step goes on from what an interrupted run left."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import cast
 
 import libvirt
@@ -12,7 +13,7 @@ from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
 from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
 from pragmaspec.providers.libvirt.domains import OurDomain
-from pragmaspec.providers.libvirt.failures import code_of
+from pragmaspec.providers.libvirt.failures import as_site_error, code_of, kind_of
 from pragmaspec.providers.libvirt.filling import disk_filled, disk_made
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.markup import parsed
@@ -22,6 +23,8 @@ from pragmaspec.providers.libvirt.power import resume_if_paused
 from pragmaspec.providers.libvirt.virt_type import settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
 from pragmaspec.recorded import Nic, Outputs, PublicGrant, StagedImage
+
+_KVM_FAILURES = ("internal", "refused", "unsupported")
 
 
 def boot(host: Host, order: BootOrder) -> Outputs:
@@ -36,10 +39,26 @@ def boot(host: Host, order: BootOrder) -> Outputs:
         _require_image(host, order.image)
         _require_networks(host, parts)
         _make_volumes(host, order, parts)
-        handle = _defined(host, domain, parts)
-        with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
-            _start(handle, held=order.held)
+        with _kvm_doubted(host, node.name):
+            handle = _defined(host, domain, parts)
+            with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
+                _start(handle, held=order.held)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
+
+
+@contextmanager
+def _kvm_doubted(host: Host, node: str) -> Iterator[None]:
+    """Where the spec demands KVM nobody has probed it, and what QEMU says when it is broken helps nobody."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if host.site.virt_type != "kvm" or kind_of(error) not in _KVM_FAILURES:
+            raise
+        advice = (
+            "The site has `virt_type: kvm`, and it may not work there: leave it out to have it probed, or write "
+            "`virt_type: qemu`."
+        )
+        raise as_site_error(error, f"boot {node} at {host.title}", advice=advice) from error
 
 
 def _granted(order: BootOrder) -> list[PublicGrant]:

@@ -11,10 +11,10 @@ from pragmaspec.failpoints import reach
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.planning.ways import way
-from pragmaspec.providers.base import Transferred
+from pragmaspec.providers.base import Offer, Transferred
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.arrival import check_arrived
-from pragmaspec.providers.libvirt.fetching import cannot_fetch, fetch
+from pragmaspec.providers.libvirt.fetching import cannot_fetch, fetch, neighbour_source, not_passed_on, public_source
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.volume_xml import SHARED, raw_xml
 from pragmaspec.recorded import Blob, Mark, StagedImage
@@ -26,11 +26,15 @@ PATIENCE_S = 60.0
 
 
 class Supply:
-    """Where the bytes of an image are: on this machine, and perhaps where everybody gets them (``copy``)."""
+    """Where the bytes of an image are: on this machine, and perhaps where everybody gets them (``copy``).
 
-    def __init__(self, files: Callable[[], ImageFiles], copy: PublicCopy | None = None) -> None:
+    With an ``offer`` they are taken from the neighbour who makes it, and from nowhere else.
+    """
+
+    def __init__(self, files: Callable[[], ImageFiles], copy: PublicCopy | None = None, offer: Offer | None = None) -> None:
         self._files = files
         self.copy = copy
+        self.offer = offer
 
     @cached_property
     def files(self) -> ImageFiles:
@@ -40,7 +44,7 @@ class Supply:
 
 def prepare(host: Host, image: StagedImage, supply: Supply) -> None:
     """Get hold of the bytes on this machine when that is where they will come from: others must not wait for it."""
-    if way(host.site, image, supply.copy) != "fetch":
+    if supply.offer is None and way(host.site, image, supply.copy) != "fetch":
         _ = supply.files
 
 
@@ -50,6 +54,9 @@ class _SlowError(Exception):
 
 def brought(host: Host, image: StagedImage, supply: Supply, mark: Mark, transferred: Transferred) -> bool:
     """Make every part be there; False when another stack made one of them first (libvirt gives a name to exactly one)."""
+    if supply.offer is not None:
+        _passed_on(host, image, supply.offer, mark, transferred)
+        return True
     chosen, copy = way(host.site, image, supply.copy), supply.copy
     if chosen != "send" and copy is not None:
         if chosen == "send-unless-slow":
@@ -57,12 +64,22 @@ def brought(host: Host, image: StagedImage, supply: Supply, mark: Mark, transfer
                 return _sent(host, image, supply.files, _impatient(transferred))
             except _SlowError:
                 volumes.remove(host, names.image_volumes(image)["disk"])
-        why = fetch(host, image, copy, mark, _counting(transferred, image.transfer_bytes))
+        why = fetch(host, image, public_source(copy), mark, _counting(transferred, image.transfer_bytes))
         if not why:
             return True
         if host.site.fetch == "host":
             raise cannot_fetch(host, image, why)
     return _sent(host, image, supply.files, transferred)
+
+
+def _passed_on(host: Host, image: StagedImage, offer: Offer, mark: Mark, transferred: Transferred) -> None:
+    """Have the host fetch every part from its neighbour. Raises SiteError when one does not come."""
+    paths, sent = dict(offer.paths), _counting(transferred, image.transfer_bytes)
+    for part in names.image_volumes(image):
+        why = fetch(host, image, neighbour_source(offer, part, paths[part]), mark, sent)
+        if why:
+            raise not_passed_on(host, image, why)
+        reach("libvirt.image.part-passed-on")
 
 
 def _sent(host: Host, image: StagedImage, files: ImageFiles, transferred: Transferred) -> bool:

@@ -3,11 +3,12 @@
 import threading
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import libvirt
 
 from pragmaspec.errors import Problem, SiteUnreachableError
-from pragmaspec.providers.libvirt.failures import as_site_error
+from pragmaspec.providers.libvirt.failures import Kind, as_site_error, kind_of
 
 OPEN_LIMIT_S = 8.0
 KEEPALIVE_S = 3
@@ -21,10 +22,14 @@ libvirtd.conf), keep-alives included: with a fifth slow call none is answered, a
 
 
 class Connection:
-    """A thread-safe handle on the daemon at ``uri``: a few connections, each shared by a few threads."""
+    """A thread-safe handle on the daemon at ``uri``: a few connections, each shared by a few threads.
 
-    def __init__(self, uri: str) -> None:
+    ``title`` is what people are told did not answer; without it, the URI.
+    """
+
+    def __init__(self, uri: str, title: str = "") -> None:
         self.uri = uri
+        self._title = title or uri
         self._lock = threading.Lock()
         self._lines: list[_Line] = []
         self._seat = threading.local()
@@ -35,7 +40,7 @@ class Connection:
 
         The one place that knows it; what is left out there: contents and growth of volumes, and probing.
         """
-        return self.uri.partition(":")[0] == "test"
+        return _is_pretended(self.uri)
 
     def handle(self) -> libvirt.virConnect:
         """The open connection of this thread; always the same one, as long as it lives.
@@ -58,7 +63,7 @@ class Connection:
             for line in self._lines:
                 if line.seat():
                     return line
-            line = _Line(self.uri, watch=not self.is_pretended)
+            line = _Line(self.uri, self._title)
             line.seat()
             self._lines.append(line)
             return line
@@ -67,9 +72,9 @@ class Connection:
 class _Line:
     """One connection, and the threads that share it."""
 
-    def __init__(self, uri: str, *, watch: bool) -> None:
+    def __init__(self, uri: str, title: str) -> None:
         self._uri = uri
-        self._watch = watch
+        self._title = title
         self._lock = threading.Lock()
         self._handle: libvirt.virConnect | None = None
         self._threads: list[threading.Thread] = []
@@ -89,7 +94,7 @@ class _Line:
                 _close(self._handle)
                 self._handle = None
             if self._handle is None:
-                self._handle = _opened(self._uri, watch=self._watch)
+                self._handle = _opened(self._uri, self._title)
             return self._handle
 
     def close(self) -> None:
@@ -125,16 +130,21 @@ def _turn_for_ever() -> None:
         libvirt.virEventRunDefaultImpl()
 
 
-def _opened(uri: str, *, watch: bool) -> libvirt.virConnect:
+def _is_pretended(uri: str) -> bool:
+    return uri.partition(":")[0] == "test"
+
+
+def _opened(uri: str, title: str) -> libvirt.virConnect:
     """Open on another thread, because libvirt itself waits for a silent daemon without limit."""
     event_loop()
+    _require_pretence(uri, title)
     outcome: list[libvirt.virConnect | libvirt.libvirtError] = []
     given_up = threading.Event()
 
     def work() -> None:
         try:
             handle = libvirt.open(_without_prompts(uri))
-            if watch:
+            if not _is_pretended(uri):
                 handle.setKeepAlive(KEEPALIVE_S, KEEPALIVE_COUNT)
         except libvirt.libvirtError as error:
             outcome.append(error)
@@ -151,14 +161,29 @@ def _opened(uri: str, *, watch: bool) -> libvirt.virConnect:
         raise SiteUnreachableError(
             Problem(
                 summary="The site does not answer",
-                detail=f"{uri} accepted no connection within {OPEN_LIMIT_S:g} s. Check that the host is up and that its libvirt "
-                f"daemon is not stuck: virsh -c {uri} version",
+                detail=f"{title[0].upper()}{title[1:]} accepted no connection within {OPEN_LIMIT_S:g} s. Check that the host is "
+                f"up and that its libvirt daemon is not stuck: virsh -c {uri} version",
             )
         )
     result = outcome[0]
     if isinstance(result, libvirt.libvirtError):
-        raise as_site_error(result, f"connect to {uri}") from result
+        # Whatever libvirt calls it, nothing was asked yet: a URI without meaning comes as an XML error, or as an internal one.
+        kind: Kind = "forbidden" if kind_of(result) == "forbidden" else "unreachable"
+        raise as_site_error(result, f"connect to {title}", kind=kind) from result
     return result
+
+
+def _require_pretence(uri: str, title: str) -> None:
+    """The test driver reads what it pretends from a file; its XML parser would write on stderr that there is none."""
+    path = uri.partition("://")[2].partition("?")[0]
+    if uri.startswith("test:///") and path != "/default" and not Path(path).is_file():
+        raise SiteUnreachableError(
+            Problem(
+                summary="The site does not answer",
+                detail=f"Could not connect to {title}: there is no file {path}. Write test:///default for libvirt's own "
+                "pretended host, or the path of a file that describes one.",
+            )
+        )
 
 
 def _without_prompts(uri: str) -> str:

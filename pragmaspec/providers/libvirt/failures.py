@@ -4,6 +4,7 @@ Codes: ``virErrorNumber`` in libvirt's ``virterror.h``. The table names them as 
 """
 
 import errno
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType, TracebackType
@@ -116,6 +117,8 @@ _ROOM_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 _ROOM_WORDS = ("No space left on device", "Cannot allocate memory", "cannot set up guest memory", "Disk quota exceeded")
 """What QEMU's tools say when they run out; libvirt hands their words on under VIR_ERR_INTERNAL_ERROR."""
 
+_NO_DEVICE = re.compile(r"Cannot get interface \w+ on '([^']+)': No such device")
+
 
 def code_of(error: libvirt.libvirtError) -> int:
     """The ``VIR_ERR_*`` number of ``error``; 0 when libvirt left none."""
@@ -135,11 +138,20 @@ def kind_of(error: libvirt.libvirtError) -> Kind:
     return kind
 
 
-def as_site_error(error: libvirt.libvirtError, doing: str) -> SiteError:
-    """``error`` as one of ours; ``doing`` completes "Could not …"."""
-    meaning = MEANINGS[kind_of(error)]
+def as_site_error(error: libvirt.libvirtError, doing: str, *, kind: Kind | None = None, advice: str = "") -> SiteError:
+    """``error`` as one of ours; ``doing`` completes "Could not …". ``kind`` and ``advice``: where the caller knows better."""
+    meaning = MEANINGS[kind or kind_of(error)]
     words = (error.get_error_message() or str(error)).strip().rstrip(".")
-    return meaning.error(Problem(summary=meaning.summary, detail=f"Could not {doing}. libvirt says: {words}. {meaning.advice}"))
+    device = _NO_DEVICE.search(words)
+    if device:
+        meaning = Meaning(SiteError, "The bridge does not exist", missing_bridge(device[1]))
+    detail = f"Could not {doing}. libvirt says: {words}. {advice or meaning.advice}"
+    return meaning.error(Problem(summary=meaning.summary, detail=detail))
+
+
+def missing_bridge(name: str) -> str:
+    """What to do about a bridge that the host lacks."""
+    return f"The host has no bridge {name}. Make it there (ip link add {name} type bridge), or correct the `bridge:` in the spec."
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pragmaspec.site import LibvirtSite
 
 FILE_POOLS = ("dir", "fs", "netfs")
 """Kinds of pools whose volumes are files of one directory, so that overlays, logs and explicit backing chains are possible."""
-EMULATED_TITLE = {"kvm": "", "qemu": ", emulated", "test": ", pretended"}
+EMULATED_TITLE = {"kvm": "", "qemu": ", emulated", "test": ", pretended for this command alone"}
 
 
 class Host:
@@ -24,9 +24,14 @@ class Host:
 
     def __init__(self, site: LibvirtSite) -> None:
         self.site = site
-        self.connection = Connection(site.uri)
+        self.connection = Connection(site.uri, self.title)
         self.firmware_runs = False
         """Whether the probe of ``virt_type.py`` has seen firmware run with KVM since this was opened."""
+
+    @property
+    def title(self) -> str:
+        """The site as an error names it."""
+        return f"site {self.site.name} ({self.site.uri})"
 
     @property
     def is_here(self) -> bool:
@@ -46,15 +51,8 @@ class Host:
         except libvirt.libvirtError as error:
             if code_of(error) != libvirt.VIR_ERR_NO_STORAGE_POOL:
                 raise
-            known = ", ".join(sorted(pool.name() for pool in handle.listAllStoragePools())) or "none"
-            raise SiteError(
-                Problem(
-                    summary="The storage pool does not exist",
-                    detail=f"Site {self.site.name} ({self.site.uri}) has no storage pool called {self.site.pool}; it has: "
-                    f"{known}. Write `pool:` under the site, or make one: virsh pool-define-as default dir --target "
-                    "/var/lib/libvirt/images && virsh pool-start default",
-                )
-            ) from error
+            known = sorted(pool.name() for pool in handle.listAllStoragePools())
+            raise SiteError(_no_pool(self.site, known)) from error
         return pool
 
     @property
@@ -140,3 +138,14 @@ class Host:
             virt_type=virt_type,
             arch=self._guests[0],
         )
+
+
+def _no_pool(site: LibvirtSite, known: list[str]) -> Problem:
+    virsh, target = f"virsh -c {site.uri}", "images" if site.pool == "default" else site.pool
+    other = f"write one of them as `pool:` under the site, or make {site.pool}" if known else f"make {site.pool}"
+    return Problem(
+        summary="The storage pool does not exist",
+        detail=f"Site {site.name} ({site.uri}) has no storage pool called {site.pool}; it has: {', '.join(known) or 'none'}. "
+        f"{other[0].upper()}{other[1:]}: {virsh} pool-define-as {site.pool} dir --target /var/lib/libvirt/{target} && "
+        f"{virsh} pool-build {site.pool} && {virsh} pool-start {site.pool}",
+    )

@@ -49,7 +49,18 @@ def inventory(host: Host) -> Inventory:
             for interface in _interfaces(network.root)
         ),
         images=names.staged_digests(set(volumes)),
+        networks=tuple(sorted(network.name for network in seen if network.owner is None)),
+        devices=_devices(host),
     )
+
+
+def _devices(host: Host) -> tuple[str, ...] | None:
+    """The host's network devices. Not every libvirt has a driver for them, and the test driver only pretends some."""
+    if host.connection.is_pretended:
+        return None
+    with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_CONNECT):
+        return tuple(sorted(device.name() for device in host.handle().listAllInterfaces(0)))
+    return None
 
 
 def _lineages(machines: list[SeenDomain], seen: list[SeenNetwork]) -> dict[str, str]:
@@ -108,7 +119,7 @@ def _public(host: Host, seen: dict[str, SeenNetwork]) -> PublicPool | None:
     name = named.network if named is not None and named.network is not None else DEFAULT_PUBLIC
     network = seen.get(name)
     if network is None:
-        # A network that the site names is reported even without details; apply then says that it is missing.
+        # A network that the site names is reported even without details; planning then says that it is missing.
         return PublicPool(network=name) if named is not None and named.network is not None else None
     interface = next(_interfaces(network.root), None)
     if interface is None:

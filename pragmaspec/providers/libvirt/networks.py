@@ -8,7 +8,7 @@ import libvirt
 
 from pragmaspec.errors import Problem, SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
-from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
+from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of, missing_bridge
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.marks import Owner, network_name, network_owner
 from pragmaspec.providers.libvirt.markup import parsed
@@ -77,7 +77,8 @@ def ensure(host: Host, parts: NetworkParts, claim: str) -> bool:
         _require_ours(host, seen, parts, claim)
         _repair(host, seen, parts)
         return False
-    _require_bridge(host, parts)
+    if parts.bridge is not None:
+        require_bridge(host, parts.called, parts.bridge)
     try:
         network = host.handle().networkDefineXML(network_xml(parts))
     except libvirt.libvirtError:
@@ -119,20 +120,16 @@ def conflict(host: Host, claim: str, holder: str) -> SiteConflictError:
     )
 
 
-def _require_bridge(host: Host, parts: NetworkParts) -> None:
+def require_bridge(host: Host, called: str, bridge: str) -> None:
     """Name the missing bridge now rather than when the first guest fails to start; a host that cannot tell is believed."""
-    if parts.bridge is None:
-        return
     try:
-        host.handle().interfaceLookupByName(parts.bridge)
+        host.handle().interfaceLookupByName(bridge)
     except libvirt.libvirtError as error:
         if code_of(error) == libvirt.VIR_ERR_NO_INTERFACE:
             raise SiteError(
                 Problem(
                     summary="The bridge does not exist",
-                    detail=f"Network {parts.called} shall stand on bridge {parts.bridge}, which the host of site "
-                    f"{host.site.name} does not have. Make it there (ip link add {parts.bridge} type bridge), or correct the "
-                    "site's `bridge:`.",
+                    detail=f"Network {called} of site {host.site.name} shall stand on bridge {bridge}. {missing_bridge(bridge)}",
                 )
             ) from error
 
@@ -140,7 +137,8 @@ def _require_bridge(host: Host, parts: NetworkParts) -> None:
 def _repair(host: Host, seen: SeenNetwork, parts: NetworkParts) -> None:
     """Bring a network of ours to what ``parts`` says. It is restarted only when no guest is plugged in, who would be cut off."""
     if not _as_wanted(seen.root, parts):
-        _require_bridge(host, parts)
+        if parts.bridge is not None:
+            require_bridge(host, parts.called, parts.bridge)
         kept = NetworkParts(
             name=parts.name,
             uuid=seen.handle.UUIDString(),

@@ -1,13 +1,13 @@
 """The provider's face: each method of the protocol, with libvirt's errors translated at this edge."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.providers.base import BootOrder, Evidence, Transferred
+from pragmaspec.providers.base import BootOrder, Evidence, Offer, Transferred
 from pragmaspec.providers.libvirt import (
     allocation,
     boot,
@@ -16,6 +16,7 @@ from pragmaspec.providers.libvirt import (
     evidence,
     inventory,
     observe,
+    offering,
     power,
     releasing,
     staging,
@@ -75,6 +76,19 @@ class LibvirtProvider:
         with self._translated(f"stage image {image.name}"), self._one_upload:
             return staging.stage(self._host, image, Supply(files, copy), mark, transferred)
 
+    @contextmanager
+    def offer(self, image: StagedImage, coming: Mark | None = None) -> Iterator[Offer]:
+        """Hand the image out for the time of the ``with`` block, from a host behind ssh."""
+        with ExitStack() as stack:
+            with self._translated(f"hand out image {image.name}"):
+                offer = stack.enter_context(offering.offered(self._host, image, coming))
+            yield offer
+
+    def stage_from_neighbour(self, image: StagedImage, offer: Offer, mark: Mark, transferred: Transferred) -> Outputs:
+        """Put the image into the pool; the host takes it from a neighbour."""
+        with self._translated(f"stage image {image.name}"), self._one_upload:
+            return staging.stage(self._host, image, Supply(_nothing_here, offer=offer), mark, transferred)
+
     def stored(self) -> tuple[StoredImage, ...]:
         """The images that take up room in the pool."""
         with self._translated("list the images there"):
@@ -124,4 +138,8 @@ class LibvirtProvider:
         self._host.connection.close()
 
     def _translated(self, doing: str) -> AbstractContextManager[None]:
-        return translated(f"{doing} at {self._host.site.uri}")
+        return translated(f"{doing} at {self._host.title}")
+
+
+def _nothing_here() -> ImageFiles:
+    raise AssertionError("what a neighbour offers was asked for on this machine")

@@ -32,7 +32,7 @@ def stage(host: Host, image: StagedImage, supply: Supply, mark: Mark, transferre
     volumes.mark(host, names.reference_marker(image.digest, mark))
     reach("libvirt.image.used")
     begun = time.monotonic()
-    while not _whole(host, image):
+    while not whole(host, image):
         if not names.stagings(volumes.listed(host), image.digest):
             prepare(host, image, supply)
         if claimed(host, image.digest, mark):
@@ -56,7 +56,8 @@ def outputs(host: Host, image: StagedImage) -> Outputs:
     return tuple(sorted((part, host.path(name)) for part, name in names.image_volumes(image).items()))
 
 
-def _whole(host: Host, image: StagedImage) -> bool:
+def whole(host: Host, image: StagedImage) -> bool:
+    """Whether every part of the image is at the site, and said to be whole."""
     found = volumes.listed(host)
     complete = names.complete_marker(image.digest)
     if complete not in found:

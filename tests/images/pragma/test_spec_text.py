@@ -123,7 +123,7 @@ def test_a_cluster_becomes_images_and_a_cluster_of_the_spec(tmp_path: Path) -> N
     assert {image.guest for image in model.images.values()} == {"files"}, "they have no cloud-init"
     text = spec.read_text()
     assert "bus ide" in text
-    assert "wait 300 s for the frontend" in text
+    assert cluster.computes.wait_for == "frontend"
 
 
 def test_one_disk_is_one_image() -> None:

@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError, SiteError
-from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt import boot, names, volumes
+from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.marks import NAMESPACE
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.recorded import Nic, PublicGrant
@@ -98,6 +99,19 @@ def test_a_paused_node_goes_on(pretended, by_hand):
     domain_of(pretended, by_hand).suspend()
     pretended.boot(pretended.node())
     assert domain_of(pretended, by_hand).state()[0] == libvirt.VIR_DOMAIN_RUNNING
+
+
+def test_a_start_that_fails_with_kvm_by_demand_says_how_to_do_without():
+    broken = libvirt.libvirtError("Assertion failed")
+    broken.err = (libvirt.VIR_ERR_INTERNAL_ERROR, 10, "process exited: Assertion failed", 2, "", "", "", 0, 0)
+    demanding, probing = (Host(LibvirtSite(name="lab", virt_type=word)) for word in ("kvm", None))
+    with (
+        pytest.raises(SiteError, match="leave it out to have it probed, or write `virt_type: qemu`"),
+        boot._kvm_doubted(demanding, "hello-frontend"),
+    ):
+        raise broken
+    with pytest.raises(libvirt.libvirtError), boot._kvm_doubted(probing, "hello-frontend"):
+        raise broken
 
 
 def test_releasing_what_is_gone_is_no_error(pretended):

@@ -24,6 +24,8 @@ IDENTITY_LIMIT_S = 10.0
         "qemu+tcp://127.0.0.1:1/system",
         "qemu+ssh://nobody@127.0.0.1:1/system?no_verify=1",
         "nonsense:///x",
+        "qemu:///nonsense",
+        "test:///nosuch",
     ],
 )
 def test_a_daemon_that_is_not_there_is_unreachable(uri, capfd):
@@ -31,7 +33,8 @@ def test_a_daemon_that_is_not_there_is_unreachable(uri, capfd):
     with pytest.raises(SiteError) as caught:
         provider.identity()
     assert type(caught.value) is SiteUnreachableError
-    assert uri in str(caught.value)
+    assert f"onnect to site lab ({uri})" in str(caught.value)
+    assert "Plan again" not in str(caught.value)
     assert capfd.readouterr() == ("", ""), "libvirt's own error printing is silenced"
     provider.close()
 
@@ -79,7 +82,11 @@ def test_a_pool_that_is_not_there_is_named_with_those_that_are():
     provider = LibvirtProvider(LibvirtSite(name="lab", uri="test:///default", pool="fast"))
     with pytest.raises(SiteError) as caught:
         provider.inventory()
-    assert "no storage pool called fast; it has: default-pool" in str(caught.value)
+    assert caught.value.problems[0].detail == (
+        "Site lab (test:///default) has no storage pool called fast; it has: default-pool. Write one of them as `pool:` under "
+        "the site, or make fast: virsh -c test:///default pool-define-as fast dir --target /var/lib/libvirt/fast && "
+        "virsh -c test:///default pool-build fast && virsh -c test:///default pool-start fast"
+    )
     provider.close()
 
 

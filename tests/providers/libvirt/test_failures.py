@@ -57,6 +57,15 @@ def test_the_sentences_say_what_was_tried_what_libvirt_said_and_what_to_do():
     assert "member of the group libvirt" in detail
 
 
+def test_a_bridge_that_only_the_start_misses_is_told_with_what_to_do():
+    error = as_site_error(
+        failure(libvirt.VIR_ERR_SYSTEM_ERROR, message="Cannot get interface MTU on 'br7': No such device"), "boot hello-frontend"
+    )
+    (problem,) = error.problems
+    assert problem.summary == "The bridge does not exist"
+    assert "no bridge br7. Make it there (ip link add br7 type bridge), or correct the `bridge:`" in problem.detail
+
+
 def test_an_error_that_libvirt_left_empty_is_translated_too():
     assert kind_of(libvirt.libvirtError("gone")) == "internal"
 

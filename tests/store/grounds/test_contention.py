@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from tests.store.grounds.samples import holder, lines, snapshot
 
 REPOSITORY = Path(__file__).parents[3]
 _numbers = count(1)
+MOST_LINES = 200
+"""What a run that has lost its lock is told at its next write; one that writes so many has not lost it."""
 
 
 class Process:
@@ -148,19 +150,27 @@ def test_a_holder_stopped_anywhere_in_its_writing_loses_nothing_it_was_told_is_s
                 one.go_on()
             answer = two.ask("snapshot 2")
             if answer == "ok" and kind.breakable:
-                safe += list(_until_refused(one))
+                later = list(islice(_until_refused(one), MOST_LINES))
+                if len(later) == MOST_LINES:
+                    # Written between the look and the write of the other, who cannot be told any more: see docs/stores.md.
+                    assert _checks_nothing(kind)
+                    continue
+                safe += later
             one.end()
             stands = kind.ground(state).read()
             if answer == "ok":
                 assert stands.snapshot == snapshot(2)
                 # A server that checks nothing cannot keep apart two that write at the same moment.
-                late = int(isinstance(kind, HttpKind) and kind.server.manner == "careless")
-                assert max(safe) <= seen + late, "a line that was said to be safe is in no state"
+                assert max(safe) <= seen + _checks_nothing(kind), "a line that was said to be safe is in no state"
             else:
                 # Only a server that checks nothing lets the first one go on; then the second is told.
                 assert answer == "StateLockLostError"
                 assert stands.snapshot == snapshot(1)
                 assert _journal(kind, state).count(b"\n") >= max(safe)
+
+
+def _checks_nothing(kind):
+    return isinstance(kind, HttpKind) and kind.server.manner == "careless"
 
 
 def _until_refused(process):
