@@ -60,12 +60,13 @@ def inspect(
     Looks as hard as when an image is used: the whole of it is unpacked or converted, aside, and checked.
     """
     from pragmaspec.images.disk import make_disk
+    from pragmaspec.images.given import about
     from pragmaspec.images.layers import disk_format
     from pragmaspec.images.store import BlobStore
     from pragmaspec.report.image_text import Seen, seen_form, seen_text
 
     real = _workshop(file.name)
-    with real.store.aside("inspect") as scratch:
+    with about(str(file)), real.store.aside("inspect") as scratch:
         workshop = _workshop(file.name, BlobStore(scratch))
         layers, found = disk_format(file, format_)
         made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions)
@@ -77,6 +78,7 @@ def inspect(
         becomes=made.format,
         digest=made.blob.sha256,
         size_bytes=made.blob.size_bytes,
+        partitionless=no_partitions,
     )
     if json:
         out().json(seen_form(seen))
@@ -111,29 +113,24 @@ def convert(
 
     The same disk gives the same qcow2 file on every machine.
     """
-    from pragmaspec.images.given import given_disk
+    from pragmaspec.images.given import about, given_disk
 
     _refuse_existing(target, force=force and to != CLONEZILLA)
     writing = _writing(target, to)
     workshop = _workshop(disk)
-    path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions)
-    writing(path, made.format, made.virtual_size_bytes, workshop)
-    if json:
-        size = target.stat().st_size if target.is_file() else None
-        form = {"kind": "converted", "format": 1, "file": str(target), "size_bytes": size}
-        out().json({**form, "virtual_size_bytes": made.virtual_size_bytes})
-    else:
-        from pragmaspec.report.units import size as words
-
-        room = f", a file of {words(target.stat().st_size)}" if target.is_file() else ""
-        out().say(f"{target}: a disk of {words(made.virtual_size_bytes)}{room}.")
+    with about(disk):
+        path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions)
+        writing(path, made.format, made.virtual_size_bytes, workshop)
+    _tell_converted(target, made.virtual_size_bytes, json=json)
 
 
 @spread
 def import_(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Disks; or files that pragmaspec.lock asks for.")],
     *,
-    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What to call the image.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="What to call the disk. Default: by the file's name.")
+    ] = None,
     format_: FormatOption = None,
     no_partitions: BareOption = False,
     json: JsonOption = False,
@@ -141,24 +138,75 @@ def import_(
 ) -> None:
     """Put files into the store of this machine: disks, or what a colleague's lock file asks for and no source gives any more.
 
-    What pragmaspec.lock beside the spec names by digest is taken as it is; anything else has to be a disk.
+    A disk is kept under its name until `image prune --forget NAME`, and the lines are shown by which a spec uses it. What
+    pragmaspec.lock beside the spec names by digest is taken as it is.
     """
-    from pragmaspec.images.intake import take_in
+    from pragmaspec.errors import ImageError, PragmaspecError, Problem
+    from pragmaspec.images.given import about
+    from pragmaspec.images.intake import Handling, take_in
     from pragmaspec.stack.folders import image_store
     from pragmaspec.stack.image_work import missing_files
 
+    names = _names(files, name)
     missing = _missing(which, lambda: missing_files(which.stack(), image_store()))
-    taken = [
-        (file, take_in(file, _workshop(name or file.name), missing, declared=format_, partitionless=no_partitions))
-        for file in files
-    ]
+    handling = Handling(declared=format_, partitionless=no_partitions)
+    taken: list[Taken] = []
+    problems: list[Problem] = []
+    for file, called in zip(files, names, strict=True):
+        try:
+            with about(str(file)):
+                taken.append(take_in(file, called, _workshop(called), missing, handling))
+        except PragmaspecError as error:
+            problems += error.problems
+    if not (problems and json):
+        _tell(taken, json=json, bare=no_partitions)
+    if problems:
+        raise ImageError(*problems)
+
+
+def _names(files: "list[Path]", name: str | None) -> list[str]:
+    """What each file is to be called. Raises UsageError for a name that a spec refuses, and for one name for several files."""
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.images.spec_name import is_spec_name, no_spec_name, spec_name
+
+    if name is None:
+        return [spec_name(file.name.partition(".")[0]) for file in files]
+    wrong = [] if is_spec_name(name) else [no_spec_name(name)]
+    if len(files) > 1:
+        detail = f"--name gives one disk its name, and there are {len(files)} files. Import them one by one."
+        wrong.append(Problem(summary="One name for several files", detail=detail))
+    if wrong:
+        raise UsageError(*wrong)
+    return [name]
+
+
+def _tell(taken: "list[Taken]", *, json: bool, bare: bool) -> None:
+    from pragmaspec.images.intake import spec_lines
+    from pragmaspec.report.units import size
+
     if json:
-        out().json({"kind": "imported", "format": 1, "files": [_form(file, each) for file, each in taken]})
+        out().json({"kind": "imported", "format": 1, "files": [_form(each) for each in taken]})
         return
-    for file, each in taken:
-        out().say(f"{file}: {each.answers or 'a disk'}, {each.blob.sha256}")
-        if each.made is not None and not each.answers:
-            out().write(_entry(name or file.name.partition(".")[0], file))
+    for each in taken:
+        disk = f"a disk of {size(each.made.virtual_size_bytes)}" if each.made else ""
+        kept = f", kept as {each.entry.name}" if each.entry else ""
+        out().say(f"{each.file}: {each.answers or disk}{kept}")
+    entries = {each.entry.name: each.entry for each in taken if each.entry}
+    lines = [f"  {line}\n" for entry in entries.values() for line in spec_lines(entry, partitionless=bare)]
+    if lines:
+        out().write("\nimages:\n" + "".join(lines))
+
+
+def _tell_converted(target: Path, virtual_size_bytes: int, *, json: bool) -> None:
+    from pragmaspec.report.units import size as words
+
+    size = target.stat().st_size if target.is_file() else None
+    if json:
+        form = {"kind": "converted", "format": 1, "file": str(target), "size_bytes": size}
+        out().json({**form, "virtual_size_bytes": virtual_size_bytes})
+    else:
+        room = "" if size is None else f", a file of {words(size)}"
+        out().say(f"{target}: a disk of {words(virtual_size_bytes)}{room}.")
 
 
 def _writing(target: Path, to: str | None) -> "Callable[[Path, str, int, Workshop], None]":
@@ -195,15 +243,11 @@ def _missing(which: Which, look: "Callable[[], Mapping[str, str]]") -> "Mapping[
         return {}
 
 
-def _form(file: Path, taken: "Taken") -> dict[str, object]:
-    form: dict[str, object] = {"file": str(file), "sha256": taken.blob.sha256, "size_bytes": taken.blob.size_bytes}
+def _form(taken: "Taken") -> dict[str, object]:
+    form: dict[str, object] = {"file": str(taken.file), "sha256": taken.blob.sha256, "size_bytes": taken.blob.size_bytes}
     made = taken.made
     form["disk"] = {"format": made.format, "virtual_size_bytes": made.virtual_size_bytes} if made else None
-    return {**form, "answers": taken.answers or None}
-
-
-def _entry(name: str, file: Path) -> str:
-    return f"\nimages:\n  {name}:\n    source: {file.absolute()}\n"
+    return {**form, "answers": taken.answers or None, "name": taken.entry.name if taken.entry else None}
 
 
 def _workshop(name: str, store: object = None) -> "Workshop":

@@ -11,8 +11,11 @@ from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pragmaspec.images.store import BlobStore
     from pragmaspec.report.image_text import Kept
+    from pragmaspec.stack.image_uses import Needed
 
 EXIT_DAMAGED = 1
 EXIT_DIFFERS = 1
@@ -36,13 +39,7 @@ def register(app: typer.Typer) -> None:
 
 def list_(*, json: JsonOption = False) -> None:
     """The images of the store on this machine, and who uses them."""
-    from pragmaspec.report.image_text import kept_form, kept_text
-
-    images = _kept()
-    if json:
-        out().json(kept_form(images))
-    else:
-        out().write(kept_text(images, out().pen))
+    _say_kept(json=json)
 
 
 @spread
@@ -53,7 +50,7 @@ def fetch(names: _NamesArgument = None, *, json: JsonOption = False, which: Whic
 
     with which.stack() as stack:
         found = fetch_images(stack, names or (), image_progress())
-    _say_kept({image.digest for image in found}, json=json)
+    _say_kept({image.name: image.digest for image in found}, json=json)
 
 
 @spread
@@ -74,7 +71,7 @@ def build(
     with which.stack() as stack:
         if not again:
             found = fetch_images(stack, names or (), image_progress(), built=True)
-            _say_kept({image.digest for image in found}, json=json)
+            _say_kept({image.name: image.digest for image in found}, json=json)
             return
         rebuilt = rebuild_images(stack, names or (), image_store(), image_progress())
     if json:
@@ -122,19 +119,18 @@ def prune(
     ] = 1,
     forget: Annotated[
         list[str] | None,
-        typer.Option("--forget", metavar="SPEC", help="Keep nothing for this spec or state: it is no more. Repeatable."),
+        typer.Option("--forget", metavar="NAME", help="Keep nothing for this spec, state or imported disk. Repeatable."),
     ] = None,
     auto_approve: ApproveOption = False,
     json: JsonOption = False,
 ) -> None:
     """Remove what no stack of this machine needs: by its spec, its lock file, or what is recorded of it.
 
-    Shows what would go and asks. Everything that goes can be downloaded or built again.
+    Shows what would go and asks. Everything that goes can be downloaded or built again; imported disks stay until --forget NAME.
     """
     from pragmaspec.cli.carrying import consent
     from pragmaspec.images.prune import prune as prune_store
     from pragmaspec.images.prune import what_to_prune
-    from pragmaspec.images.users import forget_user
     from pragmaspec.report.image_text import Goes, pruning_form, pruning_text
     from pragmaspec.report.units import counted, size
     from pragmaspec.stack.image_uses import needed_images
@@ -143,7 +139,7 @@ def prune(
     needed = needed_images(store, forget or ())
     pruning = what_to_prune(store, needed.files, needed.images, time.time(), older_than * _DAY_S)
     doomed = [Goes(path=each.path, bytes=each.bytes, why=each.why) for each in pruning.doomed]
-    gone = [user.shown for user in needed.gone]
+    gone = [*(user.shown for user in needed.gone), *needed.given_up]
     if not needed.images and not gone:
         err().say("warning: the store knows no stack of this machine. `pragmaspec plan` makes one known.")
     here = err() if json else out()
@@ -152,12 +148,23 @@ def prune(
     if do and not auto_approve:
         consent("Remove these?", "; or look first with --dry-run")
     went = prune_store(store, pruning) if do else ()
-    for user in needed.gone if do else ():
-        forget_user(store, user)
+    if do:
+        _forget(store, needed)
     if json:
         out().json(pruning_form(doomed, pruning.kept_files, pruning.kept_bytes, gone, removed=do))
     elif do:
         out().say(f"Removed {counted(len(went), 'file')}: {size(sum(each.bytes for each in went))} are free again.")
+
+
+def _forget(store: "BlobStore", needed: "Needed") -> None:
+    """Keep nothing any more for stacks that are gone, and for imported disks that are given up."""
+    from pragmaspec.images.catalogue import Catalogue
+    from pragmaspec.images.users import forget_user
+
+    for user in needed.gone:
+        forget_user(store, user)
+    for name in needed.given_up:
+        Catalogue(store).forget_imported(name)
 
 
 def _store() -> "BlobStore":
@@ -167,21 +174,40 @@ def _store() -> "BlobStore":
     return BlobStore(image_store())
 
 
-def _kept() -> "list[Kept]":
-    from pragmaspec.errors import PragmaspecError
+def _say_kept(only: "Mapping[str, str] | None" = None, *, json: bool) -> None:
+    """``only``: digests of the images that are meant, by name."""
+    from pragmaspec.report.image_text import kept_form, kept_text
+
+    uses, unread = _known_uses()
+    images = [image for image in _kept(uses) if only is None or only.get(image.name) == image.digest]
+    if json:
+        out().json(kept_form(images, unread))
+    else:
+        out().write(kept_text(images, out().pen, all_known=not unread))
+
+
+def _known_uses() -> "tuple[Mapping[str, tuple[str, ...]], list[str]]":
+    """Who uses each image, and the stacks of which that is not wholly known; says so of each."""
+    from pragmaspec.errors import ImageError
+    from pragmaspec.stack.image_uses import known_uses
+
+    try:
+        known = known_uses(_store())
+    except ImageError as error:
+        err().say(f"warning: {error.problems[0].detail}")
+        return {}, [str(_store().directory)]
+    for each in known.unread:
+        err().say(f"warning: {each.stack} may use more than is shown. {each.problem.summary}.")
+    return known.uses, list(dict.fromkeys(each.stack for each in known.unread))
+
+
+def _kept(uses: "Mapping[str, tuple[str, ...]]") -> "list[Kept]":
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.report.image_text import Kept
     from pragmaspec.stack.folders import image_store
-    from pragmaspec.stack.image_uses import needed_images
 
-    store = _store()
     here = {entry.digest for entry in ImageLibrary(image_store()).entries()}
-    try:
-        uses = needed_images(store).uses
-    except PragmaspecError as error:
-        err().say(f"warning: {error.problems[0].detail}")
-        uses = {}
     return [
         Kept(
             name=entry.name,
@@ -194,15 +220,5 @@ def _kept() -> "list[Kept]":
             here=entry.digest in here,
             used_by=uses.get(entry.digest, ()),
         )
-        for entry in Catalogue(store).all()
+        for entry in Catalogue(_store()).all()
     ]
-
-
-def _say_kept(digests: set[str], *, json: bool) -> None:
-    from pragmaspec.report.image_text import kept_form, kept_text
-
-    images = [image for image in _kept() if image.digest in digests]
-    if json:
-        out().json(kept_form(images))
-    else:
-        out().write(kept_text(images, out().pen))

@@ -54,6 +54,10 @@ def import_repository(
     site: Annotated[
         str | None, typer.Option("--site", metavar="SITE", help="Write the clusters, too, for this site.", show_default=False)
     ] = None,
+    called: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="What to call the one cluster that is named.", show_default=False),
+    ] = None,
     show: Annotated[bool, typer.Option("--print", help="Print the spec as it would be, and write nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -61,19 +65,59 @@ def import_repository(
 
     `list repository REPOSITORY` shows what there is. Disks are fetched by the first `plan` that needs them.
     """
-    from pragmaspec.images.pragma.importing import added_to, additions, as_written, browse
-    from pragmaspec.images.store import write_whole
+    from pragmaspec.images.pragma.importing import Chosen, added_to, additions, as_written, browse
     from pragmaspec.stack.place import find_place
 
     file = find_place(spec).spec_file
-    new = additions(browse(address, _workshop()), as_written(address, file), names or [], site)
-    changed = added_to(file.read_text(encoding="utf-8"), new, str(file))
+    before = _read(file)
+    if site is not None:
+        _refuse_unknown(site, file)
+    chosen = Chosen(names=tuple(names or ()), site=site or "", called=called or "")
+    new = additions(browse(address, _workshop()), as_written(address, file), chosen)
+    changed = added_to(before, new, str(file))
     if show:
         out().write(changed)
         return
-    target = file.resolve()
-    write_whole(target, changed.encode(), mode=target.stat().st_mode & 0o777)
+    _write(file, changed)
     _tell(new, file, json=json)
+
+
+def _read(spec: Path) -> str:
+    """The text of the spec. Raises SpecError when it is not there, or is no text."""
+    from pragmaspec.errors import Problem, SpecError
+
+    try:
+        return spec.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        problem = Problem(summary="No spec", detail=f"There is no {spec}. `pragmaspec init` writes one.")
+    except UnicodeDecodeError as error:
+        problem = Problem(summary="Spec not readable", detail=f"Byte {error.start + 1} of {spec} is not text in UTF-8.")
+    except OSError as error:
+        problem = Problem(summary="Spec not readable", detail=f"{spec} cannot be read: {error.strerror}.")
+    raise SpecError(problem)
+
+
+def _write(spec: Path, text: str) -> None:
+    """Put ``text`` in place of the spec; links to it and its mode stay. Raises UsageError when it cannot be written."""
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.images.store import write_whole
+
+    target = spec.resolve()
+    try:
+        write_whole(target, text.encode(), mode=target.stat().st_mode & 0o777)
+    except OSError as error:
+        raise UsageError(Problem(summary="File not writable", detail=f"{spec}: {error.strerror}.")) from None
+
+
+def _refuse_unknown(site: str, spec: Path) -> None:
+    """Raises UsageError for a site that the spec does not have, and SpecError when the spec is not sound."""
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.spec.loader import load_spec
+
+    known = load_spec(spec).model.sites
+    if site not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise UsageError(Problem(summary="No such site", detail=f"Nothing is called {site}. Known sites: {names}."))
 
 
 def _tell(new: "Additions", file: Path, *, json: bool) -> None:

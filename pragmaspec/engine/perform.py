@@ -20,6 +20,7 @@ from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.providers.base import BootOrder, Holding, Overlay, PassingOn, Provider, SelfFetching
 from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
+from pragmaspec.report.units import size
 
 Say = Callable[[str], None]
 
@@ -189,6 +190,6 @@ def _transfer(say: Say) -> Callable[[int, int], None]:
         share = 100 * done // total if total else 100
         if share != last:
             last = share
-            say(f"transferring {total // 2**20} MiB · {share} %")
+            say(f"transferring {size(total)} · {share} %")
 
     return transferred

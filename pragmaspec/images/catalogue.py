@@ -1,10 +1,12 @@
 """Which images the store knows: what each is, where it came from, and so how to get its bytes again."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from pragmaspec.errors import ImageError, Problem, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.sources.base import Found
@@ -60,17 +62,19 @@ class Entry(Frozen, frozen=True):
 
 
 class Catalogue:
-    """The entries, one file each in ``<store>/images``. URLs in them may hold secrets, so only the owner can read them."""
+    """The entries, one file each in ``<store>/images``. URLs in them may hold secrets, so only the owner can read them.
+
+    Disks that a user imported stand by name in ``<store>/imported``: nobody else gives them again, so they stay until they are
+    forgotten.
+    """
 
     def __init__(self, store: BlobStore) -> None:
         self._directory = store.directory / "images"
+        self._imported = store.directory / "imported"
 
     def get(self, digest: str) -> Entry | None:
         """The image with this digest, or None; a damaged entry is none."""
-        try:
-            return msgspec.json.decode((self._directory / f"{digest}.json").read_bytes(), type=Entry)
-        except (FileNotFoundError, msgspec.MsgspecError):
-            return None
+        return _read(self._directory / f"{digest}.json")
 
     def put(self, entry: Entry) -> None:
         """Keep ``entry``. The day it was first resolved stays."""
@@ -81,6 +85,41 @@ class Catalogue:
             write_whole(self._directory / f"{entry.digest}.json", msgspec.json.encode(entry))
 
     def all(self) -> Iterator[Entry]:
-        """Every entry, the newest first."""
-        entries = [entry for file in self._directory.glob("*.json") if (entry := self.get(file.stem))]
+        """Every entry, imported ones too, the newest first."""
+        imported = {(entry.name, entry.digest): entry for file in self._imported.glob("*.json") if (entry := _read(file))}
+        others = [entry for file in self._directory.glob("*.json") if (entry := self.get(file.stem))]
+        entries = (*imported.values(), *(entry for entry in others if (entry.name, entry.digest) not in imported))
         yield from sorted(entries, key=lambda entry: (entry.date, entry.name, entry.digest), reverse=True)
+
+    def imported(self) -> tuple[Entry, ...]:
+        """The imported disks, by name. Raises ImageError when an entry is damaged: then nobody knows what it keeps."""
+        found = {file: _read(file) for file in sorted(self._imported.glob("*.json"))}
+        damaged = [str(file) for file, entry in found.items() if entry is None]
+        if damaged:
+            detail = (
+                f"{', '.join(damaged)} cannot be read, so nobody knows which disk it means. Delete it, and import the disk again."
+            )
+            raise ImageError(Problem(summary="Store of images is damaged", detail=detail))
+        return tuple(entry for entry in found.values() if entry)
+
+    def put_imported(self, entry: Entry) -> None:
+        """Keep ``entry`` under its name. Raises UsageError when another disk has it."""
+        before = _read(self._imported / f"{entry.name}.json")
+        if before is not None and before.digest != entry.digest:
+            detail = (
+                f"The store has another disk called {entry.name}, imported on {before.date} ({before.origin}). Give this one "
+                f"another name with --name, or give up that one first: `pragmaspec image prune --forget {entry.name}`."
+            )
+            raise UsageError(Problem(summary="Name is taken", detail=detail))
+        write_whole(self._imported / f"{entry.name}.json", msgspec.json.encode(entry))
+
+    def forget_imported(self, name: str) -> None:
+        """The disk is no longer kept for its name."""
+        (self._imported / f"{name}.json").unlink(missing_ok=True)
+
+
+def _read(file: Path) -> Entry | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Entry)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None

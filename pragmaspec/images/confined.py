@@ -85,7 +85,7 @@ def _path(program: str) -> str:
         package = {"qemu-img": "qemu-utils", "prlimit": "util-linux"}.get(program, program)
         raise ImageError(
             Problem(
-                summary="programs missing",
+                summary="Programs missing",
                 detail=f"Disks are checked with {program} before they are used. Install it: apt-get install {package}",
             )
         )

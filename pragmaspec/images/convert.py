@@ -33,8 +33,13 @@ def target_of(file: Path, format_: str | None) -> Target:
     """What ``file`` shall be, by its name unless ``format_`` says more. Raises UsageError when neither tells."""
     suffixes = [suffix.removeprefix(".").lower() for suffix in file.suffixes]
     packing = suffixes.pop() if suffixes and suffixes[-1] in PACKERS else ""
+    if format_ is not None and format_ not in _SUFFIXES.values():
+        detail = (
+            f"{format_} is no format of a disk that can be written. Say --to with {', '.join(dict.fromkeys(_SUFFIXES.values()))}."
+        )
+        raise UsageError(Problem(summary="Format not known", detail=detail))
     found = format_ or (_SUFFIXES.get(suffixes[-1]) if suffixes else None)
-    if found not in _SUFFIXES.values():
+    if found is None:
         known = ", ".join(f".{suffix}" for suffix in _SUFFIXES)
         raise UsageError(
             Problem(
@@ -43,7 +48,7 @@ def target_of(file: Path, format_: str | None) -> Target:
                 "it to compress, or say --to FORMAT.",
             )
         )
-    return Target(file=str(file), format=str(found), packing=packing)
+    return Target(file=str(file), format=found, packing=packing)
 
 
 def convert_into(disk: Path, format_: str, size_bytes: int, target: Target, counted: Callable[[int, int], None]) -> None:

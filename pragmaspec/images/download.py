@@ -16,13 +16,14 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.failpoints import reach
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.address import Address
+from pragmaspec.images.broken import BROKEN, BrokenOffError, why_broken
 from pragmaspec.images.cloudfront import WebAddress
 from pragmaspec.images.digesting import Digesting
 from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.wanted_digest import other_file
 from pragmaspec.images.sparse import write_at
-from pragmaspec.images.web import BROKEN, PIECE_BYTES, BrokenOffError, Web, check_status, failed, words
+from pragmaspec.images.web import PIECE_BYTES, Web, check_status, failed
 
 SPACE_STEP_BYTES = 256 * 2**20
 
@@ -91,7 +92,8 @@ def download(
             except BROKEN as error:
                 fruitless = 0 if _length(part) > furthest else fruitless + 1
                 if fruitless >= workshop.patience.tries:
-                    why = f"nothing came in {fruitless} tries, the last ended with: {words(error)}. What came before is kept"
+                    kept = ". What came before is kept" if _length(part) else ""
+                    why = f"{fruitless} tries brought nothing; at the last one {why_broken(error)}{kept}"
                     raise failed(address.shown(), why) from None
             time.sleep(workshop.patience.pause_s * 2**fruitless)
 
@@ -213,7 +215,7 @@ class _Transfer:
                 os.ftruncate(handle, at + len(piece))
         except OSError as error:
             detail = f"{self.part} cannot be written: {error.strerror or error}. What came so far is kept."
-            raise ImageError(Problem(summary="no room for the image", detail=detail)) from None
+            raise ImageError(Problem(summary="No room for the image", detail=detail)) from None
 
     def _came(self, so_far: int) -> None:
         for each in self.followers:

@@ -187,4 +187,4 @@ def plain(name: str) -> str:
 
 
 def _unreadable(why: str) -> ImageError:
-    return ImageError(Problem(summary="folder cannot be read", detail=f"{why}."))
+    return ImageError(Problem(summary="Folder cannot be read", detail=f"{why}."))

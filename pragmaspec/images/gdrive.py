@@ -153,7 +153,7 @@ class DriveFolder(RemoteFolder):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 detail = f"{self.origin()} has several files called {twice[0]}. Rename or remove all but one."
-                raise ImageError(Problem(summary="folder is ambiguous", detail=detail))
+                raise ImageError(Problem(summary="Folder is ambiguous", detail=detail))
             self._files = dict(listed)
         return self._files
 
@@ -265,5 +265,5 @@ def drive_address(link: DriveLink, workshop: Workshop) -> Address:
     if address is None:
         there = ", ".join(folder.names()[:20]) or "nothing"
         detail = f"{folder.origin()} holds {there}. Add the name of the file to the link: …/folders/{link.folder}/disk.qcow2."
-        raise ImageError(Problem(summary="which file of the folder?", detail=detail))
+        raise ImageError(Problem(summary="File of the folder not named", detail=detail))
     return address

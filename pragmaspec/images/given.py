@@ -1,14 +1,18 @@
 """A disk that somebody names on the command line: a file, a Clonezilla directory, a URL, or an image of the store."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import ImageError, Problem, UsageError
 from pragmaspec.images.catalogue import Catalogue, Entry
 from pragmaspec.images.disk import make_disk
 from pragmaspec.images.made import Made
+from pragmaspec.images.pinning import placed
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.store import BlobStore
+from pragmaspec.images.urls import public_url
 
 if TYPE_CHECKING:
     from pragmaspec.images.sources.table import AnySource
@@ -37,10 +41,20 @@ def given_disk(what: str, workshop: Workshop, *, declared: str | None, partition
     return (found, Made(entry.disk, entry.format, entry.virtual_size_bytes)) if found else _from_source(entry.source, workshop)
 
 
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Let every ImageError of the block say that it is about the disk which was named as ``what``."""
+    try:
+        yield
+    except ImageError as error:
+        raise placed(error, public_url(what) if what.startswith(_REMOTE) else what, None) from None
+
+
 def kept_image(store: BlobStore, what: str) -> Entry | None:
-    """The newest image of the store with this name, or whose digest begins so."""
-    entries = tuple(Catalogue(store).all())
-    by_name = (entry for entry in entries if entry.name == what)
+    """The disk that was imported under this name, else the newest image of the store with it, or whose digest begins so."""
+    catalogue = Catalogue(store)
+    entries = tuple(catalogue.all())
+    by_name = (entry for entry in (*catalogue.imported(), *entries) if entry.name == what)
     by_digest = (entry for entry in entries if len(what) >= _LEAST_DIGITS and entry.digest.startswith(what))
     return next(by_name, None) or next(by_digest, None)
 

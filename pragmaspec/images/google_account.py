@@ -72,7 +72,7 @@ class ServiceAccount:
         return b".".join((signed, _text(private.sign(signed, padding.PKCS1v15(), hashes.SHA256())))).decode()
 
     def _wrong(self, why: str) -> ImageError:
-        return ImageError(Problem(summary="service account cannot be used", detail=f"{self._file}: {why}."))
+        return ImageError(Problem(summary="Service account cannot be used", detail=f"{self._file}: {why}."))
 
 
 def _part(claims: dict[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from typing import Literal
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.boot_sector import against_raw
-from pragmaspec.images.qcow2 import against_qcow2, virtual_size
+from pragmaspec.images.qcow2 import QCOW2_MAGIC, against_qcow2, virtual_size
 from pragmaspec.images.recognise import Kind, ends, recognise
 from pragmaspec.images.vdi import against_vdi, vdi_size
 from pragmaspec.images.vhd import against_vhd, vhd_size
@@ -31,6 +31,8 @@ _FOREIGN = {
     "vhd": (against_vhd, vhd_size),
     "vhdx": (against_vhdx, vhdx_size),
 }
+_SIZE_ENDS_AT = 32
+"""Behind the size of the disk in the header of a qcow2 file."""
 _RAW, _QCOW2 = "raw", "qcow2"
 _HONEST_PAIRS = {frozenset({"raw", "vhd"}): "vhd", frozenset({"raw", "iso"}): "raw"}
 """Formats that files show together by their nature (a fixed VHD is a raw disk and a footer; hybrid CDs), and what to declare."""
@@ -78,6 +80,8 @@ def inspect(window: Window, declared: str | None, *, partitionless: bool = False
 
 def examine(window: Window, declared: str | None, *, partitionless: bool = False) -> Examined:
     """Inspect a disk of any format that is known. Raises ImageError with every reason against it."""
+    if not window.size:
+        raise refused(["it is empty, so there is no disk in it"])
     head, tail = ends(window)
     format_, reasons = judge(recognise(head, tail), declared)
     if not reasons or format_ == _QCOW2:
@@ -85,6 +89,14 @@ def examine(window: Window, declared: str | None, *, partitionless: bool = False
     if reasons:
         raise refused(reasons)
     return Examined(format=format_, virtual_size_bytes=_size(format_, window, head))
+
+
+def shown_by(window: Window) -> Inspected:
+    """What a disk is that was inspected before, by its first bytes alone."""
+    head = window.at(0, _SIZE_ENDS_AT)
+    if head.startswith(QCOW2_MAGIC):
+        return Inspected(format="qcow2", virtual_size_bytes=virtual_size(head))
+    return Inspected(format="raw", virtual_size_bytes=window.size)
 
 
 def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]]:
@@ -95,11 +107,11 @@ def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]
     if len(found) > 1:
         first = next((kind.name for kind in found if kind.family == "disk"), _RAW)
         both = " and as ".join(kind.words for kind in found)
-        advice = f"; if you trust it, say so with `format: {_HONEST_PAIRS[names]}`" if names in _HONEST_PAIRS else ""
+        advice = f"; if you trust it, {_declare(_HONEST_PAIRS[names])}" if names in _HONEST_PAIRS else ""
         return first, [f"it can be read as {both}, and one file must not be two things{advice}"]
     if not found:
         if declared is None:
-            return _RAW, ["its bytes show no format; when it is a raw disk, say so with `format: raw`"]
+            return _RAW, [f"its bytes show no format; when it is a raw disk, {_declare(_RAW)}"]
         return _RAW, [] if declared == _RAW else [f"it is declared {declared}, and its bytes are not"]
     kind = found[0]
     if kind.family != "disk":
@@ -110,9 +122,14 @@ def judge(found: tuple[Kind, ...], declared: str | None) -> tuple[str, list[str]
     return kind.name, [f"it is declared {declared}, and its bytes are {kind.name}{danger}"]
 
 
+def _declare(format_: str) -> str:
+    """How a person says what the format is."""
+    return f"say so: `format: {format_}` in a spec, `--format {format_}` on the command line"
+
+
 def refused(reasons: list[str]) -> ImageError:
     """The error that tells all reasons."""
-    return ImageError(*(Problem(summary="image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons))
+    return ImageError(*(Problem(summary="Image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons))
 
 
 def _against(format_: str, window: Window, head: bytes, partitionless: bool) -> Iterator[str]:

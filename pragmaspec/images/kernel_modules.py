@@ -45,7 +45,7 @@ def load_order(modules: Path, names: Iterable[str]) -> tuple[Path, ...]:
         if path is None:
             raise ImageError(
                 Problem(
-                    summary="kernel module missing",
+                    summary="Kernel module missing",
                     detail=f"There is no module {name} below {modules}; use another kernel package.",
                 )
             )

@@ -3,18 +3,21 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, Problem, Where
 from pragmaspec.images.catalogue import Catalogue, Entry
 from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.inspect import shown_by
 from pragmaspec.images.lock import LOCK_FILE, Locked, drop_from_lock, read_lock, write_lock
 from pragmaspec.images.patience import Patience
 from pragmaspec.images.pin import pin
 from pragmaspec.images.pinning import (
     LockChange,
+    check_shape,
     found_of,
+    how_changed,
     left_over,
     locked_of,
     not_in_lock,
@@ -27,6 +30,7 @@ from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.table import AnySource, may_move, source_of, unvouched
 from pragmaspec.images.store import BlobStore
+from pragmaspec.images.window import opened
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
 from pragmaspec.recorded import Blob
 
@@ -110,8 +114,7 @@ class ImageLibrary:
             write_lock(directory, name, after)
         except ImageError as error:
             raise placed(error, name, where) from None
-        how: Literal["new", "same", "moved"] = "new" if before is None else "same" if after == before else "moved"
-        return LockChange(name=name, change=how, entry=after, before=before)
+        return LockChange(name=name, change=how_changed(before, after), entry=after, before=before)
 
     def drop_left_over(self, directory: Path, names: Iterable[str]) -> tuple[LockChange, ...]:
         """Remove the lock entries of all images but ``names``. With ``locked``, raises ImageError when there are any."""
@@ -161,7 +164,7 @@ class ImageLibrary:
             return None
         locked = read_lock(directory).get(name)
         if locked and locked.described == described:
-            return found_of(locked)
+            return self._pinned(locked)
         return self._in_store(source)
 
     def _in_store(self, source: AnySource) -> Found | None:
@@ -184,12 +187,20 @@ class ImageLibrary:
         locked = read_lock(directory).get(name)
         if locked is None or locked.described != source.described():
             raise not_in_lock(source.described(), locked)
-        return found_of(locked) if locked.described else self._check_local(source, name, locked, reporter)
+        return self._pinned(locked) if locked.described else self._check_local(source, name, locked, reporter)
+
+    def _pinned(self, locked: Locked) -> Found:
+        """What the lock file says. Raises ImageError when it contradicts itself, or the bytes where they are here."""
+        found = found_of(locked)
+        if self._store.has(found.disk):
+            with opened(self._store.path(found.disk.sha256)) as window:
+                check_shape(found, shown_by(window))
+        return found
 
     def _check_local(self, source: AnySource, name: str, locked: Locked, reporter: ImageReporter | None) -> Found:
         """What is pinned; where local files decide, they have to be the pinned ones."""
         if locked.described:
-            return found_of(locked)
+            return self._pinned(locked)
         found = source.find(self._workshop(name, reporter))
         digest = pin(found.disk, found.kernel, found.initrd, found.cmdline)
         if digest != locked.digest:
@@ -234,12 +245,14 @@ class ImageLibrary:
         if entry is None:
             raise ImageError(
                 Problem(
-                    summary="image is not known here",
+                    summary="Image is not known here",
                     detail=f"Its bytes are not in {self._store.directory}, nor is it known where they come from. "
                     "Plan again with the spec.",
                 )
             )
-        entry.source.find(self._workshop(image.name, reporter, pinned=entry.fetched))
+        found = entry.source.find(self._workshop(image.name, reporter, pinned=entry.fetched))
+        if found.disk == image.disk:
+            check_shape(image, found)
 
     def _workshop(
         self, name: str, reporter: ImageReporter | None, *, pinned: Fetched | None = None, first_use: bool = False
@@ -252,7 +265,7 @@ class ImageLibrary:
 def _other_bytes(image: WantedImage) -> ImageError:
     return ImageError(
         Problem(
-            summary="image has changed",
+            summary="Image has changed",
             detail=f"The plan wants {image.digest[:16]}…, and {image.origin} does not give that any more: a file was replaced "
             f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first take the new "
             "one with `pragmaspec lock --upgrade`, or copy its files from the machine that built it, or give `snapshot` in the "

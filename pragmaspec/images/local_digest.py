@@ -12,6 +12,7 @@ import msgspec
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.store import BlobStore, Counted, digest_of, write_whole
+from pragmaspec.images.window import no_regular_file, unreadable
 from pragmaspec.recorded import Blob
 
 SETTLED_NS = 100_000_000
@@ -45,10 +46,13 @@ class LocalDigests:
 
     def __init__(self, store: BlobStore) -> None:
         self._directory = store.directory / "local"
+        self._by_digest = store.directory.absolute() / "sha256"
 
     def blob(self, file: Path, counted: Counted | None = None) -> Blob:
         """The file by content. Raises ImageError when it is not a readable file, or changes while it is read."""
         now = _look(file)
+        if file.parent == self._by_digest:
+            return Blob(sha256=file.name, size_bytes=now.size)  # only what has this digest gets that name
         kept = self._kept(self._entry(file))
         if kept and kept.settled and kept.same(now):
             return Blob(sha256=kept.sha256, size_bytes=kept.size)
@@ -56,7 +60,7 @@ class LocalDigests:
         try:
             digest = digest_of(file, counted)
         except OSError as error:
-            raise _unreadable(file, error) from None
+            raise unreadable(file, error) from None
         if not _look(file).same(now):
             raise changed_meanwhile(file)
         seen = msgspec.structs.replace(now, read_ns=read_ns, sha256=digest)
@@ -86,16 +90,16 @@ class LocalDigests:
 def changed_meanwhile(file: Path) -> ImageError:
     """The error for a file that is not what it was a moment ago."""
     detail = f"{file} was written to while it was read. Wait until whatever writes it is done."
-    return ImageError(Problem(summary="image changes while it is read", detail=detail))
+    return ImageError(Problem(summary="Image changes while it is read", detail=detail))
 
 
 def _look(file: Path) -> _Seen:
     try:
         seen = file.stat()
     except OSError as error:
-        raise _unreadable(file, error) from None
+        raise unreadable(file, error) from None
     if not stat.S_ISREG(seen.st_mode):
-        raise ImageError(Problem(summary="not a file", detail=f"{file} is not a regular file. Write the path of a disk image."))
+        raise no_regular_file(file)
     return _Seen(
         path=str(file),
         size=seen.st_size,
@@ -104,11 +108,3 @@ def _look(file: Path) -> _Seen:
         inode=seen.st_ino,
         device=seen.st_dev,
     )
-
-
-def _unreadable(file: Path, error: OSError) -> ImageError:
-    if isinstance(error, FileNotFoundError):
-        detail = f"There is no file {file}. Paths of images are relative to the spec."
-    else:
-        detail = f"{file}: {error.strerror}."
-    return ImageError(Problem(summary="image cannot be read", detail=detail))

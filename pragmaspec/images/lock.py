@@ -7,7 +7,6 @@ addresses, placement), belong to others and are kept as they are.
 
 import fcntl
 import os
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,18 +14,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.fetched import Fetched
+from pragmaspec.images.lock_reading import IMAGES, VERSION, LockDocument, image_blocks, read_document
 from pragmaspec.images.store import write_whole
 from pragmaspec.images.toml import toml_text
 from pragmaspec.recorded import Blob
 
 LOCK_FILE = "pragmaspec.lock"
-VERSION = 1
-IMAGES = "images"
-DIGEST_DIGITS = 64
-_BLOBS = frozenset({"fetched", "disk", "kernel", "initrd"})
 _HEAD = """\
 # Written by pragmaspec: what each image of the spec was found to be. Commit this file.
 # `pragmaspec lock` adds what is missing, `pragmaspec lock --upgrade NAME` moves an image to what its source gives now.
@@ -76,11 +71,7 @@ class Locked(Frozen, frozen=True):
 
 def read_lock(directory: Path) -> dict[str, Locked]:
     """The entries by image name; none when there is no lock file. Raises ImageError when it cannot be understood."""
-    images: Mapping[str, Mapping[str, Any]] = _document(directory).get(IMAGES, {})
-    try:
-        return {name: msgspec.convert(_with_blobs(block), Locked) for name, block in images.items()}
-    except (msgspec.ValidationError, ValueError, AttributeError) as error:
-        raise _unreadable(directory / LOCK_FILE, str(error)) from None
+    return {name: msgspec.convert(block, Locked) for name, block in image_blocks(_document(directory)).items()}
 
 
 def write_lock(directory: Path, name: str, locked: Locked) -> None:
@@ -102,10 +93,8 @@ def drop_from_lock(directory: Path, names: Iterable[str]) -> None:
 
 def read_table(directory: Path, name: str) -> dict[str, Any]:
     """The table ``name`` of the lock file, which is not of images; empty when there is none. Raises ImageError."""
-    table = _document(directory).get(name, {})
-    if not isinstance(table, dict):
-        raise _unreadable(directory / LOCK_FILE, f"{name} is not a table")
-    return table
+    found: dict[str, Any] = _document(directory).tables.get(name, {})
+    return found
 
 
 def write_table(directory: Path, name: str, table: Mapping[str, Any]) -> None:
@@ -151,43 +140,9 @@ def _block(locked: Locked) -> dict[str, Any]:
     }
 
 
-def _others(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: table for name, table in document.items() if name not in {"version", IMAGES}}
+def _others(document: LockDocument) -> dict[str, Any]:
+    return {name: table for name, table in document.tables.items() if name not in {"version", IMAGES}}
 
 
-def _document(directory: Path) -> dict[str, Any]:
-    """The whole file; only its version when there is none. Raises ImageError."""
-    file = directory / LOCK_FILE
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {"version": VERSION}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise _unreadable(file, str(error)) from None
-    if document.get("version") != VERSION:
-        raise _unreadable(file, f"it is of version {document.get('version')}, and this pragmaspec reads version {VERSION}")
-    stray = next((name for name, table in _others(document).items() if not isinstance(table, dict)), None)
-    if stray:
-        raise _unreadable(file, f"{stray} is not a table")
-    return document
-
-
-def _with_blobs(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block with each ``sha256:<digest> <bytes>`` taken apart."""
-    return {field: _blob(value) if field in _BLOBS else value for field, value in block.items()}
-
-
-def _blob(text: str) -> dict[str, Any]:
-    digest, _, size = text.removeprefix("sha256:").partition(" ")
-    if len(digest) != DIGEST_DIGITS:
-        raise ValueError(f"{text!r} is not sha256:<64 digits> <bytes>")
-    return {"sha256": digest, "size_bytes": int(size)}
-
-
-def _unreadable(file: Path, why: str) -> ImageError:
-    return ImageError(
-        Problem(
-            summary="lock file cannot be read",
-            detail=f"{file}: {why}. Take it back from version control; without it, images are built and looked at anew.",
-        )
-    )
+def _document(directory: Path) -> LockDocument:
+    return read_document(directory / LOCK_FILE)

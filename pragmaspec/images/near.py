@@ -150,11 +150,11 @@ def pieces_of(file: Path) -> Iterator[bytes]:
 
 def missing(what: str) -> ImageError:
     """The error for a file that has to be in a folder and is not."""
-    return ImageError(Problem(summary="part of the image is missing", detail=f"{what} is not there."))
+    return ImageError(Problem(summary="Part of the image is missing", detail=f"{what} is not there."))
 
 
 def unreadable(file: Path, error: OSError) -> ImageError:
     """The error for a file of a folder that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return missing(str(file))
-    return ImageError(Problem(summary="image cannot be read", detail=f"{file}: {error.strerror}."))
+    return ImageError(Problem(summary="Image cannot be read", detail=f"{file}: {error.strerror}."))

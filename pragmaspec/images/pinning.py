@@ -1,7 +1,7 @@
 """Between what is known of an image and its entry in the lock file; and why an entry does not count."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
@@ -13,6 +13,9 @@ from pragmaspec.images.lock import LOCK_FILE, Locked
 from pragmaspec.images.pin import pin
 from pragmaspec.images.sources.base import Found
 
+Change = Literal["new", "same", "described", "moved", "removed"]
+"""``described``: the image is the same, and only what is said of it has changed, such as its URL in the spec."""
+
 
 class LockChange(Frozen, frozen=True):
     """What ``pragmaspec lock`` did with one image: ``entry`` is what the lock file has of it now.
@@ -22,9 +25,18 @@ class LockChange(Frozen, frozen=True):
     """
 
     name: str
-    change: Literal["new", "same", "moved", "removed"]
+    change: Change
     entry: Locked
     before: Locked | None = None
+
+
+def how_changed(before: Locked | None, after: Locked) -> Change:
+    """What became of an image that stays in the spec."""
+    if before is None:
+        return "new"
+    if before.digest != after.digest:
+        return "moved"
+    return "same" if before == after else "described"
 
 
 def locked_of(entry: Entry, before: Locked | None) -> Locked:
@@ -72,12 +84,37 @@ def found_of(locked: Locked) -> Found:
     if pin(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
         raise ImageError(
             Problem(
-                summary="lock file contradicts itself",
+                summary="Lock file contradicts itself",
                 detail=f"In {LOCK_FILE} the digest is not that of disk, kernel, initrd and command line. Take the file back from "
                 "version control, or delete the image's block to have it made anew.",
             )
         )
     return found
+
+
+class Shape(Protocol):
+    """What a disk looks like to a node."""
+
+    @property
+    def format(self) -> str:
+        """``qcow2`` or ``raw``."""
+        ...
+
+    @property
+    def virtual_size_bytes(self) -> int:
+        """Its length as a node sees it."""
+        ...
+
+
+def check_shape(said: Shape, shown: Shape) -> None:
+    """Raises ImageError when what the lock file says of a disk is not what its bytes show; no digest covers it."""
+    if (said.format, said.virtual_size_bytes) != (shown.format, shown.virtual_size_bytes):
+        detail = (
+            f"{LOCK_FILE} says that its disk is {said.format} with virtual_size_bytes = {said.virtual_size_bytes}, and the "
+            f"bytes show {shown.format} with {shown.virtual_size_bytes}. Take the file back from version control, or delete the "
+            "image's block and run `pragmaspec lock`."
+        )
+        raise ImageError(Problem(summary="Lock file contradicts the image", detail=detail))
 
 
 def refuse_older(before: Locked | None, found: Found) -> None:
@@ -92,7 +129,7 @@ def refuse_older(before: Locked | None, found: Found) -> None:
             f"{before.origin} now gives {now}, and pinned is {was}, which is newer: a mirror that is not up to date, or somebody "
             "who wants you to run old software. The lock file stays as it is; --accept-older takes it all the same."
         )
-        raise ImageError(Problem(summary="source serves an older file", detail=detail))
+        raise ImageError(Problem(summary="Source serves an older file", detail=detail))
 
 
 def not_in_lock(described: str, locked: Locked | None) -> ImageError:
@@ -104,7 +141,7 @@ def not_in_lock(described: str, locked: Locked | None) -> ImageError:
             f"The spec describes it otherwise than when {LOCK_FILE} was written: that entry is of {locked.origin}"
             f"{'' if described else ', and now a local file decides'}. `pragmaspec lock` brings the file up to date."
         )
-    return ImageError(Problem(summary="image is not as in the lock file", detail=detail))
+    return ImageError(Problem(summary="Image is not as in the lock file", detail=detail))
 
 
 def not_pinned(origin: str) -> ImageError:
@@ -113,7 +150,7 @@ def not_pinned(origin: str) -> ImageError:
         f"Nothing says yet which bytes {origin} has to give, as the spec has it now. `pragmaspec lock` looks at it once and "
         f"writes that into {LOCK_FILE}; for a single file `sha256` in the spec will also do."
     )
-    return ImageError(Problem(summary="image is not pinned", detail=detail))
+    return ImageError(Problem(summary="Image is not pinned", detail=detail))
 
 
 def other_than_locked(locked: Locked, digest: str) -> ImageError:
@@ -122,21 +159,27 @@ def other_than_locked(locked: Locked, digest: str) -> ImageError:
         f"{locked.origin} has the digest {digest[:16]}…, and {LOCK_FILE} says {locked.digest[:16]}… (of {locked.date}). Take the "
         "file back, or pin the new one with `pragmaspec lock --upgrade`."
     )
-    return ImageError(Problem(summary="image is not as in the lock file", detail=detail))
+    return ImageError(Problem(summary="Image is not as in the lock file", detail=detail))
 
 
 def left_over(names: Iterable[str]) -> ImageError:
     """The error for entries of images that the spec has no more."""
     listed = ", ".join(sorted(names))
     detail = f"{LOCK_FILE} has entries of images that the spec does not have: {listed}. `pragmaspec lock` removes them."
-    return ImageError(Problem(summary="lock file is not up to date", detail=detail))
+    return ImageError(Problem(summary="Lock file is not up to date", detail=detail))
 
 
 def placed(error: ImageError, name: str, where: object) -> ImageError:
-    """The same problems, each with the image's name and its place in the spec."""
+    """The same problems, each with the image's name and its place in the spec, unless it has a place of its own."""
     return ImageError(
         *(
-            replace(problem, where=problem.where or where, summary=f"{problem.summary}: {name}") if name else problem
+            problem if problem.where or not name else replace(problem, where=where, summary=titled(problem.summary, name))
             for problem in error.problems
         )
     )
+
+
+def titled(summary: str, image: str) -> str:
+    """A title that says which image it is about: ``Image web is not pinned``, ``Folder cannot be read (image web)``."""
+    about = "Image "
+    return f"{about}{image} {summary.removeprefix(about)}" if summary.startswith(about) else f"{summary} (image {image})"

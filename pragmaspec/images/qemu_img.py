@@ -59,7 +59,7 @@ def agree(file: Path, format_: str, virtual_size_bytes: int) -> None:
     if reasons:
         raise ImageError(
             Problem(
-                summary="image refused",
+                summary="Image refused",
                 detail=f"By its header it is {format_} of {virtual_size_bytes} bytes, but qemu-img says: {', '.join(reasons)}.",
             )
         )
@@ -150,4 +150,4 @@ def _run(
 
 def _failed(doing: str, said: str) -> ImageError:
     words = " ".join(said.split())[-400:] or "it gave no reason, and may have met a limit on time, memory or size"
-    return ImageError(Problem(summary="image refused", detail=f"It cannot be {doing} by qemu-img: {words}"))
+    return ImageError(Problem(summary="Image refused", detail=f"It cannot be {doing} by qemu-img: {words}"))

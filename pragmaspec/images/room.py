@@ -22,4 +22,4 @@ def room_in(store: BlobStore, name: str) -> Iterator[None]:
             f"{store.directory} is full ({error.strerror}), before {name} was whole. Free some space, or set PRAGMASPEC_IMAGES "
             "to a directory that has it."
         )
-        raise ImageError(Problem(summary="no room for the image", detail=detail)) from None
+        raise ImageError(Problem(summary="No room for the image", detail=detail)) from None

@@ -188,4 +188,4 @@ def _signed(session: Any, url: str, region: str, shown: str) -> str:  # noqa: AN
 
 
 def _wrong(shown: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="image in S3 cannot be had", detail=f"{shown}: {why}."))
+    return ImageError(Problem(summary="Image in S3 cannot be had", detail=f"{shown}: {why}."))

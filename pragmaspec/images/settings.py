@@ -110,4 +110,4 @@ def _read(file: Path) -> _File:
 
 
 def _wrong(where: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="settings for image sources are wrong", detail=f"{where}: {why}."))
+    return ImageError(Problem(summary="Settings for image sources are wrong", detail=f"{where}: {why}."))

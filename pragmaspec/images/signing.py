@@ -84,4 +84,4 @@ def _without_armor(key: bytes, what: str) -> bytes:
 
 
 def _refused(what: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="signature refused", detail=f"{what}: {why}. The image is not taken."))
+    return ImageError(Problem(summary="Signature refused", detail=f"{what}: {why}. The image is not taken."))

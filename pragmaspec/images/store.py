@@ -115,7 +115,7 @@ class BlobStore:
         if free < wanted_bytes:
             raise ImageError(
                 Problem(
-                    summary="no room for the image",
+                    summary="No room for the image",
                     detail=f"{name} needs {wanted_bytes // 2**20} MiB and {self.directory} has {free // 2**20} MiB left. "
                     "Free some space, or set PRAGMASPEC_IMAGES to a directory that has it.",
                 )

@@ -69,4 +69,4 @@ def _lines(text: bytes, where: str) -> list[str]:
 
 def _wrong(where: str, why: str) -> ImageError:
     detail = f"{public_url(where)}: {why}. Without a clear statement of the publisher the image is not taken."
-    return ImageError(Problem(summary="published digests cannot be used", detail=detail))
+    return ImageError(Problem(summary="Published digests cannot be used", detail=detail))

@@ -47,7 +47,7 @@ def unpacked(kind: str, pieces: Pieces) -> Pieces:
             detail = (
                 f"Unpacking it takes more than {XZ_MEMORY_BYTES // 2**20} MiB of memory. Compress it again with xz -9 or less."
             )
-        raise ImageError(Problem(summary="image refused", detail=detail)) from None
+        raise ImageError(Problem(summary="Image refused", detail=detail)) from None
 
 
 class _Damaged(Exception):  # noqa: N818 - never leaves this module

@@ -49,7 +49,7 @@ def users(store: BlobStore) -> tuple[User, ...]:
     if damaged:
         raise ImageError(
             Problem(
-                summary="image store damaged",
+                summary="Image store damaged",
                 detail=f"{', '.join(damaged)} cannot be read, so nobody knows which stack it means. Delete it, and run "
                 "`pragmaspec plan` once for each of your stacks.",
             )

@@ -45,7 +45,7 @@ def _key(web: Web, sums: "Sums", workshop: Workshop) -> bytes:
         except OSError as error:
             if not sums.key_url:
                 detail = f"{sums.keyring} cannot be read: {error.strerror}."
-                raise ImageError(Problem(summary="signature refused", detail=detail)) from None
+                raise ImageError(Problem(summary="Signature refused", detail=detail)) from None
     return _needed(web, sums.key_url, workshop)
 
 
@@ -54,7 +54,7 @@ def _needed(web: Web, url: str, workshop: Workshop) -> bytes:
     if content is None:
         raise ImageError(
             Problem(
-                summary="published digests cannot be used", detail=f"{public_url(url)} is not there, and vouches for the image."
+                summary="Published digests cannot be used", detail=f"{public_url(url)} is not there, and vouches for the image."
             )
         )
     return content

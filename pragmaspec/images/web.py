@@ -8,10 +8,10 @@ from typing import Self, TypeVar
 from urllib.parse import urljoin
 
 import requests
-from urllib3.exceptions import HTTPError
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.address import Address, Ask
+from pragmaspec.images.broken import BROKEN, BrokenOffError, why_broken
 from pragmaspec.images.patience import Patience
 from pragmaspec.images.urls import less_safe, public_url, same_server
 
@@ -22,14 +22,6 @@ _LATER = frozenset({408, 425, 429})
 _SERVER_ERROR = 500
 _ABSENT = frozenset({404, 410})
 _Result = TypeVar("_Result")
-
-
-class BrokenOffError(Exception):
-    """The transfer broke off; another try may go on from there. Never leaves :mod:`pragmaspec.images`."""
-
-
-BROKEN = (BrokenOffError, requests.RequestException, HTTPError)
-"""What another try may mend."""
 
 
 class Web:
@@ -91,10 +83,10 @@ class Web:
             try:
                 return call()
             except BROKEN as error:
-                last = words(error)
+                last = why_broken(error)
             if turn + 1 < self.patience.tries:
                 time.sleep(self.patience.pause_s * 2**turn)
-        raise failed(shown, f"{self.patience.tries} tries brought nothing, the last ended with: {last}")
+        raise failed(shown, f"{self.patience.tries} tries brought nothing; at the last one {last}")
 
 
 def check_status(shown: str, response: requests.Response) -> None:
@@ -117,11 +109,6 @@ def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMAL
     return bytes(body)
 
 
-def words(error: Exception) -> str:
-    """The error's own words without URLs in them, which may hold secrets."""
-    return str(error) if isinstance(error, BrokenOffError) else type(error).__name__
-
-
 def failed(shown: str, why: str) -> ImageError:
     """The error for something at ``shown`` that cannot be had."""
-    return ImageError(Problem(summary="image cannot be downloaded", detail=f"{public_url(shown)}: {why}."))
+    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{public_url(shown)}: {why}."))

@@ -77,9 +77,7 @@ def opened(file: Path) -> Iterator[FileWindow]:
         raise unreadable(file, error) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ImageError(
-                Problem(summary="not a file", detail=f"{file} is not a regular file. Write the path of a disk image.")
-            )
+            raise no_regular_file(file)
         yield FileWindow(handle)
     finally:
         os.close(handle)
@@ -87,8 +85,12 @@ def opened(file: Path) -> Iterator[FileWindow]:
 
 def unreadable(file: Path, error: OSError) -> ImageError:
     """The error for a file that cannot be opened."""
-    if isinstance(error, FileNotFoundError):
-        detail = f"There is no file {file}. Paths of images are relative to the spec."
-    else:
-        detail = f"{file}: {error.strerror}."
-    return ImageError(Problem(summary="image cannot be read", detail=detail))
+    gone = isinstance(error, FileNotFoundError)
+    detail = f"There is no file {file}." if gone else f"{file}: {error.strerror}."
+    return ImageError(Problem(summary="Image cannot be read", detail=detail))
+
+
+def no_regular_file(file: Path) -> ImageError:
+    """The error for a folder, a device or a pipe in place of a disk."""
+    what = "is a folder" if file.is_dir() else "is not a regular file"
+    return ImageError(Problem(summary="Not a file", detail=f"{file} {what}. Write the path of a disk image."))

@@ -24,7 +24,10 @@ class Kept(Frozen, frozen=True):
 
 
 class Seen(Frozen, frozen=True):
-    """A file that was inspected. ``layers``: what is around the disk, the outermost first; ``becomes``: what nodes would boot."""
+    """A file that was inspected and found good. ``layers``: what is around the disk, the outermost first.
+
+    ``becomes``: the format of what nodes would boot; ``partitionless``: taken as a disk that is given a kernel.
+    """
 
     file: str
     layers: tuple[str, ...]
@@ -33,6 +36,7 @@ class Seen(Frozen, frozen=True):
     becomes: str
     digest: str
     size_bytes: int
+    partitionless: bool = False
 
 
 class Goes(Frozen, frozen=True):
@@ -43,8 +47,9 @@ class Goes(Frozen, frozen=True):
     why: str
 
 
-def kept_text(images: Sequence[Kept], pen: Pen) -> str:
-    """One line per image."""
+def kept_text(images: Sequence[Kept], pen: Pen, *, all_known: bool = True) -> str:
+    """One line per image. ``all_known``: whether what no stack is known to use is used by nobody."""
+    nobody = "nobody" if all_known else "not known"
     if not images:
         return "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
     rows = [
@@ -57,15 +62,15 @@ def kept_text(images: Sequence[Kept], pen: Pen) -> str:
             Cell(text=image.date),
             Cell(text="yes" if image.here else ""),
             Cell(text=image.origin),
-            Cell(text=units.counted(len(image.used_by), "stack") if image.used_by else "nobody", tone="plain"),
+            Cell(text=units.counted(len(image.used_by), "stack") if image.used_by else nobody, tone="plain"),
         )
         for image in images
     ]
     return _text(table(("image", "digest", "format", "size", "disk", "since", "here", "from", "used by"), rows, pen))
 
 
-def kept_form(images: Sequence[Kept]) -> Form:
-    """The same for programs, digests whole."""
+def kept_form(images: Sequence[Kept], unread: Sequence[str] = ()) -> Form:
+    """The same for programs, digests whole. ``unread``: stacks that may use more of them than is said."""
     return {
         "kind": "images",
         "format": 1,
@@ -83,6 +88,7 @@ def kept_form(images: Sequence[Kept]) -> Form:
             }
             for image in images
         ],
+        "unread": list(unread),
     }
 
 
@@ -98,6 +104,7 @@ def seen_text(seen: Seen, pen: Pen) -> str:
             f"{seen.becomes} of {units.size(seen.size_bytes)}" if seen.layers or seen.becomes != seen.format else "itself",
         ),
         ("sha256", seen.digest),
+        ("boots", "yes, with a kernel of its own in the spec" if seen.partitionless else "yes, a node may boot from it"),
     )
     return "".join(f"{name:<8}  {pen.say(text)}\n" for name, text in lines)
 

@@ -11,7 +11,7 @@ from pragmaspec.report.pen import Pen, Tone
 from pragmaspec.report.table import Cell, table
 from pragmaspec.report.units import counted, size
 
-_TONES: dict[str, Tone] = {"new": "add", "moved": "change", "removed": "remove", "same": "plain"}
+_TONES: dict[str, Tone] = {"new": "add", "described": "change", "moved": "change", "removed": "remove", "same": "plain"}
 _DIGITS = 12
 
 

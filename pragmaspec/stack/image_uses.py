@@ -1,10 +1,11 @@
 """Which images the stacks of this machine need: by their specs, by their lock files, and by what is recorded at sites."""
 
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import ImageError, PragmaspecError, Problem
+from pragmaspec.errors import ImageError, PragmaspecError, Problem, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.stack.place import Place
 from pragmaspec.stack.state_line import is_url
@@ -15,14 +16,29 @@ if TYPE_CHECKING:
     from pragmaspec.images.users import User
     from pragmaspec.planning.wanted import Wanted
 
+    Need = tuple[str, set[str]]
+    """The digest of an image, and those of its files."""
+
+
+class Unread(Frozen, frozen=True):
+    """A stack of which something cannot be read, so that it may need more than is known; and why."""
+
+    stack: str
+    problem: Problem
+
 
 class Needed(Frozen, frozen=True):
-    """What has to stay: digests of files and images. ``uses``: for each image, by whom; ``gone``: stacks that are no more."""
+    """What has to stay: digests of files and images. ``uses``: for each image, by whom; ``gone``: stacks that are no more.
+
+    ``given_up``: names of imported disks that are no longer wanted; ``unread``: what may be needed beside all that.
+    """
 
     files: frozenset[str]
     images: frozenset[str]
     uses: dict[str, tuple[str, ...]]
     gone: "tuple[User, ...]" = ()
+    given_up: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
 
 
 def remember_use(place: Place, wanted: "Wanted", store_dir: Path) -> None:
@@ -36,46 +52,96 @@ def remember_use(place: Place, wanted: "Wanted", store_dir: Path) -> None:
 
 
 def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed:
-    """What the stacks of this machine need of ``store``, but for those in ``forgotten``, named by spec or state.
+    """What the stacks of this machine need of ``store``, and what was imported, but for ``forgotten``.
 
-    Raises ImageError when that cannot be told of one of them: whoever cannot look must not remove.
+    ``forgotten``: stacks, named by spec or state, and names of imported disks. Raises ImageError when that cannot be told of one
+    of them: whoever cannot look must not remove. Raises UsageError for a name that nothing has.
     """
+    needed = known_uses(store, forgotten)
+    if needed.unread:
+        raise ImageError(*map(_cannot_look, needed.unread))
+    return needed
+
+
+def known_uses(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed:
+    """The same, as far as it can be told. Raises ImageError when it is not known which stacks there are, and UsageError."""
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.users import users
 
-    catalogue = Catalogue(store)
+    catalogue, everybody = Catalogue(store), users(store)
+    imported = catalogue.imported()
+    _check_known(forgotten, everybody, {entry.name for entry in imported})
     files: set[str] = set()
     uses: dict[str, set[str]] = {}
     gone: list[User] = []
-    problems: list[Problem] = []
-    for user in users(store):
-        if _is_gone(user) or {user.spec, user.state, user.shown} & set(forgotten):
+    unread: list[Unread] = []
+    for user in everybody:
+        if _is_gone(user) or any(_means(name, user) for name in forgotten):
             gone.append(user)
             continue
-        try:
-            for image, more in _needs(user, catalogue):
-                files |= more
-                uses.setdefault(image, set()).add(user.shown)
-        except PragmaspecError as error:
-            problems.append(_cannot_look(user, error))
-    if problems:
-        raise ImageError(*problems)
+        for needs in (_of_spec, _of_lock, _of_state):
+            try:
+                for image, more in needs(user, catalogue):
+                    files |= more
+                    uses.setdefault(image, set()).add(user.shown)
+            except PragmaspecError as error:
+                unread.append(Unread(stack=user.shown, problem=error.problems[0]))
+    kept = {entry.digest for entry in imported if entry.name not in forgotten}
     shown = {image: tuple(sorted(names)) for image, names in uses.items()}
-    return Needed(files=frozenset(files), images=frozenset(uses), uses=shown, gone=tuple(gone))
+    return Needed(
+        files=frozenset(files | kept),
+        images=frozenset(uses.keys() | kept),
+        uses=shown,
+        gone=tuple(gone),
+        given_up=tuple(entry.name for entry in imported if entry.name in forgotten),
+        unread=tuple(unread),
+    )
 
 
-def _needs(user: "User", catalogue: "Catalogue") -> "Iterator[tuple[str, set[str]]]":
-    """Each image that the stack needs, with the digests of its files."""
-    from pragmaspec.images.lock import read_lock
-    from pragmaspec.recorded import Node, StagedImage
-    from pragmaspec.stack.recording import store_at
+def _means(name: str, user: "User") -> bool:
+    """Whether somebody who says ``name`` here means the spec or the state of ``user``."""
+    said = {name} if is_url(name) else {os.path.normpath(Path(name).absolute()), os.path.realpath(name)}
+    return any(place and (place if is_url(place) else os.path.normpath(place)) in said for place in (user.spec, user.state))
 
+
+def _check_known(forgotten: Collection[str], everybody: "Collection[User]", imported: Collection[str]) -> None:
+    """Raises UsageError for each name that means nothing."""
+    known = ", ".join([*sorted(imported), *(user.shown for user in everybody)]) or "nothing"
+    wrong = [name for name in forgotten if name not in imported and not any(_means(name, user) for user in everybody)]
+    if wrong:
+        raise UsageError(
+            *(
+                Problem(
+                    summary="Nothing to forget",
+                    detail=f"{name} is no spec or state that the store knows, and no imported disk. It keeps for: {known}.",
+                )
+                for name in wrong
+            )
+        )
+
+
+def _of_spec(user: "User", catalogue: "Catalogue") -> "Iterator[Need]":
+    """What its spec meant when it was last read."""
     if user.spec and Path(user.spec).exists():
         for image in user.images:
             yield image, _files(catalogue, image)
+
+
+def _of_lock(user: "User", _: "Catalogue") -> "Iterator[Need]":
+    """What stands in the lock file beside its spec."""
+    from pragmaspec.images.lock import read_lock
+
+    if user.spec and Path(user.spec).exists():
         for locked in read_lock(Path(user.spec).parent).values():
             blobs = {blob.sha256 for blob in (locked.disk, locked.kernel, locked.initrd) if blob}
             yield locked.digest, blobs | ({locked.packages} if locked.packages else set())
+
+
+def _of_state(user: "User", catalogue: "Catalogue") -> "Iterator[Need]":
+    """What is recorded of it at sites."""
+    from pragmaspec.recorded import Node, StagedImage
+    from pragmaspec.stack.recording import store_at
+
     for record in store_at(user.state).read().records:
         resource = record.resource
         if isinstance(resource, StagedImage):
@@ -96,9 +162,11 @@ def _is_gone(user: "User") -> bool:
     return not (user.spec and Path(user.spec).exists()) and not is_url(user.state) and not Path(user.state).exists()
 
 
-def _cannot_look(user: "User", error: PragmaspecError) -> Problem:
+def _cannot_look(unread: Unread) -> Problem:
     return Problem(
-        summary="cannot tell which images are needed",
-        detail=f"{user.shown}: {error} Nothing was removed. Make that readable, or say `--forget {user.shown}` when the stack is "
-        "no more.",
+        summary="Cannot tell which images are needed",
+        detail=f"{unread.stack}: {unread.problem.summary}. {unread.problem.detail} Nothing was removed. Make that readable, or "
+        f"say `--forget {unread.stack}` when the stack is no more.",
+        where=unread.problem.where,
+        quote=unread.problem.quote,
     )

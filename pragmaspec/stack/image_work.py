@@ -48,7 +48,7 @@ def fetch_images(
         else:
             found.append(image)
     if problems:
-        raise ImageError(*problems)
+        raise ImageError(*dict.fromkeys(problems))  # a damaged lock file is met with each image
     return tuple(found)
 
 

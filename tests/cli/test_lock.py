@@ -46,6 +46,27 @@ def test_only_an_upgrade_moves_an_image(shop: Workshop, server: FileServer) -> N
     assert ["web", "removed"] in [line.split()[:2] for line in shop("lock").out.splitlines()]
 
 
+def test_another_description_of_the_same_image_moves_nothing(shop: Workshop, server: FileServer) -> None:
+    shop("lock")
+    (shop.directory / "cluster.yaml").write_text(SPEC.format(url=server.url("disk.raw?again")))
+    said = shop("lock")
+    assert ["web", "described"] in [line.split()[:2] for line in said.out.splitlines()]
+    assert "rebuilt" not in said.err
+    assert "nothing has changed" in shop("lock").out
+
+
+def test_a_damaged_lock_file_is_quoted_and_not_the_spec(shop: Workshop) -> None:
+    shop.spec()
+    shop("lock")
+    lock = shop.directory / "pragmaspec.lock"
+    lock.write_text(lock.read_text().replace('format = "raw"', 'format = "row"'))
+    for command in (("lock",), ("plan", "--locked")):
+        said = shop(*command, status=1).err
+        assert "pragmaspec.lock:10:1" in said
+        assert said.count("format is 'row'") == 1
+        assert "cluster.yaml:" not in said
+
+
 def test_what_is_wrong(shop: Workshop, server: FileServer) -> None:
     assert "Did you mean web?" in shop("lock", "--upgrade", "wep", status=64).err
     server.status = [404]

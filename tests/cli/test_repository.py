@@ -65,6 +65,41 @@ def test_a_cluster_of_it_runs_at_a_site(shop: Workshop, vms: Path, capsys: pytes
     assert "# none yet" in (shop.directory / "cluster.yaml").read_text()
 
 
+def test_what_cannot_be_used_does_not_stop_the_others(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (vms / "split" / "split.xml").write_text("<vc><frontend/></vc>")
+    with (vms / "vcdb.txt").open("a") as index:
+        index.write("out,../out.xml\n")
+    show_repository("vms", json=False)
+    assert "It has no disk for its frontend." in capsys.readouterr().out
+    run("vms", "--site", "lab", "--json")
+    captured = capsys.readouterr()
+    assert "left out split: It has no disk for its frontend." in captured.err
+    assert "left out out: vcdb.txt:7: 'out,../out.xml' leads out of the repository." in captured.err
+    assert json.loads(captured.out)["clusters"] == ["plain", "packed", "both"]
+
+
+def test_a_spec_that_is_not_there_or_no_text_is_said_to_be(shop: Workshop, vms: Path) -> None:
+    with pytest.raises(SpecError, match=r"There is no nosuch\.yaml"):
+        run("vms", "--spec", "nosuch.yaml")
+    (shop.directory / "cluster.yaml").write_bytes(b"images: \xff\n")
+    with pytest.raises(SpecError, match=r"Byte 9 of cluster\.yaml is not text"):
+        run("vms")
+
+
+def test_a_site_that_the_spec_does_not_have_is_refused(shop: Workshop, vms: Path) -> None:
+    with pytest.raises(UsageError, match=r"Nothing is called nosuch\. Known sites: lab\."):
+        run("vms", "plain", "--site", "nosuch")
+    assert (shop.directory / "cluster.yaml").read_text() == SPEC
+
+
+def test_a_name_that_is_taken_can_be_another(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("vms", "plain", "--site", "lab")
+    with pytest.raises(SpecError, match="under another name, with --as NAME"):
+        run("vms", "plain")
+    run("vms", "plain", "--site", "lab", "--as", "second")
+    assert list(load_spec(shop.directory / "cluster.yaml").model.clusters) == ["plain", "second"]
+
+
 def test_it_can_be_looked_at_first(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("vms", "plain", "--print")
     assert "cluster: plain" in capsys.readouterr().out

@@ -144,7 +144,7 @@ def test_the_next_run_unpacks_what_came_before_and_what_comes(
     server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path
 ) -> None:
     server.content, server.break_after = packed, [2_000_000, *[0] * 5]
-    with pytest.raises(ImageError, match="nothing came"):
+    with pytest.raises(ImageError, match="tries brought nothing"):
         find(store, source(server, packed))
     assert not list(store.incoming.glob("*.work"))
     begun = len(server.asked)
@@ -252,7 +252,7 @@ def test_a_full_disk_is_said_in_words(server: FileServer, store: BlobStore, pack
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, hard))
     try:
-        with pytest.raises(ImageError, match="no room"):
+        with pytest.raises(ImageError, match="No room"):
             find(store, source(server, packed))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

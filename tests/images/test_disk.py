@@ -163,7 +163,7 @@ def test_what_is_no_regular_file_is_never_waited_for(workshop: Workshop, tmp_pat
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     for file in (fifo, tmp_path, Path("/dev/zero")):
-        with pytest.raises(ImageError, match="not a file"):
+        with pytest.raises(ImageError, match="Not a file"):
             make(workshop, file)
     with pytest.raises(ImageError, match="cannot be read"):
         make(workshop, tmp_path / "absent")

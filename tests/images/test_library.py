@@ -1,5 +1,6 @@
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError, Where
+from pragmaspec.images import pinning
 from pragmaspec.images.catalogue import Catalogue
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.lock import LOCK_FILE, read_lock
 from pragmaspec.images.pin import pin
+from pragmaspec.images.pinning import titled
 from pragmaspec.images.store import BlobStore
 from pragmaspec.spec.image_model import ImageModel
 from tests.images.server import FileServer
@@ -78,7 +81,7 @@ def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directo
 def test_a_disk_that_was_replaced_after_the_plan_is_not_given(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
     disk.write_bytes(disk.read_bytes().replace(b"dirty bit", b"other bit"))
-    with pytest.raises(ImageError, match="has changed: mine") as refused:
+    with pytest.raises(ImageError, match="Image mine has changed") as refused:
         library.files(image)
     assert refused.value.problems[0].where == WHERE
     assert library.entries() == ()
@@ -95,7 +98,7 @@ def test_a_moved_disk_is_found_by_content(library: ImageLibrary, spec_directory:
 
 def test_a_written_digest_has_to_be_right(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     assert library.resolve(ImageModel(source="disk.qcow2", sha256=digest(disk)), "mine", spec_directory)
-    with pytest.raises(ImageError, match=f"another digest: mine.*{'a' * 64}"):
+    with pytest.raises(ImageError, match=f"Image mine has another digest.*{'a' * 64}"):
         library.resolve(ImageModel(source="disk.qcow2", sha256="a" * 64), "mine", spec_directory, WHERE)
 
 
@@ -103,7 +106,7 @@ def test_a_written_digest_has_to_be_right(library: ImageLibrary, spec_directory:
     ("model", "words"),
     [
         (ImageModel(source="absent.qcow2"), "There is no file"),
-        (ImageModel(source="disk.qcow2", format="raw"), "declared raw"),
+        (ImageModel(source="disk.qcow2", format="raw"), "Image mine refused: It is declared raw"),
         (ImageModel(source="disk.qcow2", kernel="absent"), "absent"),
         (ImageModel(source="text"), "text"),
     ],
@@ -114,7 +117,29 @@ def test_an_error_names_the_image_and_its_place(
     (spec_directory / "text").write_text("not a disk\n" * 200_000)
     with pytest.raises(ImageError, match=words) as refused:
         library.resolve(model, "mine", spec_directory, WHERE)
-    assert all(problem.where == WHERE and problem.summary.endswith(": mine") for problem in refused.value.problems)
+    assert all(problem.where == WHERE and "mage mine" in problem.summary for problem in refused.value.problems)
+
+
+def test_titles_are_about_the_image_by_its_name() -> None:
+    assert titled("Image is not pinned", "web") == "Image web is not pinned"
+    assert titled("Unknown catalogue name", "web") == "Unknown catalogue name (image web)"
+
+
+def test_every_title_is_a_sentence_that_does_not_change() -> None:
+    texts = [file.read_text(encoding="utf-8") for file in sorted(Path(pinning.__file__).parent.rglob("*.py"))]
+    titles = [title for text in texts for title in re.findall(r'summary=f?"([^"]*)"', text)]
+    assert len(titles) > 50
+    assert [title for title in titles if not title[0].isupper()] == []
+
+
+def test_all_files_that_are_missing_are_told_at_once(library: ImageLibrary, spec_directory: Path) -> None:
+    with pytest.raises(ImageError) as refused:
+        library.resolve(ImageModel(source="./no.raw", format="raw", kernel="./vmlinuz"), "bare", spec_directory)
+    assert [problem.detail for problem in refused.value.problems] == [
+        f"There is no file {spec_directory / name}. Paths of images are relative to the spec." for name in ("no.raw", "vmlinuz")
+    ]
+    with pytest.raises(ImageError, match=r"There is no file /absent/no\.raw\.$"):
+        library.resolve(ImageModel(source="/absent/no.raw"), "bare", spec_directory)
 
 
 def test_a_url_is_locked_and_then_planned_without_a_download(
@@ -168,15 +193,43 @@ def test_a_lock_file_that_contradicts_itself_is_refused(
     image = library.resolve(model, "web", spec_directory)
     lock = spec_directory / LOCK_FILE
     lock.write_text(lock.read_text().replace(f'digest = "{image.digest}"', f'digest = "{"0" * 64}"'))
-    with pytest.raises(ImageError, match="contradicts itself: web"):
+    with pytest.raises(ImageError, match=r"contradicts itself \(image web\)"):
         library.resolve(model, "web", spec_directory)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_lock_file_that_says_otherwise_than_the_bytes_is_refused(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path, *, locked: bool
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    image = library.resolve(model, "web", spec_directory)
+    library.files(image)
+    lock = spec_directory / LOCK_FILE
+    lock.write_text(lock.read_text().replace(f"virtual_size_bytes = {image.virtual_size_bytes}", "virtual_size_bytes = 512"))
+    with pytest.raises(ImageError, match="says that its disk is qcow2 with virtual_size_bytes = 512, and the bytes show qcow2"):
+        ImageLibrary(tmp_path / "store", locked=locked).resolve(model, "web", spec_directory)
+
+
+def test_a_lock_file_that_says_otherwise_than_what_comes_is_refused(
+    library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
+) -> None:
+    server.content = qcow2
+    model = ImageModel(source=server.url(), sha256=sha256(qcow2).hexdigest())
+    size = library.resolve(model, "web", spec_directory).virtual_size_bytes
+    lock = spec_directory / LOCK_FILE
+    lock.write_text(lock.read_text().replace(f"virtual_size_bytes = {size}", "virtual_size_bytes = 512"))
+    another = ImageLibrary(tmp_path / "another machine")
+    image = another.resolve(model, "web", spec_directory)
+    with pytest.raises(ImageError, match=f"virtual_size_bytes = 512, and the bytes show qcow2 with {size}"):
+        another.files(image)
 
 
 def test_an_image_nobody_knows_is_said_to_be_unknown(
     library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
 ) -> None:
     image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory)
-    with pytest.raises(ImageError, match="not known here: mine"):
+    with pytest.raises(ImageError, match="Image mine is not known here"):
         ImageLibrary(tmp_path / "empty").files(image)
 
 
@@ -205,7 +258,7 @@ def test_a_url_without_a_digest_waits_for_the_lock(
     server.content = qcow2
     model = ImageModel(source=server.url("latest"))
     server.redirect = {"/latest": "/2026-11-01.qcow2"}
-    with pytest.raises(ImageError, match=r"image is not pinned: web.*pragmaspec lock") as refused:
+    with pytest.raises(ImageError, match=r"Image web is not pinned.*pragmaspec lock") as refused:
         library.resolve(model, "web", spec_directory, WHERE)
     assert refused.value.problems[0].where == WHERE
     assert server.asked == []
@@ -246,7 +299,7 @@ def test_another_url_has_to_be_locked_anew(library: ImageLibrary, spec_directory
     other = ImageModel(source=server.url("two"))
     with pytest.raises(ImageError, match="not pinned"):
         library.resolve(other, "web", spec_directory)
-    assert library.lock(other, "web", spec_directory).change == "moved"
+    assert library.lock(other, "web", spec_directory).change == "described", "it is the same image"
 
 
 def test_with_locked_any_difference_is_refused(

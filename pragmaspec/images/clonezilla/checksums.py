@@ -41,7 +41,7 @@ class Watched:
         """All bytes came. Raises ImageError when they are not the right ones."""
         if self._digest and self._digest.hexdigest() != self._wanted:
             detail = f"{self._name} is not what the check sums of its directory say. Copy or download the directory again."
-            raise ImageError(Problem(summary="image is damaged", detail=detail))
+            raise ImageError(Problem(summary="Image is damaged", detail=detail))
 
 
 def read_checksums(near: Near) -> Checksums:

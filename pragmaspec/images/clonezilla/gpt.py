@@ -67,4 +67,4 @@ def _guid(raw: bytes) -> str:
 
 
 def _damaged(disk: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="partition table not understood", detail=f"In {disk}-gpt-1st: {why}."))
+    return ImageError(Problem(summary="Partition table not understood", detail=f"In {disk}-gpt-1st: {why}."))

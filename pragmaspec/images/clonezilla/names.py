@@ -41,12 +41,12 @@ def stored_partitions(names: Iterable[str], parts: Iterable[str]) -> tuple[Store
         kinds = _kinds(part, listed)
         if len(kinds) > 1:
             detail = f"{part} is held by {' and by '.join(sorted(group[0] for group in kinds.values()))}. Keep one of them."
-            wrong.append(Problem(summary="partition stored twice", detail=detail))
+            wrong.append(Problem(summary="Partition stored twice", detail=detail))
         for (tool, compression, split), files in kinds.items():
             gap = _gap(files) if split else None
             if gap:
                 wrong.append(
-                    Problem(summary="part of the image is missing", detail=f"{gap} is not there, but what follows it is.")
+                    Problem(summary="Part of the image is missing", detail=f"{gap} is not there, but what follows it is.")
                 )
             found.append(Stored(partition=part, tool=tool, compression=compression, files=tuple(files)))
     if wrong:

@@ -131,4 +131,4 @@ def _take(source: IO[bytes], length: int) -> bytes:
 
 
 def _damaged(why: str) -> ImageError:
-    return ImageError(Problem(summary="image is damaged", detail=f"An image of partimage cannot be restored: {why}."))
+    return ImageError(Problem(summary="Image is damaged", detail=f"An image of partimage cannot be restored: {why}."))

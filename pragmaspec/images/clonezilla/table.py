@@ -175,5 +175,5 @@ def _overlaps(partitions: list[Partition]) -> Iterator[str]:
 
 def _unreadable(disk: str, reasons: list[str]) -> ImageError:
     return ImageError(
-        *(Problem(summary="partition table not understood", detail=f"In {disk}-pt.sf: {reason}.") for reason in reasons)
+        *(Problem(summary="Partition table not understood", detail=f"In {disk}-pt.sf: {reason}.") for reason in reasons)
     )

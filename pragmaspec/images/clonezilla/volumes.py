@@ -47,5 +47,5 @@ class Volumes:
         first, second = divmod(number, _LETTERS)
         if first >= _LETTERS:
             detail = f"{self._stem.name} has more than {_LETTERS**2} volumes. Make them larger."
-            raise ImageError(Problem(summary="too many volumes", detail=detail))
+            raise ImageError(Problem(summary="Too many volumes", detail=detail))
         return self._stem.with_name(f"{self._stem.name}.{chr(97 + first)}{chr(97 + second)}")

@@ -124,7 +124,7 @@ def _run(argv: list[str], environment: dict[str, str], output: int, said: Callab
         late = f" It was stopped after {LIMIT_S / 60:.0f} minutes." if time.monotonic() - began >= LIMIT_S else ""
         raise ImageError(
             Problem(
-                summary="image cannot be built",
+                summary="Image cannot be built",
                 detail=f"mmdebstrap failed (status {status}).{late} It said: {words[-1500:]}. Check the names of the suite and "
                 "the packages, and that the mirror can be reached: apt-get update shows it.",
             )

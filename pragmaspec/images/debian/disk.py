@@ -126,7 +126,7 @@ def _under(prefix: Sequence[str], *argv: str) -> str:
     if done.returncode != 0:
         raise ImageError(
             Problem(
-                summary="image cannot be built",
+                summary="Image cannot be built",
                 detail=f"{argv[0]} failed (status {done.returncode}): {done.stderr.strip()[-800:]} Check the free space with df.",
             )
         )

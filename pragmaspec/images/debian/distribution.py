@@ -64,5 +64,5 @@ def keyring_of(distribution: Distribution, keyring: str) -> Path | None:
                 f"Install the package {distribution.name}-keyring where your system has one, or take that file from an "
                 f"{distribution.title} system that you trust, and write `keyring:` with its path."
             )
-        raise ImageError(Problem(summary="keyring missing", detail=detail.rstrip()))
+        raise ImageError(Problem(summary="Keyring missing", detail=detail.rstrip()))
     return Path(chosen)

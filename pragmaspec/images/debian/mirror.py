@@ -23,7 +23,7 @@ def source_lines(suite: str, mirror: str | None, snapshot: str | None, distribut
         if not base:
             raise ImageError(
                 Problem(
-                    summary="mirror missing",
+                    summary="Mirror missing",
                     detail="`snapshot` needs `mirror` too: the address of a snapshot archive up to the date, ending in "
                     "/archive/debian.",
                 )

@@ -24,7 +24,7 @@ def check_tools(search: str) -> None:
     if missing:
         raise ImageError(
             Problem(
-                summary="programs missing",
+                summary="Programs missing",
                 detail=f"Building an image needs more than is installed here. Install it: apt-get install {' '.join(missing)}",
             )
         )
@@ -45,7 +45,7 @@ def privileges(search: str) -> tuple[str, tuple[str, ...]]:
     if not allowed:
         raise ImageError(
             Problem(
-                summary="rights missing",
+                summary="Rights missing",
                 detail="Building an image needs root or unprivileged user namespaces, and this machine allows you neither. "
                 "Run the command as root, or let root install uidmap, put ranges for you in /etc/subuid and /etc/subgid, and "
                 "allow user namespaces.",

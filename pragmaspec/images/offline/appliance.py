@@ -188,7 +188,7 @@ def _message(wanted: OfflineFiles) -> dict[str, Any]:
 def _failed(why: str) -> ImageError:
     return ImageError(
         Problem(
-            summary="files cannot be written into the disk",
+            summary="Files cannot be written into the disk",
             detail=f"The image has `guest: files`, and libguestfs says: {why}",
         )
     )

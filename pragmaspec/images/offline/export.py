@@ -79,4 +79,4 @@ def _quoted(path: Path) -> str:
 
 def _failed(said: bytes) -> ImageError:
     words = " ".join(said.decode(errors="replace").split())[-400:] or "it gave no reason"
-    return ImageError(Problem(summary="disk cannot be opened", detail=f"qemu-storage-daemon says: {words}"))
+    return ImageError(Problem(summary="Disk cannot be opened", detail=f"qemu-storage-daemon says: {words}"))

@@ -3,8 +3,8 @@
 import json
 import re
 
-from pragmaspec.errors import Problem, UsageError
 from pragmaspec.images.pragma.vc_in import Appliance, Machine
+from pragmaspec.images.spec_name import spec_name
 
 _VIRTIO = {"", "virtio"}
 _LEAST_MEMORY_MIB = 16
@@ -12,9 +12,12 @@ _GUEST = "guest: files  # it has no cloud-init"
 """Images of PRAGMA were told who they are by files that were written into their disks."""
 
 
-def image_entries(appliance: Appliance, repository: str) -> dict[str, list[str]]:
-    """The lines of ``images:`` for a cluster: one image when frontend and computes have the same disk, else one for each."""
-    name = spec_name(appliance.name)
+def image_entries(appliance: Appliance, repository: str, called: str = "") -> dict[str, list[str]]:
+    """The lines of ``images:`` for a cluster: one image when frontend and computes have the same disk, else one for each.
+
+    ``called``: its name in the spec, made of the repository's when it is empty.
+    """
+    name = called or spec_name(appliance.name)
     told = {"repository": repository, "cluster": appliance.name}
     if not separate(appliance):
         return {name: [f"pragma: {_flow(told)}", _GUEST, *_notes(appliance.frontend)]}
@@ -23,9 +26,9 @@ def image_entries(appliance: Appliance, repository: str) -> dict[str, list[str]]
     return {f"{name}-frontend": frontend, f"{name}-compute": compute}
 
 
-def cluster_entry(appliance: Appliance, site: str) -> dict[str, list[str]]:
-    """The lines of ``clusters:`` for a cluster at ``site``, without computes until somebody says how many."""
-    name = spec_name(appliance.name)
+def cluster_entry(appliance: Appliance, site: str, called: str = "") -> dict[str, list[str]]:
+    """The lines of ``clusters:`` for a cluster at ``site``, no computes until somebody says how many. ``called``: as there."""
+    name = called or spec_name(appliance.name)
     images = (f"{name}-frontend", f"{name}-compute") if separate(appliance) else (name, name)
     compute = appliance.compute or appliance.frontend
     lines = [
@@ -39,16 +42,6 @@ def cluster_entry(appliance: Appliance, site: str) -> dict[str, list[str]]:
 def separate(appliance: Appliance) -> bool:
     """Whether the computes have a disk of their own."""
     return appliance.disk("compute") != appliance.disk("frontend")
-
-
-def spec_name(name: str) -> str:
-    """A name of a repository as a spec has it: lower-case letters, digits and ``-``. Raises UsageError when nothing is left."""
-    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:32].strip("-")
-    if not found or not found[0].isalpha():
-        found = f"vc-{found}".strip("-")
-    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?", found):
-        raise UsageError(Problem(summary="No name for the image", detail=f"{name!r} cannot be made a name of a spec."))
-    return found
 
 
 def _size(machine: Machine) -> str:

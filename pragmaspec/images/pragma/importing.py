@@ -12,6 +12,7 @@ from pragmaspec.images.pragma.reach import Reach
 from pragmaspec.images.pragma.repository import Listed, Repository, folder_of
 from pragmaspec.images.pragma.spec_text import with_entries
 from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.spec_name import is_spec_name, no_spec_name
 
 
 class Additions(Frozen, frozen=True):
@@ -27,27 +28,64 @@ def browse(address: str, workshop: Workshop) -> tuple[Listed, ...]:
     return Repository(address, Reach(folder_of(address), workshop).small).listed()
 
 
-def additions(listed: Iterable[Listed], repository: str, names: Sequence[str], site: str | None) -> Additions:
-    """What to put into a spec for the clusters ``names`` (none: all that can be used), as clusters too when ``site`` is given.
+class Chosen(Frozen, frozen=True):
+    """What to import: the clusters ``names`` (none: all that can be used), also as clusters of the spec when there is a ``site``.
 
-    ``repository``: as the spec shall name it. Raises UsageError when a name is not there, or cannot be used.
+    ``called``: the name in the spec of the one cluster that is named; by default it follows from the repository's.
+    """
+
+    names: tuple[str, ...] = ()
+    site: str = ""
+    called: str = ""
+
+
+def additions(listed: Iterable[Listed], repository: str, chosen: Chosen) -> Additions:
+    """What to put into a spec. ``repository``: as the spec shall name it.
+
+    Raises UsageError when a name is not there or cannot be used, and when ``called`` is not for one cluster.
     """
     known = {one.name: one for one in listed}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        detail = f"The repository has no {', '.join(unknown)}. It has: {', '.join(known) or 'none'}."
-        raise UsageError(Problem(summary="No such cluster in the repository", detail=detail))
-    broken = tuple(one for one in known.values() if one.appliance is None)
-    named = [known[name] for name in names if known[name].appliance is None]
-    if named:
-        raise UsageError(*(Problem(summary=f"cluster cannot be imported: {one.name}", detail=one.trouble) for one in named))
+    wrong = _against(chosen, known)
+    if wrong:
+        raise UsageError(*wrong)
     images: dict[str, Sequence[str]] = {}
     clusters: dict[str, Sequence[str]] = {}
-    for appliance in (one.appliance for one in known.values() if not names or one.name in names):
-        if appliance is not None:
-            images |= image_entries(appliance, repository)
-            clusters |= cluster_entry(appliance, site) if site else {}
-    return Additions(images=images, clusters=clusters, left_out=() if names else broken)
+    left_out = []
+    for one in known.values():
+        if chosen.names and one.name not in chosen.names:
+            continue
+        if one.appliance is None:
+            left_out.append(one)
+            continue
+        entries = image_entries(one.appliance, repository, chosen.called)
+        taken = sorted(images.keys() & entries)
+        if taken:
+            detail = f"Another cluster is called {taken[0]} already; import this one alone, with --as NAME."
+            left_out.append(Listed(name=one.name, path=one.path, trouble=detail))
+            continue
+        images |= entries
+        clusters |= cluster_entry(one.appliance, chosen.site, chosen.called) if chosen.site else {}
+    return Additions(images=images, clusters=clusters, left_out=tuple(left_out))
+
+
+def _against(chosen: Chosen, known: Mapping[str, Listed]) -> list[Problem]:
+    """Why that cannot be imported."""
+    wrong = []
+    if chosen.called and len(chosen.names) != 1:
+        detail = "--as gives one cluster another name in the spec. Name the one cluster that is meant."
+        wrong.append(Problem(summary="One name for several clusters", detail=detail))
+    if chosen.called and not is_spec_name(chosen.called):
+        wrong.append(no_spec_name(chosen.called))
+    unknown = [name for name in chosen.names if name not in known]
+    if unknown:
+        detail = f"The repository has no {', '.join(unknown)}. It has: {', '.join(known) or 'none'}."
+        wrong.append(Problem(summary="No such cluster in the repository", detail=detail))
+    named = [known[name] for name in chosen.names if name in known]
+    return wrong + [
+        Problem(summary="Cluster cannot be imported", detail=f"{one.name}: {one.trouble}")
+        for one in named
+        if one.appliance is None
+    ]
 
 
 def added_to(text: str, new: Additions, file: str) -> str:

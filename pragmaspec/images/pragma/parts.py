@@ -36,11 +36,13 @@ def assembled(disk: Disk, below: str, address: str, workshop: Workshop, key: str
 
 
 def _join(files: list[Path], joined: Path, workshop: Workshop) -> None:
+    done, total = 0, sum(file.stat().st_size for file in files)
     with joined.open("wb") as target:
         for number, file in enumerate(files, start=1):
-            workshop.step("joining parts", number, len(files))
+            workshop.step(f"joining part {number} of {len(files)}", done, total)
             with file.open("rb") as part:
                 shutil.copyfileobj(part, target, 2**20)
+            done = target.tell()
 
 
 def _fetch_and_join(reach: Reach, paths: list[str], joined: Path, workshop: Workshop, key: str) -> None:

@@ -21,7 +21,10 @@ def with_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], 
     taken = [name for name in entries if isinstance(before, TreeMapping) and name in before.items]
     if taken:
         where = document.where((section, taken[0]))
-        detail = f"{section} has {', '.join(taken)} already. Remove what is there, or import under another name."
+        detail = (
+            f"{section} has {', '.join(taken)} already. Remove what is there, or import one cluster under another name, with "
+            "--as NAME."
+        )
         raise SpecError(Problem(summary="Name is taken", detail=detail, where=where))
     added = _added(text.splitlines(), section, entries)
     if added is None:

@@ -4,7 +4,6 @@ Source: pragma_boot's ``xmlprocessor.py`` and README. What its readers never loo
 """
 
 import re
-from collections.abc import Iterator
 from typing import Literal
 from xml.etree import ElementTree as ET
 
@@ -55,13 +54,13 @@ class Appliance(Frozen, frozen=True):
         machine = self.compute if role == "compute" else self.frontend
         found = (machine.disk if machine else None) or self.frontend.disk
         if found is None:
-            raise _refused(self.name, [f"it has no disk for its {role}"])
+            raise _refused([f"it has no disk for its {role}"])
         return found
 
 
 def read_vc_in(document: bytes, name: str) -> Appliance:
     """The virtual cluster called ``name`` in a ``vc-in.xml``. Raises ImageError with every reason against it."""
-    root = _root(document, name)
+    root = _root(document)
     wrong: list[str] = []
     for virtualization in root.iter("virtualization"):
         arch = virtualization.get("arch", "x86_64")
@@ -72,19 +71,19 @@ def read_vc_in(document: bytes, name: str) -> Appliance:
     if frontend is None:
         wrong.append("it has no <frontend>")
     if wrong or frontend is None:
-        raise _refused(name, wrong)
+        raise _refused(wrong)
     return Appliance(name=name, frontend=frontend, compute=compute, wait_s=_wait(root))
 
 
-def _root(document: bytes, name: str) -> ET.Element:
+def _root(document: bytes) -> ET.Element:
     if len(document) > MOST_BYTES:
-        raise _refused(name, [f"its XML has more than {MOST_BYTES} bytes"])
+        raise _refused([f"its XML has more than {MOST_BYTES} bytes"])
     if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
-        raise _refused(name, ["its XML declares entities, which a repository has no need of"])
+        raise _refused(["its XML declares entities, which a repository has no need of"])
     try:
         return ET.fromstring(document)  # noqa: S314 - entities, the danger, were refused above
     except ET.ParseError as error:
-        raise _refused(name, [f"its XML cannot be read: {error}"]) from None
+        raise _refused([f"its XML cannot be read: {error}"]) from None
 
 
 def _machine(root: ET.Element, role: Role, wrong: list[str]) -> Machine | None:
@@ -122,7 +121,7 @@ def _disk(root: ET.Element, element: ET.Element, role: Role, wrong: list[str]) -
     kind = driver.get("type", "raw") if driver is not None else "raw"
     if kind not in FORMATS:
         wrong.append(f"the {role}'s disk is of the type {kind!r}; raw and qcow2 are known")
-    packing, files = _packed(root, element, name)
+    packing, files = _packed(root, element, name, wrong)
     if packing not in PACKINGS:
         wrong.append(f"the {role}'s disk is packed as {packing!r}; {', '.join(PACKINGS)} are known")
     if len(files) > _MOST_PARTS or (len(files) > 1 and packing in {"raw", "gzip"}):
@@ -132,18 +131,20 @@ def _disk(root: ET.Element, element: ET.Element, role: Role, wrong: list[str]) -
     return Disk(packing=next((one for one in PACKINGS if one == packing), "raw"), files=files, format=kind, bus=bus)
 
 
-def _packed(root: ET.Element, element: ET.Element, name: str) -> tuple[str, tuple[str, ...]]:
+def _packed(root: ET.Element, element: ET.Element, name: str, wrong: list[str]) -> tuple[str, tuple[str, ...]]:
     """How the file ``name`` is packed, and in which parts: said within the role, in old repositories beside the roles."""
-    beside = (one for one in root.iterfind("./files/file") if one.get("filename", "") == name)
-    said = next(_files(element), None) or next(beside, None)
+    beside = {one.get("filename", ""): one for one in root.iterfind("./files/file")}
+    said = next(element.iter("file"), None)
     if said is None:
+        said = beside.get(name)
+    if said is None:
+        if "" in beside:
+            wrong.append(
+                f"a <file> in <files> has no filename, so it may be what {name} is packed in, or not; write filename='…'"
+            )
         return "raw", (name,)
     parts = tuple((part.text or "").strip() for part in said.iter("part"))
     return said.get("type", "raw"), parts or (said.get("filename", "") or name,)
-
-
-def _files(element: ET.Element) -> Iterator[ET.Element]:
-    yield from element.iter("file")
 
 
 def _wait(root: ET.Element) -> int:
@@ -162,7 +163,7 @@ def _whole(text: str | None, what: str, wrong: list[str]) -> int:
     return int(stripped or "0")
 
 
-def _refused(name: str, reasons: list[str]) -> ImageError:
+def _refused(reasons: list[str]) -> ImageError:
     return ImageError(
-        *(Problem(summary=f"cluster of a repository refused: {name}", detail=f"{one[0].upper()}{one[1:]}.") for one in reasons)
+        *(Problem(summary="Cluster of a repository refused", detail=f"{one[0].upper()}{one[1:]}.") for one in reasons)
     )

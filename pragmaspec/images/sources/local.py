@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.inspect import inspect_file
 from pragmaspec.images.local_digest import changed_meanwhile
@@ -35,6 +36,7 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
 
     def find(self, workshop: Workshop) -> Found:
         """Read the files that have changed since they were last read, and inspect the disk."""
+        self._check_there()
         disk, format_, size = self._disk(workshop)
         return Found(
             format=format_,
@@ -44,6 +46,15 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
             initrd=workshop.local(self.initrd) if self.initrd else None,
             cmdline=self.cmdline,
         )
+
+    def _check_there(self) -> None:
+        """Raises ImageError for every file that is missing."""
+        hint = "" if Path(self.shown).is_absolute() else " Paths of images are relative to the spec."
+        gone = [path for path in (self.disk, self.kernel, self.initrd) if path and not Path(path).exists()]
+        if gone:
+            raise ImageError(
+                *(Problem(summary="Image cannot be read", detail=f"There is no file {path}.{hint}") for path in gone)
+            )
 
     def _disk(self, workshop: Workshop) -> Made:
         """The disk as a node can boot from it: what packed and foreign ones become lies in the store."""

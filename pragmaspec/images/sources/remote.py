@@ -66,7 +66,7 @@ def remote_disk(
     """
     if promise.by == "nobody" and not workshop.first_use:
         detail = f"Nothing says which bytes {origin} has to give: neither a digest, nor its publisher, nor the lock file."
-        raise ImageError(Problem(summary="image is not pinned", detail=detail))
+        raise ImageError(Problem(summary="Image is not pinned", detail=detail))
     key = promise.key or f"url-{sha256(origin.encode()).hexdigest()}"
     with workshop.store.locked(key):
         before = _before(workshop, key, shape)
@@ -177,7 +177,7 @@ def _compare(workshop: Workshop, promise: Promise, came: Downloaded, part: Path,
     if start.startswith((b"<!doctype", b"<html")):
         raise ImageError(
             Problem(
-                summary="server sent a web page",
+                summary="Server sent a web page",
                 detail=f"{what} gave a web page instead of an image: a login, an error or a list of mirrors. Open the URL in a "
                 "browser, and write the address of the file itself.",
             )
@@ -191,4 +191,4 @@ def _compare(workshop: Workshop, promise: Promise, came: Downloaded, part: Path,
     detail = (
         f"{what} has {found}, and its publisher says {said}: a damaged or forged copy, or a mirror that is not up to date.{kept}"
     )
-    raise ImageError(Problem(summary="image is not what its publisher says", detail=detail))
+    raise ImageError(Problem(summary="Image is not what its publisher says", detail=detail))

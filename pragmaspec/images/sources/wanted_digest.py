@@ -11,7 +11,7 @@ def check_digest(wanted: str | None, found: str, what: str, kept: str = "") -> N
     if wanted is not None and wanted != found:
         raise ImageError(
             Problem(
-                summary="image has another digest",
+                summary="Image has another digest",
                 detail=f"{what} has the SHA-256 {found}, and the spec says {wanted}. Somebody changed it, or the spec is wrong: "
                 f"find out which before you write the new digest into the spec.{kept}",
             )
@@ -30,4 +30,4 @@ def other_file(what: str, known: Fetched, found: str, published: str, kept: str 
         f"SHA-256 {known.blob.sha256} ({known.blob.size_bytes} bytes). Find out why; only `pragmaspec lock --upgrade` takes the "
         f"other one.{kept}"
     )
-    return ImageError(Problem(summary="source serves another file", detail=detail))
+    return ImageError(Problem(summary="Source serves another file", detail=detail))

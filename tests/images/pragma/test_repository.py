@@ -25,6 +25,28 @@ def test_one_that_is_broken_does_not_hide_the_others(repository: Path) -> None:
     assert troubles["plain"] == troubles["both"] == ""
 
 
+def test_a_bad_line_is_left_out_and_says_where_it_stands(repository: Path) -> None:
+    with (repository / "vcdb.txt").open("a") as index:
+        index.write("what is this\nout,../../out.xml\nplain,plain/plain.xml\nsplit,other.xml\n")
+    shelf = Repository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
+    assert {one.name: one.trouble for one in shelf.listed()} == {
+        "plain": "",
+        "packed": "",
+        "both": "",
+        "vcdb.txt:7": "vcdb.txt:7: 'what is this' is not a name and a relative path.",
+        "out": "vcdb.txt:8: 'out,../../out.xml' leads out of the repository.",
+        "split": "vcdb.txt:5 and vcdb.txt:10 name split with two paths, so nobody knows which is meant.",
+    }
+    with pytest.raises(ImageError, match=r"vcdb\.txt:8: .* leads out"):
+        shelf.appliance("out")
+
+
+def test_a_cluster_without_a_disk_is_listed_with_its_trouble() -> None:
+    files = {"vcdb.txt": b"bare,bare.xml", "bare.xml": b"<vc><frontend/></vc>"}
+    (only,) = Repository("here", files.get).listed()
+    assert (only.appliance, only.trouble) == (None, "It has no disk for its frontend.")
+
+
 def test_an_index_in_json() -> None:
     files = {"vcdb.json": json.dumps({"a": "a/a.xml"}).encode()}
     assert Repository("here", files.get).paths() == {"a": "a/a.xml"}
@@ -34,12 +56,13 @@ def test_an_index_in_json() -> None:
     ("files", "words"),
     [
         ({}, r"neither vcdb\.txt nor vcdb\.json"),
-        ({"vcdb.txt": b"a,../../etc/passwd"}, "not a name and a relative path"),
-        ({"vcdb.txt": b"a,/etc/passwd"}, "not a name and a relative path"),
+        ({"vcdb.txt": b"a,../../etc/passwd"}, r"vcdb\.txt:1: .* leads out of the repository"),
+        ({"vcdb.txt": b"# names\n\na,/etc/passwd"}, r"vcdb\.txt:3: .* leads out of the repository"),
         ({"vcdb.txt": b"a"}, "not a name and a relative path"),
         ({"vcdb.txt": b"<html>"}, "not a name and a relative path"),
-        ({"vcdb.txt": b"a,a.xml\na,b.xml"}, "names a twice"),
+        ({"vcdb.txt": b"a,a.xml\na,b.xml"}, r"vcdb\.txt:1 and vcdb\.txt:2 name a with two paths"),
         ({"vcdb.json": b"{"}, "cannot be read"),
+        ({"vcdb.json": b"[]"}, "has to be an object"),
         ({"vcdb.json": b'{"a": ["b"]}'}, "not a name and a relative path"),
     ],
 )

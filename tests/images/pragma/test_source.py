@@ -47,6 +47,23 @@ def test_every_way_of_packing(repository: Path, store: BlobStore, tmp_path: Path
     assert [entry.name for entry in (other.directory / "incoming").iterdir()] == []
 
 
+class Steps(ImageReporter):
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int | None, int | None]] = []
+
+    def step(self, image: str, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
+        self.steps.append((doing, done_bytes, total_bytes))
+
+
+def test_parts_are_counted_and_bytes_are_bytes(repository: Path, store: BlobStore) -> None:
+    steps = Steps()
+    pragma_source(str(repository), "./repository", "split", "frontend").find(Workshop(store, "rocks", steps))
+    assert [step for step in steps.steps if "joining" in step[0]] == [
+        ("joining part 1 of 2", 0, 2**20),
+        ("joining part 2 of 2", 2**19, 2**20),
+    ]
+
+
 def raw_of(file: Path, format_: str, tmp_path: Path) -> bytes:
     raw = tmp_path / "found.raw"
     subprocess.run(["qemu-img", "convert", "-f", format_, "-O", "raw", str(file), str(raw)], check=True)

@@ -5,11 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.errors import SpecError, UsageError
-from pragmaspec.images.pragma.entries import cluster_entry, image_entries, spec_name
-from pragmaspec.images.pragma.importing import Additions, added_to, additions, as_written
+from pragmaspec.images.pragma.entries import cluster_entry, image_entries
+from pragmaspec.images.pragma.importing import Additions, Chosen, added_to, additions, as_written
 from pragmaspec.images.pragma.repository import Listed, Repository
 from pragmaspec.images.pragma.spec_text import with_entries
 from pragmaspec.images.pragma.vc_in import read_vc_in
+from pragmaspec.images.spec_name import spec_name
 from pragmaspec.spec.loader import load_spec
 from pragmaspec.spec.reading import read_document
 from pragmaspec.spec.tree import data_of
@@ -110,7 +111,7 @@ def test_whatever_is_written_keeps_its_meaning(lines: list[str]) -> None:
 
 def test_a_cluster_becomes_images_and_a_cluster_of_the_spec(tmp_path: Path) -> None:
     listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="bad", path="y.xml", trouble="It is broken.")]
-    new = additions(listed, "https://host/vms", [], "lab")
+    new = additions(listed, "https://host/vms", Chosen(site="lab"))
     assert [one.name for one in new.left_out] == ["bad"]
     spec = tmp_path / "cluster.yaml"
     spec.write_text(added_to("# all\nsites:\n  lab: {provider: simulated}\nclusters: {}\n", new, "cluster.yaml"))
@@ -133,12 +134,23 @@ def test_one_disk_is_one_image() -> None:
 
 def test_names_are_asked_for_by_name() -> None:
     listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="bad", path="y.xml", trouble="It is broken.")]
-    assert additions(listed, "./vms", ["Rocks_7"], None) == Additions(images=image_entries(ROCKS, "./vms"), clusters={})
+    assert additions(listed, "./vms", Chosen(names=("Rocks_7",))) == Additions(images=image_entries(ROCKS, "./vms"), clusters={})
     with pytest.raises(UsageError, match="no other"):
-        additions(listed, "./vms", ["other"], None)
+        additions(listed, "./vms", Chosen(names=("other",)))
     with pytest.raises(UsageError, match="It is broken"):
-        additions(listed, "./vms", ["bad"], None)
+        additions(listed, "./vms", Chosen(names=("bad",)))
     assert Repository("x", {"vcdb.txt": b""}.get).listed() == ()
+
+
+def test_one_cluster_can_have_another_name_in_the_spec() -> None:
+    listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="rocks-7", path="y.xml", appliance=ROCKS)]
+    new = additions(listed, "./vms", Chosen(names=("rocks-7",), site="lab", called="second"))
+    assert (list(new.images), list(new.clusters)) == (["second-frontend", "second-compute"], ["second"])
+    (left_out,) = additions(listed, "./vms", Chosen()).left_out
+    assert (left_out.name, "--as NAME" in left_out.trouble) == ("rocks-7", True)
+    with pytest.raises(UsageError, match="Name the one cluster") as refused:
+        additions(listed, "./vms", Chosen(called="Bad_Name"))
+    assert "bad-name would do" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ def test_files_beside_the_roles_as_old_repositories_have_them() -> None:
     assert found.disk("compute").files == ("compute.hda",)
 
 
+def test_parts_that_name_no_disk_are_refused() -> None:
+    files = "<files><file type='splited'><part>a.1</part><part>a.2</part></file></files>"
+    with pytest.raises(ImageError, match="has no filename, so it may") as refused:
+        read_vc_in(PLAIN.replace("</vc>", files + "</vc>").encode(), "rocks")
+    assert len(refused.value.problems) == 2, "frontend and compute"
+    said = VC_IN.format(frontend=SPLIT_GZIP, compute="<file type='raw'/>").replace("</vc>", files + "</vc>")
+    assert read_vc_in(said.encode(), "rocks").disk("compute").files == ("compute.hda",), "both say it in their role"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
