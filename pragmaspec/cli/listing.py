@@ -40,7 +40,7 @@ def list_cluster(
 ) -> None:
     """Recorded clusters, or the nodes of one. Reads only what is recorded: `status` asks the sites."""
     from pragmaspec.report.lists import cluster_summaries, clusters_form, clusters_text, image_names, nodes_text
-    from pragmaspec.stack.stack import refuse_unrecorded
+    from pragmaspec.stack.verbs import refuse_unrecorded
 
     state = which.stack().state()
     summaries = cluster_summaries(state)

@@ -117,6 +117,8 @@ class Stack:
 
     def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
         """The recorded nodes, frontends first, then by index. Raises UsageError when nothing of ``cluster`` is recorded."""
+        from pragmaspec.stack.verbs import refuse_unrecorded
+
         state = self.state()
         if cluster is not None:
             refuse_unrecorded(cluster, state)
@@ -287,17 +289,6 @@ class Stack:
 
     def close(self) -> None:
         """Let go of everything; nothing is held between calls today, but may be one day."""
-
-
-def refuse_unrecorded(cluster: str, state: "State") -> None:
-    """Raise UsageError when nothing of ``cluster`` is recorded in ``state``."""
-    from pragmaspec.errors import Problem, UsageError
-    from pragmaspec.stack.verbs import recorded_clusters
-
-    known = recorded_clusters(state)
-    if cluster not in known:
-        names = ", ".join(known) or "none"
-        raise UsageError(Problem(summary="No such cluster", detail=f"{cluster} is not recorded. Recorded clusters: {names}."))
 
 
 def _words(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -51,6 +51,14 @@ def recorded_clusters(state: State) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def refuse_unrecorded(cluster: str, state: State) -> None:
+    """Raise UsageError when nothing of ``cluster`` is recorded in ``state``."""
+    known = recorded_clusters(state)
+    if cluster not in known:
+        names = ", ".join(known) or "none"
+        raise UsageError(Problem(summary="No such cluster", detail=f"{cluster} is not recorded. Recorded clusters: {names}."))
+
+
 def _refuse_unknown(cluster: str, wanted: "Wanted", state: State | None) -> None:
     names = {each.name for each in wanted.clusters} | set(recorded_clusters(state) if state is not None else ())
     if cluster not in names:

@@ -79,7 +79,7 @@ def test_what_cannot_be_used_does_not_stop_the_others(shop: Workshop, vms: Path,
 
 
 def test_a_spec_that_is_not_there_or_no_text_is_said_to_be(shop: Workshop, vms: Path) -> None:
-    with pytest.raises(SpecError, match=r"There is no nosuch\.yaml"):
+    with pytest.raises(UsageError, match=r"There is no nosuch\.yaml"):
         run("vms", "--spec", "nosuch.yaml")
     (shop.directory / "cluster.yaml").write_bytes(b"images: \xff\n")
     with pytest.raises(SpecError, match=r"Byte 9 of cluster\.yaml is not text"):
