@@ -71,7 +71,7 @@ def test_the_second_signal_leaves_at_once_and_what_was_begun_is_known(shop: Work
 
 
 def test_a_reader_that_goes_away_during_an_apply_stops_it_like_a_signal(shop: Workshop) -> None:
-    shop.spec(site={"latency": "300 ms"})
+    shop.spec(site={"latency": "300 ms", "parallel": "1"})
     with applying(shop) as process:
         assert process.stderr is not None
         assert "stage" in process.stderr.readline()

@@ -1,5 +1,6 @@
 """Making a node exist and run: its volumes, its definition, its start. Every step goes on from what an interrupted run left."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import cast
@@ -25,6 +26,10 @@ from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
 from pragmaspec.recorded import Nic, Outputs, PublicGrant, StagedImage
 
 _KVM_FAILURES = ("internal", "refused", "unsupported")
+
+_first_definition = threading.Lock()
+_defined_at: set[str] = set()
+"""URIs of the daemons that have read their schema for this process."""
 
 
 def boot(host: Host, order: BootOrder) -> Outputs:
@@ -188,7 +193,17 @@ def _defined(host: Host, domain: OurDomain | None, parts: DomainParts) -> libvir
 
 
 def _define(host: Host, parts: DomainParts) -> libvirt.virDomain:
-    return cast("libvirt.virDomain", host.handle().defineXMLFlags(domain_xml(parts), libvirt.VIR_DOMAIN_DEFINE_VALIDATE))
+    """Define the domain. The first definition at a daemon is made alone.
+
+    libxml2 up to 2.9 makes its types of XML Schema ready when the first schema is read, and two threads that come to that at once
+    break it (xmlRelaxNGInitTypes): the daemon's threads, or ours with libvirt's test driver.
+    """
+    uri = host.site.uri
+    with nullcontext() if uri in _defined_at else _first_definition:
+        flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        domain = cast("libvirt.virDomain", host.handle().defineXMLFlags(domain_xml(parts), flags))
+        _defined_at.add(uri)
+        return domain
 
 
 def _start(domain: libvirt.virDomain, *, held: bool) -> None:
