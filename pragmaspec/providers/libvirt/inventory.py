@@ -108,7 +108,7 @@ def _add_disk(host: Host, held: dict[str, Holding], name: str, disk_bytes: int, 
         held[f"volume {name}"] = Holding(owner=f"volume {name}", disk_bytes=disk_bytes)
         return
     address = names.node_address(host.site.name, disk.node)
-    before = held.get(address + lineage) or Holding(owner=f"{address} of stack {lineage}", lineage=lineage, address=address)
+    before = held.get(address + lineage) or Holding(owner=f"{address} of stack {lineage[:8]}", lineage=lineage, address=address)
     held[address + lineage] = replace(before, disk_bytes=before.disk_bytes + disk_bytes)
 
 

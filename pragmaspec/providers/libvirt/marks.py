@@ -33,7 +33,7 @@ class Owner(Frozen, frozen=True):
         return (self.lineage, self.address) == (mark.lineage, mark.address)
 
     def __str__(self) -> str:
-        return f"{self.address} of stack {self.lineage}"
+        return f"{self.address} of stack {self.lineage[:8]}"
 
 
 def add_domain_owner(domain: Element, mark: Mark, definition: str = "") -> None:
