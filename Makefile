@@ -53,7 +53,7 @@ torture: install ## the faults at every request of slow servers, and 100,000 sim
 	@$(PYTHON) -m tests.simulation --seeds 0:100000
 
 bench: install ## every benchmark; prints ratios side by side
-	@for one in benchmarks/startup.py benchmarks/scale.py benchmarks/bring_up.py benchmarks/staging.py benchmarks/reliability.py; do $(PYTHON) $$one || exit 1; done
+	@for one in benchmarks/startup.py benchmarks/scale.py benchmarks/bring_up.py benchmarks/staging.py benchmarks/images.py benchmarks/reliability.py; do $(PYTHON) $$one || exit 1; done
 
 clean: ## caches and build leftovers
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
