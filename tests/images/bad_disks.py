@@ -90,9 +90,8 @@ def _qcow2(directory: Path) -> Iterator[Bad]:
     yield Bad("qcow2: overlay", created(directory, "qcow2", more=("-b", str(directory / "base.qcow2"), "-F", "qcow2")))
     yield Bad("qcow2: external data", created(directory, "qcow2", f"data_file={directory / 'data'},data_file_raw=on"))
     yield Bad("qcow2: data file's name without its feature", changed(good, 112, ">I", 0x44415441))
-    secret = ("--object", "secret,id=s,data=secret")
-    luks = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"
-    yield Bad("qcow2: encrypted", created(directory, "qcow2", luks, more=secret))
+    # Written by hand: qemu-img measures how fast it makes keys, and gives up on a machine that is busy.
+    yield Bad("qcow2: encrypted", changed(good, 32, ">I", 2))
     yield Bad("qcow2: snapshot", changed(good, 60, ">I", 1))
     yield Bad("qcow2: corrupt", changed(good, 72, ">Q", 2))
     yield Bad("qcow2: unknown feature", changed(good, 72, ">Q", 1 << 7))
