@@ -7,6 +7,8 @@ from pragmaspec.guest.identity import StackKey, host_key
 from pragmaspec.recorded import Mark, Node, State
 
 USER = "root"
+HOP_S = 60
+"""How long a connection may take to a node that is emulated and busy, in seconds: until its server has said hello."""
 
 
 class Route(Frozen, frozen=True):
@@ -25,6 +27,11 @@ class Route(Frozen, frozen=True):
     host_key: str
     user: str = USER
     jump: str | None = None
+
+    @property
+    def connect_timeout_s(self) -> int:
+        """How long to wait for a connection, in seconds. On the way through a frontend that includes the login there."""
+        return HOP_S if self.jump is None else 2 * HOP_S
 
 
 def routes(state: State, stack_key: StackKey) -> tuple[Route, ...]:

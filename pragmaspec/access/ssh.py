@@ -56,6 +56,11 @@ class Remote:
         self._nodes = {route.name: route.node for route in found}
         return found
 
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The routes to all nodes that can be reached."""
+        return tuple(self._routes.values())
+
     def route(self, node: str) -> Route:
         """The route to the node with the address ``node``. Raises AccessError when there is none."""
         route = self._routes.get(node)

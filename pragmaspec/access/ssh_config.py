@@ -39,6 +39,7 @@ def known_hosts_text(routes: Sequence[Route]) -> str:
 
 def _host(route: Route, control: str | None) -> str:
     lines = [f"Host {route.name}", f"  HostName {route.address}", f"  HostKeyAlias {route.host_alias}", f"  User {route.user}"]
+    lines.append(f"  ConnectTimeout {route.connect_timeout_s}")
     if route.jump:
         lines.append(f"  ProxyJump {route.jump}")
     if control:

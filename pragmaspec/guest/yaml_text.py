@@ -14,7 +14,7 @@ class Verbatim(str):
     __slots__ = ()
 
 
-Yaml = str | bool | int | Sequence["Yaml"] | Mapping[str, "Yaml"]
+Yaml = str | bool | int | Sequence["Yaml"] | Mapping[str, "Yaml"] | None
 
 _LONGEST_SIMPLE_KEY = 1000
 """YAML allows 1024 characters where the colon follows on the same line."""
@@ -41,7 +41,7 @@ def _lines(value: Yaml) -> list[str]:
             "|" if value.endswith("\n") else "|-",
             *(f"  {line}" if line else "" for line in value.removesuffix("\n").split("\n")),
         ]
-    if isinstance(value, str | int):
+    if isinstance(value, str | int) or value is None:
         return [_scalar(value)]
     return [line for item in value for line in _item(item)] or ["[]"]
 
@@ -70,7 +70,9 @@ def _item(value: Yaml) -> Iterator[str]:
     yield from (f"  {line}" if line else "" for line in rest)
 
 
-def _scalar(value: str | int) -> str:
+def _scalar(value: str | int | None) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, Verbatim):
         return value or "null"
     if isinstance(value, bool):

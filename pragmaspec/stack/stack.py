@@ -247,11 +247,13 @@ class Stack:
             return look(state, sites)
 
     def remote(self, state: "State | None" = None) -> "Remote":
-        """OpenSSH to the recorded nodes, with keys and host keys in place."""
+        """OpenSSH to the recorded nodes, with keys and host keys in place. Raises UsageError when nothing was ever recorded."""
         from pragmaspec.access.ssh import Remote
         from pragmaspec.store.stack_key import load_stack_key
 
         recorded = state if state is not None else self.state()
+        if not recorded.records:
+            self.lineage()
         remote = Remote(recorded.lineage, load_stack_key(recorded.lineage))
         remote.use(recorded)
         return remote

@@ -16,13 +16,19 @@ KEY = StackKey(b"k" * 32)
 
 def recorded(name: str, index: int = -1, *, site: str = "lab", public: str | None = None, private: str = "10.22.0.10") -> Record:
     """A node with a private address, and a public one if given."""
+    cluster = name.rsplit("-frontend", 1)[0].rsplit("-compute", 1)[0]
+    return member(cluster, site, index, public=public, private=private)
+
+
+def member(cluster: str, site: str, index: int, *, public: str | None = None, private: str = "10.22.0.10") -> Record:
+    """The frontend of ``cluster``, at index -1, or one of its computes."""
     nics = [Nic(network="private", mac="52:54:00:00:00:01", address=private, prefix=24)]
     if public:
         nics.append(Nic(network="public", mac="52:54:00:00:00:02", address=public, prefix=24))
     node = Node(
         site=site,
-        cluster=name.rsplit("-frontend", 1)[0].rsplit("-compute", 1)[0],
-        name=name,
+        cluster=cluster,
+        name=f"{cluster}-frontend" if index < 0 else f"{cluster}-compute-{index}",
         role="frontend" if index < 0 else "compute",
         index=max(index, 0),
         cpus=2,

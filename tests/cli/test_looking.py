@@ -1,6 +1,10 @@
 """Commands that change nothing."""
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -92,9 +96,53 @@ def test_ssh_config_and_inventory(shop: Workshop) -> None:
     path = shop("ssh-config", "--path").out.strip()
     assert path.endswith("/config")
     listed = json.loads(shop("inventory", "--list").out)
-    assert listed == json.loads(shop("inventory").out)
     assert path in listed["_meta"]["hostvars"]["hello-frontend"]["ansible_ssh_common_args"]
     assert json.loads(shop("inventory", "--host", "hello-frontend").out) == listed["_meta"]["hostvars"]["hello-frontend"]
+
+
+def _graph(shop: Workshop, inventory: str) -> set[str]:
+    """The lines of ``ansible-inventory --graph``, which does not keep an order."""
+    command = [sys.executable, "-m", "ansible", "inventory", "-i", inventory, "--graph"]
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(command, cwd=shop.directory, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return set(done.stdout.splitlines())
+
+
+def test_ansible_reads_the_file_and_the_script_of_the_help(shop: Workshop) -> None:
+    shop.running()
+    (shop.directory / "hosts.yaml").write_text(shop("inventory").out)
+    (shop.directory / "hosts.json").write_text(shop("inventory", "--json").out)
+    command = " ".join(map(shlex.quote, shop.command("inventory", "--spec", f"{shop.directory}/cluster.yaml")))
+    (shop.directory / "nodes").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    (shop.directory / "nodes").chmod(0o755)
+    graph = _graph(shop, "hosts.yaml")
+    assert graph == _graph(shop, "hosts.json") == _graph(shop, "./nodes")
+    assert {"  |--@hello:", "  |  |--@hello__computes:", "  |  |  |--hello-compute-1", "  |--@lab__site:"} <= graph
+
+
+def test_an_inventory_says_which_nodes_ansible_will_not_reach(shop: Workshop) -> None:
+    shop.spec()
+    before = shop("inventory")
+    assert "apply` makes the nodes" in before.err
+    assert "hosts: {}" in before.out
+    assert "Nothing is recorded yet" in shop("ssh-config", status=64).err
+    shop.running()
+    shop("shutdown", "hello", "--auto-approve")
+    assert "`pragmaspec boot hello` starts them" in shop("inventory", "--list").err
+    shop("clean", "hello", "--auto-approve")
+    shop.running(public="none", readiness="none")
+    said = shop("inventory", "--list")
+    assert "left out: hello-frontend, hello-compute-0, hello-compute-1." in said.err
+    assert json.loads(said.out)["_meta"] == {"hostvars": {}}
+
+
+def test_an_inventory_names_what_is_near(shop: Workshop) -> None:
+    shop.running()
+    said = shop("inventory", "--host", "hello-fronted")
+    assert json.loads(said.out) == {}
+    assert "Did you mean hello-frontend" in said.err
+    assert "cannot be given together" in shop("inventory", "--list", "--host", "hello-frontend", status=64).err
 
 
 def test_ssh_to_a_node_that_is_not_there(shop: Workshop) -> None:

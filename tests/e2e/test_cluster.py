@@ -2,12 +2,14 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from tests.e2e.workspace import HOST_ADDRESS, Workspace, domain, listing
+from tests.e2e.workspace import APPLY_LIMIT_S, HOST_ADDRESS, Workspace, domain, listing
 
 pytestmark = pytest.mark.guest
 
@@ -55,6 +57,24 @@ def test_computes_reach_the_outside_through_the_frontend(cluster: Workspace) -> 
         thread.join()
     assert said.out == "outside\n"
     assert peers == ["192.168.150.10"], "the frontend's public address, not the compute's private one"
+
+
+def test_ansible_reaches_every_node(cluster: Workspace) -> None:
+    """By ``raw``: the tiny guest has no Python."""
+    (cluster.directory / "hosts.yaml").write_text(cluster.run("inventory").out)
+    command = [sys.executable, "-m", "ansible", "adhoc", "-i", "hosts.yaml", "trial", "-m", "raw", "-a", "hostname"]
+    done = subprocess.run(
+        command,
+        cwd=cluster.directory,
+        env=cluster.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=APPLY_LIMIT_S,
+        check=False,
+    )
+    said = [line for line in done.stdout.splitlines() if line.startswith("trial-") and "|" not in line]
+    assert sorted(said) == sorted(cluster.nodes()), done.stdout + done.stderr
 
 
 def test_every_node_knows_its_cluster(cluster: Workspace) -> None:

@@ -1,0 +1,114 @@
+"""The real Ansible reads what is printed for it."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.access.inventory import file_text, inventory, list_text
+from pragmaspec.access.routes import routes
+from pragmaspec.access.ssh import Remote
+from tests.access.conftest import KEY, LINEAGE, member, state
+
+NAMES = (
+    *("web", "web-frontend", "a", "a-frontend", "a-computes", "a--b", "site", "frontends"),
+    *("all", "localhost", "ungrouped", "hosts", "vars", "children", "none", "on"),
+)
+SITES = ("lab", "far", "site", "frontend")
+MANY = state(
+    *(
+        member(name, SITES[at % len(SITES)], index, public="192.0.2.1" if index < 0 else None)
+        for at, name in enumerate(NAMES)
+        for index in (-1, 0)
+    ),
+    member("web", "far", -1, public="192.0.2.2"),
+)
+
+ODD_PATH = "/run/user {{ 7*7 }}/{% x %}{# y #}\\n\\'\"/é/%d/config"
+
+
+@pytest.fixture
+def ansible(tmp_path):
+    """``ansible(program, arguments…)``: what a program of Ansible prints; it must warn of nothing."""
+
+    def run(program: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "ansible", program, *arguments],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "LC_ALL": "C.UTF-8"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def _written(folder: Path, found) -> list[Path]:
+    """``found`` in every form: as a file under three names, and as a script."""
+    (folder / "list.json").write_text(list_text(found))
+    files = {"hosts.yaml": file_text(found), "hosts.json": file_text(found, as_json=True), "yaml.json": file_text(found)}
+    files["nodes"] = f"#!/bin/sh\nexec cat {folder}/list.json\n"
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    (folder / "nodes").chmod(0o755)
+    return [folder / name for name in files]
+
+
+def _hosts(listed, group: str) -> set[str]:
+    members = listed.get(group, {})
+    return {*members.get("hosts", ()), *(host for child in members.get("children", ()) for host in _hosts(listed, child))}
+
+
+def test_every_form_is_read_with_the_same_groups_and_variables(ansible, tmp_path):
+    found = inventory(MANY, routes(MANY, KEY), ODD_PATH)
+    said = [json.loads(ansible("inventory", "-i", str(file), "--list")) for file in _written(tmp_path, found)]
+    for listed in said:
+        for group in found.groups:
+            members = set(group.members)
+            expected = members if group.holds == "hosts" else {host for child in members for host in _hosts(listed, child)}
+            assert _hosts(listed, group.name) == expected, group.name
+        assert _hosts(listed, "all") == dict(found.hosts).keys()
+        assert listed["_meta"]["hostvars"] == said[0]["_meta"]["hostvars"]
+    assert _hosts(said[0], "web") == {"web-frontend.lab", "web-frontend.far", "web-compute-0"}
+    assert _hosts(said[0], "web__at__far") == {"web-frontend.far"}
+    assert _hosts(said[0], "a__frontend") == {"a-frontend"}
+    assert _hosts(said[0], "a_frontend") == {"a-frontend-frontend", "a-frontend-compute-0"}
+
+
+def test_values_are_no_templates(ansible, tmp_path):
+    found = inventory(MANY, routes(MANY, KEY), ODD_PATH)
+    for file in _written(tmp_path, found):
+        said = ansible("adhoc", "-i", str(file), "-c", "local", "a-frontend", "-m", "debug", "-a", "var=ansible_ssh_common_args")
+        value = json.loads(said.partition("=>")[2])["ansible_ssh_common_args"]
+        assert shlex.split(value) == ["-F", ODD_PATH]
+
+
+def test_an_inventory_of_nothing(ansible, tmp_path):
+    for file in _written(tmp_path, inventory(state(), (), ""))[::3]:
+        assert _hosts(json.loads(ansible("inventory", "-i", str(file), "--list")), "all") == set()
+
+
+def test_a_module_runs_on_a_node(ansible, serve, short_folder, tmp_path):
+    """Options on ssh's command line count before those of a configuration: Ansible must not give up on a slow frontend."""
+    node = member("hello", "lab", -1, public="127.0.0.1")
+    remote = Remote(LINEAGE, KEY, short_folder / "ssh", port=serve(node.address).port)
+    found = state(node)
+    (tmp_path / "hosts.yaml").write_text(file_text(inventory(found, remote.use(found), str(remote.config))))
+    own = {
+        "ansible_remote_tmp": f"{tmp_path}/remote",
+        "ansible_python_interpreter": sys.executable,
+        "ansible_ssh_transfer_method": "piped",  # the server here has no sftp
+        "ansible_ssh_args": "-C",  # nor shall a connection outlive the test
+    }
+    pinged = ansible("adhoc", "-i", "hosts.yaml", "hello", "-m", "ping", "-vvv", "-e", json.dumps(own))
+    assert '"ping": "pong"' in pinged
+    assert "ConnectTimeout=60" in pinged
+    assert "ConnectTimeout=10" not in pinged
