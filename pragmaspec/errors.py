@@ -27,7 +27,7 @@ Each carries one or more :class:`Problem` values: a constant ``summary`` and a `
 wrong, why, and what to do. They are raised once, with every problem found.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pragmaspec.frozen import Frozen
 
@@ -47,13 +47,14 @@ class Problem(Frozen, frozen=True):
     """One thing that is wrong.
 
     ``summary`` is constant per kind of problem; ``detail`` is full sentences for a person; ``where`` and ``quote`` show the
-    user's own words (the source line) when they caused it.
+    user's own words (the source line) when they caused it. A ``warning`` prevents nothing.
     """
 
     summary: str
     detail: str = ""
     where: Where | None = None
     quote: str | None = None
+    severity: Literal["error", "warning"] = "error"
 
 
 class PragmaspecError(Exception):

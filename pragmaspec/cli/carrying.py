@@ -1,7 +1,7 @@
 """From a plan to its end, for every command that changes things: show it, refuse or ask, do it, say what came of it."""
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import typer
@@ -11,6 +11,7 @@ from pragmaspec.cli.screen import err, out
 
 if TYPE_CHECKING:
     from pragmaspec.engine.context import Applied
+    from pragmaspec.errors import Problem
     from pragmaspec.planning.plan import Plan
     from pragmaspec.stack.run import Run
     from pragmaspec.stack.stack import Stack
@@ -74,8 +75,20 @@ def show_plan(plan: "Plan", *, verbose: bool = False, aside: bool = False) -> No
     """Print the plan; ``aside``: to standard error, because standard output is for JSON."""
     from pragmaspec.report.plan_text import plan_text
 
+    show_warnings(plan.warnings)
     screen = err() if aside else out()
     screen.write(plan_text(plan, width=screen.width, colour=screen.colour, unicode=screen.unicode, verbose=verbose))
+
+
+def show_warnings(warnings: "Sequence[Problem]") -> None:
+    """Print what the spec is warned of, with its lines, to standard error."""
+    if warnings:
+        from pragmaspec.report.problems_text import problems_text
+        from pragmaspec.stack.quoting import quoted
+
+        screen = err()
+        text = problems_text(quoted(warnings), width=screen.width, colour=screen.colour, unicode=screen.unicode)
+        screen.write(f"{text}\n")
 
 
 def note_under_way(stack: "Stack") -> bool:

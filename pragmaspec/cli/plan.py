@@ -54,7 +54,7 @@ def plan(
     which: Which,
 ) -> None:
     """Show what apply would do, why, and at what risk. Changes nothing."""
-    from pragmaspec.cli.carrying import note_interrupted, note_under_way, show_plan
+    from pragmaspec.cli.carrying import note_interrupted, note_under_way, show_plan, show_warnings
     from pragmaspec.cli.imaging import image_progress
     from pragmaspec.cli.screen import out
 
@@ -72,6 +72,7 @@ def plan(
         if json:
             from pragmaspec.report.plan_json import plan_form
 
+            show_warnings(made.warnings)
             out().json(plan_form(made))
         else:
             if stack.interrupted() and not note_under_way(stack):

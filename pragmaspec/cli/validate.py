@@ -13,6 +13,8 @@ def register(app: typer.Typer) -> None:
 
 def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option: SpecOption = None) -> None:
     """Check the spec with every file it points to. Reports every error at once; asks no site, builds no image."""
+    from pragmaspec.cli.carrying import show_warnings
+    from pragmaspec.report.forms import problem_form
     from pragmaspec.report.units import counted
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.image_checks import image_findings
@@ -25,9 +27,12 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
     check_state(place, loaded)
     model = loaded.model
     nodes = sum(1 + cluster.computes.count for cluster in model.clusters.values())
+    warnings = loaded.warnings
+    show_warnings(warnings)
     if json:
         form = {"clusters": len(model.clusters), "nodes": nodes, "sites": len(model.sites), "images": len(model.images)}
-        out().json({"kind": "validation", "format": 1, "spec": str(place.spec_file), **form})
+        said = [problem_form(warning) for warning in warnings]
+        out().json({"kind": "validation", "format": 1, "spec": str(place.spec_file), **form, "warnings": said})
         return
     parts = (
         counted(len(model.clusters), "cluster"),
@@ -35,4 +40,5 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
         counted(len(model.sites), "site"),
         counted(len(model.images), "image"),
     )
-    out().say(f"{place.spec_file} is sound: {', '.join(parts)}.")
+    beside = f", with {counted(len(warnings), 'warning')}" if warnings else ""
+    out().say(f"{place.spec_file} is sound{beside}: {', '.join(parts)}.")

@@ -47,6 +47,7 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
             Move(before=move.before, after=move.after, kind=move.kind, where=loaded.where(("moved", position)))
             for position, move in enumerate(loaded.model.moved)
         ),
+        warnings=loaded.warnings,
     )
 
 

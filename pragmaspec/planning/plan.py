@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from pragmaspec.errors import Where
+from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.planning.wanted import Move
@@ -92,6 +92,8 @@ class Plan(Frozen, frozen=True):
     """Names that change. They are recorded before the first action, which all go by the new names."""
     likely_moves: tuple[Move, ...] = ()
     """What may have been meant, where something goes and something of the same shape comes."""
+    warnings: tuple[Problem, ...] = ()
+    """Of the spec, without the quoted lines, which may be private: they prevent nothing."""
 
     @property
     def empty(self) -> bool:

@@ -109,6 +109,7 @@ def make_plan(
         named=request.drop,
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
+        warnings=() if request.running or request.drop else tuple(replace(warning, quote=None) for warning in wanted.warnings),
     )
 
 

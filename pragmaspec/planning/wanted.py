@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pragmaspec.errors import Where
+from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
 from pragmaspec.recorded import Blob, Readiness
 from pragmaspec.site import Site
@@ -122,6 +122,8 @@ class Wanted(Frozen, frozen=True):
     images: tuple[WantedImage, ...]
     clusters: tuple[WantedCluster, ...]
     moves: tuple[Move, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    """Of the spec: they prevent nothing."""
 
     def image(self, name: str) -> WantedImage:
         """The image called ``name``; the loader has made sure that there is one."""

@@ -24,6 +24,7 @@ def problem_form(problem: Problem) -> Form:
         "detail": problem.detail,
         "where": where_form(problem.where),
         "quote": problem.quote,
+        "severity": problem.severity,
     }
 
 

@@ -3,7 +3,7 @@
 from pragmaspec.planning.plan import Action, Plan, PlannedSite
 from pragmaspec.planning.wanted import Move
 from pragmaspec.report.differences import differences
-from pragmaspec.report.forms import Form, resource_form, site_form, where_form
+from pragmaspec.report.forms import Form, problem_form, resource_form, site_form, where_form
 from pragmaspec.report.json_text import json_text
 from pragmaspec.report.plan_rows import PlanWords
 
@@ -34,6 +34,7 @@ def plan_form(plan: Plan) -> Form:
         "drift": [{"address": drift.address, "kind": drift.kind, "detail": drift.detail} for drift in plan.drift],
         "moves": [_move(move) for move in plan.moves],
         "likely_moves": [_move(move) for move in plan.likely_moves],
+        "warnings": [problem_form(problem) for problem in plan.warnings],
         "actions": [_action(action, words.images) for action in plan.actions],
     }
 

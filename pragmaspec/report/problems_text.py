@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from pragmaspec.errors import Problem, Where
-from pragmaspec.report.pen import Pen, columns
+from pragmaspec.report.pen import Pen, Tone, columns
 from pragmaspec.report.plan_layout import sentences
+from pragmaspec.report.units import counted
 
 _INDENT = "  "
 _LEAST_WIDTH = 40
 
 
 def problems_text(problems: Sequence[Problem], *, width: int, colour: bool, unicode: bool = True) -> str:
-    """Every problem, a blank line between them, and how many there are when more than one. Ends with a newline.
+    """Every problem, a blank line between them, and the number of errors and warnings when more than one. Ends with a newline.
 
     Sentences are wrapped to ``width`` columns; lines of a detail that begin with a blank (evidence: console output, lists) are
     kept as they are. Text that came from files, guests or sites cannot reach the terminal as control codes.
@@ -19,16 +20,18 @@ def problems_text(problems: Sequence[Problem], *, width: int, colour: bool, unic
     pen = Pen(colour=colour, unicode=unicode)
     blocks = ["\n".join(_problem_lines(problem, pen, max(width, _LEAST_WIDTH))) for problem in problems]
     if len(blocks) > 1:
-        blocks.append(pen.paint(f"{len(blocks):,} problems.", "bold"))
+        warnings = sum(problem.severity == "warning" for problem in problems)
+        blocks.append(pen.paint(_count(len(blocks) - warnings, warnings), "bold"))
     return "\n\n".join(blocks) + "\n"
 
 
 def _problem_lines(problem: Problem, pen: Pen, width: int) -> list[str]:
-    lines = [f"{pen.paint('error', 'danger')}: {pen.paint(pen.say(problem.summary), 'bold')}"]
+    tone: Tone = "danger" if problem.severity == "error" else "change"
+    lines = [f"{pen.paint(problem.severity, tone)}: {pen.paint(pen.say(problem.summary), 'bold')}"]
     if problem.where is not None:
         lines.append(_INDENT + pen.paint(pen.say(str(problem.where)), "link"))
         if problem.quote is not None:
-            lines += _quoted(problem.quote, problem.where, pen, width)
+            lines += _quoted(problem.quote, problem.where, pen, width, tone)
     for paragraph in problem.detail.split("\n") if problem.detail else ():
         shown = pen.say(paragraph)
         if paragraph.startswith((" ", "\t")):
@@ -38,7 +41,14 @@ def _problem_lines(problem: Problem, pen: Pen, width: int) -> list[str]:
     return lines
 
 
-def _quoted(quote: str, where: Where, pen: Pen, width: int) -> list[str]:
+def _count(errors: int, warnings: int) -> str:
+    if not warnings:
+        return f"{errors:,} problems."
+    said = counted(warnings, "warning")
+    return f"{counted(errors, 'error')} and {said}." if errors else f"{said}."
+
+
+def _quoted(quote: str, where: Where, pen: Pen, width: int, tone: Tone) -> list[str]:
     """The source line after its number, and a caret under the column; a long line is cut around the column."""
     number = f"{where.line:>6} | "
     room = width - len(number) - 2 * len("…")
@@ -46,5 +56,5 @@ def _quoted(quote: str, where: Where, pen: Pen, width: int) -> list[str]:
     before, after = quote[start : where.column - 1], quote[max(where.column - 1, start) : start + room]
     more, less = ("…" if start else ""), ("…" if start + room < len(quote) else "")
     head = pen.say(more + before)
-    caret = " " * (len(number) - 2) + "| " + " " * columns(head) + pen.paint("^", "danger")
+    caret = " " * (len(number) - 2) + "| " + " " * columns(head) + pen.paint("^", tone)
     return [pen.paint(number, "dim") + head + pen.say(after + less), caret]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 from pragmaspec.errors import Problem
 from pragmaspec.spec.characters import quote_of
@@ -18,11 +19,13 @@ class Finding:
     detail: str
     at_key: bool = False
     about: tuple[Path, ...] = ()
+    severity: Literal["error", "warning"] = "error"
 
     def problem(self, document: Document) -> Problem:
         """The problem for people, with the line it is at."""
         where = document.where_key(self.path) if self.at_key else document.where(self.path)
-        return Problem(summary=self.summary, detail=self.detail, where=where, quote=quote_of(document.text, where.line))
+        quote = quote_of(document.text, where.line)
+        return Problem(summary=self.summary, detail=self.detail, where=where, quote=quote, severity=self.severity)
 
 
 def meant(wrong: str, known: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""A spec that was read and found sound, with everything needed to expand it without reading anything more."""
+"""A spec that was read and has no errors, with everything needed to expand it without reading anything more."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +30,8 @@ class LoadedSpec:
     site_documents: Mapping[str, Document] = field(default_factory=dict)
     """Where each site stands: in the spec, or in a sites file."""
     site_directories: Mapping[str, Path] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+    """What prevents nothing and should be looked at, in the order of the files."""
 
     @property
     def file(self) -> str:

@@ -141,8 +141,9 @@ class _Loading:
         self.problems += attachments.problems
         for name in spec.clusters:
             self.problems += [finding.problem(self.document) for finding in _too_much(name, user_data)]
-        if self.problems:
-            raise SpecError(*sorted(self.problems, key=self._place))
+        found = tuple(sorted(dict.fromkeys(self.problems), key=self._place))
+        if any(problem.severity == "error" for problem in found):
+            raise SpecError(*found)
         return LoadedSpec(
             model=spec,
             document=self.document,
@@ -152,6 +153,7 @@ class _Loading:
             user_data=user_data,
             site_documents=self.site_documents,
             site_directories=self.site_directories,
+            warnings=found,
         )
 
     def _check(self, spec: SpecModel, document: Document) -> None:

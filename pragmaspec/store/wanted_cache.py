@@ -16,11 +16,14 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.store.durable import private_directory
 
+FORMAT = 2
+"""Grows when the same files give another result; versions between releases have the same name."""
 ABSENT = ""
 """Stands for the digest of a file that is not there."""
 
 
 class _Entry(Frozen, frozen=True):
+    format: int
     tool: str
     context: str
     inputs: tuple[tuple[str, str], ...]
@@ -43,7 +46,7 @@ class WantedCache:
             entry = msgspec.json.decode(self._file(spec).read_bytes(), type=_Entry)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return None
-        if (entry.tool, entry.context) != (self._tool, context):
+        if (entry.format, entry.tool, entry.context) != (FORMAT, self._tool, context):
             return None
         return entry.wanted if all(file_digest(Path(file)) == digest for file, digest in entry.inputs) else None
 
@@ -52,7 +55,7 @@ class WantedCache:
 
         That a cache cannot be written is no error: the next plan is only slower.
         """
-        entry = _Entry(tool=self._tool, context=context, inputs=tuple(inputs), wanted=wanted)
+        entry = _Entry(format=FORMAT, tool=self._tool, context=context, inputs=tuple(inputs), wanted=wanted)
         path = self._file(spec)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with suppress(OSError):

@@ -175,6 +175,7 @@ def test_validate(shop: Workshop) -> None:
         "nodes": 3,
         "sites": 1,
         "images": 1,
+        "warnings": [],
     }
     assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=64).err
 
@@ -249,3 +250,25 @@ def test_init_elsewhere_for_libvirt(shop: Workshop) -> None:
 def test_init_says_what_is_in_the_way(shop: Workshop) -> None:
     (shop.directory / "file").write_text("")
     assert "cannot be written" in shop("init", "file/below", status=1).err
+
+
+def test_user_data_is_checked_before_anything_is_done(shop: Workshop) -> None:
+    shop.spec(user_data="{runcmdd: [x], hostname: y}")
+    for command in ("validate", "plan", "plan"):
+        said = shop(command)
+        assert "warning: Unknown key in user-data\n  cluster.yaml:13:17\n" in said.err
+        assert "Did you mean `runcmd`?" in said.err
+        assert said.err.endswith("2 warnings.\n\n")
+    assert shop("validate").out.startswith("cluster.yaml is sound, with 2 warnings: ")
+    assert [each["severity"] for each in shop("validate", "--json").json["warnings"]] == ["warning"] * 2
+    assert [each["where"]["line"] for each in shop("plan", "--json").json["warnings"]] == [13, 13]
+    shop.spec(user_data="{runcmd: 3, hostname: y}")
+    refused = shop("plan", status=1)
+    assert "cloud-init wants a list in `runcmd`" in refused.err
+    assert refused.err.endswith("1 error and 1 warning.\n")
+
+
+def test_a_command_that_overrules_the_spec_does_not_repeat_its_warnings(shop: Workshop) -> None:
+    shop.spec(user_data="{runcmdd: [x]}")
+    assert "warning: Unknown key" in shop("apply", "--auto-approve").err
+    assert "warning" not in shop("shutdown", "hello").err

@@ -252,7 +252,7 @@ def test_a_wrong_spec_shows_every_error_with_its_line(shop: Workshop) -> None:
     assert "2 problems." in said.err
     problems = shop("validate", "--json", status=1).json["problems"]
     assert len(problems) >= 2
-    assert {"summary", "detail", "where", "quote"} == set(problems[0])
+    assert {"summary", "detail", "where", "quote", "severity"} == set(problems[0])
 
 
 def test_nothing_in_a_spec_can_steer_the_terminal(shop: Workshop) -> None:

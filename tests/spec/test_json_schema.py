@@ -32,6 +32,7 @@ NOT_IN_A_SCHEMA = {
     "ssh-key-files",
     "unreachable",
     "user-data-files",
+    "user-data-schema",
     "user-data-too-large",
     "moved-circle",
     "moved-still-there",
