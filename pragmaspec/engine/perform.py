@@ -18,7 +18,7 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.guest.files import live_files
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import BootOrder, Holding, Overlay, PassingOn, Provider, SelfFetching
+from pragmaspec.providers.base import BootCheck, BootOrder, Holding, Overlay, PassingOn, Provider, SelfFetching
 from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
 from pragmaspec.report.units import size
 
@@ -46,7 +46,8 @@ class Performer:
         self._overlays.clear()
         providers = {site: each.provider for site, each in tools.items()}
         self._neighbours = Neighbours(plan, context.session.state, providers)
-        self._boots = Counter(action.resource.site for action in plan.actions if action.verb == "boot")
+        self._booted = {action.address: action for action in plan.actions if action.verb == "boot"}
+        self._boots = Counter(action.resource.site for action in self._booted.values())
         self._held: set[str] = set()
 
     def mark(self, action: Action, begun: Record | None) -> Mark:
@@ -78,6 +79,14 @@ class Performer:
                 return provider.allocate(resource, mark)
         raise TypeError(action.key)
 
+    def check(self, action: Action) -> None:
+        """Raise SiteError when the node that ``action`` stops or removes could not boot again, which the plan wants."""
+        provider, boot = self.tools(action).provider, self._booted.get(action.address)
+        if action.verb not in ("shutdown", "clean") or boot is None:
+            return
+        if isinstance(boot.resource, Node) and isinstance(provider, BootCheck):
+            provider.check_boot(self._bare_order(boot.resource, self.mark(boot, None)))
+
     def holds(self, action: Action) -> bool:
         """Whether the machine that ``action`` made does not run before it is released."""
         return action.address in self._held
@@ -105,16 +114,16 @@ class Performer:
             from pragmaspec.guest.seed import seed_iso  # noqa: PLC0415
 
             seed = seed_iso(node, self._outlook.cluster(node), self._outlook.settings(node), self._context.stack_key, mark)
+        return replace(self._bare_order(node, mark), seed=seed, site_id=site_id, overlay=self._overlay(node), held=held)
+
+    def _bare_order(self, node: Node, mark: Mark) -> BootOrder:
         return BootOrder(
             node=node,
             allocation=self._outlook.allocation(node),
             image=self._outlook.image(node),
             mark=mark,
-            seed=seed,
-            site_id=site_id,
+            seed=b"",
             allocated_as=self._outlook.allocated_as(node),
-            overlay=self._overlay(node),
-            held=held,
         )
 
     def _overlay(self, node: Node) -> Overlay | None:

@@ -53,6 +53,11 @@ class Work:
         """The provider's part of an action. Returns what was made of a node whose guest is to be waited for."""
         action = job.action
         try:
+            self._performer.check(action)
+        except PragmaspecError as error:
+            self._send(Ended(action, job.earlier, error))  # Nothing was asked of the site: all is as it was.
+            return None
+        try:
             reach(f"engine.{action.verb}.leaves")
             outputs = self._answered(job)
             reach(f"engine.{action.verb}.answered")

@@ -8,7 +8,7 @@ from pragmaspec.planning.diff import Change
 from pragmaspec.planning.drift import Facts
 from pragmaspec.planning.impact import FIELD_IMPACT, changed_words, node_impact
 from pragmaspec.planning.plan import Action, Impact, Verb
-from pragmaspec.recorded import Allocation, Node, Record, StagedImage
+from pragmaspec.recorded import Allocation, Node, Record, Resource, StagedImage
 
 NEW, NEW_CLUSTER = "new", "new cluster"
 SHALL_BE_OFF, SHALL_RUN = "shall be off", "shall run"
@@ -176,6 +176,7 @@ class _ClusterKeys:
         self._cleaned: dict[tuple[str, str], list[str]] = {}
         self._image_users: dict[tuple[str, str], list[str]] = {}
         self._frontend_boot: dict[tuple[str, str], str] = {}
+        self._booted = {action.address: action.resource for action in found if action.verb == "boot"}
         for action in found:
             if isinstance(action.resource, Node):
                 self._note(action, action.resource)
@@ -199,22 +200,29 @@ class _ClusterKeys:
         cluster = (resource.site, resource.cluster)
         if isinstance(resource, Allocation):
             return tuple(self._cleaned.get(cluster, ())) if action.verb == "clean" else ()
+        needed = _needed_to_boot(self._booted.get(action.address), keys)
         if action.verb == "boot":
-            needed = (
-                f"stage {resource.site}/image/{resource.image[:16]}",
-                f"allocate {resource.site}/{resource.cluster}/allocation",
-            )
-            return (
-                *(key for key in needed if key in keys),
-                *(self._frontend_booted(resource, cluster) if cluster in self._patient else ()),
-            )
-        if action.verb == "shutdown" and resource.role == "frontend":
-            return tuple(self._down.get(cluster, ()))
+            return (*needed, *(self._frontend_booted(resource, cluster) if cluster in self._patient else ()))
+        if action.verb == "clean":
+            return needed
+        if action.verb == "shutdown":
+            return (*needed, *(self._down.get(cluster, ()) if resource.role == "frontend" else ()))
         return self._frontend_booted(resource, cluster) if action.verb == "update" else ()
 
     def _frontend_booted(self, node: Node, cluster: tuple[str, str]) -> tuple[str, ...]:
         """The boot of the frontend that a compute of ``cluster`` is reached through."""
         return (self._frontend_boot[cluster],) if node.role == "compute" and cluster in self._frontend_boot else ()
+
+
+def _needed_to_boot(node: Resource | None, keys: set[str]) -> tuple[str, ...]:
+    """What there must be before ``node`` can boot: its image, and its cluster's networks.
+
+    A node that boots again is not stopped before, and its old disk not removed: if these cannot be had, it stays as it is.
+    """
+    if not isinstance(node, Node):
+        return ()
+    needed = (f"stage {node.site}/image/{node.image[:16]}", f"allocate {node.site}/{node.cluster}/allocation")
+    return tuple(key for key in needed if key in keys)
 
 
 _VERB_PLACE: dict[Verb, int] = {"stage": 0, "allocate": 1, "record": 2, "shutdown": 3, "clean": 4, "boot": 5, "update": 6}

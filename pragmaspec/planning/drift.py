@@ -6,6 +6,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError
+from pragmaspec.planning.image_damage import image_damage
 from pragmaspec.planning.missing import missing_problems, other_site, other_site_problems
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
 from pragmaspec.planning.plan import Drift, DriftKind
@@ -43,7 +44,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
         allocations = {allocation.address: allocation for allocation in seen.allocations}
         lost = _lost_networks(recorded, allocations)
         for record in recorded:
-            drift, fact = _compared(record, nodes, allocations, seen.images)
+            drift, fact = _compared(record, nodes, allocations, seen)
             if drift is None and isinstance(fact.resource, Node):
                 drift, fact = _unplugged(fact, fact.resource, lost.get(fact.resource.cluster, frozenset()))
             if drift is None and other_site(fact, seen):
@@ -64,7 +65,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
 
 
 def _compared(
-    record: Record, nodes: Mapping[str, ObservedNode], allocations: Mapping[str, ObservedAllocation], images: tuple[str, ...]
+    record: Record, nodes: Mapping[str, ObservedNode], allocations: Mapping[str, ObservedAllocation], seen: Observations
 ) -> tuple[Drift | None, Record]:
     """The drift of one record, and the record as the facts have it."""
     if record.status == "pending":
@@ -74,9 +75,10 @@ def _compared(
         return _compared_node(record, resource, nodes.get(record.made_as))
     if isinstance(resource, Allocation):
         return _compared_allocation(record, resource, allocations.get(record.made_as))
-    if resource.digest in images:
+    damage = image_damage(resource, seen)
+    if damage is None:
         return None, record
-    return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
+    return Drift(address=record.address, kind=damage.kind, detail=damage.detail, name=resource.name), record
 
 
 def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tuple[Drift | None, Record]:

@@ -58,6 +58,19 @@ class StoredImage(Frozen, frozen=True):
     held: bool = False
 
 
+class ObservedImage(Frozen, frozen=True):
+    """What is at a site of an image that the stack uses.
+
+    ``digest`` has 64 hexadecimal digits, or only the first 16 where nothing at the site tells the others. ``whole``: the site
+    says that every part arrived. ``parts`` pairs each part that is there ("disk", "kernel", "initrd") with the length of its
+    file in bytes, None where the site cannot tell.
+    """
+
+    digest: str
+    whole: bool = True
+    parts: tuple[tuple[str, int | None], ...] = ()
+
+
 class Inventory(Frozen, frozen=True):
     """Capacity of a site and what is taken there, by anyone. Totals are physical; overcommit is planning's business."""
 
@@ -131,6 +144,10 @@ class Observations(Frozen, frozen=True):
     allocations: tuple[ObservedAllocation, ...] = ()
     images: tuple[str, ...] = ()
     """Digests of the images that are staged for this stack."""
+    image_parts: tuple[ObservedImage, ...] = ()
+    """The same images and those that are no longer whole, part by part, where the site can tell."""
+    store: str = "the site"
+    """For people: where images and disks are kept there, such as ``pool default``."""
 
     @property
     def marked(self) -> tuple[Observed, ...]:

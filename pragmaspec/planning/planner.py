@@ -26,7 +26,7 @@ from pragmaspec.planning.drift import facts
 from pragmaspec.planning.likely import likely_moves
 from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.plan import Action, Drift, Plan, PlannedSite
+from pragmaspec.planning.plan import Action, Plan, PlannedSite
 from pragmaspec.planning.pruning import prune_actions
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.sighting import as_made, as_recorded
@@ -104,7 +104,7 @@ def make_plan(
         spec_sha256=wanted.spec_sha256,
         sites=tuple(_planned_site(name, wanted, moved, looked) for name in names),
         actions=kept,
-        drift=tuple(_called(drift, state) for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in acted_on),
+        drift=tuple(drift for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in acted_on),
         partial=partial,
         named=request.drop,
         moves=moves,
@@ -135,11 +135,6 @@ def _as_asked(action: Action, request: PlanRequest) -> Action:
         return replace(action, reason=action.reason.replace(NO_LONGER_WANTED, ASKED_FOR), where=None)
     switched = any(cluster == resource.cluster for cluster, _ in request.running)
     return replace(action, reason=ASKED_FOR, where=None) if switched and action.reason in (SHALL_RUN, SHALL_BE_OFF) else action
-
-
-def _called(drift: Drift, state: State) -> Drift:
-    record = state.record(drift.address)
-    return replace(drift, name=record.resource.name) if record and isinstance(record.resource, StagedImage) else drift
 
 
 def with_moves_recorded(plan: Plan, state: State) -> Plan:

@@ -136,6 +136,19 @@ class Holding(Protocol):
 
 
 @runtime_checkable
+class BootCheck(Protocol):
+    """What a provider offers beside :class:`Provider` that can see beforehand whether a boot finds what it needs."""
+
+    def check_boot(self, order: BootOrder) -> None:
+        """Raise SiteError, as :meth:`Provider.boot` would, when the node's image or a network of it is not there.
+
+        Asked before a node that is to boot again is stopped, and before its old disk is removed. Must not change anything. The
+        order comes without seed and overlay.
+        """
+        ...
+
+
+@runtime_checkable
 class ImageRoom(Protocol):
     """What a provider offers beside :class:`Provider` where images may be left behind that nobody uses."""
 

@@ -39,7 +39,7 @@ def status_text(state: State, observations: Mapping[str, Observations], drift: S
     lines = table(("node", "now", "recorded", "private", "public", "site", "drift"), rows, pen)
     shown = {record.address for _, record in _nodes(state)}
     others = [each for each in drift if each.address not in shown]
-    lines += [pen.say(f"{each.address}: {each.detail}") for each in others]
+    lines += [pen.say(f"{f'image {each.name}' if each.name else each.address}: {each.detail}") for each in others]
     return "\n".join([*lines, "", pen.say(_verdict(state, observations, drift, looked_s))]) + "\n"
 
 

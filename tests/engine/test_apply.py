@@ -567,3 +567,26 @@ def test_records_name_the_state_they_come_from(store, tmp_path):
     record = store.read().record(IMAGE.address)
     assert replace(record, op="") == Record(resource=IMAGE)
     assert len(record.op) == 32
+
+
+class _Doubtful(FakeSite):
+    """A site that sees that a node could not boot again."""
+
+    def check_boot(self, order):
+        self.calls.append(f"check {order.node.address}")
+        raise SiteError("its image is gone")
+
+
+def test_a_node_that_could_not_boot_again_is_neither_stopped_nor_removed(store, tmp_path):
+    site = _Doubtful()
+    _apply(store, site, bring_up(0), tmp_path)
+    down = replace(act("shutdown", node(-1)), before=node(-1))
+    clean = replace(act("clean", node(-1), down), before=node(-1))
+    for actions in ([down, clean], [clean]):
+        calls = list(site.calls)
+        with pytest.raises(ApplyIncompleteError, match="its image is gone"):
+            _apply(store, site, [*actions, act("boot", node(-1), clean, generation=1)], tmp_path)
+        assert site.calls[len(calls) :] == [f"check {node(-1).address}"]
+    assert site.there
+    _apply(store, site, [clean], tmp_path)
+    assert node(-1).address not in site.there

@@ -6,7 +6,7 @@ state.json     what is recorded (none: nothing)    records.json  records of stat
 images.json    images that are otherwise: {name: {version, digest_of, size_mib, virtual_gib}}
 copies.json    where images can be had by everybody: {name: {PublicCopy}}
 site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null for gone}, asked: false,
-                stored: [{StoredImage}]}}
+                stored: [{StoredImage}], image_parts: [{ObservedImage}], store: "pool default"}}
 request.json   a PlanRequest                       plan.txt      what a person reads
 """
 
@@ -97,7 +97,8 @@ def _sight(as_recorded: Observations, said: dict[str, Any]) -> Observations:
         for address, fields in said.get(kind, {}).items():
             entries[address] = None if fields is None else {**entries.get(address, {"address": address}), **fields}
         sight[kind] = [entry for entry in entries.values() if entry]
-    return msgspec.convert({**sight, "images": said.get("images", sight.get("images", ()))}, Observations)
+    whole = {name: said[name] for name in ("images", "image_parts", "store") if name in said}
+    return msgspec.convert({**sight, **whole}, Observations)
 
 
 def _merged(value: Any, kind: type, fields: dict[str, Any]) -> Any:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootOrder
-from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
+from pragmaspec.providers.libvirt import addresses, domains, names, networks, staging, volumes
 from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
 from pragmaspec.providers.libvirt.domains import OurDomain
 from pragmaspec.providers.libvirt.failures import as_site_error, code_of, kind_of
@@ -23,7 +23,7 @@ from pragmaspec.providers.libvirt.plugging import after_plugging
 from pragmaspec.providers.libvirt.power import resume_if_paused
 from pragmaspec.providers.libvirt.virt_type import settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
-from pragmaspec.recorded import Nic, Outputs, PublicGrant, StagedImage
+from pragmaspec.recorded import Nic, Node, Outputs, PublicGrant, StagedImage
 
 _KVM_FAILURES = ("internal", "refused", "unsupported")
 
@@ -41,14 +41,19 @@ def boot(host: Host, order: BootOrder) -> Outputs:
         _settle_running(host, domain, parts)
         _reserve(host, order)
     else:
-        _require_image(host, order.image)
-        _require_networks(host, parts)
+        check(host, order)
         _make_volumes(host, order, parts)
         with _kvm_doubted(host, node.name):
             handle = _defined(host, domain, parts)
             with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
                 _start(handle, held=order.held)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
+
+
+def check(host: Host, order: BootOrder) -> None:
+    """Raise SiteError when what the node needs in order to boot is not there: its image, its networks."""
+    _require_image(host, order.image)
+    _require_networks(host, order.node, [_link(order, nic) for nic in order.node.nics])
 
 
 @contextmanager
@@ -76,24 +81,26 @@ def _reserve(host: Host, order: BootOrder) -> None:
 
 
 def _require_image(host: Host, image: StagedImage) -> None:
-    if volumes.find(host, names.complete_marker(image.digest)) is None:
+    why = staging.damage(host, image)
+    if not why and volumes.find(host, names.complete_marker(image.digest)) is None:
+        why = f"it is not marked as whole in pool {host.site.pool}"
+    if why:
         raise SiteError(
             Problem(
                 summary="The image is not at the site",
-                detail=f"Image {image.name} is not in pool {host.site.pool} of site {host.site.name}. It was removed meanwhile: "
-                "plan again, and it is staged again.",
+                detail=f"Image {image.name} of site {host.site.name} is not whole: {why}. Plan again, and it is staged again.",
             )
         )
 
 
-def _require_networks(host: Host, parts: DomainParts) -> None:
-    for name in (link.network for link in parts.links if link.network is not None):
+def _require_networks(host: Host, node: Node, links: list[Link]) -> None:
+    for name in (link.network for link in links if link.network is not None):
         seen = networks.find(host, name)
         if seen is None or not seen.active:
             raise SiteError(
                 Problem(
                     summary="A node's network is not up",
-                    detail=f"{parts.node.name} is plugged into the libvirt network {name}, which at site {host.site.name} "
+                    detail=f"{node.name} is plugged into the libvirt network {name}, which at site {host.site.name} "
                     f"{'does not exist' if seen is None else 'is stopped'}. Plan again, and what is ours is made again; a "
                     f"network of the site itself is started with: virsh -c {host.site.uri} net-start {name}",
                 )

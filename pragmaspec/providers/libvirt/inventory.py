@@ -48,7 +48,7 @@ def inventory(host: Host) -> Inventory:
             for network in seen
             for interface in _interfaces(network.root)
         ),
-        images=names.staged_digests(set(volumes)),
+        images=tuple(each for each in names.staged_digests(set(volumes)) if names.image_parts(volumes, each).get("disk")),
         networks=tuple(sorted(network.name for network in seen if network.owner is None)),
         devices=_devices(host),
     )

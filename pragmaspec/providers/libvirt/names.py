@@ -140,6 +140,13 @@ def image_files(volumes: Iterable[str], digest: str) -> set[str]:
     return {name for name in volumes if name.startswith(f"{_image_base(digest)}-") and _IMAGE_FILE.fullmatch(name)}
 
 
+def image_parts(volumes: Iterable[str], digest: str) -> dict[str, str]:
+    """The volumes that hold the whole of a part of the image, by part: disk, kernel, initrd."""
+    base = f"{_image_base(digest)}-"
+    names = (name for name in image_files(volumes, digest) if not name.endswith(".part"))
+    return {name.removeprefix(base).partition(".")[0]: name for name in names}
+
+
 def image_markers(volumes: Iterable[str], digest: str) -> set[str]:
     """All markers of the image, whoever's."""
     return {name for name in volumes if (found := _MARKER.fullmatch(name)) and found["digest16"] == digest[:16]}
@@ -187,6 +194,11 @@ def references(volumes: set[str], digest: str) -> set[str]:
 def stagings(volumes: set[str], digest: str) -> set[str]:
     """All stacks' upload marks of the image."""
     return {name for name in volumes if name.startswith(f"{_image_base(digest)}.") and name.endswith(".staging")}
+
+
+def digests_used(volumes: set[str], lineage: str) -> tuple[str, ...]:
+    """The digests of all images that the stack uses, sorted; of those that are not whole, only the first 16 digits."""
+    return tuple(digest for digest in image_digests(volumes) if lineage[:8] in users(volumes, digest))
 
 
 def used_by(volumes: set[str], lineage: str) -> tuple[str, ...]:

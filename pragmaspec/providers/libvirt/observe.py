@@ -4,8 +4,8 @@ from collections import defaultdict
 
 import libvirt
 
-from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
-from pragmaspec.providers.libvirt import addresses, domains, names, networks
+from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedImage, ObservedNode
+from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
 from pragmaspec.providers.libvirt.failures import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.recorded import Mark
@@ -21,6 +21,17 @@ def observe(host: Host, lineage: str) -> Observations:
         nodes=_nodes(host, lineage, disks),
         allocations=_allocations(host, lineage),
         images=names.used_by(set(disks), lineage),
+        image_parts=tuple(_image(host, digest, disks) for digest in names.digests_used(set(disks), lineage)),
+        store=f"pool {host.site.pool}",
+    )
+
+
+def _image(host: Host, digest: str, found: dict[str, libvirt.virStorageVol]) -> ObservedImage:
+    sizes = {part: volumes.present_bytes(host, found[name]) for part, name in names.image_parts(found, digest).items()}
+    return ObservedImage(
+        digest=digest,
+        whole=names.complete_marker(digest) in found,
+        parts=tuple((part, size) for part, size in sorted(sizes.items()) if size != volumes.ABSENT),
     )
 
 

@@ -99,6 +99,11 @@ class LibvirtProvider:
         with self._translated(f"boot {order.node.name}"):
             return boot.boot(self._host, order)
 
+    def check_boot(self, order: BootOrder) -> None:
+        """Raise SiteError when the node's image or a network of it is not there."""
+        with self._translated(f"see whether {order.node.name} can boot"):
+            boot.check(self._host, order)
+
     def holds(self) -> bool:
         """Emulated guests take the processors that starting the others needs."""
         with self._translated("ask how guests run there"):

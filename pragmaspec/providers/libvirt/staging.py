@@ -16,11 +16,13 @@ import libvirt
 
 from pragmaspec.errors import Problem, SiteError
 from pragmaspec.failpoints import reach
+from pragmaspec.planning.image_damage import damaged
 from pragmaspec.providers.base import Transferred
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.bringing import Supply, brought, prepare
 from pragmaspec.providers.libvirt.claiming import claimed
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.volumes import ABSENT
 from pragmaspec.recorded import Mark, Outputs, StagedImage
 
 LIMIT_S = 3600.0
@@ -57,21 +59,27 @@ def outputs(host: Host, image: StagedImage) -> Outputs:
 
 
 def whole(host: Host, image: StagedImage) -> bool:
-    """Whether every part of the image is at the site, and said to be whole."""
-    found = volumes.listed(host)
+    """Whether every part of the image is at the site, and said to be whole. A mark that is no longer true is removed."""
     complete = names.complete_marker(image.digest)
-    if complete not in found:
+    if complete not in volumes.listed(host):
         return False
-    if found.issuperset(names.image_volumes(image).values()):
+    if not damage(host, image):
         return True
-    volumes.remove(host, complete)  # Somebody removed a part by hand.
+    volumes.remove(host, complete)
     return False
+
+
+def damage(host: Host, image: StagedImage) -> str:
+    """How the files of the image differ from what was staged, in words; empty when they do not. Their bytes are not read."""
+    found = {part: volumes.find(host, name) for part, name in names.image_volumes(image).items()}
+    sizes = {part: volumes.present_bytes(host, volume) for part, volume in found.items() if volume is not None}
+    return damaged(image, tuple((part, size) for part, size in sizes.items() if size != ABSENT), f"pool {host.site.pool}")
 
 
 def _clear(host: Host, image: StagedImage) -> None:
     """Remove what an earlier attempt has left."""
-    if host.site.over_ssh:
-        volumes.reread(host)  # libvirt has not seen what the host downloaded and gave a name to before the attempt ended
+    # libvirt has not seen what people put there or removed, nor what the host downloaded before an attempt ended.
+    volumes.reread(host)
     for name in names.image_files(volumes.listed(host), image.digest):
         volumes.remove(host, name)
 

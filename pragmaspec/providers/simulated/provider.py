@@ -110,6 +110,11 @@ class SimulatedProvider:
         _answer(fault)
         return () if alone else (("id", after.id),)
 
+    def check_boot(self, order: BootOrder) -> None:
+        """Raise SiteError when the node's image or a network of it is not there."""
+        with self._world.looking() as world:
+            check_bootable(world, order)
+
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
         """Power the machine off. A guest that never became ready does not hear it, and costs ``grace_s``."""
         del node

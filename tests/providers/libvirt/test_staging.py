@@ -1,14 +1,17 @@
 """Images at a libvirt site beyond the shared contract: interrupted uploads, two stacks at once, parts removed by hand."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from threading import Barrier
 
+import libvirt
 import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteError
+from pragmaspec.planning.image_damage import image_damage
 from pragmaspec.providers.libvirt import claiming, names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
@@ -214,3 +217,55 @@ def test_a_console_log_is_read_from_its_end(lab, tmp_path: Path):
     assert volumes.tail(host, names.console_volume(node.name, mark), 4) == b"6789"
     assert lab.provider.console_log(node, mark) == b"0123456789"
     lab.provider.clean(node, mark)
+
+
+def deleted(host: Host, name: str) -> None:
+    volumes.remove(host, name)
+
+
+def deleted_behind_the_pool(host: Host, name: str) -> None:
+    Path(host.path(name)).unlink()
+
+
+def truncated(host: Host, name: str) -> None:
+    os.truncate(host.path(name), 5)
+
+
+@pytest.mark.parametrize("harm", [deleted, deleted_behind_the_pool, truncated])
+def test_an_image_that_people_harmed_is_seen_refused_at_boot_and_made_whole_for_all_stacks(lab, harm):
+    lab.prepare()
+    other = lab.other()
+    other.stage()
+    host, name = host_of(lab), names.image_volumes(lab.image)["disk"]
+    assert image_damage(lab.image, lab.observed()) is None
+    harm(host, name)
+    for stack in (lab, other):
+        damage = image_damage(stack.image, stack.observed())
+        assert damage is not None
+        assert f"pool {lab.site.pool}" in damage.detail
+    for ask in (lab.provider.check_boot, lab.provider.boot):
+        with pytest.raises(SiteError, match=r"not whole: its disk .*pool .* it is staged again"):
+            ask(lab.order(lab.node()))
+    assert volumes.find(host, names.disk_volume(lab.node().name, lab.mark(lab.node()))) is None
+    other.stage()
+    assert at_the_site(lab) == {"disk": lab.image.digest}
+    assert [image_damage(stack.image, stack.observed()) for stack in (lab, other)] == [None, None]
+    lab.provider.check_boot(lab.order(lab.node()))
+    other.clean_all()
+
+
+def test_a_part_that_came_back_behind_the_pool_is_replaced(lab):
+    lab.stage()
+    host, name = host_of(lab), names.image_volumes(lab.image)["disk"]
+    volumes.remove(host, name)
+    Path(host.path(name)).write_bytes(b"another file")
+    lab.stage()
+    assert at_the_site(lab) == {"disk": lab.image.digest}
+
+
+def test_what_cannot_be_a_volume_is_said_and_not_waited_for(lab):
+    host, name = host_of(lab), names.image_volumes(lab.image)["disk"]
+    os.mkfifo(host.path(name))
+    with pytest.raises(libvirt.libvirtError, match="already exists"):
+        volumes.put(host, name, b"seed")
+    Path(host.path(name)).unlink()
