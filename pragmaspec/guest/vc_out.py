@@ -31,7 +31,8 @@ def vc_out_text(node: Node, cluster: GuestCluster, authorized: str) -> str:
         _compute(root, node, cluster)
     network = _child(root, "network")
     _child(network, "dns", {"domain": "", "ip": ",".join(_dns(node)), "search": cluster.domain})
-    _child(root, "key").text = _writable(authorized.strip())
+    if authorized.strip():  # the reader cannot take an element without text
+        _child(root, "key").text = _writable(authorized.strip())
     ET.indent(root, space="  ")
     # ElementTree puts a blank before the slash that closes an empty element, the ancestor did not; elsewhere ">" is escaped.
     return _DECLARATION + ET.tostring(root, encoding="unicode").replace(" />", "/>") + "\n"
@@ -64,7 +65,7 @@ def _interface(nic: Nic) -> dict[str, str]:
     network = IPv4Interface(f"{nic.address}/{nic.prefix}").network
     return {
         "ip": nic.address,
-        "mac": nic.mac,
+        "mac": nic.mac.lower(),  # the reader looks for this very text in what `ip link` prints
         "mtu": str(nic.mtu),
         "netmask": str(network.netmask),
         "subnet": str(network.network_address),

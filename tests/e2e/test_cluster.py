@@ -5,11 +5,11 @@ import socket
 import subprocess
 import sys
 import threading
-import xml.etree.ElementTree as ET
 
 import pytest
 
 from tests.e2e.workspace import APPLY_LIMIT_S, HOST_ADDRESS, Workspace, domain, listing
+from tests.guest.vc_out_reader import read
 
 pytestmark = pytest.mark.guest
 
@@ -78,10 +78,14 @@ def test_ansible_reaches_every_node(cluster: Workspace) -> None:
 
 
 def test_every_node_knows_its_cluster(cluster: Workspace) -> None:
-    frontend = ET.fromstring(cluster.run("ssh", "trial-frontend", "--", "cat", "/root/vc-out.xml").out)
-    compute = ET.fromstring(cluster.run("ssh", "trial-compute-0", "--", "cat", "/root/vc-out.xml").out)
-    assert frontend.find("compute").get("count") == "2"
-    assert compute.find("compute/private") is not None
+    made = {}
+    for name in cluster.nodes():
+        document, end, links = cluster.run("ssh", name, "--", "cat /root/vc-out.xml; ip -o link show").out.partition("</vc>")
+        made[name] = read(document + end, links)
+    assert not any(each.not_found for each in made.values()), "PRAGMA's reader leaves these interfaces out"
+    assert made["trial-frontend"].machines == ["trial-compute-0", "trial-compute-1"]
+    assert [len(each.interfaces) for each in made.values()] == [2, 1, 1]
+    assert made["trial-compute-0"].hostname == "trial-compute-0.local"
     contract = json.loads(cluster.run("ssh", "trial-compute-1", "--", "cat", "/etc/pragmaspec/cluster.json").out)
     assert contract["version"] == 1
     assert contract["node"]["name"] == "trial-compute-1"

@@ -7,6 +7,7 @@ from pragmaspec.errors import SpecError
 from pragmaspec.guest.cluster import GuestCluster
 from pragmaspec.guest.vc_out import vc_out_text
 from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant
+from tests.guest.vc_out_reader import Interface, SetUp, read
 
 # What the ancestor wrote for its frontend and its first compute on a real Rocks site.
 FRONTEND = """\
@@ -86,6 +87,81 @@ def test_it_is_what_the_ancestor_wrote() -> None:
     cluster = rocks_cluster()
     assert vc_out_text(cluster.nodes[0], cluster, "ssh-rsa AAAAB3 root@x\n") == FRONTEND
     assert vc_out_text(cluster.nodes[1], cluster, "ssh-rsa AAAAB3 root@x\n") == COMPUTE
+
+
+def links_of(node: Node, order: int = 1) -> str:
+    """What ``ip -o link show`` prints on ``node``, whose kernel found its interfaces in this order or the other (-1)."""
+    line = "{}: {}: <BROADCAST,MULTICAST,UP> mtu {} qdisc fq_codel state UP mode DEFAULT group default\\    link/ether {}"
+    macs = [nic.mac.lower() for nic in node.nics][::order]
+    lines = [line.format(1, "lo", 65536, "00:00:00:00:00:00")]
+    return "\n".join([*lines, *(line.format(at, f"eth{at - 2}", 1500, mac) for at, mac in enumerate(macs, 2))])
+
+
+def with_a_second_network(cluster: GuestCluster) -> GuestCluster:
+    """Every node has an interface in the network ``fast`` as well."""
+    extra = (
+        Nic(network="fast", mac=f"52:54:00:0F:00:0{at}", address=f"192.168.7.{at + 1}", prefix=24, mtu=9000)
+        for at in range(len(cluster.nodes))
+    )
+    nodes = tuple(replace(node, nics=(*node.nics, nic)) for node, nic in zip(cluster.nodes, extra, strict=True))
+    return replace(cluster, nodes=nodes)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_reader_sets_up_a_frontend(cluster: GuestCluster, order: int) -> None:
+    """The MAC of its public interface is written in capitals in the record, and found all the same."""
+    full = with_a_second_network(cluster)
+    frontend = full.nodes[0]
+    devices = [f"eth{at}" for at in range(3)][::order]
+    assert read(vc_out_text(frontend, full, "ssh-rsa A one\nssh-rsa B two\n"), links_of(frontend, order)) == SetUp(
+        keys="ssh-rsa A one\nssh-rsa B two",
+        name_servers=["192.0.2.1"],
+        hostname="vc1.example.org",
+        interfaces={
+            devices[0]: Interface("10.22.0.1", "255.255.0.0", "1500"),
+            devices[1]: Interface("192.0.2.10", "255.255.255.0", "1500", "192.0.2.1"),
+            devices[2]: Interface("192.168.7.1", "255.255.255.0", "9000"),
+        },
+        hosts=[
+            ("10.22.0.1", "hello-frontend.local", "hello-frontend"),
+            ("192.0.2.10", "vc1.example.org"),
+            ("192.168.7.1", "hello-frontend.fast"),
+            ("10.22.0.10", "hello-compute-0.local", "hello-compute-0"),
+            ("192.168.7.2", "hello-compute-0.fast"),
+            ("10.22.0.11", "hello-compute-1.local", "hello-compute-1"),
+            ("192.168.7.3", "hello-compute-1.fast"),
+        ],
+        machines=["hello-compute-0", "hello-compute-0", "hello-compute-1", "hello-compute-1"],
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_reader_sets_up_a_compute(cluster: GuestCluster, order: int) -> None:
+    full = with_a_second_network(cluster)
+    compute = full.nodes[2]
+    devices = ["eth0", "eth1"][::order]
+    assert read(vc_out_text(compute, full, "ssh-rsa A one"), links_of(compute, order)) == SetUp(
+        keys="ssh-rsa A one",
+        name_servers=["192.0.2.1"],
+        hostname="hello-compute-1.local",
+        interfaces={
+            devices[0]: Interface("10.22.0.11", "255.255.0.0", "1500", "10.22.0.1"),
+            devices[1]: Interface("192.168.7.3", "255.255.255.0", "9000"),
+        },
+        hosts=[
+            ("10.22.0.11", "hello-compute-1.local", "hello-compute-1"),
+            ("192.168.7.3", "hello-compute-1.fast"),
+            ("10.22.0.1", "vc1.example.org", "vc1"),
+        ],
+    )
+
+
+def test_the_reader_gets_through_without_a_way_out_keys_or_computes(cluster: GuestCluster) -> None:
+    frontend = replace(cluster.nodes[0], nics=cluster.nodes[0].nics[:1])
+    alone = replace(cluster, nodes=(frontend,), allocation=replace(cluster.allocation, public=()))
+    made = read(vc_out_text(frontend, alone, ""), links_of(frontend))
+    assert made.interfaces == {"eth0": Interface("10.22.0.1", "255.255.0.0", "1500")}
+    assert (made.keys, made.machines, made.hostname) == ("", [], "hello-frontend.local")
 
 
 def test_text_that_means_something_in_xml_is_escaped(cluster: GuestCluster) -> None:
