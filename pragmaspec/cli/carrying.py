@@ -81,7 +81,7 @@ def show_plan(plan: "Plan", *, verbose: bool = False, aside: bool = False) -> No
 
 
 def show_warnings(warnings: "Sequence[Problem]") -> None:
-    """Print what the spec is warned of, with its lines, to standard error."""
+    """Print what people are warned of, with the lines of the spec that cause it, to standard error."""
     if warnings:
         from pragmaspec.report.problems_text import problems_text
         from pragmaspec.stack.quoting import quoted

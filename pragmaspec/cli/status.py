@@ -27,10 +27,12 @@ def status(
 
     Changes nothing, and reads no spec.
     """
+    from pragmaspec.cli.carrying import show_warnings
     from pragmaspec.report.status_text import status_form, status_text
 
     with which.stack() as stack:
         seen = stack.look()
+    show_warnings([warning for each in seen.observations.values() for warning in each.warnings])
     if json:
         out().json(status_form(seen.state, seen.observations, seen.drift))
     else:

@@ -45,7 +45,8 @@ def other_site_problems(state: State, observations: Mapping[str, Observations]) 
             found[site] = Problem(
                 summary="The site is another one",
                 detail=f"What is recorded at site {site} was made at {dict(record.outputs)[SITE_OUTPUT]}; what answers now is "
-                f"{seen.identity.title} ({seen.identity.id}). Correct the site's options or the credentials. If it was set up "
-                "anew and nothing is left of what was there, say --accept-missing, and all is made again. Nothing was changed.",
+                f"{seen.identity.title} ({seen.identity.id}). Correct the site's options or the credentials. If it is "
+                "the same place set up anew, or a storage pool that was defined again, say --accept-missing: what is still there "
+                "is kept, and the rest is made again. Nothing was changed.",
             )
     return tuple(found.values())

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from pragmaspec.errors import Problem
 from pragmaspec.frozen import Frozen
 
 
@@ -148,6 +149,8 @@ class Observations(Frozen, frozen=True):
     """The same images and those that are no longer whole, part by part, where the site can tell."""
     store: str = "the site"
     """For people: where images and disks are kept there, such as ``pool default``."""
+    warnings: tuple[Problem, ...] = ()
+    """What people should know of the site."""
 
     @property
     def marked(self) -> tuple[Observed, ...]:

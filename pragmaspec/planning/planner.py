@@ -109,8 +109,12 @@ def make_plan(
         named=request.drop,
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
-        warnings=() if request.running or request.drop else tuple(replace(warning, quote=None) for warning in wanted.warnings),
+        warnings=(*_spec_warnings(wanted, request), *(warning for each in looked.values() for warning in each.warnings)),
     )
+
+
+def _spec_warnings(wanted: Wanted, request: PlanRequest) -> tuple[Problem, ...]:
+    return () if request.running or request.drop else tuple(replace(warning, quote=None) for warning in wanted.warnings)
 
 
 def _nodes(desired: list[Desired]) -> list[Node]:

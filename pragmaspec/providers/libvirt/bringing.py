@@ -16,6 +16,7 @@ from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.arrival import check_arrived
 from pragmaspec.providers.libvirt.fetching import cannot_fetch, fetch, neighbour_source, not_passed_on, public_source
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_trouble import host_advice
 from pragmaspec.providers.libvirt.volume_xml import SHARED, raw_xml
 from pragmaspec.recorded import Blob, Mark, StagedImage
 
@@ -94,19 +95,21 @@ def _sent(host: Host, image: StagedImage, files: ImageFiles, transferred: Transf
         try:
             volumes.fill(host, volume, file, sent)
         except OSError as error:
-            raise _not_copied(host, image, error) from error
+            raise _not_copied(host, image, host.path(name), error) from error
         reach("libvirt.image.part-filled")
         check_arrived(host, name, file, blob)
     return True
 
 
-def _not_copied(host: Host, image: StagedImage, error: OSError) -> SiteError:
+def _not_copied(host: Host, image: StagedImage, path: str, error: OSError) -> SiteError:
     kind = SiteCapacityError if error.errno in (errno.ENOSPC, errno.EDQUOT) else SiteError
+    why = error.strerror or str(error)
+    advice = host_advice(f"'{path}': {why}")
     return kind(
         Problem(
             summary="The image could not be copied into the pool",
-            detail=f"Image {image.name}, site {host.site.name}, pool {host.site.pool}: {error.strerror or error}. What was there "
-            "of it was removed again.",
+            detail=f"Image {image.name}, site {host.site.name}, pool {host.site.pool}: {why}. What was there of it was removed "
+            f"again. {advice}".rstrip(),
         )
     )
 

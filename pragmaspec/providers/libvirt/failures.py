@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import libvirt
 
 from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
+from pragmaspec.providers.libvirt.host_trouble import host_advice
 
 Kind = Literal[
     "unreachable", "forbidden", "conflict", "capacity", "missing", "unsupported", "busy", "late", "internal", "refused"
@@ -64,7 +65,8 @@ MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
         "internal": Meaning(
             SiteError,
             "The site's hypervisor failed",
-            "The host's libvirt log says more: `journalctl -u libvirtd`, or the log file of its daemon.",
+            "What the host's daemon wrote says more: `journalctl -u libvirtd -u virtqemud`, and of a machine "
+            "/var/log/libvirt/qemu/NAME.log.",
         ),
         "refused": Meaning(SiteError, "The site refused", "Plan again; if it stays, this is worth a bug report."),
     }
@@ -117,6 +119,10 @@ _ROOM_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 _ROOM_WORDS = ("No space left on device", "Cannot allocate memory", "cannot set up guest memory", "Disk quota exceeded")
 """What QEMU's tools say when they run out; libvirt hands their words on under VIR_ERR_INTERNAL_ERROR."""
 
+_VAGUE: tuple[Kind, ...] = ("capacity", "missing", "internal", "refused")
+"""Kinds that say less than the words of the error do."""
+_SOCKET_CLOSED = re.compile(r"connect socket to '[^']*': Permission denied")
+
 _NO_DEVICE = re.compile(r"Cannot get interface \w+ on '([^']+)': No such device")
 
 
@@ -129,6 +135,8 @@ def kind_of(error: libvirt.libvirtError) -> Kind:
     """What kind of failure ``error`` is: mostly its code, for the codes that mean many things also its errno and words."""
     code = code_of(error)
     kind = KINDS.get(code, "internal")
+    if _SOCKET_CLOSED.search(str(error)):
+        return "forbidden"
     if kind == "internal":
         number = int(error.get_int1() or 0) if code == libvirt.VIR_ERR_SYSTEM_ERROR else 0
         if number in _ROOM_ERRNOS or any(words in str(error) for words in _ROOM_WORDS):
@@ -140,13 +148,27 @@ def kind_of(error: libvirt.libvirtError) -> Kind:
 
 def as_site_error(error: libvirt.libvirtError, doing: str, *, kind: Kind | None = None, advice: str = "") -> SiteError:
     """``error`` as one of ours; ``doing`` completes "Could not …". ``kind`` and ``advice``: where the caller knows better."""
-    meaning = MEANINGS[kind or kind_of(error)]
-    words = (error.get_error_message() or str(error)).strip().rstrip(".")
+    words = words_of(error)
+    meaning = MEANINGS[kind] if kind else _meaning(kind_of(error), words)
     device = _NO_DEVICE.search(words)
     if device:
         meaning = Meaning(SiteError, "The bridge does not exist", missing_bridge(device[1]))
     detail = f"Could not {doing}. libvirt says: {words}. {advice or meaning.advice}"
     return meaning.error(Problem(summary=meaning.summary, detail=detail))
+
+
+def words_of(error: libvirt.libvirtError) -> str:
+    """What libvirt says, without a full stop."""
+    return (error.get_error_message() or str(error)).strip().rstrip(".")
+
+
+def _meaning(kind: Kind, words: str) -> Meaning:
+    """What a failure of ``kind`` means; where its words tell what ails the host, with advice about that."""
+    meaning = MEANINGS[kind]
+    advice = host_advice(words) if kind in _VAGUE else ""
+    if not advice:
+        return meaning
+    return Meaning(meaning.error, meaning.summary if kind == "capacity" else "The host stands in the way", advice)
 
 
 def missing_bridge(name: str) -> str:

@@ -9,8 +9,8 @@ from pragmaspec.errors import Problem, SiteError
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.providers.libvirt.connection import Connection
 from pragmaspec.providers.libvirt.domain_xml import Machine, VirtType
-from pragmaspec.providers.libvirt.failures import code_of
 from pragmaspec.providers.libvirt.markup import parsed
+from pragmaspec.providers.libvirt.storage_pool import active_pool
 from pragmaspec.providers.libvirt.verdicts import recorded_verdict
 from pragmaspec.site import LibvirtSite
 
@@ -27,6 +27,9 @@ class Host:
         self.connection = Connection(site.uri, self.title)
         self.firmware_runs = False
         """Whether the probe of ``virt_type.py`` has seen firmware run with KVM since this was opened."""
+        self.warnings: tuple[Problem, ...] = ()
+        """What people should know of the host, such as a pool that had to be started."""
+        self._pool_is_active = False
 
     @property
     def title(self) -> str:
@@ -44,16 +47,16 @@ class Host:
         return self.connection.handle()
 
     def pool(self) -> libvirt.virStoragePool:
-        """The site's storage pool, active. Raises SiteError with what to do when it is not there or not started."""
-        handle = self.handle()
-        try:
-            pool = handle.storagePoolLookupByName(self._pool_name)
-        except libvirt.libvirtError as error:
-            if code_of(error) != libvirt.VIR_ERR_NO_STORAGE_POOL:
-                raise
-            known = sorted(pool.name() for pool in handle.listAllStoragePools())
-            raise SiteError(_no_pool(self.site, known)) from error
-        return pool
+        """The site's storage pool, started if it was not. Raises SiteError with what to do when it cannot be used.
+
+        Whether it is active is asked once: what stops it later is an error of the call that meets it.
+        """
+        if not self._pool_is_active:
+            active = active_pool(self.handle(), self.site, self._pool_name)
+            self._pool_is_active = True
+            self.warnings += (active.warning,) if active.warning else ()
+            return active.handle
+        return self.handle().storagePoolLookupByName(self._pool_name)
 
     @property
     def _pool_name(self) -> str:
@@ -138,14 +141,3 @@ class Host:
             virt_type=virt_type,
             arch=self._guests[0],
         )
-
-
-def _no_pool(site: LibvirtSite, known: list[str]) -> Problem:
-    virsh, target = f"virsh -c {site.uri}", "images" if site.pool == "default" else site.pool
-    other = f"write one of them as `pool:` under the site, or make {site.pool}" if known else f"make {site.pool}"
-    return Problem(
-        summary="The storage pool does not exist",
-        detail=f"Site {site.name} ({site.uri}) has no storage pool called {site.pool}; it has: {', '.join(known) or 'none'}. "
-        f"{other[0].upper()}{other[1:]}: {virsh} pool-define-as {site.pool} dir --target /var/lib/libvirt/{target} && "
-        f"{virsh} pool-build {site.pool} && {virsh} pool-start {site.pool}",
-    )

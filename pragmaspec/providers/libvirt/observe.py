@@ -23,6 +23,7 @@ def observe(host: Host, lineage: str) -> Observations:
         images=names.used_by(set(disks), lineage),
         image_parts=tuple(_image(host, digest, disks) for digest in names.digests_used(set(disks), lineage)),
         store=f"pool {host.site.pool}",
+        warnings=host.warnings,
     )
 
 
