@@ -87,7 +87,7 @@ def pragmaspec() -> str:
     beside = Path(sys.executable).with_name("pragmaspec")
     found = str(beside) if beside.exists() else shutil.which("pragmaspec")
     if found is None:
-        sys.exit("There is no pragmaspec command. Install it into this environment first: pip install .")
+        sys.exit("There is no pragmaspec command. Install it into this environment first: make install.")
     return found
 
 

@@ -9,7 +9,7 @@ As a library::
     print(plan)
     stack.apply(plan, allow=("rebuild",))
     for node in stack.nodes():
-        print(node.name, node.nic("private").address)
+        print(node.name, *(nic.address for nic in node.nics))
     print(stack.ssh("hello-frontend", "hostname").stdout.decode())
     stack.clean("hello", shutdown=True)
     stack.close()
@@ -22,6 +22,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pragmaspec.access.ssh import Completed
+    from pragmaspec.engine.context import Applied
     from pragmaspec.errors import (
         AccessError,
         ApplyIncompleteError,
@@ -44,18 +46,25 @@ if TYPE_CHECKING:
         StateUnreadableError,
         StateUnwritableError,
         UsageError,
+        Where,
     )
+    from pragmaspec.planning.plan import Plan
+    from pragmaspec.recorded import Node, State
     from pragmaspec.stack.stack import Stack
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccessError",
+    "Applied",
     "ApplyIncompleteError",
+    "Completed",
     "HostKeyError",
     "ImageError",
     "InterruptedRunError",
+    "Node",
     "NotReadyError",
+    "Plan",
     "PlanError",
     "PlanRefusedError",
     "PragmaspecError",
@@ -66,22 +75,34 @@ __all__ = [
     "SiteUnreachableError",
     "SpecError",
     "Stack",
+    "State",
     "StateLockLostError",
     "StateLockedError",
     "StateUnreachableError",
     "StateUnreadableError",
     "StateUnwritableError",
     "UsageError",
+    "Where",
     "__version__",
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - as the language defines it
-    if name == "Stack":
-        return import_module("pragmaspec.stack.stack").Stack
-    if name in __all__:
-        return getattr(import_module("pragmaspec.errors"), name)
-    raise AttributeError(f"module 'pragmaspec' has no attribute {name!r}")
+_ELSEWHERE = {
+    "Applied": "pragmaspec.engine.context",
+    "Completed": "pragmaspec.access.ssh",
+    "Node": "pragmaspec.recorded",
+    "Plan": "pragmaspec.planning.plan",
+    "Stack": "pragmaspec.stack.stack",
+    "State": "pragmaspec.recorded",
+}
+"""Where the names are that are no errors."""
+
+if not TYPE_CHECKING:  # a type checker that saw this would take any name for a good one
+
+    def __getattr__(name: str) -> Any:  # noqa: ANN401 - as the language defines it
+        if name in __all__:
+            return getattr(import_module(_ELSEWHERE.get(name, "pragmaspec.errors")), name)
+        raise AttributeError(f"module 'pragmaspec' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

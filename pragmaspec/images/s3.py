@@ -157,7 +157,7 @@ def _session(shown: str, profile: str) -> Any:  # noqa: ANN401 - botocore has no
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - heavy, and only there when asked for
         from botocore.session import Session  # noqa: PLC0415
     except ImportError:
-        why = "images in S3 need botocore: pip install 'pragmaspec[s3]'. Public ones do not: add ?anonymous=true"
+        why = "images in S3 need botocore: pip install 'botocore>=1.35.70'. Public ones do not: add ?anonymous=true"
         raise _wrong(shown, why) from None
     try:
         session = Session(profile=profile or None)

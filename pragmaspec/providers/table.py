@@ -16,8 +16,8 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
 )
 """``provider:`` in a spec → ``module:class``. Each class takes the site as its only required argument."""
 
-_EXTRAS: Mapping[str, str] = MappingProxyType({"libvirt": "libvirt"})
-"""Third-party module that a provider needs → the extra of this distribution that brings it."""
+_LIBRARIES: Mapping[str, str] = MappingProxyType({"libvirt": "libvirt-python>=9.0"})
+"""Third-party module that a provider needs → the requirement that brings it, the same as in the extra."""
 
 
 def open_provider(site: Site) -> Provider:
@@ -39,13 +39,13 @@ def provider_name(site: Site) -> str:
 
 
 def _not_installed(site: Site, error: ModuleNotFoundError) -> Exception:
-    extra = _EXTRAS.get(error.name or "")
-    if extra is None:
+    library = _LIBRARIES.get(error.name or "")
+    if library is None:
         return error
     return SiteError(
         Problem(
             summary="A provider's library is not installed",
             detail=f"Site {site.name} uses the provider {provider_name(site)}, which needs the Python module {error.name}. "
-            f"Install it with: pip install pragmaspec[{extra}]",
+            f"Install it with: pip install '{library}'",
         )
     )

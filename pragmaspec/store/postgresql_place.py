@@ -109,7 +109,7 @@ def connect(
         raise UsageError(
             Problem(
                 summary="States in PostgreSQL need psycopg",
-                detail="It is not installed here. Install it with: pip install 'pragmaspec[postgresql]'",
+                detail="It is not installed here. Install it with: pip install 'psycopg[binary]>=3.2'",
             )
         ) from None
     options = _options(place, patience, environ, psycopg.pq.version()) | {"application_name": application}

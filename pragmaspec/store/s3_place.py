@@ -58,7 +58,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
         raise UsageError(
             Problem(
                 summary="States in S3 need botocore",
-                detail="It is not installed here. Install it with: pip install 'pragmaspec[s3]'",
+                detail="It is not installed here. Install it with: pip install 'botocore>=1.35.70'",
             )
         ) from None
     endpoint = place.endpoint or environ.get("AWS_ENDPOINT_URL_S3", "") or environ.get("AWS_ENDPOINT_URL", "")

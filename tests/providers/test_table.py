@@ -103,7 +103,7 @@ except SiteError as error:
 """
     assert run(code) == (
         "A provider's library is not installed: Site lab uses the provider libvirt, which needs the Python module libvirt. "
-        "Install it with: pip install pragmaspec[libvirt]\n"
+        "Install it with: pip install 'libvirt-python>=9.0'\n"
     )
 
 

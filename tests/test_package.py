@@ -1,0 +1,126 @@
+"""The package as a user installs it: the built wheel in a virtual environment, and a user's type checker."""
+
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+import zipfile
+from email import message_from_string
+from email.message import Message
+from pathlib import Path
+
+import pytest
+
+import pragmaspec
+from pragmaspec.providers.table import _LIBRARIES
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LINK = re.compile(r"\]\((?!https?://)")
+USER = """\
+from pragmaspec import Applied, Completed, Node, Plan, PragmaspecError, Stack, State
+
+def addresses(stack: Stack, cluster: str) -> dict[str, str]:
+    nodes: tuple[Node, ...] = stack.nodes(cluster)
+    return {node.name: nic.address for node in nodes for nic in node.nics if nic.network == "public"}
+
+def applied(stack: Stack) -> Applied | None:
+    plan: Plan = stack.plan(targets="hello")
+    state: State = stack.state()
+    try:
+        return stack.apply(plan, allow=("rebuild",)) if not plan.empty and state.serial < 9 else None
+    except PragmaspecError as error:
+        print([f"{problem.where}: {problem.summary} {problem.detail}" for problem in error.problems])
+    said: Completed = stack.ssh("hello-frontend", "hostname", timeout_s=5)
+    print(said.status, said.stdout.decode(), [nic.mac for node in state.nodes() for nic in node.nics])
+    return None
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    _run(sys.executable, "-m", "hatchling", "build", "-d", str(folder), cwd=ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a virtual environment with the wheel in it; its dependencies are those of the environment of the tests."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    (wheel,) = built.glob("*.whl")
+    _run(sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel))
+    (own,) = (folder / "lib").glob("python*/site-packages")
+    (own / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n")
+    return python
+
+
+def test_the_command_runs_and_its_documentation_is_there(installed: Path, tmp_path: Path) -> None:
+    assert _run(installed.with_name("pragmaspec"), "--version", cwd=tmp_path) == f"pragmaspec {pragmaspec.__version__}\n"
+    where = _run(installed, "-c", "import pragmaspec; print(pragmaspec.__file__)", cwd=tmp_path)
+    assert where.startswith(str(installed.parents[1]))
+    shared = installed.parents[1] / "share" / "doc" / "pragmaspec"
+    linked = re.findall(r"\]\(((?!https?://)[^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert [name for name in linked if not (shared / name).is_file()] == []
+
+
+def test_the_wheel_holds_every_file_of_the_package(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    held = set(zipfile.ZipFile(wheel).namelist())
+    files = {str(file.relative_to(ROOT)) for file in (ROOT / "pragmaspec").rglob("*") if file.is_file()}
+    assert {name for name in files if "__pycache__" not in name} == {name for name in held if name.startswith("pragmaspec/")}
+    assert "pragmaspec/py.typed" in held
+
+
+def test_the_metadata_names_authors_licence_and_no_link_that_leads_nowhere(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata: Message = message_from_string(archive.read(name).decode())
+    assert metadata["Version"] == pragmaspec.__version__
+    assert metadata["Author"] == "the pragmaspec authors"
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+    assert [line for line in metadata.get_all("Project-URL", []) if not re.fullmatch(r"\w+, https://\S+", line)] == []
+    description = metadata.get_payload()
+    assert isinstance(description, str)
+    assert "# pragmaspec" in description
+    assert LINK.search(description) is None
+    assert "The spec (`docs/spec.md`)" in description
+
+
+def test_a_users_type_checker_finds_nothing(installed: Path, tmp_path: Path) -> None:
+    """Ten lines of a user, and every piece of Python in the README and in docs/library.md."""
+    (tmp_path / "user.py").write_text(USER)
+    for document in ("README.md", "docs/library.md"):
+        pieces = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+        (tmp_path / f"{Path(document).stem.lower()}.py").write_text("\n".join(pieces))
+    files = sorted(path.name for path in tmp_path.glob("*.py"))
+    assert files == ["library.py", "readme.py", "user.py"]
+    cache = ROOT / ".mypy_cache" / "package"
+    checker = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(installed), "--cache-dir", str(cache)]
+    (tmp_path / "wrong.py").write_text("from pragmaspec import Stak\n")
+    done = subprocess.run([*checker, *files, "wrong.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        'wrong.py:1: error: Module "pragmaspec" has no attribute "Stak"; maybe "Stack"?  [attr-defined]',
+        f"Found 1 error in 1 file (checked {len(files) + 1} source files)",
+    ], done.stdout + done.stderr
+
+
+def test_hints_name_requirements_that_pip_finds() -> None:
+    """An extra can be asked for by the name of the package only where the package is published."""
+    texts = [*(ROOT / "pragmaspec").rglob("*.py"), *(ROOT / "docs").glob("*.md")]
+    hints = {hint for file in texts for hint in re.findall(r"pip install '?([^'`\s]+)", file.read_text(encoding="utf-8"))}
+    extras = PROJECT["optional-dependencies"]
+    known = {requirement for name, required in extras.items() if name != "dev" for requirement in required}
+    assert hints - {"{library}"} <= known
+    assert set(_LIBRARIES.values()) <= known
+
+
+def _run(*command: str | Path, cwd: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
