@@ -27,12 +27,12 @@ def register(parent: typer.Typer) -> None:
 def show_repository(address: str, *, json: bool) -> None:
     """Print what the PRAGMA repository at ``address`` (a path or URL, of its folder or its vcdb.txt) holds."""
     from pragmaspec.images.pragma.importing import browse
-    from pragmaspec.images.urls import public_url
+    from pragmaspec.net.urls import shown_url
     from pragmaspec.report.appliances import appliances_form, appliances_text
 
     listed = browse(address, _workshop())
     if json:
-        out().json(appliances_form(listed, public_url(address)))
+        out().json(appliances_form(listed, shown_url(address)))
     else:
         out().write(appliances_text(listed, out().pen))
 

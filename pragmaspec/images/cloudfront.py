@@ -8,15 +8,13 @@ import time
 from base64 import b64encode
 from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.address import Ask
 from pragmaspec.images.settings import CloudFront
-from pragmaspec.images.urls import public_url
 from pragmaspec.images.web import Web
-from pragmaspec.store.credentials import is_loopback
+from pragmaspec.net.urls import Url, UrlError, parse_url, shown_url
 
 LASTS_S = 3600
 """How long a signature allows the file to be asked for; the transfer itself may take longer."""
@@ -30,12 +28,16 @@ class WebAddress(Frozen, frozen=True):
 
     def shown(self) -> str:
         """The URL without user, password and query."""
-        return public_url(self.url)
+        return shown_url(self.url)
 
     def ask(self, web: Web) -> Ask:  # noqa: ARG002 - this kind need not ask before
         """The URL, signed from now on for an hour when there is a key for its server. Raises ImageError."""
-        key = next((key for key in self.signing if _covers(key, self.url)), None)
-        return Ask(url=signed_url(self.url, key, int(time.time()) + LASTS_S) if key else self.url)
+        try:
+            url = parse_url(self.url)
+        except UrlError as error:
+            raise _unusable(self.url, error) from None
+        key = next((key for key in self.signing if _covers(key, url)), None)
+        return Ask(url=signed_url(url.text, key, int(time.time()) + LASTS_S) if key else self.url)
 
 
 def signed_url(url: str, key: CloudFront, expires: int) -> str:
@@ -44,7 +46,8 @@ def signed_url(url: str, key: CloudFront, expires: int) -> str:
     from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
-    if urlsplit(url).scheme != "https" and not is_loopback(urlsplit(url).hostname or ""):
+    server = parse_url(url)
+    if server.scheme != "https" and not server.is_local:
         raise _wrong(
             url, "a signed URL would travel unencrypted, and everybody on the way could use it. Write https: in the spec"
         )
@@ -61,14 +64,17 @@ def signed_url(url: str, key: CloudFront, expires: int) -> str:
     # SHA-1 is what the service asks for; it signs a statement of our own, so a collision helps nobody.
     signature = private.sign(policy.encode(), padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
     text = b64encode(signature).decode().translate(str.maketrans("+=/", "-_~"))
-    joint = "&" if urlsplit(url).query else "?"
+    joint = "&" if server.query else "?"
     return f"{url}{joint}Expires={expires}&Signature={text}&Key-Pair-Id={key.key_pair_id}"
 
 
-def _covers(key: CloudFront, url: str) -> bool:
-    host = urlsplit(url).netloc.rpartition("@")[2].lower()
-    return any(fnmatchcase(host, pattern.lower()) for pattern in key.hosts)
+def _covers(key: CloudFront, url: Url) -> bool:
+    return any(fnmatchcase(url.authority, pattern.lower()) for pattern in key.hosts)
+
+
+def _unusable(url: str, error: UrlError) -> ImageError:
+    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{shown_url(url)} cannot be used: {error}."))
 
 
 def _wrong(url: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="URL cannot be signed", detail=f"{public_url(url)}: {why}."))
+    return ImageError(Problem(summary="URL cannot be signed", detail=f"{shown_url(url)}: {why}."))

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.address import Address
@@ -15,8 +15,8 @@ from pragmaspec.images.cloudfront import WebAddress
 from pragmaspec.images.download import Downloaded, download
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.store import digest_of
-from pragmaspec.images.urls import is_web, public_url
 from pragmaspec.images.web import MOST_SMALL_BYTES, Web
+from pragmaspec.net.urls import ASCII, UrlError, check_address, is_remote, is_url, parse_url, resolve, shown_url
 
 _PLAIN_NAME = re.compile(r"[^/\\\x00-\x1f]+")
 
@@ -46,11 +46,15 @@ def open_folder(address: str, workshop: Workshop) -> Folder:
     from pragmaspec.images.gdrive import DriveFolder, drive_folder_id  # noqa: PLC0415 - only loaded where it is needed
     from pragmaspec.images.s3 import BucketFolder  # noqa: PLC0415
 
+    try:
+        check_address(address)
+    except UrlError as error:
+        raise _unreadable(f"{shown_url(address)} cannot be used: {error}") from None
     if drive := drive_folder_id(address, workshop.settings.drive):
         return DriveFolder(drive, workshop)
-    if address.startswith("s3://"):
+    if is_url(address, ("s3",)):
         return BucketFolder(address, workshop)
-    return WebFolder(address, workshop) if is_web(address) else LocalFolder(Path(address))
+    return WebFolder(address, workshop) if is_remote(address) else LocalFolder(Path(address))
 
 
 class LocalFolder:
@@ -128,13 +132,13 @@ class WebFolder(RemoteFolder):
 
     def __init__(self, url: str, workshop: Workshop) -> None:
         super().__init__(workshop)
-        base, mark, query = url.partition("?")
+        base, mark, query = url.partition("#")[0].partition("?")
         self._url = base.rstrip("/") + "/"
         self._query = mark + query
 
     def origin(self) -> str:
         """The URL without query."""
-        return public_url(self._url)
+        return shown_url(self._url)
 
     def address(self, name: str) -> WebAddress:
         """Of a file in it."""
@@ -154,12 +158,16 @@ def names_in(page: str, url: str) -> tuple[str, ...]:
     """The names that the listing ``page`` of the folder at ``url`` links to, sorted."""
     links = _Links()
     links.feed(page)
-    here = unquote(urlsplit(url).path)
+    base = parse_url(url)
+    here = unquote(base.path)
     found = set()
     for link in links.found:
-        target = urlsplit(urljoin(url, link))
+        try:
+            target = resolve(base, quote(link, safe=ASCII))
+        except UrlError:
+            continue
         path = unquote(target.path)
-        if target.netloc != urlsplit(url).netloc or target.query or not path.startswith(here):
+        if target.server != base.server or target.query or not path.startswith(here):
             continue
         name = path[len(here) :]
         if name and _PLAIN_NAME.fullmatch(name.removesuffix("/")) and name not in {"./", "../"}:

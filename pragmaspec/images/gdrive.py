@@ -10,7 +10,7 @@ import re
 from contextlib import closing
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.address import Address, Ask
@@ -18,8 +18,8 @@ from pragmaspec.images.folder import RemoteFolder
 from pragmaspec.images.google_account import ServiceAccount
 from pragmaspec.images.settings import GoogleDrive
 from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.urls import less_safe, same_server
 from pragmaspec.images.web import Web, check_status, failed, limited
+from pragmaspec.net.urls import ASCII, Url, UrlError, less_safe, parse_url, resolve, same_server
 
 _HOSTS = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
 _ID = "[A-Za-z0-9_-]{10,}"
@@ -40,8 +40,11 @@ class DriveLink(NamedTuple):
 
 def drive_link(url: str, site: str = "") -> DriveLink | None:
     """What the link means, when it is one to Google Drive (or to ``site``, which stands for it)."""
-    parts = urlsplit(url)
-    if parts.hostname not in _HOSTS and not (site and same_server(url, site)):
+    try:
+        parts = parse_url(url)
+    except UrlError:
+        return None
+    if parts.host not in _HOSTS and not (site and same_server(url, site)):
         return None
     query = parse_qs(parts.query)
     key = query.get("resourcekey", [""])[0]
@@ -55,7 +58,7 @@ def drive_link(url: str, site: str = "") -> DriveLink | None:
 
 def drive_folder_id(address: str, settings: GoogleDrive) -> DriveLink | None:
     """What ``address`` means, when it is a folder of Google Drive."""
-    found = drive_link(address, settings.site) if address.startswith("http") else None
+    found = drive_link(address, settings.site)
     return found if found and found.folder else None
 
 
@@ -112,14 +115,14 @@ class DriveAddress:
     def _confirmed(self, page: str, base: str) -> str:
         form = _Form()
         form.feed(page)
-        target = urljoin(base, form.action)
-        if not form.action or less_safe(base, target) or not _of_google(target, base):
+        target = _target(base, form.action)
+        if target is None:
             why = (
                 "Google Drive shows a page instead of the file: it is not shared with everybody who has the link, or too many "
                 "have taken it today. Share it, or set a service account or an API key (docs/images.md)"
             )
             raise failed(self.shown(), why)
-        return f"{target}{'&' if urlsplit(target).query else '?'}{urlencode(form.fields)}"
+        return target._replace(query="&".join(filter(None, (target.query, urlencode(form.fields))))).text
 
 
 class DriveFolder(RemoteFolder):
@@ -201,9 +204,15 @@ class DriveFolder(RemoteFolder):
         return entries.found
 
 
-def _of_google(target: str, base: str) -> bool:
-    host = urlsplit(target).hostname or ""
-    return same_server(target, base) or host.endswith((".google.com", ".googleusercontent.com"))
+def _target(base: str, action: str) -> Url | None:
+    """Where a form of the page at ``base`` leads; None when that is nowhere, less safe, or not a server of Google."""
+    try:
+        page = parse_url(base)
+        target = resolve(page, quote(action, safe=ASCII))
+    except UrlError:
+        return None
+    known = target.server == page.server or target.host.endswith((".google.com", ".googleusercontent.com"))
+    return target if action and known and not less_safe(page, target) else None
 
 
 class _Form(HTMLParser):

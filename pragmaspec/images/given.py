@@ -12,12 +12,11 @@ from pragmaspec.images.made import Made
 from pragmaspec.images.pinning import placed
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.store import BlobStore
-from pragmaspec.images.urls import public_url
+from pragmaspec.net.urls import is_remote, shown_url
 
 if TYPE_CHECKING:
     from pragmaspec.images.sources.table import AnySource
 
-_REMOTE = ("http://", "https://", "s3://")
 _LEAST_DIGITS = 4
 """How much of a digest has to be said."""
 
@@ -31,7 +30,7 @@ def given_disk(what: str, workshop: Workshop, *, declared: str | None, partition
     if path.is_file():
         made = make_disk(path, workshop, declared=declared, name=path.name, partitionless=partitionless)
         return workshop.store.path(made.blob.sha256), made
-    if path.is_dir() or what.startswith(_REMOTE):
+    if path.is_dir() or is_remote(what) or "://" in what:
         return _from_source(_source(what), workshop)
     entry = kept_image(workshop.store, what)
     if entry is None:
@@ -47,7 +46,7 @@ def about(what: str) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        raise placed(error, public_url(what) if what.startswith(_REMOTE) else what, None) from None
+        raise placed(error, shown_url(what) if is_remote(what) else what, None) from None
 
 
 def kept_image(store: BlobStore, what: str) -> Entry | None:
@@ -61,10 +60,12 @@ def kept_image(store: BlobStore, what: str) -> Entry | None:
 
 def _source(what: str) -> "AnySource":
     from pragmaspec.images.sources.table import source_of  # noqa: PLC0415 - pydantic is only needed now
-    from pragmaspec.spec.image_model import ImageModel  # noqa: PLC0415
+    from pragmaspec.spec.image_model import UnfitError, image_at  # noqa: PLC0415
 
-    remote = what.startswith(_REMOTE)
-    return source_of(ImageModel(source=what) if remote else ImageModel(clonezilla=what), Path())
+    try:
+        return source_of(image_at(what, folder=Path(what).is_dir()), Path())
+    except UnfitError as error:
+        raise UsageError(Problem(summary="Not a disk that can be named here", detail=f"{error}.")) from None
 
 
 def _from_source(source: "AnySource", workshop: Workshop) -> tuple[Path, Made]:

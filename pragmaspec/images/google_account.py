@@ -8,11 +8,10 @@ import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.web import Web
-from pragmaspec.store.credentials import is_loopback
+from pragmaspec.net.urls import UrlError, parse_url
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 LASTS_S = 3600
@@ -50,8 +49,11 @@ class ServiceAccount:
             raise self._wrong(error.strerror or "it cannot be read") from None
         except (ValueError, KeyError, TypeError):
             raise self._wrong("it is not the JSON key of a service account") from None
-        parts = urlsplit(found["token_uri"])
-        if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        try:
+            server = parse_url(found["token_uri"])
+        except UrlError as error:
+            raise self._wrong(f"its token_uri cannot be used: {error}") from None
+        if server.scheme != "https" and not server.is_local:
             raise self._wrong("its token_uri is not an https URL")
         return found
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.folder import Folder, open_folder, plain
 from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.urls import is_web
+from pragmaspec.net.urls import is_remote
 
 PIECE_BYTES = 2**20
 
@@ -105,11 +105,6 @@ class FetchedNear:
             self.fetching = False
             part.replace(whole)
         return whole
-
-
-def is_remote(address: str) -> bool:
-    """Whether ``address`` is that of a folder elsewhere, and not a path."""
-    return is_web(address) or address.startswith("s3://")
 
 
 @contextmanager

@@ -10,13 +10,11 @@ from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from netrc import NetrcParseError, netrc
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pragmaspec.images.catalogue import Entry
 from pragmaspec.images.settings import Settings, read_settings
 from pragmaspec.images.sources.url import UrlSource
-from pragmaspec.images.urls import is_web, public_url
-from pragmaspec.store.credentials import is_loopback
+from pragmaspec.net.urls import UrlError, parse_url
 
 _DRIVES = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
 
@@ -38,11 +36,15 @@ def _candidates(entry: Entry) -> Iterator[str]:
 
 
 def _is_public(url: str, settings: Settings, environ: Mapping[str, str]) -> bool:
-    if not is_web(url) or url != public_url(url) or not url.isascii() or not url.isprintable():
+    try:
+        found = parse_url(url)
+    except UrlError:
         return False
-    host = urlsplit(url).hostname or ""
+    if url != found.shown or url != found.text:
+        return False
+    host = found.host
     signed = any(fnmatchcase(host, pattern) for key in settings.cloudfront for pattern in key.hosts)
-    return bool(host) and host not in _DRIVES and not (signed or is_loopback(host) or _has_password(host, environ))
+    return host not in _DRIVES and not (signed or found.is_local or _has_password(host, environ))
 
 
 def _has_password(host: str, environ: Mapping[str, str]) -> bool:

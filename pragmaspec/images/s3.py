@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from pragmaspec.errors import ImageError, Problem
@@ -16,11 +16,13 @@ from pragmaspec.images.address import Ask
 from pragmaspec.images.folder import RemoteFolder
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.web import Web, check_status, failed, limited
-from pragmaspec.store.credentials import SOURCES, is_loopback
+from pragmaspec.net.s3_urls import check_endpoint, is_region, parse_s3_url
+from pragmaspec.net.urls import UrlError, parse_url, shown_url
+from pragmaspec.store.credentials import SOURCES
 
 LASTS_S = 3600
 AWS = "amazonaws.com"
-_OPTIONS = {"region", "endpoint", "profile", "anonymous"}
+_OPTIONS = ("anonymous", "endpoint", "profile", "region")
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 _MOST_PAGES = 100
 
@@ -48,7 +50,7 @@ class S3Address(Frozen, frozen=True):
 
     def url(self, web: Web, query: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ) -> str:
         """The URL to ask, signed unless ``anonymous``. Raises ImageError and BrokenOffError."""
-        endpoint = self.endpoint or environ.get("AWS_ENDPOINT_URL_S3", "") or environ.get("AWS_ENDPOINT_URL", "")
+        endpoint = self.endpoint or self._endpoint(environ)
         session = None if self.anonymous else _session(self.shown(), self.profile)
         region = self._region(web, session, endpoint, environ)
         path = quote(self.key, safe="/~")
@@ -62,30 +64,39 @@ class S3Address(Frozen, frozen=True):
             url += "?" + urlencode(query, quote_via=quote)
         return url if session is None else _signed(session, url, region, self.shown())
 
+    def _endpoint(self, environ: Mapping[str, str]) -> str:
+        """What the environment names; empty for AWS itself. Raises ImageError."""
+        for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+            if endpoint := environ.get(name, ""):
+                try:
+                    check_endpoint(endpoint)
+                except UrlError as error:
+                    raise _wrong(self.shown(), f"{name} is wrong: {error}") from None
+                return endpoint
+        return ""
+
     def _region(self, web: Web, session: Any, endpoint: str, environ: Mapping[str, str]) -> str:  # noqa: ANN401 - botocore has no types
         """Where the bucket is: as said, else as S3 itself tells everybody who asks; other stores do not care."""
         said = self.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
         said = said or (session.get_config_variable("region") if session else "") or ("us-east-1" if endpoint else "")
         if said:
+            if not is_region(str(said)):
+                raise _wrong(self.shown(), "the region that is set is not the name of one, such as eu-central-1")
             return str(said)
         with closing(web.open(Ask(url=f"https://s3.{AWS}/{self.bucket}"))) as response:
-            return response.headers.get("x-amz-bucket-region", "us-east-1")
+            told = response.headers.get("x-amz-bucket-region", "")
+        return told if is_region(told) else "us-east-1"
 
 
 def s3_address(url: str) -> S3Address:
     """The object that ``s3://bucket/key`` names, with ``?region=``, ``endpoint=``, ``profile=``, ``anonymous=true``."""
-    parts = urlsplit(url)
-    key, options = unquote(parts.path.lstrip("/")), dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(options) - _OPTIONS)
-    if unknown or not parts.netloc or "@" in parts.netloc:
-        why = (
-            f"there is no option `{unknown[0]}`; there are {', '.join(sorted(_OPTIONS))}" if unknown else "write s3://BUCKET/KEY"
-        )
-        raise _wrong(f"s3://{parts.netloc.rpartition('@')[2]}/{key}", why)
-    anonymous = options.pop("anonymous", "false")
-    if anonymous not in {"true", "false"}:
-        raise _wrong(f"s3://{parts.netloc}/{key}", "`anonymous` is true or false")
-    return S3Address(bucket=parts.netloc, key=key, anonymous=anonymous == "true", **options)
+    try:
+        found = parse_s3_url(url, _OPTIONS)
+    except UrlError as error:
+        raise _wrong(shown_url(url), str(error)) from None
+    options = dict(found.options)
+    anonymous = options.pop("anonymous", "false") == "true"
+    return S3Address(bucket=found.bucket, key=found.key, anonymous=anonymous, **options)
 
 
 class BucketFolder(RemoteFolder):
@@ -173,7 +184,8 @@ def _signed(session: Any, url: str, region: str, shown: str) -> str:  # noqa: AN
     from botocore.awsrequest import AWSRequest  # noqa: PLC0415
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415
 
-    if urlsplit(url).scheme != "https" and not is_loopback(urlsplit(url).hostname or ""):
+    server = parse_url(url)
+    if server.scheme != "https" and not server.is_local:
         raise _wrong(shown, "a signed URL would travel unencrypted; use an https endpoint, or anonymous=true")
     try:
         found = session.get_credentials()

@@ -26,6 +26,7 @@ import msgspec
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.publication import Publication
+from pragmaspec.net.urls import UrlError, parse_url
 
 FILE = "sources.toml"
 
@@ -85,9 +86,19 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         )
         if environ.get(variable)
     }
+    for field in ("site", "api"):
+        where = "the environment" if field in named else str(_directory(environ) / FILE)
+        _check(field, named.get(field) or getattr(drive, field), where)
     return Settings(
         cloudfront=keys, drive=msgspec.structs.replace(drive, **named), catalogue=tuple(sorted(file.catalogue.items()))
     )
+
+
+def _check(field: str, url: str, where: str) -> None:
+    try:
+        parse_url(url)
+    except UrlError as error:
+        raise _wrong(where, f"the `{field}` of Google Drive cannot be used: {error}") from None
 
 
 def _directory(environ: Mapping[str, str]) -> Path:

@@ -9,7 +9,7 @@ import re
 from typing import NamedTuple
 
 from pragmaspec.errors import ImageError, Problem
-from pragmaspec.images.urls import public_url
+from pragmaspec.net.urls import shown_url
 
 _PLAIN = re.compile(r"^(?P<digest>[0-9A-Fa-f]{32,128}) [ *](?P<name>[^\s].*)$")
 _TAGGED = re.compile(r"^(?P<kind>SHA(?:256|512|1|384|224)|MD5) \((?P<name>[^)]+)\) = (?P<digest>[0-9A-Fa-f]{32,128})$")
@@ -68,5 +68,5 @@ def _lines(text: bytes, where: str) -> list[str]:
 
 
 def _wrong(where: str, why: str) -> ImageError:
-    detail = f"{public_url(where)}: {why}. Without a clear statement of the publisher the image is not taken."
+    detail = f"{shown_url(where)}: {why}. Without a clear statement of the publisher the image is not taken."
     return ImageError(Problem(summary="Published digests cannot be used", detail=detail))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.cloudfront import WebAddress
@@ -10,8 +10,8 @@ from pragmaspec.images.signing import checked
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.remote import Promise
 from pragmaspec.images.sums import sum_of
-from pragmaspec.images.urls import public_url
 from pragmaspec.images.web import Web
+from pragmaspec.net.urls import REMOTE, parse_url, shown_url
 
 if TYPE_CHECKING:
     from pragmaspec.images.sources.url import Sums
@@ -26,8 +26,8 @@ def promise_of_sums(sums: "Sums", url: str, workshop: Workshop, version: str = "
         text = _needed(web, sums.url, workshop)
         if sums.signature:
             signature = None if sums.signature == INLINE else _needed(web, sums.signature, workshop)
-            text = checked(text, signature, _key(web, sums, workshop), sums.key, public_url(sums.url))
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
+            text = checked(text, signature, _key(web, sums, workshop), sums.key, shown_url(sums.url))
+    name = unquote(parse_url(url, REMOTE, blanks=True).path).rpartition("/")[2]
     found = sum_of(text, name, sums.url)
     return Promise(
         by="publisher",
@@ -54,7 +54,7 @@ def _needed(web: Web, url: str, workshop: Workshop) -> bytes:
     if content is None:
         raise ImageError(
             Problem(
-                summary="Published digests cannot be used", detail=f"{public_url(url)} is not there, and vouches for the image."
+                summary="Published digests cannot be used", detail=f"{shown_url(url)} is not there, and vouches for the image."
             )
         )
     return content

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import urljoin
 
 import requests
 
@@ -13,7 +12,7 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.address import Address, Ask
 from pragmaspec.images.broken import BROKEN, BrokenOffError, why_broken
 from pragmaspec.images.patience import Patience
-from pragmaspec.images.urls import less_safe, public_url, same_server
+from pragmaspec.net.urls import Url, UrlError, less_safe, parse_url, resolve, shown_url
 
 MOST_REDIRECTS = 8
 MOST_SMALL_BYTES = 8 * 2**20
@@ -43,28 +42,32 @@ class Web:
 
         ``more`` are headers that everybody may see. Raises ImageError, and what ``BROKEN`` holds.
         """
-        url, secret = ask.url, dict(ask.headers)
+        url, secret = parsed(ask.url), dict(ask.headers)
         timeout = (self.patience.connect_s, self.patience.read_s)
         for _ in range(MOST_REDIRECTS):
             headers = {**(more or {}), **secret}
-            response = self._session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+            response = self._session.get(url.text, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
             if not response.is_redirect:
                 return response
-            target = urljoin(url, response.headers["Location"])
+            location = response.headers["Location"]
             response.close()
+            try:
+                target = resolve(url, location)
+            except UrlError as error:
+                raise failed(url.shown, f"the server redirects to what cannot be asked: {error}") from None
             if less_safe(url, target):
-                raise failed(url, f"the server redirects to {public_url(target)}, which is less safe than what was asked for")
-            if not same_server(url, target):
+                raise failed(url.shown, f"the server redirects to {target.shown}, which is less safe than what was asked for")
+            if url.server != target.server:
                 secret = {}
             url = target
-        raise failed(url, f"there are more than {MOST_REDIRECTS} redirects")
+        raise failed(url.shown, f"there are more than {MOST_REDIRECTS} redirects")
 
     def post(self, url: str, fields: Mapping[str, str]) -> bytes:
         """The answer to a form. Raises ImageError, and what ``BROKEN`` holds."""
         timeout = (self.patience.connect_s, self.patience.read_s)
         with closing(self._session.post(url, data=fields, stream=True, allow_redirects=False, timeout=timeout)) as response:
-            check_status(public_url(url), response)
-            return limited(public_url(url), response)
+            check_status(shown_url(url), response)
+            return limited(shown_url(url), response)
 
     def small(self, address: Address, most_bytes: int = MOST_SMALL_BYTES) -> bytes | None:
         """A small file whole; None when there is none. Raises ImageError."""
@@ -109,6 +112,14 @@ def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMAL
     return bytes(body)
 
 
+def parsed(url: str) -> Url:
+    """``url`` as one of the web. Raises ImageError."""
+    try:
+        return parse_url(url)
+    except UrlError as error:
+        raise failed(url, f"it cannot be used: {error}") from None
+
+
 def failed(shown: str, why: str) -> ImageError:
     """The error for something at ``shown`` that cannot be had."""
-    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{public_url(shown)}: {why}."))
+    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{shown_url(shown)}: {why}."))

@@ -35,9 +35,9 @@ class PublicCopy(Frozen, frozen=True):
     @property
     def server(self) -> str:
         """The name of the server, for people."""
-        from urllib.parse import urlsplit  # noqa: PLC0415 - most plans stage nothing
+        from pragmaspec.net.urls import parse_url  # noqa: PLC0415 - most plans stage nothing
 
-        return urlsplit(self.url).hostname or ""
+        return parse_url(self.url).host
 
 
 class WantedNodes(Frozen, frozen=True):

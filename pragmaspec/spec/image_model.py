@@ -1,42 +1,31 @@
 """Images of the spec: where a disk comes from."""
 
-import re
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from pragmaspec.net.urls import WEB, is_url
 from pragmaspec.spec.model import Model
-from pragmaspec.spec.scalars import Scalar, text
+from pragmaspec.spec.scalars import text
+from pragmaspec.spec.url_scalar import path_scalar, url_scalar
 from pragmaspec.spec.wrong import wrong
 
-_WITH_USER = re.compile(r"([a-z0-9]+)://[^/\s]*@")
-_INSTEAD = {"s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead (or ~/.aws/credentials)"}
-
-
-def _url(pattern: str, advice: str, instead: str = "write it into ~/.netrc instead") -> Scalar:
-    """A text that may be a URL; what stands before an ``@`` in one is told to be a secret, and where it belongs."""
-    plain = text(pattern, advice)
-
-    def read(value: object) -> object:
-        user = _WITH_USER.match(value) if isinstance(value, str) else None
-        if user:
-            where = _INSTEAD.get(user[1], instead)
-            detail = f"remove what stands before the @ from the URL, and {where}; if it was committed or shown, replace it"
-            raise wrong("A secret in the spec", detail)
-        return plain.read(value)
-
-    return Scalar(read, plain.schema)
-
-
-_MIRROR = _url(r"^https?://[^\s@]+$", "write a URL such as http://mirror.example.org/debian", "use a mirror that asks for none")
+_HTTP_OR_S3 = (*WEB, "s3")
+_MIRROR = url_scalar("write a URL such as http://mirror.example.org/debian", secrets="use a mirror that asks for none")
 _PACKAGE = text(r"^[a-z0-9][a-z0-9+.-]*$", "write the name of a Debian package, such as openmpi-bin")
-_PATH = text(r"^[^\n\x00]+$", "write a path, relative to the spec")
-_URL = _url(r"^https?://[^\s@]+$", "write a URL such as https://images.example.org/SHA256SUMS, without a password")
-_PLACE = _url(
-    r"^(https?://[^\s@]+|s3://[^\s@]+|[^\s:@]([^\n:]*[^\s:])?)$",
+_PATH = path_scalar("write a path, relative to the spec")
+_URL = url_scalar("write a URL such as https://images.example.org/SHA256SUMS, without a password")
+_PLACE = url_scalar(
     "write the https:// or s3:// URL of a folder (without a password), or a path relative to the spec",
+    schemes=_HTTP_OR_S3,
+    path=True,
+    folder=True,
 )
-_REMOTE = ("http://", "https://", "s3://")
+_SIGNATURE = url_scalar("write the URL of the signature, or inline when it is around the digests", words=("inline",))
+_SOURCE = url_scalar(
+    "write https://… (without a password), s3://BUCKET/KEY, or a path relative to the spec", schemes=_HTTP_OR_S3, path=True
+)
+_COPY = url_scalar("write https://… or s3://…, without a password", schemes=_HTTP_OR_S3)
 
 
 class BuildModel(Model):
@@ -89,10 +78,7 @@ class SumsModel(Model):
     url: Annotated[str, _URL] = Field(
         description="File of digests, such as SHA256SUMS or CHECKSUM.", examples=["https://images.example.org/SHA256SUMS"]
     )
-    signature: Annotated[
-        str | None,
-        _url(r"^(inline|https?://[^\s@]+)$", "write the URL of the signature, or inline when it is around the digests"),
-    ] = Field(
+    signature: Annotated[str | None, _SIGNATURE] = Field(
         default=None,
         description="Its OpenPGP signature: a URL, or `inline`. Without one, only TLS vouches for the digests.",
         examples=["https://images.example.org/SHA256SUMS.gpg", "inline"],
@@ -150,13 +136,7 @@ class ImageModel(Model):
     build: BuildModel | None = Field(
         default=None, description="Build it from Debian packages.", examples=[{"debian": "bookworm"}]
     )
-    source: Annotated[
-        str | None,
-        _url(
-            r"^(https?://[^\s@]+|s3://[a-z0-9][a-z0-9.-]+/[^\s@]+|[^\s:@]([^\n:]*[^\s:])?)$",
-            "write https://… (without a password), s3://BUCKET/KEY, or a path relative to the spec",
-        ),
-    ] = Field(
+    source: Annotated[str | None, _SOURCE] = Field(
         default=None,
         description="Where the disk is: a URL (https, s3, a link to Google Drive) or a path relative to the spec.",
         examples=["./disk.qcow2", "https://images.example.org/debian-12-generic-amd64.qcow2", "s3://images/disk.qcow2"],
@@ -176,12 +156,10 @@ class ImageModel(Model):
         description="A disk of a PRAGMA repository.",
         examples=[{"repository": "https://images.example.org/repository", "cluster": "centos7"}],
     )
-    mirrors: tuple[Annotated[str, _url(r"^(https?|s3)://[^\s@]+$", "write https://… or s3://…, without a password")], ...] = (
-        Field(
-            default=(),
-            description="Other URLs of the same file, asked in this order when the source does not give it.",
-            examples=[["https://mirror.example.org/disk.qcow2"]],
-        )
+    mirrors: tuple[Annotated[str, _COPY], ...] = Field(
+        default=(),
+        description="Other URLs of the same file, asked in this order when the source does not give it.",
+        examples=[["https://mirror.example.org/disk.qcow2"]],
     )
     sha256: Annotated[
         str | None, text(r"^[0-9a-f]{64}$", "write the 64 lower-case hexadecimal digits that `sha256sum` prints")
@@ -233,7 +211,7 @@ class ImageModel(Model):
 
     @model_validator(mode="after")
     def _one_voucher(self) -> Self:
-        remote = bool(self.source and self.source.startswith(_REMOTE))
+        remote = bool(self.source and is_url(self.source, _HTTP_OR_S3))
         if (self.mirrors or self.sums) and not remote:
             raise wrong("Only for a URL", "`mirrors` and `sums` go with a source that is a URL; remove them")
         if self.sha256 and self.sums:
@@ -244,3 +222,16 @@ class ImageModel(Model):
                 "a URL with a `kernel` needs `sha256`: download it once, check where it came from, write what `sha256sum` prints",
             )
         return self
+
+
+class UnfitError(ValueError):
+    """The reason why a place cannot be that of an image: a sentence without a full stop."""
+
+
+def image_at(place: str, *, folder: bool = False) -> ImageModel:
+    """The image at a path or URL (``folder``: a Clonezilla image), of which nothing else is said. Raises UnfitError."""
+    try:
+        return ImageModel(clonezilla=place) if folder else ImageModel(source=place)
+    except ValidationError as error:
+        detail = "; ".join(str(each["ctx"]["detail"]) for each in error.errors())
+        raise UnfitError(detail[:1].upper() + detail[1:]) from None

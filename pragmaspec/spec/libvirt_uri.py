@@ -2,9 +2,10 @@
 
 import re
 
+from pragmaspec.net.urls import UrlError, parse_url
 from pragmaspec.spec.findings import listed, meant
 from pragmaspec.spec.scalars import Scalar, text
-from pragmaspec.spec.wrong import wrong
+from pragmaspec.spec.wrong import shown, wrong
 
 _DRIVERS = ("qemu", "test")
 _TRANSPORTS = ("unix", "ssh", "libssh", "libssh2", "tcp", "tls", "ext")
@@ -22,7 +23,12 @@ def libvirt_uri() -> Scalar:
         if scheme:
             _refuse_unknown("hypervisor", scheme[1], _DRIVERS)
             _refuse_unknown("transport", scheme[2], _TRANSPORTS)
-        return plain.read(value)
+        found = str(plain.read(value))
+        try:
+            parse_url(found, (found.partition(":")[0],), host_needed=False)
+        except UrlError as error:
+            raise wrong("Unknown libvirt URI", f"{shown(found)} cannot be used: {error}") from None
+        return found
 
     return Scalar(read, plain.schema)
 

@@ -2,10 +2,12 @@
 
 import re
 from typing import Annotated
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import Field
 
+from pragmaspec.net.state_urls import check_state_url
+from pragmaspec.net.urls import UrlError
 from pragmaspec.spec.findings import listed, meant
 from pragmaspec.spec.model import Model
 from pragmaspec.spec.scalars import Scalar, boolean
@@ -20,8 +22,9 @@ CREDENTIALS = {
 }
 """Scheme → where the credentials belong instead of the URL."""
 SCHEMES = (*CREDENTIALS, "file")
-URL_PATTERN = r"^(https?://[^\s@/]+(/[^\s]*)?|s3://[^\s@/]+/[^\s@]+|postgres(ql)?://([^\s@:/]+@)?[^\s@]+|file:[^\s:@]+|[^\s:@]([^\n:]*[^\s:])?)$"
+URL_PATTERN = r"^(https?://[^\s@/]+(/[^\s]*)?|s3://[^\s@/]+/[^\s@]+|postgres(ql)?://([^\s@:/]+@)?[^\s@/]*/[^\s@/]+/[^\s@]+|file:[^\s:@]+|[^\s:@]([^\n:]*[^\s:])?)$"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
+_LOGIN = re.compile(r"[a-z0-9]+:/*([^/?#\s]*)@")
 _ADVICE = "write a folder, or a URL that begins with https://, s3:// or postgresql://"
 
 
@@ -37,7 +40,7 @@ def state_url() -> Scalar:
             return text
         _check_scheme(scheme[1], text)
         if scheme[1] != "file":
-            _check_parts(scheme[1], text)
+            _check_url(scheme[1], text)
         return text
 
     return Scalar(read, {"type": "string", "pattern": URL_PATTERN})
@@ -52,29 +55,25 @@ def _check_scheme(scheme: str, text: str) -> None:
     raise wrong("Unknown kind of place", f"nothing is known of {shown(scheme + ':')} in {shown(text)}; {advice}")
 
 
-def _check_parts(scheme: str, text: str) -> None:
+def _check_url(scheme: str, text: str) -> None:
+    _refuse_secrets(scheme, text)
     try:
-        parts = urlsplit(text)
-        host, user, password = parts.hostname, parts.username, parts.password
-        query = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:
-        raise wrong("Not a place for the state", f"{shown(text)} is no URL; {_ADVICE}") from None
+        check_state_url(text)
+    except UrlError as error:
+        raise wrong("Not a place for the state", f"{shown(text)} cannot be used: {error}") from None
+
+
+def _refuse_secrets(scheme: str, text: str) -> None:
+    login = _LOGIN.match(text)
+    query = parse_qsl(text.partition("?")[2], keep_blank_values=True)
     secret = next((name for name, _ in query if SECRET_NAME.fullmatch(name)), None)
-    if password is not None or secret or (user is not None and not scheme.startswith("postgres")):
-        what = "the password" if password is not None else f"`{secret}=`" if secret else "what stands before the @"
+    password = login is not None and ":" in login[1]
+    if password or secret or (login and not scheme.startswith("postgres")):
+        what = "the password" if password else f"`{secret}=`" if secret else "what stands before the @"
         raise wrong(
             "A secret in the spec",
             f"remove {what} from the URL, and set {CREDENTIALS[scheme]} instead; if it was committed or shown, replace it",
         )
-    if (not host and not scheme.startswith("postgres")) or (scheme == "s3" and not parts.path.strip("/")):
-        raise wrong("Not a place for the state", f"{shown(text)} does not say where; write {_EXAMPLES[scheme]}")
-
-
-_EXAMPLES = {
-    "http": "http://host/path",
-    "https": "https://host/path",
-    "s3": "s3://bucket/key",
-}
 
 
 class StateModel(Model):

@@ -3,11 +3,11 @@
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl
 
 from pragmaspec.errors import Problem, UsageError
+from pragmaspec.net.urls import WEB, UrlError, parse_url, same_server, scheme_of, shown_url
 
 SOURCES: Mapping[str, str] = {
     "http": "the variables PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD (or PRAGMASPEC_HTTP_TOKEN), or ~/.netrc",
@@ -35,12 +35,20 @@ class Bearer(NamedTuple):
 
 
 def check_url(url: str) -> None:
-    """Raise UsageError when ``url`` carries what may be a secret, naming the place where it belongs."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower()
-    source = SOURCES.get(scheme, "the environment")
+    """Raise UsageError when ``url`` is unsound or carries what may be a secret, naming the place where that belongs.
+
+    Kinds of places that nothing here knows, and folders, pass: they are looked up in the table.
+    """
+    scheme = scheme_of(url)
+    if scheme not in SOURCES:
+        return
+    source = SOURCES[scheme]
     names_user = scheme in {"postgresql", "postgres"}
-    if parts.password is not None or (parts.username is not None and not names_user):
+    try:
+        parts = parse_url(url, SOURCES, host_needed=not names_user, blanks=scheme not in WEB)
+    except UrlError as error:
+        raise wrong_url(url, str(error)) from None
+    if parts.password is not None or (parts.user is not None and not names_user):
         raise UsageError(
             Problem(
                 summary="A URL of a state must not hold credentials",
@@ -59,10 +67,9 @@ def check_url(url: str) -> None:
             )
 
 
-def shown_url(url: str) -> str:
-    """``url`` without what may be secret in it: user, password, query and fragment."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+def wrong_url(url: str, why: str) -> UsageError:
+    """The error for the URL of a state that cannot be; ``why`` is a clause without a full stop."""
+    return UsageError(Problem(summary="The URL of the state is wrong", detail=f"{shown_url(url)}: {why}."))
 
 
 def http_credentials(url: str, environ: Mapping[str, str] = os.environ) -> Basic | Bearer | None:
@@ -80,8 +87,8 @@ def http_credentials(url: str, environ: Mapping[str, str] = os.environ) -> Basic
 
 def check_private(url: str) -> None:
     """Raise UsageError when credentials sent to ``url`` could be read on the way."""
-    parts = urlsplit(url)
-    if parts.scheme.lower() == "http" and not is_loopback(parts.hostname or ""):
+    parts = parse_url(url)
+    if parts.scheme == "http" and not parts.is_local:
         raise UsageError(
             Problem(
                 summary="Credentials would travel unencrypted",
@@ -89,22 +96,6 @@ def check_private(url: str) -> None:
                 "Use https:, or a tunnel to a port of this machine.",
             )
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def same_server(one: str, other: str) -> bool:
-    """Whether both URLs name one scheme, host and port."""
-    left, right = urlsplit(one), urlsplit(other)
-    return (left.scheme, left.hostname, left.port) == (right.scheme, right.hostname, right.port) and bool(left.hostname)
 
 
 def _http_credentials(url: str, environ: Mapping[str, str]) -> Basic | Bearer | None:

@@ -14,7 +14,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, StateUnreachableError, UsageError
-from pragmaspec.store.credentials import shown_url
+from pragmaspec.net.urls import shown_url
 from pragmaspec.store.document import inner, stored
 from pragmaspec.store.ground import Held, Holder, Stored, Version
 from pragmaspec.store.http_held import HttpHeld

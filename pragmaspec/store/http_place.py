@@ -4,12 +4,13 @@ import os
 import re
 from collections.abc import Mapping
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from pragmaspec.errors import Problem, UsageError
-from pragmaspec.store.credentials import check_url, shown_url
+from pragmaspec.net.state_urls import http_state
+from pragmaspec.net.urls import UrlError, parse_url, shown_url
+from pragmaspec.store.credentials import check_url, wrong_url
 
-_MANAGED = re.compile(r"/api/v4/projects/[^/]+/terraform/state/[^/]+|/api/packages/[^/]+/terraform/state/[^/]+")
 _METHOD = re.compile(r"[A-Z]{1,20}")
 
 
@@ -30,9 +31,9 @@ class HttpPlace(NamedTuple):
 
     def write_address(self, lock_id: str) -> str:
         """Where to write while the lock ``lock_id`` is held: ``ID`` is added to what the query holds already."""
-        parts = urlsplit(self.address)
-        query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "ID"]
-        return urlunsplit(parts._replace(query=urlencode([*query, ("ID", lock_id)])))
+        address = parse_url(self.address)
+        query = [pair for pair in parse_qsl(address.query, keep_blank_values=True) if pair[0] != "ID"]
+        return address._replace(query=urlencode([*query, ("ID", lock_id)])).text
 
 
 def http_place(url: str, environ: Mapping[str, str] = os.environ) -> HttpPlace:
@@ -43,18 +44,12 @@ def http_place(url: str, environ: Mapping[str, str] = os.environ) -> HttpPlace:
     ``TF_HTTP_ADDRESS`` is this address.
     """
     check_url(url)
-    parts = urlsplit(url)
     try:
-        _ = parts.port
-    except ValueError:
-        raise _wrong(url, "its port is not a number from 0 to 65535") from None
-    if parts.scheme.lower() not in {"http", "https"} or not parts.hostname or parts.fragment:
-        raise _wrong(url, "it must be http:// or https://, a host and a path, without #")
-    path = parts.path.rstrip("/")
-    managed = _MANAGED.search(path)
-    if managed and managed.end() != len(path):
-        raise _wrong(url, "the name of a GitLab or Gitea state cannot contain /")
-    beside = urlunsplit(parts._replace(path=path + "/lock")) if managed else url
+        found = http_state(url)
+    except UrlError as error:
+        raise wrong_url(url, str(error)) from None
+    managed = found.managed
+    beside = found.url._replace(path=found.url.path.rstrip("/") + "/lock").text if managed else url
 
     def said(name: str, default: str) -> str:
         own = environ.get(f"PRAGMASPEC_HTTP_{name}", "")
@@ -72,11 +67,16 @@ def http_place(url: str, environ: Mapping[str, str] = os.environ) -> HttpPlace:
     )
     for address in (place.lock_address, place.unlock_address):
         check_url(address)
+        _check_web(address)
     for method in (place.update_method, place.lock_method, place.unlock_method):
         if not _METHOD.fullmatch(method):
             raise UsageError(Problem(summary="Not an HTTP method", detail=f"`{method}` was set as one; they are capitals."))
     return place
 
 
-def _wrong(url: str, why: str) -> UsageError:
-    return UsageError(Problem(summary="The URL of the state is wrong", detail=f"{shown_url(url)}: {why}."))
+def _check_web(address: str) -> None:
+    """Raises UsageError for the address of a lock that is not on the web."""
+    try:
+        parse_url(address)
+    except UrlError as error:
+        raise wrong_url(address, str(error)) from None

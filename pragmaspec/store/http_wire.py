@@ -11,7 +11,8 @@ import requests
 from requests.utils import get_netrc_auth
 
 from pragmaspec.errors import Problem, StateUnreachableError, UsageError
-from pragmaspec.store.credentials import Basic, Bearer, check_private, http_credentials, shown_url
+from pragmaspec.net.urls import shown_url
+from pragmaspec.store.credentials import Basic, Bearer, check_private, http_credentials
 from pragmaspec.store.retry import Patience
 
 MOST_BYTES = 512 * 2**20

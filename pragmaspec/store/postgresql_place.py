@@ -1,23 +1,21 @@
 """Where in PostgreSQL a state lives, and a connection to there."""
 
 import os
-import re
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from pragmaspec.errors import Problem, StateUnreachableError, UsageError
-from pragmaspec.store.credentials import SOURCES, check_url, is_loopback
+from pragmaspec.net.state_urls import postgresql_state
+from pragmaspec.net.urls import UrlError, is_loopback
+from pragmaspec.store.credentials import SOURCES, check_url, wrong_url
 from pragmaspec.store.retry import Patience
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_OPTIONS = ("host", "schema", "sslcert", "sslkey", "sslmode", "sslrootcert")
-_SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-_MOST_NAME_BYTES = 200
 _SYSTEM_CA_LIBPQ = 160000
 _FINAL = ("authentication", "password", "does not exist", "certificate", "SSL", "pg_hba", "permission", "service")
 """Words of a refusal that another try does not change."""
@@ -63,33 +61,18 @@ def postgresql_place(url: str) -> PostgresqlPlace:
     folder of a Unix socket.
     """
     check_url(url)
-    parts = urlsplit(url)
     try:
-        port = str(parts.port or "")
-    except ValueError:
-        raise _wrong("its port is not a number from 0 to 65535") from None
-    database, _, name = parts.path.lstrip("/").partition("/")
-    database, name = unquote(database), unquote(name)
-    if not database or not name or parts.fragment:
-        raise _wrong(
-            "it must be postgresql://HOST/DATABASE/NAME, where NAME is that of the state, so that several states have room in "
-            "one database: postgresql://db.example.org/clusters/hello"
-        )
-    if not name.isprintable() or not database.isprintable() or len(name.encode()) > _MOST_NAME_BYTES:
-        raise _wrong(f"the name must be printable and at most {_MOST_NAME_BYTES} bytes long")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if unknown := sorted(set(options).difference(_OPTIONS)):
-        raise _wrong(f"there is no option `{unknown[0]}`; there are {', '.join(_OPTIONS)}")
-    schema = options.get("schema", "pragmaspec")
-    if not _SCHEMA.fullmatch(schema):
-        raise _wrong("the schema must begin with a letter, and hold at most 63 letters, digits and _")
+        found = postgresql_state(url)
+    except UrlError as error:
+        raise wrong_url(url, str(error)) from None
+    options = found.options
     return PostgresqlPlace(
-        host=options.get("host", parts.hostname or ""),
-        port=port,
-        user=unquote(parts.username or ""),
-        database=database,
-        name=name,
-        schema=schema,
+        host=options.get("host", found.url.host),
+        port=str(found.url.port or ""),
+        user=unquote(found.url.user or ""),
+        database=found.database,
+        name=found.name,
+        schema=options.get("schema", "pragmaspec"),
         ssl=tuple((key, value) for key, value in options.items() if key.startswith("ssl")),
     )
 
@@ -158,7 +141,3 @@ def _options(place: PostgresqlPlace, patience: Patience, environ: Mapping[str, s
 def _one_line(error: Exception) -> str:
     """What libpq says, which never holds a password, without its line breaks."""
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())[:400].rstrip(".")
-
-
-def _wrong(why: str) -> UsageError:
-    return UsageError(Problem(summary="The URL of the state is wrong", detail=f"{why[0].upper()}{why[1:]}."))

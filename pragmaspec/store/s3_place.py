@@ -1,18 +1,16 @@
 """Where in S3 a state lives, and the client that gets there."""
 
 import os
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pragmaspec.errors import Problem, StateUnreachableError, UsageError
-from pragmaspec.store.credentials import check_url
+from pragmaspec.net.s3_urls import check_endpoint
+from pragmaspec.net.state_urls import s3_state
+from pragmaspec.net.urls import UrlError
+from pragmaspec.store.credentials import check_url, wrong_url
 from pragmaspec.store.retry import Patience
-
-_OPTIONS = ("endpoint", "profile", "region")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 class S3Place(NamedTuple):
@@ -33,20 +31,13 @@ class S3Place(NamedTuple):
 def s3_place(url: str) -> S3Place:
     """The place that ``s3://bucket/key`` names, with ``?region=``, ``endpoint=`` and ``profile=``. Raises UsageError."""
     check_url(url)
-    parts = urlsplit(url)
-    key = unquote(parts.path.lstrip("/"))
-    shown = f"s3://{parts.netloc}/{key}"
-    if not _BUCKET.fullmatch(parts.netloc) or not key or key.endswith("/") or parts.fragment or not key.isprintable():
-        raise _wrong(f"{shown!r}: it must be s3://BUCKET/KEY, for example s3://our-clusters/hello.json")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if unknown := sorted(set(options).difference(_OPTIONS)):
-        raise _wrong(f"{shown}: there is no option `{unknown[0]}`; there are {', '.join(_OPTIONS)}")
-    endpoint = options.get("endpoint", "")
-    if endpoint and (urlsplit(endpoint).scheme not in {"http", "https"} or not urlsplit(endpoint).hostname):
-        raise _wrong(f"{shown}: the endpoint must be http:// or https:// and a host")
-    if endpoint:
+    try:
+        found = s3_state(url)
+    except UrlError as error:
+        raise wrong_url(url, str(error)) from None
+    if endpoint := found.options.get("endpoint", ""):
         check_url(endpoint)
-    return S3Place(bucket=parts.netloc, key=key, **options)
+    return S3Place(bucket=found.bucket, key=found.key, **found.options)
 
 
 def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = os.environ) -> Any:  # noqa: ANN401 - no types
@@ -61,7 +52,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
                 detail="It is not installed here. Install it with: pip install 'botocore>=1.35.70'",
             )
         ) from None
-    endpoint = place.endpoint or environ.get("AWS_ENDPOINT_URL_S3", "") or environ.get("AWS_ENDPOINT_URL", "")
+    endpoint = place.endpoint or _endpoint(place, environ)
     said: Mapping[str, str] = {} if place.profile else environ  # a profile that was asked for comes first, as everywhere in AWS
     region = place.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
     config = Config(
@@ -91,6 +82,19 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
         raise unusable(place, error) from None
 
 
+def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:
+    """What the environment names; empty for AWS itself. Raises StateUnreachableError."""
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if endpoint := environ.get(name, ""):
+            try:
+                check_endpoint(endpoint)
+            except UrlError as error:
+                detail = f"{place.title}: {name} is wrong: {error}."
+                raise StateUnreachableError(Problem(summary="The state cannot be reached", detail=detail)) from None
+            return endpoint
+    return ""
+
+
 @cache
 def _loader() -> Any:  # noqa: ANN401 - no types
     """Reads the descriptions of AWS's services, which takes 0.2 s, once per process."""
@@ -110,7 +114,3 @@ def _session(profile: str) -> Any:  # noqa: ANN401 - no types
 def unusable(place: S3Place, error: Exception) -> StateUnreachableError:
     """The error for a request that could not even be sent: no credentials, an unknown profile, a certificate."""
     return StateUnreachableError(Problem(summary="The state cannot be reached", detail=f"{place.title}: {error}."))
-
-
-def _wrong(why: str) -> UsageError:
-    return UsageError(Problem(summary="The URL of the state is wrong", detail=f"{why}."))

@@ -29,17 +29,18 @@ def open_ground(text: str, base: Path) -> Ground:
 
 def _path(url: str) -> str:
     """The path in a ``file:`` URL (RFC 8089): with an empty host or ``localhost``, or without any."""
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - only for such a URL
+    from urllib.parse import unquote  # noqa: PLC0415 - only for such a URL
 
-    parts = urlsplit(url)
-    if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+    place, query = url.partition(":")[2].partition("?")[::2]
+    host, slash, path = place.removeprefix("//").partition("/") if place.startswith("//") else ("", "", place)
+    if host not in ("", "localhost") or query or "#" in place or "\0" in unquote(place):
         raise UsageError(
             Problem(
                 summary="There is no such place for a state",
                 detail=f"{url}: a file: URL names a folder of this machine and nothing else, such as file:///srv/states/hello.",
             )
         )
-    return unquote(parts.path)
+    return unquote(slash + path)
 
 
 def _folder(path: str) -> Ground:

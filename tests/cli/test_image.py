@@ -299,3 +299,21 @@ def test_every_command_has_an_example(shop: Workshop, run: Run) -> None:
         text = run(command, "--help")
         assert f"    pragmaspec image {command}" in text
         assert "--json" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:99999/x", "its port is not from 1 to 65535"),
+        ("htps://h/x", "write `https:` instead"),
+        ("http:/h/x", "two slashes are missing"),
+        ("http://me:canary@h/x", "write it into ~/.netrc instead"),
+        ("s3://bucket/x?regio=y", "no option `regio`"),
+        ("HTTPS://h/x", "write `https:` instead"),
+        ("s3://bucket", "which file of the bucket"),
+    ],
+)
+def test_a_url_that_cannot_be_is_refused_before_anything_is_asked(shop: Workshop, run: Run, url: str, words: str) -> None:
+    with pytest.raises((UsageError, ImageError), match=words) as refused:
+        run("convert", url, "new.raw")
+    assert "canary" not in str(refused.value)

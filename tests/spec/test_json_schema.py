@@ -39,6 +39,8 @@ NOT_IN_A_SCHEMA = {
     "moved-to-nothing",
     "moved-twice",
     "state-secret-parameter",
+    "state-urls-options",
+    "state-urls-port",
 }
 """What only a look at the whole, or at other files, can tell."""
 NOT_READ = ("yaml-", "characters", "key-duplicate", "key-not-text", "bridge-pattern")

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from pragmaspec.spec.image_model import UnfitError, image_at
 from pragmaspec.spec.models import COMPUTES_MAX, SpecModel
 from pragmaspec.spec.plain import Plain
 
@@ -78,3 +79,10 @@ def test_the_longest_node_name_is_a_host_name() -> None:
 def test_a_spec_never_changes() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         model().clusters["hello"].public = "none"  # type: ignore[misc] - what is tested
+
+
+def test_an_image_that_is_named_outside_of_a_spec() -> None:
+    assert image_at("./disk.qcow2").source == "./disk.qcow2"
+    assert image_at("./img", folder=True).clonezilla == "./img"
+    with pytest.raises(UnfitError, match=r"^`http://h:0/` cannot be used: its port is not from 1 to 65535$"):
+        image_at("http://h:0/")

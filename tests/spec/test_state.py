@@ -25,9 +25,9 @@ SECRET = "correct-horse"
         "https://git.example.org/api/v4/projects/7/terraform/state/hello",
         "http://localhost:8080/state?keep=10",
         "s3://clusters/hello/world.json?region=eu-west-1",
-        "postgresql://ada@db.example.org:5432/clusters?sslmode=verify-full",
-        "postgresql:///clusters",
-        "postgres://db/clusters",
+        "postgresql://ada@db.example.org:5432/clusters/hello?sslmode=verify-full",
+        "postgresql:///clusters/hello",
+        "postgres://db/clusters/hello",
     ],
 )
 def test_a_place(url: str, load: Load) -> None:

@@ -1,7 +1,8 @@
 import pytest
 
 from pragmaspec.errors import UsageError
-from pragmaspec.store.credentials import Basic, Bearer, check_url, http_credentials, is_loopback, shown_url
+from pragmaspec.net.urls import is_loopback, shown_url
+from pragmaspec.store.credentials import Basic, Bearer, check_url, http_credentials
 
 CANARY = "canary-5f1d"
 

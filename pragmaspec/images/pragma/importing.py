@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.near import is_remote
 from pragmaspec.images.pragma.entries import cluster_entry, image_entries
 from pragmaspec.images.pragma.reach import Reach
 from pragmaspec.images.pragma.repository import Listed, Repository, folder_of
 from pragmaspec.images.pragma.spec_text import with_entries
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.spec_name import is_spec_name, no_spec_name
+from pragmaspec.net.urls import is_remote
 
 
 class Additions(Frozen, frozen=True):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from pragmaspec.images.disk import make_disk
 from pragmaspec.images.made import Made
-from pragmaspec.images.near import is_remote, missing
+from pragmaspec.images.near import missing
 from pragmaspec.images.pragma.reach import Reach
 from pragmaspec.images.pragma.vc_in import Disk
 from pragmaspec.images.sources.base import Workshop
+from pragmaspec.net.urls import is_remote
 
 
 def assembled(disk: Disk, below: str, address: str, workshop: Workshop, key: str) -> Made:

@@ -6,6 +6,7 @@ from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.pragma.index import INDEXES, Index, no_repository, read_index
 from pragmaspec.images.pragma.vc_in import Appliance, read_vc_in
+from pragmaspec.net.urls import is_remote, shown_url
 
 Small = Callable[[str], bytes | None]
 """Gives a short file of the repository by its relative path; None when it is not there. Raises ImageError."""
@@ -24,7 +25,7 @@ class Repository:
     """The clusters of the repository at ``address``, whose short files ``small`` gives."""
 
     def __init__(self, address: str, small: Small) -> None:
-        self.address = address
+        self.address = shown_url(address) if is_remote(address) else address
         self._small = small
         self._index: Index | None = None
 

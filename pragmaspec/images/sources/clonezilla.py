@@ -5,7 +5,7 @@ from hashlib import sha256
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.folder_digest import folder_digest
 from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.urls import is_web, public_url
+from pragmaspec.net.urls import is_remote, shown_url
 
 
 class ClonezillaSource(Frozen, frozen=True, tag_field="kind", tag="clonezilla"):
@@ -17,7 +17,7 @@ class ClonezillaSource(Frozen, frozen=True, tag_field="kind", tag="clonezilla"):
 
     def origin(self) -> str:
         """As the user wrote it, without what may be secret."""
-        return public_url(self.shown) if is_web(self.shown) else self.shown
+        return shown_url(self.shown) if is_remote(self.shown) else self.shown
 
     def described(self) -> str:
         """Over the address, and over the content of a local folder: it takes minutes to restore, so it is locked."""
@@ -48,7 +48,7 @@ class ClonezillaSource(Frozen, frozen=True, tag_field="kind", tag="clonezilla"):
 
 def clonezilla_source(folder: str, shown: str) -> ClonezillaSource:
     """The source for the folder (or ISO image) at an absolute path or URL."""
-    remote = is_web(folder) or folder.startswith("s3://")
+    remote = is_remote(folder)
     return ClonezillaSource(folder=folder, shown=shown, content="" if remote else folder_digest(folder))
 
 

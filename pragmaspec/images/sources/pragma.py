@@ -8,7 +8,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.images.folder_digest import folder_digest
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.local import LocalSource
-from pragmaspec.images.urls import is_web, public_url
+from pragmaspec.net.urls import is_remote, shown_url
 
 
 class PragmaSource(Frozen, frozen=True, tag_field="kind", tag="pragma"):
@@ -22,7 +22,7 @@ class PragmaSource(Frozen, frozen=True, tag_field="kind", tag="pragma"):
 
     def origin(self) -> str:
         """The repository without what may be secret, and what of it."""
-        return f"{self.role} of {self.cluster} in {public_url(self.shown) if is_web(self.shown) else self.shown}"
+        return f"{self.role} of {self.cluster} in {shown_url(self.shown) if is_remote(self.shown) else self.shown}"
 
     def described(self) -> str:
         """Over what the spec says, and over the content of a local repository's folder of this cluster."""
@@ -31,8 +31,7 @@ class PragmaSource(Frozen, frozen=True, tag_field="kind", tag="pragma"):
 
     def find(self, workshop: Workshop) -> Found:
         """Fetch its parts and put them together."""
-        from pragmaspec.images.near import is_remote  # noqa: PLC0415 - only loaded where it is needed
-        from pragmaspec.images.pragma.parts import assembled  # noqa: PLC0415
+        from pragmaspec.images.pragma.parts import assembled  # noqa: PLC0415 - only loaded where it is needed
         from pragmaspec.images.pragma.reach import Reach  # noqa: PLC0415
         from pragmaspec.images.pragma.repository import Repository, folder_of  # noqa: PLC0415
         from pragmaspec.images.room import room_in  # noqa: PLC0415
@@ -51,7 +50,7 @@ class PragmaSource(Frozen, frozen=True, tag_field="kind", tag="pragma"):
 
 def pragma_source(repository: str, shown: str, cluster: str, role: Literal["frontend", "compute"]) -> PragmaSource:
     """The source for a role of a cluster in the repository at an absolute path or URL."""
-    remote = is_web(repository) or repository.startswith("s3://")
+    remote = is_remote(repository)
     folder = repository.removesuffix("/vcdb.txt").removesuffix("/vcdb.json")
     content = "" if remote else folder_digest(folder)
     return PragmaSource(repository=repository, shown=shown, cluster=cluster, role=role, content=content)

@@ -15,7 +15,7 @@ from pragmaspec.images.room import room_in
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.wanted_digest import check_digest, other_file
 from pragmaspec.images.transfers import Transfer, remember_transfer, transferred_before
-from pragmaspec.images.urls import public_url
+from pragmaspec.net.urls import shown_url
 from pragmaspec.recorded import Blob
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _kept(workshop: Workshop, part: Path, promise: Promise, came: Downloaded, ke
     """Remember what came, and what was made of it."""
     fetched = Fetched(
         blob=Blob(sha256=came.sha256, size_bytes=came.size_bytes),
-        url=came.url if came.url == public_url(came.url) else "",
+        url=came.url if came.url == shown_url(came.url) else "",
         sha512=came.sha512,
         published=came.published,
         version=promise.version,

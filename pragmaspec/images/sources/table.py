@@ -10,12 +10,12 @@ from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.sources.pragma import PragmaSource, pragma_source
 from pragmaspec.images.sources.published import PublishedSource
 from pragmaspec.images.sources.url import Sums, UrlSource
+from pragmaspec.net.urls import is_remote
 
 if TYPE_CHECKING:
     from pragmaspec.spec.image_model import ImageModel, SumsModel
 
 AnySource = ClonezillaSource | DebianSource | LocalSource | PragmaSource | PublishedSource | UrlSource
-_REMOTE = ("http://", "https://", "s3://")
 
 
 def source_of(model: "ImageModel", directory: Path) -> AnySource:
@@ -45,8 +45,8 @@ def unvouched(source: AnySource) -> bool:
     if isinstance(source, UrlSource):
         return not source.sha256 and source.sums is None
     if isinstance(source, ClonezillaSource):
-        return source.folder.startswith(_REMOTE)
-    return isinstance(source, PragmaSource) and source.repository.startswith(_REMOTE)
+        return is_remote(source.folder)
+    return isinstance(source, PragmaSource) and is_remote(source.repository)
 
 
 def may_move(source: AnySource) -> bool:
@@ -56,7 +56,7 @@ def may_move(source: AnySource) -> bool:
 
 def _placed(place: str, directory: Path) -> str:
     """A URL as it is, a path as from here."""
-    return place if place.startswith(_REMOTE) else os.path.abspath(directory / place)  # noqa: PTH100 - links stay as they are
+    return place if is_remote(place) else os.path.abspath(directory / place)  # noqa: PTH100 - links stay as they are
 
 
 def _file_of(model: "ImageModel", directory: Path) -> LocalSource | UrlSource:
@@ -65,7 +65,7 @@ def _file_of(model: "ImageModel", directory: Path) -> LocalSource | UrlSource:
 
     source = model.source or ""
     kernel, initrd, cmdline = absolute(model.kernel), absolute(model.initrd), model.cmdline or ""
-    if source.startswith(_REMOTE):
+    if is_remote(source):
         return UrlSource(
             url=source,
             sha256=model.sha256 or "",

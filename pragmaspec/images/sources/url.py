@@ -5,9 +5,7 @@ from hashlib import sha256
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.address import Address
 from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.urls import is_web, public_url
-
-_S3 = "s3://"
+from pragmaspec.net.urls import is_url, shown_url
 
 
 class Sums(Frozen, frozen=True):
@@ -40,7 +38,7 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
 
     def origin(self) -> str:
         """The URL without user, password and query, any of which may be secret."""
-        return public_url(self.url)
+        return shown_url(self.url)
 
     def described(self) -> str:
         """Over everything but the local files, which decide by themselves; empty when there are such.
@@ -70,7 +68,7 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
     def _addresses(self, workshop: Workshop) -> tuple[Address, ...]:
         """Where it is asked for, in this order: where the lock file found it, as the spec says, the mirrors."""
         urls = [self.url, *self.mirrors]
-        if workshop.pinned and is_web(workshop.pinned.url) and workshop.pinned.url not in urls:
+        if workshop.pinned and is_url(workshop.pinned.url) and workshop.pinned.url not in urls:
             urls.insert(0, workshop.pinned.url)
         return tuple(address_of(url, workshop) for url in urls)
 
@@ -81,7 +79,7 @@ def address_of(url: str, workshop: Workshop) -> Address:
     from pragmaspec.images.gdrive import drive_address, drive_link  # noqa: PLC0415
     from pragmaspec.images.s3 import s3_address  # noqa: PLC0415
 
-    if url.startswith(_S3):
+    if is_url(url, ("s3",)):
         return s3_address(url)
     if link := drive_link(url, workshop.settings.drive.site):
         return drive_address(link, workshop)

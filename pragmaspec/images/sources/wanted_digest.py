@@ -2,7 +2,7 @@
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.fetched import Fetched, age
-from pragmaspec.images.urls import public_url
+from pragmaspec.net.urls import shown_url
 from pragmaspec.recorded import Blob
 
 
@@ -26,7 +26,7 @@ def other_file(what: str, known: Fetched, found: str, published: str, kept: str 
     was = f" of {known.published[:10]}" if known.published else ""
     article = "a" if how == "newer" else "an"
     detail = (
-        f"{public_url(what)} now serves {article} {how} file{dated} ({found}); pinned in pragmaspec.lock is the one{was} with "
+        f"{shown_url(what)} now serves {article} {how} file{dated} ({found}); pinned in pragmaspec.lock is the one{was} with "
         f"SHA-256 {known.blob.sha256} ({known.blob.size_bytes} bytes). Find out why; only `pragmaspec lock --upgrade` takes the "
         f"other one.{kept}"
     )

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from select import select
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
+
+from pragmaspec.net.urls import parse_url
 
 CONNECT_S = 10
 TICK_S = 0.5
@@ -106,16 +108,16 @@ class FarShell:
 
 def ssh_command(uri: str) -> list[str]:
     """How the host of ``uri`` is reached, up to the command that it is to run. Pure."""
-    parts = urlsplit(uri)
+    parts = parse_url(uri, (uri.partition(":")[0].lower(),), host_needed=False)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     command = [options.get("command", "ssh"), "-T", "-e", "none", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}"]
     command += ["-o", "LogLevel=ERROR", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3"]
     if options.get("no_verify", "0") != "0":
         command += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
     command += ["-p", str(parts.port)] if parts.port else []
-    command += ["-l", unquote(parts.username)] if parts.username else []
+    command += ["-l", unquote(parts.user)] if parts.user else []
     command += ["-i", options["keyfile"]] if "keyfile" in options else []
-    return [*command, "--", parts.hostname or ""]
+    return [*command, "--", parts.host]
 
 
 def _wait(process: "subprocess.Popen[bytes]", limit_s: float, tick: Callable[[], None]) -> None:

@@ -1,0 +1,1 @@
+"""The network: URLs as values, requests, and the certificates that are trusted."""
