@@ -152,6 +152,7 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     peers: str = ""
     cloud_init: bool = True
     """Whether its guest reads a seed. Otherwise what it is told is written into its disk before the first boot."""
+    firmware: Literal["bios", "uefi"] = "bios"
 
     @property
     def address(self) -> str:
@@ -236,7 +237,7 @@ class State(Frozen, frozen=True):
 
     def record(self, address: str) -> Record | None:
         """The record at ``address``, or None."""
-        at = bisect_left(self.records, address, key=_address)
+        at = bisect_left(self.records, address, key=lambda record: record.address)
         if at < len(self.records) and self.records[at].address == address:
             return self.records[at]
         return None
@@ -294,7 +295,3 @@ class Mark(Frozen, frozen=True):
     def short(self) -> str:
         """The first 8 digits of the lineage: tells stacks apart in names."""
         return self.lineage[:8]
-
-
-def _address(record: Record) -> str:
-    return record.address

@@ -60,6 +60,7 @@ def inspect(
     Looks as hard as when an image is used: the whole of it is unpacked or converted, aside, and checked.
     """
     from pragmaspec.images.disk import make_disk
+    from pragmaspec.images.firmware import boots_of_file
     from pragmaspec.images.given import about
     from pragmaspec.images.layers import disk_format
     from pragmaspec.images.store import BlobStore
@@ -70,6 +71,7 @@ def inspect(
         workshop = _workshop(file.name, BlobStore(scratch))
         layers, found = disk_format(file, format_)
         made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions)
+        boots = None if no_partitions else boots_of_file(workshop.store.path(made.blob.sha256))
     seen = Seen(
         file=str(file),
         layers=layers,
@@ -78,7 +80,7 @@ def inspect(
         becomes=made.format,
         digest=made.blob.sha256,
         size_bytes=made.blob.size_bytes,
-        partitionless=no_partitions,
+        boots=boots,
     )
     if json:
         out().json(seen_form(seen))

@@ -12,6 +12,7 @@ from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.sources.base import Found
 from pragmaspec.images.sources.table import AnySource
 from pragmaspec.images.store import BlobStore, write_whole
+from pragmaspec.planning.wanted import Firmware
 from pragmaspec.recorded import Blob
 
 
@@ -19,7 +20,7 @@ class Entry(Frozen, frozen=True):
     """An image the store knows.
 
     ``date``: the day it was resolved, year-month-day; ``packages``: digest of a built image's list; ``fetched``: what was
-    transferred for it.
+    transferred for it; ``firmware``: what starts its disk.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Entry(Frozen, frozen=True):
     packages: str = ""
     date: str = ""
     fetched: Fetched | None = None
+    firmware: Firmware = "bios"
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
@@ -58,6 +60,7 @@ class Entry(Frozen, frozen=True):
             cmdline=self.cmdline,
             packages=self.packages,
             fetched=self.fetched,
+            firmware=self.firmware,
         )
 
 

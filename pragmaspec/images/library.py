@@ -29,6 +29,7 @@ from pragmaspec.images.pinning import (
 from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.table import AnySource, may_move, source_of, unvouched
+from pragmaspec.images.start import chosen, looked_at
 from pragmaspec.images.store import BlobStore
 from pragmaspec.images.window import opened
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
@@ -64,6 +65,8 @@ class ImageLibrary:
                 found = self._as_locked(source, name, directory, reporter)
             else:
                 found = self._known(source, name, directory) or self._new(source, name, reporter)
+            found, boots = looked_at(found, self._path(found.disk))
+            firmware = chosen(model.firmware, found, boots)
             entry = self._keep(source, name, found)
             if source.described() and not self.locked:
                 write_lock(directory, name, locked_of(entry, read_lock(directory).get(name)))
@@ -80,6 +83,9 @@ class ImageLibrary:
             initrd=entry.initrd,
             cmdline=entry.cmdline,
             cloud_init=model.guest == "cloud-init",
+            firmware=firmware,
+            archs=boots.uefi if boots and firmware == "uefi" else (),
+            unbootable=boots.nothing if boots and boots.partition else "",
             where=where,
         )
 
@@ -110,6 +116,8 @@ class ImageLibrary:
             found = found or source.find(self._workshop(name, reporter, first_use=True))
             if counts and not accept_older:
                 refuse_older(before, found)
+            found, boots = looked_at(found, self._path(found.disk))
+            chosen(model.firmware, found, boots)
             after = locked_of(self._keep(source, name, found), before)
             write_lock(directory, name, after)
         except ImageError as error:
@@ -222,6 +230,7 @@ class ImageLibrary:
             packages=found.packages,
             date=datetime.now(UTC).date().isoformat(),
             fetched=found.fetched,
+            firmware=found.firmware,
         )
         self._catalogue.put(entry)
         return entry

@@ -19,6 +19,7 @@ from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.lock_reading import IMAGES, VERSION, LockDocument, image_blocks, read_document
 from pragmaspec.images.store import write_whole
 from pragmaspec.images.toml import toml_text
+from pragmaspec.planning.wanted import Firmware
 from pragmaspec.recorded import Blob
 
 LOCK_FILE = "pragmaspec.lock"
@@ -33,7 +34,8 @@ class Locked(Frozen, frozen=True):
 
     ``described`` is the digest of its description in the spec, empty where a local file decides; ``digest`` stands for all that a
     node boots; ``packages`` is the digest of the list of packages, for a built image. ``url`` to ``signed_by``: what was
-    transferred, if anything was, as in :class:`Fetched`. ``date`` is the day of the resolution, year-month-day.
+    transferred, if anything was, as in :class:`Fetched`. ``firmware``: what starts the disk; a BIOS where nothing is said.
+    ``date`` is the day of the resolution, year-month-day.
     """
 
     described: str
@@ -45,6 +47,7 @@ class Locked(Frozen, frozen=True):
     kernel: Blob | None = None
     initrd: Blob | None = None
     cmdline: str = ""
+    firmware: Firmware = "bios"
     packages: str = ""
     url: str = ""
     fetched: Blob | None = None

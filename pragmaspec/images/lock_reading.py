@@ -16,7 +16,7 @@ BLOBS = frozenset({"fetched", "disk", "kernel", "initrd"})
 _NEEDED = ("described", "digest", "origin", "format", "virtual_size_bytes", "disk")
 _TEXTS = frozenset({"described", "origin", "cmdline", "url", "sha512", "version", "published", "signed_by", "date"})
 _DIGESTS = frozenset({"digest", "packages"})
-_FORMATS = ("qcow2", "raw")
+_CHOICES = {"format": ("qcow2", "raw"), "firmware": ("bios", "uefi")}
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _BLOB = re.compile(r"sha256:([0-9a-f]{64}) ([0-9]{1,18})")
 _CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)")
@@ -146,12 +146,12 @@ def _against_value(field: str, value: object) -> str:
     if field == "virtual_size_bytes":
         sound = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_VIRTUAL_BYTES
         return "" if sound else f"is {value!r}, which is not a size of a disk"
-    if field not in BLOBS | _DIGESTS | _TEXTS | {"format"}:
+    if field not in BLOBS | _DIGESTS | _TEXTS | _CHOICES.keys():
         return "is not known to this pragmaspec"
     if not isinstance(value, str):
         return f"is {value}, which is not text in quotes"
-    if field == "format":
-        return "" if value in _FORMATS else f"is {value!r}; it can be {' or '.join(_FORMATS)}"
+    if field in _CHOICES:
+        return "" if value in _CHOICES[field] else f"is {value!r}; it can be {' or '.join(_CHOICES[field])}"
     if field in BLOBS:
         return "" if _BLOB.fullmatch(value) else f"is {value!r}, and not sha256:<64 digits> <bytes>"
     return "" if field in _TEXTS or _DIGEST.fullmatch(value) else f"is {value!r}, and not 64 hexadecimal digits"

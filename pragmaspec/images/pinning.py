@@ -58,6 +58,7 @@ def locked_of(entry: Entry, before: Locked | None) -> Locked:
         kernel=entry.kernel,
         initrd=entry.initrd,
         cmdline=entry.cmdline,
+        firmware=entry.firmware,
         packages=entry.packages,
         date=entry.date,
     )
@@ -66,7 +67,7 @@ def locked_of(entry: Entry, before: Locked | None) -> Locked:
 
 def _same_image(before: Locked, now: Locked) -> bool:
     """Whether both are one image as one description gave it. A later transfer of the same bytes tells nothing new."""
-    return (before.described, before.digest, before.packages) == (now.described, now.digest, now.packages)
+    return all(getattr(before, each) == getattr(now, each) for each in ("described", "digest", "packages", "firmware"))
 
 
 def found_of(locked: Locked) -> Found:
@@ -80,6 +81,7 @@ def found_of(locked: Locked) -> Found:
         cmdline=locked.cmdline,
         packages=locked.packages,
         fetched=locked.transfer,
+        firmware=locked.firmware,
     )
     if pin(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
         raise ImageError(

@@ -135,4 +135,14 @@ def _zstd(pieces: Pieces) -> Pieces:
         raise _Damaged(_CUT_OFF)
 
 
+def zstd_frame(packed: bytes, length: int) -> bytes:
+    """Up to ``length`` bytes of the frame that ``packed`` begins with; what follows it is left alone. Raises ImageError."""
+    import zstandard  # noqa: PLC0415 - only for what needs it
+
+    try:
+        return zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).stream_reader(packed).read(length)
+    except zstandard.ZstdError as error:
+        raise ImageError(Problem(summary="Image refused", detail=f"It is compressed by zstd and damaged: {error}.")) from None
+
+
 _DECODERS: dict[str, Callable[[Pieces], Pieces]] = {"gzip": _gzip, "xz": _xz, "bzip2": _bzip2, "zstd": _zstd}

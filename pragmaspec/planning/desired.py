@@ -149,6 +149,7 @@ class _Shared:
             protect=cluster.protect,
             readiness=_readiness(cluster.readiness, image),
             cloud_init=image.cloud_init,
+            firmware=image.firmware,
             first_boot=self._first_boot[role],
             keys=self._keys,
         )

@@ -13,6 +13,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "nics": "rebuild",  # the guest reads its network configuration at first boot; only replugged is a reboot, see below
     "first_boot": "rebuild",
     "cloud_init": "rebuild",  # its files are written before the first boot
+    "firmware": "reboot",  # the disk stays as it is; only one that both can start is given the other
     "keys": "live",
     "peers": "live",
     "protect": "none",
@@ -50,6 +51,7 @@ FIELD_WORDS = {
     "nics": "network interfaces",
     "first_boot": "packages or user-data",
     "cloud_init": "the way its guest is told who it is",
+    "firmware": "firmware",
     "keys": "ssh keys",
     "peers": "cluster members",
     "protect": "protection",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pragmaspec.errors import Problem
 from pragmaspec.frozen import Frozen
+from pragmaspec.planning.wanted import Firmware
 
 
 class SiteIdentity(Frozen, frozen=True):
@@ -94,6 +95,8 @@ class Inventory(Frozen, frozen=True):
     """Names of the networks that the site itself has; None: it cannot tell."""
     devices: tuple[str, ...] | None = None
     """Names of the host's network devices, among them its bridges; None: it cannot tell."""
+    firmware: tuple[Firmware, ...] | None = None
+    """What can start machines there; None: it cannot tell."""
 
 
 class ObservedNode(Frozen, frozen=True):

@@ -23,6 +23,7 @@ from pragmaspec.planning.capacity import shortages
 from pragmaspec.planning.desired import Desired, desired_images, desired_nodes
 from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift import facts
+from pragmaspec.planning.firmware import firmware_problems
 from pragmaspec.planning.likely import likely_moves
 from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
@@ -172,9 +173,11 @@ def _desired(
         desired += desired_nodes(wanted, cluster, allocation, state.lineage, running, moved)
     problems += reused_names(desired, state)
     planned = _planned(wanted, desired, state, request)
+    concerned = [entry for entry in desired if entry.resource.address in planned]
     for site in wanted.sites:
+        here = [entry for entry in concerned if entry.resource.site == site.name]
+        problems += firmware_problems(site.name, inventories.get(site.name), here, wanted.images, state)
         if site.name in inventories:
-            concerned = [entry for entry in desired if entry.resource.address in planned]
             problems += shortages(site, inventories[site.name], concerned, state, planned)
     if problems:
         raise PlanError(*problems)
@@ -236,7 +239,7 @@ def _asks_for_more(wanted: Wanted, cluster: WantedCluster, state: State) -> bool
 
 
 def _grows(wanted: Wanted, cluster: WantedCluster, recorded: list[Node], request: PlanRequest) -> bool:
-    """Whether ``cluster`` wants more nodes, or larger ones, than are ``recorded``."""
+    """Whether ``cluster`` wants more nodes, larger ones, or ones started otherwise than are ``recorded``."""
     running = request.wants_running(cluster.name, cluster.running)
     counts = {"frontend": 0, "compute": 0}
     for node in recorded:
@@ -248,8 +251,9 @@ def _grows(wanted: Wanted, cluster: WantedCluster, recorded: list[Node], request
 
 
 def _larger(wanted: Wanted, asked: WantedNodes, node: Node, running: bool) -> bool:
-    disk_bytes = asked.disk_bytes or wanted.image(asked.image).virtual_size_bytes
-    started = running and not node.running
+    image = wanted.image(asked.image)
+    disk_bytes = asked.disk_bytes or image.virtual_size_bytes
+    started = running and (not node.running or image.firmware != node.firmware)
     return started or asked.cpus > node.cpus or asked.memory_mib > node.memory_mib or disk_bytes > node.disk_bytes
 
 

@@ -7,6 +7,9 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.recorded import Blob, Readiness
 from pragmaspec.site import Site
 
+Firmware = Literal["bios", "uefi"]
+"""What starts a machine: a BIOS (a kernel that is given to QEMU counts as one), or UEFI firmware."""
+
 
 class WantedImage(Frozen, frozen=True):
     """An image of the spec, resolved to its digest. See :class:`pragmaspec.recorded.StagedImage` for the shared fields."""
@@ -23,6 +26,12 @@ class WantedImage(Frozen, frozen=True):
     cmdline: str = ""
     cloud_init: bool = True
     """Whether its nodes read a seed. Otherwise files are written into their disks before the first boot."""
+    firmware: Firmware = "bios"
+    """What starts its nodes: as the spec says, else as the disk shows."""
+    archs: tuple[str, ...] = ()
+    """The architectures that its disk can start on by UEFI; empty: any, or not known."""
+    unbootable: str = ""
+    """Why nothing can start its disk, in words; empty: something can, or its bytes are not here to be looked at."""
     where: Where | None = None
 
 

@@ -41,6 +41,8 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
         yield f"disk {units.size_change(before.disk_bytes, after.disk_bytes)}"
     if before.image not in ("", after.image):  # planning empties the image of a node whose disk is gone
         yield f"image {_image_change(before.image, after.image, images)}"
+    if before.firmware != after.firmware:
+        yield f"firmware {before.firmware} → {after.firmware}"
     yield from _nics(before.nics, after.nics)
     if before.running != after.running:
         yield "off → running" if after.running else "running → off"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.firmware import Boots
 from pragmaspec.report import units
 from pragmaspec.report.forms import Form
 from pragmaspec.report.pen import Pen
@@ -26,7 +27,7 @@ class Kept(Frozen, frozen=True):
 class Seen(Frozen, frozen=True):
     """A file that was inspected and found good. ``layers``: what is around the disk, the outermost first.
 
-    ``becomes``: the format of what nodes would boot; ``partitionless``: taken as a disk that is given a kernel.
+    ``becomes``: the format of what nodes would boot. ``boots``: how it can start, None when it is given a kernel.
     """
 
     file: str
@@ -36,7 +37,7 @@ class Seen(Frozen, frozen=True):
     becomes: str
     digest: str
     size_bytes: int
-    partitionless: bool = False
+    boots: Boots | None = None
 
 
 class Goes(Frozen, frozen=True):
@@ -104,9 +105,18 @@ def seen_text(seen: Seen, pen: Pen) -> str:
             f"{seen.becomes} of {units.size(seen.size_bytes)}" if seen.layers or seen.becomes != seen.format else "itself",
         ),
         ("sha256", seen.digest),
-        ("boots", "yes, with a kernel of its own in the spec" if seen.partitionless else "yes, a node may boot from it"),
+        ("boots", _boots_words(seen.boots)),
     )
     return "".join(f"{name:<8}  {pen.say(text)}\n" for name, text in lines)
+
+
+def _boots_words(boots: Boots | None) -> str:
+    if boots is None:
+        return "yes, with a kernel of its own in the spec"
+    by_uefi = f"by UEFI ({', '.join(boots.uefi)})"
+    if boots.bios:
+        return f"yes, by BIOS; {by_uefi} with `firmware: uefi`" if boots.uefi else "yes, by BIOS"
+    return f"yes, {by_uefi}" if boots.uefi else f"no: it has {boots.nothing}"
 
 
 def seen_form(seen: Seen) -> Form:
@@ -119,6 +129,18 @@ def seen_form(seen: Seen) -> Form:
         "disk_format": seen.format,
         "virtual_size_bytes": seen.virtual_size_bytes,
         "becomes": {"disk_format": seen.becomes, "sha256": seen.digest, "size_bytes": seen.size_bytes},
+        "boots": _boots_form(seen.boots),
+    }
+
+
+def _boots_form(boots: Boots | None) -> Form | None:
+    if boots is None:
+        return None
+    return {
+        "firmware": None if boots.nothing else boots.default,
+        "bios": boots.bios,
+        "uefi": list(boots.uefi),
+        "problem": boots.nothing or None,
     }
 
 

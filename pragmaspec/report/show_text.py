@@ -35,6 +35,8 @@ def _node(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tup
     yield "memory", units.memory(node.memory_mib)
     yield "disk", units.size(node.disk_bytes)
     yield "image", f"{images[node.image]} {node.image[:16]}" if node.image in images else node.image[:16]
+    if node.firmware != "bios":
+        yield "firmware", node.firmware
     for nic in node.nics:
         gateway = f" · gateway {nic.gateway}" if nic.gateway else ""
         dns = f" · dns {', '.join(nic.dns)}" if nic.dns else ""

@@ -130,6 +130,7 @@ class ImageModel(Model):
                 "cmdline": ["kernel"],
                 **{key: ["source"] for key in ("mirrors", "sha256", "sums", "format", "kernel")},
             },
+            "dependentSchemas": {"firmware": {"not": {"anyOf": [{"required": [key]} for key in ("kernel", "build")]}}},
         }
     )
 
@@ -189,6 +190,12 @@ class ImageModel(Model):
     cmdline: Annotated[str | None, text(r"^[ -~]+$", "write one line of printable ASCII")] = Field(
         default=None, description="Command line for `kernel`.", examples=["root=/dev/vda console=ttyS0"]
     )
+    firmware: Literal["bios", "uefi"] | None = Field(
+        default=None,
+        description="What starts a disk that has its own boot loader: `bios` or `uefi`. Default: `bios` where the disk has boot "
+        "code for it, else `uefi`.",
+        examples=["uefi"],
+    )
     guest: Literal["cloud-init", "files"] = Field(
         default="cloud-init",
         description="How a node learns who it is: from its `cloud-init`, or by `files` put into its disk before the first boot.",
@@ -207,6 +214,15 @@ class ImageModel(Model):
             raise wrong("Only for a source", f"`{beside[0]}` belongs to `source`, not to `{origins[0]}`; remove it")
         if (self.initrd or self.cmdline) and not self.kernel:
             raise wrong("Kernel missing", "`initrd` and `cmdline` go with `kernel`; write kernel: and a path, or remove them")
+        return self
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if self.firmware and (self.kernel or self.build):
+            loaded = "kernel" if self.kernel else "build"
+            raise wrong(
+                "Two ways to start", f"`firmware` starts the disk's own loader, and `{loaded}` gives it a kernel; remove one"
+            )
         return self
 
     @model_validator(mode="after")

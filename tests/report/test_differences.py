@@ -52,6 +52,10 @@ def test_what_the_guest_is_told() -> None:
     assert differences(replace(FRONTEND, cloud_init=False), FRONTEND, {}) == ("guest files → cloud-init",)
 
 
+def test_firmware() -> None:
+    assert _node(firmware="uefi") == ("firmware bios → uefi",)
+
+
 def test_interfaces() -> None:
     private, public = FRONTEND.nics
     storage = Nic(network="storage", mac="52:00:00:00:00:09", address="10.9.0.1", prefix=24)
@@ -96,5 +100,5 @@ def test_public_addresses() -> None:
 def test_every_field_of_a_node_that_may_change_is_told() -> None:
     """A new field of Node must be put into words here, or be part of the address."""
     told = {"cpus", "memory_mib", "disk_bytes", "image", "nics", "running", "protect", "readiness", "first_boot", "keys", "peers"}
-    told |= {"cloud_init"}
+    told |= {"cloud_init", "firmware"}
     assert told | {"site", "cluster", "name", "role", "index"} == set(Node.__struct_fields__)

@@ -8,11 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError, Problem, Where
+from pragmaspec.images.firmware import Boots
 from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedNode, PublicPool, SiteIdentity, Taken
 from pragmaspec.planning.plan import Action, Drift
 from pragmaspec.planning.wanted import Move
 from pragmaspec.recorded import Blob, Network, Readiness, Record
 from pragmaspec.report.forms import error_form
+from pragmaspec.report.image_text import Seen, seen_form, seen_text
 from pragmaspec.report.json_text import json_text
 from pragmaspec.report.lists import (
     Repository,
@@ -162,6 +164,46 @@ def test_show_node(name: str, golden: Golden) -> None:
     record = STATE.record(f"lab/hello/node/{name}")
     assert record is not None
     golden(CASES / f"show-{name}.txt", show_text(record, image_names(STATE), PEN))
+
+
+def test_a_node_that_starts_by_uefi_says_so() -> None:
+    assert "firmware" not in show_text(Record(resource=node(0)), {}, PEN)
+    assert "firmware    uefi\n" in show_text(Record(resource=node(0, firmware="uefi")), {}, PEN)
+
+
+@pytest.mark.parametrize(
+    ("boots", "words", "form"),
+    [
+        (None, "yes, with a kernel of its own in the spec", None),
+        (Boots(bios=True), "yes, by BIOS", {"firmware": "bios", "bios": True, "uefi": [], "problem": None}),
+        (
+            Boots(bios=True, uefi=("x86_64",)),
+            "yes, by BIOS; by UEFI (x86_64) with `firmware: uefi`",
+            {"firmware": "bios", "bios": True, "uefi": ["x86_64"], "problem": None},
+        ),
+        (
+            Boots(bios=False, uefi=("aarch64", "x86_64")),
+            "yes, by UEFI (aarch64, x86_64)",
+            {"firmware": "uefi", "bios": False, "uefi": ["aarch64", "x86_64"], "problem": None},
+        ),
+        (
+            Boots(bios=False),
+            "no: it has no boot code in its first sector and no EFI system partition",
+            {
+                "firmware": None,
+                "bios": False,
+                "uefi": [],
+                "problem": "no boot code in its first sector and no EFI system partition",
+            },
+        ),
+    ],
+)
+def test_how_a_disk_starts_is_told(boots: Boots | None, words: str, form: object) -> None:
+    seen = Seen(
+        file="d", layers=(), format="raw", virtual_size_bytes=1, becomes="raw", digest="0" * 64, size_bytes=1, boots=boots
+    )
+    assert seen_text(seen, PEN).splitlines()[-1] == f"boots     {words}"
+    assert seen_form(seen)["boots"] == form
 
 
 def test_show_others(golden: Golden) -> None:

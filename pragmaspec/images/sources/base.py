@@ -10,6 +10,7 @@ from pragmaspec.images.local_digest import LocalDigests
 from pragmaspec.images.patience import Patience
 from pragmaspec.images.progress import ImageReporter
 from pragmaspec.images.store import BlobStore
+from pragmaspec.planning.wanted import Firmware
 from pragmaspec.recorded import Blob
 
 if TYPE_CHECKING:
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class Found(Frozen, frozen=True):
     """An image as its source gave it: verified and inspected, its bytes in the store or in a local file.
 
-    ``packages`` is the digest of the list of packages of a built image; ``fetched`` what was transferred, when anything was.
+    ``packages`` is the digest of the list of packages of a built image; ``fetched`` what was transferred, when anything was;
+    ``firmware``: what starts the disk (:mod:`pragmaspec.images.firmware`).
     """
 
     format: Literal["qcow2", "raw"]
@@ -30,6 +32,7 @@ class Found(Frozen, frozen=True):
     cmdline: str = ""
     packages: str = ""
     fetched: Fetched | None = None
+    firmware: Firmware = "bios"
 
 
 class Workshop:

@@ -12,10 +12,11 @@ from pragmaspec.errors import Problem, SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import addresses, domains, names, networks, staging, volumes
-from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, definition_digest, domain_xml
+from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, Machine, definition_digest, domain_xml
 from pragmaspec.providers.libvirt.domains import OurDomain
 from pragmaspec.providers.libvirt.failures import as_site_error, code_of, kind_of
 from pragmaspec.providers.libvirt.filling import disk_filled, disk_made
+from pragmaspec.providers.libvirt.firmware import offered
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.network_xml import attachment
@@ -114,7 +115,7 @@ def domain_parts(host: Host, order: BootOrder) -> DomainParts:
     return DomainParts(
         node=node,
         mark=mark,
-        machine=replace(host.machine(), virt_type=settle(host, image_paths.get("kernel"))),
+        machine=_machine(host, node, image_paths.get("kernel")),
         disk=host.path(names.disk_volume(node.name, mark)),
         base=image_paths["disk"],
         base_format=image.format,
@@ -122,7 +123,13 @@ def domain_parts(host: Host, order: BootOrder) -> DomainParts:
         console_log=host.path(names.console_volume(node.name, mark)),
         links=tuple(_link(order, nic) for nic in node.nics),
         direct=_direct(image, image_paths),
+        nvram=host.path(names.nvram_volume(node.name, mark)) if node.firmware == "uefi" else "",
     )
+
+
+def _machine(host: Host, node: Node, kernel: str | None) -> Machine:
+    machine = replace(host.machine(), virt_type=settle(host, kernel))
+    return replace(machine, loader=offered(host)[1]) if node.firmware == "uefi" else machine
 
 
 def _direct(image: StagedImage, paths: dict[str, str]) -> DirectKernel | None:

@@ -29,6 +29,8 @@ class Machine(Frozen, frozen=True):
     board: str | None = "q35"
     dac: bool = False
     """Whether libvirt hands files to QEMU's user by changing their owner (its security model "dac")."""
+    loader: str = ""
+    """The file of the UEFI firmware, for a node that starts by it; empty: libvirt's choice."""
 
 
 class Link(Frozen, frozen=True):
@@ -63,6 +65,13 @@ class DomainParts(Frozen, frozen=True):
     console_log: str
     links: tuple[Link, ...]
     direct: DirectKernel | None = None
+    nvram: str = ""
+    """Where UEFI firmware keeps its variables; libvirt makes it when it is not there."""
+
+    @property
+    def by_uefi(self) -> bool:
+        """Whether UEFI firmware starts the machine. libvirt's test driver knows of none."""
+        return self.node.firmware == "uefi" and self.direct is None and self.machine.virt_type != "test"
 
 
 def domain_xml(parts: DomainParts) -> str:
@@ -84,7 +93,7 @@ def _domain(parts: DomainParts, definition: str) -> Element:
     add_domain_owner(domain, parts.mark, definition)
     _add(domain, "memory", str(node.memory_mib), unit="MiB")
     _add(domain, "vcpu", str(node.cpus))
-    _boot(domain, machine, parts.direct)
+    _boot(domain, parts)
     features = _add(domain, "features")
     _add(features, "acpi")
     if _is_pc(machine):
@@ -108,10 +117,19 @@ def _is_pc(machine: Machine) -> bool:
     return machine.arch in ("x86_64", "i686")
 
 
-def _boot(domain: Element, machine: Machine, direct: DirectKernel | None) -> None:
-    os = _add(domain, "os")
+def _boot(domain: Element, parts: DomainParts) -> None:
+    machine, direct = parts.machine, parts.direct
+    chosen = {"firmware": "efi"} if parts.by_uefi and not machine.loader else {}
+    os = _add(domain, "os", **chosen)
     board = {"machine": machine.board} if machine.board else {}
     _add(os, "type", "hvm", arch=machine.arch, **board)
+    if parts.by_uefi:
+        if machine.loader:
+            _add(os, "loader", machine.loader, readonly="yes", type="pflash")
+        else:
+            # Otherwise libvirt prefers firmware that starts signed loaders only.
+            _add(_add(os, "firmware"), "feature", enabled="no", name="secure-boot")
+        _add(os, "nvram", parts.nvram)
     if direct is None:
         _add(os, "boot", dev="hd")
         return

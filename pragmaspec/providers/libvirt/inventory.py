@@ -11,6 +11,7 @@ from pragmaspec.planning.observed import Holding, Inventory, PublicPool, Taken
 from pragmaspec.providers.libvirt import addresses, domains, names, networks
 from pragmaspec.providers.libvirt.domains import KIB_PER_MIB, SeenDomain
 from pragmaspec.providers.libvirt.failures import absent_is_fine
+from pragmaspec.providers.libvirt.firmware import offered
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks import SeenNetwork
 
@@ -51,6 +52,7 @@ def inventory(host: Host) -> Inventory:
         images=tuple(each for each in names.staged_digests(set(volumes)) if names.image_parts(volumes, each).get("disk")),
         networks=tuple(sorted(network.name for network in seen if network.owner is None)),
         devices=_devices(host),
+        firmware=offered(host)[0],
     )
 
 

@@ -11,7 +11,7 @@ PREFIX = "pragmaspec"
 _NODE = re.compile(r"(?P<node>[^.]+)\.(?P<short>[0-9a-f]{8})")
 _DISK = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\.qcow2")
 _NODE_VOLUME = re.compile(
-    _NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-filling|-console\.log(?:\.[0-9]+)?)"
+    _NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-nvram\.fd|-filling|-console\.log(?:\.[0-9]+)?)"
 )
 _ROLE = re.compile(r"(?P<cluster>.+)-(?P<which>frontend|compute-[0-9]+)")
 _COMPLETE = re.compile(PREFIX + r"-(?P<digest>[0-9a-f]{64})\.complete")
@@ -73,6 +73,11 @@ def disk_volume(node: str, mark: Mark) -> str:
 def seed_volume(node: str, mark: Mark) -> str:
     """The node's NoCloud seed."""
     return f"{_node_base(node, mark)}-seed.iso"
+
+
+def nvram_volume(node: str, mark: Mark) -> str:
+    """The variables of the node's UEFI firmware. libvirt makes the file."""
+    return f"{_node_base(node, mark)}-nvram.fd"
 
 
 def filling_marker(node: str, mark: Mark) -> str:

@@ -1,0 +1,67 @@
+"""Whether images can start at their site: the firmware they need, and the architecture that they are for. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from pragmaspec.errors import Problem
+from pragmaspec.planning.desired import Desired
+from pragmaspec.planning.observed import Inventory
+from pragmaspec.planning.wanted import WantedImage
+from pragmaspec.recorded import Node, State
+
+PACKAGES = {
+    "x86_64": "ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky)",
+    "i686": "ovmf-ia32 (Debian, Ubuntu) or edk2-ovmf-ia32 (Fedora)",
+    "aarch64": "qemu-efi-aarch64 (Debian, Ubuntu) or edk2-aarch64 (Fedora, Rocky)",
+}
+"""Packages with UEFI firmware for machines of QEMU, by architecture."""
+
+
+def firmware_problems(
+    site: str, inventory: Inventory | None, here: Iterable[Desired], images: Iterable[WantedImage], state: State
+) -> Iterator[Problem]:
+    """One problem per image that nodes are to be started from and that cannot start at ``site``.
+
+    ``inventory``: None when the site was not asked; what depends on it is then taken to be there.
+    """
+    known = {(image.digest, image.firmware): image for image in images}
+    seen: set[str] = set()
+    for entry in here:
+        node = entry.resource
+        image = known.get((node.image, node.firmware)) if isinstance(node, Node) and _starts(node, state) else None
+        if image is not None and image.name not in seen:
+            seen.add(image.name)
+            yield from _against(image, site, inventory)
+
+
+def _starts(node: Node, state: State) -> bool:
+    """Whether ``node`` shall run and does not yet, as far as image and firmware go."""
+    record = state.record(node.address)
+    before = record.resource if record else None
+    if not node.running or record is None or not isinstance(before, Node) or record.status != "ready":
+        return node.running
+    return not before.running or (before.image, before.firmware) != (node.image, node.firmware)
+
+
+def _against(image: WantedImage, site: str, inventory: Inventory | None) -> Iterator[Problem]:
+    if image.unbootable:
+        yield Problem(
+            summary="An image cannot start",
+            detail=f"Image {image.name} has {image.unbootable}. A BIOS looks for boot code in the first sector, UEFI firmware "
+            "for \\EFI\\BOOT\\BOOTX64.EFI on a FAT file system. Use another image, or give this one a `kernel`.",
+            where=image.where,
+        )
+    elif inventory is not None and image.archs and inventory.identity.arch not in image.archs:
+        yield Problem(
+            summary="An image is for other machines",
+            detail=f"Image {image.name} starts on {' or '.join(image.archs)} alone, and site {site} has "
+            f"{inventory.identity.arch}. Use the image's variant for that architecture.",
+            where=image.where,
+        )
+    elif image.firmware == "uefi" and inventory is not None and "uefi" not in (inventory.firmware or ("uefi",)):
+        arch = inventory.identity.arch
+        yield Problem(
+            summary="The site has no UEFI firmware",
+            detail=f"Image {image.name} starts by UEFI, and site {site} has no such firmware for {arch}. Install it on the host: "
+            f"{PACKAGES.get(arch, 'the UEFI firmware of QEMU')}. Then restart its libvirt daemon.",
+            where=image.where,
+        )

@@ -1,0 +1,41 @@
+"""A disk that only UEFI firmware starts, on a real hypervisor, from the first look at it until nothing of it is left."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.workspace import Workspace, domain, listing
+from tests.guest_images.tiny import TinyImage
+from tests.guest_images.uefi import build_uefi
+
+pytestmark = pytest.mark.guest
+
+
+@pytest.fixture(scope="module")
+def disk(tiny_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A disk with a GPT and an EFI system partition, and no boot code."""
+    tiny = TinyImage(vmlinuz=tiny_image / "vmlinuz", initrd=tiny_image / "initrd", disk=tiny_image / "disk.qcow2")
+    return build_uefi(tiny, tmp_path_factory.mktemp("uefi"))
+
+
+def variables() -> set[str]:
+    """The stores of firmware variables in the pool."""
+    return {name for name in listing().volumes if name.startswith("trial-") and name.endswith("-nvram.fd")}
+
+
+def test_a_disk_without_boot_code_is_found_to_need_uefi_started_by_it_and_cleaned(workspace: Workspace, disk: Path) -> None:
+    boots = workspace.json("image", "inspect", str(disk))["boots"]
+    assert (boots["firmware"], boots["bios"], boots["uefi"]) == ("uefi", False, ["x86_64"])
+    workspace.spec(computes=0, image="own", extra={"virt_type": "qemu"}, frontend="{cpus: 1, memory: 256 MiB}")
+    spec = workspace.directory / "cluster.yaml"
+    text = spec.read_text()
+    spec.write_text(f"images:\n  own: {{source: {disk}}}\n{text[text.index('sites:') :]}")
+    workspace.run("apply", "cluster.yaml", "--auto-approve")
+
+    assert workspace.run("ssh", "trial-frontend", "--", "ls -d /sys/firmware/efi").out.strip() == "/sys/firmware/efi"
+    assert "secure='yes'" not in domain("trial-frontend").XMLDesc()
+    (before,) = variables()
+    assert workspace.run("plan").out.startswith("No changes")
+
+    workspace.run("clean", "trial", "--shutdown", "--auto-approve")
+    assert variables() == set(), before
