@@ -7,13 +7,12 @@ from pathlib import Path
 from pragmaspec.access.routes import Route
 from pragmaspec.access.ssh_config import SshFiles, known_hosts_text, ssh_config_text
 from pragmaspec.guest.identity import StackKey, operator_key
+from pragmaspec.spec.own_keys import OWN_KEYS
 from pragmaspec.store.durable import private_directory, replace_file
 from pragmaspec.store.stack_key import data_home
 
 _SOCKET_PATH_BYTES = 107 - len("/cm-") - 40 - 17
 """What is left of a Unix socket's path for its folder: OpenSSH adds a digest and, while it makes it, a random ending."""
-
-_OWN_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 
 def ssh_directory(lineage: str) -> Path:
@@ -46,7 +45,7 @@ def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKe
 def _own_identities() -> tuple[str, ...]:
     """The user's own keys: those in files, which an agent may hold."""
     folder = Path.home() / ".ssh"
-    return tuple(str(folder / name) for name in _OWN_KEYS if (folder / name).is_file())
+    return tuple(str(folder / name) for name in OWN_KEYS if (folder / name).is_file())
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import typer
 
 from pragmaspec.cli.options import Doing
 from pragmaspec.cli.screen import err, out
+from pragmaspec.cli.streams import OutputError
 
 if TYPE_CHECKING:
     from pragmaspec.engine.context import Applied
@@ -88,7 +90,8 @@ def show_warnings(warnings: "Sequence[Problem]") -> None:
 
         screen = err()
         text = problems_text(quoted(warnings), width=screen.width, colour=screen.colour, unicode=screen.unicode)
-        screen.write(f"{text}\n")
+        with suppress(OutputError):  # results need only standard output
+            screen.write(f"{text}\n")
 
 
 def note_under_way(stack: "Stack") -> bool:

@@ -46,6 +46,8 @@ def _advise(found: "Findings", directory: Path, *, simulated: bool) -> None:
     if not simulated and found.libvirt and not found.kvm:
         out().say("There is no /dev/kvm here, so machines will be emulated, which is slow but works.")
     if not found.ssh_keys:
-        out().say("You have no ssh key in ~/.ssh; `pragmaspec ssh` works without one, plain ssh wants one: ssh-keygen -t ed25519")
+        out().say(
+            "You have no ssh key, in ~/.ssh or an agent; `pragmaspec ssh` needs none, plain ssh does: ssh-keygen -t ed25519"
+        )
     where = "" if directory == Path() else f"cd {directory} && "
     out().say(f"Next: {where}pragmaspec plan")

@@ -1,17 +1,21 @@
 """The files a spec points to: public keys and cloud-init user-data."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import Any, cast
 
 from pragmaspec.errors import Problem, SpecError
-from pragmaspec.spec.characters import text_of
+from pragmaspec.spec.characters import SIZE_MAX
 from pragmaspec.spec.files import FilesRead, located
-from pragmaspec.spec.findings import Finding, overlaps
+from pragmaspec.spec.findings import Finding, listed, overlaps
 from pragmaspec.spec.models import ClusterModel
+from pragmaspec.spec.own_keys import default_agent_keys, has_pair, lone_private_key, own_key_files
+from pragmaspec.spec.public_key import NotAKeyError, PublicKey, holds_private_key, public_key, public_keys
 from pragmaspec.spec.reading import read_document
-from pragmaspec.spec.ssh_keys import OWN_KEYS, is_path, keys_in
+from pragmaspec.spec.ssh_keys import is_path
 from pragmaspec.spec.tree import Document, data_of
 from pragmaspec.spec.tree import Path as TreePath
 from pragmaspec.spec.typed import typed
@@ -23,28 +27,45 @@ Place = tuple[str, ...]
 class Attachments:
     """Reads what one spec points to; ``problems`` grows while it does."""
 
-    def __init__(self, document: Document, directory: Path, home: Path, files: FilesRead) -> None:
+    def __init__(self, document: Document, directory: Path, home: Path, files: FilesRead, agent: str = "") -> None:
         self.problems: list[Problem] = []
         self._document = document
         self._directory = directory
         self._home = home
         self._files = files
-        self._own: tuple[str, ...] | None = None
+        self._agent = agent
+        self._own: tuple[PublicKey, ...] | None = None
+        self._keyless: list[str] = []
 
     def ssh_keys(self, name: str, cluster: ClusterModel) -> tuple[str, ...]:
         """The public key lines of a cluster, each key once."""
         if cluster.ssh_keys is None:
-            lines = self._own_keys()
+            keys = self._own_keys()
         else:
-            lines = tuple(
-                line
+            keys = tuple(
+                key
                 for position, entry in enumerate(cluster.ssh_keys)
-                for line in self._keys(entry, ("clusters", name, "ssh_keys", position))
+                for key in self._keys(entry, ("clusters", name, "ssh_keys", position))
             )
         once: dict[tuple[str, ...], str] = {}
-        for line in lines:
-            once.setdefault(tuple(line.split()[:2]), line)
+        for key in keys:
+            once.setdefault(key.identity, key.line)
+        if not once:
+            self._keyless.append(name)
         return tuple(once.values())
+
+    def keyless(self) -> Iterator[Problem]:
+        """A warning of the clusters that have no key at all, once for all of them."""
+        if self._keyless:
+            path: TreePath = ("clusters", self._keyless[0])
+            whose = listed(self._keyless)
+            make = "Make one with `ssh-keygen -t ed25519`, or write `ssh_keys`."
+            private = lone_private_key(self._home)
+            if private:
+                name = quote(str(private))
+                make = f"Write that of your private key with `ssh-keygen -y -f {name} > {name}.pub`, or write `ssh_keys`."
+            detail = f"No public key may log in to {whose}: only `pragmaspec ssh` can. {make}"
+            yield Finding(path, "No public key", detail, at_key=True, severity="warning").problem(self._document)
 
     def user_data(self, name: str, cluster: ClusterModel) -> Iterator[tuple[Place, dict[str, Any]]]:
         """The documents of a cluster and of its roles, by place."""
@@ -60,35 +81,65 @@ class Attachments:
             self._check(document, (wholes[role],) if role else tuple(wholes.values()))
             yield (name, role) if role else (name,), document.data
 
-    def _own_keys(self) -> tuple[str, ...]:
+    def _own_keys(self) -> tuple[PublicKey, ...]:
         if self._own is None:
-            own: list[str] = []
-            for file in (self._home / ".ssh" / name for name in OWN_KEYS):
-                data = self._files.read_if_there(file)
-                if data is not None:
-                    own += self._parsed(data, str(file), ("clusters",), "Write `ssh_keys` to name others, or repair it.")
-            self._own = tuple(own)
+            own: list[PublicKey] = []
+            for file in own_key_files(self._home, self._files):
+                if file.unreadable:
+                    detail = f"{file.path} is one of your own keys and cannot be read: {file.unreadable}. It is left out."
+                    self._warn(("clusters",), "Key not readable", detail)
+                else:
+                    own += self._parsed(
+                        file.data, str(file.path), ("clusters",), "Write `ssh_keys` to name others, or repair it."
+                    )
+            agent = _plain_keys(default_agent_keys(self._home, self._agent, self._files))
+            if own and not has_pair(self._home) and not {key.data for key in own} & {key.data for key in agent}:
+                detail = (
+                    "None of the public keys in ~/.ssh has its private key beside it or in an ssh agent. "
+                    "If you cannot log in with them from here, write `ssh_keys`."
+                )
+                self._warn(("clusters",), "No private key", detail)
+            self._own = (*own, *agent)
         return self._own
 
-    def _keys(self, entry: str, path: TreePath) -> tuple[str, ...]:
+    def _keys(self, entry: str, path: TreePath) -> tuple[PublicKey, ...]:
         if not is_path(entry):
-            return (entry,)
+            found = tuple(key for _, key in public_keys(entry) if isinstance(key, PublicKey))
+            self._warn_of_certificates(found, path)
+            return found
         data = self._read(entry, path)
         return () if data is None else self._parsed(data, entry, path, "Write the path of a public key.")
 
-    def _parsed(self, data: bytes, file: str, path: TreePath, advice: str) -> tuple[str, ...]:
-        if b"PRIVATE KEY" in data:
+    def _parsed(self, data: bytes, file: str, path: TreePath, advice: str) -> tuple[PublicKey, ...]:
+        text = _text_of_keys(data)
+        if text is None:
+            self._report(path, "Not an ssh key", f"{file} is not a text file. {advice}")
+            return ()
+        if holds_private_key(text):
             detail = f"{file} holds a private key, which is a secret and belongs on no node. {advice}"
             self._report(path, "A private key", detail)
             return ()
-        try:
-            return keys_in(text_of(data, file))
-        except ValueError as error:
-            detail = f"Line {error.args[0]} of {file} is no public key that ssh knows. {advice}"
-        except SpecError:
-            detail = f"{file} is not a text file. {advice}"
-        self._report(path, "Not an ssh key", detail)
-        return ()
+        found = []
+        for line, key in public_keys(text):
+            if isinstance(key, PublicKey):
+                found.append(key)
+                continue
+            reason = str(key).replace("FILE", quote(file))
+            detail = f"Line {line} of {file} is no public key that ssh knows{f': {reason}' if reason else ''}. {advice}"
+            self._report(path, "Not an ssh key", detail)
+            return ()
+        if not found:
+            self._warn(path, "No key in a file", f"{file} holds no key. {advice}")
+        self._warn_of_certificates(found, path)
+        return tuple(found)
+
+    def _warn_of_certificates(self, keys: Iterable[PublicKey], path: TreePath) -> None:
+        if any(key.certificate for key in keys):
+            detail = (
+                "An ssh server does not look for a certificate among authorized keys, so this lets nobody in. Write the key "
+                "that it certifies, or `cert-authority` and the key of its authority."
+            )
+            self._warn(path, "A certificate", detail)
 
     def _user_data(self, value: dict[str, Any] | str, path: TreePath) -> "_UserData":
         nothing = _UserData(document=self._document, path=path)
@@ -135,8 +186,31 @@ class Attachments:
             self._report(path, "File not readable", f"{file} cannot be read: {error.strerror}.")
         return None
 
+    def _warn(self, path: TreePath, summary: str, detail: str) -> None:
+        self.problems.append(Finding(path, summary, detail, at_key=True, severity="warning").problem(self._document))
+
     def _report(self, path: TreePath, summary: str, detail: str) -> None:
         self.problems.append(Finding(path, summary, detail).problem(self._document))
+
+
+def _plain_keys(lines: Iterable[str]) -> tuple[PublicKey, ...]:
+    """The keys among ``lines`` of an agent that a server looks for: no certificates."""
+    found = []
+    for line in lines:
+        with suppress(NotAKeyError):
+            found.append(public_key(line))
+    return tuple(key for key in found if not key.certificate and not key.options)
+
+
+def _text_of_keys(data: bytes) -> str | None:
+    """The text of a file of keys, whose comments may have any encoding; None for UTF-16 and for what is no text."""
+    if len(data) > SIZE_MAX or b"\0" in data:
+        return None
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\ufffb\ud800-\udfff]"
 )
 _LINE_END = re.compile("\r\n|\r|\n")
+_OPENSSH_PRIVATE = "b3BlbnNzaC1rZXktdjE"
+"""The beginning of every private key of OpenSSH in base64: ``openssh-key-v1``."""
 _SECRET = re.compile(r"(?i)((?:passw(?:or)?d|secret|token|private[_-]?key)[^:]{0,20}:\s*).+")
 
 
@@ -61,6 +63,11 @@ def unsafe_character(text: str) -> str | None:
     return character_name(found[0]) if found else None
 
 
+def unsafe_removed(text: str) -> str:
+    """``text`` without the characters that are not fit to be shown."""
+    return _UNSAFE.sub("", text)
+
+
 def character_name(character: str) -> str:
     """``U+202E RIGHT-TO-LEFT OVERRIDE``."""
     return f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"
@@ -72,7 +79,7 @@ def quote_of(text: str, line: int) -> str | None:
     if not 1 <= line <= len(lines):
         return None
     found = _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", lines[line - 1].replace("\t", "→"))
-    if "PRIVATE KEY" in found:
+    if "PRIVATE KEY" in found or _OPENSSH_PRIVATE in found:
         return None
     found = without_credentials(_SECRET.sub(r"\1…", found))
     return found if len(found) <= QUOTE_MAX else found[: QUOTE_MAX - 1] + "…"

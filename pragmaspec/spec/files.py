@@ -28,6 +28,10 @@ class FilesRead:
         self._digests[str(path.absolute())] = sha256(data).hexdigest()
         return data
 
+    def note(self, name: str, digest: str) -> None:
+        """Record something that is no file and was read all the same."""
+        self._digests[name] = digest
+
     def read_if_there(self, path: Path) -> bytes | None:
         """The file's bytes; None when there is no such file."""
         try:

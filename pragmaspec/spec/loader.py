@@ -14,6 +14,7 @@ from pragmaspec.spec.findings import Finding, overlaps
 from pragmaspec.spec.image_model import ImageModel
 from pragmaspec.spec.loaded import LoadedSpec
 from pragmaspec.spec.models import SiteModel, SitesModel, SpecModel
+from pragmaspec.spec.own_keys import agent_socket
 from pragmaspec.spec.reading import read_document
 from pragmaspec.spec.regular import NotRegularError
 from pragmaspec.spec.shape import shaped
@@ -33,17 +34,22 @@ ImageCheck = Callable[[str, ImageModel, Path], Iterable[Finding]]
 
 
 def load_spec(
-    path: Path, user_config: Path | None = None, home: Path | None = None, image_check: ImageCheck | None = None
+    path: Path,
+    user_config: Path | None = None,
+    home: Path | None = None,
+    image_check: ImageCheck | None = None,
+    agent: str | None = None,
 ) -> LoadedSpec:
     """The spec in the file ``path``, with the sites, keys and user-data it refers to.
 
     Sites are looked for in the spec, in ``sites.yaml`` beside it, and in ``sites.yaml`` of the directory ``user_config``
-    (default: :func:`user_config_directory`); the nearest wins. ``home`` is where ``~`` and the user's own keys are.
+    (default: :func:`user_config_directory`); the nearest wins. ``home`` is where ``~`` and the user's own keys are,
+    ``agent`` the socket of their ssh agent (default: ``$SSH_AUTH_SOCK``).
     ``image_check`` tells more of images than their words do. Raises SpecError with every problem found.
     """
     home = home or Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     user_config = user_config or user_config_directory(home)
-    loading = _Loading(path, home)
+    loading = _Loading(path, home, agent_socket() if agent is None else agent)
     loading.read_spec()
     for directory in (path.parent, user_config):
         loading.read_sites(directory)
@@ -64,6 +70,7 @@ class _Loading:
 
     path: Path
     home: Path
+    agent: str
     files: FilesRead = field(default_factory=FilesRead)
     problems: list[Problem] = field(default_factory=list)
     wrong: list[TreePath] = field(default_factory=list)
@@ -135,12 +142,14 @@ class _Loading:
             raise SpecError(*self.problems)
         spec = self.spec.model_copy(update={"sites": self.sites})
         self._check(spec, self.document)
-        attachments = Attachments(self.document, self.path.parent, self.home, self.files)
+        attachments = Attachments(self.document, self.path.parent, self.home, self.files, self.agent)
         ssh_keys = {name: attachments.ssh_keys(name, cluster) for name, cluster in spec.clusters.items()}
         user_data = dict(found for name, cluster in spec.clusters.items() for found in attachments.user_data(name, cluster))
         self.problems += attachments.problems
         for name in spec.clusters:
             self.problems += [finding.problem(self.document) for finding in _too_much(name, user_data)]
+        if not any(problem.severity == "error" for problem in self.problems):
+            self.problems += attachments.keyless()
         found = tuple(sorted(dict.fromkeys(self.problems), key=self._place))
         if any(problem.severity == "error" for problem in found):
             raise SpecError(*found)

@@ -127,7 +127,8 @@ class ClusterModel(Model):
     )
     ssh_keys: tuple[Annotated[str, ssh_key()], ...] | None = Field(
         default=None,
-        description="Who may log in as root: public keys, or paths that end in .pub. Default: your own keys in ~/.ssh.",
+        description="Who may log in as root: lines of `authorized_keys`, or paths that end in .pub, .keys or authorized_keys. "
+        "Default: your own keys in ~/.ssh, or those of your ssh agent.",
         examples=[["~/.ssh/id_ed25519.pub", "./keys/ada.pub"]],
     )
     public: Annotated[str, public_choice()] = Field(

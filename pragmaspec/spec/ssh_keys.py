@@ -1,66 +1,47 @@
-"""Public ssh keys: literal lines, and the files that hold them."""
+"""The entries of ``ssh_keys``: public key lines, and paths of files that hold some."""
 
-import binascii
 import re
-from base64 import b64decode
 
+from pragmaspec.spec.public_key import KEY_TYPES, NotAKeyError, holds_private_key, public_keys
 from pragmaspec.spec.scalars import Scalar
 from pragmaspec.spec.wrong import shown, wrong
 
-_TYPES = r"ssh-(ed25519|rsa)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com"
-_KEY = re.compile(rf"(?P<type>{_TYPES}) (?P<data>[A-Za-z0-9+/]{{20,3000}}={{0,2}})( (?P<comment>[ -~]{{0,200}}))?\Z")
-KEY_PATTERN = rf"^({_TYPES}) [A-Za-z0-9+/]+=*( .*)?$"
-PATH_PATTERN = r"^[^\n]+\.pub$"
-OWN_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
-"""Names in ~/.ssh that are used when the spec names no key."""
+_TYPES = "|".join(re.escape(kind) for kind in KEY_TYPES)
+_KEY = re.compile(rf"(^|[ \t\n])({_TYPES})[ \t]+[A-Za-z0-9+/]")
+_FILE = re.compile(r"[^\n]*(\.pub|\.keys|authorized_keys2?)\Z")
+KEY_PATTERN = rf"(^|[ \t\n])({_TYPES})[ \t]+[A-Za-z0-9+/]{{20,}}"
+PATH_PATTERN = r"^[^\n]*(\.pub|\.keys|authorized_keys2?)$"
 
 
 def ssh_key() -> Scalar:
-    """A public key line, or the path of a file with some."""
+    """A public key line, several of them, or the path of a file with some."""
 
     def read(value: object) -> str:
         if not isinstance(value, str):
             raise wrong("Not an ssh key", f"{shown(value)} is not one; {_ADVICE}")
-        if "PRIVATE KEY" in value:
+        if holds_private_key(value):
             raise wrong("A private key", "this is a private key, and a secret: remove it from the spec, and write the public one")
-        if is_path(value) or is_key(value):
+        if re.match(r"[a-z+]+://", value):
+            raise wrong(
+                "Not an ssh key", "keys are not downloaded; save them in a file whose name ends in .keys, and write its path"
+            )
+        if is_path(value):
             return str(value)
         if value.startswith(("~", "/", "./", "../")) and not value.endswith("/"):
             raise wrong("Not an ssh key", f"a path of a public key ends in .pub; write {value}.pub")
-        raise wrong("Not an ssh key", f"this is no public key that ssh knows; {_ADVICE}")
+        found = [key for _, key in public_keys(value)]
+        errors = [key for key in found if isinstance(key, NotAKeyError)]
+        if errors or not found:
+            reason = f": {errors[0]}" if errors and str(errors[0]) else f"; {_ADVICE}"
+            raise wrong("Not an ssh key", f"this is no public key that ssh knows{reason}")
+        return str(value)
 
     return Scalar(read, {"anyOf": [{"type": "string", "pattern": KEY_PATTERN}, {"type": "string", "pattern": PATH_PATTERN}]})
 
 
 def is_path(value: str) -> bool:
     """Whether an entry of ``ssh_keys`` names a file."""
-    return value.endswith(".pub") and "\n" not in value and not re.match(rf"({_TYPES}) ", value)
-
-
-def is_key(line: str) -> bool:
-    """Whether ``line`` is a public key whose data names the same type as its first word."""
-    found = _KEY.match(line)
-    if not found:
-        return False
-    try:
-        data = b64decode(found["data"], validate=True)
-    except binascii.Error:
-        return False
-    kind = found["type"].encode()
-    return data[: 4 + len(kind)] == len(kind).to_bytes(4, "big") + kind
-
-
-def keys_in(text: str) -> tuple[str, ...]:
-    """The public keys in a ``.pub`` file; blank lines and comments are left out. Raises ValueError with the line's number."""
-    found = []
-    for position, line in enumerate(text.splitlines(), start=1):
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        if not is_key(stripped):
-            raise ValueError(position)
-        found.append(stripped)
-    return tuple(found)
+    return _FILE.match(value) is not None and not _KEY.search(value)
 
 
 _ADVICE = "write a line such as `ssh-ed25519 AAAA… you@host`, or the path of a .pub file"

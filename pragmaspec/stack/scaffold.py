@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pragmaspec.errors import PragmaspecError, Problem
+from pragmaspec.spec.files import FilesRead
+from pragmaspec.spec.own_keys import agent_socket, default_agent_keys, own_key_files
 
 _LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", "/var/run/libvirt/libvirt-sock")
-_OWN_KEYS = ("id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 SCHEMA_FILE = ".pragmaspec.schema.json"
 """Beside the spec, so that an editor checks it offline, against this version."""
 BLANK_FILE = "blank.raw"
@@ -33,11 +34,12 @@ class Written(NamedTuple):
 
 def findings() -> Findings:
     """Looks for a libvirt daemon, KVM and the user's ssh keys."""
-    home = Path(os.path.expanduser("~")) / ".ssh"  # noqa: PTH111 - Path.home() raises where there is none
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     return Findings(
         libvirt=any(Path(socket).exists() for socket in _LIBVIRT_SOCKETS),
         kvm=os.access("/dev/kvm", os.R_OK | os.W_OK),
-        ssh_keys=tuple(name for name in _OWN_KEYS if (home / name).is_file()),
+        ssh_keys=tuple(str(file.path) for file in own_key_files(home, FilesRead()) if file.data.strip())
+        or default_agent_keys(home, agent_socket()),
     )
 
 

@@ -4,18 +4,22 @@ import pytest
 
 from tests.cli.workshop import Workshop
 
+OWN_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH9Yjg9kzSiIVvWKBCoOILDlQsXGBhxjJbfRVbd9pEtU ada\n"
+
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Workshop:
     """An empty directory, with a home of its own."""
     home = tmp_path / "home"
     work = tmp_path / "work"
-    for directory in (home, work):
-        directory.mkdir()
+    for directory in (home / ".ssh", work):
+        directory.mkdir(parents=True)
+    (home / ".ssh" / "id_ed25519").write_text("only its name matters")
+    (home / ".ssh" / "id_ed25519.pub").write_text(OWN_KEY)
     monkeypatch.setenv("HOME", str(home))
     for name in ("CACHE", "DATA", "CONFIG", "STATE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
-    for name in ("XDG_RUNTIME_DIR", "PRAGMASPEC_SPEC", "PRAGMASPEC_KEYS", "PRAGMASPEC_IMAGES", "NO_COLOR"):
+    for name in ("XDG_RUNTIME_DIR", "SSH_AUTH_SOCK", "PRAGMASPEC_SPEC", "PRAGMASPEC_KEYS", "PRAGMASPEC_IMAGES", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.chdir(work)

@@ -237,8 +237,6 @@ def test_init_writes_a_spec_that_plans(shop: Workshop) -> None:
 
 
 def test_init_elsewhere_for_libvirt(shop: Workshop) -> None:
-    (shop.directory.parent / "home" / ".ssh").mkdir()
-    (shop.directory.parent / "home" / ".ssh" / "id_ed25519.pub").write_text("ssh-ed25519 AAAA me\n")
     said = shop("init", "new/place").out
     assert "Next: cd new/place && pragmaspec plan" in said
     assert "ssh-keygen" not in said

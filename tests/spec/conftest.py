@@ -1,4 +1,4 @@
-"""A spec in a fresh directory, with nothing around it: no sites file, no home."""
+"""A spec in a fresh directory, with a key in its home, and no sites file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from pragmaspec.spec.loaded import LoadedSpec
 from pragmaspec.spec.loader import load_spec
 
+OWN_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH9Yjg9kzSiIVvWKBCoOILDlQsXGBhxjJbfRVbd9pEtU ada\n"
 SAMPLE = Path(__file__).parent.parent.parent / "examples" / "specs" / "hello.yaml"
 
 
@@ -15,10 +16,16 @@ SAMPLE = Path(__file__).parent.parent.parent / "examples" / "specs" / "hello.yam
 def load(tmp_path: Path) -> Callable[[str], LoadedSpec]:
     """``load(text)``: the spec in ``text``."""
 
+    home = tmp_path / "home"
+
     def loaded(text: str) -> LoadedSpec:
+        if not (home / ".ssh").exists():
+            (home / ".ssh").mkdir(parents=True)
+            (home / ".ssh" / "id_ed25519").touch()
+            (home / ".ssh" / "id_ed25519.pub").write_text(OWN_KEY, encoding="utf-8")
         file = tmp_path / "spec.yaml"
         file.write_text(text, encoding="utf-8")
-        return load_spec(file, user_config=tmp_path / "config", home=tmp_path / "home")
+        return load_spec(file, user_config=tmp_path / "config", home=home, agent="")
 
     return loaded
 

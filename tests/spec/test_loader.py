@@ -82,7 +82,8 @@ def test_own_keys_are_all_that_exist(load: Load, sample: str, tmp_path: Path) ->
     assert files[str(ssh / "id_ecdsa.pub")] == ""
 
 
-def test_no_keys_at_all_is_fine(load: Load, sample: str) -> None:
+def test_no_keys_at_all_is_fine(load: Load, sample: str, tmp_path: Path) -> None:
+    (tmp_path / "home" / ".ssh").mkdir(parents=True)
     assert load(sample).ssh_keys["hello"] == ()
     assert load(sample + "    ssh_keys: []\n").ssh_keys["hello"] == ()
 
@@ -103,7 +104,9 @@ def test_every_file_is_recorded_also_those_that_are_not_there(load: Load, sample
         str(tmp_path / "config" / "sites.yaml"): "",
         str(tmp_path / "data.yaml"): digest(tmp_path / "data.yaml"),
         str(tmp_path / "home" / ".ssh" / "id_ecdsa.pub"): "",
-        str(tmp_path / "home" / ".ssh" / "id_ed25519.pub"): "",
+        str(tmp_path / "home" / ".ssh" / "id_ecdsa_sk.pub"): "",
+        str(tmp_path / "home" / ".ssh" / "id_ed25519.pub"): digest(tmp_path / "home" / ".ssh" / "id_ed25519.pub"),
+        str(tmp_path / "home" / ".ssh" / "id_ed25519_sk.pub"): "",
         str(tmp_path / "home" / ".ssh" / "id_rsa.pub"): "",
         str(tmp_path / "sites.yaml"): "",
         str(tmp_path / "spec.yaml"): digest(tmp_path / "spec.yaml"),

@@ -16,7 +16,7 @@ CASES = Path(__file__).parent.parent / "cases" / "spec_error"
 def test_message(case: str, monkeypatch: pytest.MonkeyPatch, golden: Callable[[Path, str], None]) -> None:
     monkeypatch.chdir(CASES / case)
     with pytest.raises(SpecError) as caught:
-        load_spec(Path("spec.yaml"), user_config=Path("config"), home=Path("home"))
+        load_spec(Path("spec.yaml"), user_config=Path("config"), home=Path("home"), agent="")
     golden(CASES / case / "error.txt", problems_text(caught.value.problems, width=100, colour=False))
 
 
@@ -24,7 +24,7 @@ def test_message(case: str, monkeypatch: pytest.MonkeyPatch, golden: Callable[[P
 def test_every_problem_says_where_and_what_to_write(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CASES / case)
     with pytest.raises(SpecError) as caught:
-        load_spec(Path("spec.yaml"), user_config=Path("config"), home=Path("home"))
+        load_spec(Path("spec.yaml"), user_config=Path("config"), home=Path("home"), agent="")
     for problem in caught.value.problems:
         assert problem.summary
         assert problem.detail.endswith((".", "?"))
