@@ -153,6 +153,8 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     cloud_init: bool = True
     """Whether its guest reads a seed. Otherwise what it is told is written into its disk before the first boot."""
     firmware: Literal["bios", "uefi"] = "bios"
+    autostart: bool = False
+    """Whether it starts with its host; never while it shall be off."""
 
     @property
     def address(self) -> str:

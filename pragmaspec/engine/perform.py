@@ -18,7 +18,7 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.guest.files import live_files
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import BootCheck, BootOrder, Holding, Overlay, PassingOn, Provider, SelfFetching
+from pragmaspec.providers.base import BootCheck, BootOrder, Holding, Overlay, PassingOn, Provider, SelfFetching, StartingWithHost
 from pragmaspec.recorded import Mark, Node, Outputs, Record, StagedImage
 from pragmaspec.report.units import size
 
@@ -96,6 +96,16 @@ class Performer:
         provider, node = self.tools(action).provider, action.resource
         if isinstance(provider, Holding) and isinstance(node, Node):
             provider.release(node, self.mark(action, begun))
+
+    def update(self, action: Action, begun: Record | None) -> None:
+        """Change what can be changed of a node without stopping it. Raises PragmaspecError."""
+        node, before, provider = action.resource, action.before, self.tools(action).provider
+        if isinstance(node, Node) and isinstance(before, Node) and node.autostart != before.autostart:
+            if isinstance(provider, StartingWithHost):
+                provider.set_autostart(node, self.mark(action, begun))
+            if (before.keys, before.peers) == (node.keys, node.peers):
+                return
+        self.tell(action)
 
     def tell(self, action: Action) -> None:
         """Tell the running guest of ``action``'s node what has changed in its cluster. Raises AccessError."""
@@ -177,7 +187,8 @@ def result(action: Action, begun: Record | None, outputs: Outputs) -> Record | N
         return None
     resource = action.resource
     if isinstance(resource, Node) and action.verb in ("boot", "shutdown"):
-        resource = replace(resource, running=action.verb == "boot")
+        running = action.verb == "boot"
+        resource = replace(resource, running=running, autostart=resource.autostart and running)
     if begun is None:
         return Record(resource=resource, generation=action.generation, outputs=outputs)
     status = begun.status if action.verb in ("update", "record") else "ready"

@@ -130,7 +130,7 @@ class Work:
         """Tell a running guest what has changed in its cluster."""
         try:
             reach("engine.update.leaves")
-            self._performer.tell(job.action)
+            self._performer.update(job.action, job.begun)
             reach("engine.update.answered")
         except BaseException as error:  # noqa: BLE001 - as above
             self._send(Ended(job.action, None, error))

@@ -54,7 +54,8 @@ def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapp
         return _unfinished(change, record, after, drift.get(change.address, _unfinished_words(record)), impact)
     if not after.running:
         if not before.running:
-            return [_changing("record", change, record, after, reason, "none")]
+            verb: Verb = "update" if impact == "live" else "record"  # Only whether it starts with its host can be changed then.
+            return [_changing(verb, change, record, after, reason, impact)]
         return [_changing("shutdown", change, record, after, drift.get(change.address, SHALL_BE_OFF), "none")]
     if not before.running:
         return _booted(change, record, after, drift.get(change.address, SHALL_RUN))
@@ -114,7 +115,7 @@ def _rebooted(change: Change, record: Record, before: Node, after: Node, reason:
 def _booted(change: Change, record: Record, after: Node, reason: str, impact: Impact = "none") -> list[Action]:
     """Boot what was booted before. Its disk may be the old one, which learns of new keys and members only when it is told."""
     boot = _changing("boot", change, record, after, reason, impact)
-    if not any(FIELD_IMPACT[name] == "live" for name in change.fields):
+    if not any(FIELD_IMPACT[name] == "live" and name != "autostart" for name in change.fields):
         return [boot]
     return [boot, replace(_changing("update", change, record, after, reason, "live"), after=(boot.key,))]
 

@@ -147,6 +147,7 @@ class _Shared:
             nics=tuple(nics),
             running=self._running,
             protect=cluster.protect,
+            autostart=cluster.autostart and self._running,
             readiness=_readiness(cluster.readiness, image),
             cloud_init=image.cloud_init,
             firmware=image.firmware,

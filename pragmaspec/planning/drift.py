@@ -103,6 +103,9 @@ def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tup
         detail = f"has {seen.cpus} cpus and {seen.memory_mib} MiB, recorded {node.cpus} cpus and {node.memory_mib} MiB"
         fact = replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
         return drift("changed", detail), replace(record, resource=fact)
+    if seen.autostart is not None and seen.autostart != (node.autostart and node.running):
+        detail = "starts with its host, recorded as not to" if seen.autostart else "does not start with its host, recorded as to"
+        return drift("changed", detail), replace(record, resource=replace(node, autostart=seen.autostart))
     return None, record
 
 

@@ -76,6 +76,7 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel) -> WantedClus
         ),
         readiness=Readiness(when=cluster.readiness.when, timeout_s=-(-cluster.readiness.timeout_ms // 1000)),
         protect=cluster.protect,
+        autostart=cluster.autostart,
         running=cluster.state == "running",
         domain=cluster.private.domain,
         where=loaded.where(at),

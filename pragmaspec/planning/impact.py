@@ -14,6 +14,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "first_boot": "rebuild",
     "cloud_init": "rebuild",  # its files are written before the first boot
     "firmware": "reboot",  # the disk stays as it is; only one that both can start is given the other
+    "autostart": "live",
     "keys": "live",
     "peers": "live",
     "protect": "none",
@@ -54,6 +55,7 @@ FIELD_WORDS = {
     "firmware": "firmware",
     "keys": "ssh keys",
     "peers": "cluster members",
+    "autostart": "autostart",
     "protect": "protection",
     "readiness": "readiness",
     "running": "state",

@@ -102,8 +102,9 @@ class Inventory(Frozen, frozen=True):
 class ObservedNode(Frozen, frozen=True):
     """A machine that carries our marks. ``address`` is the one it was made under; ``disk``: whether its disk is there.
 
-    ``op`` names its creation, ``id`` is what the site calls it, and ``made`` orders the objects of one site by their age (seconds
-    since 1970, or a count); each is empty where a site has no such thing.
+    ``autostart``: whether it starts with its host; None: the site does not tell. ``op`` names its creation, ``id`` is what the
+    site calls it, and ``made`` orders the objects of one site by their age (seconds since 1970, or a count); each is empty where
+    a site has no such thing.
     """
 
     address: str
@@ -112,6 +113,7 @@ class ObservedNode(Frozen, frozen=True):
     cpus: int = 0
     memory_mib: int = 0
     disk: bool = True
+    autostart: bool | None = None
     op: str = ""
     id: str = ""
     made: float = 0.0

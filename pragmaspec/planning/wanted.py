@@ -102,6 +102,7 @@ class WantedCluster(Frozen, frozen=True):
     networks: tuple[WantedNetwork, ...] = ()
     readiness: Readiness = Readiness()
     protect: bool = False
+    autostart: bool = False
     running: bool = True
     domain: str = "local"
     """DNS domain of the private network, as in PRAGMA's ``vc-out.xml``."""

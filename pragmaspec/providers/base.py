@@ -149,6 +149,22 @@ class BootCheck(Protocol):
 
 
 @runtime_checkable
+class StartingWithHost(Protocol):
+    """What a provider offers beside :class:`Provider` whose machines can start by themselves with their host.
+
+    Then :meth:`Provider.boot` sees to it as ``Node.autostart`` says, and :meth:`Provider.shutdown` of a node that shall be off
+    takes it back.
+    """
+
+    def set_autostart(self, node: Node, mark: Mark) -> None:
+        """Let the machine start with its host, or no longer, as ``node.autostart`` says; nothing else happens to it.
+
+        Raises SiteError when there is no such machine.
+        """
+        ...
+
+
+@runtime_checkable
 class ImageRoom(Protocol):
     """What a provider offers beside :class:`Provider` where images may be left behind that nobody uses."""
 

@@ -46,6 +46,8 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
     yield from _nics(before.nics, after.nics)
     if before.running != after.running:
         yield "off → running" if after.running else "running → off"
+    if before.autostart != after.autostart and before.running == after.running:
+        yield "starts with its host" if after.autostart else "no longer starts with its host"
     yield from _protect(before.protect, after.protect)
     if before.readiness != after.readiness:
         yield f"readiness {_readiness_change(before.readiness, after.readiness)}"

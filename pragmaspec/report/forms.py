@@ -79,6 +79,7 @@ def _node(node: Node) -> Form:
         "nics": [_nic(nic) for nic in node.nics],
         "running": node.running,
         "protect": node.protect,
+        "autostart": node.autostart,
         "readiness": {"when": node.readiness.when, "timeout_s": node.readiness.timeout_s},
     }
 

@@ -133,6 +133,7 @@ def _node_look(node: Node) -> object:
         node.image,
         node.running,
         node.protect,
+        node.autostart,
         node.first_boot,
         node.keys,
         node.peers,

@@ -47,6 +47,8 @@ def _node(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tup
     else:
         yield "ready when", f"{node.readiness.when}, within {units.duration(node.readiness.timeout_s)}"
     yield "generation", str(record.generation)
+    if node.autostart:
+        yield "autostart", "yes"
     if node.protect:
         yield "protected", "yes"
 

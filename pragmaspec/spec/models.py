@@ -163,6 +163,11 @@ class ClusterModel(Model):
     protect: Annotated[bool, boolean()] = Field(
         default=False, description="Whether to refuse to remove or rebuild it.", examples=[True]
     )
+    autostart: Annotated[bool, boolean()] = Field(
+        default=False,
+        description="Whether its nodes start with their host. They do not while `state` is `off`.",
+        examples=[True],
+    )
     state: Literal["running", "off"] = Field(default="running", description="Whether its nodes run.", examples=["off"])
 
 

@@ -590,3 +590,24 @@ def test_a_node_that_could_not_boot_again_is_neither_stopped_nor_removed(store, 
     assert site.there
     _apply(store, site, [clean], tmp_path)
     assert node(-1).address not in site.there
+
+
+class _Starting(FakeSite):
+    """A site whose machines can start with their host."""
+
+    def set_autostart(self, node, mark):
+        self.calls.append(f"autostart {node.autostart} {node.address}")
+
+
+def test_starting_with_the_host_is_changed_at_the_site_and_the_guest_is_left_alone(store, tmp_path):
+    site = _Starting()
+    _apply(store, site, bring_up(0), tmp_path)
+    change = replace(act("update", replace(node(-1), autostart=True)), before=node(-1))
+    _apply(store, site, [change], tmp_path)
+    assert site.calls[-1] == f"autostart True {node(-1).address}"
+    assert store.read().record(node(-1).address).resource.autostart
+    both = replace(act("update", node(-1, keys="k2")), before=replace(node(-1), autostart=True))
+    _apply(store, site, [both], tmp_path)
+    assert site.calls[-1] == f"autostart False {node(-1).address}"
+    _apply(store, site, [act("shutdown", replace(node(-1), autostart=True))], tmp_path)
+    assert not store.read().record(node(-1).address).resource.autostart

@@ -325,3 +325,18 @@ def test_a_change_that_cannot_be_is_a_bug_and_says_where() -> None:
         actions([Change(before=allocation, after=node)], nothing)
     assert Change(before=Record(resource=node), after=None).address == node.address
     assert Change(before=None, after=None).address == ""
+
+
+def test_starting_with_the_host_is_changed_live_and_goes_with_the_power() -> None:
+    asked = cluster(computes=0, autostart=True)
+    plan = planned(wanted(asked), settled(cluster(computes=0)))
+    assert [(each.verb, each.impact, each.reason) for each in plan.actions] == [("update", "live", "autostart changed")]
+    state = applied(plan, settled(cluster(computes=0)))
+    assert planned(wanted(asked), state).empty
+    down = planned(wanted(cluster(computes=0, autostart=True, running=False)), state)
+    assert [(each.verb, each.reason) for each in down.actions] == [("shutdown", "shall be off")]
+    is_off = applied(down, state)
+    assert not any(node.autostart for node in is_off.nodes())
+    up = planned(wanted(asked), is_off)
+    assert acts(up) == ["boot hello-frontend"]
+    assert up.actions[0].resource.autostart

@@ -47,6 +47,7 @@ def test_a_site_that_was_not_asked_is_taken_to_be_as_recorded() -> None:
             "has 4 cpus and 512 MiB, recorded 1 cpus and 1024 MiB",
             ["shutdown hello-compute-1", "boot hello-compute-1"],
         ),
+        ({"autostart": True}, "changed", "starts with its host, recorded as not to", ["update hello-compute-1"]),
         (
             {"disk": False},
             "disk-gone",
@@ -89,6 +90,15 @@ def test_a_node_that_somebody_started_is_shut_down() -> None:
 def test_how_a_node_that_is_off_is_defined_does_not_matter(found: dict[str, object]) -> None:
     plan = repaired(seen(off(), "hello-compute-1", **found), off(), running=False)
     assert (plan.actions, plan.drift) == ((), ())
+
+
+def test_a_node_that_shall_be_off_does_not_start_with_its_host_either() -> None:
+    asked = {"running": False, "autostart": True}
+    state = applied(planned(wanted(cluster(**asked)), off()), off())
+    assert not any(node.autostart for node in state.nodes())
+    plan = repaired(seen(state, "hello-compute-1", autostart=True), state, **asked)
+    assert [(action.verb, action.impact) for action in plan.actions] == [("update", "live")]
+    assert plan.actions[0].resource == state.record("lab/hello/node/hello-compute-1").resource
 
 
 def test_what_somebody_did_as_the_spec_now_says_is_only_written_down() -> None:

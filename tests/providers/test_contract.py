@@ -363,6 +363,26 @@ def test_shutdown_leaves_the_node_off_with_its_disk(subject):
     assert subject.held() == (0, 0, node.disk_bytes)
 
 
+def test_a_node_starts_with_its_host_as_it_is_booted_changed_and_shut_down(subject):
+    def seen() -> bool:
+        return [node.autostart for node in subject.observed().nodes] == [True]
+
+    subject.prepare()
+    node, mark = subject.node(), subject.mark(subject.node())
+    subject.boot(replace(node, autostart=True))
+    assert seen()
+    subject.provider.set_autostart(node, mark)
+    assert not seen()
+    subject.boot(replace(node, autostart=True))
+    subject.provider.shutdown(replace(node, autostart=True), mark, grace_s=0)
+    assert seen(), "a reboot brings it back"
+    subject.provider.shutdown(replace(node, running=False), mark, grace_s=0)
+    assert not seen()
+    subject.provider.clean(node, mark)
+    with pytest.raises(SiteError, match="not defined"):
+        subject.provider.set_autostart(node, mark)
+
+
 def test_what_is_absent_is_shut_down_and_cleaned_without_error(subject):
     node, allocation = subject.node(), subject.allocation()
     subject.provider.shutdown(node, subject.mark(node), grace_s=0)

@@ -97,8 +97,15 @@ def test_public_addresses() -> None:
     assert _allocation(replace(ALLOCATION, public=(named,))) == ("192.168.122.10: name, gateway or network",)
 
 
+def test_starting_with_the_host_is_told_unless_it_follows_from_the_power() -> None:
+    starting, off = replace(FRONTEND, autostart=True), replace(FRONTEND, running=False)
+    assert differences(FRONTEND, starting, {}) == ("starts with its host",)
+    assert differences(starting, FRONTEND, {}) == ("no longer starts with its host",)
+    assert differences(starting, off, {}) == ("running → off",)
+
+
 def test_every_field_of_a_node_that_may_change_is_told() -> None:
     """A new field of Node must be put into words here, or be part of the address."""
     told = {"cpus", "memory_mib", "disk_bytes", "image", "nics", "running", "protect", "readiness", "first_boot", "keys", "peers"}
-    told |= {"cloud_init", "firmware"}
+    told |= {"cloud_init", "firmware", "autostart"}
     assert told | {"site", "cluster", "name", "role", "index"} == set(Node.__struct_fields__)

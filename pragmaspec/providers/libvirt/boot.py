@@ -21,7 +21,7 @@ from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.network_xml import attachment
 from pragmaspec.providers.libvirt.plugging import after_plugging
-from pragmaspec.providers.libvirt.power import resume_if_paused
+from pragmaspec.providers.libvirt.power import resume_if_paused, start_with_host
 from pragmaspec.providers.libvirt.virt_type import settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
 from pragmaspec.recorded import Nic, Node, Outputs, PublicGrant, StagedImage
@@ -40,12 +40,14 @@ def boot(host: Host, order: BootOrder) -> Outputs:
     parts = domain_parts(host, order)
     if domain is not None and domain.running:
         _settle_running(host, domain, parts)
+        start_with_host(domain.handle, yes=node.autostart)
         _reserve(host, order)
     else:
         check(host, order)
         _make_volumes(host, order, parts)
         with _kvm_doubted(host, node.name):
             handle = _defined(host, domain, parts)
+            start_with_host(handle, yes=node.autostart)
             with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
                 _start(handle, held=order.held)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))

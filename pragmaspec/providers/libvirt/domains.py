@@ -26,6 +26,7 @@ class SeenDomain(NamedTuple):
     cpus: int
     memory_mib: int
     owner: Owner | None
+    autostart: bool = False
 
 
 class OurDomain(NamedTuple):
@@ -44,14 +45,16 @@ def listed(host: Host, wanted: Callable[[str], bool]) -> Iterator[SeenDomain]:
     """Every domain whose name is ``wanted``. One that vanishes meanwhile is not there: that is what a later look would say."""
     handle = host.handle()
     every = handle.listAllDomains(0)
+    starting = {domain.UUIDString() for domain in handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)}
     transient = {domain.UUIDString() for domain in handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)}
     for domain in every:
         if wanted(domain.name()):
             with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
-                yield _seen(domain, defined=domain.UUIDString() not in transient)
+                uuid = domain.UUIDString()
+                yield _seen(domain, defined=uuid not in transient, autostart=uuid in starting)
 
 
-def _seen(domain: libvirt.virDomain, *, defined: bool) -> SeenDomain:
+def _seen(domain: libvirt.virDomain, *, defined: bool, autostart: bool) -> SeenDomain:
     root = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     return SeenDomain(
         name=domain.name(),
@@ -61,6 +64,7 @@ def _seen(domain: libvirt.virDomain, *, defined: bool) -> SeenDomain:
         cpus=int(root.findtext("vcpu", "0")),
         memory_mib=int(root.findtext("memory", "0")) // KIB_PER_MIB,
         owner=domain_owner(root),
+        autostart=autostart,
     )
 
 

@@ -60,6 +60,7 @@ def _nodes(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) ->
             cpus=domain.cpus,
             memory_mib=domain.memory_mib,
             disk=disk in disks and _is_there(disks[disk]),
+            autostart=domain.autostart,
             op=owner.op,
         )
     for address, generation in builds.items():

@@ -4,6 +4,7 @@ import time
 
 import libvirt
 
+from pragmaspec.errors import Problem, SiteError
 from pragmaspec.providers.libvirt import domains
 from pragmaspec.providers.libvirt.failures import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
@@ -15,7 +16,10 @@ PRESS_AGAIN_S = 5.0
 
 
 def shutdown(host: Host, node: Node, mark: Mark, grace_s: float) -> None:
-    """Ask the guest by ACPI to power off, and after ``grace_s`` take the power away. Absent, off or not ours: nothing to do."""
+    """Ask the guest by ACPI to power off, and after ``grace_s`` take the power away. Absent, off or not ours: nothing to do.
+
+    A node that shall be off does not start with its host either.
+    """
     domain = domains.find_ours(host, node, mark)
     if domain is None:
         return
@@ -28,6 +32,28 @@ def shutdown(host: Host, node: Node, mark: Mark, grace_s: float) -> None:
                 next_press = time.monotonic() + PRESS_AGAIN_S
             time.sleep(POLL_S)
     take_power(domain.handle)
+    if not node.running:
+        with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+            start_with_host(domain.handle, yes=False)
+
+
+def set_autostart(host: Host, node: Node, mark: Mark) -> None:
+    """Let the node's machine start with its host, or no longer. Raises SiteError when it is not there."""
+    domain = domains.find_ours(host, node, mark)
+    if domain is None:
+        raise SiteError(
+            Problem(
+                summary="Something is missing at the site",
+                detail=f"{node.name} is not defined at site {host.site.name}. It was removed meanwhile: plan again.",
+            )
+        )
+    start_with_host(domain.handle, yes=node.autostart)
+
+
+def start_with_host(domain: libvirt.virDomain, *, yes: bool) -> None:
+    """Set libvirt's flag, where it is otherwise. A machine without a definition outlives no reboot and has none."""
+    if domain.isPersistent() and bool(domain.autostart()) != yes:
+        domain.setAutostart(int(yes))
 
 
 def resume(host: Host, mark: Mark) -> None:

@@ -114,6 +114,11 @@ class LibvirtProvider:
         with self._translated(f"let {node.name} run"):
             power.resume(self._host, mark)
 
+    def set_autostart(self, node: Node, mark: Mark) -> None:
+        """Let the machine start with its host, or no longer."""
+        with self._translated(f"change whether {node.name} starts with its host"):
+            power.set_autostart(self._host, node, mark)
+
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
         """Ask the guest to power off, then take the power away."""
         with self._translated(f"shut down {node.name}"):

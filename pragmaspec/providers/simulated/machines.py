@@ -80,10 +80,15 @@ def booted(order: BootOrder, before: Machine | None, now: float, *, unready: boo
         made=kept.made if kept else made,
         asked=kept.asked if kept else definition_of(order),
         alone=alone,
+        autostart=node.autostart,
     )
-    if kept is not None and replace(kept, disk_bytes=wanted.disk_bytes, booted_at=0.0, unready=False) == wanted:
+    if kept is not None and _with_what_needs_no_start(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
     return replace(wanted, booted_at=now, unready=unready)
+
+
+def _with_what_needs_no_start(kept: Machine, wanted: Machine) -> Machine:
+    return replace(kept, disk_bytes=wanted.disk_bytes, autostart=wanted.autostart, booted_at=0.0, unready=False)
 
 
 def check_bootable(world: World, order: BootOrder) -> None:

@@ -30,6 +30,7 @@ class Machine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     what it was booted with, ``image`` the digest its disk was made from, ``booted_at`` in seconds since 1970. ``unready``: its
     guest never answers. Status "undefined": only the disk is left. ``op`` names its creation, ``made`` counts everything that was
     made at the site, ``asked`` is a digest of the order that made it. ``alone``: no other machine has its address (kind "ident").
+    ``autostart``: it starts with its host.
     """
 
     address: str
@@ -48,6 +49,7 @@ class Machine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     made: int = 0
     asked: str = ""
     alone: bool = True
+    autostart: bool = False
 
     @property
     def id(self) -> str:

@@ -57,6 +57,10 @@ class Outside:
         """Somebody deleted the disk of a machine that is off."""
         self._alter(lineage, address, status="off", disk=False)
 
+    def sets_autostart(self, lineage: str, address: str, *, yes: bool) -> None:
+        """Somebody let the machine start with its host, or no longer (``virsh autostart``)."""
+        self._alter(lineage, address, autostart=yes)
+
     def removes(self, lineage: str, address: str) -> None:
         """Somebody removed a node or an allocation with everything that belongs to it."""
         with self._world.changing() as world:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import PragmaspecError
+from pragmaspec.errors import PragmaspecError, Problem, SiteError
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
@@ -117,7 +117,6 @@ class SimulatedProvider:
 
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
         """Power the machine off. A guest that never became ready does not hear it, and costs ``grace_s``."""
-        del node
         fault = self._call("shutdown", mark.address)
         with self._world.looking() as world:
             before = self._ours(world, mark)
@@ -125,9 +124,23 @@ class SimulatedProvider:
             self._clock.sleep(grace_s)
         with self._world.changing() as world:
             for machine in self._ours(world, mark):
-                if machine.status == "running":
-                    world.put(replace(machine, status="off"))
+                after = replace(
+                    machine,
+                    status="off" if machine.status == "running" else machine.status,
+                    autostart=machine.autostart and node.running,
+                )
+                if after != machine:
+                    world.put(after)
         _answer(fault)
+
+    def set_autostart(self, node: Node, mark: Mark) -> None:
+        """Note whether the machine starts with its host."""
+        with self._world.changing() as world:
+            found = self._ours(world, mark)
+            if not found:
+                raise SiteError(Problem(summary="A machine is missing", detail=f"{node.address} is not defined at the site."))
+            for machine in found:
+                world.put(replace(machine, autostart=node.autostart))
 
     def clean(self, resource: Resource, mark: Mark) -> None:
         """Remove the resource with everything that belongs to it; an image stays while another stack uses it."""

@@ -108,6 +108,7 @@ def _observed(machine: Machine) -> ObservedNode:
         cpus=machine.cpus,
         memory_mib=machine.memory_mib,
         disk=machine.disk,
+        autostart=machine.autostart,
         op=machine.op,
         id=machine.id,
         made=machine.made,

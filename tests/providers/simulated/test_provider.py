@@ -145,7 +145,9 @@ def test_accidents_are_observed(stack, outside):
     outside.deletes_disk(stack.lineage, address[2])
     outside.removes(stack.lineage, address[3])
     outside.powers_off(stack.lineage, "lab/hello/node/never-was")
-    assert tuple(replace(node, id="", made=0) for node in stack.observed().nodes) == (
+    outside.sets_autostart(stack.lineage, address[0], yes=True)
+    assert [node.address for node in stack.observed().nodes if node.autostart] == [address[0]]
+    assert tuple(replace(node, id="", made=0, autostart=None) for node in stack.observed().nodes) == (
         ObservedNode(address=address[0], generation=0, status="off", cpus=1, memory_mib=1024),
         ObservedNode(address=address[1], generation=0, status="undefined", cpus=1, memory_mib=1024),
         ObservedNode(address=address[2], generation=0, status="off", cpus=1, memory_mib=1024, disk=False),
