@@ -16,7 +16,7 @@ from pragmaspec.engine.perform import result
 from pragmaspec.engine.reporter import Reporter
 from pragmaspec.engine.schedule import Schedule
 from pragmaspec.engine.sweep import sweeps
-from pragmaspec.errors import PragmaspecError, SiteConflictError
+from pragmaspec.errors import PragmaspecError, SiteConflictError, SiteInUseError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.recorded import Node, Record
@@ -212,9 +212,9 @@ class _Run:
         """What is known of an action that failed. An error says nothing of how far the call came, with one exception.
 
         Claims are made all or none, so where somebody else holds one, this call has made none; what is to be had instead is
-        for the next plan to choose.
+        for the next plan to choose. The same where it would have cut others off.
         """
-        if job.action.verb != "allocate" or not isinstance(error, SiteConflictError):
+        if job.action.verb != "allocate" or not isinstance(error, SiteConflictError | SiteInUseError):
             return (error if record is None else record,)
         return (self._opening.granted(job.earlier) if job.earlier is not None else None,)
 

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
+from pragmaspec.planning.occupancy import Occupant
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind
@@ -132,6 +133,19 @@ class Holding(Protocol):
 
         A machine that nobody released, because its run died, is released by the next :meth:`Provider.boot` of it.
         """
+        ...
+
+
+@runtime_checkable
+class NetworkUse(Protocol):
+    """What a provider offers beside :class:`Provider` where others' machines may be plugged into a cluster's network.
+
+    Then :meth:`Provider.allocate` and :meth:`Provider.clean` raise SiteInUseError, before anything is done, rather than remove a
+    network that a machine of others uses.
+    """
+
+    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[Occupant, ...]:
+        """The machines of any owner on networks of ``held`` that ``keep`` has not (None: on any). Must not change anything."""
         ...
 
 

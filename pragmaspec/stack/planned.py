@@ -38,6 +38,11 @@ def planned(
     inventories = sites.inventories(needs_inventory(wanted, state, request))
     stored = sites.stored(prune_sites(wanted, state, request)) if request.prune_images else {}
     plan = replace(make_plan(wanted, state, observations, inventories, request, stored), tool=__version__)
+    if refresh:
+        from pragmaspec.stack.occupied import occupied
+
+        used = tuple(replace(problem, severity="warning") for problem in occupied(plan, state, sites))
+        plan = replace(plan, warnings=(*plan.warnings, *used)) if used else plan
     if copies is not None and any(action.verb == "stage" for action in plan.actions):
         from pragmaspec.planning.ways import with_ways
 

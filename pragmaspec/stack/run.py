@@ -10,6 +10,7 @@ from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.safety import ALLOWANCES, refusals
 from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
+from pragmaspec.stack.occupied import occupied
 from pragmaspec.stack.planned import planned
 from pragmaspec.stack.readable import ReadablePlan
 from pragmaspec.stack.sites import Sites
@@ -63,6 +64,9 @@ class Run:
         What cannot be done raises ApplyIncompleteError or InterruptedRunError, after everything else was done and recorded.
         """
         check_allowed(plan, allow)
+        used = occupied(plan, self.session.state, self.sites)
+        if used:
+            raise PlanRefusedError(*used)
         from pragmaspec.access.ssh import Remote
         from pragmaspec.engine.apply import apply_plan
         from pragmaspec.engine.context import Applied, ApplyContext

@@ -1,11 +1,15 @@
 """Claims of a cluster at the site: its networks and public addresses. The site decides who was first; we undo what we began."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from pragmaspec.errors import SiteInUseError
+from pragmaspec.planning.occupancy import Occupant, in_use
 from pragmaspec.providers.libvirt import addresses, names, networks
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.network_xml import NetworkParts, address_parts, attachment, bridge_name, network_parts
+from pragmaspec.providers.libvirt.networks import SeenNetwork
+from pragmaspec.providers.libvirt.occupants import occupants
 from pragmaspec.recorded import Allocation, Mark, Outputs
 
 Undo = Callable[[], None]
@@ -20,6 +24,7 @@ class _Claim(NamedTuple):
 
 def allocate(host: Host, wanted: Allocation, mark: Mark) -> Outputs:
     """Make the claims of ``wanted``, then drop those of the same allocation that it no longer names."""
+    _refuse_occupied(host, wanted, mark, keep=wanted)
     undo: list[Undo] = []
     try:
         for claim in _network_claims(wanted, mark):
@@ -40,6 +45,7 @@ def allocate(host: Host, wanted: Allocation, mark: Mark) -> Outputs:
 
 def release(host: Host, allocation: Allocation, mark: Mark) -> None:
     """Drop every claim of the allocation."""
+    _refuse_occupied(host, allocation, mark, keep=None)
     _drop(host, names.made_cluster(allocation.cluster, mark), mark, keep=None)
 
 
@@ -64,15 +70,40 @@ def _remove_named(host: Host, name: str, mark: Mark) -> None:
         networks.remove(seen.handle)
 
 
+def occupied(host: Host, mark: Mark, keep: Allocation | None) -> tuple[Occupant, ...]:
+    """The machines on networks of the allocation that ``keep`` does not name."""
+    return occupants(host, _going(networks.listed(host), mark, keep))
+
+
+def _refuse_occupied(host: Host, held: Allocation, mark: Mark, keep: Allocation | None) -> None:
+    """Raise SiteInUseError when machines would be cut off that are not the cluster's own.
+
+    When it is given back as a whole, its own nodes are gone: what is still plugged in is nobody's that goes with it.
+    """
+    clusters = {held.cluster, names.made_cluster(held.cluster, mark)} if keep else set()
+    others = [
+        each
+        for each in occupied(host, mark, keep)
+        if each.lineage != mark.lineage or names.cluster_of(each.address.rpartition("/")[2]) not in clusters
+    ]
+    if others:
+        raise SiteInUseError(in_use(others, held))
+
+
+def _going(seen: Iterable[SeenNetwork], mark: Mark, keep: Allocation | None) -> list[SeenNetwork]:
+    """The networks of the allocation, and its claims of addresses, that ``keep`` does not name."""
+    kept = {claim.parts.name for claim in _network_claims(keep, mark)} if keep else set()
+    kept |= {names.address_network(grant.address) for grant in keep.public} if keep else set()
+    return [each for each in seen if each.owner is not None and each.owner.is_for(mark) and each.name not in kept]
+
+
 def _drop(host: Host, cluster: str, mark: Mark, keep: Allocation | None) -> None:
-    kept_networks = {claim.parts.name for claim in _network_claims(keep, mark)} if keep else set()
     kept_addresses = {(grant.network, grant.address) for grant in keep.public} if keep else set()
-    for seen in list(networks.listed(host)):
-        if seen.owner is not None and seen.owner.is_for(mark):
-            address = names.parsed_address(seen.name)
-            if seen.name not in kept_networks and (address is None or address not in {one for _, one in kept_addresses}):
-                networks.remove(seen.handle)
-        elif seen.owner is None:
+    found = list(networks.listed(host))
+    for seen in _going(found, mark, keep):
+        networks.remove(seen.handle)
+    for seen in found:
+        if seen.owner is None:
             addresses.release(seen, cluster, mark, {one for network, one in kept_addresses if network == seen.name})
 
 

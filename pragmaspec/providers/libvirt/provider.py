@@ -6,6 +6,7 @@ from threading import Lock
 
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
+from pragmaspec.planning.occupancy import Occupant
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import BootOrder, Evidence, Offer, Transferred
 from pragmaspec.providers.libvirt import (
@@ -64,6 +65,11 @@ class LibvirtProvider:
         """Claim networks, VLANs and public addresses."""
         with self._translated(f"allocate {wanted.cluster}"):
             return allocation.allocate(self._host, wanted, mark)
+
+    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[Occupant, ...]:
+        """The machines on networks that ``held`` has and ``keep`` has not."""
+        with self._translated(f"see whether others use networks of {held.cluster}"):
+            return allocation.occupied(self._host, mark, keep)
 
     def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
         """Put the image into the pool. One at a time from this process: an upload of our own is never taken for a dead run's."""
