@@ -44,7 +44,7 @@ COMMANDS = MappingProxyType(
         "validate": Entry("validate", "Check the spec with every file it points to."),
         "plan": Entry("plan", "Show what apply would do, why, and at what risk."),
         "apply": Entry("apply", "Make the sites be as the spec says."),
-        "boot": Entry("boot", "Let a cluster run as the spec describes it."),
+        "boot": Entry("boot", "Let a cluster run, and touch nothing else of it."),
         "shutdown": Entry("shutdown", "Shut a cluster down, computes before the frontend."),
         "clean": Entry("clean", "Remove a cluster with its disks, networks and addresses."),
         "list": Entry("listing", "List clusters, images or sites."),

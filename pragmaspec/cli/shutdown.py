@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
 def shutdown(cluster: ClusterArgument, *, doing: Doing, accepting: Accepting, which: Which) -> None:
     """Shut a cluster down, computes before the frontend.
 
-    Gracefully, then by force after a minute. Disks stay. Shows its plan and does it without asking: naming the cluster
+    Gracefully, then by force after a minute. Disks stay, and so does all else: what the spec changes beside is named and
+    waits for the next apply. Shows its plan and does it without asking: naming the cluster
     is the consent.
     """
     from pragmaspec.stack.verbs import shutdown_request
@@ -31,7 +32,9 @@ def shutdown(cluster: ClusterArgument, *, doing: Doing, accepting: Accepting, wh
         carry_out(
             stack,
             f"shutdown {cluster}",
-            lambda run: run.plan(shutdown_request(cluster, run.wanted, accept_missing=accepting.accept_missing)),
+            lambda run: run.plan(
+                shutdown_request(cluster, run.wanted, run.session.state, accept_missing=accepting.accept_missing)
+            ),
             Manner.of(doing),
         )
         _remind(stack, cluster)

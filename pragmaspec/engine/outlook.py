@@ -1,6 +1,6 @@
 """What will be there when a plan is done: the state to come, and what its guests are told. Pure."""
 
-from pragmaspec.guest.cluster import GuestCluster, GuestSettings
+from pragmaspec.guest.cluster import GuestCluster, GuestSettings, first_boot_digest, keys_digest
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.recorded import Allocation, Node, Record, StagedImage, State
@@ -75,6 +75,13 @@ class Outlook:
             return GuestSettings()
         nodes = cluster.frontend if node.role == "frontend" else cluster.computes
         return GuestSettings(packages=nodes.packages, user_data=nodes.user_data)
+
+    def is_described(self, node: Node) -> bool:
+        """Whether the spec says now what ``node`` was told at its first boot. Otherwise its seed cannot be made again."""
+        cluster = self._wanted.cluster(node.cluster)
+        if cluster is None or cluster.unknown:
+            return False
+        return (node.first_boot, node.keys) == (first_boot_digest(self.settings(node)), keys_digest(cluster.ssh_keys))
 
     def _guest_cluster(self, allocation: Allocation) -> GuestCluster:
         wanted = self._wanted.cluster(allocation.cluster)

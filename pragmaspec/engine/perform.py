@@ -66,7 +66,8 @@ class Performer:
         outputs = begun.outputs if begun else ()
         match action.verb, resource:
             case "boot", Node():
-                return provider.boot(self._boot_order(resource, mark, begun.site_id if begun else ""))
+                kept = action.before is not None and not self._outlook.is_described(resource)
+                return provider.boot(self._boot_order(resource, mark, begun.site_id if begun else "", seed_stays=kept))
             case "stage", StagedImage():
                 return self._stage(provider, resource, mark, say)
             case "shutdown", Node():
@@ -113,13 +114,13 @@ class Performer:
         if isinstance(node, Node) and guests.seeded and guests.reachable(node):
             guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
 
-    def _boot_order(self, node: Node, mark: Mark, site_id: str) -> BootOrder:
+    def _boot_order(self, node: Node, mark: Mark, site_id: str, *, seed_stays: bool) -> BootOrder:
         provider, seed = self.tools_at(node.site).provider, b""
         # A machine alone keeps nobody waiting.
         held = self._boots[node.site] > 1 and isinstance(provider, Holding) and provider.holds()
         if held:
             self._held.add(node.address)
-        if self.tools_at(node.site).guests.seeded:
+        if self.tools_at(node.site).guests.seeded and not seed_stays:
             # Building disks costs 70 ms to import, which a plan that boots nothing need not pay.
             from pragmaspec.guest.seed import seed_iso  # noqa: PLC0415
 

@@ -40,11 +40,9 @@ def desired_images(wanted: Wanted, request: PlanRequest) -> list[Desired]:
     for cluster in sorted(wanted.clusters, key=lambda cluster: cluster.name):
         if cluster.name in request.drop:
             continue
-        for nodes in (cluster.frontend, cluster.computes):
-            if nodes.count:
-                image = wanted.image(nodes.image)
-                staged = staged_image(image, cluster.site)
-                found.setdefault(staged.address, Desired(staged, image.where))
+        for image in wanted.images_of(cluster):
+            staged = staged_image(image, cluster.site)
+            found.setdefault(staged.address, Desired(staged, image.where))
     return list(found.values())
 
 

@@ -61,6 +61,21 @@ class Drift(Frozen, frozen=True):
     """What people call it, where the address does not say: an image's name."""
 
 
+Until = Literal["apply", "running"]
+"""How long a change waits: for the next apply, or until its cluster runs again."""
+
+
+class Pending(Frozen, frozen=True):
+    """A change that the spec asks for and this plan leaves, because it touches the power of the cluster alone."""
+
+    address: str
+    reason: str
+    """For people: ``disk and image changed``, ``no longer wanted``."""
+    impact: Impact = "none"
+    until: Until = "apply"
+    where: Where | None = None
+
+
 class PlannedSite(Frozen, frozen=True):
     """A site as this plan saw it; ``identity`` is None when it was not asked."""
 
@@ -94,6 +109,8 @@ class Plan(Frozen, frozen=True):
     """What may have been meant, where something goes and something of the same shape comes."""
     warnings: tuple[Problem, ...] = ()
     """Of the spec, without the quoted lines, which may be private: they prevent nothing."""
+    pending: tuple[Pending, ...] = ()
+    """What is left for later; doing this plan changes nothing of it."""
 
     @property
     def empty(self) -> bool:

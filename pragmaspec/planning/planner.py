@@ -20,14 +20,17 @@ from pragmaspec.planning.actions import (
 )
 from pragmaspec.planning.allocation import Allocator, NoneFreeError, satisfies
 from pragmaspec.planning.capacity import shortages
-from pragmaspec.planning.desired import Desired, desired_images, desired_nodes
+from pragmaspec.planning.concerned import concerned_addresses
+from pragmaspec.planning.desired import Desired, desired_nodes
 from pragmaspec.planning.diff import changes
-from pragmaspec.planning.drift import facts
+from pragmaspec.planning.drift import Facts, facts
 from pragmaspec.planning.firmware import firmware_problems
+from pragmaspec.planning.holding import held, held_unwanted, is_held
 from pragmaspec.planning.likely import likely_moves
 from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
+from pragmaspec.planning.needed import needed_images, unknown_images
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.plan import Action, Plan, PlannedSite
+from pragmaspec.planning.plan import Action, Drift, Pending, Plan, PlannedSite
 from pragmaspec.planning.pruning import prune_actions
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.sighting import as_made, as_recorded
@@ -37,6 +40,7 @@ from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.recorded import Allocation, Network, Node, StagedImage, State
 
 WHOLE = PlanRequest()
+_NOTHING_GONE: frozenset[str] = frozenset()
 _NONE_STORED: Mapping[str, tuple[StoredImage, ...]] = MappingProxyType({})
 
 
@@ -59,7 +63,7 @@ def needs_inventory(wanted: Wanted, state: State, request: PlanRequest = WHOLE) 
         for cluster in wanted.clusters
         if cluster.name not in request.drop
         and request.concerns(cluster.name)
-        and (_asks_for_more(wanted, cluster, state) or _grows(wanted, cluster, recorded[cluster.site, cluster.name], request))
+        and _may_grow(wanted, cluster, state, recorded[cluster.site, cluster.name], request)
     )
 
 
@@ -83,8 +87,8 @@ def make_plan(
     looked = {name: as_made(seen, moved) for name, seen in observations.items() if name not in left}
     asked = {name: as_recorded(inventory, moved, name) for name, inventory in inventories.items()}
     seen = facts(moved, looked, accept_missing=request.accept_missing)
-    desired, planned = _desired(wanted, seen.state, asked, request)
-    drifted = frozenset(drift.address for drift in seen.drift)
+    desired, planned, pending = _desired(wanted, seen, asked, request)
+    drifted = frozenset(drift.address for drift in seen.drift if _concerns_power(drift, moved, seen.state, request))
     patient = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
     found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen, patient)
     known = (*(entry.resource for entry in desired), *(record.resource for record in moved.records))
@@ -94,6 +98,10 @@ def make_plan(
     kept = tuple(_as_asked(_as_found(action, asked), request) for action in narrowed(found, known, request))
     if request.targets or request.exclude:
         kept = with_peers_told(kept, wanted, seen.state)
+    elif request.running:
+        # What stands is booted as its guest was left; what is made anew is told of those that stand.
+        told = with_peers_told(kept, wanted, seen.state)
+        kept = tuple(new if old.before is None else old for old, new in zip(kept, told, strict=True))
     acted_on = {action.address for action in kept}
     names = sorted({action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | looked.keys())
     partial = bool(request.targets or request.exclude or request.only_clusters)
@@ -111,6 +119,17 @@ def make_plan(
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
         warnings=(*_spec_warnings(wanted, request), *(warning for each in looked.values() for warning in each.warnings)),
+        pending=pending,
+    )
+
+
+def _concerns_power(drift: Drift, recorded: State, seen: State, request: PlanRequest) -> bool:
+    """Whether there is something to write down or to repair; of a cluster that is only switched, no more than whether it runs."""
+    before, now = recorded.record(drift.address), seen.record(drift.address)
+    if before is None or now is None or not isinstance(before.resource, Node) or not isinstance(now.resource, Node):
+        return True
+    return (
+        not request.switches(before.resource.cluster) or drift.kind == "gone" or before.resource.running != now.resource.running
     )
 
 
@@ -148,11 +167,13 @@ def with_moves_recorded(plan: Plan, state: State) -> Plan:
 
 
 def _desired(
-    wanted: Wanted, state: State, inventories: Mapping[str, Inventory], request: PlanRequest
-) -> tuple[list[Desired], frozenset[str]]:
-    """Everything desired, and the addresses this plan is about. Raises PlanError."""
+    wanted: Wanted, seen: Facts, inventories: Mapping[str, Inventory], request: PlanRequest
+) -> tuple[list[Desired], frozenset[str], tuple[Pending, ...]]:
+    """Everything desired, the addresses this plan is about, and what waits. Raises PlanError."""
     problems: list[Problem] = []
-    desired = desired_images(wanted, request)
+    desired: list[Desired] = []
+    pending: list[Pending] = []
+    state = seen.state
     staying = sorted((each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name)
     allocators = {
         site.name: Allocator(site, inventories.get(site.name), state, [each for each in staying if each.site == site.name])
@@ -161,6 +182,11 @@ def _desired(
     moved = {record.address: record for record in state.records if record.origin}
     for cluster in staying:
         if not request.concerns(cluster.name):
+            continue
+        if is_held(cluster, state, seen.gone, request):
+            kept = held(wanted, cluster, seen, request)
+            desired += kept.desired
+            pending += kept.pending
             continue
         recorded = _recorded_allocation(state, cluster)
         try:
@@ -171,8 +197,15 @@ def _desired(
         desired.append(Desired(allocation, cluster.where))
         running = request.wants_running(cluster.name, cluster.running)
         desired += desired_nodes(wanted, cluster, allocation, state.lineage, running, moved)
+    for name, _ in request.running:
+        if wanted.cluster(name) is None:
+            kept = held_unwanted(name, seen, request)
+            desired += kept.desired
+            pending += kept.pending
+    desired = [*needed_images(wanted, desired, seen, request), *desired]
+    problems += unknown_images(desired, request)
     problems += reused_names(desired, state)
-    planned = _planned(wanted, desired, state, request)
+    planned = concerned_addresses(wanted, desired, state, request)
     concerned = [entry for entry in desired if entry.resource.address in planned]
     for site in wanted.sites:
         here = [entry for entry in concerned if entry.resource.site == site.name]
@@ -181,7 +214,7 @@ def _desired(
             problems += shortages(site, inventories[site.name], concerned, state, planned)
     if problems:
         raise PlanError(*problems)
-    return desired, planned
+    return desired, planned, tuple(pending)
 
 
 def _stand_in(cluster: WantedCluster) -> Allocation:
@@ -192,37 +225,16 @@ def _stand_in(cluster: WantedCluster) -> Allocation:
     )
 
 
-def _planned(wanted: Wanted, desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
-    """Addresses of everything that this plan is about: all, or the clusters it is narrowed to with the images they need.
-
-    An image that nodes of other clusters were booted from is left alone, even when the spec has another for them by now. With a
-    cluster that goes, what nobody needs at its site goes too: its images are there even if none of its nodes ever was.
-    """
-    resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]
-    if not request.only_clusters:
-        return frozenset(resource.address for resource in resources)
-    clusters = [
-        resource for resource in resources if not isinstance(resource, StagedImage) and request.concerns(resource.cluster)
-    ]
-    images = {(node.site, node.image) for node in clusters if isinstance(node, Node)}
-    asked_for = {entry.resource.address for entry in desired}
-    left = {resource.site for resource in clusters if resource.cluster in request.drop}
-    left |= {cluster.site for cluster in wanted.clusters if cluster.name in request.drop}
-    others = {(node.site, node.image) for node in state.nodes() if not request.concerns(node.cluster)}
-
-    def concerned(image: StagedImage) -> bool:
-        place = (image.site, image.digest)
-        if image.address in asked_for:
-            return place in images
-        return (place in images or image.site in left) and place not in others
-
-    needed = [each for each in resources if isinstance(each, StagedImage) and concerned(each)]
-    return frozenset(resource.address for resource in (*clusters, *needed))
-
-
 def _recorded_allocation(state: State, cluster: WantedCluster) -> Allocation | None:
     record = state.record(f"{cluster.site}/{cluster.name}/allocation")
     return record.resource if record is not None and isinstance(record.resource, Allocation) else None
+
+
+def _may_grow(wanted: Wanted, cluster: WantedCluster, state: State, recorded: list[Node], request: PlanRequest) -> bool:
+    if is_held(cluster, state, _NOTHING_GONE, request):
+        # Its networks stay as they are. Of what is gone nothing is known yet, and it is made only where it shall run.
+        return request.wants_running(cluster.name, cluster.running) and _grows(wanted, cluster, recorded, request)
+    return _asks_for_more(wanted, cluster, state) or _grows(wanted, cluster, recorded, request)
 
 
 def _asks_for_more(wanted: Wanted, cluster: WantedCluster, state: State) -> bool:

@@ -7,7 +7,8 @@ class PlanRequest(Frozen, frozen=True):
     """Narrows or overrides what the spec wants, for one plan.
 
     ``targets`` and ``exclude`` are addresses, parts of addresses or patterns (see :mod:`pragmaspec.planning.targets`).
-    ``running`` says of clusters that they shall run or be off, whatever the spec says; ``drop`` names clusters to be removed
+    ``running`` says of clusters that they shall run or be off, whatever the spec says, and that nothing else of them shall be
+    changed (see :mod:`pragmaspec.planning.holding`); ``drop`` names clusters to be removed
     though the spec still wants them; ``only_clusters`` leaves every other cluster alone. ``accept_missing``: a site from which a
     large part of what is recorded has vanished at once is believed, and what vanished is made anew. ``prune_images``: also remove
     images that no node of any stack uses (see :mod:`pragmaspec.planning.pruning`).
@@ -24,6 +25,10 @@ class PlanRequest(Frozen, frozen=True):
     def wants_running(self, cluster: str, otherwise: bool) -> bool:
         """Whether ``cluster`` shall run: what this request says, else ``otherwise``."""
         return dict(self.running).get(cluster, otherwise)
+
+    def switches(self, cluster: str) -> bool:
+        """Whether this request says whether ``cluster`` shall run."""
+        return any(name == cluster for name, _ in self.running)
 
     def concerns(self, cluster: str) -> bool:
         """Whether ``cluster`` is part of this plan."""

@@ -106,6 +106,8 @@ class WantedCluster(Frozen, frozen=True):
     running: bool = True
     domain: str = "local"
     """DNS domain of the private network, as in PRAGMA's ``vc-out.xml``."""
+    unknown: tuple[str, ...] = ()
+    """Fields of its nodes of which the spec's word is not known, because an image or a file was not read."""
     where: Where | None = None
 
 
@@ -138,6 +140,10 @@ class Wanted(Frozen, frozen=True):
     def image(self, name: str) -> WantedImage:
         """The image called ``name``; the loader has made sure that there is one."""
         return next(image for image in self.images if image.name == name)
+
+    def images_of(self, cluster: WantedCluster) -> tuple[WantedImage, ...]:
+        """The images that the nodes of ``cluster`` boot, the frontend's first."""
+        return tuple(self.image(nodes.image) for nodes in (cluster.frontend, cluster.computes) if nodes.count)
 
     def site(self, name: str) -> Site | None:
         """The site called ``name``, or None."""

@@ -30,7 +30,7 @@ class BootOrder(Frozen, frozen=True):
     mark: Mark
     seed: bytes
     """The node's NoCloud seed, an ISO 9660 image labelled ``cidata``. Holds private keys: store it so that only the
-    hypervisor can read it, and never log it."""
+    hypervisor can read it, and never log it. Empty: the one that the machine has stays; so it is where nodes read none."""
     site_id: str = ""
     """What the site called the machine when it was made; empty when that is not known, or where it is not needed."""
     allocated_as: str = ""

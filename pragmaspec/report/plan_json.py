@@ -1,6 +1,6 @@
 """A plan as the documented JSON of ``plan --json``: for programs to read, not to apply (``--out`` is for that)."""
 
-from pragmaspec.planning.plan import Action, Plan, PlannedSite
+from pragmaspec.planning.plan import Action, Pending, Plan, PlannedSite
 from pragmaspec.planning.wanted import Move
 from pragmaspec.report.differences import differences
 from pragmaspec.report.forms import Form, problem_form, resource_form, site_form, where_form
@@ -35,6 +35,7 @@ def plan_form(plan: Plan) -> Form:
         "moves": [_move(move) for move in plan.moves],
         "likely_moves": [_move(move) for move in plan.likely_moves],
         "warnings": [problem_form(problem) for problem in plan.warnings],
+        "pending": [_pending(each) for each in plan.pending],
         "actions": [_action(action, words.images) for action in plan.actions],
     }
 
@@ -47,6 +48,16 @@ def _site(planned: PlannedSite) -> Form:
 
 def _move(move: Move) -> Form:
     return {"kind": move.kind, "from": move.before, "to": move.after, "where": where_form(move.where)}
+
+
+def _pending(each: Pending) -> Form:
+    return {
+        "address": each.address,
+        "reason": each.reason,
+        "impact": each.impact,
+        "until": each.until,
+        "where": where_form(each.where),
+    }
 
 
 def _action(action: Action, images: dict[str, str]) -> Form:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pragmaspec.planning.plan import Drift, Plan
 from pragmaspec.report.pen import Pen, columns
+from pragmaspec.report.pending_text import pending_lines
 from pragmaspec.report.plan_groups import Fold, Group, entries, folded, groups
 from pragmaspec.report.plan_layout import INDENT, Layout, broken
 from pragmaspec.report.plan_rows import PlanWords, place
@@ -26,12 +27,13 @@ def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, ver
     lines = _drift_lines(told, len(plan.drift) - len(told), pen, width)
     lines += _move_lines(plan, pen)
     if plan.empty:
-        return "\n".join([*lines, no_changes_text(plan, pen)]) + "\n"
+        return "\n".join([*lines, no_changes_text(plan, pen), *pending_lines(plan, pen, width)]) + "\n"
     words = PlanWords(plan, told)
     listed = entries(plan.actions)
     for group in groups(listed, plan):
         lines += [_heading(plan, group, pen, width), "", *_group_lines(group, words, pen, width, verbose=verbose), ""]
     lines += summary_lines(listed, plan, pen, width)
+    lines += pending_lines(plan, pen, width)
     lines += _likely_lines(plan, pen, width)
     return "\n".join(lines) + "\n"
 
@@ -39,6 +41,8 @@ def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, ver
 def no_changes_text(plan: Plan, pen: Pen) -> str:
     """The one line for a plan with nothing to do."""
     sites = ", ".join(planned.site.name for planned in plan.sites if planned.identity is not None)
+    if plan.pending and not plan.partial:
+        return pen.say(f"No changes now{f' at {sites}' if sites else ''}: what {plan.spec_file} has otherwise waits.")
     if plan.partial:
         return pen.say(f"No changes: nothing of what was asked for is left to do{f' at {sites}' if sites else ''}.")
     if sites:

@@ -163,14 +163,14 @@ class Stack:
         from pragmaspec.stack.verbs import boot_request
 
         with self.run(f"boot {cluster}") as run:
-            return run.apply(run.plan(boot_request(cluster, run.wanted)), _words(allow), reporter)
+            return run.apply(run.plan(boot_request(cluster, run.wanted, run.session.state)), _words(allow), reporter)
 
     def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "Applied":
         """Shut a cluster down: computes before the frontend, gracefully, then by force after a limit."""
         from pragmaspec.stack.verbs import shutdown_request
 
         with self.run(f"shutdown {cluster}") as run:
-            return run.apply(run.plan(shutdown_request(cluster, run.wanted)), (), reporter)
+            return run.apply(run.plan(shutdown_request(cluster, run.wanted, run.session.state)), (), reporter)
 
     def clean(
         self,

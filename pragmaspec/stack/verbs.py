@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from pragmaspec.planning.wanted import Wanted
 
 
-def boot_request(cluster: str, wanted: "Wanted", *, accept_missing: bool = False) -> PlanRequest:
-    """Let ``cluster`` run as the spec describes it. Raises UsageError when the spec does not."""
-    _refuse_unknown(cluster, wanted, None)
+def boot_request(cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False) -> PlanRequest:
+    """Let ``cluster`` run. Raises UsageError when neither spec nor state know it."""
+    _refuse_unknown(cluster, wanted, state)
     return PlanRequest(running=((cluster, True),), only_clusters=(cluster,), accept_missing=accept_missing)
 
 
-def shutdown_request(cluster: str, wanted: "Wanted", *, accept_missing: bool = False) -> PlanRequest:
-    """Let ``cluster`` be off. Raises UsageError when the spec does not describe it."""
-    _refuse_unknown(cluster, wanted, None)
+def shutdown_request(cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False) -> PlanRequest:
+    """Let ``cluster`` be off. Raises UsageError when neither spec nor state know it."""
+    _refuse_unknown(cluster, wanted, state)
     return PlanRequest(running=((cluster, False),), only_clusters=(cluster,), accept_missing=accept_missing)
 
 
@@ -59,8 +59,8 @@ def refuse_unrecorded(cluster: str, state: State) -> None:
         raise UsageError(Problem(summary="No such cluster", detail=f"{cluster} is not recorded. Recorded clusters: {names}."))
 
 
-def _refuse_unknown(cluster: str, wanted: "Wanted", state: State | None) -> None:
-    names = {each.name for each in wanted.clusters} | set(recorded_clusters(state) if state is not None else ())
+def _refuse_unknown(cluster: str, wanted: "Wanted", state: State) -> None:
+    names = {each.name for each in wanted.clusters} | set(recorded_clusters(state))
     if cluster not in names:
         raise UsageError(_unknown(cluster, sorted(names), wanted.spec_file))
 

@@ -40,12 +40,46 @@ def test_boot_makes_what_is_missing(shop: Workshop) -> None:
     assert shop("plan").out.startswith("No changes")
 
 
-def test_boot_does_not_rebuild_by_itself(shop: Workshop) -> None:
+@pytest.mark.parametrize("change", ["disk: 4 MiB", "image: other", "user_data: {runcmd: [ls]}", "memory: 2 GiB"])
+def test_power_commands_leave_what_else_the_spec_changes(shop: Workshop, change: str) -> None:
+    def spec(before: str = "") -> None:
+        text = shop.spec().read_text().replace("frontend: {cpus: 1, memory: 1 GiB", f"frontend: {{cpus: 1, {before}")
+        (shop.directory / "cluster.yaml").write_text(text.replace("images: {", "images: {other: {source: ./other.raw}, "))
+
+    (shop.directory / "other.raw").write_bytes((shop.directory / "disk.raw").read_bytes() + bytes(2**20))
+    spec("memory: 1 GiB, disk: 8 MiB")
+    shop("apply", "-y")
+    recorded = shop("show", "hello-frontend", "--json").json["record"]
+    spec(change if "memory" in change else f"memory: 1 GiB, {change}" + ("" if "disk" in change else ", disk: 8 MiB"))
+    for verb, running in (("shutdown", False), ("boot", True), ("shutdown", False)):
+        done = shop(verb, "hello", "--json").json
+        assert {key.partition(" ")[0] for key in done["done"]} == {verb}
+        (left,) = (each for each in done["plan"]["pending"] if each["address"].endswith("frontend"))
+        assert (left["until"], left["reason"].endswith(" changed")) == ("apply", True)
+        assert shop("show", "hello-frontend", "--json").json["record"] == {**recorded, "running": running}
+    assert "Left for the next apply" in shop("boot", "hello").out
+    assert shop("plan", "--json").json["changes"]
+
+
+def test_off_in_the_spec_touches_power_alone(shop: Workshop) -> None:
     shop.running()
+    shop.spec(packages="[vim]", state='"off"')
+    assert "Left until hello runs again" in shop("apply", "-y").out
+    assert _observed(shop) == {"off"}
+    again = shop("plan", "--detailed-exitcode").out
+    assert again.startswith("No changes now at lab")
+    assert "packages or user-data changed" in again
     shop.spec(packages="[vim]")
-    assert "--allow rebuild" in shop("boot", "hello", status=4).err
-    shop("boot", "hello", "--allow", "rebuild")
-    assert shop("plan").out.startswith("No changes")
+    assert "--allow rebuild" in shop("apply", "-y", status=4).err
+
+
+def test_what_left_the_spec_can_be_switched(shop: Workshop) -> None:
+    shop.running()
+    shop.spec(cluster="other")
+    assert "no longer wanted" in shop("shutdown", "hello").out
+    assert _observed(shop) == {"off"}
+    shop("boot", "hello")
+    assert _observed(shop) == {"running"}
 
 
 def test_clean_refuses_while_running(shop: Workshop) -> None:

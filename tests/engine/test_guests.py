@@ -245,6 +245,14 @@ def test_guests_that_nobody_can_reach_are_ready_when_their_machine_runs(store, t
         _apply(store, site, tmp_path, here, act("boot", COMPUTE))
 
 
+def test_what_is_booted_as_it_was_left_keeps_its_seed(store, tmp_path, here):
+    site = SshSite()
+    here.up = set()
+    _apply(store, site, tmp_path, here, *bring_up(1))
+    _apply(store, site, tmp_path, here, replace(act("boot", COMPUTE), before=COMPUTE))
+    assert site.seeds[-1] == b"", "the spec no longer says what it was told"
+
+
 def test_a_cluster_is_ready_when_cloud_init_has_finished_everywhere(store, tmp_path, here):
     _result(here, '{"v1": {"errors": []}}')
     _apply(store, SshSite(), tmp_path, here, *bring_up(1))

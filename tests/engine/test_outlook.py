@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.engine.outlook import Outlook, state_to_come
-from pragmaspec.guest.cluster import GuestSettings
+from pragmaspec.guest.cluster import GuestSettings, first_boot_digest, keys_digest
 from pragmaspec.recorded import Record, State
 from tests.engine.fake_site import NODES, WANTED, bring_up, plan_for
 from tests.store.samples import ALLOCATION, IMAGE, LINEAGE, act, node
@@ -66,3 +66,16 @@ def test_without_allocation_or_image_there_is_no_answer():
         outlook.cluster(node(0))
     with pytest.raises(KeyError):
         outlook.image(node(0))
+
+
+def test_what_a_node_was_told_is_described_while_the_spec_says_the_same():
+    cluster = replace(WANTED.clusters[0], frontend=replace(NODES, packages=("slurm",)))
+    told = first_boot_digest(GuestSettings(packages=("slurm",)))
+    described = replace(node(-1), first_boot=told, keys=keys_digest(cluster.ssh_keys))
+    outlook = _outlook(UP, wanted=replace(WANTED, clusters=(cluster,)))
+    assert outlook.is_described(described)
+    assert not outlook.is_described(replace(described, first_boot="0" * 16))
+    assert not outlook.is_described(replace(described, keys="0" * 16))
+    assert not _outlook(UP, wanted=replace(WANTED, clusters=())).is_described(described)
+    unread = replace(cluster, unknown=("image",))
+    assert not _outlook(UP, wanted=replace(WANTED, clusters=(unread,))).is_described(described)

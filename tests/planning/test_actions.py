@@ -192,25 +192,15 @@ def test_a_cluster_that_is_off_runs_again_with_what_changed_meanwhile() -> None:
     assert action(plan, "boot hello-compute-0").reason == "shall run"
 
 
-def test_changing_memory_of_what_is_off_is_only_written_down() -> None:
-    off = applied(planned(wanted(cluster(running=False)), HELLO), HELLO)
-    plan = planned(wanted(cluster(running=False, computes=nodes(2, memory_mib=2048))), off)
-    assert acts(plan) == ["record hello-compute-0", "record hello-compute-1"]
+def test_of_what_is_off_only_bookkeeping_is_changed() -> None:
+    off = applied(planned(wanted(cluster(running=False, computes=0)), settled(cluster(computes=0))), settled(cluster(computes=0)))
+    plan = planned(wanted(cluster(running=False, computes=0, protect=True, frontend=nodes(1, memory_mib=2048))), off)
+    assert acts(plan) == ["record hello", "record hello-frontend"]
+    assert action(plan, "record hello-frontend").resource.memory_mib == 1024
 
 
 def test_a_new_cluster_that_is_off_has_no_nodes_yet() -> None:
     assert acts(planned(wanted(cluster(running=False)))) == ["stage debian-12", "allocate hello"]
-
-
-def test_another_image_for_what_is_off_removes_the_disks_until_it_runs() -> None:
-    off = applied(planned(wanted(cluster(running=False, computes=0)), settled(cluster(computes=0))), settled(cluster(computes=0)))
-    plan = planned(wanted(cluster(running=False, computes=0), images=(image(version="2"),)), off)
-    assert what(plan, "hello-frontend") == [("clean", "data-loss")]
-
-
-def test_what_is_to_be_off_with_another_image_is_shut_down_and_removed() -> None:
-    plan = planned(wanted(cluster(running=False, computes=0), images=(image(version="2"),)), settled(cluster(computes=0)))
-    assert what(plan, "hello-frontend") == [("shutdown", "none"), ("clean", "data-loss")]
 
 
 def test_what_is_off_and_gets_another_image_when_it_runs_is_cleaned_first() -> None:

@@ -176,10 +176,23 @@ def _make_volumes(host: Host, order: BootOrder, parts: DomainParts) -> None:
     if not made:
         _keep_disk(host, name, node.disk_bytes, parts.base)
     reach("libvirt.disk.made")
-    volumes.put(host, names.seed_volume(node.name, mark), order.seed)
+    _put_seed(host, names.seed_volume(node.name, mark), order)
     reach("libvirt.seed.made")
     # Made here although QEMU's log daemon would make it too: so that the pool lists it without being read anew.
     volumes.make(host, raw_xml(names.console_volume(node.name, mark), 0, PRIVATE))
+
+
+def _put_seed(host: Host, name: str, order: BootOrder) -> None:
+    if order.seed:
+        volumes.put(host, name, order.seed)
+    elif volumes.find(host, name) is None:
+        raise SiteError(
+            Problem(
+                summary="The node's seed is gone",
+                detail=f"{name} is not in pool {host.site.pool} of site {host.site.name}, and the spec no longer says what "
+                f"{order.node.name} was told at its first boot. `pragmaspec apply` makes the node as the spec says now.",
+            )
+        )
 
 
 def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:

@@ -209,6 +209,14 @@ def test_a_seed_is_replaced_only_while_the_node_is_off(lab):
     lab.provider.shutdown(node, lab.mark(node), grace_s=0)
     lab.provider.boot(changed)
     assert volumes.tail(host, name, 2**20) == changed.seed
+    lab.provider.shutdown(node, lab.mark(node), grace_s=0)
+    unknown = replace(changed, seed=b"")
+    lab.provider.boot(unknown)
+    assert volumes.tail(host, name, 2**20) == changed.seed
+    lab.provider.shutdown(node, lab.mark(node), grace_s=0)
+    volumes.remove(host, name)
+    with pytest.raises(SiteError, match=r"no longer says what .* was told at its first boot"):
+        lab.provider.boot(unknown)
 
 
 @pytest.mark.hypervisor
