@@ -1,7 +1,7 @@
 """``apply``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,10 +10,18 @@ from pragmaspec.cli.complete import specs
 from pragmaspec.cli.options import Accepting, AllowOption, Doing, ExcludeOption, PruneImagesOption, TargetOption, Which, examples
 from pragmaspec.cli.spread import spread
 
+if TYPE_CHECKING:
+    from pragmaspec.stack.saved import SavedPlan
+
 
 def register(app: typer.Typer) -> None:
     """Put the command into ``app``."""
-    lines = ("apply", "apply hello.plan --auto-approve", "apply --allow rebuild --allow data-loss")
+    lines = (
+        "apply",
+        "apply hello.plan --auto-approve",
+        "apply - --auto-approve < hello.plan",
+        "apply --allow rebuild --allow data-loss",
+    )
     app.command("apply", epilog=examples(*lines))(apply)
 
 
@@ -23,7 +31,8 @@ def apply(
         str | None,
         typer.Argument(
             metavar="SPEC|PLANFILE",
-            help="The spec, found as by plan when absent; or a plan saved with --out, which is then done exactly.",
+            help="The spec, found as by plan when absent; or a plan saved with --out, which is then done exactly; `-`: one "
+            "from standard input.",
             autocompletion=specs,
             show_default=False,
         ),
@@ -43,13 +52,14 @@ def apply(
     interruption continues. Rebuilding nodes, losing their disks and cleaning what is protected must be allowed by name.
     """
     manner = Manner.of(doing, allow or (), ask=not doing.auto_approve)
-    if spec_or_plan is not None and is_saved(spec_or_plan):
+    saved = _saved_plan(spec_or_plan) if spec_or_plan is not None else None
+    if saved is not None:
         if target or exclude or prune_images or which != Which() or accepting != Accepting():
             raise typer.BadParameter(
                 "a saved plan is applied as it is; plan anew to choose --target, --exclude, --prune-images, --spec, --state or "
                 "what to accept"
             )
-        _saved(Path(spec_or_plan), manner)
+        _apply_saved(saved, Path(spec_or_plan or "").name, manner)
         return
     from pragmaspec.planning.request import PlanRequest
 
@@ -64,17 +74,16 @@ def apply(
         carry_out(stack, "apply", lambda run: run.plan(request), manner)
 
 
-def is_saved(file: str) -> bool:
-    """Whether ``file`` is a saved plan rather than a spec."""
-    from pragmaspec.stack.saved import is_saved_plan
+def _saved_plan(file: str) -> "SavedPlan | None":
+    """The saved plan in ``file``; None when that is a spec."""
+    from pragmaspec.stack.saved import saved_plan_in
 
-    return is_saved_plan(Path(file))
+    return saved_plan_in(file)
 
 
-def _saved(file: Path, manner: Manner) -> None:
-    from pragmaspec.stack.saved import place_of, read_saved_plan
+def _apply_saved(saved: "SavedPlan", name: str, manner: Manner) -> None:
+    from pragmaspec.stack.saved import place_of
     from pragmaspec.stack.stack import Stack
 
-    saved = read_saved_plan(file)
     with Stack(place=place_of(saved)) as stack:
-        carry_out(stack, f"apply {file.name}", lambda run: run.bound(saved.plan), manner, saved.plan.lineage)
+        carry_out(stack, f"apply {name}", lambda run: run.bound(saved.plan), manner, saved.plan.lineage)

@@ -94,13 +94,15 @@ def show_warnings(warnings: "Sequence[Problem]") -> None:
             screen.write(f"{text}\n")
 
 
-def note_under_way(stack: "Stack") -> bool:
+def note_under_way(stack: "Stack", *, aside: bool = False) -> bool:
     """Say that another run holds the lock, if one does; whether it does. Some places do not notice that a holder has died."""
     holder = stack.store.lock_holder()
     if holder is not None:
         from pragmaspec.report.state_text import holder_words
 
-        out().say(f"Another run is at work, or has died: {holder_words(holder)}. This plan also finishes what it began.")
+        (err() if aside else out()).say(
+            f"Another run is at work, or has died: {holder_words(holder)}. This plan also finishes what it began."
+        )
     return holder is not None
 
 

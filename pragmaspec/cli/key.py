@@ -70,17 +70,16 @@ def import_(
     """Keep the key that a colleague exported. Never replaces another one."""
     from pragmaspec.stack.key_sharing import MOST_BYTES, take_key
 
-    text = sys.stdin.buffer.read(MOST_BYTES) if file == "-" else _read(Path(file), MOST_BYTES)
-    status, new = take_key(text, "standard input" if file == "-" else file)
+    status, new = take_key(_read(file, MOST_BYTES), "standard input" if file == "-" else file)
     out().say(f"The key of stack {status.lineage} is {'now' if new else 'already'} in {status.file}.")
 
 
-def _read(path: Path, most_bytes: int) -> bytes:
+def _read(path: str, most_bytes: int) -> bytes:
     from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.spec.stream import read_whole
 
     try:
-        with path.open("rb") as file:
-            return file.read(most_bytes)
+        return read_whole(path, most_bytes)
     except OSError as error:
         raise UsageError(Problem(summary="File not readable", detail=f"{path}: {error.strerror or error}.")) from error
 

@@ -36,7 +36,9 @@ def plan(
     *,
     save: Annotated[
         str | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Save the plan, so that `apply FILE` does exactly this."),
+        typer.Option(
+            "--out", "-o", metavar="FILE", help="Save the plan, so that `apply FILE` does exactly this; `-`: to standard output."
+        ),
     ] = None,
     json: JsonOption = False,
     detailed_exitcode: Annotated[
@@ -57,10 +59,15 @@ def plan(
     from pragmaspec.cli.carrying import note_interrupted, note_under_way, show_plan, show_warnings
     from pragmaspec.cli.imaging import image_progress
     from pragmaspec.cli.screen import out
+    from pragmaspec.spec.stream import is_standard_output
+    from pragmaspec.stack.saved import check_out
 
-    if save is not None:
-        _refuse_nowhere(Path(save))
+    aside = save is not None and is_standard_output(save)
+    if aside and json:
+        raise typer.BadParameter("standard output takes one document: --json, or --out with a file")
     with which.stack(named, accept_rollback=accepting.accept_rollback, locked=locked) as stack:
+        if save is not None:
+            check_out(save, stack.place)
         made = stack.plan(
             targets=target or (),
             exclude=exclude or (),
@@ -75,27 +82,26 @@ def plan(
             show_warnings(made.warnings)
             out().json(plan_form(made))
         else:
-            if stack.interrupted() and not note_under_way(stack):
-                note_interrupted(made, interrupted=True)
-            show_plan(made, verbose=verbose)
+            if stack.interrupted() and not note_under_way(stack, aside=aside):
+                note_interrupted(made, interrupted=True, aside=aside)
+            show_plan(made, verbose=verbose, aside=aside)
         if save is not None:
             _save(stack, made, save)
     if detailed_exitcode and (made.drift or not made.empty):
         raise typer.Exit(EXIT_CHANGES)
 
 
-def _refuse_nowhere(file: Path) -> None:
-    """Raise UsageError when the plan could not be saved in the end, before anybody waits for it."""
-    from pragmaspec.errors import Problem, UsageError
-
-    if not file.parent.is_dir():
-        detail = f"There is no folder {file.parent}. Make it, or name another file."
-        raise UsageError(Problem(summary="The plan cannot be saved", detail=detail))
-
-
 def _save(stack: "Stack", made: "Plan", file: str) -> None:
-    from pragmaspec.cli.screen import err
-    from pragmaspec.stack.saved import save_plan
+    from shlex import quote
 
-    save_plan(made, stack.place, Path(file))
-    err().say(f"Saved as {file}. `pragmaspec apply {file}` does exactly this, or refuses when anything has changed.")
+    from pragmaspec.cli.screen import err, out
+    from pragmaspec.spec.stream import is_standard_output, is_stream
+    from pragmaspec.stack.saved import plan_document, save_plan
+
+    if is_standard_output(file):
+        out().write(plan_document(made, stack.place).decode())
+        return
+    save_plan(made, stack.place, file)
+    if not is_stream(Path(file)):
+        name = quote(file)
+        err().say(f"Saved as {name}. `pragmaspec apply {name}` does exactly this, or refuses when anything has changed.")

@@ -1,7 +1,5 @@
 """``state push``, ``state restore`` and ``state migrate``: whole states, put in the place of another or somewhere else."""
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +8,8 @@ from pragmaspec.cli.options import ApproveOption, Which, examples
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
 from pragmaspec.cli.state_edit import difference_words, say_state
+
+_BYTES_MAX = 512 * 2**20
 
 if TYPE_CHECKING:
     from pragmaspec.recorded import State
@@ -125,10 +125,10 @@ def _announce(store: "Store", coming: "State", what: str, *, auto_approve: bool)
 def _read(file: str) -> tuple[bytes, str]:
     """The content of ``file`` and what errors call it."""
     from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.spec.stream import STANDARD, read_whole
 
-    if file == "-":
-        return sys.stdin.buffer.read(), "standard input"
+    name = "standard input" if file == STANDARD else file
     try:
-        return Path(file).read_bytes(), file
+        return read_whole(file, _BYTES_MAX), name
     except OSError as error:
-        raise UsageError(Problem(summary="File not readable", detail=f"{file}: {error.strerror or error}.")) from error
+        raise UsageError(Problem(summary="File not readable", detail=f"{name}: {error.strerror or error}.")) from error

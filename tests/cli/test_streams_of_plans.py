@@ -1,0 +1,110 @@
+"""Saved plans through pipes, devices, links and standard streams."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.workshop import Said, Workshop
+
+
+def shell(shop: Workshop, line: str) -> Said:
+    """What the shell ``line`` says, in which ``P`` is the command."""
+    command = " ".join(shop.command())
+    done = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; P() {{ {command} "$@"; }}; {line}'],
+        cwd=shop.directory,
+        env=shop.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "P plan --out - 2>/dev/null | P apply --auto-approve -",
+        "P plan --out /dev/stdout 2>/dev/null | P apply --auto-approve /dev/stdin",
+        "P plan --out >(cat > got; touch done); until [ -e done ]; do :; done; P apply --auto-approve <(cat got)",
+        "mkfifo f; P plan --out f & P apply --auto-approve f",
+        "P plan --out /dev/stderr 2>&1 >/dev/null | grep '^{' | P apply --auto-approve -",
+        "P plan --out p; P apply --auto-approve /dev/stdin < p",
+    ],
+)
+def test_a_plan_goes_through_any_pipe(shop: Workshop, line: str) -> None:
+    shop.spec()
+    said = shell(shop, line)
+    assert said.status == 0, said.err
+    assert "Done: 5 actions" in said.out + said.err
+    assert "No changes" in shop("plan").out
+
+
+def test_a_plan_on_standard_output_is_alone_there(shop: Workshop) -> None:
+    shop.spec()
+    said = shop("plan", "--out", "-")
+    assert said.json["kind"] == "pragmaspec-plan"
+    assert "3 to boot" in said.err
+    assert "takes one document" in shop("plan", "--out", "-", "--json", status=64).err
+    assert not (shop.directory / "-").exists()
+
+
+def test_places_where_a_plan_can_be_saved(shop: Workshop) -> None:
+    shop.spec()
+    (shop.directory / "empty").touch()
+    (shop.directory / "link").symlink_to("target")
+    for name in ("empty", "link", "link", "/dev/null", "with blank"):
+        said = shop("plan", "--out", name)
+        assert ("`pragmaspec apply 'with blank'`" in said.err) == (name == "with blank")
+    assert (shop.directory / "link").is_symlink()
+    assert (shop.directory / "target").read_bytes().startswith(b'{"kind":"pragmaspec-plan"')
+    shop("apply", "--auto-approve", "link")
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        (".", 64, ". is a folder. Name a file in it, such as plan.json."),
+        ("cluster.yaml", 64, "cluster.yaml is a file of the stack itself"),
+        ("pragmaspec.lock", 64, "is a file of the stack itself"),
+        ("state/cluster/state.json", 64, "There is no folder"),
+        ("nowhere/plan.json", 64, "There is no folder"),
+        ("disk.raw", 64, "disk.raw is no saved plan"),
+        ("/dev/full", 1, "No space left on device"),
+        ("/proc/self/plan.json", 1, "/proc/self/plan.json"),
+    ],
+)
+def test_where_a_plan_cannot_be_saved(shop: Workshop, name: str, status: int, words: str) -> None:
+    shop.spec()
+    before = (shop.directory / "cluster.yaml").read_text()
+    assert words in shop("plan", "--out", name, status=status).err
+    assert (shop.directory / "cluster.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("P apply <(cat cluster.yaml)", "gave no saved plan. Pipe in what `pragmaspec plan --out -` writes"),
+        ("P apply -", "standard input gave nothing"),
+        ("P apply /dev/null", "/dev/null gave nothing"),
+        ("P plan --out - 2>/dev/null | head -c 500 | P apply -", "standard input is not a whole plan"),
+        ("P key import /dev/null", "not what `pragmaspec key export` writes"),
+    ],
+)
+def test_what_is_piped_in_and_is_no_plan(shop: Workshop, line: str, words: str) -> None:
+    shop.spec()
+    said = shell(shop, line)
+    assert said.status == 64
+    assert words in " ".join(said.err.split())
+
+
+def test_a_folder_that_may_not_be_written_to_is_noticed_before_planning(shop: Workshop, tmp_path: Path) -> None:
+    shop.spec()
+    (tmp_path / "closed").mkdir(mode=0o500)
+    if os.access(tmp_path / "closed", os.W_OK):  # root may write anywhere
+        return
+    assert "may not be written to" in shop("plan", "--out", str(tmp_path / "closed" / "plan.json"), status=64).err

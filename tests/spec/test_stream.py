@@ -1,0 +1,64 @@
+"""Documents from and to pipes, devices and files."""
+
+import io
+import os
+import pty
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.spec.stream import is_standard_output, is_stream, read_whole, write_stream
+
+
+def test_regular_files_are_no_streams(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 10)
+    os.mkfifo(tmp_path / "pipe")
+    assert not is_stream(tmp_path / "file")
+    assert not is_stream(tmp_path)
+    assert not is_stream(tmp_path / "absent")
+    assert is_stream(tmp_path / "pipe")
+    assert is_stream(Path("/dev/null"))
+    assert is_standard_output("-")
+    assert not is_standard_output("x")
+    assert read_whole(str(tmp_path / "file"), 4) == b"xxxx"
+    with pytest.raises(IsADirectoryError):
+        read_whole(str(tmp_path), 4)
+
+
+def test_what_goes_through_a_pipe_arrives_whole(tmp_path: Path) -> None:
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    data = bytes(range(256)) * 10_000
+    writer = threading.Thread(target=write_stream, args=(path, data))
+    writer.start()
+    assert read_whole(path, 2**30) == data
+    writer.join()
+    assert read_whole("/dev/null", 10) == b""
+    assert read_whole("/dev/zero", 10) == bytes(10)
+
+
+def test_a_pipe_without_another_end_is_not_waited_for(tmp_path: Path) -> None:
+    path = str(tmp_path / "pipe")
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="into which nothing writes"):
+        read_whole(path, 10, other_end_s=0.0)
+    with pytest.raises(OSError, match="from which nothing reads"):
+        write_stream(path, b"x", other_end_s=0.0)
+    with pytest.raises(FileNotFoundError):
+        write_stream(str(tmp_path / "absent"), b"x")
+    with pytest.raises(OSError, match="No space left"):
+        write_stream("/dev/full", b"x")
+
+
+def test_a_document_is_not_waited_for_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb"), os.fdopen(theirs, encoding="utf-8") as terminal:
+        with pytest.raises(OSError, match="it is a terminal"):
+            read_whole(os.ttyname(theirs), 10)
+        monkeypatch.setattr(sys, "stdin", terminal)
+        with pytest.raises(OSError, match="it is a terminal"):
+            read_whole("-", 10)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
+    assert read_whole("-", 4) == b"pipe"
