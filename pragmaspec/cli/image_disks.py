@@ -27,6 +27,10 @@ FormatOption = Annotated[
         autocompletion=lambda: list(_FORMATS),
     ),
 ]
+MemberOption = Annotated[
+    str,
+    typer.Option("--member", metavar="PATH", help="Which file of an archive is the disk. Default: what its description says."),
+]
 BareOption = Annotated[
     bool,
     typer.Option("--no-partitions", help="It needs no partition table: a kernel is given with it. Say --format raw, too."),
@@ -52,6 +56,7 @@ def inspect(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A disk, also compressed or in an archive.")],
     *,
     format_: FormatOption = None,
+    member: MemberOption = "",
     no_partitions: BareOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -69,8 +74,8 @@ def inspect(
     real = _workshop(file.name)
     with about(str(file)), real.store.aside("inspect") as scratch:
         workshop = _workshop(file.name, BlobStore(scratch))
-        layers, found = disk_format(file, format_)
-        made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions)
+        layers, found = disk_format(file, format_, member)
+        made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions, member=member)
         boots = None if no_partitions else boots_of_file(workshop.store.path(made.blob.sha256))
     seen = Seen(
         file=str(file),
@@ -107,6 +112,7 @@ def convert(
         ),
     ] = None,
     format_: FormatOption = None,
+    member: MemberOption = "",
     no_partitions: BareOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace TO when it is there.")] = False,
     json: JsonOption = False,
@@ -121,7 +127,7 @@ def convert(
     writing = _writing(target, to)
     workshop = _workshop(disk)
     with about(disk):
-        path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions)
+        path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions, member=member)
         writing(path, made.format, made.virtual_size_bytes, workshop)
     _tell_converted(target, made.virtual_size_bytes, json=json)
 
@@ -134,6 +140,7 @@ def import_(
         str | None, typer.Option("--name", metavar="NAME", help="What to call the disk. Default: by the file's name.")
     ] = None,
     format_: FormatOption = None,
+    member: MemberOption = "",
     no_partitions: BareOption = False,
     json: JsonOption = False,
     which: Which,
@@ -151,7 +158,7 @@ def import_(
 
     names = _names(files, name)
     missing = _missing(which, lambda: missing_files(which.stack(), image_store()))
-    handling = Handling(declared=format_, partitionless=no_partitions)
+    handling = Handling(declared=format_, partitionless=no_partitions, member=member)
     taken: list[Taken] = []
     problems: list[Problem] = []
     for file, called in zip(files, names, strict=True):

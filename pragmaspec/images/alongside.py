@@ -29,7 +29,13 @@ from pragmaspec.images.window import opened
 
 
 def local_disk(
-    file: Path, workshop: Workshop, *, declared: str | None, partitionless: bool, check: Callable[[str], None]
+    file: Path,
+    workshop: Workshop,
+    *,
+    declared: str | None,
+    partitionless: bool,
+    check: Callable[[str], None],
+    member: str = "",
 ) -> Made:
     """The disk in the packed or foreign ``file``, which stays; it is read once for its digest and for what is in it.
 
@@ -38,7 +44,7 @@ def local_disk(
     with (
         room_in(workshop.store, workshop.image),
         opened(file) as window,
-        Alongside(workshop, file, declared=declared, partitionless=partitionless, used_up=False) as alongside,
+        Alongside(workshop, file, declared=declared, partitionless=partitionless, used_up=False, member=member) as alongside,
     ):
 
         def read(done: int, total: int) -> None:
@@ -51,7 +57,11 @@ def local_disk(
         if not window.unchanged():
             raise changed_meanwhile(file)
         made = alongside.made(digest)
-    return made or make_disk(file, workshop, declared=declared, name=workshop.image, partitionless=partitionless, digest=digest)
+    if made:
+        return made
+    return make_disk(
+        file, workshop, declared=declared, name=workshop.image, partitionless=partitionless, digest=digest, member=member
+    )
 
 
 class Alongside:
@@ -61,13 +71,21 @@ class Alongside:
     """
 
     def __init__(
-        self, workshop: Workshop, file: Path, *, declared: str | None, partitionless: bool, used_up: bool = True
+        self,
+        workshop: Workshop,
+        file: Path,
+        *,
+        declared: str | None,
+        partitionless: bool,
+        used_up: bool = True,
+        member: str = "",
     ) -> None:
         self._workshop = workshop
         self._file = file
         self._declared = declared
         self._partitionless = partitionless
         self._used_up = used_up
+        self._member = member
         self._held = ExitStack()
         self._working: _Working | None = None
         self._gate = _Gate(workshop)
@@ -87,7 +105,7 @@ class Alongside:
         self._gate = _Gate(self._workshop)
         workshop = Workshop(store, self._workshop.image, self._gate)
         maker = Maker(workshop, workshop.image, self._declared, scratch, partitionless=self._partitionless)
-        self._working = _Working(maker, Arrival(self._file, total_bytes), workshop.step)
+        self._working = _Working(maker, Arrival(self._file, total_bytes), workshop.step, self._member)
 
     def came(self, so_far: int) -> None:
         """The first ``so_far`` bytes of the file stand there."""
@@ -121,12 +139,12 @@ class Alongside:
         store, declared, bare = self._workshop.store, self._declared, self._partitionless
         self._gate.open = True
         try:
-            made = made_before(store, digest, declared=declared, partitionless=bare)
+            made = made_before(store, digest, declared=declared, partitionless=bare, member=self._member)
             made = made or (self._working.finish() if self._working else None)
         finally:
             self._stop()
         if made is not None:
-            remember_made(store, digest, made, declared=declared, partitionless=bare)
+            remember_made(store, digest, made, declared=declared, partitionless=bare, member=self._member)
             if self._used_up:
                 self._file.unlink(missing_ok=True)
         return made
@@ -154,10 +172,11 @@ class _Gate(ImageReporter):
 class _Working:
     """One file that is being unpacked, by a thread."""
 
-    def __init__(self, maker: Maker, arrival: Arrival, step: Callable[[str, int, int], None]) -> None:
+    def __init__(self, maker: Maker, arrival: Arrival, step: Callable[[str, int, int], None], member: str) -> None:
         self.arrival = arrival
         self._maker = maker
         self._step = step
+        self._member = member
         self._layers: tuple[str, ...] = ()
         self._ready: Ready | None = None
         self._thread = Thread(target=self._run, name="alongside", daemon=True)
@@ -173,7 +192,7 @@ class _Working:
         if self._ready is None:
             return None
         with opened(self.arrival.file) as window:
-            if layers_of(window) != self._layers:  # its end may tell that it is two things at once
+            if layers_of(window, self._member) != self._layers:  # its end may tell that it is two things at once
                 return None
         return self._maker.publish(self._ready)
 
@@ -185,7 +204,7 @@ class _Working:
     def _run(self) -> None:
         pieces = self.arrival.pieces(lambda done, total: self._step("unpacking", done, total))
         try:
-            stream, self._layers = unwrapped_stream(Stream(pieces))
+            stream, self._layers = unwrapped_stream(Stream(pieces), self._member)
             if self._layers:
                 most = most_unpacked(self.arrival.total_bytes or 0, MOST_VIRTUAL_BYTES)
                 self._ready = self._maker.unpack(stream, most)

@@ -22,6 +22,7 @@ from pragmaspec.images.inspect import DISK_FORMATS, MOST_VIRTUAL_BYTES, Examined
 from pragmaspec.images.layers import limited, most_unpacked, unwrapped
 from pragmaspec.images.local_digest import changed_meanwhile
 from pragmaspec.images.made import Made, made_before, remember_made
+from pragmaspec.images.members import OtherMemberError
 from pragmaspec.images.pieces import Stream, pieces_of
 from pragmaspec.images.qcow2_writer import write_qcow2
 from pragmaspec.images.recognise import recognise
@@ -41,13 +42,21 @@ _NATIVE = {"raw", "qcow2"}
 
 
 def make_disk(
-    file: Path, workshop: Workshop, *, declared: str | None, name: str, partitionless: bool, digest: str | None = None
+    file: Path,
+    workshop: Workshop,
+    *,
+    declared: str | None,
+    name: str,
+    partitionless: bool,
+    digest: str | None = None,
+    member: str = "",
 ) -> Made:
     """Put the disk in ``file`` into the store: ``(blob, format, virtual size in bytes)``.
 
     A file in the store's own ``incoming`` directory is used up; any other is copied and stays. ``declared``: the format of the
     disk itself, whatever is around it (one of ``DISK_FORMATS``), None when its bytes decide. ``partitionless``: it need not be
-    able to start alone. ``digest``: the file's SHA-256 when the caller knows it; then nothing is made twice. Raises ImageError.
+    able to start alone. ``digest``: the file's SHA-256 when the caller knows it; then nothing is made twice. ``member``: the
+    disk's path in the archive that the file is; empty where that is found. Raises ImageError.
     """
     if declared is not None and declared not in DISK_FORMATS:
         raise refused([f"the format {declared!r} is not known; a disk is one of {', '.join(DISK_FORMATS)}"])
@@ -55,13 +64,13 @@ def make_disk(
     work = work_name(file)
     ours = file.absolute().parent == store.incoming.absolute()
     with store.locked(work), room_in(store, name):
-        made = made_before(store, digest, declared=declared, partitionless=partitionless) if digest else None
+        made = made_before(store, digest, declared=declared, partitionless=partitionless, member=member) if digest else None
         if made is None:
             with opened(file) as window, store.scratch(work) as scratch:
-                maker = Maker(workshop, name, declared, scratch, partitionless=partitionless)
+                maker = Maker(workshop, name, declared, scratch, partitionless=partitionless, member=member)
                 made = maker.make(file, window, ours=ours, digest=digest)
             if digest:
-                remember_made(store, digest, made, declared=declared, partitionless=partitionless)
+                remember_made(store, digest, made, declared=declared, partitionless=partitionless, member=member)
         if ours:
             file.unlink(missing_ok=True)
         return made
@@ -84,22 +93,25 @@ class Ready(NamedTuple):
 class Maker:
     """Makes one disk in the private directory ``scratch``. All methods raise ImageError."""
 
-    def __init__(self, workshop: Workshop, name: str, declared: str | None, scratch: Path, *, partitionless: bool) -> None:
+    def __init__(
+        self, workshop: Workshop, name: str, declared: str | None, scratch: Path, *, partitionless: bool, member: str = ""
+    ) -> None:
         self._workshop = workshop
         self._store = workshop.store
         self._name = name
         self._declared = declared
         self._scratch = scratch
         self._partitionless = partitionless
+        self._member = member
         self._packing = ""
 
     def make(self, file: Path, window: FileWindow, *, ours: bool, digest: str | None) -> Made:
         """The disk in ``file``, which is open as ``window``."""
         self._store.check_space(window.size + _SPARE_BYTES, self._name)
-        stream, layers = unwrapped(window, self._unpacked)
+        stream, layers = unwrapped(window, self._unpacked, self._member)
         if layers:
             self._packing = layers[0]
-            ready = self.unpack(stream, most_unpacked(window.size, MOST_VIRTUAL_BYTES))
+            ready = self._unwrapped(window, stream)
             if not window.unchanged():
                 raise changed_meanwhile(file)
             return self.publish(ready)
@@ -112,6 +124,16 @@ class Maker:
             if not window.unchanged() or (digest is not None and digest != found):
                 raise changed_meanwhile(file)
         return self.publish(Ready(copy, found, self._declared) if examined.format in _NATIVE else self._convert(copy))
+
+    def _unwrapped(self, window: FileWindow, stream: Stream) -> Ready:
+        """The disk in the packed file ``window``, which is read once more when its end says that another member is meant."""
+        most_bytes = most_unpacked(window.size, MOST_VIRTUAL_BYTES)
+        try:
+            return self.unpack(stream, most_bytes)
+        except OtherMemberError as other:
+            for left in self._scratch.iterdir():
+                left.unlink()
+            return self.unpack(unwrapped(window, self._unpacked, other.member)[0], most_bytes)
 
     def unpack(self, stream: Stream, most_bytes: int) -> Ready:
         """The disk that comes out of a packed file, of at most ``most_bytes``."""

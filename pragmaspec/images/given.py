@@ -21,17 +21,20 @@ _LEAST_DIGITS = 4
 """How much of a digest has to be said."""
 
 
-def given_disk(what: str, workshop: Workshop, *, declared: str | None, partitionless: bool) -> tuple[Path, Made]:
+def given_disk(
+    what: str, workshop: Workshop, *, declared: str | None, partitionless: bool, member: str = ""
+) -> tuple[Path, Made]:
     """The disk that ``what`` names, in the workshop's store or where it is, with what it is there.
 
-    Raises UsageError when nothing has that name, and ImageError as :func:`pragmaspec.images.disk.make_disk`.
+    ``member``: its path, where ``what`` is an archive. Raises UsageError when nothing has that name, and
+    ImageError as :func:`pragmaspec.images.disk.make_disk`.
     """
     path = Path(what)
     if path.is_file():
-        made = make_disk(path, workshop, declared=declared, name=path.name, partitionless=partitionless)
+        made = make_disk(path, workshop, declared=declared, name=path.name, partitionless=partitionless, member=member)
         return workshop.store.path(made.blob.sha256), made
     if path.is_dir() or is_remote(what) or "://" in what:
-        return _from_source(_source(what), workshop)
+        return _from_source(_source(what, member), workshop)
     entry = kept_image(workshop.store, what)
     if entry is None:
         detail = f"There is no file {what}, and no image of the store is called so. `pragmaspec image list` shows them."
@@ -58,12 +61,13 @@ def kept_image(store: BlobStore, what: str) -> Entry | None:
     return next(by_name, None) or next(by_digest, None)
 
 
-def _source(what: str) -> "AnySource":
+def _source(what: str, member: str) -> "AnySource":
     from pragmaspec.images.sources.table import source_of  # noqa: PLC0415 - pydantic is only needed now
     from pragmaspec.spec.image_model import UnfitError, image_at  # noqa: PLC0415
 
     try:
-        return source_of(image_at(what, folder=Path(what).is_dir()), Path())
+        image = image_at(what, folder=Path(what).is_dir())
+        return source_of(image.model_copy(update={"member": member or None}), Path())
     except UnfitError as error:
         raise UsageError(Problem(summary="Not a disk that can be named here", detail=f"{error}.")) from None
 

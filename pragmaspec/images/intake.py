@@ -34,10 +34,14 @@ class Taken(Frozen, frozen=True):
 
 
 class Handling(Frozen, frozen=True):
-    """How a disk is to be taken. ``declared``: its format, None when its bytes decide; ``partitionless``: it gets a kernel."""
+    """How a disk is to be taken. ``declared``: its format, None when its bytes decide; ``partitionless``: it gets a kernel.
+
+    ``member``: its path in the archive, empty where that is found.
+    """
 
     declared: str | None = None
     partitionless: bool = False
+    member: str = ""
 
 
 def take_in(file: Path, name: str, workshop: Workshop, missing: Mapping[str, str], handling: Handling) -> Taken:
@@ -51,7 +55,15 @@ def take_in(file: Path, name: str, workshop: Workshop, missing: Mapping[str, str
     if answers and not answers.startswith("disk"):
         return Taken(file=file, blob=_as_it_is(file, workshop, digest), answers=answers)
     bare = handling.partitionless or bool(answers)
-    made = make_disk(file, workshop, declared=handling.declared, name=file.name, partitionless=bare, digest=digest)
+    made = make_disk(
+        file,
+        workshop,
+        declared=handling.declared,
+        name=file.name,
+        partitionless=bare,
+        digest=digest,
+        member=handling.member,
+    )
     answers = missing.get(made.blob.sha256, "")
     entry = None if answers else _keep(name, file, made, workshop.store, partitionless=bare)
     return Taken(file=file, blob=made.blob, made=made, answers=answers, entry=entry)

@@ -26,9 +26,9 @@ class Made(NamedTuple):
     virtual_size_bytes: int
 
 
-def made_before(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool) -> Made | None:
+def made_before(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool, member: str = "") -> Made | None:
     """What was made of the file with this SHA-256 under the same description, or None."""
-    made = _kept(_entry(store, digest, declared, partitionless))
+    made = _kept(_entry(store, digest, declared, partitionless, member))
     return made if made and store.has(made.blob) else None
 
 
@@ -38,9 +38,11 @@ def found_good(store: BlobStore, digest: str, *, declared: str | None, partition
     return made if made and made.blob.sha256 == digest else None
 
 
-def remember_made(store: BlobStore, digest: str, made: Made, *, declared: str | None, partitionless: bool) -> None:
+def remember_made(
+    store: BlobStore, digest: str, made: Made, *, declared: str | None, partitionless: bool, member: str = ""
+) -> None:
     """Keep what was made of the file with this SHA-256."""
-    write_whole(_entry(store, digest, declared, partitionless), msgspec.json.encode(made))
+    write_whole(_entry(store, digest, declared, partitionless, member), msgspec.json.encode(made))
 
 
 def _kept(entry: Path) -> Made | None:
@@ -50,6 +52,7 @@ def _kept(entry: Path) -> Made | None:
         return None
 
 
-def _entry(store: BlobStore, digest: str, declared: str | None, partitionless: bool) -> Path:
-    key = sha256(f"{_RECIPE} {digest} {declared} {partitionless}".encode()).hexdigest()
+def _entry(store: BlobStore, digest: str, declared: str | None, partitionless: bool, member: str = "") -> Path:
+    words = f"{_RECIPE} {digest} {declared} {partitionless}" + (f" {member}" if member else "")
+    key = sha256(words.encode()).hexdigest()
     return store.directory / "made" / f"{key[:32]}.json"

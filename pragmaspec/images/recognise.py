@@ -37,6 +37,7 @@ QCOW2 = _disk("qcow2", "a qcow2 disk")
 VHD = _disk("vhd", "a VHD disk")
 _ZSTD = _packed("zstd", "compressed by zstd")
 _DESCRIPTOR = _other("vmdk descriptor", "a VMDK descriptor, a text that names other files which hold the disk")
+_OVF = _other("ovf", "an OVF description, a text that names the disk beside it; write the path of that file")
 _ISO = _other("iso", "a CD image (ISO 9660 or UDF)")
 
 # Offset, bytes, kind. Sources: QEMU's block drivers, the formats' own descriptions, file(1).
@@ -105,7 +106,9 @@ def _matches(head: bytes, tail: bytes) -> Iterator[Kind]:
 def _readable(head: bytes) -> Iterator[Kind]:
     """Texts, which people put in place of disks: error pages above all."""
     start = head[:_SECTOR].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+    if start.startswith((b"<?xml", b"<envelope", b"<ovf:envelope")) and b"/ovf/envelope/" in head[:TAIL_BYTES]:
+        yield _OVF
+    elif start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         yield _other("web page", "a web page")
     elif head and _TEXT.issuperset(head[:TAIL_BYTES]):
         yield _DESCRIPTOR if b"createType=" in head[:TAIL_BYTES] else _other("text", "a text")

@@ -1,8 +1,8 @@
-"""The one disk in a tar archive (or an OVA, which is one), as a stream.
+"""The disk in a tar archive (an OVA and a Vagrant box are such), as a stream.
 
 Archives are written by strangers: nothing is unpacked under a name out of one, nothing is made but the bytes of one regular
-file, and everything else in the archive (links, devices, a second file) is a reason to refuse it. Sources: POSIX.1-2017 pax,
-"ustar Interchange Format"; GNU tar's manual, "GNU Sparse Formats"; DMTF DSP0243 for OVA.
+file, and what is no file (links, devices) is a reason to refuse the archive, unless the spec names the disk. Sources:
+POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar's manual, "GNU Sparse Formats"; DMTF DSP0243 for OVA.
 """
 
 import re
@@ -11,15 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pragmaspec.images.inspect import refused
+from pragmaspec.images.members import Choice
 from pragmaspec.images.pieces import Stream
+from pragmaspec.images.window import HEAD_BYTES
 
 _BLOCK = 512
 _MOST_HEADER_BYTES = 64 * 1024
 """Of a long name or a pax header."""
-_MOST_MEMBERS = 64
+_MOST_NAME = 4096
+_MOST_MEMBERS, _MOST_NAMED_MEMBERS = 64, 4096
+"""How many files an archive may hold; the second where the spec names the one that matters."""
 _MOST_SPARSE_PARTS = 2**20
-_OVA_PAPERS = (".ovf", ".mf", ".cert")
-"""What an OVA has beside its disk: description, digests, certificate."""
 _REGULAR = {b"0", b"\0", b"7"}
 _DIRECTORY, _GNU_SPARSE = b"5", b"S"
 _NAME_HEADERS, _PAX, _PAX_GLOBAL = {b"L", b"K"}, b"x", b"g"
@@ -28,32 +30,35 @@ _SPARSE_AT, _SPARSE_ENTRIES, _MORE_AT, _REAL_SIZE_AT = 386, 4, 482, 483
 _SPARSE_MORE_ENTRIES, _SPARSE_MORE_AT = 21, 504
 
 
-def disk_in_tar(stream: Stream) -> Iterator[bytes]:
-    """The content of the only file in the archive. Raises ImageError when there is not exactly one, or something else beside it.
+def disk_in_tar(stream: Stream, asked: str = "") -> Iterator[bytes]:
+    """The content of the archive's disk (see :mod:`pragmaspec.images.members`); ``asked``: its path, when the spec names it.
 
-    All of the archive is read: what stands behind the disk counts too.
+    Raises ImageError when there is not exactly one, or something else beside it that is no file. All of the archive is read: what
+    stands behind the disk counts too.
     """
-    name, papers = "", False
-    for _ in range(_MOST_MEMBERS):
+    choice = Choice(asked)
+    for _ in range(_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS):
         member = _next_member(stream)
         if member is None:
             _only_zeros(stream)
-            if not name:
-                raise refused(["the archive holds no disk"])
+            choice.finish()
             return
-        papers = papers or member.name.lower().endswith(".ovf")
-        if member.type == _DIRECTORY and not member.size:
-            continue
         if member.type not in {*_REGULAR, _GNU_SPARSE}:
-            raise refused([f"the archive holds {member.name!r}, which is not a file: only one file may be in it"])
-        if papers and member.name.lower().endswith(_OVA_PAPERS):
+            if not (choice.named or (member.type == _DIRECTORY and not member.size)):
+                raise refused([f"the archive holds {member.name!r}, which is not a file"])
             _skip(stream, member.size)
-        elif name:
-            raise refused([f"the archive holds two files, {name!r} and {member.name!r}; which is the disk cannot be told"])
+        elif member.type in _REGULAR and choice.is_paper(member.name, member.size):
+            choice.note(member.name, b"".join(_content(stream, member)))
+        elif choice.takes(member.name, _head(stream, member)):
+            yield from choice.hashed(_content(stream, member))
         else:
-            name = member.name
-            yield from _content(stream, member)
-    raise refused([f"the archive has more than {_MOST_MEMBERS} members"])
+            _skip(stream, member.size)
+    raise refused([f"the archive has more than {_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS} members"])
+
+
+def _head(stream: Stream, member: "_Member") -> bytes:
+    """What the member begins with; nothing of one that begins with a hole."""
+    return stream.peek(min(member.size, HEAD_BYTES)) if member.parts[0][0] == 0 else b""
 
 
 class _Member(NamedTuple):
@@ -81,7 +86,9 @@ def _next_member(stream: Stream) -> _Member | None:
         if header.type not in {*_NAME_HEADERS, _PAX, _PAX_GLOBAL}:
             return _member(stream, header, block, extended)
         content = _extended(stream, header.size)
-        if header.type not in _NAME_HEADERS:
+        if header.type == b"L":
+            extended[b"path"] = content.split(b"\0")[0]
+        elif header.type != b"K":
             extended.update(_pax(content))
     raise refused(["the archive has too many headers for one member"])
 
@@ -94,7 +101,10 @@ def _member(stream: Stream, header: tarfile.TarInfo, block: bytes, extended: Map
     if size < 0:
         raise refused(["the archive is damaged (a member has a negative size)"])
     parts = _sparse_map(stream, block) if header.type == _GNU_SPARSE else [(0, size)]
-    return _Member(header.name, header.type, size, parts)
+    name = extended[b"path"].decode("utf-8", "surrogateescape") if b"path" in extended else header.name
+    if len(name) > _MOST_NAME:
+        raise refused(["the archive has a name or a header without end"])
+    return _Member(name, header.type, size, parts)
 
 
 def _extended(stream: Stream, size: int) -> bytes:

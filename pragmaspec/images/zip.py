@@ -1,4 +1,4 @@
-"""The one disk in a zip archive, as a stream. Strict for the reasons that :mod:`pragmaspec.images.tar` gives.
+"""The disk in a zip archive, as a stream. Strict for the reasons that :mod:`pragmaspec.images.tar` gives.
 
 Read by our own code: the standard library's takes what a directory says on trust, and falls over some of it. Source: PKWARE,
 APPNOTE.TXT 6.3.10, whose names the structures bear.
@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pragmaspec.images.inspect import refused
-from pragmaspec.images.window import Window
+from pragmaspec.images.members import Choice, plain
+from pragmaspec.images.window import HEAD_BYTES, Window
 
 _END, _END_MAGIC = struct.Struct("<4s4HIIH"), b"PK\x05\x06"
 _END_64, _END_64_MAGIC = struct.Struct("<4sQHHIIQQQQ"), b"PK\x06\x06"
@@ -22,7 +23,8 @@ _EXTRA, _EXTRA_64 = struct.Struct("<HH"), 1
 _LARGE_16, _LARGE_32 = 0xFFFF, 0xFFFFFFFF
 """A number that does not fit its field, and stands in a 64-bit one elsewhere."""
 _MOST_COMMENT = 65535
-_MOST_MEMBERS, _MOST_DIRECTORY_BYTES = 64, 2**20
+_MOST_MEMBERS, _MOST_NAMED_MEMBERS, _MOST_DIRECTORY_BYTES = 64, 4096, 2**20
+"""The second number of files holds where the spec names the one that matters."""
 _PIECE_BYTES = 2**20
 _READ_BYTES = 64 * 1024
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
@@ -51,14 +53,38 @@ class _Member(NamedTuple):
     offset: int
 
 
-def disk_in_zip(window: Window) -> Iterator[bytes]:
-    """The content of the only file in the archive. Raises ImageError when there is not exactly one, or it lies."""
-    directory = _directory(window)
-    member = _only(_members(window, directory))
+def disk_in_zip(window: Window, asked: str = "") -> Iterator[bytes]:
+    """The content of the archive's disk (see :mod:`pragmaspec.images.members`); ``asked``: its path, when the spec names it.
+
+    Raises ImageError when there is not exactly one, or it lies.
+    """
+    directory = _directory(window, _MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS)
+    choice, found = Choice(asked), dict[str, _Member]()
+    for member in _members(window, directory):
+        if member.name.endswith("/") and member.size == 0:
+            continue
+        if choice.is_paper(member.name, member.size):
+            choice.note(member.name, b"".join(_read(window, member, directory)))
+        else:
+            # The disk that the spec names is checked when it is read; all others may be whatever they like.
+            choice.takes(member.name, b"" if asked else _head(window, member, directory))
+            found[plain(member.name)] = member
+    return choice.read(lambda name: _read(window, found[name], directory))
+
+
+def _read(window: Window, member: "_Member", directory: "_Directory") -> Iterator[bytes]:
+    _check(member)
     return _content(window, member, _start(window, member, directory))
 
 
-def _directory(window: Window) -> _Directory:
+def _head(window: Window, member: "_Member", directory: "_Directory") -> bytes:
+    """The beginning of a member, as far as it tells what that is."""
+    _check(member)
+    packed = _packed(window, _start(window, member, directory), min(member.packed, HEAD_BYTES))
+    return next(_inflated(packed) if member.method == _DEFLATED else packed, b"")
+
+
+def _directory(window: Window, most_members: int) -> _Directory:
     """The directory has to be small and to end where the archive does, but for a comment."""
     start = max(0, window.size - _END.size - _MOST_COMMENT)
     tail = window.at(start, window.size - start)
@@ -71,8 +97,8 @@ def _directory(window: Window) -> _Directory:
     found = _Directory(members, length, offset)
     if members == _LARGE_16 or _LARGE_32 in {length, offset}:
         found = _large_directory(window, start + at)
-    if found.members > _MOST_MEMBERS or found.length > _MOST_DIRECTORY_BYTES:
-        raise refused([f"the zip archive has more than {_MOST_MEMBERS} members"])
+    if found.members > most_members or found.length > _MOST_DIRECTORY_BYTES:
+        raise refused([f"the zip archive has more than {most_members} members"])
     return found
 
 
@@ -120,18 +146,13 @@ def _large(extra: bytes, numbers: tuple[int, ...]) -> list[int]:
     return found
 
 
-def _only(members: Iterator[_Member]) -> _Member:
-    files = [member for member in members if not (member.name.endswith("/") and member.size == 0)]
-    if len(files) != 1:
-        raise refused([f"the zip archive holds {len(files)} files; only one, the disk, may be in it"])
-    (member,) = files
+def _check(member: _Member) -> None:
     if member.type not in {0, stat.S_IFREG}:
         raise refused([f"the zip archive holds {member.name!r}, which is not a file"])
     if member.flags & _ENCRYPTED:
         raise refused(["the zip archive is encrypted"])
     if member.method not in {_STORED, _DEFLATED}:
         raise refused(["the zip archive is compressed in a way that is not read here; unpack it (unzip), and use the file"])
-    return member
 
 
 def _start(window: Window, member: _Member, directory: _Directory) -> int:

@@ -128,7 +128,7 @@ class ImageModel(Model):
             "dependentRequired": {
                 "initrd": ["kernel"],
                 "cmdline": ["kernel"],
-                **{key: ["source"] for key in ("mirrors", "sha256", "sums", "format", "kernel")},
+                **{key: ["source"] for key in ("mirrors", "sha256", "sums", "format", "kernel", "member")},
             },
             "dependentSchemas": {"firmware": {"not": {"anyOf": [{"required": [key]} for key in ("kernel", "build")]}}},
         }
@@ -179,6 +179,12 @@ class ImageModel(Model):
         description="Format of the disk. Default: what the disk itself shows. Needed for all but qcow2 and raw.",
         examples=["qcow2", "vmdk"],
     )
+    member: Annotated[str | None, text(r"^[^\n\x00]+$", "write the path of a file in the archive, such as box.img")] = Field(
+        default=None,
+        description="Which file of an archive (OVA, box, tar, zip) is the disk: its path in it. Default: what its description "
+        "says, else its only disk.",
+        examples=["appliance-disk1.vmdk"],
+    )
     kernel: Annotated[str | None, _PATH] = Field(
         default=None,
         description="Kernel to boot directly, for a disk without a boot loader: a path relative to the spec.",
@@ -209,7 +215,9 @@ class ImageModel(Model):
             raise wrong("Two origins", f"`{'` and `'.join(origins)}` are both written; keep one")
         if not origins:
             raise wrong("No origin", "write build: {debian: bookworm}, catalogue: debian-12, or source: with a URL or a path")
-        beside = [key for key in ("mirrors", "sha256", "sums", "format", "kernel", "initrd", "cmdline") if getattr(self, key)]
+        beside = [
+            key for key in ("mirrors", "sha256", "sums", "format", "member", "kernel", "initrd", "cmdline") if getattr(self, key)
+        ]
         if beside and not self.source:
             raise wrong("Only for a source", f"`{beside[0]}` belongs to `source`, not to `{origins[0]}`; remove it")
         if (self.initrd or self.cmdline) and not self.kernel:

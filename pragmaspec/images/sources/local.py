@@ -16,7 +16,10 @@ USABLE = {"raw", "qcow2"}
 
 
 class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
-    """A disk in a file. Paths are absolute; ``shown`` is the path as the user wrote it."""
+    """A disk in a file. Paths are absolute.
+
+    ``shown`` is the path as the user wrote it; ``member`` a path in the archive that the file is.
+    """
 
     disk: str
     shown: str
@@ -25,10 +28,11 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str = ""
+    member: str = ""
 
     def origin(self) -> str:
-        """The path as the user wrote it."""
-        return self.shown
+        """The path as the user wrote it, and the file in that archive."""
+        return f"{self.shown}, member {self.member}" if self.member else self.shown
 
     def described(self) -> str:
         """Empty: the file itself decides."""
@@ -60,7 +64,7 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
         """The disk as a node can boot from it: what packed and foreign ones become lies in the store."""
         with opened(Path(self.disk)) as window:
             kinds = recognise(*ends(window))
-        if all(kind.name in USABLE or kind.family == "other" for kind in kinds):
+        if not self.member and all(kind.name in USABLE or kind.family == "other" for kind in kinds):
             return self._as_it_is(workshop)
         from pragmaspec.images.alongside import local_disk  # noqa: PLC0415 - formats and tools are only needed now
 
@@ -70,6 +74,7 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
             declared=self.format,
             partitionless=self.kernel is not None,
             check=lambda digest: check_digest(self.sha256, digest, self.shown),
+            member=self.member,
         )
 
     def _as_it_is(self, workshop: Workshop) -> Made:

@@ -47,6 +47,7 @@ class Shape(Frozen, frozen=True):
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str = ""
+    member: str = ""
 
 
 def promise_of_lock(workshop: Workshop) -> Promise | None:
@@ -97,7 +98,7 @@ def _before(workshop: Workshop, key: str, shape: Shape) -> _Here | None:
     if transfer is None:
         return None
     digest, partitionless = transfer.fetched.blob.sha256, shape.kernel is not None
-    made = made_before(workshop.store, digest, declared=shape.format, partitionless=partitionless)
+    made = made_before(workshop.store, digest, declared=shape.format, partitionless=partitionless, member=shape.member)
     return _Here(transfer, made) if made else None
 
 
@@ -112,7 +113,9 @@ def _bring(
     problems: list[Problem] = []
     with (
         room_in(workshop.store, workshop.image),
-        Alongside(workshop, part, declared=shape.format, partitionless=shape.kernel is not None) as alongside,
+        Alongside(
+            workshop, part, declared=shape.format, partitionless=shape.kernel is not None, member=shape.member
+        ) as alongside,
     ):
         for number, address in enumerate(addresses):
             if number:
@@ -143,7 +146,13 @@ def _made(workshop: Workshop, alongside: "Alongside", part: Path, shape: Shape, 
 
     partitionless = shape.kernel is not None
     return alongside.made(digest) or make_disk(
-        part, workshop, declared=shape.format, name=workshop.image, partitionless=partitionless, digest=digest
+        part,
+        workshop,
+        declared=shape.format,
+        name=workshop.image,
+        partitionless=partitionless,
+        digest=digest,
+        member=shape.member,
     )
 
 

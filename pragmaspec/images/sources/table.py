@@ -75,6 +75,7 @@ def _file_of(model: "ImageModel", directory: Path) -> LocalSource | UrlSource:
             kernel=kernel,
             initrd=initrd,
             cmdline=cmdline,
+            member=model.member or "",
         )
     return LocalSource(
         disk=absolute(source) or "",
@@ -84,6 +85,7 @@ def _file_of(model: "ImageModel", directory: Path) -> LocalSource | UrlSource:
         kernel=kernel,
         initrd=initrd,
         cmdline=cmdline,
+        member=model.member or "",
     )
 
 

@@ -22,7 +22,7 @@ class Sums(Frozen, frozen=True):
 
 
 class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
-    """A disk at a URL. Kernel and initrd are local files, by absolute path.
+    """A disk at a URL, or the file ``member`` in an archive there. Kernel and initrd are local files, by absolute path.
 
     ``sha256``, else ``sums``, vouch for it; without either only what ``pragmaspec.lock`` says is taken.
     """
@@ -35,10 +35,11 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
     kernel: str | None = None
     initrd: str | None = None
     cmdline: str = ""
+    member: str = ""
 
     def origin(self) -> str:
-        """The URL without user, password and query, any of which may be secret."""
-        return shown_url(self.url)
+        """The URL without user, password and query, any of which may be secret, and the file in that archive."""
+        return f"{shown_url(self.url)}, member {self.member}" if self.member else shown_url(self.url)
 
     def described(self) -> str:
         """Over everything but the local files, which decide by themselves; empty when there are such.
@@ -48,6 +49,7 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
         if self.kernel:
             return ""
         words = f"http {self.url} {self.sha256} {self.format}" + (f" {self.sums}" if self.sums else "")
+        words += f" {self.member}" if self.member else ""
         return sha256(words.encode()).hexdigest()[:16]
 
     def find(self, workshop: Workshop) -> Found:
@@ -61,7 +63,7 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
             promise = remote.Promise(by="spec", sha256=self.sha256)
         if promise is None and self.sums:
             promise = promise_of_sums(self.sums, self.url, workshop)
-        shape = remote.Shape(format=self.format, kernel=self.kernel, initrd=self.initrd, cmdline=self.cmdline)
+        shape = remote.Shape(format=self.format, kernel=self.kernel, initrd=self.initrd, cmdline=self.cmdline, member=self.member)
         places = lambda: self._addresses(workshop)  # noqa: E731 - asked for only when something has to be fetched
         return remote.remote_disk(workshop, places, promise or remote.Promise(by="nobody"), shape, self.origin())
 
