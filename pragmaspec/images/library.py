@@ -85,7 +85,8 @@ class ImageLibrary:
             cloud_init=model.guest == "cloud-init",
             firmware=firmware,
             archs=boots.uefi if boots and firmware == "uefi" else (),
-            unbootable=boots.nothing if boots and boots.partition else "",
+            unbootable=boots.nothing if boots else "",
+            blank=bool(boots and boots.nothing and not boots.partition),
             where=where,
         )
 

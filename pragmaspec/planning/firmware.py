@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.observed import Inventory
+from pragmaspec.planning.plan import Action
 from pragmaspec.planning.wanted import WantedImage
 from pragmaspec.recorded import Node, State
+from pragmaspec.site import LibvirtSite, Site
 
 PACKAGES = {
     "x86_64": "ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky)",
@@ -33,6 +37,27 @@ def firmware_problems(
             yield from _against(image, site, inventory)
 
 
+def blank_images(actions: Iterable[Action], images: Iterable[WantedImage], sites: Iterable[Site]) -> tuple[Problem, ...]:
+    """A warning per image without anything that starts, from which ``actions`` boot nodes at real sites."""
+    real = {site.name for site in sites if isinstance(site, LibvirtSite)}
+    nodes = [action.resource for action in actions if action.verb == "boot" and action.resource.site in real]
+    booted = {(node.image, node.firmware) for node in nodes if isinstance(node, Node)}
+    return tuple(
+        replace(_unbootable(image), severity="warning")
+        for image in images
+        if image.blank and (image.digest, image.firmware) in booted
+    )
+
+
+def _unbootable(image: WantedImage) -> Problem:
+    return Problem(
+        summary="An image cannot start",
+        detail=f"Image {image.name} has {image.unbootable}. A BIOS looks for boot code in the first sector, UEFI firmware "
+        "for \\EFI\\BOOT\\BOOTX64.EFI on a FAT file system. Use another image, or give this one a `kernel`.",
+        where=image.where,
+    )
+
+
 def _starts(node: Node, state: State) -> bool:
     """Whether ``node`` shall run and does not yet, as far as image and firmware go."""
     record = state.record(node.address)
@@ -43,13 +68,8 @@ def _starts(node: Node, state: State) -> bool:
 
 
 def _against(image: WantedImage, site: str, inventory: Inventory | None) -> Iterator[Problem]:
-    if image.unbootable:
-        yield Problem(
-            summary="An image cannot start",
-            detail=f"Image {image.name} has {image.unbootable}. A BIOS looks for boot code in the first sector, UEFI firmware "
-            "for \\EFI\\BOOT\\BOOTX64.EFI on a FAT file system. Use another image, or give this one a `kernel`.",
-            where=image.where,
-        )
+    if image.unbootable and not image.blank:
+        yield _unbootable(image)
     elif inventory is not None and image.archs and inventory.identity.arch not in image.archs:
         yield Problem(
             summary="An image is for other machines",

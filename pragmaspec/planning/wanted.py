@@ -32,6 +32,8 @@ class WantedImage(Frozen, frozen=True):
     """The architectures that its disk can start on by UEFI; empty: any, or not known."""
     unbootable: str = ""
     """Why nothing can start its disk, in words; empty: something can, or its bytes are not here to be looked at."""
+    blank: bool = False
+    """Whether the disk does not even have a place for a boot loader, so that nobody may expect it to start."""
     where: Where | None = None
 
 

@@ -8,6 +8,7 @@ from pragmaspec.planning.observed import Inventory
 from pragmaspec.planning.planner import needs_inventory
 from pragmaspec.planning.wanted import WantedImage
 from pragmaspec.recorded import State
+from pragmaspec.site import SimulatedSite
 from tests.planning.world import EMPTY, IDENTITY, ROOMY, applied, cluster, image, line, nodes, planned, settled, wanted
 
 UEFI = replace(image(), firmware="uefi", archs=("x86_64",), where=line(3))
@@ -47,6 +48,16 @@ def test_an_image_that_nothing_can_start_is_refused_also_where_the_site_was_not_
     broken = replace(UEFI, firmware="bios", archs=(), unbootable="no boot code in its first sector and no loader")
     with pytest.raises(PlanError, match="Image debian-12 has no boot code in its first sector and no loader"):
         planned(wanted(cluster(), images=(broken,)), inventories={})
+
+
+def test_a_blank_image_is_warned_of_where_it_is_booted_at_a_real_site() -> None:
+    blank = replace(image(), unbootable="no boot code in its first sector and no EFI system partition", blank=True, where=line(3))
+    spec = wanted(cluster(), images=(blank,))
+    (warning,) = planned(spec).warnings
+    assert (warning.severity, warning.where) == ("warning", line(3))
+    assert "no boot code in its first sector and no EFI system partition. A BIOS looks for" in warning.detail
+    assert planned(spec, settled(cluster(), images=(blank,))).warnings == ()
+    assert planned(wanted(cluster(), images=(blank,), sites=(SimulatedSite(name="lab"),))).warnings == ()
 
 
 def test_what_runs_already_or_shall_be_off_is_not_judged() -> None:
