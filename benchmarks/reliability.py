@@ -30,7 +30,7 @@ from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.simulated.clock import SystemClock
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import Blob, Outputs, Readiness
+from pragmaspec.recorded import Blob, Outputs, Readiness, State
 from pragmaspec.site import SimulatedHost, SimulatedSite
 from pragmaspec.store.disk import OsDisk
 from pragmaspec.store.local import LocalStore
@@ -88,11 +88,11 @@ class MeteredSite(SimulatedProvider):
     listings = 0
     losing = False
 
-    def observe(self, lineage: str) -> Observations:
+    def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         self.listings += 1
         if self.losing and self.listings > 2:  # noqa: PLR2004 - the plan's and the first of the apply
             raise SiteUnreachableError("no listing")
-        return super().observe(lineage)
+        return super().observe(lineage, recorded)
 
     def boot(self, order: BootOrder) -> Outputs:
         outputs = super().boot(order)

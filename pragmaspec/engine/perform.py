@@ -67,7 +67,8 @@ class Performer:
         match action.verb, resource:
             case "boot", Node():
                 kept = action.before is not None and not self._outlook.is_described(resource)
-                return provider.boot(self._boot_order(resource, mark, begun.site_id if begun else "", seed_stays=kept))
+                site_id = begun.site_id if begun else ""
+                return provider.boot(self._boot_order(action, resource, mark, site_id, seed_stays=kept))
             case "stage", StagedImage():
                 return self._stage(provider, resource, mark, say)
             case "shutdown", Node():
@@ -114,7 +115,7 @@ class Performer:
         if isinstance(node, Node) and guests.seeded and guests.reachable(node):
             guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
 
-    def _boot_order(self, node: Node, mark: Mark, site_id: str, *, seed_stays: bool) -> BootOrder:
+    def _boot_order(self, action: Action, node: Node, mark: Mark, site_id: str, *, seed_stays: bool) -> BootOrder:
         provider, seed = self.tools_at(node.site).provider, b""
         # A machine alone keeps nobody waiting.
         held = self._boots[node.site] > 1 and isinstance(provider, Holding) and provider.holds()
@@ -125,7 +126,15 @@ class Performer:
             from pragmaspec.guest.seed import seed_iso  # noqa: PLC0415
 
             seed = seed_iso(node, self._outlook.cluster(node), self._outlook.settings(node), self._context.stack_key, mark)
-        return replace(self._bare_order(node, mark), seed=seed, site_id=site_id, overlay=self._overlay(node), held=held)
+        return replace(
+            self._bare_order(node, mark),
+            seed=seed,
+            site_id=site_id,
+            overlay=self._overlay(node),
+            held=held,
+            loses_layers=bool(action.loses),
+            forgets_memory=action.forgets,
+        )
 
     def _bare_order(self, node: Node, mark: Mark) -> BootOrder:
         return BootOrder(

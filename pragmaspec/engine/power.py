@@ -19,6 +19,7 @@ class PowerWatch:
         self._lock = threading.Lock()
         self._listed: set[str] = set()
         self._running: set[str] = set()
+        self._paused: dict[str, str] = {}
         self._listed_at = float("-inf")
 
     def stopped(self, address: str, since: float) -> bool:
@@ -33,7 +34,13 @@ class PowerWatch:
                 except SiteError:
                     return False
                 self._running = {node.address for node in observed.nodes if node.status == "running"}
+                self._paused = {node.address: node.why for node in observed.nodes if node.status == "paused"}
                 self._listed = {node.address for node in observed.nodes}
                 self._listed_at = self._clock.monotonic()
             # Where what was made may be missing from a listing for a while, only what is in it is known.
             return address not in self._running and (address in self._listed or not self._provider.window_s)
+
+    def paused(self, address: str) -> str | None:
+        """Why the machine is paused, by the listing that :meth:`stopped` has gone by; None: it is not."""
+        with self._lock:
+            return self._paused.get(address)

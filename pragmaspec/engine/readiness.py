@@ -48,7 +48,7 @@ def wait_until_ready(waiting: Waiting) -> None:
     if not guests.reachable(node):
         # Nobody can look inside: that its machine runs is all there is to see.
         if waiting.power.stopped(mark.address, waiting.clock.monotonic()):
-            raise _not_ready(waiting, "the domain to run", "its machine has stopped")
+            raise _not_ready(waiting, "the domain to run", _stopped(waiting, "has stopped"))
         return
     _Stage(waiting, "its address", limit_s).poll(lambda: "" if guests.answers(node, mark) else "nothing answers there")
     _Stage(waiting, "ssh", limit_s).poll(lambda: guests.login(node, mark))
@@ -97,9 +97,14 @@ class _Stage:
         if not hopeless and now - self._power_checked >= _POWER_CHECK_S:
             self._power_checked = now
             if self._waiting.power.stopped(self._waiting.mark.address, self._began):
-                hopeless = "its machine has stopped by itself"
+                hopeless = _stopped(self._waiting, "has stopped by itself")
         if hopeless:
             raise _not_ready(self._waiting, self._name, hopeless)
+
+
+def _stopped(waiting: Waiting, otherwise: str) -> str:
+    why = waiting.power.paused(waiting.mark.address)
+    return f"its machine {otherwise}" if why is None else f"its machine is paused ({why})"
 
 
 def _not_ready(waiting: Waiting, stage: str, why: str) -> NotReadyError:

@@ -37,6 +37,7 @@ class Work:
         self._send = send
         self._clock = context.clock
         self._lineage = outlook.state.lineage
+        self._session = context.session
         self._cut = threading.Event()
         self._hopeless: dict[tuple[str, str], str] = {}
         self._looks: Counter[str] = Counter()
@@ -45,7 +46,7 @@ class Work:
     def observe(self, site: str) -> Seen:
         """What ``site`` has of this stack now."""
         try:
-            return self.tools[site].provider.observe(self._lineage)
+            return self.tools[site].provider.observe(self._lineage, self._session.state)
         except PragmaspecError as error:
             return error
 

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
+from pragmaspec.planning.condition import SOUND, Condition
 from pragmaspec.planning.diff import Change
 from pragmaspec.planning.drift import Facts
-from pragmaspec.planning.impact import FIELD_IMPACT, changed_words, node_impact
-from pragmaspec.planning.plan import Action, Impact, Verb
+from pragmaspec.planning.impact import FIELD_IMPACT, changed_words, node_impact, worst
+from pragmaspec.planning.losses import with_losses
+from pragmaspec.planning.plan import QUIET_KINDS, Action, Impact, Verb
 from pragmaspec.recorded import Allocation, Node, Record, Resource, StagedImage
 
 NEW, NEW_CLUSTER = "new", "new cluster"
@@ -25,13 +27,15 @@ def actions(changes: Iterable[Change], facts: Facts, patient: frozenset[tuple[st
 
     ``patient``: clusters, by site and name, whose computes boot after their frontend.
     """
-    drift = {found.address: found.detail for found in facts.drift if found.kind != "unrecorded"}
+    drift = {found.address: found.detail for found in facts.drift if found.kind not in QUIET_KINDS}
     found: list[Action] = []
     for change in changes:
+        machine = facts.conditions.get(change.address, SOUND)
         if change.after is None:
-            found += _removal(change, change.before, facts.gone) if change.before is not None else ()
+            removal = _removal(change, change.before, facts.gone) if change.before is not None else []
+            found += with_losses(removal, machine, change.fields)
         elif isinstance(change.after, Node):
-            found += _node_actions(change, change.after, facts.gone, drift)
+            found += with_losses(_node_actions(change, change.after, facts.gone, drift, machine), machine, change.fields)
         elif isinstance(change.after, Allocation):
             found += _allocation_actions(change, change.after, facts.gone, drift)
         else:
@@ -39,14 +43,16 @@ def actions(changes: Iterable[Change], facts: Facts, patient: frozenset[tuple[st
     return _ordered(found, patient)
 
 
-def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:
+def _node_actions(
+    change: Change, after: Node, gone: frozenset[str], drift: Mapping[str, str], machine: Condition
+) -> list[Action]:
     record = change.before
     if record is None:
         return [Action(verb="boot", resource=after, reason=NEW, where=change.where)] if after.running else []
     if change.address in gone:
         return _booted(change, record, after, drift[change.address]) if after.running else _forgotten(record)
     before = _as_node(record)
-    impact = node_impact(before, after, change.fields)
+    impact = worst((node_impact(before, after, change.fields), machine.impact))
     reason = drift.get(change.address, changed_words(change.fields) if change.fields else "begun, not finished")
     if impact == "rebuild":
         return _rebuild(change, record, before, after, reason)
@@ -61,6 +67,8 @@ def _node_actions(change: Change, after: Node, gone: frozenset[str], drift: Mapp
         return _booted(change, record, after, drift.get(change.address, SHALL_RUN))
     if impact == "reboot":
         return _rebooted(change, record, before, after, reason)
+    if machine.way:
+        return _booted(change, record, after, reason, machine.impact)
     return [_changing("update" if impact == "live" else "record", change, record, after, reason, impact)]
 
 

@@ -1,25 +1,35 @@
 """Recorded against observed: what changed at a site behind our back, and the state that planning starts from."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError
+from pragmaspec.planning.condition import SOUND, Condition, condition, difference_words, standing_words
 from pragmaspec.planning.image_damage import image_damage
 from pragmaspec.planning.missing import missing_problems, other_site, other_site_problems
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
-from pragmaspec.planning.plan import Drift, DriftKind
+from pragmaspec.planning.plan import QUIET_KINDS, Drift, DriftKind
 from pragmaspec.planning.standing import standing_nodes, strangers
 from pragmaspec.recorded import Allocation, Node, Record, State
 
+_RUNS_ON: frozenset[DriftKind] = QUIET_KINDS | frozenset[DriftKind](("paused", "changed"))
+"""Drift of a node whose machine goes on as it is."""
+_NO_CONDITIONS: Mapping[str, Condition] = MappingProxyType({})
+
 
 class Facts(NamedTuple):
-    """The recorded state with what was observed put in. ``gone`` holds addresses whose object is no longer at its site."""
+    """The recorded state with what was observed put in.
+
+    ``gone`` holds addresses whose object is no longer at its site, ``conditions`` those of recorded machines that are not sound.
+    """
 
     state: State
     gone: frozenset[str]
     drift: tuple[Drift, ...]
+    conditions: Mapping[str, Condition] = _NO_CONDITIONS
 
 
 def facts(state: State, observations: Mapping[str, Observations], *, accept_missing: bool = True) -> Facts:
@@ -34,6 +44,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
     """
     found: list[Drift] = []
     changed: list[Record] = []
+    conditions: dict[str, Condition] = {}
     closed = frozenset(each.op for each in state.closed_ops)
     others = () if accept_missing else other_site_problems(state, observations)
     if others:
@@ -44,10 +55,14 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
         allocations = {allocation.address: allocation for allocation in seen.allocations}
         lost = _lost_networks(recorded, allocations)
         for record in recorded:
+            machine = nodes.get(record.made_as)
+            if machine is not None and isinstance(record.resource, Node):
+                is_so = condition(record.resource, machine)
+                conditions.update({record.address: is_so} if is_so != SOUND else {})
             drift, fact = _compared(record, nodes, allocations, seen)
-            if drift is None and isinstance(fact.resource, Node):
-                drift, fact = _unplugged(fact, fact.resource, lost.get(fact.resource.cluster, frozenset()))
-            if drift is None and other_site(fact, seen):
+            if isinstance(fact.resource, Node) and (drift is None or drift.kind in _RUNS_ON):
+                drift, fact = _unplugged(drift, fact, fact.resource, lost.get(fact.resource.cluster, frozenset()))
+            if (drift is None or drift.kind in QUIET_KINDS) and other_site(fact, seen):
                 drift = Drift(address=record.address, kind="changed", detail="was made at another site of this name")
                 fact = replace(fact, status="pending")
             if drift is not None:
@@ -61,7 +76,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
     problems = () if accept_missing else missing_problems(state, gone)
     if problems:
         raise PlanRefusedError(*problems)
-    return Facts(state.with_records(changed) if changed else state, gone, tuple(found))
+    return Facts(state.with_records(changed) if changed else state, gone, tuple(found), conditions)
 
 
 def _compared(
@@ -92,21 +107,44 @@ def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tup
         return drift("changed", detail), replace(record, generation=max(seen.generation, record.generation), status="degraded")
     if not seen.disk:
         return drift("disk-gone", "has lost its disk"), replace(record, resource=replace(node, image=""), status="ready")
-    if seen.status == "undefined" and node.running:
-        detail = "is no longer defined at the site; its disk is there"
-        return drift("undefined", detail), replace(record, resource=replace(node, running=False))
-    if seen.status == "off" and node.running:
-        return drift("off", "is off, recorded as running"), replace(record, resource=replace(node, running=False))
-    if seen.status == "running" and not node.running:
-        return drift("running", "is running, recorded as off"), replace(record, resource=replace(node, running=True))
-    if node.running and (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
+    kind, detail, fact = _power(node, seen)
+    if not kind and node.running and (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
         detail = f"has {seen.cpus} cpus and {seen.memory_mib} MiB, recorded {node.cpus} cpus and {node.memory_mib} MiB"
-        fact = replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
-        return drift("changed", detail), replace(record, resource=fact)
-    if seen.autostart is not None and seen.autostart != (node.autostart and node.running):
+        kind, fact = "changed", replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
+    if not kind and seen.autostart is not None and seen.autostart != (node.autostart and node.running):
         detail = "starts with its host, recorded as not to" if seen.autostart else "does not start with its host, recorded as to"
-        return drift("changed", detail), replace(record, resource=replace(node, autostart=seen.autostart))
-    return None, record
+        kind, fact = "changed", replace(node, autostart=seen.autostart)
+    otherwise = [*difference_words(seen)] if node.running else []
+    beside = [*standing_words(seen)]
+    if otherwise:
+        kind = kind or "changed"
+    elif beside:
+        kind = kind or ("snapshot" if seen.layers else "added")
+    if not kind:
+        return None, record
+    return drift(kind, "; ".join(filter(None, (detail, *otherwise, *beside)))), replace(record, resource=fact)
+
+
+def _power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str, Node]:
+    """The drift of a machine's power, in words, and the node as it is; empty where it is as recorded.
+
+    A machine that is paused has its power: it goes on as it is. How it is defined does not matter to one that is off.
+    """
+    why = f" ({seen.why})" if seen.why else ""
+    match seen.status:
+        case "undefined" if node.running:
+            return "undefined", "is no longer defined at the site; its disk is there", replace(node, running=False)
+        case "crashed" if node.running:
+            return "crashed", f"has crashed{why}, recorded as running", replace(node, running=False)
+        case "off" if node.running and seen.saved:
+            return "saved", "is off with its memory saved on disk, recorded as running", replace(node, running=False)
+        case "off" if node.running:
+            return "off", f"is off{why}, recorded as running", replace(node, running=False)
+        case "paused" if node.running:
+            return "paused", f"is paused{why}, recorded as running", node
+        case "running" | "paused" if not node.running:
+            return "running", f"is {seen.status}{why}, recorded as off", replace(node, running=True)
+    return "", "", node
 
 
 def _lost_networks(recorded: list[Record], allocations: Mapping[str, ObservedAllocation]) -> dict[str, frozenset[str]]:
@@ -128,13 +166,16 @@ def _networks_up(seen: ObservedAllocation | None) -> tuple[str, ...]:
     return seen.networks if seen is not None else ()
 
 
-def _unplugged(record: Record, node: Node, lost: frozenset[str]) -> tuple[Drift | None, Record]:
-    """A running node whose network is made anew stays plugged into the old one until it is rebooted."""
+def _unplugged(drift: Drift | None, record: Record, node: Node, lost: frozenset[str]) -> tuple[Drift | None, Record]:
+    """``drift`` and ``record`` of a node; one that runs stays plugged into a network that is made anew until it is rebooted."""
     hanging = [nic.network for nic in node.nics if nic.network in lost]
-    if not hanging or not node.running or record.status == "pending":
-        return None, record
+    if not hanging or not node.running or record.status == "pending" or (drift is not None and record.status == "degraded"):
+        return drift, record
     nics = tuple(replace(nic, segment="") if nic.network in lost else nic for nic in node.nics)
-    drift = Drift(address=record.address, kind="changed", detail=f"is cut off: network {', '.join(hanging)} is lost")
+    detail = f"is cut off: network {', '.join(hanging)} is lost"
+    if drift is not None:
+        detail = f"{detail}; {drift.detail}"
+    drift = Drift(address=record.address, kind="changed", detail=detail)
     return drift, replace(record, resource=replace(node, nics=nics))
 
 

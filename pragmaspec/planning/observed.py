@@ -99,8 +99,46 @@ class Inventory(Frozen, frozen=True):
     """What can start machines there; None: it cannot tell."""
 
 
+Repair = Literal["define", "live", "restart"]
+"""How a difference ends: by a new definition alone; by a change of the machine while it runs; by a restart."""
+
+
+class Difference(Frozen, frozen=True):
+    """Something that a site says of a machine otherwise than is recorded.
+
+    ``detail``: ``memory is 256 MiB in its definition, recorded 128 MiB``. ``defined``: its definition says so, with which it
+    starts next; otherwise only the machine that runs is so.
+    """
+
+    detail: str
+    repair: Repair = "define"
+    defined: bool = True
+
+
+class Layer(Frozen, frozen=True):
+    """A file that holds data of a node beside its recorded disk.
+
+    ``snapshot`` names the snapshot that made it, if one did. ``above``: the machine writes to it instead of to its disk, which
+    stands below it; otherwise the file has taken the disk's place. ``stays``: it lies where cleaning the node does not remove it.
+    """
+
+    file: str
+    snapshot: str = ""
+    above: bool = True
+    stays: bool = False
+
+
+MachineStatus = Literal["running", "paused", "crashed", "off", "undefined"]
+
+
 class ObservedNode(Frozen, frozen=True):
     """A machine that carries our marks. ``address`` is the one it was made under; ``disk``: whether its disk is there.
+
+    ``cpus`` and ``memory_mib`` are those of the machine that runs, else of its definition. ``why`` explains the status: why a
+    machine is paused. ``saved``: it is off, and its memory is kept on disk, so that its next start goes on from there.
+    ``differences`` are what its definition and the running machine say otherwise than is recorded, ``layers`` files that hold
+    its data beside its disk, the newest first, ``additions`` what people have added to its definition, in words, and ``passing``
+    what they have added to the running machine alone. ``remedy`` says how a person ends the layers without loss.
 
     ``autostart``: whether it starts with its host; None: the site does not tell. ``op`` names its creation, ``id`` is what the
     site calls it, and ``made`` orders the objects of one site by their age (seconds since 1970, or a count); each is empty where
@@ -109,11 +147,18 @@ class ObservedNode(Frozen, frozen=True):
 
     address: str
     generation: int
-    status: Literal["running", "off", "undefined"]
+    status: MachineStatus
     cpus: int = 0
     memory_mib: int = 0
     disk: bool = True
     autostart: bool | None = None
+    why: str = ""
+    saved: bool = False
+    differences: tuple[Difference, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    additions: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
+    remedy: str = ""
     op: str = ""
     id: str = ""
     made: float = 0.0

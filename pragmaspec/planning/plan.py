@@ -34,7 +34,14 @@ class Action(Frozen, frozen=True):
     where: Where | None = None
     after: tuple[str, ...] = ()
     way: str = ""
-    """How an image gets to its site, for people; empty where there is but one way (:mod:`pragmaspec.planning.ways`)."""
+    """How it is done, for people, where there is more than one way: how an image gets to its site
+    (:mod:`pragmaspec.planning.ways`), what a boot does to a machine that is there (:mod:`pragmaspec.planning.condition`)."""
+    loses: tuple[str, ...] = ()
+    """What is lost beside a disk, in words: snapshots whose files are no longer used. Only with consent to lose data."""
+    remedy: str = ""
+    """How a person ends that without loss."""
+    forgets: bool = False
+    """Whether the machine's memory, which is saved on disk, is discarded: as if its power was cut."""
 
     @property
     def address(self) -> str:
@@ -47,7 +54,11 @@ class Action(Frozen, frozen=True):
         return f"{self.verb} {self.resource.address}"
 
 
-DriftKind = Literal["gone", "undefined", "off", "running", "changed", "disk-gone", "unrecorded"]
+DriftKind = Literal[
+    "gone", "undefined", "off", "running", "changed", "disk-gone", "unrecorded", "paused", "crashed", "saved", "snapshot", "added"
+]
+QUIET_KINDS: frozenset[DriftKind] = frozenset(("unrecorded", "snapshot", "added"))
+"""Drift that is only told: no action ends it."""
 
 
 class Drift(Frozen, frozen=True):

@@ -30,7 +30,7 @@ from pragmaspec.planning.likely import likely_moves
 from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
 from pragmaspec.planning.needed import needed_images, unknown_images
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.plan import Action, Drift, Pending, Plan, PlannedSite
+from pragmaspec.planning.plan import QUIET_KINDS, Action, Drift, Pending, Plan, PlannedSite
 from pragmaspec.planning.pruning import prune_actions
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.sighting import as_made, as_recorded
@@ -129,11 +129,15 @@ def make_plan(
 
 def _concerns_power(drift: Drift, recorded: State, seen: State, request: PlanRequest) -> bool:
     """Whether there is something to write down or to repair; of a cluster that is only switched, no more than whether it runs."""
+    if drift.kind in QUIET_KINDS:
+        return False
     before, now = recorded.record(drift.address), seen.record(drift.address)
     if before is None or now is None or not isinstance(before.resource, Node) or not isinstance(now.resource, Node):
         return True
     return (
-        not request.switches(before.resource.cluster) or drift.kind == "gone" or before.resource.running != now.resource.running
+        not request.switches(before.resource.cluster)
+        or drift.kind in ("gone", "paused")
+        or before.resource.running != now.resource.running
     )
 
 

@@ -19,7 +19,8 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     """
     found: list[Problem] = []
     rebuilt = [action for action in plan.actions if action.impact == "rebuild" and action.verb == "clean"]
-    lost = [action for action in plan.actions if action.impact == "data-loss"]
+    lost = [action for action in plan.actions if action.impact == "data-loss" and action.verb == "clean"]
+    left = [action for action in plan.actions if action.loses]
     protected = [action for action in plan.actions if _breaks_protection(action)]
     if rebuilt and "rebuild" not in allow:
         found.append(
@@ -27,6 +28,8 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
         )
     if lost and "data-loss" not in allow:
         found.append(_refusal("The plan removes nodes", lost, "removed with their disks", "data-loss"))
+    if left and "data-loss" not in allow:
+        found.append(_losing(left))
     if protected and "protected" not in allow:
         found.append(
             _refusal(
@@ -43,6 +46,18 @@ def few(names: Sequence[str]) -> str:
     """``a``, ``a and b``, ``a, b, c and 5 more``: one more is named rather than counted."""
     shown = list(names) if len(names) <= _NAMED + 1 else [*names[:_NAMED], f"{len(names) - _NAMED:,} more"]
     return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
+
+
+def _losing(actions: Sequence[Action]) -> Problem:
+    """The refusal to lose what stands beside the disks of nodes; how to keep it is told once."""
+    named = "; ".join(f"{_name(action)} would lose {few(action.loses)}" for action in actions[:_NAMED])
+    more = f"; and {len(actions) - _NAMED:,} more nodes" if len(actions) > _NAMED else ""
+    remedy = next((action.remedy for action in actions if action.remedy), "")
+    return Problem(
+        summary="The plan loses what is in snapshots",
+        detail=f"{named}{more}: what was written there since is in no recorded disk. "
+        f"{f'To keep it: {remedy}. ' if remedy else ''}If it is meant to be lost, say `--allow data-loss`.",
+    )
 
 
 def _breaks_protection(action: Action) -> bool:

@@ -10,7 +10,7 @@ from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.planning.occupancy import Occupant
 from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
 from pragmaspec.site import IdentityKind
 
 Transferred = Callable[[int, int], None]
@@ -40,6 +40,10 @@ class BootOrder(Frozen, frozen=True):
     keys, too. A disk that is not yet whole must not count as one that is there."""
     held: bool = False
     """Only for a provider that is :class:`Holding`: a machine that has to be started does not run before its release."""
+    loses_layers: bool = False
+    """Whether snapshots above the node's disk may be lost, because somebody has allowed it."""
+    forgets_memory: bool = False
+    """Whether memory that is saved at the site is discarded, so that the machine starts as ``node`` says."""
 
     @property
     def allocation_mark(self) -> Mark:
@@ -227,9 +231,10 @@ class Provider(Protocol):
         """Capacity and what is taken, by anyone. Must not change anything. One listing per kind of object, not one per node."""
         ...
 
-    def observe(self, lineage: str) -> Observations:
+    def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         """Everything that carries the marks of ``lineage``. Must not change anything. One listing per kind of object.
 
+        ``recorded`` is what machines are compared with, in all that their definitions declare; None: they are not.
         Must raise rather than return a partial listing: what is missing from the answer is taken to be gone. Everything that
         was made more than ``window_s`` ago must be in it.
         """
@@ -254,9 +259,10 @@ class Provider(Protocol):
     def boot(self, order: BootOrder) -> Outputs:
         """Make the node exist and run as ``order`` says, and return without waiting for its guest.
 
-        An existing disk of the same generation is kept (and grown when the node's disk is larger); an existing definition is
-        replaced when it differs. Already running with an equal one: no effect. Must not touch a machine of another lineage, nor
-        another generation of this one.
+        An existing disk of the same generation is kept (and grown when the node's disk is larger); a definition that differs is
+        replaced, with what people have added. Already running with an equal one: no effect; paused: it goes on. Must not touch a
+        machine of another lineage, nor another generation of this one; nor, unless the order allows it, leave out layers above
+        the disk, or start a machine whose saved memory does not fit.
 
         The machine then carries the op of ``order.mark``, so that a removal of what stood there before does not concern it. Where
         identities cannot be chosen, the machine is the one with ``order.site_id``, which must be read by that id and not from a

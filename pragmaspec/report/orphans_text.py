@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from pragmaspec.planning.condition import layer_words
 from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan, OtherStack
 from pragmaspec.report import units
@@ -71,7 +72,8 @@ def _details(orphan: Orphan) -> str:
     seen = orphan.seen
     if isinstance(seen, ObservedNode):
         size = f", {units.cpus(seen.cpus)}, {units.memory(seen.memory_mib)}" if seen.cpus else ""
-        return f"{seen.status}{size}{'' if seen.disk else ', no disk'}"
+        beside = "".join(f", {layer_words(layer)}" for layer in seen.layers)
+        return f"{seen.status}{size}{'' if seen.disk else ', no disk'}{beside}"
     if isinstance(seen, ObservedAllocation):
         vlans = [f"vlan {number}" for _, number in seen.vlans]
         return ", ".join((*seen.public, *vlans)) or ", ".join(seen.networks)

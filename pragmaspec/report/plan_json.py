@@ -72,6 +72,8 @@ def _action(action: Action, images: dict[str, str]) -> Form:
         "where": where_form(action.where),
         "after": list(action.after),
         "way": action.way,
+        "loses": list(action.loses),
+        "forgets_memory": action.forgets,
         "differences": list(differences(before, action.resource, images)) if before is not None else [],
         "before": resource_form(before) if before is not None else None,
         "resource": resource_form(action.resource),

@@ -77,7 +77,9 @@ class PlanWords:
         if action.verb == "shutdown":
             return "running → off"
         if action.verb != "clean" and changes:
-            return " · ".join(changes)
+            return " · ".join((*changes, *filter(None, (action.way,))) if isinstance(resource, Node) else changes)
+        if action.verb == "boot" and action.way:
+            return action.way
         if action.verb in ("update", "record") and not isinstance(resource, Allocation):
             return ""
         if isinstance(resource, StagedImage):
@@ -120,7 +122,7 @@ def _symbol(entry: Entry, changes: tuple[str, ...]) -> str:
         return "-/+"
     if verb == "clean":
         return "-"
-    if verb in ("shutdown", "update", "record") or changes or len(entry.verbs) > 1:
+    if verb in ("shutdown", "update", "record") or changes or len(entry.verbs) > 1 or (entry.main.way and verb == "boot"):
         return "~"
     return "+"
 

@@ -13,6 +13,7 @@ from pragmaspec.report.plan_groups import Entry
 from pragmaspec.report.plan_layout import sentences
 from pragmaspec.report.plan_rows import breaks_protection, brief, subject
 
+_NAMED = 3
 _DOING = {
     "move": "to move",
     "stage": "to stage",
@@ -80,15 +81,32 @@ def _risks(listed: Sequence[Entry], plan: Plan) -> list[tuple[str, Tone, str]]:
     if rebuilt:
         words = _named(rebuilt, "gets a new disk", "get new disks")
         risks.append(("REBUILD", "danger", f": {words} (allow with --allow rebuild)."))
-    lost = _subjects(listed, "data-loss")
+    lost = [subject(entry.main.resource) for entry in listed if entry.impact == "data-loss" and "clean" in entry.verbs]
     if lost:
         words = _named(lost, "is removed with its disk", "are removed with their disks")
         risks.append(("DATA LOSS", "danger", f": {words}{'' if _meant(listed, plan) else ' (allow with --allow data-loss)'}."))
+    risks += _beside(plan)
     protected = _protected(listed)
     if protected:
         words = _named(protected, "is protected", "are protected")
         risks.append(("PROTECTED", "danger", f": {words} (allow with --allow protected)."))
     return risks
+
+
+def _beside(plan: Plan) -> list[tuple[str, Tone, str]]:
+    """Sentences about what is lost beside disks: snapshots, memory that is saved on disk."""
+    found: list[tuple[str, Tone, str]] = []
+    losing = [action for action in plan.actions if action.loses]
+    if losing:
+        words = "; ".join(f"{subject(action.resource)} loses {few(action.loses)}" for action in losing[:_NAMED])
+        more = f"; {len(losing) - _NAMED:,} more nodes too" if len(losing) > _NAMED else ""
+        named = all(not isinstance(action.resource, StagedImage) and action.resource.cluster in plan.named for action in losing)
+        found.append(("DATA LOSS", "danger", f": {words}{more}{'' if named else ' (allow with --allow data-loss)'}."))
+    forgetting = [subject(action.resource) for action in plan.actions if action.forgets]
+    if forgetting:
+        words = _named(forgetting, "loses its saved memory", "lose their saved memory")
+        found.append(("MEMORY LOST", "danger", f": {words}, as if the power was cut."))
+    return found
 
 
 def _meant(listed: Sequence[Entry], plan: Plan) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pragmaspec.planning.observed import Observations
+from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.planning.plan import Drift
 from pragmaspec.planning.standing import standing_nodes
 from pragmaspec.recorded import Node, Record, State
@@ -12,7 +12,7 @@ from pragmaspec.report.lists import STATUS_TONES, node_status
 from pragmaspec.report.pen import Pen, Tone
 from pragmaspec.report.table import Cell, Row, table
 
-_SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim"}
+_SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim", "paused": "change"}
 
 
 def status_text(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float, pen: Pen) -> str:
@@ -21,12 +21,13 @@ def status_text(state: State, observations: Mapping[str, Observations], drift: S
     seen = _seen(state, observations)
     rows: list[Row] = []
     for node, record in _nodes(state):
-        status, now = node_status(record), seen.get(record.made_as, _unseen(node, observations))
+        status, machine = node_status(record), seen.get(record.made_as)
+        now = machine.status if machine is not None else _unseen(node, observations)
         private, public = node.nic("private"), node.nic("public")
         rows.append(
             (
                 Cell(text=node.name, tone="bold"),
-                Cell(text=now, tone=_SEEN_TONES.get(now, "danger")),
+                Cell(text=f"{now}{_explained(machine)}", tone=_SEEN_TONES.get(now, "danger")),
                 Cell(text=status, tone=STATUS_TONES[status]),
                 Cell(text=private.address if private else ""),
                 Cell(text=public.address if public else ""),
@@ -59,7 +60,7 @@ def status_form(state: State, observations: Mapping[str, Observations], drift: S
                 "cluster": node.cluster,
                 "site": node.site,
                 "recorded": node_status(record),
-                "observed": seen.get(record.made_as, _unseen(node, observations)),
+                **_observed_form(node, seen.get(record.made_as), observations),
             }
             for node, record in _nodes(state)
         ],
@@ -67,11 +68,30 @@ def status_form(state: State, observations: Mapping[str, Observations], drift: S
     }
 
 
-def _seen(state: State, observations: Mapping[str, Observations]) -> dict[str, str]:
-    """What the machine of each record does, by the address that it was made under."""
+def _explained(machine: ObservedNode | None) -> str:
+    """Why it is so, and that its memory is kept, where there is anything to say."""
+    if machine is None:
+        return ""
+    said = [*filter(None, (machine.why,)), *(("memory saved",) if machine.saved else ())]
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _observed_form(node: Node, machine: ObservedNode | None, observations: Mapping[str, Observations]) -> Form:
+    return {
+        "observed": machine.status if machine is not None else _unseen(node, observations),
+        "observed_reason": machine.why if machine is not None else "",
+        "memory_saved": machine is not None and machine.saved,
+        "differences": [each.detail for each in machine.differences] if machine is not None else [],
+        "layers": [{"file": layer.file, "snapshot": layer.snapshot} for layer in machine.layers] if machine is not None else [],
+        "additions": [*machine.additions, *machine.passing] if machine is not None else [],
+    }
+
+
+def _seen(state: State, observations: Mapping[str, Observations]) -> Mapping[str, ObservedNode]:
+    """The machine of each record, by the address that it was made under."""
     closed = frozenset(each.op for each in state.closed_ops)
     nodes = (node for each in observations.values() for node in each.nodes)
-    return {address: node.status for address, node in standing_nodes(state.records, nodes, closed).items()}
+    return standing_nodes(state.records, nodes, closed)
 
 
 def _unseen(node: Node, observations: Mapping[str, Observations]) -> str:

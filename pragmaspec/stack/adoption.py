@@ -111,7 +111,7 @@ def _pinned(cluster: WantedCluster, orphan: Orphan, lineage: str, inventory: Inv
 
 
 def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
-    running = seen.status == "running"
+    running = seen.status in ("running", "paused")
     if asked is not None:
         # What its guest was told is not known, so it has to be told again.
         sizes = {"cpus": seen.cpus, "memory_mib": seen.memory_mib} if running and seen.cpus and seen.memory_mib else {}

@@ -27,6 +27,6 @@ class Look(NamedTuple):
 def look(state: State, sites: Sites) -> Look:
     """Look at the sites of all records."""
     began = time.monotonic()
-    found = sites.observe({record.resource.site for record in state.records}, state.lineage)
+    found = sites.observe({record.resource.site for record in state.records}, state)
     observations = {name: as_made(seen, state) for name, seen in found.items()}
     return Look(state, observations, facts(state, observations).drift, time.monotonic() - began)

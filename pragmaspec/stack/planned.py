@@ -34,7 +34,7 @@ def planned(
     ``copies`` tells where else an image can be had; without it the plan does not say which way images take.
     Raises PlanError, SiteError, UsageError.
     """
-    observations: dict[str, Observations] = sites.observe(sites_in_use(wanted, state, request), state.lineage) if refresh else {}
+    observations: dict[str, Observations] = sites.observe(sites_in_use(wanted, state, request), state) if refresh else {}
     inventories = sites.inventories(needs_inventory(wanted, state, request))
     stored = sites.stored(prune_sites(wanted, state, request)) if request.prune_images else {}
     plan = replace(make_plan(wanted, state, observations, inventories, request, stored), tool=__version__)

@@ -25,7 +25,7 @@ class Adopted(NamedTuple):
 
 def find_orphans(state: State, sites: Sites, names: Iterable[str]) -> tuple[Orphan, ...]:
     """What the sites ``names`` hold of this stack without a record. One listing per site."""
-    return orphans(state, sites.observe(names, state.lineage))
+    return orphans(state, sites.observe(names, state))
 
 
 def find_others(lineage: str, sites: Sites, names: Iterable[str]) -> tuple[OtherStack, ...]:

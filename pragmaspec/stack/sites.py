@@ -55,9 +55,12 @@ class Sites:
         """The providers of all ``names``."""
         return {name: self.provider(name) for name in names}
 
-    def observe(self, names: Iterable[str], lineage: str) -> dict[str, Observations]:
-        """What each site has of the stack ``lineage``: one listing per site, at once. Raises with every site that failed."""
-        return self._each(names, lambda provider: provider.observe(lineage))
+    def observe(self, names: Iterable[str], state: State) -> dict[str, Observations]:
+        """What each site has of the stack, compared with ``state``: one listing per site, at once.
+
+        Raises with every site that failed.
+        """
+        return self._each(names, lambda provider: provider.observe(state.lineage, state))
 
     def inventories(self, names: Iterable[str]) -> dict[str, Inventory]:
         """Capacity and what is taken, of each site, at once. Raises with every site that failed."""

@@ -67,7 +67,7 @@ class SshSite:
     def inventory(self) -> Any:
         raise NotImplementedError
 
-    def observe(self, lineage: str) -> Observations:
+    def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         with self._lock:
             nodes = tuple(
                 ObservedNode(

@@ -34,11 +34,11 @@ class Counted(SimulatedProvider):
         self.blind = False
         """Whether every listing of a run but its first fails."""
 
-    def observe(self, lineage):
+    def observe(self, lineage, recorded=None):
         self.listings += 1
         if self.blind and self.listings > 1:
             raise SiteUnreachableError("no listing")
-        return super().observe(lineage)
+        return super().observe(lineage, recorded)
 
     def boot(self, order):
         outputs = super().boot(order)

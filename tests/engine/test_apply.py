@@ -492,10 +492,10 @@ def test_a_second_signal_while_the_site_is_looked_at_is_not_taken_for_its_answer
     told = Told()
 
     class Slow(FakeSite):
-        def observe(self, lineage):
+        def observe(self, lineage, recorded=None):
             _signal(signal.SIGINT)
             _signal(signal.SIGINT)
-            return super().observe(lineage)
+            return super().observe(lineage, recorded)
 
     with pytest.raises(InterruptedRunError) as caught:
         _apply(store, Slow(), bring_up(0), tmp_path, told)

@@ -43,7 +43,7 @@ class PassingSite(FakeSite):
         self.name, self.trace, self.refuses = name, trace, set(refuses)
         self.giving = 0
 
-    def observe(self, lineage):
+    def observe(self, lineage, recorded=None):
         return Observations(site=self.name, identity=self.identity(), nodes=())
 
     def stage(self, image, files, mark, transferred):

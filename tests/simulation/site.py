@@ -13,7 +13,7 @@ from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
 from pragmaspec.site import IdentityKind, SimulatedSite
 from tests.simulation.chance import Chance
 from tests.simulation.clock import SimClock
@@ -60,9 +60,9 @@ class FaultySite:
         self._listing()
         return self._real.inventory()
 
-    def observe(self, lineage: str) -> Observations:
+    def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         self._listing()
-        seen = self._real.observe(lineage)
+        seen = self._real.observe(lineage, recorded)
         if not self._unseen or self._chance.calm:
             return seen
         now = self._clock.now()

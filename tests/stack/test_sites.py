@@ -24,7 +24,7 @@ def _sites(count: int, **options: object) -> list[SimulatedSite]:
 def test_one_listing_each_at_the_same_time() -> None:
     began = time.monotonic()
     with Sites(_sites(6, latency_s=0.3)) as sites:
-        seen = sites.observe([f"site-{index}" for index in range(6)], LINEAGE)
+        seen = sites.observe([f"site-{index}" for index in range(6)], State(lineage=LINEAGE))
     assert sorted(seen) == [f"site-{index}" for index in range(6)]
     assert time.monotonic() - began < 1.5
 
@@ -43,11 +43,11 @@ def test_every_failure_is_told() -> None:
 def test_unlike_failures_are_a_site_error() -> None:
     with Sites([*_sites(1, faults=(Fault(call="observe"),)), SimulatedSite(name="lost", file="/proc")]) as sites:
         with pytest.raises(SiteError) as failed:
-            sites.observe(["site-0", "lost"], LINEAGE)
+            sites.observe(["site-0", "lost"], State(lineage=LINEAGE))
         assert type(failed.value) is SiteError
         assert len(failed.value.problems) == 2
         with pytest.raises(SiteUnreachableError):
-            sites.observe(["lost"], LINEAGE)
+            sites.observe(["lost"], State(lineage=LINEAGE))
 
 
 def test_the_spec_knows_a_site_better_than_the_state() -> None:
@@ -79,7 +79,7 @@ def test_a_site_that_fails_is_shown_where_it_is_written(tmp_path: Path) -> None:
         assert str(site_place(place, name)) == where
     failing = SimulatedSite(name="near", faults=(Fault(call="observe"),))
     with Sites([failing], lambda name: site_place(place, name)) as sites, pytest.raises(SiteError) as failed:
-        sites.observe(["near"], LINEAGE)
+        sites.observe(["near"], State(lineage=LINEAGE))
     assert str(failed.value.problems[0].where) == f"{spec}:3:3"
     spec.write_text("clusters: 1\n")
     assert site_place(place, "near") is None

@@ -4,27 +4,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import cast
+from xml.etree.ElementTree import Element
 
 import libvirt
-from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootOrder
-from pragmaspec.providers.libvirt import addresses, domains, names, networks, staging, volumes
-from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, Machine, definition_digest, domain_xml
-from pragmaspec.providers.libvirt.domains import OurDomain
+from pragmaspec.providers.libvirt import addresses, domains, names, networks, power, settling, staging, volumes
+from pragmaspec.providers.libvirt.domain_xml import DomainParts, Link, domain_element
 from pragmaspec.providers.libvirt.failures import as_site_error, code_of, kind_of
 from pragmaspec.providers.libvirt.filling import disk_filled, disk_made
-from pragmaspec.providers.libvirt.firmware import offered
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.markup import parsed
-from pragmaspec.providers.libvirt.network_xml import attachment
+from pragmaspec.providers.libvirt.markup import parsed, text
+from pragmaspec.providers.libvirt.parts import domain_parts, link, staged_paths
 from pragmaspec.providers.libvirt.plugging import after_plugging
-from pragmaspec.providers.libvirt.power import resume_if_paused, start_with_host
+from pragmaspec.providers.libvirt.power import start_with_host
 from pragmaspec.providers.libvirt.virt_type import settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
-from pragmaspec.recorded import Nic, Node, Outputs, PublicGrant, StagedImage
+from pragmaspec.recorded import Node, Outputs, PublicGrant, StagedImage
 
 _KVM_FAILURES = ("internal", "refused", "unsupported")
 
@@ -37,16 +35,21 @@ def boot(host: Host, order: BootOrder) -> Outputs:
     """Make the node run as ``order`` says; returns once QEMU runs, without waiting for the guest."""
     node, mark = order.node, order.mark
     domain = domains.require_free_or_ours(host, node, mark)
-    parts = domain_parts(host, order)
-    if domain is not None and domain.running:
-        _settle_running(host, domain, parts)
-        start_with_host(domain.handle, yes=node.autostart)
+    parts = domain_parts(host, order, settle(host, staged_paths(host, order.image).get("kernel")))
+    there = settling.examined(host, domain, parts) if domain is not None else None
+    if there is not None and there.status in ("running", "paused"):
+        _settle_running(host, there, parts, order)
+        start_with_host(there.domain.handle, yes=node.autostart)
         _reserve(host, order)
     else:
         check(host, order)
-        _make_volumes(host, order, parts)
+        settling.made_ready(host, there, parts, order)
+        if there is None or not there.keeps_disk:
+            _make_disk(host, order, parts)
+        if there is None or not there.saved or order.forgets_memory:
+            _make_files(host, order)
         with _kvm_doubted(host, node.name):
-            handle = _defined(host, domain, parts)
+            handle = _defined(host, there, parts, order)
             start_with_host(handle, yes=node.autostart)
             with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
                 _start(handle, held=order.held)
@@ -56,7 +59,7 @@ def boot(host: Host, order: BootOrder) -> Outputs:
 def check(host: Host, order: BootOrder) -> None:
     """Raise SiteError when what the node needs in order to boot is not there: its image, its networks."""
     _require_image(host, order.image)
-    _require_networks(host, order.node, [_link(order, nic) for nic in order.node.nics])
+    _require_networks(host, order.node, [link(order, nic) for nic in order.node.nics])
 
 
 @contextmanager
@@ -97,7 +100,7 @@ def _require_image(host: Host, image: StagedImage) -> None:
 
 
 def _require_networks(host: Host, node: Node, links: list[Link]) -> None:
-    for name in (link.network for link in links if link.network is not None):
+    for name in (each.network for each in links if each.network is not None):
         seen = networks.find(host, name)
         if seen is None or not seen.active:
             raise SiteError(
@@ -110,72 +113,28 @@ def _require_networks(host: Host, node: Node, links: list[Link]) -> None:
             )
 
 
-def domain_parts(host: Host, order: BootOrder) -> DomainParts:
-    """What the node's definition says at this host."""
-    node, mark, image = order.node, order.mark, order.image
-    image_paths = {part: host.path(name) for part, name in names.image_volumes(image).items()}
-    return DomainParts(
-        node=node,
-        mark=mark,
-        machine=_machine(host, node, image_paths.get("kernel")),
-        disk=host.path(names.disk_volume(node.name, mark)),
-        base=image_paths["disk"],
-        base_format=image.format,
-        seed=host.path(names.seed_volume(node.name, mark)),
-        console_log=host.path(names.console_volume(node.name, mark)),
-        links=tuple(_link(order, nic) for nic in node.nics),
-        direct=_direct(image, image_paths),
-        nvram=host.path(names.nvram_volume(node.name, mark)) if node.firmware == "uefi" else "",
-    )
-
-
-def _machine(host: Host, node: Node, kernel: str | None) -> Machine:
-    machine = replace(host.machine(), virt_type=settle(host, kernel))
-    return replace(machine, loader=offered(host)[1]) if node.firmware == "uefi" else machine
-
-
-def _direct(image: StagedImage, paths: dict[str, str]) -> DirectKernel | None:
-    if "kernel" not in paths:
-        return None
-    return DirectKernel(kernel=paths["kernel"], initrd=paths.get("initrd"), cmdline=image.cmdline)
-
-
-def _link(order: BootOrder, nic: Nic) -> Link:
-    allocation = order.allocation
-    if nic.network == "public":
-        grant = next((grant for grant in allocation.public if grant.node == order.node.name), None)
-        if grant is not None:
-            return Link(mac=nic.mac, network=grant.network, bridge=None if grant.network else grant.bridge, mtu=nic.mtu)
-    for network in allocation.networks:
-        if network.name == nic.network:
-            at = attachment(allocation, network, order.allocation_mark)
-            return Link(mac=nic.mac, network=at.network, bridge=at.bridge, mtu=nic.mtu)
-    raise SiteError(
-        Problem(
-            summary="A node's network was not granted",
-            detail=f"{order.node.name} has an interface on network {nic.network}, which its cluster's allocation does not hold. "
-            "Plan again.",
-        )
-    )
-
-
-def _settle_running(host: Host, domain: OurDomain, parts: DomainParts) -> None:
+def _settle_running(host: Host, there: settling.Examined, parts: DomainParts, order: BootOrder) -> None:
     """A machine that runs keeps running: a definition that differs or is gone is written anew, for its next start."""
-    if domain.owner.definition != definition_digest(parts) or not domain.handle.isPersistent():
-        _define(host, parts)
-    resume_if_paused(domain.handle)
+    if there.is_otherwise or not there.domain.handle.isPersistent():
+        settling.require_no_loss(host, there, order)
+        _define(host, settling.redefinition(there, parts))
+    settling.settle_live(there, parts)
+    power.go_on(host, there.domain.handle, parts.node.name)
 
 
-def _make_volumes(host: Host, order: BootOrder, parts: DomainParts) -> None:
-    """The domain is off: an existing disk is kept, seed and console are made anew."""
-    node, mark = order.node, order.mark
-    name = names.disk_volume(node.name, mark)
+def _make_disk(host: Host, order: BootOrder, parts: DomainParts) -> None:
+    """The domain is off: an existing disk is kept."""
     made = (
         disk_filled(host, order, parts) if order.overlay and not host.connection.is_pretended else disk_made(host, order, parts)
     )
     if not made:
-        _keep_disk(host, name, node.disk_bytes, parts.base)
+        _keep_disk(host, names.disk_volume(order.node.name, order.mark), order.node.disk_bytes, parts.base)
     reach("libvirt.disk.made")
+
+
+def _make_files(host: Host, order: BootOrder) -> None:
+    """The domain is off, and no saved memory knows them: seed and console are made anew."""
+    node, mark = order.node, order.mark
     _put_seed(host, names.seed_volume(node.name, mark), order)
     reach("libvirt.seed.made")
     # Made here although QEMU's log daemon would make it too: so that the pool lists it without being read anew.
@@ -215,13 +174,18 @@ def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
         volume.resize(wanted_bytes, 0)
 
 
-def _defined(host: Host, domain: OurDomain | None, parts: DomainParts) -> libvirt.virDomain:
-    if domain is not None and domain.owner.definition == definition_digest(parts):
-        return domain.handle
-    return _define(host, parts)
+def _defined(host: Host, there: settling.Examined | None, parts: DomainParts, order: BootOrder) -> libvirt.virDomain:
+    if there is None:
+        return _define(host, domain_element(parts))
+    if not there.is_otherwise:
+        return there.domain.handle
+    domain = _define(host, settling.redefinition(there, parts))
+    if order.loses_layers:
+        settling.drop_layers(host, there)
+    return domain
 
 
-def _define(host: Host, parts: DomainParts) -> libvirt.virDomain:
+def _define(host: Host, definition: Element) -> libvirt.virDomain:
     """Define the domain. The first definition at a daemon is made alone.
 
     libxml2 up to 2.9 makes its types of XML Schema ready when the first schema is read, and two threads that come to that at once
@@ -230,7 +194,7 @@ def _define(host: Host, parts: DomainParts) -> libvirt.virDomain:
     uri = host.site.uri
     with nullcontext() if uri in _defined_at else _first_definition:
         flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
-        domain = cast("libvirt.virDomain", host.handle().defineXMLFlags(domain_xml(parts), flags))
+        domain = cast("libvirt.virDomain", host.handle().defineXMLFlags(text(definition), flags))
         _defined_at.add(uri)
         return domain
 

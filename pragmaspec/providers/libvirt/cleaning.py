@@ -3,7 +3,8 @@
 import libvirt
 
 from pragmaspec.failpoints import reach
-from pragmaspec.providers.libvirt import allocation, domains, names, power, releasing, volumes
+from pragmaspec.providers.libvirt import allocation, domains, power, releasing, volumes
+from pragmaspec.providers.libvirt.belongings import belongings, require_unused, uppermost_first, written_by
 from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.recorded import Allocation, Mark, Node, Resource, StagedImage
@@ -28,39 +29,39 @@ def clean(host: Host, resource: Resource, mark: Mark) -> None:
 
 
 def _clean_node(host: Host, node: Node, mark: Mark) -> None:
-    """Remove the domain and the volumes of this build and of earlier ones.
+    """Remove the domain and the volumes of this build and of earlier ones, with the files of its snapshots.
 
     A later build is another machine, perhaps the one in use; and where somebody else has the name, so are the volumes theirs.
     """
-    if not _remove_domain(host, node, mark):
-        return
-    ours = (names.made_name(node.name, mark), mark.short)
-    volumes.reread(host)
-    for name in volumes.listed(host):
-        found = names.parsed_node_volume(name)
-        if found is not None and (found.node, found.short) == ours and found.generation <= mark.generation:
-            volumes.remove(host, name)
-            reach("libvirt.volume.removed")
-
-
-def _remove_domain(host: Host, node: Node, mark: Mark) -> bool:
-    """Whether the name is free of other people's machines, and now also of ours."""
     holder = domains.holder(host, node, mark)
-    if holder is None:
-        return True
-    handle, owner = holder
-    if owner is None or not owner.is_for(mark):
-        return False
-    if owner.generation > mark.generation:
-        return True
-    power.take_power(handle)
+    if holder is not None and (holder[1] is None or not holder[1].is_for(mark)):
+        return
+    handle = holder[0] if holder is not None and holder[1] is not None and holder[1].generation <= mark.generation else None
+    written, running = frozenset[str](), False
+    with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+        if handle is not None:
+            written, running = written_by(host, handle), bool(handle.isActive())
+    volumes.reread(host)
+    found = belongings(host, node, mark, written)
+    require_unused(host, node, mark, found)
+    if handle is not None:
+        _remove_domain(handle)
+    if running:
+        volumes.reread(host)  # Its console log may have been rotated as it ended.
+        found = belongings(host, node, mark, written)
+    for name in uppermost_first(found.ours):
+        volumes.remove(host, name)
+        reach("libvirt.volume.removed")
+
+
+def _remove_domain(domain: libvirt.virDomain) -> None:
+    power.take_power(domain)
     reach("libvirt.domain.stopped")
     try:
         with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
-            handle.undefineFlags(_WITH_EVERYTHING)
+            domain.undefineFlags(_WITH_EVERYTHING)
     except libvirt.libvirtError as error:
         if code_of(error) not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
             raise
-        handle.undefine()  # A driver without these extras has nothing of them to remove.
+        domain.undefine()  # A driver without these extras has nothing of them to remove.
     reach("libvirt.domain.undefined")
-    return True

@@ -1,6 +1,5 @@
 """The domain XML of one node, from plain values. Pure. Format: https://libvirt.org/formatdomain.html."""
 
-from hashlib import sha256
 from typing import Literal
 from xml.etree.ElementTree import Element, SubElement, register_namespace
 
@@ -75,22 +74,18 @@ class DomainParts(Frozen, frozen=True):
 
 
 def domain_xml(parts: DomainParts) -> str:
-    """The domain's XML, with its owner and the digest of all the rest (see :func:`definition_digest`)."""
-    return text(_domain(parts, definition_digest(parts)))
+    """The domain's XML, with its owner."""
+    return text(domain_element(parts))
 
 
-def definition_digest(parts: DomainParts) -> str:
-    """16 hexadecimal digits over the definition: equal definitions are told by it, whatever libvirt adds to the XML."""
-    return sha256(text(_domain(parts, "")).encode()).hexdigest()[:16]
-
-
-def _domain(parts: DomainParts, definition: str) -> Element:
+def domain_element(parts: DomainParts) -> Element:
+    """The same as a tree."""
     node, machine = parts.node, parts.machine
     domain = Element("domain", {"type": machine.virt_type})
     _add(domain, "name", names.domain_name(node.name, parts.mark))
     _add(domain, "uuid", parts.mark.uuid)
     _add(domain, "title", f"{node.name}, {node.role} of {node.cluster} at {node.site}")
-    add_domain_owner(domain, parts.mark, definition)
+    add_domain_owner(domain, parts.mark)
     _add(domain, "memory", str(node.memory_mib), unit="MiB")
     _add(domain, "vcpu", str(node.cpus))
     _boot(domain, parts)

@@ -2,30 +2,40 @@
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
+from xml.etree.ElementTree import Element
 
 import libvirt
 
 from pragmaspec.errors import Problem, SiteConflictError
 from pragmaspec.providers.libvirt import names
+from pragmaspec.providers.libvirt.definition import KIB_PER_MIB, attribute, kib
 from pragmaspec.providers.libvirt.failures import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.marks import Owner, domain_owner
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.recorded import Mark, Node
 
-KIB_PER_MIB = 1024
-
 
 class SeenDomain(NamedTuple):
-    """A domain as a listing shows it. ``defined``: it outlives its run; False after somebody undefined it while it ran."""
+    """A domain as a listing shows it. ``defined``: it outlives its run; False after somebody undefined it while it ran.
 
+    ``cpus`` and ``memory_mib`` are those of the machine that runs, else of the definition. ``unusual``: it is neither running
+    nor off, see :mod:`.power_states`. ``saved``: its memory is kept on disk. ``snapshots``: libvirt knows of some.
+    """
+
+    handle: libvirt.virDomain
     name: str
     uuid: str
     running: bool
     defined: bool
+    unusual: bool
+    saved: bool
+    snapshots: bool
     cpus: int
     memory_mib: int
     owner: Owner | None
+    definition: Element
+    active: Element | None
     autostart: bool = False
 
 
@@ -41,31 +51,86 @@ class OurDomain(NamedTuple):
         return bool(self.handle.isActive())
 
 
-def listed(host: Host, wanted: Callable[[str], bool]) -> Iterator[SeenDomain]:
-    """Every domain whose name is ``wanted``. One that vanishes meanwhile is not there: that is what a later look would say."""
+def listed(host: Host, wanted: Callable[[libvirt.virDomain], bool]) -> Iterator[SeenDomain]:
+    """Every domain that is ``wanted``. One that vanishes meanwhile is not there: that is what a later look would say."""
     handle = host.handle()
     every = handle.listAllDomains(0)
-    starting = {domain.UUIDString() for domain in handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)}
-    transient = {domain.UUIDString() for domain in handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)}
+    facts = _Listings(handle)
     for domain in every:
-        if wanted(domain.name()):
+        if wanted(domain):
             with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
-                uuid = domain.UUIDString()
-                yield _seen(domain, defined=uuid not in transient, autostart=uuid in starting)
+                yield _seen(domain, facts.of(domain.UUIDString()))
 
 
-def _seen(domain: libvirt.virDomain, *, defined: bool, autostart: bool) -> SeenDomain:
-    root = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-    return SeenDomain(
-        name=domain.name(),
-        uuid=domain.UUIDString(),
-        running=domain.ID() != -1,
-        defined=defined,
-        cpus=int(root.findtext("vcpu", "0")),
-        memory_mib=int(root.findtext("memory", "0")) // KIB_PER_MIB,
-        owner=domain_owner(root),
-        autostart=autostart,
+def seen(domain: libvirt.virDomain) -> SeenDomain:
+    """One domain as a listing shows it."""
+    saved, snapshots = bool(domain.hasManagedSaveImage(0)), bool(domain.snapshotNum(0))
+    facts = _Facts(
+        defined=bool(domain.isPersistent()), unusual=True, saved=saved, snapshots=snapshots, autostart=bool(domain.autostart())
     )
+    return _seen(domain, facts)
+
+
+class _Facts(NamedTuple):
+    """What is no part of a domain's XML, see :class:`SeenDomain`."""
+
+    defined: bool
+    unusual: bool
+    saved: bool
+    snapshots: bool
+    autostart: bool
+
+
+class _Listings:
+    """The same of every domain, from one listing each: no call per domain."""
+
+    def __init__(self, handle: libvirt.virConnect) -> None:
+        def those(flags: int) -> frozenset[str]:
+            return frozenset(domain.UUIDString() for domain in handle.listAllDomains(flags))
+
+        self._transient = those(libvirt.VIR_CONNECT_LIST_DOMAINS_TRANSIENT)
+        self._unusual = those(libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED | libvirt.VIR_CONNECT_LIST_DOMAINS_OTHER)
+        self._saved = those(libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE)
+        self._snapshots = those(libvirt.VIR_CONNECT_LIST_DOMAINS_HAS_SNAPSHOT)
+        self._starting = those(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
+
+    def of(self, uuid: str) -> _Facts:
+        """What the listings say of one domain."""
+        return _Facts(
+            defined=uuid not in self._transient,
+            unusual=uuid in self._unusual,
+            saved=uuid in self._saved,
+            snapshots=uuid in self._snapshots,
+            autostart=uuid in self._starting,
+        )
+
+
+def _seen(domain: libvirt.virDomain, facts: _Facts) -> SeenDomain:
+    uuid, runs = domain.UUIDString(), domain.ID() != -1
+    definition = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    active = parsed(domain.XMLDesc(0)) if runs else None
+    size = definition if active is None else active
+    return SeenDomain(
+        handle=domain,
+        name=domain.name(),
+        uuid=uuid,
+        running=runs,
+        defined=facts.defined,
+        unusual=facts.unusual,
+        saved=facts.saved,
+        snapshots=facts.snapshots,
+        cpus=_cpus(size),
+        memory_mib=kib(size.find("memory")) // KIB_PER_MIB,
+        owner=domain_owner(definition),
+        definition=definition,
+        active=active,
+        autostart=facts.autostart,
+    )
+
+
+def _cpus(domain: Element) -> int:
+    """How many processors are plugged in, which may be fewer than there may be."""
+    return int(attribute(domain, "vcpu", "current") or domain.findtext("vcpu", "0"))
 
 
 def find_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None:
@@ -118,11 +183,16 @@ def holder(host: Host, node: Node, mark: Mark) -> tuple[libvirt.virDomain, Owner
 
 
 def _owned(domain: libvirt.virDomain, mark: Mark) -> tuple[libvirt.virDomain, Owner | None]:
-    """``domain`` and whose it is: ours by its UUID, to which nobody else comes, also when somebody has removed its mark."""
+    """``domain`` and whose it is: ours by its UUID, to which nobody else comes, whatever somebody has made of its mark."""
     owner = domain_owner(parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
-    if owner is None and domain.UUIDString() == mark.uuid:
-        owner = Owner(lineage=mark.lineage, address=mark.address, generation=mark.generation, op=mark.op)
-    return domain, owner
+    return domain, owner_of(domain.UUIDString(), owner, mark)
+
+
+def owner_of(uuid: str, owner: Owner | None, mark: Mark) -> Owner | None:
+    """Whose the domain ``uuid`` is that carries ``owner``: the UUID of ``mark`` says more than what people can edit."""
+    if uuid != mark.uuid or (owner is not None and owner.is_for(mark) and owner.generation == mark.generation):
+        return owner
+    return Owner(lineage=mark.lineage, address=mark.address, generation=mark.generation, op=mark.op)
 
 
 def _call_again(host: Host, domain: libvirt.virDomain, name: str) -> None:

@@ -1,8 +1,6 @@
 """What a site can show of a node: its power state in words, its console's last lines, its lease."""
 
-from collections.abc import Mapping
 from contextlib import suppress
-from types import MappingProxyType
 
 import libvirt
 
@@ -10,35 +8,11 @@ from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import Evidence
 from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.power_states import state_words
 from pragmaspec.recorded import Mark, Node
 
 CONSOLE_LINES = 40
 CONSOLE_BYTES = 2**20
-
-_STATES: Mapping[int, str] = MappingProxyType(
-    {
-        libvirt.VIR_DOMAIN_NOSTATE: "in no state",
-        libvirt.VIR_DOMAIN_RUNNING: "running",
-        libvirt.VIR_DOMAIN_BLOCKED: "running",
-        libvirt.VIR_DOMAIN_PAUSED: "paused",
-        libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
-        libvirt.VIR_DOMAIN_SHUTOFF: "off",
-        libvirt.VIR_DOMAIN_CRASHED: "crashed",
-        libvirt.VIR_DOMAIN_PMSUSPENDED: "asleep",
-    }
-)
-_REASONS: Mapping[tuple[int, int], str] = MappingProxyType(
-    {
-        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): "a disk error; most often the host's disk is full",
-        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): "by somebody's command",
-        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): "the guest crashed",
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN): "the guest powered off",
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED): "its power was taken away",
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): "the guest crashed",
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): "it could not start",
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DAEMON): "it ended while the daemon was away",
-    }
-)
 
 
 def evidence(host: Host, node: Node, mark: Mark) -> Evidence:
@@ -62,13 +36,6 @@ def last_lines(console: bytes) -> tuple[str, ...]:
     """The last lines of a console that are not empty; bytes that are no text become replacement characters. Pure."""
     lines = (line.rstrip() for line in console.decode("utf-8", "replace").replace("\r", "\n").split("\n"))
     return tuple(line for line in lines if line)[-CONSOLE_LINES:]
-
-
-def state_words(state: int, reason: int) -> str:
-    """A power state in words. Pure."""
-    words = _STATES.get(state, f"in state {state}")
-    why = _REASONS.get((state, reason))
-    return f"{words} ({why})" if why else words
 
 
 def _power(host: Host, node: Node, mark: Mark) -> str:

@@ -30,6 +30,8 @@ class Host:
         self.warnings: tuple[Problem, ...] = ()
         """What people should know of the host, such as a pool that had to be started."""
         self._pool_is_active = False
+        self.stands_on: dict[str, str] = {}
+        """By the name of a volume that is not ours, the one in the pool that it stands on; empty: none."""
 
     @property
     def title(self) -> str:
@@ -108,15 +110,25 @@ class Host:
         return "kvm" in self._guests[1]
 
     @property
-    def virt_type(self) -> VirtType:
-        """What guests run with, as far as is known without starting one: the site's word, the last probe's, libvirt's claim."""
+    def known_virt_type(self) -> VirtType | None:
+        """What guests run with: the site's word, or the last probe's; None before the first probe."""
         if self.connection.is_pretended:
             return "test"
         if self.site.virt_type is not None:
             return self.site.virt_type
         if not self.claims_kvm:
             return "qemu"
-        return recorded_verdict(self._pool_facts[0]) or "kvm"
+        return recorded_verdict(self._pool_facts[0])
+
+    @property
+    def virt_type(self) -> VirtType:
+        """What guests run with, as far as is known without starting one; else what libvirt claims."""
+        return self.known_virt_type or "kvm"
+
+    @property
+    def directory(self) -> str:
+        """The pool's directory at the site."""
+        return self._pool_facts[1]
 
     def machine(self) -> Machine:
         """The kind of machine that domains are made as."""

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.observed import Holding, Inventory, PublicPool, Taken
 from pragmaspec.providers.libvirt import addresses, domains, names, networks
-from pragmaspec.providers.libvirt.domains import KIB_PER_MIB, SeenDomain
+from pragmaspec.providers.libvirt.definition import KIB_PER_MIB
+from pragmaspec.providers.libvirt.domains import SeenDomain
 from pragmaspec.providers.libvirt.failures import absent_is_fine
 from pragmaspec.providers.libvirt.firmware import offered
 from pragmaspec.providers.libvirt.host import Host
@@ -26,7 +27,7 @@ def inventory(host: Host) -> Inventory:
     """Capacity and what is taken."""
     handle = host.handle()
     identity = host.identity()
-    machines = list(domains.listed(host, lambda _name: True))
+    machines = list(domains.listed(host, lambda _domain: True))
     seen = list(networks.listed(host))
     lineages = _lineages(machines, seen)
     _, memory_mib, cpus, *_ = handle.getInfo()

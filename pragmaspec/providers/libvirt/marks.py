@@ -17,15 +17,11 @@ _OP_GROUP = "op:"
 
 
 class Owner(Frozen, frozen=True):
-    """Whose an object is. ``op`` names its creation.
-
-    ``definition``: digest of what it was made from, to tell an equal one without comparing XML.
-    """
+    """Whose an object is. ``op`` names its creation."""
 
     lineage: str
     address: str
     generation: int = 0
-    definition: str = ""
     op: str = ""
 
     def is_for(self, mark: Mark) -> bool:
@@ -36,7 +32,7 @@ class Owner(Frozen, frozen=True):
         return f"{self.address} of stack {self.lineage[:8]}"
 
 
-def add_domain_owner(domain: Element, mark: Mark, definition: str = "") -> None:
+def add_domain_owner(domain: Element, mark: Mark) -> None:
     """Write the mark into a domain's ``<metadata>``."""
     owner = SubElement(SubElement(domain, "metadata"), _OWNER)
     owner.set("lineage", mark.lineage)
@@ -44,8 +40,11 @@ def add_domain_owner(domain: Element, mark: Mark, definition: str = "") -> None:
     owner.set("generation", str(mark.generation))
     if mark.op:
         owner.set("op", mark.op)
-    if definition:
-        owner.set("definition", definition)
+
+
+def is_owner(element: Element) -> bool:
+    """Whether a child of ``<metadata>`` is our mark."""
+    return element.tag == _OWNER
 
 
 def domain_owner(domain: Element) -> Owner | None:
@@ -58,7 +57,6 @@ def domain_owner(domain: Element) -> Owner | None:
         lineage=found.get("lineage", ""),
         address=found.get("address", ""),
         generation=int(generation) if generation.isdecimal() else 0,
-        definition=found.get("definition", ""),
         op=found.get("op", ""),
     )
 

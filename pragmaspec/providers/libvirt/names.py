@@ -13,6 +13,7 @@ _DISK = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\.qcow2"
 _NODE_VOLUME = re.compile(
     _NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?(?:\.qcow2|-seed\.iso|-nvram\.fd|-filling|-console\.log(?:\.[0-9]+)?)"
 )
+_LAYER = re.compile(_NODE.pattern + r"(?:\.g(?P<generation>[1-9][0-9]*))?\..+")
 _ROLE = re.compile(r"(?P<cluster>.+)-(?P<which>frontend|compute-[0-9]+)")
 _COMPLETE = re.compile(PREFIX + r"-(?P<digest>[0-9a-f]{64})\.complete")
 _REFERENCE = re.compile(PREFIX + r"-(?P<digest16>[0-9a-f]{16})\.(?P<short>[0-9a-f]{8})\.ref")
@@ -98,6 +99,11 @@ def parsed_disk(name: str) -> NodeVolume | None:
 def parsed_node_volume(name: str) -> NodeVolume | None:
     """What ``name`` says when it is any volume of a node, rotated console logs included."""
     return _node_volume(_NODE_VOLUME.fullmatch(name))
+
+
+def parsed_layer(name: str) -> NodeVolume | None:
+    """What ``name`` says when it is like that of a snapshot of a node's disk: libvirt puts the snapshot's name for ``qcow2``."""
+    return None if parsed_node_volume(name) else _node_volume(_LAYER.fullmatch(name))
 
 
 def _node_volume(found: re.Match[str] | None) -> NodeVolume | None:

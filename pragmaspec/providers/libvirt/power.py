@@ -8,9 +8,12 @@ from pragmaspec.errors import Problem, SiteError
 from pragmaspec.providers.libvirt import domains
 from pragmaspec.providers.libvirt.failures import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.power_states import DISK_ERROR, status_of
 from pragmaspec.recorded import Mark, Node
 
 POLL_S = 0.1
+REPEATED_WRITE_S = 1.0
+"""Within this time a machine that was paused for a disk error and cannot write yet is paused again."""
 PRESS_AGAIN_S = 5.0
 """A guest that is still booting does not hear the power button; it is pressed again."""
 
@@ -23,7 +26,7 @@ def shutdown(host: Host, node: Node, mark: Mark, grace_s: float) -> None:
     domain = domains.find_ours(host, node, mark)
     if domain is None:
         return
-    until = time.monotonic() + grace_s
+    until = time.monotonic() + (grace_s if _hears(domain.handle) else 0)
     next_press = 0.0
     with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
         while domain.running and time.monotonic() < until:
@@ -56,6 +59,15 @@ def start_with_host(domain: libvirt.virDomain, *, yes: bool) -> None:
         domain.setAutostart(int(yes))
 
 
+def _hears(domain: libvirt.virDomain) -> bool:
+    """Whether the guest can be asked. One that is paused hears nothing, so it goes on first."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+        if status_of(*domain.state())[0] == "crashed":
+            return False
+        resume_if_paused(domain)
+    return True
+
+
 def resume(host: Host, mark: Mark) -> None:
     """Let the machine run that was started paused. Gone, off or running: nothing to do."""
     with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
@@ -64,9 +76,33 @@ def resume(host: Host, mark: Mark) -> None:
 
 def resume_if_paused(domain: libvirt.virDomain) -> None:
     """A machine that another run is still starting is paused too, and may run or be off by the time it is resumed."""
-    if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-        with absent_is_fine(libvirt.VIR_ERR_OPERATION_INVALID):
+    state = domain.state()[0]
+    with absent_is_fine(libvirt.VIR_ERR_OPERATION_INVALID):
+        if state == libvirt.VIR_DOMAIN_PAUSED:
             domain.resume()
+        elif state == libvirt.VIR_DOMAIN_PMSUSPENDED:
+            domain.pMWakeup(0)
+
+
+def go_on(host: Host, domain: libvirt.virDomain, node: str) -> None:
+    """Let a machine run that is paused. Raises SiteError when it stops at once again, because its disk cannot be written to.
+
+    QEMU repeats the failed writes when it goes on.
+    """
+    paused = [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR]
+    failing = [*domain.state()] == paused
+    resume_if_paused(domain)
+    until = time.monotonic() + REPEATED_WRITE_S
+    while failing and time.monotonic() < until:
+        if [*domain.state()] == paused:
+            raise SiteError(
+                Problem(
+                    summary="A node's machine cannot write to its disk",
+                    detail=f"{node} at site {host.site.name} was let run, and paused again at once: {DISK_ERROR}. Make room "
+                    "there and apply again; it then goes on where it stopped.",
+                )
+            )
+        time.sleep(POLL_S)
 
 
 def take_power(domain: libvirt.virDomain) -> None:

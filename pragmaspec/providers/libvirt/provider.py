@@ -25,7 +25,7 @@ from pragmaspec.providers.libvirt import (
 from pragmaspec.providers.libvirt.bringing import Supply
 from pragmaspec.providers.libvirt.failures import translated
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
 from pragmaspec.site import IdentityKind, LibvirtSite
 
 
@@ -56,10 +56,10 @@ class LibvirtProvider:
         with self._translated("list what is taken"):
             return inventory.inventory(self._host)
 
-    def observe(self, lineage: str) -> Observations:
-        """Everything that carries the marks of ``lineage``."""
+    def observe(self, lineage: str, recorded: State | None = None) -> Observations:
+        """Everything that carries the marks of ``lineage``, compared with what is recorded."""
         with self._translated("list what is there"):
-            return observe.observe(self._host, lineage)
+            return observe.observe(self._host, lineage, recorded)
 
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         """Claim networks, VLANs and public addresses."""

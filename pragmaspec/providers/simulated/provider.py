@@ -17,7 +17,7 @@ from pragmaspec.providers.simulated.objects import Image, Machine
 from pragmaspec.providers.simulated.shared import SharedWorld, shared_world
 from pragmaspec.providers.simulated.views import site_identity, site_inventory, site_observations, stored_images
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
 from pragmaspec.site import Fault, IdentityKind, SimulatedSite
 
 _CONSOLE_LIMIT_BYTES = 2**20
@@ -64,8 +64,9 @@ class SimulatedProvider:
         with self._world.looking() as world:
             return stored_images(world)
 
-    def observe(self, lineage: str) -> Observations:
+    def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         """Everything that carries ``lineage``."""
+        del recorded  # Its machines are what they are defined as.
         fault = self._call("observe", self._site.name)
         with self._world.looking() as world:
             observations = site_observations(world, self._site, lineage)

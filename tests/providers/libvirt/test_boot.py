@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.providers.libvirt import boot, names, volumes
+from pragmaspec.providers.libvirt.definition import kib
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.marks import NAMESPACE
+from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.recorded import Nic, PublicGrant
 from pragmaspec.site import LibvirtSite
@@ -150,7 +152,9 @@ def test_a_running_node_gets_a_changed_definition_for_its_next_start(pretended, 
     pretended.boot(pretended.node())
     number = domain_of(pretended, by_hand).ID()
     pretended.boot(pretended.node(memory_mib=256))
-    assert (domain_of(pretended, by_hand).ID(), pretended.observed().nodes[0].memory_mib) == (number, 256)
+    assert (domain_of(pretended, by_hand).ID(), pretended.observed().nodes[0].memory_mib) == (number, 128)
+    defined = domain_of(pretended, by_hand).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    assert kib(parsed(defined).find("memory")) == 256 * 1024
 
 
 def test_every_interface_is_plugged_where_its_network_is(pretended, by_hand):

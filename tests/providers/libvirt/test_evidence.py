@@ -4,7 +4,8 @@ import libvirt
 import pytest
 
 from pragmaspec.providers.base import Evidence
-from pragmaspec.providers.libvirt.evidence import CONSOLE_LINES, last_lines, state_words
+from pragmaspec.providers.libvirt.evidence import CONSOLE_LINES, last_lines
+from pragmaspec.providers.libvirt.power_states import state_words
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.site import LibvirtSite
 

@@ -1,0 +1,94 @@
+"""The condition of an observed machine beside its power and size: differences, layers above its disk, saved memory. Pure."""
+
+from collections.abc import Iterator
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.planning.impact import FIELD_IMPACT, worst
+from pragmaspec.planning.observed import Layer, ObservedNode
+from pragmaspec.planning.plan import Impact
+from pragmaspec.planning.safety import few
+from pragmaspec.recorded import Node
+
+
+class Condition(Frozen, frozen=True):
+    """What a plan has to know of a machine before it touches it.
+
+    ``impact`` is what ending its drift costs. ``redefined``: its definition is not the recorded one, so that a boot writes it
+    anew. ``way`` says how a boot ends the drift of a machine that runs, ``remedy`` how a person ends the ``layers`` without loss.
+    """
+
+    impact: Impact = "none"
+    redefined: bool = False
+    saved: bool = False
+    layers: tuple[Layer, ...] = ()
+    remedy: str = ""
+    way: str = ""
+
+    def is_defined_anew(self, fields: tuple[str, ...]) -> bool:
+        """Whether a boot writes the definition anew when ``fields`` of the node change."""
+        return self.redefined or any(FIELD_IMPACT[name] == "reboot" for name in fields)
+
+
+SOUND = Condition()
+RESTORED = "goes on from its saved memory"
+RESUMED = "paused → running"
+CHANGED = "is put right while it runs"
+DEFINED = "its definition is written anew, it runs on"
+_REPAIR_IMPACT: dict[str, Impact] = {"define": "none", "live": "live", "restart": "reboot"}
+
+
+def condition(node: Node, seen: ObservedNode) -> Condition:
+    """The condition of ``node``'s machine."""
+    redefined = any(each.defined for each in seen.differences) or seen.status == "undefined"
+    impact = _impact(seen, redefined=redefined) if node.running and seen.status in ("running", "paused") else "none"
+    return Condition(
+        impact=impact,
+        redefined=redefined,
+        saved=seen.saved,
+        layers=seen.layers,
+        remedy=seen.remedy,
+        way="" if impact == "reboot" else _way(seen, redefined=redefined),
+    )
+
+
+def _impact(seen: ObservedNode, *, redefined: bool) -> Impact:
+    """What ending the drift of a machine that runs costs. It writes to its layers until it starts from its disk."""
+    if seen.layers and redefined:
+        return "reboot"
+    return worst(tuple(_REPAIR_IMPACT[each.repair] for each in seen.differences))
+
+
+def _way(seen: ObservedNode, *, redefined: bool) -> str:
+    if seen.saved:
+        return RESTORED
+    if seen.status == "paused":
+        return RESUMED
+    if seen.status != "running" or not seen.differences:
+        return ""
+    return DEFINED if redefined else CHANGED
+
+
+def difference_words(seen: ObservedNode) -> Iterator[str]:
+    """What is otherwise than recorded, one thing each."""
+    return (each.detail for each in seen.differences)
+
+
+def standing_words(seen: ObservedNode) -> Iterator[str]:
+    """What stands beside what is recorded and is left alone, one thing each."""
+    above = [layer_words(layer) for layer in seen.layers if layer.above]
+    if above:
+        yield f"{few(above)} {'stands' if len(above) == 1 else 'stand'} above its disk"
+    for layer in seen.layers:
+        if not layer.above:
+            yield f"{layer.file} stands in the place of its disk"
+    if seen.additions:
+        one = len(seen.additions) == 1
+        yield f"{few(seen.additions)} {'was' if one else 'were'} added by hand and {'is' if one else 'are'} kept"
+    if seen.passing:
+        yield f"{few(seen.passing)} {'was' if len(seen.passing) == 1 else 'were'} added by hand until it is off"
+
+
+def layer_words(layer: Layer) -> str:
+    """``snapshot s1 (file /pool/node.s1)``."""
+    stays = ", which is left there" if layer.stays else ""
+    return f"snapshot {layer.snapshot} (file {layer.file}{stays})" if layer.snapshot else f"file {layer.file}{stays}"

@@ -1,0 +1,34 @@
+"""What the actions on one machine take from it beside its disk: snapshots above the disk, memory saved on disk. Pure."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from pragmaspec.planning.condition import Condition, layer_words
+from pragmaspec.planning.plan import Action
+
+
+def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str, ...]) -> list[Action]:
+    """``actions`` on one node, whose ``fields`` change, with what each of them loses, and how a boot goes on with the machine.
+
+    A boot that keeps the definition starts from the newest layer, and so loses nothing; one that writes it anew starts from the
+    recorded disk. Saved memory fits only the machine that it was saved from.
+    """
+    found = list(actions)
+    lost = tuple(map(layer_words, machine.layers))
+    anew = machine.is_defined_anew(fields)
+    rebuilt = any(action.verb == "clean" for action in found)
+    return [_with_loss(action, machine, lost, anew=anew) if action.verb == "clean" or not rebuilt else action for action in found]
+
+
+def _with_loss(action: Action, machine: Condition, lost: tuple[str, ...], *, anew: bool) -> Action:
+    if action.verb == "clean":
+        return replace(action, loses=lost, remedy=machine.remedy)
+    if action.verb != "boot":
+        return action
+    forgets = machine.saved and anew
+    if lost and anew:
+        return replace(action, loses=lost, remedy=machine.remedy, impact="data-loss", forgets=forgets)
+    if forgets:
+        return replace(action, forgets=True, impact="reboot")
+    return replace(action, way=machine.way)

@@ -1,0 +1,85 @@
+"""A domain held against what is recorded of it, or wanted: what differs, what people have added, what holds its data."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pragmaspec.planning.observed import Difference, Layer, MachineStatus
+from pragmaspec.providers.libvirt.additions import additions, passing_additions
+from pragmaspec.providers.libvirt.definition import differences
+from pragmaspec.providers.libvirt.domain_xml import DomainParts, domain_element
+from pragmaspec.providers.libvirt.domains import SeenDomain
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.layers import layers, own_chain, snapshot_files
+from pragmaspec.providers.libvirt.marks import domain_owner
+from pragmaspec.providers.libvirt.markup import parsed
+from pragmaspec.providers.libvirt.power_states import status_of
+
+
+class Compared(NamedTuple):
+    """What a domain is beside what its definition should be."""
+
+    differences: tuple[Difference, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    additions: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+def compared(host: Host, seen: SeenDomain, parts: DomainParts) -> Compared:
+    """``seen`` held against ``parts``."""
+    wanted = domain_element(parts)
+    named = _snapshots(seen)
+    defined, active = own_chain(seen.definition), () if seen.active is None else own_chain(seen.active)
+    files = [*active, *(file for file in defined if file not in active)] if active else [*defined]
+    found = layers(files, parts.disk, parts.base, named, host.directory)
+    above = {layer.snapshot for layer in found}
+    others = [_snapshot_words(name, named) for name in dict.fromkeys(named.values()) if name not in above]
+    return Compared(
+        differences=(*differences(wanted, seen.definition, seen.active), *_other_facts(seen, parts, defined, active)),
+        layers=found,
+        additions=(*additions(wanted, seen.definition), *others),
+        passing=() if seen.active is None else passing_additions(wanted, seen.definition, seen.active),
+        remedy=_remedy(host, seen, parts, found),
+    )
+
+
+def power_of(seen: SeenDomain, *, asked: bool) -> tuple[MachineStatus, str]:
+    """The status of ``seen`` and why; of one that is off without any doubt libvirt is asked for the reason if ``asked``."""
+    if seen.unusual or (asked and not seen.running):
+        state, reason = seen.handle.state()
+        return status_of(int(state), int(reason))
+    return ("running" if seen.running else "off"), ""
+
+
+def _other_facts(seen: SeenDomain, parts: DomainParts, defined: tuple[str, ...], active: tuple[str, ...]) -> Iterator[Difference]:
+    owner = domain_owner(seen.definition)
+    if owner is None or not owner.is_for(parts.mark) or owner.generation != parts.mark.generation:
+        yield Difference("its mark in <metadata> is not the one that it was given")
+    if active and defined[:1] != active[:1]:
+        yield Difference(f"its disk is {active[0]} while it runs, and {defined[0] if defined else 'missing'} in its definition")
+    elif not defined:
+        yield Difference("its disk is missing in its definition", "restart")
+
+
+def _snapshots(seen: SeenDomain) -> dict[str, str]:
+    """Names of the snapshots of a domain by the file that each has made; by its own name for one that has made none."""
+    found: dict[str, str] = {}
+    if seen.snapshots:
+        for snapshot in seen.handle.listAllSnapshots(0):
+            files = snapshot_files(parsed(snapshot.getXMLDesc(0)))
+            found |= files or {snapshot.getName(): snapshot.getName()}
+    return found
+
+
+def _snapshot_words(name: str, named: dict[str, str]) -> str:
+    files = [file for file, snapshot in named.items() if snapshot == name and file != name]
+    return f"snapshot {name} (file {', '.join(files)})" if files else f"snapshot {name} (inside its disk)"
+
+
+def _remedy(host: Host, seen: SeenDomain, parts: DomainParts, found: tuple[Layer, ...]) -> str:
+    """How the layers are merged into the disk, which libvirt does while the machine runs."""
+    if not found or not found[0].above:
+        return ""
+    virsh = f"virsh -c {host.site.uri}"
+    start = "" if seen.running else f"{virsh} start {seen.name} && "
+    return f"{start}{virsh} blockcommit {seen.name} vda --base {parts.disk} --active --pivot --wait"

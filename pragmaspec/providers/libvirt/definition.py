@@ -1,0 +1,278 @@
+"""What a domain's XML declares, as plain values, and how that differs from what is wanted. Pure.
+
+One function reads both sides: the XML that we write, and what libvirt makes of it with all that it fills in by itself.
+Format: https://libvirt.org/formatdomain.html.
+"""
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from xml.etree.ElementTree import Element
+
+from pragmaspec.planning.observed import Difference, Repair
+
+KIB_PER_MIB = 1024
+_PER_KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "M": 1024, "MB": 1000**2 / 1024, "MiB": 1024}
+_PER_KIB |= {"G": 1024**2, "GB": 1000**3 / 1024, "GiB": 1024**2, "T": 1024**3, "TB": 1000**4 / 1024, "TiB": 1024**3}
+"""Units that a domain's memory may be written in (libvirt writes KiB)."""
+
+_OS_KNOWN = frozenset(("type", "kernel", "initrd", "cmdline", "boot", "loader", "nvram", "firmware", "dtb"))
+_LIVE = ("link of interface ", "interface ", "memory in use")
+"""What can be changed while the machine runs."""
+
+Values = Mapping[str, str]
+"""By name in words, the value in words; what is absent is not there."""
+
+
+def declared(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
+    """What a definition says of everything that ours declare; of its interfaces, those with the addresses ``macs``."""
+    values = {
+        "name": domain.findtext("name", ""),
+        "virtualisation": domain.get("type", ""),
+        "memory": _memory(domain),
+        "cpus": _cpus(domain),
+        "clock": attribute(domain, "clock", "offset"),
+        **{tag: domain.findtext(tag, "") for tag in ("on_poweroff", "on_reboot", "on_crash")},
+        **_boot(domain),
+        **{f"feature {name}": "on" for name in ("acpi", "apic") if domain.find(f"features/{name}") is not None},
+        **_cpu(domain, whole=True),
+        **dict(_disks(domain, whole=True)),
+        **dict(_interfaces(domain, macs, whole=True)),
+        **dict(_others(domain)),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def running(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
+    """The same of a machine that runs, as far as it matters until its next start. Its size is told apart."""
+    memory, used = kib(domain.find("memory")), kib(domain.find("currentMemory"))
+    values = {
+        "name": domain.findtext("name", ""),
+        "virtualisation": domain.get("type", ""),
+        "memory in use": _mib(used) if used and used != memory else "",
+        **{name: value for name, value in _boot(domain).items() if name in ("kernel", "initrd", "kernel command line")},
+        **_cpu(domain, whole=False),
+        **dict(_disks(domain, whole=False)),
+        **dict(_interfaces(domain, macs, whole=False)),
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def differences(wanted: Element, defined: Element, active: Element | None) -> Iterator[Difference]:
+    """Where the definition of a machine, and the machine itself if it runs, are not as ``wanted``.
+
+    Where the node's own disk is does not count here: see :mod:`.layers`.
+    """
+    macs = own_macs(wanted)
+    asked, has = declared(wanted, macs), declared(defined, macs)
+    runs_asked, runs = (running(wanted, macs), running(active, macs)) if active is not None else ({}, {})
+    for name in dict.fromkeys((*asked, *has, *runs_asked, *runs)):
+        defined_as = _difference(name, asked, has)
+        runs_as = _difference(name, runs_asked, runs) if active is not None else None
+        if defined_as is not None and defined_as == runs_as:
+            yield Difference(_words(name, defined_as, ""), _repair(name, runs))
+            continue
+        if defined_as is not None:
+            yield Difference(_words(name, defined_as, " in its definition"))
+        if runs_as is not None:
+            yield Difference(_words(name, runs_as, " while it runs"), _repair(name, runs), defined=False)
+
+
+_Pair = tuple[str | None, str | None]
+"""How something is, and how it is recorded."""
+
+
+def _difference(name: str, asked: Values, has: Values) -> _Pair | None:
+    """Both values of ``name`` where they differ. Of a device that is missing the settings do not count, too."""
+    device = name.partition(" of ")[2]
+    if name == f"disk {OWN_DISK}" or (device and device not in has):
+        return None
+    if name == "machine type" and (name not in asked or asked[name] in (has.get(name), _unversioned(has.get(name, "")))):
+        return None  # A type stands for every version of it; none leaves the choice to libvirt.
+    return (has.get(name), asked.get(name)) if has.get(name) != asked.get(name) else None
+
+
+def own_macs(wanted: Element) -> frozenset[str]:
+    """The addresses of the interfaces that a definition has."""
+    return frozenset(map(interface_mac, wanted.findall("devices/interface")))
+
+
+OWN_DISK = "vda"
+"""The target of the node's own disk."""
+OWN_DISKS = (OWN_DISK, "vdb")
+"""The targets of that and of its seed."""
+
+
+def kib(element: Element | None) -> int:
+    """An amount of memory in KiB; 0 when it is not said."""
+    if element is None or not (element.text or "").strip().isdecimal():
+        return 0
+    return int(int((element.text or "").strip()) * _PER_KIB.get(element.get("unit", "KiB"), 1))
+
+
+def source_of(device: Element) -> str:
+    """What a disk or an interface is plugged into: a file's path, ``network default``, ``bridge br0``."""
+    source = device.find("source")
+    if source is None:
+        return ""
+    if device.tag == "interface":
+        kind = next((kind for kind in ("network", "bridge", "dev", "path") if source.get(kind)), "")
+        return f"{kind} {source.get(kind)}" if kind else ""
+    if source.get("volume"):
+        return f"{source.get('pool')}/{source.get('volume')}"
+    return next((source.get(name, "") for name in ("file", "dev", "dir", "name") if source.get(name)), "")
+
+
+def disk_target(disk: Element) -> str:
+    """The name that a disk has in the machine: ``vda``."""
+    return attribute(disk, "target", "dev")
+
+
+def interface_mac(interface: Element) -> str:
+    """The address of an interface, lower-case."""
+    return attribute(interface, "mac", "address").lower()
+
+
+def _repair(name: str, runs: Values) -> Repair:
+    """How a machine that runs is brought back: an interface that is there is plugged elsewhere while it runs."""
+    return "live" if name.startswith(_LIVE) and name in runs else "restart"
+
+
+def _unversioned(machine: str) -> str:
+    """``pc-q35-7.2`` → ``q35``."""
+    kind = machine.rpartition("-")[0].removeprefix("pc-")
+    return "pc" if kind == "i440fx" else kind
+
+
+def _words(name: str, pair: _Pair, where: str) -> str:
+    has, asked = pair
+    if has is None:
+        return f"{name} is missing{where}, recorded {asked}"
+    return f"{name} is {has}{where}, recorded {_default(name) if asked is None else asked}"
+
+
+def _default(name: str) -> str:
+    """The value of what a definition of ours does not say."""
+    return "up" if name.startswith("link of ") else "all of it" if name == "memory in use" else "none"
+
+
+def _mib(amount_kib: int) -> str:
+    mib, rest = divmod(amount_kib, KIB_PER_MIB)
+    return f"{amount_kib} KiB" if rest else f"{mib} MiB"
+
+
+def _memory(domain: Element) -> str:
+    memory, used, most = (kib(domain.find(tag)) for tag in ("memory", "currentMemory", "maxMemory"))
+    words = _mib(memory)
+    if used and used != memory:
+        words += f" ({_mib(used)} in use)"
+    if most:
+        words += f", room for {_mib(most)}"
+    modules = len(domain.findall("devices/memory"))
+    return f"{words}, {modules} memory modules" if modules else words
+
+
+def _cpus(domain: Element) -> str:
+    most, current = domain.findtext("vcpu", "1").strip(), attribute(domain, "vcpu", "current")
+    words = f"{current} of at most {most}" if current and current != most else most
+    pinned = attribute(domain, "vcpu", "cpuset")
+    return f"{words} on {pinned}" if pinned else words
+
+
+def _boot(domain: Element) -> dict[str, str]:
+    os = domain.find("os")
+    if os is None:
+        return {}
+    kind = os.find("type")
+    devices = [device for device in domain.findall("devices/*") if device.find("boot") is not None]
+    per_device = sorted((int(attribute(each, "boot", "order") or 0), _device_name(each)) for each in devices)
+    order = [boot.get("dev", "") for boot in os.findall("boot")] or [name for _, name in per_device] or ["hd"]
+    more = sorted({child.tag for child in os} - _OS_KNOWN)
+    return {
+        "machine type": kind.get("machine", "") if kind is not None else "",
+        "architecture": kind.get("arch", "") if kind is not None else "",
+        "kernel": os.findtext("kernel", "").strip(),
+        "initrd": os.findtext("initrd", "").strip(),
+        "kernel command line": os.findtext("cmdline", "").strip(),
+        "boot order": ", ".join(order),
+        "firmware": os.get("firmware", "") or os.findtext("loader", "").strip(),
+        "boot settings": ", ".join(more),
+    }
+
+
+def _device_name(device: Element) -> str:
+    return disk_target(device) if device.tag == "disk" else interface_mac(device) or device.tag
+
+
+def _cpu(domain: Element, *, whole: bool) -> dict[str, str]:
+    """The CPU. A machine that runs tells every feature of it, of which none is ours."""
+    cpu = domain.find("cpu")
+    if cpu is None:
+        return {}
+    model = cpu.findtext("model", "").strip()
+    name = model if cpu.get("mode") == "custom" else cpu.get("mode", "") or model
+    if not whole:
+        return {"cpu model": name}
+    features = [f"{each.get('policy', 'require')} {each.get('name')}" for each in cpu.findall("feature")]
+    topology = cpu.find("topology")
+    return {
+        "cpu model": name,
+        "cpu features": ", ".join(sorted(features)),
+        "cpu topology": "/".join(topology.get(part, "1") for part in ("sockets", "cores", "threads"))
+        if topology is not None
+        else "",
+        "numa cells": str(len(cpu.findall("numa/cell")) or ""),
+    }
+
+
+def _disks(domain: Element, *, whole: bool) -> Iterator[tuple[str, str]]:
+    for disk in own_disks(domain):
+        target = disk_target(disk)
+        yield f"disk {target}", source_of(disk)
+        driver = disk.find("driver")
+        drive = dict(driver.attrib) if driver is not None else {}
+        words = [disk.get("device", "disk"), attribute(disk, "target", "bus"), drive.pop("type", "raw")]
+        words += ["read-only"] if disk.find("readonly") is not None else []
+        drive.pop("name", None)
+        words += [f"{name}={value}" for name, value in sorted(drive.items())] if whole else []
+        yield f"settings of disk {target}", " ".join(filter(None, words))
+
+
+def own_disks(domain: Element) -> list[Element]:
+    """The disks that every node has: its own and its seed."""
+    return [disk for disk in domain.findall("devices/disk") if disk_target(disk) in OWN_DISKS]
+
+
+def _interfaces(domain: Element, macs: AbstractSet[str], *, whole: bool) -> Iterator[tuple[str, str]]:
+    for interface in domain.findall("devices/interface"):
+        mac = interface_mac(interface)
+        if mac not in macs:
+            continue
+        yield f"interface {mac}", source_of(interface)
+        link = attribute(interface, "link", "state")
+        yield f"link of interface {mac}", "" if link == "up" else link
+        if whole:
+            words = [attribute(interface, "model", "type"), *_prefixed("mtu", attribute(interface, "mtu", "size"))]
+            yield f"settings of interface {mac}", " ".join(words)
+
+
+def _others(domain: Element) -> Iterator[tuple[str, str]]:
+    serial = domain.find("devices/serial")
+    if serial is not None:
+        log = attribute(serial, "log", "file")
+        yield "serial console", f"{serial.get('type')} logged to {log}" if log else serial.get("type", "")
+    rng = domain.find("devices/rng")
+    if rng is not None:
+        yield "random numbers", f"{rng.get('model')} from {rng.findtext('backend', '').strip()}"
+    balloon = domain.find("devices/memballoon")
+    if balloon is not None:
+        yield "memory balloon", balloon.get("model", "")
+
+
+def _prefixed(word: str, value: str) -> list[str]:
+    return [f"{word} {value}"] if value else []
+
+
+def attribute(element: Element, child: str, name: str) -> str:
+    """An attribute of a child; empty where there is none."""
+    found = element.find(child)
+    return found.get(name, "") if found is not None else ""
