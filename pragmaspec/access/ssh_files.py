@@ -7,9 +7,9 @@ from pathlib import Path
 from pragmaspec.access.routes import Route
 from pragmaspec.access.ssh_config import SshFiles, known_hosts_text, ssh_config_text
 from pragmaspec.guest.identity import StackKey, operator_key
+from pragmaspec.paths import data_home, home
 from pragmaspec.spec.own_keys import OWN_KEYS
 from pragmaspec.store.durable import private_directory, replace_file
-from pragmaspec.store.stack_key import data_home
 
 _SOCKET_PATH_BYTES = 107 - len("/cm-") - 40 - 17
 """What is left of a Unix socket's path for its folder: OpenSSH adds a digest and, while it makes it, a random ending."""
@@ -44,7 +44,7 @@ def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKe
 
 def _own_identities() -> tuple[str, ...]:
     """The user's own keys: those in files, which an agent may hold."""
-    folder = Path.home() / ".ssh"
+    folder = home() / ".ssh"
     return tuple(str(folder / name) for name in OWN_KEYS if (folder / name).is_file())
 
 

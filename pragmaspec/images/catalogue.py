@@ -72,12 +72,16 @@ class Catalogue:
     """
 
     def __init__(self, store: BlobStore) -> None:
+        self._store = store
         self._directory = store.directory / "images"
         self._imported = store.directory / "imported"
 
     def get(self, digest: str) -> Entry | None:
         """The image with this digest, or None; a damaged entry is none."""
-        return _read(self._directory / f"{digest}.json")
+        try:
+            return _decoded(self._store.recall(self._directory / f"{digest}.json"))
+        except OSError:
+            return None
 
     def put(self, entry: Entry) -> None:
         """Keep ``entry``. The day it was first resolved stays."""
@@ -85,7 +89,7 @@ class Catalogue:
         if before is not None:
             entry = msgspec.structs.replace(entry, date=before.date)
         if entry != before:
-            write_whole(self._directory / f"{entry.digest}.json", msgspec.json.encode(entry))
+            self._store.remember(self._directory / f"{entry.digest}.json", msgspec.json.encode(entry))
 
     def all(self) -> Iterator[Entry]:
         """Every entry, imported ones too, the newest first."""
@@ -123,6 +127,13 @@ class Catalogue:
 
 def _read(file: Path) -> Entry | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=Entry)
-    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return _decoded(file.read_bytes())
+    except OSError:
+        return None
+
+
+def _decoded(data: bytes) -> Entry | None:
+    try:
+        return msgspec.json.decode(data, type=Entry)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

@@ -51,6 +51,11 @@ class ImageLibrary:
         self._patience = patience
         self.locked = locked
 
+    @property
+    def lasting(self) -> bool:
+        """Whether later processes know what was resolved here: not where the store cannot be written."""
+        return self._store.lasting
+
     def resolve(
         self, model: "ImageModel", name: str, directory: Path, where: Where | None = None, reporter: ImageReporter | None = None
     ) -> WantedImage:

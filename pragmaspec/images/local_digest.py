@@ -1,4 +1,4 @@
-"""Digests of files that stay where they are, remembered, so that a disk of gigabytes is not read for every plan."""
+"""Digests of files that stay where they areed, so that a disk of gigabytes is not read for every plan."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ import msgspec
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.store import BlobStore, Counted, digest_of, write_whole
+from pragmaspec.images.store import BlobStore, Counted, digest_of
 from pragmaspec.images.window import no_regular_file, unreadable
 from pragmaspec.recorded import Blob
 
@@ -45,6 +45,7 @@ class LocalDigests:
     """The digests of files outside the store, kept in ``<store>/local``."""
 
     def __init__(self, store: BlobStore) -> None:
+        self._store = store
         self._directory = store.directory / "local"
         self._by_digest = store.directory.absolute() / "sha256"
 
@@ -64,12 +65,12 @@ class LocalDigests:
         if not _look(file).same(now):
             raise changed_meanwhile(file)
         seen = msgspec.structs.replace(now, read_ns=read_ns, sha256=digest)
-        write_whole(self._entry(file), msgspec.json.encode(seen))
+        self._store.remember(self._entry(file), msgspec.json.encode(seen))
         return Blob(sha256=digest, size_bytes=now.size)
 
     def find(self, blob: Blob) -> Path | None:
         """A file that has been seen with this content and still has it, or None."""
-        for entry in sorted(self._directory.glob("*.json")):
+        for entry in self._store.remembered(self._directory):
             kept = self._kept(entry)
             if kept and (kept.sha256, kept.size) == (blob.sha256, blob.size_bytes):
                 with suppress(ImageError):
@@ -82,8 +83,8 @@ class LocalDigests:
 
     def _kept(self, entry: Path) -> _Seen | None:
         try:
-            return msgspec.json.decode(entry.read_bytes(), type=_Seen)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            return msgspec.json.decode(self._store.recall(entry), type=_Seen)
+        except (OSError, msgspec.MsgspecError):
             return None
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from pragmaspec.images.inspect import Format
-from pragmaspec.images.store import BlobStore, write_whole
+from pragmaspec.images.store import BlobStore
 from pragmaspec.recorded import Blob
 
 _RECIPE = "1"
@@ -42,7 +42,7 @@ def remember_made(
     store: BlobStore, digest: str, made: Made, *, declared: str | None, partitionless: bool, member: str = ""
 ) -> None:
     """Keep what was made of the file with this SHA-256."""
-    write_whole(_entry(store, digest, declared, partitionless, member), msgspec.json.encode(made))
+    store.remember(_entry(store, digest, declared, partitionless, member), msgspec.json.encode(made))
 
 
 def _kept(entry: Path) -> Made | None:

@@ -97,7 +97,7 @@ def _files_of(store: BlobStore, image: str) -> set[str]:
 def _files(directory: Path) -> Iterator[Path]:
     try:
         yield from sorted(directory.iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
 
 
@@ -132,7 +132,7 @@ def _held(store: BlobStore, path: Path) -> bool:
     """Whether a run works on it: whoever writes to ``incoming/<name>.…`` holds the lock ``name``."""
     try:
         handle = os.open(store.directory / "locks" / path.name.partition(".")[0], os.O_RDONLY)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

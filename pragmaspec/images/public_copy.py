@@ -15,6 +15,7 @@ from pragmaspec.images.catalogue import Entry
 from pragmaspec.images.settings import Settings, read_settings
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.net.urls import UrlError, parse_url
+from pragmaspec.paths import home
 
 _DRIVES = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
 
@@ -50,7 +51,7 @@ def _is_public(url: str, settings: Settings, environ: Mapping[str, str]) -> bool
 def _has_password(host: str, environ: Mapping[str, str]) -> bool:
     """Whether the user's netrc file has one for ``host``. One that cannot be read may have."""
     named = environ.get("NETRC")
-    for file in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+    for file in [Path(named)] if named else [home() / ".netrc", home() / "_netrc"]:
         try:
             if netrc(file).authenticators(host) is not None:
                 return True

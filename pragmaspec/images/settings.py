@@ -27,6 +27,7 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.publication import Publication
 from pragmaspec.net.urls import UrlError, parse_url
+from pragmaspec.paths import home
 
 FILE = "sources.toml"
 
@@ -103,7 +104,7 @@ def _check(field: str, url: str, where: str) -> None:
 
 def _directory(environ: Mapping[str, str]) -> Path:
     named = environ.get("XDG_CONFIG_HOME", "")
-    return (Path(named) if named.startswith("/") else Path.home() / ".config") / "pragmaspec"
+    return (Path(named) if named.startswith("/") else home() / ".config") / "pragmaspec"
 
 
 def _read(file: Path) -> _File:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class BlobStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._unwritten: dict[Path, bytes] = {}
 
     @property
     def incoming(self) -> Path:
@@ -38,22 +39,61 @@ class BlobStore:
         """Whether the file is there, whole. What was published is not read again."""
         try:
             return self.path(blob.sha256).stat().st_size == blob.size_bytes
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def part(self, name: str) -> Path:
         """The file that will become a blob, in the same file system; the holder of ``locked(name)`` may write it."""
-        self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make(self.incoming, 0o700)
         return self.incoming / f"{name}.part"
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """Hold the lock called ``name``: of several processes that want one image, one works and the others wait for it."""
         directory = self.directory / "locks"
-        directory.mkdir(parents=True, exist_ok=True)
-        with (directory / name).open("w") as file:
+        self._make(directory)
+        try:
+            opened = (directory / name).open("w")
+        except OSError as error:
+            raise self._unwritable(error) from None
+        with opened as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+    def _make(self, directory: Path, mode: int = 0o777) -> None:
+        """Make a folder of the store. Raises ImageError, with what to set, when that cannot be."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=mode)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> ImageError:
+        reason = (error.strerror or str(error))[:1].lower() + (error.strerror or str(error))[1:]
+        detail = (
+            f"{self.directory}, where images are kept on this machine, cannot be written: {reason}. "
+            "Set PRAGMASPEC_IMAGES or XDG_CACHE_HOME to a folder that can."
+        )
+        return ImageError(Problem(summary="Images cannot be kept", detail=detail))
+
+    def remember(self, file: Path, content: bytes) -> None:
+        """Keep what only saves time, for other processes too where the store can be written."""
+        try:
+            write_whole(file, content)
+        except OSError:
+            self._unwritten[file] = content
+
+    @property
+    def lasting(self) -> bool:
+        """Whether all that was remembered is known to other processes too."""
+        return not self._unwritten
+
+    def recall(self, file: Path) -> bytes:
+        """What is remembered as ``file``. Raises OSError when nothing is."""
+        return self._unwritten[file] if file in self._unwritten else file.read_bytes()
+
+    def remembered(self, directory: Path) -> list[Path]:
+        """The names of what is remembered in ``directory``."""
+        return sorted({*directory.glob("*.json"), *(file for file in self._unwritten if file.parent == directory)})
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Nothing gets a final name meanwhile."""
@@ -61,7 +101,7 @@ class BlobStore:
 
     @contextmanager
     def _together(self, how: int) -> Iterator[None]:
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._make(self.directory)
         handle = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, how)
@@ -74,8 +114,8 @@ class BlobStore:
         """An empty directory that is gone afterwards; the holder of ``locked(name)`` may use it."""
         directory = self.incoming / f"{name}.work"
         shutil.rmtree(directory, ignore_errors=True)
-        self.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
-        directory.mkdir(mode=0o700)
+        self._make(self.incoming, 0o700)
+        self._make(directory, 0o700)
         try:
             yield directory
         finally:
@@ -92,7 +132,7 @@ class BlobStore:
     def publish(self, part: Path, digest: str) -> Blob:
         """Give the complete file ``part``, whose SHA-256 the caller has made sure of, its final name."""
         final = self.path(digest)
-        final.parent.mkdir(parents=True, exist_ok=True)
+        self._make(final.parent)
         reach("images.publish.sync")
         flush(part)
         part.chmod(READ_ONLY)
@@ -110,7 +150,7 @@ class BlobStore:
 
     def check_space(self, wanted_bytes: int, name: str) -> None:
         """Raises ImageError when the store's file system cannot take ``wanted_bytes`` more."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self._make(self.directory)
         free = shutil.disk_usage(self.directory).free
         if free < wanted_bytes:
             raise ImageError(
@@ -147,7 +187,8 @@ def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
             os.fsync(stream.fileno())
         part.replace(file)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.fetched import Fetched
-from pragmaspec.images.store import BlobStore, write_whole
+from pragmaspec.images.store import BlobStore
 
 
 class Transfer(Frozen, frozen=True):
@@ -30,7 +30,7 @@ def transferred_before(store: BlobStore, key: str) -> Transfer | None:
 
 def remember_transfer(store: BlobStore, key: str, transfer: Transfer) -> None:
     """Keep what came for ``key``."""
-    write_whole(_file(store, key), msgspec.json.encode(transfer))
+    store.remember(_file(store, key), msgspec.json.encode(transfer))
 
 
 def _file(store: BlobStore, key: str) -> Path:

@@ -11,7 +11,7 @@ import msgspec
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.store import BlobStore, write_whole
+from pragmaspec.images.store import BlobStore
 
 
 class User(Frozen, frozen=True):
@@ -34,7 +34,7 @@ def remember_user(store: BlobStore, user: User) -> None:
     """Keep ``user`` in place of what was kept of the same spec and state."""
     file = _file(store, user)
     if _read(file) != user:
-        write_whole(file, msgspec.json.encode(user))
+        store.remember(file, msgspec.json.encode(user))
 
 
 def forget_user(store: BlobStore, user: User) -> None:

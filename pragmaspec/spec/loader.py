@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pragmaspec import paths
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.spec.attachments import Attachments
 from pragmaspec.spec.checks import ANY_SITE, cross_findings
@@ -47,7 +48,7 @@ def load_spec(
     ``agent`` the socket of their ssh agent (default: ``$SSH_AUTH_SOCK``).
     ``image_check`` tells more of images than their words do. Raises SpecError with every problem found.
     """
-    home = home or Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
+    home = home or paths.home()
     user_config = user_config or user_config_directory(home)
     loading = _Loading(path, home, agent_socket() if agent is None else agent)
     loading.read_spec()

@@ -1,9 +1,9 @@
-"""Folders of the user that a stack reads besides its own, as the XDG Base Directory Specification 0.8 names them."""
+"""Folders of the user that a stack reads besides its own."""
 
 import os
 from pathlib import Path
 
-from pragmaspec.store.wanted_cache import cache_home
+from pragmaspec.paths import cache_home, config_home
 
 LOCK_FILE = "pragmaspec.lock"
 """Beside the spec: the digests of images that were built or downloaded."""
@@ -17,5 +17,4 @@ def image_store() -> Path:
 
 def user_config() -> Path:
     """Where the user's own ``sites.yaml`` is looked for."""
-    named = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(named) if named.startswith("/") else Path.home() / ".config") / "pragmaspec"
+    return config_home() / "pragmaspec"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pragmaspec.errors import PragmaspecError, Problem
+from pragmaspec.paths import home
 from pragmaspec.spec.files import FilesRead
 from pragmaspec.spec.own_keys import agent_socket, default_agent_keys, own_key_files
 
@@ -34,12 +35,11 @@ class Written(NamedTuple):
 
 def findings() -> Findings:
     """Looks for a libvirt daemon, KVM and the user's ssh keys."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
     return Findings(
         libvirt=any(Path(socket).exists() for socket in _LIBVIRT_SOCKETS),
         kvm=os.access("/dev/kvm", os.R_OK | os.W_OK),
-        ssh_keys=tuple(str(file.path) for file in own_key_files(home, FilesRead()) if file.data.strip())
-        or default_agent_keys(home, agent_socket()),
+        ssh_keys=tuple(str(file.path) for file in own_key_files(home(), FilesRead()) if file.data.strip())
+        or default_agent_keys(home(), agent_socket()),
     )
 
 

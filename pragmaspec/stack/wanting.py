@@ -1,12 +1,12 @@
 """From the spec file to what it wants; the fast way when nothing it depends on has changed."""
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pragmaspec import __version__
 from pragmaspec.errors import Problem, SpecError, Where
+from pragmaspec.paths import home
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.spec.own_keys import AGENT, agent_socket, own_keys_look
 from pragmaspec.spec.regular import read_regular
@@ -59,7 +59,7 @@ def _read(place: Place, library: "ImageLibrary", reporter: "ImageReporter | None
         library.drop_left_over(loaded.directory, loaded.model.images)
     wanted = expand(loaded, images)
     remember_use(place, wanted, image_store())
-    if _paths_known(spec, loaded):
+    if library.lasting and _paths_known(spec, loaded):
         lock = (loaded.directory / LOCK_FILE).absolute()
         files = (entry for entry in loaded.files if entry[0] != AGENT)  # the agent is part of the context
         cache.put(spec, wanted, (*files, (str(lock), file_digest(lock))), _context(spec))
@@ -112,9 +112,8 @@ def _context(spec: Path) -> str:
     A disk of gigabytes is not read again for every plan; it counts as unchanged while name, size and times are.
     """
     looks = [f"{path} {_look(spec.parent / path)}" for path in sorted(_image_paths(spec))]
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises where there is none
-    keys = own_keys_look(home, agent_socket())
-    return "\n".join((str(home), str(user_config()), str(image_store()), keys, *looks))
+    keys = own_keys_look(home(), agent_socket())
+    return "\n".join((str(home()), str(user_config()), str(image_store()), keys, *looks))
 
 
 def _image_paths(spec: Path) -> set[str]:

@@ -5,7 +5,6 @@ first 16 digits of the SHA-256 of what is before them. It is a second guard, for
 state is whole and right in every other respect.
 """
 
-import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -21,12 +20,6 @@ class Mark(NamedTuple):
 
     serial: int
     sealed: bool
-
-
-def state_home() -> Path:
-    """Where programs remember what they did, as the XDG Base Directory Specification 0.8 has it."""
-    named = os.environ.get("XDG_STATE_HOME", "")
-    return Path(named) if named.startswith("/") else Path.home() / ".local" / "state"
 
 
 class HighWater:

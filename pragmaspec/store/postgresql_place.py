@@ -3,13 +3,13 @@
 import os
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from pragmaspec.errors import Problem, StateUnreachableError, UsageError
 from pragmaspec.net.state_urls import postgresql_state
 from pragmaspec.net.urls import UrlError, is_loopback
+from pragmaspec.paths import home
 from pragmaspec.store.credentials import SOURCES, check_url, wrong_url
 from pragmaspec.store.retry import Patience
 
@@ -132,7 +132,7 @@ def _options(place: PostgresqlPlace, patience: Patience, environ: Mapping[str, s
     here = not host or host.startswith("/") or is_loopback(host)
     if not here and "sslmode" not in options and not environ.get("PGSSLMODE"):
         options["sslmode"] = "verify-full"
-        own = environ.get("PGSSLROOTCERT") or (Path.home() / ".postgresql" / "root.crt").exists()
+        own = environ.get("PGSSLROOTCERT") or (home() / ".postgresql" / "root.crt").exists()
         if not own and "sslrootcert" not in options and libpq >= _SYSTEM_CA_LIBPQ:
             options["sslrootcert"] = "system"
     return {key: value for key, value in options.items() if value}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pragmaspec.errors import AccessError, Problem
 from pragmaspec.guest.identity import STACK_KEY_BYTES, StackKey
+from pragmaspec.paths import data_home
 from pragmaspec.store.durable import private_directory, sync_directory, write_new
 
 _TEXT = re.compile(rf"[0-9a-f]{{{2 * STACK_KEY_BYTES}}}")
@@ -19,12 +20,6 @@ def key_file(lineage: str) -> Path:
     if folder:
         return Path(folder) / f"{lineage}.key"
     return data_home() / "pragmaspec" / "keys" / f"{lineage}.key"
-
-
-def data_home() -> Path:
-    """The user's data folder, as the XDG Base Directory Specification 0.8 has it."""
-    named = os.environ.get("XDG_DATA_HOME", "")
-    return Path(named) if named.startswith("/") else Path.home() / ".local" / "share"
 
 
 def load_stack_key(lineage: str, create: bool = False) -> StackKey:
@@ -40,9 +35,14 @@ def load_stack_key(lineage: str, create: bool = False) -> StackKey:
         if not create:
             raise _missing(path) from None
     except OSError as error:
+        if create and isinstance(error, NotADirectoryError):
+            raise _unwritable(path, error.strerror or str(error)) from error
         raise _unusable(path, error.strerror or str(error)) from error
     try:
         _make(path)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+    try:
         return _read(path)
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from error
@@ -88,3 +88,8 @@ def _missing(path: Path) -> AccessError:
 
 def _unusable(path: Path, why: str) -> AccessError:
     return AccessError(Problem(summary="The key of this stack cannot be used", detail=f"{path}: {why}."))
+
+
+def _unwritable(path: Path, why: str) -> AccessError:
+    detail = f"{path} cannot be written: {why}. Set PRAGMASPEC_KEYS or XDG_DATA_HOME to a folder of yours that lasts."
+    return AccessError(Problem(summary="The key of this stack cannot be kept", detail=detail))

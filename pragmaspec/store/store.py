@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pragmaspec.errors import PragmaspecError, Problem, StateUnreadableError
+from pragmaspec.paths import state_home
 from pragmaspec.recorded import State
 from pragmaspec.store.disk import OS_DISK, Disk
 from pragmaspec.store.ground import Ground, Held, Holder, Stored, Version
-from pragmaspec.store.high_water import HighWater, Mark, state_home
+from pragmaspec.store.high_water import HighWater, Mark
 from pragmaspec.store.lock import ourselves
 from pragmaspec.store.reading import Loaded, new_lineage, read_stored, with_spills
 from pragmaspec.store.session import StoreSession

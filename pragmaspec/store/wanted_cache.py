@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.paths import cache_home
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.store.durable import private_directory
 
@@ -82,9 +83,3 @@ def file_digest(path: Path) -> str:
         return sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ABSENT
-
-
-def cache_home() -> Path:
-    """The user's cache folder, as the XDG Base Directory Specification 0.8 has it."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(named) if named.startswith("/") else Path.home() / ".cache"

@@ -4,8 +4,8 @@ import subprocess
 import pytest
 
 from pragmaspec.errors import StateUnreadableError
+from pragmaspec.paths import state_home
 from pragmaspec.recorded import Record
-from pragmaspec.store.high_water import state_home
 from pragmaspec.store.local import LocalGround, LocalStore
 from pragmaspec.store.store import Store
 from tests.store.samples import LINEAGE, act, node

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import StateLockLostError, StateUnreadableError, StateUnwritableError
+from pragmaspec.paths import state_home
 from pragmaspec.recorded import Record
-from pragmaspec.store.high_water import state_home
 from pragmaspec.store.store import Store
 from tests.store.memory_disk import MemoryDisk
 from tests.store.memory_ground import MachineGoneError, MemoryGround

@@ -6,13 +6,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from pragmaspec.paths import cache_home
+
 Verdict = Literal["kvm", "qemu"]
 
 
 def verdict_file(site_id: str) -> Path:
     """``$XDG_CACHE_HOME/pragmaspec/virt-type-<id>.json``; remove it to have the site probed again."""
-    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(cache) / "pragmaspec" / f"virt-type-{site_id}.json"
+    return cache_home() / "pragmaspec" / f"virt-type-{site_id}.json"
 
 
 def recorded_verdict(site_id: str) -> Verdict | None:

@@ -1,11 +1,11 @@
 """Worlds that many threads, and with a file many processes, take turns at; one for each site in this process."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from pragmaspec.paths import state_home
 from pragmaspec.providers.simulated.log import WorldLog
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import SimulatedSite
@@ -78,7 +78,4 @@ def site_file(site: SimulatedSite) -> Path | None:
         return None
     if site.file is not None:
         return Path(site.file).expanduser().absolute()
-    base = os.environ.get("XDG_STATE_HOME", "")
-    # The XDG base directory specification: a relative path there is to be ignored.
-    state = Path(base) if base.startswith("/") else Path("~/.local/state").expanduser()
-    return state / "pragmaspec" / "simulated" / f"{site.name}.jsonl"
+    return state_home() / "pragmaspec" / "simulated" / f"{site.name}.jsonl"
