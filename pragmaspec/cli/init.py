@@ -1,6 +1,7 @@
 """``init``."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,5 +50,5 @@ def _advise(found: "Findings", directory: Path, *, simulated: bool) -> None:
         out().say(
             "You have no ssh key, in ~/.ssh or an agent; `pragmaspec ssh` needs none, plain ssh does: ssh-keygen -t ed25519"
         )
-    where = "" if directory == Path() else f"cd {directory} && "
+    where = "" if directory == Path() else f"cd {quote(str(directory))} && "
     out().say(f"Next: {where}pragmaspec plan")

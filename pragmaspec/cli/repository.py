@@ -85,9 +85,11 @@ def import_repository(
 def _read(spec: Path) -> str:
     """The text of the spec. Raises SpecError when it is not there, or is no text."""
     from pragmaspec.errors import Problem, SpecError
+    from pragmaspec.spec.characters import SIZE_MAX
+    from pragmaspec.spec.regular import read_regular
 
     try:
-        return spec.read_text(encoding="utf-8")
+        return read_regular(spec, SIZE_MAX + 1).decode()
     except FileNotFoundError:
         problem = Problem(summary="No spec", detail=f"There is no {spec}. `pragmaspec init` writes one.")
     except UnicodeDecodeError as error:

@@ -11,16 +11,17 @@ if TYPE_CHECKING:
     from pragmaspec.report.pen import Pen
 
 _WIDTH = 120
+_NO = ("0", "false")
 _PROBE = "·→…"
 
 
 class Screen:
-    """One output stream. ``NO_COLOR`` (no-color.org) and ``TERM=dumb`` are honoured."""
+    """One output stream."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.terminal = stream.isatty()
-        self.colour = self.terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self.colour = wants_colour(os.environ, terminal=self.terminal)
         self.unicode = _carries(stream, _PROBE)
 
     @property
@@ -52,6 +53,22 @@ class Screen:
         from pragmaspec.report.json_text import json_text
 
         self.write(json_text(value))
+
+
+def wants_colour(environment: "Mapping[str, str]", *, terminal: bool) -> bool:
+    """Whether to write in colour, by the usual variables: the first that decides counts.
+
+    ``NO_COLOR`` (no-color.org), ``FORCE_COLOR`` (force-color.org; ``0`` and ``false``: no colour), ``CLICOLOR_FORCE`` and
+    ``CLICOLOR`` (bixense.com/clicolors), ``TERM=dumb``; else whether it is a terminal.
+    """
+    said = {name: environment.get(name, "") for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "TERM")}
+    if said["NO_COLOR"]:
+        return False
+    if said["FORCE_COLOR"]:
+        return said["FORCE_COLOR"].lower() not in _NO
+    if said["CLICOLOR_FORCE"] and said["CLICOLOR_FORCE"] != "0":
+        return True
+    return terminal and said["CLICOLOR"] != "0" and said["TERM"] != "dumb"
 
 
 def out() -> Screen:

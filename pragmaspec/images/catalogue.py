@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 import msgspec
@@ -115,7 +116,7 @@ class Catalogue:
         if before is not None and before.digest != entry.digest:
             detail = (
                 f"The store has another disk called {entry.name}, imported on {before.date} ({before.origin}). Give this one "
-                f"another name with --name, or give up that one first: `pragmaspec image prune --forget {entry.name}`."
+                f"another name with --name, or give up that one first: `pragmaspec image prune --forget {quote(entry.name)}`."
             )
             raise UsageError(Problem(summary="Name is taken", detail=detail))
         write_whole(self._imported / f"{entry.name}.json", msgspec.json.encode(entry))

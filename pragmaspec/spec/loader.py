@@ -94,7 +94,7 @@ class _Loading:
             )
             raise SpecError(Problem(summary="Spec not readable", detail=detail)) from None
         try:
-            self.document = read_document(data, str(self.path))
+            self.document = _without_own_keys(read_document(data, str(self.path)))
         except SpecError as error:
             self.problems += error.problems
             return
@@ -115,7 +115,7 @@ class _Loading:
             return
         try:
             data = self.files.read_if_there(file)
-            document = None if data is None else read_document(data, str(file))
+            document = None if data is None else _without_own_keys(read_document(data, str(file)))
         except SpecError as error:
             self.problems += error.problems
             self.wrong.append(ANY_SITE)
@@ -197,6 +197,14 @@ def _too_much(name: str, user_data: Mapping[tuple[str, ...], dict[str, Any]]) ->
         reason = too_much(merged(common, document) if role else document) if document else None
         if reason:
             yield Finding(("clusters", name, *role, "user_data"), "Too much user-data", f"{reason[0].upper()}{reason[1:]}.")
+
+
+def _without_own_keys(document: Document) -> Document:
+    """``document`` without the top-level keys that begin with ``x-``: they are the user's, to hold anchors."""
+    root = document.root
+    for key in [key for key in root.items if key.startswith("x-")]:
+        del root.items[key], root.keys[key]
+    return document
 
 
 def _keys(document: Document, section: str) -> tuple[str, ...]:

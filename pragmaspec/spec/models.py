@@ -5,7 +5,8 @@ The JSON Schema in ``schemas/`` is made from these models (``json_schema``); cro
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
+from pydantic.config import JsonDict
 
 from pragmaspec.spec.addresses import VLAN_MAX, network, public_choice
 from pragmaspec.spec.image_model import BuildModel, ImageModel
@@ -171,8 +172,13 @@ class ClusterModel(Model):
     state: Literal["running", "off"] = Field(default="running", description="Whether its nodes run.", examples=["off"])
 
 
+_OWN_KEYS: JsonDict = {"patternProperties": {"^x-": {"description": "Yours: a place for anchors, which nothing reads."}}}
+
+
 class SpecModel(Model):
     """Virtual clusters, the images they boot and the sites they run at."""
+
+    model_config = ConfigDict(json_schema_extra=_OWN_KEYS)
 
     stack: Annotated[str | None, name()] = Field(
         default=None, description="Name of this spec's recorded state. Default: made from the file's name.", examples=["hello"]
@@ -208,6 +214,8 @@ class SpecModel(Model):
 
 class SitesModel(Model):
     """A sites file: sites for several specs."""
+
+    model_config = ConfigDict(json_schema_extra=_OWN_KEYS)
 
     sites: dict[Annotated[str, name()], SiteModel] = Field(
         description="Where clusters run, by name.",

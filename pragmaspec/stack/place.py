@@ -4,21 +4,19 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.spec.regular import read_regular
-from pragmaspec.stack.state_line import StateLine, find_state_line, is_url
+from pragmaspec.stack.state_line import StateLine, find_stack_name, find_state_line, is_url
 
 SPEC_VARIABLE = "PRAGMASPEC_SPEC"
 USUAL_NAMES = ("cluster.yaml", "pragmaspec.yaml")
 _SUFFIXES = (".yaml", ".yml")
 _READ_BYTES = 4 * 2**20
-_STACK_LINE = re.compile(
-    rb"""^(?:stack|"stack"|'stack')[ \t]*:[ \t]*(["']?)([A-Za-z0-9][A-Za-z0-9_.-]*)\1[ \t]*(?:#.*)?\r?$""", re.MULTILINE
-)
 _CLUSTERS_LINE = re.compile(rb"""^(?:clusters|"clusters"|'clusters')[ \t]*:""", re.MULTILINE)
 
 
@@ -98,8 +96,7 @@ def stack_name(spec: Path) -> str:
 
 
 def _name(head: bytes, spec: Path) -> str:
-    line = _STACK_LINE.search(head)
-    return line[2].decode() if line else spec.stem
+    return find_stack_name(head) or spec.stem
 
 
 def _from_spec(spec: Path, said: str) -> str:
@@ -148,7 +145,7 @@ def _missing(path: Path, *, by_variable: bool) -> Problem:
     if path.suffix in _SUFFIXES:
         advice = "`pragmaspec init` writes a first spec."
     else:
-        advice = f"A spec is a YAML file; a plan is saved with `pragmaspec plan --out {path}`."
+        advice = f"A spec is a YAML file; a plan is saved with `pragmaspec plan --out {quote(str(path))}`."
     return Problem(summary="No such file", detail=f"{said} {advice}")
 
 

@@ -1,4 +1,8 @@
-"""The spec's ``state:``, found without reading the spec as YAML: commands that only need the state must be quick. Pure."""
+"""The spec's ``stack:`` and ``state:``, found without reading the whole spec where they are written as usual. Pure.
+
+Commands that only need the state must be quick, so the usual forms are found by their lines. Any other form, such as flow style,
+an anchor, or an indented document, is read as YAML.
+"""
 
 import re
 
@@ -13,6 +17,12 @@ _FLOW = re.compile(_KEY + rb"[ \t]+\{(?P<inside>[^{}\n]*)\}" + _END, re.MULTILIN
 _BLOCK = re.compile(_KEY + rb"[ \t]*(?:#.*)?\r?\n(?P<inside>(?:(?:[ \t]+.*|[ \t]*#.*)?\r?\n|[ \t]+.*\Z)+)", re.MULTILINE)
 _URL = re.compile(rb"""(?:^|[,{\s])["']?url["']?[ \t]*:[ \t]+""" + _VALUE)
 _ENCRYPT = re.compile(rb"""(?:^|[,{\s])["']?encrypt["']?[ \t]*:[ \t]+(true|false)\b""")
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
+_STACK = re.compile(
+    rb"""^(?:stack|"stack"|'stack')[ \t]*:[ \t]*(["']?)([A-Za-z0-9][A-Za-z0-9_.-]*)\1[ \t]*(?:#.*)?\r?$""", re.MULTILINE
+)
+_FIRST = re.compile(rb"^(?![ \t]*(?:#|\r?$|%|---[ \t]*\r?$)).+", re.MULTILINE)
+_TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _NOTHING = ("null", "~")
 
 
@@ -24,10 +34,9 @@ class StateLine(Frozen, frozen=True):
 
 
 def find_state_line(spec: bytes) -> StateLine:
-    """What the text of a spec says: ``state: URL`` on a line, or a block or braces with ``url`` and ``encrypt``.
-
-    A form that this does not see is refused when the spec is read as a whole.
-    """
+    """What the text of a spec says about its state. Nothing when it cannot be read: reading it as a whole gives the reason."""
+    if _unusual(spec, b"state"):
+        return _state_of(top_level_value(spec, "state"))
     line = _LINE.search(spec)
     if line:
         text = _text(line)
@@ -38,6 +47,65 @@ def find_state_line(spec: bytes) -> StateLine:
     inside = re.sub(rb"(?m)(?:^|[ \t])#.*$", b"", block["inside"])
     url, encrypt = _URL.search(inside), _ENCRYPT.search(inside)
     return StateLine(url=_text(url) if url else "", encrypt=encrypt[1] == b"true" if encrypt else None)
+
+
+def find_stack_name(spec: bytes) -> str | None:
+    """What the text of a spec calls its stack; None when it does not."""
+    line = _STACK.search(spec)
+    if line:
+        return line[2].decode()
+    value = top_level_value(spec, "stack") if _unusual(spec, b"stack") else None
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+
+
+def top_level_value(spec: bytes, key: str) -> object:
+    """The value of a top-level ``key``, as dictionaries, lists and text; None when there is none or ``spec`` cannot be read."""
+    from pragmaspec.errors import SpecError
+    from pragmaspec.spec.reading import read_document
+    from pragmaspec.spec.tree import data_of
+
+    try:
+        node = read_document(spec, "").root.items.get(key)
+    except SpecError:
+        return None
+    return None if node is None else data_of(node)
+
+
+def _unusual(spec: bytes, key: bytes) -> bool:
+    """Whether ``key`` may be at the top level in a form whose lines do not show it."""
+    if key not in spec:
+        return False
+    first = _FIRST.search(spec)
+    if first and (first[0][:1] in b"{ ?" or first[0].startswith(b"--- ")):
+        return True
+    line = re.search(rb"""(?m)^(?:%b|"%b"|'%b')[ \t]*:""" % (key, key, key), spec)
+    if line is None:
+        return False
+    rest = spec[line.start() :]
+    usual = (_STACK,) if key == b"stack" else (_LINE, _FLOW, _BLOCK)
+    found = next((match for form in usual if (match := form.match(rest))), None)
+    if found is None or b"\\" in found[0] or b"&" in found[0] or b"*" in found[0]:
+        return True
+    after = rest[found.end() :].lstrip(b"\r\n")
+    return _continues(after)
+
+
+def _continues(after: bytes) -> bool:
+    """Whether the text after a line goes on with its value: the next line that is no comment is indented."""
+    line = next((line for line in after.splitlines() if line.strip() and not line.lstrip().startswith(b"#")), b"")
+    return line[:1] in b" \t" and line != b""
+
+
+def _state_of(value: object) -> StateLine:
+    if isinstance(value, dict):
+        url, encrypt = value.get("url"), value.get("encrypt")
+        return StateLine(url=_url(url), encrypt=encrypt in _TRUE if encrypt in {*_TRUE, *_FALSE} else None)
+    return StateLine(url=_url(value))
+
+
+def _url(value: object) -> str:
+    """``value`` when it is a text; an unquoted ``null`` is none."""
+    return "" if not isinstance(value, str) or (type(value) is not str and value in _NOTHING) else str(value)
 
 
 def is_url(text: str) -> bool:

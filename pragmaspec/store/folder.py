@@ -3,6 +3,7 @@
 import os
 import stat
 from pathlib import Path
+from shlex import quote
 
 _SHARED = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "beegfs", "virtiofs"})
 
@@ -31,7 +32,7 @@ def distrusted(folder: Path) -> str:
         return ""
     return (
         f"{who} on this machine may write to {folder} (mode {stat.S_IMODE(found.st_mode):04o}), so the state in it may not be "
-        f"what you recorded. Look at it, then: chmod go-w {folder}"
+        f"what you recorded. Look at it, then: chmod go-w {quote(str(folder))}"
     )
 
 

@@ -5,6 +5,7 @@ import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from pragmaspec.errors import AccessError, Problem
 from pragmaspec.guest.identity import STACK_KEY_BYTES, StackKey
@@ -52,7 +53,7 @@ def _read(path: Path) -> StackKey:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
         if os.fstat(descriptor).st_mode & 0o077:
-            raise _unusable(path, f"others than its owner may read it; run: chmod 600 {path}")
+            raise _unusable(path, f"others than its owner may read it; run: chmod 600 {quote(str(path))}")
         text = file.read(4096).strip()
     if not _TEXT.fullmatch(text):
         raise _unusable(
@@ -92,4 +93,4 @@ def _unusable(path: Path, why: str) -> AccessError:
 
 def _unwritable(path: Path, why: str) -> AccessError:
     detail = f"{path} cannot be written: {why}. Set PRAGMASPEC_KEYS or XDG_DATA_HOME to a folder of yours that lasts."
-    return AccessError(Problem(summary="The key of this stack cannot be kept", detail=detail))
+    return AccessError(Problem(summary="The key of this stack cannot be used", detail=detail))

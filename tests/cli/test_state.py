@@ -294,11 +294,25 @@ def test_a_password_in_a_url_is_refused_and_never_shown(shop: Workshop, url: str
     assert not any(SECRET in each.err + each.out for each in said)
 
 
-def test_a_form_of_state_that_the_quick_look_misses_is_refused(shop: Workshop) -> None:
+@pytest.mark.parametrize(
+    "form",
+    [
+        "state: >-\n  ./some where\n",
+        "state:   './some where'   # there\n",
+        "state: {url: './some where', encrypt: false}\n",
+        "state: {\n  url: ./some where\n}\n",
+        "x-state: &there ./some where\nstate: *there\n",
+        '"state" : "./some\\x20where"\n',
+        "state: ./some\n  where\n",
+    ],
+)
+def test_every_form_of_state_is_understood(shop: Workshop, form: str) -> None:
     spec = shop.spec()
-    spec.write_text("state: >-\n  ./somewhere\n" + spec.read_text())
-    for command in ("plan", "validate"):
-        assert "Unusual `state`" in shop(command, status=1).err
+    spec.write_text(form + spec.read_text())
+    shop("validate")
+    shop("apply", "-y")
+    assert (shop.directory / "some where" / "state.json").exists()
+    assert "hello-frontend" in shop("state", "list").out
 
 
 def test_a_run_that_is_at_work_was_not_interrupted(shop: Workshop) -> None:

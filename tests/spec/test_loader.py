@@ -219,3 +219,17 @@ def test_aliases_and_merge_keys_save_words(load: Load) -> None:
     assert loaded.model.clusters["b"].frontend.cpus == 2
     assert loaded.model.clusters["c"].state == "off"
     assert loaded.where(("clusters", "b", "site")).line == 5
+
+
+def test_keys_for_anchors_are_one_s_own(load: Load, sample: str, tmp_path: Path) -> None:
+    (tmp_path / "sites.yaml").write_text("x-net: &net default\nsites: {hall: {provider: libvirt, public: {network: *net}}}\n")
+    text = f"x-small: &small {{cpus: 1, anything: [goes]}}\nx-: 3\n{sample}    frontend: {{<<: *small}}\n"
+    with pytest.raises(SpecError, match="`anything`"):
+        load(text.replace("    frontend: {cpus: 1, memory: 1 GiB}\n", ""))
+    loaded = load(f"x-cpus: &cpus 3\nx-odd: {{a: ~}}\n{sample.replace('frontend: {cpus: 1', 'frontend: {cpus: *cpus')}")
+    assert loaded.model.clusters["hello"].frontend.cpus == 3
+    assert "hall" in loaded.model.sites
+    with pytest.raises(SpecError, match="`x-cluster`"):
+        load(f"{sample}    x-cluster: 1\n")
+    with pytest.raises(SpecError, match="`xsmall`"):
+        load(f"xsmall: 1\n{sample}")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.stack.state_line import StateLine, find_state_line, is_url
+from pragmaspec.stack.state_line import StateLine, find_stack_name, find_state_line, is_url
 
 URL = "https://host:8/a/b?c=d"
 
@@ -25,13 +25,43 @@ URL = "https://host:8/a/b?c=d"
         ("state: ~", "", None),
         ('state: "null"', "null", None),
         ("state:\nclusters: {}", "", None),
-        ("state: a folder with blanks", "", None),
+        ("state: a folder with blanks", "a folder with blanks", None),
+        (f"{{state: {URL}, clusters: {{}}}}", URL, None),
+        (f'{{"state": {{"url": "{URL}", "encrypt": true}}, "clusters": {{}}}}', URL, True),
+        (f"# first\n---\n  state: {URL}\n  clusters: {{}}", URL, None),
+        (f"--- {{state: {URL}}}", URL, None),
+        (f"x-s: &s {URL}\nstate: *s", URL, None),
+        (f"state: &s\n  url: {URL}", URL, None),
+        (f"state: !!str {URL}", "", None),
+        (f"state: {{\n  url: {URL},\n  encrypt: false}}", URL, False),
+        ("state: [a]", "", None),
+        ("{state: null}", "", None),
+        ("{clusters: {a: {state: off}}}", "", None),
+        ("state: ./a\n  b\n", "./a b", None),
         ("state: *anchor", "", None),
         ("state:\n  nested:\n    url2: x", "", None),
     ],
 )
 def test_what_is_seen(text: str, url: str, encrypt: bool | None) -> None:
     assert find_state_line(text.encode()) == StateLine(url=url, encrypt=encrypt)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("clusters: {}", None),
+        ("stack: lab", "lab"),
+        ('"stack" : "lab-1"  # x\r\nclusters: {}\r\n', "lab-1"),
+        ("{stack: lab, clusters: {}}", "lab"),
+        ("  stack: lab\n  clusters: {}", "lab"),
+        ("stack: &n lab", "lab"),
+        ("stack: [lab]", None),
+        ("stack: a b", None),
+        ("# the stack\nclusters: {a: {}}", None),
+    ],
+)
+def test_names_of_stacks(text: str, name: str | None) -> None:
+    assert find_stack_name(text.encode()) == name
 
 
 @given(st.binary(max_size=300))

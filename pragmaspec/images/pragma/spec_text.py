@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pragmaspec.errors import Problem, SpecError
 from pragmaspec.spec.reading import read_document
 from pragmaspec.spec.tree import Mapping as TreeMapping
 
 _INDENT = 2
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def with_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], file: str) -> str:
@@ -26,29 +28,62 @@ def with_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], 
             "--as NAME."
         )
         raise SpecError(Problem(summary="Name is taken", detail=detail, where=where))
-    added = _added(text.splitlines(), section, entries)
-    if added is None:
+    end = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
+    lines = _LINE.findall(text)
+    place = _place([line.rstrip("\r\n") for line in lines], section)
+    if place is None:
         detail = f"Write `{section}:` on a line of its own with its entries indented below, then import again."
         raise SpecError(Problem(summary=f"Unusual `{section}`", detail=detail, where=document.where((section,))))
-    changed = "\n".join(added) + "\n"
-    found = read_document(changed.encode(), file).root.items.get(section)
+    changed = _inserted(lines, place, section, entries, end)
+    try:
+        found = read_document(changed.encode(), file).root.items.get(section)
+    except SpecError:
+        found = None  # the lines that it names are in no file
     names = set(before.items) if isinstance(before, TreeMapping) else set()
     if not isinstance(found, TreeMapping) or set(found.items) != names | set(entries):
-        detail = "The spec is written in a way that nothing can be put into. Add the entries by hand: see `list repository`."
-        raise SpecError(Problem(summary="Spec cannot be changed", detail=detail))
+        detail = (
+            "The spec is written in braces, or in another way into which no lines can be put. Write its sections as blocks, each "
+            "on a line of its own with its entries indented below, then import again."
+        )
+        where = document.where((section,) if before is not None else ())
+        raise SpecError(Problem(summary="Spec cannot be changed", detail=detail, where=where))
     return changed
 
 
-def _added(lines: list[str], section: str, entries: Mapping[str, Sequence[str]]) -> list[str] | None:
+class _Place(NamedTuple):
+    """Before which line entries go, how far they are indented, and the line of the section as it has to be: None without one."""
+
+    before: int
+    indent: int
+    head: tuple[int, str] | None
+
+
+def _place(lines: list[str], section: str) -> _Place | None:
+    key = rf"[\"']?{section}[\"']?[ ]*:"
     for number, line in enumerate(lines):
-        if re.fullmatch(rf"{section}:[ ]*(\{{[ ]*\}}|null|~)?[ ]*(#.*)?", line):
-            head = re.sub(r"^(\w+:)[ ]*(\{[ ]*\}|null|~)", r"\1", line)
+        if re.fullmatch(rf"{key}([ \t]+&\S+)?[ \t]*(\{{[ ]*\}}|null|~)?[ \t]*(#.*)?", line):
+            head = re.sub(rf"^({key}(?:[ \t]+&\S+)?)[ \t]*(\{{[ ]*\}}|null|~)", r"\1", line)
             end, indent = _block(lines, number)
-            return [*lines[:number], head, *lines[number + 1 : end], *_written(entries, indent), *lines[end:]]
-        if re.match(rf"[\"']?{section}[\"']?[ ]*:", line):
+            return _Place(end, indent, (number, head))
+        if re.match(key, line):
             return None
-    gap = [""] if lines and lines[-1].strip() else []
-    return [*lines, *gap, f"{section}:", *_written(entries, _INDENT)]
+    return _Place(len(lines), _INDENT, None)
+
+
+def _inserted(lines: list[str], place: _Place, section: str, entries: Mapping[str, Sequence[str]], end: str) -> str:
+    """The text of ``lines``, which keep their ends, with ``entries``, whose lines have ``end``."""
+    found, added = list(lines), _written(entries, place.indent)
+    if place.head is None:
+        gap = [""] if lines and lines[-1].strip() else []
+        added = [*gap, f"{section}:", *added]
+    else:
+        number, head = place.head
+        found[number] = head + lines[number][len(lines[number].rstrip("\r\n")) :]
+    whole = not lines or lines[-1].endswith(("\n", "\r"))
+    if place.before == len(lines) and not whole:
+        found[-1] += end
+    text = "".join((*found[: place.before], *(line + end for line in added), *found[place.before :]))
+    return text if whole else text.removesuffix(end)
 
 
 def _block(lines: list[str], head: int) -> tuple[int, int]:

@@ -40,8 +40,8 @@ images:
 
 # Where
 sites: {}
-clusters: {}
-"""
+clusters: {}"""
+CRLF_IT = IN_IT.replace("\n", "\r\n")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +52,13 @@ clusters: {}
         ("images:\nclusters: {}\n", f"images:\n{IN_IT}clusters: {{}}\n"),
         (DEEP, DEEP_WITH_IT),
         ("", f"images:\n{IN_IT}"),
+        ("a: 1\r\nclusters: {}\r\n", f"a: 1\r\nclusters: {{}}\r\n\r\nimages:\r\n{CRLF_IT}"),
+        ("images: {}\r\nclusters: {}", f"images:\r\n{CRLF_IT}clusters: {{}}"),
+        ("clusters: {}\r\nimages:\r\n  a: {source: x}", f"clusters: {{}}\r\nimages:\r\n  a: {{source: x}}\r\n{CRLF_IT.rstrip()}"),
+        ("clusters: {}\nimages:\r\n  a: {}\n", f"clusters: {{}}\nimages:\r\n  a: {{}}\n{IN_IT}"),
+        ('"images":\n  a: {source: x}\n', f'"images":\n  a: {{source: x}}\n{IN_IT}'),
+        ("images: &x  {}  # none\nclusters: {}\n", f"images: &x  # none\n{IN_IT}clusters: {{}}\n"),
+        ("images: &x\n  a: {source: x}\n", f"images: &x\n  a: {{source: x}}\n{IN_IT}"),
     ],
 )
 def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
@@ -63,8 +70,7 @@ def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
     [
         ("images:\n  rocks: {source: x}\n", "rocks already"),
         ("images: {a: {source: x}}\n", "on a line of its own"),
-        ('"images":\n  a: {source: x}\n', "on a line of its own"),
-        ("images: &x\n  a: {source: x}\n", "on a line of its own"),
+        ("images: *x\n", "Unknown alias"),
         ("{images: {a: {source: x}}}\n", "cannot be changed|."),
         ("images:\n  a: [\n", "."),
     ],
@@ -72,6 +78,17 @@ def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
 def test_what_cannot_be_added_to_is_said(text: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         with_entries(text, "images", ENTRY, "cluster.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"clusters": {}}', '{"clusters": {}, "images": {"a": {"source": "x"}}}\n', "---\n{clusters: {}}"]
+)
+def test_a_spec_in_braces_is_refused_at_a_line_that_is_there(text: str) -> None:
+    with pytest.raises(SpecError, match="Write its sections as blocks") as caught:
+        with_entries(text, "images", ENTRY, "cluster.yaml")
+    (problem,) = caught.value.problems
+    assert problem.where is not None
+    assert problem.where.line <= len(text.splitlines())
 
 
 @given(
