@@ -14,7 +14,7 @@ _SIZES = {512, 1024, 2048, 4096}
 _DIRECTORY, _LABEL, _LONG_NAME = 0x10, 0x08, 0x0F
 _ENTRY_BYTES = 32
 _DELETED = 0xE5
-_MOST_DIRECTORY_BYTES = 2**20
+_MOST_DIRECTORY_BYTES = 2**18
 _MOST_FAT12, _MOST_FAT16 = 4085, 65525
 _PIECES = ((1, 11), (14, 26), (28, 32))
 """Where a long name stands in an entry of its own."""

@@ -6,6 +6,7 @@ documentation of GRUB and Syslinux.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from pragmaspec.frozen import Frozen
@@ -29,7 +30,7 @@ _CHAINING = (b"Missing operating system", b"Invalid partition table", bytes.from
 """In boot code that does nothing but start the active partition: Windows and Syslinux, DOS, libparted."""
 _NO_CODE = b"not a bootable disk"
 """The message that mkfs.fat writes where boot code would be."""
-_MOST_FOLDERS = 16
+_MOST_FILE_SYSTEMS, _MOST_FOLDERS = 8, 16
 
 
 class Boots(Frozen, frozen=True):
@@ -119,10 +120,8 @@ def _can_start(disk: Window, partition: Partition) -> bool:
 def _file_systems(disk: Window, table: Table) -> Iterator[Fat]:
     """Every FAT file system: firmware looks into all of them, whatever the table calls them."""
     offsets = [0] if table.label == "none" else [partition.offset for partition in table.partitions]
-    for offset in dict.fromkeys(offsets):
-        found = opened_fat(disk, offset)
-        if found:
-            yield found
+    found = (opened_fat(disk, offset) for offset in dict.fromkeys(offsets))
+    yield from islice(filter(None, found), _MOST_FILE_SYSTEMS)
 
 
 def _started(files: Fat) -> Iterator[str]:

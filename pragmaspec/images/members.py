@@ -26,6 +26,8 @@ _ASIDE = re.compile(
     r"|(^|/)(README|LICEN[CS]E|COPYING|COPYRIGHT|CHANGES|CHANGELOG|NOTICE|NEWS|VERSION|CHECKSUMS?|SHA(1|256|512)SUMS?|MD5SUMS?)[^/]*$",
     re.IGNORECASE,
 )
+_OF_MACS = re.compile(r"(^|/)(__MACOSX/|\._)")
+"""Files that macOS puts beside each of its own."""
 _BOX = "metadata.json"
 _MOST_NAMED = 8
 _HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha512": hashlib.sha512}
@@ -66,7 +68,7 @@ class Choice:
     def is_paper(self, name: str, size: int) -> bool:
         """Whether what the file of ``size`` bytes says matters. All such files of an archive are kept in memory."""
         matters = name.lower().endswith((".ovf", ".mf")) or plain(name) == _BOX
-        return matters and size + sum(map(len, self._papers.values())) <= ovf.MOST_BYTES
+        return matters and not _OF_MACS.search(name) and size + sum(map(len, self._papers.values())) <= ovf.MOST_BYTES
 
     def note(self, name: str, content: bytes) -> None:
         """A file that :meth:`is_paper`."""
@@ -148,7 +150,7 @@ class Choice:
         return self._known
 
     def _described(self) -> str:
-        descriptions = [name for name in self._papers if name.lower().endswith(".ovf") and not name.startswith("__MACOSX/")]
+        descriptions = [name for name in self._papers if name.lower().endswith(".ovf")]
         if len(descriptions) > 1:
             raise refused([f"the archive holds {len(descriptions)} descriptions; {_name(self._names)}"])
         found = ovf.disk_of(self._papers[descriptions[0]], descriptions[0]) if descriptions else self._of_box()
@@ -196,8 +198,8 @@ class Choice:
         if not self._asked:
             return refused([f"its description names {name!r} as the disk, which is not in the archive"])
         near = get_close_matches(name, self._names, n=1) or [each for each in self._names if PurePosixPath(each).name == name][:1]
-        hint = f"did you mean {near[0]!r}?" if near else f"it holds {_listed(self._names)}"
-        return refused([f"the archive holds no file {name!r}; {hint}"])
+        hint = f" (did you mean {near[0]!r}?)" if near else f"; it holds {_listed(self._names)}"
+        return refused([f"the archive holds no file {name!r}{hint}"])
 
     @staticmethod
     def _several(names: Sequence[str]) -> ImageError:

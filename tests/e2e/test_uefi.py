@@ -26,7 +26,7 @@ def variables() -> set[str]:
 def test_a_disk_without_boot_code_is_found_to_need_uefi_started_by_it_and_cleaned(workspace: Workspace, disk: Path) -> None:
     boots = workspace.json("image", "inspect", str(disk))["boots"]
     assert (boots["firmware"], boots["bios"], boots["uefi"]) == ("uefi", False, ["x86_64"])
-    workspace.spec(computes=0, image="own", extra={"virt_type": "qemu"}, frontend="{cpus: 1, memory: 256 MiB}")
+    workspace.spec(computes=0, image="own", frontend="{cpus: 1, memory: 256 MiB}")
     spec = workspace.directory / "cluster.yaml"
     text = spec.read_text()
     spec.write_text(f"images:\n  own: {{source: {disk}}}\n{text[text.index('sites:') :]}")

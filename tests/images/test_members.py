@@ -110,7 +110,9 @@ def alone(tmp_path: Path, vmdk: bytes) -> Made:
 def test_an_ova_with_firmware_variables_beside_its_disk_follows_its_description(
     tmp_path: Path, vmdk: bytes, alone: Made, pack: Pack
 ) -> None:
-    content = pack({"vm.ovf": ONE, "vm.nvram": b"MRVN" + bytes(80), "vm-disk1.vmdk": vmdk, "notes.img": b"no disk"})
+    content = pack(
+        {"._vm.ovf": b"\0\5\26\7", "vm.ovf": ONE, "vm.nvram": b"MRVN" + bytes(80), "vm-disk1.vmdk": vmdk, "notes.img": b"no disk"}
+    )
     assert made(tmp_path, content) == alone
 
 
@@ -253,7 +255,7 @@ def test_a_file_of_any_kind_of_archive_can_be_named(tmp_path: Path, qcow2: bytes
     files = {"a/b.img": bootable(), "a/c.img": qcow2, "other.zip": b"PK\3\4"}
     for pack in PACKS.values():
         assert made(tmp_path, pack(files), "a/c.img").blob.sha256 == hashlib.sha256(qcow2).hexdigest()
-        assert "holds no file 'a/d.img'; did you mean 'a/" in refusal(tmp_path, pack(files), "a/d.img")
+        assert "holds no file 'a/d.img' (did you mean 'a/" in refusal(tmp_path, pack(files), "a/d.img")
         assert "did you mean 'a/c.img'?" in refusal(tmp_path, pack(files), "c.img")
         assert "it holds 'a/b.img', 'a/c.img', 'other.zip'" in refusal(tmp_path, pack(files), "zzz")
     many = tar({f"{number}.dat": b"" for number in range(100)})

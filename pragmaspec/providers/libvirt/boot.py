@@ -20,7 +20,7 @@ from pragmaspec.providers.libvirt.markup import parsed, text
 from pragmaspec.providers.libvirt.parts import domain_parts, link, staged_paths
 from pragmaspec.providers.libvirt.plugging import after_plugging
 from pragmaspec.providers.libvirt.power import start_with_host
-from pragmaspec.providers.libvirt.virt_type import settle
+from pragmaspec.providers.libvirt.virt_type import kvm_stopped, settle
 from pragmaspec.providers.libvirt.volume_xml import PRIVATE, raw_xml
 from pragmaspec.recorded import Node, Outputs, PublicGrant, StagedImage
 
@@ -50,10 +50,18 @@ def boot(host: Host, order: BootOrder) -> Outputs:
             _make_files(host, order)
         with _kvm_doubted(host, node.name):
             handle = _defined(host, there, parts, order)
-            start_with_host(handle, yes=node.autostart)
-            with after_plugging(host, mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
-                _start(handle, held=order.held)
+            _run(host, handle, order)
+            if parts.machine.virt_type == "kvm" and kvm_stopped(host, handle):
+                handle.destroy()
+                emulated = domain_parts(host, order, "qemu")
+                _run(host, _define(host, settling.redefinition(there, emulated) if there else domain_element(emulated)), order)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
+
+
+def _run(host: Host, handle: libvirt.virDomain, order: BootOrder) -> None:
+    start_with_host(handle, yes=order.node.autostart)
+    with after_plugging(host, order.mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
+        _start(handle, held=order.held)
 
 
 def check(host: Host, order: BootOrder) -> None:

@@ -27,6 +27,8 @@ class Host:
         self.connection = Connection(site.uri, self.title)
         self.firmware_runs = False
         """Whether the probe of ``virt_type.py`` has seen firmware run with KVM since this was opened."""
+        self.kvm_stops: bool | None = None
+        """Whether KVM stopped a machine that had just been started; None before the first was watched."""
         self.warnings: tuple[Problem, ...] = ()
         """What people should know of the host, such as a pool that had to be started."""
         self._pool_is_active = False
@@ -116,7 +118,7 @@ class Host:
             return "test"
         if self.site.virt_type is not None:
             return self.site.virt_type
-        if not self.claims_kvm:
+        if not self.claims_kvm or self.kvm_stops:
             return "qemu"
         return recorded_verdict(self._pool_facts[0])
 

@@ -23,6 +23,7 @@ from pragmaspec.providers.libvirt.verdicts import Verdict, record_verdict, recor
 
 PROBE_LIMIT_S = 20.0
 """A kernel reaches its panic in about 1 s with KVM, in 2 to 5 s emulated."""
+WATCH_S = 2.0
 POLL_S = 0.1
 PROBE_MEMORY_MIB = 256
 
@@ -47,6 +48,26 @@ def settle(host: Host, kernel: str | None) -> VirtType:
                 record_verdict(site_id, verdict)
             host.firmware_runs = verdict == "kvm"
         return verdict or "kvm"
+
+
+def kvm_stopped(host: Host, domain: libvirt.virDomain) -> bool:
+    """Whether KVM gave up on ``domain``, which has just been started, where no kernel has shown that KVM works.
+
+    QEMU pauses a machine whose instructions KVM cannot execute; boot loaders and UEFI firmware come to such within a second.
+    Then the site's machines are emulated from now on. One machine per process is watched.
+    """
+    site_id = host.identity().id
+    if host.site.virt_type is not None or host.kvm_stops is False or recorded_verdict(site_id) is not None:
+        return False
+    until = time.monotonic() + WATCH_S
+    while time.monotonic() < until:
+        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+            host.kvm_stops = True
+            record_verdict(site_id, "qemu")
+            return True
+        time.sleep(POLL_S)
+    host.kvm_stops = False
+    return False
 
 
 def _probed(host: Host, kernel: str | None) -> Verdict | None:

@@ -2,6 +2,7 @@
 
 import subprocess
 
+import libvirt
 import pytest
 
 from pragmaspec.providers.libvirt import verdicts, virt_type
@@ -65,6 +66,32 @@ def test_the_site_s_word_goes_before_everything():
     verdicts.record_verdict(SITE_ID, "qemu")
     assert OfferingKvm(LibvirtSite(name="lab", virt_type="kvm")).virt_type == "kvm"
     assert virt_type.settle(OfferingKvm(LibvirtSite(name="lab", virt_type="qemu")), None) == "qemu"
+
+
+class Started:
+    """A machine that has just been started, in the states that libvirt tells one after another; the last one stays."""
+
+    def __init__(self, *states: int) -> None:
+        self._states = list(states)
+
+    def state(self) -> list[int]:
+        return [self._states.pop(0) if len(self._states) > 1 else self._states[0], 0]
+
+
+def test_a_machine_that_kvm_stops_is_seen_and_the_site_is_emulated_from_then_on():
+    host = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
+    assert virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED))
+    assert host.kvm_stops
+    assert verdicts.recorded_verdict(SITE_ID) == "qemu"
+    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_PAUSED)), "what runs emulated by now was paused by us"
+
+
+def test_only_the_first_machine_is_watched_and_none_where_the_answer_is_known():
+    host = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
+    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING))
+    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_PAUSED))
+    named = OfferingKvm(LibvirtSite(name="lab", uri="test:///default", virt_type="kvm"))
+    assert not virt_type.kvm_stopped(named, Started(libvirt.VIR_DOMAIN_PAUSED))
 
 
 def test_the_test_driver_is_never_probed():
