@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,16 +17,19 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.failpoints import reach
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.address import Address
-from pragmaspec.images.broken import BROKEN, BrokenOffError, why_broken
 from pragmaspec.images.cloudfront import WebAddress
 from pragmaspec.images.digesting import Digesting
 from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.wanted_digest import other_file
 from pragmaspec.images.sparse import write_at
-from pragmaspec.images.web import PIECE_BYTES, Web, check_status, failed
+from pragmaspec.images.web import PIECE_BYTES, Web, check_status, failed, given_up
+from pragmaspec.net.failures import BROKEN, BrokenOffError, is_lasting, tries_of
 
 SPACE_STEP_BYTES = 256 * 2**20
+PAGES = "a login, an error or a list of mirrors"
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_RANGE = re.compile(r"bytes[ =]([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
 
 
 class Downloaded(Frozen, frozen=True):
@@ -78,7 +82,7 @@ def download(
     """
     if isinstance(address, str):
         address = WebAddress(url=address, signing=workshop.settings.cloudfront)
-    fruitless = 0
+    fruitless, began = 0, _length(part)
     kinds = ("sha256", "sha512") if sha512 else ("sha256",)
     with (
         Web(workshop.patience) as web,
@@ -91,10 +95,11 @@ def download(
                 return transfer.attempt()
             except BROKEN as error:
                 fruitless = 0 if _length(part) > furthest else fruitless + 1
-                if fruitless >= workshop.patience.tries:
+                most = workshop.patience.tries
+                # A server that has just sent something is worth more patience than one that was never there.
+                if is_lasting(error) or fruitless >= (most if _length(part) > began else tries_of(error, most)):
                     kept = ". What came before is kept" if _length(part) else ""
-                    why = f"{fruitless} tries brought nothing; at the last one {why_broken(error)}{kept}"
-                    raise failed(address.shown(), why) from None
+                    raise failed(address.shown(), given_up(fruitless, error) + kept) from None
             time.sleep(workshop.patience.pause_s * 2**fruitless)
 
 
@@ -136,7 +141,7 @@ class _Transfer:
             if tag and _ends_at(response, have):
                 return self._receive(response, have, have, whole=True)
             going_on = self._going_on(response, tag)
-            start, total = _extent(self.address.shown(), response, have if going_on else 0)
+            start, total = self._extent(response, have if going_on else 0)
             self._compare(response, total)
             if not going_on:
                 self._forget()
@@ -154,16 +159,29 @@ class _Transfer:
             self._forget()
             raise BrokenOffError("the server has another file than was begun")
         check_status(shown, response)
-        if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise failed(shown, "the server sends it compressed, though it was asked not to")
-        if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-            raise failed(shown, "the server sends a web page instead of an image: a login, an error or a list of mirrors")
-        if response.status_code != requests.codes.partial_content:
+        if not tag or response.status_code != requests.codes.partial_content:
             return False
         if response.headers.get("ETag", tag) != tag:
             self._forget()
             raise BrokenOffError("the file changed at the server")
         return True
+
+    def _extent(self, response: requests.Response, start: int) -> tuple[int, int | None]:
+        """Where the answer begins, and the length of the whole file where the server tells.
+
+        Raises BrokenOffError when another part came than was asked for: the next try asks for the whole.
+        """
+        told = response.headers.get("Content-Range", "")
+        if response.status_code != requests.codes.partial_content or not (told or start):
+            return 0, _announced(response)
+        found = _RANGE.fullmatch(told.strip())
+        total = None if found is None or found[3] == "*" else int(found[3])
+        if found is not None and int(found[1]) == start and (start or total in {None, int(found[2]) + 1}):
+            return start, total
+        if start:
+            self._forget()
+            raise BrokenOffError(f"the server answers a request for bytes {start} onwards with {told[:80] or 'none'}")
+        raise failed(self.address.shown(), f"the server sends only a part of it ({told[:80]}), though all was asked for")
 
     def _compare(self, response: requests.Response, total: int | None) -> None:
         """Refuse a file that cannot be the known one, before it is transferred."""
@@ -185,6 +203,8 @@ class _Transfer:
             while not whole and (piece := response.raw.read1(PIECE_BYTES)):
                 if done + len(piece) > (self.workshop.patience.most_bytes if total is None else total):
                     raise failed(self.address.shown(), "the server sends more than it announced")
+                if not done and is_web_page(piece):
+                    raise failed(self.address.shown(), f"the server sends a web page instead of an image: {PAGES}")
                 self._write(file.fileno(), piece, done)
                 done += len(piece)
                 self._came(done)
@@ -256,17 +276,17 @@ class _Pace:
             self._since, self._bytes = time.monotonic(), 0
 
 
-def _extent(shown: str, response: requests.Response, start: int) -> tuple[int, int | None]:
-    """Where the answer begins, and the length of the whole file where the server tells."""
-    if response.status_code == requests.codes.partial_content:
-        unit, _, extent = response.headers.get("Content-Range", "").partition(" ")
-        span, _, total = extent.partition("/")
-        first = span.partition("-")[0]
-        if unit != "bytes" or first != str(start) or not total.isdecimal():
-            raise failed(shown, f"the server answers a request for bytes {start} onwards with {extent or 'none'}")
-        return start, int(total)
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdecimal() else None
+def _announced(response: requests.Response) -> int | None:
+    """The length in the headers, when it is one and counts (RFC 9112, section 6.3)."""
+    if response.headers.get("Transfer-Encoding", "").strip():
+        return None
+    lengths = {length.strip() for length in response.headers.get("Content-Length", "").split(",")}
+    return int(lengths.pop()) if len(lengths) == 1 and all(_NUMBER.fullmatch(length) for length in lengths) else None
+
+
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that begins so is a page for people."""
+    return start[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html", b"<head"))
 
 
 def _ends_at(response: requests.Response, have: int) -> bool:

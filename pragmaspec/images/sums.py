@@ -1,21 +1,29 @@
-"""Files of digests, as publishers put them beside their images: ``SHA256SUMS``, ``CHECKSUM`` and the like.
+r"""Files of digests, as publishers put them beside their images: ``SHA256SUMS``, ``CHECKSUM`` and the like.
 
-Two forms: that of GNU coreutils (``<digest>  <name>``, a ``*`` before the name for binary mode) and the tagged one of the BSDs
-(``SHA256 (<name>) = <digest>``). Everything else is an error, as is a name that stands there twice or with a folder: a file that
-vouches for bytes is not guessed at.
+Their forms: that of GNU coreutils (``<digest>  <name>``, a ``*`` before the name for binary mode, a ``\`` before the line when
+the name has escapes), the tagged one of the BSDs and of OpenSSL (``SHA256 (<name>) = <digest>``), and one digest alone. A line
+that says something of the wanted file is never guessed at; lines that say nothing of it are passed over.
 """
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.net.urls import shown_url
 
-_PLAIN = re.compile(r"^(?P<digest>[0-9A-Fa-f]{32,128}) [ *](?P<name>[^\s].*)$")
-_TAGGED = re.compile(r"^(?P<kind>SHA(?:256|512|1|384|224)|MD5) \((?P<name>[^)]+)\) = (?P<digest>[0-9A-Fa-f]{32,128})$")
+_HEX = r"(?P<digest>[0-9A-Fa-f]{32,128})"
+_PLAIN = re.compile(rf"(?P<escaped>\\?)(?:(?P<kind>[Ss][Hh][Aa](?:256|512)):)?{_HEX}(?:[ \t]+\*?(?P<name>[^\s*].*))?")
+_TAGGED = re.compile(rf"(?P<escaped>\\?)(?P<kind>[A-Za-z][A-Za-z0-9/-]*) ?\((?P<name>.+)\) ?= ?{_HEX}")
 _KINDS = {64: "sha256", 128: "sha512"}
+_TAGS = {"sha256": 64, "sha-256": 64, "sha2-256": 64, "sha512": 128, "sha-512": 128, "sha2-512": 128}
 _SHORTER = {32, 40, 56, 96}
 """Lengths of digests that are not used here: MD5, SHA-1, SHA-224, SHA-384."""
+_COMMENTS = ("#", ";")
+_ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
+_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
+_SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
+_NAMES_SHOWN = 5
 
 
 class Sum(NamedTuple):
@@ -25,46 +33,118 @@ class Sum(NamedTuple):
     digest: str
 
 
-def sum_of(text: bytes, name: str, where: str) -> Sum:
-    """What the file of digests ``text`` (from ``where``) says of ``name``; SHA-256 when it says both. Raises ImageError."""
-    found: dict[str, str] = {}
-    for number, line in enumerate(_lines(text, where), start=1):
-        if not line or line.startswith("#"):
-            continue
-        match = _PLAIN.match(line) or _TAGGED.match(line)
-        if match is None:
-            raise _wrong(where, f"line {number} is not a digest and a name")
-        digest, said = match["digest"].lower(), match["name"]
-        if said.rpartition("/")[2] != name:
-            continue
-        if said != name:
-            raise _wrong(where, f"line {number} names {name} with a folder, so it may be another file")
-        kind = _kind(match, where, number)
-        if kind in found:
-            raise _wrong(where, f"line {number} names {name} a second time")
-        if kind:
-            found[kind] = digest
+class _Line(NamedTuple):
+    """What a line says: ``kind`` is empty for a digest that is not used here, ``name`` for one that stands alone."""
+
+    number: int
+    kind: str
+    digest: str
+    name: str
+
+
+def sum_of(text: bytes, path: str, where: str) -> Sum:
+    """What the file of digests ``text`` (from ``where``) says of the file at ``path``; SHA-256 when it says both.
+
+    ``path`` is that of the file's URL: a line may name the file with the folders it is in. Raises ImageError.
+    """
+    name = path.rpartition("/")[2]
+    lines, strange = _read(text, name, where)
+    if len(lines) == 1 and not lines[0].name and not strange:
+        lines = [lines[0]._replace(name=name)]
+    about = [line for line in lines if line.name and f"/{path}".endswith(f"/{line.name}")]
+    longest = max((len(line.name) for line in about), default=0)
+    found: dict[str, _Line] = {}
+    for line in (line for line in about if len(line.name) == longest and line.kind):
+        before = found.setdefault(line.kind, line)
+        if before.digest != line.digest:
+            raise _wrong(where, f"lines {before.number} and {line.number} have two different digests of {name}")
     for kind in _KINDS.values():
         if kind in found:
-            return Sum(kind, found[kind])
-    raise _wrong(where, f"it has no SHA-256 or SHA-512 of {name}")
+            return Sum(kind, found[kind].digest)
+    raise _wrong(where, _missing(name, lines, about, strange))
 
 
-def _kind(match: re.Match[str], where: str, number: int) -> str:
+def _missing(name: str, lines: list[_Line], about: list[_Line], strange: int) -> str:
+    """Why there is no digest for ``name``, with the line that comes nearest."""
+    if about:
+        return f"it has no SHA-256 or SHA-512 of {name}: the digest in line {about[0].number} is of a kind that is not used"
+    elsewhere = next((line for line in lines if line.name.rpartition("/")[2] == name), None)
+    if elsewhere:
+        return (
+            f"line {elsewhere.number} names {name} with a folder that it is not in ({elsewhere.name}), so it may be another file"
+        )
+    bare = next((line for line in lines if not line.name), None)
+    if bare:
+        return f"line {bare.number} has a digest without a name, and {name} is looked for"
+    if strange:
+        return f"it has no SHA-256 or SHA-512 of {name}, and line {strange} is not a digest and a name"
+    names = ", ".join(line.name for line in lines[:_NAMES_SHOWN])
+    return f"it has no SHA-256 or SHA-512 of {name}" + (f"; it names {names}" if names else ", and no other")
+
+
+def _read(text: bytes, name: str, where: str) -> tuple[list[_Line], int]:
+    """The lines with digests, and the number of the first that is something else; 0: there is none."""
+    found, strange = [], 0
+    for number, line in _lines(text, where):
+        match = _PLAIN.fullmatch(line) or _TAGGED.fullmatch(line)
+        if match is not None:
+            found.append(_Line(number, _kind(match, where, number, name), match["digest"].lower(), _name(match)))
+        elif name in line:
+            raise _wrong(where, f"line {number} is not a digest and a name, though it speaks of {name}")
+        else:
+            strange = strange or number
+    return found, strange
+
+
+def _kind(match: re.Match[str], where: str, number: int, name: str) -> str:
     """The kind of digest of a line; empty for one that is not used."""
-    length = len(match["digest"])
-    said = match.groupdict().get("kind")
+    length, said = len(match["digest"]), (match["kind"] or "").lower()
+    if said and said not in _TAGS:
+        return ""
     kind = _KINDS.get(length, "")
-    if (not kind and length not in _SHORTER) or (said and kind and said.lower() != kind):
-        raise _wrong(where, f"the digest in line {number} has {length} digits")
+    if length != _TAGS.get(said, length) or (not kind and length not in _SHORTER):
+        if (_name(match) or name).rpartition("/")[2] == name:
+            raise _wrong(where, f"the digest of {name} in line {number} has {length} digits")
+        return ""
     return kind
 
 
-def _lines(text: bytes, where: str) -> list[str]:
+def _name(match: re.Match[str]) -> str:
+    """The name in a line, with / between its parts and without ``./`` before them."""
+    name = match["name"] or ""
+    if match["escaped"]:
+        return re.sub(r"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], name)
+    return re.sub(r"^(?:\./+)+", "", name.replace("\\", "/"))
+
+
+def _lines(text: bytes, where: str) -> Iterator[tuple[int, str]]:
+    """The lines that may say something, numbered from 1, without blanks around them and without what signs them."""
+    head = False
+    for number, raw in enumerate(re.split(r"\r\n|\n|\r", _decoded(text, where)), start=1):
+        line = raw.strip(" \t\f\v\x00\u00a0")
+        if line == _SIGNATURE:
+            return
+        if line == _SIGNED:
+            head = True
+        elif head:
+            head = bool(line)
+        elif line and not line.startswith(_COMMENTS):
+            yield number, line.removeprefix("- ")
+
+
+def _decoded(text: bytes, where: str) -> str:
+    """Text in UTF-8, or in UTF-16 as Windows PowerShell writes it."""
+    if not text.strip():
+        raise _wrong(where, "it is empty")
+    utf_16 = text.startswith((b"\xff\xfe", b"\xfe\xff"))
+    bare = "utf-16-le" if text[1:2] == b"\0" else "utf-16-be" if text[:1] == b"\0" else "utf-8-sig"
     try:
-        return [line.rstrip("\r") for line in text.decode().split("\n")]
+        found = text.decode("utf-16" if utf_16 else bare)
     except UnicodeDecodeError:
         raise _wrong(where, "it is not a text") from None
+    if found.lstrip().lower().startswith(("<!doctype", "<html", "<head")):
+        raise _wrong(where, "it is a web page, and not a file of digests")
+    return found
 
 
 def _wrong(where: str, why: str) -> ImageError:

@@ -27,8 +27,7 @@ def promise_of_sums(sums: "Sums", url: str, workshop: Workshop, version: str = "
         if sums.signature:
             signature = None if sums.signature == INLINE else _needed(web, sums.signature, workshop)
             text = checked(text, signature, _key(web, sums, workshop), sums.key, shown_url(sums.url))
-    name = unquote(parse_url(url, REMOTE, blanks=True).path).rpartition("/")[2]
-    found = sum_of(text, name, sums.url)
+    found = sum_of(text, unquote(parse_url(url, REMOTE, blanks=True).path).lstrip("/"), sums.url)
     return Promise(
         by="publisher",
         version=version,

@@ -1,6 +1,7 @@
 """Asking web servers: redirects that never downgrade, proxies from the environment, errors in words, nothing without a limit."""
 
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from types import TracebackType
@@ -10,16 +11,21 @@ import requests
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.address import Address, Ask
-from pragmaspec.images.broken import BROKEN, BrokenOffError, why_broken
 from pragmaspec.images.patience import Patience
+from pragmaspec.net.failures import BROKEN, BrokenOffError, is_lasting, tries_of, why_broken
+from pragmaspec.net.session import Session
 from pragmaspec.net.urls import Url, UrlError, less_safe, parse_url, resolve, shown_url
 
-MOST_REDIRECTS = 8
+MOST_REDIRECTS = 50
+"""As many as curl follows."""
 MOST_SMALL_BYTES = 8 * 2**20
 PIECE_BYTES = 256 * 1024
 _LATER = frozenset({408, 425, 429})
 _SERVER_ERROR = 500
 _ABSENT = frozenset({404, 410})
+_WITH_A_FILE = frozenset(range(200, 300)) - {204, 205}
+_GZIP = ("gzip", "x-gzip")
+_GZIP_MAGIC = b"\x1f\x8b"
 _Result = TypeVar("_Result")
 
 
@@ -28,8 +34,7 @@ class Web:
 
     def __init__(self, patience: Patience) -> None:
         self.patience = patience
-        self._session = requests.Session()
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._session = Session()
 
     def __enter__(self) -> Self:
         return self
@@ -47,9 +52,9 @@ class Web:
         for _ in range(MOST_REDIRECTS):
             headers = {**(more or {}), **secret}
             response = self._session.get(url.text, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
-            if not response.is_redirect:
+            location = _location(response)
+            if not location:
                 return response
-            location = response.headers["Location"]
             response.close()
             try:
                 target = resolve(url, location)
@@ -81,23 +86,25 @@ class Web:
             return limited(address.shown(), response, most_bytes)
 
     def insist(self, shown: str, call: Callable[[], _Result]) -> _Result:
-        """Try again what broke off. Raises ImageError."""
-        for turn in range(self.patience.tries):
+        """Try again what broke off, where that may help. Raises ImageError."""
+        turn = 0
+        while True:
+            turn += 1
             try:
                 return call()
             except BROKEN as error:
-                last = why_broken(error)
-            if turn + 1 < self.patience.tries:
-                time.sleep(self.patience.pause_s * 2**turn)
-        raise failed(shown, f"{self.patience.tries} tries brought nothing; at the last one {last}")
+                if turn >= tries_of(error, self.patience.tries):
+                    raise failed(shown, given_up(turn, error)) from None
+            time.sleep(self.patience.pause_s * 2 ** (turn - 1))
 
 
 def check_status(shown: str, response: requests.Response) -> None:
     """Raises BrokenOffError when the server may say otherwise later, ImageError when it will not."""
-    status = f"{response.status_code} {response.reason}"
+    reason = "".join(letter for letter in response.reason or "" if letter.isprintable())[:80]
+    status = f"{response.status_code} {reason}".rstrip()
     if response.status_code >= _SERVER_ERROR or response.status_code in _LATER:
         raise BrokenOffError(f"the server said {status}")
-    if response.status_code not in {requests.codes.ok, requests.codes.partial_content}:
+    if response.status_code not in _WITH_A_FILE:
         region = response.headers.get("x-amz-bucket-region", "")
         raise failed(shown, f"the server said {status}" + (f"; the bucket is in the region {region[:40]}" if region else ""))
 
@@ -105,11 +112,42 @@ def check_status(shown: str, response: requests.Response) -> None:
 def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMALL_BYTES) -> bytes:
     """The body, when it is small. Raises ImageError."""
     body = bytearray()
-    for piece in response.iter_content(PIECE_BYTES):
+    while piece := response.raw.read1(PIECE_BYTES):
         body += piece
-        if len(body) > most_bytes:
-            raise failed(shown, f"the server sends more than {most_bytes // 2**20} MiB where a short file was expected")
+        _check_size(shown, len(body), most_bytes)
+    if response.headers.get("Content-Encoding", "").strip().lower() in _GZIP and body.startswith(_GZIP_MAGIC):
+        return _unpacked(shown, bytes(body), most_bytes)
     return bytes(body)
+
+
+def given_up(tries: int, error: BaseException) -> str:
+    """Why there is no other try."""
+    why = why_broken(error)
+    return why if is_lasting(error) or tries == 1 else f"{tries} tries brought nothing; at the last one {why}"
+
+
+def _location(response: requests.Response) -> str:
+    """Where a redirect leads, one character for each byte; empty when it is none or does not say."""
+    status = response.status_code
+    if not requests.codes.multiple_choices <= status < requests.codes.bad_request or status == requests.codes.not_modified:
+        return ""
+    return next((one for one in reversed(response.raw.headers.getlist("Location")) if one.strip()), "")
+
+
+def _unpacked(shown: str, body: bytes, most_bytes: int) -> bytes:
+    """A short text that a server packs though it was asked not to. One that is damaged stays as it is."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        text = unpacker.decompress(body, most_bytes + 1)
+    except zlib.error:
+        return body
+    _check_size(shown, len(text), most_bytes)
+    return text
+
+
+def _check_size(shown: str, size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        raise failed(shown, f"the server sends more than {most_bytes // 2**20} MiB where a short file was expected")
 
 
 def parsed(url: str) -> Url:

@@ -78,7 +78,7 @@ class Bucket:
     def etag(self, key: str) -> str | None:
         """The ETag of the object at ``key``, without its content. Raises StateUnreachableError."""
         answer = self._insist(partial(self._found, self._client.head_object, Key=key))
-        return None if answer is None else str(answer["ETag"])
+        return None if answer is None else str(self._told(answer, "ETag"))
 
     def keys(self, prefix: str) -> tuple[str, ...]:
         """The keys that begin with ``prefix``, sorted. Raises StateUnreachableError."""
@@ -173,7 +173,7 @@ class Bucket:
             return None
         with closing(answer["Body"]) as stream:
             body = self._call(stream.read)
-        return Item(body, str(answer["ETag"]), _rfc3339(answer["LastModified"]), _age_s(answer))
+        return Item(body, str(self._told(answer, "ETag")), _rfc3339(self._told(answer, "LastModified")), _age_s(answer))
 
     def _put(self, key: str, body: bytes, if_match: str | None) -> str:
         condition = {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": if_match}
@@ -186,7 +186,13 @@ class Bucket:
             ChecksumSHA256=b64encode(sha256(body).digest()).decode(),
             **condition,
         )
-        return str(answer["ETag"])
+        return str(self._told(answer, "ETag"))
+
+    def _told(self, answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - botocore has no types of its own
+        """What every store tells. Raises StateUnreachableError: then it is no store of this kind."""
+        if name not in answer:
+            raise unusable(self.place, f"the server does not answer as S3 does: there is no {name}")
+        return answer[name]
 
     def _keys(self, prefix: str) -> tuple[str, ...]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.place.bucket, Prefix=prefix)
@@ -219,12 +225,23 @@ class Bucket:
             told = error.response
             status = int(told.get("ResponseMetadata", {}).get("HTTPStatusCode", _NO_ANSWER))
             raise _AnswerError(status, str(told.get("Error", {}).get("Code", ""))[:80]) from None
-        except aws.SSLError as error:
-            raise unusable(self.place, error) from None
-        except (aws.HTTPClientError, aws.ConnectionError, aws.IncompleteReadError, ResponseParserError, HTTPError) as error:
+        except (
+            aws.SSLError,
+            aws.HTTPClientError,
+            aws.ConnectionError,
+            aws.IncompleteReadError,
+            ResponseParserError,
+            HTTPError,
+        ) as error:
+            from pragmaspec.net.failures import is_lasting, why_broken  # noqa: PLC0415 - heavy
+
+            if is_lasting(error):
+                raise unusable(self.place, why_broken(error)) from None
             raise _AnswerError(_NO_ANSWER, type(error).__name__) from None
         except aws.BotoCoreError as error:
             raise unusable(self.place, error) from None
+        except (KeyError, ValueError):
+            raise unusable(self.place, "the server does not answer as S3 does") from None
 
     def _insist(self, call: Callable[[], _Result]) -> _Result:
         """Call until the answer is certain. Only for what may be done twice. Raises StateUnreachableError."""
@@ -266,7 +283,7 @@ def _age_s(answer: Mapping[str, Any]) -> float:
     told = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     try:
         now = parsedate_to_datetime(told)
-    except ValueError:
+        written: datetime = answer["LastModified"]
+        return max(0.0, (now - written).total_seconds())
+    except (ValueError, TypeError, OverflowError):
         return 0.0
-    written: datetime = answer["LastModified"]
-    return max(0.0, (now - written).total_seconds())

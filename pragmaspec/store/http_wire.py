@@ -5,12 +5,16 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from hashlib import md5
+from ssl import SSLContext
 from typing import NamedTuple
 
 import requests
 from requests.utils import get_netrc_auth
 
 from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.net.failures import BROKEN, is_lasting, why_broken
+from pragmaspec.net.session import Session
+from pragmaspec.net.trust import Named, TrustError, tls_context
 from pragmaspec.net.urls import shown_url
 from pragmaspec.store.credentials import Basic, Bearer, check_private, http_credentials
 from pragmaspec.store.retry import Patience
@@ -41,7 +45,14 @@ class Answer(NamedTuple):
 
 
 class NoAnswer(Exception):  # noqa: N818 - the outcome is unknown, which is not the same as an error
-    """No whole answer came: the request may have been carried out, now or later, or not at all."""
+    """No whole answer came: the request may have been carried out, now or later, or not at all.
+
+    ``lasting``: another try would fail in the same way.
+    """
+
+    def __init__(self, why: str, *, lasting: bool = False) -> None:
+        super().__init__(why)
+        self.lasting = lasting
 
 
 class HttpWire:
@@ -51,12 +62,8 @@ class HttpWire:
         self._title = shown_url(url)
         self._patience = patience
         self._auth = _authenticator(url, environ)
-        self._session = requests.Session()
-        self._session.headers.update({"Accept-Encoding": "identity", "Accept": "application/json"})
-        # Given with each request: requests lets REQUESTS_CA_BUNDLE win over what a session says.
-        self._verify = environ.get("PRAGMASPEC_HTTP_CA_FILE", "") or None
-        if certificate := environ.get("PRAGMASPEC_HTTP_CERT_FILE", ""):
-            self._session.cert = (certificate, environ.get("PRAGMASPEC_HTTP_KEY_FILE", "") or certificate)
+        self._session = Session(lambda: _context(environ), environ)
+        self._session.headers["Accept"] = "application/json"
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -79,15 +86,15 @@ class HttpWire:
                 timeout=limits,
                 allow_redirects=False,
                 stream=True,
-                verify=self._verify,
             ) as response:
                 return _answer(response, self._received(response))
-        except requests.exceptions.SSLError as error:
-            raise self._distrusted(error) from None
-        except (OSError, requests.RequestException) as error:
-            if isinstance(error, FileNotFoundError) or not isinstance(error, requests.RequestException):
-                raise self._unusable(error) from None
-            raise NoAnswer(_words(error)) from None
+        except TrustError as error:
+            raise self._unusable(error) from None
+        except BROKEN as error:
+            lasting = is_lasting(error)
+            if lasting and isinstance(error, requests.exceptions.SSLError):
+                raise self._distrusted(error) from None
+            raise NoAnswer(why_broken(error) if lasting else _words(error), lasting=lasting) from None
 
     def insist(
         self,
@@ -101,8 +108,8 @@ class HttpWire:
             last = turn + 1 == self._patience.tries
             try:
                 answer = self.ask(method, url, body, headers)
-            except NoAnswer:
-                if last:
+            except NoAnswer as error:
+                if last or error.lasting:
                     raise
                 self._patience.wait(turn)
                 continue
@@ -134,14 +141,25 @@ class HttpWire:
             )
         )
 
-    def _unusable(self, error: Exception) -> StateUnreachableError:
+    def _unusable(self, error: TrustError) -> StateUnreachableError:
         return StateUnreachableError(
             Problem(
                 summary="A certificate file cannot be used",
-                detail=f"{error}. PRAGMASPEC_HTTP_CA_FILE, PRAGMASPEC_HTTP_CERT_FILE and PRAGMASPEC_HTTP_KEY_FILE (or "
-                "REQUESTS_CA_BUNDLE) name PEM files that must be there. Nothing was sent.",
+                detail=f"{error}. Nothing was sent to {self._title}.",
             )
         )
+
+
+def _context(environ: Mapping[str, str]) -> SSLContext:
+    """Trust and the client's certificate, as the environment says. Raises TrustError."""
+    bundle, own = environ.get("PRAGMASPEC_HTTP_CA_FILE", ""), environ.get("PRAGMASPEC_HTTP_CERT_FILE", "")
+    certificate = Named("PRAGMASPEC_HTTP_CERT_FILE", own)
+    key = Named("PRAGMASPEC_HTTP_KEY_FILE", environ.get("PRAGMASPEC_HTTP_KEY_FILE", ""))
+    return tls_context(
+        environ,
+        bundle=Named("PRAGMASPEC_HTTP_CA_FILE", bundle) if bundle else None,
+        own=(certificate, key if key.path else certificate) if own else None,
+    )
 
 
 def _answer(response: requests.Response, body: bytes) -> Answer:
@@ -168,6 +186,12 @@ def _authenticator(url: str, environ: Mapping[str, str]) -> Callable[[requests.P
             raise UsageError(
                 Problem(summary="Credentials hold a control character", detail="A line end, perhaps, that was copied with them.")
             )
+    if isinstance(found, Bearer) and not found.token.isascii():
+        raise UsageError(
+            Problem(
+                summary="Credentials hold a letter beyond ASCII", detail="No token has one; it was copied with something else."
+            )
+        )
     header = _authorization(found)
 
     def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:

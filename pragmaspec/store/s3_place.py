@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from pragmaspec.errors import Problem, StateUnreachableError, UsageError
 from pragmaspec.net.s3_urls import check_endpoint
 from pragmaspec.net.state_urls import s3_state
-from pragmaspec.net.urls import UrlError
+from pragmaspec.net.trust import TrustError
+from pragmaspec.net.urls import UrlError, is_url
 from pragmaspec.store.credentials import check_url, wrong_url
 from pragmaspec.store.retry import Patience
 
@@ -53,6 +54,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
             )
         ) from None
     endpoint = place.endpoint or _endpoint(place, environ)
+    trusted = place._replace(endpoint=endpoint)
     said: Mapping[str, str] = {} if place.profile else environ  # a profile that was asked for comes first, as everywhere in AWS
     region = place.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
     config = Config(
@@ -76,8 +78,11 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
             aws_access_key_id=said.get("AWS_ACCESS_KEY_ID") or None,
             aws_secret_access_key=said.get("AWS_SECRET_ACCESS_KEY") or None,
             aws_session_token=said.get("AWS_SESSION_TOKEN") or None,
+            verify=_bundle(trusted, session.get_config_variable("ca_bundle"), environ),
             config=config,
         )
+    except TrustError as error:
+        raise unusable(place, error) from None
     except (BotoCoreError, ValueError) as error:
         raise unusable(place, error) from None
 
@@ -93,6 +98,18 @@ def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:
                 raise StateUnreachableError(Problem(summary="The state cannot be reached", detail=detail)) from None
             return endpoint
     return ""
+
+
+def _bundle(place: S3Place, configured: str | None, environ: Mapping[str, str]) -> str | None:
+    """The file of certificates to trust; None: botocore's own. Raises TrustError."""
+    from pragmaspec.net.trust import Named, bundle_file, check_bundle  # noqa: PLC0415 - only a TLS connection needs it
+
+    if is_url(place.endpoint, ("http",)):
+        return None
+    if configured:
+        check_bundle(Named("AWS_CA_BUNDLE (or ca_bundle of the profile)", configured))
+        return configured
+    return bundle_file(environ) or None
 
 
 @cache
@@ -111,6 +128,6 @@ def _session(profile: str) -> Any:  # noqa: ANN401 - no types
     return session
 
 
-def unusable(place: S3Place, error: Exception) -> StateUnreachableError:
+def unusable(place: S3Place, error: Exception | str) -> StateUnreachableError:
     """The error for a request that could not even be sent: no credentials, an unknown profile, a certificate."""
     return StateUnreachableError(Problem(summary="The state cannot be reached", detail=f"{place.title}: {error}."))

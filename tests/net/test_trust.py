@@ -1,0 +1,201 @@
+"""Which certificates count, for every client of the network; with a real authority and real servers."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError, PragmaspecError, StateUnreachableError
+from pragmaspec.images.google_account import ServiceAccount
+from pragmaspec.images.patience import Patience
+from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.url import UrlSource
+from pragmaspec.images.store import BlobStore
+from pragmaspec.images.web import Web
+from pragmaspec.net.trust import Named, TrustError, bundle_file, check_bundle, tls_context
+from pragmaspec.store.http_ground import HttpGround
+from pragmaspec.store.retry import Patience as StorePatience
+from pragmaspec.store.s3_ground import S3Ground
+from tests.images import protocols
+from tests.net.authority import Authority, tls_server
+
+Client = Callable[[int, Path], None]
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def folder(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The authority's certificate as OpenSSL finds it in a folder."""
+    made = tmp_path_factory.mktemp("certificates")
+    shutil.copy(authority.file, made / "authority.pem")
+    subprocess.run(["openssl", "rehash", str(made)], check=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def port(authority: Authority) -> Iterator[int]:
+    with tls_server(authority.context()) as number:
+        yield number
+
+
+def images(port: int, folder: Path) -> None:
+    source = UrlSource(url=f"https://127.0.0.1:{port}/disk", sha256=sha256(b"ok").hexdigest())
+    with pytest.raises(ImageError) as ended:
+        source.find(Workshop(BlobStore(folder / "store"), "debian", ImageReporter(), patience=Patience(pause_s=60)))
+    if "Image cannot be downloaded" in str(ended.value):
+        raise ended.value
+
+
+def states(port: int, _: Path) -> None:
+    HttpGround(f"https://127.0.0.1:{port}/state", StorePatience(first_s=60)).read()
+
+
+def states_in_s3(port: int, _: Path) -> None:
+    S3Ground(f"s3://states/x?endpoint=https://127.0.0.1:{port}&region=eu-central-1", StorePatience(first_s=60)).read()
+
+
+def google(port: int, folder: Path) -> None:
+    key = protocols.pem(protocols.private_key()).decode()
+    account = folder / "account.json"
+    account.write_text(json.dumps({"client_email": "a", "private_key": key, "token_uri": f"https://127.0.0.1:{port}/token"}))
+    with Web(Patience(pause_s=60)) as web:
+        web.insist("the token", lambda: ServiceAccount(str(account)).token(web))
+
+
+CLIENTS = [images, states, states_in_s3, google]
+
+
+def trusted(client: Client, port: int, folder: Path) -> bool:
+    """Whether ``client`` got as far as to an answer, of which it makes nothing."""
+    try:
+        client(port, folder)
+    except PragmaspecError as error:
+        return "certificate is not accepted" not in str(error) and "certificate cannot be verified" not in str(error)
+    return True
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_stranger_is_refused_at_once(client: Client, port: int, tmp_path: Path) -> None:
+    """The pause before another try is a minute, which no test may last."""
+    assert not trusted(client, port, tmp_path)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_file_of_certificates(
+    client: Client, variable: str, port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, str(authority.file))
+    assert trusted(client, port, tmp_path)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"])
+def test_a_folder_of_certificates(
+    client: Client, variable: str, port: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, str(folder))
+    assert trusted(client, port, tmp_path)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_bundle_comes_before_the_system(
+    client: Client, port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path, "other").file))
+    assert not trusted(client, port, tmp_path)
+
+
+def test_the_systems_store_counts(port: int, authority: Authority, tmp_path: Path) -> None:
+    """In a namespace of its own, where the file of the system is the authority's."""
+    system = "/etc/ssl/certs/ca-certificates.crt"
+    if not os.path.exists(system):  # noqa: PTH110
+        raise AssertionError(f"install ca-certificates: there is no {system}")
+    ask = (
+        "from pragmaspec.net.session import Session; from pragmaspec.net.trust import bundle_file; "
+        f"print(Session().get('https://127.0.0.1:{port}/').text, open(bundle_file()).read().strip())"
+    )
+    script = f'mount --bind {authority.file} {system} && exec {sys.executable} -c "{ask}"'
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("ok "), done.stderr
+    assert authority.file.read_text().strip() in done.stdout
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_a_variable_that_names_nothing_is_named(
+    client: Client, variable: str, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path / "nothing"))
+    with pytest.raises((ImageError, StateUnreachableError), match=rf"{variable} names .*nothing, which cannot be read: No such"):
+        client(port, tmp_path)
+
+
+def test_aws_has_a_variable_of_its_own(port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.file))
+    assert trusted(states_in_s3, port, tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "nothing"))
+    with pytest.raises(StateUnreachableError, match=r"AWS_CA_BUNDLE .* names .*nothing, which cannot be read"):
+        states_in_s3(port, tmp_path)
+
+
+def test_states_have_variables_of_their_own(
+    port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing"))
+    monkeypatch.setenv("PRAGMASPEC_HTTP_CA_FILE", str(authority.file))
+    assert trusted(states, port, tmp_path)
+    monkeypatch.setenv("PRAGMASPEC_HTTP_CERT_FILE", str(authority.server))
+    assert trusted(states, port, tmp_path)
+    monkeypatch.setenv("PRAGMASPEC_HTTP_KEY_FILE", str(authority.locked))
+    with pytest.raises(StateUnreachableError, match=r"PRAGMASPEC_HTTP_CERT_FILE names .* with the key .*locked"):
+        states(port, tmp_path)
+    monkeypatch.setenv("PRAGMASPEC_HTTP_KEY_FILE", str(tmp_path / "nothing"))
+    with pytest.raises(StateUnreachableError, match=r"PRAGMASPEC_HTTP_KEY_FILE names .*nothing, which cannot be read"):
+        states(port, tmp_path)
+    monkeypatch.delenv("PRAGMASPEC_HTTP_KEY_FILE")
+    monkeypatch.setenv("PRAGMASPEC_HTTP_CERT_FILE", str(authority.file))
+    with pytest.raises(StateUnreachableError, match="which is not a certificate in PEM"):
+        states(port, tmp_path)
+
+
+def test_what_is_no_file_of_certificates(tmp_path: Path, folder: Path) -> None:
+    text, empty, pipe, bare = tmp_path / "text", tmp_path / "empty", tmp_path / "pipe", tmp_path / "bare"
+    text.write_text("-----BEGIN CERTIFICATE-----\nx\n")
+    empty.touch()
+    os.mkfifo(pipe)
+    bare.mkdir()
+    for path, why in [
+        (text, "holds no certificates in PEM"),
+        (empty, "holds no certificates in PEM"),
+        (pipe, "is not a file|no certificates"),
+        (bare, "openssl rehash"),
+        (Path("a\0b"), "cannot be read: embedded null byte"),
+        (text / "x", "cannot be read: Not a directory"),
+    ]:
+        with pytest.raises(TrustError, match=why):
+            check_bundle(Named("REQUESTS_CA_BUNDLE", str(path)))
+    with pytest.raises(TrustError, match="name it in SSL_CERT_DIR"):
+        tls_context({"SSL_CERT_FILE": str(folder)})
+    with pytest.raises(TrustError, match=r"SSL_CERT_DIR names .*bare, which holds no certificates by their hashes"):
+        tls_context({"SSL_CERT_DIR": f"{folder}{os.pathsep}{bare}"})
+    check_bundle(Named("REQUESTS_CA_BUNDLE", str(folder)))
+
+
+def test_a_file_for_libraries_that_take_nothing_else(tmp_path: Path, folder: Path, authority: Authority) -> None:
+    assert bundle_file({"REQUESTS_CA_BUNDLE": str(authority.file)}) == str(authority.file)
+    joined = Path(bundle_file({"REQUESTS_CA_BUNDLE": str(folder)}))
+    assert joined.read_text() == authority.file.read_text()
+    assert bundle_file({"REQUESTS_CA_BUNDLE": str(folder)}) == str(joined), "once for each process"
