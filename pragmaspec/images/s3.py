@@ -16,13 +16,12 @@ from pragmaspec.images.address import Ask
 from pragmaspec.images.folder import RemoteFolder
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.web import Web, check_status, failed, limited
-from pragmaspec.net.s3_urls import check_endpoint, is_region, parse_s3_url
+from pragmaspec.net.s3_urls import IMAGE_OPTIONS, check_endpoint, is_region, parse_s3_url
 from pragmaspec.net.urls import UrlError, parse_url, shown_url
 from pragmaspec.store.credentials import SOURCES
 
 LASTS_S = 3600
 AWS = "amazonaws.com"
-_OPTIONS = ("anonymous", "endpoint", "profile", "region")
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 _MOST_PAGES = 100
 
@@ -91,7 +90,7 @@ class S3Address(Frozen, frozen=True):
 def s3_address(url: str) -> S3Address:
     """The object that ``s3://bucket/key`` names, with ``?region=``, ``endpoint=``, ``profile=``, ``anonymous=true``."""
     try:
-        found = parse_s3_url(url, _OPTIONS)
+        found = parse_s3_url(url, IMAGE_OPTIONS)
     except UrlError as error:
         raise _wrong(shown_url(url), str(error)) from None
     options = dict(found.options)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 from pragmaspec.net.urls import UrlError, parse_url
 
+IMAGE_OPTIONS = ("anonymous", "endpoint", "profile", "region")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,253}[a-z0-9]")
 _REGION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

@@ -2,13 +2,12 @@
 
 import re
 
-from pragmaspec.net.s3_urls import parse_s3_url
+from pragmaspec.net.s3_urls import IMAGE_OPTIONS, parse_s3_url
 from pragmaspec.net.urls import WEB, UrlError, parse_url, scheme_of
 from pragmaspec.spec.findings import meant
 from pragmaspec.spec.scalars import Scalar, text
 from pragmaspec.spec.wrong import shown, wrong
 
-IMAGE_S3_OPTIONS = ("anonymous", "endpoint", "profile", "region")
 WEB_FORM = r"https?://[^\s@/?#\\]+([/?#][^\s\\]*)?"
 _BUCKET_FORM = r"s3://[a-z0-9][a-z0-9._-]+[a-z0-9]"
 PATH_FORM = r"[^\s:@]([^\n:]*[^\s:])?"
@@ -46,7 +45,7 @@ def url_scalar(
         _refuse_scheme(value, scheme, schemes, advice)
         try:
             parse_url(value, schemes)
-            key = parse_s3_url(value, IMAGE_S3_OPTIONS).key if scheme == "s3" else "of another kind"
+            key = parse_s3_url(value, IMAGE_OPTIONS).key if scheme == "s3" else "of another kind"
         except UrlError as error:
             raise wrong("Not a sound URL", f"{shown(value)} cannot be used: {error}") from None
         if not key and not folder:

@@ -178,7 +178,7 @@ def _answer(response: requests.Response, body: bytes) -> Answer:
 def _authenticator(url: str, environ: Mapping[str, str]) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
     """Adds the credentials to a request. Always given, since ``requests`` would otherwise look for some by itself."""
     found = http_credentials(url, environ)
-    if found is None and (entry := get_netrc_auth(url)):
+    if found is None and (entry := _in_netrc(url)):
         check_private(url)
         found = Basic(*entry)
     for text in found or ():
@@ -200,6 +200,15 @@ def _authenticator(url: str, environ: Mapping[str, str]) -> Callable[[requests.P
         return request
 
     return authenticate
+
+
+def _in_netrc(url: str) -> tuple[str, str] | None:
+    try:
+        return get_netrc_auth(url)
+    except UnicodeDecodeError:
+        raise UsageError(
+            Problem(summary="Credentials cannot be read", detail="The netrc file (NETRC, else ~/.netrc) is not text in UTF-8.")
+        ) from None
 
 
 def _authorization(found: Basic | Bearer | None) -> str:

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.store.http_ground import HttpGround
 from pragmaspec.store.http_wire import HttpWire
+from tests.images.raw_server import RawServer
 from tests.store.grounds.faulty_proxy import FaultyProxy
 from tests.store.grounds.http_server import PASSWORD, StateServer
 from tests.store.grounds.postgresql_server import free_port
@@ -107,6 +108,42 @@ def test_credentials_of_netrc_are_used_for_their_host(tmp_path, monkeypatch):
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with StateServer("gitlab") as server:
         assert whole_run(HttpGround(server.url("x"), HASTY, {})).error is None
+
+
+def test_a_netrc_file_that_is_no_text_is_said(tmp_path, monkeypatch):
+    (tmp_path / "netrc").write_bytes(b"machine h login \xff password y\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(UsageError, match="is not text in UTF-8"):
+        HttpWire("https://h/x", HASTY, {})
+
+
+def test_a_token_beyond_ascii_is_said():
+    with pytest.raises(UsageError, match="a letter beyond ASCII"):
+        HttpWire("https://h/x", HASTY, {"PRAGMASPEC_HTTP_TOKEN": "tök€n"})
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer in HTTP"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n", "302 Found"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://h:99999/\xff\r\nContent-Length: 999999999\r\n\r\n", "no answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "no answer"),
+        (b"HTTP/1.1 403 \x1b[31m\xff\r\nContent-Length: 0\r\n\r\n", "403"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na", "contradict"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", "no answer"),
+        (b"HTTP/1.1 300 Many\r\nContent-Length: 0\r\n\r\n", "300 Many"),
+    ],
+)
+def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
+    with RawServer(answer) as server, pytest.raises(StateUnreachableError, match=words) as refused:
+        HttpGround(f"http://127.0.0.1:{server.port}/x", HASTY, {}).read()
+    assert str(refused.value).isprintable()
+
+
+def test_interim_answers_are_passed_over():
+    with RawServer(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n") as server:
+        assert HttpGround(f"http://127.0.0.1:{server.port}/x", HASTY, {}).read().snapshot is None
 
 
 def test_a_token_goes_as_a_bearer_and_control_characters_are_refused():
