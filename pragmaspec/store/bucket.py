@@ -242,6 +242,8 @@ class Bucket:
             raise unusable(self.place, error) from None
         except (KeyError, ValueError):
             raise unusable(self.place, "the server does not answer as S3 does") from None
+        except RecursionError:  # botocore asks a bucket that is said to be elsewhere where it is, and is redirected again
+            raise unusable(self.place, "the server redirects in a circle, and does not answer as S3 does") from None
 
     def _insist(self, call: Callable[[], _Result]) -> _Result:
         """Call until the answer is certain. Only for what may be done twice. Raises StateUnreachableError."""
