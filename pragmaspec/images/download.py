@@ -2,12 +2,9 @@
 
 import json
 import os
-import re
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +14,7 @@ from pragmaspec.errors import ImageError, Problem
 from pragmaspec.failpoints import reach
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.address import Address
+from pragmaspec.images.answers import announced, ends_at, is_web_page, published_at, strong_etag, told_range
 from pragmaspec.images.cloudfront import WebAddress
 from pragmaspec.images.digesting import Digesting
 from pragmaspec.images.fetched import Fetched
@@ -28,8 +26,6 @@ from pragmaspec.net.failures import BROKEN, BrokenOffError, is_lasting, tries_of
 
 SPACE_STEP_BYTES = 256 * 2**20
 PAGES = "a login, an error or a list of mirrors"
-_NUMBER = re.compile(r"[0-9]{1,19}")
-_RANGE = re.compile(r"bytes[ =]([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
 
 
 class Downloaded(Frozen, frozen=True):
@@ -138,14 +134,14 @@ class _Transfer:
         with closing(self.web.open(ask, headers)) as response:
             if response.status_code == requests.codes.not_modified and self.unless:
                 return Downloaded(unchanged=True)
-            if tag and _ends_at(response, have):
+            if tag and ends_at(response, have):
                 return self._receive(response, have, have, whole=True)
             going_on = self._going_on(response, tag)
             start, total = self._extent(response, have if going_on else 0)
             self._compare(response, total)
             if not going_on:
                 self._forget()
-                self._remember(_strong(response))
+                self._remember(strong_etag(response))
             self.workshop.store.check_space((total or 0) - start, self.address.shown())
             return self._receive(response, start, total)
 
@@ -173,11 +169,10 @@ class _Transfer:
         """
         told = response.headers.get("Content-Range", "")
         if response.status_code != requests.codes.partial_content or not (told or start):
-            return 0, _announced(response)
-        found = _RANGE.fullmatch(told.strip())
-        total = None if found is None or found[3] == "*" else int(found[3])
-        if found is not None and int(found[1]) == start and (start or total in {None, int(found[2]) + 1}):
-            return start, total
+            return 0, announced(response)
+        found = told_range(response)
+        if found is not None and found[0] == start and (start or found[2] in {None, found[1] + 1}):
+            return start, found[2]
         if start:
             self._forget()
             raise BrokenOffError(f"the server answers a request for bytes {start} onwards with {told[:80] or 'none'}")
@@ -186,7 +181,7 @@ class _Transfer:
     def _compare(self, response: requests.Response, total: int | None) -> None:
         """Refuse a file that cannot be the known one, before it is transferred."""
         if self.known is not None and total is not None and total != self.known.blob.size_bytes:
-            raise other_file(self.address.shown(), self.known, f"{total} bytes", _published(response))
+            raise other_file(self.address.shown(), self.known, f"{total} bytes", published_at(response))
 
     def _receive(self, response: requests.Response, start: int, total: int | None, *, whole: bool = False) -> Downloaded:
         """``whole``: all of it is here, and what the server answers is only to say so."""
@@ -221,8 +216,8 @@ class _Transfer:
             sha256=self.sums.hex("sha256"),
             sha512=self.sums.hex("sha512") if "sha512" in self.sums.kinds else "",
             size_bytes=done,
-            published=_published(response),
-            etag=_strong(response),
+            published=published_at(response),
+            etag=strong_etag(response),
             url=response.url,
         )
 
@@ -274,38 +269,6 @@ class _Pace:
             if self._bytes < self._patience.slowest_bytes_s * lasted:
                 raise BrokenOffError(f"only {self._bytes} bytes came in {lasted:.0f} s")
             self._since, self._bytes = time.monotonic(), 0
-
-
-def _announced(response: requests.Response) -> int | None:
-    """The length in the headers, when it is one and counts (RFC 9112, section 6.3)."""
-    if response.headers.get("Transfer-Encoding", "").strip():
-        return None
-    lengths = {length.strip() for length in response.headers.get("Content-Length", "").split(",")}
-    return int(lengths.pop()) if len(lengths) == 1 and all(_NUMBER.fullmatch(length) for length in lengths) else None
-
-
-def is_web_page(start: bytes) -> bool:
-    """Whether a file that begins so is a page for people."""
-    return start[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html", b"<head"))
-
-
-def _ends_at(response: requests.Response, have: int) -> bool:
-    """Whether the server says that the file which was begun is still the one, and ends at ``have`` (RFC 9110, 15.5.17)."""
-    unsatisfiable = response.status_code == requests.codes.requested_range_not_satisfiable
-    return unsatisfiable and response.headers.get("Content-Range") == f"bytes */{have}"
-
-
-def _strong(response: requests.Response) -> str:
-    tag = response.headers.get("ETag", "")
-    return tag if tag.startswith('"') else ""
-
-
-def _published(response: requests.Response) -> str:
-    """When the server says the file was made, as RFC 3339 in UTC; empty when it does not."""
-    try:
-        return parsedate_to_datetime(response.headers.get("Last-Modified", "")).astimezone(UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError):
-        return ""
 
 
 def _length(part: Path) -> int:

@@ -54,5 +54,6 @@ class RawServer:
         self.asked.append(line)
         connection.sendall(self.answer if isinstance(self.answer, bytes) else self.answer(line))
         connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(0.2)  # a client may keep its end open
         while connection.recv(65536):
             pass

@@ -1,0 +1,49 @@
+"""What the headers and the first bytes of an answer say of the file that follows them."""
+
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+import requests
+
+_NUMBER = re.compile(r"[0-9]{1,19}")
+_RANGE = re.compile(r"bytes[ =]([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19}|\*)", re.IGNORECASE)
+
+
+def told_range(response: requests.Response) -> tuple[int, int, int | None] | None:
+    """The first and last byte of ``Content-Range`` and the length of the whole, where it is told; None when it is no range."""
+    found = _RANGE.fullmatch(response.headers.get("Content-Range", "").strip())
+    return (int(found[1]), int(found[2]), None if found[3] == "*" else int(found[3])) if found else None
+
+
+def announced(response: requests.Response) -> int | None:
+    """The length in the headers, when it is one and counts (RFC 9112, section 6.3)."""
+    if response.headers.get("Transfer-Encoding", "").strip():
+        return None
+    lengths = {length.strip() for length in response.headers.get("Content-Length", "").split(",")}
+    return int(lengths.pop()) if len(lengths) == 1 and all(_NUMBER.fullmatch(length) for length in lengths) else None
+
+
+def is_web_page(start: bytes) -> bool:
+    """Whether a file that begins so is a page for people."""
+    return start[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html", b"<head"))
+
+
+def ends_at(response: requests.Response, have: int) -> bool:
+    """Whether the server says that the file which was begun is still the one, and ends at ``have`` (RFC 9110, 15.5.17)."""
+    unsatisfiable = response.status_code == requests.codes.requested_range_not_satisfiable
+    return unsatisfiable and response.headers.get("Content-Range") == f"bytes */{have}"
+
+
+def strong_etag(response: requests.Response) -> str:
+    """The ETag, unless it is a weak one."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else ""
+
+
+def published_at(response: requests.Response) -> str:
+    """When the server says the file was made, as RFC 3339 in UTC; empty when it does not."""
+    try:
+        return parsedate_to_datetime(response.headers.get("Last-Modified", "")).astimezone(UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):
+        return ""
