@@ -11,15 +11,16 @@ import argparse
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from at_libvirt import clear_libvirt
 from measure import Run, Runs, home_in, machine, pragmaspec, run, table
+from remains import NAME, scratch
 
 HERE = Path(__file__).parent
-POOL = "pragmaspec-bench"
+POOL = f"{NAME}-pool"
 RESERVED = "192.168.122.250"
 """What the shell reserves for its frontend; libvirt's network "default" has it."""
 POOL_DIRECTORY = Path("/var/lib/libvirt") / POOL
@@ -28,11 +29,11 @@ POOL_DIRECTORY = Path("/var/lib/libvirt") / POOL
 def main() -> None:
     arguments = _arguments()
     print(machine())
-    with tempfile.TemporaryDirectory() as scratch, pool():
-        directory = Path(scratch)
+    with scratch(made=clear_libvirt) as directory:
+        make_pool()
         tiny_image(POOL_DIRECTORY / "shell")
         users = {name: Stack(directory / name) for name in ("keeper", "bench")}
-        with users["keeper"].cluster("keeper", nodes=1, readiness="none", state="off"):
+        with users["keeper"].cluster(f"{NAME}-keeper", nodes=1, readiness="none", state="off"):
             rows = [row for nodes in arguments.nodes for row in compared(users["bench"], nodes, arguments)]
             print(table(("", "fastest s", "median s", "x shell"), rows))
 
@@ -43,7 +44,7 @@ def compared(user: "Stack", nodes: int, arguments: argparse.Namespace) -> list[t
     for _ in range(arguments.rounds):
         bare.append(shell_up(nodes))
         shell.append(shell_up(nodes, RESERVED))
-        with user.cluster("bench", nodes=nodes, readiness="none") as applied:
+        with user.cluster(NAME, nodes=nodes, readiness="none") as applied:
             ours.append(applied)
     base = Runs(tuple(shell))
     named = {
@@ -52,7 +53,7 @@ def compared(user: "Stack", nodes: int, arguments: argparse.Namespace) -> list[t
         f"{nodes} nodes, pragmaspec apply": Runs(tuple(ours)),
     }
     if nodes in arguments.until_ssh:
-        with user.cluster("bench", nodes=nodes, readiness="ssh") as applied:
+        with user.cluster(NAME, nodes=nodes, readiness="ssh") as applied:
             named[f"{nodes} nodes, pragmaspec apply until ssh"] = Runs((applied,))
     return [
         (name, f"{runs.fastest_s:.2f}", f"{runs.median_s:.2f}", f"{runs.fastest_s / base.fastest_s:.2f}")
@@ -133,17 +134,10 @@ def tiny_image(directory: Path) -> None:
         shutil.copyfile(cache / name, directory / name)
 
 
-@contextmanager
-def pool() -> Iterator[None]:
-    """A storage pool for the benchmark alone; removed afterwards with all that is in it."""
+def make_pool() -> None:
+    """A storage pool for the benchmark alone, which goes with all that is in it when the benchmark ends."""
     POOL_DIRECTORY.mkdir(mode=0o711)
-    virsh = ["virsh", "--quiet", "--connect", "qemu:///system"]
-    try:
-        run([*virsh, "pool-create-as", POOL, "dir", "--target", str(POOL_DIRECTORY)])
-        yield
-    finally:
-        subprocess.run([*virsh, "pool-destroy", POOL], check=False)
-        shutil.rmtree(POOL_DIRECTORY)
+    run(["virsh", "--quiet", "--connect", "qemu:///system", "pool-create-as", POOL, "dir", "--target", str(POOL_DIRECTORY)])
 
 
 def _arguments() -> argparse.Namespace:

@@ -12,7 +12,7 @@ verb=$1 dir=$2 count=$3 address=${4:-}
 virsh=(virsh --quiet --connect qemu:///system)
 
 node_up() {
-    local name=bench-shell-$1 public=
+    local name=pragmaspec-bench-shell-$1 public=
     qemu-img create -q -f qcow2 -F qcow2 -b "$dir/disk.qcow2" "$dir/$name.qcow2"
     mkdir "$dir/$name"
     printf '#cloud-config\nhostname: %s\n' "$name" >"$dir/$name/user-data"
@@ -42,7 +42,7 @@ node_up() {
     </disk>
     <controller type='usb' model='none'/>
     $public
-    <interface type='network'><source network='bench-shell'/><model type='virtio'/><rom enabled='no'/></interface>
+    <interface type='network'><source network='pragmaspec-bench-shell'/><model type='virtio'/><rom enabled='no'/></interface>
     <serial type='pty'><log file='$dir/$name.log' append='off'/><target port='0'/></serial>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
     <memballoon model='virtio'/>
@@ -54,12 +54,12 @@ XML
 
 reservation() {
     [ -z "$address" ] ||
-        "${virsh[@]}" net-update default "$1" ip-dhcp-host "<host name='bench-shell-0' ip='$address'/>" --live --config >/dev/null
+        "${virsh[@]}" net-update default "$1" ip-dhcp-host "<host name='pragmaspec-bench-shell-0' ip='$address'/>" --live --config >/dev/null
 }
 
 up() {
-    echo "<network><name>bench-shell</name></network>" >"$dir/bench-shell.xml"
-    "${virsh[@]}" net-create "$dir/bench-shell.xml"
+    echo "<network><name>pragmaspec-bench-shell</name></network>" >"$dir/pragmaspec-bench-shell.xml"
+    "${virsh[@]}" net-create "$dir/pragmaspec-bench-shell.xml"
     local pids=() node
     reservation add &
     pids+=($!)
@@ -71,10 +71,10 @@ up() {
 }
 
 down() {
-    for ((node = 0; node < count; node++)); do "${virsh[@]}" destroy "bench-shell-$node" 2>/dev/null || true; done
-    "${virsh[@]}" net-destroy bench-shell 2>/dev/null || true
-    reservation delete
-    rm -rf "$dir"/bench-shell*
+    for ((node = 0; node < count; node++)); do "${virsh[@]}" destroy "pragmaspec-bench-shell-$node" 2>/dev/null || true; done
+    "${virsh[@]}" net-destroy pragmaspec-bench-shell 2>/dev/null || true
+    reservation delete 2>/dev/null || true
+    rm -rf "$dir"/pragmaspec-bench-shell*
 }
 
 "$verb"

@@ -18,7 +18,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from uuid import uuid4
 
 from measure import machine, table
 from msgspec.structs import replace
+from remains import scratch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from pragmaspec.engine.neighbours import Neighbours
@@ -40,7 +40,7 @@ from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.recorded import Blob, Mark, Outputs, StagedImage, State
 from pragmaspec.site import LibvirtSite
-from tests.second_host import SecondHost, one_network, second_host
+from tests.second_host import SecondHost, one_network, remove_hosts, second_host
 from tests.web_server import web_server
 
 MIB = 2**20
@@ -80,10 +80,10 @@ def main() -> None:
 
 @contextmanager
 def furnished(arguments: argparse.Namespace) -> Iterator[Room]:
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "disk.raw"
+    with scratch(made=remove_hosts) as folder, ExitStack() as stack:
+        file = folder / "disk.raw"
         file.write_bytes(os.urandom(arguments.mib * MIB))
-        hosts = [stack.enter_context(second_host(Path(scratch) / f"host{each}", each)) for each in range(max(arguments.hosts))]
+        hosts = [stack.enter_context(second_host(folder / f"host{each}", each)) for each in range(max(arguments.hosts))]
         device = stack.enter_context(one_network(hosts))
         run("ip", "address", "add", f"{SERVER}/32", "dev", device)
         narrow(device, hosts, arguments.line, arguments.wire)

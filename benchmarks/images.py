@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from measure import Run, Runs, home_in, machine, run, table
+from remains import scratch
 
 MIB = 2**20
 STRETCH_MIB = 64
@@ -45,11 +45,11 @@ def main() -> None:
     arguments = _arguments()
     print(f"{machine()}, image of {arguments.size_mib} MiB, {RANDOM_MIB * 100 // STRETCH_MIB} % of it random")
     rows = []
-    with tempfile.TemporaryDirectory(dir=arguments.directory) as scratch, _Server(Path(scratch)) as server:
-        disk = make_image(Path(scratch) / "disk", arguments.size_mib)
+    with scratch(arguments.directory) as folder, _Server(folder) as server:
+        disk = make_image(folder / "disk", arguments.size_mib)
         for packing in arguments.packing:
             file = packed(disk, packing)
-            rows += measured(packing, server.url(file), file, Path(scratch) / "work", arguments.rounds)
+            rows += measured(packing, server.url(file), file, folder / "work", arguments.rounds)
             if file != disk:
                 file.unlink()
     print(table(("", "MiB sent", "fastest s", "median s", "MiB/s of disk", "ratio to pipe", "CPU s", "peak MiB"), rows))

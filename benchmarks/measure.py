@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from remains import end
+
 
 @dataclass(frozen=True)
 class Run:
@@ -59,7 +61,11 @@ def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
         process = subprocess.Popen(
             command, cwd=cwd, env=as_installed(env), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+        except BaseException:
+            end(process)
+            raise
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure import machine, run, table
+from remains import scratch
 
 from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.apply import apply_plan
@@ -238,13 +239,12 @@ def recovery_rows(directory: Path) -> list[tuple[str, ...]]:
 def main() -> None:
     arguments = _arguments()
     print(f"{machine()}; the state in {arguments.directory.absolute()}\n")
-    print(table(HEAD, journal_rows(arguments.directory, arguments.nodes, arguments.rounds)))
-    print()
-    print(
-        table(("recovery, by kind of site", "open intents", "listings, the plan's too", "s"), recovery_rows(arguments.directory))
-    )
-    print()
-    told = run([sys.executable, "-m", "tests.simulation", "--seeds", f"0:{arguments.seeds}", "--jobs", "1"], cwd=REPOSITORY)
+    with scratch(arguments.directory) as folder:
+        print(table(HEAD, journal_rows(folder, arguments.nodes, arguments.rounds)))
+        print()
+        print(table(("recovery, by kind of site", "open intents", "listings, the plan's too", "s"), recovery_rows(folder)))
+        print()
+        told = run([sys.executable, "-m", "tests.simulation", "--seeds", f"0:{arguments.seeds}", "--jobs", "1"], cwd=REPOSITORY)
     print(f"simulation: {told.said.strip()}; {arguments.seeds / told.seconds:.0f} stories a second in one process")
 
 

@@ -4,12 +4,12 @@ python benchmarks/scale.py [--nodes 10000] [--clusters 10] [--rounds 3]
 """
 
 import argparse
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from measure import Runs, home_in, machine, pragmaspec, run, table, take_turns
+from remains import scratch
 
 from pragmaspec.providers.base import BootOrder, ImageFiles, Provider
 from pragmaspec.providers.table import open_provider
@@ -23,10 +23,10 @@ def main() -> None:
     arguments = _arguments()
     print(machine())
     print(f"{arguments.nodes} nodes in {arguments.clusters} clusters\n")
-    with tempfile.TemporaryDirectory() as scratch:
-        print(table(("the command", "fastest s", "median s", "nodes/s", "peak MiB"), command_rows(Path(scratch), arguments)))
+    with scratch() as folder:
+        print(table(("the command", "fastest s", "median s", "nodes/s", "peak MiB"), command_rows(folder, arguments)))
         print()
-        print(table(("the provider alone", "s", "nodes/s"), provider_rows(Path(scratch), arguments.nodes)))
+        print(table(("the provider alone", "s", "nodes/s"), provider_rows(folder, arguments.nodes)))
 
 
 def command_rows(directory: Path, arguments: argparse.Namespace) -> list[tuple[str, ...]]:

@@ -8,9 +8,7 @@ its end (cp is followed by sync, which libvirt does by itself), in turns. Half o
 
 import argparse
 import os
-import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,9 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
+from at_libvirt import clear_libvirt
 from measure import machine, table
+from remains import NAME, ON_DISK, scratch
 
 from pragmaspec.images.files import ImageFiles
 from pragmaspec.providers.libvirt import names, volumes
@@ -30,7 +30,7 @@ from pragmaspec.providers.libvirt.volume_xml import SHARED, overlay_xml, raw_xml
 from pragmaspec.recorded import Blob, Mark, StagedImage
 from pragmaspec.site import LibvirtSite
 
-POOL = "pragmaspec-staging"
+POOL = f"{NAME}-staging"
 DIRECTORY = Path("/var/lib/libvirt") / POOL
 MIB = 2**20
 SITE = LibvirtSite(name="lab", virt_type="qemu", pool=POOL)
@@ -43,8 +43,9 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 10, 100])
     arguments = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory(dir="/var/tmp") as scratch, pool(), site() as (provider, host):
-        file = half_empty(Path(scratch) / "disk.raw", arguments.mib)
+    with scratch(ON_DISK, made=clear_libvirt) as folder, site() as (provider, host):
+        make_pool()
+        file = half_empty(folder / "disk.raw", arguments.mib)
         print(staging(provider, host, file, arguments.rounds))
         print(overlays(provider, host, file, arguments.nodes, arguments.rounds))
 
@@ -191,20 +192,11 @@ def site() -> Iterator[tuple[LibvirtProvider, Host]]:
         host.connection.close()
 
 
-@contextmanager
-def pool() -> Iterator[None]:
-    """An empty storage pool that is gone afterwards."""
+def make_pool() -> None:
+    """An empty storage pool, which goes with all that is in it when the benchmark ends."""
     DIRECTORY.mkdir(mode=0o711)
-    try:
-        virsh("pool-define-as", POOL, "dir", "--target", str(DIRECTORY))
-        virsh("pool-start", POOL)
-        try:
-            yield
-        finally:
-            virsh("pool-destroy", POOL)
-            virsh("pool-undefine", POOL)
-    finally:
-        shutil.rmtree(DIRECTORY)
+    virsh("pool-define-as", POOL, "dir", "--target", str(DIRECTORY))
+    virsh("pool-start", POOL)
 
 
 def virsh(*arguments: str) -> None:

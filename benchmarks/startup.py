@@ -8,11 +8,11 @@ Without it a cluster of three nodes at a simulated site is made and thrown away.
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from measure import home_in, machine, pragmaspec, run, table, take_turns
+from remains import scratch
 
 SPEC = """\
 images:
@@ -41,9 +41,9 @@ FLOORS = {
 def main() -> None:
     arguments = _arguments()
     print(machine())
-    with tempfile.TemporaryDirectory() as scratch:
-        env = None if arguments.stack else home_in(Path(scratch))
-        stack = arguments.stack or applied_stack(Path(scratch), env or {})
+    with scratch() as folder:
+        env = None if arguments.stack else home_in(folder)
+        stack = arguments.stack or applied_stack(folder, env or {})
         commands = {name: [sys.executable, "-c", code] for name, code in FLOORS.items()}
         commands |= {
             "pragmaspec --version": [pragmaspec(), "--version"],

@@ -159,6 +159,16 @@ def one_network(hosts: Sequence[SecondHost]) -> Iterator[str]:
         _run("ip", "link", "delete", SWITCH)
 
 
+def remove_hosts() -> None:
+    """Remove the networks of hosts that whoever made them was killed before removing."""
+    devices = Path("/sys/class/net")
+    links, namespaces = [*devices.glob(SWITCH), *devices.glob("ps-far*")], Path("/run/netns").glob("ps-far*")
+    for kind, found in (("link", links), ("netns", namespaces)):
+        for each in found:
+            # It may have gone with its other end.
+            subprocess.run(["ip", kind, "delete", each.name], check=False, capture_output=True)
+
+
 def inside(host: SecondHost, *command: str) -> str:
     """What ``command`` prints in the network of ``host``."""
     done = subprocess.run(
