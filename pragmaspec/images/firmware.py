@@ -70,8 +70,8 @@ class Boots(Frozen, frozen=True):
             return f"a partition table for sectors of {self.sector_bytes} bytes, where the disks of nodes have 512"
         if self.found:
             return (
-                f"no \\EFI\\BOOT\\BOOTX64.EFI on its EFI system partition, only {', '.join(self.found)}, which only firmware "
-                "starts that was told of it"
+                f"no \\EFI\\BOOT\\BOOTX64.EFI on its EFI system partition, only {', '.join(self.found)}, where the firmware of a "
+                "new node does not look"
             )
         if self.partition:
             return "no \\EFI\\BOOT\\BOOTX64.EFI on its EFI system partition"

@@ -126,7 +126,7 @@ def test_a_loader_that_only_its_own_installation_knows_is_named(make: Callable[.
     assert not boots.uefi
     assert boots.nothing == (
         "no boot code in its first sector and no \\EFI\\BOOT\\BOOTX64.EFI on its EFI system partition, only "
-        "\\EFI\\a-long-vendor-name\\systemd-bootx64.efi, which only firmware starts that was told of it"
+        "\\EFI\\a-long-vendor-name\\systemd-bootx64.efi, where the firmware of a new node does not look"
     )
 
 
