@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.lock_reading import IMAGES, VERSION, LockDocument, image_blocks, read_document
@@ -110,7 +111,12 @@ def write_table(directory: Path, name: str, table: Mapping[str, Any]) -> None:
 
 def _write(directory: Path, entries: Mapping[str, Locked], others: Mapping[str, Any] | None = None) -> None:
     kept = _others(_document(directory)) if others is None else others
-    write_whole(directory / LOCK_FILE, lock_text(entries, kept).encode(), mode=0o644)
+    file = directory / LOCK_FILE
+    try:
+        write_whole(file, lock_text(entries, kept).encode(), mode=0o644)
+    except OSError as error:
+        detail = f"{file} cannot be written: {error.strerror}. It belongs beside the spec, in a folder that you may write to."
+        raise ImageError(Problem(summary="Lock file not writable", detail=detail)) from None
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,3 +183,10 @@ def test_tables_of_others_stay_as_they_are(tmp_path_factory: pytest.TempPathFact
     assert read_table(directory, "versions")["qemu"]["seen"] == ["7.2.9", "9.1"]
     assert read_table(directory, "addresses") == {}
     assert read_lock(directory) == {"debian-12": BUILT}
+
+
+def test_a_lock_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / f".{LOCK_FILE}.{os.getpid()}.part").mkdir()  # stops root too
+    with pytest.raises(ImageError, match=r"pragmaspec\.lock cannot be written: Is a directory\. It belongs beside the spec"):
+        write_lock(tmp_path, "debian-12", BUILT)
+    assert read_lock(tmp_path) == {}
