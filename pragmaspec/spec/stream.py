@@ -45,14 +45,12 @@ def read_whole(path: str, most_bytes: int, other_end_s: float = OTHER_END_S) -> 
         return sys.stdin.buffer.read(most_bytes)
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
         if os.isatty(descriptor):
             raise NotRegularError(errno.EINVAL, "it is a terminal; name a file", path)
         named = stat.S_ISFIFO(os.lstat(path).st_mode)
         if named and not select.select([descriptor], [], [], other_end_s)[0]:
             raise NotRegularError(errno.ENXIO, "it is a pipe into which nothing writes", path)
-        if not stat.S_ISDIR(mode):
-            os.set_blocking(descriptor, True)
+        os.set_blocking(descriptor, True)
         return file.read(most_bytes)
 
 

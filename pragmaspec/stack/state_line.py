@@ -21,6 +21,7 @@ _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 _STACK = re.compile(
     rb"""^(?:stack|"stack"|'stack')[ \t]*:[ \t]*(["']?)([A-Za-z0-9][A-Za-z0-9_.-]*)\1[ \t]*(?:#.*)?\r?$""", re.MULTILINE
 )
+_EXPLICIT = re.compile(rb"^\?[ \t]", re.MULTILINE)
 _FIRST = re.compile(rb"^(?![ \t]*(?:#|\r?$|%|---[ \t]*\r?$)).+", re.MULTILINE)
 _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _NOTHING = ("null", "~")
@@ -76,7 +77,7 @@ def _unusual(spec: bytes, key: bytes) -> bool:
     if key not in spec:
         return False
     first = _FIRST.search(spec)
-    if first and (first[0][:1] in b"{ ?" or first[0].startswith(b"--- ")):
+    if (first and (first[0][:1] in b"{ " or first[0].startswith(b"--- "))) or _EXPLICIT.search(spec):
         return True
     line = re.search(rb"""(?m)^(?:%b|"%b"|'%b')[ \t]*:""" % (key, key, key), spec)
     if line is None:

@@ -1,7 +1,9 @@
 """Saved plans through pipes, devices, links and standard streams."""
 
 import os
+import socket
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,22 @@ def test_a_folder_that_may_not_be_written_to_is_noticed_before_planning(shop: Wo
     if os.access(tmp_path / "closed", os.W_OK):  # root may write anywhere
         return
     assert "may not be written to" in shop("plan", "--out", str(tmp_path / "closed" / "plan.json"), status=64).err
+
+
+def test_streams_are_read_and_written_once(shop: Workshop) -> None:
+    shop.spec()
+    for name in ("first", "second"):
+        os.mkfifo(shop.directory / name)
+    shop("plan", "--out", "plan.json")
+    plan = (shop.directory / "plan.json").read_bytes()
+    with ThreadPoolExecutor() as other_ends:
+        read = other_ends.submit((shop.directory / "first").read_bytes)
+        shop("plan", "--out", "first")
+        assert read.result().startswith(plan[:64])
+        written = other_ends.submit((shop.directory / "second").write_bytes, plan)
+        shop("apply", "-y", "second")
+        assert written.result() == len(plan)
+    assert "/dev/null gave nothing" in shop("apply", "/dev/null", status=64).err
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(shop.directory / "socket"))
+        assert "Saved plan not readable" in shop("apply", "socket", status=64).err

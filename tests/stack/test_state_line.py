@@ -55,6 +55,7 @@ def test_what_is_seen(text: str, url: str, encrypt: bool | None) -> None:
         ("{stack: lab, clusters: {}}", "lab"),
         ("  stack: lab\n  clusters: {}", "lab"),
         ("stack: &n lab", "lab"),
+        ("clusters: {}\n? stack\n: lab", "lab"),
         ("stack: [lab]", None),
         ("stack: a b", None),
         ("# the stack\nclusters: {a: {}}", None),
