@@ -5,9 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.carrying import Manner, carry_out
+from pragmaspec.cli.carrying import Manner, carry_out, show_or_do
 from pragmaspec.cli.complete import specs
-from pragmaspec.cli.options import Accepting, AllowOption, Doing, ExcludeOption, PruneImagesOption, TargetOption, Which, examples
+from pragmaspec.cli.options import (
+    Accepting,
+    AllowOption,
+    Doing,
+    ExcludeOption,
+    Previewing,
+    PruneImagesOption,
+    ReplaceOption,
+    TargetOption,
+    Which,
+    examples,
+    wait_for_locks,
+)
 from pragmaspec.cli.spread import spread
 
 if TYPE_CHECKING:
@@ -21,6 +33,7 @@ def register(app: typer.Typer) -> None:
         "apply hello.plan --auto-approve",
         "apply - --auto-approve < hello.plan",
         "apply --allow rebuild --allow data-loss",
+        "apply --replace hello-compute-3",
     )
     app.command("apply", epilog=examples(*lines))(apply)
 
@@ -41,7 +54,9 @@ def apply(
     allow: AllowOption = None,
     target: TargetOption = None,
     exclude: ExcludeOption = None,
+    replace: ReplaceOption = None,
     prune_images: PruneImagesOption = False,
+    previewing: Previewing,
     doing: Doing,
     accepting: Accepting,
     which: Which,
@@ -54,24 +69,29 @@ def apply(
     manner = Manner.of(doing, allow or (), ask=not doing.auto_approve)
     saved = _saved_plan(spec_or_plan) if spec_or_plan is not None else None
     if saved is not None:
-        if target or exclude or prune_images or which != Which() or accepting != Accepting():
+        if target or exclude or replace or prune_images or which != Which() or accepting != Accepting():
             raise typer.BadParameter(
-                "a saved plan is applied as it is; plan anew to choose --target, --exclude, --prune-images, --spec, --state or "
-                "what to accept"
+                "a saved plan is applied as it is; plan anew to choose --target, --exclude, --replace, --prune-images, --spec, "
+                "--state or what to accept"
             )
-        _apply_saved(saved, Path(spec_or_plan or "").name, manner)
+        if previewing.dry_run:
+            raise typer.BadParameter(
+                "a saved plan was shown when it was made; without --dry-run it is shown again before it is applied"
+            )
+        _apply_saved(saved, Path(spec_or_plan or "").name, manner, doing.lock_timeout)
         return
     from pragmaspec.planning.request import PlanRequest
 
     request = PlanRequest(
         targets=tuple(target or ()),
         exclude=tuple(exclude or ()),
+        replace=tuple(replace or ()),
         accept_missing=accepting.accept_missing,
         prune_images=prune_images,
     )
-    with which.stack(spec_or_plan, accept_rollback=accepting.accept_rollback) as stack:
+    with which.stack(spec_or_plan, accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
         _ = stack.place.spec_file  # whoever meant a plan is to hear of the file, not of a state beside it
-        carry_out(stack, "apply", lambda run: run.plan(request), manner)
+        show_or_do(stack, "apply", lambda planner: planner.plan(request), manner, previewing)
 
 
 def _saved_plan(file: str) -> "SavedPlan | None":
@@ -81,9 +101,11 @@ def _saved_plan(file: str) -> "SavedPlan | None":
     return saved_plan_in(file)
 
 
-def _apply_saved(saved: "SavedPlan", name: str, manner: Manner) -> None:
-    from pragmaspec.stack.saved import place_of
+def _apply_saved(saved: "SavedPlan", name: str, manner: Manner, lock_timeout: str) -> None:
+    from pragmaspec.stack.saved import needed_by, place_of
     from pragmaspec.stack.stack import Stack
 
     with Stack(place=place_of(saved)) as stack:
-        carry_out(stack, f"apply {name}", lambda run: run.bound(saved.plan), manner, saved.plan.lineage)
+        wait_for_locks(stack.store, lock_timeout)
+        need = needed_by(saved.plan)
+        carry_out(stack, f"apply {name}", lambda run: run.bound(saved.plan), manner, saved.plan.lineage, need=need)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import typer
 
-from pragmaspec.cli.options import Doing
+from pragmaspec.cli.options import Doing, Previewing
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.streams import OutputError
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pragmaspec.engine.context import Applied
     from pragmaspec.errors import Problem
     from pragmaspec.planning.plan import Plan
+    from pragmaspec.stack.planned import Planner
     from pragmaspec.stack.run import Run
     from pragmaspec.stack.stack import Stack
 
@@ -38,10 +39,45 @@ class Manner(NamedTuple):
         return cls(tuple(allow), ask=ask, json=doing.json, verbose=doing.verbose, steal_lock=doing.steal_lock)
 
 
+def show_or_do(
+    stack: "Stack",
+    command: str,
+    plan_of: "Callable[[Planner], Plan]",
+    manner: Manner,
+    previewing: Previewing,
+    *,
+    need: frozenset[str] | None = None,
+) -> bool:
+    """Only show the plan where that is asked for, else :func:`carry_out`; whether it was done."""
+    if not previewing.dry_run:
+        carry_out(stack, command, plan_of, manner, need=need)
+        return True
+    from pragmaspec.cli.previewing import preview
+
+    preview(
+        stack,
+        plan_of,
+        need=need,
+        save=previewing.save,
+        json=manner.json,
+        verbose=manner.verbose,
+        detailed_exitcode=previewing.detailed_exitcode,
+    )
+    return False
+
+
 def carry_out(
-    stack: "Stack", command: str, plan_of: "Callable[[Run], Plan]", manner: Manner, lineage: str | None = None
+    stack: "Stack",
+    command: str,
+    plan_of: "Callable[[Run], Plan]",
+    manner: Manner,
+    lineage: str | None = None,
+    *,
+    need: frozenset[str] | None = None,
 ) -> "Applied":
     """Plan under the stack's lock, show, ask, apply. ``lineage``: of a saved plan for a stack that has no state yet.
+
+    ``need``: as of :meth:`pragmaspec.stack.stack.Stack.wanted`.
 
     Ends the command with status 1 when somebody says no. Raises what :meth:`pragmaspec.stack.run.Run.apply` raises.
     """
@@ -50,8 +86,8 @@ def carry_out(
     from pragmaspec.stack.run import check_allowed
 
     warn(stack)
-    interrupted = stack.interrupted()
-    with stack.run(command, lineage=lineage, reporter=image_progress(), steal_lock=manner.steal_lock) as run:
+    with stack.run(command, lineage=lineage, reporter=image_progress(), steal_lock=manner.steal_lock, need=need) as run:
+        interrupted = stack.interrupted()  # only now: until it had ended, a run that was waited for looked like one
         plan = plan_of(run)
         note_interrupted(plan, interrupted=interrupted, aside=manner.json)
         show_plan(plan, verbose=manner.verbose, aside=manner.json)

@@ -2,7 +2,7 @@
 
 import typer
 
-from pragmaspec.cli.options import Which, examples
+from pragmaspec.cli.options import LockTimeoutOption, Which, examples
 from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
 
@@ -13,14 +13,14 @@ def register(app: typer.Typer) -> None:
 
 
 @spread
-def forget(*, which: Which) -> None:
+def forget(*, lock_timeout: LockTimeoutOption = "0", which: Which) -> None:
     """Remove the recorded state of a stack that has nothing left.
 
     With it go its keys, its ssh files and what was kept of its spec. Refused while anything is recorded: clean it first.
     """
     from pragmaspec.stack.forgetting import forget_stack
 
-    stack = which.stack()
+    stack = which.stack(lock_timeout=lock_timeout)
     title = stack.store.ground.title
     if forget_stack(stack.place, stack.store):
         out().say(f"Forgotten: the stack that was recorded at {title}, with its keys.")

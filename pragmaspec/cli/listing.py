@@ -111,12 +111,12 @@ def list_site(
 
 
 def _views(name: str | None, which: Which) -> "list[SiteView]":
-    from pragmaspec.cli.imaging import image_progress
     from pragmaspec.errors import Problem, UsageError
     from pragmaspec.stack.sites import known_sites
+    from pragmaspec.stack.verbs import OUTLINE
 
     with which.stack() as stack:
-        known = sorted(known_sites(stack.wanted(image_progress()), stack.state()), key=lambda site: site.name)
+        known = sorted(known_sites(stack.wanted(need=OUTLINE), stack.state()), key=lambda site: site.name)
         chosen = [site for site in known if name in (None, site.name)]
         if name is not None and not chosen:
             names = ", ".join(site.name for site in known) or "none"

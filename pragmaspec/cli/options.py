@@ -9,6 +9,7 @@ from pragmaspec.cli.complete import addresses, clusters, nodes, parts, specs
 
 if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
+    from pragmaspec.store.store import Store
 
 
 def _known_risks(allow: list[str] | None) -> list[str] | None:
@@ -26,6 +27,24 @@ def _known_risks(allow: list[str] | None) -> list[str] | None:
                     f"{word} cannot be allowed. {f'Did you mean {near[0]}?' if near else f'Known: {known}.'}"
                 )
     return allow
+
+
+def lock_timeout_s(text: str) -> float:
+    """Seconds that ``text``, a duration as in a spec, says; a bare 0 is no time. Raises BadParameter with what to write."""
+    from pragmaspec.spec.quantity import AmountError, milliseconds_of
+
+    if text == "0":
+        return 0.0
+    try:
+        return milliseconds_of(text) / 1000
+    except AmountError as error:
+        raise typer.BadParameter(f"{text!r} is no duration: {error.args[0]}") from None
+
+
+def _known_duration(text: str) -> str:
+    """``text``, as it is, when it is a duration."""
+    lock_timeout_s(text)
+    return text
 
 
 SpecArgument = Annotated[
@@ -65,6 +84,15 @@ ExcludeOption = Annotated[
     list[str] | None,
     typer.Option("--exclude", metavar="ADDRESS", help="Not this, nor what depends on it. Repeatable.", autocompletion=parts),
 ]
+ReplaceOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--replace",
+        metavar="NODE",
+        help="Make this node anew: an address, a name, or a pattern with *. Its disk is lost. Repeatable.",
+        autocompletion=parts,
+    ),
+]
 AllowOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -92,6 +120,35 @@ StealOption = Annotated[
     bool,
     typer.Option("--steal-lock", help="Take the lock from a dead run. In a folder or PostgreSQL it is free by itself."),
 ]
+LockTimeoutOption = Annotated[
+    str,
+    typer.Option(
+        "--lock-timeout",
+        metavar="DURATION",
+        help="Wait so long for another run to end, such as 30 s or 5 min.",
+        callback=_known_duration,
+    ),
+]
+DetailedOption = Annotated[
+    bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes or drift, 0 when there are none.")
+]
+SaveOption = Annotated[
+    str | None,
+    typer.Option(
+        "--out", "-o", metavar="FILE", help="Save the plan, so that `apply FILE` does exactly this; `-`: to standard output."
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan that would be carried out, and change nothing.")]
+DrySaveOption = Annotated[
+    str | None,
+    typer.Option("--out", "-o", metavar="FILE", help="With --dry-run: save the plan, so that `apply FILE` does exactly this."),
+]
+DryDetailedOption = Annotated[
+    bool,
+    typer.Option(
+        "--detailed-exitcode", help="With --dry-run: exit with 2 when there are changes or drift, 0 when there are none."
+    ),
+]
 ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters)]
 AddressArgument = Annotated[
     str, typer.Argument(metavar="ADDRESS", help="An address, or the name of a node.", autocompletion=addresses)
@@ -106,11 +163,16 @@ class Which:
     spec: SpecOption = None
     state: StateOption = None
 
-    def stack(self, named: str | None = None, *, accept_rollback: bool = False, locked: bool = False) -> "Stack":
+    def stack(
+        self, named: str | None = None, *, accept_rollback: bool = False, locked: bool = False, lock_timeout: str = "0"
+    ) -> "Stack":
         """The stack; ``named``: the spec when it was given as an argument."""
         from pragmaspec.stack.stack import Stack
 
-        return Stack(one_spec(named, self.spec), state=self.state, accept_rollback=accept_rollback, locked=locked)
+        stack = Stack(one_spec(named, self.spec), state=self.state, accept_rollback=accept_rollback, locked=locked)
+        if lock_timeout_s(lock_timeout):
+            wait_for_locks(stack.store, lock_timeout)
+        return stack
 
 
 @dataclass(frozen=True)
@@ -129,6 +191,28 @@ class Doing:
     json: JsonOption = False
     verbose: VerboseOption = False
     steal_lock: StealOption = False
+    lock_timeout: LockTimeoutOption = "0"
+
+
+@dataclass(frozen=True)
+class Previewing:
+    """Whether a change is only shown, and what becomes of what is shown."""
+
+    dry_run: DryRunOption = False
+    save: DrySaveOption = None
+    detailed_exitcode: DryDetailedOption = False
+
+    def __post_init__(self) -> None:
+        if not self.dry_run and (self.save is not None or self.detailed_exitcode):
+            named = "--out" if self.save is not None else "--detailed-exitcode"
+            raise typer.BadParameter(f"{named} is for what is only shown: say --dry-run too")
+
+
+def wait_for_locks(store: "Store", lock_timeout: str) -> None:
+    """Let ``store`` wait for another run to end, and say meanwhile for whom."""
+    from pragmaspec.cli.waiting import LockWait
+
+    store.wait_for_locks(lock_timeout_s(lock_timeout), LockWait())
 
 
 def examples(*lines: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.complete import sites
-from pragmaspec.cli.options import JsonOption, RollbackOption, Which, examples
+from pragmaspec.cli.options import JsonOption, LockTimeoutOption, RollbackOption, Which, examples
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
 
@@ -43,6 +43,7 @@ def orphans(
     lineage: LineageOption = None,
     json: JsonOption = False,
     accept_rollback: RollbackOption = False,
+    lock_timeout: LockTimeoutOption = "0",
     which: Which,
 ) -> None:
     """Show what carries our marks at the sites and is in no state.
@@ -53,8 +54,8 @@ def orphans(
     from pragmaspec.stack.salvage import find_orphans, find_others
     from pragmaspec.stack.sites import Sites
 
-    with which.stack(accept_rollback=accept_rollback) as stack:
-        state, wanted = _state(stack, lineage), _wanted(stack)
+    with which.stack(accept_rollback=accept_rollback, lock_timeout=lock_timeout) as stack:
+        state, wanted = _state(stack, lineage), _wanted(stack, whole=bool(adopt))
         options = _options(wanted, state, site)
         names = tuple(sorted(each.name for each in options))
         if adopt:
@@ -106,10 +107,12 @@ def _state(stack: "Stack", lineage: str | None) -> "State":
     return state if loaded.on_disk or lineage is not None else stack.state()
 
 
-def _wanted(stack: "Stack") -> "Wanted | None":
+def _wanted(stack: "Stack", *, whole: bool) -> "Wanted | None":
+    """The spec; ``whole``: with what nodes are made from, for what is to be recorded as the spec wants it."""
     from pragmaspec.cli.imaging import image_progress
+    from pragmaspec.stack.verbs import OUTLINE
 
-    return stack.wanted(image_progress()) if stack.place.spec is not None else None
+    return stack.wanted(image_progress(), need=None if whole else OUTLINE) if stack.place.spec is not None else None
 
 
 def _options(wanted: "Wanted | None", state: "State", site: str | None) -> "tuple[Site, ...]":

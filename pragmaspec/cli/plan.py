@@ -1,15 +1,17 @@
 """``plan``."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pragmaspec.cli.options import (
     Accepting,
+    DetailedOption,
     ExcludeOption,
     JsonOption,
     PruneImagesOption,
+    ReplaceOption,
+    SaveOption,
     SpecArgument,
     TargetOption,
     VerboseOption,
@@ -17,12 +19,6 @@ from pragmaspec.cli.options import (
     examples,
 )
 from pragmaspec.cli.spread import spread
-
-if TYPE_CHECKING:
-    from pragmaspec.planning.plan import Plan
-    from pragmaspec.stack.stack import Stack
-
-EXIT_CHANGES = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -34,18 +30,12 @@ def register(app: typer.Typer) -> None:
 def plan(
     named: SpecArgument = None,
     *,
-    save: Annotated[
-        str | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE", help="Save the plan, so that `apply FILE` does exactly this; `-`: to standard output."
-        ),
-    ] = None,
+    save: SaveOption = None,
     json: JsonOption = False,
-    detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes or drift, 0 when there are none.")
-    ] = False,
+    detailed_exitcode: DetailedOption = False,
     target: TargetOption = None,
     exclude: ExcludeOption = None,
+    replace: ReplaceOption = None,
     prune_images: PruneImagesOption = False,
     refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Look at the sites, or trust what is recorded.")] = True,
     locked: Annotated[
@@ -56,52 +46,22 @@ def plan(
     which: Which,
 ) -> None:
     """Show what apply would do, why, and at what risk. Changes nothing."""
-    from pragmaspec.cli.carrying import note_interrupted, note_under_way, show_plan, show_warnings
-    from pragmaspec.cli.imaging import image_progress
-    from pragmaspec.cli.screen import out
-    from pragmaspec.spec.stream import is_standard_output
-    from pragmaspec.stack.saved import check_out
+    from pragmaspec.cli.previewing import preview
+    from pragmaspec.planning.request import PlanRequest
 
-    aside = save is not None and is_standard_output(save)
-    if aside and json:
-        raise typer.BadParameter("standard output takes one document: --json, or --out with a file")
+    request = PlanRequest(
+        targets=tuple(target or ()),
+        exclude=tuple(exclude or ()),
+        replace=tuple(replace or ()),
+        accept_missing=accepting.accept_missing,
+        prune_images=prune_images,
+    )
     with which.stack(named, accept_rollback=accepting.accept_rollback, locked=locked) as stack:
-        if save is not None:
-            check_out(save, stack.place)
-        made = stack.plan(
-            targets=target or (),
-            exclude=exclude or (),
-            refresh=refresh,
-            reporter=image_progress(),
-            accept_missing=accepting.accept_missing,
-            prune_images=prune_images,
+        preview(
+            stack,
+            lambda planner: planner.plan(request, refresh=refresh),
+            save=save,
+            json=json,
+            verbose=verbose,
+            detailed_exitcode=detailed_exitcode,
         )
-        if json:
-            from pragmaspec.report.plan_json import plan_form
-
-            show_warnings(made.warnings)
-            out().json(plan_form(made))
-        else:
-            if stack.interrupted() and not note_under_way(stack, aside=aside):
-                note_interrupted(made, interrupted=True, aside=aside)
-            show_plan(made, verbose=verbose, aside=aside)
-        if save is not None:
-            _save(stack, made, save)
-    if detailed_exitcode and (made.drift or not made.empty):
-        raise typer.Exit(EXIT_CHANGES)
-
-
-def _save(stack: "Stack", made: "Plan", file: str) -> None:
-    from shlex import quote
-
-    from pragmaspec.cli.screen import err, out
-    from pragmaspec.spec.stream import is_standard_output, is_stream
-    from pragmaspec.stack.saved import plan_document, save_plan
-
-    if is_standard_output(file):
-        out().write(plan_document(made, stack.place).decode())
-        return
-    save_plan(made, stack.place, file)
-    if not is_stream(Path(file)):
-        name = quote(file)
-        err().say(f"Saved as {name}. `pragmaspec apply {name}` does exactly this, or refuses when anything has changed.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.complete import addresses, clusters
-from pragmaspec.cli.options import ApproveOption, StealOption, Which, examples
+from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, StealOption, Which, examples
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
 
@@ -32,6 +32,7 @@ def mv(
     site: Annotated[bool, typer.Option("--site", help="FROM and TO are names of sites, not of clusters.")] = False,
     auto_approve: ApproveOption = False,
     steal_lock: StealOption = False,
+    lock_timeout: LockTimeoutOption = "0",
     which: Which,
 ) -> None:
     """Give what is recorded of a cluster another name.
@@ -44,7 +45,9 @@ def mv(
     def moved(state: "State") -> "State":
         return renamed(state, "site" if site else "cluster", source, target)
 
-    _edit(which, f"state mv {source} {target}", moved, auto_approve=auto_approve, steal_lock=steal_lock)
+    _edit(
+        which, f"state mv {source} {target}", moved, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
+    )
 
 
 @spread
@@ -56,6 +59,7 @@ def rm(
     *,
     auto_approve: ApproveOption = False,
     steal_lock: StealOption = False,
+    lock_timeout: LockTimeoutOption = "0",
     which: Which,
 ) -> None:
     """Take things out of the state and leave them at their site.
@@ -68,15 +72,19 @@ def rm(
     def left(state: "State") -> "State":
         return without(state, find_records(state, tuple(address)))
 
-    _edit(which, f"state rm {' '.join(address)}", left, auto_approve=auto_approve, steal_lock=steal_lock)
+    _edit(
+        which, f"state rm {' '.join(address)}", left, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
+    )
 
 
-def _edit(which: Which, command: str, change: "Callable[[State], State]", *, auto_approve: bool, steal_lock: bool) -> None:
+def _edit(
+    which: Which, command: str, change: "Callable[[State], State]", *, auto_approve: bool, steal_lock: bool, lock_timeout: str
+) -> None:
     """Change the state under its lock, after saying what becomes of it."""
     from pragmaspec.cli.carrying import consent, warn
     from pragmaspec.stack.editing import write_edit
 
-    stack = which.stack()
+    stack = which.stack(lock_timeout=lock_timeout)
     warn(stack)
     with stack.opened(command, steal_lock=steal_lock) as opened:
         before = opened.loaded.ledger.state

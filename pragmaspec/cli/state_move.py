@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.options import ApproveOption, Which, examples
+from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, Which, examples, wait_for_locks
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
 from pragmaspec.cli.state_edit import difference_words, say_state
@@ -29,6 +29,7 @@ def push(
     file: Annotated[str, typer.Argument(metavar="FILE", help="What `state pull` printed, perhaps edited; `-`: standard input.")],
     *,
     auto_approve: ApproveOption = False,
+    lock_timeout: LockTimeoutOption = "0",
     which: Which,
 ) -> None:
     """Put a state in the place of the recorded one.
@@ -39,7 +40,7 @@ def push(
     from pragmaspec.stack.recording import decoded
 
     text, name = _read(file)
-    with which.stack() as stack:
+    with which.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
         _announce(store, decoded(store, text, name), f"what {name} holds", auto_approve=auto_approve)
         say_state(store.push(text.decode()))
@@ -50,6 +51,7 @@ def restore(
     serial: Annotated[int, typer.Argument(metavar="SERIAL", help="As `state history` tells it.")],
     *,
     auto_approve: ApproveOption = False,
+    lock_timeout: LockTimeoutOption = "0",
     which: Which,
 ) -> None:
     """Put a kept version of the state back, under a new serial.
@@ -59,7 +61,7 @@ def restore(
     """
     from pragmaspec.stack.recording import decoded
 
-    with which.stack() as stack:
+    with which.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
         name = f"version {serial} of {store.ground.title}"
         kept = decoded(store, store.ground.version(serial), name)
@@ -79,6 +81,7 @@ def migrate(
         typer.Option("--from", metavar="URL|DIR", help="Where it is. Default: where the spec says, else state/<stack>."),
     ] = None,
     auto_approve: ApproveOption = False,
+    lock_timeout: LockTimeoutOption = "0",
     which: Which,
 ) -> None:
     """Copy the state to another place.
@@ -91,6 +94,8 @@ def migrate(
     from pragmaspec.stack.migrating import Migration
 
     move = Migration.of(which.stack().place, source, target)
+    for store in (move.source, move.target):
+        wait_for_locks(store, lock_timeout)
     state = move.source.read()
     here, there = move.source.ground.title, move.target.ground.title
     err().say(f"The state of stack {state.lineage}, serial {state.serial}, {counted(len(state.records), 'record')},")

@@ -107,11 +107,11 @@ class _Run:
         if self._bug is not None:
             raise self._bug
         if self._signal and (self.unknown() or self._skipped):
-            raise interrupted(self._signal, self.unknown(), self._skipped, self._failures)
+            raise interrupted(self._signal, self.unknown(), self._skipped, self._failures, self._context.wanted)
         if self._unwritable is not None and not self._failures and not self._done:
             raise self._unwritable
         if self._unwritable is not None or self._failures:
-            raise incomplete(self._failures, self._skipped, self._unwritable)
+            raise incomplete(self._failures, self._skipped, self._unwritable, self._context.wanted)
         return Applied(done=tuple(self._done), seconds=seconds, swept=tuple(self._swept))
 
     def _open(self) -> None:

@@ -79,7 +79,7 @@ class Outlook:
     def is_described(self, node: Node) -> bool:
         """Whether the spec says now what ``node`` was told at its first boot. Otherwise its seed cannot be made again."""
         cluster = self._wanted.cluster(node.cluster)
-        if cluster is None or cluster.unknown:
+        if cluster is None or not {"first_boot", "keys"}.isdisjoint(cluster.unknown):
             return False
         return (node.first_boot, node.keys) == (first_boot_digest(self.settings(node)), keys_digest(cluster.ssh_keys))
 

@@ -22,10 +22,16 @@ PLAIN_REASONS = frozenset((NEW, NEW_CLUSTER, SHALL_BE_OFF, SHALL_RUN, NO_LONGER_
 """Reasons that say no more than the verb: where room is short they are left out."""
 
 
-def actions(changes: Iterable[Change], facts: Facts, patient: frozenset[tuple[str, str]] = frozenset()) -> tuple[Action, ...]:
+def actions(
+    changes: Iterable[Change],
+    facts: Facts,
+    patient: frozenset[tuple[str, str]] = frozenset(),
+    replaced: frozenset[str] = frozenset(),
+) -> tuple[Action, ...]:
     """The actions that make ``changes`` true, each after what it waits for.
 
-    ``patient``: clusters, by site and name, whose computes boot after their frontend.
+    ``patient``: clusters, by site and name, whose computes boot after their frontend; ``replaced``: addresses of nodes that are
+    made anew in any case.
     """
     drift = {found.address: found.detail for found in facts.drift if found.kind not in QUIET_KINDS}
     found: list[Action] = []
@@ -34,6 +40,10 @@ def actions(changes: Iterable[Change], facts: Facts, patient: frozenset[tuple[st
         if change.after is None:
             removal = _removal(change, change.before, facts.gone) if change.before is not None else []
             found += with_losses(removal, machine, change.fields)
+        elif isinstance(change.after, Node) and change.address in replaced - facts.gone and change.before is not None:
+            reason = changed_words(change.fields) if change.fields else ASKED_FOR
+            anew = _rebuild(change, change.before, _as_node(change.before), change.after, drift.get(change.address, reason))
+            found += with_losses(anew, machine, change.fields)
         elif isinstance(change.after, Node):
             found += with_losses(_node_actions(change, change.after, facts.gone, drift, machine), machine, change.fields)
         elif isinstance(change.after, Allocation):

@@ -49,7 +49,18 @@ def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
 class Allocator:
     """Hands out one site's pools while one plan is made. ``clusters`` are all that the plan wants at the site."""
 
-    def __init__(self, site: Site, inventory: Inventory | None, state: State, clusters: Iterable[WantedCluster] = ()) -> None:
+    def __init__(
+        self,
+        site: Site,
+        inventory: Inventory | None,
+        state: State,
+        clusters: Iterable[WantedCluster] = (),
+        spec_file: str = "the spec",
+    ) -> None:
+        clusters = tuple(clusters)
+        self._spec_file = spec_file
+        self._lineage = state.lineage
+        self._named = {cluster.name: cluster for cluster in clusters}
         self._site = site
         self._inventory = inventory or _NOTHING
         ours = tuple(
@@ -140,15 +151,15 @@ class Allocator:
         address = _address(self._site, wanted)
         if named is not None:
             if named not in pools.vlan_numbers(self._site):
-                raise NoneFreeError(shortage.outside("VLAN", str(named), _ranges(self._site), self._site.name, where))
+                raise NoneFreeError(shortage.outside("VLAN", str(named), pools.vlan_ranges(self._site), self._site.name, where))
             other = self._vlans.other_holder(str(named), address)
             if other:
-                raise NoneFreeError(shortage.held("VLAN", other, self._site.name, where))
+                raise NoneFreeError(shortage.held("VLAN", other, self._site.name, where, self._release(other, wanted)))
             return named
         chosen = next((number for number in pools.vlan_numbers(self._site) if not self._vlans.holder(str(number))), None)
         if chosen is None:
             holders = self._vlans.held(map(str, pools.vlan_numbers(self._site)))
-            what, cure = f"VLANs ({_ranges(self._site)})", "give the site more in its `vlans:`"
+            what, cure = f"VLANs ({pools.vlan_ranges(self._site)})", "give the site more in its `vlans:`"
             raise NoneFreeError(shortage.exhausted(what, holders, self._site.name, wanted, cure))
         self._vlans.take(str(chosen), wanted.name, address)
         return chosen
@@ -165,6 +176,10 @@ class Allocator:
         public = pools.public_network(self._site.public, self._inventory)
         if public and wanted.public.kind != "none" and public.overlaps(IPv4Network(cidr, strict=False)):
             raise NoneFreeError(shortage.overlapping(network, cidr, public, self._site.name, where))
+
+    def _release(self, holder: Taken, wanted: WantedCluster) -> str:
+        name = (holder.address or "").split("/")[1] if holder.lineage == self._lineage else ""
+        return shortage.release(holder.value, name, self._named.get(name), wanted.name, self._spec_file) if name else ""
 
     def _public_grants(self, wanted: WantedCluster, recorded: Allocation | None) -> tuple[PublicGrant, ...]:
         if wanted.public.kind == "none":
@@ -202,7 +217,7 @@ class Allocator:
                 raise NoneFreeError(shortage.outside("address", named, pool, self._site.name, where))
             other = self._public.other_holder(named, allocation)
             if other:
-                raise NoneFreeError(shortage.held("address", other, self._site.name, where))
+                raise NoneFreeError(shortage.held("address", other, self._site.name, where, self._release(other, wanted)))
             return named
         chosen = next((one for one in pools.public_addresses(public, self._inventory) if not self._public.holder(one)), None)
         if chosen is None:
@@ -283,7 +298,3 @@ def _cidrs(held: Allocation) -> list[str]:
 
 def _addresses(held: Allocation) -> list[str]:
     return [grant.address for grant in held.public]
-
-
-def _ranges(site: Site) -> str:
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in site.vlans)

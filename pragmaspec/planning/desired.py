@@ -35,12 +35,14 @@ def mac_address(lineage: str, address: str, network: str) -> str:
 
 
 def desired_images(wanted: Wanted, request: PlanRequest) -> list[Desired]:
-    """Every image that a cluster at some site boots from, once per site. Two names of one digest: the first cluster's."""
+    """Every known image that a cluster at some site boots from, once per site. Two names of one digest: the first cluster's."""
     found: dict[str, Desired] = {}
     for cluster in sorted(wanted.clusters, key=lambda cluster: cluster.name):
         if cluster.name in request.drop:
             continue
         for image in wanted.images_of(cluster):
+            if not image.digest:
+                continue
             staged = staged_image(image, cluster.site)
             found.setdefault(staged.address, Desired(staged, image.where))
     return list(found.values())

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SpecError
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
 from pragmaspec.planning.wanted_sites import wanted_site
-from pragmaspec.recorded import Readiness
+from pragmaspec.recorded import Blob, Readiness
 from pragmaspec.spec.loaded import LoadedSpec
 from pragmaspec.spec.models import ClusterModel, ComputesModel, FrontendModel
 from pragmaspec.spec.quantity import in_words
@@ -19,17 +19,30 @@ from pragmaspec.spec.user_data import merged
 
 def images_needed(loaded: LoadedSpec) -> tuple[str, ...]:
     """The names of the images that some node boots, in the order of the spec: what has to be resolved before expanding."""
+    used = {image for name, cluster in loaded.model.clusters.items() if loaded.needs(name) for image in _images_of(cluster)}
+    return tuple(name for name in loaded.model.images if name in used)
+
+
+def images_named(loaded: LoadedSpec) -> tuple[str, ...]:
+    """The names of the images that some node of any cluster boots, in the order of the spec."""
     used = {image for cluster in loaded.model.clusters.values() for image in _images_of(cluster)}
     return tuple(name for name in loaded.model.images if name in used)
 
 
+def unknown_image(name: str) -> WantedImage:
+    """Stands for an image of which nothing but its name is known. Its digest is empty."""
+    return WantedImage(name=name, origin="", digest="", format="raw", disk=Blob(sha256="", size_bytes=0), virtual_size_bytes=0)
+
+
 def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
-    """The spec as planning reads it. ``images`` has at least :func:`images_needed`.
+    """The spec as planning reads it. ``images`` has at least :func:`images_needed`, and what is known of the others.
 
     Raises SpecError when a disk is smaller than its image.
     """
-    clusters = tuple(_cluster(loaded, name, cluster) for name, cluster in loaded.model.clusters.items())
-    problems = [problem for cluster in clusters for problem in _small_disks(loaded, cluster, images)]
+    known = frozenset(images)
+    images = {**{name: unknown_image(name) for name in images_named(loaded)}, **images}
+    clusters = tuple(_cluster(loaded, name, cluster, known) for name, cluster in loaded.model.clusters.items())
+    problems = [problem for each in clusters if loaded.needs(each.name) for problem in _small_disks(loaded, each, images)]
     if problems:
         raise SpecError(*problems)
     used = {cluster.site for cluster in clusters}
@@ -48,11 +61,16 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
             for position, move in enumerate(loaded.model.moved)
         ),
         warnings=loaded.warnings,
+        need=None if loaded.need is None else tuple(sorted(loaded.need)),
     )
 
 
-def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel) -> WantedCluster:
+def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: frozenset[str]) -> WantedCluster:
     at = ("clusters", name)
+    unknown = loaded.unread.get(name, ())
+    if not loaded.needs(name):
+        # What starts a disk is found by reading it.
+        unknown = (*unknown, "firmware", *(() if known.issuperset(_images_of(cluster)) else ("image",)))
     return WantedCluster(
         name=name,
         site=cluster.site,
@@ -79,6 +97,7 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel) -> WantedClus
         autostart=cluster.autostart,
         running=cluster.state == "running",
         domain=cluster.private.domain,
+        unknown=unknown,
         where=loaded.where(at),
     )
 
@@ -141,5 +160,5 @@ def _digest(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> str:
         for path, digest in ((Path(path), digest) for path, digest in loaded.files)
         if digest
     )
-    pins = sorted((name, image.digest) for name, image in images.items())
+    pins = sorted((name, images[name].digest) for name in images_needed(loaded))
     return sha256(json.dumps([files, pins]).encode()).hexdigest()

@@ -19,7 +19,7 @@ from pragmaspec.planning.impact import changed_words, node_impact
 from pragmaspec.planning.plan import Pending, Until
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster
-from pragmaspec.recorded import Allocation, Node, Record, State
+from pragmaspec.recorded import Allocation, Node, Record, StagedImage, State
 
 _LEARNT_LATER = frozenset(("keys", "peers"))
 """Fields that a node which is off is told of when it runs again."""
@@ -139,11 +139,21 @@ class _Holding:
 
     def _wait_for(self, before: Node, asked: Node, unknown: set[str], where: Where | None) -> None:
         hidden = set(unknown) if self._switched else {*unknown, *_LEARNT_LATER}
+        role = self._cluster.frontend if before.role == "frontend" else self._cluster.computes
+        if "image" in unknown and role.disk_bytes is None:
+            hidden.add("disk_bytes")  # it would be as large as the image
+        if self._boots_another(before, role.image):
+            hidden.discard("image")
         fields = tuple(name for name in changed_fields(before, asked) if name not in hidden)
         if fields:
             impact = node_impact(before, asked, fields)
             waiting = self._waiting(asked.address, changed_words(fields), where)
             self._pending.append(replace(waiting, impact=impact))
+
+    def _boots_another(self, node: Node, image: str) -> bool:
+        """Whether ``image`` is another than ``node`` stands on, where no more of it is known than its name."""
+        record = self._seen.state.record(f"{node.site}/image/{node.image[:16]}")
+        return record is not None and isinstance(record.resource, StagedImage) and record.resource.name != image
 
     def _waiting(self, address: str, reason: str, where: Where | None) -> Pending:
         return Pending(address=address, reason=reason, until=self._until, where=where)

@@ -114,12 +114,16 @@ class Plan(Frozen, frozen=True):
     """What was seen of the objects that are touched (:mod:`pragmaspec.planning.fingerprint`); None: nobody looked."""
     named: tuple[str, ...] = ()
     """Clusters whose removal the command itself asked for by name: no further consent is needed to lose their disks."""
+    replaced: tuple[str, ...] = ()
+    """Addresses of nodes that the command itself asked to be made anew: no further consent is needed to lose their disks."""
     moves: tuple[Move, ...] = ()
     """Names that change. They are recorded before the first action, which all go by the new names."""
     likely_moves: tuple[Move, ...] = ()
     """What may have been meant, where something goes and something of the same shape comes."""
     warnings: tuple[Problem, ...] = ()
     """Of the spec, without the quoted lines, which may be private: they prevent nothing."""
+    need: tuple[str, ...] | None = None
+    """The clusters of which all that the spec points to was read; None: all clusters."""
     pending: tuple[Pending, ...] = ()
     """What is left for later; doing this plan changes nothing of it."""
 

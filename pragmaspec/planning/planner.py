@@ -32,6 +32,7 @@ from pragmaspec.planning.needed import needed_images, unknown_images
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.plan import QUIET_KINDS, Action, Drift, Pending, Plan, PlannedSite
 from pragmaspec.planning.pruning import prune_actions
+from pragmaspec.planning.replacing import check_replaced, replaced_nodes
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.sighting import as_made, as_recorded
 from pragmaspec.planning.targets import narrowed
@@ -87,10 +88,13 @@ def make_plan(
     looked = {name: as_made(seen, moved) for name, seen in observations.items() if name not in left}
     asked = {name: as_recorded(inventory, moved, name) for name, inventory in inventories.items()}
     seen = facts(moved, looked, accept_missing=request.accept_missing)
+    replaced = replaced_nodes(seen.state, request)
     desired, planned, pending = _desired(wanted, seen, asked, request)
+    check_replaced(desired, seen.state, request)
     drifted = frozenset(drift.address for drift in seen.drift if _concerns_power(drift, moved, seen.state, request))
     patient = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
-    found = actions([change for change in changes(desired, seen.state, drifted) if change.address in planned], seen, patient)
+    differing = [change for change in changes(desired, seen.state, drifted | replaced) if change.address in planned]
+    found = actions(differing, seen, patient, replaced)
     known = (*(entry.resource for entry in desired), *(record.resource for record in moved.records))
     if request.prune_images:
         pruned = tuple(prune_actions(stored, known, state.lineage))
@@ -116,6 +120,7 @@ def make_plan(
         drift=tuple(drift for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in acted_on),
         partial=partial,
         named=request.drop,
+        replaced=tuple(sorted(replaced)),
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
         warnings=(
@@ -123,6 +128,7 @@ def make_plan(
             *blank_images(kept, wanted.images, wanted.sites),
             *(warning for each in looked.values() for warning in each.warnings),
         ),
+        need=wanted.need,
         pending=pending,
     )
 
@@ -184,10 +190,13 @@ def _desired(
     state = seen.state
     staying = sorted((each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name)
     allocators = {
-        site.name: Allocator(site, inventories.get(site.name), state, [each for each in staying if each.site == site.name])
+        site.name: Allocator(
+            site, inventories.get(site.name), state, [each for each in staying if each.site == site.name], wanted.spec_file
+        )
         for site in wanted.sites
     }
-    moved = {record.address: record for record in state.records if record.origin}
+    anew = replaced_nodes(state, request)
+    moved = {record.address: record for record in state.records if record.origin and record.address not in anew}
     for cluster in staying:
         if not request.concerns(cluster.name):
             continue

@@ -45,6 +45,11 @@ def vlan_numbers(site: SiteBase) -> Iterator[int]:
         yield from range(first, last + 1)
 
 
+def vlan_ranges(site: SiteBase) -> str:
+    """The ranges themselves, for people."""
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in site.vlans)
+
+
 def private_range(vlan: int | None, pool: Pool, public: IPv4Network | None) -> str | None:
     """A /16 for a private network that overlaps nothing taken; None: all 256 of 10.0.0.0/8 are.
 

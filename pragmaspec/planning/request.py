@@ -6,7 +6,8 @@ from pragmaspec.frozen import Frozen
 class PlanRequest(Frozen, frozen=True):
     """Narrows or overrides what the spec wants, for one plan.
 
-    ``targets`` and ``exclude`` are addresses, parts of addresses or patterns (see :mod:`pragmaspec.planning.targets`).
+    ``targets``, ``exclude`` and ``replace`` are addresses, parts of addresses or patterns (see
+    :mod:`pragmaspec.planning.targets`); nodes to ``replace`` are made anew though nothing about them has changed.
     ``running`` says of clusters that they shall run or be off, whatever the spec says, and that nothing else of them shall be
     changed (see :mod:`pragmaspec.planning.holding`); ``drop`` names clusters to be removed
     though the spec still wants them; ``only_clusters`` leaves every other cluster alone. ``accept_missing``: a site from which a
@@ -16,6 +17,7 @@ class PlanRequest(Frozen, frozen=True):
 
     targets: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
     running: tuple[tuple[str, bool], ...] = ()
     drop: tuple[str, ...] = ()
     only_clusters: tuple[str, ...] = ()

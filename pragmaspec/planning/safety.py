@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.recorded import Allocation, Node
+from pragmaspec.recorded import Allocation, Node, Resource, StagedImage
 
 Allowance = Literal["rebuild", "data-loss", "protected"]
 ALLOWANCES: tuple[str, ...] = get_args(Allowance)
@@ -15,12 +15,14 @@ _NAMED = 3
 def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     """Why ``plan`` must not be applied with only ``allow`` allowed; empty: it may be.
 
-    Protection counts as recorded: taking ``protect: true`` out of the spec together with the cluster does not lift it.
+    What the command itself named is meant. Protection counts as recorded: taking ``protect: true`` out of the spec together with
+    the cluster does not lift it.
     """
     found: list[Problem] = []
-    rebuilt = [action for action in plan.actions if action.impact == "rebuild" and action.verb == "clean"]
-    lost = [action for action in plan.actions if action.impact == "data-loss" and action.verb == "clean"]
-    left = [action for action in plan.actions if action.loses]
+    unnamed = [action for action in plan.actions if not is_named(plan, action.resource)]
+    rebuilt = [action for action in unnamed if action.impact == "rebuild" and action.verb == "clean"]
+    lost = [action for action in unnamed if action.impact == "data-loss" and action.verb == "clean"]
+    left = [action for action in unnamed if action.loses]
     protected = [action for action in plan.actions if _breaks_protection(action)]
     if rebuilt and "rebuild" not in allow:
         found.append(
@@ -62,6 +64,11 @@ def _losing(actions: Sequence[Action]) -> Problem:
 
 def _breaks_protection(action: Action) -> bool:
     return action.verb == "clean" and isinstance(action.before, (Allocation, Node)) and action.before.protect
+
+
+def is_named(plan: Plan, resource: Resource) -> bool:
+    """Whether the command that made ``plan`` named ``resource``, or its cluster: that is the consent to lose its disk."""
+    return resource.address in plan.replaced or (not isinstance(resource, StagedImage) and resource.cluster in plan.named)
 
 
 def _refusal(summary: str, actions: Iterable[Action], fate: str, allowance: Allowance) -> Problem:

@@ -24,13 +24,35 @@ def outside(kind: str, value: str, pool: str, site: str, where: Where | None) ->
     )
 
 
-def held(kind: str, holder: Taken, site: str, where: Where | None) -> Problem:
-    """A named value that somebody else has."""
+def held(kind: str, holder: Taken, site: str, where: Where | None, release: str = "") -> Problem:
+    """A named value that somebody else has. ``release``: how it can be had all the same; empty: not from here."""
     return Problem(
         summary=f"The {kind} is taken",
-        detail=f"{_capital(kind)} {holder.value} at site {site} is held by {holder.owner}. Name another, or leave it out to get "
-        "the first free one.",
+        detail=f"{_capital(kind)} {holder.value} at site {site} is held by {holder.owner}. "
+        + (release or "Name another, or leave it out to get the first free one."),
         where=where,
+    )
+
+
+def release(value: str, holder: str, staying: WantedCluster | None, after: str, spec_file: str) -> str:
+    """How the cluster ``after`` can have the VLAN or address ``value``, which the cluster ``holder`` of the same stack has.
+
+    ``staying``: that one, when the spec has it; empty: it keeps what it has.
+    """
+    if staying is None:
+        return (
+            f"{holder} is no longer in the spec. If it is called {after} now, nothing need be lost: write in {spec_file} "
+            f"`moved: [{{from: {holder}, to: {after}}}]`. Otherwise remove it first: `pragmaspec clean {holder} --shutdown`."
+        )
+    if value.isdecimal():
+        keeps = staying.vlan in (None, int(value))
+    else:
+        keeps = staying.public.kind == "pool" or staying.public.address == value
+    if keeps:
+        return ""
+    return (
+        f"By {spec_file} {holder} gives it back, but a plan takes before it gives. Apply that first: `pragmaspec apply --target "
+        f"{holder}`."
     )
 
 

@@ -17,11 +17,10 @@ def matches(pattern: str, resource: Resource) -> bool:
     It does as an address, a leading part of one (``lab``, ``lab/hello``), the name of a cluster, node or image, or any of these
     with ``*`` and ``?``.
     """
-    names = [resource.name] if isinstance(resource, StagedImage) else [resource.cluster]
-    if isinstance(resource, Node):
-        names.append(resource.name)
     wanted = pattern.rstrip("/")
-    return any(fnmatchcase(name, wanted) for name in (resource.address, *names)) or fnmatchcase(resource.address, f"{wanted}/*")
+    return any(fnmatchcase(name, wanted) for name in (resource.address, *_names(resource))) or fnmatchcase(
+        resource.address, f"{wanted}/*"
+    )
 
 
 def narrowed(actions: tuple[Action, ...], known: Iterable[Resource], request: PlanRequest) -> tuple[Action, ...]:
@@ -38,7 +37,7 @@ def narrowed(actions: tuple[Action, ...], known: Iterable[Resource], request: Pl
     kept = {
         action.address
         for action in actions
-        if not request.targets or any(matches(pattern, action.resource) for pattern in request.targets)
+        if not request.targets or any(matches(pattern, action.resource) for pattern in (*request.targets, *request.replace))
     }
     waiting = list(kept)
     while waiting:
@@ -80,13 +79,27 @@ def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:
         if not any(matches(pattern, resource) for resource in resources)
     ]
     if unknown:
-        raise UsageError(
-            *(
-                Problem(
-                    summary="Nothing has this address",
-                    detail=f"`{option} {pattern}` means nothing in the spec or the state. Name a cluster, a node, an image or an "
-                    "address such as lab/hello/node/hello-compute-0; `*` stands for any part.",
-                )
-                for option, pattern in unknown
-            )
-        )
+        raise UsageError(*(nothing_named(option, pattern, resources) for option, pattern in unknown))
+
+
+def nothing_named(option: str, pattern: str, known: Iterable[Resource]) -> Problem:
+    """The problem of a ``pattern`` that means nothing among ``known``, with the name that comes nearest to it."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for who has mistyped
+
+    names = {name for resource in known for name in _names(resource)}
+    near = get_close_matches(pattern, sorted(names), n=1)
+    advice = (
+        f"Did you mean {near[0]}?"
+        if near
+        else "Name a cluster, a node, an image or an address such as lab/hello/node/hello-compute-0; `*` stands for any part."
+    )
+    return Problem(
+        summary="Nothing has this address", detail=f"`{option} {pattern}` means nothing in the spec or the state. {advice}"
+    )
+
+
+def _names(resource: Resource) -> tuple[str, ...]:
+    """What people call ``resource``, beside its address."""
+    if isinstance(resource, StagedImage):
+        return (resource.name,)
+    return (resource.cluster, resource.name) if isinstance(resource, Node) else (resource.cluster,)

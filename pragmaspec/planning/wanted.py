@@ -138,6 +138,8 @@ class Wanted(Frozen, frozen=True):
     moves: tuple[Move, ...] = ()
     warnings: tuple[Problem, ...] = ()
     """Of the spec: they prevent nothing."""
+    need: tuple[str, ...] | None = None
+    """The clusters that were read with all they point to; None: all. ``spec_sha256`` covers what was read so."""
 
     def image(self, name: str) -> WantedImage:
         """The image called ``name``; the loader has made sure that there is one."""

@@ -75,7 +75,7 @@ class PlanWords:
     def _details(self, action: Action, changes: tuple[str, ...]) -> str:
         resource = action.resource
         if action.verb == "shutdown":
-            return "running → off"
+            return "running → off" if isinstance(action.before, Node) and action.before.running else "off"
         if action.verb != "clean" and changes:
             return " · ".join((*changes, *filter(None, (action.way,))) if isinstance(resource, Node) else changes)
         if action.verb == "boot" and action.way:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pragmaspec.planning.actions import ALREADY_THERE
 from pragmaspec.planning.plan import Impact, Plan
-from pragmaspec.planning.safety import few
+from pragmaspec.planning.safety import few, is_named
 from pragmaspec.recorded import Node, StagedImage
 from pragmaspec.report import units
 from pragmaspec.report.pen import Pen, Tone
@@ -80,11 +80,15 @@ def _risks(listed: Sequence[Entry], plan: Plan) -> list[tuple[str, Tone, str]]:
     rebuilt = _subjects(listed, "rebuild")
     if rebuilt:
         words = _named(rebuilt, "gets a new disk", "get new disks")
-        risks.append(("REBUILD", "danger", f": {words} (allow with --allow rebuild)."))
+        risks.append(
+            ("REBUILD", "danger", f": {words}{'' if _meant(listed, plan, 'rebuild') else ' (allow with --allow rebuild)'}.")
+        )
     lost = [subject(entry.main.resource) for entry in listed if entry.impact == "data-loss" and "clean" in entry.verbs]
     if lost:
         words = _named(lost, "is removed with its disk", "are removed with their disks")
-        risks.append(("DATA LOSS", "danger", f": {words}{'' if _meant(listed, plan) else ' (allow with --allow data-loss)'}."))
+        risks.append(
+            ("DATA LOSS", "danger", f": {words}{'' if _meant(listed, plan, 'data-loss') else ' (allow with --allow data-loss)'}.")
+        )
     risks += _beside(plan)
     protected = _protected(listed)
     if protected:
@@ -100,7 +104,7 @@ def _beside(plan: Plan) -> list[tuple[str, Tone, str]]:
     if losing:
         words = "; ".join(f"{subject(action.resource)} loses {few(action.loses)}" for action in losing[:_NAMED])
         more = f"; {len(losing) - _NAMED:,} more nodes too" if len(losing) > _NAMED else ""
-        named = all(not isinstance(action.resource, StagedImage) and action.resource.cluster in plan.named for action in losing)
+        named = all(is_named(plan, action.resource) for action in losing)
         found.append(("DATA LOSS", "danger", f": {words}{more}{'' if named else ' (allow with --allow data-loss)'}."))
     forgetting = [subject(action.resource) for action in plan.actions if action.forgets]
     if forgetting:
@@ -109,10 +113,9 @@ def _beside(plan: Plan) -> list[tuple[str, Tone, str]]:
     return found
 
 
-def _meant(listed: Sequence[Entry], plan: Plan) -> bool:
-    """Whether the command itself named every cluster that loses something: that is the consent."""
-    resources = [entry.main.resource for entry in listed if entry.impact == "data-loss"]
-    return all(not isinstance(resource, StagedImage) and resource.cluster in plan.named for resource in resources)
+def _meant(listed: Sequence[Entry], plan: Plan, impact: Impact) -> bool:
+    """Whether the command itself named everything that loses something in this way: that is the consent."""
+    return all(is_named(plan, entry.main.resource) for entry in listed if entry.impact == impact)
 
 
 def _subjects(listed: Sequence[Entry], impact: Impact) -> list[str]:

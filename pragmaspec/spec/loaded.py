@@ -18,7 +18,8 @@ class LoadedSpec:
 
     ``model.sites`` holds the sites of the spec and of the sites files. ``files`` lists every file that was read or looked for:
     absolute path and SHA-256 of its bytes, "" for one that is not there. ``ssh_keys`` are each cluster's public key lines;
-    ``user_data`` the documents by place: ``(cluster,)``, ``(cluster, "frontend")``, ``(cluster, "computes")``.
+    ``user_data`` the documents by place: ``(cluster,)``, ``(cluster, "frontend")``, ``(cluster, "computes")``. ``need``: the
+    clusters that were to be read with all they point to, None: all; of the others ``unread`` says what could not be read.
     """
 
     model: SpecModel
@@ -32,6 +33,13 @@ class LoadedSpec:
     site_directories: Mapping[str, Path] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
     """What prevents nothing and should be looked at, in the order of the files."""
+    need: frozenset[str] | None = None
+    unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By cluster, the fields of its nodes that follow from files which could not be read."""
+
+    def needs(self, cluster: str) -> bool:
+        """Whether ``cluster`` was to be read with all it points to."""
+        return self.need is None or cluster in self.need
 
     @property
     def file(self) -> str:

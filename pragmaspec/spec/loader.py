@@ -14,7 +14,7 @@ from pragmaspec.spec.files import FilesRead
 from pragmaspec.spec.findings import Finding, overlaps
 from pragmaspec.spec.image_model import ImageModel
 from pragmaspec.spec.loaded import LoadedSpec
-from pragmaspec.spec.models import SiteModel, SitesModel, SpecModel
+from pragmaspec.spec.models import ClusterModel, SiteModel, SitesModel, SpecModel
 from pragmaspec.spec.own_keys import agent_socket
 from pragmaspec.spec.reading import read_document
 from pragmaspec.spec.regular import NotRegularError
@@ -40,17 +40,19 @@ def load_spec(
     home: Path | None = None,
     image_check: ImageCheck | None = None,
     agent: str | None = None,
+    need: frozenset[str] | None = None,
 ) -> LoadedSpec:
     """The spec in the file ``path``, with the sites, keys and user-data it refers to.
 
     Sites are looked for in the spec, in ``sites.yaml`` beside it, and in ``sites.yaml`` of the directory ``user_config``
     (default: :func:`user_config_directory`); the nearest wins. ``home`` is where ``~`` and the user's own keys are,
     ``agent`` the socket of their ssh agent (default: ``$SSH_AUTH_SOCK``).
-    ``image_check`` tells more of images than their words do. Raises SpecError with every problem found.
+    ``image_check`` tells more of images than their words do. ``need``: only these clusters are of interest, so that keys and
+    user-data of others may be missing; None: all are. Raises SpecError with every problem found.
     """
     home = home or paths.home()
     user_config = user_config or user_config_directory(home)
-    loading = _Loading(path, home, agent_socket() if agent is None else agent)
+    loading = _Loading(path, home, agent_socket() if agent is None else agent, need)
     loading.read_spec()
     for directory in (path.parent, user_config):
         loading.read_sites(directory)
@@ -72,6 +74,7 @@ class _Loading:
     path: Path
     home: Path
     agent: str
+    need: frozenset[str] | None = None
     files: FilesRead = field(default_factory=FilesRead)
     problems: list[Problem] = field(default_factory=list)
     wrong: list[TreePath] = field(default_factory=list)
@@ -144,12 +147,18 @@ class _Loading:
         spec = self.spec.model_copy(update={"sites": self.sites})
         self._check(spec, self.document)
         attachments = Attachments(self.document, self.path.parent, self.home, self.files, self.agent)
-        ssh_keys = {name: attachments.ssh_keys(name, cluster) for name, cluster in spec.clusters.items()}
-        user_data = dict(found for name, cluster in spec.clusters.items() for found in attachments.user_data(name, cluster))
-        self.problems += attachments.problems
-        for name in spec.clusters:
+        ssh_keys: dict[str, tuple[str, ...]] = {}
+        user_data: dict[tuple[str, ...], dict[str, Any]] = {}
+        unread: dict[str, tuple[str, ...]] = {}
+        for name, cluster in spec.clusters.items():
+            if self.need is not None and name not in self.need:
+                unread[name] = self._in_outline(name, cluster, ssh_keys, user_data)
+                continue
+            ssh_keys[name] = attachments.ssh_keys(name, cluster)
+            user_data.update(attachments.user_data(name, cluster))
             self.problems += [finding.problem(self.document) for finding in _too_much(name, user_data)]
-        if not any(problem.severity == "error" for problem in self.problems):
+        self.problems += attachments.problems
+        if self.need is None and not any(problem.severity == "error" for problem in self.problems):
             self.problems += attachments.keyless()
         found = tuple(sorted(dict.fromkeys(self.problems), key=self._place))
         if any(problem.severity == "error" for problem in found):
@@ -164,7 +173,30 @@ class _Loading:
             site_documents=self.site_documents,
             site_directories=self.site_directories,
             warnings=found,
+            need=self.need,
+            unread=unread,
         )
+
+    def _in_outline(
+        self,
+        name: str,
+        cluster: ClusterModel,
+        ssh_keys: dict[str, tuple[str, ...]],
+        user_data: dict[tuple[str, ...], dict[str, Any]],
+    ) -> tuple[str, ...]:
+        """Read what a cluster points to as far as it is there; the fields of its nodes that are not known for want of the rest.
+
+        What is read so does not count as a part of the spec: a plan does not depend on it.
+        """
+        if self.document is None:
+            return ()
+        unread: list[str] = []
+        keys, data = (Attachments(self.document, self.path.parent, self.home, FilesRead(), self.agent) for _ in range(2))
+        ssh_keys[name] = keys.ssh_keys(name, cluster)
+        user_data.update(data.user_data(name, cluster))
+        unread += ["keys"] if _wrong(keys) else []
+        unread += ["first_boot"] if _wrong(data) or any(_too_much(name, user_data)) else []
+        return tuple(unread)
 
     def _check(self, spec: SpecModel, document: Document) -> None:
         for finding in cross_findings(spec, _keys(document, "images"), self.site_documents):
@@ -187,6 +219,10 @@ class _Loading:
         """The spec's own problems first, then by file and line."""
         where = problem.where or Where(file="", line=0)
         return where.file != str(self.path), where.file, where.line, where.column
+
+
+def _wrong(attachments: Attachments) -> bool:
+    return any(problem.severity == "error" for problem in attachments.problems)
 
 
 def _too_much(name: str, user_data: Mapping[tuple[str, ...], dict[str, Any]]) -> Iterator[Finding]:

@@ -31,6 +31,8 @@ class Place(Frozen, frozen=True):
     """Whether the spec asks for a state that only the stack's key can read; None: it says nothing, so as it is."""
     said_by_spec: bool = False
     """Whether ``state`` is what the spec says, rather than the caller, or nobody."""
+    said_by_caller: bool = False
+    """Whether ``state`` is what the caller named."""
     said_by_variable: bool = False
     """Whether ``$PRAGMASPEC_SPEC`` named the spec."""
 
@@ -84,7 +86,7 @@ def find_place(
         said_by_variable=not spec and bool(environment.get(SPEC_VARIABLE)),
     )
     if state is not None:
-        return place
+        return replace(place, said_by_caller=True)
     if said.url:
         return replace(place, state=_from_spec(found, said.url), said_by_spec=True)
     return replace(place, state=str(place.usual_state))
@@ -116,15 +118,20 @@ def _in_directory(directory: Path, *, needed: bool) -> Path | None:
     for name in USUAL_NAMES:
         if (directory / name).is_file():
             return directory / name
-    files = (
-        sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and path.is_file()) if directory.is_dir() else []
-    )
-    specs = [path for path in files if _CLUSTERS_LINE.search(_head(path))]
+    specs = specs_in(directory)
     if len(specs) == 1:
         return specs[0]
     if needed:
         raise UsageError(_no_spec(directory, tuple(specs)))
     return None
+
+
+def specs_in(directory: Path) -> list[Path]:
+    """The YAML files in ``directory`` that have a top-level ``clusters:``, sorted by name."""
+    files = (
+        sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and path.is_file()) if directory.is_dir() else []
+    )
+    return [path for path in files if _CLUSTERS_LINE.search(_head(path))]
 
 
 def _no_spec(directory: Path, specs: tuple[Path, ...]) -> Problem:

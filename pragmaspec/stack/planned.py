@@ -1,5 +1,7 @@
 """Making a plan with real parts: look at the sites, ask for inventories only where something grows, then plan purely."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -12,12 +14,83 @@ from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.recorded import State
 from pragmaspec.stack.readable import ReadablePlan
-from pragmaspec.stack.sites import Sites, sites_in_use
+from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
+from pragmaspec.stack.wanting import site_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from pragmaspec.images.library import ImageLibrary
+    from pragmaspec.images.progress import ImageReporter
     from pragmaspec.planning.wanted import PublicCopy, WantedImage
+    from pragmaspec.stack.stack import Stack
+
+
+class Planner:
+    """Plans for one stack whose ``sites`` are open.
+
+    ``library`` opens the image library; ``reread`` reads the spec again, with all that the named clusters point to.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        state: State,
+        sites: Sites,
+        library: "Callable[[], ImageLibrary]",
+        reread: Callable[[frozenset[str]], Wanted],
+    ) -> None:
+        self.wanted = wanted
+        self.sites = sites
+        self.library = library
+        self.reread = reread
+        self._state = state
+
+    def copy_of(self, image: "WantedImage") -> "PublicCopy | None":
+        """Where else ``image`` can be had."""
+        return self.library().public_copy(image)
+
+    @property
+    def state(self) -> State:
+        """The recorded state."""
+        return self._state
+
+    def plan(self, request: PlanRequest, *, refresh: bool = True) -> ReadablePlan:
+        """The plan that ``request`` asks for. Raises what :func:`planned` does, and SpecError and ImageError.
+
+        A cluster that is switched on is read with all it points to only when a node of it has to be made.
+        """
+        self._know(clusters_to_make(self.wanted, self.state, request))
+        plan = planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+        vanished = {drift.address.split("/")[1] for drift in plan.drift if drift.kind == "gone" and "/node/" in drift.address}
+        if not self._know(frozenset(name for name in vanished if (name, True) in request.running)):
+            return plan
+        return planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+
+    def _know(self, clusters: frozenset[str]) -> bool:
+        """Read the spec again unless it was read with all that ``clusters`` point to; whether it was."""
+        needed = frozenset(name for name in clusters if self.wanted.cluster(name) is not None)
+        if self.wanted.need is None or needed.issubset(self.wanted.need):
+            return False
+        self.wanted = self.reread(needed.union(self.wanted.need))
+        return True
+
+
+@contextmanager
+def open_planner(stack: "Stack", wanted: Wanted, state: State, reporter: "ImageReporter | None") -> Iterator[Planner]:
+    """What plans for ``stack``, as long as its sites are open."""
+    with Sites(known_sites(wanted, state), lambda name: site_place(stack.place, name)) as sites:
+        yield Planner(wanted, state, sites, lambda: stack.library, lambda need: stack.wanted(reporter, need=need))
+
+
+def clusters_to_make(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:
+    """Of the clusters that ``request`` switches on, those with nodes that are not recorded."""
+    found: set[str] = set()
+    for name, running in request.running:
+        cluster = wanted.cluster(name)
+        if running and cluster is not None:
+            recorded = {(node.role, node.index) for node in state.nodes(name) if node.site == cluster.site}
+            asked = {("frontend", 0), *(("compute", index) for index in range(cluster.computes.count))}
+            found |= {name} if asked - recorded else set()
+    return frozenset(found)
 
 
 def planned(

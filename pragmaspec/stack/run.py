@@ -1,23 +1,16 @@
 """One run that changes things: holds the stack's lock from the plan to its end, so that nothing can come between."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import PlanRefusedError, Problem, UsageError
-from pragmaspec.images.files import ImageFiles
 from pragmaspec.planning.plan import Plan
-from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.safety import ALLOWANCES, refusals
-from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
+from pragmaspec.recorded import State
 from pragmaspec.stack.occupied import occupied
-from pragmaspec.stack.planned import planned
-from pragmaspec.stack.readable import ReadablePlan
-from pragmaspec.stack.sites import Sites
+from pragmaspec.stack.planned import Planner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pragmaspec.engine.context import Applied
     from pragmaspec.engine.reporter import Reporter
     from pragmaspec.images.progress import ImageReporter
@@ -25,23 +18,27 @@ if TYPE_CHECKING:
     from pragmaspec.store.session import StoreSession
 
 
-@dataclass(frozen=True)
-class Run:
-    """Plans and applies under the lock of ``session``.
+class Run(Planner):
+    """Plans and applies under the lock of ``session``, and plans for the state as it is under the lock.
 
-    ``files`` gives an image's bytes, ``copies`` tells where else they can be had.
+    Images are brought from where they are only when one is to be staged.
     """
 
-    session: "StoreSession"
-    wanted: Wanted
-    sites: Sites
-    files: "Callable[[WantedImage, ImageReporter | None], ImageFiles]"
-    copies: "Callable[[WantedImage], PublicCopy | None] | None" = None
-    shutdown_grace_s: float = field(default=60.0)
+    def __init__(
+        self,
+        session: "StoreSession",
+        planner: Planner,
+        *,
+        shutdown_grace_s: float = 60.0,
+    ) -> None:
+        super().__init__(planner.wanted, session.state, planner.sites, planner.library, planner.reread)
+        self.session = session
+        self.shutdown_grace_s = shutdown_grace_s
 
-    def plan(self, request: PlanRequest) -> ReadablePlan:
-        """The plan for the state as it is under the lock."""
-        return planned(self.wanted, self.session.state, self.sites, request, copies=self.copies)
+    @property
+    def state(self) -> State:
+        """The state as it is now, with everything this run has done so far."""
+        return self.session.state
 
     def bound(self, plan: Plan) -> Plan:
         """``plan``, which was made earlier. Raises PlanRefusedError when it is not what would be done now."""
@@ -83,8 +80,8 @@ class Run:
             session=self.session,
             providers=providers,
             wanted=self.wanted,
-            files=lambda image: self.files(image, images),
-            copies=self.copies,
+            files=lambda image: self.library().files(image, images),
+            copies=self.copy_of,
             stack_key=stack_key,
             remote=remote,
             shutdown_grace_s=self.shutdown_grace_s,

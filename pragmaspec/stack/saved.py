@@ -177,7 +177,12 @@ def place_of(saved: SavedPlan) -> Place:
     """The stack of ``saved``; the spec is named as the plan names it when that is the same file from here."""
     named = Path(saved.plan.spec_file)
     spec = named if os.path.abspath(named) == saved.spec else Path(saved.spec)  # noqa: PTH100 - absolute() keeps ".."
-    return Place(spec=spec, name=saved.name, state=saved.state, encrypt=saved.encrypt)
+    return Place(spec=spec, name=saved.name, state=saved.state, encrypt=saved.encrypt, said_by_caller=True)
+
+
+def needed_by(plan: Plan | None) -> frozenset[str] | None:
+    """The clusters that the spec has to be read for, so that ``plan`` is seen to be of that spec; None: all."""
+    return None if plan is None or plan.need is None else frozenset(plan.need)
 
 
 def _signed(text: bytes) -> bytes:

@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from pragmaspec.access.ssh import Completed, Remote
     from pragmaspec.engine.context import Applied
     from pragmaspec.engine.reporter import Reporter
-    from pragmaspec.errors import Where
-    from pragmaspec.images.files import ImageFiles
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.images.progress import ImageReporter
     from pragmaspec.planning.plan import Plan
-    from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
+    from pragmaspec.planning.wanted import Wanted
     from pragmaspec.providers.base import Provider
     from pragmaspec.recorded import Mark, Node, State
     from pragmaspec.stack.looking import Look
+    from pragmaspec.stack.planned import Planner
     from pragmaspec.stack.readable import ReadablePlan
     from pragmaspec.stack.run import Run
     from pragmaspec.store.session import StoreSession
@@ -89,11 +88,9 @@ class Stack:
 
     def state(self) -> "State":
         """What is recorded; an empty state when nothing was ever applied."""
-        from pragmaspec.stack.recording import refuse_left_behind
-
         loaded = self.store.load()
         if not loaded.on_disk:
-            refuse_left_behind(self._place, self.store)
+            self._refuse_other_place()
         self._unfinished = loaded.unfinished
         return loaded.ledger.state
 
@@ -109,11 +106,14 @@ class Stack:
             self._unfinished = bool(self.store.ground.read().journals)
         return self._unfinished
 
-    def wanted(self, reporter: "ImageReporter | None" = None) -> "Wanted":
-        """What the spec wants. May build or download an image that nobody knows the digest of yet."""
+    def wanted(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Wanted":
+        """What the spec wants. May build or download an image that nobody knows the digest of yet.
+
+        ``need``: the clusters whose images, keys and user-data are of use; what is not known of others stays unknown. None: all.
+        """
         from pragmaspec.stack.wanting import read_wanted
 
-        return read_wanted(self._place, lambda: self.library, reporter, locked=self._locked)
+        return read_wanted(self._place, lambda: self.library, reporter, locked=self._locked, need=need)
 
     def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
         """The recorded nodes, frontends first, then by index. Raises UsageError when nothing of ``cluster`` is recorded."""
@@ -129,6 +129,7 @@ class Stack:
         *,
         targets: str | Iterable[str] = (),
         exclude: str | Iterable[str] = (),
+        replace: str | Iterable[str] = (),
         refresh: bool = True,
         accept_missing: bool = False,
         prune_images: bool = False,
@@ -136,41 +137,54 @@ class Stack:
     ) -> "ReadablePlan":
         """What apply would do; changes nothing. ``targets`` and ``exclude``: one or more addresses, names or patterns.
 
-        ``prune_images``: also remove images from the sites that no node of any stack uses.
+        ``replace``: the same for nodes that shall be made anew. ``prune_images``: also remove images from the sites that no node
+        of any stack uses.
         """
         from pragmaspec.planning.request import PlanRequest
-        from pragmaspec.stack.planned import planned
-        from pragmaspec.stack.sites import Sites, known_sites
 
         request = PlanRequest(
-            targets=_words(targets), exclude=_words(exclude), accept_missing=accept_missing, prune_images=prune_images
+            targets=_words(targets),
+            exclude=_words(exclude),
+            replace=_words(replace),
+            accept_missing=accept_missing,
+            prune_images=prune_images,
         )
-        wanted, state = self.wanted(reporter), self.state()
-        with Sites(known_sites(wanted, state), self._site_place) as sites:
-            return planned(wanted, state, sites, request, refresh=refresh, copies=self._copy)
+        with self.planner(reporter) as planner:
+            return planner.plan(request, refresh=refresh)
+
+    @contextmanager
+    def planner(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Iterator[Planner]":
+        """What plans without the lock, while its sites are open. ``need``: as of :meth:`wanted`."""
+        from pragmaspec.stack.planned import open_planner
+
+        self._refuse_other_place()
+        wanted, state = self.wanted(reporter, need=need), self.state()
+        with open_planner(self, wanted, state, reporter) as planner:
+            yield planner
 
     def apply(
         self, plan: "Plan | None" = None, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None
     ) -> "Applied":
         """Do ``plan``, or plan and do it. Nobody is asked: ``allow`` names what may be lost (rebuild, data-loss, protected)."""
         from pragmaspec.planning.request import PlanRequest
+        from pragmaspec.stack.saved import needed_by
 
-        with self.run("apply", lineage=plan.lineage if plan else None) as run:
+        with self.run("apply", lineage=plan.lineage if plan else None, need=needed_by(plan)) as run:
             return run.apply(plan if plan is not None else run.plan(PlanRequest()), _words(allow), reporter)
 
     def boot(self, cluster: str, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
-        """Let a cluster run, whatever ``state:`` the spec gives it."""
-        from pragmaspec.stack.verbs import boot_request
+        """Let a cluster run, whatever ``state:`` the spec gives it; what else the spec changes of its nodes waits."""
+        from pragmaspec.stack.verbs import OUTLINE, boot_plan
 
-        with self.run(f"boot {cluster}") as run:
-            return run.apply(run.plan(boot_request(cluster, run.wanted, run.session.state)), _words(allow), reporter)
+        with self.run(f"boot {cluster}", need=OUTLINE) as run:
+            return run.apply(boot_plan(run, cluster), _words(allow), reporter)
 
     def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "Applied":
         """Shut a cluster down: computes before the frontend, gracefully, then by force after a limit."""
-        from pragmaspec.stack.verbs import shutdown_request
+        from pragmaspec.stack.verbs import OUTLINE, shutdown_plan
 
-        with self.run(f"shutdown {cluster}") as run:
-            return run.apply(run.plan(shutdown_request(cluster, run.wanted, run.session.state)), (), reporter)
+        with self.run(f"shutdown {cluster}", need=OUTLINE) as run:
+            return run.apply(shutdown_plan(run, cluster), (), reporter)
 
     def clean(
         self,
@@ -185,13 +199,10 @@ class Stack:
 
         ``prune_images``: also remove images from its site that no node of any stack uses.
         """
-        from pragmaspec.stack.verbs import clean_request, refuse_running
+        from pragmaspec.stack.verbs import OUTLINE, clean_plan
 
-        with self.run(f"clean {cluster}") as run:
-            plan = run.plan(clean_request(cluster, run.wanted, run.session.state, prune_images=prune_images))
-            if not shutdown:
-                refuse_running(plan, cluster)
-            return run.apply(plan, {"data-loss", *_words(allow)}, reporter)
+        with self.run(f"clean {cluster}", need=OUTLINE) as run:
+            return run.apply(clean_plan(run, cluster, shutdown=shutdown, prune_images=prune_images), _words(allow), reporter)
 
     @contextmanager
     def run(
@@ -201,20 +212,19 @@ class Stack:
         lineage: str | None = None,
         reporter: "ImageReporter | None" = None,
         steal_lock: bool = False,
+        need: frozenset[str] | None = None,
     ) -> "Iterator[Run]":
-        """Hold the lock while planning and applying. ``command`` is what others who meet the lock are told.
-
-        ``steal_lock``: take it from whoever holds it, whose next write then fails.
-        """
+        """Hold the lock while planning and applying. ``command``: what others who meet the lock are told; ``need``: as above."""
+        from pragmaspec.stack.planned import open_planner
         from pragmaspec.stack.run import Run
-        from pragmaspec.stack.sites import Sites, known_sites
 
-        wanted = self.wanted(reporter)
+        self._refuse_other_place()
+        wanted = self.wanted(reporter, need=need)
         with (
             self.session(command, lineage, steal_lock=steal_lock) as session,
-            Sites(known_sites(wanted, session.state), self._site_place) as sites,
+            open_planner(self, wanted, session.state, reporter) as planner,
         ):
-            yield Run(session=session, wanted=wanted, sites=sites, files=self._files, copies=self._copy)
+            yield Run(session, planner)
 
     @contextmanager
     def session(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[StoreSession]":
@@ -231,11 +241,16 @@ class Stack:
             yield opened
 
     def _before_locking(self, *, steal_lock: bool) -> None:
-        from pragmaspec.stack.recording import refuse_left_behind, steal
-
-        refuse_left_behind(self._place, self.store)
+        self._refuse_other_place()
         if steal_lock:
+            from pragmaspec.stack.recording import steal
+
             steal(self.store)
+
+    def _refuse_other_place(self) -> None:
+        from pragmaspec.stack.renaming import refuse_other_place
+
+        refuse_other_place(self._place, self.store)
 
     def look(self) -> "Look":
         """What the sites say now."""
@@ -274,20 +289,6 @@ class Stack:
         mark = (state.record(node.address) or Record(resource=node)).mark(state.lineage)
         with Sites(state.sites) as sites:
             yield sites.provider(node.site), mark
-
-    def _files(self, image: "WantedImage", reporter: "ImageReporter | None") -> "ImageFiles":
-        """The image's bytes; the library is opened only now."""
-        return self.library.files(image, reporter)
-
-    def _copy(self, image: "WantedImage") -> "PublicCopy | None":
-        """Where else the image can be had; the library is opened only now."""
-        return self.library.public_copy(image)
-
-    def _site_place(self, name: str) -> "Where | None":
-        """Where the site is written."""
-        from pragmaspec.stack.wanting import site_place
-
-        return site_place(self._place, name)
 
     def close(self) -> None:
         """Let go of everything; nothing is held between calls today, but may be one day."""

@@ -4,45 +4,62 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import PlanRefusedError, Problem, UsageError
 from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.safety import few
 from pragmaspec.recorded import Node, StagedImage, State
 
 if TYPE_CHECKING:
     from pragmaspec.planning.plan import Plan
-    from pragmaspec.planning.wanted import Wanted
+    from pragmaspec.stack.planned import Planner
+    from pragmaspec.stack.readable import ReadablePlan
 
 
-def boot_request(cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False) -> PlanRequest:
+OUTLINE: frozenset[str] = frozenset()
+"""What these verbs need of the spec: its clusters and sites, but of no cluster the images, keys and user-data."""
+
+
+def boot_plan(planner: "Planner", cluster: str, *, accept_missing: bool = False) -> "ReadablePlan":
     """Let ``cluster`` run. Raises UsageError when neither spec nor state know it."""
-    _refuse_unknown(cluster, wanted, state)
-    return PlanRequest(running=((cluster, True),), only_clusters=(cluster,), accept_missing=accept_missing)
+    _refuse_unknown(cluster, planner)
+    return planner.plan(PlanRequest(running=((cluster, True),), only_clusters=(cluster,), accept_missing=accept_missing))
 
 
-def shutdown_request(cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False) -> PlanRequest:
+def shutdown_plan(planner: "Planner", cluster: str, *, accept_missing: bool = False) -> "ReadablePlan":
     """Let ``cluster`` be off. Raises UsageError when neither spec nor state know it."""
-    _refuse_unknown(cluster, wanted, state)
-    return PlanRequest(running=((cluster, False),), only_clusters=(cluster,), accept_missing=accept_missing)
+    _refuse_unknown(cluster, planner)
+    return planner.plan(PlanRequest(running=((cluster, False),), only_clusters=(cluster,), accept_missing=accept_missing))
 
 
-def clean_request(
-    cluster: str, wanted: "Wanted", state: State, *, accept_missing: bool = False, prune_images: bool = False
-) -> PlanRequest:
-    """Remove everything of ``cluster``. Raises UsageError when neither spec nor state know it."""
-    _refuse_unknown(cluster, wanted, state)
-    return PlanRequest(drop=(cluster,), only_clusters=(cluster,), accept_missing=accept_missing, prune_images=prune_images)
+def clean_plan(
+    planner: "Planner", cluster: str, *, shutdown: bool = False, accept_missing: bool = False, prune_images: bool = False
+) -> "ReadablePlan":
+    """Remove everything of ``cluster``. Raises UsageError when neither spec nor state know it.
+
+    Raises PlanRefusedError when nodes of it run, unless they are to be ``shutdown``.
+    """
+    _refuse_unknown(cluster, planner)
+    request = PlanRequest(drop=(cluster,), only_clusters=(cluster,), accept_missing=accept_missing, prune_images=prune_images)
+    plan = planner.plan(request)
+    if not shutdown:
+        refuse_running(plan, cluster, planner.state)
+    return plan
 
 
-def refuse_running(plan: "Plan", cluster: str) -> None:
+def refuse_running(plan: "Plan", cluster: str, state: State) -> None:
     """Raise PlanRefusedError when cleaning ``cluster`` means to shut nodes down first."""
-    running = [action.resource.name for action in plan.actions if action.verb == "shutdown" and isinstance(action.resource, Node)]
-    if running:
-        shown = ", ".join(running[:8]) + (f" and {len(running) - 8} more" if len(running) > 8 else "")  # noqa: PLR2004
-        raise PlanRefusedError(
-            Problem(
-                summary="The cluster is running",
-                detail=f"{shown} of {cluster} would be shut down and removed with their disks. Run "
-                f"`pragmaspec shutdown {cluster}` first, or say --shutdown. Nothing was changed.",
-            )
+    nodes = [action.resource for action in plan.actions if action.verb == "shutdown" and isinstance(action.resource, Node)]
+    if not nodes:
+        return
+    begun = [node.name for node in nodes if (record := state.record(node.address)) is not None and record.status == "pending"]
+    running = [node.name for node in nodes if node.name not in begun]
+    said = [f"{few(running)} {'runs' if len(running) == 1 else 'run'}"] if running else []
+    said += [f"{few(begun)} {'was' if len(begun) == 1 else 'were'} begun and may run"] if begun else []
+    raise PlanRefusedError(
+        Problem(
+            summary="Nodes of the cluster run" if running else "Nodes of the cluster may run",
+            detail=f"Of {cluster} {', and '.join(said)}. Run `pragmaspec shutdown {cluster}` first, or say --shutdown. "
+            "Nothing was changed.",
         )
+    )
 
 
 def recorded_clusters(state: State) -> tuple[str, ...]:
@@ -59,10 +76,10 @@ def refuse_unrecorded(cluster: str, state: State) -> None:
         raise UsageError(Problem(summary="No such cluster", detail=f"{cluster} is not recorded. Recorded clusters: {names}."))
 
 
-def _refuse_unknown(cluster: str, wanted: "Wanted", state: State) -> None:
-    names = {each.name for each in wanted.clusters} | set(recorded_clusters(state))
+def _refuse_unknown(cluster: str, planner: "Planner") -> None:
+    names = {each.name for each in planner.wanted.clusters} | set(recorded_clusters(planner.state))
     if cluster not in names:
-        raise UsageError(_unknown(cluster, sorted(names), wanted.spec_file))
+        raise UsageError(_unknown(cluster, sorted(names), planner.wanted.spec_file))
 
 
 def _unknown(cluster: str, names: list[str], spec_file: str) -> Problem:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from pragmaspec import __version__
@@ -12,6 +13,7 @@ from pragmaspec.spec.own_keys import AGENT, agent_socket, own_keys_look
 from pragmaspec.spec.regular import read_regular
 from pragmaspec.stack.folders import LOCK_FILE, image_store, user_config
 from pragmaspec.stack.place import Place
+from pragmaspec.stack.state_line import is_url
 from pragmaspec.store.wanted_cache import WantedCache, file_digest
 
 if TYPE_CHECKING:
@@ -26,20 +28,52 @@ _IMAGE_PATH = re.compile(r"""\b(?:source|kernel|initrd)["']?[ \t]*:[ \t]*(?:"([^
 
 
 def read_wanted(
-    place: Place, library: "Callable[[], ImageLibrary]", reporter: "ImageReporter | None" = None, *, locked: bool = False
+    place: Place,
+    library: "Callable[[], ImageLibrary]",
+    reporter: "ImageReporter | None" = None,
+    *,
+    locked: bool = False,
+    need: frozenset[str] | None = None,
 ) -> Wanted:
     """What the spec of ``place`` wants. Raises SpecError with every problem, and ImageError.
 
     May build or download an image whose digest nobody knows yet, which ``reporter`` is told. ``locked``: images count only as
-    the lock file has them, so nothing that was read before is believed.
+    the lock file has them, so nothing that was read before is believed. ``need``: the clusters whose images, keys and user-data
+    are of use, None: all; nothing is built, downloaded or asked for the others, and what cannot be told of them stays unknown.
     """
+    if need is not None and place.spec is None:
+        return _unwritten(place)
     spec = place.spec_file
     cache = WantedCache(__version__)
     context = _context(spec)
-    kept = None if locked else cache.get(spec, context)
+    kept = None if locked or need is not None else cache.get(spec, context)
     if kept is not None and kept.spec_file == str(spec):
         return kept
-    return _read(place, library(), reporter, cache)
+    return _read(place, library(), reporter, cache) if need is None else _read_part(place, library, reporter, need)
+
+
+def _read_part(
+    place: Place, library: "Callable[[], ImageLibrary]", reporter: "ImageReporter | None", need: frozenset[str]
+) -> Wanted:
+    from pragmaspec.images.known import known_image
+    from pragmaspec.images.store import BlobStore
+    from pragmaspec.planning.expand import expand, images_named, images_needed
+    from pragmaspec.spec.loader import load_spec
+
+    try:
+        loaded = load_spec(place.spec_file, need=need)
+        check_name(place, loaded)
+        check_state(place, loaded)
+    except SpecError as error:
+        raise SpecError(*error.problems, _without_spec(place)) from None
+    models, needed, store = loaded.model.images, images_needed(loaded), BlobStore(image_store())
+    images = {
+        name: library().resolve(models[name], name, loaded.directory, loaded.where(("images", name)), reporter)
+        if name in needed
+        else known_image(store, models[name], name, loaded.directory)
+        for name in images_named(loaded)
+    }
+    return expand(loaded, {name: image for name, image in images.items() if image is not None})
 
 
 def _read(place: Place, library: "ImageLibrary", reporter: "ImageReporter | None", cache: WantedCache) -> Wanted:
@@ -64,6 +98,21 @@ def _read(place: Place, library: "ImageLibrary", reporter: "ImageReporter | None
         files = (entry for entry in loaded.files if entry[0] != AGENT)  # the agent is part of the context
         cache.put(spec, wanted, (*files, (str(lock), file_digest(lock))), _context(spec))
     return wanted
+
+
+def _without_spec(place: Place) -> Problem:
+    state = place.state if is_url(place.state) else str(Path(place.state).absolute())
+    return Problem(
+        summary="The spec cannot be used",
+        detail="This command needs no more of it than its clusters and sites, and it has to be sound for that. In a folder "
+        "without a spec `boot`, `shutdown` and `clean` go by what is recorded alone: `pragmaspec clean CLUSTER --state "
+        f"{quote(state)}`.",
+    )
+
+
+def _unwritten(place: Place) -> Wanted:
+    """A spec that wants nothing, for a stack of which only the state was named: what is recorded can be switched and cleaned."""
+    return Wanted(spec_file=f"the state at {place.state}", spec_sha256="", sites=(), images=(), clusters=(), need=())
 
 
 def check_name(place: Place, loaded: "LoadedSpec") -> None:
@@ -99,6 +148,8 @@ def site_place(place: Place, name: str) -> Where | None:
     """Where the site ``name`` is written, in the spec or a file of sites; None when it is in neither, or they cannot be read."""
     from pragmaspec.spec.loader import load_spec
 
+    if place.spec is None:
+        return None
     try:
         loaded = load_spec(place.spec_file)
     except SpecError:

@@ -11,7 +11,7 @@ from pragmaspec.recorded import State
 from pragmaspec.store.disk import OS_DISK, Disk
 from pragmaspec.store.ground import Ground, Held, Holder, Stored, Version
 from pragmaspec.store.high_water import HighWater, Mark
-from pragmaspec.store.lock import ourselves
+from pragmaspec.store.lock_patience import LockPatience
 from pragmaspec.store.reading import Loaded, new_lineage, read_stored, with_spills
 from pragmaspec.store.session import StoreSession
 from pragmaspec.store.spill import Spills
@@ -75,6 +75,11 @@ class Store:
         self._memory = memory
         self._disk = disk
         self._stack_key = stack_key
+        self._wait = LockPatience()
+
+    def wait_for_locks(self, limit_s: float, told: "Callable[[Holder | None, float], None]") -> None:
+        """Wait at most ``limit_s`` for a lock that another run holds; ``told`` hears who that is, and how much time is left."""
+        self._wait = LockPatience(limit_s, told)
 
     def exists(self) -> bool:
         """Whether a state has been recorded here. Raises StateUnreachableError."""
@@ -136,8 +141,8 @@ class Store:
 
     @contextmanager
     def locked(self, command: str) -> Iterator[Held]:
-        """The ground with its lock held, whatever stands there."""
-        held = self.ground.lock(ourselves(command))
+        """The ground with its lock held, whatever stands there. Raises StateLockedError when it is not free in time."""
+        held = self._wait.taken(self.ground, command)
         try:
             yield held
         finally:

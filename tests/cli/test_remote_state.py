@@ -106,6 +106,17 @@ def test_a_lock_is_taken_by_its_id(shop: Workshop, url: str) -> None:
     shop("state", "rm", "tiny", "-y")
 
 
+def test_another_run_is_waited_for_wherever_the_state_is(shop: Workshop, url: str) -> None:
+    _remote(shop, url, 1)
+    shop("apply", "-y")
+    with Stack("cluster.yaml") as stack:
+        with stack.session("a long run"):
+            waited = shop("shutdown", "hello", "--lock-timeout", "100 ms", status=3).err
+            assert "`a long run`" in waited
+            assert "Waited 0.1 s for it" in waited
+        shop("shutdown", "hello", "--lock-timeout", "10 min")
+
+
 def test_encrypted_at_the_server(shop: Workshop, url: str, kind: Kind) -> None:
     spec = shop.spec(1)
     spec.write_text(f"state:\n  url: {url}\n  encrypt: true\n" + spec.read_text())

@@ -77,5 +77,5 @@ def test_what_a_node_was_told_is_described_while_the_spec_says_the_same():
     assert not outlook.is_described(replace(described, first_boot="0" * 16))
     assert not outlook.is_described(replace(described, keys="0" * 16))
     assert not _outlook(UP, wanted=replace(WANTED, clusters=())).is_described(described)
-    unread = replace(cluster, unknown=("image",))
+    unread = replace(cluster, unknown=("keys",))
     assert not _outlook(UP, wanted=replace(WANTED, clusters=(unread,))).is_described(described)

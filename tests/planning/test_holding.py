@@ -2,8 +2,10 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
+from pragmaspec.planning.expand import unknown_image
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted
 from pragmaspec.recorded import Node, State
 from pragmaspec.site import LibvirtSite
 from tests.planning.world import EMPTY, acts, applied, cluster, image, nodes, observed, planned, seen, settled, wanted
@@ -133,3 +135,41 @@ def test_starting_with_the_host_goes_with_the_power() -> None:
     later = planned(wanted(cluster()), state, request=ON)
     assert later.empty
     assert waiting(later)["hello-frontend"] == ("autostart changed", "live")
+
+
+def unread(*fields: str, **more: object) -> Wanted:
+    """A spec that was read in outline: of its image no more than its name is known."""
+    name = str(more.pop("of", "debian-12"))
+    frontend = nodes(1, of=name, **more)
+    asked = cluster(frontend=frontend, computes=nodes(2, of=name), unknown=fields)
+    return replace(wanted(asked, images=(unknown_image(name),)), need=())
+
+
+def test_what_was_not_read_is_not_called_changed() -> None:
+    assert planned(unread("image", "keys", "first_boot", "firmware"), HELLO, request=OFF).pending == ()
+    found = waiting(planned(unread("image", disk_bytes=9 * 2**30), HELLO, request=OFF))
+    assert found == {"hello-frontend": ("disk changed", "reboot")}
+
+
+def test_an_image_of_another_name_is_another_image() -> None:
+    found = waiting(planned(unread("image", of="rocky"), HELLO, request=OFF))
+    assert set(found.values()) == {("image changed", "rebuild")}
+
+
+def test_no_node_is_made_from_what_was_not_read() -> None:
+    gone = {"lab": seen(DOWN, "hello-compute-0")}
+    plan = planned(unread("image"), DOWN, observations=gone, request=ON)
+    assert acts(plan) == ["boot hello-frontend", "boot hello-compute-1"]
+    assert waiting(plan)["hello-compute-0"] == ("is gone from the site", "none")
+
+
+def test_an_image_that_may_be_another_cluster_s_stays_when_one_is_cleaned() -> None:
+    state = settled(cluster(), cluster("world"))
+    asked = replace(cluster("world"), unknown=("image",))
+    spec = replace(wanted(cluster(), asked, images=(unknown_image("debian-12"),)), need=())
+    bare = state.with_records((), [each.address for each in state.records if "/world/node/" in each.address])
+    plan = planned(spec, bare, request=PlanRequest(drop=("hello",), only_clusters=("hello",)))
+    assert "clean debian-12" not in acts(plan)
+    without = bare.with_records((), ["lab/world/allocation"])
+    plan = planned(spec, without, request=PlanRequest(drop=("hello",), only_clusters=("hello",)))
+    assert "clean debian-12" in acts(plan)

@@ -114,8 +114,7 @@ def conflict(host: Host, claim: str, holder: str) -> SiteConflictError:
     return SiteConflictError(
         Problem(
             summary="Somebody else holds what the plan wanted",
-            detail=f"{claim} at site {host.site.name} is held by {holder}. Plan again: the next free one is chosen, unless the "
-            "spec names this one.",
+            detail=f"{claim} at site {host.site.name} is held by {holder}.",
         )
     )
 

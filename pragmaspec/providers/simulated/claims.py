@@ -25,8 +25,7 @@ def claim(world: World, grant: Grant) -> None:
     problems = [
         Problem(
             summary=f"A {what} is taken",
-            detail=f"{grant.address} wants {what} {value}, which {owner_of(holder)} holds. "
-            "Plan again: another one will be chosen.",
+            detail=f"{grant.address} wants {what} {value}, which {owner_of(holder)} holds.",
         )
         for what, value, holder in _claims(world, grant)
         if holder is not None and holder.key != grant.key

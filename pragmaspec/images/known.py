@@ -1,0 +1,64 @@
+"""What is known of an image without reading, downloading or building it."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.catalogue import Catalogue, Entry
+from pragmaspec.images.local_digest import LocalDigests
+from pragmaspec.images.lock import read_lock
+from pragmaspec.images.pin import pin
+from pragmaspec.images.pinning import found_of
+from pragmaspec.images.sources.base import Found
+from pragmaspec.images.sources.local import LocalSource
+from pragmaspec.images.sources.table import may_move, source_of
+from pragmaspec.images.store import BlobStore
+from pragmaspec.planning.wanted import WantedImage
+
+if TYPE_CHECKING:
+    from pragmaspec.spec.image_model import ImageModel
+
+
+def known_image(store: BlobStore, model: "ImageModel", name: str, directory: Path) -> WantedImage | None:
+    """The image as the lock file has it, or as it was found when its source was last asked; None: that cannot be told.
+
+    A local file counts only as long as it looks as it did when it was read. What starts the disk is not known.
+    """
+    source = source_of(model, directory)
+    with suppress(ImageError):
+        locked = read_lock(directory).get(name)
+        if locked is not None and source.described() and locked.described == source.described():
+            return _wanted(model, name, source.origin(), found_of(locked))
+    if may_move(source):
+        return None
+    kept = (entry.found for entry in Catalogue(store).all() if entry.source == source and _stands(store, entry))
+    found = next(kept, None)
+    return None if found is None else _wanted(model, name, source.origin(), found)
+
+
+def _stands(store: BlobStore, entry: Entry) -> bool:
+    """Whether nothing says that the source of ``entry`` gives something else by now."""
+    source = entry.source
+    if not isinstance(source, LocalSource):
+        return bool(source.described()) and all(map(store.has, entry.blobs))
+    digests = LocalDigests(store)
+    return all(
+        path is None or (blob is not None and digests.remembered(Path(path)) == blob)
+        for path, blob in ((source.disk, entry.disk), (source.kernel, entry.kernel), (source.initrd, entry.initrd))
+    )
+
+
+def _wanted(model: "ImageModel", name: str, origin: str, found: Found) -> WantedImage:
+    return WantedImage(
+        name=name,
+        origin=origin,
+        digest=pin(found.disk, found.kernel, found.initrd, found.cmdline),
+        format=found.format,
+        disk=found.disk,
+        virtual_size_bytes=found.virtual_size_bytes,
+        kernel=found.kernel,
+        initrd=found.initrd,
+        cmdline=found.cmdline,
+        cloud_init=model.guest == "cloud-init",
+    )
