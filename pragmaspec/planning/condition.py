@@ -14,19 +14,29 @@ class Condition(Frozen, frozen=True):
     """What a plan has to know of a machine before it touches it.
 
     ``impact`` is what ending its drift costs. ``redefined``: its definition is not the recorded one, so that a boot writes it
-    anew. ``way`` says how a boot ends the drift of a machine that runs, ``remedy`` how a person ends the ``layers`` without loss.
+    anew. ``fits``: memory that is saved is of the machine as recorded. ``way`` says how a boot ends the drift of a machine that
+    runs, ``remedy`` how a person ends the ``layers`` without loss.
     """
 
     impact: Impact = "none"
     redefined: bool = False
     saved: bool = False
+    fits: bool = True
     layers: tuple[Layer, ...] = ()
     remedy: str = ""
     way: str = ""
 
     def is_defined_anew(self, fields: tuple[str, ...]) -> bool:
         """Whether a boot writes the definition anew when ``fields`` of the node change."""
-        return self.redefined or any(FIELD_IMPACT[name] == "reboot" for name in fields)
+        return self.redefined or _changes_machine(fields)
+
+    def is_forgotten(self, fields: tuple[str, ...]) -> bool:
+        """Whether saved memory is discarded by a boot when ``fields`` of the node change: it fits only what it was saved from."""
+        return self.saved and (not self.fits or _changes_machine(fields))
+
+
+def _changes_machine(fields: tuple[str, ...]) -> bool:
+    return any(FIELD_IMPACT[name] == "reboot" for name in fields)
 
 
 SOUND = Condition()
@@ -45,6 +55,7 @@ def condition(node: Node, seen: ObservedNode) -> Condition:
         impact=impact,
         redefined=redefined,
         saved=seen.saved,
+        fits=all(each.repair != "restart" for each in seen.differences),
         layers=seen.layers,
         remedy=seen.remedy,
         way="" if impact == "reboot" else _way(seen, redefined=redefined),
@@ -88,7 +99,7 @@ def standing_words(seen: ObservedNode) -> Iterator[str]:
         yield f"{few(seen.passing)} {'was' if len(seen.passing) == 1 else 'were'} added by hand until it is off"
 
 
-def layer_words(layer: Layer) -> str:
-    """``snapshot s1 (file /pool/node.s1)``."""
-    stays = ", which is left there" if layer.stays else ""
+def layer_words(layer: Layer, *, cleaned: bool = False) -> str:
+    """``snapshot s1 (file /pool/node.s1)``; ``cleaned``: and whether the file stays when the node is cleaned."""
+    stays = ", which is left there" if cleaned and layer.stays else ""
     return f"snapshot {layer.snapshot} (file {layer.file}{stays})" if layer.snapshot else f"file {layer.file}{stays}"

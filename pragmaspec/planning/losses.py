@@ -15,19 +15,18 @@ def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str
     recorded disk. Saved memory fits only the machine that it was saved from.
     """
     found = list(actions)
-    lost = tuple(map(layer_words, machine.layers))
-    anew = machine.is_defined_anew(fields)
     rebuilt = any(action.verb == "clean" for action in found)
-    return [_with_loss(action, machine, lost, anew=anew) if action.verb == "clean" or not rebuilt else action for action in found]
+    return [_with_loss(action, machine, fields) if action.verb == "clean" or not rebuilt else action for action in found]
 
 
-def _with_loss(action: Action, machine: Condition, lost: tuple[str, ...], *, anew: bool) -> Action:
+def _with_loss(action: Action, machine: Condition, fields: tuple[str, ...]) -> Action:
+    lost = tuple(layer_words(layer, cleaned=action.verb == "clean") for layer in machine.layers)
     if action.verb == "clean":
         return replace(action, loses=lost, remedy=machine.remedy)
     if action.verb != "boot":
         return action
-    forgets = machine.saved and anew
-    if lost and anew:
+    forgets = machine.is_forgotten(fields)
+    if lost and machine.is_defined_anew(fields):
         return replace(action, loses=lost, remedy=machine.remedy, impact="data-loss", forgets=forgets)
     if forgets:
         return replace(action, forgets=True, impact="reboot")

@@ -49,7 +49,9 @@ def test_a_sound_machine_is_nothing_to_speak_of() -> None:
 
 
 def test_a_layer_that_stays_says_so() -> None:
-    assert layer_words(Layer(file="/elsewhere/x", stays=True)) == "file /elsewhere/x, which is left there"
+    outside = Layer(file="/elsewhere/x", stays=True)
+    assert layer_words(outside, cleaned=True) == "file /elsewhere/x, which is left there"
+    assert layer_words(outside) == "file /elsewhere/x"
     assert layer_words(LAYER) == "snapshot s1 (file /pool/one.s1)"
 
 
@@ -92,6 +94,12 @@ def test_saved_memory_is_discarded_only_for_what_it_does_not_fit() -> None:
     sight = seen(HELLO, NAME, status="off", saved=True)
     same = planned(wanted(cluster()), HELLO, observations={"lab": sight})
     assert [(each.forgets, each.impact) for each in same.actions] == [(False, "none")]
+    edited = planned(
+        wanted(cluster()), HELLO, observations={"lab": seen(HELLO, NAME, status="off", saved=True, differences=(DEFINITION,))}
+    )
+    assert [(each.forgets, each.way) for each in edited.actions] == [(False, RESTORED)]
+    other_machine = seen(HELLO, NAME, status="off", saved=True, differences=(KERNEL,))
+    assert [each.forgets for each in planned(wanted(cluster()), HELLO, observations={"lab": other_machine}).actions] == [True]
     larger = wanted(cluster(computes=nodes(2, memory_mib=2048)))
     other = planned(larger, HELLO, observations={"lab": sight})
     assert [(each.forgets, each.impact) for each in other.actions if each.resource.name == NAME] == [(True, "reboot")]

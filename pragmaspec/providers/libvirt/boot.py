@@ -184,7 +184,10 @@ def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
 
 def _defined(host: Host, there: settling.Examined | None, parts: DomainParts, order: BootOrder) -> libvirt.virDomain:
     if there is None:
-        return _define(host, domain_element(parts))
+        domain = _define(host, domain_element(parts))
+        if order.loses_layers:
+            settling.drop_files(host, order)
+        return domain
     if not there.is_otherwise:
         return there.domain.handle
     domain = _define(host, settling.redefinition(there, parts))

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from pragmaspec.planning.observed import Difference, Layer, MachineStatus
 from pragmaspec.providers.libvirt.additions import additions, passing_additions
-from pragmaspec.providers.libvirt.definition import differences
+from pragmaspec.providers.libvirt.definition import KIB_PER_MIB, differences, kib
 from pragmaspec.providers.libvirt.domain_xml import DomainParts, domain_element
-from pragmaspec.providers.libvirt.domains import SeenDomain
+from pragmaspec.providers.libvirt.domains import SeenDomain, cpus
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.layers import layers, own_chain, snapshot_files
 from pragmaspec.providers.libvirt.marks import domain_owner
@@ -35,7 +35,11 @@ def compared(host: Host, seen: SeenDomain, parts: DomainParts) -> Compared:
     above = {layer.snapshot for layer in found}
     others = [_snapshot_words(name, named) for name in dict.fromkeys(named.values()) if name not in above]
     return Compared(
-        differences=(*differences(wanted, seen.definition, seen.active), *_other_facts(seen, parts, defined, active)),
+        differences=(
+            *differences(wanted, seen.definition, seen.memory if seen.active is None else seen.active),
+            *_other_facts(seen, parts, defined, active),
+            *_saved_size(seen, parts),
+        ),
         layers=found,
         additions=(*additions(wanted, seen.definition), *others),
         passing=() if seen.active is None else passing_additions(wanted, seen.definition, seen.active),
@@ -59,6 +63,15 @@ def _other_facts(seen: SeenDomain, parts: DomainParts, defined: tuple[str, ...],
         yield Difference(f"its disk is {active[0]} while it runs, and {defined[0] if defined else 'missing'} in its definition")
     elif not defined:
         yield Difference("its disk is missing in its definition", "restart")
+
+
+def _saved_size(seen: SeenDomain, parts: DomainParts) -> Iterator[Difference]:
+    """Where the saved memory is of a machine of another size."""
+    if seen.memory is not None:
+        found = (cpus(seen.memory), kib(seen.memory.find("memory")) // KIB_PER_MIB)
+        if found != (parts.node.cpus, parts.node.memory_mib):
+            detail = f"its saved memory is of a machine with {found[0]} cpus and {found[1]} MiB"
+            yield Difference(detail, "restart", defined=False)
 
 
 def _snapshots(seen: SeenDomain) -> dict[str, str]:

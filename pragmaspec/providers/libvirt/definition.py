@@ -58,7 +58,7 @@ def running(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
 
 
 def differences(wanted: Element, defined: Element, active: Element | None) -> Iterator[Difference]:
-    """Where the definition of a machine, and the machine itself if it runs, are not as ``wanted``.
+    """Where the definition of a machine, and the machine itself if it runs or its memory is saved, are not as ``wanted``.
 
     Where the node's own disk is does not count here: see :mod:`.layers`.
     """

@@ -36,6 +36,8 @@ class SeenDomain(NamedTuple):
     owner: Owner | None
     definition: Element
     active: Element | None
+    memory: Element | None
+    """The machine that saved memory is of, as far as the driver tells."""
     autostart: bool = False
 
 
@@ -110,6 +112,7 @@ def _seen(domain: libvirt.virDomain, facts: _Facts) -> SeenDomain:
     definition = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     active = parsed(domain.XMLDesc(0)) if runs else None
     size = definition if active is None else active
+    memory = _saved(domain) if facts.saved and not runs else None
     return SeenDomain(
         handle=domain,
         name=domain.name(),
@@ -119,16 +122,24 @@ def _seen(domain: libvirt.virDomain, facts: _Facts) -> SeenDomain:
         unusual=facts.unusual,
         saved=facts.saved,
         snapshots=facts.snapshots,
-        cpus=_cpus(size),
+        cpus=cpus(size),
         memory_mib=kib(size.find("memory")) // KIB_PER_MIB,
         owner=domain_owner(definition),
         definition=definition,
         active=active,
+        memory=memory,
         autostart=facts.autostart,
     )
 
 
-def _cpus(domain: Element) -> int:
+def _saved(domain: libvirt.virDomain) -> Element | None:
+    """The machine that the saved memory is of."""
+    with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_INVALID):
+        return parsed(domain.managedSaveGetXMLDesc(0))
+    return None
+
+
+def cpus(domain: Element) -> int:
     """How many processors are plugged in, which may be fewer than there may be."""
     return int(attribute(domain, "vcpu", "current") or domain.findtext("vcpu", "0"))
 

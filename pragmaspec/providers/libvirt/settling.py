@@ -12,6 +12,7 @@ from pragmaspec.planning.observed import MachineStatus
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import domains, names, power, volumes
 from pragmaspec.providers.libvirt.additions import with_additions
+from pragmaspec.providers.libvirt.belongings import belongings
 from pragmaspec.providers.libvirt.comparing import Compared, compared, power_of
 from pragmaspec.providers.libvirt.definition import interface_mac, kib, own_macs, running
 from pragmaspec.providers.libvirt.domain_xml import DomainParts, domain_element
@@ -32,6 +33,11 @@ class Examined(NamedTuple):
     def is_otherwise(self) -> bool:
         """Whether its definition has to be written anew."""
         return any(each.defined for each in self.compared.differences)
+
+    @property
+    def fits(self) -> bool:
+        """Whether saved memory is of the machine that is ordered."""
+        return all(each.repair != "restart" for each in self.compared.differences)
 
     @property
     def keeps_disk(self) -> bool:
@@ -65,7 +71,7 @@ def made_ready(host: Host, there: Examined | None, parts: DomainParts, order: Bo
         require_no_loss(host, there, order)
     if there.saved and order.forgets_memory:
         _forget(there.domain.handle)
-    elif there.saved and there.is_otherwise:
+    elif there.saved and not there.fits:
         raise SiteConflictError(
             Problem(
                 summary="A node's memory is saved with another definition",
@@ -140,6 +146,14 @@ def drop_layers(host: Host, there: Examined) -> None:
     for file in dict.fromkeys((*(layer.file for layer in there.compared.layers), *made)):
         directory, _, name = file.rpartition("/")
         if directory == host.directory:
+            volumes.remove(host, name)
+
+
+def drop_files(host: Host, order: BootOrder) -> None:
+    """Remove the files of snapshots whose machine somebody undefined."""
+    volumes.reread(host)
+    for name in belongings(host, order.node, order.mark, frozenset()).ours:
+        if names.parsed_node_volume(name) is None:
             volumes.remove(host, name)
 
 
