@@ -30,8 +30,8 @@ def compared(host: Host, seen: SeenDomain, parts: DomainParts) -> Compared:
     wanted = domain_element(parts)
     named = _snapshots(seen)
     defined, active = own_chain(seen.definition), () if seen.active is None else own_chain(seen.active)
-    files = [*active, *(file for file in defined if file not in active)] if active else [*defined]
-    found = layers(files, parts.disk, parts.base, named, host.directory)
+    both = (layers(files, parts.disk, parts.base, named, host.directory) for files in (active, defined))
+    found = tuple(dict.fromkeys(layer for each in both for layer in each))
     above = {layer.snapshot for layer in found}
     others = [_snapshot_words(name, named) for name in dict.fromkeys(named.values()) if name not in above]
     return Compared(
