@@ -14,6 +14,7 @@ from pragmaspec.engine.guests import SshGuests
 from pragmaspec.engine.power import PowerWatch
 from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, Problem, SiteUnreachableError
 from pragmaspec.guest.files import GuestFile
+from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.recorded import Mark, Readiness
 from pragmaspec.store.local import LocalStore
 from tests.engine.fake_site import KEY, SshSite, applying, bring_up, plan_for
@@ -219,6 +220,16 @@ def test_a_site_that_does_not_answer_proves_nothing():
     site.observe = unreachable
     assert watch.stopped(COMPUTE.address, 0.0), "a fresh listing is used again"
     assert not watch.stopped(COMPUTE.address, time.monotonic()), "one from before the boot is not"
+
+
+def test_a_machine_that_is_paused_is_not_said_to_have_stopped():
+    site = SshSite()
+    node = ObservedNode(address=COMPUTE.address, generation=0, status="paused", why="a disk error")
+    site.observe = lambda lineage: Observations(site="lab", identity=site.identity(), nodes=(node,))
+    watch = PowerWatch(site, LINEAGE, SystemClock())
+    assert watch.stopped(COMPUTE.address, time.monotonic())
+    assert watch.paused(COMPUTE.address) == "a disk error"
+    assert watch.paused("lab/hello/node/another") is None
 
 
 @pytest.fixture

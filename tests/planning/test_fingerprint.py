@@ -1,8 +1,10 @@
 """What a plan saw is what must be there when it is applied."""
 
+import pytest
 from msgspec.structs import replace
 
 from pragmaspec.planning.fingerprint import changed_since, fingerprints
+from pragmaspec.planning.observed import Difference, Layer
 from tests.planning.world import EMPTY, cluster, observed, planned, seen, settled, wanted
 
 HELLO = settled(cluster())
@@ -26,6 +28,20 @@ def test_only_what_is_touched_counts() -> None:
     assert changed(seen(HELLO, "hello-compute-1")) == (NODE,)
     boot = [action for action in PLAN.actions if action.verb == "boot"]
     assert changed(seen(HELLO, "hello-compute-1", status="off"), boot) == ()
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"status": "paused", "why": "by somebody's command"},
+        {"saved": True},
+        {"differences": (Difference("memory is 256 MiB in its definition, recorded 1024 MiB"),)},
+        {"layers": (Layer(file="/pool/x.s1", snapshot="s1"),)},
+        {"additions": ("disk vdc /x",)},
+    ],
+)
+def test_everything_that_is_seen_of_a_machine_counts(facts: dict[str, object]) -> None:
+    assert changed(seen(HELLO, "hello-compute-1", **facts)) == (NODE,)
 
 
 def test_what_was_to_be_made_and_is_there_by_now_has_changed() -> None:
