@@ -22,7 +22,7 @@ def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str
 def _with_loss(action: Action, machine: Condition, fields: tuple[str, ...]) -> Action:
     lost = tuple(layer_words(layer, cleaned=action.verb == "clean") for layer in machine.layers)
     if action.verb == "clean":
-        return replace(action, loses=lost, remedy=machine.remedy)
+        return replace(action, loses=lost)  # Its disk goes too, so nothing is to be merged into it.
     if action.verb != "boot":
         return action
     forgets = machine.is_forgotten(fields)

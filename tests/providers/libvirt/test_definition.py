@@ -5,8 +5,10 @@ node.json there is the node that all of them are of.
 """
 
 from pathlib import Path
+from uuid import uuid4
 from xml.etree.ElementTree import Element, fromstring, tostring
 
+import libvirt
 import msgspec
 import pytest
 from hypothesis import given
@@ -18,6 +20,7 @@ from pragmaspec.providers.libvirt.definition import differences
 from pragmaspec.providers.libvirt.domain_xml import DomainParts, domain_element
 from pragmaspec.providers.libvirt.layers import layers, own_chain
 from pragmaspec.providers.libvirt.markup import text
+from pragmaspec.recorded import Mark
 
 CASES = Path(__file__).parents[2] / "cases" / "domain_drift"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
@@ -50,6 +53,20 @@ def test_what_is_found_is_as_reviewed(case, golden):
     lines += [f"added: {words}" for words in additions(wanted(), defined)]
     lines += [f"added until it is off: {words}" for words in passing_additions(wanted(), defined, active)] if active else []
     golden(CASES / case / "found.txt", "\n".join(lines or ["as recorded"]) + "\n")
+
+
+@pytest.mark.hypervisor
+@pytest.mark.parametrize("case", ["compute-on-host-bridges", "kvm-disk-boot", "uefi-chosen-by-libvirt", "uefi-loader-named"])
+def test_what_libvirt_makes_of_a_definition_does_not_differ_from_it(case, real_by_hand):
+    parts = msgspec.json.decode((CASES.parent / "domain_xml" / case / "input.json").read_bytes(), type=DomainParts)
+    mark = Mark(lineage=str(uuid4()), address=parts.mark.address)
+    ours = domain_element(replace(parts, mark=mark))
+    domain = real_by_hand.defineXML(text(ours))
+    try:
+        defined = fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        assert ([*differences(ours, defined, None)], additions(ours, defined)) == ([], ())
+    finally:
+        domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)
 
 
 @pytest.mark.parametrize("case", NAMES)
