@@ -9,6 +9,7 @@ from pragmaspec.errors import ImageError, Problem, Where
 from pragmaspec.images.catalogue import Catalogue, Entry
 from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.firmware import boots_of_file
 from pragmaspec.images.inspect import shown_by
 from pragmaspec.images.lock import LOCK_FILE, Locked, drop_from_lock, read_lock, write_lock
 from pragmaspec.images.patience import Patience
@@ -90,8 +91,7 @@ class ImageLibrary:
             cloud_init=model.guest == "cloud-init",
             firmware=firmware,
             archs=boots.uefi if boots and firmware == "uefi" else (),
-            unbootable=boots.nothing if boots else "",
-            blank=bool(boots and boots.nothing and not boots.partition),
+            unbootable=boots.nothing if boots and boots.partition else "",
             where=where,
         )
 
@@ -159,6 +159,12 @@ class ImageLibrary:
         entry = self._catalogue.get(image.digest)
         url = public_address(entry) if entry is not None else ""
         return PublicCopy(url=url, here=self._present(image) is not None) if url else None
+
+    def why_blank(self, image: WantedImage) -> str:
+        """The reason why nothing starts the image's disk; empty when something does, or it is not on this machine."""
+        file = None if image.kernel else self._path(image.disk)
+        boots = boots_of_file(file) if file else None
+        return boots.nothing if boots and not boots.partition else ""
 
     def entries(self) -> tuple[Entry, ...]:
         """The images whose bytes are on this machine, the newest first."""

@@ -1,6 +1,6 @@
 """Whether images can start at their site: the firmware they need, and the architecture that they are for. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec.structs import replace
 
@@ -8,9 +8,9 @@ from pragmaspec.errors import Problem
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.observed import Inventory
 from pragmaspec.planning.plan import Action
-from pragmaspec.planning.wanted import WantedImage
+from pragmaspec.planning.wanted import Wanted, WantedImage
 from pragmaspec.recorded import Node, State
-from pragmaspec.site import LibvirtSite, Site
+from pragmaspec.site import LibvirtSite
 
 PACKAGES = {
     "x86_64": "ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky)",
@@ -37,22 +37,22 @@ def firmware_problems(
             yield from _against(image, site, inventory)
 
 
-def blank_images(actions: Iterable[Action], images: Iterable[WantedImage], sites: Iterable[Site]) -> tuple[Problem, ...]:
-    """A warning per image without anything that starts, from which ``actions`` boot nodes at real sites."""
-    real = {site.name for site in sites if isinstance(site, LibvirtSite)}
+def blank_images(actions: Iterable[Action], wanted: Wanted, why: Callable[[WantedImage], str]) -> tuple[Problem, ...]:
+    """A warning per image without anything that starts, from which ``actions`` boot nodes at real sites.
+
+    ``why`` tells what an image lacks; empty: nothing. It is asked only about images that are booted from.
+    """
+    real = {site.name for site in wanted.sites if isinstance(site, LibvirtSite)}
     nodes = [action.resource for action in actions if action.verb == "boot" and action.resource.site in real]
     booted = {(node.image, node.firmware) for node in nodes if isinstance(node, Node)}
-    return tuple(
-        replace(_unbootable(image), severity="warning")
-        for image in images
-        if image.blank and (image.digest, image.firmware) in booted
-    )
+    found = ((image, why(image)) for image in wanted.images if (image.digest, image.firmware) in booted)
+    return tuple(replace(_unbootable(image, lacking), severity="warning") for image, lacking in found if lacking)
 
 
-def _unbootable(image: WantedImage) -> Problem:
+def _unbootable(image: WantedImage, lacking: str) -> Problem:
     return Problem(
         summary="An image cannot start",
-        detail=f"Image {image.name} has {image.unbootable}. A BIOS looks for boot code in the first sector, UEFI firmware "
+        detail=f"Image {image.name} has {lacking}. A BIOS looks for boot code in the first sector, UEFI firmware "
         "for \\EFI\\BOOT\\BOOTX64.EFI on a FAT file system. Use another image, or give this one a `kernel`.",
         where=image.where,
     )
@@ -68,8 +68,8 @@ def _starts(node: Node, state: State) -> bool:
 
 
 def _against(image: WantedImage, site: str, inventory: Inventory | None) -> Iterator[Problem]:
-    if image.unbootable and not image.blank:
-        yield _unbootable(image)
+    if image.unbootable:
+        yield _unbootable(image, image.unbootable)
     elif inventory is not None and image.archs and inventory.identity.arch not in image.archs:
         yield Problem(
             summary="An image is for other machines",

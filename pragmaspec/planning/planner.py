@@ -24,7 +24,7 @@ from pragmaspec.planning.concerned import concerned_addresses
 from pragmaspec.planning.desired import Desired, desired_nodes
 from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift import Facts, facts
-from pragmaspec.planning.firmware import blank_images, firmware_problems
+from pragmaspec.planning.firmware import firmware_problems
 from pragmaspec.planning.holding import held, held_unwanted, is_held
 from pragmaspec.planning.likely import likely_moves
 from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
@@ -125,7 +125,6 @@ def make_plan(
         likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
         warnings=(
             *_spec_warnings(wanted, request),
-            *blank_images(kept, wanted.images, wanted.sites),
             *(warning for each in looked.values() for warning in each.warnings),
         ),
         need=wanted.need,

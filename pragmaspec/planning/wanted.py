@@ -31,9 +31,7 @@ class WantedImage(Frozen, frozen=True):
     archs: tuple[str, ...] = ()
     """The architectures that its disk can start on by UEFI; empty: any, or not known."""
     unbootable: str = ""
-    """Why nothing can start its disk, in words; empty: something can, or its bytes are not here to be looked at."""
-    blank: bool = False
-    """Whether the disk does not even have a place for a boot loader, so that nobody may expect it to start."""
+    """Why nothing can start its disk, though it has a place for loaders; empty: something can, or it was not looked at."""
     where: Where | None = None
 
 

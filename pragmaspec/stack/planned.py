@@ -61,9 +61,18 @@ class Planner:
         self._know(clusters_to_make(self.wanted, self.state, request))
         plan = planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
         vanished = {drift.address.split("/")[1] for drift in plan.drift if drift.kind == "gone" and "/node/" in drift.address}
-        if not self._know(frozenset(name for name in vanished if (name, True) in request.running)):
+        if self._know(frozenset(name for name in vanished if (name, True) in request.running)):
+            plan = planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+        return self._with_doubts(plan)
+
+    def _with_doubts(self, plan: ReadablePlan) -> ReadablePlan:
+        """``plan`` with a warning of every image that it boots from and that nothing can start."""
+        if not any(action.verb == "boot" for action in plan.actions):
             return plan
-        return planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+        from pragmaspec.planning.firmware import blank_images
+
+        found = blank_images(plan.actions, self.wanted, self.library().why_blank)
+        return replace(plan, warnings=(*plan.warnings, *found)) if found else plan
 
     def _know(self, clusters: frozenset[str]) -> bool:
         """Read the spec again unless it was read with all that ``clusters`` point to; whether it was."""

@@ -207,12 +207,12 @@ def test_what_nothing_can_start_is_said_of_the_image(
 ) -> None:
     image = library.resolve(ImageModel(source=str(make(path=None))), "own", spec_directory)
     assert image.unbootable.startswith("no boot code in its first sector and no \\EFI")
-    assert not image.blank
+    assert library.why_blank(image) == ""
 
 
 def test_a_blank_disk_is_known_as_such(library: ImageLibrary, spec_directory: Path, make_disk: Callable[..., Path]) -> None:
     image = library.resolve(ImageModel(source=str(make_disk("blank.qcow2"))), "own", spec_directory)
-    assert (image.blank, image.unbootable) == (True, "no boot code in its first sector and no EFI system partition")
+    assert (library.why_blank(image), image.unbootable) == ("no boot code in its first sector and no EFI system partition", "")
 
 
 def test_the_lock_file_says_uefi_and_of_a_bios_nothing(

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
+from pragmaspec.planning.firmware import blank_images
 from pragmaspec.planning.observed import Inventory
 from pragmaspec.planning.planner import needs_inventory
 from pragmaspec.planning.wanted import WantedImage
@@ -51,13 +52,16 @@ def test_an_image_that_nothing_can_start_is_refused_also_where_the_site_was_not_
 
 
 def test_a_blank_image_is_warned_of_where_it_is_booted_at_a_real_site() -> None:
-    blank = replace(image(), unbootable="no boot code in its first sector and no EFI system partition", blank=True, where=line(3))
-    spec = wanted(cluster(), images=(blank,))
-    (warning,) = planned(spec).warnings
+    lacking = "no boot code in its first sector and no EFI system partition"
+    blank = replace(image(), where=line(3))
+    spec = wanted(cluster(), images=(blank, image("other")))
+    (warning,) = blank_images(planned(spec).actions, spec, lambda image: lacking)
     assert (warning.severity, warning.where) == ("warning", line(3))
     assert "no boot code in its first sector and no EFI system partition. A BIOS looks for" in warning.detail
-    assert planned(spec, settled(cluster(), images=(blank,))).warnings == ()
-    assert planned(wanted(cluster(), images=(blank,), sites=(SimulatedSite(name="lab"),))).warnings == ()
+    assert blank_images(planned(spec).actions, spec, lambda image: "") == ()
+    assert blank_images(planned(spec, settled(cluster(), images=(blank,))).actions, spec, lambda image: lacking) == ()
+    pretended = wanted(cluster(), images=(blank,), sites=(SimulatedSite(name="lab"),))
+    assert blank_images(planned(pretended).actions, pretended, lambda image: lacking) == ()
 
 
 def test_what_runs_already_or_shall_be_off_is_not_judged() -> None:
