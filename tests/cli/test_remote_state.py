@@ -111,7 +111,7 @@ def test_another_run_is_waited_for_wherever_the_state_is(shop: Workshop, url: st
     shop("apply", "-y")
     with Stack("cluster.yaml") as stack:
         with stack.session("a long run"):
-            waited = shop("shutdown", "hello", "--lock-timeout", "100 ms", status=3).err
+            waited = " ".join(shop("shutdown", "hello", "--lock-timeout", "100 ms", status=3).err.split())
             assert "`a long run`" in waited
             assert "Waited 0.1 s for it" in waited
         shop("shutdown", "hello", "--lock-timeout", "10 min")
