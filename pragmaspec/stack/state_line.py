@@ -15,7 +15,8 @@ _KEY = rb"""^(?:state|"state"|'state')[ \t]*:"""
 _LINE = re.compile(_KEY + rb"[ \t]+" + _VALUE + _END, re.MULTILINE)
 _FLOW = re.compile(_KEY + rb"[ \t]+\{(?P<inside>[^{}\n]*)\}" + _END, re.MULTILINE)
 _BLOCK = re.compile(_KEY + rb"[ \t]*(?:#.*)?\r?\n(?P<inside>(?:(?:[ \t]+.*|[ \t]*#.*)?\r?\n|[ \t]+.*\Z)+)", re.MULTILINE)
-_URL = re.compile(rb"""(?:^|[,{\s])["']?url["']?[ \t]*:[ \t]+""" + _VALUE)
+_URL = re.compile(rb"""(?:^|[,{\s])["']?url["']?[ \t]*:[ \t]+""" + _VALUE + rb"""(?=[ \t]*(?:[,}]|\r?$|[ \t]#))""", re.MULTILINE)
+_URL_KEY = re.compile(rb"""url["']?[ \t]*:""")
 _ENCRYPT = re.compile(rb"""(?:^|[,{\s])["']?encrypt["']?[ \t]*:[ \t]+(true|false)\b""")
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.-]*")
 _STACK = re.compile(
@@ -87,6 +88,8 @@ def _unusual(spec: bytes, key: bytes) -> bool:
     found = next((match for form in usual if (match := form.match(rest))), None)
     if found is None or b"\\" in found[0] or b"&" in found[0] or b"*" in found[0]:
         return True
+    if "inside" in found.groupdict() and _URL_KEY.search(found["inside"]) and not _URL.search(found["inside"]):
+        return True  # a value with blanks, say
     after = rest[found.end() :].lstrip(b"\r\n")
     return _continues(after)
 
