@@ -48,7 +48,7 @@ class Network(Frozen, frozen=True):
 
 
 class PublicGrant(Frozen, frozen=True):
-    """A public address for one node, on the site's public network (a libvirt ``network`` or a host ``bridge``)."""
+    """A public address for one node, on the site's public ``network`` or a host ``bridge``. ``mtu`` None: 1500 bytes."""
 
     node: str
     address: str
@@ -58,6 +58,7 @@ class PublicGrant(Frozen, frozen=True):
     fqdn: str | None = None
     network: str | None = None
     bridge: str | None = None
+    mtu: int | None = None
 
 
 class Allocation(Frozen, frozen=True, tag_field="kind", tag="allocation"):

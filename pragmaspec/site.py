@@ -10,7 +10,7 @@ class PublicNetwork(Frozen, frozen=True):
 
     Exactly one of ``network`` (a libvirt network by name) and ``bridge`` (a host bridge) is set. ``addresses`` lists single
     addresses and inclusive ranges ("192.0.2.10", "192.0.2.20-192.0.2.40"); empty means every usable address of the network
-    that the site reports. ``prefix``, ``gateway`` and ``dns`` fall back to what the site reports of ``network``.
+    that the site reports. ``prefix``, ``gateway``, ``dns`` and ``mtu`` fall back to what the site reports.
     ``names`` pairs an address with its reverse (fully qualified) name.
     """
 
@@ -21,6 +21,7 @@ class PublicNetwork(Frozen, frozen=True):
     gateway: str | None = None
     dns: tuple[str, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    mtu: int | None = None
 
 
 class Reserve(Frozen, frozen=True):

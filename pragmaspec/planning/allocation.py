@@ -7,8 +7,6 @@ chosen, so that the order of clusters does not matter.
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network
 
-from msgspec.structs import replace
-
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning import pools, shortage
 from pragmaspec.planning.observed import Inventory, SiteIdentity, Taken
@@ -185,7 +183,7 @@ class Allocator:
         if wanted.public.kind == "none":
             return ()
         if recorded and _public_satisfied(recorded, wanted, self._site):
-            return tuple(_as_the_site_says(grant, self._site) for grant in recorded.public)
+            return tuple(pools.as_the_site_says(grant, self._site) for grant in recorded.public)
         where = wanted.public.where or wanted.where
         public, reported = self._site.public or PublicNetwork(), self._inventory.public
         if self._site.public is None and reported is None:
@@ -206,6 +204,7 @@ class Allocator:
                 fqdn=dict(public.names).get(address),
                 network=None if bridge else public.network or (reported.network if reported else None),
                 bridge=bridge,
+                mtu=pools.mtu_of(public, self._inventory),
             ),
         )
 
@@ -263,20 +262,6 @@ def _public_satisfied(recorded: Allocation, wanted: WantedCluster, site: Site) -
         wanted.public.address in (None, grant.address)
         and (grant.bridge == public.bridge if public.bridge else public.network in (None, grant.network))
         for grant in recorded.public
-    )
-
-
-def _as_the_site_says(grant: PublicGrant, site: Site) -> PublicGrant:
-    """``grant`` with what the spec says of its network by now; what it does not say stays as it was granted."""
-    public = site.public
-    if public is None:
-        return grant
-    return replace(
-        grant,
-        prefix=public.prefix or grant.prefix,
-        gateway=public.gateway or grant.gateway,
-        dns=public.dns or grant.dns,
-        fqdn=dict(public.names).get(grant.address),
     )
 
 

@@ -171,7 +171,7 @@ class _Shared:
         )
 
     def _public_nic(self, grant: PublicGrant, address: str) -> Nic:
-        return Nic(
+        nic = Nic(
             network="public",
             mac=mac_address(self._lineage, address, "public"),
             address=grant.address,
@@ -180,6 +180,7 @@ class _Shared:
             dns=grant.dns,
             segment=_segment(None, grant.bridge, grant.network),
         )
+        return nic if grant.mtu is None else replace(nic, mtu=grant.mtu)
 
 
 def _readiness(asked: Readiness, image: WantedImage) -> Readiness:

@@ -12,6 +12,7 @@ from pragmaspec.planning.image_damage import image_damage
 from pragmaspec.planning.missing import missing_problems, other_site, other_site_problems
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
 from pragmaspec.planning.plan import QUIET_KINDS, Drift, DriftKind
+from pragmaspec.planning.public_drift import is_cut_off, public_faults
 from pragmaspec.planning.standing import standing_nodes, strangers
 from pragmaspec.recorded import Allocation, Node, Record, State
 
@@ -53,7 +54,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
         recorded = [record for record in state.records if record.resource.site == site]
         nodes = standing_nodes(recorded, seen.nodes, closed)
         allocations = {allocation.address: allocation for allocation in seen.allocations}
-        lost = _lost_networks(recorded, allocations)
+        lost = _lost_networks(recorded, allocations, seen)
         for record in recorded:
             machine = nodes.get(record.made_as)
             if machine is not None and isinstance(record.resource, Node):
@@ -61,7 +62,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
                 conditions.update({record.address: is_so} if is_so != SOUND else {})
             drift, fact = _compared(record, nodes, allocations, seen)
             if isinstance(fact.resource, Node) and (drift is None or drift.kind in _RUNS_ON):
-                drift, fact = _unplugged(drift, fact, fact.resource, lost.get(fact.resource.cluster, frozenset()))
+                drift, fact = _unplugged(drift, fact, fact.resource, lost.get(fact.resource.cluster, frozenset()), machine)
             if (drift is None or drift.kind in QUIET_KINDS) and other_site(fact, seen):
                 drift = Drift(address=record.address, kind="changed", detail="was made at another site of this name")
                 fact = replace(fact, status="pending")
@@ -89,7 +90,7 @@ def _compared(
     if isinstance(resource, Node):
         return _compared_node(record, resource, nodes.get(record.made_as))
     if isinstance(resource, Allocation):
-        return _compared_allocation(record, resource, allocations.get(record.made_as))
+        return _compared_allocation(record, resource, allocations.get(record.made_as), public_faults(resource, seen))
     damage = image_damage(resource, seen)
     if damage is None:
         return None, record
@@ -147,10 +148,16 @@ def _power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str
     return "", "", node
 
 
-def _lost_networks(recorded: list[Record], allocations: Mapping[str, ObservedAllocation]) -> dict[str, frozenset[str]]:
-    """By cluster, the networks made for it that are no longer there. A bridge of the host is not ours to lose."""
+def _lost_networks(
+    recorded: list[Record], allocations: Mapping[str, ObservedAllocation], seen: Observations
+) -> dict[str, frozenset[str]]:
+    """By cluster, the networks made for it that are no longer there, and a public one that is stopped.
+
+    A bridge of the host is not ours to lose.
+    """
     return {
-        record.resource.cluster: frozenset(
+        record.resource.cluster: frozenset({"public"} if is_cut_off(record.resource, seen) else ())
+        | frozenset(
             network.name
             for network in record.resource.networks
             if network.vlan is not None
@@ -166,20 +173,26 @@ def _networks_up(seen: ObservedAllocation | None) -> tuple[str, ...]:
     return seen.networks if seen is not None else ()
 
 
-def _unplugged(drift: Drift | None, record: Record, node: Node, lost: frozenset[str]) -> tuple[Drift | None, Record]:
-    """``drift`` and ``record`` of a node; one that runs stays plugged into a network that is made anew until it is rebooted."""
-    hanging = [nic.network for nic in node.nics if nic.network in lost]
+def _unplugged(
+    drift: Drift | None, record: Record, node: Node, lost: frozenset[str], seen: ObservedNode | None
+) -> tuple[Drift | None, Record]:
+    """``drift`` and ``record`` of a node; one that runs hangs on nothing when a network is made or started anew under it."""
+    loose = seen.unplugged if seen is not None else ()
+    hanging = [nic.network for nic in node.nics if nic.network in lost or nic.mac.lower() in loose]
     if not hanging or not node.running or record.status == "pending" or (drift is not None and record.status == "degraded"):
         return drift, record
-    nics = tuple(replace(nic, segment="") if nic.network in lost else nic for nic in node.nics)
-    detail = f"is cut off: network {', '.join(hanging)} is lost"
+    nics = tuple(replace(nic, segment="") if nic.network in hanging else nic for nic in node.nics)
+    why = "is lost" if lost.intersection(hanging) else "was started anew under it"
+    detail = f"is cut off: network {', '.join(hanging)} {why}"
     if drift is not None:
         detail = f"{detail}; {drift.detail}"
     drift = Drift(address=record.address, kind="changed", detail=detail)
     return drift, replace(record, resource=replace(node, nics=nics))
 
 
-def _compared_allocation(record: Record, allocation: Allocation, seen: ObservedAllocation | None) -> tuple[Drift | None, Record]:
+def _compared_allocation(
+    record: Record, allocation: Allocation, seen: ObservedAllocation | None, faults: list[str]
+) -> tuple[Drift | None, Record]:
     if seen is None:
         return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
     carried = dict(seen.vlans)
@@ -190,6 +203,7 @@ def _compared_allocation(record: Record, allocation: Allocation, seen: ObservedA
         and (network.name not in seen.networks or carried.get(network.name, network.vlan) != network.vlan)
     ]
     lost += [f"public address {grant.address}" for grant in allocation.public if grant.address not in seen.public]
-    if not lost:
+    words = [*([f"has lost {', '.join(lost)}"] if lost else []), *faults]
+    if not words:
         return None, record
-    return Drift(address=record.address, kind="changed", detail=f"has lost {', '.join(lost)}"), replace(record, status="pending")
+    return Drift(address=record.address, kind="changed", detail="; ".join(words)), replace(record, status="pending")

@@ -45,6 +45,7 @@ class PublicPool(Frozen, frozen=True):
     cidr: str | None = None
     gateway: str | None = None
     dns: tuple[str, ...] = ()
+    mtu: int = 1500
 
 
 class StoredImage(Frozen, frozen=True):
@@ -58,6 +59,17 @@ class StoredImage(Frozen, frozen=True):
     size_bytes: int
     users: tuple[str, ...] = ()
     held: bool = False
+
+
+class SiteNetwork(Frozen, frozen=True):
+    """A network of the site itself, which frontends may be plugged into: one that it runs, or a bridge of its host.
+
+    ``state`` "other": there is something of that name that is no bridge. ``mtu`` is in bytes.
+    """
+
+    name: str
+    state: Literal["up", "stopped", "absent", "other"] = "up"
+    mtu: int = 1500
 
 
 class ObservedImage(Frozen, frozen=True):
@@ -159,6 +171,8 @@ class ObservedNode(Frozen, frozen=True):
     additions: tuple[str, ...] = ()
     passing: tuple[str, ...] = ()
     remedy: str = ""
+    unplugged: tuple[str, ...] = ()
+    """MACs, in lower case, of its interfaces that hang on nothing although their network is up."""
     op: str = ""
     id: str = ""
     made: float = 0.0
@@ -201,6 +215,10 @@ class Observations(Frozen, frozen=True):
     """For people: where images and disks are kept there, such as ``pool default``."""
     warnings: tuple[Problem, ...] = ()
     """What people should know of the site."""
+    site_networks: tuple[SiteNetwork, ...] | None = None
+    """All networks of the site itself; None: it cannot tell."""
+    public_bridge: SiteNetwork | None = None
+    """The bridge of the host that the site's options name as public network; None: they name none."""
 
     @property
     def marked(self) -> tuple[Observed, ...]:

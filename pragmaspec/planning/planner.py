@@ -32,12 +32,14 @@ from pragmaspec.planning.needed import needed_images, unknown_images
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.plan import QUIET_KINDS, Action, Drift, Pending, Plan, PlannedSite
 from pragmaspec.planning.pruning import prune_actions
+from pragmaspec.planning.public_drift import require_public
 from pragmaspec.planning.replacing import check_replaced, replaced_nodes
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.sighting import as_made, as_recorded
 from pragmaspec.planning.targets import narrowed
 from pragmaspec.planning.told import with_peers_told
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
+from pragmaspec.planning.warnings import plan_warnings
 from pragmaspec.recorded import Allocation, Network, Node, StagedImage, State
 
 WHOLE = PlanRequest()
@@ -106,6 +108,7 @@ def make_plan(
         # What stands is booted as its guest was left; what is made anew is told of those that stand.
         told = with_peers_told(kept, wanted, seen.state)
         kept = tuple(new if old.before is None else old for old, new in zip(kept, told, strict=True))
+    require_public(kept, looked, wanted, request)
     acted_on = {action.address for action in kept}
     names = sorted({action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | looked.keys())
     partial = bool(request.targets or request.exclude or request.only_clusters)
@@ -123,10 +126,7 @@ def make_plan(
         replaced=tuple(sorted(replaced)),
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
-        warnings=(
-            *_spec_warnings(wanted, request),
-            *(warning for each in looked.values() for warning in each.warnings),
-        ),
+        warnings=plan_warnings(wanted, moved, looked, request),
         need=wanted.need,
         pending=pending,
     )
@@ -144,10 +144,6 @@ def _concerns_power(drift: Drift, recorded: State, seen: State, request: PlanReq
         or drift.kind in ("gone", "paused")
         or before.resource.running != now.resource.running
     )
-
-
-def _spec_warnings(wanted: Wanted, request: PlanRequest) -> tuple[Problem, ...]:
-    return () if request.running or request.drop else tuple(replace(warning, quote=None) for warning in wanted.warnings)
 
 
 def _nodes(desired: list[Desired]) -> list[Node]:

@@ -6,9 +6,13 @@ Chosen in order, so that the same question has the same answer.
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from pragmaspec.planning.observed import Inventory, Taken
-from pragmaspec.site import PublicNetwork, SiteBase
+from msgspec.structs import replace
 
+from pragmaspec.planning.observed import Inventory, Taken
+from pragmaspec.recorded import PublicGrant
+from pragmaspec.site import PublicNetwork, Site, SiteBase
+
+STANDARD_MTU = 1500
 FIRST_PUBLIC_HOST = 10
 """Offset in a public network at which our choice begins when the site names no addresses; below it people put their routers."""
 
@@ -113,3 +117,27 @@ def prefix_of(public: PublicNetwork, inventory: Inventory) -> int | None:
     if inventory.public and inventory.public.cidr:
         return IPv4Network(inventory.public.cidr, strict=False).prefixlen
     return None
+
+
+def mtu_of(public: PublicNetwork, inventory: Inventory) -> int | None:
+    """MTU of the public network: the site's word, else what it reports; None: the usual 1500 bytes."""
+    return _unusual(public.mtu or (inventory.public.mtu if inventory.public else None))
+
+
+def as_the_site_says(grant: PublicGrant, site: Site) -> PublicGrant:
+    """``grant`` with what the spec says of its network by now; what it does not say stays as it was granted."""
+    public = site.public
+    if public is None:
+        return grant
+    return replace(
+        grant,
+        prefix=public.prefix or grant.prefix,
+        gateway=public.gateway or grant.gateway,
+        dns=public.dns or grant.dns,
+        fqdn=dict(public.names).get(grant.address),
+        mtu=_unusual(public.mtu or grant.mtu),
+    )
+
+
+def _unusual(mtu: int | None) -> int | None:
+    return None if mtu == STANDARD_MTU else mtu

@@ -58,6 +58,7 @@ def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:
         prefix=model.prefix,
         gateway=model.gateway,
         dns=model.dns,
+        mtu=model.mtu,
         names=tuple(sorted(model.names.items())),
     )
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, StagedImage
 from pragmaspec.report import units
 
+STANDARD_MTU = 1500
+
 
 def differences(before: Resource, after: Resource, images: Mapping[str, str]) -> tuple[str, ...]:
     """Every difference, in reading order. ``images`` names digests for people; an unknown digest shows its first 8 digits."""
@@ -133,6 +135,8 @@ def _public(before: Allocation, after: Allocation) -> Iterator[str]:
             yield f"adds {grant_words(grant)}"
         elif old[node].address != grant.address:
             yield f"{grant_words(old[node])} → {grant_words(grant)}"
+        elif old[node].mtu != grant.mtu:
+            yield f"{grant.address} mtu {old[node].mtu or STANDARD_MTU} → {grant.mtu or STANDARD_MTU}"
         elif old[node] != grant:
             yield f"{grant.address}: name, gateway or network"
     for node, grant in old.items():

@@ -10,6 +10,7 @@ from pragmaspec.recorded import Allocation, Blob, Nic, Node, Record, Resource, S
 from pragmaspec.site import Site
 
 Form = dict[str, Any]
+STANDARD_MTU = 1500
 
 
 def where_form(where: Where | None) -> Form | None:
@@ -122,6 +123,7 @@ def _allocation(allocation: Allocation) -> Form:
                 "fqdn": grant.fqdn,
                 "network": grant.network,
                 "bridge": grant.bridge,
+                "mtu": grant.mtu or STANDARD_MTU,
             }
             for grant in allocation.public
         ],

@@ -42,6 +42,9 @@ class PublicNetworkModel(Model):
     dns: tuple[Annotated[str, address("write a name server's address")], ...] = Field(
         default=(), description="Name servers.", examples=[["192.0.2.1"]]
     )
+    mtu: Annotated[int | None, whole(576, 65535)] = Field(
+        default=None, description="Largest packet, in bytes. Default: what the network has at the site.", examples=[1400]
+    )
     names: dict[
         Annotated[str, address()], Annotated[str, text(FQDN_PATTERN, "write a full host name such as vc1.example.org")]
     ] = Field(

@@ -177,3 +177,13 @@ def test_what_is_not_recorded_but_wanted_is_adopted_without_a_word() -> None:
     plan = repaired(observed(settled(cluster(computes=3))), HELLO, computes=3)
     assert "boot hello-compute-2" in acts(plan)
     assert plan.drift == ()
+
+
+def test_a_node_whose_network_was_started_anew_is_plugged_in_again() -> None:
+    address = "lab/hello/node/hello-compute-1"
+    mac = HELLO.record(address).resource.nic("private").mac
+    plan = repaired(seen(HELLO, "hello-compute-1", unplugged=(mac.lower(),)))
+    assert [(drift.address, drift.detail) for drift in plan.drift] == [
+        (address, "is cut off: network private was started anew under it")
+    ]
+    assert [(action.verb, action.impact) for action in plan.actions] == [("shutdown", "reboot"), ("boot", "reboot")]

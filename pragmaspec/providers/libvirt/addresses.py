@@ -28,6 +28,12 @@ _ENTRY = "ip/dhcp/host"
 
 def serving(host: Host, grant: PublicGrant) -> SeenNetwork | None:
     """The libvirt network that serves the grant by DHCP; None when no DHCP server keeps a list of its addresses."""
+    seen = public_network(host, grant)
+    return seen if seen is not None and seen.root.find("ip/dhcp") is not None else None
+
+
+def public_network(host: Host, grant: PublicGrant) -> SeenNetwork | None:
+    """The libvirt network that the grant is on; None: it is on a bridge. Raises SiteError when it does not exist."""
     if grant.network is None:
         return None
     seen = networks.find(host, grant.network)
@@ -39,7 +45,7 @@ def serving(host: Host, grant: PublicGrant) -> SeenNetwork | None:
                 "site's `public: network:`, or make the network there.",
             )
         )
-    return seen if seen.root.find("ip/dhcp") is not None else None
+    return seen
 
 
 def entries(seen: SeenNetwork) -> Iterator[Element]:

@@ -10,7 +10,7 @@ from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.network_xml import NetworkParts, address_parts, attachment, bridge_name, network_parts
 from pragmaspec.providers.libvirt.networks import SeenNetwork
 from pragmaspec.providers.libvirt.occupants import occupants
-from pragmaspec.recorded import Allocation, Mark, Outputs
+from pragmaspec.recorded import Allocation, Mark, Outputs, PublicGrant
 
 Undo = Callable[[], None]
 
@@ -30,6 +30,7 @@ def allocate(host: Host, wanted: Allocation, mark: Mark) -> Outputs:
         for claim in _network_claims(wanted, mark):
             _ensure(host, claim, undo)
         for grant in wanted.public:
+            _bring_up(host, grant)
             served = addresses.serving(host, grant)
             if served is None:
                 _ensure(host, _Claim(address_parts(grant.address, mark), f"Public address {grant.address}"), undo)
@@ -41,6 +42,15 @@ def allocate(host: Host, wanted: Allocation, mark: Mark) -> Outputs:
         raise
     _drop(host, names.made_cluster(wanted.cluster, mark), mark, keep=wanted)
     return _outputs(wanted, mark)
+
+
+def _bring_up(host: Host, grant: PublicGrant) -> None:
+    """See that what the grant is on runs, as after a reboot of the host it may not."""
+    public = addresses.public_network(host, grant)
+    if public is not None:
+        networks.start_public(host, public)
+    elif grant.bridge is not None and not host.connection.is_pretended:
+        networks.require_bridge(host, "public", grant.bridge)
 
 
 def release(host: Host, allocation: Allocation, mark: Mark) -> None:

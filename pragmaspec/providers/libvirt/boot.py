@@ -67,7 +67,11 @@ def _run(host: Host, handle: libvirt.virDomain, order: BootOrder) -> None:
 def check(host: Host, order: BootOrder) -> None:
     """Raise SiteError when what the node needs in order to boot is not there: its image, its networks."""
     _require_image(host, order.image)
-    _require_networks(host, order.node, [link(order, nic) for nic in order.node.nics])
+    links = [(nic.network, link(order, nic)) for nic in order.node.nics]
+    _require_networks(host, order.node, [each for _, each in links])
+    for called, each in links:
+        if each.bridge is not None and not host.connection.is_pretended:
+            networks.require_bridge(host, called, each.bridge)
 
 
 @contextmanager

@@ -118,22 +118,26 @@ def _add_disk(host: Host, held: dict[str, Holding], name: str, disk_bytes: int, 
 def _public(host: Host, seen: dict[str, SeenNetwork]) -> PublicPool | None:
     named = host.site.public
     if named is not None and named.bridge is not None:
-        return PublicPool(bridge=named.bridge)
+        return PublicPool(bridge=named.bridge, mtu=networks.host_bridge(host, named.bridge).mtu)
     name = named.network if named is not None and named.network is not None else DEFAULT_PUBLIC
     network = seen.get(name)
     if network is None:
         # A network that the site names is reported even without details; planning then says that it is missing.
         return PublicPool(network=name) if named is not None and named.network is not None else None
-    interface = next(_interfaces(network.root), None)
+    interface, mtu = next(_interfaces(network.root), None), networks.site_mtu(host, network.root)
     if interface is None:
-        return PublicPool(network=name)
+        return PublicPool(network=name, mtu=mtu)
     forward = network.root.find("forward")
     routed = forward is not None and forward.get("mode", "nat") in ROUTED
     own = str(interface.ip)
     dns = network.root.find("dns")
     serves_dns = dns is None or dns.get("enable", "yes") == "yes"
     return PublicPool(
-        network=name, cidr=str(interface.network), gateway=own if routed else None, dns=(own,) if serves_dns else ()
+        network=name,
+        cidr=str(interface.network),
+        gateway=own if routed else None,
+        dns=(own,) if serves_dns else (),
+        mtu=mtu,
     )
 
 

@@ -8,8 +8,10 @@ import libvirt
 
 from pragmaspec.errors import Problem, SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
-from pragmaspec.providers.libvirt.failures import absent_is_fine, code_of, missing_bridge
+from pragmaspec.planning.observed import SiteNetwork
+from pragmaspec.providers.libvirt.failures import absent_is_fine, as_site_error, code_of, missing_bridge, words_of
 from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.host_trouble import host_advice
 from pragmaspec.providers.libvirt.marks import Owner, network_name, network_owner
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.network_xml import STANDARD_MTU, NetworkParts, network_xml
@@ -56,6 +58,59 @@ def _seen(network: libvirt.virNetwork, *, active: bool) -> SeenNetwork:
         handle=network,
         defined=defined,
     )
+
+
+def mtu_of(element: Element) -> int:
+    """The MTU that a network or an interface says, in bytes."""
+    mtu = element.find("mtu")
+    size = mtu.get("size", "") if mtu is not None else ""
+    return int(size) if size.isdecimal() else STANDARD_MTU
+
+
+def site_mtu(host: Host, root: Element) -> int:
+    """The MTU of a network that is not ours: what it says, else that of the host's bridge that it stands on."""
+    forward, bridge = root.find("forward"), root.find("bridge")
+    if root.find("mtu") is None and forward is not None and forward.get("mode") == "bridge" and bridge is not None:
+        return host_bridge(host, bridge.get("name", "")).mtu
+    return mtu_of(root)
+
+
+def site_network(host: Host, seen: SeenNetwork) -> SiteNetwork:
+    """A network that is not ours, as planning knows it."""
+    return SiteNetwork(name=seen.name, state="up" if seen.active else "stopped", mtu=site_mtu(host, seen.root))
+
+
+def public_bridge(host: Host) -> SiteNetwork | None:
+    """The bridge that the site's options name as public network; None: they name none."""
+    name = host.site.public.bridge if host.site.public is not None else None
+    return host_bridge(host, name) if name is not None else None
+
+
+def host_bridge(host: Host, name: str) -> SiteNetwork:
+    """A bridge of the host. Where libvirt has no driver that knows them, and at the test driver, it is taken to be up."""
+    if host.connection.is_pretended:
+        return SiteNetwork(name=name)
+    try:
+        root = parsed(host.handle().interfaceLookupByName(name).XMLDesc(0))
+    except libvirt.libvirtError as error:
+        return SiteNetwork(name=name, state="absent" if code_of(error) == libvirt.VIR_ERR_NO_INTERFACE else "up")
+    return SiteNetwork(name=name, state="other" if root.get("type") == "ethernet" else "up", mtu=mtu_of(root))
+
+
+def start_public(host: Host, seen: SeenNetwork) -> None:
+    """Start the site's own network that a public address is on. Raises SiteError with the command when it cannot be."""
+    if seen.active:
+        return
+    try:
+        seen.handle.create()
+    except libvirt.libvirtError as error:
+        if not seen.handle.isActive():
+            command = f"virsh -c {host.site.uri} net-start {seen.name}"
+            raise as_site_error(
+                error,
+                f"start public network {seen.name} of {host.title}",
+                advice=f"{host_advice(words_of(error))} Once that is mended, start it: {command}".strip(),
+            ) from error
 
 
 def find(host: Host, name: str) -> SeenNetwork | None:
@@ -155,11 +210,10 @@ def _repair(host: Host, seen: SeenNetwork, parts: NetworkParts) -> None:
 
 
 def _as_wanted(root: Element, parts: NetworkParts) -> bool:
-    forward, bridge, mtu = root.find("forward"), root.find("bridge"), root.find("mtu")
+    forward, bridge = root.find("forward"), root.find("bridge")
     stands_on = bridge.get("name") if forward is not None and bridge is not None else None
-    size = int(mtu.get("size", "0")) if mtu is not None else STANDARD_MTU
     # A bridge's MTU is the host's business.
-    return stands_on == parts.bridge and (parts.bridge is not None or size == parts.mtu)
+    return stands_on == parts.bridge and (parts.bridge is not None or mtu_of(root) == parts.mtu)
 
 
 def _plugged(network: libvirt.virNetwork) -> bool:

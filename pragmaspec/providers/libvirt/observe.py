@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import libvirt
+from msgspec.structs import replace
 
 from pragmaspec.planning.observed import Layer, Observations, ObservedAllocation, ObservedImage, ObservedNode
 from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
@@ -13,22 +14,25 @@ from pragmaspec.providers.libvirt.layers import own_chain
 from pragmaspec.providers.libvirt.marks import Owner
 from pragmaspec.providers.libvirt.markup import parsed
 from pragmaspec.providers.libvirt.parts import recorded_parts
+from pragmaspec.providers.libvirt.ports import unplugged
 from pragmaspec.recorded import Mark, Node, Record, State
 
 
 def observe(host: Host, lineage: str, recorded: State | None = None) -> Observations:
     """Everything of the stack ``lineage``, sorted by address, its machines compared with what is ``recorded``."""
     identity = host.identity()
-    disks = _disks(host)
+    disks, seen = _disks(host), list(networks.listed(host))
     return Observations(
         site=host.site.name,
         identity=identity,
-        nodes=_Nodes(host, lineage, disks, recorded).found(),
-        allocations=_allocations(host, lineage),
+        nodes=_plugged(lineage, _Nodes(host, lineage, disks, recorded).found(), unplugged(host, lineage, seen)),
+        allocations=_allocations(host, lineage, seen),
         images=names.used_by(set(disks), lineage),
         image_parts=tuple(_image(host, digest, disks) for digest in names.digests_used(set(disks), lineage)),
         store=f"pool {host.site.pool}",
         warnings=host.warnings,
+        site_networks=tuple(networks.site_network(host, each) for each in seen if each.owner is None),
+        public_bridge=networks.public_bridge(host),
     )
 
 
@@ -43,6 +47,14 @@ def _image(host: Host, digest: str, found: dict[str, libvirt.virStorageVol]) -> 
 
 def _disks(host: Host) -> dict[str, libvirt.virStorageVol]:
     return {volume.name(): volume for volume in host.pool().listAllVolumes(0)}
+
+
+def _plugged(lineage: str, nodes: tuple[ObservedNode, ...], loose: dict[str, tuple[str, ...]]) -> tuple[ObservedNode, ...]:
+    """``nodes`` with the interfaces that hang on nothing."""
+    if not loose:
+        return nodes
+    name = {node.address: names.domain_name("", Mark(lineage=lineage, address=node.address)) for node in nodes}
+    return tuple(replace(node, unplugged=loose.get(name[node.address], ())) for node in nodes)
 
 
 class _Nodes:
@@ -170,12 +182,12 @@ def _is_there(volume: libvirt.virStorageVol) -> bool:
     return False
 
 
-def _allocations(host: Host, lineage: str) -> tuple[ObservedAllocation, ...]:
+def _allocations(host: Host, lineage: str, found: list[networks.SeenNetwork]) -> tuple[ObservedAllocation, ...]:
     up: dict[str, set[str]] = defaultdict(set)
     vlans: dict[str, set[tuple[str, int]]] = defaultdict(set)
     public: dict[str, set[str]] = defaultdict(set)
     ops: dict[str, str] = {}
-    for seen in networks.listed(host):
+    for seen in found:
         if seen.owner is None:
             for entry in addresses.entries(seen):
                 node, short = names.parsed_domain(entry.get("name", "")) or ("", "")

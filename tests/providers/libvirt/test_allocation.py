@@ -7,8 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError, SiteError
+from pragmaspec.planning.observed import SiteNetwork
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.recorded import Network, PublicGrant
+from pragmaspec.site import PublicNetwork
 from tests.providers.libvirt.conftest import host_of
 
 
@@ -128,7 +130,9 @@ def test_without_dhcp_a_network_that_never_starts_claims_the_address(pretended, 
     assert f"held by pretended/hello/allocation of stack {pretended.lineage[:8]}" in str(caught.value)
     pretended.allocate(pretended.allocation())
     assert "pragmaspec-address-192.0.2.7" not in networks(by_hand)
-    by_hand.networkLookupByName("campus").undefine()
+    campus = by_hand.networkLookupByName("campus")
+    campus.destroy()
+    campus.undefine()
 
 
 def test_a_public_network_that_is_not_there_is_named(pretended, by_hand):
@@ -189,3 +193,55 @@ def test_a_second_provider_at_the_site_sees_the_claims(pretended):
     second = LibvirtProvider(host_of(pretended).site)
     assert [taken.value for taken in second.inventory().vlans] == ["20"]
     second.close()
+
+
+def test_a_public_network_that_is_stopped_is_seen_and_started(pretended, by_hand):
+    network = by_hand.networkLookupByName("default")
+    network.destroy()
+    assert [each.state for each in pretended.observed().site_networks if each.name == "default"] == ["stopped"]
+    pretended.allocate(granted(pretended.allocation(), pretended.public))
+    assert network.isActive()
+    assert [each.state for each in pretended.observed().site_networks if each.name == "default"] == ["up"]
+
+
+@pytest.mark.hypervisor
+def test_a_public_network_that_cannot_start_says_why_and_what_to_type(lab, real_by_hand):
+    ours = real_by_hand.networkLookupByName(lab.site.public.network)
+    taken = ours.XMLDesc().split("<ip ")[1].split("</ip>")[0]
+    twin = real_by_hand.networkDefineXML(
+        f"<network><name>{ours.name()}-twin</name><bridge name='ps-twin'/><ip {taken}</ip></network>"
+    )
+    try:
+        with pytest.raises(SiteError, match=rf"range is that of another interface.*net-start {twin.name()}"):
+            lab.allocate(granted(lab.allocation(), lab.public, twin.name()))
+    finally:
+        twin.undefine()
+
+
+@pytest.mark.hypervisor
+def test_the_mtu_of_a_public_network_or_bridge_is_told(lab, real_by_hand):
+    assert lab.provider.inventory().public.mtu == 1500
+    ours = real_by_hand.networkLookupByName(lab.site.public.network)
+    name = ours.bridgeName()
+    bridged = LibvirtProvider(replace(lab.site, public=PublicNetwork(bridge=name, addresses=("192.0.2.10",), prefix=24)))
+    assert bridged.observe(lab.lineage).public_bridge == SiteNetwork(name=name)
+    assert bridged.inventory().public.mtu == 1500
+    bridged.close()
+    narrow = real_by_hand.networkDefineXML(
+        "<network><name>ps-narrow</name><bridge name='ps-narrow'/><mtu size='1400'/></network>"
+    )
+    narrow.create()
+    on_top = real_by_hand.networkDefineXML(
+        "<network><name>ps-on-top</name><forward mode='bridge'/><bridge name='ps-narrow'/></network>"
+    )
+    try:
+        seen = {each.name: (each.state, each.mtu) for each in lab.observed().site_networks}
+        assert (seen["ps-narrow"], seen["ps-on-top"]) == (("up", 1400), ("stopped", 1400))
+        for bridge, state in (("lo", "other"), ("ps-nowhere", "absent")):
+            there = LibvirtProvider(replace(lab.site, public=PublicNetwork(bridge=bridge, addresses=("192.0.2.10",), prefix=24)))
+            assert there.observe(lab.lineage).public_bridge.state == state
+            there.close()
+    finally:
+        on_top.undefine()
+        narrow.destroy()
+        narrow.undefine()

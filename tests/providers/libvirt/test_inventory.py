@@ -109,6 +109,7 @@ def test_an_address_claimed_without_dhcp_is_taken(pretended, by_hand):
     pretended.allocate(wanted)
     (taken,) = [taken for taken in pretended.provider.inventory().addresses if taken.value == "192.0.2.7"]
     assert (taken.lineage, taken.address) == (pretended.lineage, wanted.address)
+    campus.destroy()
     campus.undefine()
 
 

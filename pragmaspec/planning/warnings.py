@@ -1,0 +1,26 @@
+"""What a plan warns of: it prevents nothing. Pure."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from pragmaspec.errors import Problem
+from pragmaspec.planning.observed import Observations
+from pragmaspec.planning.public_drift import narrower
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted
+from pragmaspec.recorded import State
+
+
+def plan_warnings(
+    wanted: Wanted, state: State, observations: Mapping[str, Observations], request: PlanRequest
+) -> tuple[Problem, ...]:
+    """Warnings of the spec and of the sites.
+
+    Those of the spec are left out where a command is about the power or the removal of clusters alone.
+    """
+    spec = () if request.running or request.drop else wanted.warnings
+    return (
+        *(replace(warning, quote=None) for warning in spec),
+        *(warning for seen in observations.values() for warning in (*seen.warnings, *narrower(state.records, seen))),
+    )
