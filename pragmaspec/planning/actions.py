@@ -45,7 +45,7 @@ def actions(
             anew = _rebuild(change, change.before, _as_node(change.before), change.after, drift.get(change.address, reason))
             found += with_losses(anew, machine, change.fields)
         elif isinstance(change.after, Node):
-            found += with_losses(_node_actions(change, change.after, facts.gone, drift, machine), machine, change.fields)
+            found += with_losses(_node_actions(change, change.after, facts, drift, machine), machine, change.fields)
         elif isinstance(change.after, Allocation):
             found += _allocation_actions(change, change.after, facts.gone, drift)
         else:
@@ -53,19 +53,17 @@ def actions(
     return _ordered(found, patient)
 
 
-def _node_actions(
-    change: Change, after: Node, gone: frozenset[str], drift: Mapping[str, str], machine: Condition
-) -> list[Action]:
+def _node_actions(change: Change, after: Node, facts: Facts, drift: Mapping[str, str], machine: Condition) -> list[Action]:
     record = change.before
     if record is None:
         return [Action(verb="boot", resource=after, reason=NEW, where=change.where)] if after.running else []
-    if change.address in gone:
+    if change.address in facts.gone:
         return _booted(change, record, after, drift[change.address]) if after.running else _forgotten(record)
     before = _as_node(record)
     impact = worst((node_impact(before, after, change.fields), machine.impact))
     reason = drift.get(change.address, changed_words(change.fields) if change.fields else "begun, not finished")
     if impact == "rebuild":
-        return _rebuild(change, record, before, after, reason)
+        return _rebuild(change, record, before, after, reason, facts.unmade)
     if record.status != "ready":
         return _unfinished(change, record, after, drift.get(change.address, _unfinished_words(record)), impact)
     if not after.running:
@@ -96,8 +94,12 @@ def _removal(change: Change, record: Record, gone: frozenset[str]) -> list[Actio
     return [down, replace(clean, after=(down.key,))]
 
 
-def _rebuild(change: Change, record: Record, before: Node, after: Node, reason: str) -> list[Action]:
+def _rebuild(
+    change: Change, record: Record, before: Node, after: Node, reason: str, unmade: frozenset[str] = frozenset()
+) -> list[Action]:
     """Clean and boot anew; a node that shall be off is only cleaned, and made anew when it shall run."""
+    if not after.running and change.address in unmade:
+        return _forgotten(record)
     impact: Impact = "rebuild" if after.running else "data-loss"
     clean = _changing("clean", change, record, before, reason, impact)
     built = [clean]
@@ -140,7 +142,8 @@ def _booted(change: Change, record: Record, after: Node, reason: str, impact: Im
 
 def _forgotten(record: Record) -> list[Action]:
     """A node that shall be off and is gone is no longer recorded: it is made anew when it shall run."""
-    return [Action(verb="clean", resource=record.resource, before=record.resource, reason="is gone from the site")]
+    reason = "begun, and not at the site" if record.status == "pending" else "is gone from the site"
+    return [Action(verb="clean", resource=record.resource, before=record.resource, reason=reason, generation=record.generation)]
 
 
 def _allocation_actions(change: Change, after: Allocation, gone: frozenset[str], drift: Mapping[str, str]) -> list[Action]:

@@ -25,12 +25,14 @@ class Facts(NamedTuple):
     """The recorded state with what was observed put in.
 
     ``gone`` holds addresses whose object is no longer at its site, ``conditions`` those of recorded machines that are not sound.
+    ``unmade`` holds addresses of nodes that were begun and have no machine at their site.
     """
 
     state: State
     gone: frozenset[str]
     drift: tuple[Drift, ...]
     conditions: Mapping[str, Condition] = _NO_CONDITIONS
+    unmade: frozenset[str] = frozenset()
 
 
 def facts(state: State, observations: Mapping[str, Observations], *, accept_missing: bool = True) -> Facts:
@@ -46,6 +48,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
     found: list[Drift] = []
     changed: list[Record] = []
     conditions: dict[str, Condition] = {}
+    unmade: set[str] = set()
     closed = frozenset(each.op for each in state.closed_ops)
     others = () if accept_missing else other_site_problems(state, observations)
     if others:
@@ -60,6 +63,8 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
             if machine is not None and isinstance(record.resource, Node):
                 is_so = condition(record.resource, machine)
                 conditions.update({record.address: is_so} if is_so != SOUND else {})
+            elif isinstance(record.resource, Node) and record.status == "pending":
+                unmade.add(record.address)
             drift, fact = _compared(record, nodes, allocations, seen)
             if isinstance(fact.resource, Node) and (drift is None or drift.kind in _RUNS_ON):
                 drift, fact = _unplugged(drift, fact, fact.resource, lost.get(fact.resource.cluster, frozenset()), machine)
@@ -77,7 +82,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
     problems = () if accept_missing else missing_problems(state, gone)
     if problems:
         raise PlanRefusedError(*problems)
-    return Facts(state.with_records(changed) if changed else state, gone, tuple(found), conditions)
+    return Facts(state.with_records(changed) if changed else state, gone, tuple(found), conditions, frozenset(unmade))
 
 
 def _compared(

@@ -32,13 +32,14 @@ class Held(NamedTuple):
     pending: list[Pending]
 
 
-def is_held(cluster: WantedCluster, state: State, gone: frozenset[str], request: PlanRequest) -> bool:
+def is_held(cluster: WantedCluster, seen: Facts, request: PlanRequest) -> bool:
     """Whether only the power of ``cluster`` is touched. One that was never made is made by switching it on."""
+    records = cluster_records(cluster.name, seen.state)
     if request.switches(cluster.name):
-        return not request.wants_running(cluster.name, cluster.running) or any(cluster_records(cluster.name, state))
+        return not request.wants_running(cluster.name, cluster.running) or any(records)
     return not cluster.running and any(
-        isinstance(record.resource, Node) and record.resource.site == cluster.site and _stands(record, gone)
-        for record in cluster_records(cluster.name, state)
+        isinstance(record.resource, Node) and record.resource.site == cluster.site and _stands(record, seen.gone | seen.unmade)
+        for record in records
     )
 
 
@@ -69,6 +70,8 @@ class _Holding:
         self._running = request.wants_running(cluster.name, cluster.running)
         self._switched = request.switches(cluster.name)
         self._until: Until = "apply" if self._switched else "running"
+        # A node that was begun may still come to be where a call takes effect late: switching off goes by what is recorded.
+        self._gone = seen.gone if self._switched else seen.gone | seen.unmade
         self._detail = {drift.address: drift.detail for drift in seen.drift}
         self._desired: list[Desired] = []
         self._pending: list[Pending] = []
@@ -114,7 +117,7 @@ class _Holding:
     def _node(self, asked: Node, where: Where | None, *, fits: bool) -> None:
         record = self._seen.state.record(asked.address)
         before = record.resource if record is not None else None
-        if record is None or not isinstance(before, Node) or not _stands(record, self._seen.gone):
+        if record is None or not isinstance(before, Node) or not _stands(record, self._gone):
             self._missing(asked, where, recorded=record is not None, fits=fits)
         elif before.image:
             kept = replace(before, running=asked.running)

@@ -43,7 +43,6 @@ from pragmaspec.planning.warnings import plan_warnings
 from pragmaspec.recorded import Allocation, Network, Node, StagedImage, State
 
 WHOLE = PlanRequest()
-_NOTHING_GONE: frozenset[str] = frozenset()
 _NONE_STORED: Mapping[str, tuple[StoredImage, ...]] = MappingProxyType({})
 
 
@@ -195,7 +194,7 @@ def _desired(
     for cluster in staying:
         if not request.concerns(cluster.name):
             continue
-        if is_held(cluster, state, seen.gone, request):
+        if is_held(cluster, seen, request):
             kept = held(wanted, cluster, seen, request)
             desired += kept.desired
             pending += kept.pending
@@ -243,7 +242,7 @@ def _recorded_allocation(state: State, cluster: WantedCluster) -> Allocation | N
 
 
 def _may_grow(wanted: Wanted, cluster: WantedCluster, state: State, recorded: list[Node], request: PlanRequest) -> bool:
-    if is_held(cluster, state, _NOTHING_GONE, request):
+    if is_held(cluster, Facts(state, frozenset(), ()), request):
         # Its networks stay as they are. Of what is gone nothing is known yet, and it is made only where it shall run.
         return request.wants_running(cluster.name, cluster.running) and _grows(wanted, cluster, recorded, request)
     return _asks_for_more(wanted, cluster, state) or _grows(wanted, cluster, recorded, request)

@@ -152,7 +152,7 @@ class _Loading:
         unread: dict[str, tuple[str, ...]] = {}
         for name, cluster in spec.clusters.items():
             if self.need is not None and name not in self.need:
-                unread[name] = self._in_outline(name, cluster, ssh_keys, user_data)
+                unread[name] = self._in_outline(name, cluster, self.document, ssh_keys, user_data)
                 continue
             ssh_keys[name] = attachments.ssh_keys(name, cluster)
             user_data.update(attachments.user_data(name, cluster))
@@ -181,6 +181,7 @@ class _Loading:
         self,
         name: str,
         cluster: ClusterModel,
+        document: Document,
         ssh_keys: dict[str, tuple[str, ...]],
         user_data: dict[tuple[str, ...], dict[str, Any]],
     ) -> tuple[str, ...]:
@@ -188,10 +189,8 @@ class _Loading:
 
         What is read so does not count as a part of the spec: a plan does not depend on it.
         """
-        if self.document is None:
-            return ()
         unread: list[str] = []
-        keys, data = (Attachments(self.document, self.path.parent, self.home, FilesRead(), self.agent) for _ in range(2))
+        keys, data = (Attachments(document, self.path.parent, self.home, FilesRead(), self.agent) for _ in range(2))
         ssh_keys[name] = keys.ssh_keys(name, cluster)
         user_data.update(data.user_data(name, cluster))
         unread += ["keys"] if _wrong(keys) else []

@@ -56,6 +56,23 @@ def test_whole_plans_leave_the_nodes_of_a_switched_cluster_too() -> None:
     assert "boot world-frontend" in acts(plan)
 
 
+def test_nodes_that_were_begun_and_never_made_go_with_their_image() -> None:
+    begun = HELLO.with_records(
+        [replace(record, status="pending") for record in HELLO.records if isinstance(record.resource, Node)]
+    )
+    spec = wanted(cluster(running=False), images=(image(version="2"),))
+    empty = replace(observed(HELLO), nodes=())
+    found = planned(spec, begun, observations={"lab": empty})
+    assert [action.reason for action in found.actions if isinstance(action.resource, Node)] == ["begun, and not at the site"] * 3
+    after = applied(found, begun)
+    assert planned(spec, after, observations={"lab": observed(after)}).empty
+    assert {act for act in acts(planned(spec, begun, observations={"lab": observed(HELLO)})) if "hello-" in act} == {
+        "shutdown hello-frontend",
+        "shutdown hello-compute-0",
+        "shutdown hello-compute-1",
+    }
+
+
 def test_a_node_that_lost_its_disk_while_off_is_removed_without_a_loss() -> None:
     spec = wanted(cluster(running=False))
     plan = planned(spec, DOWN, observations={"lab": seen(DOWN, "hello-compute-0", disk=False)})

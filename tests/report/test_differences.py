@@ -95,6 +95,8 @@ def test_public_addresses() -> None:
     assert _allocation(replace(ALLOCATION, public=(replace(grant, address="192.0.2.9"),))) == ("192.168.122.10 → 192.0.2.9",)
     named = PublicGrant(node=grant.node, address=grant.address, prefix=24, fqdn="vc.example.org")
     assert _allocation(replace(ALLOCATION, public=(named,))) == ("192.168.122.10: name, gateway or network",)
+    narrower = replace(grant, mtu=1400)
+    assert _allocation(replace(ALLOCATION, public=(narrower,))) == ("192.168.122.10 mtu 1500 → 1400",)
 
 
 def test_starting_with_the_host_is_told_unless_it_follows_from_the_power() -> None:

@@ -171,6 +171,11 @@ def test_a_node_that_starts_by_uefi_says_so() -> None:
     assert "firmware    uefi\n" in show_text(Record(resource=node(0, firmware="uefi")), {}, PEN)
 
 
+def test_show_tells_a_node_that_starts_with_its_host() -> None:
+    assert "autostart" not in show_text(Record(resource=node(0)), {}, PEN)
+    assert "autostart   yes\n" in show_text(Record(resource=node(0, autostart=True)), {}, PEN)
+
+
 @pytest.mark.parametrize(
     ("boots", "words", "form"),
     [

@@ -165,7 +165,7 @@ def test_without_an_address_to_be_reached_at_it_says_so(file: Path, tmp_path: Pa
 def test_a_public_copy_is_fetched_by_the_same_script(tmp_path: Path) -> None:
     with web_server("127.0.0.1") as web:
         web.content = CONTENT
-        web.url += "$(id)`id`'\"\\&[1-3]{a,b}"
+        web.url += "$(id)`id`'\"&[1-3]{a,b}"
         source = fetching.public_source(PublicCopy(url=web.url))
         assert fetched(tmp_path, source) == (0, CONTENT, "")
         assert fetched(tmp_path, source, CONTENT[:-1])[0] == fetching.OTHER_BYTES
