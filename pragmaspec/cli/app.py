@@ -173,19 +173,26 @@ def _unwritten(error: OutputError, status: int) -> int:
 
 
 def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
+    from pragmaspec.net.urls import without_passwords
+
     here = screen.err()
     if getattr(error, "ctx", None) is not None:
         here.write(f"{error.ctx.get_usage()}\n\n")
-    here.say(f"error: {error.format_message()}")
+    here.say(f"error: {without_passwords(error.format_message())}")
     if getattr(error, "ctx", None) is not None:
         here.say(f"  `{error.ctx.command_path} --help` shows what there is.")
 
 
 def _print_problems(error: "PragmaspecError", *, json: bool) -> None:
+    from msgspec.structs import replace
+
+    from pragmaspec.net.urls import without_passwords
     from pragmaspec.report.forms import error_form
     from pragmaspec.report.problems_text import problems_text
     from pragmaspec.stack.quoting import quoted
 
+    # A password may have come as part of a name, where no URL was to be expected.
+    error.problems = tuple(replace(problem, detail=without_passwords(problem.detail)) for problem in error.problems)
     here = screen.err()
     here.write(problems_text(quoted(error.problems), width=here.width, colour=here.colour, unicode=here.unicode))
     if json:

@@ -7,6 +7,7 @@ import typer
 
 from pragmaspec.cli.carrying import Manner, carry_out, show_or_do
 from pragmaspec.cli.complete import specs
+from pragmaspec.cli.local_path import local_path
 from pragmaspec.cli.options import (
     Accepting,
     AllowOption,
@@ -48,6 +49,7 @@ def apply(
             "from standard input.",
             autocompletion=specs,
             show_default=False,
+            callback=local_path,
         ),
     ] = None,
     *,

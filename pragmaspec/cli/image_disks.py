@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.complete_images import store_images
+from pragmaspec.cli.local_path import local_path
 from pragmaspec.cli.options import JsonOption, Which, examples
 from pragmaspec.cli.screen import out
 from pragmaspec.cli.spread import spread
@@ -53,7 +54,7 @@ def _put(app: typer.Typer, name: str, command: "Callable[..., None]", *lines: st
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A disk, also compressed or in an archive.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A disk, also compressed or in an archive.", callback=local_path)],
     *,
     format_: FormatOption = None,
     member: MemberOption = "",
@@ -100,7 +101,9 @@ def convert(
             metavar="FROM", help="A file, a Clonezilla directory, a URL, or an image of the store.", autocompletion=store_images
         ),
     ],
-    target: Annotated[Path, typer.Argument(metavar="TO", help="A new file; its ending tells format and compression.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="TO", help="A new file; its ending tells format and compression.", callback=local_path)
+    ],
     *,
     to: Annotated[
         str | None,
@@ -134,7 +137,9 @@ def convert(
 
 @spread
 def import_(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Disks; or files that pragmaspec.lock asks for.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Disks; or files that pragmaspec.lock asks for.", callback=local_path)
+    ],
     *,
     name: Annotated[
         str | None, typer.Option("--name", metavar="NAME", help="What to call the disk. Default: by the file's name.")

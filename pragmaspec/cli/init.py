@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pragmaspec.cli.local_path import local_path
 from pragmaspec.cli.options import examples
 from pragmaspec.cli.screen import out
 
@@ -20,7 +21,10 @@ def register(app: typer.Typer) -> None:
 
 def init(
     directory: Annotated[
-        str, typer.Argument(metavar="DIRECTORY", help="Where to write; made when it is not there.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="DIRECTORY", help="Where to write; made when it is not there.", show_default=False, callback=local_path
+        ),
     ] = ".",
     *,
     simulated: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pragmaspec.cli.local_path import local_path
 from pragmaspec.cli.options import JsonOption, Which, examples
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
@@ -43,7 +44,10 @@ def show(*, json: JsonOption = False, which: Which) -> None:
 @app.command("export", epilog=examples("key export hello.key", "key export - | ssh colleague pragmaspec key import -"))
 @spread
 def export(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A new file; `-`: standard output, which may be no terminal.")],
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A new file; `-`: standard output, which may be no terminal.", callback=local_path),
+    ],
     *,
     which: Which,
 ) -> None:
@@ -65,7 +69,9 @@ def export(
 
 @app.command("import", epilog=examples("key import hello.key", "key import - < hello.key"))
 def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What `key export` wrote; `-`: standard input.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="What `key export` wrote; `-`: standard input.", callback=local_path)
+    ],
 ) -> None:
     """Keep the key that a colleague exported. Never replaces another one."""
     from pragmaspec.stack.key_sharing import MOST_BYTES, take_key

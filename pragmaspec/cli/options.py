@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.complete import addresses, clusters, nodes, parts, specs
+from pragmaspec.cli.local_path import local_path
 
 if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
@@ -54,11 +55,19 @@ SpecArgument = Annotated[
         help="The spec. Default: $PRAGMASPEC_SPEC, cluster.yaml, pragmaspec.yaml, or the only spec in this directory.",
         autocompletion=specs,
         show_default=False,
+        callback=local_path,
     ),
 ]
 SpecOption = Annotated[
     str | None,
-    typer.Option("--spec", "-s", metavar="SPEC", help="The spec, when it is not the one found here.", autocompletion=specs),
+    typer.Option(
+        "--spec",
+        "-s",
+        metavar="SPEC",
+        help="The spec, when it is not the one found here.",
+        autocompletion=specs,
+        callback=local_path,
+    ),
 ]
 StateOption = Annotated[
     str | None,
@@ -135,13 +144,23 @@ DetailedOption = Annotated[
 SaveOption = Annotated[
     str | None,
     typer.Option(
-        "--out", "-o", metavar="FILE", help="Save the plan, so that `apply FILE` does exactly this; `-`: to standard output."
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="Save the plan, so that `apply FILE` does exactly this; `-`: to standard output.",
+        callback=local_path,
     ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan that would be carried out, and change nothing.")]
 DrySaveOption = Annotated[
     str | None,
-    typer.Option("--out", "-o", metavar="FILE", help="With --dry-run: save the plan, so that `apply FILE` does exactly this."),
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="FILE",
+        help="With --dry-run: save the plan, so that `apply FILE` does exactly this.",
+        callback=local_path,
+    ),
 ]
 DryDetailedOption = Annotated[
     bool,

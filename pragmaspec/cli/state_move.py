@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pragmaspec.cli.local_path import local_path
 from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, Which, examples, wait_for_locks
 from pragmaspec.cli.screen import err, out
 from pragmaspec.cli.spread import spread
@@ -26,7 +27,12 @@ def register(parent: typer.Typer) -> None:
 
 @spread
 def push(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What `state pull` printed, perhaps edited; `-`: standard input.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE", help="What `state pull` printed, perhaps edited; `-`: standard input.", callback=local_path
+        ),
+    ],
     *,
     auto_approve: ApproveOption = False,
     lock_timeout: LockTimeoutOption = "0",

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from pragmaspec.errors import Problem, UsageError
+from pragmaspec.net.urls import UrlError, refuse_url
 from pragmaspec.paths import cache_home, config_home
 
 LOCK_FILE = "pragmaspec.lock"
@@ -10,8 +12,12 @@ LOCK_FILE = "pragmaspec.lock"
 
 
 def image_store() -> Path:
-    """Where images are kept: ``$PRAGMASPEC_IMAGES``, else ``pragmaspec/images`` in the user's cache folder."""
-    named = os.environ.get("PRAGMASPEC_IMAGES")
+    """Where images are kept: ``$PRAGMASPEC_IMAGES``, else ``pragmaspec/images`` in the user's cache folder. Raises UsageError."""
+    named = os.environ.get("PRAGMASPEC_IMAGES", "")
+    try:
+        refuse_url(named)
+    except UrlError as error:
+        raise UsageError(Problem(summary="PRAGMASPEC_IMAGES is not a folder", detail=f"{error}.")) from None
     return Path(named) if named else cache_home() / "pragmaspec" / "images"
 
 

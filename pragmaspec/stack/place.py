@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
+from pragmaspec.net.urls import UrlError, refuse_url
 from pragmaspec.spec.regular import read_regular
 from pragmaspec.stack.state_line import StateLine, find_stack_name, find_state_line, is_url
 
@@ -109,6 +110,11 @@ def _from_spec(spec: Path, said: str) -> str:
 def _spec(spec: str | Path | None, environment: Mapping[str, str], *, needed: bool) -> Path | None:
     named = spec or environment.get(SPEC_VARIABLE)
     if named:
+        try:
+            refuse_url(str(named))
+        except UrlError as error:
+            by = "" if spec else f", and {SPEC_VARIABLE} names it"
+            raise UsageError(Problem(summary="The spec is not a file of this machine", detail=f"{error}{by}.")) from None
         path = Path(named)
         return _in_directory(path, needed=True) if os.path.isdir(path) else path  # noqa: PTH112 - Path.is_dir raises for long names
     return _in_directory(Path(), needed=needed)

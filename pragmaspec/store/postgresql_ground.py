@@ -17,7 +17,7 @@ from pragmaspec.store import postgresql_tables as tables
 from pragmaspec.store.ground import Held, Holder, Stored, Version
 from pragmaspec.store.lock_info import LockNote, decode_lock_info, encode_lock_info, locked
 from pragmaspec.store.postgresql_held import PostgresqlHeld
-from pragmaspec.store.postgresql_place import connect, postgresql_place
+from pragmaspec.store.postgresql_place import connect, need_driver, postgresql_place
 from pragmaspec.store.postgresql_session import data, holds_lock, moment, number, pooled, settle, standing, unreachable, warnings
 from pragmaspec.store.retry import Patience
 
@@ -132,6 +132,7 @@ class PostgresqlGround:
             held.release()
 
     def _lock(self, holder: Holder) -> PostgresqlHeld:
+        need_driver()
         import psycopg  # noqa: PLC0415 - heavy
 
         for turn in range(self._patience.tries):
@@ -186,6 +187,7 @@ class PostgresqlGround:
 
     def _look(self, question: Callable[["Link"], _Result]) -> _Result:
         """Ask in a session of its own, again when the connection breaks. Only for what may be done twice."""
+        need_driver()
         import psycopg  # noqa: PLC0415 - heavy
 
         for turn in range(self._patience.tries):

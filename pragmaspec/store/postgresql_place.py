@@ -77,6 +77,19 @@ def postgresql_place(url: str) -> PostgresqlPlace:
     )
 
 
+def need_driver() -> None:
+    """Raise UsageError when psycopg, or the libpq that it needs, is not installed."""
+    try:
+        import psycopg  # noqa: F401, PLC0415 - heavy, and only there when asked for
+    except ImportError:
+        raise UsageError(
+            Problem(
+                summary="States in PostgreSQL need psycopg",
+                detail="It is not installed here. Install it with: pip install 'psycopg[binary]>=3.2'",
+            )
+        ) from None
+
+
 def connect(
     place: PostgresqlPlace, patience: Patience, application: str, environ: Mapping[str, str] = os.environ
 ) -> "Connection[tuple[object, ...]]":
@@ -85,16 +98,10 @@ def connect(
     Tried again while the server does not answer: nothing was sent yet. Raises StateUnreachableError, and UsageError without
     psycopg.
     """
-    try:
-        import psycopg  # noqa: PLC0415 - heavy, and only there when asked for
-        from psycopg.conninfo import make_conninfo  # noqa: PLC0415
-    except ImportError:
-        raise UsageError(
-            Problem(
-                summary="States in PostgreSQL need psycopg",
-                detail="It is not installed here. Install it with: pip install 'psycopg[binary]>=3.2'",
-            )
-        ) from None
+    need_driver()
+    import psycopg  # noqa: PLC0415 - heavy
+    from psycopg.conninfo import make_conninfo  # noqa: PLC0415
+
     options = _options(place, patience, environ, psycopg.pq.version()) | {"application_name": application}
     for turn in range(patience.tries):
         try:
