@@ -1,8 +1,9 @@
 r"""Files of digests, as publishers put them beside their images: ``SHA256SUMS``, ``CHECKSUM`` and the like.
 
 Their forms: that of GNU coreutils (``<digest>  <name>``, a ``*`` before the name for binary mode, a ``\`` before the line when
-the name has escapes), the tagged one of the BSDs and of OpenSSL (``SHA256 (<name>) = <digest>``), and one digest alone. A line
-that says something of the wanted file is never guessed at; lines that say nothing of it are passed over.
+the name has escapes), the tagged one of the BSDs and of OpenSSL (``SHA256 (<name>) = <digest>``), that of Gentoo with a heading
+over each kind of digest (``# BLAKE2B HASH``), and one digest alone. A line that says something of the wanted file is never
+guessed at; lines that say nothing of it are passed over.
 """
 
 import re
@@ -20,6 +21,9 @@ _TAGS = {"sha256": 64, "sha-256": 64, "sha2-256": 64, "sha512": 128, "sha-512": 
 _SHORTER = {32, 40, 56, 96}
 """Lengths of digests that are not used here: MD5, SHA-1, SHA-224, SHA-384."""
 _COMMENTS = ("#", ";")
+_HEADING = re.compile(r"# *(?P<kind>[A-Za-z][A-Za-z0-9-]*) HASH", re.IGNORECASE)
+_STREAMS = ("-", "stdin")
+"""Names of standard input: a digest of it stands alone."""
 _ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
 _SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
@@ -79,16 +83,20 @@ def _missing(name: str, lines: list[_Line], about: list[_Line], strange: int) ->
     if strange:
         return f"it has no SHA-256 or SHA-512 of {name}, and line {strange} is not a digest and a name"
     names = ", ".join(line.name for line in lines[:_NAMES_SHOWN])
-    return f"it has no SHA-256 or SHA-512 of {name}" + (f"; it names {names}" if names else ", and no other")
+    return f"it has no SHA-256 or SHA-512 of {name}" + (f"; it names {names}" if names else ", nor of any other file")
 
 
 def _read(text: bytes, name: str, where: str) -> tuple[list[_Line], int]:
     """The lines with digests, and the number of the first that is something else; 0: there is none."""
-    found, strange = [], 0
+    found, strange, heading = [], 0, ""
     for number, line in _lines(text, where):
+        if line.startswith(_COMMENTS):
+            headed = _HEADING.fullmatch(line)
+            heading = headed["kind"] if headed else heading
+            continue
         match = _PLAIN.fullmatch(line) or _TAGGED.fullmatch(line)
         if match is not None:
-            found.append(_Line(number, _kind(match, where, number, name), match["digest"].lower(), _name(match)))
+            found.append(_Line(number, _kind(match, heading, where, number, name), match["digest"].lower(), _name(match)))
         elif name in line:
             raise _wrong(where, f"line {number} is not a digest and a name, though it speaks of {name}")
         else:
@@ -96,9 +104,9 @@ def _read(text: bytes, name: str, where: str) -> tuple[list[_Line], int]:
     return found, strange
 
 
-def _kind(match: re.Match[str], where: str, number: int, name: str) -> str:
-    """The kind of digest of a line; empty for one that is not used."""
-    length, said = len(match["digest"]), (match["kind"] or "").lower()
+def _kind(match: re.Match[str], heading: str, where: str, number: int, name: str) -> str:
+    """The kind of digest of a line under ``heading``; empty for one that is not used."""
+    length, said = len(match["digest"]), (match["kind"] or heading).lower()
     if said and said not in _TAGS:
         return ""
     kind = _KINDS.get(length, "")
@@ -112,6 +120,8 @@ def _kind(match: re.Match[str], where: str, number: int, name: str) -> str:
 def _name(match: re.Match[str]) -> str:
     """The name in a line, with / between its parts and without ``./`` before them."""
     name = match["name"] or ""
+    if name in _STREAMS:
+        return ""
     if match["escaped"]:
         return re.sub(r"\\[\\nr]", lambda escape: _ESCAPES[escape[0]], name)
     return re.sub(r"^(?:\./+)+", "", name.replace("\\", "/"))
@@ -128,7 +138,7 @@ def _lines(text: bytes, where: str) -> Iterator[tuple[int, str]]:
             head = True
         elif head:
             head = bool(line)
-        elif line and not line.startswith(_COMMENTS):
+        elif line:
             yield number, line.removeprefix("- ")
 
 
