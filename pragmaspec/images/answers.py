@@ -24,6 +24,14 @@ def announced(response: requests.Response) -> int | None:
     return int(lengths.pop()) if len(lengths) == 1 and all(_NUMBER.fullmatch(length) for length in lengths) else None
 
 
+def foreign_coding(response: requests.Response) -> str:
+    """A ``Transfer-Encoding`` that is not undone here, fit to print; empty when there is none (RFC 9112, section 6.1)."""
+    told = response.headers.get("Transfer-Encoding", "").strip()
+    if told.lower() == "identity" or all(coding.strip().lower() == "chunked" for coding in told.split(",") if told):
+        return ""
+    return "".join(letter for letter in told if letter.isprintable())[:40]
+
+
 def is_web_page(start: bytes) -> bool:
     """Whether a file that begins so is a page for people."""
     return start[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html", b"<head"))

@@ -11,6 +11,7 @@ import requests
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.address import Address, Ask
+from pragmaspec.images.answers import foreign_coding
 from pragmaspec.images.patience import Patience
 from pragmaspec.net.failures import BROKEN, BrokenOffError, is_lasting, tries_of, why_broken
 from pragmaspec.net.session import Session
@@ -107,6 +108,8 @@ def check_status(shown: str, response: requests.Response) -> None:
     if response.status_code not in _WITH_A_FILE:
         region = response.headers.get("x-amz-bucket-region", "")
         raise failed(shown, f"the server said {status}" + (f"; the bucket is in the region {region[:40]}" if region else ""))
+    if coding := foreign_coding(response):
+        raise failed(shown, f"the server sends it in a transfer coding that was not asked for ({coding})")
 
 
 def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMALL_BYTES) -> bytes:
