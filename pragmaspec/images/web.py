@@ -15,10 +15,8 @@ from pragmaspec.images.answers import foreign_coding
 from pragmaspec.images.patience import Patience
 from pragmaspec.net.failures import BROKEN, BrokenOffError, is_lasting, tries_of, why_broken
 from pragmaspec.net.session import Session
-from pragmaspec.net.urls import Url, UrlError, less_safe, parse_url, resolve, shown_url
+from pragmaspec.net.urls import MOST_REDIRECTS, Url, UrlError, less_safe, parse_url, resolve, shown_url
 
-MOST_REDIRECTS = 50
-"""As many as curl follows."""
 MOST_SMALL_BYTES = 8 * 2**20
 PIECE_BYTES = 256 * 1024
 _LATER = frozenset({408, 425, 429})

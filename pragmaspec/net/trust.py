@@ -16,6 +16,8 @@ from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_SHOWN = 200
+"""Of a path, which may be a whole certificate, written where the name of a file belongs."""
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d+")
 
 
@@ -31,7 +33,8 @@ class Named(NamedTuple):
 
     def refused(self, why: str) -> TrustError:
         """The error that names both."""
-        return TrustError(f"{self.variable} names {self.path}, {why}")
+        shown = self.path if len(self.path) <= _SHOWN else f"{self.path[:_SHOWN]}…"
+        return TrustError(f"{self.variable} names {shown}, {why}")
 
 
 def tls_context(
@@ -53,7 +56,7 @@ def bundle_file(environ: Mapping[str, str] = os.environ) -> str:
     bundle = _first(environ, *BUNDLES)
     if bundle is not None:
         check_bundle(bundle)
-        return bundle.path if Path(bundle.path).is_file() else _joined("", bundle.path)
+        return bundle.path if os.path.isfile(bundle.path) else _joined("", bundle.path)  # noqa: PTH113 - as below
     _check_system(environ)
     known = ssl.get_default_verify_paths()
     if known.cafile and not environ.get("SSL_CERT_FILE") and not environ.get("SSL_CERT_DIR"):
@@ -86,7 +89,7 @@ def _system(environ: Mapping[str, str]) -> ssl.SSLContext:
 def _check_system(environ: Mapping[str, str]) -> None:
     """OpenSSL ignores what is not there, and a person then looks for the fault elsewhere."""
     if file := _first(environ, "SSL_CERT_FILE"):
-        if Path(file.path).is_dir():
+        if os.path.isdir(file.path):  # noqa: PTH112 - as below
             raise file.refused("which is a folder; name it in SSL_CERT_DIR")
         check_bundle(file)
     if folders := _first(environ, "SSL_CERT_DIR"):
@@ -95,8 +98,7 @@ def _check_system(environ: Mapping[str, str]) -> None:
 
 
 def _load(context: ssl.SSLContext, named: Named) -> None:
-    path = Path(named.path)
-    if path.is_dir():
+    if os.path.isdir(named.path):  # noqa: PTH112 - Path.is_dir raises for long names
         _check_folder(named)
         context.load_verify_locations(capath=named.path)
         return

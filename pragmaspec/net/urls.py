@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote, urljoin
 WEB = ("http", "https")
 REMOTE = (*WEB, "s3")
 """Schemes by which files are fetched."""
+MOST_REDIRECTS = 50
+"""As many as curl follows."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PARTS = re.compile(r"(?:([^:/?#]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")

@@ -9,6 +9,7 @@ from pragmaspec.spec.libvirt_uri import libvirt_uri
 from pragmaspec.spec.model import Model
 from pragmaspec.spec.public_checks import public_parts
 from pragmaspec.spec.scalars import disk, duration, memory, number, text, whole
+from pragmaspec.spec.url_scalar import path_scalar
 from pragmaspec.spec.wrong import wrong, wrong_parts
 
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
@@ -215,7 +216,7 @@ class SimulatedSiteModel(SiteCommonModel):
     """A whole site in memory or in a file, for demonstrations, tests and scale."""
 
     provider: Literal["simulated"] = Field(description="The kind of site.", examples=["simulated"])
-    file: Annotated[str | None, text(r"^[^\n\x00]+$", "write a path, relative to the file that this stands in")] = Field(
+    file: Annotated[str | None, path_scalar("write a path, relative to the file that this stands in")] = Field(
         default=None,
         description="Where the site is kept between runs. Default: in your own state folder, by the site's name.",
         examples=["./simulated-site.jsonl"],

@@ -62,11 +62,16 @@ def path_scalar(advice: str) -> Scalar:
     plain = text(r"^[^\n\x00]+$", advice)
 
     def read(value: object) -> object:
-        if isinstance(value, str) and "://" in value:
-            raise wrong("A file of this machine", f"{shown(value)} is a URL; download the file, and {advice}")
+        refuse_remote(value, advice)
         return plain.read(value)
 
     return Scalar(read, plain.schema)
+
+
+def refuse_remote(value: object, advice: str) -> None:
+    """Raise an error of the spec for a URL where the path of a file is wanted."""
+    if isinstance(value, str) and "://" in value:
+        raise wrong("A file of this machine", f"{shown(value)} is a URL; download the file, and {advice}")
 
 
 def _refuse_login(value: str, where: str) -> None:

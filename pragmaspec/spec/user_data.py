@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pragmaspec.spec.scalars import Scalar
+from pragmaspec.spec.url_scalar import refuse_remote
 from pragmaspec.spec.wrong import shown, wrong
 
 HEADER = "#cloud-config"
@@ -22,6 +23,7 @@ def user_data() -> Scalar:
         if isinstance(value, dict):
             return value
         if isinstance(value, str) and value and "\n" not in value:
+            refuse_remote(value, "write a path, relative to the file that this stands in")
             return str(value)
         if isinstance(value, str) and value.startswith(HEADER):
             raise wrong("Not user-data", "it is a text here; write a mapping (remove the `|` and the #cloud-config line)")

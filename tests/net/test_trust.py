@@ -184,9 +184,12 @@ def test_what_is_no_file_of_certificates(tmp_path: Path, folder: Path) -> None:
         (bare, "openssl rehash"),
         (Path("a\0b"), "cannot be read: embedded null byte"),
         (text / "x", "cannot be read: Not a directory"),
+        (Path("-----BEGIN CERTIFICATE-----\n" * 300), "names -----BEGIN .*…, which cannot be read: File name too long"),
     ]:
-        with pytest.raises(TrustError, match=why):
+        with pytest.raises(TrustError, match=f"(?s){why}"):
             check_bundle(Named("REQUESTS_CA_BUNDLE", str(path)))
+    with pytest.raises(TrustError, match="File name too long"):
+        tls_context({"SSL_CERT_FILE": "x" * 5000})
     with pytest.raises(TrustError, match="name it in SSL_CERT_DIR"):
         tls_context({"SSL_CERT_FILE": str(folder)})
     with pytest.raises(TrustError, match=r"SSL_CERT_DIR names .*bare, which holds no certificates by their hashes"):

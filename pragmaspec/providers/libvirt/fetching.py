@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pragmaspec.errors import Problem, SiteError
 from pragmaspec.failpoints import reach
+from pragmaspec.net.urls import MOST_REDIRECTS
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import names, volumes
@@ -21,6 +22,8 @@ LIMIT_S = 6 * 3600.0
 NEIGHBOUR = "neighbour.invalid"
 """What every neighbour's certificate is made out to. No host is called so (RFC 2606)."""
 NEIGHBOUR_CONNECT_S = 5
+RETRY_S = 20
+"""Less than SCRIPT's ``--speed-time``."""
 NO_CURL, NO_ACCESS, OTHER_BYTES, NO_NAME = 71, 72, 73, 74
 
 SCRIPT = r"""
@@ -79,10 +82,20 @@ class Source(NamedTuple):
 
 
 def public_source(copy: PublicCopy) -> Source:
-    """The disk, from a server that everybody can ask. A secure one must not send the host on to one that is not."""
+    """The disk, from a server that everybody can ask. A secure one must not send the host on to one that is not.
+
+    Another try is made only before bytes came, which the limit in time is for: they are hashed in one pass.
+    """
     later = "=https" if copy.url.startswith("https:") else "=http,https"
-    options = {"proto": "=http,https", "location": "", "proto-redir": later, "max-redirs": "8", "connect-timeout": "15"}
-    return Source("disk", (("url", copy.url), *options.items()), "", copy.server)
+    options = {
+        "proto": "=http,https",
+        "location": "",
+        "proto-redir": later,
+        "max-redirs": f"{MOST_REDIRECTS}",
+        "connect-timeout": "15",
+    }
+    retries = {"retry": "2", "retry-delay": "1", "retry-connrefused": "", "retry-max-time": f"{RETRY_S}"}
+    return Source("disk", (("url", copy.url), *options.items(), *retries.items()), "", copy.server)
 
 
 def neighbour_source(offer: Offer, part: str, path: str) -> Source:

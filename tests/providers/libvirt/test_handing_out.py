@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from pragmaspec.net.urls import MOST_REDIRECTS
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import fetching, handing_out, offering
 from pragmaspec.providers.libvirt.certificate import new_identity
+from tests.images.raw_server import RawServer
 from tests.web_server import web_server
 
 LIMIT_S = 30
@@ -169,6 +171,26 @@ def test_a_public_copy_is_fetched_by_the_same_script(tmp_path: Path) -> None:
         source = fetching.public_source(PublicCopy(url=web.url))
         assert fetched(tmp_path, source) == (0, CONTENT, "")
         assert fetched(tmp_path, source, CONTENT[:-1])[0] == fetching.OTHER_BYTES
+
+
+def test_a_public_copy_is_had_behind_as_many_redirects_as_this_machine_follows(tmp_path: Path) -> None:
+    def answer(line: str) -> bytes:
+        at = int(line.split()[1].strip("/"))
+        where = f"HTTP/1.1 302 Found\r\nLocation: /{at + 1}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        return where.encode() if at < MOST_REDIRECTS else b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT
+
+    with RawServer(answer) as server:
+        copy = PublicCopy(url=f"http://127.0.0.1:{server.port}/0")
+        assert fetched(tmp_path, fetching.public_source(copy)) == (0, CONTENT, "")
+
+
+def test_a_public_copy_is_asked_for_again_where_no_byte_has_come(tmp_path: Path) -> None:
+    def answer(_line: str) -> bytes:
+        return b"HTTP/1.0 503 Later\r\n\r\n" if len(server.asked) == 1 else b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT
+
+    with RawServer(answer) as server:
+        copy = PublicCopy(url=f"http://127.0.0.1:{server.port}/disk")
+        assert fetched(tmp_path, fetching.public_source(copy))[:2] == (0, CONTENT)
 
 
 def test_a_secure_server_must_not_send_the_host_to_one_that_is_not() -> None:
