@@ -6,17 +6,17 @@ Redirects are the caller's business: ``requests`` would read the whole body of o
 import http.client
 import os
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import select_proxy
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from pragmaspec.net.trust import tls_context
-from pragmaspec.net.urls import UrlError, parse_url, scheme_of
+from pragmaspec.net.urls import WEB, Url, UrlError, parse_url, scheme_of
 
 _PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _MOST_INTERIM = 20
@@ -62,21 +62,24 @@ class Session(requests.Session):
         """The proxy for ``url``, after a look at whether it can be one; certificates are the adapter's business."""
         settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
         proxy = select_proxy(str(url), settings["proxies"])
-        if proxy:
-            self._check_proxy(proxy)
+        if proxy and check_proxy(proxy, self._environ).scheme == "https":
+            self.mount("http://", _Adapter(self._make_context()))
         return {**settings, "verify": True}
 
-    def _check_proxy(self, proxy: str) -> None:
-        text = proxy if "://" in proxy else f"http://{proxy}"
-        try:
-            parse_url(text, _PROXIES)
-        except UrlError as error:
-            names = [name for name, value in self._environ.items() if value == proxy and name.lower().endswith("_proxy")]
-            raise ProxyUrlError(
-                f"the proxy that {' or '.join(names) or 'the environment'} names cannot be used: {error}"
-            ) from None
-        if scheme_of(text) == "https":
-            self.mount("http://", _Adapter(self._make_context()))
+
+def check_environ_proxy(url: str, environ: Mapping[str, str]) -> None:
+    """Raise ProxyUrlError for a proxy to ``url`` that a library would take from the environment, and cannot use."""
+    if proxy := get_environ_proxies(url).get(scheme_of(url)):
+        check_proxy(proxy, environ, WEB)
+
+
+def check_proxy(proxy: str, environ: Mapping[str, str], schemes: Collection[str] = _PROXIES) -> Url:
+    """The URL of a proxy that ``environ`` names. Raises ProxyUrlError when it cannot be one."""
+    try:
+        return parse_url(proxy if "://" in proxy else f"http://{proxy}", schemes)
+    except UrlError as error:
+        names = [name for name, value in environ.items() if value == proxy and name.lower().endswith("_proxy")]
+        raise ProxyUrlError(f"the proxy that {' or '.join(names) or 'the environment'} names cannot be used: {error}") from None
 
 
 class _Adapter(HTTPAdapter):

@@ -155,6 +155,8 @@ def _context(environ: Mapping[str, str]) -> SSLContext:
     bundle, own = environ.get("PRAGMASPEC_HTTP_CA_FILE", ""), environ.get("PRAGMASPEC_HTTP_CERT_FILE", "")
     certificate = Named("PRAGMASPEC_HTTP_CERT_FILE", own)
     key = Named("PRAGMASPEC_HTTP_KEY_FILE", environ.get("PRAGMASPEC_HTTP_KEY_FILE", ""))
+    if key.path and not own:
+        raise key.refused("and no certificate for it is named; set PRAGMASPEC_HTTP_CERT_FILE")
     return tls_context(
         environ,
         bundle=Named("PRAGMASPEC_HTTP_CA_FILE", bundle) if bundle else None,

@@ -53,6 +53,8 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
                 detail="It is not installed here. Install it with: pip install 'botocore>=1.35.70'",
             )
         ) from None
+    from pragmaspec.net.session import ProxyUrlError, check_environ_proxy  # noqa: PLC0415 - loads requests
+
     endpoint = place.endpoint or _endpoint(place, environ)
     trusted = place._replace(endpoint=endpoint)
     said: Mapping[str, str] = {} if place.profile else environ  # a profile that was asked for comes first, as everywhere in AWS
@@ -68,6 +70,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
         response_checksum_validation="when_required",
     )
     try:
+        check_environ_proxy(endpoint or "https://s3.amazonaws.com", environ)
         session = _session(place.profile)
         if not region and endpoint and not session.get_config_variable("region"):
             region = "us-east-1"  # other stores do not care
@@ -81,7 +84,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
             verify=_bundle(trusted, session.get_config_variable("ca_bundle"), environ),
             config=config,
         )
-    except TrustError as error:
+    except (TrustError, ProxyUrlError) as error:
         raise unusable(place, error) from None
     except (BotoCoreError, ValueError) as error:
         raise unusable(place, error) from None

@@ -157,6 +157,10 @@ def test_states_have_variables_of_their_own(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing"))
     monkeypatch.setenv("PRAGMASPEC_HTTP_CA_FILE", str(authority.file))
     assert trusted(states, port, tmp_path)
+    monkeypatch.setenv("PRAGMASPEC_HTTP_KEY_FILE", str(authority.server))
+    with pytest.raises(StateUnreachableError, match=r"KEY_FILE names .*, and no certificate for it is named"):
+        states(port, tmp_path)
+    monkeypatch.delenv("PRAGMASPEC_HTTP_KEY_FILE")
     monkeypatch.setenv("PRAGMASPEC_HTTP_CERT_FILE", str(authority.server))
     assert trusted(states, port, tmp_path)
     monkeypatch.setenv("PRAGMASPEC_HTTP_KEY_FILE", str(authority.locked))

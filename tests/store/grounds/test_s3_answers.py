@@ -43,8 +43,10 @@ def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
         ("AWS_ENDPOINT_URL", "http://h:99999", "AWS_ENDPOINT_URL is wrong: its port"),
         ("AWS_ENDPOINT_URL_S3", "minio", "AWS_ENDPOINT_URL_S3 is wrong: it does not begin with"),
         ("AWS_REGION", "eu central", "cannot be reached"),
-        ("https_proxy", "http://h:99999", "cannot be reached"),
-        ("https_proxy", "http://[::1", "cannot be reached"),
+        ("https_proxy", "http://h:99999", "the proxy that https_proxy names cannot be used: its port"),
+        ("https_proxy", "http://[::1", "the proxy that https_proxy names cannot be used: the brackets"),
+        ("HTTPS_PROXY", "ftp://h:21", "the proxy that HTTPS_PROXY names cannot be used: ftp: is not known here"),
+        ("HTTPS_PROXY", "socks5://h:1080", "the proxy that HTTPS_PROXY names cannot be used: socks5: is not known here"),
     ],
 )
 def test_what_the_environment_says_and_cannot_be(name, value, words, monkeypatch):
