@@ -173,7 +173,7 @@ def _unwritten(error: OutputError, status: int) -> int:
 
 
 def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
-    from pragmaspec.net.urls import without_passwords
+    from pragmaspec.net.misplaced import without_passwords
 
     here = screen.err()
     if getattr(error, "ctx", None) is not None:
@@ -186,7 +186,7 @@ def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
 def _print_problems(error: "PragmaspecError", *, json: bool) -> None:
     from msgspec.structs import replace
 
-    from pragmaspec.net.urls import without_passwords
+    from pragmaspec.net.misplaced import without_passwords
     from pragmaspec.report.forms import error_form
     from pragmaspec.report.problems_text import problems_text
     from pragmaspec.stack.quoting import quoted

@@ -26,8 +26,6 @@ _NAME_MAX = 253
 ASCII = "".join(map(chr, range(0x80)))
 """As the letters that ``quote`` leaves alone, so that it escapes those beyond ASCII only."""
 _LOGIN = re.compile(r"(:/+)[^/?#]*@|^[^:/?#]*:[^/?#]*@")
-_URL_OR_PATH = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/")
-_LOGIN_WITHIN = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]+:/{1,2})[^\s/?#@:]*:[^\s/?#@]*@")
 _CUT_LOGIN = re.compile(r"(://)[^/?#@:\[]*:(?!\d*[/?#]).*@", re.DOTALL)
 """A password that holds a character which ends the host: only what follows the last ``@`` is surely none of it."""
 
@@ -154,21 +152,6 @@ def shown_url(text: str) -> str:
     """``text`` without what may be secret in it: user, password, query and fragment. Takes any text, sound or not."""
     known = _CUT_LOGIN.sub(r"\1", text)
     return _LOGIN.sub(r"\1", known.partition("?")[0].partition("#")[0], count=1)
-
-
-def refuse_url(path: str) -> None:
-    """Raise UrlError when ``path`` is a URL. A ``Path`` made of one has one slash only; ``./`` before a name keeps it a path."""
-    found = _URL_OR_PATH.match(path)
-    if found is None:
-        return
-    slashes = "///" if found[1].lower() == "file:" else "//"
-    shown = shown_url(f"{found[1]}{slashes}{path[found.end() :].lstrip('/')}")
-    raise UrlError(f"{shown} is a URL, and a path on this machine is needed")
-
-
-def without_passwords(text: str) -> str:
-    """``text``, which may hold URLs, without the users and passwords in them. A path that was a URL has one slash only."""
-    return _LOGIN_WITHIN.sub(r"\1", text)
 
 
 def same_server(one: str, other: str) -> bool:

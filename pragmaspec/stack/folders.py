@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from pragmaspec.errors import Problem, UsageError
-from pragmaspec.net.urls import UrlError, refuse_url
+from pragmaspec.net.misplaced import refuse_url
+from pragmaspec.net.urls import UrlError
 from pragmaspec.paths import cache_home, config_home
 
 LOCK_FILE = "pragmaspec.lock"

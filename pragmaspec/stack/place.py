@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.net.urls import UrlError, refuse_url
+from pragmaspec.net.misplaced import refuse_url
+from pragmaspec.net.urls import UrlError
 from pragmaspec.spec.regular import read_regular
 from pragmaspec.stack.state_line import StateLine, find_stack_name, find_state_line, is_url
 
