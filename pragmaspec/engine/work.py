@@ -99,15 +99,22 @@ class Work:
             return self._performer.call(action, begun, say)
 
     def _repeatable(self, job: Job) -> Record | None:
-        """The record to repeat the call of ``job`` with; None: it must wait for the next run, because the first may yet come."""
+        """The record to repeat the call of ``job`` with; None: it must wait for the next run, because the first may yet come.
+
+        A machine that is known and gone may have been made anew by the call whose answer is lost.
+        """
         begun, provider, site = job.begun, self._performer.tools(job.action).provider, job.action.resource.site
-        if begun is None or job.action.verb != "boot" or provider.identity_kind != "tag" or begun.site_id:
+        if begun is None or job.action.verb != "boot" or provider.identity_kind != "tag":
             return begun
         self._looks[site] += 1
         if self._looks[site] > _MOST_LOOKS:
             return None
         seen = self.observe(site)
-        return made_by(begun, seen.nodes) if isinstance(seen, Observations) else None
+        if not isinstance(seen, Observations):
+            return None
+        if begun.site_id and any(node.id == begun.site_id for node in seen.nodes):
+            return begun
+        return made_by(begun, seen.nodes)
 
     def wait(self, job: Job, record: Record) -> None:
         """Wait for the guest of a booted node, and tell it what its disk does not know."""

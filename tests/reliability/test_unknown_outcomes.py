@@ -86,6 +86,29 @@ def test_a_removal_whose_answer_is_lost_once_is_finished_by_the_same_run(tmp_pat
     assert len(calls) == 2
 
 
+@KINDS
+def test_a_machine_that_was_known_and_is_gone_is_made_anew_once(tmp_path, lab, kind):
+    """The clean of an earlier run took effect late; the answer of the boot that makes the node anew is lost."""
+    lab = lab_of(tmp_path, kind)
+    lab.apply(*bring_up(0))
+    known = lab.record(FRONTEND)
+    lab.provider.clean(FRONTEND, known.mark(lab.store.read().lineage))
+    boot, answers = lab.provider.boot, []
+
+    def lose_the_first(order):
+        answers.append(boot(order))
+        if len(answers) == 1:
+            raise SiteUnreachableError("the answer was lost")
+        return answers[-1]
+
+    lab.provider.boot = lose_the_first
+    lab.apply(act("boot", FRONTEND))
+    first, second = answers
+    assert first == second, "made once"
+    (machine,) = lab.machines()
+    assert (lab.record(FRONTEND).status, lab.record(FRONTEND).op) == ("ready", machine.op)
+
+
 def test_a_spec_that_changed_meanwhile_finds_what_the_old_one_began(tmp_path, lab):
     """Begun with 1 cpu, wanted with 9: there is one machine before and after, and it has what is wanted now."""
     for number, kind in enumerate(("ident", "token", "tag")):
