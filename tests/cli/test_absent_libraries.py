@@ -1,0 +1,34 @@
+"""Libraries of extras that are not installed: each is named with the command that installs it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.workshop import Workshop
+
+
+@pytest.mark.parametrize(
+    ("library", "line", "requirement"),
+    [
+        ("psycopg", "plan --state postgresql://127.0.0.1:1/states/hello", "psycopg[binary]>=3.2"),
+        ("psycopg", "apply -y --state postgresql://127.0.0.1:1/states/hello", "psycopg[binary]>=3.2"),
+        ("psycopg", "state lock show --state postgresql://127.0.0.1:1/states/hello", "psycopg[binary]>=3.2"),
+        ("psycopg", "state migrate postgresql://127.0.0.1:1/states/hello -y", "psycopg[binary]>=3.2"),
+        ("botocore", "plan --state s3://states/hello", "botocore>=1.35.70"),
+        ("libvirt", "plan", "libvirt-python>=9.0"),
+    ],
+)
+def test_a_library_that_is_absent(shop: Workshop, tmp_path: Path, library: str, line: str, requirement: str) -> None:
+    spec = shop.spec()
+    if library == "libvirt":
+        lines = spec.read_text().replace("provider: simulated", "provider: libvirt").splitlines(keepends=True)
+        spec.write_text("".join(line for line in lines if not line.startswith(("    file:", "    public:"))))
+    (tmp_path / f"{library}.py").write_text(f"raise ModuleNotFoundError('No module named {library}', name='{library}')\n")
+    path = os.pathsep.join([str(tmp_path), shop.environment["PYTHONPATH"]])
+    if "migrate" in line:
+        shop("apply", "-y")
+    said = shop.process(*line.split(), environment={"PYTHONPATH": path})
+    assert said.status in {1, 64}
+    assert "Traceback" not in said.err
+    assert f"pip install '{requirement}'" in " ".join(said.err.split())
