@@ -71,7 +71,7 @@ def find_place(
     The spec is ``spec``, else ``$PRAGMASPEC_SPEC``, else ``cluster.yaml`` or ``pragmaspec.yaml`` here, else the only YAML file
     here that has a top-level ``clusters:``. Its name is its ``stack:``, else the file's name; the state is ``state`` (a folder or
     a URL), else what the spec's ``state:`` says, else ``state/<name>`` beside the spec. Raises UsageError when no spec is found
-    and no ``state`` given, or several could be meant.
+    and no ``state`` given, when several could be meant, and when neither the named spec nor a state beside it is there.
     """
     found = _spec(spec, environment, needed=state is None)
     if found is None:
@@ -91,6 +91,8 @@ def find_place(
         return replace(place, said_by_caller=True)
     if said.url:
         return replace(place, state=_from_spec(found, said.url), said_by_spec=True)
+    if not os.path.lexists(found) and not os.path.lexists(str(place.usual_state)):
+        raise UsageError(_missing(found, by_variable=place.said_by_variable))
     return replace(place, state=str(place.usual_state))
 
 

@@ -59,14 +59,25 @@ def test_the_state_alone_is_enough_for_some() -> None:
 
 @pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
 def test_a_spec_that_is_not_there_matters_to_who_reads_it(name: str) -> None:
-    place = find_place(name, environment={})
+    place = find_place(name, "state/hello", environment={})
     assert place.spec == Path(name)
     with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
         _ = place.spec_file
-    by_variable = find_place(environment={"PRAGMASPEC_SPEC": name})
+    by_variable = find_place(state="state/hello", environment={"PRAGMASPEC_SPEC": name})
     with pytest.raises(UsageError, match=f"There is no {name}, which the environment variable PRAGMASPEC_SPEC names"):
         _ = by_variable.spec_file
-    assert not find_place(name, environment={"PRAGMASPEC_SPEC": "x.yaml"}).said_by_variable
+    assert not find_place(name, "state/hello", environment={"PRAGMASPEC_SPEC": "x.yaml"}).said_by_variable
+
+
+@pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
+def test_a_name_without_spec_and_state_is_no_stack(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
+        find_place(name, environment={})
+
+
+def test_the_state_beside_a_spec_that_is_gone_is_found(tmp_path: Path) -> None:
+    (tmp_path / "state" / "hello").mkdir(parents=True)
+    assert find_place(tmp_path / "hello.yaml", environment={}).state == str(tmp_path / "state" / "hello")
 
 
 @pytest.mark.parametrize(
