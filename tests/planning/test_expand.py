@@ -243,8 +243,9 @@ def test_own_keys_outside_the_specs_directory_count(tmp_path: Path) -> None:
 
 
 values = st.recursive(
-    st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    st.sampled_from((0, 1, "", "x")),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=2),
+    max_leaves=6,
 )
 documents = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 
