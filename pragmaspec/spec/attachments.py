@@ -19,7 +19,7 @@ from pragmaspec.spec.ssh_keys import is_path
 from pragmaspec.spec.tree import Document, data_of
 from pragmaspec.spec.tree import Path as TreePath
 from pragmaspec.spec.typed import typed
-from pragmaspec.spec.user_data import HEADER, merged, too_much, wrong_kinds
+from pragmaspec.spec.user_data import merged, other_form, too_much, wrong_kinds
 
 Place = tuple[str, ...]
 
@@ -148,9 +148,9 @@ class Attachments:
         data = self._read(value, path)
         if data is None:
             return nothing
-        if not data.startswith(HEADER.encode()):
-            detail = f"{value} does not begin with the line {HEADER}. Write scripts under its `runcmd`."
-            self._report(path, "Not a cloud-config", detail)
+        reason = other_form(data)
+        if reason:
+            self._report(path, "Not a cloud-config", f"{value} {reason}")
             return nothing
         try:
             document = read_document(data, value)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from jsonschema_rs import Validator
 
 NEWEST, OLDEST = "26.2", "22.4.2"
+_UNCHECKED_FORMATS = ("hostname", "uri")
+"""Formats that cloud-init does not check; values may be templates, such as ``https://x/{{ v1.instance_id }}``."""
 _FILE = "schema-cloud-config-v1.json"
 
 
@@ -31,7 +33,7 @@ class Fault(Frozen, frozen=True):
     known: tuple[str, ...] = ()
     """``additionalProperties``: the keys that are known."""
     limit: Any = None
-    """``pattern``, ``minItems``, ``minimum`` and the like: the keyword's value."""
+    """``pattern``, ``format``, ``minItems``, ``minimum`` and the like: the keyword's value."""
 
 
 class Deprecation(Frozen, frozen=True):
@@ -79,7 +81,7 @@ def _schema(version: str) -> Any:  # noqa: ANN401 - a JSON document
 def _validator(version: str) -> "Validator":
     from jsonschema_rs import Draft4Validator  # noqa: PLC0415 - 10 ms that specs without user-data do not need
 
-    return Draft4Validator(_schema(version))
+    return Draft4Validator(_schema(version), formats=dict.fromkeys(_UNCHECKED_FORMATS, lambda _: True))
 
 
 @cache
@@ -128,7 +130,7 @@ def _fault(error: Any, schema: object, document: object) -> Fault:  # noqa: ANN4
         options=tuple(said.get("options", ())),
         names=tuple(said["unexpected"]) if "unexpected" in said else (said["property"],) if "property" in said else (),
         known=tuple(known),
-        limit=said.get("limit", said.get("pattern")),
+        limit=said.get("limit", said.get("pattern", said.get("format"))),
     )
 
 

@@ -26,6 +26,8 @@ from pragmaspec.spec.tree import Document, Mapping, Scalar, Sequence, Spot, Tree
 
 DEPTH_MAX = 64
 ALIASES_MAX = 100
+_TAG_ADVICE = {"!!binary": "Remove it; in `write_files` write `encoding: b64` beside the `content` instead."}
+_OTHER_TAG_ADVICE = "Remove it; quotes make a text."
 _KEY_ADVICE = "Write a name that begins with a letter; inside user-data, quotes make this one a text."
 ALIASED_NODES_MAX = 10_000
 """How many values aliases may stand for, all together: what keeps a small file from becoming a large tree."""
@@ -95,7 +97,7 @@ class _Reader:
             return self._alias(event.anchor, spot)
         if isinstance(event, ScalarEvent | CollectionStartEvent) and event.tag:
             tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")
-            self.report("Tag", f"Tags such as {tag} are not used here. Remove it; quotes make a text.", spot)
+            self.report("Tag", f"Tags such as {tag} are not used here. {_TAG_ADVICE.get(tag, _OTHER_TAG_ADVICE)}", spot)
         if event.anchor:
             self._anchors[event.anchor] = None
         node = self._content(event, spot, depth)
@@ -132,12 +134,13 @@ class _Reader:
 
     def _mapping(self, found: Mapping, depth: int) -> Mapping:
         merges: list[tuple[Tree, Spot]] = []
+        numbers: list[Scalar] = []
         while not isinstance(event := next(self._events), MappingEndEvent):
             key = self._node(event, depth + 1)
             value = self._node(next(self._events), depth + 1)
             if not isinstance(key, Scalar):
                 self.report("Key is not a text", "A key is a single word. Write one.", key.spot)
-            elif isinstance(key.text, Plain) and is_typed(key.text):
+            elif isinstance(key.text, Plain) and is_typed(key.text) and not key.text.isdecimal():
                 self.report("Key is not a text", f"`{key.text}` is not a text in YAML. {_KEY_ADVICE}", key.spot)
             elif key.text == "<<" and isinstance(key.text, Plain):
                 merges.append((value, key.spot))
@@ -146,10 +149,23 @@ class _Reader:
                 detail = f"`{key.text}` stands already at line {line}, column {column}. Keep one of them."
                 self.report("Duplicate key", detail, key.spot)
             else:
+                if isinstance(key.text, Plain) and key.text.isdecimal():
+                    numbers.append(key)
                 found.items[str(key.text)], found.keys[str(key.text)] = value, key.spot
+        self._check_numbers(numbers)
         for value, spot in merges:
             self._merge(found, value, spot)
         return found
+
+    def _check_numbers(self, keys: list[Scalar]) -> None:
+        """Refuse numbers as keys whose order as texts, by which cloud-init goes then, is another than that of the numbers."""
+        width = max((len(key.text) for key in keys), default=0)
+        for key in keys:
+            if len(key.text) != width:
+                detail = (
+                    f"Keys are texts, and as a text `{key.text}` may come after a greater number. Write `{key.text:>0{width}}`."
+                )
+                self.report("Numbers of different length", detail, key.spot)
 
     def _merge(self, into: Mapping, value: Tree, spot: Spot) -> None:
         """What the merge key ``<<`` means (https://yaml.org/type/merge.html): entries that are not there yet."""

@@ -1,6 +1,7 @@
 """cloud-init user-data in the spec: a mapping written there, or the path of a file."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from pragmaspec.spec.url_scalar import refuse_remote
 from pragmaspec.spec.wrong import shown, wrong
 
 HEADER = "#cloud-config"
+_TEMPLATE = b"## template:"
 VALUES_MAX = 20_000
 DEPTH_MAX = 40
 KEY_MAX = 1000
@@ -30,6 +32,22 @@ def user_data() -> Scalar:
         raise wrong("Not user-data", f"{shown(value)} is not; write a mapping of cloud-init's keys, or the path of a file")
 
     return Scalar(read, {"anyOf": [{"type": "object"}, {"type": "string", "pattern": r"^[^\n]+$"}]})
+
+
+def other_form(data: bytes) -> str | None:
+    """The reason why a file is no cloud-config, with what to write instead; None: it is one.
+
+    cloud-init goes by the first line, in any case of letters and after any blanks
+    (https://docs.cloud-init.io/en/latest/explanation/format.html).
+    """
+    begin = data.removeprefix(BOM_UTF8).lstrip().lower()
+    if begin.startswith(f"{HEADER}-archive".encode()):
+        return "is an archive of several documents. Write them as one, under the line #cloud-config."
+    if begin.startswith(_TEMPLATE):
+        return f"is a template, and templates are not filled in here. Write the values, under the line {HEADER}."
+    if not begin.startswith(HEADER.encode()):
+        return f"does not begin with the line {HEADER}. Write scripts under its `runcmd`."
+    return None
 
 
 def wrong_kinds(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,7 @@ _TYPES = {
     "boolean": "true or false",
     "null": "nothing",
 }
-_VALUE_RULES = ("type", "enum", "pattern", "minimum", "maximum")
+_VALUE_RULES = ("type", "enum", "pattern", "format", "minimum", "maximum")
 _EMPTY_RULES = ("minItems", "minProperties", "minLength")
 
 
@@ -122,6 +122,7 @@ def _wrong_value(faults: Iterable[Fault], value: object, at: Path) -> Finding:
     wants = [_TYPES[kind] for kind in dict.fromkeys(types)]
     wants += [_spelled(option) for option in dict.fromkeys(options)]
     wants += [f"a text of the form `{fault.limit}`" for fault in faults if fault.rule == "pattern"]
+    wants += [f"a {fault.limit} such as 2026-12-31" for fault in faults if fault.rule == "format"]
     wants += [f"a number of at least {fault.limit}" for fault in faults if fault.rule == "minimum"]
     wants += [f"a number of at most {fault.limit}" for fault in faults if fault.rule == "maximum"]
     detail = (

@@ -97,6 +97,34 @@ def test_named_keys_replace_own_ones_and_count_once(load: Load, sample: str, tmp
     assert keys == (public_key(4, "ada"), public_key(5), public_key(3))
 
 
+@pytest.mark.parametrize("begin", ["#cloud-config\n", "#Cloud-Config\r\n", "\n\n#cloud-config\n", "#cloud-config  # ours\n"])
+def test_a_cloud_config_begins_as_cloud_init_reads_it(load: Load, sample: str, tmp_path: Path, begin: str) -> None:
+    (tmp_path / "data.yaml").write_bytes(f"{begin}timezone: UTC\n".encode())
+    assert load(sample + "    user_data: data.yaml\n").user_data[("hello",)] == {"timezone": "UTC"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("#cloud-config-archive\n- content: x\n", "is an archive of several documents"),
+        ("## template: jinja\n#cloud-config\n", "is a template"),
+        ("#!/bin/sh\n", "does not begin with the line #cloud-config"),
+        ("#include\nhttp://x\n", "does not begin with the line #cloud-config"),
+    ],
+)
+def test_other_forms_of_user_data_are_named(load: Load, sample: str, tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "data").write_text(text)
+    with pytest.raises(SpecError) as caught:
+        load(sample + "    user_data: data\n")
+    assert [problem.detail.startswith(f"data {reason}") for problem in caught.value.problems] == [True]
+
+
+def test_a_byte_order_mark_in_user_data_is_named(load: Load, sample: str, tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"\xef\xbb\xbf#cloud-config\n")
+    with pytest.raises(SpecError, match="begins with a byte order mark"):
+        load(sample + "    user_data: data\n")
+
+
 def test_every_file_is_recorded_also_those_that_are_not_there(load: Load, sample: str, tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("#cloud-config\ntimezone: UTC\n")
     files = dict(load(sample + "    user_data: data.yaml\n").files)

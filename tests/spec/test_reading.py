@@ -53,6 +53,26 @@ def test_words_of_two_meanings_are_refused_in_user_data(load: Load, sample: str,
         load(f"{sample}    user_data: {{manage_etc_hosts: {word}}}\n")
 
 
+@pytest.mark.parametrize("keys", [("00", "01"), ("0", "1"), ("0", "'10'"), ("7", "a")])
+def test_numbers_are_keys_of_user_data(load: Load, sample: str, keys: tuple[str, str]) -> None:
+    one, other = keys
+    found = load(f"{sample}    user_data: {{snap: {{commands: {{{one}: snap x, {other}: snap y}}}}}}\n").user_data[("hello",)]
+    assert found == {"snap": {"commands": {one: "snap x", other.strip("'"): "snap y"}}}
+
+
+def test_numbers_as_keys_that_would_change_their_order_are_refused(load: Load, sample: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(f"{sample}    user_data: {{snap: {{commands: {{10: snap x, 2: snap y}}}}}}\n")
+    (problem,) = caught.value.problems
+    assert problem.summary == "Numbers of different length"
+    assert problem.detail.endswith("Write `02`.")
+
+
+def test_binary_content_has_its_own_advice() -> None:
+    with pytest.raises(SpecError, match="encoding: b64"):
+        read_document(b"write_files: [{path: /x, content: !!binary eA==}]\n", "x")
+
+
 def test_a_document_that_holds_no_values_is_an_empty_mapping() -> None:
     assert read_document(b"# nothing yet\n", "x").root == Mapping((1, 1))
 

@@ -45,6 +45,8 @@ def detail(document: dict[str, Any]) -> str:
         {"migrate": True},
         {"ssh_keys": {"rsa_private": "x", "rsa_public": "y"}, "preserve_hostname": False, "disable_root": False},
         {"snap": {"commands": {"0": "snap install x"}}, "locale": "C.UTF-8", "timezone": "Asia/Tokyo"},
+        {"phone_home": {"url": "http://example.org/{{ v1.instance_id }}/", "post": "all"}},
+        {"ntp": {"servers": ["ntp_1.example.org"]}, "users": [{"name": "ada", "expiredate": "2032-09-01"}]},
     ],
     ids=lambda document: " ".join(document) or "nothing",
 )
@@ -81,6 +83,7 @@ def test_user_data_that_cloud_init_takes(document: dict[str, Any]) -> None:
         ({"ssh_keys": {"ed25519_private": "x", "ed25519_public": "y"}},
          [("warning", "ssh_keys.ed25519_private"), ("warning", "ssh_keys.ed25519_public")]),
         ({"mount_default_fields": ["x"]}, [("error", "mount_default_fields")]),
+        ({"users": [{"name": "a", "expiredate": "2032-13-45"}]}, [("error", "users.0.expiredate")]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
