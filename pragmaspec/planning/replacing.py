@@ -28,7 +28,7 @@ def check_replaced(desired: Iterable[Desired], state: State, request: PlanReques
     known = {**{node.address: node for node in state.nodes()}, **{address: node for address, (node, _) in wanted.items()}}
     unknown = [pattern for pattern in request.replace if not any(matches(pattern, node) for node in known.values())]
     if unknown:
-        raise UsageError(*(nothing_named("--replace", pattern, known.values()) for pattern in unknown))
+        raise UsageError(*(nothing_named("--replace", pattern, known.values(), nodes=True) for pattern in unknown))
     problems = [
         Problem(
             summary="A node that is off cannot be replaced",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from shlex import quote
 
 from msgspec.structs import replace
 
@@ -82,20 +83,23 @@ def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:
         raise UsageError(*(nothing_named(option, pattern, resources) for option, pattern in unknown))
 
 
-def nothing_named(option: str, pattern: str, known: Iterable[Resource]) -> Problem:
-    """The problem of a ``pattern`` that means nothing among ``known``, with the name that comes nearest to it."""
+def nothing_named(option: str, pattern: str, known: Iterable[Resource], *, nodes: bool = False) -> Problem:
+    """The problem of a ``pattern`` that means nothing among ``known``, with the name that comes nearest to it.
+
+    ``nodes``: only nodes can be meant.
+    """
     from difflib import get_close_matches  # noqa: PLC0415 - only for who has mistyped
 
-    names = {name for resource in known for name in _names(resource)}
-    near = get_close_matches(pattern, sorted(names), n=1)
+    resources = tuple(known)
+    near = get_close_matches(pattern, sorted({name for resource in resources for name in _names(resource)}), n=1)
+    kinds, meant = ("a node, its cluster", "no node") if nodes else ("a cluster, a node, an image", "nothing")
     advice = (
         f"Did you mean {near[0]}?"
         if near
-        else "Name a cluster, a node, an image or an address such as lab/hello/node/hello-compute-0; `*` stands for any part."
+        else f"Name {kinds} or an address such as lab/hello/node/hello-compute-0; `*` stands for any part."
     )
-    return Problem(
-        summary="Nothing has this address", detail=f"`{option} {pattern}` means nothing in the spec or the state. {advice}"
-    )
+    detail = f"`{option} {quote(pattern)}` means {meant} in the spec or the state. {advice}"
+    return Problem(summary="Nothing has this address", detail=detail)
 
 
 def _names(resource: Resource) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def test_a_renamed_node_gets_the_identity_of_its_new_name() -> None:
 
 
 def test_a_name_that_nothing_has_is_a_typing_error() -> None:
-    with pytest.raises(UsageError, match="`--replace hello-compute-9` means nothing") as caught:
+    with pytest.raises(UsageError, match="`--replace hello-compute-9` means no node") as caught:
         planned(wanted(cluster()), HELLO, request=_request("hello-compute-9", "xyz"))
     assert [("Did you mean" in each.detail) for each in caught.value.problems] == [True, False]
     with pytest.raises(UsageError, match="--exclude leaves it out"):
