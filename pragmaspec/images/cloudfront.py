@@ -15,6 +15,8 @@ from pragmaspec.images.address import Ask
 from pragmaspec.images.settings import CloudFront
 from pragmaspec.images.web import Web
 from pragmaspec.net.urls import Url, UrlError, parse_url, shown_url
+from pragmaspec.spec.characters import SIZE_MAX
+from pragmaspec.spec.regular import read_regular
 
 LASTS_S = 3600
 """How long a signature allows the file to be asked for; the transfer itself may take longer."""
@@ -53,7 +55,7 @@ def signed_url(url: str, key: CloudFront, expires: int) -> str:
         )
     file = Path(key.private_key).expanduser()
     try:
-        private = load_pem_private_key(file.read_bytes(), password=None)
+        private = load_pem_private_key(read_regular(file, SIZE_MAX), password=None)
     except OSError as error:
         raise _wrong(url, f"the private key {file} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError):

@@ -12,6 +12,8 @@ from typing import Any
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.images.web import Web
 from pragmaspec.net.urls import UrlError, parse_url
+from pragmaspec.spec.characters import SIZE_MAX
+from pragmaspec.spec.regular import read_regular
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 LASTS_S = 3600
@@ -43,7 +45,7 @@ class ServiceAccount:
 
     def _key(self) -> dict[str, str]:
         try:
-            key: dict[str, str] = json.loads(self._file.read_text(encoding="utf-8"))
+            key: dict[str, str] = json.loads(read_regular(self._file, SIZE_MAX))
             found = {name: str(key[name]) for name in ("client_email", "private_key", "token_uri")}
         except OSError as error:
             raise self._wrong(error.strerror or "it cannot be read") from None

@@ -9,6 +9,7 @@ from typing import Any
 from pragmaspec.errors import ImageError, Problem, Where
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.inspect import MOST_VIRTUAL_BYTES
+from pragmaspec.spec.regular import read_regular
 
 VERSION = 1
 IMAGES = "images"
@@ -56,11 +57,15 @@ class LockDocument(Frozen, frozen=True):
         return Problem(summary="Lock file cannot be read", detail=f"{why}. {way_out}", where=where, quote=quote)
 
 
+_MOST_BYTES = 16 * 2**20
+"""Room for a hundred thousand images; a larger file is cut off, and so is damaged."""
+
+
 def read_document(file: Path) -> LockDocument:
     """The lock file, without any table when it is not there. Raises ImageError when it cannot be understood."""
     blank = LockDocument(file=str(file), text="", tables={"version": VERSION})
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_regular(file, _MOST_BYTES).decode().replace("\r\n", "\n")
     except FileNotFoundError:
         return blank
     except UnicodeDecodeError as error:

@@ -28,6 +28,8 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.images.publication import Publication
 from pragmaspec.net.urls import UrlError, parse_url
 from pragmaspec.paths import home
+from pragmaspec.spec.characters import SIZE_MAX
+from pragmaspec.spec.regular import read_regular
 
 FILE = "sources.toml"
 
@@ -109,10 +111,12 @@ def _directory(environ: Mapping[str, str]) -> Path:
 
 def _read(file: Path) -> _File:
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_regular(file, SIZE_MAX).decode()
     except (FileNotFoundError, NotADirectoryError):
         return _File()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise _wrong(str(file), f"it cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise _wrong(str(file), str(error)) from None
     try:
         document: dict[str, Any] = tomllib.loads(text)

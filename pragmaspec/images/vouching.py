@@ -12,6 +12,7 @@ from pragmaspec.images.sources.remote import Promise
 from pragmaspec.images.sums import sum_of
 from pragmaspec.images.web import Web
 from pragmaspec.net.urls import REMOTE, parse_url, shown_url
+from pragmaspec.spec.regular import read_regular
 
 if TYPE_CHECKING:
     from pragmaspec.images.sources.url import Sums
@@ -40,7 +41,7 @@ def _key(web: Web, sums: "Sums", workshop: Workshop) -> bytes:
     """The key's bytes, from a file of this machine, else from its publisher: the pinned fingerprint makes sure of it."""
     if sums.keyring:
         try:
-            return Path(sums.keyring).read_bytes()
+            return read_regular(Path(sums.keyring), -1)
         except OSError as error:
             if not sums.key_url:
                 detail = f"{sums.keyring} cannot be read: {error.strerror}."

@@ -147,7 +147,7 @@ def _large(extra: bytes, numbers: tuple[int, ...]) -> list[int]:
 
 
 def _check(member: _Member) -> None:
-    if member.type not in {0, stat.S_IFREG}:
+    if member.type not in {0, stat.S_IFREG, stat.S_IFIFO}:  # `zip` calls a pipe what it read from standard input
         raise refused([f"the zip archive holds {member.name!r}, which is not a file"])
     if member.flags & _ENCRYPTED:
         raise refused(["the zip archive is encrypted"])

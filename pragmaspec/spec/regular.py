@@ -14,7 +14,7 @@ _KINDS = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
 
 
 def read_regular(path: Path, most_bytes: int) -> bytes:
-    """The first ``most_bytes`` of the file at most.
+    """The first ``most_bytes`` of the file at most; all of it for -1.
 
     Raises OSError; NotRegularError for what would be waited for, such as a pipe, or may never end, such as a device.
     """

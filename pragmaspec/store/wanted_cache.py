@@ -15,6 +15,7 @@ import msgspec
 from pragmaspec.frozen import Frozen
 from pragmaspec.paths import cache_home
 from pragmaspec.planning.wanted import Wanted
+from pragmaspec.spec.regular import read_regular
 from pragmaspec.store.durable import private_directory
 
 FORMAT = 2
@@ -80,6 +81,6 @@ class WantedCache:
 def file_digest(path: Path) -> str:
     """SHA-256 of the file, :data:`ABSENT` when there is none that can be read."""
     try:
-        return sha256(path.read_bytes()).hexdigest()
+        return sha256(read_regular(path, -1)).hexdigest()
     except OSError:
         return ABSENT

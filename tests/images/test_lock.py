@@ -135,7 +135,13 @@ def test_a_damaged_file_is_an_error_and_not_an_absent_one(
 
 def test_a_folder_in_its_place_is_an_error(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).mkdir()
-    with pytest.raises(ImageError, match="Is a directory"):
+    with pytest.raises(ImageError, match="it is a directory"):
+        read_lock(tmp_path)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK_FILE)
+    with pytest.raises(ImageError, match="it is a pipe"):
         read_lock(tmp_path)
 
 

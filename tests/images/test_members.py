@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
@@ -87,6 +88,15 @@ def refusal(directory: Path, content: bytes, member: str = "") -> str:
     with pytest.raises(ImageError) as refused:
         made(directory, content, member)
     return str(refused.value)
+
+
+def test_a_zip_of_standard_input_is_read(tmp_path: Path) -> None:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        member = zipfile.ZipInfo("-")
+        member.external_attr = (stat.S_IFIFO | 0o600) << 16
+        archive.writestr(member, bootable())
+    assert made(tmp_path, target.getvalue()) == made(tmp_path, zipped({"disk": bootable()}))
 
 
 @pytest.fixture(scope="module")

@@ -1,3 +1,4 @@
+import os
 import stat
 
 import pytest
@@ -51,6 +52,13 @@ def test_a_damaged_entry_is_none(cache, spec, tmp_path, damage):
     (entry,) = (tmp_path / "cache").iterdir()
     entry.write_bytes(damage)
     assert cache.get(spec, "here") is None
+
+
+def test_a_pipe_where_a_file_was_is_a_change_and_not_waited_for(tmp_path, spec):
+    cache = WantedCache("1.0", tmp_path / "kept")
+    cache.put(spec, WANTED, [(str(tmp_path / "lock"), file_digest(spec))])
+    os.mkfifo(tmp_path / "lock")
+    assert cache.get(spec) is None
 
 
 def test_entries_are_private(cache, tmp_path):
