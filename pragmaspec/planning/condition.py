@@ -15,7 +15,7 @@ class Condition(Frozen, frozen=True):
 
     ``impact`` is what ending its drift costs. ``redefined``: its definition is not the recorded one, so that a boot writes it
     anew. ``fits``: memory that is saved is of the machine as recorded. ``way`` says how a boot ends the drift of a machine that
-    runs, ``remedy`` how a person ends the ``layers`` without loss.
+    runs, ``remedy`` how a person ends the ``layers`` without loss. ``additions`` and ``passing`` are as of :class:`ObservedNode`.
     """
 
     impact: Impact = "none"
@@ -23,6 +23,8 @@ class Condition(Frozen, frozen=True):
     saved: bool = False
     fits: bool = True
     layers: tuple[Layer, ...] = ()
+    additions: tuple[str, ...] = ()
+    passing: tuple[str, ...] = ()
     remedy: str = ""
     way: str = ""
 
@@ -57,6 +59,8 @@ def condition(node: Node, seen: ObservedNode) -> Condition:
         saved=seen.saved,
         fits=all(each.repair != "restart" for each in seen.differences),
         layers=seen.layers,
+        additions=seen.additions,
+        passing=seen.passing,
         remedy=seen.remedy,
         way="" if impact == "reboot" else _way(seen, redefined=redefined),
     )
@@ -93,10 +97,9 @@ def standing_words(seen: ObservedNode) -> Iterator[str]:
         if not layer.above:
             yield f"{layer.file} stands in the place of its disk"
     if seen.additions:
-        one = len(seen.additions) == 1
-        yield f"{few(seen.additions)} {'was' if one else 'were'} added by hand and {'is' if one else 'are'} kept"
+        yield f"{few(seen.additions)} {'was' if len(seen.additions) == 1 else 'were'} added by hand"
     if seen.passing:
-        yield f"{few(seen.passing)} {'was' if len(seen.passing) == 1 else 'were'} added by hand until it is off"
+        yield f"{few(seen.passing)} {'was' if len(seen.passing) == 1 else 'were'} added by hand to the running machine alone"
 
 
 def layer_words(layer: Layer, *, cleaned: bool = False) -> str:

@@ -104,7 +104,8 @@ def _compared(
 
 def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tuple[Drift | None, Record]:
     def drift(kind: DriftKind, detail: str) -> Drift:
-        return Drift(address=record.address, kind=kind, detail=detail)
+        added = seen is not None and bool(seen.additions or seen.passing)
+        return Drift(address=record.address, kind=kind, detail=detail, added=added)
 
     if seen is None:
         return drift("gone", "is gone from the site"), record
@@ -188,11 +189,10 @@ def _unplugged(
         return drift, record
     nics = tuple(replace(nic, segment="") if nic.network in hanging else nic for nic in node.nics)
     why = "is lost" if lost.intersection(hanging) else "was started anew under it"
-    detail = f"is cut off: network {', '.join(hanging)} {why}"
+    cut = Drift(address=record.address, kind="changed", detail=f"is cut off: network {', '.join(hanging)} {why}")
     if drift is not None:
-        detail = f"{detail}; {drift.detail}"
-    drift = Drift(address=record.address, kind="changed", detail=detail)
-    return drift, replace(record, resource=replace(node, nics=nics))
+        cut = replace(cut, detail=f"{cut.detail}; {drift.detail}", added=drift.added)
+    return cut, replace(record, resource=replace(node, nics=nics))
 
 
 def _compared_allocation(

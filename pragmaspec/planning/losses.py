@@ -12,7 +12,8 @@ def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str
     """``actions`` on one node, whose ``fields`` change, with what each of them loses, and how a boot goes on with the machine.
 
     A boot that keeps the definition starts from the newest layer, and so loses nothing; one that writes it anew starts from the
-    recorded disk. Saved memory fits only the machine that it was saved from.
+    recorded disk. Saved memory fits only the machine that it was saved from. What people added is kept by every new definition,
+    and goes with the machine; what they added to the running machine alone goes with its power.
     """
     found = list(actions)
     rebuilt = any(action.verb == "clean" for action in found)
@@ -22,7 +23,10 @@ def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str
 def _with_loss(action: Action, machine: Condition, fields: tuple[str, ...]) -> Action:
     lost = tuple(layer_words(layer, cleaned=action.verb == "clean") for layer in machine.layers)
     if action.verb == "clean":
-        return replace(action, loses=lost)  # Its disk goes too, so nothing is to be merged into it.
+        # Its disk goes too, so nothing is to be merged into it.
+        return replace(action, loses=lost, drops=(*machine.additions, *machine.passing))
+    if action.verb == "shutdown":
+        return replace(action, drops=machine.passing)
     if action.verb != "boot":
         return action
     forgets = machine.is_forgotten(fields)

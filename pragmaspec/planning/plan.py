@@ -40,6 +40,8 @@ class Action(Frozen, frozen=True):
     """What is lost beside a disk, in words: snapshots whose files are no longer used. Only with consent to lose data."""
     remedy: str = ""
     """How a person ends that without loss."""
+    drops: tuple[str, ...] = ()
+    """What people added to the machine and this action takes from it, in words. Files of disks stay."""
     forgets: bool = False
     """Whether the machine's memory, which is saved on disk, is discarded: as if its power was cut."""
 
@@ -70,6 +72,8 @@ class Drift(Frozen, frozen=True):
     kind: DriftKind
     name: str = ""
     """What people call it, where the address does not say: an image's name."""
+    added: bool = False
+    """Whether part of it is what people added to a machine: kept, unless an action ``drops`` it."""
 
 
 Until = Literal["apply", "running"]

@@ -73,6 +73,7 @@ def _action(action: Action, images: dict[str, str]) -> Form:
         "after": list(action.after),
         "way": action.way,
         "loses": list(action.loses),
+        "drops": list(action.drops),
         "forgets_memory": action.forgets,
         "differences": list(differences(before, action.resource, images)) if before is not None else [],
         "before": resource_form(before) if before is not None else None,

@@ -98,19 +98,27 @@ def _risks(listed: Sequence[Entry], plan: Plan) -> list[tuple[str, Tone, str]]:
 
 
 def _beside(plan: Plan) -> list[tuple[str, Tone, str]]:
-    """Sentences about what is lost beside disks: snapshots, memory that is saved on disk."""
+    """Sentences about what is lost beside disks: snapshots, memory that is saved on disk, what people added."""
     found: list[tuple[str, Tone, str]] = []
     losing = [action for action in plan.actions if action.loses]
     if losing:
-        words = "; ".join(f"{subject(action.resource)} loses {few(action.loses)}" for action in losing[:_NAMED])
-        more = f"; {len(losing) - _NAMED:,} more nodes too" if len(losing) > _NAMED else ""
+        words = _losses([(subject(action.resource), action.loses) for action in losing])
         named = all(is_named(plan, action.resource) for action in losing)
-        found.append(("DATA LOSS", "danger", f": {words}{more}{'' if named else ' (allow with --allow data-loss)'}."))
+        found.append(("DATA LOSS", "danger", f": {words}{'' if named else ' (allow with --allow data-loss)'}."))
     forgetting = [subject(action.resource) for action in plan.actions if action.forgets]
     if forgetting:
         words = _named(forgetting, "loses its saved memory", "lose their saved memory")
         found.append(("MEMORY LOST", "danger", f": {words}, as if the power was cut."))
+    dropping = [(subject(action.resource), action.drops) for action in plan.actions if action.drops]
+    if dropping:
+        found.append(("ADDITIONS LOST", "danger", f": {_losses(dropping)}, added by hand. Files of disks stay."))
     return found
+
+
+def _losses(found: Sequence[tuple[str, tuple[str, ...]]]) -> str:
+    """Each node with what it loses; of many the first."""
+    words = "; ".join(f"{name} loses {few(lost)}" for name, lost in found[:_NAMED])
+    return f"{words}; {len(found) - _NAMED:,} more nodes too" if len(found) > _NAMED else words
 
 
 def _meant(listed: Sequence[Entry], plan: Plan, impact: Impact) -> bool:

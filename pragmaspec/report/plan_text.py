@@ -24,10 +24,10 @@ def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, ver
     """
     pen = Pen(colour=colour, unicode=unicode)
     told = plan.drift if verbose or len(plan.drift) <= _DRIFT_SHOWN else plan.drift[:_DRIFT_SHOWN]
-    lines = _drift_lines(told, len(plan.drift) - len(told), pen, width)
+    lines = _drift_lines(told, len(plan.drift) - len(told), pen, width) + _kept_lines(plan)
     lines += _move_lines(plan, pen)
     if plan.empty:
-        return "\n".join([*lines, no_changes_text(plan, pen), *pending_lines(plan, pen, width)]) + "\n"
+        return "\n".join([*lines, *broken(no_changes_text(plan, pen), width, " "), *pending_lines(plan, pen, width)]) + "\n"
     words = PlanWords(plan, told)
     listed = entries(plan.actions)
     for group in groups(listed, plan):
@@ -45,6 +45,8 @@ def no_changes_text(plan: Plan, pen: Pen) -> str:
         return pen.say(f"No changes now{f' at {sites}' if sites else ''}: what {plan.spec_file} has otherwise waits.")
     if plan.partial:
         return pen.say(f"No changes: nothing of what was asked for is left to do{f' at {sites}' if sites else ''}.")
+    if sites and plan.drift:
+        return pen.say(f"No changes: the drift above is left as it is, and all else at {sites} is as {plan.spec_file} says.")
     if sites:
         return pen.say(f"No changes: everything at {sites} is as {plan.spec_file} says.")
     if plan.sites:
@@ -66,6 +68,13 @@ def _drift_lines(shown: Sequence[Drift], more: int, pen: Pen, width: int) -> lis
     if more:
         lines.append(INDENT + pen.say(f"… {more:,} more (all with --verbose)"))
     return [*lines, ""]
+
+
+def _kept_lines(plan: Plan) -> list[str]:
+    """That what people added stays; a plan without actions says so of all drift that it shows."""
+    taken = {action.address for action in plan.actions if action.drops}
+    kept = any(each.added and each.address not in taken for each in plan.drift)
+    return ["What was added by hand is kept.", ""] if kept and not plan.empty else []
 
 
 def _move_lines(plan: Plan, pen: Pen) -> list[str]:

@@ -6,7 +6,9 @@ from msgspec.structs import replace
 from pragmaspec.planning.condition import CHANGED, DEFINED, RESTORED, RESUMED, SOUND, condition, layer_words
 from pragmaspec.planning.observed import Difference, Layer, ObservedNode
 from pragmaspec.planning.safety import refusals
+from pragmaspec.planning.wanted import WantedCluster
 from pragmaspec.recorded import Node
+from pragmaspec.report.plan_text import plan_text
 from tests.planning.world import acts, applied, cluster, nodes, observed, planned, seen, settled, wanted
 
 HELLO = settled(cluster())
@@ -58,7 +60,7 @@ def test_a_layer_that_stays_says_so() -> None:
 @pytest.mark.parametrize(
     ("facts", "done"),
     [
-        ({"status": "paused", "why": "by somebody's command"}, [f"boot {NAME}"]),
+        ({"status": "paused", "why": "by a user"}, [f"boot {NAME}"]),
         ({"status": "off", "saved": True}, [f"boot {NAME}"]),
         ({"status": "crashed"}, [f"boot {NAME}"]),
         ({"differences": (DEFINITION,)}, [f"boot {NAME}"]),
@@ -84,10 +86,8 @@ def test_what_is_paused_and_told_of_new_keys_goes_on_first() -> None:
 def test_a_machine_that_is_paused_and_shall_be_off_is_shut_down() -> None:
     spec = wanted(cluster(running=False))
     off = applied(planned(spec, HELLO), HELLO)
-    plan = planned(spec, off, observations={"lab": seen(off, NAME, status="paused", why="by somebody's command")})
-    assert [(each.verb, each.reason) for each in plan.actions] == [
-        ("shutdown", "is paused (by somebody's command), recorded as off")
-    ]
+    plan = planned(spec, off, observations={"lab": seen(off, NAME, status="paused", why="by a user")})
+    assert [(each.verb, each.reason) for each in plan.actions] == [("shutdown", "is paused (by a user), recorded as off")]
 
 
 def test_saved_memory_is_discarded_only_for_what_it_does_not_fit() -> None:
@@ -148,7 +148,7 @@ def test_a_network_that_is_lost_counts_beside_drift_that_lets_the_machine_run_on
     sight = replace(sight, allocations=tuple(replace(each, networks=()) for each in sight.allocations))
     plan = planned(wanted(cluster()), HELLO, observations={"lab": sight})
     (drift,) = [drift for drift in plan.drift if drift.address.endswith(NAME)]
-    assert drift.detail == "is cut off: network private is lost; disk vdc /x was added by hand and is kept"
+    assert drift.detail == "is cut off: network private is lost; disk vdc /x was added by hand"
     assert f"shutdown {NAME}" in acts(plan)
 
 
@@ -159,3 +159,34 @@ def test_of_another_build_only_that_is_told() -> None:
     assert [drift.detail for drift in plan.drift if drift.address.endswith(NAME)] == [
         "is another build of the node (number 2, recorded 0)"
     ]
+
+
+ADDED = {"additions": ("disk vdc /x",), "passing": ("disk vdd /y",)}
+
+
+@pytest.mark.parametrize(
+    ("spec", "facts", "taken"),
+    [
+        (cluster(computes=nodes(2, packages=("htop",))), {}, {f"clean {NAME}": ("disk vdc /x", "disk vdd /y")}),
+        (cluster(computes=0), {}, {f"clean {NAME}": ("disk vdc /x", "disk vdd /y")}),
+        (cluster(computes=nodes(2, memory_mib=2048)), {}, {f"shutdown {NAME}": ("disk vdd /y",)}),
+        (cluster(running=False), {}, {f"shutdown {NAME}": ("disk vdd /y",)}),
+        (cluster(), {"differences": (DEFINITION,)}, {}),
+    ],
+)
+def test_what_people_added_goes_with_the_machine_or_its_power_and_the_plan_says_so(
+    spec: WantedCluster, facts: dict[str, object], taken: dict[str, tuple[str, ...]]
+) -> None:
+    plan = planned(wanted(spec), HELLO, observations={"lab": seen(HELLO, NAME, **ADDED, **facts)})
+    assert {f"{each.verb} {NAME}": each.drops for each in plan.actions if each.drops} == taken
+    text = plan_text(plan, width=200, colour=False)
+    assert "disk vdc /x was added by hand; disk vdd /y was added by hand to the running machine alone" in text
+    assert ("What was added by hand is kept." in text) == (not taken)
+    for lost in taken.values():
+        assert f"ADDITIONS LOST: {NAME} loses {' and '.join(lost)}, added by hand. Files of disks stay." in text
+
+
+@pytest.mark.parametrize("facts", [{"layers": (LAYER,)}, ADDED])
+def test_drift_that_is_left_alone_is_no_change_and_nothing_says_that_all_is_as_wanted(facts: dict[str, object]) -> None:
+    text = plan_text(planned(wanted(cluster()), HELLO, observations={"lab": seen(HELLO, NAME, **facts)}), width=200, colour=False)
+    assert text.endswith("No changes: the drift above is left as it is, and all else at lab is as spec.yaml says.\n")

@@ -33,7 +33,7 @@ def test_only_what_is_touched_counts() -> None:
 @pytest.mark.parametrize(
     "facts",
     [
-        {"status": "paused", "why": "by somebody's command"},
+        {"status": "paused", "why": "by a user"},
         {"saved": True},
         {"differences": (Difference("memory is 256 MiB in its definition, recorded 1024 MiB"),)},
         {"layers": (Layer(file="/pool/x.s1", snapshot="s1"),)},

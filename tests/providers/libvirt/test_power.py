@@ -54,7 +54,7 @@ def test_what_sleeps_is_woken() -> None:
     [
         (*RUNNING, "running", ""),
         (*FULL, "paused", DISK_ERROR),
-        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, "paused", "by somebody's command"),
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, "paused", "by a user"),
         (libvirt.VIR_DOMAIN_PAUSED, 0, "paused", "for a reason that libvirt does not tell"),
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED, "crashed", "the guest crashed"),
         (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED, "crashed", "the guest panicked"),

@@ -88,7 +88,7 @@ def test_a_machine_that_runs_under_another_name_is_seen(booted, by_hand):
 
 def test_a_paused_machine_says_why(booted, by_hand):
     domain_of(booted, by_hand).suspend()
-    assert (seen(booted).status, seen(booted).why) == ("paused", "by somebody's command")
+    assert (seen(booted).status, seen(booted).why) == ("paused", "by a user")
     booted.boot(booted.node())
     assert seen(booted).status == "running"
 
