@@ -83,15 +83,14 @@ def carry_out(
     """
     from pragmaspec.cli.imaging import ImageActions, image_progress
     from pragmaspec.cli.progress import progress
-    from pragmaspec.stack.run import check_allowed
 
     warn(stack)
     with stack.run(command, lineage=lineage, reporter=image_progress(), steal_lock=manner.steal_lock, need=need) as run:
         interrupted = stack.interrupted()  # only now: until it had ended, a run that was waited for looked like one
         plan = plan_of(run)
         note_interrupted(plan, interrupted=interrupted, aside=manner.json)
-        show_plan(plan, verbose=manner.verbose, aside=manner.json)
-        check_allowed(plan, manner.allow)
+        show_plan(_without_refusals(plan), verbose=manner.verbose, aside=manner.json)
+        run.check(plan, manner.allow)
         if manner.ask and not plan.empty:
             consent()
         with progress(err(), plan) as reporter:
@@ -101,6 +100,15 @@ def carry_out(
     elif not plan.empty or applied.swept:
         _say(applied)
     return applied
+
+
+def _without_refusals(plan: "Plan") -> "Plan":
+    """``plan`` without the warning of what is checked, and refused, right after it is shown."""
+    from msgspec.structs import replace
+
+    from pragmaspec.planning.occupancy import IN_USE
+
+    return replace(plan, warnings=tuple(each for each in plan.warnings if each.summary != IN_USE))
 
 
 def warn(stack: "Stack") -> None:

@@ -22,13 +22,15 @@ class Occupant(Frozen, frozen=True):
     unplug: str = ""
 
 
+IN_USE = "Other machines use a network that is to be removed"
+
+
 def in_use(others: Sequence[Occupant], held: Allocation) -> Problem:
-    """Who is plugged into what ``held`` has and is to lose, and what to do. ``others`` has at least one."""
+    """The machines on networks that ``held`` is to lose, and what to do about them. ``others`` has at least one."""
     names = few([f"{each.machine} on {each.network}" for each in others])
     command = next((each.unplug for each in others if each.unplug), "")
-    return Problem(
-        summary="Machines of others use a network that would go",
-        detail=f"Networks of cluster {held.cluster} at site {held.site} would be removed, and plugged into them "
-        f"{'is' if len(others) == 1 else 'are'}: {names}. That is not done while they are. Unplug "
-        f"{'it' if len(others) == 1 else 'them'} first{f', for example: {command}' if command else '.'}",
-    )
+    if len(others) == 1:
+        lost, how = "a network that another machine uses", f"Unplug it first{f': {command}' if command else '.'}"
+    else:
+        lost, how = "networks that other machines use", f"Unplug them first{f', for example: {command}' if command else '.'}"
+    return Problem(summary=IN_USE, detail=f"Cluster {held.cluster} at site {held.site} would lose {lost}: {names}. {how}")

@@ -1,4 +1,4 @@
-"""Networks that a plan takes away while machines of others are plugged into them."""
+"""Networks that a plan removes while machines that are not the cluster's own use them."""
 
 from collections.abc import Iterator
 

@@ -48,6 +48,10 @@ class Run(Planner):
         check_binding(plan, self.session.state, self.wanted, self.sites.providers(sites))
         return plan
 
+    def check(self, plan: Plan, allow: Iterable[str]) -> None:
+        """Raise PlanRefusedError when ``plan`` does what ``allow`` does not name, or removes a network that others use."""
+        check_allowed(plan, allow, occupied(plan, self.session.state, self.sites))
+
     def apply(
         self,
         plan: Plan,
@@ -60,10 +64,7 @@ class Run(Planner):
         ``images`` is told of images that have to be built or downloaded again, from threads of their own.
         What cannot be done raises ApplyIncompleteError or InterruptedRunError, after everything else was done and recorded.
         """
-        check_allowed(plan, allow)
-        used = occupied(plan, self.session.state, self.sites)
-        if used:
-            raise PlanRefusedError(*used)
+        self.check(plan, allow)
         from pragmaspec.access.ssh import Remote
         from pragmaspec.engine.apply import apply_plan
         from pragmaspec.engine.context import Applied, ApplyContext
@@ -101,8 +102,11 @@ class Run(Planner):
         return bool(self.session.state.records or self.session.state.closed_ops)
 
 
-def check_allowed(plan: Plan, allow: Iterable[str]) -> None:
-    """Raise PlanRefusedError for everything in ``plan`` that needs to be allowed and is not; UsageError for an unknown word."""
+def check_allowed(plan: Plan, allow: Iterable[str], more: Iterable[Problem] = ()) -> None:
+    """Raise PlanRefusedError for everything in ``plan`` that needs to be allowed and is not; UsageError for an unknown word.
+
+    ``more``: what else the plan is refused for.
+    """
     allowed = frozenset(allow)
     unknown = sorted(allowed.difference(ALLOWANCES))
     if unknown:
@@ -112,6 +116,6 @@ def check_allowed(plan: Plan, allow: Iterable[str]) -> None:
                 detail=f"{', '.join(unknown)} cannot be allowed. Known: {', '.join(ALLOWANCES)}.",
             )
         )
-    refused = refusals(plan, allowed)
+    refused = (*refusals(plan, allowed), *more)
     if refused:
         raise PlanRefusedError(*refused)

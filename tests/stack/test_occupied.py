@@ -3,12 +3,14 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.occupancy import Occupant, in_use
+from pragmaspec.errors import PlanRefusedError
+from pragmaspec.planning.occupancy import IN_USE, Occupant, in_use
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move
 from pragmaspec.recorded import Allocation, Mark, State
 from pragmaspec.stack.occupied import occupied
+from pragmaspec.stack.run import check_allowed
 from tests.planning.world import LINEAGE, cluster, planned, settled, wanted
 
 HELLO = settled(cluster(computes=1))
@@ -55,9 +57,7 @@ def test_machines_of_others_are_named_and_the_clusters_own_are_not(plan: Plan) -
 
 def test_without_a_command_it_is_a_sentence_all_the_same() -> None:
     held = HELLO.record("lab/hello/allocation").resource
-    assert in_use([TWIN], held).detail.endswith(
-        "plugged into them is: b on pragmaspec-vlan-20. That is not done while they are. Unplug it first."
-    )
+    assert in_use([TWIN], held).detail.endswith("a network that another machine uses: b on pragmaspec-vlan-20. Unplug it first.")
 
 
 def test_a_site_is_asked_only_where_a_network_goes() -> None:
@@ -81,3 +81,11 @@ def test_nodes_of_a_renamed_cluster_are_known_by_what_they_were_made_as() -> Non
     site = Site(OWN)
     assert occupied(plan, HELLO, site) == ()
     assert site.asked[0][2].address == "lab/hello/allocation"
+
+
+def test_a_refusal_names_the_network_in_use_and_what_is_not_allowed_at_once() -> None:
+    plan = planned(wanted(), HELLO)
+    used = occupied(CLEAN, HELLO, Site(LAB_VM))
+    with pytest.raises(PlanRefusedError) as refused:
+        check_allowed(plan, (), used)
+    assert [problem.summary for problem in refused.value.problems] == ["The plan removes nodes", IN_USE]
