@@ -24,7 +24,9 @@ class Adopted(NamedTuple):
 
 
 def find_orphans(state: State, sites: Sites, names: Iterable[str]) -> tuple[Orphan, ...]:
-    """What the sites ``names`` hold of this stack without a record. One listing per site."""
+    """What the sites ``names`` hold of this stack without a record, files of snapshots included. One listing per site."""
+    names = tuple(names)
+    sites.reread(names)
     return orphans(state, sites.observe(names, state))
 
 

@@ -12,6 +12,7 @@ from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.providers.base import ImageRoom, Provider
+from pragmaspec.providers.rereading import Rereading
 from pragmaspec.providers.table import open_provider
 from pragmaspec.recorded import StagedImage, State
 from pragmaspec.site import Site
@@ -61,6 +62,10 @@ class Sites:
         Raises with every site that failed.
         """
         return self._each(names, lambda provider: provider.observe(state.lineage, state))
+
+    def reread(self, names: Iterable[str]) -> None:
+        """Have each site notice files that others made there, at once. Raises with every site that failed."""
+        self._each(names, lambda provider: provider.reread() if isinstance(provider, Rereading) else None)
 
     def inventories(self, names: Iterable[str]) -> dict[str, Inventory]:
         """Capacity and what is taken, of each site, at once. Raises with every site that failed."""

@@ -1,16 +1,19 @@
 """Several sites are asked at once, and all that fail are named."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from pragmaspec.errors import SiteError, SiteUnreachableError
+from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.recorded import Allocation, Network, Record, State
-from pragmaspec.site import Fault, SimulatedSite
+from pragmaspec.site import Fault, LibvirtSite, SimulatedSite, Site
 from pragmaspec.stack.place import find_place
+from pragmaspec.stack.salvage import find_orphans
 from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
 from pragmaspec.stack.wanting import site_place
 
@@ -83,3 +86,27 @@ def test_a_site_that_fails_is_shown_where_it_is_written(tmp_path: Path) -> None:
     assert str(failed.value.problems[0].where) == f"{spec}:3:3"
     spec.write_text("clusters: 1\n")
     assert site_place(place, "near") is None
+
+
+class Looked(Sites):
+    """Sites that remember what they were asked."""
+
+    def __init__(self, sites: list[Site]) -> None:
+        super().__init__(sites)
+        self.asked: list[str] = []
+
+    def reread(self, names: Iterable[str]) -> None:
+        self.asked.append("look again")
+        super().reread(names)
+
+    def observe(self, names: Iterable[str], state: State) -> dict[str, Observations]:
+        self.asked.append("observe")
+        return super().observe(names, state)
+
+
+def test_orphans_are_looked_for_after_each_site_has_looked_again() -> None:
+    """Else a snapshot's file that libvirt's pool does not list yet is not found."""
+    near = LibvirtSite(name="near", uri="test:///default", pool="default-pool")
+    with Looked([near, *_sites(1)]) as sites:
+        assert find_orphans(State(lineage=LINEAGE), sites, iter(("near", "site-0"))) == ()
+    assert sites.asked == ["look again", "observe"]

@@ -40,9 +40,10 @@ def belongings(host: Host, node: Node, mark: Mark, written: frozenset[str]) -> B
     others = {
         name: _below(host, name) for name in listed - ours if not _is_shared(name) and names.parsed_node_volume(name) is None
     }
+    ours |= {name for name, below in others.items() if _is_named_after(name, node, mark) and _is_named_after(below, node, mark)}
     theirs: set[str] = set()
     while found := {name for name, below in others.items() if below in ours | theirs} - ours - theirs:
-        called_after = {name for name in found if (layer := names.parsed_layer(name)) and _is_the_node(layer, node, mark)}
+        called_after = {name for name in found if _is_named_after(name, node, mark)}
         ours |= called_after
         theirs |= found - called_after
     return Belongings(frozenset(ours), frozenset(theirs))
@@ -54,24 +55,29 @@ def require_unused(host: Host, node: Node, mark: Mark, found: Belongings) -> Non
     users: dict[str, str] = {}
     own = names.domain_name(node.name, mark)
     for domain in host.handle().listAllDomains(0):
-        if domain.name() != own and domain.UUIDString() != mark.uuid and not _is_a_node(domain.name()):
-            with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
-                files = all_files(parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)), own=False)
-                users |= {paths[file]: f"machine {domain.name()}" for file in files if file in paths}
+        if domain.name() != own and domain.UUIDString() != mark.uuid:
+            files = _files(host, domain)
+            users |= {paths[file]: f"machine {domain.name()}" for file in files if file in paths}
     users |= {name: f"volume {name}" for name in found.theirs}
     if users:
         raise SiteConflictError(
             Problem(
                 summary="Something else stands on a node's disk",
                 detail=f"{few(sorted(set(users.values())))} at site {host.site.name} would lose what {node.name}'s files hold "
-                f"({few(sorted(found.ours))}); nothing of it was removed. Remove that, or give it a disk "
-                "of its own (qemu-img rebase), then apply again.",
+                f"({few(sorted(found.ours))}); nothing of it was removed. Take the file from the machine (virsh detach-disk), "
+                "give the volume a copy of what it stands on (qemu-img rebase), or remove them; then apply again.",
             )
         )
 
 
 def _is_made(name: str, node: Node, mark: Mark) -> bool:
     found = names.parsed_node_volume(name)
+    return found is not None and _is_the_node(found, node, mark)
+
+
+def _is_named_after(name: str, node: Node, mark: Mark) -> bool:
+    """Whether ``name`` is that of a disk of the node, or of a snapshot of it, be the file there or not."""
+    found = names.parsed_disk(name) or names.parsed_layer(name)
     return found is not None and _is_the_node(found, node, mark)
 
 
@@ -85,9 +91,18 @@ def _is_shared(name: str) -> bool:
     return names.is_marker(name) or names.is_image_part(name)
 
 
-def _is_a_node(name: str) -> bool:
-    """Machines of ours stand on their own disks and on images alone."""
-    return names.parsed_domain(name) is not None
+def _files(host: Host, domain: libvirt.virDomain) -> frozenset[str]:
+    """All files of a machine, as it is defined and as it runs; asked once of a node, of which there may be many."""
+    uuid = domain.UUIDString()
+    found = host.node_files.get(uuid)
+    if found is None:
+        found = frozenset()
+        with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+            kinds = {0, libvirt.VIR_DOMAIN_XML_INACTIVE if domain.isActive() else 0}
+            found = frozenset(file for kind in kinds for file in all_files(parsed(domain.XMLDesc(kind)), own=False))
+        if names.parsed_domain(domain.name()) is not None:
+            host.node_files[uuid] = found
+    return found
 
 
 def _below(host: Host, name: str) -> str:

@@ -12,7 +12,7 @@ from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.layers import layers, own_chain, snapshot_files
 from pragmaspec.providers.libvirt.marks import domain_owner
 from pragmaspec.providers.libvirt.markup import parsed
-from pragmaspec.providers.libvirt.power_states import status_of
+from pragmaspec.providers.libvirt.power_states import BOOTING, BY_USER, status_of
 
 
 class Compared(NamedTuple):
@@ -47,15 +47,21 @@ def compared(host: Host, seen: SeenDomain, parts: DomainParts) -> Compared:
     )
 
 
-def power_of(seen: SeenDomain, *, asked: bool) -> tuple[MachineStatus, str]:
-    """The status of ``seen`` and why; of one that is off without any doubt libvirt is asked for the reason if ``asked``."""
+def power_of(seen: SeenDomain, *, asked: bool, booting: bool = False) -> tuple[MachineStatus, str]:
+    """The status of ``seen`` and why; of one that is off without any doubt libvirt is asked for the reason if ``asked``.
+
+    ``booting``: a boot of it is under way, or was interrupted. It is held paused until all that are booted with it are made.
+    """
     if seen.unusual or (asked and not seen.running):
         state, reason = seen.handle.state()
-        return status_of(int(state), int(reason))
+        status, why = status_of(int(state), int(reason))
+        return status, BOOTING if booting and why == BY_USER else why
     return ("running" if seen.running else "off"), ""
 
 
 def _other_facts(seen: SeenDomain, parts: DomainParts, defined: tuple[str, ...], active: tuple[str, ...]) -> Iterator[Difference]:
+    if not seen.defined:
+        yield Difference("it is no longer defined, so that it is gone once it is off")
     owner = domain_owner(seen.definition)
     if owner is None or not owner.is_for(parts.mark) or owner.generation != parts.mark.generation:
         yield Difference("its mark in <metadata> is not the one that it was given")

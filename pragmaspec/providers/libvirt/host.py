@@ -34,6 +34,8 @@ class Host:
         self._pool_is_active = False
         self.stands_on: dict[str, str] = {}
         """By the name of a volume that is not ours, the one in the pool that it stands on; empty: none."""
+        self.node_files: dict[str, frozenset[str]] = {}
+        """By the UUID of a node's machine, all files that its disks consist of."""
 
     @property
     def title(self) -> str:

@@ -1,6 +1,7 @@
 """What carries the marks of one stack at the site, from one listing per kind of object."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import libvirt
 from msgspec.structs import replace
@@ -21,11 +22,14 @@ from pragmaspec.recorded import Mark, Node, Record, State
 def observe(host: Host, lineage: str, recorded: State | None = None) -> Observations:
     """Everything of the stack ``lineage``, sorted by address, its machines compared with what is ``recorded``."""
     identity = host.identity()
+    undefined = _is_undefined(host, recorded)
+    if undefined:
+        volumes.reread(host)  # Its machine no longer names the files that stand on its disk.
     disks, seen = _disks(host), list(networks.listed(host))
     return Observations(
         site=host.site.name,
         identity=identity,
-        nodes=_plugged(lineage, _Nodes(host, lineage, disks, recorded).found(), unplugged(host, lineage, seen)),
+        nodes=_plugged(lineage, _Nodes(host, lineage, disks, recorded, whole=undefined).found(), unplugged(host, lineage, seen)),
         allocations=_allocations(host, lineage, seen),
         images=names.used_by(set(disks), lineage),
         image_parts=tuple(_image(host, digest, disks) for digest in names.digests_used(set(disks), lineage)),
@@ -60,14 +64,17 @@ def _plugged(lineage: str, nodes: tuple[ObservedNode, ...], loose: dict[str, tup
 class _Nodes:
     """The machines of one stack, and what is left of them, from one listing of domains and one of volumes."""
 
-    def __init__(self, host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol], recorded: State | None) -> None:
+    def __init__(
+        self, host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol], recorded: State | None, *, whole: bool
+    ) -> None:
+        """``whole``: files that stand on a node's disk count whatever they are called."""
         self._host = host
         self._lineage = lineage
         self._disks = disks
         self._recorded = recorded
         self._records = _by_uuid(recorded, host.site.name)
         self._builds = _orphaned(host, lineage, disks)
-        self._layers = _layers(host, lineage, disks)
+        self._layers = _layers(host, lineage, disks, whole=whole)
 
     def found(self) -> tuple[ObservedNode, ...]:
         """One per address, sorted."""
@@ -98,12 +105,15 @@ class _Nodes:
         disk = names.disk_volume(node, Mark(lineage=self._lineage, address=owner.address, generation=owner.generation))
         stands_on = own_chain(domain.definition)[:1]
         running = record is not None and isinstance(record.resource, Node) and record.resource.running
-        status, why = power_of(domain, asked=running)
+        booting = running and record is not None and record.status == "pending"
+        status, why = power_of(domain, asked=running, booting=booting)
+        held = self._compared(domain, record)
+        known = domain.defined or bool(held.differences)  # A difference says that it is not defined.
         return ObservedNode(
             address=owner.address,
             generation=owner.generation,
-            status=status if domain.defined else "undefined",
-            why=why if domain.defined else "",
+            status=status if known else "undefined",
+            why=why if known else "",
             cpus=domain.cpus,
             memory_mib=domain.memory_mib,
             disk=(disk in self._disks and _is_there(self._disks[disk]))
@@ -111,7 +121,7 @@ class _Nodes:
             saved=domain.saved,
             autostart=domain.autostart,
             op=owner.op,
-            **self._compared(domain, record)._asdict(),
+            **held._asdict(),
         )
 
     def _compared(self, domain: domains.SeenDomain, record: Record | None) -> Compared:
@@ -122,9 +132,14 @@ class _Nodes:
 
     def _left(self, address: str, generation: int) -> ObservedNode:
         """What is left of a node without a domain: its disk, files that stand on it."""
-        there = address in self._builds
+        layers = self._layers.get(address, ())
         return ObservedNode(
-            address=address, generation=generation, status="undefined", disk=there, layers=self._layers.get(address, ())
+            address=address,
+            generation=generation,
+            status="undefined",
+            disk=address in self._builds,
+            layers=layers,
+            remedy=f"qemu-img commit {layers[0].file} && rm {layers[0].file} (on the host)" if len(layers) == 1 else "",
         )
 
     def _is_unmarked(self, domain: domains.SeenDomain) -> bool:
@@ -157,21 +172,46 @@ def _orphaned(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol])
     return found
 
 
-def _layers(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) -> dict[str, tuple[Layer, ...]]:
-    """Files in the pool that stand on the disk of a node, as far as they are called after it."""
+def _is_undefined(host: Host, recorded: State | None) -> bool:
+    """Whether a node that is recorded as made has no machine."""
+    made = {uuid for uuid, record in _by_uuid(recorded, host.site.name).items() if record.status != "pending"}
+    return bool(made) and not made <= {domain.UUIDString() for domain in host.handle().listAllDomains(0)}
+
+
+def _layers(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol], *, whole: bool) -> dict[str, tuple[Layer, ...]]:
+    """Files in the pool that stand on the disk of a node: those that are called after it; ``whole``: and all others."""
+    asked = [name for name in disks if _may_stand(name, lineage, whole=whole)]
+    below = {name: _below(host, disks[name]) for name in asked}
     found: dict[str, tuple[Layer, ...]] = defaultdict(tuple)
-    for name, volume in disks.items():
-        layer = names.parsed_layer(name)
-        if layer is not None and layer.short == lineage[:8] and _stands_on_a_node(volume):
-            found[names.node_address(host.site.name, layer.node)] += (Layer(file=host.path(name)),)
+    for name in asked:
+        node = _node_under(name, below)
+        if node is not None and node.short == lineage[:8]:
+            found[names.node_address(host.site.name, node.node)] += (Layer(file=host.path(name)),)
     return found
 
 
-def _stands_on_a_node(volume: libvirt.virStorageVol) -> bool:
+def _may_stand(name: str, lineage: str, *, whole: bool) -> bool:
+    layer = names.parsed_layer(name)
+    if layer is not None and layer.short == lineage[:8]:
+        return True
+    return whole and not (names.parsed_node_volume(name) or names.is_marker(name) or names.is_image_part(name))
+
+
+def _below(host: Host, volume: libvirt.virStorageVol) -> str:
+    """The volume of the pool that ``volume`` stands on."""
     with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
-        below = parsed(volume.XMLDesc(0)).findtext("backingStore/path", "").rpartition("/")[2]
-        return names.parsed_disk(below) is not None or names.parsed_layer(below) is not None
-    return False
+        directory, _, below = parsed(volume.XMLDesc(0)).findtext("backingStore/path", "").rpartition("/")
+        return below if directory == host.directory else ""
+    return ""
+
+
+def _node_under(name: str, below: Mapping[str, str]) -> names.NodeVolume | None:
+    """The node on whose disk ``name`` stands, straight or through others."""
+    passed: set[str] = set()
+    while name in below and name not in passed:
+        passed.add(name)
+        name = below[name]
+    return names.parsed_disk(name) or names.parsed_layer(name)
 
 
 def _is_there(volume: libvirt.virStorageVol) -> bool:

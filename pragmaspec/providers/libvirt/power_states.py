@@ -19,11 +19,14 @@ _STATES: Mapping[int, str] = MappingProxyType(
         libvirt.VIR_DOMAIN_PMSUSPENDED: "asleep",
     }
 )
+BY_USER = "by a user"
+"""So libvirt calls what any of its clients has asked for, we among them."""
+BOOTING = "being booted"
 DISK_ERROR = "a disk error; most often the host's disk is full"
 _REASONS: Mapping[tuple[int, int], str] = MappingProxyType(
     {
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR): DISK_ERROR,
-        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): "by a user",
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER): BY_USER,
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED): "the guest crashed",
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION): "it is being migrated",
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_SAVE): "its memory is being saved",

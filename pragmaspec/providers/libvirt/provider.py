@@ -21,6 +21,7 @@ from pragmaspec.providers.libvirt import (
     power,
     releasing,
     staging,
+    volumes,
 )
 from pragmaspec.providers.libvirt.bringing import Supply
 from pragmaspec.providers.libvirt.failures import translated
@@ -60,6 +61,11 @@ class LibvirtProvider:
         """Everything that carries the marks of ``lineage``, compared with what is recorded."""
         with self._translated("list what is there"):
             return observe.observe(self._host, lineage, recorded)
+
+    def reread(self) -> None:
+        """Have the pool list the files that others put into its directory."""
+        with self._translated("read its storage pool again"):
+            volumes.reread(self._host)
 
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         """Claim networks, VLANs and public addresses."""

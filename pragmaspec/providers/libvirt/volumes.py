@@ -66,12 +66,12 @@ def find(host: Host, name: str) -> libvirt.virStorageVol | None:
     return None
 
 
-def reread(host: Host) -> None:
-    """Have the pool list what others put into its directory: QEMU's log daemon makes files of its own when a log grows long.
+def reread(host: Host, limit_s: float = REREAD_LIMIT_S) -> None:
+    """Have the pool list what others put into its directory, such as QEMU, whose log daemon makes files when a log grows long.
 
-    libvirt refuses while a volume is being made, so it is asked again for a while.
+    libvirt refuses while a volume is being made, so it is asked again for ``limit_s`` seconds.
     """
-    until = time.monotonic() + REREAD_LIMIT_S
+    until = time.monotonic() + limit_s
     while True:
         try:
             host.pool().refresh(0)

@@ -27,9 +27,10 @@ def domain_of(stack, handle):
     return handle.lookupByName(names.domain_name(stack.node().name, stack.mark(stack.node())))
 
 
-def seen(stack, **changed):
+def seen(stack, status="ready", **changed):
     """The node as it is observed, compared with a record of it that is ``changed``."""
-    records = (Record(resource=stack.allocation()), Record(resource=stack.image), Record(resource=stack.node(**changed)))
+    node = Record(resource=stack.node(**changed), status=status)
+    records = (Record(resource=stack.allocation()), Record(resource=stack.image), node)
     state = State(lineage=stack.lineage, records=tuple(sorted(records, key=lambda record: record.address)))
     (node,) = stack.provider.observe(stack.lineage, state).nodes
     return node
@@ -86,9 +87,20 @@ def test_a_machine_that_runs_under_another_name_is_seen(booted, by_hand):
     assert found.differences[0].detail.startswith("name is mine, recorded hello-frontend.")
 
 
+def test_a_machine_that_was_undefined_while_it_runs_is_defined_again_and_runs_on(booted, by_hand):
+    domain_of(booted, by_hand).undefine()
+    found = seen(booted)
+    assert found.status == "running"
+    assert [each.detail for each in found.differences] == ["it is no longer defined, so that it is gone once it is off"]
+    number = domain_of(booted, by_hand).ID()
+    booted.boot(booted.node())
+    assert (seen(booted).differences, domain_of(booted, by_hand).ID()) == ((), number)
+
+
 def test_a_paused_machine_says_why(booted, by_hand):
     domain_of(booted, by_hand).suspend()
     assert (seen(booted).status, seen(booted).why) == ("paused", "by a user")
+    assert (seen(booted, "pending").status, seen(booted, "pending").why) == ("paused", "being booted")
     booted.boot(booted.node())
     assert seen(booted).status == "running"
 
@@ -132,3 +144,50 @@ def test_a_disk_that_another_machine_stands_on_is_not_removed(booted, by_hand):
     rescue.undefine()
     booted.provider.clean(booted.node(), booted.mark(booted.node()))
     assert booted.observed().nodes == ()
+
+
+def test_a_disk_that_another_node_was_given_by_hand_is_not_removed(booted, by_hand):
+    disk = host_of(booted).path(names.disk_volume(booted.node().name, booted.mark(booted.node())))
+    other = booted.node("hello-compute-0")
+    booted.boot(other)
+    name = names.domain_name(other.name, booted.mark(other))
+    document = by_hand.lookupByName(name).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    by_hand.defineXML(document.replace("</devices>", THEIRS.replace("/theirs.img", disk)))
+    with pytest.raises(SiteConflictError, match=f"machine {name}"):
+        booted.provider.clean(booted.node(), booted.mark(booted.node()))
+    assert domain_of(booted, by_hand).isActive()
+    booted.provider.clean(other, booted.mark(other))
+    booted.provider.clean(booted.node(), booted.mark(booted.node()))
+    assert booted.observed().nodes == ()
+
+
+@pytest.mark.parametrize("name", ["hello-frontend.{short}.s1", "theirs.qcow2"])
+def test_files_above_the_disk_of_a_machine_that_was_undefined_are_its_layers(booted, by_hand, name):
+    """The definition that named them is gone, so nothing but the pool tells."""
+    host = host_of(booted)
+    disk = host.path(names.disk_volume(booted.node().name, booted.mark(booted.node())))
+    above = name.format(short=booted.lineage[:8])
+    host.pool().createXML(
+        f"<volume><name>{above}</name><capacity>1</capacity><target><format type='qcow2'/></target>"
+        f"<backingStore><path>{disk}</path><format type='qcow2'/></backingStore></volume>"
+    )
+    domain_of(booted, by_hand).destroy()
+    domain_of(booted, by_hand).undefine()
+    found = seen(booted)
+    assert (found.status, found.disk, [layer.file for layer in found.layers]) == ("undefined", True, [host.path(above)])
+    assert found.remedy == f"qemu-img commit {host.path(above)} && rm {host.path(above)} (on the host)"
+    if "theirs" in above:
+        host.pool().storageVolLookupByName(above).delete()
+
+
+def test_a_file_called_after_a_node_goes_with_it_when_the_disk_below_is_gone_already(booted):
+    host = host_of(booted)
+    disk = names.disk_volume(booted.node().name, booted.mark(booted.node()))
+    above = f"{disk.removesuffix('.qcow2')}.s1"
+    host.pool().createXML(
+        f"<volume><name>{above}</name><capacity>1</capacity><target><format type='qcow2'/></target>"
+        f"<backingStore><path>{host.path(disk)}</path><format type='qcow2'/></backingStore></volume>"
+    )
+    host.pool().storageVolLookupByName(disk).delete()
+    booted.provider.clean(booted.node(), booted.mark(booted.node()))
+    assert above not in host.pool().listVolumes()
