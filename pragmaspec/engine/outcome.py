@@ -74,7 +74,7 @@ def _problems(failure: Failure, wanted: Wanted | None) -> tuple[Problem, ...]:
 
 
 def _after_race(problem: Problem, cluster: WantedCluster | None) -> str:
-    """What to do when another claim came first: of what the spec names itself nothing else can be chosen."""
+    """Advice after another claim came first: a value that the spec fixes has no alternative."""
     fixed = [
         words for value, words in _fixed(cluster) if re.search(rf"(?<![\d./]){re.escape(value)}(?![\d./]*\d)", problem.detail)
     ]
@@ -87,7 +87,7 @@ def _after_race(problem: Problem, cluster: WantedCluster | None) -> str:
 
 
 def _fixed(cluster: WantedCluster | None) -> list[tuple[str, str]]:
-    """What the spec names of a cluster's networks and addresses, each as it is written and as people call it."""
+    """The networks and addresses that the spec fixes for a cluster: each value with its name in messages."""
     if cluster is None:
         return []
     found = [(str(cluster.vlan), f"VLAN {cluster.vlan}")] if cluster.vlan is not None else []

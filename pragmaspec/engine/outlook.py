@@ -77,7 +77,7 @@ class Outlook:
         return GuestSettings(packages=nodes.packages, user_data=nodes.user_data)
 
     def is_described(self, node: Node) -> bool:
-        """Whether the spec says now what ``node`` was told at its first boot. Otherwise its seed cannot be made again."""
+        """True if the spec still gives the settings and keys of ``node``'s first boot. Otherwise its seed cannot be rebuilt."""
         cluster = self._wanted.cluster(node.cluster)
         if cluster is None or not {"first_boot", "keys"}.isdisjoint(cluster.unknown):
             return False

@@ -237,9 +237,9 @@ class _ClusterKeys:
 
 
 def _needed_to_boot(node: Resource | None, keys: set[str]) -> tuple[str, ...]:
-    """What there must be before ``node`` can boot: its image, and its cluster's networks.
+    """Keys of the actions that must precede the boot of ``node``: staging its image, allocating its cluster's networks.
 
-    A node that boots again is not stopped before, and its old disk not removed: if these cannot be had, it stays as it is.
+    A node that boots again is stopped, and its old disk removed, only after them: if one fails, the node stays as it is.
     """
     if not isinstance(node, Node):
         return ()

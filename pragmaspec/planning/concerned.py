@@ -1,4 +1,4 @@
-"""What a plan is about: everything, or the clusters that it is narrowed to. Pure."""
+"""The scope of a plan: everything, or the clusters that it is narrowed to. Pure."""
 
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest

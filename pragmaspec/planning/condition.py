@@ -11,11 +11,11 @@ from pragmaspec.recorded import Node
 
 
 class Condition(Frozen, frozen=True):
-    """What a plan has to know of a machine before it touches it.
+    """The state of a machine on which the actions of a plan depend.
 
-    ``impact`` is what ending its drift costs. ``redefined``: its definition is not the recorded one, so that a boot writes it
-    anew. ``fits``: memory that is saved is of the machine as recorded. ``way`` says how a boot ends the drift of a machine that
-    runs, ``remedy`` how a person ends the ``layers`` without loss. ``additions`` and ``passing`` are as of :class:`ObservedNode`.
+    ``impact``: cost of repairing its drift. ``redefined``: its definition differs from the recorded one, so that a boot rewrites
+    it. ``fits``: saved memory matches the machine as recorded. ``way``: how a boot repairs its drift without a reboot.
+    ``remedy``: how to merge the ``layers`` by hand without loss. ``additions``, ``passing``: see :class:`ObservedNode`.
     """
 
     impact: Impact = "none"
@@ -29,11 +29,11 @@ class Condition(Frozen, frozen=True):
     way: str = ""
 
     def is_defined_anew(self, fields: tuple[str, ...]) -> bool:
-        """Whether a boot writes the definition anew when ``fields`` of the node change."""
+        """True if a boot rewrites the definition when ``fields`` of the node change."""
         return self.redefined or _changes_machine(fields)
 
     def is_forgotten(self, fields: tuple[str, ...]) -> bool:
-        """Whether saved memory is discarded by a boot when ``fields`` of the node change: it fits only what it was saved from."""
+        """True if a boot discards saved memory when ``fields`` of the node change: it fits only the machine as it was saved."""
         return self.saved and (not self.fits or _changes_machine(fields))
 
 
@@ -67,7 +67,7 @@ def condition(node: Node, seen: ObservedNode) -> Condition:
 
 
 def _impact(seen: ObservedNode, *, redefined: bool) -> Impact:
-    """What ending the drift of a machine that runs costs. It writes to its layers until it starts from its disk."""
+    """The cost of repairing the drift of a running machine. Its layers stay in use until it starts from its disk."""
     if seen.layers and redefined:
         return "reboot"
     return worst(tuple(_REPAIR_IMPACT[each.repair] for each in seen.differences))
@@ -84,12 +84,12 @@ def _way(seen: ObservedNode, *, redefined: bool) -> str:
 
 
 def difference_words(seen: ObservedNode) -> Iterator[str]:
-    """What is otherwise than recorded, one thing each."""
+    """The differences from the record, one phrase each."""
     return (each.detail for each in seen.differences)
 
 
 def standing_words(seen: ObservedNode) -> Iterator[str]:
-    """What stands beside what is recorded and is left alone, one thing each."""
+    """The layers and manual additions, which are left alone, one phrase each."""
     above = [layer_words(layer) for layer in seen.layers if layer.above]
     if above:
         yield f"{few(above)} {'stands' if len(above) == 1 else 'stand'} above its disk"

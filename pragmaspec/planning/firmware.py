@@ -1,4 +1,4 @@
-"""Whether images can start at their site: the firmware they need, and the architecture that they are for. Pure."""
+"""Checks that images can start at their site: firmware and architecture. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -59,7 +59,7 @@ def _unbootable(image: WantedImage, lacking: str) -> Problem:
 
 
 def _starts(node: Node, state: State) -> bool:
-    """Whether ``node`` shall run and does not yet, as far as image and firmware go."""
+    """True if ``node`` is to run and is not recorded as running with this image and firmware."""
     record = state.record(node.address)
     before = record.resource if record else None
     if not node.running or record is None or not isinstance(before, Node) or record.status != "ready":

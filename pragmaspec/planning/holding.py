@@ -33,7 +33,7 @@ class Held(NamedTuple):
 
 
 def is_held(cluster: WantedCluster, seen: Facts, request: PlanRequest) -> bool:
-    """Whether only the power of ``cluster`` is touched. One that was never made is made by switching it on."""
+    """True if only the power of ``cluster`` may change. Switching on a cluster that was never created creates it."""
     records = cluster_records(cluster.name, seen.state)
     if request.switches(cluster.name):
         return not request.wants_running(cluster.name, cluster.running) or any(records)
@@ -94,7 +94,7 @@ class _Holding:
         return Held(self._desired, self._pending)
 
     def _keep_allocation(self, allocation: Allocation) -> bool:
-        """Whether ``allocation`` is what the spec wants, so that a node which is missing can be made on it."""
+        """Keep ``allocation``. True if it matches the spec, so that missing nodes can be created on it."""
         cluster, site = self._cluster, self._wanted.site(self._cluster.site)
         fits = site is not None and satisfies(allocation, cluster, site) and allocation.private.mtu == cluster.mtu
         if not self._switched:
@@ -154,7 +154,7 @@ class _Holding:
             self._pending.append(replace(waiting, impact=impact))
 
     def _boots_another(self, node: Node, image: str) -> bool:
-        """Whether ``image`` is another than ``node`` stands on, where no more of it is known than its name."""
+        """True if ``image`` is not the image of ``node``; by name, where nothing else of ``image`` is known."""
         record = self._seen.state.record(f"{node.site}/image/{node.image[:16]}")
         return record is not None and isinstance(record.resource, StagedImage) and record.resource.name != image
 
@@ -163,7 +163,7 @@ class _Holding:
 
 
 def _unwanted(records: Iterable[Record], seen: Facts, running: bool) -> Held:
-    """What is recorded and no longer wanted, with the power that is asked for."""
+    """Recorded resources that the spec no longer wants, with the requested power state."""
     desired: list[Desired] = []
     pending: list[Pending] = []
     for record in records:

@@ -1,4 +1,4 @@
-"""What the actions on one machine take from it beside its disk: snapshots above the disk, memory saved on disk. Pure."""
+"""Losses of one machine beside its disk: snapshots above the disk, saved memory, manual additions. Pure."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ from pragmaspec.planning.plan import Action
 
 
 def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str, ...]) -> list[Action]:
-    """``actions`` on one node, whose ``fields`` change, with what each of them loses, and how a boot goes on with the machine.
+    """``actions`` on one node, whose ``fields`` change, with the losses of each, and the way a boot continues with the machine.
 
-    A boot that keeps the definition starts from the newest layer, and so loses nothing; one that writes it anew starts from the
-    recorded disk. Saved memory fits only the machine that it was saved from. What people added is kept by every new definition,
-    and goes with the machine; what they added to the running machine alone goes with its power.
+    A boot that keeps the definition starts from the newest layer and so loses nothing; one that rewrites it starts from the
+    recorded disk. Saved memory fits only the machine as it was saved. Every new definition keeps manual additions, and removing
+    the machine removes them; additions to the running machine alone are lost when it is switched off.
     """
     found = list(actions)
     rebuilt = any(action.verb == "clean" for action in found)

@@ -73,11 +73,11 @@ class SiteNetwork(Frozen, frozen=True):
 
 
 class ObservedImage(Frozen, frozen=True):
-    """What is at a site of an image that the stack uses.
+    """An image that the stack uses, as found at a site.
 
-    ``digest`` has 64 hexadecimal digits, or only the first 16 where nothing at the site tells the others. ``whole``: the site
-    says that every part arrived. ``parts`` pairs each part that is there ("disk", "kernel", "initrd") with the length of its
-    file in bytes, None where the site cannot tell.
+    ``digest`` has 64 hexadecimal digits, or only the first 16 where the site does not keep the rest. ``whole``: the site marks
+    every part as complete. ``parts`` pairs each part present ("disk", "kernel", "initrd") with the length of its file in bytes,
+    None where the site cannot tell.
     """
 
     digest: str
@@ -108,7 +108,7 @@ class Inventory(Frozen, frozen=True):
     devices: tuple[str, ...] | None = None
     """Names of the host's network devices, among them its bridges; None: it cannot tell."""
     firmware: tuple[Firmware, ...] | None = None
-    """What can start machines there; None: it cannot tell."""
+    """Firmware that can start machines there; None: it cannot tell."""
 
 
 Repair = Literal["define", "live", "restart"]
@@ -214,7 +214,7 @@ class Observations(Frozen, frozen=True):
     store: str = "the site"
     """For people: where images and disks are kept there, such as ``pool default``."""
     warnings: tuple[Problem, ...] = ()
-    """What people should know of the site."""
+    """Warnings about the site, for people."""
     site_networks: tuple[SiteNetwork, ...] | None = None
     """All networks of the site itself; None: it cannot tell."""
     public_bridge: SiteNetwork | None = None

@@ -37,13 +37,13 @@ class Action(Frozen, frozen=True):
     """How it is done, for people, where there is more than one way: how an image gets to its site
     (:mod:`pragmaspec.planning.ways`), what a boot does to a machine that is there (:mod:`pragmaspec.planning.condition`)."""
     loses: tuple[str, ...] = ()
-    """What is lost beside a disk, in words: snapshots whose files are no longer used. Only with consent to lose data."""
+    """Losses beside the disk, in words: snapshots whose files are no longer used. Only with consent to lose data."""
     remedy: str = ""
-    """How a person ends that without loss."""
+    """How to prevent these losses by hand."""
     drops: tuple[str, ...] = ()
-    """What people added to the machine and this action takes from it, in words. Files of disks stay."""
+    """Manual additions that this action removes from the machine, in words. Files of disks stay."""
     forgets: bool = False
-    """Whether the machine's memory, which is saved on disk, is discarded: as if its power was cut."""
+    """True if the machine's memory, which is saved on disk, is discarded, as by a power cut."""
 
     @property
     def address(self) -> str:
@@ -73,7 +73,7 @@ class Drift(Frozen, frozen=True):
     name: str = ""
     """What people call it, where the address does not say: an image's name."""
     added: bool = False
-    """Whether part of it is what people added to a machine: kept, unless an action ``drops`` it."""
+    """True if it includes manual additions to a machine: kept, unless an action ``drops`` them."""
 
 
 Until = Literal["apply", "running"]
@@ -129,7 +129,7 @@ class Plan(Frozen, frozen=True):
     need: tuple[str, ...] | None = None
     """The clusters of which all that the spec points to was read; None: all clusters."""
     pending: tuple[Pending, ...] = ()
-    """What is left for later; doing this plan changes nothing of it."""
+    """Changes left for later, which applying this plan does not make."""
 
     @property
     def empty(self) -> bool:

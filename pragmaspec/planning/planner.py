@@ -132,7 +132,7 @@ def make_plan(
 
 
 def _concerns_power(drift: Drift, recorded: State, seen: State, request: PlanRequest) -> bool:
-    """Whether there is something to write down or to repair; of a cluster that is only switched, no more than whether it runs."""
+    """True if ``drift`` is to be recorded or repaired. Of nodes of a cluster that is only switched, just drift of power is."""
     if drift.kind in QUIET_KINDS:
         return False
     before, now = recorded.record(drift.address), seen.record(drift.address)
@@ -262,7 +262,7 @@ def _asks_for_more(wanted: Wanted, cluster: WantedCluster, state: State) -> bool
 
 
 def _grows(wanted: Wanted, cluster: WantedCluster, recorded: list[Node], request: PlanRequest) -> bool:
-    """Whether ``cluster`` wants more nodes, larger ones, or ones started otherwise than are ``recorded``."""
+    """True if ``cluster`` wants more nodes than are ``recorded``, larger ones, stopped ones running, or other firmware."""
     running = request.wants_running(cluster.name, cluster.running)
     counts = {"frontend": 0, "compute": 0}
     for node in recorded:

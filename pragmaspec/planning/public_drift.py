@@ -13,7 +13,7 @@ STANDARD_MTU = 1500
 
 
 def public_network(grant: PublicGrant, seen: Observations) -> SiteNetwork | None:
-    """What ``grant`` is on, as it was seen; None: the site cannot tell."""
+    """The network or bridge of ``grant``, as observed; None: the site cannot tell."""
     if grant.network is not None:
         if seen.site_networks is None:
             return None
@@ -24,13 +24,13 @@ def public_network(grant: PublicGrant, seen: Observations) -> SiteNetwork | None
 
 
 def public_faults(allocation: Allocation, seen: Observations) -> list[str]:
-    """What is wrong with the public networks that ``allocation`` is on, in words."""
+    """Faults of the public networks that ``allocation`` uses, in words."""
     found = [(grant, public_network(grant, seen)) for grant in allocation.public]
     return [_fault(grant, network) for grant, network in found if network is not None and network.state != "up"]
 
 
 def is_cut_off(allocation: Allocation, seen: Observations) -> bool:
-    """Whether running nodes have lost their way out: a network that is started anew is another one for them."""
+    """True if a public network has stopped: restarting it does not reattach running nodes."""
     networks = (public_network(grant, seen) for grant in allocation.public)
     return any(network is not None and network.state == "stopped" for network in networks)
 
@@ -38,9 +38,9 @@ def is_cut_off(allocation: Allocation, seen: Observations) -> bool:
 def require_public(
     actions: Iterable[Action], observations: Mapping[str, Observations], wanted: Wanted, request: PlanRequest
 ) -> None:
-    """Raise PlanError for each public network that ``actions`` need and that nobody here can bring back.
+    """Raise PlanError for each public network that ``actions`` need and that is absent or no bridge.
 
-    A cluster is switched off without it.
+    Switching a cluster off needs none.
     """
     if any(not running for _, running in request.running):
         return

@@ -25,11 +25,11 @@ class PlanRequest(Frozen, frozen=True):
     prune_images: bool = False
 
     def wants_running(self, cluster: str, otherwise: bool) -> bool:
-        """Whether ``cluster`` shall run: what this request says, else ``otherwise``."""
+        """True if ``cluster`` is to run: as this request says, else ``otherwise``."""
         return dict(self.running).get(cluster, otherwise)
 
     def switches(self, cluster: str) -> bool:
-        """Whether this request says whether ``cluster`` shall run."""
+        """True if this request switches ``cluster`` on or off."""
         return any(name == cluster for name, _ in self.running)
 
     def concerns(self, cluster: str) -> bool:

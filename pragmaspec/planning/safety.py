@@ -67,7 +67,7 @@ def _breaks_protection(action: Action) -> bool:
 
 
 def is_named(plan: Plan, resource: Resource) -> bool:
-    """Whether the command that made ``plan`` named ``resource``, or its cluster: that is the consent to lose its disk."""
+    """True if the command that made ``plan`` named ``resource`` or its cluster, which is consent to lose its disk."""
     return resource.address in plan.replaced or (not isinstance(resource, StagedImage) and resource.cluster in plan.named)
 
 

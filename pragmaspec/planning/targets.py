@@ -103,7 +103,7 @@ def nothing_named(option: str, pattern: str, known: Iterable[Resource], *, nodes
 
 
 def _names(resource: Resource) -> tuple[str, ...]:
-    """What people call ``resource``, beside its address."""
+    """Names that select ``resource``, beside its address."""
     if isinstance(resource, StagedImage):
         return (resource.name,)
     return (resource.cluster, resource.name) if isinstance(resource, Node) else (resource.cluster,)

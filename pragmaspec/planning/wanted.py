@@ -8,7 +8,7 @@ from pragmaspec.recorded import Blob, Readiness
 from pragmaspec.site import Site
 
 Firmware = Literal["bios", "uefi"]
-"""What starts a machine: a BIOS (a kernel that is given to QEMU counts as one), or UEFI firmware."""
+"""The firmware of a machine: BIOS (which includes a kernel given to QEMU), or UEFI."""
 
 
 class WantedImage(Frozen, frozen=True):
@@ -27,7 +27,7 @@ class WantedImage(Frozen, frozen=True):
     cloud_init: bool = True
     """Whether its nodes read a seed. Otherwise files are written into their disks before the first boot."""
     firmware: Firmware = "bios"
-    """What starts its nodes: as the spec says, else as the disk shows."""
+    """Firmware of its nodes: as the spec says, else as the disk shows."""
     archs: tuple[str, ...] = ()
     """The architectures that its disk can start on by UEFI; empty: any, or not known."""
     unbootable: str = ""

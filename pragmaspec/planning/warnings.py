@@ -1,4 +1,4 @@
-"""What a plan warns of: it prevents nothing. Pure."""
+"""Warnings of a plan; they prevent nothing. Pure."""
 
 from collections.abc import Mapping
 

@@ -41,9 +41,9 @@ class BootOrder(Frozen, frozen=True):
     held: bool = False
     """Only for a provider that is :class:`Holding`: a machine that has to be started does not run before its release."""
     loses_layers: bool = False
-    """Whether snapshots above the node's disk may be lost, because somebody has allowed it."""
+    """True if snapshots above the node's disk may be lost, as the user has allowed."""
     forgets_memory: bool = False
-    """Whether memory that is saved at the site is discarded, so that the machine starts as ``node`` says."""
+    """True if memory saved at the site is discarded, so that the machine starts as ``node`` says."""
 
     @property
     def allocation_mark(self) -> Mark:
@@ -63,7 +63,7 @@ class Evidence(Frozen, frozen=True):
 
 @runtime_checkable
 class SurplusRemoval(Protocol):
-    """What a provider offers beside :class:`Provider` where an object may be made twice, or turn up when nobody expects it."""
+    """Extension of :class:`Provider` where an object may be created twice, or appear late."""
 
     def remove_surplus(self, site_id: str, mark: Mark) -> None:
         """Remove the object that the site calls ``site_id`` with everything that belongs to it. Absent: no error.
@@ -76,7 +76,7 @@ class SurplusRemoval(Protocol):
 
 @runtime_checkable
 class SelfFetching(Protocol):
-    """What a provider offers beside :class:`Provider` whose sites may download an image by themselves."""
+    """Extension of :class:`Provider` whose sites may download an image by themselves."""
 
     def stage_from(
         self, image: StagedImage, copy: PublicCopy | None, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred
@@ -104,7 +104,7 @@ class Offer(Frozen, frozen=True):
 
 @runtime_checkable
 class PassingOn(Protocol):
-    """What a provider offers beside :class:`Provider` whose sites may hand an image to each other, where they are neighbours."""
+    """Extension of :class:`Provider` whose sites may copy an image from each other, where they are neighbours."""
 
     def offer(self, image: StagedImage, coming: Mark | None = None) -> AbstractContextManager[Offer]:
         """Hand out the image, read-only, for the time of the ``with`` block, in which nothing is waited for without a limit.
@@ -126,7 +126,7 @@ class PassingOn(Protocol):
 
 @runtime_checkable
 class Holding(Protocol):
-    """What a provider offers beside :class:`Provider` whose machines can be made without running yet."""
+    """Extension of :class:`Provider` whose machines can be created without running yet."""
 
     def holds(self) -> bool:
         """Whether machines that are booted together should all be made before any runs, because those that run slow it down."""
@@ -142,10 +142,10 @@ class Holding(Protocol):
 
 @runtime_checkable
 class NetworkUse(Protocol):
-    """What a provider offers beside :class:`Provider` where others' machines may be plugged into a cluster's network.
+    """Extension of :class:`Provider` where foreign machines may be attached to a cluster's network.
 
-    Then :meth:`Provider.allocate` and :meth:`Provider.clean` raise SiteInUseError, before anything is done, rather than remove a
-    network that a machine of others uses.
+    Then :meth:`Provider.allocate` and :meth:`Provider.clean` raise SiteInUseError, before any change, rather than remove
+    a network that a foreign machine uses.
     """
 
     def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[Occupant, ...]:
@@ -155,7 +155,7 @@ class NetworkUse(Protocol):
 
 @runtime_checkable
 class BootCheck(Protocol):
-    """What a provider offers beside :class:`Provider` that can see beforehand whether a boot finds what it needs."""
+    """Extension of :class:`Provider` that can check in advance for the image and the networks of a boot."""
 
     def check_boot(self, order: BootOrder) -> None:
         """Raise SiteError, as :meth:`Provider.boot` would, when the node's image or a network of it is not there.
@@ -168,10 +168,10 @@ class BootCheck(Protocol):
 
 @runtime_checkable
 class StartingWithHost(Protocol):
-    """What a provider offers beside :class:`Provider` whose machines can start by themselves with their host.
+    """Extension of :class:`Provider` whose machines can start with their host.
 
-    Then :meth:`Provider.boot` sees to it as ``Node.autostart`` says, and :meth:`Provider.shutdown` of a node that shall be off
-    takes it back.
+    Then :meth:`Provider.boot` sets this as ``Node.autostart`` says, and :meth:`Provider.shutdown` of a node that is to be off
+    clears it.
     """
 
     def set_autostart(self, node: Node, mark: Mark) -> None:
@@ -184,7 +184,7 @@ class StartingWithHost(Protocol):
 
 @runtime_checkable
 class ImageRoom(Protocol):
-    """What a provider offers beside :class:`Provider` where images may be left behind that nobody uses."""
+    """Extension of :class:`Provider` where unused images may be left behind."""
 
     def stored(self) -> tuple[StoredImage, ...]:
         """Every image that takes up room at the site, whole or not, whoever brought it there, by digest.

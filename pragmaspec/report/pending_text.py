@@ -1,4 +1,4 @@
-"""What a plan leaves for later, as people read it below the plan."""
+"""Changes that a plan leaves for later, as text below the plan."""
 
 from collections.abc import Iterable
 from itertools import groupby

@@ -122,7 +122,7 @@ def _losses(found: Sequence[tuple[str, tuple[str, ...]]]) -> str:
 
 
 def _meant(listed: Sequence[Entry], plan: Plan, impact: Impact) -> bool:
-    """Whether the command itself named everything that loses something in this way: that is the consent."""
+    """True if the command named every resource with a loss of this ``impact``, which is consent."""
     return all(is_named(plan, entry.main.resource) for entry in listed if entry.impact == impact)
 
 

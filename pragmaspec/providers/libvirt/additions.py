@@ -1,7 +1,7 @@
-"""What people have added to a domain: told in words, and put into the definition that replaces the one they added it to. Pure.
+"""Additions made to a domain by hand: described, and merged into the definition that replaces the one they were made to. Pure.
 
-Kept is what neither ours nor libvirt's own: devices, sections such as ``<cputune>``, other programs' metadata. What libvirt fills
-in by itself (controllers, the console that mirrors the serial port, the PS/2 devices) it fills in again.
+An addition is neither declared by us nor a default of libvirt: devices, sections such as ``<cputune>``, metadata of other
+programs. libvirt adds its defaults (controllers, the console that mirrors the serial port, the PS/2 devices) again by itself.
 """
 
 from collections.abc import Iterator
@@ -33,18 +33,18 @@ _NAMED: dict[str, str] = {
 
 
 def additions(wanted: Element, defined: Element) -> tuple[str, ...]:
-    """What ``defined`` has beside what is ``wanted``, in words, each once."""
+    """Additions of ``defined`` to ``wanted``, in words, each once."""
     return tuple(dict.fromkeys(_added_words(wanted, defined)))
 
 
 def passing_additions(wanted: Element, defined: Element, active: Element) -> tuple[str, ...]:
-    """What only the machine that runs has, and not its definition: it is gone after the next start."""
+    """Additions to the running machine that its definition lacks: the next start removes them."""
     known = set(additions(wanted, defined))
     return tuple(dict.fromkeys(words for words in _added_words(wanted, active, sections=False) if words not in known))
 
 
 def with_additions(wanted: Element, found: Element) -> Element:
-    """``wanted``, with everything that people have added to ``found``, which is a definition."""
+    """``wanted`` with all additions made by hand to the definition ``found``."""
     domain = deepcopy(wanted)
     devices = domain.find("devices")
     for device in _added_devices(domain, found):
@@ -103,7 +103,7 @@ def _is_ours(device: Element, macs: frozenset[str], *, first: bool) -> bool:
 
 
 def _is_filled(device: Element) -> bool:
-    """Whether libvirt puts the device into every such definition."""
+    """True if libvirt adds the device to every such definition by itself."""
     match device.tag:
         case "emulator":
             return True
@@ -134,7 +134,7 @@ def _identity(device: Element) -> tuple[str, str]:
 
 
 def _extras(device: Element) -> list[Element]:
-    """What a disk or an interface of ours has beside what we declare: limits, filters."""
+    """Children of our disk or interface that we do not declare: limits, filters."""
     known = _DISK_KNOWN if device.tag == "disk" else _INTERFACE_KNOWN
     return [child for child in device if child.tag not in known]
 

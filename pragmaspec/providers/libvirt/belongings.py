@@ -33,7 +33,7 @@ def written_by(host: Host, domain: libvirt.virDomain) -> frozenset[str]:
 
 
 def belongings(host: Host, node: Node, mark: Mark, written: frozenset[str]) -> Belongings:
-    """What of the pool belongs to this build of the node and to earlier ones. ``written``: what its domain says of it."""
+    """Volumes in the pool of this build of the node and of earlier ones. ``written``: volumes that its domain names."""
     listed = volumes.listed(host)
     ours = {name for name in listed if _is_made(name, node, mark)}
     ours |= {name for name in written & listed if not _is_shared(name)}  # by what libvirt lists: a file may be gone
@@ -76,7 +76,7 @@ def _is_made(name: str, node: Node, mark: Mark) -> bool:
 
 
 def _is_named_after(name: str, node: Node, mark: Mark) -> bool:
-    """Whether ``name`` is that of a disk of the node, or of a snapshot of it, be the file there or not."""
+    """True if ``name`` has the form of a disk of the node or of a snapshot of it; the file may be missing."""
     found = names.parsed_disk(name) or names.parsed_layer(name)
     return found is not None and _is_the_node(found, node, mark)
 

@@ -16,7 +16,7 @@ from pragmaspec.providers.libvirt.power_states import BOOTING, BY_USER, status_o
 
 
 class Compared(NamedTuple):
-    """What a domain is beside what its definition should be."""
+    """Result of comparing a domain with its intended definition."""
 
     differences: tuple[Difference, ...] = ()
     layers: tuple[Layer, ...] = ()

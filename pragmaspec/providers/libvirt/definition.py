@@ -1,6 +1,6 @@
-"""What a domain's XML declares, as plain values, and how that differs from what is wanted. Pure.
+"""Values declared by a domain's XML, and their differences from the wanted ones. Pure.
 
-One function reads both sides: the XML that we write, and what libvirt makes of it with all that it fills in by itself.
+One function reads both sides: the XML that we write, and libvirt's version of it with defaults filled in.
 Format: https://libvirt.org/formatdomain.html.
 """
 
@@ -17,14 +17,14 @@ _PER_KIB |= {"G": 1024**2, "GB": 1000**3 / 1024, "GiB": 1024**2, "T": 1024**3, "
 
 _OS_KNOWN = frozenset(("type", "kernel", "initrd", "cmdline", "boot", "loader", "nvram", "firmware", "dtb"))
 _LIVE = ("link of interface ", "interface ", "memory in use")
-"""What can be changed while the machine runs."""
+"""Prefixes of the values that can change while the machine runs."""
 
 Values = Mapping[str, str]
 """By name in words, the value in words; what is absent is not there."""
 
 
 def declared(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
-    """What a definition says of everything that ours declare; of its interfaces, those with the addresses ``macs``."""
+    """Values in a definition of everything that ours declare; of its interfaces, those with the addresses ``macs``."""
     values = {
         "name": domain.findtext("name", ""),
         "virtualisation": domain.get("type", ""),
@@ -110,7 +110,7 @@ def kib(element: Element | None) -> int:
 
 
 def source_of(device: Element) -> str:
-    """What a disk or an interface is plugged into: a file's path, ``network default``, ``bridge br0``."""
+    """The source of a disk or an interface: a file's path, ``network default``, ``bridge br0``."""
     source = device.find("source")
     if source is None:
         return ""

@@ -69,7 +69,7 @@ class DomainParts(Frozen, frozen=True):
 
     @property
     def by_uefi(self) -> bool:
-        """Whether UEFI firmware starts the machine. libvirt's test driver knows of none."""
+        """True if UEFI firmware starts the machine. libvirt's test driver supports none."""
         return self.node.firmware == "uefi" and self.direct is None and self.machine.virt_type != "test"
 
 

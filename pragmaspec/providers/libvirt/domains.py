@@ -74,7 +74,7 @@ def seen(domain: libvirt.virDomain) -> SeenDomain:
 
 
 class _Facts(NamedTuple):
-    """What is no part of a domain's XML, see :class:`SeenDomain`."""
+    """Facts about a domain that its XML does not contain, see :class:`SeenDomain`."""
 
     defined: bool
     unusual: bool
@@ -97,7 +97,7 @@ class _Listings:
         self._starting = those(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)
 
     def of(self, uuid: str) -> _Facts:
-        """What the listings say of one domain."""
+        """Facts about one domain, from the listings."""
         return _Facts(
             defined=uuid not in self._transient,
             unusual=uuid in self._unusual,

@@ -158,12 +158,12 @@ def as_site_error(error: libvirt.libvirtError, doing: str, *, kind: Kind | None 
 
 
 def words_of(error: libvirt.libvirtError) -> str:
-    """What libvirt says, without a full stop."""
+    """The message of libvirt's error, without a full stop."""
     return (error.get_error_message() or str(error)).strip().rstrip(".")
 
 
 def _meaning(kind: Kind, words: str) -> Meaning:
-    """What a failure of ``kind`` means; where its words tell what ails the host, with advice about that."""
+    """The meaning of a failure of ``kind``, with advice about the host where ``words`` name a known trouble."""
     meaning = MEANINGS[kind]
     advice = host_advice(words) if kind in _VAGUE else ""
     if not advice:
@@ -172,7 +172,7 @@ def _meaning(kind: Kind, words: str) -> Meaning:
 
 
 def missing_bridge(name: str) -> str:
-    """What to do about a bridge that the host lacks."""
+    """Advice about a bridge that the host lacks."""
     return f"The host has no bridge {name}. Make it there (ip link add {name} type bridge), or correct the `bridge:` in the spec."
 
 

@@ -35,7 +35,7 @@ def uefi_loader(capabilities: str, version: int) -> str | None:
 
 
 def offered(host: Host) -> tuple[tuple[Firmware, ...] | None, str]:
-    """What can start machines at ``host`` (None: it cannot tell), and the loader for UEFI as :func:`uefi_loader` names it."""
+    """Firmware that can start machines at ``host`` (None: it cannot tell), and the UEFI loader, see :func:`uefi_loader`."""
     machine = host.machine()
     if machine.virt_type == "test":
         return None, _BY_ITSELF

@@ -28,9 +28,9 @@ class Host:
         self.firmware_runs = False
         """Whether the probe of ``virt_type.py`` has seen firmware run with KVM since this was opened."""
         self.kvm_stops: bool | None = None
-        """Whether KVM stopped a machine that had just been started; None before the first was watched."""
+        """True if KVM stopped a machine that had just been started; None before the first was watched."""
         self.warnings: tuple[Problem, ...] = ()
-        """What people should know of the host, such as a pool that had to be started."""
+        """Warnings about the host, such as a pool that had to be started."""
         self._pool_is_active = False
         self.stands_on: dict[str, str] = {}
         """By the name of a volume that is not ours, the one in the pool that it stands on; empty: none."""
@@ -115,7 +115,7 @@ class Host:
 
     @property
     def known_virt_type(self) -> VirtType | None:
-        """What guests run with: the site's word, or the last probe's; None before the first probe."""
+        """The domain type of guests: as the site says, or as last probed; None before the first probe."""
         if self.connection.is_pretended:
             return "test"
         if self.site.virt_type is not None:
@@ -126,7 +126,7 @@ class Host:
 
     @property
     def virt_type(self) -> VirtType:
-        """What guests run with, as far as is known without starting one; else what libvirt claims."""
+        """The domain type of guests, as far as known without starting one; else as libvirt claims."""
         return self.known_virt_type or "kvm"
 
     @property

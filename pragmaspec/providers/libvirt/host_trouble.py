@@ -1,7 +1,7 @@
-"""What to do on the host about a failure: one table from the words of libvirt and QEMU to advice. Pure.
+"""Advice about failures of the host: one table from messages of libvirt and QEMU to advice. Pure.
 
-Mostly about files and folders that one of the two could not use. Errors carry the system's own sentences (``strerror``), in
-English unless the host's daemon runs in another language; an error in other words gets the advice of its kind.
+Most entries concern files and folders that libvirt or QEMU could not use. Errors contain the system's own messages
+(``strerror``), in English unless the host's daemon runs in another language; an unknown message gets the advice of its kind.
 """
 
 import re
@@ -98,7 +98,7 @@ _SIGNS = (
 
 
 def host_advice(words: str) -> str:
-    """What to do about what ``words`` complain of; empty when they are not known, or name no path where one is needed."""
+    """Advice about the trouble in ``words``; empty when they are not known, or name no path where one is needed."""
     sign = next((sign for sign in _SIGNS if sign.words.search(words)), None)
     if sign is None:
         return ""

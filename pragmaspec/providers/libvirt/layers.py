@@ -28,9 +28,9 @@ def own_chain(domain: Element) -> tuple[str, ...]:
 
 
 def layers(found: Iterable[str], disk: str, base: str, snapshots: Mapping[str, str], pool: str) -> tuple[Layer, ...]:
-    """What of the chain ``found`` is neither the node's ``disk`` nor its image ``base``, the newest first.
+    """The files of the chain ``found`` above the node's ``disk``, or else above its image ``base``, the newest first.
 
-    ``snapshots`` names the snapshot that made a file; ``pool`` is the directory that holds what cleaning a node removes.
+    ``snapshots`` names the snapshot that made a file; ``pool`` is the directory in which cleaning a node removes files.
     """
     files = tuple(found)
     above = disk in files

@@ -43,7 +43,7 @@ def add_domain_owner(domain: Element, mark: Mark) -> None:
 
 
 def is_owner(element: Element) -> bool:
-    """Whether a child of ``<metadata>`` is our mark."""
+    """True if a child of ``<metadata>`` is our mark."""
     return element.tag == _OWNER
 
 

@@ -102,7 +102,7 @@ def parsed_node_volume(name: str) -> NodeVolume | None:
 
 
 def parsed_layer(name: str) -> NodeVolume | None:
-    """What ``name`` says when it is like that of a snapshot of a node's disk: libvirt puts the snapshot's name for ``qcow2``."""
+    """The parts of a snapshot's file ``name``: libvirt replaces ``qcow2`` in that of a node's disk by the snapshot's name."""
     return None if parsed_node_volume(name) else _node_volume(_LAYER.fullmatch(name))
 
 

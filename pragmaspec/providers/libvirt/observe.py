@@ -131,7 +131,7 @@ class _Nodes:
         return compared(self._host, domain, parts) if parts is not None else Compared()
 
     def _left(self, address: str, generation: int) -> ObservedNode:
-        """What is left of a node without a domain: its disk, files that stand on it."""
+        """Remains of a node without a domain: its disk, and files based on it."""
         layers = self._layers.get(address, ())
         return ObservedNode(
             address=address,
@@ -143,7 +143,7 @@ class _Nodes:
         )
 
     def _is_unmarked(self, domain: domains.SeenDomain) -> bool:
-        """Whether ``domain`` is ours by its UUID: somebody has removed its mark. It counts as undefined, and is defined anew."""
+        """True if ``domain`` is ours by its UUID but has lost its mark. It counts as undefined, and is defined anew."""
         node, _ = names.parsed_domain(domain.name) or ("", "")
         address = names.node_address(self._host.site.name, node)
         return domain.uuid == Mark(lineage=self._lineage, address=address, generation=self._builds.get(address, 0)).uuid
@@ -173,7 +173,7 @@ def _orphaned(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol])
 
 
 def _is_undefined(host: Host, recorded: State | None) -> bool:
-    """Whether a node that is recorded as made has no machine."""
+    """True if a node that is recorded as created has no machine."""
     made = {uuid for uuid, record in _by_uuid(recorded, host.site.name).items() if record.status != "pending"}
     return bool(made) and not made <= {domain.UUIDString() for domain in host.handle().listAllDomains(0)}
 

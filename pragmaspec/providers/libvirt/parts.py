@@ -1,4 +1,4 @@
-"""What a node's definition says at a host: for a boot as ordered, and as it is recorded."""
+"""The definition of a node at a host: as ordered for a boot, and as recorded."""
 
 from typing import get_args
 
@@ -20,9 +20,9 @@ def staged_paths(host: Host, image: StagedImage) -> dict[str, str]:
 
 
 def recorded_parts(host: Host, state: State, record: Record, found_type: str) -> DomainParts | None:
-    """What the definition of a recorded node says; None when what it stands on is not recorded.
+    """Parts of a recorded node's definition; None when no record of its image or of its networks fits it.
 
-    ``found_type`` is the domain type that it has: right where no probe has told yet which one is.
+    ``found_type`` is the domain type that it has, taken as right until a probe has determined one.
     """
     node = record.resource
     if not isinstance(node, Node):
@@ -49,7 +49,7 @@ def recorded_parts(host: Host, state: State, record: Record, found_type: str) ->
 
 
 def domain_parts(host: Host, order: BootOrder, virt_type: VirtType) -> DomainParts:
-    """What the node's definition says at this host. Raises SiteError when the allocation lacks one of its networks."""
+    """Parts of the node's definition at this host. Raises SiteError when the allocation lacks one of its networks."""
     node, mark, image = order.node, order.mark, order.image
     image_paths = staged_paths(host, image)
     return DomainParts(

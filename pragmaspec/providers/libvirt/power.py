@@ -60,7 +60,7 @@ def start_with_host(domain: libvirt.virDomain, *, yes: bool) -> None:
 
 
 def _hears(domain: libvirt.virDomain) -> bool:
-    """Whether the guest can be asked. One that is paused hears nothing, so it goes on first."""
+    """True unless the machine has crashed. A paused guest is resumed first, because it cannot respond."""
     with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
         if status_of(*domain.state())[0] == "crashed":
             return False

@@ -31,22 +31,22 @@ class Examined(NamedTuple):
 
     @property
     def is_otherwise(self) -> bool:
-        """Whether its definition has to be written anew."""
+        """True if its definition must be rewritten."""
         return any(each.defined for each in self.compared.differences)
 
     @property
     def fits(self) -> bool:
-        """Whether saved memory is of the machine that is ordered."""
+        """True if saved memory fits the machine as ordered."""
         return all(each.repair != "restart" for each in self.compared.differences)
 
     @property
     def keeps_disk(self) -> bool:
-        """Whether it starts from something else than its recorded disk, which then must not be touched."""
+        """True if it starts from another file than its recorded disk, which then must not be touched."""
         return bool(self.compared.layers) and not self.is_otherwise
 
     @property
     def saved(self) -> bool:
-        """Whether its memory is kept on disk."""
+        """True if its memory is saved on disk."""
         return self.domain.saved
 
 

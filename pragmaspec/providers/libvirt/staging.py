@@ -59,7 +59,7 @@ def outputs(host: Host, image: StagedImage) -> Outputs:
 
 
 def whole(host: Host, image: StagedImage) -> bool:
-    """Whether every part of the image is at the site, and said to be whole. A mark that is no longer true is removed."""
+    """True if every part of the image is at the site, and marked as complete. Removes a mark that is no longer true."""
     complete = names.complete_marker(image.digest)
     if complete not in volumes.listed(host):
         return False

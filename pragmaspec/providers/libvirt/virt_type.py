@@ -51,10 +51,10 @@ def settle(host: Host, kernel: str | None) -> VirtType:
 
 
 def kvm_stopped(host: Host, domain: libvirt.virDomain) -> bool:
-    """Whether KVM gave up on ``domain``, which has just been started, where no kernel has shown that KVM works.
+    """True if KVM gave up on ``domain``, which has just been started. Not checked where a verdict on KVM is already known.
 
-    QEMU pauses a machine whose instructions KVM cannot execute; boot loaders and UEFI firmware come to such within a second.
-    Then the site's machines are emulated from now on. One machine per process is watched.
+    QEMU pauses a machine with an instruction that KVM cannot execute; boot loaders and UEFI firmware reach one within a second.
+    From then on the site's machines are emulated. One machine per process is watched.
     """
     site_id = host.identity().id
     if host.site.virt_type is not None or host.kvm_stops is False or recorded_verdict(site_id) is not None:

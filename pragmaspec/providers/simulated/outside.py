@@ -1,4 +1,4 @@
-"""What happens at a simulated site behind our back: other people's machines and claims, and accidents to ours.
+"""Changes to a simulated site by others: their machines and claims, and accidents to ours.
 
 For tests and demos::
 
@@ -46,29 +46,29 @@ class Outside:
             world.take(("grant", "", owner))
 
     def powers_off(self, lineage: str, address: str) -> None:
-        """Somebody pulled the plug of the node (``virsh destroy``)."""
+        """The node is powered off (``virsh destroy``)."""
         self._alter(lineage, address, status="off")
 
     def undefines(self, lineage: str, address: str) -> None:
-        """Somebody removed the definition, and left the disk (``virsh undefine`` after ``virsh destroy``)."""
+        """The definition is removed, and the disk left (``virsh undefine`` after ``virsh destroy``)."""
         self._alter(lineage, address, status="undefined")
 
     def deletes_disk(self, lineage: str, address: str) -> None:
-        """Somebody deleted the disk of a machine that is off."""
+        """The disk of a machine that is off is deleted."""
         self._alter(lineage, address, status="off", disk=False)
 
     def sets_autostart(self, lineage: str, address: str, *, yes: bool) -> None:
-        """Somebody let the machine start with its host, or no longer (``virsh autostart``)."""
+        """The machine starts with its host, or no longer (``virsh autostart``)."""
         self._alter(lineage, address, autostart=yes)
 
     def removes(self, lineage: str, address: str) -> None:
-        """Somebody removed a node or an allocation with everything that belongs to it."""
+        """A node or an allocation is removed with everything that belongs to it."""
         with self._world.changing() as world:
             world.take(("machine", lineage, address))
             world.take(("grant", lineage, address))
 
     def downs_network(self, lineage: str, address: str, network: str) -> None:
-        """Somebody took down one network of an allocation (``virsh net-destroy``)."""
+        """One network of an allocation is taken down (``virsh net-destroy``)."""
         with self._world.changing() as world:
             grant = world.grant(lineage, address)
             if grant is not None:
