@@ -9,8 +9,8 @@ from pragmaspec.recorded import Node, StagedImage, State
 def concerned_addresses(wanted: Wanted, desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
     """Addresses of everything that this plan is about: all, or the clusters it is narrowed to with the images they need.
 
-    An image that nodes of other clusters were booted from is left alone, even when the spec has another for them by now. With a
-    cluster that goes, what nobody needs at its site goes too: its images are there even if none of its nodes ever was.
+    An image that nodes of other clusters were booted from is left alone, even when the spec has another for them by now. Removing
+    a cluster also removes what is no longer needed at its site: its images are there even if its nodes never were.
     """
     resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]
     if request.running and request.only_clusters:
@@ -41,7 +41,7 @@ def concerned_addresses(wanted: Wanted, desired: list[Desired], state: State, re
 
 
 def _switched(desired: list[Desired]) -> frozenset[str]:
-    """Addresses of what a plan is about that only switches clusters: nothing goes, and no image is touched that nobody boots."""
+    """Addresses in the scope of a plan that only switches clusters: it removes nothing, and touches only images that it boots."""
     booted = {(each.site, each.image) for each, _ in desired if isinstance(each, Node) and each.running}
     return frozenset(
         each.address for each, _ in desired if not isinstance(each, StagedImage) or (each.site, each.digest) in booted

@@ -116,10 +116,10 @@ Repair = Literal["define", "live", "restart"]
 
 
 class Difference(Frozen, frozen=True):
-    """Something that a site says of a machine otherwise than is recorded.
+    """A difference between a machine at its site and its record.
 
-    ``detail``: ``memory is 256 MiB in its definition, recorded 128 MiB``. ``defined``: its definition says so, with which it
-    starts next; otherwise only the machine that runs is so.
+    ``detail``: ``memory is 256 MiB in its definition, recorded 128 MiB``. ``defined``: its definition differs, and so
+    will its next start; otherwise only the running machine does.
     """
 
     detail: str
@@ -148,9 +148,9 @@ class ObservedNode(Frozen, frozen=True):
 
     ``cpus`` and ``memory_mib`` are those of the machine that runs, else of its definition. ``why`` explains the status: why a
     machine is paused. ``saved``: it is off, and its memory is kept on disk, so that its next start goes on from there.
-    ``differences`` are what its definition and the running machine say otherwise than is recorded, ``layers`` files that hold
-    its data beside its disk, the newest first, ``additions`` what people have added to its definition, in words, and ``passing``
-    what they have added to the running machine alone. ``remedy`` says how a person ends the layers without loss.
+    ``differences``: those of its definition and of the running machine from the record. ``layers``: files that hold its data
+    beside its disk, the newest first. ``additions``: those made to its definition by hand, in words; ``passing``: those made to
+    the running machine alone. ``remedy``: how to merge the layers by hand without loss.
 
     ``autostart``: whether it starts with its host; None: the site does not tell. ``op`` names its creation, ``id`` is what the
     site calls it, and ``made`` orders the objects of one site by their age (seconds since 1970, or a count); each is empty where

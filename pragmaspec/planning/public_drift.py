@@ -59,7 +59,7 @@ def require_public(
 
 
 def narrower(records: Iterable[Record], seen: Observations) -> Iterator[Problem]:
-    """A warning for each cluster whose frontend was told of larger packets than its public network carries."""
+    """A warning for each cluster whose frontend was configured for larger packets than its public network carries."""
     for record in records:
         granted = record.resource
         if not isinstance(granted, Allocation) or granted.site != seen.site:

@@ -1,4 +1,4 @@
-"""Nodes that are made anew because somebody asks for it, though nothing about them has changed. Pure."""
+"""Nodes that are replaced on request, though nothing about them has changed. Pure."""
 
 from collections.abc import Iterable
 

@@ -51,7 +51,7 @@ def few(names: Sequence[str]) -> str:
 
 
 def _losing(actions: Sequence[Action]) -> Problem:
-    """The refusal to lose what stands beside the disks of nodes; how to keep it is told once."""
+    """The refusal to lose data beside the disks of nodes, with the way to keep it, once."""
     named = "; ".join(f"{_name(action)} would lose {few(action.loses)}" for action in actions[:_NAMED])
     more = f"; and {len(actions) - _NAMED:,} more nodes" if len(actions) > _NAMED else ""
     remedy = next((action.remedy for action in actions if action.remedy), "")

@@ -25,7 +25,7 @@ def outside(kind: str, value: str, pool: str, site: str, where: Where | None) ->
 
 
 def held(kind: str, holder: Taken, site: str, where: Where | None, release: str = "") -> Problem:
-    """A named value that somebody else has. ``release``: how it can be had all the same; empty: not from here."""
+    """A named value that is taken. ``release``: how to have it released; empty: not possible from here."""
     return Problem(
         summary=f"The {kind} is taken",
         detail=f"{_capital(kind)} {holder.value} at site {site} is held by {holder.owner}. "

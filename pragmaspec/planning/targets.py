@@ -88,7 +88,7 @@ def nothing_named(option: str, pattern: str, known: Iterable[Resource], *, nodes
 
     ``nodes``: only nodes can be meant.
     """
-    from difflib import get_close_matches  # noqa: PLC0415 - only for who has mistyped
+    from difflib import get_close_matches  # noqa: PLC0415 - only after a typing error
 
     resources = tuple(known)
     near = get_close_matches(pattern, sorted({name for resource in resources for name in _names(resource)}), n=1)

@@ -260,7 +260,7 @@ class Provider(Protocol):
         """Make the node exist and run as ``order`` says, and return without waiting for its guest.
 
         An existing disk of the same generation is kept (and grown when the node's disk is larger); a definition that differs is
-        replaced, with what people have added. Already running with an equal one: no effect; paused: it goes on. Must not touch a
+        replaced, and keeps manual additions. Already running with an equal one: no effect; paused: it goes on. Must not touch a
         machine of another lineage, nor another generation of this one; nor, unless the order allows it, leave out layers above
         the disk, or start a machine whose saved memory does not fit.
 

@@ -98,7 +98,7 @@ def _risks(listed: Sequence[Entry], plan: Plan) -> list[tuple[str, Tone, str]]:
 
 
 def _beside(plan: Plan) -> list[tuple[str, Tone, str]]:
-    """Sentences about what is lost beside disks: snapshots, memory that is saved on disk, what people added."""
+    """Sentences about losses beside disks: snapshots, memory saved on disk, manual additions."""
     found: list[tuple[str, Tone, str]] = []
     losing = [action for action in plan.actions if action.loses]
     if losing:

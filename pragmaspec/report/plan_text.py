@@ -71,7 +71,7 @@ def _drift_lines(shown: Sequence[Drift], more: int, pen: Pen, width: int) -> lis
 
 
 def _kept_lines(plan: Plan) -> list[str]:
-    """That what people added stays; a plan without actions says so of all drift that it shows."""
+    """The sentence that manual additions are kept; a plan without actions says so of all drift that it shows."""
     taken = {action.address for action in plan.actions if action.drops}
     kept = any(each.added and each.address not in taken for each in plan.drift)
     return ["What was added by hand is kept.", ""] if kept and not plan.empty else []

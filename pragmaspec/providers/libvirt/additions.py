@@ -17,7 +17,7 @@ _EVENTS = frozenset(("on_poweroff", "on_reboot", "on_crash"))
 _DERIVED = frozenset(("vcpus", "resource"))
 """Sections that libvirt derives from others."""
 _SILENT = frozenset(("description", "genid", "perf", "iothreadids"))
-"""Sections that are kept without a word: text for people, and what says nothing of how a machine is."""
+"""Sections that are kept but not reported: text for people, and settings that do not shape the machine."""
 _FILLED_CONTROLLERS = frozenset(("pci", "sata", "ide", "fdc", "isa", "virtio-serial", "ccid"))
 _DISK_KNOWN = frozenset(("driver", "source", "backingStore", "target", "readonly", "alias", "address", "boot", "mirror"))
 _INTERFACE_KNOWN = frozenset(
@@ -153,7 +153,7 @@ def _features(found: Element) -> list[Element]:
 
 
 def _keep_emulator(domain: Element, found: Element) -> None:
-    """A person may have chosen another one, which cannot be told from libvirt's choice."""
+    """An emulator chosen by hand cannot be told from libvirt's choice."""
     emulator, devices = found.find("devices/emulator"), domain.find("devices")
     if emulator is not None and devices is not None and domain.get("type") == found.get("type"):
         devices.insert(0, deepcopy(emulator))

@@ -88,7 +88,7 @@ def occupied(host: Host, mark: Mark, keep: Allocation | None) -> tuple[Occupant,
 def _refuse_occupied(host: Host, held: Allocation, mark: Mark, keep: Allocation | None) -> None:
     """Raise SiteInUseError when machines would be cut off that are not the cluster's own.
 
-    When it is given back as a whole, its own nodes are gone: what is still plugged in is nobody's that goes with it.
+    When the whole allocation is released, its own nodes are gone: a machine that is still attached is not part of it.
     """
     clusters = {held.cluster, names.made_cluster(held.cluster, mark)} if keep else set()
     others = [

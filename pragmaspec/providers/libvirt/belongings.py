@@ -1,4 +1,4 @@
-"""The files of a node in the pool: what we made, and what stands on it, such as the files of snapshots."""
+"""The files of a node in the pool: those we made, and those based on them, such as the files of snapshots."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from pragmaspec.recorded import Mark, Node
 
 
 class Belongings(NamedTuple):
-    """Names of the volumes that go with a node, and of those that stand on them but may be somebody's."""
+    """Names of the volumes that are removed with a node, and of those based on them that may belong to others."""
 
     ours: frozenset[str]
     theirs: frozenset[str]

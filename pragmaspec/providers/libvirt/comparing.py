@@ -1,4 +1,4 @@
-"""A domain held against what is recorded of it, or wanted: what differs, what people have added, what holds its data."""
+"""A domain compared with its recorded or wanted definition: differences, manual additions, files that hold its data."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

@@ -17,7 +17,7 @@ from pragmaspec.recorded import Mark, Node
 
 
 class SeenDomain(NamedTuple):
-    """A domain as a listing shows it. ``defined``: it outlives its run; False after somebody undefined it while it ran.
+    """A domain as a listing shows it. ``defined``: it outlives its run; False after it was undefined while running.
 
     ``cpus`` and ``memory_mib`` are those of the machine that runs, else of the definition. ``unusual``: it is neither running
     nor off, see :mod:`.power_states`. ``saved``: its memory is kept on disk. ``snapshots``: libvirt knows of some.
@@ -194,13 +194,13 @@ def holder(host: Host, node: Node, mark: Mark) -> tuple[libvirt.virDomain, Owner
 
 
 def _owned(domain: libvirt.virDomain, mark: Mark) -> tuple[libvirt.virDomain, Owner | None]:
-    """``domain`` and whose it is: ours by its UUID, to which nobody else comes, whatever somebody has made of its mark."""
+    """``domain`` and its owner: ours by its UUID, which no other program derives, even if its mark was altered."""
     owner = domain_owner(parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)))
     return domain, owner_of(domain.UUIDString(), owner, mark)
 
 
 def owner_of(uuid: str, owner: Owner | None, mark: Mark) -> Owner | None:
-    """Whose the domain ``uuid`` is that carries ``owner``: the UUID of ``mark`` says more than what people can edit."""
+    """The owner of the domain ``uuid`` that carries ``owner``: the UUID of ``mark`` is better evidence than an editable mark."""
     if uuid != mark.uuid or (owner is not None and owner.is_for(mark) and owner.generation == mark.generation):
         return owner
     return Owner(lineage=mark.lineage, address=mark.address, generation=mark.generation, op=mark.op)

@@ -44,7 +44,7 @@ def layers(found: Iterable[str], disk: str, base: str, snapshots: Mapping[str, s
 def snapshot_files(snapshot: Element) -> dict[str, str]:
     """Each file that a snapshot (``<domainsnapshot>``) has made of the node's own disks and memory, with the snapshot's name.
 
-    A disk that people attached is theirs, whatever snapshots they take of it.
+    Snapshots of a disk that was attached by hand are not ours.
     """
     name = snapshot.findtext("name", "")
     disks = [disk for disk in snapshot.findall("disks/disk") if disk.get("name") in OWN_DISKS]

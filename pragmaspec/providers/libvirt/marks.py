@@ -17,7 +17,7 @@ _OP_GROUP = "op:"
 
 
 class Owner(Frozen, frozen=True):
-    """Whose an object is. ``op`` names its creation."""
+    """The owner of an object. ``op`` names its creation."""
 
     lineage: str
     address: str

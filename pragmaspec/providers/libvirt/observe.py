@@ -97,7 +97,7 @@ class _Nodes:
         return tuple(found[address] for address in sorted(found))
 
     def _is_ours(self, domain: libvirt.virDomain) -> bool:
-        """By its name, or, if somebody has renamed it, by its UUID."""
+        """By its name, or, if it was renamed, by its UUID."""
         return _short(domain.name()) == self._lineage[:8] or (bool(self._records) and domain.UUIDString() in self._records)
 
     def _node(self, domain: domains.SeenDomain, owner: Owner, record: Record | None) -> ObservedNode:

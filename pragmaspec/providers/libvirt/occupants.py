@@ -1,4 +1,4 @@
-"""Machines that are plugged into networks which are about to go, whoever owns them, running or only defined."""
+"""Machines of any owner, running or only defined, on networks that are about to be removed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from xml.etree.ElementTree import Element
@@ -79,7 +79,7 @@ def _unplugging(host: Host, domain: libvirt.virDomain, interface: Element) -> st
 
 
 def _ports(network: SeenNetwork) -> Iterator[str]:
-    """The names of those who hold the network's ports now."""
+    """The names of the holders of the network's ports."""
     with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID):
         for port in network.handle.listAllPorts(0) if network.active else ():
             with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK_PORT):

@@ -20,7 +20,7 @@ _STATES: Mapping[int, str] = MappingProxyType(
     }
 )
 BY_USER = "by a user"
-"""So libvirt calls what any of its clients has asked for, we among them."""
+"""libvirt's reason for anything that a client has asked for, including ourselves."""
 BOOTING = "being booted"
 DISK_ERROR = "a disk error; most often the host's disk is full"
 _REASONS: Mapping[tuple[int, int], str] = MappingProxyType(
@@ -51,7 +51,7 @@ _UNKNOWN = "for a reason that libvirt does not tell"
 
 
 def status_of(state: int, reason: int) -> tuple[MachineStatus, str]:
-    """The status of a domain, and why it is so where that is not what anybody expects."""
+    """The status of a domain, with the reason where the status is unexpected."""
     why = _REASONS.get((state, reason), "")
     if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
         return "paused", _ASLEEP

@@ -1,4 +1,4 @@
-"""A machine that is there already, brought to what an order wants: never by starting from less than it had, unless allowed."""
+"""An existing machine, brought into line with an order: never started from less than it had, unless allowed."""
 
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, tostring
@@ -98,7 +98,7 @@ def require_no_loss(host: Host, there: Examined, order: BootOrder) -> None:
 
 
 def redefinition(there: Examined, parts: DomainParts) -> Element:
-    """The definition as it is wanted, with everything that people have added to the one that is there."""
+    """The wanted definition, with all additions made by hand to the existing one."""
     return with_additions(domain_element(parts), there.domain.definition)
 
 
@@ -133,7 +133,7 @@ def _plugged_as(interface: Element, ours: Element) -> str:
 
 
 def drop_layers(host: Host, there: Examined) -> None:
-    """Remove the snapshots that a machine no longer starts from: what libvirt knows of them, and their files in the pool."""
+    """Remove the snapshots that a machine no longer starts from: libvirt's metadata and their files in the pool."""
     made: dict[str, str] = {}
     if there.domain.snapshots:
         for snapshot in there.domain.handle.listAllSnapshots(0):
@@ -150,7 +150,7 @@ def drop_layers(host: Host, there: Examined) -> None:
 
 
 def drop_files(host: Host, order: BootOrder) -> None:
-    """Remove the files of snapshots whose machine somebody undefined."""
+    """Remove the files of snapshots of an undefined machine."""
     volumes.reread(host)
     for name in belongings(host, order.node, order.mark, frozenset()).ours:
         if names.parsed_node_volume(name) is None:

@@ -78,7 +78,7 @@ def damage(host: Host, image: StagedImage) -> str:
 
 def _clear(host: Host, image: StagedImage) -> None:
     """Remove what an earlier attempt has left."""
-    # libvirt has not seen what people put there or removed, nor what the host downloaded before an attempt ended.
+    # libvirt has not seen files added or removed by hand, nor those the host downloaded before an attempt ended.
     volumes.reread(host)
     for name in names.image_files(volumes.listed(host), image.digest):
         volumes.remove(host, name)

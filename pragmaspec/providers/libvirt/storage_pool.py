@@ -1,7 +1,7 @@
 """The site's storage pool, started: after a reboot of its host a pool may be defined and not active, and then lists nothing.
 
 Starting one makes nothing and loses nothing: libvirt opens the pool's directory and lists it, as it does by itself for a pool
-with the autostart flag. Without it nobody could tell what is at the site, so a plan does it too.
+with the autostart flag. Without it the site cannot be observed, so a plan does it too.
 """
 
 from typing import NamedTuple

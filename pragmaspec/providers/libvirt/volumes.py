@@ -67,7 +67,7 @@ def find(host: Host, name: str) -> libvirt.virStorageVol | None:
 
 
 def reread(host: Host, limit_s: float = REREAD_LIMIT_S) -> None:
-    """Have the pool list what others put into its directory, such as QEMU, whose log daemon makes files when a log grows long.
+    """Have the pool list files that others put into its directory, such as QEMU's log daemon when a log grows long.
 
     libvirt refuses while a volume is being made, so it is asked again for ``limit_s`` seconds.
     """
