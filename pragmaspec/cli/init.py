@@ -52,7 +52,7 @@ def _advise(found: "Findings", directory: Path, *, simulated: bool) -> None:
         out().say("There is no /dev/kvm here, so machines will be emulated, which is slow but works.")
     if not found.ssh_keys:
         out().say(
-            "You have no ssh key, in ~/.ssh or an agent; `pragmaspec ssh` needs none, plain ssh does: ssh-keygen -t ed25519"
+            "No ssh key was found in ~/.ssh or an agent. `pragmaspec ssh` works without one; for plain ssh: ssh-keygen -t ed25519"
         )
     where = "" if directory == Path() else f"cd {quote(str(directory))} && "
     out().say(f"Next: {where}pragmaspec plan")

@@ -39,7 +39,8 @@ def lock_timeout_s(text: str) -> float:
     try:
         return milliseconds_of(text) / 1000
     except AmountError as error:
-        raise typer.BadParameter(f"{text!r} is no duration: {error.args[0]}") from None
+        advice = f"write {text}s, or {text}min in one word" if text.isdecimal() else error.args[0]
+        raise typer.BadParameter(f"{text!r} is not a duration: {advice}") from None
 
 
 def _known_duration(text: str) -> str:

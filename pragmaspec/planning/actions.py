@@ -41,8 +41,7 @@ def actions(
             removal = _removal(change, change.before, facts.gone) if change.before is not None else []
             found += with_losses(removal, machine, change.fields)
         elif isinstance(change.after, Node) and change.address in replaced - facts.gone and change.before is not None:
-            reason = changed_words(change.fields) if change.fields else ASKED_FOR
-            anew = _rebuild(change, change.before, _as_node(change.before), change.after, drift.get(change.address, reason))
+            anew = _rebuild(change, change.before, _as_node(change.before), change.after, ASKED_FOR)
             found += with_losses(anew, machine, change.fields)
         elif isinstance(change.after, Node):
             found += with_losses(_node_actions(change, change.after, facts, drift, machine), machine, change.fields)

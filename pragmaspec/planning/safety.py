@@ -26,10 +26,10 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     protected = [action for action in plan.actions if _breaks_protection(action)]
     if rebuilt and "rebuild" not in allow:
         found.append(
-            _refusal("The plan rebuilds nodes", rebuilt, "made anew from their image; what is on their disks is lost", "rebuild")
+            _refusal("The plan rebuilds nodes", rebuilt, "made anew from the image; what is on the disk is lost", "rebuild")
         )
     if lost and "data-loss" not in allow:
-        found.append(_refusal("The plan removes nodes", lost, "removed with their disks", "data-loss"))
+        found.append(_refusal("The plan removes nodes", lost, "removed with the disk", "data-loss"))
     if left and "data-loss" not in allow:
         found.append(_losing(left))
     if protected and "protected" not in allow:

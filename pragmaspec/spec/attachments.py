@@ -1,6 +1,6 @@
 """The files a spec points to: public keys and cloud-init user-data."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,11 +54,12 @@ class Attachments:
             self._keyless.append(name)
         return tuple(once.values())
 
-    def keyless(self) -> Iterator[Problem]:
-        """A warning of the clusters that have no key at all, once for all of them."""
-        if self._keyless:
-            path: TreePath = ("clusters", self._keyless[0])
-            whose = listed(self._keyless)
+    def keyless(self, without_guests: Collection[str]) -> Iterator[Problem]:
+        """A warning of the clusters that have no key at all, once for all; ``without_guests`` have nothing to log in to."""
+        keyless = [name for name in self._keyless if name not in without_guests]
+        if keyless:
+            path: TreePath = ("clusters", keyless[0])
+            whose = listed(keyless)
             make = "Make one with `ssh-keygen -t ed25519`, or write `ssh_keys`."
             private = lone_private_key(self._home)
             if private:

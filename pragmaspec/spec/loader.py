@@ -159,7 +159,8 @@ class _Loading:
             self.problems += [finding.problem(self.document) for finding in _too_much(name, user_data)]
         self.problems += attachments.problems
         if self.need is None and not any(problem.severity == "error" for problem in self.problems):
-            self.problems += attachments.keyless()
+            simulated = {name for name, site in self.sites.items() if site.provider == "simulated"}
+            self.problems += attachments.keyless({name for name, each in spec.clusters.items() if each.site in simulated})
         found = tuple(sorted(dict.fromkeys(self.problems), key=self._place))
         if any(problem.severity == "error" for problem in found):
             raise SpecError(*found)

@@ -122,7 +122,7 @@ def _unknown_key(place: Place) -> Finding:
     close = meant(key, place.siblings)
     homes = [name for name, field in place.siblings.items() if key in fields_of(field.annotation)]
     if homes:
-        advice = f"It belongs into {listed(homes, 'or')}."
+        advice = f"It belongs in {listed(homes, 'or')}."
     elif close:
         advice = f"Did you mean `{close}`?"
     else:

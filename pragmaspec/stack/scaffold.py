@@ -81,7 +81,7 @@ def _write(path: Path, data: bytes) -> Written:
 
 
 GITIGNORE = """\
-# What only this machine needs. state.json itself belongs into git: others go on from it.
+# What only this machine needs. state.json itself belongs in git: others go on from it.
 state/*/journal.*
 state/*/spill.*
 state/*/backups/

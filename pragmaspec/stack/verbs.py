@@ -56,7 +56,7 @@ def refuse_running(plan: "Plan", cluster: str, state: State) -> None:
     raise PlanRefusedError(
         Problem(
             summary="Nodes of the cluster run" if running else "Nodes of the cluster may run",
-            detail=f"Of {cluster} {', and '.join(said)}. Run `pragmaspec shutdown {cluster}` first, or say --shutdown. "
+            detail=f"In cluster {cluster}, {', and '.join(said)}. Run `pragmaspec shutdown {cluster}` first, or say --shutdown. "
             "Nothing was changed.",
         )
     )

@@ -37,9 +37,9 @@ def test_what_is_protected_is_not_replaced_by_its_name_alone() -> None:
     assert "--allow protected" in refused.detail
 
 
-def test_another_change_is_told_as_its_reason() -> None:
+def test_the_request_is_the_reason_whatever_else_changes() -> None:
     plan = planned(wanted(cluster(frontend=nodes(1, memory_mib=2048))), HELLO, request=_request("hello-frontend"))
-    assert action(plan, "boot hello-frontend").reason == "memory changed"
+    assert action(plan, "boot hello-frontend").reason == "asked for"
 
 
 def test_a_replaced_node_counts_as_a_target() -> None:

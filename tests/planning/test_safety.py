@@ -25,7 +25,7 @@ def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
     (problem,) = refusals(REBUILD, frozenset({"data-loss", "protected"}))
     assert problem.summary == "The plan rebuilds nodes"
     assert problem.detail == (
-        "hello-frontend, hello-compute-0 and hello-compute-1: made anew from their image; what is on their disks is lost. "
+        "hello-frontend, hello-compute-0 and hello-compute-1: made anew from the image; what is on the disk is lost. "
         "If that is meant, say `--allow rebuild`."
     )
     assert refusals(REBUILD, frozenset({"rebuild"})) == ()
@@ -34,7 +34,7 @@ def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
 def test_a_removal_is_refused_and_many_nodes_are_counted() -> None:
     (problem,) = refusals(planned(wanted(), settled(cluster(computes=20))), frozenset({"rebuild"}))
     assert problem.summary == "The plan removes nodes"
-    assert "hello-compute-17 and 18 more: removed with their disks. If that is meant, say `--allow data-loss`." in problem.detail
+    assert "hello-compute-17 and 18 more: removed with the disk. If that is meant, say `--allow data-loss`." in problem.detail
     assert refusals(REMOVAL, frozenset({"data-loss"})) == ()
 
 
