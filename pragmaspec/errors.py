@@ -15,8 +15,8 @@
     │   └── StateLockLostError         the lock was taken from this run; nothing more is written
     ├── SiteError                 1    a site answered no; translated at the provider's edge
     │   ├── SiteUnreachableError       the site does not answer at all
-    │   ├── SiteConflictError          somebody else holds what the plan wanted; plan again
-    │   ├── SiteInUseError             what would be removed is used by machines of others; nothing was removed
+    │   ├── SiteConflictError          another owner holds a resource that the plan needs; plan again
+    │   ├── SiteInUseError             machines outside the stack use an object that the plan removes; nothing was removed
     │   └── SiteCapacityError          the site ran out of something while applying
     ├── NotReadyError             1    a node was booted but did not become ready; carries stage and evidence
     ├── AccessError               1    ssh, console or key trouble between here and a node
@@ -127,11 +127,11 @@ class SiteUnreachableError(SiteError):
 
 
 class SiteConflictError(SiteError):
-    """Somebody else holds what the plan wanted."""
+    """Another owner holds a resource that the plan needs."""
 
 
 class SiteInUseError(SiteError):
-    """What would be removed is used by machines of others; nothing was removed."""
+    """Machines outside the stack use an object that the plan removes; nothing was removed."""
 
 
 class SiteCapacityError(SiteError):

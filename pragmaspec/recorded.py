@@ -155,7 +155,7 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     """Whether its guest reads a seed. Otherwise what it is told is written into its disk before the first boot."""
     firmware: Literal["bios", "uefi"] = "bios"
     autostart: bool = False
-    """Whether it starts with its host; never while it shall be off."""
+    """True if the node starts with its host; always False for a node that is to be off."""
 
     @property
     def address(self) -> str:

@@ -59,7 +59,7 @@ class Bench:
         return self.process.returncode, said
 
     def remains(self) -> list[str]:
-        """What is there of what it made."""
+        """The process and folders of the run that still exist."""
         processes = [str(self.child)] if _runs(self.child) else []
         return processes + [path.name for path in (self.folder, self.directory / "made") if path.exists()]
 

@@ -216,7 +216,7 @@ class Doing:
 
 @dataclass(frozen=True)
 class Previewing:
-    """Whether a change is only shown, and what becomes of what is shown."""
+    """The options of a dry run: the file for its plan, and the detailed exit status."""
 
     dry_run: DryRunOption = False
     save: DrySaveOption = None

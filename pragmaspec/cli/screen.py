@@ -56,10 +56,10 @@ class Screen:
 
 
 def wants_colour(environment: "Mapping[str, str]", *, terminal: bool) -> bool:
-    """Whether to write in colour, by the usual variables: the first that decides counts.
+    """True if output is to be coloured, by the usual variables: the first that decides counts.
 
     ``NO_COLOR`` (no-color.org), ``FORCE_COLOR`` (force-color.org; ``0`` and ``false``: no colour), ``CLICOLOR_FORCE`` and
-    ``CLICOLOR`` (bixense.com/clicolors), ``TERM=dumb``; else whether it is a terminal.
+    ``CLICOLOR`` (bixense.com/clicolors), ``TERM=dumb``; without any, a terminal has colour.
     """
     said = {name: environment.get(name, "") for name in ("NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "CLICOLOR", "TERM")}
     if said["NO_COLOR"]:

@@ -1,4 +1,4 @@
-"""What is said while a command waits for the lock of a stack."""
+"""Messages of a command that waits for the lock of a stack."""
 
 import time
 from collections.abc import Callable

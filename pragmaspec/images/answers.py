@@ -1,4 +1,4 @@
-"""What the headers and the first bytes of an answer say of the file that follows them."""
+"""Facts about a file from the headers and first bytes of the response that carries it."""
 
 import re
 from datetime import UTC
@@ -33,12 +33,12 @@ def foreign_coding(response: requests.Response) -> str:
 
 
 def is_web_page(start: bytes) -> bool:
-    """Whether a file that begins so is a page for people."""
+    """True if a file that begins with ``start`` is an HTML page."""
     return start[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith((b"<!doctype html", b"<html", b"<head"))
 
 
 def ends_at(response: requests.Response, have: int) -> bool:
-    """Whether the server says that the file which was begun is still the one, and ends at ``have`` (RFC 9110, 15.5.17)."""
+    """True if the response says that the file has ``have`` bytes, so that no more follow (RFC 9110, 15.5.17)."""
     unsatisfiable = response.status_code == requests.codes.requested_range_not_satisfiable
     return unsatisfiable and response.headers.get("Content-Range") == f"bytes */{have}"
 

@@ -61,7 +61,7 @@ class Fat:
         return entry
 
     def entries(self, directory: Entry) -> Iterator[Entry]:
-        """What is in ``directory``, without itself and its parent."""
+        """The files and folders in ``directory``, without ``.`` and ``..``."""
         content, long = self._content(directory), ""
         for at in range(0, len(content) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
             entry = content[at : at + _ENTRY_BYTES]

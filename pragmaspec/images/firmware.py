@@ -49,7 +49,7 @@ class Boots(Frozen, frozen=True):
 
     @property
     def default(self) -> Firmware:
-        """What starts it unless the spec says otherwise: a BIOS wherever that works."""
+        """The firmware if the spec names none: UEFI for a disk that only UEFI can start, else BIOS."""
         return "uefi" if self.uefi and not self.bios else "bios"
 
     def why_not(self, firmware: Firmware) -> str:
@@ -103,9 +103,9 @@ def boots_of_file(file: Path) -> Boots:
 
 
 def _starts_by_code(disk: Window, table: Table) -> bool:
-    """Whether boot code leads anywhere on a disk that also has a loader for UEFI.
+    """True if the boot code can start a disk that also has a UEFI loader.
 
-    Windows, parted and others write code into every first sector that only starts the active partition, if there is one.
+    Windows, parted and others always write boot code that only starts the active partition, if there is one.
     """
     if table.label == "none" or not any(word in table.code for word in _CHAINING):
         return True

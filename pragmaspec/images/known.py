@@ -1,4 +1,4 @@
-"""What is known of an image without reading, downloading or building it."""
+"""Images as the lock file and earlier runs know them, without reading, downloading or building any."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +38,7 @@ def known_image(store: BlobStore, model: "ImageModel", name: str, directory: Pat
 
 
 def _stands(store: BlobStore, entry: Entry) -> bool:
-    """Whether nothing says that the source of ``entry`` gives something else by now."""
+    """True if ``entry`` is still valid for its source, as far as can be told without reading it."""
     source = entry.source
     if not isinstance(source, LocalSource):
         return bool(source.described()) and all(map(store.has, entry.blobs))

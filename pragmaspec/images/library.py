@@ -54,7 +54,7 @@ class ImageLibrary:
 
     @property
     def lasting(self) -> bool:
-        """Whether later processes know what was resolved here: not where the store cannot be written."""
+        """True if resolved images are kept for later processes; False if the store cannot be written."""
         return self._store.lasting
 
     def resolve(

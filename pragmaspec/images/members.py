@@ -62,11 +62,11 @@ class Choice:
 
     @property
     def named(self) -> bool:
-        """Whether the spec names the file, so that all others may be whatever they like."""
+        """True if the spec names the disk's file; the other files do not matter then."""
         return bool(self._asked)
 
     def is_paper(self, name: str, size: int) -> bool:
-        """Whether what the file of ``size`` bytes says matters. All such files of an archive are kept in memory."""
+        """True if the file of ``size`` bytes describes the disk. All such files of an archive are kept in memory."""
         matters = name.lower().endswith((".ovf", ".mf")) or plain(name) == _BOX
         return matters and not _OF_MACS.search(name) and size + sum(map(len, self._papers.values())) <= ovf.MOST_BYTES
 
@@ -78,7 +78,7 @@ class Choice:
         self._digests[plain(name)] = {kind: make(content).hexdigest() for kind, make in _HASHES.items()}
 
     def takes(self, name: str, head: bytes) -> bool:
-        """Whether the file, which begins with ``head``, is to be read as the disk, as far as can be told by now."""
+        """True if the file, which begins with ``head``, is to be read as the disk, as far as the files so far show."""
         name = plain(name)
         self._names.append(name)
         known = self._given()
@@ -144,7 +144,7 @@ class Choice:
         return found[0]
 
     def _given(self) -> str:
-        """What the spec, else the papers that were read so far, say is the disk; empty when they say nothing."""
+        """The path of the disk in the spec, else in the descriptions read so far; empty if neither gives one."""
         if self._known is None:
             self._known = self._asked or self._described()
         return self._known

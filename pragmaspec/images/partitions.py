@@ -68,7 +68,7 @@ def read_table(disk: Window) -> Table:
 
 
 def _is_fat(sector: bytes) -> bool:
-    """Whether the sector is the beginning of a FAT file system, whose text stands where partitions would."""
+    """True for the first sector of a FAT file system, which has code and text in place of partition entries."""
     return sector[54:57] == b"FAT" or sector[82:85] == b"FAT"
 
 

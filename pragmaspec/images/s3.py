@@ -64,7 +64,7 @@ class S3Address(Frozen, frozen=True):
         return url if session is None else _signed(session, url, region, self.shown())
 
     def _endpoint(self, environ: Mapping[str, str]) -> str:
-        """What the environment names; empty for AWS itself. Raises ImageError."""
+        """The endpoint that the environment names; empty for AWS. Raises ImageError."""
         for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
             if endpoint := environ.get(name, ""):
                 try:

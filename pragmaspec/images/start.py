@@ -1,4 +1,4 @@
-"""What starts an image: what the spec asks for, as far as its disk has it."""
+"""The choice of an image's firmware, from the spec and the disk."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def looked_at(found: Found, disk: Path | None) -> tuple[Found, Boots | None]:
 
 
 def chosen(asked: Firmware | None, found: Found, boots: Boots | None) -> Firmware:
-    """What starts the image: what the spec asks for, else what its disk can. Raises ImageError when the disk cannot do that."""
+    """The firmware of an image: as the spec asks, else as its disk allows. Raises ImageError if the disk lacks what is asked."""
     if asked is None or asked == found.firmware:
         return found.firmware
     why = boots.why_not(asked) if boots else ""

@@ -84,11 +84,11 @@ class BlobStore:
 
     @property
     def lasting(self) -> bool:
-        """Whether all that was remembered is known to other processes too."""
+        """True if every remembered file was written, so that other processes can read it."""
         return not self._unwritten
 
     def recall(self, file: Path) -> bytes:
-        """What is remembered as ``file``. Raises OSError when nothing is."""
+        """The content remembered as ``file``. Raises OSError if there is none."""
         return self._unwritten[file] if file in self._unwritten else file.read_bytes()
 
     def remembered(self, directory: Path) -> list[Path]:

@@ -38,7 +38,7 @@ class Sum(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """What a line says: ``kind`` is empty for a digest that is not used here, ``name`` for one that stands alone."""
+    """A line of a checksum file. ``kind`` is empty for an unsupported digest, ``name`` for a digest without a file name."""
 
     number: int
     kind: str
@@ -47,9 +47,9 @@ class _Line(NamedTuple):
 
 
 def sum_of(text: bytes, path: str, where: str) -> Sum:
-    """What the file of digests ``text`` (from ``where``) says of the file at ``path``; SHA-256 when it says both.
+    """The digest of the file at ``path`` in the checksum file ``text`` (from ``where``): SHA-256, else SHA-512.
 
-    ``path`` is that of the file's URL: a line may name the file with the folders it is in. Raises ImageError.
+    ``path`` is the path of the file's URL: a line may name the file with its folders. Raises ImageError.
     """
     name = path.rpartition("/")[2]
     lines, strange = _read(text, name, where)

@@ -57,7 +57,7 @@ def disk_in_tar(stream: Stream, asked: str = "") -> Iterator[bytes]:
 
 
 def _head(stream: Stream, member: "_Member") -> bytes:
-    """What the member begins with; nothing of one that begins with a hole."""
+    """The first bytes of the member; empty if it begins with a hole."""
     return stream.peek(min(member.size, HEAD_BYTES)) if member.parts[0][0] == 0 else b""
 
 

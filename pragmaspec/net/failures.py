@@ -17,7 +17,7 @@ class BrokenOffError(Exception):
 
 
 BROKEN = (BrokenOffError, requests.RequestException, urllib3.HTTPError, TrustError, ProxyUrlError, UnicodeError)
-"""What a request raises that brings no answer. UnicodeError: a header or a file of passwords that is not text."""
+"""Errors of a request without an answer. UnicodeError: a header or a password file that is not text."""
 
 REFUSED_TRIES = 3
 """A server that is being restarted refuses connections for a moment; one that is not there does for ever."""
@@ -82,7 +82,7 @@ def why_broken(error: BaseException) -> str:
 
 
 def is_lasting(error: BaseException) -> bool:
-    """Whether another try would fail in the same way."""
+    """True if another try would fail in the same way."""
     causes = tuple(_causes(error))
     if any(isinstance(cause, BrokenOffError) for cause in causes):
         return False

@@ -29,7 +29,7 @@ class S3Url(NamedTuple):
 
 
 def parse_s3_url(text: str, options: Collection[str]) -> S3Url:
-    """What ``text`` names, with nothing but ``options`` in its query. Raises UrlError."""
+    """The S3 URL ``text``, whose query may have ``options`` only. Raises UrlError."""
     if text.startswith("s3://") and text[5:].partition("/")[0].lower() != text[5:].partition("/")[0]:
         raise UrlError("the name of a bucket is in lower case")
     url = parse_url(text, ("s3",), blanks=True)
@@ -51,7 +51,7 @@ def check_endpoint(text: str) -> None:
 
 
 def is_region(text: str) -> bool:
-    """Whether ``text`` has the form of a region's name, and so can stand in the name of a server."""
+    """True if ``text`` has the form of a region's name, and so can be part of a host name."""
     return _REGION.fullmatch(text) is not None
 
 

@@ -40,9 +40,9 @@ class Named(NamedTuple):
 def tls_context(
     environ: Mapping[str, str] = os.environ, bundle: Named | None = None, own: tuple[Named, Named] | None = None
 ) -> ssl.SSLContext:
-    """What a connection is made with. ``bundle`` comes before the environment; ``own``: a client's certificate and its key.
+    """The TLS context of a connection. ``bundle`` overrides the environment; ``own``: the client's certificate and key.
 
-    Raises TrustError when what is named cannot be used.
+    Raises TrustError if a named file or folder cannot be used.
     """
     bundle = bundle or _first(environ, *BUNDLES)
     context = _system(environ) if bundle is None else _only(bundle)

@@ -74,7 +74,7 @@ class Url(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        """Whether its server is this machine."""
+        """True if the server is this machine."""
         return is_loopback(self.host)
 
 
@@ -85,12 +85,12 @@ def scheme_of(text: str) -> str:
 
 
 def is_url(text: str, schemes: Collection[str] = WEB) -> bool:
-    """Whether ``text`` begins as a URL of one of ``schemes`` does; it may still be wrong."""
+    """True if ``text`` begins with one of ``schemes``; the URL may still be invalid."""
     return scheme_of(text) in schemes
 
 
 def is_remote(text: str) -> bool:
-    """Whether ``text`` begins as a URL does by which files are fetched, and is no path."""
+    """True if ``text`` begins with a scheme that files can be fetched by, and so is no path."""
     return scheme_of(text) in REMOTE
 
 
@@ -155,7 +155,7 @@ def shown_url(text: str) -> str:
 
 
 def same_server(one: str, other: str) -> bool:
-    """Whether both are sound URLs of the web at one scheme, host and port."""
+    """True if both are valid URLs of http or https with the same scheme, host and port."""
     try:
         return parse_url(one).server == parse_url(other).server
     except UrlError:
@@ -163,12 +163,12 @@ def same_server(one: str, other: str) -> bool:
 
 
 def less_safe(before: Url, after: Url) -> bool:
-    """Whether a redirect gives up the protection of TLS, or leaves the web."""
+    """True if the redirect drops TLS, or leads to a scheme other than http and https."""
     return after.scheme not in WEB or (before.scheme, after.scheme) == ("https", "http")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine."""
+    """True if ``host`` is ``localhost`` or a loopback address."""
     from ipaddress import ip_address  # noqa: PLC0415 - most runs need none
 
     if host.lower().rstrip(".") == "localhost":

@@ -32,13 +32,13 @@ class LoadedSpec:
     """Where each site stands: in the spec, or in a sites file."""
     site_directories: Mapping[str, Path] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
-    """What prevents nothing and should be looked at, in the order of the files."""
+    """Problems that do not prevent a plan, in the order of the files."""
     need: frozenset[str] | None = None
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By cluster, the fields of its nodes that follow from files which could not be read."""
 
     def needs(self, cluster: str) -> bool:
-        """Whether ``cluster`` was to be read with all it points to."""
+        """True if ``cluster`` was to be read with all it refers to."""
         return self.need is None or cluster in self.need
 
     @property

@@ -47,7 +47,7 @@ def own_key_files(home: Path, files: "FilesRead") -> tuple[OwnKeyFile, ...]:
 
 
 def has_pair(home: Path) -> bool:
-    """Whether one of the default public keys has its private key beside it: then no agent is asked."""
+    """True if a default public key has its private key beside it; the agent is not asked then."""
     folder = home / ".ssh"
     return any(_exists(folder / name) and _exists(folder / f"{name}.pub") for name in OWN_KEYS)
 

@@ -67,7 +67,7 @@ class PublicKey(Frozen, frozen=True):
 
     @property
     def certificate(self) -> bool:
-        """Whether it is a certificate, which sshd does not look for in ``authorized_keys``."""
+        """True for a certificate, which sshd does not look for in ``authorized_keys``."""
         return self.kind.endswith(_CERTIFICATE)
 
 
@@ -76,7 +76,7 @@ class NotAKeyError(ValueError):
 
 
 def holds_private_key(text: str) -> bool:
-    """Whether ``text`` is or contains a private key, of OpenSSH, PEM, PuTTY or SSH2."""
+    """True if ``text`` contains a private key, of OpenSSH, PEM, PuTTY or SSH2."""
     return _PRIVATE.search(text) is not None
 
 

@@ -18,7 +18,7 @@ _PIECE_BYTES = 2**20
 
 
 def is_stream(path: Path) -> bool:
-    """Whether ``path`` is a pipe, a device or a socket, or one of the process's own files: it cannot be replaced."""
+    """True if ``path`` cannot be replaced: a pipe, a device, a socket, or any file of ``/dev`` and ``/proc``."""
     if path.parts[:2] in {("/", "dev"), ("/", "proc")}:
         return True
     try:
@@ -29,7 +29,7 @@ def is_stream(path: Path) -> bool:
 
 
 def is_standard_output(path: str) -> bool:
-    """Whether ``path`` names standard output: ``-``, ``/dev/stdout``, ``/dev/fd/1``."""
+    """True if ``path`` names standard output: ``-``, ``/dev/stdout``, ``/dev/fd/1``, ``/proc/self/fd/1``."""
     return path == STANDARD or path in {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"}
 
 

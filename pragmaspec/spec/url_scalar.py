@@ -11,7 +11,7 @@ from pragmaspec.spec.wrong import shown, wrong
 WEB_FORM = r"https?://[^\s@/?#\\]+([/?#][^\s\\]*)?"
 _BUCKET_FORM = r"s3://[a-z0-9][a-z0-9._-]+[a-z0-9]"
 PATH_FORM = r"[^\s:@]([^\n:]*[^\s:])?"
-"""What JSON Schema can say of the three; the whole truth is in :mod:`pragmaspec.net.urls`."""
+"""The three forms as far as JSON Schema can express them; :mod:`pragmaspec.net.urls` is stricter."""
 _IN_NETRC = "write it into ~/.netrc instead"
 _SECRET_PLACES = {"s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead (or ~/.aws/credentials)"}
 _OLD_LOGIN = re.compile(r"[a-z0-9+.-]+:/*[^/?#\s]*@", re.IGNORECASE)

@@ -134,7 +134,7 @@ def _wrong_value(faults: Iterable[Fault], value: object, at: Path) -> Finding:
 
 
 def _tolerated(path: Path, value: object, types: list[str]) -> bool:
-    """Whether cloud-init converts ``value``: words of commands to text, text to booleans and numbers."""
+    """True if cloud-init converts ``value``: a number in a command to text, or text to a boolean or an integer."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return path[0] in _COMMANDS and len(path) == len(("key", "command", "word")) and "string" in types
     if isinstance(value, str):

@@ -32,11 +32,11 @@ class Place(Frozen, frozen=True):
     encrypt: bool | None = None
     """Whether the spec asks for a state that only the stack's key can read; None: it says nothing, so as it is."""
     said_by_spec: bool = False
-    """Whether ``state`` is what the spec says, rather than the caller, or nobody."""
+    """True if the spec names ``state``, and no caller overrides it."""
     said_by_caller: bool = False
-    """Whether ``state`` is what the caller named."""
+    """True if the caller named ``state``."""
     said_by_variable: bool = False
-    """Whether ``$PRAGMASPEC_SPEC`` named the spec."""
+    """True if ``$PRAGMASPEC_SPEC`` named the spec."""
 
     @property
     def spec_file(self) -> Path:

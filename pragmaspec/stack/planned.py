@@ -85,7 +85,7 @@ class Planner:
 
 @contextmanager
 def open_planner(stack: "Stack", wanted: Wanted, state: State, reporter: "ImageReporter | None") -> Iterator[Planner]:
-    """What plans for ``stack``, as long as its sites are open."""
+    """The planner of ``stack``, whose sites are open inside the context."""
     with Sites(known_sites(wanted, state), lambda name: site_place(stack.place, name)) as sites:
         yield Planner(wanted, state, sites, lambda: stack.library, lambda need: stack.wanted(reporter, need=need))
 

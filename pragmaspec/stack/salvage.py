@@ -24,14 +24,14 @@ class Adopted(NamedTuple):
 
 
 def find_orphans(state: State, sites: Sites, names: Iterable[str]) -> tuple[Orphan, ...]:
-    """What the sites ``names`` hold of this stack without a record, files of snapshots included. One listing per site."""
+    """Objects of this stack at the sites ``names`` that are not recorded, snapshot files included. One listing per site."""
     names = tuple(names)
     sites.reread(names)
     return orphans(state, sites.observe(names, state))
 
 
 def find_others(lineage: str, sites: Sites, names: Iterable[str]) -> tuple[OtherStack, ...]:
-    """What the sites ``names`` hold of stacks other than ``lineage``. A stack is known here when its key is."""
+    """Stacks other than ``lineage`` at the sites ``names``. A stack is known here if its key is."""
     return other_stacks(sites.inventories(names), lineage, lambda other: key_file(other).exists())
 
 

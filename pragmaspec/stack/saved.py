@@ -41,7 +41,7 @@ class SavedPlan(Frozen, frozen=True):
 
 
 class _Head(msgspec.Struct):
-    """What every version of a saved plan has."""
+    """The fields of every version of a saved plan."""
 
     kind: str
     tool: str
@@ -85,7 +85,7 @@ def save_plan(plan: Plan, place: Place, file: str) -> None:
 
 
 def plan_document(plan: Plan, place: Place) -> bytes:
-    """What a saved plan consists of."""
+    """The content of a saved plan."""
     saved = SavedPlan(
         kind=KIND,
         tool=__version__,
@@ -116,7 +116,7 @@ def _refuse_other(file: str, path: Path) -> None:
 
 
 def is_saved_plan(file: Path) -> bool:
-    """Whether the regular file ``file`` is a saved plan rather than a spec."""
+    """True if the regular file ``file`` is a saved plan rather than a spec."""
     try:
         return read_regular(file, _HEAD_BYTES).startswith(_BEGIN)
     except OSError:

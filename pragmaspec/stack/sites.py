@@ -57,7 +57,7 @@ class Sites:
         return {name: self.provider(name) for name in names}
 
     def observe(self, names: Iterable[str], state: State) -> dict[str, Observations]:
-        """What each site has of the stack, compared with ``state``: one listing per site, at once.
+        """The objects of the stack at each site, compared with ``state``: one listing per site, in parallel.
 
         Raises with every site that failed.
         """

@@ -107,9 +107,9 @@ class Stack:
         return self._unfinished
 
     def wanted(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Wanted":
-        """What the spec wants. May build or download an image that nobody knows the digest of yet.
+        """The clusters that the spec describes. Builds or downloads an image whose digest is not known yet.
 
-        ``need``: the clusters whose images, keys and user-data are of use; what is not known of others stays unknown. None: all.
+        ``need``: the clusters whose images, keys and user-data matter, None: all; values not known of the others stay unknown.
         """
         from pragmaspec.stack.wanting import read_wanted
 
@@ -154,7 +154,7 @@ class Stack:
 
     @contextmanager
     def planner(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Iterator[Planner]":
-        """What plans without the lock, while its sites are open. ``need``: as of :meth:`wanted`."""
+        """A planner without the lock, whose sites are open inside the context. ``need``: as for :meth:`wanted`."""
         from pragmaspec.stack.planned import open_planner
 
         self._refuse_other_place()

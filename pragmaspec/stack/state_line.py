@@ -36,7 +36,7 @@ class StateLine(Frozen, frozen=True):
 
 
 def find_state_line(spec: bytes) -> StateLine:
-    """What the text of a spec says about its state. Nothing when it cannot be read: reading it as a whole gives the reason."""
+    """The state that the text of a spec names. Empty if the text cannot be read: reading the whole spec gives the reason."""
     if _unusual(spec, b"state"):
         return _state_of(top_level_value(spec, "state"))
     line = _LINE.search(spec)
@@ -52,7 +52,7 @@ def find_state_line(spec: bytes) -> StateLine:
 
 
 def find_stack_name(spec: bytes) -> str | None:
-    """What the text of a spec calls its stack; None when it does not."""
+    """The name of the stack in the text of a spec; None if there is none."""
     line = _STACK.search(spec)
     if line:
         return line[2].decode()
@@ -74,7 +74,7 @@ def top_level_value(spec: bytes, key: str) -> object:
 
 
 def _unusual(spec: bytes, key: bytes) -> bool:
-    """Whether ``key`` may be at the top level in a form whose lines do not show it."""
+    """True if ``key`` may be at the top level in a form that only a YAML parser reads."""
     if key not in spec:
         return False
     first = _FIRST.search(spec)
@@ -95,7 +95,7 @@ def _unusual(spec: bytes, key: bytes) -> bool:
 
 
 def _continues(after: bytes) -> bool:
-    """Whether the text after a line goes on with its value: the next line that is no comment is indented."""
+    """True if the value of a line continues in ``after``: the next line that is not a comment is indented."""
     line = next((line for line in after.splitlines() if line.strip() and not line.lstrip().startswith(b"#")), b"")
     return line[:1] in b" \t" and line != b""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 OUTLINE: frozenset[str] = frozenset()
-"""What these verbs need of the spec: its clusters and sites, but of no cluster the images, keys and user-data."""
+"""The need of these verbs: the clusters and sites of the spec, but no images, keys and user-data."""
 
 
 def boot_plan(planner: "Planner", cluster: str, *, accept_missing: bool = False) -> "ReadablePlan":

@@ -189,7 +189,7 @@ class Bucket:
         return str(self._told(answer, "ETag"))
 
     def _told(self, answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - botocore has no types of its own
-        """What every store tells. Raises StateUnreachableError: then it is no store of this kind."""
+        """A value that every S3 store returns. Raises StateUnreachableError if it is missing: the server is no S3 store."""
         if name not in answer:
             raise unusable(self.place, f"the server does not answer as S3 does: there is no {name}")
         return answer[name]

@@ -91,7 +91,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
 
 
 def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:
-    """What the environment names; empty for AWS itself. Raises StateUnreachableError."""
+    """The endpoint that the environment names; empty for AWS. Raises StateUnreachableError."""
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if endpoint := environ.get(name, ""):
             try:

@@ -12,7 +12,7 @@ from tests.cli.workshop import Said, Workshop
 
 
 def shell(shop: Workshop, line: str) -> Said:
-    """What the shell ``line`` says, in which ``P`` is the command."""
+    """Run the shell command ``line``, in which ``P`` is the program under test."""
     command = " ".join(shop.command())
     done = subprocess.run(
         ["bash", "-c", f'set -o pipefail; P() {{ {command} "$@"; }}; {line}'],

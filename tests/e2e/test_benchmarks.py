@@ -62,7 +62,7 @@ def _domains(connection: libvirt.virConnect) -> set[str]:
 
 
 def _there(connection: libvirt.virConnect) -> set[tuple[str, str]]:
-    """What there is of any kind, by name; of the network "default" also the addresses reserved in it."""
+    """Domains, networks and pools by name, and the addresses reserved in the network "default"."""
     default = connection.networkLookupByName("default")
     shown = default.XMLDesc(), default.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)
     return {

@@ -1,4 +1,4 @@
-"""What people do to a machine with virsh: shown in the plan, ended by one apply, and nothing of theirs is lost without a word."""
+"""Changes made with virsh: the plan shows them, one apply settles them, and nothing is lost without consent."""
 
 import subprocess
 

@@ -90,7 +90,7 @@ def test_it_is_what_the_ancestor_wrote() -> None:
 
 
 def links_of(node: Node, order: int = 1) -> str:
-    """What ``ip -o link show`` prints on ``node``, whose kernel found its interfaces in this order or the other (-1)."""
+    """The output of ``ip -o link show`` on ``node``, with its interfaces in order, or reversed (-1)."""
     line = "{}: {}: <BROADCAST,MULTICAST,UP> mtu {} qdisc fq_codel state UP mode DEFAULT group default\\    link/ether {}"
     macs = [nic.mac.lower() for nic in node.nics][::order]
     lines = [line.format(1, "lo", 65536, "00:00:00:00:00:00")]

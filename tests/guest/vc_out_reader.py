@@ -21,7 +21,7 @@ class Interface:
 
 @dataclass
 class SetUp:
-    """What the reader makes of a node."""
+    """The settings that the reader derives for a node."""
 
     keys: str = ""
     name_servers: list[str] = field(default_factory=list)

@@ -111,7 +111,7 @@ def qcow2(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def alone(tmp_path: Path, vmdk: bytes) -> Made:
-    """What the disk becomes by itself."""
+    """The image made from the disk without an archive."""
     (tmp_path / "alone").mkdir()
     return made(tmp_path / "alone", vmdk)
 

@@ -1,4 +1,4 @@
-"""What curl gets, we get; and whatever a server sends ends in the file or in a sentence."""
+"""Downloads equal those of curl, and every response ends in the file or in an error message."""
 
 import gzip
 import subprocess
@@ -148,7 +148,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 
 def by_curl(url: str) -> bytes | None:
-    """What curl saves of ``url``; None when it says that something went wrong."""
+    """The content of ``url`` as curl saves it; None if curl fails."""
     done = subprocess.run(["curl", "-q", "-sLf", "--max-time", "10", url], capture_output=True, check=False)
     return done.stdout if done.returncode == 0 else None
 

@@ -77,7 +77,7 @@ CLIENTS = [images, states, states_in_s3, google]
 
 
 def trusted(client: Client, port: int, folder: Path) -> bool:
-    """Whether ``client`` got as far as to an answer, of which it makes nothing."""
+    """True if ``client`` accepts the server's certificate; the answer itself is of no use to it."""
     try:
         client(port, folder)
     except PragmaspecError as error:

@@ -1,4 +1,4 @@
-"""What libvirt and QEMU say of a file, a folder or a device of the host becomes advice about that very thing."""
+"""Errors of libvirt and QEMU about a file, folder or device of the host become advice about it."""
 
 import errno
 

@@ -1,4 +1,4 @@
-"""What a server answers that is no store: each ends in a sentence."""
+"""Answers of servers that are no S3 store: each ends in an error message."""
 
 import pytest
 
