@@ -122,7 +122,8 @@ class Host:
             return self.site.virt_type
         if not self.claims_kvm or self.kvm_stops:
             return "qemu"
-        return recorded_verdict(self._pool_facts[0])
+        verdict = recorded_verdict(self._pool_facts[0])
+        return "kvm" if verdict == "watched" else verdict
 
     @property
     def virt_type(self) -> VirtType:

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pragmaspec.paths import cache_home
 
-Verdict = Literal["kvm", "qemu"]
+Verdict = Literal["kvm", "qemu", "watched"]
+"""``watched``: KVM kept a first machine running, but no kernel has shown that it works."""
 
 
 def verdict_file(site_id: str) -> Path:
@@ -24,6 +25,8 @@ def recorded_verdict(site_id: str) -> Verdict | None:
                 return "kvm"
             case {"virt_type": "qemu"}:
                 return "qemu"
+            case {"virt_type": "watched"}:
+                return "watched"
             case _:
                 return None
     return None

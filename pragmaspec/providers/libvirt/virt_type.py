@@ -23,7 +23,8 @@ from pragmaspec.providers.libvirt.verdicts import Verdict, record_verdict, recor
 
 PROBE_LIMIT_S = 20.0
 """A kernel reaches its panic in about 1 s with KVM, in 2 to 5 s emulated."""
-WATCH_S = 2.0
+WATCH_S = 10.0
+"""A boot loader that hands over to a kernel reaches the instruction within 3 s on an idle machine, within 7 s on a busy one."""
 POLL_S = 0.1
 PROBE_MEMORY_MIB = 256
 
@@ -42,31 +43,37 @@ def settle(host: Host, kernel: str | None) -> VirtType:
         site_id = host.identity().id
         verdict = recorded_verdict(site_id)
         kernel = kernel or _any_kernel(host)
-        if verdict is None and (kernel is not None or not host.firmware_runs):
+        if verdict == "watched" and kernel is None:
+            return "kvm"
+        if verdict in (None, "watched") and (kernel is not None or not host.firmware_runs):
             verdict = _probed(host, kernel)
             if verdict == "qemu" or (verdict == "kvm" and kernel is not None):
                 record_verdict(site_id, verdict)
             host.firmware_runs = verdict == "kvm"
-        return verdict or "kvm"
+        return "qemu" if verdict == "qemu" else "kvm"
 
 
-def kvm_stopped(host: Host, domain: libvirt.virDomain) -> bool:
-    """True if KVM gave up on ``domain``, which has just been started. Not checked where a verdict on KVM is already known.
+def kvm_stopped(host: Host, domain: libvirt.virDomain, limit_s: float = WATCH_S) -> bool:
+    """True if KVM gave up on ``domain``, which has just been started with it. Not checked where KVM is known to work.
 
-    QEMU pauses a machine with an instruction that KVM cannot execute; boot loaders and UEFI firmware reach one within a second.
-    From then on the site's machines are emulated. One machine per process is watched.
+    QEMU pauses a machine with an instruction that KVM cannot execute, such as the first ones of a kernel. From then on the site's
+    machines are emulated. The first machines are watched for ``limit_s`` seconds, once per site.
     """
     site_id = host.identity().id
-    if host.site.virt_type is not None or host.kvm_stops is False or recorded_verdict(site_id) is not None:
+    if host.site.virt_type is not None or host.kvm_stops is False:
         return False
-    until = time.monotonic() + WATCH_S
+    verdict = recorded_verdict(site_id)
+    if verdict is not None:
+        return verdict == "qemu"  # Found by another machine since this one was started.
+    until = time.monotonic() + limit_s
     while time.monotonic() < until:
-        if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        if host.kvm_stops or domain.state()[0] in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_CRASHED):
             host.kvm_stops = True
             record_verdict(site_id, "qemu")
             return True
         time.sleep(POLL_S)
     host.kvm_stops = False
+    record_verdict(site_id, "watched")
     return False
 
 

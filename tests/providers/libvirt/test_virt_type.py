@@ -83,13 +83,16 @@ def test_a_machine_that_kvm_stops_is_seen_and_the_site_is_emulated_from_then_on(
     assert virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED))
     assert host.kvm_stops
     assert verdicts.recorded_verdict(SITE_ID) == "qemu"
-    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_PAUSED)), "what runs emulated by now was paused by us"
+    assert virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING)), "it was started before that was known"
 
 
 def test_only_the_first_machine_is_watched_and_none_where_the_answer_is_known():
     host = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
-    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING))
+    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING), limit_s=0.2)
     assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_PAUSED))
+    assert verdicts.recorded_verdict(SITE_ID) == "watched"
+    later = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
+    assert not virt_type.kvm_stopped(later, Started(libvirt.VIR_DOMAIN_PAUSED))
     named = OfferingKvm(LibvirtSite(name="lab", uri="test:///default", virt_type="kvm"))
     assert not virt_type.kvm_stopped(named, Started(libvirt.VIR_DOMAIN_PAUSED))
 
