@@ -132,7 +132,7 @@ def resolve(base: Url, reference: str) -> Url:
     reference = reference.strip(" \t")
     if any(ord(letter) < ord(" ") or ord(letter) == 0x7F for letter in reference):  # noqa: PLR2004 - delete
         raise UrlError("there is a control character in it")
-    scheme, authority, path, query, _ = _PARTS.fullmatch(reference).groups()  # type: ignore[union-attr]  # it matches every text
+    scheme, authority, path, query, _ = _split(reference)
     if scheme is not None and _SCHEME.fullmatch(scheme) and scheme.lower() not in WEB:
         raise UrlError(f"{scheme}: is not of the web")
     if authority is not None:
@@ -143,8 +143,7 @@ def resolve(base: Url, reference: str) -> Url:
         raise UrlError(f"two slashes are missing after {scheme}:")
     # A colon in the first part of a path would look like a scheme to urljoin.
     relative = _lenient(path) + ("" if query is None else f"?{_lenient(query, blank='+')}")
-    joined = _PARTS.fullmatch(urljoin(base.text, relative if scheme is None else f"./{_lenient(scheme)}:{relative}"))
-    _, _, path, query, _ = joined.groups()  # type: ignore[union-attr]  # it matches every text
+    _, _, path, query, _ = _split(urljoin(base.text, relative if scheme is None else f"./{_lenient(scheme)}:{relative}"))
     return base._replace(path=path or "/", query=query or "", fragment="")
 
 
@@ -179,10 +178,19 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _split(text: str) -> tuple[str | None, str | None, str, str | None, str | None]:
+    """Scheme, authority, path, query and fragment of ``text`` (RFC 3986, appendix B); None where absent. Raises UrlError."""
+    found = _PARTS.fullmatch(text)
+    if found is None:
+        raise UrlError("it has no parts of a URL")
+    scheme, authority, path, query, fragment = found.groups()
+    return scheme, authority, path, query, fragment
+
+
 def _made(text: str, *, host_needed: bool) -> Url:
-    scheme, authority, path, query, fragment = _PARTS.fullmatch(text).groups()  # type: ignore[union-attr]  # it matches every text
-    found = _authority(authority, host_needed=host_needed)
-    return found._replace(scheme=scheme.lower(), path=path, query=query or "", fragment=fragment or "")
+    scheme, authority, path, query, fragment = _split(text)
+    found = _authority(authority or "", host_needed=host_needed)
+    return found._replace(scheme=(scheme or "").lower(), path=path, query=query or "", fragment=fragment or "")
 
 
 def _authority(text: str, *, host_needed: bool = True) -> Url:
