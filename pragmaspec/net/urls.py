@@ -149,8 +149,7 @@ def resolve(base: Url, reference: str) -> Url:
 
 def shown_url(text: str) -> str:
     """``text`` without what may be secret in it: user, password, query and fragment. Takes any text, sound or not."""
-    known = _CUT_LOGIN.sub(r"\1", text)
-    return _LOGIN.sub(r"\1", known.partition("?")[0].partition("#")[0], count=1)
+    return _LOGIN.sub(r"\1", _CUT_LOGIN.sub(r"\1", text).partition("?")[0].partition("#")[0], count=1)
 
 
 def same_server(one: str, other: str) -> bool:
@@ -180,11 +179,9 @@ def is_loopback(host: str) -> bool:
 
 def _split(text: str) -> tuple[str | None, str | None, str, str | None, str | None]:
     """Scheme, authority, path, query and fragment of ``text`` (RFC 3986, appendix B); None where absent. Raises UrlError."""
-    found = _PARTS.fullmatch(text)
-    if found is None:
+    if not (found := _PARTS.fullmatch(text)):
         raise UrlError("it has no parts of a URL")
-    scheme, authority, path, query, fragment = found.groups()
-    return scheme, authority, path, query, fragment
+    return found[1], found[2], found[3], found[4], found[5]
 
 
 def _made(text: str, *, host_needed: bool) -> Url:

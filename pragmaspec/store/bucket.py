@@ -16,6 +16,7 @@ from pragmaspec.errors import PragmaspecError, Problem, StateUnreachableError
 from pragmaspec.store.credentials import SOURCES
 from pragmaspec.store.retry import Patience
 from pragmaspec.store.s3_place import S3Place, s3_client, unusable
+from pragmaspec.store.s3_redirects import RedirectCircleError
 
 _DENIED = frozenset({301, 307, 400, 401, 403})
 _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
@@ -242,7 +243,7 @@ class Bucket:
             raise unusable(self.place, error) from None
         except (KeyError, ValueError):
             raise unusable(self.place, "the server does not answer as S3 does") from None
-        except RecursionError:  # botocore asks a bucket that is said to be elsewhere where it is, and is redirected again
+        except RedirectCircleError:
             raise unusable(self.place, "the server redirects in a circle, and does not answer as S3 does") from None
 
     def _insist(self, call: Callable[[], _Result]) -> _Result:

@@ -230,14 +230,16 @@ def _as_made(record: Record, before: Record | None) -> Record:
 
 
 def must_tell(resource: Resource, earlier: Record, generation: int) -> bool:
-    """Whether a boot of ``resource`` keeps a disk whose guest was last told something else, or was off and missed something.
+    """True if a boot of ``resource`` keeps a disk whose guest was last told something else, or was off and missed something.
 
-    A guest reads what it is told of its cluster at its first boot; later it has to be told over ssh.
+    A guest reads what it is told of its cluster at its first boot; later it is told over ssh. Where no guest is waited for,
+    it is told only what has changed.
     """
     before = earlier.resource
     if not (isinstance(resource, Node) and isinstance(before, Node)) or earlier.generation != generation:
         return False
-    return (before.keys, before.peers, before.running) != (resource.keys, resource.peers, True)
+    changed = (before.keys, before.peers) != (resource.keys, resource.peers)
+    return changed or (not before.running and resource.readiness.when != "none")
 
 
 def untold(resource: Resource) -> Resource:

@@ -12,6 +12,7 @@ from pragmaspec.net.trust import TrustError
 from pragmaspec.net.urls import UrlError, is_url
 from pragmaspec.store.credentials import check_url, wrong_url
 from pragmaspec.store.retry import Patience
+from pragmaspec.store.s3_redirects import refuse_circles
 
 
 class S3Place(NamedTuple):
@@ -74,7 +75,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
         session = _session(place.profile)
         if not region and endpoint and not session.get_config_variable("region"):
             region = "us-east-1"  # other stores do not care
-        return session.create_client(
+        client = session.create_client(
             "s3",
             region_name=region or None,
             endpoint_url=endpoint or None,
@@ -84,10 +85,12 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
             verify=_bundle(trusted, session.get_config_variable("ca_bundle"), environ),
             config=config,
         )
+        refuse_circles(client)
     except (TrustError, ProxyUrlError) as error:
         raise unusable(place, error) from None
     except (BotoCoreError, ValueError) as error:
         raise unusable(place, error) from None
+    return client
 
 
 def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:

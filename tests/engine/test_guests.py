@@ -291,6 +291,17 @@ def test_a_node_that_need_not_be_ready_is_not_waited_for(store, tmp_path, here):
     assert here.asked == []
 
 
+def test_a_node_that_need_not_be_ready_is_rebooted_without_its_guest(store, tmp_path, here):
+    site, quick = SshSite(), Readiness(when="none")
+    _apply(store, site, tmp_path, here, *bring_up(0, readiness=quick))
+    here.refused = {FRONTEND.address}
+    larger = replace(FRONTEND, readiness=quick, memory_mib=2048)
+    down = replace(act("shutdown", larger), before=larger)
+    _apply(store, site, tmp_path, here, down, replace(act("boot", larger, down), before=larger))
+    assert here.asked == []
+    assert _record(store, FRONTEND).status == "ready"
+
+
 @pytest.fixture
 def up(store, tmp_path, here):
     """A cluster that is up."""
