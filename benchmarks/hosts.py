@@ -33,13 +33,14 @@ from msgspec.structs import replace
 from remains import scratch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from pragmaspec.engine.neighbours import Neighbours
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.engine.image_sharing import Neighbours
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Plan, PlannedSite
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
-from pragmaspec.recorded import Blob, Mark, Outputs, StagedImage, State
+from pragmaspec.resources import Blob, Mark, Outputs, StagedImage
 from pragmaspec.site import LibvirtSite
+from pragmaspec.state_model import State
 from tests.second_host import SecondHost, one_network, remove_hosts, second_host
 from tests.web_server import web_server
 

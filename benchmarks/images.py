@@ -32,10 +32,10 @@ UNPACKERS = {"zstd": "| zstd -dc", "gzip": "| gzip -dc", "xz": "| xz -dc", "raw"
 STORE = """\
 import sys
 from pathlib import Path
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.url import UrlSource
-from pragmaspec.images.store import BlobStore
+from pragmaspec.images.store.blobs import BlobStore
 store, url, digest = sys.argv[1:]
 UrlSource(url=url, sha256=digest).find(Workshop(BlobStore(Path(store)), "image", ImageReporter()))
 """

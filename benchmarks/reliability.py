@@ -19,22 +19,23 @@ from measure import machine, run, table
 from remains import scratch
 
 from pragmaspec.access.ssh import Remote
+from pragmaspec.clock import SystemClock
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.errors import ApplyIncompleteError, SiteUnreachableError
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.planner import make_plan, needs_inventory
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
 from pragmaspec.providers.base import BootOrder
-from pragmaspec.providers.simulated.clock import SystemClock
 from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import Blob, Outputs, Readiness, State
+from pragmaspec.providers.simulated.shared_world import SharedWorld
+from pragmaspec.resources import Blob, Outputs, Readiness
 from pragmaspec.site import SimulatedHost, SimulatedSite
-from pragmaspec.store.disk import OsDisk
-from pragmaspec.store.local import LocalStore
+from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state.backends.local.disk import OsDisk
+from pragmaspec.state_model import State
 
 KEY = StackKey(b"k" * 32)
 REPOSITORY = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ from measure import Runs, home_in, machine, pragmaspec, run, table, take_turns
 from remains import scratch
 
 from pragmaspec.providers.base import BootOrder, ImageFiles, Provider
-from pragmaspec.providers.table import open_provider
-from pragmaspec.recorded import Allocation, Blob, Mark, Network, Nic, Node, StagedImage
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, StagedImage
 from pragmaspec.site import SimulatedHost, SimulatedSite
 
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000001"

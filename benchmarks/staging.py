@@ -22,12 +22,12 @@ from at_libvirt import clear_libvirt
 from measure import machine, table
 from remains import NAME, ON_DISK, scratch
 
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
-from pragmaspec.providers.libvirt.volume_xml import SHARED, overlay_xml, raw_xml
-from pragmaspec.recorded import Blob, Mark, StagedImage
+from pragmaspec.providers.libvirt.volumes import SHARED, overlay_xml, raw_xml
+from pragmaspec.resources import Blob, Mark, StagedImage
 from pragmaspec.site import LibvirtSite
 
 POOL = f"{NAME}-staging"

@@ -50,8 +50,9 @@ if TYPE_CHECKING:
         Where,
     )
     from pragmaspec.planning.plan import Plan
-    from pragmaspec.recorded import Node, State
+    from pragmaspec.resources import Node
     from pragmaspec.stack.stack import Stack
+    from pragmaspec.state_model import State
 
 __version__ = "0.1.0"
 
@@ -92,10 +93,10 @@ __all__ = [
 _ELSEWHERE = {
     "Applied": "pragmaspec.engine.context",
     "Completed": "pragmaspec.access.ssh",
-    "Node": "pragmaspec.recorded",
+    "Node": "pragmaspec.resources",
     "Plan": "pragmaspec.planning.plan",
     "Stack": "pragmaspec.stack.stack",
-    "State": "pragmaspec.recorded",
+    "State": "pragmaspec.state_model",
 }
 """Where the names are that are no errors."""
 

@@ -67,7 +67,7 @@ class LibvirtSite(SiteBase, frozen=True, tag="libvirt"):
     bridge: str | None = None
     """A pattern such as ``br{vlan}``: private networks are these existing bridges; None: an isolated libvirt network each."""
     fetch: Literal["auto", "host", "stream"] = "auto"
-    """Who downloads images from where everybody can have them: see :mod:`pragmaspec.planning.ways`."""
+    """Who downloads images from where everybody can have them: see :mod:`pragmaspec.planning.images.routes`."""
     neighbourhood: str | None = None
     """Sites with the same word are hosts of one administration on one network, which pass images on to each other."""
 

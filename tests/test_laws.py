@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedNetwork, WantedPublic
-from pragmaspec.recorded import Allocation, Node, Record, StagedImage, State
+from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.site import LibvirtSite
+from pragmaspec.state_model import Record, State
 from tests.planning.world import EMPTY, GIB, applied, cluster, image, nodes, observed, planned, wanted
 
 SITES = tuple(LibvirtSite(name=name) for name in ("lab", "tokyo"))

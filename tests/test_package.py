@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pragmaspec
-from pragmaspec.providers.table import _LIBRARIES
+from pragmaspec.providers.registry import _LIBRARIES
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

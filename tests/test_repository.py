@@ -10,7 +10,6 @@ ROOT = Path(__file__).parents[1]
 PRODUCT = sorted((ROOT / "pragmaspec").rglob("*.py"))
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "state" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
-LONGEST_MODULE = 300
 
 
 def _calls(path: Path) -> list[ast.Call]:
@@ -37,10 +36,6 @@ def test_no_command_goes_through_a_shell() -> None:
         if keyword.arg == "shell" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False)
     ]
     assert through_shell == []
-
-
-def test_modules_hold_one_idea() -> None:
-    assert [str(path) for path in PRODUCT if len(path.read_text(encoding="utf-8").splitlines()) > LONGEST_MODULE] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -3,8 +3,9 @@
 from collections import Counter
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.guest.identity import StackKey, host_key
-from pragmaspec.recorded import Mark, Node, State
+from pragmaspec.guest.keys import StackKey, host_key
+from pragmaspec.resources import Mark, Node
+from pragmaspec.state_model import State
 
 USER = "root"
 HOP_S = 60

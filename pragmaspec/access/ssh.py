@@ -11,8 +11,8 @@ from pragmaspec.access.routes import Route, routes
 from pragmaspec.access.ssh_files import ssh_directory, write_ssh_files
 from pragmaspec.errors import AccessError, HostKeyError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.recorded import State
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.state_model import State
 
 SSH_PORT = 22
 _SSH_FAILED = 255

@@ -1,4 +1,7 @@
-"""The command: parses the line, runs one function, and turns every error into words and an exit status."""
+"""The command: parses the line, runs one function, and turns every error into words and an exit status.
+
+Groups of commands in the order in which one meets them.
+"""
 
 import os
 import sys
@@ -9,11 +12,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+import typer.core
 
 from pragmaspec import __version__
-from pragmaspec.cli import screen
-from pragmaspec.cli.ordered import ordered
-from pragmaspec.cli.streams import OutputError, drop_output, watch_streams
+from pragmaspec.cli.terminal import screen
+from pragmaspec.cli.terminal.streams import OutputError, drop_output, watch_streams
+
+
+def ordered(*names: str) -> type[typer.core.TyperGroup]:
+    """A group that lists its commands as ``names`` has them, and not groups last."""
+
+    class Ordered(typer.core.TyperGroup):
+        def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # click's Context has moved about
+            return sorted(super().list_commands(ctx), key=names.index)
+
+    return Ordered
+
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +47,7 @@ class Entry(NamedTuple):
     """Where a command stands, and what the list of commands says of it."""
 
     module: str
-    """In this package."""
+    """In ``pragmaspec.cli.commands``."""
     summary: str
     """The first sentence of the command's own help, at most 62 characters: one line of 80 columns."""
 
@@ -47,7 +61,7 @@ COMMANDS = MappingProxyType(
         "boot": Entry("boot", "Let a cluster run, and touch nothing else of it."),
         "shutdown": Entry("shutdown", "Shut a cluster down, computes before the frontend."),
         "clean": Entry("clean", "Remove a cluster with its disks, networks and addresses."),
-        "list": Entry("listing", "List clusters, images or sites."),
+        "list": Entry("list", "List clusters, images or sites."),
         "show": Entry("show", "Show all that is recorded of one node, allocation or image."),
         "status": Entry("status", "Ask the sites how the recorded nodes are now."),
         "ssh": Entry("ssh", "Log in to a node, to a compute through its frontend."),
@@ -55,9 +69,9 @@ COMMANDS = MappingProxyType(
         "ssh-config": Entry("ssh", "Print an OpenSSH client configuration for all nodes."),
         "inventory": Entry("inventory", "Print the nodes as an Ansible inventory."),
         "lock": Entry("lock", "Pin the bytes of every image in pragmaspec.lock."),
-        "image": Entry("image", "Fetch, inspect, convert and remove images on this machine."),
-        "import": Entry("repository", "Take images and clusters over from elsewhere."),
-        "state": Entry("state", "Look at the recorded state, correct it, or keep it elsewhere."),
+        "image": Entry("image.group", "Fetch, inspect, convert and remove images on this machine."),
+        "import": Entry("import_repository", "Take images and clusters over from elsewhere."),
+        "state": Entry("state.show", "Look at the recorded state, correct it, or keep it elsewhere."),
         "orphans": Entry("orphans", "Show what carries our marks at the sites and is in no state."),
         "key": Entry("key", "Share the key from which all keys of the stack follow."),
         "schema": Entry("schema", "Print the JSON Schema (2020-12) of the spec."),
@@ -108,7 +122,7 @@ def command_line(word: str = "") -> typer.Typer:
         return app
     only = word in COMMANDS and word != "help"
     for module in [COMMANDS[word].module] if only else dict.fromkeys(entry.module for entry in COMMANDS.values()):
-        import_module(f"pragmaspec.cli.{module}").register(app)
+        import_module(f"pragmaspec.cli.commands.{module}").register(app)
     return app
 
 
@@ -187,7 +201,7 @@ def _print_problems(error: "PragmaspecError", *, json: bool) -> None:
     from msgspec.structs import replace
 
     from pragmaspec.net.misplaced import without_passwords
-    from pragmaspec.report.forms import error_form
+    from pragmaspec.report.json_forms import error_form
     from pragmaspec.report.problems_text import problems_text
     from pragmaspec.stack.quoting import quoted
 

@@ -1,16 +1,66 @@
-"""Options and arguments that several commands share, and the examples in their help."""
+"""Options and arguments that several commands share, and the examples in their help.
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+Sets of options that several commands share, so that each option is described once and stands in every help alike.
+
+Arguments that name a file of this machine.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from pragmaspec.cli.complete import addresses, clusters, nodes, parts, specs
-from pragmaspec.cli.local_path import local_path
+from pragmaspec.cli.completion import addresses, clusters, nodes, parts, specs
+
+Command = Callable[..., None]
+
+
+def spread(command: Command) -> Command:
+    """``command`` for typer: each parameter whose type is a dataclass of options becomes those options, in their order."""
+    signature = inspect.signature(command)
+    sets: dict[str, Any] = {name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)}
+    written: list[Parameter] = []
+    for name, each in signature.parameters.items():
+        written += _options(sets[name]) if name in sets else [each]
+
+    @wraps(command)
+    def gathered(**given: Any) -> None:  # noqa: ANN401 - typer passes what the signature below asks for
+        for name, kind in sets.items():
+            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+        command(**given)
+
+    gathered.__signature__ = signature.replace(parameters=written)  # type: ignore[attr-defined]  # PEP 362 allows it
+    return gathered
+
+
+def _options(kind: Any) -> list[Parameter]:  # noqa: ANN401 - any dataclass
+    return [Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type) for field in fields(kind)]
+
+
+_Given = TypeVar("_Given")
+
+
+def local_path(given: _Given) -> _Given:
+    """``given``, a path, several of them or None, as it is. Raises BadParameter for a URL."""
+    if given is not None:
+        from pragmaspec.net.misplaced import refuse_url
+        from pragmaspec.net.urls import UrlError
+
+        for each in given if isinstance(given, list) else (given,):
+            try:
+                refuse_url(str(each))
+            except UrlError as error:
+                raise typer.BadParameter(f"{error}.") from None
+    return given
+
 
 if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
-    from pragmaspec.store.store import Store
+    from pragmaspec.state.store import Store
 
 
 def _known_risks(allow: list[str] | None) -> list[str] | None:
@@ -230,7 +280,7 @@ class Previewing:
 
 def wait_for_locks(store: "Store", lock_timeout: str) -> None:
     """Let ``store`` wait for another run to end, and say meanwhile for whom."""
-    from pragmaspec.cli.waiting import LockWait
+    from pragmaspec.cli.terminal.lock_wait import LockWait
 
     store.wait_for_locks(lock_timeout_s(lock_timeout), LockWait())
 

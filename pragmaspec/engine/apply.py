@@ -4,22 +4,23 @@ from collections.abc import Callable
 from functools import partial
 from queue import Empty
 
-from pragmaspec.engine.binding import check_binding
 from pragmaspec.engine.context import Applied, ApplyContext
-from pragmaspec.engine.crew import ThreadCrew
-from pragmaspec.engine.interrupt import signals
-from pragmaspec.engine.messages import Bound, Cut, Ended, Job, Message, Said
-from pragmaspec.engine.opening import Opening
-from pragmaspec.engine.outcome import Failure, incomplete, interrupted
-from pragmaspec.engine.outlook import Outlook
-from pragmaspec.engine.perform import result
+from pragmaspec.engine.events import Bound, Cut, Ended, Job, Message, Said
+from pragmaspec.engine.preconditions import check_binding
+from pragmaspec.engine.provider_calls import result
+from pragmaspec.engine.reconcile.leftovers import sweeps
+from pragmaspec.engine.reconcile.reconcile import Opening
 from pragmaspec.engine.reporter import Reporter
+from pragmaspec.engine.result import Failure, incomplete, interrupted
 from pragmaspec.engine.schedule import Schedule
-from pragmaspec.engine.sweep import sweeps
+from pragmaspec.engine.signals import signals
+from pragmaspec.engine.target_state import Outlook
+from pragmaspec.engine.workers import ThreadCrew
 from pragmaspec.errors import PragmaspecError, SiteConflictError, SiteInUseError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.recorded import Node, Record
+from pragmaspec.resources import Node
+from pragmaspec.state_model import Record
 
 _GROUP_S = 0.02
 """Outcomes that arrive within this time are made durable together."""

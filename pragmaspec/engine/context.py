@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pragmaspec.access.ssh import Remote
-from pragmaspec.engine.clock import Clock, SystemClock
+from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.frozen import Frozen
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
 from pragmaspec.providers.base import Provider
-from pragmaspec.store.session import StoreSession
+from pragmaspec.state.session import StoreSession
 
 if TYPE_CHECKING:
-    from pragmaspec.engine.crew import Crew
-    from pragmaspec.engine.outlook import Outlook
+    from pragmaspec.engine.target_state import Outlook
+    from pragmaspec.engine.workers import Crew
     from pragmaspec.planning.plan import Plan
 
 

@@ -8,12 +8,12 @@ from typing import ClassVar, Protocol, runtime_checkable
 import msgspec
 
 from pragmaspec.access.ssh import Completed, Remote
-from pragmaspec.engine.clock import Clock
+from pragmaspec.clock import Clock
 from pragmaspec.errors import AccessError, HostKeyError, Problem
-from pragmaspec.guest.archive import INSTALL_SCRIPT, live_tar
-from pragmaspec.guest.files import GuestFile
-from pragmaspec.recorded import Mark, Node
-from pragmaspec.store.session import first_line
+from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, live_tar
+from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.resources import Mark, Node
+from pragmaspec.state.session import first_line
 
 Tick = Callable[[], None]
 """Called every second or so while something is waited for; raises to end the waiting."""

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pragmaspec.access.ssh import printable
-from pragmaspec.engine.clock import Clock
+from pragmaspec.clock import Clock
 from pragmaspec.engine.guests import Guests
-from pragmaspec.engine.power import PowerWatch
+from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.errors import AccessError, NotReadyError, Problem
 from pragmaspec.providers.base import Evidence
-from pragmaspec.recorded import Mark, Node
-from pragmaspec.store.session import first_line
+from pragmaspec.resources import Mark, Node
+from pragmaspec.state.session import first_line
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 2.0

@@ -5,8 +5,8 @@ boot, because computes that install packages need it long before the frontend's 
 cloud-init be taken out later. An image without either runs it after its interfaces are up.
 """
 
-from pragmaspec.guest.cluster import GuestCluster
-from pragmaspec.recorded import Node
+from pragmaspec.guest.contract.cluster import GuestCluster
+from pragmaspec.resources import Node
 
 NAT_SCRIPT = "/usr/local/sbin/pragmaspec-nat"
 NAT_UNIT = "/etc/systemd/system/pragmaspec-nat.service"

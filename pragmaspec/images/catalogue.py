@@ -9,12 +9,12 @@ import msgspec
 
 from pragmaspec.errors import ImageError, Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.sources.base import Found
-from pragmaspec.images.sources.table import AnySource
-from pragmaspec.images.store import BlobStore, write_whole
+from pragmaspec.images.sources.registry import AnySource
+from pragmaspec.images.store.blobs import BlobStore, write_whole
+from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import Firmware
-from pragmaspec.recorded import Blob
+from pragmaspec.resources import Blob
 
 
 class Entry(Frozen, frozen=True):

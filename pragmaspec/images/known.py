@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.catalogue import Catalogue, Entry
-from pragmaspec.images.local_digest import LocalDigests
-from pragmaspec.images.lock import read_lock
-from pragmaspec.images.pin import pin
-from pragmaspec.images.pinning import found_of
+from pragmaspec.images.lock.digest import pin
+from pragmaspec.images.lock.entries import found_of
+from pragmaspec.images.lock.lock_file import read_lock
 from pragmaspec.images.sources.base import Found
 from pragmaspec.images.sources.local import LocalSource
-from pragmaspec.images.sources.table import may_move, source_of
-from pragmaspec.images.store import BlobStore
+from pragmaspec.images.sources.registry import may_move, source_of
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.digest_cache import LocalDigests
 from pragmaspec.planning.wanted import WantedImage
 
 if TYPE_CHECKING:
-    from pragmaspec.spec.image_model import ImageModel
+    from pragmaspec.spec.models.image import ImageModel
 
 
 def known_image(store: BlobStore, model: "ImageModel", name: str, directory: Path) -> WantedImage | None:

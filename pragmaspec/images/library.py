@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, Problem, Where
 from pragmaspec.images.catalogue import Catalogue, Entry
-from pragmaspec.images.fetched import Fetched
-from pragmaspec.images.files import ImageFiles
-from pragmaspec.images.firmware import boots_of_file
-from pragmaspec.images.inspect import shown_by
-from pragmaspec.images.lock import LOCK_FILE, Locked, drop_from_lock, read_lock, write_lock
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.pin import pin
-from pragmaspec.images.pinning import (
+from pragmaspec.images.firmware.choose import chosen, looked_at
+from pragmaspec.images.firmware.detect import boots_of_file
+from pragmaspec.images.formats.inspect import shown_by
+from pragmaspec.images.formats.random_access import opened
+from pragmaspec.images.lock.digest import pin
+from pragmaspec.images.lock.entries import (
     LockChange,
     check_shape,
     found_of,
@@ -27,17 +25,18 @@ from pragmaspec.images.pinning import (
     placed,
     refuse_older,
 )
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.lock.lock_file import LOCK_FILE, Locked, drop_from_lock, read_lock, write_lock
+from pragmaspec.images.reporter import ImageFiles, ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.sources.table import AnySource, may_move, source_of, unvouched
-from pragmaspec.images.start import chosen, looked_at
-from pragmaspec.images.store import BlobStore
-from pragmaspec.images.window import opened
+from pragmaspec.images.sources.registry import AnySource, may_move, source_of, unvouched
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
-from pragmaspec.recorded import Blob
+from pragmaspec.resources import Blob
 
 if TYPE_CHECKING:
-    from pragmaspec.spec.image_model import ImageModel
+    from pragmaspec.spec.models.image import ImageModel
 
 
 class ImageLibrary:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.catalogue import Catalogue
-from pragmaspec.images.store import BlobStore
+from pragmaspec.images.store.blobs import BlobStore
 
 DAY_S = 24 * 3600
 OLD_S = DAY_S

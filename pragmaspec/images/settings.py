@@ -25,11 +25,11 @@ import msgspec
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.publication import Publication
+from pragmaspec.images.sources.publication import Publication
 from pragmaspec.net.urls import UrlError, parse_url
 from pragmaspec.paths import home
-from pragmaspec.spec.characters import SIZE_MAX
-from pragmaspec.spec.regular import read_regular
+from pragmaspec.spec.files import read_regular
+from pragmaspec.spec.yaml.text import SIZE_MAX
 
 FILE = "sources.toml"
 

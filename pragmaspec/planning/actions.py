@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.condition import SOUND, Condition
 from pragmaspec.planning.diff import Change
-from pragmaspec.planning.drift import Facts
+from pragmaspec.planning.drift.condition import SOUND, Condition
+from pragmaspec.planning.drift.drift import Facts
+from pragmaspec.planning.drift.losses import with_losses
 from pragmaspec.planning.impact import FIELD_IMPACT, changed_words, node_impact, worst
-from pragmaspec.planning.losses import with_losses
 from pragmaspec.planning.plan import QUIET_KINDS, Action, Impact, Verb
-from pragmaspec.recorded import Allocation, Node, Record, Resource, StagedImage
+from pragmaspec.resources import Allocation, Node, Resource, StagedImage
+from pragmaspec.state_model import Record
 
 NEW, NEW_CLUSTER = "new", "new cluster"
 SHALL_BE_OFF, SHALL_RUN = "shall be off", "shall run"

@@ -9,12 +9,13 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from pragmaspec.errors import Where
-from pragmaspec.guest.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
-from pragmaspec.planning.allocation import FIRST_COMPUTE, frontend_node
+from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
+from pragmaspec.planning.allocation.allocator import FIRST_COMPUTE, frontend_node
 from pragmaspec.planning.impact import node_impact
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant, Readiness, Record, Resource, Role, StagedImage
+from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, Role, StagedImage
+from pragmaspec.state_model import Record
 
 _NOTHING: Mapping[str, Record] = MappingProxyType({})
 MAC_FIRST_OCTET = 0x52

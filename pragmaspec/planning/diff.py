@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from pragmaspec.errors import Where
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.desired import Desired
-from pragmaspec.recorded import Node, Record, Resource, State
+from pragmaspec.resources import Node, Resource
+from pragmaspec.state_model import Record, State
 
 
 class Change(Frozen, frozen=True):

@@ -8,13 +8,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SpecError
+from pragmaspec.planning.expand_sites import wanted_site
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
-from pragmaspec.planning.wanted_sites import wanted_site
-from pragmaspec.recorded import Blob, Readiness
+from pragmaspec.resources import Blob, Readiness
+from pragmaspec.spec.fields.user_data import merged
 from pragmaspec.spec.loaded import LoadedSpec
-from pragmaspec.spec.models import ClusterModel, ComputesModel, FrontendModel
+from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, FrontendModel
 from pragmaspec.spec.quantity import in_words
-from pragmaspec.spec.user_data import merged
 
 
 def images_needed(loaded: LoadedSpec) -> tuple[str, ...]:

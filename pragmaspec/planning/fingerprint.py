@@ -6,11 +6,12 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from pragmaspec.planning.moved import moved_state
+from pragmaspec.planning.moves.moves import moved_state
+from pragmaspec.planning.moves.readdress import as_made
 from pragmaspec.planning.observed import Observations, Observed
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.planning.sighting import as_made
-from pragmaspec.recorded import StagedImage, State
+from pragmaspec.resources import StagedImage
+from pragmaspec.state_model import State
 
 Fingerprints = tuple[tuple[str, str], ...]
 """Address and 16 hexadecimal digits over what was seen of it, sorted; an address that is not there had nothing."""

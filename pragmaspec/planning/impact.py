@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from pragmaspec.planning.plan import Impact
-from pragmaspec.recorded import Node
+from pragmaspec.resources import Node
 
 FIELD_IMPACT: dict[str, Impact] = {
     "cpus": "reboot",
@@ -21,7 +21,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "readiness": "none",
     "running": "none",
 }
-"""Fields of :class:`~pragmaspec.recorded.Node` that may change at one address; the others are the address."""
+"""Fields of :class:`~pragmaspec.resources.Node` that may change at one address; the others are the address."""
 
 ORDER: tuple[Impact, ...] = ("none", "live", "reboot", "rebuild", "data-loss")
 """From harmless to worst."""

@@ -200,7 +200,8 @@ Observed = ObservedNode | ObservedAllocation
 class Observations(Frozen, frozen=True):
     """Everything at one site that carries the marks of one stack, from one listing.
 
-    Where nobody can choose the identity of a machine, one address may have several: see :mod:`pragmaspec.engine.recovery`.
+    Where nobody can choose the identity of a machine, one address may have several: see
+    :mod:`pragmaspec.engine.reconcile.recovery`.
     """
 
     site: str

@@ -5,9 +5,10 @@ from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.planning.drift.ownership import standing
 from pragmaspec.planning.observed import Inventory, Observations, Observed, ObservedNode
-from pragmaspec.planning.standing import standing
-from pragmaspec.recorded import Node, Record, StagedImage, State
+from pragmaspec.resources import Node, StagedImage
+from pragmaspec.state_model import Record, State
 
 Kind = Literal["node", "allocation", "image"]
 

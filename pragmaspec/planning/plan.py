@@ -8,7 +8,7 @@ from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.planning.wanted import Move
-from pragmaspec.recorded import Resource
+from pragmaspec.resources import Resource
 from pragmaspec.site import Site
 
 PLAN_FORMAT = 1
@@ -35,7 +35,8 @@ class Action(Frozen, frozen=True):
     after: tuple[str, ...] = ()
     way: str = ""
     """How it is done, for people, where there is more than one way: how an image gets to its site
-    (:mod:`pragmaspec.planning.ways`), what a boot does to a machine that is there (:mod:`pragmaspec.planning.condition`)."""
+    (:mod:`pragmaspec.planning.images.routes`), what a boot does to a machine that is there
+    (:mod:`pragmaspec.planning.drift.condition`)."""
     loses: tuple[str, ...] = ()
     """Losses beside the disk, in words: snapshots whose files are no longer used. Only with consent to lose data."""
     remedy: str = ""

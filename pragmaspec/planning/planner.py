@@ -9,38 +9,31 @@ import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Problem
-from pragmaspec.planning.actions import (
-    ALREADY_THERE,
-    ASKED_FOR,
-    NO_LONGER_WANTED,
-    NOT_THERE,
-    SHALL_BE_OFF,
-    SHALL_RUN,
-    actions,
-)
-from pragmaspec.planning.allocation import Allocator, NoneFreeError, satisfies
-from pragmaspec.planning.capacity import shortages
-from pragmaspec.planning.concerned import concerned_addresses
+from pragmaspec.planning.actions import ALREADY_THERE, ASKED_FOR, NO_LONGER_WANTED, NOT_THERE, SHALL_BE_OFF, SHALL_RUN, actions
+from pragmaspec.planning.allocation.allocator import Allocator, NoneFreeError, satisfies
+from pragmaspec.planning.allocation.capacity import shortages
 from pragmaspec.planning.desired import Desired, desired_nodes
 from pragmaspec.planning.diff import changes
-from pragmaspec.planning.drift import Facts, facts
-from pragmaspec.planning.firmware import firmware_problems
-from pragmaspec.planning.holding import held, held_unwanted, is_held
-from pragmaspec.planning.likely import likely_moves
-from pragmaspec.planning.moved import moved_state, planned_moves, reused_names
-from pragmaspec.planning.needed import needed_images, unknown_images
+from pragmaspec.planning.drift.drift import Facts, facts
+from pragmaspec.planning.drift.public_network import require_public
+from pragmaspec.planning.guest_info import with_peers_told
+from pragmaspec.planning.images.firmware import firmware_problems
+from pragmaspec.planning.images.needed import needed_images, unknown_images
+from pragmaspec.planning.images.prune import prune_actions
+from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_names
+from pragmaspec.planning.moves.readdress import as_made, as_recorded
+from pragmaspec.planning.moves.suggest import likely_moves
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.plan import QUIET_KINDS, Action, Drift, Pending, Plan, PlannedSite
-from pragmaspec.planning.pruning import prune_actions
-from pragmaspec.planning.public_drift import require_public
+from pragmaspec.planning.power_only import held, held_unwanted, is_held
 from pragmaspec.planning.replacing import check_replaced, replaced_nodes
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.sighting import as_made, as_recorded
+from pragmaspec.planning.scope import concerned_addresses
 from pragmaspec.planning.targets import narrowed
-from pragmaspec.planning.told import with_peers_told
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.planning.warnings import plan_warnings
-from pragmaspec.recorded import Allocation, Network, Node, StagedImage, State
+from pragmaspec.resources import Allocation, Network, Node, StagedImage
+from pragmaspec.state_model import State
 
 WHOLE = PlanRequest()
 _NONE_STORED: Mapping[str, tuple[StoredImage, ...]] = MappingProxyType({})

@@ -7,7 +7,8 @@ from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.safety import few
 from pragmaspec.planning.targets import matches, nothing_named
-from pragmaspec.recorded import Node, State
+from pragmaspec.resources import Node
+from pragmaspec.state_model import State
 
 
 def replaced_nodes(state: State, request: PlanRequest) -> frozenset[str]:

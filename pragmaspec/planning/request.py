@@ -9,10 +9,10 @@ class PlanRequest(Frozen, frozen=True):
     ``targets``, ``exclude`` and ``replace`` are addresses, parts of addresses or patterns (see
     :mod:`pragmaspec.planning.targets`); nodes to ``replace`` are made anew though nothing about them has changed.
     ``running`` says of clusters that they shall run or be off, whatever the spec says, and that nothing else of them shall be
-    changed (see :mod:`pragmaspec.planning.holding`); ``drop`` names clusters to be removed
+    changed (see :mod:`pragmaspec.planning.power_only`); ``drop`` names clusters to be removed
     though the spec still wants them; ``only_clusters`` leaves every other cluster alone. ``accept_missing``: a site from which a
     large part of what is recorded has vanished at once is believed, and what vanished is made anew. ``prune_images``: also remove
-    images that no node of any stack uses (see :mod:`pragmaspec.planning.pruning`).
+    images that no node of any stack uses (see :mod:`pragmaspec.planning.images.prune`).
     """
 
     targets: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.recorded import Allocation, Node, Resource, StagedImage
+from pragmaspec.resources import Allocation, Node, Resource, StagedImage
 
 Allowance = Literal["rebuild", "data-loss", "protected"]
 ALLOWANCES: tuple[str, ...] = get_args(Allowance)

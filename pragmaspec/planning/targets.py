@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.recorded import Node, Resource, StagedImage
+from pragmaspec.resources import Node, Resource, StagedImage
 
 
 def matches(pattern: str, resource: Resource) -> bool:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
-from pragmaspec.recorded import Blob, Readiness
+from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Site
 
 Firmware = Literal["bios", "uefi"]
@@ -12,7 +12,7 @@ Firmware = Literal["bios", "uefi"]
 
 
 class WantedImage(Frozen, frozen=True):
-    """An image of the spec, resolved to its digest. See :class:`pragmaspec.recorded.StagedImage` for the shared fields."""
+    """An image of the spec, resolved to its digest. See :class:`pragmaspec.resources.StagedImage` for the shared fields."""
 
     name: str
     origin: str

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
+from pragmaspec.planning.drift.public_network import narrower
 from pragmaspec.planning.observed import Observations
-from pragmaspec.planning.public_drift import narrower
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.recorded import State
+from pragmaspec.state_model import State
 
 
 def plan_warnings(

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.drift.occupancy import Occupant
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
-from pragmaspec.planning.occupancy import Occupant
 from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind
+from pragmaspec.state_model import State
 
 Transferred = Callable[[int, int], None]
 """Progress of a transfer: bytes done, bytes in all."""

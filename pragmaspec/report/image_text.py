@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.firmware import Boots
+from pragmaspec.images.firmware.detect import Boots
 from pragmaspec.report import units
-from pragmaspec.report.forms import Form
-from pragmaspec.report.pen import Pen
+from pragmaspec.report.json_forms import Form
+from pragmaspec.report.style import Pen
 from pragmaspec.report.table import Cell, table
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pragmaspec.images.lock import LOCK_FILE, Locked
-from pragmaspec.images.pinning import LockChange
-from pragmaspec.report.forms import Form
-from pragmaspec.report.pen import Pen, Tone
+from pragmaspec.images.lock.entries import LockChange
+from pragmaspec.images.lock.lock_file import LOCK_FILE, Locked
+from pragmaspec.report.json_forms import Form
+from pragmaspec.report.style import Pen, Tone
 from pragmaspec.report.table import Cell, table
 from pragmaspec.report.units import counted, size
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from pragmaspec.planning.condition import layer_words
+from pragmaspec.planning.drift.condition import layer_words
 from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan, OtherStack
 from pragmaspec.report import units
-from pragmaspec.report.forms import Form
-from pragmaspec.report.pen import Pen
+from pragmaspec.report.json_forms import Form
+from pragmaspec.report.style import Pen
 from pragmaspec.report.table import Cell, table
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from pragmaspec.errors import Problem, Where
-from pragmaspec.report.pen import Pen, Tone, columns
-from pragmaspec.report.plan_layout import sentences
+from pragmaspec.report.plan.layout import sentences
+from pragmaspec.report.style import Pen, Tone, columns
 from pragmaspec.report.units import counted
 
 _INDENT = "  "

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.observed import Holding, Inventory, Taken
 from pragmaspec.report import units
-from pragmaspec.report.forms import Form, site_form
-from pragmaspec.report.pen import Pen
+from pragmaspec.report.json_forms import Form, site_form
+from pragmaspec.report.style import Pen
 from pragmaspec.report.table import Cell, Row, table
 from pragmaspec.site import LibvirtSite, Site
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
+from pragmaspec.planning.drift.ownership import standing_nodes
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.planning.plan import Drift
-from pragmaspec.planning.standing import standing_nodes
-from pragmaspec.recorded import Node, Record, State
 from pragmaspec.report import units
-from pragmaspec.report.forms import Form
-from pragmaspec.report.lists import STATUS_TONES, node_status
-from pragmaspec.report.pen import Pen, Tone
+from pragmaspec.report.json_forms import Form
+from pragmaspec.report.lists_text import STATUS_TONES, node_status
+from pragmaspec.report.style import Pen, Tone
 from pragmaspec.report.table import Cell, Row, table
+from pragmaspec.resources import Node
+from pragmaspec.state_model import Record, State
 
 _SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim", "paused": "change"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.report.pen import Pen, Tone, columns
+from pragmaspec.report.style import Pen, Tone, columns
 
 
 class Cell(Frozen, frozen=True):

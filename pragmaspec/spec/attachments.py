@@ -8,18 +8,18 @@ from shlex import quote
 from typing import Any, cast
 
 from pragmaspec.errors import Problem, SpecError
-from pragmaspec.spec.characters import SIZE_MAX
+from pragmaspec.spec.fields.own_keys import default_agent_keys, has_pair, lone_private_key, own_key_files
+from pragmaspec.spec.fields.public_key import NotAKeyError, PublicKey, holds_private_key, public_key, public_keys
+from pragmaspec.spec.fields.ssh_keys import is_path
+from pragmaspec.spec.fields.user_data import merged, other_form, too_much, wrong_kinds
 from pragmaspec.spec.files import FilesRead, located
 from pragmaspec.spec.findings import Finding, listed, overlaps
-from pragmaspec.spec.models import ClusterModel
-from pragmaspec.spec.own_keys import default_agent_keys, has_pair, lone_private_key, own_key_files
-from pragmaspec.spec.public_key import NotAKeyError, PublicKey, holds_private_key, public_key, public_keys
-from pragmaspec.spec.reading import read_document
-from pragmaspec.spec.ssh_keys import is_path
-from pragmaspec.spec.tree import Document, data_of
-from pragmaspec.spec.tree import Path as TreePath
-from pragmaspec.spec.typed import typed
-from pragmaspec.spec.user_data import merged, other_form, too_much, wrong_kinds
+from pragmaspec.spec.models.cluster import ClusterModel
+from pragmaspec.spec.user_data_values import typed
+from pragmaspec.spec.yaml.parser import read_document
+from pragmaspec.spec.yaml.text import SIZE_MAX
+from pragmaspec.spec.yaml.tree import Document, data_of
+from pragmaspec.spec.yaml.tree import Path as TreePath
 
 Place = tuple[str, ...]
 
@@ -171,7 +171,7 @@ class Attachments:
     def _check(self, user_data: "_UserData", wholes: tuple[dict[str, Any], ...]) -> None:
         """Hold a document against cloud-init's schema, but for values that are known to be wrong."""
         if user_data.data and not too_much(user_data.data):
-            from pragmaspec.spec.user_data_findings import user_data_findings  # noqa: PLC0415 - loads the schema's validator
+            from pragmaspec.spec.cloud_init.findings import user_data_findings  # noqa: PLC0415 - loads the schema's validator
 
             for finding in user_data_findings(user_data.data, user_data.path, wholes):
                 if not overlaps(finding.path, user_data.wrong):

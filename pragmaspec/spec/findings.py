@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from typing import Literal
 
 from pragmaspec.errors import Problem
-from pragmaspec.spec.characters import quote_of
-from pragmaspec.spec.tree import Document, Path
+from pragmaspec.spec.yaml.text import quote_of
+from pragmaspec.spec.yaml.tree import Document, Path
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from pragmaspec.spec.models import SitesModel, SpecModel
+from pragmaspec.spec.models.cluster import SitesModel, SpecModel
 
 
 class _Schema(GenerateJsonSchema):

@@ -7,9 +7,9 @@ from typing import Any
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.spec.findings import Finding
-from pragmaspec.spec.models import SpecModel
-from pragmaspec.spec.tree import Document
-from pragmaspec.spec.tree import Path as TreePath
+from pragmaspec.spec.models.cluster import SpecModel
+from pragmaspec.spec.yaml.tree import Document
+from pragmaspec.spec.yaml.tree import Path as TreePath
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,19 @@ from typing import Any
 from pragmaspec import paths
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.spec.attachments import Attachments
-from pragmaspec.spec.checks import ANY_SITE, cross_findings
-from pragmaspec.spec.files import FilesRead
+from pragmaspec.spec.fields.own_keys import agent_socket
+from pragmaspec.spec.fields.user_data import merged, too_much
+from pragmaspec.spec.files import FilesRead, NotRegularError
 from pragmaspec.spec.findings import Finding, overlaps
-from pragmaspec.spec.image_model import ImageModel
 from pragmaspec.spec.loaded import LoadedSpec
-from pragmaspec.spec.models import ClusterModel, SiteModel, SitesModel, SpecModel
-from pragmaspec.spec.own_keys import agent_socket
-from pragmaspec.spec.reading import read_document
-from pragmaspec.spec.regular import NotRegularError
-from pragmaspec.spec.shape import shaped
-from pragmaspec.spec.tree import Document
-from pragmaspec.spec.tree import Mapping as TreeMapping
-from pragmaspec.spec.tree import Path as TreePath
-from pragmaspec.spec.user_data import merged, too_much
+from pragmaspec.spec.models.cluster import ClusterModel, SiteModel, SitesModel, SpecModel
+from pragmaspec.spec.models.image import ImageModel
+from pragmaspec.spec.validation.cross_checks import ANY_SITE, cross_findings
+from pragmaspec.spec.validation.translate import shaped
+from pragmaspec.spec.yaml.parser import read_document
+from pragmaspec.spec.yaml.tree import Document
+from pragmaspec.spec.yaml.tree import Mapping as TreeMapping
+from pragmaspec.spec.yaml.tree import Path as TreePath
 
 SITES_FILE = "sites.yaml"
 _FILES_ONLY = "A spec is a file, not a stream: its state and all it points to are found from where it is. Name a file."

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from pragmaspec.spec.regular import NotRegularError
+from pragmaspec.spec.files import NotRegularError
 
 STANDARD = "-"
 """Names standard input or output."""

@@ -9,8 +9,8 @@ import msgspec
 
 from pragmaspec.errors import AccessError, PragmaspecError, Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.store.durable import private_directory, sync_directory, write_new
-from pragmaspec.store.stack_key import key_file, load_stack_key
+from pragmaspec.state.backends.local.durable import private_directory, sync_directory, write_new
+from pragmaspec.state.stack_key import key_file, load_stack_key
 
 KIND: Literal["pragmaspec-key"] = "pragmaspec-key"
 MOST_BYTES = 4096
@@ -110,7 +110,7 @@ def _keep(path: Path, key: str) -> bool:
 
 def _fingerprint(lineage: str) -> str:
     """Of the key that pragmaspec logs in with, as ``ssh-keygen -l`` shows it: base64 of the SHA-256 of its blob (RFC 4253)."""
-    from pragmaspec.guest.identity import operator_key
+    from pragmaspec.guest.keys import operator_key
 
     blob = b64decode(operator_key(load_stack_key(lineage)).public.split()[1])
     return "SHA256:" + b64encode(sha256(blob).digest()).decode().rstrip("=")

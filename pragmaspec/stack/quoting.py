@@ -6,8 +6,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
-from pragmaspec.spec.characters import quote_of
-from pragmaspec.spec.regular import read_regular
+from pragmaspec.spec.files import read_regular
+from pragmaspec.spec.yaml.text import quote_of
 
 _MOST_BYTES = 4 * 2**20
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 from pragmaspec.errors import PlanRefusedError, Problem, UsageError
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.safety import ALLOWANCES, refusals
-from pragmaspec.recorded import State
-from pragmaspec.stack.occupied import occupied
-from pragmaspec.stack.planned import Planner
+from pragmaspec.stack.network_use import occupied
+from pragmaspec.stack.planning import Planner
+from pragmaspec.state_model import State
 
 if TYPE_CHECKING:
     from pragmaspec.engine.context import Applied
     from pragmaspec.engine.reporter import Reporter
-    from pragmaspec.images.progress import ImageReporter
+    from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.providers.base import Provider
-    from pragmaspec.store.session import StoreSession
+    from pragmaspec.state.session import StoreSession
 
 
 class Run(Planner):
@@ -42,7 +42,7 @@ class Run(Planner):
 
     def bound(self, plan: Plan) -> Plan:
         """``plan``, which was made earlier. Raises PlanRefusedError when it is not what would be done now."""
-        from pragmaspec.engine.binding import check_binding
+        from pragmaspec.engine.preconditions import check_binding
 
         sites = {action.resource.site for action in plan.actions}
         check_binding(plan, self.session.state, self.wanted, self.sites.providers(sites))
@@ -68,8 +68,8 @@ class Run(Planner):
         from pragmaspec.access.ssh import Remote
         from pragmaspec.engine.apply import apply_plan
         from pragmaspec.engine.context import Applied, ApplyContext
-        from pragmaspec.engine.sweep import sweeps
-        from pragmaspec.store.stack_key import load_stack_key
+        from pragmaspec.engine.reconcile.leftovers import sweeps
+        from pragmaspec.state.stack_key import load_stack_key
 
         providers = self._providers(plan)
         if plan.empty and not (self._has_anything() and any(map(sweeps, providers.values()))):

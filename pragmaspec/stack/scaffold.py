@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from pragmaspec.errors import PragmaspecError, Problem
 from pragmaspec.paths import home
+from pragmaspec.spec.fields.own_keys import agent_socket, default_agent_keys, own_key_files
 from pragmaspec.spec.files import FilesRead
-from pragmaspec.spec.own_keys import agent_socket, default_agent_keys, own_key_files
 
 _LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", "/var/run/libvirt/libvirt-sock")
 SCHEMA_FILE = ".pragmaspec.schema.json"

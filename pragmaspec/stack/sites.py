@@ -1,21 +1,29 @@
-"""The sites of one stack while it is worked on: opened when first asked, asked in parallel."""
+"""The sites of one stack while it is worked on: opened when first asked, asked in parallel.
 
-from collections.abc import Callable, Iterable
+What the sites say now: the observations, and how they differ from what is recorded.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError, Problem, SiteError, Where
+from pragmaspec.planning.drift.drift import facts
+from pragmaspec.planning.moves.readdress import as_made
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
+from pragmaspec.planning.plan import Drift
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.providers.base import ImageRoom, Provider
+from pragmaspec.providers.registry import open_provider
 from pragmaspec.providers.rereading import Rereading
-from pragmaspec.providers.table import open_provider
-from pragmaspec.recorded import StagedImage, State
+from pragmaspec.resources import StagedImage
 from pragmaspec.site import Site
+from pragmaspec.state_model import State
 
 _Answer = TypeVar("_Answer")
 _MOST_AT_ONCE = 16
@@ -128,3 +136,23 @@ def sites_in_use(wanted: Wanted, state: State, request: PlanRequest) -> tuple[st
         if not request.only_clusters or (not isinstance(resource, StagedImage) and request.concerns(resource.cluster)):
             names.add(resource.site)
     return tuple(sorted(names))
+
+
+class Look(NamedTuple):
+    """One look at every site where something is recorded; ``seconds``: how long it took.
+
+    In the observations each object goes by the address that it was made under (``Record.made_as``).
+    """
+
+    state: State
+    observations: Mapping[str, Observations]
+    drift: tuple[Drift, ...]
+    seconds: float
+
+
+def look(state: State, sites: Sites) -> Look:
+    """Look at the sites of all records."""
+    began = time.monotonic()
+    found = sites.observe({record.resource.site for record in state.records}, state)
+    observations = {name: as_made(seen, state) for name, seen in found.items()}
+    return Look(state, observations, facts(state, observations).drift, time.monotonic() - began)

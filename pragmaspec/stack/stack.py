@@ -7,25 +7,25 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pragmaspec.stack.place import Place, find_place
-from pragmaspec.stack.recording import open_store
+from pragmaspec.stack.location import Place, find_place
+from pragmaspec.stack.state.access import open_store
 
 if TYPE_CHECKING:
     from pragmaspec.access.ssh import Completed, Remote
     from pragmaspec.engine.context import Applied
     from pragmaspec.engine.reporter import Reporter
     from pragmaspec.images.library import ImageLibrary
-    from pragmaspec.images.progress import ImageReporter
+    from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.planning.plan import Plan
     from pragmaspec.planning.wanted import Wanted
     from pragmaspec.providers.base import Provider
-    from pragmaspec.recorded import Mark, Node, State
-    from pragmaspec.stack.looking import Look
-    from pragmaspec.stack.planned import Planner
-    from pragmaspec.stack.readable import ReadablePlan
+    from pragmaspec.resources import Mark, Node
+    from pragmaspec.stack.planning import Planner, ReadablePlan
     from pragmaspec.stack.run import Run
-    from pragmaspec.store.session import StoreSession
-    from pragmaspec.store.store import Opened, Store
+    from pragmaspec.stack.sites import Look
+    from pragmaspec.state.session import StoreSession
+    from pragmaspec.state.store import Opened, Store
+    from pragmaspec.state_model import State
 
 # Every method imports what it needs: `list` and `ssh` must not pay for planning, nor planning for ssh.
 
@@ -82,7 +82,7 @@ class Stack:
     def library(self) -> "ImageLibrary":
         """The local image store."""
         from pragmaspec.images.library import ImageLibrary
-        from pragmaspec.stack.folders import image_store
+        from pragmaspec.stack.location import image_store
 
         return ImageLibrary(image_store(), locked=self._locked)
 
@@ -96,7 +96,7 @@ class Stack:
 
     def lineage(self) -> str:
         """The name of the recorded stack. Raises UsageError when nothing was ever recorded: then it has none yet."""
-        from pragmaspec.stack.recording import recorded_lineage
+        from pragmaspec.stack.state.access import recorded_lineage
 
         return recorded_lineage(self.store)
 
@@ -111,13 +111,13 @@ class Stack:
 
         ``need``: the clusters whose images, keys and user-data matter, None: all; values not known of the others stay unknown.
         """
-        from pragmaspec.stack.wanting import read_wanted
+        from pragmaspec.stack.resolve_spec import read_wanted
 
         return read_wanted(self._place, lambda: self.library, reporter, locked=self._locked, need=need)
 
     def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
         """The recorded nodes, frontends first, then by index. Raises UsageError when nothing of ``cluster`` is recorded."""
-        from pragmaspec.stack.verbs import refuse_unrecorded
+        from pragmaspec.stack.cluster_requests import refuse_unrecorded
 
         state = self.state()
         if cluster is not None:
@@ -155,7 +155,7 @@ class Stack:
     @contextmanager
     def planner(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Iterator[Planner]":
         """A planner without the lock, whose sites are open inside the context. ``need``: as for :meth:`wanted`."""
-        from pragmaspec.stack.planned import open_planner
+        from pragmaspec.stack.planning import open_planner
 
         self._refuse_other_place()
         wanted, state = self.wanted(reporter, need=need), self.state()
@@ -167,21 +167,21 @@ class Stack:
     ) -> "Applied":
         """Do ``plan``, or plan and do it. Nobody is asked: ``allow`` names what may be lost (rebuild, data-loss, protected)."""
         from pragmaspec.planning.request import PlanRequest
-        from pragmaspec.stack.saved import needed_by
+        from pragmaspec.stack.saved_plan import needed_by
 
         with self.run("apply", lineage=plan.lineage if plan else None, need=needed_by(plan)) as run:
             return run.apply(plan if plan is not None else run.plan(PlanRequest()), _words(allow), reporter)
 
     def boot(self, cluster: str, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
         """Let a cluster run, whatever ``state:`` the spec gives it; what else the spec changes of its nodes waits."""
-        from pragmaspec.stack.verbs import OUTLINE, boot_plan
+        from pragmaspec.stack.cluster_requests import OUTLINE, boot_plan
 
         with self.run(f"boot {cluster}", need=OUTLINE) as run:
             return run.apply(boot_plan(run, cluster), _words(allow), reporter)
 
     def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "Applied":
         """Shut a cluster down: computes before the frontend, gracefully, then by force after a limit."""
-        from pragmaspec.stack.verbs import OUTLINE, shutdown_plan
+        from pragmaspec.stack.cluster_requests import OUTLINE, shutdown_plan
 
         with self.run(f"shutdown {cluster}", need=OUTLINE) as run:
             return run.apply(shutdown_plan(run, cluster), (), reporter)
@@ -199,7 +199,7 @@ class Stack:
 
         ``prune_images``: also remove images from its site that no node of any stack uses.
         """
-        from pragmaspec.stack.verbs import OUTLINE, clean_plan
+        from pragmaspec.stack.cluster_requests import OUTLINE, clean_plan
 
         with self.run(f"clean {cluster}", need=OUTLINE) as run:
             return run.apply(clean_plan(run, cluster, shutdown=shutdown, prune_images=prune_images), _words(allow), reporter)
@@ -215,7 +215,7 @@ class Stack:
         need: frozenset[str] | None = None,
     ) -> "Iterator[Run]":
         """Hold the lock while planning and applying. ``command``: what others who meet the lock are told; ``need``: as above."""
-        from pragmaspec.stack.planned import open_planner
+        from pragmaspec.stack.planning import open_planner
         from pragmaspec.stack.run import Run
 
         self._refuse_other_place()
@@ -243,19 +243,18 @@ class Stack:
     def _before_locking(self, *, steal_lock: bool) -> None:
         self._refuse_other_place()
         if steal_lock:
-            from pragmaspec.stack.recording import steal
+            from pragmaspec.stack.state.access import steal
 
             steal(self.store)
 
     def _refuse_other_place(self) -> None:
-        from pragmaspec.stack.renaming import refuse_other_place
+        from pragmaspec.stack.state.renamed_spec import refuse_other_place
 
         refuse_other_place(self._place, self.store)
 
     def look(self) -> "Look":
         """What the sites say now."""
-        from pragmaspec.stack.looking import look
-        from pragmaspec.stack.sites import Sites
+        from pragmaspec.stack.sites import Sites, look
 
         state = self.state()
         with Sites(state.sites) as sites:
@@ -264,7 +263,7 @@ class Stack:
     def remote(self, state: "State | None" = None) -> "Remote":
         """OpenSSH to the recorded nodes, with keys and host keys in place. Raises UsageError when nothing was ever recorded."""
         from pragmaspec.access.ssh import Remote
-        from pragmaspec.store.stack_key import load_stack_key
+        from pragmaspec.state.stack_key import load_stack_key
 
         recorded = state if state is not None else self.state()
         if not recorded.records:
@@ -275,7 +274,7 @@ class Stack:
 
     def ssh(self, node: str, *command: str, timeout_s: float = 60.0) -> "Completed":
         """Run ``command`` on a node and wait for it: exit status, stdout (bytes) and stderr."""
-        from pragmaspec.access.names import find_node
+        from pragmaspec.access.node_lookup import find_node
 
         state = self.state()
         return self.remote(state).run(find_node(state, node).address, command, timeout_s=timeout_s)
@@ -283,8 +282,8 @@ class Stack:
     @contextmanager
     def provider_of(self, node: "Node", state: "State") -> "Iterator[tuple[Provider, Mark]]":
         """The provider of the node's site, and the node's mark there."""
-        from pragmaspec.recorded import Record
         from pragmaspec.stack.sites import Sites
+        from pragmaspec.state_model import Record
 
         mark = (state.record(node.address) or Record(resource=node)).mark(state.lineage)
         with Sites(state.sites) as sites:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.guest.identity import StackKey, host_key, operator_key
-from pragmaspec.recorded import Mark, Nic, Node, Record, State
+from pragmaspec.guest.keys import StackKey, host_key, operator_key
+from pragmaspec.resources import Mark, Nic, Node
+from pragmaspec.state_model import Record, State
 
 LINEAGE = "3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607"
 KEY = StackKey(b"k" * 32)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.access.inventory import file_text, inventory, list_text
+from pragmaspec.access.ansible_inventory import file_text, inventory, list_text
 from pragmaspec.access.routes import routes
 from pragmaspec.access.ssh import Remote
 from tests.access.conftest import KEY, LINEAGE, member, state

@@ -1,8 +1,8 @@
 from msgspec.structs import replace
 
 from pragmaspec.access.routes import routes
-from pragmaspec.guest.identity import host_key
-from pragmaspec.recorded import Mark
+from pragmaspec.guest.keys import host_key
+from pragmaspec.resources import Mark
 from tests.access.conftest import HELLO, KEY, LINEAGE, recorded, state
 
 

@@ -7,7 +7,7 @@ import pytest
 from pragmaspec.access.ssh import Remote, printable
 from pragmaspec.access.ssh_files import ssh_directory
 from pragmaspec.errors import AccessError
-from pragmaspec.guest.identity import StackKey
+from pragmaspec.guest.keys import StackKey
 from tests.access.conftest import HELLO, KEY, LINEAGE, recorded, state
 
 FRONTEND, COMPUTE = "lab/hello/node/hello-frontend", "lab/hello/node/hello-compute-0"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pragmaspec.store.local import LocalStore
+from pragmaspec.state.backends.local.backend import LocalStore
 from tests.cli.workshop import Workshop
 
 DOCUMENTED = set(re.findall(r"`([a-z0-9_]+)`", (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")))

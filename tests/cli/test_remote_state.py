@@ -11,7 +11,7 @@ import pytest
 
 from pragmaspec.stack.stack import Stack
 from tests.cli.workshop import Workshop
-from tests.store.grounds.kinds import Kind, running
+from tests.state.backends.kinds import Kind, running
 
 LIMIT_S = 60
 

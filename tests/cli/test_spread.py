@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import Accepting, Doing, Which
-from pragmaspec.cli.spread import spread
+from pragmaspec.cli.options import Accepting, Doing, Which, spread
 
 
 @dataclass(frozen=True)

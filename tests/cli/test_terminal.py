@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from pragmaspec import Stack
-from pragmaspec.cli.live import LiveProgress, live_progress
-from pragmaspec.cli.screen import Screen
+from pragmaspec.cli.terminal.live_progress import LiveProgress, live_progress
+from pragmaspec.cli.terminal.screen import Screen
 from pragmaspec.errors import SiteError
 from tests.cli.workshop import Workshop
 

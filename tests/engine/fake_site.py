@@ -10,17 +10,18 @@ from msgspec.structs import replace
 
 from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Observations, ObservedNode, SiteIdentity
 from pragmaspec.planning.plan import Action, Plan, PlannedSite
 from pragmaspec.planning.planner import state_digest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
 from pragmaspec.providers.base import BootOrder, Evidence
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Readiness, Resource, StagedImage, State
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Readiness, Resource, StagedImage
 from pragmaspec.site import SimulatedSite
-from pragmaspec.store.local import LocalStore
-from tests.store.samples import ALLOCATION, DIGEST, IMAGE, act, node
+from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state_model import State
+from tests.state.samples import ALLOCATION, DIGEST, IMAGE, act, node
 
 SITE = SimulatedSite(name="lab", parallel=4)
 KEY = StackKey(b"k" * 32)

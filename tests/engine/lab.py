@@ -8,13 +8,13 @@ from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.errors import SiteUnreachableError
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import PlannedSite
 from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import Record
+from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.site import SimulatedSite
-from pragmaspec.store.local import LocalStore
+from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state_model import Record
 from tests.engine.fake_site import KEY, WANTED, plan_for
 from tests.simulation.chance import Chance
 from tests.simulation.clock import SimClock

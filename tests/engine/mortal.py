@@ -16,21 +16,22 @@ from typing import Any, Self
 
 import msgspec
 
-import pragmaspec.guest.seed  # noqa: F401 - loaded once, before the forks
+import pragmaspec.guest.cloud_init.seed  # noqa: F401 - loaded once, before the forks
 from pragmaspec import failpoints
 from pragmaspec.access.ssh import Remote
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.planner import make_plan, needs_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes, WantedPublic
 from pragmaspec.providers.base import Provider
-from pragmaspec.providers.table import open_provider
-from pragmaspec.recorded import Blob, Readiness, StagedImage, State
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.resources import Blob, Readiness, StagedImage
 from pragmaspec.site import Site
-from pragmaspec.store.local import LocalStore
+from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state_model import State
 
 LINEAGE = "5ca1ab1e-0000-4000-8000-00000000000{}"
 ASKED = PlanRequest(accept_missing=True)

@@ -21,11 +21,12 @@ from pragmaspec.errors import (
     Where,
 )
 from pragmaspec.planning.plan import PlannedSite
-from pragmaspec.recorded import Readiness, Record
+from pragmaspec.resources import Readiness
 from pragmaspec.site import SimulatedSite
-from pragmaspec.store.local import LocalStore
+from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state_model import Record
 from tests.engine.fake_site import SITE, FakeSite, HoldingSite, applying, bring_up, plan_for
-from tests.store.samples import ALLOCATION, IMAGE, PATIENT, act, node
+from tests.state.samples import ALLOCATION, IMAGE, PATIENT, act, node
 
 
 def _signal(number):

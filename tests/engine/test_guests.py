@@ -8,17 +8,17 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.access.ssh import Completed, Remote
+from pragmaspec.clock import SystemClock
 from pragmaspec.engine.apply import apply_plan
-from pragmaspec.engine.clock import SystemClock
 from pragmaspec.engine.guests import SshGuests
-from pragmaspec.engine.power import PowerWatch
+from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, Problem, SiteUnreachableError
-from pragmaspec.guest.files import GuestFile
+from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
-from pragmaspec.recorded import Mark, Readiness
-from pragmaspec.store.local import LocalStore
+from pragmaspec.resources import Mark, Readiness
+from pragmaspec.state.backends.local.backend import LocalStore
 from tests.engine.fake_site import KEY, SshSite, applying, bring_up, plan_for
-from tests.store.samples import IMAGE, LINEAGE, act, node
+from tests.state.samples import IMAGE, LINEAGE, act, node
 
 FRONTEND, COMPUTE = node(-1), node(0)
 MARK = Mark(lineage=LINEAGE, address=COMPUTE.address)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pragmaspec.recorded import Blob
+from pragmaspec.resources import Blob
 from pragmaspec.site import LibvirtSite, Overcommit, SimulatedSite, Site
 from tests.engine.mortal import LINEAGE, Mortals
 

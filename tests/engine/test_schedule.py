@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pragmaspec.engine.schedule import Schedule
-from tests.store.samples import ALLOCATION, IMAGE, PATIENT, act, node
+from tests.state.samples import ALLOCATION, IMAGE, PATIENT, act, node
 
 STAGE, ALLOCATE = act("stage", IMAGE), act("allocate", ALLOCATION)
 BOOT = act("boot", node(0), STAGE, ALLOCATE)

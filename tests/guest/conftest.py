@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pragmaspec.guest.cluster import GuestCluster
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant
+from pragmaspec.guest.contract.cluster import GuestCluster
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant
 
 LINEAGE = "3f9a1c2b-5d0e-4c1a-9b7e-0123456789ab"
 USER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGK4hBQw4rQJ1rkRtbgbjMk0/iitVBvUVQtlPxmlYxTK ada@example.org"

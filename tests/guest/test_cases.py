@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.guest.cloud_init import meta_data_text, network_config_text, user_data_text
-from pragmaspec.guest.cluster import GuestCluster, GuestSettings
-from pragmaspec.guest.files import CONTRACT_JSON, VC_OUT, GuestFile, contract_files, identity_files, login_files
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.recorded import Mark, Node
+from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config_text, user_data_text
+from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
+from pragmaspec.guest.contract.files import CONTRACT_JSON, VC_OUT, GuestFile, contract_files, identity_files, login_files
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.resources import Mark, Node
 
 CASES = Path(__file__).parents[1] / "cases" / "guest"
 PRIVATE = re.compile(r"(-----BEGIN OPENSSH PRIVATE KEY-----\n).*?( *)(-----END OPENSSH PRIVATE KEY-----)", re.DOTALL)

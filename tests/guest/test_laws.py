@@ -7,11 +7,11 @@ from xml.etree import ElementTree as ET
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pragmaspec.guest.cluster import GuestCluster
-from pragmaspec.guest.contract_json import contract_text, shared_part
-from pragmaspec.guest.members import fqdn, hosts_text, known_hosts_text, members
-from pragmaspec.guest.vc_out import vc_out_text
-from pragmaspec.recorded import Allocation, Network, Nic, Node, PublicGrant
+from pragmaspec.guest.contract.cluster import GuestCluster
+from pragmaspec.guest.contract.cluster_json import contract_text, shared_part
+from pragmaspec.guest.contract.members import fqdn, hosts_text, known_hosts_text, members
+from pragmaspec.guest.contract.vc_out import vc_out_text
+from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant
 
 LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,14}[a-z0-9])?", fullmatch=True)
 

@@ -2,7 +2,7 @@ import subprocess
 
 from msgspec.structs import replace
 
-from pragmaspec.guest.cluster import GuestCluster
+from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.nat import NAT_ENABLE, NAT_SCRIPT, UNIT_TEXT, nat_at_boot, nat_script
 
 

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from pragmaspec.images import cpio
+from pragmaspec.images.debian import initramfs as cpio
 from tests.guest_images.tiny import HERE, TinyImage
 
 SECTOR = 512

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pragmaspec.images import cpio, ext4, kernel_modules
+from pragmaspec.images.debian import ext4
+from pragmaspec.images.debian import initramfs as cpio
+from pragmaspec.images.debian import initramfs as kernel_modules
 
 HERE = Path(__file__).parent
 EPOCH = 1_700_000_000

@@ -5,7 +5,7 @@ The loader is one file at the standard place: systemd's stub with kernel, initia
 
 from pathlib import Path
 
-from pragmaspec.images import cpio
+from pragmaspec.images.debian import initramfs as cpio
 from tests.guest_images.bootable import SECTOR, run
 from tests.guest_images.tiny import HERE, TinyImage
 

@@ -7,7 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from pragmaspec.images import cpio, ext4, kernel_modules
+from pragmaspec.images.debian import ext4
+from pragmaspec.images.debian import initramfs as cpio
+from pragmaspec.images.debian import initramfs as kernel_modules
 from tests.guest_images import tiny
 from tests.guest_images.bootable import BOOT_AT, BOOT_SECTORS, CODE_BYTES, MBR_CODE, PROGRAMS_AT, SECTOR, run, write_boot
 

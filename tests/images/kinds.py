@@ -11,8 +11,8 @@ from subprocess import PIPE, Popen
 import msgspec
 import pytest
 
-from pragmaspec.images.sources.published import PublishedSource
-from pragmaspec.images.sources.table import AnySource
+from pragmaspec.images.sources.catalogue import PublishedSource
+from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.sources.url import Sums, UrlSource
 from tests.images import protocols
 from tests.images.openpgp import Key
@@ -175,9 +175,9 @@ def _digest(content: bytes) -> str:
 
 
 if __name__ == "__main__":
-    from pragmaspec.images.progress import ImageReporter
+    from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.images.sources.base import Workshop
-    from pragmaspec.images.store import BlobStore
+    from pragmaspec.images.store.blobs import BlobStore
 
     asked: AnySource = msgspec.json.decode(sys.argv[2], type=AnySource)
     found = asked.find(Workshop(BlobStore(Path(sys.argv[1])), "debian", ImageReporter()))

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.fetched import version_key
 from pragmaspec.images.library import ImageLibrary
-from pragmaspec.images.lock import LOCK_FILE, read_lock
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
-from pragmaspec.images.publication import Publication
-from pragmaspec.images.release import built_in, find_release, publication_of
+from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.settings import Settings
 from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store import BlobStore
-from pragmaspec.spec.image_model import ImageModel
+from pragmaspec.images.sources.publication import Publication
+from pragmaspec.images.sources.releases import built_in, find_release, publication_of
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.fetched import version_key
+from pragmaspec.spec.models.image import ImageModel
 from tests.images import protocols
 from tests.images.kinds import Tools, publish
 from tests.images.openpgp import Key, keys, make_key

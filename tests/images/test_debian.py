@@ -10,10 +10,9 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import Order, bootstrap
+from pragmaspec.images.debian.bootstrap import PROGRAMS, Order, bootstrap, check_tools, privileges, search_path
 from pragmaspec.images.debian.disk import initial_ram_disk, make_disk, overlay_archive
-from pragmaspec.images.debian.mirror import of_suite, source_lines
-from pragmaspec.images.debian.tools import PROGRAMS, check_tools, privileges, search_path
+from pragmaspec.images.debian.distribution import of_suite, source_lines
 from pragmaspec.images.sources.debian import DebianSource
 
 HERE = Path(__file__).parent

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images import qemu_img
-from pragmaspec.images.disk import make_disk
-from pragmaspec.images.inspect import Examined, examine
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.disks.make_disk import make_disk
+from pragmaspec.images.formats import qemu_img
+from pragmaspec.images.formats.inspect import Examined, examine
+from pragmaspec.images.formats.random_access import BytesWindow
+from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store import BlobStore
-from pragmaspec.images.window import BytesWindow
+from pragmaspec.images.store.blobs import BlobStore
 from tests.images.bad_disks import bad_disks, bootable, good_disks
 
 HERE = Path(__file__).parent

@@ -21,11 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images import qemu_img
-from pragmaspec.images.inspect import Examined, examine
-from pragmaspec.images.layers import limited, unwrapped
-from pragmaspec.images.vhdx import _crc32c
-from pragmaspec.images.window import BytesWindow, opened
+from pragmaspec.images.archives.layers import limited, unwrapped
+from pragmaspec.images.formats import qemu_img
+from pragmaspec.images.formats.inspect import Examined, examine
+from pragmaspec.images.formats.random_access import BytesWindow, opened
+from pragmaspec.images.formats.vhdx import _crc32c
 from tests.images.bad_disks import archive, as_vmware_writes_it, bootable, converted, tar
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))

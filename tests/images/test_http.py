@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.fetched import Fetched
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.url import UrlSource
-from pragmaspec.images.store import BlobStore
-from pragmaspec.recorded import Blob
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.fetched import Fetched
+from pragmaspec.resources import Blob
 from tests.images.server import FileServer
 
 

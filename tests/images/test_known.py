@@ -6,9 +6,9 @@ import pytest
 
 from pragmaspec.images.known import known_image
 from pragmaspec.images.library import ImageLibrary
-from pragmaspec.images.local_digest import SETTLED_NS
-from pragmaspec.images.store import BlobStore
-from pragmaspec.spec.image_model import ImageModel
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.digest_cache import SETTLED_NS
+from pragmaspec.spec.models.image import ImageModel
 
 
 @pytest.fixture

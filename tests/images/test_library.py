@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+import pragmaspec.images
 from pragmaspec.errors import ImageError, Where
-from pragmaspec.images import pinning
 from pragmaspec.images.catalogue import Catalogue
 from pragmaspec.images.library import ImageLibrary
-from pragmaspec.images.lock import LOCK_FILE, read_lock
-from pragmaspec.images.pin import pin
-from pragmaspec.images.pinning import titled
-from pragmaspec.images.store import BlobStore
-from pragmaspec.spec.image_model import ImageModel
+from pragmaspec.images.lock.digest import pin
+from pragmaspec.images.lock.entries import titled
+from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.spec.models.image import ImageModel
 from tests.images.server import FileServer
 
 WHERE = Where(file="cluster.yaml", line=2, column=3)
@@ -53,10 +53,10 @@ def test_qemu_img_looks_at_a_local_disk_once_and_again_when_it_has_changed(
     library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
     code = (
         "import sys; from pathlib import Path\n"
-        "from pragmaspec.images.progress import ImageReporter\n"
+        "from pragmaspec.images.reporter import ImageReporter\n"
         "from pragmaspec.images.sources.base import Workshop\n"
         "from pragmaspec.images.sources.local import LocalSource\n"
-        "from pragmaspec.images.store import BlobStore\n"
+        "from pragmaspec.images.store.blobs import BlobStore\n"
         "print(LocalSource(disk=sys.argv[1], shown='x').find(Workshop(BlobStore(Path(sys.argv[2])), 'x', ImageReporter())))\n"
         "assert 'subprocess' not in sys.modules, 'nothing was started'"
     )
@@ -126,7 +126,7 @@ def test_titles_are_about_the_image_by_its_name() -> None:
 
 
 def test_every_title_is_a_sentence_that_does_not_change() -> None:
-    texts = [file.read_text(encoding="utf-8") for file in sorted(Path(pinning.__file__).parent.rglob("*.py"))]
+    texts = [file.read_text(encoding="utf-8") for file in sorted(Path(pragmaspec.images.__file__ or "").parent.rglob("*.py"))]
     titles = [title for text in texts for title in re.findall(r'summary=f?"([^"]*)"', text)]
     assert len(titles) > 50
     assert [title for title in titles if not title[0].isupper()] == []

@@ -11,10 +11,10 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.prune import DAY_S, prune, what_to_prune
-from pragmaspec.images.store import BlobStore
-from pragmaspec.images.users import User, forget_user, remember_user, users
-from pragmaspec.images.verify import verify
-from pragmaspec.recorded import Blob
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.usage import User, forget_user, remember_user, users
+from pragmaspec.images.store.verify import verify
+from pragmaspec.resources import Blob
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_directory_that_a_killed_run_left_goes_whole(store: BlobStore) -> None
     code = f"""
         import os, signal
         from pathlib import Path
-        from pragmaspec.images.store import BlobStore
+        from pragmaspec.images.store.blobs import BlobStore
         store = BlobStore(Path({str(store.directory)!r}))
         with store.locked("build"), store.scratch("build") as directory:
             (directory / "tree").mkdir()

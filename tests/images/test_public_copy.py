@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.images.catalogue import Entry
-from pragmaspec.images.fetched import Fetched
 from pragmaspec.images.public_copy import public_address
 from pragmaspec.images.settings import CloudFront, Settings
 from pragmaspec.images.sources.url import UrlSource
-from pragmaspec.recorded import Blob
+from pragmaspec.images.store.fetched import Fetched
+from pragmaspec.resources import Blob
 
 DISK = Blob(sha256="a" * 64, size_bytes=10)
 URL = "https://images.example.org/disk.qcow2"

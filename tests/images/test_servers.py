@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.cloudfront import WebAddress
-from pragmaspec.images.download import download
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store import BlobStore
-from pragmaspec.images.web import Web
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.transfer.cloudfront import WebAddress
+from pragmaspec.images.transfer.download import download
+from pragmaspec.images.transfer.http import Web
 from tests.images.raw_server import Answer, RawServer
 
 DISK = b"QFI\xfb" + bytes(range(256)) * 4

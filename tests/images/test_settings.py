@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.publication import Publication
 from pragmaspec.images.settings import CloudFront, GoogleDrive, Settings, read_settings
+from pragmaspec.images.sources.publication import Publication
 
 FILE = """\
 [[cloudfront]]

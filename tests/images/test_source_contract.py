@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.sources.table import AnySource
-from pragmaspec.images.store import BlobStore
+from pragmaspec.images.sources.registry import AnySource
+from pragmaspec.images.store.blobs import BlobStore
 from tests.images.kinds import KINDS, Kind, Tools, fetch_elsewhere, http, s3
 from tests.images.openpgp import Key, keys, make_key
 

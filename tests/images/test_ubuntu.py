@@ -8,13 +8,11 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import Order, command, environment
-from pragmaspec.images.debian.distribution import UBUNTU, keyring_of
-from pragmaspec.images.debian.mirror import source_lines
-from pragmaspec.images.debian.tools import privileges, search_path
+from pragmaspec.images.debian.bootstrap import Order, command, environment, privileges, search_path
+from pragmaspec.images.debian.distribution import UBUNTU, keyring_of, source_lines
 from pragmaspec.images.sources.debian import DebianSource
-from pragmaspec.images.sources.table import source_of
-from pragmaspec.spec.image_model import ImageModel
+from pragmaspec.images.sources.registry import source_of
+from pragmaspec.spec.models.image import ImageModel
 from tests.images.apt_archive import ESSENTIAL, write_archive
 from tests.images.openpgp import Key, keys, make_key
 

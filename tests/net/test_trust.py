@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError, PragmaspecError, StateUnreachableError
-from pragmaspec.images.google_account import ServiceAccount
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.url import UrlSource
-from pragmaspec.images.store import BlobStore
-from pragmaspec.images.web import Web
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.transfer.google_account import ServiceAccount
+from pragmaspec.images.transfer.http import Web
 from pragmaspec.net.trust import Named, TrustError, bundle_file, check_bundle, tls_context
-from pragmaspec.store.http_ground import HttpGround
-from pragmaspec.store.retry import Patience as StorePatience
-from pragmaspec.store.s3_ground import S3Ground
+from pragmaspec.state.backends.http.backend import HttpGround
+from pragmaspec.state.backends.retry import Patience as StorePatience
+from pragmaspec.state.backends.s3.backend import S3Ground
 from tests.images import protocols
 from tests.net.authority import Authority, tls_server
 

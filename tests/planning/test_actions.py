@@ -5,11 +5,12 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.actions import actions
 from pragmaspec.planning.diff import Change
-from pragmaspec.planning.drift import Facts
+from pragmaspec.planning.drift.drift import Facts
 from pragmaspec.planning.impact import FIELD_IMPACT
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.recorded import Node, Readiness, Record, State
-from pragmaspec.report.plan_text import plan_text
+from pragmaspec.report.plan.text import plan_text
+from pragmaspec.resources import Node, Readiness
+from pragmaspec.state_model import Record, State
 from tests.planning.world import EMPTY, GIB, LAB, action, acts, applied, cluster, image, nodes, planned, seen, settled, wanted
 
 HELLO = settled(cluster())

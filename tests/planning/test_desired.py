@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from pragmaspec.planning.desired import desired_images, desired_nodes, mac_address
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPublic
-from pragmaspec.recorded import Allocation, Nic, Node
+from pragmaspec.resources import Allocation, Nic, Node
 from tests.planning.world import GIB, LINEAGE, cluster, image, line, nodes, planned, settled, wanted
 
 

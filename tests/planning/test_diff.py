@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.diff import changed_fields, changes, explained
-from pragmaspec.recorded import Network
+from pragmaspec.resources import Network
 from tests.planning.world import EMPTY, cluster, line, settled
 
 HELLO = settled(cluster(computes=1))

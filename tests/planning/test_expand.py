@@ -13,11 +13,11 @@ from ruamel.yaml import YAML
 from pragmaspec.errors import SpecError, Where
 from pragmaspec.planning.expand import expand, images_needed
 from pragmaspec.planning.wanted import Move, Wanted, WantedImage, WantedNetwork
-from pragmaspec.recorded import Blob, Readiness
+from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite
+from pragmaspec.spec.fields.user_data import merged
 from pragmaspec.spec.loaded import LoadedSpec
 from pragmaspec.spec.loader import load_spec
-from pragmaspec.spec.user_data import merged
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "specs"
 GIB = 2**30

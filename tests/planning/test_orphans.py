@@ -1,14 +1,7 @@
-from pragmaspec.planning.observed import (
-    Holding,
-    Inventory,
-    Observations,
-    ObservedAllocation,
-    ObservedNode,
-    SiteIdentity,
-    Taken,
-)
+from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedAllocation, ObservedNode, SiteIdentity, Taken
 from pragmaspec.planning.orphans import orphans, other_stacks
-from pragmaspec.recorded import Allocation, ClosedOp, Network, Node, Record, State
+from pragmaspec.resources import Allocation, Network, Node
+from pragmaspec.state_model import ClosedOp, Record, State
 
 LINEAGE = "7c2d1f00-0000-4000-8000-000000000001"
 OTHER = "7c2d1f00-0000-4000-8000-000000000002"

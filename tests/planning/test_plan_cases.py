@@ -20,17 +20,17 @@ import pytest
 
 from pragmaspec.errors import PlanError, PlanRefusedError, UsageError
 from pragmaspec.planning.expand import expand, images_needed
+from pragmaspec.planning.images.prune import prune_sites
+from pragmaspec.planning.images.routes import with_ways
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.planner import make_plan, needs_inventory
-from pragmaspec.planning.pruning import prune_sites
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import PublicCopy, Wanted
-from pragmaspec.planning.ways import with_ways
-from pragmaspec.recorded import State
-from pragmaspec.report.plan_text import plan_text
+from pragmaspec.report.plan.text import plan_text
 from pragmaspec.report.problems_text import problems_text
 from pragmaspec.spec.loader import load_spec
-from pragmaspec.store.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from pragmaspec.state.snapshot import Snapshot, decode_snapshot, encode_snapshot
+from pragmaspec.state_model import State
 from tests.planning.world import EMPTY, ROOMY, applied, as_moved, image, observed, planned
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"

@@ -7,22 +7,9 @@ from pragmaspec.errors import PlanError
 from pragmaspec.planning.planner import make_plan, needs_inventory, state_digest
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.recorded import Node, State
-from tests.planning.world import (
-    EMPTY,
-    GIB,
-    LAB,
-    ROOMY,
-    acts,
-    applied,
-    cluster,
-    image,
-    nodes,
-    observed,
-    planned,
-    settled,
-    wanted,
-)
+from pragmaspec.resources import Node
+from pragmaspec.state_model import State
+from tests.planning.world import EMPTY, GIB, LAB, ROOMY, acts, applied, cluster, image, nodes, observed, planned, settled, wanted
 
 HELLO = settled(cluster())
 TWO = settled(cluster(), cluster("world"))

@@ -1,7 +1,7 @@
 import pytest
 
 from pragmaspec.errors import PlanError, UsageError
-from pragmaspec.planning.moved import moved_state
+from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.safety import refusals
 from pragmaspec.planning.wanted import Move

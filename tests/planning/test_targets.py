@@ -6,7 +6,7 @@ from pragmaspec.errors import UsageError
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.targets import matches
-from pragmaspec.recorded import State
+from pragmaspec.state_model import State
 from tests.planning.world import EMPTY, acts, cluster, image, nodes, planned, settled, wanted
 
 STATE = settled(cluster(), cluster("world"))

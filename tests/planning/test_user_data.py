@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import SpecError
-from pragmaspec.guest import user_document
+from pragmaspec.guest.cloud_init import merge as user_document
 from pragmaspec.planning.expand import expand
-from pragmaspec.spec import user_data
+from pragmaspec.spec.fields import user_data
 from pragmaspec.spec.loader import load_spec
 from tests.planning.world import image
 

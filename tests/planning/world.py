@@ -6,21 +6,15 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Where
-from pragmaspec.planning.moved import moved_state
-from pragmaspec.planning.observed import (
-    Inventory,
-    Observations,
-    ObservedAllocation,
-    ObservedNode,
-    PublicPool,
-    SiteIdentity,
-)
+from pragmaspec.planning.moves.moves import moved_state
+from pragmaspec.planning.observed import Inventory, Observations, ObservedAllocation, ObservedNode, PublicPool, SiteIdentity
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.planner import make_plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.recorded import Allocation, Blob, Node, Record, Resource, StagedImage, State
+from pragmaspec.resources import Allocation, Blob, Node, Resource, StagedImage
 from pragmaspec.site import LibvirtSite, Site
+from pragmaspec.state_model import Record, State
 
 LINEAGE = "3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607"
 LAB = LibvirtSite(name="lab")

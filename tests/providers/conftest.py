@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import BootOrder, Provider
-from pragmaspec.providers.table import open_provider
-from pragmaspec.recorded import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
 from pragmaspec.site import LibvirtSite, PublicNetwork, SimulatedSite, Site
 
 

@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import AccessError, ImageError, SiteConflictError, SiteError
-from pragmaspec.images.files import ImageFiles
-from pragmaspec.providers.table import open_provider
-from pragmaspec.recorded import Network
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.resources import Network
 
 
 def statuses(subject):

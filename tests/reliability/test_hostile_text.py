@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import ImageError, Problem, SiteError, SpecError
 from pragmaspec.images.pragma.vc_in import read_vc_in
-from pragmaspec.providers.libvirt.domain_xml import DirectKernel, DomainParts, Link, Machine, domain_xml
-from pragmaspec.recorded import Mark, Nic, Node
+from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainParts, Link, Machine, domain_xml
 from pragmaspec.report.problems_text import problems_text
-from pragmaspec.spec.reading import read_document
-from pragmaspec.spec.tree import Mapping, data_of
+from pragmaspec.resources import Mark, Nic, Node
+from pragmaspec.spec.yaml.parser import read_document
+from pragmaspec.spec.yaml.tree import Mapping, data_of
 from tests.cli.workshop import Workshop
 
 LINEAGE = "5ca1ab1e-0000-4000-8000-000000000001"
@@ -121,8 +121,8 @@ def test_what_a_site_says_in_an_error_is_shown_and_not_obeyed() -> None:
 
 def test_a_hostile_answer_reaches_neither_the_terminal_nor_the_state(shop: Workshop) -> None:
     """A server for states that answers an error page full of control codes and a token."""
-    from tests.store.grounds.faulty_proxy import FaultyProxy
-    from tests.store.grounds.http_server import StateServer
+    from tests.state.backends.faulty_proxy import FaultyProxy
+    from tests.state.backends.http_server import StateServer
 
     body = f"<html>{CONTROL} token=glpat-SECRET</html>".encode()
     with StateServer("plain") as server, FaultyProxy(server.port) as proxy:

@@ -3,7 +3,7 @@
 import pytest
 
 from pragmaspec.errors import PragmaspecError
-from pragmaspec.stack.saved import read_saved_plan
+from pragmaspec.stack.saved_plan import read_saved_plan
 from tests.cli.workshop import Workshop
 from tests.reliability.runs import machines
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.guest.identity import StackKey, host_key, operator_key
-from pragmaspec.recorded import Mark
+from pragmaspec.guest.keys import StackKey, host_key, operator_key
+from pragmaspec.resources import Mark
 from tests.cli.workshop import Workshop
 from tests.reliability.runs import LIMIT_S, applying, intends, wait_for
-from tests.store.grounds.kinds import HttpKind, running
+from tests.state.backends.kinds import HttpKind, running
 
 USER_SECRET = "canary-7f3a91c04be2"
 FRONTEND = "lab/hello/node/hello-frontend"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.workshop import Workshop
 from tests.reliability.runs import LIMIT_S, applying, machines, wait_for
-from tests.store.grounds.kinds import Kind, running
+from tests.state.backends.kinds import Kind, running
 
 
 @pytest.fixture(scope="module", params=["http-gitlab", "postgresql"])

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import ApplyIncompleteError, SiteCapacityError, SiteError, SiteUnreachableError
 from tests.engine.fake_site import bring_up
 from tests.engine.lab import LATE, Lab, left_of
-from tests.store.samples import ALLOCATION, act, node
+from tests.state.samples import ALLOCATION, act, node
 
 FRONTEND = node(-1)
 KINDS = pytest.mark.parametrize("kind", ["ident", "token", "tag"])

@@ -2,11 +2,11 @@
 
 from msgspec.structs import replace
 
-from pragmaspec.images.lock import Locked
-from pragmaspec.images.pinning import LockChange
-from pragmaspec.recorded import Blob
+from pragmaspec.images.lock.entries import LockChange
+from pragmaspec.images.lock.lock_file import Locked
 from pragmaspec.report.lock_text import lock_form, lock_text
-from pragmaspec.report.pen import Pen
+from pragmaspec.report.style import Pen
+from pragmaspec.resources import Blob
 
 ENTRY = Locked(
     described="d" * 64,

@@ -2,7 +2,7 @@
 
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.report.orphans_text import orphans_text, others_text
-from pragmaspec.report.pen import Pen
+from pragmaspec.report.style import Pen
 
 LOST = Orphan(site="lab", address="lab/hello/node/hello-compute-0", kind="node")
 

@@ -8,15 +8,13 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError, Problem, Where
-from pragmaspec.images.firmware import Boots
+from pragmaspec.images.firmware.detect import Boots
 from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedNode, PublicPool, SiteIdentity, Taken
 from pragmaspec.planning.plan import Action, Drift
 from pragmaspec.planning.wanted import Move
-from pragmaspec.recorded import Blob, Network, Readiness, Record
-from pragmaspec.report.forms import error_form
 from pragmaspec.report.image_text import Seen, seen_form, seen_text
-from pragmaspec.report.json_text import json_text
-from pragmaspec.report.lists import (
+from pragmaspec.report.json_forms import error_form, json_text
+from pragmaspec.report.lists_text import (
     Repository,
     cluster_summaries,
     clusters_form,
@@ -26,12 +24,14 @@ from pragmaspec.report.lists import (
     repository_form,
     repository_text,
 )
-from pragmaspec.report.pen import Pen
-from pragmaspec.report.plan_json import plan_json
-from pragmaspec.report.show_text import show_text
+from pragmaspec.report.plan.json import plan_json
 from pragmaspec.report.site_text import SiteView, sites_form, sites_text
+from pragmaspec.report.state_text import show_text
 from pragmaspec.report.status_text import status_form, status_text
+from pragmaspec.report.style import Pen
+from pragmaspec.resources import Blob, Network, Readiness
 from pragmaspec.site import LibvirtSite, PublicNetwork, Reserve, SimulatedSite
+from pragmaspec.state_model import Record
 from tests.report.values import ALLOCATION, IMAGE, SEEN, first_plan, line, node, plan, rebooted, running_state, state
 
 CASES = Path(__file__).parents[1] / "cases" / "report"
@@ -247,7 +247,7 @@ def test_plan_json(golden: Golden) -> None:
 
 
 def test_a_place_in_another_file_names_it() -> None:
-    from pragmaspec.report.plan_text import plan_text
+    from pragmaspec.report.plan.text import plan_text
 
     elsewhere = Action(verb="stage", resource=IMAGE, reason="new", where=Where(file="conf/sites.yaml", line=4))
     assert plan_text(plan(elsewhere), width=120, colour=False).splitlines()[2].endswith("sites.yaml:4")

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.report import units
-from pragmaspec.report.json_text import json_text
-from pragmaspec.report.pen import Pen, columns, visible
+from pragmaspec.report.json_forms import json_text
+from pragmaspec.report.style import Pen, columns, visible
 from pragmaspec.report.table import Cell, table
 
 

@@ -5,8 +5,9 @@ from msgspec.structs import replace
 from pragmaspec.errors import Where
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.planning.plan import Action, Drift, Plan, PlannedSite
-from pragmaspec.recorded import Allocation, Blob, Network, Nic, Node, PublicGrant, Record, StagedImage, State
+from pragmaspec.resources import Allocation, Blob, Network, Nic, Node, PublicGrant, StagedImage
 from pragmaspec.site import LibvirtSite
+from pragmaspec.state_model import Record, State
 
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000000"
 IMAGE = StagedImage(

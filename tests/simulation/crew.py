@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty
 
+from pragmaspec.engine.action_runner import Seen, Work
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.messages import Cut, Ended, Job, Message
-from pragmaspec.engine.outlook import Outlook
-from pragmaspec.engine.work import Seen, Work
+from pragmaspec.engine.events import Cut, Ended, Job, Message
+from pragmaspec.engine.target_state import Outlook
 from pragmaspec.planning.plan import Plan
-from pragmaspec.recorded import Record
+from pragmaspec.state_model import Record
 from tests.simulation.chance import Chance
 from tests.simulation.clock import SimClock
 

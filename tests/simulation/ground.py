@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pragmaspec.errors import StateUnwritableError
-from pragmaspec.recorded import State
-from pragmaspec.store.ground import JournalText, Stored
-from pragmaspec.store.reading import read_stored
-from pragmaspec.store.sealed import Seal
-from pragmaspec.store.session import StoreSession
-from pragmaspec.store.writer import StateWriter
+from pragmaspec.state.backends.base import JournalText, Stored
+from pragmaspec.state.encryption import Seal
+from pragmaspec.state.load import read_stored
+from pragmaspec.state.session import StoreSession
+from pragmaspec.state.writer import StateWriter
+from pragmaspec.state_model import State
 from tests.simulation.chance import Chance
 
 

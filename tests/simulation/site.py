@@ -8,13 +8,14 @@ from typing import Any
 from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError, SiteError, SiteUnreachableError
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
 from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
+from pragmaspec.providers.simulated.shared_world import SharedWorld
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind, SimulatedSite
+from pragmaspec.state_model import State
 from tests.simulation.chance import Chance
 from tests.simulation.clock import SimClock
 

@@ -6,7 +6,7 @@ from random import Random
 from msgspec.structs import replace
 
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNodes, WantedPublic
-from pragmaspec.recorded import Blob, Readiness
+from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Site
 
 NAMES = ("alpha", "beta", "gamma")

@@ -9,17 +9,18 @@ from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import PragmaspecError
-from pragmaspec.guest.identity import StackKey
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.planner import make_plan, needs_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, Machine
-from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import Allocation, Node, StagedImage, State
+from pragmaspec.providers.simulated.shared_world import SharedWorld
+from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.site import PublicNetwork, SimulatedSite
+from pragmaspec.state_model import State
 from tests.simulation.chance import Chance, Crash
 from tests.simulation.clock import SimClock
 from tests.simulation.crew import crew_of

@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from pragmaspec.spec.anatomy import fields_of
 from pragmaspec.spec.loader import load_spec
-from pragmaspec.spec.models import SpecModel
-from pragmaspec.spec.site_model import SiteModel
+from pragmaspec.spec.models.cluster import SpecModel
+from pragmaspec.spec.models.site import SiteModel
+from pragmaspec.spec.validation.locations import fields_of
 
 ROOT = Path(__file__).parent.parent.parent
 

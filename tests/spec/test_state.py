@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
+from pragmaspec.credentials import SOURCES, check_url
 from pragmaspec.errors import SpecError
 from pragmaspec.report.problems_text import problems_text
+from pragmaspec.spec.fields.state_url import CREDENTIALS
 from pragmaspec.spec.loaded import LoadedSpec
-from pragmaspec.spec.state_url import CREDENTIALS
-from pragmaspec.spec.wrong import without_credentials
-from pragmaspec.store.credentials import SOURCES, check_url
+from pragmaspec.spec.value_errors import without_credentials
 
 Load = Callable[[str], LoadedSpec]
 SECRET = "correct-horse"

@@ -8,7 +8,7 @@ import pytest
 import pragmaspec
 from pragmaspec import PlanRefusedError, SiteError, Stack, UsageError
 from pragmaspec.errors import PragmaspecError
-from pragmaspec.stack.place import Place
+from pragmaspec.stack.location import Place
 from tests.cli.workshop import Workshop
 
 ROOT = Path(__file__).parents[2]

@@ -10,12 +10,13 @@ from pragmaspec.errors import SiteError, SiteUnreachableError
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
-from pragmaspec.recorded import Allocation, Network, Record, State
+from pragmaspec.resources import Allocation, Network
 from pragmaspec.site import Fault, LibvirtSite, SimulatedSite, Site
-from pragmaspec.stack.place import find_place
-from pragmaspec.stack.salvage import find_orphans
+from pragmaspec.stack.location import find_place
+from pragmaspec.stack.resolve_spec import site_place
 from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
-from pragmaspec.stack.wanting import site_place
+from pragmaspec.stack.state.orphans import find_orphans
+from pragmaspec.state_model import Record, State
 
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000000"
 

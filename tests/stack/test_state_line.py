@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.stack.state_line import StateLine, find_stack_name, find_state_line, is_url
+from pragmaspec.stack.location import StateLine, find_stack_name, find_state_line, is_url
 
 URL = "https://host:8/a/b?c=d"
 

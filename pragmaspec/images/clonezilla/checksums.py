@@ -4,7 +4,7 @@ import hashlib
 import re
 
 from pragmaspec.errors import ImageError, Problem
-from pragmaspec.images.near import Near
+from pragmaspec.images.transfer.cached_folder import Near
 
 KINDS = {"SHA512SUMS": "sha512", "SHA256SUMS": "sha256", "B2SUMS": "blake2b", "SHA1SUMS": "sha1", "MD5SUMS": "md5"}
 """By name of the file, the strongest first. The weak ones guard against mishaps, and are all that old directories have."""

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.clonezilla.gpt import read_gpt
-from pragmaspec.images.clonezilla.names import Stored, stored_partitions
-from pragmaspec.images.clonezilla.table import GPT_SECTORS, SECTOR, Partition, Table, read_dump
-from pragmaspec.images.inspect import MOST_VIRTUAL_BYTES
-from pragmaspec.images.near import Near, missing
+from pragmaspec.images.clonezilla.directory_names import Stored, stored_partitions
+from pragmaspec.images.clonezilla.partition_table import GPT_SECTORS, SECTOR, Partition, Table, read_dump, read_gpt
+from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
+from pragmaspec.images.transfer.cached_folder import Near, missing
 
 MBR_CODE_BYTES = 446
 """Up to here the first sector is code and the disk's identity; behind it is the partition table."""

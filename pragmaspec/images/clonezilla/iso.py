@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.near import PIECE_BYTES, FetchedNear, LocalNear, Near, missing
-from pragmaspec.images.web import MOST_SMALL_BYTES
+from pragmaspec.images.transfer.cached_folder import PIECE_BYTES, FetchedNear, LocalNear, Near, missing
+from pragmaspec.images.transfer.http import MOST_SMALL_BYTES
 
 SECTOR = 2048
 _FIRST_DESCRIPTOR = 16
@@ -45,11 +45,11 @@ class IsoNear:
         self._entries = entries
 
     def names(self) -> tuple[str, ...]:
-        """See :class:`pragmaspec.images.near.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
         return tuple(sorted(name for name, entry in self._entries.items() if not entry.folder))
 
     def small(self, name: str) -> bytes | None:
-        """See :class:`pragmaspec.images.near.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
         if name not in self._entries:
             return None
         if self.size(name) > MOST_SMALL_BYTES:
@@ -57,13 +57,13 @@ class IsoNear:
         return b"".join(self.pieces(name))
 
     def size(self, name: str) -> int:
-        """See :class:`pragmaspec.images.near.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
         if name not in self._entries:
             raise missing(name)
         return self._entries[name].size
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """See :class:`pragmaspec.images.near.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
         self.size(name)
         for start, length in self._entries[name].stretches:
             for at in range(0, length, PIECE_BYTES):

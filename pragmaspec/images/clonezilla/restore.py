@@ -2,23 +2,80 @@
 
 ``sfdisk`` and ``partclone`` write into a sparse file. Where Clonezilla keeps only an identity (swap) or rewrites a table (MBR,
 GPT), the same is made here, so the bytes of the restored disk are those of the saved one, wherever a file system used them.
+
+A restored disk, put into the store.
+
+The beginning of a partclone image: of how large a file system it is. Source: partclone's ``src/partclone.h`` (0.3.23).
+
+A swap area as ``mkswap`` makes it: one page at its beginning. Source: the kernel's ``include/linux/swap.h``.
 """
 
+import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import UUID, uuid5
 
 from pragmaspec.errors import ImageError, Problem
-from pragmaspec.images.clonezilla import flow, tools
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.clonezilla import tools
+from pragmaspec.images.clonezilla import volume_stream as flow
 from pragmaspec.images.clonezilla.checksums import Checksums, read_checksums
-from pragmaspec.images.clonezilla.directory import CloneDirectory
-from pragmaspec.images.clonezilla.names import Stored
-from pragmaspec.images.clonezilla.partclone_header import HEADER_BYTES, read_header
+from pragmaspec.images.clonezilla.directory import CloneDirectory, read_directory
+from pragmaspec.images.clonezilla.directory_names import Stored
 from pragmaspec.images.clonezilla.partimage import VOLUME_BYTES, restore_partimage
-from pragmaspec.images.clonezilla.swap import swap_page
-from pragmaspec.images.clonezilla.table import SECTOR, script
-from pragmaspec.images.near import Near
+from pragmaspec.images.clonezilla.partition_table import SECTOR, script
+from pragmaspec.images.disks.make_disk import make_disk
+from pragmaspec.images.formats.inspect import examine
+from pragmaspec.images.formats.qcow2_writer import write_qcow2
+from pragmaspec.images.formats.random_access import opened
+from pragmaspec.images.formats.sparse import blocks_of
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.store.conversion_cache import Made
+from pragmaspec.images.transfer.cached_folder import Near
+
+HEADER_BYTES = 112
+_MAGIC = b"partclone-image"
+
+
+class PartcloneHeader(Frozen, frozen=True):
+    """``device_bytes``: what the restored file system fills; ``used_bytes``: what of it is in the image."""
+
+    version: str
+    device_bytes: int
+    used_bytes: int
+
+
+def read_header(start: bytes) -> PartcloneHeader | None:
+    """The header in the first 112 bytes of an image; None when it is not one of partclone's, or of an unknown version."""
+    if not start.startswith(_MAGIC) or len(start) < HEADER_BYTES:
+        return None
+    if start[30:34] == b"0002":
+        device, _, used, _, block = struct.unpack_from("<QQQQI", start, 52)
+        return PartcloneHeader(version="0002", device_bytes=device, used_bytes=used * block)
+    if start[30:34] == b"0001":
+        block, device, _, used = struct.unpack_from("<iQQQ", start, 36)
+        return PartcloneHeader(version="0001", device_bytes=device, used_bytes=used * block)
+    return None
+
+
+PAGE_BYTES = 4096
+_SPACE = UUID("1b3c6d1e-5a53-5c0b-9c43-3a8d3e0f6a11")
+_LABEL_BYTES = 16
+
+
+def swap_page(size_bytes: int, uuid: str, label: str) -> bytes:
+    """The first page of a swap area of ``size_bytes``. Without ``uuid`` it gets one that is always the same."""
+    identity = UUID(uuid) if uuid else uuid5(_SPACE, f"{label} {size_bytes}")
+    page = bytearray(PAGE_BYTES)
+    struct.pack_into("<III", page, 1024, 1, size_bytes // PAGE_BYTES - 1, 0)
+    page[1036:1052] = identity.bytes
+    named = label.encode()[: _LABEL_BYTES - 1]
+    page[1052 : 1052 + len(named)] = named
+    page[-10:] = b"SWAPSPACE2"
+    return bytes(page)
+
 
 Said = Callable[[str, int | None, int | None], None]
 """Progress: what is being done, bytes done, bytes in all."""
@@ -176,3 +233,19 @@ def _cut_by_partimage(name: str) -> bool:
 
 def _damaged(why: str) -> ImageError:
     return ImageError(Problem(summary="Clonezilla image refused", detail=f"{why}."))
+
+
+def restored(near: Near, workshop: Workshop, scratch: Path, key: str) -> Made:
+    """The disk in a Clonezilla directory, as qcow2 in the store. The caller holds the store's lock ``key``. Raises ImageError."""
+    raw, store = scratch / "disk.raw", workshop.store
+    workshop.step("reading the Clonezilla directory")
+    directory = read_directory(near)
+    restore(directory, near, raw, workshop.step, lambda wanted: store.check_space(2 * wanted, workshop.image))
+    workshop.step("writing the disk")
+    part = store.part(key)
+    with opened(raw) as window:
+        examine(window, "raw")
+        with part.open("wb") as target:
+            write_qcow2(target, blocks_of(window.handle))
+    raw.unlink()
+    return make_disk(part, workshop, declared="qcow2", name=workshop.image, partitionless=False)

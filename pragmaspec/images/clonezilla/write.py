@@ -17,10 +17,10 @@ from pathlib import Path
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.clonezilla import tools
+from pragmaspec.images.clonezilla.partition_table import GPT_SECTORS, SECTOR, Partition, Table, read_dump
 from pragmaspec.images.clonezilla.restore import SMALL_BYTES, Said
-from pragmaspec.images.clonezilla.table import GPT_SECTORS, SECTOR, Partition, Table, read_dump
-from pragmaspec.images.clonezilla.volumes import Volumes
-from pragmaspec.images.inspect import MOST_VIRTUAL_BYTES
+from pragmaspec.images.clonezilla.volume_stream import Volumes
+from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
 
 MBR_BYTES = 512
 MOST_HIDDEN_BYTES = 2**30

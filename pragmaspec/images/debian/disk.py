@@ -9,12 +9,12 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images import cpio
+from pragmaspec.images.debian import initramfs as cpio
 from pragmaspec.images.debian import recipe
+from pragmaspec.images.debian.bootstrap import UMASK, search_path
 from pragmaspec.images.debian.distribution import DEBIAN, Distribution
-from pragmaspec.images.debian.tools import UMASK, search_path
-from pragmaspec.images.ext4 import make_ext4
-from pragmaspec.images.kernel_modules import load_order, module_bytes, module_name
+from pragmaspec.images.debian.ext4 import make_ext4
+from pragmaspec.images.debian.initramfs import load_order, module_bytes, module_name
 
 START_COMMANDS = ("sh", "mount", "umount", "insmod", "switch_root", "usleep")
 

@@ -1,12 +1,107 @@
-"""A PRAGMA repository: a folder with an index, an XML for each cluster, disks beside it."""
+"""A PRAGMA repository: a folder with an index, an XML for each cluster, disks beside it.
 
-from collections.abc import Callable
+The index of a PRAGMA repository: ``vcdb.txt`` with lines ``name,relative/path.xml``, in older ones ``vcdb.json``, an object.
 
-from pragmaspec.errors import ImageError
+One bad entry does not spoil the others: it is left out, with the reason.
+
+Files of a repository by their relative paths: its folders are opened when they are first needed.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.pragma.index import INDEXES, Index, no_repository, read_index
 from pragmaspec.images.pragma.vc_in import Appliance, read_vc_in
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.transfer.folders import Folder, open_folder
 from pragmaspec.net.urls import is_remote, shown_url
+
+INDEXES = ("vcdb.txt", "vcdb.json")
+_PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHOWN = 80
+
+
+class LeftOut(Frozen, frozen=True):
+    """An entry that cannot be used. ``name``: of its cluster, or where it stands when it has no sound name of its own."""
+
+    name: str
+    why: str
+
+
+class Index(Frozen, frozen=True):
+    """The relative path of each cluster's XML, by name, in the order of the index; ``left_out``: the entries that are wrong."""
+
+    paths: dict[str, str]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class _Entry(Frozen, frozen=True):
+    """``where``: file, and line where there is one; ``text``: as it was written."""
+
+    where: str
+    text: str
+    name: str
+    path: str
+
+
+def read_index(content: bytes, file: str) -> Index:
+    """What the index ``file`` says. Raises ImageError when it is none at all: nothing in it can be used."""
+    text = content.decode(errors="replace")
+    paths: dict[str, str] = {}
+    places: dict[str, str] = {}
+    left_out: dict[str, LeftOut] = {}
+    for entry in _in_json(text, file) if file.endswith(".json") else _in_lines(text, file):
+        why = _against(entry)
+        if why:
+            name = entry.name if _NAME.fullmatch(entry.name) and entry.name not in paths else entry.where
+            left_out[name] = LeftOut(name=name, why=why)
+        elif paths.setdefault(entry.name, entry.path) != entry.path:
+            both = f"{places[entry.name]} and {entry.where} name {entry.name} with two paths, so nobody knows which is meant"
+            left_out[entry.name] = LeftOut(name=entry.name, why=both)
+        places.setdefault(entry.name, entry.where)
+    sound = {name: path for name, path in paths.items() if name not in left_out}
+    if left_out and not sound:
+        raise no_repository(*(each.why for each in left_out.values()))
+    return Index(paths=sound, left_out=tuple(left_out.values()))
+
+
+def no_repository(*reasons: str) -> ImageError:
+    """The error for a repository, or one of its clusters, that cannot be used."""
+    return ImageError(*(Problem(summary="Repository cannot be used", detail=f"{why}.") for why in reasons))
+
+
+def _in_lines(text: str, file: str) -> Iterator[_Entry]:
+    for number, written in enumerate(text.splitlines(), start=1):
+        line = written.strip()
+        if line and line[0] != "#":
+            name, _, path = line.partition(",")
+            yield _Entry(where=f"{file}:{number}", text=line, name=name.strip(), path=path.strip())
+
+
+def _in_json(text: str, file: str) -> Iterator[_Entry]:
+    try:
+        said = json.loads(text)
+    except ValueError as error:
+        raise no_repository(f"{file} cannot be read: {error}") from None
+    if not isinstance(said, dict):
+        raise no_repository(f"{file} has to be an object of names and relative paths")
+    for name, path in said.items():
+        yield _Entry(where=f"{file}, {name[:_SHOWN]!r}", text=f"{name},{path}", name=name, path=str(path))
+
+
+def _against(entry: _Entry) -> str:
+    """Why the entry cannot be used; empty when it can."""
+    if _NAME.fullmatch(entry.name) and _PATH.fullmatch(entry.path):
+        return ""
+    shown = repr(entry.text[:_SHOWN])
+    if entry.path.startswith("/") or ".." in entry.path.split("/"):
+        return f"{entry.where}: {shown} leads out of the repository"
+    return f"{entry.where}: {shown} is not a name and a relative path"
+
 
 Small = Callable[[str], bytes | None]
 """Gives a short file of the repository by its relative path; None when it is not there. Raises ImageError."""
@@ -76,3 +171,30 @@ def folder_of(address: str) -> str:
         if base == index or base.endswith(f"/{index}"):
             base = base[: -len(index)] or "."
     return f"{base}{mark}{query}"
+
+
+class Reach:
+    """The repository in the folder at ``address``."""
+
+    def __init__(self, address: str, workshop: Workshop) -> None:
+        self._address = address
+        self._workshop = workshop
+        self._folders: dict[str, Folder] = {}
+
+    def small(self, path: str) -> bytes | None:
+        """A short file whole; None when it is not there. Raises ImageError."""
+        folder, name = self._folder(path)
+        return folder.small(name)
+
+    def fetch(self, path: str, part: Path) -> None:
+        """Bring a file to ``part``, continuing what was begun there. Raises ImageError."""
+        folder, name = self._folder(path)
+        folder.fetch(name, part)
+
+    def _folder(self, path: str) -> tuple[Folder, str]:
+        below, _, name = path.rpartition("/")
+        if below not in self._folders:
+            base, mark, query = self._address.partition("?")
+            address = f"{base.rstrip('/')}/{below}" if below else base
+            self._folders[below] = open_folder(f"{address}{mark}{query}", self._workshop)
+        return self._folders[below], name

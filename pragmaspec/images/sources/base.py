@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.fetched import Fetched
-from pragmaspec.images.local_digest import LocalDigests
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
-from pragmaspec.images.store import BlobStore
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.digest_cache import LocalDigests
+from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import Firmware
-from pragmaspec.recorded import Blob
+from pragmaspec.resources import Blob
 
 if TYPE_CHECKING:
     from pragmaspec.images.settings import Settings
@@ -21,7 +21,7 @@ class Found(Frozen, frozen=True):
     """An image as its source gave it: verified and inspected, its bytes in the store or in a local file.
 
     ``packages`` is the digest of the list of packages of a built image; ``fetched`` what was transferred, when anything was;
-    ``firmware``: what starts the disk (:mod:`pragmaspec.images.firmware`).
+    ``firmware``: what starts the disk (:mod:`pragmaspec.images.firmware.detect`).
     """
 
     format: Literal["qcow2", "raw"]

@@ -3,8 +3,8 @@
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.folder_digest import folder_digest
 from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.sources.folder_digest import folder_digest
 from pragmaspec.net.urls import is_remote, shown_url
 
 
@@ -26,9 +26,9 @@ class ClonezillaSource(Frozen, frozen=True, tag_field="kind", tag="clonezilla"):
     def find(self, workshop: Workshop) -> Found:
         """Restore it. Takes room for what the disk's file systems use, twice."""
         from pragmaspec.images.clonezilla.iso import opened_iso  # noqa: PLC0415 - only restoring needs it
-        from pragmaspec.images.clonezilla.restored import restored  # noqa: PLC0415
-        from pragmaspec.images.near import near  # noqa: PLC0415
-        from pragmaspec.images.room import room_in  # noqa: PLC0415
+        from pragmaspec.images.clonezilla.restore import restored  # noqa: PLC0415
+        from pragmaspec.images.store.blobs import room_in  # noqa: PLC0415
+        from pragmaspec.images.transfer.cached_folder import near  # noqa: PLC0415
 
         store, key = workshop.store, f"clonezilla-{self.described()}"
         place, iso = _inside(self.folder)

@@ -4,11 +4,9 @@ from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import Order, bootstrap
+from pragmaspec.images.debian.bootstrap import Order, bootstrap, check_tools, privileges, search_path
 from pragmaspec.images.debian.disk import Built, make_disk
-from pragmaspec.images.debian.distribution import KNOWN, Name, keyring_of
-from pragmaspec.images.debian.mirror import source_lines
-from pragmaspec.images.debian.tools import check_tools, privileges, search_path
+from pragmaspec.images.debian.distribution import KNOWN, Name, keyring_of, source_lines
 from pragmaspec.images.sources.base import Found, Workshop
 
 ROOM_BYTES = 4 * 2**30

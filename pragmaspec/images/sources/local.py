@@ -4,13 +4,13 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.inspect import inspect_file
-from pragmaspec.images.local_digest import changed_meanwhile
-from pragmaspec.images.made import Made, found_good, remember_made
-from pragmaspec.images.recognise import ends, recognise
+from pragmaspec.images.formats.detect import ends, recognise
+from pragmaspec.images.formats.inspect import inspect_file
+from pragmaspec.images.formats.random_access import opened
 from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.sources.wanted_digest import check_digest
-from pragmaspec.images.window import opened
+from pragmaspec.images.store.conversion_cache import Made, found_good, remember_made
+from pragmaspec.images.store.digest_cache import changed_meanwhile
+from pragmaspec.images.transfer.digest_checks import check_digest
 
 USABLE = {"raw", "qcow2"}
 
@@ -66,7 +66,7 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
             kinds = recognise(*ends(window))
         if not self.member and all(kind.name in USABLE or kind.family == "other" for kind in kinds):
             return self._as_it_is(workshop)
-        from pragmaspec.images.alongside import local_disk  # noqa: PLC0415 - formats and tools are only needed now
+        from pragmaspec.images.disks.streaming import local_disk  # noqa: PLC0415 - formats and tools are only needed now
 
         return local_disk(
             Path(self.disk),
@@ -86,7 +86,7 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
             return known
         inspected = inspect_file(Path(self.disk), self.format, partitionless=partitionless)
         if inspected.format == "qcow2":
-            from pragmaspec.images.qemu_img import second_look  # noqa: PLC0415 - only for a disk that is new here
+            from pragmaspec.images.formats.qemu_img import second_look  # noqa: PLC0415 - only for a disk that is new here
 
             second_look(Path(self.disk), inspected.virtual_size_bytes)
         if workshop.local(self.disk) != disk:

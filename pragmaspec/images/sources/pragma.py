@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.folder_digest import folder_digest
 from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.sources.folder_digest import folder_digest
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.net.urls import is_remote, shown_url
 
@@ -31,10 +31,13 @@ class PragmaSource(Frozen, frozen=True, tag_field="kind", tag="pragma"):
 
     def find(self, workshop: Workshop) -> Found:
         """Fetch its parts and put them together."""
-        from pragmaspec.images.pragma.parts import assembled  # noqa: PLC0415 - only loaded where it is needed
-        from pragmaspec.images.pragma.reach import Reach  # noqa: PLC0415
-        from pragmaspec.images.pragma.repository import Repository, folder_of  # noqa: PLC0415
-        from pragmaspec.images.room import room_in  # noqa: PLC0415
+        from pragmaspec.images.pragma.disk_parts import assembled  # noqa: PLC0415 - only loaded where it is needed
+        from pragmaspec.images.pragma.repository import (  # noqa: PLC0415
+            Reach,
+            Repository,
+            folder_of,
+        )
+        from pragmaspec.images.store.blobs import room_in  # noqa: PLC0415
 
         address, key = folder_of(self.repository), f"pragma-{self.described()}"
         repository = Repository(self.shown, Reach(address, workshop).small)

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.address import Address
-from pragmaspec.images.download import Downloaded, download
-from pragmaspec.images.fetched import Fetched
-from pragmaspec.images.made import Made, made_before
-from pragmaspec.images.room import room_in
 from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.sources.wanted_digest import check_digest, other_file
-from pragmaspec.images.transfers import Transfer, remember_transfer, transferred_before
+from pragmaspec.images.store.blobs import room_in
+from pragmaspec.images.store.conversion_cache import Made, made_before
+from pragmaspec.images.store.fetched import Fetched
+from pragmaspec.images.store.transfer_cache import Transfer, remember_transfer, transferred_before
+from pragmaspec.images.transfer.digest_checks import check_digest, other_file
+from pragmaspec.images.transfer.download import Downloaded, download
+from pragmaspec.images.transfer.http import Address
 from pragmaspec.net.urls import shown_url
-from pragmaspec.recorded import Blob
+from pragmaspec.resources import Blob
 
 if TYPE_CHECKING:
-    from pragmaspec.images.alongside import Alongside
+    from pragmaspec.images.disks.streaming import Alongside
 
 
 class Promise(Frozen, frozen=True):
@@ -106,7 +106,7 @@ def _bring(
     workshop: Workshop, addresses: tuple[Address, ...], promise: Promise, shape: Shape, key: str, before: _Here | None
 ) -> _Here:
     """Fetch it, and make a disk of it. ``before``: what came when nobody vouched for it; it may still be that."""
-    from pragmaspec.images.alongside import Alongside  # noqa: PLC0415 - formats and tools are only needed now
+    from pragmaspec.images.disks.streaming import Alongside  # noqa: PLC0415 - formats and tools are only needed now
 
     part = workshop.store.part(key)
     unless = before.transfer.etag if before else ""
@@ -142,7 +142,7 @@ def _bring(
 
 def _made(workshop: Workshop, alongside: "Alongside", part: Path, shape: Shape, digest: str) -> Made:
     """The disk in the verified ``part``: what was made of it as it came, else made of it now."""
-    from pragmaspec.images.disk import make_disk  # noqa: PLC0415 - as above
+    from pragmaspec.images.disks.make_disk import make_disk  # noqa: PLC0415 - as above
 
     partitionless = shape.kernel is not None
     return alongside.made(digest) or make_disk(

@@ -3,13 +3,13 @@
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.address import Address
 from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.transfer.http import Address
 from pragmaspec.net.urls import is_url, shown_url
 
 
 class Sums(Frozen, frozen=True):
-    """Where the publisher's digests are, and who signs them. See :class:`pragmaspec.images.publication.Publication`.
+    """Where the publisher's digests are, and who signs them. See :class:`pragmaspec.images.sources.publication.Publication`.
 
     ``signature``: its URL, ``inline``, or empty when nobody signs; ``keyring`` is an absolute path.
     """
@@ -56,7 +56,7 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
         """Download the disk unless the store has it."""
         # requests costs 0.13 s, and only what is downloaded needs it.
         from pragmaspec.images.sources import remote  # noqa: PLC0415
-        from pragmaspec.images.vouching import promise_of_sums  # noqa: PLC0415
+        from pragmaspec.images.sources.checksums import promise_of_sums  # noqa: PLC0415
 
         promise = remote.promise_of_lock(workshop)
         if promise is None and self.sha256:
@@ -77,9 +77,9 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
 
 def address_of(url: str, workshop: Workshop) -> Address:
     """The file that ``url`` means. Raises ImageError."""
-    from pragmaspec.images.cloudfront import WebAddress  # noqa: PLC0415 - each kind loads what it needs
-    from pragmaspec.images.gdrive import drive_address, drive_link  # noqa: PLC0415
-    from pragmaspec.images.s3 import s3_address  # noqa: PLC0415
+    from pragmaspec.images.transfer.cloudfront import WebAddress  # noqa: PLC0415 - each kind loads what it needs
+    from pragmaspec.images.transfer.gdrive import drive_address, drive_link  # noqa: PLC0415
+    from pragmaspec.images.transfer.s3 import s3_address  # noqa: PLC0415
 
     if is_url(url, ("s3",)):
         return s3_address(url)

@@ -8,7 +8,7 @@ from pathlib import Path
 import libvirt
 
 from pragmaspec.errors import Problem, SiteUnreachableError
-from pragmaspec.providers.libvirt.failures import Kind, as_site_error, kind_of
+from pragmaspec.providers.libvirt.errors import Kind, as_site_error, kind_of
 
 OPEN_LIMIT_S = 8.0
 KEEPALIVE_S = 3

@@ -8,10 +8,10 @@ import libvirt
 from pragmaspec.errors import Problem, SiteError
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.providers.libvirt.connection import Connection
-from pragmaspec.providers.libvirt.domain_xml import Machine, VirtType
-from pragmaspec.providers.libvirt.markup import parsed
+from pragmaspec.providers.libvirt.domains.kvm_cache import recorded_verdict
+from pragmaspec.providers.libvirt.domains.xml import Machine, VirtType
 from pragmaspec.providers.libvirt.storage_pool import active_pool
-from pragmaspec.providers.libvirt.verdicts import recorded_verdict
+from pragmaspec.providers.libvirt.xml import parsed
 from pragmaspec.site import LibvirtSite
 
 FILE_POOLS = ("dir", "fs", "netfs")

@@ -8,13 +8,16 @@ import libvirt
 from msgspec.structs import replace
 
 from pragmaspec.planning.observed import Holding, Inventory, PublicPool, Taken
-from pragmaspec.providers.libvirt import addresses, domains, names, networks
-from pragmaspec.providers.libvirt.definition import KIB_PER_MIB
-from pragmaspec.providers.libvirt.domains import SeenDomain
-from pragmaspec.providers.libvirt.failures import absent_is_fine
-from pragmaspec.providers.libvirt.firmware import offered
+from pragmaspec.providers.libvirt import names
+from pragmaspec.providers.libvirt.domains import lookup as domains
+from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB
+from pragmaspec.providers.libvirt.domains.firmware import offered
+from pragmaspec.providers.libvirt.domains.lookup import SeenDomain
+from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.networks import SeenNetwork
+from pragmaspec.providers.libvirt.networks import networks
+from pragmaspec.providers.libvirt.networks import public_addresses as addresses
+from pragmaspec.providers.libvirt.networks.networks import SeenNetwork
 
 Volumes = Mapping[str, libvirt.virStorageVol]
 DEFAULT_PUBLIC = "default"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pragmaspec.recorded import Mark, StagedImage
+from pragmaspec.resources import Mark, StagedImage
 
 PREFIX = "pragmaspec"
 

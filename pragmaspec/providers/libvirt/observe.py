@@ -7,16 +7,20 @@ import libvirt
 from msgspec.structs import replace
 
 from pragmaspec.planning.observed import Layer, Observations, ObservedAllocation, ObservedImage, ObservedNode
-from pragmaspec.providers.libvirt import addresses, domains, names, networks, volumes
-from pragmaspec.providers.libvirt.comparing import Compared, compared, power_of
-from pragmaspec.providers.libvirt.failures import absent_is_fine
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.domains import lookup as domains
+from pragmaspec.providers.libvirt.domains.compare import Compared, compared, power_of
+from pragmaspec.providers.libvirt.domains.disk_chain import own_chain
+from pragmaspec.providers.libvirt.domains.expected import recorded_parts
+from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.layers import own_chain
-from pragmaspec.providers.libvirt.marks import Owner
-from pragmaspec.providers.libvirt.markup import parsed
-from pragmaspec.providers.libvirt.parts import recorded_parts
-from pragmaspec.providers.libvirt.ports import unplugged
-from pragmaspec.recorded import Mark, Node, Record, State
+from pragmaspec.providers.libvirt.metadata import Owner
+from pragmaspec.providers.libvirt.networks import networks
+from pragmaspec.providers.libvirt.networks import public_addresses as addresses
+from pragmaspec.providers.libvirt.networks.ports import unplugged
+from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.resources import Mark, Node
+from pragmaspec.state_model import Record, State
 
 
 def observe(host: Host, lineage: str, recorded: State | None = None) -> Observations:

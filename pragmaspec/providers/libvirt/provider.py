@@ -4,30 +4,25 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.drift.occupancy import Occupant
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
-from pragmaspec.planning.occupancy import Occupant
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import BootOrder, Evidence, Offer, Transferred
-from pragmaspec.providers.libvirt import (
-    allocation,
-    boot,
-    cleaning,
-    console,
-    evidence,
-    inventory,
-    observe,
-    offering,
-    power,
-    releasing,
-    staging,
-    volumes,
-)
-from pragmaspec.providers.libvirt.bringing import Supply
-from pragmaspec.providers.libvirt.failures import translated
+from pragmaspec.providers.libvirt import clean as cleaning
+from pragmaspec.providers.libvirt import inventory, observe, volumes
+from pragmaspec.providers.libvirt.domains import boot, console, power
+from pragmaspec.providers.libvirt.domains import diagnostics as evidence
+from pragmaspec.providers.libvirt.errors import translated
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
+from pragmaspec.providers.libvirt.images import peer_offer as offering
+from pragmaspec.providers.libvirt.images import remove as releasing
+from pragmaspec.providers.libvirt.images import stage as staging
+from pragmaspec.providers.libvirt.images.upload import Supply
+from pragmaspec.providers.libvirt.networks import allocate as allocation
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind, LibvirtSite
+from pragmaspec.state_model import State
 
 
 class LibvirtProvider:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import libvirt
 
 from pragmaspec.errors import Problem, SiteError
-from pragmaspec.providers.libvirt.failures import code_of, kind_of, words_of
-from pragmaspec.providers.libvirt.host_trouble import host_advice
+from pragmaspec.providers.libvirt.errors import code_of, kind_of, words_of
+from pragmaspec.providers.libvirt.host_advice import host_advice
 from pragmaspec.site import LibvirtSite
 
 

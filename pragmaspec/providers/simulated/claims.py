@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SiteConflictError
 from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, owner_of
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.recorded import Allocation, Mark
+from pragmaspec.resources import Allocation, Mark
 
 
 def grant_of(wanted: Allocation, mark: Mark, before: Grant | None, made: int) -> Grant:

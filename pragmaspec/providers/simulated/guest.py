@@ -4,7 +4,7 @@ from random import Random
 from typing import Literal
 
 from pragmaspec.providers.simulated.objects import Machine
-from pragmaspec.recorded import Node
+from pragmaspec.resources import Node
 
 GuestStage = Literal["off", "running", "address", "ssh", "cloud-init"]
 """The furthest a guest has come: off or absent; its domain runs; its address answers; ssh answers; cloud-init finished."""

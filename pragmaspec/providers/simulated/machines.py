@@ -9,7 +9,7 @@ from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, Sit
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.simulated.objects import Machine
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.recorded import Mark
+from pragmaspec.resources import Mark
 from pragmaspec.site import IdentityKind, SimulatedSite
 
 

@@ -4,21 +4,22 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
+from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.errors import PragmaspecError, Problem, SiteError
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
 from pragmaspec.providers.simulated.claims import claim, drop_image, grant_of, release
-from pragmaspec.providers.simulated.clock import Clock, SystemClock
 from pragmaspec.providers.simulated.faults import lost, refused, strike
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
 from pragmaspec.providers.simulated.machines import belongs_to, booted, check_bootable, check_room, standing
 from pragmaspec.providers.simulated.objects import Image, Machine
-from pragmaspec.providers.simulated.shared import SharedWorld, shared_world
-from pragmaspec.providers.simulated.views import site_identity, site_inventory, site_observations, stored_images
+from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
+from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.recorded import Allocation, Mark, Node, Outputs, Resource, StagedImage, State
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import Fault, IdentityKind, SimulatedSite
+from pragmaspec.state_model import State
 
 _CONSOLE_LIMIT_BYTES = 2**20
 _EVIDENCE_LINES = 20
@@ -193,7 +194,7 @@ class SimulatedProvider:
 
     def console(self, node: Node, mark: Mark) -> None:
         """Show the console at the terminal until Ctrl-]; nobody answers there."""
-        from pragmaspec.providers.simulated.terminal import join_terminal  # noqa: PLC0415 - only at a terminal
+        from pragmaspec.providers.simulated.console import join_terminal  # noqa: PLC0415 - only at a terminal
 
         join_terminal(node.name, self.console_log(node, mark))
 

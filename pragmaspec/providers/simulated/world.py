@@ -4,7 +4,7 @@ from pragmaspec.providers.simulated.objects import Calls, Gone, Grant, Image, Ke
 
 
 class World:
-    """Everything at one site. Threads take turns at it: :class:`~pragmaspec.providers.simulated.shared.SharedWorld`.
+    """Everything at one site. Threads take turns at it: :class:`~pragmaspec.providers.simulated.shared_world.SharedWorld`.
 
     ``changes`` collects what was put and taken since somebody last emptied it. An operation checks everything before its first
     ``put``, so a refused one leaves no trace.

@@ -6,8 +6,8 @@ import pytest
 
 from pragmaspec.images.clonezilla.directory import read_directory
 from pragmaspec.images.clonezilla.restore import restore
-from pragmaspec.images.folder import LocalFolder
-from pragmaspec.images.near import LocalNear
+from pragmaspec.images.transfer.cached_folder import LocalNear
+from pragmaspec.images.transfer.folders import LocalFolder
 from tests.images.clonezilla import real
 
 

@@ -11,12 +11,12 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.library import ImageLibrary
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.clonezilla import ClonezillaSource, clonezilla_source
-from pragmaspec.images.store import BlobStore
-from pragmaspec.spec.image_model import ImageModel
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.spec.models.image import ImageModel
 from tests.images.clonezilla import real
 from tests.images.web import FolderServer
 
@@ -150,10 +150,10 @@ def test_two_that_want_it_restore_it_one_after_the_other(saved: Path, store: Blo
 def test_a_kill_leaves_nothing_under_a_final_name(saved: Path, store: BlobStore) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from pragmaspec.images.progress import ImageReporter\n"
+        "from pragmaspec.images.reporter import ImageReporter\n"
         "from pragmaspec.images.sources.base import Workshop\n"
         "from pragmaspec.images.sources.clonezilla import clonezilla_source\n"
-        "from pragmaspec.images.store import BlobStore\n"
+        "from pragmaspec.images.store.blobs import BlobStore\n"
         "class Told(ImageReporter):\n"
         "    def step(self, image, doing, done=None, total=None): print(doing, flush=True)\n"
         "clonezilla_source(sys.argv[1], './image').find(Workshop(BlobStore(Path(sys.argv[2])), 'rocks', Told()))"

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pragmaspec.images.ext4 import make_ext4
-from pragmaspec.images.offline.export import exported
+from pragmaspec.images.debian.ext4 import make_ext4
+from pragmaspec.images.offline.overlay_export import exported
 
 EPOCH = 1_700_000_000
 PART_AT = 2048 * 512

@@ -6,12 +6,12 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.library import ImageLibrary
-from pragmaspec.images.patience import Patience
-from pragmaspec.images.progress import ImageReporter
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
 from pragmaspec.images.sources.base import Found, Workshop
 from pragmaspec.images.sources.pragma import PragmaSource, pragma_source
-from pragmaspec.images.store import BlobStore
-from pragmaspec.spec.image_model import ImageModel
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.spec.models.image import ImageModel
 from tests.images.pragma.repositories import raw_disk
 from tests.images.web import FolderServer
 

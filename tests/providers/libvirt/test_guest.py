@@ -10,12 +10,15 @@ from threading import Thread
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.images.files import ImageFiles
-from pragmaspec.providers.libvirt import console, names, verdicts, virt_type, volumes
-from pragmaspec.recorded import Blob
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.domains import console
+from pragmaspec.providers.libvirt.domains import kvm_cache as verdicts
+from pragmaspec.providers.libvirt.domains import kvm_probe as virt_type
+from pragmaspec.resources import Blob
 from tests.guest_images.tiny import TinyImage, build_tiny
 from tests.providers.libvirt.conftest import host_of
-from tests.providers.libvirt.test_virt_type import SITE_ID, OfferingKvm
+from tests.providers.libvirt.domains.test_kvm_probe import SITE_ID, OfferingKvm
 
 pytestmark = [pytest.mark.hypervisor, pytest.mark.guest]
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.observed import PublicPool
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
-from pragmaspec.recorded import PublicGrant
+from pragmaspec.resources import PublicGrant
 from pragmaspec.site import LibvirtSite, PublicNetwork
 from tests.providers.libvirt.conftest import host_of
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.recorded import Blob
+from pragmaspec.resources import Blob
 from pragmaspec.site import LibvirtSite
 from tests.engine.mortal import Mortals
 from tests.engine.test_kill import COMING, LIBVIRT_COMING, LIBVIRT_GOING, check_equal

@@ -3,10 +3,11 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.moved import moved_state
+from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.wanted import Move
 from pragmaspec.providers.base import BootOrder
-from pragmaspec.recorded import Allocation, Node, Record, State
+from pragmaspec.resources import Allocation, Node
+from pragmaspec.state_model import Record, State
 
 
 @pytest.fixture(params=["pretended", pytest.param("lab", marks=pytest.mark.hypervisor)])

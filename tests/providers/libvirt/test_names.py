@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.providers.libvirt import names
-from pragmaspec.recorded import Blob, Mark, StagedImage
+from pragmaspec.resources import Blob, Mark, StagedImage
 
 LABEL = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
 CLUSTER_NODE = st.builds(

@@ -19,10 +19,12 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import Offer
-from pragmaspec.providers.libvirt import fetching, names, offering, volumes
-from pragmaspec.providers.libvirt.certificate import new_identity
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.images import host_download as fetching
+from pragmaspec.providers.libvirt.images import peer_offer as offering
+from pragmaspec.providers.libvirt.images.peer_offer import new_identity
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
-from pragmaspec.recorded import Blob, StagedImage
+from pragmaspec.resources import Blob, StagedImage
 from pragmaspec.site import LibvirtSite
 from tests.providers.conftest import Subject, small_image
 from tests.providers.libvirt.conftest import host_of
@@ -246,7 +248,7 @@ def test_neither_key_nor_name_is_seen_in_a_list_of_processes(pair: tuple[Subject
 _PASSING = """
 import sys, msgspec
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
-from pragmaspec.recorded import Mark, StagedImage
+from pragmaspec.resources import Mark, StagedImage
 from pragmaspec.site import LibvirtSite
 
 one, other, image, mark = (msgspec.json.decode(text, type=kind) for text, kind in zip(

@@ -6,11 +6,11 @@ from threading import Lock
 
 import pytest
 
-from pragmaspec.images.files import ImageFiles
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.providers.simulated.shared import SharedWorld
-from pragmaspec.recorded import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
+from pragmaspec.providers.simulated.shared_world import SharedWorld
+from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
 from pragmaspec.site import SimulatedSite
 
 LINEAGE = "3f9a1c2b-0000-4000-8000-000000000001"

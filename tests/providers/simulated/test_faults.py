@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteError, SiteUnreachableError
-from pragmaspec.providers.simulated.log import WorldLog
 from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.providers.simulated.shared import SharedWorld
+from pragmaspec.providers.simulated.shared_world import SharedWorld
+from pragmaspec.providers.simulated.world_file import WorldLog
 from pragmaspec.site import Fault
 
 

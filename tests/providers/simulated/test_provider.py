@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.planning.observed import ObservedNode, PublicPool
 from pragmaspec.providers.base import Evidence
-from pragmaspec.providers.simulated.outside import Outside
+from pragmaspec.providers.simulated.intruders import Outside
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.site import Overcommit, PublicNetwork, SimulatedHost, SimulatedSite
 
@@ -216,7 +216,7 @@ def test_evidence_never_fails(tmp_path):
 
 
 def _node():
-    from pragmaspec.recorded import Mark, Node
+    from pragmaspec.resources import Mark, Node
 
     node = Node(
         site="lab", cluster="c", name="c-0", role="compute", index=0, cpus=1, memory_mib=1, disk_bytes=1, image="", nics=()
@@ -239,7 +239,7 @@ def test_the_real_clock_waits(make_stack):
 
 
 CONSOLE = """
-from pragmaspec.providers.simulated.terminal import join_terminal
+from pragmaspec.providers.simulated.console import join_terminal
 join_terminal("hello-frontend", b"line one\\nlogin: ")
 """
 

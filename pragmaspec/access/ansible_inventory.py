@@ -1,0 +1,145 @@
+"""The recorded nodes as an Ansible inventory: as a file, and as the answers of an inventory script. Pure.
+
+Formats: ``ansible-doc -t inventory yaml`` for the file, ``ansible-doc -t inventory script`` for the script.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from shlex import quote
+from typing import Literal
+
+from pragmaspec.access.ansible_groups import COMPUTES, FRONTENDS, cluster_group, place_group, role_group, site_group
+from pragmaspec.access.routes import Route
+from pragmaspec.frozen import Frozen
+from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
+from pragmaspec.resources import Node
+from pragmaspec.state_model import State
+
+_HEAD = """\
+# An Ansible inventory, written by pragmaspec from the recorded state. After a change of the stack, and after a restart of this
+# machine (the ssh files that it names may be gone then), write it anew: pragmaspec inventory > hosts.yaml
+"""
+_SHOWN = 5
+
+Variables = Mapping[str, str | int | None]
+
+
+class Inventory(Frozen, frozen=True):
+    """Hosts with their variables, and groups, each of hosts or of other groups. All in order."""
+
+    hosts: tuple[tuple[str, Variables], ...]
+    groups: tuple["Group", ...]
+
+
+class Group(Frozen, frozen=True):
+    """A group of Ansible: its name, and the names of its members."""
+
+    name: str
+    members: tuple[str, ...]
+    holds: Literal["hosts", "children"] = "hosts"
+
+
+def inventory(state: State, routes: Sequence[Route], ssh_config: str) -> Inventory:
+    """The nodes that ``routes`` lead to.
+
+    Groups: ``frontends`` and ``computes`` of all clusters; each cluster, with a group for each role; each site, with a group for
+    each cluster there (see :mod:`pragmaspec.access.ansible_groups`). ``ssh_config`` is the path of the client configuration
+    that the
+    connections use.
+    """
+    nodes = {node.address: node for node in state.nodes()}
+    hosts: list[tuple[str, Variables]] = []
+    members: dict[str, list[str]] = {FRONTENDS: [], COMPUTES: []}
+    children: dict[str, dict[str, None]] = {}
+    for route in routes:
+        node = nodes[route.node]
+        hosts.append((route.name, _variables(node, route, ssh_config)))
+        roles = {role: role_group(node.cluster, role) for role in ("frontend", "compute")}
+        place = place_group(node.cluster, node.site)
+        children.setdefault(cluster_group(node.cluster), {}).update(dict.fromkeys(roles.values()))
+        children.setdefault(site_group(node.site), {})[place] = None
+        for name in (*roles.values(), place):
+            members.setdefault(name, [])
+        for name in (FRONTENDS if node.role == "frontend" else COMPUTES, roles[node.role], place):
+            members[name].append(route.name)
+    groups = [Group(name=name, members=tuple(found)) for name, found in members.items()]
+    groups += [Group(name=name, members=tuple(found), holds="children") for name, found in children.items()]
+    return Inventory(hosts=tuple(sorted(hosts)), groups=tuple(sorted(groups, key=lambda group: group.name)))
+
+
+def file_text(found: Inventory, *, as_json: bool = False) -> str:
+    """An inventory file, in YAML with a comment at its head or in JSON. Ansible reads it as ``.yaml``, ``.yml`` and ``.json``."""
+    groups = {group.name: group for group in found.groups}
+    inner = {member for group in found.groups if group.holds == "children" for member in group.members}
+
+    def members(group: Group) -> dict[str, Yaml]:
+        return {group.holds: {name: members(groups[name]) if group.holds == "children" else {} for name in group.members}}
+
+    children: dict[str, Yaml] = {name: members(group) for name, group in groups.items() if name not in inner}
+    form: dict[str, Yaml] = {"all": {"hosts": dict(found.hosts), "children": children}}
+    return _json(form) if as_json else _HEAD + yaml_text(form)
+
+
+def list_text(found: Inventory) -> str:
+    """The answer of an inventory script to ``--list``: JSON that also holds the variables of every host."""
+    groups: dict[str, Yaml] = {group.name: {group.holds: list(group.members)} for group in found.groups}
+    return _json({"_meta": {"hostvars": dict(found.hosts)}, **groups})
+
+
+def host_text(found: Inventory, host: str) -> str:
+    """The answer of an inventory script to ``--host HOST``: its variables as JSON, an empty object for an unknown host."""
+    return _json(dict(found.hosts).get(host, {}))
+
+
+def warnings(state: State, routes: Sequence[Route]) -> tuple[str, ...]:
+    """Why Ansible will not reach some of the recorded nodes, in sentences; none when there is nothing to say."""
+    nodes = state.nodes()
+    if not nodes:
+        return ("No node is recorded, so the inventory is empty. `pragmaspec apply` makes the nodes of the spec.",)
+    routed = {route.node for route in routes}
+    apart = [node.name for node in nodes if node.address not in routed]
+    off = sorted({node.cluster for node in nodes if node.address in routed and not node.running})
+    found = []
+    if apart:
+        found.append(f"Without a public address, of their own or of their frontend, and therefore left out: {_listed(apart)}.")
+    if off:
+        commands = " and ".join(f"`pragmaspec boot {cluster}`" for cluster in off[:_SHOWN])
+        found.append(f"Recorded as off, so that nothing answers there: the nodes of {_listed(off)}. {commands} starts them.")
+    return tuple(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    left = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
+
+
+def _variables(node: Node, route: Route, ssh_config: str) -> Variables:
+    private, public = node.nic("private"), node.nic("public")
+    return {
+        "ansible_host": _literal(route.name),
+        "ansible_user": _literal(route.user),
+        "ansible_ssh_common_args": _literal(f"-F {quote(ssh_config)}"),
+        # Ansible's own, 10 s, stands before the configuration's on ssh's command line, where the first one counts.
+        "ansible_ssh_timeout": route.connect_timeout_s,
+        "pragmaspec_address": _literal(node.address),
+        "pragmaspec_cluster": _literal(node.cluster),
+        "pragmaspec_site": _literal(node.site),
+        "pragmaspec_role": node.role,
+        "pragmaspec_index": node.index,
+        "pragmaspec_cpus": node.cpus,
+        "pragmaspec_memory_mib": node.memory_mib,
+        "pragmaspec_running": node.running,
+        "pragmaspec_private_address": private.address if private else None,
+        "pragmaspec_public_address": public.address if public else None,
+    }
+
+
+def _literal(text: str) -> str:
+    """``text``, so that Ansible, which takes every value for a Jinja template, gets just that out of it."""
+    marked = any(mark in text for mark in ("{{", "{%", "{#"))
+    # Inside an expression Ansible keeps backslashes as they are, so that no quoted text could hold every character.
+    return text.replace("{", "{{ '{' }}") if marked else text
+
+
+def _json(form: Mapping[str, Yaml]) -> str:
+    return json.dumps(form, indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,146 @@
+"""PRAGMA repositories: ``list repository URL`` and ``import repository URL``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pragmaspec.cli.options import JsonOption, SpecOption, examples
+from pragmaspec.cli.terminal.screen import err, out
+
+if TYPE_CHECKING:
+    from pragmaspec.images.pragma.importer import Additions
+    from pragmaspec.images.sources.base import Workshop
+
+app = typer.Typer(
+    help="Take images and clusters over from elsewhere.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Put ``import`` into ``parent``."""
+    parent.add_typer(app, name="import", epilog=examples("import repository ./vm-images", "import repository URL centos7"))
+
+
+def show_repository(address: str, *, json: bool) -> None:
+    """Print what the PRAGMA repository at ``address`` (a path or URL, of its folder or its vcdb.txt) holds."""
+    from pragmaspec.images.pragma.importer import browse
+    from pragmaspec.net.urls import shown_url
+    from pragmaspec.report.pragma_text import appliances_form, appliances_text
+
+    listed = browse(address, _workshop())
+    if json:
+        out().json(appliances_form(listed, shown_url(address)))
+    else:
+        out().write(appliances_text(listed, out().pen))
+
+
+@app.command(
+    "repository",
+    epilog=examples("import repository ./vm-images", "import repository https://host/vm-images centos7 --site lab"),
+)
+def import_repository(
+    address: Annotated[
+        str, typer.Argument(metavar="REPOSITORY", help="Path or URL of a PRAGMA repository: of its folder, or its vcdb.txt.")
+    ],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="CLUSTER", help="Only these. Default: all that can be used.", show_default=False),
+    ] = None,
+    *,
+    spec: SpecOption = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="SITE", help="Write the clusters, too, for this site.", show_default=False)
+    ] = None,
+    called: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="What to call the one cluster that is named.", show_default=False),
+    ] = None,
+    show: Annotated[bool, typer.Option("--print", help="Print the spec as it would be, and write nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write images of a PRAGMA repository into the spec, whose comments and order stay.
+
+    `list repository REPOSITORY` shows what there is. Disks are fetched by the first `plan` that needs them.
+    """
+    from pragmaspec.images.pragma.importer import Chosen, added_to, additions, as_written, browse
+    from pragmaspec.stack.location import find_place
+
+    file = find_place(spec).spec_file
+    before = _read(file)
+    if site is not None:
+        _refuse_unknown(site, file)
+    chosen = Chosen(names=tuple(names or ()), site=site or "", called=called or "")
+    new = additions(browse(address, _workshop()), as_written(address, file), chosen)
+    changed = added_to(before, new, str(file))
+    if show:
+        out().write(changed)
+        return
+    _write(file, changed)
+    _tell(new, file, json=json)
+
+
+def _read(spec: Path) -> str:
+    """The text of the spec. Raises SpecError when it is not there, or is no text."""
+    from pragmaspec.errors import Problem, SpecError
+    from pragmaspec.spec.files import read_regular
+    from pragmaspec.spec.yaml.text import SIZE_MAX
+
+    try:
+        return read_regular(spec, SIZE_MAX + 1).decode()
+    except FileNotFoundError:
+        problem = Problem(summary="No spec", detail=f"There is no {spec}. `pragmaspec init` writes one.")
+    except UnicodeDecodeError as error:
+        problem = Problem(summary="Spec not readable", detail=f"Byte {error.start + 1} of {spec} is not text in UTF-8.")
+    except OSError as error:
+        problem = Problem(summary="Spec not readable", detail=f"{spec} cannot be read: {error.strerror}.")
+    raise SpecError(problem)
+
+
+def _write(spec: Path, text: str) -> None:
+    """Put ``text`` in place of the spec; links to it and its mode stay. Raises UsageError when it cannot be written."""
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.images.store.blobs import write_whole
+
+    target = spec.resolve()
+    try:
+        write_whole(target, text.encode(), mode=target.stat().st_mode & 0o777)
+    except OSError as error:
+        raise UsageError(Problem(summary="File not writable", detail=f"{spec}: {error.strerror}.")) from None
+
+
+def _refuse_unknown(site: str, spec: Path) -> None:
+    """Raises UsageError for a site that the spec does not have, and SpecError when the spec is not sound."""
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.spec.loader import load_spec
+
+    known = load_spec(spec).model.sites
+    if site not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise UsageError(Problem(summary="No such site", detail=f"Nothing is called {site}. Known sites: {names}."))
+
+
+def _tell(new: "Additions", file: Path, *, json: bool) -> None:
+    for one in new.left_out:
+        err().say(f"left out {one.name}: {one.trouble}")
+    if json:
+        left_out = [{"name": one.name, "trouble": one.trouble} for one in new.left_out]
+        form = {"spec": str(file), "images": list(new.images), "clusters": list(new.clusters), "left_out": left_out}
+        out().json({"kind": "import", "format": 1, **form})
+        return
+    for name in new.images:
+        out().say(f"image {name}")
+    for name in new.clusters:
+        out().say(f"cluster {name}")
+    out().say(f"written to {file}" if new.images else f"{file} is as it was")
+
+
+def _workshop() -> "Workshop":
+    from pragmaspec.cli.terminal.image_progress import image_progress
+    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.store.blobs import BlobStore
+    from pragmaspec.stack.location import image_store
+
+    return Workshop(BlobStore(image_store()), "repository", image_progress())

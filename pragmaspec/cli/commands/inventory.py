@@ -1,0 +1,69 @@
+"""``inventory``."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pragmaspec.cli.options import Which, examples, spread
+from pragmaspec.cli.terminal.screen import err, out
+
+if TYPE_CHECKING:
+    from pragmaspec.access.ansible_inventory import Inventory
+    from pragmaspec.state_model import State
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into ``app``."""
+    lines = ("inventory > hosts.yaml", "inventory --json > hosts.json", "inventory --host hello-frontend")
+    app.command("inventory", epilog=examples(*lines))(inventory)
+
+
+@spread
+def inventory(
+    *,
+    json: Annotated[bool, typer.Option("--json", help="The inventory file as JSON, for a name that ends in .json.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="As an inventory script: all hosts and groups, as JSON.")] = False,
+    host: Annotated[
+        str | None,
+        typer.Option("--host", metavar="HOST", help="As an inventory script: the variables of one host, as JSON."),
+    ] = None,
+    which: Which,
+) -> None:
+    """Print the nodes as an Ansible inventory.
+
+    That is a file for `ansible -i hosts.yaml`; its name must end in .yaml, .yml or .json. Groups: frontends, computes; for
+    cluster hello at site lab: hello, hello__frontend, hello__computes, lab__site, hello__at__lab.
+
+    For an inventory that is always current make nodes, an executable file with two lines, and `ansible -i ./nodes`: `#!/bin/sh`
+    and `exec pragmaspec inventory --spec /path/to/cluster.yaml "$@"`.
+    """
+    from pragmaspec.access.ansible_inventory import file_text, host_text, list_text, warnings
+    from pragmaspec.access.ansible_inventory import inventory as nodes_inventory
+
+    if listed and host is not None:
+        raise typer.BadParameter("--list and --host cannot be given together")
+    stack = which.stack()
+    state = stack.state()
+    # Where there is no node there may be no key either, and nothing to connect to.
+    remote = stack.remote(state) if state.nodes() else None
+    routes = remote.routes if remote else ()
+    found = nodes_inventory(state, routes, str(remote.config) if remote else "")
+    for warning in warnings(state, routes):
+        err().say(f"warning: {warning}")
+    if host is not None:
+        _warn_unknown(host, found, state)
+        out().write(host_text(found, host))
+    else:
+        out().write(list_text(found) if listed else file_text(found, as_json=json))
+
+
+def _warn_unknown(host: str, found: "Inventory", state: "State") -> None:
+    """Say which names are near, if ``host`` is none of ours; Ansible itself wants an empty answer and no error."""
+    from pragmaspec.access.node_lookup import find_node
+    from pragmaspec.errors import UsageError
+
+    if state.nodes() and host not in dict(found.hosts):
+        try:
+            find_node(state, host)
+        except UsageError as error:
+            err().say(f"warning: {error.problems[0].detail}")

@@ -1,0 +1,101 @@
+"""``key show``, ``key export``, ``key import``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pragmaspec.cli.options import JsonOption, Which, examples, local_path, spread
+from pragmaspec.cli.terminal.screen import err, out
+
+app = typer.Typer(
+    help="Share the key from which all keys of the stack follow.",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Put the commands into ``parent``."""
+    parent.add_typer(app, name="key", epilog=examples("key show", "key export hello.key", "key import hello.key"))
+
+
+@app.command("show", epilog=examples("key show", "key show --json"))
+@spread
+def show(*, json: JsonOption = False, which: Which) -> None:
+    """Where the key of this stack is, and its fingerprint. Never the key itself."""
+    from pragmaspec.stack.key_sharing import key_status
+
+    stack = which.stack()
+    status = key_status(stack.lineage())
+    if json:
+        form = {"lineage": status.lineage, "file": status.file, "present": status.fingerprint is not None}
+        out().json({"kind": "key", "format": 1, **form, "fingerprint": status.fingerprint})
+        return
+    out().say(f"stack        {status.lineage}")
+    out().say(f"key          {status.file}" + ("" if status.fingerprint else "  (not on this machine)"))
+    if status.fingerprint:
+        out().say(f"fingerprint  {status.fingerprint}  (of the ssh key that pragmaspec logs in with)")
+
+
+@app.command("export", epilog=examples("key export hello.key", "key export - | ssh colleague pragmaspec key import -"))
+@spread
+def export(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="A new file; `-`: standard output, which may be no terminal.", callback=local_path),
+    ],
+    *,
+    which: Which,
+) -> None:
+    """Write the key to a private file.
+
+    With it a colleague can log in and add nodes: it opens every node of the stack. Move it over ssh or in a password
+    manager, never by mail or git; then delete the file.
+    """
+    from pragmaspec.stack.key_sharing import shared_key, write_shared_key
+
+    lineage = which.stack().lineage()
+    if file == "-":
+        _refuse_terminal()
+        out().write(shared_key(lineage).decode())
+        return
+    write_shared_key(lineage, Path(file))
+    err().say(f"{file} holds the key of stack {lineage}. Give it to your colleague over ssh, then delete it.")
+
+
+@app.command("import", epilog=examples("key import hello.key", "key import - < hello.key"))
+def import_(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="What `key export` wrote; `-`: standard input.", callback=local_path)
+    ],
+) -> None:
+    """Keep the key that a colleague exported. Never replaces another one."""
+    from pragmaspec.stack.key_sharing import MOST_BYTES, take_key
+
+    status, new = take_key(_read(file, MOST_BYTES), "standard input" if file == "-" else file)
+    out().say(f"The key of stack {status.lineage} is {'now' if new else 'already'} in {status.file}.")
+
+
+def _read(path: str, most_bytes: int) -> bytes:
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.spec.stream import read_whole
+
+    try:
+        return read_whole(path, most_bytes)
+    except OSError as error:
+        raise UsageError(Problem(summary="File not readable", detail=f"{path}: {error.strerror or error}.")) from error
+
+
+def _refuse_terminal() -> None:
+    from pragmaspec.errors import Problem, UsageError
+
+    if sys.stdout.isatty():
+        raise UsageError(
+            Problem(
+                summary="A secret is not shown",
+                detail="Standard output is a terminal, which would keep the key in its history. Name a file, or pipe it on: "
+                "`pragmaspec key export - | ssh colleague pragmaspec key import -`.",
+            )
+        )

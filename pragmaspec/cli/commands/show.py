@@ -1,0 +1,32 @@
+"""``show``."""
+
+import typer
+
+from pragmaspec.cli.options import AddressArgument, JsonOption, Which, examples, spread
+from pragmaspec.cli.terminal.screen import out
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command into ``app``."""
+    app.command("show", epilog=examples("show hello-frontend", "show lab/hello/allocation --json"))(show)
+
+
+@spread
+def show(
+    address: AddressArgument,
+    *,
+    json: JsonOption = False,
+    which: Which,
+) -> None:
+    """Show all that is recorded of one node, allocation or image."""
+    from pragmaspec.report.json_forms import record_form
+    from pragmaspec.report.lists_text import image_names
+    from pragmaspec.report.state_text import show_text
+    from pragmaspec.stack.lookup import find_record
+
+    state = which.stack().state()
+    record = find_record(state, address)
+    if json:
+        out().json({"kind": "record", "format": 1, "record": record_form(record)})
+    else:
+        out().write(show_text(record, image_names(state), out().pen))

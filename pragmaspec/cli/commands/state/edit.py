@@ -1,0 +1,125 @@
+"""``state mv``, ``state rm``, ``state push`` and ``state restore``: changing what is recorded, and nothing at any site."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pragmaspec.cli.completion import addresses, clusters
+from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, StealOption, Which, examples, spread
+from pragmaspec.cli.terminal.screen import err, out
+
+if TYPE_CHECKING:
+    from pragmaspec.state_model import State
+
+SHOWN = 12
+"""How many addresses a question lists one by one."""
+
+
+def register(parent: typer.Typer) -> None:
+    """Put the commands into ``parent``."""
+    parent.command("mv", epilog=examples("state mv hello world", "state mv --site lab hall"))(mv)
+    lines = ("state rm hello-compute-3", 'state rm "lab/hello/*" --auto-approve')
+    parent.command("rm", epilog=examples(*lines))(rm)
+
+
+@spread
+def mv(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="What a cluster is called until now.", autocompletion=clusters)],
+    target: Annotated[str, typer.Argument(metavar="TO", help="What it is called in the spec from now on.")],
+    *,
+    site: Annotated[bool, typer.Option("--site", help="FROM and TO are names of sites, not of clusters.")] = False,
+    auto_approve: ApproveOption = False,
+    steal_lock: StealOption = False,
+    lock_timeout: LockTimeoutOption = "0",
+    which: Which,
+) -> None:
+    """Give what is recorded of a cluster another name.
+
+    Its machines, disks and addresses stay what they are; the next apply tells the guests their new names. The spec's
+    `moved:` does the same for everybody who applies it.
+    """
+    from pragmaspec.stack.state.edit import renamed
+
+    def moved(state: "State") -> "State":
+        return renamed(state, "site" if site else "cluster", source, target)
+
+    _edit(
+        which, f"state mv {source} {target}", moved, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
+    )
+
+
+@spread
+def rm(
+    address: Annotated[
+        list[str],
+        typer.Argument(metavar="ADDRESS", help="Addresses, names, or patterns with *.", autocompletion=addresses),
+    ],
+    *,
+    auto_approve: ApproveOption = False,
+    steal_lock: StealOption = False,
+    lock_timeout: LockTimeoutOption = "0",
+    which: Which,
+) -> None:
+    """Take things out of the state and leave them at their site.
+
+    They keep their marks, so they then show as unrecorded; `pragmaspec orphans --adopt` takes them back.
+    """
+    from pragmaspec.stack.lookup import find_records
+    from pragmaspec.stack.state.edit import without
+
+    def left(state: "State") -> "State":
+        return without(state, find_records(state, tuple(address)))
+
+    _edit(
+        which, f"state rm {' '.join(address)}", left, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
+    )
+
+
+def _edit(
+    which: Which, command: str, change: "Callable[[State], State]", *, auto_approve: bool, steal_lock: bool, lock_timeout: str
+) -> None:
+    """Change the state under its lock, after saying what becomes of it."""
+    from pragmaspec.cli.plan_and_apply import consent, warn
+    from pragmaspec.stack.state.edit import write_edit
+
+    stack = which.stack(lock_timeout=lock_timeout)
+    warn(stack)
+    with stack.opened(command, steal_lock=steal_lock) as opened:
+        before = opened.loaded.ledger.state
+        after = change(before)
+        says = difference_words(before, after)
+        if not says:
+            out().say("No changes: the state says so already.")
+            return
+        for line in says:
+            err().say(line)
+        if not auto_approve:
+            consent("Change the state so?", "")
+        say_state(write_edit(stack.store, opened, after))
+
+
+def say_state(state: "State") -> None:
+    """Which state stands now."""
+    from pragmaspec.report.units import counted
+
+    out().say(f"The state has serial {state.serial} now, with {counted(len(state.records), 'record')}.")
+
+
+def difference_words(before: "State", after: "State") -> list[str]:
+    """What changing ``before`` into ``after`` does, a line each, with nothing said of what stays."""
+    gone = [record for record in before.records if after.record(record.address) is None]
+    new = [record for record in after.records if before.record(record.address) is None]
+    moved = {record.made_as: record.address for record in new}
+    lines = [
+        f"  {record.address} → {moved.pop(record.made_as)}: the same object, another name"
+        if record.made_as in moved
+        else f"  {record.address} is no longer recorded; it stays at {record.resource.site}"
+        for record in gone
+    ]
+    fresh = set(moved.values())
+    lines += [f"  {record.address} is recorded" for record in new if record.address in fresh]
+    changed = [record for record in after.records if before.record(record.address) not in (None, record)]
+    lines += [f"  {record.address} is recorded otherwise" for record in changed]
+    more = len(lines) - SHOWN
+    return [*lines[:SHOWN], f"  and {more:,} more"] if more > 0 else lines

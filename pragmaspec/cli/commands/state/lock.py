@@ -1,0 +1,64 @@
+"""``state lock show`` and ``state unlock``."""
+
+from typing import Annotated
+
+import typer
+
+from pragmaspec.cli.options import ApproveOption, JsonOption, Which, examples, spread
+from pragmaspec.cli.terminal.screen import err, out
+
+app = typer.Typer(
+    help="Who holds the lock on the state.", rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Put the commands into ``parent``."""
+    parent.add_typer(app, name="lock", epilog=examples("state lock show"))
+    parent.command("unlock", epilog=examples("state unlock 0123456789abcdef"))(unlock)
+
+
+@app.command("show", epilog=examples("state lock show", "state lock show --json"))
+@spread
+def show(*, json: JsonOption = False, which: Which) -> None:
+    """Who holds the lock, since when and for what; the ID is what `state unlock` wants."""
+    from pragmaspec.report.state_text import holder_form, holder_text
+
+    store = which.stack().store
+    holder = store.lock_holder()
+    if json:
+        out().json(holder_form(holder, store.ground.title))
+    else:
+        out().write(holder_text(holder, store.ground.title, out().pen))
+
+
+@spread
+def unlock(
+    lock_id: Annotated[str, typer.Argument(metavar="ID", help="The lock's ID, as `state lock show` tells it.")],
+    *,
+    auto_approve: ApproveOption = False,
+    which: Which,
+) -> None:
+    """Take the lock from a run that is dead.
+
+    If it is not dead, its next write fails and it stops; what it began meanwhile is found at the site. Where the state is
+    in a folder or in PostgreSQL, a dead run's lock is free by itself.
+    """
+    from pragmaspec.cli.plan_and_apply import consent
+    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.report.state_text import holder_words
+
+    store = which.stack().store
+    holder = store.lock_holder()
+    if holder is None:
+        out().say(f"Nobody holds the lock of {store.ground.title}.")
+        return
+    if holder.id != lock_id:
+        detail = f"The lock of {store.ground.title} is {holder.id}, held by {holder_words(holder)}. Nothing was changed."
+        raise UsageError(Problem(summary="Another lock is held", detail=detail))
+    err().say(f"The lock {lock_id} of {store.ground.title} is taken from {holder_words(holder)}.")
+    err().say("Make sure that it no longer runs: if it does, it stops at its next write.")
+    if not auto_approve:
+        consent("Take the lock?", "")
+    store.unlock(lock_id)
+    out().say("The lock is free.")

@@ -1,0 +1,123 @@
+"""What the shell offers for a half-typed argument: names from the recorded state and from the spec, and never an error.
+
+What the shell offers for a half-typed image: names of the spec here, and of the store.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pragmaspec.spec.models.cluster import SpecModel
+    from pragmaspec.state_model import State
+
+
+def specs(incomplete: str) -> list[str]:
+    """YAML files and folders that go on from what was typed."""
+    from pathlib import Path
+
+    folder = Path(incomplete).parent if "/" in incomplete else Path()
+    try:
+        found = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix in (".yaml", ".yml"))
+    except OSError:
+        return []
+    names = [f"{path}/" if path.is_dir() else str(path) for path in found if not path.name.startswith(".")]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def nodes(incomplete: str) -> list[str]:
+    """Names of recorded nodes."""
+    state = _state()
+    return [node.name for node in state.nodes() if node.name.startswith(incomplete)] if state else []
+
+
+def clusters(incomplete: str) -> list[str]:
+    """Names of recorded clusters."""
+    from pragmaspec.stack.cluster_requests import recorded_clusters
+
+    state = _state()
+    return [name for name in recorded_clusters(state) if name.startswith(incomplete)] if state else []
+
+
+def addresses(incomplete: str) -> list[str]:
+    """Addresses of everything recorded, and names of recorded nodes."""
+    state = _state()
+    found = [record.address for record in state.records if record.address.startswith(incomplete)] if state else []
+    return found + nodes(incomplete)
+
+
+def parts(incomplete: str) -> list[str]:
+    """All that a part of a plan can be named by: recorded addresses, and names of nodes, clusters and images."""
+    from pragmaspec.resources import StagedImage
+
+    state, spec = _state(), _spec()
+    names = {*(spec.clusters if spec else ()), *(spec.images if spec else ())}
+    for record in state.records if state else ():
+        resource = record.resource
+        names |= {resource.name} if isinstance(resource, StagedImage) else {resource.cluster}
+    return addresses(incomplete) + sorted(name for name in names if name.startswith(incomplete))
+
+
+def sites(incomplete: str) -> list[str]:
+    """Names of the sites of the spec, and of those where anything is recorded."""
+    state, spec = _state(), _spec()
+    names = {*(spec.sites if spec else ()), *(site.name for site in (state.sites if state else ()))}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def spec_images(incomplete: str) -> list[str]:
+    """Names of the images of the spec."""
+    spec = _spec()
+    return [name for name in spec.images if name.startswith(incomplete)] if spec else []
+
+
+def _state() -> "State | None":
+    """What is recorded in a folder. One elsewhere is not asked: that would take longer than typing the name."""
+    from pragmaspec.errors import PragmaspecError
+    from pragmaspec.stack.location import find_place
+    from pragmaspec.stack.state.access import open_store
+
+    try:
+        place = find_place(_option("--spec", "-s"), _option("--state"))
+        return None if place.remote else open_store(place).read()
+    except (PragmaspecError, OSError):
+        return None
+
+
+def _spec() -> "SpecModel | None":
+    """What the spec says, if it is sound."""
+    from pragmaspec.errors import PragmaspecError
+    from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.location import find_place
+
+    try:
+        return load_spec(find_place(_option("--spec", "-s"), _option("--state")).spec_file).model
+    except (PragmaspecError, OSError):
+        return None
+
+
+def _option(*names: str) -> str | None:
+    """The value of an option that stands on the line being typed."""
+    import os
+    import shlex
+
+    try:
+        words = shlex.split(os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", ""))
+    except ValueError:  # an open quote
+        return None
+    for at, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name in names:
+            return value or (words[at + 1] if at + 1 < len(words) else None)
+    return None
+
+
+def store_images(incomplete: str) -> list[str]:
+    """Names of images of the store."""
+    from pragmaspec.images.catalogue import Catalogue
+    from pragmaspec.images.store.blobs import BlobStore
+    from pragmaspec.stack.location import image_store
+
+    try:
+        names = {entry.name for entry in Catalogue(BlobStore(image_store())).all()}
+    except OSError:
+        return []
+    return sorted(name for name in names if name.startswith(incomplete))

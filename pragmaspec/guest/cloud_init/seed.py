@@ -1,0 +1,41 @@
+"""The NoCloud seed: the small read-only disk from which a node learns at its first boot who it is."""
+
+from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config_text, user_data_text
+from pragmaspec.guest.cloud_init.iso9660 import iso_image
+from pragmaspec.guest.contract.archive import guest_tar
+from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
+from pragmaspec.guest.contract.files import GuestFile, contract_files, identity_files, login_files
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.guest.nat import NAT_SCRIPT, nat_script
+from pragmaspec.resources import Mark, Node
+
+LABEL = "cidata"
+
+
+def seed_iso(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey, mark: Mark) -> bytes:
+    """The seed of ``node`` as an ISO 9660 image labelled ``cidata``. Equal input gives equal bytes. Holds private keys.
+
+    ``user-data``, ``meta-data`` and ``network-config`` are for cloud-init; ``guest.tar`` holds the same files for images without.
+    Raises SpecError when the user-data of ``settings`` cannot be merged.
+    """
+    return iso_image(
+        LABEL,
+        {
+            "meta-data": meta_data_text(node, mark).encode(),
+            "network-config": network_config_text(node, cluster).encode(),
+            "user-data": user_data_text(node, cluster, settings, stack_key).encode(),
+            "guest.tar": guest_tar(seed_files(node, cluster, stack_key)),
+        },
+    )
+
+
+def seed_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+    """Every file of ``node`` that does not depend on what system it has. Holds private keys."""
+    script = nat_script(node, cluster)
+    gateway = (GuestFile(path=NAT_SCRIPT, mode=0o755, content=script),) if script else ()
+    return (
+        *identity_files(node, cluster, stack_key),
+        *login_files(cluster, stack_key),
+        *contract_files(node, cluster, stack_key),
+        *gateway,
+    )

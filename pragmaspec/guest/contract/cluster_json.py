@@ -1,0 +1,71 @@
+"""``/etc/pragmaspec/cluster.json``: the guest contract in the form programs read. Documented in docs/guest-contract.md."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from pragmaspec.guest.contract.cluster import GuestCluster
+from pragmaspec.guest.contract.members import Member, fqdn
+from pragmaspec.resources import Network, Nic, Node
+
+CONTRACT_VERSION = 1
+
+
+def shared_part(cluster: GuestCluster, found: tuple[Member, ...], keys: dict[str, object], host_keys: dict[str, str]) -> str:
+    """The lines that are the same on every node: everything but ``version`` and ``node``."""
+    allocation = cluster.allocation
+    facts = {
+        "name": allocation.cluster,
+        "site": allocation.site,
+        "domain": cluster.domain,
+        "frontend": cluster.frontend.name,
+        "stack": cluster.lineage,
+        "spec_sha256": cluster.spec_sha256,
+    }
+    nodes = (_member(member, cluster, host_keys[member.node.name]) for member in found)
+    return (
+        f'  "cluster": {_json(facts)},\n'
+        f'  "keys": {_json(keys)},\n'
+        f'  "networks": {_rows(map(_network, allocation.networks))},\n'
+        f'  "nodes": {_rows(nodes)}\n'
+        "}\n"
+    )
+
+
+def contract_text(node: Node, cluster: GuestCluster, shared: str) -> str:
+    """The whole document for ``node``: one item a line, so that people read it too."""
+    own = {**_who(node, cluster), "interfaces": [_interface(nic) for nic in node.nics]}
+    return f'{{\n  "version": {CONTRACT_VERSION},\n  "node": {_json(own)},\n{shared}'
+
+
+def _who(node: Node, cluster: GuestCluster) -> dict[str, object]:
+    return {"name": node.name, "role": node.role, "index": node.index, "fqdn": fqdn(node, cluster), "cpus": node.cpus}
+
+
+def _member(member: Member, cluster: GuestCluster, host_key: str) -> dict[str, object]:
+    addresses = {nic.network: nic.address for nic in member.node.nics}
+    return {**_who(member.node, cluster), "addresses": addresses, "host_key": host_key}
+
+
+def _network(network: Network) -> dict[str, object]:
+    return {"name": network.name, "cidr": network.cidr, "vlan": network.vlan, "mtu": network.mtu}
+
+
+def _interface(nic: Nic) -> dict[str, object]:
+    return {
+        "network": nic.network,
+        "mac": nic.mac,
+        "address": nic.address,
+        "prefix": nic.prefix,
+        "gateway": nic.gateway,
+        "dns": nic.dns,
+        "mtu": nic.mtu,
+    }
+
+
+def _rows(values: Iterable[dict[str, object]]) -> str:
+    return "[\n" + ",\n".join(f"    {_json(value)}" for value in values) + "\n  ]"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,84 @@
+"""The files a node is given: the guest contract, and who it is."""
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.guest.contract.cluster import GuestCluster
+from pragmaspec.guest.contract.cluster_json import contract_text
+from pragmaspec.guest.contract.shared import shared_texts
+from pragmaspec.guest.contract.vc_out import vc_out_text
+from pragmaspec.guest.interfaces import interfaces_text
+from pragmaspec.guest.keys import StackKey, host_key
+from pragmaspec.resources import Node
+
+CONTRACT_JSON = "/etc/pragmaspec/cluster.json"
+VC_OUT = "/root/vc-out.xml"
+HOSTS = "/etc/hosts"
+MACHINEFILE = "/etc/pragmaspec/machinefile"
+KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
+AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
+CLUSTER_KEY = "/root/.ssh/id_ed25519"
+HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
+HOSTNAME = "/etc/hostname"
+INTERFACES = "/etc/pragmaspec/interfaces"
+
+_ALL_READ = 0o644
+_ROOT_ONLY = 0o600
+
+
+class GuestFile(Frozen, frozen=True):
+    """A file of a guest, owned by root: absolute ``path``, permission bits, text (UTF-8)."""
+
+    path: str
+    mode: int
+    content: str
+
+    def __repr__(self) -> str:
+        return f"GuestFile({self.path!r}, mode={self.mode:#o}, {len(self.content)} characters)"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("path", self.path), ("mode", oct(self.mode)), ("characters", len(self.content))]
+
+
+def contract_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+    """What ``node`` is told of itself and its cluster. Nothing in them is secret."""
+    shared = shared_texts(cluster, stack_key)
+    return (
+        GuestFile(path=CONTRACT_JSON, mode=_ALL_READ, content=contract_text(node, cluster, shared.contract)),
+        GuestFile(path=MACHINEFILE, mode=_ALL_READ, content=shared.machinefile),
+        GuestFile(path=HOSTS, mode=_ALL_READ, content=shared.hosts),
+        GuestFile(path=KNOWN_HOSTS, mode=_ALL_READ, content=shared.known_hosts),
+        GuestFile(path=VC_OUT, mode=_ROOT_ONLY, content=vc_out_text(node, cluster, shared.authorized_keys)),
+    )
+
+
+def login_files(cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+    """How root of any node logs in on the others, and who may log in as root. Holds the cluster's private key."""
+    pair = shared_texts(cluster, stack_key).cluster_key
+    return (
+        GuestFile(path=CLUSTER_KEY, mode=_ROOT_ONLY, content=pair.private),
+        GuestFile(path=f"{CLUSTER_KEY}.pub", mode=_ALL_READ, content=f"{pair.public} pragmaspec-cluster\n"),
+        _authorized(cluster, stack_key),
+    )
+
+
+def identity_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+    """Who ``node`` is, for images without cloud-init: its host key, host name and interfaces. Holds a private key."""
+    pair = host_key(stack_key, cluster.mark(node.address))
+    return (
+        _hostname(node),
+        GuestFile(path=INTERFACES, mode=_ALL_READ, content=interfaces_text(node)),
+        GuestFile(path=HOST_KEY, mode=_ROOT_ONLY, content=pair.private),
+        GuestFile(path=f"{HOST_KEY}.pub", mode=_ALL_READ, content=f"{pair.public} {node.name}\n"),
+    )
+
+
+def live_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
+    """Every file of a running node that changes when keys, members or names of the cluster change; never a private key."""
+    return (_hostname(node), *contract_files(node, cluster, stack_key), _authorized(cluster, stack_key))
+
+
+def _hostname(node: Node) -> GuestFile:
+    return GuestFile(path=HOSTNAME, mode=_ALL_READ, content=f"{node.name}\n")
+
+
+def _authorized(cluster: GuestCluster, stack_key: StackKey) -> GuestFile:
+    return GuestFile(path=AUTHORIZED_KEYS, mode=_ROOT_ONLY, content=shared_texts(cluster, stack_key).authorized_keys)

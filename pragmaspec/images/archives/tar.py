@@ -1,0 +1,203 @@
+"""The disk in a tar archive (an OVA and a Vagrant box are such), as a stream.
+
+Archives are written by strangers: nothing is unpacked under a name out of one, nothing is made but the bytes of one regular
+file, and what is no file (links, devices) is a reason to refuse the archive, unless the spec names the disk. Sources:
+POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar's manual, "GNU Sparse Formats"; DMTF DSP0243 for OVA.
+"""
+
+import re
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pragmaspec.images.archives.members import Choice
+from pragmaspec.images.archives.stream import Stream
+from pragmaspec.images.formats.inspect import refused
+from pragmaspec.images.formats.random_access import HEAD_BYTES
+
+_BLOCK = 512
+_MOST_HEADER_BYTES = 64 * 1024
+"""Of a long name or a pax header."""
+_MOST_NAME = 4096
+_MOST_MEMBERS, _MOST_NAMED_MEMBERS = 64, 4096
+"""How many files an archive may hold; the second where the spec names the one that matters."""
+_MOST_SPARSE_PARTS = 2**20
+_REGULAR = {b"0", b"\0", b"7"}
+_DIRECTORY, _GNU_SPARSE = b"5", b"S"
+_NAME_HEADERS, _PAX, _PAX_GLOBAL = {b"L", b"K"}, b"x", b"g"
+_PAX_RECORD = re.compile(rb"(\d{1,9}) ([^=]{1,256})=")
+_SPARSE_AT, _SPARSE_ENTRIES, _MORE_AT, _REAL_SIZE_AT = 386, 4, 482, 483
+_SPARSE_MORE_ENTRIES, _SPARSE_MORE_AT = 21, 504
+
+
+def disk_in_tar(stream: Stream, asked: str = "") -> Iterator[bytes]:
+    """The content of the archive's disk (see :mod:`pragmaspec.images.archives.members`).
+
+    ``asked``: its path, when the spec names it.
+
+    Raises ImageError when there is not exactly one, or something else beside it that is no file. All of the archive is read: what
+    stands behind the disk counts too.
+    """
+    choice = Choice(asked)
+    for _ in range(_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS):
+        member = _next_member(stream)
+        if member is None:
+            _only_zeros(stream)
+            choice.finish()
+            return
+        if member.type not in {*_REGULAR, _GNU_SPARSE}:
+            if not (choice.named or (member.type == _DIRECTORY and not member.size)):
+                raise refused([f"the archive holds {member.name!r}, which is not a file"])
+            _skip(stream, member.size)
+        elif member.type in _REGULAR and choice.is_paper(member.name, member.size):
+            choice.note(member.name, b"".join(_content(stream, member)))
+        elif choice.takes(member.name, _head(stream, member)):
+            yield from choice.hashed(_content(stream, member))
+        else:
+            _skip(stream, member.size)
+    raise refused([f"the archive has more than {_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS} members"])
+
+
+def _head(stream: Stream, member: "_Member") -> bytes:
+    """The first bytes of the member; empty if it begins with a hole."""
+    return stream.peek(min(member.size, HEAD_BYTES)) if member.parts[0][0] == 0 else b""
+
+
+class _Member(NamedTuple):
+    """A member of the archive; ``parts``: offset and length of each stretch of its content that is not a hole."""
+
+    name: str
+    type: bytes
+    size: int
+    parts: Sequence[tuple[int, int]]
+
+
+def _next_member(stream: Stream) -> _Member | None:
+    """The header of the next member, with the size that extended headers give it; None at the archive's end."""
+    extended: dict[bytes, bytes] = {}
+    for _ in range(_MOST_MEMBERS):
+        block = stream.take(_BLOCK)
+        if not block.strip(b"\0"):
+            if len(block) < _BLOCK:
+                raise refused(["the archive breaks off before its end"])
+            return None
+        try:
+            header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        except tarfile.HeaderError as error:
+            raise refused([f"the archive is damaged ({error})"]) from None
+        if header.type not in {*_NAME_HEADERS, _PAX, _PAX_GLOBAL}:
+            return _member(stream, header, block, extended)
+        content = _extended(stream, header.size)
+        if header.type == b"L":
+            extended[b"path"] = content.split(b"\0")[0]
+        elif header.type != b"K":
+            extended.update(_pax(content))
+    raise refused(["the archive has too many headers for one member"])
+
+
+def _member(stream: Stream, header: tarfile.TarInfo, block: bytes, extended: Mapping[bytes, bytes]) -> _Member:
+    if any(key.startswith(b"GNU.sparse") for key in extended):
+        raise refused(["the archive holds a sparse file in a newer form; unpack it (tar -x), and use the file"])
+    told = extended.get(b"size", b"")
+    size = int(told) if told.isdigit() else header.size
+    if size < 0:
+        raise refused(["the archive is damaged (a member has a negative size)"])
+    parts = _sparse_map(stream, block) if header.type == _GNU_SPARSE else [(0, size)]
+    name = extended[b"path"].decode("utf-8", "surrogateescape") if b"path" in extended else header.name
+    if len(name) > _MOST_NAME:
+        raise refused(["the archive has a name or a header without end"])
+    return _Member(name, header.type, size, parts)
+
+
+def _extended(stream: Stream, size: int) -> bytes:
+    if not 0 <= size <= _MOST_HEADER_BYTES:
+        raise refused(["the archive has a name or a header without end"])
+    content = stream.take(-(-size // _BLOCK) * _BLOCK)
+    return content[:size]
+
+
+def _pax(content: bytes) -> dict[bytes, bytes]:
+    found, at = {}, 0
+    while record := _PAX_RECORD.match(content, at):
+        end = at + int(record[1])
+        found[record[2]] = content[record.end() : end - 1]
+        if end <= record.end():
+            break
+        at = end
+    return found
+
+
+def _sparse_map(stream: Stream, block: bytes) -> list[tuple[int, int]]:
+    """Offset and length of each part of a sparse file in GNU's old form, with an empty one at its end; ascending."""
+    parts = _sparse_entries(block, _SPARSE_AT, _SPARSE_ENTRIES)
+    more = block[_MORE_AT]
+    while more:
+        block_ = stream.take(_BLOCK)
+        if len(block_) < _BLOCK or len(parts) > _MOST_SPARSE_PARTS:
+            raise refused(["the archive is damaged (the map of a sparse file does not end)"])
+        parts += _sparse_entries(block_, 0, _SPARSE_MORE_ENTRIES)
+        more = block_[_SPARSE_MORE_AT]
+    parts.append((_number(block[_REAL_SIZE_AT : _REAL_SIZE_AT + 12]), 0))
+    end = 0
+    for offset, length in parts:
+        if offset < end or length < 0:
+            raise refused(["the archive is damaged (the parts of a sparse file overlap)"])
+        end = offset + length
+    return parts
+
+
+def _sparse_entries(block: bytes, at: int, count: int) -> list[tuple[int, int]]:
+    entries = [(block[at + 24 * index :][:12], block[at + 24 * index + 12 :][:12]) for index in range(count)]
+    return [(_number(offset), _number(length)) for offset, length in entries if offset.strip(b"\0 ")]
+
+
+def _number(field: bytes) -> int:
+    try:
+        return int(tarfile.nti(field))  # type: ignore[attr-defined]  # octal or base 256, as tar writes numbers; not in its stub
+    except tarfile.HeaderError:
+        raise refused(["the archive is damaged (a number is none)"]) from None
+
+
+def _content(stream: Stream, member: _Member) -> Iterator[bytes]:
+    if sum(length for _, length in member.parts) != member.size:
+        raise refused(["the archive is damaged (the parts of a sparse file do not add up)"])
+    at = 0
+    for offset, length in member.parts:
+        yield from zeros(offset - at)
+        yield from _whole(stream, length)
+        at = offset + length
+    _skip_padding(stream, member.size)
+
+
+def zeros(length: int) -> Iterator[bytes]:
+    """``length`` bytes of zeros in pieces of at most 1 MiB."""
+    block = bytes(min(length, 2**20))
+    while length > 0:
+        yield block[:length]
+        length -= len(block)
+
+
+def _whole(stream: Stream, length: int) -> Iterator[bytes]:
+    left = length
+    for piece in stream.upto(length):
+        left -= len(piece)
+        yield piece
+    if left:
+        raise refused(["the archive breaks off before its end"])
+
+
+def _skip(stream: Stream, size: int) -> None:
+    for _ in _whole(stream, size):
+        pass
+    _skip_padding(stream, size)
+
+
+def _skip_padding(stream: Stream, size: int) -> None:
+    stream.take(-size % _BLOCK)
+
+
+def _only_zeros(stream: Stream) -> None:
+    """Behind the first block of zeros there may only be more of them."""
+    for piece in stream.rest():
+        if piece.strip(b"\0"):
+            raise refused(["something stands behind the end of the archive"])

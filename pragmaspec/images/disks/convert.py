@@ -1,0 +1,106 @@
+"""A disk of any format into a file of any format, outside the store."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from pragmaspec.errors import Problem, UsageError
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.archives.compress import PACKERS, packer
+from pragmaspec.images.archives.stream import pieces_of
+from pragmaspec.images.formats import qemu_img
+from pragmaspec.images.formats.qcow2_writer import write_qcow2
+from pragmaspec.images.formats.random_access import opened
+from pragmaspec.images.formats.sparse import blocks_of, write_sparse
+
+_SUFFIXES = {"raw": "raw", "img": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vhd", "vhdx": "vhdx"}
+_OPTIONS = {"vmdk": "subformat=streamOptimized", "vhd": "subformat=fixed,force_size=on"}
+"""What other platforms take: vSphere and OVA want compressed streams, Azure wants fixed disks."""
+_MOST_OVERHEAD = 64 * 2**20
+"""What a format may add to the size of the disk."""
+
+
+class Target(Frozen, frozen=True):
+    """A file to be made: the format of the disk in it, and how that is compressed, empty for not at all."""
+
+    file: str
+    format: str
+    packing: str = ""
+
+
+def target_of(file: Path, format_: str | None) -> Target:
+    """What ``file`` shall be, by its name unless ``format_`` says more. Raises UsageError when neither tells."""
+    suffixes = [suffix.removeprefix(".").lower() for suffix in file.suffixes]
+    packing = suffixes.pop() if suffixes and suffixes[-1] in PACKERS else ""
+    if format_ is not None and format_ not in _SUFFIXES.values():
+        detail = (
+            f"{format_} is no format of a disk that can be written. Say --to with {', '.join(dict.fromkeys(_SUFFIXES.values()))}."
+        )
+        raise UsageError(Problem(summary="Format not known", detail=detail))
+    found = format_ or (_SUFFIXES.get(suffixes[-1]) if suffixes else None)
+    if found is None:
+        known = ", ".join(f".{suffix}" for suffix in _SUFFIXES)
+        raise UsageError(
+            Problem(
+                summary="Format not known",
+                detail=f"The name {file.name} tells no format. Let it end in one of {known}, with .{', .'.join(PACKERS)} behind "
+                "it to compress, or say --to FORMAT.",
+            )
+        )
+    return Target(file=str(file), format=found, packing=packing)
+
+
+def convert_into(disk: Path, format_: str, size_bytes: int, target: Target, counted: Callable[[int, int], None]) -> None:
+    """Write the inspected disk in the file ``disk``, of ``format_`` and this virtual size, to a file.
+
+    Nothing stands under its name before it is whole. Raises ImageError, and UsageError when the directory cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix=".pragmaspec-", dir=Path(target.file).parent) as scratch:
+            _convert(disk, format_, size_bytes, target, Path(scratch), counted)
+    except OSError as error:
+        raise UsageError(Problem(summary="File not writable", detail=f"{target.file}: {error.strerror or error}.")) from None
+
+
+def _convert(
+    disk: Path, format_: str, size_bytes: int, target: Target, scratch: Path, counted: Callable[[int, int], None]
+) -> None:
+    whole = scratch / "whole"
+    _reformat(disk, format_, size_bytes, target.format, whole, counted)
+    if target.packing:
+        packed = scratch / "packed"
+        with opened(whole) as window, packer(target.packing, packed) as write:
+            for piece in pieces_of(window, counted):
+                write(piece)
+        whole = packed
+    with whole.open("rb") as file_:
+        os.fsync(file_.fileno())
+    whole.replace(target.file)
+
+
+def _reformat(disk: Path, format_: str, size_bytes: int, to: str, target: Path, counted: Callable[[int, int], None]) -> None:
+    if to == format_:
+        _copy(disk, target)
+    elif (format_, to) == ("raw", "qcow2"):
+        with opened(disk) as window, target.open("xb") as file:
+            write_qcow2(file, blocks_of(window.handle))
+    else:
+        qemu_img.convert(
+            disk,
+            format_,
+            target,
+            to,
+            most_bytes=size_bytes + _MOST_OVERHEAD,
+            options=_OPTIONS.get(to, ""),
+            counted=lambda percent: counted(size_bytes * percent // 100, size_bytes),
+        )
+
+
+def _copy(disk: Path, target: Path) -> None:
+    handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with opened(disk) as window:
+            write_sparse(handle, blocks_of(window.handle))
+    finally:
+        os.close(handle)

@@ -1,0 +1,114 @@
+"""What a file could be, by its first MiB and last 4 KiB: every known format that its bytes show, all at once.
+
+More than one answer is a polyglot: a file that two programs would read as two things, which no honest tool writes.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, Window
+
+Family = Literal["disk", "packed", "other"]
+
+
+class Kind(Frozen, frozen=True):
+    """A format. ``words`` finish the sentence "It is …"."""
+
+    name: str
+    words: str
+    family: Family
+
+
+def _disk(name: str, words: str) -> Kind:
+    return Kind(name=name, words=words, family="disk")
+
+
+def _packed(name: str, words: str) -> Kind:
+    return Kind(name=name, words=words, family="packed")
+
+
+def _other(name: str, words: str) -> Kind:
+    return Kind(name=name, words=words, family="other")
+
+
+RAW = _disk("raw", "a disk with a boot sector (raw)")
+QCOW2 = _disk("qcow2", "a qcow2 disk")
+VHD = _disk("vhd", "a VHD disk")
+_ZSTD = _packed("zstd", "compressed by zstd")
+_DESCRIPTOR = _other("vmdk descriptor", "a VMDK descriptor, a text that names other files which hold the disk")
+_OVF = _other("ovf", "an OVF description, a text that names the disk beside it; write the path of that file")
+_ISO = _other("iso", "a CD image (ISO 9660 or UDF)")
+
+# Offset, bytes, kind. Sources: QEMU's block drivers, the formats' own descriptions, file(1).
+_MAGICS = (
+    (0, b"QFI\xfb", QCOW2),
+    (0, b"KDMV", _disk("vmdk", "a VMDK disk")),
+    (64, b"\x7f\x10\xda\xbe", _disk("vdi", "a VDI disk of VirtualBox")),
+    (0, b"conectix", VHD),
+    (0, b"vhdxfile", _disk("vhdx", "a VHDX disk of Hyper-V")),
+    (0, b"\x1f\x8b", _packed("gzip", "compressed by gzip")),
+    (0, b"\xfd7zXZ\0", _packed("xz", "compressed by xz")),
+    (0, b"\x28\xb5\x2f\xfd", _ZSTD),
+    (0, b"\x50\x2a\x4d\x18", _ZSTD),  # the frame of lengths that pzstd begins with
+    (0, b"BZh", _packed("bzip2", "compressed by bzip2")),
+    (0, b"PK\x03\x04", _packed("zip", "a zip archive")),
+    (257, b"ustar", _packed("tar", "a tar archive")),
+    (0, b"QED\0", _other("qed", "a QED disk")),
+    (0, b"COWD", _other("cowd", "a VMDK disk of ESX servers (COWD)")),
+    (0, b"LUKS\xba\xbe", _other("luks", "encrypted with LUKS")),
+    (0, b"WithoutFreeSpace", _other("parallels", "a Parallels disk")),
+    (0, b"WithouFreSpacExt", _other("parallels", "a Parallels disk")),
+    (0, b"Bochs Virtual HD Image", _other("bochs", "a Bochs disk")),
+    (0, b"\x7fELF", _other("elf", "an ELF program")),
+    (0, b"#!", _other("script", "a script")),
+    (0, b"\x04\x22\x4d\x18", _other("lz4", "compressed by lz4")),
+    (0, b"\x89LZO\0", _other("lzo", "compressed by lzop")),
+    (0, b"LZIP", _other("lzip", "compressed by lzip")),
+    (0, b"7z\xbc\xaf\x27\x1c", _other("7z", "a 7-Zip archive")),
+    (0, b"Rar!\x1a\x07", _other("rar", "a RAR archive")),
+)  # fmt: skip
+_ISO_AT, _ISO_MAGICS = 32769, {b"CD001", b"NSR02", b"NSR03"}
+_BOOT_AT, _BOOT = 510, b"\x55\xaa"
+_TEXT = frozenset(b"\t\n\r\f\x1b") | frozenset(range(32, 127))
+_SECTOR = 512
+
+
+def ends(window: Window) -> tuple[bytes, bytes]:
+    """The first MiB and the last 4 KiB."""
+    return window.at(0, HEAD_BYTES), window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
+
+
+def recognise(head: bytes, tail: bytes) -> tuple[Kind, ...]:
+    """Everything that a file with this head and tail could be; nothing for a disk without a boot sector, which shows nothing."""
+    found = tuple(dict.fromkeys(_matches(head, tail)))
+    if any(kind.family == "packed" for kind in found):
+        return found  # what follows is as good as random there, and may well look like a boot sector
+    if head[_BOOT_AT : _BOOT_AT + 2] == _BOOT:
+        found = (*found, RAW)
+    return found or tuple(_readable(head))
+
+
+def _matches(head: bytes, tail: bytes) -> Iterator[Kind]:
+    for offset, magic, kind in _MAGICS:
+        if head[offset : offset + len(magic)] == magic:
+            yield kind
+    if tail[-_SECTOR:].startswith(b"conectix"):
+        yield VHD
+    if tail[-_SECTOR:].startswith(b"koly"):
+        yield _other("dmg", "a disk of macOS (DMG)")
+    if head[_ISO_AT : _ISO_AT + 5] in _ISO_MAGICS:
+        yield _ISO
+    if head.startswith(b"# Disk DescriptorFile"):
+        yield _DESCRIPTOR
+
+
+def _readable(head: bytes) -> Iterator[Kind]:
+    """Texts, which people put in place of disks: error pages above all."""
+    start = head[:_SECTOR].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<?xml", b"<envelope", b"<ovf:envelope")) and b"/ovf/envelope/" in head[:TAIL_BYTES]:
+        yield _OVF
+    elif start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        yield _other("web page", "a web page")
+    elif head and _TEXT.issuperset(head[:TAIL_BYTES]):
+        yield _DESCRIPTOR if b"createType=" in head[:TAIL_BYTES] else _other("text", "a text")

@@ -1,0 +1,149 @@
+"""Files brought to this machine by hand: disks, and the kernels that a lock file asks for.
+
+Names that come from elsewhere, as the names of a spec have to be.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pragmaspec.errors import Problem, UsageError
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.archives.stream import pieces_of
+from pragmaspec.images.catalogue import Catalogue, Entry
+from pragmaspec.images.disks.make_disk import make_disk
+from pragmaspec.images.formats.random_access import opened
+from pragmaspec.images.formats.sparse import write_sparse
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.local import LocalSource
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.conversion_cache import Made, remember_made
+from pragmaspec.resources import Blob
+from pragmaspec.spec.fields.scalars import NAME_PATTERN
+
+
+class Taken(Frozen, frozen=True):
+    """A file that is in the store now. ``made``: the disk it became, None for what is no disk; ``answers``: what was missing.
+
+    ``entry``: as what it is kept, for a disk that nothing was missing.
+    """
+
+    file: Path
+    blob: Blob
+    made: Made | None = None
+    answers: str = ""
+    entry: Entry | None = None
+
+
+class Handling(Frozen, frozen=True):
+    """How a disk is to be taken. ``declared``: its format, None when its bytes decide; ``partitionless``: it gets a kernel.
+
+    ``member``: its path in the archive, empty where that is found.
+    """
+
+    declared: str | None = None
+    partitionless: bool = False
+    member: str = ""
+
+
+def take_in(file: Path, name: str, workshop: Workshop, missing: Mapping[str, str], handling: Handling) -> Taken:
+    """Put ``file`` into the store: what was missing as it is, anything else as a disk that is kept under ``name``.
+
+    ``missing``: what lock files ask for, by SHA-256: ``kernel of debian-12``. Raises ImageError, and UsageError when another disk
+    has the name.
+    """
+    digest = workshop.local(str(file.absolute())).sha256
+    answers = missing.get(digest, "")
+    if answers and not answers.startswith("disk"):
+        return Taken(file=file, blob=_as_it_is(file, workshop, digest), answers=answers)
+    bare = handling.partitionless or bool(answers)
+    made = make_disk(
+        file,
+        workshop,
+        declared=handling.declared,
+        name=file.name,
+        partitionless=bare,
+        digest=digest,
+        member=handling.member,
+    )
+    answers = missing.get(made.blob.sha256, "")
+    entry = None if answers else _keep(name, file, made, workshop.store, partitionless=bare)
+    return Taken(file=file, blob=made.blob, made=made, answers=answers, entry=entry)
+
+
+def spec_lines(entry: Entry, *, partitionless: bool) -> tuple[str, ...]:
+    """The lines of ``images:`` by which a spec uses the imported disk ``entry``, indented from 0."""
+    place = str(entry.source.disk) if isinstance(entry.source, LocalSource) else ""
+    kernel = ("  # kernel: PATH  # it has no boot loader, so it needs a kernel",) if partitionless else ()
+    return (f"{entry.name}:", f"  source: {_scalar(place)}", f"  sha256: {entry.digest}", f"  format: {entry.format}", *kernel)
+
+
+def _keep(name: str, file: Path, made: Made, store: BlobStore, *, partitionless: bool) -> Entry:
+    """Keep the disk that ``file`` became under ``name``. A spec that names its place in the store finds it inspected."""
+    digest, place = made.blob.sha256, str(store.path(made.blob.sha256).absolute())
+    entry = Entry(
+        name=name,
+        digest=digest,
+        origin=f"imported {file}",
+        source=LocalSource(disk=place, shown=place, sha256=digest, format=made.format),
+        format=made.format,
+        virtual_size_bytes=made.virtual_size_bytes,
+        disk=made.blob,
+        date=datetime.now(UTC).date().isoformat(),
+    )
+    Catalogue(store).put_imported(entry)
+    remember_made(store, digest, made, declared=made.format, partitionless=partitionless)
+    return entry
+
+
+def _as_it_is(file: Path, workshop: Workshop, digest: str) -> Blob:
+    with workshop.store.locked(digest), workshop.store.scratch(digest) as scratch:
+        copy = scratch / "file"
+        handle = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with opened(file) as window:
+                found, _ = write_sparse(handle, pieces_of(window))
+        finally:
+            os.close(handle)
+        return workshop.store.publish(copy, found)
+
+
+def _scalar(text: str) -> str:
+    """``text`` as YAML has it; JSON's strings are YAML's double-quoted ones."""
+    return text if re.fullmatch(r"[\w./@+-]+", text) else json.dumps(text)
+
+
+_MOST_LETTERS = 32
+"""Leaves room for ``-frontend`` behind it."""
+
+
+def is_spec_name(name: str) -> bool:
+    """Whether a spec takes ``name`` for an image or a cluster."""
+    return re.fullmatch(NAME_PATTERN.removesuffix("$"), name) is not None
+
+
+def spec_name(name: str) -> str:
+    """``name`` as a spec has it: lower-case letters, digits and ``-``. Raises UsageError when nothing is left."""
+    found = _near(name)
+    if not is_spec_name(found):
+        raise UsageError(Problem(summary="No name for the image", detail=f"{name!r} cannot be made a name of a spec."))
+    return found
+
+
+def no_spec_name(name: str) -> Problem:
+    """Why ``name`` cannot stand in a spec, and what could."""
+    near = _near(name)
+    hint = f" {near} would do." if is_spec_name(near) else ""
+    detail = (
+        f"{name!r} cannot stand in a spec: a name has lower-case letters a to z, digits and -, begins with a letter, and ends "
+        f"with a letter or digit.{hint}"
+    )
+    return Problem(summary="Not a valid name", detail=detail)
+
+
+def _near(name: str) -> str:
+    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_MOST_LETTERS].strip("-")
+    return found if found[:1].isalpha() else f"vc-{found}".strip("-")

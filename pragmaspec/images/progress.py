@@ -1,8 +1,0 @@
-"""How images tell what they are doing, without printing."""
-
-
-class ImageReporter:
-    """Told of every stretch of work on an image. This one keeps silent; a caller that wants to show progress overrides it."""
-
-    def step(self, image: str, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
-        """``image`` is at ``doing`` ("downloading", "installing packages"), with bytes where there are any to count."""

@@ -1,0 +1,40 @@
+"""Whether the files of the store still are what their names say."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.store.blobs import BlobStore, digest_of
+
+
+class Verified(Frozen, frozen=True):
+    """A file of the store. ``found``: the SHA-256 of its bytes; ``aside``: where it was put when that is not its name."""
+
+    digest: str
+    found: str
+    bytes: int
+    aside: str = ""
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is what its name says."""
+        return self.digest == self.found
+
+
+def verify(store: BlobStore, counted: Callable[[str, int, int], None] | None = None) -> tuple[Verified, ...]:
+    """Read every file of the store. A damaged one is put aside, so that the next run gets it anew.
+
+    ``counted`` is told the digest, and bytes read and in all of that file.
+    """
+    directory = store.directory / "sha256"
+    return tuple(_verified(store, file, counted) for file in sorted(directory.iterdir())) if directory.exists() else ()
+
+
+def _verified(store: BlobStore, file: Path, counted: Callable[[str, int, int], None] | None) -> Verified:
+    size = file.stat().st_size
+    found = digest_of(file, (lambda done, total: counted(file.name, done, total)) if counted else None)
+    if found == file.name:
+        return Verified(digest=file.name, found=found, bytes=size)
+    aside = store.part(file.name).with_suffix(".bad")
+    file.replace(aside)
+    return Verified(digest=file.name, found=found, bytes=size, aside=str(aside))

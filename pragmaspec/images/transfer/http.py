@@ -1,0 +1,190 @@
+"""Asking web servers: redirects that never downgrade, proxies from the environment, errors in words, nothing without a limit.
+
+Where a file can be had: something that is turned into an HTTP request anew before every try, because signatures run out.
+"""
+
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from types import TracebackType
+from typing import Literal, Protocol, Self, TypeVar
+
+import requests
+
+from pragmaspec.errors import ImageError, Problem
+from pragmaspec.frozen import Frozen
+from pragmaspec.images.retry import Patience
+from pragmaspec.images.transfer.response_facts import foreign_coding
+from pragmaspec.net.errors import BROKEN, BrokenOffError, is_lasting, tries_of, why_broken
+from pragmaspec.net.session import Session
+from pragmaspec.net.urls import MOST_REDIRECTS, Url, UrlError, less_safe, parse_url, resolve, shown_url
+
+MOST_SMALL_BYTES = 8 * 2**20
+PIECE_BYTES = 256 * 1024
+_LATER = frozenset({408, 425, 429})
+_SERVER_ERROR = 500
+_ABSENT = frozenset({404, 410})
+_WITH_A_FILE = frozenset(range(200, 300)) - {204, 205}
+_GZIP = ("gzip", "x-gzip")
+_GZIP_MAGIC = b"\x1f\x8b"
+_Result = TypeVar("_Result")
+
+
+class Ask(Frozen, frozen=True):
+    """One request. ``headers`` may be secret: they are shown to the server of ``url`` only, and to none it redirects to.
+
+    ``condition`` is the header by which this kind of server continues only the file that was begun (RFC 9110, section 13.1).
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    condition: Literal["If-Range", "If-Match"] = "If-Range"
+
+
+class Address(Protocol):
+    """A file somewhere on the network. A plain value that holds no secret."""
+
+    def shown(self) -> str:
+        """For people, and the same for the same file every time; without credentials."""
+        ...
+
+    def ask(self, web: "Web") -> Ask:
+        """The request for the file, valid now. May itself ask the server first. Raises ImageError and BrokenOffError."""
+        ...
+
+
+class Web:
+    """Requests with the limits of ``patience``. Proxies and ``~/.netrc`` count as everywhere (``HTTPS_PROXY``, ``NO_PROXY``)."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self._session = Session()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._session.close()
+
+    def open(self, ask: Ask, more: Mapping[str, str] | None = None) -> requests.Response:
+        """The answer at the end of the redirects, its body not yet read; never from https to http. Close it.
+
+        ``more`` are headers that everybody may see. Raises ImageError, and what ``BROKEN`` holds.
+        """
+        url, secret = parsed(ask.url), dict(ask.headers)
+        timeout = (self.patience.connect_s, self.patience.read_s)
+        for _ in range(MOST_REDIRECTS):
+            headers = {**(more or {}), **secret}
+            response = self._session.get(url.text, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
+            location = _location(response)
+            if not location:
+                return response
+            response.close()
+            try:
+                target = resolve(url, location)
+            except UrlError as error:
+                raise failed(url.shown, f"the server redirects to what cannot be asked: {error}") from None
+            if less_safe(url, target):
+                raise failed(url.shown, f"the server redirects to {target.shown}, which is less safe than what was asked for")
+            if url.server != target.server:
+                secret = {}
+            url = target
+        raise failed(url.shown, f"there are more than {MOST_REDIRECTS} redirects")
+
+    def post(self, url: str, fields: Mapping[str, str]) -> bytes:
+        """The answer to a form. Raises ImageError, and what ``BROKEN`` holds."""
+        timeout = (self.patience.connect_s, self.patience.read_s)
+        with closing(self._session.post(url, data=fields, stream=True, allow_redirects=False, timeout=timeout)) as response:
+            check_status(shown_url(url), response)
+            return limited(shown_url(url), response)
+
+    def small(self, address: Address, most_bytes: int = MOST_SMALL_BYTES) -> bytes | None:
+        """A small file whole; None when there is none. Raises ImageError."""
+        return self.insist(address.shown(), lambda: self._small(address, most_bytes))
+
+    def _small(self, address: Address, most_bytes: int) -> bytes | None:
+        with closing(self.open(address.ask(self))) as response:
+            if response.status_code in _ABSENT:
+                return None
+            check_status(address.shown(), response)
+            return limited(address.shown(), response, most_bytes)
+
+    def insist(self, shown: str, call: Callable[[], _Result]) -> _Result:
+        """Try again what broke off, where that may help. Raises ImageError."""
+        turn = 0
+        while True:
+            turn += 1
+            try:
+                return call()
+            except BROKEN as error:
+                if turn >= tries_of(error, self.patience.tries):
+                    raise failed(shown, given_up(turn, error)) from None
+            time.sleep(self.patience.pause_s * 2 ** (turn - 1))
+
+
+def check_status(shown: str, response: requests.Response) -> None:
+    """Raises BrokenOffError when the server may say otherwise later, ImageError when it will not."""
+    reason = "".join(letter for letter in response.reason or "" if letter.isprintable())[:80]
+    status = f"{response.status_code} {reason}".rstrip()
+    if response.status_code >= _SERVER_ERROR or response.status_code in _LATER:
+        raise BrokenOffError(f"the server said {status}")
+    if response.status_code not in _WITH_A_FILE:
+        region = response.headers.get("x-amz-bucket-region", "")
+        raise failed(shown, f"the server said {status}" + (f"; the bucket is in the region {region[:40]}" if region else ""))
+    if coding := foreign_coding(response):
+        raise failed(shown, f"the server sends it in a transfer coding that was not asked for ({coding})")
+
+
+def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMALL_BYTES) -> bytes:
+    """The body, when it is small. Raises ImageError."""
+    body = bytearray()
+    while piece := response.raw.read1(PIECE_BYTES):
+        body += piece
+        _check_size(shown, len(body), most_bytes)
+    if response.headers.get("Content-Encoding", "").strip().lower() in _GZIP and body.startswith(_GZIP_MAGIC):
+        return _unpacked(shown, bytes(body), most_bytes)
+    return bytes(body)
+
+
+def given_up(tries: int, error: BaseException) -> str:
+    """Why there is no other try."""
+    why = why_broken(error)
+    return why if is_lasting(error) or tries == 1 else f"{tries} tries brought nothing; at the last one {why}"
+
+
+def _location(response: requests.Response) -> str:
+    """Where a redirect leads, one character for each byte; empty when it is none or does not say."""
+    status = response.status_code
+    if not requests.codes.multiple_choices <= status < requests.codes.bad_request or status == requests.codes.not_modified:
+        return ""
+    return next((one for one in reversed(response.raw.headers.getlist("Location")) if one.strip()), "")
+
+
+def _unpacked(shown: str, body: bytes, most_bytes: int) -> bytes:
+    """A short text that a server packs though it was asked not to. One that is damaged stays as it is."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        text = unpacker.decompress(body, most_bytes + 1)
+    except zlib.error:
+        return body
+    _check_size(shown, len(text), most_bytes)
+    return text
+
+
+def _check_size(shown: str, size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        raise failed(shown, f"the server sends more than {most_bytes // 2**20} MiB where a short file was expected")
+
+
+def parsed(url: str) -> Url:
+    """``url`` as one of the web. Raises ImageError."""
+    try:
+        return parse_url(url)
+    except UrlError as error:
+        raise failed(url, f"it cannot be used: {error}") from None
+
+
+def failed(shown: str, why: str) -> ImageError:
+    """The error for something at ``shown`` that cannot be had."""
+    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{shown_url(shown)}: {why}."))

@@ -1,0 +1,287 @@
+"""Which VLAN, private range and public address a cluster gets: a pure choice from (wanted, recorded, the site's inventory).
+
+What a cluster holds it keeps, unless the spec now names something else. What the spec names is set aside before anything is
+chosen, so that the order of clusters does not matter.
+"""
+
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network
+
+from pragmaspec.errors import Problem, Where
+from pragmaspec.planning.allocation import errors as shortage
+from pragmaspec.planning.allocation import pools
+from pragmaspec.planning.allocation.pools import Pool
+from pragmaspec.planning.observed import Inventory, SiteIdentity, Taken
+from pragmaspec.planning.wanted import WantedCluster, WantedNetwork
+from pragmaspec.resources import Allocation, Network, PublicGrant
+from pragmaspec.site import PublicNetwork, Site
+from pragmaspec.state_model import State
+
+FIRST_COMPUTE = 10
+"""Offset in the private network of ``compute-0``; the frontend has offset 1, and what lies between is left for services."""
+
+
+class NoneFreeError(Exception):
+    """Pools cannot give what is wanted; the problems say which and why. Never leaves the planning room."""
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problem.summary for problem in problems))
+
+
+def frontend_node(cluster: str) -> str:
+    """Name of a cluster's frontend."""
+    return f"{cluster}-frontend"
+
+
+def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
+    """Whether ``recorded`` already grants all that ``wanted`` asks for, so that no pool needs to be asked."""
+    private = recorded.private
+    return (
+        wanted.cidr in (None, private.cidr)
+        and wanted.vlan in (None, private.vlan)
+        and {network.name for network in recorded.networks[1:]} == {network.name for network in wanted.networks}
+        and all(_extra_satisfied(recorded, network) for network in wanted.networks)
+        and _public_satisfied(recorded, wanted, site)
+    )
+
+
+class Allocator:
+    """Hands out one site's pools while one plan is made. ``clusters`` are all that the plan wants at the site."""
+
+    def __init__(
+        self,
+        site: Site,
+        inventory: Inventory | None,
+        state: State,
+        clusters: Iterable[WantedCluster] = (),
+        spec_file: str = "the spec",
+    ) -> None:
+        clusters = tuple(clusters)
+        self._spec_file = spec_file
+        self._lineage = state.lineage
+        self._named = {cluster.name: cluster for cluster in clusters}
+        self._site = site
+        self._inventory = inventory or _NOTHING
+        ours = tuple(
+            record.resource
+            for record in state.records
+            if isinstance(record.resource, Allocation) and record.resource.site == site.name
+        )
+        self._vlans = Pool((*self._inventory.vlans, *_recorded(ours, state, _vlans)), state.lineage)
+        self._cidrs = Pool((*self._inventory.cidrs, *_recorded(ours, state, _cidrs)), state.lineage)
+        self._public = Pool((*self._inventory.addresses, *_recorded(ours, state, _addresses)), state.lineage)
+        for cluster in clusters:
+            self._set_aside(cluster)
+
+    def allocation(self, wanted: WantedCluster, recorded: Allocation | None) -> Allocation:
+        """The allocation for ``wanted``. Raises NoneFreeError with everything that is not to be had."""
+        problems: list[Problem] = []
+        networks: list[Network] = []
+        public: tuple[PublicGrant, ...] = ()
+        for network in (None, *wanted.networks):
+            try:
+                networks.append(self._extra(wanted, network, recorded) if network else self._private(wanted, recorded))
+            except NoneFreeError as error:
+                problems += error.problems
+        try:
+            public = self._public_grants(wanted, recorded)
+        except NoneFreeError as error:
+            problems += error.problems
+        if problems:
+            raise NoneFreeError(*problems)
+        return Allocation(
+            site=self._site.name, cluster=wanted.name, networks=tuple(networks), public=public, protect=wanted.protect
+        )
+
+    def _set_aside(self, wanted: WantedCluster) -> None:
+        """Note what the spec names as the cluster's, where nobody else has it."""
+        address = _address(self._site, wanted)
+        named = ((self._vlans, wanted.vlan and str(wanted.vlan)), (self._public, wanted.public.address))
+        for pool, value in named:
+            if value and not pool.holder(value):
+                pool.take(value, wanted.name, address)
+        for cidr in (wanted.cidr, *(network.cidr for network in wanted.networks)):
+            if cidr and not self._cidrs.holder(cidr):
+                self._cidrs.take(cidr, wanted.name, address)
+
+    def _private(self, wanted: WantedCluster, recorded: Allocation | None) -> Network:
+        before = recorded.private if recorded else None
+        keeps = before is not None and wanted.vlan in (None, before.vlan)
+        vlan = before.vlan if before and keeps else self._vlan(wanted, wanted.vlan, wanted.where)
+        cidr = before.cidr if before and keeps and wanted.cidr is None else wanted.cidr or self._cidr(wanted, vlan)
+        if before is None or before.cidr != cidr:
+            self._refuse_overlap("private", cidr, wanted, wanted.where)
+        _refuse_small("private", cidr, wanted, wanted.where)
+        bridge = self._bridge(vlan)
+        self._refuse_absent_bridge(bridge, before, wanted.where)
+        return Network(name="private", cidr=cidr, vlan=vlan, bridge=bridge, mtu=wanted.mtu)
+
+    def _extra(self, wanted: WantedCluster, network: WantedNetwork, recorded: Allocation | None) -> Network:
+        before = next((held for held in recorded.networks[1:] if held.name == network.name), None) if recorded else None
+        where = network.where or wanted.where
+        if before is None or before.cidr != network.cidr:
+            self._refuse_overlap(network.name, network.cidr, wanted, where)
+        if "compute" in network.roles:
+            _refuse_small(network.name, network.cidr, wanted, where)
+        vlan, bridge = None, network.bridge
+        if bridge is None:
+            vlan = before.vlan if before and before.vlan is not None else self._vlan(wanted, None, where)
+            bridge = self._bridge(vlan)
+        self._refuse_absent_bridge(bridge, before, where)
+        return Network(name=network.name, cidr=network.cidr, vlan=vlan, bridge=bridge, mtu=network.mtu)
+
+    def _bridge(self, vlan: int | None) -> str | None:
+        pattern = getattr(self._site, "bridge", None)
+        return pattern.format(vlan=vlan) if pattern and vlan is not None else None
+
+    def _refuse_absent_bridge(self, bridge: str | None, before: Network | None, where: Where | None) -> None:
+        """What is granted already stays as it is: a plan that only removes must not fail for it."""
+        known = self._inventory.devices
+        if bridge and known is not None and bridge not in known and (before is None or before.bridge != bridge):
+            raise NoneFreeError(shortage.no_bridge(bridge, known, self._site.name, where))
+
+    def _refuse_absent_public(self, public: PublicNetwork, where: Where | None) -> None:
+        known = self._inventory.networks
+        if public.network and known is not None and public.network not in known:
+            raise NoneFreeError(shortage.no_network(public.network, known, self._site.name, where))
+        self._refuse_absent_bridge(public.bridge, None, where)
+
+    def _vlan(self, wanted: WantedCluster, named: int | None, where: Where | None) -> int:
+        address = _address(self._site, wanted)
+        if named is not None:
+            if named not in pools.vlan_numbers(self._site):
+                raise NoneFreeError(shortage.outside("VLAN", str(named), pools.vlan_ranges(self._site), self._site.name, where))
+            other = self._vlans.other_holder(str(named), address)
+            if other:
+                raise NoneFreeError(shortage.held("VLAN", other, self._site.name, where, self._release(other, wanted)))
+            return named
+        chosen = next((number for number in pools.vlan_numbers(self._site) if not self._vlans.holder(str(number))), None)
+        if chosen is None:
+            holders = self._vlans.held(map(str, pools.vlan_numbers(self._site)))
+            what, cure = f"VLANs ({pools.vlan_ranges(self._site)})", "give the site more in its `vlans:`"
+            raise NoneFreeError(shortage.exhausted(what, holders, self._site.name, wanted, cure))
+        self._vlans.take(str(chosen), wanted.name, address)
+        return chosen
+
+    def _cidr(self, wanted: WantedCluster, vlan: int | None) -> str:
+        cidr = pools.private_range(vlan, self._cidrs, pools.public_network(self._site.public, self._inventory))
+        if cidr is None:
+            what, cure = "private ranges in 10.0.0.0/8", "give the cluster a `private: {range: …}`"
+            raise NoneFreeError(shortage.exhausted(what, self._cidrs.held(), self._site.name, wanted, cure))
+        self._cidrs.take(cidr, wanted.name, _address(self._site, wanted))
+        return cidr
+
+    def _refuse_overlap(self, network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
+        public = pools.public_network(self._site.public, self._inventory)
+        if public and wanted.public.kind != "none" and public.overlaps(IPv4Network(cidr, strict=False)):
+            raise NoneFreeError(shortage.overlapping(network, cidr, public, self._site.name, where))
+
+    def _release(self, holder: Taken, wanted: WantedCluster) -> str:
+        name = (holder.address or "").split("/")[1] if holder.lineage == self._lineage else ""
+        return shortage.release(holder.value, name, self._named.get(name), wanted.name, self._spec_file) if name else ""
+
+    def _public_grants(self, wanted: WantedCluster, recorded: Allocation | None) -> tuple[PublicGrant, ...]:
+        if wanted.public.kind == "none":
+            return ()
+        if recorded and _public_satisfied(recorded, wanted, self._site):
+            return tuple(pools.as_the_site_says(grant, self._site) for grant in recorded.public)
+        where = wanted.public.where or wanted.where
+        public, reported = self._site.public or PublicNetwork(), self._inventory.public
+        if self._site.public is None and reported is None:
+            raise NoneFreeError(shortage.no_public(wanted, self._site, where))
+        self._refuse_absent_public(public, where)
+        prefix = pools.prefix_of(public, self._inventory)
+        if prefix is None:
+            raise NoneFreeError(shortage.no_prefix(self._site, where))
+        address = self._public_address(wanted, public, where)
+        bridge = public.bridge or (reported.bridge if reported and not public.network else None)
+        return (
+            PublicGrant(
+                node=frontend_node(wanted.name),
+                address=address,
+                prefix=prefix,
+                gateway=pools.gateway_of(public, self._inventory),
+                dns=pools.dns_of(public, self._inventory),
+                fqdn=dict(public.names).get(address),
+                network=None if bridge else public.network or (reported.network if reported else None),
+                bridge=bridge,
+                mtu=pools.mtu_of(public, self._inventory),
+            ),
+        )
+
+    def _public_address(self, wanted: WantedCluster, public: PublicNetwork, where: Where | None) -> str:
+        named, allocation = wanted.public.address, _address(self._site, wanted)
+        if named is not None:
+            if named not in pools.public_addresses(public, self._inventory):
+                pool = ", ".join(public.addresses) or str(pools.public_network(public, self._inventory) or "which is empty")
+                raise NoneFreeError(shortage.outside("address", named, pool, self._site.name, where))
+            other = self._public.other_holder(named, allocation)
+            if other:
+                raise NoneFreeError(shortage.held("address", other, self._site.name, where, self._release(other, wanted)))
+            return named
+        chosen = next((one for one in pools.public_addresses(public, self._inventory) if not self._public.holder(one)), None)
+        if chosen is None:
+            holders = self._public.held(pools.public_addresses(public, self._inventory))
+            cure = "give the site more in its `public: {addresses: …}`"
+            raise NoneFreeError(shortage.exhausted("public addresses", holders, self._site.name, wanted, cure))
+        self._public.take(chosen, wanted.name, allocation)
+        return chosen
+
+
+_NOTHING = Inventory(
+    identity=SiteIdentity(id="", title=""), cpus=0, memory_mib=0, disk_bytes=0, disk_free_bytes=0, cpus_per_node=0
+)
+"""Stands for a site that was not asked, because nothing new is wanted there."""
+
+
+def _address(site: Site, wanted: WantedCluster) -> str:
+    return f"{site.name}/{wanted.name}/allocation"
+
+
+def _refuse_small(network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
+    hosts = IPv4Network(cidr, strict=False).num_addresses - 2
+    room = max(0, hosts - FIRST_COMPUTE + 1)
+    if wanted.computes.count > room or hosts < 1:
+        raise NoneFreeError(shortage.too_small(network, cidr, room, wanted, where))
+
+
+def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork) -> bool:
+    return any(
+        held.name == wanted.name
+        and held.cidr == wanted.cidr
+        and held.mtu == wanted.mtu
+        and (held.bridge == wanted.bridge if wanted.bridge else held.vlan is not None)
+        for held in recorded.networks[1:]
+    )
+
+
+def _public_satisfied(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
+    if wanted.public.kind == "none":
+        return not recorded.public
+    public = site.public or PublicNetwork()
+    return any(
+        wanted.public.address in (None, grant.address)
+        and (grant.bridge == public.bridge if public.bridge else public.network in (None, grant.network))
+        for grant in recorded.public
+    )
+
+
+def _recorded(ours: Iterable[Allocation], state: State, values: Callable[[Allocation], Iterable[str]]) -> list[Taken]:
+    return [
+        Taken(value=value, owner=f"cluster {held.cluster} of this stack", lineage=state.lineage, address=held.address)
+        for held in ours
+        for value in values(held)
+    ]
+
+
+def _vlans(held: Allocation) -> list[str]:
+    return [str(network.vlan) for network in held.networks if network.vlan is not None]
+
+
+def _cidrs(held: Allocation) -> list[str]:
+    return [network.cidr for network in held.networks]
+
+
+def _addresses(held: Allocation) -> list[str]:
+    return [grant.address for grant in held.public]

@@ -1,0 +1,37 @@
+"""Losses of one machine beside its disk: snapshots above the disk, saved memory, manual additions. Pure."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from pragmaspec.planning.drift.condition import Condition, layer_words
+from pragmaspec.planning.plan import Action
+
+
+def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str, ...]) -> list[Action]:
+    """``actions`` on one node, whose ``fields`` change, with the losses of each, and the way a boot continues with the machine.
+
+    A boot that keeps the definition starts from the newest layer and so loses nothing; one that rewrites it starts from the
+    recorded disk. Saved memory fits only the machine as it was saved. Every new definition keeps manual additions, and removing
+    the machine removes them; additions to the running machine alone are lost when it is switched off.
+    """
+    found = list(actions)
+    rebuilt = any(action.verb == "clean" for action in found)
+    return [_with_loss(action, machine, fields) if action.verb == "clean" or not rebuilt else action for action in found]
+
+
+def _with_loss(action: Action, machine: Condition, fields: tuple[str, ...]) -> Action:
+    lost = tuple(layer_words(layer, cleaned=action.verb == "clean") for layer in machine.layers)
+    if action.verb == "clean":
+        # Its disk goes too, so nothing is to be merged into it.
+        return replace(action, loses=lost, drops=(*machine.additions, *machine.passing))
+    if action.verb == "shutdown":
+        return replace(action, drops=machine.passing)
+    if action.verb != "boot":
+        return action
+    forgets = machine.is_forgotten(fields)
+    if lost and machine.is_defined_anew(fields):
+        return replace(action, loses=lost, remedy=machine.remedy, impact="data-loss", forgets=forgets)
+    if forgets:
+        return replace(action, forgets=True, impact="reboot")
+    return replace(action, way=machine.way)

@@ -1,0 +1,71 @@
+"""A site of the spec as the plain value that providers and the state hold."""
+
+from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite, Site
+from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
+from pragmaspec.spec.models.site import FaultModel, PublicNetworkModel, SiteCommonModel
+
+
+def wanted_site(loaded: LoadedSpec, name: str) -> Site:
+    """The site called ``name``."""
+    model = loaded.model.sites[name]
+    if isinstance(model, LibvirtSiteModel):
+        return LibvirtSite(
+            name=name,
+            public=_public(model.public),
+            vlans=model.vlans,
+            reserve=_reserve(model),
+            overcommit=_overcommit(model),
+            parallel=model.parallel,
+            uri=model.uri,
+            virt_type=model.virt_type,
+            pool=model.pool,
+            bridge=model.bridge,
+            fetch=model.fetch,
+            neighbourhood=model.neighbourhood,
+        )
+    return SimulatedSite(
+        name=name,
+        public=_public(model.public),
+        vlans=model.vlans,
+        reserve=_reserve(model),
+        overcommit=_overcommit(model),
+        parallel=model.parallel,
+        file=_file(loaded, name, model),
+        host=SimulatedHost(cpus=model.host.cpus, memory_mib=model.host.memory_mib, disk_bytes=model.host.disk_bytes),
+        latency_s=model.latency_ms / 1000,
+        faults=tuple(_fault(fault) for fault in model.faults),
+        seed=model.seed,
+    )
+
+
+def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:
+    if model is None:
+        return None
+    return PublicNetwork(
+        network=model.network if model.network or model.bridge else "default",
+        bridge=model.bridge,
+        addresses=model.addresses,
+        prefix=model.prefix,
+        gateway=model.gateway,
+        dns=model.dns,
+        mtu=model.mtu,
+        names=tuple(sorted(model.names.items())),
+    )
+
+
+def _reserve(model: SiteCommonModel) -> Reserve:
+    return Reserve(cpus=model.reserve.cpus, memory_mib=model.reserve.memory_mib)
+
+
+def _overcommit(model: SiteCommonModel) -> Overcommit:
+    return Overcommit(cpus=model.overcommit.cpus, memory=model.overcommit.memory, disk=model.overcommit.disk)
+
+
+def _fault(model: FaultModel) -> Fault:
+    return Fault(call=model.call, kind=model.kind, match=model.match, nth=model.nth, delay_s=model.delay_ms / 1000)
+
+
+def _file(loaded: LoadedSpec, name: str, model: SimulatedSiteModel) -> str | None:
+    """Absolute, so that the state finds it from anywhere; relative to the file that the site stands in."""
+    return str((loaded.site_directories[name] / model.file).absolute()) if model.file else None

@@ -1,0 +1,88 @@
+"""Checks that images can start at their site: firmware and architecture. Pure."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from msgspec.structs import replace
+
+from pragmaspec.errors import Problem
+from pragmaspec.planning.desired import Desired
+from pragmaspec.planning.observed import Inventory
+from pragmaspec.planning.plan import Action
+from pragmaspec.planning.wanted import Wanted, WantedImage
+from pragmaspec.resources import Node
+from pragmaspec.site import LibvirtSite
+from pragmaspec.state_model import State
+
+PACKAGES = {
+    "x86_64": "ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky)",
+    "i686": "ovmf-ia32 (Debian, Ubuntu) or edk2-ovmf-ia32 (Fedora)",
+    "aarch64": "qemu-efi-aarch64 (Debian, Ubuntu) or edk2-aarch64 (Fedora, Rocky)",
+}
+"""Packages with UEFI firmware for machines of QEMU, by architecture."""
+
+
+def firmware_problems(
+    site: str, inventory: Inventory | None, here: Iterable[Desired], images: Iterable[WantedImage], state: State
+) -> Iterator[Problem]:
+    """One problem per image that nodes are to be started from and that cannot start at ``site``.
+
+    ``inventory``: None when the site was not asked; what depends on it is then taken to be there.
+    """
+    known = {(image.digest, image.firmware): image for image in images}
+    seen: set[str] = set()
+    for entry in here:
+        node = entry.resource
+        image = known.get((node.image, node.firmware)) if isinstance(node, Node) and _starts(node, state) else None
+        if image is not None and image.name not in seen:
+            seen.add(image.name)
+            yield from _against(image, site, inventory)
+
+
+def blank_images(actions: Iterable[Action], wanted: Wanted, why: Callable[[WantedImage], str]) -> tuple[Problem, ...]:
+    """A warning per image without anything that starts, from which ``actions`` boot nodes at real sites.
+
+    ``why`` tells what an image lacks; empty: nothing. It is asked only about images that are booted from.
+    """
+    real = {site.name for site in wanted.sites if isinstance(site, LibvirtSite)}
+    nodes = [action.resource for action in actions if action.verb == "boot" and action.resource.site in real]
+    booted = {(node.image, node.firmware) for node in nodes if isinstance(node, Node)}
+    found = ((image, why(image)) for image in wanted.images if (image.digest, image.firmware) in booted)
+    return tuple(replace(_unbootable(image, lacking), severity="warning") for image, lacking in found if lacking)
+
+
+def _unbootable(image: WantedImage, lacking: str) -> Problem:
+    return Problem(
+        summary="An image cannot start",
+        detail=f"Image {image.name} has {lacking}. A BIOS looks for boot code in the first sector, UEFI firmware "
+        "for \\EFI\\BOOT\\BOOTX64.EFI on a FAT file system. Use another image, or give this one a `kernel`.",
+        where=image.where,
+    )
+
+
+def _starts(node: Node, state: State) -> bool:
+    """True if ``node`` is to run and is not recorded as running with this image and firmware."""
+    record = state.record(node.address)
+    before = record.resource if record else None
+    if not node.running or record is None or not isinstance(before, Node) or record.status != "ready":
+        return node.running
+    return not before.running or (before.image, before.firmware) != (node.image, node.firmware)
+
+
+def _against(image: WantedImage, site: str, inventory: Inventory | None) -> Iterator[Problem]:
+    if image.unbootable:
+        yield _unbootable(image, image.unbootable)
+    elif inventory is not None and image.archs and inventory.identity.arch not in image.archs:
+        yield Problem(
+            summary="An image is for other machines",
+            detail=f"Image {image.name} starts on {' or '.join(image.archs)} alone, and site {site} has "
+            f"{inventory.identity.arch}. Use the image's variant for that architecture.",
+            where=image.where,
+        )
+    elif image.firmware == "uefi" and inventory is not None and "uefi" not in (inventory.firmware or ("uefi",)):
+        arch = inventory.identity.arch
+        yield Problem(
+            summary="The site has no UEFI firmware",
+            detail=f"Image {image.name} starts by UEFI, and site {site} has no such firmware for {arch}. Install it on the host: "
+            f"{PACKAGES.get(arch, 'the UEFI firmware of QEMU')}. Then restart its libvirt daemon.",
+            where=image.where,
+        )

@@ -1,0 +1,229 @@
+"""Making a node exist and run: its volumes, its definition, its start. Every step goes on from what an interrupted run left."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import cast
+from xml.etree.ElementTree import Element
+
+import libvirt
+
+from pragmaspec.errors import Problem, SiteConflictError, SiteError
+from pragmaspec.failpoints import reach
+from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.domains import lookup as domains
+from pragmaspec.providers.libvirt.domains import power
+from pragmaspec.providers.libvirt.domains import settle as settling
+from pragmaspec.providers.libvirt.domains.boot_disk import disk_filled, disk_made
+from pragmaspec.providers.libvirt.domains.expected import domain_parts, link, staged_paths
+from pragmaspec.providers.libvirt.domains.hotplug import after_plugging
+from pragmaspec.providers.libvirt.domains.kvm_probe import kvm_stopped, settle
+from pragmaspec.providers.libvirt.domains.power import start_with_host
+from pragmaspec.providers.libvirt.domains.xml import DomainParts, Link, domain_element
+from pragmaspec.providers.libvirt.errors import as_site_error, code_of, kind_of
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.images import stage as staging
+from pragmaspec.providers.libvirt.networks import networks
+from pragmaspec.providers.libvirt.networks import public_addresses as addresses
+from pragmaspec.providers.libvirt.volumes import PRIVATE, raw_xml
+from pragmaspec.providers.libvirt.xml import parsed, text
+from pragmaspec.resources import Node, Outputs, PublicGrant, StagedImage
+
+_KVM_FAILURES = ("internal", "refused", "unsupported")
+
+_first_definition = threading.Lock()
+_defined_at: set[str] = set()
+"""URIs of the daemons that have read their schema for this process."""
+
+
+def boot(host: Host, order: BootOrder) -> Outputs:
+    """Make the node run as ``order`` says; returns once QEMU runs, without waiting for the guest."""
+    node, mark = order.node, order.mark
+    domain = domains.require_free_or_ours(host, node, mark)
+    parts = domain_parts(host, order, settle(host, staged_paths(host, order.image).get("kernel")))
+    there = settling.examined(host, domain, parts) if domain is not None else None
+    if there is not None and there.status in ("running", "paused"):
+        _settle_running(host, there, parts, order)
+        start_with_host(there.domain.handle, yes=node.autostart)
+        _reserve(host, order)
+    else:
+        check(host, order)
+        settling.made_ready(host, there, parts, order)
+        if there is None or not there.keeps_disk:
+            _make_disk(host, order, parts)
+        if there is None or not there.saved or order.forgets_memory:
+            _make_files(host, order)
+        with _kvm_doubted(host, node.name):
+            handle = _defined(host, there, parts, order)
+            _run(host, handle, order)
+            if parts.machine.virt_type == "kvm" and kvm_stopped(host, handle):
+                handle.destroy()
+                emulated = domain_parts(host, order, "qemu")
+                _run(host, _define(host, settling.redefinition(there, emulated) if there else domain_element(emulated)), order)
+    return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
+
+
+def _run(host: Host, handle: libvirt.virDomain, order: BootOrder) -> None:
+    start_with_host(handle, yes=order.node.autostart)
+    with after_plugging(host, order.mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
+        _start(handle, held=order.held)
+
+
+def check(host: Host, order: BootOrder) -> None:
+    """Raise SiteError when what the node needs in order to boot is not there: its image, its networks."""
+    _require_image(host, order.image)
+    links = [(nic.network, link(order, nic)) for nic in order.node.nics]
+    _require_networks(host, order.node, [each for _, each in links])
+    for called, each in links:
+        if each.bridge is not None and not host.connection.is_pretended:
+            networks.require_bridge(host, called, each.bridge)
+
+
+@contextmanager
+def _kvm_doubted(host: Host, node: str) -> Iterator[None]:
+    """Where the spec demands KVM nobody has probed it, and what QEMU says when it is broken helps nobody."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if host.site.virt_type != "kvm" or kind_of(error) not in _KVM_FAILURES:
+            raise
+        advice = (
+            "The site has `virt_type: kvm`, and it may not work there: leave it out to have it probed, or write "
+            "`virt_type: qemu`."
+        )
+        raise as_site_error(error, f"boot {node} at {host.title}", advice=advice) from error
+
+
+def _granted(order: BootOrder) -> list[PublicGrant]:
+    return [grant for grant in order.allocation.public if grant.node == order.node.name]
+
+
+def _reserve(host: Host, order: BootOrder) -> None:
+    for grant in _granted(order):
+        addresses.reserve(host, grant, order.mark)
+
+
+def _require_image(host: Host, image: StagedImage) -> None:
+    why = staging.damage(host, image)
+    if not why and volumes.find(host, names.complete_marker(image.digest)) is None:
+        why = f"it is not marked as whole in pool {host.site.pool}"
+    if why:
+        raise SiteError(
+            Problem(
+                summary="The image is not at the site",
+                detail=f"Image {image.name} of site {host.site.name} is not whole: {why}. Plan again, and it is staged again.",
+            )
+        )
+
+
+def _require_networks(host: Host, node: Node, links: list[Link]) -> None:
+    for name in (each.network for each in links if each.network is not None):
+        seen = networks.find(host, name)
+        if seen is None or not seen.active:
+            raise SiteError(
+                Problem(
+                    summary="A node's network is not up",
+                    detail=f"{node.name} is plugged into the libvirt network {name}, which at site {host.site.name} "
+                    f"{'does not exist' if seen is None else 'is stopped'}. Plan again, and what is ours is made again; a "
+                    f"network of the site itself is started with: virsh -c {host.site.uri} net-start {name}",
+                )
+            )
+
+
+def _settle_running(host: Host, there: settling.Examined, parts: DomainParts, order: BootOrder) -> None:
+    """A machine that runs keeps running: a definition that differs or is gone is written anew, for its next start."""
+    if there.is_otherwise or not there.domain.handle.isPersistent():
+        settling.require_no_loss(host, there, order)
+        _define(host, settling.redefinition(there, parts))
+    settling.settle_live(there, parts)
+    power.go_on(host, there.domain.handle, parts.node.name)
+
+
+def _make_disk(host: Host, order: BootOrder, parts: DomainParts) -> None:
+    """The domain is off: an existing disk is kept."""
+    made = (
+        disk_filled(host, order, parts) if order.overlay and not host.connection.is_pretended else disk_made(host, order, parts)
+    )
+    if not made:
+        _keep_disk(host, names.disk_volume(order.node.name, order.mark), order.node.disk_bytes, parts.base)
+    reach("libvirt.disk.made")
+
+
+def _make_files(host: Host, order: BootOrder) -> None:
+    """The domain is off, and no saved memory knows them: seed and console are made anew."""
+    node, mark = order.node, order.mark
+    _put_seed(host, names.seed_volume(node.name, mark), order)
+    reach("libvirt.seed.made")
+    # Made here although QEMU's log daemon would make it too: so that the pool lists it without being read anew.
+    volumes.make(host, raw_xml(names.console_volume(node.name, mark), 0, PRIVATE))
+
+
+def _put_seed(host: Host, name: str, order: BootOrder) -> None:
+    if order.seed:
+        volumes.put(host, name, order.seed)
+    elif volumes.find(host, name) is None:
+        raise SiteError(
+            Problem(
+                summary="The node's seed is gone",
+                detail=f"{name} is not in pool {host.site.pool} of site {host.site.name}, and the spec no longer says what "
+                f"{order.node.name} was told at its first boot. `pragmaspec apply` makes the node as the spec says now.",
+            )
+        )
+
+
+def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
+    """Check that the disk there stands on the image that is wanted, and grow it when it is too small."""
+    volume = volumes.find(host, name)
+    if volume is None:
+        raise SiteError(Problem(summary="A volume vanished", detail=f"{name} was removed meanwhile. Apply again."))
+    root = parsed(volume.XMLDesc(0))
+    stands_on = root.findtext("backingStore/path", "")
+    if stands_on != base:
+        raise SiteConflictError(
+            Problem(
+                summary="The node's disk stands on another image",
+                detail=f"{name} at site {host.site.name} stands on {stands_on or 'no image'}, the plan wants {base}; it was not "
+                f"touched. If its data is not needed: virsh -c {host.site.uri} vol-delete --pool {host.site.pool} {name}",
+            )
+        )
+    if int(root.findtext("capacity", "0")) < wanted_bytes and not host.connection.is_pretended:
+        # libvirt lets qemu-img find out the format here; an overlay of ours is qcow2 by its header, which no guest can write to.
+        volume.resize(wanted_bytes, 0)
+
+
+def _defined(host: Host, there: settling.Examined | None, parts: DomainParts, order: BootOrder) -> libvirt.virDomain:
+    if there is None:
+        domain = _define(host, domain_element(parts))
+        if order.loses_layers:
+            settling.drop_files(host, order)
+        return domain
+    if not there.is_otherwise:
+        return there.domain.handle
+    domain = _define(host, settling.redefinition(there, parts))
+    if order.loses_layers:
+        settling.drop_layers(host, there)
+    return domain
+
+
+def _define(host: Host, definition: Element) -> libvirt.virDomain:
+    """Define the domain. The first definition at a daemon is made alone.
+
+    libxml2 up to 2.9 makes its types of XML Schema ready when the first schema is read, and two threads that come to that at once
+    break it (xmlRelaxNGInitTypes): the daemon's threads, or ours with libvirt's test driver.
+    """
+    uri = host.site.uri
+    with nullcontext() if uri in _defined_at else _first_definition:
+        flags = libvirt.VIR_DOMAIN_DEFINE_VALIDATE
+        domain = cast("libvirt.virDomain", host.handle().defineXMLFlags(text(definition), flags))
+        _defined_at.add(uri)
+        return domain
+
+
+def _start(domain: libvirt.virDomain, *, held: bool) -> None:
+    reach("libvirt.domain.defined")
+    try:
+        domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED if held else 0)
+    except libvirt.libvirtError as error:
+        if code_of(error) != libvirt.VIR_ERR_OPERATION_INVALID or not domain.isActive():
+            raise

@@ -1,0 +1,38 @@
+"""Making a node's disk: an empty overlay on its image, or one with files in it for an image without cloud-init.
+
+The latter takes several calls, so a marker stands beside it until it is whole. It is gone before the machine is defined, and so a
+disk with a marker has never been booted from: it holds nothing of anybody's, and is made anew.
+"""
+
+from pragmaspec.failpoints import reach
+from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.domains.xml import DomainParts
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.providers.libvirt.volumes import overlay_xml
+
+
+def disk_made(host: Host, order: BootOrder, parts: DomainParts) -> bool:
+    """Make the disk as an empty overlay; False when one is there."""
+    name = names.disk_volume(order.node.name, order.mark)
+    return volumes.make(host, overlay_xml(name, order.node.disk_bytes, parts.base, parts.base_format)) is not None
+
+
+def disk_filled(host: Host, order: BootOrder, parts: DomainParts) -> bool:
+    """Make the disk with the files of the order in it; False when a whole one is there."""
+    name, marker = names.disk_volume(order.node.name, order.mark), names.filling_marker(order.node.name, order.mark)
+    if order.overlay is None or (volumes.find(host, name) is not None and volumes.find(host, marker) is None):
+        return False
+    with order.overlay(parts.base) as file:
+        volumes.mark(host, marker)
+        reach("libvirt.disk.filling")
+        document = overlay_xml(name, order.node.disk_bytes, parts.base, parts.base_format)
+        volume = volumes.make(host, document)
+        while volume is None:
+            volumes.remove(host, name)
+            volume = volumes.make(host, document)
+        reach("libvirt.disk.empty")
+        volumes.overwrite(host, volume, file)
+        reach("libvirt.disk.filled")
+    volumes.remove(host, marker)
+    return True

@@ -1,0 +1,91 @@
+"""The marks that our objects carry at the site, so that they are found again without the state. Pure.
+
+Domains: ``<metadata>`` with an ``owner`` element of our namespace. Networks: libvirt has metadata for them only since 9.7.0, so
+``<portgroup>`` elements, which do nothing to a network without VLAN tags or bandwidth limits, carry owner, name and op.
+"""
+
+from xml.etree.ElementTree import Element, SubElement
+
+from pragmaspec.frozen import Frozen
+from pragmaspec.resources import Mark
+
+NAMESPACE = "urn:pragmaspec:owner:1"
+_OWNER = f"{{{NAMESPACE}}}owner"
+_OWNER_GROUP = "owner:"
+_NAME_GROUP = "network:"
+_OP_GROUP = "op:"
+
+
+class Owner(Frozen, frozen=True):
+    """The owner of an object. ``op`` names its creation."""
+
+    lineage: str
+    address: str
+    generation: int = 0
+    op: str = ""
+
+    def is_for(self, mark: Mark) -> bool:
+        """Whether the object was made for the same stack and address, in whatever generation."""
+        return (self.lineage, self.address) == (mark.lineage, mark.address)
+
+    def __str__(self) -> str:
+        return f"{self.address} of stack {self.lineage[:8]}"
+
+
+def add_domain_owner(domain: Element, mark: Mark) -> None:
+    """Write the mark into a domain's ``<metadata>``."""
+    owner = SubElement(SubElement(domain, "metadata"), _OWNER)
+    owner.set("lineage", mark.lineage)
+    owner.set("address", mark.address)
+    owner.set("generation", str(mark.generation))
+    if mark.op:
+        owner.set("op", mark.op)
+
+
+def is_owner(element: Element) -> bool:
+    """True if a child of ``<metadata>`` is our mark."""
+    return element.tag == _OWNER
+
+
+def domain_owner(domain: Element) -> Owner | None:
+    """Whose a domain is; None when it carries no mark of ours."""
+    found = domain.find(f"./metadata/{_OWNER}")
+    if found is None:
+        return None
+    generation = found.get("generation", "0")
+    return Owner(
+        lineage=found.get("lineage", ""),
+        address=found.get("address", ""),
+        generation=int(generation) if generation.isdecimal() else 0,
+        op=found.get("op", ""),
+    )
+
+
+def add_network_owner(network: Element, mark: Mark, name: str) -> None:
+    """Write the mark into a network, and the name that the cluster gives it."""
+    SubElement(network, "portgroup", {"name": f"{_OWNER_GROUP}{mark.lineage}:{mark.address}"})
+    SubElement(network, "portgroup", {"name": f"{_NAME_GROUP}{name}"})
+    if mark.op:
+        SubElement(network, "portgroup", {"name": f"{_OP_GROUP}{mark.op}"})
+
+
+def network_owner(network: Element) -> Owner | None:
+    """Whose a network is; None when it carries no mark of ours."""
+    words = _group(network, _OWNER_GROUP)
+    if words is None:
+        return None
+    lineage, _, address = words.partition(":")
+    return Owner(lineage=lineage, address=address, op=_group(network, _OP_GROUP) or "")
+
+
+def network_name(network: Element) -> str:
+    """What the cluster calls the network: "private" or the name of an extra one."""
+    return _group(network, _NAME_GROUP) or ""
+
+
+def _group(network: Element, prefix: str) -> str | None:
+    for group in network.findall("portgroup"):
+        name = group.get("name", "")
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return None

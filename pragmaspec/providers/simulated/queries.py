@@ -1,0 +1,147 @@
+"""What a simulated site answers when it is asked: inventory and observations. Pure functions of the world."""
+
+from hashlib import sha256
+from ipaddress import ip_interface
+
+from pragmaspec.planning.observed import (
+    Holding,
+    Inventory,
+    Observations,
+    ObservedAllocation,
+    ObservedNode,
+    PublicPool,
+    SiteIdentity,
+    StoredImage,
+    Taken,
+)
+from pragmaspec.providers.simulated.objects import Grant, Machine, owner_of
+from pragmaspec.providers.simulated.shared_world import in_memory
+from pragmaspec.providers.simulated.world import World
+from pragmaspec.site import SimulatedSite
+
+PUBLIC = PublicPool(network="public", cidr="192.0.2.0/24", gateway="192.0.2.1", dns=("192.0.2.1",))
+"""TEST-NET-1 (RFC 5737): addresses for documentation, which reach nobody."""
+MOST_CPUS_PER_NODE = 255
+
+
+def site_identity(site: SimulatedSite) -> SiteIdentity:
+    """The same for the same name: also after the file was moved with its spec, or removed to begin again."""
+    digest = sha256(f"simulated site {site.name}".encode()).hexdigest()
+    where = f", {site.file}" if site.file else ""
+    return SiteIdentity(
+        id=f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}",
+        title="simulated, in memory" if in_memory(site) else f"simulated{where}",
+        virt_type="simulated",
+    )
+
+
+def site_inventory(world: World, site: SimulatedSite) -> Inventory:
+    """Capacity, and everything that anybody holds."""
+    host = site.host
+    staged_bytes = sum(image.size_bytes for image in world.images.values())
+    return Inventory(
+        identity=site_identity(site),
+        cpus=host.cpus,
+        memory_mib=host.memory_mib,
+        disk_bytes=host.disk_bytes,
+        # Disks of nodes are thin: what they promise stands in the holdings, what they fill is next to nothing.
+        disk_free_bytes=max(0, host.disk_bytes - staged_bytes),
+        cpus_per_node=min(host.cpus, MOST_CPUS_PER_NODE),
+        holdings=tuple(map(_holding, world.machines.values())),
+        public=_public(site),
+        addresses=tuple(_taken(address, grant) for address, grant in world.addresses.items()),
+        vlans=tuple(_taken(str(vlan), grant) for vlan, grant in world.vlans.items()),
+        cidrs=tuple(
+            _taken(network.cidr, grant)
+            for grant in world.grants.values()
+            for network in grant.networks
+            if network.vlan is not None
+        ),
+        images=tuple(image.digest for image in world.images.values()),
+    )
+
+
+def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observations:
+    """Everything that carries ``lineage``."""
+    return Observations(
+        site=site.name,
+        identity=site_identity(site),
+        nodes=tuple(_observed(machine) for machine in world.machines.values() if machine.lineage == lineage),
+        allocations=tuple(
+            ObservedAllocation(
+                address=grant.address,
+                networks=tuple(network.name for network in grant.networks if network.up),
+                public=grant.public,
+                vlans=tuple(
+                    (network.name, network.vlan) for network in grant.networks if network.up and network.vlan is not None
+                ),
+                op=grant.op,
+                id=grant.id,
+                made=grant.made,
+            )
+            for grant in world.grants.values()
+            if grant.lineage == lineage
+        ),
+        images=tuple(image.digest for image in world.images.values() if lineage in image.users),
+    )
+
+
+def stored_images(world: World) -> tuple[StoredImage, ...]:
+    """Every image, by digest."""
+    held = {machine.image for machine in world.machines.values() if machine.disk}
+    return tuple(
+        StoredImage(
+            digest=image.digest,
+            size_bytes=image.size_bytes,
+            users=tuple(sorted(lineage[:8] for lineage in image.users)),
+            held=image.digest in held,
+        )
+        for image in sorted(world.images.values(), key=lambda image: image.digest)
+    )
+
+
+def _observed(machine: Machine) -> ObservedNode:
+    return ObservedNode(
+        address=machine.address,
+        generation=machine.generation,
+        status=machine.status,
+        cpus=machine.cpus,
+        memory_mib=machine.memory_mib,
+        disk=machine.disk,
+        autostart=machine.autostart,
+        op=machine.op,
+        id=machine.id,
+        made=machine.made,
+    )
+
+
+def _holding(machine: Machine) -> Holding:
+    running = machine.status == "running"
+    return Holding(
+        owner=owner_of(machine),
+        cpus=machine.cpus if running else 0,
+        memory_mib=machine.memory_mib if running else 0,
+        disk_bytes=machine.disk_bytes if machine.disk else 0,
+        lineage=machine.lineage or None,
+        address=machine.address if machine.lineage else None,
+    )
+
+
+def _taken(value: str, grant: Grant) -> Taken:
+    marks = (grant.lineage, grant.address) if grant.lineage else (None, None)
+    return Taken(value=value, owner=owner_of(grant), lineage=marks[0], address=marks[1])
+
+
+def _public(site: SimulatedSite) -> PublicPool:
+    public = site.public
+    if public is None:
+        return PUBLIC
+    if public.gateway is None or public.prefix is None:
+        return PublicPool(network=public.network, bridge=public.bridge, cidr=PUBLIC.cidr, gateway=PUBLIC.gateway, dns=PUBLIC.dns)
+    return PublicPool(
+        network=public.network,
+        bridge=public.bridge,
+        cidr=str(ip_interface(f"{public.gateway}/{public.prefix}").network),
+        gateway=public.gateway,
+        dns=public.dns,
+    )

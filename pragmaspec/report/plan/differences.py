@@ -1,0 +1,160 @@
+"""What changed between two versions of a resource, in a few words each: ``memory 1 GiB → 2 GiB``."""
+
+from collections.abc import Iterator, Mapping
+
+from pragmaspec.report import units
+from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, StagedImage
+
+STANDARD_MTU = 1500
+
+
+def differences(before: Resource, after: Resource, images: Mapping[str, str]) -> tuple[str, ...]:
+    """Every difference, in reading order. ``images`` names digests for people; an unknown digest shows its first 8 digits."""
+    if isinstance(before, Node) and isinstance(after, Node):
+        return (*_node(before, after, images), *_told(before, after))
+    if isinstance(before, Allocation) and isinstance(after, Allocation):
+        return (*_networks(before, after), *_public(before, after), *_protect(before.protect, after.protect))
+    if isinstance(before, StagedImage) and isinstance(after, StagedImage) and before.name != after.name:
+        return (f"name {before.name} → {after.name}",)
+    return ()
+
+
+def network_words(network: Network) -> str:
+    """``vlan 22 · 10.22.0.0/24`` and, for an extra network, its name before it."""
+    parts = [] if network.name == "private" else [network.name]
+    if network.vlan is not None:
+        parts.append(f"vlan {network.vlan}")
+    if network.bridge is not None:
+        parts.append(f"bridge {network.bridge}")
+    return " ".join(parts) + (" · " if network.name == "private" and parts else " " if parts else "") + network.cidr
+
+
+def grant_words(grant: PublicGrant) -> str:
+    """``192.0.2.10 (frontend.example.org)``."""
+    return f"{grant.address} ({grant.fqdn})" if grant.fqdn else grant.address
+
+
+def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]:
+    if before.cpus != after.cpus:
+        yield f"cpus {before.cpus} → {after.cpus}"
+    if before.memory_mib != after.memory_mib:
+        yield f"memory {units.size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
+    if before.disk_bytes != after.disk_bytes:
+        yield f"disk {units.size_change(before.disk_bytes, after.disk_bytes)}"
+    if before.image not in ("", after.image):  # planning empties the image of a node whose disk is gone
+        yield f"image {_image_change(before.image, after.image, images)}"
+    if before.firmware != after.firmware:
+        yield f"firmware {before.firmware} → {after.firmware}"
+    yield from _nics(before.nics, after.nics)
+    if before.running != after.running:
+        yield "off → running" if after.running else "running → off"
+    if before.autostart != after.autostart and before.running == after.running:
+        yield "starts with its host" if after.autostart else "no longer starts with its host"
+    yield from _protect(before.protect, after.protect)
+    if before.readiness != after.readiness:
+        yield f"readiness {_readiness_change(before.readiness, after.readiness)}"
+
+
+def _told(before: Node, after: Node) -> Iterator[str]:
+    if before.first_boot != after.first_boot:
+        yield "packages or user-data"
+    if before.cloud_init != after.cloud_init:
+        yield "guest files → cloud-init" if after.cloud_init else "guest cloud-init → files"
+    if before.keys != after.keys:
+        yield "ssh keys"
+    if before.peers != after.peers:
+        yield "list of members"
+
+
+def _image_change(before: str, after: str, images: Mapping[str, str]) -> str:
+    old, new = images.get(before, before[:8]), images.get(after, after[:8])
+    if old == new:
+        return f"{new} {before[:8]} → {after[:8]}"
+    return f"{old} → {new}"
+
+
+def _nics(before: tuple[Nic, ...], after: tuple[Nic, ...]) -> Iterator[str]:
+    old, new = {nic.network: nic for nic in before}, {nic.network: nic for nic in after}
+    for name, nic in new.items():
+        if name not in old:
+            yield f"joins {name} {nic.address}"
+        else:
+            yield from _nic(name, old[name], nic)
+    for name in old:
+        if name not in new:
+            yield f"leaves {name}"
+    if any(name in old and old[name].mac != nic.mac for name, nic in new.items()):
+        yield "other MACs"
+
+
+def _nic(name: str, before: Nic, after: Nic) -> Iterator[str]:
+    if before.address != after.address:
+        yield f"{name} {before.address} → {after.address}"
+    if before.segment and after.segment and before.segment != after.segment:
+        yield f"{name} {_segment_change(before.segment, after.segment)}"
+    if before.mtu != after.mtu:
+        yield f"{name} mtu {before.mtu} → {after.mtu}"
+    if (before.gateway, before.dns, before.prefix) != (after.gateway, after.dns, after.prefix):
+        yield f"{name} gateway, DNS or prefix"
+
+
+def _segment_change(before: str, after: str) -> str:
+    """``vlan 20 → 30``: the kind is said once when it stays."""
+    kind, _, which = after.partition(" ")
+    return f"{before} → {which if before.startswith(f'{kind} ') else after}"
+
+
+def _networks(before: Allocation, after: Allocation) -> Iterator[str]:
+    old, new = {network.name: network for network in before.networks}, {network.name: network for network in after.networks}
+    for name, network in new.items():
+        if name not in old:
+            yield f"adds {network_words(network)}"
+        elif old[name] != network:
+            label = "" if name == "private" else f"{name} "
+            yield label + ", ".join(_network(old[name], network))
+    for name, network in old.items():
+        if name not in new:
+            yield f"drops {network_words(network)}"
+
+
+def _network(before: Network, after: Network) -> Iterator[str]:
+    if before.vlan != after.vlan:
+        yield f"vlan {before.vlan or 'none'} → {after.vlan or 'none'}"
+    if before.cidr != after.cidr:
+        yield f"{before.cidr} → {after.cidr}"
+    if before.bridge != after.bridge:
+        yield f"bridge {before.bridge or 'none'} → {after.bridge or 'none'}"
+    if before.mtu != after.mtu:
+        yield f"mtu {before.mtu} → {after.mtu}"
+
+
+def _public(before: Allocation, after: Allocation) -> Iterator[str]:
+    old, new = {grant.node: grant for grant in before.public}, {grant.node: grant for grant in after.public}
+    for node, grant in new.items():
+        if node not in old:
+            yield f"adds {grant_words(grant)}"
+        elif old[node].address != grant.address:
+            yield f"{grant_words(old[node])} → {grant_words(grant)}"
+        elif old[node].mtu != grant.mtu:
+            yield f"{grant.address} mtu {old[node].mtu or STANDARD_MTU} → {grant.mtu or STANDARD_MTU}"
+        elif old[node] != grant:
+            yield f"{grant.address}: name, gateway or network"
+    for node, grant in old.items():
+        if node not in new:
+            yield f"drops {grant_words(grant)}"
+
+
+def _protect(before: bool, after: bool) -> Iterator[str]:
+    if before != after:
+        yield "protected from now on" if after else "no longer protected"
+
+
+def _readiness_change(before: Readiness, after: Readiness) -> str:
+    """``ssh → cloud-init``; the limits only when they differ and something is waited for."""
+    if before.timeout_s == after.timeout_s or after.when == "none":
+        return f"{before.when} → {after.when}"
+    return f"{_readiness(before)} → {_readiness(after)}"
+
+
+def _readiness(readiness: Readiness) -> str:
+    return readiness.when if readiness.when == "none" else f"{readiness.when} in {units.duration(readiness.timeout_s)}"

@@ -1,0 +1,158 @@
+"""The kinds of network values a spec holds: addresses, ranges of them, networks, VLAN numbers."""
+
+import re
+from ipaddress import IPv4Address, IPv4Network
+
+from pydantic_core import PydanticCustomError
+
+from pragmaspec.spec.fields.scalars import Scalar
+from pragmaspec.spec.value_errors import Part, said, shown, wrong, wrong_parts
+
+_OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+ADDRESS_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}$"
+RANGE_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}( ?- ?{_OCTET}(\.{_OCTET}){{3}})?$"
+NETWORK_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}/([89]|[12][0-9]|30)$"
+_VLAN_RANGE = re.compile(r"([1-9][0-9]{0,3})( ?- ?([1-9][0-9]{0,3}))?\Z")
+VLAN_MAX = 4094
+PREFIX_MIN, PREFIX_MAX = 8, 30
+FIRST_COMPUTE = 10
+"""The first compute has the network's address plus this; the frontend has the network's address plus 1."""
+
+
+def address(advice: str = "write one such as 192.0.2.10") -> Scalar:
+    """An IPv4 address; the value is its text."""
+
+    def read(value: object) -> str:
+        return str(_address(value, advice))
+
+    return Scalar(read, {"type": "string", "pattern": ADDRESS_PATTERN})
+
+
+def public_choice() -> Scalar:
+    """``pool``, ``none`` or an IPv4 address."""
+
+    def read(value: object) -> str:
+        if isinstance(value, str) and value in {"pool", "none"}:
+            return str(value)
+        return str(_address(value, "write pool (the next free one of the site), none, or an address such as 192.0.2.10"))
+
+    return Scalar(read, {"anyOf": [{"enum": ["pool", "none"]}, {"type": "string", "pattern": ADDRESS_PATTERN}]})
+
+
+def address_range() -> Scalar:
+    """An IPv4 address, or an inclusive range of them; the value is ``first`` or ``first-last``."""
+
+    def read(value: object) -> str:
+        advice = "write an address such as 192.0.2.10 or a range such as 192.0.2.10-192.0.2.40"
+        ends = (
+            [_address(end.strip(), advice) for end in str(value).split("-", 1)]
+            if isinstance(value, str)
+            else [_address(value, advice)]
+        )
+        if ends[-1] < ends[0]:
+            raise wrong("Range runs backwards", f"write {ends[-1]}-{ends[0]}")
+        return "-".join(str(end) for end in ends)
+
+    return Scalar(read, {"type": "string", "pattern": RANGE_PATTERN})
+
+
+def network() -> Scalar:
+    """A private IPv4 network, /8 to /30; the value is its text."""
+
+    def read(value: object) -> str:
+        found = _network(value)
+        if found.is_multicast or found.is_loopback or found.is_link_local or found.is_unspecified:
+            raise wrong("Not a usable network", f"{found} has another purpose; write one such as 10.22.0.0/24")
+        if not PREFIX_MIN <= found.prefixlen <= PREFIX_MAX:
+            raise wrong("Not a usable network", f"/{found.prefixlen} is not from /8 to /30; write one such as 10.22.0.0/24")
+        return str(found)
+
+    return Scalar(read, {"type": "string", "pattern": NETWORK_PATTERN})
+
+
+def vlan_ranges() -> Scalar:
+    """VLAN numbers: one, a range, or a list of those; the value is a tuple of inclusive ranges in ascending order."""
+
+    def read(value: object) -> tuple[tuple[int, int], ...]:
+        if not isinstance(value, list | tuple):
+            return (_vlan_range(value),)
+        if not value:
+            raise wrong("No VLAN numbers", "write a range such as 20-99, or a list of numbers and ranges")
+        ranges: list[tuple[int, int]] = []
+        parts: list[Part] = []
+        for position, part in enumerate(value):
+            try:
+                found = _vlan_range(part)
+            except PydanticCustomError as error:
+                parts.append(((position,), *said(error)))
+                continue
+            twice = next((max(first, found[0]) for first, last in ranges if first <= found[1] and found[0] <= last), None)
+            if twice is not None:
+                parts.append(((position,), "VLAN numbers twice", f"{twice} is there already; name each number once"))
+            ranges.append(found)
+        if parts:
+            raise wrong_parts(parts)
+        return tuple(sorted(ranges))
+
+    one = {
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": VLAN_MAX},
+            {"type": "string", "pattern": r"^[1-9][0-9]{0,3}( ?- ?[1-9][0-9]{0,3})?$"},
+        ]
+    }
+    return Scalar(read, {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]})
+
+
+def usable(cidr: str) -> int:
+    """How many computes have room in a private network, next to the frontend."""
+    return max(0, IPv4Network(cidr).num_addresses - FIRST_COMPUTE - 1)
+
+
+def covers(ranges: tuple[str, ...], wanted: str) -> bool:
+    """Whether the address ``wanted`` is in one of ``ranges`` (values of :func:`address_range`)."""
+    for item in ranges:
+        first, _, last = item.partition("-")
+        if IPv4Address(first) <= IPv4Address(wanted) <= IPv4Address(last or first):
+            return True
+    return False
+
+
+def _address(value: object, advice: str) -> IPv4Address:
+    if isinstance(value, str) and ":" in value:
+        raise wrong("Not an IPv4 address", f"{shown(value)} is not one (IPv6 is not supported yet); {advice}")
+    try:
+        found = IPv4Address(str(value) if isinstance(value, str) else None)
+    except ValueError:
+        raise wrong("Not an IPv4 address", f"{shown(value)} is not one; {advice}") from None
+    if found.is_unspecified or found.is_loopback or found.is_multicast or found == IPv4Address("255.255.255.255"):
+        raise wrong("Not a usable address", f"{found} has another purpose; {advice}")
+    return found
+
+
+def _network(value: object) -> IPv4Network:
+    advice = "write a network such as 10.22.0.0/24"
+    if not isinstance(value, str) or "/" not in value:
+        raise wrong("Not a network", f"{shown(value)} is not one; {advice}")
+    try:
+        return IPv4Network(str(value))
+    except ValueError:
+        pass
+    try:
+        meant = IPv4Network(str(value), strict=False)
+    except ValueError:
+        raise wrong("Not a network", f"{shown(value)} is not one; {advice}") from None
+    raise wrong("Not a network", f"{value} is an address in the network {meant}; write {meant}")
+
+
+def _vlan_range(value: object) -> tuple[int, int]:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    found = _VLAN_RANGE.match(value) if isinstance(value, str) else None
+    if not found:
+        raise wrong("Not VLAN numbers", f"{shown(value)} is not a number or a range; write one such as 22 or 20-99")
+    first, last = int(found[1]), int(found[3] or found[1])
+    if last > VLAN_MAX:
+        raise wrong("Number out of range", f"VLAN numbers are from 1 to {VLAN_MAX}; {last} is not one")
+    if last < first:
+        raise wrong("Range runs backwards", f"write {last}-{first}")
+    return first, last

@@ -1,0 +1,116 @@
+"""Images of a spec brought to this machine, built anew, and asked for."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pragmaspec.errors import ImageError, PragmaspecError, Problem, UsageError
+from pragmaspec.frozen import Frozen
+
+if TYPE_CHECKING:
+    from pragmaspec.images.reporter import ImageReporter
+    from pragmaspec.planning.wanted import WantedImage
+    from pragmaspec.spec.loaded import LoadedSpec
+    from pragmaspec.stack.stack import Stack
+
+
+class Rebuilt(Frozen, frozen=True):
+    """An image that was built a second time. ``digest``: what it is known by; ``found``: what came out now."""
+
+    name: str
+    digest: str
+    found: str
+
+    @property
+    def same(self) -> bool:
+        """Whether both are the same bytes."""
+        return self.digest == self.found
+
+
+def fetch_images(
+    stack: "Stack", names: Collection[str] = (), reporter: "ImageReporter | None" = None, *, built: bool = False
+) -> "tuple[WantedImage, ...]":
+    """Bring images of the spec to this machine: ``names``, or all. ``built``: only those that have a ``build:``.
+
+    Goes on with the others when one cannot be had. Raises SpecError, UsageError for an unknown name, and ImageError with every
+    problem.
+    """
+    loaded = _loaded(stack)
+    found: list[WantedImage] = []
+    problems: list[Problem] = []
+    for name in _chosen(loaded, names, built=built):
+        model, where = loaded.model.images[name], loaded.where(("images", name))
+        try:
+            image = stack.library.resolve(model, name, loaded.directory, where, reporter)
+            stack.library.files(image, reporter)
+        except ImageError as error:
+            problems += error.problems
+        else:
+            found.append(image)
+    if problems:
+        raise ImageError(*dict.fromkeys(problems))  # a damaged lock file is met with each image
+    return tuple(found)
+
+
+def rebuild_images(stack: "Stack", names: Collection[str], store_dir: Path, reporter: "ImageReporter") -> tuple[Rebuilt, ...]:
+    """Build images of the spec again, beside the store, and compare. Raises SpecError, UsageError and ImageError."""
+    from pragmaspec.images.lock.digest import pin
+    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.sources.registry import source_of
+    from pragmaspec.images.store.blobs import BlobStore
+
+    loaded, store = _loaded(stack), BlobStore(store_dir)
+    rebuilt = []
+    for name in _chosen(loaded, names, built=True):
+        model, where = loaded.model.images[name], loaded.where(("images", name))
+        known = stack.library.resolve(model, name, loaded.directory, where, reporter)
+        with store.locked(f"again-{known.digest}"), store.scratch(f"again-{known.digest}") as scratch:
+            found = source_of(model, loaded.directory).find(Workshop(BlobStore(scratch), name, reporter))
+        digest = pin(found.disk, found.kernel, found.initrd, found.cmdline)
+        rebuilt.append(Rebuilt(name=name, digest=known.digest, found=digest))
+    return tuple(rebuilt)
+
+
+def missing_files(stack: "Stack", store_dir: Path) -> Mapping[str, str]:
+    """What the lock file beside the spec asks for and this machine has not: ``kernel of debian-12`` by SHA-256.
+
+    Empty when there is no spec here, or no lock file beside it.
+    """
+    from pragmaspec.images.lock.lock_file import read_lock
+    from pragmaspec.images.store.blobs import BlobStore
+
+    try:
+        locked = read_lock(stack.place.spec_file.parent)
+    except (PragmaspecError, OSError):
+        return {}
+    store = BlobStore(store_dir)
+    asked = (
+        (blob, f"{what} of {name}")
+        for name, entry in locked.items()
+        for what, blob in (("disk", entry.disk), ("kernel", entry.kernel), ("initrd", entry.initrd))
+        if blob is not None
+    )
+    return {blob.sha256: words for blob, words in asked if not store.has(blob)}
+
+
+def _loaded(stack: "Stack") -> "LoadedSpec":
+    from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.resolve_spec import check_name
+
+    loaded = load_spec(stack.place.spec_file)
+    check_name(stack.place, loaded)
+    return loaded
+
+
+def _chosen(loaded: "LoadedSpec", names: Collection[str], *, built: bool) -> list[str]:
+    """The images that are meant, in the order of the spec."""
+    from difflib import get_close_matches
+
+    known = [name for name, model in loaded.model.images.items() if model.build is not None or not built]
+    kind = "image that is built" if built else "image"
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            advice = f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(known)) or 'none'}."
+            raise UsageError(Problem(summary="No such image", detail=f"The spec has no {kind} called {name}. {advice}"))
+    return [name for name in known if name in names or not names]

@@ -1,0 +1,58 @@
+"""The lock file of a stack: each image of its spec, as it was found to be."""
+
+from collections.abc import Collection
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from pragmaspec.errors import ImageError, Problem, UsageError
+
+if TYPE_CHECKING:
+    from pragmaspec.images.lock.entries import LockChange
+    from pragmaspec.images.reporter import ImageReporter
+    from pragmaspec.stack.stack import Stack
+
+
+def lock_images(
+    stack: "Stack", upgrade: Collection[str] = (), reporter: "ImageReporter | None" = None, *, accept_older: bool = False
+) -> "tuple[LockChange, ...]":
+    """Bring ``pragmaspec.lock`` beside the spec up to date, and say what became of each image, sorted by name.
+
+    Entries that count stay as they are but for those named in ``upgrade``. What could be locked is, also when others could not.
+    Raises SpecError, UsageError for a name that is no image of the spec, and ImageError with every problem.
+    """
+    from pragmaspec.spec.loader import load_spec
+    from pragmaspec.stack.resolve_spec import check_name
+
+    loaded = load_spec(stack.place.spec_file)
+    check_name(stack.place, loaded)
+    images = loaded.model.images
+    _check_names(upgrade, images)
+    changes: list[LockChange] = []
+    problems: list[Problem] = []
+    for name in sorted(images):
+        try:
+            change = stack.library.lock(
+                images[name],
+                name,
+                loaded.directory,
+                loaded.where(("images", name)),
+                reporter,
+                upgrade=name in upgrade,
+                accept_older=accept_older,
+            )
+        except ImageError as error:
+            problems += error.problems
+        else:
+            changes.append(change)
+    changes += stack.library.drop_left_over(loaded.directory, images)
+    if problems:
+        raise ImageError(*problems)
+    return tuple(sorted(changes, key=lambda change: change.name))
+
+
+def _check_names(upgrade: Collection[str], images: Collection[str]) -> None:
+    for name in upgrade:
+        if name not in images:
+            near = get_close_matches(name, images, n=1)
+            advice = f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(images)) or 'none'}."
+            raise UsageError(Problem(summary="No such image", detail=f"The spec has no image {name}. {advice}"))

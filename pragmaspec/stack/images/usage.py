@@ -1,0 +1,171 @@
+"""Which images the stacks of this machine need: by their specs, by their lock files, and by what is recorded at sites."""
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pragmaspec.errors import ImageError, PragmaspecError, Problem, UsageError
+from pragmaspec.frozen import Frozen
+from pragmaspec.stack.location import Place, is_url
+
+if TYPE_CHECKING:
+    from pragmaspec.images.catalogue import Catalogue
+    from pragmaspec.images.store.blobs import BlobStore
+    from pragmaspec.images.store.usage import User
+    from pragmaspec.planning.wanted import Wanted
+
+    Need = tuple[str, set[str]]
+    """The digest of an image, and those of its files."""
+
+
+class Unread(Frozen, frozen=True):
+    """A stack of which something cannot be read, so that it may need more than is known; and why."""
+
+    stack: str
+    problem: Problem
+
+
+class Needed(Frozen, frozen=True):
+    """What has to stay: digests of files and images. ``uses``: for each image, by whom; ``gone``: stacks that are no more.
+
+    ``given_up``: names of imported disks that are no longer wanted; ``unread``: what may be needed beside all that.
+    """
+
+    files: frozenset[str]
+    images: frozenset[str]
+    uses: dict[str, tuple[str, ...]]
+    gone: "tuple[User, ...]" = ()
+    given_up: tuple[str, ...] = ()
+    unread: tuple[Unread, ...] = ()
+
+
+def remember_use(place: Place, wanted: "Wanted", store_dir: Path) -> None:
+    """Keep which images the spec of ``place`` means, so that they are not pruned."""
+    from pragmaspec.images.store.blobs import BlobStore
+    from pragmaspec.images.store.usage import User, remember_user
+
+    state = place.state if is_url(place.state) else str(Path(place.state).absolute())
+    images = tuple(sorted({image.digest for image in wanted.images}))
+    remember_user(BlobStore(store_dir), User(spec=str(place.spec_file.absolute()), state=state, images=images))
+
+
+def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed:
+    """What the stacks of this machine need of ``store``, and what was imported, but for ``forgotten``.
+
+    ``forgotten``: stacks, named by spec or state, and names of imported disks. Raises ImageError when that cannot be told of one
+    of them: whoever cannot look must not remove. Raises UsageError for a name that nothing has.
+    """
+    needed = known_uses(store, forgotten)
+    if needed.unread:
+        raise ImageError(*map(_cannot_look, needed.unread))
+    return needed
+
+
+def known_uses(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed:
+    """The same, as far as it can be told. Raises ImageError when it is not known which stacks there are, and UsageError."""
+    from pragmaspec.images.catalogue import Catalogue
+    from pragmaspec.images.store.usage import users
+
+    catalogue, everybody = Catalogue(store), users(store)
+    imported = catalogue.imported()
+    _check_known(forgotten, everybody, {entry.name for entry in imported})
+    files: set[str] = set()
+    uses: dict[str, set[str]] = {}
+    gone: list[User] = []
+    unread: list[Unread] = []
+    for user in everybody:
+        if _is_gone(user) or any(_means(name, user) for name in forgotten):
+            gone.append(user)
+            continue
+        for needs in (_of_spec, _of_lock, _of_state):
+            try:
+                for image, more in needs(user, catalogue):
+                    files |= more
+                    uses.setdefault(image, set()).add(user.shown)
+            except PragmaspecError as error:
+                unread.append(Unread(stack=user.shown, problem=error.problems[0]))
+    kept = {entry.digest for entry in imported if entry.name not in forgotten}
+    shown = {image: tuple(sorted(names)) for image, names in uses.items()}
+    return Needed(
+        files=frozenset(files | kept),
+        images=frozenset(uses.keys() | kept),
+        uses=shown,
+        gone=tuple(gone),
+        given_up=tuple(entry.name for entry in imported if entry.name in forgotten),
+        unread=tuple(unread),
+    )
+
+
+def _means(name: str, user: "User") -> bool:
+    """Whether somebody who says ``name`` here means the spec or the state of ``user``."""
+    said = {name} if is_url(name) else {os.path.normpath(Path(name).absolute()), os.path.realpath(name)}
+    return any(place and (place if is_url(place) else os.path.normpath(place)) in said for place in (user.spec, user.state))
+
+
+def _check_known(forgotten: Collection[str], everybody: "Collection[User]", imported: Collection[str]) -> None:
+    """Raises UsageError for each name that means nothing."""
+    known = ", ".join([*sorted(imported), *(user.shown for user in everybody)]) or "nothing"
+    wrong = [name for name in forgotten if name not in imported and not any(_means(name, user) for user in everybody)]
+    if wrong:
+        raise UsageError(
+            *(
+                Problem(
+                    summary="Nothing to forget",
+                    detail=f"{name} is no spec or state that the store knows, and no imported disk. It keeps for: {known}.",
+                )
+                for name in wrong
+            )
+        )
+
+
+def _of_spec(user: "User", catalogue: "Catalogue") -> "Iterator[Need]":
+    """What its spec meant when it was last read."""
+    if user.spec and Path(user.spec).exists():
+        for image in user.images:
+            yield image, _files(catalogue, image)
+
+
+def _of_lock(user: "User", _: "Catalogue") -> "Iterator[Need]":
+    """What stands in the lock file beside its spec."""
+    from pragmaspec.images.lock.lock_file import read_lock
+
+    if user.spec and Path(user.spec).exists():
+        for locked in read_lock(Path(user.spec).parent).values():
+            blobs = {blob.sha256 for blob in (locked.disk, locked.kernel, locked.initrd) if blob}
+            yield locked.digest, blobs | ({locked.packages} if locked.packages else set())
+
+
+def _of_state(user: "User", catalogue: "Catalogue") -> "Iterator[Need]":
+    """What is recorded of it at sites."""
+    from pragmaspec.resources import Node, StagedImage
+    from pragmaspec.stack.state.access import store_at
+
+    for record in store_at(user.state).read().records:
+        resource = record.resource
+        if isinstance(resource, StagedImage):
+            yield resource.digest, {blob.sha256 for blob in (resource.disk, resource.kernel, resource.initrd) if blob}
+        elif isinstance(resource, Node):
+            yield resource.image, _files(catalogue, resource.image)
+
+
+def _files(catalogue: "Catalogue", image: str) -> set[str]:
+    entry = catalogue.get(image)
+    if entry is None:
+        return {image}
+    return {blob.sha256 for blob in entry.blobs} | ({entry.packages} if entry.packages else set())
+
+
+def _is_gone(user: "User") -> bool:
+    """Whether neither its spec nor its state is there any more."""
+    return not (user.spec and Path(user.spec).exists()) and not is_url(user.state) and not Path(user.state).exists()
+
+
+def _cannot_look(unread: Unread) -> Problem:
+    return Problem(
+        summary="Cannot tell which images are needed",
+        detail=f"{unread.stack}: {unread.problem.summary}. {unread.problem.detail} Nothing was removed. Make that readable, or "
+        f"say `--forget {unread.stack}` when the stack is no more.",
+        where=unread.problem.where,
+        quote=unread.problem.quote,
+    )

@@ -1,0 +1,50 @@
+"""Networks that a plan removes while machines that are not the cluster's own use them."""
+
+from collections.abc import Iterator
+
+from pragmaspec.errors import Problem
+from pragmaspec.planning.drift.occupancy import in_use
+from pragmaspec.planning.moves.moves import moved_state
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.providers.base import NetworkUse
+from pragmaspec.resources import Allocation, Node
+from pragmaspec.stack.sites import Sites
+from pragmaspec.state_model import State
+
+
+def occupied(plan: Plan, state: State, sites: Sites) -> tuple[Problem, ...]:
+    """One problem for each allocation of which ``plan`` drops a network that others use. The cluster's own nodes do not count.
+
+    Sites are asked only where a network goes.
+    """
+    moved = moved_state(state, plan.moves)
+    return tuple(problem for action in plan.actions for problem in _problems(action, moved, sites))
+
+
+def _problems(action: Action, state: State, sites: Sites) -> Iterator[Problem]:
+    held, record = action.before, state.record(action.address)
+    if not isinstance(held, Allocation) or record is None or action.verb not in ("clean", "allocate"):
+        return
+    keep = action.resource if action.verb == "allocate" and isinstance(action.resource, Allocation) else None
+    if keep is not None and not _drops(held, keep):
+        return
+    provider = sites.provider(held.site)
+    if not isinstance(provider, NetworkUse):
+        return
+    own = {
+        each.made_as
+        for each in state.records
+        if isinstance(each.resource, Node) and (each.resource.site, each.resource.cluster) == (held.site, held.cluster)
+    }
+    others = [
+        each
+        for each in provider.occupants(held, keep, record.mark(state.lineage))
+        if (each.lineage, each.address in own) != (state.lineage, True)
+    ]
+    if others:
+        yield in_use(others, held)
+
+
+def _drops(held: Allocation, keep: Allocation) -> bool:
+    kept = {(network.name, network.vlan) for network in keep.networks}
+    return any((network.name, network.vlan) not in kept for network in held.networks)

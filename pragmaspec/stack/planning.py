@@ -1,0 +1,159 @@
+"""Making a plan with real parts: look at the sites, ask for inventories only where something grows, then plan purely.
+
+A plan that prints as people read it, for notebooks and ``print``.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+from msgspec.structs import replace
+
+from pragmaspec import __version__
+from pragmaspec.planning.images.prune import prune_sites
+from pragmaspec.planning.observed import Observations
+from pragmaspec.planning.plan import Plan
+from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted
+from pragmaspec.report.plan.text import plan_text
+from pragmaspec.stack.resolve_spec import site_place
+from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
+from pragmaspec.state_model import State
+
+WIDTH = 120
+
+
+class ReadablePlan(Plan, frozen=True):
+    """A :class:`~pragmaspec.planning.plan.Plan` whose text is what ``pragmaspec plan`` prints."""
+
+    def __str__(self) -> str:
+        return plan_text(self, width=WIDTH, colour=False).rstrip("\n")
+
+    __repr__ = __str__
+    """What a notebook or a Python prompt shows of a plan that is the last value."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """The same plan, readable."""
+        return cls(**{name: getattr(plan, name) for name in plan.__struct_fields__})
+
+
+if TYPE_CHECKING:
+    from pragmaspec.images.library import ImageLibrary
+    from pragmaspec.images.reporter import ImageReporter
+    from pragmaspec.planning.wanted import PublicCopy, WantedImage
+    from pragmaspec.stack.stack import Stack
+
+
+class Planner:
+    """Plans for one stack whose ``sites`` are open.
+
+    ``library`` opens the image library; ``reread`` reads the spec again, with all that the named clusters point to.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        state: State,
+        sites: Sites,
+        library: "Callable[[], ImageLibrary]",
+        reread: Callable[[frozenset[str]], Wanted],
+    ) -> None:
+        self.wanted = wanted
+        self.sites = sites
+        self.library = library
+        self.reread = reread
+        self._state = state
+
+    def copy_of(self, image: "WantedImage") -> "PublicCopy | None":
+        """Where else ``image`` can be had."""
+        return self.library().public_copy(image)
+
+    @property
+    def state(self) -> State:
+        """The recorded state."""
+        return self._state
+
+    def plan(self, request: PlanRequest, *, refresh: bool = True) -> ReadablePlan:
+        """The plan that ``request`` asks for. Raises what :func:`planned` does, and SpecError and ImageError.
+
+        A cluster that is switched on is read with all it points to only when a node of it has to be made.
+        """
+        self._know(clusters_to_make(self.wanted, self.state, request))
+        plan = planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+        vanished = {drift.address.split("/")[1] for drift in plan.drift if drift.kind == "gone" and "/node/" in drift.address}
+        if self._know(frozenset(name for name in vanished if (name, True) in request.running)):
+            plan = planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+        return self._with_doubts(plan)
+
+    def _with_doubts(self, plan: ReadablePlan) -> ReadablePlan:
+        """``plan`` with a warning of every image that it boots from and that nothing can start."""
+        if not any(action.verb == "boot" for action in plan.actions):
+            return plan
+        from pragmaspec.planning.images.firmware import blank_images
+
+        found = blank_images(plan.actions, self.wanted, self.library().why_blank)
+        return replace(plan, warnings=(*plan.warnings, *found)) if found else plan
+
+    def _know(self, clusters: frozenset[str]) -> bool:
+        """Read the spec again unless it was read with all that ``clusters`` point to; whether it was."""
+        needed = frozenset(name for name in clusters if self.wanted.cluster(name) is not None)
+        if self.wanted.need is None or needed.issubset(self.wanted.need):
+            return False
+        self.wanted = self.reread(needed.union(self.wanted.need))
+        return True
+
+
+@contextmanager
+def open_planner(stack: "Stack", wanted: Wanted, state: State, reporter: "ImageReporter | None") -> Iterator[Planner]:
+    """The planner of ``stack``, whose sites are open inside the context."""
+    with Sites(known_sites(wanted, state), lambda name: site_place(stack.place, name)) as sites:
+        yield Planner(wanted, state, sites, lambda: stack.library, lambda need: stack.wanted(reporter, need=need))
+
+
+def clusters_to_make(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:
+    """Of the clusters that ``request`` switches on, those with nodes that are not recorded."""
+    found: set[str] = set()
+    for name, running in request.running:
+        cluster = wanted.cluster(name)
+        if running and cluster is not None:
+            recorded = {(node.role, node.index) for node in state.nodes(name) if node.site == cluster.site}
+            asked = {("frontend", 0), *(("compute", index) for index in range(cluster.computes.count))}
+            found |= {name} if asked - recorded else set()
+    return frozenset(found)
+
+
+def planned(
+    wanted: Wanted,
+    state: State,
+    sites: Sites,
+    request: PlanRequest,
+    *,
+    refresh: bool = True,
+    copies: "Callable[[WantedImage], PublicCopy | None] | None" = None,
+) -> ReadablePlan:
+    """The plan. Without ``refresh`` the sites are taken to be as recorded, and asked only for capacity where something grows.
+
+    ``copies`` tells where else an image can be had; without it the plan does not say which way images take.
+    Raises PlanError, SiteError, UsageError.
+    """
+    observations: dict[str, Observations] = sites.observe(sites_in_use(wanted, state, request), state) if refresh else {}
+    inventories = sites.inventories(needs_inventory(wanted, state, request))
+    stored = sites.stored(prune_sites(wanted, state, request)) if request.prune_images else {}
+    plan = replace(make_plan(wanted, state, observations, inventories, request, stored), tool=__version__)
+    if refresh:
+        from pragmaspec.stack.network_use import occupied
+
+        used = tuple(replace(problem, severity="warning") for problem in occupied(plan, state, sites))
+        plan = replace(plan, warnings=(*plan.warnings, *used)) if used else plan
+    if copies is not None and any(action.verb == "stage" for action in plan.actions):
+        from pragmaspec.planning.images.routes import with_ways
+
+        by_digest = {image.digest: image for image in wanted.images}
+        plan = with_ways(plan, lambda digest: copies(by_digest[digest]) if digest in by_digest else None, state)
+    if refresh and plan.actions:
+        from pragmaspec.planning.fingerprint import with_fingerprints
+
+        plan = with_fingerprints(plan, state, observations)
+    return ReadablePlan.of(plan)

@@ -1,0 +1,75 @@
+"""Where the state of a stack is recorded: opening the place, and what is checked before anything is written there."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pragmaspec.errors import Problem, UsageError
+from pragmaspec.stack.location import Place, is_url
+
+if TYPE_CHECKING:
+    from pragmaspec.state.store import Store
+    from pragmaspec.state_model import State
+
+
+def open_store(place: Place, *, accept_rollback: bool = False) -> "Store":
+    """The store of ``place``; contacts nothing. Raises UsageError for a URL that nothing reads, or that holds a password."""
+    return store_at(place.state, encrypt=place.encrypt, accept_rollback=accept_rollback)
+
+
+def store_at(where: str, *, encrypt: bool | None = None, accept_rollback: bool = False) -> "Store":
+    """The store at ``where``, the path of a folder or a URL. Raises UsageError, as :func:`open_store`."""
+    from pragmaspec.state.backends.registry import open_ground
+    from pragmaspec.state.store import Store
+
+    if is_url(where):
+        from pragmaspec.credentials import check_url
+
+        check_url(where)
+    return Store(open_ground(where, Path()), encrypt=encrypt, accept_rollback=accept_rollback)
+
+
+def recorded_lineage(store: "Store") -> str:
+    """The name of the stack in ``store``. Raises UsageError when nothing is recorded there: then the stack has none yet."""
+    loaded = store.load()
+    if not loaded.on_disk:
+        raise UsageError(
+            Problem(
+                summary="Nothing is recorded yet",
+                detail=f"There is no state at {store.ground.title}, so the stack has no name and no key: the first "
+                "`pragmaspec apply` makes both.",
+            )
+        )
+    return loaded.ledger.state.lineage
+
+
+def decoded(store: "Store", text: bytes, name: str) -> "State":
+    """The state in ``text``, which was found at ``name``; a person may have edited it. Raises StateUnreadableError."""
+    from pragmaspec.state.load import opened_snapshot
+    from pragmaspec.state.snapshot import decode_edited
+
+    return decode_edited(opened_snapshot(text, name, store.seal)[0], name).state
+
+
+def refuse_left_behind(place: Place, store: "Store") -> None:
+    """Raise UsageError when the spec names a new place that is empty, while the state still stands where it usually does.
+
+    Planning from nothing would make everything a second time.
+    """
+    usual = place.usual_state
+    if not place.said_by_spec or usual is None or not (usual / "state.json").is_file() or store.exists():
+        return
+    raise UsageError(
+        Problem(
+            summary="The state is still in its old place",
+            detail=f"The spec says that the state is recorded at {store.ground.title}, where nothing is yet, but {usual} holds "
+            "one. Bring it over with `pragmaspec state migrate`. If that folder belongs to something else, move it away. Nothing "
+            "was changed.",
+        )
+    )
+
+
+def steal(store: "Store") -> None:
+    """Take the lock from whoever holds it; free: nothing to do. Raises UsageError where a dead holder's lock frees itself."""
+    holder = store.lock_holder()
+    if holder is not None:
+        store.unlock(holder.id)

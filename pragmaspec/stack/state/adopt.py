@@ -1,0 +1,166 @@
+"""Taking what is at a site with our marks back into the state, so that the next plan repairs or cleans it. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec.structs import replace
+
+from pragmaspec.planning.desired import mac_address
+from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode
+from pragmaspec.planning.orphans import Orphan
+from pragmaspec.planning.wanted import Wanted, WantedCluster
+from pragmaspec.resources import Allocation, Blob, Network, Node, PublicGrant, Resource, Role, StagedImage
+from pragmaspec.state_model import Record, State
+
+PROBLEM = "found at the site without a record"
+_UNKNOWN_NETWORK = "0.0.0.0/0"
+
+
+def adopted(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
+    """The record of ``orphan``: degraded, because nobody knows how far its making came.
+
+    ``wanted`` are the resources that the spec wants, by address. What it wants is taken to be what is there, as far as the site
+    does not tell otherwise; what it does not want is recorded with what is needed to remove it.
+    """
+    asked = wanted.get(orphan.address)
+    seen = orphan.seen
+    if isinstance(seen, ObservedNode):
+        resource: Resource = _node(orphan, seen, asked if isinstance(asked, Node) else None)
+    elif isinstance(seen, ObservedAllocation):
+        resource = _allocation(orphan, seen, asked if isinstance(asked, Allocation) else None)
+    else:
+        resource = asked if isinstance(asked, StagedImage) else _image(orphan)
+    return Record(
+        resource=resource,
+        status="degraded",
+        generation=orphan.generation,
+        outputs=(("id", seen.id),) if seen is not None and seen.id else (),
+        problem=PROBLEM,
+        op=seen.op if seen is not None else "",
+    )
+
+
+def called_now(orphan: Orphan, state: State) -> Orphan:
+    """``orphan`` at the address that it has now, when ``state`` records other parts of its cluster or site under a new name."""
+    if orphan.seen is None:
+        return orphan
+    made_site, made_cluster, *_ = orphan.address.split("/")
+    site = orphan.site
+    for record in state.records:
+        resource = record.resource
+        if (
+            not isinstance(resource, StagedImage)
+            and resource.site == site
+            and record.origin.split("/")[:2] == [made_site, made_cluster]
+        ):
+            return replace(orphan, address=_renamed(orphan.address, site, made_cluster, resource.cluster))
+    return orphan
+
+
+def under_its_mark(record: Record, made_as: str, lineage: str) -> Record:
+    """``record`` of an object that was made under the address ``made_as``, after which the site and its guest call it."""
+    if record.address == made_as:
+        return record
+    node = record.resource
+    if isinstance(node, Node):
+        nics = tuple(replace(nic, mac=mac_address(lineage, made_as, nic.network)) for nic in node.nics)
+        return replace(record, resource=replace(node, nics=nics), origin=made_as)
+    return replace(record, origin=made_as)
+
+
+def in_order(orphans: Iterable[Orphan]) -> tuple[tuple[Orphan, ...], tuple[Orphan, ...]]:
+    """What has to be recorded first, and the nodes: their addresses follow from what their cluster holds."""
+    all_ = tuple(orphans)
+    return tuple(one for one in all_ if one.kind != "node"), tuple(one for one in all_ if one.kind == "node")
+
+
+def pinned(wanted: Wanted, lineage: str, held: Iterable[Orphan], inventories: Mapping[str, Inventory]) -> Wanted:
+    """``wanted`` with each cluster asking for what its allocation in ``held`` holds, as far as the sites tell."""
+    by_address = {orphan.address: orphan for orphan in held}
+    return replace(
+        wanted,
+        clusters=tuple(
+            _pinned(cluster, by_address[address], lineage, inventories[cluster.site])
+            if (address := f"{cluster.site}/{cluster.name}/allocation") in by_address
+            else cluster
+            for cluster in wanted.clusters
+        ),
+    )
+
+
+def _renamed(address: str, site: str, before: str, after: str) -> str:
+    """``address`` of something in the cluster ``before`` as it is when the cluster is called ``after`` and its site ``site``."""
+    _, _, *inside = address.split("/")
+    if inside[0] == "node" and inside[1].startswith(f"{before}-"):
+        inside[1] = f"{after}{inside[1].removeprefix(before)}"
+    return "/".join((site, after, *inside))
+
+
+def _pinned(cluster: WantedCluster, orphan: Orphan, lineage: str, inventory: Inventory) -> WantedCluster:
+    seen = orphan.seen if isinstance(orphan.seen, ObservedAllocation) else ObservedAllocation(address=orphan.address)
+    extra = {network.cidr for network in cluster.networks}
+    cidrs = [each.value for each in inventory.cidrs if (each.lineage, each.address) == (lineage, seen.address)]
+    private = [cidr for cidr in cidrs if cidr not in extra]
+    public = cluster.public
+    if seen.public and public.kind == "pool":
+        public = replace(public, kind="address", address=seen.public[0])
+    return replace(
+        cluster,
+        vlan=dict(seen.vlans).get("private", cluster.vlan),
+        cidr=private[0] if len(private) == 1 else cluster.cidr,
+        public=public,
+    )
+
+
+def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
+    running = seen.status in ("running", "paused")
+    if asked is not None:
+        # What its guest was told is not known, so it has to be told again.
+        sizes = {"cpus": seen.cpus, "memory_mib": seen.memory_mib} if running and seen.cpus and seen.memory_mib else {}
+        return replace(asked, running=running, keys="", peers="", image=asked.image if seen.disk else "", **sizes)
+    site, cluster, _, name = orphan.address.split("/")
+    role, index = _place_of(name, cluster)
+    return Node(
+        site=site,
+        cluster=cluster,
+        name=name,
+        role=role,
+        index=index,
+        cpus=seen.cpus,
+        memory_mib=seen.memory_mib,
+        disk_bytes=0,
+        image="",
+        nics=(),
+        running=running,
+    )
+
+
+def _place_of(name: str, cluster: str) -> tuple[Role, int]:
+    """Role and index of the node ``name``, which follow from its name."""
+    number = name.removeprefix(f"{cluster}-compute-")
+    return ("compute", int(number)) if number.isdecimal() else ("frontend", 0)
+
+
+def _allocation(orphan: Orphan, seen: ObservedAllocation, asked: Allocation | None) -> Allocation:
+    vlans = dict(seen.vlans)
+    if asked is not None:
+        networks = tuple(replace(network, vlan=vlans.get(network.name, network.vlan)) for network in asked.networks)
+        return replace(asked, networks=networks)
+    site, cluster, _ = orphan.address.split("/")
+    names = sorted({*seen.networks, *vlans} | {"private"}, key=lambda name: (name != "private", name))
+    return Allocation(
+        site=site,
+        cluster=cluster,
+        networks=tuple(Network(name=name, cidr=_UNKNOWN_NETWORK, vlan=vlans.get(name)) for name in names),
+        public=tuple(PublicGrant(node=f"{cluster}-frontend", address=address, prefix=32) for address in seen.public),
+    )
+
+
+def _image(orphan: Orphan) -> StagedImage:
+    return StagedImage(
+        site=orphan.site,
+        digest=orphan.digest,
+        name=orphan.digest[:16],
+        format="qcow2",
+        disk=Blob(sha256=orphan.digest, size_bytes=0),
+        virtual_size_bytes=0,
+    )

@@ -1,0 +1,47 @@
+"""Removing what is recorded of a stack that has nothing left anywhere: its state, its key, its ssh files, its cached spec."""
+
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from pragmaspec import __version__
+from pragmaspec.errors import PlanRefusedError, Problem
+from pragmaspec.stack.location import Place
+
+if TYPE_CHECKING:
+    from pragmaspec.state.store import Store
+
+
+def forget_stack(place: Place, store: "Store") -> bool:
+    """Remove the state in ``store`` with the stack's secret; whether there was one.
+
+    Raises PlanRefusedError while anything is recorded.
+    """
+    from pragmaspec.access.ssh_files import ssh_directory
+    from pragmaspec.report.units import counted
+    from pragmaspec.state.desired_cache import WantedCache
+    from pragmaspec.state.stack_key import key_file
+
+    there = store.exists()
+    if there:
+        with store.session("forget") as session:
+            state = session.state
+            if state.records:
+                raise PlanRefusedError(
+                    Problem(
+                        summary="The stack still has something",
+                        detail=f"Still recorded: {counted(len(state.records), 'thing')}, such as {state.records[0].address}. "
+                        "Clean its clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
+                    )
+                )
+            store.remove()  # before the key, without which an encrypted state could not be read any more
+            shutil.rmtree(ssh_directory(state.lineage), ignore_errors=True)
+            with suppress(FileNotFoundError):
+                key_file(state.lineage).unlink()
+        usual = place.usual_state
+        if usual is not None:
+            with suppress(OSError):
+                usual.parent.rmdir()  # `state/`, when this was its last stack
+    if place.spec is not None:
+        WantedCache(__version__).forget(place.spec)
+    return there

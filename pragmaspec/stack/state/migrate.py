@@ -1,0 +1,72 @@
+"""From where to where a state is copied."""
+
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from pragmaspec.errors import PragmaspecError, Problem, UsageError
+from pragmaspec.stack.location import Place
+from pragmaspec.stack.state.access import store_at
+
+if TYPE_CHECKING:
+    from pragmaspec.state.store import Store
+    from pragmaspec.state_model import State
+
+
+class Migration(NamedTuple):
+    """``source`` is copied to ``target``. ``line`` is what the spec has to say then; ``said_by_spec``: it says so already."""
+
+    source: "Store"
+    target: "Store"
+    line: str
+    said_by_spec: bool
+    encrypt: bool
+
+    @classmethod
+    def of(cls, place: Place, source: str | None, target: str | None) -> Self:
+        """What is meant: to ``target``, else to where the spec says; from ``source``, else from where it is now.
+
+        Raises UsageError when both are one place, or one is not known.
+        """
+        to = target or (place.state if place.said_by_spec else None)
+        if to is None:
+            raise UsageError(
+                Problem(summary="No target", detail="Say where the state shall be: a URL, a folder, or the spec's `state:`.")
+            )
+        usual = str(place.usual_state) if place.usual_state is not None else place.state
+        origin = source or (usual if target is None else place.state)
+        from_, to_ = store_at(origin), store_at(to, encrypt=place.encrypt)
+        if from_.ground.title == to_.ground.title:
+            raise UsageError(
+                Problem(
+                    summary="The state is there already",
+                    detail=f"Source and target are both {to_.ground.title}. Say --from for where the state is now.",
+                )
+            )
+        if source is None and target is None and to_.exists():
+            detail = f"{to_.ground.title}, where the spec says that it is, holds one. Say --from to bring over another one."
+            raise UsageError(Problem(summary="The state is there already", detail=detail))
+        if not from_.exists():
+            raise UsageError(
+                Problem(
+                    summary="Nothing to copy", detail=f"There is no state at {from_.ground.title}. Say --from for where it is."
+                )
+            )
+        if to_.exists() and _earlier(to, from_):
+            to_ = store_at(to, encrypt=place.encrypt, accept_rollback=True)
+        return cls(from_, to_, to, said_by_spec=place.said_by_spec and to == place.state, encrypt=bool(place.encrypt))
+
+    def copy(self) -> "State":
+        """Do it; the state that stands at the target then. Raises what :meth:`pragmaspec.state.store.Store.copy_to` raises."""
+        try:
+            return self.source.copy_to(self.target)
+        except PragmaspecError:
+            self.source.read()  # so that this machine remembers again what an earlier version at the target made it forget
+            raise
+
+
+def _earlier(target: str, source: "Store") -> bool:
+    """Whether what stands at ``target`` is an earlier version of what is copied, as it is on the way back to an old place.
+
+    This machine then takes it for rolled back, rightly; but nothing is forgotten when the newer one replaces it.
+    """
+    there, here = store_at(target, accept_rollback=True).read(), source.read()
+    return there.lineage == here.lineage and there.serial < here.serial

@@ -1,0 +1,129 @@
+"""Finding at the sites what carries our marks and is in no state, and taking it back into the state."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+from pragmaspec.errors import Problem, UsageError
+from pragmaspec.planning.orphans import Orphan, OtherStack, orphans, other_stacks
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted
+from pragmaspec.resources import Resource
+from pragmaspec.site import Site
+from pragmaspec.stack.planning import planned
+from pragmaspec.stack.sites import Sites
+from pragmaspec.stack.state.adopt import adopted, called_now, in_order, pinned, under_its_mark
+from pragmaspec.state.stack_key import key_file
+from pragmaspec.state_model import State
+
+
+class Adopted(NamedTuple):
+    """The state with what was taken in, and the addresses of that."""
+
+    state: State
+    addresses: tuple[str, ...]
+
+
+def find_orphans(state: State, sites: Sites, names: Iterable[str]) -> tuple[Orphan, ...]:
+    """Objects of this stack at the sites ``names`` that are not recorded, snapshot files included. One listing per site."""
+    names = tuple(names)
+    sites.reread(names)
+    return orphans(state, sites.observe(names, state))
+
+
+def find_others(lineage: str, sites: Sites, names: Iterable[str]) -> tuple[OtherStack, ...]:
+    """Stacks other than ``lineage`` at the sites ``names``. A stack is known here if its key is."""
+    return other_stacks(sites.inventories(names), lineage, lambda other: key_file(other).exists())
+
+
+def chosen(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Orphan, ...]:
+    """The orphans that ``patterns`` (addresses, or patterns with ``*``) mean. Raises UsageError for one that means none.
+
+    What stands beside a recorded object cannot be recorded too, and what is left over is removed by the next apply.
+    """
+    free = [orphan for orphan in found if not orphan.beside and not orphan.left_over]
+    picked: dict[str, Orphan] = {}
+    for pattern in patterns:
+        matching = [orphan for orphan in free if fnmatchcase(orphan.address, pattern)]
+        if not matching:
+            known = ", ".join(sorted(orphan.address for orphan in free)) or "nothing"
+            raise UsageError(
+                Problem(
+                    summary="There is no such orphan",
+                    detail=f"Nothing without a record is called {pattern}. What carries this stack's marks and is not recorded: "
+                    f"{known}.",
+                )
+            )
+        picked.update((orphan.address, orphan) for orphan in matching)
+    return tuple(picked[address] for address in sorted(picked))
+
+
+def adopt(found: Iterable[Orphan], state: State, wanted: Wanted | None, sites: Sites, options: Iterable[Site]) -> Adopted:
+    """``state`` with ``found`` recorded, degraded. ``options`` are those of the sites. Raises PlanError, SiteError, UsageError.
+
+    What belongs to clusters as a whole comes first, because it decides which addresses their nodes have. What was made under
+    a name that its cluster or site no longer has is recorded under the present one.
+    """
+    found = tuple(found)
+    _refuse_taken(found, state)
+    known = {site.name: site for site in (*state.sites, *options)}
+    parts = in_order(found)
+    used = {orphan.site for part in parts for orphan in part}
+    state = _with_sites(state, [known[name] for name in sorted(known) if name in used])
+    taken: list[str] = []
+    for part in parts:
+        if part:
+            now = tuple(called_now(orphan, state) for orphan in part)
+            resources = _wanted_resources(now, state, wanted, sites)
+            records = [
+                under_its_mark(adopted(called, resources), orphan.address, state.lineage)
+                for orphan, called in zip(part, now, strict=True)
+            ]
+            state = state.with_records(records)
+            taken += [record.address for record in records]
+    return Adopted(state, tuple(sorted(taken)))
+
+
+def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
+    """Raise UsageError when something else is recorded where one of ``found`` would be."""
+    problems = [
+        Problem(
+            summary="Another object is recorded under this name",
+            detail=f"{orphan.address} is called {address} now, and that is recorded of an object that was made later. Take that "
+            f"record out first (`pragmaspec state rm {address}`) to record the earlier one in its place. Nothing was changed.",
+        )
+        for orphan in found
+        if (address := called_now(orphan, state).address) != orphan.address and state.record(address) is not None
+    ]
+    if problems:
+        raise UsageError(*problems)
+
+
+def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | None, sites: Sites) -> Mapping[str, Resource]:
+    """What the spec wants to be at the addresses of ``part``."""
+    if wanted is None:
+        return {}
+    asked = {(orphan.site, orphan.address.split("/")[1]) for orphan in part if orphan.kind != "image"}
+    clusters = [cluster.name for cluster in wanted.clusters if (cluster.site, cluster.name) in asked]
+    digests = {orphan.digest for orphan in part if orphan.kind == "image"}
+    images = [
+        cluster.name
+        for cluster in wanted.clusters
+        for nodes in (cluster.frontend, cluster.computes)
+        if wanted.image(nodes.image).digest in digests
+    ]
+    if not clusters and not images:
+        return {}
+    held = [orphan for orphan in part if orphan.kind == "allocation"]
+    if held:
+        wanted = pinned(wanted, state.lineage, held, sites.inventories({orphan.site for orphan in held}))
+    request = PlanRequest(running=tuple((name, True) for name in clusters), accept_missing=True)
+    plan = planned(wanted, state, sites, request, refresh=False)
+    return {action.address: action.resource for action in plan.actions if action.verb != "clean"}
+
+
+def _with_sites(state: State, used: list[Site]) -> State:
+    from msgspec.structs import replace
+
+    by_name = {site.name: site for site in (*state.sites, *used)}
+    return replace(state, sites=tuple(by_name[name] for name in sorted(by_name)))

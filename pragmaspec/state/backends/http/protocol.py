@@ -1,0 +1,73 @@
+"""What the answers of a server mean that keeps states in Terraform's protocol."""
+
+from pragmaspec.errors import PragmaspecError, Problem, StateUnreachableError
+from pragmaspec.state.backends.document import Document, decode_document
+from pragmaspec.state.backends.http.client import Answer, HttpWire, NoAnswer
+from pragmaspec.state.backends.http.config import HttpPlace
+
+OK, CREATED, NO_CONTENT, NOT_MODIFIED = 200, 201, 204, 304
+NOT_FOUND = 404
+DENIED = frozenset({401, 403})
+TAKEN = frozenset({409, 412, 423})
+"""The lock, or the document, is not what the request said."""
+UNPROCESSABLE = 422
+"""GitLab's word for a serial that it has already."""
+
+
+def fetch(wire: HttpWire, place: HttpPlace) -> tuple[Document | None, Answer]:
+    """The document that stands there, if any, and the answer with it. Raises StateUnreachableError and StateUnreadableError."""
+    try:
+        answer = wire.insist("GET", place.address)
+    except NoAnswer as error:
+        raise no_answer(place.title, error) from None
+    if answer.status == OK and answer.body:
+        return decode_document(answer.body, place.title), answer
+    if answer.status in {OK, NO_CONTENT} or (answer.status == NOT_FOUND and not _hidden(answer)):
+        return None, answer
+    raise refused(place.title, answer)
+
+
+def unlock(wire: HttpWire, place: HttpPlace, body: bytes) -> Answer | None:
+    """Give the lock back. Never raises; None: how it ended is not known."""
+    try:
+        return wire.insist(place.unlock_method, place.unlock_address, body)
+    except (NoAnswer, PragmaspecError):
+        return None
+
+
+def said(answer: Answer) -> str:
+    """What the server said, in a few words fit for a terminal."""
+    words = "".join(letter for letter in answer.reason if letter.isprintable())
+    moved = f" and points to {answer.location}" if answer.location else ""
+    return f"{answer.status} {words}".strip() + moved
+
+
+def refused(title: str, answer: Answer) -> StateUnreachableError:
+    """The error for an answer that is a no."""
+    if answer.status in DENIED or answer.status == NOT_FOUND:
+        advice = (
+            "Check the credentials: PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD, PRAGMASPEC_HTTP_TOKEN, or ~/.netrc. "
+            "In GitLab, reading needs the role Developer, changing the role Maintainer."
+        )
+    elif answer.location:
+        advice = "Redirects are not followed, since they could lead credentials astray: write the new address into the spec."
+    else:
+        advice = "Try again later, or ask who runs the server."
+    return StateUnreachableError(
+        Problem(summary="The state cannot be reached", detail=f"{title}: the server said {said(answer)}. {advice}")
+    )
+
+
+def no_answer(title: str, error: NoAnswer) -> StateUnreachableError:
+    """The error for a server that does not answer."""
+    return StateUnreachableError(
+        Problem(
+            summary="The state cannot be reached",
+            detail=f"{title}: no answer ({error}). Check the network and the address, then run the command again.",
+        )
+    )
+
+
+def _hidden(answer: Answer) -> bool:
+    """Whether "not found" means the project: GitLab says so to those who may not see it, and that is not an absent state."""
+    return b"project not found" in answer.body[:1000].lower()

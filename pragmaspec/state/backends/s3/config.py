@@ -1,0 +1,139 @@
+"""Where in S3 a state lives, and the client that gets there."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from pragmaspec.credentials import check_url, wrong_url
+from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.net.s3_urls import check_endpoint
+from pragmaspec.net.state_urls import s3_state
+from pragmaspec.net.trust import TrustError
+from pragmaspec.net.urls import UrlError, is_url
+from pragmaspec.state.backends.retry import Patience
+from pragmaspec.state.backends.s3.redirects import refuse_circles
+
+
+class S3Place(NamedTuple):
+    """A bucket and the key of the state in it. Empty options: AWS's own places decide."""
+
+    bucket: str
+    key: str
+    region: str = ""
+    endpoint: str = ""
+    profile: str = ""
+
+    @property
+    def title(self) -> str:
+        """The URL without options."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def s3_place(url: str) -> S3Place:
+    """The place that ``s3://bucket/key`` names, with ``?region=``, ``endpoint=`` and ``profile=``. Raises UsageError."""
+    check_url(url)
+    try:
+        found = s3_state(url)
+    except UrlError as error:
+        raise wrong_url(url, str(error)) from None
+    if endpoint := found.options.get("endpoint", ""):
+        check_url(endpoint)
+    return S3Place(bucket=found.bucket, key=found.key, **found.options)
+
+
+def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = os.environ) -> Any:  # noqa: ANN401 - no types
+    """A client for ``place``, which tries each request once. Raises StateUnreachableError, and UsageError without botocore."""
+    try:
+        from botocore.config import Config  # noqa: PLC0415 - heavy, and only there when asked for
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            Problem(
+                summary="States in S3 need botocore",
+                detail="It is not installed here. Install it with: pip install 'botocore>=1.35.70'",
+            )
+        ) from None
+    from pragmaspec.net.session import ProxyUrlError, check_environ_proxy  # noqa: PLC0415 - loads requests
+
+    endpoint = place.endpoint or _endpoint(place, environ)
+    trusted = place._replace(endpoint=endpoint)
+    said: Mapping[str, str] = {} if place.profile else environ  # a profile that was asked for comes first, as everywhere in AWS
+    region = place.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
+    config = Config(
+        connect_timeout=patience.connect_s,
+        read_timeout=patience.answer_s,
+        retries={"total_max_attempts": 1},
+        # AWS's own names need the bucket in the host name; other servers seldom know it there.
+        s3={"addressing_style": "path"} if endpoint else {},
+        # What is sent carries a SHA-256 anyway; other stores refuse what newer clients add by themselves.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        check_environ_proxy(endpoint or "https://s3.amazonaws.com", environ)
+        session = _session(place.profile)
+        if not region and endpoint and not session.get_config_variable("region"):
+            region = "us-east-1"  # other stores do not care
+        client = session.create_client(
+            "s3",
+            region_name=region or None,
+            endpoint_url=endpoint or None,
+            aws_access_key_id=said.get("AWS_ACCESS_KEY_ID") or None,
+            aws_secret_access_key=said.get("AWS_SECRET_ACCESS_KEY") or None,
+            aws_session_token=said.get("AWS_SESSION_TOKEN") or None,
+            verify=_bundle(trusted, session.get_config_variable("ca_bundle"), environ),
+            config=config,
+        )
+        refuse_circles(client)
+    except (TrustError, ProxyUrlError) as error:
+        raise unusable(place, error) from None
+    except (BotoCoreError, ValueError) as error:
+        raise unusable(place, error) from None
+    return client
+
+
+def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:
+    """The endpoint that the environment names; empty for AWS. Raises StateUnreachableError."""
+    for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if endpoint := environ.get(name, ""):
+            try:
+                check_endpoint(endpoint)
+            except UrlError as error:
+                detail = f"{place.title}: {name} is wrong: {error}."
+                raise StateUnreachableError(Problem(summary="The state cannot be reached", detail=detail)) from None
+            return endpoint
+    return ""
+
+
+def _bundle(place: S3Place, configured: str | None, environ: Mapping[str, str]) -> str | None:
+    """The file of certificates to trust; None: botocore's own. Raises TrustError."""
+    from pragmaspec.net.trust import Named, bundle_file, check_bundle  # noqa: PLC0415 - only a TLS connection needs it
+
+    if is_url(place.endpoint, ("http",)):
+        return None
+    if configured:
+        check_bundle(Named("AWS_CA_BUNDLE (or ca_bundle of the profile)", configured))
+        return configured
+    return bundle_file(environ) or None
+
+
+@cache
+def _loader() -> Any:  # noqa: ANN401 - no types
+    """Reads the descriptions of AWS's services, which takes 0.2 s, once per process."""
+    from botocore.loaders import create_loader  # noqa: PLC0415 - heavy
+
+    return create_loader()
+
+
+def _session(profile: str) -> Any:  # noqa: ANN401 - no types
+    from botocore.session import Session  # noqa: PLC0415 - heavy
+
+    session = Session(profile=profile or None)
+    session.register_component("data_loader", _loader())
+    return session
+
+
+def unusable(place: S3Place, error: Exception | str) -> StateUnreachableError:
+    """The error for a request that could not even be sent: no credentials, an unknown profile, a certificate."""
+    return StateUnreachableError(Problem(summary="The state cannot be reached", detail=f"{place.title}: {error}."))

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from pragmaspec.access.ansible_inventory import file_text, host_text, inventory, list_text, warnings
+from pragmaspec.access.routes import routes
+from tests.access.conftest import HELLO, KEY, member, recorded, state
+
+HERE = Path(__file__).parent
+TWO = HELLO.with_record(recorded("my-lab-frontend", public="192.0.2.11"))
+INVENTORY = inventory(TWO, routes(TWO, KEY), "/home/a b/config")
+NOTHING = HELLO.with_records((), [record.address for record in HELLO.records])
+
+
+def test_the_file(golden):
+    golden(HERE / "inventory.yaml", file_text(INVENTORY))
+
+
+def test_the_list(golden):
+    golden(HERE / "inventory_list.json", list_text(INVENTORY))
+
+
+def test_host():
+    assert json.loads(host_text(INVENTORY, "hello-compute-1"))["pragmaspec_private_address"] == "10.22.0.11"
+    assert json.loads(host_text(INVENTORY, "nobody")) == {}
+
+
+def test_every_host_of_a_group_has_variables():
+    names = {host for group in INVENTORY.groups if group.holds == "hosts" for host in group.members}
+    assert names == dict(INVENTORY.hosts).keys()
+
+
+def test_an_empty_state_is_an_inventory_too():
+    empty = inventory(NOTHING, (), "")
+    assert json.loads(file_text(empty, as_json=True)) == {
+        "all": {"hosts": {}, "children": {"frontends": {"hosts": {}}, "computes": {"hosts": {}}}}
+    }
+    assert json.loads(list_text(empty)) == {"_meta": {"hostvars": {}}, "frontends": {"hosts": []}, "computes": {"hosts": []}}
+
+
+def test_what_ansible_will_not_reach_is_said():
+    assert warnings(TWO, routes(TWO, KEY)) == ()
+    assert "inventory is empty. `pragmaspec apply`" in warnings(NOTHING, ())[0]
+    hidden = state(*(member("hidden", "lab", index) for index in range(-1, 6)))
+    said = "Without a public address, of their own or of their frontend, and therefore left out: "
+    listed = "hidden-frontend, hidden-compute-0, hidden-compute-1, hidden-compute-2, hidden-compute-3 and 2 more."
+    assert warnings(hidden, routes(hidden, KEY)) == (said + listed,)
+    off = state(*(replace(record, resource=replace(record.resource, running=False)) for record in HELLO.records))
+    assert warnings(off, routes(off, KEY)) == (
+        "Recorded as off, so that nothing answers there: the nodes of hello. `pragmaspec boot hello` starts them.",
+    )

@@ -1,0 +1,39 @@
+import pytest
+
+from pragmaspec.access.node_lookup import find_node
+from pragmaspec.errors import UsageError
+from tests.access.conftest import HELLO, recorded, state
+
+
+@pytest.mark.parametrize("word", ["hello-compute-1", "lab/hello/node/hello-compute-1"])
+def test_by_name_and_by_address(word):
+    assert find_node(HELLO, word).index == 1
+
+
+def test_a_name_at_two_sites_asks_for_the_address():
+    both = HELLO.with_record(recorded("hello-frontend", site="far"))
+    with pytest.raises(UsageError, match="Write far/hello/node/hello-frontend or lab/hello/node/hello-frontend"):
+        find_node(both, "hello-frontend")
+    assert find_node(both, "far/hello/node/hello-frontend").site == "far"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("hello-compute-2", "Did you mean hello-compute-1 or hello-compute-0"),
+        ("zzz", "There are: hello-compute-0, hello-compute-1, hello-frontend."),
+    ],
+)
+def test_a_wrong_name_shows_the_right_ones(word, hint):
+    with pytest.raises(UsageError, match=hint):
+        find_node(HELLO, word)
+
+
+def test_many_names_are_not_all_listed():
+    with pytest.raises(UsageError, match="and more"):
+        find_node(state(*(recorded(f"c-compute-{index}", index) for index in range(20))), "zzz")
+
+
+def test_nothing_recorded_says_what_to_run():
+    with pytest.raises(UsageError, match="pragmaspec apply"):
+        find_node(state(), "hello")

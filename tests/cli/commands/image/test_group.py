@@ -1,0 +1,319 @@
+"""``image``: the store and disks in files, as people and programs meet them."""
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pragmaspec.cli.commands.image import group as image
+from pragmaspec.errors import ImageError, PlanRefusedError, UsageError
+from pragmaspec.images.store.blobs import BlobStore, digest_of
+from tests.cli.workshop import Workshop
+from tests.images.bad_disks import bootable, converted, created
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``image …`` and give back what it printed; ``status``: the exit status that is expected."""
+
+    def command(*arguments: str, status: int = 0) -> str:
+        app = typer.Typer(rich_markup_mode=None)
+        image.register(app)
+        capsys.readouterr()
+        found = typer.main.get_command(app).main(args=["image", *arguments], standalone_mode=False)
+        assert (found or 0) == status
+        return capsys.readouterr().out
+
+    return command
+
+
+@pytest.fixture
+def store(shop: Workshop) -> BlobStore:
+    return BlobStore(shop.directory.parent / "home" / "cache" / "pragmaspec" / "images")
+
+
+def written(shop: Workshop, name: str, content: bytes) -> str:
+    (shop.directory / name).write_bytes(content)
+    return name
+
+
+def stored(store: BlobStore, content: bytes) -> None:
+    """Put a file into the store that nothing but its digest tells of."""
+    part = store.part("test")
+    part.write_bytes(content)
+    store.adopt(part)
+
+
+def parsed(text: str) -> Any:
+    return json.loads(text)
+
+
+def test_inspect_tells_what_a_file_is(shop: Workshop, run: Run, tmp_path: Path, store: BlobStore) -> None:
+    said = run("inspect", written(shop, "disk.raw.gz", gzip.compress(bootable())))
+    assert [line.split()[0] for line in said.splitlines()] == ["file", "is", "disk", "becomes", "sha256", "boots"]
+    assert "raw in gzip" in said
+    assert "becomes   qcow2 of" in said
+    form = parsed(run("inspect", written(shop, "disk.vmdk", converted(tmp_path, "vmdk")), "--json"))
+    assert (form["kind"], form["layers"], form["disk_format"]) == ("inspected", [], "vmdk")
+    assert form["becomes"]["disk_format"] == "qcow2"
+    assert form["virtual_size_bytes"] == len(bootable())
+    assert "becomes   itself" in run("inspect", written(shop, "disk.qcow2", converted(tmp_path, "qcow2")))
+    assert not (store.directory / "sha256").exists(), "nothing was kept"
+    assert list(store.incoming.iterdir()) == []
+
+
+def test_inspect_tells_every_reason_against_a_file(shop: Workshop, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "base.qcow2").write_bytes(created(tmp_path, "qcow2"))
+    overlay = created(tmp_path, "qcow2", more=("-b", str(tmp_path / "base.qcow2"), "-F", "qcow2"))
+    with pytest.raises(ImageError, match=r"Image overlay\.qcow2 refused: .*backing file"):
+        run("inspect", written(shop, "overlay.qcow2", overlay))
+    with pytest.raises(ImageError, match=r"Image overlay\.qcow2 refused: .*backing file"):
+        run("convert", "overlay.qcow2", "new.raw")
+    with pytest.raises(ImageError, match=r"Image empty refused: It is empty, so there is no disk in it\."):
+        run("inspect", written(shop, "empty", b""))
+    with pytest.raises(ImageError, match="`--format raw` on the command line"):
+        run("inspect", written(shop, "blank", bytes(2**20)))
+    assert "yes, with a kernel of its own" in run("inspect", "blank", "--format", "raw", "--no-partitions")
+    with pytest.raises(ImageError, match=r"Image nosuch cannot be read: There is no file nosuch\.$"):
+        run("inspect", "nosuch")
+
+
+def test_convert_by_the_name(shop: Workshop, run: Run, tmp_path: Path) -> None:
+    written(shop, "disk.vdi", converted(tmp_path, "vdi"))
+    said = run("convert", "disk.vdi", "disk.qcow2")
+    assert said.startswith("disk.qcow2: a disk of 2 MiB, a file of")
+    form = parsed(run("convert", "disk.qcow2", "again.raw.zst", "--json"))
+    assert (form["kind"], form["virtual_size_bytes"]) == ("converted", len(bootable()))
+    run("convert", "again.raw.zst", "back.raw")
+    assert (shop.directory / "back.raw").read_bytes() == bootable()
+    with pytest.raises(UsageError, match="is there already"):
+        run("convert", "disk.vdi", "back.raw")
+    run("convert", "disk.vdi", "back.raw", "--force")
+    with pytest.raises(UsageError, match=r"foo is no format .* Say --to with raw, qcow2"):
+        run("convert", "disk.vdi", "new.qcow2", "--to", "foo")
+    with pytest.raises(UsageError, match="tells no format"):
+        run("convert", "disk.vdi", "back")
+    with pytest.raises(UsageError, match="no image of the store is called so"):
+        run("convert", "nothing.qcow2", "new.qcow2")
+
+
+def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -> None:
+    shop.spec()
+    said = run("fetch")
+    assert said.splitlines()[1].split()[0] == "tiny"
+    digest = digest_of(shop.directory / "disk.raw")
+    (only,) = parsed(run("list", "--json"))["images"]
+    assert (only["name"], only["digest"], only["here"], only["used_by"]) == ("tiny", digest, True, [])
+    assert "nobody" in run("list")
+    for name in ("tiny", digest[:12]):
+        run("convert", name, f"{name}.vmdk")
+        assert (shop.directory / f"{name}.vmdk").exists()
+    with pytest.raises(UsageError, match="Did you mean tiny"):
+        run("fetch", "tinny")
+    with pytest.raises(UsageError, match="image that is built"):
+        run("build", "tiny")
+    assert run("build") == "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
+
+
+def test_import_a_disk_and_what_the_lock_file_asks_for(shop: Workshop, run: Run, store: BlobStore) -> None:
+    assert "new.raw: a disk of 2 MiB, kept as new\n" in run("import", written(shop, "new.raw", bootable()))
+    assert store.path(digest_of(shop.directory / "new.raw")).exists()
+    shop.spec()
+    written(shop, "vmlinuz", b"a kernel, which is no disk")
+    kernel, disk = digest_of(shop.directory / "vmlinuz"), digest_of(shop.directory / "disk.raw")
+    lock = f"""
+version = 1
+[images.debian]
+described = "1"
+digest = "{disk}"
+origin = "built"
+format = "raw"
+virtual_size_bytes = 1048576
+disk = "sha256:{disk} 1048576"
+kernel = "sha256:{kernel} 26"
+"""
+    written(shop, "pragmaspec.lock", lock.encode())
+    form = parsed(run("import", "vmlinuz", "disk.raw", "--json"))
+    assert [(each["answers"], each["sha256"]) for each in form["files"]] == [
+        ("kernel of debian", kernel), ("disk of debian", disk),
+    ]  # fmt: skip
+    assert store.path(kernel).read_bytes() == b"a kernel, which is no disk"
+    with pytest.raises(ImageError, match="not a disk image"):
+        run("import", written(shop, "text", b"neither disk nor asked for\n"))
+
+
+def test_an_imported_disk_has_a_name_in_the_store_and_lines_for_a_spec(
+    shop: Workshop, run: Run, store: BlobStore, tmp_path: Path
+) -> None:
+    file = shop.directory / written(shop, "appliance.vmdk", converted(tmp_path, "vmdk"))
+    said = run("import", "appliance.vmdk", "--name", "rocky-9")
+    file.unlink()
+    (only,) = parsed(run("list", "--json"))["images"]
+    assert (only["name"], only["format"], only["origin"], only["here"]) == ("rocky-9", "qcow2", "imported appliance.vmdk", True)
+    place = store.path(only["digest"])
+    told, _, lines = said.partition("\n\n")
+    assert told == "appliance.vmdk: a disk of 2 MiB, kept as rocky-9"
+    assert lines == f"images:\n  rocky-9:\n    source: {place}\n    sha256: {only['digest']}\n    format: qcow2\n"
+    run("convert", "rocky-9", "back.raw")
+    assert (shop.directory / "back.raw").read_bytes() == bootable()
+
+    (shop.directory / "cluster.yaml").write_text(lines + "clusters: {}\n")
+    place.chmod(0o600)
+    place.write_bytes(bytes(place.stat().st_size))
+    assert only["digest"][:16] in run("fetch"), "the bytes are not read a second time"
+
+
+def test_what_was_imported_stays_until_it_is_forgotten(shop: Workshop, run: Run, store: BlobStore) -> None:
+    run("import", written(shop, "My Disk_2.raw", bootable()))
+    path = store.path(digest_of(shop.directory / "My Disk_2.raw"))
+    assert "Nothing to remove" in run("prune", "--older-than", "0", "--dry-run")
+    with pytest.raises(UsageError, match=r"your-disk is no spec or state .* It keeps for: my-disk-2\."):
+        run("prune", "--forget", "your-disk")
+    said = run("prune", "--older-than", "0", "-y", "--forget", "my-disk-2")
+    assert "my-disk-2 is no more" in said
+    assert not path.exists()
+    assert parsed(run("list", "--json"))["images"] == []
+
+
+def test_names_that_a_spec_would_refuse_are_refused(shop: Workshop, run: Run) -> None:
+    written(shop, "one.raw", bootable())
+    written(shop, "two.raw", bootable(4 * 2**20))
+    with pytest.raises(UsageError, match="bad-name would do"):
+        run("import", "one.raw", "--name", "Bad_Name")
+    with pytest.raises(UsageError, match="one by one"):
+        run("import", "one.raw", "two.raw", "--name", "both")
+    run("import", "one.raw", "--name", "disk")
+    with pytest.raises(ImageError, match=r"another disk called disk, imported on .* \(imported one\.raw\)"):
+        run("import", "two.raw", "--name", "disk")
+
+
+def test_one_bad_file_does_not_stop_the_others(shop: Workshop, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ImageError, match="nosuch") as refused:
+        run("import", "nosuch", written(shop, "one.raw", bootable()), written(shop, "text", b"no disk\n"))
+    assert len(refused.value.problems) == 2
+    assert "kept as one" in capsys.readouterr().out
+
+
+def test_one_disk_in_two_files_is_one_entry_of_a_spec(shop: Workshop, run: Run, tmp_path: Path) -> None:
+    written(shop, "disk.vmdk", converted(tmp_path, "vmdk"))
+    written(shop, "disk.vdi", converted(tmp_path, "vdi"))
+    assert run("import", "disk.vmdk", "disk.vdi").count("  disk:\n") == 1
+
+
+def test_a_disk_without_boot_loader_is_told_to_need_a_kernel(shop: Workshop, run: Run) -> None:
+    said = run("import", written(shop, "root.raw", bytes(2**20)), "--format", "raw", "--no-partitions")
+    assert "# kernel: PATH" in said
+
+
+def test_import_says_what_is_no_file(shop: Workshop, run: Run) -> None:
+    with pytest.raises(ImageError, match=r"There is no file .*/nosuch\.$"):
+        run("import", "nosuch")
+    (shop.directory / "folder").mkdir()
+    with pytest.raises(ImageError, match=r"folder is a folder\. Write the path of a disk image"):
+        run("import", "folder")
+
+
+def test_verify_puts_damaged_files_aside(shop: Workshop, run: Run, store: BlobStore) -> None:
+    run("import", written(shop, "one.raw", bootable()))
+    assert "1 file (2 MiB) are whole." in run("verify") or "1 file" in run("verify")
+    path = store.path(digest_of(shop.directory / "one.raw"))
+    path.chmod(0o644)
+    path.write_bytes(b"damaged")
+    (damaged,) = parsed(run("verify", "--json", status=1))["files"]
+    assert not damaged["whole"]
+    assert Path(damaged["aside"]).read_bytes() == b"damaged"
+
+
+def test_prune_shows_asks_and_removes_what_nobody_needs(
+    shop: Workshop, run: Run, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.spec()
+    stored(store, (shop.directory / "disk.raw").read_bytes())
+    shop("plan")
+    stored(store, (shop.directory / written(shop, "unused.raw", bootable())).read_bytes())
+    unused, used = digest_of(shop.directory / "unused.raw"), digest_of(shop.directory / "disk.raw")
+    assert "Nothing to remove. 2 files" in run("prune", "--dry-run"), "both are young"
+    assert unused in run("prune", "--dry-run", "--older-than", "0")
+    with pytest.raises(PlanRefusedError, match="Nobody can be asked"):
+        run("prune", "--older-than", "0")
+    assert store.path(unused).exists()
+    form = parsed(run("prune", "--older-than", "0", "--auto-approve", "--json"))
+    assert (form["removed"], [Path(each["path"]).name for each in form["files"]]) == (True, [unused])
+    assert not store.path(unused).exists()
+    assert store.path(used).exists()
+    (shop.directory / "cluster.yaml").unlink()
+    said = run("prune", "--older-than", "0", "-y")
+    assert "cluster.yaml is no more" in said
+    assert not store.path(used).exists()
+    assert "Nothing to remove." in run("prune", "--dry-run")
+
+
+def test_one_stack_that_cannot_be_read_does_not_hide_the_others(shop: Workshop, run: Run) -> None:
+    shop.running()
+    run("import", written(shop, "mine.raw", bootable()))
+    state = shop.directory / "state" / "cluster" / "state.json"
+    good = state.read_text()
+    state.write_text("{")
+    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "known"]
+    form = parsed(run("list", "--json"))
+    assert form["unread"] == [str(shop.directory / "cluster.yaml")]
+    warning = shop("image", "list").err
+    assert warning == f"warning: {shop.directory / 'cluster.yaml'} may use more than is shown. The state file is cut off.\n"
+    state.write_text(good)
+    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "nobody"]
+
+
+def test_a_stack_is_forgotten_by_its_relative_path(shop: Workshop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.running()
+    (shop.directory / "state" / "cluster" / "state.json").write_text("{")
+    with pytest.raises(ImageError, match=r"--forget /.*cluster\.yaml"):
+        run("prune", "--dry-run")
+    assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "cluster.yaml")
+    assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "state/cluster")
+
+
+def test_a_colleague_can_build_the_same_again(shop: Workshop, run: Run) -> None:
+    """What `--again` compares is shown; without a `build:` there is nothing to build."""
+    shop.spec()
+    assert parsed(run("build", "--again", "--json")) == {"kind": "rebuilt", "format": 1, "images": []}
+
+
+def test_clonezilla_directories_both_ways(shop: Workshop, run: Run) -> None:
+    disk = bytearray(bootable(16 * 2**20))
+    written(shop, "disk.img", bytes(disk))
+    run("convert", "disk.img", "saved", "--to", "clonezilla")
+    assert (shop.directory / "saved" / "parts").exists()
+    run("convert", "saved", "back.raw")
+    back = (shop.directory / "back.raw").read_bytes()
+    assert (back[:446], back[512 : len(disk)]) == (disk[:446], disk[512:]), "all but how sfdisk writes the partition table"
+
+
+def test_every_command_has_an_example(shop: Workshop, run: Run) -> None:
+    for command in ("list", "fetch", "build", "verify", "prune", "inspect", "convert", "import"):
+        text = run(command, "--help")
+        assert f"    pragmaspec image {command}" in text
+        assert "--json" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1:99999/x", "its port is not from 1 to 65535"),
+        ("htps://h/x", "write `https:` instead"),
+        ("http:/h/x", "two slashes are missing"),
+        ("http://me:canary@h/x", "write it into ~/.netrc instead"),
+        ("s3://bucket/x?regio=y", "no option `regio`"),
+        ("HTTPS://h/x", "write `https:` instead"),
+        ("s3://bucket", "which file of the bucket"),
+    ],
+)
+def test_a_url_that_cannot_be_is_refused_before_anything_is_asked(shop: Workshop, run: Run, url: str, words: str) -> None:
+    with pytest.raises((UsageError, ImageError), match=words) as refused:
+        run("convert", url, "new.raw")
+    assert "canary" not in str(refused.value)

@@ -1,0 +1,123 @@
+"""What the command says of itself: reviewed, with examples, in the manual, and quick."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pragmaspec import __version__
+from pragmaspec.cli.app import COMMANDS as NAMES
+from pragmaspec.cli.app import command_line
+from tests.cli.workshop import Workshop
+
+ROOT = Path(__file__).parents[3]
+MANUAL = ROOT / "docs" / "cli.md"
+HEAVY = {"pydantic", "requests", "rich", "deepdiff", "libvirt", "ruamel", "ruamel.yaml", "cryptography", "pycdlib"}
+
+
+def _commands(group: Any, before: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}"
+
+
+COMMANDS = list(_commands(typer.main.get_command(command_line())))
+
+
+def _help(shop: Workshop, *command: str) -> str:
+    return shop(*command, "--help").out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example_that_is_one(shop: Workshop, command: str) -> None:
+    text = _help(shop, *command.split())
+    lines = text.partition("Examples:\n")[2].splitlines()
+    assert lines
+    assert all(line.startswith(f"    pragmaspec {command}") for line in lines), lines
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_the_manual_has_todays_help(
+    shop: Workshop, command: str, golden: Callable[[Path, str], None], request: pytest.FixtureRequest
+) -> None:
+    """docs/cli.md quotes the help of every command; ``--update-golden`` writes it anew."""
+    said = _help(shop, *command.split()).rstrip("\n")
+    manual = MANUAL.read_text(encoding="utf-8")
+    title = f"## `pragmaspec {command}`\n" if command else "## `pragmaspec`\n"
+    block = re.search(re.escape(title) + r"(?:(?!\n## ).)*?```text\n(?P<help>.*?)\n```", manual, re.DOTALL)
+    assert block is not None, f"docs/cli.md has no section {title.strip()} with a block of text"
+    golden(MANUAL, manual[: block.start("help")] + said + manual[block.end("help") :])
+
+
+@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
+def test_every_block_ends_before_the_next_begins(page: Path) -> None:
+    """A fence with a language opens a block, one without closes it (or opens, where none is open)."""
+    opened = 0
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            assert not opened or line.strip() == "```", f"line {number}: the block of line {opened} is still open"
+            opened = 0 if opened else number
+    assert not opened, f"the block of line {opened} is never closed"
+
+
+def test_help_is_another_way_to_ask(shop: Workshop) -> None:
+    assert shop("help").out == shop("--help").out == shop("-h").out == shop().out
+    assert shop("help", "plan").out == shop("plan", "--help").out
+    assert shop("help", "state", "lock", "show").out == shop("state", "lock", "show", "--help").out
+    assert shop("help", "list", "site").out == shop("list", "site", "--help").out
+    assert "there is no command flan" in shop("help", "flan", status=64).err
+    assert "there is no command plan flan" in shop("help", "plan", "flan", status=64).err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_command_is_loaded_as_it_stands_among_all(name: str) -> None:
+    """A command line that begins with a command's name loads only that command's module."""
+    alone, among = (typer.main.get_command(command_line(word)).commands[name] for word in (name, ""))
+    assert [each.opts for each in alone.params] == [each.opts for each in among.params]
+    assert alone.help == among.help
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_list_of_commands_says_what_the_command_says(name: str) -> None:
+    """The list is printed without loading the commands."""
+    assert typer.main.get_command(command_line()).commands[name].get_short_help_str(200) == NAMES[name].summary
+    assert len(NAMES[name].summary) <= 62
+
+
+def test_version(shop: Workshop) -> None:
+    assert shop("--version").out == f"pragmaspec {__version__}\n"
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{__version__}"\n' in text
+
+
+@pytest.mark.parametrize(
+    "arguments", [("plam",), ("plan", "--wat"), ("boot",), ("list", "sites"), ("list",), ("plan", "\x1b[2J", "b")]
+)
+def test_a_wrong_command_line_is_usage(shop: Workshop, arguments: tuple[str, ...]) -> None:
+    said = shop(*arguments, status=64)
+    assert said.out == ""
+    assert "error: " in said.err
+    assert "--help" in said.err
+    assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("plan", "--help"), ("list", "--help")])
+def test_starting_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "pragmaspec", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in loaded
+    assert not loaded & HEAVY
+
+
+def test_importing_the_library_loads_nothing() -> None:
+    code = "import sys, pragmaspec; print(pragmaspec.__version__, 'msgspec' in sys.modules, 'typer' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == [__version__, "False", "False"]

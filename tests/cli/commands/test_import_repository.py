@@ -1,0 +1,122 @@
+"""``import repository`` and the listing of a PRAGMA repository, with the functions that the command registers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+
+from pragmaspec.cli.commands import import_repository as command
+from pragmaspec.cli.commands.import_repository import register, show_repository
+from pragmaspec.errors import ImageError, SpecError, UsageError
+from pragmaspec.spec.loader import load_spec
+from tests.cli.workshop import Workshop
+from tests.images.pragma import repositories
+from tests.images.web import FolderServer
+
+SPEC = "# ours\nsites:\n  lab: {provider: simulated}\nclusters: {}  # none yet\n"
+
+
+@pytest.fixture
+def vms(shop: Workshop) -> Path:
+    (shop.directory / "cluster.yaml").write_text(SPEC)
+    return repositories.repository(shop.directory / "vms")
+
+
+def run(*arguments: str) -> None:
+    app = typer.Typer()
+    register(app)
+    typer.main.get_command(app).main(args=["import", "repository", *arguments], standalone_mode=False)
+
+
+def test_a_repository_is_listed(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    show_repository("./vms", json=False)
+    assert capsys.readouterr().out.splitlines()[1].split() == ["plain", "frontend", "2", "2", "GiB", "raw", "virtio"]
+    with FolderServer(vms) as server:
+        show_repository(server.url("vcdb.txt?key=canary"), json=True)
+    form = json.loads(capsys.readouterr().out)
+    assert [cluster["name"] for cluster in form["clusters"]] == ["plain", "packed", "split", "both"]
+    assert "canary" not in json.dumps(form)
+    with pytest.raises(ImageError, match="neither"):
+        show_repository(".", json=False)
+
+
+def test_images_are_written_into_the_spec(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (vms / "split" / "split.xml").write_text("<vc/>")
+    run("vms")
+    captured = capsys.readouterr()
+    assert "image both-compute" in captured.out
+    assert "left out split" in captured.err
+    text = (shop.directory / "cluster.yaml").read_text()
+    assert text.startswith(SPEC)
+    images = load_spec(shop.directory / "cluster.yaml").model.images
+    assert set(images) == {f"{name}-{role}" for name in ("plain", "packed", "both") for role in ("frontend", "compute")}
+    with pytest.raises(SpecError, match="already"):
+        run("vms")
+    assert (shop.directory / "cluster.yaml").read_text() == text
+
+
+def test_a_cluster_of_it_runs_at_a_site(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("vms", "both", "--site", "lab", "--json")
+    form = json.loads(capsys.readouterr().out)
+    assert (form["images"], form["clusters"]) == (["both-frontend", "both-compute"], ["both"])
+    spec = load_spec(shop.directory / "cluster.yaml").model
+    assert spec.clusters["both"].frontend.memory_mib == 2048
+    assert "# none yet" in (shop.directory / "cluster.yaml").read_text()
+
+
+def test_what_cannot_be_used_does_not_stop_the_others(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (vms / "split" / "split.xml").write_text("<vc><frontend/></vc>")
+    with (vms / "vcdb.txt").open("a") as index:
+        index.write("out,../out.xml\n")
+    show_repository("vms", json=False)
+    assert "It has no disk for its frontend." in capsys.readouterr().out
+    run("vms", "--site", "lab", "--json")
+    captured = capsys.readouterr()
+    assert "left out split: It has no disk for its frontend." in captured.err
+    assert "left out out: vcdb.txt:7: 'out,../out.xml' leads out of the repository." in captured.err
+    assert json.loads(captured.out)["clusters"] == ["plain", "packed", "both"]
+
+
+def test_a_spec_that_is_not_there_or_no_text_is_said_to_be(shop: Workshop, vms: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no nosuch\.yaml"):
+        run("vms", "--spec", "nosuch.yaml")
+    (shop.directory / "cluster.yaml").write_bytes(b"images: \xff\n")
+    with pytest.raises(SpecError, match=r"Byte 9 of cluster\.yaml is not text"):
+        run("vms")
+
+
+def test_a_site_that_the_spec_does_not_have_is_refused(shop: Workshop, vms: Path) -> None:
+    with pytest.raises(UsageError, match=r"Nothing is called nosuch\. Known sites: lab\."):
+        run("vms", "plain", "--site", "nosuch")
+    assert (shop.directory / "cluster.yaml").read_text() == SPEC
+
+
+def test_a_name_that_is_taken_can_be_another(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("vms", "plain", "--site", "lab")
+    with pytest.raises(SpecError, match="under another name, with --as NAME"):
+        run("vms", "plain")
+    run("vms", "plain", "--site", "lab", "--as", "second")
+    assert list(load_spec(shop.directory / "cluster.yaml").model.clusters) == ["plain", "second"]
+
+
+def test_it_can_be_looked_at_first(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("vms", "plain", "--print")
+    assert "cluster: plain" in capsys.readouterr().out
+    assert (shop.directory / "cluster.yaml").read_text() == SPEC
+    with pytest.raises(UsageError, match="no other"):
+        run("vms", "other")
+
+
+def test_links_and_modes_of_the_spec_stay(shop: Workshop, vms: Path) -> None:
+    spec = shop.directory / "cluster.yaml"
+    real = spec.rename(shop.directory / "real.yaml")
+    spec.symlink_to(real)
+    real.chmod(0o640)
+    run("vms", "plain")
+    assert spec.is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_it_has_a_help_with_examples() -> None:
+    assert command.app.registered_commands[0].epilog is not None

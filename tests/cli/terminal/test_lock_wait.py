@@ -1,0 +1,23 @@
+import pytest
+
+from pragmaspec.cli.terminal.lock_wait import LockWait
+from pragmaspec.state.backends.base import Holder
+
+ANN = Holder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00", command="apply", id="x")
+
+
+def test_holders_are_named_and_long_waits_told(capsys: pytest.CaptureFixture[str]) -> None:
+    now = 0.0
+    wait = LockWait(lambda: now)
+    for now, holder in ((0, ANN), (5, ANN), (10, ANN), (15, ANN), (41, ANN), (42, None), (53, None)):
+        wait(holder, 300 - now)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0].partition(" for ")[0] for line in said if not line.startswith("  ")] == [
+        "Waiting at most 5 min",
+        "Still waiting,",
+        "Still waiting,",
+        "Waiting at most 4 min 18 s",
+        "Still waiting,",
+    ]
+    assert "ann" in said[0]
+    assert "another run" in said[-1]

@@ -1,0 +1,236 @@
+"""How an apply begins: what it finds at the sites, what it makes of it, and when it refuses; and how it ends."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.engine.apply import apply_plan
+from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PlanRefusedError, SiteConflictError, SiteUnreachableError
+from pragmaspec.planning.wanted import Move
+from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state_model import SITE_OUTPUT
+from tests.engine.fake_site import FakeSite, applying, bring_up, plan_for
+from tests.engine.lab import LATE, Lab, left_of
+from tests.state.samples import ALLOCATION, act, node
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "remembered"))
+    return Lab(tmp_path)
+
+
+def test_what_was_made_although_its_answer_was_lost_is_bound(lab):
+    actions = bring_up(1)
+    lab.provider.lost, lab.provider.blind = {node(0).name}, True
+    with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
+        lab.apply(*actions)
+    lab.provider.blind = False
+    (made,) = [seen for seen in lab.machines() if seen.address == node(0).address]
+    assert lab.record(node(0)).site_id == ""
+    lab.apply(*left_of(lab, actions))
+    assert lab.record(node(0)).site_id == made.id
+    assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0), "nothing was made twice, and nothing waited for"
+
+
+@pytest.mark.parametrize("kind", ["ident", "token", "tag"])
+def test_an_answer_that_is_lost_while_the_run_goes_on_is_asked_for_again(tmp_path, kind):
+    lab = Lab(tmp_path, replace(LATE, identity=kind, window_s=0.0 if kind == "ident" else 300.0))
+    lab.provider.lost = {node(0).name}
+    lab.apply(*bring_up(1))
+    assert {record.status for record in lab.store.read().records} == {"ready"}
+    assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0)
+
+
+def test_many_lost_answers_do_not_list_the_site_for_each(lab):
+    actions = bring_up(99)
+    lab.provider.lost = {action.resource.name for action in actions if action.verb == "boot"}
+    with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
+        lab.apply(*actions)
+    assert lab.provider.listings <= 18
+    lab.apply(*left_of(lab, actions))
+    assert {record.status for record in lab.store.read().records} == {"ready"}
+    assert len(lab.machines()) == 100
+
+
+def test_fifty_open_intents_cost_one_listing(lab):
+    actions = bring_up(49)
+    lab.provider.lost, lab.provider.blind = {action.resource.name for action in actions if action.verb == "boot"}, True
+    with pytest.raises(ApplyIncompleteError):
+        lab.apply(*actions)
+    lab.provider.blind, lab.provider.listings = False, 0
+    lab.apply(*left_of(lab, actions))
+    assert {record.status for record in lab.store.read().records} == {"ready"}
+    assert lab.provider.listings == 2, "one to recover from, one at the end to see what is left over"
+    assert len(lab.machines()) == 50
+
+
+def test_what_may_yet_come_is_waited_for_and_then_found(lab):
+    actions = bring_up(0)
+    lab.apply(*actions[:2])
+    boot = lab.provider.boot
+
+    def late(order):
+        lab.clock.after(200.0, lambda: boot(order))
+        raise SiteUnreachableError("gateway timeout")
+
+    lab.provider.boot = late
+    with pytest.raises(ApplyIncompleteError, match="gateway timeout"):
+        lab.apply(*actions)
+    lab.provider.boot = boot
+    lab.apply(*left_of(lab, actions))
+    assert lab.clock.now() >= 1_000_300.0
+    assert [seen.id for seen in lab.machines()] == [lab.record(node(-1)).site_id]
+
+
+def test_waiting_for_what_may_yet_come_ends_with_a_signal(lab):
+    actions = bring_up(0)
+    lab.apply(*actions[:2])
+    lab.provider.boot = _raise(SiteUnreachableError("gateway timeout"))
+    with pytest.raises(ApplyIncompleteError):
+        lab.apply(*actions)
+    lab.clock.after(5.0, lambda: os.kill(os.getpid(), signal.SIGINT))
+    began = lab.clock.now()
+    with pytest.raises(InterruptedRunError, match="Not started: boot hello-frontend"):
+        lab.apply(*left_of(lab, actions))
+    assert lab.clock.now() - began < 60
+
+
+def _raise(error):
+    def refuse(*_):
+        raise error
+
+    return refuse
+
+
+def test_a_second_machine_of_one_creation_is_removed_at_the_end(lab):
+    lab.apply(*bring_up(0))
+    record = lab.record(node(-1))
+    order = []
+    boot = lab.provider.boot
+    lab.provider.boot = lambda asked: order.append(asked) or boot(asked)
+    lab.apply(act("boot", node(0)))
+    lab.provider.boot = boot
+    boot(replace(order[0], site_id=""))  # the network delivers the request once more
+    assert len(lab.machines()) == 3
+    applied = lab.apply()
+    assert applied.swept == (node(0).address,)
+    assert {seen.id for seen in lab.machines()} == {record.site_id, lab.record(node(0)).site_id}
+
+
+def test_what_comes_after_it_was_removed_again_is_removed(lab):
+    lab.apply(*bring_up(0))
+    order = []
+    boot = lab.provider.boot
+    lab.provider.boot = lambda asked: order.append(asked) or boot(asked)
+    lab.apply(act("boot", node(0)))
+    lab.apply(act("clean", node(0)))
+    assert [closed.address for closed in lab.store.read().closed_ops] == [node(0).address]
+    boot(replace(order[0], site_id=""))
+    assert lab.apply().swept == (node(0).address,)
+    assert len(lab.machines()) == 1
+
+
+def test_what_nobody_knows_of_is_left_alone(lab):
+    lab.apply(*bring_up(0))
+    order = []
+    boot = lab.provider.boot
+    lab.provider.boot = lambda asked: order.append(asked) or boot(asked)
+    lab.apply(act("boot", node(-1)))
+    boot(replace(order[0], site_id="", mark=replace(order[0].mark, op="f" * 32)))
+    assert lab.apply().swept == ()
+    assert len(lab.machines()) == 2
+
+
+def test_an_empty_plan_looks_nowhere_where_nothing_can_be_left_over(tmp_path):
+    lab = Lab(tmp_path, replace(LATE, identity="ident", window_s=0.0))
+    lab.apply()
+    assert lab.provider.listings == 0
+
+
+def test_a_node_that_was_begun_and_shall_be_off_is_not_recorded_as_off_when_it_is_not_there(lab):
+    lab.apply(*bring_up(0)[:2])
+    lab.provider.boot = _raise(SiteUnreachableError("gateway timeout"))
+    with pytest.raises(ApplyIncompleteError):
+        lab.apply(act("boot", node(-1)))
+    lab.apply(act("shutdown", node(-1, running=False)))
+    assert lab.record(node(-1)) is None
+
+
+def test_a_claim_that_somebody_else_has_is_not_recorded_as_ours(lab):
+    lab.provider.refuses = {ALLOCATION.address: SiteConflictError("taken")}
+    with pytest.raises(ApplyIncompleteError, match="Somebody else was quicker"):
+        lab.apply(*bring_up(0))
+    assert lab.record(ALLOCATION) is None, "so that the next plan chooses another one"
+    lab.provider.refuses = {}
+    lab.apply(*left_of(lab, bring_up(0)))
+    lab.provider.refuses = {ALLOCATION.address: SiteConflictError("taken")}
+    before = lab.record(ALLOCATION)
+    with pytest.raises(ApplyIncompleteError):
+        lab.apply(act("allocate", replace(ALLOCATION, public=())))
+    assert lab.record(ALLOCATION) == before, "what is held stays"
+
+
+def test_objects_that_are_not_as_the_plan_saw_them_are_not_touched(lab):
+    lab.apply(*bring_up(0))
+    before = lab.store.read()
+    with pytest.raises(PlanRefusedError) as caught:
+        lab.apply(act("shutdown", node(-1, running=False)), fingerprints=((node(-1).address, "0" * 16),))
+    (problem,) = caught.value.problems
+    assert problem.summary == "The sites have changed since the plan was made"
+    assert node(-1).address in problem.detail
+    assert lab.store.read() == before
+
+
+def test_a_site_that_cannot_be_looked_at_is_left_for_the_next_run(lab):
+    lab.provider.observe = _raise(SiteUnreachableError("no route"))
+    with pytest.raises(
+        ApplyIncompleteError, match=r"stage debian-12 at site lab: no route.*Not started: allocate hello"
+    ) as caught:
+        lab.apply(*bring_up(0))
+    assert caught.value.exit_status == 5
+    assert lab.world._memory.everything() == ()
+
+
+def test_an_allocation_says_which_site_granted_it(lab):
+    lab.apply(*bring_up(0))
+    assert dict(lab.record(ALLOCATION).outputs) == {SITE_OUTPUT: lab.provider.identity().id}
+
+
+def test_new_names_are_recorded_before_anything_else(tmp_path):
+    lab = Lab(tmp_path, replace(LATE, identity="ident", window_s=0.0))
+    lab.apply(*bring_up(0))
+    lab.apply(moves=(Move(before="hello", after="world"),))
+    state = lab.store.read()
+    moved = state.record("lab/world/node/world-frontend")
+    assert (moved.origin, moved.status) == (node(-1).address, "ready")
+    assert state.record(node(-1).address) is None
+    assert len(lab.machines()) == 1
+    later = replace(node(0), cluster="world", name="world-compute-0")
+    lab.apply(act("boot", later), act("shutdown", replace(moved.resource, running=False)))
+    assert {(seen.address, seen.status) for seen in lab.machines()} == {(node(-1).address, "off"), (later.address, "running")}
+
+
+def test_after_a_sigterm_calls_have_less_time(tmp_path):
+    release = threading.Event()
+
+    def hang(verb, address):
+        if verb == "allocate":
+            os.kill(os.getpid(), signal.SIGTERM)
+            release.wait(20)
+
+    store = LocalStore(tmp_path / "state")
+    began = time.monotonic()
+    try:
+        with (
+            applying(store, FakeSite(before=hang), tmp_path, terminate_limit_s=0.2) as context,
+            pytest.raises(InterruptedRunError, match="Stopped by SIGTERM"),
+        ):
+            apply_plan(plan_for(context.session.state, *bring_up(0)), context)
+        assert time.monotonic() - began < 10
+    finally:
+        release.set()

@@ -1,0 +1,114 @@
+"""Disks with files in them: made for who asks, each with its own node's, and gone afterwards."""
+
+import stat
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.engine.offline_disks import Overlays
+from pragmaspec.engine.target_state import Outlook
+from pragmaspec.guest.offline.detect import guest_system
+from pragmaspec.images.offline import overlay as making
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.resources import Node
+from pragmaspec.state_model import State
+from tests.engine.fake_site import KEY, WANTED, plan_for
+from tests.images.offline.systems import DEBIAN, DISK_BYTES, backing, ext_disk, opened
+from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, act, node
+
+EMPTY = State(lineage=LINEAGE)
+RAW = replace(IMAGE, format="raw", virtual_size_bytes=DISK_BYTES)
+AT_SITE = "/var/lib/libvirt/images/pragmaspec-abab-disk.raw"
+
+
+def plain(index: int) -> Node:
+    return replace(node(index), cloud_init=False, disk_bytes=DISK_BYTES)
+
+
+@contextmanager
+def supply(disk: Path, *more: Node) -> Iterator[Overlays]:
+    """The overlays of an apply that boots a frontend, two computes, and ``more``."""
+    base = [act("stage", RAW), act("allocate", ALLOCATION)]
+    plan = plan_for(EMPTY, *base, *(act("boot", made, *base) for made in (*map(plain, (-1, 0, 1)), *more)))
+    found = Overlays(plan, Outlook(plan, EMPTY, WANTED), KEY, lambda image: ImageFiles(disk=disk))
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def left(directory: Path) -> list[Path]:
+    return list(directory.glob("pragmaspec-overlay-*"))
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    found = tmp_path / "temporary"
+    found.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(found))
+    return found
+
+
+def test_what_a_killed_run_has_left_goes_and_nothing_else_does(tmp_path: Path, temporary: Path) -> None:
+    ours, another = (temporary / f"pragmaspec-overlay-{lineage}-x" for lineage in (LINEAGE, LINEAGE[::-1]))
+    for folder in (ours, another, tmp_path / "elsewhere"):
+        folder.mkdir()
+        (folder / "0.qcow2").write_text("a private key")
+    (temporary / f"pragmaspec-overlay-{LINEAGE}-link").symlink_to(tmp_path / "elsewhere")
+    with supply(tmp_path / "image") as overlays:
+        overlays.clear()
+    assert not ours.exists()
+    assert (another / "0.qcow2").exists()
+    assert (tmp_path / "elsewhere" / "0.qcow2").exists()
+
+
+def test_each_node_gets_its_own_and_nothing_stays(tmp_path: Path, temporary: Path) -> None:
+    disk = ext_disk(tmp_path / "image", DEBIAN)
+
+    def made(wanted: Node) -> None:
+        with overlays.overlay(wanted, AT_SITE) as file:
+            assert backing(file) == (AT_SITE, "raw")
+            assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+            with opened(file, disk, "raw", tmp_path / wanted.name) as seen:
+                assert seen.text("/etc/hostname") == f"{wanted.name}\n"
+                assert wanted.nics[0].address in seen.text("/etc/network/interfaces")
+                assert "PRIVATE KEY" in seen.text("/root/.ssh/id_ed25519")
+
+    with supply(disk) as overlays, ThreadPoolExecutor(3) as pool:
+        list(pool.map(made, map(plain, (-1, 0, 1))))
+        assert left(temporary) == []
+
+
+def test_what_only_libguestfs_can_write_is_written_at_once(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    def by_appliance(base: making.Base, wishes: Sequence[making.Wish], scratch: Path) -> tuple[Path, ...]:
+        system = guest_system({"/etc/network/interfaces": "file"})
+        found = []
+        calls.append([])
+        for number, wish in enumerate(wishes):
+            names = {file.path: file.content.strip() for file in wish.contents(system).files}
+            calls[-1].append(names["/etc/hostname"])
+            found.append(scratch / f"{number}.qcow2")
+            found[-1].write_text(names["/etc/hostname"])
+        return tuple(found)
+
+    monkeypatch.setattr(making, "quick_overlay", lambda base, wish, scratch: None)
+    monkeypatch.setattr(making, "appliance_overlays", by_appliance)
+    monkeypatch.setattr(making, "name_base", lambda overlay, path, format_: None)
+    with supply(tmp_path / "disk", replace(node(2), disk_bytes=DISK_BYTES)) as overlays:
+        for wanted in map(plain, (0, -1)):
+            with overlays.overlay(wanted, AT_SITE) as file:
+                assert file.read_text() == wanted.name
+            assert not file.exists()
+        assert calls == [["hello-compute-0", "hello-frontend", "hello-compute-1"]], "the one with cloud-init takes no part"
+        with overlays.overlay(plain(0), AT_SITE) as file:
+            assert file.read_text() == "hello-compute-0", "asked for again, after its boot failed"
+        assert calls[1:] == [["hello-compute-0"]]
+    assert left(temporary) == []

@@ -1,0 +1,114 @@
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from pragmaspec.guest.contract.cluster import GuestCluster
+from pragmaspec.guest.contract.files import GuestFile, contract_files, identity_files, live_files, login_files
+from pragmaspec.guest.keys import StackKey, cluster_key, host_key, operator_key
+from pragmaspec.resources import Mark
+
+PRIVATE = "PRIVATE KEY"
+
+
+def by_path(files: tuple[GuestFile, ...]) -> dict[str, GuestFile]:
+    found = {file.path: file for file in files}
+    assert len(found) == len(files)
+    return found
+
+
+def test_nothing_secret_is_in_the_contract(cluster: GuestCluster, stack_key: StackKey) -> None:
+    secrets = [cluster_key(stack_key, "lab", "hello"), operator_key(stack_key)]
+    secrets += [host_key(stack_key, Mark(lineage=cluster.lineage, address=node.address)) for node in cluster.nodes]
+    for node in cluster.nodes:
+        for file in live_files(node, cluster, stack_key):
+            assert PRIVATE not in file.content
+            for pair in secrets:
+                assert not any(line in file.content for line in pair.private.splitlines()[3:-1])
+
+
+def test_what_is_secret_is_for_root_only(cluster: GuestCluster, stack_key: StackKey) -> None:
+    node = cluster.frontend
+    files = (
+        *identity_files(node, cluster, stack_key),
+        *login_files(cluster, stack_key),
+        *contract_files(node, cluster, stack_key),
+    )
+    secret = {file.path for file in files if PRIVATE in file.content}
+    assert secret == {"/etc/ssh/ssh_host_ed25519_key", "/root/.ssh/id_ed25519"}
+    for file in files:
+        if file.path in secret:
+            assert file.mode == 0o600
+        assert file.mode in (0o600, 0o644)
+
+
+def test_a_file_does_not_show_its_content(cluster: GuestCluster, stack_key: StackKey) -> None:
+    for file in login_files(cluster, stack_key):
+        assert repr(file) == f"GuestFile({file.path!r}, mode={file.mode:#o}, {len(file.content)} characters)"
+        assert file.content not in str(file.__rich_repr__())
+
+
+def test_host_keys_are_never_rewritten_on_a_running_node(cluster: GuestCluster, stack_key: StackKey) -> None:
+    assert set(by_path(live_files(cluster.nodes[1], cluster, stack_key))) == {
+        "/etc/hostname",
+        "/etc/hosts",
+        "/etc/pragmaspec/cluster.json",
+        "/etc/pragmaspec/machinefile",
+        "/etc/ssh/ssh_known_hosts",
+        "/root/.ssh/authorized_keys",
+        "/root/vc-out.xml",
+    }
+
+
+def test_who_may_log_in(cluster_of: Callable[..., GuestCluster], stack_key: StackKey) -> None:
+    cluster = cluster_of(1, ssh_keys=("ssh-rsa A me\r\n\nssh-rsa B you\n", "ssh-rsa A me", "  "))
+    content = by_path(login_files(cluster, stack_key))["/root/.ssh/authorized_keys"].content
+    assert content.splitlines() == [
+        "ssh-rsa A me",
+        "ssh-rsa B you",
+        f"{operator_key(stack_key).public} pragmaspec-operator",
+        f"{cluster_key(stack_key, 'lab', 'hello').public} pragmaspec-cluster",
+    ]
+
+
+def test_shared_texts_are_made_once_a_cluster(cluster_of: Callable[[int], GuestCluster], stack_key: StackKey) -> None:
+    cluster = cluster_of(50)
+    first, second = (by_path(contract_files(node, cluster, stack_key)) for node in cluster.nodes[3:5])
+    for path in ("/etc/hosts", "/etc/ssh/ssh_known_hosts", "/etc/pragmaspec/machinefile"):
+        assert first[path].content is second[path].content
+    other = by_path(contract_files(cluster.nodes[3], cluster, StackKey(b"x" * 32)))
+    assert other["/etc/ssh/ssh_known_hosts"] != first["/etc/ssh/ssh_known_hosts"]
+
+
+def test_openssh_finds_every_peer_in_known_hosts(cluster: GuestCluster, stack_key: StackKey, tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(by_path(contract_files(cluster.frontend, cluster, stack_key))["/etc/ssh/ssh_known_hosts"].content)
+    for node in cluster.nodes:
+        public = host_key(stack_key, Mark(lineage=cluster.lineage, address=node.address)).public
+        for name in (node.name, f"{node.name}.local", node.nics[0].address):
+            done = subprocess.run(["ssh-keygen", "-F", name, "-f", file], capture_output=True, text=True, check=True)
+            assert done.stdout.count(public) == 1
+
+
+def test_the_contract_names_everything_a_program_needs(cluster: GuestCluster, stack_key: StackKey) -> None:
+    document = json.loads(by_path(contract_files(cluster.nodes[2], cluster, stack_key))["/etc/pragmaspec/cluster.json"].content)
+    assert sorted(document) == ["cluster", "keys", "networks", "node", "nodes", "version"]
+    assert document["node"]["role"] == "compute"
+    assert document["node"]["interfaces"][0]["gateway"] == "10.22.0.1"
+    assert document["cluster"]["spec_sha256"] == "cd" * 32
+    assert document["nodes"][0]["addresses"] == {"private": "10.22.0.1", "public": "192.0.2.10"}
+
+
+def test_what_was_made_under_another_name_keeps_its_keys(cluster_of: Callable[..., GuestCluster], stack_key: StackKey) -> None:
+    made = cluster_of(1)
+    origins = {node.address: f"lab/earlier/node/{node.name.replace('hello', 'earlier')}" for node in made.nodes}
+    moved = cluster_of(1, origins={**origins, "lab/hello/allocation": "lab/earlier/allocation"})
+    node = moved.nodes[1]
+    earlier = Mark(lineage=moved.lineage, address="lab/earlier/node/earlier-compute-0")
+    assert by_path(identity_files(node, moved, stack_key))["/etc/ssh/ssh_host_ed25519_key"].content == (
+        host_key(stack_key, earlier).private
+    )
+    assert host_key(stack_key, earlier).public in by_path(live_files(node, moved, stack_key))["/etc/ssh/ssh_known_hosts"].content
+    private = by_path(login_files(moved, stack_key))["/root/.ssh/id_ed25519"].content
+    assert private == cluster_key(stack_key, "lab", "earlier").private
+    assert by_path(live_files(node, moved, stack_key))["/etc/hostname"].content == "hello-compute-0\n"

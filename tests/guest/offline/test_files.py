@@ -1,0 +1,119 @@
+"""What is written into disks without cloud-init: golden folders, one a family of systems; ``system.txt`` says how it is known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pragmaspec.errors import ImageError
+from pragmaspec.guest.cloud_init.documents import user_data_text
+from pragmaspec.guest.cloud_init.seed import seed_files
+from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
+from pragmaspec.guest.contract.files import GuestFile, live_files
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.guest.nat import NAT_SCRIPT
+from pragmaspec.guest.offline.detect import HOST_KEYS, PROBED, GuestSystem, Kind, guest_system
+from pragmaspec.guest.offline.files import OfflineFiles, offline_files
+from tests.guest.conftest import make_cluster
+
+CASES = Path(__file__).parents[2] / "cases" / "guest_offline"
+SYSTEMD = {"/etc/systemd/system": "directory", "/etc/machine-id": "file"}
+SCRIPTS = "/etc/sysconfig/network-scripts"
+SYSTEMS: dict[str, dict[str, Kind]] = {
+    "debian-ifupdown": {**SYSTEMD, "/etc/network/interfaces": "file", "/etc/resolv.conf": "file"},
+    "debian-networkd": {
+        **SYSTEMD,
+        "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service": "link",
+        "/etc/resolv.conf": "link",
+    },
+    "ubuntu-netplan": {**SYSTEMD, "/etc/netplan": "directory", "/etc/network/interfaces": "file", "/etc/resolv.conf": "link"},
+    "redhat-6": {SCRIPTS: "directory", f"{SCRIPTS}/ifup-eth": "file", "/etc/ssh/ssh_host_rsa_key": "file"},
+    "redhat-7": {**SYSTEMD, SCRIPTS: "directory", f"{SCRIPTS}/ifup-eth": "file", "/etc/NetworkManager": "directory"},
+    "redhat-9": {**SYSTEMD, SCRIPTS: "directory", "/etc/NetworkManager": "directory"},
+}
+EVERYWHERE = (
+    "/etc/pragmaspec/cluster.json", "/etc/pragmaspec/machinefile", "/etc/pragmaspec/interfaces", "/etc/hosts", "/etc/hostname",
+    "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/ssh_host_ed25519_key.pub", "/root/vc-out.xml",
+    "/root/.ssh/id_ed25519", "/root/.ssh/id_ed25519.pub", "/root/.ssh/authorized_keys",
+)  # fmt: skip
+
+
+def written(system: GuestSystem, stack_key: StackKey, number: int = 0) -> OfflineFiles:
+    cluster = make_cluster()
+    return offline_files(cluster.nodes[number], cluster, stack_key, system)
+
+
+def by_path(wanted: OfflineFiles) -> dict[str, GuestFile]:
+    return {file.path: file for file in wanted.files}
+
+
+@pytest.mark.parametrize("family", sorted(SYSTEMS))
+def test_families(family: str, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
+    """What is the same everywhere is in the golden folders of the seed; here is what differs."""
+    known = (*EVERYWHERE, NAT_SCRIPT)
+    system = guest_system(SYSTEMS[family])
+    for number, name in enumerate(("frontend", "compute")):
+        wanted = written(system, stack_key, number)
+        lines = [f"--- {path}, {file.mode:04o}\n{file.content}" for path, file in by_path(wanted).items() if path not in known]
+        lines += [f"--- {path} -> {target}\n" for path, target in wanted.links]
+        lines += [f"--- {path} goes\n" for path in wanted.removed]
+        golden(CASES / family / f"{name}.txt", "\n".join(lines))
+
+
+@pytest.mark.parametrize("family", sorted(SYSTEMS))
+def test_all_that_the_seed_would_give_is_there(family: str, stack_key: StackKey) -> None:
+    cluster = make_cluster()
+    for number, node in enumerate(cluster.nodes):
+        found = by_path(written(guest_system(SYSTEMS[family]), stack_key, number))
+        for file in (*seed_files(node, cluster, stack_key), *live_files(node, cluster, stack_key)):
+            assert found[file.path] == file
+        assert set(EVERYWHERE) <= set(found)
+
+
+def test_packages_and_user_data_are_no_business_of_files(stack_key: StackKey) -> None:
+    """They are refused in the spec; nothing of cloud-init's is written."""
+    cluster = make_cluster()
+    said = user_data_text(cluster.frontend, cluster, GuestSettings(packages=("openmpi",)), stack_key)
+    assert "openmpi" in said
+    assert not any("cloud" in path for path in by_path(written(guest_system(SYSTEMS["redhat-7"]), stack_key)))
+
+
+def test_every_file_is_written_once_and_by_an_absolute_path(stack_key: StackKey) -> None:
+    for found in SYSTEMS.values():
+        for number in range(3):
+            wanted = written(guest_system(found), stack_key, number)
+            paths = [file.path for file in wanted.files]
+            assert len(paths) == len(set(paths))
+            assert all(path.startswith("/") and ".." not in path and '"' not in path for path in paths)
+
+
+def test_nodes_of_one_image_are_told_apart(stack_key: StackKey) -> None:
+    system = guest_system(SYSTEMS["debian-ifupdown"])
+    found = [by_path(written(system, stack_key, number))["/etc/machine-id"].content for number in range(3)]
+    assert len({*found}) == 3
+    assert all(len(text) == 33 and set(text[:-1]) <= set("0123456789abcdef") for text in found)
+
+
+def test_keys_that_all_copies_of_an_image_share_go(stack_key: StackKey) -> None:
+    system = guest_system({**SYSTEMS["debian-ifupdown"], **dict.fromkeys(HOST_KEYS, "file")})
+    assert written(system, stack_key).removed == HOST_KEYS
+
+
+def test_a_disk_without_any_known_network_is_refused() -> None:
+    with pytest.raises(ImageError, match="cannot be told its network"):
+        guest_system({"/etc/passwd": "file", **SYSTEMD})
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.dictionaries(st.sampled_from(PROBED), st.sampled_from(["file", "directory", "link"])))
+def test_any_disk_is_written_for_or_refused(found: dict[str, Kind]) -> None:
+    cluster: GuestCluster = make_cluster()
+    try:
+        system = guest_system(found)
+    except ImageError:
+        return
+    first = offline_files(cluster.frontend, cluster, StackKey(bytes(32)), system)
+    assert first == offline_files(cluster.frontend, cluster, StackKey(bytes(32)), system)
+    assert any(file.path.startswith(("/etc/net", "/etc/sys", "/etc/Net")) for file in first.files)

@@ -1,0 +1,198 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.lock.lock_file import (
+    LOCK_FILE,
+    Locked,
+    drop_from_lock,
+    lock_text,
+    read_lock,
+    read_table,
+    write_lock,
+    write_table,
+)
+from pragmaspec.images.store.fetched import Fetched
+from pragmaspec.resources import Blob
+
+HERE = Path(__file__).parent
+
+
+def blob(digit: str, size: int) -> Blob:
+    return Blob(sha256=digit * 64, size_bytes=size)
+
+
+BUILT = Locked(
+    described="0123456789abcdef",
+    digest="d" * 64,
+    origin="built from Debian bookworm packages",
+    format="qcow2",
+    virtual_size_bytes=4294967296,
+    disk=blob("a", 413007872),
+    kernel=blob("b", 14186432),
+    initrd=blob("c", 2495488),
+    cmdline="root=/dev/vda rw console=ttyS0",
+    packages="e" * 64,
+    date="2026-11-22",
+)
+FETCHED = Locked(
+    described="fedcba9876543210",
+    digest="f" * 64,
+    origin="https://images.example.org/rocky-9.qcow2",
+    format="qcow2",
+    virtual_size_bytes=10737418240,
+    disk=blob("f", 600000000),
+    url="https://images.example.org/9.8/rocky-9.8-20260525.qcow2",
+    fetched=blob("1", 590000000),
+    sha512="2" * 128,
+    version="9.8-20260525",
+    published="2026-05-25T10:00:00+00:00",
+    signed_by="D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
+    date="2026-11-22",
+)
+
+
+def test_the_file_can_be_reviewed(golden: Callable[[Path, str], None]) -> None:
+    golden(HERE / "golden" / LOCK_FILE, lock_text({"rocky 9 \u201cblue\u201d": FETCHED, "debian-12": BUILT}))
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    assert read_lock(tmp_path) == {}
+    write_lock(tmp_path, "debian-12", BUILT)
+    write_lock(tmp_path, "rocky", FETCHED)
+    assert read_lock(tmp_path) == {"debian-12": BUILT, "rocky": FETCHED}
+
+
+def test_an_equal_entry_does_not_touch_the_file(tmp_path: Path) -> None:
+    write_lock(tmp_path, "debian-12", BUILT)
+    before = (tmp_path / LOCK_FILE).stat()
+    write_lock(tmp_path, "debian-12", BUILT)
+    after = (tmp_path / LOCK_FILE).stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20),
+        st.builds(
+            Locked,
+            described=st.just("0" * 16),
+            digest=st.just("d" * 64),
+            origin=st.text(st.characters(exclude_categories=("Cs",)), min_size=1),
+            format=st.sampled_from(["qcow2", "raw"]),
+            virtual_size_bytes=st.just(512),
+            disk=st.just(blob("a", 512)),
+            kernel=st.none() | st.just(blob("b", 2)),
+            cmdline=st.text(st.characters(min_codepoint=32, max_codepoint=126)),
+        ),
+        max_size=4,
+    )
+)
+def test_any_entry_survives_the_file(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, Locked]) -> None:
+    directory = tmp_path_factory.mktemp("lock")
+    (directory / LOCK_FILE).write_text(lock_text(entries), encoding="utf-8")
+    assert read_lock(directory) == entries
+
+
+GOOD = lock_text({"a": FETCHED, "debian-12": BUILT})
+DAMAGED = {
+    "empty": b"",
+    "of a later version": b"version = 2\n",
+    "no TOML": b"version = 1\n[images.a]\ndigest =\n",
+    "cut off": GOOD[:300].encode(),
+    "no table of images": b"version = 1\nimages = 3\nplacement = 3\n",
+    "no table of an image": b"version = 1\n[images]\na = 3\n",
+    "almost nothing of an image": b"version = 1\n\n[images.a]\ndigest = 'x'\n",
+    "many things": GOOD.replace("sha256:ffff", "sha256:")
+    .replace("4294967296", "-5")
+    .replace('date = "2026-11-22"', 'date = 2026-11-22\ncolour = "blue"')
+    .encode(),
+    "an unknown format": GOOD.replace('"qcow2"', '"vmdk"', 1).encode(),
+    "raw with the size of another disk": GOOD.replace('"qcow2"', '"raw"', 1).encode(),
+    "a merge conflict": GOOD.replace("origin", "<<<<<<< HEAD\norigin", 1).encode(),
+    "no text": b"\xff\xfe\0",
+}
+
+
+def test_a_damaged_file_is_an_error_and_not_an_absent_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Callable[[Path, str], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = []
+    for what, content in DAMAGED.items():
+        Path(LOCK_FILE).write_bytes(content)
+        with pytest.raises(ImageError) as refused:
+            read_lock(Path())
+        said.append(f"# {what}\n" + "".join(f"{one.where}: {one.detail}\n    {one.quote}\n" for one in refused.value.problems))
+    golden(HERE / "golden" / "lock-refusals.txt", "\n".join(said))
+
+
+def test_a_folder_in_its_place_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / LOCK_FILE).mkdir()
+    with pytest.raises(ImageError, match="it is a directory"):
+        read_lock(tmp_path)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK_FILE)
+    with pytest.raises(ImageError, match="it is a pipe"):
+        read_lock(tmp_path)
+
+
+def test_what_was_transferred_is_known_again() -> None:
+    assert BUILT.transfer is None
+    assert FETCHED.transfer == Fetched(
+        blob=blob("1", 590000000),
+        url="https://images.example.org/9.8/rocky-9.8-20260525.qcow2",
+        sha512="2" * 128,
+        published="2026-05-25T10:00:00+00:00",
+        version="9.8-20260525",
+        signed_by="D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81",
+    )
+
+
+def test_entries_are_removed(tmp_path: Path) -> None:
+    drop_from_lock(tmp_path, ["absent"])
+    assert not (tmp_path / LOCK_FILE).exists()
+    write_lock(tmp_path, "debian-12", BUILT)
+    write_lock(tmp_path, "rocky", FETCHED)
+    drop_from_lock(tmp_path, ["rocky", "absent"])
+    assert read_lock(tmp_path) == {"debian-12": BUILT}
+
+
+TABLES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=("Cs",)), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), TABLES, max_size=4))
+def test_tables_of_others_stay_as_they_are(tmp_path_factory: pytest.TempPathFactory, table: dict[str, object]) -> None:
+    """Room for the other things an environment is made of, whoever writes them."""
+    directory = tmp_path_factory.mktemp("lock")
+    write_table(directory, "placement", table)
+    write_table(directory, "versions", {"pragmaspec": "0.1.0", "qemu": {"minimum": "7.2", "seen": ["7.2.9", "9.1"]}})
+    write_lock(directory, "debian-12", BUILT)
+    drop_from_lock(directory, ["absent"])
+    assert read_table(directory, "placement") == table
+    assert read_table(directory, "versions")["qemu"]["seen"] == ["7.2.9", "9.1"]
+    assert read_table(directory, "addresses") == {}
+    assert read_lock(directory) == {"debian-12": BUILT}
+
+
+def test_a_lock_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / f".{LOCK_FILE}.{os.getpid()}.part").mkdir()  # stops root too
+    with pytest.raises(ImageError, match=r"pragmaspec\.lock cannot be written: Is a directory\. It belongs beside the spec"):
+        write_lock(tmp_path, "debian-12", BUILT)
+    assert read_lock(tmp_path) == {}

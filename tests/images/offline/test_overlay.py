@@ -1,0 +1,185 @@
+"""Files written into ext file systems, in place; the general way is tested in test_appliance.py."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.guest.offline.detect import GuestSystem
+from pragmaspec.guest.offline.files import OfflineFiles
+from pragmaspec.images.offline import debugfs as ext
+from pragmaspec.images.offline.overlay import Base, Wish, name_base, quick_overlay
+from pragmaspec.images.offline.overlay_export import can_export
+from pragmaspec.images.offline.partitions import parts_of
+from tests.images.offline.systems import (
+    DEBIAN,
+    DISK_BYTES,
+    PART_AT,
+    PART_BYTES,
+    RED_HAT,
+    backing,
+    ext_disk,
+    opened,
+    partitioned,
+    tree,
+)
+
+WANTED = OfflineFiles(
+    files=(
+        GuestFile(path="/root/vc-out.xml", mode=0o600, content="<vc/>\n"),
+        GuestFile(path="/root/.ssh/authorized_keys", mode=0o600, content="ssh-ed25519 ours\n"),
+        GuestFile(path="/etc/hostname", mode=0o644, content="hello-frontend\n"),
+        GuestFile(path="/etc/NetworkManager/system-connections/a.nmconnection", mode=0o600, content="é" * 5000),
+        GuestFile(path="/usr/local/sbin/pragmaspec-nat", mode=0o755, content=""),
+    ),
+    links=(("/etc/systemd/system/multi-user.target.wants/a.service", "../a.service"),),
+    removed=("/etc/ssh/ssh_host_rsa_key",),
+)
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    found = tmp_path / "a folder, with a comma"
+    found.mkdir()
+    return found
+
+
+def test_this_machine_can_do_it() -> None:
+    assert can_export(), "needs /dev/fuse, qemu-system-common, util-linux and, for others than root, fuse3"
+
+
+@pytest.mark.parametrize(("partition", "format_"), [(True, "raw"), (False, "raw"), (True, "qcow2")])
+def test_files_replace_what_is_there(tmp_path: Path, scratch: Path, partition: bool, format_: str) -> None:
+    disk = ext_disk(tmp_path / "image", DEBIAN, partition=partition)
+    if format_ == "qcow2":
+        packed = disk.with_suffix(".qcow2")
+        subprocess.run(["qemu-img", "convert", "-O", "qcow2", disk, packed], check=True)
+        disk = packed
+    before = disk.read_bytes()
+    systems: list[GuestSystem] = []
+
+    def contents(system: GuestSystem) -> OfflineFiles:
+        systems.append(system)
+        return WANTED
+
+    overlay = quick_overlay(Base(disk, format_), Wish(2 * DISK_BYTES, contents), scratch)  # type: ignore[arg-type]  # a Literal
+    assert overlay is not None
+    (system,) = systems
+    assert (system.networks, system.host_keys, system.machine_id) == (("ifupdown",), ("/etc/ssh/ssh_host_rsa_key",), True)
+    assert disk.read_bytes() == before, "the image is what others boot from too"
+    assert overlay.stat().st_size < 4 * 2**20
+    assert {entry.name for entry in scratch.iterdir()} == {"overlay.qcow2", "disk", "commands"}
+    with opened(overlay, disk, format_, tmp_path / "look", PART_AT if partition else 0) as seen:
+        for file in WANTED.files:
+            assert seen.text(file.path) == file.content
+            told = seen.stat(file.path)
+            assert f"Mode:  {file.mode:04o}" in told
+            assert "User:     0   Group:     0" in told
+        assert "Mode:  0700" in seen.stat("/etc/NetworkManager/system-connections")
+        assert "Mode:  0755" in seen.stat("/usr/local/sbin")
+        assert 'Fast link dest: "../a.service"' in seen.stat(WANTED.links[0][0])
+        assert "ssh_host_rsa_key" not in seen.names("/etc/ssh")
+        assert seen.text("/etc/network/interfaces") == DEBIAN["/etc/network/interfaces"]
+    name_base(overlay, "/var/lib/libvirt/images/pragmaspec-0123-disk.raw", "raw")
+    assert backing(overlay) == ("/var/lib/libvirt/images/pragmaspec-0123-disk.raw", "raw")
+
+
+def test_labels_are_those_of_the_images_own_policy(tmp_path: Path, scratch: Path) -> None:
+    disk = ext_disk(tmp_path / "image", RED_HAT)
+    wanted = OfflineFiles(
+        files=WANTED.files, links=WANTED.links, contexts=RED_HAT["/etc/selinux/targeted/contexts/files/file_contexts"]
+    )
+
+    def contents(system: GuestSystem) -> OfflineFiles:
+        assert system.contexts == wanted.contexts
+        assert system.networks == ("ifcfg",)
+        return wanted
+
+    overlay = quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, contents), scratch)
+    assert overlay is not None
+    with opened(overlay, disk, "raw", tmp_path / "look") as seen:
+        assert "system_u:object_r:ssh_home_t:s0" in seen.label("/root/.ssh/authorized_keys")
+        assert "system_u:object_r:ssh_home_t:s0" in seen.label("/root/.ssh")
+        assert "system_u:object_r:default_t:s0" in seen.label("/root/vc-out.xml")
+        assert "system_u:object_r:etc_t:s0" in seen.label("/etc/hostname")
+
+
+def never(system: GuestSystem) -> OfflineFiles:
+    raise AssertionError(system)
+
+
+@pytest.mark.parametrize("why", ["no passwd", "apart", "unclean", "lvm beside it", "no file system"])
+def test_what_it_cannot_be_sure_of_is_left_to_libguestfs(tmp_path: Path, scratch: Path, why: str) -> None:
+    files = dict(DEBIAN)
+    if why == "no passwd":
+        del files["/etc/passwd"]
+    if why == "apart":
+        files["/etc/fstab"] = "# /root is not\nUUID=1 / ext4 defaults 0 1\nUUID=2 /usr/ ext4 defaults 0 2\n"
+    disk = ext_disk(tmp_path / "image", files)
+    with disk.open("r+b") as file:
+        if why == "unclean":
+            file.seek(PART_AT + 1024 + 0x60)
+            (features,) = file.read(1)
+            file.seek(PART_AT + 1024 + 0x60)
+            file.write(bytes([features | 4]))
+        if why == "lvm beside it":
+            file.seek(1024 * 512 + 512)
+            file.write(b"LABELONE")
+        if why == "no file system":
+            file.seek(PART_AT)
+            file.write(bytes(PART_BYTES))
+    assert quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, never), scratch) is None
+
+
+def test_a_second_system_is_not_guessed_at(tmp_path: Path, scratch: Path) -> None:
+    disk = ext_disk(tmp_path / "image", DEBIAN)
+    both = tmp_path / "both.raw"
+    with both.open("wb") as file:
+        file.truncate(2 * DISK_BYTES)
+    sectors = PART_BYTES // 512
+    table = f"label: dos\nstart=2048, size={sectors}\nstart={4096 + sectors}, size={sectors}\n"
+    subprocess.run(["/sbin/sfdisk", "-q", both], input=table, text=True, check=True, capture_output=True)
+    root = (disk.parent / "root.ext4").read_bytes()
+    with both.open("r+b") as file:
+        for at in (2048, 4096 + sectors):
+            file.seek(at * 512)
+            file.write(root)
+    assert len(parts_of(both)) == 2
+    assert quick_overlay(Base(both, "raw"), Wish(2 * DISK_BYTES, never), scratch) is None
+
+
+def test_a_full_file_system_is_noticed(tmp_path: Path, scratch: Path) -> None:
+    disk = ext_disk(tmp_path / "image", DEBIAN)
+    large = OfflineFiles(files=(GuestFile(path="/etc/large", mode=0o644, content="x" * (PART_BYTES + 2**20)),))
+    assert quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, lambda system: large), scratch) is None
+
+
+def test_partitions_are_found_and_told_apart(tmp_path: Path) -> None:
+    disk = ext_disk(tmp_path / "image", DEBIAN)
+    assert parts_of(disk) == ((1024 * 512, "plain"), (PART_AT, "ext"))
+    assert parts_of(disk.parent / "root.ext4") == ((0, "ext"),)
+    fat = tmp_path / "fat"
+    with fat.open("wb") as file:
+        file.truncate(2**20)
+    assert parts_of(fat) == ((0, "plain"),)
+    assert parts_of(partitioned(fat, tmp_path / "disk")) == ((1024 * 512, "plain"), (PART_AT, "plain"))
+
+
+def test_folders_of_an_image_stay_as_they_are(tmp_path: Path, scratch: Path) -> None:
+    folder = tree(tmp_path / "image" / "tree", DEBIAN) / "root"
+    folder.chmod(0o711)
+    disk = ext_disk(tmp_path / "image", {})
+    overlay = quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, lambda system: WANTED), scratch)
+    assert overlay is not None
+    with opened(overlay, disk, "raw", tmp_path / "look") as seen:
+        assert "Mode:  0711" in seen.stat("/root")
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    """A write that silently does nothing, as on a read-only file, is an error."""
+    disk = ext_disk(tmp_path / "image", DEBIAN, partition=False)
+    system = ext.ExtFileSystem(disk.with_name("absent"), 0, PART_BYTES, tmp_path)
+    assert system.look() is None
+    with pytest.raises(ext.NotWrittenError):
+        system.write(WANTED)

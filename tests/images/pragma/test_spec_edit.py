@@ -1,0 +1,185 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pragmaspec.errors import SpecError, UsageError
+from pragmaspec.images.importer import spec_name
+from pragmaspec.images.pragma.importer import Additions, Chosen, added_to, additions, as_written
+from pragmaspec.images.pragma.repository import Listed, Repository
+from pragmaspec.images.pragma.spec_edit import with_entries
+from pragmaspec.images.pragma.spec_entries import cluster_entry, image_entries
+from pragmaspec.images.pragma.vc_in import read_vc_in
+from pragmaspec.spec.loader import load_spec
+from pragmaspec.spec.yaml.parser import read_document
+from pragmaspec.spec.yaml.tree import data_of
+from tests.images.pragma.repositories import VC_IN
+
+ENTRY = {"rocks": ["pragma: {repository: ./vms, cluster: rocks}"]}
+ROCKS = read_vc_in(VC_IN.format(frontend="", compute="").encode(), "Rocks_7")
+
+
+IN_IT = "  rocks:\n    pragma: {repository: ./vms, cluster: rocks}\n"
+DEEP = """\
+# mine
+images:
+    a: {source: x}  # the first
+    # the last
+
+# Where
+sites: {}
+clusters: {}"""
+DEEP_WITH_IT = """\
+# mine
+images:
+    a: {source: x}  # the first
+    # the last
+    rocks:
+      pragma: {repository: ./vms, cluster: rocks}
+
+# Where
+sites: {}
+clusters: {}"""
+CRLF_IT = IN_IT.replace("\n", "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("clusters: {}\n", f"clusters: {{}}\n\nimages:\n{IN_IT}"),
+        ("images: {}  # none yet\nclusters: {}\n", f"images:  # none yet\n{IN_IT}clusters: {{}}\n"),
+        ("images:\nclusters: {}\n", f"images:\n{IN_IT}clusters: {{}}\n"),
+        (DEEP, DEEP_WITH_IT),
+        ("", f"images:\n{IN_IT}"),
+        ("a: 1\r\nclusters: {}\r\n", f"a: 1\r\nclusters: {{}}\r\n\r\nimages:\r\n{CRLF_IT}"),
+        ("images: {}\r\nclusters: {}", f"images:\r\n{CRLF_IT}clusters: {{}}"),
+        ("clusters: {}\r\nimages:\r\n  a: {source: x}", f"clusters: {{}}\r\nimages:\r\n  a: {{source: x}}\r\n{CRLF_IT.rstrip()}"),
+        ("clusters: {}\nimages:\r\n  a: {}\n", f"clusters: {{}}\nimages:\r\n  a: {{}}\n{IN_IT}"),
+        ('"images":\n  a: {source: x}\n', f'"images":\n  a: {{source: x}}\n{IN_IT}'),
+        ("images: &x  {}  # none\nclusters: {}\n", f"images: &x  # none\n{IN_IT}clusters: {{}}\n"),
+        ("images: &x\n  a: {source: x}\n", f"images: &x\n  a: {{source: x}}\n{IN_IT}"),
+    ],
+)
+def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
+    assert with_entries(before, "images", ENTRY, "cluster.yaml") == after
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("images:\n  rocks: {source: x}\n", "rocks already"),
+        ("images: {a: {source: x}}\n", "on a line of its own"),
+        ("images: *x\n", "Unknown alias"),
+        ("{images: {a: {source: x}}}\n", "cannot be changed|."),
+        ("images:\n  a: [\n", "."),
+    ],
+)
+def test_what_cannot_be_added_to_is_said(text: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        with_entries(text, "images", ENTRY, "cluster.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ['{"clusters": {}}', '{"clusters": {}, "images": {"a": {"source": "x"}}}\n', "---\n{clusters: {}}"]
+)
+def test_a_spec_in_braces_is_refused_at_a_line_that_is_there(text: str) -> None:
+    with pytest.raises(SpecError, match="Write its sections as blocks") as caught:
+        with_entries(text, "images", ENTRY, "cluster.yaml")
+    (problem,) = caught.value.problems
+    assert problem.where is not None
+    assert problem.where.line <= len(text.splitlines())
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "images:",
+                "  a: {source: x}",
+                "  # note",
+                "",
+                "# top",
+                "clusters: {}",
+                "  b:",
+                "    source: y",
+                "stack: z",
+                "images: {}",
+            ]
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_is_written_keeps_its_meaning(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    try:
+        before = data_of(read_document(text.encode(), "x").root)
+        changed = with_entries(text, "images", ENTRY, "x")
+    except SpecError:
+        return
+    after = data_of(read_document(changed.encode(), "x").root)
+    assert isinstance(before, dict)
+    assert isinstance(after, dict)
+    added = after["images"].pop("rocks")
+    assert added == {"pragma": {"repository": "./vms", "cluster": "rocks"}}
+    assert after == {**before, "images": before.get("images") or {}}
+    assert [line for line in text.splitlines() if "#" in line] == [line for line in changed.splitlines() if "#" in line]
+
+
+def test_a_cluster_becomes_images_and_a_cluster_of_the_spec(tmp_path: Path) -> None:
+    listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="bad", path="y.xml", trouble="It is broken.")]
+    new = additions(listed, "https://host/vms", Chosen(site="lab"))
+    assert [one.name for one in new.left_out] == ["bad"]
+    spec = tmp_path / "cluster.yaml"
+    spec.write_text(added_to("# all\nsites:\n  lab: {provider: simulated}\nclusters: {}\n", new, "cluster.yaml"))
+    model = load_spec(spec, user_config=tmp_path, home=tmp_path).model
+    assert set(model.images) == {"rocks-7-frontend", "rocks-7-compute"}
+    cluster = model.clusters["rocks-7"]
+    assert (cluster.frontend.cpus, cluster.frontend.memory_mib, cluster.frontend.image) == (2, 2048, "rocks-7-frontend")
+    assert (cluster.computes.cpus, cluster.computes.memory_mib, cluster.computes.image) == (4, 1024, "rocks-7-compute")
+    assert {image.guest for image in model.images.values()} == {"files"}, "they have no cloud-init"
+    text = spec.read_text()
+    assert "bus ide" in text
+    assert cluster.computes.wait_for == "frontend"
+
+
+def test_one_disk_is_one_image() -> None:
+    same = read_vc_in(b"<vc><frontend><devices><disk><source file='a.img'/></disk></devices></frontend></vc>", "one")
+    assert list(image_entries(same, "./vms")) == ["one"]
+    assert "memory" not in str(cluster_entry(same, "lab"))
+
+
+def test_names_are_asked_for_by_name() -> None:
+    listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="bad", path="y.xml", trouble="It is broken.")]
+    assert additions(listed, "./vms", Chosen(names=("Rocks_7",))) == Additions(images=image_entries(ROCKS, "./vms"), clusters={})
+    with pytest.raises(UsageError, match="no other"):
+        additions(listed, "./vms", Chosen(names=("other",)))
+    with pytest.raises(UsageError, match="It is broken"):
+        additions(listed, "./vms", Chosen(names=("bad",)))
+    assert Repository("x", {"vcdb.txt": b""}.get).listed() == ()
+
+
+def test_one_cluster_can_have_another_name_in_the_spec() -> None:
+    listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="rocks-7", path="y.xml", appliance=ROCKS)]
+    new = additions(listed, "./vms", Chosen(names=("rocks-7",), site="lab", called="second"))
+    assert (list(new.images), list(new.clusters)) == (["second-frontend", "second-compute"], ["second"])
+    (left_out,) = additions(listed, "./vms", Chosen()).left_out
+    assert (left_out.name, "--as NAME" in left_out.trouble) == ("rocks-7", True)
+    with pytest.raises(UsageError, match="Name the one cluster") as refused:
+        additions(listed, "./vms", Chosen(called="Bad_Name"))
+    assert "bad-name would do" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("Rocks_7.1", "rocks-7-1"), ("7seas", "vc-7seas"), ("centos7", "centos7"), ("A" * 80, "a" * 32)]
+)
+def test_names_of_a_repository_become_names_of_a_spec(name: str, found: str) -> None:
+    assert spec_name(name) == found
+
+
+def test_a_repository_is_written_relative_to_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert as_written("vms", Path("cluster.yaml")) == "./vms"
+    assert as_written("vms", Path("below/cluster.yaml")) == "../vms"
+    assert as_written("https://host/vms", Path("cluster.yaml")) == "https://host/vms"
+    assert as_written(str(tmp_path / "vms"), Path("cluster.yaml")) == "./vms"

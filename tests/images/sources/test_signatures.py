@@ -1,0 +1,111 @@
+from collections.abc import Iterator
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.sources.signatures import checked
+from tests.images.openpgp import Key, gpg, keys, make_key
+
+TEXT = b"0123  disk.qcow2\n"
+
+
+@pytest.fixture(scope="module")
+def publisher() -> Iterator[Key]:
+    with keys() as home:
+        yield make_key(home, "publisher")
+
+
+@pytest.fixture(scope="module")
+def other(publisher: Key) -> Key:
+    return make_key(publisher.home, "other")
+
+
+def check(signed: bytes, signature: bytes | None, key: bytes, publisher: Key) -> bytes:
+    return checked(signed, signature, key, publisher.fingerprint.lower(), "SHA256SUMS")
+
+
+@pytest.mark.parametrize("armor", [True, False])
+def test_a_good_signature(publisher: Key, other: Key, armor: bool) -> None:
+    key = publisher.public(armor=armor)
+    assert check(TEXT, publisher.detached(TEXT), key, publisher) == TEXT
+    assert check(publisher.around(TEXT), None, key, publisher).rstrip() == TEXT.rstrip()
+    several = other.public(armor=armor) + key
+    assert check(TEXT, publisher.detached(TEXT), several, publisher) == TEXT
+
+
+def test_only_what_was_signed_counts(publisher: Key) -> None:
+    """Text before and after an inline signature is nobody's."""
+    around = b"ffff  disk.qcow2\n\n" + publisher.around(TEXT) + b"\neeee  disk.qcow2\n"
+    try:
+        told = check(around, None, publisher.public(), publisher)
+    except ImageError:
+        return
+    assert b"ffff" not in told
+    assert b"eeee" not in told
+
+
+def test_something_else_was_signed(publisher: Key) -> None:
+    with pytest.raises(ImageError, match="what was signed is something else"):
+        check(TEXT + b"!", publisher.detached(TEXT), publisher.public(), publisher)
+    around = publisher.around(TEXT).replace(b"0123", b"0124")
+    with pytest.raises(ImageError, match="what was signed is something else"):
+        check(around, None, publisher.public(), publisher)
+
+
+def test_another_key(publisher: Key, other: Key) -> None:
+    for key in (publisher.public(), other.public(), publisher.public() + other.public()):
+        with pytest.raises(ImageError, match=r"not the pinned one|and pinned is"):
+            check(TEXT, other.detached(TEXT), key, publisher)
+
+
+def test_a_second_signature_of_another_key_is_not_overlooked(publisher: Key, other: Key) -> None:
+    both = publisher.detached(TEXT, "--local-user", other.fingerprint)
+    with pytest.raises(ImageError):
+        check(TEXT, both, publisher.public() + other.public(), publisher)
+
+
+def test_no_signature_at_all(publisher: Key) -> None:
+    for signature in (b"", b"<html>404</html>", TEXT):
+        with pytest.raises(ImageError, match="no valid signature"):
+            check(TEXT, signature, publisher.public(), publisher)
+    with pytest.raises(ImageError, match="no valid signature"):
+        check(TEXT, None, publisher.public(), publisher)
+
+
+def test_an_expired_key(publisher: Key) -> None:
+    long_ago = ["--faked-system-time", "20200101T000000!"]
+    expired = make_key(publisher.home, "expired", *long_ago, lasts="1y")
+    with pytest.raises(ImageError, match="the key has expired"):
+        check(TEXT, expired.detached(TEXT, *long_ago), expired.public(), expired)
+
+
+def test_an_expired_signature(publisher: Key) -> None:
+    long_ago = ["--faked-system-time", "20200101T000000!"]
+    old = make_key(publisher.home, "old", *long_ago)
+    signature = old.detached(TEXT, *long_ago, "--default-sig-expire", "1m")
+    with pytest.raises(ImageError, match="the signature has expired"):
+        check(TEXT, signature, old.public(), old)
+
+
+def test_a_revoked_key(publisher: Key) -> None:
+    revoked = make_key(publisher.home, "revoked")
+    signature = revoked.detached(TEXT)
+    revoked.revoke()
+    with pytest.raises(ImageError, match="revoked"):
+        check(TEXT, signature, revoked.public(), revoked)
+
+
+def test_damaged_keys(publisher: Key) -> None:
+    good = publisher.public()
+    for key in (b"", b"not a key", good[: len(good) // 2], good.replace(b"\n\n", b"\n\n!!!!")):
+        with pytest.raises(ImageError):
+            check(TEXT, publisher.detached(TEXT), key, publisher)
+
+
+def test_signed_with_a_subkey(publisher: Key) -> None:
+    """The pinned fingerprint may be that of the primary key."""
+    home = publisher.home
+    master = make_key(home, "master")
+    gpg(home, "--quick-add-key", master.fingerprint, "ed25519", "sign")
+    signature = gpg(home, "--local-user", master.fingerprint, "--detach-sign", "-o", "-", given=TEXT)
+    assert check(TEXT, signature, master.public(), master) == TEXT

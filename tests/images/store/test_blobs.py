@@ -1,0 +1,85 @@
+import threading
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.store.blobs import BlobStore, digest_of, write_whole
+from pragmaspec.resources import Blob
+
+
+def test_what_is_adopted_stands_under_its_digest_and_cannot_be_written(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "store")
+    part = store.part("one")
+    part.write_bytes(b"content")
+    blob = store.adopt(part)
+    assert blob == Blob(sha256=sha256(b"content").hexdigest(), size_bytes=7)
+    assert store.has(blob)
+    assert not part.exists()
+    assert store.path(blob.sha256).stat().st_mode & 0o777 == 0o444
+    assert store.path(blob.sha256).read_bytes() == b"content"
+
+
+def test_a_file_of_another_length_is_not_the_blob(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    blob = Blob(sha256="a" * 64, size_bytes=3)
+    assert not store.has(blob)
+    store.path(blob.sha256).parent.mkdir()
+    store.path(blob.sha256).write_bytes(b"12")
+    assert not store.has(blob)
+
+
+def test_of_two_that_want_the_same_one_works_and_the_other_waits(tmp_path: Path) -> None:
+    order = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with BlobStore(tmp_path).locked("image"):
+            inside.set()
+            go_on.wait(10)
+            order.append("first")
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    assert inside.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    with BlobStore(tmp_path).locked("image"):
+        order.append("second")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_a_scratch_directory_is_empty_and_goes_away(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path)
+    left_by_a_crash = tmp_path / "incoming" / "build.work" / "half"
+    left_by_a_crash.mkdir(parents=True)
+    with store.scratch("build") as directory:
+        assert list(directory.iterdir()) == []
+        (directory / "file").touch()
+    assert not directory.exists()
+
+
+def test_room_is_looked_for_before_it_is_needed(tmp_path: Path) -> None:
+    store = BlobStore(tmp_path / "not-yet-there")
+    store.check_space(1, "debian-12")
+    with pytest.raises(ImageError, match=r"debian-12 needs .* MiB"):
+        store.check_space(2**60, "debian-12")
+
+
+def test_progress_of_hashing_is_counted(tmp_path: Path) -> None:
+    file = tmp_path / "disk"
+    file.write_bytes(bytes(9 * 2**20))
+    counted: list[tuple[int, int]] = []
+    assert digest_of(file, lambda done, total: counted.append((done, total))) == sha256(bytes(9 * 2**20)).hexdigest()
+    assert counted[-1] == (9 * 2**20, 9 * 2**20)
+    assert len(counted) > 1
+
+
+def test_a_small_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "entry.json"
+    write_whole(file, b"old")
+    write_whole(file, b"new", 0o600)
+    assert file.read_bytes() == b"new"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in file.parent.iterdir()] == ["entry.json"]

@@ -1,0 +1,93 @@
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
+from pragmaspec.images.settings import Settings
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.transfer.folders import Folder, names_in, open_folder
+from tests.images.protocols import Publisher
+from tests.images.server import FileServer, Reply
+
+CONTENT = {"vcdb.txt": b"one,one/one.xml\n", "with blank & more": b"two"}
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    patience = Patience(pause_s=0.001, tries=2)
+    return Workshop(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
+
+
+@pytest.fixture(params=["local", "web"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path, server: FileServer, workshop: Workshop) -> Folder:
+    """The same folder, here and on a server."""
+    if request.param == "web":
+        small = {f"/a%20b/{name}".replace(" ", "%20").replace("&", "%26"): content for name, content in CONTENT.items()}
+        server.gate = Publisher({"/a%20b/": [*CONTENT, "below/", "../../up", "/root", "?sorted"]}, small, set())
+        return open_folder(server.url("a%20b"), workshop)
+    place = tmp_path / "a b"
+    (place / "below").mkdir(parents=True)
+    for name, content in CONTENT.items():
+        (place / name).write_bytes(content)
+    return open_folder(str(place), workshop)
+
+
+def test_what_is_in_it(folder: Folder, tmp_path: Path) -> None:
+    assert folder.names() == ("below/", "vcdb.txt", "with blank & more")
+    assert folder.small("with blank & more") == b"two"
+    assert folder.small("absent") is None
+    came = folder.fetch("vcdb.txt", tmp_path / "part")
+    assert (tmp_path / "part").read_bytes() == CONTENT["vcdb.txt"]
+    assert came.sha256 == sha256(CONTENT["vcdb.txt"]).hexdigest()
+    with pytest.raises(ImageError):
+        folder.fetch("absent", tmp_path / "part")
+    assert "a" in folder.origin()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../etc/passwd", "/etc/passwd", "a/b", "a\\b", "a\nb", "a\0b"])
+def test_only_plain_names_are_asked_for(folder: Folder, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ImageError, match="plain name"):
+        folder.small(name)
+    with pytest.raises(ImageError, match="plain name"):
+        folder.fetch(name, tmp_path / "part")
+
+
+@pytest.mark.parametrize(
+    ("href", "names"),
+    [
+        ("disk.qcow2", ("disk.qcow2",)),
+        ("./disk.qcow2", ("disk.qcow2",)),
+        ("/images/disk.qcow2", ("disk.qcow2",)),
+        ("https://images.example.org/images/a%20b", ("a b",)),
+        ("https://other.example.org/images/disk.qcow2", ()),
+        ("../other/", ()),
+        ("/", ()),
+        ("?C=N;O=D", ()),
+        ("below/disk.qcow2", ()),
+        ("a%2F..%2Fb", ()),
+        ("javascript:alert(1)", ()),
+    ],
+)
+def test_only_links_one_level_down_are_names(href: str, names: tuple[str, ...]) -> None:
+    assert names_in(f'<a href="{href}">x</a>', "https://images.example.org/images/") == names
+
+
+def test_a_folder_that_is_not_there(server: FileServer, workshop: Workshop, tmp_path: Path) -> None:
+    server.gate = lambda _: Reply(404)
+    with pytest.raises(ImageError, match="is not there"):
+        open_folder(server.url("absent"), workshop).names()
+    with pytest.raises(ImageError, match="No such file"):
+        open_folder(str(tmp_path / "absent"), workshop).names()
+
+
+def test_what_should_be_short_and_is_not(server: FileServer, workshop: Workshop, tmp_path: Path) -> None:
+    server.content = bytes(9 * 2**20)
+    with pytest.raises(ImageError, match="more than 8 MiB"):
+        open_folder(server.url(""), workshop).small("vcdb.txt")
+    (tmp_path / "vcdb.txt").write_bytes(server.content)
+    with pytest.raises(ImageError, match="more than 8 MiB"):
+        open_folder(str(tmp_path), workshop).small("vcdb.txt")

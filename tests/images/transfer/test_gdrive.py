@@ -1,0 +1,139 @@
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.reporter import ImageReporter
+from pragmaspec.images.retry import Patience
+from pragmaspec.images.settings import GoogleDrive, Settings
+from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.url import UrlSource
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.transfer.folders import open_folder
+from pragmaspec.images.transfer.gdrive import DriveLink, drive_link
+from tests.images import protocols
+from tests.images.protocols import FILE_ID, FOLDER_ID
+from tests.images.server import Asked, FileServer, Reply
+
+FOLDER = f"https://drive.google.com/drive/folders/{FOLDER_ID}"
+FILES = {"disk.qcow2": FILE_ID, "vcdb.txt": "1VcDbVcDbVcDbVcDbVcDb", "notes & more": "1NoTeSnOtEsNoTeSnOtEs"}
+
+
+def workshop(tmp_path: Path, **drive: str) -> Workshop:
+    settings = Settings(drive=GoogleDrive(**drive))
+    store = BlobStore(tmp_path / "store")
+    return Workshop(store, "debian", ImageReporter(), patience=Patience(pause_s=0.001, tries=2), settings=settings)
+
+
+def site(server: FileServer) -> str:
+    return server.url("").rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("url", "link"),
+    [
+        (f"https://drive.google.com/file/d/{FILE_ID}/view?usp=sharing", DriveLink(file=FILE_ID)),
+        (f"https://drive.google.com/file/u/1/d/{FILE_ID}/edit", DriveLink(file=FILE_ID)),
+        (f"https://drive.google.com/open?id={FILE_ID}", DriveLink(file=FILE_ID)),
+        (f"https://drive.google.com/uc?export=download&id={FILE_ID}", DriveLink(file=FILE_ID)),
+        (f"https://drive.usercontent.google.com/download?id={FILE_ID}&confirm=t", DriveLink(file=FILE_ID)),
+        (f"https://drive.google.com/file/d/{FILE_ID}/view?resourcekey=0-abc", DriveLink(file=FILE_ID, resource_key="0-abc")),
+        (f"{FOLDER}?usp=drive_link", DriveLink(folder=FOLDER_ID)),
+        (f"https://drive.google.com/drive/u/0/folders/{FOLDER_ID}/disk.qcow2", DriveLink(folder=FOLDER_ID, name="disk.qcow2")),
+        ("https://drive.google.com/drive/my-drive", None),
+        (f"https://drive.example.org/file/d/{FILE_ID}/view", None),
+    ],
+)
+def test_links(url: str, link: DriveLink | None) -> None:
+    assert drive_link(url) == link
+
+
+def test_a_small_file_needs_no_confirmation(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
+    server.content, server.gate = qcow2, protocols.DriveSite(warns=False)
+    source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256=sha256(qcow2).hexdigest())
+    assert source.find(workshop(tmp_path, site=site(server))).disk.size_bytes == len(qcow2)
+
+
+def test_a_file_that_is_not_given_is_said_to_be_so(server: FileServer, tmp_path: Path) -> None:
+    source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
+    server.gate = protocols.DriveSite(quota=True)
+    with pytest.raises(ImageError, match="not shared with everybody"):
+        source.find(workshop(tmp_path, site=site(server)))
+    server.gate = protocols.DriveSite(files={})
+    with pytest.raises(ImageError, match="404"):
+        source.find(workshop(tmp_path, site=site(server)))
+
+
+@pytest.mark.parametrize("action", ["https://evil.example.org/download", "file:///etc/passwd", "ftp://drive.google.com/x"])
+def test_a_form_that_leads_elsewhere_is_not_followed(server: FileServer, tmp_path: Path, action: str) -> None:
+    page = protocols.WARNING.format(action=action, id=FILE_ID).encode()
+    server.gate = lambda _: Reply(200, page, {"Content-Type": "text/html"})
+    source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
+    with pytest.raises(ImageError, match="page instead of the file"):
+        source.find(workshop(tmp_path, site=site(server)))
+
+
+@pytest.mark.parametrize("how", ["link", "api key", "account"])
+def test_a_folder(server: FileServer, tmp_path: Path, how: str) -> None:
+    api = protocols.DriveApi(protocols.private_key(), lambda: site(server), files=FILES)
+    server.gate = protocols.DriveSite(files=FILES, warns=False) if how == "link" else api
+    server.content = b"one,two\n"
+    given = {"link": {}, "api key": {"api_key": api.api_key}, "account": {"service_account": str(api.key_file(tmp_path))}}[how]
+    folder = open_folder(FOLDER, workshop(tmp_path, site=site(server), api=site(server), **given))
+    assert folder.names() == ("disk.qcow2", "notes & more", "vcdb.txt")
+    assert folder.small("vcdb.txt") == b"one,two\n"
+    assert folder.small("absent") is None
+    assert folder.fetch("notes & more", tmp_path / "part").sha256 == sha256(b"one,two\n").hexdigest()
+    assert folder.origin() == FOLDER
+    if how == "account":
+        assert api.tokens == 1, "a token is used as long as it is good"
+
+
+def test_two_files_of_one_name_are_not_chosen_from(server: FileServer, tmp_path: Path) -> None:
+    twice = "".join(protocols.ENTRY.format(id=each, name="disk.qcow2") for each in FILES.values())
+    server.gate = lambda _: Reply(200, twice.encode(), {"Content-Type": "text/html"})
+    with pytest.raises(ImageError, match=r"several files called disk\.qcow2"):
+        open_folder(FOLDER, workshop(tmp_path, site=site(server))).names()
+
+
+def test_a_folder_as_source_has_to_say_which_file(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
+    server.content, server.gate = qcow2, protocols.DriveSite(files=FILES)
+    with pytest.raises(ImageError, match=r"holds disk\.qcow2, notes & more, vcdb\.txt\. Add the name"):
+        UrlSource(url=FOLDER, sha256="0" * 64).find(workshop(tmp_path, site=site(server)))
+    server.gate = protocols.DriveSite()
+    found = UrlSource(url=FOLDER, sha256=sha256(qcow2).hexdigest()).find(workshop(tmp_path, site=site(server)))
+    assert found.disk.size_bytes == len(qcow2)
+
+
+def test_secrets_are_not_sent_on(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
+    """Google redirects downloads to other servers; what shows who asks is for the first one only."""
+    seen: list[Asked] = []
+
+    def look(asked: Asked) -> None:
+        seen.append(asked)
+
+    with FileServer(content=qcow2, gate=look) as other:
+        server.gate = lambda _: Reply(302, b"", {"Location": other.url()})
+        source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256=sha256(qcow2).hexdigest())
+        assert source.find(workshop(tmp_path, api=site(server), api_key="canary"))
+    assert "canary" in str(server.asked[0].headers)
+    assert "canary" not in str(seen)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("not JSON", "not the JSON key"),
+        ('{"client_email": "a", "private_key": "b", "token_uri": "http://example.org/token"}', "not an https URL"),
+        ('{"client_email": "a", "private_key": "b", "token_uri": "https://example.org/token"}', "private key is damaged"),
+    ],
+)
+def test_keys_of_accounts_that_do_not_do(tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "key.json").write_text(content)
+    source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
+    with pytest.raises(ImageError, match=words) as refused:
+        source.find(workshop(tmp_path, service_account=str(tmp_path / "key.json")))
+    assert str(tmp_path / "key.json") in str(refused.value)
+    with pytest.raises(ImageError, match="No such file"):
+        source.find(workshop(tmp_path, service_account=str(tmp_path / "absent")))

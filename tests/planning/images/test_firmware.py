@@ -1,0 +1,92 @@
+"""Images that cannot start at a site are refused before anything is touched there."""
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.errors import PlanError
+from pragmaspec.planning.images.firmware import blank_images
+from pragmaspec.planning.observed import Inventory
+from pragmaspec.planning.planner import needs_inventory
+from pragmaspec.planning.wanted import WantedImage
+from pragmaspec.site import SimulatedSite
+from pragmaspec.state_model import State
+from tests.planning.world import EMPTY, IDENTITY, ROOMY, applied, cluster, image, line, nodes, planned, settled, wanted
+
+UEFI = replace(image(), firmware="uefi", archs=("x86_64",), where=line(3))
+BARE = replace(ROOMY, firmware=("bios",))
+BOTH = replace(ROOMY, firmware=("bios", "uefi"))
+
+
+def refused(of: WantedImage, inventory: Inventory = ROOMY, state: State = EMPTY) -> list[str]:
+    try:
+        planned(wanted(cluster(computes=2), images=(of,)), state, inventories={"lab": inventory})
+    except PlanError as error:
+        return [f"{problem.where and problem.where.line}: {problem.summary}: {problem.detail}" for problem in error.problems]
+    return []
+
+
+def test_a_site_without_uefi_firmware_is_told_what_to_install() -> None:
+    (said,) = refused(UEFI, BARE)
+    assert said == (
+        "3: The site has no UEFI firmware: Image debian-12 starts by UEFI, and site lab has no such firmware for x86_64. Install "
+        "it on the host: ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky). Then restart its libvirt daemon."
+    )
+    (said,) = refused(replace(UEFI, archs=()), replace(BARE, identity=replace(IDENTITY, arch="s390x")))
+    assert "the UEFI firmware of QEMU" in said
+
+
+@pytest.mark.parametrize("inventory", [BOTH, ROOMY], ids=["it has some", "it cannot tell"])
+def test_a_site_that_may_have_uefi_firmware_is_believed(inventory: Inventory) -> None:
+    assert refused(UEFI, inventory) == []
+
+
+def test_an_image_for_other_machines_is_refused() -> None:
+    (said,) = refused(replace(UEFI, archs=("aarch64", "riscv64")), BOTH)
+    assert said.startswith("3: An image is for other machines: Image debian-12 starts on aarch64 or riscv64 alone")
+
+
+def test_an_image_that_nothing_can_start_is_refused_also_where_the_site_was_not_asked() -> None:
+    broken = replace(UEFI, firmware="bios", archs=(), unbootable="no boot code in its first sector and no loader")
+    with pytest.raises(PlanError, match="Image debian-12 has no boot code in its first sector and no loader"):
+        planned(wanted(cluster(), images=(broken,)), inventories={})
+
+
+def test_a_blank_image_is_warned_of_where_it_is_booted_at_a_real_site() -> None:
+    lacking = "no boot code in its first sector and no EFI system partition"
+    blank = replace(image(), where=line(3))
+    spec = wanted(cluster(), images=(blank, image("other")))
+    (warning,) = blank_images(planned(spec).actions, spec, lambda image: lacking)
+    assert (warning.severity, warning.where) == ("warning", line(3))
+    assert "no boot code in its first sector and no EFI system partition. A BIOS looks for" in warning.detail
+    assert blank_images(planned(spec).actions, spec, lambda image: "") == ()
+    assert blank_images(planned(spec, settled(cluster(), images=(blank,))).actions, spec, lambda image: lacking) == ()
+    pretended = wanted(cluster(), images=(blank,), sites=(SimulatedSite(name="lab"),))
+    assert blank_images(planned(pretended).actions, pretended, lambda image: lacking) == ()
+
+
+def test_what_runs_already_or_shall_be_off_is_not_judged() -> None:
+    state = settled(cluster(computes=2), images=(UEFI,))
+    assert refused(replace(UEFI, unbootable="nothing"), BARE, state) == []
+    spec = wanted(cluster(running=False), images=(replace(UEFI, unbootable="nothing"),))
+    assert planned(spec).actions
+
+
+def test_what_is_started_anew_is_judged() -> None:
+    off = applied(planned(wanted(cluster(running=False), images=(UEFI,)), settled(cluster(), images=(UEFI,))), EMPTY)
+    assert refused(UEFI, BARE, off)
+
+
+def test_another_firmware_reboots_and_asks_the_site_whether_it_has_it() -> None:
+    state = settled(cluster(computes=1), images=(replace(UEFI, firmware="bios", archs=()),))
+    spec = wanted(cluster(computes=1), images=(UEFI,))
+    plan = planned(spec, state)
+    assert {(each.verb, each.impact) for each in plan.actions} == {("shutdown", "reboot"), ("boot", "reboot")}
+    assert needs_inventory(spec, state) == {"lab"}
+    assert needs_inventory(spec, applied(plan, state)) == frozenset()
+
+
+def test_two_images_of_one_disk_start_by_different_firmware() -> None:
+    other = replace(image("by-bios", digest_of="debian-12"), digest=UEFI.digest)
+    spec = wanted(cluster(computes=1), cluster("other", frontend=nodes(1, of="by-bios"), computes=0), images=(UEFI, other))
+    firmware = {node.cluster: node.firmware for node in applied(planned(spec), EMPTY).nodes()}
+    assert firmware == {"hello": "uefi", "other": "bios"}

@@ -1,0 +1,50 @@
+"""What is shown of a node in trouble: words, and the end of its console."""
+
+import libvirt
+import pytest
+
+from pragmaspec.providers.base import Evidence
+from pragmaspec.providers.libvirt.domains.diagnostics import CONSOLE_LINES, last_lines
+from pragmaspec.providers.libvirt.domains.power_states import state_words
+from pragmaspec.providers.libvirt.provider import LibvirtProvider
+from pragmaspec.site import LibvirtSite
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "words"),
+    [
+        (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED, "running"),
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN, "off (the guest powered off)"),
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, "off (its power was taken away)"),
+        (
+            libvirt.VIR_DOMAIN_PAUSED,
+            libvirt.VIR_DOMAIN_PAUSED_IOERROR,
+            "paused (a disk error; most often the host's disk is full)",
+        ),
+        (99, 0, "in state 99"),
+    ],
+)
+def test_power_states_are_words(state, reason, words):
+    assert state_words(state, reason) == words
+
+
+def test_the_last_lines_are_text_whatever_the_guest_printed():
+    assert last_lines(b"one\r\n\r\n  \ntw\xff\nthree") == ("one", "tw�", "three")
+    many = b"\n".join(b"line %d" % number for number in range(1000))
+    assert last_lines(many)[-1] == "line 999"
+    assert len(last_lines(many)) == CONSOLE_LINES
+
+
+def test_a_site_that_does_not_answer_gives_no_evidence_and_no_error(pretended):
+    provider = LibvirtProvider(LibvirtSite(name="lab", uri="qemu+unix:///system?socket=/nonexistent"))
+    node = pretended.node()
+    assert provider.evidence(node, pretended.mark(node)) == Evidence()
+    provider.close()
+
+
+def test_a_node_that_was_switched_off_says_so(pretended):
+    pretended.prepare()
+    node = pretended.node()
+    pretended.boot(node)
+    pretended.provider.shutdown(node, pretended.mark(node), grace_s=0)
+    assert pretended.provider.evidence(node, pretended.mark(node)).domain == "off (its power was taken away)"

@@ -1,0 +1,67 @@
+"""Letting machines go on, and power states in words, on a double of one domain: no real disk has to run full."""
+
+import libvirt
+import pytest
+
+from pragmaspec.errors import SiteError
+from pragmaspec.providers.libvirt.domains import power
+from pragmaspec.providers.libvirt.domains.power_states import DISK_ERROR, status_of
+from pragmaspec.providers.libvirt.host import Host
+from pragmaspec.site import LibvirtSite
+
+HOST = Host(LibvirtSite(name="lab"))
+RUNNING = (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_UNPAUSED)
+FULL = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
+
+
+class Machine:
+    """A domain that says one state after the other, the last for ever."""
+
+    def __init__(self, *states: tuple[int, int]) -> None:
+        self.states = list(states)
+        self.done: list[str] = []
+
+    def state(self) -> list[int]:
+        return list(self.states.pop(0) if len(self.states) > 1 else self.states[0])
+
+    def resume(self) -> None:
+        self.done.append("resume")
+
+    def pMWakeup(self, flags: int) -> None:  # noqa: N802 - libvirt's name
+        self.done.append("wake")
+
+
+def test_a_disk_that_stays_full_is_an_error() -> None:
+    machine = Machine(FULL, FULL, RUNNING, FULL)
+    with pytest.raises(SiteError, match="paused again at once: a disk error"):
+        power.go_on(HOST, machine, "hello-frontend")
+    assert machine.done == ["resume"]
+
+
+def test_a_disk_that_has_room_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(power, "REPEATED_WRITE_S", 0.1)
+    power.go_on(HOST, Machine(FULL, FULL, RUNNING), "hello-frontend")
+
+
+def test_what_sleeps_is_woken() -> None:
+    machine = Machine((libvirt.VIR_DOMAIN_PMSUSPENDED, 0))
+    power.resume_if_paused(machine)
+    assert machine.done == ["wake"]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "status", "why"),
+    [
+        (*RUNNING, "running", ""),
+        (*FULL, "paused", DISK_ERROR),
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, "paused", "by a user"),
+        (libvirt.VIR_DOMAIN_PAUSED, 0, "paused", "for a reason that libvirt does not tell"),
+        (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED, "crashed", "the guest crashed"),
+        (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED, "crashed", "the guest panicked"),
+        (libvirt.VIR_DOMAIN_PMSUSPENDED, 0, "paused", "the guest put itself to sleep"),
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, "off", ""),
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, "off", "the guest crashed"),
+    ],
+)
+def test_a_state_is_a_status_with_its_reason(state: int, reason: int, status: str, why: str) -> None:
+    assert status_of(state, reason) == (status, why)

@@ -1,0 +1,61 @@
+"""What is compared where no command can be run on the host."""
+
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pragmaspec.errors import SiteError
+from pragmaspec.providers.libvirt import names, volumes
+from pragmaspec.providers.libvirt.images.upload_check import PIECE_BYTES, PIECES, check_arrived, samples
+from pragmaspec.providers.libvirt.volumes import SHARED, raw_xml
+from pragmaspec.resources import Blob
+from tests.providers.conftest import Subject
+from tests.providers.libvirt.conftest import host_of
+
+
+@given(st.integers(0, 2**40))
+def test_the_first_and_the_last_bytes_are_among_those_compared(size: int) -> None:
+    found = list(samples(size))
+    assert found[0][0] == 0
+    assert sum(found[-1]) == size
+    assert all(at + count <= after for (at, count), (after, _) in pairwise(found))
+    assert sum(count for _, count in found) == min(size, PIECES * PIECE_BYTES)
+
+
+@pytest.mark.hypervisor
+def test_a_cut_or_damaged_copy_is_noticed(lab: Subject, tmp_path: Path) -> None:
+    lab.stage()
+    host, name = host_of(lab), names.image_volumes(lab.image)["disk"]
+    check_arrived(host, name, lab.files.disk, lab.image.disk)
+    content = lab.files.disk.read_bytes()
+    for wrong in (content[:-1] + b"?", b"?" + content[1:], content + b"more", b""):
+        other = tmp_path / "other"
+        other.write_bytes(wrong)
+        with pytest.raises(SiteError, match="did not arrive as it was sent"):
+            check_arrived(host, name, other, Blob(sha256=sha256(wrong).hexdigest(), size_bytes=len(wrong)))
+
+
+@pytest.mark.hypervisor
+def test_what_is_sent_through_the_storage_api_arrives(lab: Subject, tmp_path: Path) -> None:
+    """As to a daemon elsewhere; to the one here files are copied."""
+    file = tmp_path / "holes.raw"
+    with file.open("wb") as writing:
+        writing.write(b"boot" * 500_000)
+        writing.seek(2**24)
+        writing.write(b"tail" * 500_000)
+        writing.truncate(2**25)
+    host = host_of(lab)
+    name = "contract-sent.raw"
+    volume = volumes.make(host, raw_xml(name, 2**25, SHARED))
+    told: list[int] = []
+    volumes.send(host, volume, file, told.append)
+    try:
+        assert volumes.tail(host, name, 2**25) == file.read_bytes()
+        assert volumes.allocated_bytes(host, name) < 2**23
+        assert sum(told) == 2**25
+    finally:
+        volumes.remove(host, name)

@@ -1,0 +1,89 @@
+"""What is written for each kind of network, as golden files that libvirt's own schema accepts."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.providers.libvirt.metadata import network_name, network_owner
+from pragmaspec.providers.libvirt.networks.xml import (
+    NetworkParts,
+    address_parts,
+    attachment,
+    bridge_name,
+    dhcp_host_xml,
+    network_parts,
+    network_xml,
+)
+from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.resources import Allocation, Mark, Network
+
+MARK = Mark(lineage="3f9a1c2b-7d44-4e0a-9a51-0c6d2be1f7aa", address="lab/hello/allocation")
+NETWORKS = {
+    "isolated-with-a-number": Network(name="private", cidr="10.22.0.0/16", vlan=22),
+    "isolated-with-jumbo-frames": Network(name="storage", cidr="10.23.0.0/16", vlan=23, mtu=9000),
+    "on-the-bridge-of-its-number": Network(name="private", cidr="10.22.0.0/16", vlan=22, bridge="br22"),
+    "without-a-number": Network(name="private", cidr="10.22.0.0/16"),
+}
+CASES = Path(__file__).parents[3] / "cases" / "network_xml"
+
+
+def allocation(network: Network) -> Allocation:
+    return Allocation(site="lab", cluster="hello", networks=(network,))
+
+
+def parts_of(case: str) -> NetworkParts:
+    if case == "claim-of-an-address":
+        return address_parts("192.0.2.10", MARK)
+    parts = network_parts(allocation(NETWORKS[case]), NETWORKS[case], MARK)
+    assert parts is not None
+    return parts
+
+
+@pytest.mark.parametrize("case", [*NETWORKS, "claim-of-an-address"])
+def test_the_xml_is_what_a_person_has_read(case, golden):
+    golden(CASES / f"{case}.xml", network_xml(parts_of(case)))
+
+
+@pytest.mark.parametrize("case", [*NETWORKS, "claim-of-an-address"])
+def test_the_xml_follows_libvirts_schema(case):
+    done = subprocess.run(
+        ["virt-xml-validate", CASES / f"{case}.xml", "network"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("case", NETWORKS)
+def test_the_owner_and_the_cluster_s_name_for_it_are_read_back(case):
+    root = parsed(network_xml(parts_of(case)))
+    owner = network_owner(root)
+    assert owner is not None
+    assert owner.is_for(MARK)
+    assert network_name(root) == NETWORKS[case].name
+
+
+def test_a_network_of_somebody_else_has_no_owner():
+    root = parsed("<network><name>default</name><portgroup name='fast'/></network>")
+    assert (network_owner(root), network_name(root)) == (None, "")
+
+
+def test_an_existing_bridge_without_a_number_is_used_as_it_is():
+    network = Network(name="storage", cidr="10.9.0.0/16", bridge="br-storage")
+    assert network_parts(allocation(network), network, MARK) is None
+    assert attachment(allocation(network), network, MARK) == (None, "br-storage")
+
+
+def test_bridge_names_fit_into_linux():
+    name = bridge_name(parts_of("isolated-with-a-number").uuid)
+    assert name.startswith("ps")
+    assert len(name) == 12
+
+
+def test_another_number_is_another_object():
+    uuids = {parts_of(case).uuid for case in ("isolated-with-a-number", "isolated-with-jumbo-frames", "without-a-number")}
+    assert len(uuids) == 3
+
+
+def test_a_dhcp_entry_names_node_and_address():
+    root = parsed(dhcp_host_xml("hello-frontend.3f9a1c2b", "192.0.2.10"))
+    assert root.attrib == {"name": "hello-frontend.3f9a1c2b", "ip": "192.0.2.10"}

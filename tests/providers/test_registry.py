@@ -1,0 +1,111 @@
+"""Every kind of site has a provider that keeps the protocol, and libraries are loaded only by the site that needs them."""
+
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from typing import get_args
+
+import pytest
+
+from pragmaspec.providers.base import Provider
+from pragmaspec.providers.registry import PROVIDERS, open_provider, provider_name
+from pragmaspec.providers.simulated.provider import SimulatedProvider
+from pragmaspec.site import LibvirtSite, SimulatedSite, Site
+
+METHODS = [name for name, member in vars(Provider).items() if inspect.isfunction(member) and not name.startswith("_")]
+
+
+def provider_class(name):
+    module, _, attribute = PROVIDERS[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def test_every_kind_of_site_has_one_line():
+    assert sorted(PROVIDERS) == sorted(kind.__struct_config__.tag for kind in get_args(Site))
+
+
+def test_the_protocol_is_what_it_was_thought_to_be():
+    assert METHODS == [
+        "identity",
+        "inventory",
+        "observe",
+        "allocate",
+        "stage",
+        "boot",
+        "shutdown",
+        "clean",
+        "evidence",
+        "console_log",
+        "console",
+        "close",
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_every_provider_has_every_method_with_the_protocols_signature(name, method):
+    assert signature(getattr(provider_class(name), method)) == signature(getattr(Provider, method))
+
+
+def signature(function):
+    """Names, kinds, defaults and types; types by name, since a provider may import them for type checking only."""
+    found = inspect.signature(function)
+    parameters = [(p.name, p.kind, p.default, named(p.annotation)) for p in found.parameters.values()]
+    return parameters, named(found.return_annotation)
+
+
+def named(annotation):
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_a_provider_needs_only_its_site(name):
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(provider_class(name)).parameters.values()
+        if parameter.default is inspect.Parameter.empty
+    ]
+    assert needed == ["site"]
+
+
+def test_a_site_is_opened_by_its_kind():
+    site = SimulatedSite(name="lab", file=":memory:")
+    assert provider_name(site) == "simulated"
+    provider = open_provider(site)
+    assert isinstance(provider, SimulatedProvider)
+    provider.close()
+
+
+def test_opening_a_simulated_site_loads_no_foreign_library():
+    code = """
+import sys
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.site import SimulatedSite
+open_provider(SimulatedSite(name="lab", file=":memory:")).inventory()
+heavy = {"libvirt", "pydantic", "ruamel", "deepdiff", "requests", "rich", "cryptography", "pycdlib"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    assert run(code) == "[]\n"
+
+
+def test_a_missing_library_is_named_with_the_command_that_brings_it():
+    code = f"""
+import sys
+sys.modules["libvirt"] = None  # what a Python without it answers: ModuleNotFoundError
+from pragmaspec.errors import SiteError
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.site import LibvirtSite
+try:
+    open_provider({LibvirtSite.__name__}(name="lab"))
+except SiteError as error:
+    print(error)
+"""
+    assert run(code) == (
+        "A provider's library is not installed: Site lab uses the provider libvirt, which needs the Python module libvirt. "
+        "Install it with: pip install 'libvirt-python>=9.0'\n"
+    )
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout

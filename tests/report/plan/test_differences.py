@@ -1,0 +1,113 @@
+from msgspec.structs import replace
+
+from pragmaspec.report.plan.differences import differences, network_words
+from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness
+from tests.report.values import ALLOCATION, IMAGE, node
+
+FRONTEND = node()
+STORAGE = Network(name="storage", cidr="10.9.0.0/24", vlan=30)
+
+
+def _node(**changes: object) -> tuple[str, ...]:
+    return differences(
+        FRONTEND, replace(FRONTEND, **changes), {IMAGE.digest: "debian-12", "cd" * 32: "debian-13", "ee" * 32: "debian-12"}
+    )
+
+
+def _allocation(after: Allocation, before: Allocation = ALLOCATION) -> tuple[str, ...]:
+    return differences(before, after, {})
+
+
+def test_nothing_differs() -> None:
+    assert _node() == ()
+    assert _allocation(ALLOCATION) == ()
+    assert differences(IMAGE, IMAGE, {}) == ()
+    assert differences(IMAGE, ALLOCATION, {}) == ()
+
+
+def test_sizes() -> None:
+    assert _node(cpus=2, memory_mib=2048, disk_bytes=8 * 2**30) == ("cpus 1 → 2", "memory 1 GiB → 2 GiB", "disk 4 GiB → 8 GiB")
+
+
+def test_images() -> None:
+    assert _node(image="cd" * 32) == ("image debian-12 → debian-13",)
+    assert _node(image="ee" * 32) == ("image debian-12 abababab → eeeeeeee",), "one name, other bytes"
+    assert _node(image="00" * 32) == ("image debian-12 → 00000000",)
+    lost = replace(FRONTEND, image="")
+    assert differences(lost, FRONTEND, {}) == (), "the disk is gone; the reason says so"
+    assert differences(IMAGE, replace(IMAGE, name="other"), {}) == ("name debian-12 → other",)
+
+
+def test_power_protection_and_readiness() -> None:
+    assert _node(running=False) == ("running → off",)
+    assert differences(replace(FRONTEND, running=False), FRONTEND, {}) == ("off → running",)
+    assert _node(protect=True) == ("protected from now on",)
+    assert differences(replace(FRONTEND, protect=True), FRONTEND, {}) == ("no longer protected",)
+    assert _node(readiness=Readiness(when="ssh", timeout_s=60)) == ("readiness cloud-init in 10 min → ssh in 1 min",)
+
+
+def test_what_the_guest_is_told() -> None:
+    assert _node(first_boot="1", keys="2", peers="3") == ("packages or user-data", "ssh keys", "list of members")
+    assert _node(cloud_init=False) == ("guest cloud-init → files",)
+    assert differences(replace(FRONTEND, cloud_init=False), FRONTEND, {}) == ("guest files → cloud-init",)
+
+
+def test_firmware() -> None:
+    assert _node(firmware="uefi") == ("firmware bios → uefi",)
+
+
+def test_interfaces() -> None:
+    private, public = FRONTEND.nics
+    storage = Nic(network="storage", mac="52:00:00:00:00:09", address="10.9.0.1", prefix=24)
+    assert _node(nics=(private, storage)) == ("joins storage 10.9.0.1", "leaves public")
+    moved = replace(private, address="10.23.0.1", mac="52:00:00:00:00:99", mtu=9000, gateway="10.23.0.254")
+    assert _node(nics=(moved, public)) == (
+        "private 10.22.0.1 → 10.23.0.1",
+        "private mtu 1500 → 9000",
+        "private gateway, DNS or prefix",
+        "other MACs",
+    )
+
+
+def test_networks() -> None:
+    wider = replace(ALLOCATION, networks=(*ALLOCATION.networks, STORAGE))
+    assert _allocation(wider) == ("adds storage vlan 30 10.9.0.0/24",)
+    assert _allocation(ALLOCATION, wider) == ("drops storage vlan 30 10.9.0.0/24",)
+    changed = replace(ALLOCATION, networks=(Network(name="private", cidr="10.23.0.0/24", bridge="br7", mtu=9000),))
+    assert _allocation(changed) == ("vlan 22 → none, 10.22.0.0/24 → 10.23.0.0/24, bridge none → br7, mtu 1500 → 9000",)
+    assert _allocation(replace(ALLOCATION, networks=(Network(name="private", cidr="10.5.0.0/24", vlan=22),))) == (
+        "10.22.0.0/24 → 10.5.0.0/24",
+    )
+    renumbered = replace(wider, networks=(wider.networks[0], replace(STORAGE, vlan=31)))
+    assert _allocation(renumbered, wider) == ("storage vlan 30 → 31",)
+
+
+def test_words_of_a_network() -> None:
+    assert network_words(ALLOCATION.private) == "vlan 22 · 10.22.0.0/24"
+    assert network_words(Network(name="private", cidr="10.0.0.0/24")) == "10.0.0.0/24"
+    assert network_words(Network(name="storage", cidr="10.0.0.0/24", bridge="br7")) == "storage bridge br7 10.0.0.0/24"
+
+
+def test_public_addresses() -> None:
+    (grant,) = ALLOCATION.public
+    assert _allocation(replace(ALLOCATION, public=())) == ("drops 192.168.122.10",)
+    assert _allocation(ALLOCATION, replace(ALLOCATION, public=())) == ("adds 192.168.122.10",)
+    assert _allocation(replace(ALLOCATION, public=(replace(grant, address="192.0.2.9"),))) == ("192.168.122.10 → 192.0.2.9",)
+    named = PublicGrant(node=grant.node, address=grant.address, prefix=24, fqdn="vc.example.org")
+    assert _allocation(replace(ALLOCATION, public=(named,))) == ("192.168.122.10: name, gateway or network",)
+    narrower = replace(grant, mtu=1400)
+    assert _allocation(replace(ALLOCATION, public=(narrower,))) == ("192.168.122.10 mtu 1500 → 1400",)
+
+
+def test_starting_with_the_host_is_told_unless_it_follows_from_the_power() -> None:
+    starting, off = replace(FRONTEND, autostart=True), replace(FRONTEND, running=False)
+    assert differences(FRONTEND, starting, {}) == ("starts with its host",)
+    assert differences(starting, FRONTEND, {}) == ("no longer starts with its host",)
+    assert differences(starting, off, {}) == ("running → off",)
+
+
+def test_every_field_of_a_node_that_may_change_is_told() -> None:
+    """A new field of Node must be put into words here, or be part of the address."""
+    told = {"cpus", "memory_mib", "disk_bytes", "image", "nics", "running", "protect", "readiness", "first_boot", "keys", "peers"}
+    told |= {"cloud_init", "firmware", "autostart"}
+    assert told | {"site", "cluster", "name", "role", "index"} == set(Node.__struct_fields__)

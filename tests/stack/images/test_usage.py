@@ -1,0 +1,77 @@
+"""Which images a stack of this machine needs, whoever asks."""
+
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.usage import User, remember_user, users
+from pragmaspec.stack.images.usage import needed_images, remember_use
+from pragmaspec.stack.stack import Stack
+from tests.cli.workshop import Workshop
+
+
+@pytest.fixture
+def store(shop: Workshop) -> BlobStore:
+    return BlobStore(shop.directory.parent / "home" / "cache" / "pragmaspec" / "images")
+
+
+def remembered(shop: Workshop, store: BlobStore) -> Stack:
+    stack = Stack(shop.directory / "cluster.yaml")
+    remember_use(stack.place, stack.wanted(), store.directory)
+    return stack
+
+
+def test_the_spec_needs_its_images(shop: Workshop, store: BlobStore) -> None:
+    shop.spec()
+    (image,) = remembered(shop, store).wanted().images
+    needed = needed_images(store)
+    assert needed.images == needed.files == {image.digest}
+    assert needed.uses == {image.digest: (str(shop.directory / "cluster.yaml"),)}
+    assert needed.gone == ()
+
+
+def test_what_is_recorded_at_sites_is_needed_though_the_spec_has_moved_on(shop: Workshop, store: BlobStore) -> None:
+    shop.running()
+    (before,) = remembered(shop, store).wanted().images
+    disk = shop.directory / "disk.raw"
+    disk.write_bytes(b"another" + disk.read_bytes()[7:])
+    (after,) = remembered(shop, store).wanted().images
+    assert before.digest != after.digest
+    assert needed_images(store).images == {before.digest, after.digest}
+    (shop.directory / "cluster.yaml").unlink()
+    assert needed_images(store).images == {before.digest}, "without the spec, what stands at the site"
+
+
+def test_a_stack_that_is_no_more_needs_nothing(shop: Workshop, store: BlobStore) -> None:
+    shop.spec()
+    remembered(shop, store)
+    (shop.directory / "cluster.yaml").unlink()
+    needed = needed_images(store)
+    assert (needed.images, [user.shown for user in needed.gone]) == (frozenset(), [str(shop.directory / "cluster.yaml")])
+
+
+def test_whoever_cannot_look_must_not_remove(shop: Workshop, store: BlobStore) -> None:
+    shop.running()
+    remembered(shop, store)
+    state = shop.directory / "state" / "cluster" / "state.json"
+    state.write_text("{")
+    with pytest.raises(ImageError, match="Nothing was removed") as refused:
+        needed_images(store)
+    spec = str(shop.directory / "cluster.yaml")
+    assert f"--forget {spec}" in str(refused.value)
+    assert [user.shown for user in needed_images(store, [spec]).gone] == [spec]
+
+
+def test_a_state_at_a_server_that_does_not_answer_stops_it(store: BlobStore) -> None:
+    remember_user(store, User(spec="/absent/cluster.yaml", state="http://127.0.0.1:9/state"))
+    with pytest.raises(ImageError, match="Nothing was removed"):
+        needed_images(store)
+
+
+def test_the_folder_is_known_by_its_whole_path(shop: Workshop, store: BlobStore) -> None:
+    shop.spec()
+    remember_use(Stack("cluster.yaml").place, Stack("cluster.yaml").wanted(), store.directory)
+    (user,) = users(store)
+    assert (Path(user.spec), Path(user.state)) == (shop.directory / "cluster.yaml", shop.directory / "state" / "cluster")

@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import UsageError
+from pragmaspec.stack.location import find_place, stack_name
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _write(name: str, text: str = "clusters: {}\n") -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_usual_names_come_first() -> None:
+    _write("other.yaml")
+    assert find_place(environment={}).spec == Path("other.yaml")
+    _write("pragmaspec.yaml")
+    assert find_place(environment={}).spec == Path("pragmaspec.yaml")
+    _write("cluster.yaml")
+    assert find_place(environment={}).spec == Path("cluster.yaml")
+    assert find_place(environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("other.yaml")
+    assert find_place("pragmaspec.yaml", environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("pragmaspec.yaml")
+
+
+def test_only_a_file_with_clusters_is_a_spec() -> None:
+    _write("sites.yaml", "sites:\n  clusters: no\n")
+    _write("one.yml", '"clusters": {}\n')
+    _write("notes.txt")
+    assert find_place(environment={}).spec == Path("one.yml")
+    _write("two.yaml")
+    with pytest.raises(UsageError, match=r"one.yml, two.yaml"):
+        find_place(environment={})
+
+
+def test_state_stands_beside_the_spec() -> None:
+    _write("far/away.yaml")
+    place = find_place("far/away.yaml", environment={})
+    assert (place.name, place.state) == ("away", "far/state/away")
+    assert find_place("far/away.yaml", "elsewhere", environment={}).state == "elsewhere"
+    assert find_place("far", environment={}).spec == Path("far/away.yaml")
+    Path("empty").mkdir()
+    with pytest.raises(UsageError, match="in empty"):
+        find_place("empty", environment={})
+
+
+def test_the_state_alone_is_enough_for_some() -> None:
+    place = find_place(state="state/hello", environment={})
+    assert (place.spec, place.name) == (None, "hello")
+    with pytest.raises(UsageError):
+        _ = place.spec_file
+
+
+@pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
+def test_a_spec_that_is_not_there_matters_to_who_reads_it(name: str) -> None:
+    place = find_place(name, "state/hello", environment={})
+    assert place.spec == Path(name)
+    with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
+        _ = place.spec_file
+    by_variable = find_place(state="state/hello", environment={"PRAGMASPEC_SPEC": name})
+    with pytest.raises(UsageError, match=f"There is no {name}, which the environment variable PRAGMASPEC_SPEC names"):
+        _ = by_variable.spec_file
+    assert not find_place(name, "state/hello", environment={"PRAGMASPEC_SPEC": "x.yaml"}).said_by_variable
+
+
+@pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
+def test_a_name_without_spec_and_state_is_no_stack(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
+        find_place(name, environment={})
+
+
+def test_the_state_beside_a_spec_that_is_gone_is_found(tmp_path: Path) -> None:
+    (tmp_path / "state" / "hello").mkdir(parents=True)
+    assert find_place(tmp_path / "hello.yaml", environment={}).state == str(tmp_path / "state" / "hello")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("clusters: {}\n", "file"),
+        ("stack: hello\n", "hello"),
+        ("# stack: no\nstack:   'my.stack-2'  # yes\n", "my.stack-2"),
+        ('"stack": "x"\r\nclusters: {}\r\n', "x"),
+        ("clusters:\n  stack: no\n", "file"),
+        ("stack: not a name\n", "file"),
+    ],
+)
+def test_stack_name(text: str, name: str) -> None:
+    assert stack_name(_write("file.yaml", text)) == name
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("state: https://host/a/b", "https://host/a/b"),
+        ("state:\n  url: s3://bucket/key   # there", "s3://bucket/key"),
+        ("state: ./states/x", "far/states/x"),
+        ("state: /srv/x", "/srv/x"),
+    ],
+)
+def test_the_spec_may_say_where_its_state_is(line: str, state: str) -> None:
+    _write("far/away.yaml", f"{line}\nclusters: {{}}\n")
+    place = find_place("far/away.yaml", environment={})
+    assert (place.state, place.said_by_spec) == (state, True)
+    assert place.usual_state == Path("far/state/away")
+    assert place.remote == ("://" in state)
+    named = find_place("far/away.yaml", "here", environment={})
+    assert (named.state, named.said_by_spec) == ("here", False)
+
+
+def test_a_url_alone_is_enough_for_some() -> None:
+    place = find_place(state="s3://bucket/states/hello?region=x", environment={})
+    assert (place.spec, place.name, place.state) == (None, "hello", "s3://bucket/states/hello?region=x")

@@ -1,0 +1,101 @@
+"""A process that contends for a state: ``python -m tests.state.backends.contender URL ID``, told by lines what to do.
+
+``lock`` → ``locked`` or ``busy``; ``read`` → ``read SERIAL LINES``; ``snapshot N``, ``begin N``, ``append SEQ`` → ``ok`` or the
+name of the error; ``append-on SEQ`` → appends from SEQ on, says ``ok SEQ`` after each, and ends with the name of the error;
+``count N`` → locks, adds one to the serial, unlocks, N times; ``release`` → ``ok``.
+"""
+
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from pragmaspec.errors import PragmaspecError, StateLockedError
+from pragmaspec.state.backends.base import Ground, Held
+from pragmaspec.state.backends.document import inner
+from pragmaspec.state.backends.local.backend import LocalGround
+from pragmaspec.state.backends.registry import open_ground
+from pragmaspec.state.backends.s3.backend import S3Ground
+from tests.state.backends.samples import QUICK, holder, lines, snapshot
+
+
+def say(*words):
+    print(*words, flush=True)  # noqa: T201 - how it speaks
+
+
+def place(url: str) -> Ground:
+    if url.startswith("s3:"):
+        return S3Ground(url, rhythm=QUICK)
+    return LocalGround(Path(url)) if url.startswith("/") else open_ground(url, Path.cwd())
+
+
+class Contender:
+    def __init__(self, url: str, lock_id: str) -> None:
+        self.url = url
+        self.lock_id = lock_id
+        self.held: Held | None = None
+
+    def lock(self):
+        try:
+            self.held = place(self.url).lock(holder(self.lock_id))
+        except StateLockedError:
+            say("busy")
+        else:
+            say("locked")
+
+    def read(self):
+        found = self.held.read()
+        serial = inner(found.snapshot).serial if found.snapshot else 0
+        say("read", serial, sum(text.data.rstrip(b"\0").count(b"\n") for text in found.journals))
+
+    def write(self, change):
+        try:
+            change()
+        except PragmaspecError as error:
+            say(type(error).__name__)
+            return False
+        return True
+
+    def snapshot(self, number):
+        if self.write(lambda: self.held.write_snapshot(snapshot(number), number)):
+            say("ok")
+
+    def begin(self, number):
+        if self.write(lambda: self.held.begin_journal(number)):
+            say("ok")
+
+    def append(self, seq):
+        if self.write(lambda: self.held.append(lines(seq, said=self.lock_id), seq, 0)):
+            say("ok")
+
+    def append_on(self, seq):
+        while self.write(partial(self.held.append, lines(seq, said=self.lock_id), seq, 0)):
+            say("ok", seq)
+            seq += 1
+
+    def count(self, times):
+        done = 0
+        while done < times:
+            try:
+                held = place(self.url).lock(holder(f"{self.lock_id}-{done}"))
+            except StateLockedError:
+                time.sleep(0.005)
+                continue
+            text = held.read().snapshot
+            serial = inner(text).serial + 1 if text else 1
+            held.write_snapshot(snapshot(serial), serial)
+            held.release()
+            done += 1
+        say("ok")
+
+    def release(self):
+        self.held.release()
+        say("ok")
+
+
+if __name__ == "__main__":
+    contender = Contender(sys.argv[1], sys.argv[2])
+    say("ready")
+    for line in sys.stdin:
+        verb, *numbers = line.split()
+        getattr(contender, verb.replace("-", "_"))(*map(int, numbers))

@@ -1,0 +1,120 @@
+"""Every kind of ground behind one face, so that one suite runs over all of them. A new kind is one class and one line."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+from pragmaspec.state.backends.base import Ground
+from pragmaspec.state.backends.http.backend import HttpGround
+from pragmaspec.state.backends.local.backend import LocalGround
+from pragmaspec.state.backends.postgresql.backend import PostgresqlGround
+from pragmaspec.state.backends.s3.backend import S3Ground
+from pragmaspec.state.backends.s3.lock import Rhythm
+from tests.state.backends import postgresql_server, s3_server
+from tests.state.backends.http_server import StateServer
+from tests.state.backends.samples import HASTY, QUICK
+
+
+class Kind(Protocol):
+    """A running server (or a folder) with states by name."""
+
+    breakable: bool
+    """Whether a living holder's lock can be taken away."""
+
+    def url(self, name: str) -> str:
+        """Where the state ``name`` lives; for a local one, its folder."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables a process needs to get there."""
+        ...
+
+    def ground(self, name: str) -> Ground:
+        """The state ``name``, as a new process on another machine would see it."""
+        ...
+
+
+class LocalKind:
+    breakable = False
+    environment: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def url(self, name: str) -> str:
+        return str(self._folder / name)
+
+    def ground(self, name: str) -> Ground:
+        return LocalGround(self._folder / name)
+
+
+class HttpKind:
+    breakable = True
+
+    def __init__(self, server: StateServer) -> None:
+        self.server = server
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.server.environment
+
+    @property
+    def port(self) -> int:
+        return self.server.port
+
+    def url(self, name: str, port: int | None = None) -> str:
+        return self.server.url(name, port)
+
+    def ground(self, name: str, port: int | None = None) -> Ground:
+        return HttpGround(self.url(name, port), HASTY, self.environment)
+
+
+class S3Kind:
+    breakable = True
+    environment = s3_server.ENVIRONMENT
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def url(self, name: str, port: int | None = None) -> str:
+        return f"s3://{s3_server.BUCKET}/stacks/{name}.json?endpoint=http://127.0.0.1:{port or self.port}"
+
+    def ground(self, name: str, port: int | None = None) -> Ground:
+        # Through a proxy that counts requests there is to be no heartbeat in between.
+        return S3Ground(self.url(name, port), HASTY, self.environment, Rhythm() if port else QUICK)
+
+
+class PostgresqlKind:
+    breakable = True
+    environment = postgresql_server.ENVIRONMENT
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def url(self, name: str) -> str:
+        return f"postgresql://127.0.0.1:{self.port}/{postgresql_server.DATABASE}/{name}"
+
+    def ground(self, name: str) -> Ground:
+        return PostgresqlGround(self.url(name).replace("://", "://anna@"), HASTY, self.environment)
+
+
+@contextmanager
+def running(kind: str, folder: Path) -> Iterator[Kind]:
+    """Start what ``kind`` needs, in ``folder``."""
+    if kind == "local":
+        yield LocalKind(folder)
+    elif kind == "postgresql":
+        with postgresql_server.postgresql_server() as port:
+            yield PostgresqlKind(port)
+    elif kind == "s3":
+        with s3_server.s3_server() as port:
+            yield S3Kind(port)
+    else:
+        with StateServer(kind.removeprefix("http-")) as server:
+            yield HttpKind(server)
+
+
+KINDS = ("local", "http-gitlab", "http-plain", "http-careless", "s3", "postgresql")

@@ -1,0 +1,64 @@
+"""A whole run on a ground, which says how far it came."""
+
+from dataclasses import dataclass, field
+
+from pragmaspec.errors import StateUnreachableError, StateUnwritableError
+from pragmaspec.state.backends.base import Ground, Stored
+from tests.state.backends.samples import holder, lines, snapshot
+
+STEPS = (
+    ("snapshot", 1, b""),
+    ("batch", 1, lines(1, 2)),
+    ("batch", 3, lines(3)),
+    ("snapshot", 2, b""),
+    ("batch", 4, lines(4, 6)),
+)
+
+
+@dataclass
+class Run:
+    """``done``: how many steps were acknowledged; ``begun``: how many were tried; ``error``: what stopped it."""
+
+    begun: int = 0
+    done: int = 0
+    error: Exception | None = None
+    history: list[tuple[bytes | None, bytes]] = field(default_factory=list)
+
+
+def whole_run(ground: Ground, lock_id: str = "one") -> Run:
+    """Lock, read, do all steps, release; stops at the first error."""
+    run = Run()
+    try:
+        held = ground.lock(holder(lock_id))
+    except StateUnreachableError as error:
+        run.error = error
+        return run
+    try:
+        held.read()
+        for kind, number, batch in STEPS:
+            run.begun += 1
+            if kind == "snapshot":
+                held.write_snapshot(snapshot(number), number)
+                held.begin_journal(number)
+            else:
+                held.append(batch, number, 4096)
+            run.done += 1
+    except (StateUnreachableError, StateUnwritableError) as error:
+        run.error = error
+    finally:
+        held.release()
+    return run
+
+
+def after(steps: int) -> tuple[bytes | None, bytes]:
+    """What stands there after so many steps: the snapshot and the lines of the journal."""
+    text: bytes | None = None
+    journal = b""
+    for kind, number, batch in STEPS[:steps]:
+        text, journal = (snapshot(number), b"") if kind == "snapshot" else (text, journal + batch)
+    return text, journal
+
+
+def found(stored: Stored) -> tuple[bytes | None, bytes]:
+    """The same of what was read."""
+    return stored.snapshot, b"".join(text.data.rstrip(b"\0") for text in stored.journals)

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from pragmaspec.errors import UsageError
+from pragmaspec.state.backends.local.backend import LocalGround
+from pragmaspec.state.backends.registry import open_ground
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"),
+    [
+        ("state/hello", "/base/state/hello"),
+        ("/srv/states/hello", "/srv/states/hello"),
+        ("./a:b", "/base/a:b"),
+        ("file:///srv/states/my%20stack", "/srv/states/my stack"),
+        ("file://localhost/srv/states", "/srv/states"),
+        ("FILE:/srv/states", "/srv/states"),
+    ],
+)
+def test_a_path_and_a_file_url_are_folders(text, folder):
+    ground = open_ground(text, Path("/base"))
+    assert isinstance(ground, LocalGround)
+    assert ground.title == folder
+
+
+def test_a_home_folder_is_the_users(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert open_ground("~/states", Path("/base")).title == "/home/ada/states"
+
+
+@pytest.mark.parametrize("url", ["https://example.org/states/hello", "http://127.0.0.1:1/hello"])
+def test_a_url_is_opened_by_what_its_scheme_names_and_nothing_is_contacted(url):
+    assert open_ground(url, Path("/base")).title == url
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("htps://u:secret@example.org/x", "Did you mean https:?"),
+        ("postgres3://u:secret@h/x", "Did you mean postgres:?"),
+        ("gs://bucket/secret", "Nothing here knows gs: URLs. A state is recorded in"),
+        ("ab:cd", "For a folder of that name write ./ab:cd."),
+        ("file://server/secret", "names a folder of this machine"),
+        ("file:///a?secret", "names a folder of this machine"),
+        (" ", "An empty name is none"),
+    ],
+)
+def test_what_names_no_place_is_told_what_does(text, words):
+    with pytest.raises(UsageError) as caught:
+        open_ground(text, Path("/base"))
+    assert words in caught.value.problems[0].detail
+    assert "u:secret" not in str(caught.value)

@@ -1,0 +1,55 @@
+"""Answers of servers that are no S3 store: each ends in an error message."""
+
+import pytest
+
+from pragmaspec.errors import StateUnreachableError
+from pragmaspec.state.backends.s3.backend import S3Ground
+from tests.images.raw_server import RawServer
+from tests.state.backends.s3_server import ENVIRONMENT
+from tests.state.backends.samples import HASTY
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "no answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer in HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "does not answer as S3 does: there is no ETag"),
+        (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 2\r\n\r\nok', "there is no LastModified"),
+        (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nLast-Modified: 99 Foo\r\nContent-Length: 2\r\n\r\nok', "does not answer as S3 does"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n", "cannot be reached"),
+        (b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", "redirects in a circle"),
+        (b"HTTP/1.1 403 \xff\r\nContent-Length: 5\r\n\r\n<html", "403|no answer"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na", "contradict|no answer"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", "no answer|as S3 does"),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "as S3 does"),
+    ],
+)
+def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
+    with RawServer(answer) as server, pytest.raises(StateUnreachableError, match=words) as refused:
+        S3Ground(f"s3://states/x?endpoint=http://127.0.0.1:{server.port}", HASTY).read()
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("AWS_ENDPOINT_URL", "http://h:99999", "AWS_ENDPOINT_URL is wrong: its port"),
+        ("AWS_ENDPOINT_URL_S3", "minio", "AWS_ENDPOINT_URL_S3 is wrong: it does not begin with"),
+        ("AWS_REGION", "eu central", "cannot be reached"),
+        ("https_proxy", "http://h:99999", "the proxy that https_proxy names cannot be used: its port"),
+        ("https_proxy", "http://[::1", "the proxy that https_proxy names cannot be used: the brackets"),
+        ("HTTPS_PROXY", "ftp://h:21", "the proxy that HTTPS_PROXY names cannot be used: ftp: is not known here"),
+        ("HTTPS_PROXY", "socks5://h:1080", "the proxy that HTTPS_PROXY names cannot be used: socks5: is not known here"),
+    ],
+)
+def test_what_the_environment_says_and_cannot_be(name, value, words, monkeypatch):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StateUnreachableError, match=words):
+        S3Ground("s3://states/x", HASTY).read()

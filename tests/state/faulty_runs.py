@@ -1,0 +1,128 @@
+"""A store on a disk in memory that notes what was promised, and a few runs that go through everything a store does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pragmaspec.errors import PragmaspecError, SiteError
+from pragmaspec.site import SimulatedSite
+from pragmaspec.state.backends.base import Held
+from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state.journal_entries import Entry, Ledger
+from pragmaspec.state.load import Loaded
+from pragmaspec.state.session import StoreSession
+from pragmaspec.state.writer import StateWriter
+from pragmaspec.state_model import Record, State
+from tests.state.memory_disk import MemoryDisk
+from tests.state.samples import ALLOCATION, LINEAGE, act, node
+
+STATE = Path("/home/state/hello")
+MEMORY = Path("/home/memory")
+
+ALLOCATE = act("allocate", ALLOCATION)
+BOOTS = [act("boot", node(index)) for index in range(4)]
+
+Records = tuple[Record, ...]
+
+
+@dataclass
+class Promises:
+    """Every state there has been, one for each entry, and up to which of them a caller was told that it is durable."""
+
+    points: list[Records] = field(default_factory=lambda: [()])
+    kept: int = -1
+    called: int = 0
+    """How many calls were allowed to leave."""
+
+    def held_by(self, records: Records) -> bool:
+        """Whether ``records`` is a state that existed, and nothing that was promised is missing in it."""
+        return records in self.points[max(self.kept, 0) :]
+
+
+class NotingWriter(StateWriter):
+    """A writer that notes each entry, and what is durable."""
+
+    def __init__(self, held: Held, loaded: Loaded, promises: Promises, **parts: object) -> None:
+        super().__init__(held, loaded, **parts)
+        self._promises = promises
+        self._model = Ledger(loaded.ledger.state)
+
+    def append(self, entries: Sequence[Entry], outcomes_to_come: int) -> None:
+        for entry in entries:
+            self._model.apply(entry)
+            self._promises.points.append(self._model.state.records)
+        super().append(entries, outcomes_to_come)
+        self._promises.kept = len(self._promises.points) - 1
+
+    def spill(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._model.apply(entry)
+            self._promises.points.append(self._model.state.records)
+        super().spill(entries)
+
+
+class NotingStore(LocalStore):
+    """A store at :data:`STATE` whose promises are noted."""
+
+    def __init__(self, disk: MemoryDisk, promises: Promises) -> None:
+        super().__init__(STATE, disk=disk, memory=MEMORY)
+        self._promises = promises
+
+    def writer(self, held: Held, loaded: Loaded) -> StateWriter:
+        lineage = loaded.ledger.state.lineage
+        parts = {"spills": self._spills(lineage), "mark": self._mark(lineage)}
+        return NotingWriter(held, loaded, self._promises, **parts)
+
+
+def recovered(disk: MemoryDisk) -> tuple[State, LocalStore]:
+    """What the next command finds on ``disk``."""
+    store = LocalStore(STATE, disk=disk, memory=MEMORY)
+    return store.load(LINEAGE).ledger.state, store
+
+
+def first_run(store: LocalStore, promises: Promises) -> None:
+    """A new stack: waves of intents, outcomes of every kind, a snapshot."""
+    with store.session("apply", LINEAGE) as session:
+        session.use_sites([SimulatedSite(name="lab")])
+        _intend(session, promises, ALLOCATE)
+        session.bound(ALLOCATE, (("uuid", "1"),))
+        session.outcome(ALLOCATE, Record(resource=ALLOCATION))
+        _intend(session, promises, *BOOTS[:2])
+        session.outcome(BOOTS[0], Record(resource=node(0)))
+        session.outcome(BOOTS[1], SiteError("no room"))
+        session.flush()
+        session.checkpoint()
+
+
+def second_run(store: LocalStore, promises: Promises) -> None:
+    """Goes on, and is interrupted: its last outcome is not flushed."""
+    with store.session("apply", LINEAGE) as session:
+        clean = act("clean", node(0))
+        _intend(session, promises, clean, BOOTS[1])
+        session.outcome(clean, None)
+        _intend(session, promises, BOOTS[2])
+        session.cleared(BOOTS[2])
+        session.flush()
+        session.outcome(BOOTS[1], Record(resource=node(1)))
+
+
+def third_run(store: LocalStore, promises: Promises) -> None:
+    """Takes in what the second left, adds something, ends well."""
+    with store.session("apply", LINEAGE) as session:
+        _intend(session, promises, BOOTS[3])
+        session.outcome(BOOTS[3], Record(resource=node(3)))
+        session.checkpoint()
+
+
+def all_runs(store: LocalStore, promises: Promises) -> None:
+    """One after another, each whatever became of the one before."""
+    for run in (first_run, second_run, third_run):
+        try:
+            run(store, promises)
+        except PragmaspecError:
+            continue
+
+
+def _intend(session: StoreSession, promises: Promises, *actions: object) -> None:
+    session.intend(actions)
+    promises.called += len(actions)

@@ -1,0 +1,169 @@
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.planning.plan import Verb
+from pragmaspec.planning.wanted import Move
+from pragmaspec.resources import Node
+from pragmaspec.site import SimulatedSite
+from pragmaspec.state.journal_entries import (
+    CLOSED_KEPT_S,
+    Begin,
+    Bound,
+    Cleared,
+    Done,
+    Entry,
+    Failed,
+    Gone,
+    Intent,
+    Ledger,
+    Moved,
+    SiteUsed,
+)
+from pragmaspec.state_model import ClosedOp, Record, State
+from tests.state.samples import ALLOCATION, LINEAGE, node
+
+NODE = node(0)
+READY = Record(resource=NODE, outputs=(("uuid", "u"),), generation=2, op="0")
+BEGUN = Record(resource=NODE, status="pending", op="1")
+EMPTY = State(lineage=LINEAGE)
+
+
+def _after(*entries: object, earlier: Record | None = None) -> Record | None:
+    ledger = Ledger(EMPTY.with_record(earlier) if earlier else EMPTY)
+    for entry in entries:
+        ledger.apply(entry)
+    assert ledger.state.record(NODE.address) == ledger.record(NODE.address)
+    return ledger.record(NODE.address)
+
+
+def _intent(verb: Verb, resource: Node = NODE, generation: int = 0) -> Intent:
+    return Intent(op="1", verb=verb, resource=resource, generation=generation)
+
+
+def test_a_boot_without_outcome_is_pending():
+    assert _after(_intent("boot")) == BEGUN
+
+
+def test_a_pending_record_keeps_what_is_known_of_the_object():
+    assert _after(_intent("boot"), earlier=READY) == replace(READY, status="pending")
+    unnamed = replace(READY, op="", origin="lab/old/node/old-compute-0")
+    assert _after(_intent("boot"), earlier=unnamed) == replace(unnamed, status="pending", op="1")
+
+
+def test_another_build_is_another_creation():
+    moved = replace(READY, origin="lab/old/node/old-compute-0")
+    assert _after(_intent("boot", generation=3), earlier=moved) == replace(BEGUN, generation=3, origin=moved.origin)
+
+
+def test_outputs_are_known_as_soon_as_they_are_bound():
+    assert _after(_intent("boot"), Bound(op="1", outputs=(("uuid", "v"),))) == replace(BEGUN, outputs=(("uuid", "v"),))
+
+
+def test_a_refusal_stays_pending_and_says_why():
+    failed = _after(_intent("boot"), Failed(op="1", problem="no room"))
+    assert failed == replace(BEGUN, problem="no room")
+    again = Intent(op="2", verb="boot", resource=NODE)
+    assert _after(again, earlier=failed) == BEGUN, "a new try forgets the old problem, and goes on with the creation"
+
+
+def test_done_gone_and_cleared():
+    assert _after(_intent("boot"), Done(op="1", record=READY)) == READY
+    assert _after(_intent("clean"), Gone(op="1", address=NODE.address), earlier=READY) is None
+    assert _after(_intent("boot"), Cleared(op="1"), earlier=READY) == READY
+    assert _after(_intent("boot"), Cleared(op="1")) is None
+
+
+@pytest.mark.parametrize("verb", ["clean", "update"])
+def test_what_can_simply_be_repeated_keeps_its_record(verb):
+    assert _after(_intent(verb, node(0, keys="k2")), earlier=READY) == READY
+    failed = _after(_intent(verb, node(0, keys="k2")), Failed(op="1", problem="no"), earlier=READY)
+    assert failed == replace(READY, problem="no")
+    assert _after(_intent(verb)) is None
+    assert _after(_intent(verb), Failed(op="1", problem="no")) is None
+
+
+@pytest.mark.parametrize(
+    "earlier", [replace(READY, resource=node(0, keys="k0")), replace(READY, resource=node(0, running=False))]
+)
+def test_a_boot_of_a_kept_disk_does_not_claim_that_its_guest_was_told(earlier):
+    record = _after(_intent("boot"), earlier=earlier)
+    assert record is not None
+    assert isinstance(record.resource, Node)
+    assert (record.resource.keys, record.resource.peers) == ("", "")
+
+
+def test_a_new_build_of_a_node_reads_everything_at_its_first_boot():
+    record = _after(_intent("boot", node(0, keys="k2"), generation=3), earlier=READY)
+    assert record is not None
+    assert record.resource == node(0, keys="k2")
+
+
+def test_an_outcome_without_intent_is_no_journal_of_ours():
+    for entry in (Bound(op="9"), Failed(op="9", problem=""), Done(op="9", record=READY), Cleared(op="9")):
+        with pytest.raises(KeyError):
+            Ledger(EMPTY).apply(entry)
+
+
+def test_sites_are_kept_by_name():
+    ledger = Ledger(EMPTY)
+    for site in (SimulatedSite(name="b"), SimulatedSite(name="a"), SimulatedSite(name="b", parallel=2)):
+        ledger.apply(SiteUsed(site=site))
+    ledger.apply(Begin(lineage=LINEAGE, serial=0))
+    assert ledger.state.sites == (SimulatedSite(name="a"), SimulatedSite(name="b", parallel=2))
+    assert ledger.site("b") == SimulatedSite(name="b", parallel=2)
+
+
+def test_other_resources_are_pending_as_they_are():
+    ledger = Ledger(EMPTY)
+    ledger.apply(Intent(op="1", verb="allocate", resource=ALLOCATION))
+    assert ledger.record(ALLOCATION.address) == Record(resource=ALLOCATION, status="pending", op="1")
+
+
+def test_an_outcome_keeps_under_which_name_and_op_the_object_was_made():
+    moved = replace(READY, origin="lab/old/node/old-compute-0")
+    plain = Record(resource=NODE, generation=2)
+    assert _after(Done(record=plain), earlier=moved) == replace(plain, op="0", origin=moved.origin)
+    assert _after(Done(record=replace(plain, op="7")), earlier=READY) == replace(plain, op="7")
+    assert _after(Done(record=replace(plain, generation=3)), earlier=moved) == replace(plain, generation=3)
+
+
+LATE = SimulatedSite(name="lab", window_s=60.0)
+
+
+def _closed(*entries, site=LATE, earlier=READY):
+    ledger = Ledger(replace(EMPTY.with_record(earlier), sites=(site,)))
+    for entry in entries:
+        ledger.apply(entry)
+    return ledger.state.closed_ops
+
+
+def test_where_calls_may_take_effect_late_an_op_that_is_over_is_remembered():
+    gone = Gone(address=NODE.address, at=1000.0)
+    assert _closed(gone) == (ClosedOp(op="0", address=NODE.address, closed_at=1000.0),)
+    assert _closed(gone, site=SimulatedSite(name="lab")) == ()
+    assert _closed(gone, Gone(address=NODE.address, at=2000.0)) == _closed(gone), "once is enough"
+    assert _closed(gone, earlier=replace(READY, op="")) == ()
+
+
+def test_an_op_that_is_over_is_forgotten_after_a_week():
+    again = Done(record=replace(READY, op="8"))
+    late = Gone(address=NODE.address, at=1000.0 + CLOSED_KEPT_S + 1)
+    assert [each.op for each in _closed(Gone(address=NODE.address, at=1000.0), again, late)] == ["8"]
+    assert Gone(address="x").at > 1.7e9, "the moment it was noted"
+
+
+def test_the_op_of_what_only_has_another_name_is_not_over():
+    moved = Record(resource=node(0, cluster="other"), op="0", origin=NODE.address, generation=2)
+    assert _closed(Done(record=moved), Gone(address=NODE.address, at=1.0)) == ()
+
+
+def test_a_move_is_one_entry_and_keeps_what_was_made():
+    ledger = Ledger(EMPTY.with_records((Record(resource=ALLOCATION), READY)))
+    entry = Moved(moves=(Move(before=NODE.cluster, after="renamed"),))
+    ledger.apply(msgspec.json.decode(msgspec.json.encode(entry), type=Entry))
+    moved = [record for record in ledger.state.records if isinstance(record.resource, Node)]
+    assert [record.origin for record in moved] == [NODE.address]
+    assert moved[0].address.startswith(f"{NODE.site}/renamed/node/renamed-")
+    assert (moved[0].op, moved[0].generation, moved[0].outputs) == (READY.op, READY.generation, READY.outputs)
+    assert ledger.record(NODE.address) is None
