@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.net.urls import WEB, UrlError, parse_url, same_server, scheme_of, shown_url
 
 SOURCES: Mapping[str, str] = {
@@ -50,26 +50,22 @@ def check_url(url: str) -> None:
         raise wrong_url(url, str(error)) from None
     if parts.password is not None or (parts.user is not None and not names_user):
         raise UsageError(
-            Problem(
-                summary="A URL of a state must not hold credentials",
-                detail=f"{shown_url(url)} was given with a user or password in it, which would end up in git, in logs and in the "
-                f"list of processes. Leave it out: it is taken from {source}. If it was committed or shown, replace it.",
-            )
+            "A URL of a state must not hold credentials",
+            f"{shown_url(url)} was given with a user or password in it, which would end up in git, in logs and in the "
+            f"list of processes. Leave it out: it is taken from {source}. If it was committed or shown, replace it.",
         )
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if _SECRET_NAME.search(name):
             raise UsageError(
-                Problem(
-                    summary="A URL of a state must not hold credentials",
-                    detail=f"{shown_url(url)} was given with `{name}=`, which looks like a secret. Leave it out: credentials are "
-                    f"taken from {source}. If it was committed or shown, replace it.",
-                )
+                "A URL of a state must not hold credentials",
+                f"{shown_url(url)} was given with `{name}=`, which looks like a secret. Leave it out: credentials are "
+                f"taken from {source}. If it was committed or shown, replace it.",
             )
 
 
 def wrong_url(url: str, why: str) -> UsageError:
     """The error for the URL of a state that cannot be; ``why`` is a clause without a full stop."""
-    return UsageError(Problem(summary="The URL of the state is wrong", detail=f"{shown_url(url)}: {why}."))
+    return UsageError("The URL of the state is wrong", f"{shown_url(url)}: {why}.")
 
 
 def http_credentials(url: str, environ: Mapping[str, str] = os.environ) -> Basic | Bearer | None:
@@ -90,11 +86,9 @@ def check_private(url: str) -> None:
     parts = parse_url(url)
     if parts.scheme == "http" and not parts.is_local:
         raise UsageError(
-            Problem(
-                summary="Credentials would travel unencrypted",
-                detail=f"{shown_url(url)} begins with http:, so everybody on the way could read the password that is set for it. "
-                "Use https:, or a tunnel to a port of this machine.",
-            )
+            "Credentials would travel unencrypted",
+            f"{shown_url(url)} begins with http:, so everybody on the way could read the password that is set for it. "
+            "Use https:, or a tunnel to a port of this machine.",
         )
 
 
@@ -117,10 +111,5 @@ def _pair(environ: Mapping[str, str], user: str, password: str) -> Basic | None:
         return Basic(*given)
     if any(given):
         missing = password if given[0] else user
-        raise UsageError(
-            Problem(
-                summary="Credentials are incomplete",
-                detail=f"Of {user} and {password}, {missing} is not set. Set both, or neither.",
-            )
-        )
+        raise UsageError("Credentials are incomplete", f"Of {user} and {password}, {missing} is not set. Set both, or neither.")
     return None

@@ -28,9 +28,12 @@ Each carries one or more :class:`Problem` values: a constant ``summary`` and a `
 wrong, why, and what to do. They are raised once, with every problem found.
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from typing import ClassVar, Literal, Self
 
 from pragmaspec.frozen import Frozen
+
+_FIRST_LINE_CHARACTERS = 300
 
 
 class Where(Frozen, frozen=True):
@@ -59,15 +62,33 @@ class Problem(Frozen, frozen=True):
 
 
 class PragmaspecError(Exception):
-    """Anything that a person can understand and act on; anything else that escapes is a bug."""
+    """A failure that a user can understand and act on; any other exception that escapes is a bug.
+
+    ``PragmaspecError(summary, detail, where=…)`` carries one :class:`Problem`, :meth:`of` carries several.
+    """
 
     exit_status: ClassVar[int] = 1
 
-    def __init__(self, *problems: Problem | str) -> None:
-        self.problems: tuple[Problem, ...] = tuple(
-            problem if isinstance(problem, Problem) else Problem(summary=problem) for problem in problems
-        )
-        super().__init__("; ".join(_one_line(problem) for problem in self.problems))
+    def __init__(self, summary: str, detail: str = "", *, where: Where | None = None, quote: str | None = None) -> None:
+        self._carry((Problem(summary=summary, detail=detail, where=where, quote=quote),))
+
+    @classmethod
+    def of(cls, problems: Iterable[Problem]) -> Self:
+        """Return an error that carries all of ``problems``."""
+        error = cls.__new__(cls)
+        error._carry(tuple(problems))  # noqa: SLF001 - its own class
+        return error
+
+    @property
+    def first_line(self) -> str:
+        """The first line of the first problem's detail, else its summary; short enough for a record and a plan."""
+        problem = self.problems[0]
+        lines = problem.detail.splitlines()
+        return (lines[0] if lines else problem.summary)[:_FIRST_LINE_CHARACTERS]
+
+    def _carry(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(_one_line(problem) for problem in problems))
 
 
 class UsageError(PragmaspecError):

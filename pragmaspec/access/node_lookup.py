@@ -1,6 +1,6 @@
 """Which node a person means. Pure."""
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.resources import Node
 from pragmaspec.state_model import State
 
@@ -16,10 +16,8 @@ def find_node(state: State, word: str) -> Node:
         return found[0]
     if found:
         choices = " or ".join(node.address for node in found)
-        raise UsageError(
-            Problem(summary="Two nodes have this name", detail=f"{word} is recorded at more than one site. Write {choices}.")
-        )
-    raise UsageError(Problem(summary="No such node", detail=f"{word} is not recorded. {_hint(word, nodes)}"))
+        raise UsageError("Two nodes have this name", f"{word} is recorded at more than one site. Write {choices}.")
+    raise UsageError("No such node", f"{word} is not recorded. {_hint(word, nodes)}")
 
 
 def _hint(word: str, nodes: tuple[Node, ...]) -> str:

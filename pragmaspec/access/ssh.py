@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pragmaspec.access.routes import Route, routes
 from pragmaspec.access.ssh_files import ssh_directory, write_ssh_files
-from pragmaspec.errors import AccessError, HostKeyError, Problem
+from pragmaspec.errors import AccessError, HostKeyError
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.state_model import State
@@ -49,9 +49,7 @@ class Remote:
         try:
             write_ssh_files(self._directory, found, self._stack_key, self._port)
         except OSError as error:
-            raise AccessError(
-                Problem(summary="The ssh files cannot be written", detail=f"{self._directory}: {error.strerror or error}.")
-            ) from error
+            raise AccessError("The ssh files cannot be written", f"{self._directory}: {error.strerror or error}.") from error
         self._routes = {route.node: route for route in found}
         self._nodes = {route.name: route.node for route in found}
         return found
@@ -66,11 +64,9 @@ class Remote:
         route = self._routes.get(node)
         if route is None:
             raise AccessError(
-                Problem(
-                    summary="This node cannot be reached",
-                    detail=f"{node} has no public address, and neither has its cluster's frontend. Its serial console can be "
-                    "read: pragmaspec console NODE.",
-                )
+                "This node cannot be reached",
+                f"{node} has no public address, and neither has its cluster's frontend. Its serial console can be "
+                "read: pragmaspec console NODE.",
             )
         return route
 
@@ -154,7 +150,7 @@ def _wait(
     while True:
         left = end - time.monotonic()
         if left <= 0:
-            raise AccessError(Problem(summary="A command on a node took too long", detail=f"It had {timeout_s:.0f} s."))
+            raise AccessError("A command on a node took too long", f"It had {timeout_s:.0f} s.")
         try:
             return process.communicate(given, timeout=min(_TICK_S, left))
         except subprocess.TimeoutExpired:
@@ -180,24 +176,17 @@ def printable(text: str) -> str:
 def _failed(route: Route, stderr: str) -> AccessError:
     if "Host key verification failed" in stderr or "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr:
         return HostKeyError(
-            Problem(
-                summary="A node shows a wrong host key",
-                detail=f"What answers at {route.address} as {route.name} does not have the host key that was made for this node. "
-                "Nothing was sent to it. Either another machine has this address, or the node's disk is not ours.",
-            )
+            "A node shows a wrong host key",
+            f"What answers at {route.address} as {route.name} does not have the host key that was made for this node. "
+            "Nothing was sent to it. Either another machine has this address, or the node's disk is not ours.",
         )
     said = [line for line in stderr.splitlines() if line.strip()]
     detail = said[-1] if said else "ssh ended without a word."
     through = f" through {route.jump}" if route.jump else ""
-    return AccessError(
-        Problem(summary="A node was not reached over ssh", detail=f"{route.name} at {route.address}{through}: {detail}")
-    )
+    return AccessError("A node was not reached over ssh", f"{route.name} at {route.address}{through}: {detail}")
 
 
 def _no_client() -> AccessError:
     return AccessError(
-        Problem(
-            summary="There is no ssh client",
-            detail="The program ssh was not found. Install it, on Debian: apt install openssh-client.",
-        )
+        "There is no ssh client", "The program ssh was not found. Install it, on Debian: apt install openssh-client."
     )

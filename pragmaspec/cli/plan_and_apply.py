@@ -161,14 +161,11 @@ def consent(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None
 
     Raises PlanRefusedError, with ``otherwise``, when nobody can be asked.
     """
-    from pragmaspec.errors import PlanRefusedError, Problem
+    from pragmaspec.errors import PlanRefusedError
 
     if not sys.stdin.isatty():
         raise PlanRefusedError(
-            Problem(
-                summary="Nobody can be asked",
-                detail=f"Standard input is not a terminal, so nothing was changed. Say --auto-approve{otherwise}.",
-            )
+            "Nobody can be asked", f"Standard input is not a terminal, so nothing was changed. Say --auto-approve{otherwise}."
         )
     try:
         err().write(f"\n{question} [y/N] ")

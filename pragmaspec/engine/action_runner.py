@@ -19,7 +19,6 @@ from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import Plan
 from pragmaspec.resources import Node, Outputs
 from pragmaspec.state.journal_entries import must_tell, untold
-from pragmaspec.state.session import first_line
 from pragmaspec.state_model import Record
 
 _MOST_LOOKS = 16
@@ -128,7 +127,7 @@ class Work:
                 self._performer.tell(action)
         except PragmaspecError as error:
             resource = untold(record.resource) if tell else record.resource
-            degraded = replace(record, resource=resource, status="degraded", problem=first_line(error))
+            degraded = replace(record, resource=resource, status="degraded", problem=error.first_line)
             self._send(Ended(action, degraded, error))
         except BaseException as error:  # noqa: BLE001 - as above
             self._send(Ended(action, None, error))

@@ -9,11 +9,10 @@ import msgspec
 
 from pragmaspec.access.ssh import Completed, Remote
 from pragmaspec.clock import Clock
-from pragmaspec.errors import AccessError, HostKeyError, Problem
+from pragmaspec.errors import AccessError, HostKeyError
 from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, live_tar
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.resources import Mark, Node
-from pragmaspec.state.session import first_line
 
 Tick = Callable[[], None]
 """Called every second or so while something is waited for; raises to end the waiting."""
@@ -90,7 +89,7 @@ class SimulatedGuests:
         pause_s = 0.005
         while not self._reached(node, mark, "cloud-init"):
             if self._clock.monotonic() > end:
-                raise AccessError(Problem(summary="cloud-init did not finish"))
+                raise AccessError("cloud-init did not finish")
             tick()
             self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, 0.5)
@@ -160,7 +159,7 @@ class SshGuests:
         try:
             done = self._remote.run(node.address, ["true"], timeout_s=_LOGIN_S)
         except AccessError as error:
-            return first_line(error)
+            return error.first_line
         if done.status == 0:
             self._open.add(node.address)
         return "" if done.status == 0 else f"the command `true` ended with {done.status}: {done.stderr.strip()}"
@@ -197,10 +196,8 @@ class SshGuests:
         done = self._insisted(node, ["sh", "-c", INSTALL_SCRIPT], live_tar(files))
         if done.status != 0:
             raise AccessError(
-                Problem(
-                    summary="The files of a node could not be replaced",
-                    detail=f"{node.name}: the command that installs them ended with {done.status}: {done.stderr.strip()}",
-                )
+                "The files of a node could not be replaced",
+                f"{node.name}: the command that installs them ended with {done.status}: {done.stderr.strip()}",
             )
 
     def _insisted(self, node: Node, argv: Sequence[str], stdin: bytes) -> Completed:

@@ -19,7 +19,6 @@ from pragmaspec.planning.images.routes import Shared, holders, neighbourhoods
 from pragmaspec.planning.plan import Plan
 from pragmaspec.providers.base import Offer, PassingOn, Provider
 from pragmaspec.resources import Mark, Outputs, StagedImage
-from pragmaspec.state.session import first_line
 from pragmaspec.state_model import State
 
 LIMIT_S = 3600.0
@@ -132,12 +131,12 @@ class Neighbours:
                 offer = standing.enter_context(self._givers[source].offer(theirs, coming))
             except PragmaspecError as error:
                 turn.came = "not-offered"
-                say(f"not from {source}: {first_line(error)}")
+                say(f"not from {source}: {error.first_line}")
                 return None
             try:
                 return take(offer)
             except PragmaspecError as error:
-                say(f"not from {source}: {first_line(error)}")
+                say(f"not from {source}: {error.first_line}")
                 return None
 
     @contextmanager

@@ -18,7 +18,7 @@ def check_binding(plan: Plan, state: State, wanted: Wanted, providers: Mapping[s
     if not problems:
         problems = _site_problems(plan, providers)
     if problems:
-        raise PlanRefusedError(*problems)
+        raise PlanRefusedError.of(problems)
 
 
 def _state_problems(plan: Plan, state: State) -> list[Problem]:

@@ -14,7 +14,7 @@ from pragmaspec.engine.image_sharing import Neighbours
 from pragmaspec.engine.offline_disks import Overlays
 from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.engine.target_state import Outlook
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.guest.contract.files import live_files
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
@@ -184,11 +184,9 @@ class Performer:
             if image.digest == staged.digest:
                 return self._context.files(image)
         raise ImageError(
-            Problem(
-                summary="An image is no longer in the spec",
-                detail=f"{staged.name} ({staged.digest[:16]}) must go to site {staged.site}, but the spec does not say where it "
-                "comes from any more. Plan again.",
-            )
+            "An image is no longer in the spec",
+            f"{staged.name} ({staged.digest[:16]}) must go to site {staged.site}, but the spec does not say where it "
+            "comes from any more. Plan again.",
         )
 
 

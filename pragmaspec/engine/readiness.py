@@ -10,10 +10,9 @@ from pragmaspec.access.ssh import printable
 from pragmaspec.clock import Clock
 from pragmaspec.engine.guests import Guests
 from pragmaspec.engine.power_watch import PowerWatch
-from pragmaspec.errors import AccessError, NotReadyError, Problem
+from pragmaspec.errors import AccessError, NotReadyError
 from pragmaspec.providers.base import Evidence
 from pragmaspec.resources import Mark, Node
-from pragmaspec.state.session import first_line
 
 FIRST_PAUSE_S = 0.01
 LONGEST_PAUSE_S = 2.0
@@ -83,7 +82,7 @@ class _Stage:
         try:
             error = waiting.guests.first_boot(waiting.node, waiting.mark, self._limit_s, self.tick)
         except AccessError as lost:
-            raise _not_ready(waiting, self._name, f"it did not finish in {self._limit_s:.0f} s; {first_line(lost)}") from lost
+            raise _not_ready(waiting, self._name, f"it did not finish in {self._limit_s:.0f} s; {lost.first_line}") from lost
         if error:
             raise _not_ready(waiting, self._name, f"it reports: {error}")
 
@@ -117,4 +116,4 @@ def _not_ready(waiting: Waiting, stage: str, why: str) -> NotReadyError:
     lines += ["the guest says:", *(f"  {line}" for line in inside)] if inside else []
     lines += ["last lines of its console:", *(f"  {line}" for line in seen.console)] if seen.console else []
     lines.append(f"Look with: pragmaspec console {node.name}. The next apply waits for it again.")
-    return NotReadyError(Problem(summary="A node did not become ready", detail=printable("\n".join(lines))))
+    return NotReadyError("A node did not become ready", printable("\n".join(lines)))

@@ -35,7 +35,7 @@ def incomplete(
     problems += unwritable.problems if unwritable else ()
     if skipped:
         problems.append(Problem(summary="Not started", detail=f"{_names(skipped)}: what they wait for is not done."))
-    return ApplyIncompleteError(*problems)
+    return ApplyIncompleteError.of(problems)
 
 
 def interrupted(
@@ -49,7 +49,7 @@ def interrupted(
         parts.append(begun(unknown))
     parts.append("Everything else is recorded; the next apply continues.")
     problems = [problem for failure in failures for problem in _problems(failure, wanted)]
-    return InterruptedRunError(Problem(summary="The run was interrupted", detail=" ".join(parts)), *problems)
+    return InterruptedRunError.of([Problem(summary="The run was interrupted", detail=" ".join(parts)), *problems])
 
 
 def thing(action: Action) -> str:

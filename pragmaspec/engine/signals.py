@@ -39,7 +39,7 @@ def signals(first: Callable[[str], None], unknown: Callable[[], int]) -> Iterato
     try:
         yield
     except _SecondSignal:
-        raise InterruptedRunError(at_once(unknown())) from None
+        raise InterruptedRunError.of([at_once(unknown())]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from pragmaspec.errors import ImageError, Problem, UsageError
+from pragmaspec.errors import ImageError, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.sources.base import Found
 from pragmaspec.images.sources.registry import AnySource
@@ -107,7 +107,7 @@ class Catalogue:
             detail = (
                 f"{', '.join(damaged)} cannot be read, so nobody knows which disk it means. Delete it, and import the disk again."
             )
-            raise ImageError(Problem(summary="Store of images is damaged", detail=detail))
+            raise ImageError("Store of images is damaged", detail)
         return tuple(entry for entry in found.values() if entry)
 
     def put_imported(self, entry: Entry) -> None:
@@ -118,7 +118,7 @@ class Catalogue:
                 f"The store has another disk called {entry.name}, imported on {before.date} ({before.origin}). Give this one "
                 f"another name with --name, or give up that one first: `pragmaspec image prune --forget {quote(entry.name)}`."
             )
-            raise UsageError(Problem(summary="Name is taken", detail=detail))
+            raise UsageError("Name is taken", detail)
         write_whole(self._imported / f"{entry.name}.json", msgspec.json.encode(entry))
 
     def forget_imported(self, name: str) -> None:

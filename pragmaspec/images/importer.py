@@ -129,7 +129,7 @@ def spec_name(name: str) -> str:
     """``name`` as a spec has it: lower-case letters, digits and ``-``. Raises UsageError when nothing is left."""
     found = _near(name)
     if not is_spec_name(found):
-        raise UsageError(Problem(summary="No name for the image", detail=f"{name!r} cannot be made a name of a spec."))
+        raise UsageError("No name for the image", f"{name!r} cannot be made a name of a spec.")
     return found
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import ImageError, Problem, Where
+from pragmaspec.errors import ImageError, Where
 from pragmaspec.images.catalogue import Catalogue, Entry
 from pragmaspec.images.firmware.choose import chosen, looked_at
 from pragmaspec.images.firmware.detect import boots_of_file
@@ -264,11 +264,8 @@ class ImageLibrary:
         entry = self._catalogue.get(image.digest)
         if entry is None:
             raise ImageError(
-                Problem(
-                    summary="Image is not known here",
-                    detail=f"Its bytes are not in {self._store.directory}, nor is it known where they come from. "
-                    "Plan again with the spec.",
-                )
+                "Image is not known here",
+                f"Its bytes are not in {self._store.directory}, nor is it known where they come from. Plan again with the spec.",
             )
         found = entry.source.find(self._workshop(image.name, reporter, pinned=entry.fetched))
         if found.disk == image.disk:
@@ -284,11 +281,9 @@ class ImageLibrary:
 
 def _other_bytes(image: WantedImage) -> ImageError:
     return ImageError(
-        Problem(
-            summary="Image has changed",
-            detail=f"The plan wants {image.digest[:16]}…, and {image.origin} does not give that any more: a file was replaced "
-            f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first take the new "
-            "one with `pragmaspec lock --upgrade`, or copy its files from the machine that built it, or give `snapshot` in the "
-            "spec.",
-        )
+        "Image has changed",
+        f"The plan wants {image.digest[:16]}…, and {image.origin} does not give that any more: a file was replaced "
+        f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first take the new "
+        "one with `pragmaspec lock --upgrade`, or copy its files from the machine that built it, or give `snapshot` in the "
+        "spec.",
     )

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import ImageError, Problem, UsageError
+from pragmaspec.errors import ImageError, UsageError
 from pragmaspec.images.catalogue import Catalogue, Entry
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.lock.entries import placed
@@ -38,7 +38,7 @@ def given_disk(
     entry = kept_image(workshop.store, what)
     if entry is None:
         detail = f"There is no file {what}, and no image of the store is called so. `pragmaspec image list` shows them."
-        raise UsageError(Problem(summary="No such disk", detail=detail))
+        raise UsageError("No such disk", detail)
     found = _bytes(entry, workshop)
     return (found, Made(entry.disk, entry.format, entry.virtual_size_bytes)) if found else _from_source(entry.source, workshop)
 
@@ -69,7 +69,7 @@ def _source(what: str, member: str) -> "AnySource":
         image = image_at(what, folder=Path(what).is_dir())
         return source_of(image.model_copy(update={"member": member or None}), Path())
     except UnfitError as error:
-        raise UsageError(Problem(summary="Not a disk that can be named here", detail=f"{error}.")) from None
+        raise UsageError("Not a disk that can be named here", f"{error}.") from None
 
 
 def _from_source(source: "AnySource", workshop: Workshop) -> tuple[Path, Made]:

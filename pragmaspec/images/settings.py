@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.sources.publication import Publication
 from pragmaspec.net.urls import UrlError, parse_url
@@ -126,4 +126,4 @@ def _read(file: Path) -> _File:
 
 
 def _wrong(where: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="Settings for image sources are wrong", detail=f"{where}: {why}."))
+    return ImageError("Settings for image sources are wrong", f"{where}: {why}.")

@@ -44,7 +44,7 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
     clusters = tuple(_cluster(loaded, name, cluster, known) for name, cluster in loaded.model.clusters.items())
     problems = [problem for each in clusters if loaded.needs(each.name) for problem in _small_disks(loaded, each, images)]
     if problems:
-        raise SpecError(*problems)
+        raise SpecError.of(problems)
     used = {cluster.site for cluster in clusters}
     written = {name for name, document in loaded.site_documents.items() if document is loaded.document}
     return Wanted(

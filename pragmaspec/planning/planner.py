@@ -217,7 +217,7 @@ def _desired(
         if site.name in inventories:
             problems += shortages(site, inventories[site.name], concerned, state, planned)
     if problems:
-        raise PlanError(*problems)
+        raise PlanError.of(problems)
     return desired, planned, tuple(pending)
 
 
@@ -277,11 +277,9 @@ def _planned_site(name: str, wanted: Wanted, state: State, observations: Mapping
     site = wanted.site(name) or state.site(name)
     if site is None:
         raise PlanError(
-            Problem(
-                summary="A site is unknown",
-                detail=f"The state records objects at site {name}, which is neither in the spec nor in the state's own list. "
-                "Put the site back into the spec, so that what is there can be cleaned.",
-            )
+            "A site is unknown",
+            f"The state records objects at site {name}, which is neither in the spec nor in the state's own list. "
+            "Put the site back into the spec, so that what is there can be cleaned.",
         )
     seen = observations.get(name)
     return PlannedSite(site=site, identity=seen.identity if seen else None)

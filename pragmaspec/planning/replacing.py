@@ -17,7 +17,7 @@ def replaced_nodes(state: State, request: PlanRequest) -> frozenset[str]:
     both = [node.name for node in found if _meant(node, request.exclude)]
     if both:
         detail = f"{few(both)}: --replace asks for it and --exclude leaves it out. Take one of them away. Nothing was changed."
-        raise UsageError(Problem(summary="Both replaced and excluded", detail=detail))
+        raise UsageError("Both replaced and excluded", detail)
     return frozenset(node.address for node in found)
 
 
@@ -29,7 +29,7 @@ def check_replaced(desired: Iterable[Desired], state: State, request: PlanReques
     known = {**{node.address: node for node in state.nodes()}, **{address: node for address, (node, _) in wanted.items()}}
     unknown = [pattern for pattern in request.replace if not any(matches(pattern, node) for node in known.values())]
     if unknown:
-        raise UsageError(*(nothing_named("--replace", pattern, known.values(), nodes=True) for pattern in unknown))
+        raise UsageError.of(nothing_named("--replace", pattern, known.values(), nodes=True) for pattern in unknown)
     problems = [
         Problem(
             summary="A node that is off cannot be replaced",
@@ -49,7 +49,7 @@ def check_replaced(desired: Iterable[Desired], state: State, request: PlanReques
         if node.address not in wanted and not {node.name, node.address}.isdisjoint(request.replace)
     ]
     if problems:
-        raise PlanError(*problems)
+        raise PlanError.of(problems)
 
 
 def _meant(node: Node, patterns: Iterable[str]) -> bool:

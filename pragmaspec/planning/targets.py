@@ -80,7 +80,7 @@ def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:
         if not any(matches(pattern, resource) for resource in resources)
     ]
     if unknown:
-        raise UsageError(*(nothing_named(option, pattern, resources) for option, pattern in unknown))
+        raise UsageError.of((nothing_named(option, pattern, resources) for option, pattern in unknown))
 
 
 def nothing_named(option: str, pattern: str, known: Iterable[Resource], *, nodes: bool = False) -> Problem:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import Provider
 from pragmaspec.site import Site
 
@@ -43,9 +43,7 @@ def _not_installed(site: Site, error: ModuleNotFoundError) -> Exception:
     if library is None:
         return error
     return SiteError(
-        Problem(
-            summary="A provider's library is not installed",
-            detail=f"Site {site.name} uses the provider {provider_name(site)}, which needs the Python module {error.name}. "
-            f"Install it with: pip install '{library}'",
-        )
+        "A provider's library is not installed",
+        f"Site {site.name} uses the provider {provider_name(site)}, which needs the Python module {error.name}. "
+        f"Install it with: pip install '{library}'",
     )

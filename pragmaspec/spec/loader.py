@@ -89,12 +89,12 @@ class _Loading:
             data = self.files.read(self.path)
         except FileNotFoundError:
             advice = _FILES_ONLY if str(self.path) == "-" else "`pragmaspec init` writes one."
-            raise SpecError(Problem(summary="No spec", detail=f"There is no {self.path}. {advice}")) from None
+            raise SpecError("No spec", f"There is no {self.path}. {advice}") from None
         except OSError as error:
             detail = f"{self.path} cannot be read: {error.strerror}." + (
                 f" {_FILES_ONLY}" if isinstance(error, NotRegularError) else ""
             )
-            raise SpecError(Problem(summary="Spec not readable", detail=detail)) from None
+            raise SpecError("Spec not readable", detail) from None
         try:
             self.document = _without_own_keys(read_document(data, str(self.path)))
         except SpecError as error:
@@ -105,7 +105,7 @@ class _Loading:
                 "This has `sites` alone, as a file of sites for several specs has, and is checked with each of them. "
                 "Name a spec, which has `clusters`."
             )
-            raise SpecError(Finding(("sites",), "A file of sites", detail, at_key=True).problem(self.document))
+            raise SpecError.of([Finding(("sites",), "A file of sites", detail, at_key=True).problem(self.document)])
         self.spec, findings = shaped(self.document, SpecModel)
         self._report(findings, self.document)
         self._add_sites(self.document, self.spec, self.path.parent)
@@ -142,7 +142,7 @@ class _Loading:
     def finished(self) -> LoadedSpec:
         """The whole, checked, with the files it points to. Raises SpecError."""
         if self.document is None or self.spec is None:
-            raise SpecError(*self.problems)
+            raise SpecError.of(self.problems)
         spec = self.spec.model_copy(update={"sites": self.sites})
         self._check(spec, self.document)
         attachments = Attachments(self.document, self.path.parent, self.home, self.files, self.agent)
@@ -162,7 +162,7 @@ class _Loading:
             self.problems += attachments.keyless({name for name, each in spec.clusters.items() if each.site in simulated})
         found = tuple(sorted(dict.fromkeys(self.problems), key=self._place))
         if any(problem.severity == "error" for problem in found):
-            raise SpecError(*found)
+            raise SpecError.of(found)
         return LoadedSpec(
             model=spec,
             document=self.document,

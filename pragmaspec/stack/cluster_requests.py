@@ -54,11 +54,9 @@ def refuse_running(plan: "Plan", cluster: str, state: State) -> None:
     said = [f"{few(running)} {'runs' if len(running) == 1 else 'run'}"] if running else []
     said += [f"{few(begun)} {'was' if len(begun) == 1 else 'were'} begun and may run"] if begun else []
     raise PlanRefusedError(
-        Problem(
-            summary="Nodes of the cluster run" if running else "Nodes of the cluster may run",
-            detail=f"In cluster {cluster}, {', and '.join(said)}. Run `pragmaspec shutdown {cluster}` first, or say --shutdown. "
-            "Nothing was changed.",
-        )
+        "Nodes of the cluster run" if running else "Nodes of the cluster may run",
+        f"In cluster {cluster}, {', and '.join(said)}. Run `pragmaspec shutdown {cluster}` first, or say --shutdown. "
+        "Nothing was changed.",
     )
 
 
@@ -73,13 +71,13 @@ def refuse_unrecorded(cluster: str, state: State) -> None:
     known = recorded_clusters(state)
     if cluster not in known:
         names = ", ".join(known) or "none"
-        raise UsageError(Problem(summary="No such cluster", detail=f"{cluster} is not recorded. Recorded clusters: {names}."))
+        raise UsageError("No such cluster", f"{cluster} is not recorded. Recorded clusters: {names}.")
 
 
 def _refuse_unknown(cluster: str, planner: "Planner") -> None:
     names = {each.name for each in planner.wanted.clusters} | set(recorded_clusters(planner.state))
     if cluster not in names:
-        raise UsageError(_unknown(cluster, sorted(names), planner.wanted.spec_file))
+        raise UsageError.of([_unknown(cluster, sorted(names), planner.wanted.spec_file)])
 
 
 def _unknown(cluster: str, names: list[str], spec_file: str) -> Problem:

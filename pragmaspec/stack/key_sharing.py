@@ -59,13 +59,11 @@ def write_shared_key(lineage: str, file: Path) -> None:
         write_new(file, text)
     except FileExistsError:
         raise UsageError(
-            Problem(
-                summary="The file is there already", detail=f"{file} is not written over. Name another one, or remove it first."
-            )
+            "The file is there already", f"{file} is not written over. Name another one, or remove it first."
         ) from None
     except OSError as error:
         problem = Problem(summary="The key cannot be written", detail=f"{file}: {error.strerror or error}.")
-        raise PragmaspecError(problem) from error
+        raise PragmaspecError.of([problem]) from error
 
 
 def take_key(text: bytes, name: str) -> tuple[KeyStatus, bool]:
@@ -78,9 +76,7 @@ def take_key(text: bytes, name: str) -> tuple[KeyStatus, bool]:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # What is wrong is not quoted: it may hold the secret.
         raise UsageError(
-            Problem(
-                summary="This is no key", detail=f"{name} is not what `pragmaspec key export` writes; perhaps it was cut off."
-            )
+            "This is no key", f"{name} is not what `pragmaspec key export` writes; perhaps it was cut off."
         ) from None
     path = key_file(shared.lineage)
     try:
@@ -97,11 +93,9 @@ def _keep(path: Path, key: str) -> bool:
     except FileExistsError:
         if path.read_text(encoding="ascii", errors="replace").strip() != key:
             raise AccessError(
-                Problem(
-                    summary="There is another key already",
-                    detail=f"{path} holds a key for the same stack that is not this one, and only one of them can be what its "
-                    "nodes trust. If yours is wrong, move it away and import again. Nothing was changed.",
-                )
+                "There is another key already",
+                f"{path} holds a key for the same stack that is not this one, and only one of them can be what its "
+                "nodes trust. If yours is wrong, move it away and import again. Nothing was changed.",
             ) from None
         return False
     sync_directory(path.parent)
@@ -117,4 +111,4 @@ def _fingerprint(lineage: str) -> str:
 
 
 def _unusable(path: Path, error: OSError) -> AccessError:
-    return AccessError(Problem(summary="The key of this stack cannot be used", detail=f"{path}: {error.strerror or error}."))
+    return AccessError("The key of this stack cannot be used", f"{path}: {error.strerror or error}.")

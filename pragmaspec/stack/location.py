@@ -163,9 +163,9 @@ class Place(Frozen, frozen=True):
     def spec_file(self) -> Path:
         """The spec. Raises UsageError when only the state was named, or nothing is called as the spec was named."""
         if self.spec is None:
-            raise UsageError(_no_spec(Path(), ()))
+            raise UsageError.of([_no_spec(Path(), ())])
         if not os.path.lexists(self.spec):
-            raise UsageError(_missing(self.spec, by_variable=self.said_by_variable))
+            raise UsageError.of([_missing(self.spec, by_variable=self.said_by_variable)])
         return self.spec
 
     @property
@@ -213,7 +213,7 @@ def find_place(
     if said.url:
         return replace(place, state=_from_spec(found, said.url), said_by_spec=True)
     if not os.path.lexists(found) and not os.path.lexists(str(place.usual_state)):
-        raise UsageError(_missing(found, by_variable=place.said_by_variable))
+        raise UsageError.of([_missing(found, by_variable=place.said_by_variable)])
     return replace(place, state=str(place.usual_state))
 
 
@@ -238,7 +238,7 @@ def _spec(spec: str | Path | None, environment: Mapping[str, str], *, needed: bo
             refuse_url(str(named))
         except UrlError as error:
             by = "" if spec else f", and {SPEC_VARIABLE} names it"
-            raise UsageError(Problem(summary="The spec is not a file of this machine", detail=f"{error}{by}.")) from None
+            raise UsageError("The spec is not a file of this machine", f"{error}{by}.") from None
         path = Path(named)
         return _in_directory(path, needed=True) if os.path.isdir(path) else path  # noqa: PTH112 - Path.is_dir raises for long names
     return _in_directory(Path(), needed=needed)
@@ -252,7 +252,7 @@ def _in_directory(directory: Path, *, needed: bool) -> Path | None:
     if len(specs) == 1:
         return specs[0]
     if needed:
-        raise UsageError(_no_spec(directory, tuple(specs)))
+        raise UsageError.of([_no_spec(directory, tuple(specs))])
     return None
 
 
@@ -304,7 +304,7 @@ def image_store() -> Path:
     try:
         refuse_url(named)
     except UrlError as error:
-        raise UsageError(Problem(summary="PRAGMASPEC_IMAGES is not a folder", detail=f"{error}.")) from None
+        raise UsageError("PRAGMASPEC_IMAGES is not a folder", f"{error}.") from None
     return Path(named) if named else cache_home() / "pragmaspec" / "images"
 
 

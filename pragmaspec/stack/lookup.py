@@ -1,6 +1,6 @@
 """What people call what is recorded: an address, or a name where only one thing has it."""
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.report.plan.rows import subject
 from pragmaspec.state_model import Record, State
 
@@ -15,13 +15,11 @@ def find_record(state: State, address: str) -> Record:
         return named[0]
     if named:
         choices = ", ".join(record.address for record in named)
-        raise UsageError(Problem(summary="Several things have this name", detail=f"{address} may be {choices}."))
+        raise UsageError("Several things have this name", f"{address} may be {choices}.")
     raise UsageError(
-        Problem(
-            summary="Nothing has this address",
-            detail=f"{address} is not recorded. `pragmaspec state list` shows what is; an address is written "
-            "SITE/CLUSTER/node/NAME, SITE/CLUSTER/allocation or SITE/image/DIGEST.",
-        )
+        "Nothing has this address",
+        f"{address} is not recorded. `pragmaspec state list` shows what is; an address is written "
+        "SITE/CLUSTER/node/NAME, SITE/CLUSTER/allocation or SITE/image/DIGEST.",
     )
 
 
@@ -37,6 +35,6 @@ def find_records(state: State, patterns: tuple[str, ...]) -> tuple[Record, ...]:
             continue
         matching = [record for record in state.records if fnmatchcase(record.address, pattern)]
         if not matching:
-            raise UsageError(Problem(summary="Nothing has this address", detail=f"No recorded address is like {pattern}."))
+            raise UsageError("Nothing has this address", f"No recorded address is like {pattern}.")
         found.update((record.address, record) for record in matching)
     return tuple(found[address] for address in sorted(found))

@@ -63,7 +63,7 @@ def _read_part(
         check_name(place, loaded)
         check_state(place, loaded)
     except SpecError as error:
-        raise SpecError(*error.problems, _without_spec(place)) from None
+        raise SpecError.of([*error.problems, _without_spec(place)]) from None
     models, needed, store = loaded.model.images, images_needed(loaded), BlobStore(image_store())
     images = {
         name: library().resolve(models[name], name, loaded.directory, loaded.where(("images", name)), reporter)
@@ -118,12 +118,10 @@ def check_name(place: Place, loaded: "LoadedSpec") -> None:
     said = loaded.model.stack
     if said is not None and said != place.name:
         raise SpecError(
-            Problem(
-                summary="Unusual `stack`",
-                detail=f"Write `stack: {said}` on a line of its own, without indentation, anchors or flow style: other commands "
-                "look for it without reading the whole spec.",
-                where=Where(file=str(place.spec_file), line=loaded.where(("stack",)).line),
-            )
+            "Unusual `stack`",
+            f"Write `stack: {said}` on a line of its own, without indentation, anchors or flow style: other commands "
+            "look for it without reading the whole spec.",
+            where=Where(file=str(place.spec_file), line=loaded.where(("stack",)).line),
         )
 
 
@@ -133,12 +131,10 @@ def check_state(place: Place, loaded: "LoadedSpec") -> None:
     seen = place.spec_state
     if (said.url if said else "", said is not None and said.encrypt) != (seen.url, seen.encrypt is True):
         raise SpecError(
-            Problem(
-                summary="Unusual `state`",
-                detail="Write `state: URL` on a line of its own, without indentation or anchors, or `state:` with `url:` and "
-                "`encrypt:` on indented lines below it: other commands look for it without reading the whole spec.",
-                where=Where(file=str(place.spec_file), line=loaded.where(("state",)).line),
-            )
+            "Unusual `state`",
+            "Write `state: URL` on a line of its own, without indentation or anchors, or `state:` with `url:` and "
+            "`encrypt:` on indented lines below it: other commands look for it without reading the whole spec.",
+            where=Where(file=str(place.spec_file), line=loaded.where(("state",)).line),
         )
 
 

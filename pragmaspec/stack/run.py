@@ -110,12 +110,7 @@ def check_allowed(plan: Plan, allow: Iterable[str], more: Iterable[Problem] = ()
     allowed = frozenset(allow)
     unknown = sorted(allowed.difference(ALLOWANCES))
     if unknown:
-        raise UsageError(
-            Problem(
-                summary="Nothing is called this",
-                detail=f"{', '.join(unknown)} cannot be allowed. Known: {', '.join(ALLOWANCES)}.",
-            )
-        )
+        raise UsageError("Nothing is called this", f"{', '.join(unknown)} cannot be allowed. Known: {', '.join(ALLOWANCES)}.")
     refused = (*refusals(plan, allowed), *more)
     if refused:
-        raise PlanRefusedError(*refused)
+        raise PlanRefusedError.of(refused)

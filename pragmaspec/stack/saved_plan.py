@@ -60,7 +60,7 @@ def check_out(file: str, place: Place) -> None:
     elif not os.access(path.parent, os.W_OK | os.X_OK):
         reason = f"The folder {path.parent} may not be written to. Name another file."
     if reason:
-        raise UsageError(Problem(summary="The plan cannot be saved", detail=reason))
+        raise UsageError("The plan cannot be saved", reason)
     _refuse_other(file, path)
 
 
@@ -79,7 +79,7 @@ def save_plan(plan: Plan, place: Place, file: str) -> None:
         replace_file(path, data)
     except OSError as error:
         problem = Problem(summary="The plan cannot be saved", detail=f"{file}: {error.strerror or error}.")
-        raise PragmaspecError(problem) from error
+        raise PragmaspecError.of([problem]) from error
 
 
 def plan_document(plan: Plan, place: Place) -> bytes:
@@ -106,10 +106,8 @@ def _refuse_other(file: str, path: Path) -> None:
     """Refuse to write over what is neither a saved plan nor empty."""
     if os.path.lexists(path) and not is_saved_plan(path) and not (path.is_file() and path.stat().st_size == 0):
         raise UsageError(
-            Problem(
-                summary="Something else stands there",
-                detail=f"{file} is no saved plan, so the plan was not written over it. Name another file, such as plan.json.",
-            )
+            "Something else stands there",
+            f"{file} is no saved plan, so the plan was not written over it. Name another file, such as plan.json.",
         )
 
 
@@ -132,11 +130,11 @@ def saved_plan_in(file: str) -> SavedPlan | None:
     try:
         data = read_whole(file, _BYTES_MAX)
     except OSError as error:
-        raise UsageError(Problem(summary="Saved plan not readable", detail=f"{name}: {error.strerror or error}.")) from error
+        raise UsageError("Saved plan not readable", f"{name}: {error.strerror or error}.") from error
     if not data.startswith(_BEGIN):
         found = "gave no saved plan" if data else "gave nothing"
         detail = f"{name} {found}. Pipe in what `pragmaspec plan --out -` writes; a spec is named as a file."
-        raise UsageError(Problem(summary="No saved plan", detail=detail))
+        raise UsageError("No saved plan", detail)
     return _decoded(data, name)
 
 
@@ -145,7 +143,7 @@ def read_saved_plan(file: Path) -> SavedPlan:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise UsageError(Problem(summary="Saved plan not readable", detail=f"{file}: {error.strerror or error}.")) from error
+        raise UsageError("Saved plan not readable", f"{file}: {error.strerror or error}.") from error
     return _decoded(data, str(file))
 
 
@@ -156,11 +154,9 @@ def _decoded(data: bytes, file: str) -> SavedPlan:
         raise _damaged(file) from error
     if head.tool != __version__:
         raise PlanRefusedError(
-            Problem(
-                summary="The plan was made by another version",
-                detail=f"{file} was made by pragmaspec {head.tool}; this is {__version__}. Plan again and look at the new plan. "
-                "Nothing was changed.",
-            )
+            "The plan was made by another version",
+            f"{file} was made by pragmaspec {head.tool}; this is {__version__}. Plan again and look at the new plan. "
+            "Nothing was changed.",
         )
     try:
         saved = msgspec.json.decode(data, type=SavedPlan)
@@ -189,6 +185,4 @@ def _signed(text: bytes) -> bytes:
 
 
 def _damaged(file: str) -> UsageError:
-    return UsageError(
-        Problem(summary="Saved plan damaged", detail=f"{file} is not a whole plan. Make it again with `pragmaspec plan --out`.")
-    )
+    return UsageError("Saved plan damaged", f"{file} is not a whole plan. Make it again with `pragmaspec plan --out`.")

@@ -59,7 +59,7 @@ def write_scaffold(directory: Path, found: Findings, *, simulated: bool) -> tupl
         return tuple(_write(directory / name, data) for name, data in files.items())
     except OSError as error:
         problem = Problem(summary="The files cannot be written", detail=f"{error.filename}: {error.strerror}.")
-        raise PragmaspecError(problem) from error
+        raise PragmaspecError.of([problem]) from error
 
 
 def spec_text(found: Findings, *, simulated: bool) -> str:

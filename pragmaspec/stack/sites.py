@@ -11,7 +11,7 @@ from typing import NamedTuple, Self, TypeVar
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import PragmaspecError, Problem, SiteError, Where
+from pragmaspec.errors import PragmaspecError, SiteError, Where
 from pragmaspec.planning.drift.drift import facts
 from pragmaspec.planning.moves.readdress import as_made
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
@@ -52,10 +52,8 @@ class Sites:
             options = self._options.get(name)
             if options is None:
                 raise SiteError(
-                    Problem(
-                        summary="A site is unknown",
-                        detail=f"Site {name} is neither in the spec nor in the recorded state. Put it back into the spec.",
-                    )
+                    "A site is unknown",
+                    f"Site {name} is neither in the spec nor in the recorded state. Put it back into the spec.",
                 )
             self._open[name] = open_provider(options)
         return self._open[name]
@@ -106,7 +104,7 @@ class Sites:
         if failures:
             kinds = {type(error) for error in failures}
             kind = kinds.pop() if len(kinds) == 1 else SiteError
-            raise kind(*(problem for error in failures for problem in error.problems))
+            raise kind.of(problem for error in failures for problem in error.problems)
         return answers
 
     def _asked(self, name: str, provider: Provider, ask: Callable[[Provider], _Answer]) -> _Answer:
@@ -114,7 +112,7 @@ class Sites:
             return ask(provider)
         except SiteError as error:
             place = self._where(name)
-            raise type(error)(*(replace(problem, where=problem.where or place) for problem in error.problems)) from error
+            raise type(error).of(replace(problem, where=problem.where or place) for problem in error.problems) from error
 
 
 def known_sites(wanted: Wanted | None, state: State) -> tuple[Site, ...]:

@@ -15,7 +15,7 @@ from os import urandom
 import msgspec
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, StateUnreadableError
+from pragmaspec.errors import StateUnreadableError
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.state_model import STATE_FORMAT
@@ -157,4 +157,4 @@ def _bound_snapshot(head: SealedSnapshot) -> bytes:
 
 
 def _unreadable(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(Problem(summary=summary, detail=f"{detail} Nothing was changed."))
+    return StateUnreadableError(summary, f"{detail} Nothing was changed.")

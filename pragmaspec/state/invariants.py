@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from pragmaspec.errors import Problem, StateUnwritableError
+from pragmaspec.errors import StateUnwritableError
 from pragmaspec.resources import Allocation, Resource
 from pragmaspec.state_model import Record, State
 
@@ -65,9 +65,7 @@ def check_claims(state: State, resources: Iterable[Resource]) -> None:
 
 def _contradiction(wrong: frozenset[str]) -> StateUnwritableError:
     return StateUnwritableError(
-        Problem(
-            summary="The state would contradict itself",
-            detail=f"{'; '.join(sorted(wrong))}. Each must have one owner, so this is not recorded and nothing more is started. "
-            "Run the command again: it plans anew from what is recorded. If that does not help, it is a fault of pragmaspec.",
-        )
+        "The state would contradict itself",
+        f"{'; '.join(sorted(wrong))}. Each must have one owner, so this is not recorded and nothing more is started. "
+        "Run the command again: it plans anew from what is recorded. If that does not help, it is a fault of pragmaspec.",
     )

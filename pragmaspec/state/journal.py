@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pragmaspec.errors import Problem, StateUnreadableError
+from pragmaspec.errors import StateUnreadableError
 from pragmaspec.frozen import Frozen
 from pragmaspec.state.journal_entries import Entry
 from pragmaspec.state.snapshot import NO_LINE
@@ -192,12 +192,10 @@ def _refuse_unless_last(later: Sequence[bytes], missing: int, file: str, number:
 
 def _damaged(file: str, number: int, what: str) -> StateUnreadableError:
     return StateUnreadableError(
-        Problem(
-            summary="The journal is damaged",
-            detail=f"{file}, line {number + 1}: {what}. Something other than pragmaspec, or the disk, changed the file. "
-            f"Move {file} to a safe place and run `pragmaspec plan`: it starts from the last snapshot and shows what is at the "
-            "sites with this stack's marks. Nothing was changed.",
-        )
+        "The journal is damaged",
+        f"{file}, line {number + 1}: {what}. Something other than pragmaspec, or the disk, changed the file. "
+        f"Move {file} to a safe place and run `pragmaspec plan`: it starts from the last snapshot and shows what is at the "
+        "sites with this stack's marks. Nothing was changed.",
     )
 
 
@@ -208,8 +206,6 @@ def _foreign(text: bytes, file: str, number: int, error: msgspec.MsgspecError) -
     else:
         detail = f"{file}, line {number + 1} is whole, but this pragmaspec does not understand it: {error}."
     return StateUnreadableError(
-        Problem(
-            summary="The journal was written by another version of pragmaspec",
-            detail=f"{detail} Finish the interrupted run with the version that began it. Nothing was changed.",
-        )
+        "The journal was written by another version of pragmaspec",
+        f"{detail} Finish the interrupted run with the version that began it. Nothing was changed.",
     )

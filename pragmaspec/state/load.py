@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from pragmaspec.errors import Problem, StateUnreadableError
+from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.backends.base import JournalText, Stored
 from pragmaspec.state.journal import Journal, Link, Tail, decode_journal, journal_end
 from pragmaspec.state.journal_entries import Begin, Ledger
@@ -163,4 +163,4 @@ def _foreign_journal(name: str) -> StateUnreadableError:
 
 
 def _unreadable(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(Problem(summary=summary, detail=f"{detail} Nothing was changed."))
+    return StateUnreadableError(summary, f"{detail} Nothing was changed.")

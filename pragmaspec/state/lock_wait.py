@@ -54,4 +54,4 @@ class LockPatience:
         if not self._limit_s:
             return error
         said = f" Waited {self._limit_s:g} s for it."
-        return StateLockedError(*(replace(problem, detail=problem.detail + said) for problem in error.problems))
+        return StateLockedError.of(replace(problem, detail=problem.detail + said) for problem in error.problems)

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from pragmaspec.errors import Problem, StateUnreadableError
+from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.backends.local.disk import Disk
 from pragmaspec.state.backends.local.durable import private_directory, replace_file
 
@@ -98,4 +98,4 @@ def _text(serial: bytes, kind: bytes) -> bytes:
 
 
 def _unreadable(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(Problem(summary=summary, detail=f"{detail} Nothing was changed."))
+    return StateUnreadableError(summary, f"{detail} Nothing was changed.")

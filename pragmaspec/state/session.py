@@ -16,8 +16,6 @@ from pragmaspec.state.load import Loaded
 from pragmaspec.state.writer import StateWriter
 from pragmaspec.state_model import Record, State
 
-_LINE_CHARACTERS = 300
-
 
 class StoreSession:
     """Records what one run does. Used from one thread. Made by :meth:`pragmaspec.state.store.Store.session`.
@@ -82,7 +80,7 @@ class StoreSession:
         An action that was not intended needs no call (the verb ``record``), and cannot have failed.
         """
         if isinstance(result, PragmaspecError):
-            self._note(Failed(op=self._ops[action.key], problem=first_line(result)))
+            self._note(Failed(op=self._ops[action.key], problem=result.first_line))
             return
         op = self._ops.pop(action.key, "")
         self._note(Gone(op=op, address=action.address) if result is None else Done(op=op, record=result))
@@ -144,10 +142,3 @@ class StoreSession:
         self._writer.snapshot(state)
         self._begun, self._on_disk, self._unfinished = False, True, False
         self._ledger.rebase(state)
-
-
-def first_line(error: PragmaspecError) -> str:
-    """What went wrong, in one line that a record can keep and a plan can show."""
-    problem = error.problems[0]
-    lines = problem.detail.splitlines()
-    return (lines[0] if lines else problem.summary)[:_LINE_CHARACTERS]

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pragmaspec.errors import Problem, StateUnreadableError
+from pragmaspec.errors import StateUnreadableError
 from pragmaspec.frozen import Frozen
 from pragmaspec.site import Site
 from pragmaspec.state_model import STATE_FORMAT, ClosedOp, Record, State
@@ -278,4 +278,4 @@ def _explained(data: bytes, file: str) -> StateUnreadableError:
 
 
 def _unreadable(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(Problem(summary=summary, detail=detail))
+    return StateUnreadableError(summary, detail)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pragmaspec.errors import Problem, StateUnreadableError
+from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.backends.local.disk import Disk
 from pragmaspec.state.backends.local.durable import private_directory, replace_file
 from pragmaspec.state.journal import Link, Tail, decode_lines
@@ -57,10 +57,7 @@ class Spills:
             return ()
         except OSError as error:
             raise StateUnreadableError(
-                Problem(
-                    summary="The state cannot be read",
-                    detail=f"{error.filename or self._folder}: {error.strerror}. Nothing was changed.",
-                )
+                "The state cannot be read", f"{error.filename or self._folder}: {error.strerror}. Nothing was changed."
             ) from error
 
     def keep(self, lines: bytes, first_seq: int) -> Path:

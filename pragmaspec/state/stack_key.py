@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from pragmaspec.errors import AccessError, Problem
+from pragmaspec.errors import AccessError
 from pragmaspec.guest.keys import STACK_KEY_BYTES, StackKey
 from pragmaspec.paths import data_home
 from pragmaspec.state.backends.local.durable import private_directory, sync_directory, write_new
@@ -78,19 +78,17 @@ def _make(path: Path) -> None:
 
 def _missing(path: Path) -> AccessError:
     return AccessError(
-        Problem(
-            summary="The key of this stack is not on this machine",
-            detail=f"{path} is missing. The nodes of this stack trust keys that are derived from it, so a new one cannot take "
-            "its place. Copy it from the machine or colleague that made the stack (it is a secret: use ssh, keep its mode 0600), "
-            "or set PRAGMASPEC_KEYS to the folder that holds it.",
-        )
+        "The key of this stack is not on this machine",
+        f"{path} is missing. The nodes of this stack trust keys that are derived from it, so a new one cannot take "
+        "its place. Copy it from the machine or colleague that made the stack (it is a secret: use ssh, keep its mode 0600), "
+        "or set PRAGMASPEC_KEYS to the folder that holds it.",
     )
 
 
 def _unusable(path: Path, why: str) -> AccessError:
-    return AccessError(Problem(summary="The key of this stack cannot be used", detail=f"{path}: {why}."))
+    return AccessError("The key of this stack cannot be used", f"{path}: {why}.")
 
 
 def _unwritable(path: Path, why: str) -> AccessError:
     detail = f"{path} cannot be written: {why}. Set PRAGMASPEC_KEYS or XDG_DATA_HOME to a folder of yours that lasts."
-    return AccessError(Problem(summary="The key of this stack cannot be used", detail=detail))
+    return AccessError("The key of this stack cannot be used", detail)

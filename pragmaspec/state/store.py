@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from pragmaspec.errors import PragmaspecError, Problem, StateUnreadableError
+from pragmaspec.errors import PragmaspecError, StateUnreadableError
 from pragmaspec.paths import state_home
 from pragmaspec.state.backends.base import Ground, Held, Holder, Stored, Version
 from pragmaspec.state.backends.local.disk import OS_DISK, Disk
@@ -110,9 +110,7 @@ class Store:
         """Record an empty state with ``lineage`` (default: a new one). Raises PragmaspecError when there is a state already."""
         with self.opened("create a state", lineage or new_lineage()) as (_, loaded, writer):
             if loaded.on_disk:
-                raise PragmaspecError(
-                    Problem(summary="There is a state already", detail=f"{self.ground.title} holds one. Nothing was changed.")
-                )
+                raise PragmaspecError("There is a state already", f"{self.ground.title} holds one. Nothing was changed.")
             writer.snapshot(loaded.ledger.state)
             return loaded.ledger.state
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, StateUnreadableError, StateUnwritableError, UsageError
+from pragmaspec.errors import StateUnreadableError, StateUnwritableError, UsageError
 from pragmaspec.state.backends.base import Stored
 from pragmaspec.state.journal import Tail
 from pragmaspec.state.load import Loaded, opened_snapshot, read_stored
@@ -35,13 +35,11 @@ def push(store: "Store", text: str) -> State:
             _refuse_other(pushed.state, opened.loaded.ledger.state, store)
             if (pushed.state.serial, pushed.applied_seq) < (opened.loaded.serial, opened.loaded.tail.seq):
                 raise UsageError(
-                    Problem(
-                        summary="The pushed state is older than the recorded one",
-                        detail=f"The text has serial {pushed.state.serial} and line {pushed.applied_seq} of the journal; "
-                        f"recorded are serial {opened.loaded.serial} and line {opened.loaded.tail.seq}: a run came between. "
-                        "Pull again and make the change there. To go back, use `pragmaspec state restore`. Nothing was "
-                        "changed.",
-                    )
+                    "The pushed state is older than the recorded one",
+                    f"The text has serial {pushed.state.serial} and line {pushed.applied_seq} of the journal; "
+                    f"recorded are serial {opened.loaded.serial} and line {opened.loaded.tail.seq}: a run came between. "
+                    "Pull again and make the change there. To go back, use `pragmaspec state restore`. Nothing was "
+                    "changed.",
                 )
         return _put(opened, pushed.state, Tail(seq=pushed.applied_seq, sha256=pushed.applied_sha256))
 
@@ -76,22 +74,17 @@ def copy(store: "Store", other: "Store") -> State:
                 _refuse_other(state, target.loaded.ledger.state, other)
                 if target.loaded.serial >= state.serial:
                     raise UsageError(
-                        Problem(
-                            summary="The target holds a newer state",
-                            detail=f"{other.ground.title} has serial {target.loaded.serial} of this stack, and "
-                            f"{store.ground.title} has serial {state.serial}. It may have been moved already: use the target. "
-                            "Nothing was changed.",
-                        )
+                        "The target holds a newer state",
+                        f"{other.ground.title} has serial {target.loaded.serial} of this stack, and "
+                        f"{store.ground.title} has serial {state.serial}. It may have been moved already: use the target. "
+                        "Nothing was changed.",
                     )
             written = _put(target, state, source.loaded.tail)
             found = read_stored(target.held.read(), None, other.seal).ledger.state
     if found != written:
         raise StateUnwritableError(
-            Problem(
-                summary="The state cannot be written",
-                detail=f"{other.ground.title} gives back something else than what was written to it. Go on with "
-                f"{store.ground.title}.",
-            )
+            "The state cannot be written",
+            f"{other.ground.title} gives back something else than what was written to it. Go on with {store.ground.title}.",
         )
     return written
 
@@ -118,12 +111,10 @@ def _resumed(stored: Stored, text: bytes, serial: int, store: "Store") -> Loaded
     later = [journal for journal in stored.journals if journal.serial > serial]
     if later:
         raise UsageError(
-            Problem(
-                summary="An interrupted run went on from another version",
-                detail=f"{later[0].name} goes on from serial {later[0].serial}, not {serial}: `pragmaspec state restore "
-                f"{later[0].serial}` keeps what it says. If serial {serial} is meant, move that file away first. Nothing was "
-                "changed.",
-            )
+            "An interrupted run went on from another version",
+            f"{later[0].name} goes on from serial {later[0].serial}, not {serial}: `pragmaspec state restore "
+            f"{later[0].serial}` keeps what it says. If serial {serial} is meant, move that file away first. Nothing was "
+            "changed.",
         )
     journals = tuple(journal for journal in stored.journals if journal.serial == serial)
     return read_stored(stored._replace(snapshot=text, journals=journals), None, store.seal)
@@ -132,13 +123,10 @@ def _resumed(stored: Stored, text: bytes, serial: int, store: "Store") -> Loaded
 def _refuse_other(state: State, recorded: State, store: "Store") -> None:
     if state.lineage != recorded.lineage:
         raise UsageError(
-            Problem(
-                summary="This is the state of another stack",
-                detail=f"Its lineage is {state.lineage}; {store.ground.title} holds lineage {recorded.lineage}. Nothing was "
-                "changed.",
-            )
+            "This is the state of another stack",
+            f"Its lineage is {state.lineage}; {store.ground.title} holds lineage {recorded.lineage}. Nothing was changed.",
         )
 
 
 def _nothing(store: "Store") -> UsageError:
-    return UsageError(Problem(summary="Nothing is recorded yet", detail=f"There is no state at {store.ground.title}."))
+    return UsageError("Nothing is recorded yet", f"There is no state at {store.ground.title}.")

@@ -12,7 +12,7 @@ from pragmaspec.clock import SystemClock
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.guests import SshGuests
 from pragmaspec.engine.power_watch import PowerWatch
-from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, Problem, SiteUnreachableError
+from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, SiteUnreachableError
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.resources import Mark, Readiness
@@ -57,7 +57,7 @@ class Here(Remote):
     def run(self, node, argv, stdin=b"", timeout_s=60.0, tick=None):
         if node in self.refused or self.lost:
             self.lost = max(0, self.lost - 1)
-            raise AccessError(Problem(summary="A node was not reached over ssh", detail=f"{node}: Connection refused"))
+            raise AccessError("A node was not reached over ssh", f"{node}: Connection refused")
         if stdin:  # files for the guest: this machine keeps its own
             self.sent.append(node)
             return Completed(status=self.install_status, stdout=b"", stderr="read-only file system\n")
@@ -67,7 +67,7 @@ class Here(Remote):
         try:
             done = subprocess.run(script, input=stdin, capture_output=True, timeout=timeout_s, env=environment, check=False)
         except subprocess.TimeoutExpired:
-            raise AccessError(Problem(summary="A command on a node took too long")) from None
+            raise AccessError("A command on a node took too long") from None
         return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr.decode())
 
 
@@ -201,7 +201,7 @@ def test_another_machine_is_not_asked_again(here, guests):
 
     def run(node, argv, stdin=b"", timeout_s=60.0, tick=None):
         asked.append(node)
-        raise HostKeyError(Problem(summary="A node shows a wrong host key"))
+        raise HostKeyError("A node shows a wrong host key")
 
     here.run = run
     with pytest.raises(HostKeyError):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pragmaspec.errors import ImageError, Problem, SiteError, SpecError
+from pragmaspec.errors import ImageError, SiteError, SpecError
 from pragmaspec.images.pragma.vc_in import read_vc_in
 from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainParts, Link, Machine, domain_xml
 from pragmaspec.report.problems_text import problems_text
@@ -112,7 +112,7 @@ CONTROL = "\x1b]0;owned\x07\x1b[2J\u202etxt\u200b\r\x00"
 
 
 def test_what_a_site_says_in_an_error_is_shown_and_not_obeyed() -> None:
-    error = SiteError(Problem(summary=f"refused {CONTROL}", detail=f"the site says: {CONTROL}"))
+    error = SiteError(f"refused {CONTROL}", f"the site says: {CONTROL}")
     for options in ({"unicode": True}, {"unicode": False}):
         shown = problems_text(error.problems, width=100, colour=False, **options)
         assert not any(character in shown for character in CONTROL if not character.isprintable())

@@ -255,4 +255,4 @@ def test_a_place_in_another_file_names_it() -> None:
 
 def test_errors_as_json(golden: Golden) -> None:
     problem = Problem(summary="The plan removes nodes", detail="hello-compute-3.", where=line(3), quote="x")
-    golden(CASES / "error.json", json_text(error_form(PlanRefusedError(problem, "Another"))))
+    golden(CASES / "error.json", json_text(error_form(PlanRefusedError.of([problem, Problem(summary="Another")]))))

@@ -1,6 +1,6 @@
 import pytest
 
-from pragmaspec.errors import Problem, StateLockedError
+from pragmaspec.errors import StateLockedError
 from pragmaspec.state.backends.base import Holder
 from pragmaspec.state.lock_wait import LockPatience
 
@@ -18,7 +18,7 @@ class Busy:
     def lock(self, holder: Holder) -> str:
         self.asked.append(self.now)
         if self.now < self._free_at:
-            raise StateLockedError(Problem(summary="Another run holds this stack", detail="Ann does."))
+            raise StateLockedError("Another run holds this stack", "Ann does.")
         return f"held for {holder.command}"
 
     def holder(self) -> Holder:

@@ -96,30 +96,30 @@ def _read(spec: Path) -> str:
         problem = Problem(summary="Spec not readable", detail=f"Byte {error.start + 1} of {spec} is not text in UTF-8.")
     except OSError as error:
         problem = Problem(summary="Spec not readable", detail=f"{spec} cannot be read: {error.strerror}.")
-    raise SpecError(problem)
+    raise SpecError.of([problem])
 
 
 def _write(spec: Path, text: str) -> None:
     """Put ``text`` in place of the spec; links to it and its mode stay. Raises UsageError when it cannot be written."""
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
     from pragmaspec.images.store.blobs import write_whole
 
     target = spec.resolve()
     try:
         write_whole(target, text.encode(), mode=target.stat().st_mode & 0o777)
     except OSError as error:
-        raise UsageError(Problem(summary="File not writable", detail=f"{spec}: {error.strerror}.")) from None
+        raise UsageError("File not writable", f"{spec}: {error.strerror}.") from None
 
 
 def _refuse_unknown(site: str, spec: Path) -> None:
     """Raises UsageError for a site that the spec does not have, and SpecError when the spec is not sound."""
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
     from pragmaspec.spec.loader import load_spec
 
     known = load_spec(spec).model.sites
     if site not in known:
         names = ", ".join(sorted(known)) or "none"
-        raise UsageError(Problem(summary="No such site", detail=f"Nothing is called {site}. Known sites: {names}."))
+        raise UsageError("No such site", f"Nothing is called {site}. Known sites: {names}.")
 
 
 def _tell(new: "Additions", file: Path, *, json: bool) -> None:

@@ -79,23 +79,21 @@ def import_(
 
 
 def _read(path: str, most_bytes: int) -> bytes:
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
     from pragmaspec.spec.stream import read_whole
 
     try:
         return read_whole(path, most_bytes)
     except OSError as error:
-        raise UsageError(Problem(summary="File not readable", detail=f"{path}: {error.strerror or error}.")) from error
+        raise UsageError("File not readable", f"{path}: {error.strerror or error}.") from error
 
 
 def _refuse_terminal() -> None:
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
 
     if sys.stdout.isatty():
         raise UsageError(
-            Problem(
-                summary="A secret is not shown",
-                detail="Standard output is a terminal, which would keep the key in its history. Name a file, or pipe it on: "
-                "`pragmaspec key export - | ssh colleague pragmaspec key import -`.",
-            )
+            "A secret is not shown",
+            "Standard output is a terminal, which would keep the key in its history. Name a file, or pipe it on: "
+            "`pragmaspec key export - | ssh colleague pragmaspec key import -`.",
         )

@@ -110,7 +110,7 @@ def list_site(
 
 
 def _views(name: str | None, which: Which) -> "list[SiteView]":
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
     from pragmaspec.stack.cluster_requests import OUTLINE
     from pragmaspec.stack.sites import known_sites
 
@@ -119,7 +119,7 @@ def _views(name: str | None, which: Which) -> "list[SiteView]":
         chosen = [site for site in known if name in (None, site.name)]
         if name is not None and not chosen:
             names = ", ".join(site.name for site in known) or "none"
-            raise UsageError(Problem(summary="No such site", detail=f"Nothing is called {name}. Known sites: {names}."))
+            raise UsageError("No such site", f"Nothing is called {name}. Known sites: {names}.")
         return [_view(site) for site in chosen]
 
 

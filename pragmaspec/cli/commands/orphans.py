@@ -91,17 +91,15 @@ def _adopt(
 
 def _state(stack: "Stack", lineage: str | None) -> "State":
     """What is recorded; with ``lineage`` an empty state of that stack. Raises UsageError when another one is recorded."""
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
 
     loaded = stack.store.load(lineage)
     state = loaded.ledger.state
     if lineage is not None and state.lineage != lineage:
         raise UsageError(
-            Problem(
-                summary="Another stack is recorded",
-                detail=f"The state at {stack.store.ground.title} is that of stack {state.lineage}, not {lineage}. --lineage is "
-                "for a state that was lost.",
-            )
+            "Another stack is recorded",
+            f"The state at {stack.store.ground.title} is that of stack {state.lineage}, not {lineage}. --lineage is "
+            "for a state that was lost.",
         )
     return state if loaded.on_disk or lineage is not None else stack.state()
 
@@ -116,12 +114,12 @@ def _wanted(stack: "Stack", *, whole: bool) -> "Wanted | None":
 
 def _options(wanted: "Wanted | None", state: "State", site: str | None) -> "tuple[Site, ...]":
     """The sites to look at. Raises UsageError when ``site`` is none of them."""
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
     from pragmaspec.stack.sites import known_sites
 
     known = known_sites(wanted, state)
     chosen = tuple(each for each in known if site in (None, each.name))
     if site is not None and not chosen:
         names = ", ".join(sorted(each.name for each in known)) or "none"
-        raise UsageError(Problem(summary="No such site", detail=f"Nothing is called {site}. Known sites: {names}."))
+        raise UsageError("No such site", f"Nothing is called {site}. Known sites: {names}.")
     return chosen

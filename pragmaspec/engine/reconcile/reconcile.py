@@ -15,7 +15,7 @@ from pragmaspec.engine.events import Job
 from pragmaspec.engine.reconcile.leftovers import Leftover, leftovers, sweeps
 from pragmaspec.engine.reconcile.recovery import AS_IT_IS, Ruling, as_granted, rule_allocation, rule_chosen, rule_made
 from pragmaspec.engine.workers import Crew
-from pragmaspec.errors import PlanRefusedError, PragmaspecError, Problem
+from pragmaspec.errors import PlanRefusedError, PragmaspecError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.fingerprint import changed_since
 from pragmaspec.planning.moves.moves import moved_state
@@ -53,11 +53,9 @@ def refuse_changed(plan: Plan, state: State, seen: Mapping[str, Observations]) -
     if changed:
         more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
         raise PlanRefusedError(
-            Problem(
-                summary="The sites have changed since the plan was made",
-                detail=f"{', '.join(changed[:_SHOWN])}{more}: not as it was when the plan was made. Plan again and look at the "
-                "new plan. Nothing was changed.",
-            )
+            "The sites have changed since the plan was made",
+            f"{', '.join(changed[:_SHOWN])}{more}: not as it was when the plan was made. Plan again and look at the "
+            "new plan. Nothing was changed.",
         )
 
 

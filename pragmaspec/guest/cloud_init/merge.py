@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pragmaspec.errors import Problem, SpecError
+from pragmaspec.errors import SpecError
 from pragmaspec.guest.cloud_init.yaml import Verbatim, Yaml
 
 
@@ -158,4 +158,4 @@ class _Reader:
 
 def _problem(reason: str, line: int | None = None) -> SpecError:
     place = f"In its line {line}: " if line else ""
-    return SpecError(Problem(summary="The user-data cannot be merged", detail=f"{place}{reason}"))
+    return SpecError("The user-data cannot be merged", f"{place}{reason}")

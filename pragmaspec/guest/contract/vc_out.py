@@ -8,7 +8,7 @@ import re
 from ipaddress import IPv4Interface
 from xml.etree import ElementTree as ET
 
-from pragmaspec.errors import Problem, SpecError
+from pragmaspec.errors import SpecError
 from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.contract.members import fqdn, ordered_nics
 from pragmaspec.resources import Nic, Node
@@ -83,7 +83,7 @@ def _dns(node: Node) -> list[str]:
 def _child(parent: ET.Element, tag: str, attributes: dict[str, str] | None = None) -> ET.Element:
     if not _ELEMENT_NAME.fullmatch(tag):
         detail = f"vc-out.xml has an element for each network, and {tag!r} cannot be its name. Begin it with a letter."
-        raise SpecError(Problem(summary="The name of a network cannot be written for the guest", detail=detail))
+        raise SpecError("The name of a network cannot be written for the guest", detail)
     return ET.SubElement(parent, tag, {key: _writable(value) for key, value in sorted((attributes or {}).items())})
 
 
@@ -93,5 +93,5 @@ def _writable(value: str) -> str:
         detail = (
             f"It holds the control character {found.group()!r}, which vc-out.xml has no way to hold: {value[:60]!r}. Remove it."
         )
-        raise SpecError(Problem(summary="A value cannot be written for the guest", detail=detail))
+        raise SpecError("A value cannot be written for the guest", detail)
     return value

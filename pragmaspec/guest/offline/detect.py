@@ -6,7 +6,7 @@ Nothing of the image's own programs is run, so all there is to go by are names: 
 from collections.abc import Mapping
 from typing import Literal
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 
 Kind = Literal["file", "directory", "link"]
@@ -57,11 +57,9 @@ def guest_system(found: Mapping[str, Kind], contexts: str = "") -> GuestSystem:
     networks = _networks(found)
     if not networks:
         raise ImageError(
-            Problem(
-                summary="image cannot be told its network",
-                detail=f"Its disk has none of {_NETPLAN}, systemd-networkd (enabled), {_IFUPDOWN}, {_SCRIPTS} and "
-                f"{_NETWORK_MANAGER}, so it is not known how to set up its interfaces. Put one of them into the image.",
-            )
+            "image cannot be told its network",
+            f"Its disk has none of {_NETPLAN}, systemd-networkd (enabled), {_IFUPDOWN}, {_SCRIPTS} and "
+            f"{_NETWORK_MANAGER}, so it is not known how to set up its interfaces. Put one of them into the image.",
         )
     return GuestSystem(
         networks=networks,

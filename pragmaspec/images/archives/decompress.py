@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterator
 from typing import IO, Protocol, cast
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 
 _MAGIC, _SKIPPABLE, _SKIPPABLE_MASK = 0xFD2FB528, 0x184D2A50, 0xFFFFFFF0
 _ID_BYTES, _SIZE_BYTES = (0, 1, 2, 4), (0, 2, 4, 8)
@@ -122,7 +122,7 @@ def unpacked(kind: str, pieces: Pieces) -> Pieces:
             detail = (
                 f"Unpacking it takes more than {XZ_MEMORY_BYTES // 2**20} MiB of memory. Compress it again with xz -9 or less."
             )
-        raise ImageError(Problem(summary="Image refused", detail=detail)) from None
+        raise ImageError("Image refused", detail) from None
 
 
 class _Damaged(Exception):  # noqa: N818 - never leaves this module
@@ -217,7 +217,7 @@ def zstd_frame(packed: bytes, length: int) -> bytes:
     try:
         return zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES).stream_reader(packed).read(length)
     except zstandard.ZstdError as error:
-        raise ImageError(Problem(summary="Image refused", detail=f"It is compressed by zstd and damaged: {error}.")) from None
+        raise ImageError("Image refused", f"It is compressed by zstd and damaged: {error}.") from None
 
 
 _DECODERS: dict[str, Callable[[Pieces], Pieces]] = {"gzip": _gzip, "xz": _xz, "bzip2": _bzip2, "zstd": _zstd}

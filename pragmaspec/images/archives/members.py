@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.archives import ovf
 from pragmaspec.images.formats.detect import recognise
 from pragmaspec.images.formats.inspect import refused
@@ -37,7 +37,7 @@ class OtherMemberError(ImageError):
     """Another file than the one that was read is the disk: ``member``. Never leaves :mod:`pragmaspec.images`."""
 
     def __init__(self, member: str) -> None:
-        super().__init__(Problem(summary="Image refused", detail=f"The disk of the archive is {member!r}."))
+        super().__init__("Image refused", f"The disk of the archive is {member!r}.")
         self.member = member
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.transfer.cached_folder import Near
 
 KINDS = {"SHA512SUMS": "sha512", "SHA256SUMS": "sha256", "B2SUMS": "blake2b", "SHA1SUMS": "sha1", "MD5SUMS": "md5"}
@@ -41,7 +41,7 @@ class Watched:
         """All bytes came. Raises ImageError when they are not the right ones."""
         if self._digest and self._digest.hexdigest() != self._wanted:
             detail = f"{self._name} is not what the check sums of its directory say. Copy or download the directory again."
-            raise ImageError(Problem(summary="Image is damaged", detail=detail))
+            raise ImageError("Image is damaged", detail)
 
 
 def read_checksums(near: Near) -> Checksums:

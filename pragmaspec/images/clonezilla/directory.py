@@ -192,6 +192,6 @@ def _against(found: CloneDirectory, parts: tuple[str, ...]) -> Iterator[str]:
 
 
 def _refused(reasons: list[str]) -> ImageError:
-    return ImageError(
-        *(Problem(summary="Clonezilla image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons)
+    return ImageError.of(
+        Problem(summary="Clonezilla image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons
     )

@@ -50,7 +50,7 @@ def stored_partitions(names: Iterable[str], parts: Iterable[str]) -> tuple[Store
                 )
             found.append(Stored(partition=part, tool=tool, compression=compression, files=tuple(files)))
     if wrong:
-        raise ImageError(*wrong)
+        raise ImageError.of(wrong)
     return tuple(found)
 
 

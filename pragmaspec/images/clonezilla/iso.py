@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.transfer.cached_folder import PIECE_BYTES, FetchedNear, LocalNear, Near, missing
 from pragmaspec.images.transfer.http import MOST_SMALL_BYTES
@@ -163,4 +163,4 @@ def _at(handle: int, start: int, length: int) -> bytes:
 
 
 def _damaged(why: str) -> ImageError:
-    return ImageError(Problem(summary="Clonezilla image refused", detail=f"The ISO image cannot be read: {why}."))
+    return ImageError("Clonezilla image refused", f"The ISO image cannot be read: {why}.")

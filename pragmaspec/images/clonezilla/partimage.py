@@ -9,7 +9,7 @@ import struct
 import zlib
 from typing import IO
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 
 VOLUME_BYTES = 512
 _HEADER_BYTES = 16384
@@ -131,4 +131,4 @@ def _take(source: IO[bytes], length: int) -> bytes:
 
 
 def _damaged(why: str) -> ImageError:
-    return ImageError(Problem(summary="Image is damaged", detail=f"An image of partimage cannot be restored: {why}."))
+    return ImageError("Image is damaged", f"An image of partimage cannot be restored: {why}.")

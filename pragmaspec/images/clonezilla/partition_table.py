@@ -181,8 +181,8 @@ def _overlaps(partitions: list[Partition]) -> Iterator[str]:
 
 
 def _unreadable(disk: str, reasons: list[str]) -> ImageError:
-    return ImageError(
-        *(Problem(summary="Partition table not understood", detail=f"In {disk}-pt.sf: {reason}.") for reason in reasons)
+    return ImageError.of(
+        Problem(summary="Partition table not understood", detail=f"In {disk}-pt.sf: {reason}.") for reason in reasons
     )
 
 
@@ -242,4 +242,4 @@ def _guid(raw: bytes) -> str:
 
 
 def _damaged(disk: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="Partition table not understood", detail=f"In {disk}-gpt-1st: {why}."))
+    return ImageError("Partition table not understood", f"In {disk}-gpt-1st: {why}.")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID, uuid5
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.clonezilla import tools
 from pragmaspec.images.clonezilla import volume_stream as flow
@@ -232,7 +232,7 @@ def _cut_by_partimage(name: str) -> bool:
 
 
 def _damaged(why: str) -> ImageError:
-    return ImageError(Problem(summary="Clonezilla image refused", detail=f"{why}."))
+    return ImageError("Clonezilla image refused", f"{why}.")
 
 
 def restored(near: Near, workshop: Workshop, scratch: Path, key: str) -> Made:

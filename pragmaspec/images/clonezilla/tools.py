@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 
 SEARCH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 MEMORY_BYTES = 4 * 2**30
@@ -66,7 +66,7 @@ def tool(name: str) -> str:
     if found is None:
         package = PACKAGES.get(name, "partclone")
         detail = f"Clonezilla images are worked on with {name}. Install it: apt-get install {package}"
-        raise ImageError(Problem(summary="Programs missing", detail=detail))
+        raise ImageError("Programs missing", detail)
     return found
 
 
@@ -93,7 +93,7 @@ def failed(name: str, status: int, said: bytes) -> ImageError:
     """The error for a program that failed, with the end of what it said."""
     words = " ".join(said.decode(errors="replace").split())[-400:] or "nothing"
     how = f"signal {-status}" if status < 0 else f"status {status}"
-    return ImageError(Problem(summary="Image cannot be restored", detail=f"{name} failed ({how}) and said: {words}"))
+    return ImageError("Image cannot be restored", f"{name} failed ({how}) and said: {words}")
 
 
 def _first(commands: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:

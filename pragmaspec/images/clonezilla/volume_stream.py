@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.clonezilla import tools
 from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
 
@@ -179,5 +179,5 @@ class Volumes:
         first, second = divmod(number, _LETTERS)
         if first >= _LETTERS:
             detail = f"{self._stem.name} has more than {_LETTERS**2} volumes. Make them larger."
-            raise ImageError(Problem(summary="Too many volumes", detail=detail))
+            raise ImageError("Too many volumes", detail)
         return self._stem.with_name(f"{self._stem.name}.{chr(97 + first)}{chr(97 + second)}")

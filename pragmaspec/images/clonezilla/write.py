@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.clonezilla import tools
 from pragmaspec.images.clonezilla.partition_table import GPT_SECTORS, SECTOR, Partition, Table, read_dump
@@ -47,7 +47,7 @@ def write_clonezilla(disk: Path, format_: str, directory: Path, saving: Saving, 
     """
     if directory.exists():
         detail = f"{directory} is there already. Name a directory that is not, or remove it."
-        raise ImageError(Problem(summary="Directory exists", detail=detail))
+        raise ImageError("Directory exists", detail)
     directory = directory.absolute()  # the programs work in directories of their own
     part = directory.with_name(f".{directory.name}.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -149,7 +149,7 @@ class _Saver:
                 return False
             if system == "LVM2_member":
                 detail = f"{one.device} is a physical volume of LVM, which is not saved. Use an image without LVM."
-                raise ImageError(Problem(summary="Disk cannot be saved", detail=detail))
+                raise ImageError("Disk cannot be saved", detail)
             self._store(one, content, system if system in _KNOWN else "")
         return True
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import recipe
 from pragmaspec.images.debian.distribution import apt_options
@@ -37,10 +37,8 @@ def check_tools(search: str) -> None:
     missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=search)})
     if missing:
         raise ImageError(
-            Problem(
-                summary="Programs missing",
-                detail=f"Building an image needs more than is installed here. Install it: apt-get install {' '.join(missing)}",
-            )
+            "Programs missing",
+            f"Building an image needs more than is installed here. Install it: apt-get install {' '.join(missing)}",
         )
 
 
@@ -58,12 +56,10 @@ def privileges(search: str) -> tuple[str, tuple[str, ...]]:
         allowed = False
     if not allowed:
         raise ImageError(
-            Problem(
-                summary="Rights missing",
-                detail="Building an image needs root or unprivileged user namespaces, and this machine allows you neither. "
-                "Run the command as root, or let root install uidmap, put ranges for you in /etc/subuid and /etc/subgid, and "
-                "allow user namespaces.",
-            )
+            "Rights missing",
+            "Building an image needs root or unprivileged user namespaces, and this machine allows you neither. "
+            "Run the command as root, or let root install uidmap, put ranges for you in /etc/subuid and /etc/subgid, and "
+            "allow user namespaces.",
         )
     return "unshare", inside
 
@@ -174,9 +170,7 @@ def _run(argv: list[str], environment: dict[str, str], output: int, said: Callab
         )
         late = f" It was stopped after {LIMIT_S / 60:.0f} minutes." if time.monotonic() - began >= LIMIT_S else ""
         raise ImageError(
-            Problem(
-                summary="Image cannot be built",
-                detail=f"mmdebstrap failed (status {status}).{late} It said: {words[-1500:]}. Check the names of the suite and "
-                "the packages, and that the mirror can be reached: apt-get update shows it.",
-            )
+            "Image cannot be built",
+            f"mmdebstrap failed (status {status}).{late} It said: {words[-1500:]}. Check the names of the suite and "
+            "the packages, and that the mirror can be reached: apt-get update shows it.",
         )

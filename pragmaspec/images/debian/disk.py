@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import initramfs as cpio
 from pragmaspec.images.debian import recipe
@@ -125,9 +125,7 @@ def _under(prefix: Sequence[str], *argv: str) -> str:
     )
     if done.returncode != 0:
         raise ImageError(
-            Problem(
-                summary="Image cannot be built",
-                detail=f"{argv[0]} failed (status {done.returncode}): {done.stderr.strip()[-800:]} Check the free space with df.",
-            )
+            "Image cannot be built",
+            f"{argv[0]} failed (status {done.returncode}): {done.stderr.strip()[-800:]} Check the free space with df.",
         )
     return done.stdout

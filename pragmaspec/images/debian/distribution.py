@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import recipe
 
@@ -69,7 +69,7 @@ def keyring_of(distribution: Distribution, keyring: str) -> Path | None:
                 f"Install the package {distribution.name}-keyring where your system has one, or take that file from an "
                 f"{distribution.title} system that you trust, and write `keyring:` with its path."
             )
-        raise ImageError(Problem(summary="Keyring missing", detail=detail.rstrip()))
+        raise ImageError("Keyring missing", detail.rstrip())
     return Path(chosen)
 
 
@@ -89,11 +89,8 @@ def source_lines(suite: str, mirror: str | None, snapshot: str | None, distribut
         base = (mirror or distribution.snapshots).rstrip("/")
         if not base:
             raise ImageError(
-                Problem(
-                    summary="Mirror missing",
-                    detail="`snapshot` needs `mirror` too: the address of a snapshot archive up to the date, ending in "
-                    "/archive/debian.",
-                )
+                "Mirror missing",
+                "`snapshot` needs `mirror` too: the address of a snapshot archive up to the date, ending in /archive/debian.",
             )
         security = base.removesuffix("/debian") + "/debian-security" if distribution.own_security else base
         where = {"": base, "-updates": base, "-security": security}

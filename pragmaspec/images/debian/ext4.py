@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 
 SUPERBLOCK_AT = 1024
 SMALL_INODE_BYTES = 0x80
@@ -42,7 +42,7 @@ def make_ext4(
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode != 0:
-        raise ImageError(Problem(summary="File system cannot be made", detail=f"mkfs.ext4 said: {done.stderr.strip()[-800:]}"))
+        raise ImageError("File system cannot be made", f"mkfs.ext4 said: {done.stderr.strip()[-800:]}")
     with image.open("r+b") as file:
         settle_times(file, epoch)
 

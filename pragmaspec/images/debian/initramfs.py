@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 
 TRAILER = "TRAILER!!!"
@@ -107,12 +107,7 @@ def load_order(modules: Path, names: Iterable[str]) -> tuple[Path, ...]:
         if path is None and name in built_in:
             return
         if path is None:
-            raise ImageError(
-                Problem(
-                    summary="Kernel module missing",
-                    detail=f"There is no module {name} below {modules}; use another kernel package.",
-                )
-            )
+            raise ImageError("Kernel module missing", f"There is no module {name} below {modules}; use another kernel package.")
         if name in ordered:
             return
         found = DEPENDS.search(module_bytes(path))

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.archives.compress import PACKERS, packer
 from pragmaspec.images.archives.stream import pieces_of
@@ -37,16 +37,14 @@ def target_of(file: Path, format_: str | None) -> Target:
         detail = (
             f"{format_} is no format of a disk that can be written. Say --to with {', '.join(dict.fromkeys(_SUFFIXES.values()))}."
         )
-        raise UsageError(Problem(summary="Format not known", detail=detail))
+        raise UsageError("Format not known", detail)
     found = format_ or (_SUFFIXES.get(suffixes[-1]) if suffixes else None)
     if found is None:
         known = ", ".join(f".{suffix}" for suffix in _SUFFIXES)
         raise UsageError(
-            Problem(
-                summary="Format not known",
-                detail=f"The name {file.name} tells no format. Let it end in one of {known}, with .{', .'.join(PACKERS)} behind "
-                "it to compress, or say --to FORMAT.",
-            )
+            "Format not known",
+            f"The name {file.name} tells no format. Let it end in one of {known}, with .{', .'.join(PACKERS)} behind "
+            "it to compress, or say --to FORMAT.",
         )
     return Target(file=str(file), format=found, packing=packing)
 
@@ -60,7 +58,7 @@ def convert_into(disk: Path, format_: str, size_bytes: int, target: Target, coun
         with tempfile.TemporaryDirectory(prefix=".pragmaspec-", dir=Path(target.file).parent) as scratch:
             _convert(disk, format_, size_bytes, target, Path(scratch), counted)
     except OSError as error:
-        raise UsageError(Problem(summary="File not writable", detail=f"{target.file}: {error.strerror or error}.")) from None
+        raise UsageError("File not writable", f"{target.file}: {error.strerror or error}.") from None
 
 
 def _convert(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.firmware.detect import Boots, boots_of_file
 from pragmaspec.images.sources.base import Found
 from pragmaspec.planning.wanted import Firmware
@@ -34,5 +34,5 @@ def chosen(asked: Firmware | None, found: Found, boots: Boots | None) -> Firmwar
             f"The spec says `firmware: {asked}`, and the disk has {why}. Leave `firmware` out, write `firmware: {other}`, or use "
             "another image."
         )
-        raise ImageError(Problem(summary="Image has nothing for its firmware", detail=detail))
+        raise ImageError("Image has nothing for its firmware", detail)
     return asked

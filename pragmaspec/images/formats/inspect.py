@@ -129,7 +129,7 @@ def _declare(format_: str) -> str:
 
 def refused(reasons: list[str]) -> ImageError:
     """The error that tells all reasons."""
-    return ImageError(*(Problem(summary="Image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons))
+    return ImageError.of(Problem(summary="Image refused", detail=f"{reason[0].upper()}{reason[1:]}.") for reason in reasons)
 
 
 def _against(format_: str, window: Window, head: bytes, partitionless: bool) -> Iterator[str]:

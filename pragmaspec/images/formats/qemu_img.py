@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.formats.sandbox import Limits, run
 
 INFO_CPU_S = 30
@@ -58,10 +58,8 @@ def agree(file: Path, format_: str, virtual_size_bytes: int) -> None:
     ]
     if reasons:
         raise ImageError(
-            Problem(
-                summary="Image refused",
-                detail=f"By its header it is {format_} of {virtual_size_bytes} bytes, but qemu-img says: {', '.join(reasons)}.",
-            )
+            "Image refused",
+            f"By its header it is {format_} of {virtual_size_bytes} bytes, but qemu-img says: {', '.join(reasons)}.",
         )
 
 
@@ -150,4 +148,4 @@ def _run(
 
 def _failed(doing: str, said: str) -> ImageError:
     words = " ".join(said.split())[-400:] or "it gave no reason, and may have met a limit on time, memory or size"
-    return ImageError(Problem(summary="Image refused", detail=f"It cannot be {doing} by qemu-img: {words}"))
+    return ImageError("Image refused", f"It cannot be {doing} by qemu-img: {words}")

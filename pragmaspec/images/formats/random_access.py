@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 
 HEAD_BYTES = 2**20
 TAIL_BYTES = 4096
@@ -87,10 +87,10 @@ def unreadable(file: Path, error: OSError) -> ImageError:
     """The error for a file that cannot be opened."""
     gone = isinstance(error, FileNotFoundError)
     detail = f"There is no file {file}." if gone else f"{file}: {error.strerror}."
-    return ImageError(Problem(summary="Image cannot be read", detail=detail))
+    return ImageError("Image cannot be read", detail)
 
 
 def no_regular_file(file: Path) -> ImageError:
     """The error for a folder, a device or a pipe in place of a disk."""
     what = "is a folder" if file.is_dir() else "is not a regular file"
-    return ImageError(Problem(summary="Not a file", detail=f"{file} {what}. Write the path of a disk image."))
+    return ImageError("Not a file", f"{file} {what}. Write the path of a disk image.")

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 
 MEMORY_BYTES = 2 * 2**30
@@ -84,9 +84,6 @@ def _path(program: str) -> str:
     if path is None:
         package = {"qemu-img": "qemu-utils", "prlimit": "util-linux"}.get(program, program)
         raise ImageError(
-            Problem(
-                summary="Programs missing",
-                detail=f"Disks are checked with {program} before they are used. Install it: apt-get install {package}",
-            )
+            "Programs missing", f"Disks are checked with {program} before they are used. Install it: apt-get install {package}"
         )
     return path

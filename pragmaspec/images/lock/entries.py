@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.catalogue import Entry
 from pragmaspec.images.lock.digest import pin
@@ -85,11 +85,9 @@ def found_of(locked: Locked) -> Found:
     )
     if pin(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
         raise ImageError(
-            Problem(
-                summary="Lock file contradicts itself",
-                detail=f"In {LOCK_FILE} the digest is not that of disk, kernel, initrd and command line. Take the file back from "
-                "version control, or delete the image's block to have it made anew.",
-            )
+            "Lock file contradicts itself",
+            f"In {LOCK_FILE} the digest is not that of disk, kernel, initrd and command line. Take the file back from "
+            "version control, or delete the image's block to have it made anew.",
         )
     return found
 
@@ -116,7 +114,7 @@ def check_shape(said: Shape, shown: Shape) -> None:
             f"bytes show {shown.format} with {shown.virtual_size_bytes}. Take the file back from version control, or delete the "
             "image's block and run `pragmaspec lock`."
         )
-        raise ImageError(Problem(summary="Lock file contradicts the image", detail=detail))
+        raise ImageError("Lock file contradicts the image", detail)
 
 
 def refuse_older(before: Locked | None, found: Found) -> None:
@@ -131,7 +129,7 @@ def refuse_older(before: Locked | None, found: Found) -> None:
             f"{before.origin} now gives {now}, and pinned is {was}, which is newer: a mirror that is not up to date, or somebody "
             "who wants you to run old software. The lock file stays as it is; --accept-older takes it all the same."
         )
-        raise ImageError(Problem(summary="Source serves an older file", detail=detail))
+        raise ImageError("Source serves an older file", detail)
 
 
 def not_in_lock(described: str, locked: Locked | None) -> ImageError:
@@ -143,7 +141,7 @@ def not_in_lock(described: str, locked: Locked | None) -> ImageError:
             f"The spec describes it otherwise than when {LOCK_FILE} was written: that entry is of {locked.origin}"
             f"{'' if described else ', and now a local file decides'}. `pragmaspec lock` brings the file up to date."
         )
-    return ImageError(Problem(summary="Image is not as in the lock file", detail=detail))
+    return ImageError("Image is not as in the lock file", detail)
 
 
 def not_pinned(origin: str) -> ImageError:
@@ -152,7 +150,7 @@ def not_pinned(origin: str) -> ImageError:
         f"Nothing says yet which bytes {origin} has to give, as the spec has it now. `pragmaspec lock` looks at it once and "
         f"writes that into {LOCK_FILE}; for a single file `sha256` in the spec will also do."
     )
-    return ImageError(Problem(summary="Image is not pinned", detail=detail))
+    return ImageError("Image is not pinned", detail)
 
 
 def other_than_locked(locked: Locked, digest: str) -> ImageError:
@@ -161,23 +159,21 @@ def other_than_locked(locked: Locked, digest: str) -> ImageError:
         f"{locked.origin} has the digest {digest[:16]}…, and {LOCK_FILE} says {locked.digest[:16]}… (of {locked.date}). Take the "
         "file back, or pin the new one with `pragmaspec lock --upgrade`."
     )
-    return ImageError(Problem(summary="Image is not as in the lock file", detail=detail))
+    return ImageError("Image is not as in the lock file", detail)
 
 
 def left_over(names: Iterable[str]) -> ImageError:
     """The error for entries of images that the spec has no more."""
     listed = ", ".join(sorted(names))
     detail = f"{LOCK_FILE} has entries of images that the spec does not have: {listed}. `pragmaspec lock` removes them."
-    return ImageError(Problem(summary="Lock file is not up to date", detail=detail))
+    return ImageError("Lock file is not up to date", detail)
 
 
 def placed(error: ImageError, name: str, where: object) -> ImageError:
     """The same problems, each with the image's name and its place in the spec, unless it has a place of its own."""
-    return ImageError(
-        *(
-            problem if problem.where or not name else replace(problem, where=where, summary=titled(problem.summary, name))
-            for problem in error.problems
-        )
+    return ImageError.of(
+        problem if problem.where or not name else replace(problem, where=where, summary=titled(problem.summary, name))
+        for problem in error.problems
     )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.lock.parse import IMAGES, VERSION, LockDocument, image_blocks, read_document
 from pragmaspec.images.store.blobs import write_whole
@@ -161,7 +161,7 @@ def _write(directory: Path, entries: Mapping[str, Locked], others: Mapping[str, 
         write_whole(file, lock_text(entries, kept).encode(), mode=0o644)
     except OSError as error:
         detail = f"{file} cannot be written: {error.strerror}. It belongs beside the spec, in a folder that you may write to."
-        raise ImageError(Problem(summary="Lock file not writable", detail=detail)) from None
+        raise ImageError("Lock file not writable", detail) from None
 
 
 @contextmanager

@@ -69,16 +69,16 @@ def read_document(file: Path) -> LockDocument:
     except FileNotFoundError:
         return blank
     except UnicodeDecodeError as error:
-        raise ImageError(blank.problem(f"Its byte {error.start + 1} is not text in UTF-8")) from None
+        raise ImageError.of([blank.problem(f"Its byte {error.start + 1} is not text in UTF-8")]) from None
     except OSError as error:
-        raise ImageError(blank.problem(f"It cannot be opened: {error.strerror}")) from None
+        raise ImageError.of([blank.problem(f"It cannot be opened: {error.strerror}")]) from None
     try:
         document = LockDocument(file=str(file), text=text, tables=tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ImageError(_no_toml(LockDocument(file=str(file), text=text, tables={}), str(error))) from None
+        raise ImageError.of([_no_toml(LockDocument(file=str(file), text=text, tables={}), str(error))]) from None
     wrong = tuple(_against(document))
     if wrong:
-        raise ImageError(*wrong)
+        raise ImageError.of(wrong)
     return document
 
 
@@ -91,7 +91,7 @@ def image_blocks(document: LockDocument) -> dict[str, dict[str, Any]]:
         for field, why in _against_block(block)
     ]
     if wrong:
-        raise ImageError(*wrong)
+        raise ImageError.of(wrong)
     return {
         name: {field: _blob(value) if field in BLOBS else value for field, value in block.items()}
         for name, block in images.items()

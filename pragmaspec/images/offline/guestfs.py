@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from threading import Timer
 from typing import IO, Any
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.guest.offline.detect import PROBED, GuestSystem, Kind, guest_system
 from pragmaspec.guest.offline.files import PRIVATE_FOLDERS, OfflineFiles
 from pragmaspec.guest.offline.selinux import CONFIG, contexts_path, selinux_label
@@ -186,9 +186,4 @@ def _message(wanted: OfflineFiles) -> dict[str, Any]:
 
 
 def _failed(why: str) -> ImageError:
-    return ImageError(
-        Problem(
-            summary="Files cannot be written into the disk",
-            detail=f"The image has `guest: files`, and libguestfs says: {why}",
-        )
-    )
+    return ImageError("Files cannot be written into the disk", f"The image has `guest: files`, and libguestfs says: {why}")

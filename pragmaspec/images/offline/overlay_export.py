@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.formats.qemu_img import driver
 
 LIMIT_S = 20.0
@@ -79,4 +79,4 @@ def _quoted(path: Path) -> str:
 
 def _failed(said: bytes) -> ImageError:
     words = " ".join(said.decode(errors="replace").split())[-400:] or "it gave no reason"
-    return ImageError(Problem(summary="Disk cannot be opened", detail=f"qemu-storage-daemon says: {words}"))
+    return ImageError("Disk cannot be opened", f"qemu-storage-daemon says: {words}")

@@ -46,7 +46,7 @@ def additions(listed: Iterable[Listed], repository: str, chosen: Chosen) -> Addi
     known = {one.name: one for one in listed}
     wrong = _against(chosen, known)
     if wrong:
-        raise UsageError(*wrong)
+        raise UsageError.of(wrong)
     images: dict[str, Sequence[str]] = {}
     clusters: dict[str, Sequence[str]] = {}
     left_out = []

@@ -71,7 +71,7 @@ def read_index(content: bytes, file: str) -> Index:
 
 def no_repository(*reasons: str) -> ImageError:
     """The error for a repository, or one of its clusters, that cannot be used."""
-    return ImageError(*(Problem(summary="Repository cannot be used", detail=f"{why}.") for why in reasons))
+    return ImageError.of(Problem(summary="Repository cannot be used", detail=f"{why}.") for why in reasons)
 
 
 def _in_lines(text: str, file: str) -> Iterator[_Entry]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pragmaspec.errors import Problem, SpecError
+from pragmaspec.errors import SpecError
 from pragmaspec.spec.yaml.parser import read_document
 from pragmaspec.spec.yaml.tree import Mapping as TreeMapping
 
@@ -27,13 +27,13 @@ def with_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], 
             f"{section} has {', '.join(taken)} already. Remove what is there, or import one cluster under another name, with "
             "--as NAME."
         )
-        raise SpecError(Problem(summary="Name is taken", detail=detail, where=where))
+        raise SpecError("Name is taken", detail, where=where)
     end = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
     lines = _LINE.findall(text)
     place = _place([line.rstrip("\r\n") for line in lines], section)
     if place is None:
         detail = f"Write `{section}:` on a line of its own with its entries indented below, then import again."
-        raise SpecError(Problem(summary=f"Unusual `{section}`", detail=detail, where=document.where((section,))))
+        raise SpecError(f"Unusual `{section}`", detail, where=document.where((section,)))
     changed = _inserted(lines, place, section, entries, end)
     try:
         found = read_document(changed.encode(), file).root.items.get(section)
@@ -46,7 +46,7 @@ def with_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], 
             "on a line of its own with its entries indented below, then import again."
         )
         where = document.where((section,) if before is not None else ())
-        raise SpecError(Problem(summary="Spec cannot be changed", detail=detail, where=where))
+        raise SpecError("Spec cannot be changed", detail, where=where)
     return changed
 
 

@@ -164,6 +164,6 @@ def _whole(text: str | None, what: str, wrong: list[str]) -> int:
 
 
 def _refused(reasons: list[str]) -> ImageError:
-    return ImageError(
-        *(Problem(summary="Cluster of a repository refused", detail=f"{one[0].upper()}{one[1:]}.") for one in reasons)
+    return ImageError.of(
+        Problem(summary="Cluster of a repository refused", detail=f"{one[0].upper()}{one[1:]}.") for one in reasons
     )

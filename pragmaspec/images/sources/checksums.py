@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.sources.remote import Promise
 from pragmaspec.images.sources.signatures import checked
@@ -169,7 +169,7 @@ def _decoded(text: bytes, where: str) -> str:
 
 def _wrong(where: str, why: str) -> ImageError:
     detail = f"{shown_url(where)}: {why}. Without a clear statement of the publisher the image is not taken."
-    return ImageError(Problem(summary="Published digests cannot be used", detail=detail))
+    return ImageError("Published digests cannot be used", detail)
 
 
 if TYPE_CHECKING:
@@ -203,16 +203,12 @@ def _key(web: Web, sums: "Sums", workshop: Workshop) -> bytes:
         except OSError as error:
             if not sums.key_url:
                 detail = f"{sums.keyring} cannot be read: {error.strerror}."
-                raise ImageError(Problem(summary="Signature refused", detail=detail)) from None
+                raise ImageError("Signature refused", detail) from None
     return _needed(web, sums.key_url, workshop)
 
 
 def _needed(web: Web, url: str, workshop: Workshop) -> bytes:
     content = web.small(WebAddress(url=url, signing=workshop.settings.cloudfront))
     if content is None:
-        raise ImageError(
-            Problem(
-                summary="Published digests cannot be used", detail=f"{shown_url(url)} is not there, and vouches for the image."
-            )
-        )
+        raise ImageError("Published digests cannot be used", f"{shown_url(url)} is not there, and vouches for the image.")
     return content

@@ -56,8 +56,8 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
         hint = "" if Path(self.shown).is_absolute() else " Paths of images are relative to the spec."
         gone = [path for path in (self.disk, self.kernel, self.initrd) if path and not Path(path).exists()]
         if gone:
-            raise ImageError(
-                *(Problem(summary="Image cannot be read", detail=f"There is no file {path}.{hint}") for path in gone)
+            raise ImageError.of(
+                Problem(summary="Image cannot be read", detail=f"There is no file {path}.{hint}") for path in gone
             )
 
     def _disk(self, workshop: Workshop) -> Made:

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import msgspec
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.settings import Settings
 from pragmaspec.images.sources.base import Workshop
@@ -44,7 +44,7 @@ def publication_of(name: str, settings: Settings) -> Publication:
         near = get_close_matches(name, known, n=1)
         advice = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(known))}."
         detail = f"There is no image {name} in the catalogue. {advice} Your own go into sources.toml (docs/images.md)."
-        raise ImageError(Problem(summary="Unknown catalogue name", detail=detail))
+        raise ImageError("Unknown catalogue name", detail)
     return known[name]
 
 
@@ -95,4 +95,4 @@ def _version(match: re.Match[str]) -> str:
 
 def _nothing(publication: Publication, folder: str) -> ImageError:
     detail = f"{folder} has no {publication.file} with {publication.sums} beside it: the publisher has changed something."
-    return ImageError(Problem(summary="No release found", detail=detail))
+    return ImageError("No release found", detail)

@@ -67,7 +67,7 @@ def remote_disk(
     """
     if promise.by == "nobody" and not workshop.first_use:
         detail = f"Nothing says which bytes {origin} has to give: neither a digest, nor its publisher, nor the lock file."
-        raise ImageError(Problem(summary="Image is not pinned", detail=detail))
+        raise ImageError("Image is not pinned", detail)
     key = promise.key or f"url-{sha256(origin.encode()).hexdigest()}"
     with workshop.store.locked(key):
         before = _before(workshop, key, shape)
@@ -137,7 +137,7 @@ def _bring(
                 problems += error.problems
                 continue
             return _kept(workshop, part, promise, came, key, _made(workshop, alongside, part, shape, came.sha256))
-    raise ImageError(*problems)
+    raise ImageError.of(problems)
 
 
 def _made(workshop: Workshop, alongside: "Alongside", part: Path, shape: Shape, digest: str) -> Made:
@@ -185,11 +185,9 @@ def _compare(workshop: Workshop, promise: Promise, came: Downloaded, part: Path,
     kept = f" The bytes were kept as {bad}."
     if start.startswith((b"<!doctype", b"<html")):
         raise ImageError(
-            Problem(
-                summary="Server sent a web page",
-                detail=f"{what} gave a web page instead of an image: a login, an error or a list of mirrors. Open the URL in a "
-                "browser, and write the address of the file itself.",
-            )
+            "Server sent a web page",
+            f"{what} gave a web page instead of an image: a login, an error or a list of mirrors. Open the URL in a "
+            "browser, and write the address of the file itself.",
         )
     if workshop.pinned is not None:
         raise other_file(what, workshop.pinned, f"SHA-256 {came.sha256}", came.published, kept)
@@ -200,4 +198,4 @@ def _compare(workshop: Workshop, promise: Promise, came: Downloaded, part: Path,
     detail = (
         f"{what} has {found}, and its publisher says {said}: a damaged or forged copy, or a mirror that is not up to date.{kept}"
     )
-    raise ImageError(Problem(summary="Image is not what its publisher says", detail=detail))
+    raise ImageError("Image is not what its publisher says", detail)

@@ -11,7 +11,7 @@ from binascii import Error as Base64Error
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 
 LIMIT_S = 60
 _ARMOR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
@@ -84,4 +84,4 @@ def _without_armor(key: bytes, what: str) -> bytes:
 
 
 def _refused(what: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="Signature refused", detail=f"{what}: {why}. The image is not taken."))
+    return ImageError("Signature refused", f"{what}: {why}. The image is not taken.")

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.failpoints import reach
 from pragmaspec.resources import Blob
 
@@ -77,7 +77,7 @@ class BlobStore:
             f"{self.directory}, where images are kept on this machine, cannot be written: {reason}. "
             "Set PRAGMASPEC_IMAGES or XDG_CACHE_HOME to a folder that can."
         )
-        return ImageError(Problem(summary="Images cannot be kept", detail=detail))
+        return ImageError("Images cannot be kept", detail)
 
     def remember(self, file: Path, content: bytes) -> None:
         """Keep what only saves time, for other processes too where the store can be written."""
@@ -158,11 +158,9 @@ class BlobStore:
         free = shutil.disk_usage(self.directory).free
         if free < wanted_bytes:
             raise ImageError(
-                Problem(
-                    summary="No room for the image",
-                    detail=f"{name} needs {wanted_bytes // 2**20} MiB and {self.directory} has {free // 2**20} MiB left. "
-                    "Free some space, or set PRAGMASPEC_IMAGES to a directory that has it.",
-                )
+                "No room for the image",
+                f"{name} needs {wanted_bytes // 2**20} MiB and {self.directory} has {free // 2**20} MiB left. "
+                "Free some space, or set PRAGMASPEC_IMAGES to a directory that has it.",
             )
 
 
@@ -219,4 +217,4 @@ def room_in(store: BlobStore, name: str) -> Iterator[None]:
             f"{store.directory} is full ({error.strerror}), before {name} was whole. Free some space, or set PRAGMASPEC_IMAGES "
             "to a directory that has it."
         )
-        raise ImageError(Problem(summary="No room for the image", detail=detail)) from None
+        raise ImageError("No room for the image", detail) from None

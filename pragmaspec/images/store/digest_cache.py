@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.formats.random_access import no_regular_file, unreadable
 from pragmaspec.images.store.blobs import BlobStore, Counted, digest_of
@@ -100,7 +100,7 @@ class LocalDigests:
 def changed_meanwhile(file: Path) -> ImageError:
     """The error for a file that is not what it was a moment ago."""
     detail = f"{file} was written to while it was read. Wait until whatever writes it is done."
-    return ImageError(Problem(summary="Image changes while it is read", detail=detail))
+    return ImageError("Image changes while it is read", detail)
 
 
 def _look(file: Path) -> _Seen:

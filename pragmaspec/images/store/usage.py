@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.store.blobs import BlobStore
 
@@ -48,11 +48,9 @@ def users(store: BlobStore) -> tuple[User, ...]:
     damaged = sorted(str(file) for file, user in found.items() if user is None)
     if damaged:
         raise ImageError(
-            Problem(
-                summary="Image store damaged",
-                detail=f"{', '.join(damaged)} cannot be read, so nobody knows which stack it means. Delete it, and run "
-                "`pragmaspec plan` once for each of your stacks.",
-            )
+            "Image store damaged",
+            f"{', '.join(damaged)} cannot be read, so nobody knows which stack it means. Delete it, and run "
+            "`pragmaspec plan` once for each of your stacks.",
         )
     return tuple(sorted((user for user in found.values() if user), key=lambda user: (user.spec, user.state)))
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.transfer.folders import Folder, open_folder, plain
 from pragmaspec.net.urls import is_remote
@@ -145,11 +145,11 @@ def pieces_of(file: Path) -> Iterator[bytes]:
 
 def missing(what: str) -> ImageError:
     """The error for a file that has to be in a folder and is not."""
-    return ImageError(Problem(summary="Part of the image is missing", detail=f"{what} is not there."))
+    return ImageError("Part of the image is missing", f"{what} is not there.")
 
 
 def unreadable(file: Path, error: OSError) -> ImageError:
     """The error for a file of a folder that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return missing(str(file))
-    return ImageError(Problem(summary="Image cannot be read", detail=f"{file}: {error.strerror}."))
+    return ImageError("Image cannot be read", f"{file}: {error.strerror}.")

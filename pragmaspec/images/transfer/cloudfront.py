@@ -9,7 +9,7 @@ from base64 import b64encode
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.settings import CloudFront
 from pragmaspec.images.transfer.http import Ask, Web
@@ -74,8 +74,8 @@ def _covers(key: CloudFront, url: Url) -> bool:
 
 
 def _unusable(url: str, error: UrlError) -> ImageError:
-    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{shown_url(url)} cannot be used: {error}."))
+    return ImageError("Image cannot be downloaded", f"{shown_url(url)} cannot be used: {error}.")
 
 
 def _wrong(url: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="URL cannot be signed", detail=f"{shown_url(url)}: {why}."))
+    return ImageError("URL cannot be signed", f"{shown_url(url)}: {why}.")

@@ -1,6 +1,6 @@
 """The bytes that were wanted against those that were found."""
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.store.fetched import Fetched, age
 from pragmaspec.net.urls import shown_url
 from pragmaspec.resources import Blob
@@ -10,11 +10,9 @@ def check_digest(wanted: str | None, found: str, what: str, kept: str = "") -> N
     """Raises ImageError when ``wanted`` is given and not ``found``; ``kept`` says where the wrong bytes stand."""
     if wanted is not None and wanted != found:
         raise ImageError(
-            Problem(
-                summary="Image has another digest",
-                detail=f"{what} has the SHA-256 {found}, and the spec says {wanted}. Somebody changed it, or the spec is wrong: "
-                f"find out which before you write the new digest into the spec.{kept}",
-            )
+            "Image has another digest",
+            f"{what} has the SHA-256 {found}, and the spec says {wanted}. Somebody changed it, or the spec is wrong: "
+            f"find out which before you write the new digest into the spec.{kept}",
         )
 
 
@@ -30,4 +28,4 @@ def other_file(what: str, known: Fetched, found: str, published: str, kept: str 
         f"SHA-256 {known.blob.sha256} ({known.blob.size_bytes} bytes). Find out why; only `pragmaspec lock --upgrade` takes the "
         f"other one.{kept}"
     )
-    return ImageError(Problem(summary="Source serves another file", detail=detail))
+    return ImageError("Source serves another file", detail)

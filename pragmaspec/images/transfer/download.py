@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import requests
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.failpoints import reach
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.formats.sparse import write_at
@@ -229,7 +229,7 @@ class _Transfer:
                 os.ftruncate(handle, at + len(piece))
         except OSError as error:
             detail = f"{self.part} cannot be written: {error.strerror or error}. What came so far is kept."
-            raise ImageError(Problem(summary="No room for the image", detail=detail)) from None
+            raise ImageError("No room for the image", detail) from None
 
     def _came(self, so_far: int) -> None:
         for each in self.followers:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote, unquote
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.store.blobs import digest_of
 from pragmaspec.images.transfer.cloudfront import WebAddress
@@ -194,4 +194,4 @@ def plain(name: str) -> str:
 
 
 def _unreadable(why: str) -> ImageError:
-    return ImageError(Problem(summary="Folder cannot be read", detail=f"{why}."))
+    return ImageError("Folder cannot be read", f"{why}.")

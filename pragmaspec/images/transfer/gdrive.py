@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.settings import GoogleDrive
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.transfer.folders import RemoteFolder
@@ -155,7 +155,7 @@ class DriveFolder(RemoteFolder):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 detail = f"{self.origin()} has several files called {twice[0]}. Rename or remove all but one."
-                raise ImageError(Problem(summary="Folder is ambiguous", detail=detail))
+                raise ImageError("Folder is ambiguous", detail)
             self._files = dict(listed)
         return self._files
 
@@ -273,5 +273,5 @@ def drive_address(link: DriveLink, workshop: Workshop) -> Address:
     if address is None:
         there = ", ".join(folder.names()[:20]) or "nothing"
         detail = f"{folder.origin()} holds {there}. Add the name of the file to the link: …/folders/{link.folder}/disk.qcow2."
-        raise ImageError(Problem(summary="File of the folder not named", detail=detail))
+        raise ImageError("File of the folder not named", detail)
     return address

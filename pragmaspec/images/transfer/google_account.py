@@ -9,7 +9,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.images.transfer.http import Web
 from pragmaspec.net.urls import UrlError, parse_url
 from pragmaspec.spec.files import read_regular
@@ -76,7 +76,7 @@ class ServiceAccount:
         return b".".join((signed, _text(private.sign(signed, padding.PKCS1v15(), hashes.SHA256())))).decode()
 
     def _wrong(self, why: str) -> ImageError:
-        return ImageError(Problem(summary="Service account cannot be used", detail=f"{self._file}: {why}."))
+        return ImageError("Service account cannot be used", f"{self._file}: {why}.")
 
 
 def _part(claims: dict[str, Any]) -> bytes:

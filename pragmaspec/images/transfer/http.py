@@ -12,7 +12,7 @@ from typing import Literal, Protocol, Self, TypeVar
 
 import requests
 
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.retry import Patience
 from pragmaspec.images.transfer.response_facts import foreign_coding
@@ -187,4 +187,4 @@ def parsed(url: str) -> Url:
 
 def failed(shown: str, why: str) -> ImageError:
     """The error for something at ``shown`` that cannot be had."""
-    return ImageError(Problem(summary="Image cannot be downloaded", detail=f"{shown_url(shown)}: {why}."))
+    return ImageError("Image cannot be downloaded", f"{shown_url(shown)}: {why}.")

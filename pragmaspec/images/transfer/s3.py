@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from pragmaspec.credentials import SOURCES
-from pragmaspec.errors import ImageError, Problem
+from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.sources.base import Workshop
 from pragmaspec.images.transfer.folders import RemoteFolder
@@ -198,4 +198,4 @@ def _signed(session: Any, url: str, region: str, shown: str) -> str:  # noqa: AN
 
 
 def _wrong(shown: str, why: str) -> ImageError:
-    return ImageError(Problem(summary="Image in S3 cannot be had", detail=f"{shown}: {why}."))
+    return ImageError("Image in S3 cannot be had", f"{shown}: {why}.")

@@ -53,7 +53,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
     closed = frozenset(each.op for each in state.closed_ops)
     others = () if accept_missing else other_site_problems(state, observations)
     if others:
-        raise PlanRefusedError(*others)
+        raise PlanRefusedError.of(others)
     for site, seen in sorted(observations.items()):
         recorded = [record for record in state.records if record.resource.site == site]
         nodes = standing_nodes(recorded, seen.nodes, closed)
@@ -82,7 +82,7 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
     gone = frozenset(drift.address for drift in found if drift.kind == "gone")
     problems = () if accept_missing else missing_problems(state, gone)
     if problems:
-        raise PlanRefusedError(*problems)
+        raise PlanRefusedError.of(problems)
     return Facts(state.with_records(changed) if changed else state, gone, tuple(found), conditions, frozenset(unmade))
 
 

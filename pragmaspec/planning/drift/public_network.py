@@ -56,7 +56,7 @@ def require_public(
                 uri = getattr(wanted.site(granted.site), "uri", "")
                 problems[granted.site, network.name] = _lost(granted, grant, network, seen, uri)
     if problems:
-        raise PlanError(*problems.values())
+        raise PlanError.of(problems.values())
 
 
 def narrower(records: Iterable[Record], seen: Observations) -> Iterator[Problem]:

@@ -45,7 +45,7 @@ def effective_moves(state: State, moves: Iterable[Move]) -> tuple[Move, ...]:
         or made[move.kind, move.after] - made[move.kind, move.before] - {move.before}  # others than what a crash half moved
     ]
     if problems:
-        raise PlanError(*problems)
+        raise PlanError.of(problems)
     return found
 
 
@@ -122,7 +122,7 @@ def _renamed(state: State, moves: tuple[Move, ...]) -> State:
         after = _moved(record, clusters, sites)
         other = records.setdefault(after.address, after)
         if other.made_as != after.made_as:
-            raise PlanError(*(_both_recorded(move) for move in moves))
+            raise PlanError.of(_both_recorded(move) for move in moves)
     known = {site.name for site in state.sites}
     return replace(
         state,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteUnreachableError
+from pragmaspec.errors import SiteUnreachableError
 from pragmaspec.providers.libvirt.errors import Kind, as_site_error, kind_of
 
 OPEN_LIMIT_S = 8.0
@@ -159,11 +159,9 @@ def _opened(uri: str, title: str) -> libvirt.virConnect:
     if not outcome:
         given_up.set()
         raise SiteUnreachableError(
-            Problem(
-                summary="The site does not answer",
-                detail=f"{title[0].upper()}{title[1:]} accepted no connection within {OPEN_LIMIT_S:g} s. Check that the host is "
-                f"up and that its libvirt daemon is not stuck: virsh -c {uri} version",
-            )
+            "The site does not answer",
+            f"{title[0].upper()}{title[1:]} accepted no connection within {OPEN_LIMIT_S:g} s. Check that the host is "
+            f"up and that its libvirt daemon is not stuck: virsh -c {uri} version",
         )
     result = outcome[0]
     if isinstance(result, libvirt.libvirtError):
@@ -178,11 +176,9 @@ def _require_pretence(uri: str, title: str) -> None:
     path = uri.partition("://")[2].partition("?")[0]
     if uri.startswith("test:///") and path != "/default" and not Path(path).is_file():
         raise SiteUnreachableError(
-            Problem(
-                summary="The site does not answer",
-                detail=f"Could not connect to {title}: there is no file {path}. Write test:///default for libvirt's own "
-                "pretended host, or the path of a file that describes one.",
-            )
+            "The site does not answer",
+            f"Could not connect to {title}: there is no file {path}. Write test:///default for libvirt's own "
+            "pretended host, or the path of a file that describes one.",
         )
 
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
+from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
 from pragmaspec.providers.libvirt.host_advice import host_advice
 
 Kind = Literal[
@@ -154,7 +154,7 @@ def as_site_error(error: libvirt.libvirtError, doing: str, *, kind: Kind | None 
     if device:
         meaning = Meaning(SiteError, "The bridge does not exist", missing_bridge(device[1]))
     detail = f"Could not {doing}. libvirt says: {words}. {advice or meaning.advice}"
-    return meaning.error(Problem(summary=meaning.summary, detail=detail))
+    return meaning.error(meaning.summary, detail)
 
 
 def words_of(error: libvirt.libvirtError) -> str:

@@ -75,11 +75,9 @@ class Host:
         kind, path = root.get("type", ""), root.findtext("target/path", "")
         if kind not in FILE_POOLS:
             raise SiteError(
-                Problem(
-                    summary="The storage pool is of the wrong kind",
-                    detail=f"Pool {self.site.pool} of site {self.site.name} is of type {kind}. A pool of files is needed: "
-                    f"{', '.join(FILE_POOLS)}.",
-                )
+                "The storage pool is of the wrong kind",
+                f"Pool {self.site.pool} of site {self.site.name} is of type {kind}. A pool of files is needed: "
+                f"{', '.join(FILE_POOLS)}.",
             )
         return root.findtext("uuid", ""), path
 
@@ -101,11 +99,9 @@ class Host:
             if arch is not None and arch.get("name") == own and guest.findtext("os_type") == "hvm":
                 return own, tuple(domain.get("type", "") for domain in arch.findall("domain"))
         raise SiteError(
-            Problem(
-                summary="The host runs no guests",
-                detail=f"The libvirt daemon of site {self.site.name} ({self.site.uri}) knows no hypervisor for {own} machines. "
-                "Install QEMU on the host (Debian: qemu-system-x86) and restart its daemon.",
-            )
+            "The host runs no guests",
+            f"The libvirt daemon of site {self.site.name} ({self.site.uri}) knows no hypervisor for {own} machines. "
+            "Install QEMU on the host (Debian: qemu-system-x86) and restart its daemon.",
         )
 
     @property

@@ -29,14 +29,14 @@ def active_pool(handle: libvirt.virConnect, site: LibvirtSite, name: str) -> Act
         if code_of(error) != libvirt.VIR_ERR_NO_STORAGE_POOL:
             raise
         known = sorted(pool.name() for pool in handle.listAllStoragePools())
-        raise SiteError(_no_pool(site, known)) from error
+        raise SiteError.of([_no_pool(site, known)]) from error
     if pool.isActive():
         return ActivePool(pool)
     try:
         pool.create(0)
     except libvirt.libvirtError as error:
         if not pool.isActive():  # else another command was faster
-            raise SiteError(_not_started(site, error)) from error
+            raise SiteError.of([_not_started(site, error)]) from error
     return ActivePool(pool, _started(site, autostart=bool(pool.autostart())))
 
 

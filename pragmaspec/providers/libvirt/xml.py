@@ -2,7 +2,7 @@
 
 from xml.etree.ElementTree import Element, ParseError, fromstring, indent, tostring
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 
 
 def text(element: Element) -> str:
@@ -16,6 +16,4 @@ def parsed(document: str) -> Element:
     try:
         return fromstring(document)  # noqa: S314 - libvirt wrote it; expat refuses entity bombs since 2.4.1
     except ParseError as error:
-        raise SiteError(
-            Problem(summary="The site's answer cannot be read", detail=f"libvirt sent XML that is not well-formed: {error}.")
-        ) from error
+        raise SiteError("The site's answer cannot be read", f"libvirt sent XML that is not well-formed: {error}.") from error

@@ -31,7 +31,7 @@ def claim(world: World, grant: Grant) -> None:
         if holder is not None and holder.key != grant.key
     ]
     if problems:
-        raise SiteConflictError(*problems)
+        raise SiteConflictError.of(problems)
     if world.grants.get(grant.key) != grant:
         world.put(grant)
 

@@ -5,7 +5,7 @@ import sys
 import termios
 import tty
 
-from pragmaspec.errors import AccessError, Problem
+from pragmaspec.errors import AccessError
 
 _LEAVE = b"\x1d"
 """Ctrl-], as in telnet and virsh console."""
@@ -14,12 +14,7 @@ _LEAVE = b"\x1d"
 def join_terminal(name: str, said: bytes) -> None:
     """Show what the console of ``name`` has ``said`` and stay until Ctrl-]. Raises AccessError without a terminal."""
     if not sys.stdin.isatty():
-        raise AccessError(
-            Problem(
-                summary="A console needs a terminal",
-                detail=f"Standard input is none, so the console of {name} cannot be joined.",
-            )
-        )
+        raise AccessError("A console needs a terminal", f"Standard input is none, so the console of {name} cannot be joined.")
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     try:

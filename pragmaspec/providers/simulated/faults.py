@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pragmaspec.errors import Problem, SiteError, SiteUnreachableError
+from pragmaspec.errors import SiteError, SiteUnreachableError
 from pragmaspec.providers.simulated.objects import Calls
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import Fault
@@ -18,21 +18,14 @@ def strike(world: World, faults: Sequence[Fault], call: str, address: str) -> Fa
 
 def refused(fault: Fault) -> SiteError:
     """What a refused call answers."""
-    return SiteError(
-        Problem(
-            summary="The site refused a call",
-            detail=f"The simulated site was told to refuse {fault.call}. Nothing happened there.",
-        )
-    )
+    return SiteError("The site refused a call", f"The simulated site was told to refuse {fault.call}. Nothing happened there.")
 
 
 def lost(fault: Fault) -> SiteUnreachableError:
     """What the caller learns when the answer was lost: nothing about whether it happened."""
     return SiteUnreachableError(
-        Problem(
-            summary="The site's answer was lost",
-            detail=f"The simulated site was told to lose its answer to {fault.call}. It may have happened; the next plan looks.",
-        )
+        "The site's answer was lost",
+        f"The simulated site was told to lose its answer to {fault.call}. It may have happened; the next plan looks.",
     )
 
 

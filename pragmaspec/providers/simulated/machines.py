@@ -32,10 +32,8 @@ def standing(world: World, order: BootOrder, kind: IdentityKind) -> Machine | No
     same = next((machine for machine in there if machine.op == mark.op), None)
     if same is not None and same.asked != definition_of(order):
         raise SiteError(
-            Problem(
-                summary="The token was used for another request",
-                detail=f"{mark.address}: the op {mark.op} has made a machine already, and the parameters were others.",
-            )
+            "The token was used for another request",
+            f"{mark.address}: the op {mark.op} has made a machine already, and the parameters were others.",
         )
     return same
 
@@ -43,11 +41,9 @@ def standing(world: World, order: BootOrder, kind: IdentityKind) -> Machine | No
 def _require_generation(machine: Machine, mark: Mark) -> Machine:
     if machine.generation != mark.generation and machine.status != "undefined":
         raise SiteConflictError(
-            Problem(
-                summary="Another build of the node is at the site",
-                detail=f"{mark.address} is build number {machine.generation}, the plan wants number {mark.generation}; it was "
-                "not touched, because its disk would be lost. Plan again to see what it will do.",
-            )
+            "Another build of the node is at the site",
+            f"{mark.address} is build number {machine.generation}, the plan wants number {mark.generation}; it was "
+            "not touched, because its disk would be lost. Plan again to see what it will do.",
         )
     return machine
 
@@ -129,8 +125,8 @@ def check_room(world: World, site: SimulatedSite, before: Machine | None, after:
         if need + held > limit
     ]
     if problems:
-        raise SiteCapacityError(*problems)
+        raise SiteCapacityError.of(problems)
 
 
 def _missing(detail: str) -> SiteError:
-    return SiteError(Problem(summary="A node cannot boot", detail=f"{detail} Plan again: what is missing will be made."))
+    return SiteError("A node cannot boot", f"{detail} Plan again: what is missing will be made.")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from pragmaspec.clock import Clock, SystemClock
-from pragmaspec.errors import PragmaspecError, Problem, SiteError
+from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.providers.base import BootOrder, Evidence, Transferred
@@ -140,7 +140,7 @@ class SimulatedProvider:
         with self._world.changing() as world:
             found = self._ours(world, mark)
             if not found:
-                raise SiteError(Problem(summary="A machine is missing", detail=f"{node.address} is not defined at the site."))
+                raise SiteError("A machine is missing", f"{node.address} is not defined at the site.")
             for machine in found:
                 world.put(replace(machine, autostart=node.autostart))
 

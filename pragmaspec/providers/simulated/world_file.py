@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from pragmaspec.errors import Problem, SiteError, SiteUnreachableError
+from pragmaspec.errors import SiteError, SiteUnreachableError
 from pragmaspec.providers.simulated.objects import FILE_FORMAT, Gone, Header, SiteObject, decode_line, encode_line
 from pragmaspec.providers.simulated.world import World
 
@@ -144,9 +144,7 @@ class WorldLog:
             if self._lines > 1000 + 4 * len(self._world):
                 self._rewrite()
         except OSError as error:
-            raise SiteError(
-                Problem(summary="A simulated site cannot write its file", detail=f"{self._path}: {error.strerror}.")
-            ) from error
+            raise SiteError("A simulated site cannot write its file", f"{self._path}: {error.strerror}.") from error
         self._world.changes.clear()
 
     def _write(self, file: int, lines: Sequence[SiteObject | Gone], *, header: bool) -> None:
@@ -183,4 +181,4 @@ class WorldLog:
         )
 
     def _unreachable(self, detail: str) -> SiteUnreachableError:
-        return SiteUnreachableError(Problem(summary="A simulated site does not answer", detail=f"Site {self._name}: {detail}"))
+        return SiteUnreachableError("A simulated site does not answer", f"Site {self._name}: {detail}")

@@ -44,7 +44,7 @@ def read_document(data: bytes, file: str) -> Document:
         reader.report("Not a mapping", "The file holds keys and values, such as `clusters:`.", root.spot if root else (1, 1))
         root = Mapping((1, 1))
     if reader.problems:
-        raise SpecError(*reader.problems)
+        raise SpecError.of(reader.problems)
     return Document(file, text, root)
 
 
@@ -73,10 +73,10 @@ class _Reader:
                 elif isinstance(event, NodeEvent):
                     root = self._node(event, 1)
         except MarkedYAMLError as error:
-            raise SpecError(*self.problems, self._problem(*syntax_problem(error, self._text, self._innermost()))) from None
+            raise SpecError.of([*self.problems, self._problem(*syntax_problem(error, self._text, self._innermost()))]) from None
         except (YAMLError, ValueError, OverflowError) as error:
             detail = f"The YAML parser says: {str(error).splitlines()[0]}." if str(error) else ""
-            raise SpecError(*self.problems, self._problem("Not YAML", detail, (1, 1))) from None
+            raise SpecError.of([*self.problems, self._problem("Not YAML", detail, (1, 1))]) from None
         return root
 
     def report(self, summary: str, detail: str, spot: Spot) -> None:
@@ -190,7 +190,7 @@ class _Reader:
         return target
 
     def _stop(self, summary: str, detail: str, spot: Spot) -> NoReturn:
-        raise SpecError(*self.problems, self._problem(summary, detail, spot))
+        raise SpecError.of([*self.problems, self._problem(summary, detail, spot)])
 
     def _problem(self, summary: str, detail: str, spot: Spot) -> Problem:
         where = Where(file=self._file, line=spot[0], column=spot[1])

@@ -25,35 +25,25 @@ def text_of(data: bytes, file: str) -> str:
     """The text in ``data``. Raises SpecError when it is too long, not UTF-8, or has characters that deceive a reader."""
     if len(data) > SIZE_MAX:
         raise SpecError(
-            Problem(
-                summary="File too large",
-                detail="A file that people write has at most 1 MiB. Make several specs of it.",
-                where=Where(file=file, line=1),
-            )
+            "File too large",
+            "A file that people write has at most 1 MiB. Make several specs of it.",
+            where=Where(file=file, line=1),
         )
     if data.startswith(_BOMS) or data.startswith(_UTF8_BOM):
         kind = "begins with a byte order mark" if data.startswith(_UTF8_BOM) else "is UTF-16 or UTF-32"
-        raise SpecError(
-            Problem(
-                summary="Not plain UTF-8",
-                detail=f"The file {kind}. Save it as plain UTF-8.",
-                where=Where(file=file, line=1),
-            )
-        )
+        raise SpecError("Not plain UTF-8", f"The file {kind}. Save it as plain UTF-8.", where=Where(file=file, line=1))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         before = data[: error.start].decode()
         raise SpecError(
-            Problem(
-                summary="Not plain UTF-8",
-                detail=f"The byte 0x{data[error.start]:02x} here is not UTF-8. Save the file as UTF-8.",
-                where=_where(before, len(before), file),
-            )
+            "Not plain UTF-8",
+            f"The byte 0x{data[error.start]:02x} here is not UTF-8. Save the file as UTF-8.",
+            where=_where(before, len(before), file),
         ) from None
     problems = [_unsafe_problem(text, found.start(), file) for found in _UNSAFE.finditer(text)]
     if problems:
-        raise SpecError(*problems)
+        raise SpecError.of(problems)
     return text
 
 

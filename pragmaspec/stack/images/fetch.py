@@ -48,7 +48,7 @@ def fetch_images(
         else:
             found.append(image)
     if problems:
-        raise ImageError(*dict.fromkeys(problems))  # a damaged lock file is met with each image
+        raise ImageError.of(dict.fromkeys(problems))  # a damaged lock file is met with each image
     return tuple(found)
 
 
@@ -112,5 +112,5 @@ def _chosen(loaded: "LoadedSpec", names: Collection[str], *, built: bool) -> lis
         if name not in known:
             near = get_close_matches(name, known, n=1)
             advice = f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(known)) or 'none'}."
-            raise UsageError(Problem(summary="No such image", detail=f"The spec has no {kind} called {name}. {advice}"))
+            raise UsageError("No such image", f"The spec has no {kind} called {name}. {advice}")
     return [name for name in known if name in names or not names]

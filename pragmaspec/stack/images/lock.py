@@ -46,7 +46,7 @@ def lock_images(
             changes.append(change)
     changes += stack.library.drop_left_over(loaded.directory, images)
     if problems:
-        raise ImageError(*problems)
+        raise ImageError.of(problems)
     return tuple(sorted(changes, key=lambda change: change.name))
 
 
@@ -55,4 +55,4 @@ def _check_names(upgrade: Collection[str], images: Collection[str]) -> None:
         if name not in images:
             near = get_close_matches(name, images, n=1)
             advice = f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(images)) or 'none'}."
-            raise UsageError(Problem(summary="No such image", detail=f"The spec has no image {name}. {advice}"))
+            raise UsageError("No such image", f"The spec has no image {name}. {advice}")

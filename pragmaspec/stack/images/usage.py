@@ -58,7 +58,7 @@ def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed
     """
     needed = known_uses(store, forgotten)
     if needed.unread:
-        raise ImageError(*map(_cannot_look, needed.unread))
+        raise ImageError.of(map(_cannot_look, needed.unread))
     return needed
 
 
@@ -108,14 +108,12 @@ def _check_known(forgotten: Collection[str], everybody: "Collection[User]", impo
     known = ", ".join([*sorted(imported), *(user.shown for user in everybody)]) or "nothing"
     wrong = [name for name in forgotten if name not in imported and not any(_means(name, user) for user in everybody)]
     if wrong:
-        raise UsageError(
-            *(
-                Problem(
-                    summary="Nothing to forget",
-                    detail=f"{name} is no spec or state that the store knows, and no imported disk. It keeps for: {known}.",
-                )
-                for name in wrong
+        raise UsageError.of(
+            Problem(
+                summary="Nothing to forget",
+                detail=f"{name} is no spec or state that the store knows, and no imported disk. It keeps for: {known}.",
             )
+            for name in wrong
         )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.stack.location import Place, is_url
 
 if TYPE_CHECKING:
@@ -33,11 +33,9 @@ def recorded_lineage(store: "Store") -> str:
     loaded = store.load()
     if not loaded.on_disk:
         raise UsageError(
-            Problem(
-                summary="Nothing is recorded yet",
-                detail=f"There is no state at {store.ground.title}, so the stack has no name and no key: the first "
-                "`pragmaspec apply` makes both.",
-            )
+            "Nothing is recorded yet",
+            f"There is no state at {store.ground.title}, so the stack has no name and no key: the first "
+            "`pragmaspec apply` makes both.",
         )
     return loaded.ledger.state.lineage
 
@@ -59,12 +57,10 @@ def refuse_left_behind(place: Place, store: "Store") -> None:
     if not place.said_by_spec or usual is None or not (usual / "state.json").is_file() or store.exists():
         return
     raise UsageError(
-        Problem(
-            summary="The state is still in its old place",
-            detail=f"The spec says that the state is recorded at {store.ground.title}, where nothing is yet, but {usual} holds "
-            "one. Bring it over with `pragmaspec state migrate`. If that folder belongs to something else, move it away. Nothing "
-            "was changed.",
-        )
+        "The state is still in its old place",
+        f"The spec says that the state is recorded at {store.ground.title}, where nothing is yet, but {usual} holds "
+        "one. Bring it over with `pragmaspec state migrate`. If that folder belongs to something else, move it away. Nothing "
+        "was changed.",
     )
 
 

@@ -47,10 +47,10 @@ def renamed(state: State, kind: Literal["cluster", "site"], before: str, after: 
 
     names = recorded_clusters(state) if kind == "cluster" else tuple(sorted({record.resource.site for record in state.records}))
     if before not in names:
-        raise UsageError(_unknown(kind, before, names))
+        raise UsageError.of([_unknown(kind, before, names)])
     if not _NAME.fullmatch(after):
         detail = f"{after} cannot be the name of a {kind}: small letters, digits and dashes, a letter first."
-        raise UsageError(Problem(summary="Wrong name", detail=detail))
+        raise UsageError("Wrong name", detail)
     return moved_state(state, (Move(before=before, after=after, kind=kind),))
 
 

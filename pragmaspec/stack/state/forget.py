@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pragmaspec import __version__
-from pragmaspec.errors import PlanRefusedError, Problem
+from pragmaspec.errors import PlanRefusedError
 from pragmaspec.stack.location import Place
 
 if TYPE_CHECKING:
@@ -28,11 +28,9 @@ def forget_stack(place: Place, store: "Store") -> bool:
             state = session.state
             if state.records:
                 raise PlanRefusedError(
-                    Problem(
-                        summary="The stack still has something",
-                        detail=f"Still recorded: {counted(len(state.records), 'thing')}, such as {state.records[0].address}. "
-                        "Clean its clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
-                    )
+                    "The stack still has something",
+                    f"Still recorded: {counted(len(state.records), 'thing')}, such as {state.records[0].address}. "
+                    "Clean its clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
                 )
             store.remove()  # before the key, without which an encrypted state could not be read any more
             shutil.rmtree(ssh_directory(state.lineage), ignore_errors=True)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from pragmaspec.errors import PragmaspecError, Problem, UsageError
+from pragmaspec.errors import PragmaspecError, UsageError
 from pragmaspec.stack.location import Place
 from pragmaspec.stack.state.access import store_at
 
@@ -28,28 +28,20 @@ class Migration(NamedTuple):
         """
         to = target or (place.state if place.said_by_spec else None)
         if to is None:
-            raise UsageError(
-                Problem(summary="No target", detail="Say where the state shall be: a URL, a folder, or the spec's `state:`.")
-            )
+            raise UsageError("No target", "Say where the state shall be: a URL, a folder, or the spec's `state:`.")
         usual = str(place.usual_state) if place.usual_state is not None else place.state
         origin = source or (usual if target is None else place.state)
         from_, to_ = store_at(origin), store_at(to, encrypt=place.encrypt)
         if from_.ground.title == to_.ground.title:
             raise UsageError(
-                Problem(
-                    summary="The state is there already",
-                    detail=f"Source and target are both {to_.ground.title}. Say --from for where the state is now.",
-                )
+                "The state is there already",
+                f"Source and target are both {to_.ground.title}. Say --from for where the state is now.",
             )
         if source is None and target is None and to_.exists():
             detail = f"{to_.ground.title}, where the spec says that it is, holds one. Say --from to bring over another one."
-            raise UsageError(Problem(summary="The state is there already", detail=detail))
+            raise UsageError("The state is there already", detail)
         if not from_.exists():
-            raise UsageError(
-                Problem(
-                    summary="Nothing to copy", detail=f"There is no state at {from_.ground.title}. Say --from for where it is."
-                )
-            )
+            raise UsageError("Nothing to copy", f"There is no state at {from_.ground.title}. Say --from for where it is.")
         if to_.exists() and _earlier(to, from_):
             to_ = store_at(to, encrypt=place.encrypt, accept_rollback=True)
         return cls(from_, to_, to, said_by_spec=place.said_by_spec and to == place.state, encrypt=bool(place.encrypt))

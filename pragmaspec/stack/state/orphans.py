@@ -48,11 +48,8 @@ def chosen(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Orphan, ..
         if not matching:
             known = ", ".join(sorted(orphan.address for orphan in free)) or "nothing"
             raise UsageError(
-                Problem(
-                    summary="There is no such orphan",
-                    detail=f"Nothing without a record is called {pattern}. What carries this stack's marks and is not recorded: "
-                    f"{known}.",
-                )
+                "There is no such orphan",
+                f"Nothing without a record is called {pattern}. What carries this stack's marks and is not recorded: {known}.",
             )
         picked.update((orphan.address, orphan) for orphan in matching)
     return tuple(picked[address] for address in sorted(picked))
@@ -96,7 +93,7 @@ def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
         if (address := called_now(orphan, state).address) != orphan.address and state.record(address) is not None
     ]
     if problems:
-        raise UsageError(*problems)
+        raise UsageError.of(problems)
 
 
 def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | None, sites: Sites) -> Mapping[str, Resource]:

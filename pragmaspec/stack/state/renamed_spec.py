@@ -36,7 +36,7 @@ def refuse_second_stack(place: Place, store: "Store") -> None:
     for folder in _without_spec(place.spec, usual.parent):
         common = _clusters(place) & _recorded(folder)
         if common:
-            raise UsageError(_second(place, usual, folder, sorted(common)))
+            raise UsageError.of([_second(place, usual, folder, sorted(common))])
 
 
 def _without_spec(spec: Path, states: Path) -> Iterator[Path]:

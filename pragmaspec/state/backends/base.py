@@ -5,7 +5,7 @@ Why a run writes no more to a place on the network: the error that ended its wri
 
 from typing import NamedTuple, Protocol
 
-from pragmaspec.errors import Problem, StateLockLostError, StateUnwritableError
+from pragmaspec.errors import StateLockLostError, StateUnwritableError
 from pragmaspec.frozen import Frozen
 
 
@@ -140,22 +140,22 @@ class Ending:
     def check(self) -> None:
         """Raise the error that ended the writing, if one did."""
         if self._error is not None:
-            raise type(self._error)(*self._error.problems)
+            raise type(self._error).of(self._error.problems)
 
     def because(self, kind: type[StateUnwritableError], why: str) -> StateUnwritableError:
         """The error, of ``kind``, that this write and every later one ends with."""
         why = why.rstrip(".")
         if kind is StateLockLostError:
-            problem = Problem(
-                summary="The lock was taken from this run",
-                detail=f"{self._title}: {why}. Nothing more is written or started. What is under way may still be carried out; "
+            error: StateUnwritableError = kind(
+                "The lock was taken from this run",
+                f"{self._title}: {why}. Nothing more is written or started. What is under way may still be carried out; "
                 "the run that holds the lock now, or else the next one, finds it by its intents and marks.",
             )
         else:
-            problem = Problem(
-                summary="The state cannot be written",
-                detail=f"{self._title}: {why}. Nothing more is started, because it could not be recorded. Run the command again "
+            error = kind(
+                "The state cannot be written",
+                f"{self._title}: {why}. Nothing more is started, because it could not be recorded. Run the command again "
                 "when the server works: it continues where this one stopped.",
             )
-        self._error = kind(problem)
-        return self._error
+        self._error = error
+        return error

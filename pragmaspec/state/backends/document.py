@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from pragmaspec.errors import Problem, StateUnreadableError
+from pragmaspec.errors import StateUnreadableError
 from pragmaspec.frozen import Frozen
 from pragmaspec.state.backends.base import JournalText, Stored
 
@@ -130,4 +130,4 @@ def _unreadable(data: bytes, title: str) -> StateUnreadableError:
 
 
 def _problem(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(Problem(summary=summary, detail=f"{detail} Nothing was changed."))
+    return StateUnreadableError(summary, f"{detail} Nothing was changed.")

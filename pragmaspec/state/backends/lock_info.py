@@ -5,7 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
-from pragmaspec.errors import Problem, StateLockedError
+from pragmaspec.errors import StateLockedError
 from pragmaspec.frozen import Frozen
 from pragmaspec.state.backends.base import Holder
 
@@ -84,7 +84,7 @@ def locked(title: str, note: LockNote, way_out: str) -> StateLockedError:
         process = f"process {holder.pid} of " if holder.pid else ""
         whose = f"{process}{holder.user}@{holder.host}"
         who = f"{title} is locked by {whose}, since {holder.since}: `{holder.command}` (ID {holder.id})."
-    return StateLockedError(Problem(summary="Another run holds this stack", detail=f"{who} {way_out} Nothing was changed."))
+    return StateLockedError("Another run holds this stack", f"{who} {way_out} Nothing was changed.")
 
 
 def _version() -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.state.backends.base import Ground
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
@@ -17,7 +17,7 @@ def open_ground(text: str, base: Path) -> Ground:
     Raises UsageError for a scheme that nothing here knows, and for a URL that cannot be.
     """
     if not text.strip():
-        raise UsageError(Problem(summary="There is no such place for a state", detail=f"An empty name is none. {_KNOWN}"))
+        raise UsageError("There is no such place for a state", f"An empty name is none. {_KNOWN}")
     found = _SCHEME.match(text)
     if found is None:
         return _folder(str(base / Path(text).expanduser()))
@@ -35,10 +35,8 @@ def _path(url: str) -> str:
     host, slash, path = place.removeprefix("//").partition("/") if place.startswith("//") else ("", "", place)
     if host not in ("", "localhost") or query or "#" in place or "\0" in unquote(place):
         raise UsageError(
-            Problem(
-                summary="There is no such place for a state",
-                detail=f"{url}: a file: URL names a folder of this machine and nothing else, such as file:///srv/states/hello.",
-            )
+            "There is no such place for a state",
+            f"{url}: a file: URL names a folder of this machine and nothing else, such as file:///srv/states/hello.",
         )
     return unquote(slash + path)
 
@@ -82,6 +80,4 @@ def _unknown(text: str, scheme: str) -> UsageError:
     # Of the URL only the scheme is shown: the rest may hold a password.
     mean = f" Did you mean {near[0]}:?" if near else ""
     path = f" For a folder of that name write ./{text}." if "//" not in text else ""
-    return UsageError(
-        Problem(summary="There is no such place for a state", detail=f"Nothing here knows {scheme}: URLs.{mean} {_KNOWN}{path}")
-    )
+    return UsageError("There is no such place for a state", f"Nothing here knows {scheme}: URLs.{mean} {_KNOWN}{path}")

@@ -173,7 +173,7 @@ def import_(
     if not (problems and json):
         _tell(taken, json=json, bare=no_partitions)
     if problems:
-        raise ImageError(*problems)
+        raise ImageError.of(problems)
 
 
 def _names(files: "list[Path]", name: str | None) -> list[str]:
@@ -188,7 +188,7 @@ def _names(files: "list[Path]", name: str | None) -> list[str]:
         detail = f"--name gives one disk its name, and there are {len(files)} files. Import them one by one."
         wrong.append(Problem(summary="One name for several files", detail=detail))
     if wrong:
-        raise UsageError(*wrong)
+        raise UsageError.of(wrong)
     return [name]
 
 
@@ -236,11 +236,11 @@ def _writing(target: Path, to: str | None) -> "Callable[[Path, str, int, Worksho
 
 
 def _refuse_existing(target: Path, *, force: bool) -> None:
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
 
     if target.exists() and not force:
         detail = f"{target} is there already, and would be replaced. Name another file, or say --force."
-        raise UsageError(Problem(summary="File exists", detail=detail))
+        raise UsageError("File exists", detail)
 
 
 def _missing(which: Which, look: "Callable[[], Mapping[str, str]]") -> "Mapping[str, str]":

@@ -45,7 +45,7 @@ def unlock(
     in a folder or in PostgreSQL, a dead run's lock is free by itself.
     """
     from pragmaspec.cli.plan_and_apply import consent
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
     from pragmaspec.report.state_text import holder_words
 
     store = which.stack().store
@@ -55,7 +55,7 @@ def unlock(
         return
     if holder.id != lock_id:
         detail = f"The lock of {store.ground.title} is {holder.id}, held by {holder_words(holder)}. Nothing was changed."
-        raise UsageError(Problem(summary="Another lock is held", detail=detail))
+        raise UsageError("Another lock is held", detail)
     err().say(f"The lock {lock_id} of {store.ground.title} is taken from {holder_words(holder)}.")
     err().say("Make sure that it no longer runs: if it does, it stops at its next write.")
     if not auto_approve:

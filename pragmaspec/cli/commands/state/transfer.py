@@ -133,11 +133,11 @@ def _announce(store: "Store", coming: "State", what: str, *, auto_approve: bool)
 
 def _read(file: str) -> tuple[bytes, str]:
     """The content of ``file`` and what errors call it."""
-    from pragmaspec.errors import Problem, UsageError
+    from pragmaspec.errors import UsageError
     from pragmaspec.spec.stream import STANDARD, read_whole
 
     name = "standard input" if file == STANDARD else file
     try:
         return read_whole(file, _BYTES_MAX), name
     except OSError as error:
-        raise UsageError(Problem(summary="File not readable", detail=f"{name}: {error.strerror or error}.")) from error
+        raise UsageError("File not readable", f"{name}: {error.strerror or error}.") from error

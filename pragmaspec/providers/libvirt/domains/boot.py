@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteConflictError, SiteError
+from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import names, volumes
@@ -110,10 +110,8 @@ def _require_image(host: Host, image: StagedImage) -> None:
         why = f"it is not marked as whole in pool {host.site.pool}"
     if why:
         raise SiteError(
-            Problem(
-                summary="The image is not at the site",
-                detail=f"Image {image.name} of site {host.site.name} is not whole: {why}. Plan again, and it is staged again.",
-            )
+            "The image is not at the site",
+            f"Image {image.name} of site {host.site.name} is not whole: {why}. Plan again, and it is staged again.",
         )
 
 
@@ -122,12 +120,10 @@ def _require_networks(host: Host, node: Node, links: list[Link]) -> None:
         seen = networks.find(host, name)
         if seen is None or not seen.active:
             raise SiteError(
-                Problem(
-                    summary="A node's network is not up",
-                    detail=f"{node.name} is plugged into the libvirt network {name}, which at site {host.site.name} "
-                    f"{'does not exist' if seen is None else 'is stopped'}. Plan again, and what is ours is made again; a "
-                    f"network of the site itself is started with: virsh -c {host.site.uri} net-start {name}",
-                )
+                "A node's network is not up",
+                f"{node.name} is plugged into the libvirt network {name}, which at site {host.site.name} "
+                f"{'does not exist' if seen is None else 'is stopped'}. Plan again, and what is ours is made again; a "
+                f"network of the site itself is started with: virsh -c {host.site.uri} net-start {name}",
             )
 
 
@@ -164,11 +160,9 @@ def _put_seed(host: Host, name: str, order: BootOrder) -> None:
         volumes.put(host, name, order.seed)
     elif volumes.find(host, name) is None:
         raise SiteError(
-            Problem(
-                summary="The node's seed is gone",
-                detail=f"{name} is not in pool {host.site.pool} of site {host.site.name}, and the spec no longer says what "
-                f"{order.node.name} was told at its first boot. `pragmaspec apply` makes the node as the spec says now.",
-            )
+            "The node's seed is gone",
+            f"{name} is not in pool {host.site.pool} of site {host.site.name}, and the spec no longer says what "
+            f"{order.node.name} was told at its first boot. `pragmaspec apply` makes the node as the spec says now.",
         )
 
 
@@ -176,16 +170,14 @@ def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
     """Check that the disk there stands on the image that is wanted, and grow it when it is too small."""
     volume = volumes.find(host, name)
     if volume is None:
-        raise SiteError(Problem(summary="A volume vanished", detail=f"{name} was removed meanwhile. Apply again."))
+        raise SiteError("A volume vanished", f"{name} was removed meanwhile. Apply again.")
     root = parsed(volume.XMLDesc(0))
     stands_on = root.findtext("backingStore/path", "")
     if stands_on != base:
         raise SiteConflictError(
-            Problem(
-                summary="The node's disk stands on another image",
-                detail=f"{name} at site {host.site.name} stands on {stands_on or 'no image'}, the plan wants {base}; it was not "
-                f"touched. If its data is not needed: virsh -c {host.site.uri} vol-delete --pool {host.site.pool} {name}",
-            )
+            "The node's disk stands on another image",
+            f"{name} at site {host.site.name} stands on {stands_on or 'no image'}, the plan wants {base}; it was not "
+            f"touched. If its data is not needed: virsh -c {host.site.uri} vol-delete --pool {host.site.pool} {name}",
         )
     if int(root.findtext("capacity", "0")) < wanted_bytes and not host.connection.is_pretended:
         # libvirt lets qemu-img find out the format here; an overlay of ours is qcow2 by its header, which no guest can write to.

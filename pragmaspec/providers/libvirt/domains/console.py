@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 import libvirt
 
-from pragmaspec.errors import AccessError, Problem
+from pragmaspec.errors import AccessError
 from pragmaspec.providers.libvirt.connection import event_loop
 from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.host import Host
@@ -28,18 +28,12 @@ def console(host: Host, node: Node, mark: Mark) -> None:
     """Join the terminal to the node's console. Raises AccessError without a terminal or a running node."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise AccessError(
-            Problem(
-                summary="A console needs a terminal",
-                detail="Standard input or output is not a terminal. To read what the console printed, ask for its log instead.",
-            )
+            "A console needs a terminal",
+            "Standard input or output is not a terminal. To read what the console printed, ask for its log instead.",
         )
     domain = domains.find_ours(host, node, mark)
     if domain is None or not domain.running:
-        raise AccessError(
-            Problem(
-                summary="The node is not running", detail=f"{node.name} has no console while it is off. Boot its cluster first."
-            )
-        )
+        raise AccessError("The node is not running", f"{node.name} has no console while it is off. Boot its cluster first.")
     join(host, domain.handle, sys.stdin.fileno(), sys.stdout.fileno())
 
 

@@ -4,7 +4,7 @@ from typing import get_args
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import BootOrder
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.firmware import offered
@@ -91,9 +91,6 @@ def link(order: BootOrder, nic: Nic) -> Link:
             at = attachment(allocation, network, order.allocation_mark)
             return Link(mac=nic.mac, network=at.network, bridge=at.bridge, mtu=nic.mtu)
     raise SiteError(
-        Problem(
-            summary="A node's network was not granted",
-            detail=f"{order.node.name} has an interface on network {nic.network}, which its cluster's allocation does not hold. "
-            "Plan again.",
-        )
+        "A node's network was not granted",
+        f"{order.node.name} has an interface on network {nic.network}, which its cluster's allocation does not hold. Plan again.",
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteConflictError
+from pragmaspec.errors import SiteConflictError
 from pragmaspec.planning.safety import few
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains import lookup as domains
@@ -62,12 +62,10 @@ def require_unused(host: Host, node: Node, mark: Mark, found: Belongings) -> Non
     users |= {name: f"volume {name}" for name in found.theirs}
     if users:
         raise SiteConflictError(
-            Problem(
-                summary="Something else stands on a node's disk",
-                detail=f"{few(sorted(set(users.values())))} at site {host.site.name} would lose what {node.name}'s files hold "
-                f"({few(sorted(found.ours))}); nothing of it was removed. Take the file from the machine (virsh detach-disk), "
-                "give the volume a copy of what it stands on (qemu-img rebase), or remove them; then apply again.",
-            )
+            "Something else stands on a node's disk",
+            f"{few(sorted(set(users.values())))} at site {host.site.name} would lose what {node.name}'s files hold "
+            f"({few(sorted(found.ours))}); nothing of it was removed. Take the file from the machine (virsh detach-disk), "
+            "give the volume a copy of what it stands on (qemu-img rebase), or remove them; then apply again.",
         )
 
 

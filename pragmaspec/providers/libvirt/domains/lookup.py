@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteConflictError
+from pragmaspec.errors import SiteConflictError
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB, attribute, kib
 from pragmaspec.providers.libvirt.errors import absent_is_fine
@@ -165,19 +165,15 @@ def require_free_or_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None
     if owner is None or not owner.is_for(mark):
         held = f"belongs to {owner}" if owner else "carries no mark of pragmaspec"
         raise SiteConflictError(
-            Problem(
-                summary="Another machine has the node's name",
-                detail=f"{name} exists at site {host.site.name} and {held}; it was not touched. Rename the cluster, or remove "
-                "that machine if nobody needs it.",
-            )
+            "Another machine has the node's name",
+            f"{name} exists at site {host.site.name} and {held}; it was not touched. Rename the cluster, or remove "
+            "that machine if nobody needs it.",
         )
     if owner.generation != mark.generation:
         raise SiteConflictError(
-            Problem(
-                summary="Another build of the node is at the site",
-                detail=f"{name} at site {host.site.name} is build number {owner.generation}, the plan wants number "
-                f"{mark.generation}; it was not touched, because its disk would be lost. Plan again to see what it will do.",
-            )
+            "Another build of the node is at the site",
+            f"{name} at site {host.site.name} is build number {owner.generation}, the plan wants number "
+            f"{mark.generation}; it was not touched, because its disk would be lost. Plan again to see what it will do.",
         )
     if handle.name() != name:
         _call_again(host, handle, name)
@@ -210,10 +206,8 @@ def _call_again(host: Host, domain: libvirt.virDomain, name: str) -> None:
     """Give a machine of ours that somebody has renamed its own name back, which libvirt does only while it is off."""
     if domain.isActive():
         raise SiteConflictError(
-            Problem(
-                summary="The node's machine was renamed",
-                detail=f"{name} is called {domain.name()} at site {host.site.name}, and runs, so that it cannot be named back; "
-                f"it was not touched. Shut it down (virsh -c {host.site.uri} shutdown {domain.name()}), then apply again.",
-            )
+            "The node's machine was renamed",
+            f"{name} is called {domain.name()} at site {host.site.name}, and runs, so that it cannot be named back; "
+            f"it was not touched. Shut it down (virsh -c {host.site.uri} shutdown {domain.name()}), then apply again.",
         )
     domain.rename(name, 0)

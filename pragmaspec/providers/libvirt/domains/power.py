@@ -4,7 +4,7 @@ import time
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.domains.power_states import DISK_ERROR, status_of
 from pragmaspec.providers.libvirt.errors import absent_is_fine
@@ -45,10 +45,8 @@ def set_autostart(host: Host, node: Node, mark: Mark) -> None:
     domain = domains.find_ours(host, node, mark)
     if domain is None:
         raise SiteError(
-            Problem(
-                summary="Something is missing at the site",
-                detail=f"{node.name} is not defined at site {host.site.name}. It was removed meanwhile: plan again.",
-            )
+            "Something is missing at the site",
+            f"{node.name} is not defined at site {host.site.name}. It was removed meanwhile: plan again.",
         )
     start_with_host(domain.handle, yes=node.autostart)
 
@@ -96,11 +94,9 @@ def go_on(host: Host, domain: libvirt.virDomain, node: str) -> None:
     while failing and time.monotonic() < until:
         if [*domain.state()] == paused:
             raise SiteError(
-                Problem(
-                    summary="A node's machine cannot write to its disk",
-                    detail=f"{node} at site {host.site.name} was let run, and paused again at once: {DISK_ERROR}. Make room "
-                    "there and apply again; it then goes on where it stopped.",
-                )
+                "A node's machine cannot write to its disk",
+                f"{node} at site {host.site.name} was let run, and paused again at once: {DISK_ERROR}. Make room "
+                "there and apply again; it then goes on where it stopped.",
             )
         time.sleep(POLL_S)
 

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element, tostring
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteConflictError
+from pragmaspec.errors import SiteConflictError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.drift.condition import layer_words
 from pragmaspec.planning.observed import MachineStatus
@@ -75,12 +75,10 @@ def made_ready(host: Host, there: Examined | None, parts: DomainParts, order: Bo
         _forget(there.domain.handle)
     elif there.saved and not there.fits:
         raise SiteConflictError(
-            Problem(
-                summary="A node's memory is saved with another definition",
-                detail=f"{parts.node.name} at site {host.site.name} would go on as it was when its memory was saved, not as it "
-                "is wanted now; it was not touched. Plan again: the plan shows what is lost. To discard its memory by hand: "
-                f"virsh -c {host.site.uri} managedsave-remove {there.domain.name}",
-            )
+            "A node's memory is saved with another definition",
+            f"{parts.node.name} at site {host.site.name} would go on as it was when its memory was saved, not as it "
+            "is wanted now; it was not touched. Plan again: the plan shows what is lost. To discard its memory by hand: "
+            f"virsh -c {host.site.uri} managedsave-remove {there.domain.name}",
         )
 
 
@@ -90,12 +88,10 @@ def require_no_loss(host: Host, there: Examined, order: BootOrder) -> None:
     if found and not order.loses_layers:
         remedy = f" To keep it: {there.compared.remedy}." if there.compared.remedy else ""
         raise SiteConflictError(
-            Problem(
-                summary="A node would lose what is in snapshots",
-                detail=f"{order.node.name} at site {host.site.name} writes to {', '.join(map(layer_words, found))}, and a new "
-                f"definition would start it from {host.path(names.disk_volume(order.node.name, order.mark))}; it was not touched."
-                f"{remedy} Plan again to see what would be lost.",
-            )
+            "A node would lose what is in snapshots",
+            f"{order.node.name} at site {host.site.name} writes to {', '.join(map(layer_words, found))}, and a new "
+            f"definition would start it from {host.path(names.disk_volume(order.node.name, order.mark))}; it was not touched."
+            f"{remedy} Plan again to see what would be lost.",
         )
 
 

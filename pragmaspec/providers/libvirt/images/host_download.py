@@ -6,7 +6,7 @@ their digest is that of a disk which somebody's machine has inspected; so what a
 
 from typing import NamedTuple
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.net.urls import MOST_REDIRECTS
 from pragmaspec.planning.wanted import PublicCopy
@@ -151,21 +151,16 @@ def fetch(host: Host, image: StagedImage, source: Source, mark: Mark, sent: Sent
 def cannot_fetch(host: Host, image: StagedImage, why: str) -> SiteError:
     """The error for a host that shall download and could not."""
     return SiteError(
-        Problem(
-            summary="The host could not download the image",
-            detail=f"Site {host.site.name} has `fetch: host`, and image {image.name} did not get there: {why}. With "
-            "`fetch: auto` it is sent from here instead.",
-        )
+        "The host could not download the image",
+        f"Site {host.site.name} has `fetch: host`, and image {image.name} did not get there: {why}. With "
+        "`fetch: auto` it is sent from here instead.",
     )
 
 
 def not_passed_on(host: Host, image: StagedImage, why: str) -> SiteError:
     """The error for an image that a neighbour has and ``host`` did not get."""
     return SiteError(
-        Problem(
-            summary="The image was not passed on",
-            detail=f"Image {image.name} did not get to site {host.site.name} from its neighbour: {why}.",
-        )
+        "The image was not passed on", f"Image {image.name} did not get to site {host.site.name} from its neighbour: {why}."
     )
 
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import names
@@ -105,8 +105,5 @@ def _why(ended: Ended) -> str:
 
 def _not_offered(host: Host, image: StagedImage, why: str) -> SiteError:
     return SiteError(
-        Problem(
-            summary="The image was not passed on",
-            detail=f"Site {host.site.name} could not hand image {image.name} to its neighbours: {why}.",
-        )
+        "The image was not passed on", f"Site {host.site.name} could not hand image {image.name} to its neighbours: {why}."
     )

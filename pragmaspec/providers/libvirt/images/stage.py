@@ -14,7 +14,7 @@ from contextlib import suppress
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.drift.image_damage import damaged
 from pragmaspec.providers.base import Transferred
@@ -101,9 +101,7 @@ def _give_up(host: Host, image: StagedImage, mark: Mark) -> None:
 
 def _too_long(host: Host, image: StagedImage) -> SiteError:
     return SiteError(
-        Problem(
-            summary="The site took too long",
-            detail=f"Another stack has been uploading image {image.name} to site {host.site.name} for "
-            f"{LIMIT_S / 60:g} minutes. Apply again when it is done.",
-        )
+        "The site took too long",
+        f"Another stack has been uploading image {image.name} to site {host.site.name} for "
+        f"{LIMIT_S / 60:g} minutes. Apply again when it is done.",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from pragmaspec.errors import Problem, SiteCapacityError, SiteError
+from pragmaspec.errors import SiteCapacityError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.images.routes import way
@@ -106,11 +106,9 @@ def _not_copied(host: Host, image: StagedImage, path: str, error: OSError) -> Si
     why = error.strerror or str(error)
     advice = host_advice(f"'{path}': {why}")
     return kind(
-        Problem(
-            summary="The image could not be copied into the pool",
-            detail=f"Image {image.name}, site {host.site.name}, pool {host.site.pool}: {why}. What was there of it was removed "
-            f"again. {advice}".rstrip(),
-        )
+        "The image could not be copied into the pool",
+        f"Image {image.name}, site {host.site.name}, pool {host.site.pool}: {why}. What was there of it was removed "
+        f"again. {advice}".rstrip(),
     )
 
 
@@ -147,11 +145,9 @@ def _checked_sources(image: StagedImage, files: ImageFiles) -> dict[str, tuple[P
         blob: Blob = getattr(image, part)
         if file is None or file.stat().st_size != blob.size_bytes:
             raise SiteError(
-                Problem(
-                    summary="The image's file is not the image",
-                    detail=f"The {part} of image {image.name} is missing or has another size than its digest stands for. "
-                    "Remove it from the image store and apply again.",
-                )
+                "The image's file is not the image",
+                f"The {part} of image {image.name} is missing or has another size than its digest stands for. "
+                "Remove it from the image store and apply again.",
             )
         found[part] = (file, blob)
     return found

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.providers.libvirt import volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.remote_shell import FarShell
@@ -49,9 +49,7 @@ def samples(size: int) -> Iterator[tuple[int, int]]:
 
 def _damaged(host: Host, name: str) -> SiteError:
     return SiteError(
-        Problem(
-            summary="The image did not arrive as it was sent",
-            detail=f"Volume {name} at site {host.site.name} does not have the bytes that were sent. It was removed again. Look "
-            "after the host's disk and the network, then apply again.",
-        )
+        "The image did not arrive as it was sent",
+        f"Volume {name} at site {host.site.name} does not have the bytes that were sent. It was removed again. Look "
+        "after the host's disk and the network, then apply again.",
     )

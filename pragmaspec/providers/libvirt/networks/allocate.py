@@ -99,7 +99,7 @@ def _refuse_occupied(host: Host, held: Allocation, mark: Mark, keep: Allocation 
         if each.lineage != mark.lineage or names.cluster_of(each.address.rpartition("/")[2]) not in clusters
     ]
     if others:
-        raise SiteInUseError(in_use(others, held))
+        raise SiteInUseError.of([in_use(others, held)])
 
 
 def _going(seen: Iterable[SeenNetwork], mark: Mark, keep: Allocation | None) -> list[SeenNetwork]:

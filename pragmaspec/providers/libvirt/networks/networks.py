@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteConflictError, SiteError
+from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.observed import SiteNetwork
 from pragmaspec.providers.libvirt.errors import absent_is_fine, as_site_error, code_of, missing_bridge, words_of
@@ -166,12 +166,7 @@ def _require_ours(host: Host, seen: SeenNetwork, parts: NetworkParts, claim: str
 
 def conflict(host: Host, claim: str, holder: str) -> SiteConflictError:
     """The error of whoever comes second."""
-    return SiteConflictError(
-        Problem(
-            summary="Somebody else holds what the plan wanted",
-            detail=f"{claim} at site {host.site.name} is held by {holder}.",
-        )
-    )
+    return SiteConflictError("Somebody else holds what the plan wanted", f"{claim} at site {host.site.name} is held by {holder}.")
 
 
 def require_bridge(host: Host, called: str, bridge: str) -> None:
@@ -181,10 +176,8 @@ def require_bridge(host: Host, called: str, bridge: str) -> None:
     except libvirt.libvirtError as error:
         if code_of(error) == libvirt.VIR_ERR_NO_INTERFACE:
             raise SiteError(
-                Problem(
-                    summary="The bridge does not exist",
-                    detail=f"Network {called} of site {host.site.name} shall stand on bridge {bridge}. {missing_bridge(bridge)}",
-                )
+                "The bridge does not exist",
+                f"Network {called} of site {host.site.name} shall stand on bridge {bridge}. {missing_bridge(bridge)}",
             ) from error
 
 

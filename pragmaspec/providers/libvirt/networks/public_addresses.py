@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element
 
 import libvirt
 
-from pragmaspec.errors import Problem, SiteError
+from pragmaspec.errors import SiteError
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
@@ -40,11 +40,9 @@ def public_network(host: Host, grant: PublicGrant) -> SeenNetwork | None:
     seen = networks.find(host, grant.network)
     if seen is None:
         raise SiteError(
-            Problem(
-                summary="The public network does not exist",
-                detail=f"Site {host.site.name} ({host.site.uri}) has no libvirt network called {grant.network}. Correct the "
-                "site's `public: network:`, or make the network there.",
-            )
+            "The public network does not exist",
+            f"Site {host.site.name} ({host.site.uri}) has no libvirt network called {grant.network}. Correct the "
+            "site's `public: network:`, or make the network there.",
         )
     return seen
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.urls import shown_url
 from pragmaspec.state.backends.base import Held, Holder, Stored, Version
 from pragmaspec.state.backends.document import inner, stored
@@ -89,12 +89,12 @@ class HttpGround:
         found = self.holder()
         if found is None or found.id != lock_id:
             now = f"it is locked by ID {found.id or '(not told)'}" if found else "it is not locked"
-            raise UsageError(Problem(summary="There is no such lock", detail=f"{self.title}: {now}. Nothing was changed."))
+            raise UsageError("There is no such lock", f"{self.title}: {now}. Nothing was changed.")
         with self._wire() as wire:
             answer = unlock(wire, self._place, only_id(lock_id))
         if answer is None or answer.status != OK:
             why = said(answer) if answer else "the server does not answer"
-            raise StateUnreachableError(Problem(summary="The lock cannot be taken away", detail=f"{self.title}: {why}."))
+            raise StateUnreachableError("The lock cannot be taken away", f"{self.title}: {why}.")
 
     def history(self) -> tuple[Version, ...]:
         """Only the snapshot that stands: the protocol keeps no others."""
@@ -110,11 +110,9 @@ class HttpGround:
         snapshot = self.read().snapshot
         if snapshot is None or inner(snapshot).serial != serial:
             raise UsageError(
-                Problem(
-                    summary="There is no such version",
-                    detail=f"{self.title} does not hold serial {serial}, and this protocol knows no older ones. A GitLab server "
-                    "keeps them: Operate, Terraform states, the menu of the state.",
-                )
+                "There is no such version",
+                f"{self.title} does not hold serial {serial}, and this protocol knows no older ones. A GitLab server "
+                "keeps them: Operate, Terraform states, the menu of the state.",
             )
         return snapshot
 
@@ -158,11 +156,9 @@ class HttpGround:
             return refused(self.title, answer)
         place = self._place
         return StateUnreachableError(
-            Problem(
-                summary="The server does not lock",
-                detail=f"{self.title}: {place.lock_method} {shown_url(place.lock_address)} was answered with {said(answer)}, not "
-                "with 200. pragmaspec does not work without a lock. Set PRAGMASPEC_HTTP_LOCK_ADDRESS, "
-                "PRAGMASPEC_HTTP_UNLOCK_ADDRESS, PRAGMASPEC_HTTP_LOCK_METHOD and PRAGMASPEC_HTTP_UNLOCK_METHOD as the server "
-                "wants them, and check that the credentials may write (in GitLab: the role Maintainer).",
-            )
+            "The server does not lock",
+            f"{self.title}: {place.lock_method} {shown_url(place.lock_address)} was answered with {said(answer)}, not "
+            "with 200. pragmaspec does not work without a lock. Set PRAGMASPEC_HTTP_LOCK_ADDRESS, "
+            "PRAGMASPEC_HTTP_UNLOCK_ADDRESS, PRAGMASPEC_HTTP_LOCK_METHOD and PRAGMASPEC_HTTP_UNLOCK_METHOD as the server "
+            "wants them, and check that the credentials may write (in GitLab: the role Maintainer).",
         )

@@ -12,7 +12,7 @@ import requests
 from requests.utils import get_netrc_auth
 
 from pragmaspec.credentials import Basic, Bearer, check_private, http_credentials
-from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.errors import BROKEN, is_lasting, why_broken
 from pragmaspec.net.session import Session
 from pragmaspec.net.trust import Named, TrustError, tls_context
@@ -134,20 +134,13 @@ class HttpWire:
 
     def _distrusted(self, error: Exception) -> StateUnreachableError:
         return StateUnreachableError(
-            Problem(
-                summary="The server of the state is not to be trusted",
-                detail=f"{self._title}: its certificate cannot be verified ({_words(error)}). Nothing was sent. Correct the "
-                "server's certificate, or name the file of its authority in PRAGMASPEC_HTTP_CA_FILE.",
-            )
+            "The server of the state is not to be trusted",
+            f"{self._title}: its certificate cannot be verified ({_words(error)}). Nothing was sent. Correct the "
+            "server's certificate, or name the file of its authority in PRAGMASPEC_HTTP_CA_FILE.",
         )
 
     def _unusable(self, error: TrustError) -> StateUnreachableError:
-        return StateUnreachableError(
-            Problem(
-                summary="A certificate file cannot be used",
-                detail=f"{error}. Nothing was sent to {self._title}.",
-            )
-        )
+        return StateUnreachableError("A certificate file cannot be used", f"{error}. Nothing was sent to {self._title}.")
 
 
 def _context(environ: Mapping[str, str]) -> SSLContext:
@@ -185,15 +178,9 @@ def _authenticator(url: str, environ: Mapping[str, str]) -> Callable[[requests.P
         found = Basic(*entry)
     for text in found or ():
         if not text.isprintable():
-            raise UsageError(
-                Problem(summary="Credentials hold a control character", detail="A line end, perhaps, that was copied with them.")
-            )
+            raise UsageError("Credentials hold a control character", "A line end, perhaps, that was copied with them.")
     if isinstance(found, Bearer) and not found.token.isascii():
-        raise UsageError(
-            Problem(
-                summary="Credentials hold a letter beyond ASCII", detail="No token has one; it was copied with something else."
-            )
-        )
+        raise UsageError("Credentials hold a letter beyond ASCII", "No token has one; it was copied with something else.")
     header = _authorization(found)
 
     def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -208,9 +195,7 @@ def _in_netrc(url: str) -> tuple[str, str] | None:
     try:
         return get_netrc_auth(url)
     except UnicodeDecodeError:
-        raise UsageError(
-            Problem(summary="Credentials cannot be read", detail="The netrc file (NETRC, else ~/.netrc) is not text in UTF-8.")
-        ) from None
+        raise UsageError("Credentials cannot be read", "The netrc file (NETRC, else ~/.netrc) is not text in UTF-8.") from None
 
 
 def _authorization(found: Basic | Bearer | None) -> str:

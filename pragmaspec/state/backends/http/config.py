@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from pragmaspec.credentials import check_url, wrong_url
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.net.state_urls import http_state
 from pragmaspec.net.urls import UrlError, parse_url, shown_url
 
@@ -70,7 +70,7 @@ def http_place(url: str, environ: Mapping[str, str] = os.environ) -> HttpPlace:
         _check_web(address)
     for method in (place.update_method, place.lock_method, place.unlock_method):
         if not _METHOD.fullmatch(method):
-            raise UsageError(Problem(summary="Not an HTTP method", detail=f"`{method}` was set as one; they are capitals."))
+            raise UsageError("Not an HTTP method", f"`{method}` was set as one; they are capitals.")
     return place
 
 

@@ -1,6 +1,6 @@
 """What the answers of a server mean that keeps states in Terraform's protocol."""
 
-from pragmaspec.errors import PragmaspecError, Problem, StateUnreachableError
+from pragmaspec.errors import PragmaspecError, StateUnreachableError
 from pragmaspec.state.backends.document import Document, decode_document
 from pragmaspec.state.backends.http.client import Answer, HttpWire, NoAnswer
 from pragmaspec.state.backends.http.config import HttpPlace
@@ -53,18 +53,14 @@ def refused(title: str, answer: Answer) -> StateUnreachableError:
         advice = "Redirects are not followed, since they could lead credentials astray: write the new address into the spec."
     else:
         advice = "Try again later, or ask who runs the server."
-    return StateUnreachableError(
-        Problem(summary="The state cannot be reached", detail=f"{title}: the server said {said(answer)}. {advice}")
-    )
+    return StateUnreachableError("The state cannot be reached", f"{title}: the server said {said(answer)}. {advice}")
 
 
 def no_answer(title: str, error: NoAnswer) -> StateUnreachableError:
     """The error for a server that does not answer."""
     return StateUnreachableError(
-        Problem(
-            summary="The state cannot be reached",
-            detail=f"{title}: no answer ({error}). Check the network and the address, then run the command again.",
-        )
+        "The state cannot be reached",
+        f"{title}: no answer ({error}). Check the network and the address, then run the command again.",
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pragmaspec.errors import Problem, StateLockLostError, StateUnreadableError, UsageError
+from pragmaspec.errors import StateLockLostError, StateUnreadableError, UsageError
 from pragmaspec.failpoints import reach
 from pragmaspec.state.backends.base import Holder, JournalText, Stored, Version
 from pragmaspec.state.backends.local.disk import OS_DISK, Disk, Stamp
@@ -78,10 +78,8 @@ class LocalGround:
             if self.disk.stamp(self.file) == before:
                 return stored
         raise StateUnreadableError(
-            Problem(
-                summary="The state keeps changing",
-                detail=f"{self.file} was replaced by another run each time it was read. Try again when that run has ended.",
-            )
+            "The state keeps changing",
+            f"{self.file} was replaced by another run each time it was read. Try again when that run has ended.",
         )
 
     def lock(self, holder: Holder) -> "LocalHeld":
@@ -103,12 +101,10 @@ class LocalGround:
         if found is None:
             return
         raise UsageError(
-            Problem(
-                summary="This lock cannot be taken from its holder",
-                detail=f"Process {found.pid} of {found.user} on {found.host} holds {self.title} (lock {lock_id}) and is "
-                f"alive: the lock of a dead process is free by itself. Stop it (`kill {found.pid}` on {found.host}) and run "
-                "the command again.",
-            )
+            "This lock cannot be taken from its holder",
+            f"Process {found.pid} of {found.user} on {found.host} holds {self.title} (lock {lock_id}) and is "
+            f"alive: the lock of a dead process is free by itself. Stop it (`kill {found.pid}` on {found.host}) and run "
+            "the command again.",
         )
 
     def history(self) -> tuple[Version, ...]:
@@ -139,9 +135,7 @@ class LocalGround:
         except OSError as error:
             raise _cannot_read(self.directory, error) from error
         if why:
-            raise StateUnreadableError(
-                Problem(summary="The state folder is not safe", detail=f"{why[0].upper()}{why[1:]}. Nothing was changed.")
-            )
+            raise StateUnreadableError("The state folder is not safe", f"{why[0].upper()}{why[1:]}. Nothing was changed.")
 
     def _read(self) -> Stored:
         journals = tuple(JournalText(serial, str(path), self.disk.read(path)) for serial, path in self.journals().items())
@@ -276,14 +270,12 @@ def _cannot_read(folder: Path, error: OSError) -> StateUnreadableError:
         detail = f"{other}. Move it away, and put the file itself in its place. Nothing was changed."
     else:
         detail = f"{error.filename or folder}: {error.strerror}. Nothing was changed."
-    return StateUnreadableError(Problem(summary="The state cannot be read", detail=detail))
+    return StateUnreadableError("The state cannot be read", detail)
 
 
 def _lost(ground: LocalGround, what: str) -> StateLockLostError:
     return StateLockLostError(
-        Problem(
-            summary="The lock on the state was lost",
-            detail=f"{what}. Nothing more is written to {ground.title}. See what stands there, then run the command again: "
-            "what this run had begun is found by its intents and marks.",
-        )
+        "The lock on the state was lost",
+        f"{what}. Nothing more is written to {ground.title}. See what stands there, then run the command again: "
+        "what this run had begun is found by its intents and marks.",
     )

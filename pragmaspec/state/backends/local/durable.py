@@ -5,7 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from pragmaspec.errors import Problem, StateUnwritableError
+from pragmaspec.errors import StateUnwritableError
 from pragmaspec.failpoints import reach
 from pragmaspec.state.backends.local.disk import OS_DISK, Disk
 
@@ -89,12 +89,10 @@ def unwritable(place: Path | str, why: OSError | str) -> StateUnwritableError:
     other = not_a_file(why) if isinstance(why, OSError) else ""
     if other:
         detail = f"{other}. Move it away, then run the command again. Nothing was changed."
-        return StateUnwritableError(Problem(summary="The state cannot be written", detail=detail))
+        return StateUnwritableError("The state cannot be written", detail)
     words = why if isinstance(why, str) else why.strerror or str(why)
     return StateUnwritableError(
-        Problem(
-            summary="The state cannot be written",
-            detail=f"{place}: {words}. Nothing more is started, because it could not be recorded. Make room or repair the disk, "
-            "then run the command again: it continues where this one stopped.",
-        )
+        "The state cannot be written",
+        f"{place}: {words}. Nothing more is started, because it could not be recorded. Make room or repair the disk, "
+        "then run the command again: it continues where this one stopped.",
     )

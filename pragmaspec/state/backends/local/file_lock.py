@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from pragmaspec.errors import Problem, StateLockedError
+from pragmaspec.errors import StateLockedError
 from pragmaspec.state.backends.base import Holder
 from pragmaspec.state.backends.local.disk import Disk
 
@@ -87,11 +87,9 @@ def locked(place: Path | str, found: Holder | None) -> StateLockedError:
     else:
         who = f"Process {found.pid} of {found.user} on {found.host}, since {found.since}: `{found.command}`,"
     return StateLockedError(
-        Problem(
-            summary="Another run holds this stack",
-            detail=f"{who} holds {place}. Wait until it has ended, or stop it: the lock is freed as soon as the process ends, "
-            "however it ends. Nothing was changed.",
-        )
+        "Another run holds this stack",
+        f"{who} holds {place}. Wait until it has ended, or stop it: the lock is freed as soon as the process ends, "
+        "however it ends. Nothing was changed.",
     )
 
 

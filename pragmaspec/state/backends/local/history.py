@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.state.backends.base import Version
 from pragmaspec.state.backends.local.durable import private_directory, unwritable, write_new
 from pragmaspec.state.snapshot import serial_of
@@ -65,10 +65,8 @@ def kept_version(ground: "LocalGround", serial: int) -> bytes:
         pass
     known = ", ".join(str(each) for each in ground.kept())
     raise UsageError(
-        Problem(
-            summary="There is no such version of the state",
-            detail=f"{ground.backups} does not hold serial {serial}. " + (f"It holds: {known}." if known else "It holds none."),
-        )
+        "There is no such version of the state",
+        f"{ground.backups} does not hold serial {serial}. " + (f"It holds: {known}." if known else "It holds none."),
     )
 
 

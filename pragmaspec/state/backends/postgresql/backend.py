@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.state.backends.base import Held, Holder, Stored, Version
 from pragmaspec.state.backends.lock_info import LockNote, decode_lock_info, encode_lock_info, locked
 from pragmaspec.state.backends.postgresql import tables
@@ -88,14 +88,12 @@ class PostgresqlGround:
                     return ""
                 self._patience.wait(turn)
             raise StateUnreachableError(
-                Problem(
-                    summary="The lock cannot be taken away",
-                    detail=f"{self.title}: the server process {found[0]} does not end. Ask who runs the server.",
-                )
+                "The lock cannot be taken away",
+                f"{self.title}: the server process {found[0]} does not end. Ask who runs the server.",
             )
 
         if why := self._look(broken):
-            raise UsageError(Problem(summary="There is no such lock", detail=f"{self.title}: {why}. Nothing was changed."))
+            raise UsageError("There is no such lock", f"{self.title}: {why}. Nothing was changed.")
 
     def history(self) -> tuple[Version, ...]:
         """The last snapshots, from the table ``history``, and the one that stands."""
@@ -121,10 +119,8 @@ class PostgresqlGround:
         text = self._look(found)
         if text is None:
             raise UsageError(
-                Problem(
-                    summary="There is no such version",
-                    detail=f"{self.title} does not hold serial {serial}; the last {tables.HISTORY_KEPT} are kept.",
-                )
+                "There is no such version",
+                f"{self.title} does not hold serial {serial}; the last {tables.HISTORY_KEPT} are kept.",
             )
         return text
 
@@ -161,9 +157,7 @@ class PostgresqlGround:
             if note.holder.id != holder.id:
                 raise locked(self.title, note, _WAY_OUT)
             self._patience.wait(turn)  # a session of ours whose end the server has not noticed yet
-        raise StateUnreachableError(
-            Problem(summary="The lock cannot be taken", detail=f"{self.title}: the server cut each connection. Try again.")
-        )
+        raise StateUnreachableError("The lock cannot be taken", f"{self.title}: the server cut each connection. Try again.")
 
     def _take(self, link: "Link", holder: Holder) -> LockNote | None:
         """Take the lock in this session; who has it already, when it is somebody else's."""
@@ -176,11 +170,8 @@ class PostgresqlGround:
             return found[1] if found else _unknown()
         if not holds_lock(link, self._place):
             raise StateUnreachableError(
-                Problem(
-                    summary="A connection pooler stands before the database",
-                    detail=f"{self.title}: the lock that was just taken belongs to another session. Name the PostgreSQL server "
-                    "itself.",
-                )
+                "A connection pooler stands before the database",
+                f"{self.title}: the lock that was just taken belongs to another session. Name the PostgreSQL server itself.",
             )
         tables.run(link, self._place, tables.NOTE_HOLDER, self._place.name, encode_lock_info(holder))
         return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from pragmaspec.credentials import SOURCES, check_url, wrong_url
-from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.state_urls import postgresql_state
 from pragmaspec.net.urls import UrlError, is_loopback
 from pragmaspec.paths import home
@@ -83,10 +83,7 @@ def need_driver() -> None:
         import psycopg  # noqa: F401, PLC0415 - heavy, and only there when asked for
     except ImportError:
         raise UsageError(
-            Problem(
-                summary="States in PostgreSQL need psycopg",
-                detail="It is not installed here. Install it with: pip install 'psycopg[binary]>=3.2'",
-            )
+            "States in PostgreSQL need psycopg", "It is not installed here. Install it with: pip install 'psycopg[binary]>=3.2'"
         ) from None
 
 
@@ -113,9 +110,7 @@ def connect(
         patience.wait(turn)
     advice = f" The password is taken from {SOURCES['postgresql']}." if "password" in words else ""
     raise StateUnreachableError(
-        Problem(
-            summary="The state cannot be reached", detail=f"{place.title}: {words}.{advice} Check the address and the access."
-        )
+        "The state cannot be reached", f"{place.title}: {words}.{advice} Check the address and the access."
     )
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from pragmaspec.errors import Problem, StateUnreachableError
+from pragmaspec.errors import StateUnreachableError
 from pragmaspec.state.backends.base import JournalText, Stored
 from pragmaspec.state.backends.postgresql import tables
 from pragmaspec.state.backends.postgresql.config import PostgresqlPlace
@@ -98,19 +98,17 @@ def pooled(link: "Link", title: str) -> StateUnreachableError | None:
     if answering is not None and number(answering[0]) == link.info.backend_pid:
         return None
     return StateUnreachableError(
-        Problem(
-            summary="A connection pooler stands before the database",
-            detail=f"{title}: another process answers than the one that was connected to, as with PgBouncer. A lock would stay "
-            "with a connection that is handed to others. Name the PostgreSQL server itself (most often port 5432). Nothing was "
-            "changed.",
-        )
+        "A connection pooler stands before the database",
+        f"{title}: another process answers than the one that was connected to, as with PgBouncer. A lock would stay "
+        "with a connection that is handed to others. Name the PostgreSQL server itself (most often port 5432). Nothing was "
+        "changed.",
     )
 
 
 def unreachable(title: str, error: "Error") -> StateUnreachableError:
     """The error for a statement that failed."""
     return StateUnreachableError(
-        Problem(summary="The state cannot be reached", detail=f"{title}: {words(error)}. Check the server and the role's rights.")
+        "The state cannot be reached", f"{title}: {words(error)}. Check the server and the role's rights."
     )
 
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import PragmaspecError, Problem, StateUnreachableError, StateUnreadableError, UsageError
+from pragmaspec.errors import PragmaspecError, StateUnreachableError, StateUnreadableError, UsageError
 from pragmaspec.state.backends.base import Held, Holder, Stored, Version
 from pragmaspec.state.backends.document import Document, decode_document, inner
 from pragmaspec.state.backends.lock_info import decode_lock_info, locked
@@ -93,7 +93,7 @@ class S3Ground:
                 else:
                     return
         now = f"it is locked by ID {decode_lock_info(found.body).holder.id or '(not told)'}" if found else "it is not locked"
-        raise UsageError(Problem(summary="There is no such lock", detail=f"{self.title}: {now}. Nothing was changed."))
+        raise UsageError("There is no such lock", f"{self.title}: {now}. Nothing was changed.")
 
     def history(self) -> tuple[Version, ...]:
         """The versions that the bucket keeps; only the one that stands when it keeps none."""
@@ -108,10 +108,8 @@ class S3Ground:
             if found == serial:
                 return document.snapshot.encode()
         raise UsageError(
-            Problem(
-                summary="There is no such version",
-                detail=f"{self.title} does not hold serial {serial}. Older ones are kept only while versioning is on there.",
-            )
+            "There is no such version",
+            f"{self.title} does not hold serial {serial}. Older ones are kept only while versioning is on there.",
         )
 
     def remove(self) -> None:
@@ -159,12 +157,10 @@ def _check_obedience(bucket: Bucket) -> None:
         _removed(bucket, key)
     if not obedient:
         raise StateUnreachableError(
-            Problem(
-                summary="The store ignores preconditions",
-                detail=f"{bucket.place.title}: the store accepted a PUT with If-None-Match or If-Match that it had to refuse, so "
-                "two runs could hold one lock and overwrite each other. Update the store, or keep the state somewhere else. "
-                "Nothing was changed.",
-            )
+            "The store ignores preconditions",
+            f"{bucket.place.title}: the store accepted a PUT with If-None-Match or If-Match that it had to refuse, so "
+            "two runs could hold one lock and overwrite each other. Update the store, or keep the state somewhere else. "
+            "Nothing was changed.",
         )
 
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
 from pragmaspec.credentials import SOURCES
-from pragmaspec.errors import PragmaspecError, Problem, StateUnreachableError
+from pragmaspec.errors import PragmaspecError, StateUnreachableError
 from pragmaspec.state.backends.retry import Patience
 from pragmaspec.state.backends.s3.config import S3Place, s3_client, unusable
 from pragmaspec.state.backends.s3.redirects import RedirectCircleError
@@ -272,9 +272,7 @@ class Bucket:
         else:
             advice = "Try again later, or ask who runs the store."
         what = f"the store said {answer}" if answer.status else f"no answer ({answer})"
-        return StateUnreachableError(
-            Problem(summary="The state cannot be reached", detail=f"{self.place.title}: {what}. {advice}")
-        )
+        return StateUnreachableError("The state cannot be reached", f"{self.place.title}: {what}. {advice}")
 
 
 def _rfc3339(moment: datetime) -> str:

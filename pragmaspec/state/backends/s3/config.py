@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from pragmaspec.credentials import check_url, wrong_url
-from pragmaspec.errors import Problem, StateUnreachableError, UsageError
+from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.s3_urls import check_endpoint
 from pragmaspec.net.state_urls import s3_state
 from pragmaspec.net.trust import TrustError
@@ -49,10 +49,7 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415
     except ImportError:
         raise UsageError(
-            Problem(
-                summary="States in S3 need botocore",
-                detail="It is not installed here. Install it with: pip install 'botocore>=1.35.70'",
-            )
+            "States in S3 need botocore", "It is not installed here. Install it with: pip install 'botocore>=1.35.70'"
         ) from None
     from pragmaspec.net.session import ProxyUrlError, check_environ_proxy  # noqa: PLC0415 - loads requests
 
@@ -101,7 +98,7 @@ def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:
                 check_endpoint(endpoint)
             except UrlError as error:
                 detail = f"{place.title}: {name} is wrong: {error}."
-                raise StateUnreachableError(Problem(summary="The state cannot be reached", detail=detail)) from None
+                raise StateUnreachableError("The state cannot be reached", detail) from None
             return endpoint
     return ""
 
@@ -136,4 +133,4 @@ def _session(profile: str) -> Any:  # noqa: ANN401 - no types
 
 def unusable(place: S3Place, error: Exception | str) -> StateUnreachableError:
     """The error for a request that could not even be sent: no credentials, an unknown profile, a certificate."""
-    return StateUnreachableError(Problem(summary="The state cannot be reached", detail=f"{place.title}: {error}."))
+    return StateUnreachableError("The state cannot be reached", f"{place.title}: {error}.")

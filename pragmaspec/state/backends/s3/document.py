@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, StateUnreachableError, StateUnreadableError
+from pragmaspec.errors import StateUnreachableError, StateUnreadableError
 from pragmaspec.state.backends.base import JournalText, Stored
 from pragmaspec.state.backends.document import Document, decode_document, encode_document, now
 from pragmaspec.state.backends.s3.bucket import Bucket, RefusedError
@@ -50,10 +50,8 @@ def standing(bucket: Bucket) -> Standing:
             _check_whole(bucket, document, tuple(key for key, _ in batches))
             return Standing(document, item.etag, tuple(batches))
     raise StateUnreadableError(
-        Problem(
-            summary="The state keeps changing",
-            detail=f"{bucket.place.title} was written by another run each time it was read. Try again when that run has ended.",
-        )
+        "The state keeps changing",
+        f"{bucket.place.title} was written by another run each time it was read. Try again when that run has ended.",
     )
 
 
@@ -70,10 +68,8 @@ def fence(bucket: Bucket) -> None:
             continue  # it was quicker this once
         return
     raise StateUnreachableError(
-        Problem(
-            summary="The lock cannot be taken away",
-            detail=f"{bucket.place.title} was written by its holder each time. It is alive: stop it, then try again.",
-        )
+        "The lock cannot be taken away",
+        f"{bucket.place.title} was written by its holder each time. It is alive: stop it, then try again.",
     )
 
 
@@ -96,9 +92,7 @@ def _check_whole(bucket: Bucket, document: Document, keys: tuple[str, ...]) -> N
     for number, key in enumerate(keys, 1):
         if key != batch_key(bucket, document.journal, number):
             raise StateUnreadableError(
-                Problem(
-                    summary="The journal is damaged",
-                    detail=f"{bucket.place.title}: batch {number} of the journal is missing, and {key} is there: something other "
-                    "than pragmaspec removed or added objects. Put it back from the bucket's versions. Nothing was changed.",
-                )
+                "The journal is damaged",
+                f"{bucket.place.title}: batch {number} of the journal is missing, and {key} is there: something other "
+                "than pragmaspec removed or added objects. Put it back from the bucket's versions. Nothing was changed.",
             )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pragmaspec.errors import PragmaspecError, Problem, StateUnreachableError
+from pragmaspec.errors import PragmaspecError, StateUnreachableError
 from pragmaspec.state.backends.base import Holder
 from pragmaspec.state.backends.lock_info import decode_lock_info, encode_lock_info, locked
 from pragmaspec.state.backends.s3.bucket import Bucket, Item, RefusedError
@@ -116,9 +116,7 @@ def take(bucket: Bucket, holder: Holder, rhythm: Rhythm) -> S3Lock:
         except RefusedError:
             continue  # it lives after all, or another was quicker
     raise StateUnreachableError(
-        Problem(
-            summary="The lock cannot be taken", detail=f"{bucket.place.title}: others take and free it all the time. Try again."
-        )
+        "The lock cannot be taken", f"{bucket.place.title}: others take and free it all the time. Try again."
     )
 
 
