@@ -33,7 +33,7 @@ from msgspec.structs import replace
 from remains import scratch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from pragmaspec.engine.image_sharing import Neighbours
+from pragmaspec.engine.image_sharing import ImageSharing
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Plan, PlannedSite
 from pragmaspec.planning.wanted import PublicCopy
@@ -130,7 +130,7 @@ def measure(way: str, room: Room, count: int) -> tuple[float, int]:
         for provider in providers.values():
             stack.callback(provider.close)
             provider.identity()  # connects
-        neighbours = Neighbours(plan_of(sites), State(lineage=_LINEAGE), providers)
+        neighbours = ImageSharing(plan_of(sites), State(lineage=_LINEAGE), providers)
         left, begun = sent_bytes(room.device), time.perf_counter()
         with ThreadPoolExecutor(count) as threads:
             list(threads.map(lambda name: stage(neighbours, providers[name], replace(bare, site=name), room), providers))
@@ -141,13 +141,13 @@ def measure(way: str, room: Room, count: int) -> tuple[float, int]:
     return seconds, ours
 
 
-def stage(neighbours: Neighbours, provider: LibvirtProvider, image: StagedImage, room: Room) -> Outputs:
+def stage(neighbours: ImageSharing, provider: LibvirtProvider, image: StagedImage, room: Room) -> Outputs:
     """As an apply does it."""
     mark, copy = mark_of(image), PublicCopy(url=room.url)
     return neighbours.stage(
         image,
         lambda: provider.stage_from(image, copy, lambda: ImageFiles(disk=room.file), mark, unheard),
-        lambda offer: provider.stage_from_neighbour(image, offer, mark, unheard),
+        lambda offer: provider.stage_from_peer(image, offer, mark, unheard),
         unheard,
     )
 

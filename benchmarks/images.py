@@ -33,11 +33,11 @@ STORE = """\
 import sys
 from pathlib import Path
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 store, url, digest = sys.argv[1:]
-UrlSource(url=url, sha256=digest).find(Workshop(BlobStore(Path(store)), "image", ImageReporter()))
+UrlSource(url=url, sha256=digest).find(ImageContext(BlobStore(Path(store)), "image", ImageReporter()))
 """
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from measure import machine, run, table
 from remains import scratch
 
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import SystemClock
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
@@ -26,9 +26,9 @@ from pragmaspec.errors import ApplyIncompleteError, SiteUnreachableError
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Observations
-from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Blob, Outputs, Readiness
@@ -96,7 +96,7 @@ class MeteredSite(SimulatedProvider):
             raise SiteUnreachableError("no listing")
         return super().observe(lineage, recorded)
 
-    def boot(self, order: BootOrder) -> Outputs:
+    def boot(self, order: BootRequest) -> Outputs:
         outputs = super().boot(order)
         if self.losing:
             raise SiteUnreachableError("the answer was lost")
@@ -152,7 +152,7 @@ class Stack:
             session.intend = counted  # type: ignore[method-assign,assignment]  # to count
             state = session.state
             seen = {"lab": self.provider.observe(state.lineage)}
-            asked = {name: self.provider.inventory() for name in needs_inventory(wanted, state)}
+            asked = {name: self.provider.inventory() for name in sites_needing_inventory(wanted, state)}
             plan = make_plan(wanted, state, seen, asked)
             context = ApplyContext(
                 session=session,
@@ -160,7 +160,7 @@ class Stack:
                 wanted=wanted,
                 files=_no_files,
                 stack_key=KEY,
-                remote=Remote(state.lineage, KEY, self._directory / "ssh"),
+                remote=SshClient(state.lineage, KEY, self._directory / "ssh"),
             )
             began = time.perf_counter()
             apply_plan(plan, context)

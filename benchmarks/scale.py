@@ -11,7 +11,7 @@ from pathlib import Path
 from measure import Runs, home_in, machine, pragmaspec, run, table, take_turns
 from remains import scratch
 
-from pragmaspec.providers.base import BootOrder, ImageFiles, Provider
+from pragmaspec.providers.base import BootRequest, ImageFiles, Provider
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, StagedImage
 from pragmaspec.site import SimulatedHost, SimulatedSite
@@ -103,7 +103,7 @@ def provider_rows(directory: Path, nodes: int) -> list[tuple[str, ...]]:
     return rows
 
 
-def booted_in(provider: Provider, orders: list[BootOrder], threads: int) -> float:
+def booted_in(provider: Provider, orders: list[BootRequest], threads: int) -> float:
     """Seconds to boot all ``orders``; afterwards they are gone again, except after the last."""
     for order in orders:
         provider.clean(order.node, order.mark)
@@ -113,7 +113,7 @@ def booted_in(provider: Provider, orders: list[BootOrder], threads: int) -> floa
         return time.perf_counter() - start
 
 
-def prepared(provider: Provider, nodes: int) -> list[BootOrder]:
+def prepared(provider: Provider, nodes: int) -> list[BootRequest]:
     """An allocation and an image at the site, and an order for each node."""
     allocation = Allocation(site="alone", cluster="c", networks=(Network(name="private", cidr="10.0.0.0/8", vlan=20),))
     blob = Blob(sha256="ab" * 32, size_bytes=2**20)
@@ -123,7 +123,7 @@ def prepared(provider: Provider, nodes: int) -> list[BootOrder]:
     return [_order(index, allocation, image) for index in range(nodes)]
 
 
-def _order(index: int, allocation: Allocation, image: StagedImage) -> BootOrder:
+def _order(index: int, allocation: Allocation, image: StagedImage) -> BootRequest:
     address = f"10.{index // 65536}.{index // 256 % 256}.{index % 256}"
     node = Node(
         site="alone",
@@ -144,7 +144,7 @@ def _order(index: int, allocation: Allocation, image: StagedImage) -> BootOrder:
             ),
         ),
     )
-    return BootOrder(node=node, allocation=allocation, image=image, mark=Mark(lineage=LINEAGE, address=node.address), seed=b"")
+    return BootRequest(node=node, allocation=allocation, image=image, mark=Mark(lineage=LINEAGE, address=node.address), seed=b"")
 
 
 def _arguments() -> argparse.Namespace:

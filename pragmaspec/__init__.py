@@ -22,8 +22,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pragmaspec.access.ssh import Completed
-    from pragmaspec.engine.context import Applied
+    from pragmaspec.access.ssh import CommandResult
+    from pragmaspec.engine.context import ApplyResult
     from pragmaspec.errors import (
         AccessError,
         ApplyIncompleteError,
@@ -58,9 +58,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessError",
-    "Applied",
     "ApplyIncompleteError",
-    "Completed",
+    "ApplyResult",
+    "CommandResult",
     "HostKeyError",
     "ImageError",
     "InterruptedRunError",
@@ -91,8 +91,8 @@ __all__ = [
 
 
 _ELSEWHERE = {
-    "Applied": "pragmaspec.engine.context",
-    "Completed": "pragmaspec.access.ssh",
+    "ApplyResult": "pragmaspec.engine.context",
+    "CommandResult": "pragmaspec.access.ssh",
     "Node": "pragmaspec.resources",
     "Plan": "pragmaspec.planning.plan",
     "Stack": "pragmaspec.stack.stack",

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from pragmaspec.errors import UsageError
-from pragmaspec.net.urls import WEB, UrlError, parse_url, same_server, scheme_of, shown_url
+from pragmaspec.net.urls import WEB_SCHEMES, UrlError, parse_url, redact_url, same_server, scheme_of
 
-SOURCES: Mapping[str, str] = {
+CREDENTIAL_SOURCES: Mapping[str, str] = {
     "http": "the variables PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD (or PRAGMASPEC_HTTP_TOKEN), or ~/.netrc",
     "https": "the variables PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD (or PRAGMASPEC_HTTP_TOKEN), or ~/.netrc",
     "s3": "AWS's own places: the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or ~/.aws/credentials",
@@ -34,38 +34,38 @@ class Bearer(NamedTuple):
     token: str
 
 
-def check_url(url: str) -> None:
+def check_state_url(url: str) -> None:
     """Raise UsageError when ``url`` is unsound or carries what may be a secret, naming the place where that belongs.
 
     Kinds of places that nothing here knows, and folders, pass: they are looked up in the table.
     """
     scheme = scheme_of(url)
-    if scheme not in SOURCES:
+    if scheme not in CREDENTIAL_SOURCES:
         return
-    source = SOURCES[scheme]
+    source = CREDENTIAL_SOURCES[scheme]
     names_user = scheme in {"postgresql", "postgres"}
     try:
-        parts = parse_url(url, SOURCES, host_needed=not names_user, blanks=scheme not in WEB)
+        parts = parse_url(url, CREDENTIAL_SOURCES, host_needed=not names_user, blanks=scheme not in WEB_SCHEMES)
     except UrlError as error:
-        raise wrong_url(url, str(error)) from None
+        raise url_error(url, str(error)) from None
     if parts.password is not None or (parts.user is not None and not names_user):
         raise UsageError(
             "A URL of a state must not hold credentials",
-            f"{shown_url(url)} was given with a user or password in it, which would end up in git, in logs and in the "
+            f"{redact_url(url)} was given with a user or password in it, which would end up in git, in logs and in the "
             f"list of processes. Leave it out: it is taken from {source}. If it was committed or shown, replace it.",
         )
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if _SECRET_NAME.search(name):
             raise UsageError(
                 "A URL of a state must not hold credentials",
-                f"{shown_url(url)} was given with `{name}=`, which looks like a secret. Leave it out: credentials are "
+                f"{redact_url(url)} was given with `{name}=`, which looks like a secret. Leave it out: credentials are "
                 f"taken from {source}. If it was committed or shown, replace it.",
             )
 
 
-def wrong_url(url: str, why: str) -> UsageError:
+def url_error(url: str, why: str) -> UsageError:
     """The error for the URL of a state that cannot be; ``why`` is a clause without a full stop."""
-    return UsageError("The URL of the state is wrong", f"{shown_url(url)}: {why}.")
+    return UsageError("The URL of the state is wrong", f"{redact_url(url)}: {why}.")
 
 
 def http_credentials(url: str, environ: Mapping[str, str] = os.environ) -> Basic | Bearer | None:
@@ -77,17 +77,17 @@ def http_credentials(url: str, environ: Mapping[str, str] = os.environ) -> Basic
     """
     found = _http_credentials(url, environ)
     if found is not None:
-        check_private(url)
+        require_private_transport(url)
     return found
 
 
-def check_private(url: str) -> None:
+def require_private_transport(url: str) -> None:
     """Raise UsageError when credentials sent to ``url`` could be read on the way."""
     parts = parse_url(url)
     if parts.scheme == "http" and not parts.is_local:
         raise UsageError(
             "Credentials would travel unencrypted",
-            f"{shown_url(url)} begins with http:, so everybody on the way could read the password that is set for it. "
+            f"{redact_url(url)} begins with http:, so everybody on the way could read the password that is set for it. "
             "Use https:, or a tunnel to a port of this machine.",
         )
 

@@ -52,7 +52,7 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     """How many calls may be under way at the site at once."""
 
     @property
-    def leaves_late(self) -> bool:
+    def completes_late(self) -> bool:
         """Whether a call may take effect after its caller has given up, or what it made be missing from a listing for a while."""
         return False
 
@@ -120,7 +120,7 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     window_s: float = 0.0
 
     @property
-    def leaves_late(self) -> bool:
+    def completes_late(self) -> bool:
         """Whether it pretends to be slow."""
         return self.window_s > 0
 

@@ -41,7 +41,7 @@ class Record(Frozen, frozen=True):
         return self.resource.address
 
     @property
-    def made_as(self) -> str:
+    def original_address(self) -> str:
         """The address that the object's marks at the site carry: where it was made, before any move."""
         return self.origin or self.resource.address
 
@@ -52,7 +52,7 @@ class Record(Frozen, frozen=True):
 
     def mark(self, lineage: str) -> Mark:
         """How the object is found at its site."""
-        return Mark(lineage=lineage, address=self.made_as, generation=self.generation, op=self.op)
+        return Mark(lineage=lineage, address=self.original_address, generation=self.generation, op=self.op)
 
 
 class ClosedOp(Frozen, frozen=True):

@@ -1,8 +1,8 @@
 import pytest
 
-from pragmaspec.credentials import Basic, Bearer, check_url, http_credentials
+from pragmaspec.credentials import Basic, Bearer, check_state_url, http_credentials
 from pragmaspec.errors import UsageError
-from pragmaspec.net.urls import is_loopback, shown_url
+from pragmaspec.net.urls import is_loopback, redact_url
 
 CANARY = "canary-5f1d"
 
@@ -24,7 +24,7 @@ CANARY = "canary-5f1d"
 )
 def test_a_url_with_a_secret_is_refused_and_the_secret_is_not_repeated(url, source):
     with pytest.raises(UsageError) as refused:
-        check_url(url)
+        check_state_url(url)
     assert source in str(refused.value)
     assert CANARY not in str(refused.value)
 
@@ -39,11 +39,11 @@ def test_a_url_with_a_secret_is_refused_and_the_secret_is_not_repeated(url, sour
     ],
 )
 def test_a_url_without_one_is_fine(url):
-    check_url(url)
+    check_state_url(url)
 
 
 def test_what_is_shown_has_no_secret_parts():
-    assert shown_url(f"https://a:{CANARY}@h:1/p?{CANARY}#{CANARY}") == "https://h:1/p"
+    assert redact_url(f"https://a:{CANARY}@h:1/p?{CANARY}#{CANARY}") == "https://h:1/p"
 
 
 @pytest.mark.parametrize(

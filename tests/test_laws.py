@@ -150,7 +150,7 @@ def test_a_rename_that_is_told_of_touches_no_machine(spec: Wanted, kinds: tuple[
     after = applied(plan, before)
     assert planned(other, after).empty, "what is left of the moves changes nothing"
     assert planned(replace(other, moves=()), after).empty
-    assert sorted(record.made_as for record in after.records) == [record.address for record in before.records]
+    assert sorted(record.original_address for record in after.records) == [record.address for record in before.records]
 
 
 @laws

@@ -19,20 +19,20 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LINK = re.compile(r"\]\((?!https?://)")
 USER = """\
-from pragmaspec import Applied, Completed, Node, Plan, PragmaspecError, Stack, State
+from pragmaspec import ApplyResult, CommandResult, Node, Plan, PragmaspecError, Stack, State
 
 def addresses(stack: Stack, cluster: str) -> dict[str, str]:
     nodes: tuple[Node, ...] = stack.nodes(cluster)
     return {node.name: nic.address for node in nodes for nic in node.nics if nic.network == "public"}
 
-def applied(stack: Stack) -> Applied | None:
+def applied(stack: Stack) -> ApplyResult | None:
     plan: Plan = stack.plan(targets="hello")
     state: State = stack.state()
     try:
         return stack.apply(plan, allow=("rebuild",)) if not plan.empty and state.serial < 9 else None
     except PragmaspecError as error:
         print([f"{problem.where}: {problem.summary} {problem.detail}" for problem in error.problems])
-    said: Completed = stack.ssh("hello-frontend", "hostname", timeout_s=5)
+    said: CommandResult = stack.ssh("hello-frontend", "hostname", timeout_s=5)
     print(said.status, said.stdout.decode(), [nic.mac for node in state.nodes() for nic in node.nics])
     return None
 """

@@ -37,7 +37,7 @@ def site_group(site: str) -> str:
     return f"{_word(site)}__site"
 
 
-def place_group(cluster: str, site: str) -> str:
+def cluster_at_site_group(cluster: str, site: str) -> str:
     """The nodes of one cluster at one site: ``hello__at__lab``."""
     return f"{_word(cluster)}__at__{_word(site)}"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Literal
 
-from pragmaspec.access.ansible_groups import COMPUTES, FRONTENDS, cluster_group, place_group, role_group, site_group
+from pragmaspec.access.ansible_groups import COMPUTES, FRONTENDS, cluster_at_site_group, cluster_group, role_group, site_group
 from pragmaspec.access.routes import Route
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
@@ -21,17 +21,17 @@ _HEAD = """\
 """
 _SHOWN = 5
 
-Variables = Mapping[str, str | int | None]
+HostVariables = Mapping[str, str | int | None]
 
 
-class Inventory(Frozen, frozen=True):
+class AnsibleInventory(Frozen, frozen=True):
     """Hosts with their variables, and groups, each of hosts or of other groups. All in order."""
 
-    hosts: tuple[tuple[str, Variables], ...]
-    groups: tuple["Group", ...]
+    hosts: tuple[tuple[str, HostVariables], ...]
+    groups: tuple["AnsibleGroup", ...]
 
 
-class Group(Frozen, frozen=True):
+class AnsibleGroup(Frozen, frozen=True):
     """A group of Ansible: its name, and the names of its members."""
 
     name: str
@@ -39,7 +39,7 @@ class Group(Frozen, frozen=True):
     holds: Literal["hosts", "children"] = "hosts"
 
 
-def inventory(state: State, routes: Sequence[Route], ssh_config: str) -> Inventory:
+def ansible_inventory(state: State, routes: Sequence[Route], ssh_config: str) -> AnsibleInventory:
     """The nodes that ``routes`` lead to.
 
     Groups: ``frontends`` and ``computes`` of all clusters; each cluster, with a group for each role; each site, with a group for
@@ -48,31 +48,31 @@ def inventory(state: State, routes: Sequence[Route], ssh_config: str) -> Invento
     connections use.
     """
     nodes = {node.address: node for node in state.nodes()}
-    hosts: list[tuple[str, Variables]] = []
+    hosts: list[tuple[str, HostVariables]] = []
     members: dict[str, list[str]] = {FRONTENDS: [], COMPUTES: []}
     children: dict[str, dict[str, None]] = {}
     for route in routes:
         node = nodes[route.node]
         hosts.append((route.name, _variables(node, route, ssh_config)))
         roles = {role: role_group(node.cluster, role) for role in ("frontend", "compute")}
-        place = place_group(node.cluster, node.site)
+        place = cluster_at_site_group(node.cluster, node.site)
         children.setdefault(cluster_group(node.cluster), {}).update(dict.fromkeys(roles.values()))
         children.setdefault(site_group(node.site), {})[place] = None
         for name in (*roles.values(), place):
             members.setdefault(name, [])
         for name in (FRONTENDS if node.role == "frontend" else COMPUTES, roles[node.role], place):
             members[name].append(route.name)
-    groups = [Group(name=name, members=tuple(found)) for name, found in members.items()]
-    groups += [Group(name=name, members=tuple(found), holds="children") for name, found in children.items()]
-    return Inventory(hosts=tuple(sorted(hosts)), groups=tuple(sorted(groups, key=lambda group: group.name)))
+    groups = [AnsibleGroup(name=name, members=tuple(found)) for name, found in members.items()]
+    groups += [AnsibleGroup(name=name, members=tuple(found), holds="children") for name, found in children.items()]
+    return AnsibleInventory(hosts=tuple(sorted(hosts)), groups=tuple(sorted(groups, key=lambda group: group.name)))
 
 
-def file_text(found: Inventory, *, as_json: bool = False) -> str:
+def inventory_text(found: AnsibleInventory, *, as_json: bool = False) -> str:
     """An inventory file, in YAML with a comment at its head or in JSON. Ansible reads it as ``.yaml``, ``.yml`` and ``.json``."""
     groups = {group.name: group for group in found.groups}
     inner = {member for group in found.groups if group.holds == "children" for member in group.members}
 
-    def members(group: Group) -> dict[str, Yaml]:
+    def members(group: AnsibleGroup) -> dict[str, Yaml]:
         return {group.holds: {name: members(groups[name]) if group.holds == "children" else {} for name in group.members}}
 
     children: dict[str, Yaml] = {name: members(group) for name, group in groups.items() if name not in inner}
@@ -80,18 +80,18 @@ def file_text(found: Inventory, *, as_json: bool = False) -> str:
     return _json(form) if as_json else _HEAD + yaml_text(form)
 
 
-def list_text(found: Inventory) -> str:
+def list_text(found: AnsibleInventory) -> str:
     """The answer of an inventory script to ``--list``: JSON that also holds the variables of every host."""
     groups: dict[str, Yaml] = {group.name: {group.holds: list(group.members)} for group in found.groups}
     return _json({"_meta": {"hostvars": dict(found.hosts)}, **groups})
 
 
-def host_text(found: Inventory, host: str) -> str:
+def host_text(found: AnsibleInventory, host: str) -> str:
     """The answer of an inventory script to ``--host HOST``: its variables as JSON, an empty object for an unknown host."""
     return _json(dict(found.hosts).get(host, {}))
 
 
-def warnings(state: State, routes: Sequence[Route]) -> tuple[str, ...]:
+def inventory_warnings(state: State, routes: Sequence[Route]) -> tuple[str, ...]:
     """Why Ansible will not reach some of the recorded nodes, in sentences; none when there is nothing to say."""
     nodes = state.nodes()
     if not nodes:
@@ -113,7 +113,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
-def _variables(node: Node, route: Route, ssh_config: str) -> Variables:
+def _variables(node: Node, route: Route, ssh_config: str) -> HostVariables:
     private, public = node.nic("private"), node.nic("public")
     return {
         "ansible_host": _literal(route.name),

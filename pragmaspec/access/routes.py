@@ -7,8 +7,8 @@ from pragmaspec.guest.keys import StackKey, host_key
 from pragmaspec.resources import Mark, Node
 from pragmaspec.state_model import State
 
-USER = "root"
-HOP_S = 60
+SSH_USER = "root"
+HOP_TIMEOUT_S = 60
 """How long a connection may take to a node that is emulated and busy, in seconds: until its server has said hello."""
 
 
@@ -26,13 +26,13 @@ class Route(Frozen, frozen=True):
     address: str
     host_alias: str
     host_key: str
-    user: str = USER
+    user: str = SSH_USER
     jump: str | None = None
 
     @property
     def connect_timeout_s(self) -> int:
         """How long to wait for a connection, in seconds. On the way through a frontend that includes the login there."""
-        return HOP_S if self.jump is None else 2 * HOP_S
+        return HOP_TIMEOUT_S if self.jump is None else 2 * HOP_TIMEOUT_S
 
 
 def routes(state: State, stack_key: StackKey) -> tuple[Route, ...]:

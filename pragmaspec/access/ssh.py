@@ -19,7 +19,7 @@ _SSH_FAILED = 255
 _TICK_S = 1.0
 
 
-class Completed(Frozen, frozen=True):
+class CommandResult(Frozen, frozen=True):
     """A remote command that has ended: exit status and what it printed."""
 
     status: int
@@ -27,7 +27,7 @@ class Completed(Frozen, frozen=True):
     stderr: str
 
 
-class Remote:
+class SshClient:
     """The nodes of one stack, by their address. Methods may be called from several threads at once, except :meth:`use`."""
 
     def __init__(self, lineage: str, stack_key: StackKey, directory: Path | None = None, port: int = SSH_PORT) -> None:
@@ -92,7 +92,7 @@ class Remote:
 
     def run(
         self, node: str, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 60.0, tick: Callable[[], None] | None = None
-    ) -> Completed:
+    ) -> CommandResult:
         """Run ``argv`` on ``node`` and wait, at most ``timeout_s`` seconds.
 
         ``tick`` is called every second meanwhile, and may raise to end the waiting.
@@ -121,7 +121,7 @@ class Remote:
                     ["ssh", "-F", str(self._config), "-O", "exit", "--", name], check=False, capture_output=True, timeout=10
                 )
 
-    def _run(self, arguments: Sequence[str], stdin: bytes, timeout_s: float, tick: Callable[[], None] | None) -> Completed:
+    def _run(self, arguments: Sequence[str], stdin: bytes, timeout_s: float, tick: Callable[[], None] | None) -> CommandResult:
         connect_s = max(1, min(15, int(timeout_s)))
         options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={connect_s}", "-o", "LogLevel=ERROR"]
         try:
@@ -139,7 +139,7 @@ class Remote:
             except BaseException:
                 process.kill()
                 raise
-        return Completed(status=process.returncode, stdout=stdout, stderr=printable(stderr.decode(errors="replace")))
+        return CommandResult(status=process.returncode, stdout=stdout, stderr=printable(stderr.decode(errors="replace")))
 
 
 def _wait(

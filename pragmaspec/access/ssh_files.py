@@ -11,8 +11,8 @@ from pragmaspec.access.routes import Route
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.keys import StackKey, operator_key
 from pragmaspec.paths import data_home, home
-from pragmaspec.spec.fields.own_keys import OWN_KEYS
-from pragmaspec.state.backends.local.durable import private_directory, replace_file
+from pragmaspec.spec.fields.default_keys import DEFAULT_KEY_NAMES
+from pragmaspec.state.backends.local.durable import make_private_directory, replace_file
 
 
 class SshFiles(Frozen, frozen=True):
@@ -94,7 +94,7 @@ def ssh_directory(lineage: str) -> Path:
 
 def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKey, port: int = 22) -> Path:
     """Write what ssh needs for ``routes`` into ``directory`` and return the path of the configuration. Raises OSError."""
-    private_directory(directory)
+    make_private_directory(directory)
     identity = directory / "id_operator"
     known_hosts = directory / "known_hosts"
     config = directory / "config"
@@ -114,7 +114,7 @@ def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKe
 def _own_identities() -> tuple[str, ...]:
     """The user's own keys: those in files, which an agent may hold."""
     folder = home() / ".ssh"
-    return tuple(str(folder / name) for name in OWN_KEYS if (folder / name).is_file())
+    return tuple(str(folder / name) for name in DEFAULT_KEY_NAMES if (folder / name).is_file())
 
 
 def _write(path: Path, text: str) -> None:

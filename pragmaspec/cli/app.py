@@ -16,10 +16,10 @@ import typer.core
 
 from pragmaspec import __version__
 from pragmaspec.cli.terminal import screen
-from pragmaspec.cli.terminal.streams import OutputError, drop_output, watch_streams
+from pragmaspec.cli.terminal.streams import OutputError, discard_output, watch_streams
 
 
-def ordered(*names: str) -> type[typer.core.TyperGroup]:
+def ordered_group(*names: str) -> type[typer.core.TyperGroup]:
     """A group that lists its commands as ``names`` has them, and not groups last."""
 
     class Ordered(typer.core.TyperGroup):
@@ -43,7 +43,7 @@ COMPLETION = "_PRAGMASPEC_COMPLETE"
 """The variable with which a shell's completion asks, as click derives it from the command's name; the line is elsewhere then."""
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command stands, and what the list of commands says of it."""
 
     module: str
@@ -54,29 +54,29 @@ class Entry(NamedTuple):
 
 COMMANDS = MappingProxyType(
     {
-        "init": Entry("init", "Write a first spec and what goes with it."),
-        "validate": Entry("validate", "Check the spec with every file it points to."),
-        "plan": Entry("plan", "Show what apply would do, why, and at what risk."),
-        "apply": Entry("apply", "Make the sites be as the spec says."),
-        "boot": Entry("boot", "Let a cluster run, and touch nothing else of it."),
-        "shutdown": Entry("shutdown", "Shut a cluster down, computes before the frontend."),
-        "clean": Entry("clean", "Remove a cluster with its disks, networks and addresses."),
-        "list": Entry("list", "List clusters, images or sites."),
-        "show": Entry("show", "Show all that is recorded of one node, allocation or image."),
-        "status": Entry("status", "Ask the sites how the recorded nodes are now."),
-        "ssh": Entry("ssh", "Log in to a node, to a compute through its frontend."),
-        "console": Entry("console", "Join the serial console of a node, or print its log."),
-        "ssh-config": Entry("ssh", "Print an OpenSSH client configuration for all nodes."),
-        "inventory": Entry("inventory", "Print the nodes as an Ansible inventory."),
-        "lock": Entry("lock", "Pin the bytes of every image in pragmaspec.lock."),
-        "image": Entry("image.group", "Fetch, inspect, convert and remove images on this machine."),
-        "import": Entry("import_repository", "Take images and clusters over from elsewhere."),
-        "state": Entry("state.show", "Look at the recorded state, correct it, or keep it elsewhere."),
-        "orphans": Entry("orphans", "Show what carries our marks at the sites and is in no state."),
-        "key": Entry("key", "Share the key from which all keys of the stack follow."),
-        "schema": Entry("schema", "Print the JSON Schema (2020-12) of the spec."),
-        "forget": Entry("forget", "Remove the recorded state of a stack that has nothing left."),
-        "help": Entry("help", "Explain a command, or all of them."),
+        "init": CommandEntry("init", "Write a first spec and what goes with it."),
+        "validate": CommandEntry("validate", "Check the spec with every file it points to."),
+        "plan": CommandEntry("plan", "Show what apply would do, why, and at what risk."),
+        "apply": CommandEntry("apply", "Make the sites be as the spec says."),
+        "boot": CommandEntry("boot", "Let a cluster run, and touch nothing else of it."),
+        "shutdown": CommandEntry("shutdown", "Shut a cluster down, computes before the frontend."),
+        "clean": CommandEntry("clean", "Remove a cluster with its disks, networks and addresses."),
+        "list": CommandEntry("list", "List clusters, images or sites."),
+        "show": CommandEntry("show", "Show all that is recorded of one node, allocation or image."),
+        "status": CommandEntry("status", "Ask the sites how the recorded nodes are now."),
+        "ssh": CommandEntry("ssh", "Log in to a node, to a compute through its frontend."),
+        "console": CommandEntry("console", "Join the serial console of a node, or print its log."),
+        "ssh-config": CommandEntry("ssh", "Print an OpenSSH client configuration for all nodes."),
+        "inventory": CommandEntry("inventory", "Print the nodes as an Ansible inventory."),
+        "lock": CommandEntry("lock", "Pin the bytes of every image in pragmaspec.lock."),
+        "image": CommandEntry("image.group", "Fetch, inspect, convert and remove images on this machine."),
+        "import": CommandEntry("import_repository", "Take images and clusters over from elsewhere."),
+        "state": CommandEntry("state.group", "Look at the recorded state, correct it, or keep it elsewhere."),
+        "orphans": CommandEntry("orphans", "Show what carries our marks at the sites and is in no state."),
+        "key": CommandEntry("key", "Share the key from which all keys of the stack follow."),
+        "schema": CommandEntry("schema", "Print the JSON Schema (2020-12) of the spec."),
+        "forget": CommandEntry("forget", "Remove the recorded state of a stack that has nothing left."),
+        "help": CommandEntry("help", "Explain a command, or all of them."),
     }
 )
 """Every command, in the order in which one meets them."""
@@ -110,7 +110,7 @@ def command_line(word: str = "") -> typer.Typer:
     """
     app = typer.Typer(
         name="pragmaspec",
-        cls=ordered(*COMMANDS),
+        cls=ordered_group(*COMMANDS),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -182,17 +182,17 @@ def _unwritten(error: OutputError, status: int) -> int:
             here.write(
                 problems_text([Problem(summary="Output cannot be written", detail=detail)], width=here.width, colour=here.colour)
             )
-    drop_output()
+    discard_output()
     return EXIT_PIPE if error.unread else status
 
 
 def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
-    from pragmaspec.net.misplaced import without_passwords
+    from pragmaspec.net.misplaced import redact_passwords
 
     here = screen.err()
     if getattr(error, "ctx", None) is not None:
         here.write(f"{error.ctx.get_usage()}\n\n")
-    here.say(f"error: {without_passwords(error.format_message())}")
+    here.say(f"error: {redact_passwords(error.format_message())}")
     if getattr(error, "ctx", None) is not None:
         here.say(f"  `{error.ctx.command_path} --help` shows what there is.")
 
@@ -200,14 +200,14 @@ def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
 def _print_problems(error: "PragmaspecError", *, json: bool) -> None:
     from msgspec.structs import replace
 
-    from pragmaspec.net.misplaced import without_passwords
-    from pragmaspec.report.json_forms import error_form
+    from pragmaspec.net.misplaced import redact_passwords
+    from pragmaspec.report.json_forms import error_json
     from pragmaspec.report.problems_text import problems_text
-    from pragmaspec.stack.quoting import quoted
+    from pragmaspec.stack.quoting import with_quotes
 
     # A password may have come as part of a name, where no URL was to be expected.
-    error.problems = tuple(replace(problem, detail=without_passwords(problem.detail)) for problem in error.problems)
+    error.problems = tuple(replace(problem, detail=redact_passwords(problem.detail)) for problem in error.problems)
     here = screen.err()
-    here.write(problems_text(quoted(error.problems), width=here.width, colour=here.colour, unicode=here.unicode))
+    here.write(problems_text(with_quotes(error.problems), width=here.width, colour=here.colour, unicode=here.unicode))
     if json:
-        screen.out().json(error_form(error))
+        screen.out().json(error_json(error))

@@ -72,11 +72,11 @@ def spec_images(incomplete: str) -> list[str]:
 def _state() -> "State | None":
     """What is recorded in a folder. One elsewhere is not asked: that would take longer than typing the name."""
     from pragmaspec.errors import PragmaspecError
-    from pragmaspec.stack.location import find_place
+    from pragmaspec.stack.location import locate_stack
     from pragmaspec.stack.state.access import open_store
 
     try:
-        place = find_place(_option("--spec", "-s"), _option("--state"))
+        place = locate_stack(_option("--spec", "-s"), _option("--state"))
         return None if place.remote else open_store(place).read()
     except (PragmaspecError, OSError):
         return None
@@ -86,10 +86,10 @@ def _spec() -> "SpecModel | None":
     """What the spec says, if it is sound."""
     from pragmaspec.errors import PragmaspecError
     from pragmaspec.spec.loader import load_spec
-    from pragmaspec.stack.location import find_place
+    from pragmaspec.stack.location import locate_stack
 
     try:
-        return load_spec(find_place(_option("--spec", "-s"), _option("--state")).spec_file).model
+        return load_spec(locate_stack(_option("--spec", "-s"), _option("--state")).spec_file).model
     except (PragmaspecError, OSError):
         return None
 
@@ -114,10 +114,10 @@ def store_images(incomplete: str) -> list[str]:
     """Names of images of the store."""
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.stack.location import image_store
+    from pragmaspec.stack.location import image_store_directory
 
     try:
-        names = {entry.name for entry in Catalogue(BlobStore(image_store())).all()}
+        names = {entry.name for entry in Catalogue(BlobStore(image_store_directory())).all()}
     except OSError:
         return []
     return sorted(name for name in names if name.startswith(incomplete))

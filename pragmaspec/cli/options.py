@@ -19,7 +19,7 @@ from pragmaspec.cli.completion import addresses, clusters, nodes, parts, specs
 Command = Callable[..., None]
 
 
-def spread(command: Command) -> Command:
+def expand_option_groups(command: Command) -> Command:
     """``command`` for typer: each parameter whose type is a dataclass of options becomes those options, in their order."""
     signature = inspect.signature(command)
     sets: dict[str, Any] = {name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)}
@@ -47,12 +47,12 @@ _Given = TypeVar("_Given")
 def local_path(given: _Given) -> _Given:
     """``given``, a path, several of them or None, as it is. Raises BadParameter for a URL."""
     if given is not None:
-        from pragmaspec.net.misplaced import refuse_url
+        from pragmaspec.net.misplaced import reject_url
         from pragmaspec.net.urls import UrlError
 
         for each in given if isinstance(given, list) else (given,):
             try:
-                refuse_url(str(each))
+                reject_url(str(each))
             except UrlError as error:
                 raise typer.BadParameter(f"{error}.") from None
     return given
@@ -203,7 +203,7 @@ SaveOption = Annotated[
     ),
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan that would be carried out, and change nothing.")]
-DrySaveOption = Annotated[
+DryRunSaveOption = Annotated[
     str | None,
     typer.Option(
         "--out",
@@ -213,7 +213,7 @@ DrySaveOption = Annotated[
         callback=local_path,
     ),
 ]
-DryDetailedOption = Annotated[
+DryRunDetailedOption = Annotated[
     bool,
     typer.Option(
         "--detailed-exitcode", help="With --dry-run: exit with 2 when there are changes or drift, 0 when there are none."
@@ -227,7 +227,7 @@ NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name or addre
 
 
 @dataclass(frozen=True)
-class Which:
+class StackOptions:
     """Which stack is meant."""
 
     spec: SpecOption = None
@@ -246,7 +246,7 @@ class Which:
 
 
 @dataclass(frozen=True)
-class Accepting:
+class AcceptOptions:
     """What a plan may believe although it looks like a mishap."""
 
     accept_rollback: RollbackOption = False
@@ -254,7 +254,7 @@ class Accepting:
 
 
 @dataclass(frozen=True)
-class Doing:
+class ChangeOptions:
     """How a change is carried out and shown."""
 
     auto_approve: ApproveOption = False
@@ -265,12 +265,12 @@ class Doing:
 
 
 @dataclass(frozen=True)
-class Previewing:
+class DryRunOptions:
     """The options of a dry run: the file for its plan, and the detailed exit status."""
 
     dry_run: DryRunOption = False
-    save: DrySaveOption = None
-    detailed_exitcode: DryDetailedOption = False
+    save: DryRunSaveOption = None
+    detailed_exitcode: DryRunDetailedOption = False
 
     def __post_init__(self) -> None:
         if not self.dry_run and (self.save is not None or self.detailed_exitcode):

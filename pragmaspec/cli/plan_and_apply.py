@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import typer
 
-from pragmaspec.cli.options import Doing, Previewing
+from pragmaspec.cli.options import ChangeOptions, DryRunOptions
 from pragmaspec.cli.terminal.screen import err, out
 from pragmaspec.cli.terminal.streams import OutputError
 
 if TYPE_CHECKING:
-    from pragmaspec.engine.context import Applied
+    from pragmaspec.engine.context import ApplyResult
     from pragmaspec.errors import Problem
     from pragmaspec.planning.plan import Plan
     from pragmaspec.stack.planning import Planner
@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 _SAVED = "; or save the plan with `pragmaspec plan --out FILE`, look at it, and `pragmaspec apply FILE --auto-approve`"
 
 
-class Manner(NamedTuple):
+class ApplyOptions(NamedTuple):
     """How a command is to be done. ``allow``: risks allowed by name; ``ask``: whether somebody has to say yes first."""
 
     allow: tuple[str, ...] = ()
@@ -34,23 +34,23 @@ class Manner(NamedTuple):
     steal_lock: bool = False
 
     @classmethod
-    def of(cls, doing: Doing, allow: Iterable[str] = (), *, ask: bool = False) -> Self:
+    def of(cls, doing: ChangeOptions, allow: Iterable[str] = (), *, ask: bool = False) -> Self:
         """What the options say."""
         return cls(tuple(allow), ask=ask, json=doing.json, verbose=doing.verbose, steal_lock=doing.steal_lock)
 
 
-def show_or_do(
+def apply_or_preview(
     stack: "Stack",
     command: str,
     plan_of: "Callable[[Planner], Plan]",
-    manner: Manner,
-    previewing: Previewing,
+    manner: ApplyOptions,
+    previewing: DryRunOptions,
     *,
     need: frozenset[str] | None = None,
 ) -> bool:
-    """Only show the plan where that is asked for, else :func:`carry_out`; whether it was done."""
+    """Only show the plan where that is asked for, else :func:`plan_and_apply`; whether it was done."""
     if not previewing.dry_run:
-        carry_out(stack, command, plan_of, manner, need=need)
+        plan_and_apply(stack, command, plan_of, manner, need=need)
         return True
     from pragmaspec.cli.preview import preview
 
@@ -66,25 +66,25 @@ def show_or_do(
     return False
 
 
-def carry_out(
+def plan_and_apply(
     stack: "Stack",
     command: str,
     plan_of: "Callable[[Run], Plan]",
-    manner: Manner,
+    manner: ApplyOptions,
     lineage: str | None = None,
     *,
     need: frozenset[str] | None = None,
-) -> "Applied":
+) -> "ApplyResult":
     """Plan under the stack's lock, show, ask, apply. ``lineage``: of a saved plan for a stack that has no state yet.
 
     ``need``: as of :meth:`pragmaspec.stack.stack.Stack.wanted`.
 
     Ends the command with status 1 when somebody says no. Raises what :meth:`pragmaspec.stack.run.Run.apply` raises.
     """
-    from pragmaspec.cli.terminal.image_progress import ImageActions, image_progress
+    from pragmaspec.cli.terminal.image_progress import ActionImageReporter, image_progress
     from pragmaspec.cli.terminal.plain_progress import progress
 
-    warn(stack)
+    show_backend_warnings(stack)
     with stack.run(command, lineage=lineage, reporter=image_progress(), steal_lock=manner.steal_lock, need=need) as run:
         interrupted = stack.interrupted()  # only now: until it had ended, a run that was waited for looked like one
         plan = plan_of(run)
@@ -92,12 +92,12 @@ def carry_out(
         show_plan(_without_refusals(plan), verbose=manner.verbose, aside=manner.json)
         run.check(plan, manner.allow)
         if manner.ask and not plan.empty:
-            consent()
+            confirm()
         with progress(err(), plan) as reporter:
-            applied = run.apply(plan, manner.allow, reporter, ImageActions(plan, reporter))
+            applied = run.apply(plan, manner.allow, reporter, ActionImageReporter(plan, reporter))
     if manner.json:
         _json(plan, applied)
-    elif not plan.empty or applied.swept:
+    elif not plan.empty or applied.removed_leftovers:
         _say(applied)
     return applied
 
@@ -106,12 +106,12 @@ def _without_refusals(plan: "Plan") -> "Plan":
     """``plan`` without the warning of what is checked, and refused, right after it is shown."""
     from msgspec.structs import replace
 
-    from pragmaspec.planning.drift.occupancy import IN_USE
+    from pragmaspec.planning.drift.attached_machines import IN_USE
 
     return replace(plan, warnings=tuple(each for each in plan.warnings if each.summary != IN_USE))
 
 
-def warn(stack: "Stack") -> None:
+def show_backend_warnings(stack: "Stack") -> None:
     """Say what is not as safe as it should be where the state is."""
     for warning in stack.store.warnings():
         err().say(f"warning: {warning}")
@@ -130,22 +130,22 @@ def show_warnings(warnings: "Sequence[Problem]") -> None:
     """Print what people are warned of, with the lines of the spec that cause it, to standard error."""
     if warnings:
         from pragmaspec.report.problems_text import problems_text
-        from pragmaspec.stack.quoting import quoted
+        from pragmaspec.stack.quoting import with_quotes
 
         screen = err()
-        text = problems_text(quoted(warnings), width=screen.width, colour=screen.colour, unicode=screen.unicode)
+        text = problems_text(with_quotes(warnings), width=screen.width, colour=screen.colour, unicode=screen.unicode)
         with suppress(OutputError):  # results need only standard output
             screen.write(f"{text}\n")
 
 
-def note_under_way(stack: "Stack", *, aside: bool = False) -> bool:
+def note_running(stack: "Stack", *, aside: bool = False) -> bool:
     """Say that another run holds the lock, if one does; whether it does. Some places do not notice that a holder has died."""
     holder = stack.store.lock_holder()
     if holder is not None:
-        from pragmaspec.report.state_text import holder_words
+        from pragmaspec.report.state_text import holder_description
 
         (err() if aside else out()).say(
-            f"Another run is at work, or has died: {holder_words(holder)}. This plan also finishes what it began."
+            f"Another run is at work, or has died: {holder_description(holder)}. This plan also finishes what it began."
         )
     return holder is not None
 
@@ -156,7 +156,7 @@ def note_interrupted(plan: "Plan", *, interrupted: bool, aside: bool = False) ->
         (err() if aside else out()).say("An earlier run was interrupted; this plan also finishes what it began.")
 
 
-def consent(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None:
+def confirm(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None:
     """Ask, and end the command when the answer is no, or Ctrl-C.
 
     Raises PlanRefusedError, with ``otherwise``, when nobody can be asked.
@@ -179,22 +179,22 @@ def consent(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None
         raise typer.Exit(status)
 
 
-def _say(applied: "Applied") -> None:
+def _say(applied: "ApplyResult") -> None:
     from pragmaspec.report.units import counted, duration
 
     out().say(f"Done: {counted(len(applied.done), 'action')} in {duration(applied.seconds)}.")
-    if applied.swept:
-        out().say(f"Removed what calls of earlier runs had left over: {', '.join(applied.swept)}.")
+    if applied.removed_leftovers:
+        out().say(f"Removed what calls of earlier runs had left over: {', '.join(applied.removed_leftovers)}.")
 
 
-def _json(plan: "Plan", applied: "Applied") -> None:
-    from pragmaspec.report.plan.json import plan_form
+def _json(plan: "Plan", applied: "ApplyResult") -> None:
+    from pragmaspec.report.plan.json import plan_json
 
     form = {
         "kind": "applied",
         "format": 1,
         "seconds": round(applied.seconds, 3),
         "done": list(applied.done),
-        "swept": list(applied.swept),
+        "swept": list(applied.removed_leftovers),
     }
-    out().json({**form, "plan": plan_form(plan)})
+    out().json({**form, "plan": plan_json(plan)})

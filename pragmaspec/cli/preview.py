@@ -31,25 +31,25 @@ def preview(
     ``need``: as of :meth:`pragmaspec.stack.stack.Stack.wanted`. Ends the command with status 2 where changes are to be told from
     none and there are some.
     """
-    from pragmaspec.cli.plan_and_apply import note_interrupted, note_under_way, show_plan, show_warnings
+    from pragmaspec.cli.plan_and_apply import note_interrupted, note_running, show_plan, show_warnings
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.spec.stream import is_standard_output
-    from pragmaspec.stack.saved_plan import check_out
+    from pragmaspec.stack.saved_plan import check_output_file
 
     aside = save is not None and is_standard_output(save)
     if aside and json:
         raise typer.BadParameter("standard output takes one document: --json, or --out with a file")
     if save is not None:
-        check_out(save, stack.place)
+        check_output_file(save, stack.place)
     with stack.planner(image_progress(), need=need) as planner:
         made = plan_of(planner)
     if json:
-        from pragmaspec.report.plan.json import plan_form
+        from pragmaspec.report.plan.json import plan_json
 
         show_warnings(made.warnings)
-        out().json(plan_form(made))
+        out().json(plan_json(made))
     else:
-        if stack.interrupted() and not note_under_way(stack, aside=aside):
+        if stack.interrupted() and not note_running(stack, aside=aside):
             note_interrupted(made, interrupted=True, aside=aside)
         show_plan(made, verbose=verbose, aside=aside)
     if save is not None:

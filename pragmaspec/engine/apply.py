@@ -4,18 +4,18 @@ from collections.abc import Callable
 from functools import partial
 from queue import Empty
 
-from pragmaspec.engine.context import Applied, ApplyContext
-from pragmaspec.engine.events import Bound, Cut, Ended, Job, Message, Said
-from pragmaspec.engine.preconditions import check_binding
-from pragmaspec.engine.provider_calls import result
-from pragmaspec.engine.reconcile.leftovers import sweeps
-from pragmaspec.engine.reconcile.reconcile import Opening
+from pragmaspec.engine.context import ApplyContext, ApplyResult
+from pragmaspec.engine.events import ActionResult, Cancelled, Created, Job, Message, Progress
+from pragmaspec.engine.preconditions import check_preconditions
+from pragmaspec.engine.provider_calls import record_after
+from pragmaspec.engine.reconcile.leftovers import may_have_leftovers
+from pragmaspec.engine.reconcile.reconcile import Reconciler
 from pragmaspec.engine.reporter import Reporter
-from pragmaspec.engine.result import Failure, incomplete, interrupted
+from pragmaspec.engine.result import Failure, incomplete_error, interrupted_error
 from pragmaspec.engine.schedule import Schedule
-from pragmaspec.engine.signals import signals
-from pragmaspec.engine.target_state import Outlook
-from pragmaspec.engine.workers import ThreadCrew
+from pragmaspec.engine.signals import handle_signals
+from pragmaspec.engine.target_state import TargetState
+from pragmaspec.engine.workers import ThreadExecutor
 from pragmaspec.errors import PragmaspecError, SiteConflictError, SiteInUseError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.plan import Action, Plan
@@ -30,7 +30,7 @@ _LONGEST_SLEEP_S = 1.0
 """A signal that another thread receives is noticed within this time."""
 
 
-def apply_plan(plan: Plan, context: ApplyContext, reporter: Reporter | None = None) -> Applied:
+def apply_plan(plan: Plan, context: ApplyContext, reporter: Reporter | None = None) -> ApplyResult:
     """Do ``plan``. Returns when everything in it is done.
 
     Raises PlanRefusedError before anything is done when the plan is stale, or what it touches has changed since. Otherwise
@@ -38,11 +38,11 @@ def apply_plan(plan: Plan, context: ApplyContext, reporter: Reporter | None = No
     InterruptedRunError. The next apply continues.
     """
     began = context.clock.monotonic()
-    check_binding(plan, context.session.state, context.wanted, context.providers)
-    if plan.empty and not any(sweeps(provider) for provider in context.providers.values()):
-        return Applied()
+    check_preconditions(plan, context.session.state, context.wanted, context.providers)
+    if plan.empty and not any(may_have_leftovers(provider) for provider in context.providers.values()):
+        return ApplyResult()
     run = _Run(plan, context, reporter or Reporter())
-    with signals(run.interrupt, run.unknown):
+    with handle_signals(run.interrupt, run.unknown):
         run.work()
     return run.applied(context.clock.monotonic() - began)
 
@@ -57,9 +57,9 @@ class _Run:
         self._session = context.session
         self._reporter = reporter
         self._news: list[Callable[[], None]] = []
-        self._opening = Opening(plan, context)
+        self._opening = Reconciler(plan, context)
         self._schedule = Schedule(plan.actions)
-        self._crew = (context.crew or ThreadCrew)(plan, context, Outlook(plan, self._opening.state, context.wanted))
+        self._crew = (context.crew or ThreadExecutor)(plan, context, TargetState(plan, self._opening.state, context.wanted))
         self._started: set[str] = set()
         self._in_flight: dict[str, Job] = {}
         self._done: list[str] = []
@@ -103,17 +103,17 @@ class _Run:
             self._durably(self._session.checkpoint)
             reach("engine.after-checkpoint")
 
-    def applied(self, seconds: float) -> Applied:
+    def applied(self, seconds: float) -> ApplyResult:
         """What came of it. Raises when that is not everything."""
         if self._bug is not None:
             raise self._bug
         if self._signal and (self.unknown() or self._skipped):
-            raise interrupted(self._signal, self.unknown(), self._skipped, self._failures, self._context.wanted)
+            raise interrupted_error(self._signal, self.unknown(), self._skipped, self._failures, self._context.wanted)
         if self._unwritable is not None and not self._failures and not self._done:
             raise self._unwritable
         if self._unwritable is not None or self._failures:
-            raise incomplete(self._failures, self._skipped, self._unwritable, self._context.wanted)
-        return Applied(done=tuple(self._done), seconds=seconds, swept=tuple(self._swept))
+            raise incomplete_error(self._failures, self._skipped, self._unwritable, self._context.wanted)
+        return ApplyResult(done=tuple(self._done), seconds=seconds, removed_leftovers=tuple(self._swept))
 
     def _open(self) -> None:
         """Look at the sites, and give up those that cannot be looked at."""
@@ -167,7 +167,7 @@ class _Run:
                     continue
                 earlier = self._session.record(action.address)
                 self._started.add(action.key)
-                self._session.outcome(action, result(action, earlier, earlier.outputs if earlier else ()))
+                self._session.outcome(action, record_after(action, earlier, earlier.outputs if earlier else ()))
                 self._succeeded(action)
         return calls
 
@@ -183,7 +183,7 @@ class _Run:
                 break
             if message is None:  # a signal
                 break
-            ended += isinstance(message, Ended)
+            ended += isinstance(message, ActionResult)
             group.append(message)
             until = min(until, self._clock.monotonic() + _GROUP_S) if len(group) == 1 else until
         return group
@@ -191,12 +191,12 @@ class _Run:
     def _take(self, message: Message) -> None:
         """Note what a message says; it becomes durable, and people are told, with the next wave."""
         match message:
-            case Said(action, doing):
+            case Progress(action, doing):
                 self._tell(partial(self._reporter.progress, action, doing))
-            case Bound(action, outputs):
+            case Created(action, outputs):
                 self._session.bound(action, outputs)
                 reach("engine.bound")
-            case Ended(action, record, error) if (job := self._in_flight.pop(action.key, None)) is not None:
+            case ActionResult(action, record, error) if (job := self._in_flight.pop(action.key, None)) is not None:
                 reach(f"engine.{action.verb}.ended")
                 if error is None:
                     self._session.outcome(action, self._opening.outcome(job, record))
@@ -204,7 +204,7 @@ class _Run:
                 elif isinstance(error, PragmaspecError):
                     self._session.outcome(action, *self._after_error(job, record, error))
                     self._failed(action, error)
-                elif isinstance(error, Cut):
+                elif isinstance(error, Cancelled):
                     self._cut += 1
                 else:
                     self._bug = self._bug or error
@@ -228,7 +228,7 @@ class _Run:
         self._failures.append(Failure(action, error))
         self._tell(partial(self._reporter.failed, action, error))
         if isinstance(action.resource, Node) and action.resource.role == "frontend":
-            self._crew.work.frontend_failed(action.resource, f"its frontend {action.resource.name} is not ready")
+            self._crew.work.abandon_computes_of(action.resource, f"its frontend {action.resource.name} is not ready")
         self._skip(self._schedule.skip_after(action), f"{action.key} failed")
         self._schedule.done(action)
 
@@ -242,7 +242,7 @@ class _Run:
         self._give_up_at = self._clock.monotonic() + limit_s
         for key in self._crew.stop():
             job = self._in_flight.pop(key)
-            self._session.cleared(job.action)
+            self._session.retract(job.action)
             self._started.discard(key)
         self._skip(self._schedule.skip_rest(self._started), "the run was stopped")
 

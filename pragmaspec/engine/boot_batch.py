@@ -10,10 +10,10 @@ from threading import Lock, Timer
 HOLD_LIMIT_S = 20.0
 """How long a machine is held at most: a burst may contain one whose disk takes minutes."""
 
-Release = Callable[[], None]
+ReleaseCallback = Callable[[], None]
 
 
-class Burst:
+class BootBatch:
     """The boots at one site that are under way at one time. Every method may be called from several threads at once.
 
     A ``release`` lets one machine run, must not raise, and is called in the thread that ends the burst.
@@ -23,7 +23,7 @@ class Burst:
         self._limit_s = limit_s
         self._lock = Lock()
         self._expected: set[str] = set()
-        self._held: list[Release] = []
+        self._held: list[ReleaseCallback] = []
         self._timer: Timer | None = None
         self._overdue = False
 
@@ -32,7 +32,7 @@ class Burst:
         with self._lock:
             self._expected.add(key)
 
-    def hold(self, key: str, release: Release) -> None:
+    def hold(self, key: str, release: ReleaseCallback) -> None:
         """The machine of ``key`` is made: let it run when all others are made too, or its time is over."""
         with self._lock:
             self._held.append(release)
@@ -58,7 +58,7 @@ class Burst:
             released = self._let_go()
         _run(released)
 
-    def _let_go(self) -> list[Release]:
+    def _let_go(self) -> list[ReleaseCallback]:
         released, self._held = self._held, []
         if self._timer is not None:
             self._timer.cancel()
@@ -66,6 +66,6 @@ class Burst:
         return released
 
 
-def _run(released: list[Release]) -> None:
+def _run(released: list[ReleaseCallback]) -> None:
     for release in released:
         release()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.keys import StackKey
@@ -14,8 +14,8 @@ from pragmaspec.providers.base import Provider
 from pragmaspec.state.session import StoreSession
 
 if TYPE_CHECKING:
-    from pragmaspec.engine.target_state import Outlook
-    from pragmaspec.engine.workers import Crew
+    from pragmaspec.engine.target_state import TargetState
+    from pragmaspec.engine.workers import Executor
     from pragmaspec.planning.plan import Plan
 
 
@@ -35,16 +35,16 @@ class ApplyContext:
     files: Callable[[WantedImage], ImageFiles]
     copies: Callable[[WantedImage], PublicCopy | None] | None = field(default=None, kw_only=True)
     stack_key: StackKey
-    remote: Remote
+    remote: SshClient
     shutdown_grace_s: float = 60.0
     interrupt_limit_s: float = 30.0
     terminate_limit_s: float = 8.0
     clock: Clock = field(default_factory=SystemClock)
-    crew: "Callable[[Plan, ApplyContext, Outlook], Crew] | None" = None
+    crew: "Callable[[Plan, ApplyContext, TargetState], Executor] | None" = None
     """Who does the actions; None: threads."""
 
 
-class Applied(Frozen, frozen=True):
+class ApplyResult(Frozen, frozen=True):
     """A plan that was done completely: the keys of its actions in the order they ended, and how long it took.
 
     ``swept`` are the addresses of leftovers that were removed: what calls made that took effect late, or twice.
@@ -52,4 +52,4 @@ class Applied(Frozen, frozen=True):
 
     done: tuple[str, ...] = ()
     seconds: float = 0.0
-    swept: tuple[str, ...] = ()
+    removed_leftovers: tuple[str, ...] = ()

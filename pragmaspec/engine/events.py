@@ -7,7 +7,7 @@ from pragmaspec.resources import Outputs
 from pragmaspec.state_model import Record
 
 
-class Cut(Exception):  # noqa: N818 - not an error: the run was told to stop
+class Cancelled(Exception):  # noqa: N818 - not an error: the run was told to stop
     """The waiting for a guest was cut off."""
 
 
@@ -19,28 +19,28 @@ class Job(NamedTuple):
     begun: Record | None
 
 
-class Made(NamedTuple):
+class CreatedNode(NamedTuple):
     """The site has made the machine of a boot. ``held``: it does not run before it is released."""
 
     record: Record
     held: bool
 
 
-class Said(NamedTuple):
+class Progress(NamedTuple):
     """What an action is busy with."""
 
     action: Action
     doing: str
 
 
-class Bound(NamedTuple):
+class Created(NamedTuple):
     """The site has made the object; its guest is waited for."""
 
     action: Action
     outputs: Outputs
 
 
-class Ended(NamedTuple):
+class ActionResult(NamedTuple):
     """An action has ended: with ``record`` to keep (None: nothing is left) and no error, or with an error.
 
     An error with a record means that the object is there, but not as it should be.
@@ -51,4 +51,4 @@ class Ended(NamedTuple):
     error: BaseException | None = None
 
 
-Message = Said | Bound | Ended
+Message = Progress | Created | ActionResult

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
-from pragmaspec.access.ssh import Completed, Remote
+from pragmaspec.access.ssh import CommandResult, SshClient
 from pragmaspec.clock import Clock
 from pragmaspec.errors import AccessError, HostKeyError
 from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, live_tar
@@ -138,7 +138,7 @@ class SshGuests:
 
     seeded: ClassVar[bool] = True
 
-    def __init__(self, remote: Remote) -> None:
+    def __init__(self, remote: SshClient) -> None:
         self._remote = remote
         self._open: set[str] = set()
         self._trying: dict[str, threading.Lock] = {}
@@ -200,7 +200,7 @@ class SshGuests:
                 f"{node.name}: the command that installs them ended with {done.status}: {done.stderr.strip()}",
             )
 
-    def _insisted(self, node: Node, argv: Sequence[str], stdin: bytes) -> Completed:
+    def _insisted(self, node: Node, argv: Sequence[str], stdin: bytes) -> CommandResult:
         """Run ``argv``, which may be run twice, on a guest that was there before and may be too busy to say so at once."""
         for pause_s in _PAUSES_S:
             try:

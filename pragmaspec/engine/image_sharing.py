@@ -13,26 +13,26 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 
-from pragmaspec.engine.events import Cut
+from pragmaspec.engine.events import Cancelled
 from pragmaspec.errors import PragmaspecError
-from pragmaspec.planning.images.routes import Shared, holders, neighbourhoods
+from pragmaspec.planning.images.routes import PeerGroupImage, peer_groups, sites_holding
 from pragmaspec.planning.plan import Plan
-from pragmaspec.providers.base import Offer, PassingOn, Provider
+from pragmaspec.providers.base import Offer, PeerImages, Provider
 from pragmaspec.resources import Mark, Outputs, StagedImage
 from pragmaspec.state_model import State
 
-LIMIT_S = 3600.0
+PEER_WAIT_LIMIT_S = 3600.0
 """How long a site waits for its neighbours at most; then it is brought the image like the first."""
 
 _FAILURES = 2
 """After so many sites with which it did not work, nobody waits for those that are being brought it: it works nowhere there."""
 
 Say = Callable[[str], None]
-Came = Literal["got", "not-got", "not-offered"]
+TransferOutcome = Literal["got", "not-got", "not-offered"]
 """What comes of a turn: the site has the image; it has not; or the neighbour that should have handed it out cannot."""
 
 
-class Move(NamedTuple):
+class SharingStep(NamedTuple):
     """What a site is to do about an image: be brought it, take it from the one in ``sources``, or wait for them.
 
     ``coming``: the one in ``sources`` is only taking it itself.
@@ -43,7 +43,7 @@ class Move(NamedTuple):
     coming: bool = False
 
 
-class Spread(NamedTuple):
+class ImageDistribution(NamedTuple):
     """How far one image has spread in its neighbourhood, by names of sites. Immutable.
 
     Those in ``have`` and ``taking`` (from a neighbour) can hand it out, except those in ``giving``, which are busy with that, and
@@ -58,30 +58,30 @@ class Spread(NamedTuple):
     mute: frozenset[str] = frozenset()
     alone: frozenset[str] = frozenset()
 
-    def move(self, site: str) -> Move:
+    def move(self, site: str) -> SharingStep:
         """What ``site`` is to do now."""
         if site in self.have or site in self.alone:
-            return Move("bring")
+            return SharingStep("bring")
         if free := sorted(self.have - self.giving - self.mute):
-            return Move("take", (free[0],))
+            return SharingStep("take", (free[0],))
         if free := sorted(self.taking - self.giving - self.mute):
-            return Move("take", (free[0],), coming=True)
+            return SharingStep("take", (free[0],), coming=True)
         patient = len(self.mute | self.alone) < _FAILURES
         if busy := sorted(self.giving | self.taking | (self.bringing if patient else frozenset())):
-            return Move("wait", tuple(busy))
-        return Move("bring")
+            return SharingStep("wait", tuple(busy))
+        return SharingStep("bring")
 
-    def begun(self, site: str, sources: tuple[str, ...]) -> "Spread":
+    def begun(self, site: str, sources: tuple[str, ...]) -> "ImageDistribution":
         """``site`` begins to get the image, from ``sources`` or from outside."""
         if not sources:
             return self._replace(bringing=self.bringing | {site})
         return self._replace(taking=self.taking | {site}, giving=self.giving.union(sources))
 
-    def ended(self, site: str, sources: tuple[str, ...], came: Came) -> "Spread":
+    def ended(self, site: str, sources: tuple[str, ...], came: TransferOutcome) -> "ImageDistribution":
         """What :meth:`begun` told of has ended."""
         # One whose own source failed is not to blame for what did not come through it.
         in_vain = came == "not-got" and bool((self.have | self.taking).intersection(sources))
-        return Spread(
+        return ImageDistribution(
             have=self.have | {site} if came == "got" else self.have,
             giving=self.giving.difference(sources),
             taking=self.taking - {site},
@@ -91,13 +91,15 @@ class Spread(NamedTuple):
         )
 
 
-class Neighbours:
+class ImageSharing:
     """Leads the stage calls of one apply. Every method may be called from several threads at once."""
 
     def __init__(self, plan: Plan, state: State, providers: Mapping[str, Provider]) -> None:
-        self._givers = {site: provider for site, provider in providers.items() if isinstance(provider, PassingOn)}
-        self._words = {site: word for site, word in neighbourhoods(plan).items() if site in self._givers}
-        self._spread = {shared: Spread(have & self._words.keys()) for shared, have in holders(plan, state).items()}
+        self._givers = {site: provider for site, provider in providers.items() if isinstance(provider, PeerImages)}
+        self._words = {site: word for site, word in peer_groups(plan).items() if site in self._givers}
+        self._spread = {
+            shared: ImageDistribution(have & self._words.keys()) for shared, have in sites_holding(plan, state).items()
+        }
         self._lineage = state.lineage
         self._changed = threading.Condition()
         self._cut = False
@@ -140,7 +142,7 @@ class Neighbours:
                 return None
 
     @contextmanager
-    def _turn(self, shared: Shared, site: str, say: Say) -> Iterator["_Turn"]:
+    def _turn(self, shared: PeerGroupImage, site: str, say: Say) -> Iterator["_Turn"]:
         """The turn of ``site``: begins when it is to take the image, or to be brought it. Raises Cut."""
         turn = _Turn(self._awaited(shared, site, say))
         try:
@@ -150,24 +152,24 @@ class Neighbours:
                 self._spread[shared] = self._spread[shared].ended(site, turn.move.sources, turn.came)
                 self._changed.notify_all()
 
-    def _awaited(self, shared: Shared, site: str, say: Say) -> Move:
+    def _awaited(self, shared: PeerGroupImage, site: str, say: Say) -> SharingStep:
         """What ``site`` is to do when it need not wait any more; it counts as begun."""
-        until = time.monotonic() + LIMIT_S
+        until = time.monotonic() + PEER_WAIT_LIMIT_S
         with self._changed:
-            while (move := self._spread.get(shared, Spread()).move(site)).kind == "wait" and not self._cut:
+            while (move := self._spread.get(shared, ImageDistribution()).move(site)).kind == "wait" and not self._cut:
                 say(f"waiting for {', '.join(move.sources)} to have it")
                 if not self._changed.wait(until - time.monotonic()):
-                    move = Move("bring")
+                    move = SharingStep("bring")
                     break
             if self._cut:
-                raise Cut
-            self._spread[shared] = self._spread.get(shared, Spread()).begun(site, move.sources)
+                raise Cancelled
+            self._spread[shared] = self._spread.get(shared, ImageDistribution()).begun(site, move.sources)
         return move
 
 
 class _Turn:
     """From whom a site takes an image, and what comes of it."""
 
-    def __init__(self, move: Move) -> None:
+    def __init__(self, move: SharingStep) -> None:
         self.move = move
-        self.came: Came = "not-got"
+        self.came: TransferOutcome = "not-got"

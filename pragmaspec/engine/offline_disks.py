@@ -9,27 +9,27 @@ from tempfile import gettempdir, mkdtemp
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from pragmaspec.engine.target_state import Outlook
+from pragmaspec.engine.target_state import TargetState
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Plan
 from pragmaspec.resources import Node, StagedImage
 
 if TYPE_CHECKING:
-    from pragmaspec.images.offline.overlay import Base, Wish
+    from pragmaspec.images.offline.overlay import BaseImage, OverlayRequest
 
-Files = Callable[[StagedImage], ImageFiles]
+ImageOpener = Callable[[StagedImage], ImageFiles]
 """Gives the bytes of an image. Raises ImageError."""
 
 
-class Overlays:
+class OfflineOverlays:
     """The overlays of one apply. Safe from several threads.
 
     Those that libguestfs has to write are made together, for every node of the plan that is new and boots the same image:
     its start is what costs.
     """
 
-    def __init__(self, plan: Plan, outlook: Outlook, stack_key: StackKey, files: Files) -> None:
+    def __init__(self, plan: Plan, outlook: TargetState, stack_key: StackKey, files: ImageOpener) -> None:
         self._prefix = f"pragmaspec-overlay-{outlook.state.lineage}-"
         self._outlook = outlook
         self._stack_key = stack_key
@@ -98,17 +98,17 @@ class Overlays:
         others = (each for each in alike if each.address not in self._made and each.address not in self._given)
         return [node, *(each for each in others if each.address != node.address)]
 
-    def _base(self, image: StagedImage) -> "Base":
-        from pragmaspec.images.offline.overlay import Base  # noqa: PLC0415
+    def _base(self, image: StagedImage) -> "BaseImage":
+        from pragmaspec.images.offline.overlay import BaseImage  # noqa: PLC0415
 
-        return Base(self._files(image).disk, image.format)
+        return BaseImage(self._files(image).disk, image.format)
 
-    def _wish(self, node: Node) -> "Wish":
+    def _wish(self, node: Node) -> "OverlayRequest":
         from pragmaspec.guest.offline.files import offline_files  # noqa: PLC0415
-        from pragmaspec.images.offline.overlay import Wish  # noqa: PLC0415
+        from pragmaspec.images.offline.overlay import OverlayRequest  # noqa: PLC0415
 
         cluster = self._outlook.cluster(node)
-        return Wish(node.disk_bytes, lambda system: offline_files(node, cluster, self._stack_key, system))
+        return OverlayRequest(node.disk_bytes, lambda system: offline_files(node, cluster, self._stack_key, system))
 
     def _folder(self) -> Path:
         """A new one that only this user can enter."""

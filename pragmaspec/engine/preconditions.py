@@ -12,7 +12,7 @@ from pragmaspec.state_model import State
 _AGAIN = "Plan again and look at the new plan. Nothing was changed."
 
 
-def check_binding(plan: Plan, state: State, wanted: Wanted, providers: Mapping[str, Provider]) -> None:
+def check_preconditions(plan: Plan, state: State, wanted: Wanted, providers: Mapping[str, Provider]) -> None:
     """Raise PlanRefusedError, with every reason, unless ``plan`` was made from this state, this spec and these very sites."""
     problems = [*_state_problems(plan, state), *_spec_problems(plan, wanted)]
     if not problems:

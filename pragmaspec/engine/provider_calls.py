@@ -6,19 +6,28 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import Clock
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.guests import Guests, GuestSimulation, SimulatedGuests, SshGuests
-from pragmaspec.engine.image_sharing import Neighbours
-from pragmaspec.engine.offline_disks import Overlays
+from pragmaspec.engine.image_sharing import ImageSharing
+from pragmaspec.engine.offline_disks import OfflineOverlays
 from pragmaspec.engine.power_watch import PowerWatch
-from pragmaspec.engine.target_state import Outlook
+from pragmaspec.engine.target_state import TargetState
 from pragmaspec.errors import ImageError
 from pragmaspec.guest.contract.files import live_files
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import BootCheck, BootOrder, Holding, Overlay, PassingOn, Provider, SelfFetching, StartingWithHost
+from pragmaspec.providers.base import (
+    AutostartControl,
+    BootCheck,
+    BootRequest,
+    HostDownload,
+    OverlayBuilder,
+    PausedBoot,
+    PeerImages,
+    Provider,
+)
 from pragmaspec.report.units import size
 from pragmaspec.resources import Mark, Node, Outputs, StagedImage
 from pragmaspec.state_model import Record
@@ -35,18 +44,18 @@ class SiteTools:
     power: PowerWatch
 
 
-class Performer:
+class ProviderCalls:
     """Does the calls of actions. Made once an apply; methods are called from several threads at once."""
 
-    def __init__(self, plan: Plan, context: ApplyContext, outlook: Outlook, tools: Mapping[str, SiteTools]) -> None:
+    def __init__(self, plan: Plan, context: ApplyContext, outlook: TargetState, tools: Mapping[str, SiteTools]) -> None:
         self._context = context
         self._outlook = outlook
         self._tools = tools
         self._lineage = outlook.state.lineage
-        self._overlays = Overlays(plan, outlook, context.stack_key, self._files)
+        self._overlays = OfflineOverlays(plan, outlook, context.stack_key, self._files)
         self._overlays.clear()
         providers = {site: each.provider for site, each in tools.items()}
-        self._neighbours = Neighbours(plan, context.session.state, providers)
+        self._neighbours = ImageSharing(plan, context.session.state, providers)
         self._booted = {action.address: action for action in plan.actions if action.verb == "boot"}
         self._boots = Counter(action.resource.site for action in self._booted.values())
         self._held: set[str] = set()
@@ -97,14 +106,14 @@ class Performer:
     def release(self, action: Action, begun: Record | None) -> None:
         """Let the machine run that ``action`` made and holds. Raises PragmaspecError."""
         provider, node = self.tools(action).provider, action.resource
-        if isinstance(provider, Holding) and isinstance(node, Node):
+        if isinstance(provider, PausedBoot) and isinstance(node, Node):
             provider.release(node, self.mark(action, begun))
 
     def update(self, action: Action, begun: Record | None) -> None:
         """Change what can be changed of a node without stopping it. Raises PragmaspecError."""
         node, before, provider = action.resource, action.before, self.tools(action).provider
         if isinstance(node, Node) and isinstance(before, Node) and node.autostart != before.autostart:
-            if isinstance(provider, StartingWithHost):
+            if isinstance(provider, AutostartControl):
                 provider.set_autostart(node, self.mark(action, begun))
             if (before.keys, before.peers) == (node.keys, node.peers):
                 return
@@ -116,10 +125,10 @@ class Performer:
         if isinstance(node, Node) and guests.seeded and guests.reachable(node):
             guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
 
-    def _boot_order(self, action: Action, node: Node, mark: Mark, site_id: str, *, seed_stays: bool) -> BootOrder:
+    def _boot_order(self, action: Action, node: Node, mark: Mark, site_id: str, *, seed_stays: bool) -> BootRequest:
         provider, seed = self.tools_at(node.site).provider, b""
         # A machine alone keeps nobody waiting.
-        held = self._boots[node.site] > 1 and isinstance(provider, Holding) and provider.holds()
+        held = self._boots[node.site] > 1 and isinstance(provider, PausedBoot) and provider.holds()
         if held:
             self._held.add(node.address)
         if self.tools_at(node.site).guests.seeded and not seed_stays:
@@ -133,12 +142,12 @@ class Performer:
             site_id=site_id,
             overlay=self._overlay(node),
             held=held,
-            loses_layers=bool(action.loses),
+            discard_layers=bool(action.loses),
             forgets_memory=action.forgets,
         )
 
-    def _bare_order(self, node: Node, mark: Mark) -> BootOrder:
-        return BootOrder(
+    def _bare_order(self, node: Node, mark: Mark) -> BootRequest:
+        return BootRequest(
             node=node,
             allocation=self._outlook.allocation(node),
             image=self._outlook.image(node),
@@ -147,7 +156,7 @@ class Performer:
             allocated_as=self._outlook.allocated_as(node),
         )
 
-    def _overlay(self, node: Node) -> Overlay | None:
+    def _overlay(self, node: Node) -> OverlayBuilder | None:
         if node.cloud_init or not self.tools_at(node.site).guests.seeded:
             return None
         return lambda base_path: self._overlays.overlay(node, base_path)
@@ -169,15 +178,13 @@ class Performer:
         copies, transferred = self._context.copies, _transfer(say)
 
         def bring() -> Outputs:
-            if wanted is not None and copies is not None and isinstance(provider, SelfFetching):
+            if wanted is not None and copies is not None and isinstance(provider, HostDownload):
                 return provider.stage_from(image, copies(wanted), lambda: self._files(image), mark, transferred)
             return provider.stage(image, lambda: self._files(image), mark, transferred)
 
-        if not isinstance(provider, PassingOn):
+        if not isinstance(provider, PeerImages):
             return bring()
-        return self._neighbours.stage(
-            image, bring, lambda offer: provider.stage_from_neighbour(image, offer, mark, transferred), say
-        )
+        return self._neighbours.stage(image, bring, lambda offer: provider.stage_from_peer(image, offer, mark, transferred), say)
 
     def _files(self, staged: StagedImage) -> ImageFiles:
         for image in self._context.wanted.images:
@@ -190,7 +197,7 @@ class Performer:
         )
 
 
-def result(action: Action, begun: Record | None, outputs: Outputs) -> Record | None:
+def record_after(action: Action, begun: Record | None, outputs: Outputs) -> Record | None:
     """The record after ``action`` succeeded; None when its resource is gone. ``begun`` is the one since its intent."""
     if action.verb == "clean":
         return None
@@ -205,7 +212,7 @@ def result(action: Action, begun: Record | None, outputs: Outputs) -> Record | N
     return replace(begun, resource=resource, status=status, generation=generation, outputs=outputs, problem="")
 
 
-def guests_of(provider: Provider, remote: Remote, clock: Clock) -> Guests:
+def guests_of(provider: Provider, remote: SshClient, clock: Clock) -> Guests:
     """The guests of a site: pretended ones if the provider pretends, else those that ssh reaches."""
     return SimulatedGuests(provider, clock) if isinstance(provider, GuestSimulation) else SshGuests(remote)
 

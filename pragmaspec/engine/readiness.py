@@ -11,17 +11,17 @@ from pragmaspec.clock import Clock
 from pragmaspec.engine.guests import Guests
 from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.errors import AccessError, NotReadyError
-from pragmaspec.providers.base import Evidence
+from pragmaspec.providers.base import Diagnostics
 from pragmaspec.resources import Mark, Node
 
 FIRST_PAUSE_S = 0.01
-LONGEST_PAUSE_S = 2.0
+MAX_PAUSE_S = 2.0
 _POWER_CHECK_S = 3.0
 _SAY_S = 1.0
 
 
 @dataclass(frozen=True)
-class Waiting:
+class ReadinessWait:
     """One node that is waited for, and what is needed for that.
 
     ``check`` raises to end the waiting (an interrupt), or returns why it is hopeless; ``say`` is told what is waited for;
@@ -35,10 +35,10 @@ class Waiting:
     clock: Clock
     check: Callable[[], str]
     say: Callable[[str], None]
-    evidence: Callable[[], Evidence]
+    diagnostics: Callable[[], Diagnostics]
 
 
-def wait_until_ready(waiting: Waiting) -> None:
+def wait_until_ready(waiting: ReadinessWait) -> None:
     """Return when the node is as ready as it shall be. Raises NotReadyError with the stage and the evidence."""
     node, mark, guests = waiting.node, waiting.mark, waiting.guests
     limit_s = float(node.readiness.timeout_s)
@@ -58,7 +58,7 @@ def wait_until_ready(waiting: Waiting) -> None:
 class _Stage:
     """One stage of waiting."""
 
-    def __init__(self, waiting: Waiting, name: str, limit_s: float) -> None:
+    def __init__(self, waiting: ReadinessWait, name: str, limit_s: float) -> None:
         self._waiting = waiting
         self._name = name
         self._limit_s = limit_s
@@ -74,7 +74,7 @@ class _Stage:
             if self._waiting.clock.monotonic() - self._began >= self._limit_s:
                 raise _not_ready(self._waiting, self._name, f"{why} after {self._limit_s:.0f} s")
             self._waiting.clock.sleep(pause_s)
-            pause_s = min(1.6 * pause_s, LONGEST_PAUSE_S)
+            pause_s = min(1.6 * pause_s, MAX_PAUSE_S)
 
     def first_boot(self) -> None:
         """Wait for cloud-init to finish without error."""
@@ -101,14 +101,14 @@ class _Stage:
             raise _not_ready(self._waiting, self._name, hopeless)
 
 
-def _stopped(waiting: Waiting, otherwise: str) -> str:
+def _stopped(waiting: ReadinessWait, otherwise: str) -> str:
     why = waiting.power.paused(waiting.mark.address)
     return f"its machine {otherwise}" if why is None else f"its machine is paused ({why})"
 
 
-def _not_ready(waiting: Waiting, stage: str, why: str) -> NotReadyError:
+def _not_ready(waiting: ReadinessWait, stage: str, why: str) -> NotReadyError:
     """The error for a node that did not reach ``stage``, with everything that can be shown."""
-    node, seen = waiting.node, waiting.evidence()
+    node, seen = waiting.node, waiting.diagnostics()
     lines = [f"waited for {stage}: {why}"]
     lines += [f"domain: {seen.domain}"] if seen.domain else []
     lines += [f"lease: {seen.lease}"] if seen.lease else []

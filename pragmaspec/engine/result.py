@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from pragmaspec.engine.signals import begun
+from pragmaspec.engine.signals import unknown_outcomes_sentence
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PragmaspecError, Problem, SiteConflictError
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.safety import few
@@ -21,7 +21,7 @@ class Failure(NamedTuple):
     error: PragmaspecError
 
 
-def incomplete(
+def incomplete_error(
     failures: Sequence[Failure],
     skipped: Sequence[Action],
     unwritable: PragmaspecError | None = None,
@@ -38,7 +38,7 @@ def incomplete(
     return ApplyIncompleteError.of(problems)
 
 
-def interrupted(
+def interrupted_error(
     signal: str, unknown: int, not_started: Sequence[Action], failures: Sequence[Failure], wanted: Wanted | None = None
 ) -> InterruptedRunError:
     """What a signal left behind."""
@@ -46,13 +46,13 @@ def interrupted(
     if not_started:
         parts.append(f"Not started: {_names(not_started)}.")
     if unknown:
-        parts.append(begun(unknown))
+        parts.append(unknown_outcomes_sentence(unknown))
     parts.append("Everything else is recorded; the next apply continues.")
     problems = [problem for failure in failures for problem in _problems(failure, wanted)]
     return InterruptedRunError.of([Problem(summary="The run was interrupted", detail=" ".join(parts)), *problems])
 
 
-def thing(action: Action) -> str:
+def subject_name(action: Action) -> str:
     """What an action is about, as people call it: a node's name, an image's, a cluster's."""
     resource = action.resource
     return resource.cluster if not isinstance(resource, Node) and hasattr(resource, "cluster") else resource.name
@@ -65,7 +65,7 @@ def _problems(failure: Failure, wanted: Wanted | None) -> tuple[Problem, ...]:
     return tuple(
         replace(
             problem,
-            detail=f"{action.verb} {thing(action)} at site {action.resource.site}: {problem.detail or problem.summary}"
+            detail=f"{action.verb} {subject_name(action)} at site {action.resource.site}: {problem.detail or problem.summary}"
             + (_after_race(problem, cluster) if raced else ""),
             where=problem.where or action.where,
         )
@@ -97,4 +97,4 @@ def _fixed(cluster: WantedCluster | None) -> list[tuple[str, str]]:
 
 
 def _names(actions: Sequence[Action]) -> str:
-    return few([f"{action.verb} {thing(action)}" for action in actions])
+    return few([f"{action.verb} {subject_name(action)}" for action in actions])

@@ -17,7 +17,7 @@ class _SecondSignal(BaseException):
 
 
 @contextmanager
-def signals(first: Callable[[str], None], unknown: Callable[[], int]) -> Iterator[None]:
+def handle_signals(first: Callable[[str], None], unknown: Callable[[], int]) -> Iterator[None]:
     """Call ``first`` with the signal's name on the first signal, and raise InterruptedRunError on the second.
 
     ``unknown`` counts the operations whose outcome is not known yet, for the message. Handlers are put in only in the main thread
@@ -39,22 +39,23 @@ def signals(first: Callable[[str], None], unknown: Callable[[], int]) -> Iterato
     try:
         yield
     except _SecondSignal:
-        raise InterruptedRunError.of([at_once(unknown())]) from None
+        raise InterruptedRunError.of([stopped_problem(unknown())]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def at_once(unknown: int) -> Problem:
+def stopped_problem(unknown: int) -> Problem:
     """What is said when a run leaves ``unknown`` operations behind, or none."""
     if not unknown:
         return Problem(summary="Stopped at once", detail="No operation was under way; the next apply continues.")
     return Problem(
-        summary="Stopped at once", detail=f"{begun(unknown)} The next apply finishes {'it' if unknown == 1 else 'them'}."
+        summary="Stopped at once",
+        detail=f"{unknown_outcomes_sentence(unknown)} The next apply finishes {'it' if unknown == 1 else 'them'}.",
     )
 
 
-def begun(unknown: int) -> str:
+def unknown_outcomes_sentence(unknown: int) -> str:
     """The sentence about operations whose outcome is not known."""
     has, is_ = ("has", "is") if unknown == 1 else ("have", "are")
     return f"{counted(unknown, 'operation')} {has} an unknown outcome and {is_} recorded as begun."

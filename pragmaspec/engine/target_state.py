@@ -7,7 +7,7 @@ from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state_model import Record, State
 
 
-def state_to_come(plan: Plan, state: State) -> State:
+def expected_state(plan: Plan, state: State) -> State:
     """The state after every action of ``plan`` succeeded; outputs that only the sites know are left out."""
     changed: dict[str, Record] = {}
     removed: set[str] = set()
@@ -32,12 +32,12 @@ def _comes_back(action: Action) -> bool:
     return action.resource == action.before
 
 
-class Outlook:
+class TargetState:
     """Answers what the performers of actions need to know of the whole. Made once an apply, read from several threads."""
 
     def __init__(self, plan: Plan, state: State, wanted: Wanted) -> None:
-        self.state = state_to_come(plan, state)
-        self._made_as = {record.address: record.made_as for record in state.records}
+        self.state = expected_state(plan, state)
+        self._made_as = {record.address: record.original_address for record in state.records}
         self._wanted = wanted
         self._resources = {record.address: record.resource for record in self.state.records}
         self._clusters: dict[tuple[str, str], GuestCluster] = {}

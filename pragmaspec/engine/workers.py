@@ -15,17 +15,17 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
-from pragmaspec.engine.action_runner import Seen, Work
-from pragmaspec.engine.boot_batch import Burst
+from pragmaspec.engine.action_runner import ActionRunner, ObserveResult
+from pragmaspec.engine.boot_batch import BootBatch
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.events import Cut, Ended, Job, Made, Message
-from pragmaspec.engine.target_state import Outlook
+from pragmaspec.engine.events import ActionResult, Cancelled, CreatedNode, Job, Message
+from pragmaspec.engine.target_state import TargetState
 from pragmaspec.planning.plan import Plan
 
 Call = Callable[[], None]
 
 
-class Lane:
+class WorkerPool:
     """Does jobs in the order they come, ``width`` at a time. Jobs must not raise."""
 
     def __init__(self, name: str, width: int) -> None:
@@ -73,24 +73,24 @@ class Lane:
             job()
 
 
-WAITING_AT_ONCE = 128
+MAX_GUEST_WAITS = 128
 """How many guests are waited for at the same time; each is a thread that sleeps, and at most one ssh process."""
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Who does the actions of one apply. All methods but :meth:`wake` are called from the thread that applies."""
 
     @property
-    def work(self) -> Work:
+    def work(self) -> ActionRunner:
         """What it does."""
         ...
 
-    def observe(self, sites: Iterable[str]) -> Mapping[str, Seen]:
+    def observe(self, sites: Iterable[str]) -> Mapping[str, ObserveResult]:
         """What each site has of this stack now, asked at once."""
         ...
 
     def begin(self, jobs: Sequence[Job]) -> None:
-        """Do ``jobs``, which can begin at the same time; an :class:`Ended` will tell how each ended."""
+        """Do ``jobs``, which can begin at the same time; an :class:`ActionResult` will tell how each ended."""
         ...
 
     def receive(self, timeout_s: float) -> Message | None:
@@ -110,22 +110,22 @@ class Crew(Protocol):
         ...
 
 
-class ThreadCrew:
+class ThreadExecutor:
     """The crew of a real apply."""
 
-    def __init__(self, plan: Plan, context: ApplyContext, outlook: Outlook) -> None:
+    def __init__(self, plan: Plan, context: ApplyContext, outlook: TargetState) -> None:
         self._inbox: SimpleQueue[Message | None] = SimpleQueue()
-        self.work = Work(plan, context, outlook, self._inbox.put)
+        self.work = ActionRunner(plan, context, outlook, self._inbox.put)
         widths = {planned.site.name: planned.site.parallel for planned in plan.sites}
-        self._calls = {name: Lane(f"call-{name}", widths.get(name, 1)) for name in self.work.tools}
-        self._waits = Lane("wait", WAITING_AT_ONCE)
-        self._bursts = {name: Burst() for name in self.work.tools}
+        self._calls = {name: WorkerPool(f"call-{name}", widths.get(name, 1)) for name in self.work.tools}
+        self._waits = WorkerPool("wait", MAX_GUEST_WAITS)
+        self._bursts = {name: BootBatch() for name in self.work.tools}
         self._waiting: dict[str, Job] = {}
         if self.work.seeds:
             # Loaded while the sites are looked at, instead of when the first node waits for its seed.
             Thread(target=import_module, args=("pragmaspec.guest.cloud_init.seed",), name="load", daemon=True).start()
 
-    def observe(self, sites: Iterable[str]) -> Mapping[str, Seen]:
+    def observe(self, sites: Iterable[str]) -> Mapping[str, ObserveResult]:
         """One thread a site."""
         names = sorted(sites)
         if len(names) < 2:  # noqa: PLR2004 - one site needs no thread
@@ -160,7 +160,7 @@ class ThreadCrew:
                 self._bursts[site].end(key)
         for key in self._waits.cancel():
             if key in self._waiting:
-                self._inbox.put(Ended(self._waiting[key].action, None, Cut()))
+                self._inbox.put(ActionResult(self._waiting[key].action, None, Cancelled()))
             else:
                 keys.append(key)
         return keys
@@ -190,10 +190,10 @@ class ThreadCrew:
         if made is not None:
             self._wait(job, made)
 
-    def _release(self, job: Job, made: Made) -> None:
+    def _release(self, job: Job, made: CreatedNode) -> None:
         if self.work.release(job):
             self._wait(job, made)
 
-    def _wait(self, job: Job, made: Made) -> None:
+    def _wait(self, job: Job, made: CreatedNode) -> None:
         self._waiting[job.action.key] = job
         self._waits.submit(job.action.key, lambda: self.work.wait(job, made.record))

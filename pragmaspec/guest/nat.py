@@ -11,7 +11,7 @@ from pragmaspec.resources import Node
 NAT_SCRIPT = "/usr/local/sbin/pragmaspec-nat"
 NAT_UNIT = "/etc/systemd/system/pragmaspec-nat.service"
 NAT_SYSCTL = "/etc/sysctl.d/90-pragmaspec.conf"
-NAT_ENABLE = (
+NAT_ENABLE_COMMAND = (
     "mkdir -p /etc/systemd/system/multi-user.target.wants"
     " && ln -sf ../pragmaspec-nat.service /etc/systemd/system/multi-user.target.wants/pragmaspec-nat.service"
 )
@@ -80,7 +80,7 @@ fi
 """
 
 
-def nat_at_boot(script: str) -> str:
+def nat_boot_command(script: str) -> str:
     """A command for ``sh -c`` that writes ``script`` to its place and runs it."""
     folder = NAT_SCRIPT.rpartition("/")[0]
     write = f"mkdir -p {folder}\ncat > {NAT_SCRIPT} <<'PRAGMASPEC'\n{script}PRAGMASPEC\n"

@@ -9,15 +9,15 @@ import msgspec
 
 from pragmaspec.errors import ImageError, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import Found
+from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.images.sources.registry import AnySource
-from pragmaspec.images.store.blobs import BlobStore, write_whole
+from pragmaspec.images.store.blobs import BlobStore, write_atomically
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import Firmware
 from pragmaspec.resources import Blob
 
 
-class Entry(Frozen, frozen=True):
+class CatalogueEntry(Frozen, frozen=True):
     """An image the store knows.
 
     ``date``: the day it was resolved, year-month-day; ``packages``: digest of a built image's list; ``fetched``: what was
@@ -50,9 +50,9 @@ class Entry(Frozen, frozen=True):
         return sum(blob.size_bytes for blob in self.blobs)
 
     @property
-    def found(self) -> Found:
+    def found(self) -> VerifiedImage:
         """As its source gave it."""
-        return Found(
+        return VerifiedImage(
             format=self.format,
             virtual_size_bytes=self.virtual_size_bytes,
             disk=self.disk,
@@ -77,14 +77,14 @@ class Catalogue:
         self._directory = store.directory / "images"
         self._imported = store.directory / "imported"
 
-    def get(self, digest: str) -> Entry | None:
+    def get(self, digest: str) -> CatalogueEntry | None:
         """The image with this digest, or None; a damaged entry is none."""
         try:
             return _decoded(self._store.recall(self._directory / f"{digest}.json"))
         except OSError:
             return None
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: CatalogueEntry) -> None:
         """Keep ``entry``. The day it was first resolved stays."""
         before = self.get(entry.digest)
         if before is not None:
@@ -92,14 +92,14 @@ class Catalogue:
         if entry != before:
             self._store.remember(self._directory / f"{entry.digest}.json", msgspec.json.encode(entry))
 
-    def all(self) -> Iterator[Entry]:
+    def all(self) -> Iterator[CatalogueEntry]:
         """Every entry, imported ones too, the newest first."""
         imported = {(entry.name, entry.digest): entry for file in self._imported.glob("*.json") if (entry := _read(file))}
         others = [entry for file in self._directory.glob("*.json") if (entry := self.get(file.stem))]
         entries = (*imported.values(), *(entry for entry in others if (entry.name, entry.digest) not in imported))
         yield from sorted(entries, key=lambda entry: (entry.date, entry.name, entry.digest), reverse=True)
 
-    def imported(self) -> tuple[Entry, ...]:
+    def imported(self) -> tuple[CatalogueEntry, ...]:
         """The imported disks, by name. Raises ImageError when an entry is damaged: then nobody knows what it keeps."""
         found = {file: _read(file) for file in sorted(self._imported.glob("*.json"))}
         damaged = [str(file) for file, entry in found.items() if entry is None]
@@ -110,7 +110,7 @@ class Catalogue:
             raise ImageError("Store of images is damaged", detail)
         return tuple(entry for entry in found.values() if entry)
 
-    def put_imported(self, entry: Entry) -> None:
+    def put_imported(self, entry: CatalogueEntry) -> None:
         """Keep ``entry`` under its name. Raises UsageError when another disk has it."""
         before = _read(self._imported / f"{entry.name}.json")
         if before is not None and before.digest != entry.digest:
@@ -119,22 +119,22 @@ class Catalogue:
                 f"another name with --name, or give up that one first: `pragmaspec image prune --forget {quote(entry.name)}`."
             )
             raise UsageError("Name is taken", detail)
-        write_whole(self._imported / f"{entry.name}.json", msgspec.json.encode(entry))
+        write_atomically(self._imported / f"{entry.name}.json", msgspec.json.encode(entry))
 
     def forget_imported(self, name: str) -> None:
         """The disk is no longer kept for its name."""
         (self._imported / f"{name}.json").unlink(missing_ok=True)
 
 
-def _read(file: Path) -> Entry | None:
+def _read(file: Path) -> CatalogueEntry | None:
     try:
         return _decoded(file.read_bytes())
     except OSError:
         return None
 
 
-def _decoded(data: bytes) -> Entry | None:
+def _decoded(data: bytes) -> CatalogueEntry | None:
     try:
-        return msgspec.json.decode(data, type=Entry)
+        return msgspec.json.decode(data, type=CatalogueEntry)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

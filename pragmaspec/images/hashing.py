@@ -6,16 +6,16 @@ from queue import Queue
 from types import TracebackType
 from typing import Self
 
-WAITING = 16
+MAX_QUEUED_CHUNKS = 16
 """Pieces that may wait for the digest; so many times the piece is all the memory it takes."""
 
 
-class Hashing:
+class ThreadedHash:
     """The digests ``kinds`` of what :meth:`update` is given, in that order."""
 
     def __init__(self, kinds: tuple[str, ...] = ("sha256",)) -> None:
         self._digests = {kind: hashlib.new(kind) for kind in kinds}
-        self._pieces: Queue[bytes | None] = Queue(WAITING)
+        self._pieces: Queue[bytes | None] = Queue(MAX_QUEUED_CHUNKS)
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Self:

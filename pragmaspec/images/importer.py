@@ -12,20 +12,20 @@ from pathlib import Path
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.archives.stream import pieces_of
-from pragmaspec.images.catalogue import Catalogue, Entry
+from pragmaspec.images.archives.stream import file_chunks
+from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
 from pragmaspec.images.disks.make_disk import make_disk
-from pragmaspec.images.formats.random_access import opened
+from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.formats.sparse import write_sparse
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.conversion_cache import Made, remember_made
+from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk
 from pragmaspec.resources import Blob
 from pragmaspec.spec.fields.scalars import NAME_PATTERN
 
 
-class Taken(Frozen, frozen=True):
+class ImportedFile(Frozen, frozen=True):
     """A file that is in the store now. ``made``: the disk it became, None for what is no disk; ``answers``: what was missing.
 
     ``entry``: as what it is kept, for a disk that nothing was missing.
@@ -33,12 +33,12 @@ class Taken(Frozen, frozen=True):
 
     file: Path
     blob: Blob
-    made: Made | None = None
+    made: BootableDisk | None = None
     answers: str = ""
-    entry: Entry | None = None
+    entry: CatalogueEntry | None = None
 
 
-class Handling(Frozen, frozen=True):
+class ImportOptions(Frozen, frozen=True):
     """How a disk is to be taken. ``declared``: its format, None when its bytes decide; ``partitionless``: it gets a kernel.
 
     ``member``: its path in the archive, empty where that is found.
@@ -49,7 +49,9 @@ class Handling(Frozen, frozen=True):
     member: str = ""
 
 
-def take_in(file: Path, name: str, workshop: Workshop, missing: Mapping[str, str], handling: Handling) -> Taken:
+def import_file(
+    file: Path, name: str, workshop: ImageContext, missing: Mapping[str, str], handling: ImportOptions
+) -> ImportedFile:
     """Put ``file`` into the store: what was missing as it is, anything else as a disk that is kept under ``name``.
 
     ``missing``: what lock files ask for, by SHA-256: ``kernel of debian-12``. Raises ImageError, and UsageError when another disk
@@ -58,7 +60,7 @@ def take_in(file: Path, name: str, workshop: Workshop, missing: Mapping[str, str
     digest = workshop.local(str(file.absolute())).sha256
     answers = missing.get(digest, "")
     if answers and not answers.startswith("disk"):
-        return Taken(file=file, blob=_as_it_is(file, workshop, digest), answers=answers)
+        return ImportedFile(file=file, blob=_as_it_is(file, workshop, digest), answers=answers)
     bare = handling.partitionless or bool(answers)
     made = make_disk(
         file,
@@ -71,20 +73,20 @@ def take_in(file: Path, name: str, workshop: Workshop, missing: Mapping[str, str
     )
     answers = missing.get(made.blob.sha256, "")
     entry = None if answers else _keep(name, file, made, workshop.store, partitionless=bare)
-    return Taken(file=file, blob=made.blob, made=made, answers=answers, entry=entry)
+    return ImportedFile(file=file, blob=made.blob, made=made, answers=answers, entry=entry)
 
 
-def spec_lines(entry: Entry, *, partitionless: bool) -> tuple[str, ...]:
+def spec_lines(entry: CatalogueEntry, *, partitionless: bool) -> tuple[str, ...]:
     """The lines of ``images:`` by which a spec uses the imported disk ``entry``, indented from 0."""
     place = str(entry.source.disk) if isinstance(entry.source, LocalSource) else ""
     kernel = ("  # kernel: PATH  # it has no boot loader, so it needs a kernel",) if partitionless else ()
     return (f"{entry.name}:", f"  source: {_scalar(place)}", f"  sha256: {entry.digest}", f"  format: {entry.format}", *kernel)
 
 
-def _keep(name: str, file: Path, made: Made, store: BlobStore, *, partitionless: bool) -> Entry:
+def _keep(name: str, file: Path, made: BootableDisk, store: BlobStore, *, partitionless: bool) -> CatalogueEntry:
     """Keep the disk that ``file`` became under ``name``. A spec that names its place in the store finds it inspected."""
     digest, place = made.blob.sha256, str(store.path(made.blob.sha256).absolute())
-    entry = Entry(
+    entry = CatalogueEntry(
         name=name,
         digest=digest,
         origin=f"imported {file}",
@@ -95,17 +97,17 @@ def _keep(name: str, file: Path, made: Made, store: BlobStore, *, partitionless:
         date=datetime.now(UTC).date().isoformat(),
     )
     Catalogue(store).put_imported(entry)
-    remember_made(store, digest, made, declared=made.format, partitionless=partitionless)
+    cache_disk(store, digest, made, declared=made.format, partitionless=partitionless)
     return entry
 
 
-def _as_it_is(file: Path, workshop: Workshop, digest: str) -> Blob:
+def _as_it_is(file: Path, workshop: ImageContext, digest: str) -> Blob:
     with workshop.store.locked(digest), workshop.store.scratch(digest) as scratch:
         copy = scratch / "file"
         handle = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with opened(file) as window:
-                found, _ = write_sparse(handle, pieces_of(window))
+            with open_regular(file) as window:
+                found, _ = write_sparse(handle, file_chunks(window))
         finally:
             os.close(handle)
         return workshop.store.publish(copy, found)
@@ -133,7 +135,7 @@ def spec_name(name: str) -> str:
     return found
 
 
-def no_spec_name(name: str) -> Problem:
+def invalid_name(name: str) -> Problem:
     """Why ``name`` cannot stand in a spec, and what could."""
     near = _near(name)
     hint = f" {near} would do." if is_spec_name(near) else ""

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.catalogue import Catalogue, Entry
-from pragmaspec.images.lock.digest import pin
-from pragmaspec.images.lock.entries import found_of
+from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
+from pragmaspec.images.lock.digest import image_digest
+from pragmaspec.images.lock.entries import resolved_from_lock
 from pragmaspec.images.lock.lock_file import read_lock
-from pragmaspec.images.sources.base import Found
+from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.images.sources.local import LocalSource
-from pragmaspec.images.sources.registry import may_move, source_of
+from pragmaspec.images.sources.registry import may_change, source_of
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.digest_cache import LocalDigests
+from pragmaspec.images.store.digest_cache import DigestCache
 from pragmaspec.planning.wanted import WantedImage
 
 if TYPE_CHECKING:
@@ -29,31 +29,31 @@ def known_image(store: BlobStore, model: "ImageModel", name: str, directory: Pat
     with suppress(ImageError):
         locked = read_lock(directory).get(name)
         if locked is not None and source.described() and locked.described == source.described():
-            return _wanted(model, name, source.origin(), found_of(locked))
-    if may_move(source):
+            return _wanted(model, name, source.origin(), resolved_from_lock(locked))
+    if may_change(source):
         return None
     kept = (entry.found for entry in Catalogue(store).all() if entry.source == source and _stands(store, entry))
     found = next(kept, None)
     return None if found is None else _wanted(model, name, source.origin(), found)
 
 
-def _stands(store: BlobStore, entry: Entry) -> bool:
+def _stands(store: BlobStore, entry: CatalogueEntry) -> bool:
     """True if ``entry`` is still valid for its source, as far as can be told without reading it."""
     source = entry.source
     if not isinstance(source, LocalSource):
         return bool(source.described()) and all(map(store.has, entry.blobs))
-    digests = LocalDigests(store)
+    digests = DigestCache(store)
     return all(
         path is None or (blob is not None and digests.remembered(Path(path)) == blob)
         for path, blob in ((source.disk, entry.disk), (source.kernel, entry.kernel), (source.initrd, entry.initrd))
     )
 
 
-def _wanted(model: "ImageModel", name: str, origin: str, found: Found) -> WantedImage:
+def _wanted(model: "ImageModel", name: str, origin: str, found: VerifiedImage) -> WantedImage:
     return WantedImage(
         name=name,
         origin=origin,
-        digest=pin(found.disk, found.kernel, found.initrd, found.cmdline),
+        digest=image_digest(found.disk, found.kernel, found.initrd, found.cmdline),
         format=found.format,
         disk=found.disk,
         virtual_size_bytes=found.virtual_size_bytes,

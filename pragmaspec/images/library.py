@@ -6,30 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, Where
-from pragmaspec.images.catalogue import Catalogue, Entry
-from pragmaspec.images.firmware.choose import chosen, looked_at
-from pragmaspec.images.firmware.detect import boots_of_file
-from pragmaspec.images.formats.inspect import shown_by
-from pragmaspec.images.formats.random_access import opened
-from pragmaspec.images.lock.digest import pin
+from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
+from pragmaspec.images.firmware.choose import choose_firmware, with_detected_firmware
+from pragmaspec.images.firmware.detect import boot_support_of_file
+from pragmaspec.images.formats.inspect import read_disk_header
+from pragmaspec.images.formats.random_access import open_regular
+from pragmaspec.images.lock.digest import image_digest
 from pragmaspec.images.lock.entries import (
     LockChange,
+    change_kind,
     check_shape,
-    found_of,
-    how_changed,
-    left_over,
-    locked_of,
-    not_in_lock,
+    differs_from_lock,
+    lock_entry,
     not_pinned,
-    other_than_locked,
-    placed,
     refuse_older,
+    resolved_from_lock,
+    stale_lock_entry,
+    unused_lock_entries,
+    with_location,
 )
-from pragmaspec.images.lock.lock_file import LOCK_FILE, Locked, drop_from_lock, read_lock, write_lock
+from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry, read_lock, remove_from_lock, write_lock
 from pragmaspec.images.reporter import ImageFiles, ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.sources.registry import AnySource, may_move, source_of, unvouched
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
+from pragmaspec.images.sources.registry import AnySource, may_change, needs_lock, source_of
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
@@ -45,7 +45,7 @@ class ImageLibrary:
     ``locked``: take images only as the lock file has them; write nothing into it, and refuse whatever differs.
     """
 
-    def __init__(self, store_dir: Path, *, locked: bool = False, patience: Patience | None = None) -> None:
+    def __init__(self, store_dir: Path, *, locked: bool = False, patience: TransferPolicy | None = None) -> None:
         self._store = BlobStore(store_dir)
         self._catalogue = Catalogue(self._store)
         self._patience = patience
@@ -70,13 +70,13 @@ class ImageLibrary:
                 found = self._as_locked(source, name, directory, reporter)
             else:
                 found = self._known(source, name, directory) or self._new(source, name, reporter)
-            found, boots = looked_at(found, self._path(found.disk))
-            firmware = chosen(model.firmware, found, boots)
+            found, boots = with_detected_firmware(found, self._path(found.disk))
+            firmware = choose_firmware(model.firmware, found, boots)
             entry = self._keep(source, name, found)
             if source.described() and not self.locked:
-                write_lock(directory, name, locked_of(entry, read_lock(directory).get(name)))
+                write_lock(directory, name, lock_entry(entry, read_lock(directory).get(name)))
         except ImageError as error:
-            raise placed(error, name, where) from None
+            raise with_location(error, name, where) from None
         return WantedImage(
             name=name,
             origin=entry.origin,
@@ -121,21 +121,21 @@ class ImageLibrary:
             found = found or source.find(self._workshop(name, reporter, first_use=True))
             if counts and not accept_older:
                 refuse_older(before, found)
-            found, boots = looked_at(found, self._path(found.disk))
-            chosen(model.firmware, found, boots)
-            after = locked_of(self._keep(source, name, found), before)
+            found, boots = with_detected_firmware(found, self._path(found.disk))
+            choose_firmware(model.firmware, found, boots)
+            after = lock_entry(self._keep(source, name, found), before)
             write_lock(directory, name, after)
         except ImageError as error:
-            raise placed(error, name, where) from None
-        return LockChange(name=name, change=how_changed(before, after), entry=after, before=before)
+            raise with_location(error, name, where) from None
+        return LockChange(name=name, change=change_kind(before, after), entry=after, before=before)
 
-    def drop_left_over(self, directory: Path, names: Iterable[str]) -> tuple[LockChange, ...]:
+    def remove_stale(self, directory: Path, names: Iterable[str]) -> tuple[LockChange, ...]:
         """Remove the lock entries of all images but ``names``. With ``locked``, raises ImageError when there are any."""
         known = set(names)
         gone = {name: entry for name, entry in read_lock(directory).items() if name not in known}
         if gone and self.locked:
-            raise left_over(gone)
-        drop_from_lock(directory, gone)
+            raise unused_lock_entries(gone)
+        remove_from_lock(directory, gone)
         return tuple(LockChange(name=name, change="removed", entry=gone[name], before=gone[name]) for name in sorted(gone))
 
     def files(self, image: WantedImage, reporter: ImageReporter | None = None) -> ImageFiles:
@@ -146,26 +146,26 @@ class ImageLibrary:
                 self._fetch(image, reporter)
                 found = self._present(image)
         except ImageError as error:
-            raise placed(error, image.name, image.where) from None
+            raise with_location(error, image.name, image.where) from None
         if found is None:
-            raise placed(_other_bytes(image), image.name, image.where)
+            raise with_location(_other_bytes(image), image.name, image.where)
         return found
 
     def public_copy(self, image: WantedImage) -> PublicCopy | None:
         """Where else the image's disk can be had, if everybody may. Raises ImageError when the user's settings are wrong."""
-        from pragmaspec.images.public_copy import public_address  # noqa: PLC0415 - only what is staged far away needs it
+        from pragmaspec.images.public_copy import public_url  # noqa: PLC0415 - only what is staged far away needs it
 
         entry = self._catalogue.get(image.digest)
-        url = public_address(entry) if entry is not None else ""
+        url = public_url(entry) if entry is not None else ""
         return PublicCopy(url=url, here=self._present(image) is not None) if url else None
 
-    def why_blank(self, image: WantedImage) -> str:
+    def unbootable_reason(self, image: WantedImage) -> str:
         """The reason why nothing starts the image's disk; empty when something does, or it is not on this machine."""
         file = None if image.kernel else self._path(image.disk)
-        boots = boots_of_file(file) if file else None
+        boots = boot_support_of_file(file) if file else None
         return boots.nothing if boots and not boots.partition else ""
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[CatalogueEntry, ...]:
         """The images whose bytes are on this machine, the newest first."""
         return tuple(entry for entry in self._catalogue.all() if all(self._path(blob) for blob in entry.blobs))
 
@@ -176,7 +176,7 @@ class ImageLibrary:
             return ()
         return tuple(self._store.path(entry.packages).read_text(encoding="utf-8").split())
 
-    def _known(self, source: AnySource, name: str, directory: Path) -> Found | None:
+    def _known(self, source: AnySource, name: str, directory: Path) -> VerifiedImage | None:
         """What the lock file says of ``source``, else the newest image of it that the store holds whole."""
         described = source.described()
         if not described:
@@ -186,50 +186,50 @@ class ImageLibrary:
             return self._pinned(locked)
         return self._in_store(source)
 
-    def _in_store(self, source: AnySource) -> Found | None:
+    def _in_store(self, source: AnySource) -> VerifiedImage | None:
         """The newest image of ``source`` that the store holds whole, when it is as good as what the source itself would give."""
-        if not source.described() or may_move(source):
+        if not source.described() or may_change(source):
             return None
         return next(
             (entry.found for entry in self._catalogue.all() if entry.source == source and all(map(self._store.has, entry.blobs))),
             None,
         )
 
-    def _new(self, source: AnySource, name: str, reporter: ImageReporter | None) -> Found:
+    def _new(self, source: AnySource, name: str, reporter: ImageReporter | None) -> VerifiedImage:
         """What the source gives now, when somebody vouches for it."""
-        if unvouched(source):
+        if needs_lock(source):
             raise not_pinned(source.origin())
         return source.find(self._workshop(name, reporter))
 
-    def _as_locked(self, source: AnySource, name: str, directory: Path, reporter: ImageReporter | None) -> Found:
+    def _as_locked(self, source: AnySource, name: str, directory: Path, reporter: ImageReporter | None) -> VerifiedImage:
         """What the lock file says, and nothing else."""
         locked = read_lock(directory).get(name)
         if locked is None or locked.described != source.described():
-            raise not_in_lock(source.described(), locked)
+            raise stale_lock_entry(source.described(), locked)
         return self._pinned(locked) if locked.described else self._check_local(source, name, locked, reporter)
 
-    def _pinned(self, locked: Locked) -> Found:
+    def _pinned(self, locked: LockEntry) -> VerifiedImage:
         """What the lock file says. Raises ImageError when it contradicts itself, or the bytes where they are here."""
-        found = found_of(locked)
+        found = resolved_from_lock(locked)
         if self._store.has(found.disk):
-            with opened(self._store.path(found.disk.sha256)) as window:
-                check_shape(found, shown_by(window))
+            with open_regular(self._store.path(found.disk.sha256)) as window:
+                check_shape(found, read_disk_header(window))
         return found
 
-    def _check_local(self, source: AnySource, name: str, locked: Locked, reporter: ImageReporter | None) -> Found:
+    def _check_local(self, source: AnySource, name: str, locked: LockEntry, reporter: ImageReporter | None) -> VerifiedImage:
         """What is pinned; where local files decide, they have to be the pinned ones."""
         if locked.described:
             return self._pinned(locked)
         found = source.find(self._workshop(name, reporter))
-        digest = pin(found.disk, found.kernel, found.initrd, found.cmdline)
+        digest = image_digest(found.disk, found.kernel, found.initrd, found.cmdline)
         if digest != locked.digest:
-            raise other_than_locked(locked, digest)
+            raise differs_from_lock(locked, digest)
         return found
 
-    def _keep(self, source: AnySource, name: str, found: Found) -> Entry:
-        entry = Entry(
+    def _keep(self, source: AnySource, name: str, found: VerifiedImage) -> CatalogueEntry:
+        entry = CatalogueEntry(
             name=name,
-            digest=pin(found.disk, found.kernel, found.initrd, found.cmdline),
+            digest=image_digest(found.disk, found.kernel, found.initrd, found.cmdline),
             origin=source.origin(),
             source=source,
             format=found.format,
@@ -273,8 +273,8 @@ class ImageLibrary:
 
     def _workshop(
         self, name: str, reporter: ImageReporter | None, *, pinned: Fetched | None = None, first_use: bool = False
-    ) -> Workshop:
-        return Workshop(
+    ) -> ImageContext:
+        return ImageContext(
             self._store, name, reporter or ImageReporter(), patience=self._patience, pinned=pinned, first_use=first_use
         )
 

@@ -16,41 +16,43 @@ from pragmaspec.images.catalogue import Catalogue
 from pragmaspec.images.store.blobs import BlobStore
 
 DAY_S = 24 * 3600
-OLD_S = DAY_S
+MIN_AGE_S = DAY_S
 """How old a file has to be."""
 
-Why = Literal["unused", "left over", "put aside", "record of nothing"]
+PruneReason = Literal["unused", "left over", "put aside", "record of nothing"]
 
 
-class Doomed(Frozen, frozen=True):
+class Removable(Frozen, frozen=True):
     """A file or directory of the store that may go. ``bytes``: the room it takes on the disk."""
 
     path: str
     bytes: int
-    why: Why
+    why: PruneReason
     ctime_ns: int
 
 
-class Pruning(Frozen, frozen=True):
+class PrunePlan(Frozen, frozen=True):
     """What may go, the largest first, and how much stays."""
 
-    doomed: tuple[Doomed, ...]
+    removable: tuple[Removable, ...]
     kept_files: int
     kept_bytes: int
 
     @property
     def bytes(self) -> int:
         """The room that is won."""
-        return sum(doomed.bytes for doomed in self.doomed)
+        return sum(doomed.bytes for doomed in self.removable)
 
 
-def what_to_prune(store: BlobStore, needed: Iterable[str], images: Iterable[str], now_s: float, old_s: float = OLD_S) -> Pruning:
+def plan_prune(
+    store: BlobStore, needed: Iterable[str], images: Iterable[str], now_s: float, old_s: float = MIN_AGE_S
+) -> PrunePlan:
     """What nobody needs. ``needed``: digests of files that somebody reaches; ``images``: digests of images that somebody does.
 
     ``now_s``: seconds since 1970, against which ages count.
     """
     reached, known = set(needed), set(images)
-    doomed: list[Doomed] = []
+    doomed: list[Removable] = []
     kept = 0
     kept_bytes = 0
     for file in _files(store.directory / "sha256"):
@@ -71,16 +73,16 @@ def what_to_prune(store: BlobStore, needed: Iterable[str], images: Iterable[str]
         for each in _files(store.directory / "images")
         if each.stem not in known and _old(each, now_s, old_s) and not stays.intersection(_files_of(store, each.stem))
     ]
-    return Pruning(
-        doomed=tuple(sorted(doomed, key=lambda each: (-each.bytes, each.path))), kept_files=kept, kept_bytes=kept_bytes
+    return PrunePlan(
+        removable=tuple(sorted(doomed, key=lambda each: (-each.bytes, each.path))), kept_files=kept, kept_bytes=kept_bytes
     )
 
 
-def prune(store: BlobStore, pruning: Pruning) -> tuple[Doomed, ...]:
+def prune(store: BlobStore, pruning: PrunePlan) -> tuple[Removable, ...]:
     """Remove what may go, and say what went: not what changed since it was looked at, and not what somebody works on."""
     gone = []
     with store.exclusive():
-        for each in pruning.doomed:
+        for each in pruning.removable:
             path = Path(each.path)
             if _ctime(path) == each.ctime_ns and not (path.parent == store.incoming and _held(store, path)):
                 _remove(path)
@@ -101,8 +103,8 @@ def _files(directory: Path) -> Iterator[Path]:
         return
 
 
-def _doomed(path: Path, why: Why) -> Doomed:
-    return Doomed(path=str(path), bytes=_room(path), why=why, ctime_ns=_ctime(path) or 0)
+def _doomed(path: Path, why: PruneReason) -> Removable:
+    return Removable(path=str(path), bytes=_room(path), why=why, ctime_ns=_ctime(path) or 0)
 
 
 def _old(path: Path, now_s: float, old_s: float) -> bool:

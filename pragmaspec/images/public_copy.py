@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from netrc import NetrcParseError, netrc
 from pathlib import Path
 
-from pragmaspec.images.catalogue import Entry
+from pragmaspec.images.catalogue import CatalogueEntry
 from pragmaspec.images.settings import Settings, read_settings
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.net.urls import UrlError, parse_url
@@ -20,7 +20,7 @@ from pragmaspec.paths import home
 _DRIVES = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
 
 
-def public_address(entry: Entry, settings: Settings | None = None, environ: Mapping[str, str] = os.environ) -> str:
+def public_url(entry: CatalogueEntry, settings: Settings | None = None, environ: Mapping[str, str] = os.environ) -> str:
     """The URL of the disk of ``entry``; empty when there is none that everybody may use. Raises ImageError for bad settings."""
     if entry.fetched is None or entry.fetched.blob != entry.disk:
         return ""
@@ -28,7 +28,7 @@ def public_address(entry: Entry, settings: Settings | None = None, environ: Mapp
     return next((url for url in _candidates(entry) if _is_public(url, known, environ)), "")
 
 
-def _candidates(entry: Entry) -> Iterator[str]:
+def _candidates(entry: CatalogueEntry) -> Iterator[str]:
     """Where it came from, after redirects; else what the spec names, which may lead to a URL that is signed for each download."""
     if entry.fetched is not None and entry.fetched.url:
         yield entry.fetched.url

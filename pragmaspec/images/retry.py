@@ -3,7 +3,7 @@
 from pragmaspec.frozen import Frozen
 
 
-class Patience(Frozen, frozen=True):
+class TransferPolicy(Frozen, frozen=True):
     """Limits of a transfer; times in seconds. ``most_bytes`` of one file, when its server does not tell how long it is.
 
     ``pause_s`` before a broken transfer is tried again, doubled each time that brings nothing, until ``tries`` in a row did.

@@ -29,12 +29,12 @@ from pragmaspec.images.sources.publication import Publication
 from pragmaspec.net.urls import UrlError, parse_url
 from pragmaspec.paths import home
 from pragmaspec.spec.files import read_regular
-from pragmaspec.spec.yaml.text import SIZE_MAX
+from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
-FILE = "sources.toml"
+SETTINGS_FILE = "sources.toml"
 
 
-class CloudFront(Frozen, frozen=True):
+class CloudFrontKey(Frozen, frozen=True):
     """A key for signed URLs: the id of its public half, the file with its private half, the servers (with ``*`` in them)."""
 
     key_pair_id: str
@@ -42,7 +42,7 @@ class CloudFront(Frozen, frozen=True):
     hosts: tuple[str, ...] = ("*.cloudfront.net",)
 
 
-class GoogleDrive(Frozen, frozen=True):
+class GoogleDriveSettings(Frozen, frozen=True):
     """How Google Drive is asked: by a service account (the file with its key), an API key, or as everybody with the link.
 
     ``site`` and ``api`` are where it is.
@@ -57,27 +57,27 @@ class GoogleDrive(Frozen, frozen=True):
 class Settings(Frozen, frozen=True):
     """All of it. ``catalogue`` pairs names with the user's own publications, which come before the built-in ones."""
 
-    cloudfront: tuple[CloudFront, ...] = ()
-    drive: GoogleDrive = GoogleDrive()
+    cloudfront: tuple[CloudFrontKey, ...] = ()
+    drive: GoogleDriveSettings = GoogleDriveSettings()
     catalogue: tuple[tuple[str, Publication], ...] = ()
 
 
 class _File(Frozen, frozen=True, rename={"google_drive": "google-drive"}):
-    cloudfront: tuple[CloudFront, ...] = ()
-    google_drive: GoogleDrive = GoogleDrive()
+    cloudfront: tuple[CloudFrontKey, ...] = ()
+    google_drive: GoogleDriveSettings = GoogleDriveSettings()
     catalogue: dict[str, Publication] = msgspec.field(default_factory=dict)
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """What the environment and the user's file say; the environment counts first. Raises ImageError when it is not understood."""
-    file = _read(_directory(environ) / FILE)
+    file = _read(_directory(environ) / SETTINGS_FILE)
     key_pair, private = environ.get("PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID", ""), environ.get("PRAGMASPEC_CLOUDFRONT_PRIVATE_KEY", "")
     keys = file.cloudfront
     if bool(key_pair) != bool(private):
         raise _wrong("the environment", "PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID and PRAGMASPEC_CLOUDFRONT_PRIVATE_KEY go together")
     if key_pair:
         hosts = tuple(environ.get("PRAGMASPEC_CLOUDFRONT_HOSTS", "*.cloudfront.net").replace(",", " ").split())
-        keys = (CloudFront(key_pair_id=key_pair, private_key=private, hosts=hosts), *keys)
+        keys = (CloudFrontKey(key_pair_id=key_pair, private_key=private, hosts=hosts), *keys)
     drive = file.google_drive
     named: dict[str, str] = {
         field: environ[variable]
@@ -90,7 +90,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         if environ.get(variable)
     }
     for field in ("site", "api"):
-        where = "the environment" if field in named else str(_directory(environ) / FILE)
+        where = "the environment" if field in named else str(_directory(environ) / SETTINGS_FILE)
         _check(field, named.get(field) or getattr(drive, field), where)
     return Settings(
         cloudfront=keys, drive=msgspec.structs.replace(drive, **named), catalogue=tuple(sorted(file.catalogue.items()))
@@ -111,7 +111,7 @@ def _directory(environ: Mapping[str, str]) -> Path:
 
 def _read(file: Path) -> _File:
     try:
-        text = read_regular(file, SIZE_MAX).decode()
+        text = read_regular(file, FILE_SIZE_MAX).decode()
     except (FileNotFoundError, NotADirectoryError):
         return _File()
     except OSError as error:

@@ -12,14 +12,21 @@ from pragmaspec.net.session import ProxyUrlError
 from pragmaspec.net.trust import TrustError
 
 
-class BrokenOffError(Exception):
+class TransferInterruptedError(Exception):
     """The transfer broke off; another try may go on from there. Never leaves the module that makes the request."""
 
 
-BROKEN = (BrokenOffError, requests.RequestException, urllib3.HTTPError, TrustError, ProxyUrlError, UnicodeError)
+TRANSPORT_ERRORS = (
+    TransferInterruptedError,
+    requests.RequestException,
+    urllib3.HTTPError,
+    TrustError,
+    ProxyUrlError,
+    UnicodeError,
+)
 """Errors of a request without an answer. UnicodeError: a header or a password file that is not text."""
 
-REFUSED_TRIES = 3
+MAX_REFUSED_ATTEMPTS = 3
 """A server that is being restarted refuses connections for a moment; one that is not there does for ever."""
 
 _FOR_NOW = frozenset({socket.EAI_AGAIN, socket.EAI_SYSTEM, socket.EAI_MEMORY})
@@ -58,11 +65,11 @@ _WHY: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
 """Kinds of errors, the most telling first, with what each means to a person."""
 
 
-def why_broken(error: BaseException) -> str:
+def explain_error(error: BaseException) -> str:
     """Why the transfer broke off, and what to do; without URLs, which may hold secrets, and without a full stop."""
     causes = tuple(_causes(error))
     for cause in causes:
-        if isinstance(cause, BrokenOffError | TrustError | ProxyUrlError):
+        if isinstance(cause, TransferInterruptedError | TrustError | ProxyUrlError):
             return str(cause)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
@@ -81,20 +88,20 @@ def why_broken(error: BaseException) -> str:
     return next(known, None) or next(system, None) or f"the transfer broke off ({type(error).__name__})"
 
 
-def is_lasting(error: BaseException) -> bool:
+def is_permanent(error: BaseException) -> bool:
     """True if another try would fail in the same way."""
     causes = tuple(_causes(error))
-    if any(isinstance(cause, BrokenOffError) for cause in causes):
+    if any(isinstance(cause, TransferInterruptedError) for cause in causes):
         return False
     return any(_lasts(cause) for cause in causes)
 
 
-def tries_of(error: BaseException, most: int) -> int:
+def max_attempts(error: BaseException, most: int) -> int:
     """How often in all a request is made that fails with ``error``, at most ``most`` times."""
-    if is_lasting(error):
+    if is_permanent(error):
         return 1
     refused = any(isinstance(cause, ConnectionRefusedError) for cause in _causes(error))
-    return min(most, REFUSED_TRIES) if refused else most
+    return min(most, MAX_REFUSED_ATTEMPTS) if refused else most
 
 
 def _lasts(cause: BaseException) -> bool:

@@ -16,7 +16,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from pragmaspec.net.trust import tls_context
-from pragmaspec.net.urls import WEB, Url, UrlError, parse_url, scheme_of
+from pragmaspec.net.urls import WEB_SCHEMES, Url, UrlError, parse_url, scheme_of
 
 _PROXIES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 _MOST_INTERIM = 20
@@ -70,7 +70,7 @@ class Session(requests.Session):
 def check_environ_proxy(url: str, environ: Mapping[str, str]) -> None:
     """Raise ProxyUrlError for a proxy to ``url`` that a library would take from the environment, and cannot use."""
     if proxy := get_environ_proxies(url).get(scheme_of(url)):
-        check_proxy(proxy, environ, WEB)
+        check_proxy(proxy, environ, WEB_SCHEMES)
 
 
 def check_proxy(proxy: str, environ: Mapping[str, str], schemes: Collection[str] = _PROXIES) -> Url:

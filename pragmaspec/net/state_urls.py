@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from pragmaspec.net.s3_urls import S3Url, parse_s3_url
-from pragmaspec.net.urls import WEB, Url, UrlError, parse_url
+from pragmaspec.net.urls import WEB_SCHEMES, Url, UrlError, parse_url
 
 S3_OPTIONS = ("endpoint", "profile", "region")
 POSTGRESQL_OPTIONS = ("host", "schema", "sslcert", "sslkey", "sslmode", "sslrootcert")
@@ -19,14 +19,14 @@ _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _MOST_NAME_BYTES = 200
 
 
-class HttpState(NamedTuple):
+class HttpStateUrl(NamedTuple):
     """A state on an HTTP server. ``managed``: GitLab or Gitea keeps it, by the form of the address."""
 
     url: Url
     managed: bool
 
 
-class PostgresqlState(NamedTuple):
+class PostgresqlStateUrl(NamedTuple):
     """The state ``name`` in a database. ``url`` has server and user, ``options`` what the query says."""
 
     url: Url
@@ -35,7 +35,7 @@ class PostgresqlState(NamedTuple):
     options: Mapping[str, str]
 
 
-def http_state(text: str) -> HttpState:
+def parse_http_state_url(text: str) -> HttpStateUrl:
     """The state that an http or https URL names. Raises UrlError."""
     url = parse_url(text)
     if url.fragment:
@@ -44,10 +44,10 @@ def http_state(text: str) -> HttpState:
     managed = _MANAGED.search(path)
     if managed and managed.end() != len(path):
         raise UrlError("the name of a GitLab or Gitea state cannot contain /")
-    return HttpState(url, managed is not None)
+    return HttpStateUrl(url, managed is not None)
 
 
-def s3_state(text: str) -> S3Url:
+def parse_s3_state_url(text: str) -> S3Url:
     """The state that ``s3://BUCKET/KEY`` names. Raises UrlError."""
     found = parse_s3_url(text, S3_OPTIONS)
     if not found.key or found.key.endswith("/"):
@@ -55,7 +55,7 @@ def s3_state(text: str) -> S3Url:
     return found
 
 
-def postgresql_state(text: str) -> PostgresqlState:
+def parse_postgresql_state_url(text: str) -> PostgresqlStateUrl:
     """The state that ``postgresql://[USER@][HOST[:PORT]]/DATABASE/NAME`` names. Raises UrlError."""
     url = parse_url(text, ("postgresql", "postgres"), host_needed=False, blanks=True)
     database, _, name = (unquote(part) for part in url.path.lstrip("/").partition("/"))
@@ -73,15 +73,15 @@ def postgresql_state(text: str) -> PostgresqlState:
         raise UrlError("the schema must begin with a letter, and hold at most 63 letters, digits and _")
     if options.get("sslmode", "require") not in _SSL_MODES:
         raise UrlError(f"`sslmode` is one of {', '.join(_SSL_MODES)}")
-    return PostgresqlState(url, database, name, options)
+    return PostgresqlStateUrl(url, database, name, options)
 
 
 def check_state_url(text: str) -> None:
     """Raise UrlError unless ``text``, whose scheme is one of a state's, is a sound URL of a state."""
     scheme = text.partition(":")[0].lower()
-    if scheme in WEB:
-        http_state(text)
+    if scheme in WEB_SCHEMES:
+        parse_http_state_url(text)
     elif scheme == "s3":
-        s3_state(text)
+        parse_s3_state_url(text)
     else:
-        postgresql_state(text)
+        parse_postgresql_state_url(text)

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _SHOWN = 200
 """Of a path, which may be a whole certificate, written where the name of a file belongs."""
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d+")
@@ -25,7 +25,7 @@ class TrustError(Exception):
     """Certificates that a variable names cannot be used: a sentence without a full stop."""
 
 
-class Named(NamedTuple):
+class ConfiguredPath(NamedTuple):
     """A file or folder, and the variable that names it."""
 
     variable: str
@@ -38,13 +38,15 @@ class Named(NamedTuple):
 
 
 def tls_context(
-    environ: Mapping[str, str] = os.environ, bundle: Named | None = None, own: tuple[Named, Named] | None = None
+    environ: Mapping[str, str] = os.environ,
+    bundle: ConfiguredPath | None = None,
+    own: tuple[ConfiguredPath, ConfiguredPath] | None = None,
 ) -> ssl.SSLContext:
     """The TLS context of a connection. ``bundle`` overrides the environment; ``own``: the client's certificate and key.
 
     Raises TrustError if a named file or folder cannot be used.
     """
-    bundle = bundle or _first(environ, *BUNDLES)
+    bundle = bundle or _first(environ, *BUNDLE_VARIABLES)
     context = _system(environ) if bundle is None else _only(bundle)
     if own:
         _show(context, *own)
@@ -53,7 +55,7 @@ def tls_context(
 
 def bundle_file(environ: Mapping[str, str] = os.environ) -> str:
     """The same certificates as one file, for libraries that take nothing else; empty: none were found. Raises TrustError."""
-    bundle = _first(environ, *BUNDLES)
+    bundle = _first(environ, *BUNDLE_VARIABLES)
     if bundle is not None:
         check_bundle(bundle)
         return bundle.path if os.path.isfile(bundle.path) else _joined("", bundle.path)  # noqa: PTH113 - as below
@@ -64,16 +66,16 @@ def bundle_file(environ: Mapping[str, str] = os.environ) -> str:
     return _joined(known.cafile or "", environ.get("SSL_CERT_DIR") or known.capath or "")
 
 
-def check_bundle(named: Named) -> None:
+def check_bundle(named: ConfiguredPath) -> None:
     """Raise TrustError unless the file or folder has certificates."""
     _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), named)
 
 
-def _first(environ: Mapping[str, str], *names: str) -> Named | None:
-    return next((Named(name, value) for name in names if (value := environ.get(name, ""))), None)
+def _first(environ: Mapping[str, str], *names: str) -> ConfiguredPath | None:
+    return next((ConfiguredPath(name, value) for name in names if (value := environ.get(name, ""))), None)
 
 
-def _only(named: Named) -> ssl.SSLContext:
+def _only(named: ConfiguredPath) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _load(context, named)
     return context
@@ -94,10 +96,10 @@ def _check_system(environ: Mapping[str, str]) -> None:
         check_bundle(file)
     if folders := _first(environ, "SSL_CERT_DIR"):
         for folder in filter(None, folders.path.split(os.pathsep)):
-            _check_folder(Named(folders.variable, folder))
+            _check_folder(ConfiguredPath(folders.variable, folder))
 
 
-def _load(context: ssl.SSLContext, named: Named) -> None:
+def _load(context: ssl.SSLContext, named: ConfiguredPath) -> None:
     if os.path.isdir(named.path):  # noqa: PTH112 - Path.is_dir raises for long names
         _check_folder(named)
         context.load_verify_locations(capath=named.path)
@@ -111,7 +113,7 @@ def _load(context: ssl.SSLContext, named: Named) -> None:
         raise named.refused(f"which cannot be read: {error.strerror}") from None
 
 
-def _check_regular(named: Named) -> None:
+def _check_regular(named: ConfiguredPath) -> None:
     """A pipe would be waited for without a limit."""
     try:
         kind = Path(named.path).stat()
@@ -121,7 +123,7 @@ def _check_regular(named: Named) -> None:
         raise named.refused("which holds no certificates in PEM" if kind.st_size == 0 else "which is not a file")
 
 
-def _check_folder(named: Named) -> None:
+def _check_folder(named: ConfiguredPath) -> None:
     try:
         names = os.listdir(named.path)  # noqa: PTH208 - the names alone
     except OSError as error:
@@ -130,7 +132,7 @@ def _check_folder(named: Named) -> None:
         raise named.refused(f"which holds no certificates by their hashes; run `openssl rehash {named.path}`")
 
 
-def _show(context: ssl.SSLContext, certificate: Named, key: Named) -> None:
+def _show(context: ssl.SSLContext, certificate: ConfiguredPath, key: ConfiguredPath) -> None:
     _check_regular(certificate)
     _check_regular(key)
     try:

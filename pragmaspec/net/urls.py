@@ -8,10 +8,10 @@ from collections.abc import Collection
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urljoin
 
-WEB = ("http", "https")
-REMOTE = (*WEB, "s3")
+WEB_SCHEMES = ("http", "https")
+REMOTE_SCHEMES = (*WEB_SCHEMES, "s3")
 """Schemes by which files are fetched."""
-MOST_REDIRECTS = 50
+MAX_REDIRECTS = 50
 """As many as curl follows."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PARTS = re.compile(r"(?:([^:/?#]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
@@ -84,23 +84,23 @@ def scheme_of(text: str) -> str:
     return found[1].lower() if found else ""
 
 
-def is_url(text: str, schemes: Collection[str] = WEB) -> bool:
+def is_url(text: str, schemes: Collection[str] = WEB_SCHEMES) -> bool:
     """True if ``text`` begins with one of ``schemes``; the URL may still be invalid."""
     return scheme_of(text) in schemes
 
 
 def is_remote(text: str) -> bool:
     """True if ``text`` begins with a scheme that files can be fetched by, and so is no path."""
-    return scheme_of(text) in REMOTE
+    return scheme_of(text) in REMOTE_SCHEMES
 
 
-def check_address(text: str) -> None:
+def check_remote_url(text: str) -> None:
     """Raise UrlError when ``text`` is meant to be a URL by which files are fetched, and cannot be one. Paths pass."""
     if "://" in text or is_remote(text):
-        parse_url(text, REMOTE, blanks=is_url(text, ("s3",)))
+        parse_url(text, REMOTE_SCHEMES, blanks=is_url(text, ("s3",)))
 
 
-def parse_url(text: str, schemes: Collection[str] = WEB, *, host_needed: bool = True, blanks: bool = False) -> Url:
+def parse_url(text: str, schemes: Collection[str] = WEB_SCHEMES, *, host_needed: bool = True, blanks: bool = False) -> Url:
     """The URL that ``text`` is. Raises UrlError unless it is sound and its scheme, in any case, is one of ``schemes``.
 
     ``host_needed``: the host must be named; ``blanks``: the path may hold blanks, for it is never sent as it is.
@@ -124,7 +124,7 @@ def parse_url(text: str, schemes: Collection[str] = WEB, *, host_needed: bool = 
     return _made(text, host_needed=host_needed)
 
 
-def resolve(base: Url, reference: str) -> Url:
+def resolve_reference(base: Url, reference: str) -> Url:
     """Where ``reference`` leads from ``base``, as browsers and curl read it: blanks and bytes beyond ASCII become escapes.
 
     ``reference`` has one character for each byte, as a header of HTTP is read. Raises UrlError.
@@ -133,7 +133,7 @@ def resolve(base: Url, reference: str) -> Url:
     if any(ord(letter) < ord(" ") or ord(letter) == 0x7F for letter in reference):  # noqa: PLR2004 - delete
         raise UrlError("there is a control character in it")
     scheme, authority, path, query, _ = _split(reference)
-    if scheme is not None and _SCHEME.fullmatch(scheme) and scheme.lower() not in WEB:
+    if scheme is not None and _SCHEME.fullmatch(scheme) and scheme.lower() not in WEB_SCHEMES:
         raise UrlError(f"{scheme}: is not of the web")
     if authority is not None:
         found = _authority(_decoded(authority))
@@ -147,7 +147,7 @@ def resolve(base: Url, reference: str) -> Url:
     return base._replace(path=path or "/", query=query or "", fragment="")
 
 
-def shown_url(text: str) -> str:
+def redact_url(text: str) -> str:
     """``text`` without what may be secret in it: user, password, query and fragment. Takes any text, sound or not."""
     return _LOGIN.sub(r"\1", _CUT_LOGIN.sub(r"\1", text).partition("?")[0].partition("#")[0], count=1)
 
@@ -160,9 +160,9 @@ def same_server(one: str, other: str) -> bool:
         return False
 
 
-def less_safe(before: Url, after: Url) -> bool:
+def is_downgrade(before: Url, after: Url) -> bool:
     """True if the redirect drops TLS, or leads to a scheme other than http and https."""
-    return after.scheme not in WEB or (before.scheme, after.scheme) == ("https", "http")
+    return after.scheme not in WEB_SCHEMES or (before.scheme, after.scheme) == ("https", "http")
 
 
 def is_loopback(host: str) -> bool:

@@ -5,27 +5,27 @@ from collections.abc import Iterable, Mapping
 from msgspec.structs import replace
 
 from pragmaspec.planning.diff import Change
-from pragmaspec.planning.drift.condition import SOUND, Condition
-from pragmaspec.planning.drift.drift import Facts
+from pragmaspec.planning.drift.condition import HEALTHY, Condition
 from pragmaspec.planning.drift.losses import with_losses
-from pragmaspec.planning.impact import FIELD_IMPACT, changed_words, node_impact, worst
-from pragmaspec.planning.plan import QUIET_KINDS, Action, Impact, Verb
+from pragmaspec.planning.drift.refresh import RefreshedState
+from pragmaspec.planning.impact import FIELD_IMPACT, changed_fields_text, node_impact, worst_impact
+from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Action, Impact, Verb
 from pragmaspec.resources import Allocation, Node, Resource, StagedImage
 from pragmaspec.state_model import Record
 
 NEW, NEW_CLUSTER = "new", "new cluster"
 SHALL_BE_OFF, SHALL_RUN = "shall be off", "shall run"
 NO_LONGER_WANTED, NO_LONGER_USED = "no longer wanted", "no longer used"
-ASKED_FOR = "asked for"
-NOT_THERE = "not at the site yet"
-ALREADY_THERE = "already at the site"
-PLAIN_REASONS = frozenset((NEW, NEW_CLUSTER, SHALL_BE_OFF, SHALL_RUN, NO_LONGER_WANTED, NO_LONGER_USED, ASKED_FOR, NOT_THERE))
+REQUESTED = "asked for"
+NOT_STAGED = "not at the site yet"
+ALREADY_STAGED = "already at the site"
+OBVIOUS_REASONS = frozenset((NEW, NEW_CLUSTER, SHALL_BE_OFF, SHALL_RUN, NO_LONGER_WANTED, NO_LONGER_USED, REQUESTED, NOT_STAGED))
 """Reasons that say no more than the verb: where room is short they are left out."""
 
 
 def actions(
     changes: Iterable[Change],
-    facts: Facts,
+    facts: RefreshedState,
     patient: frozenset[tuple[str, str]] = frozenset(),
     replaced: frozenset[str] = frozenset(),
 ) -> tuple[Action, ...]:
@@ -34,15 +34,15 @@ def actions(
     ``patient``: clusters, by site and name, whose computes boot after their frontend; ``replaced``: addresses of nodes that are
     made anew in any case.
     """
-    drift = {found.address: found.detail for found in facts.drift if found.kind not in QUIET_KINDS}
+    drift = {found.address: found.detail for found in facts.drift if found.kind not in INFORMATIONAL_KINDS}
     found: list[Action] = []
     for change in changes:
-        machine = facts.conditions.get(change.address, SOUND)
+        machine = facts.conditions.get(change.address, HEALTHY)
         if change.after is None:
             removal = _removal(change, change.before, facts.gone) if change.before is not None else []
             found += with_losses(removal, machine, change.fields)
         elif isinstance(change.after, Node) and change.address in replaced - facts.gone and change.before is not None:
-            anew = _rebuild(change, change.before, _as_node(change.before), change.after, ASKED_FOR)
+            anew = _rebuild(change, change.before, _as_node(change.before), change.after, REQUESTED)
             found += with_losses(anew, machine, change.fields)
         elif isinstance(change.after, Node):
             found += with_losses(_node_actions(change, change.after, facts, drift, machine), machine, change.fields)
@@ -53,15 +53,17 @@ def actions(
     return _ordered(found, patient)
 
 
-def _node_actions(change: Change, after: Node, facts: Facts, drift: Mapping[str, str], machine: Condition) -> list[Action]:
+def _node_actions(
+    change: Change, after: Node, facts: RefreshedState, drift: Mapping[str, str], machine: Condition
+) -> list[Action]:
     record = change.before
     if record is None:
         return [Action(verb="boot", resource=after, reason=NEW, where=change.where)] if after.running else []
     if change.address in facts.gone:
         return _booted(change, record, after, drift[change.address]) if after.running else _forgotten(record)
     before = _as_node(record)
-    impact = worst((node_impact(before, after, change.fields), machine.impact))
-    reason = drift.get(change.address, changed_words(change.fields) if change.fields else "begun, not finished")
+    impact = worst_impact((node_impact(before, after, change.fields), machine.impact))
+    reason = drift.get(change.address, changed_fields_text(change.fields) if change.fields else "begun, not finished")
     if impact == "rebuild":
         return _rebuild(change, record, before, after, reason, facts.unmade)
     if record.status != "ready":
@@ -151,8 +153,8 @@ def _allocation_actions(change: Change, after: Allocation, gone: frozenset[str],
     if record is None:
         return [Action(verb="allocate", resource=after, reason=NEW_CLUSTER, where=change.where)]
     if change.fields == ("protect",) and record.status == "ready" and change.address not in gone:
-        return [_changing("record", change, record, after, changed_words(change.fields), "none")]
-    reason = changed_words(change.fields) if change.fields else "begun, not finished"
+        return [_changing("record", change, record, after, changed_fields_text(change.fields), "none")]
+    reason = changed_fields_text(change.fields) if change.fields else "begun, not finished"
     impact: Impact = "live" if change.fields else "none"
     return [_changing("allocate", change, record, after, drift.get(change.address, reason), impact)]
 
@@ -160,9 +162,9 @@ def _allocation_actions(change: Change, after: Allocation, gone: frozenset[str],
 def _image_actions(change: Change, after: StagedImage, drift: Mapping[str, str]) -> list[Action]:
     record = change.before
     if record is not None and change.fields and record.status == "ready" and change.address not in drift:
-        return [_changing("record", change, record, after, changed_words(change.fields), "none")]
+        return [_changing("record", change, record, after, changed_fields_text(change.fields), "none")]
     before = record.resource if record is not None else None
-    reason = drift.get(change.address, "begun, not finished" if record is not None else NOT_THERE)
+    reason = drift.get(change.address, "begun, not finished" if record is not None else NOT_STAGED)
     return [Action(verb="stage", resource=after, before=before, reason=reason, where=change.where)]
 
 

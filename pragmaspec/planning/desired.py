@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Where
 from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
-from pragmaspec.planning.allocation.allocator import FIRST_COMPUTE, frontend_node
+from pragmaspec.planning.allocation.allocator import FIRST_COMPUTE, frontend_name
 from pragmaspec.planning.impact import node_impact
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
@@ -89,7 +89,9 @@ def _keeping(node: Node, record: Record | None, lineage: str) -> Node:
     """``node`` with the MACs that its machine has; one that is made anew is no longer what it was, and has its own."""
     if record is None or not isinstance(record.resource, Node):
         return node
-    kept = replace(node, nics=tuple(replace(nic, mac=mac_address(lineage, record.made_as, nic.network)) for nic in node.nics))
+    kept = replace(
+        node, nics=tuple(replace(nic, mac=mac_address(lineage, record.original_address, nic.network)) for nic in node.nics)
+    )
     before = record.resource
     fields = tuple(name for name in kept.__struct_fields__ if name != "peers" and getattr(before, name) != getattr(kept, name))
     return node if node_impact(before, kept, fields) == "rebuild" else kept
@@ -129,7 +131,7 @@ class _Shared:
     def node(self, role: Role, nodes: WantedNodes, index: int) -> Node:
         """One node of the cluster."""
         cluster = self._cluster
-        name = frontend_node(cluster.name) if role == "frontend" else f"{cluster.name}-compute-{index}"
+        name = frontend_name(cluster.name) if role == "frontend" else f"{cluster.name}-compute-{index}"
         image = self._images[role]
         address = f"{cluster.site}/{cluster.name}/node/{name}"
         nics = [self._nic(network, role, index, address) for network in (self._allocation.private, *self._extra[role])]

@@ -64,7 +64,7 @@ def changed_fields(before: Resource, after: Resource) -> tuple[str, ...]:
     return tuple(name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name))
 
 
-def explained(before: msgspec.Struct, after: msgspec.Struct) -> tuple[str, ...]:
+def nested_differences(before: msgspec.Struct, after: msgspec.Struct) -> tuple[str, ...]:
     """Nested differences for people, one a line: ``networks[0].cidr: 10.20.0.0/16 → 10.21.0.0/16``.
 
     Loads deepdiff, so it is asked for only about entries that are known to differ.

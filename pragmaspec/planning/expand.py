@@ -12,9 +12,9 @@ from pragmaspec.planning.expand_sites import wanted_site
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
 from pragmaspec.resources import Blob, Readiness
 from pragmaspec.spec.fields.user_data import merged
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, FrontendModel
-from pragmaspec.spec.quantity import in_words
+from pragmaspec.spec.quantity import format_size
 
 
 def images_needed(loaded: LoadedSpec) -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def images_named(loaded: LoadedSpec) -> tuple[str, ...]:
     return tuple(name for name in loaded.model.images if name in used)
 
 
-def unknown_image(name: str) -> WantedImage:
+def placeholder_image(name: str) -> WantedImage:
     """Stands for an image of which nothing but its name is known. Its digest is empty."""
     return WantedImage(name=name, origin="", digest="", format="raw", disk=Blob(sha256="", size_bytes=0), virtual_size_bytes=0)
 
@@ -40,7 +40,7 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
     Raises SpecError when a disk is smaller than its image.
     """
     known = frozenset(images)
-    images = {**{name: unknown_image(name) for name in images_named(loaded)}, **images}
+    images = {**{name: placeholder_image(name) for name in images_named(loaded)}, **images}
     clusters = tuple(_cluster(loaded, name, cluster, known) for name, cluster in loaded.model.clusters.items())
     problems = [problem for each in clusters if loaded.needs(each.name) for problem in _small_disks(loaded, each, images)]
     if problems:
@@ -146,7 +146,7 @@ def _small_disks(loaded: LoadedSpec, cluster: WantedCluster, images: Mapping[str
     for role, nodes in (("frontend", cluster.frontend), ("computes", cluster.computes)):
         image = images[nodes.image]
         if nodes.disk_bytes is not None and nodes.disk_bytes < image.virtual_size_bytes:
-            least = in_words(image.virtual_size_bytes)
+            least = format_size(image.virtual_size_bytes)
             detail = f"Image `{image.name}` needs a disk of {least}. Write `disk: {least}` or more, or leave it out."
             found.append(loaded.problem(("clusters", cluster.name, role, "disk"), "Disk too small", detail))
     return found

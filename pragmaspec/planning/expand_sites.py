@@ -1,7 +1,7 @@
 """A site of the spec as the plain value that providers and the state hold."""
 
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite, Site
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
 from pragmaspec.spec.models.site import FaultModel, PublicNetworkModel, SiteCommonModel
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.planning.moves.moves import moved_state
-from pragmaspec.planning.moves.readdress import as_made
+from pragmaspec.planning.moves.readdress import by_origin
 from pragmaspec.planning.observed import Observations, Observed
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.resources import StagedImage
@@ -26,7 +26,7 @@ def with_fingerprints(plan: Plan, state: State, observations: Mapping[str, Obser
     """``plan``, which was made from ``state`` and ``observations``, with what was seen of everything that it touches."""
     moved = moved_state(state, plan.moves)
     left = {move.before for move in plan.moves if move.kind == "site"}
-    looked = {name: as_made(seen, moved) for name, seen in observations.items() if name not in left}
+    looked = {name: by_origin(seen, moved) for name, seen in observations.items() if name not in left}
     return replace(plan, fingerprints=fingerprints(plan.actions, moved, looked))
 
 
@@ -50,7 +50,7 @@ def _touched(actions: Iterable[Action], state: State, observations: Mapping[str,
             continue
         record = state.record(action.address)
         if record is None or record.status != "pending":
-            found[record.made_as if record else action.address] = action.address
+            found[record.original_address if record else action.address] = action.address
     return found
 
 

@@ -23,20 +23,22 @@ FIELD_IMPACT: dict[str, Impact] = {
 }
 """Fields of :class:`~pragmaspec.resources.Node` that may change at one address; the others are the address."""
 
-ORDER: tuple[Impact, ...] = ("none", "live", "reboot", "rebuild", "data-loss")
+IMPACT_ORDER: tuple[Impact, ...] = ("none", "live", "reboot", "rebuild", "data-loss")
 """From harmless to worst."""
 
 
-def worst(impacts: tuple[Impact, ...]) -> Impact:
+def worst_impact(impacts: tuple[Impact, ...]) -> Impact:
     """The worst of ``impacts``; "none" of nothing."""
-    return max(impacts, key=ORDER.index, default="none")
+    return max(impacts, key=IMPACT_ORDER.index, default="none")
 
 
 def node_impact(before: Node, after: Node, fields: tuple[str, ...]) -> Impact:
     """What changing ``fields`` from ``before`` to ``after`` does to the node."""
     if "disk_bytes" in fields and after.disk_bytes < before.disk_bytes:
         return "rebuild"
-    return worst(tuple("reboot" if name == "nics" and _only_replugged(before, after) else FIELD_IMPACT[name] for name in fields))
+    return worst_impact(
+        tuple("reboot" if name == "nics" and _only_replugged(before, after) else FIELD_IMPACT[name] for name in fields)
+    )
 
 
 def _only_replugged(before: Node, after: Node) -> bool:
@@ -44,7 +46,7 @@ def _only_replugged(before: Node, after: Node) -> bool:
     return tuple(replace(nic, segment="") for nic in before.nics) == tuple(replace(nic, segment="") for nic in after.nics)
 
 
-FIELD_WORDS = {
+FIELD_LABELS = {
     "cpus": "cpus",
     "memory_mib": "memory",
     "disk_bytes": "disk",
@@ -65,7 +67,7 @@ FIELD_WORDS = {
 """Field names as people say them."""
 
 
-def changed_words(fields: tuple[str, ...]) -> str:
+def changed_fields_text(fields: tuple[str, ...]) -> str:
     """``memory and image changed``: the reason shown for a change of ``fields``, of which there is at least one."""
-    *first, last = [FIELD_WORDS.get(name, name) for name in fields]
+    *first, last = [FIELD_LABELS.get(name, name) for name in fields]
     return f"{', '.join(first)} and {last} changed" if first else f"{last} changed"

@@ -17,7 +17,7 @@ class SiteIdentity(Frozen, frozen=True):
     arch: str = "x86_64"
 
 
-class Holding(Frozen, frozen=True):
+class CapacityUse(Frozen, frozen=True):
     """Capacity that somebody's machine holds. ``owner`` is for people; ``lineage`` and ``address`` are set on what is marked."""
 
     owner: str
@@ -28,7 +28,7 @@ class Holding(Frozen, frozen=True):
     address: str | None = None
 
 
-class Taken(Frozen, frozen=True):
+class PoolUse(Frozen, frozen=True):
     """A pool value (a VLAN number, a public address, a private CIDR) in use by ``owner``."""
 
     value: str
@@ -96,11 +96,11 @@ class Inventory(Frozen, frozen=True):
     disk_free_bytes: int
     cpus_per_node: int
     """The most virtual CPUs that one node may have."""
-    holdings: tuple[Holding, ...] = ()
+    holdings: tuple[CapacityUse, ...] = ()
     public: PublicPool | None = None
-    addresses: tuple[Taken, ...] = ()
-    vlans: tuple[Taken, ...] = ()
-    cidrs: tuple[Taken, ...] = ()
+    addresses: tuple[PoolUse, ...] = ()
+    vlans: tuple[PoolUse, ...] = ()
+    cidrs: tuple[PoolUse, ...] = ()
     images: tuple[str, ...] = ()
     """Digests (64 hexadecimal digits) that are at the site, whoever staged them."""
     networks: tuple[str, ...] | None = None

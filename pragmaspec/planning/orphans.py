@@ -5,12 +5,12 @@ from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.planning.drift.ownership import standing
+from pragmaspec.planning.drift.ownership import match_node
 from pragmaspec.planning.observed import Inventory, Observations, Observed, ObservedNode
 from pragmaspec.resources import Node, StagedImage
 from pragmaspec.state_model import Record, State
 
-Kind = Literal["node", "allocation", "image"]
+OrphanKind = Literal["node", "allocation", "image"]
 
 
 class Orphan(Frozen, frozen=True):
@@ -22,10 +22,10 @@ class Orphan(Frozen, frozen=True):
 
     site: str
     address: str
-    kind: Kind
+    kind: OrphanKind
     seen: Observed | None = None
     digest: str = ""
-    beside: bool = False
+    recorded_beside: bool = False
     left_over: bool = False
 
     @property
@@ -56,14 +56,14 @@ def orphans(state: State, observations: Mapping[str, Observations]) -> tuple[Orp
     for site, seen in observations.items():
         recorded = [record for record in state.records if record.resource.site == site]
         known = _known(recorded, seen, closed)
-        addresses = {record.made_as for record in recorded}
+        addresses = {record.original_address for record in recorded}
         found += [
             Orphan(
                 site=site,
                 address=each.address,
                 kind="node" if isinstance(each, ObservedNode) else "allocation",
                 seen=each,
-                beside=each.address in addresses,
+                recorded_beside=each.address in addresses,
                 left_over=each.op in closed,
             )
             for each in _seen(seen)
@@ -113,9 +113,9 @@ def _known(recorded: Iterable[Record], seen: Observations, closed: AbstractSet[s
     about: list[Observed | None] = []
     for record in recorded:
         if isinstance(record.resource, Node):
-            about.append(standing(record, nodes.get(record.made_as, ()), closed))
+            about.append(match_node(record, nodes.get(record.original_address, ()), closed))
         else:
-            about.append(allocations.get(record.made_as))
+            about.append(allocations.get(record.original_address))
     return frozenset(id(each) for each in about if each is not None)
 
 

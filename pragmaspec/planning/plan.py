@@ -60,7 +60,7 @@ class Action(Frozen, frozen=True):
 DriftKind = Literal[
     "gone", "undefined", "off", "running", "changed", "disk-gone", "unrecorded", "paused", "crashed", "saved", "snapshot", "added"
 ]
-QUIET_KINDS: frozenset[DriftKind] = frozenset(("unrecorded", "snapshot", "added"))
+INFORMATIONAL_KINDS: frozenset[DriftKind] = frozenset(("unrecorded", "snapshot", "added"))
 """Drift that is only told: no action ends it."""
 
 
@@ -81,7 +81,7 @@ Until = Literal["apply", "running"]
 """How long a change waits: for the next apply, or until its cluster runs again."""
 
 
-class Pending(Frozen, frozen=True):
+class PendingChange(Frozen, frozen=True):
     """A change that the spec asks for and this plan leaves, because it touches the power of the cluster alone."""
 
     address: str
@@ -129,7 +129,7 @@ class Plan(Frozen, frozen=True):
     """Of the spec, without the quoted lines, which may be private: they prevent nothing."""
     need: tuple[str, ...] | None = None
     """The clusters of which all that the spec points to was read; None: all clusters."""
-    pending: tuple[Pending, ...] = ()
+    pending: tuple[PendingChange, ...] = ()
     """Changes left for later, which applying this plan does not make."""
 
     @property

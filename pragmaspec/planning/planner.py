@@ -9,33 +9,33 @@ import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Problem
-from pragmaspec.planning.actions import ALREADY_THERE, ASKED_FOR, NO_LONGER_WANTED, NOT_THERE, SHALL_BE_OFF, SHALL_RUN, actions
-from pragmaspec.planning.allocation.allocator import Allocator, NoneFreeError, satisfies
+from pragmaspec.planning.actions import ALREADY_STAGED, NO_LONGER_WANTED, NOT_STAGED, REQUESTED, SHALL_BE_OFF, SHALL_RUN, actions
+from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
 from pragmaspec.planning.allocation.capacity import shortages
 from pragmaspec.planning.desired import Desired, desired_nodes
 from pragmaspec.planning.diff import changes
-from pragmaspec.planning.drift.drift import Facts, facts
-from pragmaspec.planning.drift.public_network import require_public
-from pragmaspec.planning.guest_info import with_peers_told
+from pragmaspec.planning.drift.public_network import require_public_networks
+from pragmaspec.planning.drift.refresh import RefreshedState, refreshed_state
 from pragmaspec.planning.images.firmware import firmware_problems
-from pragmaspec.planning.images.needed import needed_images, unknown_images
+from pragmaspec.planning.images.needed import needed_images, unknown_image_problems
 from pragmaspec.planning.images.prune import prune_actions
-from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_names
-from pragmaspec.planning.moves.readdress import as_made, as_recorded
+from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
+from pragmaspec.planning.moves.readdress import by_origin, by_recorded_address
 from pragmaspec.planning.moves.suggest import likely_moves
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.plan import QUIET_KINDS, Action, Drift, Pending, Plan, PlannedSite
-from pragmaspec.planning.power_only import held, held_unwanted, is_held
-from pragmaspec.planning.replacing import check_replaced, replaced_nodes
+from pragmaspec.planning.peers import with_peers
+from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Action, Drift, PendingChange, Plan, PlannedSite
+from pragmaspec.planning.power_only import is_power_only, power_only_changes, unwanted_power_changes
+from pragmaspec.planning.replacement import check_replacements, replaced_nodes
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.scope import concerned_addresses
-from pragmaspec.planning.targets import narrowed
+from pragmaspec.planning.scope import addresses_in_scope
+from pragmaspec.planning.targets import selected_actions
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.planning.warnings import plan_warnings
 from pragmaspec.resources import Allocation, Network, Node, StagedImage
 from pragmaspec.state_model import State
 
-WHOLE = PlanRequest()
+WHOLE_STACK = PlanRequest()
 _NONE_STORED: Mapping[str, tuple[StoredImage, ...]] = MappingProxyType({})
 
 
@@ -44,7 +44,7 @@ def state_digest(state: State) -> str:
     return sha256(msgspec.json.encode(state, order="sorted")).hexdigest()
 
 
-def needs_inventory(wanted: Wanted, state: State, request: PlanRequest = WHOLE) -> frozenset[str]:
+def sites_needing_inventory(wanted: Wanted, state: State, request: PlanRequest = WHOLE_STACK) -> frozenset[str]:
     """Names of the sites that must be asked for their inventory, because something new or larger is wanted there.
 
     Raises PlanError when the spec moves something to a name that is taken.
@@ -67,24 +67,24 @@ def make_plan(
     state: State,
     observations: Mapping[str, Observations],
     inventories: Mapping[str, Inventory],
-    request: PlanRequest = WHOLE,
+    request: PlanRequest = WHOLE_STACK,
     stored: Mapping[str, tuple[StoredImage, ...]] = _NONE_STORED,
 ) -> Plan:
     """The plan that takes the sites from what is recorded and observed to what is wanted.
 
     ``observations`` may leave sites out (they are then taken to be as recorded). ``inventories`` must hold every site that
-    :func:`needs_inventory` names, ``stored`` the images of every site that :func:`.pruning.prune_sites` names. Raises
+    :func:`sites_needing_inventory` names, ``stored`` the images of every site that :func:`.pruning.prune_sites` names. Raises
     PlanError with everything that is short, taken or contradictory.
     """
     moves = planned_moves(wanted, state, request)
     moved = moved_state(state, moves)
     left = {move.before for move in moves if move.kind == "site"}
-    looked = {name: as_made(seen, moved) for name, seen in observations.items() if name not in left}
-    asked = {name: as_recorded(inventory, moved, name) for name, inventory in inventories.items()}
-    seen = facts(moved, looked, accept_missing=request.accept_missing)
+    looked = {name: by_origin(seen, moved) for name, seen in observations.items() if name not in left}
+    asked = {name: by_recorded_address(inventory, moved, name) for name, inventory in inventories.items()}
+    seen = refreshed_state(moved, looked, accept_missing=request.accept_missing)
     replaced = replaced_nodes(seen.state, request)
     desired, planned, pending = _desired(wanted, seen, asked, request)
-    check_replaced(desired, seen.state, request)
+    check_replacements(desired, seen.state, request)
     drifted = frozenset(drift.address for drift in seen.drift if _concerns_power(drift, moved, seen.state, request))
     patient = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
     differing = [change for change in changes(desired, seen.state, drifted | replaced) if change.address in planned]
@@ -93,14 +93,14 @@ def make_plan(
     if request.prune_images:
         pruned = tuple(prune_actions(stored, known, state.lineage))
         found, known = (*found, *pruned), (*known, *(action.resource for action in pruned))
-    kept = tuple(_as_asked(_as_found(action, asked), request) for action in narrowed(found, known, request))
+    kept = tuple(_as_asked(_as_found(action, asked), request) for action in selected_actions(found, known, request))
     if request.targets or request.exclude:
-        kept = with_peers_told(kept, wanted, seen.state)
+        kept = with_peers(kept, wanted, seen.state)
     elif request.running:
         # What stands is booted as its guest was left; what is made anew is told of those that stand.
-        told = with_peers_told(kept, wanted, seen.state)
+        told = with_peers(kept, wanted, seen.state)
         kept = tuple(new if old.before is None else old for old, new in zip(kept, told, strict=True))
-    require_public(kept, looked, wanted, request)
+    require_public_networks(kept, looked, wanted, request)
     acted_on = {action.address for action in kept}
     names = sorted({action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | looked.keys())
     partial = bool(request.targets or request.exclude or request.only_clusters)
@@ -126,7 +126,7 @@ def make_plan(
 
 def _concerns_power(drift: Drift, recorded: State, seen: State, request: PlanRequest) -> bool:
     """True if ``drift`` is to be recorded or repaired. Of nodes of a cluster that is only switched, just drift of power is."""
-    if drift.kind in QUIET_KINDS:
+    if drift.kind in INFORMATIONAL_KINDS:
         return False
     before, now = recorded.record(drift.address), seen.record(drift.address)
     if before is None or now is None or not isinstance(before.resource, Node) or not isinstance(now.resource, Node):
@@ -145,10 +145,10 @@ def _nodes(desired: list[Desired]) -> list[Node]:
 def _as_found(action: Action, inventories: Mapping[str, Inventory]) -> Action:
     """``action``; one that stages an image which is at the site already, for another stack, says so."""
     image = action.resource
-    if action.reason != NOT_THERE or not isinstance(image, StagedImage):
+    if action.reason != NOT_STAGED or not isinstance(image, StagedImage):
         return action
     inventory = inventories.get(image.site)
-    return replace(action, reason=ALREADY_THERE) if inventory and image.digest in inventory.images else action
+    return replace(action, reason=ALREADY_STAGED) if inventory and image.digest in inventory.images else action
 
 
 def _as_asked(action: Action, request: PlanRequest) -> Action:
@@ -157,9 +157,9 @@ def _as_asked(action: Action, request: PlanRequest) -> Action:
     if isinstance(resource, StagedImage):
         return action
     if resource.cluster in request.drop:
-        return replace(action, reason=action.reason.replace(NO_LONGER_WANTED, ASKED_FOR), where=None)
+        return replace(action, reason=action.reason.replace(NO_LONGER_WANTED, REQUESTED), where=None)
     switched = any(cluster == resource.cluster for cluster, _ in request.running)
-    return replace(action, reason=ASKED_FOR, where=None) if switched and action.reason in (SHALL_RUN, SHALL_BE_OFF) else action
+    return replace(action, reason=REQUESTED, where=None) if switched and action.reason in (SHALL_RUN, SHALL_BE_OFF) else action
 
 
 def with_moves_recorded(plan: Plan, state: State) -> Plan:
@@ -168,12 +168,12 @@ def with_moves_recorded(plan: Plan, state: State) -> Plan:
 
 
 def _desired(
-    wanted: Wanted, seen: Facts, inventories: Mapping[str, Inventory], request: PlanRequest
-) -> tuple[list[Desired], frozenset[str], tuple[Pending, ...]]:
+    wanted: Wanted, seen: RefreshedState, inventories: Mapping[str, Inventory], request: PlanRequest
+) -> tuple[list[Desired], frozenset[str], tuple[PendingChange, ...]]:
     """Everything desired, the addresses this plan is about, and what waits. Raises PlanError."""
     problems: list[Problem] = []
     desired: list[Desired] = []
-    pending: list[Pending] = []
+    pending: list[PendingChange] = []
     state = seen.state
     staying = sorted((each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name)
     allocators = {
@@ -187,15 +187,15 @@ def _desired(
     for cluster in staying:
         if not request.concerns(cluster.name):
             continue
-        if is_held(cluster, seen, request):
-            kept = held(wanted, cluster, seen, request)
+        if is_power_only(cluster, seen, request):
+            kept = power_only_changes(wanted, cluster, seen, request)
             desired += kept.desired
             pending += kept.pending
             continue
         recorded = _recorded_allocation(state, cluster)
         try:
             allocation = allocators[cluster.site].allocation(cluster, recorded)
-        except NoneFreeError as error:
+        except AllocationError as error:
             problems += error.problems
             allocation = _stand_in(cluster)
         desired.append(Desired(allocation, cluster.where))
@@ -203,13 +203,13 @@ def _desired(
         desired += desired_nodes(wanted, cluster, allocation, state.lineage, running, moved)
     for name, _ in request.running:
         if wanted.cluster(name) is None:
-            kept = held_unwanted(name, seen, request)
+            kept = unwanted_power_changes(name, seen, request)
             desired += kept.desired
             pending += kept.pending
     desired = [*needed_images(wanted, desired, seen, request), *desired]
-    problems += unknown_images(desired, request)
-    problems += reused_names(desired, state)
-    planned = concerned_addresses(wanted, desired, state, request)
+    problems += unknown_image_problems(desired, request)
+    problems += reused_name_problems(desired, state)
+    planned = addresses_in_scope(wanted, desired, state, request)
     concerned = [entry for entry in desired if entry.resource.address in planned]
     for site in wanted.sites:
         here = [entry for entry in concerned if entry.resource.site == site.name]
@@ -235,7 +235,7 @@ def _recorded_allocation(state: State, cluster: WantedCluster) -> Allocation | N
 
 
 def _may_grow(wanted: Wanted, cluster: WantedCluster, state: State, recorded: list[Node], request: PlanRequest) -> bool:
-    if is_held(cluster, Facts(state, frozenset(), ()), request):
+    if is_power_only(cluster, RefreshedState(state, frozenset(), ()), request):
         # Its networks stay as they are. Of what is gone nothing is known yet, and it is made only where it shall run.
         return request.wants_running(cluster.name, cluster.running) and _grows(wanted, cluster, recorded, request)
     return _asks_for_more(wanted, cluster, state) or _grows(wanted, cluster, recorded, request)

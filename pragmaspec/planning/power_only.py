@@ -14,9 +14,9 @@ from pragmaspec.planning.actions import NEW, NO_LONGER_WANTED
 from pragmaspec.planning.allocation.allocator import satisfies
 from pragmaspec.planning.desired import Desired, desired_nodes
 from pragmaspec.planning.diff import changed_fields
-from pragmaspec.planning.drift.drift import Facts
-from pragmaspec.planning.impact import changed_words, node_impact
-from pragmaspec.planning.plan import Pending, Until
+from pragmaspec.planning.drift.refresh import RefreshedState
+from pragmaspec.planning.impact import changed_fields_text, node_impact
+from pragmaspec.planning.plan import PendingChange, Until
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster
 from pragmaspec.resources import Allocation, Node, StagedImage
@@ -26,14 +26,14 @@ _LEARNT_LATER = frozenset(("keys", "peers"))
 """Fields that a node which is off is told of when it runs again."""
 
 
-class Held(NamedTuple):
+class PowerOnlyChanges(NamedTuple):
     """A cluster as a plan that touches its power alone shall have it, and what waits."""
 
     desired: list[Desired]
-    pending: list[Pending]
+    pending: list[PendingChange]
 
 
-def is_held(cluster: WantedCluster, seen: Facts, request: PlanRequest) -> bool:
+def is_power_only(cluster: WantedCluster, seen: RefreshedState, request: PlanRequest) -> bool:
     """True if only the power of ``cluster`` may change. Switching on a cluster that was never created creates it."""
     records = cluster_records(cluster.name, seen.state)
     if request.switches(cluster.name):
@@ -51,20 +51,20 @@ def cluster_records(name: str, state: State) -> Iterable[Record]:
     )
 
 
-def held(wanted: Wanted, cluster: WantedCluster, seen: Facts, request: PlanRequest) -> Held:
-    """``cluster``, which :func:`is_held`, with the power that is asked for."""
-    return _Holding(wanted, cluster, seen, request).result()
+def power_only_changes(wanted: Wanted, cluster: WantedCluster, seen: RefreshedState, request: PlanRequest) -> PowerOnlyChanges:
+    """``cluster``, which :func:`is_power_only`, with the power that is asked for."""
+    return _PowerOnlyCluster(wanted, cluster, seen, request).result()
 
 
-def held_unwanted(name: str, seen: Facts, request: PlanRequest) -> Held:
+def unwanted_power_changes(name: str, seen: RefreshedState, request: PlanRequest) -> PowerOnlyChanges:
     """The recorded cluster ``name``, which the spec no longer has, with the power that ``request`` asks for."""
     return _unwanted(cluster_records(name, seen.state), seen, request.wants_running(name, otherwise=False))
 
 
-class _Holding:
+class _PowerOnlyCluster:
     """Works one cluster out."""
 
-    def __init__(self, wanted: Wanted, cluster: WantedCluster, seen: Facts, request: PlanRequest) -> None:
+    def __init__(self, wanted: Wanted, cluster: WantedCluster, seen: RefreshedState, request: PlanRequest) -> None:
         self._wanted = wanted
         self._cluster = cluster
         self._seen = seen
@@ -75,9 +75,9 @@ class _Holding:
         self._gone = seen.gone if self._switched else seen.gone | seen.unmade
         self._detail = {drift.address: drift.detail for drift in seen.drift}
         self._desired: list[Desired] = []
-        self._pending: list[Pending] = []
+        self._pending: list[PendingChange] = []
 
-    def result(self) -> Held:
+    def result(self) -> PowerOnlyChanges:
         record = self._seen.state.record(f"{self._cluster.site}/{self._cluster.name}/allocation")
         allocation = record.resource if record is not None and isinstance(record.resource, Allocation) else None
         known: set[str] = set()
@@ -92,7 +92,7 @@ class _Holding:
             more = _unwanted(others, self._seen, self._running)
             self._desired += more.desired
             self._pending += more.pending
-        return Held(self._desired, self._pending)
+        return PowerOnlyChanges(self._desired, self._pending)
 
     def _keep_allocation(self, allocation: Allocation) -> bool:
         """Keep ``allocation``. True if it matches the spec, so that missing nodes can be created on it."""
@@ -151,7 +151,7 @@ class _Holding:
         fields = tuple(name for name in changed_fields(before, asked) if name not in hidden)
         if fields:
             impact = node_impact(before, asked, fields)
-            waiting = self._waiting(asked.address, changed_words(fields), where)
+            waiting = self._waiting(asked.address, changed_fields_text(fields), where)
             self._pending.append(replace(waiting, impact=impact))
 
     def _boots_another(self, node: Node, image: str) -> bool:
@@ -159,23 +159,23 @@ class _Holding:
         record = self._seen.state.record(f"{node.site}/image/{node.image[:16]}")
         return record is not None and isinstance(record.resource, StagedImage) and record.resource.name != image
 
-    def _waiting(self, address: str, reason: str, where: Where | None) -> Pending:
-        return Pending(address=address, reason=reason, until=self._until, where=where)
+    def _waiting(self, address: str, reason: str, where: Where | None) -> PendingChange:
+        return PendingChange(address=address, reason=reason, until=self._until, where=where)
 
 
-def _unwanted(records: Iterable[Record], seen: Facts, running: bool) -> Held:
+def _unwanted(records: Iterable[Record], seen: RefreshedState, running: bool) -> PowerOnlyChanges:
     """Recorded resources that the spec no longer wants, with the requested power state."""
     desired: list[Desired] = []
-    pending: list[Pending] = []
+    pending: list[PendingChange] = []
     for record in records:
         resource = record.resource
         if isinstance(resource, Node):
-            pending.append(Pending(address=record.address, reason=NO_LONGER_WANTED, impact="data-loss"))
+            pending.append(PendingChange(address=record.address, reason=NO_LONGER_WANTED, impact="data-loss"))
             if _stands(record, seen.gone) and resource.image:
                 desired.append(Desired(replace(resource, running=running, autostart=resource.autostart and running), None))
         elif running:
             desired.append(Desired(resource, None))
-    return Held(desired, pending)
+    return PowerOnlyChanges(desired, pending)
 
 
 def _stands(record: Record, gone: frozenset[str]) -> bool:

@@ -19,7 +19,7 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     the cluster does not lift it.
     """
     found: list[Problem] = []
-    unnamed = [action for action in plan.actions if not is_named(plan, action.resource)]
+    unnamed = [action for action in plan.actions if not named_by_command(plan, action.resource)]
     rebuilt = [action for action in unnamed if action.impact == "rebuild" and action.verb == "clean"]
     lost = [action for action in unnamed if action.impact == "data-loss" and action.verb == "clean"]
     left = [action for action in unnamed if action.loses]
@@ -66,7 +66,7 @@ def _breaks_protection(action: Action) -> bool:
     return action.verb == "clean" and isinstance(action.before, (Allocation, Node)) and action.before.protect
 
 
-def is_named(plan: Plan, resource: Resource) -> bool:
+def named_by_command(plan: Plan, resource: Resource) -> bool:
     """True if the command that made ``plan`` named ``resource`` or its cluster, which is consent to lose its disk."""
     return resource.address in plan.replaced or (not isinstance(resource, StagedImage) and resource.cluster in plan.named)
 

@@ -7,7 +7,7 @@ from pragmaspec.resources import Node, StagedImage
 from pragmaspec.state_model import State
 
 
-def concerned_addresses(wanted: Wanted, desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
+def addresses_in_scope(wanted: Wanted, desired: list[Desired], state: State, request: PlanRequest) -> frozenset[str]:
     """Addresses of everything that this plan is about: all, or the clusters it is narrowed to with the images they need.
 
     An image that nodes of other clusters were booted from is left alone, even when the spec has another for them by now. Removing

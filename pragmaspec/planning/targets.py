@@ -24,7 +24,7 @@ def matches(pattern: str, resource: Resource) -> bool:
     )
 
 
-def narrowed(actions: tuple[Action, ...], known: Iterable[Resource], request: PlanRequest) -> tuple[Action, ...]:
+def selected_actions(actions: tuple[Action, ...], known: Iterable[Resource], request: PlanRequest) -> tuple[Action, ...]:
     """The actions that ``request`` asks for, with all they need, without what is excluded and what would need that.
 
     All actions on one resource stay or go together: no node is shut down whose boot is left out. The order between nodes (a
@@ -80,10 +80,10 @@ def _refuse_unknown(known: Iterable[Resource], request: PlanRequest) -> None:
         if not any(matches(pattern, resource) for resource in resources)
     ]
     if unknown:
-        raise UsageError.of((nothing_named(option, pattern, resources) for option, pattern in unknown))
+        raise UsageError.of((no_match_problem(option, pattern, resources) for option, pattern in unknown))
 
 
-def nothing_named(option: str, pattern: str, known: Iterable[Resource], *, nodes: bool = False) -> Problem:
+def no_match_problem(option: str, pattern: str, known: Iterable[Resource], *, nodes: bool = False) -> Problem:
     """The problem of a ``pattern`` that means nothing among ``known``, with the name that comes nearest to it.
 
     ``nodes``: only nodes can be meant.

@@ -111,7 +111,7 @@ class WantedCluster(Frozen, frozen=True):
     where: Where | None = None
 
 
-Kind = Literal["cluster", "site"]
+MoveKind = Literal["cluster", "site"]
 
 
 class Move(Frozen, frozen=True):
@@ -119,7 +119,7 @@ class Move(Frozen, frozen=True):
 
     before: str
     after: str
-    kind: Kind = "cluster"
+    kind: MoveKind = "cluster"
     where: Where | None = None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
-from pragmaspec.planning.drift.public_network import narrower
+from pragmaspec.planning.drift.public_network import mtu_warnings
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
@@ -22,5 +22,5 @@ def plan_warnings(
     spec = () if request.running or request.drop else wanted.warnings
     return (
         *(replace(warning, quote=None) for warning in spec),
-        *(warning for seen in observations.values() for warning in (*seen.warnings, *narrower(state.records, seen))),
+        *(warning for seen in observations.values() for warning in (*seen.warnings, *mtu_warnings(state.records, seen))),
     )

@@ -7,22 +7,22 @@ from typing import Protocol, runtime_checkable
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.planning.drift.occupancy import Occupant
+from pragmaspec.planning.drift.attached_machines import AttachedMachine
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind
 from pragmaspec.state_model import State
 
-Transferred = Callable[[int, int], None]
+TransferProgress = Callable[[int, int], None]
 """Progress of a transfer: bytes done, bytes in all."""
 
 
-Overlay = Callable[[str], AbstractContextManager[Path]]
+OverlayBuilder = Callable[[str], AbstractContextManager[Path]]
 """Given the path of an image's disk at the site: a qcow2 file on this machine, as large as the node's disk, that stands on it."""
 
 
-class BootOrder(Frozen, frozen=True):
+class BootRequest(Frozen, frozen=True):
     """Everything a provider needs to make one node run."""
 
     node: Node
@@ -36,12 +36,12 @@ class BootOrder(Frozen, frozen=True):
     """What the site called the machine when it was made; empty when that is not known, or where it is not needed."""
     allocated_as: str = ""
     """The address that the allocation was made under; empty: its own."""
-    overlay: Overlay | None = None
+    overlay: OverlayBuilder | None = None
     """What a disk that has to be made begins with, for an image without cloud-init; None: nothing beside the image. Holds private
     keys, too. A disk that is not yet whole must not count as one that is there."""
     held: bool = False
-    """Only for a provider that is :class:`Holding`: a machine that has to be started does not run before its release."""
-    loses_layers: bool = False
+    """Only for a provider that is :class:`PausedBoot`: a machine that has to be started does not run before its release."""
+    discard_layers: bool = False
     """True if snapshots above the node's disk may be lost, as the user has allowed."""
     forgets_memory: bool = False
     """True if memory saved at the site is discarded, so that the machine starts as ``node`` says."""
@@ -52,7 +52,7 @@ class BootOrder(Frozen, frozen=True):
         return Mark(lineage=self.mark.lineage, address=self.allocated_as or self.allocation.address)
 
 
-class Evidence(Frozen, frozen=True):
+class Diagnostics(Frozen, frozen=True):
     """What a site can show of a node that does not become ready; every field may be empty."""
 
     domain: str = ""
@@ -63,10 +63,10 @@ class Evidence(Frozen, frozen=True):
 
 
 @runtime_checkable
-class SurplusRemoval(Protocol):
+class DuplicateRemoval(Protocol):
     """Extension of :class:`Provider` where an object may be created twice, or appear late."""
 
-    def remove_surplus(self, site_id: str, mark: Mark) -> None:
+    def remove_duplicate(self, site_id: str, mark: Mark) -> None:
         """Remove the object that the site calls ``site_id`` with everything that belongs to it. Absent: no error.
 
         ``site_id`` is the ``id`` of something observed, or an image's digest, which then is no longer used by this stack.
@@ -76,11 +76,16 @@ class SurplusRemoval(Protocol):
 
 
 @runtime_checkable
-class SelfFetching(Protocol):
+class HostDownload(Protocol):
     """Extension of :class:`Provider` whose sites may download an image by themselves."""
 
     def stage_from(
-        self, image: StagedImage, copy: PublicCopy | None, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred
+        self,
+        image: StagedImage,
+        copy: PublicCopy | None,
+        files: Callable[[], ImageFiles],
+        mark: Mark,
+        transferred: TransferProgress,
     ) -> Outputs:
         """As :meth:`Provider.stage`; ``copy`` is where anybody gets the bytes of the image's disk, None where nobody does.
 
@@ -104,7 +109,7 @@ class Offer(Frozen, frozen=True):
 
 
 @runtime_checkable
-class PassingOn(Protocol):
+class PeerImages(Protocol):
     """Extension of :class:`Provider` whose sites may copy an image from each other, where they are neighbours."""
 
     def offer(self, image: StagedImage, coming: Mark | None = None) -> AbstractContextManager[Offer]:
@@ -117,7 +122,7 @@ class PassingOn(Protocol):
         """
         ...
 
-    def stage_from_neighbour(self, image: StagedImage, offer: Offer, mark: Mark, transferred: Transferred) -> Outputs:
+    def stage_from_peer(self, image: StagedImage, offer: Offer, mark: Mark, transferred: TransferProgress) -> Outputs:
         """As :meth:`Provider.stage`, with the bytes that ``offer`` of another site gives, and no others.
 
         Must check the digest of every part at the site, before the image can be used. Raises SiteError when it did not come.
@@ -126,7 +131,7 @@ class PassingOn(Protocol):
 
 
 @runtime_checkable
-class Holding(Protocol):
+class PausedBoot(Protocol):
     """Extension of :class:`Provider` whose machines can be created without running yet."""
 
     def holds(self) -> bool:
@@ -149,7 +154,7 @@ class NetworkUse(Protocol):
     a network that a foreign machine uses.
     """
 
-    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[Occupant, ...]:
+    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
         """The machines of any owner on networks of ``held`` that ``keep`` has not (None: on any). Must not change anything."""
         ...
 
@@ -158,7 +163,7 @@ class NetworkUse(Protocol):
 class BootCheck(Protocol):
     """Extension of :class:`Provider` that can check in advance for the image and the networks of a boot."""
 
-    def check_boot(self, order: BootOrder) -> None:
+    def check_boot(self, order: BootRequest) -> None:
         """Raise SiteError, as :meth:`Provider.boot` would, when the node's image or a network of it is not there.
 
         Asked before a node that is to boot again is stopped, and before its old disk is removed. Must not change anything. The
@@ -168,7 +173,7 @@ class BootCheck(Protocol):
 
 
 @runtime_checkable
-class StartingWithHost(Protocol):
+class AutostartControl(Protocol):
     """Extension of :class:`Provider` whose machines can start with their host.
 
     Then :meth:`Provider.boot` sets this as ``Node.autostart`` says, and :meth:`Provider.shutdown` of a node that is to be off
@@ -184,7 +189,7 @@ class StartingWithHost(Protocol):
 
 
 @runtime_checkable
-class ImageRoom(Protocol):
+class ImageListing(Protocol):
     """Extension of :class:`Provider` where unused images may be left behind."""
 
     def stored(self) -> tuple[StoredImage, ...]:
@@ -211,7 +216,7 @@ class Provider(Protocol):
 
         Allocations are claims of unique values, and images are addressed by content: neither is ever made twice anywhere.
         ``ident``: the machine's identity follows from its mark, so that :meth:`boot` may simply be repeated. ``token``: the site
-        makes one machine an op; ``tag``: it makes one for every request. Providers of these two offer :class:`SurplusRemoval`.
+        makes one machine an op; ``tag``: it makes one for every request. Providers of these two offer :class:`DuplicateRemoval`.
         """
         ...
 
@@ -220,7 +225,7 @@ class Provider(Protocol):
         """How many seconds after its sending a call may still take effect, or what it made be missing from :meth:`observe`.
 
         0: a call that has ended has had all its effect, and every listing is complete. Otherwise the provider offers
-        :class:`SurplusRemoval`.
+        :class:`DuplicateRemoval`.
         """
         ...
 
@@ -250,14 +255,14 @@ class Provider(Protocol):
         """
         ...
 
-    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
+    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: TransferProgress) -> Outputs:
         """Put the image at the site once, read-only, for all stacks; ``mark`` notes that this stack uses it.
 
         Must call ``files`` only when bytes are needed. Must not leave a partial image under the final name.
         """
         ...
 
-    def boot(self, order: BootOrder) -> Outputs:
+    def boot(self, order: BootRequest) -> Outputs:
         """Make the node exist and run as ``order`` says, and return without waiting for its guest.
 
         An existing disk of the same generation is kept (and grown when the node's disk is larger); a definition that differs is
@@ -284,7 +289,7 @@ class Provider(Protocol):
         """
         ...
 
-    def evidence(self, node: Node, mark: Mark) -> Evidence:
+    def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
         """What can be shown of a node that does not become ready. Must not raise: empty fields instead."""
         ...
 

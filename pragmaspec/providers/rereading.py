@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
-class Rereading(Protocol):
+class StorageRefresh(Protocol):
     """Offered beside :class:`.base.Provider` where the site may not have noticed files that others made."""
 
     def reread(self) -> None:

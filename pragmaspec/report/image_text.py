@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.firmware.detect import Boots
+from pragmaspec.images.firmware.detect import BootSupport
 from pragmaspec.report import units
-from pragmaspec.report.json_forms import Form
-from pragmaspec.report.style import Pen
+from pragmaspec.report.json_forms import JsonObject
+from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, table
 
 
-class Kept(Frozen, frozen=True):
+class StoredImageRow(Frozen, frozen=True):
     """An image of the store. ``here``: whether all its bytes are on this machine; ``used_by``: specs of this machine."""
 
     name: str
@@ -24,7 +24,7 @@ class Kept(Frozen, frozen=True):
     used_by: tuple[str, ...] = ()
 
 
-class Seen(Frozen, frozen=True):
+class InspectedFile(Frozen, frozen=True):
     """A file that was inspected and found good. ``layers``: what is around the disk, the outermost first.
 
     ``becomes``: the format of what nodes would boot. ``boots``: how it can start, None when it is given a kernel.
@@ -37,10 +37,10 @@ class Seen(Frozen, frozen=True):
     becomes: str
     digest: str
     size_bytes: int
-    boots: Boots | None = None
+    boots: BootSupport | None = None
 
 
-class Goes(Frozen, frozen=True):
+class PrunableFile(Frozen, frozen=True):
     """A file that may go, and why."""
 
     path: str
@@ -48,7 +48,7 @@ class Goes(Frozen, frozen=True):
     why: str
 
 
-def kept_text(images: Sequence[Kept], pen: Pen, *, all_known: bool = True) -> str:
+def stored_images_text(images: Sequence[StoredImageRow], pen: Style, *, all_known: bool = True) -> str:
     """One line per image. ``all_known``: whether what no stack is known to use is used by nobody."""
     nobody = "nobody" if all_known else "not known"
     if not images:
@@ -70,7 +70,7 @@ def kept_text(images: Sequence[Kept], pen: Pen, *, all_known: bool = True) -> st
     return _text(table(("image", "digest", "format", "size", "disk", "since", "here", "from", "used by"), rows, pen))
 
 
-def kept_form(images: Sequence[Kept], unread: Sequence[str] = ()) -> Form:
+def stored_images_json(images: Sequence[StoredImageRow], unread: Sequence[str] = ()) -> JsonObject:
     """The same for programs, digests whole. ``unread``: stacks that may use more of them than is said."""
     return {
         "kind": "images",
@@ -93,7 +93,7 @@ def kept_form(images: Sequence[Kept], unread: Sequence[str] = ()) -> Form:
     }
 
 
-def seen_text(seen: Seen, pen: Pen) -> str:
+def inspected_text(seen: InspectedFile, pen: Style) -> str:
     """What a file is, a line for each answer."""
     around = " in ".join((seen.format, *reversed(seen.layers)))
     lines = (
@@ -110,7 +110,7 @@ def seen_text(seen: Seen, pen: Pen) -> str:
     return "".join(f"{name:<8}  {pen.say(text)}\n" for name, text in lines)
 
 
-def _boots_words(boots: Boots | None) -> str:
+def _boots_words(boots: BootSupport | None) -> str:
     if boots is None:
         return "yes, with a kernel of its own in the spec"
     by_uefi = f"by UEFI ({', '.join(boots.uefi)})"
@@ -119,7 +119,7 @@ def _boots_words(boots: Boots | None) -> str:
     return f"yes, {by_uefi}" if boots.uefi else f"no: it has {boots.nothing}"
 
 
-def seen_form(seen: Seen) -> Form:
+def inspected_json(seen: InspectedFile) -> JsonObject:
     """The same for programs."""
     return {
         "kind": "inspected",
@@ -133,7 +133,7 @@ def seen_form(seen: Seen) -> Form:
     }
 
 
-def _boots_form(boots: Boots | None) -> Form | None:
+def _boots_form(boots: BootSupport | None) -> JsonObject | None:
     if boots is None:
         return None
     return {
@@ -144,7 +144,7 @@ def _boots_form(boots: Boots | None) -> Form | None:
     }
 
 
-def pruning_text(doomed: Sequence[Goes], kept_files: int, kept_bytes: int, gone: Sequence[str], pen: Pen) -> str:
+def pruning_text(doomed: Sequence[PrunableFile], kept_files: int, kept_bytes: int, gone: Sequence[str], pen: Style) -> str:
     """What may go, why, and what stays."""
     kept = f"{units.counted(kept_files, 'file')} ({units.size(kept_bytes)}) of the store stay."
     lines = [f"{pen.say(name)} is no more: what only it needed is not kept for it." for name in gone]
@@ -154,7 +154,9 @@ def pruning_text(doomed: Sequence[Goes], kept_files: int, kept_bytes: int, gone:
     return _text([*lines, *table(("size", "why", "file"), rows, pen), "", kept])
 
 
-def pruning_form(doomed: Sequence[Goes], kept_files: int, kept_bytes: int, gone: Sequence[str], *, removed: bool) -> Form:
+def pruning_json(
+    doomed: Sequence[PrunableFile], kept_files: int, kept_bytes: int, gone: Sequence[str], *, removed: bool
+) -> JsonObject:
     """The same for programs; ``removed``: whether it was done."""
     return {
         "kind": "pruned",

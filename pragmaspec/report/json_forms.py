@@ -14,53 +14,53 @@ from pragmaspec.resources import Allocation, Blob, Nic, Node, Resource, StagedIm
 from pragmaspec.site import Site
 from pragmaspec.state_model import Record
 
-Form = dict[str, Any]
+JsonObject = dict[str, Any]
 STANDARD_MTU = 1500
 
 
-def where_form(where: Where | None) -> Form | None:
+def where_json(where: Where | None) -> JsonObject | None:
     """A position in a file."""
     return None if where is None else {"file": where.file, "line": where.line, "column": where.column}
 
 
-def problem_form(problem: Problem) -> Form:
+def problem_json(problem: Problem) -> JsonObject:
     """One thing that is wrong."""
     return {
         "summary": problem.summary,
         "detail": problem.detail,
-        "where": where_form(problem.where),
+        "where": where_json(problem.where),
         "quote": problem.quote,
         "severity": problem.severity,
     }
 
 
-def error_form(error: PragmaspecError) -> Form:
+def error_json(error: PragmaspecError) -> JsonObject:
     """What ``--json`` prints when a command fails: the kind of error, its exit status, every problem."""
     return {
         "kind": "error",
         "format": 1,
         "error": type(error).__name__.removesuffix("Error"),
         "exit_status": error.exit_status,
-        "problems": [problem_form(problem) for problem in error.problems],
+        "problems": [problem_json(problem) for problem in error.problems],
     }
 
 
-def site_form(site: Site) -> Form:
+def site_json(site: Site) -> JsonObject:
     """Which site, driven by which provider."""
     return {"name": site.name, "provider": str(site.__struct_config__.tag)}
 
 
-def resource_form(resource: Resource) -> Form:
+def resource_json(resource: Resource) -> JsonObject:
     """A resource of any kind; ``kind`` tells which."""
     if isinstance(resource, Node):
         return _node(resource)
     return _allocation(resource) if isinstance(resource, Allocation) else _image(resource)
 
 
-def record_form(record: Record) -> Form:
+def record_json(record: Record) -> JsonObject:
     """A resource with what is known of it."""
     return {
-        **resource_form(record.resource),
+        **resource_json(record.resource),
         "status": record.status,
         "generation": record.generation,
         "outputs": dict(record.outputs),
@@ -68,7 +68,7 @@ def record_form(record: Record) -> Form:
     }
 
 
-def _node(node: Node) -> Form:
+def _node(node: Node) -> JsonObject:
     return {
         "kind": "node",
         "address": node.address,
@@ -90,7 +90,7 @@ def _node(node: Node) -> Form:
     }
 
 
-def _nic(nic: Nic) -> Form:
+def _nic(nic: Nic) -> JsonObject:
     return {
         "network": nic.network,
         "mac": nic.mac,
@@ -102,7 +102,7 @@ def _nic(nic: Nic) -> Form:
     }
 
 
-def _allocation(allocation: Allocation) -> Form:
+def _allocation(allocation: Allocation) -> JsonObject:
     return {
         "kind": "allocation",
         "address": allocation.address,
@@ -136,7 +136,7 @@ def _allocation(allocation: Allocation) -> Form:
     }
 
 
-def _image(image: StagedImage) -> Form:
+def _image(image: StagedImage) -> JsonObject:
     return {
         "kind": "image",
         "address": image.address,
@@ -153,7 +153,7 @@ def _image(image: StagedImage) -> Form:
     }
 
 
-def _blob(blob: Blob | None) -> Form | None:
+def _blob(blob: Blob | None) -> JsonObject | None:
     return None if blob is None else {"sha256": blob.sha256, "size_bytes": blob.size_bytes}
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.report import units
-from pragmaspec.report.json_forms import Form, record_form, resource_form
-from pragmaspec.report.plan.differences import grant_words
-from pragmaspec.report.style import Pen, Tone
+from pragmaspec.report.json_forms import JsonObject, record_json, resource_json
+from pragmaspec.report.plan.differences import grant_text
+from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, table
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state_model import Record, State
@@ -39,7 +39,7 @@ class ClusterSummary(Frozen, frozen=True):
         return "pending" if self.pending and self.ready + self.off + self.pending == self.nodes else "degraded"
 
 
-class Repository(Frozen, frozen=True):
+class ImageRow(Frozen, frozen=True):
     """An image of the spec, the local store or a site. ``sites``: where it is staged for this stack."""
 
     name: str
@@ -89,7 +89,7 @@ def node_status(record: Record) -> str:
     return record.status
 
 
-def clusters_text(summaries: Sequence[ClusterSummary], pen: Pen) -> str:
+def clusters_text(summaries: Sequence[ClusterSummary], pen: Style) -> str:
     """One line per cluster, or one line that says there is none."""
     if not summaries:
         return "No clusters are recorded. `pragmaspec apply` makes those of the spec.\n"
@@ -100,7 +100,7 @@ def clusters_text(summaries: Sequence[ClusterSummary], pen: Pen) -> str:
             Cell(text=f"{each.ready}/{each.nodes}", right=True),
             Cell(text=f"{each.cpus:,}", right=True),
             Cell(text=units.memory(each.memory_mib), right=True),
-            Cell(text=", ".join(grant_words(grant) for grant in each.allocation.public) if each.allocation else ""),
+            Cell(text=", ".join(grant_text(grant) for grant in each.allocation.public) if each.allocation else ""),
             Cell(text=_vlans(each.allocation), right=True),
             Cell(text=each.allocation.private.cidr if each.allocation else ""),
             Cell(text=each.site),
@@ -110,7 +110,7 @@ def clusters_text(summaries: Sequence[ClusterSummary], pen: Pen) -> str:
     return _text(table(("cluster", "status", "ready", "cpus", "memory", "public", "vlan", "private", "site"), rows, pen))
 
 
-def clusters_form(summaries: Sequence[ClusterSummary], state: State) -> Form:
+def clusters_json(summaries: Sequence[ClusterSummary], state: State) -> JsonObject:
     """The same for programs, with every node and everything that is recorded of it."""
     return {
         "kind": "clusters",
@@ -124,9 +124,9 @@ def clusters_form(summaries: Sequence[ClusterSummary], state: State) -> Form:
                 "off": each.off,
                 "cpus": each.cpus,
                 "memory_mib": each.memory_mib,
-                "allocation": resource_form(each.allocation) if each.allocation else None,
+                "allocation": resource_json(each.allocation) if each.allocation else None,
                 "nodes": [
-                    record_form(record)
+                    record_json(record)
                     for node in state.nodes(each.name)
                     if node.site == each.site and (record := state.record(node.address)) is not None
                 ],
@@ -136,7 +136,7 @@ def clusters_form(summaries: Sequence[ClusterSummary], state: State) -> Form:
     }
 
 
-def nodes_text(records: Sequence[Record], images: Mapping[str, str], pen: Pen) -> str:
+def nodes_text(records: Sequence[Record], images: Mapping[str, str], pen: Style) -> str:
     """One line per node of a cluster; ``images`` names digests."""
     rows: list[Row] = []
     for record in records:
@@ -165,7 +165,7 @@ def image_names(state: State) -> dict[str, str]:
     return {record.resource.digest: record.resource.name for record in state.records if isinstance(record.resource, StagedImage)}
 
 
-def repository_text(images: Sequence[Repository], pen: Pen) -> str:
+def repository_text(images: Sequence[ImageRow], pen: Style) -> str:
     """One line per image."""
     if not images:
         return "No images: neither the spec nor the local store has any.\n"
@@ -184,7 +184,7 @@ def repository_text(images: Sequence[Repository], pen: Pen) -> str:
     return _text(table(("image", "from", "format", "size", "digest", "local", "staged at"), rows, pen))
 
 
-def repository_form(images: Sequence[Repository]) -> Form:
+def repository_json(images: Sequence[ImageRow]) -> JsonObject:
     """The same for programs, digests whole."""
     return {
         "kind": "repository",

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 
 from pragmaspec.images.lock.entries import LockChange
-from pragmaspec.images.lock.lock_file import LOCK_FILE, Locked
-from pragmaspec.report.json_forms import Form
-from pragmaspec.report.style import Pen, Tone
+from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry
+from pragmaspec.report.json_forms import JsonObject
+from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, table
 from pragmaspec.report.units import counted, size
 
@@ -15,7 +15,7 @@ _TONES: dict[str, Tone] = {"new": "add", "described": "change", "moved": "change
 _DIGITS = 12
 
 
-def lock_text(changes: Sequence[LockChange], pen: Pen) -> str:
+def lock_text(changes: Sequence[LockChange], pen: Style) -> str:
     """One line per image, and how many there are."""
     if not changes:
         return "The spec has no images: there is nothing to lock.\n"
@@ -33,7 +33,7 @@ def lock_text(changes: Sequence[LockChange], pen: Pen) -> str:
     return "\n".join([*table(("image", "lock", "digest", "size", "origin"), rows, pen), "", _closing(changes, kept)]) + "\n"
 
 
-def lock_form(changes: Sequence[LockChange]) -> Form:
+def lock_json(changes: Sequence[LockChange]) -> JsonObject:
     """The same for programs, with whole entries."""
     return {
         "kind": "pinned",
@@ -51,7 +51,7 @@ def lock_form(changes: Sequence[LockChange]) -> Form:
     }
 
 
-def _entry_form(locked: Locked | None) -> Form | None:
+def _entry_form(locked: LockEntry | None) -> JsonObject | None:
     """With every key there is: a program need not know which are left out of the file when they are empty."""
     if locked is None:
         return None
@@ -66,7 +66,7 @@ def _was_and_is(change: LockChange) -> str:
     return f"{_short(change.before)} → {_short(change.entry)}"
 
 
-def _short(locked: Locked) -> str:
+def _short(locked: LockEntry) -> str:
     return locked.version or locked.digest[:_DIGITS]
 
 

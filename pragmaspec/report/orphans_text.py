@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-from pragmaspec.planning.drift.condition import layer_words
+from pragmaspec.planning.drift.condition import layer_text
 from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan, OtherStack
 from pragmaspec.report import units
-from pragmaspec.report.json_forms import Form
-from pragmaspec.report.style import Pen
+from pragmaspec.report.json_forms import JsonObject
+from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, table
 
 
-def orphans_text(found: Sequence[Orphan], sites: Sequence[str], pen: Pen) -> str:
+def orphans_text(found: Sequence[Orphan], sites: Sequence[str], pen: Style) -> str:
     """One line per object, or one line that says there is none."""
     where = ", ".join(sites) or "no site"
     if not found:
@@ -27,12 +27,12 @@ def orphans_text(found: Sequence[Orphan], sites: Sequence[str], pen: Pen) -> str
         for orphan in found
     ]
     lines = table(("address", "kind", "seen", "id", ""), rows, pen)
-    if any(not orphan.beside and not orphan.left_over for orphan in found):
+    if any(not orphan.recorded_beside and not orphan.left_over for orphan in found):
         lines += ["", pen.say("`pragmaspec orphans --adopt ADDRESS` records one, so that the next plan repairs or cleans it.")]
     return "\n".join(lines) + "\n"
 
 
-def others_text(found: Sequence[OtherStack], pen: Pen) -> str:
+def other_stacks_text(found: Sequence[OtherStack], pen: Style) -> str:
     """One line per site and stack, or one line that says there is none."""
     if not found:
         return "No other stack has anything at these sites.\n"
@@ -51,7 +51,7 @@ def others_text(found: Sequence[OtherStack], pen: Pen) -> str:
     return "\n".join(table(("other stack", "site", "machines", "vlans", "addresses", "clusters", ""), rows, pen)) + "\n"
 
 
-def orphans_form(found: Sequence[Orphan], sites: Sequence[str], others: Sequence[OtherStack] | None) -> Form:
+def orphans_json(found: Sequence[Orphan], sites: Sequence[str], others: Sequence[OtherStack] | None) -> JsonObject:
     """The same for programs; ``others`` is None when nobody asked for them."""
     return {
         "kind": "orphans",
@@ -65,14 +65,14 @@ def orphans_form(found: Sequence[Orphan], sites: Sequence[str], others: Sequence
 def _fate(orphan: Orphan) -> str:
     if orphan.left_over:
         return "left over: the next apply removes it"
-    return "beside the recorded one" if orphan.beside else "not recorded"
+    return "beside the recorded one" if orphan.recorded_beside else "not recorded"
 
 
 def _details(orphan: Orphan) -> str:
     seen = orphan.seen
     if isinstance(seen, ObservedNode):
         size = f", {units.cpus(seen.cpus)}, {units.memory(seen.memory_mib)}" if seen.cpus else ""
-        beside = "".join(f", {layer_words(layer)}" for layer in seen.layers)
+        beside = "".join(f", {layer_text(layer)}" for layer in seen.layers)
         return f"{seen.status}{size}{'' if seen.disk else ', no disk'}{beside}"
     if isinstance(seen, ObservedAllocation):
         vlans = [f"vlan {number}" for _, number in seen.vlans]
@@ -80,7 +80,7 @@ def _details(orphan: Orphan) -> str:
     return orphan.digest[:16]
 
 
-def _form(orphan: Orphan) -> Form:
+def _form(orphan: Orphan) -> JsonObject:
     seen = orphan.seen
     return {
         "site": orphan.site,
@@ -90,12 +90,12 @@ def _form(orphan: Orphan) -> Form:
         "id": seen.id if seen is not None and seen.id else None,
         "op": seen.op if seen is not None and seen.op else None,
         "observed": seen.status if isinstance(seen, ObservedNode) else None,
-        "recorded_beside": orphan.beside,
+        "recorded_beside": orphan.recorded_beside,
         "left_over": orphan.left_over,
     }
 
 
-def _other_form(each: OtherStack) -> Form:
+def _other_form(each: OtherStack) -> JsonObject:
     return {
         "site": each.site,
         "lineage": each.lineage,

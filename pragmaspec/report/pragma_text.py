@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from pragmaspec.images.pragma.repository import Listed
-from pragmaspec.images.pragma.vc_in import Disk, Machine
+from pragmaspec.images.pragma.repository import ListedCluster
+from pragmaspec.images.pragma.vc_in import ApplianceDisk, ApplianceMachine
 from pragmaspec.report import units
-from pragmaspec.report.json_forms import Form
-from pragmaspec.report.style import Pen
+from pragmaspec.report.json_forms import JsonObject
+from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, table
 
 
-def appliances_text(listed: Sequence[Listed], pen: Pen) -> str:
+def appliances_text(listed: Sequence[ListedCluster], pen: Style) -> str:
     """One line for each role of each cluster."""
     if not listed:
         return "The repository is empty.\n"
@@ -18,7 +18,7 @@ def appliances_text(listed: Sequence[Listed], pen: Pen) -> str:
     return "".join(f"{line}\n" for line in table(("cluster", "role", "cpus", "memory", "disk", "bus", "notes"), rows, pen))
 
 
-def appliances_form(listed: Sequence[Listed], repository: str) -> Form:
+def appliances_json(listed: Sequence[ListedCluster], repository: str) -> JsonObject:
     """The same for programs."""
     return {
         "kind": "pragma-repository",
@@ -38,7 +38,7 @@ def appliances_form(listed: Sequence[Listed], repository: str) -> Form:
     }
 
 
-def _rows(one: Listed) -> list[Row]:
+def _rows(one: ListedCluster) -> list[Row]:
     if one.appliance is None:
         return [(Cell(text=one.name, tone="bold"), *[Cell(text="")] * 5, Cell(text=one.trouble, tone="danger"))]
     rows: list[Row] = [(Cell(text=one.name, tone="bold"), *_cells(one.appliance.frontend), Cell(text=""))]
@@ -48,7 +48,7 @@ def _rows(one: Listed) -> list[Row]:
     return rows
 
 
-def _cells(machine: Machine) -> tuple[Cell, ...]:
+def _cells(machine: ApplianceMachine) -> tuple[Cell, ...]:
     memory = units.size(machine.memory_mib * 2**20) if machine.memory_mib else ""
     disk = machine.disk
     return (
@@ -60,12 +60,12 @@ def _cells(machine: Machine) -> tuple[Cell, ...]:
     )
 
 
-def _disk_words(disk: Disk) -> str:
+def _disk_words(disk: ApplianceDisk) -> str:
     packed = {"raw": "", "gzip": ", gzip", "splited": ", split", "splited_gzip": ", split, gzip"}[disk.packing]
     return f"{disk.format}{packed}{f', {len(disk.files)} parts' if len(disk.files) > 1 else ''}"
 
 
-def _machine_form(machine: Machine | None) -> Form | None:
+def _machine_form(machine: ApplianceMachine | None) -> JsonObject | None:
     if machine is None:
         return None
     disk = machine.disk

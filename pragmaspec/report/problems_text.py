@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from pragmaspec.errors import Problem, Where
-from pragmaspec.report.plan.layout import sentences
-from pragmaspec.report.style import Pen, Tone, columns
+from pragmaspec.report.plan.layout import wrap_sentences
+from pragmaspec.report.style import Style, Tone, display_width
 from pragmaspec.report.units import counted
 
 _INDENT = "  "
@@ -17,7 +17,7 @@ def problems_text(problems: Sequence[Problem], *, width: int, colour: bool, unic
     Sentences are wrapped to ``width`` columns; lines of a detail that begin with a blank (evidence: console output, lists) are
     kept as they are. Text that came from files, guests or sites cannot reach the terminal as control codes.
     """
-    pen = Pen(colour=colour, unicode=unicode)
+    pen = Style(colour=colour, unicode=unicode)
     blocks = ["\n".join(_problem_lines(problem, pen, max(width, _LEAST_WIDTH))) for problem in problems]
     if len(blocks) > 1:
         warnings = sum(problem.severity == "warning" for problem in problems)
@@ -25,7 +25,7 @@ def problems_text(problems: Sequence[Problem], *, width: int, colour: bool, unic
     return "\n\n".join(blocks) + "\n"
 
 
-def _problem_lines(problem: Problem, pen: Pen, width: int) -> list[str]:
+def _problem_lines(problem: Problem, pen: Style, width: int) -> list[str]:
     tone: Tone = "danger" if problem.severity == "error" else "change"
     lines = [f"{pen.paint(problem.severity, tone)}: {pen.paint(pen.say(problem.summary), 'bold')}"]
     if problem.where is not None:
@@ -37,7 +37,7 @@ def _problem_lines(problem: Problem, pen: Pen, width: int) -> list[str]:
         if paragraph.startswith((" ", "\t")):
             lines.append(_INDENT + shown)
         else:
-            lines += [_INDENT + piece for piece in sentences(shown, width - len(_INDENT))]
+            lines += [_INDENT + piece for piece in wrap_sentences(shown, width - len(_INDENT))]
     return lines
 
 
@@ -48,7 +48,7 @@ def _count(errors: int, warnings: int) -> str:
     return f"{counted(errors, 'error')} and {said}." if errors else f"{said}."
 
 
-def _quoted(quote: str, where: Where, pen: Pen, width: int, tone: Tone) -> list[str]:
+def _quoted(quote: str, where: Where, pen: Style, width: int, tone: Tone) -> list[str]:
     """The source line after its number, and a caret under the column; a long line is cut around the column."""
     number = f"{where.line:>6} | "
     room = width - len(number) - 2 * len("…")
@@ -56,5 +56,5 @@ def _quoted(quote: str, where: Where, pen: Pen, width: int, tone: Tone) -> list[
     before, after = quote[start : where.column - 1], quote[max(where.column - 1, start) : start + room]
     more, less = ("…" if start else ""), ("…" if start + room < len(quote) else "")
     head = pen.say(more + before)
-    caret = " " * (len(number) - 2) + "| " + " " * columns(head) + pen.paint("^", tone)
+    caret = " " * (len(number) - 2) + "| " + " " * display_width(head) + pen.paint("^", tone)
     return [pen.paint(number, "dim") + head + pen.say(after + less), caret]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.planning.observed import Holding, Inventory, Taken
+from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse
 from pragmaspec.report import units
-from pragmaspec.report.json_forms import Form, site_form
-from pragmaspec.report.style import Pen
+from pragmaspec.report.json_forms import JsonObject, site_json
+from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, table
 from pragmaspec.site import LibvirtSite, Site
 
@@ -19,19 +19,19 @@ class SiteView(Frozen, frozen=True):
     trouble: str = ""
 
 
-def sites_text(views: Sequence[SiteView], pen: Pen) -> str:
+def sites_text(views: Sequence[SiteView], pen: Style) -> str:
     """Each site: its head line, its capacity, its holders, what is taken of its pools."""
     if not views:
         return "No sites: the spec names none.\n"
     return "\n".join("\n".join(_lines(view, pen)) + "\n" for view in views)
 
 
-def sites_form(views: Sequence[SiteView]) -> Form:
+def sites_json(views: Sequence[SiteView]) -> JsonObject:
     """The same for programs."""
     return {"kind": "sites", "format": 1, "sites": [_form(view) for view in views]}
 
 
-def _lines(view: SiteView, pen: Pen) -> list[str]:
+def _lines(view: SiteView, pen: Style) -> list[str]:
     name = pen.paint(pen.say(view.site.name), "bold")
     if view.inventory is None:
         return [f"{name}{pen.say('  ·  ')}{pen.paint(pen.say(view.trouble), 'danger')}"]
@@ -67,7 +67,7 @@ def _amounts(name: str, *amounts: str) -> Row:
     return (Cell(text=name), *(Cell(text=amount, right=True) for amount in amounts))
 
 
-def _pools(site: Site, seen: Inventory, pen: Pen) -> list[str]:
+def _pools(site: Site, seen: Inventory, pen: Style) -> list[str]:
     ranges = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in site.vlans)
     lines = []
     if isinstance(site, LibvirtSite):
@@ -82,7 +82,7 @@ def _pools(site: Site, seen: Inventory, pen: Pen) -> list[str]:
     return [pen.say(line) for line in lines]
 
 
-def _holding(holding: Holding) -> Row:
+def _holding(holding: CapacityUse) -> Row:
     return (
         Cell(text=_holder(holding)),
         Cell(text=str(holding.cpus), right=True),
@@ -91,18 +91,18 @@ def _holding(holding: Holding) -> Row:
     )
 
 
-def _holder(held: Holding | Taken) -> str:
+def _holder(held: CapacityUse | PoolUse) -> str:
     """Who holds it: what is marked always in the same words, however its provider puts it."""
     return f"{held.address} of stack {held.lineage[:8]}" if held.lineage and held.address else held.owner
 
 
-def _taken(kind: str, values: Sequence[Taken]) -> list[Row]:
+def _taken(kind: str, values: Sequence[PoolUse]) -> list[Row]:
     return [(Cell(text=kind), Cell(text=each.value), Cell(text=_holder(each))) for each in values]
 
 
-def _form(view: SiteView) -> Form:
+def _form(view: SiteView) -> JsonObject:
     seen = view.inventory
-    form: Form = {**site_form(view.site), "trouble": view.trouble or None, "inventory": None}
+    form: JsonObject = {**site_json(view.site), "trouble": view.trouble or None, "inventory": None}
     if seen is None:
         return form
     form["inventory"] = {
@@ -134,5 +134,5 @@ def _form(view: SiteView) -> Form:
     return form
 
 
-def _taken_form(each: Taken) -> Form:
+def _taken_form(each: PoolUse) -> JsonObject:
     return {"value": each.value, "owner": each.owner, "lineage": each.lineage, "address": each.address}

@@ -6,17 +6,17 @@ Everything that is recorded of one address, one line per fact.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pragmaspec.report import units
-from pragmaspec.report.json_forms import Form, record_form
+from pragmaspec.report.json_forms import JsonObject, record_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
-from pragmaspec.report.plan.differences import grant_words, network_words
-from pragmaspec.report.style import Pen, Tone
+from pragmaspec.report.plan.differences import grant_text, network_text
+from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, line, table, widths
 from pragmaspec.resources import Allocation, Node, StagedImage
-from pragmaspec.state.backends.base import Holder, Version
+from pragmaspec.state.backends.base import LockHolder, StateVersion
 from pragmaspec.state_model import Record, State
 
 
-def show_text(record: Record, images: Mapping[str, str], pen: Pen, more: Iterable[tuple[str, str]] = ()) -> str:
+def show_text(record: Record, images: Mapping[str, str], pen: Style, more: Iterable[tuple[str, str]] = ()) -> str:
     """The record for people; ``images`` names digests, ``more`` are further facts."""
     resource = record.resource
     status = node_status(record)
@@ -61,9 +61,9 @@ def _node(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tup
 
 def _allocation(allocation: Allocation) -> Iterator[tuple[str, str]]:
     for network in allocation.networks:
-        yield ("private" if network.name == "private" else "network"), network_words(network)
+        yield ("private" if network.name == "private" else "network"), network_text(network)
     for grant in allocation.public:
-        yield "public", f"{grant_words(grant)} · for {grant.node}"
+        yield "public", f"{grant_text(grant)} · for {grant.node}"
     if allocation.protect:
         yield "protected", "yes"
 
@@ -77,7 +77,7 @@ def _image(image: StagedImage) -> Iterator[tuple[str, str]]:
         yield "boots", f"kernel and initrd beside the disk, `{image.cmdline}`"
 
 
-def state_text(state: State, title: str, pen: Pen) -> str:
+def state_text(state: State, title: str, pen: Style) -> str:
     """Where the state is, which it is, and every record."""
     head = f"{title}  ·  serial {state.serial}  ·  stack {state.lineage}"
     if not state.records:
@@ -95,7 +95,7 @@ def state_text(state: State, title: str, pen: Pen) -> str:
     return "\n".join([pen.say(head), "", *table(("address", "status", "rebuilt", "made as", "problem"), rows, pen)]) + "\n"
 
 
-def state_form(state: State, title: str) -> Form:
+def state_json(state: State, title: str) -> JsonObject:
     """The same for programs."""
     return {
         "kind": "state",
@@ -103,23 +103,23 @@ def state_form(state: State, title: str) -> Form:
         "store": title,
         "lineage": state.lineage,
         "serial": state.serial,
-        "records": [recorded_form(record, state.lineage) for record in state.records],
+        "records": [recorded_json(record, state.lineage) for record in state.records],
     }
 
 
-def recorded_text(record: Record, lineage: str, images: Mapping[str, str], pen: Pen) -> str:
+def recorded_text(record: Record, lineage: str, images: Mapping[str, str], pen: Style) -> str:
     """One record with everything that says which object at the site it is about."""
     mark = record.mark(lineage)
     facts = (("made as", record.origin), ("uuid", mark.uuid), ("creation", record.op))
     return show_text(record, images, pen, [(name, text) for name, text in facts if text])
 
 
-def recorded_form(record: Record, lineage: str) -> Form:
+def recorded_json(record: Record, lineage: str) -> JsonObject:
     """One record for programs, with its identity."""
-    return {**record_form(record), "op": record.op, "origin": record.origin or None, "uuid": record.mark(lineage).uuid}
+    return {**record_json(record), "op": record.op, "origin": record.origin or None, "uuid": record.mark(lineage).uuid}
 
 
-def history_text(versions: Sequence[Version], title: str, pen: Pen) -> str:
+def history_text(versions: Sequence[StateVersion], title: str, pen: Style) -> str:
     """One line per version that is kept, the one that stands first."""
     if not versions:
         return pen.say(f"{title} keeps no version of the state: nothing was ever recorded there.") + "\n"
@@ -135,7 +135,7 @@ def history_text(versions: Sequence[Version], title: str, pen: Pen) -> str:
     return "\n".join(table(("serial", "written", "size", ""), rows, pen)) + "\n"
 
 
-def history_form(versions: Sequence[Version], title: str) -> Form:
+def history_json(versions: Sequence[StateVersion], title: str) -> JsonObject:
     """The same for programs."""
     return {
         "kind": "history",
@@ -147,22 +147,22 @@ def history_form(versions: Sequence[Version], title: str) -> Form:
     }
 
 
-def holder_text(holder: Holder | None, title: str, pen: Pen) -> str:
+def holder_text(holder: LockHolder | None, title: str, pen: Style) -> str:
     """Who holds the lock, in one sentence."""
     if holder is None:
         return pen.say(f"Nobody holds the lock of {title}.") + "\n"
-    words = f"Lock {holder.id} of {title} is held by {holder_words(holder)}."
+    words = f"Lock {holder.id} of {title} is held by {holder_description(holder)}."
     return pen.say(words) + "\n"
 
 
-def holder_words(holder: Holder) -> str:
+def holder_description(holder: LockHolder) -> str:
     """``process 12 of ada on desk, since …, for `apply` ``."""
     process = f"process {holder.pid} of " if holder.pid else ""
     who = f"{holder.user or 'somebody'} on {holder.host or 'an unknown host'}"
     return f"{process}{who}, since {holder.since}, for `{holder.command}`"
 
 
-def holder_form(holder: Holder | None, title: str) -> Form:
+def holder_json(holder: LockHolder | None, title: str) -> JsonObject:
     """The same for programs."""
     held = (
         None

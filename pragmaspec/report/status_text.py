@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from pragmaspec.planning.drift.ownership import standing_nodes
+from pragmaspec.planning.drift.ownership import match_nodes
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.planning.plan import Drift
 from pragmaspec.report import units
-from pragmaspec.report.json_forms import Form
+from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
-from pragmaspec.report.style import Pen, Tone
+from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, table
 from pragmaspec.resources import Node
 from pragmaspec.state_model import Record, State
@@ -16,13 +16,15 @@ from pragmaspec.state_model import Record, State
 _SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim", "paused": "change"}
 
 
-def status_text(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float, pen: Pen) -> str:
+def status_text(
+    state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float, pen: Style
+) -> str:
     """One line per node, then one line that says whether all is as recorded, and done. ``looked_s``: how long the look took."""
     details = {each.address: each.detail for each in drift}
     seen = _seen(state, observations)
     rows: list[Row] = []
     for node, record in _nodes(state):
-        status, machine = node_status(record), seen.get(record.made_as)
+        status, machine = node_status(record), seen.get(record.original_address)
         now = machine.status if machine is not None else _unseen(node, observations)
         private, public = node.nic("private"), node.nic("public")
         rows.append(
@@ -45,7 +47,7 @@ def status_text(state: State, observations: Mapping[str, Observations], drift: S
     return "\n".join([*lines, "", pen.say(_verdict(state, observations, drift, looked_s))]) + "\n"
 
 
-def status_form(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift]) -> Form:
+def status_json(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift]) -> JsonObject:
     """The same for programs."""
     seen = _seen(state, observations)
     return {
@@ -61,7 +63,7 @@ def status_form(state: State, observations: Mapping[str, Observations], drift: S
                 "cluster": node.cluster,
                 "site": node.site,
                 "recorded": node_status(record),
-                **_observed_form(node, seen.get(record.made_as), observations),
+                **_observed_form(node, seen.get(record.original_address), observations),
             }
             for node, record in _nodes(state)
         ],
@@ -77,7 +79,7 @@ def _explained(machine: ObservedNode | None) -> str:
     return f" ({', '.join(said)})" if said else ""
 
 
-def _observed_form(node: Node, machine: ObservedNode | None, observations: Mapping[str, Observations]) -> Form:
+def _observed_form(node: Node, machine: ObservedNode | None, observations: Mapping[str, Observations]) -> JsonObject:
     return {
         "observed": machine.status if machine is not None else _unseen(node, observations),
         "observed_reason": machine.why if machine is not None else "",
@@ -92,7 +94,7 @@ def _seen(state: State, observations: Mapping[str, Observations]) -> Mapping[str
     """The machine of each record, by the address that it was made under."""
     closed = frozenset(each.op for each in state.closed_ops)
     nodes = (node for each in observations.values() for node in each.nodes)
-    return standing_nodes(state.records, nodes, closed)
+    return match_nodes(state.records, nodes, closed)
 
 
 def _unseen(node: Node, observations: Mapping[str, Observations]) -> str:

@@ -13,7 +13,7 @@ _ASCII = str.maketrans(
 )
 
 
-class Pen(Frozen, frozen=True):
+class Style(Frozen, frozen=True):
     """How to write for one stream: with colour or not, with Unicode or only ASCII."""
 
     colour: bool = False
@@ -21,7 +21,7 @@ class Pen(Frozen, frozen=True):
 
     def say(self, text: str) -> str:
         """``text`` with everything that a terminal would obey made visible, in the stream's characters."""
-        shown = visible(text)
+        shown = escape_controls(text)
         if self.unicode or shown.isascii():
             return shown
         return (
@@ -39,14 +39,14 @@ class Pen(Frozen, frozen=True):
         return f"\x1b[{_SGR[tone]}m{text}\x1b[0m"
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""``text`` with control, bidirectional and other invisible characters as ``\x1b`` and the like; a tab becomes a blank."""
     if text.isprintable():
         return text
     return "".join(_visible(character) for character in text)
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """How many terminal columns ``text`` takes."""
     if text.isascii():
         return len(text)

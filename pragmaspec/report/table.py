@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.report.style import Pen, Tone, columns
+from pragmaspec.report.style import Style, Tone, display_width
 
 
 class Cell(Frozen, frozen=True):
@@ -17,32 +17,32 @@ class Cell(Frozen, frozen=True):
 Row = Sequence[Cell]
 
 
-def widths(rows: Sequence[Row], pen: Pen) -> list[int]:
+def widths(rows: Sequence[Row], pen: Style) -> list[int]:
     """The columns each field needs, 0 for a field that is empty in every row."""
     most = [0] * max((len(row) for row in rows), default=0)
     for row in rows:
         for at, cell in enumerate(row):
-            most[at] = max(most[at], columns(pen.say(cell.text)))
+            most[at] = max(most[at], display_width(pen.say(cell.text)))
     return most
 
 
-def line(row: Row, fields: Sequence[int], pen: Pen, gap: str = "  ") -> str:
+def line(row: Row, fields: Sequence[int], pen: Style, gap: str = "  ") -> str:
     """One row in fields of the given widths; fields of width 0 are left out; nothing trails."""
     parts = []
     for cell, field in zip(row, fields, strict=False):
         if field:
             text = pen.say(cell.text)
-            space = " " * (field - columns(text))
+            space = " " * (field - display_width(text))
             parts.append(space + pen.paint(text, cell.tone) if cell.right else pen.paint(text, cell.tone) + space)
     return gap.join(parts).rstrip()
 
 
-def table(head: Sequence[str], rows: Sequence[Row], pen: Pen, indent: str = "") -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Row], pen: Style, indent: str = "") -> list[str]:
     """A table with a heading in capitals, columns two blanks apart; a column that is empty in every row is left out."""
     body = widths(rows, pen)
     body += [0] * (len(head) - len(body))
     heading = [Cell(text=text.upper(), tone="dim", right=_right(rows, at)) for at, text in enumerate(head)]
-    fields = [max(need, columns(pen.say(cell.text))) if need else 0 for need, cell in zip(body, heading, strict=True)]
+    fields = [max(need, display_width(pen.say(cell.text))) if need else 0 for need, cell in zip(body, heading, strict=True)]
     return [indent + line(row, fields, pen) for row in (heading, *rows)]
 
 

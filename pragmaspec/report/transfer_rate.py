@@ -12,7 +12,7 @@ _APART_S = 0.25
 """Whoever tells more often is not listened to more closely."""
 
 
-class Pace:
+class TransferRate:
     """One stretch of work, as it is told of with growing numbers of bytes."""
 
     def __init__(self) -> None:

@@ -8,26 +8,30 @@ from shlex import quote
 from typing import Any, cast
 
 from pragmaspec.errors import Problem, SpecError
-from pragmaspec.spec.fields.own_keys import default_agent_keys, has_pair, lone_private_key, own_key_files
+from pragmaspec.spec.cloud_init.values import typed_values
+from pragmaspec.spec.fields.default_keys import (
+    default_agent_keys,
+    default_key_files,
+    has_default_key_pair,
+    private_key_without_public,
+)
 from pragmaspec.spec.fields.public_key import NotAKeyError, PublicKey, holds_private_key, public_key, public_keys
-from pragmaspec.spec.fields.ssh_keys import is_path
-from pragmaspec.spec.fields.user_data import merged, other_form, too_much, wrong_kinds
-from pragmaspec.spec.files import FilesRead, located
+from pragmaspec.spec.fields.ssh_keys import is_key_file
+from pragmaspec.spec.fields.user_data import format_problem, merged, size_problem, wrong_types
+from pragmaspec.spec.files import TrackedReader, resolve_path
 from pragmaspec.spec.findings import Finding, listed, overlaps
 from pragmaspec.spec.models.cluster import ClusterModel
-from pragmaspec.spec.user_data_values import typed
 from pragmaspec.spec.yaml.parser import read_document
-from pragmaspec.spec.yaml.text import SIZE_MAX
-from pragmaspec.spec.yaml.tree import Document, data_of
-from pragmaspec.spec.yaml.tree import Path as TreePath
+from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
+from pragmaspec.spec.yaml.tree import Document, TreePath, plain_data
 
-Place = tuple[str, ...]
+UserDataKey = tuple[str, ...]
 
 
 class Attachments:
     """Reads what one spec points to; ``problems`` grows while it does."""
 
-    def __init__(self, document: Document, directory: Path, home: Path, files: FilesRead, agent: str = "") -> None:
+    def __init__(self, document: Document, directory: Path, home: Path, files: TrackedReader, agent: str = "") -> None:
         self.problems: list[Problem] = []
         self._document = document
         self._directory = directory
@@ -61,14 +65,14 @@ class Attachments:
             path: TreePath = ("clusters", keyless[0])
             whose = listed(keyless)
             make = "Make one with `ssh-keygen -t ed25519`, or write `ssh_keys`."
-            private = lone_private_key(self._home)
+            private = private_key_without_public(self._home)
             if private:
                 name = quote(str(private))
                 make = f"Write that of your private key with `ssh-keygen -y -f {name} > {name}.pub`, or write `ssh_keys`."
             detail = f"No public key may log in to {whose}: only `pragmaspec ssh` can. {make}"
             yield Finding(path, "No public key", detail, at_key=True, severity="warning").problem(self._document)
 
-    def user_data(self, name: str, cluster: ClusterModel) -> Iterator[tuple[Place, dict[str, Any]]]:
+    def user_data(self, name: str, cluster: ClusterModel) -> Iterator[tuple[UserDataKey, dict[str, Any]]]:
         """The documents of a cluster and of its roles, by place."""
         values = {"": cluster.user_data, "frontend": cluster.frontend.user_data, "computes": cluster.computes.user_data}
         found = {
@@ -85,7 +89,7 @@ class Attachments:
     def _own_keys(self) -> tuple[PublicKey, ...]:
         if self._own is None:
             own: list[PublicKey] = []
-            for file in own_key_files(self._home, self._files):
+            for file in default_key_files(self._home, self._files):
                 if file.unreadable:
                     detail = f"{file.path} is one of your own keys and cannot be read: {file.unreadable}. It is left out."
                     self._warn(("clusters",), "Key not readable", detail)
@@ -94,7 +98,7 @@ class Attachments:
                         file.data, str(file.path), ("clusters",), "Write `ssh_keys` to name others, or repair it."
                     )
             agent = _plain_keys(default_agent_keys(self._home, self._agent, self._files))
-            if own and not has_pair(self._home) and not {key.data for key in own} & {key.data for key in agent}:
+            if own and not has_default_key_pair(self._home) and not {key.data for key in own} & {key.data for key in agent}:
                 detail = (
                     "None of the public keys in ~/.ssh has its private key beside it or in an ssh agent. "
                     "If you cannot log in with them from here, write `ssh_keys`."
@@ -104,7 +108,7 @@ class Attachments:
         return self._own
 
     def _keys(self, entry: str, path: TreePath) -> tuple[PublicKey, ...]:
-        if not is_path(entry):
+        if not is_key_file(entry):
             found = tuple(key for _, key in public_keys(entry) if isinstance(key, PublicKey))
             self._warn_of_certificates(found, path)
             return found
@@ -149,7 +153,7 @@ class Attachments:
         data = self._read(value, path)
         if data is None:
             return nothing
-        reason = other_form(data)
+        reason = format_problem(data)
         if reason:
             self._report(path, "Not a cloud-config", f"{value} {reason}")
             return nothing
@@ -158,19 +162,19 @@ class Attachments:
         except SpecError as error:
             self.problems += error.problems
             return nothing
-        return self._typed(cast("dict[str, Any]", data_of(document.root)), document, ())
+        return self._typed(cast("dict[str, Any]", plain_data(document.root)), document, ())
 
     def _typed(self, data: dict[str, Any], document: Document, path: TreePath) -> "_UserData":
         findings: list[Finding] = []
-        found = {key: typed(value, (*path, key), findings) for key, value in data.items()}
-        for key, wanted in wrong_kinds(found):
+        found = {key: typed_values(value, (*path, key), findings) for key, value in data.items()}
+        for key, wanted in wrong_types(found):
             findings.append(Finding((*path, key), f"Not {wanted}", f"cloud-init wants {wanted} in `{key}`. Write one."))
         self.problems += [finding.problem(document) for finding in findings]
         return _UserData(document=document, path=path, data=found, wrong=tuple(finding.path for finding in findings))
 
     def _check(self, user_data: "_UserData", wholes: tuple[dict[str, Any], ...]) -> None:
         """Hold a document against cloud-init's schema, but for values that are known to be wrong."""
-        if user_data.data and not too_much(user_data.data):
+        if user_data.data and not size_problem(user_data.data):
             from pragmaspec.spec.cloud_init.findings import user_data_findings  # noqa: PLC0415 - loads the schema's validator
 
             for finding in user_data_findings(user_data.data, user_data.path, wholes):
@@ -178,7 +182,7 @@ class Attachments:
                     self.problems.append(finding.problem(user_data.document))
 
     def _read(self, entry: str, path: TreePath) -> bytes | None:
-        file = located(entry, self._directory, self._home)
+        file = resolve_path(entry, self._directory, self._home)
         try:
             return self._files.read(file)
         except FileNotFoundError:
@@ -205,7 +209,7 @@ def _plain_keys(lines: Iterable[str]) -> tuple[PublicKey, ...]:
 
 def _text_of_keys(data: bytes) -> str | None:
     """The text of a file of keys, whose comments may have any encoding; None for UTF-16 and for what is no text."""
-    if len(data) > SIZE_MAX or b"\0" in data:
+    if len(data) > FILE_SIZE_MAX or b"\0" in data:
         return None
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:

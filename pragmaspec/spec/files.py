@@ -9,10 +9,10 @@ import stat
 from hashlib import sha256
 from pathlib import Path
 
-from pragmaspec.spec.yaml.text import SIZE_MAX
+from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
 
-class NotRegularError(OSError):
+class NotRegularFileError(OSError):
     """There is something else than a regular file; ``strerror`` says what."""
 
 
@@ -29,14 +29,14 @@ def read_regular(path: Path, most_bytes: int) -> bytes:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             kind = _KINDS.get(stat.S_IFMT(mode), "a device")
-            raise NotRegularError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
+            raise NotRegularFileError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(most_bytes)
     finally:
         os.close(descriptor)
 
 
-class FilesRead:
+class TrackedReader:
     """Reads files and remembers their digests. A digest of "" means: looked for, and not there."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class FilesRead:
     def read(self, path: Path) -> bytes:
         """The file's bytes, at most one more than a file may have. Raises OSError with a reason for people."""
         try:
-            data = read_regular(path, SIZE_MAX + 1)
+            data = read_regular(path, FILE_SIZE_MAX + 1)
         except FileNotFoundError:
             self._digests[str(path.absolute())] = ""
             raise
@@ -61,7 +61,7 @@ class FilesRead:
         """Record something that is no file and was read all the same."""
         self._digests[name] = digest
 
-    def read_if_there(self, path: Path) -> bytes | None:
+    def read_optional(self, path: Path) -> bytes | None:
         """The file's bytes; None when there is no such file."""
         try:
             return self.read(path)
@@ -70,7 +70,7 @@ class FilesRead:
             return None
 
 
-def located(path: str, directory: Path, home: Path) -> Path:
+def resolve_path(path: str, directory: Path, home: Path) -> Path:
     """Where ``path`` of a spec in ``directory`` is: relative to it, ``~/`` being ``home``."""
     if path == "~" or path.startswith("~/"):
         return home / path[2:]

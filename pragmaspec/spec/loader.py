@@ -9,19 +9,18 @@ from typing import Any
 from pragmaspec import paths
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.spec.attachments import Attachments
-from pragmaspec.spec.fields.own_keys import agent_socket
-from pragmaspec.spec.fields.user_data import merged, too_much
-from pragmaspec.spec.files import FilesRead, NotRegularError
+from pragmaspec.spec.fields.default_keys import agent_socket
+from pragmaspec.spec.fields.user_data import merged, size_problem
+from pragmaspec.spec.files import NotRegularFileError, TrackedReader
 from pragmaspec.spec.findings import Finding, overlaps
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import ClusterModel, SiteModel, SitesModel, SpecModel
 from pragmaspec.spec.models.image import ImageModel
 from pragmaspec.spec.validation.cross_checks import ANY_SITE, cross_findings
-from pragmaspec.spec.validation.translate import shaped
+from pragmaspec.spec.validation.translate import validate
 from pragmaspec.spec.yaml.parser import read_document
-from pragmaspec.spec.yaml.tree import Document
+from pragmaspec.spec.yaml.tree import Document, TreePath
 from pragmaspec.spec.yaml.tree import Mapping as TreeMapping
-from pragmaspec.spec.yaml.tree import Path as TreePath
 
 SITES_FILE = "sites.yaml"
 _FILES_ONLY = "A spec is a file, not a stream: its state and all it points to are found from where it is. Name a file."
@@ -74,7 +73,7 @@ class _Loading:
     home: Path
     agent: str
     need: frozenset[str] | None = None
-    files: FilesRead = field(default_factory=FilesRead)
+    files: TrackedReader = field(default_factory=TrackedReader)
     problems: list[Problem] = field(default_factory=list)
     wrong: list[TreePath] = field(default_factory=list)
     document: Document | None = None
@@ -92,7 +91,7 @@ class _Loading:
             raise SpecError("No spec", f"There is no {self.path}. {advice}") from None
         except OSError as error:
             detail = f"{self.path} cannot be read: {error.strerror}." + (
-                f" {_FILES_ONLY}" if isinstance(error, NotRegularError) else ""
+                f" {_FILES_ONLY}" if isinstance(error, NotRegularFileError) else ""
             )
             raise SpecError("Spec not readable", detail) from None
         try:
@@ -106,7 +105,7 @@ class _Loading:
                 "Name a spec, which has `clusters`."
             )
             raise SpecError.of([Finding(("sites",), "A file of sites", detail, at_key=True).problem(self.document)])
-        self.spec, findings = shaped(self.document, SpecModel)
+        self.spec, findings = validate(self.document, SpecModel)
         self._report(findings, self.document)
         self._add_sites(self.document, self.spec, self.path.parent)
 
@@ -116,7 +115,7 @@ class _Loading:
         if file.absolute() == self.path.absolute():
             return
         try:
-            data = self.files.read_if_there(file)
+            data = self.files.read_optional(file)
             document = None if data is None else _without_own_keys(read_document(data, str(file)))
         except SpecError as error:
             self.problems += error.problems
@@ -127,7 +126,7 @@ class _Loading:
             self.problems.append(Problem(summary="Sites file not readable", detail=f"{file} cannot be read: {error.strerror}."))
             return
         if document is not None:
-            sites, findings = shaped(document, SitesModel)
+            sites, findings = validate(document, SitesModel)
             self._report(findings, document)
             self._add_sites(document, sites, directory)
 
@@ -190,7 +189,7 @@ class _Loading:
         What is read so does not count as a part of the spec: a plan does not depend on it.
         """
         unread: list[str] = []
-        keys, data = (Attachments(document, self.path.parent, self.home, FilesRead(), self.agent) for _ in range(2))
+        keys, data = (Attachments(document, self.path.parent, self.home, TrackedReader(), self.agent) for _ in range(2))
         ssh_keys[name] = keys.ssh_keys(name, cluster)
         user_data.update(data.user_data(name, cluster))
         unread += ["keys"] if _wrong(keys) else []
@@ -229,7 +228,7 @@ def _too_much(name: str, user_data: Mapping[tuple[str, ...], dict[str, Any]]) ->
     common = user_data.get((name,), {})
     for role in ((), ("frontend",), ("computes",)):
         document = user_data.get((name, *role))
-        reason = too_much(merged(common, document) if role else document) if document else None
+        reason = size_problem(merged(common, document) if role else document) if document else None
         if reason:
             yield Finding(("clusters", name, *role, "user_data"), "Too much user-data", f"{reason[0].upper()}{reason[1:]}.")
 

@@ -39,7 +39,7 @@ def milliseconds_of(text: str) -> int:
     return _amount(text, MILLISECONDS, _TIME_SPELLINGS, bare=lambda _: "s", sample="90 s or 10 min")
 
 
-def in_words(size_bytes: int) -> str:
+def format_size(size_bytes: int) -> str:
     """``size_bytes`` in the largest binary unit that leaves at least 1, as a spec may say it: four digits, rounded up."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         whole = size_bytes // BYTES[unit]

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 from pydantic_core import PydanticCustomError
 
-WRONG = "wrong"
+VALUE_ERROR = "wrong"
 """The error type that carries our own words; every other type is pydantic's and is translated in ``shape``."""
-WRONG_PARTS = "wrong_parts"
+PART_ERRORS = "wrong_parts"
 """The same for several things that are wrong inside of one value."""
-Part = tuple[tuple[str | int, ...], str, str]
-"""Where inside of a value (keys and positions), summary and detail as :func:`wrong` has them."""
+PartError = tuple[tuple[str | int, ...], str, str]
+"""Where inside of a value (keys and positions), summary and detail as :func:`value_error` has them."""
 
 _SHOWN_MAX = 60
 SECRET_NAME = re.compile(
@@ -21,22 +21,22 @@ _CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
 _SECRET_PARAMETERS = re.compile(rf"([?&]{SECRET_NAME.pattern}=)[^&#\s\"'}},]+", re.IGNORECASE)
 
 
-def wrong(summary: str, detail: str) -> PydanticCustomError:
+def value_error(summary: str, detail: str) -> PydanticCustomError:
     """The error for a value a person can correct: ``summary`` is constant per kind, ``detail`` says what to write."""
-    return PydanticCustomError(WRONG, "{summary}: {detail}", {"summary": summary, "detail": detail})
+    return PydanticCustomError(VALUE_ERROR, "{summary}: {detail}", {"summary": summary, "detail": detail})
 
 
-def said(error: PydanticCustomError) -> tuple[str, str]:
-    """Summary and detail of what :func:`wrong` made."""
+def summary_and_detail(error: PydanticCustomError) -> tuple[str, str]:
+    """Summary and detail of what :func:`value_error` made."""
     context = error.context or {}
     return str(context["summary"]), str(context["detail"])
 
 
-def wrong_parts(parts: Iterable[Part]) -> PydanticCustomError:
+def part_errors(parts: Iterable[PartError]) -> PydanticCustomError:
     """The error for a value with several parts that a person can correct, each to be shown where it stands."""
     found = list(parts)
     text = "; ".join(f"{summary}: {detail}" for _, summary, detail in found)
-    return PydanticCustomError(WRONG_PARTS, "{text}", {"text": text, "parts": found})
+    return PydanticCustomError(PART_ERRORS, "{text}", {"text": text, "parts": found})
 
 
 def without_credentials(text: str) -> str:
@@ -44,7 +44,7 @@ def without_credentials(text: str) -> str:
     return _SECRET_PARAMETERS.sub(r"\1…", _CREDENTIALS.sub(r"\1…@", text))
 
 
-def shown(value: object) -> str:
+def value_text(value: object) -> str:
     """``value`` as it is named in a sentence, cut after 60 characters."""
     if value is None:
         return "nothing"

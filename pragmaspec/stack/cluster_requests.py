@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pragmaspec.stack.planning import Planner, ReadablePlan
 
 
-OUTLINE: frozenset[str] = frozenset()
+NO_CLUSTER_DETAILS: frozenset[str] = frozenset()
 """The need of these verbs: the clusters and sites of the spec, but no images, keys and user-data."""
 
 

@@ -9,11 +9,11 @@ import msgspec
 
 from pragmaspec.errors import AccessError, PragmaspecError, Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.state.backends.local.durable import private_directory, sync_directory, write_new
+from pragmaspec.state.backends.local.durable import make_private_directory, sync_directory, write_new_file
 from pragmaspec.state.stack_key import key_file, load_stack_key
 
 KIND: Literal["pragmaspec-key"] = "pragmaspec-key"
-MOST_BYTES = 4096
+KEY_FILE_LIMIT_BYTES = 4096
 
 
 class KeyStatus(Frozen, frozen=True):
@@ -42,7 +42,7 @@ def key_status(lineage: str) -> KeyStatus:
     return KeyStatus(lineage=lineage, file=str(path), fingerprint=_fingerprint(lineage) if path.exists() else None)
 
 
-def shared_key(lineage: str) -> bytes:
+def exported_key(lineage: str) -> bytes:
     """The text that gives the key of ``lineage`` to somebody else: a secret. Raises AccessError when it is not here."""
     load_stack_key(lineage)  # refuses a file that others can read, or that holds no key
     try:
@@ -52,11 +52,11 @@ def shared_key(lineage: str) -> bytes:
     return msgspec.json.encode(_Shared(kind=KIND, format=1, lineage=lineage, key=key)) + b"\n"
 
 
-def write_shared_key(lineage: str, file: Path) -> None:
+def export_key(lineage: str, file: Path) -> None:
     """Put the key of ``lineage`` into ``file``, new and for its owner only. Raises AccessError and PragmaspecError."""
-    text = shared_key(lineage)
+    text = exported_key(lineage)
     try:
-        write_new(file, text)
+        write_new_file(file, text)
     except FileExistsError:
         raise UsageError(
             "The file is there already", f"{file} is not written over. Name another one, or remove it first."
@@ -66,7 +66,7 @@ def write_shared_key(lineage: str, file: Path) -> None:
         raise PragmaspecError.of([problem]) from error
 
 
-def take_key(text: bytes, name: str) -> tuple[KeyStatus, bool]:
+def import_key(text: bytes, name: str) -> tuple[KeyStatus, bool]:
     """Keep the key that a colleague gave as ``text`` (from ``name``, for errors); whether it is new here.
 
     Never replaces another key: the nodes of the stack trust the one that made them. Raises UsageError and AccessError.
@@ -87,9 +87,9 @@ def take_key(text: bytes, name: str) -> tuple[KeyStatus, bool]:
 
 
 def _keep(path: Path, key: str) -> bool:
-    private_directory(path.parent)
+    make_private_directory(path.parent)
     try:
-        write_new(path, f"{key}\n".encode())
+        write_new_file(path, f"{key}\n".encode())
     except FileExistsError:
         if path.read_text(encoding="ascii", errors="replace").strip() != key:
             raise AccessError(

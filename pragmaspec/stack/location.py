@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.net.misplaced import refuse_url
+from pragmaspec.net.misplaced import reject_url
 from pragmaspec.net.urls import UrlError
 from pragmaspec.paths import cache_home, config_home
 from pragmaspec.spec.files import read_regular
@@ -43,30 +43,30 @@ _TRUE, _FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 _NOTHING = ("null", "~")
 
 
-class StateLine(Frozen, frozen=True):
+class StateSetting(Frozen, frozen=True):
     """What the spec says about its state: ``url`` (a path or a URL), and whether to ``encrypt``; empty and None: nothing."""
 
     url: str = ""
     encrypt: bool | None = None
 
 
-def find_state_line(spec: bytes) -> StateLine:
+def peek_state(spec: bytes) -> StateSetting:
     """The state that the text of a spec names. Empty if the text cannot be read: reading the whole spec gives the reason."""
     if _unusual(spec, b"state"):
         return _state_of(top_level_value(spec, "state"))
     line = _LINE.search(spec)
     if line:
         text = _text(line)
-        return StateLine(url="" if line["plain"] is not None and text in _NOTHING else text)
+        return StateSetting(url="" if line["plain"] is not None and text in _NOTHING else text)
     block = _FLOW.search(spec) or _BLOCK.search(spec)
     if block is None:
-        return StateLine()
+        return StateSetting()
     inside = re.sub(rb"(?m)(?:^|[ \t])#.*$", b"", block["inside"])
     url, encrypt = _URL.search(inside), _ENCRYPT.search(inside)
-    return StateLine(url=_text(url) if url else "", encrypt=encrypt[1] == b"true" if encrypt else None)
+    return StateSetting(url=_text(url) if url else "", encrypt=encrypt[1] == b"true" if encrypt else None)
 
 
-def find_stack_name(spec: bytes) -> str | None:
+def peek_stack_name(spec: bytes) -> str | None:
     """The name of the stack in the text of a spec; None if there is none."""
     line = _STACK.search(spec)
     if line:
@@ -79,13 +79,13 @@ def top_level_value(spec: bytes, key: str) -> object:
     """The value of a top-level ``key``, as dictionaries, lists and text; None when there is none or ``spec`` cannot be read."""
     from pragmaspec.errors import SpecError
     from pragmaspec.spec.yaml.parser import read_document
-    from pragmaspec.spec.yaml.tree import data_of
+    from pragmaspec.spec.yaml.tree import plain_data
 
     try:
         node = read_document(spec, "").root.items.get(key)
     except SpecError:
         return None
-    return None if node is None else data_of(node)
+    return None if node is None else plain_data(node)
 
 
 def _unusual(spec: bytes, key: bytes) -> bool:
@@ -115,11 +115,11 @@ def _continues(after: bytes) -> bool:
     return line[:1] in b" \t" and line != b""
 
 
-def _state_of(value: object) -> StateLine:
+def _state_of(value: object) -> StateSetting:
     if isinstance(value, dict):
         url, encrypt = value.get("url"), value.get("encrypt")
-        return StateLine(url=_url(url), encrypt=encrypt in _TRUE if encrypt in {*_TRUE, *_FALSE} else None)
-    return StateLine(url=_url(value))
+        return StateSetting(url=_url(url), encrypt=encrypt in _TRUE if encrypt in {*_TRUE, *_FALSE} else None)
+    return StateSetting(url=_url(value))
 
 
 def _url(value: object) -> str:
@@ -137,13 +137,13 @@ def _text(found: re.Match[bytes]) -> str:
 
 
 SPEC_VARIABLE = "PRAGMASPEC_SPEC"
-USUAL_NAMES = ("cluster.yaml", "pragmaspec.yaml")
+DEFAULT_SPEC_NAMES = ("cluster.yaml", "pragmaspec.yaml")
 _SUFFIXES = (".yaml", ".yml")
 _READ_BYTES = 4 * 2**20
 _CLUSTERS_LINE = re.compile(rb"""^(?:clusters|"clusters"|'clusters')[ \t]*:""", re.MULTILINE)
 
 
-class Place(Frozen, frozen=True):
+class StackLocation(Frozen, frozen=True):
     """A stack on disk. ``spec`` is the path as the user named it; None when only the state was named."""
 
     spec: Path | None
@@ -152,11 +152,11 @@ class Place(Frozen, frozen=True):
     """Where its state is recorded: the path of a folder, or a URL."""
     encrypt: bool | None = None
     """Whether the spec asks for a state that only the stack's key can read; None: it says nothing, so as it is."""
-    said_by_spec: bool = False
+    state_from_spec: bool = False
     """True if the spec names ``state``, and no caller overrides it."""
-    said_by_caller: bool = False
+    state_from_caller: bool = False
     """True if the caller named ``state``."""
-    said_by_variable: bool = False
+    spec_from_environment: bool = False
     """True if ``$PRAGMASPEC_SPEC`` named the spec."""
 
     @property
@@ -165,18 +165,18 @@ class Place(Frozen, frozen=True):
         if self.spec is None:
             raise UsageError.of([_no_spec(Path(), ())])
         if not os.path.lexists(self.spec):
-            raise UsageError.of([_missing(self.spec, by_variable=self.said_by_variable)])
+            raise UsageError.of([_missing(self.spec, by_variable=self.spec_from_environment)])
         return self.spec
 
     @property
-    def usual_state(self) -> Path | None:
+    def default_state(self) -> Path | None:
         """Where the state is recorded unless somebody says otherwise: ``state/<name>`` beside the spec."""
         return self.spec.parent / "state" / self.name if self.spec is not None else None
 
     @property
-    def spec_state(self) -> StateLine:
+    def spec_state(self) -> StateSetting:
         """What the quick look finds the spec to say about its state."""
-        return find_state_line(_head(self.spec_file))
+        return peek_state(_head(self.spec_file))
 
     @property
     def remote(self) -> bool:
@@ -184,9 +184,9 @@ class Place(Frozen, frozen=True):
         return is_url(self.state) and not self.state.startswith("file:")
 
 
-def find_place(
+def locate_stack(
     spec: str | Path | None = None, state: str | Path | None = None, environment: Mapping[str, str] = os.environ
-) -> Place:
+) -> StackLocation:
     """The stack that is meant.
 
     The spec is ``spec``, else ``$PRAGMASPEC_SPEC``, else ``cluster.yaml`` or ``pragmaspec.yaml`` here, else the only YAML file
@@ -198,23 +198,23 @@ def find_place(
     if found is None:
         where = str(state or ".")
         name = where.rstrip("/").rpartition("/")[2].partition("?")[0] if is_url(where) else Path(where).resolve().name
-        return Place(spec=None, name=name or "state", state=where)
+        return StackLocation(spec=None, name=name or "state", state=where)
     head = _head(found)
-    said = find_state_line(head)
-    place = Place(
+    said = peek_state(head)
+    place = StackLocation(
         spec=found,
         name=_name(head, found),
         state=str(state or ""),
         encrypt=said.encrypt,
-        said_by_variable=not spec and bool(environment.get(SPEC_VARIABLE)),
+        spec_from_environment=not spec and bool(environment.get(SPEC_VARIABLE)),
     )
     if state is not None:
-        return replace(place, said_by_caller=True)
+        return replace(place, state_from_caller=True)
     if said.url:
-        return replace(place, state=_from_spec(found, said.url), said_by_spec=True)
-    if not os.path.lexists(found) and not os.path.lexists(str(place.usual_state)):
-        raise UsageError.of([_missing(found, by_variable=place.said_by_variable)])
-    return replace(place, state=str(place.usual_state))
+        return replace(place, state=_from_spec(found, said.url), state_from_spec=True)
+    if not os.path.lexists(found) and not os.path.lexists(str(place.default_state)):
+        raise UsageError.of([_missing(found, by_variable=place.spec_from_environment)])
+    return replace(place, state=str(place.default_state))
 
 
 def stack_name(spec: Path) -> str:
@@ -223,7 +223,7 @@ def stack_name(spec: Path) -> str:
 
 
 def _name(head: bytes, spec: Path) -> str:
-    return find_stack_name(head) or spec.stem
+    return peek_stack_name(head) or spec.stem
 
 
 def _from_spec(spec: Path, said: str) -> str:
@@ -235,7 +235,7 @@ def _spec(spec: str | Path | None, environment: Mapping[str, str], *, needed: bo
     named = spec or environment.get(SPEC_VARIABLE)
     if named:
         try:
-            refuse_url(str(named))
+            reject_url(str(named))
         except UrlError as error:
             by = "" if spec else f", and {SPEC_VARIABLE} names it"
             raise UsageError("The spec is not a file of this machine", f"{error}{by}.") from None
@@ -245,10 +245,10 @@ def _spec(spec: str | Path | None, environment: Mapping[str, str], *, needed: bo
 
 
 def _in_directory(directory: Path, *, needed: bool) -> Path | None:
-    for name in USUAL_NAMES:
+    for name in DEFAULT_SPEC_NAMES:
         if (directory / name).is_file():
             return directory / name
-    specs = specs_in(directory)
+    specs = find_specs(directory)
     if len(specs) == 1:
         return specs[0]
     if needed:
@@ -256,7 +256,7 @@ def _in_directory(directory: Path, *, needed: bool) -> Path | None:
     return None
 
 
-def specs_in(directory: Path) -> list[Path]:
+def find_specs(directory: Path) -> list[Path]:
     """The YAML files in ``directory`` that have a top-level ``clusters:``, sorted by name."""
     files = (
         sorted(path for path in directory.iterdir() if path.suffix in _SUFFIXES and path.is_file()) if directory.is_dir() else []
@@ -271,7 +271,7 @@ def _no_spec(directory: Path, specs: tuple[Path, ...]) -> Problem:
         detail = f"In {where} there are {names}. Say which one is meant, or set {SPEC_VARIABLE}."
         return Problem(summary="Several specs could be meant", detail=detail)
     detail = (
-        f"There is no {' or '.join(USUAL_NAMES)} in {where}, and no other YAML file with a top-level `clusters:`. "
+        f"There is no {' or '.join(DEFAULT_SPEC_NAMES)} in {where}, and no other YAML file with a top-level `clusters:`. "
         f"Name the spec, set {SPEC_VARIABLE}, or write one with `pragmaspec init`."
     )
     return Problem(summary="No spec found", detail=detail)
@@ -298,16 +298,16 @@ LOCK_FILE = "pragmaspec.lock"
 """Beside the spec: the digests of images that were built or downloaded."""
 
 
-def image_store() -> Path:
+def image_store_directory() -> Path:
     """Where images are kept: ``$PRAGMASPEC_IMAGES``, else ``pragmaspec/images`` in the user's cache folder. Raises UsageError."""
     named = os.environ.get("PRAGMASPEC_IMAGES", "")
     try:
-        refuse_url(named)
+        reject_url(named)
     except UrlError as error:
         raise UsageError("PRAGMASPEC_IMAGES is not a folder", f"{error}.") from None
     return Path(named) if named else cache_home() / "pragmaspec" / "images"
 
 
-def user_config() -> Path:
+def user_config_directory() -> Path:
     """Where the user's own ``sites.yaml`` is looked for."""
     return config_home() / "pragmaspec"

@@ -1,7 +1,7 @@
 """What people call what is recorded: an address, or a name where only one thing has it."""
 
 from pragmaspec.errors import UsageError
-from pragmaspec.report.plan.rows import subject
+from pragmaspec.report.plan.rows import display_name
 from pragmaspec.state_model import Record, State
 
 
@@ -10,7 +10,7 @@ def find_record(state: State, address: str) -> Record:
     found = state.record(address)
     if found is not None:
         return found
-    named = [record for record in state.records if subject(record.resource) == address]
+    named = [record for record in state.records if display_name(record.resource) == address]
     if len(named) == 1:
         return named[0]
     if named:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pragmaspec.errors import Problem
-from pragmaspec.planning.drift.occupancy import in_use
+from pragmaspec.planning.drift.attached_machines import network_in_use
 from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.providers.base import NetworkUse
@@ -12,7 +12,7 @@ from pragmaspec.stack.sites import Sites
 from pragmaspec.state_model import State
 
 
-def occupied(plan: Plan, state: State, sites: Sites) -> tuple[Problem, ...]:
+def networks_in_use(plan: Plan, state: State, sites: Sites) -> tuple[Problem, ...]:
     """One problem for each allocation of which ``plan`` drops a network that others use. The cluster's own nodes do not count.
 
     Sites are asked only where a network goes.
@@ -32,7 +32,7 @@ def _problems(action: Action, state: State, sites: Sites) -> Iterator[Problem]:
     if not isinstance(provider, NetworkUse):
         return
     own = {
-        each.made_as
+        each.original_address
         for each in state.records
         if isinstance(each.resource, Node) and (each.resource.site, each.resource.cluster) == (held.site, held.cluster)
     }
@@ -42,7 +42,7 @@ def _problems(action: Action, state: State, sites: Sites) -> Iterator[Problem]:
         if (each.lineage, each.address in own) != (state.lineage, True)
     ]
     if others:
-        yield in_use(others, held)
+        yield network_in_use(others, held)
 
 
 def _drops(held: Allocation, keep: Allocation) -> bool:

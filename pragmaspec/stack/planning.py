@@ -13,22 +13,22 @@ from pragmaspec import __version__
 from pragmaspec.planning.images.prune import prune_sites
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import Plan
-from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.report.plan.text import plan_text
-from pragmaspec.stack.resolve_spec import site_place
+from pragmaspec.stack.resolve_spec import site_position
 from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
 from pragmaspec.state_model import State
 
-WIDTH = 120
+PLAN_WIDTH = 120
 
 
 class ReadablePlan(Plan, frozen=True):
     """A :class:`~pragmaspec.planning.plan.Plan` whose text is what ``pragmaspec plan`` prints."""
 
     def __str__(self) -> str:
-        return plan_text(self, width=WIDTH, colour=False).rstrip("\n")
+        return plan_text(self, width=PLAN_WIDTH, colour=False).rstrip("\n")
 
     __repr__ = __str__
     """What a notebook or a Python prompt shows of a plan that is the last value."""
@@ -76,24 +76,24 @@ class Planner:
         return self._state
 
     def plan(self, request: PlanRequest, *, refresh: bool = True) -> ReadablePlan:
-        """The plan that ``request`` asks for. Raises what :func:`planned` does, and SpecError and ImageError.
+        """The plan that ``request`` asks for. Raises what :func:`compute_plan` does, and SpecError and ImageError.
 
         A cluster that is switched on is read with all it points to only when a node of it has to be made.
         """
-        self._know(clusters_to_make(self.wanted, self.state, request))
-        plan = planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+        self._know(clusters_to_create(self.wanted, self.state, request))
+        plan = compute_plan(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
         vanished = {drift.address.split("/")[1] for drift in plan.drift if drift.kind == "gone" and "/node/" in drift.address}
         if self._know(frozenset(name for name in vanished if (name, True) in request.running)):
-            plan = planned(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
+            plan = compute_plan(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
         return self._with_doubts(plan)
 
     def _with_doubts(self, plan: ReadablePlan) -> ReadablePlan:
         """``plan`` with a warning of every image that it boots from and that nothing can start."""
         if not any(action.verb == "boot" for action in plan.actions):
             return plan
-        from pragmaspec.planning.images.firmware import blank_images
+        from pragmaspec.planning.images.firmware import unbootable_image_warnings
 
-        found = blank_images(plan.actions, self.wanted, self.library().why_blank)
+        found = unbootable_image_warnings(plan.actions, self.wanted, self.library().unbootable_reason)
         return replace(plan, warnings=(*plan.warnings, *found)) if found else plan
 
     def _know(self, clusters: frozenset[str]) -> bool:
@@ -108,11 +108,11 @@ class Planner:
 @contextmanager
 def open_planner(stack: "Stack", wanted: Wanted, state: State, reporter: "ImageReporter | None") -> Iterator[Planner]:
     """The planner of ``stack``, whose sites are open inside the context."""
-    with Sites(known_sites(wanted, state), lambda name: site_place(stack.place, name)) as sites:
+    with Sites(known_sites(wanted, state), lambda name: site_position(stack.place, name)) as sites:
         yield Planner(wanted, state, sites, lambda: stack.library, lambda need: stack.wanted(reporter, need=need))
 
 
-def clusters_to_make(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:
+def clusters_to_create(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:
     """Of the clusters that ``request`` switches on, those with nodes that are not recorded."""
     found: set[str] = set()
     for name, running in request.running:
@@ -124,7 +124,7 @@ def clusters_to_make(wanted: Wanted, state: State, request: PlanRequest) -> froz
     return frozenset(found)
 
 
-def planned(
+def compute_plan(
     wanted: Wanted,
     state: State,
     sites: Sites,
@@ -139,19 +139,19 @@ def planned(
     Raises PlanError, SiteError, UsageError.
     """
     observations: dict[str, Observations] = sites.observe(sites_in_use(wanted, state, request), state) if refresh else {}
-    inventories = sites.inventories(needs_inventory(wanted, state, request))
+    inventories = sites.inventories(sites_needing_inventory(wanted, state, request))
     stored = sites.stored(prune_sites(wanted, state, request)) if request.prune_images else {}
     plan = replace(make_plan(wanted, state, observations, inventories, request, stored), tool=__version__)
     if refresh:
-        from pragmaspec.stack.network_use import occupied
+        from pragmaspec.stack.network_use import networks_in_use
 
-        used = tuple(replace(problem, severity="warning") for problem in occupied(plan, state, sites))
+        used = tuple(replace(problem, severity="warning") for problem in networks_in_use(plan, state, sites))
         plan = replace(plan, warnings=(*plan.warnings, *used)) if used else plan
     if copies is not None and any(action.verb == "stage" for action in plan.actions):
-        from pragmaspec.planning.images.routes import with_ways
+        from pragmaspec.planning.images.routes import with_routes
 
         by_digest = {image.digest: image for image in wanted.images}
-        plan = with_ways(plan, lambda digest: copies(by_digest[digest]) if digest in by_digest else None, state)
+        plan = with_routes(plan, lambda digest: copies(by_digest[digest]) if digest in by_digest else None, state)
     if refresh and plan.actions:
         from pragmaspec.planning.fingerprint import with_fingerprints
 

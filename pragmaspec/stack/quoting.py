@@ -7,12 +7,12 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
 from pragmaspec.spec.files import read_regular
-from pragmaspec.spec.yaml.text import quote_of
+from pragmaspec.spec.yaml.text import quoted_line
 
 _MOST_BYTES = 4 * 2**20
 
 
-def quoted(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def with_quotes(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """``problems``, each with its line of the file when that can be read: safe to print, and without secrets."""
     files: dict[str, str | None] = {}
     return tuple(_quoted(problem, files) for problem in problems)
@@ -25,7 +25,7 @@ def _quoted(problem: Problem, files: dict[str, str | None]) -> Problem:
     if where.file not in files:
         files[where.file] = _text(Path(where.file))
     text = files[where.file]
-    return problem if text is None else replace(problem, quote=quote_of(text, where.line))
+    return problem if text is None else replace(problem, quote=quoted_line(text, where.line))
 
 
 def _text(path: Path) -> str | None:

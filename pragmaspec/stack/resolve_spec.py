@@ -9,24 +9,24 @@ from pragmaspec import __version__
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.paths import home
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.spec.fields.own_keys import AGENT, agent_socket, own_keys_look
+from pragmaspec.spec.fields.default_keys import AGENT_ENTRY, agent_socket, default_keys_digest
 from pragmaspec.spec.files import read_regular
-from pragmaspec.stack.location import LOCK_FILE, Place, image_store, is_url, user_config
-from pragmaspec.state.desired_cache import WantedCache, file_digest
+from pragmaspec.stack.location import LOCK_FILE, StackLocation, image_store_directory, is_url, user_config_directory
+from pragmaspec.state.spec_cache import SpecCache, file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.images.reporter import ImageReporter
-    from pragmaspec.spec.loaded import LoadedSpec
+    from pragmaspec.spec.loaded_spec import LoadedSpec
 
 _READ_BYTES = 4 * 2**20
 _IMAGE_PATH = re.compile(r"""\b(?:source|kernel|initrd)["']?[ \t]*:[ \t]*(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'][^,}\n]*))""")
 
 
 def read_wanted(
-    place: Place,
+    place: StackLocation,
     library: "Callable[[], ImageLibrary]",
     reporter: "ImageReporter | None" = None,
     *,
@@ -42,7 +42,7 @@ def read_wanted(
     if need is not None and place.spec is None:
         return _unwritten(place)
     spec = place.spec_file
-    cache = WantedCache(__version__)
+    cache = SpecCache(__version__)
     context = _context(spec)
     kept = None if locked or need is not None else cache.get(spec, context)
     if kept is not None and kept.spec_file == str(spec):
@@ -51,7 +51,7 @@ def read_wanted(
 
 
 def _read_part(
-    place: Place, library: "Callable[[], ImageLibrary]", reporter: "ImageReporter | None", need: frozenset[str]
+    place: StackLocation, library: "Callable[[], ImageLibrary]", reporter: "ImageReporter | None", need: frozenset[str]
 ) -> Wanted:
     from pragmaspec.images.known import known_image
     from pragmaspec.images.store.blobs import BlobStore
@@ -60,11 +60,11 @@ def _read_part(
 
     try:
         loaded = load_spec(place.spec_file, need=need)
-        check_name(place, loaded)
+        check_stack_name(place, loaded)
         check_state(place, loaded)
     except SpecError as error:
         raise SpecError.of([*error.problems, _without_spec(place)]) from None
-    models, needed, store = loaded.model.images, images_needed(loaded), BlobStore(image_store())
+    models, needed, store = loaded.model.images, images_needed(loaded), BlobStore(image_store_directory())
     images = {
         name: library().resolve(models[name], name, loaded.directory, loaded.where(("images", name)), reporter)
         if name in needed
@@ -74,31 +74,31 @@ def _read_part(
     return expand(loaded, {name: image for name, image in images.items() if image is not None})
 
 
-def _read(place: Place, library: "ImageLibrary", reporter: "ImageReporter | None", cache: WantedCache) -> Wanted:
+def _read(place: StackLocation, library: "ImageLibrary", reporter: "ImageReporter | None", cache: SpecCache) -> Wanted:
     from pragmaspec.planning.expand import expand, images_needed
     from pragmaspec.spec.loader import load_spec
-    from pragmaspec.stack.images.usage import remember_use
+    from pragmaspec.stack.images.usage import record_use
 
     spec = place.spec_file
     loaded = load_spec(spec)
-    check_name(place, loaded)
+    check_stack_name(place, loaded)
     check_state(place, loaded)
     images = {
         name: library.resolve(loaded.model.images[name], name, loaded.directory, loaded.where(("images", name)), reporter)
         for name in images_needed(loaded)
     }
     if library.locked:
-        library.drop_left_over(loaded.directory, loaded.model.images)
+        library.remove_stale(loaded.directory, loaded.model.images)
     wanted = expand(loaded, images)
-    remember_use(place, wanted, image_store())
+    record_use(place, wanted, image_store_directory())
     if library.lasting and _paths_known(spec, loaded):
         lock = (loaded.directory / LOCK_FILE).absolute()
-        files = (entry for entry in loaded.files if entry[0] != AGENT)  # the agent is part of the context
+        files = (entry for entry in loaded.files if entry[0] != AGENT_ENTRY)  # the agent is part of the context
         cache.put(spec, wanted, (*files, (str(lock), file_digest(lock))), _context(spec))
     return wanted
 
 
-def _without_spec(place: Place) -> Problem:
+def _without_spec(place: StackLocation) -> Problem:
     state = place.state if is_url(place.state) else str(Path(place.state).absolute())
     return Problem(
         summary="The spec cannot be used",
@@ -108,12 +108,12 @@ def _without_spec(place: Place) -> Problem:
     )
 
 
-def _unwritten(place: Place) -> Wanted:
+def _unwritten(place: StackLocation) -> Wanted:
     """A spec that wants nothing, for a stack of which only the state was named: what is recorded can be switched and cleaned."""
     return Wanted(spec_file=f"the state at {place.state}", spec_sha256="", sites=(), images=(), clusters=(), need=())
 
 
-def check_name(place: Place, loaded: "LoadedSpec") -> None:
+def check_stack_name(place: StackLocation, loaded: "LoadedSpec") -> None:
     """Refuse a ``stack:`` that was written in a way which the quick look for it does not see."""
     said = loaded.model.stack
     if said is not None and said != place.name:
@@ -125,7 +125,7 @@ def check_name(place: Place, loaded: "LoadedSpec") -> None:
         )
 
 
-def check_state(place: Place, loaded: "LoadedSpec") -> None:
+def check_state(place: StackLocation, loaded: "LoadedSpec") -> None:
     """Refuse a ``state:`` that was written in a way which the quick look for it does not see."""
     said = loaded.model.state
     seen = place.spec_state
@@ -138,7 +138,7 @@ def check_state(place: Place, loaded: "LoadedSpec") -> None:
         )
 
 
-def site_place(place: Place, name: str) -> Where | None:
+def site_position(place: StackLocation, name: str) -> Where | None:
     """Where the site ``name`` is written, in the spec or a file of sites; None when it is in neither, or they cannot be read."""
     from pragmaspec.spec.loader import load_spec
 
@@ -157,8 +157,8 @@ def _context(spec: Path) -> str:
     A disk of gigabytes is not read again for every plan; it counts as unchanged while name, size and times are.
     """
     looks = [f"{path} {_look(spec.parent / path)}" for path in sorted(_image_paths(spec))]
-    keys = own_keys_look(home(), agent_socket())
-    return "\n".join((str(home()), str(user_config()), str(image_store()), keys, *looks))
+    keys = default_keys_digest(home(), agent_socket())
+    return "\n".join((str(home()), str(user_config_directory()), str(image_store_directory()), keys, *looks))
 
 
 def _image_paths(spec: Path) -> set[str]:

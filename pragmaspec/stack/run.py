@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from pragmaspec.errors import PlanRefusedError, Problem, UsageError
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.safety import ALLOWANCES, refusals
-from pragmaspec.stack.network_use import occupied
+from pragmaspec.stack.network_use import networks_in_use
 from pragmaspec.stack.planning import Planner
 from pragmaspec.state_model import State
 
 if TYPE_CHECKING:
-    from pragmaspec.engine.context import Applied
+    from pragmaspec.engine.context import ApplyResult
     from pragmaspec.engine.reporter import Reporter
     from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.providers.base import Provider
@@ -42,15 +42,15 @@ class Run(Planner):
 
     def bound(self, plan: Plan) -> Plan:
         """``plan``, which was made earlier. Raises PlanRefusedError when it is not what would be done now."""
-        from pragmaspec.engine.preconditions import check_binding
+        from pragmaspec.engine.preconditions import check_preconditions
 
         sites = {action.resource.site for action in plan.actions}
-        check_binding(plan, self.session.state, self.wanted, self.sites.providers(sites))
+        check_preconditions(plan, self.session.state, self.wanted, self.sites.providers(sites))
         return plan
 
     def check(self, plan: Plan, allow: Iterable[str]) -> None:
         """Raise PlanRefusedError when ``plan`` does what ``allow`` does not name, or removes a network that others use."""
-        check_allowed(plan, allow, occupied(plan, self.session.state, self.sites))
+        check_allowed(plan, allow, networks_in_use(plan, self.session.state, self.sites))
 
     def apply(
         self,
@@ -58,25 +58,25 @@ class Run(Planner):
         allow: Iterable[str] = (),
         reporter: "Reporter | None" = None,
         images: "ImageReporter | None" = None,
-    ) -> "Applied":
+    ) -> "ApplyResult":
         """Do ``plan``. Raises PlanRefusedError when it is stale or does something that ``allow`` does not name.
 
         ``images`` is told of images that have to be built or downloaded again, from threads of their own.
         What cannot be done raises ApplyIncompleteError or InterruptedRunError, after everything else was done and recorded.
         """
         self.check(plan, allow)
-        from pragmaspec.access.ssh import Remote
+        from pragmaspec.access.ssh import SshClient
         from pragmaspec.engine.apply import apply_plan
-        from pragmaspec.engine.context import Applied, ApplyContext
-        from pragmaspec.engine.reconcile.leftovers import sweeps
+        from pragmaspec.engine.context import ApplyContext, ApplyResult
+        from pragmaspec.engine.reconcile.leftovers import may_have_leftovers
         from pragmaspec.state.stack_key import load_stack_key
 
         providers = self._providers(plan)
-        if plan.empty and not (self._has_anything() and any(map(sweeps, providers.values()))):
-            return Applied()
+        if plan.empty and not (self._has_anything() and any(map(may_have_leftovers, providers.values()))):
+            return ApplyResult()
         lineage = self.session.state.lineage
         stack_key = load_stack_key(lineage, create=not self.session.state.records)
-        remote = Remote(lineage, stack_key)
+        remote = SshClient(lineage, stack_key)
         context = ApplyContext(
             session=self.session,
             providers=providers,

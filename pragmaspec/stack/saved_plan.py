@@ -12,8 +12,8 @@ from pragmaspec.errors import PlanRefusedError, PragmaspecError, Problem, UsageE
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.plan import PLAN_FORMAT, Plan
 from pragmaspec.spec.files import read_regular
-from pragmaspec.spec.stream import STANDARD, is_standard_output, is_stream, read_whole, write_stream
-from pragmaspec.stack.location import LOCK_FILE, Place, is_url
+from pragmaspec.spec.stream import STANDARD_STREAM, is_standard_output, is_stream, read_stream, write_stream
+from pragmaspec.stack.location import LOCK_FILE, StackLocation, is_url
 from pragmaspec.state.backends.local.durable import replace_file
 
 KIND = "pragmaspec-plan"
@@ -45,7 +45,7 @@ class _Head(msgspec.Struct):
     tool: str
 
 
-def check_out(file: str, place: Place) -> None:
+def check_output_file(file: str, place: StackLocation) -> None:
     """Refuse early what a plan cannot be written to: a folder, another file, a file of the stack. Raises UsageError."""
     if is_standard_output(file) or is_stream(Path(file)):
         return
@@ -64,7 +64,7 @@ def check_out(file: str, place: Place) -> None:
     _refuse_other(file, path)
 
 
-def save_plan(plan: Plan, place: Place, file: str) -> None:
+def save_plan(plan: Plan, place: StackLocation, file: str) -> None:
     """Write ``plan`` to ``file``, for its owner only; into a pipe or device, when it is one.
 
     Raises UsageError when something else than a saved plan is there, PragmaspecError when it cannot be written.
@@ -82,7 +82,7 @@ def save_plan(plan: Plan, place: Place, file: str) -> None:
         raise PragmaspecError.of([problem]) from error
 
 
-def plan_document(plan: Plan, place: Place) -> bytes:
+def plan_document(plan: Plan, place: StackLocation) -> bytes:
     """The content of a saved plan."""
     saved = SavedPlan(
         kind=KIND,
@@ -96,7 +96,7 @@ def plan_document(plan: Plan, place: Place) -> bytes:
     return _signed(msgspec.json.encode(saved))
 
 
-def _files_of(place: Place) -> set[Path]:
+def _files_of(place: StackLocation) -> set[Path]:
     spec = Path(os.path.realpath(place.spec_file))
     state = () if is_url(place.state) else (Path(os.path.realpath(place.state)) / name for name in ("state.json", ".lock"))
     return {spec, spec.parent / LOCK_FILE, *state}
@@ -119,16 +119,16 @@ def is_saved_plan(file: Path) -> bool:
         return False
 
 
-def saved_plan_in(file: str) -> SavedPlan | None:
+def open_saved_plan(file: str) -> SavedPlan | None:
     """The saved plan in the file or stream ``file``, ``-`` being standard input; None for a file that is none, such as a spec.
 
     A stream is read once. Raises UsageError when a stream holds no saved plan, and what :func:`read_saved_plan` raises.
     """
-    if file != STANDARD and not is_stream(Path(file)):
+    if file != STANDARD_STREAM and not is_stream(Path(file)):
         return read_saved_plan(Path(file)) if is_saved_plan(Path(file)) else None
-    name = "standard input" if file == STANDARD else file
+    name = "standard input" if file == STANDARD_STREAM else file
     try:
-        data = read_whole(file, _BYTES_MAX)
+        data = read_stream(file, _BYTES_MAX)
     except OSError as error:
         raise UsageError("Saved plan not readable", f"{name}: {error.strerror or error}.") from error
     if not data.startswith(_BEGIN):
@@ -167,14 +167,14 @@ def _decoded(data: bytes, file: str) -> SavedPlan:
     return saved
 
 
-def place_of(saved: SavedPlan) -> Place:
+def location_of(saved: SavedPlan) -> StackLocation:
     """The stack of ``saved``; the spec is named as the plan names it when that is the same file from here."""
     named = Path(saved.plan.spec_file)
     spec = named if os.path.abspath(named) == saved.spec else Path(saved.spec)  # noqa: PTH100 - absolute() keeps ".."
-    return Place(spec=spec, name=saved.name, state=saved.state, encrypt=saved.encrypt, said_by_caller=True)
+    return StackLocation(spec=spec, name=saved.name, state=saved.state, encrypt=saved.encrypt, state_from_caller=True)
 
 
-def needed_by(plan: Plan | None) -> frozenset[str] | None:
+def clusters_needed_by(plan: Plan | None) -> frozenset[str] | None:
     """The clusters that the spec has to be read for, so that ``plan`` is seen to be of that spec; None: all."""
     return None if plan is None or plan.need is None else frozenset(plan.need)
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from pragmaspec.errors import PragmaspecError, Problem
 from pragmaspec.paths import home
-from pragmaspec.spec.fields.own_keys import agent_socket, default_agent_keys, own_key_files
-from pragmaspec.spec.files import FilesRead
+from pragmaspec.spec.fields.default_keys import agent_socket, default_agent_keys, default_key_files
+from pragmaspec.spec.files import TrackedReader
 
 _LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", "/var/run/libvirt/libvirt-sock")
 SCHEMA_FILE = ".pragmaspec.schema.json"
@@ -18,7 +18,7 @@ _BLANK_BYTES = 2**20
 """The least that a raw disk has."""
 
 
-class Findings(NamedTuple):
+class MachineFacts(NamedTuple):
     """What this machine has."""
 
     libvirt: bool
@@ -26,24 +26,24 @@ class Findings(NamedTuple):
     ssh_keys: tuple[str, ...]
 
 
-class Written(NamedTuple):
+class ScaffoldFile(NamedTuple):
     """A file of the scaffold; ``new`` is False when it was there before, and then it was left alone."""
 
     path: Path
     new: bool
 
 
-def findings() -> Findings:
+def inspect_machine() -> MachineFacts:
     """Looks for a libvirt daemon, KVM and the user's ssh keys."""
-    return Findings(
+    return MachineFacts(
         libvirt=any(Path(socket).exists() for socket in _LIBVIRT_SOCKETS),
         kvm=os.access("/dev/kvm", os.R_OK | os.W_OK),
-        ssh_keys=tuple(str(file.path) for file in own_key_files(home(), FilesRead()) if file.data.strip())
+        ssh_keys=tuple(str(file.path) for file in default_key_files(home(), TrackedReader()) if file.data.strip())
         or default_agent_keys(home(), agent_socket()),
     )
 
 
-def write_scaffold(directory: Path, found: Findings, *, simulated: bool) -> tuple[Written, ...]:
+def write_scaffold(directory: Path, found: MachineFacts, *, simulated: bool) -> tuple[ScaffoldFile, ...]:
     """Write what is not there yet. Raises PragmaspecError when that is not possible."""
     from pragmaspec.spec.json_schema import schema_text
 
@@ -62,7 +62,7 @@ def write_scaffold(directory: Path, found: Findings, *, simulated: bool) -> tupl
         raise PragmaspecError.of([problem]) from error
 
 
-def spec_text(found: Findings, *, simulated: bool) -> str:
+def spec_text(found: MachineFacts, *, simulated: bool) -> str:
     """A complete spec, with the next things to change as comments."""
     head = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n"
     if simulated:
@@ -71,13 +71,13 @@ def spec_text(found: Findings, *, simulated: bool) -> str:
     return head + _LIBVIRT.format(kvm=kvm) + _CLUSTER.format(image="debian-12")
 
 
-def _write(path: Path, data: bytes) -> Written:
+def _write(path: Path, data: bytes) -> ScaffoldFile:
     try:
         with path.open("xb") as file:
             file.write(data)
     except FileExistsError:
-        return Written(path, new=False)
-    return Written(path, new=True)
+        return ScaffoldFile(path, new=False)
+    return ScaffoldFile(path, new=True)
 
 
 GITIGNORE = """\

@@ -12,15 +12,15 @@ from typing import NamedTuple, Self, TypeVar
 from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError, SiteError, Where
-from pragmaspec.planning.drift.drift import facts
-from pragmaspec.planning.moves.readdress import as_made
+from pragmaspec.planning.drift.refresh import refreshed_state
+from pragmaspec.planning.moves.readdress import by_origin
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.plan import Drift
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.providers.base import ImageRoom, Provider
+from pragmaspec.providers.base import ImageListing, Provider
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.providers.rereading import Rereading
+from pragmaspec.providers.rereading import StorageRefresh
 from pragmaspec.resources import StagedImage
 from pragmaspec.site import Site
 from pragmaspec.state_model import State
@@ -71,7 +71,7 @@ class Sites:
 
     def reread(self, names: Iterable[str]) -> None:
         """Have each site notice files that others made there, at once. Raises with every site that failed."""
-        self._each(names, lambda provider: provider.reread() if isinstance(provider, Rereading) else None)
+        self._each(names, lambda provider: provider.reread() if isinstance(provider, StorageRefresh) else None)
 
     def inventories(self, names: Iterable[str]) -> dict[str, Inventory]:
         """Capacity and what is taken, of each site, at once. Raises with every site that failed."""
@@ -79,7 +79,7 @@ class Sites:
 
     def stored(self, names: Iterable[str]) -> dict[str, tuple[StoredImage, ...]]:
         """The images that take up room at each site, at once; none where a site has no such thing. Raises as the others."""
-        return self._each(names, lambda provider: provider.stored() if isinstance(provider, ImageRoom) else ())
+        return self._each(names, lambda provider: provider.stored() if isinstance(provider, ImageListing) else ())
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -136,7 +136,7 @@ def sites_in_use(wanted: Wanted, state: State, request: PlanRequest) -> tuple[st
     return tuple(sorted(names))
 
 
-class Look(NamedTuple):
+class SiteSnapshot(NamedTuple):
     """One look at every site where something is recorded; ``seconds``: how long it took.
 
     In the observations each object goes by the address that it was made under (``Record.made_as``).
@@ -148,9 +148,9 @@ class Look(NamedTuple):
     seconds: float
 
 
-def look(state: State, sites: Sites) -> Look:
+def take_snapshot(state: State, sites: Sites) -> SiteSnapshot:
     """Look at the sites of all records."""
     began = time.monotonic()
     found = sites.observe({record.resource.site for record in state.records}, state)
-    observations = {name: as_made(seen, state) for name, seen in found.items()}
-    return Look(state, observations, facts(state, observations).drift, time.monotonic() - began)
+    observations = {name: by_origin(seen, state) for name, seen in found.items()}
+    return SiteSnapshot(state, observations, refreshed_state(state, observations).drift, time.monotonic() - began)

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pragmaspec.stack.location import Place, find_place
+from pragmaspec.stack.location import StackLocation, locate_stack
 from pragmaspec.stack.state.access import open_store
 
 if TYPE_CHECKING:
-    from pragmaspec.access.ssh import Completed, Remote
-    from pragmaspec.engine.context import Applied
+    from pragmaspec.access.ssh import CommandResult, SshClient
+    from pragmaspec.engine.context import ApplyResult
     from pragmaspec.engine.reporter import Reporter
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.images.reporter import ImageReporter
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from pragmaspec.resources import Mark, Node
     from pragmaspec.stack.planning import Planner, ReadablePlan
     from pragmaspec.stack.run import Run
-    from pragmaspec.stack.sites import Look
+    from pragmaspec.stack.sites import SiteSnapshot
     from pragmaspec.state.session import StoreSession
-    from pragmaspec.state.store import Opened, Store
+    from pragmaspec.state.store import LockedStore, Store
     from pragmaspec.state_model import State
 
 # Every method imports what it needs: `list` and `ssh` must not pay for planning, nor planning for ssh.
@@ -45,12 +45,12 @@ class Stack:
         spec: str | Path | None = None,
         *,
         state: str | Path | None = None,
-        place: Place | None = None,
+        place: StackLocation | None = None,
         accept_rollback: bool = False,
         locked: bool = False,
     ) -> None:
         self._locked = locked
-        self._place = place or find_place(spec, state)
+        self._place = place or locate_stack(spec, state)
         self._accept_rollback = accept_rollback
         self._unfinished: bool | None = None
 
@@ -64,7 +64,7 @@ class Stack:
         return f"<Stack {self.name}, {f'described by {self._place.spec}' if self._place.spec else 'without a spec'}>"
 
     @property
-    def place(self) -> Place:
+    def place(self) -> StackLocation:
         """Where it is."""
         return self._place
 
@@ -82,9 +82,9 @@ class Stack:
     def library(self) -> "ImageLibrary":
         """The local image store."""
         from pragmaspec.images.library import ImageLibrary
-        from pragmaspec.stack.location import image_store
+        from pragmaspec.stack.location import image_store_directory
 
-        return ImageLibrary(image_store(), locked=self._locked)
+        return ImageLibrary(image_store_directory(), locked=self._locked)
 
     def state(self) -> "State":
         """What is recorded; an empty state when nothing was ever applied."""
@@ -164,26 +164,26 @@ class Stack:
 
     def apply(
         self, plan: "Plan | None" = None, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None
-    ) -> "Applied":
+    ) -> "ApplyResult":
         """Do ``plan``, or plan and do it. Nobody is asked: ``allow`` names what may be lost (rebuild, data-loss, protected)."""
         from pragmaspec.planning.request import PlanRequest
-        from pragmaspec.stack.saved_plan import needed_by
+        from pragmaspec.stack.saved_plan import clusters_needed_by
 
-        with self.run("apply", lineage=plan.lineage if plan else None, need=needed_by(plan)) as run:
+        with self.run("apply", lineage=plan.lineage if plan else None, need=clusters_needed_by(plan)) as run:
             return run.apply(plan if plan is not None else run.plan(PlanRequest()), _words(allow), reporter)
 
-    def boot(self, cluster: str, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None) -> "Applied":
+    def boot(self, cluster: str, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None) -> "ApplyResult":
         """Let a cluster run, whatever ``state:`` the spec gives it; what else the spec changes of its nodes waits."""
-        from pragmaspec.stack.cluster_requests import OUTLINE, boot_plan
+        from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, boot_plan
 
-        with self.run(f"boot {cluster}", need=OUTLINE) as run:
+        with self.run(f"boot {cluster}", need=NO_CLUSTER_DETAILS) as run:
             return run.apply(boot_plan(run, cluster), _words(allow), reporter)
 
-    def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "Applied":
+    def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "ApplyResult":
         """Shut a cluster down: computes before the frontend, gracefully, then by force after a limit."""
-        from pragmaspec.stack.cluster_requests import OUTLINE, shutdown_plan
+        from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, shutdown_plan
 
-        with self.run(f"shutdown {cluster}", need=OUTLINE) as run:
+        with self.run(f"shutdown {cluster}", need=NO_CLUSTER_DETAILS) as run:
             return run.apply(shutdown_plan(run, cluster), (), reporter)
 
     def clean(
@@ -194,14 +194,14 @@ class Stack:
         prune_images: bool = False,
         allow: str | Iterable[str] = (),
         reporter: "Reporter | None" = None,
-    ) -> "Applied":
+    ) -> "ApplyResult":
         """Remove a cluster with its disks. Refused while it runs, unless ``shutdown``; and when protected, unless allowed.
 
         ``prune_images``: also remove images from its site that no node of any stack uses.
         """
-        from pragmaspec.stack.cluster_requests import OUTLINE, clean_plan
+        from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, clean_plan
 
-        with self.run(f"clean {cluster}", need=OUTLINE) as run:
+        with self.run(f"clean {cluster}", need=NO_CLUSTER_DETAILS) as run:
             return run.apply(clean_plan(run, cluster, shutdown=shutdown, prune_images=prune_images), _words(allow), reporter)
 
     @contextmanager
@@ -234,7 +234,7 @@ class Stack:
             yield session
 
     @contextmanager
-    def opened(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[Opened]":
+    def opened(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[LockedStore]":
         """Hold the lock and what stands there, to replace it as a whole."""
         self._before_locking(steal_lock=steal_lock)
         with self.store.opened(command, lineage) as opened:
@@ -243,36 +243,36 @@ class Stack:
     def _before_locking(self, *, steal_lock: bool) -> None:
         self._refuse_other_place()
         if steal_lock:
-            from pragmaspec.stack.state.access import steal
+            from pragmaspec.stack.state.access import take_over_lock
 
-            steal(self.store)
+            take_over_lock(self.store)
 
     def _refuse_other_place(self) -> None:
-        from pragmaspec.stack.state.renamed_spec import refuse_other_place
+        from pragmaspec.stack.state.renamed_spec import refuse_moved_state
 
-        refuse_other_place(self._place, self.store)
+        refuse_moved_state(self._place, self.store)
 
-    def look(self) -> "Look":
+    def look(self) -> "SiteSnapshot":
         """What the sites say now."""
-        from pragmaspec.stack.sites import Sites, look
+        from pragmaspec.stack.sites import Sites, take_snapshot
 
         state = self.state()
         with Sites(state.sites) as sites:
-            return look(state, sites)
+            return take_snapshot(state, sites)
 
-    def remote(self, state: "State | None" = None) -> "Remote":
+    def remote(self, state: "State | None" = None) -> "SshClient":
         """OpenSSH to the recorded nodes, with keys and host keys in place. Raises UsageError when nothing was ever recorded."""
-        from pragmaspec.access.ssh import Remote
+        from pragmaspec.access.ssh import SshClient
         from pragmaspec.state.stack_key import load_stack_key
 
         recorded = state if state is not None else self.state()
         if not recorded.records:
             self.lineage()
-        remote = Remote(recorded.lineage, load_stack_key(recorded.lineage))
+        remote = SshClient(recorded.lineage, load_stack_key(recorded.lineage))
         remote.use(recorded)
         return remote
 
-    def ssh(self, node: str, *command: str, timeout_s: float = 60.0) -> "Completed":
+    def ssh(self, node: str, *command: str, timeout_s: float = 60.0) -> "CommandResult":
         """Run ``command`` on a node and wait for it: exit status, stdout (bytes) and stderr."""
         from pragmaspec.access.node_lookup import find_node
 

@@ -20,7 +20,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.state_model import STATE_FORMAT
 
-SEALED_LINE = b'{"sealed":'
+ENCRYPTED_PREFIX = b'{"sealed":'
 """How a sealed line of a journal begins; no other line does."""
 
 _CIPHER = "aes-256-gcm"
@@ -29,7 +29,7 @@ _SUM = b',"sum":"%s"}'
 _SUM_LENGTH = len(_SUM % b"") + 64
 
 
-class SealedSnapshot(Frozen, frozen=True):
+class EncryptedSnapshot(Frozen, frozen=True):
     """The file, key by key."""
 
     format: int
@@ -50,7 +50,7 @@ class _SealedLine(Frozen, frozen=True):
     sum: str
 
 
-class Seal:
+class StateCipher:
     """Encrypts and opens what is recorded of the stack ``lineage``."""
 
     def __init__(self, stack_key: StackKey, lineage: str) -> None:
@@ -60,7 +60,7 @@ class Seal:
 
     def snapshot(self, text: bytes, serial: int) -> bytes:
         """``text`` of a ``state.json``, encrypted."""
-        head = SealedSnapshot(
+        head = EncryptedSnapshot(
             format=STATE_FORMAT, key=self._name, kind="pragmaspec", lineage=self._lineage, sealed=_CIPHER, serial=serial, text=""
         )
         sealed = replace(head, text=self._encrypt(text, _bound_snapshot(head)))
@@ -70,7 +70,7 @@ class Seal:
         """One line that holds ``text``, which is the lines ``first_seq`` to ``last_seq`` of a journal."""
         sealed = self._encrypt(text, self._bound_lines(first_seq, last_seq)).encode()
         body = b'%s1,"batch":%d,"last":%d,"key":"%s","text":"%s"' % (
-            SEALED_LINE,
+            ENCRYPTED_PREFIX,
             first_seq,
             last_seq,
             self._name.encode(),
@@ -78,7 +78,7 @@ class Seal:
         )
         return body + _SUM % sha256(body + b"}").hexdigest().encode() + b"\n"
 
-    def open_snapshot(self, sealed: SealedSnapshot, file: str) -> bytes:
+    def open_snapshot(self, sealed: EncryptedSnapshot, file: str) -> bytes:
         """The text in ``sealed``, the content of ``file``. Raises StateUnreadableError."""
         if sealed.sealed != _CIPHER or sealed.format > STATE_FORMAT:
             raise _unreadable(
@@ -94,7 +94,7 @@ class Seal:
 
         A line whose checksum is wrong stays as it is: whether it was torn or damaged is found out as for any other line.
         """
-        return b"\n".join([self._opened(line, file) if line.startswith(SEALED_LINE) else line for line in data.split(b"\n")])
+        return b"\n".join([self._opened(line, file) if line.startswith(ENCRYPTED_PREFIX) else line for line in data.split(b"\n")])
 
     def _opened(self, line: bytes, file: str) -> bytes:
         body, ending = line[:-_SUM_LENGTH], line[-_SUM_LENGTH:]
@@ -144,15 +144,15 @@ class Seal:
             ) from error
 
 
-def sealed_snapshot(data: bytes) -> SealedSnapshot | None:
+def parse_encrypted(data: bytes) -> EncryptedSnapshot | None:
     """The encrypted snapshot in ``data``; None when it is none, or too damaged to tell."""
     try:
-        return msgspec.json.decode(data, type=SealedSnapshot)
+        return msgspec.json.decode(data, type=EncryptedSnapshot)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _bound_snapshot(head: SealedSnapshot) -> bytes:
+def _bound_snapshot(head: EncryptedSnapshot) -> bytes:
     return msgspec.json.encode(replace(head, text=""))
 
 

@@ -38,7 +38,7 @@ def claims(resource: Resource) -> list[tuple[str, ...]]:
     return [*vlans, *public]
 
 
-def check_sound(state: State, before: State) -> None:
+def check_invariants(state: State, before: State) -> None:
     """Raise StateUnwritableError when ``state`` contradicts itself in a way that ``before`` did not.
 
     What was wrong before stays writable, so that it can be put right.

@@ -15,7 +15,7 @@ import msgspec
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.frozen import Frozen
-from pragmaspec.state.journal_entries import Entry
+from pragmaspec.state.journal_entries import JournalEntry
 from pragmaspec.state.snapshot import NO_LINE
 
 VERSION = 1
@@ -33,19 +33,19 @@ class Tail(Frozen, frozen=True):
     sha256: str = NO_LINE
 
 
-class Link(NamedTuple):
+class JournalLine(NamedTuple):
     """One good line: its number, the digest of the line before, its own digest, and what it says."""
 
     seq: int
     prev: str
     sha256: str
-    entry: Entry
+    entry: JournalEntry
 
 
 class Journal(NamedTuple):
     """What was read: every good line, and where the good part ends."""
 
-    links: tuple[Link, ...]
+    links: tuple[JournalLine, ...]
     tail: Tail
 
 
@@ -55,7 +55,7 @@ class _Line(Frozen, frozen=True):
     prev: str
     t: str
     batch: int
-    entry: Entry
+    entry: JournalEntry
     sum: str
 
 
@@ -66,7 +66,7 @@ class _Version(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Line)
 
 
-def encode_batch(entries: Sequence[Entry], tail: Tail, time: str) -> tuple[bytes, Tail]:
+def encode_batch(entries: Sequence[JournalEntry], tail: Tail, time: str) -> tuple[bytes, Tail]:
     """The lines of one write after ``tail``, and the new tail. ``time`` is RFC 3339, for people only: order is by ``seq``."""
     lines: list[bytes] = []
     batch, seq, prev = tail.seq + 1, tail.seq, tail.sha256
@@ -95,7 +95,7 @@ def decode_journal(data: bytes, file: str, start: Tail) -> Journal:
     written = data.rstrip(b"\0")
     lines = written.split(b"\n")
     terminated, rest = lines[:-1], lines[-1]
-    links: list[Link] = []
+    links: list[JournalLine] = []
     tail, offset = start, 0
     for number, text in enumerate(terminated):
         line = _good(text, file, number)
@@ -107,31 +107,31 @@ def decode_journal(data: bytes, file: str, start: Tail) -> Journal:
         if line.seq != tail.seq + 1 or line.prev != tail.sha256:
             raise _damaged(file, number, "it does not follow the line before it: a line is missing, doubled or moved")
         tail = Tail(seq=line.seq, sha256=sha256(text).hexdigest())
-        links.append(Link(line.seq, line.prev, tail.sha256, line.entry))
+        links.append(JournalLine(line.seq, line.prev, tail.sha256, line.entry))
         offset += len(text) + 1
     # Perhaps only the newline is missing or wrong. The write may not have been acknowledged, but what it says is known.
     for text in (rest, rest[:-1]):
         line = _good(text, file, len(terminated))
         if line is not None and (line.seq, line.prev) == (tail.seq + 1, tail.sha256):
             tail = Tail(seq=line.seq, sha256=sha256(text).hexdigest())
-            links.append(Link(line.seq, line.prev, tail.sha256, line.entry))
+            links.append(JournalLine(line.seq, line.prev, tail.sha256, line.entry))
             break
     return Journal(links=tuple(links), tail=tail)
 
 
-def decode_lines(data: bytes, file: str) -> tuple[Link, ...]:
+def decode_lines(data: bytes, file: str) -> tuple[JournalLine, ...]:
     """The lines of one write in ``data`` (the content of ``file``), wherever in a journal they belong.
 
     Raises StateUnreadableError unless every one of them is good and follows the one before.
     """
-    links: list[Link] = []
+    links: list[JournalLine] = []
     for number, text in enumerate(data.removesuffix(b"\n").split(b"\n")):
         line = _good(text, file, number)
         if line is None:
             raise _damaged(file, number, "its checksum does not fit")
         if links and (line.seq, line.prev) != (links[-1].seq + 1, links[-1].sha256):
             raise _damaged(file, number, "it does not follow the line before it: a line is missing, doubled or moved")
-        links.append(Link(line.seq, line.prev, sha256(text).hexdigest(), line.entry))
+        links.append(JournalLine(line.seq, line.prev, sha256(text).hexdigest(), line.entry))
     return tuple(links)
 
 

@@ -12,7 +12,7 @@ from pragmaspec.resources import Node, Outputs, Resource
 from pragmaspec.site import Site
 from pragmaspec.state_model import ClosedOp, Record, State
 
-CLOSED_KEPT_S = 7 * 86400.0
+CLOSED_OPS_KEPT_S = 7 * 86400.0
 """How long an op that is over is remembered, so that what turns up late with it is known to be a leftover."""
 
 
@@ -66,7 +66,7 @@ class Failed(Frozen, frozen=True, tag_field="type", tag="failed"):
     problem: str
 
 
-class Gone(Frozen, frozen=True, tag_field="type", tag="gone"):
+class Removed(Frozen, frozen=True, tag_field="type", tag="gone"):
     """The object is no longer at the site. ``op`` is empty for what needed no call; ``at`` is in seconds since 1970."""
 
     address: str
@@ -74,7 +74,7 @@ class Gone(Frozen, frozen=True, tag_field="type", tag="gone"):
     at: float = msgspec.field(default_factory=time)
 
 
-class Cleared(Frozen, frozen=True, tag_field="type", tag="cleared"):
+class Retracted(Frozen, frozen=True, tag_field="type", tag="cleared"):
     """The call never left the machine: everything is as it was before the intent."""
 
     op: str
@@ -86,7 +86,7 @@ class Moved(Frozen, frozen=True, tag_field="type", tag="moved"):
     moves: tuple[Move, ...]
 
 
-Entry = Begin | SiteUsed | Intent | Bound | Done | Failed | Gone | Cleared | Moved
+JournalEntry = Begin | SiteUsed | Intent | Bound | Done | Failed | Removed | Retracted | Moved
 
 
 class _Open:
@@ -97,7 +97,7 @@ class _Open:
         self.earlier = earlier
 
 
-class Ledger:
+class JournalReplay:
     """A state that journal entries are applied to, one by one, each in constant time."""
 
     def __init__(self, state: State) -> None:
@@ -133,7 +133,7 @@ class Ledger:
         self._base, self._state = state, state
         self._sites = {site.name: site for site in state.sites}
 
-    def apply(self, entry: Entry) -> None:
+    def apply(self, entry: JournalEntry) -> None:
         """Let ``entry`` have happened. Raises KeyError for an outcome without its intent: such a journal is damaged."""
         self._state = None
         match entry:
@@ -143,7 +143,7 @@ class Ledger:
                 self._sites[site.name] = site
             case Intent():
                 self._open[entry.op] = _Open(entry, self._records.get(entry.resource.address))
-                self._put(begun(entry, self._records.get(entry.resource.address)))
+                self._put(pending_record(entry, self._records.get(entry.resource.address)))
             case Bound(op=op, outputs=outputs):
                 self._change(op, outputs=outputs)
             case Failed(op=op, problem=problem):
@@ -151,10 +151,10 @@ class Ledger:
             case Done(op=op, record=record):
                 self._close(op)
                 self._put(_as_made(record, self._records.get(record.address)))
-            case Gone(op=op, address=address):
+            case Removed(op=op, address=address):
                 self._close(op)
                 self._forget(address, entry.at)
-            case Cleared(op=op):
+            case Retracted(op=op):
                 self._restore(self._open.pop(op))
             case Moved(moves=moves):
                 self._move(moves)
@@ -175,15 +175,15 @@ class Ledger:
         """Take the record away, and remember its op where something may still turn up with it."""
         record = self._records.pop(address, None)
         site = self._sites.get(record.resource.site) if record is not None else None
-        if record is not None and record.op and site is not None and site.leaves_late:
-            self._closed[record.op] = ClosedOp(op=record.op, address=record.made_as, closed_at=at)
+        if record is not None and record.op and site is not None and site.completes_late:
+            self._closed[record.op] = ClosedOp(op=record.op, address=record.original_address, closed_at=at)
 
     def _closed_ops(self) -> tuple[ClosedOp, ...]:
         """Ops that are over and not too old, but for those of an object that only has another address now."""
         if not self._closed:
             return ()
         alive = {record.op for record in self._records.values()}
-        since = max(closed.closed_at for closed in self._closed.values()) - CLOSED_KEPT_S
+        since = max(closed.closed_at for closed in self._closed.values()) - CLOSED_OPS_KEPT_S
         return tuple(closed for op, closed in sorted(self._closed.items()) if op not in alive and closed.closed_at >= since)
 
     def _close(self, op: str) -> None:
@@ -203,7 +203,7 @@ class Ledger:
             self._put(opened.earlier)
 
 
-def begun(intent: Intent, earlier: Record | None) -> Record | None:
+def pending_record(intent: Intent, earlier: Record | None) -> Record | None:
     """The record of a resource while ``intent`` has no outcome; ``earlier`` is the one before it.
 
     Cleaning and updating keep the earlier record: both can simply be done again, and the earlier record says that they must be.
@@ -218,8 +218,8 @@ def begun(intent: Intent, earlier: Record | None) -> Record | None:
         # Another object altogether: what the site told of the one before it says nothing about this one.
         return Record(resource=intent.resource, status="pending", generation=intent.generation, op=op, origin=earlier.origin)
     resource = intent.resource
-    if intent.verb == "boot" and must_tell(resource, earlier, earlier.generation):
-        resource = untold(resource)
+    if intent.verb == "boot" and needs_guest_update(resource, earlier, earlier.generation):
+        resource = without_guest_info(resource)
     return replace(earlier, resource=resource, status="pending", problem="", op=earlier.op or op)
 
 
@@ -230,7 +230,7 @@ def _as_made(record: Record, before: Record | None) -> Record:
     return replace(record, op=record.op or before.op, origin=record.origin or before.origin)
 
 
-def must_tell(resource: Resource, earlier: Record, generation: int) -> bool:
+def needs_guest_update(resource: Resource, earlier: Record, generation: int) -> bool:
     """True if a boot of ``resource`` keeps a disk whose guest was last told something else, or was off and missed something.
 
     A guest reads what it is told of its cluster at its first boot; later it is told over ssh. Where no guest is waited for,
@@ -243,6 +243,6 @@ def must_tell(resource: Resource, earlier: Record, generation: int) -> bool:
     return changed or (not before.running and resource.readiness.when != "none")
 
 
-def untold(resource: Resource) -> Resource:
+def without_guest_info(resource: Resource) -> Resource:
     """``resource`` as one whose guest may know nothing of its cluster, so that the next plan sees to it."""
     return replace(resource, keys="", peers="") if isinstance(resource, Node) else resource

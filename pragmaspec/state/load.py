@@ -4,32 +4,32 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from pragmaspec.errors import StateUnreadableError
-from pragmaspec.state.backends.base import JournalText, Stored
-from pragmaspec.state.journal import Journal, Link, Tail, decode_journal, journal_end
-from pragmaspec.state.journal_entries import Begin, Ledger
-from pragmaspec.state.snapshot import Snapshot, check_lineage, decode_snapshot, is_sealed
-from pragmaspec.state.spill import Merged, Spilled, merge_spills
+from pragmaspec.state.backends.base import JournalText, RawState
+from pragmaspec.state.journal import Journal, JournalLine, Tail, decode_journal, journal_end
+from pragmaspec.state.journal_entries import Begin, JournalReplay
+from pragmaspec.state.snapshot import Snapshot, check_lineage, decode_snapshot, is_encrypted
+from pragmaspec.state.spill import MergedSpills, SpillFile, merge_spills
 from pragmaspec.state_model import State
 
 if TYPE_CHECKING:
-    from pragmaspec.state.encryption import Seal
+    from pragmaspec.state.encryption import StateCipher
 
 
-class Loaded(NamedTuple):
+class LoadedState(NamedTuple):
     """A state as it was found.
 
     ``unfinished``: what an interrupted run left in a journal or a spill is part of it. ``links``: the journal's lines since the
     snapshot, whose last line was ``applied``.
     """
 
-    ledger: Ledger
+    ledger: JournalReplay
     tail: Tail
     on_disk: bool
     unfinished: bool
     sealed: bool = False
     applied: Tail = Tail()
-    links: tuple[Link, ...] = ()
-    spills: Merged = Merged((), Tail())
+    links: tuple[JournalLine, ...] = ()
+    spills: MergedSpills = MergedSpills((), Tail())
 
     @property
     def serial(self) -> int:
@@ -37,20 +37,20 @@ class Loaded(NamedTuple):
         return self.ledger.state.serial
 
 
-Opener = Callable[[str], "Seal"]
+CipherLookup = Callable[[str], "StateCipher"]
 """What opens the encrypted texts of a lineage."""
 
 
-def read_stored(stored: Stored, lineage: str | None, opener: Opener) -> Loaded:
+def decode_raw_state(stored: RawState, lineage: str | None, opener: CipherLookup) -> LoadedState:
     """What ``stored`` says; ``lineage`` (default: a new one) is used when there is nothing. Raises StateUnreadableError."""
     if stored.snapshot is None:
         if stored.journals or stored.kept:
             raise _without_snapshot(stored)
-        return Loaded(Ledger(State(lineage=lineage or new_lineage())), Tail(), on_disk=False, unfinished=False)
-    text, seal = opened_snapshot(stored.snapshot, stored.name, opener)
+        return LoadedState(JournalReplay(State(lineage=lineage or new_lineage())), Tail(), on_disk=False, unfinished=False)
+    text, seal = decrypt_snapshot(stored.snapshot, stored.name, opener)
     snapshot = decode_snapshot(text, stored.name)
     applied = Tail(seq=snapshot.applied_seq, sha256=snapshot.applied_sha256)
-    ledger = Ledger(snapshot.state)
+    ledger = JournalReplay(snapshot.state)
     journal = Journal((), applied)
     for each in stored.journals:
         lines = each._replace(data=seal.open_journal(each.data, each.name)) if seal else each
@@ -59,7 +59,7 @@ def read_stored(stored: Stored, lineage: str | None, opener: Opener) -> Loaded:
             _replay(ledger, journal, lines.name)
         else:
             _check_covered(lines, snapshot)
-    return Loaded(
+    return LoadedState(
         ledger,
         journal.tail,
         on_disk=True,
@@ -70,7 +70,7 @@ def read_stored(stored: Stored, lineage: str | None, opener: Opener) -> Loaded:
     )
 
 
-def with_spills(loaded: Loaded, spills: tuple[Spilled, ...], opener: Opener) -> Loaded:
+def with_spills(loaded: LoadedState, spills: tuple[SpillFile, ...], opener: CipherLookup) -> LoadedState:
     """``loaded`` with the lines that an interrupted run could write only to this machine. Raises StateUnreadableError."""
     if not spills or not loaded.on_disk:
         return loaded
@@ -86,13 +86,13 @@ def with_spills(loaded: Loaded, spills: tuple[Spilled, ...], opener: Opener) -> 
     return loaded._replace(tail=merged.tail, spills=merged, unfinished=loaded.unfinished or bool(merged.entries))
 
 
-def opened_snapshot(data: bytes, name: str, opener: Opener) -> "tuple[bytes, Seal | None]":
+def decrypt_snapshot(data: bytes, name: str, opener: CipherLookup) -> "tuple[bytes, StateCipher | None]":
     """The text of the snapshot ``data``, found at ``name``, in clear, and the seal it was under, if any."""
-    if not is_sealed(data):
+    if not is_encrypted(data):
         return data, None
-    from pragmaspec.state.encryption import sealed_snapshot  # noqa: PLC0415 - only for who encrypts
+    from pragmaspec.state.encryption import parse_encrypted  # noqa: PLC0415 - only for who encrypts
 
-    found = sealed_snapshot(data)
+    found = parse_encrypted(data)
     if found is None:
         return data, None  # decode_snapshot says what is wrong with it
     check_lineage(found.lineage, name)
@@ -107,7 +107,7 @@ def new_lineage() -> str:
     return str(uuid4())
 
 
-def _replay(ledger: Ledger, journal: Journal, name: str) -> None:
+def _replay(ledger: JournalReplay, journal: Journal, name: str) -> None:
     """Apply what the journal says after the snapshot."""
     state = ledger.state
     try:
@@ -142,7 +142,7 @@ def _check_covered(text: JournalText, snapshot: Snapshot) -> None:
     )
 
 
-def _without_snapshot(stored: Stored) -> StateUnreadableError:
+def _without_snapshot(stored: RawState) -> StateUnreadableError:
     traces = [text.name for text in stored.journals]
     if stored.kept:
         traces.append(f"an older version with serial {max(stored.kept)}")

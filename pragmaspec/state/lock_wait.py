@@ -6,17 +6,17 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateLockedError
-from pragmaspec.state.backends.base import Ground, Held, Holder
-from pragmaspec.state.backends.local.file_lock import ourselves
+from pragmaspec.state.backends.base import Backend, LockedBackend, LockHolder
+from pragmaspec.state.backends.local.file_lock import this_process
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 
-Told = Callable[[Holder | None, float], None]
+WaitListener = Callable[[LockHolder | None, float], None]
 """Hears who holds the lock, and how many seconds are left."""
 
 
-class LockPatience:
+class LockWait:
     """How long another run is waited for. ``sleep`` and ``clock`` are those of :mod:`time`, in seconds.
 
     Every ground takes its lock at once or not at all, so it is asked again at growing intervals. A signal ends the waiting.
@@ -25,7 +25,7 @@ class LockPatience:
     def __init__(
         self,
         limit_s: float = 0.0,
-        told: Told | None = None,
+        told: WaitListener | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -35,12 +35,12 @@ class LockPatience:
         self._sleep = sleep
         self._clock = clock
 
-    def taken(self, ground: Ground, command: str) -> Held:
+    def taken(self, ground: Backend, command: str) -> LockedBackend:
         """The lock of ``ground``, for ``command``. Raises as the ground does, StateLockedError only after the limit."""
         until, pause_s = self._clock() + self._limit_s, _FIRST_PAUSE_S
         while True:
             try:
-                return ground.lock(ourselves(command))
+                return ground.lock(this_process(command))
             except StateLockedError as error:
                 left_s = until - self._clock()
                 if left_s <= 0:

@@ -12,24 +12,24 @@ from typing import NamedTuple
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.backends.local.disk import Disk
-from pragmaspec.state.backends.local.durable import private_directory, replace_file
+from pragmaspec.state.backends.local.durable import make_private_directory, replace_file
 
 
-class Mark(NamedTuple):
+class LastSeen(NamedTuple):
     """The newest serial seen, and whether that state was encrypted."""
 
     serial: int
     sealed: bool
 
 
-class HighWater:
+class RollbackGuard:
     """The mark of the stack whose folder on this machine is ``folder``."""
 
     def __init__(self, disk: Disk, folder: Path) -> None:
         self._disk = disk
         self._path = folder / "high-water"
 
-    def check(self, found: Mark, name: str, *, must_be_sealed: bool) -> None:
+    def check(self, found: LastSeen, name: str, *, must_be_sealed: bool) -> None:
         """Raise StateUnreadableError when the state ``name``, which is ``found``, is not one that may follow what was seen."""
         seen = self.seen()
         if seen is None:
@@ -52,14 +52,14 @@ class HighWater:
                 "with the next change.",
             )
 
-    def see(self, found: Mark) -> None:
+    def see(self, found: LastSeen) -> None:
         """Remember ``found`` if it is newer. A machine that cannot remember is no worse than a new one, so that is no error."""
         with suppress(StateUnreadableError, OSError):
             seen = self.seen()
             if seen is None or found.serial > seen.serial or (found.serial == seen.serial and found.sealed != seen.sealed):
                 self._write(found)
 
-    def accept(self, found: Mark) -> None:
+    def accept(self, found: LastSeen) -> None:
         """Take ``found`` for the newest, whatever was seen before."""
         with suppress(OSError):
             self._write(found)
@@ -70,7 +70,7 @@ class HighWater:
             self._disk.unlink(self._path)
             self._disk.rmdir(self._path.parent)
 
-    def seen(self) -> Mark | None:
+    def seen(self) -> LastSeen | None:
         """The newest state seen; None: none yet. Raises StateUnreadableError."""
         try:
             text = self._disk.read(self._path)
@@ -85,10 +85,10 @@ class HighWater:
                 f"{self._path} should say which serial of the state was seen last, and does not. --accept-rollback writes it "
                 "anew from the state as it is now.",
             )
-        return Mark(serial=int(words[0]), sealed=words[1] == b"sealed")
+        return LastSeen(serial=int(words[0]), sealed=words[1] == b"sealed")
 
-    def _write(self, mark: Mark) -> None:
-        private_directory(self._path.parent, self._disk)
+    def _write(self, mark: LastSeen) -> None:
+        make_private_directory(self._path.parent, self._disk)
         replace_file(self._path, _text(b"%d" % mark.serial, b"sealed" if mark.sealed else b"plain"), disk=self._disk)
 
 

@@ -11,8 +11,19 @@ from pragmaspec.planning.wanted import Move
 from pragmaspec.resources import Outputs
 from pragmaspec.site import Site
 from pragmaspec.state.invariants import check_claims
-from pragmaspec.state.journal_entries import Bound, Cleared, Done, Entry, Failed, Gone, Intent, Ledger, Moved, SiteUsed
-from pragmaspec.state.load import Loaded
+from pragmaspec.state.journal_entries import (
+    Bound,
+    Done,
+    Failed,
+    Intent,
+    JournalEntry,
+    JournalReplay,
+    Moved,
+    Removed,
+    Retracted,
+    SiteUsed,
+)
+from pragmaspec.state.load import LoadedState
 from pragmaspec.state.writer import StateWriter
 from pragmaspec.state_model import Record, State
 
@@ -24,14 +35,14 @@ class StoreSession:
     answers arrive, made durable by the next :meth:`intend` or :meth:`flush`; :meth:`checkpoint` at the end.
     """
 
-    def __init__(self, writer: StateWriter, loaded: Loaded) -> None:
+    def __init__(self, writer: StateWriter, loaded: LoadedState) -> None:
         self._writer = writer
-        self._ledger: Ledger = loaded.ledger
+        self._ledger: JournalReplay = loaded.ledger
         self._on_disk = loaded.on_disk
         self._unfinished = loaded.unfinished
         self._begun = False
         self._ops: dict[str, str] = {}
-        self._waiting: list[Entry] = []
+        self._waiting: list[JournalEntry] = []
 
     @property
     def state(self) -> State:
@@ -83,17 +94,17 @@ class StoreSession:
             self._note(Failed(op=self._ops[action.key], problem=result.first_line))
             return
         op = self._ops.pop(action.key, "")
-        self._note(Gone(op=op, address=action.address) if result is None else Done(op=op, record=result))
+        self._note(Removed(op=op, address=action.address) if result is None else Done(op=op, record=result))
 
     def moved(self, moves: Sequence[Move]) -> None:
         """Record that clusters or sites have other names now."""
         self._note(Moved(moves=tuple(moves)))
 
-    def cleared(self, action: Action) -> None:
+    def retract(self, action: Action) -> None:
         """Record that the call of ``action`` never left: everything is as it was before its intent. Without one: nothing."""
         op = self._ops.pop(action.key, "")
         if op:
-            self._note(Cleared(op=op))
+            self._note(Retracted(op=op))
 
     def flush(self) -> None:
         """Make everything recorded so far durable. Raises StateUnwritableError when that is not possible."""
@@ -116,10 +127,10 @@ class StoreSession:
     def _never_left(self, actions: Sequence[Action]) -> None:
         """What could not be recorded is not done. The intents may have reached the disk all the same, so they are taken back."""
         for action in actions:
-            self.cleared(action)
+            self.retract(action)
         self.close()
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: JournalEntry) -> None:
         if not self._begun:
             self._begin_journal()
         self._ledger.apply(entry)

@@ -112,7 +112,7 @@ def check_lineage(lineage: str, file: str) -> None:
         raise _unreadable("The state is not in a known format", f"{file} has no lineage that this pragmaspec could have given.")
 
 
-def is_sealed(data: bytes) -> bool:
+def is_encrypted(data: bytes) -> bool:
     """Whether ``data`` begins as an encrypted snapshot does."""
     return b'"sealed": "' in data[:_HEAD_BYTES]
 

@@ -12,28 +12,28 @@ from typing import NamedTuple
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.backends.local.disk import Disk
-from pragmaspec.state.backends.local.durable import private_directory, replace_file
-from pragmaspec.state.journal import Link, Tail, decode_lines
-from pragmaspec.state.journal_entries import Entry
+from pragmaspec.state.backends.local.durable import make_private_directory, replace_file
+from pragmaspec.state.journal import JournalLine, Tail, decode_lines
+from pragmaspec.state.journal_entries import JournalEntry
 
 _NAME = re.compile(r"spill\.(\d+)\.jsonl")
 
 
-class Spilled(NamedTuple):
+class SpillFile(NamedTuple):
     """A spill as it stands: the path, for errors and to remove it, and its lines."""
 
     path: Path
     data: bytes
 
 
-class Merged(NamedTuple):
+class MergedSpills(NamedTuple):
     """What spills add to a journal: the entries that it lacks, and where it ends with them.
 
     ``taken``: every line of these is in the journal now, so the next snapshot covers them. ``passed``: the journal went another
     way without these, because somebody else went on from it; what they say was found out at the sites since.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[JournalEntry, ...]
     tail: Tail
     taken: tuple[Path, ...] = ()
     passed: tuple[Path, ...] = ()
@@ -47,12 +47,12 @@ class Spills:
         self._folder = folder
         self.beforehand = beforehand
 
-    def found(self) -> tuple[Spilled, ...]:
+    def found(self) -> tuple[SpillFile, ...]:
         """Every spill, oldest first. Raises StateUnreadableError."""
         try:
             names = self._disk.listdir(self._folder)
             numbered = sorted((int(match[1]), name) for name in names if (match := _NAME.fullmatch(name)))
-            return tuple(Spilled(self._folder / name, self._disk.read(self._folder / name)) for _, name in numbered)
+            return tuple(SpillFile(self._folder / name, self._disk.read(self._folder / name)) for _, name in numbered)
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
@@ -63,7 +63,7 @@ class Spills:
     def keep(self, lines: bytes, first_seq: int) -> Path:
         """Keep ``lines`` durably, and say where. Raises OSError."""
         path = self._folder / f"spill.{first_seq}.jsonl"
-        private_directory(self._folder, self._disk)
+        make_private_directory(self._folder, self._disk)
         replace_file(path, lines, disk=self._disk)
         return path
 
@@ -78,12 +78,12 @@ class Spills:
             self._disk.rename(path, path.with_suffix(".old"))
 
 
-def merge_spills(spills: tuple[Spilled, ...], links: tuple[Link, ...], start: Tail) -> Merged:
+def merge_spills(spills: tuple[SpillFile, ...], links: tuple[JournalLine, ...], start: Tail) -> MergedSpills:
     """What ``spills`` add to a journal whose lines are ``links`` (after ``start``).
 
     Raises StateUnreadableError for a spill that is damaged: it was written atomically, so no crash did that.
     """
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     digests = {link.seq: link.sha256 for link in links} | {start.seq: start.sha256}
     tail = Tail(seq=links[-1].seq, sha256=links[-1].sha256) if links else start
     taken: list[Path] = []
@@ -99,4 +99,4 @@ def merge_spills(spills: tuple[Spilled, ...], links: tuple[Link, ...], start: Ta
                 taken.append(path)
                 continue
         passed.append(path)
-    return Merged(entries=tuple(entries), tail=tail, taken=tuple(taken), passed=tuple(passed))
+    return MergedSpills(entries=tuple(entries), tail=tail, taken=tuple(taken), passed=tuple(passed))

@@ -10,7 +10,7 @@ from shlex import quote
 from pragmaspec.errors import AccessError
 from pragmaspec.guest.keys import STACK_KEY_BYTES, StackKey
 from pragmaspec.paths import data_home
-from pragmaspec.state.backends.local.durable import private_directory, sync_directory, write_new
+from pragmaspec.state.backends.local.durable import make_private_directory, sync_directory, write_new_file
 
 _TEXT = re.compile(rf"[0-9a-f]{{{2 * STACK_KEY_BYTES}}}")
 
@@ -64,10 +64,10 @@ def _read(path: Path) -> StackKey:
 
 def _make(path: Path) -> None:
     """Put a new key at ``path``, unless another process is quicker: then its key stands."""
-    private_directory(path.parent)
+    make_private_directory(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        write_new(temporary, f"{secrets.token_hex(STACK_KEY_BYTES)}\n".encode())
+        write_new_file(temporary, f"{secrets.token_hex(STACK_KEY_BYTES)}\n".encode())
         with suppress(FileExistsError):
             os.link(temporary, path)
     finally:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from pragmaspec.errors import PragmaspecError, StateUnreadableError
 from pragmaspec.paths import state_home
-from pragmaspec.state.backends.base import Ground, Held, Holder, Stored, Version
+from pragmaspec.state.backends.base import Backend, LockedBackend, LockHolder, RawState, StateVersion
 from pragmaspec.state.backends.local.disk import OS_DISK, Disk
-from pragmaspec.state.load import Loaded, new_lineage, read_stored, with_spills
-from pragmaspec.state.lock_wait import LockPatience
-from pragmaspec.state.rollback_guard import HighWater, Mark
+from pragmaspec.state.load import LoadedState, decode_raw_state, new_lineage, with_spills
+from pragmaspec.state.lock_wait import LockWait
+from pragmaspec.state.rollback_guard import LastSeen, RollbackGuard
 from pragmaspec.state.session import StoreSession
 from pragmaspec.state.spill import Spills
 from pragmaspec.state.writer import StateWriter
@@ -19,13 +19,13 @@ from pragmaspec.state_model import State
 
 if TYPE_CHECKING:
     from pragmaspec.guest.keys import StackKey
-    from pragmaspec.state.encryption import Seal
+    from pragmaspec.state.encryption import StateCipher
 
 _READS = 5
 
 
 @runtime_checkable
-class Sheltered(Protocol):
+class LocalSpills(Protocol):
     """A ground on this machine, which keeps its own spills."""
 
     @property
@@ -35,7 +35,7 @@ class Sheltered(Protocol):
 
 
 @runtime_checkable
-class Wary(Protocol):
+class WarnsOfRisks(Protocol):
     """A ground that can say what is not as safe as it should be."""
 
     def warnings(self) -> tuple[str, ...]:
@@ -43,11 +43,11 @@ class Wary(Protocol):
         ...
 
 
-class Opened(NamedTuple):
+class LockedStore(NamedTuple):
     """What is held while the lock is: the ground, what stood there, and what writes to it."""
 
-    held: Held
-    loaded: Loaded
+    held: LockedBackend
+    loaded: LoadedState
     writer: StateWriter
 
 
@@ -61,7 +61,7 @@ class Store:
 
     def __init__(
         self,
-        ground: Ground,
+        ground: Backend,
         *,
         encrypt: bool | None = None,
         accept_rollback: bool = False,
@@ -75,11 +75,11 @@ class Store:
         self._memory = memory
         self._disk = disk
         self._stack_key = stack_key
-        self._wait = LockPatience()
+        self._wait = LockWait()
 
-    def wait_for_locks(self, limit_s: float, told: "Callable[[Holder | None, float], None]") -> None:
+    def wait_for_locks(self, limit_s: float, told: "Callable[[LockHolder | None, float], None]") -> None:
         """Wait at most ``limit_s`` for a lock that another run holds; ``told`` hears who that is, and how much time is left."""
-        self._wait = LockPatience(limit_s, told)
+        self._wait = LockWait(limit_s, told)
 
     def exists(self) -> bool:
         """Whether a state has been recorded here. Raises StateUnreachableError."""
@@ -93,7 +93,7 @@ class Store:
         """
         return self.load().ledger.state
 
-    def load(self, lineage: str | None = None) -> Loaded:
+    def load(self, lineage: str | None = None) -> LoadedState:
         """Snapshot and journal as they stand. ``lineage`` is used when there is neither."""
         stored = self.ground.read()
         for _ in range(_READS):
@@ -129,16 +129,16 @@ class Store:
                 session.close()
 
     @contextmanager
-    def opened(self, command: str, lineage: str | None = None) -> Iterator[Opened]:
+    def opened(self, command: str, lineage: str | None = None) -> Iterator[LockedStore]:
         """The ground with its lock held, below what a session offers: for what replaces a state as a whole."""
         with self.locked(command) as held:
             loaded = self._loaded(held.read(), lineage)
             if self._accept_rollback and loaded.on_disk:
                 self._mark(loaded.ledger.state.lineage).accept(_mark_of(loaded))
-            yield Opened(held, loaded, self.writer(held, loaded))
+            yield LockedStore(held, loaded, self.writer(held, loaded))
 
     @contextmanager
-    def locked(self, command: str) -> Iterator[Held]:
+    def locked(self, command: str) -> Iterator[LockedBackend]:
         """The ground with its lock held, whatever stands there. Raises StateLockedError when it is not free in time."""
         held = self._wait.taken(self.ground, command)
         try:
@@ -146,7 +146,7 @@ class Store:
         finally:
             held.release()
 
-    def writer(self, held: Held, loaded: Loaded) -> StateWriter:
+    def writer(self, held: LockedBackend, loaded: LoadedState) -> StateWriter:
         """What writes to ``held`` what comes after ``loaded``."""
         lineage = loaded.ledger.state.lineage
         encrypt = loaded.sealed if self._encrypt is None else self._encrypt
@@ -158,14 +158,14 @@ class Store:
             mark=self._mark(lineage),
         )
 
-    def seal(self, lineage: str, *, create: bool = False) -> "Seal":
+    def seal(self, lineage: str, *, create: bool = False) -> "StateCipher":
         """What encrypts and opens the state of ``lineage``. Raises AccessError when its key is not here, unless ``create``."""
-        from pragmaspec.state.encryption import Seal  # noqa: PLC0415 - only for who encrypts
+        from pragmaspec.state.encryption import StateCipher  # noqa: PLC0415 - only for who encrypts
         from pragmaspec.state.stack_key import load_stack_key  # noqa: PLC0415
 
-        return Seal((self._stack_key or load_stack_key)(lineage, create), lineage)
+        return StateCipher((self._stack_key or load_stack_key)(lineage, create), lineage)
 
-    def seen(self, lineage: str) -> Mark | None:
+    def seen(self, lineage: str) -> LastSeen | None:
         """The newest state of ``lineage`` that this machine has seen. Raises StateUnreadableError, unless rollbacks are taken."""
         try:
             return self._mark(lineage).seen()
@@ -174,11 +174,11 @@ class Store:
                 raise
             return None
 
-    def with_own_spills(self, loaded: Loaded) -> Loaded:
+    def with_own_spills(self, loaded: LoadedState) -> LoadedState:
         """``loaded`` with what an interrupted run could write only to this machine. Raises StateUnreadableError."""
         return with_spills(loaded, self._spills(loaded.ledger.state.lineage).found(), self.seal)
 
-    def lock_holder(self) -> Holder | None:
+    def lock_holder(self) -> LockHolder | None:
         """Who holds the lock now; None when nobody does."""
         return self.ground.holder()
 
@@ -186,19 +186,19 @@ class Store:
         """Take the lock ``lock_id`` from its holder, whose next write then fails. Raises UsageError where that cannot be."""
         self.ground.break_lock(lock_id)
 
-    def history(self) -> tuple[Version, ...]:
+    def history(self) -> tuple[StateVersion, ...]:
         """The snapshots that are kept, newest first; the one that stands is the first."""
         return self.ground.history()
 
     def warnings(self) -> tuple[str, ...]:
         """What is not as safe as it should be here, in full sentences; nothing is refused for it."""
-        return self.ground.warnings() if isinstance(self.ground, Wary) else ()
+        return self.ground.warnings() if isinstance(self.ground, WarnsOfRisks) else ()
 
     def pull(self) -> str:
         """The text of a ``state.json`` with everything recorded, in clear. Raises UsageError when nothing is."""
-        from pragmaspec.state.transfer import pulled  # noqa: PLC0415 - only for who asks
+        from pragmaspec.state.transfer import pull  # noqa: PLC0415 - only for who asks
 
-        return pulled(self)
+        return pull(self)
 
     def push(self, text: str) -> State:
         """Record what ``text``, which :meth:`pull` gave, says; the state that is recorded then.
@@ -225,9 +225,9 @@ class Store:
         This machine takes the state here for an old one from then on. Raises UsageError when ``other`` holds another stack, or
         a newer state of this one.
         """
-        from pragmaspec.state.transfer import copy  # noqa: PLC0415 - only for who asks
+        from pragmaspec.state.transfer import copy_state  # noqa: PLC0415 - only for who asks
 
-        return copy(self, other)
+        return copy_state(self, other)
 
     def remove(self) -> None:
         """Remove everything: snapshot, journals, history, and what this machine remembers of it."""
@@ -237,8 +237,8 @@ class Store:
             self._spills(lineage).drop(spilled.path)
         self._mark(lineage).forget()
 
-    def _loaded(self, stored: Stored, lineage: str | None) -> Loaded:
-        loaded = read_stored(stored, lineage, self.seal)
+    def _loaded(self, stored: RawState, lineage: str | None) -> LoadedState:
+        loaded = decode_raw_state(stored, lineage, self.seal)
         if not loaded.on_disk:
             return loaded
         found = loaded.ledger.state.lineage
@@ -251,11 +251,11 @@ class Store:
         changes = self._encrypt is not None and self._encrypt != loaded.sealed
         return loaded._replace(unfinished=True) if changes else loaded
 
-    def _mark(self, lineage: str) -> HighWater:
-        return HighWater(self._disk, self._folder(lineage))
+    def _mark(self, lineage: str) -> RollbackGuard:
+        return RollbackGuard(self._disk, self._folder(lineage))
 
     def _spills(self, lineage: str) -> Spills:
-        if isinstance(self.ground, Sheltered):
+        if isinstance(self.ground, LocalSpills):
             return Spills(self._disk, self.ground.spill_folder, beforehand=False)
         return Spills(self._disk, self._folder(lineage), beforehand=True)
 
@@ -263,5 +263,5 @@ class Store:
         return (self._memory or state_home() / "pragmaspec") / lineage
 
 
-def _mark_of(loaded: Loaded) -> Mark:
-    return Mark(serial=loaded.serial, sealed=loaded.sealed)
+def _mark_of(loaded: LoadedState) -> LastSeen:
+    return LastSeen(serial=loaded.serial, sealed=loaded.sealed)

@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnreadableError, StateUnwritableError, UsageError
-from pragmaspec.state.backends.base import Stored
+from pragmaspec.state.backends.base import RawState
 from pragmaspec.state.journal import Tail
-from pragmaspec.state.load import Loaded, opened_snapshot, read_stored
+from pragmaspec.state.load import LoadedState, decode_raw_state, decrypt_snapshot
 from pragmaspec.state.snapshot import Snapshot, decode_edited, decode_snapshot, encode_snapshot, serial_of
 from pragmaspec.state_model import State
 
 if TYPE_CHECKING:
-    from pragmaspec.state.store import Opened, Store
+    from pragmaspec.state.store import LockedStore, Store
 
 _PUSHED = "the text"
 
 
-def pulled(store: "Store") -> str:
+def pull(store: "Store") -> str:
     """The text of a ``state.json`` with everything recorded in ``store``."""
     loaded = store.load()
     if not loaded.on_disk:
@@ -28,7 +28,7 @@ def pulled(store: "Store") -> str:
 
 def push(store: "Store", text: str) -> State:
     """Record what ``text`` says."""
-    data, _ = opened_snapshot(text.encode(), _PUSHED, store.seal)
+    data, _ = decrypt_snapshot(text.encode(), _PUSHED, store.seal)
     pushed = decode_edited(data, _PUSHED)
     with store.opened("state push", pushed.state.lineage) as opened:
         if opened.loaded.on_disk:
@@ -48,7 +48,7 @@ def restore(store: "Store", serial: int) -> State:
     """Record what the kept version ``serial`` says."""
     text = store.ground.version(serial)
     name = f"serial {serial} of {store.ground.title}"
-    snapshot = decode_snapshot(opened_snapshot(text, name, store.seal)[0], name)
+    snapshot = decode_snapshot(decrypt_snapshot(text, name, store.seal)[0], name)
     with store.locked("state restore") as held:
         stored = held.read()
         standing = _standing(stored, store)
@@ -63,7 +63,7 @@ def restore(store: "Store", serial: int) -> State:
         return written
 
 
-def copy(store: "Store", other: "Store") -> State:
+def copy_state(store: "Store", other: "Store") -> State:
     """Record in ``other`` what is recorded in ``store``."""
     with store.opened("state migrate") as source:
         if not source.loaded.on_disk:
@@ -80,7 +80,7 @@ def copy(store: "Store", other: "Store") -> State:
                         "Nothing was changed.",
                     )
             written = _put(target, state, source.loaded.tail)
-            found = read_stored(target.held.read(), None, other.seal).ledger.state
+            found = decode_raw_state(target.held.read(), None, other.seal).ledger.state
     if found != written:
         raise StateUnwritableError(
             "The state cannot be written",
@@ -89,7 +89,7 @@ def copy(store: "Store", other: "Store") -> State:
     return written
 
 
-def _put(opened: "Opened", state: State, tail: Tail) -> State:
+def _put(opened: "LockedStore", state: State, tail: Tail) -> State:
     """Write ``state``, whose last journal line is ``tail``, as the next snapshot."""
     serial = max(state.serial, opened.loaded.serial if opened.loaded.on_disk else 0) + 1
     written = replace(state, serial=serial)
@@ -97,16 +97,16 @@ def _put(opened: "Opened", state: State, tail: Tail) -> State:
     return written
 
 
-def _standing(stored: Stored, store: "Store") -> Loaded | None:
+def _standing(stored: RawState, store: "Store") -> LoadedState | None:
     """What stands there, if it can be read and nothing goes on from something else."""
     try:
-        loaded = read_stored(stored, None, store.seal)
+        loaded = decode_raw_state(stored, None, store.seal)
     except StateUnreadableError:
         return None
     return loaded if loaded.on_disk else None
 
 
-def _resumed(stored: Stored, text: bytes, serial: int, store: "Store") -> Loaded:
+def _resumed(stored: RawState, text: bytes, serial: int, store: "Store") -> LoadedState:
     """The version ``text``, whose number is ``serial``, with what an interrupted run recorded after it."""
     later = [journal for journal in stored.journals if journal.serial > serial]
     if later:
@@ -117,7 +117,7 @@ def _resumed(stored: Stored, text: bytes, serial: int, store: "Store") -> Loaded
             "changed.",
         )
     journals = tuple(journal for journal in stored.journals if journal.serial == serial)
-    return read_stored(stored._replace(snapshot=text, journals=journals), None, store.seal)
+    return decode_raw_state(stored._replace(snapshot=text, journals=journals), None, store.seal)
 
 
 def _refuse_other(state: State, recorded: State, store: "Store") -> None:

@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import StateUnreachableError, StateUnwritableError
-from pragmaspec.state.backends.base import Held
-from pragmaspec.state.backends.local.durable import unwritable
-from pragmaspec.state.invariants import check_sound
+from pragmaspec.state.backends.base import LockedBackend
+from pragmaspec.state.backends.local.durable import unwritable_error
+from pragmaspec.state.invariants import check_invariants
 from pragmaspec.state.journal import Tail, encode_batch
-from pragmaspec.state.journal_entries import Begin, Entry
-from pragmaspec.state.load import Loaded
-from pragmaspec.state.rollback_guard import HighWater, Mark
+from pragmaspec.state.journal_entries import Begin, JournalEntry
+from pragmaspec.state.load import LoadedState
+from pragmaspec.state.rollback_guard import LastSeen, RollbackGuard
 from pragmaspec.state.snapshot import Snapshot, encode_snapshot
 from pragmaspec.state.spill import Spills
 from pragmaspec.state_model import State
 
 if TYPE_CHECKING:
-    from pragmaspec.state.encryption import Seal
+    from pragmaspec.state.encryption import StateCipher
 
 _OUTCOME_BYTES = 4 * 1024
 """Room for the outcomes (bound, then done or failed) of one intent."""
@@ -35,12 +35,12 @@ class StateWriter:
 
     def __init__(
         self,
-        held: Held,
-        loaded: Loaded,
+        held: LockedBackend,
+        loaded: LoadedState,
         *,
-        seal: "Seal | None" = None,
+        seal: "StateCipher | None" = None,
         spills: Spills | None = None,
-        mark: HighWater | None = None,
+        mark: RollbackGuard | None = None,
     ) -> None:
         self._held = held
         self._seal = seal
@@ -65,7 +65,7 @@ class StateWriter:
         self._held.begin_journal(state.serial)
         return Begin(lineage=state.lineage, serial=state.serial)
 
-    def append(self, entries: Sequence[Entry], outcomes_to_come: int) -> None:
+    def append(self, entries: Sequence[JournalEntry], outcomes_to_come: int) -> None:
         """Write ``entries``; room for ``outcomes_to_come`` outcomes is set aside where that is possible.
 
         Raises StateUnwritableError or StateUnreachableError; then the entries are spilled, if that is possible, and the next run
@@ -75,7 +75,7 @@ class StateWriter:
         lines, tail = self._encoded(entries)
         if self._broken:
             self._spill(lines, first_seq, tail)
-            raise unwritable("The journal", "an earlier write failed")
+            raise unwritable_error("The journal", "an earlier write failed")
         spilled = self._spill_beforehand(lines, first_seq)
         self._broken = True  # until it has gone well
         try:
@@ -96,25 +96,25 @@ class StateWriter:
 
         Raises StateUnwritableError.
         """
-        check_sound(state, self._stands)
+        check_invariants(state, self._stands)
         if tail is not None and tail.seq > self._tail.seq:
             self._tail = tail
         if self._on_disk and state.serial <= self._stands.serial:
-            raise unwritable("The state", f"serial {state.serial} cannot follow serial {self._stands.serial}")
+            raise unwritable_error("The state", f"serial {state.serial} cannot follow serial {self._stands.serial}")
         text = encode_snapshot(Snapshot(state=state, applied_seq=self._tail.seq, applied_sha256=self._tail.sha256))
         self._held.write_snapshot(self._seal.snapshot(text, state.serial) if self._seal else text, state.serial)
         self._stands, self._on_disk = state, True
         if self._mark:
-            self._mark.see(Mark(serial=state.serial, sealed=self._seal is not None))
+            self._mark.see(LastSeen(serial=state.serial, sealed=self._seal is not None))
         self._tidy()
 
-    def spill(self, entries: Sequence[Entry]) -> None:
+    def spill(self, entries: Sequence[JournalEntry]) -> None:
         """Keep ``entries`` for the next run, after a write has failed. That this cannot be done either is no error any more."""
         first_seq = self._tail.seq + 1
         lines, tail = self._encoded(entries)
         self._spill(lines, first_seq, tail)
 
-    def _encoded(self, entries: Sequence[Entry]) -> tuple[bytes, Tail]:
+    def _encoded(self, entries: Sequence[JournalEntry]) -> tuple[bytes, Tail]:
         lines, tail = encode_batch(entries, self._tail, datetime.now(UTC).isoformat(timespec="milliseconds"))
         return (self._seal.lines(lines, self._tail.seq + 1, tail.seq) if self._seal else lines), tail
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.access.ansible_inventory import file_text, inventory, list_text
+from pragmaspec.access.ansible_inventory import ansible_inventory, inventory_text, list_text
 from pragmaspec.access.routes import routes
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from tests.access.conftest import KEY, LINEAGE, member, state
 
 NAMES = (
@@ -54,7 +54,11 @@ def ansible(tmp_path):
 def _written(folder: Path, found) -> list[Path]:
     """``found`` in every form: as a file under three names, and as a script."""
     (folder / "list.json").write_text(list_text(found))
-    files = {"hosts.yaml": file_text(found), "hosts.json": file_text(found, as_json=True), "yaml.json": file_text(found)}
+    files = {
+        "hosts.yaml": inventory_text(found),
+        "hosts.json": inventory_text(found, as_json=True),
+        "yaml.json": inventory_text(found),
+    }
     files["nodes"] = f"#!/bin/sh\nexec cat {folder}/list.json\n"
     for name, text in files.items():
         (folder / name).write_text(text)
@@ -68,7 +72,7 @@ def _hosts(listed, group: str) -> set[str]:
 
 
 def test_every_form_is_read_with_the_same_groups_and_variables(ansible, tmp_path):
-    found = inventory(MANY, routes(MANY, KEY), ODD_PATH)
+    found = ansible_inventory(MANY, routes(MANY, KEY), ODD_PATH)
     said = [json.loads(ansible("inventory", "-i", str(file), "--list")) for file in _written(tmp_path, found)]
     for listed in said:
         for group in found.groups:
@@ -84,7 +88,7 @@ def test_every_form_is_read_with_the_same_groups_and_variables(ansible, tmp_path
 
 
 def test_values_are_no_templates(ansible, tmp_path):
-    found = inventory(MANY, routes(MANY, KEY), ODD_PATH)
+    found = ansible_inventory(MANY, routes(MANY, KEY), ODD_PATH)
     for file in _written(tmp_path, found):
         said = ansible("adhoc", "-i", str(file), "-c", "local", "a-frontend", "-m", "debug", "-a", "var=ansible_ssh_common_args")
         value = json.loads(said.partition("=>")[2])["ansible_ssh_common_args"]
@@ -92,16 +96,16 @@ def test_values_are_no_templates(ansible, tmp_path):
 
 
 def test_an_inventory_of_nothing(ansible, tmp_path):
-    for file in _written(tmp_path, inventory(state(), (), ""))[::3]:
+    for file in _written(tmp_path, ansible_inventory(state(), (), ""))[::3]:
         assert _hosts(json.loads(ansible("inventory", "-i", str(file), "--list")), "all") == set()
 
 
 def test_a_module_runs_on_a_node(ansible, serve, short_folder, tmp_path):
     """Options on ssh's command line count before those of a configuration: Ansible must not give up on a slow frontend."""
     node = member("hello", "lab", -1, public="127.0.0.1")
-    remote = Remote(LINEAGE, KEY, short_folder / "ssh", port=serve(node.address).port)
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh", port=serve(node.address).port)
     found = state(node)
-    (tmp_path / "hosts.yaml").write_text(file_text(inventory(found, remote.use(found), str(remote.config))))
+    (tmp_path / "hosts.yaml").write_text(inventory_text(ansible_inventory(found, remote.use(found), str(remote.config))))
     own = {
         "ansible_remote_tmp": f"{tmp_path}/remote",
         "ansible_python_interpreter": sys.executable,

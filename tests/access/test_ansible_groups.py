@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.access.ansible_groups import cluster_group, place_group, role_group, site_group
-from pragmaspec.access.ansible_inventory import inventory
+from pragmaspec.access.ansible_groups import cluster_at_site_group, cluster_group, role_group, site_group
+from pragmaspec.access.ansible_inventory import ansible_inventory
 from pragmaspec.access.routes import routes
 from pragmaspec.spec.fields.scalars import NAME_PATTERN
 from tests.access.conftest import KEY, member, state
@@ -50,7 +50,7 @@ def test_no_two_things_have_one_group(places):
     names += [cluster_group(cluster) for cluster in clusters]
     names += [role_group(cluster, role) for cluster in clusters for role in ("frontend", "compute")]
     names += [site_group(site) for site in sites]
-    names += [place_group(cluster, site) for cluster, site in set(places)]
+    names += [cluster_at_site_group(cluster, site) for cluster, site in set(places)]
     assert len(names) == len(set(names))
     assert not TAKEN_BY_ANSIBLE & set(names)
     assert all(re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) for name in names), names
@@ -71,13 +71,13 @@ def test_every_group_holds_exactly_its_hosts(clusters):
     expected = defaultdict(set, {"frontends": set(), "computes": set()})
     for (cluster, site), nodes in of.items():
         hosts = [names[node.address] for node in nodes]
-        for group in (cluster_group(cluster), place_group(cluster, site), site_group(site)):
+        for group in (cluster_group(cluster), cluster_at_site_group(cluster, site), site_group(site)):
             expected[group] |= {*hosts}
         for group in ("frontends", role_group(cluster, "frontend")):
             expected[group] |= {hosts[0]}
         for group in ("computes", role_group(cluster, "compute")):
             expected[group] |= {*hosts[1:]}
-    made = inventory(found, routes(found, KEY), "/config")
+    made = ansible_inventory(found, routes(found, KEY), "/config")
     held = {group.name: group for group in made.groups}
 
     def hosts_of(name):
@@ -94,6 +94,6 @@ def test_every_group_holds_exactly_its_hosts(clusters):
 def test_a_group_keeps_its_name_when_another_cluster_comes(places):
     def groups(places):
         found = state(*(member(cluster, site, -1, public="192.0.2.1") for cluster, site in places))
-        return {group.name for group in inventory(found, routes(found, KEY), "/config").groups}
+        return {group.name for group in ansible_inventory(found, routes(found, KEY), "/config").groups}
 
     assert groups(places[:-1]) <= groups(places)

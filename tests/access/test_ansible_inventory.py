@@ -3,18 +3,18 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pragmaspec.access.ansible_inventory import file_text, host_text, inventory, list_text, warnings
+from pragmaspec.access.ansible_inventory import ansible_inventory, host_text, inventory_text, inventory_warnings, list_text
 from pragmaspec.access.routes import routes
 from tests.access.conftest import HELLO, KEY, member, recorded, state
 
 HERE = Path(__file__).parent
 TWO = HELLO.with_record(recorded("my-lab-frontend", public="192.0.2.11"))
-INVENTORY = inventory(TWO, routes(TWO, KEY), "/home/a b/config")
+INVENTORY = ansible_inventory(TWO, routes(TWO, KEY), "/home/a b/config")
 NOTHING = HELLO.with_records((), [record.address for record in HELLO.records])
 
 
 def test_the_file(golden):
-    golden(HERE / "inventory.yaml", file_text(INVENTORY))
+    golden(HERE / "inventory.yaml", inventory_text(INVENTORY))
 
 
 def test_the_list(golden):
@@ -32,21 +32,21 @@ def test_every_host_of_a_group_has_variables():
 
 
 def test_an_empty_state_is_an_inventory_too():
-    empty = inventory(NOTHING, (), "")
-    assert json.loads(file_text(empty, as_json=True)) == {
+    empty = ansible_inventory(NOTHING, (), "")
+    assert json.loads(inventory_text(empty, as_json=True)) == {
         "all": {"hosts": {}, "children": {"frontends": {"hosts": {}}, "computes": {"hosts": {}}}}
     }
     assert json.loads(list_text(empty)) == {"_meta": {"hostvars": {}}, "frontends": {"hosts": []}, "computes": {"hosts": []}}
 
 
 def test_what_ansible_will_not_reach_is_said():
-    assert warnings(TWO, routes(TWO, KEY)) == ()
-    assert "inventory is empty. `pragmaspec apply`" in warnings(NOTHING, ())[0]
+    assert inventory_warnings(TWO, routes(TWO, KEY)) == ()
+    assert "inventory is empty. `pragmaspec apply`" in inventory_warnings(NOTHING, ())[0]
     hidden = state(*(member("hidden", "lab", index) for index in range(-1, 6)))
     said = "Without a public address, of their own or of their frontend, and therefore left out: "
     listed = "hidden-frontend, hidden-compute-0, hidden-compute-1, hidden-compute-2, hidden-compute-3 and 2 more."
-    assert warnings(hidden, routes(hidden, KEY)) == (said + listed,)
+    assert inventory_warnings(hidden, routes(hidden, KEY)) == (said + listed,)
     off = state(*(replace(record, resource=replace(record.resource, running=False)) for record in HELLO.records))
-    assert warnings(off, routes(off, KEY)) == (
+    assert inventory_warnings(off, routes(off, KEY)) == (
         "Recorded as off, so that nothing answers there: the nodes of hello. `pragmaspec boot hello` starts them.",
     )

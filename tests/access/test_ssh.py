@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pragmaspec.access.ssh import Remote, printable
+from pragmaspec.access.ssh import SshClient, printable
 from pragmaspec.access.ssh_files import ssh_directory
 from pragmaspec.errors import AccessError
 from pragmaspec.guest.keys import StackKey
@@ -16,7 +16,7 @@ NEAR = state(recorded("hello-frontend", public="127.0.0.1"))
 
 def _connected(folder, server, recorded_state=NEAR):
     """A remote whose nodes are all on this machine, once the server listens."""
-    remote = Remote(LINEAGE, KEY, folder / "ssh", port=server.port)
+    remote = SshClient(LINEAGE, KEY, folder / "ssh", port=server.port)
     remote.use(recorded_state)
     limit = time.monotonic() + 20
     while not remote.answers(FRONTEND):
@@ -103,7 +103,7 @@ def test_long_paths_do_without_sharing(serve, tmp_path):
 
 
 def test_nobody_there_is_told_with_the_address(short_folder):
-    remote = Remote(LINEAGE, KEY, short_folder / "ssh", port=1)
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh", port=1)
     remote.use(NEAR)
     assert not remote.answers(FRONTEND)
     with pytest.raises(AccessError, match=r"hello-frontend at 127\.0\.0\.1: .*Connection refused"):
@@ -111,7 +111,7 @@ def test_nobody_there_is_told_with_the_address(short_folder):
 
 
 def test_behind_a_dead_frontend_nothing_answers(short_folder):
-    remote = Remote(LINEAGE, KEY, short_folder / "ssh", port=1)
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh", port=1)
     remote.use(NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2")))
     assert not remote.answers(COMPUTE)
     with pytest.raises(AccessError, match=r"hello-compute-0 at 127\.0\.0\.2 through hello-frontend"):
@@ -139,7 +139,7 @@ def test_interactive_gives_back_the_exit_status(remote, capfd):
 
 
 def test_files_are_private_and_written_only_when_they_change(short_folder):
-    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
     remote.use(HELLO)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (short_folder / "ssh").iterdir()}
     assert modes == {"config": 0o600, "known_hosts": 0o600, "id_operator": 0o600}
@@ -152,7 +152,7 @@ def test_files_are_private_and_written_only_when_they_change(short_folder):
 
 
 def test_a_node_without_a_route_is_an_error_that_names_the_console(short_folder):
-    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
     remote.use(state(recorded("hello-frontend")))
     assert not remote.reachable(FRONTEND)
     with pytest.raises(AccessError, match="pragmaspec console"):
@@ -160,7 +160,7 @@ def test_a_node_without_a_route_is_an_error_that_names_the_console(short_folder)
 
 
 def test_no_client_says_what_to_install(short_folder, monkeypatch):
-    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
     remote.use(NEAR)
     monkeypatch.setenv("PATH", "/nowhere")
     for call in (remote.run, remote.interactive):
@@ -171,7 +171,7 @@ def test_no_client_says_what_to_install(short_folder, monkeypatch):
 def test_a_folder_that_cannot_be_written_is_told(short_folder):
     (short_folder / "ssh").write_text("")
     with pytest.raises(AccessError, match="ssh files cannot be written"):
-        Remote(LINEAGE, KEY, short_folder / "ssh").use(NEAR)
+        SshClient(LINEAGE, KEY, short_folder / "ssh").use(NEAR)
 
 
 def test_where_the_files_stand(tmp_path, monkeypatch):
@@ -184,7 +184,7 @@ def test_where_the_files_stand(tmp_path, monkeypatch):
 def test_the_users_own_keys_are_offered_after_ours(short_folder, tmp_path):
     (tmp_path / "home" / ".ssh").mkdir()
     (tmp_path / "home" / ".ssh" / "id_ed25519").touch()
-    remote = Remote(LINEAGE, KEY, short_folder / "ssh")
+    remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
     remote.use(NEAR)
     lines = [line.strip() for line in remote.config.read_text().splitlines() if "IdentityFile" in line]
     assert lines == [f'IdentityFile "{short_folder}/ssh/id_operator"', f'IdentityFile "{tmp_path}/home/.ssh/id_ed25519"']

@@ -116,7 +116,7 @@ def test_interrupted_while_waiting(shop: Workshop) -> None:
 
 def test_bugs_keep_their_traceback(shop: Workshop) -> None:
     """Only errors for people are shortened: an unreadable spec folder is one, a broken installation is not."""
-    code = "import pragmaspec.stack.location as p, pragmaspec.cli.app as a; p.find_place = None; a.run(['validate'])"
+    code = "import pragmaspec.stack.location as p, pragmaspec.cli.app as a; p.locate_stack = None; a.run(['validate'])"
     done = subprocess.run(
         [shop.command()[0], "-c", code], cwd=shop.directory, env=shop.environment, capture_output=True, text=True, check=False
     )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import Accepting, Doing, Which, spread
+from pragmaspec.cli.options import AcceptOptions, ChangeOptions, StackOptions, expand_option_groups
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Two:
 def test_a_set_is_written_out_where_it_stands() -> None:
     seen: list[object] = []
 
-    @spread
+    @expand_option_groups
     def command(name: str, *, before: int = 1, two: Two, after: int = 2) -> None:
         """Its help."""
         seen.append((name, before, two, after))
@@ -30,5 +30,5 @@ def test_a_set_is_written_out_where_it_stands() -> None:
 
 
 def test_sets_that_are_used_together_share_no_name() -> None:
-    names = [name for kind in (Accepting, Doing, Which) for name in kind.__dataclass_fields__]
+    names = [name for kind in (AcceptOptions, ChangeOptions, StackOptions) for name in kind.__dataclass_fields__]
     assert len(names) == len(set(names))

@@ -25,7 +25,7 @@ from pragmaspec.resources import Readiness
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record
-from tests.engine.fake_site import SITE, FakeSite, HoldingSite, applying, bring_up, plan_for
+from tests.engine.fake_provider import SITE, FakeSite, HoldingSite, applying, bring_up, plan_for
 from tests.state.samples import ALLOCATION, IMAGE, PATIENT, act, node
 
 

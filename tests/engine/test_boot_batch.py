@@ -2,11 +2,11 @@
 
 import threading
 
-from pragmaspec.engine.boot_batch import Burst
+from pragmaspec.engine.boot_batch import BootBatch
 
 
 def test_none_runs_before_the_last_is_made():
-    burst, running = Burst(), []
+    burst, running = BootBatch(), []
     for key in "abc":
         burst.expect(key)
     burst.hold("a", lambda: running.append("a"))
@@ -17,7 +17,7 @@ def test_none_runs_before_the_last_is_made():
 
 
 def test_one_that_fails_or_is_not_held_keeps_nobody():
-    burst, running = Burst(), []
+    burst, running = BootBatch(), []
     for key in "ab":
         burst.expect(key)
     burst.hold("a", lambda: running.append("a"))
@@ -26,7 +26,7 @@ def test_one_that_fails_or_is_not_held_keeps_nobody():
 
 
 def test_the_next_burst_holds_again():
-    burst, running = Burst(), []
+    burst, running = BootBatch(), []
     for key in ("a", "b"):
         burst.expect(key)
         burst.hold(key, lambda key=key: running.append(key))
@@ -40,7 +40,7 @@ def test_the_next_burst_holds_again():
 
 
 def test_a_machine_that_takes_long_keeps_the_others_only_for_a_while():
-    burst, first = Burst(limit_s=0.05), threading.Event()
+    burst, first = BootBatch(limit_s=0.05), threading.Event()
     for key in "abc":
         burst.expect(key)
     burst.hold("a", first.set)

@@ -7,7 +7,7 @@ import time
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.access.ssh import Completed, Remote
+from pragmaspec.access.ssh import CommandResult, SshClient
 from pragmaspec.clock import SystemClock
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.guests import SshGuests
@@ -17,14 +17,14 @@ from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.resources import Mark, Readiness
 from pragmaspec.state.backends.local.backend import LocalStore
-from tests.engine.fake_site import KEY, SshSite, applying, bring_up, plan_for
+from tests.engine.fake_provider import KEY, SshSite, applying, bring_up, plan_for
 from tests.state.samples import IMAGE, LINEAGE, act, node
 
 FRONTEND, COMPUTE = node(-1), node(0)
 MARK = Mark(lineage=LINEAGE, address=COMPUTE.address)
 
 
-class Here(Remote):
+class Here(SshClient):
     """Runs everything on this machine, below ``folder`` where the guest's own folders are meant."""
 
     def __init__(self, folder):
@@ -60,7 +60,7 @@ class Here(Remote):
             raise AccessError("A node was not reached over ssh", f"{node}: Connection refused")
         if stdin:  # files for the guest: this machine keeps its own
             self.sent.append(node)
-            return Completed(status=self.install_status, stdout=b"", stderr="read-only file system\n")
+            return CommandResult(status=self.install_status, stdout=b"", stderr="read-only file system\n")
         where = str(self.folder / "run")
         script = [word.replace("/run/cloud-init", where).replace("/var/log", where) for word in argv]
         environment = {"PATH": f"{self.folder}/bin:/usr/bin:/bin"}
@@ -68,7 +68,7 @@ class Here(Remote):
             done = subprocess.run(script, input=stdin, capture_output=True, timeout=timeout_s, env=environment, check=False)
         except subprocess.TimeoutExpired:
             raise AccessError("A command on a node took too long") from None
-        return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr.decode())
+        return CommandResult(status=done.returncode, stdout=done.stdout, stderr=done.stderr.decode())
 
 
 @pytest.fixture

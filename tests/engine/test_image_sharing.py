@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from pragmaspec.engine import image_sharing as neighbours
 from pragmaspec.engine.apply import apply_plan
-from pragmaspec.engine.image_sharing import Move, Neighbours, Spread
+from pragmaspec.engine.image_sharing import ImageDistribution, ImageSharing, SharingStep
 from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, SiteError
 from pragmaspec.planning.observed import Observations
@@ -24,7 +24,7 @@ from pragmaspec.providers.base import Offer
 from pragmaspec.site import LibvirtSite
 from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record, State
-from tests.engine.fake_site import WANTED, FakeSite, applying, plan_for
+from tests.engine.fake_provider import WANTED, FakeSite, applying, plan_for
 from tests.state.samples import DIGEST, IMAGE, LINEAGE, act
 
 LIMIT_S = 20
@@ -64,7 +64,7 @@ class PassingSite(FakeSite):
         finally:
             self.giving -= 1
 
-    def stage_from_neighbour(self, image, offer, mark, transferred):
+    def stage_from_peer(self, image, offer, mark, transferred):
         self.trace.append(f"{offer.address} to {self.name}")
         if "take" in self.refuses:
             raise SiteError("other bytes")
@@ -103,61 +103,61 @@ def _with_images(wanted, digests):
 
 
 def test_one_is_brought_it_and_the_others_take_it_in_a_row():
-    spread = Spread()
-    assert spread.move("a") == Move("bring")
+    spread = ImageDistribution()
+    assert spread.move("a") == SharingStep("bring")
     spread = spread.begun("a", ())
-    assert [spread.move(name) for name in "bcd"] == [Move("wait", ("a",))] * 3
+    assert [spread.move(name) for name in "bcd"] == [SharingStep("wait", ("a",))] * 3
     spread = spread.ended("a", (), "got")
-    assert spread.move("b") == Move("take", ("a",))
+    assert spread.move("b") == SharingStep("take", ("a",))
     spread = spread.begun("b", ("a",))
-    assert spread.move("c") == Move("take", ("b",), coming=True)
+    assert spread.move("c") == SharingStep("take", ("b",), coming=True)
     spread = spread.begun("c", ("b",))
-    assert spread.move("d") == Move("take", ("c",), coming=True)
+    assert spread.move("d") == SharingStep("take", ("c",), coming=True)
     spread = spread.ended("b", ("a",), "got")
-    assert spread.move("d") == Move("take", ("a",)), "rather from one whose bytes somebody has looked at"
+    assert spread.move("d") == SharingStep("take", ("a",)), "rather from one whose bytes somebody has looked at"
 
 
 def test_whoever_brings_it_and_fails_makes_way_for_the_next():
-    spread = Spread().begun("a", ()).ended("a", (), "not-got")
-    assert spread == Spread()
-    assert spread.move("b") == spread.move("a") == Move("bring")
+    spread = ImageDistribution().begun("a", ()).ended("a", (), "not-got")
+    assert spread == ImageDistribution()
+    assert spread.move("b") == spread.move("a") == SharingStep("bring")
 
 
 def test_one_that_cannot_hand_it_out_is_asked_no_more():
-    spread = Spread(have=frozenset("ab")).begun("c", ("a",)).ended("c", ("a",), "not-offered")
-    assert spread.move("c") == Move("take", ("b",))
-    assert spread.ended("c", ("b",), "not-offered").move("c") == Move("bring")
+    spread = ImageDistribution(have=frozenset("ab")).begun("c", ("a",)).ended("c", ("a",), "not-offered")
+    assert spread.move("c") == SharingStep("take", ("b",))
+    assert spread.ended("c", ("b",), "not-offered").move("c") == SharingStep("bring")
 
 
 def test_where_it_works_nowhere_nobody_waits_for_the_others():
-    spread = Spread(have=frozenset("a")).begun("b", ("a",)).ended("b", ("a",), "not-offered").begun("b", ())
-    assert spread.move("c") == Move("wait", ("b",)), "one that cannot is none"
-    assert spread.ended("b", (), "got").begun("c", ("b",)).ended("c", ("b",), "not-offered").begun("c", ()).move("d") == Move(
-        "bring"
-    )
+    spread = ImageDistribution(have=frozenset("a")).begun("b", ("a",)).ended("b", ("a",), "not-offered").begun("b", ())
+    assert spread.move("c") == SharingStep("wait", ("b",)), "one that cannot is none"
+    assert spread.ended("b", (), "got").begun("c", ("b",)).ended("c", ("b",), "not-offered").begun("c", ()).move(
+        "d"
+    ) == SharingStep("bring")
 
 
 def test_one_whose_source_failed_is_not_to_blame():
-    spread = Spread(have=frozenset("a")).begun("b", ("a",)).begun("c", ("b",)).ended("b", ("a",), "not-got")
-    assert spread.ended("c", ("b",), "not-got").move("c") == Move("take", ("a",))
-    assert spread.move("b") == Move("bring")
+    spread = ImageDistribution(have=frozenset("a")).begun("b", ("a",)).begun("c", ("b",)).ended("b", ("a",), "not-got")
+    assert spread.ended("c", ("b",), "not-got").move("c") == SharingStep("take", ("a",))
+    assert spread.move("b") == SharingStep("bring")
 
 
 def test_one_that_could_not_take_it_is_brought_it():
-    spread = Spread(have=frozenset("ab")).begun("c", ("a",)).ended("c", ("a",), "not-got")
-    assert spread.move("c") == Move("bring")
-    assert spread.move("d") == Move("take", ("a",))
+    spread = ImageDistribution(have=frozenset("ab")).begun("c", ("a",)).ended("c", ("a",), "not-got")
+    assert spread.move("c") == SharingStep("bring")
+    assert spread.move("d") == SharingStep("take", ("a",))
 
 
 def test_one_that_has_it_already_is_not_kept_waiting():
-    assert Spread(have=frozenset("a"), giving=frozenset("a")).move("a") == Move("bring")
+    assert ImageDistribution(have=frozenset("a"), giving=frozenset("a")).move("a") == SharingStep("bring")
 
 
 @given(st.integers(1, 40), st.integers(0, 5))
 def test_any_number_takes_one_transfer_from_outside_and_one_between_neighbours(count, deaf):
     """Where some hand nothing on, those behind them wait for the next round."""
     spread, rounds, names = (
-        Spread(mute=frozenset(f"{each:02}" for each in range(1, 1 + deaf))),
+        ImageDistribution(mute=frozenset(f"{each:02}" for each in range(1, 1 + deaf))),
         0,
         [f"{each:02}" for each in range(count)],
     )
@@ -176,7 +176,7 @@ def test_any_number_takes_one_transfer_from_outside_and_one_between_neighbours(c
 @given(st.integers(1, 12), st.lists(st.sampled_from(["got", "not-got", "not-offered"]), max_size=60), st.randoms())
 def test_whatever_fails_somebody_can_always_move(count, outcomes, dice):
     """Until every site has the image or was brought it in vain, as an apply leaves it at one attempt from outside."""
-    spread, open_sites, under_way = Spread(), {str(each) for each in range(count)}, {}
+    spread, open_sites, under_way = ImageDistribution(), {str(each) for each in range(count)}, {}
     while open_sites or under_way:
         moves = {name: spread.move(name) for name in sorted(open_sites)}
         able = [name for name, move in moves.items() if move.kind != "wait"]
@@ -307,10 +307,10 @@ def test_an_interrupt_ends_the_waiting(tmp_path):
 
 
 def test_who_waits_longer_than_the_limit_is_brought_it(monkeypatch):
-    monkeypatch.setattr(neighbours, "LIMIT_S", 0.05)
+    monkeypatch.setattr(neighbours, "PEER_WAIT_LIMIT_S", 0.05)
     providers, planned, _ = sites_of()
     state = State(lineage=LINEAGE)
-    leads = Neighbours(plan_for(state, sites=planned), state, providers)
+    leads = ImageSharing(plan_for(state, sites=planned), state, providers)
     begun, hold, came, said = threading.Event(), threading.Event(), [], []
 
     def slow():

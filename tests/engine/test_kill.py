@@ -14,7 +14,7 @@ import pytest
 
 from pragmaspec.resources import Blob
 from pragmaspec.site import LibvirtSite, Overcommit, SimulatedSite, Site
-from tests.engine.mortal import LINEAGE, Mortals
+from tests.engine.subprocess_apply import LINEAGE, Mortals
 
 COMING = [
     "engine.begin",
@@ -171,7 +171,7 @@ def _killed_at(home: Path, spec: str, call: str, nth: int) -> bool:
         "failpoint": "",
         "lineage": LINEAGE.format(0),
     }
-    script = f"from tests.engine.mortal import apply_order; apply_order({order!r})"
+    script = f"from tests.engine.subprocess_apply import apply_order; apply_order({order!r})"
     trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", f"--inject={call}:signal=KILL:when={nth}"]
     done = subprocess.run([*trace, sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.returncode in (0, -9, 137), done.stderr

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.engine.offline_disks import Overlays
-from pragmaspec.engine.target_state import Outlook
+from pragmaspec.engine.offline_disks import OfflineOverlays
+from pragmaspec.engine.target_state import TargetState
 from pragmaspec.guest.offline.detect import guest_system
 from pragmaspec.images.offline import overlay as making
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.resources import Node
 from pragmaspec.state_model import State
-from tests.engine.fake_site import KEY, WANTED, plan_for
+from tests.engine.fake_provider import KEY, WANTED, plan_for
 from tests.images.offline.systems import DEBIAN, DISK_BYTES, backing, ext_disk, opened
 from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, act, node
 
@@ -30,11 +30,11 @@ def plain(index: int) -> Node:
 
 
 @contextmanager
-def supply(disk: Path, *more: Node) -> Iterator[Overlays]:
+def supply(disk: Path, *more: Node) -> Iterator[OfflineOverlays]:
     """The overlays of an apply that boots a frontend, two computes, and ``more``."""
     base = [act("stage", RAW), act("allocate", ALLOCATION)]
     plan = plan_for(EMPTY, *base, *(act("boot", made, *base) for made in (*map(plain, (-1, 0, 1)), *more)))
-    found = Overlays(plan, Outlook(plan, EMPTY, WANTED), KEY, lambda image: ImageFiles(disk=disk))
+    found = OfflineOverlays(plan, TargetState(plan, EMPTY, WANTED), KEY, lambda image: ImageFiles(disk=disk))
     try:
         yield found
     finally:
@@ -88,7 +88,7 @@ def test_what_only_libguestfs_can_write_is_written_at_once(
 ) -> None:
     calls: list[list[str]] = []
 
-    def by_appliance(base: making.Base, wishes: Sequence[making.Wish], scratch: Path) -> tuple[Path, ...]:
+    def by_appliance(base: making.BaseImage, wishes: Sequence[making.OverlayRequest], scratch: Path) -> tuple[Path, ...]:
         system = guest_system({"/etc/network/interfaces": "file"})
         found = []
         calls.append([])

@@ -1,17 +1,17 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.engine.result import Failure, incomplete
+from pragmaspec.engine.result import Failure, incomplete_error
 from pragmaspec.errors import SiteConflictError
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPublic
-from tests.engine.fake_site import WANTED
+from tests.engine.fake_provider import WANTED
 from tests.state.samples import ALLOCATION, act, node
 
 
 def _said(detail: str, **named: object) -> str:
     wanted = replace(WANTED, clusters=(replace(WANTED.clusters[0], **named),))
     error = SiteConflictError("Somebody else holds it", detail)
-    return str(incomplete([Failure(act("allocate", ALLOCATION), error)], (), None, wanted))
+    return str(incomplete_error([Failure(act("allocate", ALLOCATION), error)], (), None, wanted))
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_what_the_spec_leaves_open_is_chosen_anew(detail: str) -> None:
 
 def test_a_node_s_name_is_nothing_to_choose() -> None:
     error = SiteConflictError("Another machine has the node's name", "It exists.")
-    said = str(incomplete([Failure(act("boot", node(0)), error)], ()))
+    said = str(incomplete_error([Failure(act("boot", node(0)), error)], ()))
     assert "quicker" not in said
 
 
 def test_a_cluster_that_left_the_spec_names_nothing() -> None:
     error = SiteConflictError("taken", "VLAN 20")
     without = replace(WANTED, clusters=tuple[WantedCluster, ...]())
-    assert "chooses something else" in str(incomplete([Failure(act("allocate", ALLOCATION), error)], (), None, without))
+    assert "chooses something else" in str(incomplete_error([Failure(act("allocate", ALLOCATION), error)], (), None, without))

@@ -1,10 +1,10 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.engine.target_state import Outlook, state_to_come
+from pragmaspec.engine.target_state import TargetState, expected_state
 from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest
 from pragmaspec.state_model import Record, State
-from tests.engine.fake_site import NODES, WANTED, bring_up, plan_for
+from tests.engine.fake_provider import NODES, WANTED, bring_up, plan_for
 from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, act, node
 
 EMPTY = State(lineage=LINEAGE)
@@ -12,7 +12,7 @@ UP = EMPTY.with_records(Record(resource=action.resource) for action in bring_up(
 
 
 def _outlook(state, *actions, wanted=WANTED):
-    return Outlook(plan_for(state, *actions), state, wanted)
+    return TargetState(plan_for(state, *actions), state, wanted)
 
 
 def test_a_cluster_to_come_is_known_whole_before_its_first_boot():
@@ -35,16 +35,16 @@ def test_nodes_that_go_are_no_members_any_more():
 def test_a_rebuilt_node_stays_a_member():
     clean = replace(act("clean", node(0)), before=node(0))
     boot = replace(act("boot", node(0, keys="k2"), clean, generation=1), before=node(0))
-    state = state_to_come(plan_for(UP, clean, boot), UP)
+    state = expected_state(plan_for(UP, clean, boot), UP)
     assert state.record(node(0).address) == Record(resource=node(0, keys="k2"), generation=1)
 
 
 def test_a_reboot_ends_with_the_new_node_and_off_ends_off():
     down = replace(act("shutdown", node(0)), before=node(0))
     boot = replace(act("boot", node(0, keys="k2"), down), before=node(0))
-    assert state_to_come(plan_for(UP, down, boot), UP).record(node(0).address).resource.keys == "k2"
+    assert expected_state(plan_for(UP, down, boot), UP).record(node(0).address).resource.keys == "k2"
     off = replace(act("shutdown", node(0, running=False)), before=node(0))
-    assert not state_to_come(plan_for(UP, off), UP).record(node(0).address).resource.running
+    assert not expected_state(plan_for(UP, off), UP).record(node(0).address).resource.running
 
 
 def test_first_boot_settings_are_those_of_the_role():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.guest.contract.cluster import GuestCluster
-from pragmaspec.guest.contract.cluster_json import contract_text, shared_part
+from pragmaspec.guest.contract.cluster_json import cluster_json_text, shared_json
 from pragmaspec.guest.contract.members import fqdn, hosts_text, known_hosts_text, members
 from pragmaspec.guest.contract.vc_out import vc_out_text
 from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant
@@ -99,9 +99,9 @@ def test_known_hosts_has_one_line_a_node_with_all_its_names_and_addresses(cluste
 @given(clusters())
 def test_contract_is_json_with_every_node(cluster: GuestCluster) -> None:
     host_keys = {node.name: "k" for node in cluster.nodes}
-    shared = shared_part(cluster, members(cluster), {}, host_keys)
+    shared = shared_json(cluster, members(cluster), {}, host_keys)
     for node in cluster.nodes:
-        document = json.loads(contract_text(node, cluster, shared))
+        document = json.loads(cluster_json_text(node, cluster, shared))
         assert document["version"] == 1
         assert document["node"]["name"] == node.name
         assert [peer["name"] for peer in document["nodes"]] == [peer.name for peer in cluster.nodes]

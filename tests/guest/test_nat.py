@@ -3,7 +3,7 @@ import subprocess
 from msgspec.structs import replace
 
 from pragmaspec.guest.contract.cluster import GuestCluster
-from pragmaspec.guest.nat import NAT_ENABLE, NAT_SCRIPT, UNIT_TEXT, nat_at_boot, nat_script
+from pragmaspec.guest.nat import NAT_ENABLE_COMMAND, NAT_SCRIPT, UNIT_TEXT, nat_boot_command, nat_script
 
 
 def test_a_compute_and_a_frontend_without_public_address_are_no_gateways(cluster: GuestCluster) -> None:
@@ -21,7 +21,7 @@ def test_the_script_names_network_and_interface(cluster: GuestCluster) -> None:
 
 def test_shells_can_read_them(cluster: GuestCluster) -> None:
     script = nat_script(cluster.frontend, cluster) or ""
-    for text in (script, nat_at_boot(script), NAT_ENABLE):
+    for text in (script, nat_boot_command(script), NAT_ENABLE_COMMAND):
         subprocess.run(["sh", "-n"], input=text, text=True, check=True)
 
 

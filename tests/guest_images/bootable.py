@@ -26,7 +26,7 @@ def build_bootable(tiny: TinyImage, directory: Path) -> Path:
     )
     run("sfdisk", "-q", disk, text=table)
     start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
-    write_boot(tiny, boot, cpio.archive([cpio.file("etc/rc", start.encode(), 0o755)]))
+    write_boot(tiny, boot, cpio.cpio_archive([cpio.cpio_file("etc/rc", start.encode(), 0o755)]))
     with disk.open("r+b") as file:
         file.write(MBR_CODE.read_bytes()[:CODE_BYTES])
         for part, at in ((boot, BOOT_AT), (programs, PROGRAMS_AT)):

@@ -93,7 +93,7 @@ def _build(directory: Path, scratch: Path, cache: Path) -> None:
     made.mkdir()
     shutil.copyfile(kernel, made / "vmlinuz")
     # Not compressed: unpacking costs an emulated processor more than reading.
-    (made / "initrd").write_bytes(cpio.archive(_start_members(root, modules)))
+    (made / "initrd").write_bytes(cpio.cpio_archive(_start_members(root, modules)))
     _write_disk(made / "disk.qcow2", root, modules, scratch)
     for file in made.iterdir():
         file.rename(directory / file.name)
@@ -112,29 +112,29 @@ def applets(root: Path) -> list[str]:
     return [applet for applet in listed if applet not in {"bin/busybox", "usr/bin/busybox"}]
 
 
-def _start_members(root: Path, modules: Path) -> Iterator[cpio.Member]:
-    yield from (cpio.directory(path) for path in EMPTY)
-    yield from (cpio.directory("root", 0o700), cpio.directory("tmp", 0o1777))
-    yield cpio.file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
-    yield from (cpio.link(applet, "/bin/busybox") for applet in applets(root))
-    yield cpio.link("init", "/bin/busybox")
+def _start_members(root: Path, modules: Path) -> Iterator[cpio.CpioEntry]:
+    yield from (cpio.cpio_directory(path) for path in EMPTY)
+    yield from (cpio.cpio_directory("root", 0o700), cpio.cpio_directory("tmp", 0o1777))
+    yield cpio.cpio_file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
+    yield from (cpio.cpio_link(applet, "/bin/busybox") for applet in applets(root))
+    yield cpio.cpio_link("init", "/bin/busybox")
     for name, mode in (("inittab", 0o644), ("rc", 0o755)):
-        yield cpio.file(f"etc/{name}", (HERE / "tiny_root" / name).read_bytes(), mode)
-    yield cpio.file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run:/bin/false\n")
-    yield cpio.file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
-    yield cpio.file("etc/shells", b"/bin/sh\n")
-    yield cpio.file("etc/nsswitch.conf", b"hosts: files dns\n")
-    yield cpio.file("etc/profile", b"export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
+        yield cpio.cpio_file(f"etc/{name}", (HERE / "tiny_root" / name).read_bytes(), mode)
+    yield cpio.cpio_file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run:/bin/false\n")
+    yield cpio.cpio_file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
+    yield cpio.cpio_file("etc/shells", b"/bin/sh\n")
+    yield cpio.cpio_file("etc/nsswitch.conf", b"hosts: files dns\n")
+    yield cpio.cpio_file("etc/profile", b"export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
     for program in START_PROGRAMS:
-        yield cpio.file(program, (root / program).resolve().read_bytes(), 0o755)
+        yield cpio.cpio_file(program, (root / program).resolve().read_bytes(), 0o755)
     loaded = libraries(root, START_PROGRAMS)
-    yield cpio.file(LOADER, (root / LOADER).resolve().read_bytes(), 0o755)
-    yield from (cpio.file(f"lib/x86_64-linux-gnu/{name}", path.read_bytes(), 0o755) for name, path in loaded.items())
-    yield cpio.link("usr/lib/x86_64-linux-gnu", "/disk/lib")
-    yield from (cpio.link(program, f"/disk/bin/{Path(program).name}") for program in DISK_PROGRAMS)
+    yield cpio.cpio_file(LOADER, (root / LOADER).resolve().read_bytes(), 0o755)
+    yield from (cpio.cpio_file(f"lib/x86_64-linux-gnu/{name}", path.read_bytes(), 0o755) for name, path in loaded.items())
+    yield cpio.cpio_link("usr/lib/x86_64-linux-gnu", "/disk/lib")
+    yield from (cpio.cpio_link(program, f"/disk/bin/{Path(program).name}") for program in DISK_PROGRAMS)
     order = kernel_modules.load_order(modules, START_MODULES)
-    yield from (cpio.file(f"lib/modules/{module.name}", module.read_bytes()) for module in order)
-    yield cpio.file("lib/modules/boot.order", names(order))
+    yield from (cpio.cpio_file(f"lib/modules/{module.name}", module.read_bytes()) for module in order)
+    yield cpio.cpio_file("lib/modules/boot.order", names(order))
 
 
 def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:

@@ -39,7 +39,7 @@ def build_uefi(tiny: TinyImage, directory: Path) -> Path:
 def unified_kernel(tiny: TinyImage, directory: Path) -> Path:
     """The kernel with all it needs, as one program for UEFI firmware."""
     start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
-    change = cpio.archive([cpio.file("etc/rc", start.encode(), 0o755)])
+    change = cpio.cpio_archive([cpio.cpio_file("etc/rc", start.encode(), 0o755)])
     parts = {
         ".cmdline": tiny.cmdline.encode(),
         ".linux": tiny.vmlinuz.read_bytes(),

@@ -80,7 +80,7 @@ def build_without_cloud_init(image: tiny.TinyImage, directory: Path) -> Path:
             os.utime(path, (tiny.EPOCH, tiny.EPOCH))
     ext4.make_ext4(tree, root, size_bytes=ROOT_BYTES, seed="without cloud-init", epoch=tiny.EPOCH, label="root")
     start = (tiny.HERE / "offline_root" / "boot").read_bytes()
-    write_boot(image, boot, cpio.archive([cpio.file("init", start, 0o755)]))
+    write_boot(image, boot, cpio.cpio_archive([cpio.cpio_file("init", start, 0o755)]))
     with disk.open("wb") as file:
         file.truncate(PROGRAMS_AT * SECTOR + ROOT_BYTES)
     parts = f"start={BOOT_AT}, size={BOOT_SECTORS}, type=e, bootable\nstart={PROGRAMS_AT}, type=83\n"

@@ -11,7 +11,7 @@ from subprocess import PIPE, Popen
 import msgspec
 import pytest
 
-from pragmaspec.images.sources.catalogue import PublishedSource
+from pragmaspec.images.sources.catalogue import CatalogueSource
 from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.sources.url import Sums, UrlSource
 from tests.images import protocols
@@ -118,9 +118,9 @@ def sums(tools: Tools) -> Kind:
 def catalogue(tools: Tools) -> Kind:
     server = tools.stack.enter_context(FileServer())
 
-    def source(content: bytes) -> PublishedSource:
+    def source(content: bytes) -> CatalogueSource:
         publish(tools, server, content)
-        return PublishedSource(name="our-debian")
+        return CatalogueSource(name="our-debian")
 
     return Kind(server, source)
 
@@ -176,9 +176,9 @@ def _digest(content: bytes) -> str:
 
 if __name__ == "__main__":
     from pragmaspec.images.reporter import ImageReporter
-    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.store.blobs import BlobStore
 
     asked: AnySource = msgspec.json.decode(sys.argv[2], type=AnySource)
-    found = asked.find(Workshop(BlobStore(Path(sys.argv[1])), "debian", ImageReporter()))
+    found = asked.find(ImageContext(BlobStore(Path(sys.argv[1])), "debian", ImageReporter()))
     print(found.disk.sha256)  # noqa: T201 - how it is told

@@ -12,11 +12,11 @@ from pragmaspec.errors import ImageError
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
+from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.settings import Settings
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.publication import Publication
-from pragmaspec.images.sources.releases import built_in, find_release, publication_of
+from pragmaspec.images.sources.releases import built_in_publications, find_publication, find_release
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import version_key
 from pragmaspec.spec.models.image import ImageModel
@@ -39,9 +39,9 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publisher: Key) -> It
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    patience = Patience(pause_s=0.001, tries=2)
-    return Workshop(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
+def workshop(tmp_path: Path) -> ImageContext:
+    patience = TransferPolicy(pause_s=0.001, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
 
 
 MODEL = ImageModel(catalogue="our-debian")
@@ -71,7 +71,7 @@ def test_a_colleague_gets_the_locked_one_while_its_publisher_has_it(
     server.content = qcow2
     publish(tools, server, qcow2)
     image = library.resolve(MODEL, "debian", spec_directory)
-    colleague = ImageLibrary(tmp_path / "colleague", patience=Patience(pause_s=0.001, tries=1))
+    colleague = ImageLibrary(tmp_path / "colleague", patience=TransferPolicy(pause_s=0.001, tries=1))
     colleague.resolve(MODEL, "debian", spec_directory)
     gate = server.gate
     server.gate = protocols.Publisher({}, {}, set())
@@ -142,7 +142,7 @@ def test_a_forged_release_is_refused(
     assert not (spec_directory / LOCK_FILE).exists()
 
 
-def test_a_key_of_this_machine_comes_first(workshop: Workshop, server: FileServer, publisher: Key, tmp_path: Path) -> None:
+def test_a_key_of_this_machine_comes_first(workshop: ImageContext, server: FileServer, publisher: Key, tmp_path: Path) -> None:
     ring = tmp_path / "ring.gpg"
     ring.write_bytes(publisher.public(armor=False))
     text = f"{'a' * 64} *disk-1.qcow2\n".encode()
@@ -161,7 +161,7 @@ def test_a_key_of_this_machine_comes_first(workshop: Workshop, server: FileServe
     assert release.promise.signed_by == publisher.fingerprint
 
 
-def test_the_newest_complete_release_is_taken(workshop: Workshop, server: FileServer) -> None:
+def test_the_newest_complete_release_is_taken(workshop: ImageContext, server: FileServer) -> None:
     """Numbers are compared as numbers; a folder that is still being filled is passed over."""
     digests = {name: sha512(name.encode()).hexdigest() for name in ("d-9.9.q", "d-9.10.q")}
     sums = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
@@ -176,7 +176,7 @@ def test_the_newest_complete_release_is_taken(workshop: Workshop, server: FileSe
     assert (release.promise.sha512, release.promise.version) == (digests["d-9.10.q"], "10-1")
 
 
-def test_a_publisher_that_has_changed_everything(workshop: Workshop, server: FileServer) -> None:
+def test_a_publisher_that_has_changed_everything(workshop: ImageContext, server: FileServer) -> None:
     server.gate = protocols.Publisher({"/": ["README"]}, {}, set())
     with pytest.raises(ImageError, match="No release found"):
         find_release(Publication(folder=server.url(""), file=r"x\.qcow2", sums="SUMS"), workshop)
@@ -196,9 +196,9 @@ def test_a_sha512_is_enough(tools: Tools, server: FileServer, library: ImageLibr
 
 def test_a_name_that_is_not_known() -> None:
     with pytest.raises(ImageError, match="Did you mean debian-12"):
-        publication_of("debian12", Settings())
+        find_publication("debian12", Settings())
     with pytest.raises(ImageError, match=r"There are almalinux-10, .*ubuntu-24.04"):
-        publication_of("haiku", Settings())
+        find_publication("haiku", Settings())
 
 
 REAL_NAMES = {
@@ -226,9 +226,9 @@ REAL_NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(built_in()))
+@pytest.mark.parametrize("name", sorted(built_in_publications()))
 def test_the_built_in_ones_fit_what_publishers_call_their_files(name: str) -> None:
-    publication = built_in()[name]
+    publication = built_in_publications()[name]
     dated, file, sums = REAL_NAMES[name]
     assert bool(publication.dated) == bool(dated)
     assert re.fullmatch(publication.dated, dated)

@@ -10,9 +10,9 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import PROGRAMS, Order, bootstrap, check_tools, privileges, search_path
-from pragmaspec.images.debian.disk import initial_ram_disk, make_disk, overlay_archive
-from pragmaspec.images.debian.distribution import of_suite, source_lines
+from pragmaspec.images.debian.bootstrap import PROGRAMS, BootstrapRequest, bootstrap, check_tools, privileges, search_path
+from pragmaspec.images.debian.disk import build_disk, build_initramfs, overlay_archive
+from pragmaspec.images.debian.distribution import lines_for_suite, source_lines
 from pragmaspec.images.sources.debian import DebianSource
 
 HERE = Path(__file__).parent
@@ -119,8 +119,8 @@ def test_the_initial_ram_disk_loads_the_drivers_of_the_disk(tmp_path: Path) -> N
         (tmp_path / "modules" / f"{name}.ko").write_bytes(b"\0depends=\0")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "busybox").write_bytes(b"busybox")
-    made = initial_ram_disk(tmp_path, tmp_path / "modules")
-    assert made == initial_ram_disk(tmp_path, tmp_path / "modules")
+    made = build_initramfs(tmp_path, tmp_path / "modules")
+    assert made == build_initramfs(tmp_path, tmp_path / "modules")
     order = b"virtio_pci.ko\nvirtio_blk.ko\nvirtio_net.ko\nvirtio_rng.ko\n"
     assert order in made
 
@@ -136,14 +136,14 @@ stable https://packages.example.org/tool main
 
 
 def test_the_machines_own_mirror_is_used() -> None:
-    assert of_suite("bookworm", LISTED) == (
+    assert lines_for_suite("bookworm", LISTED) == (
         "deb http://mirror.example.org/debian/ bookworm main",
         "deb http://mirror.example.org/debian/ bookworm-updates main",
         "deb http://mirror.example.org/debian-security/ bookworm-security main",
     )
-    assert of_suite("trixie", LISTED) == ("deb http://mirror.example.org/debian/ trixie main",)
-    assert of_suite("forky", LISTED) == ()
-    assert of_suite("bookworm", LISTED[2:3]) == (), "updates of a suite that is not there are no system"
+    assert lines_for_suite("trixie", LISTED) == ("deb http://mirror.example.org/debian/ trixie main",)
+    assert lines_for_suite("forky", LISTED) == ()
+    assert lines_for_suite("bookworm", LISTED[2:3]) == (), "updates of a suite that is not there are no system"
 
 
 def test_a_mirror_and_a_snapshot_can_be_named() -> None:
@@ -180,7 +180,7 @@ def test_a_failed_bootstrap_tells_apts_own_words(tmp_path: Path) -> None:
     said: list[str] = []
     sources = (f"deb [trusted=yes] file:{tmp_path}/no-such-mirror bookworm main",)
     mode, _ = privileges(search_path())
-    order = Order(suite="bookworm", packages=("dash",), sources=sources, mode=mode)
+    order = BootstrapRequest(suite="bookworm", packages=("dash",), sources=sources, mode=mode)
     with pytest.raises(ImageError, match=r"mmdebstrap failed .*no-such-mirror"):
         bootstrap(tmp_path / "system.tar", order, said.append)
     assert said == ["reading the package lists"]
@@ -243,7 +243,7 @@ def test_the_same_packages_are_the_same_disk_whoever_builds(tmp_path: Path, monk
         scratch.mkdir()
         small_system(tmp_path / f"{name}.tar", len(name))
         with habits(monkeypatch, umask, zone, language):
-            built = make_disk(tmp_path / f"{name}.tar", scratch, prefix, lambda _: None)
+            built = build_disk(tmp_path / f"{name}.tar", scratch, prefix, lambda _: None)
         found.append((built.disk.read_bytes(), built.kernel.read_bytes(), built.initrd.read_bytes(), built.packages))
     assert found[0][3] == ("dash=1=amd64",)
     assert found[0] == found[1]

@@ -9,10 +9,10 @@ import pytest
 from pragmaspec.errors import ImageError
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.formats import qemu_img
-from pragmaspec.images.formats.inspect import Examined, examine
-from pragmaspec.images.formats.random_access import BytesWindow
+from pragmaspec.images.formats.inspect import DiskInfo, inspect_any
+from pragmaspec.images.formats.random_access import RandomAccessBytes
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from tests.images.bad_disks import bad_disks, bootable, good_disks
 
@@ -31,11 +31,11 @@ gets into the store. Written by `pytest tests/images/test_formats.py --update-go
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(BlobStore(tmp_path / "store"), "disk", ImageReporter())
+def workshop(tmp_path: Path) -> ImageContext:
+    return ImageContext(BlobStore(tmp_path / "store"), "disk", ImageReporter())
 
 
-def test_what_each_bad_image_is_told(workshop: Workshop, tmp_path: Path, golden: Callable[[Path, str], None]) -> None:
+def test_what_each_bad_image_is_told(workshop: ImageContext, tmp_path: Path, golden: Callable[[Path, str], None]) -> None:
     """Nothing bad gets in, and people can tell why from the words alone."""
     lines, rows = [], []
     for bad in bad_disks(tmp_path):
@@ -58,7 +58,7 @@ def _first(told: str) -> str:
     return (words if len(words) <= MOST_WORDS else f"{words[:MOST_WORDS]}…").replace("|", "&#124;")
 
 
-def _told(workshop: Workshop, file: Path, declared: str | None) -> str:
+def _told(workshop: ImageContext, file: Path, declared: str | None) -> str:
     try:
         make_disk(file, workshop, declared=declared, name="bad", partitionless=False)
     except ImageError as error:
@@ -68,14 +68,14 @@ def _told(workshop: Workshop, file: Path, declared: str | None) -> str:
 
 def test_what_qemu_img_makes_is_let_in_and_both_see_the_same(tmp_path: Path) -> None:
     for number, (format_, content) in enumerate(good_disks(tmp_path)):
-        found = examine(BytesWindow(content), format_)
+        found = inspect_any(RandomAccessBytes(content), format_)
         file = tmp_path / f"good{number}"
         file.write_bytes(content)
-        qemu_img.agree(file, found.format, found.virtual_size_bytes)
+        qemu_img.verify_format(file, found.format, found.virtual_size_bytes)
         assert found.format == format_
 
 
-def test_all_formats_become_one_disk(workshop: Workshop, tmp_path: Path) -> None:
+def test_all_formats_become_one_disk(workshop: ImageContext, tmp_path: Path) -> None:
     """The same content gives the same digest, whatever it came in; and it is the content."""
     (tmp_path / "raw").write_bytes(bootable())
     digests = set()
@@ -106,18 +106,18 @@ def test_what_qemu_img_sees_otherwise_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "disk.qcow2"
     file.write_bytes(dict(good_disks(tmp_path))["qcow2"])
     with pytest.raises(ImageError, match="qemu-img says: it sees 2097152 bytes"):
-        qemu_img.agree(file, "qcow2", 4096)
+        qemu_img.verify_format(file, "qcow2", 4096)
     with pytest.raises(ImageError, match="cannot be looked at by qemu-img"):
-        qemu_img.agree(file, "vdi", 4096)
+        qemu_img.verify_format(file, "vdi", 4096)
 
 
-def test_a_damaged_qcow2_is_refused_by_the_second_gate(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_damaged_qcow2_is_refused_by_the_second_gate(workshop: ImageContext, tmp_path: Path) -> None:
     """Its header is sound, so only qemu-img's check of the tables finds it."""
     content = bytearray(dict(good_disks(tmp_path))["qcow2"])
     first_table = int.from_bytes(content[40:48])
     content[first_table : first_table + 8] = (1 << 63 | 2**40).to_bytes(8)
     file = tmp_path / "disk.qcow2"
     file.write_bytes(content)
-    assert examine(BytesWindow(bytes(content)), "qcow2") == Examined(format="qcow2", virtual_size_bytes=2 * 2**20)
+    assert inspect_any(RandomAccessBytes(bytes(content)), "qcow2") == DiskInfo(format="qcow2", virtual_size_bytes=2 * 2**20)
     with pytest.raises(ImageError, match="cannot be checked by qemu-img"):
         make_disk(file, workshop, declared=None, name="disk", partitionless=False)

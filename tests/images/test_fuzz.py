@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.archives.layers import limited, unwrapped
+from pragmaspec.images.archives.layers import limit_bytes, unwrap
 from pragmaspec.images.formats import qemu_img
-from pragmaspec.images.formats.inspect import Examined, examine
-from pragmaspec.images.formats.random_access import BytesWindow, opened
+from pragmaspec.images.formats.inspect import DiskInfo, inspect_any
+from pragmaspec.images.formats.random_access import RandomAccessBytes, open_regular
 from pragmaspec.images.formats.vhdx import _crc32c
 from tests.images.bad_disks import archive, as_vmware_writes_it, bootable, converted, tar
 
@@ -39,7 +39,7 @@ VHDX_PLACES = (0, 0x10000, 0x20000, 0x30000, 0x40000, 0x200000, 0x210000, 0x3000
 Fix = Callable[[bytearray], None]
 
 
-class Asked(BytesWindow):
+class Asked(RandomAccessBytes):
     """A window that notes how much was asked of it."""
 
     def __init__(self, content: bytes) -> None:
@@ -136,12 +136,12 @@ def fresh_memory() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def looked_at(content: bytes, declared: str | None) -> Examined | None:
+def looked_at(content: bytes, declared: str | None) -> DiskInfo | None:
     """What is found, within the limits of time and memory."""
     before_kib = highest_kib()
     window, begun = Asked(content), time.process_time()
     try:
-        return examine(window, declared)
+        return inspect_any(window, declared)
     except ImageError as error:
         return None if all(problem.detail for problem in error.problems) else pytest.fail("refused without a reason")
     finally:
@@ -244,9 +244,9 @@ def test_a_mutated_package_is_refused_or_unpacked(tmp_path: Path, kind: str) -> 
         file = tmp_path / "package"
         file.write_bytes(mutated(content, changes, None)[:length])
         begun = time.process_time()
-        with opened(file) as window, suppress(ImageError):
-            stream, _ = unwrapped(window)
-            for piece in limited(stream.rest(), 16 * 2**20):
+        with open_regular(file) as window, suppress(ImageError):
+            stream, _ = unwrap(window)
+            for piece in limit_bytes(stream.rest(), 16 * 2**20):
                 assert len(piece) <= 2 * 2**20
         assert time.process_time() - begun < MOST_S
 

@@ -14,8 +14,8 @@ import pragmaspec.images
 from pragmaspec.errors import ImageError, Where
 from pragmaspec.images.catalogue import Catalogue
 from pragmaspec.images.library import ImageLibrary
-from pragmaspec.images.lock.digest import pin
-from pragmaspec.images.lock.entries import titled
+from pragmaspec.images.lock.digest import image_digest
+from pragmaspec.images.lock.entries import summary_for_image
 from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.spec.models.image import ImageModel
@@ -54,10 +54,10 @@ def test_qemu_img_looks_at_a_local_disk_once_and_again_when_it_has_changed(
     code = (
         "import sys; from pathlib import Path\n"
         "from pragmaspec.images.reporter import ImageReporter\n"
-        "from pragmaspec.images.sources.base import Workshop\n"
+        "from pragmaspec.images.sources.base import ImageContext\n"
         "from pragmaspec.images.sources.local import LocalSource\n"
         "from pragmaspec.images.store.blobs import BlobStore\n"
-        "print(LocalSource(disk=sys.argv[1], shown='x').find(Workshop(BlobStore(Path(sys.argv[2])), 'x', ImageReporter())))\n"
+        "print(LocalSource(disk=sys.argv[1], shown='x').find(ImageContext(BlobStore(Path(sys.argv[2])), 'x', ImageReporter())))\n"
         "assert 'subprocess' not in sys.modules, 'nothing was started'"
     )
     subprocess.run([sys.executable, "-c", code, str(disk), str(tmp_path / "store")], check=True, stdout=subprocess.PIPE)
@@ -71,7 +71,7 @@ def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directo
     (spec_directory / "initrd").write_bytes(b"initrd")
     model = ImageModel(source="disk.qcow2", kernel="./vmlinuz", initrd="initrd", cmdline="console=ttyS0")
     image = library.resolve(model, "tiny", spec_directory)
-    assert image.digest == pin(image.disk, image.kernel, image.initrd, "console=ttyS0") != image.disk.sha256
+    assert image.digest == image_digest(image.disk, image.kernel, image.initrd, "console=ttyS0") != image.disk.sha256
     files = library.files(image)
     assert (files.kernel, files.initrd) == (spec_directory / "vmlinuz", spec_directory / "initrd")
     (spec_directory / "initrd").write_bytes(b"another")
@@ -121,13 +121,13 @@ def test_an_error_names_the_image_and_its_place(
 
 
 def test_titles_are_about_the_image_by_its_name() -> None:
-    assert titled("Image is not pinned", "web") == "Image web is not pinned"
-    assert titled("Unknown catalogue name", "web") == "Unknown catalogue name (image web)"
+    assert summary_for_image("Image is not pinned", "web") == "Image web is not pinned"
+    assert summary_for_image("Unknown catalogue name", "web") == "Unknown catalogue name (image web)"
 
 
 def test_every_title_is_a_sentence_that_does_not_change() -> None:
     texts = [file.read_text(encoding="utf-8") for file in sorted(Path(pragmaspec.images.__file__ or "").parent.rglob("*.py"))]
-    titles = [title for text in texts for title in re.findall(r'summary=f?"([^"]*)"', text)]
+    titles = [title for text in texts for title in re.findall(r'(?:ImageError|UsageError|image_refused)\(\s*f?"([^"]*)",', text)]
     assert len(titles) > 50
     assert [title for title in titles if not title[0].isupper()] == []
 
@@ -319,9 +319,9 @@ def test_with_locked_any_difference_is_refused(
         strict.resolve(ImageModel(source="disk.qcow2"), "web", spec_directory)
     written = (spec_directory / LOCK_FILE).read_text()
     with pytest.raises(ImageError, match="does not have: web"):
-        strict.drop_left_over(spec_directory, ["other"])
+        strict.remove_stale(spec_directory, ["other"])
     assert (spec_directory / LOCK_FILE).read_text() == written
-    assert [change.change for change in library.drop_left_over(spec_directory, ["other"])] == ["removed"]
+    assert [change.change for change in library.remove_stale(spec_directory, ["other"])] == ["removed"]
     assert read_lock(spec_directory) == {}
 
 

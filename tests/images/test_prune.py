@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.prune import DAY_S, prune, what_to_prune
+from pragmaspec.images.prune import DAY_S, plan_prune, prune
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.usage import User, forget_user, remember_user, users
-from pragmaspec.images.store.verify import verify
+from pragmaspec.images.store.usage import StackUsage, record_usage, remove_usage, stack_usages
+from pragmaspec.images.store.verify import verify_store
 from pragmaspec.resources import Blob
 
 
@@ -34,27 +34,27 @@ def later(days: float = 2) -> float:
 
 def test_what_nobody_reaches_goes_and_the_rest_stays(store: BlobStore) -> None:
     used, unused = put(store, b"used" * 5000), put(store, b"unused" * 5000)
-    pruning = what_to_prune(store, {used.sha256}, set(), later())
-    assert [(each.path, each.why) for each in pruning.doomed] == [(str(store.path(unused.sha256)), "unused")]
+    pruning = plan_prune(store, {used.sha256}, set(), later())
+    assert [(each.path, each.why) for each in pruning.removable] == [(str(store.path(unused.sha256)), "unused")]
     assert pruning.bytes >= unused.size_bytes
     assert pruning.kept_files == 1
-    assert prune(store, pruning) == pruning.doomed
+    assert prune(store, pruning) == pruning.removable
     assert store.has(used)
     assert not store.has(unused)
-    assert what_to_prune(store, {used.sha256}, set(), later()).doomed == ()
+    assert plan_prune(store, {used.sha256}, set(), later()).removable == ()
 
 
 def test_what_is_young_stays_whoever_needs_it(store: BlobStore) -> None:
     """Somebody may have made it a moment ago, and be about to write down that he uses it."""
     put(store, b"young")
     store.part("download").write_bytes(b"half")
-    assert what_to_prune(store, set(), set(), time.time()).doomed == ()
-    assert len(what_to_prune(store, set(), set(), later()).doomed) == 2
+    assert plan_prune(store, set(), set(), time.time()).removable == ()
+    assert len(plan_prune(store, set(), set(), later()).removable) == 2
 
 
 def test_what_was_given_its_name_anew_meanwhile_stays(store: BlobStore) -> None:
     blob = put(store, b"content")
-    pruning = what_to_prune(store, set(), set(), later())
+    pruning = plan_prune(store, set(), set(), later())
     put(store, b"content")
     assert prune(store, pruning) == ()
     assert store.has(blob)
@@ -67,8 +67,8 @@ def test_what_a_crash_left_goes_and_what_a_run_works_on_stays(store: BlobStore) 
         pass
     with store.locked("build"), store.scratch("build") as directory:
         (directory / "file").write_bytes(bytes(10000))
-        pruning = what_to_prune(store, set(), set(), later())
-        assert {(Path(each.path).name, each.why) for each in pruning.doomed} == {
+        pruning = plan_prune(store, set(), set(), later())
+        assert {(Path(each.path).name, each.why) for each in pruning.removable} == {
             ("crashed.part", "left over"), ("download.bad", "put aside"),
         }  # fmt: skip
         prune(store, pruning)
@@ -78,7 +78,7 @@ def test_what_a_crash_left_goes_and_what_a_run_works_on_stays(store: BlobStore) 
 
 def test_a_run_that_began_after_the_look_is_not_disturbed(store: BlobStore) -> None:
     store.part("name").write_bytes(b"half")
-    pruning = what_to_prune(store, set(), set(), later())
+    pruning = plan_prune(store, set(), set(), later())
     with store.locked("name"):
         assert prune(store, pruning) == ()
         assert store.part("name").exists()
@@ -96,37 +96,37 @@ def test_a_directory_that_a_killed_run_left_goes_whole(store: BlobStore) -> None
             os.kill(os.getpid(), signal.SIGKILL)
     """
     assert subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False).returncode == -9
-    (left,) = what_to_prune(store, set(), set(), later()).doomed
+    (left,) = plan_prune(store, set(), set(), later()).removable
     assert (left.why, left.bytes >= 10000) == ("left over", True)
-    assert prune(store, what_to_prune(store, set(), set(), later())) == (left,)
+    assert prune(store, plan_prune(store, set(), set(), later())) == (left,)
     assert list(store.incoming.iterdir()) == []
 
 
 def test_an_empty_store_has_nothing_to_prune(store: BlobStore) -> None:
-    assert what_to_prune(store, set(), set(), later()).doomed == ()
+    assert plan_prune(store, set(), set(), later()).removable == ()
 
 
 def test_users_are_remembered_and_forgotten(store: BlobStore) -> None:
-    one = User(spec="/home/me/cluster.yaml", state="/home/me/state/hello", images=("a" * 64,))
-    two = User(spec="", state="https://host/state")
-    assert users(store) == ()
+    one = StackUsage(spec="/home/me/cluster.yaml", state="/home/me/state/hello", images=("a" * 64,))
+    two = StackUsage(spec="", state="https://host/state")
+    assert stack_usages(store) == ()
     for user in (one, two, two):
-        remember_user(store, user)
-    assert users(store) == (two, one)
-    newer = User(spec=one.spec, state=one.state, images=("b" * 64,))
-    remember_user(store, newer)
-    assert users(store) == (two, newer), "the newest images of a spec are the ones that count"
-    assert [user.shown for user in users(store)] == [two.state, one.spec]
-    forget_user(store, one)
-    assert users(store) == (two,)
+        record_usage(store, user)
+    assert stack_usages(store) == (two, one)
+    newer = StackUsage(spec=one.spec, state=one.state, images=("b" * 64,))
+    record_usage(store, newer)
+    assert stack_usages(store) == (two, newer), "the newest images of a spec are the ones that count"
+    assert [user.shown for user in stack_usages(store)] == [two.state, one.spec]
+    remove_usage(store, one)
+    assert stack_usages(store) == (two,)
 
 
 def test_a_damaged_user_is_not_taken_for_none(store: BlobStore) -> None:
-    remember_user(store, User(spec="/spec", state="/state"))
+    record_usage(store, StackUsage(spec="/spec", state="/state"))
     (file,) = (store.directory / "users").iterdir()
     file.write_bytes(b"{")
     with pytest.raises(ImageError, match="nobody knows which stack it means"):
-        users(store)
+        stack_usages(store)
 
 
 def test_a_damaged_file_is_put_aside(store: BlobStore) -> None:
@@ -135,11 +135,11 @@ def test_a_damaged_file_is_put_aside(store: BlobStore) -> None:
     path.chmod(0o644)
     path.write_bytes(b"BAD")
     counted: list[tuple[str, int, int]] = []
-    found = {each.digest: each for each in verify(store, lambda *told: counted.append(told))}
+    found = {each.digest: each for each in verify_store(store, lambda *told: counted.append(told))}
     assert found[good.sha256].whole
     assert not found[bad.sha256].whole
     assert Path(found[bad.sha256].aside).read_bytes() == b"BAD"
     assert not path.exists()
     assert (good.sha256, 4, 4) in counted
     assert os.listdir(store.directory / "sha256") == [good.sha256]  # noqa: PTH208 - names are what is meant
-    assert verify(BlobStore(store.directory / "absent")) == ()
+    assert verify_store(BlobStore(store.directory / "absent")) == ()

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.images.catalogue import Entry
-from pragmaspec.images.public_copy import public_address
-from pragmaspec.images.settings import CloudFront, Settings
+from pragmaspec.images.catalogue import CatalogueEntry
+from pragmaspec.images.public_copy import public_url
+from pragmaspec.images.settings import CloudFrontKey, Settings
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.resources import Blob
@@ -16,8 +16,8 @@ DISK = Blob(sha256="a" * 64, size_bytes=10)
 URL = "https://images.example.org/disk.qcow2"
 
 
-def entry(url: str = URL, *, recorded: str | None = None, came: Blob = DISK) -> Entry:
-    return Entry(
+def entry(url: str = URL, *, recorded: str | None = None, came: Blob = DISK) -> CatalogueEntry:
+    return CatalogueEntry(
         name="debian",
         digest=DISK.sha256,
         origin=url,
@@ -29,9 +29,9 @@ def entry(url: str = URL, *, recorded: str | None = None, came: Blob = DISK) -> 
     )
 
 
-def asked(found: Entry, home: Path, settings: Settings | None = None, netrc: str = "") -> str:
+def asked(found: CatalogueEntry, home: Path, settings: Settings | None = None, netrc: str = "") -> str:
     (home / "netrc").write_text(netrc)
-    return public_address(found, settings or Settings(), {"NETRC": str(home / "netrc")})
+    return public_url(found, settings or Settings(), {"NETRC": str(home / "netrc")})
 
 
 def test_where_it_was_found_and_else_what_the_spec_names(tmp_path: Path) -> None:
@@ -68,5 +68,5 @@ def test_nothing_that_the_user_has_a_password_or_a_key_for(tmp_path: Path) -> No
     assert asked(entry(), tmp_path, netrc="default login ada password secret\n") == ""
     assert asked(entry(), tmp_path, netrc="machine other.example.org login ada password secret\n") == URL
     assert asked(entry(), tmp_path, netrc="what is this\n") == "", "one that cannot be read may have one"
-    signing = Settings(cloudfront=(CloudFront(key_pair_id="K", private_key="k.pem", hosts=("*.example.org",)),))
+    signing = Settings(cloudfront=(CloudFrontKey(key_pair_id="K", private_key="k.pem", hosts=("*.example.org",)),))
     assert asked(entry(), tmp_path, signing) == ""

@@ -9,12 +9,12 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.transfer.cloudfront import WebAddress
+from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.download import download
-from pragmaspec.images.transfer.http import Web
+from pragmaspec.images.transfer.http import HttpClient
 from tests.images.raw_server import Answer, RawServer
 
 DISK = b"QFI\xfb" + bytes(range(256)) * 4
@@ -136,15 +136,15 @@ BAD: dict[str, tuple[Answer, str]] = {
 
 def fetched(url: str, tmp_path: Path) -> bytes:
     part = tmp_path / "part"
-    came = download(WebAddress(url=url), part, workshop(tmp_path))
+    came = download(WebFile(url=url), part, workshop(tmp_path))
     content = part.read_bytes()
     assert came.sha256 == sha256(content).hexdigest()
     return content
 
 
-def workshop(tmp_path: Path) -> Workshop:
-    patience = Patience(pause_s=0.001, connect_s=5, read_s=5, tries=2)
-    return Workshop(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
+def workshop(tmp_path: Path) -> ImageContext:
+    patience = TransferPolicy(pause_s=0.001, connect_s=5, read_s=5, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
 
 
 def by_curl(url: str) -> bytes | None:
@@ -196,10 +196,10 @@ def test_short_files_are_unpacked_where_the_server_packed_them(encoding: str, pa
     text = b"sums"
     sent = gzip.compress(text) if packed else text
     headers = f"Content-Encoding: {encoding}\r\nContent-Length: {len(sent)}\r\n".encode()
-    with RawServer(ok(headers, sent)) as server, Web(workshop(tmp_path).patience) as web:
-        assert web.small(WebAddress(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == text
+    with RawServer(ok(headers, sent)) as server, HttpClient(workshop(tmp_path).patience) as web:
+        assert web.small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == text
         server.answer = ok(b"Content-Encoding: gzip\r\n", gzip.compress(bytes(2**24)))
         with pytest.raises(ImageError, match="more than 8 MiB"):
-            web.small(WebAddress(url=f"http://127.0.0.1:{server.port}/SHA256SUMS"))
+            web.small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS"))
         server.answer = ok(b"Content-Encoding: gzip\r\n", b"\x1f\x8bdamaged")
-        assert web.small(WebAddress(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == b"\x1f\x8bdamaged"
+        assert web.small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == b"\x1f\x8bdamaged"

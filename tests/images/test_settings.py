@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.settings import CloudFront, GoogleDrive, Settings, read_settings
+from pragmaspec.images.settings import CloudFrontKey, GoogleDriveSettings, Settings, read_settings
 from pragmaspec.images.sources.publication import Publication
 
 FILE = """\
@@ -42,10 +42,10 @@ def test_the_file(tmp_path: Path) -> None:
     found = read_settings(environment(tmp_path, FILE))
     assert found == Settings(
         cloudfront=(
-            CloudFront(key_pair_id="K1", private_key="~/one.pem", hosts=("*.cloudfront.net",)),
-            CloudFront(key_pair_id="K2", private_key="/two.pem", hosts=("images.example.org",)),
+            CloudFrontKey(key_pair_id="K1", private_key="~/one.pem", hosts=("*.cloudfront.net",)),
+            CloudFrontKey(key_pair_id="K2", private_key="/two.pem", hosts=("images.example.org",)),
         ),
-        drive=GoogleDrive(service_account="~/account.json"),
+        drive=GoogleDriveSettings(service_account="~/account.json"),
         catalogue=(("ours", Publication(folder="https://images.example.org/ours/", file=r"ours-\d+\.qcow2", sums="SHA256SUMS")),),
     )
 
@@ -61,7 +61,9 @@ def test_the_environment_comes_first(tmp_path: Path) -> None:
             PRAGMASPEC_GOOGLE_API_KEY="canary",
         )
     )
-    assert found.cloudfront[0] == CloudFront(key_pair_id="K3", private_key="/three.pem", hosts=("a.example.org", "b.example.org"))
+    assert found.cloudfront[0] == CloudFrontKey(
+        key_pair_id="K3", private_key="/three.pem", hosts=("a.example.org", "b.example.org")
+    )
     assert len(found.cloudfront) == 3
     assert (found.drive.api_key, found.drive.service_account) == ("canary", "~/account.json")
 

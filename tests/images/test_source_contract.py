@@ -11,8 +11,8 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.store.blobs import BlobStore
 from tests.images.kinds import KINDS, Kind, Tools, fetch_elsewhere, http, s3
@@ -50,12 +50,12 @@ def disk(qcow2: bytes) -> bytes:
     return qcow2 + bytes(range(256)) * 8192
 
 
-def find(store: BlobStore, source: AnySource, **limits: float) -> Found:
-    patience = Patience(pause_s=0.001, **limits)  # type: ignore[arg-type]  # seconds and counts
-    return source.find(Workshop(store, "debian", ImageReporter(), patience=patience))
+def find(store: BlobStore, source: AnySource, **limits: float) -> VerifiedImage:
+    patience = TransferPolicy(pause_s=0.001, **limits)  # type: ignore[arg-type]  # seconds and counts
+    return source.find(ImageContext(store, "debian", ImageReporter(), patience=patience))
 
 
-def bytes_of(store: BlobStore, found: Found) -> bytes:
+def bytes_of(store: BlobStore, found: VerifiedImage) -> bytes:
     return store.path(found.disk.sha256).read_bytes()
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import Order, command, environment, privileges, search_path
-from pragmaspec.images.debian.distribution import UBUNTU, keyring_of, source_lines
+from pragmaspec.images.debian.bootstrap import BootstrapRequest, build_environment, mmdebstrap_command, privileges, search_path
+from pragmaspec.images.debian.distribution import UBUNTU, find_keyring, source_lines
 from pragmaspec.images.sources.debian import DebianSource
 from pragmaspec.images.sources.registry import source_of
 from pragmaspec.spec.models.image import ImageModel
@@ -26,24 +26,24 @@ def key() -> Iterator[Key]:
         yield make_key(home, "ubuntu")
 
 
-def order(sources: tuple[str, ...], keyring: Path | None, *more: str) -> Order:
-    return Order(suite="noble", packages=(*UBUNTU.packages, *more), sources=sources, mode="root", keyring=keyring)
+def order(sources: tuple[str, ...], keyring: Path | None, *more: str) -> BootstrapRequest:
+    return BootstrapRequest(suite="noble", packages=(*UBUNTU.packages, *more), sources=sources, mode="root", keyring=keyring)
 
 
 def test_what_is_asked_of_mmdebstrap(golden: Callable[[Path, str], None]) -> None:
     sources = source_lines("noble", None, None, UBUNTU)
-    words = command(order(sources, Path("x"), "openmpi-bin"), Path("SETTINGS"), Path("KEYRING"))
+    words = mmdebstrap_command(order(sources, Path("x"), "openmpi-bin"), Path("SETTINGS"), Path("KEYRING"))
     golden(HERE / "golden" / "ubuntu-mmdebstrap.txt", "".join(f"{word}\n" for word in words))
 
 
-def simulated(asked: Order, settings: Path) -> subprocess.CompletedProcess[str]:
+def simulated(asked: BootstrapRequest, settings: Path) -> subprocess.CompletedProcess[str]:
     """mmdebstrap, apt and its signatures in earnest; the packages themselves are only worked out."""
-    words = command(asked, settings, asked.keyring)
+    words = mmdebstrap_command(asked, settings, asked.keyring)
     words[1] = f"--mode={privileges(search_path())[0]}"
     settings.write_text('APT::Sandbox::User "root";\n')
     return subprocess.run(
         [words[0], "--simulate", "--verbose", "--architectures=amd64", *words[1:]],
-        env=environment(),
+        env=build_environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -94,9 +94,9 @@ def test_the_past_is_ubuntus_own_snapshot_service() -> None:
 
 def test_without_the_archives_keys_nothing_is_taken(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"keys of Ubuntu's archive should be in .*absent.gpg, which cannot be read"):
-        keyring_of(UBUNTU, str(tmp_path / "absent.gpg"))
+        find_keyring(UBUNTU, str(tmp_path / "absent.gpg"))
     (tmp_path / "keys.gpg").write_bytes(b"")
-    assert keyring_of(UBUNTU, str(tmp_path / "keys.gpg")) == tmp_path / "keys.gpg"
+    assert find_keyring(UBUNTU, str(tmp_path / "keys.gpg")) == tmp_path / "keys.gpg"
 
 
 def test_the_spec_says_which_distribution(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_spec_says_which_distribution(tmp_path: Path) -> None:
 
 
 def test_what_differs_from_debian_in_the_image() -> None:
-    debian, ubuntu = ({file.path: file for file in recipe.files(quick=quick)} for quick in (True, False))
+    debian, ubuntu = ({file.path: file for file in recipe.recipe_files(quick=quick)} for quick in (True, False))
     assert ubuntu["etc/resolv.conf"].target == "../run/systemd/resolve/stub-resolv.conf"
     assert not any("cloud-init-stages" in file.content for file in ubuntu.values())
     assert {path for path in ubuntu if path not in debian} == {"etc/systemd/system/sysinit.target.wants/systemd-resolved.service"}

@@ -8,9 +8,9 @@ from requests.exceptions import ProxyError
 from urllib3 import exceptions as urllib3
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.transfer.http import Web
-from pragmaspec.net.errors import BrokenOffError, is_lasting, tries_of, why_broken
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.net.errors import TransferInterruptedError, explain_error, is_permanent, max_attempts
 from pragmaspec.net.session import ProxyUrlError, Session
 from pragmaspec.net.trust import TrustError
 from tests.images.raw_server import RawServer
@@ -54,7 +54,7 @@ def unverified() -> ssl.SSLCertVerificationError:
         (behind(HTTPException("got more than 100 headers")), 1, "does not answer in HTTP"),
         (behind(RemoteDisconnected("closed")), 5, "broke off"),
         (behind(TimeoutError("timed out")), 5, "does not answer"),
-        (BrokenOffError("the server said 503"), 5, "the server said 503"),
+        (TransferInterruptedError("the server said 503"), 5, "the server said 503"),
         (TrustError("X names y, which is not there"), 1, "X names y"),
         (ProxyUrlError("the proxy that http_proxy names cannot be used"), 1, "http_proxy"),
         (behind(OSError(5, "Input/output error")), 5, "Input/output error"),
@@ -62,10 +62,10 @@ def unverified() -> ssl.SSLCertVerificationError:
     ],
 )
 def test_how_often_and_why(error: Exception, tries: int, words: str) -> None:
-    assert tries_of(error, 5) == tries
-    assert is_lasting(error) is (tries == 1)
+    assert max_attempts(error, 5) == tries
+    assert is_permanent(error) is (tries == 1)
     with pytest.raises(ValueError, match=words):
-        raise ValueError(why_broken(error))
+        raise ValueError(explain_error(error))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_proxy_that_wants_a_password_is_asked_once(monkeypatch: pytest.MonkeyP
     with RawServer(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as proxy:
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{proxy.port}")
         with (
-            Web(Patience(pause_s=60)) as web,
+            HttpClient(TransferPolicy(pause_s=60)) as web,
             pytest.raises(ImageError, match="the proxy said 407 Proxy Auth"),
         ):
             web.insist("it", lambda: web._session.get("https://images.example.org/x"))

@@ -13,16 +13,16 @@ import pytest
 
 from pragmaspec.errors import ImageError, PragmaspecError, StateUnreachableError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.google_account import ServiceAccount
-from pragmaspec.images.transfer.http import Web
-from pragmaspec.net.trust import Named, TrustError, bundle_file, check_bundle, tls_context
-from pragmaspec.state.backends.http.backend import HttpGround
-from pragmaspec.state.backends.retry import Patience as StorePatience
-from pragmaspec.state.backends.s3.backend import S3Ground
+from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.net.trust import ConfiguredPath, TrustError, bundle_file, check_bundle, tls_context
+from pragmaspec.state.backends.http.backend import HttpBackend
+from pragmaspec.state.backends.retry import RetryPolicy as StorePatience
+from pragmaspec.state.backends.s3.backend import S3Backend
 from tests.images import protocols
 from tests.net.authority import Authority, tls_server
 
@@ -52,24 +52,24 @@ def port(authority: Authority) -> Iterator[int]:
 def images(port: int, folder: Path) -> None:
     source = UrlSource(url=f"https://127.0.0.1:{port}/disk", sha256=sha256(b"ok").hexdigest())
     with pytest.raises(ImageError) as ended:
-        source.find(Workshop(BlobStore(folder / "store"), "debian", ImageReporter(), patience=Patience(pause_s=60)))
+        source.find(ImageContext(BlobStore(folder / "store"), "debian", ImageReporter(), patience=TransferPolicy(pause_s=60)))
     if "Image cannot be downloaded" in str(ended.value):
         raise ended.value
 
 
 def states(port: int, _: Path) -> None:
-    HttpGround(f"https://127.0.0.1:{port}/state", StorePatience(first_s=60)).read()
+    HttpBackend(f"https://127.0.0.1:{port}/state", StorePatience(first_s=60)).read()
 
 
 def states_in_s3(port: int, _: Path) -> None:
-    S3Ground(f"s3://states/x?endpoint=https://127.0.0.1:{port}&region=eu-central-1", StorePatience(first_s=60)).read()
+    S3Backend(f"s3://states/x?endpoint=https://127.0.0.1:{port}&region=eu-central-1", StorePatience(first_s=60)).read()
 
 
 def google(port: int, folder: Path) -> None:
     key = protocols.pem(protocols.private_key()).decode()
     account = folder / "account.json"
     account.write_text(json.dumps({"client_email": "a", "private_key": key, "token_uri": f"https://127.0.0.1:{port}/token"}))
-    with Web(Patience(pause_s=60)) as web:
+    with HttpClient(TransferPolicy(pause_s=60)) as web:
         web.insist("the token", lambda: ServiceAccount(str(account)).token(web))
 
 
@@ -191,14 +191,14 @@ def test_what_is_no_file_of_certificates(tmp_path: Path, folder: Path) -> None:
         (Path("-----BEGIN CERTIFICATE-----\n" * 300), "names -----BEGIN .*…, which cannot be read: File name too long"),
     ]:
         with pytest.raises(TrustError, match=f"(?s){why}"):
-            check_bundle(Named("REQUESTS_CA_BUNDLE", str(path)))
+            check_bundle(ConfiguredPath("REQUESTS_CA_BUNDLE", str(path)))
     with pytest.raises(TrustError, match="File name too long"):
         tls_context({"SSL_CERT_FILE": "x" * 5000})
     with pytest.raises(TrustError, match="name it in SSL_CERT_DIR"):
         tls_context({"SSL_CERT_FILE": str(folder)})
     with pytest.raises(TrustError, match=r"SSL_CERT_DIR names .*bare, which holds no certificates by their hashes"):
         tls_context({"SSL_CERT_DIR": f"{folder}{os.pathsep}{bare}"})
-    check_bundle(Named("REQUESTS_CA_BUNDLE", str(folder)))
+    check_bundle(ConfiguredPath("REQUESTS_CA_BUNDLE", str(folder)))
 
 
 def test_a_file_for_libraries_that_take_nothing_else(tmp_path: Path, folder: Path, authority: Authority) -> None:

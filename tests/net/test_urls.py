@@ -3,18 +3,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.net.urls import (
-    REMOTE,
+    REMOTE_SCHEMES,
     Url,
     UrlError,
-    check_address,
+    check_remote_url,
+    is_downgrade,
     is_loopback,
     is_remote,
-    less_safe,
     parse_url,
-    resolve,
+    redact_url,
+    resolve_reference,
     same_server,
     scheme_of,
-    shown_url,
 )
 
 
@@ -109,7 +109,7 @@ def test_every_other_text_is_refused_with_the_reason(text: str, why: str) -> Non
 
 def test_what_other_kinds_allow() -> None:
     assert parse_url("postgresql:///clusters", ("postgresql",), host_needed=False).host == ""
-    assert parse_url("s3://bucket/a b", REMOTE, blanks=True).path == "/a b"
+    assert parse_url("s3://bucket/a b", REMOTE_SCHEMES, blanks=True).path == "/a b"
     with pytest.raises(UrlError, match="names no host"):
         parse_url("postgresql://:5432/clusters", ("postgresql",), host_needed=False)
     assert parse_url("http://h") == Url("http", "h")
@@ -140,7 +140,7 @@ def test_what_other_kinds_allow() -> None:
     ],
 )
 def test_where_a_redirect_leads(location: str, asked: str) -> None:
-    assert resolve(parse_url("https://h:8/a/b?q"), location).text == asked
+    assert resolve_reference(parse_url("https://h:8/a/b?q"), location).text == asked
 
 
 @pytest.mark.parametrize(
@@ -160,12 +160,12 @@ def test_where_a_redirect_leads(location: str, asked: str) -> None:
 )
 def test_where_no_redirect_leads(location: str, why: str) -> None:
     with pytest.raises(UrlError, match=why):
-        resolve(parse_url("https://h:8/a/b?q"), location)
+        resolve_reference(parse_url("https://h:8/a/b?q"), location)
 
 
 @given(st.text(max_size=60) | st.text(alphabet="htps:/[]@%?#.0129aé\\ \x00", max_size=60).map(lambda text: "http://" + text))
 def test_any_text_is_a_url_or_refused(text: str) -> None:
-    shown_url(text)
+    redact_url(text)
     try:
         found = parse_url(text)
     except UrlError:
@@ -178,7 +178,7 @@ def test_any_text_is_a_url_or_refused(text: str) -> None:
 @given(st.text(alphabet=[chr(code) for code in range(256)], max_size=40))
 def test_any_location_leads_to_a_url_or_is_refused(location: str) -> None:
     try:
-        found = resolve(parse_url("http://h/a/b"), location)
+        found = resolve_reference(parse_url("http://h/a/b"), location)
     except UrlError:
         return
     assert parse_url(found.text).text == found.text
@@ -196,7 +196,7 @@ def test_any_location_leads_to_a_url_or_is_refused(location: str) -> None:
     ],
 )
 def test_a_redirect_never_gives_up_tls(before: str, after: str, refused: bool) -> None:
-    assert less_safe(parse_url(before), parse_url(after, REMOTE)) is refused
+    assert is_downgrade(parse_url(before), parse_url(after, REMOTE_SCHEMES)) is refused
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_redirect_never_gives_up_tls(before: str, after: str, refused: bool) -
     ],
 )
 def test_what_may_be_secret_is_not_shown(text: str, shown: str) -> None:
-    assert shown_url(text) == shown
+    assert redact_url(text) == shown
 
 
 def test_servers() -> None:
@@ -233,10 +233,10 @@ def test_paths_are_no_urls() -> None:
     assert is_remote("s3://b/k")
     assert not is_remote("./s3://b/k")
     for fine in ("./disk.qcow2", "C:/x", "s3://b/a b", "http://h/x"):
-        check_address(fine)
+        check_remote_url(fine)
     for wrong in ("htps://h/x", "http:/x", "http://h:99999/"):
         with pytest.raises(UrlError):
-            check_address(wrong)
+            check_remote_url(wrong)
 
 
 @pytest.mark.parametrize(

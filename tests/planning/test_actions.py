@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.actions import actions
 from pragmaspec.planning.diff import Change
-from pragmaspec.planning.drift.drift import Facts
+from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.impact import FIELD_IMPACT
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.report.plan.text import plan_text
@@ -310,7 +310,7 @@ def test_a_change_that_cannot_be_is_a_bug_and_says_where() -> None:
     node = HELLO.nodes()[0]
     allocation = HELLO.record("lab/hello/allocation")
     assert allocation is not None
-    nothing = Facts(EMPTY, frozenset(), ())
+    nothing = RefreshedState(EMPTY, frozenset(), ())
     assert actions([Change(before=None, after=None)], nothing) == ()
     with pytest.raises(TypeError, match="lab/hello/allocation"):
         actions([Change(before=allocation, after=node)], nothing)

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.diff import changed_fields, changes, explained
+from pragmaspec.planning.diff import changed_fields, changes, nested_differences
 from pragmaspec.resources import Network
 from tests.planning.world import EMPTY, cluster, line, settled
 
@@ -52,9 +52,9 @@ def test_differences_are_explained_one_a_line_with_their_place() -> None:
         networks=(replace(before.private, cidr="10.21.0.0/16"), Network(name="storage", cidr="10.9.0.0/24", vlan=21)),
         public=(replace(before.public[0], gateway=None),),
     )
-    assert explained(before, after) == (
+    assert nested_differences(before, after) == (
         "networks[0].cidr: 10.20.0.0/16 → 10.21.0.0/16",
         "networks[1]: none → {'name': 'storage', 'cidr': '10.9.0.0/24', 'vlan': 21}",
         "public[0].gateway: 192.168.122.1 → none",
     )
-    assert explained(before, before) == ()
+    assert nested_differences(before, before) == ()

@@ -16,7 +16,7 @@ from pragmaspec.planning.wanted import Move, Wanted, WantedImage, WantedNetwork
 from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite
 from pragmaspec.spec.fields.user_data import merged
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.loader import load_spec
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "specs"

@@ -3,15 +3,15 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.impact import changed_words, node_impact, worst
+from pragmaspec.planning.impact import changed_fields_text, node_impact, worst_impact
 from tests.planning.world import cluster, settled
 
 FRONTEND = settled(cluster()).nodes()[0]
 
 
 def test_the_worst_of_several_counts() -> None:
-    assert worst(("live", "rebuild", "reboot")) == "rebuild"
-    assert worst(()) == "none"
+    assert worst_impact(("live", "rebuild", "reboot")) == "rebuild"
+    assert worst_impact(()) == "none"
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_the_worst_of_several_counts() -> None:
     ],
 )
 def test_causes_are_said_as_people_do(fields: tuple[str, ...], words: str) -> None:
-    assert changed_words(fields) == words
+    assert changed_fields_text(fields) == words
 
 
 def test_a_node_plugged_into_another_network_is_rebooted_and_one_with_another_address_rebuilt() -> None:

@@ -1,4 +1,12 @@
-from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedAllocation, ObservedNode, SiteIdentity, Taken
+from pragmaspec.planning.observed import (
+    CapacityUse,
+    Inventory,
+    Observations,
+    ObservedAllocation,
+    ObservedNode,
+    PoolUse,
+    SiteIdentity,
+)
 from pragmaspec.planning.orphans import orphans, other_stacks
 from pragmaspec.resources import Allocation, Network, Node
 from pragmaspec.state_model import ClosedOp, Record, State
@@ -44,20 +52,20 @@ def test_what_was_moved_is_known_by_where_it_was_made() -> None:
     state = State(lineage=LINEAGE, records=(_node(origin="lab/old/node/old-compute-0"),))
     assert orphans(state, _seen(_machine(address="lab/old/node/old-compute-0"))) == ()
     (found,) = orphans(state, _seen(_machine(address="lab/old/node/old-compute-0"), _machine()))
-    assert (found.address, found.beside) == (ADDRESS, False)
+    assert (found.address, found.recorded_beside) == (ADDRESS, False)
 
 
 def test_of_two_machines_the_recorded_one_is_known() -> None:
     state = State(lineage=LINEAGE, records=(_node(op="a" * 32, outputs=(("id", "m-2"),)),))
     seen = _seen(_machine(op="a" * 32, id="m-1"), _machine(op="a" * 32, id="m-2"))
     (found,) = orphans(state, seen)
-    assert (found.seen.id, found.beside) == ("m-1", True)
+    assert (found.seen.id, found.recorded_beside) == ("m-1", True)
 
 
 def test_what_is_left_over_is_said_to_be() -> None:
     state = State(lineage=LINEAGE, closed_ops=(ClosedOp(op="a" * 32, address=ADDRESS, closed_at=1.0),))
     (found,) = orphans(state, _seen(_machine(op="a" * 32, id="m-1")))
-    assert (found.left_over, found.beside) == (True, False)
+    assert (found.left_over, found.recorded_beside) == (True, False)
 
 
 def test_images_and_allocations_too() -> None:
@@ -78,12 +86,12 @@ def test_other_stacks_are_counted_by_site() -> None:
         disk_free_bytes=1,
         cpus_per_node=1,
         holdings=(
-            Holding(owner="a", lineage=OTHER, address="lab/x/node/x-frontend"),
-            Holding(owner="b", lineage=LINEAGE, address=ADDRESS),
-            Holding(owner="somebody"),
+            CapacityUse(owner="a", lineage=OTHER, address="lab/x/node/x-frontend"),
+            CapacityUse(owner="b", lineage=LINEAGE, address=ADDRESS),
+            CapacityUse(owner="somebody"),
         ),
-        vlans=(Taken(value="20", owner="a", lineage=OTHER, address="lab/y/allocation"),),
-        addresses=(Taken(value="192.0.2.1", owner="nobody"),),
+        vlans=(PoolUse(value="20", owner="a", lineage=OTHER, address="lab/y/allocation"),),
+        addresses=(PoolUse(value="192.0.2.1", owner="nobody"),),
     )
     (found,) = other_stacks({"lab": inventory}, LINEAGE, lambda lineage: lineage == OTHER)
     assert (found.lineage, found.known, found.machines, found.vlans, found.addresses) == (OTHER, True, 1, 1, 0)

@@ -21,9 +21,9 @@ import pytest
 from pragmaspec.errors import PlanError, PlanRefusedError, UsageError
 from pragmaspec.planning.expand import expand, images_needed
 from pragmaspec.planning.images.prune import prune_sites
-from pragmaspec.planning.images.routes import with_ways
+from pragmaspec.planning.images.routes import with_routes
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import PublicCopy, Wanted
 from pragmaspec.report.plan.text import plan_text
@@ -60,7 +60,7 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
         if said.get(name, {}).get("asked", True)
     }
     try:
-        asked = needs_inventory(spec, state, request)
+        asked = sites_needing_inventory(spec, state, request)
         inventories = {name: _merged(ROOMY, Inventory, said.get(name, {}).get("inventory", {})) for name in asked}
         stored = {
             name: msgspec.convert(said.get(name, {}).get("stored", ()), tuple[StoredImage, ...])
@@ -69,7 +69,7 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
         plan = make_plan(spec, state, sights, inventories, request, stored)
         copies = msgspec.convert(_json("copies.json"), dict[str, PublicCopy])
         by_digest = {each.digest: copies.get(each.name) for each in spec.images}
-        return plan_text(with_ways(plan, by_digest.get, state), width=110, colour=False)
+        return plan_text(with_routes(plan, by_digest.get, state), width=110, colour=False)
     except (PlanError, PlanRefusedError, UsageError) as error:
         return problems_text(error.problems, width=110, colour=False)
 

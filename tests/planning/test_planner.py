@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
-from pragmaspec.planning.planner import make_plan, needs_inventory, state_digest
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory, state_digest
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node
@@ -84,7 +84,7 @@ def test_problems_of_all_clusters_are_told_at_once() -> None:
 
 
 def asked(spec: Wanted, state: State = HELLO, **request: object) -> bool:
-    return needs_inventory(spec, state, PlanRequest(**request)) == {"lab"}
+    return sites_needing_inventory(spec, state, PlanRequest(**request)) == {"lab"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
-from pragmaspec.planning.expand import unknown_image
+from pragmaspec.planning.expand import placeholder_image
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
@@ -160,7 +160,7 @@ def unread(*fields: str, **more: object) -> Wanted:
     name = str(more.pop("of", "debian-12"))
     frontend = nodes(1, of=name, **more)
     asked = cluster(frontend=frontend, computes=nodes(2, of=name), unknown=fields)
-    return replace(wanted(asked, images=(unknown_image(name),)), need=())
+    return replace(wanted(asked, images=(placeholder_image(name),)), need=())
 
 
 def test_what_was_not_read_is_not_called_changed() -> None:
@@ -184,7 +184,7 @@ def test_no_node_is_made_from_what_was_not_read() -> None:
 def test_an_image_that_may_be_another_cluster_s_stays_when_one_is_cleaned() -> None:
     state = settled(cluster(), cluster("world"))
     asked = replace(cluster("world"), unknown=("image",))
-    spec = replace(wanted(cluster(), asked, images=(unknown_image("debian-12"),)), need=())
+    spec = replace(wanted(cluster(), asked, images=(placeholder_image("debian-12"),)), need=())
     bare = state.with_records((), [each.address for each in state.records if "/world/node/" in each.address])
     plan = planned(spec, bare, request=PlanRequest(drop=("hello",), only_clusters=("hello",)))
     assert "clean debian-12" not in acts(plan)

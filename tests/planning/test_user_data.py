@@ -56,7 +56,7 @@ def test_what_a_spec_may_hold_a_node_can_be_given(common: dict[str, Any], fronte
 
 
 def test_both_know_the_same_limits() -> None:
-    assert (user_data.VALUES_MAX, user_data.DEPTH_MAX) == (user_document.MOST_VALUES, user_document.DEEPEST)
+    assert (user_data.VALUES_MAX, user_data.DEPTH_MAX) == (user_document.VALUES_MAX, user_document.DEPTH_MAX)
 
 
 @pytest.mark.parametrize("count", [19_995, 20_100])

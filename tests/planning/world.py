@@ -154,7 +154,7 @@ def observed(state: State, site: str = "lab") -> Observations:
         nodes=tuple(_seen(record, record.resource) for record in here if isinstance(record.resource, Node)),
         allocations=tuple(
             ObservedAllocation(
-                address=record.made_as,
+                address=record.original_address,
                 networks=tuple(network.name for network in record.resource.networks),
                 public=tuple(grant.address for grant in record.resource.public),
             )
@@ -167,7 +167,7 @@ def observed(state: State, site: str = "lab") -> Observations:
 
 def _seen(record: Record, node: Node) -> ObservedNode:
     return ObservedNode(
-        address=record.made_as,
+        address=record.original_address,
         generation=record.generation,
         status="running" if node.running else "off",
         cpus=node.cpus,

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.providers.base import BootOrder, Provider
+from pragmaspec.providers.base import BootRequest, Provider
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
 from pragmaspec.site import LibvirtSite, PublicNetwork, SimulatedSite, Site
@@ -82,8 +82,8 @@ class Subject:
             nics=(nic,),
         )
 
-    def order(self, node: Node, generation: int = 0) -> BootOrder:
-        return BootOrder(
+    def order(self, node: Node, generation: int = 0) -> BootRequest:
+        return BootRequest(
             node=node,
             allocation=self.allocation(),
             image=self.image,

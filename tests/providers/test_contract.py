@@ -70,7 +70,7 @@ def test_asking_changes_nothing(subject):
     before = subject.observed()
     subject.provider.inventory()
     subject.provider.observe("11111111-1111-4111-8111-111111111111")
-    subject.provider.evidence(subject.node(), subject.mark(subject.node()))
+    subject.provider.diagnostics(subject.node(), subject.mark(subject.node()))
     subject.provider.console_log(subject.node(), subject.mark(subject.node()))
     assert subject.observed() == before
 
@@ -446,7 +446,7 @@ def replace_offset(stack, offset):
 
 def test_evidence_of_what_is_absent_is_empty_words_and_no_error(subject):
     node = subject.node()
-    evidence = subject.provider.evidence(node, subject.mark(node))
+    evidence = subject.provider.diagnostics(node, subject.mark(node))
     assert evidence.console == ()
     assert subject.provider.console_log(node, subject.mark(node)) == b""
 
@@ -455,7 +455,7 @@ def test_evidence_of_what_runs_names_its_power_state(subject):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
-    assert "running" in subject.provider.evidence(node, subject.mark(node)).domain
+    assert "running" in subject.provider.diagnostics(node, subject.mark(node)).domain
 
 
 def test_a_console_needs_a_terminal(subject, monkeypatch):

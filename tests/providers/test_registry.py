@@ -35,7 +35,7 @@ def test_the_protocol_is_what_it_was_thought_to_be():
         "boot",
         "shutdown",
         "clean",
-        "evidence",
+        "diagnostics",
         "console_log",
         "console",
         "close",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import shop  # noqa: F401 - a fixture
-from tests.engine.lab import Lab
+from tests.engine.harness import Lab
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import ImageError, SiteError, SpecError
 from pragmaspec.images.pragma.vc_in import read_vc_in
-from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainParts, Link, Machine, domain_xml
+from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainConfig, GuestPlatform, InterfaceLink, domain_xml
 from pragmaspec.report.problems_text import problems_text
 from pragmaspec.resources import Mark, Nic, Node
 from pragmaspec.spec.yaml.parser import read_document
-from pragmaspec.spec.yaml.tree import Mapping, data_of
+from pragmaspec.spec.yaml.tree import Mapping, plain_data
 from tests.cli.workshop import Workshop
 
 LINEAGE = "5ca1ab1e-0000-4000-8000-000000000001"
@@ -33,7 +33,7 @@ def test_merge_keys_that_double_stay_small(levels: int) -> None:
     began = process_time()
     root = read_document(merged(levels), "x").root
     assert isinstance(root, Mapping)
-    assert len(data_of(root)[f"k{levels - 1}"]) == levels
+    assert len(plain_data(root)[f"k{levels - 1}"]) == levels
     assert process_time() - began < 1
 
 
@@ -45,7 +45,7 @@ def test_more_merge_keys_than_anybody_writes_are_refused() -> None:
 ATTACK = "vm</name><devices><disk type='block'><source dev='/dev/sda'/></disk></devices><name>&x;<![CDATA["
 
 
-def parts(words: str) -> DomainParts:
+def parts(words: str) -> DomainConfig:
     node = Node(
         site="lab",
         cluster="hello",
@@ -58,16 +58,16 @@ def parts(words: str) -> DomainParts:
         image="ab" * 32,
         nics=(Nic(network="private", mac="52:54:00:00:00:01", address="10.0.0.1", prefix=16),),
     )
-    return DomainParts(
+    return DomainConfig(
         node=replace(node, name=words, cluster=words, site=words),
         mark=Mark(lineage=LINEAGE, address=words, op=words),
-        machine=Machine(virt_type="qemu"),
+        machine=GuestPlatform(virt_type="qemu"),
         disk=f"/pool/{words}",
         base=f"/pool/{words}",
         base_format="qcow2",
         seed=f"/pool/{words}",
         console_log=f"/pool/{words}",
-        links=(Link(mac="52:54:00:00:00:01", network=words),),
+        links=(InterfaceLink(mac="52:54:00:00:00:01", network=words),),
         direct=DirectKernel(kernel=f"/pool/{words}", cmdline=words),
     )
 

@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import ApplyIncompleteError, SiteCapacityError, SiteError, SiteUnreachableError
-from tests.engine.fake_site import bring_up
-from tests.engine.lab import LATE, Lab, left_of
+from tests.engine.fake_provider import bring_up
+from tests.engine.harness import LATE, Lab, left_of
 from tests.state.samples import ALLOCATION, act, node
 
 FRONTEND = node(-1)

@@ -3,12 +3,12 @@
 from msgspec.structs import replace
 
 from pragmaspec.images.lock.entries import LockChange
-from pragmaspec.images.lock.lock_file import Locked
-from pragmaspec.report.lock_text import lock_form, lock_text
-from pragmaspec.report.style import Pen
+from pragmaspec.images.lock.lock_file import LockEntry
+from pragmaspec.report.lock_text import lock_json, lock_text
+from pragmaspec.report.style import Style
 from pragmaspec.resources import Blob
 
-ENTRY = Locked(
+ENTRY = LockEntry(
     described="d" * 64,
     digest="a" * 64,
     origin="https://images.example.org/debian.qcow2",
@@ -21,24 +21,24 @@ OTHER = replace(ENTRY, digest="b" * 64, version="")
 
 
 def test_a_spec_without_images() -> None:
-    assert lock_text((), Pen()) == "The spec has no images: there is nothing to lock.\n"
+    assert lock_text((), Style()) == "The spec has no images: there is nothing to lock.\n"
 
 
 def test_what_moved_shows_what_it_was() -> None:
-    text = lock_text((LockChange(name="debian", change="moved", entry=OTHER, before=ENTRY),), Pen())
+    text = lock_text((LockChange(name="debian", change="moved", entry=OTHER, before=ENTRY),), Style())
     assert f"20261101 → {'b' * 12}" in text
     assert text.endswith("pragmaspec.lock has 1 image.\n")
 
 
 def test_nothing_has_changed() -> None:
-    text = lock_text((LockChange(name="debian", change="same", entry=ENTRY, before=ENTRY),), Pen())
+    text = lock_text((LockChange(name="debian", change="same", entry=ENTRY, before=ENTRY),), Style())
     assert text.endswith("pragmaspec.lock has 1 image, nothing has changed.\n")
 
 
 def test_a_program_gets_every_key_of_what_was_and_what_is() -> None:
-    new, removed = lock_form(
+    new, removed = lock_json(
         (LockChange(name="new", change="new", entry=ENTRY), LockChange(name="old", change="removed", entry=OTHER, before=OTHER))
     )["images"]
     assert new["before"] is None
     assert removed["after"] is None
-    assert set(new["after"]) == set(removed["before"]) == set(Locked.__struct_fields__)
+    assert set(new["after"]) == set(removed["before"]) == set(LockEntry.__struct_fields__)

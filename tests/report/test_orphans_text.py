@@ -1,25 +1,25 @@
 """What ``orphans`` says."""
 
 from pragmaspec.planning.orphans import Orphan
-from pragmaspec.report.orphans_text import orphans_text, others_text
-from pragmaspec.report.style import Pen
+from pragmaspec.report.orphans_text import orphans_text, other_stacks_text
+from pragmaspec.report.style import Style
 
 LOST = Orphan(site="lab", address="lab/hello/node/hello-compute-0", kind="node")
 
 
 def test_how_to_record_one_is_said_where_that_can_be_done() -> None:
-    assert "orphans --adopt" in orphans_text((LOST,), ("lab",), Pen())
+    assert "orphans --adopt" in orphans_text((LOST,), ("lab",), Style())
 
 
 def test_what_lies_beside_a_recorded_one_or_goes_by_itself_cannot_be_adopted() -> None:
-    beside = Orphan(site="lab", address=LOST.address, kind="node", beside=True)
+    beside = Orphan(site="lab", address=LOST.address, kind="node", recorded_beside=True)
     over = Orphan(site="lab", address=LOST.address, kind="node", left_over=True)
-    text = orphans_text((beside, over), ("lab",), Pen())
+    text = orphans_text((beside, over), ("lab",), Style())
     assert "beside the recorded one" in text
     assert "left over: the next apply removes it" in text
     assert "--adopt" not in text
 
 
 def test_none() -> None:
-    assert others_text((), Pen()) == "No other stack has anything at these sites.\n"
-    assert orphans_text((), ("lab", "hall"), Pen()) == "Nothing with this stack's marks is without a record at lab, hall.\n"
+    assert other_stacks_text((), Style()) == "No other stack has anything at these sites.\n"
+    assert orphans_text((), ("lab", "hall"), Style()) == "Nothing with this stack's marks is without a record at lab, hall.\n"

@@ -8,27 +8,27 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError, Problem, Where
-from pragmaspec.images.firmware.detect import Boots
-from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedNode, PublicPool, SiteIdentity, Taken
+from pragmaspec.images.firmware.detect import BootSupport
+from pragmaspec.planning.observed import CapacityUse, Inventory, Observations, ObservedNode, PoolUse, PublicPool, SiteIdentity
 from pragmaspec.planning.plan import Action, Drift
 from pragmaspec.planning.wanted import Move
-from pragmaspec.report.image_text import Seen, seen_form, seen_text
-from pragmaspec.report.json_forms import error_form, json_text
+from pragmaspec.report.image_text import InspectedFile, inspected_json, inspected_text
+from pragmaspec.report.json_forms import error_json, json_text
 from pragmaspec.report.lists_text import (
-    Repository,
+    ImageRow,
     cluster_summaries,
-    clusters_form,
+    clusters_json,
     clusters_text,
     image_names,
     nodes_text,
-    repository_form,
+    repository_json,
     repository_text,
 )
-from pragmaspec.report.plan.json import plan_json
-from pragmaspec.report.site_text import SiteView, sites_form, sites_text
+from pragmaspec.report.plan.json import plan_json_text
+from pragmaspec.report.site_text import SiteView, sites_json, sites_text
 from pragmaspec.report.state_text import show_text
-from pragmaspec.report.status_text import status_form, status_text
-from pragmaspec.report.style import Pen
+from pragmaspec.report.status_text import status_json, status_text
+from pragmaspec.report.style import Style
 from pragmaspec.resources import Blob, Network, Readiness
 from pragmaspec.site import LibvirtSite, PublicNetwork, Reserve, SimulatedSite
 from pragmaspec.state_model import Record
@@ -36,11 +36,11 @@ from tests.report.values import ALLOCATION, IMAGE, SEEN, first_plan, line, node,
 
 CASES = Path(__file__).parents[1] / "cases" / "report"
 Golden = Callable[[Path, str], None]
-PEN = Pen()
+PEN = Style()
 STATE = running_state()
 LINEAGE = "3f9a1c2b-7d1e-4c55-9a3f-0c2d4e6f8a10"
 IMAGES = (
-    Repository(
+    ImageRow(
         name="debian-12",
         origin="built from Debian bookworm",
         format="qcow2",
@@ -49,7 +49,7 @@ IMAGES = (
         sites=("lab",),
         local=True,
     ),
-    Repository(name="tiny", origin="./tiny.qcow2", format="raw", digest="cd" * 32, size_bytes=20 * 2**20),
+    ImageRow(name="tiny", origin="./tiny.qcow2", format="raw", digest="cd" * 32, size_bytes=20 * 2**20),
 )
 FULL = Inventory(
     identity=SEEN,
@@ -59,7 +59,7 @@ FULL = Inventory(
     disk_free_bytes=2**39,
     cpus_per_node=16,
     holdings=(
-        Holding(
+        CapacityUse(
             owner="stack 3f9a1c2b: hello-frontend",
             cpus=1,
             memory_mib=1024,
@@ -67,12 +67,12 @@ FULL = Inventory(
             lineage=LINEAGE,
             address="lab/hello/node/hello-frontend",
         ),
-        Holding(owner="domain build", cpus=4, memory_mib=8192),
+        CapacityUse(owner="domain build", cpus=4, memory_mib=8192),
     ),
     public=PublicPool(network="default", cidr="192.168.122.0/24"),
-    addresses=(Taken(value="192.168.122.10", owner="hello", lineage=LINEAGE, address=ALLOCATION.address),),
-    vlans=(Taken(value="22", owner=f"{ALLOCATION.address} of stack {LINEAGE}", lineage=LINEAGE, address=ALLOCATION.address),),
-    cidrs=(Taken(value="10.22.0.0/24", owner="somebody else"),),
+    addresses=(PoolUse(value="192.168.122.10", owner="hello", lineage=LINEAGE, address=ALLOCATION.address),),
+    vlans=(PoolUse(value="22", owner=f"{ALLOCATION.address} of stack {LINEAGE}", lineage=LINEAGE, address=ALLOCATION.address),),
+    cidrs=(PoolUse(value="10.22.0.0/24", owner="somebody else"),),
     images=("ab" * 32,),
 )
 BARE = Inventory(
@@ -116,7 +116,7 @@ DRIFT = (
 def test_clusters(golden: Golden) -> None:
     summaries = cluster_summaries(STATE)
     golden(CASES / "clusters.txt", clusters_text(summaries, PEN))
-    golden(CASES / "clusters.json", json_text(clusters_form(summaries, STATE)))
+    golden(CASES / "clusters.json", json_text(clusters_json(summaries, STATE)))
 
 
 def test_a_cluster_is_what_its_nodes_are() -> None:
@@ -138,7 +138,7 @@ def test_a_cluster_is_what_its_nodes_are() -> None:
     assert "No clusters" in clusters_text((), PEN)
     orphan = cluster_summaries(state(ready))
     assert "pending" in clusters_text(orphan, PEN)
-    assert clusters_form(orphan, state(ready))["clusters"][0]["allocation"] is None
+    assert clusters_json(orphan, state(ready))["clusters"][0]["allocation"] is None
 
 
 def test_nodes(golden: Golden) -> None:
@@ -149,13 +149,13 @@ def test_nodes(golden: Golden) -> None:
 
 def test_repository(golden: Golden) -> None:
     golden(CASES / "repository.txt", repository_text(IMAGES, PEN))
-    golden(CASES / "repository.json", json_text(repository_form(IMAGES)))
+    golden(CASES / "repository.json", json_text(repository_json(IMAGES)))
     assert "No images" in repository_text((), PEN)
 
 
 def test_sites(golden: Golden) -> None:
     golden(CASES / "sites.txt", sites_text(VIEWS, PEN))
-    golden(CASES / "sites.json", json_text(sites_form(VIEWS)))
+    golden(CASES / "sites.json", json_text(sites_json(VIEWS)))
     assert "No sites" in sites_text((), PEN)
 
 
@@ -180,19 +180,19 @@ def test_show_tells_a_node_that_starts_with_its_host() -> None:
     ("boots", "words", "form"),
     [
         (None, "yes, with a kernel of its own in the spec", None),
-        (Boots(bios=True), "yes, by BIOS", {"firmware": "bios", "bios": True, "uefi": [], "problem": None}),
+        (BootSupport(bios=True), "yes, by BIOS", {"firmware": "bios", "bios": True, "uefi": [], "problem": None}),
         (
-            Boots(bios=True, uefi=("x86_64",)),
+            BootSupport(bios=True, uefi=("x86_64",)),
             "yes, by BIOS; by UEFI (x86_64) with `firmware: uefi`",
             {"firmware": "bios", "bios": True, "uefi": ["x86_64"], "problem": None},
         ),
         (
-            Boots(bios=False, uefi=("aarch64", "x86_64")),
+            BootSupport(bios=False, uefi=("aarch64", "x86_64")),
             "yes, by UEFI (aarch64, x86_64)",
             {"firmware": "uefi", "bios": False, "uefi": ["aarch64", "x86_64"], "problem": None},
         ),
         (
-            Boots(bios=False),
+            BootSupport(bios=False),
             "no: it has no boot code in its first sector and no EFI system partition",
             {
                 "firmware": None,
@@ -203,12 +203,12 @@ def test_show_tells_a_node_that_starts_with_its_host() -> None:
         ),
     ],
 )
-def test_how_a_disk_starts_is_told(boots: Boots | None, words: str, form: object) -> None:
-    seen = Seen(
+def test_how_a_disk_starts_is_told(boots: BootSupport | None, words: str, form: object) -> None:
+    seen = InspectedFile(
         file="d", layers=(), format="raw", virtual_size_bytes=1, becomes="raw", digest="0" * 64, size_bytes=1, boots=boots
     )
-    assert seen_text(seen, PEN).splitlines()[-1] == f"boots     {words}"
-    assert seen_form(seen)["boots"] == form
+    assert inspected_text(seen, PEN).splitlines()[-1] == f"boots     {words}"
+    assert inspected_json(seen)["boots"] == form
 
 
 def test_show_others(golden: Golden) -> None:
@@ -232,17 +232,17 @@ def test_status(golden: Golden) -> None:
     golden(CASES / "status.txt", text)
     begun = state(Record(resource=node(0), status="pending"), Record(resource=node(1), status="pending"))
     assert "but 2 nodes are pending. `pragmaspec plan` shows" in status_text(begun, {}, (), 0.0, PEN)
-    golden(CASES / "status.json", json_text(status_form(STATE, OBSERVED, DRIFT)))
+    golden(CASES / "status.json", json_text(status_json(STATE, OBSERVED, DRIFT)))
     assert "not asked" in status_text(state(Record(resource=node(0, nics=()))), {}, (), 0.0, PEN)
     assert "No nodes" in status_text(state(), {}, (), 0.0, PEN)
 
 
 def test_plan_json(golden: Golden) -> None:
-    golden(CASES / "plan-first.json", plan_json(first_plan()))
+    golden(CASES / "plan-first.json", plan_json_text(first_plan()))
     changed = plan(*rebooted(node(0), node(0, memory_mib=2048)), drift=DRIFT, asked=False)
-    golden(CASES / "plan-changed.json", plan_json(changed))
+    golden(CASES / "plan-changed.json", plan_json_text(changed))
     moved = replace(first_plan(), moves=(Move(before="old", after="hello", where=line(9)),))
-    (told,) = json.loads(plan_json(moved))["moves"]
+    (told,) = json.loads(plan_json_text(moved))["moves"]
     assert (told["kind"], told["from"], told["to"], told["where"]["line"]) == ("cluster", "old", "hello", 9)
 
 
@@ -255,4 +255,4 @@ def test_a_place_in_another_file_names_it() -> None:
 
 def test_errors_as_json(golden: Golden) -> None:
     problem = Problem(summary="The plan removes nodes", detail="hello-compute-3.", where=line(3), quote="x")
-    golden(CASES / "error.json", json_text(error_form(PlanRefusedError.of([problem, Problem(summary="Another")]))))
+    golden(CASES / "error.json", json_text(error_json(PlanRefusedError.of([problem, Problem(summary="Another")]))))

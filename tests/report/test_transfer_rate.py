@@ -1,10 +1,10 @@
-from pragmaspec.report.transfer_rate import Pace
+from pragmaspec.report.transfer_rate import TransferRate
 
 MIB = 2**20
 
 
 def test_bytes_rate_and_time_left_as_soon_as_they_mean_something() -> None:
-    pace = Pace()
+    pace = TransferRate()
     assert pace.words(None, None, 0) == ""
     assert pace.words(None, 100 * MIB, 0) == "100 MiB"
     assert pace.words(10 * MIB, 100 * MIB, 0) == "10 MiB of 100 MiB"
@@ -14,13 +14,13 @@ def test_bytes_rate_and_time_left_as_soon_as_they_mean_something() -> None:
 
 
 def test_without_a_total_there_is_no_time_left() -> None:
-    pace = Pace()
+    pace = TransferRate()
     assert pace.words(MIB, None, 0) == "1 MiB"
     assert pace.words(11 * MIB, None, 10) == "11 MiB, 1 MiB/s"
 
 
 def test_the_rate_is_that_of_the_last_while() -> None:
-    pace = Pace()
+    pace = TransferRate()
     pace.words(1 * MIB, 1000 * MIB, 0)
     for second in range(1, 101):
         pace.words((100 + second) * MIB, 1000 * MIB, 100 + second)
@@ -28,6 +28,6 @@ def test_the_rate_is_that_of_the_last_while() -> None:
 
 
 def test_what_begins_anew_has_no_rate_yet() -> None:
-    pace = Pace()
+    pace = TransferRate()
     pace.words(90 * MIB, 100 * MIB, 0)
     assert pace.words(1 * MIB, 100 * MIB, 10) == "1 MiB of 100 MiB"

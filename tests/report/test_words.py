@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pragmaspec.report import units
 from pragmaspec.report.json_forms import json_text
-from pragmaspec.report.style import Pen, columns, visible
+from pragmaspec.report.style import Style, display_width, escape_controls
 from pragmaspec.report.table import Cell, table
 
 
@@ -48,25 +48,25 @@ def test_counts() -> None:
 
 @given(st.text())
 def test_what_is_said_is_never_obeyed(text: str) -> None:
-    assert visible(text).isprintable()
-    said = Pen(unicode=False).say(text)
+    assert escape_controls(text).isprintable()
+    said = Style(unicode=False).say(text)
     assert said.isascii()
     assert said.isprintable()
 
 
 def test_visible_characters_of_every_length() -> None:
-    assert visible("a\x1b\u2028\U000e0001\tb") == "a\\x1b\\u2028\\U000e0001 b"
+    assert escape_controls("a\x1b\u2028\U000e0001\tb") == "a\\x1b\\u2028\\U000e0001 b"
 
 
 def test_wide_characters_take_two_columns() -> None:
-    assert columns("クラ") == 4
-    assert columns("a·") == 2
+    assert display_width("クラ") == 4
+    assert display_width("a·") == 2
 
 
 def test_colour_only_where_wanted() -> None:
-    assert Pen(colour=True).paint("x", "danger") == "\x1b[1;31mx\x1b[0m"
-    assert Pen(colour=True).paint("x", "plain") == "x"
-    assert Pen().paint("x", "danger") == "x"
+    assert Style(colour=True).paint("x", "danger") == "\x1b[1;31mx\x1b[0m"
+    assert Style(colour=True).paint("x", "plain") == "x"
+    assert Style().paint("x", "danger") == "x"
 
 
 def test_tables_align_and_leave_out_empty_columns() -> None:
@@ -74,8 +74,8 @@ def test_tables_align_and_leave_out_empty_columns() -> None:
         (Cell(text="a"), Cell(text=""), Cell(text="1", right=True)),
         (Cell(text="bbb"), Cell(text=""), Cell(text="22", right=True)),
     ]
-    assert table(("name", "none", "n"), rows, Pen(), "  ") == ["  NAME   N", "  a      1", "  bbb   22"]
-    assert table(("a", "b"), [], Pen()) == [""]
+    assert table(("name", "none", "n"), rows, Style(), "  ") == ["  NAME   N", "  a      1", "  bbb   22"]
+    assert table(("a", "b"), [], Style()) == [""]
 
 
 def test_json_is_ascii() -> None:

@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty
 
-from pragmaspec.engine.action_runner import Seen, Work
+from pragmaspec.engine.action_runner import ActionRunner, ObserveResult
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.events import Cut, Ended, Job, Message
-from pragmaspec.engine.target_state import Outlook
+from pragmaspec.engine.events import ActionResult, Cancelled, Job, Message
+from pragmaspec.engine.target_state import TargetState
 from pragmaspec.planning.plan import Plan
 from pragmaspec.state_model import Record
 from tests.simulation.chance import Chance
@@ -15,15 +15,15 @@ from tests.simulation.clock import SimClock
 
 
 class SimCrew:
-    def __init__(self, plan: Plan, context: ApplyContext, outlook: Outlook, chance: Chance, clock: SimClock) -> None:
+    def __init__(self, plan: Plan, context: ApplyContext, outlook: TargetState, chance: Chance, clock: SimClock) -> None:
         self._inbox: deque[Message | None] = deque()
-        self.work = Work(plan, context, outlook, self._inbox.append)
+        self.work = ActionRunner(plan, context, outlook, self._inbox.append)
         self._chance = chance
         self._clock = clock
         self._jobs: list[tuple[Job, Record | None]] = []
         """What may be done next; with a record, its guest is to be waited for."""
 
-    def observe(self, sites: Iterable[str]) -> Mapping[str, Seen]:
+    def observe(self, sites: Iterable[str]) -> Mapping[str, ObserveResult]:
         return {site: self.work.observe(site) for site in sorted(sites)}
 
     def begin(self, jobs: Sequence[Job]) -> None:
@@ -45,7 +45,7 @@ class SimCrew:
     def stop(self) -> list[str]:
         self.work.cut()
         keys = [job.action.key for job, record in self._jobs if record is None]
-        self._inbox.extend(Ended(job.action, None, Cut()) for job, record in self._jobs if record is not None)
+        self._inbox.extend(ActionResult(job.action, None, Cancelled()) for job, record in self._jobs if record is not None)
         self._jobs.clear()
         return keys
 
@@ -61,5 +61,5 @@ class SimCrew:
             self._jobs.append((job, made.record))
 
 
-def crew_of(chance: Chance, clock: SimClock) -> Callable[[Plan, ApplyContext, Outlook], SimCrew]:
+def crew_of(chance: Chance, clock: SimClock) -> Callable[[Plan, ApplyContext, TargetState], SimCrew]:
     return lambda plan, context, outlook: SimCrew(plan, context, outlook, chance, clock)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pragmaspec.errors import StateUnwritableError
-from pragmaspec.state.backends.base import JournalText, Stored
-from pragmaspec.state.encryption import Seal
-from pragmaspec.state.load import read_stored
+from pragmaspec.state.backends.base import JournalText, RawState
+from pragmaspec.state.encryption import StateCipher
+from pragmaspec.state.load import decode_raw_state
 from pragmaspec.state.session import StoreSession
 from pragmaspec.state.writer import StateWriter
 from pragmaspec.state_model import State
@@ -24,20 +24,20 @@ class MemoryStore:
         self.versions: list[bytes] = []
         """Every snapshot that was replaced."""
 
-    def stored(self) -> Stored:
+    def stored(self) -> RawState:
         texts = tuple(JournalText(serial, f"journal {serial}", data) for serial, data in sorted(self.journals.items()))
-        return Stored(name="the state", snapshot=self.snapshot, journals=texts)
+        return RawState(name="the state", snapshot=self.snapshot, journals=texts)
 
     def put_back(self, version: bytes) -> None:
         """Somebody takes an older state for the right one, as with ``git checkout``, and says that this is meant."""
         self.snapshot, self.journals = version, {}
 
     def state(self) -> State:
-        return read_stored(self.stored(), self._lineage, _no_key).ledger.state
+        return decode_raw_state(self.stored(), self._lineage, _no_key).ledger.state
 
     @contextmanager
     def session(self) -> Iterator[StoreSession]:
-        loaded = read_stored(self.stored(), self._lineage, _no_key)
+        loaded = decode_raw_state(self.stored(), self._lineage, _no_key)
         session = StoreSession(StateWriter(_Held(self, self._chance), loaded), loaded)
         try:
             yield session
@@ -45,7 +45,7 @@ class MemoryStore:
             session.close()
 
 
-def _no_key(lineage: str) -> Seal:
+def _no_key(lineage: str) -> StateCipher:
     raise NotImplementedError(lineage)
 
 
@@ -55,7 +55,7 @@ class _Held:
         self._chance = chance
         self._serial = 0
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         return self._store.stored()
 
     def begin_journal(self, serial: int) -> None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import PragmaspecError, SiteError, SiteUnreachableError
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
-from pragmaspec.providers.base import BootOrder, Evidence, Transferred
+from pragmaspec.providers.base import BootRequest, Diagnostics, TransferProgress
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
@@ -78,10 +78,10 @@ class FaultySite:
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         return self._call(lambda: self._real.allocate(wanted, mark))
 
-    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
+    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: TransferProgress) -> Outputs:
         return self._call(lambda: self._real.stage(image, files, mark, transferred))
 
-    def boot(self, order: BootOrder) -> Outputs:
+    def boot(self, order: BootRequest) -> Outputs:
         return self._call(lambda: self._real.boot(order))
 
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
@@ -90,11 +90,11 @@ class FaultySite:
     def clean(self, resource: Resource, mark: Mark) -> None:
         self._call(lambda: self._real.clean(resource, mark))
 
-    def remove_surplus(self, site_id: str, mark: Mark) -> None:
-        self._call(lambda: self._real.remove_surplus(site_id, mark))
+    def remove_duplicate(self, site_id: str, mark: Mark) -> None:
+        self._call(lambda: self._real.remove_duplicate(site_id, mark))
 
-    def evidence(self, node: Node, mark: Mark) -> Evidence:
-        return Evidence()
+    def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
+        return Diagnostics()
 
     def console_log(self, node: Node, mark: Mark) -> bytes:
         return b""

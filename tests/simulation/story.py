@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import gettempdir
 
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.engine.reporter import Reporter
@@ -13,10 +13,10 @@ from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.fingerprint import with_fingerprints
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, Machine
+from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, SimulatedMachine
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.site import PublicNetwork, SimulatedSite
@@ -61,12 +61,12 @@ class Stack:
         self.store = MemoryStore(lineage, story.chance)
         # A state from before a renaming, beside things that were made under the new name since, needs a person.
         self.author = Author(story.chance.dice, story.sites, moves=not story.forgetful)
-        self._remote = Remote(lineage, KEY, Path(gettempdir()) / "pragmaspec-simulation-unused")
+        self._remote = SshClient(lineage, KEY, Path(gettempdir()) / "pragmaspec-simulation-unused")
 
     def plan(self, state: State, wanted: Wanted) -> Plan:
         providers = self._story.providers
         observed = {name: provider.observe(self.lineage) for name, provider in providers.items()}
-        asked = {name: providers[name].inventory() for name in needs_inventory(wanted, state, ASKED)}
+        asked = {name: providers[name].inventory() for name in sites_needing_inventory(wanted, state, ASKED)}
         return with_fingerprints(make_plan(wanted, state, observed, asked, ASKED), state, observed)
 
     def apply(self) -> None:
@@ -195,7 +195,7 @@ class Story:
         """Everything at the sites is recorded, or known to be over; and where nothing need be made twice, nothing is."""
         for stack in () if self.forgetful else self.stacks:
             state = stack.store.state()
-            known = {record.made_as for record in state.records}
+            known = {record.original_address for record in state.records}
             closed = {each.op for each in state.closed_ops}
             for thing in self._things(stack.lineage):
                 if thing.address not in known and thing.op not in closed:
@@ -210,7 +210,7 @@ class Story:
         for record in state.records:
             if record.status != "ready":
                 raise BrokenLawError(f"{record.address} is {record.status}: {record.problem}")
-        recorded = Counter(record.made_as for record in state.records if not isinstance(record.resource, StagedImage))
+        recorded = Counter(record.original_address for record in state.records if not isinstance(record.resource, StagedImage))
         present = Counter(thing.address for thing in self._things(stack.lineage))
         beside = {
             thing.address for thing in self._things(stack.lineage) if not {thing.address, f"{thing.address}#{thing.id}"} & told
@@ -219,8 +219,8 @@ class Story:
             raise BrokenLawError(f"recorded {recorded} is not present {present}; said: {told}")
         by_address = {thing.address: thing for thing in self._things(stack.lineage) if f"{thing.address}#{thing.id}" not in told}
         for record in state.records:
-            thing, resource = by_address.get(record.made_as), record.resource
-            if isinstance(resource, Node) and isinstance(thing, Machine):
+            thing, resource = by_address.get(record.original_address), record.resource
+            if isinstance(resource, Node) and isinstance(thing, SimulatedMachine):
                 # Where we choose identities, a boot that comes late leaves its op on what is the right machine all the same.
                 op = thing.op if self.forgetful or self.sites[0].identity == "ident" else record.op
                 said = (resource.running, resource.cpus if resource.running else thing.cpus, record.generation, op)
@@ -257,7 +257,7 @@ class Story:
             if not things.issuperset(_STRANGER):
                 raise BrokenLawError("somebody else's things were touched")
 
-    def _things(self, lineage: str) -> list[Machine | Grant]:
+    def _things(self, lineage: str) -> list[SimulatedMachine | Grant]:
         return [
             thing
             for world in self.worlds.values()
@@ -266,8 +266,8 @@ class Story:
         ]
 
 
-_STRANGER: tuple[Machine | Grant, ...] = (
-    Machine(address="lab/alpha/node/alpha-frontend", lineage=FOREIGN, op="f" * 32, made=-1, alone=False),
+_STRANGER: tuple[SimulatedMachine | Grant, ...] = (
+    SimulatedMachine(address="lab/alpha/node/alpha-frontend", lineage=FOREIGN, op="f" * 32, made=-1, alone=False),
     Grant(
         address="lab/alpha/allocation",
         lineage=FOREIGN,

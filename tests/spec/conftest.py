@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.loader import load_spec
 
 OWN_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH9Yjg9kzSiIVvWKBCoOILDlQsXGBhxjJbfRVbd9pEtU ada\n"

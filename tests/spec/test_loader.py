@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import SpecError, Where
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.loader import load_spec, user_config_directory
 
 Load = Callable[[str], LoadedSpec]

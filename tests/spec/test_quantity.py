@@ -1,6 +1,6 @@
 import pytest
 
-from pragmaspec.spec.quantity import AmountError, bytes_of, in_words, milliseconds_of
+from pragmaspec.spec.quantity import AmountError, bytes_of, format_size, milliseconds_of
 
 
 @pytest.mark.parametrize(
@@ -66,5 +66,5 @@ def test_what_to_write_instead_of_a_time() -> None:
     ],
 )
 def test_in_words_never_says_less(size: int, words: str) -> None:
-    assert in_words(size) == words
+    assert format_size(size) == words
     assert size < 1024 or bytes_of(words) >= size

@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from pragmaspec.credentials import SOURCES, check_url
+from pragmaspec.credentials import CREDENTIAL_SOURCES, check_state_url
 from pragmaspec.errors import SpecError
 from pragmaspec.report.problems_text import problems_text
 from pragmaspec.spec.fields.state_url import CREDENTIALS
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.value_errors import without_credentials
 
 Load = Callable[[str], LoadedSpec]
@@ -37,7 +37,7 @@ def test_a_place(url: str, load: Load) -> None:
         assert said.url == url
         assert said.encrypt is ("encrypt" in text)
         if ":" in url and not url.startswith("file:"):
-            check_url(url)  # the store agrees
+            check_state_url(url)  # the store agrees
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_url_that_does_not_say_where(url: str, load: Load) -> None:
 
 
 def test_the_stores_look_for_credentials_where_the_messages_say() -> None:
-    assert CREDENTIALS.keys() == SOURCES.keys()
+    assert CREDENTIALS.keys() == CREDENTIAL_SOURCES.keys()
     for scheme, where in CREDENTIALS.items():
         for word in where.replace("(or", "").replace(")", "").split(" and "):
-            assert word.split()[0] in SOURCES[scheme]
+            assert word.split()[0] in CREDENTIAL_SOURCES[scheme]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.spec.stream import is_standard_output, is_stream, read_whole, write_stream
+from pragmaspec.spec.stream import is_standard_output, is_stream, read_stream, write_stream
 
 
 def test_regular_files_are_no_streams(tmp_path: Path) -> None:
@@ -22,9 +22,9 @@ def test_regular_files_are_no_streams(tmp_path: Path) -> None:
     assert is_stream(Path("/dev/null"))
     assert is_standard_output("-")
     assert not is_standard_output("x")
-    assert read_whole(str(tmp_path / "file"), 4) == b"xxxx"
+    assert read_stream(str(tmp_path / "file"), 4) == b"xxxx"
     with pytest.raises(IsADirectoryError):
-        read_whole(str(tmp_path), 4)
+        read_stream(str(tmp_path), 4)
 
 
 def test_what_goes_through_a_pipe_arrives_whole(tmp_path: Path) -> None:
@@ -33,17 +33,17 @@ def test_what_goes_through_a_pipe_arrives_whole(tmp_path: Path) -> None:
     data = bytes(range(256)) * 10_000
     writer = threading.Thread(target=write_stream, args=(path, data))
     writer.start()
-    assert read_whole(path, 2**30) == data
+    assert read_stream(path, 2**30) == data
     writer.join()
-    assert read_whole("/dev/null", 10) == b""
-    assert read_whole("/dev/zero", 10) == bytes(10)
+    assert read_stream("/dev/null", 10) == b""
+    assert read_stream("/dev/zero", 10) == bytes(10)
 
 
 def test_a_pipe_without_another_end_is_not_waited_for(tmp_path: Path) -> None:
     path = str(tmp_path / "pipe")
     os.mkfifo(path)
     with pytest.raises(OSError, match="into which nothing writes"):
-        read_whole(path, 10, other_end_s=0.0)
+        read_stream(path, 10, other_end_s=0.0)
     with pytest.raises(OSError, match="from which nothing reads"):
         write_stream(path, b"x", other_end_s=0.06)
     with pytest.raises(FileNotFoundError):
@@ -56,9 +56,9 @@ def test_a_document_is_not_waited_for_at_a_terminal(monkeypatch: pytest.MonkeyPa
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb"), os.fdopen(theirs, encoding="utf-8") as terminal:
         with pytest.raises(OSError, match="it is a terminal"):
-            read_whole(os.ttyname(theirs), 10)
+            read_stream(os.ttyname(theirs), 10)
         monkeypatch.setattr(sys, "stdin", terminal)
         with pytest.raises(OSError, match="it is a terminal"):
-            read_whole("-", 10)
+            read_stream("-", 10)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
-    assert read_whole("-", 4) == b"pipe"
+    assert read_stream("-", 4) == b"pipe"

@@ -8,7 +8,7 @@ import pytest
 import pragmaspec
 from pragmaspec import PlanRefusedError, SiteError, Stack, UsageError
 from pragmaspec.errors import PragmaspecError
-from pragmaspec.stack.location import Place
+from pragmaspec.stack.location import StackLocation
 from tests.cli.workshop import Workshop
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_a_stack_says_which_it_is(shop: Workshop) -> None:
     shop.spec()
     assert repr(Stack()) == "<Stack cluster, described by cluster.yaml>"
     assert repr(Stack(state="state/gone")) == "<Stack cluster, described by cluster.yaml>"
-    assert repr(Stack(place=Place(spec=None, name="gone", state="postgresql://host/x"))) == "<Stack gone, without a spec>"
+    assert repr(Stack(place=StackLocation(spec=None, name="gone", state="postgresql://host/x"))) == "<Stack gone, without a spec>"
 
 
 def test_one_word_is_a_word(shop: Workshop) -> None:

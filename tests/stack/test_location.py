@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import UsageError
-from pragmaspec.stack.location import find_place, stack_name
+from pragmaspec.stack.location import locate_stack, stack_name
 
 
 @pytest.fixture(autouse=True)
@@ -20,38 +20,38 @@ def _write(name: str, text: str = "clusters: {}\n") -> Path:
 
 def test_the_usual_names_come_first() -> None:
     _write("other.yaml")
-    assert find_place(environment={}).spec == Path("other.yaml")
+    assert locate_stack(environment={}).spec == Path("other.yaml")
     _write("pragmaspec.yaml")
-    assert find_place(environment={}).spec == Path("pragmaspec.yaml")
+    assert locate_stack(environment={}).spec == Path("pragmaspec.yaml")
     _write("cluster.yaml")
-    assert find_place(environment={}).spec == Path("cluster.yaml")
-    assert find_place(environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("other.yaml")
-    assert find_place("pragmaspec.yaml", environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("pragmaspec.yaml")
+    assert locate_stack(environment={}).spec == Path("cluster.yaml")
+    assert locate_stack(environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("other.yaml")
+    assert locate_stack("pragmaspec.yaml", environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("pragmaspec.yaml")
 
 
 def test_only_a_file_with_clusters_is_a_spec() -> None:
     _write("sites.yaml", "sites:\n  clusters: no\n")
     _write("one.yml", '"clusters": {}\n')
     _write("notes.txt")
-    assert find_place(environment={}).spec == Path("one.yml")
+    assert locate_stack(environment={}).spec == Path("one.yml")
     _write("two.yaml")
     with pytest.raises(UsageError, match=r"one.yml, two.yaml"):
-        find_place(environment={})
+        locate_stack(environment={})
 
 
 def test_state_stands_beside_the_spec() -> None:
     _write("far/away.yaml")
-    place = find_place("far/away.yaml", environment={})
+    place = locate_stack("far/away.yaml", environment={})
     assert (place.name, place.state) == ("away", "far/state/away")
-    assert find_place("far/away.yaml", "elsewhere", environment={}).state == "elsewhere"
-    assert find_place("far", environment={}).spec == Path("far/away.yaml")
+    assert locate_stack("far/away.yaml", "elsewhere", environment={}).state == "elsewhere"
+    assert locate_stack("far", environment={}).spec == Path("far/away.yaml")
     Path("empty").mkdir()
     with pytest.raises(UsageError, match="in empty"):
-        find_place("empty", environment={})
+        locate_stack("empty", environment={})
 
 
 def test_the_state_alone_is_enough_for_some() -> None:
-    place = find_place(state="state/hello", environment={})
+    place = locate_stack(state="state/hello", environment={})
     assert (place.spec, place.name) == (None, "hello")
     with pytest.raises(UsageError):
         _ = place.spec_file
@@ -59,25 +59,25 @@ def test_the_state_alone_is_enough_for_some() -> None:
 
 @pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
 def test_a_spec_that_is_not_there_matters_to_who_reads_it(name: str) -> None:
-    place = find_place(name, "state/hello", environment={})
+    place = locate_stack(name, "state/hello", environment={})
     assert place.spec == Path(name)
     with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
         _ = place.spec_file
-    by_variable = find_place(state="state/hello", environment={"PRAGMASPEC_SPEC": name})
+    by_variable = locate_stack(state="state/hello", environment={"PRAGMASPEC_SPEC": name})
     with pytest.raises(UsageError, match=f"There is no {name}, which the environment variable PRAGMASPEC_SPEC names"):
         _ = by_variable.spec_file
-    assert not find_place(name, "state/hello", environment={"PRAGMASPEC_SPEC": "x.yaml"}).said_by_variable
+    assert not locate_stack(name, "state/hello", environment={"PRAGMASPEC_SPEC": "x.yaml"}).spec_from_environment
 
 
 @pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
 def test_a_name_without_spec_and_state_is_no_stack(name: str) -> None:
     with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
-        find_place(name, environment={})
+        locate_stack(name, environment={})
 
 
 def test_the_state_beside_a_spec_that_is_gone_is_found(tmp_path: Path) -> None:
     (tmp_path / "state" / "hello").mkdir(parents=True)
-    assert find_place(tmp_path / "hello.yaml", environment={}).state == str(tmp_path / "state" / "hello")
+    assert locate_stack(tmp_path / "hello.yaml", environment={}).state == str(tmp_path / "state" / "hello")
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,14 @@ def test_stack_name(text: str, name: str) -> None:
 )
 def test_the_spec_may_say_where_its_state_is(line: str, state: str) -> None:
     _write("far/away.yaml", f"{line}\nclusters: {{}}\n")
-    place = find_place("far/away.yaml", environment={})
-    assert (place.state, place.said_by_spec) == (state, True)
-    assert place.usual_state == Path("far/state/away")
+    place = locate_stack("far/away.yaml", environment={})
+    assert (place.state, place.state_from_spec) == (state, True)
+    assert place.default_state == Path("far/state/away")
     assert place.remote == ("://" in state)
-    named = find_place("far/away.yaml", "here", environment={})
-    assert (named.state, named.said_by_spec) == ("here", False)
+    named = locate_stack("far/away.yaml", "here", environment={})
+    assert (named.state, named.state_from_spec) == ("here", False)
 
 
 def test_a_url_alone_is_enough_for_some() -> None:
-    place = find_place(state="s3://bucket/states/hello?region=x", environment={})
+    place = locate_stack(state="s3://bucket/states/hello?region=x", environment={})
     assert (place.spec, place.name, place.state) == (None, "hello", "s3://bucket/states/hello?region=x")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import Problem, Where
-from pragmaspec.stack.quoting import quoted
+from pragmaspec.stack.quoting import with_quotes
 
 
 def _at(file: Path, line: int, quote: str | None = None) -> Problem:
@@ -14,14 +14,14 @@ def _at(file: Path, line: int, quote: str | None = None) -> Problem:
 def test_the_users_line_is_found(tmp_path: Path) -> None:
     spec = tmp_path / "cluster.yaml"
     spec.write_bytes(b"one\ntwo \xff\n")
-    found = quoted((_at(spec, 1), _at(spec, 2), _at(spec, 9), _at(spec, 1, "said"), Problem(summary="nowhere")))
+    found = with_quotes((_at(spec, 1), _at(spec, 2), _at(spec, 9), _at(spec, 1, "said"), Problem(summary="nowhere")))
     assert [problem.quote for problem in found] == ["one", "two \N{REPLACEMENT CHARACTER}", None, "said", None]
 
 
 def test_a_line_is_quoted_without_its_secrets(tmp_path: Path) -> None:
     spec = tmp_path / "cluster.yaml"
     spec.write_text("disk: {source: 'https://images.example.org/a.qcow2?token=abc'}\npassword: abc\n")
-    found = quoted((_at(spec, 1), _at(spec, 2)))
+    found = with_quotes((_at(spec, 1), _at(spec, 2)))
     assert [problem.quote for problem in found] == [
         "disk: {source: 'https://images.example.org/a.qcow2?token=…'}",
         "password: …",
@@ -32,10 +32,10 @@ def test_what_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
     large = tmp_path / "large.yaml"
     with large.open("wb") as file:
         file.truncate(2**23)
-    assert [problem.quote for problem in quoted((_at(large, 1), _at(tmp_path / "gone", 1)))] == [None, None]
+    assert [problem.quote for problem in with_quotes((_at(large, 1), _at(tmp_path / "gone", 1)))] == [None, None]
 
 
 @pytest.mark.timeout(10)
 def test_what_never_ends_is_not_quoted(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert [problem.quote for problem in quoted((_at(Path("/dev/zero"), 1), _at(tmp_path / "pipe", 1)))] == [None, None]
+    assert [problem.quote for problem in with_quotes((_at(Path("/dev/zero"), 1), _at(tmp_path / "pipe", 1)))] == [None, None]

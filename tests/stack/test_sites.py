@@ -12,8 +12,8 @@ from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNodes
 from pragmaspec.resources import Allocation, Network
 from pragmaspec.site import Fault, LibvirtSite, SimulatedSite, Site
-from pragmaspec.stack.location import find_place
-from pragmaspec.stack.resolve_spec import site_place
+from pragmaspec.stack.location import locate_stack
+from pragmaspec.stack.resolve_spec import site_position
 from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
 from pragmaspec.stack.state.orphans import find_orphans
 from pragmaspec.state_model import Record, State
@@ -78,15 +78,15 @@ def test_a_site_that_fails_is_shown_where_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "sites.yaml").write_text("sites:\n  far: {provider: libvirt, uri: 'test:///nosuch'}\n")
     spec = tmp_path / "cluster.yaml"
     spec.write_text("clusters: {}\nsites:\n  near:\n    provider: simulated\n")
-    place = find_place(spec)
+    place = locate_stack(spec)
     for name, where in (("near", f"{spec}:3:3"), ("far", f"{tmp_path}/sites.yaml:2:3"), ("gone", "None")):
-        assert str(site_place(place, name)) == where
+        assert str(site_position(place, name)) == where
     failing = SimulatedSite(name="near", faults=(Fault(call="observe"),))
-    with Sites([failing], lambda name: site_place(place, name)) as sites, pytest.raises(SiteError) as failed:
+    with Sites([failing], lambda name: site_position(place, name)) as sites, pytest.raises(SiteError) as failed:
         sites.observe(["near"], State(lineage=LINEAGE))
     assert str(failed.value.problems[0].where) == f"{spec}:3:3"
     spec.write_text("clusters: 1\n")
-    assert site_place(place, "near") is None
+    assert site_position(place, "near") is None
 
 
 class Looked(Sites):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.stack.location import StateLine, find_stack_name, find_state_line, is_url
+from pragmaspec.stack.location import StateSetting, is_url, peek_stack_name, peek_state
 
 URL = "https://host:8/a/b?c=d"
 
@@ -47,7 +47,7 @@ URL = "https://host:8/a/b?c=d"
     ],
 )
 def test_what_is_seen(text: str, url: str, encrypt: bool | None) -> None:
-    assert find_state_line(text.encode()) == StateLine(url=url, encrypt=encrypt)
+    assert peek_state(text.encode()) == StateSetting(url=url, encrypt=encrypt)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_what_is_seen(text: str, url: str, encrypt: bool | None) -> None:
     ],
 )
 def test_names_of_stacks(text: str, name: str | None) -> None:
-    assert find_stack_name(text.encode()) == name
+    assert peek_stack_name(text.encode()) == name
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_looked_at_without_trouble(data: bytes) -> None:
-    find_state_line(b"state: " + data)
-    find_state_line(b"state:\n  " + data)
+    peek_state(b"state: " + data)
+    peek_state(b"state:\n  " + data)
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.site import SimulatedSite
-from pragmaspec.state.backends.base import Held
+from pragmaspec.state.backends.base import LockedBackend
 from pragmaspec.state.backends.local.backend import LocalStore
-from pragmaspec.state.journal_entries import Entry, Ledger
-from pragmaspec.state.load import Loaded
+from pragmaspec.state.journal_entries import JournalEntry, JournalReplay
+from pragmaspec.state.load import LoadedState
 from pragmaspec.state.session import StoreSession
 from pragmaspec.state.writer import StateWriter
 from pragmaspec.state_model import Record, State
@@ -42,19 +42,19 @@ class Promises:
 class NotingWriter(StateWriter):
     """A writer that notes each entry, and what is durable."""
 
-    def __init__(self, held: Held, loaded: Loaded, promises: Promises, **parts: object) -> None:
+    def __init__(self, held: LockedBackend, loaded: LoadedState, promises: Promises, **parts: object) -> None:
         super().__init__(held, loaded, **parts)
         self._promises = promises
-        self._model = Ledger(loaded.ledger.state)
+        self._model = JournalReplay(loaded.ledger.state)
 
-    def append(self, entries: Sequence[Entry], outcomes_to_come: int) -> None:
+    def append(self, entries: Sequence[JournalEntry], outcomes_to_come: int) -> None:
         for entry in entries:
             self._model.apply(entry)
             self._promises.points.append(self._model.state.records)
         super().append(entries, outcomes_to_come)
         self._promises.kept = len(self._promises.points) - 1
 
-    def spill(self, entries: Sequence[Entry]) -> None:
+    def spill(self, entries: Sequence[JournalEntry]) -> None:
         for entry in entries:
             self._model.apply(entry)
             self._promises.points.append(self._model.state.records)
@@ -68,7 +68,7 @@ class NotingStore(LocalStore):
         super().__init__(STATE, disk=disk, memory=MEMORY)
         self._promises = promises
 
-    def writer(self, held: Held, loaded: Loaded) -> StateWriter:
+    def writer(self, held: LockedBackend, loaded: LoadedState) -> StateWriter:
         lineage = loaded.ledger.state.lineage
         parts = {"spills": self._spills(lineage), "mark": self._mark(lineage)}
         return NotingWriter(held, loaded, self._promises, **parts)
@@ -101,7 +101,7 @@ def second_run(store: LocalStore, promises: Promises) -> None:
         _intend(session, promises, clean, BOOTS[1])
         session.outcome(clean, None)
         _intend(session, promises, BOOTS[2])
-        session.cleared(BOOTS[2])
+        session.retract(BOOTS[2])
         session.flush()
         session.outcome(BOOTS[1], Record(resource=node(1)))
 

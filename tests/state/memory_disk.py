@@ -11,7 +11,7 @@ from itertools import chain, combinations
 from pathlib import Path
 from random import Random
 
-from pragmaspec.state.backends.local.disk import Stamp
+from pragmaspec.state.backends.local.disk import FileStamp
 
 SECTOR = 512
 ALL_OF = 12
@@ -72,9 +72,9 @@ class MemoryDisk:
             raise _error(errno.ENOENT, folder)
         return [path.name for path in self._names if path.parent == folder and path != folder]
 
-    def stamp(self, path: Path) -> Stamp | None:
+    def stamp(self, path: Path) -> FileStamp | None:
         inode = self._names.get(path)
-        return Stamp(inode.number, inode.changed, len(inode.content)) if inode else None
+        return FileStamp(inode.number, inode.changed, len(inode.content)) if inode else None
 
     def mkdir(self, folder: Path) -> bool:
         if folder in self._names:
@@ -167,7 +167,7 @@ class MemoryDisk:
         inode.pending = [(0, None)]
         inode.synced = b""
 
-    def distrusted(self, folder: Path) -> str:
+    def unsafe_reason(self, folder: Path) -> str:
         return ""
 
     def warnings(self, folder: Path) -> tuple[str, ...]:

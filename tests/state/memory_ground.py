@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pragmaspec.errors import StateLockedError, StateLockLostError, StateUnwritableError, UsageError
-from pragmaspec.state.backends.base import Holder, JournalText, Stored, Version
+from pragmaspec.state.backends.base import JournalText, LockHolder, RawState, StateVersion
 
 
 class MachineGoneError(Exception):
@@ -23,22 +23,22 @@ class MemoryGround:
     journal: bytes = b""
     serial: int = -1
     versions: dict[int, bytes] = field(default_factory=dict)
-    locked_by: Holder | None = None
+    locked_by: LockHolder | None = None
     trouble: list[str] = field(default_factory=list)
     title: str = "memory://hello"
     watch: Callable[[bytes], None] = lambda lines: None
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         journals = (JournalText(self.serial, f"{self.title}#journal", self.journal),) if self.journal else ()
-        return Stored(name=self.title, snapshot=self.snapshot, journals=journals)
+        return RawState(name=self.title, snapshot=self.snapshot, journals=journals)
 
-    def lock(self, holder: Holder) -> "MemoryHeld":
+    def lock(self, holder: LockHolder) -> "MemoryHeld":
         if self.locked_by is not None:
             raise StateLockedError(f"{self.locked_by.id} holds it")
         self.locked_by = holder
         return MemoryHeld(self, holder)
 
-    def holder(self) -> Holder | None:
+    def holder(self) -> LockHolder | None:
         return self.locked_by
 
     def break_lock(self, lock_id: str) -> None:
@@ -46,10 +46,10 @@ class MemoryGround:
             raise UsageError("another lock")
         self.locked_by = None
 
-    def history(self) -> tuple[Version, ...]:
-        return tuple(Version(serial=serial, written="", size_bytes=len(text)) for serial, text in sorted(self.versions.items()))[
-            ::-1
-        ]
+    def history(self) -> tuple[StateVersion, ...]:
+        return tuple(
+            StateVersion(serial=serial, written="", size_bytes=len(text)) for serial, text in sorted(self.versions.items())
+        )[::-1]
 
     def version(self, serial: int) -> bytes:
         if serial not in self.versions:
@@ -61,10 +61,10 @@ class MemoryGround:
 
 
 class MemoryHeld:
-    def __init__(self, ground: MemoryGround, holder: Holder) -> None:
+    def __init__(self, ground: MemoryGround, holder: LockHolder) -> None:
         self._ground, self._holder = ground, holder
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         return self._ground.read()
 
     def begin_journal(self, serial: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from pragmaspec.errors import AccessError, StateUnreadableError
 from pragmaspec.guest.keys import StackKey
-from pragmaspec.state.backends.local.backend import LocalGround, LocalStore
+from pragmaspec.state.backends.local.backend import LocalBackend, LocalStore
 from pragmaspec.state.stack_key import key_file, load_stack_key
 from pragmaspec.state.store import Store
 from pragmaspec.state_model import Record
@@ -24,7 +24,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def store(folder):
-    return Store(LocalGround(folder), encrypt=True)
+    return Store(LocalBackend(folder), encrypt=True)
 
 
 def boot(store, index, *, checkpoint=True):
@@ -81,7 +81,7 @@ def test_it_can_be_turned_on_and_off(store, folder):
     assert CANARY.encode() not in b"".join(
         text for name, text in texts(folder).items() if not name.startswith("state.0") and name != "state.1.json"
     )
-    plain = Store(LocalGround(folder), encrypt=False)
+    plain = Store(LocalBackend(folder), encrypt=False)
     boot(plain, 2)
     assert CANARY.encode() in (folder / "state.json").read_bytes()
     assert len(LocalStore(folder).read().records) == 3
@@ -170,7 +170,7 @@ def test_a_state_that_was_encrypted_cannot_be_replaced_by_one_that_is_not(store,
     (folder / "state.json").write_text(text)
     with pytest.raises(StateUnreadableError, match="no longer encrypted"):
         store.read()
-    assert Store(LocalGround(folder), encrypt=True, accept_rollback=True).read().records
+    assert Store(LocalBackend(folder), encrypt=True, accept_rollback=True).read().records
 
 
 def test_a_spill_is_encrypted_too_and_taken_in():

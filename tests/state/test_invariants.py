@@ -3,7 +3,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnwritableError
 from pragmaspec.state.backends.local.backend import LocalStore
-from pragmaspec.state.invariants import check_sound, contradictions
+from pragmaspec.state.invariants import check_invariants, contradictions
 from pragmaspec.state_model import Record, State
 from tests.state.samples import ALLOCATION, LINEAGE, act, node
 
@@ -62,7 +62,9 @@ def test_two_begun_together_are_compared_with_one_another(tmp_path):
 
 def test_what_was_wrong_before_can_be_put_right():
     before = State(lineage=LINEAGE).with_records([Record(resource=ALLOCATION), Record(resource=THEIRS), Record(resource=node(0))])
-    check_sound(before.without(node(0).address), before)
-    check_sound(before.without(THEIRS.address), before)
+    check_invariants(before.without(node(0).address), before)
+    check_invariants(before.without(THEIRS.address), before)
     with pytest.raises(StateUnwritableError, match="address 192"):
-        check_sound(before.with_record(Record(resource=replace(OTHER_VLAN, cluster="third"))), before.without(THEIRS.address))
+        check_invariants(
+            before.with_record(Record(resource=replace(OTHER_VLAN, cluster="third"))), before.without(THEIRS.address)
+        )

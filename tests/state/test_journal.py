@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.journal import Tail, decode_journal, encode_batch, journal_end
-from pragmaspec.state.journal_entries import Begin, Bound, Done, Entry, Intent
+from pragmaspec.state.journal_entries import Begin, Bound, Done, Intent, JournalEntry
 from pragmaspec.state_model import Record
 from tests.state.samples import LINEAGE, PATIENT, node
 
@@ -13,11 +13,11 @@ TIME = "2026-01-02T03:04:05.678+00:00"
 START = Tail(seq=7, sha256="ab" * 32)
 
 
-def _entries(count: int, first: int = 0) -> list[Entry]:
+def _entries(count: int, first: int = 0) -> list[JournalEntry]:
     return [Intent(op=f"{first + n}", verb="boot", resource=node(first + n)) for n in range(count)]
 
 
-def _journal(*sizes: int) -> tuple[bytes, list[int], list[Entry]]:
+def _journal(*sizes: int) -> tuple[bytes, list[int], list[JournalEntry]]:
     """A journal of several batches, where each batch ends, and all its entries."""
     data, tail, ends, entries = b"", START, [], []
     for size in sizes:
@@ -29,7 +29,7 @@ def _journal(*sizes: int) -> tuple[bytes, list[int], list[Entry]]:
     return data, ends, entries
 
 
-def _read(data: bytes) -> list[Entry]:
+def _read(data: bytes) -> list[JournalEntry]:
     return [link.entry for link in decode_journal(data, FILE, START).links]
 
 
@@ -129,7 +129,7 @@ def test_any_sectors_of_the_last_write_may_be_missing(sizes, missing):
 
 
 def test_every_kind_of_entry_can_be_written():
-    entries: list[Entry] = [
+    entries: list[JournalEntry] = [
         Begin(lineage=LINEAGE, serial=3),
         *_entries(1),
         Bound(op="0", outputs=(("a", "b"),)),

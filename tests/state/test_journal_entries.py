@@ -7,17 +7,17 @@ from pragmaspec.planning.wanted import Move
 from pragmaspec.resources import Node
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.journal_entries import (
-    CLOSED_KEPT_S,
+    CLOSED_OPS_KEPT_S,
     Begin,
     Bound,
-    Cleared,
     Done,
-    Entry,
     Failed,
-    Gone,
     Intent,
-    Ledger,
+    JournalEntry,
+    JournalReplay,
     Moved,
+    Removed,
+    Retracted,
     SiteUsed,
 )
 from pragmaspec.state_model import ClosedOp, Record, State
@@ -30,7 +30,7 @@ EMPTY = State(lineage=LINEAGE)
 
 
 def _after(*entries: object, earlier: Record | None = None) -> Record | None:
-    ledger = Ledger(EMPTY.with_record(earlier) if earlier else EMPTY)
+    ledger = JournalReplay(EMPTY.with_record(earlier) if earlier else EMPTY)
     for entry in entries:
         ledger.apply(entry)
     assert ledger.state.record(NODE.address) == ledger.record(NODE.address)
@@ -69,9 +69,9 @@ def test_a_refusal_stays_pending_and_says_why():
 
 def test_done_gone_and_cleared():
     assert _after(_intent("boot"), Done(op="1", record=READY)) == READY
-    assert _after(_intent("clean"), Gone(op="1", address=NODE.address), earlier=READY) is None
-    assert _after(_intent("boot"), Cleared(op="1"), earlier=READY) == READY
-    assert _after(_intent("boot"), Cleared(op="1")) is None
+    assert _after(_intent("clean"), Removed(op="1", address=NODE.address), earlier=READY) is None
+    assert _after(_intent("boot"), Retracted(op="1"), earlier=READY) == READY
+    assert _after(_intent("boot"), Retracted(op="1")) is None
 
 
 @pytest.mark.parametrize("verb", ["clean", "update"])
@@ -100,13 +100,13 @@ def test_a_new_build_of_a_node_reads_everything_at_its_first_boot():
 
 
 def test_an_outcome_without_intent_is_no_journal_of_ours():
-    for entry in (Bound(op="9"), Failed(op="9", problem=""), Done(op="9", record=READY), Cleared(op="9")):
+    for entry in (Bound(op="9"), Failed(op="9", problem=""), Done(op="9", record=READY), Retracted(op="9")):
         with pytest.raises(KeyError):
-            Ledger(EMPTY).apply(entry)
+            JournalReplay(EMPTY).apply(entry)
 
 
 def test_sites_are_kept_by_name():
-    ledger = Ledger(EMPTY)
+    ledger = JournalReplay(EMPTY)
     for site in (SimulatedSite(name="b"), SimulatedSite(name="a"), SimulatedSite(name="b", parallel=2)):
         ledger.apply(SiteUsed(site=site))
     ledger.apply(Begin(lineage=LINEAGE, serial=0))
@@ -115,7 +115,7 @@ def test_sites_are_kept_by_name():
 
 
 def test_other_resources_are_pending_as_they_are():
-    ledger = Ledger(EMPTY)
+    ledger = JournalReplay(EMPTY)
     ledger.apply(Intent(op="1", verb="allocate", resource=ALLOCATION))
     assert ledger.record(ALLOCATION.address) == Record(resource=ALLOCATION, status="pending", op="1")
 
@@ -132,36 +132,36 @@ LATE = SimulatedSite(name="lab", window_s=60.0)
 
 
 def _closed(*entries, site=LATE, earlier=READY):
-    ledger = Ledger(replace(EMPTY.with_record(earlier), sites=(site,)))
+    ledger = JournalReplay(replace(EMPTY.with_record(earlier), sites=(site,)))
     for entry in entries:
         ledger.apply(entry)
     return ledger.state.closed_ops
 
 
 def test_where_calls_may_take_effect_late_an_op_that_is_over_is_remembered():
-    gone = Gone(address=NODE.address, at=1000.0)
+    gone = Removed(address=NODE.address, at=1000.0)
     assert _closed(gone) == (ClosedOp(op="0", address=NODE.address, closed_at=1000.0),)
     assert _closed(gone, site=SimulatedSite(name="lab")) == ()
-    assert _closed(gone, Gone(address=NODE.address, at=2000.0)) == _closed(gone), "once is enough"
+    assert _closed(gone, Removed(address=NODE.address, at=2000.0)) == _closed(gone), "once is enough"
     assert _closed(gone, earlier=replace(READY, op="")) == ()
 
 
 def test_an_op_that_is_over_is_forgotten_after_a_week():
     again = Done(record=replace(READY, op="8"))
-    late = Gone(address=NODE.address, at=1000.0 + CLOSED_KEPT_S + 1)
-    assert [each.op for each in _closed(Gone(address=NODE.address, at=1000.0), again, late)] == ["8"]
-    assert Gone(address="x").at > 1.7e9, "the moment it was noted"
+    late = Removed(address=NODE.address, at=1000.0 + CLOSED_OPS_KEPT_S + 1)
+    assert [each.op for each in _closed(Removed(address=NODE.address, at=1000.0), again, late)] == ["8"]
+    assert Removed(address="x").at > 1.7e9, "the moment it was noted"
 
 
 def test_the_op_of_what_only_has_another_name_is_not_over():
     moved = Record(resource=node(0, cluster="other"), op="0", origin=NODE.address, generation=2)
-    assert _closed(Done(record=moved), Gone(address=NODE.address, at=1.0)) == ()
+    assert _closed(Done(record=moved), Removed(address=NODE.address, at=1.0)) == ()
 
 
 def test_a_move_is_one_entry_and_keeps_what_was_made():
-    ledger = Ledger(EMPTY.with_records((Record(resource=ALLOCATION), READY)))
+    ledger = JournalReplay(EMPTY.with_records((Record(resource=ALLOCATION), READY)))
     entry = Moved(moves=(Move(before=NODE.cluster, after="renamed"),))
-    ledger.apply(msgspec.json.decode(msgspec.json.encode(entry), type=Entry))
+    ledger.apply(msgspec.json.decode(msgspec.json.encode(entry), type=JournalEntry))
     moved = [record for record in ledger.state.records if isinstance(record.resource, Node)]
     assert [record.origin for record in moved] == [NODE.address]
     assert moved[0].address.startswith(f"{NODE.site}/renamed/node/renamed-")

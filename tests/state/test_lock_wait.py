@@ -1,10 +1,10 @@
 import pytest
 
 from pragmaspec.errors import StateLockedError
-from pragmaspec.state.backends.base import Holder
-from pragmaspec.state.lock_wait import LockPatience
+from pragmaspec.state.backends.base import LockHolder
+from pragmaspec.state.lock_wait import LockWait
 
-ANN = Holder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00", command="apply", id="x")
+ANN = LockHolder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00", command="apply", id="x")
 
 
 class Busy:
@@ -15,20 +15,20 @@ class Busy:
         self.asked: list[float] = []
         self._free_at = free_at
 
-    def lock(self, holder: Holder) -> str:
+    def lock(self, holder: LockHolder) -> str:
         self.asked.append(self.now)
         if self.now < self._free_at:
             raise StateLockedError("Another run holds this stack", "Ann does.")
         return f"held for {holder.command}"
 
-    def holder(self) -> Holder:
+    def holder(self) -> LockHolder:
         return ANN
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    def patience(self, limit_s: float, told: object = None) -> LockPatience:
-        return LockPatience(limit_s, told, sleep=self.sleep, clock=lambda: self.now)
+    def patience(self, limit_s: float, told: object = None) -> LockWait:
+        return LockWait(limit_s, told, sleep=self.sleep, clock=lambda: self.now)
 
 
 def test_without_patience_the_lock_is_asked_for_once() -> None:
@@ -40,7 +40,7 @@ def test_without_patience_the_lock_is_asked_for_once() -> None:
 
 def test_the_lock_is_taken_when_it_is_free() -> None:
     ground = Busy(free_at=100)
-    told: list[tuple[Holder | None, float]] = []
+    told: list[tuple[LockHolder | None, float]] = []
     assert ground.patience(300, lambda *said: told.append(said)).taken(ground, "plan") == "held for plan"
     assert 100 <= ground.now <= 102
     assert {holder for holder, _ in told} == {ANN}
@@ -62,4 +62,4 @@ def test_a_signal_ends_the_waiting_at_once() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        LockPatience(90, sleep=interrupted, clock=lambda: 0.0).taken(ground, "plan")
+        LockWait(90, sleep=interrupted, clock=lambda: 0.0).taken(ground, "plan")

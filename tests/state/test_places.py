@@ -3,10 +3,10 @@
 import pytest
 
 from pragmaspec.errors import UsageError
-from pragmaspec.state.backends.http.config import http_place
-from pragmaspec.state.backends.postgresql.config import _options, postgresql_place
-from pragmaspec.state.backends.retry import Patience
-from pragmaspec.state.backends.s3.config import S3Place, s3_place
+from pragmaspec.state.backends.http.config import http_config
+from pragmaspec.state.backends.postgresql.config import _options, postgresql_config
+from pragmaspec.state.backends.retry import RetryPolicy
+from pragmaspec.state.backends.s3.config import S3Config, s3_config
 
 GITLAB = "https://gitlab.example.org/api/v4/projects/12/terraform/state/hello"
 GITEA = "https://git.example.org/api/packages/anna/terraform/state/hello"
@@ -14,17 +14,17 @@ GITEA = "https://git.example.org/api/packages/anna/terraform/state/hello"
 
 @pytest.mark.parametrize("url", [GITLAB, GITEA, GITLAB.replace("12", "anna%2Fclusters")])
 def test_managed_states_lock_beside_the_state(url):
-    place = http_place(url, {})
+    place = http_config(url, {})
     assert place.lock_address == place.unlock_address == f"{url}/lock"
     assert (place.update_method, place.lock_method, place.unlock_method) == ("POST", "POST", "DELETE")
 
 
 def test_other_servers_lock_at_the_address():
-    place = http_place("https://h/states/hello?stage=1", {})
+    place = http_config("https://h/states/hello?stage=1", {})
     assert (place.lock_address, place.lock_method, place.unlock_method) == ("https://h/states/hello?stage=1", "LOCK", "UNLOCK")
     assert place.title == "https://h/states/hello"
     assert place.write_address("a b&c") == "https://h/states/hello?stage=1&ID=a+b%26c"
-    assert http_place("https://h/x?ID=old&a=", {}).write_address("new") == "https://h/x?a=&ID=new"
+    assert http_config("https://h/x?ID=old&a=", {}).write_address("new") == "https://h/x?a=&ID=new"
 
 
 def test_terraforms_variables_count_when_they_are_set_for_this_address():
@@ -35,11 +35,11 @@ def test_terraforms_variables_count_when_they_are_set_for_this_address():
         "TF_HTTP_UNLOCK_METHOD": "DELETE",
         "TF_HTTP_UPDATE_METHOD": "PUT",
     }
-    place = http_place("https://h/x", terraform)
+    place = http_config("https://h/x", terraform)
     assert (place.lock_address, place.unlock_address) == ("https://h/locks/x", "https://h/locks/x")
     assert (place.update_method, place.lock_method, place.unlock_method) == ("PUT", "PUT", "DELETE")
-    assert http_place("https://h/y", terraform).lock_address == "https://h/y"
-    ours = http_place("https://h/y", {**terraform, "PRAGMASPEC_HTTP_LOCK_ADDRESS": "https://h/l"})
+    assert http_config("https://h/y", terraform).lock_address == "https://h/y"
+    ours = http_config("https://h/y", {**terraform, "PRAGMASPEC_HTTP_LOCK_ADDRESS": "https://h/l"})
     assert (ours.lock_address, ours.lock_method) == ("https://h/l", "LOCK")
 
 
@@ -49,18 +49,18 @@ def test_terraforms_variables_count_when_they_are_set_for_this_address():
 )
 def test_http_urls_that_cannot_be(url):
     with pytest.raises(UsageError):
-        http_place(url, {})
+        http_config(url, {})
 
 
 def test_a_method_is_a_word_in_capitals():
     with pytest.raises(UsageError, match="Not an HTTP method"):
-        http_place("https://h/x", {"PRAGMASPEC_HTTP_LOCK_METHOD": "LOCK /y HTTP/1.1\r\n"})
+        http_config("https://h/x", {"PRAGMASPEC_HTTP_LOCK_METHOD": "LOCK /y HTTP/1.1\r\n"})
 
 
 def test_s3_urls():
-    assert s3_place("s3://our-clusters/a/b%20c.json") == S3Place("our-clusters", "a/b c.json")
-    place = s3_place("s3://our.clusters/x?region=eu-central-1&endpoint=https://minio.example.org:9000&profile=team")
-    assert place == S3Place("our.clusters", "x", "eu-central-1", "https://minio.example.org:9000", "team")
+    assert s3_config("s3://our-clusters/a/b%20c.json") == S3Config("our-clusters", "a/b c.json")
+    place = s3_config("s3://our.clusters/x?region=eu-central-1&endpoint=https://minio.example.org:9000&profile=team")
+    assert place == S3Config("our.clusters", "x", "eu-central-1", "https://minio.example.org:9000", "team")
     assert place.title == "s3://our.clusters/x"
 
 
@@ -79,17 +79,17 @@ def test_s3_urls():
 )
 def test_s3_urls_that_cannot_be(url):
     with pytest.raises(UsageError):
-        s3_place(url)
+        s3_config(url)
 
 
 @pytest.mark.parametrize("endpoint", ["minio", "ftp://h", "https://u:p@h", "https://h/?token=x"])
 def test_s3_endpoints_that_cannot_be(endpoint):
     with pytest.raises(UsageError):
-        s3_place(f"s3://bucket/x?endpoint={endpoint}")
+        s3_config(f"s3://bucket/x?endpoint={endpoint}")
 
 
 def test_postgresql_urls():
-    place = postgresql_place("postgresql://anna@db.example.org:5433/clusters/hello%20x?schema=teams&sslmode=require")
+    place = postgresql_config("postgresql://anna@db.example.org:5433/clusters/hello%20x?schema=teams&sslmode=require")
     assert (place.host, place.port, place.user, place.database, place.name) == (
         "db.example.org",
         "5433",
@@ -99,7 +99,7 @@ def test_postgresql_urls():
     )
     assert (place.schema, place.ssl) == ("teams", (("sslmode", "require"),))
     assert place.title == "postgresql://db.example.org:5433/clusters/hello x"
-    assert postgresql_place("postgres:///clusters/a/b?host=/run/postgresql").name == "a/b"
+    assert postgresql_config("postgres:///clusters/a/b?host=/run/postgresql").name == "a/b"
 
 
 @pytest.mark.parametrize(
@@ -117,12 +117,12 @@ def test_postgresql_urls():
 )
 def test_postgresql_urls_that_cannot_be(url):
     with pytest.raises(UsageError):
-        postgresql_place(url)
+        postgresql_config(url)
 
 
 def test_locks_of_other_names_and_schemas_are_other_locks():
-    keys = {postgresql_place(f"postgresql://db/c/{name}").lock_key for name in ("a", "b", "a?schema=x", "a?schema=y")}
-    keys.add(postgresql_place("postgresql://db/c/a").making_key)
+    keys = {postgresql_config(f"postgresql://db/c/{name}").lock_key for name in ("a", "b", "a?schema=x", "a?schema=y")}
+    keys.add(postgresql_config("postgresql://db/c/a").schema_lock_key)
     assert len(keys) == 5
     assert all(-(2**63) <= key < 2**63 for key in keys)
 
@@ -140,7 +140,7 @@ def test_locks_of_other_names_and_schemas_are_other_locks():
     ],
 )
 def test_a_server_elsewhere_must_show_its_certificate(url, environ, mode):
-    options = _options(postgresql_place(url), Patience(), environ, 170000)
+    options = _options(postgresql_config(url), RetryPolicy(), environ, 170000)
     assert options.get("sslmode") == mode
     assert ("sslrootcert" in options) == (mode == "verify-full")
     assert "password" not in options

@@ -5,7 +5,7 @@ import pytest
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.paths import state_home
-from pragmaspec.state.backends.local.backend import LocalGround, LocalStore
+from pragmaspec.state.backends.local.backend import LocalBackend, LocalStore
 from pragmaspec.state.store import Store
 from pragmaspec.state_model import Record
 from tests.state.samples import LINEAGE, act, node
@@ -61,7 +61,7 @@ def test_accepted_it_goes_on_from_the_older_one_for_good(store):
     old = store.file.read_bytes()
     boot(store, 1)
     store.file.write_bytes(old)
-    accepting = Store(LocalGround(store.directory), accept_rollback=True)
+    accepting = Store(LocalBackend(store.directory), accept_rollback=True)
     assert len(accepting.read().records) == 1
     with pytest.raises(StateUnreadableError):
         store.read()

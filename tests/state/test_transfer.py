@@ -4,7 +4,7 @@ import pytest
 
 from pragmaspec.errors import PragmaspecError, StateLockedError, StateUnreadableError, StateUnwritableError, UsageError
 from pragmaspec.guest.keys import StackKey
-from pragmaspec.state.backends.local.backend import LocalGround, LocalStore
+from pragmaspec.state.backends.local.backend import LocalBackend, LocalStore
 from pragmaspec.state.store import Store
 from pragmaspec.state_model import Record
 from tests.state.memory_ground import MemoryGround
@@ -222,7 +222,7 @@ def test_a_state_moves_and_the_old_place_is_an_old_state_from_then_on(store):
     with pytest.raises(StateUnreadableError, match="rolled back"):
         store.read()
     assert nodes(boot(target, 2)) == {0, 1, 2}
-    back = target.copy_to(Store(LocalGround(store.directory), accept_rollback=True))
+    back = target.copy_to(Store(LocalBackend(store.directory), accept_rollback=True))
     assert nodes(back) == {0, 1, 2}
     assert store.read() == back
 
@@ -243,7 +243,7 @@ def test_a_state_does_not_move_over_another_or_a_newer_one(store, tmp_path):
         store.copy_to(other)
     target = Store(MemoryGround())
     store.copy_to(target)
-    accepting = Store(LocalGround(store.directory), accept_rollback=True)
+    accepting = Store(LocalBackend(store.directory), accept_rollback=True)
     with pytest.raises(UsageError, match="The target holds a newer state"):
         accepting.copy_to(target)
     with pytest.raises(UsageError, match="Nothing is recorded yet"):

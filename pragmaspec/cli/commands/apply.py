@@ -7,21 +7,21 @@ import typer
 
 from pragmaspec.cli.completion import specs
 from pragmaspec.cli.options import (
-    Accepting,
+    AcceptOptions,
     AllowOption,
-    Doing,
+    ChangeOptions,
+    DryRunOptions,
     ExcludeOption,
-    Previewing,
     PruneImagesOption,
     ReplaceOption,
+    StackOptions,
     TargetOption,
-    Which,
     examples,
+    expand_option_groups,
     local_path,
-    spread,
     wait_for_locks,
 )
-from pragmaspec.cli.plan_and_apply import Manner, carry_out, show_or_do
+from pragmaspec.cli.plan_and_apply import ApplyOptions, apply_or_preview, plan_and_apply
 
 if TYPE_CHECKING:
     from pragmaspec.stack.saved_plan import SavedPlan
@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
     app.command("apply", epilog=examples(*lines))(apply)
 
 
-@spread
+@expand_option_groups
 def apply(
     spec_or_plan: Annotated[
         str | None,
@@ -58,20 +58,20 @@ def apply(
     exclude: ExcludeOption = None,
     replace: ReplaceOption = None,
     prune_images: PruneImagesOption = False,
-    previewing: Previewing,
-    doing: Doing,
-    accepting: Accepting,
-    which: Which,
+    previewing: DryRunOptions,
+    doing: ChangeOptions,
+    accepting: AcceptOptions,
+    which: StackOptions,
 ) -> None:
     """Make the sites be as the spec says.
 
     Plans, shows the plan, asks, does it in parallel and records every step. Running it again after a failure or an
     interruption continues. Rebuilding nodes, losing their disks and cleaning what is protected must be allowed by name.
     """
-    manner = Manner.of(doing, allow or (), ask=not doing.auto_approve)
+    manner = ApplyOptions.of(doing, allow or (), ask=not doing.auto_approve)
     saved = _saved_plan(spec_or_plan) if spec_or_plan is not None else None
     if saved is not None:
-        if target or exclude or replace or prune_images or which != Which() or accepting != Accepting():
+        if target or exclude or replace or prune_images or which != StackOptions() or accepting != AcceptOptions():
             raise typer.BadParameter(
                 "a saved plan is applied as it is; plan anew to choose --target, --exclude, --replace, --prune-images, --spec, "
                 "--state or what to accept"
@@ -93,21 +93,21 @@ def apply(
     )
     with which.stack(spec_or_plan, accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
         _ = stack.place.spec_file  # whoever meant a plan is to hear of the file, not of a state beside it
-        show_or_do(stack, "apply", lambda planner: planner.plan(request), manner, previewing)
+        apply_or_preview(stack, "apply", lambda planner: planner.plan(request), manner, previewing)
 
 
 def _saved_plan(file: str) -> "SavedPlan | None":
     """The saved plan in ``file``; None when that is a spec."""
-    from pragmaspec.stack.saved_plan import saved_plan_in
+    from pragmaspec.stack.saved_plan import open_saved_plan
 
-    return saved_plan_in(file)
+    return open_saved_plan(file)
 
 
-def _apply_saved(saved: "SavedPlan", name: str, manner: Manner, lock_timeout: str) -> None:
-    from pragmaspec.stack.saved_plan import needed_by, place_of
+def _apply_saved(saved: "SavedPlan", name: str, manner: ApplyOptions, lock_timeout: str) -> None:
+    from pragmaspec.stack.saved_plan import clusters_needed_by, location_of
     from pragmaspec.stack.stack import Stack
 
-    with Stack(place=place_of(saved)) as stack:
+    with Stack(place=location_of(saved)) as stack:
         wait_for_locks(stack.store, lock_timeout)
-        need = needed_by(saved.plan)
-        carry_out(stack, f"apply {name}", lambda run: run.bound(saved.plan), manner, saved.plan.lineage, need=need)
+        need = clusters_needed_by(saved.plan)
+        plan_and_apply(stack, f"apply {name}", lambda run: run.bound(saved.plan), manner, saved.plan.lineage, need=need)

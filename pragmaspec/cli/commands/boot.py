@@ -2,8 +2,17 @@
 
 import typer
 
-from pragmaspec.cli.options import Accepting, AllowOption, ClusterArgument, Doing, Previewing, Which, examples, spread
-from pragmaspec.cli.plan_and_apply import Manner, show_or_do
+from pragmaspec.cli.options import (
+    AcceptOptions,
+    AllowOption,
+    ChangeOptions,
+    ClusterArgument,
+    DryRunOptions,
+    StackOptions,
+    examples,
+    expand_option_groups,
+)
+from pragmaspec.cli.plan_and_apply import ApplyOptions, apply_or_preview
 
 
 def register(app: typer.Typer) -> None:
@@ -11,15 +20,15 @@ def register(app: typer.Typer) -> None:
     app.command("boot", epilog=examples("boot hello", "boot hello --dry-run"))(boot)
 
 
-@spread
+@expand_option_groups
 def boot(
     cluster: ClusterArgument,
     *,
     allow: AllowOption = None,
-    previewing: Previewing,
-    doing: Doing,
-    accepting: Accepting,
-    which: Which,
+    previewing: DryRunOptions,
+    doing: ChangeOptions,
+    accepting: AcceptOptions,
+    which: StackOptions,
 ) -> None:
     """Let a cluster run, and touch nothing else of it.
 
@@ -27,14 +36,14 @@ def boot(
     spec changes is named and waits for the next apply. Shows its plan and does it without asking: naming the cluster is the
     consent.
     """
-    from pragmaspec.stack.cluster_requests import OUTLINE, boot_plan
+    from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, boot_plan
 
     with which.stack(accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
-        show_or_do(
+        apply_or_preview(
             stack,
             f"boot {cluster}",
             lambda planner: boot_plan(planner, cluster, accept_missing=accepting.accept_missing),
-            Manner.of(doing, allow or ()),
+            ApplyOptions.of(doing, allow or ()),
             previewing,
-            need=OUTLINE,
+            need=NO_CLUSTER_DETAILS,
         )

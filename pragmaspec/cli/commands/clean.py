@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.options import (
-    Accepting,
+    AcceptOptions,
     AllowOption,
+    ChangeOptions,
     ClusterArgument,
-    Doing,
-    Previewing,
+    DryRunOptions,
     PruneImagesOption,
-    Which,
+    StackOptions,
     examples,
-    spread,
+    expand_option_groups,
 )
-from pragmaspec.cli.plan_and_apply import Manner, show_or_do
+from pragmaspec.cli.plan_and_apply import ApplyOptions, apply_or_preview
 
 if TYPE_CHECKING:
     from pragmaspec.planning.plan import Plan
@@ -29,28 +29,30 @@ def register(app: typer.Typer) -> None:
     )(clean)
 
 
-@spread
+@expand_option_groups
 def clean(
     cluster: ClusterArgument,
     *,
     shutdown: Annotated[bool, typer.Option("--shutdown", help="Shut it down first when it runs.")] = False,
     prune_images: PruneImagesOption = False,
     allow: AllowOption = None,
-    previewing: Previewing,
-    doing: Doing,
-    accepting: Accepting,
-    which: Which,
+    previewing: DryRunOptions,
+    doing: ChangeOptions,
+    accepting: AcceptOptions,
+    which: StackOptions,
 ) -> None:
     """Remove a cluster with its disks, networks and addresses.
 
     Images that nobody else needs go too. Refused while it runs, unless told to shut it down. Shows its plan and does it
     without asking: naming the cluster is the consent, except for a protected one (--allow protected).
     """
-    from pragmaspec.stack.cluster_requests import OUTLINE, clean_plan
+    from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, clean_plan
 
     def plan_of(planner: "Planner") -> "Plan":
         accept = accepting.accept_missing
         return clean_plan(planner, cluster, shutdown=shutdown, accept_missing=accept, prune_images=prune_images)
 
     with which.stack(accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
-        show_or_do(stack, f"clean {cluster}", plan_of, Manner.of(doing, allow or ()), previewing, need=OUTLINE)
+        apply_or_preview(
+            stack, f"clean {cluster}", plan_of, ApplyOptions.of(doing, allow or ()), previewing, need=NO_CLUSTER_DETAILS
+        )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import NodeArgument, Which, examples, spread
+from pragmaspec.cli.options import NodeArgument, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import err, out
 
 
@@ -14,12 +14,12 @@ def register(app: typer.Typer) -> None:
     app.command("console", epilog=examples("console hello-frontend", "console hello-compute-0 --log"))(console)
 
 
-@spread
+@expand_option_groups
 def console(
     node: NodeArgument,
     *,
     log: Annotated[bool, typer.Option("--log", help="Print what the console has said since the node was booted.")] = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Join the serial console of a node, or print its log.
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from pragmaspec.cli.options import LockTimeoutOption, Which, examples, spread
+from pragmaspec.cli.options import LockTimeoutOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import out
 
 
@@ -11,8 +11,8 @@ def register(app: typer.Typer) -> None:
     app.command("forget", epilog=examples("forget"))(forget)
 
 
-@spread
-def forget(*, lock_timeout: LockTimeoutOption = "0", which: Which) -> None:
+@expand_option_groups
+def forget(*, lock_timeout: LockTimeoutOption = "0", which: StackOptions) -> None:
     """Remove the recorded state of a stack that has nothing left.
 
     With it go its keys, its ssh files and what was kept of its spec. Refused while anything is recorded: clean it first.

@@ -9,8 +9,8 @@ from pragmaspec.cli.options import JsonOption, SpecOption, examples
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
-    from pragmaspec.images.pragma.importer import Additions
-    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.pragma.importer import SpecAdditions
+    from pragmaspec.images.sources.base import ImageContext
 
 app = typer.Typer(
     help="Take images and clusters over from elsewhere.",
@@ -26,13 +26,13 @@ def register(parent: typer.Typer) -> None:
 
 def show_repository(address: str, *, json: bool) -> None:
     """Print what the PRAGMA repository at ``address`` (a path or URL, of its folder or its vcdb.txt) holds."""
-    from pragmaspec.images.pragma.importer import browse
-    from pragmaspec.net.urls import shown_url
-    from pragmaspec.report.pragma_text import appliances_form, appliances_text
+    from pragmaspec.images.pragma.importer import list_clusters
+    from pragmaspec.net.urls import redact_url
+    from pragmaspec.report.pragma_text import appliances_json, appliances_text
 
-    listed = browse(address, _workshop())
+    listed = list_clusters(address, _workshop())
     if json:
-        out().json(appliances_form(listed, shown_url(address)))
+        out().json(appliances_json(listed, redact_url(address)))
     else:
         out().write(appliances_text(listed, out().pen))
 
@@ -65,16 +65,16 @@ def import_repository(
 
     `list repository REPOSITORY` shows what there is. Disks are fetched by the first `plan` that needs them.
     """
-    from pragmaspec.images.pragma.importer import Chosen, added_to, additions, as_written, browse
-    from pragmaspec.stack.location import find_place
+    from pragmaspec.images.pragma.importer import ImportSelection, add_to_spec, list_clusters, relative_to_spec, spec_additions
+    from pragmaspec.stack.location import locate_stack
 
-    file = find_place(spec).spec_file
+    file = locate_stack(spec).spec_file
     before = _read(file)
     if site is not None:
         _refuse_unknown(site, file)
-    chosen = Chosen(names=tuple(names or ()), site=site or "", called=called or "")
-    new = additions(browse(address, _workshop()), as_written(address, file), chosen)
-    changed = added_to(before, new, str(file))
+    chosen = ImportSelection(names=tuple(names or ()), site=site or "", called=called or "")
+    new = spec_additions(list_clusters(address, _workshop()), relative_to_spec(address, file), chosen)
+    changed = add_to_spec(before, new, str(file))
     if show:
         out().write(changed)
         return
@@ -86,10 +86,10 @@ def _read(spec: Path) -> str:
     """The text of the spec. Raises SpecError when it is not there, or is no text."""
     from pragmaspec.errors import Problem, SpecError
     from pragmaspec.spec.files import read_regular
-    from pragmaspec.spec.yaml.text import SIZE_MAX
+    from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
     try:
-        return read_regular(spec, SIZE_MAX + 1).decode()
+        return read_regular(spec, FILE_SIZE_MAX + 1).decode()
     except FileNotFoundError:
         problem = Problem(summary="No spec", detail=f"There is no {spec}. `pragmaspec init` writes one.")
     except UnicodeDecodeError as error:
@@ -102,11 +102,11 @@ def _read(spec: Path) -> str:
 def _write(spec: Path, text: str) -> None:
     """Put ``text`` in place of the spec; links to it and its mode stay. Raises UsageError when it cannot be written."""
     from pragmaspec.errors import UsageError
-    from pragmaspec.images.store.blobs import write_whole
+    from pragmaspec.images.store.blobs import write_atomically
 
     target = spec.resolve()
     try:
-        write_whole(target, text.encode(), mode=target.stat().st_mode & 0o777)
+        write_atomically(target, text.encode(), mode=target.stat().st_mode & 0o777)
     except OSError as error:
         raise UsageError("File not writable", f"{spec}: {error.strerror}.") from None
 
@@ -122,11 +122,11 @@ def _refuse_unknown(site: str, spec: Path) -> None:
         raise UsageError("No such site", f"Nothing is called {site}. Known sites: {names}.")
 
 
-def _tell(new: "Additions", file: Path, *, json: bool) -> None:
-    for one in new.left_out:
+def _tell(new: "SpecAdditions", file: Path, *, json: bool) -> None:
+    for one in new.skipped:
         err().say(f"left out {one.name}: {one.trouble}")
     if json:
-        left_out = [{"name": one.name, "trouble": one.trouble} for one in new.left_out]
+        left_out = [{"name": one.name, "trouble": one.trouble} for one in new.skipped]
         form = {"spec": str(file), "images": list(new.images), "clusters": list(new.clusters), "left_out": left_out}
         out().json({"kind": "import", "format": 1, **form})
         return
@@ -137,10 +137,10 @@ def _tell(new: "Additions", file: Path, *, json: bool) -> None:
     out().say(f"written to {file}" if new.images else f"{file} is as it was")
 
 
-def _workshop() -> "Workshop":
+def _workshop() -> "ImageContext":
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.stack.location import image_store
+    from pragmaspec.stack.location import image_store_directory
 
-    return Workshop(BlobStore(image_store()), "repository", image_progress())
+    return ImageContext(BlobStore(image_store_directory()), "repository", image_progress())

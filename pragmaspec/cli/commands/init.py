@@ -10,7 +10,7 @@ from pragmaspec.cli.options import examples, local_path
 from pragmaspec.cli.terminal.screen import out
 
 if TYPE_CHECKING:
-    from pragmaspec.stack.scaffold import Findings
+    from pragmaspec.stack.scaffold import MachineFacts
 
 
 def register(app: typer.Typer) -> None:
@@ -35,15 +35,15 @@ def init(
     That is cluster.yaml, its schema for editors, and a .gitignore; with --simulated also an empty disk. Asks nothing, finds out
     what it can, overwrites nothing.
     """
-    from pragmaspec.stack.scaffold import findings, write_scaffold
+    from pragmaspec.stack.scaffold import inspect_machine, write_scaffold
 
-    found = findings()
+    found = inspect_machine()
     for written in write_scaffold(Path(directory), found, simulated=simulated):
         out().say(f"{'wrote' if written.new else 'kept '}  {written.path}" + ("" if written.new else "  (it was there)"))
     _advise(found, Path(directory), simulated=simulated)
 
 
-def _advise(found: "Findings", directory: Path, *, simulated: bool) -> None:
+def _advise(found: "MachineFacts", directory: Path, *, simulated: bool) -> None:
     """What is missing on this machine, and what to type next."""
     if not simulated and not found.libvirt:
         out().say("No libvirt socket was found here. Start libvirtd, or write the `uri` of a remote one into cluster.yaml.")

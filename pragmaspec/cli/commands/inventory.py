@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.options import Which, examples, spread
+from pragmaspec.cli.options import StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
-    from pragmaspec.access.ansible_inventory import Inventory
+    from pragmaspec.access.ansible_inventory import AnsibleInventory
     from pragmaspec.state_model import State
 
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("inventory", epilog=examples(*lines))(inventory)
 
 
-@spread
+@expand_option_groups
 def inventory(
     *,
     json: Annotated[bool, typer.Option("--json", help="The inventory file as JSON, for a name that ends in .json.")] = False,
@@ -27,7 +27,7 @@ def inventory(
         str | None,
         typer.Option("--host", metavar="HOST", help="As an inventory script: the variables of one host, as JSON."),
     ] = None,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Print the nodes as an Ansible inventory.
 
@@ -37,8 +37,8 @@ def inventory(
     For an inventory that is always current make nodes, an executable file with two lines, and `ansible -i ./nodes`: `#!/bin/sh`
     and `exec pragmaspec inventory --spec /path/to/cluster.yaml "$@"`.
     """
-    from pragmaspec.access.ansible_inventory import file_text, host_text, list_text, warnings
-    from pragmaspec.access.ansible_inventory import inventory as nodes_inventory
+    from pragmaspec.access.ansible_inventory import ansible_inventory as nodes_inventory
+    from pragmaspec.access.ansible_inventory import host_text, inventory_text, inventory_warnings, list_text
 
     if listed and host is not None:
         raise typer.BadParameter("--list and --host cannot be given together")
@@ -48,16 +48,16 @@ def inventory(
     remote = stack.remote(state) if state.nodes() else None
     routes = remote.routes if remote else ()
     found = nodes_inventory(state, routes, str(remote.config) if remote else "")
-    for warning in warnings(state, routes):
+    for warning in inventory_warnings(state, routes):
         err().say(f"warning: {warning}")
     if host is not None:
         _warn_unknown(host, found, state)
         out().write(host_text(found, host))
     else:
-        out().write(list_text(found) if listed else file_text(found, as_json=json))
+        out().write(list_text(found) if listed else inventory_text(found, as_json=json))
 
 
-def _warn_unknown(host: str, found: "Inventory", state: "State") -> None:
+def _warn_unknown(host: str, found: "AnsibleInventory", state: "State") -> None:
     """Say which names are near, if ``host`` is none of ours; Ansible itself wants an empty answer and no error."""
     from pragmaspec.access.node_lookup import find_node
     from pragmaspec.errors import UsageError

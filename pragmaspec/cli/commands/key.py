@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import JsonOption, Which, examples, local_path, spread
+from pragmaspec.cli.options import JsonOption, StackOptions, examples, expand_option_groups, local_path
 from pragmaspec.cli.terminal.screen import err, out
 
 app = typer.Typer(
@@ -22,8 +22,8 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("show", epilog=examples("key show", "key show --json"))
-@spread
-def show(*, json: JsonOption = False, which: Which) -> None:
+@expand_option_groups
+def show(*, json: JsonOption = False, which: StackOptions) -> None:
     """Where the key of this stack is, and its fingerprint. Never the key itself."""
     from pragmaspec.stack.key_sharing import key_status
 
@@ -40,28 +40,28 @@ def show(*, json: JsonOption = False, which: Which) -> None:
 
 
 @app.command("export", epilog=examples("key export hello.key", "key export - | ssh colleague pragmaspec key import -"))
-@spread
+@expand_option_groups
 def export(
     file: Annotated[
         str,
         typer.Argument(metavar="FILE", help="A new file; `-`: standard output, which may be no terminal.", callback=local_path),
     ],
     *,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Write the key to a private file.
 
     With it a colleague can log in and add nodes: it opens every node of the stack. Move it over ssh or in a password
     manager, never by mail or git; then delete the file.
     """
-    from pragmaspec.stack.key_sharing import shared_key, write_shared_key
+    from pragmaspec.stack.key_sharing import export_key, exported_key
 
     lineage = which.stack().lineage()
     if file == "-":
         _refuse_terminal()
-        out().write(shared_key(lineage).decode())
+        out().write(exported_key(lineage).decode())
         return
-    write_shared_key(lineage, Path(file))
+    export_key(lineage, Path(file))
     err().say(f"{file} holds the key of stack {lineage}. Give it to your colleague over ssh, then delete it.")
 
 
@@ -72,18 +72,18 @@ def import_(
     ],
 ) -> None:
     """Keep the key that a colleague exported. Never replaces another one."""
-    from pragmaspec.stack.key_sharing import MOST_BYTES, take_key
+    from pragmaspec.stack.key_sharing import KEY_FILE_LIMIT_BYTES, import_key
 
-    status, new = take_key(_read(file, MOST_BYTES), "standard input" if file == "-" else file)
+    status, new = import_key(_read(file, KEY_FILE_LIMIT_BYTES), "standard input" if file == "-" else file)
     out().say(f"The key of stack {status.lineage} is {'now' if new else 'already'} in {status.file}.")
 
 
 def _read(path: str, most_bytes: int) -> bytes:
     from pragmaspec.errors import UsageError
-    from pragmaspec.spec.stream import read_whole
+    from pragmaspec.spec.stream import read_stream
 
     try:
-        return read_whole(path, most_bytes)
+        return read_stream(path, most_bytes)
     except OSError as error:
         raise UsageError("File not readable", f"{path}: {error.strerror or error}.") from error
 

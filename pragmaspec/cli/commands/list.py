@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.completion import clusters, sites
-from pragmaspec.cli.options import JsonOption, Which, examples, spread
+from pragmaspec.cli.options import JsonOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import out
 
 if TYPE_CHECKING:
     from pragmaspec.report.site_text import SiteView
     from pragmaspec.site import Site
 
-EXIT_TROUBLE = 1
+EXIT_UNREACHABLE = 1
 
 app = typer.Typer(
     help="List clusters, images or sites.",
@@ -27,7 +27,7 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("cluster", epilog=examples("list cluster", "list cluster hello", "list cluster hello --json"))
-@spread
+@expand_option_groups
 def list_cluster(
     name: Annotated[
         str | None,
@@ -35,10 +35,10 @@ def list_cluster(
     ] = None,
     *,
     json: JsonOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Recorded clusters, or the nodes of one. Reads only what is recorded: `status` asks the sites."""
-    from pragmaspec.report.lists_text import cluster_summaries, clusters_form, clusters_text, image_names, nodes_text
+    from pragmaspec.report.lists_text import cluster_summaries, clusters_json, clusters_text, image_names, nodes_text
     from pragmaspec.stack.cluster_requests import refuse_unrecorded
 
     state = which.stack().state()
@@ -47,7 +47,7 @@ def list_cluster(
         refuse_unrecorded(name, state)
         summaries = tuple(each for each in summaries if each.name == name)
     if json:
-        out().json(clusters_form(summaries, state))
+        out().json(clusters_json(summaries, state))
         return
     out().write(clusters_text(summaries, out().pen))
     if name is not None:
@@ -56,7 +56,7 @@ def list_cluster(
 
 
 @app.command("repository", epilog=examples("list repository", "list repository --json", "list repository ./vm-images"))
-@spread
+@expand_option_groups
 def list_repository(
     address: Annotated[
         str | None,
@@ -64,7 +64,7 @@ def list_repository(
     ] = None,
     *,
     json: JsonOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Images: where from, digest, size, where staged. Those of the spec, those recorded, and those kept locally."""
     if address is not None:
@@ -73,18 +73,18 @@ def list_repository(
         show_repository(address, json=json)
         return
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.report.lists_text import repository_form, repository_text
-    from pragmaspec.stack.images.list import repository
+    from pragmaspec.report.lists_text import repository_json, repository_text
+    from pragmaspec.stack.images.list import list_images
 
-    images = repository(which.stack(), image_progress())
+    images = list_images(which.stack(), image_progress())
     if json:
-        out().json(repository_form(images))
+        out().json(repository_json(images))
     else:
         out().write(repository_text(images, out().pen))
 
 
 @app.command("site", epilog=examples("list site", "list site lab --json"))
-@spread
+@expand_option_groups
 def list_site(
     name: Annotated[
         str | None,
@@ -92,30 +92,30 @@ def list_site(
     ] = None,
     *,
     json: JsonOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Sites: capacity, pools, what is taken and by whom.
 
     Asks the sites. Exit status 1 when one of them does not answer; the others are shown.
     """
-    from pragmaspec.report.site_text import sites_form, sites_text
+    from pragmaspec.report.site_text import sites_json, sites_text
 
     views = _views(name, which)
     if json:
-        out().json(sites_form(views))
+        out().json(sites_json(views))
     else:
         out().write(sites_text(views, out().pen))
     if any(view.trouble for view in views):
-        raise typer.Exit(EXIT_TROUBLE)
+        raise typer.Exit(EXIT_UNREACHABLE)
 
 
-def _views(name: str | None, which: Which) -> "list[SiteView]":
+def _views(name: str | None, which: StackOptions) -> "list[SiteView]":
     from pragmaspec.errors import UsageError
-    from pragmaspec.stack.cluster_requests import OUTLINE
+    from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS
     from pragmaspec.stack.sites import known_sites
 
     with which.stack() as stack:
-        known = sorted(known_sites(stack.wanted(need=OUTLINE), stack.state()), key=lambda site: site.name)
+        known = sorted(known_sites(stack.wanted(need=NO_CLUSTER_DETAILS), stack.state()), key=lambda site: site.name)
         chosen = [site for site in known if name in (None, site.name)]
         if name is not None and not chosen:
             names = ", ".join(site.name for site in known) or "none"

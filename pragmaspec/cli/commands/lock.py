@@ -35,14 +35,14 @@ def lock(
     whoever has it plans with the same images, and `plan --locked` accepts no others.
     """
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.report.lock_text import lock_form, lock_text
+    from pragmaspec.report.lock_text import lock_json, lock_text
     from pragmaspec.stack.images.lock import lock_images
     from pragmaspec.stack.stack import Stack
 
     with Stack(one_spec(spec, spec_option)) as stack:
         changes = lock_images(stack, upgrade or (), image_progress(), accept_older=accept_older)
     if json:
-        out().json(lock_form(changes))
+        out().json(lock_json(changes))
         return
     out().write(lock_text(changes, out().pen))
     moved = [change.name for change in changes if change.change == "moved"]

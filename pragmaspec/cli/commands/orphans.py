@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.completion import sites
-from pragmaspec.cli.options import JsonOption, LockTimeoutOption, RollbackOption, Which, examples, spread
+from pragmaspec.cli.options import JsonOption, LockTimeoutOption, RollbackOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("orphans", epilog=examples(*lines))(orphans)
 
 
-@spread
+@expand_option_groups
 def orphans(
     *,
     site: Annotated[str | None, typer.Option("--site", metavar="SITE", help="Only at this site.", autocompletion=sites)] = None,
@@ -43,15 +43,15 @@ def orphans(
     json: JsonOption = False,
     accept_rollback: RollbackOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Show what carries our marks at the sites and is in no state.
 
     A state that was lost or put back can be made whole again from it. Nothing at a site is touched.
     """
-    from pragmaspec.report.orphans_text import orphans_form, orphans_text, others_text
+    from pragmaspec.report.orphans_text import orphans_json, orphans_text, other_stacks_text
     from pragmaspec.stack.sites import Sites
-    from pragmaspec.stack.state.orphans import find_orphans, find_others
+    from pragmaspec.stack.state.orphans import find_orphans, find_other_stacks
 
     with which.stack(accept_rollback=accept_rollback, lock_timeout=lock_timeout) as stack:
         state, wanted = _state(stack, lineage), _wanted(stack, whole=bool(adopt))
@@ -62,13 +62,13 @@ def orphans(
             return
         with Sites(options) as sites:
             found = find_orphans(state, sites, names)
-            others = find_others(state.lineage, sites, names) if everybody else None
+            others = find_other_stacks(state.lineage, sites, names) if everybody else None
     if json:
-        out().json(orphans_form(found, names, others))
+        out().json(orphans_json(found, names, others))
         return
     out().write(orphans_text(found, names, out().pen))
     if others is not None:
-        out().write("\n" + others_text(others, out().pen))
+        out().write("\n" + other_stacks_text(others, out().pen))
 
 
 def _adopt(
@@ -77,12 +77,12 @@ def _adopt(
     """Look again under the lock, record what is meant, and say what comes next."""
     from pragmaspec.stack.sites import Sites
     from pragmaspec.stack.state.edit import write_edit
-    from pragmaspec.stack.state.orphans import adopt, chosen, find_orphans
+    from pragmaspec.stack.state.orphans import adopt_orphans, find_orphans, select_orphans
 
     with stack.opened("orphans --adopt", state.lineage) as opened, Sites(options) as sites:
         standing = opened.loaded.ledger.state
         found = find_orphans(standing, sites, [each.name for each in options])
-        taken = adopt(chosen(found, patterns), standing, wanted, sites, options)
+        taken = adopt_orphans(select_orphans(found, patterns), standing, wanted, sites, options)
         write_edit(stack.store, opened, taken.state)
     for address in taken.addresses:
         out().say(f"{address} is recorded, as degraded")
@@ -107,9 +107,9 @@ def _state(stack: "Stack", lineage: str | None) -> "State":
 def _wanted(stack: "Stack", *, whole: bool) -> "Wanted | None":
     """The spec; ``whole``: with what nodes are made from, for what is to be recorded as the spec wants it."""
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.stack.cluster_requests import OUTLINE
+    from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS
 
-    return stack.wanted(image_progress(), need=None if whole else OUTLINE) if stack.place.spec is not None else None
+    return stack.wanted(image_progress(), need=None if whole else NO_CLUSTER_DETAILS) if stack.place.spec is not None else None
 
 
 def _options(wanted: "Wanted | None", state: "State", site: str | None) -> "tuple[Site, ...]":

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pragmaspec.cli.options import (
-    Accepting,
+    AcceptOptions,
     DetailedOption,
     ExcludeOption,
     JsonOption,
@@ -13,11 +13,11 @@ from pragmaspec.cli.options import (
     ReplaceOption,
     SaveOption,
     SpecArgument,
+    StackOptions,
     TargetOption,
     VerboseOption,
-    Which,
     examples,
-    spread,
+    expand_option_groups,
 )
 
 
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
     app.command("plan", epilog=examples("plan", "plan hello.yaml --out hello.plan", "plan --target hello-compute-3"))(plan)
 
 
-@spread
+@expand_option_groups
 def plan(
     named: SpecArgument = None,
     *,
@@ -42,8 +42,8 @@ def plan(
         bool, typer.Option("--locked", help="Refuse images that are not exactly as pragmaspec.lock has them.")
     ] = False,
     verbose: VerboseOption = False,
-    accepting: Accepting,
-    which: Which,
+    accepting: AcceptOptions,
+    which: StackOptions,
 ) -> None:
     """Show what apply would do, why, and at what risk. Changes nothing."""
     from pragmaspec.cli.preview import preview

@@ -2,7 +2,7 @@
 
 import typer
 
-from pragmaspec.cli.options import AddressArgument, JsonOption, Which, examples, spread
+from pragmaspec.cli.options import AddressArgument, JsonOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import out
 
 
@@ -11,15 +11,15 @@ def register(app: typer.Typer) -> None:
     app.command("show", epilog=examples("show hello-frontend", "show lab/hello/allocation --json"))(show)
 
 
-@spread
+@expand_option_groups
 def show(
     address: AddressArgument,
     *,
     json: JsonOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Show all that is recorded of one node, allocation or image."""
-    from pragmaspec.report.json_forms import record_form
+    from pragmaspec.report.json_forms import record_json
     from pragmaspec.report.lists_text import image_names
     from pragmaspec.report.state_text import show_text
     from pragmaspec.stack.lookup import find_record
@@ -27,6 +27,6 @@ def show(
     state = which.stack().state()
     record = find_record(state, address)
     if json:
-        out().json({"kind": "record", "format": 1, "record": record_form(record)})
+        out().json({"kind": "record", "format": 1, "record": record_json(record)})
     else:
         out().write(show_text(record, image_names(state), out().pen))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import NodeArgument, Which, examples, spread
+from pragmaspec.cli.options import NodeArgument, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import out
 
 
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command("ssh-config", epilog=examples(*config_lines))(ssh_config)
 
 
-@spread
+@expand_option_groups
 def ssh(
     node: NodeArgument,
     command: Annotated[
@@ -25,7 +25,7 @@ def ssh(
         typer.Argument(metavar="CMD", help="Run this instead of a shell.", show_default=False),
     ] = None,
     *,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Log in to a node, to a compute through its frontend.
 
@@ -43,11 +43,11 @@ def ssh(
     raise typer.Exit(stack.remote(state).interactive(found.address, words))
 
 
-@spread
+@expand_option_groups
 def ssh_config(
     *,
     path: Annotated[bool, typer.Option("--path", help="Print only where the file is, for `ssh -F` or `Include`.")] = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Print an OpenSSH client configuration for all nodes.
 

@@ -14,16 +14,16 @@ def register(app: typer.Typer) -> None:
 def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option: SpecOption = None) -> None:
     """Check the spec with every file it points to. Reports every error at once; asks no site, builds no image."""
     from pragmaspec.cli.plan_and_apply import show_warnings
-    from pragmaspec.report.json_forms import problem_form
+    from pragmaspec.report.json_forms import problem_json
     from pragmaspec.report.units import counted
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.images.validate import image_findings
-    from pragmaspec.stack.location import find_place
-    from pragmaspec.stack.resolve_spec import check_name, check_state
+    from pragmaspec.stack.location import locate_stack
+    from pragmaspec.stack.resolve_spec import check_stack_name, check_state
 
-    place = find_place(one_spec(spec, spec_option))
+    place = locate_stack(one_spec(spec, spec_option))
     loaded = load_spec(place.spec_file, image_check=image_findings)
-    check_name(place, loaded)
+    check_stack_name(place, loaded)
     check_state(place, loaded)
     model = loaded.model
     nodes = sum(1 + cluster.computes.count for cluster in model.clusters.values())
@@ -31,7 +31,7 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
     show_warnings(warnings)
     if json:
         form = {"clusters": len(model.clusters), "nodes": nodes, "sites": len(model.sites), "images": len(model.images)}
-        said = [problem_form(warning) for warning in warnings]
+        said = [problem_json(warning) for warning in warnings]
         out().json({"kind": "validation", "format": 1, "spec": str(place.spec_file), **form, "warnings": said})
         return
     parts = (

@@ -10,7 +10,7 @@ from pragmaspec.resources import StagedImage
 if TYPE_CHECKING:
     from pragmaspec.engine.reporter import Reporter
     from pragmaspec.planning.plan import Action, Plan
-    from pragmaspec.report.transfer_rate import Pace
+    from pragmaspec.report.transfer_rate import TransferRate
 
 _QUIET_S = 5.0
 """How often a long transfer says how far it is, where lines cannot be overwritten."""
@@ -18,15 +18,15 @@ _QUIET_S = 5.0
 
 def image_progress() -> ImageReporter:
     """The reporter for standard error as it is now."""
-    return ImageLines()
+    return LineImageReporter()
 
 
-class ImageActions(ImageReporter):
+class ActionImageReporter(ImageReporter):
     """Shows work on an image as progress of the action that puts it at its site: its bytes may have to be made again first."""
 
     def __init__(self, plan: "Plan", reporter: "Reporter") -> None:
         self._reporter = reporter
-        self._paces = _Paces()
+        self._paces = _TransferRates()
         self._by_name: dict[str, list[Action]] = {}
         for action in plan.actions:
             if action.verb == "stage" and isinstance(action.resource, StagedImage):
@@ -39,12 +39,12 @@ class ImageActions(ImageReporter):
             self._reporter.progress(action, f"{doing} · {amount}" if amount else doing)
 
 
-class ImageLines(ImageReporter):
+class LineImageReporter(ImageReporter):
     """One line for each new thing that is done to an image, and now and then how far it is."""
 
     def __init__(self) -> None:
         self._screen = err()
-        self._paces = _Paces()
+        self._paces = _TransferRates()
         self._last: tuple[str, str] | None = None
         self._said = 0.0
 
@@ -59,15 +59,15 @@ class ImageLines(ImageReporter):
         self._screen.say(f"image {image}: {doing} ({amount})" if amount else f"image {image}: {doing}")
 
 
-class _Paces:
+class _TransferRates:
     """The pace of each thing that is done to each image."""
 
     def __init__(self) -> None:
-        self._paces: dict[tuple[str, str], Pace] = {}
+        self._paces: dict[tuple[str, str], TransferRate] = {}
 
     def words(self, image: str, doing: str, done_bytes: int | None, total_bytes: int | None) -> str:
         """How far, how fast, how long still."""
-        from pragmaspec.report.transfer_rate import Pace
+        from pragmaspec.report.transfer_rate import TransferRate
 
-        pace = self._paces.setdefault((image, doing), Pace())
+        pace = self._paces.setdefault((image, doing), TransferRate())
         return pace.words(done_bytes, total_bytes, time.monotonic())

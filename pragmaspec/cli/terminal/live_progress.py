@@ -13,7 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from pragmaspec.cli.terminal.plain_progress import Skips, title
+from pragmaspec.cli.terminal.plain_progress import SkippedActions, title
 from pragmaspec.engine.reporter import Reporter
 from pragmaspec.report.units import duration
 
@@ -54,7 +54,7 @@ class LiveProgress(Reporter):
         self._guard = threading.Lock()
         self._under_way: dict[str, tuple[str, str, float]] = {}
         self._ended: Counter[str] = Counter()
-        self._skips = Skips()
+        self._skips = SkippedActions()
         self._began = time.monotonic()
         self._spinner = Spinner("dots" if screen.unicode else "line")
 

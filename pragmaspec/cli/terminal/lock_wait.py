@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pragmaspec.cli.terminal.screen import err
 
 if TYPE_CHECKING:
-    from pragmaspec.state.backends.base import Holder
+    from pragmaspec.state.backends.base import LockHolder
 
 _AGAIN_AFTER_S = (10.0, 30.0, 60.0)
 """Pauses between two lines for one holder; the last stays."""
@@ -23,12 +23,12 @@ class LockWait:
         self._said = 0.0
         self._lines = 0
 
-    def __call__(self, holder: "Holder | None", limit_s: float) -> None:
+    def __call__(self, holder: "LockHolder | None", limit_s: float) -> None:
         """``holder`` has the lock, of which at most ``limit_s`` seconds more are waited."""
-        from pragmaspec.report.state_text import holder_words
+        from pragmaspec.report.state_text import holder_description
         from pragmaspec.report.units import duration
 
-        now, words = self._clock(), holder_words(holder) if holder is not None else "another run"
+        now, words = self._clock(), holder_description(holder) if holder is not None else "another run"
         if not self._lines or words != self._holder:
             self._began = self._began if self._lines else now
             self._holder, self._said, self._lines = words, now, 1

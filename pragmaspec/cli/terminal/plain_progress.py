@@ -33,7 +33,7 @@ def progress(screen: "Screen", plan: "Plan") -> Iterator[Reporter]:
                 plain.end()
 
 
-class Skips:
+class SkippedActions:
     """Actions that are not started: the first few for each reason, and how many more there are at the end."""
 
     SHOWN = 3
@@ -55,7 +55,7 @@ class Skips:
         ]
 
 
-REMIND_S = 30.0
+REMINDER_S = 30.0
 """A stage that lasts is said again after this long, so that a log shows that something is still waited for."""
 
 
@@ -68,7 +68,7 @@ class PlainProgress(Reporter):
         self._started: dict[str, float] = {}
         self._stage: dict[str, str] = {}
         self._said: dict[str, float] = {}
-        self._skips = Skips()
+        self._skips = SkippedActions()
 
     def started(self, action: "Action") -> None:
         """A line for the beginning."""
@@ -80,7 +80,7 @@ class PlainProgress(Reporter):
         words, now = stage(doing), time.monotonic()
         if self._stage.get(action.key) != words:
             self._line(f"{title(action)}: {words}")
-        elif now - self._said.get(action.key, now) >= REMIND_S:
+        elif now - self._said.get(action.key, now) >= REMINDER_S:
             self._line(f"{title(action)}: {doing}")
         else:
             return
@@ -114,9 +114,9 @@ class PlainProgress(Reporter):
 
 def title(action: "Action") -> str:
     """``boot hello-compute-1``."""
-    from pragmaspec.report.plan.rows import subject
+    from pragmaspec.report.plan.rows import display_name
 
-    return f"{action.verb} {subject(action.resource)}"
+    return f"{action.verb} {display_name(action.resource)}"
 
 
 def stage(doing: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pragmaspec.report.style import Pen
+    from pragmaspec.report.style import Style
 
 _WIDTH = 120
 _NO = ("0", "false")
@@ -21,7 +21,7 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.terminal = stream.isatty()
-        self.colour = wants_colour(os.environ, terminal=self.terminal)
+        self.colour = use_colour(os.environ, terminal=self.terminal)
         self.unicode = _carries(stream, _PROBE)
 
     @property
@@ -33,11 +33,11 @@ class Screen:
         return int(asked) if asked.isdecimal() and int(asked) > 0 else _WIDTH
 
     @property
-    def pen(self) -> "Pen":
+    def pen(self) -> "Style":
         """How to write for this stream."""
-        from pragmaspec.report.style import Pen
+        from pragmaspec.report.style import Style
 
-        return Pen(colour=self.colour, unicode=self.unicode)
+        return Style(colour=self.colour, unicode=self.unicode)
 
     def write(self, text: str) -> None:
         """Write ``text``, which already is what this stream can carry. Raises OutputError when the stream takes nothing more."""
@@ -55,7 +55,7 @@ class Screen:
         self.write(json_text(value))
 
 
-def wants_colour(environment: "Mapping[str, str]", *, terminal: bool) -> bool:
+def use_colour(environment: "Mapping[str, str]", *, terminal: bool) -> bool:
     """True if output is to be coloured, by the usual variables: the first that decides counts.
 
     ``NO_COLOR`` (no-color.org), ``FORCE_COLOR`` (force-color.org; ``0`` and ``false``: no colour), ``CLICOLOR_FORCE`` and

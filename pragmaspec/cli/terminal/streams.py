@@ -43,7 +43,7 @@ def watch_streams() -> None:
     sys.stderr = _watched(sys.stderr, _ERROR, "standard error")
 
 
-def drop_output() -> None:
+def discard_output() -> None:
     """Let what Python still wants to write at its end go nowhere, quietly: nobody reads it."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pragmaspec.planning.observed import Observations
-from pragmaspec.providers.base import Provider, SurplusRemoval
+from pragmaspec.providers.base import DuplicateRemoval, Provider
 from pragmaspec.resources import Mark, StagedImage
 from pragmaspec.site import IdentityKind
 from pragmaspec.state_model import ClosedOp, Record, State
@@ -21,15 +21,15 @@ class Leftover(NamedTuple):
     mark: Mark
 
 
-def sweeps(provider: Provider) -> bool:
+def may_have_leftovers(provider: Provider) -> bool:
     """Whether anything can be left over at the provider's site."""
-    return (provider.identity_kind != "ident" or provider.window_s > 0) and isinstance(provider, SurplusRemoval)
+    return (provider.identity_kind != "ident" or provider.window_s > 0) and isinstance(provider, DuplicateRemoval)
 
 
-def leftovers(state: State, seen: Observations, kind: IdentityKind) -> list[Leftover]:
+def find_leftovers(state: State, seen: Observations, kind: IdentityKind) -> list[Leftover]:
     """Everything at one site that is to be removed."""
     here = [record for record in state.records if record.resource.site == seen.site]
-    records = {record.made_as: record for record in here}
+    records = {record.original_address: record for record in here}
     closed = {each.op: each for each in state.closed_ops}
     found = [*_nodes(state.lineage, seen, records, closed, kind), *_allocations(state.lineage, seen, records, closed)]
     known = {*records, *(leftover.mark.address for leftover in found)}

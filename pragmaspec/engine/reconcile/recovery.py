@@ -22,11 +22,11 @@ from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.plan import Action
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.site import IdentityKind
-from pragmaspec.state.journal_entries import untold
+from pragmaspec.state.journal_entries import without_guest_info
 from pragmaspec.state_model import Record
 
 
-class Ruling(NamedTuple):
+class Resolution(NamedTuple):
     """What the record of an action's address must be before the action begins.
 
     ``record`` None: as it is; with another op than before: that creation is over, and what turns up of it is a leftover; without
@@ -38,32 +38,34 @@ class Ruling(NamedTuple):
     unseen: bool = False
 
 
-AS_IT_IS = Ruling()
+UNCHANGED = Resolution()
 
 
-def rule_allocation(record: Record | None, seen: ObservedAllocation | None) -> Ruling:
+def resolve_allocation(record: Record | None, seen: ObservedAllocation | None) -> Resolution:
     """The ruling for an allocation: its claims can be made only once, so only whose they are may differ from the record."""
     if record is None or seen is None or not seen.op or seen.op == record.op:
-        return AS_IT_IS
-    return Ruling(record=replace(record, op=seen.op))
+        return UNCHANGED
+    return Resolution(record=replace(record, op=seen.op))
 
 
-def rule_chosen(action: Action, record: Record | None, there: Sequence[ObservedNode], closed: AbstractSet[str]) -> Ruling:
+def resolve_deterministic_node(
+    action: Action, record: Record | None, there: Sequence[ObservedNode], closed: AbstractSet[str]
+) -> Resolution:
     """The ruling for a node where its identity follows from its mark (kind "ident"): repeating a creation is always right."""
     if not there:
-        return AS_IT_IS
+        return UNCHANGED
     seen = there[0]
     if record is None:
         # What guests of such a machine were told is not known; that it exists, and as which build, is.
         leftover = seen.op in closed or not seen.disk
-        return AS_IT_IS if leftover or action.verb != "boot" else Ruling(record=_adopted(action, seen))
+        return UNCHANGED if leftover or action.verb != "boot" else Resolution(record=_adopted(action, seen))
     op = seen.op or record.op
     if seen.generation < record.generation or (op, seen.generation) == (record.op, record.generation):
-        return AS_IT_IS  # An earlier build is none of the record's.
-    return Ruling(record=replace(record, op=op, generation=seen.generation))
+        return UNCHANGED  # An earlier build is none of the record's.
+    return Resolution(record=replace(record, op=op, generation=seen.generation))
 
 
-def rule_made(
+def resolve_assigned_node(
     action: Action,
     record: Record | None,
     there: Sequence[ObservedNode],
@@ -71,50 +73,50 @@ def rule_made(
     kind: IdentityKind,
     *,
     waited: bool,
-) -> Ruling:
+) -> Resolution:
     """The ruling for a node where the site makes identities up (kinds "token" and "tag")."""
     found = sorted(
         (seen for seen in there if seen.op not in closed and (record is None or seen.generation >= record.generation)),
         key=lambda seen: (seen.made, seen.id),
     )
     if record is None:
-        return Ruling(record=_adopted(action, found[0])) if found and action.verb == "boot" else AS_IT_IS
+        return Resolution(record=_adopted(action, found[0])) if found and action.verb == "boot" else UNCHANGED
     if record.site_id:
         return _known(action, record, there, waited=waited)
     same = [seen for seen in found if seen.op == record.op]
     if same:
-        return Ruling(record=_bound(record, same[0]))
+        return Resolution(record=_bound(record, same[0]))
     if found:
-        return Ruling(record=_bound(record, found[0]))
+        return Resolution(record=_bound(record, found[0]))
     if not waited and not (kind == "token" and action.verb == "boot" and _same_request(action, record)):
-        return Ruling(unseen=True)
+        return Resolution(unseen=True)
     if kind == "token" and action.verb == "boot" and not _same_request(action, record):
         # A token stands for one request; what is wanted by now is another one.
-        return Ruling(record=replace(record, op=""))
-    return AS_IT_IS
+        return Resolution(record=replace(record, op=""))
+    return UNCHANGED
 
 
-def made_by(record: Record, there: Sequence[ObservedNode]) -> Record | None:
+def bind_created(record: Record, there: Sequence[ObservedNode]) -> Record | None:
     """``record``, bound to the oldest machine of its very creation; None when none is there."""
-    same = [seen for seen in there if (seen.address, seen.op) == (record.made_as, record.op)]
+    same = [seen for seen in there if (seen.address, seen.op) == (record.original_address, record.op)]
     return _bound(record, min(same, key=lambda seen: (seen.made, seen.id))) if same else None
 
 
-def _known(action: Action, record: Record, there: Sequence[ObservedNode], *, waited: bool) -> Ruling:
+def _known(action: Action, record: Record, there: Sequence[ObservedNode], *, waited: bool) -> Resolution:
     """The provider looks a known id up itself. A machine that was ready and is gone is made by a new creation."""
     ours = next((seen for seen in there if seen.id == record.site_id), None)
     if ours is not None:
-        return AS_IT_IS if ours.op in ("", record.op) else Ruling(record=replace(record, op=ours.op))
+        return UNCHANGED if ours.op in ("", record.op) else Resolution(record=replace(record, op=ours.op))
     if record.status == "pending":
         # Whether there is anything to shut down decides what is recorded afterwards.
-        return Ruling(unseen=True) if action.verb == "shutdown" and not waited else AS_IT_IS
+        return Resolution(unseen=True) if action.verb == "shutdown" and not waited else UNCHANGED
     if action.verb != "boot":
-        return AS_IT_IS
-    return Ruling(record=replace(record, op=""))
+        return UNCHANGED
+    return Resolution(record=replace(record, op=""))
 
 
 def _adopted(action: Action, seen: ObservedNode) -> Record:
-    return _bound(Record(resource=untold(action.resource), status="pending", generation=seen.generation), seen)
+    return _bound(Record(resource=without_guest_info(action.resource), status="pending", generation=seen.generation), seen)
 
 
 def _bound(record: Record, seen: ObservedNode) -> Record:
@@ -135,7 +137,7 @@ def _request(node: Node) -> tuple[object, ...]:
     return (node.cpus, node.memory_mib, node.disk_bytes, node.image, node.nics, node.first_boot)
 
 
-def as_granted(record: Record, seen: ObservedAllocation | None) -> Record | None:
+def granted_part(record: Record, seen: ObservedAllocation | None) -> Record | None:
     """What is held of an allocation that the site refuses because somebody else has a part of it; None: nothing.
 
     What it does not hold the next plan chooses anew.

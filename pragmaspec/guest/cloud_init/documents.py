@@ -11,10 +11,10 @@ from pragmaspec.guest.contract.files import GuestFile, contract_files, login_fil
 from pragmaspec.guest.contract.members import fqdn
 from pragmaspec.guest.interfaces import network_config
 from pragmaspec.guest.keys import StackKey, host_key
-from pragmaspec.guest.nat import NAT_ENABLE, NAT_SYSCTL, NAT_UNIT, SYSCTL_TEXT, UNIT_TEXT, nat_at_boot, nat_script
+from pragmaspec.guest.nat import NAT_ENABLE_COMMAND, NAT_SYSCTL, NAT_UNIT, SYSCTL_TEXT, UNIT_TEXT, nat_boot_command, nat_script
 from pragmaspec.resources import Mark, Node
 
-PACKED_FROM_CHARACTERS = 8192
+COMPRESS_FROM_CHARACTERS = 8192
 """Longer files travel compressed: cloud-init's YAML reader takes a character at a time, which hurts under emulation."""
 
 APT_RETRIES = "/etc/apt/apt.conf.d/90pragmaspec"
@@ -75,8 +75,8 @@ def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key:
         "write_files": [_write_file(file) for file in files],
     }
     if script:
-        config["bootcmd"] = [["sh", "-c", nat_at_boot(script)]]
-        config["runcmd"] = [["sh", "-c", NAT_ENABLE]]
+        config["bootcmd"] = [["sh", "-c", nat_boot_command(script)]]
+        config["runcmd"] = [["sh", "-c", NAT_ENABLE_COMMAND]]
     if settings.packages:
         config["packages"] = list(settings.packages)
     return config
@@ -91,7 +91,7 @@ def _gateway_files() -> tuple[GuestFile, ...]:
 
 def _write_file(file: GuestFile) -> dict[str, Yaml]:
     entry: dict[str, Yaml] = {"path": file.path, "owner": "root:root", "permissions": f"{file.mode:04o}"}
-    if len(file.content) < PACKED_FROM_CHARACTERS:
+    if len(file.content) < COMPRESS_FROM_CHARACTERS:
         return {**entry, "content": file.content}
     return {**entry, "encoding": "gz+b64", "content": _packed(file.content)}
 

@@ -39,8 +39,8 @@ def _value(base: Yaml, above: Yaml) -> Yaml:
     return above
 
 
-MOST_VALUES = 20_000
-DEEPEST = 40
+VALUES_MAX = 20_000
+DEPTH_MAX = 40
 
 _OTHER_KIND = re.compile(r"#!|## template:|#(?!cloud-config\s*$)(include|cloud-|part-handler|upstart-job)", re.MULTILINE)
 _KINDS: dict[str, type] = {"bootcmd": list, "packages": list, "runcmd": list, "write_files": list, "ssh": dict, "ssh_keys": dict}
@@ -152,8 +152,8 @@ class _Reader:
 
     def _count(self, values: int, depth: int, line: int) -> None:
         self._values += values
-        if self._values > MOST_VALUES or depth > DEEPEST:
-            raise _problem(f"It is too large: at most {MOST_VALUES} values, {DEEPEST} levels deep.", line)
+        if self._values > VALUES_MAX or depth > DEPTH_MAX:
+            raise _problem(f"It is too large: at most {VALUES_MAX} values, {DEPTH_MAX} levels deep.", line)
 
 
 def _problem(reason: str, line: int | None = None) -> SpecError:

@@ -5,13 +5,15 @@ from collections.abc import Iterable
 import msgspec
 
 from pragmaspec.guest.contract.cluster import GuestCluster
-from pragmaspec.guest.contract.members import Member, fqdn
+from pragmaspec.guest.contract.members import ClusterMember, fqdn
 from pragmaspec.resources import Network, Nic, Node
 
 CONTRACT_VERSION = 1
 
 
-def shared_part(cluster: GuestCluster, found: tuple[Member, ...], keys: dict[str, object], host_keys: dict[str, str]) -> str:
+def shared_json(
+    cluster: GuestCluster, found: tuple[ClusterMember, ...], keys: dict[str, object], host_keys: dict[str, str]
+) -> str:
     """The lines that are the same on every node: everything but ``version`` and ``node``."""
     allocation = cluster.allocation
     facts = {
@@ -32,7 +34,7 @@ def shared_part(cluster: GuestCluster, found: tuple[Member, ...], keys: dict[str
     )
 
 
-def contract_text(node: Node, cluster: GuestCluster, shared: str) -> str:
+def cluster_json_text(node: Node, cluster: GuestCluster, shared: str) -> str:
     """The whole document for ``node``: one item a line, so that people read it too."""
     own = {**_who(node, cluster), "interfaces": [_interface(nic) for nic in node.nics]}
     return f'{{\n  "version": {CONTRACT_VERSION},\n  "node": {_json(own)},\n{shared}'
@@ -42,7 +44,7 @@ def _who(node: Node, cluster: GuestCluster) -> dict[str, object]:
     return {"name": node.name, "role": node.role, "index": node.index, "fqdn": fqdn(node, cluster), "cpus": node.cpus}
 
 
-def _member(member: Member, cluster: GuestCluster, host_key: str) -> dict[str, object]:
+def _member(member: ClusterMember, cluster: GuestCluster, host_key: str) -> dict[str, object]:
     addresses = {nic.network: nic.address for nic in member.node.nics}
     return {**_who(member.node, cluster), "addresses": addresses, "host_key": host_key}
 

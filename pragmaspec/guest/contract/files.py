@@ -2,8 +2,8 @@
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.contract.cluster import GuestCluster
-from pragmaspec.guest.contract.cluster_json import contract_text
-from pragmaspec.guest.contract.shared import shared_texts
+from pragmaspec.guest.contract.cluster_json import cluster_json_text
+from pragmaspec.guest.contract.shared_texts import shared_texts
 from pragmaspec.guest.contract.vc_out import vc_out_text
 from pragmaspec.guest.interfaces import interfaces_text
 from pragmaspec.guest.keys import StackKey, host_key
@@ -42,7 +42,7 @@ def contract_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tu
     """What ``node`` is told of itself and its cluster. Nothing in them is secret."""
     shared = shared_texts(cluster, stack_key)
     return (
-        GuestFile(path=CONTRACT_JSON, mode=_ALL_READ, content=contract_text(node, cluster, shared.contract)),
+        GuestFile(path=CONTRACT_JSON, mode=_ALL_READ, content=cluster_json_text(node, cluster, shared.contract)),
         GuestFile(path=MACHINEFILE, mode=_ALL_READ, content=shared.machinefile),
         GuestFile(path=HOSTS, mode=_ALL_READ, content=shared.hosts),
         GuestFile(path=KNOWN_HOSTS, mode=_ALL_READ, content=shared.known_hosts),

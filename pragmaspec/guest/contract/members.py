@@ -15,17 +15,17 @@ ff02::2\tip6-allrouters
 """
 
 
-class Member(Frozen, frozen=True):
+class ClusterMember(Frozen, frozen=True):
     """A node with every name it has in the cluster: pairs of an address and its names, the canonical name first."""
 
     node: Node
     names: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def members(cluster: GuestCluster) -> tuple[Member, ...]:
+def members(cluster: GuestCluster) -> tuple[ClusterMember, ...]:
     """Every node with its names, in the order of the cluster. No name is given twice: the first address that claims it has it."""
     taken: set[str] = set()
-    return tuple(Member(node=node, names=tuple(_own_names(node, cluster, taken))) for node in cluster.nodes)
+    return tuple(ClusterMember(node=node, names=tuple(_own_names(node, cluster, taken))) for node in cluster.nodes)
 
 
 def ordered_nics(node: Node) -> tuple[Nic, ...]:
@@ -43,13 +43,13 @@ def public_name(node: Node, cluster: GuestCluster) -> str | None:
     return next((grant.fqdn for grant in cluster.allocation.public if grant.node == node.name), None)
 
 
-def hosts_text(found: tuple[Member, ...]) -> str:
+def hosts_text(found: tuple[ClusterMember, ...]) -> str:
     """``/etc/hosts`` for every node of the cluster: short names, ``<name>.<domain>``, public names, ``<name>.<network>``."""
     lines = [f"{address}\t{' '.join(names)}\n" for member in found for address, names in member.names]
     return "".join((_HOSTS_HEAD, "\n", *lines))
 
 
-def known_hosts_text(found: tuple[Member, ...], public_key: Callable[[Node], str]) -> str:
+def known_hosts_text(found: tuple[ClusterMember, ...], public_key: Callable[[Node], str]) -> str:
     """``/etc/ssh/ssh_known_hosts``: one line a node, all its names and addresses with its host key. See sshd(8)."""
     return "".join(f"{','.join(_all_names(member))} {public_key(member.node)}\n" for member in found)
 
@@ -75,6 +75,6 @@ def _nic_names(node: Node, nic: Nic, cluster: GuestCluster) -> tuple[str, ...]:
     return (*((known_outside,) if known_outside else ()), f"{node.name}.{nic.network}")
 
 
-def _all_names(member: Member) -> Iterator[str]:
+def _all_names(member: ClusterMember) -> Iterator[str]:
     for address, names in member.names:
         yield from (*reversed(names), address)

@@ -9,7 +9,7 @@ from typing import Literal
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 
-Kind = Literal["file", "directory", "link"]
+FileKind = Literal["file", "directory", "link"]
 
 PASSWD = "/etc/passwd"  # noqa: S105 - the path of a file
 """Every root file system of Linux has it, and no other file system does."""
@@ -25,21 +25,21 @@ _NETWORK_MANAGER = "/etc/NetworkManager"
 _SYSTEMD = "/etc/systemd/system"
 _MACHINE_ID = "/etc/machine-id"
 RESOLV_CONF = "/etc/resolv.conf"
-HOST_KEYS = tuple(f"/etc/ssh/ssh_host_{kind}_key{end}" for kind in ("dsa", "ecdsa", "rsa") for end in ("", ".pub"))
+HOST_KEY_PATHS = tuple(f"/etc/ssh/ssh_host_{kind}_key{end}" for kind in ("dsa", "ecdsa", "rsa") for end in ("", ".pub"))
 
-PROBED = (
+PROBED_PATHS = (
     PASSWD, _NETPLAN, _IFUPDOWN, *_NETWORKD, _SCRIPTS, _OLD_SCRIPTS, _NETWORK_MANAGER, _SYSTEMD, _MACHINE_ID, RESOLV_CONF,
-    *HOST_KEYS,
+    *HOST_KEY_PATHS,
 )  # fmt: skip
 """The paths of an image that decide what is written into it."""
 
-Network = Literal["netplan", "networkd", "ifupdown", "ifcfg", "network-manager"]
+NetworkFamily = Literal["netplan", "networkd", "ifupdown", "ifcfg", "network-manager"]
 
 
 class GuestSystem(Frozen, frozen=True):
     """The system on a disk. ``networks``: who may set up its interfaces, each is told; ``host_keys``: what it brings of them."""
 
-    networks: tuple[Network, ...]
+    networks: tuple[NetworkFamily, ...]
     systemd: bool = False
     machine_id: bool = False
     resolv_link: bool = False
@@ -49,8 +49,8 @@ class GuestSystem(Frozen, frozen=True):
     """SELinux's labels, see :mod:`pragmaspec.guest.offline.selinux`; empty without SELinux."""
 
 
-def guest_system(found: Mapping[str, Kind], contexts: str = "") -> GuestSystem:
-    """The system whose :data:`PROBED` paths are what ``found`` says; what is absent is not in it. ``contexts``: SELinux's labels.
+def guest_system(found: Mapping[str, FileKind], contexts: str = "") -> GuestSystem:
+    """The system with ``found`` at :data:`PROBED_PATHS`; absent paths are left out. ``contexts``: SELinux's labels.
 
     Raises ImageError when nothing there sets up a network in a known way.
     """
@@ -67,18 +67,18 @@ def guest_system(found: Mapping[str, Kind], contexts: str = "") -> GuestSystem:
         contexts=contexts,
         machine_id=_MACHINE_ID in found,
         resolv_link=found.get(RESOLV_CONF) == "link",
-        host_keys=tuple(path for path in HOST_KEYS if path in found),
+        host_keys=tuple(path for path in HOST_KEY_PATHS if path in found),
     )
 
 
-def _networks(found: Mapping[str, Kind]) -> tuple[Network, ...]:
+def _networks(found: Mapping[str, FileKind]) -> tuple[NetworkFamily, ...]:
     """Where two of one family are installed, both are told the same: which of them runs is decided at the guest's start.
 
     Old scripts and NetworkManager read the same files, so one set is enough for both. netplan tells the others itself.
     """
     if found.get(_NETPLAN) == "directory":
         return ("netplan",)
-    networks: list[Network] = []
+    networks: list[NetworkFamily] = []
     if any(path in found for path in _NETWORKD):
         networks.append("networkd")
     if _IFUPDOWN in found:

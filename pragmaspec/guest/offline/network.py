@@ -14,7 +14,7 @@ from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.guest.interfaces import ethernet
 from pragmaspec.guest.nat import NAT_SCRIPT
-from pragmaspec.guest.offline.detect import RESOLV_CONF, GuestSystem, Network
+from pragmaspec.guest.offline.detect import RESOLV_CONF, GuestSystem, NetworkFamily
 from pragmaspec.resources import Nic, Node
 
 NAMES_RULE = "/etc/udev/rules.d/70-persistent-net.rules"
@@ -105,7 +105,7 @@ def _network_manager(node: Node, domain: str) -> Iterator[GuestFile]:
         yield GuestFile(path=path, mode=_ROOT_ONLY, content="".join(lines))
 
 
-_FAMILIES: Mapping[Network, Callable[[Node, str], Iterator[GuestFile]]] = {
+_FAMILIES: Mapping[NetworkFamily, Callable[[Node, str], Iterator[GuestFile]]] = {
     "netplan": _netplan,
     "networkd": _networkd,
     "ifupdown": _ifupdown,

@@ -7,7 +7,7 @@ anybody in.
 
 import re
 
-CONFIG = "/etc/selinux/config"
+SELINUX_CONFIG = "/etc/selinux/config"
 _KINDS = {"file": "--", "directory": "-d", "link": "-l"}
 _LITERAL = re.compile(r"(?:[^.^$?*+|\[({\\]|\\[.+-])*")
 _TYPE = re.compile(r"^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)", re.MULTILINE)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PACKERS = ("gz", "xz", "bz2", "zst")
-"""Endings of compressed files, as :func:`packer` takes them."""
+COMPRESSION_SUFFIXES = ("gz", "xz", "bz2", "zst")
+"""Endings of compressed files, as :func:`compressed_writer` takes them."""
 _ZSTD_LEVEL = _XZ_LEVEL = _GZIP_LEVEL = 6
 
 
 @contextmanager
-def packer(ending: str, file: Path) -> Iterator[Callable[[bytes], int]]:
+def compressed_writer(ending: str, file: Path) -> Iterator[Callable[[bytes], int]]:
     """What to give the bytes to, for the new compressed ``file``."""
     with file.open("xb") as target:
         if ending == "gz":

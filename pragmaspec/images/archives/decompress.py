@@ -88,7 +88,7 @@ class Frames:
             self._skip += 4
 
 
-PIECE_BYTES = 2**20
+MAX_CHUNK_BYTES = 2**20
 """No piece that comes out is larger."""
 XZ_MEMORY_BYTES = 100 * 2**20
 """A dictionary of 64 MiB, the largest that ``xz -9`` makes, needs 65 MiB."""
@@ -96,7 +96,7 @@ ZSTD_WINDOW_BYTES = 2**27
 """What ``zstd`` itself reads unless it is told otherwise."""
 _END_OF_GZIP = b"\0"
 
-Pieces = Iterator[bytes]
+Chunks = Iterator[bytes]
 
 
 class _Decoder(Protocol):
@@ -111,7 +111,7 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
 
 
-def unpacked(kind: str, pieces: Pieces) -> Pieces:
+def decompressed(kind: str, pieces: Chunks) -> Chunks:
     """What is in the compressed ``pieces`` of a file of this kind. Raises ImageError when it is damaged or cut off."""
     try:
         yield from _DECODERS[kind](pieces)
@@ -129,7 +129,7 @@ class _Damaged(Exception):  # noqa: N818 - never leaves this module
     """The compressed data is not whole."""
 
 
-def _gzip(pieces: Pieces) -> Pieces:
+def _gzip(pieces: Chunks) -> Chunks:
     decoder, begun = zlib.decompressobj(wbits=31), False
     for piece in pieces:
         rest = piece
@@ -139,11 +139,11 @@ def _gzip(pieces: Pieces) -> Pieces:
                 if not rest:
                     break  # padding, as tapes need it
                 decoder, begun = zlib.decompressobj(wbits=31), True
-            out = decoder.decompress(rest, PIECE_BYTES)
+            out = decoder.decompress(rest, MAX_CHUNK_BYTES)
             rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
             if out:
                 yield out
-        while not decoder.eof and (out := decoder.decompress(b"", PIECE_BYTES)):
+        while not decoder.eof and (out := decoder.decompress(b"", MAX_CHUNK_BYTES)):
             yield out
     if not decoder.eof:
         raise _Damaged(_CUT_OFF)
@@ -152,7 +152,7 @@ def _gzip(pieces: Pieces) -> Pieces:
 _CUT_OFF = "it breaks off before its end"
 
 
-def _of_library(new: Callable[[], _Decoder], pieces: Pieces) -> Pieces:
+def _of_library(new: Callable[[], _Decoder], pieces: Chunks) -> Chunks:
     decoder = new()
     for piece in pieces:
         rest = piece
@@ -162,7 +162,7 @@ def _of_library(new: Callable[[], _Decoder], pieces: Pieces) -> Pieces:
                 if not rest.strip(b"\0"):
                     break
                 decoder = new()
-            out = decoder.decompress(rest, PIECE_BYTES)
+            out = decoder.decompress(rest, MAX_CHUNK_BYTES)
             rest = decoder.unused_data if decoder.eof else b""
             if out:
                 yield out
@@ -172,18 +172,18 @@ def _of_library(new: Callable[[], _Decoder], pieces: Pieces) -> Pieces:
         raise _Damaged(_CUT_OFF)
 
 
-def _xz(pieces: Pieces) -> Pieces:
+def _xz(pieces: Chunks) -> Chunks:
     return _of_library(lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES), pieces)
 
 
-def _bzip2(pieces: Pieces) -> Pieces:
+def _bzip2(pieces: Chunks) -> Chunks:
     return _of_library(bz2.BZ2Decompressor, pieces)
 
 
 class _Followed:
     """The pieces as a file to read from, whose frames are followed."""
 
-    def __init__(self, pieces: Pieces) -> None:
+    def __init__(self, pieces: Chunks) -> None:
         self._pieces = pieces
         self._held = b""
         self.frames = Frames()
@@ -195,14 +195,14 @@ class _Followed:
         return held[:length]
 
 
-def _zstd(pieces: Pieces) -> Pieces:
+def _zstd(pieces: Chunks) -> Chunks:
     import zstandard  # noqa: PLC0415 - only for files that need it
 
     source = _Followed(pieces)
     context = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
-    reader = context.stream_reader(cast("IO[bytes]", source), read_size=PIECE_BYTES, read_across_frames=True)
+    reader = context.stream_reader(cast("IO[bytes]", source), read_size=MAX_CHUNK_BYTES, read_across_frames=True)
     try:
-        while out := reader.read(PIECE_BYTES):
+        while out := reader.read(MAX_CHUNK_BYTES):
             yield out
     except zstandard.ZstdError as error:
         raise _Damaged(str(error).removeprefix("zstd decompress error: ")) from None
@@ -210,7 +210,7 @@ def _zstd(pieces: Pieces) -> Pieces:
         raise _Damaged(_CUT_OFF)
 
 
-def zstd_frame(packed: bytes, length: int) -> bytes:
+def decompress_zstd_frame(packed: bytes, length: int) -> bytes:
     """Up to ``length`` bytes of the frame that ``packed`` begins with; what follows it is left alone. Raises ImageError."""
     import zstandard  # noqa: PLC0415 - only for what needs it
 
@@ -220,4 +220,4 @@ def zstd_frame(packed: bytes, length: int) -> bytes:
         raise ImageError("Image refused", f"It is compressed by zstd and damaged: {error}.") from None
 
 
-_DECODERS: dict[str, Callable[[Pieces], Pieces]] = {"gzip": _gzip, "xz": _xz, "bzip2": _bzip2, "zstd": _zstd}
+_DECODERS: dict[str, Callable[[Chunks], Chunks]] = {"gzip": _gzip, "xz": _xz, "bzip2": _bzip2, "zstd": _zstd}

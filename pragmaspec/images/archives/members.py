@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.archives import ovf
-from pragmaspec.images.formats.detect import recognise
-from pragmaspec.images.formats.inspect import refused
+from pragmaspec.images.formats.detect import detect_formats
+from pragmaspec.images.formats.inspect import image_refused
 
 _DISK = re.compile(r"\.(raw|img|dd|qcow2?|vmdk|vdi|vhdx?|vpc)(\.(gz|xz|zst|bz2))?$", re.IGNORECASE)
 _ASIDE = re.compile(
@@ -41,16 +41,16 @@ class OtherMemberError(ImageError):
         self.member = member
 
 
-def plain(name: str) -> str:
+def normal_path(name: str) -> str:
     """A path in an archive without ``./`` and the like."""
     return str(PurePosixPath(name.lstrip("/")))
 
 
-class Choice:
+class MemberSelector:
     """The choice among the files of one archive, told of them in their order. ``asked``: what the spec names, or empty."""
 
     def __init__(self, asked: str = "") -> None:
-        self._asked = plain(asked) if asked else ""
+        self._asked = normal_path(asked) if asked else ""
         self._names: list[str] = []
         self._disks: list[str] = []
         self._unclear: list[str] = []
@@ -65,28 +65,28 @@ class Choice:
         """True if the spec names the disk's file; the other files do not matter then."""
         return bool(self._asked)
 
-    def is_paper(self, name: str, size: int) -> bool:
+    def is_metadata(self, name: str, size: int) -> bool:
         """True if the file of ``size`` bytes describes the disk. All such files of an archive are kept in memory."""
-        matters = name.lower().endswith((".ovf", ".mf")) or plain(name) == _BOX
-        return matters and not _OF_MACS.search(name) and size + sum(map(len, self._papers.values())) <= ovf.MOST_BYTES
+        matters = name.lower().endswith((".ovf", ".mf")) or normal_path(name) == _BOX
+        return matters and not _OF_MACS.search(name) and size + sum(map(len, self._papers.values())) <= ovf.MAX_METADATA_BYTES
 
     def note(self, name: str, content: bytes) -> None:
         """A file that :meth:`is_paper`."""
-        self._names.append(plain(name))
-        self._papers[plain(name)] = content
+        self._names.append(normal_path(name))
+        self._papers[normal_path(name)] = content
         self._known = None
-        self._digests[plain(name)] = {kind: make(content).hexdigest() for kind, make in _HASHES.items()}
+        self._digests[normal_path(name)] = {kind: make(content).hexdigest() for kind, make in _HASHES.items()}
 
     def takes(self, name: str, head: bytes) -> bool:
         """True if the file, which begins with ``head``, is to be read as the disk, as far as the files so far show."""
-        name = plain(name)
+        name = normal_path(name)
         self._names.append(name)
         known = self._given()
         if known:
             right = name == known and not self._taken
         elif _ASIDE.search(name):
             right = False
-        elif _DISK.search(name) or any(kind.family != "other" for kind in recognise(head, b"")):
+        elif _DISK.search(name) or any(kind.family != "other" for kind in detect_formats(head, b"")):
             self._disks.append(name)
             right = not self._taken
         else:
@@ -138,7 +138,7 @@ class Choice:
         """The one file that is a disk."""
         found = self._disks or self._unclear
         if not found:
-            raise refused(["the archive holds no disk"])
+            raise image_refused(["the archive holds no disk"])
         if len(found) > 1:
             raise self._several(found)
         return found[0]
@@ -152,11 +152,11 @@ class Choice:
     def _described(self) -> str:
         descriptions = [name for name in self._papers if name.lower().endswith(".ovf")]
         if len(descriptions) > 1:
-            raise refused([f"the archive holds {len(descriptions)} descriptions; {_name(self._names)}"])
-        found = ovf.disk_of(self._papers[descriptions[0]], descriptions[0]) if descriptions else self._of_box()
+            raise image_refused([f"the archive holds {len(descriptions)} descriptions; {_name(self._names)}"])
+        found = ovf.disk_files(self._papers[descriptions[0]], descriptions[0]) if descriptions else self._of_box()
         if len(found) > 1:
             raise self._several(found)
-        return plain(found[0]) if found else ""
+        return normal_path(found[0]) if found else ""
 
     def _of_box(self) -> tuple[str, ...]:
         """The disks of a Vagrant box for libvirt (vagrant-libvirt, "Box Format"). Other boxes have a description."""
@@ -182,7 +182,7 @@ class Choice:
         found: dict[str, tuple[str, str]] = {}
         for name, content in self._papers.items():
             if name.lower().endswith(".mf"):
-                found.update({plain(file): digest for file, digest in ovf.digests_of(content, name).items()})
+                found.update({normal_path(file): digest for file, digest in ovf.manifest_digests(content, name).items()})
         return found
 
     def _compare(self) -> None:
@@ -190,22 +190,22 @@ class Choice:
         for name, (kind, digest) in self._manifest().items():
             found = self._digests.get(name, {}).get(kind, digest)
             if found != digest:
-                raise refused(
+                raise image_refused(
                     [f"its manifest gives {name!r} the {kind.upper()} {digest}, and it has {found}: damaged or changed"]
                 )
 
     def _absent(self, name: str) -> ImageError:
         if not self._asked:
-            return refused([f"its description names {name!r} as the disk, which is not in the archive"])
+            return image_refused([f"its description names {name!r} as the disk, which is not in the archive"])
         near = get_close_matches(name, self._names, n=1) or [each for each in self._names if PurePosixPath(each).name == name][:1]
         hint = f" (did you mean {near[0]!r}?)" if near else f"; it holds {_listed(self._names)}"
-        return refused([f"the archive holds no file {name!r}{hint}"])
+        return image_refused([f"the archive holds no file {name!r}{hint}"])
 
     @staticmethod
     def _several(names: Sequence[str]) -> ImageError:
         if len(set(names)) == 1:
-            return refused([f"the archive holds {len(names)} files called {names[0]!r}"])
-        return refused([f"the archive holds {len(names)} disks: {_listed(names)}; {_name(names)}"])
+            return image_refused([f"the archive holds {len(names)} files called {names[0]!r}"])
+        return image_refused([f"the archive holds {len(names)} disks: {_listed(names)}; {_name(names)}"])
 
 
 def _listed(names: Sequence[str]) -> str:

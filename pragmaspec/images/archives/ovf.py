@@ -9,15 +9,15 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from pragmaspec.images.formats.inspect import refused
+from pragmaspec.images.formats.inspect import image_refused
 
-MOST_BYTES = 4 * 2**20
+MAX_METADATA_BYTES = 4 * 2**20
 """Of all descriptions and manifests of an archive together."""
 _SEPARATOR = " "
 _DIGEST = re.compile(r"(SHA(?:1|256|512))\s*\((.+)\)\s*=\s*([0-9A-Fa-f]+)\s*")
 
 
-def disk_of(description: bytes, name: str) -> tuple[str, ...]:
+def disk_files(description: bytes, name: str) -> tuple[str, ...]:
     """The files of all disks that have one, as paths in the archive; ``name`` is the description's own path.
 
     Raises ImageError when it is damaged, or names a disk that is not a whole file beside it.
@@ -29,14 +29,14 @@ def disk_of(description: bytes, name: str) -> tuple[str, ...]:
         if "fileRef" not in disk:
             continue  # an empty disk, made when the machine is
         if file is None:
-            raise refused([f"its description ({name}) names a disk whose file it does not list"])
+            raise image_refused([f"its description ({name}) names a disk whose file it does not list"])
         if disk.get("parentRef"):
-            raise refused(["its disk is only the difference to another disk; export the machine without snapshots"])
+            raise image_refused(["its disk is only the difference to another disk; export the machine without snapshots"])
         found.append(_path(file, name))
     return tuple(dict.fromkeys(found))
 
 
-def digests_of(manifest: bytes, name: str) -> dict[str, tuple[str, str]]:
+def manifest_digests(manifest: bytes, name: str) -> dict[str, tuple[str, str]]:
     """Algorithm (``sha1``, ``sha256``, ``sha512``) and digest of each file in the manifest, by path in the archive."""
     folder = PurePosixPath(name).parent
     found = {}
@@ -63,7 +63,7 @@ def _read(description: bytes) -> tuple[dict[str, Mapping[str, str]], list[Mappin
                 pass
 
     def declares(*_: object) -> None:
-        raise refused(["its description declares a document type, which no OVF does"])
+        raise image_refused(["its description declares a document type, which no OVF does"])
 
     parser = expat.ParserCreate(namespace_separator=_SEPARATOR)
     parser.StartElementHandler = begin
@@ -71,7 +71,7 @@ def _read(description: bytes) -> tuple[dict[str, Mapping[str, str]], list[Mappin
     try:
         parser.Parse(description, True)
     except (expat.ExpatError, ValueError, LookupError) as error:
-        raise refused([f"its description is damaged ({error})"]) from None
+        raise image_refused([f"its description is damaged ({error})"]) from None
     return files, disks
 
 
@@ -79,7 +79,7 @@ def _path(file: Mapping[str, str], name: str) -> str:
     href = unquote(file.get("href", ""))
     path = PurePosixPath(href)
     if not href or "://" in href or path.is_absolute() or ".." in path.parts:
-        raise refused([f"its description names {href[:80]!r} as its disk, which is no file beside it"])
+        raise image_refused([f"its description names {href[:80]!r} as its disk, which is no file beside it"])
     if file.get("chunkSize"):
-        raise refused([f"its disk {href!r} is cut into chunks; join them (cat), and use the disk itself"])
+        raise image_refused([f"its disk {href!r} is cut into chunks; join them (cat), and use the disk itself"])
     return str(PurePosixPath(name).parent / path)

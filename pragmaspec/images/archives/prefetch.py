@@ -17,7 +17,7 @@ class _End:
 
 
 @contextmanager
-def ahead(pieces: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+def prefetch(pieces: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     """The same pieces, fetched ahead; an error comes in its place among them. The thread is gone afterwards."""
     queue: SimpleQueue[bytes | _End] = SimpleQueue()
     room, enough = Semaphore(_PIECES), Event()

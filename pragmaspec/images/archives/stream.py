@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from pragmaspec.images.formats.random_access import FileWindow
+from pragmaspec.images.formats.random_access import RandomAccessFile
 
 READ_BYTES = 256 * 1024
 
 
-class Stream:
+class PeekableStream:
     """Pieces of bytes, to be looked at and then taken in whatever lengths the taker likes."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -52,7 +52,7 @@ class Stream:
         yield from self._pieces
 
 
-def pieces_of(window: FileWindow, counted: Callable[[int, int], None] | None = None) -> Iterator[bytes]:
+def file_chunks(window: RandomAccessFile, counted: Callable[[int, int], None] | None = None) -> Iterator[bytes]:
     """A file from beginning to end, at the length it had when it was opened; ``counted`` is told bytes read and in all."""
     at = 0
     while piece := window.at(at, READ_BYTES):

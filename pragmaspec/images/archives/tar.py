@@ -10,9 +10,9 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pragmaspec.images.archives.members import Choice
-from pragmaspec.images.archives.stream import Stream
-from pragmaspec.images.formats.inspect import refused
+from pragmaspec.images.archives.members import MemberSelector
+from pragmaspec.images.archives.stream import PeekableStream
+from pragmaspec.images.formats.inspect import image_refused
 from pragmaspec.images.formats.random_access import HEAD_BYTES
 
 _BLOCK = 512
@@ -30,7 +30,7 @@ _SPARSE_AT, _SPARSE_ENTRIES, _MORE_AT, _REAL_SIZE_AT = 386, 4, 482, 483
 _SPARSE_MORE_ENTRIES, _SPARSE_MORE_AT = 21, 504
 
 
-def disk_in_tar(stream: Stream, asked: str = "") -> Iterator[bytes]:
+def disk_in_tar(stream: PeekableStream, asked: str = "") -> Iterator[bytes]:
     """The content of the archive's disk (see :mod:`pragmaspec.images.archives.members`).
 
     ``asked``: its path, when the spec names it.
@@ -38,7 +38,7 @@ def disk_in_tar(stream: Stream, asked: str = "") -> Iterator[bytes]:
     Raises ImageError when there is not exactly one, or something else beside it that is no file. All of the archive is read: what
     stands behind the disk counts too.
     """
-    choice = Choice(asked)
+    choice = MemberSelector(asked)
     for _ in range(_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS):
         member = _next_member(stream)
         if member is None:
@@ -47,18 +47,18 @@ def disk_in_tar(stream: Stream, asked: str = "") -> Iterator[bytes]:
             return
         if member.type not in {*_REGULAR, _GNU_SPARSE}:
             if not (choice.named or (member.type == _DIRECTORY and not member.size)):
-                raise refused([f"the archive holds {member.name!r}, which is not a file"])
+                raise image_refused([f"the archive holds {member.name!r}, which is not a file"])
             _skip(stream, member.size)
-        elif member.type in _REGULAR and choice.is_paper(member.name, member.size):
+        elif member.type in _REGULAR and choice.is_metadata(member.name, member.size):
             choice.note(member.name, b"".join(_content(stream, member)))
         elif choice.takes(member.name, _head(stream, member)):
             yield from choice.hashed(_content(stream, member))
         else:
             _skip(stream, member.size)
-    raise refused([f"the archive has more than {_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS} members"])
+    raise image_refused([f"the archive has more than {_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS} members"])
 
 
-def _head(stream: Stream, member: "_Member") -> bytes:
+def _head(stream: PeekableStream, member: "_Member") -> bytes:
     """The first bytes of the member; empty if it begins with a hole."""
     return stream.peek(min(member.size, HEAD_BYTES)) if member.parts[0][0] == 0 else b""
 
@@ -72,19 +72,19 @@ class _Member(NamedTuple):
     parts: Sequence[tuple[int, int]]
 
 
-def _next_member(stream: Stream) -> _Member | None:
+def _next_member(stream: PeekableStream) -> _Member | None:
     """The header of the next member, with the size that extended headers give it; None at the archive's end."""
     extended: dict[bytes, bytes] = {}
     for _ in range(_MOST_MEMBERS):
         block = stream.take(_BLOCK)
         if not block.strip(b"\0"):
             if len(block) < _BLOCK:
-                raise refused(["the archive breaks off before its end"])
+                raise image_refused(["the archive breaks off before its end"])
             return None
         try:
             header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.HeaderError as error:
-            raise refused([f"the archive is damaged ({error})"]) from None
+            raise image_refused([f"the archive is damaged ({error})"]) from None
         if header.type not in {*_NAME_HEADERS, _PAX, _PAX_GLOBAL}:
             return _member(stream, header, block, extended)
         content = _extended(stream, header.size)
@@ -92,26 +92,26 @@ def _next_member(stream: Stream) -> _Member | None:
             extended[b"path"] = content.split(b"\0")[0]
         elif header.type != b"K":
             extended.update(_pax(content))
-    raise refused(["the archive has too many headers for one member"])
+    raise image_refused(["the archive has too many headers for one member"])
 
 
-def _member(stream: Stream, header: tarfile.TarInfo, block: bytes, extended: Mapping[bytes, bytes]) -> _Member:
+def _member(stream: PeekableStream, header: tarfile.TarInfo, block: bytes, extended: Mapping[bytes, bytes]) -> _Member:
     if any(key.startswith(b"GNU.sparse") for key in extended):
-        raise refused(["the archive holds a sparse file in a newer form; unpack it (tar -x), and use the file"])
+        raise image_refused(["the archive holds a sparse file in a newer form; unpack it (tar -x), and use the file"])
     told = extended.get(b"size", b"")
     size = int(told) if told.isdigit() else header.size
     if size < 0:
-        raise refused(["the archive is damaged (a member has a negative size)"])
+        raise image_refused(["the archive is damaged (a member has a negative size)"])
     parts = _sparse_map(stream, block) if header.type == _GNU_SPARSE else [(0, size)]
     name = extended[b"path"].decode("utf-8", "surrogateescape") if b"path" in extended else header.name
     if len(name) > _MOST_NAME:
-        raise refused(["the archive has a name or a header without end"])
+        raise image_refused(["the archive has a name or a header without end"])
     return _Member(name, header.type, size, parts)
 
 
-def _extended(stream: Stream, size: int) -> bytes:
+def _extended(stream: PeekableStream, size: int) -> bytes:
     if not 0 <= size <= _MOST_HEADER_BYTES:
-        raise refused(["the archive has a name or a header without end"])
+        raise image_refused(["the archive has a name or a header without end"])
     content = stream.take(-(-size // _BLOCK) * _BLOCK)
     return content[:size]
 
@@ -127,21 +127,21 @@ def _pax(content: bytes) -> dict[bytes, bytes]:
     return found
 
 
-def _sparse_map(stream: Stream, block: bytes) -> list[tuple[int, int]]:
+def _sparse_map(stream: PeekableStream, block: bytes) -> list[tuple[int, int]]:
     """Offset and length of each part of a sparse file in GNU's old form, with an empty one at its end; ascending."""
     parts = _sparse_entries(block, _SPARSE_AT, _SPARSE_ENTRIES)
     more = block[_MORE_AT]
     while more:
         block_ = stream.take(_BLOCK)
         if len(block_) < _BLOCK or len(parts) > _MOST_SPARSE_PARTS:
-            raise refused(["the archive is damaged (the map of a sparse file does not end)"])
+            raise image_refused(["the archive is damaged (the map of a sparse file does not end)"])
         parts += _sparse_entries(block_, 0, _SPARSE_MORE_ENTRIES)
         more = block_[_SPARSE_MORE_AT]
     parts.append((_number(block[_REAL_SIZE_AT : _REAL_SIZE_AT + 12]), 0))
     end = 0
     for offset, length in parts:
         if offset < end or length < 0:
-            raise refused(["the archive is damaged (the parts of a sparse file overlap)"])
+            raise image_refused(["the archive is damaged (the parts of a sparse file overlap)"])
         end = offset + length
     return parts
 
@@ -155,21 +155,21 @@ def _number(field: bytes) -> int:
     try:
         return int(tarfile.nti(field))  # type: ignore[attr-defined]  # octal or base 256, as tar writes numbers; not in its stub
     except tarfile.HeaderError:
-        raise refused(["the archive is damaged (a number is none)"]) from None
+        raise image_refused(["the archive is damaged (a number is none)"]) from None
 
 
-def _content(stream: Stream, member: _Member) -> Iterator[bytes]:
+def _content(stream: PeekableStream, member: _Member) -> Iterator[bytes]:
     if sum(length for _, length in member.parts) != member.size:
-        raise refused(["the archive is damaged (the parts of a sparse file do not add up)"])
+        raise image_refused(["the archive is damaged (the parts of a sparse file do not add up)"])
     at = 0
     for offset, length in member.parts:
-        yield from zeros(offset - at)
+        yield from zero_chunks(offset - at)
         yield from _whole(stream, length)
         at = offset + length
     _skip_padding(stream, member.size)
 
 
-def zeros(length: int) -> Iterator[bytes]:
+def zero_chunks(length: int) -> Iterator[bytes]:
     """``length`` bytes of zeros in pieces of at most 1 MiB."""
     block = bytes(min(length, 2**20))
     while length > 0:
@@ -177,27 +177,27 @@ def zeros(length: int) -> Iterator[bytes]:
         length -= len(block)
 
 
-def _whole(stream: Stream, length: int) -> Iterator[bytes]:
+def _whole(stream: PeekableStream, length: int) -> Iterator[bytes]:
     left = length
     for piece in stream.upto(length):
         left -= len(piece)
         yield piece
     if left:
-        raise refused(["the archive breaks off before its end"])
+        raise image_refused(["the archive breaks off before its end"])
 
 
-def _skip(stream: Stream, size: int) -> None:
+def _skip(stream: PeekableStream, size: int) -> None:
     for _ in _whole(stream, size):
         pass
     _skip_padding(stream, size)
 
 
-def _skip_padding(stream: Stream, size: int) -> None:
+def _skip_padding(stream: PeekableStream, size: int) -> None:
     stream.take(-size % _BLOCK)
 
 
-def _only_zeros(stream: Stream) -> None:
+def _only_zeros(stream: PeekableStream) -> None:
     """Behind the first block of zeros there may only be more of them."""
     for piece in stream.rest():
         if piece.strip(b"\0"):
-            raise refused(["something stands behind the end of the archive"])
+            raise image_refused(["something stands behind the end of the archive"])

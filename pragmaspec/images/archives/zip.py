@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pragmaspec.images.archives.members import Choice, plain
-from pragmaspec.images.formats.inspect import refused
-from pragmaspec.images.formats.random_access import HEAD_BYTES, Window
+from pragmaspec.images.archives.members import MemberSelector, normal_path
+from pragmaspec.images.formats.inspect import image_refused
+from pragmaspec.images.formats.random_access import HEAD_BYTES, RandomAccess
 
 _END, _END_MAGIC = struct.Struct("<4s4HIIH"), b"PK\x05\x06"
 _END_64, _END_64_MAGIC = struct.Struct("<4sQHHIIQQQQ"), b"PK\x06\x06"
@@ -53,7 +53,7 @@ class _Member(NamedTuple):
     offset: int
 
 
-def disk_in_zip(window: Window, asked: str = "") -> Iterator[bytes]:
+def disk_in_zip(window: RandomAccess, asked: str = "") -> Iterator[bytes]:
     """The content of the archive's disk (see :mod:`pragmaspec.images.archives.members`).
 
     ``asked``: its path, when the spec names it.
@@ -61,64 +61,64 @@ def disk_in_zip(window: Window, asked: str = "") -> Iterator[bytes]:
     Raises ImageError when there is not exactly one, or it lies.
     """
     directory = _directory(window, _MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS)
-    choice, found = Choice(asked), dict[str, _Member]()
+    choice, found = MemberSelector(asked), dict[str, _Member]()
     for member in _members(window, directory):
         if member.name.endswith("/") and member.size == 0:
             continue
-        if choice.is_paper(member.name, member.size):
+        if choice.is_metadata(member.name, member.size):
             choice.note(member.name, b"".join(_read(window, member, directory)))
         else:
             # The disk that the spec names is checked when it is read; all others may be whatever they like.
             choice.takes(member.name, b"" if asked else _head(window, member, directory))
-            found[plain(member.name)] = member
+            found[normal_path(member.name)] = member
     return choice.read(lambda name: _read(window, found[name], directory))
 
 
-def _read(window: Window, member: "_Member", directory: "_Directory") -> Iterator[bytes]:
+def _read(window: RandomAccess, member: "_Member", directory: "_Directory") -> Iterator[bytes]:
     _check(member)
     return _content(window, member, _start(window, member, directory))
 
 
-def _head(window: Window, member: "_Member", directory: "_Directory") -> bytes:
+def _head(window: RandomAccess, member: "_Member", directory: "_Directory") -> bytes:
     """The beginning of a member, as far as it tells what that is."""
     _check(member)
     packed = _packed(window, _start(window, member, directory), min(member.packed, HEAD_BYTES))
     return next(_inflated(packed) if member.method == _DEFLATED else packed, b"")
 
 
-def _directory(window: Window, most_members: int) -> _Directory:
+def _directory(window: RandomAccess, most_members: int) -> _Directory:
     """The directory has to be small and to end where the archive does, but for a comment."""
     start = max(0, window.size - _END.size - _MOST_COMMENT)
     tail = window.at(start, window.size - start)
     at = tail.rfind(_END_MAGIC)
     if at < 0 or len(tail) < at + _END.size:
-        raise refused(["the zip archive has no end: the download or the copy broke off"])
+        raise image_refused(["the zip archive has no end: the download or the copy broke off"])
     _, disk, _, _, members, length, offset, comment = _END.unpack_from(tail, at)
     if disk not in {0, _LARGE_16} or at + _END.size + comment != len(tail):
-        raise refused(["the zip archive is one of several parts, or something stands behind it"])
+        raise image_refused(["the zip archive is one of several parts, or something stands behind it"])
     found = _Directory(members, length, offset)
     if members == _LARGE_16 or _LARGE_32 in {length, offset}:
         found = _large_directory(window, start + at)
     if found.members > most_members or found.length > _MOST_DIRECTORY_BYTES:
-        raise refused([f"the zip archive has more than {most_members} members"])
+        raise image_refused([f"the zip archive has more than {most_members} members"])
     return found
 
 
-def _large_directory(window: Window, end: int) -> _Directory:
+def _large_directory(window: RandomAccess, end: int) -> _Directory:
     locator = window.at(max(0, end - _LOCATOR.size), _LOCATOR.size)
     if len(locator) == _LOCATOR.size and locator.startswith(_LOCATOR_MAGIC):
         record = window.at(_LOCATOR.unpack(locator)[2], _END_64.size)
         if len(record) == _END_64.size and record.startswith(_END_64_MAGIC):
             _, _, _, _, _, _, _, members, length, offset = _END_64.unpack(record)
             return _Directory(members, length, offset)
-    raise refused(["the zip archive is damaged: the place of its directory is missing"])
+    raise image_refused(["the zip archive is damaged: the place of its directory is missing"])
 
 
-def _members(window: Window, directory: _Directory) -> Iterator[_Member]:
+def _members(window: RandomAccess, directory: _Directory) -> Iterator[_Member]:
     content, at = window.at(directory.offset, directory.length), 0
     for _ in range(directory.members):
         if not content.startswith(_ENTRY_MAGIC, at) or len(content) < at + _ENTRY.size:
-            raise refused(["the zip archive is damaged: its directory is not whole"])
+            raise image_refused(["the zip archive is damaged: its directory is not whole"])
         _, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length, _, _, type_, offset = (
             _ENTRY.unpack_from(content, at)
         )
@@ -150,28 +150,28 @@ def _large(extra: bytes, numbers: tuple[int, ...]) -> list[int]:
 
 def _check(member: _Member) -> None:
     if member.type not in {0, stat.S_IFREG, stat.S_IFIFO}:  # `zip` calls a pipe what it read from standard input
-        raise refused([f"the zip archive holds {member.name!r}, which is not a file"])
+        raise image_refused([f"the zip archive holds {member.name!r}, which is not a file"])
     if member.flags & _ENCRYPTED:
-        raise refused(["the zip archive is encrypted"])
+        raise image_refused(["the zip archive is encrypted"])
     if member.method not in {_STORED, _DEFLATED}:
-        raise refused(["the zip archive is compressed in a way that is not read here; unpack it (unzip), and use the file"])
+        raise image_refused(["the zip archive is compressed in a way that is not read here; unpack it (unzip), and use the file"])
 
 
-def _start(window: Window, member: _Member, directory: _Directory) -> int:
+def _start(window: RandomAccess, member: _Member, directory: _Directory) -> int:
     """Where the file's bytes begin: behind a header of its own, before the directory."""
     header = window.at(member.offset, _LOCAL.size)
     if len(header) < _LOCAL.size or not header.startswith(_LOCAL_MAGIC):
-        raise refused(["the zip archive's directory points to nothing"])
+        raise image_refused(["the zip archive's directory points to nothing"])
     *_, name_length, extra_length = _LOCAL.unpack(header)
     start = int(member.offset + _LOCAL.size + name_length + extra_length)
     if start + member.packed > directory.offset:
-        raise refused(["the zip archive lies about the length of its file"])
+        raise image_refused(["the zip archive lies about the length of its file"])
     if member.method == _STORED and member.packed != member.size:
-        raise refused(["the zip archive gives its file two lengths"])
+        raise image_refused(["the zip archive gives its file two lengths"])
     return start
 
 
-def _content(window: Window, member: _Member, start: int) -> Iterator[bytes]:
+def _content(window: RandomAccess, member: _Member, start: int) -> Iterator[bytes]:
     """Never more than the directory promises, and in the end just that, with the right checksum."""
     packed = _packed(window, start, member.packed)
     done = crc = 0
@@ -182,12 +182,12 @@ def _content(window: Window, member: _Member, start: int) -> Iterator[bytes]:
             break
         yield piece
     if done != member.size:
-        raise refused([f"the zip archive promises {member.size} bytes and holds {'more' if done > member.size else done}"])
+        raise image_refused([f"the zip archive promises {member.size} bytes and holds {'more' if done > member.size else done}"])
     if crc != member.crc:
-        raise refused(["the zip archive is damaged: the checksum of its file is wrong"])
+        raise image_refused(["the zip archive is damaged: the checksum of its file is wrong"])
 
 
-def _packed(window: Window, start: int, length: int) -> Iterator[bytes]:
+def _packed(window: RandomAccess, start: int, length: int) -> Iterator[bytes]:
     at = start
     while at < start + length and (piece := window.at(at, min(_READ_BYTES, start + length - at))):
         at += len(piece)
@@ -205,4 +205,4 @@ def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
         while not decoder.eof and (piece := decoder.decompress(b"", _PIECE_BYTES)):
             yield piece
     except zlib.error:
-        raise refused(["the zip archive is damaged: its file cannot be unpacked"]) from None
+        raise image_refused(["the zip archive is damaged: its file cannot be unpacked"]) from None

@@ -4,7 +4,7 @@ import hashlib
 import re
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.transfer.cached_folder import Near
+from pragmaspec.images.transfer.cached_folder import ReadableFolder
 
 KINDS = {"SHA512SUMS": "sha512", "SHA256SUMS": "sha256", "B2SUMS": "blake2b", "SHA1SUMS": "sha1", "MD5SUMS": "md5"}
 """By name of the file, the strongest first. The weak ones guard against mishaps, and are all that old directories have."""
@@ -18,13 +18,13 @@ class Checksums:
         self.kind = kind
         self.digests = digests
 
-    def watch(self, name: str) -> "Watched":
+    def watch(self, name: str) -> "ChecksumVerifier":
         """To be told the bytes of the file ``name``."""
         wanted = self.digests.get(name, "")
-        return Watched(name, wanted, hashlib.new(self.kind, usedforsecurity=False) if wanted else None)
+        return ChecksumVerifier(name, wanted, hashlib.new(self.kind, usedforsecurity=False) if wanted else None)
 
 
-class Watched:
+class ChecksumVerifier:
     """One file while it is read."""
 
     def __init__(self, name: str, wanted: str, digest: "hashlib._Hash | None") -> None:
@@ -44,7 +44,7 @@ class Watched:
             raise ImageError("Image is damaged", detail)
 
 
-def read_checksums(near: Near) -> Checksums:
+def read_checksums(near: ReadableFolder) -> Checksums:
     """The strongest sums that the directory has."""
     names = near.names()
     for file, kind in KINDS.items():

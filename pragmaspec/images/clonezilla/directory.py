@@ -9,10 +9,17 @@ from collections.abc import Iterator
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.clonezilla.directory_names import Stored, stored_partitions
-from pragmaspec.images.clonezilla.partition_table import GPT_SECTORS, SECTOR, Partition, Table, read_dump, read_gpt
-from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
-from pragmaspec.images.transfer.cached_folder import Near, missing
+from pragmaspec.images.clonezilla.directory_names import StoredPartition, stored_partitions
+from pragmaspec.images.clonezilla.partition_table import (
+    GPT_SECTORS,
+    SECTOR,
+    Partition,
+    PartitionTable,
+    parse_gpt,
+    parse_sfdisk_dump,
+)
+from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
+from pragmaspec.images.transfer.cached_folder import ReadableFolder, missing_file_error
 
 MBR_CODE_BYTES = 446
 """Up to here the first sector is code and the disk's identity; behind it is the partition table."""
@@ -24,7 +31,7 @@ _SWAP = re.compile(r'^(UUID|LABEL)="([^"\n]{0,64})"', re.MULTILINE)
 _PROTECTIVE = "ee"
 
 
-class Swap(Frozen, frozen=True):
+class SwapArea(Frozen, frozen=True):
     """A swap area, of which only the identity was kept."""
 
     partition: str
@@ -32,7 +39,7 @@ class Swap(Frozen, frozen=True):
     label: str
 
 
-class CloneDirectory(Frozen, frozen=True):
+class ClonezillaDirectory(Frozen, frozen=True):
     """A disk as a Clonezilla directory holds it.
 
     ``table`` is None when the disk has none and holds one file system from its first byte. ``hidden`` is the file with what
@@ -42,9 +49,9 @@ class CloneDirectory(Frozen, frozen=True):
 
     disk: str
     size_bytes: int
-    table: Table | None
-    stored: tuple[Stored, ...]
-    swaps: tuple[Swap, ...] = ()
+    table: PartitionTable | None
+    stored: tuple[StoredPartition, ...]
+    swaps: tuple[SwapArea, ...] = ()
     boot_code: bytes = b""
     hidden: str = ""
     extended_code: tuple[tuple[str, str], ...] = ()
@@ -57,7 +64,7 @@ class CloneDirectory(Frozen, frozen=True):
         return found.start * SECTOR, found.size * SECTOR
 
 
-def read_directory(near: Near) -> CloneDirectory:
+def read_directory(near: ReadableFolder) -> ClonezillaDirectory:
     """Read and check everything but the contents of the partitions. Raises ImageError with every reason against it."""
     names = _names(near)
     disk = _disk(near, names)
@@ -67,7 +74,7 @@ def read_directory(near: Near) -> CloneDirectory:
     size = _size(near, disk, table)
     swaps = tuple(_swap(near, name) for name in names if name.startswith("swappt-") and name.endswith(".info"))
     boot_code = (near.small(f"{disk}-mbr") or b"")[:MBR_CODE_BYTES]
-    found = CloneDirectory(
+    found = ClonezillaDirectory(
         disk=disk,
         size_bytes=size,
         table=table,
@@ -83,14 +90,14 @@ def read_directory(near: Near) -> CloneDirectory:
     return found
 
 
-def _names(near: Near) -> tuple[str, ...]:
+def _names(near: ReadableFolder) -> tuple[str, ...]:
     names = near.names()
     if not any(name in names for name in ("disk", "parts", "clonezilla-img")):
         raise _refused(["it has none of the files disk, parts and clonezilla-img, so it is not a directory Clonezilla made"])
     return names
 
 
-def _words(near: Near, name: str) -> tuple[str, ...]:
+def _words(near: ReadableFolder, name: str) -> tuple[str, ...]:
     text = (near.small(name) or b"").decode(errors="replace")
     words = tuple(word.removeprefix("/dev/").replace("/", "-") for word in text.split())
     if not all(map(_NAME.fullmatch, words)):
@@ -98,7 +105,7 @@ def _words(near: Near, name: str) -> tuple[str, ...]:
     return words
 
 
-def _disk(near: Near, names: tuple[str, ...]) -> str:
+def _disk(near: ReadableFolder, names: tuple[str, ...]) -> str:
     disks = _words(near, "disk") or tuple(name.removesuffix("-pt.sf") for name in names if name.endswith("-pt.sf"))
     if len(disks) > 1:
         raise _refused([f"it holds {len(disks)} disks ({', '.join(disks)}), and an image is one; save each on its own"])
@@ -106,11 +113,11 @@ def _disk(near: Near, names: tuple[str, ...]) -> str:
     if not disks and len(parts) == 1:
         return parts[0]  # a file system on a whole disk
     if not disks:
-        raise missing("The file disk, and a partition table (*-pt.sf),")
+        raise missing_file_error("The file disk, and a partition table (*-pt.sf),")
     return disks[0]
 
 
-def _refuse_foreign(near: Near, names: tuple[str, ...]) -> None:
+def _refuse_foreign(near: ReadableFolder, names: tuple[str, ...]) -> None:
     reasons = []
     if (near.small("lvm_vg_dev.list") or b"").strip():
         reasons.append("it has logical volumes (LVM), which are not restored; save the disk again without LVM")
@@ -122,26 +129,26 @@ def _refuse_foreign(near: Near, names: tuple[str, ...]) -> None:
         raise _refused(reasons)
 
 
-def _table(near: Near, disk: str, names: tuple[str, ...]) -> Table | None:
+def _table(near: ReadableFolder, disk: str, names: tuple[str, ...]) -> PartitionTable | None:
     if f"{disk}-pt.sf" not in names:
         if disk in _words(near, "parts"):
             return None
-        raise missing(f"The partition table {disk}-pt.sf")
-    table = read_dump((near.small(f"{disk}-pt.sf") or b"").decode(errors="replace"), disk)
+        raise missing_file_error(f"The partition table {disk}-pt.sf")
+    table = parse_sfdisk_dump((near.small(f"{disk}-pt.sf") or b"").decode(errors="replace"), disk)
     sectors = near.small(f"{disk}-gpt-1st")
     if sectors and table.label == "dos" and any(one.kind == _PROTECTIVE for one in table.partitions):
-        return read_gpt(sectors, disk)
+        return parse_gpt(sectors, disk)
     if not table.partitions:
         raise _refused([f"its partition table {disk}-pt.sf is empty"])
     return table
 
 
-def _partitions_with_files(table: Table | None, names: tuple[str, ...]) -> tuple[str, ...]:
+def _partitions_with_files(table: PartitionTable | None, names: tuple[str, ...]) -> tuple[str, ...]:
     devices = tuple(one.device for one in table.partitions) if table else ()
     return tuple(device for device in devices if any(name.startswith(f"{device}.") for name in names))
 
 
-def _size(near: Near, disk: str, table: Table | None) -> int:
+def _size(near: ReadableFolder, disk: str, table: PartitionTable | None) -> int:
     """The disk's length in bytes: as parted told it, else by its geometry, else what its partitions need."""
     told = (near.small(f"{disk}-pt.parted") or b"").decode(errors="replace")
     sector = _SECTORS.search(told)
@@ -159,24 +166,24 @@ def _size(near: Near, disk: str, table: Table | None) -> int:
     return max(sectors, needed) * SECTOR
 
 
-def _swap(near: Near, name: str) -> Swap:
+def _swap(near: ReadableFolder, name: str) -> SwapArea:
     values = dict(_SWAP.findall((near.small(name) or b"").decode(errors="replace")))
     device = name.removeprefix("swappt-").removesuffix(".info")
-    return Swap(partition=device, uuid=values.get("UUID", "").lower(), label=values.get("LABEL", ""))
+    return SwapArea(partition=device, uuid=values.get("UUID", "").lower(), label=values.get("LABEL", ""))
 
 
 def _of_disk(partition: str, disk: str) -> bool:
     return re.fullmatch(rf"{re.escape(disk)}p?[0-9]*", partition) is not None
 
 
-def _against(found: CloneDirectory, parts: tuple[str, ...]) -> Iterator[str]:
+def _against(found: ClonezillaDirectory, parts: tuple[str, ...]) -> Iterator[str]:
     partitions: dict[str, Partition] = {one.device: one for one in found.table.partitions} if found.table else {}
     if found.table is None and found.size_bytes == 0:
         yield f"nothing tells how large the disk was; {found.disk}-pt.parted is missing"
     last = max((one.end for one in partitions.values()), default=0) * SECTOR
     if last > found.size_bytes:
         yield f"its partitions end at {last} bytes, and the disk has {found.size_bytes}"
-    if found.size_bytes > MOST_VIRTUAL_BYTES:
+    if found.size_bytes > MAX_VIRTUAL_BYTES:
         yield "it is of a disk larger than 2 TiB"
     held = {one.partition for one in found.stored}
     for part in parts:

@@ -20,7 +20,7 @@ _PLAIN = re.compile(rf"(?P<part>[\w-]+)\.(?P<fs>[a-z0-9+_]+)-img{_SUFFIX}")
 _PARTIMAGE = re.compile(r"(?P<part>[\w-]+?)(?:\.(?P<suffix>[a-z]{2}|[0-9]{3}))?")
 
 
-class Stored(Frozen, frozen=True):
+class StoredPartition(Frozen, frozen=True):
     """One partition's content: ``files`` in order, written by ``tool``.
 
     ``partition`` is its name in names of files (``vda1``); ``compression`` is empty when only the bytes tell it.
@@ -32,10 +32,10 @@ class Stored(Frozen, frozen=True):
     files: tuple[str, ...]
 
 
-def stored_partitions(names: Iterable[str], parts: Iterable[str]) -> tuple[Stored, ...]:
+def stored_partitions(names: Iterable[str], parts: Iterable[str]) -> tuple[StoredPartition, ...]:
     """What ``names`` hold of the partitions ``parts``. Raises ImageError when volumes are missing or there are two of a kind."""
     listed = sorted(names)
-    found: list[Stored] = []
+    found: list[StoredPartition] = []
     wrong: list[Problem] = []
     for part in parts:
         kinds = _kinds(part, listed)
@@ -48,7 +48,7 @@ def stored_partitions(names: Iterable[str], parts: Iterable[str]) -> tuple[Store
                 wrong.append(
                     Problem(summary="Part of the image is missing", detail=f"{gap} is not there, but what follows it is.")
                 )
-            found.append(Stored(partition=part, tool=tool, compression=compression, files=tuple(files)))
+            found.append(StoredPartition(partition=part, tool=tool, compression=compression, files=tuple(files)))
     if wrong:
         raise ImageError.of(wrong)
     return tuple(found)

@@ -12,8 +12,14 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.transfer.cached_folder import PIECE_BYTES, FetchedNear, LocalNear, Near, missing
-from pragmaspec.images.transfer.http import MOST_SMALL_BYTES
+from pragmaspec.images.transfer.cached_folder import (
+    CHUNK_BYTES,
+    CachedFolder,
+    LocalReadableFolder,
+    ReadableFolder,
+    missing_file_error,
+)
+from pragmaspec.images.transfer.http import MAX_SMALL_BYTES
 
 SECTOR = 2048
 _FIRST_DESCRIPTOR = 16
@@ -24,7 +30,7 @@ _SIGNS = {"parts", "disk"}
 """A folder that has both is one of Clonezilla's."""
 
 
-class Entry(Frozen, frozen=True):
+class IsoEntry(Frozen, frozen=True):
     """A file or folder: where its bytes are, in bytes from the beginning of the image. Large files have several stretches."""
 
     name: str
@@ -37,61 +43,61 @@ class Entry(Frozen, frozen=True):
         return sum(length for _, length in self.stretches)
 
 
-class IsoNear:
+class IsoFolder:
     """One folder of an ISO image that is open as ``handle``."""
 
-    def __init__(self, handle: int, entries: dict[str, Entry]) -> None:
+    def __init__(self, handle: int, entries: dict[str, IsoEntry]) -> None:
         self._handle = handle
         self._entries = entries
 
     def names(self) -> tuple[str, ...]:
-        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         return tuple(sorted(name for name, entry in self._entries.items() if not entry.folder))
 
     def small(self, name: str) -> bytes | None:
-        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         if name not in self._entries:
             return None
-        if self.size(name) > MOST_SMALL_BYTES:
-            raise _damaged(f"{name} has more than {MOST_SMALL_BYTES // 2**20} MiB, and a short file was expected")
+        if self.size(name) > MAX_SMALL_BYTES:
+            raise _damaged(f"{name} has more than {MAX_SMALL_BYTES // 2**20} MiB, and a short file was expected")
         return b"".join(self.pieces(name))
 
     def size(self, name: str) -> int:
-        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         if name not in self._entries:
-            raise missing(name)
+            raise missing_file_error(name)
         return self._entries[name].size
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """See :class:`pragmaspec.images.transfer.cached_folder.Near`."""
+        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         self.size(name)
         for start, length in self._entries[name].stretches:
-            for at in range(0, length, PIECE_BYTES):
-                yield _at(self._handle, start + at, min(PIECE_BYTES, length - at))
+            for at in range(0, length, CHUNK_BYTES):
+                yield _at(self._handle, start + at, min(CHUNK_BYTES, length - at))
 
 
 @contextmanager
-def opened_iso(folder: Near, name: str) -> Iterator[IsoNear]:
+def open_iso(folder: ReadableFolder, name: str) -> Iterator[IsoFolder]:
     """The Clonezilla directory in the ISO image ``name`` of ``folder``. Raises ImageError when there is not exactly one."""
-    if not isinstance(folder, LocalNear | FetchedNear):
+    if not isinstance(folder, LocalReadableFolder | CachedFolder):
         raise TypeError("an ISO image is read from a file")
     file = folder.path(name)
     try:
         handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        raise missing(str(file)) from None
+        raise missing_file_error(str(file)) from None
     try:
-        yield IsoNear(handle, _clonezilla_folder(handle, file))
+        yield IsoFolder(handle, _clonezilla_folder(handle, file))
     finally:
         os.close(handle)
 
 
-def _clonezilla_folder(handle: int, file: Path) -> dict[str, Entry]:
+def _clonezilla_folder(handle: int, file: Path) -> dict[str, IsoEntry]:
     descriptor = _at(handle, _FIRST_DESCRIPTOR * SECTOR, SECTOR)
     if descriptor[:6] != b"\x01CD001":
         raise _damaged(f"{file.name} is not an ISO image")
     root = _entry(descriptor[156:190], "")
-    found: list[dict[str, Entry]] = []
+    found: list[dict[str, IsoEntry]] = []
     folders, seen = [(root, 0)], set()
     while folders:
         folder, depth = folders.pop()
@@ -108,13 +114,13 @@ def _clonezilla_folder(handle: int, file: Path) -> dict[str, Entry]:
     return found[0]
 
 
-def _entries(handle: int, folder: Entry) -> dict[str, Entry]:
+def _entries(handle: int, folder: IsoEntry) -> dict[str, IsoEntry]:
     """What is in a folder, by name."""
     ((start, length),) = folder.stretches
     if length > _MOST_DIRECTORY_BYTES:
         raise _damaged("it has a folder of unreasonable size")
     content = _at(handle, start, length)
-    found: dict[str, Entry] = {}
+    found: dict[str, IsoEntry] = {}
     at, continued = 0, False
     while at < length:
         size = content[at]
@@ -128,17 +134,17 @@ def _entries(handle: int, folder: Entry) -> dict[str, Entry]:
         name = _name(record)
         entry = _entry(record, name)
         if continued and name in found:
-            entry = Entry(name=name, folder=False, stretches=(*found[name].stretches, *entry.stretches))
+            entry = IsoEntry(name=name, folder=False, stretches=(*found[name].stretches, *entry.stretches))
         found[name] = entry
         continued = bool(record[25] & _CONTINUED)
     return found
 
 
-def _entry(record: bytes, name: str) -> Entry:
+def _entry(record: bytes, name: str) -> IsoEntry:
     if len(record) < 34:  # noqa: PLR2004 - the fixed part of a record
         raise _damaged("a record of it is cut off")
     block, length = struct.unpack_from("<I4xI", record, 2)
-    return Entry(name=name, folder=bool(record[25] & _DIRECTORY), stretches=((block * SECTOR, length),))
+    return IsoEntry(name=name, folder=bool(record[25] & _DIRECTORY), stretches=((block * SECTOR, length),))
 
 
 def _name(record: bytes) -> str:

@@ -57,7 +57,7 @@ class Partition(Frozen, frozen=True):
         return self.kind in EXTENDED_KINDS
 
 
-class Table(Frozen, frozen=True):
+class PartitionTable(Frozen, frozen=True):
     """A partition table. ``last_lba``: the last sector a GPT lets be used, 0 when it is not told; ``length``: its entries."""
 
     label: Literal["dos", "gpt"]
@@ -68,7 +68,7 @@ class Table(Frozen, frozen=True):
     length: int = 0
 
 
-def read_dump(text: str, disk: str) -> Table:
+def parse_sfdisk_dump(text: str, disk: str) -> PartitionTable:
     """The table in a dump of ``disk`` (``vda``). Raises ImageError with every line that is not understood."""
     headers, lines, wrong = _split(text)
     label = headers.get("label", "dos")
@@ -90,7 +90,7 @@ def read_dump(text: str, disk: str) -> Table:
     wrong += _overlaps(partitions)
     if wrong:
         raise _unreadable(disk, wrong)
-    return Table(
+    return PartitionTable(
         label="gpt" if label == "gpt" else "dos",
         label_id=label_id,
         partitions=tuple(partitions),
@@ -100,7 +100,7 @@ def read_dump(text: str, disk: str) -> Table:
     )
 
 
-def script(table: Table, size_bytes: int) -> str:
+def sfdisk_script(table: PartitionTable, size_bytes: int) -> str:
     """What ``sfdisk`` has to be told to write ``table`` to a disk of ``size_bytes``."""
     identity = "0x00000000" if table.label == "dos" else str(uuid5(_SPACE, f"{size_bytes} {table.partitions}")).upper()
     # Without an identity sfdisk takes a random one, and no two restored disks would be the same.
@@ -115,7 +115,7 @@ def script(table: Table, size_bytes: int) -> str:
     return "\n".join((*lines, *(_line(one, table) for one in table.partitions), ""))
 
 
-def _line(one: Partition, table: Table) -> str:
+def _line(one: Partition, table: PartitionTable) -> str:
     if table.label == "gpt" and not one.uuid:
         one = replace(one, uuid=str(uuid5(_SPACE, f"{table.label_id} {one.number} {one.start}")).upper())
     fields = [f"start={one.start}", f"size={one.size}", f"type={one.kind}"]
@@ -191,7 +191,7 @@ _MOST_ENTRIES = 128
 _NAMED_ATTRIBUTES = {0: "RequiredPartition", 1: "NoBlockIOProtocol", 2: "LegacyBIOSBootable"}
 
 
-def read_gpt(sectors: bytes, disk: str) -> Table:
+def parse_gpt(sectors: bytes, disk: str) -> PartitionTable:
     """The table in the first 34 ``sectors`` of ``disk``. Raises ImageError when a check sum is wrong or it is not a GPT."""
     header = sectors[SECTOR : 2 * SECTOR]
     if header[:8] != b"EFI PART" or len(sectors) < 3 * SECTOR:
@@ -208,7 +208,7 @@ def read_gpt(sectors: bytes, disk: str) -> Table:
     if zlib.crc32(entries) != entries_checksum:
         raise _damaged(disk, "the check sum of its entries is wrong")
     found = [_gpt_partition(entries[number * _ENTRY_BYTES :][:_ENTRY_BYTES], number + 1, disk) for number in range(count)]
-    return Table(
+    return PartitionTable(
         label="gpt",
         label_id=_guid(identity),
         partitions=tuple(one for one in found if one is not None),

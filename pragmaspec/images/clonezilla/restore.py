@@ -22,20 +22,20 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.images.clonezilla import tools
 from pragmaspec.images.clonezilla import volume_stream as flow
 from pragmaspec.images.clonezilla.checksums import Checksums, read_checksums
-from pragmaspec.images.clonezilla.directory import CloneDirectory, read_directory
-from pragmaspec.images.clonezilla.directory_names import Stored
+from pragmaspec.images.clonezilla.directory import ClonezillaDirectory, read_directory
+from pragmaspec.images.clonezilla.directory_names import StoredPartition
 from pragmaspec.images.clonezilla.partimage import VOLUME_BYTES, restore_partimage
-from pragmaspec.images.clonezilla.partition_table import SECTOR, script
+from pragmaspec.images.clonezilla.partition_table import SECTOR, sfdisk_script
 from pragmaspec.images.disks.make_disk import make_disk
-from pragmaspec.images.formats.inspect import examine
+from pragmaspec.images.formats.inspect import inspect_any
 from pragmaspec.images.formats.qcow2_writer import write_qcow2
-from pragmaspec.images.formats.random_access import opened
-from pragmaspec.images.formats.sparse import blocks_of
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store.conversion_cache import Made
-from pragmaspec.images.transfer.cached_folder import Near
+from pragmaspec.images.formats.random_access import open_regular
+from pragmaspec.images.formats.sparse import read_blocks
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.transfer.cached_folder import ReadableFolder
 
-HEADER_BYTES = 112
+PARTCLONE_HEADER_BYTES = 112
 _MAGIC = b"partclone-image"
 
 
@@ -47,9 +47,9 @@ class PartcloneHeader(Frozen, frozen=True):
     used_bytes: int
 
 
-def read_header(start: bytes) -> PartcloneHeader | None:
+def parse_partclone_header(start: bytes) -> PartcloneHeader | None:
     """The header in the first 112 bytes of an image; None when it is not one of partclone's, or of an unknown version."""
-    if not start.startswith(_MAGIC) or len(start) < HEADER_BYTES:
+    if not start.startswith(_MAGIC) or len(start) < PARTCLONE_HEADER_BYTES:
         return None
     if start[30:34] == b"0002":
         device, _, used, _, block = struct.unpack_from("<QQQQI", start, 52)
@@ -77,15 +77,17 @@ def swap_page(size_bytes: int, uuid: str, label: str) -> bytes:
     return bytes(page)
 
 
-Said = Callable[[str, int | None, int | None], None]
+ReportStep = Callable[[str, int | None, int | None], None]
 """Progress: what is being done, bytes done, bytes in all."""
-Room = Callable[[int], None]
+CheckSpace = Callable[[int], None]
 """Raises ImageError when there is no room for so many bytes more."""
-BOOT_CODE_OF_EXTENDED = 446
+EXTENDED_BOOT_CODE_BYTES = 446
 SMALL_BYTES = 64 * 2**20
 
 
-def restore(directory: CloneDirectory, near: Near, raw: Path, said: Said, room: Room = lambda _: None) -> None:
+def restore(
+    directory: ClonezillaDirectory, near: ReadableFolder, raw: Path, said: ReportStep, room: CheckSpace = lambda _: None
+) -> None:
     """Write the disk to the new, sparse file ``raw``. Raises ImageError; ``raw`` is worth nothing then."""
     with raw.open("xb") as file:
         file.truncate(directory.size_bytes)
@@ -101,10 +103,10 @@ def restore(directory: CloneDirectory, near: Near, raw: Path, said: Said, room: 
             file.write(swap_page(length, swap.uuid, swap.label))
 
 
-def _write_table(directory: CloneDirectory, near: Near, raw: Path) -> None:
+def _write_table(directory: ClonezillaDirectory, near: ReadableFolder, raw: Path) -> None:
     """Table first, then boot code: sfdisk writes the disk's identity between code and table."""
     if directory.table is not None:
-        text = script(directory.table, directory.size_bytes).encode()
+        text = sfdisk_script(directory.table, directory.size_bytes).encode()
         tools.run(["sfdisk", "-q", "--force", "--no-reread", "--no-tell-kernel", "--wipe=never", str(raw)],
                   directory.size_bytes, text)  # fmt: skip
     with raw.open("r+b") as file:
@@ -117,10 +119,10 @@ def _write_table(directory: CloneDirectory, near: Near, raw: Path) -> None:
             code = near.small(name) or b""
             if directory.table is not None and any(one.device == device for one in directory.table.partitions):
                 file.seek(directory.place(device)[0])
-                file.write(code[:BOOT_CODE_OF_EXTENDED])
+                file.write(code[:EXTENDED_BOOT_CODE_BYTES])
 
 
-def _before_partitions(directory: CloneDirectory) -> int:
+def _before_partitions(directory: ClonezillaDirectory) -> int:
     """Bytes between the first sector and the first partition."""
     first = min(one.start for one in directory.table.partitions) if directory.table else 1
     return max(0, first - 1) * SECTOR
@@ -129,7 +131,15 @@ def _before_partitions(directory: CloneDirectory) -> int:
 class _Restoring:
     """One disk that is being restored."""
 
-    def __init__(self, directory: CloneDirectory, near: Near, raw: Path, said: Said, room: Room, checksums: Checksums) -> None:
+    def __init__(
+        self,
+        directory: ClonezillaDirectory,
+        near: ReadableFolder,
+        raw: Path,
+        said: ReportStep,
+        room: CheckSpace,
+        checksums: Checksums,
+    ) -> None:
         self.directory = directory
         self.near = near
         self.raw = raw
@@ -137,16 +147,16 @@ class _Restoring:
         self.room = room
         self.checksums = checksums
 
-    def partition(self, stored: Stored) -> None:
+    def partition(self, stored: StoredPartition) -> None:
         """Restore what is in one partition."""
         first = stored.files[0]
         self.said(f"restoring {stored.partition}", None, None)
-        compression = tools.compression_of(next(self.near.pieces(first), b""), stored.compression)
+        compression = tools.detect_compression(next(self.near.pieces(first), b""), stored.compression)
         if len(stored.files) > 1 and _cut_by_partimage(first) and compression != "uncomp":
             raise _damaged(f"The partition {stored.partition} is in volumes that partimage itself compressed; have it join them")
         start, length = self.directory.place(stored.partition)
-        header = read_header(flow.beginning(lambda: self.near.pieces(first), compression, HEADER_BYTES))
-        with flow.unpacked(lambda: self._pieces(stored), compression) as stream:
+        header = parse_partclone_header(flow.read_start(lambda: self.near.pieces(first), compression, PARTCLONE_HEADER_BYTES))
+        with flow.open_decompressed(lambda: self._pieces(stored), compression) as stream:
             if header is not None:
                 self.room(header.used_bytes)
                 self._fits(stored.partition, header.device_bytes, length)
@@ -158,7 +168,7 @@ class _Restoring:
                 self._ntfsclone(stream, start, length, stored.partition)
             elif stored.tool == "dd":
                 with self.raw.open("r+b") as file:
-                    self._fits(stored.partition, flow.sparse(stream.output, file, start, length), length)
+                    self._fits(stored.partition, flow.copy_sparse(stream.output, file, start, length), length)
             else:
                 stream.finish()
                 raise _damaged(f"The file {first} is not an image of partclone, or of a version that is not known")
@@ -168,7 +178,7 @@ class _Restoring:
         if needed > length:
             raise _damaged(f"What is to be restored to {partition} is larger than the {length} bytes of that partition")
 
-    def _partclone(self, stream: flow.Unpacked, start: int, *, small: bool) -> None:
+    def _partclone(self, stream: flow.DecompressedStream, start: int, *, small: bool) -> None:
         # partclone sleeps between looks at its progress, a second at the end too; 0 does not sleep, but spins.
         fresh = "0" if small else "1"
         with tempfile.NamedTemporaryFile(prefix="pragmaspec-partclone-") as log:
@@ -188,30 +198,34 @@ class _Restoring:
                 str(start),
             ]
             done = subprocess.run(
-                tools.limited(command, max(self.directory.size_bytes, flow.SAID_BYTES)), stdin=stream.output,
+                tools.limited_command(command, max(self.directory.size_bytes, flow.MAX_MESSAGE_BYTES)), stdin=stream.output,
                 capture_output=True, env=tools.environment(), check=False,
             )  # fmt: skip
             if done.returncode != 0:
                 # A volume that is missing or damaged is the better reason.
                 stream.output.close()
                 stream.finish()
-                raise tools.failed("partclone.restore", done.returncode, log.read())
+                raise tools.program_error("partclone.restore", done.returncode, log.read())
 
-    def _ntfsclone(self, stream: flow.Unpacked, start: int, length: int, partition: str) -> None:
+    def _ntfsclone(self, stream: flow.DecompressedStream, start: int, length: int, partition: str) -> None:
         """By way of a sparse file of its own: ntfsclone cannot begin in the middle of one."""
         with tempfile.NamedTemporaryFile(dir=self.raw.parent, prefix="ntfs-") as scratch:
             command = ["ntfsclone", "--restore-image", "--overwrite", scratch.name, "-"]
             done = subprocess.run(
-                tools.limited(command, length), stdin=stream.output, capture_output=True, env=tools.environment(), check=False
+                tools.limited_command(command, length),
+                stdin=stream.output,
+                capture_output=True,
+                env=tools.environment(),
+                check=False,
             )
             if done.returncode != 0:
                 stream.output.close()
                 stream.finish()
-                raise tools.failed("ntfsclone", done.returncode, done.stderr)
+                raise tools.program_error("ntfsclone", done.returncode, done.stderr)
             with open(scratch.name, "rb") as restored, self.raw.open("r+b") as file:  # noqa: PTH123 - ntfsclone may replace it
-                self._fits(partition, flow.sparse(restored, file, start, length), length)
+                self._fits(partition, flow.copy_sparse(restored, file, start, length), length)
 
-    def _pieces(self, stored: Stored) -> Iterator[bytes]:
+    def _pieces(self, stored: StoredPartition) -> Iterator[bytes]:
         """The bytes of all volumes, checked as they pass."""
         doing = f"restoring {stored.partition}"
         for number, name in enumerate(stored.files, start=1):
@@ -235,7 +249,7 @@ def _damaged(why: str) -> ImageError:
     return ImageError("Clonezilla image refused", f"{why}.")
 
 
-def restored(near: Near, workshop: Workshop, scratch: Path, key: str) -> Made:
+def restore_to_store(near: ReadableFolder, workshop: ImageContext, scratch: Path, key: str) -> BootableDisk:
     """The disk in a Clonezilla directory, as qcow2 in the store. The caller holds the store's lock ``key``. Raises ImageError."""
     raw, store = scratch / "disk.raw", workshop.store
     workshop.step("reading the Clonezilla directory")
@@ -243,9 +257,9 @@ def restored(near: Near, workshop: Workshop, scratch: Path, key: str) -> Made:
     restore(directory, near, raw, workshop.step, lambda wanted: store.check_space(2 * wanted, workshop.image))
     workshop.step("writing the disk")
     part = store.part(key)
-    with opened(raw) as window:
-        examine(window, "raw")
+    with open_regular(raw) as window:
+        inspect_any(window, "raw")
         with part.open("wb") as target:
-            write_qcow2(target, blocks_of(window.handle))
+            write_qcow2(target, read_blocks(window.handle))
     raw.unlink()
     return make_disk(part, workshop, declared="qcow2", name=workshop.image, partitionless=False)

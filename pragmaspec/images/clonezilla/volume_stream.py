@@ -14,31 +14,31 @@ from typing import IO, Self
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.clonezilla import tools
-from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
+from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
 
 CHUNK_BYTES = 2**20
-MOST_LEFT_CHUNKS = 64
+MAX_TRAILING_CHUNKS = 64
 """How much behind the end of an image is still looked at: there should be nothing."""
-SAID_BYTES = 2**20
+MAX_MESSAGE_BYTES = 2**20
 """What a program may have to say."""
-Pieces = Callable[[], Iterator[bytes]]
+ReadChunks = Callable[[], Iterator[bytes]]
 """Gives the bytes of all volumes, in order. Called once, in a thread of its own; may fetch them one after another."""
 _PATIENCE_S = 2.0
 _CLOSED_PIPE = -13
 """A program that writes to somebody who has stopped reading."""
 
 
-class Unpacked:
+class DecompressedStream:
     """A stream that is fed by a thread and unpacked by a program; ``output`` is what is in it."""
 
-    def __init__(self, pieces: Pieces, command: Sequence[str]) -> None:
+    def __init__(self, pieces: ReadChunks, command: Sequence[str]) -> None:
         self._pieces = pieces
         self._name = command[0]
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed on leaving
         # It writes only to the pipe, and some words; lrzip alone has to keep what it cannot read twice.
-        most_bytes = MOST_VIRTUAL_BYTES if self._name == "lrzip" else SAID_BYTES
+        most_bytes = MAX_VIRTUAL_BYTES if self._name == "lrzip" else MAX_MESSAGE_BYTES
         self._process = subprocess.Popen(
-            tools.limited(command, most_bytes),
+            tools.limited_command(command, most_bytes),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,
@@ -76,7 +76,7 @@ class Unpacked:
         compression stand at its end; close ``output`` before when it does not matter.
         """
         if not self.output.closed:
-            for _ in range(MOST_LEFT_CHUNKS):
+            for _ in range(MAX_TRAILING_CHUNKS):
                 if not self.output.read(CHUNK_BYTES):
                     break
             self.output.close()
@@ -88,7 +88,7 @@ class Unpacked:
             raise self._trouble
         if status not in {0, _CLOSED_PIPE}:
             self._said.seek(0)
-            raise tools.failed(self._name, status, self._said.read())
+            raise tools.program_error(self._name, status, self._said.read())
 
     def _feed(self) -> None:
         stdin = self._process.stdin
@@ -107,19 +107,19 @@ class Unpacked:
 
 
 @contextmanager
-def unpacked(pieces: Pieces, compression: str) -> Iterator[Unpacked]:
+def open_decompressed(pieces: ReadChunks, compression: str) -> Iterator[DecompressedStream]:
     """The stream in ``pieces``. Call ``finish`` when its output was taken."""
-    with Unpacked(pieces, tools.unpacking(compression)) as stream:
+    with DecompressedStream(pieces, tools.decompress_command(compression)) as stream:
         yield stream
 
 
-def beginning(pieces: Pieces, compression: str, length: int) -> bytes:
+def read_start(pieces: ReadChunks, compression: str, length: int) -> bytes:
     """The first ``length`` bytes of what is in a volume; fewer when it is damaged or shorter."""
-    with unpacked(pieces, compression) as stream:
+    with open_decompressed(pieces, compression) as stream:
         return stream.output.read(length)
 
 
-def sparse(source: IO[bytes], target: IO[bytes], offset: int, most_bytes: int) -> int:
+def copy_sparse(source: IO[bytes], target: IO[bytes], offset: int, most_bytes: int) -> int:
     """Copy ``source`` into ``target`` from ``offset``, leaving out zeros; how many bytes came, ``most_bytes`` + 1 when more."""
     done = 0
     while piece := source.read(CHUNK_BYTES):
@@ -142,7 +142,7 @@ _LETTERS = 26
 _CHUNK_BYTES = 2**20
 
 
-class Volumes:
+class VolumeWriter:
     """Files ``<stem>.aa`` and on of at most ``most_bytes`` each; one file ``stem`` when that is 0."""
 
     def __init__(self, stem: Path, most_bytes: int) -> None:

@@ -17,10 +17,10 @@ from pathlib import Path
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.clonezilla import tools
-from pragmaspec.images.clonezilla.partition_table import GPT_SECTORS, SECTOR, Partition, Table, read_dump
-from pragmaspec.images.clonezilla.restore import SMALL_BYTES, Said
-from pragmaspec.images.clonezilla.volume_stream import Volumes
-from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
+from pragmaspec.images.clonezilla.partition_table import GPT_SECTORS, SECTOR, Partition, PartitionTable, parse_sfdisk_dump
+from pragmaspec.images.clonezilla.restore import SMALL_BYTES, ReportStep
+from pragmaspec.images.clonezilla.volume_stream import VolumeWriter
+from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
 
 MBR_BYTES = 512
 MOST_HIDDEN_BYTES = 2**30
@@ -32,7 +32,7 @@ _KNOWN = {
 """File systems that have a partclone of the name that blkid gives them."""
 
 
-class Saving(Frozen, frozen=True):
+class WriteOptions(Frozen, frozen=True):
     """How a directory is written: the ``disk``'s name in it, how its files are compressed, and cut (0: not at all)."""
 
     disk: str = "sda"
@@ -40,7 +40,7 @@ class Saving(Frozen, frozen=True):
     volume_bytes: int = 4096 * 1000**2
 
 
-def write_clonezilla(disk: Path, format_: str, directory: Path, saving: Saving, said: Said) -> None:
+def write_clonezilla(disk: Path, format_: str, directory: Path, saving: WriteOptions, said: ReportStep) -> None:
     """Write the disk in the file ``disk`` (raw or qcow2, already inspected) to the new ``directory``.
 
     The directory appears when it is complete. Takes room for the disk's used bytes meanwhile, beside it. Raises ImageError.
@@ -61,7 +61,7 @@ def write_clonezilla(disk: Path, format_: str, directory: Path, saving: Saving, 
 
 
 @contextmanager
-def _raw(disk: Path, format_: str, beside: Path, said: Said) -> Iterator[Path]:
+def _raw(disk: Path, format_: str, beside: Path, said: ReportStep) -> Iterator[Path]:
     """The disk as a raw file: itself, or a sparse copy that is gone afterwards."""
     if format_ == "raw":
         yield disk.absolute()
@@ -70,14 +70,14 @@ def _raw(disk: Path, format_: str, beside: Path, said: Said) -> Iterator[Path]:
         raw = Path(scratch) / "disk.raw"
         said("unpacking the disk", None, None)
         command = ["qemu-img", "convert", "-q", "-f", format_, "-O", "raw", "--", str(disk.absolute()), str(raw)]
-        tools.run(command, MOST_VIRTUAL_BYTES)
+        tools.run(command, MAX_VIRTUAL_BYTES)
         yield raw
 
 
 class _Saver:
     """One disk that is being saved."""
 
-    def __init__(self, raw: Path, directory: Path, saving: Saving, said: Said) -> None:
+    def __init__(self, raw: Path, directory: Path, saving: WriteOptions, said: ReportStep) -> None:
         self.raw = raw
         self.directory = directory
         self.saving = saving
@@ -90,7 +90,7 @@ class _Saver:
         name = self.saving.disk
         self.said("reading the partition table", None, None)
         dump = _renamed(tools.run(["sfdisk", "--dump", str(self.raw)], 0), str(self.raw), name)
-        table = read_dump(dump, name)
+        table = parse_sfdisk_dump(dump, name)
         self._text(f"{name}-pt.sf", dump)
         self._first_sectors(table)
         saved = [one for one in table.partitions if not one.extended and self._partition(one)]
@@ -101,7 +101,7 @@ class _Saver:
         names = sorted(file.name for file in self.directory.iterdir() if file.is_file())
         self._text("SHA256SUMS", "".join(f"{_digest(self.directory / one)}  {one}\n" for one in names))
 
-    def _first_sectors(self, table: Table) -> None:
+    def _first_sectors(self, table: PartitionTable) -> None:
         name, sectors = self.saving.disk, self.size // SECTOR
         self._text(f"{name}-pt.parted", self._parted(table))
         heads, track = 255, 63
@@ -125,7 +125,7 @@ class _Saver:
                     file.seek(one.start * SECTOR)
                     self._bytes(f"{one.device}-ebr", file.read(SECTOR))
 
-    def _parted(self, table: Table) -> str:
+    def _parted(self, table: PartitionTable) -> str:
         """What Clonezilla reads of ``parted unit s print``: the disk's size and the kind of table."""
         kind = "gpt" if table.label == "gpt" else "msdos"
         lines = [f"Model: pragmaspec (file)\nDisk /dev/{self.saving.disk}: {self.size // SECTOR}s"]
@@ -154,21 +154,21 @@ class _Saver:
         return True
 
     def _store(self, one: Partition, content: Path, system: str) -> None:
-        known = bool(system) and shutil.which(f"partclone.{system}", path=tools.SEARCH) is not None
+        known = bool(system) and shutil.which(f"partclone.{system}", path=tools.SEARCH_PATH) is not None
         suffix = f".{self.saving.compression}" if known else ""
         kind = f"{system}-ptcl-img" if known else "dd-img"
         self.said(f"saving {one.device}", 0, one.size * SECTOR)
-        volumes = Volumes(self.directory / f"{one.device}.{kind}{suffix}", self.saving.volume_bytes)
+        volumes = VolumeWriter(self.directory / f"{one.device}.{kind}{suffix}", self.saving.volume_bytes)
         log = content.with_name("log")
         fresh = "0" if content.stat().st_blocks * SECTOR < SMALL_BYTES else "1"  # see restore
         source = [f"partclone.{system}", "-c", "-q", "-f", fresh, "-L", str(log), "-s", str(content), "-o", "-"]
         with tempfile.TemporaryFile() as words:
             reader = subprocess.Popen(
-                tools.limited(source if known else ["cat", str(content)], 2**24),
+                tools.limited_command(source if known else ["cat", str(content)], 2**24),
                 stdout=subprocess.PIPE, stderr=words, env=tools.environment(), cwd=content.parent,
             )  # fmt: skip
             packer = subprocess.Popen(
-                tools.limited(tools.packing(self.saving.compression), 2**20),
+                tools.limited_command(tools.compress_command(self.saving.compression), 2**20),
                 stdin=reader.stdout, stdout=subprocess.PIPE, stderr=words, env=tools.environment(),
             )  # fmt: skip
             try:
@@ -182,7 +182,7 @@ class _Saver:
                 statuses = (reader.wait(), packer.wait())
             if any(statuses):
                 words.seek(0)
-                raise tools.failed(source[0] if statuses[0] else "compressing", statuses[0] or statuses[1], words.read())
+                raise tools.program_error(source[0] if statuses[0] else "compressing", statuses[0] or statuses[1], words.read())
 
     def _cut_out(self, one: Partition, target: Path) -> None:
         """The bytes of a partition as a sparse file. The drivers are all named, so nothing is guessed from them."""
@@ -190,7 +190,7 @@ class _Saver:
             "driver": "raw", "offset": one.start * SECTOR, "size": one.size * SECTOR,
             "file": {"driver": "file", "filename": str(self.raw)},
         }  # fmt: skip
-        tools.run(["qemu-img", "convert", "-q", "-O", "raw", "--", f"json:{json.dumps(layers)}", str(target)], MOST_VIRTUAL_BYTES)
+        tools.run(["qemu-img", "convert", "-q", "-O", "raw", "--", f"json:{json.dumps(layers)}", str(target)], MAX_VIRTUAL_BYTES)
 
     def _text(self, name: str, text: str) -> None:
         self._bytes(name, text.encode())

@@ -77,19 +77,19 @@ STAGES = {
 }
 """What mmdebstrap says, and what a person reads."""
 # Documentation and translations of messages are a third of the files and nobody's business in a node; licences stay.
-LEFT_OUT = (
+DPKG_EXCLUDES = (
     "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*", "path-exclude=/usr/share/locale/*",
     "path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright",
 )  # fmt: skip
 # Checked by hash of their source, Python's compiled files are read twice as slowly; theirs never change here.
-COMPILE = (
+COMPILE_PYTHON_HOOK = (
     'chroot "$1" find /usr/lib/python3 /usr/lib/python3.* -name __pycache__ -prune -exec rm -r {} + && '
     'PYTHONHASHSEED=0 chroot "$1" sh -c "exec python3 -m compileall -q -f --invalidation-mode unchecked-hash '
     '/usr/lib/python3.* /usr/lib/python3/dist-packages"'
 )
 
 
-class Order(Frozen, frozen=True):
+class BootstrapRequest(Frozen, frozen=True):
     """What is asked of mmdebstrap. ``keyring``: the file with the archive's keys; None: what this machine's apt trusts."""
 
     suite: str
@@ -99,13 +99,13 @@ class Order(Frozen, frozen=True):
     keyring: Path | None = None
 
 
-def bootstrap(archive: Path, order: Order, said: Callable[[str], None]) -> None:
+def bootstrap(archive: Path, order: BootstrapRequest, said: Callable[[str], None]) -> None:
     """Write the system to ``archive``; ``said`` is told each stage. Raises ImageError with apt's own words."""
     with _seen_by_apt(order.keyring) as (settings, keyring), archive.open("wb") as output:
-        _run(command(order, settings, keyring), environment(), output.fileno(), said)
+        _run(mmdebstrap_command(order, settings, keyring), build_environment(), output.fileno(), said)
 
 
-def environment() -> dict[str, str]:
+def build_environment() -> dict[str, str]:
     """What mmdebstrap and the packages' scripts see of this machine: its proxies, and nothing else that differs."""
     return {
         **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
@@ -115,11 +115,11 @@ def environment() -> dict[str, str]:
     }  # fmt: skip
 
 
-def command(order: Order, settings: Path, keyring: Path | None) -> list[str]:
+def mmdebstrap_command(order: BootstrapRequest, settings: Path, keyring: Path | None) -> list[str]:
     """The command that writes the system to standard output, with a file of apt's ``settings``."""
     return [
         "mmdebstrap", f"--mode={order.mode}", "--variant=minbase", "--format=tar", f"--include={','.join(order.packages)}",
-        f"--aptopt={settings}", *(f"--dpkgopt={line}" for line in LEFT_OUT), f"--customize-hook={COMPILE}",
+        f"--aptopt={settings}", *(f"--dpkgopt={line}" for line in DPKG_EXCLUDES), f"--customize-hook={COMPILE_PYTHON_HOOK}",
         *([f"--keyring={keyring}"] if keyring else []),
         order.suite, "-", *order.sources,
     ]  # fmt: skip

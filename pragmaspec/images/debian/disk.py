@@ -16,10 +16,10 @@ from pragmaspec.images.debian.distribution import DEBIAN, Distribution
 from pragmaspec.images.debian.ext4 import make_ext4
 from pragmaspec.images.debian.initramfs import load_order, module_bytes, module_name
 
-START_COMMANDS = ("sh", "mount", "umount", "insmod", "switch_root", "usleep")
+BUSYBOX_COMMANDS = ("sh", "mount", "umount", "insmod", "switch_root", "usleep")
 
 
-class Built(Frozen, frozen=True):
+class BuiltImage(Frozen, frozen=True):
     """The files of a built image, and its packages as sorted lines ``name=version=architecture``."""
 
     disk: Path
@@ -28,9 +28,9 @@ class Built(Frozen, frozen=True):
     packages: tuple[str, ...]
 
 
-def make_disk(
+def build_disk(
     archive: Path, scratch: Path, prefix: Sequence[str], said: Callable[[str], None], distribution: Distribution = DEBIAN
-) -> Built:
+) -> BuiltImage:
     """The system in ``archive`` as files below ``scratch``. ``prefix``: the command that programs are run under."""
     tree = scratch / "tree"
     tree.mkdir()
@@ -40,9 +40,11 @@ def make_disk(
     _under(prefix, "sh", "-euc", _SETTLE, "settle", str(tree), str(archive), str(overlay))
     (kernel,) = (tree / "boot").glob("vmlinuz-*")
     (modules,) = (tree / "lib" / "modules").iterdir()
-    built = Built(disk=scratch / "disk.qcow2", kernel=scratch / "vmlinuz", initrd=scratch / "initrd", packages=_packages(tree))
+    built = BuiltImage(
+        disk=scratch / "disk.qcow2", kernel=scratch / "vmlinuz", initrd=scratch / "initrd", packages=_packages(tree)
+    )
     built.kernel.write_bytes(kernel.read_bytes())
-    built.initrd.write_bytes(initial_ram_disk(tree, modules))
+    built.initrd.write_bytes(build_initramfs(tree, modules))
     said("making the file system")
     raw = scratch / "disk.raw"
     make_ext4(
@@ -61,25 +63,25 @@ def make_disk(
     return built
 
 
-def initial_ram_disk(tree: Path, modules: Path) -> bytes:
+def build_initramfs(tree: Path, modules: Path) -> bytes:
     """busybox, the drivers of the disk and a script that mounts it. Not compressed: unpacking costs more than reading."""
     order = load_order(modules, recipe.DISK_MODULES)
     members = [
-        *(cpio.directory(path) for path in ("dev", "proc", "root")),
-        cpio.file("init", recipe.data_file("start").encode(), 0o755),
-        cpio.file("bin/busybox", (tree / "bin" / "busybox").read_bytes(), 0o755),
-        *(cpio.link(f"bin/{command}", "busybox") for command in START_COMMANDS),
-        *(cpio.file(f"modules/{module_name(module)}", module_bytes(module)) for module in order),
-        cpio.file("modules/order", "".join(f"{module_name(module)}\n" for module in order).encode()),
+        *(cpio.cpio_directory(path) for path in ("dev", "proc", "root")),
+        cpio.cpio_file("init", recipe.data_file("start").encode(), 0o755),
+        cpio.cpio_file("bin/busybox", (tree / "bin" / "busybox").read_bytes(), 0o755),
+        *(cpio.cpio_link(f"bin/{command}", "busybox") for command in BUSYBOX_COMMANDS),
+        *(cpio.cpio_file(f"modules/{module_name(module)}", module_bytes(module)) for module in order),
+        cpio.cpio_file("modules/order", "".join(f"{module_name(module)}\n" for module in order).encode()),
     ]
-    return cpio.archive(members)
+    return cpio.cpio_archive(members)
 
 
 def overlay_archive(*, quick: bool = True) -> bytes:
     """The recipe's files as a tar archive: owned by root, dated as the recipe says."""
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for file in sorted(recipe.files(quick=quick), key=lambda file: file.path):
+        for file in sorted(recipe.recipe_files(quick=quick), key=lambda file: file.path):
             entry = tarfile.TarInfo(file.path)
             entry.mtime = recipe.EPOCH
             entry.mode = stat.S_IMODE(file.mode)
@@ -97,7 +99,7 @@ def overlay_archive(*, quick: bool = True) -> bytes:
 _SETTLE = f"""
 cd "$1"
 tar --extract --file="$2" --numeric-owner --same-permissions --xattrs --xattrs-include='*' --exclude='./dev/*'
-rm -rf -- {" ".join(recipe.LEFTOVERS)}
+rm -rf -- {" ".join(recipe.REMOVED_PATTERNS)}
 cd etc/systemd/system
 rm -f -- {" ".join(recipe.DISABLED)}
 cd ../../..

@@ -13,7 +13,7 @@ from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import recipe
 
-Name = Literal["debian", "ubuntu"]
+DistributionName = Literal["debian", "ubuntu"]
 
 
 class Distribution(Frozen, frozen=True):
@@ -24,7 +24,7 @@ class Distribution(Frozen, frozen=True):
     is started in the way of :mod:`pragmaspec.images.debian.recipe`, which goes with Debian's version of it.
     """
 
-    name: Name
+    name: DistributionName
     title: str
     packages: tuple[str, ...]
     components: str = "main"
@@ -48,10 +48,10 @@ UBUNTU = Distribution(
     keyring="/usr/share/keyrings/ubuntu-archive-keyring.gpg",
     quick=False,
 )
-KNOWN: dict[Name, Distribution] = {"debian": DEBIAN, "ubuntu": UBUNTU}
+DISTRIBUTIONS: dict[DistributionName, Distribution] = {"debian": DEBIAN, "ubuntu": UBUNTU}
 
 
-def keyring_of(distribution: Distribution, keyring: str) -> Path | None:
+def find_keyring(distribution: Distribution, keyring: str) -> Path | None:
     """The file with the archive's keys: what the spec names, else the distribution's; None: what this machine's apt trusts.
 
     Raises ImageError when it is not there.
@@ -74,7 +74,14 @@ def keyring_of(distribution: Distribution, keyring: str) -> Path | None:
 
 
 POCKETS = ("", "-updates", "-security")
-PASSED_ON = ("acquire::http", "acquire::https", "acquire::ftp", "acquire::check-", "acquire::retries", "acquire::forceipv")
+FORWARDED_APT_SETTINGS = (
+    "acquire::http",
+    "acquire::https",
+    "acquire::ftp",
+    "acquire::check-",
+    "acquire::retries",
+    "acquire::forceipv",
+)
 """Settings of this machine's apt that its mirrors may need: proxies, time-outs, certificates."""
 
 
@@ -100,10 +107,10 @@ def source_lines(suite: str, mirror: str | None, snapshot: str | None, distribut
         pockets = POCKETS[:2] if distribution.own_security else POCKETS
         return tuple(f"deb {mirror or distribution.mirror} {suite}{pocket} {components}" for pocket in pockets)
     listed = _output("apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI) $(COMPONENT)", "Created-By: Packages")
-    return of_suite(suite, listed.splitlines())
+    return lines_for_suite(suite, listed.splitlines())
 
 
-def of_suite(suite: str, listed: Iterable[str]) -> tuple[str, ...]:
+def lines_for_suite(suite: str, listed: Iterable[str]) -> tuple[str, ...]:
     """The lines of ``apt-get indextargets`` ("release address component") that belong to ``suite``, as ``sources.list`` lines."""
     wanted = {f"{suite}{pocket}": number for number, pocket in enumerate(POCKETS)}
     found = {}
@@ -118,7 +125,7 @@ def of_suite(suite: str, listed: Iterable[str]) -> tuple[str, ...]:
 def apt_options() -> tuple[str, ...]:
     """This machine's apt settings that decide how mirrors are reached, as lines of ``apt.conf``. May hold a proxy's password."""
     dumped = _output("apt-config", "dump", "--no-empty", "--format", '%F "%v";%n')
-    return tuple(line for line in dumped.splitlines() if line.lower().startswith(PASSED_ON))
+    return tuple(line for line in dumped.splitlines() if line.lower().startswith(FORWARDED_APT_SETTINGS))
 
 
 def _output(*argv: str) -> str:

@@ -44,10 +44,10 @@ def make_ext4(
     if done.returncode != 0:
         raise ImageError("File system cannot be made", f"mkfs.ext4 said: {done.stderr.strip()[-800:]}")
     with image.open("r+b") as file:
-        settle_times(file, epoch)
+        normalise_timestamps(file, epoch)
 
 
-def settle_times(file: BinaryIO, epoch: int) -> None:
+def normalise_timestamps(file: BinaryIO, epoch: int) -> None:
     """Give every time stamp in an ext4 image that the build left there a fixed value.
 
     ``mkfs.ext4 -d`` copies access and change times of the files it reads, and those say when the build ran. Handles what

@@ -14,7 +14,7 @@ from pragmaspec.frozen import Frozen
 TRAILER = "TRAILER!!!"
 
 
-class Member(Frozen, frozen=True):
+class CpioEntry(Frozen, frozen=True):
     """A file of an archive: ``path`` without a leading slash, ``mode`` with its type bits, ``content`` (a link's target)."""
 
     path: str
@@ -22,22 +22,22 @@ class Member(Frozen, frozen=True):
     content: bytes = b""
 
 
-def directory(path: str, mode: int = 0o755) -> Member:
+def cpio_directory(path: str, mode: int = 0o755) -> CpioEntry:
     """A directory."""
-    return Member(path=path, mode=stat.S_IFDIR | mode)
+    return CpioEntry(path=path, mode=stat.S_IFDIR | mode)
 
 
-def file(path: str, content: bytes, mode: int = 0o644) -> Member:
+def cpio_file(path: str, content: bytes, mode: int = 0o644) -> CpioEntry:
     """A regular file."""
-    return Member(path=path, mode=stat.S_IFREG | mode, content=content)
+    return CpioEntry(path=path, mode=stat.S_IFREG | mode, content=content)
 
 
-def link(path: str, target: str) -> Member:
+def cpio_link(path: str, target: str) -> CpioEntry:
     """A symbolic link."""
-    return Member(path=path, mode=stat.S_IFLNK | 0o777, content=target.encode())
+    return CpioEntry(path=path, mode=stat.S_IFLNK | 0o777, content=target.encode())
 
 
-def archive(members: Iterable[Member]) -> bytes:
+def cpio_archive(members: Iterable[CpioEntry]) -> bytes:
     """The members as a cpio archive, with the directories they need.
 
     Sorted by path, owned by root, dated 1970, so that the bytes depend on nothing else. Source of the format:
@@ -45,14 +45,14 @@ def archive(members: Iterable[Member]) -> bytes:
     counts.
     """
     given = {member.path: member for member in members}
-    by_path = {path: directory(path) for member in given.values() for path in _parents(member.path)} | given
+    by_path = {path: cpio_directory(path) for member in given.values() for path in _parents(member.path)} | given
     ordered = [by_path[path] for path in sorted(by_path)]
     written = b"".join(_written(member, number) for number, member in enumerate(ordered, start=1))
-    written += _written(Member(path=TRAILER, mode=0), 0)
+    written += _written(CpioEntry(path=TRAILER, mode=0), 0)
     return _padded(written, 512)
 
 
-def _written(member: Member, inode: int) -> bytes:
+def _written(member: CpioEntry, inode: int) -> bytes:
     name = member.path.encode() + b"\0"
     links = 2 if stat.S_ISDIR(member.mode) else 1
     fields = (inode, member.mode, 0, 0, links, 0, len(member.content), 0, 0, 0, 0, len(name), 0)
@@ -86,9 +86,9 @@ def module_bytes(path: Path) -> bytes:
     kind = _PACKED.get(path.suffix)
     if kind is None:
         return path.read_bytes()
-    from pragmaspec.images.archives.decompress import unpacked  # noqa: PLC0415 - Debian's are not compressed
+    from pragmaspec.images.archives.decompress import decompressed  # noqa: PLC0415 - Debian's are not compressed
 
-    return b"".join(unpacked(kind, iter([path.read_bytes()])))
+    return b"".join(decompressed(kind, iter([path.read_bytes()])))
 
 
 def load_order(modules: Path, names: Iterable[str]) -> tuple[Path, ...]:

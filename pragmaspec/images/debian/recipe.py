@@ -48,7 +48,7 @@ DISABLED = (
     "getty.target.wants/getty@tty1.service", "multi-user.target.wants/remote-fs.target",
 )  # fmt: skip
 
-LEFTOVERS = (
+REMOVED_PATTERNS = (
     "boot/initrd.img-*", "initrd.img", "initrd.img.old", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
     "etc/hostname", "etc/resolv.conf", "etc/machine-id", "var/lib/dbus/machine-id", "etc/ssh/ssh_host_*", "var/log/*",
     "var/lib/systemd/random-seed", "var/lib/cloud/*", "var/cache/apt/*", "var/cache/debconf/*-old", "var/lib/dpkg/*-old", "tmp/*",
@@ -64,7 +64,7 @@ QUIET_DEVICES = (
 """Kinds of devices for which there is nothing to do when the system starts."""
 
 
-class File(Frozen, frozen=True):
+class RecipeFile(Frozen, frozen=True):
     """A file that is put into the tree; with ``target`` a symbolic link."""
 
     path: str
@@ -73,7 +73,7 @@ class File(Frozen, frozen=True):
     target: str = ""
 
 
-def files(*, quick: bool = True) -> tuple[File, ...]:
+def recipe_files(*, quick: bool = True) -> tuple[RecipeFile, ...]:
     """Everything that is put into the tree after the packages.
 
     ``quick``: cloud-init's stages run in one Python, and name servers go to ``/etc/resolv.conf``; otherwise cloud-init is started
@@ -81,26 +81,28 @@ def files(*, quick: bool = True) -> tuple[File, ...]:
     """
     units = "etc/systemd/system"
     return (
-        *(File(path=f"{units}/{unit}", target="/dev/null") for unit in MASKED),
-        *(File(path=f"{units}-generators/{name}", target="/dev/null") for name in MASKED_GENERATORS),
+        *(RecipeFile(path=f"{units}/{unit}", target="/dev/null") for unit in MASKED),
+        *(RecipeFile(path=f"{units}-generators/{name}", target="/dev/null") for name in MASKED_GENERATORS),
         *(
-            File(path=f"{units}/{target}.wants/{unit}", target=f"/lib/systemd/system/{_template(unit)}")
+            RecipeFile(path=f"{units}/{target}.wants/{unit}", target=f"/lib/systemd/system/{_template(unit)}")
             for unit, target in ENABLED.items()
         ),
-        File(path=f"{units}/default.target", target="/lib/systemd/system/multi-user.target"),
-        File(path=f"{units}/systemd-remount-fs.service.d/pragmaspec.conf", content="[Unit]\nConditionFileNotEmpty=/etc/fstab\n"),
-        File(
+        RecipeFile(path=f"{units}/default.target", target="/lib/systemd/system/multi-user.target"),
+        RecipeFile(
+            path=f"{units}/systemd-remount-fs.service.d/pragmaspec.conf", content="[Unit]\nConditionFileNotEmpty=/etc/fstab\n"
+        ),
+        RecipeFile(
             path=f"{units}/systemd-journal-flush.service.d/pragmaspec.conf",
             content="[Unit]\nConditionPathExists=/var/log/journal\n",
         ),
-        File(path=f"{units}/systemd-udev-trigger.service.d/pragmaspec.conf", content=_udev_trigger()),
+        RecipeFile(path=f"{units}/systemd-udev-trigger.service.d/pragmaspec.conf", content=_udev_trigger()),
         *_cloud_init_settings(),
         *(_quick_files(units) if quick else _resolved_files(units)),
-        File(path="etc/modules-load.d/pragmaspec.conf", content="# The power button.\nbutton\nevdev\n"),
+        RecipeFile(path="etc/modules-load.d/pragmaspec.conf", content="# The power button.\nbutton\nevdev\n"),
         # Empty and not absent: absent means a first start, at which systemd sets up all units anew.
-        File(path="etc/machine-id", mode=0o444),
-        File(path="etc/fstab"),
-        File(path="etc/hostname", content="localhost\n"),
+        RecipeFile(path="etc/machine-id", mode=0o444),
+        RecipeFile(path="etc/fstab"),
+        RecipeFile(path="etc/hostname", content="localhost\n"),
     )
 
 
@@ -123,24 +125,26 @@ def _udev_trigger() -> str:
     )
 
 
-def _cloud_init_settings() -> tuple[File, ...]:
+def _cloud_init_settings() -> tuple[RecipeFile, ...]:
     return (
-        File(path="etc/cloud/ds-identify.cfg", content="policy: enabled\ndatasource: NoCloud\n"),
-        File(path="etc/cloud/cloud.cfg.d/90_pragmaspec.cfg", content=_CLOUD_CFG),
+        RecipeFile(path="etc/cloud/ds-identify.cfg", content="policy: enabled\ndatasource: NoCloud\n"),
+        RecipeFile(path="etc/cloud/cloud.cfg.d/90_pragmaspec.cfg", content=_CLOUD_CFG),
     )
 
 
-def _resolved_files(units: str) -> tuple[File, ...]:
+def _resolved_files(units: str) -> tuple[RecipeFile, ...]:
     resolved = "systemd-resolved.service"
     return (
-        File(path=f"{units}/sysinit.target.wants/{resolved}", target=f"/lib/systemd/system/{resolved}"),
-        File(path="etc/resolv.conf", target="../run/systemd/resolve/stub-resolv.conf"),
+        RecipeFile(path=f"{units}/sysinit.target.wants/{resolved}", target=f"/lib/systemd/system/{resolved}"),
+        RecipeFile(path="etc/resolv.conf", target="../run/systemd/resolve/stub-resolv.conf"),
     )
 
 
-def _quick_files(units: str) -> tuple[File, ...]:
-    def unit(name: str, *lines: str) -> File:
-        return File(path=f"{units}/{name}.service.d/pragmaspec.conf", content="\n".join(["[Service]", "ExecStart=", *lines, ""]))
+def _quick_files(units: str) -> tuple[RecipeFile, ...]:
+    def unit(name: str, *lines: str) -> RecipeFile:
+        return RecipeFile(
+            path=f"{units}/{name}.service.d/pragmaspec.conf", content="\n".join(["[Service]", "ExecStart=", *lines, ""])
+        )
 
     stage = "ExecStart=/usr/lib/pragmaspec/cloud-init-stage"
     return (
@@ -156,10 +160,10 @@ def _quick_files(units: str) -> tuple[File, ...]:
         unit("cloud-config", f"{stage} config modules --mode=config"),
         unit("cloud-final", f"{stage} final modules --mode=final"),
         *(
-            File(path=f"usr/lib/pragmaspec/{name}", content=data_file(name), mode=0o755)
+            RecipeFile(path=f"usr/lib/pragmaspec/{name}", content=data_file(name), mode=0o755)
             for name in ("cloud-init-stages", "cloud-init-stage", "network-settle")
         ),
-        File(path="etc/resolv.conf"),
+        RecipeFile(path="etc/resolv.conf"),
     )
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pragmaspec.errors import UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.archives.compress import PACKERS, packer
-from pragmaspec.images.archives.stream import pieces_of
+from pragmaspec.images.archives.compress import COMPRESSION_SUFFIXES, compressed_writer
+from pragmaspec.images.archives.stream import file_chunks
 from pragmaspec.images.formats import qemu_img
 from pragmaspec.images.formats.qcow2_writer import write_qcow2
-from pragmaspec.images.formats.random_access import opened
-from pragmaspec.images.formats.sparse import blocks_of, write_sparse
+from pragmaspec.images.formats.random_access import open_regular
+from pragmaspec.images.formats.sparse import read_blocks, write_sparse
 
 _SUFFIXES = {"raw": "raw", "img": "raw", "qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhd": "vhd", "vhdx": "vhdx"}
 _OPTIONS = {"vmdk": "subformat=streamOptimized", "vhd": "subformat=fixed,force_size=on"}
@@ -21,7 +21,7 @@ _MOST_OVERHEAD = 64 * 2**20
 """What a format may add to the size of the disk."""
 
 
-class Target(Frozen, frozen=True):
+class ConversionTarget(Frozen, frozen=True):
     """A file to be made: the format of the disk in it, and how that is compressed, empty for not at all."""
 
     file: str
@@ -29,10 +29,10 @@ class Target(Frozen, frozen=True):
     packing: str = ""
 
 
-def target_of(file: Path, format_: str | None) -> Target:
+def conversion_target(file: Path, format_: str | None) -> ConversionTarget:
     """What ``file`` shall be, by its name unless ``format_`` says more. Raises UsageError when neither tells."""
     suffixes = [suffix.removeprefix(".").lower() for suffix in file.suffixes]
-    packing = suffixes.pop() if suffixes and suffixes[-1] in PACKERS else ""
+    packing = suffixes.pop() if suffixes and suffixes[-1] in COMPRESSION_SUFFIXES else ""
     if format_ is not None and format_ not in _SUFFIXES.values():
         detail = (
             f"{format_} is no format of a disk that can be written. Say --to with {', '.join(dict.fromkeys(_SUFFIXES.values()))}."
@@ -43,13 +43,15 @@ def target_of(file: Path, format_: str | None) -> Target:
         known = ", ".join(f".{suffix}" for suffix in _SUFFIXES)
         raise UsageError(
             "Format not known",
-            f"The name {file.name} tells no format. Let it end in one of {known}, with .{', .'.join(PACKERS)} behind "
+            f"The name {file.name} tells no format. End it in one of {known}, with .{', .'.join(COMPRESSION_SUFFIXES)} behind "
             "it to compress, or say --to FORMAT.",
         )
-    return Target(file=str(file), format=found, packing=packing)
+    return ConversionTarget(file=str(file), format=found, packing=packing)
 
 
-def convert_into(disk: Path, format_: str, size_bytes: int, target: Target, counted: Callable[[int, int], None]) -> None:
+def convert_disk(
+    disk: Path, format_: str, size_bytes: int, target: ConversionTarget, counted: Callable[[int, int], None]
+) -> None:
     """Write the inspected disk in the file ``disk``, of ``format_`` and this virtual size, to a file.
 
     Nothing stands under its name before it is whole. Raises ImageError, and UsageError when the directory cannot be written.
@@ -62,14 +64,14 @@ def convert_into(disk: Path, format_: str, size_bytes: int, target: Target, coun
 
 
 def _convert(
-    disk: Path, format_: str, size_bytes: int, target: Target, scratch: Path, counted: Callable[[int, int], None]
+    disk: Path, format_: str, size_bytes: int, target: ConversionTarget, scratch: Path, counted: Callable[[int, int], None]
 ) -> None:
     whole = scratch / "whole"
     _reformat(disk, format_, size_bytes, target.format, whole, counted)
     if target.packing:
         packed = scratch / "packed"
-        with opened(whole) as window, packer(target.packing, packed) as write:
-            for piece in pieces_of(window, counted):
+        with open_regular(whole) as window, compressed_writer(target.packing, packed) as write:
+            for piece in file_chunks(window, counted):
                 write(piece)
         whole = packed
     with whole.open("rb") as file_:
@@ -81,8 +83,8 @@ def _reformat(disk: Path, format_: str, size_bytes: int, to: str, target: Path, 
     if to == format_:
         _copy(disk, target)
     elif (format_, to) == ("raw", "qcow2"):
-        with opened(disk) as window, target.open("xb") as file:
-            write_qcow2(file, blocks_of(window.handle))
+        with open_regular(disk) as window, target.open("xb") as file:
+            write_qcow2(file, read_blocks(window.handle))
     else:
         qemu_img.convert(
             disk,
@@ -98,7 +100,7 @@ def _reformat(disk: Path, format_: str, size_bytes: int, to: str, target: Path, 
 def _copy(disk: Path, target: Path) -> None:
     handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with opened(disk) as window:
-            write_sparse(handle, blocks_of(window.handle))
+        with open_regular(disk) as window:
+            write_sparse(handle, read_blocks(window.handle))
     finally:
         os.close(handle)

@@ -9,11 +9,11 @@ READ_BYTES = 2**20
 """Less is not worth the reader's waking up, unless nothing more comes."""
 
 
-class GivenUpError(Exception):
+class ReadAbortedError(Exception):
     """The file will not come any more. Never leaves :mod:`pragmaspec.images`."""
 
 
-class Arrival:
+class GrowingFile:
     """``file`` on its way: one thread tells how much of it stands there, another one reads that.
 
     ``total_bytes``: how long it will be, None when nobody knows.
@@ -50,7 +50,7 @@ class Arrival:
         with self._changed:
             self._changed.wait_for(lambda: self._given_up or self._whole)
             if self._given_up:
-                raise GivenUpError
+                raise ReadAbortedError
 
     def pieces(self, counted: Callable[[int, int], None]) -> Iterator[bytes]:
         """The file from its beginning to its end. Once nothing more comes, ``counted`` is told bytes read, and in all.
@@ -62,7 +62,7 @@ class Arrival:
             while (end := self._wait(at)) > at:
                 piece = os.pread(stream.fileno(), min(end - at, READ_BYTES), at)
                 if not piece:
-                    raise GivenUpError
+                    raise ReadAbortedError
                 at += len(piece)
                 yield piece
                 if self._whole:
@@ -73,5 +73,5 @@ class Arrival:
         with self._changed:
             self._changed.wait_for(lambda: self._given_up or self._whole or self._so_far - at >= READ_BYTES)
             if self._given_up:
-                raise GivenUpError
+                raise ReadAbortedError
             return self._so_far

@@ -14,36 +14,38 @@ from types import TracebackType
 from typing import Self
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.archives.layers import layers_of, most_unpacked, unwrapped_stream
-from pragmaspec.images.archives.stream import Stream
-from pragmaspec.images.disks.growing_file import Arrival, GivenUpError
-from pragmaspec.images.disks.make_disk import Maker, Ready, make_disk, work_name
-from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
-from pragmaspec.images.formats.random_access import opened
+from pragmaspec.images.archives.layers import detect_layers, max_unpacked_bytes, unwrap_stream
+from pragmaspec.images.archives.stream import PeekableStream
+from pragmaspec.images.disks.growing_file import GrowingFile, ReadAbortedError
+from pragmaspec.images.disks.make_disk import DiskMaker, UnpublishedDisk, make_disk, work_name
+from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
+from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store.blobs import flush, room_in
-from pragmaspec.images.store.conversion_cache import Made, made_before, remember_made
-from pragmaspec.images.store.digest_cache import changed_meanwhile
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.store.blobs import disk_full_as_error, fsync_path
+from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_disk
+from pragmaspec.images.store.digest_cache import changed_while_reading
 
 
-def local_disk(
+def make_disk_of_local_file(
     file: Path,
-    workshop: Workshop,
+    workshop: ImageContext,
     *,
     declared: str | None,
     partitionless: bool,
     check: Callable[[str], None],
     member: str = "",
-) -> Made:
+) -> BootableDisk:
     """The disk in the packed or foreign ``file``, which stays; it is read once for its digest and for what is in it.
 
     ``check`` is given the digest, and raises when it is the wrong one. Raises ImageError.
     """
     with (
-        room_in(workshop.store, workshop.image),
-        opened(file) as window,
-        Alongside(workshop, file, declared=declared, partitionless=partitionless, used_up=False, member=member) as alongside,
+        disk_full_as_error(workshop.store, workshop.image),
+        open_regular(file) as window,
+        StreamingUnpack(
+            workshop, file, declared=declared, partitionless=partitionless, used_up=False, member=member
+        ) as alongside,
     ):
 
         def read(done: int, total: int) -> None:
@@ -54,7 +56,7 @@ def local_disk(
         check(digest)
         alongside.wait()
         if not window.unchanged():
-            raise changed_meanwhile(file)
+            raise changed_while_reading(file)
         made = alongside.made(digest)
     if made:
         return made
@@ -63,7 +65,7 @@ def local_disk(
     )
 
 
-class Alongside:
+class StreamingUnpack:
     """Makes a disk of ``file`` while :meth:`begins` and :meth:`came` are told how much of it is there.
 
     The caller alone may write the file meanwhile. ``used_up``: it is not needed any more once the disk is made.
@@ -71,7 +73,7 @@ class Alongside:
 
     def __init__(
         self,
-        workshop: Workshop,
+        workshop: ImageContext,
         file: Path,
         *,
         declared: str | None,
@@ -102,9 +104,9 @@ class Alongside:
         self._held.enter_context(store.locked(work))
         scratch = self._held.enter_context(store.scratch(work))
         self._gate = _Gate(self._workshop)
-        workshop = Workshop(store, self._workshop.image, self._gate)
-        maker = Maker(workshop, workshop.image, self._declared, scratch, partitionless=self._partitionless)
-        self._working = _Working(maker, Arrival(self._file, total_bytes), workshop.step, self._member)
+        workshop = ImageContext(store, self._workshop.image, self._gate)
+        maker = DiskMaker(workshop, workshop.image, self._declared, scratch, partitionless=self._partitionless)
+        self._working = _Working(maker, GrowingFile(self._file, total_bytes), workshop.step, self._member)
 
     def came(self, so_far: int) -> None:
         """The first ``so_far`` bytes of the file stand there."""
@@ -130,7 +132,7 @@ class Alongside:
         if self._working:
             self._working.wait()
 
-    def made(self, digest: str) -> Made | None:
+    def made(self, digest: str) -> BootableDisk | None:
         """The disk, in the store, once all has come, and is what it has to be: ``digest`` is the file's SHA-256, made sure of.
 
         None when it could not be made in passing. Raises ImageError when it is refused.
@@ -138,12 +140,12 @@ class Alongside:
         store, declared, bare = self._workshop.store, self._declared, self._partitionless
         self._gate.open = True
         try:
-            made = made_before(store, digest, declared=declared, partitionless=bare, member=self._member)
+            made = cached_disk(store, digest, declared=declared, partitionless=bare, member=self._member)
             made = made or (self._working.finish() if self._working else None)
         finally:
             self._stop()
         if made is not None:
-            remember_made(store, digest, made, declared=declared, partitionless=bare, member=self._member)
+            cache_disk(store, digest, made, declared=declared, partitionless=bare, member=self._member)
             if self._used_up:
                 self._file.unlink(missing_ok=True)
         return made
@@ -158,7 +160,7 @@ class Alongside:
 class _Gate(ImageReporter):
     """Keeps silent until the transfer is done: of two things at once only one is told."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: ImageContext) -> None:
         self._workshop = workshop
         self.open = False
 
@@ -171,13 +173,13 @@ class _Gate(ImageReporter):
 class _Working:
     """One file that is being unpacked, by a thread."""
 
-    def __init__(self, maker: Maker, arrival: Arrival, step: Callable[[str, int, int], None], member: str) -> None:
+    def __init__(self, maker: DiskMaker, arrival: GrowingFile, step: Callable[[str, int, int], None], member: str) -> None:
         self.arrival = arrival
         self._maker = maker
         self._step = step
         self._member = member
         self._layers: tuple[str, ...] = ()
-        self._ready: Ready | None = None
+        self._ready: UnpublishedDisk | None = None
         self._thread = Thread(target=self._run, name="alongside", daemon=True)
         self._thread.start()
 
@@ -185,13 +187,13 @@ class _Working:
         """Until the thread is done."""
         self._thread.join()
 
-    def finish(self) -> Made | None:
+    def finish(self) -> BootableDisk | None:
         """What was made of the file, which is whole now."""
         self.wait()
         if self._ready is None:
             return None
-        with opened(self.arrival.file) as window:
-            if layers_of(window, self._member) != self._layers:  # its end may tell that it is two things at once
+        with open_regular(self.arrival.file) as window:
+            if detect_layers(window, self._member) != self._layers:  # its end may tell that it is two things at once
                 return None
         return self._maker.publish(self._ready)
 
@@ -203,12 +205,12 @@ class _Working:
     def _run(self) -> None:
         pieces = self.arrival.pieces(lambda done, total: self._step("unpacking", done, total))
         try:
-            stream, self._layers = unwrapped_stream(Stream(pieces), self._member)
+            stream, self._layers = unwrap_stream(PeekableStream(pieces), self._member)
             if self._layers:
-                most = most_unpacked(self.arrival.total_bytes or 0, MOST_VIRTUAL_BYTES)
+                most = max_unpacked_bytes(self.arrival.total_bytes or 0, MAX_VIRTUAL_BYTES)
                 self._ready = self._maker.unpack(stream, most)
             else:
                 self.arrival.wait()
-                flush(self.arrival.file)  # as it will be published, and while its digest is made
-        except (GivenUpError, ImageError, OSError):
+                fsync_path(self.arrival.file)  # as it will be published, and while its digest is made
+        except (ReadAbortedError, ImageError, OSError):
             self._ready = None  # what is wrong, the whole file will tell

@@ -5,12 +5,12 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.firmware.detect import Boots, boots_of_file
-from pragmaspec.images.sources.base import Found
+from pragmaspec.images.firmware.detect import BootSupport, boot_support_of_file
+from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.planning.wanted import Firmware
 
 
-def looked_at(found: Found, disk: Path | None) -> tuple[Found, Boots | None]:
+def with_detected_firmware(found: VerifiedImage, disk: Path | None) -> tuple[VerifiedImage, BootSupport | None]:
     """``found`` with the firmware that can start its disk, and how that can start.
 
     ``disk``: its file; None when it is not on this machine. Nothing is known then, nor where a kernel starts it. The firmware of
@@ -18,16 +18,16 @@ def looked_at(found: Found, disk: Path | None) -> tuple[Found, Boots | None]:
     """
     if disk is None or found.kernel:
         return found, None
-    boots = boots_of_file(disk)
+    boots = boot_support_of_file(disk)
     works = boots.bios if found.firmware == "bios" else bool(boots.uefi)
     return (found if works else replace(found, firmware=boots.default)), boots
 
 
-def chosen(asked: Firmware | None, found: Found, boots: Boots | None) -> Firmware:
+def choose_firmware(asked: Firmware | None, found: VerifiedImage, boots: BootSupport | None) -> Firmware:
     """The firmware of an image: as the spec asks, else as its disk allows. Raises ImageError if the disk lacks what is asked."""
     if asked is None or asked == found.firmware:
         return found.firmware
-    why = boots.why_not(asked) if boots else ""
+    why = boots.missing_for(asked) if boots else ""
     if why:
         other = "bios" if asked == "uefi" else "uefi"
         detail = (

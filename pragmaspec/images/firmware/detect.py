@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.firmware.fat import Entry, Fat, opened_fat
-from pragmaspec.images.firmware.partition_tables import EFI_SYSTEM, SECTOR, Partition, Table, read_table
-from pragmaspec.images.formats.qcow2_content import guest_view
-from pragmaspec.images.formats.random_access import Window, opened
+from pragmaspec.images.firmware.fat import Fat, FatEntry, open_fat
+from pragmaspec.images.firmware.partition_tables import EFI_SYSTEM, SECTOR, Partition, PartitionLayout, read_partition_layout
+from pragmaspec.images.formats.qcow2_reader import guest_view
+from pragmaspec.images.formats.random_access import RandomAccess, open_regular
 from pragmaspec.planning.wanted import Firmware
 
 LOADERS = {
@@ -33,7 +33,7 @@ _NO_CODE = b"not a bootable disk"
 _MOST_FILE_SYSTEMS, _MOST_FOLDERS = 8, 16
 
 
-class Boots(Frozen, frozen=True):
+class BootSupport(Frozen, frozen=True):
     """How a disk can start. ``uefi``: the architectures that it has a loader for.
 
     ``found``: paths of loaders that a fresh UEFI firmware would not find; ``partition``: whether there is a place for loaders;
@@ -44,7 +44,7 @@ class Boots(Frozen, frozen=True):
     uefi: tuple[str, ...] = ()
     found: tuple[str, ...] = ()
     partition: bool = False
-    coded: bool = False
+    has_boot_code: bool = False
     sector_bytes: int = SECTOR
 
     @property
@@ -52,10 +52,10 @@ class Boots(Frozen, frozen=True):
         """The firmware if the spec names none: UEFI for a disk that only UEFI can start, else BIOS."""
         return "uefi" if self.uefi and not self.bios else "bios"
 
-    def why_not(self, firmware: Firmware) -> str:
+    def missing_for(self, firmware: Firmware) -> str:
         """Why ``firmware`` cannot start it: what was looked for and not found; empty when it can, or may."""
         if firmware == "bios":
-            return "" if self.bios or self.coded else "no boot code in its first sector"
+            return "" if self.bios or self.has_boot_code else "no boot code in its first sector"
         return "" if self.uefi else self._no_loader()
 
     @property
@@ -63,7 +63,7 @@ class Boots(Frozen, frozen=True):
         """Why nothing can start it; empty when something can."""
         if self.bios or self.uefi:
             return ""
-        return " and ".join(dict.fromkeys((self.why_not("bios"), self.why_not("uefi"))))
+        return " and ".join(dict.fromkeys((self.missing_for("bios"), self.missing_for("uefi"))))
 
     def _no_loader(self) -> str:
         if self.sector_bytes != SECTOR:
@@ -78,31 +78,31 @@ class Boots(Frozen, frozen=True):
         return "no EFI system partition"
 
 
-def boots_of(disk: Window) -> Boots:
+def boot_support(disk: RandomAccess) -> BootSupport:
     """How ``disk`` can start. ``disk`` has the bytes that a guest sees."""
-    table = read_table(disk)
+    table = read_partition_layout(disk)
     files = tuple(_file_systems(disk, table)) if table.sector_bytes == SECTOR else ()
     loaders = tuple(dict.fromkeys(arch for files_ in files for arch in _started(files_)))
     others = () if loaders else tuple(path for files_ in files for path in _others(files_))
     coded = any(table.code) and not (table.label == "none" and _NO_CODE in disk.at(0, SECTOR))
     placed = any(partition.kind in EFI_SYSTEM for partition in table.partitions) or table.sector_bytes != SECTOR
-    return Boots(
+    return BootSupport(
         bios=coded and (not loaders or _starts_by_code(disk, table)),
         uefi=loaders,
         found=others,
         partition=bool(others) or placed,
-        coded=coded,
+        has_boot_code=coded,
         sector_bytes=table.sector_bytes,
     )
 
 
-def boots_of_file(file: Path) -> Boots:
+def boot_support_of_file(file: Path) -> BootSupport:
     """How the inspected raw or qcow2 disk in ``file`` can start. Raises ImageError when it cannot be read."""
-    with opened(file) as window:
-        return boots_of(guest_view(window))
+    with open_regular(file) as window:
+        return boot_support(guest_view(window))
 
 
-def _starts_by_code(disk: Window, table: Table) -> bool:
+def _starts_by_code(disk: RandomAccess, table: PartitionLayout) -> bool:
     """True if the boot code can start a disk that also has a UEFI loader.
 
     Windows, parted and others always write boot code that only starts the active partition, if there is one.
@@ -112,15 +112,15 @@ def _starts_by_code(disk: Window, table: Table) -> bool:
     return any(_can_start(disk, partition) for partition in table.partitions if partition.active)
 
 
-def _can_start(disk: Window, partition: Partition) -> bool:
+def _can_start(disk: RandomAccess, partition: Partition) -> bool:
     sector = disk.at(partition.offset, SECTOR)
     return sector[510:] == b"\x55\xaa" and _NO_CODE not in sector
 
 
-def _file_systems(disk: Window, table: Table) -> Iterator[Fat]:
+def _file_systems(disk: RandomAccess, table: PartitionLayout) -> Iterator[Fat]:
     """Every FAT file system: firmware looks into all of them, whatever the table calls them."""
     offsets = [0] if table.label == "none" else [partition.offset for partition in table.partitions]
-    found = (opened_fat(disk, offset) for offset in dict.fromkeys(offsets))
+    found = (open_fat(disk, offset) for offset in dict.fromkeys(offsets))
     yield from islice(filter(None, found), _MOST_FILE_SYSTEMS)
 
 
@@ -148,7 +148,7 @@ def _others(files: Fat) -> Iterator[str]:
                 break
 
 
-def _is_program(files: Fat, entry: Entry) -> bool:
+def _is_program(files: Fat, entry: FatEntry) -> bool:
     return not entry.directory and files.begins(entry, len(_PROGRAM)) == _PROGRAM
 
 

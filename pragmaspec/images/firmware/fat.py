@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.random_access import Window
+from pragmaspec.images.formats.random_access import RandomAccess
 
 _SIZES = {512, 1024, 2048, 4096}
 _DIRECTORY, _LABEL, _LONG_NAME = 0x10, 0x08, 0x0F
@@ -20,7 +20,7 @@ _PIECES = ((1, 11), (14, 26), (28, 32))
 """Where a long name stands in an entry of its own."""
 
 
-class Entry(Frozen, frozen=True):
+class FatEntry(Frozen, frozen=True):
     """A file or directory; ``cluster``: where its content begins."""
 
     name: str
@@ -30,9 +30,9 @@ class Entry(Frozen, frozen=True):
 
 
 class Fat:
-    """The file system that begins at ``offset`` of ``disk``. Use :func:`opened_fat`."""
+    """The file system that begins at ``offset`` of ``disk``. Use :func:`open_fat`."""
 
-    def __init__(self, disk: Window, offset: int, sector: bytes) -> None:
+    def __init__(self, disk: RandomAccess, offset: int, sector: bytes) -> None:
         self._disk = disk
         self._offset = offset
         (bytes_, clustered, reserved, tables, roots, small, _, length16) = struct.unpack_from("<HBHBHHBH", sector, 11)
@@ -49,9 +49,9 @@ class Fat:
         self._root = root if self._bits == 32 else 0  # noqa: PLR2004 - FAT32
         self._clusters = clusters
 
-    def find(self, *path: str) -> Entry | None:
+    def find(self, *path: str) -> FatEntry | None:
         """The file or directory at ``path``, of whatever case; None when there is none."""
-        entry = Entry(name="", directory=True, cluster=self._root, size_bytes=0)
+        entry = FatEntry(name="", directory=True, cluster=self._root, size_bytes=0)
         for name in path:
             inside = (each for each in self.entries(entry) if each.name.lower() == name.lower()) if entry.directory else iter(())
             found = next(inside, None)
@@ -60,7 +60,7 @@ class Fat:
             entry = found
         return entry
 
-    def entries(self, directory: Entry) -> Iterator[Entry]:
+    def entries(self, directory: FatEntry) -> Iterator[FatEntry]:
         """The files and folders in ``directory``, without ``.`` and ``..``."""
         content, long = self._content(directory), ""
         for at in range(0, len(content) - _ENTRY_BYTES + 1, _ENTRY_BYTES):
@@ -75,13 +75,13 @@ class Fat:
             name, long = long or _short(entry), ""
             if entry[0] != _DELETED and not attributes & _LABEL and name not in {".", ".."}:
                 high, low, size = struct.unpack_from("<20xH4xHI", entry, 0)
-                yield Entry(name=name, directory=bool(attributes & _DIRECTORY), cluster=high << 16 | low, size_bytes=size)
+                yield FatEntry(name=name, directory=bool(attributes & _DIRECTORY), cluster=high << 16 | low, size_bytes=size)
 
-    def begins(self, entry: Entry, length: int) -> bytes:
+    def begins(self, entry: FatEntry, length: int) -> bytes:
         """Up to ``length`` bytes of the first cluster of a file."""
         return self._cluster(entry.cluster)[: min(length, entry.size_bytes)]
 
-    def _content(self, directory: Entry) -> bytes:
+    def _content(self, directory: FatEntry) -> bytes:
         if not directory.cluster:
             return self._disk.at(self._offset + self._root_at, min(self._root_bytes, _MOST_DIRECTORY_BYTES))
         found, cluster, seen = bytearray(), directory.cluster, set[int]()
@@ -102,7 +102,7 @@ class Fat:
         return value & (0xFFFF if self._bits == 16 else 0x0FFFFFFF)  # noqa: PLR2004 - FAT16
 
 
-def opened_fat(disk: Window, offset: int) -> Fat | None:
+def open_fat(disk: RandomAccess, offset: int) -> Fat | None:
     """The FAT file system that begins at ``offset``; None when nothing like one does."""
     sector = disk.at(offset, 512)
     if len(sector) < 512 or sector[0] not in {0xEB, 0xE9} or sector[510:] != b"\x55\xaa":  # noqa: PLR2004 - a sector

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.random_access import Window
+from pragmaspec.images.formats.random_access import RandomAccess
 
 SECTOR = 512
 CODE_BYTES = 440
@@ -36,7 +36,7 @@ class Partition(Frozen, frozen=True):
     active: bool = False
 
 
-class Table(Frozen, frozen=True):
+class PartitionLayout(Frozen, frozen=True):
     """``code``: the first sector's boot code; ``sector_bytes``: of the sectors that the table counts in."""
 
     label: str
@@ -45,26 +45,26 @@ class Table(Frozen, frozen=True):
     sector_bytes: int = SECTOR
 
 
-def read_table(disk: Window) -> Table:
+def read_partition_layout(disk: RandomAccess) -> PartitionLayout:
     """The partition table of a disk; ``label`` is ``gpt``, ``mbr`` or ``none``."""
     first = disk.at(0, SECTOR)
     if first[_SIGNATURE_AT:] != _SIGNATURE:
-        return Table(label="none")
+        return PartitionLayout(label="none")
     code = first[:CODE_BYTES]
     entries = tuple(_entries(first, 0))
     for sector_bytes in _GPT_SECTORS:
         header = _gpt_header(disk, sector_bytes)
         if header and any(entry.kind == _PROTECTIVE for entry in entries):
             hybrid = tuple(entry for entry in entries if entry.kind != _PROTECTIVE)
-            return Table(
+            return PartitionLayout(
                 label="gpt",
                 partitions=(*_gpt_partitions(disk, header, sector_bytes), *hybrid),
                 code=code,
                 sector_bytes=sector_bytes,
             )
     if first[0] in {0xEB, 0xE9} and _is_fat(first):
-        return Table(label="none", code=code)
-    return Table(label="mbr", partitions=(*entries, *_logical(disk, entries)), code=code)
+        return PartitionLayout(label="none", code=code)
+    return PartitionLayout(label="mbr", partitions=(*entries, *_logical(disk, entries)), code=code)
 
 
 def _is_fat(sector: bytes) -> bool:
@@ -79,7 +79,7 @@ def _entries(sector: bytes, base: int) -> Iterator[Partition]:
             yield Partition(kind=f"{kind:02x}", offset=(base + start) * SECTOR, active=flag == _ACTIVE)
 
 
-def _logical(disk: Window, entries: tuple[Partition, ...]) -> Iterator[Partition]:
+def _logical(disk: RandomAccess, entries: tuple[Partition, ...]) -> Iterator[Partition]:
     """Partitions inside an extended one: a chain of sectors, each with one partition and the place of the next."""
     extended = next((entry for entry in entries if entry.kind in _EXTENDED), None)
     if extended is None:
@@ -97,7 +97,7 @@ def _logical(disk: Window, entries: tuple[Partition, ...]) -> Iterator[Partition
         at = after[0].offset
 
 
-def _gpt_header(disk: Window, sector_bytes: int) -> bytes:
+def _gpt_header(disk: RandomAccess, sector_bytes: int) -> bytes:
     """The primary header, else the copy in the last sector; empty when there is neither."""
     for at in (sector_bytes, disk.size - sector_bytes):
         header = disk.at(at, 92) if at > 0 else b""
@@ -106,7 +106,7 @@ def _gpt_header(disk: Window, sector_bytes: int) -> bytes:
     return b""
 
 
-def _gpt_partitions(disk: Window, header: bytes, sector_bytes: int) -> Iterator[Partition]:
+def _gpt_partitions(disk: RandomAccess, header: bytes, sector_bytes: int) -> Iterator[Partition]:
     at, count, entry_bytes = struct.unpack_from("<QII", header, 72)
     if entry_bytes % 128 or not 128 <= entry_bytes <= 4096:  # noqa: PLR2004 - as in the specification
         return

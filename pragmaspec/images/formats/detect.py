@@ -7,29 +7,29 @@ from collections.abc import Iterator
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, Window
+from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccess
 
-Family = Literal["disk", "packed", "other"]
+FormatFamily = Literal["disk", "packed", "other"]
 
 
-class Kind(Frozen, frozen=True):
+class FileFormat(Frozen, frozen=True):
     """A format. ``words`` finish the sentence "It is …"."""
 
     name: str
     words: str
-    family: Family
+    family: FormatFamily
 
 
-def _disk(name: str, words: str) -> Kind:
-    return Kind(name=name, words=words, family="disk")
+def _disk(name: str, words: str) -> FileFormat:
+    return FileFormat(name=name, words=words, family="disk")
 
 
-def _packed(name: str, words: str) -> Kind:
-    return Kind(name=name, words=words, family="packed")
+def _packed(name: str, words: str) -> FileFormat:
+    return FileFormat(name=name, words=words, family="packed")
 
 
-def _other(name: str, words: str) -> Kind:
-    return Kind(name=name, words=words, family="other")
+def _other(name: str, words: str) -> FileFormat:
+    return FileFormat(name=name, words=words, family="other")
 
 
 RAW = _disk("raw", "a disk with a boot sector (raw)")
@@ -74,12 +74,12 @@ _TEXT = frozenset(b"\t\n\r\f\x1b") | frozenset(range(32, 127))
 _SECTOR = 512
 
 
-def ends(window: Window) -> tuple[bytes, bytes]:
+def head_and_tail(window: RandomAccess) -> tuple[bytes, bytes]:
     """The first MiB and the last 4 KiB."""
     return window.at(0, HEAD_BYTES), window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
 
 
-def recognise(head: bytes, tail: bytes) -> tuple[Kind, ...]:
+def detect_formats(head: bytes, tail: bytes) -> tuple[FileFormat, ...]:
     """Everything that a file with this head and tail could be; nothing for a disk without a boot sector, which shows nothing."""
     found = tuple(dict.fromkeys(_matches(head, tail)))
     if any(kind.family == "packed" for kind in found):
@@ -89,7 +89,7 @@ def recognise(head: bytes, tail: bytes) -> tuple[Kind, ...]:
     return found or tuple(_readable(head))
 
 
-def _matches(head: bytes, tail: bytes) -> Iterator[Kind]:
+def _matches(head: bytes, tail: bytes) -> Iterator[FileFormat]:
     for offset, magic, kind in _MAGICS:
         if head[offset : offset + len(magic)] == magic:
             yield kind
@@ -103,7 +103,7 @@ def _matches(head: bytes, tail: bytes) -> Iterator[Kind]:
         yield _DESCRIPTOR
 
 
-def _readable(head: bytes) -> Iterator[Kind]:
+def _readable(head: bytes) -> Iterator[FileFormat]:
     """Texts, which people put in place of disks: error pages above all."""
     start = head[:_SECTOR].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<?xml", b"<envelope", b"<ovf:envelope")) and b"/ovf/envelope/" in head[:TAIL_BYTES]:

@@ -57,7 +57,7 @@ def virtual_size(head: bytes) -> int:
     return int(struct.unpack_from(">Q", head.ljust(32, b"\0"), 24)[0])
 
 
-def against_qcow2(head: bytes, size: int, most_virtual: int) -> Iterator[str]:
+def qcow2_problems(head: bytes, size: int, most_virtual: int) -> Iterator[str]:
     """Every reason against the qcow2 file of ``size`` bytes that begins with ``head`` (its first MiB, or all of it)."""
     header = _read(head)
     if header is None:

@@ -11,13 +11,13 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES, refused
-from pragmaspec.images.formats.sparse import BLOCK, NOTHING, is_nothing
+from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES, image_refused
+from pragmaspec.images.formats.sparse import BLOCK_BYTES, ZERO_BLOCK, is_zero_block
 
-CLUSTER = BLOCK
+CLUSTER_BYTES = BLOCK_BYTES
 SECTOR = 512
-_L2_ENTRIES = CLUSTER // 8
-_REFCOUNTS = CLUSTER // 2
+_L2_ENTRIES = CLUSTER_BYTES // 8
+_REFCOUNTS = CLUSTER_BYTES // 2
 """Reference counts of 16 bits in one cluster."""
 _COPIED = 1 << 63
 """Says of a cluster that it has exactly one user."""
@@ -25,10 +25,10 @@ _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
 _HEADER_BYTES = 104
 
 
-def write_qcow2(target: BinaryIO, pieces: Iterable[bytes], most_bytes: int = MOST_VIRTUAL_BYTES) -> int:
+def write_qcow2(target: BinaryIO, pieces: Iterable[bytes], most_bytes: int = MAX_VIRTUAL_BYTES) -> int:
     """Write the disk of these pieces to the empty file ``target`` and return its virtual size in bytes.
 
-    Pieces may be of any length; those of a cluster each (see :func:`pragmaspec.images.formats.sparse.blocks_of`) go the short
+    Pieces may be of any length; those of a cluster each (see :func:`pragmaspec.images.formats.sparse.read_blocks`) go the short
     way. Raises
     ImageError when the disk has more than ``most_bytes``, or is not whole sectors.
     """
@@ -36,13 +36,13 @@ def write_qcow2(target: BinaryIO, pieces: Iterable[bytes], most_bytes: int = MOS
 
 
 def _clusters(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in clusters; those of zeros are ``NOTHING``."""
+    """The same bytes in clusters; those of zeros are ``ZERO_BLOCK``."""
     held = b""
     for piece in pieces:
         rest = held + piece if held else piece
-        end = len(rest) // CLUSTER * CLUSTER
-        for start in range(0, end, CLUSTER):
-            yield NOTHING if is_nothing(rest, start) else rest[start : start + CLUSTER]
+        end = len(rest) // CLUSTER_BYTES * CLUSTER_BYTES
+        for start in range(0, end, CLUSTER_BYTES):
+            yield ZERO_BLOCK if is_zero_block(rest, start) else rest[start : start + CLUSTER_BYTES]
         held = rest[end:]
     if held:
         yield held
@@ -59,29 +59,29 @@ class _Writer:
         self._l2 = array("Q")
 
     def write(self, clusters: Iterator[bytes]) -> int:
-        self._target.seek(CLUSTER)
+        self._target.seek(CLUSTER_BYTES)
         size = 0
         for cluster in clusters:
             size += len(cluster)
             if size > self._most_bytes:
-                raise refused([f"it unpacks to more than {self._most_bytes} bytes"])
-            if cluster is NOTHING or is_nothing(cluster, 0):
+                raise image_refused([f"it unpacks to more than {self._most_bytes} bytes"])
+            if cluster is ZERO_BLOCK or is_zero_block(cluster, 0):
                 self._l2.append(0)
             else:
-                self._l2.append(self._append(cluster.ljust(CLUSTER, b"\0")) | _COPIED)
+                self._l2.append(self._append(cluster.ljust(CLUSTER_BYTES, b"\0")) | _COPIED)
             if len(self._l2) == _L2_ENTRIES:
                 self._end_l2()
         if size % SECTOR:
-            raise refused([f"a raw disk has whole sectors of 512 bytes; this one has {size} bytes"])
+            raise image_refused([f"a raw disk has whole sectors of 512 bytes; this one has {size} bytes"])
         if self._l2:
             self._end_l2()
         self._finish(size)
         return size
 
     def _append(self, cluster: bytes) -> int:
-        at = self._next * CLUSTER
+        at = self._next * CLUSTER_BYTES
         self._target.write(cluster)
-        self._next += len(cluster) // CLUSTER
+        self._next += len(cluster) // CLUSTER_BYTES
         return at
 
     def _table(self, entries: "array[int]") -> int:
@@ -96,16 +96,16 @@ class _Writer:
         l1_entries = len(self._l1)
         l1_at = self._table(self._l1)
         blocks, tables = _count_blocks(self._next)
-        blocks_at = self._next * CLUSTER
+        blocks_at = self._next * CLUSTER_BYTES
         counts = array("H", [1]) * (self._next + blocks + tables)
         self._append(_padded(_big_endian(counts)))
-        table_at = self._table(array("Q", range(blocks_at, blocks_at + blocks * CLUSTER, CLUSTER)))
+        table_at = self._table(array("Q", range(blocks_at, blocks_at + blocks * CLUSTER_BYTES, CLUSTER_BYTES)))
         self._target.seek(0)
         header = _HEADER.pack(
-            b"QFI\xfb", 3, 0, 0, CLUSTER.bit_length() - 1, size, 0, l1_entries, l1_at, table_at, tables, 0, 0, 0, 0, 0, 4,
+            b"QFI\xfb", 3, 0, 0, CLUSTER_BYTES.bit_length() - 1, size, 0, l1_entries, l1_at, table_at, tables, 0, 0, 0, 0, 0, 4,
             _HEADER_BYTES,
         )  # fmt: skip
-        self._target.write(header.ljust(CLUSTER, b"\0"))
+        self._target.write(header.ljust(CLUSTER_BYTES, b"\0"))
 
 
 def _count_blocks(used: int) -> tuple[int, int]:
@@ -113,7 +113,7 @@ def _count_blocks(used: int) -> tuple[int, int]:
     blocks = tables = 0
     while True:
         more = -(-(used + blocks + tables) // _REFCOUNTS)
-        more_tables = -(-more * 8 // CLUSTER)
+        more_tables = -(-more * 8 // CLUSTER_BYTES)
         if (more, more_tables) == (blocks, tables):
             return blocks, tables
         blocks, tables = more, more_tables
@@ -127,4 +127,4 @@ def _big_endian(entries: "array[int]") -> bytes:
 
 
 def _padded(content: bytes) -> bytes:
-    return content.ljust(-(-len(content) // CLUSTER) * CLUSTER, b"\0")
+    return content.ljust(-(-len(content) // CLUSTER_BYTES) * CLUSTER_BYTES, b"\0")

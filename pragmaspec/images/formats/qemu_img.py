@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.formats.sandbox import Limits, run
+from pragmaspec.images.formats.sandbox import Limits, run_sandboxed
 
 INFO_CPU_S = 30
-LEAST_BYTES_PER_S = 2 * 2**20
+MIN_BYTES_PER_S = 2 * 2**20
 """A conversion that is slower than this has hung."""
 _PERCENT = re.compile(r"\(([0-9.]+)/100%\)")
 _OVERLAY_BYTES = 2**30
@@ -25,7 +25,7 @@ _LEAKS = 3
 """Exit status of ``qemu-img check`` when all it found is space that nothing uses."""
 
 
-def driver(format_: str) -> str:
+def driver_name(format_: str) -> str:
     """QEMU's name of a format."""
     return _DRIVERS.get(format_, format_)
 
@@ -40,14 +40,14 @@ def info(file: Path, format_: str) -> dict[str, Any]:
     return told
 
 
-def agree(file: Path, format_: str, virtual_size_bytes: int) -> None:
+def verify_format(file: Path, format_: str, virtual_size_bytes: int) -> None:
     """Make sure that qemu-img sees the same disk as our own inspector, and no other file. Raises ImageError."""
     told = info(file, format_)
     specific = told.get("format-specific", {}).get("data", {})
     reasons = [
         text
         for wrong, text in (
-            (told.get("format") != driver(format_), f"it takes it for {told.get('format')}"),
+            (told.get("format") != driver_name(format_), f"it takes it for {told.get('format')}"),
             (told.get("virtual-size") != virtual_size_bytes, f"it sees {told.get('virtual-size')} bytes"),
             ("backing-filename" in told or "full-backing-filename" in told, "it sees a backing file"),
             ("data-file" in specific, "it sees another file with the data"),
@@ -63,15 +63,15 @@ def agree(file: Path, format_: str, virtual_size_bytes: int) -> None:
         )
 
 
-def second_look(file: Path, virtual_size_bytes: int) -> None:
+def verify_qcow2(file: Path, virtual_size_bytes: int) -> None:
     """Let qemu-img say what it thinks of a file that we take for a qcow2 of this size. Raises ImageError."""
-    agree(file, "qcow2", virtual_size_bytes)
+    verify_format(file, "qcow2", virtual_size_bytes)
     check(file)
 
 
 def check(file: Path) -> None:
     """Make sure that a qcow2 file is whole. Raises ImageError. Unused space in it is no fault."""
-    seconds = INFO_CPU_S + file.stat().st_size // LEAST_BYTES_PER_S
+    seconds = INFO_CPU_S + file.stat().st_size // MIN_BYTES_PER_S
     _run(["check", "-q", *_source(file, "qcow2")], Limits(cpu_s=seconds), "checked", accepted=frozenset({0, _LEAKS}))
 
 
@@ -87,10 +87,10 @@ def convert(
 ) -> None:
     """Convert ``file`` to the new file ``target``, of at most ``most_bytes``. ``counted`` is told percents. Raises ImageError."""
     chosen = ["-o", options] if options else []
-    limits = Limits(cpu_s=INFO_CPU_S + most_bytes // LEAST_BYTES_PER_S, file_bytes=most_bytes)
+    limits = Limits(cpu_s=INFO_CPU_S + most_bytes // MIN_BYTES_PER_S, file_bytes=most_bytes)
     *how, _, name = _source(file, format_)
     _run(
-        ["convert", "-p", *how, "-O", driver(to), *chosen, "--", name, str(target.absolute())],
+        ["convert", "-p", *how, "-O", driver_name(to), *chosen, "--", name, str(target.absolute())],
         limits,
         "converted",
         heard=lambda said: _count(said, counted),
@@ -100,15 +100,15 @@ def convert(
 def create_overlay(overlay: Path, base: Path, format_: str, size_bytes: int) -> None:
     """Make ``overlay`` an empty qcow2 file of ``size_bytes`` that stands on ``base``. Raises ImageError."""
     overlay.unlink(missing_ok=True)
-    how = ["-q", "-f", "qcow2", "-F", driver(format_), "-b", str(base.absolute())]
+    how = ["-q", "-f", "qcow2", "-F", driver_name(format_), "-b", str(base.absolute())]
     limits = Limits(cpu_s=INFO_CPU_S, file_bytes=_OVERLAY_BYTES)
     _run(["create", *how, "--", str(overlay.absolute()), str(size_bytes)], limits, "stood on")
 
 
-def name_base(overlay: Path, path: str, format_: str) -> None:
+def set_backing_path(overlay: Path, path: str, format_: str) -> None:
     """Let the header of ``overlay`` say that it stands on ``path``, which need not exist here. Raises ImageError."""
     limits = Limits(cpu_s=INFO_CPU_S, file_bytes=max(_OVERLAY_BYTES, 2 * overlay.stat().st_size))
-    how = ["-q", "-u", "-f", "qcow2", "-F", driver(format_), "-b", path]
+    how = ["-q", "-u", "-f", "qcow2", "-F", driver_name(format_), "-b", path]
     _run(["rebase", *how, "--", str(overlay.absolute())], limits, "named")
 
 
@@ -125,7 +125,7 @@ def _source(file: Path, format_: str) -> list[str]:
     if format_ == "vhd":
         quoted = path.replace(",", ",,")
         return ["--image-opts", "--", f"driver=vpc,force_size_calc=current_size,file.driver=file,file.filename={quoted}"]
-    return ["-f", driver(format_), "--", path]
+    return ["-f", driver_name(format_), "--", path]
 
 
 def _protocol(child: dict[str, Any]) -> str:
@@ -140,7 +140,7 @@ def _run(
     accepted: frozenset[int] = frozenset({0}),
     heard: Callable[[str], None] | None = None,
 ) -> str:
-    ended = run("qemu-img", arguments, limits, heard)
+    ended = run_sandboxed("qemu-img", arguments, limits, heard)
     if ended.status not in accepted:
         raise _failed(doing, ended.said.rpartition("\r")[2])
     return ended.said

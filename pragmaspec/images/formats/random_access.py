@@ -13,7 +13,7 @@ HEAD_BYTES = 2**20
 TAIL_BYTES = 4096
 
 
-class Window(Protocol):
+class RandomAccess(Protocol):
     """Bytes of a known number, readable anywhere."""
 
     @property
@@ -26,7 +26,7 @@ class Window(Protocol):
         ...
 
 
-class BytesWindow:
+class RandomAccessBytes:
     """A window on bytes in memory."""
 
     def __init__(self, content: bytes) -> None:
@@ -38,11 +38,11 @@ class BytesWindow:
         return len(self._content)
 
     def at(self, offset: int, length: int) -> bytes:
-        """See :class:`Window`."""
+        """See :class:`RandomAccess`."""
         return self._content[offset : offset + length]
 
 
-class FileWindow:
+class RandomAccessFile:
     """A window on an open file, which the caller keeps open; its length is what it was at the beginning."""
 
     def __init__(self, handle: int) -> None:
@@ -61,12 +61,12 @@ class FileWindow:
         return (now.st_size, now.st_mtime_ns) == (self._size, self._mtime_ns)
 
     def at(self, offset: int, length: int) -> bytes:
-        """See :class:`Window`."""
+        """See :class:`RandomAccess`."""
         return os.pread(self.handle, min(length, max(0, self._size - offset)), offset)
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[FileWindow]:
+def open_regular(file: Path) -> Iterator[RandomAccessFile]:
     """Open a regular file once. Raises ImageError when it is none, or cannot be read.
 
     Never waits (a FIFO would let it hang) and never touches a device.
@@ -74,23 +74,23 @@ def opened(file: Path) -> Iterator[FileWindow]:
     try:
         handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise unreadable(file, error) from None
+        raise unreadable_file(file, error) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise no_regular_file(file)
-        yield FileWindow(handle)
+            raise not_a_regular_file(file)
+        yield RandomAccessFile(handle)
     finally:
         os.close(handle)
 
 
-def unreadable(file: Path, error: OSError) -> ImageError:
+def unreadable_file(file: Path, error: OSError) -> ImageError:
     """The error for a file that cannot be opened."""
     gone = isinstance(error, FileNotFoundError)
     detail = f"There is no file {file}." if gone else f"{file}: {error.strerror}."
     return ImageError("Image cannot be read", detail)
 
 
-def no_regular_file(file: Path) -> ImageError:
+def not_a_regular_file(file: Path) -> ImageError:
     """The error for a folder, a device or a pipe in place of a disk."""
     what = "is a folder" if file.is_dir() else "is not a regular file"
     return ImageError("Not a file", f"{file} {what}. Write the path of a disk image.")

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 
 SECTOR = 512
-LEAST_RAW_BYTES = 2**20
+MIN_RAW_BYTES = 2**20
 _TABLE_AT, _ENTRY_BYTES, _ENTRIES = 446, 16, 4
 _SIGNATURE_AT, _SIGNATURE = 510, b"\x55\xaa"
 _PROTECTIVE = 0xEE
@@ -16,9 +16,9 @@ _STARTS = {b"\x00\x02\x00", b"\x00\x01\x00", b"\xff\xff\xff", b"\xfe\xff\xff"}
 """Geometries of a protective partition's first sector: UEFI's, parted's, and the two for "cannot be told"."""
 
 
-def against_raw(head: bytes, size: int, most_virtual: int, *, partitionless: bool) -> Iterator[str]:
+def raw_problems(head: bytes, size: int, most_virtual: int, *, partitionless: bool) -> Iterator[str]:
     """Every reason against a raw disk of ``size`` bytes that begins with ``head``; ``partitionless``: it need not start alone."""
-    if size < LEAST_RAW_BYTES or size % SECTOR:
+    if size < MIN_RAW_BYTES or size % SECTOR:
         yield f"a raw disk has at least 1 MiB and whole sectors of 512 bytes; this file has {size} bytes"
     if size > most_virtual:
         yield "it is larger than 2 TiB"

@@ -25,14 +25,16 @@ class Limits(Frozen, frozen=True):
     memory_bytes: int = MEMORY_BYTES
 
 
-class Ended(Frozen, frozen=True):
+class ProgramResult(Frozen, frozen=True):
     """How a program ended: its exit status (negative: a signal), and what it said, the newest MiB of both streams."""
 
     status: int
     said: str
 
 
-def run(program: str, arguments: Sequence[str], limits: Limits, heard: Callable[[str], None] | None = None) -> Ended:
+def run_sandboxed(
+    program: str, arguments: Sequence[str], limits: Limits, heard: Callable[[str], None] | None = None
+) -> ProgramResult:
     """Run ``program``, found among the system's programs. ``heard`` is told what it says, as it comes.
 
     It gets an empty environment and, where this machine allows that, a network of its own with nothing in it. Raises ImageError
@@ -48,7 +50,7 @@ def run(program: str, arguments: Sequence[str], limits: Limits, heard: Callable[
         except BaseException:
             process.kill()
             raise
-    return Ended(status=process.returncode, said=said)
+    return ProgramResult(status=process.returncode, said=said)
 
 
 def _listen(process: subprocess.Popen[bytes], until: float, heard: Callable[[str], None] | None) -> str:

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from pragmaspec.images.formats.random_access import Window
+from pragmaspec.images.formats.random_access import RandomAccess
 
 _FIELDS = struct.Struct("<IIIII256sIIIIIIIQIIII16s16s16s16s")
 """From offset 64: signature, version, header size, type, flags, comment, places of map and data, geometry, sizes, UUIDs."""
@@ -15,13 +15,13 @@ _SECTOR = 512
 _NO_UUID = bytes(16)
 
 
-def vdi_size(window: Window) -> int:
+def vdi_size(window: RandomAccess) -> int:
     """The size of the disk that a guest sees, in bytes; 0 when the header is cut off."""
     start = window.at(_FIELDS_AT, _FIELDS.size)
     return int(_FIELDS.unpack(start)[13]) if len(start) == _FIELDS.size else 0
 
 
-def against_vdi(window: Window, most_virtual: int) -> Iterator[str]:
+def vdi_problems(window: RandomAccess, most_virtual: int) -> Iterator[str]:
     """Every reason against a VDI disk."""
     start = window.at(_FIELDS_AT, _FIELDS.size)
     if len(start) < _FIELDS.size:

@@ -7,7 +7,7 @@ geometry's, which rounds.
 import struct
 from collections.abc import Iterator
 
-from pragmaspec.images.formats.random_access import Window
+from pragmaspec.images.formats.random_access import RandomAccess
 
 _SECTOR = 512
 _FOOTER = struct.Struct(">8sIIQI4sI4sQQIII16sB")
@@ -19,13 +19,13 @@ _MOST_BLOCK = 2**28
 _NO_UUID = bytes(16)
 
 
-def vhd_size(window: Window) -> int:
+def vhd_size(window: RandomAccess) -> int:
     """The size of the disk that a guest sees, in bytes; 0 when the footer is cut off."""
     footer = window.at(max(0, window.size - _SECTOR), _SECTOR)
     return int(_FOOTER.unpack_from(footer)[9]) if len(footer) == _SECTOR else 0
 
 
-def against_vhd(window: Window, most_virtual: int) -> Iterator[str]:
+def vhd_problems(window: RandomAccess, most_virtual: int) -> Iterator[str]:
     """Every reason against a VHD disk."""
     footer = window.at(max(0, window.size - _SECTOR), _SECTOR)
     if len(footer) < _SECTOR or not footer.startswith(b"conectix"):
@@ -49,7 +49,7 @@ def against_vhd(window: Window, most_virtual: int) -> Iterator[str]:
         yield f"VHD disks of type {kind} are not known"
 
 
-def _against_dynamic(window: Window, footer: bytes, header_at: int, size: int) -> Iterator[str]:
+def _against_dynamic(window: RandomAccess, footer: bytes, header_at: int, size: int) -> Iterator[str]:
     if window.at(0, _SECTOR) != footer:
         yield "its first and its last sector are not the same, as they have to be"
     header = window.at(header_at, _DYNAMIC_BYTES) if header_at >= _SECTOR else b""

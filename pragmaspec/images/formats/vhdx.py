@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-from pragmaspec.images.formats.random_access import Window
+from pragmaspec.images.formats.random_access import RandomAccess
 
 _HEADERS_AT, _HEADER_BYTES = (0x10000, 0x20000), 4096
 _REGIONS_AT, _REGIONS_BYTES, _MOST_REGIONS = (0x30000, 0x40000), 0x10000, 16
@@ -30,13 +30,13 @@ class _Region(NamedTuple):
     length: int
 
 
-def vhdx_size(window: Window) -> int:
+def vhdx_size(window: RandomAccess) -> int:
     """The size of the disk that a guest sees, in bytes; 0 when it cannot be found."""
     value = _items(window, _regions(window)).get(_DISK_SIZE, b"")
     return int(struct.unpack_from("<Q", value)[0]) if len(value) >= 8 else 0  # noqa: PLR2004 - a 64-bit number
 
 
-def against_vhdx(window: Window, most_virtual: int) -> Iterator[str]:
+def vhdx_problems(window: RandomAccess, most_virtual: int) -> Iterator[str]:
     """Every reason against a VHDX disk."""
     header = _header(window)
     if header is None:
@@ -77,7 +77,7 @@ def _against_items(items: dict[bytes, bytes], table: _Region, most_virtual: int)
             yield "its table of blocks is too short for its size"
 
 
-def _header(window: Window) -> bytes | None:
+def _header(window: RandomAccess) -> bytes | None:
     """The header that counts: of those whose checksum is right, the newer."""
     found = [
         header
@@ -87,7 +87,7 @@ def _header(window: Window) -> bytes | None:
     return max(found, key=lambda header: int(struct.unpack_from("<Q", header, 8)[0]), default=None)
 
 
-def _regions(window: Window) -> dict[bytes, _Region]:
+def _regions(window: RandomAccess) -> dict[bytes, _Region]:
     for offset in _REGIONS_AT:
         table = window.at(offset, _REGIONS_BYTES)
         if len(table) == _REGIONS_BYTES and table.startswith(b"regi") and _sum_right(table):
@@ -97,7 +97,7 @@ def _regions(window: Window) -> dict[bytes, _Region]:
     return {}
 
 
-def _items(window: Window, regions: dict[bytes, _Region]) -> dict[bytes, bytes]:
+def _items(window: RandomAccess, regions: dict[bytes, _Region]) -> dict[bytes, bytes]:
     """The metadata items by identity, each cut to what is needed of it."""
     region = regions.get(_METADATA)
     head = window.at(region.offset, _REGIONS_BYTES) if region else b""

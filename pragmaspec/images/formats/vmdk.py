@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.random_access import Window
+from pragmaspec.images.formats.random_access import RandomAccess
 
 _SECTOR = 512
 _HEADER = struct.Struct("<4sIIQQQQIQQQB4sH")
@@ -48,13 +48,13 @@ class _Header(Frozen, frozen=True):
     compression: int
 
 
-def vmdk_size(window: Window) -> int:
+def vmdk_size(window: RandomAccess) -> int:
     """The size of the disk that a guest sees, in bytes; 0 when the header is cut off."""
     header = _read(window.at(0, _HEADER.size))
     return header.capacity * _SECTOR if header else 0
 
 
-def against_vmdk(window: Window, most_virtual: int) -> Iterator[str]:
+def vmdk_problems(window: RandomAccess, most_virtual: int) -> Iterator[str]:
     """Every reason against a VMDK disk."""
     header = _read(window.at(0, _HEADER.size))
     if header is None:
@@ -148,7 +148,7 @@ def _against_extents(extents: list[str], header: _Header) -> Iterator[str]:
         yield f"its description speaks of {extent[2]} sectors, and its header of {header.capacity}"
 
 
-def _against_footer(window: Window, header: _Header) -> Iterator[str]:
+def _against_footer(window: RandomAccess, header: _Header) -> Iterator[str]:
     """The last three sectors of a stream: a marker, the header again with the directory's place, and an end of zeros."""
     end = window.at(max(0, window.size - 3 * _SECTOR), 3 * _SECTOR)
     footer = _read(end[_SECTOR : _SECTOR + _HEADER.size]) if window.size >= 4 * _SECTOR else None

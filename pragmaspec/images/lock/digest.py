@@ -5,7 +5,7 @@ from hashlib import sha256
 from pragmaspec.resources import Blob
 
 
-def pin(disk: Blob, kernel: Blob | None, initrd: Blob | None, cmdline: str) -> str:
+def image_digest(disk: Blob, kernel: Blob | None, initrd: Blob | None, cmdline: str) -> str:
     """The digest of an image, 64 lower-case hexadecimal digits.
 
     The disk's own SHA-256 when the disk has a boot loader. With a kernel, the SHA-256 of these lines of ASCII, each ended by a

@@ -7,13 +7,13 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.catalogue import Entry
-from pragmaspec.images.lock.digest import pin
-from pragmaspec.images.lock.lock_file import LOCK_FILE, Locked
-from pragmaspec.images.sources.base import Found
-from pragmaspec.images.store.fetched import age
+from pragmaspec.images.catalogue import CatalogueEntry
+from pragmaspec.images.lock.digest import image_digest
+from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry
+from pragmaspec.images.sources.base import VerifiedImage
+from pragmaspec.images.store.fetched import compare_age
 
-Change = Literal["new", "same", "described", "moved", "removed"]
+LockChangeKind = Literal["new", "same", "described", "moved", "removed"]
 """``described``: the image is the same, and only what is said of it has changed, such as its URL in the spec."""
 
 
@@ -25,12 +25,12 @@ class LockChange(Frozen, frozen=True):
     """
 
     name: str
-    change: Change
-    entry: Locked
-    before: Locked | None = None
+    change: LockChangeKind
+    entry: LockEntry
+    before: LockEntry | None = None
 
 
-def how_changed(before: Locked | None, after: Locked) -> Change:
+def change_kind(before: LockEntry | None, after: LockEntry) -> LockChangeKind:
     """What became of an image that stays in the spec."""
     if before is None:
         return "new"
@@ -39,10 +39,10 @@ def how_changed(before: Locked | None, after: Locked) -> Change:
     return "same" if before == after else "described"
 
 
-def locked_of(entry: Entry, before: Locked | None) -> Locked:
+def lock_entry(entry: CatalogueEntry, before: LockEntry | None) -> LockEntry:
     """The lock entry of an image; ``before`` itself when nothing but the day or the machine is different."""
     fetched = entry.fetched
-    locked = Locked(
+    locked = LockEntry(
         described=entry.source.described(),
         digest=entry.digest,
         origin=entry.origin,
@@ -65,14 +65,14 @@ def locked_of(entry: Entry, before: Locked | None) -> Locked:
     return before if before and _same_image(before, locked) else locked
 
 
-def _same_image(before: Locked, now: Locked) -> bool:
+def _same_image(before: LockEntry, now: LockEntry) -> bool:
     """Whether both are one image as one description gave it. A later transfer of the same bytes tells nothing new."""
     return all(getattr(before, each) == getattr(now, each) for each in ("described", "digest", "packages", "firmware"))
 
 
-def found_of(locked: Locked) -> Found:
+def resolved_from_lock(locked: LockEntry) -> VerifiedImage:
     """What the lock file says was found. Raises ImageError when it contradicts itself."""
-    found = Found(
+    found = VerifiedImage(
         format=locked.format,
         virtual_size_bytes=locked.virtual_size_bytes,
         disk=locked.disk,
@@ -83,7 +83,7 @@ def found_of(locked: Locked) -> Found:
         fetched=locked.transfer,
         firmware=locked.firmware,
     )
-    if pin(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
+    if image_digest(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
         raise ImageError(
             "Lock file contradicts itself",
             f"In {LOCK_FILE} the digest is not that of disk, kernel, initrd and command line. Take the file back from "
@@ -92,7 +92,7 @@ def found_of(locked: Locked) -> Found:
     return found
 
 
-class Shape(Protocol):
+class DiskShape(Protocol):
     """What a disk looks like to a node."""
 
     @property
@@ -106,7 +106,7 @@ class Shape(Protocol):
         ...
 
 
-def check_shape(said: Shape, shown: Shape) -> None:
+def check_shape(said: DiskShape, shown: DiskShape) -> None:
     """Raises ImageError when what the lock file says of a disk is not what its bytes show; no digest covers it."""
     if (said.format, said.virtual_size_bytes) != (shown.format, shown.virtual_size_bytes):
         detail = (
@@ -117,12 +117,12 @@ def check_shape(said: Shape, shown: Shape) -> None:
         raise ImageError("Lock file contradicts the image", detail)
 
 
-def refuse_older(before: Locked | None, found: Found) -> None:
+def refuse_older(before: LockEntry | None, found: VerifiedImage) -> None:
     """Raises ImageError when a source gives something older than what is pinned: a stale mirror, or somebody's old holes."""
     known = before.transfer if before else None
     if before is None or known is None or found.fetched is None or found.fetched.blob == known.blob:
         return
-    if age(found.fetched, known) == "older":
+    if compare_age(found.fetched, known) == "older":
         was = known.version or known.published[:10]
         now = found.fetched.version or found.fetched.published[:10]
         detail = (
@@ -132,7 +132,7 @@ def refuse_older(before: Locked | None, found: Found) -> None:
         raise ImageError("Source serves an older file", detail)
 
 
-def not_in_lock(described: str, locked: Locked | None) -> ImageError:
+def stale_lock_entry(described: str, locked: LockEntry | None) -> ImageError:
     """The error for an image whose entry is missing, or was made for another description."""
     if locked is None:
         detail = f"{LOCK_FILE} has no entry for it. `pragmaspec lock` makes one."
@@ -153,7 +153,7 @@ def not_pinned(origin: str) -> ImageError:
     return ImageError("Image is not pinned", detail)
 
 
-def other_than_locked(locked: Locked, digest: str) -> ImageError:
+def differs_from_lock(locked: LockEntry, digest: str) -> ImageError:
     """The error for a local image that is not the pinned one."""
     detail = (
         f"{locked.origin} has the digest {digest[:16]}…, and {LOCK_FILE} says {locked.digest[:16]}… (of {locked.date}). Take the "
@@ -162,22 +162,22 @@ def other_than_locked(locked: Locked, digest: str) -> ImageError:
     return ImageError("Image is not as in the lock file", detail)
 
 
-def left_over(names: Iterable[str]) -> ImageError:
+def unused_lock_entries(names: Iterable[str]) -> ImageError:
     """The error for entries of images that the spec has no more."""
     listed = ", ".join(sorted(names))
     detail = f"{LOCK_FILE} has entries of images that the spec does not have: {listed}. `pragmaspec lock` removes them."
     return ImageError("Lock file is not up to date", detail)
 
 
-def placed(error: ImageError, name: str, where: object) -> ImageError:
+def with_location(error: ImageError, name: str, where: object) -> ImageError:
     """The same problems, each with the image's name and its place in the spec, unless it has a place of its own."""
     return ImageError.of(
-        problem if problem.where or not name else replace(problem, where=where, summary=titled(problem.summary, name))
+        problem if problem.where or not name else replace(problem, where=where, summary=summary_for_image(problem.summary, name))
         for problem in error.problems
     )
 
 
-def titled(summary: str, image: str) -> str:
+def summary_for_image(summary: str, image: str) -> str:
     """A title that says which image it is about: ``Image web is not pinned``, ``Folder cannot be read (image web)``."""
     about = "Image "
     return f"{about}{image} {summary.removeprefix(about)}" if summary.startswith(about) else f"{summary} (image {image})"

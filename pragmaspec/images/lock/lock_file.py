@@ -20,8 +20,8 @@ import msgspec
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.lock.parse import IMAGES, VERSION, LockDocument, image_blocks, read_document
-from pragmaspec.images.store.blobs import write_whole
+from pragmaspec.images.lock.parse import IMAGES_TABLE, VERSION, LockDocument, image_blocks, read_document
+from pragmaspec.images.store.blobs import write_atomically
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import Firmware
 from pragmaspec.resources import Blob
@@ -75,7 +75,7 @@ _HEAD = """\
 """
 
 
-class Locked(Frozen, frozen=True):
+class LockEntry(Frozen, frozen=True):
     """One image as it was resolved.
 
     ``described`` is the digest of its description in the spec, empty where a local file decides; ``digest`` stands for all that a
@@ -118,12 +118,12 @@ class Locked(Frozen, frozen=True):
         )
 
 
-def read_lock(directory: Path) -> dict[str, Locked]:
+def read_lock(directory: Path) -> dict[str, LockEntry]:
     """The entries by image name; none when there is no lock file. Raises ImageError when it cannot be understood."""
-    return {name: msgspec.convert(block, Locked) for name, block in image_blocks(_document(directory)).items()}
+    return {name: msgspec.convert(block, LockEntry) for name, block in image_blocks(_document(directory)).items()}
 
 
-def write_lock(directory: Path, name: str, locked: Locked) -> None:
+def write_lock(directory: Path, name: str, locked: LockEntry) -> None:
     """Put the entry of image ``name`` into the lock file; the other entries stay. Writes nothing when it stands there already."""
     with _directory_held(directory):
         entries = read_lock(directory)
@@ -131,7 +131,7 @@ def write_lock(directory: Path, name: str, locked: Locked) -> None:
             _write(directory, {**entries, name: locked})
 
 
-def drop_from_lock(directory: Path, names: Iterable[str]) -> None:
+def remove_from_lock(directory: Path, names: Iterable[str]) -> None:
     """Remove the entries ``names``, those that are there."""
     gone = set(names)
     with _directory_held(directory):
@@ -154,11 +154,11 @@ def write_table(directory: Path, name: str, table: Mapping[str, Any]) -> None:
             _write(directory, read_lock(directory), {**others, name: dict(table)})
 
 
-def _write(directory: Path, entries: Mapping[str, Locked], others: Mapping[str, Any] | None = None) -> None:
+def _write(directory: Path, entries: Mapping[str, LockEntry], others: Mapping[str, Any] | None = None) -> None:
     kept = _others(_document(directory)) if others is None else others
     file = directory / LOCK_FILE
     try:
-        write_whole(file, lock_text(entries, kept).encode(), mode=0o644)
+        write_atomically(file, lock_text(entries, kept).encode(), mode=0o644)
     except OSError as error:
         detail = f"{file} cannot be written: {error.strerror}. It belongs beside the spec, in a folder that you may write to."
         raise ImageError("Lock file not writable", detail) from None
@@ -175,15 +175,15 @@ def _directory_held(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def lock_text(entries: Mapping[str, Locked], others: Mapping[str, Any] | None = None) -> str:
+def lock_text(entries: Mapping[str, LockEntry], others: Mapping[str, Any] | None = None) -> str:
     """The lock file that holds ``entries``, and the tables ``others``."""
     blocks = [_HEAD, f"version = {VERSION}\n"]
-    blocks.extend(toml_text(_block(entries[name]), IMAGES, name) for name in sorted(entries))
+    blocks.extend(toml_text(_block(entries[name]), IMAGES_TABLE, name) for name in sorted(entries))
     blocks.extend(toml_text(table, name) for name, table in sorted((others or {}).items()))
     return "\n".join(blocks)
 
 
-def _block(locked: Locked) -> dict[str, Any]:
+def _block(locked: LockEntry) -> dict[str, Any]:
     """The entry with each blob as ``sha256:<digest> <bytes>``, in the order of the fields."""
     values = msgspec.to_builtins(locked)
     given = ((field, values.get(field)) for field in locked.__struct_fields__)
@@ -195,7 +195,7 @@ def _block(locked: Locked) -> dict[str, Any]:
 
 
 def _others(document: LockDocument) -> dict[str, Any]:
-    return {name: table for name, table in document.tables.items() if name not in {"version", IMAGES}}
+    return {name: table for name, table in document.tables.items() if name not in {"version", IMAGES_TABLE}}
 
 
 def _document(directory: Path) -> LockDocument:

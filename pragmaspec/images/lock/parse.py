@@ -8,12 +8,12 @@ from typing import Any
 
 from pragmaspec.errors import ImageError, Problem, Where
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.inspect import MOST_VIRTUAL_BYTES
+from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
 from pragmaspec.spec.files import read_regular
 
 VERSION = 1
-IMAGES = "images"
-BLOBS = frozenset({"fetched", "disk", "kernel", "initrd"})
+IMAGES_TABLE = "images"
+BLOB_FIELDS = frozenset({"fetched", "disk", "kernel", "initrd"})
 _NEEDED = ("described", "digest", "origin", "format", "virtual_size_bytes", "disk")
 _TEXTS = frozenset({"described", "origin", "cmdline", "url", "sha512", "version", "published", "signed_by", "date"})
 _DIGESTS = frozenset({"digest", "packages"})
@@ -35,7 +35,7 @@ class LockDocument(Frozen, frozen=True):
 
     def line(self, name: str, field: str = "") -> int:
         """The number of the line where ``field`` of the image ``name`` stands, else where its block begins, else 1."""
-        head, block = re.compile(rf"\s*\[\s*{IMAGES}\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]"), 0
+        head, block = re.compile(rf"\s*\[\s*{IMAGES_TABLE}\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]"), 0
         for number, line in enumerate(self.text.splitlines(), start=1):
             if head.match(line):
                 block = number
@@ -84,7 +84,7 @@ def read_document(file: Path) -> LockDocument:
 
 def image_blocks(document: LockDocument) -> dict[str, dict[str, Any]]:
     """The blocks of images by name, each ``sha256:<digest> <bytes>`` taken apart. Raises ImageError with all that is wrong."""
-    images: Mapping[str, Mapping[str, Any]] = document.tables.get(IMAGES, {})
+    images: Mapping[str, Mapping[str, Any]] = document.tables.get(IMAGES_TABLE, {})
     wrong = [
         document.problem(f"{name}: {why}", document.line(name, field), way_out=_BLOCK_ANEW)
         for name, block in images.items()
@@ -93,7 +93,7 @@ def image_blocks(document: LockDocument) -> dict[str, dict[str, Any]]:
     if wrong:
         raise ImageError.of(wrong)
     return {
-        name: {field: _blob(value) if field in BLOBS else value for field, value in block.items()}
+        name: {field: _blob(value) if field in BLOB_FIELDS else value for field, value in block.items()}
         for name, block in images.items()
     }
 
@@ -149,15 +149,15 @@ def _against_block(block: object) -> Iterator[tuple[str, str]]:
 def _against_value(field: str, value: object) -> str:
     """Why the field cannot have this value; empty when it can."""
     if field == "virtual_size_bytes":
-        sound = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_VIRTUAL_BYTES
+        sound = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_VIRTUAL_BYTES
         return "" if sound else f"is {value!r}, which is not a size of a disk"
-    if field not in BLOBS | _DIGESTS | _TEXTS | _CHOICES.keys():
+    if field not in BLOB_FIELDS | _DIGESTS | _TEXTS | _CHOICES.keys():
         return "is not known to this pragmaspec"
     if not isinstance(value, str):
         return f"is {value}, which is not text in quotes"
     if field in _CHOICES:
         return "" if value in _CHOICES[field] else f"is {value!r}; it can be {' or '.join(_CHOICES[field])}"
-    if field in BLOBS:
+    if field in BLOB_FIELDS:
         return "" if _BLOB.fullmatch(value) else f"is {value!r}, and not sha256:<64 digits> <bytes>"
     return "" if field in _TEXTS or _DIGEST.fullmatch(value) else f"is {value!r}, and not 64 hexadecimal digits"
 

@@ -8,31 +8,31 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.guest.offline.detect import PASSWD, PROBED, Kind
+from pragmaspec.guest.offline.detect import PASSWD, PROBED_PATHS, FileKind
 from pragmaspec.guest.offline.files import PRIVATE_FOLDERS, OfflineFiles
-from pragmaspec.guest.offline.selinux import CONFIG, contexts_path, selinux_label
-from pragmaspec.images.formats.sandbox import Limits, run
+from pragmaspec.guest.offline.selinux import SELINUX_CONFIG, contexts_path, selinux_label
+from pragmaspec.images.formats.sandbox import Limits, run_sandboxed
 
 FSTAB = "/etc/fstab"
-OURS = ("/etc", "/root", "/usr", "/usr/local", "/sbin")
+WRITTEN_FOLDERS = ("/etc", "/root", "/usr", "/usr/local", "/sbin")
 """Where files are written: they have to be part of the root file system."""
 _CPU_S = 60
 _ENTRY = re.compile(r"/(\d+)/(\d{6})/(\d+)/(\d+)/([^/]+)/\d*/")
-_KINDS: dict[str, Kind] = {"10": "file", "04": "directory", "12": "link"}
+_KINDS: dict[str, FileKind] = {"10": "file", "04": "directory", "12": "link"}
 
 
-class Entry(Frozen, frozen=True):
+class FileEntry(Frozen, frozen=True):
     """A name in a folder: its kind (None: a device or the like), permission bits, owner and group."""
 
-    kind: Kind | None
+    kind: FileKind | None
     mode: int
     owner: tuple[int, int]
 
 
-class Seen(Frozen, frozen=True):
-    """A root file system: which of the probed paths are there, its SELinux's labels, whether :data:`OURS` are mounted apart."""
+class RootFileSystem(Frozen, frozen=True):
+    """A root file system: its probed paths and SELinux labels, and whether :data:`WRITTEN_FOLDERS` are mounted apart."""
 
-    found: Mapping[str, Kind]
+    found: Mapping[str, FileKind]
     contexts: str = ""
     apart: bool = False
 
@@ -49,15 +49,15 @@ class ExtFileSystem:
         self._limits = Limits(cpu_s=_CPU_S, file_bytes=size_bytes + 1)
         self._scratch = scratch
 
-    def look(self) -> Seen | None:
+    def look(self) -> RootFileSystem | None:
         """What is there; None when it is no root file system."""
         if PASSWD not in self.kinds((PASSWD,)):
             return None
-        found = self.kinds(PROBED)
-        policy = contexts_path(self._text(CONFIG))
-        return Seen(found=found, contexts=self._text(policy) if policy else "", apart=_mounts_apart(self._text(FSTAB)))
+        found = self.kinds(PROBED_PATHS)
+        policy = contexts_path(self._text(SELINUX_CONFIG))
+        return RootFileSystem(found=found, contexts=self._text(policy) if policy else "", apart=_mounts_apart(self._text(FSTAB)))
 
-    def kinds(self, paths: Iterable[str]) -> dict[str, Kind]:
+    def kinds(self, paths: Iterable[str]) -> dict[str, FileKind]:
         """Those of ``paths`` that are there."""
         return {path: entry.kind for path, entry in self._entries(paths).items() if entry.kind is not None}
 
@@ -91,7 +91,7 @@ class ExtFileSystem:
         entries = self._entries([file.path for file in wanted.files] + [path for path, _ in wanted.links] + [*wanted.removed])
         contents = self._contents([file.path for file in wanted.files])
         for file in wanted.files:
-            if entries.get(file.path) != Entry(kind="file", mode=file.mode, owner=(0, 0)):
+            if entries.get(file.path) != FileEntry(kind="file", mode=file.mode, owner=(0, 0)):
                 raise NotWrittenError(file.path)
             if contents[file.path] != file.content.encode():
                 raise NotWrittenError(file.path)
@@ -100,7 +100,7 @@ class ExtFileSystem:
         if any(path in entries for path in wanted.removed):
             raise NotWrittenError("a file that should go")
 
-    def _entries(self, paths: Iterable[str]) -> dict[str, Entry]:
+    def _entries(self, paths: Iterable[str]) -> dict[str, FileEntry]:
         """What is said of each of ``paths`` in its folder; nothing of what is absent."""
         wanted = {path: PurePosixPath(path) for path in paths}
         listed = {folder: self._list(folder) for folder in {str(path.parent) for path in wanted.values()}}
@@ -110,12 +110,14 @@ class ExtFileSystem:
             if parsed.name in listed[str(parsed.parent)]
         }
 
-    def _list(self, folder: str) -> dict[str, Entry]:
+    def _list(self, folder: str) -> dict[str, FileEntry]:
         # One run for each: debugfs tells errors on another stream, and together they could not be told apart.
-        said = run("debugfs", ["-R", f'ls -p "{folder}"', self._device], self._limits).said
+        said = run_sandboxed("debugfs", ["-R", f'ls -p "{folder}"', self._device], self._limits).said
         found = (_ENTRY.fullmatch(line) for line in said.splitlines())
         return {
-            match[5]: Entry(kind=_KINDS.get(match[2][:2]), mode=int(match[2], 8) & 0o7777, owner=(int(match[3]), int(match[4])))
+            match[5]: FileEntry(
+                kind=_KINDS.get(match[2][:2]), mode=int(match[2], 8) & 0o7777, owner=(int(match[3]), int(match[4]))
+            )
             for match in found
             if match and int(match[1])
         }
@@ -137,7 +139,7 @@ class ExtFileSystem:
     def _run(self, lines: list[str], *, write: bool) -> None:
         commands = self._scratch / "commands"
         commands.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        run("debugfs", [*(["-w"] if write else []), "-f", str(commands.absolute()), self._device], self._limits)
+        run_sandboxed("debugfs", [*(["-w"] if write else []), "-f", str(commands.absolute()), self._device], self._limits)
 
 
 def _folders(paths: Iterable[str]) -> list[str]:
@@ -150,7 +152,7 @@ def _owned(path: str, mode: int) -> list[str]:
     return [f'sif "{path}" mode 0{mode:o}', f'sif "{path}" uid 0', f'sif "{path}" gid 0']
 
 
-def _labelled(path: str, contexts: str, kind: Kind) -> list[str]:
+def _labelled(path: str, contexts: str, kind: FileKind) -> list[str]:
     label = selinux_label(path, contexts, kind) if contexts else ""
     return [f'ea_set "{path}" security.selinux "{label}"'] if label else []
 
@@ -162,4 +164,4 @@ def _doubled(path: Path) -> str:
 def _mounts_apart(fstab: str) -> bool:
     """Whether a folder that files are written to is a file system of its own."""
     lines = (line.split() for line in fstab.splitlines() if not line.lstrip().startswith("#"))
-    return any(len(words) > 1 and words[1].rstrip("/") in OURS for words in lines)
+    return any(len(words) > 1 and words[1].rstrip("/") in WRITTEN_FOLDERS for words in lines)

@@ -16,12 +16,12 @@ from threading import Timer
 from typing import IO, Any
 
 from pragmaspec.errors import ImageError
-from pragmaspec.guest.offline.detect import PROBED, GuestSystem, Kind, guest_system
+from pragmaspec.guest.offline.detect import PROBED_PATHS, FileKind, GuestSystem, guest_system
 from pragmaspec.guest.offline.files import PRIVATE_FOLDERS, OfflineFiles
-from pragmaspec.guest.offline.selinux import CONFIG, contexts_path, selinux_label
-from pragmaspec.images.offline.debugfs import OURS
+from pragmaspec.guest.offline.selinux import SELINUX_CONFIG, contexts_path, selinux_label
+from pragmaspec.images.offline.debugfs import WRITTEN_FOLDERS
 
-MOST_DISKS = 32
+MAX_DISKS = 32
 START_LIMIT_S = 600.0
 """The first start on a machine also builds the appliance; an emulated one takes half a minute of processor time."""
 DISK_LIMIT_S = 120.0
@@ -66,10 +66,12 @@ class _TooSlowError(Exception):
 def _written(overlays: Sequence[Path], contents: Contents, settings: str, limit_s: float) -> None:
     with _appliance(settings) as talk:
         drives = [str(overlay.absolute()) for overlay in overlays]
-        talk.ask({"drives": drives, "probed": PROBED, "config": CONFIG, "apart": OURS}, limit_s, starting=True)
+        talk.ask(
+            {"drives": drives, "probed": PROBED_PATHS, "config": SELINUX_CONFIG, "apart": WRITTEN_FOLDERS}, limit_s, starting=True
+        )
         for number in range(len(overlays)):
             seen = talk.hear(DISK_LIMIT_S)
-            found: dict[str, Kind] = seen["found"]
+            found: dict[str, FileKind] = seen["found"]
             contexts = str(talk.ask({"contexts_path": contexts_path(seen["config"])}, DISK_LIMIT_S)["contexts"])
             talk.ask(_message(contents(number, guest_system(found, contexts))), DISK_LIMIT_S)
         talk.hear(DISK_LIMIT_S)
@@ -119,11 +121,11 @@ class _Talk:
             raise _failed(f"it took longer than {limit_s:.0f} s." if late else f"{words or 'it ended without a word'}. {_HINT}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise AloneError if answer["error"] == _ALONE else _failed(f"{answer['error'][-500:]}. {_HINT}")
+            raise SingleDiskOnlyError if answer["error"] == _ALONE else _failed(f"{answer['error'][-500:]}. {_HINT}")
         return answer
 
 
-class AloneError(Exception):
+class SingleDiskOnlyError(Exception):
     """This image's disks can only be written one by one."""
 
 
@@ -161,7 +163,7 @@ def _appliance(settings: str) -> Iterator[_Talk]:
 
 
 def _message(wanted: OfflineFiles) -> dict[str, Any]:
-    def label(path: str, kind: Kind) -> str:
+    def label(path: str, kind: FileKind) -> str:
         return selinux_label(path, wanted.contexts, kind) if wanted.contexts else ""
 
     paths = [*(file.path for file in wanted.files), *(path for path, _ in wanted.links)]

@@ -15,37 +15,37 @@ from pragmaspec.failpoints import reach
 from pragmaspec.guest.offline.detect import GuestSystem, guest_system
 from pragmaspec.guest.offline.files import OfflineFiles
 from pragmaspec.images.formats import qemu_img
-from pragmaspec.images.offline.debugfs import ExtFileSystem, NotWrittenError, Seen
-from pragmaspec.images.offline.guestfs import MOST_DISKS, AloneError, write_with_appliance
-from pragmaspec.images.offline.overlay_export import can_export, exported
-from pragmaspec.images.offline.partitions import parts_of
+from pragmaspec.images.offline.debugfs import ExtFileSystem, NotWrittenError, RootFileSystem
+from pragmaspec.images.offline.guestfs import MAX_DISKS, SingleDiskOnlyError, write_with_appliance
+from pragmaspec.images.offline.overlay_export import can_export, export_disk
+from pragmaspec.images.offline.partitions import probe_partitions
 
 Contents = Callable[[GuestSystem], OfflineFiles]
 """What to write into a disk that holds such a system."""
 
 
-class Base(NamedTuple):
+class BaseImage(NamedTuple):
     """The image that overlays stand on: its file and format."""
 
     file: Path
     format: Literal["qcow2", "raw"]
 
 
-class Wish(NamedTuple):
+class OverlayRequest(NamedTuple):
     """An overlay of ``size_bytes``, not smaller than its base, with ``contents`` in it."""
 
     size_bytes: int
     contents: Contents
 
 
-def quick_overlay(base: Base, wish: Wish, scratch: Path) -> Path | None:
+def quick_overlay(base: BaseImage, wish: OverlayRequest, scratch: Path) -> Path | None:
     """The overlay, in ``scratch`` (private, empty); None when only libguestfs can write it. Raises ImageError."""
     if not can_export():
         return None
     overlay = scratch / "overlay.qcow2"
     qemu_img.create_overlay(overlay, base.file, base.format, wish.size_bytes)
     try:
-        with exported(overlay, base.file, base.format, scratch) as disk:
+        with export_disk(overlay, base.file, base.format, scratch) as disk:
             found = _root(disk, wish.size_bytes, scratch)
             if found is None:
                 return None
@@ -60,35 +60,35 @@ def quick_overlay(base: Base, wish: Wish, scratch: Path) -> Path | None:
     return overlay
 
 
-def appliance_overlays(base: Base, wishes: Sequence[Wish], scratch: Path) -> tuple[Path, ...]:
+def appliance_overlays(base: BaseImage, wishes: Sequence[OverlayRequest], scratch: Path) -> tuple[Path, ...]:
     """The overlays, written by as few starts of the appliance as the image allows. Raises ImageError."""
     made = [scratch / f"{number}.qcow2" for number in range(len(wishes))]
     for overlay, wish in zip(made, wishes, strict=True):
         qemu_img.create_overlay(overlay, base.file, base.format, wish.size_bytes)
-    step = MOST_DISKS if len(made) == 1 or _may_stand_together(made[0], base, scratch) else 1
+    step = MAX_DISKS if len(made) == 1 or _may_stand_together(made[0], base, scratch) else 1
     for first in range(0, len(made), step):
         batch = range(first, min(first + step, len(made)))
         try:
             _write(made, wishes, batch)
-        except AloneError:
+        except SingleDiskOnlyError:
             for number in batch:
                 _write(made, wishes, range(number, number + 1))
     reach("images.overlay.written")
     return tuple(made)
 
 
-def _write(overlays: Sequence[Path], wishes: Sequence[Wish], batch: range) -> None:
+def _write(overlays: Sequence[Path], wishes: Sequence[OverlayRequest], batch: range) -> None:
     write_with_appliance([overlays[number] for number in batch], lambda number, system: wishes[batch[number]].contents(system))
 
 
 def name_base(overlay: Path, path: str, format_: Literal["qcow2", "raw"]) -> None:
     """Let the overlay's header say that it stands on ``path``, the same image by another name. Raises ImageError."""
-    qemu_img.name_base(overlay, path, format_)
+    qemu_img.set_backing_path(overlay, path, format_)
 
 
-def _root(disk: Path, size_bytes: int, scratch: Path) -> tuple[ExtFileSystem, Seen] | None:
+def _root(disk: Path, size_bytes: int, scratch: Path) -> tuple[ExtFileSystem, RootFileSystem] | None:
     """The one root file system of a disk, when it is ext and holds every folder that is written to."""
-    parts = parts_of(disk)
+    parts = probe_partitions(disk)
     if any(part.content in {"shared", "unclean ext"} for part in parts):
         return None
     systems = [ExtFileSystem(disk, part.offset, size_bytes, scratch) for part in parts if part.content == "ext"]
@@ -96,12 +96,12 @@ def _root(disk: Path, size_bytes: int, scratch: Path) -> tuple[ExtFileSystem, Se
     return found[0] if len(found) == 1 and not found[0][1].apart else None
 
 
-def _may_stand_together(overlay: Path, base: Base, scratch: Path) -> bool:
+def _may_stand_together(overlay: Path, base: BaseImage, scratch: Path) -> bool:
     """Whether several disks of this image may be seen by one kernel. What cannot be looked at may not."""
     if not can_export():
         return False
     try:
-        with exported(overlay, base.file, base.format, scratch) as disk:
-            return all(part.content != "shared" for part in parts_of(disk))
+        with export_disk(overlay, base.file, base.format, scratch) as disk:
+            return all(part.content != "shared" for part in probe_partitions(disk))
     except ImageError:
         return False

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.formats.qemu_img import driver
+from pragmaspec.images.formats.qemu_img import driver_name
 
 LIMIT_S = 20.0
 _POLL_S = 0.01
@@ -21,14 +21,14 @@ _SYSTEM_PATHS = "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin"
 
 
 def can_export() -> bool:
-    """Whether this machine has what :func:`exported` needs."""
+    """Whether this machine has what :func:`export_disk` needs."""
     found = all(shutil.which(program, path=_SYSTEM_PATHS) for program in _PROGRAMS)
     mounts = os.geteuid() == 0 or shutil.which("fusermount3", path=_SYSTEM_PATHS) is not None
     return found and mounts and os.access("/dev/fuse", os.R_OK | os.W_OK)
 
 
 @contextmanager
-def exported(overlay: Path, base: Path, base_format: str, scratch: Path) -> Iterator[Path]:
+def export_disk(overlay: Path, base: Path, base_format: str, scratch: Path) -> Iterator[Path]:
     """A file in ``scratch`` that is the disk of ``overlay`` on ``base``, byte for byte; what is written to it goes there.
 
     Everything is in the overlay when this ends. Raises ImageError when it cannot be shown.
@@ -37,7 +37,7 @@ def exported(overlay: Path, base: Path, base_format: str, scratch: Path) -> Iter
     shown.touch(mode=0o600)
     nodes = (
         f"driver=file,node-name=below,filename={_quoted(base)},read-only=on",
-        f"driver={driver(base_format)},node-name=base,file=below,read-only=on",
+        f"driver={driver_name(base_format)},node-name=base,file=below,read-only=on",
         f"driver=file,node-name=file,filename={_quoted(overlay)}",
         "driver=qcow2,node-name=disk,file=file,backing=base",
     )

@@ -6,13 +6,13 @@ import struct
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pragmaspec.images.formats.sandbox import Limits, run
+from pragmaspec.images.formats.sandbox import Limits, run_sandboxed
 
 SECTOR_BYTES = 512
 _LOOK_CPU_S = 20
 _MOST_PARTITIONS = 128
 
-Content = Literal["ext", "unclean ext", "plain", "shared"]
+PartitionContent = Literal["ext", "unclean ext", "plain", "shared"]
 """``ext``: ext2, ext3 or ext4; ``unclean ext``: one whose journal has to be replayed first; ``plain``: what may lie beside a
 copy of itself (XFS, FAT, swap, nothing known); ``shared``: what names itself to the kernel and may not (LVM, RAID, btrfs)."""
 
@@ -23,22 +23,24 @@ _SHARED = ((0x10040, b"_BHRfS_M"), (0, b"LABELONE"), (512, b"LABELONE"), (1024, 
            (0, b"\xfc\x4e\x2b\xa9"), (4096, b"\xfc\x4e\x2b\xa9"), (0, b"LUKS\xba\xbe"))  # fmt: skip
 
 
-class Part(NamedTuple):
+class ProbedPartition(NamedTuple):
     """A partition, or the whole disk when it has none: where it begins, in bytes, and what it holds."""
 
     offset: int
-    content: Content
+    content: PartitionContent
 
 
-def parts_of(disk: Path) -> tuple[Part, ...]:
+def probe_partitions(disk: Path) -> tuple[ProbedPartition, ...]:
     """The partitions of the file ``disk``, at most 128. Raises ImageError when ``sfdisk`` is not installed."""
-    ended = run("sfdisk", ["--json", "--", str(disk.absolute())], Limits(cpu_s=_LOOK_CPU_S))
+    ended = run_sandboxed("sfdisk", ["--json", "--", str(disk.absolute())], Limits(cpu_s=_LOOK_CPU_S))
     offsets = [0] if ended.status else _offsets(ended.said)
     with disk.open("rb") as file:
-        return tuple(Part(offset, _content(read_at(file.fileno(), offset))) for offset in offsets[:_MOST_PARTITIONS])
+        return tuple(
+            ProbedPartition(offset, _content(read_start(file.fileno(), offset))) for offset in offsets[:_MOST_PARTITIONS]
+        )
 
 
-def read_at(handle: int, offset: int) -> bytes:
+def read_start(handle: int, offset: int) -> bytes:
     """The first 68 KiB from ``offset``: all that tells what is there."""
     return os.pread(handle, 0x11000, offset)
 
@@ -52,7 +54,7 @@ def _offsets(said: str) -> list[int]:
         return [0]
 
 
-def _content(begin: bytes) -> Content:
+def _content(begin: bytes) -> PartitionContent:
     if any(begin[at : at + len(magic)] == magic for at, magic in _SHARED):
         return "shared"
     superblock = begin[_EXT_AT : _EXT_AT + 1024]

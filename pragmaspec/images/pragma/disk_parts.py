@@ -4,15 +4,15 @@ import shutil
 from pathlib import Path
 
 from pragmaspec.images.disks.make_disk import make_disk
-from pragmaspec.images.pragma.repository import Reach
-from pragmaspec.images.pragma.vc_in import Disk
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store.conversion_cache import Made
-from pragmaspec.images.transfer.cached_folder import missing
+from pragmaspec.images.pragma.repository import RepositoryFiles
+from pragmaspec.images.pragma.vc_in import ApplianceDisk
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.transfer.cached_folder import missing_file_error
 from pragmaspec.net.urls import is_remote
 
 
-def assembled(disk: Disk, below: str, address: str, workshop: Workshop, key: str) -> Made:
+def assemble_disk(disk: ApplianceDisk, below: str, address: str, workshop: ImageContext, key: str) -> BootableDisk:
     """The disk whose files stand in the folder ``below`` of the repository at ``address``, in the store.
 
     The caller holds the store's lock ``key``. Parts are joined as they come, so that there is room needed for one of them only.
@@ -30,13 +30,13 @@ def assembled(disk: Disk, below: str, address: str, workshop: Workshop, key: str
         store.check_space(sum(path.stat().st_size for path in local), workshop.image)
         _join(local, joined, workshop)
     elif len(paths) == 1:
-        Reach(address, workshop).fetch(paths[0], joined)
+        RepositoryFiles(address, workshop).fetch(paths[0], joined)
     else:
-        _fetch_and_join(Reach(address, workshop), paths, joined, workshop, key)
+        _fetch_and_join(RepositoryFiles(address, workshop), paths, joined, workshop, key)
     return make_disk(joined, workshop, declared=disk.format, name=workshop.image, partitionless=False)
 
 
-def _join(files: list[Path], joined: Path, workshop: Workshop) -> None:
+def _join(files: list[Path], joined: Path, workshop: ImageContext) -> None:
     done, total = 0, sum(file.stat().st_size for file in files)
     with joined.open("wb") as target:
         for number, file in enumerate(files, start=1):
@@ -46,7 +46,7 @@ def _join(files: list[Path], joined: Path, workshop: Workshop) -> None:
             done = target.tell()
 
 
-def _fetch_and_join(reach: Reach, paths: list[str], joined: Path, workshop: Workshop, key: str) -> None:
+def _fetch_and_join(reach: RepositoryFiles, paths: list[str], joined: Path, workshop: ImageContext, key: str) -> None:
     """One part after another. An interrupted run begins with the first part again."""
     part = workshop.store.part(f"{key}-part")
     with joined.open("wb") as target:
@@ -60,4 +60,4 @@ def _fetch_and_join(reach: Reach, paths: list[str], joined: Path, workshop: Work
 def _check_there(files: list[Path]) -> None:
     for file in files:
         if not file.is_file():
-            raise missing(f"{file}, which the repository's XML names,")
+            raise missing_file_error(f"{file}, which the repository's XML names,")

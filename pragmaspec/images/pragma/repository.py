@@ -15,9 +15,9 @@ from pathlib import Path
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.pragma.vc_in import Appliance, read_vc_in
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.transfer.folders import Folder, open_folder
-from pragmaspec.net.urls import is_remote, shown_url
+from pragmaspec.net.urls import is_remote, redact_url
 
 INDEXES = ("vcdb.txt", "vcdb.json")
 _PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
@@ -25,18 +25,18 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHOWN = 80
 
 
-class LeftOut(Frozen, frozen=True):
+class SkippedEntry(Frozen, frozen=True):
     """An entry that cannot be used. ``name``: of its cluster, or where it stands when it has no sound name of its own."""
 
     name: str
     why: str
 
 
-class Index(Frozen, frozen=True):
+class RepositoryIndex(Frozen, frozen=True):
     """The relative path of each cluster's XML, by name, in the order of the index; ``left_out``: the entries that are wrong."""
 
     paths: dict[str, str]
-    left_out: tuple[LeftOut, ...] = ()
+    skipped: tuple[SkippedEntry, ...] = ()
 
 
 class _Entry(Frozen, frozen=True):
@@ -48,28 +48,28 @@ class _Entry(Frozen, frozen=True):
     path: str
 
 
-def read_index(content: bytes, file: str) -> Index:
+def read_index(content: bytes, file: str) -> RepositoryIndex:
     """What the index ``file`` says. Raises ImageError when it is none at all: nothing in it can be used."""
     text = content.decode(errors="replace")
     paths: dict[str, str] = {}
     places: dict[str, str] = {}
-    left_out: dict[str, LeftOut] = {}
+    left_out: dict[str, SkippedEntry] = {}
     for entry in _in_json(text, file) if file.endswith(".json") else _in_lines(text, file):
         why = _against(entry)
         if why:
             name = entry.name if _NAME.fullmatch(entry.name) and entry.name not in paths else entry.where
-            left_out[name] = LeftOut(name=name, why=why)
+            left_out[name] = SkippedEntry(name=name, why=why)
         elif paths.setdefault(entry.name, entry.path) != entry.path:
             both = f"{places[entry.name]} and {entry.where} name {entry.name} with two paths, so nobody knows which is meant"
-            left_out[entry.name] = LeftOut(name=entry.name, why=both)
+            left_out[entry.name] = SkippedEntry(name=entry.name, why=both)
         places.setdefault(entry.name, entry.where)
     sound = {name: path for name, path in paths.items() if name not in left_out}
     if left_out and not sound:
-        raise no_repository(*(each.why for each in left_out.values()))
-    return Index(paths=sound, left_out=tuple(left_out.values()))
+        raise repository_error(*(each.why for each in left_out.values()))
+    return RepositoryIndex(paths=sound, skipped=tuple(left_out.values()))
 
 
-def no_repository(*reasons: str) -> ImageError:
+def repository_error(*reasons: str) -> ImageError:
     """The error for a repository, or one of its clusters, that cannot be used."""
     return ImageError.of(Problem(summary="Repository cannot be used", detail=f"{why}.") for why in reasons)
 
@@ -86,9 +86,9 @@ def _in_json(text: str, file: str) -> Iterator[_Entry]:
     try:
         said = json.loads(text)
     except ValueError as error:
-        raise no_repository(f"{file} cannot be read: {error}") from None
+        raise repository_error(f"{file} cannot be read: {error}") from None
     if not isinstance(said, dict):
-        raise no_repository(f"{file} has to be an object of names and relative paths")
+        raise repository_error(f"{file} has to be an object of names and relative paths")
     for name, path in said.items():
         yield _Entry(where=f"{file}, {name[:_SHOWN]!r}", text=f"{name},{path}", name=name, path=str(path))
 
@@ -103,11 +103,11 @@ def _against(entry: _Entry) -> str:
     return f"{entry.where}: {shown} is not a name and a relative path"
 
 
-Small = Callable[[str], bytes | None]
+ReadSmall = Callable[[str], bytes | None]
 """Gives a short file of the repository by its relative path; None when it is not there. Raises ImageError."""
 
 
-class Listed(Frozen, frozen=True):
+class ListedCluster(Frozen, frozen=True):
     """A cluster of a repository; ``trouble`` says why it cannot be used."""
 
     name: str
@@ -116,13 +116,13 @@ class Listed(Frozen, frozen=True):
     trouble: str = ""
 
 
-class Repository:
+class PragmaRepository:
     """The clusters of the repository at ``address``, whose short files ``small`` gives."""
 
-    def __init__(self, address: str, small: Small) -> None:
-        self.address = shown_url(address) if is_remote(address) else address
+    def __init__(self, address: str, small: ReadSmall) -> None:
+        self.address = redact_url(address) if is_remote(address) else address
         self._small = small
-        self._index: Index | None = None
+        self._index: RepositoryIndex | None = None
 
     def paths(self) -> dict[str, str]:
         """Relative path of the XML of each cluster, by name, in the order of the index. Raises ImageError."""
@@ -132,14 +132,14 @@ class Repository:
         """One cluster. Raises ImageError when it is not there or cannot be used."""
         paths = self.paths()
         if name not in paths:
-            left_out = next((one.why for one in self._read().left_out if one.name == name), "")
-            raise no_repository(left_out or f"{self.address} has no cluster {name}; it has {', '.join(paths) or 'none'}")
+            left_out = next((one.why for one in self._read().skipped if one.name == name), "")
+            raise repository_error(left_out or f"{self.address} has no cluster {name}; it has {', '.join(paths) or 'none'}")
         document = self._small(paths[name])
         if document is None:
-            raise no_repository(f"{self.address} lists {paths[name]}, and it is not there")
+            raise repository_error(f"{self.address} lists {paths[name]}, and it is not there")
         return read_vc_in(document, name)
 
-    def listed(self) -> tuple[Listed, ...]:
+    def listed(self) -> tuple[ListedCluster, ...]:
         """All that the index has, also what cannot be used: a cluster without a disk to start from, an entry that is none."""
         found = []
         for name, path in self.paths().items():
@@ -147,12 +147,12 @@ class Repository:
                 appliance = self.appliance(name)
                 appliance.disk("frontend")
             except ImageError as error:
-                found.append(Listed(name=name, path=path, trouble=" ".join(problem.detail for problem in error.problems)))
+                found.append(ListedCluster(name=name, path=path, trouble=" ".join(problem.detail for problem in error.problems)))
             else:
-                found.append(Listed(name=name, path=path, appliance=appliance))
-        return (*found, *(Listed(name=one.name, path="", trouble=f"{one.why}.") for one in self._read().left_out))
+                found.append(ListedCluster(name=name, path=path, appliance=appliance))
+        return (*found, *(ListedCluster(name=one.name, path="", trouble=f"{one.why}.") for one in self._read().skipped))
 
-    def _read(self) -> Index:
+    def _read(self) -> RepositoryIndex:
         if self._index is None:
             for file in INDEXES:
                 content = self._small(file)
@@ -160,11 +160,11 @@ class Repository:
                     self._index = read_index(content, file)
                     break
             else:
-                raise no_repository(f"{self.address} has neither {' nor '.join(INDEXES)}, so it is not a repository")
+                raise repository_error(f"{self.address} has neither {' nor '.join(INDEXES)}, so it is not a repository")
         return self._index
 
 
-def folder_of(address: str) -> str:
+def repository_folder(address: str) -> str:
     """The folder of a repository that was named by itself or by its index."""
     base, mark, query = address.partition("?")
     for index in INDEXES:
@@ -173,10 +173,10 @@ def folder_of(address: str) -> str:
     return f"{base}{mark}{query}"
 
 
-class Reach:
+class RepositoryFiles:
     """The repository in the folder at ``address``."""
 
-    def __init__(self, address: str, workshop: Workshop) -> None:
+    def __init__(self, address: str, workshop: ImageContext) -> None:
         self._address = address
         self._workshop = workshop
         self._folders: dict[str, Folder] = {}

@@ -12,7 +12,7 @@ _INDENT = 2
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
-def with_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], file: str) -> str:
+def insert_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], file: str) -> str:
     """``text`` with ``entries`` at the end of its top-level mapping ``section``, which is made when it is not there.
 
     An entry is the lines below its name, indented from 0. Raises SpecError when the spec is not sound YAML, already has one of

@@ -4,7 +4,7 @@ import json
 import re
 
 from pragmaspec.images.importer import spec_name
-from pragmaspec.images.pragma.vc_in import Appliance, Machine
+from pragmaspec.images.pragma.vc_in import Appliance, ApplianceMachine
 
 _VIRTIO = {"", "virtio"}
 _LEAST_MEMORY_MIB = 16
@@ -19,7 +19,7 @@ def image_entries(appliance: Appliance, repository: str, called: str = "") -> di
     """
     name = called or spec_name(appliance.name)
     told = {"repository": repository, "cluster": appliance.name}
-    if not separate(appliance):
+    if not has_own_compute_disk(appliance):
         return {name: [f"pragma: {_flow(told)}", _GUEST, *_notes(appliance.frontend)]}
     frontend = [f"pragma: {_flow({**told, 'role': 'frontend'})}", _GUEST, *_notes(appliance.frontend)]
     compute = [f"pragma: {_flow({**told, 'role': 'compute'})}", _GUEST, *_notes(appliance.compute)]
@@ -29,7 +29,7 @@ def image_entries(appliance: Appliance, repository: str, called: str = "") -> di
 def cluster_entry(appliance: Appliance, site: str, called: str = "") -> dict[str, list[str]]:
     """The lines of ``clusters:`` for a cluster at ``site``, no computes until somebody says how many. ``called``: as there."""
     name = called or spec_name(appliance.name)
-    images = (f"{name}-frontend", f"{name}-compute") if separate(appliance) else (name, name)
+    images = (f"{name}-frontend", f"{name}-compute") if has_own_compute_disk(appliance) else (name, name)
     compute = appliance.compute or appliance.frontend
     lines = [
         f"site: {_scalar(site)}",
@@ -39,17 +39,17 @@ def cluster_entry(appliance: Appliance, site: str, called: str = "") -> dict[str
     return {name: lines}
 
 
-def separate(appliance: Appliance) -> bool:
+def has_own_compute_disk(appliance: Appliance) -> bool:
     """Whether the computes have a disk of their own."""
     return appliance.disk("compute") != appliance.disk("frontend")
 
 
-def _size(machine: Machine) -> str:
+def _size(machine: ApplianceMachine) -> str:
     memory = f", memory: {machine.memory_mib} MiB" if machine.memory_mib >= _LEAST_MEMORY_MIB else ""
     return f", cpus: {machine.cpus}{memory}"
 
 
-def _notes(machine: Machine | None) -> list[str]:
+def _notes(machine: ApplianceMachine | None) -> list[str]:
     bus = machine.disk.bus if machine and machine.disk else ""
     return (
         [] if bus in _VIRTIO else [f"# Its disk was on the bus {bus}; here it is on virtio, for which the image needs a driver."]

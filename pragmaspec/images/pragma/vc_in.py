@@ -23,7 +23,7 @@ _UNITS = {"": 1024, "b": 1, "bytes": 1, "kb": 1000, "k": 1024, "kib": 1024, "mb"
           "gb": 1000**3, "g": 2**30, "gib": 2**30}  # fmt: skip
 
 
-class Disk(Frozen, frozen=True):
+class ApplianceDisk(Frozen, frozen=True):
     """A disk of a repository: how it is packed, in which files beside the XML, what it is unpacked; ``bus``: as libvirt says."""
 
     packing: Packing
@@ -32,24 +32,24 @@ class Disk(Frozen, frozen=True):
     bus: str
 
 
-class Machine(Frozen, frozen=True):
+class ApplianceMachine(Frozen, frozen=True):
     """What a role needs."""
 
     role: Role
     cpus: int
     memory_mib: int
-    disk: Disk | None
+    disk: ApplianceDisk | None
 
 
 class Appliance(Frozen, frozen=True):
     """A virtual cluster of a repository. ``wait_s``: how long computes waited for the frontend before they were started."""
 
     name: str
-    frontend: Machine
-    compute: Machine | None
+    frontend: ApplianceMachine
+    compute: ApplianceMachine | None
     wait_s: int = 0
 
-    def disk(self, role: Role) -> Disk:
+    def disk(self, role: Role) -> ApplianceDisk:
         """The disk of a role: a compute without one of its own has the frontend's. Raises ImageError when there is none."""
         machine = self.compute if role == "compute" else self.frontend
         found = (machine.disk if machine else None) or self.frontend.disk
@@ -86,11 +86,11 @@ def _root(document: bytes) -> ET.Element:
         raise _refused([f"its XML cannot be read: {error}"]) from None
 
 
-def _machine(root: ET.Element, role: Role, wrong: list[str]) -> Machine | None:
+def _machine(root: ET.Element, role: Role, wrong: list[str]) -> ApplianceMachine | None:
     element = root.find(role)
     if element is None:
         return None
-    return Machine(
+    return ApplianceMachine(
         role=role,
         cpus=_whole(element.findtext(".//vcpu"), f"the {role}'s number of CPUs", wrong) or 1,
         memory_mib=_memory(element, role, wrong),
@@ -109,7 +109,7 @@ def _memory(element: ET.Element, role: Role, wrong: list[str]) -> int:
     return -(-_whole(memory.text, f"the {role}'s memory", wrong) * factor // 2**20)
 
 
-def _disk(root: ET.Element, element: ET.Element, role: Role, wrong: list[str]) -> Disk | None:
+def _disk(root: ET.Element, element: ET.Element, role: Role, wrong: list[str]) -> ApplianceDisk | None:
     disk = next((one for one in element.iter("disk") if one.get("device", "disk") == "disk"), None)
     if disk is None:
         return None
@@ -128,7 +128,7 @@ def _disk(root: ET.Element, element: ET.Element, role: Role, wrong: list[str]) -
         wrong.append(f"the {role}'s disk has {len(files)} parts, and is packed as {packing}")
     wrong += [f"{file!r} is not the name of a file in the repository" for file in files if not _FILE.fullmatch(file)]
     bus = target.get("bus", "") if target is not None else ""
-    return Disk(packing=next((one for one in PACKINGS if one == packing), "raw"), files=files, format=kind, bus=bus)
+    return ApplianceDisk(packing=next((one for one in PACKINGS if one == packing), "raw"), files=files, format=kind, bus=bus)
 
 
 def _packed(root: ET.Element, element: ET.Element, name: str, wrong: list[str]) -> tuple[str, tuple[str, ...]]:

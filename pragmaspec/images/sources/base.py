@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
+from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.digest_cache import LocalDigests
+from pragmaspec.images.store.digest_cache import DigestCache
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import Firmware
 from pragmaspec.resources import Blob
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pragmaspec.images.settings import Settings
 
 
-class Found(Frozen, frozen=True):
+class VerifiedImage(Frozen, frozen=True):
     """An image as its source gave it: verified and inspected, its bytes in the store or in a local file.
 
     ``packages`` is the digest of the list of packages of a built image; ``fetched`` what was transferred, when anything was;
@@ -35,7 +35,7 @@ class Found(Frozen, frozen=True):
     firmware: Firmware = "bios"
 
 
-class Workshop:
+class ImageContext:
     """What a source works with: the store, the digests of local files, and whom to tell about progress.
 
     ``pinned``: what the transfer has to bring, when that is known; ``first_use``: take what nobody vouches for, so that it can be
@@ -48,16 +48,16 @@ class Workshop:
         image: str,
         reporter: ImageReporter,
         *,
-        patience: Patience | None = None,
+        patience: TransferPolicy | None = None,
         pinned: Fetched | None = None,
         first_use: bool = False,
         settings: "Settings | None" = None,
     ) -> None:
         self.store = store
-        self.patience = patience or Patience()
+        self.patience = patience or TransferPolicy()
         self.pinned = pinned
         self.first_use = first_use
-        self.digests = LocalDigests(store)
+        self.digests = DigestCache(store)
         self.image = image
         self._reporter = reporter
         self._settings = settings
@@ -78,7 +78,7 @@ class Workshop:
         return self.digests.blob(Path(path), lambda done, total: self.step(f"reading {Path(path).name}", done, total))
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Where an image comes from. A plain value, so that it can be kept and used again to fetch lost bytes."""
 
     def origin(self) -> str:
@@ -89,6 +89,6 @@ class Source(Protocol):
         """A digest of what the spec says of it, when what it gives is worth a lock entry; empty when the spec alone decides."""
         ...
 
-    def find(self, workshop: Workshop) -> Found:
+    def find(self, workshop: ImageContext) -> VerifiedImage:
         """Get hold of the image. Must verify and inspect it. Raises ImageError."""
         ...

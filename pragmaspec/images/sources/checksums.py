@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.sources.remote import Promise
-from pragmaspec.images.sources.signatures import checked
-from pragmaspec.images.transfer.cloudfront import WebAddress
-from pragmaspec.images.transfer.http import Web
-from pragmaspec.net.urls import REMOTE, parse_url, shown_url
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.sources.remote import ExpectedDigest
+from pragmaspec.images.sources.signatures import verify_signature
+from pragmaspec.images.transfer.cloudfront import WebFile
+from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.net.urls import REMOTE_SCHEMES, parse_url, redact_url
 from pragmaspec.spec.files import read_regular
 
 _HEX = r"(?P<digest>[0-9A-Fa-f]{32,128})"
@@ -40,7 +40,7 @@ _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
 _NAMES_SHOWN = 5
 
 
-class Sum(NamedTuple):
+class PublishedDigest(NamedTuple):
     """A digest that somebody vouches for: ``kind`` is sha256 or sha512, ``digest`` lower-case hexadecimal."""
 
     kind: str
@@ -56,7 +56,7 @@ class _Line(NamedTuple):
     name: str
 
 
-def sum_of(text: bytes, path: str, where: str) -> Sum:
+def find_digest(text: bytes, path: str, where: str) -> PublishedDigest:
     """The digest of the file at ``path`` in the checksum file ``text`` (from ``where``): SHA-256, else SHA-512.
 
     ``path`` is the path of the file's URL: a line may name the file with its folders. Raises ImageError.
@@ -74,7 +74,7 @@ def sum_of(text: bytes, path: str, where: str) -> Sum:
             raise _wrong(where, f"lines {before.number} and {line.number} have two different digests of {name}")
     for kind in _KINDS.values():
         if kind in found:
-            return Sum(kind, found[kind].digest)
+            return PublishedDigest(kind, found[kind].digest)
     raise _wrong(where, _missing(name, lines, about, strange))
 
 
@@ -168,26 +168,26 @@ def _decoded(text: bytes, where: str) -> str:
 
 
 def _wrong(where: str, why: str) -> ImageError:
-    detail = f"{shown_url(where)}: {why}. Without a clear statement of the publisher the image is not taken."
+    detail = f"{redact_url(where)}: {why}. Without a clear statement of the publisher the image is not taken."
     return ImageError("Published digests cannot be used", detail)
 
 
 if TYPE_CHECKING:
     from pragmaspec.images.sources.url import Sums
 
-INLINE = "inline"
+INLINE_SIGNATURE = "inline"
 
 
-def promise_of_sums(sums: "Sums", url: str, workshop: Workshop, version: str = "") -> Promise:
+def digest_from_checksums(sums: "Sums", url: str, workshop: ImageContext, version: str = "") -> ExpectedDigest:
     """What ``sums`` says of the file at ``url``, after its signature was checked where there is one. Raises ImageError."""
     workshop.step("checking the publisher's digests")
-    with Web(workshop.patience) as web:
+    with HttpClient(workshop.patience) as web:
         text = _needed(web, sums.url, workshop)
         if sums.signature:
-            signature = None if sums.signature == INLINE else _needed(web, sums.signature, workshop)
-            text = checked(text, signature, _key(web, sums, workshop), sums.key, shown_url(sums.url))
-    found = sum_of(text, unquote(parse_url(url, REMOTE, blanks=True).path).lstrip("/"), sums.url)
-    return Promise(
+            signature = None if sums.signature == INLINE_SIGNATURE else _needed(web, sums.signature, workshop)
+            text = verify_signature(text, signature, _key(web, sums, workshop), sums.key, redact_url(sums.url))
+    found = find_digest(text, unquote(parse_url(url, REMOTE_SCHEMES, blanks=True).path).lstrip("/"), sums.url)
+    return ExpectedDigest(
         by="publisher",
         version=version,
         signed_by=sums.key.upper() if sums.signature else "",
@@ -195,7 +195,7 @@ def promise_of_sums(sums: "Sums", url: str, workshop: Workshop, version: str = "
     )
 
 
-def _key(web: Web, sums: "Sums", workshop: Workshop) -> bytes:
+def _key(web: HttpClient, sums: "Sums", workshop: ImageContext) -> bytes:
     """The key's bytes, from a file of this machine, else from its publisher: the pinned fingerprint makes sure of it."""
     if sums.keyring:
         try:
@@ -207,8 +207,8 @@ def _key(web: Web, sums: "Sums", workshop: Workshop) -> bytes:
     return _needed(web, sums.key_url, workshop)
 
 
-def _needed(web: Web, url: str, workshop: Workshop) -> bytes:
-    content = web.small(WebAddress(url=url, signing=workshop.settings.cloudfront))
+def _needed(web: HttpClient, url: str, workshop: ImageContext) -> bytes:
+    content = web.small(WebFile(url=url, signing=workshop.settings.cloudfront))
     if content is None:
-        raise ImageError("Published digests cannot be used", f"{shown_url(url)} is not there, and vouches for the image.")
+        raise ImageError("Published digests cannot be used", f"{redact_url(url)} is not there, and vouches for the image.")
     return content

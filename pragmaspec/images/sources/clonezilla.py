@@ -3,9 +3,9 @@
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.folder_digest import folder_digest
-from pragmaspec.net.urls import is_remote, shown_url
+from pragmaspec.net.urls import is_remote, redact_url
 
 
 class ClonezillaSource(Frozen, frozen=True, tag_field="kind", tag="clonezilla"):
@@ -17,33 +17,33 @@ class ClonezillaSource(Frozen, frozen=True, tag_field="kind", tag="clonezilla"):
 
     def origin(self) -> str:
         """As the user wrote it, without what may be secret."""
-        return shown_url(self.shown) if is_remote(self.shown) else self.shown
+        return redact_url(self.shown) if is_remote(self.shown) else self.shown
 
     def described(self) -> str:
         """Over the address, and over the content of a local folder: it takes minutes to restore, so it is locked."""
         return sha256(f"clonezilla {self.shown} {self.content}".encode()).hexdigest()[:16]
 
-    def find(self, workshop: Workshop) -> Found:
+    def find(self, workshop: ImageContext) -> VerifiedImage:
         """Restore it. Takes room for what the disk's file systems use, twice."""
-        from pragmaspec.images.clonezilla.iso import opened_iso  # noqa: PLC0415 - only restoring needs it
-        from pragmaspec.images.clonezilla.restore import restored  # noqa: PLC0415
-        from pragmaspec.images.store.blobs import room_in  # noqa: PLC0415
-        from pragmaspec.images.transfer.cached_folder import near  # noqa: PLC0415
+        from pragmaspec.images.clonezilla.iso import open_iso  # noqa: PLC0415 - only restoring needs it
+        from pragmaspec.images.clonezilla.restore import restore_to_store  # noqa: PLC0415
+        from pragmaspec.images.store.blobs import disk_full_as_error  # noqa: PLC0415
+        from pragmaspec.images.transfer.cached_folder import open_readable  # noqa: PLC0415
 
         store, key = workshop.store, f"clonezilla-{self.described()}"
         place, iso = _inside(self.folder)
         with (
             store.locked(key),
-            room_in(store, workshop.image),
+            disk_full_as_error(store, workshop.image),
             store.scratch(key) as scratch,
-            near(place, workshop, key) as folder,
+            open_readable(place, workshop, key) as folder,
         ):
             if iso:
-                with opened_iso(folder, iso) as inside:
-                    made = restored(inside, workshop, scratch, key)
+                with open_iso(folder, iso) as inside:
+                    made = restore_to_store(inside, workshop, scratch, key)
             else:
-                made = restored(folder, workshop, scratch, key)
-        return Found(format=made.format, virtual_size_bytes=made.virtual_size_bytes, disk=made.blob)
+                made = restore_to_store(folder, workshop, scratch, key)
+        return VerifiedImage(format=made.format, virtual_size_bytes=made.virtual_size_bytes, disk=made.blob)
 
 
 def clonezilla_source(folder: str, shown: str) -> ClonezillaSource:

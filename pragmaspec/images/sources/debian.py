@@ -4,10 +4,10 @@ from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.debian import recipe
-from pragmaspec.images.debian.bootstrap import Order, bootstrap, check_tools, privileges, search_path
-from pragmaspec.images.debian.disk import Built, make_disk
-from pragmaspec.images.debian.distribution import KNOWN, Name, keyring_of, source_lines
-from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.debian.bootstrap import BootstrapRequest, bootstrap, check_tools, privileges, search_path
+from pragmaspec.images.debian.disk import BuiltImage, build_disk
+from pragmaspec.images.debian.distribution import DISTRIBUTIONS, DistributionName, find_keyring, source_lines
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 
 ROOM_BYTES = 4 * 2**30
 """Archive, tree and disk of a build stand beside each other for a while."""
@@ -20,47 +20,47 @@ class DebianSource(Frozen, frozen=True, tag_field="kind", tag="debian"):
     packages: tuple[str, ...] = ()
     mirror: str | None = None
     snapshot: str | None = None
-    distribution: Name = "debian"
+    distribution: DistributionName = "debian"
     keyring: str = ""
     """The file with the archive's keys; empty: the distribution's own."""
 
     def origin(self) -> str:
         """In words."""
         snapshot = f" of {self.snapshot[:4]}-{self.snapshot[4:6]}-{self.snapshot[6:8]}" if self.snapshot else ""
-        return f"built from {KNOWN[self.distribution].title} {self.suite} packages{snapshot}"
+        return f"built from {DISTRIBUTIONS[self.distribution].title} {self.suite} packages{snapshot}"
 
     def described(self) -> str:
         """Over what the spec says: what it gives depends on the day, so it is locked."""
         words = (self.suite, *sorted(set(self.packages)), f"mirror {self.mirror}", f"snapshot {self.snapshot}")
         return sha256("\n".join((self.distribution, *words)).encode()).hexdigest()[:16]
 
-    def find(self, workshop: Workshop) -> Found:
+    def find(self, workshop: ImageContext) -> VerifiedImage:
         """Build it. Takes minutes, several hundred MiB from the mirror, and 4 GiB of room meanwhile."""
         search, store, name = search_path(), workshop.store, f"{self.distribution}-{self.described()}"
         check_tools(search)
         mode, prefix = privileges(search)
-        distribution = KNOWN[self.distribution]
-        order = Order(
+        distribution = DISTRIBUTIONS[self.distribution]
+        order = BootstrapRequest(
             suite=self.suite,
             packages=(*distribution.packages, *sorted(set(self.packages) - set(distribution.packages))),
             sources=source_lines(self.suite, self.mirror, self.snapshot, distribution),
             mode=mode,
-            keyring=keyring_of(distribution, self.keyring),
+            keyring=find_keyring(distribution, self.keyring),
         )
         with store.locked(name):
             store.check_space(ROOM_BYTES, workshop.image)
             with store.scratch(name) as scratch:
                 archive = scratch / "system.tar"
                 bootstrap(archive, order, workshop.step)
-                return _stored(make_disk(archive, scratch, prefix, workshop.step, distribution), workshop)
+                return _stored(build_disk(archive, scratch, prefix, workshop.step, distribution), workshop)
 
 
-def _stored(built: Built, workshop: Workshop) -> Found:
+def _stored(built: BuiltImage, workshop: ImageContext) -> VerifiedImage:
     store = workshop.store
     workshop.step("putting it into the store")
     listing = built.disk.with_name("packages.txt")
     listing.write_text("".join(f"{line}\n" for line in built.packages), encoding="utf-8")
-    return Found(
+    return VerifiedImage(
         format="qcow2",
         virtual_size_bytes=recipe.VIRTUAL_SIZE_BYTES,
         disk=store.adopt(built.disk),

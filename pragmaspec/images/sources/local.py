@@ -4,12 +4,12 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.detect import ends, recognise
+from pragmaspec.images.formats.detect import detect_formats, head_and_tail
 from pragmaspec.images.formats.inspect import inspect_file
-from pragmaspec.images.formats.random_access import opened
-from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.store.conversion_cache import Made, found_good, remember_made
-from pragmaspec.images.store.digest_cache import changed_meanwhile
+from pragmaspec.images.formats.random_access import open_regular
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
+from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_inspection
+from pragmaspec.images.store.digest_cache import changed_while_reading
 from pragmaspec.images.transfer.digest_checks import check_digest
 
 USABLE = {"raw", "qcow2"}
@@ -38,11 +38,11 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
         """Empty: the file itself decides."""
         return ""
 
-    def find(self, workshop: Workshop) -> Found:
+    def find(self, workshop: ImageContext) -> VerifiedImage:
         """Read the files that have changed since they were last read, and inspect the disk."""
         self._check_there()
         disk, format_, size = self._disk(workshop)
-        return Found(
+        return VerifiedImage(
             format=format_,
             virtual_size_bytes=size,
             disk=disk,
@@ -60,15 +60,15 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
                 Problem(summary="Image cannot be read", detail=f"There is no file {path}.{hint}") for path in gone
             )
 
-    def _disk(self, workshop: Workshop) -> Made:
+    def _disk(self, workshop: ImageContext) -> BootableDisk:
         """The disk as a node can boot from it: what packed and foreign ones become lies in the store."""
-        with opened(Path(self.disk)) as window:
-            kinds = recognise(*ends(window))
+        with open_regular(Path(self.disk)) as window:
+            kinds = detect_formats(*head_and_tail(window))
         if not self.member and all(kind.name in USABLE or kind.family == "other" for kind in kinds):
             return self._as_it_is(workshop)
-        from pragmaspec.images.disks.streaming import local_disk  # noqa: PLC0415 - formats and tools are only needed now
+        from pragmaspec.images.disks.streaming import make_disk_of_local_file  # noqa: PLC0415 - formats and tools are only needed now
 
-        return local_disk(
+        return make_disk_of_local_file(
             Path(self.disk),
             workshop,
             declared=self.format,
@@ -77,20 +77,20 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
             member=self.member,
         )
 
-    def _as_it_is(self, workshop: Workshop) -> Made:
+    def _as_it_is(self, workshop: ImageContext) -> BootableDisk:
         """A disk that is used where it is; qemu-img looks at it once, and again when it has changed."""
         disk, partitionless = workshop.local(self.disk), self.kernel is not None
         check_digest(self.sha256, disk.sha256, self.shown)
-        known = found_good(workshop.store, disk.sha256, declared=self.format, partitionless=partitionless)
+        known = cached_inspection(workshop.store, disk.sha256, declared=self.format, partitionless=partitionless)
         if known:
             return known
         inspected = inspect_file(Path(self.disk), self.format, partitionless=partitionless)
         if inspected.format == "qcow2":
-            from pragmaspec.images.formats.qemu_img import second_look  # noqa: PLC0415 - only for a disk that is new here
+            from pragmaspec.images.formats.qemu_img import verify_qcow2  # noqa: PLC0415 - only for a disk that is new here
 
-            second_look(Path(self.disk), inspected.virtual_size_bytes)
+            verify_qcow2(Path(self.disk), inspected.virtual_size_bytes)
         if workshop.local(self.disk) != disk:
-            raise changed_meanwhile(Path(self.disk))
-        made = Made(disk, inspected.format, inspected.virtual_size_bytes)
-        remember_made(workshop.store, disk.sha256, made, declared=self.format, partitionless=partitionless)
+            raise changed_while_reading(Path(self.disk))
+        made = BootableDisk(disk, inspected.format, inspected.virtual_size_bytes)
+        cache_disk(workshop.store, disk.sha256, made, declared=self.format, partitionless=partitionless)
         return made

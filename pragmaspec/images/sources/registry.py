@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pragmaspec.images.sources.catalogue import PublishedSource
+from pragmaspec.images.sources.catalogue import CatalogueSource
 from pragmaspec.images.sources.clonezilla import ClonezillaSource, clonezilla_source
 from pragmaspec.images.sources.debian import DebianSource
 from pragmaspec.images.sources.local import LocalSource
@@ -15,7 +15,7 @@ from pragmaspec.net.urls import is_remote
 if TYPE_CHECKING:
     from pragmaspec.spec.models.image import ImageModel, SumsModel
 
-AnySource = ClonezillaSource | DebianSource | LocalSource | PragmaSource | PublishedSource | UrlSource
+AnySource = ClonezillaSource | DebianSource | LocalSource | PragmaSource | CatalogueSource | UrlSource
 
 
 def source_of(model: "ImageModel", directory: Path) -> AnySource:
@@ -31,7 +31,7 @@ def source_of(model: "ImageModel", directory: Path) -> AnySource:
             keyring=os.path.abspath(directory / build.keyring) if build.keyring else "",  # noqa: PTH100 - as below
         )
     if model.catalogue:
-        return PublishedSource(name=model.catalogue)
+        return CatalogueSource(name=model.catalogue)
     if model.clonezilla:
         return clonezilla_source(_placed(model.clonezilla, directory), model.clonezilla)
     if model.pragma:
@@ -40,7 +40,7 @@ def source_of(model: "ImageModel", directory: Path) -> AnySource:
     return _file_of(model, directory)
 
 
-def unvouched(source: AnySource) -> bool:
+def needs_lock(source: AnySource) -> bool:
     """Whether nobody but the lock file can say which bytes ``source`` has to give."""
     if isinstance(source, UrlSource):
         return not source.sha256 and source.sums is None
@@ -49,9 +49,9 @@ def unvouched(source: AnySource) -> bool:
     return isinstance(source, PragmaSource) and is_remote(source.repository)
 
 
-def may_move(source: AnySource) -> bool:
+def may_change(source: AnySource) -> bool:
     """Whether ``source`` may give another image tomorrow, so that one which is here already is no answer."""
-    return unvouched(source) or isinstance(source, PublishedSource) or (isinstance(source, UrlSource) and not source.sha256)
+    return needs_lock(source) or isinstance(source, CatalogueSource) or (isinstance(source, UrlSource) and not source.sha256)
 
 
 def _placed(place: str, directory: Path) -> str:

@@ -11,15 +11,15 @@ import msgspec
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.settings import Settings
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.sources.checksums import INLINE, promise_of_sums
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.sources.checksums import INLINE_SIGNATURE, digest_from_checksums
 from pragmaspec.images.sources.publication import Publication
-from pragmaspec.images.sources.remote import Promise
+from pragmaspec.images.sources.remote import ExpectedDigest
 from pragmaspec.images.sources.url import Sums
 from pragmaspec.images.store.fetched import version_key
 from pragmaspec.images.transfer.folders import WebFolder
 
-MOST_TRIED = 3
+MAX_FOLDERS_TRIED = 3
 """A dated folder may be there before all its files are: so many are looked into, from the newest on."""
 
 
@@ -27,19 +27,19 @@ class Release(Frozen, frozen=True):
     """A file that was published, and what vouches for it."""
 
     url: str
-    promise: Promise
+    promise: ExpectedDigest
 
 
 @cache
-def built_in() -> dict[str, Publication]:
+def built_in_publications() -> dict[str, Publication]:
     """The publications that pragmaspec knows by itself, by name."""
     text = files("pragmaspec.images").joinpath("published.toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, Publication])
 
 
-def publication_of(name: str, settings: Settings) -> Publication:
+def find_publication(name: str, settings: Settings) -> Publication:
     """The publication called ``name``: the user's own, else a built-in one. Raises ImageError."""
-    known = built_in() | dict(settings.catalogue)
+    known = built_in_publications() | dict(settings.catalogue)
     if name not in known:
         near = get_close_matches(name, known, n=1)
         advice = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(known))}."
@@ -48,7 +48,7 @@ def publication_of(name: str, settings: Settings) -> Publication:
     return known[name]
 
 
-def find_release(publication: Publication, workshop: Workshop) -> Release:
+def find_release(publication: Publication, workshop: ImageContext) -> Release:
     """The newest release that is complete. Asks the publisher. Raises ImageError."""
     workshop.step("asking for the newest release")
     folder = publication.folder.rstrip("/") + "/"
@@ -59,14 +59,14 @@ def find_release(publication: Publication, workshop: Workshop) -> Release:
         return found
     names = [name.removesuffix("/") for name in WebFolder(folder, workshop).names()]
     dated = sorted((name for name in names if re.fullmatch(publication.dated, name)), key=version_key, reverse=True)
-    for name in dated[:MOST_TRIED]:
+    for name in dated[:MAX_FOLDERS_TRIED]:
         found = _release_in(f"{folder}{name}/", name, publication, workshop)
         if found is not None:
             return found
     raise _nothing(publication, folder)
 
 
-def _release_in(folder: str, version: str, publication: Publication, workshop: Workshop) -> Release | None:
+def _release_in(folder: str, version: str, publication: Publication, workshop: ImageContext) -> Release | None:
     """The newest file of one folder; None when the file or its sums are not there."""
     names = WebFolder(folder, workshop).names()
     images = [match for name in names if (match := re.fullmatch(publication.file, name))]
@@ -80,13 +80,13 @@ def _release_in(folder: str, version: str, publication: Publication, workshop: W
     url, signature = f"{folder}{sums[-1]}", publication.signature
     asked = Sums(
         url=url,
-        signature=signature if signature in {"", INLINE} else url + signature,
+        signature=signature if signature in {"", INLINE_SIGNATURE} else url + signature,
         key=publication.key,
         key_url=publication.key_url,
         keyring=publication.keyring,
     )
     image_url = folder + image[0]
-    return Release(url=image_url, promise=promise_of_sums(asked, image_url, workshop, version or _version(image)))
+    return Release(url=image_url, promise=digest_from_checksums(asked, image_url, workshop, version or _version(image)))
 
 
 def _version(match: re.Match[str]) -> str:

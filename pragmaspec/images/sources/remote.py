@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import Found, Workshop
-from pragmaspec.images.store.blobs import room_in
-from pragmaspec.images.store.conversion_cache import Made, made_before
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
+from pragmaspec.images.store.blobs import disk_full_as_error
+from pragmaspec.images.store.conversion_cache import BootableDisk, cached_disk
 from pragmaspec.images.store.fetched import Fetched
-from pragmaspec.images.store.transfer_cache import Transfer, remember_transfer, transferred_before
-from pragmaspec.images.transfer.digest_checks import check_digest, other_file
-from pragmaspec.images.transfer.download import Downloaded, download
-from pragmaspec.images.transfer.http import Address
-from pragmaspec.net.urls import shown_url
+from pragmaspec.images.store.transfer_cache import CachedTransfer, cache_transfer, cached_transfer
+from pragmaspec.images.transfer.digest_checks import changed_file_error, check_digest
+from pragmaspec.images.transfer.download import DownloadResult, download
+from pragmaspec.images.transfer.http import RemoteFile
+from pragmaspec.net.urls import redact_url
 from pragmaspec.resources import Blob
 
 if TYPE_CHECKING:
-    from pragmaspec.images.disks.streaming import Alongside
+    from pragmaspec.images.disks.streaming import StreamingUnpack
 
 
-class Promise(Frozen, frozen=True):
+class ExpectedDigest(Frozen, frozen=True):
     """What is known of a file before it is here, and who says so: the lock file, the spec, or the publisher.
 
     Without a digest nobody vouches for it. ``version``: as its publisher calls it; ``signed_by``: a key's fingerprint.
@@ -40,7 +40,7 @@ class Promise(Frozen, frozen=True):
         return self.sha256 or (f"sha512-{self.sha512}" if self.sha512 else "")
 
 
-class Shape(Frozen, frozen=True):
+class DeclaredDisk(Frozen, frozen=True):
     """What the spec says of the disk beside where it is. Kernel and initrd are local files, by absolute path."""
 
     format: str | None = None
@@ -50,17 +50,21 @@ class Shape(Frozen, frozen=True):
     member: str = ""
 
 
-def promise_of_lock(workshop: Workshop) -> Promise | None:
+def digest_from_lock(workshop: ImageContext) -> ExpectedDigest | None:
     """What the lock file says, when it does."""
     pinned = workshop.pinned
     if pinned is None:
         return None
-    return Promise(by="lock", sha256=pinned.blob.sha256, version=pinned.version, signed_by=pinned.signed_by)
+    return ExpectedDigest(by="lock", sha256=pinned.blob.sha256, version=pinned.version, signed_by=pinned.signed_by)
 
 
-def remote_disk(
-    workshop: Workshop, addresses: Callable[[], Iterable[Address]], promise: Promise, shape: Shape, origin: str
-) -> Found:
+def fetch_disk(
+    workshop: ImageContext,
+    addresses: Callable[[], Iterable[RemoteFile]],
+    promise: ExpectedDigest,
+    shape: DeclaredDisk,
+    origin: str,
+) -> VerifiedImage:
     """The disk at the first of ``addresses`` that gives what was promised; nothing is asked when the store has it.
 
     Raises ImageError with what was wrong at every address.
@@ -74,7 +78,7 @@ def remote_disk(
         if before is None or not promise.key:
             before = _bring(workshop, tuple(addresses()), promise, shape, key, before)
     made = before.made
-    return Found(
+    return VerifiedImage(
         format=made.format,
         virtual_size_bytes=made.virtual_size_bytes,
         disk=made.blob,
@@ -88,32 +92,37 @@ def remote_disk(
 class _Here(NamedTuple):
     """What was transferred, and the disk in the store that was made of it."""
 
-    transfer: Transfer
-    made: Made
+    transfer: CachedTransfer
+    made: BootableDisk
 
 
-def _before(workshop: Workshop, key: str, shape: Shape) -> _Here | None:
+def _before(workshop: ImageContext, key: str, shape: DeclaredDisk) -> _Here | None:
     """What is here already."""
-    transfer = transferred_before(workshop.store, key)
+    transfer = cached_transfer(workshop.store, key)
     if transfer is None:
         return None
     digest, partitionless = transfer.fetched.blob.sha256, shape.kernel is not None
-    made = made_before(workshop.store, digest, declared=shape.format, partitionless=partitionless, member=shape.member)
+    made = cached_disk(workshop.store, digest, declared=shape.format, partitionless=partitionless, member=shape.member)
     return _Here(transfer, made) if made else None
 
 
 def _bring(
-    workshop: Workshop, addresses: tuple[Address, ...], promise: Promise, shape: Shape, key: str, before: _Here | None
+    workshop: ImageContext,
+    addresses: tuple[RemoteFile, ...],
+    promise: ExpectedDigest,
+    shape: DeclaredDisk,
+    key: str,
+    before: _Here | None,
 ) -> _Here:
     """Fetch it, and make a disk of it. ``before``: what came when nobody vouched for it; it may still be that."""
-    from pragmaspec.images.disks.streaming import Alongside  # noqa: PLC0415 - formats and tools are only needed now
+    from pragmaspec.images.disks.streaming import StreamingUnpack  # noqa: PLC0415 - formats and tools are only needed now
 
     part = workshop.store.part(key)
     unless = before.transfer.etag if before else ""
     problems: list[Problem] = []
     with (
-        room_in(workshop.store, workshop.image),
-        Alongside(
+        disk_full_as_error(workshop.store, workshop.image),
+        StreamingUnpack(
             workshop, part, declared=shape.format, partitionless=shape.kernel is not None, member=shape.member
         ) as alongside,
     ):
@@ -140,7 +149,7 @@ def _bring(
     raise ImageError.of(problems)
 
 
-def _made(workshop: Workshop, alongside: "Alongside", part: Path, shape: Shape, digest: str) -> Made:
+def _made(workshop: ImageContext, alongside: "StreamingUnpack", part: Path, shape: DeclaredDisk, digest: str) -> BootableDisk:
     """The disk in the verified ``part``: what was made of it as it came, else made of it now."""
     from pragmaspec.images.disks.make_disk import make_disk  # noqa: PLC0415 - as above
 
@@ -156,24 +165,26 @@ def _made(workshop: Workshop, alongside: "Alongside", part: Path, shape: Shape, 
     )
 
 
-def _kept(workshop: Workshop, part: Path, promise: Promise, came: Downloaded, key: str, made: Made) -> _Here:
+def _kept(
+    workshop: ImageContext, part: Path, promise: ExpectedDigest, came: DownloadResult, key: str, made: BootableDisk
+) -> _Here:
     """Remember what came, and what was made of it."""
     fetched = Fetched(
         blob=Blob(sha256=came.sha256, size_bytes=came.size_bytes),
-        url=came.url if came.url == shown_url(came.url) else "",
+        url=came.url if came.url == redact_url(came.url) else "",
         sha512=came.sha512,
         published=came.published,
         version=promise.version,
         signed_by=promise.signed_by,
     )
-    transfer = Transfer(fetched=fetched, etag=came.etag)
+    transfer = CachedTransfer(fetched=fetched, etag=came.etag)
     for name in {key, came.sha256}:
-        remember_transfer(workshop.store, name, transfer)
+        cache_transfer(workshop.store, name, transfer)
     part.with_suffix(".etag").unlink(missing_ok=True)
     return _Here(transfer, made)
 
 
-def _compare(workshop: Workshop, promise: Promise, came: Downloaded, part: Path, what: str) -> None:
+def _compare(workshop: ImageContext, promise: ExpectedDigest, came: DownloadResult, part: Path, what: str) -> None:
     """Put wrong bytes aside, so that they can be looked at and are never continued, and say what is wrong."""
     if came.sha256 == (promise.sha256 or came.sha256) and came.sha512 == (promise.sha512 or came.sha512):
         return
@@ -190,7 +201,7 @@ def _compare(workshop: Workshop, promise: Promise, came: Downloaded, part: Path,
             "browser, and write the address of the file itself.",
         )
     if workshop.pinned is not None:
-        raise other_file(what, workshop.pinned, f"SHA-256 {came.sha256}", came.published, kept)
+        raise changed_file_error(what, workshop.pinned, f"SHA-256 {came.sha256}", came.published, kept)
     if promise.by == "spec":
         check_digest(promise.sha256, came.sha256, what, kept)
     said = f"SHA-256 {promise.sha256}" if promise.sha256 else f"SHA-512 {promise.sha512}"

@@ -25,7 +25,7 @@ _BAD = {
 }
 
 
-def checked(signed: bytes, signature: bytes | None, key: bytes, fingerprint: str, what: str) -> bytes:
+def verify_signature(signed: bytes, signature: bytes | None, key: bytes, fingerprint: str, what: str) -> bytes:
     """What was signed, when ``signature`` (None: the one around ``signed``) is that of the key with ``fingerprint``.
 
     ``key``: one or several public keys, in armor or not; ``what`` is for people. Raises ImageError.

@@ -19,7 +19,7 @@ from pragmaspec.resources import Blob
 CHUNK_BYTES = 4 * 2**20
 READ_BYTES = 2**20
 READ_ONLY = 0o444
-Counted = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Progress: bytes done, bytes in all."""
 
 
@@ -82,7 +82,7 @@ class BlobStore:
     def remember(self, file: Path, content: bytes) -> None:
         """Keep what only saves time, for other processes too where the store can be written."""
         try:
-            write_whole(file, content)
+            write_atomically(file, content)
         except OSError:
             self._unwritten[file] = content
 
@@ -138,19 +138,19 @@ class BlobStore:
         final = self.path(digest)
         self._make(final.parent)
         reach("images.publish.sync")
-        flush(part)
+        fsync_path(part)
         part.chmod(READ_ONLY)
         blob = Blob(sha256=digest, size_bytes=part.stat().st_size)
         with self._together(fcntl.LOCK_SH):
             reach("images.publish.rename")
             part.replace(final)
             reach("images.publish.renamed")
-        flush(final.parent)
+        fsync_path(final.parent)
         return blob
 
     def adopt(self, file: Path) -> Blob:
         """Move a complete file of the store's own file system in, under the digest of its content."""
-        return self.publish(file, digest_of(file))
+        return self.publish(file, file_sha256(file))
 
     def check_space(self, wanted_bytes: int, name: str) -> None:
         """Raises ImageError when the store's file system cannot take ``wanted_bytes`` more."""
@@ -164,7 +164,7 @@ class BlobStore:
             )
 
 
-def digest_of(file: Path, counted: Counted | None = None) -> str:
+def file_sha256(file: Path, counted: ProgressCallback | None = None) -> str:
     """The SHA-256 of a file, as lower-case hexadecimal digits."""
     digest, done, chunk = sha256(), 0, memoryview(bytearray(READ_BYTES))
     with file.open("rb", buffering=0) as stream:
@@ -178,7 +178,7 @@ def digest_of(file: Path, counted: Counted | None = None) -> str:
     return digest.hexdigest()
 
 
-def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
+def write_atomically(file: Path, content: bytes, mode: int = 0o600) -> None:
     """Write a small file so that a reader sees the old content or the new, never a part."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
@@ -193,7 +193,7 @@ def write_whole(file: Path, content: bytes, mode: int = 0o600) -> None:
             part.unlink(missing_ok=True)
 
 
-def flush(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """See to it that what was written to a file, or a directory, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -206,7 +206,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
-def room_in(store: BlobStore, name: str) -> Iterator[None]:
+def disk_full_as_error(store: BlobStore, name: str) -> Iterator[None]:
     """Work on the image ``name`` that may fill the store's file system: that becomes an ImageError."""
     try:
         yield

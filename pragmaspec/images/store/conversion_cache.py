@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pragmaspec.images.formats.inspect import Format
+from pragmaspec.images.formats.inspect import BootFormat
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.resources import Blob
 
@@ -18,36 +18,38 @@ _RECIPE = "1"
 """Another number when the same file would be made into another disk."""
 
 
-class Made(NamedTuple):
+class BootableDisk(NamedTuple):
     """A disk that nodes can boot from, in the store."""
 
     blob: Blob
-    format: Format
+    format: BootFormat
     virtual_size_bytes: int
 
 
-def made_before(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool, member: str = "") -> Made | None:
+def cached_disk(
+    store: BlobStore, digest: str, *, declared: str | None, partitionless: bool, member: str = ""
+) -> BootableDisk | None:
     """What was made of the file with this SHA-256 under the same description, or None."""
     made = _kept(_entry(store, digest, declared, partitionless, member))
     return made if made and store.has(made.blob) else None
 
 
-def found_good(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool) -> Made | None:
+def cached_inspection(store: BlobStore, digest: str, *, declared: str | None, partitionless: bool) -> BootableDisk | None:
     """What the file with this SHA-256 was found to be, when nothing has to be made of it; wherever it is."""
     made = _kept(_entry(store, digest, declared, partitionless))
     return made if made and made.blob.sha256 == digest else None
 
 
-def remember_made(
-    store: BlobStore, digest: str, made: Made, *, declared: str | None, partitionless: bool, member: str = ""
+def cache_disk(
+    store: BlobStore, digest: str, made: BootableDisk, *, declared: str | None, partitionless: bool, member: str = ""
 ) -> None:
     """Keep what was made of the file with this SHA-256."""
     store.remember(_entry(store, digest, declared, partitionless, member), msgspec.json.encode(made))
 
 
-def _kept(entry: Path) -> Made | None:
+def _kept(entry: Path) -> BootableDisk | None:
     try:
-        return msgspec.json.decode(entry.read_bytes(), type=Made)
+        return msgspec.json.decode(entry.read_bytes(), type=BootableDisk)
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -11,8 +11,8 @@ import msgspec
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.random_access import no_regular_file, unreadable
-from pragmaspec.images.store.blobs import BlobStore, Counted, digest_of
+from pragmaspec.images.formats.random_access import not_a_regular_file, unreadable_file
+from pragmaspec.images.store.blobs import BlobStore, ProgressCallback, file_sha256
 from pragmaspec.resources import Blob
 
 SETTLED_NS = 100_000_000
@@ -41,7 +41,7 @@ class _Seen(Frozen, frozen=True):
         return self.read_ns - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
 
 
-class LocalDigests:
+class DigestCache:
     """The digests of files outside the store, kept in ``<store>/local``."""
 
     def __init__(self, store: BlobStore) -> None:
@@ -49,7 +49,7 @@ class LocalDigests:
         self._directory = store.directory / "local"
         self._by_digest = store.directory.absolute() / "sha256"
 
-    def blob(self, file: Path, counted: Counted | None = None) -> Blob:
+    def blob(self, file: Path, counted: ProgressCallback | None = None) -> Blob:
         """The file by content. Raises ImageError when it is not a readable file, or changes while it is read."""
         now = _look(file)
         if file.parent == self._by_digest:
@@ -59,11 +59,11 @@ class LocalDigests:
             return Blob(sha256=kept.sha256, size_bytes=kept.size)
         read_ns = time.time_ns()
         try:
-            digest = digest_of(file, counted)
+            digest = file_sha256(file, counted)
         except OSError as error:
-            raise unreadable(file, error) from None
+            raise unreadable_file(file, error) from None
         if not _look(file).same(now):
-            raise changed_meanwhile(file)
+            raise changed_while_reading(file)
         seen = msgspec.structs.replace(now, read_ns=read_ns, sha256=digest)
         self._store.remember(self._entry(file), msgspec.json.encode(seen))
         return Blob(sha256=digest, size_bytes=now.size)
@@ -97,7 +97,7 @@ class LocalDigests:
             return None
 
 
-def changed_meanwhile(file: Path) -> ImageError:
+def changed_while_reading(file: Path) -> ImageError:
     """The error for a file that is not what it was a moment ago."""
     detail = f"{file} was written to while it was read. Wait until whatever writes it is done."
     return ImageError("Image changes while it is read", detail)
@@ -107,9 +107,9 @@ def _look(file: Path) -> _Seen:
     try:
         seen = file.stat()
     except OSError as error:
-        raise unreadable(file, error) from None
+        raise unreadable_file(file, error) from None
     if not stat.S_ISREG(seen.st_mode):
-        raise no_regular_file(file)
+        raise not_a_regular_file(file)
     return _Seen(
         path=str(file),
         size=seen.st_size,

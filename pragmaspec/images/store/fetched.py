@@ -22,7 +22,7 @@ class Fetched(Frozen, frozen=True):
     signed_by: str = ""
 
 
-class Dated(Protocol):
+class Versioned(Protocol):
     """What has an age."""
 
     @property
@@ -36,7 +36,7 @@ class Dated(Protocol):
         ...
 
 
-def age(found: Dated, known: Dated) -> str:
+def compare_age(found: Versioned, known: Versioned) -> str:
     """``older``, ``newer`` or ``other``: what ``found`` is beside ``known``, by version where both have one, else by date."""
     if found.version and known.version and found.version != known.version:
         return "older" if version_key(found.version) < version_key(known.version) else "newer"

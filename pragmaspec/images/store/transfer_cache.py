@@ -13,22 +13,22 @@ from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import Fetched
 
 
-class Transfer(Frozen, frozen=True):
+class CachedTransfer(Frozen, frozen=True):
     """A transfer that was whole and right. ``etag``: a strong one, by which its server can be asked whether the file changed."""
 
     fetched: Fetched
     etag: str = ""
 
 
-def transferred_before(store: BlobStore, key: str) -> Transfer | None:
+def cached_transfer(store: BlobStore, key: str) -> CachedTransfer | None:
     """What came for ``key``: a digest, or what it was asked for by."""
     try:
-        return msgspec.json.decode(_file(store, key).read_bytes(), type=Transfer)
+        return msgspec.json.decode(_file(store, key).read_bytes(), type=CachedTransfer)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def remember_transfer(store: BlobStore, key: str, transfer: Transfer) -> None:
+def cache_transfer(store: BlobStore, key: str, transfer: CachedTransfer) -> None:
     """Keep what came for ``key``."""
     store.remember(_file(store, key), msgspec.json.encode(transfer))
 

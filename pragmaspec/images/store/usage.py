@@ -14,7 +14,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.images.store.blobs import BlobStore
 
 
-class User(Frozen, frozen=True):
+class StackUsage(Frozen, frozen=True):
     """A stack. ``spec``: the absolute path of its file, empty when only the state was named; ``state``: absolute path or URL.
 
     ``images``: the digests that the spec meant when it was last read.
@@ -30,19 +30,19 @@ class User(Frozen, frozen=True):
         return self.spec or self.state
 
 
-def remember_user(store: BlobStore, user: User) -> None:
+def record_usage(store: BlobStore, user: StackUsage) -> None:
     """Keep ``user`` in place of what was kept of the same spec and state."""
     file = _file(store, user)
     if _read(file) != user:
         store.remember(file, msgspec.json.encode(user))
 
 
-def forget_user(store: BlobStore, user: User) -> None:
+def remove_usage(store: BlobStore, user: StackUsage) -> None:
     """Remove ``user``: what it needs is no longer kept for it."""
     _file(store, user).unlink(missing_ok=True)
 
 
-def users(store: BlobStore) -> tuple[User, ...]:
+def stack_usages(store: BlobStore) -> tuple[StackUsage, ...]:
     """Everybody who is known, by spec. Raises ImageError when an entry is damaged: then nobody knows who is meant."""
     found = {file: _read(file) for file in (store.directory / "users").glob("*.json")}
     damaged = sorted(str(file) for file, user in found.items() if user is None)
@@ -55,13 +55,13 @@ def users(store: BlobStore) -> tuple[User, ...]:
     return tuple(sorted((user for user in found.values() if user), key=lambda user: (user.spec, user.state)))
 
 
-def _read(file: Path) -> User | None:
+def _read(file: Path) -> StackUsage | None:
     try:
-        return msgspec.json.decode(file.read_bytes(), type=User)
+        return msgspec.json.decode(file.read_bytes(), type=StackUsage)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _file(store: BlobStore, user: User) -> Path:
+def _file(store: BlobStore, user: StackUsage) -> Path:
     key = sha256(f"{user.spec}\n{user.state}".encode()).hexdigest()
     return store.directory / "users" / f"{key[:32]}.json"

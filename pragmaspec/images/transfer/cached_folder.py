@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Protocol
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.transfer.folders import Folder, open_folder, plain
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.transfer.folders import Folder, check_plain_name, open_folder
 from pragmaspec.net.urls import is_remote
 
-PIECE_BYTES = 2**20
+CHUNK_BYTES = 2**20
 
 
-class Near(Protocol):
+class ReadableFolder(Protocol):
     """A folder whose files can be read."""
 
     def names(self) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ class Near(Protocol):
         ...
 
 
-class LocalNear:
+class LocalReadableFolder:
     """A folder of this machine: nothing is copied."""
 
     def __init__(self, folder: Folder, directory: Path) -> None:
@@ -43,30 +43,30 @@ class LocalNear:
         self._directory = directory
 
     def names(self) -> tuple[str, ...]:
-        """See :class:`Near`."""
+        """See :class:`ReadableFolder`."""
         return files_only(self._folder.names())
 
     def small(self, name: str) -> bytes | None:
-        """See :class:`Near`."""
+        """See :class:`ReadableFolder`."""
         return self._folder.small(name)
 
     def size(self, name: str) -> int:
-        """See :class:`Near`."""
+        """See :class:`ReadableFolder`."""
         try:
             return self.path(name).stat().st_size
         except OSError as error:
-            raise unreadable(self._directory / name, error) from None
+            raise unreadable_file_error(self._directory / name, error) from None
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """See :class:`Near`."""
-        yield from pieces_of(self.path(name))
+        """See :class:`ReadableFolder`."""
+        yield from read_chunks(self.path(name))
 
     def path(self, name: str) -> Path:
         """Where the file is."""
-        return self._directory / plain(name)
+        return self._directory / check_plain_name(name)
 
 
-class FetchedNear:
+class CachedFolder:
     """A folder elsewhere. What was fetched stays in ``kept``, so that an interrupted run goes on with the file it was at."""
 
     def __init__(self, folder: Folder, kept: Path) -> None:
@@ -77,26 +77,26 @@ class FetchedNear:
         """Whether a file is being fetched: what is here already is good then, whatever comes of it."""
 
     def names(self) -> tuple[str, ...]:
-        """See :class:`Near`."""
+        """See :class:`ReadableFolder`."""
         return files_only(self._folder.names())
 
     def small(self, name: str) -> bytes | None:
-        """See :class:`Near`."""
+        """See :class:`ReadableFolder`."""
         if name not in self._small:
             self._small[name] = self._folder.small(name)
         return self._small[name]
 
     def size(self, name: str) -> int:
-        """See :class:`Near`."""
+        """See :class:`ReadableFolder`."""
         return self.path(name).stat().st_size
 
     def pieces(self, name: str) -> Iterator[bytes]:
-        """See :class:`Near`."""
-        yield from pieces_of(self.path(name))
+        """See :class:`ReadableFolder`."""
+        yield from read_chunks(self.path(name))
 
     def path(self, name: str) -> Path:
         """Where the file is, fetched when it was not."""
-        whole = self._kept / sha256(plain(name).encode()).hexdigest()
+        whole = self._kept / sha256(check_plain_name(name).encode()).hexdigest()
         if not whole.exists():
             self._kept.mkdir(parents=True, exist_ok=True, mode=0o700)
             part = whole.with_suffix(".part")
@@ -108,17 +108,17 @@ class FetchedNear:
 
 
 @contextmanager
-def near(address: str, workshop: Workshop, key: str) -> Iterator[Near]:
+def open_readable(address: str, workshop: ImageContext, key: str) -> Iterator[ReadableFolder]:
     """The folder at ``address``. The caller holds the store's lock ``key``, under which what is fetched is kept.
 
     It is thrown away when the block ends well or refuses what came. Where the fetching itself broke off, the next run goes on.
     """
     folder = open_folder(address, workshop)
     if not is_remote(address):
-        yield LocalNear(folder, Path(address))
+        yield LocalReadableFolder(folder, Path(address))
         return
     kept = workshop.store.directory / "incoming" / f"{key}.near"
-    fetched = FetchedNear(folder, kept)
+    fetched = CachedFolder(folder, kept)
     try:
         yield fetched
     except ImageError:
@@ -133,23 +133,23 @@ def files_only(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in names if not name.endswith("/"))
 
 
-def pieces_of(file: Path) -> Iterator[bytes]:
+def read_chunks(file: Path) -> Iterator[bytes]:
     """A file's bytes, a MiB at a time. Raises ImageError."""
     try:
         with file.open("rb") as stream:
-            while piece := stream.read(PIECE_BYTES):
+            while piece := stream.read(CHUNK_BYTES):
                 yield piece
     except OSError as error:
-        raise unreadable(file, error) from None
+        raise unreadable_file_error(file, error) from None
 
 
-def missing(what: str) -> ImageError:
+def missing_file_error(what: str) -> ImageError:
     """The error for a file that has to be in a folder and is not."""
     return ImageError("Part of the image is missing", f"{what} is not there.")
 
 
-def unreadable(file: Path, error: OSError) -> ImageError:
+def unreadable_file_error(file: Path, error: OSError) -> ImageError:
     """The error for a file of a folder that cannot be read."""
     if isinstance(error, FileNotFoundError):
-        return missing(str(file))
+        return missing_file_error(str(file))
     return ImageError("Image cannot be read", f"{file}: {error.strerror}.")

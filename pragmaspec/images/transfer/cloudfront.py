@@ -11,37 +11,37 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.settings import CloudFront
-from pragmaspec.images.transfer.http import Ask, Web
-from pragmaspec.net.urls import Url, UrlError, parse_url, shown_url
+from pragmaspec.images.settings import CloudFrontKey
+from pragmaspec.images.transfer.http import HttpClient, RequestSpec
+from pragmaspec.net.urls import Url, UrlError, parse_url, redact_url
 from pragmaspec.spec.files import read_regular
-from pragmaspec.spec.yaml.text import SIZE_MAX
+from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
-LASTS_S = 3600
+SIGNATURE_VALID_S = 3600
 """How long a signature allows the file to be asked for; the transfer itself may take longer."""
 
 
-class WebAddress(Frozen, frozen=True):
+class WebFile(Frozen, frozen=True):
     """The file at ``url``. ``signing``: the keys that the user has; that of the server, if there is one, is used."""
 
     url: str
-    signing: tuple[CloudFront, ...] = ()
+    signing: tuple[CloudFrontKey, ...] = ()
 
     def shown(self) -> str:
         """The URL without user, password and query."""
-        return shown_url(self.url)
+        return redact_url(self.url)
 
-    def ask(self, web: Web) -> Ask:  # noqa: ARG002 - this kind need not ask before
+    def ask(self, web: HttpClient) -> RequestSpec:  # noqa: ARG002 - this kind need not ask before
         """The URL, signed from now on for an hour when there is a key for its server. Raises ImageError."""
         try:
             url = parse_url(self.url)
         except UrlError as error:
             raise _unusable(self.url, error) from None
         key = next((key for key in self.signing if _covers(key, url)), None)
-        return Ask(url=signed_url(url.text, key, int(time.time()) + LASTS_S) if key else self.url)
+        return RequestSpec(url=sign_url(url.text, key, int(time.time()) + SIGNATURE_VALID_S) if key else self.url)
 
 
-def signed_url(url: str, key: CloudFront, expires: int) -> str:
+def sign_url(url: str, key: CloudFrontKey, expires: int) -> str:
     """``url`` with a signature that is good until ``expires`` (seconds since 1970). Raises ImageError."""
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - heavy
     from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
@@ -54,7 +54,7 @@ def signed_url(url: str, key: CloudFront, expires: int) -> str:
         )
     file = Path(key.private_key).expanduser()
     try:
-        private = load_pem_private_key(read_regular(file, SIZE_MAX), password=None)
+        private = load_pem_private_key(read_regular(file, FILE_SIZE_MAX), password=None)
     except OSError as error:
         raise _wrong(url, f"the private key {file} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError):
@@ -69,13 +69,13 @@ def signed_url(url: str, key: CloudFront, expires: int) -> str:
     return f"{url}{joint}Expires={expires}&Signature={text}&Key-Pair-Id={key.key_pair_id}"
 
 
-def _covers(key: CloudFront, url: Url) -> bool:
+def _covers(key: CloudFrontKey, url: Url) -> bool:
     return any(fnmatchcase(url.authority, pattern.lower()) for pattern in key.hosts)
 
 
 def _unusable(url: str, error: UrlError) -> ImageError:
-    return ImageError("Image cannot be downloaded", f"{shown_url(url)} cannot be used: {error}.")
+    return ImageError("Image cannot be downloaded", f"{redact_url(url)} cannot be used: {error}.")
 
 
 def _wrong(url: str, why: str) -> ImageError:
-    return ImageError("URL cannot be signed", f"{shown_url(url)}: {why}.")
+    return ImageError("URL cannot be signed", f"{redact_url(url)}: {why}.")

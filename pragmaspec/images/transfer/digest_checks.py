@@ -1,8 +1,8 @@
 """The bytes that were wanted against those that were found."""
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.store.fetched import Fetched, age
-from pragmaspec.net.urls import shown_url
+from pragmaspec.images.store.fetched import Fetched, compare_age
+from pragmaspec.net.urls import redact_url
 from pragmaspec.resources import Blob
 
 
@@ -16,15 +16,15 @@ def check_digest(wanted: str | None, found: str, what: str, kept: str = "") -> N
         )
 
 
-def other_file(what: str, known: Fetched, found: str, published: str, kept: str = "") -> ImageError:
+def changed_file_error(what: str, known: Fetched, found: str, published: str, kept: str = "") -> ImageError:
     """The error for a source that serves another file than the pinned one; ``found`` says how it shows."""
     seen = Fetched(blob=Blob(sha256="", size_bytes=0), published=published)
-    how = age(seen, known)
+    how = compare_age(seen, known)
     dated = f" of {published[:10]}" if published else ""
     was = f" of {known.published[:10]}" if known.published else ""
     article = "a" if how == "newer" else "an"
     detail = (
-        f"{shown_url(what)} now serves {article} {how} file{dated} ({found}); pinned in pragmaspec.lock is the one{was} with "
+        f"{redact_url(what)} now serves {article} {how} file{dated} ({found}); pinned in pragmaspec.lock is the one{was} with "
         f"SHA-256 {known.blob.sha256} ({known.blob.size_bytes} bytes). Find out why; only `pragmaspec lock --upgrade` takes the "
         f"other one.{kept}"
     )

@@ -13,21 +13,28 @@ import requests
 from pragmaspec.errors import ImageError
 from pragmaspec.failpoints import reach
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.sparse import write_at
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.formats.sparse import write_sparse_at
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.fetched import Fetched
-from pragmaspec.images.transfer.cloudfront import WebAddress
-from pragmaspec.images.transfer.digest_checks import other_file
-from pragmaspec.images.transfer.http import PIECE_BYTES, Address, Web, check_status, failed, given_up
-from pragmaspec.images.transfer.response_facts import announced, ends_at, is_web_page, published_at, strong_etag, told_range
-from pragmaspec.images.transfer.trailing_hash import Digesting
-from pragmaspec.net.errors import BROKEN, BrokenOffError, is_lasting, tries_of
+from pragmaspec.images.transfer.cloudfront import WebFile
+from pragmaspec.images.transfer.digest_checks import changed_file_error
+from pragmaspec.images.transfer.http import CHUNK_BYTES, HttpClient, RemoteFile, check_status, download_error, explain_attempts
+from pragmaspec.images.transfer.response_facts import (
+    content_length,
+    content_range,
+    is_complete_at,
+    is_web_page,
+    last_modified,
+    strong_etag,
+)
+from pragmaspec.images.transfer.trailing_hash import TrailingHash
+from pragmaspec.net.errors import TRANSPORT_ERRORS, TransferInterruptedError, is_permanent, max_attempts
 
-SPACE_STEP_BYTES = 256 * 2**20
+SPACE_CHECK_INTERVAL_BYTES = 256 * 2**20
 PAGES = "a login, an error or a list of mirrors"
 
 
-class Downloaded(Frozen, frozen=True):
+class DownloadResult(Frozen, frozen=True):
     """A file that is here now. ``url`` is where it really was, after redirects; ``etag`` only a strong one.
 
     ``unchanged``: the file that was known before is still the one; nothing came.
@@ -59,15 +66,15 @@ class Follower(Protocol):
 
 
 def download(
-    address: str | Address,
+    address: str | RemoteFile,
     part: Path,
-    workshop: Workshop,
+    workshop: ImageContext,
     *,
     known: Fetched | None = None,
     unless: str = "",
     sha512: bool = False,
     followers: Sequence[Follower] = (),
-) -> Downloaded:
+) -> DownloadResult:
     """Bring ``part`` up to the whole file at ``address`` (an URL, when it is text).
 
     A part from before is continued only when the server gives a strong ETag that is still the same (RFC 9110, section 13.1.5);
@@ -76,25 +83,25 @@ def download(
     ETag; ``sha512``: make that digest too; ``followers`` read along. The digest is the caller's to compare. Raises ImageError.
     """
     if isinstance(address, str):
-        address = WebAddress(url=address, signing=workshop.settings.cloudfront)
+        address = WebFile(url=address, signing=workshop.settings.cloudfront)
     fruitless, began = 0, _length(part)
     kinds = ("sha256", "sha512") if sha512 else ("sha256",)
     with (
-        Web(workshop.patience) as web,
-        Digesting(part, kinds, lambda done, total: workshop.step("hashing", done, total)) as sums,
+        HttpClient(workshop.patience) as web,
+        TrailingHash(part, kinds, lambda done, total: workshop.step("hashing", done, total)) as sums,
     ):
         transfer = _Transfer(web, address, part, workshop, known, unless, sums, followers)
         while True:
             furthest = _length(part)
             try:
                 return transfer.attempt()
-            except BROKEN as error:
+            except TRANSPORT_ERRORS as error:
                 fruitless = 0 if _length(part) > furthest else fruitless + 1
                 most = workshop.patience.tries
                 # A server that has just sent something is worth more patience than one that was never there.
-                if is_lasting(error) or fruitless >= (most if _length(part) > began else tries_of(error, most)):
+                if is_permanent(error) or fruitless >= (most if _length(part) > began else max_attempts(error, most)):
                     kept = ". What came before is kept" if _length(part) else ""
-                    raise failed(address.shown(), given_up(fruitless, error) + kept) from None
+                    raise download_error(address.shown(), explain_attempts(fruitless, error) + kept) from None
             time.sleep(workshop.patience.pause_s * 2**fruitless)
 
 
@@ -103,13 +110,13 @@ class _Transfer:
 
     def __init__(
         self,
-        web: Web,
-        address: Address,
+        web: HttpClient,
+        address: RemoteFile,
         part: Path,
-        workshop: Workshop,
+        workshop: ImageContext,
         known: Fetched | None,
         unless: str,
-        sums: Digesting,
+        sums: TrailingHash,
         followers: Sequence[Follower],
     ) -> None:
         self.web = web
@@ -123,7 +130,7 @@ class _Transfer:
         self.followers = (sums, *followers)
         self.followed = False
 
-    def attempt(self) -> Downloaded:
+    def attempt(self) -> DownloadResult:
         """One request."""
         ask = self.address.ask(self.web)
         tag, have = self._resumable()
@@ -132,8 +139,8 @@ class _Transfer:
             headers["If-None-Match"] = self.unless
         with closing(self.web.open(ask, headers)) as response:
             if response.status_code == requests.codes.not_modified and self.unless:
-                return Downloaded(unchanged=True)
-            if tag and ends_at(response, have):
+                return DownloadResult(unchanged=True)
+            if tag and is_complete_at(response, have):
                 return self._receive(response, have, have, whole=True)
             going_on = self._going_on(response, tag)
             start, total = self._extent(response, have if going_on else 0)
@@ -152,13 +159,13 @@ class _Transfer:
             requests.codes.precondition_failed,
         }:
             self._forget()
-            raise BrokenOffError("the server has another file than was begun")
+            raise TransferInterruptedError("the server has another file than was begun")
         check_status(shown, response)
         if not tag or response.status_code != requests.codes.partial_content:
             return False
         if response.headers.get("ETag", tag) != tag:
             self._forget()
-            raise BrokenOffError("the file changed at the server")
+            raise TransferInterruptedError("the file changed at the server")
         return True
 
     def _extent(self, response: requests.Response, start: int) -> tuple[int, int | None]:
@@ -168,21 +175,21 @@ class _Transfer:
         """
         told = response.headers.get("Content-Range", "")
         if response.status_code != requests.codes.partial_content or not (told or start):
-            return 0, announced(response)
-        found = told_range(response)
+            return 0, content_length(response)
+        found = content_range(response)
         if found is not None and found[0] == start and (start or found[2] in {None, found[1] + 1}):
             return start, found[2]
         if start:
             self._forget()
-            raise BrokenOffError(f"the server answers a request for bytes {start} onwards with {told[:80] or 'none'}")
-        raise failed(self.address.shown(), f"the server sends only a part of it ({told[:80]}), though all was asked for")
+            raise TransferInterruptedError(f"the server answers a request for bytes {start} onwards with {told[:80] or 'none'}")
+        raise download_error(self.address.shown(), f"the server sends only a part of it ({told[:80]}), though all was asked for")
 
     def _compare(self, response: requests.Response, total: int | None) -> None:
         """Refuse a file that cannot be the known one, before it is transferred."""
         if self.known is not None and total is not None and total != self.known.blob.size_bytes:
-            raise other_file(self.address.shown(), self.known, f"{total} bytes", published_at(response))
+            raise changed_file_error(self.address.shown(), self.known, f"{total} bytes", last_modified(response))
 
-    def _receive(self, response: requests.Response, start: int, total: int | None, *, whole: bool = False) -> Downloaded:
+    def _receive(self, response: requests.Response, start: int, total: int | None, *, whole: bool = False) -> DownloadResult:
         """``whole``: all of it is here, and what the server answers is only to say so."""
         done, pace = start, _Pace(self.workshop)
         with self.part.open("r+b" if start else "wb", buffering=0) as file:
@@ -193,29 +200,31 @@ class _Transfer:
                 for each in self.followers:
                     each.begins(total)
             self._came(start)
-            space_at = done + SPACE_STEP_BYTES
-            while not whole and (piece := response.raw.read1(PIECE_BYTES)):
+            space_at = done + SPACE_CHECK_INTERVAL_BYTES
+            while not whole and (piece := response.raw.read1(CHUNK_BYTES)):
                 if done + len(piece) > (self.workshop.patience.most_bytes if total is None else total):
-                    raise failed(self.address.shown(), "the server sends more than it announced")
+                    raise download_error(self.address.shown(), "the server sends more than it announced")
                 if not done and is_web_page(piece):
-                    raise failed(self.address.shown(), f"the server sends a web page instead of an image: {PAGES}")
+                    raise download_error(self.address.shown(), f"the server sends a web page instead of an image: {PAGES}")
                 self._write(file.fileno(), piece, done)
                 done += len(piece)
                 self._came(done)
                 if done >= space_at:
-                    self.workshop.store.check_space(SPACE_STEP_BYTES if total is None else total - done, self.address.shown())
-                    space_at = done + SPACE_STEP_BYTES
+                    self.workshop.store.check_space(
+                        SPACE_CHECK_INTERVAL_BYTES if total is None else total - done, self.address.shown()
+                    )
+                    space_at = done + SPACE_CHECK_INTERVAL_BYTES
                 pace.came(len(piece))
                 self.workshop.step("downloading", done, total)
             if total is not None and done < total:
-                raise BrokenOffError(f"{done} of {total} bytes came")
+                raise TransferInterruptedError(f"{done} of {total} bytes came")
         for each in self.followers:
             each.ends()
-        return Downloaded(
+        return DownloadResult(
             sha256=self.sums.hex("sha256"),
             sha512=self.sums.hex("sha512") if "sha512" in self.sums.kinds else "",
             size_bytes=done,
-            published=published_at(response),
+            published=last_modified(response),
             etag=strong_etag(response),
             url=response.url,
         )
@@ -224,7 +233,7 @@ class _Transfer:
         """Long stretches of zeros become holes. The file is never shorter than what came."""
         try:
             reach("images.download")
-            write_at(handle, piece, at)
+            write_sparse_at(handle, piece, at)
             if not piece[-1]:
                 os.ftruncate(handle, at + len(piece))
         except OSError as error:
@@ -256,7 +265,7 @@ class _Transfer:
 class _Pace:
     """Notices a server that sends next to nothing, which a limit for each read never would."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: ImageContext) -> None:
         self._patience = workshop.patience
         self._since = time.monotonic()
         self._bytes = 0
@@ -266,7 +275,7 @@ class _Pace:
         lasted = time.monotonic() - self._since
         if lasted >= self._patience.slow_for_s:
             if self._bytes < self._patience.slowest_bytes_s * lasted:
-                raise BrokenOffError(f"only {self._bytes} bytes came in {lasted:.0f} s")
+                raise TransferInterruptedError(f"only {self._bytes} bytes came in {lasted:.0f} s")
             self._since, self._bytes = time.monotonic(), 0
 
 

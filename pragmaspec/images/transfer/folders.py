@@ -10,12 +10,12 @@ from typing import Protocol
 from urllib.parse import quote, unquote
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store.blobs import digest_of
-from pragmaspec.images.transfer.cloudfront import WebAddress
-from pragmaspec.images.transfer.download import Downloaded, download
-from pragmaspec.images.transfer.http import MOST_SMALL_BYTES, Address, Web
-from pragmaspec.net.urls import ASCII, UrlError, check_address, is_remote, is_url, parse_url, resolve, shown_url
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.store.blobs import file_sha256
+from pragmaspec.images.transfer.cloudfront import WebFile
+from pragmaspec.images.transfer.download import DownloadResult, download
+from pragmaspec.images.transfer.http import MAX_SMALL_BYTES, HttpClient, RemoteFile
+from pragmaspec.net.urls import ASCII, UrlError, check_remote_url, is_remote, is_url, parse_url, redact_url, resolve_reference
 
 _PLAIN_NAME = re.compile(r"[^/\\\x00-\x1f]+")
 
@@ -35,24 +35,24 @@ class Folder(Protocol):
         """A short file whole; None when it is not there. Raises ImageError."""
         ...
 
-    def fetch(self, name: str, part: Path) -> Downloaded:
+    def fetch(self, name: str, part: Path) -> DownloadResult:
         """Bring a file to ``part``, continuing what was begun there where that is safe. Raises ImageError."""
         ...
 
 
-def open_folder(address: str, workshop: Workshop) -> Folder:
+def open_folder(address: str, workshop: ImageContext) -> Folder:
     """The folder at ``address``: a path, an http(s) URL, ``s3://bucket/prefix/``, a link to a folder of Google Drive."""
-    from pragmaspec.images.transfer.gdrive import DriveFolder, drive_folder_id  # noqa: PLC0415 - only loaded where it is needed
-    from pragmaspec.images.transfer.s3 import BucketFolder  # noqa: PLC0415
+    from pragmaspec.images.transfer.gdrive import DriveFolder, parse_drive_folder  # noqa: PLC0415 - only loaded where it is needed
+    from pragmaspec.images.transfer.s3 import S3Folder  # noqa: PLC0415
 
     try:
-        check_address(address)
+        check_remote_url(address)
     except UrlError as error:
-        raise _unreadable(f"{shown_url(address)} cannot be used: {error}") from None
-    if drive := drive_folder_id(address, workshop.settings.drive):
+        raise _unreadable(f"{redact_url(address)} cannot be used: {error}") from None
+    if drive := parse_drive_folder(address, workshop.settings.drive):
         return DriveFolder(drive, workshop)
     if is_url(address, ("s3",)):
-        return BucketFolder(address, workshop)
+        return S3Folder(address, workshop)
     return WebFolder(address, workshop) if is_remote(address) else LocalFolder(Path(address))
 
 
@@ -77,33 +77,33 @@ class LocalFolder:
     def small(self, name: str) -> bytes | None:
         """A short file whole."""
         try:
-            with (self._path / plain(name)).open("rb") as file:
-                content = file.read(MOST_SMALL_BYTES + 1)
+            with (self._path / check_plain_name(name)).open("rb") as file:
+                content = file.read(MAX_SMALL_BYTES + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise _unreadable(f"{self._path / name}: {error.strerror}") from None
-        if len(content) > MOST_SMALL_BYTES:
-            raise _unreadable(f"{self._path / name} has more than {MOST_SMALL_BYTES // 2**20} MiB, and a short file was expected")
+        if len(content) > MAX_SMALL_BYTES:
+            raise _unreadable(f"{self._path / name} has more than {MAX_SMALL_BYTES // 2**20} MiB, and a short file was expected")
         return content
 
-    def fetch(self, name: str, part: Path) -> Downloaded:
+    def fetch(self, name: str, part: Path) -> DownloadResult:
         """Copy it."""
         try:
-            shutil.copyfile(self._path / plain(name), part)
+            shutil.copyfile(self._path / check_plain_name(name), part)
         except OSError as error:
             raise _unreadable(f"{self._path / name}: {error.strerror}") from None
-        return Downloaded(sha256=digest_of(part), size_bytes=part.stat().st_size)
+        return DownloadResult(sha256=file_sha256(part), size_bytes=part.stat().st_size)
 
 
 class RemoteFolder(ABC):
     """What folders on the network have in common: files are asked for by their own addresses."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: ImageContext) -> None:
         self.workshop = workshop
 
     @abstractmethod
-    def address(self, name: str) -> Address | None:
+    def address(self, name: str) -> RemoteFile | None:
         """Of a file in it; None when it is known not to be there."""
 
     @abstractmethod
@@ -112,15 +112,15 @@ class RemoteFolder(ABC):
 
     def small(self, name: str) -> bytes | None:
         """A short file whole."""
-        address = self.address(plain(name))
+        address = self.address(check_plain_name(name))
         if address is None:
             return None
-        with Web(self.workshop.patience) as web:
+        with HttpClient(self.workshop.patience) as web:
             return web.small(address)
 
-    def fetch(self, name: str, part: Path) -> Downloaded:
+    def fetch(self, name: str, part: Path) -> DownloadResult:
         """Download it."""
-        address = self.address(plain(name))
+        address = self.address(check_plain_name(name))
         if address is None:
             raise _unreadable(f"{self.origin()} has no file {name}")
         return download(address, part, self.workshop)
@@ -129,7 +129,7 @@ class RemoteFolder(ABC):
 class WebFolder(RemoteFolder):
     """A folder of a web server. Its names come from the listing that servers make of folders, where they do."""
 
-    def __init__(self, url: str, workshop: Workshop) -> None:
+    def __init__(self, url: str, workshop: ImageContext) -> None:
         super().__init__(workshop)
         base, mark, query = url.partition("#")[0].partition("?")
         self._url = base.rstrip("/") + "/"
@@ -137,23 +137,23 @@ class WebFolder(RemoteFolder):
 
     def origin(self) -> str:
         """The URL without query."""
-        return shown_url(self._url)
+        return redact_url(self._url)
 
-    def address(self, name: str) -> WebAddress:
+    def address(self, name: str) -> WebFile:
         """Of a file in it."""
-        return WebAddress(url=self._url + quote(name) + self._query, signing=self.workshop.settings.cloudfront)
+        return WebFile(url=self._url + quote(name) + self._query, signing=self.workshop.settings.cloudfront)
 
     def names(self) -> tuple[str, ...]:
         """What the listing links to, one level down."""
-        listing = WebAddress(url=self._url + self._query, signing=self.workshop.settings.cloudfront)
-        with Web(self.workshop.patience) as web:
+        listing = WebFile(url=self._url + self._query, signing=self.workshop.settings.cloudfront)
+        with HttpClient(self.workshop.patience) as web:
             page = web.small(listing)
         if page is None:
             raise _unreadable(f"{self.origin()} is not there")
-        return names_in(page.decode(errors="replace"), self._url)
+        return parse_listing(page.decode(errors="replace"), self._url)
 
 
-def names_in(page: str, url: str) -> tuple[str, ...]:
+def parse_listing(page: str, url: str) -> tuple[str, ...]:
     """The names that the listing ``page`` of the folder at ``url`` links to, sorted."""
     links = _Links()
     links.feed(page)
@@ -162,7 +162,7 @@ def names_in(page: str, url: str) -> tuple[str, ...]:
     found = set()
     for link in links.found:
         try:
-            target = resolve(base, quote(link, safe=ASCII))
+            target = resolve_reference(base, quote(link, safe=ASCII))
         except UrlError:
             continue
         path = unquote(target.path)
@@ -186,7 +186,7 @@ class _Links(HTMLParser):
             self.found += [value for name, value in attrs if name == "href" and value]
 
 
-def plain(name: str) -> str:
+def check_plain_name(name: str) -> str:
     """``name``, when it is that of a file in the folder itself. Raises ImageError."""
     if not _PLAIN_NAME.fullmatch(name) or name in {".", ".."}:
         raise _unreadable(f"{name!r} is not the plain name of a file")

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.settings import GoogleDrive
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.settings import GoogleDriveSettings
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.transfer.folders import RemoteFolder
 from pragmaspec.images.transfer.google_account import ServiceAccount
-from pragmaspec.images.transfer.http import Address, Ask, Web, check_status, failed, limited
-from pragmaspec.net.urls import ASCII, Url, UrlError, less_safe, parse_url, resolve, same_server
+from pragmaspec.images.transfer.http import HttpClient, RemoteFile, RequestSpec, check_status, download_error, read_limited
+from pragmaspec.net.urls import ASCII, Url, UrlError, is_downgrade, parse_url, resolve_reference, same_server
 
 _HOSTS = {"drive.google.com", "docs.google.com", "drive.usercontent.google.com"}
 _ID = "[A-Za-z0-9_-]{10,}"
@@ -37,7 +37,7 @@ class DriveLink(NamedTuple):
     resource_key: str = ""
 
 
-def drive_link(url: str, site: str = "") -> DriveLink | None:
+def parse_drive_link(url: str, site: str = "") -> DriveLink | None:
     """What the link means, when it is one to Google Drive (or to ``site``, which stands for it)."""
     try:
         parts = parse_url(url)
@@ -55,16 +55,16 @@ def drive_link(url: str, site: str = "") -> DriveLink | None:
     return DriveLink(file=named, resource_key=key) if re.fullmatch(_ID, named) else None
 
 
-def drive_folder_id(address: str, settings: GoogleDrive) -> DriveLink | None:
+def parse_drive_folder(address: str, settings: GoogleDriveSettings) -> DriveLink | None:
     """What ``address`` means, when it is a folder of Google Drive."""
-    found = drive_link(address, settings.site)
+    found = parse_drive_link(address, settings.site)
     return found if found and found.folder else None
 
 
-class Drive:
+class DriveAccess:
     """Google Drive as the user may see it: as a service account, with an API key, or as everybody with the link."""
 
-    def __init__(self, settings: GoogleDrive) -> None:
+    def __init__(self, settings: GoogleDriveSettings) -> None:
         self.settings = settings
         self._account = ServiceAccount(settings.service_account) if settings.service_account else None
 
@@ -73,7 +73,7 @@ class Drive:
         """Whether there are credentials."""
         return bool(self._account or self.settings.api_key)
 
-    def headers(self, web: Web, link: DriveLink) -> tuple[tuple[str, str], ...]:
+    def headers(self, web: HttpClient, link: DriveLink) -> tuple[tuple[str, str], ...]:
         """What shows who asks. Raises ImageError and BrokenOffError."""
         key = link.resource_key and f"{link.file or link.folder}/{link.resource_key}"
         more = (("X-Goog-Drive-Resource-Keys", key),) if key else ()
@@ -86,10 +86,10 @@ class Drive:
         return f"{self.settings.api}/drive/v3/{path}?{urlencode({**query, 'supportsAllDrives': 'true'})}"
 
 
-class DriveAddress:
+class DriveFile:
     """A file of Google Drive."""
 
-    def __init__(self, link: DriveLink, drive: Drive, title: str = "") -> None:
+    def __init__(self, link: DriveLink, drive: DriveAccess, title: str = "") -> None:
         self._link = link
         self._drive = drive
         self._title = title
@@ -98,18 +98,20 @@ class DriveAddress:
         """Its link."""
         return self._title or f"https://drive.google.com/file/d/{self._link.file}/view"
 
-    def ask(self, web: Web) -> Ask:
+    def ask(self, web: HttpClient) -> RequestSpec:
         """The file's own URL; without credentials, the page that asks for a confirmation is answered first."""
         if self._drive.known:
-            return Ask(url=self._drive.api(f"files/{self._link.file}", alt="media"), headers=self._drive.headers(web, self._link))
+            return RequestSpec(
+                url=self._drive.api(f"files/{self._link.file}", alt="media"), headers=self._drive.headers(web, self._link)
+            )
         key = {"resourcekey": self._link.resource_key} if self._link.resource_key else {}
         url = f"{self._drive.settings.site}/uc?{urlencode({'export': 'download', 'id': self._link.file, **key})}"
-        with closing(web.open(Ask(url=url))) as response:
+        with closing(web.open(RequestSpec(url=url))) as response:
             check_status(self.shown(), response)
             if not response.headers.get("Content-Type", "").lower().startswith("text/html"):
-                return Ask(url=url)
-            page, base = limited(self.shown(), response).decode(errors="replace"), response.url
-        return Ask(url=self._confirmed(page, base))
+                return RequestSpec(url=url)
+            page, base = read_limited(self.shown(), response).decode(errors="replace"), response.url
+        return RequestSpec(url=self._confirmed(page, base))
 
     def _confirmed(self, page: str, base: str) -> str:
         form = _Form()
@@ -120,17 +122,17 @@ class DriveAddress:
                 "Google Drive shows a page instead of the file: it is not shared with everybody who has the link, or too many "
                 "have taken it today. Share it, or set a service account or an API key (docs/images.md)"
             )
-            raise failed(self.shown(), why)
+            raise download_error(self.shown(), why)
         return target._replace(query="&".join(filter(None, (target.query, urlencode(form.fields))))).text
 
 
 class DriveFolder(RemoteFolder):
     """A folder of Google Drive."""
 
-    def __init__(self, link: DriveLink, workshop: Workshop) -> None:
+    def __init__(self, link: DriveLink, workshop: ImageContext) -> None:
         super().__init__(workshop)
         self._link = link
-        self._drive = Drive(workshop.settings.drive)
+        self._drive = DriveAccess(workshop.settings.drive)
         self._files: dict[str, DriveLink] | None = None
 
     def origin(self) -> str:
@@ -141,15 +143,15 @@ class DriveFolder(RemoteFolder):
         """What is in it."""
         return tuple(sorted(self._listed()))
 
-    def address(self, name: str) -> DriveAddress | None:
+    def address(self, name: str) -> DriveFile | None:
         """Of a file in it."""
         found = self._listed().get(name)
-        return DriveAddress(found, self._drive, f"{self.origin()}/{name}") if found else None
+        return DriveFile(found, self._drive, f"{self.origin()}/{name}") if found else None
 
     def _listed(self) -> dict[str, DriveLink]:
         """The files by name. Raises ImageError, also when two have one name: a name has to say which bytes are meant."""
         if self._files is None:
-            with Web(self.workshop.patience) as web:
+            with HttpClient(self.workshop.patience) as web:
                 listed = web.insist(self.origin(), lambda: self._by_api(web) if self._drive.known else self._by_page(web))
             names = [name for name, _ in listed]
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -159,7 +161,7 @@ class DriveFolder(RemoteFolder):
             self._files = dict(listed)
         return self._files
 
-    def _by_api(self, web: Web) -> list[tuple[str, DriveLink]]:
+    def _by_api(self, web: HttpClient) -> list[tuple[str, DriveLink]]:
         found: list[tuple[str, DriveLink]] = []
         token = ""
         for _ in range(_PAGES):
@@ -179,27 +181,27 @@ class DriveFolder(RemoteFolder):
                 break
         return found
 
-    def _call(self, web: Web, url: str) -> dict[str, Any]:
-        with closing(web.open(Ask(url=url, headers=self._drive.headers(web, self._link)))) as response:
+    def _call(self, web: HttpClient, url: str) -> dict[str, Any]:
+        with closing(web.open(RequestSpec(url=url, headers=self._drive.headers(web, self._link)))) as response:
             check_status(self.origin(), response)
-            body = limited(self.origin(), response)
+            body = read_limited(self.origin(), response)
         try:
             page: dict[str, Any] = json.loads(body)
             [(each["name"], each["id"]) for each in page.get("files", [])]
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise failed(self.origin(), "the server does not answer as Google Drive does") from None
+            raise download_error(self.origin(), "the server does not answer as Google Drive does") from None
         return page
 
-    def _by_page(self, web: Web) -> list[tuple[str, DriveLink]]:
+    def _by_page(self, web: HttpClient) -> list[tuple[str, DriveLink]]:
         key = {"resourcekey": self._link.resource_key} if self._link.resource_key else {}
         url = f"{self._drive.settings.site}/embeddedfolderview?{urlencode({'id': self._link.folder, **key})}"
-        with closing(web.open(Ask(url=url))) as response:
+        with closing(web.open(RequestSpec(url=url))) as response:
             check_status(self.origin(), response)
-            page = limited(self.origin(), response).decode(errors="replace")
+            page = read_limited(self.origin(), response).decode(errors="replace")
         entries = _Entries()
         entries.feed(page)
         if not entries.found:
-            raise failed(self.origin(), "the folder is empty, or not shared with everybody who has the link")
+            raise download_error(self.origin(), "the folder is empty, or not shared with everybody who has the link")
         return entries.found
 
 
@@ -207,11 +209,11 @@ def _target(base: str, action: str) -> Url | None:
     """Where a form of the page at ``base`` leads; None when that is nowhere, less safe, or not a server of Google."""
     try:
         page = parse_url(base)
-        target = resolve(page, quote(action, safe=ASCII))
+        target = resolve_reference(page, quote(action, safe=ASCII))
     except UrlError:
         return None
     known = target.server == page.server or target.host.endswith((".google.com", ".googleusercontent.com"))
-    return target if action and known and not less_safe(page, target) else None
+    return target if action and known and not is_downgrade(page, target) else None
 
 
 class _Form(HTMLParser):
@@ -246,7 +248,7 @@ class _Entries(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         has = {name: value or "" for name, value in attrs}
         if tag == "a":
-            self._link = drive_link(has.get("href", ""))
+            self._link = parse_drive_link(has.get("href", ""))
         elif tag == "div" and has.get("class") == "flip-entry-title":
             self._title = []
 
@@ -263,10 +265,10 @@ class _Entries(HTMLParser):
             self._title = None
 
 
-def drive_address(link: DriveLink, workshop: Workshop) -> Address:
+def drive_file(link: DriveLink, workshop: ImageContext) -> RemoteFile:
     """The file that ``link`` means; a folder has to name it, or hold only one. Raises ImageError."""
     if link.file:
-        return DriveAddress(link, Drive(workshop.settings.drive))
+        return DriveFile(link, DriveAccess(workshop.settings.drive))
     folder = DriveFolder(link, workshop)
     names = [link.name] if link.name else [name for name in folder.names() if not name.endswith("/")]
     address = folder.address(names[0]) if len(names) == 1 else None

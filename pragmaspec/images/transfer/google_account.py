@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.transfer.http import Web
+from pragmaspec.images.transfer.http import HttpClient
 from pragmaspec.net.urls import UrlError, parse_url
 from pragmaspec.spec.files import read_regular
-from pragmaspec.spec.yaml.text import SIZE_MAX
+from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 LASTS_S = 3600
@@ -28,7 +28,7 @@ class ServiceAccount:
         self._token = ""
         self._until = 0.0
 
-    def token(self, web: Web) -> str:
+    def token(self, web: HttpClient) -> str:
         """An access token. Raises ImageError and BrokenOffError."""
         if time.monotonic() >= self._until:
             key = self._key()
@@ -45,7 +45,7 @@ class ServiceAccount:
 
     def _key(self) -> dict[str, str]:
         try:
-            key: dict[str, str] = json.loads(read_regular(self._file, SIZE_MAX))
+            key: dict[str, str] = json.loads(read_regular(self._file, FILE_SIZE_MAX))
             found = {name: str(key[name]) for name in ("client_email", "private_key", "token_uri")}
         except OSError as error:
             raise self._wrong(error.strerror or "it cannot be read") from None

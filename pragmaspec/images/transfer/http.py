@@ -14,14 +14,14 @@ import requests
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.transfer.response_facts import foreign_coding
-from pragmaspec.net.errors import BROKEN, BrokenOffError, is_lasting, tries_of, why_broken
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.transfer.response_facts import unsupported_transfer_coding
+from pragmaspec.net.errors import TRANSPORT_ERRORS, TransferInterruptedError, explain_error, is_permanent, max_attempts
 from pragmaspec.net.session import Session
-from pragmaspec.net.urls import MOST_REDIRECTS, Url, UrlError, less_safe, parse_url, resolve, shown_url
+from pragmaspec.net.urls import MAX_REDIRECTS, Url, UrlError, is_downgrade, parse_url, redact_url, resolve_reference
 
-MOST_SMALL_BYTES = 8 * 2**20
-PIECE_BYTES = 256 * 1024
+MAX_SMALL_BYTES = 8 * 2**20
+CHUNK_BYTES = 256 * 1024
 _LATER = frozenset({408, 425, 429})
 _SERVER_ERROR = 500
 _ABSENT = frozenset({404, 410})
@@ -31,7 +31,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _Result = TypeVar("_Result")
 
 
-class Ask(Frozen, frozen=True):
+class RequestSpec(Frozen, frozen=True):
     """One request. ``headers`` may be secret: they are shown to the server of ``url`` only, and to none it redirects to.
 
     ``condition`` is the header by which this kind of server continues only the file that was begun (RFC 9110, section 13.1).
@@ -42,22 +42,22 @@ class Ask(Frozen, frozen=True):
     condition: Literal["If-Range", "If-Match"] = "If-Range"
 
 
-class Address(Protocol):
+class RemoteFile(Protocol):
     """A file somewhere on the network. A plain value that holds no secret."""
 
     def shown(self) -> str:
         """For people, and the same for the same file every time; without credentials."""
         ...
 
-    def ask(self, web: "Web") -> Ask:
+    def ask(self, web: "HttpClient") -> RequestSpec:
         """The request for the file, valid now. May itself ask the server first. Raises ImageError and BrokenOffError."""
         ...
 
 
-class Web:
+class HttpClient:
     """Requests with the limits of ``patience``. Proxies and ``~/.netrc`` count as everywhere (``HTTPS_PROXY``, ``NO_PROXY``)."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: TransferPolicy) -> None:
         self.patience = patience
         self._session = Session()
 
@@ -67,14 +67,14 @@ class Web:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._session.close()
 
-    def open(self, ask: Ask, more: Mapping[str, str] | None = None) -> requests.Response:
+    def open(self, ask: RequestSpec, more: Mapping[str, str] | None = None) -> requests.Response:
         """The answer at the end of the redirects, its body not yet read; never from https to http. Close it.
 
-        ``more`` are headers that everybody may see. Raises ImageError, and what ``BROKEN`` holds.
+        ``more`` are headers that everybody may see. Raises ImageError, and what ``TRANSPORT_ERRORS`` holds.
         """
-        url, secret = parsed(ask.url), dict(ask.headers)
+        url, secret = parse_web_url(ask.url), dict(ask.headers)
         timeout = (self.patience.connect_s, self.patience.read_s)
-        for _ in range(MOST_REDIRECTS):
+        for _ in range(MAX_REDIRECTS):
             headers = {**(more or {}), **secret}
             response = self._session.get(url.text, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
             location = _location(response)
@@ -82,33 +82,35 @@ class Web:
                 return response
             response.close()
             try:
-                target = resolve(url, location)
+                target = resolve_reference(url, location)
             except UrlError as error:
-                raise failed(url.shown, f"the server redirects to what cannot be asked: {error}") from None
-            if less_safe(url, target):
-                raise failed(url.shown, f"the server redirects to {target.shown}, which is less safe than what was asked for")
+                raise download_error(url.shown, f"the server redirects to what cannot be asked: {error}") from None
+            if is_downgrade(url, target):
+                raise download_error(
+                    url.shown, f"the server redirects to {target.shown}, which is less safe than what was asked for"
+                )
             if url.server != target.server:
                 secret = {}
             url = target
-        raise failed(url.shown, f"there are more than {MOST_REDIRECTS} redirects")
+        raise download_error(url.shown, f"there are more than {MAX_REDIRECTS} redirects")
 
     def post(self, url: str, fields: Mapping[str, str]) -> bytes:
-        """The answer to a form. Raises ImageError, and what ``BROKEN`` holds."""
+        """The answer to a form. Raises ImageError, and what ``TRANSPORT_ERRORS`` holds."""
         timeout = (self.patience.connect_s, self.patience.read_s)
         with closing(self._session.post(url, data=fields, stream=True, allow_redirects=False, timeout=timeout)) as response:
-            check_status(shown_url(url), response)
-            return limited(shown_url(url), response)
+            check_status(redact_url(url), response)
+            return read_limited(redact_url(url), response)
 
-    def small(self, address: Address, most_bytes: int = MOST_SMALL_BYTES) -> bytes | None:
+    def small(self, address: RemoteFile, most_bytes: int = MAX_SMALL_BYTES) -> bytes | None:
         """A small file whole; None when there is none. Raises ImageError."""
         return self.insist(address.shown(), lambda: self._small(address, most_bytes))
 
-    def _small(self, address: Address, most_bytes: int) -> bytes | None:
+    def _small(self, address: RemoteFile, most_bytes: int) -> bytes | None:
         with closing(self.open(address.ask(self))) as response:
             if response.status_code in _ABSENT:
                 return None
             check_status(address.shown(), response)
-            return limited(address.shown(), response, most_bytes)
+            return read_limited(address.shown(), response, most_bytes)
 
     def insist(self, shown: str, call: Callable[[], _Result]) -> _Result:
         """Try again what broke off, where that may help. Raises ImageError."""
@@ -117,9 +119,9 @@ class Web:
             turn += 1
             try:
                 return call()
-            except BROKEN as error:
-                if turn >= tries_of(error, self.patience.tries):
-                    raise failed(shown, given_up(turn, error)) from None
+            except TRANSPORT_ERRORS as error:
+                if turn >= max_attempts(error, self.patience.tries):
+                    raise download_error(shown, explain_attempts(turn, error)) from None
             time.sleep(self.patience.pause_s * 2 ** (turn - 1))
 
 
@@ -128,18 +130,20 @@ def check_status(shown: str, response: requests.Response) -> None:
     reason = "".join(letter for letter in response.reason or "" if letter.isprintable())[:80]
     status = f"{response.status_code} {reason}".rstrip()
     if response.status_code >= _SERVER_ERROR or response.status_code in _LATER:
-        raise BrokenOffError(f"the server said {status}")
+        raise TransferInterruptedError(f"the server said {status}")
     if response.status_code not in _WITH_A_FILE:
         region = response.headers.get("x-amz-bucket-region", "")
-        raise failed(shown, f"the server said {status}" + (f"; the bucket is in the region {region[:40]}" if region else ""))
-    if coding := foreign_coding(response):
-        raise failed(shown, f"the server sends it in a transfer coding that was not asked for ({coding})")
+        raise download_error(
+            shown, f"the server said {status}" + (f"; the bucket is in the region {region[:40]}" if region else "")
+        )
+    if coding := unsupported_transfer_coding(response):
+        raise download_error(shown, f"the server sends it in a transfer coding that was not asked for ({coding})")
 
 
-def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMALL_BYTES) -> bytes:
+def read_limited(shown: str, response: requests.Response, most_bytes: int = MAX_SMALL_BYTES) -> bytes:
     """The body, when it is small. Raises ImageError."""
     body = bytearray()
-    while piece := response.raw.read1(PIECE_BYTES):
+    while piece := response.raw.read1(CHUNK_BYTES):
         body += piece
         _check_size(shown, len(body), most_bytes)
     if response.headers.get("Content-Encoding", "").strip().lower() in _GZIP and body.startswith(_GZIP_MAGIC):
@@ -147,10 +151,10 @@ def limited(shown: str, response: requests.Response, most_bytes: int = MOST_SMAL
     return bytes(body)
 
 
-def given_up(tries: int, error: BaseException) -> str:
+def explain_attempts(tries: int, error: BaseException) -> str:
     """Why there is no other try."""
-    why = why_broken(error)
-    return why if is_lasting(error) or tries == 1 else f"{tries} tries brought nothing; at the last one {why}"
+    why = explain_error(error)
+    return why if is_permanent(error) or tries == 1 else f"{tries} tries brought nothing; at the last one {why}"
 
 
 def _location(response: requests.Response) -> str:
@@ -174,17 +178,17 @@ def _unpacked(shown: str, body: bytes, most_bytes: int) -> bytes:
 
 def _check_size(shown: str, size: int, most_bytes: int) -> None:
     if size > most_bytes:
-        raise failed(shown, f"the server sends more than {most_bytes // 2**20} MiB where a short file was expected")
+        raise download_error(shown, f"the server sends more than {most_bytes // 2**20} MiB where a short file was expected")
 
 
-def parsed(url: str) -> Url:
+def parse_web_url(url: str) -> Url:
     """``url`` as one of the web. Raises ImageError."""
     try:
         return parse_url(url)
     except UrlError as error:
-        raise failed(url, f"it cannot be used: {error}") from None
+        raise download_error(url, f"it cannot be used: {error}") from None
 
 
-def failed(shown: str, why: str) -> ImageError:
+def download_error(shown: str, why: str) -> ImageError:
     """The error for something at ``shown`` that cannot be had."""
-    return ImageError("Image cannot be downloaded", f"{shown_url(shown)}: {why}.")
+    return ImageError("Image cannot be downloaded", f"{redact_url(shown)}: {why}.")

@@ -10,22 +10,22 @@ from typing import Any
 from urllib.parse import quote, urlencode
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
-from pragmaspec.credentials import SOURCES
+from pragmaspec.credentials import CREDENTIAL_SOURCES
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.transfer.folders import RemoteFolder
-from pragmaspec.images.transfer.http import Ask, Web, check_status, failed, limited
+from pragmaspec.images.transfer.http import HttpClient, RequestSpec, check_status, download_error, read_limited
 from pragmaspec.net.s3_urls import IMAGE_OPTIONS, check_endpoint, is_region, parse_s3_url
-from pragmaspec.net.urls import UrlError, parse_url, shown_url
+from pragmaspec.net.urls import UrlError, parse_url, redact_url
 
-LASTS_S = 3600
+SIGNATURE_VALID_S = 3600
 AWS = "amazonaws.com"
 _NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 _MOST_PAGES = 100
 
 
-class S3Address(Frozen, frozen=True):
+class S3File(Frozen, frozen=True):
     """The object ``key`` in ``bucket``. Empty options: AWS's own places decide (environment, profile, ``~/.aws``)."""
 
     bucket: str
@@ -39,14 +39,14 @@ class S3Address(Frozen, frozen=True):
         """The URL without options."""
         return f"s3://{self.bucket}/{self.key}"
 
-    def ask(self, web: Web) -> Ask:
+    def ask(self, web: HttpClient) -> RequestSpec:
         """The object's URL, signed for an hour unless ``anonymous``.
 
         S3 promises nothing about ``If-Range``, but answers ``If-Match`` with 412 when the object is another one.
         """
-        return Ask(url=self.url(web), condition="If-Match")
+        return RequestSpec(url=self.url(web), condition="If-Match")
 
-    def url(self, web: Web, query: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ) -> str:
+    def url(self, web: HttpClient, query: Mapping[str, str] | None = None, environ: Mapping[str, str] = os.environ) -> str:
         """The URL to ask, signed unless ``anonymous``. Raises ImageError and BrokenOffError."""
         endpoint = self.endpoint or self._endpoint(environ)
         session = None if self.anonymous else _session(self.shown(), self.profile)
@@ -73,7 +73,7 @@ class S3Address(Frozen, frozen=True):
                 return endpoint
         return ""
 
-    def _region(self, web: Web, session: Any, endpoint: str, environ: Mapping[str, str]) -> str:  # noqa: ANN401 - botocore has no types
+    def _region(self, web: HttpClient, session: Any, endpoint: str, environ: Mapping[str, str]) -> str:  # noqa: ANN401 - botocore has no types
         """Where the bucket is: as said, else as S3 itself tells everybody who asks; other stores do not care."""
         said = self.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
         said = said or (session.get_config_variable("region") if session else "") or ("us-east-1" if endpoint else "")
@@ -81,28 +81,28 @@ class S3Address(Frozen, frozen=True):
             if not is_region(str(said)):
                 raise _wrong(self.shown(), "the region that is set is not the name of one, such as eu-central-1")
             return str(said)
-        with closing(web.open(Ask(url=f"https://s3.{AWS}/{self.bucket}"))) as response:
+        with closing(web.open(RequestSpec(url=f"https://s3.{AWS}/{self.bucket}"))) as response:
             told = response.headers.get("x-amz-bucket-region", "")
         return told if is_region(told) else "us-east-1"
 
 
-def s3_address(url: str) -> S3Address:
+def s3_file(url: str) -> S3File:
     """The object that ``s3://bucket/key`` names, with ``?region=``, ``endpoint=``, ``profile=``, ``anonymous=true``."""
     try:
         found = parse_s3_url(url, IMAGE_OPTIONS)
     except UrlError as error:
-        raise _wrong(shown_url(url), str(error)) from None
+        raise _wrong(redact_url(url), str(error)) from None
     options = dict(found.options)
     anonymous = options.pop("anonymous", "false") == "true"
-    return S3Address(bucket=found.bucket, key=found.key, anonymous=anonymous, **options)
+    return S3File(bucket=found.bucket, key=found.key, anonymous=anonymous, **options)
 
 
-class BucketFolder(RemoteFolder):
+class S3Folder(RemoteFolder):
     """The objects of a bucket below a prefix."""
 
-    def __init__(self, url: str, workshop: Workshop) -> None:
+    def __init__(self, url: str, workshop: ImageContext) -> None:
         super().__init__(workshop)
-        found = s3_address(url)
+        found = s3_file(url)
         self._prefix = found.key.rstrip("/") + "/" if found.key.strip("/") else ""
         self._root = found
 
@@ -110,10 +110,10 @@ class BucketFolder(RemoteFolder):
         """The URL without options."""
         return f"s3://{self._root.bucket}/{self._prefix}"
 
-    def address(self, name: str) -> S3Address:
+    def address(self, name: str) -> S3File:
         """Of an object below the prefix."""
         found = self._root
-        return S3Address(
+        return S3File(
             bucket=found.bucket,
             key=self._prefix + name,
             region=found.region,
@@ -126,7 +126,7 @@ class BucketFolder(RemoteFolder):
         """One level down."""
         found: set[str] = set()
         token = ""
-        with Web(self.workshop.patience) as web:
+        with HttpClient(self.workshop.patience) as web:
             for _ in range(_MOST_PAGES):
                 page = web.insist(self.origin(), lambda token=token: self._page(web, token))  # type: ignore[misc]  # bound at once
                 found |= {_text(each, "Key") for each in page.iter(f"{_NAMESPACE}Contents")}
@@ -136,10 +136,10 @@ class BucketFolder(RemoteFolder):
                     break
         return tuple(sorted(name.removeprefix(self._prefix) for name in found if name != self._prefix))
 
-    def _page(self, web: Web, token: str) -> Element:
+    def _page(self, web: HttpClient, token: str) -> Element:
         query = {"list-type": "2", "delimiter": "/", "prefix": self._prefix, **({"continuation-token": token} if token else {})}
         root = self.address("")
-        url = S3Address(
+        url = S3File(
             bucket=root.bucket,
             key="",
             region=root.region,
@@ -147,13 +147,13 @@ class BucketFolder(RemoteFolder):
             profile=root.profile,
             anonymous=root.anonymous,
         ).url(web, query)
-        with closing(web.open(Ask(url=url))) as response:
+        with closing(web.open(RequestSpec(url=url))) as response:
             check_status(self.origin(), response)
-            body = limited(self.origin(), response)
+            body = read_limited(self.origin(), response)
         try:
             return fromstring(body)  # noqa: S314 - from the store the user named; expat limits what entities may grow to
         except ParseError:
-            raise failed(self.origin(), "the server does not answer as S3 does") from None
+            raise download_error(self.origin(), "the server does not answer as S3 does") from None
 
 
 def _text(element: Element, name: str) -> str:
@@ -191,9 +191,11 @@ def _signed(session: Any, url: str, region: str, shown: str) -> str:  # noqa: AN
     except BotoCoreError as error:
         raise _wrong(shown, str(error).rstrip(".")) from None
     if frozen is None:
-        raise _wrong(shown, f"there are no credentials. They come from {SOURCES['s3']}; a public object needs ?anonymous=true")
+        raise _wrong(
+            shown, f"there are no credentials. They come from {CREDENTIAL_SOURCES['s3']}; a public object needs ?anonymous=true"
+        )
     request = AWSRequest(method="GET", url=url)
-    S3SigV4QueryAuth(frozen, "s3", region, expires=LASTS_S).add_auth(request)
+    S3SigV4QueryAuth(frozen, "s3", region, expires=SIGNATURE_VALID_S).add_auth(request)
     return str(request.url)
 
 

@@ -6,14 +6,14 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from pragmaspec.images.disks.growing_file import Arrival, GivenUpError
-from pragmaspec.images.store.blobs import Counted
+from pragmaspec.images.disks.growing_file import GrowingFile, ReadAbortedError
+from pragmaspec.images.store.blobs import ProgressCallback
 
 
-class Digesting:
+class TrailingHash:
     """The digests ``kinds`` of ``file``. ``counted`` is told bytes done and in all once the file is whole."""
 
-    def __init__(self, file: Path, kinds: tuple[str, ...], counted: Counted) -> None:
+    def __init__(self, file: Path, kinds: tuple[str, ...], counted: ProgressCallback) -> None:
         self._file = file
         self.kinds = kinds
         self._counted = counted
@@ -28,7 +28,7 @@ class Digesting:
     def begins(self, total_bytes: int | None) -> None:
         """The file is there, and begins from its first byte."""
         self._stop()
-        self._working = _Working(Arrival(self._file, total_bytes), self.kinds, self._counted)
+        self._working = _Working(GrowingFile(self._file, total_bytes), self.kinds, self._counted)
 
     def came(self, so_far: int) -> None:
         """The first ``so_far`` bytes of the file stand there."""
@@ -55,7 +55,7 @@ class Digesting:
 class _Working:
     """The thread, and what it has found."""
 
-    def __init__(self, arrival: Arrival, kinds: tuple[str, ...], counted: Counted) -> None:
+    def __init__(self, arrival: GrowingFile, kinds: tuple[str, ...], counted: ProgressCallback) -> None:
         self.arrival = arrival
         self._digests = {kind: hashlib.new(kind) for kind in kinds}
         self._counted = counted
@@ -80,5 +80,5 @@ class _Working:
                     digest.update(piece)
         except OSError as error:
             self._error = error
-        except GivenUpError:
+        except ReadAbortedError:
             pass

@@ -11,7 +11,7 @@ from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.allocation import errors as shortage
 from pragmaspec.planning.allocation import pools
 from pragmaspec.planning.allocation.pools import Pool
-from pragmaspec.planning.observed import Inventory, SiteIdentity, Taken
+from pragmaspec.planning.observed import Inventory, PoolUse, SiteIdentity
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork
 from pragmaspec.resources import Allocation, Network, PublicGrant
 from pragmaspec.site import PublicNetwork, Site
@@ -21,7 +21,7 @@ FIRST_COMPUTE = 10
 """Offset in the private network of ``compute-0``; the frontend has offset 1, and what lies between is left for services."""
 
 
-class NoneFreeError(Exception):
+class AllocationError(Exception):
     """Pools cannot give what is wanted; the problems say which and why. Never leaves the planning room."""
 
     def __init__(self, *problems: Problem) -> None:
@@ -29,7 +29,7 @@ class NoneFreeError(Exception):
         super().__init__("; ".join(problem.summary for problem in problems))
 
 
-def frontend_node(cluster: str) -> str:
+def frontend_name(cluster: str) -> str:
     """Name of a cluster's frontend."""
     return f"{cluster}-frontend"
 
@@ -82,14 +82,14 @@ class Allocator:
         for network in (None, *wanted.networks):
             try:
                 networks.append(self._extra(wanted, network, recorded) if network else self._private(wanted, recorded))
-            except NoneFreeError as error:
+            except AllocationError as error:
                 problems += error.problems
         try:
             public = self._public_grants(wanted, recorded)
-        except NoneFreeError as error:
+        except AllocationError as error:
             problems += error.problems
         if problems:
-            raise NoneFreeError(*problems)
+            raise AllocationError(*problems)
         return Allocation(
             site=self._site.name, cluster=wanted.name, networks=tuple(networks), public=public, protect=wanted.protect
         )
@@ -139,28 +139,28 @@ class Allocator:
         """What is granted already stays as it is: a plan that only removes must not fail for it."""
         known = self._inventory.devices
         if bridge and known is not None and bridge not in known and (before is None or before.bridge != bridge):
-            raise NoneFreeError(shortage.no_bridge(bridge, known, self._site.name, where))
+            raise AllocationError(shortage.no_bridge(bridge, known, self._site.name, where))
 
     def _refuse_absent_public(self, public: PublicNetwork, where: Where | None) -> None:
         known = self._inventory.networks
         if public.network and known is not None and public.network not in known:
-            raise NoneFreeError(shortage.no_network(public.network, known, self._site.name, where))
+            raise AllocationError(shortage.no_network(public.network, known, self._site.name, where))
         self._refuse_absent_bridge(public.bridge, None, where)
 
     def _vlan(self, wanted: WantedCluster, named: int | None, where: Where | None) -> int:
         address = _address(self._site, wanted)
         if named is not None:
             if named not in pools.vlan_numbers(self._site):
-                raise NoneFreeError(shortage.outside("VLAN", str(named), pools.vlan_ranges(self._site), self._site.name, where))
+                raise AllocationError(shortage.outside("VLAN", str(named), pools.vlan_ranges(self._site), self._site.name, where))
             other = self._vlans.other_holder(str(named), address)
             if other:
-                raise NoneFreeError(shortage.held("VLAN", other, self._site.name, where, self._release(other, wanted)))
+                raise AllocationError(shortage.held("VLAN", other, self._site.name, where, self._release(other, wanted)))
             return named
         chosen = next((number for number in pools.vlan_numbers(self._site) if not self._vlans.holder(str(number))), None)
         if chosen is None:
             holders = self._vlans.held(map(str, pools.vlan_numbers(self._site)))
             what, cure = f"VLANs ({pools.vlan_ranges(self._site)})", "give the site more in its `vlans:`"
-            raise NoneFreeError(shortage.exhausted(what, holders, self._site.name, wanted, cure))
+            raise AllocationError(shortage.exhausted(what, holders, self._site.name, wanted, cure))
         self._vlans.take(str(chosen), wanted.name, address)
         return chosen
 
@@ -168,16 +168,16 @@ class Allocator:
         cidr = pools.private_range(vlan, self._cidrs, pools.public_network(self._site.public, self._inventory))
         if cidr is None:
             what, cure = "private ranges in 10.0.0.0/8", "give the cluster a `private: {range: …}`"
-            raise NoneFreeError(shortage.exhausted(what, self._cidrs.held(), self._site.name, wanted, cure))
+            raise AllocationError(shortage.exhausted(what, self._cidrs.held(), self._site.name, wanted, cure))
         self._cidrs.take(cidr, wanted.name, _address(self._site, wanted))
         return cidr
 
     def _refuse_overlap(self, network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
         public = pools.public_network(self._site.public, self._inventory)
         if public and wanted.public.kind != "none" and public.overlaps(IPv4Network(cidr, strict=False)):
-            raise NoneFreeError(shortage.overlapping(network, cidr, public, self._site.name, where))
+            raise AllocationError(shortage.overlapping(network, cidr, public, self._site.name, where))
 
-    def _release(self, holder: Taken, wanted: WantedCluster) -> str:
+    def _release(self, holder: PoolUse, wanted: WantedCluster) -> str:
         name = (holder.address or "").split("/")[1] if holder.lineage == self._lineage else ""
         return shortage.release(holder.value, name, self._named.get(name), wanted.name, self._spec_file) if name else ""
 
@@ -185,20 +185,20 @@ class Allocator:
         if wanted.public.kind == "none":
             return ()
         if recorded and _public_satisfied(recorded, wanted, self._site):
-            return tuple(pools.as_the_site_says(grant, self._site) for grant in recorded.public)
+            return tuple(pools.refreshed_grant(grant, self._site) for grant in recorded.public)
         where = wanted.public.where or wanted.where
         public, reported = self._site.public or PublicNetwork(), self._inventory.public
         if self._site.public is None and reported is None:
-            raise NoneFreeError(shortage.no_public(wanted, self._site, where))
+            raise AllocationError(shortage.no_public(wanted, self._site, where))
         self._refuse_absent_public(public, where)
         prefix = pools.prefix_of(public, self._inventory)
         if prefix is None:
-            raise NoneFreeError(shortage.no_prefix(self._site, where))
+            raise AllocationError(shortage.no_prefix(self._site, where))
         address = self._public_address(wanted, public, where)
         bridge = public.bridge or (reported.bridge if reported and not public.network else None)
         return (
             PublicGrant(
-                node=frontend_node(wanted.name),
+                node=frontend_name(wanted.name),
                 address=address,
                 prefix=prefix,
                 gateway=pools.gateway_of(public, self._inventory),
@@ -215,16 +215,16 @@ class Allocator:
         if named is not None:
             if named not in pools.public_addresses(public, self._inventory):
                 pool = ", ".join(public.addresses) or str(pools.public_network(public, self._inventory) or "which is empty")
-                raise NoneFreeError(shortage.outside("address", named, pool, self._site.name, where))
+                raise AllocationError(shortage.outside("address", named, pool, self._site.name, where))
             other = self._public.other_holder(named, allocation)
             if other:
-                raise NoneFreeError(shortage.held("address", other, self._site.name, where, self._release(other, wanted)))
+                raise AllocationError(shortage.held("address", other, self._site.name, where, self._release(other, wanted)))
             return named
         chosen = next((one for one in pools.public_addresses(public, self._inventory) if not self._public.holder(one)), None)
         if chosen is None:
             holders = self._public.held(pools.public_addresses(public, self._inventory))
             cure = "give the site more in its `public: {addresses: …}`"
-            raise NoneFreeError(shortage.exhausted("public addresses", holders, self._site.name, wanted, cure))
+            raise AllocationError(shortage.exhausted("public addresses", holders, self._site.name, wanted, cure))
         self._public.take(chosen, wanted.name, allocation)
         return chosen
 
@@ -243,7 +243,7 @@ def _refuse_small(network: str, cidr: str, wanted: WantedCluster, where: Where |
     hosts = IPv4Network(cidr, strict=False).num_addresses - 2
     room = max(0, hosts - FIRST_COMPUTE + 1)
     if wanted.computes.count > room or hosts < 1:
-        raise NoneFreeError(shortage.too_small(network, cidr, room, wanted, where))
+        raise AllocationError(shortage.too_small(network, cidr, room, wanted, where))
 
 
 def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork) -> bool:
@@ -267,9 +267,9 @@ def _public_satisfied(recorded: Allocation, wanted: WantedCluster, site: Site) -
     )
 
 
-def _recorded(ours: Iterable[Allocation], state: State, values: Callable[[Allocation], Iterable[str]]) -> list[Taken]:
+def _recorded(ours: Iterable[Allocation], state: State, values: Callable[[Allocation], Iterable[str]]) -> list[PoolUse]:
     return [
-        Taken(value=value, owner=f"cluster {held.cluster} of this stack", lineage=state.lineage, address=held.address)
+        PoolUse(value=value, owner=f"cluster {held.cluster} of this stack", lineage=state.lineage, address=held.address)
         for held in ours
         for value in values(held)
     ]

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.observed import Holding, Inventory
+from pragmaspec.planning.observed import CapacityUse, Inventory
 from pragmaspec.resources import Node, StagedImage
 from pragmaspec.site import Site
-from pragmaspec.spec.quantity import in_words
+from pragmaspec.spec.quantity import format_size
 from pragmaspec.state_model import State
 
 SHOWN_HOLDERS = 5
@@ -30,8 +30,8 @@ class _Kind(NamedTuple):
 
 _KINDS = (
     _Kind("CPUs", "cpus", _cpus, only_running=True),
-    _Kind("memory", "memory_mib", lambda amount: in_words(amount * MIB), only_running=True),
-    _Kind("disk", "disk_bytes", in_words, only_running=False),
+    _Kind("memory", "memory_mib", lambda amount: format_size(amount * MIB), only_running=True),
+    _Kind("disk", "disk_bytes", format_size, only_running=False),
 )
 
 
@@ -97,8 +97,8 @@ def _transfers(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Ite
         names = ", ".join(sorted(image.name for image, _ in missing))
         yield Problem(
             summary="Not enough disk for the images",
-            detail=f"Staging {names} at site {site.name} takes {in_words(needed)}, and the pool has "
-            f"{in_words(inventory.disk_free_bytes)} free: {in_words(needed - inventory.disk_free_bytes)} short. "
+            detail=f"Staging {names} at site {site.name} takes {format_size(needed)}, and the pool has "
+            f"{format_size(inventory.disk_free_bytes)} free: {format_size(needed - inventory.disk_free_bytes)} short. "
             "Clean clusters or images that are no longer needed.",
             where=missing[0][1],
         )
@@ -118,7 +118,7 @@ def _too_large(inventory: Inventory, nodes: Iterable[Desired], site: str) -> Ite
             )
 
 
-def _holders(holdings: Iterable[Holding], kind: _Kind, held: int) -> str:
+def _holders(holdings: Iterable[CapacityUse], kind: _Kind, held: int) -> str:
     amounts: dict[str, int] = {}
     for holding in holdings:
         owner = _owner(holding)
@@ -131,7 +131,7 @@ def _holders(holdings: Iterable[Holding], kind: _Kind, held: int) -> str:
     return f"others hold {kind.shown(held)} ({shown}" + (f" and {more} more)" if more > 0 else ")")
 
 
-def _owner(holding: Holding) -> str:
+def _owner(holding: CapacityUse) -> str:
     """A cluster as one holder, however many nodes it has; the site's own words for what carries nobody's marks."""
     if holding.address is None or holding.lineage is None or "/node/" not in holding.address:
         return holding.owner

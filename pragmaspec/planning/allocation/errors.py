@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 
 from pragmaspec.errors import Problem, Where
-from pragmaspec.planning.observed import Taken
+from pragmaspec.planning.observed import PoolUse
 from pragmaspec.planning.wanted import WantedCluster
 from pragmaspec.site import Site
 
@@ -24,7 +24,7 @@ def outside(kind: str, value: str, pool: str, site: str, where: Where | None) ->
     )
 
 
-def held(kind: str, holder: Taken, site: str, where: Where | None, release: str = "") -> Problem:
+def held(kind: str, holder: PoolUse, site: str, where: Where | None, release: str = "") -> Problem:
     """A named value that is taken. ``release``: how to have it released; empty: not possible from here."""
     return Problem(
         summary=f"The {kind} is taken",
@@ -56,7 +56,7 @@ def release(value: str, holder: str, staying: WantedCluster | None, after: str, 
     )
 
 
-def exhausted(what: str, holders: Iterable[Taken], site: str, wanted: WantedCluster, cure: str) -> Problem:
+def exhausted(what: str, holders: Iterable[PoolUse], site: str, wanted: WantedCluster, cure: str) -> Problem:
     """A pool without a free value; ``holders`` are those of the values that it has."""
     entries = tuple(holders)
     named = ", ".join(f"{entry.value} by {entry.owner}" for entry in entries[:SHOWN_HOLDERS]) or "nothing, the pool is empty"

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import Inventory, Taken
+from pragmaspec.planning.observed import Inventory, PoolUse
 from pragmaspec.resources import PublicGrant
 from pragmaspec.site import PublicNetwork, Site, SiteBase
 
@@ -20,15 +20,15 @@ FIRST_PUBLIC_HOST = 10
 class Pool:
     """The values of one kind that a site has handed out, ours and others'; grows while a plan is made."""
 
-    def __init__(self, taken: Iterable[Taken], lineage: str) -> None:
+    def __init__(self, taken: Iterable[PoolUse], lineage: str) -> None:
         self._holder = {entry.value: entry for entry in taken}
         self._lineage = lineage
 
-    def holder(self, value: str) -> Taken | None:
+    def holder(self, value: str) -> PoolUse | None:
         """Who holds ``value``, or None."""
         return self._holder.get(value)
 
-    def other_holder(self, value: str, address: str) -> Taken | None:
+    def other_holder(self, value: str, address: str) -> PoolUse | None:
         """Who holds ``value``, unless it is ``address`` of this stack: another stack may well have a cluster of that name."""
         holder = self._holder.get(value)
         return None if holder is None or (holder.lineage, holder.address) == (self._lineage, address) else holder
@@ -36,9 +36,9 @@ class Pool:
     def take(self, value: str, cluster: str, address: str) -> None:
         """Note that ``value`` now belongs to ``address``, the allocation of ``cluster`` in this plan."""
         owner = f"cluster {cluster} of this spec"
-        self._holder[value] = Taken(value=value, owner=owner, lineage=self._lineage, address=address)
+        self._holder[value] = PoolUse(value=value, owner=owner, lineage=self._lineage, address=address)
 
-    def held(self, values: Iterable[str] | None = None) -> tuple[Taken, ...]:
+    def held(self, values: Iterable[str] | None = None) -> tuple[PoolUse, ...]:
         """Who holds each of ``values`` that is taken, in their order; without ``values`` everything that is taken."""
         return tuple(self._holder[value] for value in (self._holder if values is None else values) if value in self._holder)
 
@@ -124,7 +124,7 @@ def mtu_of(public: PublicNetwork, inventory: Inventory) -> int | None:
     return _unusual(public.mtu or (inventory.public.mtu if inventory.public else None))
 
 
-def as_the_site_says(grant: PublicGrant, site: Site) -> PublicGrant:
+def refreshed_grant(grant: PublicGrant, site: Site) -> PublicGrant:
     """``grant`` with what the spec says of its network by now; what it does not say stays as it was granted."""
     public = site.public
     if public is None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.planning.impact import FIELD_IMPACT, worst
+from pragmaspec.planning.impact import FIELD_IMPACT, worst_impact
 from pragmaspec.planning.observed import Layer, ObservedNode
 from pragmaspec.planning.plan import Impact
 from pragmaspec.planning.safety import few
@@ -41,7 +41,7 @@ def _changes_machine(fields: tuple[str, ...]) -> bool:
     return any(FIELD_IMPACT[name] == "reboot" for name in fields)
 
 
-SOUND = Condition()
+HEALTHY = Condition()
 RESTORED = "goes on from its saved memory"
 RESUMED = "paused → running"
 CHANGED = "is put right while it runs"
@@ -70,7 +70,7 @@ def _impact(seen: ObservedNode, *, redefined: bool) -> Impact:
     """The cost of repairing the drift of a running machine. Its layers stay in use until it starts from its disk."""
     if seen.layers and redefined:
         return "reboot"
-    return worst(tuple(_REPAIR_IMPACT[each.repair] for each in seen.differences))
+    return worst_impact(tuple(_REPAIR_IMPACT[each.repair] for each in seen.differences))
 
 
 def _way(seen: ObservedNode, *, redefined: bool) -> str:
@@ -83,14 +83,14 @@ def _way(seen: ObservedNode, *, redefined: bool) -> str:
     return DEFINED if redefined else CHANGED
 
 
-def difference_words(seen: ObservedNode) -> Iterator[str]:
+def difference_texts(seen: ObservedNode) -> Iterator[str]:
     """The differences from the record, one phrase each."""
     return (each.detail for each in seen.differences)
 
 
-def standing_words(seen: ObservedNode) -> Iterator[str]:
+def manual_change_texts(seen: ObservedNode) -> Iterator[str]:
     """The layers and manual additions, which are left alone, one phrase each."""
-    above = [layer_words(layer) for layer in seen.layers if layer.above]
+    above = [layer_text(layer) for layer in seen.layers if layer.above]
     if above:
         yield f"{few(above)} {'stands' if len(above) == 1 else 'stand'} above its disk"
     for layer in seen.layers:
@@ -102,7 +102,7 @@ def standing_words(seen: ObservedNode) -> Iterator[str]:
         yield f"{few(seen.passing)} {'was' if len(seen.passing) == 1 else 'were'} added by hand to the running machine alone"
 
 
-def layer_words(layer: Layer, *, cleaned: bool = False) -> str:
+def layer_text(layer: Layer, *, cleaned: bool = False) -> str:
     """``snapshot s1 (file /pool/node.s1)``; ``cleaned``: and whether the file stays when the node is cleaned."""
     stays = ", which is left there" if cleaned and layer.stays else ""
     return f"snapshot {layer.snapshot} (file {layer.file}{stays})" if layer.snapshot else f"file {layer.file}{stays}"

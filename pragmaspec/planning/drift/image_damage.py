@@ -26,13 +26,13 @@ def image_damage(image: StagedImage, seen: Observations) -> Damage | None:
         return None if image.digest in seen.images else Damage("gone", f"is gone from {seen.store}")
     if not found.parts:
         return Damage("gone", f"is gone from {seen.store}")
-    words = damaged(image, found.parts, seen.store)
+    words = damage_text(image, found.parts, seen.store)
     if words:
         return Damage("changed", words)
     return None if found.whole else Damage("changed", f"has lost the mark that says it is whole, in {seen.store}")
 
 
-def damaged(image: StagedImage, parts: Parts, store: str = "the site") -> str:
+def damage_text(image: StagedImage, parts: Parts, store: str = "the site") -> str:
     """How ``parts``, which are in ``store``, differ from those of ``image``, in words; empty when they do not."""
     there = dict(parts)
     missing = [part for part, _ in _wanted(image) if part not in there]

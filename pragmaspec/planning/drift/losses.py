@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.drift.condition import Condition, layer_words
+from pragmaspec.planning.drift.condition import Condition, layer_text
 from pragmaspec.planning.plan import Action
 
 
@@ -21,7 +21,7 @@ def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str
 
 
 def _with_loss(action: Action, machine: Condition, fields: tuple[str, ...]) -> Action:
-    lost = tuple(layer_words(layer, cleaned=action.verb == "clean") for layer in machine.layers)
+    lost = tuple(layer_text(layer, cleaned=action.verb == "clean") for layer in machine.layers)
     if action.verb == "clean":
         # Its disk goes too, so nothing is to be merged into it.
         return replace(action, loses=lost, drops=(*machine.additions, *machine.passing))

@@ -8,8 +8,8 @@ from pragmaspec.errors import Problem
 from pragmaspec.planning.observed import Observations
 from pragmaspec.state_model import SITE_OUTPUT, Record, State
 
-MOST_MISSING_SHARE = 0.3
-MOST_MISSING = 3
+MAX_MISSING_SHARE = 0.3
+MAX_MISSING = 3
 """More than this many, and more than this share of what is ready at a site, is not believed."""
 
 
@@ -25,23 +25,23 @@ def missing_problems(state: State, gone: AbstractSet[str]) -> tuple[Problem, ...
             "are gone, say --accept-missing, and they are made again. Nothing was changed.",
         )
         for site, count in sorted(missing.items())
-        if count > MOST_MISSING and count > MOST_MISSING_SHARE * ready[site]
+        if count > MAX_MISSING and count > MAX_MISSING_SHARE * ready[site]
     )
 
 
-def other_site(record: Record, seen: Observations) -> bool:
+def made_at_other_site(record: Record, seen: Observations) -> bool:
     """Whether ``record`` was made at a site with another identity than the one that answered."""
     made_at = dict(record.outputs).get(SITE_OUTPUT)
     return made_at is not None and made_at != seen.identity.id
 
 
-def other_site_problems(state: State, observations: Mapping[str, Observations]) -> tuple[Problem, ...]:
+def site_identity_problems(state: State, observations: Mapping[str, Observations]) -> tuple[Problem, ...]:
     """One problem for each site that is not the one where what is recorded was made."""
     found: dict[str, Problem] = {}
     for record in state.records:
         site = record.resource.site
         seen = observations.get(site)
-        if seen is not None and site not in found and other_site(record, seen):
+        if seen is not None and site not in found and made_at_other_site(record, seen):
             found[site] = Problem(
                 summary="The site is another one",
                 detail=f"What is recorded at site {site} was made at {dict(record.outputs)[SITE_OUTPUT]}; what answers now is "

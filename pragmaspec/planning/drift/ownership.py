@@ -12,14 +12,14 @@ from pragmaspec.planning.observed import Observations, Observed, ObservedNode
 from pragmaspec.state_model import Record
 
 
-class Stranger(NamedTuple):
+class Unrecorded(NamedTuple):
     """Something that carries our marks and is not recorded, and what is to be said of it."""
 
     address: str
     detail: str
 
 
-def standing(record: Record, there: Sequence[ObservedNode], closed: AbstractSet[str]) -> ObservedNode | None:
+def match_node(record: Record, there: Sequence[ObservedNode], closed: AbstractSet[str]) -> ObservedNode | None:
     """The one of ``there``, which all carry the record's address, that is the recorded machine; None: none of them.
 
     A machine of another creation counts only where there is nothing else: then somebody has put the state back, or made it anew.
@@ -35,25 +35,25 @@ def standing(record: Record, there: Sequence[ObservedNode], closed: AbstractSet[
     return min(known or same or found, key=_age, default=None)
 
 
-def standing_nodes(
-    recorded: Iterable[Record], seen: Iterable[ObservedNode], closed: AbstractSet[str]
-) -> Mapping[str, ObservedNode]:
+def match_nodes(recorded: Iterable[Record], seen: Iterable[ObservedNode], closed: AbstractSet[str]) -> Mapping[str, ObservedNode]:
     """The machine of each recorded address, where it was observed."""
     by_address: dict[str, list[ObservedNode]] = {}
     for node in seen:
         by_address.setdefault(node.address, []).append(node)
-    chosen = ((record.made_as, standing(record, by_address.get(record.made_as, ()), closed)) for record in recorded)
+    chosen = (
+        (record.original_address, match_node(record, by_address.get(record.original_address, ()), closed)) for record in recorded
+    )
     return {address: node for address, node in chosen if node is not None}
 
 
-def strangers(recorded: Iterable[Record], seen: Observations, closed: AbstractSet[str]) -> list[Stranger]:
+def unrecorded_objects(recorded: Iterable[Record], seen: Observations, closed: AbstractSet[str]) -> list[Unrecorded]:
     """What carries this stack's marks and is in no record, sorted by address; of one address, the oldest first.
 
     Where a record has the address, it is told apart from it by a ``#`` and what the site calls it.
     """
-    records = {record.made_as: record for record in recorded}
+    records = {record.original_address: record for record in recorded}
     names = {record.address for record in records.values()}
-    found: list[Stranger] = []
+    found: list[Unrecorded] = []
     by_address: dict[str, list[Observed]] = {}
     for each in seen.marked:
         by_address.setdefault(each.address, []).append(each)
@@ -61,13 +61,13 @@ def strangers(recorded: Iterable[Record], seen: Observations, closed: AbstractSe
         record = records.get(address)
         if record is None:
             first = min(there, key=_age)
-            found.append(Stranger(_apart(first) if address in names else address, _unrecorded(first, closed)))
+            found.append(Unrecorded(_apart(first) if address in names else address, _unrecorded(first, closed)))
             continue
         nodes = [each for each in there if isinstance(each, ObservedNode)]
         if len(nodes) > 1 or any(node.op in closed for node in nodes):
-            ours = standing(record, nodes, closed)
+            ours = match_node(record, nodes, closed)
             others = (node for node in sorted(nodes, key=_age) if node is not ours)
-            found += (Stranger(_apart(node), _second(node, record, closed)) for node in others)
+            found += (Unrecorded(_apart(node), _second(node, record, closed)) for node in others)
     return found
 
 

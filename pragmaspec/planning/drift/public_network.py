@@ -13,7 +13,7 @@ from pragmaspec.state_model import Record
 STANDARD_MTU = 1500
 
 
-def public_network(grant: PublicGrant, seen: Observations) -> SiteNetwork | None:
+def granted_network(grant: PublicGrant, seen: Observations) -> SiteNetwork | None:
     """The network or bridge of ``grant``, as observed; None: the site cannot tell."""
     if grant.network is not None:
         if seen.site_networks is None:
@@ -24,19 +24,19 @@ def public_network(grant: PublicGrant, seen: Observations) -> SiteNetwork | None
     return bridge if bridge is not None and bridge.name == grant.bridge else None
 
 
-def public_faults(allocation: Allocation, seen: Observations) -> list[str]:
+def public_network_faults(allocation: Allocation, seen: Observations) -> list[str]:
     """Faults of the public networks that ``allocation`` uses, in words."""
-    found = [(grant, public_network(grant, seen)) for grant in allocation.public]
+    found = [(grant, granted_network(grant, seen)) for grant in allocation.public]
     return [_fault(grant, network) for grant, network in found if network is not None and network.state != "up"]
 
 
-def is_cut_off(allocation: Allocation, seen: Observations) -> bool:
+def is_public_network_stopped(allocation: Allocation, seen: Observations) -> bool:
     """True if a public network has stopped: restarting it does not reattach running nodes."""
-    networks = (public_network(grant, seen) for grant in allocation.public)
+    networks = (granted_network(grant, seen) for grant in allocation.public)
     return any(network is not None and network.state == "stopped" for network in networks)
 
 
-def require_public(
+def require_public_networks(
     actions: Iterable[Action], observations: Mapping[str, Observations], wanted: Wanted, request: PlanRequest
 ) -> None:
     """Raise PlanError for each public network that ``actions`` need and that is absent or no bridge.
@@ -51,7 +51,7 @@ def require_public(
         if action.verb != "allocate" or not isinstance(granted, Allocation) or seen is None:
             continue
         for grant in granted.public:
-            network = public_network(grant, seen)
+            network = granted_network(grant, seen)
             if network is not None and network.state in ("absent", "other"):
                 uri = getattr(wanted.site(granted.site), "uri", "")
                 problems[granted.site, network.name] = _lost(granted, grant, network, seen, uri)
@@ -59,14 +59,14 @@ def require_public(
         raise PlanError.of(problems.values())
 
 
-def narrower(records: Iterable[Record], seen: Observations) -> Iterator[Problem]:
+def mtu_warnings(records: Iterable[Record], seen: Observations) -> Iterator[Problem]:
     """A warning for each cluster whose frontend was configured for larger packets than its public network carries."""
     for record in records:
         granted = record.resource
         if not isinstance(granted, Allocation) or granted.site != seen.site:
             continue
         for grant in granted.public:
-            network = public_network(grant, seen)
+            network = granted_network(grant, seen)
             if network is not None and network.state == "up" and network.mtu < (grant.mtu or STANDARD_MTU):
                 yield Problem(
                     summary="A public network carries smaller packets than its frontend was told",

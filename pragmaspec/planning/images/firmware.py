@@ -13,7 +13,7 @@ from pragmaspec.resources import Node
 from pragmaspec.site import LibvirtSite
 from pragmaspec.state_model import State
 
-PACKAGES = {
+FIRMWARE_PACKAGES = {
     "x86_64": "ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky)",
     "i686": "ovmf-ia32 (Debian, Ubuntu) or edk2-ovmf-ia32 (Fedora)",
     "aarch64": "qemu-efi-aarch64 (Debian, Ubuntu) or edk2-aarch64 (Fedora, Rocky)",
@@ -38,7 +38,9 @@ def firmware_problems(
             yield from _against(image, site, inventory)
 
 
-def blank_images(actions: Iterable[Action], wanted: Wanted, why: Callable[[WantedImage], str]) -> tuple[Problem, ...]:
+def unbootable_image_warnings(
+    actions: Iterable[Action], wanted: Wanted, why: Callable[[WantedImage], str]
+) -> tuple[Problem, ...]:
     """A warning per image without anything that starts, from which ``actions`` boot nodes at real sites.
 
     ``why`` tells what an image lacks; empty: nothing. It is asked only about images that are booted from.
@@ -83,6 +85,6 @@ def _against(image: WantedImage, site: str, inventory: Inventory | None) -> Iter
         yield Problem(
             summary="The site has no UEFI firmware",
             detail=f"Image {image.name} starts by UEFI, and site {site} has no such firmware for {arch}. Install it on the host: "
-            f"{PACKAGES.get(arch, 'the UEFI firmware of QEMU')}. Then restart its libvirt daemon.",
+            f"{FIRMWARE_PACKAGES.get(arch, 'the UEFI firmware of QEMU')}. Then restart its libvirt daemon.",
             where=image.where,
         )

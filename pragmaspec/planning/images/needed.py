@@ -4,13 +4,13 @@ from collections.abc import Iterable
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.desired import Desired, desired_images
-from pragmaspec.planning.drift.drift import Facts
+from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node, StagedImage
 
 
-def needed_images(wanted: Wanted, desired: Iterable[Desired], seen: Facts, request: PlanRequest) -> list[Desired]:
+def needed_images(wanted: Wanted, desired: Iterable[Desired], seen: RefreshedState, request: PlanRequest) -> list[Desired]:
     """Of the spec's images those that ``desired`` nodes boot, or other clusters; and recorded ones that nodes stay on.
 
     Where it is not known which image the spec means, a recorded one of that name may be it. One that the spec no longer has and
@@ -40,7 +40,7 @@ def needed_images(wanted: Wanted, desired: Iterable[Desired], seen: Facts, reque
     return list(found.values())
 
 
-def unknown_images(desired: Iterable[Desired], request: PlanRequest) -> list[Problem]:
+def unknown_image_problems(desired: Iterable[Desired], request: PlanRequest) -> list[Problem]:
     """One problem for each node that shall be switched on and stands on an image that neither spec nor state know."""
     entries = list(desired)
     known = {(each.site, each.digest) for each, _ in entries if isinstance(each, StagedImage)}

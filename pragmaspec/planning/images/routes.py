@@ -11,29 +11,29 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.actions import ALREADY_THERE
+from pragmaspec.planning.actions import ALREADY_STAGED
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.resources import StagedImage
 from pragmaspec.site import LibvirtSite, Site
 from pragmaspec.state_model import State
 
-Shared = tuple[str, str]
+PeerGroupImage = tuple[str, str]
 """A neighbourhood, and the digest of an image that is wanted there."""
 
 
-def neighbourhood(site: Site) -> str:
+def peer_group(site: Site) -> str:
     """Sites with the same word hand images to each other; empty: this one does not. Commands have to be run on its host."""
     return (site.neighbourhood or "") if isinstance(site, LibvirtSite) and site.over_ssh else ""
 
 
-def neighbourhoods(plan: Plan) -> Mapping[str, str]:
+def peer_groups(plan: Plan) -> Mapping[str, str]:
     """The neighbourhood of each site of ``plan`` that is in one."""
-    words = {planned.site.name: neighbourhood(planned.site) for planned in plan.sites}
+    words = {planned.site.name: peer_group(planned.site) for planned in plan.sites}
     return {name: word for name, word in words.items() if word}
 
 
-def holders(plan: Plan, state: State) -> Mapping[Shared, frozenset[str]]:
+def sites_holding(plan: Plan, state: State) -> Mapping[PeerGroupImage, frozenset[str]]:
     """The sites of each neighbourhood that have an image before ``plan`` is done, and keep it meanwhile."""
     have: dict[tuple[str, str], None] = {}
     for record in state.records:
@@ -43,24 +43,24 @@ def holders(plan: Plan, state: State) -> Mapping[Shared, frozenset[str]]:
         image = action.resource
         if not isinstance(image, StagedImage):
             continue
-        if action.reason == ALREADY_THERE:
+        if action.reason == ALREADY_STAGED:
             have[image.site, image.digest] = None
         elif action.verb in ("stage", "clean"):
             have.pop((image.site, image.digest), None)
-    words = neighbourhoods(plan)
-    found: dict[Shared, frozenset[str]] = {}
+    words = peer_groups(plan)
+    found: dict[PeerGroupImage, frozenset[str]] = {}
     for site, digest in have:
         if site in words:
             found[words[site], digest] = found.get((words[site], digest), frozenset()) | {site}
     return found
 
 
-Way = Literal["send", "fetch", "send-unless-slow"]
-CopyOf = Callable[[str], PublicCopy | None]
+Route = Literal["send", "fetch", "send-unless-slow"]
+PublicCopyLookup = Callable[[str], PublicCopy | None]
 """The public copy of the image with a digest, if it has one."""
 
 
-def way(site: Site, image: StagedImage, copy: PublicCopy | None) -> Way:
+def route(site: Site, image: StagedImage, copy: PublicCopy | None) -> Route:
     """How ``image`` gets to ``site``. One with a kernel of its own is sent: nobody publishes the two together."""
     if copy is None or image.kernel is not None or not isinstance(site, LibvirtSite):
         return "send"
@@ -69,16 +69,16 @@ def way(site: Site, image: StagedImage, copy: PublicCopy | None) -> Way:
     return "send-unless-slow" if copy.here and site.fetch == "auto" else "fetch"
 
 
-def with_ways(plan: Plan, copy_of: CopyOf, state: State) -> Plan:
+def with_routes(plan: Plan, copy_of: PublicCopyLookup, state: State) -> Plan:
     """``plan`` with the way of each image that has to travel to a host behind ssh. Of neighbours the first is brought it."""
     sites = {planned.site.name: planned.site for planned in plan.sites}
-    words = neighbourhoods(plan)
-    had = set(holders(plan, state))
+    words = peer_groups(plan)
+    had = set(sites_holding(plan, state))
 
     def told(action: Action) -> Action:
         image = action.resource
         site = sites.get(image.site)
-        if action.verb != "stage" or action.reason == ALREADY_THERE or not isinstance(image, StagedImage):
+        if action.verb != "stage" or action.reason == ALREADY_STAGED or not isinstance(image, StagedImage):
             return action
         if not isinstance(site, LibvirtSite) or not site.over_ssh:
             return action
@@ -88,12 +88,12 @@ def with_ways(plan: Plan, copy_of: CopyOf, state: State) -> Plan:
         if word:
             had.add((word, image.digest))
         copy = copy_of(image.digest)
-        return replace(action, way=_words(way(site, image, copy), copy))
+        return replace(action, way=_words(route(site, image, copy), copy))
 
     return replace(plan, actions=tuple(told(action) for action in plan.actions))
 
 
-def _words(chosen: Way, copy: PublicCopy | None) -> str:
+def _words(chosen: Route, copy: PublicCopy | None) -> str:
     if copy is None or chosen == "send":
         return "sent from here"
     fetched = f"fetched by the host from {copy.server}"

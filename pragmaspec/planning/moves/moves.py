@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import PlanError, Problem
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.wanted import Kind, Move, Wanted
+from pragmaspec.planning.wanted import Move, MoveKind, Wanted
 from pragmaspec.resources import Node, Resource, StagedImage
 from pragmaspec.state_model import Record, State
 
@@ -62,7 +62,7 @@ def planned_moves(wanted: Wanted, state: State, request: PlanRequest) -> tuple[M
     return effective_moves(state, kept)
 
 
-def reused_names(desired: Iterable[Desired], state: State) -> tuple[Problem, ...]:
+def reused_name_problems(desired: Iterable[Desired], state: State) -> tuple[Problem, ...]:
     """One problem for each cluster that is to be made under a name which moved things still carry at their site."""
     origins = {record.origin: record for record in state.records if record.origin}
     found: dict[tuple[str, str], Problem] = {}
@@ -83,7 +83,7 @@ def reused_names(desired: Iterable[Desired], state: State) -> tuple[Problem, ...
     return tuple(found.values())
 
 
-def _whole(move: Move, steps: Mapping[tuple[Kind, str], Move]) -> Move:
+def _whole(move: Move, steps: Mapping[tuple[MoveKind, str], Move]) -> Move:
     """``move`` with the moves that follow it. A circle, which no spec may have, ends where it began."""
     last, passed = move, {move.before}
     while last.after not in passed and (last.kind, last.after) in steps:
@@ -92,11 +92,11 @@ def _whole(move: Move, steps: Mapping[tuple[Kind, str], Move]) -> Move:
     return replace(last, before=move.before)
 
 
-def _made_names(state: State) -> defaultdict[tuple[Kind, str], set[str]]:
+def _made_names(state: State) -> defaultdict[tuple[MoveKind, str], set[str]]:
     """The names under which what now has a name was made."""
-    found: defaultdict[tuple[Kind, str], set[str]] = defaultdict(set)
+    found: defaultdict[tuple[MoveKind, str], set[str]] = defaultdict(set)
     for record in state.records:
-        site, inside, *_ = record.made_as.split("/")
+        site, inside, *_ = record.original_address.split("/")
         found["site", record.resource.site].add(site)
         if not isinstance(record.resource, StagedImage):
             found["cluster", record.resource.cluster].add(inside)
@@ -121,7 +121,7 @@ def _renamed(state: State, moves: tuple[Move, ...]) -> State:
     for record in state.records:
         after = _moved(record, clusters, sites)
         other = records.setdefault(after.address, after)
-        if other.made_as != after.made_as:
+        if other.original_address != after.original_address:
             raise PlanError.of(_both_recorded(move) for move in moves)
     known = {site.name for site in state.sites}
     return replace(
@@ -138,7 +138,7 @@ def _moved(record: Record, clusters: Mapping[str, str], sites: Mapping[str, str]
     resource = _renamed_resource(record.resource, clusters, sites)
     if resource.address == record.address:
         return record
-    made_as = record.made_as
+    made_as = record.original_address
     return replace(record, resource=resource, origin="" if made_as == resource.address else made_as)
 
 

@@ -9,21 +9,23 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import Holding, Inventory, Observations, ObservedAllocation, ObservedNode, Taken
+from pragmaspec.planning.observed import CapacityUse, Inventory, Observations, ObservedAllocation, ObservedNode, PoolUse
 from pragmaspec.state_model import State
 
-_Held = TypeVar("_Held", Holding, Taken)
+_Held = TypeVar("_Held", CapacityUse, PoolUse)
 
 
-def moved_origins(state: State) -> dict[str, str]:
+def recorded_addresses(state: State) -> dict[str, str]:
     """The address of the record by the one that its object was made under, of everything that has moved."""
     return {record.origin: record.address for record in state.records if record.origin}
 
 
-def as_made(seen: Observations, state: State) -> Observations:
+def by_origin(seen: Observations, state: State) -> Observations:
     """``seen`` with every address of ours as the one that the object was made under."""
-    told = {f"{seen.site}/{_inside(origin)}": origin for origin in moved_origins(state) if origin.split("/", 1)[0] != seen.site}
-    own = {record.made_as for record in state.records}
+    told = {
+        f"{seen.site}/{_inside(origin)}": origin for origin in recorded_addresses(state) if origin.split("/", 1)[0] != seen.site
+    }
+    own = {record.original_address for record in state.records}
     told = {alias: origin for alias, origin in told.items() if alias not in own}
     if not told:
         return seen
@@ -36,12 +38,12 @@ def as_made(seen: Observations, state: State) -> Observations:
     return replace(seen, nodes=tuple(sorted(nodes, key=_address)), allocations=_joined(seen.allocations, told))
 
 
-def as_recorded(inventory: Inventory, state: State, site: str) -> Inventory:
+def by_recorded_address(inventory: Inventory, state: State, site: str) -> Inventory:
     """``inventory`` of ``site`` with every address of ours as the recorded one."""
-    origins = moved_origins(state)
+    origins = recorded_addresses(state)
     if not origins:
         return inventory
-    own = {record.made_as for record in state.records}
+    own = {record.original_address for record in state.records}
     aliases = {f"{site}/{_inside(origin)}": address for origin, address in origins.items()}
     told = {**{alias: address for alias, address in aliases.items() if alias not in own}, **origins}
     return replace(

@@ -8,7 +8,7 @@ from pathlib import Path
 import libvirt
 
 from pragmaspec.errors import SiteUnreachableError
-from pragmaspec.providers.libvirt.errors import Kind, as_site_error, kind_of
+from pragmaspec.providers.libvirt.errors import ErrorKind, as_site_error, kind_of
 
 OPEN_LIMIT_S = 8.0
 KEEPALIVE_S = 3
@@ -166,7 +166,7 @@ def _opened(uri: str, title: str) -> libvirt.virConnect:
     result = outcome[0]
     if isinstance(result, libvirt.libvirtError):
         # Whatever libvirt calls it, nothing was asked yet: a URI without meaning comes as an XML error, or as an internal one.
-        kind: Kind = "forbidden" if kind_of(result) == "forbidden" else "unreachable"
+        kind: ErrorKind = "forbidden" if kind_of(result) == "forbidden" else "unreachable"
         raise as_site_error(result, f"connect to {title}", kind=kind) from result
     return result
 

@@ -15,12 +15,12 @@ import libvirt
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
 from pragmaspec.providers.libvirt.host_advice import host_advice
 
-Kind = Literal[
+ErrorKind = Literal[
     "unreachable", "forbidden", "conflict", "capacity", "missing", "unsupported", "busy", "late", "internal", "refused"
 ]
 
 
-class Meaning(NamedTuple):
+class Translation(NamedTuple):
     """What a kind of failure becomes: the error class, its constant summary, and what the reader can do."""
 
     error: type[SiteError]
@@ -28,51 +28,53 @@ class Meaning(NamedTuple):
     advice: str
 
 
-MEANINGS: Mapping[Kind, Meaning] = MappingProxyType(
+TRANSLATIONS: Mapping[ErrorKind, Translation] = MappingProxyType(
     {
-        "unreachable": Meaning(
+        "unreachable": Translation(
             SiteUnreachableError,
             "The site does not answer",
             "Check the site's `uri`, that its libvirt daemon runs, and that you may reach it: `virsh -c URI version`.",
         ),
-        "forbidden": Meaning(
+        "forbidden": Translation(
             SiteError,
             "The site does not allow this",
             "The account that connects needs libvirt's manage permission: root, or a member of the group libvirt on the host.",
         ),
-        "conflict": Meaning(
+        "conflict": Translation(
             SiteConflictError,
             "Somebody else holds this at the site",
             "Look at who holds it with `pragmaspec list site`, then plan again.",
         ),
-        "capacity": Meaning(
+        "capacity": Translation(
             SiteCapacityError,
             "The site ran out of room",
             "Free memory or disk at the site, or ask for less, then apply again.",
         ),
-        "missing": Meaning(
+        "missing": Translation(
             SiteError,
             "Something is missing at the site",
             "It was removed meanwhile, or the site's options name something that is not there. Plan again.",
         ),
-        "unsupported": Meaning(
+        "unsupported": Translation(
             SiteError,
             "The site's libvirt cannot do this",
             "Its libvirt or QEMU is too old, or was built without this; `virsh -c URI version` shows which it is.",
         ),
-        "busy": Meaning(SiteError, "The site is busy with the same object", "Wait for the other run to end, then apply again."),
-        "late": Meaning(SiteError, "The site took too long", "See what the host is doing, then apply again."),
-        "internal": Meaning(
+        "busy": Translation(
+            SiteError, "The site is busy with the same object", "Wait for the other run to end, then apply again."
+        ),
+        "late": Translation(SiteError, "The site took too long", "See what the host is doing, then apply again."),
+        "internal": Translation(
             SiteError,
             "The site's hypervisor failed",
             "What the host's daemon wrote says more: `journalctl -u libvirtd -u virtqemud`, and of a machine "
             "/var/log/libvirt/qemu/NAME.log.",
         ),
-        "refused": Meaning(SiteError, "The site refused", "Plan again; if it stays, this is worth a bug report."),
+        "refused": Translation(SiteError, "The site refused", "Plan again; if it stays, this is worth a bug report."),
     }
 )
 
-_BY_KIND: Mapping[Kind, str] = MappingProxyType(
+_BY_KIND: Mapping[ErrorKind, str] = MappingProxyType(
     {
         "unreachable": "NO_CONNECT UNKNOWN_HOST INVALID_CONN RPC GNUTLS_ERROR AUTH_FAILED AUTH_CANCELLED AUTH_UNAVAILABLE SSH "
         "LIBSSH NO_SERVER NO_CLIENT NO_HOSTNAME HTTP_ERROR GET_FAILED POST_FAILED",
@@ -97,7 +99,7 @@ _BY_KIND: Mapping[Kind, str] = MappingProxyType(
     }
 )
 
-KINDS: Mapping[int, Kind] = MappingProxyType(
+KINDS: Mapping[int, ErrorKind] = MappingProxyType(
     {
         code: kind
         for kind, names in _BY_KIND.items()
@@ -119,7 +121,7 @@ _ROOM_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 _ROOM_WORDS = ("No space left on device", "Cannot allocate memory", "cannot set up guest memory", "Disk quota exceeded")
 """What QEMU's tools say when they run out; libvirt hands their words on under VIR_ERR_INTERNAL_ERROR."""
 
-_VAGUE: tuple[Kind, ...] = ("capacity", "missing", "internal", "refused")
+_VAGUE: tuple[ErrorKind, ...] = ("capacity", "missing", "internal", "refused")
 """Kinds that say less than the words of the error do."""
 _SOCKET_CLOSED = re.compile(r"connect socket to '[^']*': Permission denied")
 
@@ -131,7 +133,7 @@ def code_of(error: libvirt.libvirtError) -> int:
     return int(error.get_error_code() or 0)
 
 
-def kind_of(error: libvirt.libvirtError) -> Kind:
+def kind_of(error: libvirt.libvirtError) -> ErrorKind:
     """What kind of failure ``error`` is: mostly its code, for the codes that mean many things also its errno and words."""
     code = code_of(error)
     kind = KINDS.get(code, "internal")
@@ -146,13 +148,13 @@ def kind_of(error: libvirt.libvirtError) -> Kind:
     return kind
 
 
-def as_site_error(error: libvirt.libvirtError, doing: str, *, kind: Kind | None = None, advice: str = "") -> SiteError:
+def as_site_error(error: libvirt.libvirtError, doing: str, *, kind: ErrorKind | None = None, advice: str = "") -> SiteError:
     """``error`` as one of ours; ``doing`` completes "Could not …". ``kind`` and ``advice``: where the caller knows better."""
     words = words_of(error)
-    meaning = MEANINGS[kind] if kind else _meaning(kind_of(error), words)
+    meaning = TRANSLATIONS[kind] if kind else _meaning(kind_of(error), words)
     device = _NO_DEVICE.search(words)
     if device:
-        meaning = Meaning(SiteError, "The bridge does not exist", missing_bridge(device[1]))
+        meaning = Translation(SiteError, "The bridge does not exist", missing_bridge(device[1]))
     detail = f"Could not {doing}. libvirt says: {words}. {advice or meaning.advice}"
     return meaning.error(meaning.summary, detail)
 
@@ -162,13 +164,13 @@ def words_of(error: libvirt.libvirtError) -> str:
     return (error.get_error_message() or str(error)).strip().rstrip(".")
 
 
-def _meaning(kind: Kind, words: str) -> Meaning:
+def _meaning(kind: ErrorKind, words: str) -> Translation:
     """The meaning of a failure of ``kind``, with advice about the host where ``words`` name a known trouble."""
-    meaning = MEANINGS[kind]
+    meaning = TRANSLATIONS[kind]
     advice = host_advice(words) if kind in _VAGUE else ""
     if not advice:
         return meaning
-    return Meaning(meaning.error, meaning.summary if kind == "capacity" else "The host stands in the way", advice)
+    return Translation(meaning.error, meaning.summary if kind == "capacity" else "The host stands in the way", advice)
 
 
 def missing_bridge(name: str) -> str:

@@ -9,7 +9,7 @@ from pragmaspec.errors import Problem, SiteError
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.providers.libvirt.connection import Connection
 from pragmaspec.providers.libvirt.domains.kvm_cache import recorded_verdict
-from pragmaspec.providers.libvirt.domains.xml import Machine, VirtType
+from pragmaspec.providers.libvirt.domains.xml import GuestPlatform, VirtType
 from pragmaspec.providers.libvirt.storage_pool import active_pool
 from pragmaspec.providers.libvirt.xml import parsed
 from pragmaspec.site import LibvirtSite
@@ -131,13 +131,13 @@ class Host:
         """The pool's directory at the site."""
         return self._pool_facts[1]
 
-    def machine(self) -> Machine:
+    def machine(self) -> GuestPlatform:
         """The kind of machine that domains are made as."""
         arch = self._guests[0]
         virt_type = self.virt_type
         board = "q35" if arch == "x86_64" and virt_type != "test" else None
         models = {model.text for model in self._capabilities.findall("host/secmodel/model")}
-        return Machine(virt_type=virt_type, arch=arch, board=board, dac="dac" in models)
+        return GuestPlatform(virt_type=virt_type, arch=arch, board=board, dac="dac" in models)
 
     def identity(self) -> SiteIdentity:
         """Which site this is.

@@ -7,17 +7,17 @@ from xml.etree.ElementTree import Element
 import libvirt
 from msgspec.structs import replace
 
-from pragmaspec.planning.observed import Holding, Inventory, PublicPool, Taken
+from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB
 from pragmaspec.providers.libvirt.domains.firmware import offered
-from pragmaspec.providers.libvirt.domains.lookup import SeenDomain
+from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain
 from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks import networks
 from pragmaspec.providers.libvirt.networks import public_addresses as addresses
-from pragmaspec.providers.libvirt.networks.networks import SeenNetwork
+from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork
 
 Volumes = Mapping[str, libvirt.virStorageVol]
 DEFAULT_PUBLIC = "default"
@@ -49,7 +49,7 @@ def inventory(host: Host) -> Inventory:
         addresses=tuple(_addresses(host, seen, lineages)),
         vlans=tuple(_vlans(seen)),
         cidrs=tuple(
-            Taken(value=str(interface.network), owner=f"libvirt network {network.name}")
+            PoolUse(value=str(interface.network), owner=f"libvirt network {network.name}")
             for network in seen
             for interface in _interfaces(network.root)
         ),
@@ -69,7 +69,7 @@ def _devices(host: Host) -> tuple[str, ...] | None:
     return None
 
 
-def _lineages(machines: list[SeenDomain], seen: list[SeenNetwork]) -> dict[str, str]:
+def _lineages(machines: list[ObservedDomain], seen: list[ObservedNetwork]) -> dict[str, str]:
     """Whole lineages by their first digits: names carry only those, marks carry all."""
     owners = [machine.owner for machine in machines] + [network.owner for network in seen]
     return {owner.lineage[:8]: owner.lineage for owner in owners if owner is not None}
@@ -82,16 +82,16 @@ def _memory_mib(handle: libvirt.virConnect, told_mib: int) -> int:
     return told_mib
 
 
-def _holdings(host: Host, machines: list[SeenDomain], volumes: Volumes, lineages: dict[str, str]) -> list[Holding]:
+def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, lineages: dict[str, str]) -> list[CapacityUse]:
     """What every machine holds, then what stands in the pool besides.
 
     A machine that is off holds its disk alone. A disk counts with what it may come to take, its capacity; ours with the machine
     it belongs to. A staged image never grows and counts with what it takes now. Our seeds, logs and markers are too small.
     """
-    held: dict[str, Holding] = {}
+    held: dict[str, CapacityUse] = {}
     for machine in machines:
         owner = machine.owner
-        held[owner.address + owner.lineage if owner else machine.name] = Holding(
+        held[owner.address + owner.lineage if owner else machine.name] = CapacityUse(
             owner=str(owner) if owner else machine.name,
             cpus=machine.cpus if machine.running else 0,
             memory_mib=machine.memory_mib if machine.running else 0,
@@ -107,18 +107,20 @@ def _holdings(host: Host, machines: list[SeenDomain], volumes: Volumes, lineages
     return list(held.values())
 
 
-def _add_disk(host: Host, held: dict[str, Holding], name: str, disk_bytes: int, lineages: dict[str, str]) -> None:
+def _add_disk(host: Host, held: dict[str, CapacityUse], name: str, disk_bytes: int, lineages: dict[str, str]) -> None:
     disk = names.parsed_disk(name)
     lineage = lineages.get(disk.short) if disk else None
     if disk is None or lineage is None:
-        held[f"volume {name}"] = Holding(owner=f"volume {name}", disk_bytes=disk_bytes)
+        held[f"volume {name}"] = CapacityUse(owner=f"volume {name}", disk_bytes=disk_bytes)
         return
     address = names.node_address(host.site.name, disk.node)
-    before = held.get(address + lineage) or Holding(owner=f"{address} of stack {lineage[:8]}", lineage=lineage, address=address)
+    before = held.get(address + lineage) or CapacityUse(
+        owner=f"{address} of stack {lineage[:8]}", lineage=lineage, address=address
+    )
     held[address + lineage] = replace(before, disk_bytes=before.disk_bytes + disk_bytes)
 
 
-def _public(host: Host, seen: dict[str, SeenNetwork]) -> PublicPool | None:
+def _public(host: Host, seen: dict[str, ObservedNetwork]) -> PublicPool | None:
     named = host.site.public
     if named is not None and named.bridge is not None:
         return PublicPool(bridge=named.bridge, mtu=networks.host_bridge(host, named.bridge).mtu)
@@ -151,26 +153,26 @@ def _interfaces(network: Element) -> Iterator[IPv4Interface]:
             yield IPv4Interface(f"{ip.get('address')}/{ip.get('prefix') or ip.get('netmask') or '32'}")
 
 
-def _addresses(host: Host, seen: list[SeenNetwork], lineages: dict[str, str]) -> Iterator[Taken]:
+def _addresses(host: Host, seen: list[ObservedNetwork], lineages: dict[str, str]) -> Iterator[PoolUse]:
     for network in seen:
         claimed = names.parsed_address(network.name)
         if claimed is not None and network.owner is not None:
-            yield Taken(value=claimed, owner=str(network.owner), lineage=network.owner.lineage, address=network.owner.address)
+            yield PoolUse(value=claimed, owner=str(network.owner), lineage=network.owner.lineage, address=network.owner.address)
         for interface in _interfaces(network.root):
-            yield Taken(value=str(interface.ip), owner=f"the host itself, on network {network.name}")
+            yield PoolUse(value=str(interface.ip), owner=f"the host itself, on network {network.name}")
         static = set()
         for entry in addresses.entries(network):
             static.add(entry.get("ip", ""))
             yield _static(host, entry, lineages)
         for address, holder in addresses.leases(network).items():
             if address not in static:
-                yield Taken(value=address, owner=f"{holder}, by a DHCP lease")
+                yield PoolUse(value=address, owner=f"{holder}, by a DHCP lease")
 
 
-def _static(host: Host, entry: Element, lineages: dict[str, str]) -> Taken:
+def _static(host: Host, entry: Element, lineages: dict[str, str]) -> PoolUse:
     node, short = names.parsed_domain(entry.get("name", "")) or ("", "")
     lineage = lineages.get(short)
-    return Taken(
+    return PoolUse(
         value=entry.get("ip", ""),
         owner=addresses.holder_of(entry),
         lineage=lineage,
@@ -178,12 +180,12 @@ def _static(host: Host, entry: Element, lineages: dict[str, str]) -> Taken:
     )
 
 
-def _vlans(seen: list[SeenNetwork]) -> Iterator[Taken]:
+def _vlans(seen: list[ObservedNetwork]) -> Iterator[PoolUse]:
     for network in seen:
         vlan = names.parsed_vlan(network.name)
         if vlan is not None:
             owner = network.owner
-            yield Taken(
+            yield PoolUse(
                 value=str(vlan),
                 owner=str(owner) if owner else f"libvirt network {network.name}",
                 lineage=owner.lineage if owner else None,

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pragmaspec.planning.observed import Layer, Observations, ObservedAllocation, ObservedImage, ObservedNode
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains import lookup as domains
-from pragmaspec.providers.libvirt.domains.compare import Compared, compared, power_of
+from pragmaspec.providers.libvirt.domains.compare import Comparison, compared, power_of
 from pragmaspec.providers.libvirt.domains.disk_chain import own_chain
 from pragmaspec.providers.libvirt.domains.expected import recorded_parts
 from pragmaspec.providers.libvirt.errors import absent_is_fine
@@ -104,7 +104,7 @@ class _Nodes:
         """By its name, or, if it was renamed, by its UUID."""
         return _short(domain.name()) == self._lineage[:8] or (bool(self._records) and domain.UUIDString() in self._records)
 
-    def _node(self, domain: domains.SeenDomain, owner: Owner, record: Record | None) -> ObservedNode:
+    def _node(self, domain: domains.ObservedDomain, owner: Owner, record: Record | None) -> ObservedNode:
         node = owner.address.rpartition("/")[2]
         disk = names.disk_volume(node, Mark(lineage=self._lineage, address=owner.address, generation=owner.generation))
         stands_on = own_chain(domain.definition)[:1]
@@ -128,11 +128,11 @@ class _Nodes:
             **held._asdict(),
         )
 
-    def _compared(self, domain: domains.SeenDomain, record: Record | None) -> Compared:
+    def _compared(self, domain: domains.ObservedDomain, record: Record | None) -> Comparison:
         if record is None or self._recorded is None:
-            return Compared()
+            return Comparison()
         parts = recorded_parts(self._host, self._recorded, record, domain.definition.get("type", ""))
-        return compared(self._host, domain, parts) if parts is not None else Compared()
+        return compared(self._host, domain, parts) if parts is not None else Comparison()
 
     def _left(self, address: str, generation: int) -> ObservedNode:
         """Remains of a node without a domain: its disk, and files based on it."""
@@ -146,7 +146,7 @@ class _Nodes:
             remedy=f"qemu-img commit {layers[0].file} && rm {layers[0].file} (on the host)" if len(layers) == 1 else "",
         )
 
-    def _is_unmarked(self, domain: domains.SeenDomain) -> bool:
+    def _is_unmarked(self, domain: domains.ObservedDomain) -> bool:
         """True if ``domain`` is ours by its UUID but has lost its mark. It counts as undefined, and is defined anew."""
         node, _ = names.parsed_domain(domain.name) or ("", "")
         address = names.node_address(self._host.site.name, node)
@@ -226,7 +226,7 @@ def _is_there(volume: libvirt.virStorageVol) -> bool:
     return False
 
 
-def _allocations(host: Host, lineage: str, found: list[networks.SeenNetwork]) -> tuple[ObservedAllocation, ...]:
+def _allocations(host: Host, lineage: str, found: list[networks.ObservedNetwork]) -> tuple[ObservedAllocation, ...]:
     up: dict[str, set[str]] = defaultdict(set)
     vlans: dict[str, set[tuple[str, int]]] = defaultdict(set)
     public: dict[str, set[str]] = defaultdict(set)

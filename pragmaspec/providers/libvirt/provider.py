@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.planning.drift.occupancy import Occupant
+from pragmaspec.planning.drift.attached_machines import AttachedMachine
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.providers.base import BootOrder, Evidence, Offer, Transferred
+from pragmaspec.providers.base import BootRequest, Diagnostics, Offer, TransferProgress
 from pragmaspec.providers.libvirt import clean as cleaning
 from pragmaspec.providers.libvirt import inventory, observe, volumes
 from pragmaspec.providers.libvirt.domains import boot, console, power
@@ -18,7 +18,7 @@ from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images import peer_offer as offering
 from pragmaspec.providers.libvirt.images import remove as releasing
 from pragmaspec.providers.libvirt.images import stage as staging
-from pragmaspec.providers.libvirt.images.upload import Supply
+from pragmaspec.providers.libvirt.images.upload import ImageBytes
 from pragmaspec.providers.libvirt.networks import allocate as allocation
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind, LibvirtSite
@@ -67,21 +67,26 @@ class LibvirtProvider:
         with self._translated(f"allocate {wanted.cluster}"):
             return allocation.allocate(self._host, wanted, mark)
 
-    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[Occupant, ...]:
+    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
         """The machines on networks that ``held`` has and ``keep`` has not."""
         with self._translated(f"see whether others use networks of {held.cluster}"):
             return allocation.occupied(self._host, mark, keep)
 
-    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
+    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: TransferProgress) -> Outputs:
         """Put the image into the pool. One at a time from this process: an upload of our own is never taken for a dead run's."""
         return self.stage_from(image, None, files, mark, transferred)
 
     def stage_from(
-        self, image: StagedImage, copy: PublicCopy | None, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred
+        self,
+        image: StagedImage,
+        copy: PublicCopy | None,
+        files: Callable[[], ImageFiles],
+        mark: Mark,
+        transferred: TransferProgress,
     ) -> Outputs:
         """The same; a host behind ssh may download ``copy`` by itself."""
         with self._translated(f"stage image {image.name}"), self._one_upload:
-            return staging.stage(self._host, image, Supply(files, copy), mark, transferred)
+            return staging.stage(self._host, image, ImageBytes(files, copy), mark, transferred)
 
     @contextmanager
     def offer(self, image: StagedImage, coming: Mark | None = None) -> Iterator[Offer]:
@@ -91,22 +96,22 @@ class LibvirtProvider:
                 offer = stack.enter_context(offering.offered(self._host, image, coming))
             yield offer
 
-    def stage_from_neighbour(self, image: StagedImage, offer: Offer, mark: Mark, transferred: Transferred) -> Outputs:
+    def stage_from_peer(self, image: StagedImage, offer: Offer, mark: Mark, transferred: TransferProgress) -> Outputs:
         """Put the image into the pool; the host takes it from a neighbour."""
         with self._translated(f"stage image {image.name}"), self._one_upload:
-            return staging.stage(self._host, image, Supply(_nothing_here, offer=offer), mark, transferred)
+            return staging.stage(self._host, image, ImageBytes(_nothing_here, offer=offer), mark, transferred)
 
     def stored(self) -> tuple[StoredImage, ...]:
         """The images that take up room in the pool."""
         with self._translated("list the images there"):
             return releasing.stored(self._host)
 
-    def boot(self, order: BootOrder) -> Outputs:
+    def boot(self, order: BootRequest) -> Outputs:
         """Make the node exist and run."""
         with self._translated(f"boot {order.node.name}"):
             return boot.boot(self._host, order)
 
-    def check_boot(self, order: BootOrder) -> None:
+    def check_boot(self, order: BootRequest) -> None:
         """Raise SiteError when the node's image or a network of it is not there."""
         with self._translated(f"see whether {order.node.name} can boot"):
             boot.check(self._host, order)
@@ -136,7 +141,7 @@ class LibvirtProvider:
         with self._translated(f"clean {resource.address}"):
             cleaning.clean(self._host, resource, mark)
 
-    def evidence(self, node: Node, mark: Mark) -> Evidence:
+    def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
         """What can be shown of a node that does not become ready."""
         return evidence.evidence(self._host, node, mark)
 

@@ -27,7 +27,7 @@ _END_S = 5.0
 """How long a command that serves may take to end when it is told to."""
 
 
-class Ended(NamedTuple):
+class RemoteResult(NamedTuple):
     """A command that has ended: exit status and what it printed, at most the last 4 KiB of each."""
 
     status: int
@@ -35,15 +35,15 @@ class Ended(NamedTuple):
     complained: str
 
 
-class NotServedError(Exception):
+class ServerStartError(Exception):
     """A command that should have served has ended instead, or said nothing."""
 
-    def __init__(self, ended: Ended) -> None:
+    def __init__(self, ended: RemoteResult) -> None:
         super().__init__(ended)
         self.ended = ended
 
 
-class FarShell:
+class RemoteShell:
     """A shell on the host behind ``uri``. Nothing is connected between commands."""
 
     def __init__(self, uri: str) -> None:
@@ -56,7 +56,7 @@ class FarShell:
         limit_s: float,
         tick: Callable[[], None] = lambda: None,
         told: bytes = b"",
-    ) -> Ended:
+    ) -> RemoteResult:
         """Run the shell ``script`` with ``arguments`` as ``$1``, ``$2``, …; ``tick`` is called twice a second, and may raise.
 
         The script's standard input is ``told`` (at most 32 KiB), and ends when this program does or gives up; then the script
@@ -67,7 +67,7 @@ class FarShell:
             try:
                 process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=complained, start_new_session=True)
             except OSError as error:
-                return Ended(SSH_FAILED, "", f"ssh: {error.strerror}")
+                return RemoteResult(SSH_FAILED, "", f"ssh: {error.strerror}")
             with process:
                 try:
                     _tell(process, told)
@@ -75,7 +75,7 @@ class FarShell:
                 finally:
                     process.kill()
             status = process.returncode if process.returncode >= 0 else SSH_FAILED
-            return Ended(status, *(_last(stream.fileno()) for stream in (said, complained)))
+            return RemoteResult(status, *(_last(stream.fileno()) for stream in (said, complained)))
 
     @contextmanager
     def serving(self, script: str, arguments: Sequence[str], told: bytes, limit_s: float) -> Iterator[str]:
@@ -90,14 +90,14 @@ class FarShell:
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complained, start_new_session=True
                 )
             except OSError as error:
-                raise NotServedError(Ended(SSH_FAILED, "", f"ssh: {error.strerror}")) from error
+                raise ServerStartError(RemoteResult(SSH_FAILED, "", f"ssh: {error.strerror}")) from error
             with process:
                 try:
                     _tell(process, told)
                     line = _first_line(process, limit_s)
                     if not line:
                         _end(process)
-                        raise NotServedError(Ended(process.returncode, "", _last(complained.fileno())))
+                        raise ServerStartError(RemoteResult(process.returncode, "", _last(complained.fileno())))
                     yield line
                 finally:
                     _end(process)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pragmaspec.errors import SiteError, SiteUnreachableError
-from pragmaspec.providers.simulated.objects import Calls
+from pragmaspec.providers.simulated.objects import CallCount
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import Fault
 
@@ -36,5 +36,5 @@ def _due(world: World, fault: Fault) -> bool:
     name = msgspec.json.encode(fault).decode()
     before = world.calls.get(("calls", "", name))
     count = before.count + 1 if before else 1
-    world.put(Calls(fault=name, count=count))
+    world.put(CallCount(fault=name, count=count))
     return count == fault.nth

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Literal
 
-from pragmaspec.providers.simulated.objects import Machine
+from pragmaspec.providers.simulated.objects import SimulatedMachine
 from pragmaspec.resources import Node
 
 GuestStage = Literal["off", "running", "address", "ssh", "cloud-init"]
@@ -13,7 +13,7 @@ _REACHED: tuple[tuple[GuestStage, float], ...] = (("address", 1.0), ("ssh", 2.0)
 """Stage, and after how many latencies of the site it is reached."""
 
 
-def guest_stage(machine: Machine | None, now: float, latency_s: float, seed: int) -> GuestStage:
+def guest_stage(machine: SimulatedMachine | None, now: float, latency_s: float, seed: int) -> GuestStage:
     """How far the guest has come at ``now``. One that is ``unready`` stays at "running" for ever."""
     if machine is None or machine.status != "running":
         return "off"
@@ -28,7 +28,7 @@ def guest_stage(machine: Machine | None, now: float, latency_s: float, seed: int
     return stage
 
 
-def console_text(node: Node, machine: Machine | None, stage: GuestStage) -> str:
+def console_text(node: Node, machine: SimulatedMachine | None, stage: GuestStage) -> str:
     """What the serial console has printed since the machine was booted."""
     if machine is None or stage == "off":
         return ""
@@ -49,6 +49,6 @@ def console_text(node: Node, machine: Machine | None, stage: GuestStage) -> str:
     return "\n".join(lines)
 
 
-def _pace(machine: Machine, seed: int) -> float:
+def _pace(machine: SimulatedMachine, seed: int) -> float:
     """Between 0.75 and 1.25: guests do not all boot at one speed, but each at the same in every run with this seed."""
     return Random(f"{seed} {machine.address}").uniform(0.75, 1.25)  # noqa: S311 - a dice for demos, not a secret

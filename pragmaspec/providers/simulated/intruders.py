@@ -9,7 +9,7 @@ For tests and demos::
 
 from msgspec.structs import replace
 
-from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, Machine
+from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, SimulatedMachine
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
 from pragmaspec.site import SimulatedSite
 
@@ -23,7 +23,7 @@ class Outside:
     def holds(self, owner: str, *, cpus: int = 0, memory_mib: int = 0, disk_bytes: int = 0) -> None:
         """``owner`` runs one machine of this size; again: in its place."""
         with self._world.changing() as world:
-            world.put(Machine(address=owner, cpus=cpus, memory_mib=memory_mib, disk_bytes=disk_bytes))
+            world.put(SimulatedMachine(address=owner, cpus=cpus, memory_mib=memory_mib, disk_bytes=disk_bytes))
 
     def takes_vlan(self, vlan: int, *, owner: str, cidr: str = "") -> None:
         """``owner`` has a network with this VLAN number."""

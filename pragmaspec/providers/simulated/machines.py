@@ -6,21 +6,21 @@ import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError
-from pragmaspec.providers.base import BootOrder
-from pragmaspec.providers.simulated.objects import Machine
+from pragmaspec.providers.base import BootRequest
+from pragmaspec.providers.simulated.objects import SimulatedMachine
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Mark
 from pragmaspec.site import IdentityKind, SimulatedSite
 
 
-def definition_of(order: BootOrder) -> str:
+def definition_of(order: BootRequest) -> str:
     """A digest of what the hypervisor is told; keys, peers and protection are not its business."""
     node = order.node
     told = (node.cpus, node.memory_mib, node.nics, order.image.digest, order.image.cmdline, order.allocation.networks)
     return sha256(msgspec.json.encode(told)).hexdigest()[:16]
 
 
-def standing(world: World, order: BootOrder, kind: IdentityKind) -> Machine | None:
+def standing(world: World, order: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
     """The machine that ``order`` is about, None when it has yet to be made. Raises SiteError when it must not be touched."""
     mark = order.mark
     there = world.machines_at(mark.lineage, mark.address)
@@ -38,7 +38,7 @@ def standing(world: World, order: BootOrder, kind: IdentityKind) -> Machine | No
     return same
 
 
-def _require_generation(machine: Machine, mark: Mark) -> Machine:
+def _require_generation(machine: SimulatedMachine, mark: Mark) -> SimulatedMachine:
     if machine.generation != mark.generation and machine.status != "undefined":
         raise SiteConflictError(
             "Another build of the node is at the site",
@@ -48,21 +48,23 @@ def _require_generation(machine: Machine, mark: Mark) -> Machine:
     return machine
 
 
-def belongs_to(machine: Machine, mark: Mark) -> bool:
+def belongs_to(machine: SimulatedMachine, mark: Mark) -> bool:
     """Whether a removal for ``mark`` means ``machine``: not one of a later build, nor one that was made by another creation."""
     if machine.generation != mark.generation:
         return machine.alone and machine.generation < mark.generation
     return not (machine.op and mark.op) or machine.op == mark.op
 
 
-def booted(order: BootOrder, before: Machine | None, now: float, *, unready: bool, alone: bool, made: int) -> Machine:
+def booted(
+    order: BootRequest, before: SimulatedMachine | None, now: float, *, unready: bool, alone: bool, made: int
+) -> SimulatedMachine:
     """The machine as ``order`` says. Its disk stays when it is of the same generation, and never shrinks.
 
     ``made`` is the number of a new machine; ``alone``: no other one may have its address.
     """
     node, mark = order.node, order.mark
     kept = before if before is not None and before.disk and before.generation == mark.generation else None
-    wanted = Machine(
+    wanted = SimulatedMachine(
         address=mark.address,
         lineage=mark.lineage,
         generation=mark.generation,
@@ -83,11 +85,11 @@ def booted(order: BootOrder, before: Machine | None, now: float, *, unready: boo
     return replace(wanted, booted_at=now, unready=unready)
 
 
-def _with_what_needs_no_start(kept: Machine, wanted: Machine) -> Machine:
+def _with_what_needs_no_start(kept: SimulatedMachine, wanted: SimulatedMachine) -> SimulatedMachine:
     return replace(kept, disk_bytes=wanted.disk_bytes, autostart=wanted.autostart, booted_at=0.0, unready=False)
 
 
-def check_bootable(world: World, order: BootOrder) -> None:
+def check_bootable(world: World, order: BootRequest) -> None:
     """Raise SiteError when what the node stands on is not at the site: its image, its networks."""
     node, mark = order.node, order.mark
     if world.image(order.image.digest) is None:
@@ -101,9 +103,9 @@ def check_bootable(world: World, order: BootOrder) -> None:
         raise _missing(f"{node.address} needs {', '.join(absent)} of {order.allocation.address}, which the site does not have.")
 
 
-def check_room(world: World, site: SimulatedSite, before: Machine | None, after: Machine) -> None:
+def check_room(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:
     """Raise SiteCapacityError when ``after`` does not fit in the place of ``before``: site, overcommit included."""
-    freed = before if before is not None and before.status == "running" else Machine(address="")
+    freed = before if before is not None and before.status == "running" else SimulatedMachine(address="")
     freed_disk = before.disk_bytes if before is not None and before.disk else 0
     uses = (
         ("CPUs", after.cpus, world.cpus - freed.cpus, int(site.host.cpus * site.overcommit.cpus)),

@@ -1,7 +1,7 @@
 """What stands at a simulated site, as plain values; one line of its file each.
 
 The file is JSON Lines (one object a line, UTF-8). The first line is a :class:`Header`; every other line puts an object in the
-place of what had its key, or takes it away (:class:`Gone`). The last line for a key is the truth.
+place of what had its key, or takes it away (:class:`RemovedObject`). The last line for a key is the truth.
 """
 
 from typing import Literal
@@ -23,7 +23,7 @@ class Header(Frozen, frozen=True, tag_field="kind", tag="site"):
     name: str
 
 
-class Machine(Frozen, frozen=True, tag_field="kind", tag="machine"):
+class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     """A machine: its definition, its power, and its disk.
 
     ``lineage`` is empty on a machine without marks; then ``address`` is what its owner calls it. ``definition`` is a digest of
@@ -106,7 +106,7 @@ class Image(Frozen, frozen=True, tag_field="kind", tag="image"):
         return ("image", "", self.digest)
 
 
-class Calls(Frozen, frozen=True, tag_field="kind", tag="calls"):
+class CallCount(Frozen, frozen=True, tag_field="kind", tag="calls"):
     """How many calls an injected fault has seen: outlives the process, so that the third call is the third call of all."""
 
     fault: str
@@ -118,14 +118,14 @@ class Calls(Frozen, frozen=True, tag_field="kind", tag="calls"):
         return ("calls", "", self.fault)
 
 
-class Gone(Frozen, frozen=True, tag_field="kind", tag="gone"):
+class RemovedObject(Frozen, frozen=True, tag_field="kind", tag="gone"):
     """The object with this key is no more."""
 
     key: Key
 
 
-SiteObject = Machine | Grant | Image | Calls
-Line = Header | SiteObject | Gone
+SiteObject = SimulatedMachine | Grant | Image | CallCount
+Line = Header | SiteObject | RemovedObject
 
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
@@ -141,6 +141,6 @@ def decode_line(data: bytes) -> Line:
     return _DECODER.decode(data)
 
 
-def owner_of(thing: Machine | Grant) -> str:
+def owner_of(thing: SimulatedMachine | Grant) -> str:
     """Who holds it, for people: ``lab/hello/allocation of stack 3f9a1c2b``, or the name a stranger gave."""
     return f"{thing.address} of stack {thing.lineage[:8]}" if thing.lineage else thing.address

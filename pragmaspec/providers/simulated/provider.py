@@ -8,12 +8,12 @@ from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
-from pragmaspec.providers.base import BootOrder, Evidence, Transferred
+from pragmaspec.providers.base import BootRequest, Diagnostics, TransferProgress
 from pragmaspec.providers.simulated.claims import claim, drop_image, grant_of, release
 from pragmaspec.providers.simulated.faults import lost, refused, strike
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
 from pragmaspec.providers.simulated.machines import belongs_to, booted, check_bootable, check_room, standing
-from pragmaspec.providers.simulated.objects import Image, Machine
+from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
 from pragmaspec.providers.simulated.world import World
@@ -82,7 +82,7 @@ class SimulatedProvider:
         _answer(fault)
         return ()
 
-    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Transferred) -> Outputs:
+    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: TransferProgress) -> Outputs:
         """Pretend a transfer, and note that the stack uses the image. Only the sizes of ``files`` matter here."""
         fault = self._call("stage", mark.address)
         with self._world.looking() as world:
@@ -97,7 +97,7 @@ class SimulatedProvider:
         _answer(fault)
         return ()
 
-    def boot(self, order: BootOrder) -> Outputs:
+    def boot(self, order: BootRequest) -> Outputs:
         """Make the node exist and run; its guest becomes ready a few latencies later, unless a fault forbids it."""
         fault = self._call("boot", order.mark.address)
         unready = fault is not None and fault.kind == "unready"
@@ -112,7 +112,7 @@ class SimulatedProvider:
         _answer(fault)
         return () if alone else (("id", after.id),)
 
-    def check_boot(self, order: BootOrder) -> None:
+    def check_boot(self, order: BootRequest) -> None:
         """Raise SiteError when the node's image or a network of it is not there."""
         with self._world.looking() as world:
             check_bootable(world, order)
@@ -157,7 +157,7 @@ class SimulatedProvider:
                 release(world, mark)
         _answer(fault)
 
-    def remove_surplus(self, site_id: str, mark: Mark) -> None:
+    def remove_duplicate(self, site_id: str, mark: Mark) -> None:
         """Remove a machine, a grant or the use of an image by its id."""
         fault = self._call("clean", mark.address)
         with self._world.changing() as world:
@@ -170,18 +170,18 @@ class SimulatedProvider:
             drop_image(world, site_id, mark.lineage)
         _answer(fault)
 
-    def evidence(self, node: Node, mark: Mark) -> Evidence:
+    def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
         """Power state, the last lines of the console, and addresses."""
         try:
             machine = self._machine(node, mark)
         except PragmaspecError:
-            return Evidence()
+            return Diagnostics()
         if machine is None:
-            return Evidence(domain="absent")
+            return Diagnostics(domain="absent")
         words = {"running": "running", "off": "shut off", "undefined": "not defined, its disk is there"}
         stage = self._stage(machine)
         lease = ", ".join(f"{nic.mac} has {nic.address}" for nic in node.nics) if stage not in ("off", "running") else ""
-        return Evidence(
+        return Diagnostics(
             domain=words[machine.status],
             console=tuple(console_text(node, machine, stage).splitlines()[-_EVIDENCE_LINES:]),
             lease=lease,
@@ -207,16 +207,16 @@ class SimulatedProvider:
         self._world.close()
 
     @staticmethod
-    def _ours(world: World, mark: Mark) -> list[Machine]:
+    def _ours(world: World, mark: Mark) -> list[SimulatedMachine]:
         """The machines that a shutdown or a removal for ``mark`` means."""
         return [machine for machine in world.machines_at(mark.lineage, mark.address) if belongs_to(machine, mark)]
 
-    def _machine(self, node: Node, mark: Mark) -> Machine | None:
+    def _machine(self, node: Node, mark: Mark) -> SimulatedMachine | None:
         del node
         with self._world.looking() as world:
             return world.machine(mark.lineage, mark.address)
 
-    def _stage(self, machine: Machine | None) -> GuestStage:
+    def _stage(self, machine: SimulatedMachine | None) -> GuestStage:
         return guest_stage(machine, self._clock.now(), self._site.latency_s, self._site.seed)
 
     def _call(self, call: str, address: str) -> Fault | None:

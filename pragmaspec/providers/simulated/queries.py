@@ -4,17 +4,17 @@ from hashlib import sha256
 from ipaddress import ip_interface
 
 from pragmaspec.planning.observed import (
-    Holding,
+    CapacityUse,
     Inventory,
     Observations,
     ObservedAllocation,
     ObservedNode,
+    PoolUse,
     PublicPool,
     SiteIdentity,
     StoredImage,
-    Taken,
 )
-from pragmaspec.providers.simulated.objects import Grant, Machine, owner_of
+from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, owner_of
 from pragmaspec.providers.simulated.shared_world import in_memory
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import SimulatedSite
@@ -100,7 +100,7 @@ def stored_images(world: World) -> tuple[StoredImage, ...]:
     )
 
 
-def _observed(machine: Machine) -> ObservedNode:
+def _observed(machine: SimulatedMachine) -> ObservedNode:
     return ObservedNode(
         address=machine.address,
         generation=machine.generation,
@@ -115,9 +115,9 @@ def _observed(machine: Machine) -> ObservedNode:
     )
 
 
-def _holding(machine: Machine) -> Holding:
+def _holding(machine: SimulatedMachine) -> CapacityUse:
     running = machine.status == "running"
-    return Holding(
+    return CapacityUse(
         owner=owner_of(machine),
         cpus=machine.cpus if running else 0,
         memory_mib=machine.memory_mib if running else 0,
@@ -127,9 +127,9 @@ def _holding(machine: Machine) -> Holding:
     )
 
 
-def _taken(value: str, grant: Grant) -> Taken:
+def _taken(value: str, grant: Grant) -> PoolUse:
     marks = (grant.lineage, grant.address) if grant.lineage else (None, None)
-    return Taken(value=value, owner=owner_of(grant), lineage=marks[0], address=marks[1])
+    return PoolUse(value=value, owner=owner_of(grant), lineage=marks[0], address=marks[1])
 
 
 def _public(site: SimulatedSite) -> PublicPool:

@@ -1,6 +1,6 @@
 """A simulated site's contents: objects by key, with the indexes that make every question cheap."""
 
-from pragmaspec.providers.simulated.objects import Calls, Gone, Grant, Image, Key, Machine, SiteObject
+from pragmaspec.providers.simulated.objects import CallCount, Grant, Image, Key, RemovedObject, SimulatedMachine, SiteObject
 
 
 class World:
@@ -11,18 +11,18 @@ class World:
     """
 
     def __init__(self) -> None:
-        self.machines: dict[Key, Machine] = {}
+        self.machines: dict[Key, SimulatedMachine] = {}
         self.made = 0
-        self._at: dict[tuple[str, str], dict[Key, Machine]] = {}
+        self._at: dict[tuple[str, str], dict[Key, SimulatedMachine]] = {}
         self.grants: dict[Key, Grant] = {}
         self.images: dict[Key, Image] = {}
-        self.calls: dict[Key, Calls] = {}
+        self.calls: dict[Key, CallCount] = {}
         self.vlans: dict[int, Grant] = {}
         self.addresses: dict[str, Grant] = {}
         self.cpus = 0
         self.memory_mib = 0
         self.disk_bytes = 0
-        self.changes: list[SiteObject | Gone] = []
+        self.changes: list[SiteObject | RemovedObject] = []
 
     def __len__(self) -> int:
         return len(self.machines) + len(self.grants) + len(self.images) + len(self.calls)
@@ -31,11 +31,11 @@ class World:
         """Every object, kind by kind, in the order in which they came."""
         return (*self.images.values(), *self.grants.values(), *self.machines.values(), *self.calls.values())
 
-    def machines_at(self, lineage: str, address: str) -> tuple[Machine, ...]:
+    def machines_at(self, lineage: str, address: str) -> tuple[SimulatedMachine, ...]:
         """The machines at ``address`` that carry ``lineage``, the oldest first."""
         return tuple(self._at.get((lineage, address), {}).values())
 
-    def machine(self, lineage: str, address: str) -> Machine | None:
+    def machine(self, lineage: str, address: str) -> SimulatedMachine | None:
         """The oldest machine at ``address`` that carries ``lineage``, or None."""
         return next(iter(self._at.get((lineage, address), {}).values()), None)
 
@@ -58,14 +58,14 @@ class World:
 
     def take(self, key: Key) -> None:
         """Take away what has ``key``; nothing there: no effect."""
-        gone = Gone(key=key)
+        gone = RemovedObject(key=key)
         if self._forget(key) is not None:
             self.changes.append(gone)
 
-    def apply(self, change: SiteObject | Gone) -> None:
+    def apply(self, change: SiteObject | RemovedObject) -> None:
         """Do what a line of the file says, without noting it as a change."""
         key = change.key
-        if isinstance(change, Machine):
+        if isinstance(change, SimulatedMachine):
             before = self.machines.get(key)
             if before is not None:
                 self._count(before, -1)
@@ -81,7 +81,7 @@ class World:
             self._index(change)
         elif isinstance(change, Image):
             self.images[key] = change
-        elif isinstance(change, Calls):
+        elif isinstance(change, CallCount):
             self.calls[key] = change
 
     def _forget(self, key: Key) -> SiteObject | None:
@@ -102,7 +102,7 @@ class World:
             return grant
         return self.images.pop(key, None) if kind == "image" else self.calls.pop(key, None)
 
-    def _count(self, machine: Machine, sign: int) -> None:
+    def _count(self, machine: SimulatedMachine, sign: int) -> None:
         if machine.status == "running":
             self.cpus += sign * machine.cpus
             self.memory_mib += sign * machine.memory_mib

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from pragmaspec.errors import SiteError, SiteUnreachableError
-from pragmaspec.providers.simulated.objects import FILE_FORMAT, Gone, Header, SiteObject, decode_line, encode_line
+from pragmaspec.providers.simulated.objects import FILE_FORMAT, Header, RemovedObject, SiteObject, decode_line, encode_line
 from pragmaspec.providers.simulated.world import World
 
 LOCK_LIMIT_S = 10.0
@@ -147,7 +147,7 @@ class WorldLog:
             raise SiteError("A simulated site cannot write its file", f"{self._path}: {error.strerror}.") from error
         self._world.changes.clear()
 
-    def _write(self, file: int, lines: Sequence[SiteObject | Gone], *, header: bool) -> None:
+    def _write(self, file: int, lines: Sequence[SiteObject | RemovedObject], *, header: bool) -> None:
         head = encode_line(Header(format=FILE_FORMAT, name=self._name)) if header else b""
         data = head + b"".join(map(encode_line, lines))
         written = 0

@@ -19,7 +19,7 @@ def differences(before: Resource, after: Resource, images: Mapping[str, str]) ->
     return ()
 
 
-def network_words(network: Network) -> str:
+def network_text(network: Network) -> str:
     """``vlan 22 · 10.22.0.0/24`` and, for an extra network, its name before it."""
     parts = [] if network.name == "private" else [network.name]
     if network.vlan is not None:
@@ -29,7 +29,7 @@ def network_words(network: Network) -> str:
     return " ".join(parts) + (" · " if network.name == "private" and parts else " " if parts else "") + network.cidr
 
 
-def grant_words(grant: PublicGrant) -> str:
+def grant_text(grant: PublicGrant) -> str:
     """``192.0.2.10 (frontend.example.org)``."""
     return f"{grant.address} ({grant.fqdn})" if grant.fqdn else grant.address
 
@@ -108,13 +108,13 @@ def _networks(before: Allocation, after: Allocation) -> Iterator[str]:
     old, new = {network.name: network for network in before.networks}, {network.name: network for network in after.networks}
     for name, network in new.items():
         if name not in old:
-            yield f"adds {network_words(network)}"
+            yield f"adds {network_text(network)}"
         elif old[name] != network:
             label = "" if name == "private" else f"{name} "
             yield label + ", ".join(_network(old[name], network))
     for name, network in old.items():
         if name not in new:
-            yield f"drops {network_words(network)}"
+            yield f"drops {network_text(network)}"
 
 
 def _network(before: Network, after: Network) -> Iterator[str]:
@@ -132,16 +132,16 @@ def _public(before: Allocation, after: Allocation) -> Iterator[str]:
     old, new = {grant.node: grant for grant in before.public}, {grant.node: grant for grant in after.public}
     for node, grant in new.items():
         if node not in old:
-            yield f"adds {grant_words(grant)}"
+            yield f"adds {grant_text(grant)}"
         elif old[node].address != grant.address:
-            yield f"{grant_words(old[node])} → {grant_words(grant)}"
+            yield f"{grant_text(old[node])} → {grant_text(grant)}"
         elif old[node].mtu != grant.mtu:
             yield f"{grant.address} mtu {old[node].mtu or STANDARD_MTU} → {grant.mtu or STANDARD_MTU}"
         elif old[node] != grant:
             yield f"{grant.address}: name, gateway or network"
     for node, grant in old.items():
         if node not in new:
-            yield f"drops {grant_words(grant)}"
+            yield f"drops {grant_text(grant)}"
 
 
 def _protect(before: bool, after: bool) -> Iterator[str]:

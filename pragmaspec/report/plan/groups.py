@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.planning.impact import worst
+from pragmaspec.planning.impact import worst_impact
 from pragmaspec.planning.plan import Action, Impact, Plan
 from pragmaspec.resources import Node, StagedImage
 
@@ -14,7 +14,7 @@ FOLD_FROM = 13
 _SHOWN_FIRST = 3
 
 
-class Entry(Frozen, frozen=True):
+class ResourceActions(Frozen, frozen=True):
     """Everything the plan does to one resource, in order: ``shutdown, clean, boot`` of a node is one line for a reader.
 
     ``main`` is the last action, which says what comes out of it; ``impact`` is the worst of all.
@@ -25,12 +25,12 @@ class Entry(Frozen, frozen=True):
     impact: Impact
 
 
-class Group(Frozen, frozen=True):
+class ClusterGroup(Frozen, frozen=True):
     """What happens to one cluster at one site; ``cluster`` "" holds images that no cluster of this plan needs."""
 
     site: str
     cluster: str
-    entries: tuple[Entry, ...]
+    entries: tuple[ResourceActions, ...]
 
 
 class Fold(Frozen, frozen=True):
@@ -39,38 +39,39 @@ class Fold(Frozen, frozen=True):
     count: int
 
 
-def entries(actions: Iterable[Action]) -> list[Entry]:
+def actions_by_resource(actions: Iterable[Action]) -> list[ResourceActions]:
     """One entry per resource, in the order in which the plan first names each."""
-    found: dict[str, Entry] = {}
+    found: dict[str, ResourceActions] = {}
     for action in actions:
         address = action.address
         earlier = found.get(address)
         if earlier is None:
-            found[address] = Entry(main=action, verbs=(action.verb,), impact=action.impact)
+            found[address] = ResourceActions(main=action, verbs=(action.verb,), impact=action.impact)
         else:
-            impact = worst((earlier.impact, action.impact))
-            found[address] = Entry(main=action, verbs=(*earlier.verbs, action.verb), impact=impact)
+            impact = worst_impact((earlier.impact, action.impact))
+            found[address] = ResourceActions(main=action, verbs=(*earlier.verbs, action.verb), impact=impact)
     return list(found.values())
 
 
-def groups(listed: Sequence[Entry], plan: Plan) -> tuple[Group, ...]:
+def groups_by_cluster(listed: Sequence[ResourceActions], plan: Plan) -> tuple[ClusterGroup, ...]:
     """The plan's entries by cluster, in the order in which the plan first names each; an image goes with who needs it first."""
     owners = _image_owners(plan)
-    found: defaultdict[tuple[str, str], list[Entry]] = defaultdict(list)
+    found: defaultdict[tuple[str, str], list[ResourceActions]] = defaultdict(list)
     for entry in listed:
         resource = entry.main.resource
         cluster = owners.get(entry.main.key, "") if isinstance(resource, StagedImage) else resource.cluster
         found[resource.site, cluster].append(entry)
     return tuple(
-        Group(site=site, cluster=cluster, entries=tuple(_verbs_together(together))) for (site, cluster), together in found.items()
+        ClusterGroup(site=site, cluster=cluster, entries=tuple(_verbs_together(together)))
+        for (site, cluster), together in found.items()
     )
 
 
-def folded(listed: Sequence[Entry], *, everything: bool) -> list[Entry | Fold]:
+def folded(listed: Sequence[ResourceActions], *, everything: bool) -> list[ResourceActions | Fold]:
     """The entries with long runs of like ones cut to the first three, a fold, and the last."""
     if everything:
         return list(listed)
-    shown: list[Entry | Fold] = []
+    shown: list[ResourceActions | Fold] = []
     for run in (list(alike) for _, alike in groupby(listed, key=_look)):
         if len(run) < FOLD_FROM:
             shown += run
@@ -103,14 +104,14 @@ def _image_owners(plan: Plan) -> dict[str, str]:
     return owners
 
 
-def _verbs_together(listed: Iterable[Entry]) -> Iterable[Entry]:
-    by_verbs: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
+def _verbs_together(listed: Iterable[ResourceActions]) -> Iterable[ResourceActions]:
+    by_verbs: defaultdict[tuple[str, ...], list[ResourceActions]] = defaultdict(list)
     for entry in listed:
         by_verbs[entry.verbs].append(entry)
     return (entry for together in by_verbs.values() for entry in together)
 
 
-def _look(entry: Entry) -> object:
+def _look(entry: ResourceActions) -> object:
     """Equal for entries whose lines would differ only in name and addresses."""
     action = entry.main
     resource, before = action.resource, action.before

@@ -1,22 +1,22 @@
 """A plan as the documented JSON of ``plan --json``: for programs to read, not to apply (``--out`` is for that)."""
 
-from pragmaspec.planning.plan import Action, Pending, Plan, PlannedSite
+from pragmaspec.planning.plan import Action, PendingChange, Plan, PlannedSite
 from pragmaspec.planning.wanted import Move
-from pragmaspec.report.json_forms import Form, json_text, problem_form, resource_form, site_form, where_form
+from pragmaspec.report.json_forms import JsonObject, json_text, problem_json, resource_json, site_json, where_json
 from pragmaspec.report.plan.differences import differences
-from pragmaspec.report.plan.rows import PlanWords
+from pragmaspec.report.plan.rows import PlanLines
 
 PLAN_JSON_FORMAT = 1
 
 
-def plan_json(plan: Plan) -> str:
+def plan_json_text(plan: Plan) -> str:
     """The plan as JSON with every key of docs/json.md, indented, ending with a newline."""
-    return json_text(plan_form(plan))
+    return json_text(plan_json(plan))
 
 
-def plan_form(plan: Plan) -> Form:
+def plan_json(plan: Plan) -> JsonObject:
     """The plan as nested dictionaries."""
-    words = PlanWords(plan)
+    words = PlanLines(plan)
     counts: dict[str, int] = {}
     for action in plan.actions:
         counts[action.verb] = counts.get(action.verb, 0) + 1
@@ -33,33 +33,33 @@ def plan_form(plan: Plan) -> Form:
         "drift": [{"address": drift.address, "kind": drift.kind, "detail": drift.detail} for drift in plan.drift],
         "moves": [_move(move) for move in plan.moves],
         "likely_moves": [_move(move) for move in plan.likely_moves],
-        "warnings": [problem_form(problem) for problem in plan.warnings],
+        "warnings": [problem_json(problem) for problem in plan.warnings],
         "pending": [_pending(each) for each in plan.pending],
         "actions": [_action(action, words.images) for action in plan.actions],
     }
 
 
-def _site(planned: PlannedSite) -> Form:
+def _site(planned: PlannedSite) -> JsonObject:
     seen = planned.identity
     form = {"id": seen.id, "title": seen.title, "virt_type": seen.virt_type, "arch": seen.arch} if seen else None
-    return {**site_form(planned.site), "identity": form}
+    return {**site_json(planned.site), "identity": form}
 
 
-def _move(move: Move) -> Form:
-    return {"kind": move.kind, "from": move.before, "to": move.after, "where": where_form(move.where)}
+def _move(move: Move) -> JsonObject:
+    return {"kind": move.kind, "from": move.before, "to": move.after, "where": where_json(move.where)}
 
 
-def _pending(each: Pending) -> Form:
+def _pending(each: PendingChange) -> JsonObject:
     return {
         "address": each.address,
         "reason": each.reason,
         "impact": each.impact,
         "until": each.until,
-        "where": where_form(each.where),
+        "where": where_json(each.where),
     }
 
 
-def _action(action: Action, images: dict[str, str]) -> Form:
+def _action(action: Action, images: dict[str, str]) -> JsonObject:
     before = action.before
     return {
         "key": action.key,
@@ -68,13 +68,13 @@ def _action(action: Action, images: dict[str, str]) -> Form:
         "reason": action.reason,
         "impact": action.impact,
         "generation": action.generation,
-        "where": where_form(action.where),
+        "where": where_json(action.where),
         "after": list(action.after),
         "way": action.way,
         "loses": list(action.loses),
         "drops": list(action.drops),
         "forgets_memory": action.forgets,
         "differences": list(differences(before, action.resource, images)) if before is not None else [],
-        "before": resource_form(before) if before is not None else None,
-        "resource": resource_form(action.resource),
+        "before": resource_json(before) if before is not None else None,
+        "resource": resource_json(action.resource),
     }

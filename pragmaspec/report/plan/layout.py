@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.report.style import Pen, Tone, columns
+from pragmaspec.report.style import Style, Tone, display_width
 from pragmaspec.report.table import Cell, Row, line, widths
 from pragmaspec.resources import Node
 
@@ -76,7 +76,7 @@ _LOOKS = (
 class Layout:
     """The columns shared by all lines of a group. Details that do not fit are broken inside their column."""
 
-    def __init__(self, listed: Sequence[PlanLine], width: int, pen: Pen) -> None:
+    def __init__(self, listed: Sequence[PlanLine], width: int, pen: Style) -> None:
         self._pen = pen
         self._width = width
         narrowest = _Fit(listed, _LOOKS[-1], width, pen)
@@ -94,7 +94,7 @@ class Layout:
         """The line or lines of one entry."""
         fit, pen = self._fit, self._pen
         row = fit.look.row(said)
-        details = broken(pen.say(said.details), fit.fields[_DETAILS], pen.say(" · "))
+        details = wrap(pen.say(said.details), fit.fields[_DETAILS], pen.say(" · "))
         first = (*row[:_DETAILS], Cell(text=details[0]), *row[_DETAILS + 1 :])
         symbol = pen.paint(pen.say(said.symbol).rjust(fit.fields[0]), said.tone)
         lines = [f"{INDENT}{symbol} {line(first[1:], fit.fields[1:], pen)}"]
@@ -102,7 +102,7 @@ class Layout:
         lines += [under + piece for piece in details[1:]]
         because = pen.say(fit.look.beneath(said))
         if because:
-            lines += [under + piece for piece in broken(because, self._width - len(under), " ")]
+            lines += [under + piece for piece in wrap(because, self._width - len(under), " ")]
         return lines
 
     def fold(self, count: int) -> str:
@@ -125,7 +125,7 @@ class Layout:
 class _Fit:
     """How wide the columns are in one look, and how many lines do not fit."""
 
-    def __init__(self, listed: Sequence[PlanLine], look: _Look, width: int, pen: Pen) -> None:
+    def __init__(self, listed: Sequence[PlanLine], look: _Look, width: int, pen: Style) -> None:
         self.look = look
         self._listed = listed
         self._pen = pen
@@ -145,27 +145,27 @@ class _Fit:
             return 3 * len(self._listed) + self._over
         room, most = self.fields[_DETAILS], narrowest.fields[_DETAILS]
         details = (self._pen.say(said.details) for said in self._listed)
-        more = (len(broken(text, room, self._pen.say(" · "))) - 1 for text in details if room < columns(text) <= most)
+        more = (len(wrap(text, room, self._pen.say(" · "))) - 1 for text in details if room < display_width(text) <= most)
         return sum(bool(self.look.beneath(said)) for said in self._listed) + sum(more)
 
 
-def broken(text: str, field: int, joint: str) -> list[str]:
+def wrap(text: str, field: int, joint: str) -> list[str]:
     """``text`` in pieces of at most ``field`` columns, cut at its joints, else at blanks, never inside a word."""
     pieces: list[str] = []
     for part in text.split(joint):
-        if pieces and columns(pieces[-1]) + columns(joint) + columns(part) <= field:
+        if pieces and display_width(pieces[-1]) + display_width(joint) + display_width(part) <= field:
             pieces[-1] += joint + part
-        elif columns(part) > field and joint != " ":
-            pieces += broken(part, field, " ")
+        elif display_width(part) > field and joint != " ":
+            pieces += wrap(part, field, " ")
         else:
             pieces.append(part)
     return pieces
 
 
-def sentences(text: str, field: int) -> list[str]:
+def wrap_sentences(text: str, field: int) -> list[str]:
     """``text`` in lines of at most ``field`` columns, cut at blanks.
 
     An option stays with its value, a number with what it counts.
     """
     whole = _TOGETHER.sub(lambda found: found[0].replace(" ", "\0"), text)
-    return [piece.replace("\0", " ") for piece in broken(whole, field, " ")]
+    return [piece.replace("\0", " ") for piece in wrap(whole, field, " ")]

@@ -3,17 +3,17 @@
 from collections.abc import Iterable
 from itertools import groupby
 
-from pragmaspec.planning.plan import Pending, Plan, Until
+from pragmaspec.planning.plan import PendingChange, Plan, Until
 from pragmaspec.planning.safety import few
-from pragmaspec.report.plan.layout import INDENT, broken
-from pragmaspec.report.plan.rows import IMPACT_WORDS, place
-from pragmaspec.report.style import Pen
+from pragmaspec.report.plan.layout import INDENT, wrap
+from pragmaspec.report.plan.rows import IMPACT_LABELS, source_line
+from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, line, widths
 
 _LEAST_REASON = 20
 
 
-def pending_lines(plan: Plan, pen: Pen, width: int) -> list[str]:
+def pending_lines(plan: Plan, pen: Style, width: int) -> list[str]:
     """A heading and a line for each kind of change that waits; nothing when none does."""
     lines: list[str] = []
     for until in ("apply", "running"):
@@ -28,21 +28,21 @@ def pending_subject(address: str) -> str:
     return address.split("/")[-1 if "/node/" in address else 1]
 
 
-def _heading(until: Until, waiting: Iterable[Pending]) -> str:
+def _heading(until: Until, waiting: Iterable[PendingChange]) -> str:
     if until == "apply":
         return "Left for the next apply, because this touches power alone:"
     clusters = list(dict.fromkeys(each.address.split("/")[1] for each in waiting))
     return f"Left until {few(clusters)} {'runs' if len(clusters) == 1 else 'run'} again, because the spec says `state: off`:"
 
 
-def _rows(waiting: Iterable[Pending], plan: Plan, pen: Pen, width: int) -> list[str]:
+def _rows(waiting: Iterable[PendingChange], plan: Plan, pen: Style, width: int) -> list[str]:
     rows = [
         (
             Cell(text="~", tone="change"),
             Cell(text=few([pending_subject(each.address) for each in alike]), tone="bold"),
             Cell(text=reason),
-            Cell(text=IMPACT_WORDS[impact], tone="danger") if impact in ("rebuild", "data-loss") else Cell(text=""),
-            Cell(text=place(where, plan.spec_file), tone="dim"),
+            Cell(text=IMPACT_LABELS[impact], tone="danger") if impact in ("rebuild", "data-loss") else Cell(text=""),
+            Cell(text=source_line(where, plan.spec_file), tone="dim"),
         )
         for (reason, impact, where), alike in (
             (key, list(group)) for key, group in groupby(waiting, key=lambda each: (each.reason, each.impact, each.where))
@@ -54,6 +54,6 @@ def _rows(waiting: Iterable[Pending], plan: Plan, pen: Pen, width: int) -> list[
     narrow: list[str] = []
     for row in rows:
         said = pen.say(" ".join(cell.text for cell in row if cell.text))
-        first, *rest = broken(said, max(width - len(INDENT), _LEAST_REASON), " ")
+        first, *rest = wrap(said, max(width - len(INDENT), _LEAST_REASON), " ")
         narrow += [INDENT + first, *(INDENT * 2 + piece for piece in rest)]
     return narrow

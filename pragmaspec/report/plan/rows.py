@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 
 from pragmaspec.errors import Where
-from pragmaspec.planning.actions import ALREADY_THERE, PLAIN_REASONS
+from pragmaspec.planning.actions import ALREADY_STAGED, OBVIOUS_REASONS
 from pragmaspec.planning.diff import changed_fields
-from pragmaspec.planning.impact import changed_words
+from pragmaspec.planning.impact import changed_fields_text
 from pragmaspec.planning.plan import Action, Drift, Impact, Plan
 from pragmaspec.report import units
-from pragmaspec.report.plan.differences import differences, grant_words, network_words
-from pragmaspec.report.plan.groups import Entry
+from pragmaspec.report.plan.differences import differences, grant_text, network_text
+from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import PlanLine
 from pragmaspec.report.style import Tone
 from pragmaspec.resources import Allocation, Node, Resource, StagedImage
 from pragmaspec.site import LibvirtSite, Site
 
-IMPACT_WORDS: dict[Impact, str] = {
+IMPACT_LABELS: dict[Impact, str] = {
     "none": "",
     "live": "live",
     "reboot": "reboot",
@@ -32,7 +32,7 @@ _IMPACT_TONES: dict[Impact, Tone] = {
 _SYMBOL_TONES: dict[str, Tone] = {"+": "add", "~": "change", "-": "remove", "-/+": "danger"}
 
 
-class PlanWords:
+class PlanLines:
     """Looks up what lines of one plan have in common: names of images, options of sites, drift that is ``told`` above them."""
 
     def __init__(self, plan: Plan, told: Sequence[Drift] = ()) -> None:
@@ -47,7 +47,7 @@ class PlanWords:
         }
         self.sites: Mapping[str, Site] = {planned.site.name: planned.site for planned in plan.sites}
 
-    def line(self, entry: Entry) -> PlanLine:
+    def line(self, entry: ResourceActions) -> PlanLine:
         """What the entry's line says."""
         action = entry.main
         before = action.before
@@ -57,13 +57,13 @@ class PlanWords:
         return PlanLine(
             symbol=symbol,
             verbs=", ".join(entry.verbs),
-            brief=brief(entry.verbs),
-            subject=subject(action.resource),
+            brief=short_verb(entry.verbs),
+            subject=display_name(action.resource),
             details=self._details(action, changes),
             reason=reason,
-            plain=reason in PLAIN_REASONS,
-            impact=", ".join(filter(None, (IMPACT_WORDS[entry.impact], "PROTECTED" if breaks_protection(entry) else ""))),
-            place=place(action.where, self.spec_file),
+            plain=reason in OBVIOUS_REASONS,
+            impact=", ".join(filter(None, (IMPACT_LABELS[entry.impact], "PROTECTED" if breaks_protection(entry) else ""))),
+            place=source_line(action.where, self.spec_file),
             tone=_SYMBOL_TONES[symbol],
             impact_tone="danger" if breaks_protection(entry) else _IMPACT_TONES[entry.impact],
             node=action.resource if isinstance(action.resource, Node) and action.verb == "boot" else None,
@@ -83,12 +83,12 @@ class PlanWords:
         if action.verb in ("update", "record") and not isinstance(resource, Allocation):
             return ""
         if isinstance(resource, StagedImage):
-            word = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_THERE else "into"
+            word = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_STAGED else "into"
             way = f" · {action.way}" if action.way else ""
             return f"{units.size(resource.transfer_bytes)} {self._pool(resource.site, word)}{way}"
         if isinstance(resource, Allocation):
             return " · ".join(
-                (*(grant_words(grant) for grant in resource.public), *(network_words(network) for network in resource.networks))
+                (*(grant_text(grant) for grant in resource.public), *(network_text(network) for network in resource.networks))
             )
         return _machine(resource, with_disk=action.verb == "clean")
 
@@ -97,14 +97,14 @@ class PlanWords:
         return f"{word} pool {options.pool}" if isinstance(options, LibvirtSite) else f"{word} {site}"
 
 
-def brief(verbs: tuple[str, ...]) -> str:
+def short_verb(verbs: tuple[str, ...]) -> str:
     """The one word that says what comes of ``verbs``."""
     if "boot" in verbs and len(verbs) > 1:
         return "rebuild" if "clean" in verbs else "reboot" if "shutdown" in verbs else "boot"
     return verbs[-1]
 
 
-def breaks_protection(entry: Entry) -> bool:
+def breaks_protection(entry: ResourceActions) -> bool:
     """Whether something goes that is protected, as recorded."""
     before = entry.main.before
     return "clean" in entry.verbs and isinstance(before, (Allocation, Node)) and before.protect
@@ -113,10 +113,10 @@ def breaks_protection(entry: Entry) -> bool:
 def _says_only(action: Action, before: Resource) -> bool:
     """Whether the reason is nothing but the names of what the differences show."""
     fields = changed_fields(before, action.resource)
-    return bool(fields) and action.reason == changed_words(fields)
+    return bool(fields) and action.reason == changed_fields_text(fields)
 
 
-def _symbol(entry: Entry, changes: tuple[str, ...]) -> str:
+def _symbol(entry: ResourceActions, changes: tuple[str, ...]) -> str:
     verb = entry.main.verb
     if entry.impact == "rebuild" or entry.verbs[-2:] == ("clean", "boot"):
         return "-/+"
@@ -127,12 +127,12 @@ def _symbol(entry: Entry, changes: tuple[str, ...]) -> str:
     return "+"
 
 
-def subject(resource: Resource) -> str:
+def display_name(resource: Resource) -> str:
     """The name a person calls the resource by."""
     return resource.cluster if isinstance(resource, Allocation) else resource.name
 
 
-def place(where: Where | None, spec_file: str) -> str:
+def source_line(where: Where | None, spec_file: str) -> str:
     """``line 12`` in the spec itself, ``sites.yaml:4`` in another file."""
     if where is None:
         return ""

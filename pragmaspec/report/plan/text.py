@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from pragmaspec.planning.plan import Drift, Plan
-from pragmaspec.report.plan.groups import Fold, Group, entries, folded, groups
-from pragmaspec.report.plan.layout import INDENT, Layout, broken
+from pragmaspec.report.plan.groups import ClusterGroup, Fold, actions_by_resource, folded, groups_by_cluster
+from pragmaspec.report.plan.layout import INDENT, Layout, wrap
 from pragmaspec.report.plan.pending import pending_lines
-from pragmaspec.report.plan.rows import PlanWords, place
+from pragmaspec.report.plan.rows import PlanLines, source_line
 from pragmaspec.report.plan.summary import summary_lines
-from pragmaspec.report.style import Pen, columns
+from pragmaspec.report.style import Style, display_width
 from pragmaspec.report.table import Cell, line, widths
 
 _DRIFT_SHOWN = 12
@@ -22,15 +22,15 @@ def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, ver
     off. ``verbose``: folds nothing and shows every interface with its MAC. Text from people or sites cannot reach the terminal as
     control codes.
     """
-    pen = Pen(colour=colour, unicode=unicode)
+    pen = Style(colour=colour, unicode=unicode)
     told = plan.drift if verbose or len(plan.drift) <= _DRIFT_SHOWN else plan.drift[:_DRIFT_SHOWN]
     lines = _drift_lines(told, len(plan.drift) - len(told), pen, width) + _kept_lines(plan)
     lines += _move_lines(plan, pen)
     if plan.empty:
-        return "\n".join([*lines, *broken(no_changes_text(plan, pen), width, " "), *pending_lines(plan, pen, width)]) + "\n"
-    words = PlanWords(plan, told)
-    listed = entries(plan.actions)
-    for group in groups(listed, plan):
+        return "\n".join([*lines, *wrap(no_changes_text(plan, pen), width, " "), *pending_lines(plan, pen, width)]) + "\n"
+    words = PlanLines(plan, told)
+    listed = actions_by_resource(plan.actions)
+    for group in groups_by_cluster(listed, plan):
         lines += [_heading(plan, group, pen, width), "", *_group_lines(group, words, pen, width, verbose=verbose), ""]
     lines += summary_lines(listed, plan, pen, width)
     lines += pending_lines(plan, pen, width)
@@ -38,7 +38,7 @@ def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, ver
     return "\n".join(lines) + "\n"
 
 
-def no_changes_text(plan: Plan, pen: Pen) -> str:
+def no_changes_text(plan: Plan, pen: Style) -> str:
     """The one line for a plan with nothing to do."""
     sites = ", ".join(planned.site.name for planned in plan.sites if planned.identity is not None)
     if plan.pending and not plan.partial:
@@ -54,7 +54,7 @@ def no_changes_text(plan: Plan, pen: Pen) -> str:
     return pen.say(f"No changes: {plan.spec_file} asks for nothing and nothing is recorded.")
 
 
-def _drift_lines(shown: Sequence[Drift], more: int, pen: Pen, width: int) -> list[str]:
+def _drift_lines(shown: Sequence[Drift], more: int, pen: Style, width: int) -> list[str]:
     if not shown:
         return []
     rows = [(Cell(text="!", tone="change"), Cell(text=_who(each), tone="bold"), Cell(text=each.detail)) for each in shown]
@@ -62,7 +62,7 @@ def _drift_lines(shown: Sequence[Drift], more: int, pen: Pen, width: int) -> lis
     under = len(INDENT) + sum(field + 2 for field in fields[:2])
     lines = [pen.paint("Drift", "bold") + ": the site differs from what the last apply recorded.", ""]
     for row in rows:
-        first, *rest = broken(pen.say(row[2].text), max(width - under, _LEAST_DETAIL), " ")
+        first, *rest = wrap(pen.say(row[2].text), max(width - under, _LEAST_DETAIL), " ")
         lines.append(INDENT + line((*row[:2], Cell(text=first)), fields, pen))
         lines += [" " * under + piece for piece in rest]
     if more:
@@ -77,14 +77,14 @@ def _kept_lines(plan: Plan) -> list[str]:
     return ["What was added by hand is kept.", ""] if kept and not plan.empty else []
 
 
-def _move_lines(plan: Plan, pen: Pen) -> list[str]:
+def _move_lines(plan: Plan, pen: Style) -> list[str]:
     if not plan.moves:
         return []
     rows = [
         (
             Cell(text="~", tone="change"),
             Cell(text=f"{move.kind} {move.before} → {move.after}", tone="bold"),
-            Cell(text=place(move.where, plan.spec_file), tone="dim"),
+            Cell(text=source_line(move.where, plan.spec_file), tone="dim"),
         )
         for move in plan.moves
     ]
@@ -93,7 +93,7 @@ def _move_lines(plan: Plan, pen: Pen) -> list[str]:
     return [*lines, *(INDENT + line(row, fields, pen) for row in rows), ""]
 
 
-def _likely_lines(plan: Plan, pen: Pen, width: int) -> list[str]:
+def _likely_lines(plan: Plan, pen: Style, width: int) -> list[str]:
     """What to write when something was to be renamed and not to be removed."""
     if not plan.likely_moves:
         return []
@@ -103,7 +103,7 @@ def _likely_lines(plan: Plan, pen: Pen, width: int) -> list[str]:
         f"    - {{from: {move.before}, to: {move.after}{', kind: site' if move.kind == 'site' else ''}}}"
         for move in plan.likely_moves
     ]
-    return ["", *broken(pen.say(asked), width, " "), "", INDENT + "moved:", *map(pen.say, entries_)]
+    return ["", *wrap(pen.say(asked), width, " "), "", INDENT + "moved:", *map(pen.say, entries_)]
 
 
 def _who(drift: Drift) -> str:
@@ -114,18 +114,18 @@ def _who(drift: Drift) -> str:
     return last if "/node/" in drift.address else drift.address
 
 
-def _heading(plan: Plan, group: Group, pen: Pen, width: int) -> str:
+def _heading(plan: Plan, group: ClusterGroup, pen: Style, width: int) -> str:
     identities = {planned.site.name: planned.identity for planned in plan.sites}
     identity = identities.get(group.site)
     site = f"site {group.site} ({identity.title if identity else 'not asked'})"
     left = pen.say(f"{group.cluster}  ·  {site}" if group.cluster else site)
     name, file = pen.say(group.cluster), pen.say(plan.spec_file)
     heading = pen.paint(name, "bold") + left[len(name) :]
-    space = width - columns(left) - columns(file)
+    space = width - display_width(left) - display_width(file)
     return heading + " " * space + pen.paint(file, "dim") if space > 1 else heading
 
 
-def _group_lines(group: Group, words: PlanWords, pen: Pen, width: int, *, verbose: bool) -> list[str]:
+def _group_lines(group: ClusterGroup, words: PlanLines, pen: Style, width: int, *, verbose: bool) -> list[str]:
     shown = [each if isinstance(each, Fold) else words.line(each) for each in folded(group.entries, everything=verbose)]
     layout = Layout([each for each in shown if not isinstance(each, Fold)], width, pen)
     lines: list[str] = []

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from pragmaspec.spec.cloud_init.schema import Fault, deprecations_of, faults_of, known_keys
-from pragmaspec.spec.findings import Finding, listed, meant
-from pragmaspec.spec.yaml.tree import Path
+from pragmaspec.spec.cloud_init.schema import SchemaViolation, deprecations_of, known_keys, violations_of
+from pragmaspec.spec.findings import Finding, closest_match, listed
+from pragmaspec.spec.yaml.tree import TreePath
 
 _HOST_KEYS = "The host keys of nodes are known before their first boot and are checked at each login"
 _NAMES = "Nodes are named after their cluster (`CLUSTER-frontend`, `CLUSTER-compute-N`)"
 _HOSTS = "pragmaspec writes /etc/hosts with the names of all nodes"
-OVERRULED: Mapping[str, tuple[object, str]] = {
+OVERRIDDEN_KEYS: Mapping[str, tuple[object, str]] = {
     "hostname": (None, f"{_NAMES}. Leave it out, or rename the cluster."),
     "fqdn": (None, f"{_NAMES}. Leave it out; `private: {{domain: …}}` of the cluster sets the domain."),
     "prefer_fqdn_over_hostname": (False, f"{_NAMES}, without the domain. Leave it out."),
@@ -49,7 +49,9 @@ _VALUE_RULES = ("type", "enum", "pattern", "format", "minimum", "maximum")
 _EMPTY_RULES = ("minItems", "minProperties", "minLength")
 
 
-def user_data_findings(document: Mapping[str, Any], at: Path, merged: Iterable[Mapping[str, Any]] = ()) -> tuple[Finding, ...]:
+def user_data_findings(
+    document: Mapping[str, Any], at: TreePath, merged: Iterable[Mapping[str, Any]] = ()
+) -> tuple[Finding, ...]:
     """The findings in the cloud-config ``document``, which is at ``at`` of its file.
 
     ``merged`` are the documents that nodes get of which this is a part: a key that is missing here may be in another part.
@@ -59,12 +61,12 @@ def user_data_findings(document: Mapping[str, Any], at: Path, merged: Iterable[M
     for key, value in document.items():
         found += _overruled(key, value, at)
         if key not in known:
-            if key not in OVERRULED:
+            if key not in OVERRIDDEN_KEYS:
                 found.append(_unknown((*at, key), key, known))
             continue
-        faults = faults_of(key, value)
+        faults = violations_of(key, value)
         wholes = [whole[key] for whole in merged]
-        if faults and wholes and not any(faults_of(key, whole) for whole in wholes):
+        if faults and wholes and not any(violations_of(key, whole) for whole in wholes):
             faults = tuple(fault for fault in faults if fault.rule != "required")
         found += _fault_findings(faults, value, at)
         if not faults:
@@ -82,21 +84,21 @@ def user_data_findings(document: Mapping[str, Any], at: Path, merged: Iterable[M
     return tuple(found)
 
 
-def _overruled(key: str, value: object, at: Path) -> Iterator[Finding]:
-    if key in OVERRULED and (OVERRULED[key][0] is None or value != OVERRULED[key][0]):
-        yield _no_effect((*at, key), OVERRULED[key][1])
+def _overruled(key: str, value: object, at: TreePath) -> Iterator[Finding]:
+    if key in OVERRIDDEN_KEYS and (OVERRIDDEN_KEYS[key][0] is None or value != OVERRIDDEN_KEYS[key][0]):
+        yield _no_effect((*at, key), OVERRIDDEN_KEYS[key][1])
     if key == "ssh_keys" and isinstance(value, Mapping):
         for name in _OUR_HOST_KEYS:
             if name in value:
                 yield _no_effect((*at, key, name), f"{_HOST_KEYS}. Leave it out; keys of other types are kept.")
 
 
-def _no_effect(path: Path, reason: str) -> Finding:
+def _no_effect(path: TreePath, reason: str) -> Finding:
     detail = f"`{path[-1]}` of user-data has no effect here. {reason}"
     return Finding(path, "Overruled user-data", detail, at_key=True, severity="warning")
 
 
-def _fault_findings(faults: Iterable[Fault], value: object, at: Path) -> Iterator[Finding]:
+def _fault_findings(faults: Iterable[SchemaViolation], value: object, at: TreePath) -> Iterator[Finding]:
     for path, group in groupby(sorted(faults, key=lambda fault: _order(fault.path)), key=lambda fault: fault.path):
         same = tuple(group)
         values = [fault for fault in same if fault.rule in _VALUE_RULES]
@@ -114,7 +116,7 @@ def _fault_findings(faults: Iterable[Fault], value: object, at: Path) -> Iterato
                 yield _other(fault, _value_at(value, path[1:]), at)
 
 
-def _wrong_value(faults: Iterable[Fault], value: object, at: Path) -> Finding:
+def _wrong_value(faults: Iterable[SchemaViolation], value: object, at: TreePath) -> Finding:
     faults = tuple(faults)
     path = faults[0].path
     types = [kind for fault in faults for kind in fault.types]
@@ -133,7 +135,7 @@ def _wrong_value(faults: Iterable[Fault], value: object, at: Path) -> Finding:
     return Finding((*at, *shown), "Wrong value in user-data", detail, severity="warning" if tolerated else "error")
 
 
-def _tolerated(path: Path, value: object, types: list[str]) -> bool:
+def _tolerated(path: TreePath, value: object, types: list[str]) -> bool:
     """True if cloud-init converts ``value``: a number in a command to text, or text to a boolean or an integer."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return path[0] in _COMMANDS and len(path) == len(("key", "command", "word")) and "string" in types
@@ -142,7 +144,7 @@ def _tolerated(path: Path, value: object, types: list[str]) -> bool:
     return False
 
 
-def _other(fault: Fault, value: object, at: Path) -> Finding:
+def _other(fault: SchemaViolation, value: object, at: TreePath) -> Finding:
     place = (*at, *fault.path)
     if fault.rule in _EMPTY_RULES and not value:
         detail = f"{_named(fault.path)} is empty, which cloud-init does not expect. Leave it out, or write something."
@@ -160,8 +162,8 @@ def _other(fault: Fault, value: object, at: Path) -> Finding:
     return Finding(place, "Wrong value in user-data", detail)
 
 
-def _unknown(path: Path, name: str, known: Iterable[str], place: str = "") -> Finding:
-    near = meant(name, known)
+def _unknown(path: TreePath, name: str, known: Iterable[str], place: str = "") -> Finding:
+    near = closest_match(name, known)
     advice = f"Did you mean `{near}`?" if near else "Leave it out, or compare cloud-init's manual."
     detail = f"cloud-init has no key `{name}`{place}, and ignores it. {advice}"
     return Finding(path, "Unknown key in user-data", detail, at_key=True, severity="warning")
@@ -172,7 +174,7 @@ def _advice(value: object, types: list[str], options: list[Any]) -> str:
         return " Write one, or leave the key out."
     if isinstance(value, bool | int | float) and "string" in types:
         return " Put it in quotes."
-    if isinstance(value, str) and (near := meant(value, [option for option in options if isinstance(option, str)])):
+    if isinstance(value, str) and (near := closest_match(value, [option for option in options if isinstance(option, str)])):
         return f" Did you mean `{near}`?"
     return ""
 
@@ -195,7 +197,7 @@ def _or(words: list[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
-def _named(path: Path) -> str:
+def _named(path: TreePath) -> str:
     """``path`` as people write it: `users[0].name`."""
     text = str(path[0])
     for step in path[1:]:
@@ -203,11 +205,11 @@ def _named(path: Path) -> str:
     return f"`{text}`"
 
 
-def _value_at(value: Any, path: Path) -> Any:  # noqa: ANN401 - a document's data
+def _value_at(value: Any, path: TreePath) -> Any:  # noqa: ANN401 - a document's data
     for step in path:
         value = value[step]
     return value
 
 
-def _order(path: Path) -> tuple[tuple[int, str], ...]:
+def _order(path: TreePath) -> tuple[tuple[int, str], ...]:
     return tuple((step, "") if isinstance(step, int) else (-1, step) for step in path)

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.spec.yaml.tree import Path
+from pragmaspec.spec.yaml.tree import TreePath
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator
@@ -19,10 +19,10 @@ _UNCHECKED_FORMATS = ("hostname", "uri")
 _FILE = "schema-cloud-config-v1.json"
 
 
-class Fault(Frozen, frozen=True):
+class SchemaViolation(Frozen, frozen=True):
     """A value that the schema refuses. ``rule`` is the JSON Schema keyword that refused it; the other fields depend on it."""
 
-    path: Path
+    path: TreePath
     rule: str
     types: tuple[str, ...] = ()
     """``type``: the types that are allowed."""
@@ -39,7 +39,7 @@ class Fault(Frozen, frozen=True):
 class Deprecation(Frozen, frozen=True):
     """A value that cloud-init still takes and advises against, in cloud-init's own words."""
 
-    path: Path
+    path: TreePath
     advice: str
     since: str
 
@@ -49,7 +49,7 @@ def known_keys() -> frozenset[str]:
     return frozenset(_keys(NEWEST)) | frozenset(_keys(OLDEST))
 
 
-def faults_of(key: str, value: object) -> tuple[Fault, ...]:
+def violations_of(key: str, value: object) -> tuple[SchemaViolation, ...]:
     """The faults in ``value`` of the known top-level key ``key``: none when either schema accepts it."""
     document = {key: value}
     versions = [version for version in (NEWEST, OLDEST) if key in _keys(version)]
@@ -91,7 +91,7 @@ def _keys(version: str) -> frozenset[str]:
     return frozenset(chain.from_iterable(part.get("properties", {}) for part in (schema, *parts)))
 
 
-def _faults(errors: Iterable[Any], schema: object, document: object) -> Iterator[Fault]:
+def _faults(errors: Iterable[Any], schema: object, document: object) -> Iterator[SchemaViolation]:
     for error in errors:
         if error.schema_path[-1] in {"oneOf", "anyOf"}:
             yield from _of_alternatives(error, schema, document)
@@ -99,7 +99,7 @@ def _faults(errors: Iterable[Any], schema: object, document: object) -> Iterator
             yield _fault(error, schema, document)
 
 
-def _of_alternatives(error: Any, schema: object, document: object) -> Iterator[Fault]:  # noqa: ANN401 - a ValidationError
+def _of_alternatives(error: Any, schema: object, document: object) -> Iterator[SchemaViolation]:  # noqa: ANN401 - a ValidationError
     """The faults of the alternative that was most likely meant; of several when they refuse the value as a whole."""
     path = _path(error.instance_path, document)
     branches = [tuple(_faults(branch, schema, document)) for branch in error.kind.context]
@@ -114,7 +114,7 @@ def _of_alternatives(error: Any, schema: object, document: object) -> Iterator[F
             yield from branch
 
 
-def _fault(error: Any, schema: object, document: object) -> Fault:  # noqa: ANN401 - a ValidationError
+def _fault(error: Any, schema: object, document: object) -> SchemaViolation:  # noqa: ANN401 - a ValidationError
     rule = str(error.schema_path[-1])
     known: Iterable[str] = ()
     if rule == "additionalProperties":
@@ -123,7 +123,7 @@ def _fault(error: Any, schema: object, document: object) -> Fault:  # noqa: ANN4
             part = part[step]
         known = part.get("properties", {})
     said = error.kind.as_dict()
-    return Fault(
+    return SchemaViolation(
         path=_path(error.instance_path, document),
         rule=rule,
         types=tuple(said.get("types", ())),
@@ -134,7 +134,7 @@ def _fault(error: Any, schema: object, document: object) -> Fault:  # noqa: ANN4
     )
 
 
-def _path(steps: Iterable[str | int], document: object) -> Path:
+def _path(steps: Iterable[str | int], document: object) -> TreePath:
     """``steps`` into ``document`` as the keys and positions that are there: the validator takes the key "0" for a position."""
     found: list[str | int] = []
     at: Any = document

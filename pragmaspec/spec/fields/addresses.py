@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from pydantic_core import PydanticCustomError
 
-from pragmaspec.spec.fields.scalars import Scalar
-from pragmaspec.spec.value_errors import Part, said, shown, wrong, wrong_parts
+from pragmaspec.spec.fields.scalars import ScalarField
+from pragmaspec.spec.value_errors import PartError, part_errors, summary_and_detail, value_error, value_text
 
 _OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 ADDRESS_PATTERN = rf"^{_OCTET}(\.{_OCTET}){{3}}$"
@@ -19,16 +19,16 @@ FIRST_COMPUTE = 10
 """The first compute has the network's address plus this; the frontend has the network's address plus 1."""
 
 
-def address(advice: str = "write one such as 192.0.2.10") -> Scalar:
+def address(advice: str = "write one such as 192.0.2.10") -> ScalarField:
     """An IPv4 address; the value is its text."""
 
     def read(value: object) -> str:
         return str(_address(value, advice))
 
-    return Scalar(read, {"type": "string", "pattern": ADDRESS_PATTERN})
+    return ScalarField(read, {"type": "string", "pattern": ADDRESS_PATTERN})
 
 
-def public_choice() -> Scalar:
+def public_address() -> ScalarField:
     """``pool``, ``none`` or an IPv4 address."""
 
     def read(value: object) -> str:
@@ -36,10 +36,10 @@ def public_choice() -> Scalar:
             return str(value)
         return str(_address(value, "write pool (the next free one of the site), none, or an address such as 192.0.2.10"))
 
-    return Scalar(read, {"anyOf": [{"enum": ["pool", "none"]}, {"type": "string", "pattern": ADDRESS_PATTERN}]})
+    return ScalarField(read, {"anyOf": [{"enum": ["pool", "none"]}, {"type": "string", "pattern": ADDRESS_PATTERN}]})
 
 
-def address_range() -> Scalar:
+def address_range() -> ScalarField:
     """An IPv4 address, or an inclusive range of them; the value is ``first`` or ``first-last``."""
 
     def read(value: object) -> str:
@@ -50,48 +50,48 @@ def address_range() -> Scalar:
             else [_address(value, advice)]
         )
         if ends[-1] < ends[0]:
-            raise wrong("Range runs backwards", f"write {ends[-1]}-{ends[0]}")
+            raise value_error("Range runs backwards", f"write {ends[-1]}-{ends[0]}")
         return "-".join(str(end) for end in ends)
 
-    return Scalar(read, {"type": "string", "pattern": RANGE_PATTERN})
+    return ScalarField(read, {"type": "string", "pattern": RANGE_PATTERN})
 
 
-def network() -> Scalar:
+def network() -> ScalarField:
     """A private IPv4 network, /8 to /30; the value is its text."""
 
     def read(value: object) -> str:
         found = _network(value)
         if found.is_multicast or found.is_loopback or found.is_link_local or found.is_unspecified:
-            raise wrong("Not a usable network", f"{found} has another purpose; write one such as 10.22.0.0/24")
+            raise value_error("Not a usable network", f"{found} has another purpose; write one such as 10.22.0.0/24")
         if not PREFIX_MIN <= found.prefixlen <= PREFIX_MAX:
-            raise wrong("Not a usable network", f"/{found.prefixlen} is not from /8 to /30; write one such as 10.22.0.0/24")
+            raise value_error("Not a usable network", f"/{found.prefixlen} is not from /8 to /30; write one such as 10.22.0.0/24")
         return str(found)
 
-    return Scalar(read, {"type": "string", "pattern": NETWORK_PATTERN})
+    return ScalarField(read, {"type": "string", "pattern": NETWORK_PATTERN})
 
 
-def vlan_ranges() -> Scalar:
+def vlan_ranges() -> ScalarField:
     """VLAN numbers: one, a range, or a list of those; the value is a tuple of inclusive ranges in ascending order."""
 
     def read(value: object) -> tuple[tuple[int, int], ...]:
         if not isinstance(value, list | tuple):
             return (_vlan_range(value),)
         if not value:
-            raise wrong("No VLAN numbers", "write a range such as 20-99, or a list of numbers and ranges")
+            raise value_error("No VLAN numbers", "write a range such as 20-99, or a list of numbers and ranges")
         ranges: list[tuple[int, int]] = []
-        parts: list[Part] = []
+        parts: list[PartError] = []
         for position, part in enumerate(value):
             try:
                 found = _vlan_range(part)
             except PydanticCustomError as error:
-                parts.append(((position,), *said(error)))
+                parts.append(((position,), *summary_and_detail(error)))
                 continue
             twice = next((max(first, found[0]) for first, last in ranges if first <= found[1] and found[0] <= last), None)
             if twice is not None:
                 parts.append(((position,), "VLAN numbers twice", f"{twice} is there already; name each number once"))
             ranges.append(found)
         if parts:
-            raise wrong_parts(parts)
+            raise part_errors(parts)
         return tuple(sorted(ranges))
 
     one = {
@@ -100,15 +100,15 @@ def vlan_ranges() -> Scalar:
             {"type": "string", "pattern": r"^[1-9][0-9]{0,3}( ?- ?[1-9][0-9]{0,3})?$"},
         ]
     }
-    return Scalar(read, {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]})
+    return ScalarField(read, {"anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}]})
 
 
-def usable(cidr: str) -> int:
+def compute_capacity(cidr: str) -> int:
     """How many computes have room in a private network, next to the frontend."""
     return max(0, IPv4Network(cidr).num_addresses - FIRST_COMPUTE - 1)
 
 
-def covers(ranges: tuple[str, ...], wanted: str) -> bool:
+def ranges_contain(ranges: tuple[str, ...], wanted: str) -> bool:
     """Whether the address ``wanted`` is in one of ``ranges`` (values of :func:`address_range`)."""
     for item in ranges:
         first, _, last = item.partition("-")
@@ -119,20 +119,20 @@ def covers(ranges: tuple[str, ...], wanted: str) -> bool:
 
 def _address(value: object, advice: str) -> IPv4Address:
     if isinstance(value, str) and ":" in value:
-        raise wrong("Not an IPv4 address", f"{shown(value)} is not one (IPv6 is not supported yet); {advice}")
+        raise value_error("Not an IPv4 address", f"{value_text(value)} is not one (IPv6 is not supported yet); {advice}")
     try:
         found = IPv4Address(str(value) if isinstance(value, str) else None)
     except ValueError:
-        raise wrong("Not an IPv4 address", f"{shown(value)} is not one; {advice}") from None
+        raise value_error("Not an IPv4 address", f"{value_text(value)} is not one; {advice}") from None
     if found.is_unspecified or found.is_loopback or found.is_multicast or found == IPv4Address("255.255.255.255"):
-        raise wrong("Not a usable address", f"{found} has another purpose; {advice}")
+        raise value_error("Not a usable address", f"{found} has another purpose; {advice}")
     return found
 
 
 def _network(value: object) -> IPv4Network:
     advice = "write a network such as 10.22.0.0/24"
     if not isinstance(value, str) or "/" not in value:
-        raise wrong("Not a network", f"{shown(value)} is not one; {advice}")
+        raise value_error("Not a network", f"{value_text(value)} is not one; {advice}")
     try:
         return IPv4Network(str(value))
     except ValueError:
@@ -140,8 +140,8 @@ def _network(value: object) -> IPv4Network:
     try:
         meant = IPv4Network(str(value), strict=False)
     except ValueError:
-        raise wrong("Not a network", f"{shown(value)} is not one; {advice}") from None
-    raise wrong("Not a network", f"{value} is an address in the network {meant}; write {meant}")
+        raise value_error("Not a network", f"{value_text(value)} is not one; {advice}") from None
+    raise value_error("Not a network", f"{value} is an address in the network {meant}; write {meant}")
 
 
 def _vlan_range(value: object) -> tuple[int, int]:
@@ -149,10 +149,10 @@ def _vlan_range(value: object) -> tuple[int, int]:
         value = str(value)
     found = _VLAN_RANGE.match(value) if isinstance(value, str) else None
     if not found:
-        raise wrong("Not VLAN numbers", f"{shown(value)} is not a number or a range; write one such as 22 or 20-99")
+        raise value_error("Not VLAN numbers", f"{value_text(value)} is not a number or a range; write one such as 22 or 20-99")
     first, last = int(found[1]), int(found[3] or found[1])
     if last > VLAN_MAX:
-        raise wrong("Number out of range", f"VLAN numbers are from 1 to {VLAN_MAX}; {last} is not one")
+        raise value_error("Number out of range", f"VLAN numbers are from 1 to {VLAN_MAX}; {last} is not one")
     if last < first:
-        raise wrong("Range runs backwards", f"write {last}-{first}")
+        raise value_error("Range runs backwards", f"write {last}-{first}")
     return first, last

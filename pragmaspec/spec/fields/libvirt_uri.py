@@ -3,9 +3,9 @@
 import re
 
 from pragmaspec.net.urls import UrlError, parse_url
-from pragmaspec.spec.fields.scalars import Scalar, text
-from pragmaspec.spec.findings import listed, meant
-from pragmaspec.spec.value_errors import shown, wrong
+from pragmaspec.spec.fields.scalars import ScalarField, text
+from pragmaspec.spec.findings import closest_match, listed
+from pragmaspec.spec.value_errors import value_error, value_text
 
 _DRIVERS = ("qemu", "test")
 _TRANSPORTS = ("unix", "ssh", "libssh", "libssh2", "tcp", "tls", "ext")
@@ -14,7 +14,7 @@ _PATTERN = rf"^({'|'.join(_DRIVERS)})(\+({'|'.join(_TRANSPORTS)}))?://([^/@:\s]+
 _ADVICE = "write a libvirt URI such as qemu:///system, without a password"
 
 
-def libvirt_uri() -> Scalar:
+def libvirt_uri() -> ScalarField:
     """A URI of libvirt's QEMU driver, or of its test driver, over any of its transports, without a password."""
     plain = text(_PATTERN, _ADVICE)
 
@@ -27,14 +27,14 @@ def libvirt_uri() -> Scalar:
         try:
             parse_url(found, (found.partition(":")[0],), host_needed=False)
         except UrlError as error:
-            raise wrong("Unknown libvirt URI", f"{shown(found)} cannot be used: {error}") from None
+            raise value_error("Unknown libvirt URI", f"{value_text(found)} cannot be used: {error}") from None
         return found
 
-    return Scalar(read, plain.schema)
+    return ScalarField(read, plain.schema)
 
 
 def _refuse_unknown(kind: str, name: str | None, known: tuple[str, ...]) -> None:
     if name is not None and name not in known:
-        close = meant(name, known)
+        close = closest_match(name, known)
         advice = f"write `{close}` instead" if close else f"write {listed(known, 'or')}, as in qemu+ssh://root@host/system"
-        raise wrong("Unknown libvirt URI", f"nothing is known of the {kind} `{name}` in it; {advice}")
+        raise value_error("Unknown libvirt URI", f"nothing is known of the {kind} `{name}` in it; {advice}")

@@ -10,8 +10,8 @@ from base64 import b64decode
 from collections.abc import Iterator
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.spec.findings import meant
-from pragmaspec.spec.yaml.text import unsafe_removed
+from pragmaspec.spec.findings import closest_match
+from pragmaspec.spec.yaml.text import without_unsafe_characters
 
 PLAIN_TYPES = (
     "ssh-ed25519",
@@ -95,7 +95,9 @@ def public_key(line: str) -> PublicKey:
     if kind == "ssh-dss":
         raise NotAKeyError("it is a DSA key, which OpenSSH no longer accepts; make another with `ssh-keygen -t ed25519`")
     _check_data(kind, data)
-    return PublicKey(kind=kind, data=data, options=options, comment=unsafe_removed(re.sub("[\t\r\n]", " ", comment)).strip())
+    return PublicKey(
+        kind=kind, data=data, options=options, comment=without_unsafe_characters(re.sub("[\t\r\n]", " ", comment)).strip()
+    )
 
 
 def public_keys(text: str) -> Iterator[tuple[int, PublicKey | NotAKeyError]]:
@@ -125,7 +127,7 @@ def _words(line: str) -> tuple[str, str, str]:
 
 def _no_type(word: str) -> str:
     if re.fullmatch(r"(ssh|sk|ecdsa)-[a-z0-9@.-]{1,50}", word):
-        near = meant(word, KEY_TYPES)
+        near = closest_match(word, KEY_TYPES)
         return f"`{word}` is no type of key that OpenSSH has" + (f"; did you mean `{near}`?" if near else "")
     return ""
 
@@ -136,7 +138,7 @@ def _check_options(options: str) -> None:
         found = _OPTION.match(options, position)
         name = found["name"].lower() if found else ""
         if found is None or name not in _OPTIONS or (name in _VALUED) != (found["value"] is not None):
-            near = meant(name, _OPTIONS) if name and name not in _OPTIONS else None
+            near = closest_match(name, _OPTIONS) if name and name not in _OPTIONS else None
             advice = f"; did you mean `{near}`?" if near else ""
             raise NotAKeyError(f"its options are not those of sshd(8){advice}")
         position = found.end()

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
-from pragmaspec.spec.value_errors import Part
+from pragmaspec.spec.value_errors import PartError
 
 
-def public_parts(addresses: Sequence[str], prefix: int | None, gateway: str | None) -> Iterator[Part]:
+def public_network_errors(addresses: Sequence[str], prefix: int | None, gateway: str | None) -> Iterator[PartError]:
     """What is wrong with ``addresses`` (values of :func:`.addresses.address_range`), and with the ``gateway`` beside them."""
     ranges = [_ends(entry) for entry in addresses]
     for position, (first, last) in enumerate(ranges):
@@ -26,7 +26,7 @@ def public_parts(addresses: Sequence[str], prefix: int | None, gateway: str | No
         yield from _outside(ranges, IPv4Network(f"{ranges[0][0]}/{prefix}", strict=False), gateway)
 
 
-def _outside(ranges: Sequence[tuple[IPv4Address, IPv4Address]], network: IPv4Network, gateway: str | None) -> Iterator[Part]:
+def _outside(ranges: Sequence[tuple[IPv4Address, IPv4Address]], network: IPv4Network, gateway: str | None) -> Iterator[PartError]:
     """What does not belong into ``network``, that of the first address."""
     whose = f"{network}, the network of the first address by its `prefix`"
     for position, (first, last) in enumerate(ranges):

@@ -10,7 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from pragmaspec.spec.quantity import AmountError, bytes_of, milliseconds_of
-from pragmaspec.spec.value_errors import shown, wrong
+from pragmaspec.spec.value_errors import value_error, value_text
 from pragmaspec.spec.yaml.scalars import FALSES, INTEGER, NUMBER, OLD_BOOLEANS, TRUES, Plain
 
 # With "-compute-" and six digits a node's name still has fewer than the 63 characters of a host name (RFC 1123, section 2.1).
@@ -21,7 +21,7 @@ _DIGITS_MAX = 18
 
 
 @dataclass(frozen=True)
-class Scalar:
+class ScalarField:
     """Annotation of a model's field: ``read`` makes the value (or raises), ``schema`` describes what may be written."""
 
     read: Callable[[object], object]
@@ -36,41 +36,43 @@ class Scalar:
         return dict(self.schema)
 
 
-def whole(least: int, most: int) -> Scalar:
+def integer(least: int, most: int) -> ScalarField:
     """A whole number from ``least`` to ``most``."""
 
     def read(value: object) -> int:
         if isinstance(value, Plain):
             if not INTEGER.match(value):
-                raise wrong("Not a whole number", f"{shown(value)} is no whole number; write one from {least} to {most}")
+                raise value_error(
+                    "Not a whole number", f"{value_text(value)} is no whole number; write one from {least} to {most}"
+                )
             value = int(value) if len(value) <= _DIGITS_MAX else most + 1
         if isinstance(value, str) and INTEGER.match(value):
-            raise wrong("Not a whole number", f"write {value} without quotes")
+            raise value_error("Not a whole number", f"write {value} without quotes")
         if not isinstance(value, int) or isinstance(value, bool):
-            raise wrong("Not a whole number", f"{shown(value)} is no whole number; write one from {least} to {most}")
+            raise value_error("Not a whole number", f"{value_text(value)} is no whole number; write one from {least} to {most}")
         if not least <= value <= most:
-            raise wrong("Number out of range", f"write a number from {least} to {most}")
+            raise value_error("Number out of range", f"write a number from {least} to {most}")
         return value
 
-    return Scalar(read, {"type": "integer", "minimum": least, "maximum": most})
+    return ScalarField(read, {"type": "integer", "minimum": least, "maximum": most})
 
 
-def number(least: float, most: float) -> Scalar:
+def number(least: float, most: float) -> ScalarField:
     """A number from ``least`` to ``most``, with or without a decimal point."""
 
     def read(value: object) -> float:
         if isinstance(value, Plain) and NUMBER.match(value):
             value = float(value)
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise wrong("Not a number", f"{shown(value)} is no number; write one from {least:g} to {most:g}")
+            raise value_error("Not a number", f"{value_text(value)} is no number; write one from {least:g} to {most:g}")
         if not least <= value <= most:
-            raise wrong("Number out of range", f"write a number from {least:g} to {most:g}")
+            raise value_error("Number out of range", f"write a number from {least:g} to {most:g}")
         return float(value)
 
-    return Scalar(read, {"type": "number", "minimum": least, "maximum": most})
+    return ScalarField(read, {"type": "number", "minimum": least, "maximum": most})
 
 
-def boolean() -> Scalar:
+def boolean() -> ScalarField:
     """``true`` or ``false``."""
 
     def read(value: object) -> bool:
@@ -85,74 +87,78 @@ def boolean() -> Scalar:
         )
         quoted = isinstance(value, str) and not isinstance(value, Plain) and value in TRUES | FALSES
         if quoted:
-            raise wrong("Neither true nor false", f"in quotes it is a text; write {meant} without them")
-        raise wrong("Neither true nor false", f"write {meant}" if meant else f"{shown(value)} is neither; write true or false")
+            raise value_error("Neither true nor false", f"in quotes it is a text; write {meant} without them")
+        raise value_error(
+            "Neither true nor false", f"write {meant}" if meant else f"{value_text(value)} is neither; write true or false"
+        )
 
-    return Scalar(read, {"type": "boolean"})
+    return ScalarField(read, {"type": "boolean"})
 
 
-def text(pattern: str = r"^[^\n]+$", advice: str = "write some text", **schema: object) -> Scalar:
+def text(pattern: str = r"^[^\n]+$", advice: str = "write some text", **schema: object) -> ScalarField:
     """One line of text that matches ``pattern``; ``advice`` says what to write."""
     compiled = re.compile(pattern.removesuffix("$") + r"\Z")
 
     def read(value: object) -> str:
         if not isinstance(value, str):
-            raise wrong("Not text", f"{shown(value)} does not fit here; {advice}")
+            raise value_error("Not text", f"{value_text(value)} does not fit here; {advice}")
         if not compiled.match(value):
-            raise wrong("Not valid here", f"{shown(value)} does not fit; {advice}" if value else f"it is empty; {advice}")
+            raise value_error(
+                "Not valid here", f"{value_text(value)} does not fit; {advice}" if value else f"it is empty; {advice}"
+            )
         return str(value)
 
-    return Scalar(read, {"type": "string", "pattern": pattern, **schema})
+    return ScalarField(read, {"type": "string", "pattern": pattern, **schema})
 
 
-def name() -> Scalar:
+def name() -> ScalarField:
     """A name of an image, site, cluster or network."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or not re.match(NAME_PATTERN.removesuffix("$") + r"\Z", value):
-            raise wrong("Not a valid name", _name_advice(str(value)))
+            raise value_error("Not a valid name", _name_advice(str(value)))
         return str(value)
 
-    return Scalar(read, {"type": "string", "pattern": NAME_PATTERN})
+    return ScalarField(read, {"type": "string", "pattern": NAME_PATTERN})
 
 
-def memory(least_mib: int = 16) -> Scalar:
+def memory(least_mib: int = 16) -> ScalarField:
     """An amount of memory; the value is in MiB, rounded up."""
 
     def read(value: object) -> int:
         mib = -(-_bytes(value, "memory") // MIB)
         if not least_mib <= mib <= _MEMORY_MAX_MIB:
-            raise wrong("Amount out of range", f"memory is from {least_mib} MiB to 64 TiB")
+            raise value_error("Amount out of range", f"memory is from {least_mib} MiB to 64 TiB")
         return mib
 
-    return Scalar(read, _AMOUNT_SCHEMA)
+    return ScalarField(read, _AMOUNT_SCHEMA)
 
 
-def disk() -> Scalar:
+def disk() -> ScalarField:
     """A size of a disk; the value is in bytes."""
 
     def read(value: object) -> int:
         size = _bytes(value, "a disk size")
         if not MIB <= size <= 2**50:
-            raise wrong("Amount out of range", "a disk is from 1 MiB to 1024 TiB")
+            raise value_error("Amount out of range", "a disk is from 1 MiB to 1024 TiB")
         return -(-size // MIB) * MIB if size % 512 else size
 
-    return Scalar(read, _AMOUNT_SCHEMA)
+    return ScalarField(read, _AMOUNT_SCHEMA)
 
 
-def duration(least_ms: int, most_ms: int) -> Scalar:
+def duration(least_ms: int, most_ms: int) -> ScalarField:
     """A length of time; the value is in milliseconds."""
 
     def read(value: object) -> int:
         try:
             found = milliseconds_of(_as_text(value))
         except AmountError as error:
-            raise wrong("Not a length of time", f"{shown(value)} is not one; {error}") from None
+            raise value_error("Not a length of time", f"{value_text(value)} is not one; {error}") from None
         if not least_ms <= found <= most_ms:
-            raise wrong("Time out of range", f"write a time from {least_ms / 1000:g} s to {most_ms / 3_600_000:g} h")
+            raise value_error("Time out of range", f"write a time from {least_ms / 1000:g} s to {most_ms / 3_600_000:g} h")
         return found
 
-    return Scalar(read, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(ms|s|min|h)$"})
+    return ScalarField(read, {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(ms|s|min|h)$"})
 
 
 def _bytes(value: object, what: str) -> int:
@@ -160,13 +166,13 @@ def _bytes(value: object, what: str) -> int:
         return bytes_of(_as_text(value))
     except AmountError as error:
         bare = _as_text(value).isdecimal()
-        problem = f"{value} has no unit" if bare else f"{shown(value)} is not {what}"
-        raise wrong("Amount without a unit" if bare else "Not an amount", f"{problem}; {error}") from None
+        problem = f"{value} has no unit" if bare else f"{value_text(value)} is not {what}"
+        raise value_error("Amount without a unit" if bare else "Not an amount", f"{problem}; {error}") from None
 
 
 def _as_text(value: object) -> str:
     """A number of Python is read like one in a file: without a unit."""
-    return value if isinstance(value, str) else shown(value).strip("`")
+    return value if isinstance(value, str) else value_text(value).strip("`")
 
 
 def _name_advice(value: str) -> str:

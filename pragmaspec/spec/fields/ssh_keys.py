@@ -3,8 +3,8 @@
 import re
 
 from pragmaspec.spec.fields.public_key import KEY_TYPES, NotAKeyError, holds_private_key, public_keys
-from pragmaspec.spec.fields.scalars import Scalar
-from pragmaspec.spec.value_errors import shown, wrong
+from pragmaspec.spec.fields.scalars import ScalarField
+from pragmaspec.spec.value_errors import value_error, value_text
 
 _TYPES = "|".join(re.escape(kind) for kind in KEY_TYPES)
 _KEY = re.compile(rf"(^|[ \t\n])({_TYPES})[ \t]+[A-Za-z0-9+/]")
@@ -13,33 +13,35 @@ KEY_PATTERN = rf"(^|[ \t\n])({_TYPES})[ \t]+[A-Za-z0-9+/]{{20,}}"
 PATH_PATTERN = r"^[^\n]*(\.pub|\.keys|authorized_keys2?)$"
 
 
-def ssh_key() -> Scalar:
+def ssh_key() -> ScalarField:
     """A public key line, several of them, or the path of a file with some."""
 
     def read(value: object) -> str:
         if not isinstance(value, str):
-            raise wrong("Not an ssh key", f"{shown(value)} is not one; {_ADVICE}")
+            raise value_error("Not an ssh key", f"{value_text(value)} is not one; {_ADVICE}")
         if holds_private_key(value):
-            raise wrong("A private key", "this is a private key, and a secret: remove it from the spec, and write the public one")
+            raise value_error(
+                "A private key", "this is a private key, and a secret: remove it from the spec, and write the public one"
+            )
         if re.match(r"[a-z+]+://", value):
-            raise wrong(
+            raise value_error(
                 "Not an ssh key", "keys are not downloaded; save them in a file whose name ends in .keys, and write its path"
             )
-        if is_path(value):
+        if is_key_file(value):
             return str(value)
         if value.startswith(("~", "/", "./", "../")) and not value.endswith("/"):
-            raise wrong("Not an ssh key", f"a path of a public key ends in .pub; write {value}.pub")
+            raise value_error("Not an ssh key", f"a path of a public key ends in .pub; write {value}.pub")
         found = [key for _, key in public_keys(value)]
         errors = [key for key in found if isinstance(key, NotAKeyError)]
         if errors or not found:
             reason = f": {errors[0]}" if errors and str(errors[0]) else f"; {_ADVICE}"
-            raise wrong("Not an ssh key", f"this is no public key that ssh knows{reason}")
+            raise value_error("Not an ssh key", f"this is no public key that ssh knows{reason}")
         return str(value)
 
-    return Scalar(read, {"anyOf": [{"type": "string", "pattern": KEY_PATTERN}, {"type": "string", "pattern": PATH_PATTERN}]})
+    return ScalarField(read, {"anyOf": [{"type": "string", "pattern": KEY_PATTERN}, {"type": "string", "pattern": PATH_PATTERN}]})
 
 
-def is_path(value: str) -> bool:
+def is_key_file(value: str) -> bool:
     """Whether an entry of ``ssh_keys`` names a file."""
     return _FILE.match(value) is not None and not _KEY.search(value)
 

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from pragmaspec.net.state_urls import check_state_url
 from pragmaspec.net.urls import UrlError
-from pragmaspec.spec.fields.scalars import Scalar, boolean
-from pragmaspec.spec.findings import listed, meant
+from pragmaspec.spec.fields.scalars import ScalarField, boolean
+from pragmaspec.spec.findings import closest_match, listed
 from pragmaspec.spec.models.base import Model
-from pragmaspec.spec.value_errors import SECRET_NAME, shown, wrong
+from pragmaspec.spec.value_errors import SECRET_NAME, value_error, value_text
 
 CREDENTIALS = {
     "http": "PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD (or PRAGMASPEC_HTTP_TOKEN)",
@@ -28,12 +28,12 @@ _LOGIN = re.compile(r"[a-z0-9]+:/*([^/?#\s]*)@")
 _ADVICE = "write a folder, or a URL that begins with https://, s3:// or postgresql://"
 
 
-def state_url() -> Scalar:
+def state_url() -> ScalarField:
     """A folder, or a URL of a known scheme with a host and without credentials."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or not value or value != value.strip() or "\n" in value:
-            raise wrong("Not a place for the state", f"{shown(value)} is not one; {_ADVICE}")
+            raise value_error("Not a place for the state", f"{value_text(value)} is not one; {_ADVICE}")
         text = str(value)
         scheme = _SCHEME.match(text)
         if scheme is None:
@@ -43,16 +43,16 @@ def state_url() -> Scalar:
             _check_url(scheme[1], text)
         return text
 
-    return Scalar(read, {"type": "string", "pattern": URL_PATTERN})
+    return ScalarField(read, {"type": "string", "pattern": URL_PATTERN})
 
 
 def _check_scheme(scheme: str, text: str) -> None:
     if scheme in SCHEMES:
         return
     known = [one for one in SCHEMES if one != "postgres"]
-    close = meant(scheme, known)
+    close = closest_match(scheme, known)
     advice = f"write `{close}:` instead" if close else f"known are {listed(known)}"
-    raise wrong("Unknown kind of place", f"nothing is known of {shown(scheme + ':')} in {shown(text)}; {advice}")
+    raise value_error("Unknown kind of place", f"nothing is known of {value_text(scheme + ':')} in {value_text(text)}; {advice}")
 
 
 def _check_url(scheme: str, text: str) -> None:
@@ -60,7 +60,7 @@ def _check_url(scheme: str, text: str) -> None:
     try:
         check_state_url(text)
     except UrlError as error:
-        raise wrong("Not a place for the state", f"{shown(text)} cannot be used: {error}") from None
+        raise value_error("Not a place for the state", f"{value_text(text)} cannot be used: {error}") from None
 
 
 def _refuse_secrets(scheme: str, text: str) -> None:
@@ -70,7 +70,7 @@ def _refuse_secrets(scheme: str, text: str) -> None:
     password = login is not None and ":" in login[1]
     if password or secret or (login and not scheme.startswith("postgres")):
         what = "the password" if password else f"`{secret}=`" if secret else "what stands before the @"
-        raise wrong(
+        raise value_error(
             "A secret in the spec",
             f"remove {what} from the URL, and set {CREDENTIALS[scheme]} instead; if it was committed or shown, replace it",
         )

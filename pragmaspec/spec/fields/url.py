@@ -3,35 +3,35 @@
 import re
 
 from pragmaspec.net.s3_urls import IMAGE_OPTIONS, parse_s3_url
-from pragmaspec.net.urls import WEB, UrlError, parse_url, scheme_of
-from pragmaspec.spec.fields.scalars import Scalar, text
-from pragmaspec.spec.findings import meant
-from pragmaspec.spec.value_errors import shown, wrong
+from pragmaspec.net.urls import WEB_SCHEMES, UrlError, parse_url, scheme_of
+from pragmaspec.spec.fields.scalars import ScalarField, text
+from pragmaspec.spec.findings import closest_match
+from pragmaspec.spec.value_errors import value_error, value_text
 
-WEB_FORM = r"https?://[^\s@/?#\\]+([/?#][^\s\\]*)?"
+WEB_URL_PATTERN = r"https?://[^\s@/?#\\]+([/?#][^\s\\]*)?"
 _BUCKET_FORM = r"s3://[a-z0-9][a-z0-9._-]+[a-z0-9]"
-PATH_FORM = r"[^\s:@]([^\n:]*[^\s:])?"
+PATH_PATTERN = r"[^\s:@]([^\n:]*[^\s:])?"
 """The three forms as far as JSON Schema can express them; :mod:`pragmaspec.net.urls` is stricter."""
 _IN_NETRC = "write it into ~/.netrc instead"
 _SECRET_PLACES = {"s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead (or ~/.aws/credentials)"}
 _OLD_LOGIN = re.compile(r"[a-z0-9+.-]+:/*[^/?#\s]*@", re.IGNORECASE)
 
 
-def url_scalar(
+def url_field(
     advice: str,
     *,
-    schemes: tuple[str, ...] = WEB,
+    schemes: tuple[str, ...] = WEB_SCHEMES,
     path: bool = False,
     folder: bool = False,
     words: tuple[str, ...] = (),
     secrets: str = _IN_NETRC,
-) -> Scalar:
+) -> ScalarField:
     """A sound URL of one of ``schemes`` without credentials; with ``path`` also a path, and any of ``words``.
 
     ``folder``: of a folder, which may be a whole bucket; ``advice`` says what to write, ``secrets`` where credentials belong.
     """
     bucket = rf"{_BUCKET_FORM}(/[^\s\\]*)?" if folder else rf"{_BUCKET_FORM}/[^\s\\]+"
-    forms = [*words, WEB_FORM, *([bucket] if "s3" in schemes else []), *([PATH_FORM] if path else [])]
+    forms = [*words, WEB_URL_PATTERN, *([bucket] if "s3" in schemes else []), *([PATH_PATTERN] if path else [])]
     plain = text(f"^({'|'.join(forms)})$", advice)
 
     def read(value: object) -> object:
@@ -47,43 +47,43 @@ def url_scalar(
             parse_url(value, schemes)
             key = parse_s3_url(value, IMAGE_OPTIONS).key if scheme == "s3" else "of another kind"
         except UrlError as error:
-            raise wrong("Not a sound URL", f"{shown(value)} cannot be used: {error}") from None
+            raise value_error("Not a sound URL", f"{value_text(value)} cannot be used: {error}") from None
         if not key and not folder:
-            raise wrong(
-                "Not a sound URL", f"{shown(value)} does not say which file of the bucket is meant; write s3://BUCKET/KEY"
+            raise value_error(
+                "Not a sound URL", f"{value_text(value)} does not say which file of the bucket is meant; write s3://BUCKET/KEY"
             )
         return str(value)
 
-    return Scalar(read, plain.schema)
+    return ScalarField(read, plain.schema)
 
 
-def path_scalar(advice: str) -> Scalar:
+def path_field(advice: str) -> ScalarField:
     """A path, and not a URL: the file has to be here."""
     plain = text(r"^[^\n\x00]+$", advice)
 
     def read(value: object) -> object:
-        refuse_remote(value, advice)
+        reject_url(value, advice)
         return plain.read(value)
 
-    return Scalar(read, plain.schema)
+    return ScalarField(read, plain.schema)
 
 
-def refuse_remote(value: object, advice: str) -> None:
+def reject_url(value: object, advice: str) -> None:
     """Raise an error of the spec for a URL where the path of a file is wanted."""
     if isinstance(value, str) and "://" in value:
-        raise wrong("A file of this machine", f"{shown(value)} is a URL; download the file, and {advice}")
+        raise value_error("A file of this machine", f"{value_text(value)} is a URL; download the file, and {advice}")
 
 
 def _refuse_login(value: str, where: str) -> None:
     if _OLD_LOGIN.match(value):
         detail = f"remove what stands before the @ from the URL, and {where}; if it was committed or shown, replace it"
-        raise wrong("A secret in the spec", detail)
+        raise value_error("A secret in the spec", detail)
 
 
 def _refuse_scheme(value: str, scheme: str, schemes: tuple[str, ...], advice: str) -> None:
     written = value.partition(":")[0]
     if written in schemes:
         return
-    close = scheme if scheme in schemes else meant(scheme, schemes)
+    close = scheme if scheme in schemes else closest_match(scheme, schemes)
     instead = f"write `{close}:` instead" if close else advice
-    raise wrong("Unknown kind of URL", f"nothing is known of {shown(written + ':')} in {shown(value)}; {instead}")
+    raise value_error("Unknown kind of URL", f"nothing is known of {value_text(written + ':')} in {value_text(value)}; {instead}")

@@ -5,9 +5,9 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pragmaspec.spec.fields.scalars import Scalar
-from pragmaspec.spec.fields.url import refuse_remote
-from pragmaspec.spec.value_errors import shown, wrong
+from pragmaspec.spec.fields.scalars import ScalarField
+from pragmaspec.spec.fields.url import reject_url
+from pragmaspec.spec.value_errors import value_error, value_text
 
 HEADER = "#cloud-config"
 _TEMPLATE = b"## template:"
@@ -18,23 +18,25 @@ KEY_MAX = 1000
 _ADDED_TO = {**dict.fromkeys(("bootcmd", "packages", "runcmd", "write_files"), list), **dict.fromkeys(("ssh", "ssh_keys"), dict)}
 
 
-def user_data() -> Scalar:
+def user_data() -> ScalarField:
     """A mapping of cloud-init's modules, or a path."""
 
     def read(value: object) -> dict[str, Any] | str:
         if isinstance(value, dict):
             return value
         if isinstance(value, str) and value and "\n" not in value:
-            refuse_remote(value, "write a path, relative to the file that this stands in")
+            reject_url(value, "write a path, relative to the file that this stands in")
             return str(value)
         if isinstance(value, str) and value.startswith(HEADER):
-            raise wrong("Not user-data", "it is a text here; write a mapping (remove the `|` and the #cloud-config line)")
-        raise wrong("Not user-data", f"{shown(value)} is not; write a mapping of cloud-init's keys, or the path of a file")
+            raise value_error("Not user-data", "it is a text here; write a mapping (remove the `|` and the #cloud-config line)")
+        raise value_error(
+            "Not user-data", f"{value_text(value)} is not; write a mapping of cloud-init's keys, or the path of a file"
+        )
 
-    return Scalar(read, {"anyOf": [{"type": "object"}, {"type": "string", "pattern": r"^[^\n]+$"}]})
+    return ScalarField(read, {"anyOf": [{"type": "object"}, {"type": "string", "pattern": r"^[^\n]+$"}]})
 
 
-def other_form(data: bytes) -> str | None:
+def format_problem(data: bytes) -> str | None:
     """The reason why a file is no cloud-config, with what to write instead; None: it is one.
 
     cloud-init goes by the first line, in any case of letters and after any blanks
@@ -50,14 +52,14 @@ def other_form(data: bytes) -> str | None:
     return None
 
 
-def wrong_kinds(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def wrong_types(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """The keys of ``document`` that pragmaspec adds to, and that do not hold what it could add to; with what they should hold."""
     for key, kind in _ADDED_TO.items():
         if key in document and not isinstance(document[key], kind):
             yield key, "a list" if kind is list else "a mapping"
 
 
-def too_much(document: Mapping[str, Any]) -> str | None:
+def size_problem(document: Mapping[str, Any]) -> str | None:
     """Why ``document`` is too large to be given to a node, and what to do; None: it is not."""
     values, depth, key = _extent(document, 0)
     if values > VALUES_MAX:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 from pydantic.config import JsonDict
 
-from pragmaspec.spec.fields.addresses import VLAN_MAX, network, public_choice
-from pragmaspec.spec.fields.scalars import boolean, disk, duration, memory, name, text, whole
+from pragmaspec.spec.fields.addresses import VLAN_MAX, network, public_address
+from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, memory, name, text
 from pragmaspec.spec.fields.ssh_keys import ssh_key
 from pragmaspec.spec.fields.state_url import StateModel, state_url
 from pragmaspec.spec.fields.user_data import user_data
@@ -29,7 +29,7 @@ class RoleModel(Model):
     image: Annotated[str | None, text(advice="write the name of an image")] = Field(
         default=None, description="Image of this role. Default: the cluster's.", examples=["debian-12"]
     )
-    cpus: Annotated[int, whole(1, 1024)] = Field(default=1, description="Virtual CPUs of each node.", examples=[2])
+    cpus: Annotated[int, integer(1, 1024)] = Field(default=1, description="Virtual CPUs of each node.", examples=[2])
     memory_mib: Annotated[int, memory()] = Field(
         default=1024,
         alias="memory",
@@ -57,7 +57,7 @@ class FrontendModel(RoleModel):
 class ComputesModel(RoleModel):
     """The nodes that compute, all alike."""
 
-    count: Annotated[int, whole(0, COMPUTES_MAX)] = Field(description="How many.", examples=[2])
+    count: Annotated[int, integer(0, COMPUTES_MAX)] = Field(description="How many.", examples=[2])
     wait_for: Literal["frontend"] | None = Field(
         default=None,
         description="`frontend`: they boot only when the frontend is ready, because their image takes its set-up from it (Rocks, "
@@ -72,10 +72,10 @@ class PrivateModel(Model):
     range: Annotated[str | None, network()] = Field(
         default=None, description="Its IPv4 network. Default: chosen with the VLAN.", examples=["10.22.0.0/24"]
     )
-    vlan: Annotated[int | None, whole(1, VLAN_MAX)] = Field(
+    vlan: Annotated[int | None, integer(1, VLAN_MAX)] = Field(
         default=None, description="Its VLAN number. Default: the first free one of the site.", examples=[22]
     )
-    mtu: Annotated[int, whole(576, 65535)] = Field(default=1500, description="Largest packet, in bytes.", examples=[9000])
+    mtu: Annotated[int, integer(576, 65535)] = Field(default=1500, description="Largest packet, in bytes.", examples=[9000])
     domain: Annotated[str, text(r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$", "write a domain such as local")] = Field(
         default="local", description="Its DNS domain.", examples=["local"]
     )
@@ -91,7 +91,7 @@ class NetworkModel(Model):
     roles: tuple[Literal["frontend", "compute"], ...] = Field(
         default=("frontend", "compute"), description="Which nodes are on it. Default: all.", examples=[["compute"]], min_length=1
     )
-    mtu: Annotated[int, whole(576, 65535)] = Field(default=1500, description="Largest packet, in bytes.", examples=[9000])
+    mtu: Annotated[int, integer(576, 65535)] = Field(default=1500, description="Largest packet, in bytes.", examples=[9000])
 
 
 class ReadinessModel(Model):
@@ -132,7 +132,7 @@ class ClusterModel(Model):
         "Default: your own keys in ~/.ssh, or those of your ssh agent.",
         examples=[["~/.ssh/id_ed25519.pub", "./keys/ada.pub"]],
     )
-    public: Annotated[str, public_choice()] = Field(
+    public: Annotated[str, public_address()] = Field(
         default="pool",
         description="Public address of the frontend: `pool` (a free one of the site), a named one, or `none`.",
         examples=["pool", "192.0.2.10", "none"],

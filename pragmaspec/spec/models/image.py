@@ -4,28 +4,28 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from pragmaspec.net.urls import WEB, is_url
+from pragmaspec.net.urls import WEB_SCHEMES, is_url
 from pragmaspec.spec.fields.scalars import text
-from pragmaspec.spec.fields.url import path_scalar, url_scalar
+from pragmaspec.spec.fields.url import path_field, url_field
 from pragmaspec.spec.models.base import Model
-from pragmaspec.spec.value_errors import wrong
+from pragmaspec.spec.value_errors import value_error
 
-_HTTP_OR_S3 = (*WEB, "s3")
-_MIRROR = url_scalar("write a URL such as http://mirror.example.org/debian", secrets="use a mirror that asks for none")
+_HTTP_OR_S3 = (*WEB_SCHEMES, "s3")
+_MIRROR = url_field("write a URL such as http://mirror.example.org/debian", secrets="use a mirror that asks for none")
 _PACKAGE = text(r"^[a-z0-9][a-z0-9+.-]*$", "write the name of a Debian package, such as openmpi-bin")
-_PATH = path_scalar("write a path, relative to the spec")
-_URL = url_scalar("write a URL such as https://images.example.org/SHA256SUMS, without a password")
-_PLACE = url_scalar(
+_PATH = path_field("write a path, relative to the spec")
+_URL = url_field("write a URL such as https://images.example.org/SHA256SUMS, without a password")
+_PLACE = url_field(
     "write the https:// or s3:// URL of a folder (without a password), or a path relative to the spec",
     schemes=_HTTP_OR_S3,
     path=True,
     folder=True,
 )
-_SIGNATURE = url_scalar("write the URL of the signature, or inline when it is around the digests", words=("inline",))
-_SOURCE = url_scalar(
+_SIGNATURE = url_field("write the URL of the signature, or inline when it is around the digests", words=("inline",))
+_SOURCE = url_field(
     "write https://… (without a password), s3://BUCKET/KEY, or a path relative to the spec", schemes=_HTTP_OR_S3, path=True
 )
-_COPY = url_scalar("write https://… or s3://…, without a password", schemes=_HTTP_OR_S3)
+_COPY = url_field("write https://… or s3://…, without a password", schemes=_HTTP_OR_S3)
 
 
 class BuildModel(Model):
@@ -59,9 +59,9 @@ class BuildModel(Model):
     @model_validator(mode="after")
     def _one_distribution(self) -> Self:
         if self.debian and self.ubuntu:
-            raise wrong("Two distributions", "`debian` and `ubuntu` are both written; keep one")
+            raise value_error("Two distributions", "`debian` and `ubuntu` are both written; keep one")
         if not (self.debian or self.ubuntu):
-            raise wrong("No distribution", "write debian: bookworm, or ubuntu: noble")
+            raise value_error("No distribution", "write debian: bookworm, or ubuntu: noble")
         return self
 
 
@@ -98,9 +98,9 @@ class SumsModel(Model):
     @model_validator(mode="after")
     def _signed_by_somebody(self) -> Self:
         if self.signature and not (self.key and (self.key_url or self.keyring)):
-            raise wrong("Key missing", "`signature` needs `key`, and `key_url` or `keyring`; write them too")
+            raise value_error("Key missing", "`signature` needs `key`, and `key_url` or `keyring`; write them too")
         if self.key and not self.signature:
-            raise wrong("Signature missing", "`key` goes with `signature`; write where the signature is")
+            raise value_error("Signature missing", "`key` goes with `signature`; write where the signature is")
         return self
 
 
@@ -212,23 +212,27 @@ class ImageModel(Model):
     def _one_origin(self) -> Self:
         origins = [key for key in ("build", "source", "catalogue", "clonezilla", "pragma") if getattr(self, key)]
         if len(origins) > 1:
-            raise wrong("Two origins", f"`{'` and `'.join(origins)}` are both written; keep one")
+            raise value_error("Two origins", f"`{'` and `'.join(origins)}` are both written; keep one")
         if not origins:
-            raise wrong("No origin", "write build: {debian: bookworm}, catalogue: debian-12, or source: with a URL or a path")
+            raise value_error(
+                "No origin", "write build: {debian: bookworm}, catalogue: debian-12, or source: with a URL or a path"
+            )
         beside = [
             key for key in ("mirrors", "sha256", "sums", "format", "member", "kernel", "initrd", "cmdline") if getattr(self, key)
         ]
         if beside and not self.source:
-            raise wrong("Only for a source", f"`{beside[0]}` belongs to `source`, not to `{origins[0]}`; remove it")
+            raise value_error("Only for a source", f"`{beside[0]}` belongs to `source`, not to `{origins[0]}`; remove it")
         if (self.initrd or self.cmdline) and not self.kernel:
-            raise wrong("Kernel missing", "`initrd` and `cmdline` go with `kernel`; write kernel: and a path, or remove them")
+            raise value_error(
+                "Kernel missing", "`initrd` and `cmdline` go with `kernel`; write kernel: and a path, or remove them"
+            )
         return self
 
     @model_validator(mode="after")
     def _one_start(self) -> Self:
         if self.firmware and (self.kernel or self.build):
             loaded = "kernel" if self.kernel else "build"
-            raise wrong(
+            raise value_error(
                 "Two ways to start", f"`firmware` starts the disk's own loader, and `{loaded}` gives it a kernel; remove one"
             )
         return self
@@ -237,25 +241,25 @@ class ImageModel(Model):
     def _one_voucher(self) -> Self:
         remote = bool(self.source and is_url(self.source, _HTTP_OR_S3))
         if (self.mirrors or self.sums) and not remote:
-            raise wrong("Only for a URL", "`mirrors` and `sums` go with a source that is a URL; remove them")
+            raise value_error("Only for a URL", "`mirrors` and `sums` go with a source that is a URL; remove them")
         if self.sha256 and self.sums:
-            raise wrong("Two digests", "`sha256` and `sums` both say which bytes are meant; remove one")
+            raise value_error("Two digests", "`sha256` and `sums` both say which bytes are meant; remove one")
         if remote and self.kernel and not self.sha256:
-            raise wrong(
+            raise value_error(
                 "Digest missing",
                 "a URL with a `kernel` needs `sha256`: download it once, check where it came from, write what `sha256sum` prints",
             )
         return self
 
 
-class UnfitError(ValueError):
+class InvalidImageSourceError(ValueError):
     """The reason why a place cannot be that of an image: a sentence without a full stop."""
 
 
-def image_at(place: str, *, folder: bool = False) -> ImageModel:
+def image_from_location(place: str, *, folder: bool = False) -> ImageModel:
     """The image at a path or URL (``folder``: a Clonezilla image), of which nothing else is said. Raises UnfitError."""
     try:
         return ImageModel(clonezilla=place) if folder else ImageModel(source=place)
     except ValidationError as error:
         detail = "; ".join(str(each["ctx"]["detail"]) for each in error.errors())
-        raise UnfitError(detail[:1].upper() + detail[1:]) from None
+        raise InvalidImageSourceError(detail[:1].upper() + detail[1:]) from None

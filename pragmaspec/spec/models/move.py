@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pragmaspec.spec.fields.scalars import name
-from pragmaspec.spec.findings import Finding, meant
+from pragmaspec.spec.findings import Finding, closest_match
 from pragmaspec.spec.models.base import Model
-from pragmaspec.spec.yaml.tree import Path
+from pragmaspec.spec.yaml.tree import TreePath
 
 
 class MoveModel(Model):
@@ -28,7 +28,7 @@ def move_findings(
         sources: dict[str, int] = {}
         targets: dict[str, int] = {}
         for position, entry in entries:
-            at: Path = ("moved", position)
+            at: TreePath = ("moved", position)
             if entry.before == entry.after:
                 yield Finding((*at, "to"), "Moved to itself", "Old and new name are the same. Remove the entry.")
                 continue
@@ -50,7 +50,7 @@ def move_findings(
 
 
 def _to_nothing(kind: str, position: int, name: str, known: Collection[str]) -> Finding:
-    close = meant(name, known)
+    close = closest_match(name, known)
     advice = f"Did you mean `{close}`?" if close else "Correct it, or remove the entry when what it was about is gone."
     about = (("clusters", name),) if kind == "cluster" else (("sites", name), ("sites", "*"))
     detail = f"There is no {kind} `{name}` in this spec. {advice}"

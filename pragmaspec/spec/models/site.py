@@ -6,11 +6,11 @@ from pydantic import ConfigDict, Field, model_validator
 
 from pragmaspec.spec.fields.addresses import address, address_range, vlan_ranges
 from pragmaspec.spec.fields.libvirt_uri import libvirt_uri
-from pragmaspec.spec.fields.public_network import public_parts
-from pragmaspec.spec.fields.scalars import disk, duration, memory, number, text, whole
-from pragmaspec.spec.fields.url import path_scalar
+from pragmaspec.spec.fields.public_network import public_network_errors
+from pragmaspec.spec.fields.scalars import disk, duration, integer, memory, number, text
+from pragmaspec.spec.fields.url import path_field
 from pragmaspec.spec.models.base import Model
-from pragmaspec.spec.value_errors import wrong, wrong_parts
+from pragmaspec.spec.value_errors import part_errors, value_error
 
 DEVICE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$"
 FQDN_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$"
@@ -36,14 +36,16 @@ class PublicNetworkModel(Model):
         description="Addresses and inclusive ranges that clusters may take. Default: all that the libvirt network has to give.",
         examples=[["192.0.2.10", "192.0.2.20-192.0.2.40"]],
     )
-    prefix: Annotated[int | None, whole(8, 30)] = Field(default=None, description="Length of the network prefix.", examples=[24])
+    prefix: Annotated[int | None, integer(8, 30)] = Field(
+        default=None, description="Length of the network prefix.", examples=[24]
+    )
     gateway: Annotated[str | None, address("write the router's address, such as 192.0.2.1")] = Field(
         default=None, description="Router towards everything else.", examples=["192.0.2.1"]
     )
     dns: tuple[Annotated[str, address("write a name server's address")], ...] = Field(
         default=(), description="Name servers.", examples=[["192.0.2.1"]]
     )
-    mtu: Annotated[int | None, whole(576, 65535)] = Field(
+    mtu: Annotated[int | None, integer(576, 65535)] = Field(
         default=None, description="Largest packet, in bytes. Default: what the network has at the site.", examples=[1400]
     )
     names: dict[
@@ -58,21 +60,21 @@ class PublicNetworkModel(Model):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if self.network and self.bridge:
-            raise wrong("Two public networks", "write either `network` or `bridge`; remove one")
+            raise value_error("Two public networks", "write either `network` or `bridge`; remove one")
         if self.bridge and (not self.addresses or self.prefix is None):
-            raise wrong(
+            raise value_error(
                 "Addresses missing", "nobody hands out addresses on a bridge: write `addresses` and `prefix` (and `gateway`)"
             )
-        parts = tuple(public_parts(self.addresses, self.prefix, self.gateway))
+        parts = tuple(public_network_errors(self.addresses, self.prefix, self.gateway))
         if parts:
-            raise wrong_parts(parts)
+            raise part_errors(parts)
         return self
 
 
 class ReserveModel(Model):
     """What the host keeps for itself."""
 
-    cpus: Annotated[int, whole(0, 4096)] = Field(default=0, description="CPUs that clusters may not use.", examples=[2])
+    cpus: Annotated[int, integer(0, 4096)] = Field(default=0, description="CPUs that clusters may not use.", examples=[2])
     memory_mib: Annotated[int, memory(0)] = Field(
         default=0,
         alias="memory",
@@ -116,7 +118,7 @@ class SiteCommonModel(Model):
     overcommit: OvercommitModel = Field(
         default_factory=OvercommitModel, description="How often CPUs, memory and disk may be promised.", examples=[{"cpus": 2.0}]
     )
-    parallel: Annotated[int, whole(1, 64)] = Field(
+    parallel: Annotated[int, integer(1, 64)] = Field(
         default=4, description="How many calls may be under way at the site at once.", examples=[8]
     )
 
@@ -158,7 +160,7 @@ class LibvirtSiteModel(SiteCommonModel):
     @model_validator(mode="after")
     def _neighbours_have_shells(self) -> Self:
         if self.neighbourhood and not self.uri.partition(":")[0].endswith("+ssh"):
-            raise wrong(
+            raise value_error(
                 "Neighbourhood without ssh",
                 f"commands have to be run on hosts that hand images to each other; {self.uri} leads to none. Write a URI such as "
                 "qemu+ssh://root@host/system, or remove `neighbourhood`",
@@ -169,14 +171,16 @@ class LibvirtSiteModel(SiteCommonModel):
     def _bridge_names_fit(self) -> Self:
         longest = len((self.bridge or "").replace("{vlan}", str(self.vlans[-1][1])))
         if longest > _DEVICE_NAME_MAX:
-            raise wrong("Bridge name too long", f"Linux device names have at most 15 characters; {self.bridge} makes {longest}")
+            raise value_error(
+                "Bridge name too long", f"Linux device names have at most 15 characters; {self.bridge} makes {longest}"
+            )
         return self
 
 
 class SimulatedHostModel(Model):
     """One pretended hypervisor host."""
 
-    cpus: Annotated[int, whole(1, 10_000_000)] = Field(default=64, description="Physical CPUs.", examples=[64])
+    cpus: Annotated[int, integer(1, 10_000_000)] = Field(default=64, description="Physical CPUs.", examples=[64])
     memory_mib: Annotated[int, memory()] = Field(
         default=262144, alias="memory", json_schema_extra={"default": "256 GiB"}, description="Memory.", examples=["256 GiB"]
     )
@@ -204,7 +208,7 @@ class FaultModel(Model):
     match: Annotated[str, text(r"^[ -~]*$", "write a part of an address, such as hello-compute-1")] = Field(
         default="", description="Only for addresses that contain this. Default: all.", examples=["hello-compute-1"]
     )
-    nth: Annotated[int, whole(0, 1_000_000)] = Field(
+    nth: Annotated[int, integer(0, 1_000_000)] = Field(
         default=0, description="Only the nth such call, counted from 1. Default 0: every one.", examples=[1]
     )
     delay_ms: Annotated[int, duration(0, 3_600_000)] = Field(
@@ -216,7 +220,7 @@ class SimulatedSiteModel(SiteCommonModel):
     """A whole site in memory or in a file, for demonstrations, tests and scale."""
 
     provider: Literal["simulated"] = Field(description="The kind of site.", examples=["simulated"])
-    file: Annotated[str | None, path_scalar("write a path, relative to the file that this stands in")] = Field(
+    file: Annotated[str | None, path_field("write a path, relative to the file that this stands in")] = Field(
         default=None,
         description="Where the site is kept between runs. Default: in your own state folder, by the site's name.",
         examples=["./simulated-site.jsonl"],
@@ -238,7 +242,9 @@ class SimulatedSiteModel(SiteCommonModel):
         description="What goes wrong.",
         examples=[[{"call": "boot", "kind": "refuse", "match": "compute-1", "nth": 1}]],
     )
-    seed: Annotated[int, whole(0, 2**31)] = Field(default=0, description="Makes different pretended sites differ.", examples=[7])
+    seed: Annotated[int, integer(0, 2**31)] = Field(
+        default=0, description="Makes different pretended sites differ.", examples=[7]
+    )
 
 
 SiteModel = Annotated[LibvirtSiteModel | SimulatedSiteModel, Field(discriminator="provider")]

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Collection, Iterator
 
-from pragmaspec.spec.fields.addresses import covers
-from pragmaspec.spec.findings import Finding, listed, meant
+from pragmaspec.spec.fields.addresses import ranges_contain
+from pragmaspec.spec.findings import Finding, closest_match, listed
 from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, SiteModel, SpecModel
 from pragmaspec.spec.models.move import move_findings
 from pragmaspec.spec.validation.network_checks import network_findings
-from pragmaspec.spec.yaml.tree import Path
+from pragmaspec.spec.yaml.tree import TreePath
 
 ANY_SITE = ("sites", "*")
 """Stands for sites that nobody knows of, because a file of sites cannot be read."""
@@ -31,7 +31,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
     return tuple(found)
 
 
-def named_images(at: Path, cluster: ClusterModel) -> dict[Path, str | None]:
+def named_images(at: TreePath, cluster: ClusterModel) -> dict[TreePath, str | None]:
     """The three places of a cluster that may name an image, and the names there."""
     return {
         (*at, "image"): cluster.image,
@@ -40,7 +40,7 @@ def named_images(at: Path, cluster: ClusterModel) -> dict[Path, str | None]:
     }
 
 
-def _unknown_names(at: Path, cluster: ClusterModel, images: Collection[str], sites: Collection[str]) -> Iterator[Finding]:
+def _unknown_names(at: TreePath, cluster: ClusterModel, images: Collection[str], sites: Collection[str]) -> Iterator[Finding]:
     if cluster.site not in sites:
         yield _unknown((*at, "site"), "site", cluster.site, sites)
     for path, name in named_images(at, cluster).items():
@@ -48,8 +48,8 @@ def _unknown_names(at: Path, cluster: ClusterModel, images: Collection[str], sit
             yield _unknown(path, "image", name, images)
 
 
-def _unknown(path: Path, kind: str, name: str, known: Collection[str]) -> Finding:
-    close = meant(name, known)
+def _unknown(path: TreePath, kind: str, name: str, known: Collection[str]) -> Finding:
+    close = closest_match(name, known)
     if close:
         advice = f"Did you mean `{close}`?"
     elif known:
@@ -61,7 +61,7 @@ def _unknown(path: Path, kind: str, name: str, known: Collection[str]) -> Findin
     return Finding(path, f"Unknown {kind}", f"There is no {kind} `{name}`. {advice}", about=about)
 
 
-def _image_missing(at: Path, cluster: ClusterModel, images: Collection[str]) -> Iterator[Finding]:
+def _image_missing(at: TreePath, cluster: ClusterModel, images: Collection[str]) -> Iterator[Finding]:
     places = named_images(at, cluster)
     without = [role for role in ("frontend", "computes") if places[(*at, role, "image")] is None]
     if cluster.computes.count == 0 and "computes" in without:
@@ -72,7 +72,7 @@ def _image_missing(at: Path, cluster: ClusterModel, images: Collection[str]) -> 
         yield Finding(at, "Image missing", detail, about=tuple(places))
 
 
-def _unreachable(at: Path, cluster: ClusterModel) -> Iterator[Finding]:
+def _unreachable(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
     if cluster.public == "none" and cluster.readiness.when != "none":
         detail = (
             "Without a public address nobody here can log in to see whether the cluster is ready. "
@@ -81,9 +81,9 @@ def _unreachable(at: Path, cluster: ClusterModel) -> Iterator[Finding]:
         yield Finding((*at, "public"), "Cannot be waited for", detail, about=((*at, "readiness"),))
 
 
-def _without_cloud_init(at: Path, cluster: ClusterModel, spec: SpecModel) -> Iterator[Finding]:
+def _without_cloud_init(at: TreePath, cluster: ClusterModel, spec: SpecModel) -> Iterator[Finding]:
     """What only cloud-init does, asked of nodes that have none."""
-    told: set[Path] = set()
+    told: set[TreePath] = set()
     for role, nodes in (("frontend", cluster.frontend), ("computes", cluster.computes)):
         name = nodes.image or cluster.image or (cluster.frontend.image if role == "computes" else None)
         image = spec.images.get(name or "")
@@ -100,19 +100,21 @@ def _without_cloud_init(at: Path, cluster: ClusterModel, spec: SpecModel) -> Ite
             yield Finding(path, "Needs cloud-init", detail, about=(("images", name or "", "guest"),))
 
 
-def _outside_pools(at: Path, cluster: ClusterModel, site: SiteModel) -> Iterator[Finding]:
+def _outside_pools(at: TreePath, cluster: ClusterModel, site: SiteModel) -> Iterator[Finding]:
     vlan, address = _named_vlan(cluster), _named_address(cluster)
     if vlan is not None and not any(first <= vlan <= last for first, last in site.vlans):
         ranges = listed(str(first) if first == last else f"{first}-{last}" for first, last in site.vlans)
         detail = f"Site `{cluster.site}` has the VLANs {ranges} for clusters. Write one of them, or leave it out for a free one."
         yield Finding((*at, "private", "vlan"), "VLAN outside the site's", detail, about=(("sites", cluster.site, "vlans"),))
     pool = site.public.addresses if site.public else ()
-    if address is not None and pool and not covers(pool, address):
+    if address is not None and pool and not ranges_contain(pool, address):
         detail = f"Site `{cluster.site}` has {listed(pool)} for clusters. Write one of them, or `pool` for a free one."
         yield Finding((*at, "public"), "Address outside the site's", detail, about=(("sites", cluster.site, "public"),))
 
 
-def _claimed_twice(spec: SpecModel, key: Path, what: str, claim: Callable[[ClusterModel], str | int | None]) -> Iterator[Finding]:
+def _claimed_twice(
+    spec: SpecModel, key: TreePath, what: str, claim: Callable[[ClusterModel], str | int | None]
+) -> Iterator[Finding]:
     holders: dict[tuple[str, str | int], str] = {}
     for name, cluster in spec.clusters.items():
         claimed = claim(cluster)

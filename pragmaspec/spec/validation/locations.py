@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pragmaspec.spec.yaml.tree import Path
+from pragmaspec.spec.yaml.tree import TreePath
 
 
 @dataclass(frozen=True)
-class Place:
+class ErrorLocation:
     """Where a validation error is: the ``path`` a person would name, and the annotations of its parent and of itself."""
 
-    path: Path
+    path: TreePath
     parent: Any
     own: Any
     at_key: bool = False
@@ -27,7 +27,7 @@ class Place:
         return fields_of(self.parent)
 
 
-def place_of(loc: Path, model: type[BaseModel]) -> Place:
+def locate(loc: TreePath, model: type[BaseModel]) -> ErrorLocation:
     """The place that pydantic's ``loc`` means: without the tags of discriminated unions and its mark for keys."""
     path: list[str | int] = []
     parent: Any = None
@@ -35,7 +35,7 @@ def place_of(loc: Path, model: type[BaseModel]) -> Place:
     field: FieldInfo | None = None
     for step in loc:
         if step == "[key]":
-            return Place(tuple(path), parent, own, at_key=True)
+            return ErrorLocation(tuple(path), parent, own, at_key=True)
         tagged = _tagged(own, step)
         if tagged:
             own = tagged
@@ -43,7 +43,7 @@ def place_of(loc: Path, model: type[BaseModel]) -> Place:
         path.append(step)
         parent, field = own, fields_of(own).get(str(step))
         own = field.annotation if field else _inside(own)
-    return Place(tuple(path), parent, own, field=field)
+    return ErrorLocation(tuple(path), parent, own, field=field)
 
 
 def fields_of(annotation: Any) -> dict[str, FieldInfo]:  # noqa: ANN401 - any annotation a model can have
@@ -63,14 +63,14 @@ def choices_of(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401
 
 def example_of(field: FieldInfo | None) -> str | None:
     """The first example of ``field``, as it would be written on one line."""
-    return flow(field.examples[0]) if field and field.examples else None
+    return flow_yaml(field.examples[0]) if field and field.examples else None
 
 
 def model_example(annotation: Any) -> str:  # noqa: ANN401
     """A small example of the model that ``annotation`` allows: its required keys, or its first."""
     fields = {key: field for key, field in fields_of(annotation).items() if field.examples}
     needed = {key: field for key, field in fields.items() if field.is_required()} or dict(list(fields.items())[:1])
-    return flow({key: field.examples[0] for key, field in needed.items() if field.examples})
+    return flow_yaml({key: field.examples[0] for key, field in needed.items() if field.examples})
 
 
 def providers_of(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401
@@ -78,12 +78,12 @@ def providers_of(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401
     return tuple(word for member in _members(annotation) for word in choices_of(fields_of(member)["provider"].annotation))
 
 
-def flow(value: object) -> str:
+def flow_yaml(value: object) -> str:
     """``value`` as YAML on one line."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {flow_yaml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(flow(item) for item in value) + "]"
+        return "[" + ", ".join(flow_yaml(item) for item in value) + "]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -6,22 +6,30 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from pragmaspec.spec.findings import Finding, listed, meant, overlaps
-from pragmaspec.spec.validation.locations import Place, choices_of, example_of, fields_of, model_example, place_of, providers_of
-from pragmaspec.spec.value_errors import WRONG, WRONG_PARTS, shown
+from pragmaspec.spec.findings import Finding, closest_match, listed, overlaps
+from pragmaspec.spec.validation.locations import (
+    ErrorLocation,
+    choices_of,
+    example_of,
+    fields_of,
+    locate,
+    model_example,
+    providers_of,
+)
+from pragmaspec.spec.value_errors import PART_ERRORS, VALUE_ERROR, value_text
 from pragmaspec.spec.yaml.scalars import Plain, is_null
-from pragmaspec.spec.yaml.tree import Document, Path, data_of, scalars
+from pragmaspec.spec.yaml.tree import Document, TreePath, iter_scalars, plain_data
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def shaped(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding, ...]]:
+def validate(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding, ...]]:
     """The model in ``document``, and what is wrong.
 
     With findings, the model is what remains when everything wrong is left out, so that more can be checked in the same run;
     None when nothing remains.
     """
-    data: Any = data_of(document.root)
+    data: Any = plain_data(document.root)
     findings = _empty(data, model)
     left_out = [finding.path for finding in findings]
     _leave_out(data, left_out)
@@ -34,7 +42,7 @@ def shaped(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding,
                 finding
                 for details in error.errors(include_url=False)
                 if not (details["type"] == "too_short" and details["input"])
-                for finding in _findings(details, place_of(details["loc"], model))
+                for finding in _findings(details, locate(details["loc"], model))
             ]
         findings += [finding for finding in found if not overlaps(finding.path, left_out)]
         if not _leave_out(data, [finding.path for finding in found]):
@@ -45,13 +53,13 @@ def shaped(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding,
 def _empty(data: object, model: type[BaseModel]) -> list[Finding]:
     """A finding for every key without a value; inside user-data (of a cluster or a role) that is cloud-init's business."""
     return [
-        _value_missing(path, place_of(path, model).field)
-        for path, text in scalars(data)
+        _value_missing(path, locate(path, model).field)
+        for path, text in iter_scalars(data)
         if isinstance(text, Plain) and is_null(text) and "user_data" not in path[2:4]
     ]
 
 
-def _value_missing(path: Path, field: FieldInfo | None) -> Finding:
+def _value_missing(path: TreePath, field: FieldInfo | None) -> Finding:
     key = str(next((step for step in reversed(path) if isinstance(step, str)), ""))
     word, colon, rest = key.partition(":")
     if colon and rest:
@@ -63,7 +71,7 @@ def _value_missing(path: Path, field: FieldInfo | None) -> Finding:
     return Finding(path, "Value missing", f"`{key}` has no value. Write one, {advice}.", at_key=True)
 
 
-def _leave_out(data: Any, paths: list[Path]) -> bool:  # noqa: ANN401 - a document's data
+def _leave_out(data: Any, paths: list[TreePath]) -> bool:  # noqa: ANN401 - a document's data
     """Take what is at ``paths`` out of ``data``; whether that was possible for all of them."""
     present = [_present(data, path) for path in paths]
     for path in filter(None, present):
@@ -74,7 +82,7 @@ def _leave_out(data: Any, paths: list[Path]) -> bool:  # noqa: ANN401 - a docume
     return () not in present
 
 
-def _present(data: object, path: Path) -> Path:
+def _present(data: object, path: TreePath) -> TreePath:
     """What to leave out for ``path``: a missing key takes its parent along, an entry its list."""
     found: list[str | int] = []
     for step in path:
@@ -85,17 +93,17 @@ def _present(data: object, path: Path) -> Path:
     return tuple(found)
 
 
-def _findings(details: ErrorDetails, place: Place) -> tuple[Finding, ...]:
-    if details["type"] != WRONG_PARTS:
+def _findings(details: ErrorDetails, place: ErrorLocation) -> tuple[Finding, ...]:
+    if details["type"] != PART_ERRORS:
         return (_finding(details, place),)
     return tuple(
         Finding((*place.path, *inside), summary, _sentence(detail)) for inside, summary, detail in details["ctx"]["parts"]
     )
 
 
-def _finding(details: ErrorDetails, place: Place) -> Finding:
+def _finding(details: ErrorDetails, place: ErrorLocation) -> Finding:
     kind, value = details["type"], details["input"]
-    if kind == WRONG:
+    if kind == VALUE_ERROR:
         context = details["ctx"]
         return Finding(place.path, str(context["summary"]), _sentence(str(context["detail"])), at_key=place.at_key)
     if kind == "missing":
@@ -111,15 +119,15 @@ def _finding(details: ErrorDetails, place: Place) -> Finding:
     return _unknown_kind(place, value, "a list" if kind == "tuple_type" else "a mapping")
 
 
-def _missing(place: Place) -> Finding:
+def _missing(place: ErrorLocation) -> Finding:
     key = str(place.path[-1])
     example = example_of(place.siblings.get(key))
     return Finding(place.path, "Key missing", f"`{key}` is needed here. Write, for example, `{key}: {example}`.")
 
 
-def _unknown_key(place: Place) -> Finding:
+def _unknown_key(place: ErrorLocation) -> Finding:
     key = str(place.path[-1])
-    close = meant(key, place.siblings)
+    close = closest_match(key, place.siblings)
     homes = [name for name, field in place.siblings.items() if key in fields_of(field.annotation)]
     if homes:
         advice = f"It belongs in {listed(homes, 'or')}."
@@ -130,13 +138,13 @@ def _unknown_key(place: Place) -> Finding:
     return Finding(place.path, "Unknown key", f"{_shown(key)} is not known here. {advice}", at_key=True)
 
 
-def _unknown_choice(path: Path, value: object, choices: tuple[str, ...]) -> Finding:
-    close = meant(value, choices) if isinstance(value, str) else None
+def _unknown_choice(path: TreePath, value: object, choices: tuple[str, ...]) -> Finding:
+    close = closest_match(value, choices) if isinstance(value, str) else None
     advice = f"Did you mean `{close}`?" if close else f"Write {listed(choices, 'or')}."
     return Finding(path, "Unknown choice", f"{_shown(value)} is not a choice here. {advice}")
 
 
-def _unknown_provider(place: Place, value: object) -> Finding:
+def _unknown_provider(place: ErrorLocation, value: object) -> Finding:
     choices = providers_of(place.own)
     path = (*place.path, "provider")
     if not isinstance(value, dict):
@@ -146,15 +154,15 @@ def _unknown_provider(place: Place, value: object) -> Finding:
     return Finding(path, "Key missing", f"`provider` is needed here. Write, for example, `provider: {choices[0]}`.")
 
 
-def _unknown_kind(place: Place, value: object, wanted: str) -> Finding:
+def _unknown_kind(place: ErrorLocation, value: object, wanted: str) -> Finding:
     example = example_of(place.field) or model_example(place.own)
     if wanted == "a list" and isinstance(value, str):
-        example = f"[{shown(value).strip('`')}]"
+        example = f"[{value_text(value).strip('`')}]"
     return Finding(place.path, f"Not {wanted}", f"{_shown(value)} does not fit here. Write {wanted}, such as `{example}`.")
 
 
 def _shown(value: object) -> str:
-    text = shown(value)
+    text = value_text(value)
     return text[0].upper() + text[1:]
 
 

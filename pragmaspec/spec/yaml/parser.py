@@ -21,8 +21,8 @@ from ruamel.yaml.events import (
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.spec.yaml.scalars import Plain, is_typed
 from pragmaspec.spec.yaml.syntax_errors import syntax_problem
-from pragmaspec.spec.yaml.text import quote_of, text_of, unsafe_character
-from pragmaspec.spec.yaml.tree import Document, Mapping, Scalar, Sequence, Spot, Tree
+from pragmaspec.spec.yaml.text import decode_text, quoted_line, unsafe_character
+from pragmaspec.spec.yaml.tree import Document, Mapping, Position, Scalar, Sequence, Tree
 
 DEPTH_MAX = 64
 ALIASES_MAX = 100
@@ -35,7 +35,7 @@ ALIASED_NODES_MAX = 10_000
 
 def read_document(data: bytes, file: str) -> Document:
     """The document in ``data``. Raises SpecError, with every problem that is not one of syntax."""
-    text = text_of(data, file)
+    text = decode_text(data, file)
     reader = _Reader(text, file)
     root = reader.tree()
     if root is None and not reader.problems:
@@ -58,7 +58,7 @@ class _Reader:
         self._anchors: dict[str, Tree | None] = {}
         self._aliases = 0
         self._aliased_nodes = 0
-        self._unclosed: list[Spot] = []
+        self._unclosed: list[Position] = []
         self._events = YAML(typ="safe", pure=True).parse(text)
 
     def tree(self) -> Tree | None:
@@ -79,7 +79,7 @@ class _Reader:
             raise SpecError.of([*self.problems, self._problem("Not YAML", detail, (1, 1))]) from None
         return root
 
-    def report(self, summary: str, detail: str, spot: Spot) -> None:
+    def report(self, summary: str, detail: str, spot: Position) -> None:
         """Note a problem and go on."""
         self.problems.append(self._problem(summary, detail, spot))
 
@@ -105,10 +105,10 @@ class _Reader:
             self._anchors[event.anchor] = node
         return node
 
-    def _innermost(self) -> Spot | None:
+    def _innermost(self) -> Position | None:
         return self._unclosed[-1] if self._unclosed else None
 
-    def _collection(self, event: CollectionStartEvent, spot: Spot, depth: int) -> Tree:
+    def _collection(self, event: CollectionStartEvent, spot: Position, depth: int) -> Tree:
         if event.flow_style:
             self._unclosed.append(spot)
         found = (
@@ -123,7 +123,7 @@ class _Reader:
             found.items.append(self._node(item, depth + 1))
         return found
 
-    def _content(self, event: NodeEvent, spot: Spot, depth: int) -> Tree:
+    def _content(self, event: NodeEvent, spot: Position, depth: int) -> Tree:
         if isinstance(event, CollectionStartEvent):
             return self._collection(event, spot, depth)
         value = event.value if isinstance(event, ScalarEvent) else ""
@@ -133,7 +133,7 @@ class _Reader:
         return Scalar(value if getattr(event, "style", None) else Plain(value), spot)
 
     def _mapping(self, found: Mapping, depth: int) -> Mapping:
-        merges: list[tuple[Tree, Spot]] = []
+        merges: list[tuple[Tree, Position]] = []
         numbers: list[Scalar] = []
         while not isinstance(event := next(self._events), MappingEndEvent):
             key = self._node(event, depth + 1)
@@ -167,7 +167,7 @@ class _Reader:
                 )
                 self.report("Numbers of different length", detail, key.spot)
 
-    def _merge(self, into: Mapping, value: Tree, spot: Spot) -> None:
+    def _merge(self, into: Mapping, value: Tree, spot: Position) -> None:
         """What the merge key ``<<`` means (https://yaml.org/type/merge.html): entries that are not there yet."""
         for source in value.items if isinstance(value, Sequence) else (value,):
             if not isinstance(source, Mapping):
@@ -177,7 +177,7 @@ class _Reader:
                 if key not in into.items:
                     into.items[key], into.keys[key] = item, source.keys[key]
 
-    def _alias(self, name: str, spot: Spot) -> Tree:
+    def _alias(self, name: str, spot: Position) -> Tree:
         target = self._anchors.get(name)
         if target is None:
             known = "it is inside itself" if name in self._anchors else "no anchor before it has that name"
@@ -189,15 +189,15 @@ class _Reader:
             self._stop("Too many aliases", f"A file has {limit}.", spot)
         return target
 
-    def _stop(self, summary: str, detail: str, spot: Spot) -> NoReturn:
+    def _stop(self, summary: str, detail: str, spot: Position) -> NoReturn:
         raise SpecError.of([*self.problems, self._problem(summary, detail, spot)])
 
-    def _problem(self, summary: str, detail: str, spot: Spot) -> Problem:
+    def _problem(self, summary: str, detail: str, spot: Position) -> Problem:
         where = Where(file=self._file, line=spot[0], column=spot[1])
-        return Problem(summary=summary, detail=detail, where=where, quote=quote_of(self._text, spot[0]))
+        return Problem(summary=summary, detail=detail, where=where, quote=quoted_line(self._text, spot[0]))
 
 
-def _spot(event: DocumentStartEvent | NodeEvent) -> Spot:
+def _spot(event: DocumentStartEvent | NodeEvent) -> Position:
     return event.start_mark.line + 1, event.start_mark.column + 1
 
 

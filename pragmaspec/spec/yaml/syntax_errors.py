@@ -4,7 +4,7 @@ import re
 
 from ruamel.yaml.error import MarkedYAMLError
 
-from pragmaspec.spec.yaml.tree import Spot
+from pragmaspec.spec.yaml.tree import Position
 
 _ESCAPE = r"In double quotes \ begins an escape. Write \\ for one, or use single quotes."
 _REST = "Here is more after a value that was complete. A text with quotes, { or [ at its begin needs quotes around all of it."
@@ -36,7 +36,7 @@ _KEY_WITHOUT_BLANK = re.compile(r"[ ]*(?:-[ ]+)?([A-Za-z_][A-Za-z0-9_-]*):(?!//)
 _KEY_AND_VALUE = re.compile(r"[ ]*(?:-[ ]+)?[^\s#][^:]*:[ ]+[^\s#&|>]")
 
 
-def syntax_problem(error: MarkedYAMLError, text: str, unclosed: Spot | None) -> tuple[str, str, Spot]:
+def syntax_problem(error: MarkedYAMLError, text: str, unclosed: Position | None) -> tuple[str, str, Position]:
     """Summary, detail and place of what the parser complains of in ``text``; ``unclosed``: the innermost [ or { still open."""
     said = str(error.problem or error.context or "")
     mark = error.problem_mark or error.context_mark
@@ -56,7 +56,7 @@ def syntax_problem(error: MarkedYAMLError, text: str, unclosed: Spot | None) -> 
     return "Not YAML", f"The YAML parser says: {said}.", noticed
 
 
-def _line_before(lines: list[str], at: int, said: str) -> tuple[str, str, Spot] | None:
+def _line_before(lines: list[str], at: int, said: str) -> tuple[str, str, Position] | None:
     """What the line before number ``at`` (from 0) has to do with what the parser ``said`` of this one; None: nothing."""
     if at >= len(lines) or not said.startswith(("mapping values are not allowed", "expected <block end>")):
         return None

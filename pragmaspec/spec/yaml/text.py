@@ -6,7 +6,7 @@ import unicodedata
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.spec.value_errors import without_credentials
 
-SIZE_MAX = 2**20
+FILE_SIZE_MAX = 2**20
 """The most bytes a file that a person writes may have."""
 
 QUOTE_MAX = 2000
@@ -21,9 +21,9 @@ _OPENSSH_PRIVATE = "b3BlbnNzaC1rZXktdjE"
 _SECRET = re.compile(r"(?i)((?:passw(?:or)?d|secret|token|private[_-]?key)[^:]{0,20}:\s*).+")
 
 
-def text_of(data: bytes, file: str) -> str:
+def decode_text(data: bytes, file: str) -> str:
     """The text in ``data``. Raises SpecError when it is too long, not UTF-8, or has characters that deceive a reader."""
-    if len(data) > SIZE_MAX:
+    if len(data) > FILE_SIZE_MAX:
         raise SpecError(
             "File too large",
             "A file that people write has at most 1 MiB. Make several specs of it.",
@@ -53,7 +53,7 @@ def unsafe_character(text: str) -> str | None:
     return character_name(found[0]) if found else None
 
 
-def unsafe_removed(text: str) -> str:
+def without_unsafe_characters(text: str) -> str:
     """``text`` without the characters that are not fit to be shown."""
     return _UNSAFE.sub("", text)
 
@@ -63,7 +63,7 @@ def character_name(character: str) -> str:
     return f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"
 
 
-def quote_of(text: str, line: int) -> str | None:
+def quoted_line(text: str, line: int) -> str | None:
     """Line number ``line`` (from 1) of ``text``, made safe to print: cut, without control characters and passwords."""
     lines = _LINE_END.split(text)
     if not 1 <= line <= len(lines):
@@ -81,7 +81,7 @@ def _unsafe_problem(text: str, position: int, file: str) -> Problem:
         summary="Invisible or control character",
         detail=f"{character_name(text[position])} can make a text look like another. Remove it.",
         where=where,
-        quote=quote_of(text, where.line),
+        quote=quoted_line(text, where.line),
     )
 
 

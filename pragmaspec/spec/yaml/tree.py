@@ -6,8 +6,8 @@ from typing import Any
 
 from pragmaspec.errors import Where
 
-Path = tuple[str | int, ...]
-Spot = tuple[int, int]
+TreePath = tuple[str | int, ...]
+Position = tuple[int, int]
 """Line and column, both from 1."""
 
 
@@ -16,14 +16,14 @@ class Scalar:
     """One value; ``text`` is a ``Plain`` when it had no quotes."""
 
     text: str
-    spot: Spot
+    spot: Position
 
 
 @dataclass(slots=True)
 class Sequence:
     """A list."""
 
-    spot: Spot
+    spot: Position
     items: list["Tree"] = field(default_factory=list)
 
 
@@ -31,9 +31,9 @@ class Sequence:
 class Mapping:
     """Keys and values; ``keys`` says where each key stands."""
 
-    spot: Spot
+    spot: Position
     items: dict[str, "Tree"] = field(default_factory=dict)
-    keys: dict[str, Spot] = field(default_factory=dict)
+    keys: dict[str, Position] = field(default_factory=dict)
 
 
 Tree = Scalar | Sequence | Mapping
@@ -47,7 +47,7 @@ class Document:
     text: str
     root: Mapping
 
-    def where(self, path: Path) -> Where:
+    def where(self, path: TreePath) -> Where:
         """The place of ``path``: a single value's own place, else that of its key; of the nearest ancestor when it is absent."""
         node: Tree = self.root
         spot = self.root.spot
@@ -63,7 +63,7 @@ class Document:
         line, column = node.spot if isinstance(node, Scalar) and node.text else spot
         return Where(file=self.file, line=line, column=column)
 
-    def where_key(self, path: Path) -> Where:
+    def where_key(self, path: TreePath) -> Where:
         """The place of the key that ``path``, which is there, ends with."""
         parent: Any = self.root
         for step in path[:-1]:
@@ -74,22 +74,22 @@ class Document:
         return self.where(path)
 
 
-def data_of(node: Tree) -> object:
+def plain_data(node: Tree) -> object:
     """``node`` as plain dicts, lists and strings; an unquoted scalar stays a ``Plain``."""
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Sequence):
-        return [data_of(item) for item in node.items]
-    return {key: data_of(item) for key, item in node.items.items()}
+        return [plain_data(item) for item in node.items]
+    return {key: plain_data(item) for key, item in node.items.items()}
 
 
-def scalars(data: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:  # noqa: ANN401 - a document's data
+def iter_scalars(data: Any, path: TreePath = ()) -> Iterator[tuple[TreePath, str]]:  # noqa: ANN401 - a document's data
     """Every single value in ``data`` with its path."""
     if isinstance(data, dict):
         for key, item in data.items():
-            yield from scalars(item, (*path, key))
+            yield from iter_scalars(item, (*path, key))
     elif isinstance(data, list):
         for position, item in enumerate(data):
-            yield from scalars(item, (*path, position))
+            yield from iter_scalars(item, (*path, position))
     else:
         yield path, data

@@ -10,11 +10,11 @@ from pragmaspec.frozen import Frozen
 if TYPE_CHECKING:
     from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.planning.wanted import WantedImage
-    from pragmaspec.spec.loaded import LoadedSpec
+    from pragmaspec.spec.loaded_spec import LoadedSpec
     from pragmaspec.stack.stack import Stack
 
 
-class Rebuilt(Frozen, frozen=True):
+class RebuildResult(Frozen, frozen=True):
     """An image that was built a second time. ``digest``: what it is known by; ``found``: what came out now."""
 
     name: str
@@ -52,10 +52,12 @@ def fetch_images(
     return tuple(found)
 
 
-def rebuild_images(stack: "Stack", names: Collection[str], store_dir: Path, reporter: "ImageReporter") -> tuple[Rebuilt, ...]:
+def rebuild_images(
+    stack: "Stack", names: Collection[str], store_dir: Path, reporter: "ImageReporter"
+) -> tuple[RebuildResult, ...]:
     """Build images of the spec again, beside the store, and compare. Raises SpecError, UsageError and ImageError."""
-    from pragmaspec.images.lock.digest import pin
-    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.lock.digest import image_digest
+    from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.sources.registry import source_of
     from pragmaspec.images.store.blobs import BlobStore
 
@@ -65,9 +67,9 @@ def rebuild_images(stack: "Stack", names: Collection[str], store_dir: Path, repo
         model, where = loaded.model.images[name], loaded.where(("images", name))
         known = stack.library.resolve(model, name, loaded.directory, where, reporter)
         with store.locked(f"again-{known.digest}"), store.scratch(f"again-{known.digest}") as scratch:
-            found = source_of(model, loaded.directory).find(Workshop(BlobStore(scratch), name, reporter))
-        digest = pin(found.disk, found.kernel, found.initrd, found.cmdline)
-        rebuilt.append(Rebuilt(name=name, digest=known.digest, found=digest))
+            found = source_of(model, loaded.directory).find(ImageContext(BlobStore(scratch), name, reporter))
+        digest = image_digest(found.disk, found.kernel, found.initrd, found.cmdline)
+        rebuilt.append(RebuildResult(name=name, digest=known.digest, found=digest))
     return tuple(rebuilt)
 
 
@@ -95,10 +97,10 @@ def missing_files(stack: "Stack", store_dir: Path) -> Mapping[str, str]:
 
 def _loaded(stack: "Stack") -> "LoadedSpec":
     from pragmaspec.spec.loader import load_spec
-    from pragmaspec.stack.resolve_spec import check_name
+    from pragmaspec.stack.resolve_spec import check_stack_name
 
     loaded = load_spec(stack.place.spec_file)
-    check_name(stack.place, loaded)
+    check_stack_name(stack.place, loaded)
     return loaded
 
 

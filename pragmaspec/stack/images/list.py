@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pragmaspec.report.lists_text import Repository
+from pragmaspec.report.lists_text import ImageRow
 from pragmaspec.resources import StagedImage
 from pragmaspec.state_model import State
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from pragmaspec.stack.stack import Stack
 
 
-def repository(stack: "Stack", reporter: "ImageReporter | None" = None) -> tuple[Repository, ...]:
+def list_images(stack: "Stack", reporter: "ImageReporter | None" = None) -> tuple[ImageRow, ...]:
     """The images by name, those of the spec first. Raises SpecError and ImageError."""
     wanted, state = stack.wanted(reporter), stack.state()
     kept = {entry.digest for entry in stack.library.entries()}
     found = {
-        image.digest: Repository(
+        image.digest: ImageRow(
             name=image.name,
             origin=image.origin,
             format=image.format,
@@ -30,7 +30,7 @@ def repository(stack: "Stack", reporter: "ImageReporter | None" = None) -> tuple
     for image in _staged(state):
         found.setdefault(
             image.digest,
-            Repository(
+            ImageRow(
                 name=image.name,
                 origin="no longer in the spec",
                 format=image.format,

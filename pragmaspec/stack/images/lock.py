@@ -21,10 +21,10 @@ def lock_images(
     Raises SpecError, UsageError for a name that is no image of the spec, and ImageError with every problem.
     """
     from pragmaspec.spec.loader import load_spec
-    from pragmaspec.stack.resolve_spec import check_name
+    from pragmaspec.stack.resolve_spec import check_stack_name
 
     loaded = load_spec(stack.place.spec_file)
-    check_name(stack.place, loaded)
+    check_stack_name(stack.place, loaded)
     images = loaded.model.images
     _check_names(upgrade, images)
     changes: list[LockChange] = []
@@ -44,7 +44,7 @@ def lock_images(
             problems += error.problems
         else:
             changes.append(change)
-    changes += stack.library.drop_left_over(loaded.directory, images)
+    changes += stack.library.remove_stale(loaded.directory, images)
     if problems:
         raise ImageError.of(problems)
     return tuple(sorted(changes, key=lambda change: change.name))

@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, PragmaspecError, Problem, UsageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.stack.location import Place, is_url
+from pragmaspec.stack.location import StackLocation, is_url
 
 if TYPE_CHECKING:
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.images.store.usage import User
+    from pragmaspec.images.store.usage import StackUsage
     from pragmaspec.planning.wanted import Wanted
 
     Need = tuple[str, set[str]]
     """The digest of an image, and those of its files."""
 
 
-class Unread(Frozen, frozen=True):
+class UnreadableStack(Frozen, frozen=True):
     """A stack of which something cannot be read, so that it may need more than is known; and why."""
 
     stack: str
     problem: Problem
 
 
-class Needed(Frozen, frozen=True):
+class NeededImages(Frozen, frozen=True):
     """What has to stay: digests of files and images. ``uses``: for each image, by whom; ``gone``: stacks that are no more.
 
     ``given_up``: names of imported disks that are no longer wanted; ``unread``: what may be needed beside all that.
@@ -35,45 +35,45 @@ class Needed(Frozen, frozen=True):
     files: frozenset[str]
     images: frozenset[str]
     uses: dict[str, tuple[str, ...]]
-    gone: "tuple[User, ...]" = ()
-    given_up: tuple[str, ...] = ()
-    unread: tuple[Unread, ...] = ()
+    gone: "tuple[StackUsage, ...]" = ()
+    dropped_imports: tuple[str, ...] = ()
+    unread: tuple[UnreadableStack, ...] = ()
 
 
-def remember_use(place: Place, wanted: "Wanted", store_dir: Path) -> None:
+def record_use(place: StackLocation, wanted: "Wanted", store_dir: Path) -> None:
     """Keep which images the spec of ``place`` means, so that they are not pruned."""
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.images.store.usage import User, remember_user
+    from pragmaspec.images.store.usage import StackUsage, record_usage
 
     state = place.state if is_url(place.state) else str(Path(place.state).absolute())
     images = tuple(sorted({image.digest for image in wanted.images}))
-    remember_user(BlobStore(store_dir), User(spec=str(place.spec_file.absolute()), state=state, images=images))
+    record_usage(BlobStore(store_dir), StackUsage(spec=str(place.spec_file.absolute()), state=state, images=images))
 
 
-def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed:
+def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> NeededImages:
     """What the stacks of this machine need of ``store``, and what was imported, but for ``forgotten``.
 
     ``forgotten``: stacks, named by spec or state, and names of imported disks. Raises ImageError when that cannot be told of one
     of them: whoever cannot look must not remove. Raises UsageError for a name that nothing has.
     """
-    needed = known_uses(store, forgotten)
+    needed = scan_image_uses(store, forgotten)
     if needed.unread:
         raise ImageError.of(map(_cannot_look, needed.unread))
     return needed
 
 
-def known_uses(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed:
+def scan_image_uses(store: "BlobStore", forgotten: Collection[str] = ()) -> NeededImages:
     """The same, as far as it can be told. Raises ImageError when it is not known which stacks there are, and UsageError."""
     from pragmaspec.images.catalogue import Catalogue
-    from pragmaspec.images.store.usage import users
+    from pragmaspec.images.store.usage import stack_usages
 
-    catalogue, everybody = Catalogue(store), users(store)
+    catalogue, everybody = Catalogue(store), stack_usages(store)
     imported = catalogue.imported()
     _check_known(forgotten, everybody, {entry.name for entry in imported})
     files: set[str] = set()
     uses: dict[str, set[str]] = {}
-    gone: list[User] = []
-    unread: list[Unread] = []
+    gone: list[StackUsage] = []
+    unread: list[UnreadableStack] = []
     for user in everybody:
         if _is_gone(user) or any(_means(name, user) for name in forgotten):
             gone.append(user)
@@ -84,26 +84,26 @@ def known_uses(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed:
                     files |= more
                     uses.setdefault(image, set()).add(user.shown)
             except PragmaspecError as error:
-                unread.append(Unread(stack=user.shown, problem=error.problems[0]))
+                unread.append(UnreadableStack(stack=user.shown, problem=error.problems[0]))
     kept = {entry.digest for entry in imported if entry.name not in forgotten}
     shown = {image: tuple(sorted(names)) for image, names in uses.items()}
-    return Needed(
+    return NeededImages(
         files=frozenset(files | kept),
         images=frozenset(uses.keys() | kept),
         uses=shown,
         gone=tuple(gone),
-        given_up=tuple(entry.name for entry in imported if entry.name in forgotten),
+        dropped_imports=tuple(entry.name for entry in imported if entry.name in forgotten),
         unread=tuple(unread),
     )
 
 
-def _means(name: str, user: "User") -> bool:
+def _means(name: str, user: "StackUsage") -> bool:
     """Whether somebody who says ``name`` here means the spec or the state of ``user``."""
     said = {name} if is_url(name) else {os.path.normpath(Path(name).absolute()), os.path.realpath(name)}
     return any(place and (place if is_url(place) else os.path.normpath(place)) in said for place in (user.spec, user.state))
 
 
-def _check_known(forgotten: Collection[str], everybody: "Collection[User]", imported: Collection[str]) -> None:
+def _check_known(forgotten: Collection[str], everybody: "Collection[StackUsage]", imported: Collection[str]) -> None:
     """Raises UsageError for each name that means nothing."""
     known = ", ".join([*sorted(imported), *(user.shown for user in everybody)]) or "nothing"
     wrong = [name for name in forgotten if name not in imported and not any(_means(name, user) for user in everybody)]
@@ -117,14 +117,14 @@ def _check_known(forgotten: Collection[str], everybody: "Collection[User]", impo
         )
 
 
-def _of_spec(user: "User", catalogue: "Catalogue") -> "Iterator[Need]":
+def _of_spec(user: "StackUsage", catalogue: "Catalogue") -> "Iterator[Need]":
     """What its spec meant when it was last read."""
     if user.spec and Path(user.spec).exists():
         for image in user.images:
             yield image, _files(catalogue, image)
 
 
-def _of_lock(user: "User", _: "Catalogue") -> "Iterator[Need]":
+def _of_lock(user: "StackUsage", _: "Catalogue") -> "Iterator[Need]":
     """What stands in the lock file beside its spec."""
     from pragmaspec.images.lock.lock_file import read_lock
 
@@ -134,7 +134,7 @@ def _of_lock(user: "User", _: "Catalogue") -> "Iterator[Need]":
             yield locked.digest, blobs | ({locked.packages} if locked.packages else set())
 
 
-def _of_state(user: "User", catalogue: "Catalogue") -> "Iterator[Need]":
+def _of_state(user: "StackUsage", catalogue: "Catalogue") -> "Iterator[Need]":
     """What is recorded of it at sites."""
     from pragmaspec.resources import Node, StagedImage
     from pragmaspec.stack.state.access import store_at
@@ -154,12 +154,12 @@ def _files(catalogue: "Catalogue", image: str) -> set[str]:
     return {blob.sha256 for blob in entry.blobs} | ({entry.packages} if entry.packages else set())
 
 
-def _is_gone(user: "User") -> bool:
+def _is_gone(user: "StackUsage") -> bool:
     """Whether neither its spec nor its state is there any more."""
     return not (user.spec and Path(user.spec).exists()) and not is_url(user.state) and not Path(user.state).exists()
 
 
-def _cannot_look(unread: Unread) -> Problem:
+def _cannot_look(unread: UnreadableStack) -> Problem:
     return Problem(
         summary="Cannot tell which images are needed",
         detail=f"{unread.stack}: {unread.problem.summary}. {unread.problem.detail} Nothing was removed. Make that readable, or "

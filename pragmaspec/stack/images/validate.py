@@ -65,11 +65,11 @@ def _unreadable(at: _Place, file: Path) -> Iterator[Finding]:
 
 def _unknown(at: _Place, name: str) -> Iterator[Finding]:
     from pragmaspec.images.settings import read_settings
-    from pragmaspec.images.sources.releases import publication_of
+    from pragmaspec.images.sources.releases import find_publication
 
     settings = read_settings()
     try:
-        publication_of(name, settings)
+        find_publication(name, settings)
     except ImageError as error:
         yield from (Finding(at, "Unknown catalogue name", problem.detail) for problem in error.problems)
 

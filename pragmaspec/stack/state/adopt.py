@@ -15,7 +15,7 @@ PROBLEM = "found at the site without a record"
 _UNKNOWN_NETWORK = "0.0.0.0/0"
 
 
-def adopted(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
+def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
     """The record of ``orphan``: degraded, because nobody knows how far its making came.
 
     ``wanted`` are the resources that the spec wants, by address. What it wants is taken to be what is there, as far as the site
@@ -39,7 +39,7 @@ def adopted(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
     )
 
 
-def called_now(orphan: Orphan, state: State) -> Orphan:
+def with_current_address(orphan: Orphan, state: State) -> Orphan:
     """``orphan`` at the address that it has now, when ``state`` records other parts of its cluster or site under a new name."""
     if orphan.seen is None:
         return orphan
@@ -56,7 +56,7 @@ def called_now(orphan: Orphan, state: State) -> Orphan:
     return orphan
 
 
-def under_its_mark(record: Record, made_as: str, lineage: str) -> Record:
+def with_original_address(record: Record, made_as: str, lineage: str) -> Record:
     """``record`` of an object that was made under the address ``made_as``, after which the site and its guest call it."""
     if record.address == made_as:
         return record
@@ -67,13 +67,13 @@ def under_its_mark(record: Record, made_as: str, lineage: str) -> Record:
     return replace(record, origin=made_as)
 
 
-def in_order(orphans: Iterable[Orphan]) -> tuple[tuple[Orphan, ...], tuple[Orphan, ...]]:
+def adoption_order(orphans: Iterable[Orphan]) -> tuple[tuple[Orphan, ...], tuple[Orphan, ...]]:
     """What has to be recorded first, and the nodes: their addresses follow from what their cluster holds."""
     all_ = tuple(orphans)
     return tuple(one for one in all_ if one.kind != "node"), tuple(one for one in all_ if one.kind == "node")
 
 
-def pinned(wanted: Wanted, lineage: str, held: Iterable[Orphan], inventories: Mapping[str, Inventory]) -> Wanted:
+def with_held_allocations(wanted: Wanted, lineage: str, held: Iterable[Orphan], inventories: Mapping[str, Inventory]) -> Wanted:
     """``wanted`` with each cluster asking for what its allocation in ``held`` holds, as far as the sites tell."""
     by_address = {orphan.address: orphan for orphan in held}
     return replace(

@@ -10,13 +10,13 @@ from pragmaspec.errors import Problem, UsageError
 from pragmaspec.state_model import Record, State
 
 if TYPE_CHECKING:
-    from pragmaspec.state.store import Opened, Store
+    from pragmaspec.state.store import LockedStore, Store
 
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,40}[a-z0-9])?")
 """What a spec lets clusters and sites be called."""
 
 
-def write_edit(store: "Store", opened: "Opened", after: State) -> State:
+def write_edit(store: "Store", opened: "LockedStore", after: State) -> State:
     """Record ``after`` in the place of what is held; what is recorded then. Raises StateUnwritableError.
 
     ``opened`` is what ``store`` holds. Not by the journal: a crash could leave a part of an edit there, and what is taken out
@@ -31,12 +31,12 @@ def write_edit(store: "Store", opened: "Opened", after: State) -> State:
     return written
 
 
-def without(state: State, records: Iterable[Record]) -> State:
+def without_records(state: State, records: Iterable[Record]) -> State:
     """``state`` without ``records``: what they are about stays at its site."""
     return state.with_records((), (record.address for record in records))
 
 
-def renamed(state: State, kind: Literal["cluster", "site"], before: str, after: str) -> State:
+def with_renamed(state: State, kind: Literal["cluster", "site"], before: str, after: str) -> State:
     """``state`` with the cluster or site ``before`` called ``after``.
 
     Raises UsageError for a name that is not recorded or cannot be, PlanError for one that is taken.

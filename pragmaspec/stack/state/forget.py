@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 from pragmaspec import __version__
 from pragmaspec.errors import PlanRefusedError
-from pragmaspec.stack.location import Place
+from pragmaspec.stack.location import StackLocation
 
 if TYPE_CHECKING:
     from pragmaspec.state.store import Store
 
 
-def forget_stack(place: Place, store: "Store") -> bool:
+def forget_stack(place: StackLocation, store: "Store") -> bool:
     """Remove the state in ``store`` with the stack's secret; whether there was one.
 
     Raises PlanRefusedError while anything is recorded.
     """
     from pragmaspec.access.ssh_files import ssh_directory
     from pragmaspec.report.units import counted
-    from pragmaspec.state.desired_cache import WantedCache
+    from pragmaspec.state.spec_cache import SpecCache
     from pragmaspec.state.stack_key import key_file
 
     there = store.exists()
@@ -36,10 +36,10 @@ def forget_stack(place: Place, store: "Store") -> bool:
             shutil.rmtree(ssh_directory(state.lineage), ignore_errors=True)
             with suppress(FileNotFoundError):
                 key_file(state.lineage).unlink()
-        usual = place.usual_state
+        usual = place.default_state
         if usual is not None:
             with suppress(OSError):
                 usual.parent.rmdir()  # `state/`, when this was its last stack
     if place.spec is not None:
-        WantedCache(__version__).forget(place.spec)
+        SpecCache(__version__).forget(place.spec)
     return there

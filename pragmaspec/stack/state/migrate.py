@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from pragmaspec.errors import PragmaspecError, UsageError
-from pragmaspec.stack.location import Place
+from pragmaspec.stack.location import StackLocation
 from pragmaspec.stack.state.access import store_at
 
 if TYPE_CHECKING:
@@ -17,19 +17,19 @@ class Migration(NamedTuple):
     source: "Store"
     target: "Store"
     line: str
-    said_by_spec: bool
+    state_from_spec: bool
     encrypt: bool
 
     @classmethod
-    def of(cls, place: Place, source: str | None, target: str | None) -> Self:
+    def of(cls, place: StackLocation, source: str | None, target: str | None) -> Self:
         """What is meant: to ``target``, else to where the spec says; from ``source``, else from where it is now.
 
         Raises UsageError when both are one place, or one is not known.
         """
-        to = target or (place.state if place.said_by_spec else None)
+        to = target or (place.state if place.state_from_spec else None)
         if to is None:
             raise UsageError("No target", "Say where the state shall be: a URL, a folder, or the spec's `state:`.")
-        usual = str(place.usual_state) if place.usual_state is not None else place.state
+        usual = str(place.default_state) if place.default_state is not None else place.state
         origin = source or (usual if target is None else place.state)
         from_, to_ = store_at(origin), store_at(to, encrypt=place.encrypt)
         if from_.ground.title == to_.ground.title:
@@ -44,7 +44,7 @@ class Migration(NamedTuple):
             raise UsageError("Nothing to copy", f"There is no state at {from_.ground.title}. Say --from for where it is.")
         if to_.exists() and _earlier(to, from_):
             to_ = store_at(to, encrypt=place.encrypt, accept_rollback=True)
-        return cls(from_, to_, to, said_by_spec=place.said_by_spec and to == place.state, encrypt=bool(place.encrypt))
+        return cls(from_, to_, to, state_from_spec=place.state_from_spec and to == place.state, encrypt=bool(place.encrypt))
 
     def copy(self) -> "State":
         """Do it; the state that stands at the target then. Raises what :meth:`pragmaspec.state.store.Store.copy_to` raises."""

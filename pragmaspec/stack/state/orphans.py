@@ -10,14 +10,20 @@ from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Resource
 from pragmaspec.site import Site
-from pragmaspec.stack.planning import planned
+from pragmaspec.stack.planning import compute_plan
 from pragmaspec.stack.sites import Sites
-from pragmaspec.stack.state.adopt import adopted, called_now, in_order, pinned, under_its_mark
+from pragmaspec.stack.state.adopt import (
+    adopted_record,
+    adoption_order,
+    with_current_address,
+    with_held_allocations,
+    with_original_address,
+)
 from pragmaspec.state.stack_key import key_file
 from pragmaspec.state_model import State
 
 
-class Adopted(NamedTuple):
+class AdoptionResult(NamedTuple):
     """The state with what was taken in, and the addresses of that."""
 
     state: State
@@ -31,17 +37,17 @@ def find_orphans(state: State, sites: Sites, names: Iterable[str]) -> tuple[Orph
     return orphans(state, sites.observe(names, state))
 
 
-def find_others(lineage: str, sites: Sites, names: Iterable[str]) -> tuple[OtherStack, ...]:
+def find_other_stacks(lineage: str, sites: Sites, names: Iterable[str]) -> tuple[OtherStack, ...]:
     """Stacks other than ``lineage`` at the sites ``names``. A stack is known here if its key is."""
     return other_stacks(sites.inventories(names), lineage, lambda other: key_file(other).exists())
 
 
-def chosen(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Orphan, ...]:
+def select_orphans(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Orphan, ...]:
     """The orphans that ``patterns`` (addresses, or patterns with ``*``) mean. Raises UsageError for one that means none.
 
     What stands beside a recorded object cannot be recorded too, and what is left over is removed by the next apply.
     """
-    free = [orphan for orphan in found if not orphan.beside and not orphan.left_over]
+    free = [orphan for orphan in found if not orphan.recorded_beside and not orphan.left_over]
     picked: dict[str, Orphan] = {}
     for pattern in patterns:
         matching = [orphan for orphan in free if fnmatchcase(orphan.address, pattern)]
@@ -55,7 +61,9 @@ def chosen(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Orphan, ..
     return tuple(picked[address] for address in sorted(picked))
 
 
-def adopt(found: Iterable[Orphan], state: State, wanted: Wanted | None, sites: Sites, options: Iterable[Site]) -> Adopted:
+def adopt_orphans(
+    found: Iterable[Orphan], state: State, wanted: Wanted | None, sites: Sites, options: Iterable[Site]
+) -> AdoptionResult:
     """``state`` with ``found`` recorded, degraded. ``options`` are those of the sites. Raises PlanError, SiteError, UsageError.
 
     What belongs to clusters as a whole comes first, because it decides which addresses their nodes have. What was made under
@@ -64,21 +72,21 @@ def adopt(found: Iterable[Orphan], state: State, wanted: Wanted | None, sites: S
     found = tuple(found)
     _refuse_taken(found, state)
     known = {site.name: site for site in (*state.sites, *options)}
-    parts = in_order(found)
+    parts = adoption_order(found)
     used = {orphan.site for part in parts for orphan in part}
     state = _with_sites(state, [known[name] for name in sorted(known) if name in used])
     taken: list[str] = []
     for part in parts:
         if part:
-            now = tuple(called_now(orphan, state) for orphan in part)
+            now = tuple(with_current_address(orphan, state) for orphan in part)
             resources = _wanted_resources(now, state, wanted, sites)
             records = [
-                under_its_mark(adopted(called, resources), orphan.address, state.lineage)
+                with_original_address(adopted_record(called, resources), orphan.address, state.lineage)
                 for orphan, called in zip(part, now, strict=True)
             ]
             state = state.with_records(records)
             taken += [record.address for record in records]
-    return Adopted(state, tuple(sorted(taken)))
+    return AdoptionResult(state, tuple(sorted(taken)))
 
 
 def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
@@ -90,7 +98,7 @@ def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
             f"record out first (`pragmaspec state rm {address}`) to record the earlier one in its place. Nothing was changed.",
         )
         for orphan in found
-        if (address := called_now(orphan, state).address) != orphan.address and state.record(address) is not None
+        if (address := with_current_address(orphan, state).address) != orphan.address and state.record(address) is not None
     ]
     if problems:
         raise UsageError.of(problems)
@@ -113,9 +121,9 @@ def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | N
         return {}
     held = [orphan for orphan in part if orphan.kind == "allocation"]
     if held:
-        wanted = pinned(wanted, state.lineage, held, sites.inventories({orphan.site for orphan in held}))
+        wanted = with_held_allocations(wanted, state.lineage, held, sites.inventories({orphan.site for orphan in held}))
     request = PlanRequest(running=tuple((name, True) for name in clusters), accept_missing=True)
-    plan = planned(wanted, state, sites, request, refresh=False)
+    plan = compute_plan(wanted, state, sites, request, refresh=False)
     return {action.address: action.resource for action in plan.actions if action.verb != "clean"}
 
 

@@ -9,7 +9,7 @@ from pragmaspec.errors import StateLockLostError, StateUnwritableError
 from pragmaspec.frozen import Frozen
 
 
-class Holder(Frozen, frozen=True):
+class LockHolder(Frozen, frozen=True):
     """Who holds a lock; for people. ``id`` is new for each lock taken, ``since`` is RFC 3339, UTC."""
 
     pid: int
@@ -28,7 +28,7 @@ class JournalText(NamedTuple):
     data: bytes
 
 
-class Stored(NamedTuple):
+class RawState(NamedTuple):
     """Everything that a ground holds at one moment. ``snapshot`` is the text of a ``state.json``; None: there is none.
 
     ``name`` is what errors call the snapshot: a path, or a URL without credentials. ``kept``, looked at only without a snapshot:
@@ -41,7 +41,7 @@ class Stored(NamedTuple):
     kept: tuple[int, ...] = ()
 
 
-class Version(Frozen, frozen=True):
+class StateVersion(Frozen, frozen=True):
     """A snapshot that was replaced, or the one that stands. ``written`` is RFC 3339, UTC."""
 
     serial: int
@@ -49,14 +49,14 @@ class Version(Frozen, frozen=True):
     size_bytes: int
 
 
-class Held(Protocol):
+class LockedBackend(Protocol):
     """A ground whose lock this process holds. Used from one thread.
 
     Once the lock is lost (stolen, or its session has ended), every write must raise StateLockLostError and change nothing, also
     when the process was stopped for long in between.
     """
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         """What stands there now; later writes are checked against it. Raises StateUnreadableError, StateUnreachableError."""
         ...
 
@@ -85,7 +85,7 @@ class Held(Protocol):
         ...
 
 
-class Ground(Protocol):
+class Backend(Protocol):
     """A place where one stack's state lives. Making one contacts nothing."""
 
     @property
@@ -93,15 +93,15 @@ class Ground(Protocol):
         """For people: a path, or a URL without credentials."""
         ...
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         """What stands there now. Needs no lock and creates nothing. Raises StateUnreadableError, StateUnreachableError."""
         ...
 
-    def lock(self, holder: Holder) -> Held:
+    def lock(self, holder: LockHolder) -> LockedBackend:
         """Take the lock, at once or not at all. Raises StateLockedError, which names who holds it, and StateUnreachableError."""
         ...
 
-    def holder(self) -> Holder | None:
+    def holder(self) -> LockHolder | None:
         """Who holds the lock now; None when nobody does."""
         ...
 
@@ -112,7 +112,7 @@ class Ground(Protocol):
         """
         ...
 
-    def history(self) -> tuple[Version, ...]:
+    def history(self) -> tuple[StateVersion, ...]:
         """The snapshots that are kept, newest first; the one that stands is the first."""
         ...
 
@@ -125,7 +125,7 @@ class Ground(Protocol):
         ...
 
 
-class Ending:
+class WriteFence:
     """The end of one run's writing at the place called ``title``. Nothing has ended until :meth:`because` is called."""
 
     def __init__(self, title: str) -> None:
@@ -133,7 +133,7 @@ class Ending:
         self._error: StateUnwritableError | None = None
 
     @property
-    def has_come(self) -> bool:
+    def closed(self) -> bool:
         """Whether nothing more is written."""
         return self._error is not None
 
@@ -142,7 +142,7 @@ class Ending:
         if self._error is not None:
             raise type(self._error).of(self._error.problems)
 
-    def because(self, kind: type[StateUnwritableError], why: str) -> StateUnwritableError:
+    def close(self, kind: type[StateUnwritableError], why: str) -> StateUnwritableError:
         """The error, of ``kind``, that this write and every later one ends with."""
         why = why.rstrip(".")
         if kind is StateLockLostError:

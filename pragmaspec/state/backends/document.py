@@ -17,12 +17,12 @@ import msgspec
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.frozen import Frozen
-from pragmaspec.state.backends.base import JournalText, Stored
+from pragmaspec.state.backends.base import JournalText, RawState
 
 DOCUMENT_FORMAT = 1
 
 
-class Document(Frozen, frozen=True):
+class StateDocument(Frozen, frozen=True):
     """What stands on the server. Nothing is optional: omitted defaults would hide what was meant."""
 
     format: int
@@ -36,7 +36,7 @@ class Document(Frozen, frozen=True):
     snapshot: str
 
 
-class Inner(msgspec.Struct):
+class SnapshotHeader(msgspec.Struct):
     """What every snapshot, also an encrypted one, says in clear."""
 
     lineage: str
@@ -49,40 +49,40 @@ class _Head(msgspec.Struct):
     terraform_version: str = ""
 
 
-def new_document(snapshot: bytes, writer: str, serial: int) -> Document:
+def new_document(snapshot: bytes, writer: str, serial: int) -> StateDocument:
     """A document with ``snapshot`` and no journal."""
-    return Document(
+    return StateDocument(
         format=DOCUMENT_FORMAT,
         kind="pragmaspec",
-        lineage=inner(snapshot).lineage,
+        lineage=snapshot_header(snapshot).lineage,
         serial=serial,
         writer=writer,
-        written=now(),
+        written=timestamp(),
         journal_serial=0,
         journal="",
         snapshot=snapshot.decode(),
     )
 
 
-def inner(snapshot: bytes) -> Inner:
+def snapshot_header(snapshot: bytes) -> SnapshotHeader:
     """Lineage and serial of ``snapshot``, which this program wrote."""
-    return msgspec.json.decode(snapshot, type=Inner)
+    return msgspec.json.decode(snapshot, type=SnapshotHeader)
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time, for people: RFC 3339, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def encode_document(document: Document) -> bytes:
+def encode_document(document: StateDocument) -> bytes:
     """The text of ``document``."""
     return msgspec.json.encode(document)
 
 
-def decode_document(data: bytes, title: str) -> Document:
+def decode_document(data: bytes, title: str) -> StateDocument:
     """The document in ``data``, found at ``title``. Raises StateUnreadableError with what is there instead."""
     try:
-        document = msgspec.json.decode(data, type=Document)
+        document = msgspec.json.decode(data, type=StateDocument)
         document.snapshot.encode(), document.journal.encode()
         sound = document.format == DOCUMENT_FORMAT
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -92,12 +92,12 @@ def decode_document(data: bytes, title: str) -> Document:
     return document
 
 
-def stored(document: Document | None, title: str) -> Stored:
+def raw_state(document: StateDocument | None, title: str) -> RawState:
     """``document`` as the layers above know it."""
     if document is None:
-        return Stored(name=title)
+        return RawState(name=title)
     journal = JournalText(document.journal_serial, f"{title} (journal)", document.journal.encode())
-    return Stored(title, document.snapshot.encode(), (journal,) if document.journal else ())
+    return RawState(title, document.snapshot.encode(), (journal,) if document.journal else ())
 
 
 def _unreadable(data: bytes, title: str) -> StateUnreadableError:

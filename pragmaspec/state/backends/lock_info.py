@@ -7,7 +7,7 @@ import msgspec
 
 from pragmaspec.errors import StateLockedError
 from pragmaspec.frozen import Frozen
-from pragmaspec.state.backends.base import Holder
+from pragmaspec.state.backends.base import LockHolder
 
 _SHOWN_CHARACTERS = 200
 _INFO = re.compile(r"process (\d+): (.*)", re.DOTALL)
@@ -26,14 +26,14 @@ class _LockInfo(msgspec.Struct, rename="pascal", omit_defaults=False):
     path: str = ""
 
 
-class LockNote(Frozen, frozen=True):
+class LockInfo(Frozen, frozen=True):
     """A holder as found; ``readable`` is False for a note that somebody else wrote in another form."""
 
-    holder: Holder
+    holder: LockHolder
     readable: bool = True
 
 
-def encode_lock_info(holder: Holder) -> bytes:
+def encode_lock_info(holder: LockHolder) -> bytes:
     """The lock info of ``holder``, as JSON."""
     return msgspec.json.encode(
         _LockInfo(
@@ -47,12 +47,12 @@ def encode_lock_info(holder: Holder) -> bytes:
     )
 
 
-def only_id(lock_id: str) -> bytes:
+def forced_unlock_body(lock_id: str) -> bytes:
     """A lock info with nothing but the ID, as a forced unlock sends it; nothing at all without one."""
     return msgspec.json.encode(_LockInfo(id=lock_id)) if lock_id else b""
 
 
-def decode_lock_info(data: bytes) -> LockNote:
+def decode_lock_info(data: bytes) -> LockInfo:
     """Who holds the lock. Never fails: what cannot be read is kept as its own words, shortened."""
     try:
         found = msgspec.json.decode(data, type=_LockInfo)
@@ -60,10 +60,10 @@ def decode_lock_info(data: bytes) -> LockNote:
         found = _LockInfo()
     if not found.id:
         raw = data[: 4 * _SHOWN_CHARACTERS].decode("utf-8", "replace")
-        return LockNote(holder=Holder(pid=0, user="", host="", since="", command=_shown(raw)), readable=False)
+        return LockInfo(holder=LockHolder(pid=0, user="", host="", since="", command=_shown(raw)), readable=False)
     user, _, host = found.who.rpartition("@")
     match = _INFO.fullmatch(found.info)
-    holder = Holder(
+    holder = LockHolder(
         pid=int(match[1][:10]) if match else 0,
         user=_shown(user),
         host=_shown(host),
@@ -71,10 +71,10 @@ def decode_lock_info(data: bytes) -> LockNote:
         command=_shown(match[2] if match else found.info or found.operation),
         id=_shown(found.id),
     )
-    return LockNote(holder=holder)
+    return LockInfo(holder=holder)
 
 
-def locked(title: str, note: LockNote, way_out: str) -> StateLockedError:
+def locked_error(title: str, note: LockInfo, way_out: str) -> StateLockedError:
     """The error that names who holds the state ``title``."""
     holder = note.holder
     if not note.readable:

@@ -6,12 +6,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pragmaspec.errors import UsageError
-from pragmaspec.state.backends.base import Ground
+from pragmaspec.state.backends.base import Backend
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 
 
-def open_ground(text: str, base: Path) -> Ground:
+def open_backend(text: str, base: Path) -> Backend:
     """The place that ``text`` names: a URL, or the path of a folder, relative to ``base``. Contacts nothing.
 
     Raises UsageError for a scheme that nothing here knows, and for a URL that cannot be.
@@ -41,35 +41,35 @@ def _path(url: str) -> str:
     return unquote(slash + path)
 
 
-def _folder(path: str) -> Ground:
-    from pragmaspec.state.backends.local.backend import LocalGround  # noqa: PLC0415 - only the chosen kind is loaded
+def _folder(path: str) -> Backend:
+    from pragmaspec.state.backends.local.backend import LocalBackend  # noqa: PLC0415 - only the chosen kind is loaded
 
-    return LocalGround(Path(path))
-
-
-def _http(url: str) -> Ground:
-    from pragmaspec.state.backends.http.backend import HttpGround  # noqa: PLC0415 - only the chosen kind is loaded
-
-    return HttpGround(url)
+    return LocalBackend(Path(path))
 
 
-def _s3(url: str) -> Ground:
-    from pragmaspec.state.backends.s3.backend import S3Ground  # noqa: PLC0415 - only the chosen kind is loaded
+def _http(url: str) -> Backend:
+    from pragmaspec.state.backends.http.backend import HttpBackend  # noqa: PLC0415 - only the chosen kind is loaded
 
-    return S3Ground(url)
-
-
-def _postgresql(url: str) -> Ground:
-    from pragmaspec.state.backends.postgresql.backend import PostgresqlGround  # noqa: PLC0415 - only the chosen kind is loaded
-
-    return PostgresqlGround(url)
+    return HttpBackend(url)
 
 
-_GROUNDS = MappingProxyType[str, Callable[[str], Ground]](
+def _s3(url: str) -> Backend:
+    from pragmaspec.state.backends.s3.backend import S3Backend  # noqa: PLC0415 - only the chosen kind is loaded
+
+    return S3Backend(url)
+
+
+def _postgresql(url: str) -> Backend:
+    from pragmaspec.state.backends.postgresql.backend import PostgresqlBackend  # noqa: PLC0415 - only the chosen kind is loaded
+
+    return PostgresqlBackend(url)
+
+
+_GROUNDS = MappingProxyType[str, Callable[[str], Backend]](
     {"file": _folder, "http": _http, "https": _http, "s3": _s3, "postgresql": _postgresql, "postgres": _postgresql}
 )
 SCHEMES = tuple(_GROUNDS)
-"""The schemes that :func:`open_ground` knows."""
+"""The schemes that :func:`open_backend` knows."""
 _KNOWN = "A state is recorded in a folder, or at a URL that begins with https:, http:, s3: or postgresql:."
 
 

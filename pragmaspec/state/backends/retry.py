@@ -5,7 +5,7 @@ from random import uniform
 from typing import NamedTuple
 
 
-class Patience(NamedTuple):
+class RetryPolicy(NamedTuple):
     """How often one request is tried, and how long to wait between tries: twice as long each time, with jitter.
 
     ``first_s`` is the first pause and ``most_s`` the longest; a server that asks for more time (``Retry-After``) is given it, up

@@ -1,9 +1,9 @@
 import pytest
 
 from pragmaspec.cli.terminal.lock_wait import LockWait
-from pragmaspec.state.backends.base import Holder
+from pragmaspec.state.backends.base import LockHolder
 
-ANN = Holder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00", command="apply", id="x")
+ANN = LockHolder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00", command="apply", id="x")
 
 
 def test_holders_are_named_and_long_waits_told(capsys: pytest.CaptureFixture[str]) -> None:

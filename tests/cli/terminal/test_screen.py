@@ -2,7 +2,7 @@
 
 import pytest
 
-from pragmaspec.cli.terminal.screen import wants_colour
+from pragmaspec.cli.terminal.screen import use_colour
 
 
 @pytest.mark.parametrize(
@@ -24,5 +24,5 @@ from pragmaspec.cli.terminal.screen import wants_colour
     ],
 )
 def test_colour(environment: dict[str, str], at_terminal: bool, elsewhere: bool) -> None:
-    assert wants_colour(environment, terminal=True) is at_terminal
-    assert wants_colour(environment, terminal=False) is elsewhere
+    assert use_colour(environment, terminal=True) is at_terminal
+    assert use_colour(environment, terminal=False) is elsewhere

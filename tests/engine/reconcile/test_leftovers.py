@@ -2,13 +2,13 @@
 
 from msgspec.structs import replace
 
-from pragmaspec.engine.reconcile.leftovers import Leftover, leftovers, sweeps
+from pragmaspec.engine.reconcile.leftovers import Leftover, find_leftovers, may_have_leftovers
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode, SiteIdentity
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Mark
 from pragmaspec.site import LibvirtSite, SimulatedSite
 from pragmaspec.state_model import ClosedOp, Record, State
-from tests.engine.fake_site import FakeSite
+from tests.engine.fake_provider import FakeSite
 from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, node
 
 NODE = node(0)
@@ -25,7 +25,7 @@ def found(state, *there, kind="tag", images=()):
     nodes = tuple(each for each in there if isinstance(each, ObservedNode))
     allocations = tuple(each for each in there if isinstance(each, ObservedAllocation))
     identity = SiteIdentity(id="lab", title="lab")
-    return leftovers(
+    return find_leftovers(
         state, Observations(site="lab", identity=identity, nodes=nodes, allocations=allocations, images=images), kind
     )
 
@@ -87,8 +87,8 @@ def test_what_was_moved_is_known_by_the_address_it_was_made_under():
 
 
 def test_only_where_something_can_be_left_over_anybody_looks():
-    assert not sweeps(FakeSite())
-    assert not sweeps(open_provider(LibvirtSite(name="lab")))
-    assert not sweeps(open_provider(SimulatedSite(name="lab", file=":memory:")))
-    assert sweeps(open_provider(SimulatedSite(name="lab", file=":memory:", window_s=1.0)))
-    assert sweeps(open_provider(SimulatedSite(name="lab", file=":memory:", identity="tag")))
+    assert not may_have_leftovers(FakeSite())
+    assert not may_have_leftovers(open_provider(LibvirtSite(name="lab")))
+    assert not may_have_leftovers(open_provider(SimulatedSite(name="lab", file=":memory:")))
+    assert may_have_leftovers(open_provider(SimulatedSite(name="lab", file=":memory:", window_s=1.0)))
+    assert may_have_leftovers(open_provider(SimulatedSite(name="lab", file=":memory:", identity="tag")))

@@ -13,8 +13,8 @@ from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PlanRef
 from pragmaspec.planning.wanted import Move
 from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import SITE_OUTPUT
-from tests.engine.fake_site import FakeSite, applying, bring_up, plan_for
-from tests.engine.lab import LATE, Lab, left_of
+from tests.engine.fake_provider import FakeSite, applying, bring_up, plan_for
+from tests.engine.harness import LATE, Lab, left_of
 from tests.state.samples import ALLOCATION, act, node
 
 
@@ -118,7 +118,7 @@ def test_a_second_machine_of_one_creation_is_removed_at_the_end(lab):
     boot(replace(order[0], site_id=""))  # the network delivers the request once more
     assert len(lab.machines()) == 3
     applied = lab.apply()
-    assert applied.swept == (node(0).address,)
+    assert applied.removed_leftovers == (node(0).address,)
     assert {seen.id for seen in lab.machines()} == {record.site_id, lab.record(node(0)).site_id}
 
 
@@ -131,7 +131,7 @@ def test_what_comes_after_it_was_removed_again_is_removed(lab):
     lab.apply(act("clean", node(0)))
     assert [closed.address for closed in lab.store.read().closed_ops] == [node(0).address]
     boot(replace(order[0], site_id=""))
-    assert lab.apply().swept == (node(0).address,)
+    assert lab.apply().removed_leftovers == (node(0).address,)
     assert len(lab.machines()) == 1
 
 
@@ -142,7 +142,7 @@ def test_what_nobody_knows_of_is_left_alone(lab):
     lab.provider.boot = lambda asked: order.append(asked) or boot(asked)
     lab.apply(act("boot", node(-1)))
     boot(replace(order[0], site_id="", mark=replace(order[0].mark, op="f" * 32)))
-    assert lab.apply().swept == ()
+    assert lab.apply().removed_leftovers == ()
     assert len(lab.machines()) == 2
 
 

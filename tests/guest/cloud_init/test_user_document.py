@@ -1,7 +1,7 @@
 import pytest
 
 from pragmaspec.errors import SpecError
-from pragmaspec.guest.cloud_init.merge import DEEPEST, MOST_VALUES, read_user_data
+from pragmaspec.guest.cloud_init.merge import DEPTH_MAX, VALUES_MAX, read_user_data
 from pragmaspec.guest.cloud_init.yaml import yaml_text
 
 
@@ -60,8 +60,8 @@ BOMB = "a: &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(
         ("a: {<<: 1}\n", "merge key"),
         ("packages: htop\n", "'packages' has to hold a list"),
         ("ssh_keys: [a]\n", "'ssh_keys' has to hold a mapping"),
-        (BOMB, f"at most {MOST_VALUES} values"),
-        ("a: " + "[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "too large"),
+        (BOMB, f"at most {VALUES_MAX} values"),
+        ("a: " + "[" * (DEPTH_MAX + 1) + "]" * (DEPTH_MAX + 1), "too large"),
     ],
 )
 def test_what_cannot_be_merged_is_refused_in_words(text: str, said: str) -> None:

@@ -14,14 +14,14 @@ from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
 from pragmaspec.guest.contract.files import GuestFile, live_files
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.guest.nat import NAT_SCRIPT
-from pragmaspec.guest.offline.detect import HOST_KEYS, PROBED, GuestSystem, Kind, guest_system
+from pragmaspec.guest.offline.detect import HOST_KEY_PATHS, PROBED_PATHS, FileKind, GuestSystem, guest_system
 from pragmaspec.guest.offline.files import OfflineFiles, offline_files
 from tests.guest.conftest import make_cluster
 
 CASES = Path(__file__).parents[2] / "cases" / "guest_offline"
 SYSTEMD = {"/etc/systemd/system": "directory", "/etc/machine-id": "file"}
 SCRIPTS = "/etc/sysconfig/network-scripts"
-SYSTEMS: dict[str, dict[str, Kind]] = {
+SYSTEMS: dict[str, dict[str, FileKind]] = {
     "debian-ifupdown": {**SYSTEMD, "/etc/network/interfaces": "file", "/etc/resolv.conf": "file"},
     "debian-networkd": {
         **SYSTEMD,
@@ -97,8 +97,8 @@ def test_nodes_of_one_image_are_told_apart(stack_key: StackKey) -> None:
 
 
 def test_keys_that_all_copies_of_an_image_share_go(stack_key: StackKey) -> None:
-    system = guest_system({**SYSTEMS["debian-ifupdown"], **dict.fromkeys(HOST_KEYS, "file")})
-    assert written(system, stack_key).removed == HOST_KEYS
+    system = guest_system({**SYSTEMS["debian-ifupdown"], **dict.fromkeys(HOST_KEY_PATHS, "file")})
+    assert written(system, stack_key).removed == HOST_KEY_PATHS
 
 
 def test_a_disk_without_any_known_network_is_refused() -> None:
@@ -107,8 +107,8 @@ def test_a_disk_without_any_known_network_is_refused() -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.dictionaries(st.sampled_from(PROBED), st.sampled_from(["file", "directory", "link"])))
-def test_any_disk_is_written_for_or_refused(found: dict[str, Kind]) -> None:
+@given(st.dictionaries(st.sampled_from(PROBED_PATHS), st.sampled_from(["file", "directory", "link"])))
+def test_any_disk_is_written_for_or_refused(found: dict[str, FileKind]) -> None:
     cluster: GuestCluster = make_cluster()
     try:
         system = guest_system(found)

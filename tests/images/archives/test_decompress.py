@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.archives.decompress import PIECE_BYTES, Frames, unpacked
-from pragmaspec.images.archives.prefetch import ahead
-from pragmaspec.images.archives.stream import Stream
+from pragmaspec.images.archives.decompress import MAX_CHUNK_BYTES, Frames, decompressed
+from pragmaspec.images.archives.prefetch import prefetch
+from pragmaspec.images.archives.stream import PeekableStream
 from pragmaspec.images.archives.zip import disk_in_zip
-from pragmaspec.images.formats.random_access import BytesWindow
+from pragmaspec.images.formats.random_access import RandomAccessBytes
 
 CONTENT = bytes(range(256)) * 40 + bytes(300_000) + b"end"
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -39,9 +39,9 @@ def cut(content: bytes, length: int) -> Iterator[bytes]:
 @pytest.mark.parametrize("members", [1, 3])
 def test_pieces_and_members_do_not_matter(kind: str, length: int, members: int) -> None:
     packed = PACK[kind](CONTENT) * members
-    found = list(unpacked(kind, cut(packed, length)))
+    found = list(decompressed(kind, cut(packed, length)))
     assert b"".join(found) == CONTENT * members
-    assert all(len(piece) <= PIECE_BYTES for piece in found)
+    assert all(len(piece) <= MAX_CHUNK_BYTES for piece in found)
 
 
 @pytest.mark.parametrize("kind", PACK)
@@ -49,18 +49,18 @@ def test_what_is_cut_off_anywhere_is_noticed(kind: str) -> None:
     packed = PACK[kind](CONTENT)
     for length in range(1, len(packed)):
         with pytest.raises(ImageError, match=f"compressed by {kind} and damaged"):
-            list(unpacked(kind, cut(packed[:length], 50)))
+            list(decompressed(kind, cut(packed[:length], 50)))
 
 
 @pytest.mark.parametrize("kind", PACK)
 def test_something_behind_the_end_is_noticed(kind: str) -> None:
     with pytest.raises(ImageError, match="damaged"):
-        list(unpacked(kind, cut(PACK[kind](CONTENT) + b"something else", 50)))
+        list(decompressed(kind, cut(PACK[kind](CONTENT) + b"something else", 50)))
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2"])
 def test_padding_of_zeros_is_none_of_it(kind: str) -> None:
-    assert b"".join(unpacked(kind, cut(PACK[kind](CONTENT) + bytes(1000), 64))) == CONTENT
+    assert b"".join(decompressed(kind, cut(PACK[kind](CONTENT) + bytes(1000), 64))) == CONTENT
 
 
 @pytest.mark.parametrize("size", [0, 1, 300, 70_000, 500_000])
@@ -93,15 +93,15 @@ def large_zip(content: bytes, *, whole: bool = True) -> bytes:
 
 
 def test_zip_archives_of_more_than_four_gib_are_read() -> None:
-    assert b"".join(disk_in_zip(BytesWindow(large_zip(CONTENT)))) == CONTENT
+    assert b"".join(disk_in_zip(RandomAccessBytes(large_zip(CONTENT)))) == CONTENT
     with pytest.raises(ImageError, match="place of its directory"):
-        disk_in_zip(BytesWindow(large_zip(CONTENT, whole=False)))
+        disk_in_zip(RandomAccessBytes(large_zip(CONTENT, whole=False)))
 
 
 @settings(max_examples=100)
 @given(st.lists(st.binary(max_size=50), max_size=20), st.data())
 def test_a_stream_gives_what_is_in_it_however_it_is_taken(pieces: list[bytes], data: st.DataObject) -> None:
-    stream, left = Stream(iter(piece for piece in pieces if piece)), b"".join(pieces)
+    stream, left = PeekableStream(iter(piece for piece in pieces if piece)), b"".join(pieces)
     for _ in range(data.draw(st.integers(0, 8))):
         length = data.draw(st.integers(0, 60))
         how = data.draw(st.sampled_from(["peek", "take", "upto"]))
@@ -116,7 +116,7 @@ def test_a_stream_gives_what_is_in_it_however_it_is_taken(pieces: list[bytes], d
 
 def test_pieces_that_are_fetched_ahead_are_the_same_ones() -> None:
     pieces = [bytes([number]) * 10 for number in range(100)]
-    with ahead(iter(pieces)) as found:
+    with prefetch(iter(pieces)) as found:
         assert list(found) == pieces
 
 
@@ -125,7 +125,7 @@ def test_an_error_comes_in_its_place() -> None:
         yield b"one"
         raise ImageError("broken")
 
-    with ahead(failing()) as pieces:
+    with prefetch(failing()) as pieces:
         assert next(pieces) == b"one"
         with pytest.raises(ImageError, match="broken"):
             next(pieces)
@@ -133,6 +133,6 @@ def test_an_error_comes_in_its_place() -> None:
 
 def test_whoever_stops_early_leaves_no_thread_behind() -> None:
     before = threading.active_count()
-    with ahead(bytes(10) for _ in range(10**9)) as pieces:
+    with prefetch(bytes(10) for _ in range(10**9)) as pieces:
         next(pieces)
     assert threading.active_count() == before

@@ -14,14 +14,14 @@ import pytest
 import zstandard
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.archives.ovf import MOST_BYTES, digests_of, disk_of
+from pragmaspec.images.archives.ovf import MAX_METADATA_BYTES, disk_files, manifest_digests
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.lock.lock_file import read_lock
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.conversion_cache import Made
+from pragmaspec.images.store.conversion_cache import BootableDisk
 from pragmaspec.spec.models.image import ImageModel
 from tests.images.bad_disks import bootable, converted
 from tests.images.server import FileServer
@@ -78,9 +78,9 @@ TWO = description(
 )
 
 
-def made(directory: Path, content: bytes, member: str = "") -> Made:
+def made(directory: Path, content: bytes, member: str = "") -> BootableDisk:
     (directory / "archive").write_bytes(content)
-    workshop = Workshop(BlobStore(directory / "store"), "image", ImageReporter())
+    workshop = ImageContext(BlobStore(directory / "store"), "image", ImageReporter())
     return make_disk(directory / "archive", workshop, declared=None, name="disk", partitionless=False, member=member)
 
 
@@ -110,7 +110,7 @@ def qcow2(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def alone(tmp_path: Path, vmdk: bytes) -> Made:
+def alone(tmp_path: Path, vmdk: bytes) -> BootableDisk:
     """The image made from the disk without an archive."""
     (tmp_path / "alone").mkdir()
     return made(tmp_path / "alone", vmdk)
@@ -118,7 +118,7 @@ def alone(tmp_path: Path, vmdk: bytes) -> Made:
 
 @every_pack
 def test_an_ova_with_firmware_variables_beside_its_disk_follows_its_description(
-    tmp_path: Path, vmdk: bytes, alone: Made, pack: Pack
+    tmp_path: Path, vmdk: bytes, alone: BootableDisk, pack: Pack
 ) -> None:
     content = pack(
         {"._vm.ovf": b"\0\5\26\7", "vm.ovf": ONE, "vm.nvram": b"MRVN" + bytes(80), "vm-disk1.vmdk": vmdk, "notes.img": b"no disk"}
@@ -127,13 +127,13 @@ def test_an_ova_with_firmware_variables_beside_its_disk_follows_its_description(
 
 
 @every_pack
-def test_the_order_in_the_archive_does_not_matter(tmp_path: Path, vmdk: bytes, alone: Made, pack: Pack) -> None:
+def test_the_order_in_the_archive_does_not_matter(tmp_path: Path, vmdk: bytes, alone: BootableDisk, pack: Pack) -> None:
     other = bootable(2**20)
     content = pack({"data.img": other, "vm-disk1.vmdk": vmdk, "vm.nvram": b"x", "vm.ovf": ONE})
     assert made(tmp_path, content) == alone
 
 
-def test_several_disks_are_named_and_one_is_asked_for(tmp_path: Path, vmdk: bytes, alone: Made) -> None:
+def test_several_disks_are_named_and_one_is_asked_for(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
     content = tar({"vm.ovf": TWO, "a.vmdk": b"KDMV", "b.vmdk": vmdk})
     assert "The archive holds 2 disks: 'a.vmdk', 'b.vmdk'; say which it is: `member: a.vmdk` in a spec" in refusal(
         tmp_path, content
@@ -141,7 +141,7 @@ def test_several_disks_are_named_and_one_is_asked_for(tmp_path: Path, vmdk: byte
     assert made(tmp_path, content, "b.vmdk") == alone
 
 
-def test_a_disk_that_is_compressed_in_its_ova_is_unpacked(tmp_path: Path, vmdk: bytes, alone: Made) -> None:
+def test_a_disk_that_is_compressed_in_its_ova_is_unpacked(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
     paper = description("ovf:fileRef='f'", files=file("f", "d.vmdk.gz", "ovf:compression='gzip'"))
     assert made(tmp_path, tar({"x/vm.ovf": paper, "x/d.vmdk.gz": gzip.compress(vmdk)})) == alone
 
@@ -186,18 +186,20 @@ def test_a_description_that_leads_elsewhere_is_refused(tmp_path: Path, vmdk: byt
     assert said.lower() in refusal(tmp_path, tar({"vm.ovf": paper, "d.vmdk": vmdk})).lower()
 
 
-def test_a_description_without_disks_leaves_the_choice_to_the_files(tmp_path: Path, vmdk: bytes, alone: Made) -> None:
+def test_a_description_without_disks_leaves_the_choice_to_the_files(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
     paper = description("ovf:diskId='made later'")
     assert made(tmp_path, tar({"vm.ovf": paper, "d.vmdk": vmdk})) == alone
-    large = b"<x>" + b" " * MOST_BYTES + b"</x>"
+    large = b"<x>" + b" " * MAX_METADATA_BYTES + b"</x>"
     assert made(tmp_path, tar({"d.vmdk": vmdk, "vm.ovf": large})) == alone
     assert "holds 2 descriptions" in refusal(tmp_path, tar({"a.ovf": paper, "b.ovf": paper, "d.vmdk": vmdk}))
 
 
 def test_names_in_a_description_may_be_quoted_as_in_urls() -> None:
     paper = description("ovf:fileRef='f'", files=file("f", "my%20disk.vmdk"))
-    assert disk_of(paper, "folder/vm.ovf") == ("folder/my disk.vmdk",)
-    assert digests_of(b"SHA256 (my disk.vmdk) = AB\r\nnonsense\n", "folder/vm.mf") == {"folder/my disk.vmdk": ("sha256", "ab")}
+    assert disk_files(paper, "folder/vm.ovf") == ("folder/my disk.vmdk",)
+    assert manifest_digests(b"SHA256 (my disk.vmdk) = AB\r\nnonsense\n", "folder/vm.mf") == {
+        "folder/my disk.vmdk": ("sha256", "ab")
+    }
 
 
 BOX = json.dumps({"provider": "libvirt", "format": "qcow2", "virtual_size": 1}).encode()
@@ -230,7 +232,7 @@ def test_a_box_with_several_disks_asks_for_one(tmp_path: Path, qcow2: bytes) -> 
     assert made(tmp_path, content, "./a.img").blob.sha256 == hashlib.sha256(qcow2).hexdigest()
 
 
-def test_a_box_of_virtualbox_follows_its_description(tmp_path: Path, vmdk: bytes, alone: Made) -> None:
+def test_a_box_of_virtualbox_follows_its_description(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
     paper = description("ovf:fileRef='f'", files=file("f", "box-disk001.vmdk"))
     content = gzip.compress(
         tar(
@@ -301,7 +303,7 @@ def test_strange_names_are_shown_so_that_they_do_no_harm(tmp_path: Path) -> None
     assert '`member: "a b' in said
 
 
-def test_what_papers_say_takes_no_memory(tmp_path: Path, vmdk: bytes, alone: Made) -> None:
+def test_what_papers_say_takes_no_memory(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
     """Manifests of 3 MiB, of which the first two are more than is kept; and one that is a hole of 4 GiB."""
     large = b"SHA1(x)= 00\n" * 2**18
     assert made(tmp_path, tar({**{f"{number}.mf": large for number in range(20)}, "d.vmdk": vmdk})) == alone
@@ -319,7 +321,7 @@ def test_a_description_alone_says_which_file_is_meant(tmp_path: Path) -> None:
 
 
 def test_the_spec_names_a_member_here_and_at_a_url_and_the_lock_file_holds_it(
-    library: ImageLibrary, spec_directory: Path, server: FileServer, vmdk: bytes, alone: Made
+    library: ImageLibrary, spec_directory: Path, server: FileServer, vmdk: bytes, alone: BootableDisk
 ) -> None:
     content = tar({"vm.ovf": TWO, "a.vmdk": bootable(3 * 2**20), "b.vmdk": vmdk})
     (spec_directory / "vm.ova").write_bytes(content)
@@ -334,7 +336,7 @@ def test_the_spec_names_a_member_here_and_at_a_url_and_the_lock_file_holds_it(
 
 
 def test_an_ova_is_unpacked_while_it_comes(
-    library: ImageLibrary, spec_directory: Path, server: FileServer, vmdk: bytes, alone: Made
+    library: ImageLibrary, spec_directory: Path, server: FileServer, vmdk: bytes, alone: BootableDisk
 ) -> None:
     for files in ({"vm.ovf": ONE, "vm-disk1.vmdk": vmdk}, {"data.img": bootable(), "vm-disk1.vmdk": vmdk, "vm.ovf": ONE}):
         server.content = tar(files)

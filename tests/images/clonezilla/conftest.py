@@ -6,7 +6,7 @@ import pytest
 
 from pragmaspec.images.clonezilla.directory import read_directory
 from pragmaspec.images.clonezilla.restore import restore
-from pragmaspec.images.transfer.cached_folder import LocalNear
+from pragmaspec.images.transfer.cached_folder import LocalReadableFolder
 from pragmaspec.images.transfer.folders import LocalFolder
 from tests.images.clonezilla import real
 
@@ -27,8 +27,8 @@ def saved(mbr_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return real.with_sums(real.clonezilla(mbr_disk, tmp_path_factory.mktemp("saved") / "image"))
 
 
-def near(directory: Path) -> LocalNear:
-    return LocalNear(LocalFolder(directory), directory)
+def near(directory: Path) -> LocalReadableFolder:
+    return LocalReadableFolder(LocalFolder(directory), directory)
 
 
 def restored(directory: Path, raw: Path) -> Path:

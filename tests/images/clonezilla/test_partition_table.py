@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.clonezilla.partition_table import read_dump, read_gpt, script
+from pragmaspec.images.clonezilla.partition_table import parse_gpt, parse_sfdisk_dump, sfdisk_script
 from pragmaspec.images.clonezilla.restore import swap_page
 from tests.images.clonezilla import real
 
@@ -29,23 +29,26 @@ def dump_of(disk: Path) -> str:
 def test_what_is_written_is_what_was_read(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     disk: Path = request.getfixturevalue(kind)
     size = disk.stat().st_size
-    table = read_dump(dump_of(disk), "vda")
+    table = parse_sfdisk_dump(dump_of(disk), "vda")
     again = tmp_path / "disk"
-    real.shell('truncate -s "$size" "$disk"; sfdisk -q "$disk" <<< "$text"', size=size, disk=again, text=script(table, size))
-    assert read_dump(dump_of(again), "vda") == table
+    real.shell(
+        'truncate -s "$size" "$disk"; sfdisk -q "$disk" <<< "$text"', size=size, disk=again, text=sfdisk_script(table, size)
+    )
+    assert parse_sfdisk_dump(dump_of(again), "vda") == table
 
 
 def test_a_larger_disk_gives_its_rest_to_the_table(gpt_disk: Path) -> None:
-    table, size = read_dump(dump_of(gpt_disk), "vda"), gpt_disk.stat().st_size
-    assert f"last-lba: {table.last_lba}" in script(table, size)
-    assert "last-lba" not in script(table, 2 * size)
+    table, size = parse_sfdisk_dump(dump_of(gpt_disk), "vda"), gpt_disk.stat().st_size
+    assert f"last-lba: {table.last_lba}" in sfdisk_script(table, size)
+    assert "last-lba" not in sfdisk_script(table, 2 * size)
 
 
 def test_without_an_identity_it_is_always_the_same() -> None:
-    text = script(
-        read_dump("label: gpt\n\n/dev/sda1 : start=2048, size=8, type=" + "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "sda"), 2**26
+    text = sfdisk_script(
+        parse_sfdisk_dump("label: gpt\n\n/dev/sda1 : start=2048, size=8, type=" + "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "sda"),
+        2**26,
     )
-    assert text == script(read_dump(text.replace("disk1", "/dev/sda1"), "sda"), 2**26)
+    assert text == sfdisk_script(parse_sfdisk_dump(text.replace("disk1", "/dev/sda1"), "sda"), 2**26)
     assert "label-id: " in text
     assert "uuid=" in text
 
@@ -65,21 +68,21 @@ def test_without_an_identity_it_is_always_the_same() -> None:
     ],
 )
 def test_what_is_not_understood_is_refused(old: str, new: str, words: str) -> None:
-    assert read_dump(DUMP, "sda").partitions[0].bootable
+    assert parse_sfdisk_dump(DUMP, "sda").partitions[0].bootable
     with pytest.raises(ImageError, match=words):
-        read_dump(DUMP.replace(old, new), "sda")
+        parse_sfdisk_dump(DUMP.replace(old, new), "sda")
 
 
 @given(st.text(max_size=400))
 def test_no_text_breaks_the_reader(text: str) -> None:
     for whole in (text, DUMP + text, text + DUMP):
         with contextlib.suppress(ImageError):
-            read_dump(whole, "sda")
+            parse_sfdisk_dump(whole, "sda")
 
 
 def test_a_gpt_is_read_from_its_sectors_as_from_its_dump(gpt_disk: Path) -> None:
     sectors = gpt_disk.read_bytes()[: 34 * 512]
-    read, dumped = read_gpt(sectors, "vda"), read_dump(dump_of(gpt_disk), "vda")
+    read, dumped = parse_gpt(sectors, "vda"), parse_sfdisk_dump(dump_of(gpt_disk), "vda")
     assert [(one.device, one.start, one.size, one.kind, one.uuid) for one in read.partitions] == [
         (one.device, one.start, one.size, one.kind, one.uuid) for one in dumped.partitions
     ]
@@ -93,9 +96,9 @@ def test_a_damaged_gpt_is_refused(gpt_disk: Path, at: int) -> None:
     sectors = bytearray(gpt_disk.read_bytes()[: 34 * 512])
     sectors[at] ^= 1
     with pytest.raises(ImageError, match="gpt-1st"):
-        read_gpt(bytes(sectors), "vda")
+        parse_gpt(bytes(sectors), "vda")
     with pytest.raises(ImageError):
-        read_gpt(bytes(sectors[:900]), "vda")
+        parse_gpt(bytes(sectors[:900]), "vda")
 
 
 @pytest.mark.parametrize(("uuid", "label"), [(real.SWAP_UUID, ""), (real.SWAP_UUID, "spare")])

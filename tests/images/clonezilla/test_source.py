@@ -12,8 +12,8 @@ import pytest
 from pragmaspec.errors import ImageError
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.clonezilla import ClonezillaSource, clonezilla_source
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.spec.models.image import ImageModel
@@ -26,11 +26,11 @@ def store(tmp_path: Path) -> BlobStore:
     return BlobStore(tmp_path / "store")
 
 
-def find(source: ClonezillaSource, store: BlobStore) -> Found:
-    return source.find(Workshop(store, "rocks", ImageReporter(), patience=Patience(pause_s=0.001)))
+def find(source: ClonezillaSource, store: BlobStore) -> VerifiedImage:
+    return source.find(ImageContext(store, "rocks", ImageReporter(), patience=TransferPolicy(pause_s=0.001)))
 
 
-def disk_in(store: BlobStore, found: Found, tmp_path: Path) -> bytes:
+def disk_in(store: BlobStore, found: VerifiedImage, tmp_path: Path) -> bytes:
     raw = tmp_path / "found.raw"
     subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", str(store.path(found.disk.sha256)), str(raw)], check=True)
     return raw.read_bytes()
@@ -151,12 +151,12 @@ def test_a_kill_leaves_nothing_under_a_final_name(saved: Path, store: BlobStore)
     code = (
         "import sys; from pathlib import Path\n"
         "from pragmaspec.images.reporter import ImageReporter\n"
-        "from pragmaspec.images.sources.base import Workshop\n"
+        "from pragmaspec.images.sources.base import ImageContext\n"
         "from pragmaspec.images.sources.clonezilla import clonezilla_source\n"
         "from pragmaspec.images.store.blobs import BlobStore\n"
         "class Told(ImageReporter):\n"
         "    def step(self, image, doing, done=None, total=None): print(doing, flush=True)\n"
-        "clonezilla_source(sys.argv[1], './image').find(Workshop(BlobStore(Path(sys.argv[2])), 'rocks', Told()))"
+        "clonezilla_source(sys.argv[1], './image').find(ImageContext(BlobStore(Path(sys.argv[2])), 'rocks', Told()))"
     )
     arguments = [sys.executable, "-c", code, str(saved), str(store.directory)]
     for stage in (

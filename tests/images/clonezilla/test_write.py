@@ -11,16 +11,16 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.clonezilla import tools
-from pragmaspec.images.clonezilla.write import Saving, write_clonezilla
+from pragmaspec.images.clonezilla.write import WriteOptions, write_clonezilla
 from tests.images.clonezilla import real
 from tests.images.clonezilla.conftest import restored
 
 
 def save(file: Path, directory: Path, format_: str = "raw", **saving: object) -> None:
-    write_clonezilla(file, format_, directory, Saving(**saving), lambda *_: None)  # type: ignore[arg-type]  # tests only
+    write_clonezilla(file, format_, directory, WriteOptions(**saving), lambda *_: None)  # type: ignore[arg-type]  # tests only
 
 
-@pytest.mark.parametrize("compression", sorted(tools.WRITTEN))
+@pytest.mark.parametrize("compression", sorted(tools.WRITABLE_COMPRESSIONS))
 def test_what_is_written_is_restored(gpt_disk: Path, tmp_path: Path, compression: str) -> None:
     save(gpt_disk, tmp_path / "image", compression=compression, volume_bytes=100_000)
     assert restored(tmp_path / "image", tmp_path / "raw").read_bytes() == gpt_disk.read_bytes()
@@ -78,8 +78,8 @@ def test_lvm_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_kill_leaves_nothing_under_the_final_name(mbr_disk: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from pragmaspec.images.clonezilla.write import Saving, write_clonezilla\n"
-        "write_clonezilla(Path(sys.argv[1]), 'raw', Path(sys.argv[2]), Saving(compression='xz'), lambda *_: None)"
+        "import sys; from pathlib import Path; from pragmaspec.images.clonezilla.write import WriteOptions, write_clonezilla\n"
+        "write_clonezilla(Path(sys.argv[1]), 'raw', Path(sys.argv[2]), WriteOptions(compression='xz'), lambda *_: None)"
     )
     image, part = tmp_path / "image", tmp_path / ".image.part"
     with subprocess.Popen([sys.executable, "-c", code, str(mbr_disk), str(image)], start_new_session=True) as process:

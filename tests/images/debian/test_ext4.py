@@ -7,7 +7,7 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.debian.ext4 import make_ext4
-from pragmaspec.images.store.blobs import digest_of
+from pragmaspec.images.store.blobs import file_sha256
 
 EPOCH = 1_700_000_000
 
@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
 def make(tree: Path, image: Path, mib: int = 160) -> str:
     """The digest of what was made."""
     make_ext4(tree, image, size_bytes=mib * 2**20, seed="test", epoch=EPOCH, label="test")
-    return digest_of(image)
+    return file_sha256(image)
 
 
 def debugfs(image: Path, command: str) -> str:

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import UsageError
-from pragmaspec.images.disks.convert import Target, convert_into, target_of
+from pragmaspec.images.disks.convert import ConversionTarget, conversion_target, convert_disk
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from tests.images.bad_disks import bootable
 
@@ -26,18 +26,18 @@ from tests.images.bad_disks import bootable
     ],
 )
 def test_the_name_tells_the_format(name: str, said: str | None, format_: str, packing: str) -> None:
-    assert target_of(Path(name), said) == Target(file=name, format=format_, packing=packing)
+    assert conversion_target(Path(name), said) == ConversionTarget(file=name, format=format_, packing=packing)
 
 
 @pytest.mark.parametrize("name", ["disk", "disk.gz", "disk.iso"])
 def test_a_name_that_tells_none_is_asked_about(name: str) -> None:
     with pytest.raises(UsageError, match="--to FORMAT"):
-        target_of(Path(name), None)
+        conversion_target(Path(name), None)
 
 
 def test_a_format_that_is_none_is_named() -> None:
     with pytest.raises(UsageError, match="qed is no format of a disk that can be written"):
-        target_of(Path("disk.qcow2"), "qed")
+        conversion_target(Path("disk.qcow2"), "qed")
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_a_format_that_is_none_is_named() -> None:
 @pytest.mark.parametrize("source", ["raw", "qcow2"])
 def test_there_and_back_again(tmp_path: Path, name: str, source: str) -> None:
     """Whatever is written is accepted, and has the same content; the same disk gives the same qcow2."""
-    workshop = Workshop(BlobStore(tmp_path / "store"), "disk", ImageReporter())
+    workshop = ImageContext(BlobStore(tmp_path / "store"), "disk", ImageReporter())
     raw = tmp_path / "disk.raw"
     raw.write_bytes(bootable())
     disk = raw
     if source == "qcow2":
         disk = tmp_path / "disk.qcow2"
-        convert_into(raw, "raw", len(bootable()), target_of(disk, None), lambda *_: None)
+        convert_disk(raw, "raw", len(bootable()), conversion_target(disk, None), lambda *_: None)
         assert make_disk(disk, workshop, declared=None, name="disk", partitionless=False).format == "qcow2"
-    target = target_of(tmp_path / name, None)
-    convert_into(disk, source, len(bootable()), target, lambda *_: None)
+    target = conversion_target(tmp_path / name, None)
+    convert_disk(disk, source, len(bootable()), target, lambda *_: None)
     made = make_disk(Path(target.file), workshop, declared=target.format, name=name, partitionless=False)
     assert made.virtual_size_bytes == len(bootable())
     command = ["qemu-img", "compare", "-f", "raw", "-F", made.format, str(raw), str(workshop.store.path(made.blob.sha256))]
@@ -68,10 +68,10 @@ def test_holes_stay_holes_and_compression_is_the_same_every_time(tmp_path: Path)
     raw.write_bytes(bootable())
     with raw.open("r+b") as file:
         file.truncate(32 * 2**20)
-    convert_into(raw, "raw", 32 * 2**20, target_of(tmp_path / "copy.raw", None), lambda *_: None)
+    convert_disk(raw, "raw", 32 * 2**20, conversion_target(tmp_path / "copy.raw", None), lambda *_: None)
     assert (tmp_path / "copy.raw").stat().st_blocks * 512 < 4 * 2**20
     for name in ("one.raw.gz", "two.raw.gz"):
-        convert_into(raw, "raw", 32 * 2**20, target_of(tmp_path / name, None), lambda *_: None)
+        convert_disk(raw, "raw", 32 * 2**20, conversion_target(tmp_path / name, None), lambda *_: None)
     assert (tmp_path / "one.raw.gz").read_bytes() == (tmp_path / "two.raw.gz").read_bytes()
 
 
@@ -79,4 +79,4 @@ def test_a_directory_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
     raw = tmp_path / "disk.raw"
     raw.write_bytes(bootable())
     with pytest.raises(UsageError, match="not writable"):
-        convert_into(raw, "raw", len(bootable()), target_of(tmp_path / "absent" / "disk.raw", None), lambda *_: None)
+        convert_disk(raw, "raw", len(bootable()), conversion_target(tmp_path / "absent" / "disk.raw", None), lambda *_: None)

@@ -15,9 +15,9 @@ import pytest
 from pragmaspec.errors import ImageError
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import Workshop
-from pragmaspec.images.store.blobs import BlobStore, digest_of
-from pragmaspec.images.store.conversion_cache import Made, made_before
+from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.store.blobs import BlobStore, file_sha256
+from pragmaspec.images.store.conversion_cache import BootableDisk, cached_disk
 from tests.images.bad_disks import MIB, archive, bootable, converted, tar
 
 
@@ -35,11 +35,11 @@ def reporter() -> Reporter:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, reporter: Reporter) -> Workshop:
-    return Workshop(BlobStore(tmp_path / "store"), "disk", reporter)
+def workshop(tmp_path: Path, reporter: Reporter) -> ImageContext:
+    return ImageContext(BlobStore(tmp_path / "store"), "disk", reporter)
 
 
-def make(workshop: Workshop, file: Path, declared: str | None = None, *, partitionless: bool = False) -> Made:
+def make(workshop: ImageContext, file: Path, declared: str | None = None, *, partitionless: bool = False) -> BootableDisk:
     return make_disk(file, workshop, declared=declared, name="disk", partitionless=partitionless)
 
 
@@ -49,7 +49,7 @@ def written(directory: Path, name: str, content: bytes) -> Path:
     return file
 
 
-def content_of(workshop: Workshop, made: Made, directory: Path) -> bytes:
+def content_of(workshop: ImageContext, made: BootableDisk, directory: Path) -> bytes:
     """What a guest sees."""
     raw = directory / "seen.raw"
     command = ["qemu-img", "convert", "-f", made.format, "-O", "raw", str(workshop.store.path(made.blob.sha256)), str(raw)]
@@ -57,7 +57,7 @@ def content_of(workshop: Workshop, made: Made, directory: Path) -> bytes:
     return raw.read_bytes()
 
 
-def test_a_disk_that_nodes_can_boot_from_stays_as_it_is(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_disk_that_nodes_can_boot_from_stays_as_it_is(workshop: ImageContext, tmp_path: Path) -> None:
     for format_, content in (("raw", bootable()), ("qcow2", converted(tmp_path, "qcow2"))):
         file = written(tmp_path, f"disk.{format_}", content)
         made = make(workshop, file)
@@ -68,7 +68,7 @@ def test_a_disk_that_nodes_can_boot_from_stays_as_it_is(workshop: Workshop, tmp_
         assert file.read_bytes() == content, "the user's own file is left alone"
 
 
-def test_a_file_among_the_incoming_is_used_up(workshop: Workshop) -> None:
+def test_a_file_among_the_incoming_is_used_up(workshop: ImageContext) -> None:
     part = workshop.store.part("download")
     part.write_bytes(bootable())
     made = make(workshop, part)
@@ -79,7 +79,7 @@ def test_a_file_among_the_incoming_is_used_up(workshop: Workshop) -> None:
     assert list(workshop.store.incoming.iterdir()) == []
 
 
-def test_whatever_is_around_a_disk_is_taken_off(workshop: Workshop, tmp_path: Path) -> None:
+def test_whatever_is_around_a_disk_is_taken_off(workshop: ImageContext, tmp_path: Path) -> None:
     disk = bootable()
     ova = tar([("a.ovf", b"0", b"<x/>", ""), ("a.mf", b"0", b"-", ""), ("a.vmdk", b"0", converted(tmp_path, "vmdk"), "")])
     packed = {
@@ -97,7 +97,7 @@ def test_whatever_is_around_a_disk_is_taken_off(workshop: Workshop, tmp_path: Pa
 
 
 @pytest.mark.parametrize("tool", ["gzip -9", "xz -9", "xz -T2 --block-size=64KiB", "bzip2", "zstd", "zstd -19", "pzstd"])
-def test_what_the_tools_write_is_read(workshop: Workshop, tmp_path: Path, tool: str) -> None:
+def test_what_the_tools_write_is_read(workshop: ImageContext, tmp_path: Path, tool: str) -> None:
     written(tmp_path, "disk", bootable())
     file = tmp_path / "packed"
     with file.open("wb") as target:
@@ -106,7 +106,7 @@ def test_what_the_tools_write_is_read(workshop: Workshop, tmp_path: Path, tool: 
 
 
 @pytest.mark.parametrize("options", [("--format=gnu",), ("--format=pax",), ("--format=ustar",), ("--format=oldgnu", "-S")])
-def test_what_tar_writes_is_read(workshop: Workshop, tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_what_tar_writes_is_read(workshop: ImageContext, tmp_path: Path, options: tuple[str, ...]) -> None:
     disk = bytearray(bootable(8 * MIB))
     for at in range(MIB, 8 * MIB, 128 * 1024):
         disk[at : at + 4] = b"data"
@@ -116,7 +116,7 @@ def test_what_tar_writes_is_read(workshop: Workshop, tmp_path: Path, options: tu
     assert content_of(workshop, make(workshop, tmp_path / "disk.tar"), tmp_path) == bytes(disk)
 
 
-def test_a_disk_without_partitions_has_to_be_declared_in_a_package_too(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_disk_without_partitions_has_to_be_declared_in_a_package_too(workshop: ImageContext, tmp_path: Path) -> None:
     file = written(tmp_path, "root.raw.gz", gzip.compress(b"\1" + bytes(2 * MIB - 1)))
     made = make(workshop, file, "raw", partitionless=True)
     assert (made.format, made.virtual_size_bytes) == ("qcow2", 2 * MIB)
@@ -126,19 +126,19 @@ def test_a_disk_without_partitions_has_to_be_declared_in_a_package_too(workshop:
         make(workshop, file, None, partitionless=True)
 
 
-def test_nothing_is_made_twice(workshop: Workshop, tmp_path: Path, reporter: Reporter) -> None:
+def test_nothing_is_made_twice(workshop: ImageContext, tmp_path: Path, reporter: Reporter) -> None:
     file = written(tmp_path, "disk.gz", gzip.compress(bootable()))
-    digest = digest_of(file)
+    digest = file_sha256(file)
     first = make_disk(file, workshop, declared=None, name="disk", partitionless=False, digest=digest)
     reporter.steps.clear()
     assert make_disk(file, workshop, declared=None, name="disk", partitionless=False, digest=digest) == first
     assert reporter.steps == []
-    assert made_before(workshop.store, digest, declared="raw", partitionless=False) is None, "another description"
+    assert cached_disk(workshop.store, digest, declared="raw", partitionless=False) is None, "another description"
     workshop.store.path(first.blob.sha256).unlink()
     assert make_disk(file, workshop, declared=None, name="disk", partitionless=False, digest=digest) == first
 
 
-def test_progress_is_told_in_bytes(workshop: Workshop, tmp_path: Path, reporter: Reporter) -> None:
+def test_progress_is_told_in_bytes(workshop: ImageContext, tmp_path: Path, reporter: Reporter) -> None:
     content = gzip.compress(os.urandom(0) + bootable(8 * MIB) + os.urandom(MIB))
     make(workshop, written(tmp_path, "disk.gz", content))
     unpacking = [(done, total) for doing, done, total in reporter.steps if doing == "unpacking"]
@@ -149,7 +149,7 @@ def test_progress_is_told_in_bytes(workshop: Workshop, tmp_path: Path, reporter:
     assert ("converting", 2 * MIB, 2 * MIB) in reporter.steps
 
 
-def test_holes_stay_holes(workshop: Workshop, tmp_path: Path) -> None:
+def test_holes_stay_holes(workshop: ImageContext, tmp_path: Path) -> None:
     file = written(tmp_path, "disk.raw", bootable())
     os.truncate(file, 64 * MIB)
     stored = workshop.store.path(make(workshop, file).blob.sha256)
@@ -159,7 +159,7 @@ def test_holes_stay_holes(workshop: Workshop, tmp_path: Path) -> None:
     assert workshop.store.path(make(workshop, tmp_path / "disk.vmdk").blob.sha256).stat().st_size < 4 * MIB
 
 
-def test_what_is_no_regular_file_is_never_waited_for(workshop: Workshop, tmp_path: Path) -> None:
+def test_what_is_no_regular_file_is_never_waited_for(workshop: ImageContext, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     for file in (fifo, tmp_path, Path("/dev/zero")):
@@ -169,7 +169,7 @@ def test_what_is_no_regular_file_is_never_waited_for(workshop: Workshop, tmp_pat
         make(workshop, tmp_path / "absent")
 
 
-def test_a_file_that_is_replaced_meanwhile_does_not_matter(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_file_that_is_replaced_meanwhile_does_not_matter(workshop: ImageContext, tmp_path: Path) -> None:
     """The name is looked up once: what was inspected is what gets in."""
     file = written(tmp_path, "disk.raw", bootable())
     other = written(tmp_path, "other.raw", b"QFI\xfb" + bytes(2 * MIB - 4))
@@ -179,7 +179,7 @@ def test_a_file_that_is_replaced_meanwhile_does_not_matter(workshop: Workshop, t
             if other.exists():
                 other.replace(file)
 
-    swapping = Workshop(workshop.store, "disk", Swap())
+    swapping = ImageContext(workshop.store, "disk", Swap())
     assert make(swapping, file).blob.sha256 == sha256(bootable()).hexdigest()
     assert file.read_bytes().startswith(b"QFI")
 
@@ -196,12 +196,12 @@ def test_a_bomb_is_stopped_before_it_hurts(tmp_path: Path, kind: str) -> None:
         import resource
         from pathlib import Path
         from pragmaspec.images.archives import layers
-        from pragmaspec.images.formats.random_access import opened
-        with opened(Path({str(bomb)!r})) as window:
+        from pragmaspec.images.formats.random_access import open_regular
+        with open_regular(Path({str(bomb)!r})) as window:
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            stream, _ = layers.unwrapped(window)
+            stream, _ = layers.unwrap(window)
             try:
-                for piece in layers.limited(stream.rest(), 48 * 2**20):
+                for piece in layers.limit_bytes(stream.rest(), 48 * 2**20):
                     assert len(piece) <= 2 * 2**20
             except Exception as error:
                 print(error)
@@ -213,7 +213,7 @@ def test_a_bomb_is_stopped_before_it_hurts(tmp_path: Path, kind: str) -> None:
     assert int(grown_mib) < 40
 
 
-def test_a_full_file_system_is_said_in_words(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_full_file_system_is_said_in_words(workshop: ImageContext, tmp_path: Path) -> None:
     file = written(tmp_path, "disk.gz", gzip.compress(os.urandom(4 * MIB)[:510] + b"\x55\xaa" + os.urandom(4 * MIB - 512)))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -249,11 +249,11 @@ def test_whatever_kills_it_leaves_nothing_half_under_a_final_name(tmp_path: Path
     killed = _in_a_process(store, file, {"PRAGMASPEC_FAILPOINT": point})
     assert killed.wait() == -signal.SIGKILL
     for there in _published(store):
-        assert there.name == digest_of(there), "what has a final name is whole"
+        assert there.name == file_sha256(there), "what has a final name is whole"
     first, second = _in_a_process(store, file, {}), _in_a_process(store, file, {})
     assert (first.wait(), second.wait()) == (0, 0), "the next run succeeds, also two at once"
     (there,) = _published(store)
-    assert there.name == digest_of(there)
+    assert there.name == file_sha256(there)
     assert there.stat().st_mode & 0o777 == 0o444
     assert list(store.incoming.iterdir()) == [], "nor does anything else stay"
 
@@ -268,9 +268,9 @@ def _in_a_process(store: BlobStore, file: Path, environment: dict[str, str]) -> 
         from pathlib import Path
         from pragmaspec.images.disks.make_disk import make_disk
         from pragmaspec.images.reporter import ImageReporter
-        from pragmaspec.images.sources.base import Workshop
+        from pragmaspec.images.sources.base import ImageContext
         from pragmaspec.images.store.blobs import BlobStore
-        workshop = Workshop(BlobStore(Path({str(store.directory)!r})), "disk", ImageReporter())
+        workshop = ImageContext(BlobStore(Path({str(store.directory)!r})), "disk", ImageReporter())
         make_disk(Path({str(file)!r}), workshop, declared=None, name="disk", partitionless=False)
     """
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, **environment})

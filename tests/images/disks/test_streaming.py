@@ -18,14 +18,14 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.disks.make_disk import make_disk
-from pragmaspec.images.disks.streaming import Alongside
+from pragmaspec.images.disks.streaming import StreamingUnpack
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.sources.url import UrlSource
-from pragmaspec.images.store.blobs import BlobStore, digest_of
-from pragmaspec.images.store.conversion_cache import Made
+from pragmaspec.images.store.blobs import BlobStore, file_sha256
+from pragmaspec.images.store.conversion_cache import BootableDisk
 from tests.images.bad_disks import MIB, archive, bootable, converted, tar
 from tests.images.server import FileServer
 
@@ -65,15 +65,15 @@ def source(server: FileServer, content: bytes) -> UrlSource:
     return UrlSource(url=server.url("disk"), sha256=sha256(content).hexdigest())
 
 
-def workshop(store: BlobStore, reporter: ImageReporter | None = None) -> Workshop:
-    return Workshop(store, "disk", reporter or ImageReporter(), patience=Patience(pause_s=0.001))
+def workshop(store: BlobStore, reporter: ImageReporter | None = None) -> ImageContext:
+    return ImageContext(store, "disk", reporter or ImageReporter(), patience=TransferPolicy(pause_s=0.001))
 
 
-def find(store: BlobStore, source: UrlSource | LocalSource, reporter: ImageReporter | None = None) -> Found:
+def find(store: BlobStore, source: UrlSource | LocalSource, reporter: ImageReporter | None = None) -> VerifiedImage:
     return source.find(workshop(store, reporter))
 
 
-def made_of(directory: Path, content: bytes) -> Made:
+def made_of(directory: Path, content: bytes) -> BootableDisk:
     """What becomes of the same file when it is there whole."""
     file = directory / "whole"
     file.write_bytes(content)
@@ -100,7 +100,7 @@ def test_a_disk_is_unpacked_while_it_comes_and_has_no_name_before_it_is_right(
     server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path
 ) -> None:
     server.content, server.stall_at = packed, len(packed) - 1000
-    found: list[Found] = []
+    found: list[VerifiedImage] = []
     thread = Thread(target=lambda: found.append(find(store, source(server, packed))))
     thread.start()
     until(lambda: written(store) > 2 * MIB)
@@ -184,7 +184,7 @@ def test_whatever_it_is_packed_in_the_same_comes_out(
     ):
         server.content, server.etag = content, f'"{sha256(content).hexdigest()}"'
         found = find(store, source(server, content))
-        assert Made(found.disk, found.format, found.virtual_size_bytes) == made_of(tmp_path, content)
+        assert BootableDisk(found.disk, found.format, found.virtual_size_bytes) == made_of(tmp_path, content)
 
 
 def test_what_is_wrong_with_a_disk_is_told_as_if_it_had_been_there(server: FileServer, store: BlobStore, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_full_disk_is_said_in_words(server: FileServer, store: BlobStore, pack
 def test_giving_up_in_the_middle_ends_at_once(store: BlobStore) -> None:
     part = store.part("x")
     part.write_bytes(gzip.compress(os.urandom(4 * MIB)))
-    with Alongside(workshop(store), part, declared=None, partitionless=False) as alongside:
+    with StreamingUnpack(workshop(store), part, declared=None, partitionless=False) as alongside:
         alongside.begins(8 * MIB)
         alongside.came(3 * MIB)
     assert [file.name for file in store.incoming.iterdir()] == ["x.part"]
@@ -272,13 +272,13 @@ def test_giving_up_in_the_middle_ends_at_once(store: BlobStore) -> None:
 FETCH = """
     import sys
     from pathlib import Path
-    from pragmaspec.images.retry import Patience
+    from pragmaspec.images.retry import TransferPolicy
     from pragmaspec.images.reporter import ImageReporter
-    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.sources.url import UrlSource
     from pragmaspec.images.store.blobs import BlobStore
     store, url, digest = sys.argv[1:]
-    UrlSource(url=url, sha256=digest).find(Workshop(BlobStore(Path(store)), "disk", ImageReporter()))
+    UrlSource(url=url, sha256=digest).find(ImageContext(BlobStore(Path(store)), "disk", ImageReporter()))
     (highest,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
     print(int(highest.split()[1]) // 1024)
 """
@@ -315,7 +315,7 @@ def test_whatever_kills_it_leaves_nothing_half_under_a_final_name(
     first, second = fetching(store, server, packed), fetching(store, server, packed)
     assert (ended(first)[0], ended(second)[0]) == (0, 0)
     (there,) = published(store)
-    assert there.name == digest_of(there)
+    assert there.name == file_sha256(there)
     assert list(store.incoming.iterdir()) == []
     whole = [asked for asked in server.asked if "Range" not in asked.headers]
     assert (len(whole), len(server.asked)) == (1, 2), "what came is kept, and two that want it transfer it once"

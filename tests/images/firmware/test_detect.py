@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.firmware.detect import Boots, boots_of, boots_of_file
-from pragmaspec.images.formats.random_access import BytesWindow
+from pragmaspec.images.firmware.detect import BootSupport, boot_support, boot_support_of_file
+from pragmaspec.images.formats.random_access import RandomAccessBytes
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
 from pragmaspec.spec.models.image import ImageModel
@@ -63,7 +63,7 @@ def small(make: Callable[..., Path]) -> bytes:
 
 
 def test_a_gpt_with_an_efi_system_partition_alone_starts_by_uefi(make: Callable[..., Path]) -> None:
-    boots = boots_of_file(make())
+    boots = boot_support_of_file(make())
     assert (boots.default, boots.bios, boots.uefi, boots.nothing) == ("uefi", False, ("x86_64",), "")
 
 
@@ -89,7 +89,7 @@ WITH_BIOS_BOOT = f"label: gpt\nstart={{at}}, size={{size}}, type=U\nsize=1024, t
     ids=["MBR", "logical", "no table", "basic data", "BIOS partition, no code", "parted's code", "Windows' way", "active, empty"],
 )
 def test_what_no_bios_starts_is_started_by_uefi(make: Callable[..., Path], table: str, code: bytes) -> None:
-    assert boots_of_file(make(table, code)).default == "uefi"
+    assert boot_support_of_file(make(table, code)).default == "uefi"
 
 
 @pytest.mark.parametrize(
@@ -98,31 +98,31 @@ def test_what_no_bios_starts_is_started_by_uefi(make: Callable[..., Path], table
     ids=["GRUB", "GRUB on MBR", "code of another kind"],
 )
 def test_what_both_start_is_started_by_a_bios_as_ever(make: Callable[..., Path], table: str, code: bytes) -> None:
-    boots = boots_of_file(make(table, code))
+    boots = boot_support_of_file(make(table, code))
     assert (boots.default, boots.bios, boots.uefi) == ("bios", True, ("x86_64",))
 
 
 def test_an_isohybrid_starts_by_both(make: Callable[..., Path]) -> None:
     table = "label: dos\nstart=64, size=1024, type=0, bootable\nstart={at}, size={size}, type=ef\n"
-    boots = boots_of_file(make(table, b"\x45\x52" + bytes(30) + b"isolinux"))
+    boots = boot_support_of_file(make(table, b"\x45\x52" + bytes(30) + b"isolinux"))
     assert (boots.bios, boots.uefi) == (True, ("x86_64",))
 
 
 def test_a_copy_of_the_table_at_the_end_will_do(make: Callable[..., Path]) -> None:
     content = bytearray(make().read_bytes())
     content[512:1024] = bytes(512)
-    assert boots_of(BytesWindow(bytes(content))).uefi == ("x86_64",)
+    assert boot_support(RandomAccessBytes(bytes(content))).uefi == ("x86_64",)
 
 
 @pytest.mark.parametrize(
     ("name", "arch"), [("BOOTAA64.EFI", "aarch64"), ("bootia32.efi", "i686"), ("BOOTRISCV64.EFI", "riscv64")]
 )
 def test_the_architecture_is_told_by_the_loader(make: Callable[..., Path], name: str, arch: str) -> None:
-    assert boots_of_file(make(path=f"EFI/BOOT/{name}")).uefi == (arch,)
+    assert boot_support_of_file(make(path=f"EFI/BOOT/{name}")).uefi == (arch,)
 
 
 def test_a_loader_that_only_its_own_installation_knows_is_named(make: Callable[..., Path]) -> None:
-    boots = boots_of_file(make(path="EFI/a-long-vendor-name/systemd-bootx64.efi"))
+    boots = boot_support_of_file(make(path="EFI/a-long-vendor-name/systemd-bootx64.efi"))
     assert not boots.uefi
     assert boots.nothing == (
         "no boot code in its first sector and no \\EFI\\BOOT\\BOOTX64.EFI on its EFI system partition, only "
@@ -132,7 +132,7 @@ def test_a_loader_that_only_its_own_installation_knows_is_named(make: Callable[.
 
 def test_a_loader_that_is_no_program_does_not_count(make: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"not a program")
-    boots = boots_of_file(make(loader=tmp_path / "text"))
+    boots = boot_support_of_file(make(loader=tmp_path / "text"))
     assert (boots.default, boots.uefi, boots.partition) == ("bios", (), True)
 
 
@@ -146,7 +146,7 @@ def test_a_loader_that_is_no_program_does_not_count(make: Callable[..., Path], t
     ids=["empty", "no such partition", "a file system alone"],
 )
 def test_what_was_looked_for_is_said(make: Callable[..., Path], disk: dict[str, object], said: str) -> None:
-    assert boots_of_file(make(**disk)).nothing == f"no boot code in its first sector and {said}"
+    assert boot_support_of_file(make(**disk)).nothing == f"no boot code in its first sector and {said}"
 
 
 def test_a_table_for_larger_sectors_is_none_for_a_node(make: Callable[..., Path]) -> None:
@@ -156,7 +156,7 @@ def test_a_table_for_larger_sectors_is_none_for_a_node(make: Callable[..., Path]
     content[512 : 1024 + 128 * 128] = bytes(512 + 128 * 128)
     content[4096:4608], content[8192 : 8192 + 128 * 128] = header, entries
     content[-512:] = bytes(512)
-    boots = boots_of(BytesWindow(bytes(content)))
+    boots = boot_support(RandomAccessBytes(bytes(content)))
     assert boots.partition
     assert boots.nothing.endswith("a partition table for sectors of 4096 bytes, where the disks of nodes have 512")
 
@@ -176,7 +176,7 @@ def test_a_table_for_larger_sectors_is_none_for_a_node(make: Callable[..., Path]
 )
 def test_qcow2_files_of_every_kind_are_seen_through(make: Callable[..., Path], tmp_path: Path, options: tuple[str, ...]) -> None:
     run("qemu-img", "convert", "-f", "raw", *options, make(), tmp_path / "disk.qcow2")
-    assert boots_of_file(tmp_path / "disk.qcow2").uefi == ("x86_64",)
+    assert boot_support_of_file(tmp_path / "disk.qcow2").uefi == ("x86_64",)
 
 
 @pytest.mark.parametrize(("format_", "driver"), [("vmdk", "vmdk"), ("vdi", "vdi"), ("vhdx", "vhdx")])
@@ -207,12 +207,15 @@ def test_what_nothing_can_start_is_said_of_the_image(
 ) -> None:
     image = library.resolve(ImageModel(source=str(make(path=None))), "own", spec_directory)
     assert image.unbootable.startswith("no boot code in its first sector and no \\EFI")
-    assert library.why_blank(image) == ""
+    assert library.unbootable_reason(image) == ""
 
 
 def test_a_blank_disk_is_known_as_such(library: ImageLibrary, spec_directory: Path, make_disk: Callable[..., Path]) -> None:
     image = library.resolve(ImageModel(source=str(make_disk("blank.qcow2"))), "own", spec_directory)
-    assert (library.why_blank(image), image.unbootable) == ("no boot code in its first sector and no EFI system partition", "")
+    assert (library.unbootable_reason(image), image.unbootable) == (
+        "no boot code in its first sector and no EFI system partition",
+        "",
+    )
 
 
 def test_the_lock_file_says_uefi_and_of_a_bios_nothing(
@@ -256,7 +259,7 @@ def test_no_disk_is_too_strange_to_be_looked_at(small: bytes, data: st.DataObjec
             data.draw(st.binary(max_size=64)),
         )
         content[at : at + len(junk)] = junk
-    assert isinstance(boots_of(BytesWindow(bytes(content))), Boots)
+    assert isinstance(boot_support(RandomAccessBytes(bytes(content))), BootSupport)
 
 
 def test_a_directory_without_end_is_not_read_for_ever(make: Callable[..., Path]) -> None:
@@ -264,4 +267,4 @@ def test_a_directory_without_end_is_not_read_for_ever(make: Callable[..., Path])
     content = bytearray(make().read_bytes())
     struct.pack_into("<I", content, 512 + 80, 2**32 - 1)
     content[MIB + 512 : MIB + 2048] = b"\x02\x00" * 768
-    assert isinstance(boots_of(BytesWindow(bytes(content))), Boots)
+    assert isinstance(boot_support(RandomAccessBytes(bytes(content))), BootSupport)

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.formats.inspect import Inspected, inspect_bytes, inspect_file
+from pragmaspec.images.formats.inspect import BootDisk, inspect_bytes, inspect_file
 from pragmaspec.images.formats.inspect import inspect as inspect_window
 
 MIB = 2**20
 
 
-def inspect(content: bytes, declared: str | None = None, **options: bool) -> Inspected:
+def inspect(content: bytes, declared: str | None = None, **options: bool) -> BootDisk:
     return inspect_bytes(content, declared, **options)
 
 
@@ -54,7 +54,7 @@ def test_what_qemu_img_makes_is_accepted(make_disk: Callable[..., Path], options
         size = "4G"
     file = make_disk("disk.qcow2", *options, size=size)
     told = json.loads(subprocess.run(["qemu-img", "info", "--output=json", str(file)], check=True, capture_output=True).stdout)
-    assert inspect_file(file, "qcow2") == Inspected(format="qcow2", virtual_size_bytes=told["virtual-size"])
+    assert inspect_file(file, "qcow2") == BootDisk(format="qcow2", virtual_size_bytes=told["virtual-size"])
     assert inspect_file(file, None).format == "qcow2"
 
 
@@ -67,7 +67,7 @@ def test_a_disk_with_bitmaps_is_accepted(make_disk: Callable[..., Path]) -> None
 def test_a_raw_disk_with_a_partition_table_is_accepted() -> None:
     disk = bytearray(2 * MIB)
     disk[510:512] = b"\x55\xaa"
-    assert inspect(bytes(disk)) == Inspected(format="raw", virtual_size_bytes=2 * MIB)
+    assert inspect(bytes(disk)) == BootDisk(format="raw", virtual_size_bytes=2 * MIB)
     assert inspect(bytes(disk), "raw").format == "raw"
 
 

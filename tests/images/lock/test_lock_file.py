@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from pragmaspec.errors import ImageError
 from pragmaspec.images.lock.lock_file import (
     LOCK_FILE,
-    Locked,
-    drop_from_lock,
+    LockEntry,
     lock_text,
     read_lock,
     read_table,
+    remove_from_lock,
     write_lock,
     write_table,
 )
@@ -27,7 +27,7 @@ def blob(digit: str, size: int) -> Blob:
     return Blob(sha256=digit * 64, size_bytes=size)
 
 
-BUILT = Locked(
+BUILT = LockEntry(
     described="0123456789abcdef",
     digest="d" * 64,
     origin="built from Debian bookworm packages",
@@ -40,7 +40,7 @@ BUILT = Locked(
     packages="e" * 64,
     date="2026-11-22",
 )
-FETCHED = Locked(
+FETCHED = LockEntry(
     described="fedcba9876543210",
     digest="f" * 64,
     origin="https://images.example.org/rocky-9.qcow2",
@@ -81,7 +81,7 @@ def test_an_equal_entry_does_not_touch_the_file(tmp_path: Path) -> None:
     st.dictionaries(
         st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20),
         st.builds(
-            Locked,
+            LockEntry,
             described=st.just("0" * 16),
             digest=st.just("d" * 64),
             origin=st.text(st.characters(exclude_categories=("Cs",)), min_size=1),
@@ -94,7 +94,7 @@ def test_an_equal_entry_does_not_touch_the_file(tmp_path: Path) -> None:
         max_size=4,
     )
 )
-def test_any_entry_survives_the_file(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, Locked]) -> None:
+def test_any_entry_survives_the_file(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, LockEntry]) -> None:
     directory = tmp_path_factory.mktemp("lock")
     (directory / LOCK_FILE).write_text(lock_text(entries), encoding="utf-8")
     assert read_lock(directory) == entries
@@ -158,11 +158,11 @@ def test_what_was_transferred_is_known_again() -> None:
 
 
 def test_entries_are_removed(tmp_path: Path) -> None:
-    drop_from_lock(tmp_path, ["absent"])
+    remove_from_lock(tmp_path, ["absent"])
     assert not (tmp_path / LOCK_FILE).exists()
     write_lock(tmp_path, "debian-12", BUILT)
     write_lock(tmp_path, "rocky", FETCHED)
-    drop_from_lock(tmp_path, ["rocky", "absent"])
+    remove_from_lock(tmp_path, ["rocky", "absent"])
     assert read_lock(tmp_path) == {"debian-12": BUILT}
 
 
@@ -184,7 +184,7 @@ def test_tables_of_others_stay_as_they_are(tmp_path_factory: pytest.TempPathFact
     write_table(directory, "placement", table)
     write_table(directory, "versions", {"pragmaspec": "0.1.0", "qemu": {"minimum": "7.2", "seen": ["7.2.9", "9.1"]}})
     write_lock(directory, "debian-12", BUILT)
-    drop_from_lock(directory, ["absent"])
+    remove_from_lock(directory, ["absent"])
     assert read_table(directory, "placement") == table
     assert read_table(directory, "versions")["qemu"]["seen"] == ["7.2.9", "9.1"]
     assert read_table(directory, "addresses") == {}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pragmaspec.images.debian.ext4 import make_ext4
-from pragmaspec.images.offline.overlay_export import exported
+from pragmaspec.images.offline.overlay_export import export_disk
 
 EPOCH = 1_700_000_000
 PART_AT = 2048 * 512
@@ -112,7 +112,7 @@ class Read:
 def opened(overlay: Path, base: Path, format_: str, scratch: Path, offset: int = PART_AT) -> Iterator[Read]:
     """The file system of an overlay; it is sound."""
     scratch.mkdir()
-    with exported(overlay, base, format_, scratch) as disk:
+    with export_disk(overlay, base, format_, scratch) as disk:
         raw = scratch / "copy.raw"
         raw.write_bytes(disk.read_bytes()[offset:])
     done = subprocess.run(["/sbin/e2fsck", "-f", "-n", raw], capture_output=True, text=True, check=False)

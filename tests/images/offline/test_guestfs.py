@@ -9,7 +9,7 @@ from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.guest.offline.detect import GuestSystem
 from pragmaspec.guest.offline.files import OfflineFiles
 from pragmaspec.images.offline import guestfs as appliance
-from pragmaspec.images.offline.overlay import Base, Wish, appliance_overlays, quick_overlay
+from pragmaspec.images.offline.overlay import BaseImage, OverlayRequest, appliance_overlays, quick_overlay
 from tests.images.offline.systems import RED_HAT, xfs_disk
 
 
@@ -24,7 +24,7 @@ def test_several_disks_with_xfs_are_written_in_one_start(tmp_path: Path) -> None
     disk = xfs_disk(tmp_path / "image", RED_HAT)
     systems: list[GuestSystem] = []
 
-    def wish(name: str) -> Wish:
+    def wish(name: str) -> OverlayRequest:
         def contents(system: GuestSystem) -> OfflineFiles:
             systems.append(system)
             return OfflineFiles(
@@ -37,13 +37,13 @@ def test_several_disks_with_xfs_are_written_in_one_start(tmp_path: Path) -> None
                 contexts=system.contexts,
             )
 
-        return Wish(2**30, contents)
+        return OverlayRequest(2**30, contents)
 
     quick, slow = tmp_path / "quick", tmp_path / "slow"
     quick.mkdir()
     slow.mkdir()
-    assert quick_overlay(Base(disk, "raw"), wish("nobody"), quick) is None
-    made = appliance_overlays(Base(disk, "raw"), [wish("first"), wish("second")], slow)
+    assert quick_overlay(BaseImage(disk, "raw"), wish("nobody"), quick) is None
+    made = appliance_overlays(BaseImage(disk, "raw"), [wish("first"), wish("second")], slow)
     assert [system.networks for system in systems] == [("ifcfg",), ("ifcfg",)]
     assert systems[0].contexts == RED_HAT["/etc/selinux/targeted/contexts/files/file_contexts"]
     for overlay, name in zip(made, ("first", "second"), strict=True):

@@ -9,9 +9,9 @@ from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.guest.offline.detect import GuestSystem
 from pragmaspec.guest.offline.files import OfflineFiles
 from pragmaspec.images.offline import debugfs as ext
-from pragmaspec.images.offline.overlay import Base, Wish, name_base, quick_overlay
+from pragmaspec.images.offline.overlay import BaseImage, OverlayRequest, name_base, quick_overlay
 from pragmaspec.images.offline.overlay_export import can_export
-from pragmaspec.images.offline.partitions import parts_of
+from pragmaspec.images.offline.partitions import probe_partitions
 from tests.images.offline.systems import (
     DEBIAN,
     DISK_BYTES,
@@ -63,7 +63,7 @@ def test_files_replace_what_is_there(tmp_path: Path, scratch: Path, partition: b
         systems.append(system)
         return WANTED
 
-    overlay = quick_overlay(Base(disk, format_), Wish(2 * DISK_BYTES, contents), scratch)  # type: ignore[arg-type]  # a Literal
+    overlay = quick_overlay(BaseImage(disk, format_), OverlayRequest(2 * DISK_BYTES, contents), scratch)  # type: ignore[arg-type]  # a Literal
     assert overlay is not None
     (system,) = systems
     assert (system.networks, system.host_keys, system.machine_id) == (("ifupdown",), ("/etc/ssh/ssh_host_rsa_key",), True)
@@ -96,7 +96,7 @@ def test_labels_are_those_of_the_images_own_policy(tmp_path: Path, scratch: Path
         assert system.networks == ("ifcfg",)
         return wanted
 
-    overlay = quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, contents), scratch)
+    overlay = quick_overlay(BaseImage(disk, "raw"), OverlayRequest(DISK_BYTES, contents), scratch)
     assert overlay is not None
     with opened(overlay, disk, "raw", tmp_path / "look") as seen:
         assert "system_u:object_r:ssh_home_t:s0" in seen.label("/root/.ssh/authorized_keys")
@@ -129,7 +129,7 @@ def test_what_it_cannot_be_sure_of_is_left_to_libguestfs(tmp_path: Path, scratch
         if why == "no file system":
             file.seek(PART_AT)
             file.write(bytes(PART_BYTES))
-    assert quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, never), scratch) is None
+    assert quick_overlay(BaseImage(disk, "raw"), OverlayRequest(DISK_BYTES, never), scratch) is None
 
 
 def test_a_second_system_is_not_guessed_at(tmp_path: Path, scratch: Path) -> None:
@@ -145,32 +145,32 @@ def test_a_second_system_is_not_guessed_at(tmp_path: Path, scratch: Path) -> Non
         for at in (2048, 4096 + sectors):
             file.seek(at * 512)
             file.write(root)
-    assert len(parts_of(both)) == 2
-    assert quick_overlay(Base(both, "raw"), Wish(2 * DISK_BYTES, never), scratch) is None
+    assert len(probe_partitions(both)) == 2
+    assert quick_overlay(BaseImage(both, "raw"), OverlayRequest(2 * DISK_BYTES, never), scratch) is None
 
 
 def test_a_full_file_system_is_noticed(tmp_path: Path, scratch: Path) -> None:
     disk = ext_disk(tmp_path / "image", DEBIAN)
     large = OfflineFiles(files=(GuestFile(path="/etc/large", mode=0o644, content="x" * (PART_BYTES + 2**20)),))
-    assert quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, lambda system: large), scratch) is None
+    assert quick_overlay(BaseImage(disk, "raw"), OverlayRequest(DISK_BYTES, lambda system: large), scratch) is None
 
 
 def test_partitions_are_found_and_told_apart(tmp_path: Path) -> None:
     disk = ext_disk(tmp_path / "image", DEBIAN)
-    assert parts_of(disk) == ((1024 * 512, "plain"), (PART_AT, "ext"))
-    assert parts_of(disk.parent / "root.ext4") == ((0, "ext"),)
+    assert probe_partitions(disk) == ((1024 * 512, "plain"), (PART_AT, "ext"))
+    assert probe_partitions(disk.parent / "root.ext4") == ((0, "ext"),)
     fat = tmp_path / "fat"
     with fat.open("wb") as file:
         file.truncate(2**20)
-    assert parts_of(fat) == ((0, "plain"),)
-    assert parts_of(partitioned(fat, tmp_path / "disk")) == ((1024 * 512, "plain"), (PART_AT, "plain"))
+    assert probe_partitions(fat) == ((0, "plain"),)
+    assert probe_partitions(partitioned(fat, tmp_path / "disk")) == ((1024 * 512, "plain"), (PART_AT, "plain"))
 
 
 def test_folders_of_an_image_stay_as_they_are(tmp_path: Path, scratch: Path) -> None:
     folder = tree(tmp_path / "image" / "tree", DEBIAN) / "root"
     folder.chmod(0o711)
     disk = ext_disk(tmp_path / "image", {})
-    overlay = quick_overlay(Base(disk, "raw"), Wish(DISK_BYTES, lambda system: WANTED), scratch)
+    overlay = quick_overlay(BaseImage(disk, "raw"), OverlayRequest(DISK_BYTES, lambda system: WANTED), scratch)
     assert overlay is not None
     with opened(overlay, disk, "raw", tmp_path / "look") as seen:
         assert "Mode:  0711" in seen.stat("/root")

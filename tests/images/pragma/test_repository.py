@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.pragma.repository import Repository, folder_of
+from pragmaspec.images.pragma.repository import PragmaRepository, repository_folder
 
 
 def test_the_clusters_of_an_index(repository: Path) -> None:
-    shelf = Repository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
+    shelf = PragmaRepository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
     assert list(shelf.paths()) == ["plain", "packed", "split", "both"]
     assert [one.appliance is not None for one in shelf.listed()] == [True] * 4
     with pytest.raises(ImageError, match="no cluster other; it has plain, packed"):
@@ -18,7 +18,7 @@ def test_the_clusters_of_an_index(repository: Path) -> None:
 def test_one_that_is_broken_does_not_hide_the_others(repository: Path) -> None:
     (repository / "packed" / "packed.xml").write_text("<vc")
     (repository / "split" / "split.xml").unlink()
-    shelf = Repository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
+    shelf = PragmaRepository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
     troubles = {one.name: one.trouble for one in shelf.listed()}
     assert "cannot be read" in troubles["packed"]
     assert "it is not there" in troubles["split"]
@@ -28,7 +28,7 @@ def test_one_that_is_broken_does_not_hide_the_others(repository: Path) -> None:
 def test_a_bad_line_is_left_out_and_says_where_it_stands(repository: Path) -> None:
     with (repository / "vcdb.txt").open("a") as index:
         index.write("what is this\nout,../../out.xml\nplain,plain/plain.xml\nsplit,other.xml\n")
-    shelf = Repository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
+    shelf = PragmaRepository("here", lambda path: (repository / path).read_bytes() if (repository / path).exists() else None)
     assert {one.name: one.trouble for one in shelf.listed()} == {
         "plain": "",
         "packed": "",
@@ -43,13 +43,13 @@ def test_a_bad_line_is_left_out_and_says_where_it_stands(repository: Path) -> No
 
 def test_a_cluster_without_a_disk_is_listed_with_its_trouble() -> None:
     files = {"vcdb.txt": b"bare,bare.xml", "bare.xml": b"<vc><frontend/></vc>"}
-    (only,) = Repository("here", files.get).listed()
+    (only,) = PragmaRepository("here", files.get).listed()
     assert (only.appliance, only.trouble) == (None, "It has no disk for its frontend.")
 
 
 def test_an_index_in_json() -> None:
     files = {"vcdb.json": json.dumps({"a": "a/a.xml"}).encode()}
-    assert Repository("here", files.get).paths() == {"a": "a/a.xml"}
+    assert PragmaRepository("here", files.get).paths() == {"a": "a/a.xml"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_index_in_json() -> None:
 )
 def test_what_is_no_index_is_refused(files: dict[str, bytes], words: str) -> None:
     with pytest.raises(ImageError, match=words):
-        Repository("here", files.get).listed()
+        PragmaRepository("here", files.get).listed()
 
 
 @pytest.mark.parametrize(
@@ -82,4 +82,4 @@ def test_what_is_no_index_is_refused(files: dict[str, bytes], words: str) -> Non
     ],
 )
 def test_a_repository_is_named_by_its_folder_or_its_index(address: str, folder: str) -> None:
-    assert folder_of(address) == folder
+    assert repository_folder(address) == folder

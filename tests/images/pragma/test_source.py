@@ -7,8 +7,8 @@ import pytest
 from pragmaspec.errors import ImageError
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Found, Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.pragma import PragmaSource, pragma_source
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.spec.models.image import ImageModel
@@ -24,8 +24,8 @@ def store(tmp_path: Path) -> BlobStore:
     return BlobStore(tmp_path / "store")
 
 
-def find(source: PragmaSource, store: BlobStore) -> Found:
-    return source.find(Workshop(store, "rocks", ImageReporter(), patience=Patience(pause_s=0.001)))
+def find(source: PragmaSource, store: BlobStore) -> VerifiedImage:
+    return source.find(ImageContext(store, "rocks", ImageReporter(), patience=TransferPolicy(pause_s=0.001)))
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -57,7 +57,7 @@ class Steps(ImageReporter):
 
 def test_parts_are_counted_and_bytes_are_bytes(repository: Path, store: BlobStore) -> None:
     steps = Steps()
-    pragma_source(str(repository), "./repository", "split", "frontend").find(Workshop(store, "rocks", steps))
+    pragma_source(str(repository), "./repository", "split", "frontend").find(ImageContext(store, "rocks", steps))
     assert [step for step in steps.steps if "joining" in step[0]] == [
         ("joining part 1 of 2", 0, 2**20),
         ("joining part 2 of 2", 2**19, 2**20),

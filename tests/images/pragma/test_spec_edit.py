@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import SpecError, UsageError
 from pragmaspec.images.importer import spec_name
-from pragmaspec.images.pragma.importer import Additions, Chosen, added_to, additions, as_written
-from pragmaspec.images.pragma.repository import Listed, Repository
-from pragmaspec.images.pragma.spec_edit import with_entries
+from pragmaspec.images.pragma.importer import ImportSelection, SpecAdditions, add_to_spec, relative_to_spec, spec_additions
+from pragmaspec.images.pragma.repository import ListedCluster, PragmaRepository
+from pragmaspec.images.pragma.spec_edit import insert_entries
 from pragmaspec.images.pragma.spec_entries import cluster_entry, image_entries
 from pragmaspec.images.pragma.vc_in import read_vc_in
 from pragmaspec.spec.loader import load_spec
 from pragmaspec.spec.yaml.parser import read_document
-from pragmaspec.spec.yaml.tree import data_of
+from pragmaspec.spec.yaml.tree import plain_data
 from tests.images.pragma.repositories import VC_IN
 
 ENTRY = {"rocks": ["pragma: {repository: ./vms, cluster: rocks}"]}
@@ -62,7 +62,7 @@ CRLF_IT = IN_IT.replace("\n", "\r\n")
     ],
 )
 def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
-    assert with_entries(before, "images", ENTRY, "cluster.yaml") == after
+    assert insert_entries(before, "images", ENTRY, "cluster.yaml") == after
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
 )
 def test_what_cannot_be_added_to_is_said(text: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        with_entries(text, "images", ENTRY, "cluster.yaml")
+        insert_entries(text, "images", ENTRY, "cluster.yaml")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_what_cannot_be_added_to_is_said(text: str, words: str) -> None:
 )
 def test_a_spec_in_braces_is_refused_at_a_line_that_is_there(text: str) -> None:
     with pytest.raises(SpecError, match="Write its sections as blocks") as caught:
-        with_entries(text, "images", ENTRY, "cluster.yaml")
+        insert_entries(text, "images", ENTRY, "cluster.yaml")
     (problem,) = caught.value.problems
     assert problem.where is not None
     assert problem.where.line <= len(text.splitlines())
@@ -113,11 +113,11 @@ def test_a_spec_in_braces_is_refused_at_a_line_that_is_there(text: str) -> None:
 def test_whatever_is_written_keeps_its_meaning(lines: list[str]) -> None:
     text = "\n".join(lines)
     try:
-        before = data_of(read_document(text.encode(), "x").root)
-        changed = with_entries(text, "images", ENTRY, "x")
+        before = plain_data(read_document(text.encode(), "x").root)
+        changed = insert_entries(text, "images", ENTRY, "x")
     except SpecError:
         return
-    after = data_of(read_document(changed.encode(), "x").root)
+    after = plain_data(read_document(changed.encode(), "x").root)
     assert isinstance(before, dict)
     assert isinstance(after, dict)
     added = after["images"].pop("rocks")
@@ -127,11 +127,14 @@ def test_whatever_is_written_keeps_its_meaning(lines: list[str]) -> None:
 
 
 def test_a_cluster_becomes_images_and_a_cluster_of_the_spec(tmp_path: Path) -> None:
-    listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="bad", path="y.xml", trouble="It is broken.")]
-    new = additions(listed, "https://host/vms", Chosen(site="lab"))
-    assert [one.name for one in new.left_out] == ["bad"]
+    listed = [
+        ListedCluster(name="Rocks_7", path="x.xml", appliance=ROCKS),
+        ListedCluster(name="bad", path="y.xml", trouble="It is broken."),
+    ]
+    new = spec_additions(listed, "https://host/vms", ImportSelection(site="lab"))
+    assert [one.name for one in new.skipped] == ["bad"]
     spec = tmp_path / "cluster.yaml"
-    spec.write_text(added_to("# all\nsites:\n  lab: {provider: simulated}\nclusters: {}\n", new, "cluster.yaml"))
+    spec.write_text(add_to_spec("# all\nsites:\n  lab: {provider: simulated}\nclusters: {}\n", new, "cluster.yaml"))
     model = load_spec(spec, user_config=tmp_path, home=tmp_path).model
     assert set(model.images) == {"rocks-7-frontend", "rocks-7-compute"}
     cluster = model.clusters["rocks-7"]
@@ -150,23 +153,31 @@ def test_one_disk_is_one_image() -> None:
 
 
 def test_names_are_asked_for_by_name() -> None:
-    listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="bad", path="y.xml", trouble="It is broken.")]
-    assert additions(listed, "./vms", Chosen(names=("Rocks_7",))) == Additions(images=image_entries(ROCKS, "./vms"), clusters={})
+    listed = [
+        ListedCluster(name="Rocks_7", path="x.xml", appliance=ROCKS),
+        ListedCluster(name="bad", path="y.xml", trouble="It is broken."),
+    ]
+    assert spec_additions(listed, "./vms", ImportSelection(names=("Rocks_7",))) == SpecAdditions(
+        images=image_entries(ROCKS, "./vms"), clusters={}
+    )
     with pytest.raises(UsageError, match="no other"):
-        additions(listed, "./vms", Chosen(names=("other",)))
+        spec_additions(listed, "./vms", ImportSelection(names=("other",)))
     with pytest.raises(UsageError, match="It is broken"):
-        additions(listed, "./vms", Chosen(names=("bad",)))
-    assert Repository("x", {"vcdb.txt": b""}.get).listed() == ()
+        spec_additions(listed, "./vms", ImportSelection(names=("bad",)))
+    assert PragmaRepository("x", {"vcdb.txt": b""}.get).listed() == ()
 
 
 def test_one_cluster_can_have_another_name_in_the_spec() -> None:
-    listed = [Listed(name="Rocks_7", path="x.xml", appliance=ROCKS), Listed(name="rocks-7", path="y.xml", appliance=ROCKS)]
-    new = additions(listed, "./vms", Chosen(names=("rocks-7",), site="lab", called="second"))
+    listed = [
+        ListedCluster(name="Rocks_7", path="x.xml", appliance=ROCKS),
+        ListedCluster(name="rocks-7", path="y.xml", appliance=ROCKS),
+    ]
+    new = spec_additions(listed, "./vms", ImportSelection(names=("rocks-7",), site="lab", called="second"))
     assert (list(new.images), list(new.clusters)) == (["second-frontend", "second-compute"], ["second"])
-    (left_out,) = additions(listed, "./vms", Chosen()).left_out
+    (left_out,) = spec_additions(listed, "./vms", ImportSelection()).skipped
     assert (left_out.name, "--as NAME" in left_out.trouble) == ("rocks-7", True)
     with pytest.raises(UsageError, match="Name the one cluster") as refused:
-        additions(listed, "./vms", Chosen(called="Bad_Name"))
+        spec_additions(listed, "./vms", ImportSelection(called="Bad_Name"))
     assert "bad-name would do" in str(refused.value)
 
 
@@ -179,7 +190,7 @@ def test_names_of_a_repository_become_names_of_a_spec(name: str, found: str) -> 
 
 def test_a_repository_is_written_relative_to_the_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert as_written("vms", Path("cluster.yaml")) == "./vms"
-    assert as_written("vms", Path("below/cluster.yaml")) == "../vms"
-    assert as_written("https://host/vms", Path("cluster.yaml")) == "https://host/vms"
-    assert as_written(str(tmp_path / "vms"), Path("cluster.yaml")) == "./vms"
+    assert relative_to_spec("vms", Path("cluster.yaml")) == "./vms"
+    assert relative_to_spec("vms", Path("below/cluster.yaml")) == "../vms"
+    assert relative_to_spec("https://host/vms", Path("cluster.yaml")) == "https://host/vms"
+    assert relative_to_spec(str(tmp_path / "vms"), Path("cluster.yaml")) == "./vms"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.pragma.vc_in import Disk, read_vc_in
+from pragmaspec.images.pragma.vc_in import ApplianceDisk, read_vc_in
 from tests.images.pragma.repositories import SPLIT_GZIP, VC_IN
 
 PLAIN = VC_IN.format(frontend="", compute="")
@@ -15,10 +15,10 @@ def test_what_an_xml_says_of_both_roles() -> None:
     found = read_vc_in(VC_IN.format(frontend=SPLIT_GZIP, compute="").encode(), "rocks")
     assert (found.frontend.cpus, found.frontend.memory_mib) == (2, 2048)
     parts = ("frontend.vda.gz.a", "frontend.vda.gz.b", "frontend.vda.gz.c")
-    assert found.disk("frontend") == Disk(packing="splited_gzip", files=parts, format="raw", bus="virtio")
+    assert found.disk("frontend") == ApplianceDisk(packing="splited_gzip", files=parts, format="raw", bus="virtio")
     assert found.compute is not None
     assert (found.compute.cpus, found.compute.memory_mib) == (4, 1024)
-    assert found.disk("compute") == Disk(packing="raw", files=("compute.hda",), format="raw", bus="ide")
+    assert found.disk("compute") == ApplianceDisk(packing="raw", files=("compute.hda",), format="raw", bus="ide")
     assert found.wait_s == 300
 
 

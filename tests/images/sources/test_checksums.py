@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.checksums import Sum, sum_of
+from pragmaspec.images.sources.checksums import PublishedDigest, find_digest
 
 A, B, LONG = sha256(b"a").hexdigest(), sha256(b"b").hexdigest(), sha512(b"a").hexdigest()
 
@@ -19,51 +19,56 @@ SIGNED = (
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (f"{A}  disk.qcow2\n{B}  other.qcow2\n", Sum("sha256", A)),
-        (f"{A} *disk.qcow2\r\n", Sum("sha256", A)),
-        (f"{A} disk.qcow2", Sum("sha256", A)),
-        (f"{A}\tdisk.qcow2", Sum("sha256", A)),
-        (f"{A}  disk.qcow2   \t\n", Sum("sha256", A)),
-        (f"  {A}  disk.qcow2\n", Sum("sha256", A)),
-        (f"{A}  disk.qcow2\r{B}  other\r", Sum("sha256", A)),
-        (f"\ufeff{A}  disk.qcow2\n", Sum("sha256", A)),
-        (f"{UPPER}  disk.qcow2\n", Sum("sha256", A)),
-        (f"{A}  ./disk.qcow2\n", Sum("sha256", A)),
-        (f"{A}  -\n", Sum("sha256", A)),
-        (f"SHA2-256(stdin)= {A}\n", Sum("sha256", A)),
-        (f"# BLAKE2B HASH\n{'0' * 128}  disk.qcow2\n# SHA512 HASH\n{LONG}  disk.qcow2\n", Sum("sha512", LONG)),
-        (f"# SHA512 HASH\n{LONG}  disk.qcow2\n# SHA256 HASH\n{A}  disk.qcow2\n", Sum("sha256", A)),
-        (f"{A} *./././disk.qcow2\n", Sum("sha256", A)),
-        (f"{A} *.\\disk.qcow2\n", Sum("sha256", A)),
-        (f"{A}\n", Sum("sha256", A)),
-        (f"# made today\n{UPPER}  \r\n\n", Sum("sha256", A)),
-        (LONG, Sum("sha512", LONG)),
-        (f"sha256:{A}  disk.qcow2\n", Sum("sha256", A)),
-        (f"sha256:{A}\n", Sum("sha256", A)),
-        (f"# disk.qcow2: 17 bytes\n; disk.qcow2\nSHA256 (disk.qcow2) = {UPPER}\n", Sum("sha256", A)),
-        (f"SHA256 (./disk.qcow2) = {A}\n", Sum("sha256", A)),
-        (f"SHA2-256(disk.qcow2)= {A}\nsha512(disk.qcow2)= {LONG}", Sum("sha256", A)),
-        (f"SHA3-256 (disk.qcow2) = {B}\nSHA512/256 (disk.qcow2) = {B}\nSHA256 (disk.qcow2) = {A}", Sum("sha256", A)),
-        (f"{LONG}  disk.qcow2\n", Sum("sha512", LONG)),
-        (f"BLAKE2b (disk.qcow2) = {'1' * 128}\nSHA512 (disk.qcow2) = {LONG}\n", Sum("sha512", LONG)),
-        (f"SHA512 (disk.qcow2) = {LONG}\n\nSHA256 (disk.qcow2) = {A}\nMD5 (disk.qcow2) = {'0' * 32}\n", Sum("sha256", A)),
-        (f"{A}  a/path/of/another.qcow2\n{B}  disk.qcow2\n", Sum("sha256", B)),
-        (f"{A}  disk.qcow2\n{A}  disk.qcow2\nSHA256 (disk.qcow2) = {UPPER}\n", Sum("sha256", A)),
-        (f"{B}  old/disk.qcow2\n{A}  disk.qcow2\n", Sum("sha256", A)),
-        (f"Digests of release 12:\n{A}  disk.qcow2\n", Sum("sha256", A)),
-        (f"{A[:-1]}  other.qcow2\n{A}  disk.qcow2\n", Sum("sha256", A)),
-        (SIGNED.format(f"{A}  disk.qcow2\n- {B}  other"), Sum("sha256", A)),
-        (SIGNED.format(A), Sum("sha256", A)),
+        (f"{A}  disk.qcow2\n{B}  other.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A} *disk.qcow2\r\n", PublishedDigest("sha256", A)),
+        (f"{A} disk.qcow2", PublishedDigest("sha256", A)),
+        (f"{A}\tdisk.qcow2", PublishedDigest("sha256", A)),
+        (f"{A}  disk.qcow2   \t\n", PublishedDigest("sha256", A)),
+        (f"  {A}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A}  disk.qcow2\r{B}  other\r", PublishedDigest("sha256", A)),
+        (f"\ufeff{A}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{UPPER}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A}  ./disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A}  -\n", PublishedDigest("sha256", A)),
+        (f"SHA2-256(stdin)= {A}\n", PublishedDigest("sha256", A)),
+        (f"# BLAKE2B HASH\n{'0' * 128}  disk.qcow2\n# SHA512 HASH\n{LONG}  disk.qcow2\n", PublishedDigest("sha512", LONG)),
+        (f"# SHA512 HASH\n{LONG}  disk.qcow2\n# SHA256 HASH\n{A}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A} *./././disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A} *.\\disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A}\n", PublishedDigest("sha256", A)),
+        (f"# made today\n{UPPER}  \r\n\n", PublishedDigest("sha256", A)),
+        (LONG, PublishedDigest("sha512", LONG)),
+        (f"sha256:{A}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"sha256:{A}\n", PublishedDigest("sha256", A)),
+        (f"# disk.qcow2: 17 bytes\n; disk.qcow2\nSHA256 (disk.qcow2) = {UPPER}\n", PublishedDigest("sha256", A)),
+        (f"SHA256 (./disk.qcow2) = {A}\n", PublishedDigest("sha256", A)),
+        (f"SHA2-256(disk.qcow2)= {A}\nsha512(disk.qcow2)= {LONG}", PublishedDigest("sha256", A)),
+        (f"SHA3-256 (disk.qcow2) = {B}\nSHA512/256 (disk.qcow2) = {B}\nSHA256 (disk.qcow2) = {A}", PublishedDigest("sha256", A)),
+        (f"{LONG}  disk.qcow2\n", PublishedDigest("sha512", LONG)),
+        (f"BLAKE2b (disk.qcow2) = {'1' * 128}\nSHA512 (disk.qcow2) = {LONG}\n", PublishedDigest("sha512", LONG)),
+        (
+            f"SHA512 (disk.qcow2) = {LONG}\n\nSHA256 (disk.qcow2) = {A}\nMD5 (disk.qcow2) = {'0' * 32}\n",
+            PublishedDigest("sha256", A),
+        ),
+        (f"{A}  a/path/of/another.qcow2\n{B}  disk.qcow2\n", PublishedDigest("sha256", B)),
+        (f"{A}  disk.qcow2\n{A}  disk.qcow2\nSHA256 (disk.qcow2) = {UPPER}\n", PublishedDigest("sha256", A)),
+        (f"{B}  old/disk.qcow2\n{A}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"Digests of release 12:\n{A}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (f"{A[:-1]}  other.qcow2\n{A}  disk.qcow2\n", PublishedDigest("sha256", A)),
+        (SIGNED.format(f"{A}  disk.qcow2\n- {B}  other"), PublishedDigest("sha256", A)),
+        (SIGNED.format(A), PublishedDigest("sha256", A)),
     ],
 )
-def test_the_forms_that_publishers_write(text: str, found: Sum) -> None:
-    assert sum_of(text.encode(), "disk.qcow2", "SHA256SUMS") == found
+def test_the_forms_that_publishers_write(text: str, found: PublishedDigest) -> None:
+    assert find_digest(text.encode(), "disk.qcow2", "SHA256SUMS") == found
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
 def test_what_windows_writes(encoding: str) -> None:
-    assert sum_of(f"{UPPER} *disk.qcow2\r\n".encode(encoding), "disk.qcow2", "SHA256SUMS") == Sum("sha256", A)
-    assert sum_of(b"\xfe\xff" + f"{A}  disk.qcow2".encode("utf-16-be"), "disk.qcow2", "SHA256SUMS") == Sum("sha256", A)
+    assert find_digest(f"{UPPER} *disk.qcow2\r\n".encode(encoding), "disk.qcow2", "SHA256SUMS") == PublishedDigest("sha256", A)
+    assert find_digest(b"\xfe\xff" + f"{A}  disk.qcow2".encode("utf-16-be"), "disk.qcow2", "SHA256SUMS") == PublishedDigest(
+        "sha256", A
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_what_windows_writes(encoding: str) -> None:
     ],
 )
 def test_names_and_folders(line: str, path: str) -> None:
-    assert sum_of(line.encode(), path, "SHA256SUMS") == Sum("sha256", A)
+    assert find_digest(line.encode(), path, "SHA256SUMS") == PublishedDigest("sha256", A)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_names_and_folders(line: str, path: str) -> None:
 )
 def test_everything_else_is_an_error(text: str, words: str) -> None:
     with pytest.raises(ImageError, match=words) as refused:
-        sum_of(text.encode(), "disk.qcow2", "https://user:canary@images.example.org/SHA256SUMS?token=canary")
+        find_digest(text.encode(), "disk.qcow2", "https://user:canary@images.example.org/SHA256SUMS?token=canary")
     assert "https://images.example.org/SHA256SUMS" in str(refused.value)
     assert "canary" not in str(refused.value)
 
@@ -121,13 +126,13 @@ def test_everything_else_is_an_error(text: str, words: str) -> None:
 def test_a_file_that_is_not_text() -> None:
     for content in (b"\xff\xfe\0", b"\x89PNG", b"a\0\0"):
         with pytest.raises(ImageError, match="not a text"):
-            sum_of(content, "disk.qcow2", "SHA256SUMS")
+            find_digest(content, "disk.qcow2", "SHA256SUMS")
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"{A}  {text}".encode(errors="replace")))
 def test_nothing_else_is_ever_taken(text: bytes) -> None:
     try:
-        found = sum_of(text, "disk.qcow2", "SHA256SUMS")
+        found = find_digest(text, "disk.qcow2", "SHA256SUMS")
     except ImageError:
         return
-    assert found == Sum("sha256", A)
+    assert found == PublishedDigest("sha256", A)

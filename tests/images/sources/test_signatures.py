@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.signatures import checked
+from pragmaspec.images.sources.signatures import verify_signature
 from tests.images.openpgp import Key, gpg, keys, make_key
 
 TEXT = b"0123  disk.qcow2\n"
@@ -21,7 +21,7 @@ def other(publisher: Key) -> Key:
 
 
 def check(signed: bytes, signature: bytes | None, key: bytes, publisher: Key) -> bytes:
-    return checked(signed, signature, key, publisher.fingerprint.lower(), "SHA256SUMS")
+    return verify_signature(signed, signature, key, publisher.fingerprint.lower(), "SHA256SUMS")
 
 
 @pytest.mark.parametrize("armor", [True, False])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.store.blobs import BlobStore, digest_of, write_whole
+from pragmaspec.images.store.blobs import BlobStore, file_sha256, write_atomically
 from pragmaspec.resources import Blob
 
 
@@ -71,15 +71,15 @@ def test_progress_of_hashing_is_counted(tmp_path: Path) -> None:
     file = tmp_path / "disk"
     file.write_bytes(bytes(9 * 2**20))
     counted: list[tuple[int, int]] = []
-    assert digest_of(file, lambda done, total: counted.append((done, total))) == sha256(bytes(9 * 2**20)).hexdigest()
+    assert file_sha256(file, lambda done, total: counted.append((done, total))) == sha256(bytes(9 * 2**20)).hexdigest()
     assert counted[-1] == (9 * 2**20, 9 * 2**20)
     assert len(counted) > 1
 
 
 def test_a_small_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:
     file = tmp_path / "new" / "entry.json"
-    write_whole(file, b"old")
-    write_whole(file, b"new", 0o600)
+    write_atomically(file, b"old")
+    write_atomically(file, b"new", 0o600)
     assert file.read_bytes() == b"new"
     assert file.stat().st_mode & 0o777 == 0o600
     assert [one.name for one in file.parent.iterdir()] == ["entry.json"]

@@ -6,24 +6,24 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.settings import CloudFront
-from pragmaspec.images.transfer.cloudfront import WebAddress, signed_url
-from pragmaspec.images.transfer.http import Web
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.settings import CloudFrontKey
+from pragmaspec.images.transfer.cloudfront import WebFile, sign_url
+from pragmaspec.images.transfer.http import HttpClient
 from tests.images import protocols
 
 EXPIRES = 1_800_000_000
 
 
 @pytest.fixture
-def key(tmp_path: Path) -> CloudFront:
+def key(tmp_path: Path) -> CloudFrontKey:
     file = tmp_path / "key.pem"
     file.write_bytes(protocols.pem(protocols.private_key()))
-    return CloudFront(key_pair_id="K2JCJMDEHXQW5F", private_key=str(file), hosts=("*.cloudfront.net", "images.example.org"))
+    return CloudFrontKey(key_pair_id="K2JCJMDEHXQW5F", private_key=str(file), hosts=("*.cloudfront.net", "images.example.org"))
 
 
 @pytest.mark.parametrize("url", ["https://d1.cloudfront.net/a/disk.qcow2", "https://d1.cloudfront.net/disk?size=large&b=c"])
-def test_it_is_what_amazons_own_library_makes(key: CloudFront, url: str) -> None:
+def test_it_is_what_amazons_own_library_makes(key: CloudFrontKey, url: str) -> None:
     from datetime import UTC, datetime
 
     from botocore.signers import CloudFrontSigner
@@ -35,7 +35,7 @@ def test_it_is_what_amazons_own_library_makes(key: CloudFront, url: str) -> None
         lambda text: protocols.private_key().sign(text, padding.PKCS1v15(), hashes.SHA1()),  # noqa: S303 - the protocol
     )
     theirs = signer.generate_presigned_url(url, date_less_than=datetime.fromtimestamp(EXPIRES, UTC))
-    assert signed_url(url, key, EXPIRES) == theirs
+    assert sign_url(url, key, EXPIRES) == theirs
 
 
 @pytest.mark.parametrize(
@@ -49,20 +49,20 @@ def test_it_is_what_amazons_own_library_makes(key: CloudFront, url: str) -> None
         ("https://example.org/disk?x=d1.cloudfront.net", False),
     ],
 )
-def test_only_urls_of_the_keys_servers_are_signed(key: CloudFront, url: str, signed: bool) -> None:
-    with Web(Patience()) as web:
-        asked = WebAddress(url=url, signing=(key,)).ask(web).url
+def test_only_urls_of_the_keys_servers_are_signed(key: CloudFrontKey, url: str, signed: bool) -> None:
+    with HttpClient(TransferPolicy()) as web:
+        asked = WebFile(url=url, signing=(key,)).ask(web).url
     assert (asked != url) == signed
     if signed:
         expires = int(asked.partition("Expires=")[2].partition("&")[0])
         assert 3000 < expires - time.time() <= 3600
 
 
-def test_what_is_shown_is_never_signed(key: CloudFront) -> None:
-    assert WebAddress(url="https://d1.cloudfront.net/disk?a=b", signing=(key,)).shown() == "https://d1.cloudfront.net/disk"
+def test_what_is_shown_is_never_signed(key: CloudFrontKey) -> None:
+    assert WebFile(url="https://d1.cloudfront.net/disk?a=b", signing=(key,)).shown() == "https://d1.cloudfront.net/disk"
 
 
-def test_keys_that_do_not_do(key: CloudFront, tmp_path: Path) -> None:
+def test_keys_that_do_not_do(key: CloudFrontKey, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     for content, words in (
         (b"not a key", "not a private key"),
@@ -75,8 +75,8 @@ def test_keys_that_do_not_do(key: CloudFront, tmp_path: Path) -> None:
     ):
         other.write_bytes(content)
         with pytest.raises(ImageError, match=words):
-            signed_url("https://d1.cloudfront.net/disk", CloudFront(key_pair_id="K", private_key=str(other)), EXPIRES)
+            sign_url("https://d1.cloudfront.net/disk", CloudFrontKey(key_pair_id="K", private_key=str(other)), EXPIRES)
     with pytest.raises(ImageError, match="cannot be read"):
-        signed_url("https://d1.cloudfront.net/d", CloudFront(key_pair_id="K", private_key=str(tmp_path / "none")), EXPIRES)
+        sign_url("https://d1.cloudfront.net/d", CloudFrontKey(key_pair_id="K", private_key=str(tmp_path / "none")), EXPIRES)
     with pytest.raises(ImageError, match="unencrypted"):
-        signed_url("http://d1.cloudfront.net/disk", key, EXPIRES)
+        sign_url("http://d1.cloudfront.net/disk", key, EXPIRES)

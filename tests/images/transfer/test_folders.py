@@ -5,11 +5,11 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
+from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.settings import Settings
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.transfer.folders import Folder, names_in, open_folder
+from pragmaspec.images.transfer.folders import Folder, open_folder, parse_listing
 from tests.images.protocols import Publisher
 from tests.images.server import FileServer, Reply
 
@@ -17,13 +17,13 @@ CONTENT = {"vcdb.txt": b"one,one/one.xml\n", "with blank & more": b"two"}
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    patience = Patience(pause_s=0.001, tries=2)
-    return Workshop(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
+def workshop(tmp_path: Path) -> ImageContext:
+    patience = TransferPolicy(pause_s=0.001, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
 
 
 @pytest.fixture(params=["local", "web"])
-def folder(request: pytest.FixtureRequest, tmp_path: Path, server: FileServer, workshop: Workshop) -> Folder:
+def folder(request: pytest.FixtureRequest, tmp_path: Path, server: FileServer, workshop: ImageContext) -> Folder:
     """The same folder, here and on a server."""
     if request.param == "web":
         small = {f"/a%20b/{name}".replace(" ", "%20").replace("&", "%26"): content for name, content in CONTENT.items()}
@@ -73,10 +73,10 @@ def test_only_plain_names_are_asked_for(folder: Folder, tmp_path: Path, name: st
     ],
 )
 def test_only_links_one_level_down_are_names(href: str, names: tuple[str, ...]) -> None:
-    assert names_in(f'<a href="{href}">x</a>', "https://images.example.org/images/") == names
+    assert parse_listing(f'<a href="{href}">x</a>', "https://images.example.org/images/") == names
 
 
-def test_a_folder_that_is_not_there(server: FileServer, workshop: Workshop, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there(server: FileServer, workshop: ImageContext, tmp_path: Path) -> None:
     server.gate = lambda _: Reply(404)
     with pytest.raises(ImageError, match="is not there"):
         open_folder(server.url("absent"), workshop).names()
@@ -84,7 +84,7 @@ def test_a_folder_that_is_not_there(server: FileServer, workshop: Workshop, tmp_
         open_folder(str(tmp_path / "absent"), workshop).names()
 
 
-def test_what_should_be_short_and_is_not(server: FileServer, workshop: Workshop, tmp_path: Path) -> None:
+def test_what_should_be_short_and_is_not(server: FileServer, workshop: ImageContext, tmp_path: Path) -> None:
     server.content = bytes(9 * 2**20)
     with pytest.raises(ImageError, match="more than 8 MiB"):
         open_folder(server.url(""), workshop).small("vcdb.txt")

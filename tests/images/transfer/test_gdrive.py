@@ -5,13 +5,13 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.settings import GoogleDrive, Settings
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.settings import GoogleDriveSettings, Settings
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import open_folder
-from pragmaspec.images.transfer.gdrive import DriveLink, drive_link
+from pragmaspec.images.transfer.gdrive import DriveLink, parse_drive_link
 from tests.images import protocols
 from tests.images.protocols import FILE_ID, FOLDER_ID
 from tests.images.server import Asked, FileServer, Reply
@@ -20,10 +20,10 @@ FOLDER = f"https://drive.google.com/drive/folders/{FOLDER_ID}"
 FILES = {"disk.qcow2": FILE_ID, "vcdb.txt": "1VcDbVcDbVcDbVcDbVcDb", "notes & more": "1NoTeSnOtEsNoTeSnOtEs"}
 
 
-def workshop(tmp_path: Path, **drive: str) -> Workshop:
-    settings = Settings(drive=GoogleDrive(**drive))
+def workshop(tmp_path: Path, **drive: str) -> ImageContext:
+    settings = Settings(drive=GoogleDriveSettings(**drive))
     store = BlobStore(tmp_path / "store")
-    return Workshop(store, "debian", ImageReporter(), patience=Patience(pause_s=0.001, tries=2), settings=settings)
+    return ImageContext(store, "debian", ImageReporter(), patience=TransferPolicy(pause_s=0.001, tries=2), settings=settings)
 
 
 def site(server: FileServer) -> str:
@@ -46,7 +46,7 @@ def site(server: FileServer) -> str:
     ],
 )
 def test_links(url: str, link: DriveLink | None) -> None:
-    assert drive_link(url) == link
+    assert parse_drive_link(url) == link
 
 
 def test_a_small_file_needs_no_confirmation(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:

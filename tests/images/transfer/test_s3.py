@@ -10,13 +10,13 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import Patience
-from pragmaspec.images.sources.base import Workshop
+from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import open_folder
-from pragmaspec.images.transfer.http import Web
-from pragmaspec.images.transfer.s3 import s3_address
+from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.s3 import s3_file
 from tests.images.server import Asked, FileServer, Reply
 from tests.state.backends.s3_server import BUCKET, ENVIRONMENT, raw_client, s3_server
 
@@ -37,9 +37,9 @@ def bucket(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    patience = Patience(pause_s=0.001, tries=2)
-    return Workshop(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
+def workshop(tmp_path: Path) -> ImageContext:
+    patience = TransferPolicy(pause_s=0.001, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
 
 
 def source(port: int, content: bytes, key: str = "disk.qcow2", options: str = "") -> UrlSource:
@@ -48,7 +48,7 @@ def source(port: int, content: bytes, key: str = "disk.qcow2", options: str = ""
 
 
 @pytest.mark.parametrize("key", ["disk.qcow2", "deep/er/disk.qcow2", "with blank+plus&and=ü.qcow2"])
-def test_an_object_is_fetched(bucket: Any, port: int, workshop: Workshop, qcow2: bytes, key: str) -> None:
+def test_an_object_is_fetched(bucket: Any, port: int, workshop: ImageContext, qcow2: bytes, key: str) -> None:
     bucket.put_object(Bucket=BUCKET, Key=key, Body=qcow2)
     written = key.replace("&", "%26").replace("+", "%2B")
     found = source(port, qcow2, written).find(workshop)
@@ -57,7 +57,9 @@ def test_an_object_is_fetched(bucket: Any, port: int, workshop: Workshop, qcow2:
     assert (found.fetched.url, bool(found.fetched.published)) == ("", True)
 
 
-def test_a_part_is_continued_only_while_the_object_is_the_same(bucket: Any, port: int, workshop: Workshop, qcow2: bytes) -> None:
+def test_a_part_is_continued_only_while_the_object_is_the_same(
+    bucket: Any, port: int, workshop: ImageContext, qcow2: bytes
+) -> None:
     """The real server's own ranges and conditions."""
     bucket.put_object(Bucket=BUCKET, Key="disk.qcow2", Body=qcow2)
     etag = bucket.head_object(Bucket=BUCKET, Key="disk.qcow2")["ETag"]
@@ -66,13 +68,13 @@ def test_a_part_is_continued_only_while_the_object_is_the_same(bucket: Any, port
     for tag, begun in ((etag, qcow2[:100_000]), ('"0123"', b"something else")):
         part.write_bytes(begun)
         part.with_suffix(".etag").write_text(json.dumps({"etag": tag, "from": f"s3://{BUCKET}/disk.qcow2"}))
-        other = Workshop(BlobStore(workshop.store.directory), "debian", ImageReporter(), patience=workshop.patience)
+        other = ImageContext(BlobStore(workshop.store.directory), "debian", ImageReporter(), patience=workshop.patience)
         found = wanted.find(other)
         assert other.store.path(found.disk.sha256).read_bytes() == qcow2
         other.store.path(found.disk.sha256).unlink()
 
 
-def test_a_folder_of_a_bucket(bucket: Any, port: int, workshop: Workshop, tmp_path: Path) -> None:
+def test_a_folder_of_a_bucket(bucket: Any, port: int, workshop: ImageContext, tmp_path: Path) -> None:
     for name in ("", "two.xml", "one & all", "below/vcdb.txt"):
         bucket.put_object(Bucket=BUCKET, Key=f"repository/{name}", Body=b"one,two\n")
     folder = open_folder(f"s3://{BUCKET}/repository?endpoint=http://127.0.0.1:{port}", workshop)
@@ -83,7 +85,7 @@ def test_a_folder_of_a_bucket(bucket: Any, port: int, workshop: Workshop, tmp_pa
     assert folder.origin() == f"s3://{BUCKET}/repository/"
 
 
-def test_a_long_list_comes_in_pages(workshop: Workshop) -> None:
+def test_a_long_list_comes_in_pages(workshop: ImageContext) -> None:
     page = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</ListBucketResult>'
     first = page.format("<Contents><Key>a</Key></Contents><NextContinuationToken>2/=</NextContinuationToken>")
 
@@ -99,14 +101,14 @@ def test_a_long_list_comes_in_pages(workshop: Workshop) -> None:
             folder.names()
 
 
-def test_what_cannot_be_had_is_said(bucket: Any, port: int, workshop: Workshop, qcow2: bytes) -> None:
+def test_what_cannot_be_had_is_said(bucket: Any, port: int, workshop: ImageContext, qcow2: bytes) -> None:
     with pytest.raises(ImageError, match=f"s3://{BUCKET}/absent: the server said 404"):
         source(port, qcow2, "absent").find(workshop)
     with pytest.raises(ImageError, match="profile"):
         source(port, qcow2, options="&profile=absent").find(workshop)
 
 
-def test_without_credentials(workshop: Workshop, qcow2: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_credentials(workshop: ImageContext, qcow2: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -116,7 +118,7 @@ def test_without_credentials(workshop: Workshop, qcow2: bytes, monkeypatch: pyte
         source(1, qcow2).find(workshop)
 
 
-def test_the_bucket_is_where_the_server_says(workshop: Workshop, qcow2: bytes) -> None:
+def test_the_bucket_is_where_the_server_says(workshop: ImageContext, qcow2: bytes) -> None:
     elsewhere = Reply(301, b"", {"x-amz-bucket-region": "ap-northeast-1"})
     with FileServer(gate=lambda _: elsewhere) as server, pytest.raises(ImageError, match="in the region ap-northeast-1"):
         source(server.port, qcow2, options="&anonymous=true&region=us-east-1").find(workshop)
@@ -130,7 +132,7 @@ def test_the_bucket_is_where_the_server_says(workshop: Workshop, qcow2: bytes) -
         ("s3://bucket/key?anonymous=perhaps", "true or false"),
     ],
 )
-def test_wrong_addresses(bucket: Any, workshop: Workshop, url: str, words: str) -> None:
+def test_wrong_addresses(bucket: Any, workshop: ImageContext, url: str, words: str) -> None:
     with pytest.raises(ImageError, match=words):
         UrlSource(url=url, sha256="0" * 64).find(workshop)
 
@@ -144,6 +146,6 @@ def test_wrong_addresses(bucket: Any, workshop: Workshop, url: str, words: str) 
     ],
 )
 def test_the_forms_of_urls(url: str, asked: str) -> None:
-    found = s3_address(f"{url}{'&' if '?' in url else '?'}anonymous=true&region=eu-west-1")
-    with Web(Patience()) as web:
+    found = s3_file(f"{url}{'&' if '?' in url else '?'}anonymous=true&region=eu-west-1")
+    with HttpClient(TransferPolicy()) as web:
         assert found.ask(web).url == asked

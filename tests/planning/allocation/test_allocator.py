@@ -3,8 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.allocation.allocator import Allocator, NoneFreeError, satisfies
-from pragmaspec.planning.observed import Inventory, PublicPool, Taken
+from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
+from pragmaspec.planning.observed import Inventory, PoolUse, PublicPool
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPublic
 from pragmaspec.resources import Allocation, Network, PublicGrant
 from pragmaspec.site import LibvirtSite, PublicNetwork, Site
@@ -25,7 +25,7 @@ def granted(
 def refused(
     wanted: WantedCluster, recorded: Allocation | None = None, *, site: Site = LAB, inventory: Inventory | None = ROOMY
 ) -> list[str]:
-    with pytest.raises(NoneFreeError) as caught:
+    with pytest.raises(AllocationError) as caught:
         granted(wanted, recorded, site=site, inventory=inventory)
     assert str(caught.value)
     return [f"{problem.summary}: {problem.detail}" for problem in caught.value.problems]
@@ -56,9 +56,9 @@ def test_the_first_free_of_everything() -> None:
 def test_what_others_hold_is_left_to_them() -> None:
     inventory = replace(
         ROOMY,
-        vlans=(Taken(value="20", owner="web"),),
-        cidrs=(Taken(value="10.21.0.0/16", owner="web"),),
-        addresses=(Taken(value="192.168.122.10", owner="web"),),
+        vlans=(PoolUse(value="20", owner="web"),),
+        cidrs=(PoolUse(value="10.21.0.0/16", owner="web"),),
+        addresses=(PoolUse(value="192.168.122.10", owner="web"),),
     )
     got = granted(cluster(), inventory=inventory)
     assert (got.private.vlan, got.private.cidr, got.public[0].address) == (21, "10.0.0.0/16", "192.168.122.11")
@@ -188,8 +188,8 @@ def test_a_vlan_or_address_of_somebody_else_is_refused_with_their_name() -> None
     same_name = {"lineage": "another", "address": "lab/hello/allocation"}
     inventory = replace(
         ROOMY,
-        vlans=(Taken(value="22", owner="cluster hello of grace", **same_name),),
-        addresses=(Taken(value="192.168.122.77", owner="web"),),
+        vlans=(PoolUse(value="22", owner="cluster hello of grace", **same_name),),
+        addresses=(PoolUse(value="192.168.122.77", owner="web"),),
     )
     vlan, address = refused(cluster(vlan=22, public=named("192.168.122.77")), inventory=inventory)
     assert vlan.startswith("The VLAN is taken: VLAN 22 at site lab is held by cluster hello of grace.")
@@ -200,8 +200,8 @@ def test_our_own_claim_from_an_interrupted_run_is_no_obstacle() -> None:
     ours = {"lineage": LINEAGE, "address": "lab/hello/allocation"}
     inventory = replace(
         ROOMY,
-        vlans=(Taken(value="22", owner="us", **ours),),
-        addresses=(Taken(value="192.168.122.77", owner="us", **ours),),
+        vlans=(PoolUse(value="22", owner="us", **ours),),
+        addresses=(PoolUse(value="192.168.122.77", owner="us", **ours),),
     )
     got = granted(cluster(vlan=22, public=named("192.168.122.77")), inventory=inventory)
     assert (got.private.vlan, got.public[0].address) == (22, "192.168.122.77")
@@ -209,7 +209,7 @@ def test_our_own_claim_from_an_interrupted_run_is_no_obstacle() -> None:
 
 def test_an_empty_pool_names_its_holders_and_counts_the_rest() -> None:
     site = replace(LAB, vlans=((20, 26),))
-    inventory = replace(ROOMY, vlans=tuple(Taken(value=str(vlan), owner=f"cluster c{vlan}") for vlan in (500, *range(20, 27))))
+    inventory = replace(ROOMY, vlans=tuple(PoolUse(value=str(vlan), owner=f"cluster c{vlan}") for vlan in (500, *range(20, 27))))
     (said,) = refused(cluster(), site=site, inventory=inventory)
     assert said == (
         "No free VLANs: Cluster hello needs one more than site lab has of its VLANs (20-26). Taken: 20 by cluster c20, 21 by "
@@ -220,7 +220,7 @@ def test_an_empty_pool_names_its_holders_and_counts_the_rest() -> None:
 
 def test_addresses_run_out() -> None:
     site = replace(LAB, public=PublicNetwork(network="default", addresses=("192.168.122.40",)))
-    inventory = replace(ROOMY, addresses=(Taken(value="192.168.122.40", owner="web"),))
+    inventory = replace(ROOMY, addresses=(PoolUse(value="192.168.122.40", owner="web"),))
     (said,) = refused(cluster(), site=site, inventory=inventory)
     assert "No free public addresses" in said
     assert "Taken: 192.168.122.40 by web." in said
@@ -233,7 +233,7 @@ def test_addresses_run_out() -> None:
 
 
 def test_private_ranges_run_out() -> None:
-    inventory = replace(ROOMY, cidrs=(Taken(value="10.0.0.0/8", owner="network lan"),))
+    inventory = replace(ROOMY, cidrs=(PoolUse(value="10.0.0.0/8", owner="network lan"),))
     (said,) = refused(cluster(), inventory=inventory)
     assert "No free private ranges in 10.0.0.0/8" in said
     assert "10.0.0.0/8 by network lan" in said
@@ -307,7 +307,7 @@ def test_two_clusters_that_name_one_vlan_cannot_both_have_it() -> None:
     first, second = cluster("first", vlan=20), cluster("second", vlan=20)
     allocator = Allocator(LAB, ROOMY, EMPTY, (first, second))
     assert allocator.allocation(first, None)
-    with pytest.raises(NoneFreeError) as caught:
+    with pytest.raises(AllocationError) as caught:
         allocator.allocation(second, None)
     assert "held by cluster first of this spec" in caught.value.problems[0].detail
 
@@ -317,7 +317,7 @@ def test_what_this_stack_holds_is_taken_too() -> None:
     allocator = Allocator(LAB, ROOMY, state, ())
     got = allocator.allocation(cluster("world"), None)
     assert (got.private.vlan, got.public[0].address) == (22, "192.168.122.11")
-    with pytest.raises(NoneFreeError) as caught:
+    with pytest.raises(AllocationError) as caught:
         allocator.allocation(cluster("other", vlan=20), None)
     assert "held by cluster hello of this stack" in caught.value.problems[0].detail
 

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
-from pragmaspec.planning.observed import Holding, Inventory
+from pragmaspec.planning.observed import CapacityUse, Inventory
 from pragmaspec.planning.wanted import WantedCluster
 from pragmaspec.site import Overcommit, Reserve, Site
 from pragmaspec.state_model import State
@@ -36,8 +36,8 @@ def test_one_node_more_is_short_by_its_memory_at_the_line_that_asks_for_most() -
 
 
 def test_what_others_hold_counts_and_the_largest_are_named() -> None:
-    machines = tuple(Holding(owner=f"vm{number}", memory_mib=256 * number, cpus=0) for number in range(1, 8))
-    (said,) = short(cluster(computes=1), inventory=replace(SMALL, holdings=(*machines, Holding(owner="vm7", memory_mib=256))))
+    machines = tuple(CapacityUse(owner=f"vm{number}", memory_mib=256 * number, cpus=0) for number in range(1, 8))
+    (said,) = short(cluster(computes=1), inventory=replace(SMALL, holdings=(*machines, CapacityUse(owner="vm7", memory_mib=256))))
     assert "Site lab is 1.25 GiB short" in said
     assert "others hold 7.25 GiB (vm7: 2 GiB, vm6: 1.5 GiB, vm5: 1.25 GiB, vm4: 1 GiB, vm3: 768 MiB and 2 more)" in said
 
@@ -76,7 +76,7 @@ def test_images_must_fit_before_they_are_staged() -> None:
 
 def test_our_own_nodes_do_not_count_twice() -> None:
     state = settled(FULL)
-    ours = tuple(Holding(owner="us", memory_mib=1024, lineage=LINEAGE, address=node.address) for node in state.nodes())
+    ours = tuple(CapacityUse(owner="us", memory_mib=1024, lineage=LINEAGE, address=node.address) for node in state.nodes())
     inventory = replace(SMALL, holdings=ours)
     assert short(replace(FULL, vlan=30), inventory=inventory, state=state) == []
     (said,) = short(cluster(computes=8), inventory=inventory, state=state)
@@ -84,7 +84,7 @@ def test_our_own_nodes_do_not_count_twice() -> None:
 
 
 def test_our_machine_that_nobody_recorded_holds_what_it_holds() -> None:
-    stray = Holding(owner="cluster old of this stack", memory_mib=1024, lineage=LINEAGE, address="lab/old/node/old-frontend")
+    stray = CapacityUse(owner="cluster old of this stack", memory_mib=1024, lineage=LINEAGE, address="lab/old/node/old-frontend")
     (said,) = short(FULL, inventory=replace(SMALL, holdings=(stray,)))
     assert "cluster old of stack 3f9a1c2b: 1 GiB" in said
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.allocation import pools
 from pragmaspec.planning.allocation.pools import Pool
-from pragmaspec.planning.observed import PublicPool, Taken
+from pragmaspec.planning.observed import PoolUse, PublicPool
 from pragmaspec.site import LibvirtSite, PublicNetwork
 from tests.planning.world import LINEAGE, ROOMY
 
@@ -16,7 +16,7 @@ SILENT = replace(ROOMY, public=None)
 
 
 def test_a_pool_knows_who_holds_what() -> None:
-    pool = Pool((Taken(value="20", owner="web", lineage="other", address="lab/hello/allocation"),), LINEAGE)
+    pool = Pool((PoolUse(value="20", owner="web", lineage="other", address="lab/hello/allocation"),), LINEAGE)
     pool.take("21", "hello", "lab/hello/allocation")
     assert pool.holder("22") is None
     assert pool.other_holder("22", "lab/hello/allocation") is None
@@ -26,7 +26,7 @@ def test_a_pool_knows_who_holds_what() -> None:
 
 
 def test_a_cluster_of_the_same_name_in_another_stack_is_somebody_else() -> None:
-    pool = Pool((Taken(value="20", owner="web", lineage="other", address="lab/hello/allocation"),), LINEAGE)
+    pool = Pool((PoolUse(value="20", owner="web", lineage="other", address="lab/hello/allocation"),), LINEAGE)
     other = pool.other_holder("20", "lab/hello/allocation")
     assert other is not None
     assert other.owner == "web"
@@ -43,9 +43,9 @@ def test_a_private_range_tells_its_vlan_where_it_can() -> None:
 
 
 def test_a_private_range_overlaps_nothing_that_is_taken_nor_the_public_network() -> None:
-    pool = Pool((Taken(value="10.22.7.0/24", owner="web"), Taken(value="10.0.0.0/15", owner="lan")), LINEAGE)
+    pool = Pool((PoolUse(value="10.22.7.0/24", owner="web"), PoolUse(value="10.0.0.0/15", owner="lan")), LINEAGE)
     assert pools.private_range(22, pool, IPv4Network("10.2.0.0/16")) == "10.3.0.0/16"
-    assert pools.private_range(22, Pool((Taken(value="10.0.0.0/8", owner="lan"),), LINEAGE), None) is None
+    assert pools.private_range(22, Pool((PoolUse(value="10.0.0.0/8", owner="lan"),), LINEAGE), None) is None
 
 
 def test_public_addresses_are_the_ones_the_site_names() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.drift.condition import CHANGED, DEFINED, RESTORED, RESUMED, SOUND, condition, layer_words
+from pragmaspec.planning.drift.condition import CHANGED, DEFINED, HEALTHY, RESTORED, RESUMED, condition, layer_text
 from pragmaspec.planning.observed import Difference, Layer, ObservedNode
 from pragmaspec.planning.safety import refusals
 from pragmaspec.planning.wanted import WantedCluster
@@ -47,14 +47,14 @@ def test_how_drift_ends_and_at_which_cost(facts: dict[str, object], impact: str,
 
 
 def test_a_sound_machine_is_nothing_to_speak_of() -> None:
-    assert condition(compute(), machine()) == SOUND
+    assert condition(compute(), machine()) == HEALTHY
 
 
 def test_a_layer_that_stays_says_so() -> None:
     outside = Layer(file="/elsewhere/x", stays=True)
-    assert layer_words(outside, cleaned=True) == "file /elsewhere/x, which is left there"
-    assert layer_words(outside) == "file /elsewhere/x"
-    assert layer_words(LAYER) == "snapshot s1 (file /pool/one.s1)"
+    assert layer_text(outside, cleaned=True) == "file /elsewhere/x, which is left there"
+    assert layer_text(outside) == "file /elsewhere/x"
+    assert layer_text(LAYER) == "snapshot s1 (file /pool/one.s1)"
 
 
 @pytest.mark.parametrize(

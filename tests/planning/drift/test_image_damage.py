@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.drift.image_damage import damaged, image_damage
+from pragmaspec.planning.drift.image_damage import damage_text, image_damage
 from pragmaspec.planning.observed import Observations, ObservedImage
 from pragmaspec.resources import Blob, StagedImage
 from tests.planning.world import acts, cluster, image, in_order, observed, planned, settled, short, wanted
@@ -50,7 +50,7 @@ def test_an_image_without_its_mark_is_staged_again() -> None:
 @pytest.mark.parametrize("size", [SIZE, None])
 def test_a_whole_image_is_no_drift_also_where_lengths_are_not_known(size: int | None) -> None:
     assert image_damage(IMAGE, sight(("disk", size))) is None
-    assert damaged(IMAGE, (("disk", size),)) == ""
+    assert damage_text(IMAGE, (("disk", size),)) == ""
 
 
 def test_a_damaged_image_is_staged_and_nothing_else_is_touched() -> None:

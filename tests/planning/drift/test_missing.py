@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError
-from pragmaspec.planning.drift.drift import facts
+from pragmaspec.planning.drift.refresh import refreshed_state
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.state_model import SITE_OUTPUT, State
 from tests.planning.world import acts, cluster, observed, planned, settled, wanted
@@ -19,12 +19,12 @@ def missing(count: int, state: State = HELLO) -> dict[str, object]:
 
 
 def test_a_few_objects_may_be_gone() -> None:
-    assert len(facts(HELLO, missing(3), accept_missing=False).gone) == 3
+    assert len(refreshed_state(HELLO, missing(3), accept_missing=False).gone) == 3
 
 
 def test_many_at_once_are_not_believed() -> None:
     with pytest.raises(PlanRefusedError) as caught:
-        facts(HELLO, missing(4), accept_missing=False)
+        refreshed_state(HELLO, missing(4), accept_missing=False)
     (problem,) = caught.value.problems
     assert problem.summary == "Much of a site is missing"
     assert problem.detail.startswith("4 of 10 objects recorded at site lab are not in its listing.")
@@ -32,13 +32,13 @@ def test_many_at_once_are_not_believed() -> None:
 
 
 def test_unless_somebody_has_looked() -> None:
-    assert len(facts(HELLO, missing(8), accept_missing=True).gone) == 8
+    assert len(refreshed_state(HELLO, missing(8), accept_missing=True).gone) == 8
 
 
 def test_of_a_large_site_more_may_be_gone() -> None:
     large = settled(cluster(computes=20))
     sight = observed(large)
-    gone = facts(large, {"lab": replace(sight, nodes=sight.nodes[5:])}, accept_missing=False).gone
+    gone = refreshed_state(large, {"lab": replace(sight, nodes=sight.nodes[5:])}, accept_missing=False).gone
     assert len(gone) == 5
 
 
@@ -49,16 +49,16 @@ def made_at(site_id: str) -> State:
 
 
 def test_another_site_under_the_same_name_is_refused_before_anything_is_compared() -> None:
-    assert facts(made_at("lab"), {"lab": observed(HELLO)}, accept_missing=False).drift == ()
+    assert refreshed_state(made_at("lab"), {"lab": observed(HELLO)}, accept_missing=False).drift == ()
     with pytest.raises(PlanRefusedError) as caught:
-        facts(made_at("the old host"), {"lab": observed(HELLO)}, accept_missing=False)
+        refreshed_state(made_at("the old host"), {"lab": observed(HELLO)}, accept_missing=False)
     (problem,) = caught.value.problems
     assert problem.summary == "The site is another one"
     assert "was made at the old host; what answers now is libvirt at lab (lab)" in problem.detail
 
 
 def test_a_site_that_was_set_up_anew_is_taken_when_somebody_says_so() -> None:
-    (drift,) = facts(made_at("the old host"), {"lab": observed(HELLO)}).drift
+    (drift,) = refreshed_state(made_at("the old host"), {"lab": observed(HELLO)}).drift
     assert (drift.address, drift.kind) == ("lab/hello/allocation", "changed")
     plan = planned(wanted(cluster(computes=7)), made_at("the old host"), request=PlanRequest(accept_missing=True))
     assert acts(plan) == ["allocate hello"], "which records the new one"
@@ -66,4 +66,4 @@ def test_a_site_that_was_set_up_anew_is_taken_when_somebody_says_so() -> None:
 
 def test_only_what_was_ready_counts() -> None:
     pending = HELLO.with_records(replace(record, status="pending") for record in HELLO.records)
-    assert facts(pending, missing(8), accept_missing=False).gone == frozenset()
+    assert refreshed_state(pending, missing(8), accept_missing=False).gone == frozenset()

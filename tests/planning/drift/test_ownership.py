@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.drift.drift import facts
-from pragmaspec.planning.drift.ownership import standing, strangers
+from pragmaspec.planning.drift.ownership import match_node, unrecorded_objects
+from pragmaspec.planning.drift.refresh import refreshed_state
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
 from pragmaspec.resources import Node
 from pragmaspec.state_model import ClosedOp, Record, State
@@ -30,23 +30,23 @@ def sight(*nodes: ObservedNode) -> Observations:
 
 def test_the_id_decides_then_the_op_then_the_age() -> None:
     old, ours, young = seen("b", "0", 0.0), seen("a", "1", 1.0), seen("a", "2", 2.0)
-    assert standing(record(op="a", outputs=(("id", "2"),)), (old, ours, young), NOTHING) is young
-    assert standing(record(op="a"), (young, old, ours), NOTHING) is ours
-    assert standing(record(op="z"), (young, old, ours), NOTHING) is old
-    assert standing(record(op="a", outputs=(("id", "7"),)), (old, ours), NOTHING) is None
-    assert standing(record(op="a"), (), NOTHING) is None
+    assert match_node(record(op="a", outputs=(("id", "2"),)), (old, ours, young), NOTHING) is young
+    assert match_node(record(op="a"), (young, old, ours), NOTHING) is ours
+    assert match_node(record(op="z"), (young, old, ours), NOTHING) is old
+    assert match_node(record(op="a", outputs=(("id", "7"),)), (old, ours), NOTHING) is None
+    assert match_node(record(op="a"), (), NOTHING) is None
 
 
 def test_a_leftover_is_not_the_recorded_machine_unless_there_can_be_no_other() -> None:
     over = frozenset("x")
-    assert standing(record(op="a"), (seen("x"), seen("b", "2")), over).id == "2"
-    assert standing(record(op="a", outputs=(("id", "2"),)), (seen("x"),), over) is None
-    assert standing(record(op="a"), (seen("x"),), over) is not None
+    assert match_node(record(op="a"), (seen("x"), seen("b", "2")), over).id == "2"
+    assert match_node(record(op="a", outputs=(("id", "2"),)), (seen("x"),), over) is None
+    assert match_node(record(op="a"), (seen("x"),), over) is not None
 
 
 def test_a_second_machine_is_told_apart_and_changes_nothing_about_the_first() -> None:
     state = HELLO.with_record(record(op="a", outputs=(("id", "1"),)))
-    found = facts(state, {"lab": sight(seen(), seen(site_id="2", made=2.0), seen("b", "3", 3.0))})
+    found = refreshed_state(state, {"lab": sight(seen(), seen(site_id="2", made=2.0), seen("b", "3", 3.0))})
     assert found.state == state
     assert [(drift.address, drift.kind, drift.detail) for drift in found.drift] == [
         (f"{ADDRESS}#2", "unrecorded", "was made twice, because an answer was lost; the next apply removes this one"),
@@ -56,7 +56,7 @@ def test_a_second_machine_is_told_apart_and_changes_nothing_about_the_first() ->
 
 def test_what_came_late_is_called_so() -> None:
     state = State(lineage=HELLO.lineage, closed_ops=(ClosedOp(op="a", address=ADDRESS, closed_at=0.0),))
-    (drift,) = facts(state, {"lab": replace(sight(seen()), allocations=(), images=())}).drift
+    (drift,) = refreshed_state(state, {"lab": replace(sight(seen()), allocations=(), images=())}).drift
     assert drift.detail == "is left over from a call that took effect late; the next apply removes it"
 
 
@@ -65,15 +65,15 @@ def test_what_was_moved_is_found_by_the_address_it_was_made_under() -> None:
     assert isinstance(node, Node)
     moved = record(resource=replace(node, cluster="other", name="other-frontend"), origin=ADDRESS)
     state = replace(HELLO, records=()).with_record(moved)
-    (drift,) = facts(state, {"lab": replace(sight(), allocations=(), images=())}).drift
+    (drift,) = refreshed_state(state, {"lab": replace(sight(), allocations=(), images=())}).drift
     assert (drift.address, drift.kind) == ("lab/other/node/other-frontend", "gone")
-    assert facts(state, {"lab": replace(sight(seen()), allocations=(), images=())}).drift == ()
+    assert refreshed_state(state, {"lab": replace(sight(seen()), allocations=(), images=())}).drift == ()
 
 
 def test_a_stranger_under_a_name_that_a_record_has_by_now_does_not_stand_for_it() -> None:
     moved = record(origin="lab/old/node/old-frontend")
     for there, named in ((seen(), "1"), (seen("0123456789", ""), "01234567"), (seen("", ""), "other")):
-        (stranger,) = strangers((moved,), replace(sight(there), allocations=()), NOTHING)
+        (stranger,) = unrecorded_objects((moved,), replace(sight(there), allocations=()), NOTHING)
         assert stranger.address == f"{ADDRESS}#{named}"
 
 
@@ -82,6 +82,8 @@ def test_an_allocation_whose_number_is_another_one_has_lost_its_network() -> Non
         address="lab/hello/allocation", networks=("private",), public=("192.168.122.10",), vlans=(("private", 99),)
     )
     (drift,) = [
-        each for each in facts(HELLO, {"lab": replace(observed(HELLO), allocations=(granted,))}).drift if "alloc" in each.address
+        each
+        for each in refreshed_state(HELLO, {"lab": replace(observed(HELLO), allocations=(granted,))}).drift
+        if "alloc" in each.address
     ]
     assert drift.detail == "has lost network private"

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
-from pragmaspec.planning.drift.public_network import narrower
+from pragmaspec.planning.drift.public_network import mtu_warnings
 from pragmaspec.planning.observed import Observations, PublicPool, SiteNetwork
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
@@ -105,5 +105,5 @@ def test_what_was_made_with_larger_packets_stays_is_warned_of_and_follows_the_sp
     repaired = planned(wanted(cluster(computes=1), sites=(said,)), HELLO, observations={"lab": narrow})
     assert [each.verb for each in repaired.actions if each.address.endswith("frontend")] == ["shutdown", "clean", "boot"]
     after = applied(repaired, HELLO)
-    assert list(narrower(after.records, narrow)) == []
-    assert list(narrower(HELLO.records, replace(narrow, site="elsewhere"))) == []
+    assert list(mtu_warnings(after.records, narrow)) == []
+    assert list(mtu_warnings(HELLO.records, replace(narrow, site="elsewhere"))) == []

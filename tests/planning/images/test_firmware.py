@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
-from pragmaspec.planning.images.firmware import blank_images
+from pragmaspec.planning.images.firmware import unbootable_image_warnings
 from pragmaspec.planning.observed import Inventory
-from pragmaspec.planning.planner import needs_inventory
+from pragmaspec.planning.planner import sites_needing_inventory
 from pragmaspec.planning.wanted import WantedImage
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state_model import State
@@ -55,13 +55,15 @@ def test_a_blank_image_is_warned_of_where_it_is_booted_at_a_real_site() -> None:
     lacking = "no boot code in its first sector and no EFI system partition"
     blank = replace(image(), where=line(3))
     spec = wanted(cluster(), images=(blank, image("other")))
-    (warning,) = blank_images(planned(spec).actions, spec, lambda image: lacking)
+    (warning,) = unbootable_image_warnings(planned(spec).actions, spec, lambda image: lacking)
     assert (warning.severity, warning.where) == ("warning", line(3))
     assert "no boot code in its first sector and no EFI system partition. A BIOS looks for" in warning.detail
-    assert blank_images(planned(spec).actions, spec, lambda image: "") == ()
-    assert blank_images(planned(spec, settled(cluster(), images=(blank,))).actions, spec, lambda image: lacking) == ()
+    assert unbootable_image_warnings(planned(spec).actions, spec, lambda image: "") == ()
+    assert (
+        unbootable_image_warnings(planned(spec, settled(cluster(), images=(blank,))).actions, spec, lambda image: lacking) == ()
+    )
     pretended = wanted(cluster(), images=(blank,), sites=(SimulatedSite(name="lab"),))
-    assert blank_images(planned(pretended).actions, pretended, lambda image: lacking) == ()
+    assert unbootable_image_warnings(planned(pretended).actions, pretended, lambda image: lacking) == ()
 
 
 def test_what_runs_already_or_shall_be_off_is_not_judged() -> None:
@@ -81,8 +83,8 @@ def test_another_firmware_reboots_and_asks_the_site_whether_it_has_it() -> None:
     spec = wanted(cluster(computes=1), images=(UEFI,))
     plan = planned(spec, state)
     assert {(each.verb, each.impact) for each in plan.actions} == {("shutdown", "reboot"), ("boot", "reboot")}
-    assert needs_inventory(spec, state) == {"lab"}
-    assert needs_inventory(spec, applied(plan, state)) == frozenset()
+    assert sites_needing_inventory(spec, state) == {"lab"}
+    assert sites_needing_inventory(spec, applied(plan, state)) == frozenset()
 
 
 def test_two_images_of_one_disk_start_by_different_firmware() -> None:

@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from pragmaspec.errors import PlanError
 from pragmaspec.planning.desired import mac_address
 from pragmaspec.planning.moves.moves import effective_moves, moved_state
-from pragmaspec.planning.moves.readdress import as_made, as_recorded
-from pragmaspec.planning.observed import Holding, Taken
-from pragmaspec.planning.planner import needs_inventory, with_moves_recorded
+from pragmaspec.planning.moves.readdress import by_origin, by_recorded_address
+from pragmaspec.planning.observed import CapacityUse, PoolUse
+from pragmaspec.planning.planner import sites_needing_inventory, with_moves_recorded
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move
 from pragmaspec.report.plan.text import plan_text
@@ -28,7 +28,7 @@ TO_HALL = Move(before="lab", after="hall", kind="site")
 def test_the_record_moves_and_the_object_stays_what_it_was() -> None:
     record = WORLD.record("lab/world/node/world-compute-1")
     assert record is not None
-    assert record.made_as == "lab/hello/node/hello-compute-1"
+    assert record.original_address == "lab/hello/node/hello-compute-1"
     assert record.mark(LINEAGE) == HELLO.record("lab/hello/node/hello-compute-1").mark(LINEAGE)
     assert isinstance(record.resource, Node)
     assert record.resource.nics == HELLO.record("lab/hello/node/hello-compute-1").resource.nics
@@ -61,7 +61,7 @@ def test_a_site_moves_with_images_and_options() -> None:
     hall = moved_state(HELLO, (TO_HALL,))
     assert {record.resource.site for record in hall.records} == {"hall"}
     assert hall.site("hall") == replace(LAB, name="hall")
-    assert {record.made_as for record in hall.records} == {record.address for record in HELLO.records}
+    assert {record.original_address for record in hall.records} == {record.address for record in HELLO.records}
 
 
 def test_two_cannot_have_one_name() -> None:
@@ -71,7 +71,7 @@ def test_two_cannot_have_one_name() -> None:
     with pytest.raises(PlanError, match="Both names are recorded"):
         moved_state(both, (Move(before="hello", after="mars"), Move(before="world", after="mars")))
     with pytest.raises(PlanError, match="Both names are recorded"):
-        needs_inventory(wanted(cluster("world"), moves=(TO_WORLD,)), both)
+        sites_needing_inventory(wanted(cluster("world"), moves=(TO_WORLD,)), both)
 
 
 @settings(max_examples=50)
@@ -100,7 +100,7 @@ def test_nothing_is_ever_lost_or_merged(names: dict[str, str], there: set[str]) 
         after = moved_state(state, moves)
     except PlanError:
         return
-    assert sorted(record.made_as for record in after.records) == [record.address for record in state.records]
+    assert sorted(record.original_address for record in after.records) == [record.address for record in state.records]
     assert len({record.address for record in after.records}) == len(state.records)
     assert list(after.records) == sorted(after.records, key=lambda record: record.address)
 
@@ -141,13 +141,13 @@ def test_a_machine_keeps_its_macs_until_it_is_made_anew() -> None:
 
 
 def test_what_was_granted_is_held_by_its_new_name() -> None:
-    taken = Taken(value="20", owner="us", lineage=LINEAGE, address="lab/hello/allocation")
+    taken = PoolUse(value="20", owner="us", lineage=LINEAGE, address="lab/hello/allocation")
     others = replace(taken, lineage="another")
-    machine = Holding(owner="us", cpus=1, lineage=LINEAGE, address="lab/hello/node/hello-frontend")
-    told = as_recorded(replace(ROOMY, vlans=(taken, others), holdings=(machine,)), WORLD, "lab")
+    machine = CapacityUse(owner="us", cpus=1, lineage=LINEAGE, address="lab/hello/node/hello-frontend")
+    told = by_recorded_address(replace(ROOMY, vlans=(taken, others), holdings=(machine,)), WORLD, "lab")
     assert [each.address for each in told.vlans] == ["lab/world/allocation", "lab/hello/allocation"]
     assert [each.address for each in told.holdings] == ["lab/world/node/world-frontend"]
-    assert as_recorded(ROOMY, HELLO, "lab") is ROOMY
+    assert by_recorded_address(ROOMY, HELLO, "lab") is ROOMY
 
 
 def test_a_grown_cluster_fits_where_its_machines_already_count() -> None:
@@ -155,7 +155,7 @@ def test_a_grown_cluster_fits_where_its_machines_already_count() -> None:
         ROOMY,
         memory_mib=4 * 1024,
         holdings=tuple(
-            Holding(owner="us", cpus=1, memory_mib=1024, lineage=LINEAGE, address=node.address) for node in HELLO.nodes()
+            CapacityUse(owner="us", cpus=1, memory_mib=1024, lineage=LINEAGE, address=node.address) for node in HELLO.nodes()
         ),
     )
     plan = planned(wanted(cluster("world", computes=3)), WORLD, inventories={"lab": full})
@@ -169,11 +169,11 @@ def test_what_a_renamed_site_tells_by_names_alone_is_understood() -> None:
     disk = replace(machine, address=machine.address.replace("lab/", "hall/"), status="undefined")
     claim = replace(granted, address="hall/hello/allocation", networks=())
     split = replace(sight, nodes=(disk, machine, *others), allocations=(claim, replace(granted, public=())))
-    assert as_made(split, hall) == replace(sight, nodes=tuple(sorted(sight.nodes, key=lambda node: node.address)))
+    assert by_origin(split, hall) == replace(sight, nodes=tuple(sorted(sight.nodes, key=lambda node: node.address)))
     alone = replace(sight, nodes=(disk, *others), allocations=(claim,))
-    assert {node.address for node in as_made(alone, hall).nodes} == {node.address for node in sight.nodes}
-    assert [each.address for each in as_made(alone, hall).allocations] == ["lab/hello/allocation"]
-    assert as_made(sight, HELLO) == sight
+    assert {node.address for node in by_origin(alone, hall).nodes} == {node.address for node in sight.nodes}
+    assert [each.address for each in by_origin(alone, hall).allocations] == ["lab/hello/allocation"]
+    assert by_origin(sight, HELLO) == sight
 
 
 def test_the_old_name_cannot_be_taken_while_machines_carry_it() -> None:

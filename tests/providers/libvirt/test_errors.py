@@ -6,7 +6,7 @@ import libvirt
 import pytest
 
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
-from pragmaspec.providers.libvirt.errors import KINDS, MEANINGS, absent_is_fine, as_site_error, kind_of, translated
+from pragmaspec.providers.libvirt.errors import KINDS, TRANSLATIONS, absent_is_fine, as_site_error, kind_of, translated
 
 LEVELS = {"VIR_ERR_NONE", "VIR_ERR_WARNING", "VIR_ERR_ERROR"}
 CODES = sorted(name for name in dir(libvirt) if name.startswith("VIR_ERR_") and name not in LEVELS)
@@ -21,7 +21,7 @@ def failure(code: int, domain: int = libvirt.VIR_FROM_QEMU, message: str = "no g
 @pytest.mark.parametrize("name", CODES)
 def test_every_code_of_the_installed_library_has_a_kind(name):
     kind = KINDS[getattr(libvirt, name)]
-    meaning = MEANINGS[kind]
+    meaning = TRANSLATIONS[kind]
     error = as_site_error(failure(getattr(libvirt, name)), "boot hello-frontend at qemu:///system")
     assert type(error) is meaning.error
     assert error.problems[0].summary == meaning.summary

@@ -63,13 +63,13 @@ def test_a_guest_boots_answers_at_its_console_and_hears_the_power_button(staged)
     node, mark = staged.node(memory_mib=192), staged.mark(staged.node())
     staged.boot(node)
     wait_for(lambda: b"activate this console" in staged.provider.console_log(node, mark), "the console's prompt")
-    assert staged.provider.evidence(node, mark).domain == "running"
-    assert any("activate this console" in line for line in staged.provider.evidence(node, mark).console)
+    assert staged.provider.diagnostics(node, mark).domain == "running"
+    assert any("activate this console" in line for line in staged.provider.diagnostics(node, mark).console)
     typed_at_the_console(staged, node)
     begun = time.monotonic()
     staged.provider.shutdown(node, mark, grace_s=60)
     assert time.monotonic() - begun < 60
-    assert staged.provider.evidence(node, mark).domain == "off (the guest powered off)"
+    assert staged.provider.diagnostics(node, mark).domain == "off (the guest powered off)"
 
 
 def typed_at_the_console(staged, node) -> None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from pragmaspec.resources import Blob
 from pragmaspec.site import LibvirtSite
-from tests.engine.mortal import Mortals
+from tests.engine.subprocess_apply import Mortals
 from tests.engine.test_kill import COMING, LIBVIRT_COMING, LIBVIRT_GOING, check_equal
 from tests.providers.conftest import OWN
 

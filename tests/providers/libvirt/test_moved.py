@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.wanted import Move
-from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.base import BootRequest
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.state_model import Record, State
 
@@ -43,7 +43,7 @@ def test_a_renamed_cluster_is_found_repaired_and_cleaned(stack):
     assert machine.resource.name == "world-frontend"
     stack.provider.allocate(granted.resource, granted.mark(stack.lineage))
     stack.provider.boot(
-        BootOrder(
+        BootRequest(
             node=machine.resource,
             allocation=granted.resource,
             image=stack.image,
@@ -71,7 +71,7 @@ def test_a_node_that_is_made_anew_in_a_renamed_cluster_shares_what_it_was_grante
     )
     observed = seen(stack)
     assert [address for address, _, _ in observed[0]] == [machine.address]
-    assert observed[1] == [(granted.made_as, ("private",), tuple(grant.address for grant in allocation.public))]
+    assert observed[1] == [(granted.original_address, ("private",), tuple(grant.address for grant in allocation.public))]
     stack.provider.clean(machine.resource, anew)
     stack.provider.clean(granted.resource, granted.mark(stack.lineage))
     assert seen(stack) == ([], [])

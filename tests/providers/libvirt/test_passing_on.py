@@ -81,7 +81,7 @@ def take(first: Subject, second: Subject, change: Callable[[Offer], Offer] = lam
     """Returns what was told of the transfer."""
     told: list[int] = []
     with first.provider.offer(first.image) as offer:
-        second.provider.stage_from_neighbour(
+        second.provider.stage_from_peer(
             second.image, change(offer), second.mark(second.image), lambda done, total: told.append(done)
         )
     return told
@@ -142,7 +142,7 @@ def test_what_is_coming_is_handed_on(pair: tuple[Subject, Subject]) -> None:
         assert taken_here(source["initrd"], second.image.initrd.size_bytes) == second.image.initrd.sha256
 
 
-def taken_here(source: fetching.Source, size: int) -> str:
+def taken_here(source: fetching.DownloadSource, size: int) -> str:
     """The digest of what this machine is given."""
     options, _, trusted = source.told.decode().partition("\n\n")
     with tempfile.NamedTemporaryFile("w") as certificate:
@@ -230,7 +230,7 @@ def test_a_firewall_between_the_hosts_costs_the_limit_of_a_connection(
 def test_one_who_connects_and_says_nothing_keeps_nobody_waiting(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
     with first.provider.offer(first.image) as offer, socket.create_connection((offer.address, offer.port)):
-        second.provider.stage_from_neighbour(second.image, offer, second.mark(second.image), lambda done, total: None)
+        second.provider.stage_from_peer(second.image, offer, second.mark(second.image), lambda done, total: None)
     assert digests_there(second) == digests(second.image)
 
 
@@ -239,7 +239,7 @@ def test_neither_key_nor_name_is_seen_in_a_list_of_processes(pair: tuple[Subject
     seen: list[str] = []
     with first.provider.offer(first.image) as offer:
         told = lambda done, total: seen.extend(working())  # noqa: E731
-        second.provider.stage_from_neighbour(second.image, offer, second.mark(second.image), told)
+        second.provider.stage_from_peer(second.image, offer, second.mark(second.image), told)
     assert any("load_cert_chain" in words for words in seen)
     secrets = [path for _, path in offer.paths] + ["PRIVATE KEY", "BEGIN CERTIFICATE"]
     assert not [words for words in seen for secret in secrets if secret in words]
@@ -254,7 +254,7 @@ from pragmaspec.site import LibvirtSite
 one, other, image, mark = (msgspec.json.decode(text, type=kind) for text, kind in zip(
     sys.argv[1:], (LibvirtSite, LibvirtSite, StagedImage, Mark)))
 with LibvirtProvider(one).offer(msgspec.structs.replace(image, site=one.name)) as offer:
-    LibvirtProvider(other).stage_from_neighbour(image, offer, mark, lambda done, total: None)
+    LibvirtProvider(other).stage_from_peer(image, offer, mark, lambda done, total: None)
 """
 
 

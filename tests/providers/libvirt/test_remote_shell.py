@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pragmaspec.providers.libvirt.remote_shell import SSH_FAILED, FarShell, ssh_command
+from pragmaspec.providers.libvirt.remote_shell import SSH_FAILED, RemoteShell, ssh_command
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> FarShell:
+def shell(tmp_path_factory: pytest.TempPathFactory) -> RemoteShell:
     """As sshd does it: the words after the host go to the login shell as one string."""
     stand_in = tmp_path_factory.mktemp("ssh") / "ssh"
     stand_in.write_text('#!/bin/sh\nfor last in "$@"; do :; done\nexec sh -c "$last"\n')
     stand_in.chmod(0o755)
-    return FarShell(f"qemu+ssh://root@host/system?command={stand_in}")
+    return RemoteShell(f"qemu+ssh://root@host/system?command={stand_in}")
 
 
 def test_what_a_uri_says_of_ssh_is_what_ssh_is_told():
@@ -39,22 +39,22 @@ def test_what_a_uri_says_of_ssh_is_what_ssh_is_told():
         st.text(st.characters(min_codepoint=1, exclude_categories=("Cs",)) | st.sampled_from(" '\"$`\\!;&|<>*?~#\n")), max_size=4
     )
 )
-def test_arguments_arrive_as_they_are(shell: FarShell, arguments: list[str]):
+def test_arguments_arrive_as_they_are(shell: RemoteShell, arguments: list[str]):
     ended = shell.run('for each in "$@"; do printf "%s" "$each" | sha256sum; done', arguments, 60)
     assert ended.status == 0
     assert ended.said.split()[::2] == [sha256(each.encode()).hexdigest() for each in arguments]
 
 
-def test_status_and_words_come_back_without_control_characters(shell: FarShell):
+def test_status_and_words_come_back_without_control_characters(shell: RemoteShell):
     ended = shell.run(r'printf "\033[31mred\n"; echo no >&2; exit 3', (), 60)
     assert ended == (3, "[31mred", "no")
 
 
-def test_a_command_that_takes_too_long_is_given_up(shell: FarShell):
+def test_a_command_that_takes_too_long_is_given_up(shell: RemoteShell):
     assert shell.run("read -r _", (), 1).status == SSH_FAILED
 
 
-def test_its_input_ends_when_somebody_gives_up(shell: FarShell, tmp_path: Path):
+def test_its_input_ends_when_somebody_gives_up(shell: RemoteShell, tmp_path: Path):
     class GivenUpError(Exception):
         pass
 
@@ -70,7 +70,7 @@ def test_its_input_ends_when_somebody_gives_up(shell: FarShell, tmp_path: Path):
 
 def test_without_an_ssh_program_the_command_counts_as_not_reached():
     began = time.monotonic()
-    ended = FarShell("qemu+ssh://host/system?command=/nowhere/ssh").run("true", (), 60)
+    ended = RemoteShell("qemu+ssh://host/system?command=/nowhere/ssh").run("true", (), 60)
     assert ended.status == SSH_FAILED
     assert "No such file" in ended.complained
     assert time.monotonic() - began < 30

@@ -7,7 +7,7 @@ from threading import Lock
 import pytest
 
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
@@ -90,8 +90,10 @@ class Stack:
         self.stage()
         return self
 
-    def order(self, node: Node, generation: int = 0) -> BootOrder:
-        return BootOrder(node=node, allocation=self.allocation, image=self.image, mark=self.mark(node, generation), seed=b"seed")
+    def order(self, node: Node, generation: int = 0) -> BootRequest:
+        return BootRequest(
+            node=node, allocation=self.allocation, image=self.image, mark=self.mark(node, generation), seed=b"seed"
+        )
 
     def boot(self, node: Node | None = None, generation: int = 0):
         return self.provider.boot(self.order(node or self.node(), generation))

@@ -53,7 +53,7 @@ def test_an_unready_guest_never_comes_further_than_running(make_stack):
     stack.boot(stack.node(1))
     stack.clock.sleep(100_000)
     assert (stack.stage_of(stack.node(0)), stack.stage_of(stack.node(1))) == ("cloud-init", "running")
-    evidence = stack.provider.evidence(stack.node(1), stack.mark(stack.node(1)))
+    evidence = stack.provider.diagnostics(stack.node(1), stack.mark(stack.node(1)))
     assert "Cannot open root device" in evidence.console[-1]
     assert evidence.lease == ""
 

@@ -1,7 +1,7 @@
 """The pretended guest: how far it comes and when, and what its console says."""
 
 from pragmaspec.providers.simulated.guest import guest_stage
-from pragmaspec.providers.simulated.objects import Machine
+from pragmaspec.providers.simulated.objects import SimulatedMachine
 
 
 def test_without_latency_a_guest_is_ready_at_once(stack):
@@ -29,7 +29,7 @@ def test_absent_and_off_are_off(stack):
 
 def test_the_seed_decides_how_fast_each_guest_is():
     def ready_after(address: str, seed: int) -> int:
-        machine = Machine(address=address, booted_at=0.0)
+        machine = SimulatedMachine(address=address, booted_at=0.0)
         return next(t for t in range(1000) if guest_stage(machine, t / 10, latency_s=10.0, seed=seed) == "cloud-init")
 
     addresses = [f"lab/hello/node/{name}" for name in "abcdefgh"]
@@ -47,7 +47,7 @@ def test_a_ready_guests_console(stack, golden, request):
 
 def test_evidence_is_the_end_of_the_console_and_the_addresses(stack):
     stack.prepare().boot()
-    evidence = stack.provider.evidence(stack.node(), stack.mark(stack.node()))
+    evidence = stack.provider.diagnostics(stack.node(), stack.mark(stack.node()))
     assert evidence.domain == "running"
     assert evidence.console[-1] == "hello-compute-0 login: "
     assert evidence.lease == "52:54:00:00:00:00 has 10.20.0.10"

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError, SiteError
-from pragmaspec.providers.base import SurplusRemoval
+from pragmaspec.providers.base import DuplicateRemoval
 from tests.providers.simulated.conftest import OTHER
 
 
@@ -72,20 +72,20 @@ def test_only_what_the_creation_made_is_removed(tagged):
 def test_surplus_goes_by_its_id_and_only_with_its_op(tagged):
     ((_, first),) = tagged.provider.boot(order(tagged, "a"))
     ((_, second),) = tagged.provider.boot(order(tagged, "a"))
-    assert isinstance(tagged.provider, SurplusRemoval)
-    tagged.provider.remove_surplus(second, marked(tagged, "b"))
-    tagged.provider.remove_surplus(second, replace(marked(tagged, "a"), lineage=OTHER))
+    assert isinstance(tagged.provider, DuplicateRemoval)
+    tagged.provider.remove_duplicate(second, marked(tagged, "b"))
+    tagged.provider.remove_duplicate(second, replace(marked(tagged, "a"), lineage=OTHER))
     assert len(there(tagged)) == 2
-    tagged.provider.remove_surplus(second, marked(tagged, "a"))
+    tagged.provider.remove_duplicate(second, marked(tagged, "a"))
     assert [site_id for _, site_id, _ in there(tagged)] == [first]
-    tagged.provider.remove_surplus(second, marked(tagged, "a"))
+    tagged.provider.remove_duplicate(second, marked(tagged, "a"))
 
 
 def test_a_late_claim_and_a_late_image_go_too(stack):
     stack.prepare()
     (granted,) = stack.observed().allocations
-    stack.provider.remove_surplus(granted.id, stack.mark(stack.allocation))
-    stack.provider.remove_surplus(stack.image.digest, stack.mark(stack.image))
+    stack.provider.remove_duplicate(granted.id, stack.mark(stack.allocation))
+    stack.provider.remove_duplicate(stack.image.digest, stack.mark(stack.image))
     assert (stack.observed().allocations, stack.observed().images) == ((), ())
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.planning.observed import ObservedNode, PublicPool
-from pragmaspec.providers.base import Evidence
+from pragmaspec.providers.base import Diagnostics
 from pragmaspec.providers.simulated.intruders import Outside
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.site import Overcommit, PublicNetwork, SimulatedHost, SimulatedSite
@@ -210,8 +210,8 @@ def test_evidence_never_fails(tmp_path):
     provider = SimulatedProvider(site)
     from_nowhere = SimulatedProvider(SimulatedSite(name="nowhere", file=":memory:"))
     stack_node = _node()
-    assert provider.evidence(*stack_node) == Evidence()
-    assert from_nowhere.evidence(*stack_node) == Evidence(domain="absent")
+    assert provider.diagnostics(*stack_node) == Diagnostics()
+    assert from_nowhere.diagnostics(*stack_node) == Diagnostics(domain="absent")
     provider.close()
 
 

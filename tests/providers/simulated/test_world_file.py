@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import SiteError, SiteUnreachableError
 from pragmaspec.providers.simulated import world_file as log_module
-from pragmaspec.providers.simulated.objects import Image, Machine
+from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.providers.simulated.world_file import WorldLog
 
@@ -44,7 +44,7 @@ def test_looking_at_a_site_that_was_never_used_creates_nothing(path):
 
 def test_only_the_owner_may_read_the_file(path):
     shared = opened(path)
-    put(shared, Machine(address="one"))
+    put(shared, SimulatedMachine(address="one"))
     shared.close()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
@@ -52,7 +52,7 @@ def test_only_the_owner_may_read_the_file(path):
 
 def test_every_line_is_an_object_that_a_person_can_read(path):
     shared = opened(path)
-    put(shared, Machine(address="one", cpus=2))
+    put(shared, SimulatedMachine(address="one", cpus=2))
     with shared.changing() as world:
         world.take(("machine", "", "one"))
     shared.close()
@@ -65,8 +65,8 @@ def test_every_line_is_an_object_that_a_person_can_read(path):
 
 def test_what_one_process_did_the_other_sees_at_its_next_call(path):
     first, second = opened(path), opened(path)
-    put(first, Machine(address="one"))
-    put(second, Machine(address="two"))
+    put(first, SimulatedMachine(address="one"))
+    put(second, SimulatedMachine(address="two"))
     assert addresses(first) == addresses(second) == ["one", "two"]
     first.close()
     second.close()
@@ -74,12 +74,12 @@ def test_what_one_process_did_the_other_sees_at_its_next_call(path):
 
 def test_a_removed_file_is_an_empty_site(path):
     shared = opened(path)
-    put(shared, Machine(address="one"))
+    put(shared, SimulatedMachine(address="one"))
     assert addresses(shared) == ["one"]
     path.unlink()
     assert addresses(shared) == []
     assert not path.exists()
-    put(shared, Machine(address="two"))
+    put(shared, SimulatedMachine(address="two"))
     assert addresses(opened(path)) == ["two"]
     shared.close()
 
@@ -87,12 +87,12 @@ def test_a_removed_file_is_an_empty_site(path):
 @pytest.mark.parametrize("torn", [b"{", b'{"kind":"machine","address":"tw', b'{"kind":"machine","address":"two"}'])
 def test_a_line_that_was_being_written_when_its_process_died_never_was(path, torn):
     shared = opened(path)
-    put(shared, Machine(address="one"))
+    put(shared, SimulatedMachine(address="one"))
     shared.close()
     with path.open("ab") as file:
         file.write(torn)
     assert addresses(opened(path)) == ["one"]
-    put(shared, Machine(address="three"))
+    put(shared, SimulatedMachine(address="three"))
     shared.close()
     again = opened(path)
     assert addresses(again) == ["one", "three"]
@@ -103,7 +103,7 @@ def test_a_file_without_even_its_first_line_is_empty(path):
     path.parent.mkdir()
     path.touch()
     shared = opened(path)
-    put(shared, Machine(address="one"))
+    put(shared, SimulatedMachine(address="one"))
     shared.close()
     assert path.read_text().startswith('{"kind":"site"')
 
@@ -118,7 +118,7 @@ def test_a_file_without_even_its_first_line_is_empty(path):
 )
 def test_a_damaged_file_is_an_error_and_never_an_empty_site(path, line, said):
     shared = opened(path)
-    put(shared, Machine(address="one"))
+    put(shared, SimulatedMachine(address="one"))
     shared.close()
     head, *rest = path.read_text().splitlines()
     path.write_text("\n".join([head, line, *rest, ""]))
@@ -140,7 +140,7 @@ def test_a_place_that_cannot_be_a_file_is_unreachable(tmp_path):
 
 def test_a_failed_call_leaves_no_trace(path):
     shared = opened(path)
-    put(shared, Machine(address="one"))
+    put(shared, SimulatedMachine(address="one"))
     with pytest.raises(KeyError), shared.changing() as world:
         world.put(world.machines[_half_done(world)])
     assert addresses(shared) == addresses(opened(path)) == ["one"]
@@ -149,13 +149,13 @@ def test_a_failed_call_leaves_no_trace(path):
 
 def _half_done(world):
     """Put something, and name what is not there."""
-    world.put(Machine(address="two"))
+    world.put(SimulatedMachine(address="two"))
     return ("machine", "", "never was")
 
 
 def test_history_is_forgotten_and_what_is_there_stays(path):
     shared, other = opened(path), opened(path)
-    put(shared, *(Machine(address=f"node-{index}") for index in range(10)))
+    put(shared, *(SimulatedMachine(address=f"node-{index}") for index in range(10)))
     assert len(addresses(other)) == 10
     for turn in range(2000):
         put(shared, Image(digest="ab", name="debian", size_bytes=turn))
@@ -172,7 +172,7 @@ def test_a_holder_that_never_lets_go_makes_the_site_unreachable(path, monkeypatc
     monkeypatch.setattr(log_module, "LOCK_LIMIT_S", 0.05)
     first, second = opened(path), opened(path)
     with first.changing() as world:
-        world.put(Machine(address="one"))
+        world.put(SimulatedMachine(address="one"))
         with pytest.raises(SiteUnreachableError, match="Another process"):
             addresses(second)
     assert addresses(second) == ["one"]
@@ -182,7 +182,7 @@ def test_a_holder_that_never_lets_go_makes_the_site_unreachable(path, monkeypatc
 
 def test_a_full_disk_is_said_and_changes_nothing(tmp_path):
     shared = opened(tmp_path / "lab.jsonl")
-    put(shared, Machine(address="one"))
+    put(shared, SimulatedMachine(address="one"))
     limited = multiprocessing.get_context("fork").Process(target=_write_beyond_the_limit, args=(tmp_path / "lab.jsonl",))
     limited.start()
     limited.join(30)
@@ -199,7 +199,7 @@ def _write_beyond_the_limit(path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, resource.RLIM_INFINITY))
     shared = opened(path)
     try:
-        put(shared, Machine(address="two"))
+        put(shared, SimulatedMachine(address="two"))
     except SiteError as error:
         os._exit(0 if "cannot write" in str(error) and addresses(shared) == ["one"] else 1)
     os._exit(2)
@@ -224,7 +224,11 @@ def _put_many(path, name):
     def put_some(thread):
         for index in range(300):
             # Every address is put again and again, so that files are rewritten under the others' feet.
-            put(shared, Machine(address=f"{name}-{thread}-{index}"), Image(digest=f"{index % 7}", name=name, size_bytes=index))
+            put(
+                shared,
+                SimulatedMachine(address=f"{name}-{thread}-{index}"),
+                Image(digest=f"{index % 7}", name=name, size_bytes=index),
+            )
 
     threads = [threading.Thread(target=put_some, args=(number,)) for number in range(2)]
     for thread in threads:
@@ -235,7 +239,7 @@ def _put_many(path, name):
 
 
 MACHINES = st.builds(
-    Machine,
+    SimulatedMachine,
     address=st.sampled_from("abc"),
     lineage=st.sampled_from(["", "x"]),
     cpus=st.integers(0, 8),
@@ -254,7 +258,7 @@ def test_the_file_says_what_memory_says(tmp_path_factory, changes):
     for change in changes:
         for shared in (memory, file):
             with shared.changing() as world:
-                if isinstance(change, Machine):
+                if isinstance(change, SimulatedMachine):
                     world.put(change)
                 else:
                     world.take(change)

@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from pragmaspec.report.plan.differences import differences, network_words
+from pragmaspec.report.plan.differences import differences, network_text
 from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness
 from tests.report.values import ALLOCATION, IMAGE, node
 
@@ -83,9 +83,9 @@ def test_networks() -> None:
 
 
 def test_words_of_a_network() -> None:
-    assert network_words(ALLOCATION.private) == "vlan 22 · 10.22.0.0/24"
-    assert network_words(Network(name="private", cidr="10.0.0.0/24")) == "10.0.0.0/24"
-    assert network_words(Network(name="storage", cidr="10.0.0.0/24", bridge="br7")) == "storage bridge br7 10.0.0.0/24"
+    assert network_text(ALLOCATION.private) == "vlan 22 · 10.22.0.0/24"
+    assert network_text(Network(name="private", cidr="10.0.0.0/24")) == "10.0.0.0/24"
+    assert network_text(Network(name="storage", cidr="10.0.0.0/24", bridge="br7")) == "storage bridge br7 10.0.0.0/24"
 
 
 def test_public_addresses() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pragmaspec.planning.actions import ALREADY_THERE
+from pragmaspec.planning.actions import ALREADY_STAGED
 from pragmaspec.planning.plan import Action, Drift
 from pragmaspec.planning.wanted import Move
 from pragmaspec.report.plan.text import plan_text
@@ -87,7 +87,7 @@ def test_protection_of_what_was_granted_alone_is_named_by_the_cluster() -> None:
 
 
 def test_only_what_travels_is_counted() -> None:
-    there = Action(verb="stage", resource=IMAGE, reason=ALREADY_THERE)
+    there = Action(verb="stage", resource=IMAGE, reason=ALREADY_STAGED)
     new = Action(verb="stage", resource=NEW_IMAGE, reason="not at the site yet")
     text = plan_text(plan(there, new), width=120, colour=False)
     assert "Plan: 2 to stage (612 MiB to transfer)." in text

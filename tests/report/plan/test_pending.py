@@ -1,13 +1,13 @@
 from msgspec.structs import replace
 
-from pragmaspec.planning.plan import Pending
+from pragmaspec.planning.plan import PendingChange
 from pragmaspec.report.plan.text import plan_text
 from tests.report.values import first_plan, line, node, plan
 
 WAITING = (
-    Pending(address=node().address, reason="disk and image changed", impact="rebuild", where=line(9)),
-    Pending(address=node(0).address, reason="memory changed", impact="reboot", until="running"),
-    Pending(address=node(1).address, reason="memory changed", impact="reboot", until="running"),
+    PendingChange(address=node().address, reason="disk and image changed", impact="rebuild", where=line(9)),
+    PendingChange(address=node(0).address, reason="memory changed", impact="reboot", until="running"),
+    PendingChange(address=node(1).address, reason="memory changed", impact="reboot", until="running"),
 )
 
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.errors import SpecError
-from pragmaspec.spec.cloud_init.findings import OVERRULED, user_data_findings
+from pragmaspec.spec.cloud_init.findings import OVERRIDDEN_KEYS, user_data_findings
 from pragmaspec.spec.cloud_init.schema import known_keys
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 
 Load = Callable[[str], LoadedSpec]
 SCHEMAS = Path(__file__).parents[3] / "pragmaspec" / "spec" / "cloud_init"
@@ -173,7 +173,9 @@ json_values = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(known_keys() | set(OVERRULED))) | st.text(max_size=8), json_values, max_size=3))
+@given(
+    st.dictionaries(st.sampled_from(sorted(known_keys() | set(OVERRIDDEN_KEYS))) | st.text(max_size=8), json_values, max_size=3)
+)
 def test_any_user_data_has_findings_at_places_that_are_there(document: dict[str, Any]) -> None:
     for found in user_data_findings(document, ()):
         assert found.detail.endswith((".", "?"))

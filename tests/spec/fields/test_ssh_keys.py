@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pragmaspec.spec.fields.public_key import KEY_TYPES, NotAKeyError, PublicKey, holds_private_key, public_key, public_keys
-from pragmaspec.spec.fields.ssh_keys import is_path
+from pragmaspec.spec.fields.ssh_keys import is_key_file
 
 ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH9Yjg9kzSiIVvWKBCoOILDlQsXGBhxjJbfRVbd9pEtU"
 
@@ -100,7 +100,7 @@ def test_lines_that_openssh_takes(tmp_path: Path, text: str) -> None:
     key = public_key(text)
     assert (key.kind, key.data) == tuple(ED25519.split())
     assert public_key(key.line) == key
-    assert not is_path(text)
+    assert not is_key_file(text)
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_a_comment_adds_no_line_and_no_control_character() -> None:
     [("a.pub", True), ("~/.ssh/authorized_keys", True), ("team.keys", True), ("id_ed25519", False), ("a.pub\nb.pub", False)],
 )
 def test_paths(entry: str, path: bool) -> None:
-    assert is_path(entry) is path
-    assert not is_path(f"{ED25519} {entry}")
+    assert is_key_file(entry) is path
+    assert not is_key_file(f"{ED25519} {entry}")
 
 
 @given(st.sampled_from(KEY_TYPES) | st.just('from="x"'), st.binary(max_size=80), st.text(max_size=10))

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from pragmaspec.spec.models.cluster import COMPUTES_MAX, SpecModel
-from pragmaspec.spec.models.image import UnfitError, image_at
+from pragmaspec.spec.models.image import InvalidImageSourceError, image_from_location
 from pragmaspec.spec.yaml.scalars import Plain
 
 SPEC: dict[str, Any] = {
@@ -82,7 +82,7 @@ def test_a_spec_never_changes() -> None:
 
 
 def test_an_image_that_is_named_outside_of_a_spec() -> None:
-    assert image_at("./disk.qcow2").source == "./disk.qcow2"
-    assert image_at("./img", folder=True).clonezilla == "./img"
-    with pytest.raises(UnfitError, match=r"^`http://h:0/` cannot be used: its port is not from 1 to 65535$"):
-        image_at("http://h:0/")
+    assert image_from_location("./disk.qcow2").source == "./disk.qcow2"
+    assert image_from_location("./img", folder=True).clonezilla == "./img"
+    with pytest.raises(InvalidImageSourceError, match=r"^`http://h:0/` cannot be used: its port is not from 1 to 65535$"):
+        image_from_location("http://h:0/")

@@ -6,10 +6,10 @@ from itertools import count
 import pytest
 
 from pragmaspec.errors import SpecError
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.yaml.parser import read_document
-from pragmaspec.spec.yaml.text import quote_of
-from pragmaspec.spec.yaml.tree import Mapping, Scalar, Sequence, data_of
+from pragmaspec.spec.yaml.text import quoted_line
+from pragmaspec.spec.yaml.tree import Mapping, Scalar, Sequence, plain_data
 
 Load = Callable[[str], LoadedSpec]
 
@@ -81,15 +81,15 @@ def test_every_key_and_value_has_its_place() -> None:
     root = read_document(b"a: [x,\n  {b: y}]\n'c d': |\n  text\n", "x").root
     assert root.keys == {"a": (1, 1), "c d": (3, 1)}
     assert root.items["a"] == Sequence((1, 4), [Scalar("x", (1, 5)), Mapping((2, 3), {"b": Scalar("y", (2, 7))}, {"b": (2, 4)})])
-    assert data_of(root) == {"a": ["x", {"b": "y"}], "c d": "text\n"}
+    assert plain_data(root) == {"a": ["x", {"b": "y"}], "c d": "text\n"}
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
 def test_lines_are_counted_as_editors_do(newline: str) -> None:
     text = newline.join(["a: 1", "", "b:  x", ""])
     assert read_document(text.encode(), "x").root.keys["b"] == (3, 1)
-    assert quote_of(text, 3) == "b:  x"
-    assert quote_of(text, 9) is None
+    assert quoted_line(text, 3) == "b:  x"
+    assert quoted_line(text, 9) is None
 
 
 def test_a_tree_of_aliases_stays_small() -> None:
@@ -97,7 +97,7 @@ def test_a_tree_of_aliases_stays_small() -> None:
     first = next(names)
     lines = [f"k{first}: &k{first} [{','.join('x' * 50)}]"]
     lines += [f"k{name}: [{','.join([f'*k{first}'] * 30)}]" for name in (next(names) for _ in range(3))]
-    assert len(data_of(read_document("\n".join(lines).encode(), "x").root)) == 4  # type: ignore[arg-type] - a mapping's data is a dict
+    assert len(plain_data(read_document("\n".join(lines).encode(), "x").root)) == 4  # type: ignore[arg-type] - a mapping's data is a dict
     lines += [f"k{next(names)}: [{','.join([f'*k{first}'] * 11)}]"]
     with pytest.raises(SpecError, match="Too many aliases"):
         read_document("\n".join(lines).encode(), "x")

@@ -6,8 +6,8 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.usage import User, remember_user, users
-from pragmaspec.stack.images.usage import needed_images, remember_use
+from pragmaspec.images.store.usage import StackUsage, record_usage, stack_usages
+from pragmaspec.stack.images.usage import needed_images, record_use
 from pragmaspec.stack.stack import Stack
 from tests.cli.workshop import Workshop
 
@@ -19,7 +19,7 @@ def store(shop: Workshop) -> BlobStore:
 
 def remembered(shop: Workshop, store: BlobStore) -> Stack:
     stack = Stack(shop.directory / "cluster.yaml")
-    remember_use(stack.place, stack.wanted(), store.directory)
+    record_use(stack.place, stack.wanted(), store.directory)
     return stack
 
 
@@ -65,13 +65,13 @@ def test_whoever_cannot_look_must_not_remove(shop: Workshop, store: BlobStore) -
 
 
 def test_a_state_at_a_server_that_does_not_answer_stops_it(store: BlobStore) -> None:
-    remember_user(store, User(spec="/absent/cluster.yaml", state="http://127.0.0.1:9/state"))
+    record_usage(store, StackUsage(spec="/absent/cluster.yaml", state="http://127.0.0.1:9/state"))
     with pytest.raises(ImageError, match="Nothing was removed"):
         needed_images(store)
 
 
 def test_the_folder_is_known_by_its_whole_path(shop: Workshop, store: BlobStore) -> None:
     shop.spec()
-    remember_use(Stack("cluster.yaml").place, Stack("cluster.yaml").wanted(), store.directory)
-    (user,) = users(store)
+    record_use(Stack("cluster.yaml").place, Stack("cluster.yaml").wanted(), store.directory)
+    (user,) = stack_usages(store)
     assert (Path(user.spec), Path(user.state)) == (shop.directory / "cluster.yaml", shop.directory / "state" / "cluster")

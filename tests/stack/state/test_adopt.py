@@ -4,7 +4,7 @@ from pragmaspec.planning.observed import Inventory, ObservedAllocation, Observed
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedNetwork, WantedNodes
 from pragmaspec.resources import Allocation, Network, Node, StagedImage
-from pragmaspec.stack.state.adopt import adopted, called_now, in_order, pinned
+from pragmaspec.stack.state.adopt import adopted_record, adoption_order, with_current_address, with_held_allocations
 from pragmaspec.state_model import Record, State
 
 NODE = "lab/hello/node/hello-compute-7"
@@ -40,50 +40,52 @@ def _wanted_node(**more) -> Node:
 
 def test_an_unwanted_node_is_recorded_so_that_it_can_be_removed() -> None:
     seen = ObservedNode(address=NODE, generation=3, status="running", cpus=4, memory_mib=2048, op="o" * 32, id="m-9")
-    record = adopted(_orphan(seen), {})
+    record = adopted_record(_orphan(seen), {})
     node = record.resource
     assert isinstance(node, Node)
     assert (node.address, node.role, node.index, node.running, node.cpus) == (NODE, "compute", 7, True, 4)
     assert (record.status, record.generation, record.op, record.site_id) == ("degraded", 3, "o" * 32, "m-9")
-    frontend = adopted(_orphan(ObservedNode(address="lab/hello/node/hello-frontend", generation=0, status="off")), {}).resource
+    frontend = adopted_record(
+        _orphan(ObservedNode(address="lab/hello/node/hello-frontend", generation=0, status="off")), {}
+    ).resource
     assert isinstance(frontend, Node)
     assert (frontend.role, frontend.index, frontend.running) == ("frontend", 0, False)
 
 
 def test_a_wanted_node_is_as_wanted_but_for_what_was_seen_and_what_its_guest_may_not_know() -> None:
     seen = ObservedNode(address=NODE, generation=0, status="running", cpus=1, memory_mib=512)
-    node = adopted(_orphan(seen), {NODE: _wanted_node()}).resource
+    node = adopted_record(_orphan(seen), {NODE: _wanted_node()}).resource
     assert node == _wanted_node(cpus=1, memory_mib=512, keys="", peers="")
-    off = adopted(_orphan(ObservedNode(address=NODE, generation=0, status="off")), {NODE: _wanted_node()}).resource
+    off = adopted_record(_orphan(ObservedNode(address=NODE, generation=0, status="off")), {NODE: _wanted_node()}).resource
     assert off == _wanted_node(running=False, keys="", peers="")
 
 
 def test_a_node_without_its_disk_has_to_be_made_anew() -> None:
     seen = ObservedNode(address=NODE, generation=0, status="undefined", disk=False)
-    node = adopted(_orphan(seen), {NODE: _wanted_node()}).resource
+    node = adopted_record(_orphan(seen), {NODE: _wanted_node()}).resource
     assert isinstance(node, Node)
     assert node.image == ""
 
 
 def test_an_unwanted_allocation_keeps_what_it_claims() -> None:
     seen = ObservedAllocation(address=ALLOCATION, networks=("data", "private"), public=("192.0.2.5",), vlans=(("private", 20),))
-    held = adopted(_orphan(seen), {}).resource
+    held = adopted_record(_orphan(seen), {}).resource
     assert isinstance(held, Allocation)
     assert [(network.name, network.vlan) for network in held.networks] == [("private", 20), ("data", None)]
     assert [grant.address for grant in held.public] == ["192.0.2.5"]
-    assert adopted(_orphan(ObservedAllocation(address=ALLOCATION)), {}).resource.address == ALLOCATION
+    assert adopted_record(_orphan(ObservedAllocation(address=ALLOCATION)), {}).resource.address == ALLOCATION
 
 
 def test_a_wanted_allocation_has_the_numbers_that_were_seen() -> None:
     asked = Allocation(site="lab", cluster="hello", networks=(Network(name="private", cidr="10.21.0.0/16", vlan=21),))
-    held = adopted(_orphan(ObservedAllocation(address=ALLOCATION, vlans=(("private", 20),))), {ALLOCATION: asked}).resource
+    held = adopted_record(_orphan(ObservedAllocation(address=ALLOCATION, vlans=(("private", 20),))), {ALLOCATION: asked}).resource
     assert isinstance(held, Allocation)
     assert held.private.vlan == 20
 
 
 def test_an_unwanted_image() -> None:
     orphan = Orphan(site="lab", address=f"lab/image/{'d' * 16}", kind="image", digest="d" * 64)
-    image = adopted(orphan, {}).resource
+    image = adopted_record(orphan, {}).resource
     assert isinstance(image, StagedImage)
     assert (image.address, image.digest) == (orphan.address, "d" * 64)
 
@@ -91,7 +93,7 @@ def test_an_unwanted_image() -> None:
 def test_nodes_come_last() -> None:
     node = _orphan(ObservedNode(address=NODE, generation=0, status="off"))
     allocation = _orphan(ObservedAllocation(address=ALLOCATION))
-    assert in_order((node, allocation)) == ((allocation,), (node,))
+    assert adoption_order((node, allocation)) == ((allocation,), (node,))
 
 
 def test_the_cluster_asks_for_what_it_holds() -> None:
@@ -102,7 +104,7 @@ def test_the_cluster_asks_for_what_it_holds() -> None:
     other = WantedCluster(name="other", site="lab", frontend=nodes, computes=nodes)
     wanted = Wanted(spec_file="x", spec_sha256="x", sites=(), images=(), clusters=(cluster, other))
     seen = ObservedAllocation(address=ALLOCATION, public=("192.0.2.5",), vlans=(("private", 20), ("data", 21)))
-    first, second = pinned(wanted, "l", [_orphan(seen)], {"lab": EMPTY}).clusters
+    first, second = with_held_allocations(wanted, "l", [_orphan(seen)], {"lab": EMPTY}).clusters
     assert (first.vlan, first.cidr, first.public.kind, first.public.address) == (20, None, "address", "192.0.2.5")
     assert second == other
 
@@ -111,9 +113,9 @@ def test_the_present_name_is_known_from_what_else_was_made_under_the_earlier_one
     orphan = replace(_orphan(ObservedNode(address=NODE, generation=0, status="off")), site="hall")
     sibling = replace(_wanted_node(), site="hall", cluster="world", name="world-compute-1", index=1)
     state = State(lineage="x").with_record(Record(resource=sibling, origin="lab/hello/node/hello-compute-1"))
-    assert called_now(orphan, state).address == "hall/world/node/world-compute-7"
+    assert with_current_address(orphan, state).address == "hall/world/node/world-compute-7"
     granted = replace(_orphan(ObservedAllocation(address=ALLOCATION)), site="hall")
-    assert called_now(granted, state).address == "hall/world/allocation"
-    assert called_now(orphan, State(lineage="x")) == orphan
+    assert with_current_address(granted, state).address == "hall/world/allocation"
+    assert with_current_address(orphan, State(lineage="x")) == orphan
     image = Orphan(site="hall", address="hall/image/abc", kind="image", digest="abc")
-    assert called_now(image, state) == image
+    assert with_current_address(image, state) == image

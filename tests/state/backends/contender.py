@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from pragmaspec.errors import PragmaspecError, StateLockedError
-from pragmaspec.state.backends.base import Ground, Held
-from pragmaspec.state.backends.document import inner
-from pragmaspec.state.backends.local.backend import LocalGround
-from pragmaspec.state.backends.registry import open_ground
-from pragmaspec.state.backends.s3.backend import S3Ground
+from pragmaspec.state.backends.base import Backend, LockedBackend
+from pragmaspec.state.backends.document import snapshot_header
+from pragmaspec.state.backends.local.backend import LocalBackend
+from pragmaspec.state.backends.registry import open_backend
+from pragmaspec.state.backends.s3.backend import S3Backend
 from tests.state.backends.samples import QUICK, holder, lines, snapshot
 
 
@@ -23,17 +23,17 @@ def say(*words):
     print(*words, flush=True)  # noqa: T201 - how it speaks
 
 
-def place(url: str) -> Ground:
+def place(url: str) -> Backend:
     if url.startswith("s3:"):
-        return S3Ground(url, rhythm=QUICK)
-    return LocalGround(Path(url)) if url.startswith("/") else open_ground(url, Path.cwd())
+        return S3Backend(url, rhythm=QUICK)
+    return LocalBackend(Path(url)) if url.startswith("/") else open_backend(url, Path.cwd())
 
 
 class Contender:
     def __init__(self, url: str, lock_id: str) -> None:
         self.url = url
         self.lock_id = lock_id
-        self.held: Held | None = None
+        self.held: LockedBackend | None = None
 
     def lock(self):
         try:
@@ -45,7 +45,7 @@ class Contender:
 
     def read(self):
         found = self.held.read()
-        serial = inner(found.snapshot).serial if found.snapshot else 0
+        serial = snapshot_header(found.snapshot).serial if found.snapshot else 0
         say("read", serial, sum(text.data.rstrip(b"\0").count(b"\n") for text in found.journals))
 
     def write(self, change):
@@ -82,7 +82,7 @@ class Contender:
                 time.sleep(0.005)
                 continue
             text = held.read().snapshot
-            serial = inner(text).serial + 1 if text else 1
+            serial = snapshot_header(text).serial + 1 if text else 1
             held.write_snapshot(snapshot(serial), serial)
             held.release()
             done += 1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pragmaspec.errors import StateUnreachableError, StateUnwritableError
-from pragmaspec.state.backends.base import Ground, Stored
+from pragmaspec.state.backends.base import Backend, RawState
 from tests.state.backends.samples import holder, lines, snapshot
 
 STEPS = (
@@ -25,7 +25,7 @@ class Run:
     history: list[tuple[bytes | None, bytes]] = field(default_factory=list)
 
 
-def whole_run(ground: Ground, lock_id: str = "one") -> Run:
+def whole_run(ground: Backend, lock_id: str = "one") -> Run:
     """Lock, read, do all steps, release; stops at the first error."""
     run = Run()
     try:
@@ -59,6 +59,6 @@ def after(steps: int) -> tuple[bytes | None, bytes]:
     return text, journal
 
 
-def found(stored: Stored) -> tuple[bytes | None, bytes]:
+def found(stored: RawState) -> tuple[bytes | None, bytes]:
     """The same of what was read."""
     return stored.snapshot, b"".join(text.data.rstrip(b"\0") for text in stored.journals)

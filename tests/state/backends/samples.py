@@ -1,18 +1,18 @@
 """What the tests of grounds write and read."""
 
-from pragmaspec.state.backends.base import Holder
-from pragmaspec.state.backends.retry import Patience
-from pragmaspec.state.backends.s3.lock import Rhythm
+from pragmaspec.state.backends.base import LockHolder
+from pragmaspec.state.backends.retry import RetryPolicy
+from pragmaspec.state.backends.s3.lock import LeaseTimes
 from pragmaspec.state.snapshot import Snapshot, encode_snapshot
 from pragmaspec.state_model import State
 from tests.state.samples import LINEAGE
 
-HASTY = Patience(tries=4, first_s=0.01, most_s=0.05, connect_s=5.0, answer_s=10.0)
-QUICK = Rhythm(beat_s=0.5, trust_s=3.0, stale_s=8.0)
+HASTY = RetryPolicy(tries=4, first_s=0.01, most_s=0.05, connect_s=5.0, answer_s=10.0)
+QUICK = LeaseTimes(beat_s=0.5, trust_s=3.0, stale_s=8.0)
 
 
-def holder(lock_id: str, command: str = "apply") -> Holder:
-    return Holder(pid=4711, user="anna", host="desk", since="2026-01-02T03:04:05+00:00", command=command, id=lock_id)
+def holder(lock_id: str, command: str = "apply") -> LockHolder:
+    return LockHolder(pid=4711, user="anna", host="desk", since="2026-01-02T03:04:05+00:00", command=command, id=lock_id)
 
 
 def snapshot(serial: int, lineage: str = LINEAGE, applied_seq: int = 0) -> bytes:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import StateLockedError, StateLockLostError, StateUnwritableError, UsageError
 from pragmaspec.site import SimulatedSite
-from pragmaspec.state.backends.base import Stored
-from pragmaspec.state.backends.local.backend import LocalGround
+from pragmaspec.state.backends.base import RawState
+from pragmaspec.state.backends.local.backend import LocalBackend
 from pragmaspec.state.store import Store
 from pragmaspec.state_model import Record
 from tests.state.backends.kinds import KINDS, running
@@ -35,7 +35,7 @@ def ground(kind, name):
     return kind.ground(name)
 
 
-def _journal(stored: Stored) -> bytes:
+def _journal(stored: RawState) -> bytes:
     """All lines that stand there; room that was set aside does not count."""
     return b"".join(text.data.rstrip(b"\0") for text in stored.journals)
 
@@ -286,11 +286,11 @@ def test_a_stack_lives_there(kind, name, tmp_path, encrypt):
 
 
 def test_a_stack_moves_there_and_on(kind, name, tmp_path):
-    local = Store(LocalGround(tmp_path / "state"), memory=tmp_path / "memory")
+    local = Store(LocalBackend(tmp_path / "state"), memory=tmp_path / "memory")
     other = Store(kind.ground(name), memory=tmp_path / "memory")
     _boot(local, 0)
     assert local.copy_to(other) == other.read()
     state = _boot(other, 1)
-    new = Store(LocalGround(tmp_path / "new"), memory=tmp_path / "memory")
+    new = Store(LocalBackend(tmp_path / "new"), memory=tmp_path / "memory")
     assert other.copy_to(new).records == state.records
     assert len(new.read().records) == 2

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnreadableError
-from pragmaspec.state.backends.document import decode_document, encode_document, new_document, stored
+from pragmaspec.state.backends.document import decode_document, encode_document, new_document, raw_state
 from tests.state.backends.samples import snapshot
 from tests.state.samples import LINEAGE
 
@@ -55,6 +55,6 @@ def test_a_lone_surrogate_is_refused():
 
 
 def test_as_the_layers_above_know_it():
-    assert stored(None, "x").snapshot is None
-    found = stored(replace(DOCUMENT, journal="a\n", journal_serial=3), "x")
+    assert raw_state(None, "x").snapshot is None
+    found = raw_state(replace(DOCUMENT, journal="a\n", journal_serial=3), "x")
     assert (found.snapshot, found.journals[0].serial, found.journals[0].data) == (snapshot(3), 3, b"a\n")

@@ -12,7 +12,7 @@ from pragmaspec.errors import (
     StateUnreadableError,
     StateUnwritableError,
 )
-from pragmaspec.state.backends.http.backend import HttpGround
+from pragmaspec.state.backends.http.backend import HttpBackend
 from tests.state.backends.faulty_proxy import FaultyProxy
 from tests.state.backends.http_server import StateServer
 from tests.state.backends.runs import found, whole_run
@@ -29,11 +29,11 @@ def server(request):
 
 
 def _through(server, proxy, name):
-    return HttpGround(server.url(name, proxy.port), HASTY, server.environment)
+    return HttpBackend(server.url(name, proxy.port), HASTY, server.environment)
 
 
 def _straight(server, name):
-    return HttpGround(server.url(name), HASTY, server.environment)
+    return HttpBackend(server.url(name), HASTY, server.environment)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 501])

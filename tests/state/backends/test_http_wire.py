@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pragmaspec.errors import StateUnreachableError, UsageError
-from pragmaspec.state.backends.http.backend import HttpGround
-from pragmaspec.state.backends.http.client import HttpWire
+from pragmaspec.state.backends.http.backend import HttpBackend
+from pragmaspec.state.backends.http.client import HttpClient
 from tests.images.raw_server import RawServer
 from tests.state.backends.faulty_proxy import FaultyProxy
 from tests.state.backends.http_server import PASSWORD, StateServer
@@ -42,7 +42,7 @@ def _certificate(path, name="localhost", days=30):
 
 
 def _run(port, environ):
-    return whole_run(HttpGround(f"https://localhost:{port}/states/x", HASTY, environ))
+    return whole_run(HttpBackend(f"https://localhost:{port}/states/x", HASTY, environ))
 
 
 def test_a_server_with_a_good_certificate_is_trusted(tmp_path):
@@ -69,13 +69,13 @@ def test_a_certificate_that_is_unknown_or_wrong_or_expired_stops_everything(tmp_
 
 def test_a_certificate_file_that_is_not_there_is_said(tmp_path):
     with pytest.raises(StateUnreachableError, match="A certificate file cannot be used"):
-        HttpGround("https://localhost:1/x", HASTY, {"PRAGMASPEC_HTTP_CA_FILE": str(tmp_path / "none")}).read()
+        HttpBackend("https://localhost:1/x", HASTY, {"PRAGMASPEC_HTTP_CA_FILE": str(tmp_path / "none")}).read()
 
 
 def test_the_password_is_nowhere_but_in_the_request(caplog):
     caplog.set_level(logging.DEBUG)
     with StateServer("gitlab") as server, FaultyProxy(server.port) as proxy:
-        ground = HttpGround(server.url("x", proxy.port), HASTY, server.environment)
+        ground = HttpBackend(server.url("x", proxy.port), HASTY, server.environment)
         assert whole_run(ground).error is None
         proxy.on("say", lambda method, path: True, times=100, status=500, body=PASSWORD.encode())
         with pytest.raises(StateUnreachableError) as refused:
@@ -89,7 +89,7 @@ def test_the_password_is_nowhere_but_in_the_request(caplog):
 def test_a_wrong_password_is_not_an_absent_state():
     with StateServer("gitlab") as server:
         wrong = {**server.environment, "PRAGMASPEC_HTTP_PASSWORD": "wrong"}
-        ground = HttpGround(server.url("x"), HASTY, wrong)
+        ground = HttpBackend(server.url("x"), HASTY, wrong)
         for question in (ground.read, ground.holder, lambda: ground.lock(holder("one"))):
             with pytest.raises(StateUnreachableError, match=r"401.*PRAGMASPEC_HTTP_USERNAME"):
                 question()
@@ -97,7 +97,7 @@ def test_a_wrong_password_is_not_an_absent_state():
 
 def test_a_project_that_may_not_be_seen_is_not_an_absent_state():
     with StateServer("gitlab") as server:
-        ground = HttpGround(f"http://127.0.0.1:{server.port}/api/v4/projects/8/terraform/state/x", HASTY, server.environment)
+        ground = HttpBackend(f"http://127.0.0.1:{server.port}/api/v4/projects/8/terraform/state/x", HASTY, server.environment)
         with pytest.raises(StateUnreachableError, match="404"):
             ground.read()
 
@@ -107,19 +107,19 @@ def test_credentials_of_netrc_are_used_for_their_host(tmp_path, monkeypatch):
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with StateServer("gitlab") as server:
-        assert whole_run(HttpGround(server.url("x"), HASTY, {})).error is None
+        assert whole_run(HttpBackend(server.url("x"), HASTY, {})).error is None
 
 
 def test_a_netrc_file_that_is_no_text_is_said(tmp_path, monkeypatch):
     (tmp_path / "netrc").write_bytes(b"machine h login \xff password y\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with pytest.raises(UsageError, match="is not text in UTF-8"):
-        HttpWire("https://h/x", HASTY, {})
+        HttpClient("https://h/x", HASTY, {})
 
 
 def test_a_token_beyond_ascii_is_said():
     with pytest.raises(UsageError, match="a letter beyond ASCII"):
-        HttpWire("https://h/x", HASTY, {"PRAGMASPEC_HTTP_TOKEN": "tök€n"})
+        HttpClient("https://h/x", HASTY, {"PRAGMASPEC_HTTP_TOKEN": "tök€n"})
 
 
 @pytest.mark.parametrize(
@@ -137,28 +137,28 @@ def test_a_token_beyond_ascii_is_said():
 )
 def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
     with RawServer(answer) as server, pytest.raises(StateUnreachableError, match=words) as refused:
-        HttpGround(f"http://127.0.0.1:{server.port}/x", HASTY, {}).read()
+        HttpBackend(f"http://127.0.0.1:{server.port}/x", HASTY, {}).read()
     assert str(refused.value).isprintable()
 
 
 def test_interim_answers_are_passed_over():
     with RawServer(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n") as server:
-        assert HttpGround(f"http://127.0.0.1:{server.port}/x", HASTY, {}).read().snapshot is None
+        assert HttpBackend(f"http://127.0.0.1:{server.port}/x", HASTY, {}).read().snapshot is None
 
 
 def test_a_token_goes_as_a_bearer_and_control_characters_are_refused():
     with pytest.raises(UsageError, match="control character"):
-        HttpWire("https://h/x", HASTY, {"PRAGMASPEC_HTTP_TOKEN": "abc\n"})
+        HttpClient("https://h/x", HASTY, {"PRAGMASPEC_HTTP_TOKEN": "abc\n"})
 
 
 def test_a_redirect_is_not_followed():
     with StateServer("plain") as server, FaultyProxy(server.port) as proxy:
         proxy.on("say", lambda method, path: True, status=302)
         with pytest.raises(StateUnreachableError, match="302"):
-            HttpGround(server.url("x", proxy.port), HASTY, {}).read()
+            HttpBackend(server.url("x", proxy.port), HASTY, {}).read()
         assert server.requests == []
 
 
 def test_nobody_there_is_said_after_a_few_tries():
     with pytest.raises(StateUnreachableError, match=r"no answer \(Connection refused\)\. Check the network"):
-        HttpGround(f"http://127.0.0.1:{free_port()}/x", HASTY, {}).read()
+        HttpBackend(f"http://127.0.0.1:{free_port()}/x", HASTY, {}).read()

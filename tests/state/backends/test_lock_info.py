@@ -3,10 +3,10 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.state.backends.base import Holder
-from pragmaspec.state.backends.lock_info import decode_lock_info, encode_lock_info, locked, only_id
+from pragmaspec.state.backends.base import LockHolder
+from pragmaspec.state.backends.lock_info import decode_lock_info, encode_lock_info, forced_unlock_body, locked_error
 
-HOLDER = Holder(pid=7, user="anna", host="desk", since="2026-01-02T03:04:05+00:00", command="apply", id="one")
+HOLDER = LockHolder(pid=7, user="anna", host="desk", since="2026-01-02T03:04:05+00:00", command="apply", id="one")
 
 
 def test_all_seven_fields_are_there_in_terraforms_names():
@@ -19,9 +19,9 @@ def test_all_seven_fields_are_there_in_terraforms_names():
         "Created": "2026-01-02T03:04:05+00:00",
         "Path": "",
     }
-    assert set(json.loads(only_id("one"))) == set(json.loads(encode_lock_info(HOLDER)))
-    assert json.loads(only_id("one"))["ID"] == "one"
-    assert only_id("") == b""
+    assert set(json.loads(forced_unlock_body("one"))) == set(json.loads(encode_lock_info(HOLDER)))
+    assert json.loads(forced_unlock_body("one"))["ID"] == "one"
+    assert forced_unlock_body("") == b""
 
 
 def test_a_holder_comes_back_as_it_was():
@@ -45,12 +45,12 @@ def test_the_lock_of_terraform_itself_is_understood():
 )
 def test_whatever_it_says_it_is_shown_in_one_printable_line(data):
     note = decode_lock_info(data)
-    words = str(locked("https://h/x", note, "Wait."))
+    words = str(locked_error("https://h/x", note, "Wait."))
     assert words.isprintable() or "\ufffd" in words or all(letter.isprintable() or ord(letter) > 127 for letter in words)
     assert len(words) < 1000
 
 
 def test_terminal_tricks_are_taken_out():
     data = json.dumps({"ID": "x", "Who": "a\x1b]0;owned\x07@h\u202e", "Info": "b\nc"}).encode()
-    words = str(locked("https://h/x", decode_lock_info(data), "Wait."))
+    words = str(locked_error("https://h/x", decode_lock_info(data), "Wait."))
     assert words.isprintable()

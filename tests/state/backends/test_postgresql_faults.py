@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from pragmaspec.errors import StateLockLostError, StateUnreachableError, StateUnwritableError, UsageError
-from pragmaspec.state.backends.postgresql.backend import PostgresqlGround
-from pragmaspec.state.backends.postgresql.config import postgresql_place
+from pragmaspec.state.backends.postgresql.backend import PostgresqlBackend
+from pragmaspec.state.backends.postgresql.config import postgresql_config
 from tests.state.backends import postgresql_server
 from tests.state.backends.cutting_proxy import CuttingProxy
 from tests.state.backends.postgresql_server import DATABASE, ENVIRONMENT, PASSWORD, pgbouncer, raw_connection
@@ -29,7 +29,7 @@ def name():
 
 
 def _ground(port, name, options=""):
-    return PostgresqlGround(f"postgresql://anna@127.0.0.1:{port}/{DATABASE}/{name}{options}", HASTY, ENVIRONMENT)
+    return PostgresqlBackend(f"postgresql://anna@127.0.0.1:{port}/{DATABASE}/{name}{options}", HASTY, ENVIRONMENT)
 
 
 @pytest.mark.parametrize("answer_lost", [False, True])
@@ -178,7 +178,7 @@ def test_the_last_snapshots_are_kept(port, name):
 def test_a_role_without_rights_is_told_so_and_one_with_few_is_enough(port, name):
     with raw_connection(port) as behind:
         behind.execute(f"CREATE ROLE bert LOGIN PASSWORD '{PASSWORD}'")
-    as_bert = PostgresqlGround(f"postgresql://bert@127.0.0.1:{port}/{DATABASE}/{name}?schema=of_bert", HASTY, ENVIRONMENT)
+    as_bert = PostgresqlBackend(f"postgresql://bert@127.0.0.1:{port}/{DATABASE}/{name}?schema=of_bert", HASTY, ENVIRONMENT)
     assert as_bert.read().snapshot is None
     with pytest.raises(StateUnreachableError, match="permission denied for database"):
         as_bert.lock(holder("one"))
@@ -202,7 +202,7 @@ def test_a_role_without_rights_is_told_so_and_one_with_few_is_enough(port, name)
     ],
 )
 def test_a_wrong_password_is_said_and_never_shown(port, name, change, words):
-    ground = PostgresqlGround(f"postgresql://anna@127.0.0.1:{port}/{DATABASE}/{name}", HASTY, {**ENVIRONMENT, **change})
+    ground = PostgresqlBackend(f"postgresql://anna@127.0.0.1:{port}/{DATABASE}/{name}", HASTY, {**ENVIRONMENT, **change})
     with pytest.raises(StateUnreachableError, match=words) as refused:
         ground.read()
     assert PASSWORD not in str(refused.value)
@@ -211,14 +211,14 @@ def test_a_wrong_password_is_said_and_never_shown(port, name, change, words):
 
 def test_an_absent_database_and_an_absent_server_are_said(port, name):
     with pytest.raises(StateUnreachableError, match='database "nowhere" does not exist'):
-        PostgresqlGround(f"postgresql://anna@127.0.0.1:{port}/nowhere/{name}", HASTY, ENVIRONMENT).read()
+        PostgresqlBackend(f"postgresql://anna@127.0.0.1:{port}/nowhere/{name}", HASTY, ENVIRONMENT).read()
     with pytest.raises(StateUnreachableError, match="refused"):
         _ground(postgresql_server.free_port(), name).lock(holder("one"))
 
 
 def test_the_lock_is_the_one_that_the_documents_say(port, name):
     """Another tool can look for it: the number is int8 from sha256('pragmaspec' NUL schema NUL name)."""
-    place = postgresql_place(f"postgresql://127.0.0.1:{port}/{DATABASE}/{name}")
+    place = postgresql_config(f"postgresql://127.0.0.1:{port}/{DATABASE}/{name}")
     held = _ground(port, name).lock(holder("one"))
     with raw_connection(port) as behind:
         assert behind.execute("SELECT pg_try_advisory_lock(%s)", (place.lock_key,)).fetchone() == (False,)

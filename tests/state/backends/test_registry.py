@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import UsageError
-from pragmaspec.state.backends.local.backend import LocalGround
-from pragmaspec.state.backends.registry import open_ground
+from pragmaspec.state.backends.local.backend import LocalBackend
+from pragmaspec.state.backends.registry import open_backend
 
 
 @pytest.mark.parametrize(
@@ -19,19 +19,19 @@ from pragmaspec.state.backends.registry import open_ground
     ],
 )
 def test_a_path_and_a_file_url_are_folders(text, folder):
-    ground = open_ground(text, Path("/base"))
-    assert isinstance(ground, LocalGround)
+    ground = open_backend(text, Path("/base"))
+    assert isinstance(ground, LocalBackend)
     assert ground.title == folder
 
 
 def test_a_home_folder_is_the_users(monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
-    assert open_ground("~/states", Path("/base")).title == "/home/ada/states"
+    assert open_backend("~/states", Path("/base")).title == "/home/ada/states"
 
 
 @pytest.mark.parametrize("url", ["https://example.org/states/hello", "http://127.0.0.1:1/hello"])
 def test_a_url_is_opened_by_what_its_scheme_names_and_nothing_is_contacted(url):
-    assert open_ground(url, Path("/base")).title == url
+    assert open_backend(url, Path("/base")).title == url
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,6 @@ def test_a_url_is_opened_by_what_its_scheme_names_and_nothing_is_contacted(url):
 )
 def test_what_names_no_place_is_told_what_does(text, words):
     with pytest.raises(UsageError) as caught:
-        open_ground(text, Path("/base"))
+        open_backend(text, Path("/base"))
     assert words in caught.value.problems[0].detail
     assert "u:secret" not in str(caught.value)

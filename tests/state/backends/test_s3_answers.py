@@ -3,7 +3,7 @@
 import pytest
 
 from pragmaspec.errors import StateUnreachableError
-from pragmaspec.state.backends.s3.backend import S3Ground
+from pragmaspec.state.backends.s3.backend import S3Backend
 from tests.images.raw_server import RawServer
 from tests.state.backends.s3_server import ENVIRONMENT
 from tests.state.backends.samples import HASTY
@@ -33,7 +33,7 @@ def credentials(monkeypatch):
 )
 def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
     with RawServer(answer) as server, pytest.raises(StateUnreachableError, match=words) as refused:
-        S3Ground(f"s3://states/x?endpoint=http://127.0.0.1:{server.port}", HASTY).read()
+        S3Backend(f"s3://states/x?endpoint=http://127.0.0.1:{server.port}", HASTY).read()
     assert str(refused.value).isprintable()
 
 
@@ -52,4 +52,4 @@ def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
 def test_what_the_environment_says_and_cannot_be(name, value, words, monkeypatch):
     monkeypatch.setenv(name, value)
     with pytest.raises(StateUnreachableError, match=words):
-        S3Ground("s3://states/x", HASTY).read()
+        S3Backend("s3://states/x", HASTY).read()

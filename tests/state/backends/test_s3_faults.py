@@ -14,16 +14,16 @@ from pragmaspec.errors import (
     StateUnwritableError,
     UsageError,
 )
-from pragmaspec.state.backends.s3.backend import S3Ground
-from pragmaspec.state.backends.s3.lock import Rhythm
+from pragmaspec.state.backends.s3.backend import S3Backend
+from pragmaspec.state.backends.s3.lock import LeaseTimes
 from tests.state.backends.faulty_proxy import FaultyProxy
 from tests.state.backends.postgresql_server import wait_for
 from tests.state.backends.runs import found
 from tests.state.backends.s3_server import BUCKET, ENVIRONMENT, raw_client, s3_server
 from tests.state.backends.samples import HASTY, holder, lines, snapshot
 
-BRISK = Rhythm(beat_s=0.1, trust_s=0.5, stale_s=3.0)
-STILL = Rhythm(beat_s=3600.0)
+BRISK = LeaseTimes(beat_s=0.1, trust_s=0.5, stale_s=3.0)
+STILL = LeaseTimes(beat_s=3600.0)
 _numbers = count(1)
 
 
@@ -46,7 +46,7 @@ def name():
 
 
 def _ground(port, name, rhythm=STILL, environ=ENVIRONMENT):
-    return S3Ground(f"s3://{BUCKET}/stacks/{name}.json?endpoint=http://127.0.0.1:{port}", HASTY, environ, rhythm)
+    return S3Backend(f"s3://{BUCKET}/stacks/{name}.json?endpoint=http://127.0.0.1:{port}", HASTY, environ, rhythm)
 
 
 def _lock_body(behind, name):
@@ -117,7 +117,7 @@ def test_a_lock_that_is_not_renewed_grows_stale_and_is_taken_by_the_servers_cloc
 
 def test_who_cannot_renew_the_lock_does_not_write(port, name):
     with FaultyProxy(port) as proxy:
-        held = _ground(proxy.port, name, Rhythm(beat_s=0.1, trust_s=0.3)).lock(holder("one"))
+        held = _ground(proxy.port, name, LeaseTimes(beat_s=0.1, trust_s=0.3)).lock(holder("one"))
         held.read()
         held.write_snapshot(snapshot(1), 1)
         proxy.on("say", lambda method, path: path.endswith(".tflock"), times=10**6, status=503)
@@ -130,7 +130,7 @@ def test_who_cannot_renew_the_lock_does_not_write(port, name):
 
 
 def test_a_lock_that_was_removed_by_hand_is_noticed_by_the_heartbeat(port, name, behind):
-    held = _ground(port, name, Rhythm(beat_s=3600.0, trust_s=0.0)).lock(holder("one"))
+    held = _ground(port, name, LeaseTimes(beat_s=3600.0, trust_s=0.0)).lock(holder("one"))
     held.read()
     behind.delete_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock")
     with pytest.raises(StateLockLostError, match="the lock is gone"):
@@ -227,9 +227,9 @@ def test_a_bucket_without_versions_has_the_one_that_stands(name):
 
 def test_an_absent_bucket_and_missing_credentials_are_said(port, name, monkeypatch):
     with pytest.raises(StateUnreachableError, match="Create the bucket first"):
-        S3Ground(f"s3://nowhere-at-all/x?endpoint=http://127.0.0.1:{port}", HASTY, ENVIRONMENT).read()
+        S3Backend(f"s3://nowhere-at-all/x?endpoint=http://127.0.0.1:{port}", HASTY, ENVIRONMENT).read()
     with pytest.raises(StateUnreachableError, match="Create the bucket first"):
-        S3Ground(f"s3://nowhere-at-all/x?endpoint=http://127.0.0.1:{port}", HASTY, ENVIRONMENT).lock(holder("one"))
+        S3Backend(f"s3://nowhere-at-all/x?endpoint=http://127.0.0.1:{port}", HASTY, ENVIRONMENT).lock(holder("one"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(StateUnreachableError, match="credentials"):
         _ground(port, name, environ={}).read()

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.completion import store_images
-from pragmaspec.cli.options import JsonOption, Which, examples, local_path, spread
+from pragmaspec.cli.options import JsonOption, StackOptions, examples, expand_option_groups, local_path
 from pragmaspec.cli.terminal.screen import out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pragmaspec.images.importer import Taken
-    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.importer import ImportedFile
+    from pragmaspec.images.sources.base import ImageContext
 
 _FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx")
 CLONEZILLA = "clonezilla"
@@ -30,7 +30,7 @@ MemberOption = Annotated[
     str,
     typer.Option("--member", metavar="PATH", help="Which file of an archive is the disk. Default: what its description says."),
 ]
-BareOption = Annotated[
+NoPartitionsOption = Annotated[
     bool,
     typer.Option("--no-partitions", help="It needs no partition table: a kernel is given with it. Say --format raw, too."),
 ]
@@ -56,27 +56,27 @@ def inspect(
     *,
     format_: FormatOption = None,
     member: MemberOption = "",
-    no_partitions: BareOption = False,
+    no_partitions: NoPartitionsOption = False,
     json: JsonOption = False,
 ) -> None:
     """Tell what a file is, and whether a node may boot from it; if not, every reason. Changes nothing.
 
     Looks as hard as when an image is used: the whole of it is unpacked or converted, aside, and checked.
     """
-    from pragmaspec.images.archives.layers import disk_format
+    from pragmaspec.images.archives.layers import detect_disk_format
     from pragmaspec.images.disks.make_disk import make_disk
-    from pragmaspec.images.firmware.detect import boots_of_file
-    from pragmaspec.images.lookup import about
+    from pragmaspec.images.firmware.detect import boot_support_of_file
+    from pragmaspec.images.lookup import naming
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.report.image_text import Seen, seen_form, seen_text
+    from pragmaspec.report.image_text import InspectedFile, inspected_json, inspected_text
 
     real = _workshop(file.name)
-    with about(str(file)), real.store.aside("inspect") as scratch:
+    with naming(str(file)), real.store.aside("inspect") as scratch:
         workshop = _workshop(file.name, BlobStore(scratch))
-        layers, found = disk_format(file, format_, member)
+        layers, found = detect_disk_format(file, format_, member)
         made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions, member=member)
-        boots = None if no_partitions else boots_of_file(workshop.store.path(made.blob.sha256))
-    seen = Seen(
+        boots = None if no_partitions else boot_support_of_file(workshop.store.path(made.blob.sha256))
+    seen = InspectedFile(
         file=str(file),
         layers=layers,
         format=found,
@@ -87,9 +87,9 @@ def inspect(
         boots=boots,
     )
     if json:
-        out().json(seen_form(seen))
+        out().json(inspected_json(seen))
     else:
-        out().write(seen_text(seen, out().pen))
+        out().write(inspected_text(seen, out().pen))
 
 
 def convert(
@@ -114,7 +114,7 @@ def convert(
     ] = None,
     format_: FormatOption = None,
     member: MemberOption = "",
-    no_partitions: BareOption = False,
+    no_partitions: NoPartitionsOption = False,
     force: Annotated[bool, typer.Option("--force", help="Replace TO when it is there.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -122,18 +122,18 @@ def convert(
 
     The same disk gives the same qcow2 file on every machine.
     """
-    from pragmaspec.images.lookup import about, given_disk
+    from pragmaspec.images.lookup import find_disk, naming
 
     _refuse_existing(target, force=force and to != CLONEZILLA)
     writing = _writing(target, to)
     workshop = _workshop(disk)
-    with about(disk):
-        path, made = given_disk(disk, workshop, declared=format_, partitionless=no_partitions, member=member)
+    with naming(disk):
+        path, made = find_disk(disk, workshop, declared=format_, partitionless=no_partitions, member=member)
         writing(path, made.format, made.virtual_size_bytes, workshop)
     _tell_converted(target, made.virtual_size_bytes, json=json)
 
 
-@spread
+@expand_option_groups
 def import_(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Disks; or files that pragmaspec.lock asks for.", callback=local_path)
@@ -144,9 +144,9 @@ def import_(
     ] = None,
     format_: FormatOption = None,
     member: MemberOption = "",
-    no_partitions: BareOption = False,
+    no_partitions: NoPartitionsOption = False,
     json: JsonOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Put files into the store of this machine: disks, or what a colleague's lock file asks for and no source gives any more.
 
@@ -154,20 +154,20 @@ def import_(
     pragmaspec.lock beside the spec names by digest is taken as it is.
     """
     from pragmaspec.errors import ImageError, PragmaspecError, Problem
-    from pragmaspec.images.importer import Handling, take_in
-    from pragmaspec.images.lookup import about
+    from pragmaspec.images.importer import ImportOptions, import_file
+    from pragmaspec.images.lookup import naming
     from pragmaspec.stack.images.fetch import missing_files
-    from pragmaspec.stack.location import image_store
+    from pragmaspec.stack.location import image_store_directory
 
     names = _names(files, name)
-    missing = _missing(which, lambda: missing_files(which.stack(), image_store()))
-    handling = Handling(declared=format_, partitionless=no_partitions, member=member)
-    taken: list[Taken] = []
+    missing = _missing(which, lambda: missing_files(which.stack(), image_store_directory()))
+    handling = ImportOptions(declared=format_, partitionless=no_partitions, member=member)
+    taken: list[ImportedFile] = []
     problems: list[Problem] = []
     for file, called in zip(files, names, strict=True):
         try:
-            with about(str(file)):
-                taken.append(take_in(file, called, _workshop(called), missing, handling))
+            with naming(str(file)):
+                taken.append(import_file(file, called, _workshop(called), missing, handling))
         except PragmaspecError as error:
             problems += error.problems
     if not (problems and json):
@@ -179,11 +179,11 @@ def import_(
 def _names(files: "list[Path]", name: str | None) -> list[str]:
     """What each file is to be called. Raises UsageError for a name that a spec refuses, and for one name for several files."""
     from pragmaspec.errors import Problem, UsageError
-    from pragmaspec.images.importer import is_spec_name, no_spec_name, spec_name
+    from pragmaspec.images.importer import invalid_name, is_spec_name, spec_name
 
     if name is None:
         return [spec_name(file.name.partition(".")[0]) for file in files]
-    wrong = [] if is_spec_name(name) else [no_spec_name(name)]
+    wrong = [] if is_spec_name(name) else [invalid_name(name)]
     if len(files) > 1:
         detail = f"--name gives one disk its name, and there are {len(files)} files. Import them one by one."
         wrong.append(Problem(summary="One name for several files", detail=detail))
@@ -192,7 +192,7 @@ def _names(files: "list[Path]", name: str | None) -> list[str]:
     return [name]
 
 
-def _tell(taken: "list[Taken]", *, json: bool, bare: bool) -> None:
+def _tell(taken: "list[ImportedFile]", *, json: bool, bare: bool) -> None:
     from pragmaspec.images.importer import spec_lines
     from pragmaspec.report.units import size
 
@@ -221,16 +221,18 @@ def _tell_converted(target: Path, virtual_size_bytes: int, *, json: bool) -> Non
         out().say(f"{target}: a disk of {words(virtual_size_bytes)}{room}.")
 
 
-def _writing(target: Path, to: str | None) -> "Callable[[Path, str, int, Workshop], None]":
+def _writing(target: Path, to: str | None) -> "Callable[[Path, str, int, ImageContext], None]":
     """What writes the disk to ``target``. Raises UsageError before anything was done when nothing can."""
     if to == CLONEZILLA:
-        from pragmaspec.images.clonezilla.write import Saving, write_clonezilla
+        from pragmaspec.images.clonezilla.write import WriteOptions, write_clonezilla
 
-        return lambda path, format_, _, workshop: write_clonezilla(path, format_, target.absolute(), Saving(), workshop.step)
-    from pragmaspec.images.disks.convert import convert_into, target_of
+        return lambda path, format_, _, workshop: write_clonezilla(
+            path, format_, target.absolute(), WriteOptions(), workshop.step
+        )
+    from pragmaspec.images.disks.convert import conversion_target, convert_disk
 
-    wanted = target_of(target, to)
-    return lambda path, format_, size, workshop: convert_into(
+    wanted = conversion_target(target, to)
+    return lambda path, format_, size, workshop: convert_disk(
         path, format_, size, wanted, lambda done, total: workshop.step("writing", done, total)
     )
 
@@ -243,7 +245,7 @@ def _refuse_existing(target: Path, *, force: bool) -> None:
         raise UsageError("File exists", detail)
 
 
-def _missing(which: Which, look: "Callable[[], Mapping[str, str]]") -> "Mapping[str, str]":
+def _missing(which: StackOptions, look: "Callable[[], Mapping[str, str]]") -> "Mapping[str, str]":
     """What the lock file asks for; nothing where there is no spec, unless one was named."""
     from pragmaspec.errors import UsageError
 
@@ -255,18 +257,18 @@ def _missing(which: Which, look: "Callable[[], Mapping[str, str]]") -> "Mapping[
         return {}
 
 
-def _form(taken: "Taken") -> dict[str, object]:
+def _form(taken: "ImportedFile") -> dict[str, object]:
     form: dict[str, object] = {"file": str(taken.file), "sha256": taken.blob.sha256, "size_bytes": taken.blob.size_bytes}
     made = taken.made
     form["disk"] = {"format": made.format, "virtual_size_bytes": made.virtual_size_bytes} if made else None
     return {**form, "answers": taken.answers or None, "name": taken.entry.name if taken.entry else None}
 
 
-def _workshop(name: str, store: object = None) -> "Workshop":
+def _workshop(name: str, store: object = None) -> "ImageContext":
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.images.sources.base import Workshop
+    from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.stack.location import image_store
+    from pragmaspec.stack.location import image_store_directory
 
-    where = store if isinstance(store, BlobStore) else BlobStore(image_store())
-    return Workshop(where, name, image_progress(), first_use=True)
+    where = store if isinstance(store, BlobStore) else BlobStore(image_store_directory())
+    return ImageContext(where, name, image_progress(), first_use=True)

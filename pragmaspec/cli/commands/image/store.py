@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.completion import spec_images
-from pragmaspec.cli.options import ApproveOption, JsonOption, Which, examples, spread
+from pragmaspec.cli.options import ApproveOption, JsonOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.report.image_text import Kept
-    from pragmaspec.stack.images.usage import Needed
+    from pragmaspec.report.image_text import StoredImageRow
+    from pragmaspec.stack.images.usage import NeededImages
 
 EXIT_DAMAGED = 1
 EXIT_DIFFERS = 1
@@ -41,8 +41,8 @@ def list_(*, json: JsonOption = False) -> None:
     _say_kept(json=json)
 
 
-@spread
-def fetch(names: _NamesArgument = None, *, json: JsonOption = False, which: Which) -> None:
+@expand_option_groups
+def fetch(names: _NamesArgument = None, *, json: JsonOption = False, which: StackOptions) -> None:
     """Bring the images of a spec to this machine, verified and inspected, without planning anything."""
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.stack.images.fetch import fetch_images
@@ -52,7 +52,7 @@ def fetch(names: _NamesArgument = None, *, json: JsonOption = False, which: Whic
     _say_kept({image.name: image.digest for image in found}, json=json)
 
 
-@spread
+@expand_option_groups
 def build(
     names: _NamesArgument = None,
     *,
@@ -60,19 +60,19 @@ def build(
         bool, typer.Option("--again", help="Build it a second time, and tell whether the bytes are the same; keep the first.")
     ] = False,
     json: JsonOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Build the images of a spec that have a `build:`, unless they are here already."""
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.stack.images.fetch import fetch_images, rebuild_images
-    from pragmaspec.stack.location import image_store
+    from pragmaspec.stack.location import image_store_directory
 
     with which.stack() as stack:
         if not again:
             found = fetch_images(stack, names or (), image_progress(), built=True)
             _say_kept({image.name: image.digest for image in found}, json=json)
             return
-        rebuilt = rebuild_images(stack, names or (), image_store(), image_progress())
+        rebuilt = rebuild_images(stack, names or (), image_store_directory(), image_progress())
     if json:
         images = [{"name": each.name, "digest": each.digest, "found": each.found, "same": each.same} for each in rebuilt]
         out().json({"kind": "rebuilt", "format": 1, "images": images})
@@ -88,7 +88,7 @@ def build(
 def verify(*, json: JsonOption = False) -> None:
     """Read every file of the store, and put aside what is damaged. The next plan or apply gets it anew."""
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.images.store.verify import verify as verify_store
+    from pragmaspec.images.store.verify import verify_store
     from pragmaspec.report.units import counted, size
 
     reporter = image_progress()
@@ -127,71 +127,71 @@ def prune(
 
     Shows what would go and asks. Everything that goes can be downloaded or built again; imported disks stay until --forget NAME.
     """
-    from pragmaspec.cli.plan_and_apply import consent
+    from pragmaspec.cli.plan_and_apply import confirm
+    from pragmaspec.images.prune import plan_prune
     from pragmaspec.images.prune import prune as prune_store
-    from pragmaspec.images.prune import what_to_prune
-    from pragmaspec.report.image_text import Goes, pruning_form, pruning_text
+    from pragmaspec.report.image_text import PrunableFile, pruning_json, pruning_text
     from pragmaspec.report.units import counted, size
     from pragmaspec.stack.images.usage import needed_images
 
     store = _store()
     needed = needed_images(store, forget or ())
-    pruning = what_to_prune(store, needed.files, needed.images, time.time(), older_than * _DAY_S)
-    doomed = [Goes(path=each.path, bytes=each.bytes, why=each.why) for each in pruning.doomed]
-    gone = [*(user.shown for user in needed.gone), *needed.given_up]
+    pruning = plan_prune(store, needed.files, needed.images, time.time(), older_than * _DAY_S)
+    doomed = [PrunableFile(path=each.path, bytes=each.bytes, why=each.why) for each in pruning.removable]
+    gone = [*(user.shown for user in needed.gone), *needed.dropped_imports]
     if not needed.images and not gone:
         err().say("warning: the store knows no stack of this machine. `pragmaspec plan` makes one known.")
     here = err() if json else out()
     here.write(pruning_text(doomed, pruning.kept_files, pruning.kept_bytes, gone, here.pen))
     do = bool(doomed or gone) and not dry_run
     if do and not auto_approve:
-        consent("Remove these?", "; or look first with --dry-run")
+        confirm("Remove these?", "; or look first with --dry-run")
     went = prune_store(store, pruning) if do else ()
     if do:
         _forget(store, needed)
     if json:
-        out().json(pruning_form(doomed, pruning.kept_files, pruning.kept_bytes, gone, removed=do))
+        out().json(pruning_json(doomed, pruning.kept_files, pruning.kept_bytes, gone, removed=do))
     elif do:
         out().say(f"Removed {counted(len(went), 'file')}: {size(sum(each.bytes for each in went))} are free again.")
 
 
-def _forget(store: "BlobStore", needed: "Needed") -> None:
+def _forget(store: "BlobStore", needed: "NeededImages") -> None:
     """Keep nothing any more for stacks that are gone, and for imported disks that are given up."""
     from pragmaspec.images.catalogue import Catalogue
-    from pragmaspec.images.store.usage import forget_user
+    from pragmaspec.images.store.usage import remove_usage
 
     for user in needed.gone:
-        forget_user(store, user)
-    for name in needed.given_up:
+        remove_usage(store, user)
+    for name in needed.dropped_imports:
         Catalogue(store).forget_imported(name)
 
 
 def _store() -> "BlobStore":
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.stack.location import image_store
+    from pragmaspec.stack.location import image_store_directory
 
-    return BlobStore(image_store())
+    return BlobStore(image_store_directory())
 
 
 def _say_kept(only: "Mapping[str, str] | None" = None, *, json: bool) -> None:
     """``only``: digests of the images that are meant, by name."""
-    from pragmaspec.report.image_text import kept_form, kept_text
+    from pragmaspec.report.image_text import stored_images_json, stored_images_text
 
     uses, unread = _known_uses()
     images = [image for image in _kept(uses) if only is None or only.get(image.name) == image.digest]
     if json:
-        out().json(kept_form(images, unread))
+        out().json(stored_images_json(images, unread))
     else:
-        out().write(kept_text(images, out().pen, all_known=not unread))
+        out().write(stored_images_text(images, out().pen, all_known=not unread))
 
 
 def _known_uses() -> "tuple[Mapping[str, tuple[str, ...]], list[str]]":
     """Who uses each image, and the stacks of which that is not wholly known; says so of each."""
     from pragmaspec.errors import ImageError
-    from pragmaspec.stack.images.usage import known_uses
+    from pragmaspec.stack.images.usage import scan_image_uses
 
     try:
-        known = known_uses(_store())
+        known = scan_image_uses(_store())
     except ImageError as error:
         err().say(f"warning: {error.problems[0].detail}")
         return {}, [str(_store().directory)]
@@ -200,15 +200,15 @@ def _known_uses() -> "tuple[Mapping[str, tuple[str, ...]], list[str]]":
     return known.uses, list(dict.fromkeys(each.stack for each in known.unread))
 
 
-def _kept(uses: "Mapping[str, tuple[str, ...]]") -> "list[Kept]":
+def _kept(uses: "Mapping[str, tuple[str, ...]]") -> "list[StoredImageRow]":
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.library import ImageLibrary
-    from pragmaspec.report.image_text import Kept
-    from pragmaspec.stack.location import image_store
+    from pragmaspec.report.image_text import StoredImageRow
+    from pragmaspec.stack.location import image_store_directory
 
-    here = {entry.digest for entry in ImageLibrary(image_store()).entries()}
+    here = {entry.digest for entry in ImageLibrary(image_store_directory()).entries()}
     return [
-        Kept(
+        StoredImageRow(
             name=entry.name,
             digest=entry.digest,
             origin=entry.origin,

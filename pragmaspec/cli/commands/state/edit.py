@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pragmaspec.cli.completion import addresses, clusters
-from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, StealOption, Which, examples, spread
+from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, StackOptions, StealOption, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def register(parent: typer.Typer) -> None:
     parent.command("rm", epilog=examples(*lines))(rm)
 
 
-@spread
+@expand_option_groups
 def mv(
     source: Annotated[str, typer.Argument(metavar="FROM", help="What a cluster is called until now.", autocompletion=clusters)],
     target: Annotated[str, typer.Argument(metavar="TO", help="What it is called in the spec from now on.")],
@@ -32,24 +32,24 @@ def mv(
     auto_approve: ApproveOption = False,
     steal_lock: StealOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Give what is recorded of a cluster another name.
 
     Its machines, disks and addresses stay what they are; the next apply tells the guests their new names. The spec's
     `moved:` does the same for everybody who applies it.
     """
-    from pragmaspec.stack.state.edit import renamed
+    from pragmaspec.stack.state.edit import with_renamed
 
     def moved(state: "State") -> "State":
-        return renamed(state, "site" if site else "cluster", source, target)
+        return with_renamed(state, "site" if site else "cluster", source, target)
 
     _edit(
         which, f"state mv {source} {target}", moved, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
     )
 
 
-@spread
+@expand_option_groups
 def rm(
     address: Annotated[
         list[str],
@@ -59,17 +59,17 @@ def rm(
     auto_approve: ApproveOption = False,
     steal_lock: StealOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Take things out of the state and leave them at their site.
 
     They keep their marks, so they then show as unrecorded; `pragmaspec orphans --adopt` takes them back.
     """
     from pragmaspec.stack.lookup import find_records
-    from pragmaspec.stack.state.edit import without
+    from pragmaspec.stack.state.edit import without_records
 
     def left(state: "State") -> "State":
-        return without(state, find_records(state, tuple(address)))
+        return without_records(state, find_records(state, tuple(address)))
 
     _edit(
         which, f"state rm {' '.join(address)}", left, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
@@ -77,43 +77,49 @@ def rm(
 
 
 def _edit(
-    which: Which, command: str, change: "Callable[[State], State]", *, auto_approve: bool, steal_lock: bool, lock_timeout: str
+    which: StackOptions,
+    command: str,
+    change: "Callable[[State], State]",
+    *,
+    auto_approve: bool,
+    steal_lock: bool,
+    lock_timeout: str,
 ) -> None:
     """Change the state under its lock, after saying what becomes of it."""
-    from pragmaspec.cli.plan_and_apply import consent, warn
+    from pragmaspec.cli.plan_and_apply import confirm, show_backend_warnings
     from pragmaspec.stack.state.edit import write_edit
 
     stack = which.stack(lock_timeout=lock_timeout)
-    warn(stack)
+    show_backend_warnings(stack)
     with stack.opened(command, steal_lock=steal_lock) as opened:
         before = opened.loaded.ledger.state
         after = change(before)
-        says = difference_words(before, after)
+        says = difference_lines(before, after)
         if not says:
             out().say("No changes: the state says so already.")
             return
         for line in says:
             err().say(line)
         if not auto_approve:
-            consent("Change the state so?", "")
-        say_state(write_edit(stack.store, opened, after))
+            confirm("Change the state so?", "")
+        print_state_summary(write_edit(stack.store, opened, after))
 
 
-def say_state(state: "State") -> None:
+def print_state_summary(state: "State") -> None:
     """Which state stands now."""
     from pragmaspec.report.units import counted
 
     out().say(f"The state has serial {state.serial} now, with {counted(len(state.records), 'record')}.")
 
 
-def difference_words(before: "State", after: "State") -> list[str]:
+def difference_lines(before: "State", after: "State") -> list[str]:
     """What changing ``before`` into ``after`` does, a line each, with nothing said of what stays."""
     gone = [record for record in before.records if after.record(record.address) is None]
     new = [record for record in after.records if before.record(record.address) is None]
-    moved = {record.made_as: record.address for record in new}
+    moved = {record.original_address: record.address for record in new}
     lines = [
-        f"  {record.address} → {moved.pop(record.made_as)}: the same object, another name"
-        if record.made_as in moved
+        f"  {record.address} → {moved.pop(record.original_address)}: the same object, another name"
+        if record.original_address in moved
         else f"  {record.address} is no longer recorded; it stays at {record.resource.site}"
         for record in gone
     ]

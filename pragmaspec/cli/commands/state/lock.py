@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pragmaspec.cli.options import ApproveOption, JsonOption, Which, examples, spread
+from pragmaspec.cli.options import ApproveOption, JsonOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import err, out
 
 app = typer.Typer(
@@ -19,34 +19,34 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("show", epilog=examples("state lock show", "state lock show --json"))
-@spread
-def show(*, json: JsonOption = False, which: Which) -> None:
+@expand_option_groups
+def show(*, json: JsonOption = False, which: StackOptions) -> None:
     """Who holds the lock, since when and for what; the ID is what `state unlock` wants."""
-    from pragmaspec.report.state_text import holder_form, holder_text
+    from pragmaspec.report.state_text import holder_json, holder_text
 
     store = which.stack().store
     holder = store.lock_holder()
     if json:
-        out().json(holder_form(holder, store.ground.title))
+        out().json(holder_json(holder, store.ground.title))
     else:
         out().write(holder_text(holder, store.ground.title, out().pen))
 
 
-@spread
+@expand_option_groups
 def unlock(
     lock_id: Annotated[str, typer.Argument(metavar="ID", help="The lock's ID, as `state lock show` tells it.")],
     *,
     auto_approve: ApproveOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Take the lock from a run that is dead.
 
     If it is not dead, its next write fails and it stops; what it began meanwhile is found at the site. Where the state is
     in a folder or in PostgreSQL, a dead run's lock is free by itself.
     """
-    from pragmaspec.cli.plan_and_apply import consent
+    from pragmaspec.cli.plan_and_apply import confirm
     from pragmaspec.errors import UsageError
-    from pragmaspec.report.state_text import holder_words
+    from pragmaspec.report.state_text import holder_description
 
     store = which.stack().store
     holder = store.lock_holder()
@@ -54,11 +54,11 @@ def unlock(
         out().say(f"Nobody holds the lock of {store.ground.title}.")
         return
     if holder.id != lock_id:
-        detail = f"The lock of {store.ground.title} is {holder.id}, held by {holder_words(holder)}. Nothing was changed."
+        detail = f"The lock of {store.ground.title} is {holder.id}, held by {holder_description(holder)}. Nothing was changed."
         raise UsageError("Another lock is held", detail)
-    err().say(f"The lock {lock_id} of {store.ground.title} is taken from {holder_words(holder)}.")
+    err().say(f"The lock {lock_id} of {store.ground.title} is taken from {holder_description(holder)}.")
     err().say("Make sure that it no longer runs: if it does, it stops at its next write.")
     if not auto_approve:
-        consent("Take the lock?", "")
+        confirm("Take the lock?", "")
     store.unlock(lock_id)
     out().say("The lock is free.")

@@ -4,8 +4,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pragmaspec.cli.commands.state.edit import difference_words, say_state
-from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, Which, examples, local_path, spread, wait_for_locks
+from pragmaspec.cli.commands.state.edit import difference_lines, print_state_summary
+from pragmaspec.cli.options import (
+    ApproveOption,
+    LockTimeoutOption,
+    StackOptions,
+    examples,
+    expand_option_groups,
+    local_path,
+    wait_for_locks,
+)
 from pragmaspec.cli.terminal.screen import err, out
 
 _BYTES_MAX = 512 * 2**20
@@ -23,7 +31,7 @@ def register(parent: typer.Typer) -> None:
     parent.command("migrate", epilog=examples(*lines))(migrate)
 
 
-@spread
+@expand_option_groups
 def push(
     file: Annotated[
         str,
@@ -34,46 +42,46 @@ def push(
     *,
     auto_approve: ApproveOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Put a state in the place of the recorded one.
 
     It must belong to this stack and not be older than what is recorded. Whoever edited it takes its line `sha256` out. The
     replaced one stays in `state history`.
     """
-    from pragmaspec.stack.state.access import decoded
+    from pragmaspec.stack.state.access import decode_state
 
     text, name = _read(file)
     with which.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
-        _announce(store, decoded(store, text, name), f"what {name} holds", auto_approve=auto_approve)
-        say_state(store.push(text.decode()))
+        _announce(store, decode_state(store, text, name), f"what {name} holds", auto_approve=auto_approve)
+        print_state_summary(store.push(text.decode()))
 
 
-@spread
+@expand_option_groups
 def restore(
     serial: Annotated[int, typer.Argument(metavar="SERIAL", help="As `state history` tells it.")],
     *,
     auto_approve: ApproveOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Put a kept version of the state back, under a new serial.
 
     Also when the one that stands cannot be read. Sites are not touched: the next plan shows what was made since then as
     unrecorded, and what was removed as gone.
     """
-    from pragmaspec.stack.state.access import decoded
+    from pragmaspec.stack.state.access import decode_state
 
     with which.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
         name = f"version {serial} of {store.ground.title}"
-        kept = decoded(store, store.ground.version(serial), name)
+        kept = decode_state(store, store.ground.version(serial), name)
         _announce(store, kept, f"what version {serial} holds", auto_approve=auto_approve)
-        say_state(store.restore(serial))
+        print_state_summary(store.restore(serial))
 
 
-@spread
+@expand_option_groups
 def migrate(
     target: Annotated[
         str | None,
@@ -86,14 +94,14 @@ def migrate(
     ] = None,
     auto_approve: ApproveOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """Copy the state to another place.
 
     Under both locks; the copy is read back and compared. Nothing is removed at the old place, but this machine takes what
     is there for outdated from then on. Write the new one into the spec's `state:`, so that everybody uses it.
     """
-    from pragmaspec.cli.plan_and_apply import consent
+    from pragmaspec.cli.plan_and_apply import confirm
     from pragmaspec.report.units import counted
     from pragmaspec.stack.state.migrate import Migration
 
@@ -106,9 +114,9 @@ def migrate(
     err().say(f"  is copied from {here}")
     err().say(f"  to {there}" + (", encrypted" if move.encrypt else ""))
     if not auto_approve:
-        consent("Copy it?", "")
-    say_state(move.copy())
-    if move.said_by_spec:
+        confirm("Copy it?", "")
+    print_state_summary(move.copy())
+    if move.state_from_spec:
         out().say(f"The spec says so already. What is at {here} is outdated: remove it when nobody needs it.")
     else:
         out().say(f"Now write `state: {move.line}` into the spec. What is at {here} is outdated: use it no more.")
@@ -116,7 +124,7 @@ def migrate(
 
 def _announce(store: "Store", coming: "State", what: str, *, auto_approve: bool) -> None:
     """Say what putting ``coming`` in the place of what stands does, and ask."""
-    from pragmaspec.cli.plan_and_apply import consent
+    from pragmaspec.cli.plan_and_apply import confirm
     from pragmaspec.errors import StateUnreadableError
 
     try:
@@ -125,19 +133,19 @@ def _announce(store: "Store", coming: "State", what: str, *, auto_approve: bool)
         err().say(f"What stands at {store.ground.title} cannot be read ({error.problems[0].summary}); it is replaced by {what}.")
     else:
         err().say(f"The state at {store.ground.title}, serial {before.serial}, is replaced by {what}:")
-        for line in difference_words(before, coming) or ["  the records stay as they are"]:
+        for line in difference_lines(before, coming) or ["  the records stay as they are"]:
             err().say(line)
     if not auto_approve:
-        consent("Replace it?", "")
+        confirm("Replace it?", "")
 
 
 def _read(file: str) -> tuple[bytes, str]:
     """The content of ``file`` and what errors call it."""
     from pragmaspec.errors import UsageError
-    from pragmaspec.spec.stream import STANDARD, read_whole
+    from pragmaspec.spec.stream import STANDARD_STREAM, read_stream
 
-    name = "standard input" if file == STANDARD else file
+    name = "standard input" if file == STANDARD_STREAM else file
     try:
-        return read_whole(file, _BYTES_MAX), name
+        return read_stream(file, _BYTES_MAX), name
     except OSError as error:
         raise UsageError("File not readable", f"{name}: {error.strerror or error}.") from error

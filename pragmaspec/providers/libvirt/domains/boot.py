@@ -10,17 +10,17 @@ import libvirt
 
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.failpoints import reach
-from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.domains import power
-from pragmaspec.providers.libvirt.domains import settle as settling
+from pragmaspec.providers.libvirt.domains import redefine as settling
 from pragmaspec.providers.libvirt.domains.boot_disk import disk_filled, disk_made
 from pragmaspec.providers.libvirt.domains.expected import domain_parts, link, staged_paths
 from pragmaspec.providers.libvirt.domains.hotplug import after_plugging
 from pragmaspec.providers.libvirt.domains.kvm_probe import kvm_stopped, settle
 from pragmaspec.providers.libvirt.domains.power import start_with_host
-from pragmaspec.providers.libvirt.domains.xml import DomainParts, Link, domain_element
+from pragmaspec.providers.libvirt.domains.xml import DomainConfig, InterfaceLink, domain_element
 from pragmaspec.providers.libvirt.errors import as_site_error, code_of, kind_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images import stage as staging
@@ -37,7 +37,7 @@ _defined_at: set[str] = set()
 """URIs of the daemons that have read their schema for this process."""
 
 
-def boot(host: Host, order: BootOrder) -> Outputs:
+def boot(host: Host, order: BootRequest) -> Outputs:
     """Make the node run as ``order`` says; returns once QEMU runs, without waiting for the guest."""
     node, mark = order.node, order.mark
     domain = domains.require_free_or_ours(host, node, mark)
@@ -64,13 +64,13 @@ def boot(host: Host, order: BootOrder) -> Outputs:
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
 
 
-def _run(host: Host, handle: libvirt.virDomain, order: BootOrder) -> None:
+def _run(host: Host, handle: libvirt.virDomain, order: BootRequest) -> None:
     start_with_host(handle, yes=order.node.autostart)
     with after_plugging(host, order.mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
         _start(handle, held=order.held)
 
 
-def check(host: Host, order: BootOrder) -> None:
+def check(host: Host, order: BootRequest) -> None:
     """Raise SiteError when what the node needs in order to boot is not there: its image, its networks."""
     _require_image(host, order.image)
     links = [(nic.network, link(order, nic)) for nic in order.node.nics]
@@ -95,11 +95,11 @@ def _kvm_doubted(host: Host, node: str) -> Iterator[None]:
         raise as_site_error(error, f"boot {node} at {host.title}", advice=advice) from error
 
 
-def _granted(order: BootOrder) -> list[PublicGrant]:
+def _granted(order: BootRequest) -> list[PublicGrant]:
     return [grant for grant in order.allocation.public if grant.node == order.node.name]
 
 
-def _reserve(host: Host, order: BootOrder) -> None:
+def _reserve(host: Host, order: BootRequest) -> None:
     for grant in _granted(order):
         addresses.reserve(host, grant, order.mark)
 
@@ -115,7 +115,7 @@ def _require_image(host: Host, image: StagedImage) -> None:
         )
 
 
-def _require_networks(host: Host, node: Node, links: list[Link]) -> None:
+def _require_networks(host: Host, node: Node, links: list[InterfaceLink]) -> None:
     for name in (each.network for each in links if each.network is not None):
         seen = networks.find(host, name)
         if seen is None or not seen.active:
@@ -127,7 +127,7 @@ def _require_networks(host: Host, node: Node, links: list[Link]) -> None:
             )
 
 
-def _settle_running(host: Host, there: settling.Examined, parts: DomainParts, order: BootOrder) -> None:
+def _settle_running(host: Host, there: settling.ExistingDomain, parts: DomainConfig, order: BootRequest) -> None:
     """A machine that runs keeps running: a definition that differs or is gone is written anew, for its next start."""
     if there.is_otherwise or not there.domain.handle.isPersistent():
         settling.require_no_loss(host, there, order)
@@ -136,7 +136,7 @@ def _settle_running(host: Host, there: settling.Examined, parts: DomainParts, or
     power.go_on(host, there.domain.handle, parts.node.name)
 
 
-def _make_disk(host: Host, order: BootOrder, parts: DomainParts) -> None:
+def _make_disk(host: Host, order: BootRequest, parts: DomainConfig) -> None:
     """The domain is off: an existing disk is kept."""
     made = (
         disk_filled(host, order, parts) if order.overlay and not host.connection.is_pretended else disk_made(host, order, parts)
@@ -146,7 +146,7 @@ def _make_disk(host: Host, order: BootOrder, parts: DomainParts) -> None:
     reach("libvirt.disk.made")
 
 
-def _make_files(host: Host, order: BootOrder) -> None:
+def _make_files(host: Host, order: BootRequest) -> None:
     """The domain is off, and no saved memory knows them: seed and console are made anew."""
     node, mark = order.node, order.mark
     _put_seed(host, names.seed_volume(node.name, mark), order)
@@ -155,7 +155,7 @@ def _make_files(host: Host, order: BootOrder) -> None:
     volumes.make(host, raw_xml(names.console_volume(node.name, mark), 0, PRIVATE))
 
 
-def _put_seed(host: Host, name: str, order: BootOrder) -> None:
+def _put_seed(host: Host, name: str, order: BootRequest) -> None:
     if order.seed:
         volumes.put(host, name, order.seed)
     elif volumes.find(host, name) is None:
@@ -184,16 +184,16 @@ def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
         volume.resize(wanted_bytes, 0)
 
 
-def _defined(host: Host, there: settling.Examined | None, parts: DomainParts, order: BootOrder) -> libvirt.virDomain:
+def _defined(host: Host, there: settling.ExistingDomain | None, parts: DomainConfig, order: BootRequest) -> libvirt.virDomain:
     if there is None:
         domain = _define(host, domain_element(parts))
-        if order.loses_layers:
+        if order.discard_layers:
             settling.drop_files(host, order)
         return domain
     if not there.is_otherwise:
         return there.domain.handle
     domain = _define(host, settling.redefinition(there, parts))
-    if order.loses_layers:
+    if order.discard_layers:
         settling.drop_layers(host, there)
     return domain
 

@@ -5,20 +5,20 @@ disk with a marker has never been booted from: it holds nothing of anybody's, an
 """
 
 from pragmaspec.failpoints import reach
-from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.domains.xml import DomainParts
+from pragmaspec.providers.libvirt.domains.xml import DomainConfig
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.volumes import overlay_xml
 
 
-def disk_made(host: Host, order: BootOrder, parts: DomainParts) -> bool:
+def disk_made(host: Host, order: BootRequest, parts: DomainConfig) -> bool:
     """Make the disk as an empty overlay; False when one is there."""
     name = names.disk_volume(order.node.name, order.mark)
     return volumes.make(host, overlay_xml(name, order.node.disk_bytes, parts.base, parts.base_format)) is not None
 
 
-def disk_filled(host: Host, order: BootOrder, parts: DomainParts) -> bool:
+def disk_filled(host: Host, order: BootRequest, parts: DomainConfig) -> bool:
     """Make the disk with the files of the order in it; False when a whole one is there."""
     name, marker = names.disk_volume(order.node.name, order.mark), names.filling_marker(order.node.name, order.mark)
     if order.overlay is None or (volumes.find(host, name) is not None and volumes.find(host, marker) is None):

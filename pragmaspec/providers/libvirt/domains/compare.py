@@ -7,15 +7,15 @@ from pragmaspec.planning.observed import Difference, Layer, MachineStatus
 from pragmaspec.providers.libvirt.domains.additions import additions, passing_additions
 from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB, differences, kib
 from pragmaspec.providers.libvirt.domains.disk_chain import layers, own_chain, snapshot_files
-from pragmaspec.providers.libvirt.domains.lookup import SeenDomain, cpus
+from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, cpus
 from pragmaspec.providers.libvirt.domains.power_states import BOOTING, BY_USER, status_of
-from pragmaspec.providers.libvirt.domains.xml import DomainParts, domain_element
+from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_element
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.metadata import domain_owner
 from pragmaspec.providers.libvirt.xml import parsed
 
 
-class Compared(NamedTuple):
+class Comparison(NamedTuple):
     """Result of comparing a domain with its intended definition."""
 
     differences: tuple[Difference, ...] = ()
@@ -25,7 +25,7 @@ class Compared(NamedTuple):
     remedy: str = ""
 
 
-def compared(host: Host, seen: SeenDomain, parts: DomainParts) -> Compared:
+def compared(host: Host, seen: ObservedDomain, parts: DomainConfig) -> Comparison:
     """``seen`` held against ``parts``."""
     wanted = domain_element(parts)
     named = _snapshots(seen)
@@ -34,7 +34,7 @@ def compared(host: Host, seen: SeenDomain, parts: DomainParts) -> Compared:
     found = tuple(dict.fromkeys(layer for each in both for layer in each))
     above = {layer.snapshot for layer in found}
     others = [_snapshot_words(name, named) for name in dict.fromkeys(named.values()) if name not in above]
-    return Compared(
+    return Comparison(
         differences=(
             *differences(wanted, seen.definition, seen.memory if seen.active is None else seen.active),
             *_other_facts(seen, parts, defined, active),
@@ -47,7 +47,7 @@ def compared(host: Host, seen: SeenDomain, parts: DomainParts) -> Compared:
     )
 
 
-def power_of(seen: SeenDomain, *, asked: bool, booting: bool = False) -> tuple[MachineStatus, str]:
+def power_of(seen: ObservedDomain, *, asked: bool, booting: bool = False) -> tuple[MachineStatus, str]:
     """The status of ``seen`` and why; of one that is off without any doubt libvirt is asked for the reason if ``asked``.
 
     ``booting``: a boot of it is under way, or was interrupted. It is held paused until all that are booted with it are made.
@@ -59,7 +59,9 @@ def power_of(seen: SeenDomain, *, asked: bool, booting: bool = False) -> tuple[M
     return ("running" if seen.running else "off"), ""
 
 
-def _other_facts(seen: SeenDomain, parts: DomainParts, defined: tuple[str, ...], active: tuple[str, ...]) -> Iterator[Difference]:
+def _other_facts(
+    seen: ObservedDomain, parts: DomainConfig, defined: tuple[str, ...], active: tuple[str, ...]
+) -> Iterator[Difference]:
     if not seen.defined:
         yield Difference("it is no longer defined, so that it is gone once it is off")
     owner = domain_owner(seen.definition)
@@ -71,7 +73,7 @@ def _other_facts(seen: SeenDomain, parts: DomainParts, defined: tuple[str, ...],
         yield Difference("its disk is missing in its definition", "restart")
 
 
-def _saved_size(seen: SeenDomain, parts: DomainParts) -> Iterator[Difference]:
+def _saved_size(seen: ObservedDomain, parts: DomainConfig) -> Iterator[Difference]:
     """Where the saved memory is of a machine of another size."""
     if seen.memory is not None:
         found = (cpus(seen.memory), kib(seen.memory.find("memory")) // KIB_PER_MIB)
@@ -80,7 +82,7 @@ def _saved_size(seen: SeenDomain, parts: DomainParts) -> Iterator[Difference]:
             yield Difference(detail, "restart", defined=False)
 
 
-def _snapshots(seen: SeenDomain) -> dict[str, str]:
+def _snapshots(seen: ObservedDomain) -> dict[str, str]:
     """Names of the snapshots of a domain by the file that each has made; by its own name for one that has made none."""
     found: dict[str, str] = {}
     if seen.snapshots:
@@ -95,7 +97,7 @@ def _snapshot_words(name: str, named: dict[str, str]) -> str:
     return f"snapshot {name} (file {', '.join(files)})" if files else f"snapshot {name} (inside its disk)"
 
 
-def _remedy(host: Host, seen: SeenDomain, parts: DomainParts, found: tuple[Layer, ...]) -> str:
+def _remedy(host: Host, seen: ObservedDomain, parts: DomainConfig, found: tuple[Layer, ...]) -> str:
     """How the layers are merged into the disk, which libvirt does while the machine runs."""
     if not found or not found[0].above:
         return ""

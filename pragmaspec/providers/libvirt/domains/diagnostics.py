@@ -5,7 +5,7 @@ from contextlib import suppress
 import libvirt
 
 from pragmaspec.errors import SiteError
-from pragmaspec.providers.base import Evidence
+from pragmaspec.providers.base import Diagnostics
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.domains.power_states import state_words
@@ -18,7 +18,7 @@ CONSOLE_LINES = 40
 CONSOLE_BYTES = 2**20
 
 
-def evidence(host: Host, node: Node, mark: Mark) -> Evidence:
+def evidence(host: Host, node: Node, mark: Mark) -> Diagnostics:
     """What can be shown; each part that cannot be had is empty."""
     domain, console, lease = "", b"", ""
     with suppress(SiteError, libvirt.libvirtError):
@@ -27,7 +27,7 @@ def evidence(host: Host, node: Node, mark: Mark) -> Evidence:
         console = console_log(host, node, mark)
     with suppress(SiteError, libvirt.libvirtError):
         lease = _lease(host, node)
-    return Evidence(domain=domain, console=last_lines(console), lease=lease)
+    return Diagnostics(domain=domain, console=last_lines(console), lease=lease)
 
 
 def console_log(host: Host, node: Node, mark: Mark) -> bytes:

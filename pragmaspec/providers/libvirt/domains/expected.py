@@ -5,10 +5,10 @@ from typing import get_args
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteError
-from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.domains.firmware import offered
-from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainParts, Link, Machine, VirtType
+from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainConfig, GuestPlatform, InterfaceLink, VirtType
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks.xml import attachment
 from pragmaspec.resources import Allocation, Nic, Node, StagedImage
@@ -20,7 +20,7 @@ def staged_paths(host: Host, image: StagedImage) -> dict[str, str]:
     return {part: host.path(name) for part, name in names.image_volumes(image).items()}
 
 
-def recorded_parts(host: Host, state: State, record: Record, found_type: str) -> DomainParts | None:
+def recorded_parts(host: Host, state: State, record: Record, found_type: str) -> DomainConfig | None:
     """Parts of a recorded node's definition; None when no record of its image or of its networks fits it.
 
     ``found_type`` is the domain type that it has, taken as right until a probe has determined one.
@@ -33,13 +33,13 @@ def recorded_parts(host: Host, state: State, record: Record, found_type: str) ->
     allocation, image = (each.resource if each is not None else None for each in (granted, staged))
     if granted is None or not isinstance(allocation, Allocation) or not isinstance(image, StagedImage):
         return None
-    order = BootOrder(
+    order = BootRequest(
         node=node,
         allocation=allocation,
         image=image,
         mark=record.mark(state.lineage),
         seed=b"",
-        allocated_as=granted.made_as,
+        allocated_as=granted.original_address,
     )
     known = host.known_virt_type
     probed = next((each for each in get_args(VirtType) if each == found_type), host.virt_type)
@@ -49,11 +49,11 @@ def recorded_parts(host: Host, state: State, record: Record, found_type: str) ->
         return None  # An interface that its cluster was not granted: its record is older than that of the allocation.
 
 
-def domain_parts(host: Host, order: BootOrder, virt_type: VirtType) -> DomainParts:
+def domain_parts(host: Host, order: BootRequest, virt_type: VirtType) -> DomainConfig:
     """Parts of the node's definition at this host. Raises SiteError when the allocation lacks one of its networks."""
     node, mark, image = order.node, order.mark, order.image
     image_paths = staged_paths(host, image)
-    return DomainParts(
+    return DomainConfig(
         node=node,
         mark=mark,
         machine=_machine(host, node, virt_type),
@@ -68,7 +68,7 @@ def domain_parts(host: Host, order: BootOrder, virt_type: VirtType) -> DomainPar
     )
 
 
-def _machine(host: Host, node: Node, virt_type: VirtType) -> Machine:
+def _machine(host: Host, node: Node, virt_type: VirtType) -> GuestPlatform:
     machine = replace(host.machine(), virt_type=virt_type)
     return replace(machine, loader=offered(host)[1]) if node.firmware == "uefi" else machine
 
@@ -79,17 +79,17 @@ def _direct(image: StagedImage, paths: dict[str, str]) -> DirectKernel | None:
     return DirectKernel(kernel=paths["kernel"], initrd=paths.get("initrd"), cmdline=image.cmdline)
 
 
-def link(order: BootOrder, nic: Nic) -> Link:
+def link(order: BootRequest, nic: Nic) -> InterfaceLink:
     """Where an interface is plugged in. Raises SiteError when its network was not granted."""
     allocation = order.allocation
     if nic.network == "public":
         grant = next((grant for grant in allocation.public if grant.node == order.node.name), None)
         if grant is not None:
-            return Link(mac=nic.mac, network=grant.network, bridge=None if grant.network else grant.bridge, mtu=nic.mtu)
+            return InterfaceLink(mac=nic.mac, network=grant.network, bridge=None if grant.network else grant.bridge, mtu=nic.mtu)
     for network in allocation.networks:
         if network.name == nic.network:
             at = attachment(allocation, network, order.allocation_mark)
-            return Link(mac=nic.mac, network=at.network, bridge=at.bridge, mtu=nic.mtu)
+            return InterfaceLink(mac=nic.mac, network=at.network, bridge=at.bridge, mtu=nic.mtu)
     raise SiteError(
         "A node's network was not granted",
         f"{order.node.name} has an interface on network {nic.network}, which its cluster's allocation does not hold. Plan again.",

@@ -16,7 +16,7 @@ from pragmaspec.providers.libvirt.xml import parsed
 from pragmaspec.resources import Mark, Node
 
 
-class Belongings(NamedTuple):
+class NodeFiles(NamedTuple):
     """Names of the volumes that are removed with a node, and of those based on them that may belong to others."""
 
     ours: frozenset[str]
@@ -33,7 +33,7 @@ def written_by(host: Host, domain: libvirt.virDomain) -> frozenset[str]:
     return frozenset(name for directory, _, name in (file.rpartition("/") for file in files) if directory == host.directory)
 
 
-def belongings(host: Host, node: Node, mark: Mark, written: frozenset[str]) -> Belongings:
+def belongings(host: Host, node: Node, mark: Mark, written: frozenset[str]) -> NodeFiles:
     """Volumes in the pool of this build of the node and of earlier ones. ``written``: volumes that its domain names."""
     listed = volumes.listed(host)
     ours = {name for name in listed if _is_made(name, node, mark)}
@@ -47,10 +47,10 @@ def belongings(host: Host, node: Node, mark: Mark, written: frozenset[str]) -> B
         called_after = {name for name in found if _is_named_after(name, node, mark)}
         ours |= called_after
         theirs |= found - called_after
-    return Belongings(frozenset(ours), frozenset(theirs))
+    return NodeFiles(frozenset(ours), frozenset(theirs))
 
 
-def require_unused(host: Host, node: Node, mark: Mark, found: Belongings) -> None:
+def require_unused(host: Host, node: Node, mark: Mark, found: NodeFiles) -> None:
     """Raise SiteConflictError when other machines, or volumes that are not the node's, stand on what belongs to the node."""
     paths = {host.path(name): name for name in found.ours}
     users: dict[str, str] = {}

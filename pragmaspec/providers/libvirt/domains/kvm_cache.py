@@ -8,7 +8,7 @@ from typing import Literal
 
 from pragmaspec.paths import cache_home
 
-Verdict = Literal["kvm", "qemu", "watched"]
+KvmResult = Literal["kvm", "qemu", "watched"]
 """``watched``: KVM kept a first machine running, but no kernel has shown that it works."""
 
 
@@ -17,7 +17,7 @@ def verdict_file(site_id: str) -> Path:
     return cache_home() / "pragmaspec" / f"virt-type-{site_id}.json"
 
 
-def recorded_verdict(site_id: str) -> Verdict | None:
+def recorded_verdict(site_id: str) -> KvmResult | None:
     """What was found out before; None when nothing readable is recorded."""
     with suppress(OSError, ValueError):
         match json.loads(verdict_file(site_id).read_text(encoding="utf-8")):
@@ -32,7 +32,7 @@ def recorded_verdict(site_id: str) -> Verdict | None:
     return None
 
 
-def record_verdict(site_id: str, verdict: Verdict) -> None:
+def record_verdict(site_id: str, verdict: KvmResult) -> None:
     """Keep ``verdict``. A cache that cannot be written costs the next run a probe, no more."""
     file = verdict_file(site_id)
     with suppress(OSError):

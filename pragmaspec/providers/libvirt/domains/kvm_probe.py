@@ -15,8 +15,8 @@ from xml.etree.ElementTree import Element, SubElement
 import libvirt
 
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.domains.kvm_cache import Verdict, record_verdict, recorded_verdict
-from pragmaspec.providers.libvirt.domains.xml import Machine, VirtType
+from pragmaspec.providers.libvirt.domains.kvm_cache import KvmResult, record_verdict, recorded_verdict
+from pragmaspec.providers.libvirt.domains.xml import GuestPlatform, VirtType
 from pragmaspec.providers.libvirt.errors import absent_is_fine, code_of
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.xml import text
@@ -77,7 +77,7 @@ def kvm_stopped(host: Host, domain: libvirt.virDomain, limit_s: float = WATCH_S)
     return False
 
 
-def _probed(host: Host, kernel: str | None) -> Verdict | None:
+def _probed(host: Host, kernel: str | None) -> KvmResult | None:
     """What works. None: neither does, so it is something else that is wrong (a kernel that is none, a full host)."""
     if works(host, "kvm", kernel):
         return "kvm"
@@ -94,7 +94,7 @@ def works(host: Host, virt_type: VirtType, kernel: str | None, limit_s: float = 
 
     The probe's domain is transient and bound to this connection: nothing of it stays, even if this process dies.
     """
-    machine = Machine(virt_type=virt_type, arch=host.machine().arch, board="q35")
+    machine = GuestPlatform(virt_type=virt_type, arch=host.machine().arch, board="q35")
     try:
         domain = host.handle().createXML(probe_xml(machine, kernel, uuid4().hex[:8]), libvirt.VIR_DOMAIN_START_AUTODESTROY)
     except libvirt.libvirtError:
@@ -120,7 +120,7 @@ def _runs(domain: libvirt.virDomain) -> bool:
         raise
 
 
-def probe_xml(machine: Machine, kernel: str | None, unique: str) -> str:
+def probe_xml(machine: GuestPlatform, kernel: str | None, unique: str) -> str:
     """A guest with a kernel and nothing else, or with nothing at all. Pure."""
     domain = Element("domain", {"type": machine.virt_type})
     SubElement(domain, "name").text = f"{names.PREFIX}-probe-{unique}"

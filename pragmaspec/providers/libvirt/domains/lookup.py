@@ -16,7 +16,7 @@ from pragmaspec.providers.libvirt.xml import parsed
 from pragmaspec.resources import Mark, Node
 
 
-class SeenDomain(NamedTuple):
+class ObservedDomain(NamedTuple):
     """A domain as a listing shows it. ``defined``: it outlives its run; False after it was undefined while running.
 
     ``cpus`` and ``memory_mib`` are those of the machine that runs, else of the definition. ``unusual``: it is neither running
@@ -41,7 +41,7 @@ class SeenDomain(NamedTuple):
     autostart: bool = False
 
 
-class OurDomain(NamedTuple):
+class OwnDomain(NamedTuple):
     """A domain that carries the wanted mark, whatever its generation."""
 
     handle: libvirt.virDomain
@@ -53,7 +53,7 @@ class OurDomain(NamedTuple):
         return bool(self.handle.isActive())
 
 
-def listed(host: Host, wanted: Callable[[libvirt.virDomain], bool]) -> Iterator[SeenDomain]:
+def listed(host: Host, wanted: Callable[[libvirt.virDomain], bool]) -> Iterator[ObservedDomain]:
     """Every domain that is ``wanted``. One that vanishes meanwhile is not there: that is what a later look would say."""
     handle = host.handle()
     every = handle.listAllDomains(0)
@@ -64,7 +64,7 @@ def listed(host: Host, wanted: Callable[[libvirt.virDomain], bool]) -> Iterator[
                 yield _seen(domain, facts.of(domain.UUIDString()))
 
 
-def seen(domain: libvirt.virDomain) -> SeenDomain:
+def seen(domain: libvirt.virDomain) -> ObservedDomain:
     """One domain as a listing shows it."""
     saved, snapshots = bool(domain.hasManagedSaveImage(0)), bool(domain.snapshotNum(0))
     facts = _Facts(
@@ -74,7 +74,7 @@ def seen(domain: libvirt.virDomain) -> SeenDomain:
 
 
 class _Facts(NamedTuple):
-    """Facts about a domain that its XML does not contain, see :class:`SeenDomain`."""
+    """Facts about a domain that its XML does not contain, see :class:`ObservedDomain`."""
 
     defined: bool
     unusual: bool
@@ -107,13 +107,13 @@ class _Listings:
         )
 
 
-def _seen(domain: libvirt.virDomain, facts: _Facts) -> SeenDomain:
+def _seen(domain: libvirt.virDomain, facts: _Facts) -> ObservedDomain:
     uuid, runs = domain.UUIDString(), domain.ID() != -1
     definition = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     active = parsed(domain.XMLDesc(0)) if runs else None
     size = definition if active is None else active
     memory = _saved(domain) if facts.saved and not runs else None
-    return SeenDomain(
+    return ObservedDomain(
         handle=domain,
         name=domain.name(),
         uuid=uuid,
@@ -144,15 +144,15 @@ def cpus(domain: Element) -> int:
     return int(attribute(domain, "vcpu", "current") or domain.findtext("vcpu", "0"))
 
 
-def find_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None:
+def find_ours(host: Host, node: Node, mark: Mark) -> OwnDomain | None:
     """The node's domain, or None when there is none or it is somebody else's."""
     found = holder(host, node, mark)
     if found is None or found[1] is None or not found[1].is_for(mark):
         return None
-    return OurDomain(found[0], found[1])
+    return OwnDomain(found[0], found[1])
 
 
-def require_free_or_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None:
+def require_free_or_ours(host: Host, node: Node, mark: Mark) -> OwnDomain | None:
     """The node's domain of this generation, under its own name; None when there is none and the name is free.
 
     Raises SiteConflictError in every other case.
@@ -177,7 +177,7 @@ def require_free_or_ours(host: Host, node: Node, mark: Mark) -> OurDomain | None
         )
     if handle.name() != name:
         _call_again(host, handle, name)
-    return OurDomain(handle, owner)
+    return OwnDomain(handle, owner)
 
 
 def holder(host: Host, node: Node, mark: Mark) -> tuple[libvirt.virDomain, Owner | None] | None:

@@ -20,7 +20,7 @@ adds (AVX2, five-level paging) is emulated instruction by instruction and makes 
 register_namespace("pragmaspec", NAMESPACE)
 
 
-class Machine(Frozen, frozen=True):
+class GuestPlatform(Frozen, frozen=True):
     """What kind of machine the host gives: virtualisation, guest architecture, and the board (None: libvirt's choice)."""
 
     virt_type: VirtType
@@ -32,7 +32,7 @@ class Machine(Frozen, frozen=True):
     """The file of the UEFI firmware, for a node that starts by it; empty: libvirt's choice."""
 
 
-class Link(Frozen, frozen=True):
+class InterfaceLink(Frozen, frozen=True):
     """Where one interface is plugged in: exactly one of a libvirt ``network`` and a host ``bridge``."""
 
     mac: str
@@ -49,12 +49,12 @@ class DirectKernel(Frozen, frozen=True):
     cmdline: str = ""
 
 
-class DomainParts(Frozen, frozen=True):
+class DomainConfig(Frozen, frozen=True):
     """Everything that a domain's XML says. Paths are absolute and at the site."""
 
     node: Node
     mark: Mark
-    machine: Machine
+    machine: GuestPlatform
     disk: str
     """The node's overlay, qcow2."""
     base: str
@@ -62,7 +62,7 @@ class DomainParts(Frozen, frozen=True):
     base_format: Literal["qcow2", "raw"]
     seed: str
     console_log: str
-    links: tuple[Link, ...]
+    links: tuple[InterfaceLink, ...]
     direct: DirectKernel | None = None
     nvram: str = ""
     """Where UEFI firmware keeps its variables; libvirt makes it when it is not there."""
@@ -73,12 +73,12 @@ class DomainParts(Frozen, frozen=True):
         return self.node.firmware == "uefi" and self.direct is None and self.machine.virt_type != "test"
 
 
-def domain_xml(parts: DomainParts) -> str:
+def domain_xml(parts: DomainConfig) -> str:
     """The domain's XML, with its owner."""
     return text(domain_element(parts))
 
 
-def domain_element(parts: DomainParts) -> Element:
+def domain_element(parts: DomainConfig) -> Element:
     """The same as a tree."""
     node, machine = parts.node, parts.machine
     domain = Element("domain", {"type": machine.virt_type})
@@ -108,11 +108,11 @@ def _add(parent: Element, tag: str, content: str | None = None, /, **attributes:
     return child
 
 
-def _is_pc(machine: Machine) -> bool:
+def _is_pc(machine: GuestPlatform) -> bool:
     return machine.arch in ("x86_64", "i686")
 
 
-def _boot(domain: Element, parts: DomainParts) -> None:
+def _boot(domain: Element, parts: DomainConfig) -> None:
     machine, direct = parts.machine, parts.direct
     chosen = {"firmware": "efi"} if parts.by_uefi and not machine.loader else {}
     os = _add(domain, "os", **chosen)
@@ -135,7 +135,7 @@ def _boot(domain: Element, parts: DomainParts) -> None:
         _add(os, "cmdline", direct.cmdline)
 
 
-def _cpu(domain: Element, machine: Machine) -> None:
+def _cpu(domain: Element, machine: GuestPlatform) -> None:
     match machine.virt_type:
         case "kvm":
             # The host's own CPU with all it can do; check="none" because there is no promise to keep about single features.
@@ -147,7 +147,7 @@ def _cpu(domain: Element, machine: Machine) -> None:
             pass
 
 
-def _clock(domain: Element, machine: Machine) -> None:
+def _clock(domain: Element, machine: GuestPlatform) -> None:
     clock = _add(domain, "clock", offset="utc")
     if machine.virt_type == "kvm" and _is_pc(machine):
         # kvmclock serves the time; these would only wake the host.
@@ -156,7 +156,7 @@ def _clock(domain: Element, machine: Machine) -> None:
         _add(clock, "timer", name="hpet", present="no")
 
 
-def _devices(domain: Element, parts: DomainParts) -> None:
+def _devices(domain: Element, parts: DomainConfig) -> None:
     devices = _add(domain, "devices")
     _disk(devices, parts)
     _seed(devices, parts.seed)
@@ -172,7 +172,7 @@ def _devices(domain: Element, parts: DomainParts) -> None:
     _add(devices, "memballoon", model="virtio")
 
 
-def _disk(devices: Element, parts: DomainParts) -> None:
+def _disk(devices: Element, parts: DomainConfig) -> None:
     """Add the overlay with its whole chain spelled out.
 
     libvirt then probes nothing, and a guest that writes a foreign header into its disk gains nothing by it.
@@ -199,7 +199,7 @@ def _seed(devices: Element, path: str) -> None:
     _add(disk, "readonly")
 
 
-def _interface(devices: Element, link: Link) -> None:
+def _interface(devices: Element, link: InterfaceLink) -> None:
     kind = "network" if link.network else "bridge"
     interface = _add(devices, "interface", type=kind)
     _add(interface, "mac", address=link.mac)

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
-from pragmaspec.net.urls import MOST_REDIRECTS
+from pragmaspec.net.urls import MAX_REDIRECTS
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.remote_shell import SSH_FAILED, Ended, FarShell
+from pragmaspec.providers.libvirt.remote_shell import SSH_FAILED, RemoteResult, RemoteShell
 from pragmaspec.providers.libvirt.volumes import SHARED, Sent, raw_xml
 from pragmaspec.resources import Blob, Mark, StagedImage
 
@@ -60,7 +60,7 @@ _WHY = {
 }
 
 
-class Source(NamedTuple):
+class DownloadSource(NamedTuple):
     """Where a part of an image is to be had.
 
     ``options`` are curl's (a value that is empty: a switch); ``trusted`` is the only certificate to trust (PEM; empty: those that
@@ -80,7 +80,7 @@ class Source(NamedTuple):
         return f"{options}\n{trusted}\n".encode()
 
 
-def public_source(copy: PublicCopy) -> Source:
+def public_source(copy: PublicCopy) -> DownloadSource:
     """The disk, from a server that everybody can ask. A secure one must not send the host on to one that is not.
 
     Another try is made only before bytes came, which the limit in time is for: they are hashed in one pass.
@@ -90,14 +90,14 @@ def public_source(copy: PublicCopy) -> Source:
         "proto": "=http,https",
         "location": "",
         "proto-redir": later,
-        "max-redirs": f"{MOST_REDIRECTS}",
+        "max-redirs": f"{MAX_REDIRECTS}",
         "connect-timeout": "15",
     }
     retries = {"retry": "2", "retry-delay": "1", "retry-connrefused": "", "retry-max-time": f"{RETRY_S}"}
-    return Source("disk", (("url", copy.url), *options.items(), *retries.items()), "", copy.server)
+    return DownloadSource("disk", (("url", copy.url), *options.items(), *retries.items()), "", copy.server)
 
 
-def neighbour_source(offer: Offer, part: str, path: str) -> Source:
+def neighbour_source(offer: Offer, part: str, path: str) -> DownloadSource:
     """A part of what a neighbour offers. Its certificate, and not its name, says that it is the one."""
     address = f"[{offer.address}]" if ":" in offer.address else offer.address
     options = {
@@ -108,14 +108,14 @@ def neighbour_source(offer: Offer, part: str, path: str) -> Source:
         "connect-timeout": f"{NEIGHBOUR_CONNECT_S}",
         "cacert": "/dev/fd/4",
     }
-    return Source(part, tuple(options.items()), offer.certificate, offer.address)
+    return DownloadSource(part, tuple(options.items()), offer.certificate, offer.address)
 
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def fetch(host: Host, image: StagedImage, source: Source, mark: Mark, sent: Sent) -> str:
+def fetch(host: Host, image: StagedImage, source: DownloadSource, mark: Mark, sent: Sent) -> str:
     """Have the host download a part of the image. Returns why it could not; empty when it is there, under its own name."""
     final = names.image_volumes(image)[source.part]
     coming = names.coming_volume(final, mark)
@@ -137,7 +137,7 @@ def fetch(host: Host, image: StagedImage, source: Source, mark: Mark, sent: Sent
     try:
         kind = image.format if source.part == "disk" else ""
         arguments = (host.path(coming), host.path(final), str(size), blob.sha256, kind)
-        ended = FarShell(host.site.uri).run(SCRIPT, arguments, LIMIT_S, tick, source.told)
+        ended = RemoteShell(host.site.uri).run(SCRIPT, arguments, LIMIT_S, tick, source.told)
         reach("libvirt.image.fetched")
     finally:
         volumes.remove(host, coming)
@@ -164,7 +164,7 @@ def not_passed_on(host: Host, image: StagedImage, why: str) -> SiteError:
     )
 
 
-def _why(ended: Ended, source: Source) -> str:
+def _why(ended: RemoteResult, source: DownloadSource) -> str:
     if ended.status == SSH_FAILED:
         return f"no command can be run on the host: {ended.complained or 'ssh failed'}"
     _, curl, words = ended.complained.rpartition("curl: ")

@@ -26,21 +26,21 @@ from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images.host_download import NEIGHBOUR
 from pragmaspec.providers.libvirt.images.stage import whole
-from pragmaspec.providers.libvirt.remote_shell import Ended, FarShell, NotServedError
+from pragmaspec.providers.libvirt.remote_shell import RemoteResult, RemoteShell, ServerStartError
 from pragmaspec.resources import Mark, StagedImage
 
 _SKEW = timedelta(days=1)
 """How far clocks of hosts may differ. Its key is gone with the offer, hours before it expires."""
 
 
-class Identity(NamedTuple):
+class TlsIdentity(NamedTuple):
     """A private key and its certificate, both PEM."""
 
     key: str
     certificate: str
 
 
-def new_identity(made_out_to: str) -> Identity:
+def new_identity(made_out_to: str) -> TlsIdentity:
     """A new key on the curve P-256, and its certificate for a server of the name ``made_out_to``."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, made_out_to)])
@@ -58,7 +58,7 @@ def new_identity(made_out_to: str) -> Identity:
         .sign(key, hashes.SHA256())
     )
     written = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return Identity(written.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode())
+    return TlsIdentity(written.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode())
 
 
 LIMIT_S = 20.0
@@ -91,15 +91,15 @@ def offered(host: Host, image: StagedImage, coming: Mark | None = None) -> Itera
     told = json.dumps({"identity": identity.key + identity.certificate, "parts": parts})
     program = files(__package__).joinpath("handing_out.py").read_text(encoding="utf-8")
     try:
-        with FarShell(host.site.uri).serving(SCRIPT, (program,), f"{told}\n".encode(), LIMIT_S) as said:
+        with RemoteShell(host.site.uri).serving(SCRIPT, (program,), f"{told}\n".encode(), LIMIT_S) as said:
             address, port = said.split()
             reach("libvirt.image.offered")
             yield Offer(address=address, port=int(port), certificate=identity.certificate, paths=tuple(paths.items()))
-    except NotServedError as error:
+    except ServerStartError as error:
         raise _not_offered(host, image, _why(error.ended)) from error
 
 
-def _why(ended: Ended) -> str:
+def _why(ended: RemoteResult) -> str:
     return _WHY.get(ended.status, ended.complained or "no command can be run on the host")
 
 

@@ -27,7 +27,7 @@ IDLE_S = 120.0
 NO_ADDRESS = 72
 
 
-class Part:
+class ServedFile:
     """A file of known size, of which perhaps not all is there yet."""
 
     def __init__(self, size: int, files: "list[str]") -> None:
@@ -58,14 +58,14 @@ class Part:
         return b""
 
 
-class Server(ThreadingTCPServer):
+class PeerServer(ThreadingTCPServer):
     """Answers GET of ``parts`` (by path) over TLS, several at once."""
 
     daemon_threads = True
 
-    def __init__(self, address: str, tls: ssl.SSLContext, parts: "dict[str, Part]") -> None:
+    def __init__(self, address: str, tls: ssl.SSLContext, parts: "dict[str, ServedFile]") -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        super().__init__((address, 0), Request)
+        super().__init__((address, 0), PeerRequest)
         self.parts = parts
         self.moved = time.monotonic()
         self._tls = tls
@@ -80,10 +80,10 @@ class Server(ThreadingTCPServer):
         """Whoever broke off, or tried without knowing the certificate, is no concern of ours."""
 
 
-class Request(BaseHTTPRequestHandler):
+class PeerRequest(BaseHTTPRequestHandler):
     """One part, from its beginning to its end."""
 
-    server: Server
+    server: PeerServer
 
     def do_GET(self) -> None:
         """A path that nobody was told of is not there."""
@@ -109,8 +109,8 @@ def main() -> None:
     reached = os.environ.get("SSH_CONNECTION", "").split()
     if len(reached) < 3:  # noqa: PLR2004 - whence, port, where
         sys.exit(NO_ADDRESS)
-    parts = {part["path"]: Part(part["size"], part["files"]) for part in told["parts"]}
-    server = Server(reached[2], _tls(told["identity"]), parts)
+    parts = {part["path"]: ServedFile(part["size"], part["files"]) for part in told["parts"]}
+    server = PeerServer(reached[2], _tls(told["identity"]), parts)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     threading.Thread(target=_watch, args=(server,), daemon=True).start()
     sys.stdout.write(f"{reached[2]} {server.server_address[1]}\n")
@@ -119,7 +119,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _watch(server: Server) -> None:
+def _watch(server: PeerServer) -> None:
     while time.monotonic() < server.moved + IDLE_S:
         time.sleep(1)
     os._exit(0)

@@ -16,12 +16,12 @@ import libvirt
 
 from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
-from pragmaspec.planning.drift.image_damage import damaged
-from pragmaspec.providers.base import Transferred
+from pragmaspec.planning.drift.image_damage import damage_text
+from pragmaspec.providers.base import TransferProgress
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images.staging_lock import claimed
-from pragmaspec.providers.libvirt.images.upload import Supply, brought, prepare
+from pragmaspec.providers.libvirt.images.upload import ImageBytes, brought, prepare
 from pragmaspec.providers.libvirt.volumes import ABSENT
 from pragmaspec.resources import Mark, Outputs, StagedImage
 
@@ -29,7 +29,7 @@ LIMIT_S = 3600.0
 """The longest wait for another stack's upload."""
 
 
-def stage(host: Host, image: StagedImage, supply: Supply, mark: Mark, transferred: Transferred) -> Outputs:
+def stage(host: Host, image: StagedImage, supply: ImageBytes, mark: Mark, transferred: TransferProgress) -> Outputs:
     """Make the image be whole at the site and note that the stack uses it."""
     volumes.mark(host, names.reference_marker(image.digest, mark))
     reach("libvirt.image.used")
@@ -73,7 +73,7 @@ def damage(host: Host, image: StagedImage) -> str:
     """How the files of the image differ from what was staged, in words; empty when they do not. Their bytes are not read."""
     found = {part: volumes.find(host, name) for part, name in names.image_volumes(image).items()}
     sizes = {part: volumes.present_bytes(host, volume) for part, volume in found.items() if volume is not None}
-    return damaged(image, tuple((part, size) for part, size in sizes.items() if size != ABSENT), f"pool {host.site.pool}")
+    return damage_text(image, tuple((part, size) for part, size in sizes.items() if size != ABSENT), f"pool {host.site.pool}")
 
 
 def _clear(host: Host, image: StagedImage) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 from pragmaspec.errors import SiteCapacityError, SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.planning.images.routes import way
+from pragmaspec.planning.images.routes import route
 from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.providers.base import Offer, Transferred
+from pragmaspec.providers.base import Offer, TransferProgress
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_advice import host_advice
@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 """A line that would need longer than this for the rest is slow."""
 
 
-class Supply:
+class ImageBytes:
     """Where the bytes of an image are: on this machine, and perhaps where everybody gets them (``copy``).
 
     With an ``offer`` they are taken from the neighbour who makes it, and from nowhere else.
@@ -43,9 +43,9 @@ class Supply:
         return self._files()
 
 
-def prepare(host: Host, image: StagedImage, supply: Supply) -> None:
+def prepare(host: Host, image: StagedImage, supply: ImageBytes) -> None:
     """Get hold of the bytes on this machine when that is where they will come from: others must not wait for it."""
-    if supply.offer is None and way(host.site, image, supply.copy) != "fetch":
+    if supply.offer is None and route(host.site, image, supply.copy) != "fetch":
         _ = supply.files
 
 
@@ -53,12 +53,12 @@ class _SlowError(Exception):
     """The line to the host is slow, and there is another way."""
 
 
-def brought(host: Host, image: StagedImage, supply: Supply, mark: Mark, transferred: Transferred) -> bool:
+def brought(host: Host, image: StagedImage, supply: ImageBytes, mark: Mark, transferred: TransferProgress) -> bool:
     """Make every part be there; False when another stack made one of them first (libvirt gives a name to exactly one)."""
     if supply.offer is not None:
         _passed_on(host, image, supply.offer, mark, transferred)
         return True
-    chosen, copy = way(host.site, image, supply.copy), supply.copy
+    chosen, copy = route(host.site, image, supply.copy), supply.copy
     if chosen != "send" and copy is not None:
         if chosen == "send-unless-slow":
             try:
@@ -73,7 +73,7 @@ def brought(host: Host, image: StagedImage, supply: Supply, mark: Mark, transfer
     return _sent(host, image, supply.files, transferred)
 
 
-def _passed_on(host: Host, image: StagedImage, offer: Offer, mark: Mark, transferred: Transferred) -> None:
+def _passed_on(host: Host, image: StagedImage, offer: Offer, mark: Mark, transferred: TransferProgress) -> None:
     """Have the host fetch every part from its neighbour. Raises SiteError when one does not come."""
     paths, sent = dict(offer.paths), _counting(transferred, image.transfer_bytes)
     for part in names.image_volumes(image):
@@ -83,7 +83,7 @@ def _passed_on(host: Host, image: StagedImage, offer: Offer, mark: Mark, transfe
         reach("libvirt.image.part-passed-on")
 
 
-def _sent(host: Host, image: StagedImage, files: ImageFiles, transferred: Transferred) -> bool:
+def _sent(host: Host, image: StagedImage, files: ImageFiles, transferred: TransferProgress) -> bool:
     sources = _checked_sources(image, files)
     sent = _counting(transferred, image.transfer_bytes)
     for part, name in names.image_volumes(image).items():
@@ -112,7 +112,7 @@ def _not_copied(host: Host, image: StagedImage, path: str, error: OSError) -> Si
     )
 
 
-def _counting(transferred: Transferred, total: int) -> volumes.Sent:
+def _counting(transferred: TransferProgress, total: int) -> volumes.Sent:
     done = 0
 
     def sent(count: int) -> None:
@@ -124,7 +124,7 @@ def _counting(transferred: Transferred, total: int) -> volumes.Sent:
     return sent
 
 
-def _impatient(transferred: Transferred) -> Transferred:
+def _impatient(transferred: TransferProgress) -> TransferProgress:
     """``transferred``; raises _SlowError when the rest would take long at the rate so far."""
     begun = time.monotonic()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pragmaspec.errors import SiteError
 from pragmaspec.providers.libvirt import volumes
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.remote_shell import FarShell
+from pragmaspec.providers.libvirt.remote_shell import RemoteShell
 from pragmaspec.resources import Blob
 
 SCRIPT = 'found=$(sha256sum <"$1") || exit 1; echo "${found%% *}"'
@@ -25,7 +25,7 @@ def check_arrived(host: Host, name: str, file: Path, blob: Blob) -> None:
     if host.connection.is_pretended:
         return
     if host.site.over_ssh:
-        ended = FarShell(host.site.uri).run(SCRIPT, (host.path(name),), LIMIT_S)
+        ended = RemoteShell(host.site.uri).run(SCRIPT, (host.path(name),), LIMIT_S)
         if ended.status == 0:
             if ended.said != blob.sha256:
                 raise _damaged(host, name)

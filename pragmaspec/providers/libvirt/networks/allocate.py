@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from pragmaspec.errors import SiteInUseError
-from pragmaspec.planning.drift.occupancy import Occupant, in_use
+from pragmaspec.planning.drift.attached_machines import AttachedMachine, network_in_use
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks import networks
 from pragmaspec.providers.libvirt.networks import public_addresses as addresses
-from pragmaspec.providers.libvirt.networks.networks import SeenNetwork
+from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork
 from pragmaspec.providers.libvirt.networks.occupants import occupants
-from pragmaspec.providers.libvirt.networks.xml import NetworkParts, address_parts, attachment, bridge_name, network_parts
+from pragmaspec.providers.libvirt.networks.xml import NetworkConfig, address_parts, attachment, bridge_name, network_parts
 from pragmaspec.resources import Allocation, Mark, Outputs, PublicGrant
 
 Undo = Callable[[], None]
@@ -20,7 +20,7 @@ Undo = Callable[[], None]
 class _Claim(NamedTuple):
     """One network to be there, and what it stands for in words."""
 
-    parts: NetworkParts
+    parts: NetworkConfig
     words: str
 
 
@@ -82,7 +82,7 @@ def _remove_named(host: Host, name: str, mark: Mark) -> None:
         networks.remove(seen.handle)
 
 
-def occupied(host: Host, mark: Mark, keep: Allocation | None) -> tuple[Occupant, ...]:
+def occupied(host: Host, mark: Mark, keep: Allocation | None) -> tuple[AttachedMachine, ...]:
     """The machines on networks of the allocation that ``keep`` does not name."""
     return occupants(host, _going(networks.listed(host), mark, keep))
 
@@ -99,10 +99,10 @@ def _refuse_occupied(host: Host, held: Allocation, mark: Mark, keep: Allocation 
         if each.lineage != mark.lineage or names.cluster_of(each.address.rpartition("/")[2]) not in clusters
     ]
     if others:
-        raise SiteInUseError.of([in_use(others, held)])
+        raise SiteInUseError.of([network_in_use(others, held)])
 
 
-def _going(seen: Iterable[SeenNetwork], mark: Mark, keep: Allocation | None) -> list[SeenNetwork]:
+def _going(seen: Iterable[ObservedNetwork], mark: Mark, keep: Allocation | None) -> list[ObservedNetwork]:
     """The networks of the allocation, and its claims of addresses, that ``keep`` does not name."""
     kept = {claim.parts.name for claim in _network_claims(keep, mark)} if keep else set()
     kept |= {names.address_network(grant.address) for grant in keep.public} if keep else set()

@@ -13,11 +13,11 @@ from pragmaspec.providers.libvirt.errors import absent_is_fine, as_site_error, c
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_advice import host_advice
 from pragmaspec.providers.libvirt.metadata import Owner, network_name, network_owner
-from pragmaspec.providers.libvirt.networks.xml import STANDARD_MTU, NetworkParts, network_xml
+from pragmaspec.providers.libvirt.networks.xml import STANDARD_MTU, NetworkConfig, network_xml
 from pragmaspec.providers.libvirt.xml import parsed
 
 
-class SeenNetwork(NamedTuple):
+class ObservedNetwork(NamedTuple):
     """A network as a listing shows it; ``called`` is what its cluster calls it, empty when it is not ours.
 
     ``root`` is how it runs; ``defined`` how it will run when it is started anew: the same object where there is no difference.
@@ -32,7 +32,7 @@ class SeenNetwork(NamedTuple):
     defined: Element
 
 
-def listed(host: Host) -> Iterator[SeenNetwork]:
+def listed(host: Host) -> Iterator[ObservedNetwork]:
     """Every network; one that vanishes meanwhile is left out."""
     handle = host.handle()
     every = handle.listAllNetworks(0)
@@ -42,14 +42,14 @@ def listed(host: Host) -> Iterator[SeenNetwork]:
             yield _seen(network, active=network.name() in active)
 
 
-def _seen(network: libvirt.virNetwork, *, active: bool) -> SeenNetwork:
+def _seen(network: libvirt.virNetwork, *, active: bool) -> ObservedNetwork:
     root = parsed(network.XMLDesc(0))
     defined = root
     if active and root.find("ip/dhcp") is not None:
         # Only the entries of a DHCP server ever differ. The test driver cannot tell the two apart.
         with absent_is_fine(libvirt.VIR_ERR_INVALID_ARG):
             defined = parsed(network.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)) if network.isPersistent() else root
-    return SeenNetwork(
+    return ObservedNetwork(
         name=network.name(),
         active=active,
         owner=network_owner(root),
@@ -75,7 +75,7 @@ def site_mtu(host: Host, root: Element) -> int:
     return mtu_of(root)
 
 
-def site_network(host: Host, seen: SeenNetwork) -> SiteNetwork:
+def site_network(host: Host, seen: ObservedNetwork) -> SiteNetwork:
     """A network that is not ours, as planning knows it."""
     return SiteNetwork(name=seen.name, state="up" if seen.active else "stopped", mtu=site_mtu(host, seen.root))
 
@@ -97,7 +97,7 @@ def host_bridge(host: Host, name: str) -> SiteNetwork:
     return SiteNetwork(name=name, state="other" if root.get("type") == "ethernet" else "up", mtu=mtu_of(root))
 
 
-def start_public(host: Host, seen: SeenNetwork) -> None:
+def start_public(host: Host, seen: ObservedNetwork) -> None:
     """Start the site's own network that a public address is on. Raises SiteError with the command when it cannot be."""
     if seen.active:
         return
@@ -113,7 +113,7 @@ def start_public(host: Host, seen: SeenNetwork) -> None:
             ) from error
 
 
-def find(host: Host, name: str) -> SeenNetwork | None:
+def find(host: Host, name: str) -> ObservedNetwork | None:
     """The network called ``name``, or None."""
     with absent_is_fine(libvirt.VIR_ERR_NO_NETWORK):
         network = host.handle().networkLookupByName(name)
@@ -121,7 +121,7 @@ def find(host: Host, name: str) -> SeenNetwork | None:
     return None
 
 
-def ensure(host: Host, parts: NetworkParts, claim: str) -> bool:
+def ensure(host: Host, parts: NetworkConfig, claim: str) -> bool:
     """Make the network be there as ``parts`` says; whether it is new.
 
     Its unique name is the claim: libvirt gives it to exactly one definition. ``claim`` says for people what it stands for.
@@ -151,14 +151,14 @@ def ensure(host: Host, parts: NetworkParts, claim: str) -> bool:
     return True
 
 
-def _start(network: libvirt.virNetwork, parts: NetworkParts) -> None:
+def _start(network: libvirt.virNetwork, parts: NetworkConfig) -> None:
     if parts.started:
         network.create()
         reach("libvirt.network.started")
         network.setAutostart(1)
 
 
-def _require_ours(host: Host, seen: SeenNetwork, parts: NetworkParts, claim: str) -> None:
+def _require_ours(host: Host, seen: ObservedNetwork, parts: NetworkConfig, claim: str) -> None:
     if seen.owner is not None and seen.owner.is_for(parts.mark):
         return
     raise conflict(host, claim, str(seen.owner) if seen.owner else f"the libvirt network {seen.name}")
@@ -181,12 +181,12 @@ def require_bridge(host: Host, called: str, bridge: str) -> None:
             ) from error
 
 
-def _repair(host: Host, seen: SeenNetwork, parts: NetworkParts) -> None:
+def _repair(host: Host, seen: ObservedNetwork, parts: NetworkConfig) -> None:
     """Bring a network of ours to what ``parts`` says. It is restarted only when no guest is plugged in, who would be cut off."""
     if not _as_wanted(seen.root, parts):
         if parts.bridge is not None:
             require_bridge(host, parts.called, parts.bridge)
-        kept = NetworkParts(
+        kept = NetworkConfig(
             name=parts.name,
             uuid=seen.handle.UUIDString(),
             mark=parts.mark,
@@ -202,7 +202,7 @@ def _repair(host: Host, seen: SeenNetwork, parts: NetworkParts) -> None:
         _start(seen.handle, parts)
 
 
-def _as_wanted(root: Element, parts: NetworkParts) -> bool:
+def _as_wanted(root: Element, parts: NetworkConfig) -> bool:
     forward, bridge = root.find("forward"), root.find("bridge")
     stands_on = bridge.get("name") if forward is not None and bridge is not None else None
     # A bridge's MTU is the host's business.

@@ -5,15 +5,15 @@ from xml.etree.ElementTree import Element
 
 import libvirt
 
-from pragmaspec.planning.drift.occupancy import Occupant
+from pragmaspec.planning.drift.attached_machines import AttachedMachine
 from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.metadata import domain_owner
-from pragmaspec.providers.libvirt.networks.networks import SeenNetwork, listed
+from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, listed
 from pragmaspec.providers.libvirt.xml import parsed
 
 
-def occupants(host: Host, going: Iterable[SeenNetwork]) -> tuple[Occupant, ...]:
+def occupants(host: Host, going: Iterable[ObservedNetwork]) -> tuple[AttachedMachine, ...]:
     """The machines on each network of ``going``, by network and name.
 
     Looked at are the definitions of all machines of the host, as they run and as they will, and the ports that other drivers
@@ -33,11 +33,11 @@ def occupants(host: Host, going: Iterable[SeenNetwork]) -> tuple[Occupant, ...]:
     for network in found:
         for machine in _ports(network):
             if machine not in names:
-                machines.setdefault((network.name, machine), Occupant(machine=machine, network=network.name))
+                machines.setdefault((network.name, machine), AttachedMachine(machine=machine, network=network.name))
     return tuple(machines[key] for key in sorted(machines))
 
 
-def _ways(network: SeenNetwork) -> Iterator[tuple[str, str]]:
+def _ways(network: ObservedNetwork) -> Iterator[tuple[str, str]]:
     """How an interface may name the network. A bridge of the host's own stays when the network goes."""
     yield "network", network.name
     bridge = network.root.find("bridge")
@@ -45,7 +45,7 @@ def _ways(network: SeenNetwork) -> Iterator[tuple[str, str]]:
         yield "bridge", bridge.get("name", "")
 
 
-def _plugged(host: Host, ways: Mapping[tuple[str, str], str]) -> Iterator[Occupant]:
+def _plugged(host: Host, ways: Mapping[tuple[str, str], str]) -> Iterator[AttachedMachine]:
     for domain in host.handle().listAllDomains(0):
         with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
             texts = {domain.XMLDesc(0), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)}
@@ -54,7 +54,7 @@ def _plugged(host: Host, ways: Mapping[tuple[str, str], str]) -> Iterator[Occupa
                 for interface in root.iterfind("devices/interface"):
                     network = next((ways[way] for way in _sources(interface) if way in ways), None)
                     if network is not None:
-                        yield Occupant(
+                        yield AttachedMachine(
                             machine=domain.name(),
                             network=network,
                             lineage=owner.lineage if owner else "",
@@ -78,7 +78,7 @@ def _unplugging(host: Host, domain: libvirt.virDomain, interface: Element) -> st
     return f"virsh -c {host.site.uri} detach-interface {domain.name()} {kind}{which} {lasting}"
 
 
-def _ports(network: SeenNetwork) -> Iterator[str]:
+def _ports(network: ObservedNetwork) -> Iterator[str]:
     """The names of the holders of the network's ports."""
     with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_NETWORK, libvirt.VIR_ERR_OPERATION_INVALID):
         for port in network.handle.listAllPorts(0) if network.active else ():

@@ -8,11 +8,11 @@ import libvirt
 
 from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.networks.networks import SeenNetwork
+from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork
 from pragmaspec.providers.libvirt.xml import parsed
 
 
-def unplugged(host: Host, lineage: str, networks: list[SeenNetwork]) -> dict[str, tuple[str, ...]]:
+def unplugged(host: Host, lineage: str, networks: list[ObservedNetwork]) -> dict[str, tuple[str, ...]]:
     """By name of the machine, the MACs of the interfaces that have lost their port; only machines of the stack, and only those.
 
     A network on a bridge of the host leaves its machines there when it stops.
@@ -40,12 +40,12 @@ def unplugged(host: Host, lineage: str, networks: list[SeenNetwork]) -> dict[str
     return found
 
 
-def _has_its_own_bridge(network: SeenNetwork) -> bool:
+def _has_its_own_bridge(network: ObservedNetwork) -> bool:
     forward = network.root.find("forward")
     return forward is None or forward.get("mode", "nat") in ("nat", "route", "open")
 
 
-def _ports(network: SeenNetwork) -> set[str] | None:
+def _ports(network: ObservedNetwork) -> set[str] | None:
     """The ports that the network knows; None: its libvirt has none, or it has just gone."""
     with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_NETWORK):
         return {port.UUIDString() for port in network.handle.listAllPorts(0)}

@@ -16,7 +16,7 @@ from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks import networks
-from pragmaspec.providers.libvirt.networks.networks import SeenNetwork
+from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork
 from pragmaspec.providers.libvirt.networks.xml import dhcp_host_xml
 from pragmaspec.resources import Mark, PublicGrant
 
@@ -27,13 +27,13 @@ _CONFIG = libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
 _ENTRY = "ip/dhcp/host"
 
 
-def serving(host: Host, grant: PublicGrant) -> SeenNetwork | None:
+def serving(host: Host, grant: PublicGrant) -> ObservedNetwork | None:
     """The libvirt network that serves the grant by DHCP; None when no DHCP server keeps a list of its addresses."""
     seen = public_network(host, grant)
     return seen if seen is not None and seen.root.find("ip/dhcp") is not None else None
 
 
-def public_network(host: Host, grant: PublicGrant) -> SeenNetwork | None:
+def public_network(host: Host, grant: PublicGrant) -> ObservedNetwork | None:
     """The libvirt network that the grant is on; None: it is on a bridge. Raises SiteError when it does not exist."""
     if grant.network is None:
         return None
@@ -47,7 +47,7 @@ def public_network(host: Host, grant: PublicGrant) -> SeenNetwork | None:
     return seen
 
 
-def entries(seen: SeenNetwork) -> Iterator[Element]:
+def entries(seen: ObservedNetwork) -> Iterator[Element]:
     """The static entries of a network's DHCP server: those it runs with, and those it will run with."""
     running = list(seen.root.iterfind(_ENTRY))
     yield from running
@@ -59,7 +59,7 @@ def _said(entry: Element) -> tuple[str, str]:
     return entry.get("name", ""), entry.get("ip", "")
 
 
-def raw_leases(seen: SeenNetwork) -> list[dict[str, Any]]:
+def raw_leases(seen: ObservedNetwork) -> list[dict[str, Any]]:
     """The leases of the network's DHCP server that are still good, as libvirt tells them: ipaddr, mac, hostname, ..."""
     if not seen.active or seen.root.find("ip/dhcp") is None:
         return []
@@ -70,12 +70,12 @@ def raw_leases(seen: SeenNetwork) -> list[dict[str, Any]]:
     return [lease for lease in found if not lease["expirytime"] or lease["expirytime"] > now]
 
 
-def leases(seen: SeenNetwork) -> dict[str, str]:
+def leases(seen: ObservedNetwork) -> dict[str, str]:
     """Addresses that the network's DHCP server has given out, with the name or MAC of the holder."""
     return {str(lease["ipaddr"]): str(lease["hostname"] or lease["mac"]) for lease in raw_leases(seen)}
 
 
-def claim(host: Host, seen: SeenNetwork, grant: PublicGrant, mark: Mark) -> list[Callable[[], None]]:
+def claim(host: Host, seen: ObservedNetwork, grant: PublicGrant, mark: Mark) -> list[Callable[[], None]]:
     """Claim the grant's address; what undoes it. Raises SiteConflictError naming the holder."""
     name = names.domain_name(grant.node, mark)
     if (name, grant.address) in map(_said, entries(seen)):
@@ -108,14 +108,14 @@ def reserve(host: Host, grant: PublicGrant, mark: Mark) -> None:
     _require_unleased(host, seen, grant)
 
 
-def _claimant(seen: SeenNetwork, grant: PublicGrant, mark: Mark) -> str:
+def _claimant(seen: ObservedNetwork, grant: PublicGrant, mark: Mark) -> str:
     """The name that this stack's claim of the address stands under: that of the node, or one that it had earlier."""
     claimed = (entry.get("name", "") for entry in seen.defined.iterfind(_ENTRY) if entry.get("ip") == grant.address)
     ours = (name for name in claimed if (names.parsed_domain(name) or ("", ""))[1] == mark.short)
     return next(ours, names.domain_name(grant.node, mark))
 
 
-def _require_free(host: Host, seen: SeenNetwork, grant: PublicGrant, name: str) -> None:
+def _require_free(host: Host, seen: ObservedNetwork, grant: PublicGrant, name: str) -> None:
     words = f"Public address {grant.address}"
     for entry in entries(seen):
         if entry.get("ip") == grant.address and entry.get("name") != name:
@@ -123,13 +123,13 @@ def _require_free(host: Host, seen: SeenNetwork, grant: PublicGrant, name: str) 
     _require_unleased(host, seen, grant)
 
 
-def _require_unleased(host: Host, seen: SeenNetwork, grant: PublicGrant) -> None:
+def _require_unleased(host: Host, seen: ObservedNetwork, grant: PublicGrant) -> None:
     leased = leases(seen).get(grant.address)
     if leased is not None:
         raise networks.conflict(host, f"Public address {grant.address}", f"{leased}, by a DHCP lease of network {seen.name}")
 
 
-def release(seen: SeenNetwork, cluster: str, mark: Mark, keep: set[str]) -> None:
+def release(seen: ObservedNetwork, cluster: str, mark: Mark, keep: set[str]) -> None:
     """Drop this stack's entries for nodes of ``cluster``, except for the addresses in ``keep``."""
     for entry in list(entries(seen)):
         parsed = names.parsed_domain(entry.get("name", ""))
@@ -147,16 +147,16 @@ def holder_of(entry: Element) -> str:
     return entry.get("name") or entry.get("mac") or "a static DHCP entry"
 
 
-def _claimed_in(seen: SeenNetwork) -> int:
+def _claimed_in(seen: ObservedNetwork) -> int:
     """Where a claim is made: in the definition alone, if there is one besides what runs."""
     return _CONFIG if seen.defined is not seen.root else _everywhere(seen)
 
 
-def _everywhere(seen: SeenNetwork) -> int:
+def _everywhere(seen: ObservedNetwork) -> int:
     return (_CONFIG if seen.handle.isPersistent() else 0) | (_LIVE if seen.active else 0)
 
 
-def _removed(seen: SeenNetwork, name: str, address: str) -> list[Callable[[], None]]:
+def _removed(seen: ObservedNetwork, name: str, address: str) -> list[Callable[[], None]]:
     """Delete an entry where it stands, in the definition and in the running network; what undoes it."""
     flags = _everywhere(seen)
     if seen.defined is not seen.root:
@@ -165,7 +165,7 @@ def _removed(seen: SeenNetwork, name: str, address: str) -> list[Callable[[], No
     return [_change(seen, _DELETE, name, address, flags)] if flags else []
 
 
-def _change(seen: SeenNetwork, command: int, name: str, address: str, flags: int) -> Callable[[], None]:
+def _change(seen: ObservedNetwork, command: int, name: str, address: str, flags: int) -> Callable[[], None]:
     """Add or delete an entry where ``flags`` say; what undoes it."""
     seen.handle.update(command, libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, dhcp_host_xml(name, address), flags)
     opposite = _DELETE if command == _ADD else _ADD

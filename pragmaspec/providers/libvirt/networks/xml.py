@@ -12,7 +12,7 @@ from pragmaspec.resources import Allocation, Mark, Network
 STANDARD_MTU = 1500
 
 
-class NetworkParts(Frozen, frozen=True):
+class NetworkConfig(Frozen, frozen=True):
     """One libvirt network as it shall be. ``bridge``: an existing host bridge it stands on; None: one made for it."""
 
     name: str
@@ -41,20 +41,20 @@ def attachment(allocation: Allocation, network: Network, mark: Mark) -> Attachme
     return Attachment(names.plain_network(allocation.cluster, network.name, mark), None)
 
 
-def network_parts(allocation: Allocation, network: Network, mark: Mark) -> NetworkParts | None:
+def network_parts(allocation: Allocation, network: Network, mark: Mark) -> NetworkConfig | None:
     """The libvirt network to make for ``network``; None when it is an existing bridge without a number."""
     name = attachment(allocation, network, mark).network
     if name is None:
         return None
-    return NetworkParts(
+    return NetworkConfig(
         name=name, uuid=object_uuid(mark, name), mark=mark, called=network.name, bridge=network.bridge, mtu=network.mtu
     )
 
 
-def address_parts(address: str, mark: Mark) -> NetworkParts:
+def address_parts(address: str, mark: Mark) -> NetworkConfig:
     """The never started network that claims a public address."""
     name = names.address_network(address)
-    return NetworkParts(name=name, uuid=object_uuid(mark, name), mark=mark, called="", started=False)
+    return NetworkConfig(name=name, uuid=object_uuid(mark, name), mark=mark, called="", started=False)
 
 
 def object_uuid(mark: Mark, name: str) -> str:
@@ -67,7 +67,7 @@ def bridge_name(uuid: str) -> str:
     return f"ps{uuid.replace('-', '')[-10:]}"
 
 
-def network_xml(parts: NetworkParts) -> str:
+def network_xml(parts: NetworkConfig) -> str:
     """The network's XML. An isolated one has no address and no DHCP: its frontend is the only router that a cluster knows."""
     network = Element("network")
     SubElement(network, "name").text = parts.name

@@ -11,15 +11,15 @@ from typing import NamedTuple
 import requests
 from requests.utils import get_netrc_auth
 
-from pragmaspec.credentials import Basic, Bearer, check_private, http_credentials
+from pragmaspec.credentials import Basic, Bearer, http_credentials, require_private_transport
 from pragmaspec.errors import StateUnreachableError, UsageError
-from pragmaspec.net.errors import BROKEN, is_lasting, why_broken
+from pragmaspec.net.errors import TRANSPORT_ERRORS, explain_error, is_permanent
 from pragmaspec.net.session import Session
-from pragmaspec.net.trust import Named, TrustError, tls_context
-from pragmaspec.net.urls import shown_url
-from pragmaspec.state.backends.retry import Patience
+from pragmaspec.net.trust import ConfiguredPath, TrustError, tls_context
+from pragmaspec.net.urls import redact_url
+from pragmaspec.state.backends.retry import RetryPolicy
 
-MOST_BYTES = 512 * 2**20
+MAX_BYTES = 512 * 2**20
 """No state is larger; a server that sends more sends something else."""
 
 _PIECE_BYTES = 256 * 1024
@@ -28,7 +28,7 @@ _MOST_SECONDS = 3600.0
 _LATER = frozenset({429, 500, 502, 503, 504, 507, 508, 599})
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """What the server said. ``etag`` is empty unless it is a strong one."""
 
     status: int
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
         return self.status in _LATER
 
 
-class NoAnswer(Exception):  # noqa: N818 - the outcome is unknown, which is not the same as an error
+class NoResponse(Exception):  # noqa: N818 - the outcome is unknown, which is not the same as an error
     """No whole answer came: the request may have been carried out, now or later, or not at all.
 
     ``lasting``: another try would fail in the same way.
@@ -55,11 +55,11 @@ class NoAnswer(Exception):  # noqa: N818 - the outcome is unknown, which is not 
         self.lasting = lasting
 
 
-class HttpWire:
+class HttpClient:
     """A connection to the server of ``url``. Close it after use. Raises UsageError for credentials that cannot be used."""
 
-    def __init__(self, url: str, patience: Patience, environ: Mapping[str, str] = os.environ) -> None:
-        self._title = shown_url(url)
+    def __init__(self, url: str, patience: RetryPolicy, environ: Mapping[str, str] = os.environ) -> None:
+        self._title = redact_url(url)
         self._patience = patience
         self._auth = _authenticator(url, environ)
         self._session = Session(lambda: _context(environ), environ)
@@ -69,7 +69,7 @@ class HttpWire:
         """Let go of the connection."""
         self._session.close()
 
-    def ask(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def ask(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """One try. Raises NoAnswer, and StateUnreachableError when the server is not to be trusted."""
         sent = dict(headers or {})
         if body is not None:
@@ -90,11 +90,11 @@ class HttpWire:
                 return _answer(response, self._received(response))
         except TrustError as error:
             raise self._unusable(error) from None
-        except BROKEN as error:
-            lasting = is_lasting(error)
+        except TRANSPORT_ERRORS as error:
+            lasting = is_permanent(error)
             if lasting and isinstance(error, requests.exceptions.SSLError):
                 raise self._distrusted(error) from None
-            raise NoAnswer(why_broken(error) if lasting else _words(error), lasting=lasting) from None
+            raise NoResponse(explain_error(error) if lasting else _words(error), lasting=lasting) from None
 
     def insist(
         self,
@@ -102,13 +102,13 @@ class HttpWire:
         url: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Ask until there is an answer that is not "later". Only for requests that may be carried out twice. Raises NoAnswer."""
         for turn in range(self._patience.tries):
             last = turn + 1 == self._patience.tries
             try:
                 answer = self.ask(method, url, body, headers)
-            except NoAnswer as error:
+            except NoResponse as error:
                 if last or error.lasting:
                     raise
                 self._patience.wait(turn)
@@ -116,20 +116,20 @@ class HttpWire:
             if not answer.later or last:
                 return answer
             self._patience.wait(turn, answer.asked_s)
-        raise NoAnswer("it was not asked")
+        raise NoResponse("it was not asked")
 
     def _received(self, response: requests.Response) -> bytes:
         pieces: list[bytes] = []
         size = 0
         for piece in response.iter_content(_PIECE_BYTES):
             size += len(piece)
-            if size > MOST_BYTES:
-                raise NoAnswer(f"more than {MOST_BYTES} bytes came")
+            if size > MAX_BYTES:
+                raise NoResponse(f"more than {MAX_BYTES} bytes came")
             pieces.append(piece)
         data = b"".join(pieces)
         wanted = response.headers.get("Content-MD5", "")
         if wanted and data and wanted != b64encode(md5(data, usedforsecurity=False).digest()).decode():
-            raise NoAnswer("what came does not have the digest that the server announced")
+            raise NoResponse("what came does not have the digest that the server announced")
         return data
 
     def _distrusted(self, error: Exception) -> StateUnreachableError:
@@ -146,26 +146,26 @@ class HttpWire:
 def _context(environ: Mapping[str, str]) -> SSLContext:
     """Trust and the client's certificate, as the environment says. Raises TrustError."""
     bundle, own = environ.get("PRAGMASPEC_HTTP_CA_FILE", ""), environ.get("PRAGMASPEC_HTTP_CERT_FILE", "")
-    certificate = Named("PRAGMASPEC_HTTP_CERT_FILE", own)
-    key = Named("PRAGMASPEC_HTTP_KEY_FILE", environ.get("PRAGMASPEC_HTTP_KEY_FILE", ""))
+    certificate = ConfiguredPath("PRAGMASPEC_HTTP_CERT_FILE", own)
+    key = ConfiguredPath("PRAGMASPEC_HTTP_KEY_FILE", environ.get("PRAGMASPEC_HTTP_KEY_FILE", ""))
     if key.path and not own:
         raise key.refused("and no certificate for it is named; set PRAGMASPEC_HTTP_CERT_FILE")
     return tls_context(
         environ,
-        bundle=Named("PRAGMASPEC_HTTP_CA_FILE", bundle) if bundle else None,
+        bundle=ConfiguredPath("PRAGMASPEC_HTTP_CA_FILE", bundle) if bundle else None,
         own=(certificate, key if key.path else certificate) if own else None,
     )
 
 
-def _answer(response: requests.Response, body: bytes) -> Answer:
+def _answer(response: requests.Response, body: bytes) -> HttpResponse:
     etag = response.headers.get("ETag", "")
     after = response.headers.get("Retry-After", "")
-    return Answer(
+    return HttpResponse(
         status=response.status_code,
         reason=(response.reason or "")[:80],
         body=body,
         etag=etag if etag.startswith('"') else "",
-        location=shown_url(response.headers.get("Location", "")),
+        location=redact_url(response.headers.get("Location", "")),
         asked_s=min(float(after), _MOST_SECONDS) if after.isascii() and after.isdigit() else 0.0,
     )
 
@@ -174,7 +174,7 @@ def _authenticator(url: str, environ: Mapping[str, str]) -> Callable[[requests.P
     """Adds the credentials to a request. Always given, since ``requests`` would otherwise look for some by itself."""
     found = http_credentials(url, environ)
     if found is None and (entry := _in_netrc(url)):
-        check_private(url)
+        require_private_transport(url)
         found = Basic(*entry)
     for text in found or ():
         if not text.isprintable():

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
-from pragmaspec.credentials import check_url, wrong_url
+from pragmaspec.credentials import check_state_url, url_error
 from pragmaspec.errors import UsageError
-from pragmaspec.net.state_urls import http_state
-from pragmaspec.net.urls import UrlError, parse_url, shown_url
+from pragmaspec.net.state_urls import parse_http_state_url
+from pragmaspec.net.urls import UrlError, parse_url, redact_url
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 
 
-class HttpPlace(NamedTuple):
+class HttpConfig(NamedTuple):
     """The address of a state, and how its lock is taken and given back."""
 
     address: str
@@ -27,7 +27,7 @@ class HttpPlace(NamedTuple):
     @property
     def title(self) -> str:
         """The address as it may be shown."""
-        return shown_url(self.address)
+        return redact_url(self.address)
 
     def write_address(self, lock_id: str) -> str:
         """Where to write while the lock ``lock_id`` is held: ``ID`` is added to what the query holds already."""
@@ -36,18 +36,18 @@ class HttpPlace(NamedTuple):
         return address._replace(query=urlencode([*query, ("ID", lock_id)])).text
 
 
-def http_place(url: str, environ: Mapping[str, str] = os.environ) -> HttpPlace:
+def http_config(url: str, environ: Mapping[str, str] = os.environ) -> HttpConfig:
     """The place that ``url`` names. Raises UsageError.
 
     GitLab (``…/terraform/state/NAME``) and Gitea lock at ``/lock`` with POST and DELETE. Any other server locks at the address
     itself with LOCK and UNLOCK. ``PRAGMASPEC_HTTP_LOCK_ADDRESS`` and its kin say otherwise; so do Terraform's ``TF_HTTP_*``, when
     ``TF_HTTP_ADDRESS`` is this address.
     """
-    check_url(url)
+    check_state_url(url)
     try:
-        found = http_state(url)
+        found = parse_http_state_url(url)
     except UrlError as error:
-        raise wrong_url(url, str(error)) from None
+        raise url_error(url, str(error)) from None
     managed = found.managed
     beside = found.url._replace(path=found.url.path.rstrip("/") + "/lock").text if managed else url
 
@@ -57,7 +57,7 @@ def http_place(url: str, environ: Mapping[str, str] = os.environ) -> HttpPlace:
         return own or terraform or default
 
     lock = said("LOCK_ADDRESS", beside)
-    place = HttpPlace(
+    place = HttpConfig(
         address=url,
         update_method=said("UPDATE_METHOD", "POST"),
         lock_address=lock,
@@ -66,7 +66,7 @@ def http_place(url: str, environ: Mapping[str, str] = os.environ) -> HttpPlace:
         unlock_method=said("UNLOCK_METHOD", "DELETE" if managed else "UNLOCK"),
     )
     for address in (place.lock_address, place.unlock_address):
-        check_url(address)
+        check_state_url(address)
         _check_web(address)
     for method in (place.update_method, place.lock_method, place.unlock_method):
         if not _METHOD.fullmatch(method):
@@ -79,4 +79,4 @@ def _check_web(address: str) -> None:
     try:
         parse_url(address)
     except UrlError as error:
-        raise wrong_url(address, str(error)) from None
+        raise url_error(address, str(error)) from None

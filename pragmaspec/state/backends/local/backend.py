@@ -5,9 +5,15 @@ from pathlib import Path
 
 from pragmaspec.errors import StateLockLostError, StateUnreadableError, UsageError
 from pragmaspec.failpoints import reach
-from pragmaspec.state.backends.base import Holder, JournalText, Stored, Version
-from pragmaspec.state.backends.local.disk import OS_DISK, Disk, Stamp
-from pragmaspec.state.backends.local.durable import not_a_file, private_directory, replace_file, sync_parents, unwritable
+from pragmaspec.state.backends.base import JournalText, LockHolder, RawState, StateVersion
+from pragmaspec.state.backends.local.disk import OS_DISK, Disk, FileStamp
+from pragmaspec.state.backends.local.durable import (
+    make_private_directory,
+    not_a_file,
+    replace_file,
+    sync_parents,
+    unwritable_error,
+)
 from pragmaspec.state.backends.local.file_lock import FileLock, lock_holder
 from pragmaspec.state.backends.local.journal_file import JournalFile
 from pragmaspec.state.snapshot import format_of, serial_of
@@ -20,7 +26,7 @@ _BACKUP = re.compile(r"state\.(\d+)\.json")
 _READS = 5
 
 
-class LocalGround:
+class LocalBackend:
     """The folder ``directory`` on ``disk``."""
 
     def __init__(self, directory: Path, disk: Disk = OS_DISK) -> None:
@@ -64,7 +70,7 @@ class LocalGround:
         """A file system on which locks and syncs may not mean what they say."""
         return self.disk.warnings(self.directory)
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         """Snapshot and journals of one moment."""
         self._check_folder()
         for _ in range(_READS):
@@ -82,16 +88,16 @@ class LocalGround:
             f"{self.file} was replaced by another run each time it was read. Try again when that run has ended.",
         )
 
-    def lock(self, holder: Holder) -> "LocalHeld":
+    def lock(self, holder: LockHolder) -> "LockedLocalBackend":
         """Make the folder when it is absent, and lock it."""
         self._check_folder()
         try:
-            private_directory(self.directory, self.disk)
-            return LocalHeld(self, FileLock(self.disk, self.lock_file, holder))
+            make_private_directory(self.directory, self.disk)
+            return LockedLocalBackend(self, FileLock(self.disk, self.lock_file, holder))
         except OSError as error:
-            raise unwritable(self.directory, error) from error
+            raise unwritable_error(self.directory, error) from error
 
-    def holder(self) -> Holder | None:
+    def holder(self) -> LockHolder | None:
         """Whoever the kernel says holds it."""
         return lock_holder(self.disk, self.lock_file)
 
@@ -107,17 +113,17 @@ class LocalGround:
             "the command again.",
         )
 
-    def history(self) -> tuple[Version, ...]:
+    def history(self) -> tuple[StateVersion, ...]:
         """The files in ``backups`` and the one that stands."""
-        from pragmaspec.state.backends.local.history import kept_versions  # noqa: PLC0415 - only for who asks
+        from pragmaspec.state.backends.local.history import list_versions  # noqa: PLC0415 - only for who asks
 
-        return kept_versions(self)
+        return list_versions(self)
 
     def version(self, serial: int) -> bytes:
         """From ``backups``."""
-        from pragmaspec.state.backends.local.history import kept_version  # noqa: PLC0415 - only for who asks
+        from pragmaspec.state.backends.local.history import read_version  # noqa: PLC0415 - only for who asks
 
-        return kept_version(self, serial)
+        return read_version(self, serial)
 
     def remove(self) -> None:
         """Remove the folder and everything in it that is ours; what is not stays, and the folder with it."""
@@ -131,36 +137,36 @@ class LocalGround:
 
     def _check_folder(self) -> None:
         try:
-            why = self.disk.distrusted(self.directory)
+            why = self.disk.unsafe_reason(self.directory)
         except OSError as error:
             raise _cannot_read(self.directory, error) from error
         if why:
             raise StateUnreadableError("The state folder is not safe", f"{why[0].upper()}{why[1:]}. Nothing was changed.")
 
-    def _read(self) -> Stored:
+    def _read(self) -> RawState:
         journals = tuple(JournalText(serial, str(path), self.disk.read(path)) for serial, path in self.journals().items())
         try:
             snapshot: bytes | None = self.disk.read(self.file)
         except (FileNotFoundError, NotADirectoryError):
             snapshot = None
         kept = () if snapshot is not None else tuple(self.kept())
-        return Stored(name=str(self.file), snapshot=snapshot, journals=journals, kept=kept)
+        return RawState(name=str(self.file), snapshot=snapshot, journals=journals, kept=kept)
 
 
-class LocalHeld:
+class LockedLocalBackend:
     """The folder, with its lock held."""
 
-    def __init__(self, ground: LocalGround, lock: FileLock) -> None:
+    def __init__(self, ground: LocalBackend, lock: FileLock) -> None:
         self._ground = ground
         self._disk = ground.disk
         self._lock = lock
         self._journal: JournalFile | None = None
-        self._stands: Stamp | None = None
+        self._stands: FileStamp | None = None
         self._serial: int | None = None
         self._format: int | None = None
         self._last: tuple[int, bytes] | None = None
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         """What stands there; it must stand there still when it is replaced."""
         before = self._disk.stamp(self._ground.file)
         stored = self._ground.read()
@@ -177,13 +183,13 @@ class LocalHeld:
         try:
             self._journal = JournalFile(self._disk, path)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise unwritable_error(path, error) from error
 
     def append(self, lines: bytes, first_seq: int, room_bytes: int) -> None:
         """One write, one sync."""
         self._check_lock()
         if self._journal is None:
-            raise unwritable(self._ground.directory, f"no journal was begun for line {first_seq}")
+            raise unwritable_error(self._ground.directory, f"no journal was begun for line {first_seq}")
         if self._last != (first_seq, lines):
             self._journal.append(lines, room_bytes)
             self._last = (first_seq, lines)
@@ -194,17 +200,17 @@ class LocalHeld:
         if self._disk.stamp(self._ground.file) != self._stands:
             raise _lost(self._ground, f"{self._ground.file} was replaced by something else meanwhile")
         self._close_journal()
-        from pragmaspec.state.backends.local.history import keep_standing, keep_written  # noqa: PLC0415 - only a run that writes
+        from pragmaspec.state.backends.local.history import back_up_current, back_up_written  # noqa: PLC0415 - only a run that writes
 
         try:
             reach("store.snapshot.write")
             if self._stands is None:
                 sync_parents(self._ground.directory, self._disk)  # a run that was killed may have made them just now
-            keep_standing(self._ground, self._serial, self._format)
+            back_up_current(self._ground, self._serial, self._format)
             replace_file(self._ground.file, text, disk=self._disk)
             self._stands, self._serial, self._format = self._disk.stamp(self._ground.file), serial, format_of(text)
             reach("store.snapshot.keep")
-            keep_written(self._ground, serial, BACKUPS_KEPT)
+            back_up_written(self._ground, serial, BACKUPS_KEPT)
             for number, path in self._ground.journals().items():
                 if number < serial:
                     reach("store.journal.unlink")
@@ -212,7 +218,7 @@ class LocalHeld:
             self._disk.fsync_folder(self._ground.directory)
             reach("store.snapshot.written")
         except OSError as error:
-            raise unwritable(self._ground.directory, error) from error
+            raise unwritable_error(self._ground.directory, error) from error
 
     def release(self) -> None:
         """Close the journal and give the lock back."""
@@ -233,7 +239,7 @@ class LocalStore(Store):
     """The state of one stack in the folder ``directory``."""
 
     def __init__(self, directory: Path, *, disk: Disk = OS_DISK, memory: Path | None = None) -> None:
-        self._local = LocalGround(directory, disk)
+        self._local = LocalBackend(directory, disk)
         super().__init__(self._local, disk=disk, memory=memory)
 
     @property
@@ -273,7 +279,7 @@ def _cannot_read(folder: Path, error: OSError) -> StateUnreadableError:
     return StateUnreadableError("The state cannot be read", detail)
 
 
-def _lost(ground: LocalGround, what: str) -> StateLockLostError:
+def _lost(ground: LocalBackend, what: str) -> StateLockLostError:
     return StateLockLostError(
         "The lock on the state was lost",
         f"{what}. Nothing more is written to {ground.title}. See what stands there, then run the command again: "

@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from pragmaspec.state.backends.local.folder_trust import distrusted, warnings
+from pragmaspec.state.backends.local.folder_trust import distrusted, filesystem_warnings
 
 
-class Stamp(NamedTuple):
+class FileStamp(NamedTuple):
     """What changes when a file is replaced or written."""
 
     inode: int
@@ -27,7 +27,7 @@ class Disk(Protocol):
         """The names in ``folder``, in no order."""
         ...
 
-    def stamp(self, path: Path) -> Stamp | None:
+    def stamp(self, path: Path) -> FileStamp | None:
         """What tells whether ``path`` was replaced; None when it is not there."""
         ...
 
@@ -91,7 +91,7 @@ class Disk(Protocol):
         """Empty the file."""
         ...
 
-    def distrusted(self, folder: Path) -> str:
+    def unsafe_reason(self, folder: Path) -> str:
         """Why a state must not be kept in ``folder``, in full sentences; empty: nothing speaks against it."""
         ...
 
@@ -112,13 +112,13 @@ class OsDisk:
         """The names in it."""
         return [path.name for path in folder.iterdir()]
 
-    def stamp(self, path: Path) -> Stamp | None:
+    def stamp(self, path: Path) -> FileStamp | None:
         """Inode, time and length."""
         try:
             found = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Stamp(found.st_ino, found.st_mtime_ns, found.st_size)
+        return FileStamp(found.st_ino, found.st_mtime_ns, found.st_size)
 
     def mkdir(self, folder: Path) -> bool:
         """Mode 0700."""
@@ -203,13 +203,13 @@ class OsDisk:
         """To nothing."""
         os.ftruncate(handle, 0)
 
-    def distrusted(self, folder: Path) -> str:
+    def unsafe_reason(self, folder: Path) -> str:
         """Others may write to it, or it is elsewhere."""
         return distrusted(folder)
 
     def warnings(self, folder: Path) -> tuple[str, ...]:
         """A file system of another machine."""
-        return warnings(folder)
+        return filesystem_warnings(folder)
 
 
 def _without_following(path: str, flags: int) -> int:

@@ -16,7 +16,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DIS
     with suppress(FileNotFoundError):
         disk.unlink(temporary)  # left by a killed process that had our number
     try:
-        write_new(temporary, data, mode, disk)
+        write_new_file(temporary, data, mode, disk)
         reach("store.replace.rename")
         disk.rename(temporary, path)
         reach("store.replace.sync")
@@ -27,7 +27,7 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DIS
     disk.fsync_folder(path.parent)
 
 
-def write_new(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DISK) -> None:
+def write_new_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DISK) -> None:
     """Write ``data`` to ``path``, which must not exist, and sync it. Raises OSError."""
     handle = disk.create(path, mode)
     try:
@@ -50,14 +50,14 @@ def sync_directory(path: Path) -> None:
     OS_DISK.fsync_folder(path)
 
 
-def private_directory(path: Path, disk: Disk = OS_DISK) -> None:
+def make_private_directory(path: Path, disk: Disk = OS_DISK) -> None:
     """Make ``path``, with its parents, durably and for its owner only. Tightens one that others may enter. Raises OSError."""
     try:
         made = disk.mkdir(path)
     except FileNotFoundError:
         if path.parent == path:
             raise
-        private_directory(path.parent, disk)
+        make_private_directory(path.parent, disk)
         made = disk.mkdir(path)
     if made:
         try:
@@ -84,7 +84,7 @@ def not_a_file(error: OSError) -> str:
     return ""
 
 
-def unwritable(place: Path | str, why: OSError | str) -> StateUnwritableError:
+def unwritable_error(place: Path | str, why: OSError | str) -> StateUnwritableError:
     """The error for a state that cannot be written at ``place``."""
     other = not_a_file(why) if isinstance(why, OSError) else ""
     if other:

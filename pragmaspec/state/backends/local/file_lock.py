@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from pragmaspec.errors import StateLockedError
-from pragmaspec.state.backends.base import Holder
+from pragmaspec.state.backends.base import LockHolder
 from pragmaspec.state.backends.local.disk import Disk
 
 _NOTE_BYTES = 4096
@@ -24,7 +24,7 @@ class FileLock:
     then hold locks on two files of one name. The kernel frees the lock when the process ends, however it ends.
     """
 
-    def __init__(self, disk: Disk, path: Path, holder: Holder) -> None:
+    def __init__(self, disk: Disk, path: Path, holder: LockHolder) -> None:
         self._disk = disk
         self._path = path
         self._handle = _taken(disk, path)
@@ -49,7 +49,7 @@ class FileLock:
                 self._disk.pwrite(self._handle, text[:_NOTE_BYTES], 0)
 
 
-def lock_holder(disk: Disk, path: Path) -> Holder | None:
+def lock_holder(disk: Disk, path: Path) -> LockHolder | None:
     """Who holds the lock at ``path``; None when nobody does. Creates nothing."""
     found = _noted(disk, path)
     if found is None:
@@ -64,7 +64,7 @@ def lock_holder(disk: Disk, path: Path) -> Holder | None:
     return None
 
 
-def ourselves(command: str) -> Holder:
+def this_process(command: str) -> LockHolder:
     """A holder with a new ``id`` that says who this process is."""
     import getpass  # noqa: PLC0415 - only a run that takes the lock needs to say who it is
     import secrets  # noqa: PLC0415
@@ -77,10 +77,10 @@ def ourselves(command: str) -> Holder:
         user = str(os.getuid())
     since = datetime.now(UTC).isoformat(timespec="seconds")
     name = secrets.token_hex(8)
-    return Holder(pid=os.getpid(), user=user, host=socket.gethostname(), since=since, command=command, id=name)
+    return LockHolder(pid=os.getpid(), user=user, host=socket.gethostname(), since=since, command=command, id=name)
 
 
-def locked(place: Path | str, found: Holder | None) -> StateLockedError:
+def locked_error(place: Path | str, found: LockHolder | None) -> StateLockedError:
     """The error for a stack that ``found`` holds; None when it left no name."""
     if found is None:
         who = "Another process"
@@ -99,13 +99,13 @@ def _taken(disk: Disk, path: Path) -> int:
             return disk.flock(path)
         except BlockingIOError:
             if not left:
-                raise locked(path, _noted(disk, path)) from None
+                raise locked_error(path, _noted(disk, path)) from None
             time.sleep(_BETWEEN_S)
     raise AssertionError
 
 
-def _noted(disk: Disk, path: Path) -> Holder | None:
+def _noted(disk: Disk, path: Path) -> LockHolder | None:
     try:
-        return msgspec.json.decode(disk.read(path)[:_NOTE_BYTES], type=Holder)
+        return msgspec.json.decode(disk.read(path)[:_NOTE_BYTES], type=LockHolder)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None

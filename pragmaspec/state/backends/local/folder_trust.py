@@ -36,7 +36,7 @@ def distrusted(folder: Path) -> str:
     )
 
 
-def warnings(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> tuple[str, ...]:
+def filesystem_warnings(folder: Path, mounts: Path = Path("/proc/self/mountinfo")) -> tuple[str, ...]:
     """What is not as safe as it should be, in full sentences. ``mounts``: proc(5), mountinfo; not there: nothing is known."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

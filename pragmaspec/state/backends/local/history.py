@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import UsageError
-from pragmaspec.state.backends.base import Version
-from pragmaspec.state.backends.local.durable import private_directory, unwritable, write_new
+from pragmaspec.state.backends.base import StateVersion
+from pragmaspec.state.backends.local.durable import make_private_directory, unwritable_error, write_new_file
 from pragmaspec.state.snapshot import serial_of
 from pragmaspec.state_model import STATE_FORMAT
 
@@ -19,15 +19,15 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """What a file system answers on which a file has one name, or can have no more."""
 
 if TYPE_CHECKING:
-    from pragmaspec.state.backends.local.backend import LocalGround
+    from pragmaspec.state.backends.local.backend import LocalBackend
 
 
-def keep_standing(ground: "LocalGround", serial: int | None, number: int | None) -> None:
+def back_up_current(ground: "LocalBackend", serial: int | None, number: int | None) -> None:
     """Give the snapshot that stands a second name in ``backups``, unless one of its ``serial`` is kept, which we wrote.
 
     ``serial`` and ``number``, its format, are what it says of itself, None when it is too damaged for that. Raises OSError.
     """
-    private_directory(ground.backups, ground.disk)
+    make_private_directory(ground.backups, ground.disk)
     if serial is None:
         return
     with suppress(FileExistsError):
@@ -37,7 +37,7 @@ def keep_standing(ground: "LocalGround", serial: int | None, number: int | None)
             _second(ground, ground.backups / f"state.{serial}.format{number}.json")
 
 
-def keep_written(ground: "LocalGround", serial: int, count: int) -> None:
+def back_up_written(ground: "LocalBackend", serial: int, count: int) -> None:
     """Give the snapshot that was just written a second name, and forget all but the newest ``count``. Raises OSError."""
     path = ground.backups / f"state.{serial}.json"
     with suppress(FileNotFoundError):
@@ -47,7 +47,7 @@ def keep_written(ground: "LocalGround", serial: int, count: int) -> None:
         ground.disk.unlink(old)
 
 
-def kept_versions(ground: "LocalGround") -> tuple[Version, ...]:
+def list_versions(ground: "LocalBackend") -> tuple[StateVersion, ...]:
     """The snapshots that are kept, newest first; the one that stands is the first."""
     standing = serial_of(ground.disk.read(ground.file)) if ground.disk.stamp(ground.file) else None
     found = {serial: _version(ground, serial, path) for serial, path in ground.kept().items()}
@@ -57,7 +57,7 @@ def kept_versions(ground: "LocalGround") -> tuple[Version, ...]:
     return tuple(found[serial] for serial in order)
 
 
-def kept_version(ground: "LocalGround", serial: int) -> bytes:
+def read_version(ground: "LocalBackend", serial: int) -> bytes:
     """The text of the kept snapshot ``serial``. Raises UsageError when there is none."""
     try:
         return ground.disk.read(ground.backups / f"state.{serial}.json")
@@ -70,7 +70,7 @@ def kept_version(ground: "LocalGround", serial: int) -> bytes:
     )
 
 
-def remove_all(ground: "LocalGround") -> None:
+def remove_all(ground: "LocalBackend") -> None:
     """Remove everything of the state; what is not of it stays, and the folder with it. Raises StateUnwritableError."""
     disk = ground.disk
     try:
@@ -83,21 +83,21 @@ def remove_all(ground: "LocalGround") -> None:
             with suppress(OSError):  # somebody else keeps something in it
                 disk.rmdir(folder)
     except OSError as error:
-        raise unwritable(ground.directory, error) from error
+        raise unwritable_error(ground.directory, error) from error
 
 
-def _second(ground: "LocalGround", path: Path) -> None:
+def _second(ground: "LocalBackend", path: Path) -> None:
     """Make ``path`` another name of the snapshot that stands, or a copy where no file can have two. Raises FileExistsError."""
     try:
         ground.disk.link(ground.file, path)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        write_new(path, ground.disk.read(ground.file), disk=ground.disk)
+        write_new_file(path, ground.disk.read(ground.file), disk=ground.disk)
 
 
-def _version(ground: "LocalGround", serial: int, path: Path) -> Version:
+def _version(ground: "LocalBackend", serial: int, path: Path) -> StateVersion:
     stamp = ground.disk.stamp(path)
     seconds = stamp.modified_ns / 1e9 if stamp else 0.0
     written = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    return Version(serial=serial, written=written, size_bytes=stamp.size_bytes if stamp else 0)
+    return StateVersion(serial=serial, written=written, size_bytes=stamp.size_bytes if stamp else 0)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pragmaspec.failpoints import reach
 from pragmaspec.state.backends.local.disk import Disk
-from pragmaspec.state.backends.local.durable import unwritable, write_all
+from pragmaspec.state.backends.local.durable import unwritable_error, write_all
 
 _FIRST_BYTES = 64 * 1024
 
@@ -36,7 +36,7 @@ class JournalFile:
         kernel reports lost pages only once.
         """
         if self._broken:
-            raise unwritable(self._path, "an earlier write failed")
+            raise unwritable_error(self._path, "an earlier write failed")
         self._broken = True  # until everything has gone well
         try:
             self._reserve(self._offset + len(lines) + room_bytes)
@@ -46,7 +46,7 @@ class JournalFile:
             self._disk.fdatasync(self._handle)
             reach("store.journal.synced")
         except OSError as error:
-            raise unwritable(self._path, error) from error
+            raise unwritable_error(self._path, error) from error
         self._broken = False
         self._offset += len(lines)
 

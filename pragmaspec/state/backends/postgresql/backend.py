@@ -13,23 +13,23 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnreachableError, UsageError
-from pragmaspec.state.backends.base import Held, Holder, Stored, Version
-from pragmaspec.state.backends.lock_info import LockNote, decode_lock_info, encode_lock_info, locked
+from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, StateVersion
+from pragmaspec.state.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info, locked_error
 from pragmaspec.state.backends.postgresql import tables
-from pragmaspec.state.backends.postgresql.config import connect, need_driver, postgresql_place
-from pragmaspec.state.backends.postgresql.locked import PostgresqlHeld
+from pragmaspec.state.backends.postgresql.config import connect, need_driver, postgresql_config
+from pragmaspec.state.backends.postgresql.locked import LockedPostgresqlBackend
 from pragmaspec.state.backends.postgresql.session import (
+    configure_session,
     data,
+    durability_warnings,
     holds_lock,
     moment,
     number,
-    pooled,
-    settle,
-    standing,
-    unreachable,
-    warnings,
+    pooler_error,
+    read_tables,
+    unreachable_error,
 )
-from pragmaspec.state.backends.retry import Patience
+from pragmaspec.state.backends.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from pragmaspec.state.backends.postgresql.tables import Link
@@ -41,35 +41,35 @@ _WAY_OUT = (
 )
 
 
-class PostgresqlGround:
+class PostgresqlBackend:
     """The state at ``url``: ``postgresql://host/database/name``. Raises UsageError for a URL that cannot be."""
 
-    def __init__(self, url: str, patience: Patience | None = None, environ: Mapping[str, str] = os.environ) -> None:
-        self._place = postgresql_place(url)
-        self._patience = patience or Patience()
+    def __init__(self, url: str, patience: RetryPolicy | None = None, environ: Mapping[str, str] = os.environ) -> None:
+        self._place = postgresql_config(url)
+        self._patience = patience or RetryPolicy()
         self._environ = environ
-        self._held: PostgresqlHeld | None = None
+        self._held: LockedPostgresqlBackend | None = None
 
     @property
     def title(self) -> str:
         """The URL without user and options."""
         return self._place.title
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         """Snapshot and journal of one moment. Makes no tables."""
-        return self._look(lambda link: standing(link, self._place).stored)
+        return self._look(lambda link: read_tables(link, self._place).stored)
 
     def warnings(self) -> tuple[str, ...]:
         """Settings of the server that make it unfit to keep a state."""
-        return self._look(warnings)
+        return self._look(durability_warnings)
 
-    def lock(self, holder: Holder) -> Held:
+    def lock(self, holder: LockHolder) -> LockedBackend:
         """Take the lock in a session of its own. Makes the tables when they are missing."""
         holder = holder if holder.id else replace(holder, id=str(uuid4()))
         self._held = self._lock(holder)
         return self._held
 
-    def holder(self) -> Holder | None:
+    def holder(self) -> LockHolder | None:
         """Whoever's session has the lock."""
         found = self._look(self._who)
         return None if found is None else found[1].holder
@@ -95,14 +95,14 @@ class PostgresqlGround:
         if why := self._look(broken):
             raise UsageError("There is no such lock", f"{self.title}: {why}. Nothing was changed.")
 
-    def history(self) -> tuple[Version, ...]:
+    def history(self) -> tuple[StateVersion, ...]:
         """The last snapshots, from the table ``history``, and the one that stands."""
 
-        def found(link: "Link") -> tuple[Version, ...]:
+        def found(link: "Link") -> tuple[StateVersion, ...]:
             if not tables.tables_exist(link, self._place):
                 return ()
             rows = tables.run(link, self._place, tables.VERSIONS, self._place.name, self._place.name).fetchall()
-            return tuple(Version(serial=number(row[0]), written=moment(row[1]), size_bytes=number(row[2])) for row in rows)
+            return tuple(StateVersion(serial=number(row[0]), written=moment(row[1]), size_bytes=number(row[2])) for row in rows)
 
         return self._look(found)
 
@@ -131,13 +131,13 @@ class PostgresqlGround:
             return
         if not self._look(lambda link: tables.tables_exist(link, self._place)):
             return
-        held = self._lock(Holder(pid=os.getpid(), user="", host="", since="", command="remove the state", id=str(uuid4())))
+        held = self._lock(LockHolder(pid=os.getpid(), user="", host="", since="", command="remove the state", id=str(uuid4())))
         try:
             held.remove()
         finally:
             held.release()
 
-    def _lock(self, holder: Holder) -> PostgresqlHeld:
+    def _lock(self, holder: LockHolder) -> LockedPostgresqlBackend:
         need_driver()
         import psycopg  # noqa: PLC0415 - heavy
 
@@ -146,24 +146,24 @@ class PostgresqlGround:
             try:
                 note = self._take(link, holder)
                 if note is None:
-                    return PostgresqlHeld(link, self._place)
+                    return LockedPostgresqlBackend(link, self._place)
             except psycopg.Error as error:
                 link.close()
-                raise unreachable(self.title, error) from None
+                raise unreachable_error(self.title, error) from None
             except BaseException:
                 link.close()
                 raise
             link.close()
             if note.holder.id != holder.id:
-                raise locked(self.title, note, _WAY_OUT)
+                raise locked_error(self.title, note, _WAY_OUT)
             self._patience.wait(turn)  # a session of ours whose end the server has not noticed yet
         raise StateUnreachableError("The lock cannot be taken", f"{self.title}: the server cut each connection. Try again.")
 
-    def _take(self, link: "Link", holder: Holder) -> LockNote | None:
+    def _take(self, link: "Link", holder: LockHolder) -> LockInfo | None:
         """Take the lock in this session; who has it already, when it is somebody else's."""
-        if error := pooled(link, self.title):
+        if error := pooler_error(link, self.title):
             raise error
-        settle(link)
+        configure_session(link)
         tables.make_tables(link, self._place)
         if link.execute("SELECT pg_try_advisory_lock(%s)", (self._place.lock_key,)).fetchone() != (True,):
             found = self._who(link)
@@ -176,7 +176,7 @@ class PostgresqlGround:
         tables.run(link, self._place, tables.NOTE_HOLDER, self._place.name, encode_lock_info(holder))
         return None
 
-    def _who(self, link: "Link") -> tuple[int, LockNote] | None:
+    def _who(self, link: "Link") -> tuple[int, LockInfo] | None:
         """The server process that has the lock, and what is noted of it."""
         if not tables.tables_exist(link, self._place):
             return None
@@ -196,13 +196,13 @@ class PostgresqlGround:
                 try:
                     return question(link)
                 except psycopg.Error as error:
-                    last = unreachable(self.title, error)
+                    last = unreachable_error(self.title, error)
                     if not (link.closed or link.broken):
                         raise last from None
             self._patience.wait(turn)
         raise last
 
 
-def _unknown() -> LockNote:
+def _unknown() -> LockInfo:
     """A holder that has not noted its name yet, or whose name may not be seen."""
     return decode_lock_info(b"")

@@ -6,12 +6,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
-from pragmaspec.credentials import SOURCES, check_url, wrong_url
+from pragmaspec.credentials import CREDENTIAL_SOURCES, check_state_url, url_error
 from pragmaspec.errors import StateUnreachableError, UsageError
-from pragmaspec.net.state_urls import postgresql_state
+from pragmaspec.net.state_urls import parse_postgresql_state_url
 from pragmaspec.net.urls import UrlError, is_loopback
 from pragmaspec.paths import home
-from pragmaspec.state.backends.retry import Patience
+from pragmaspec.state.backends.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -21,7 +21,7 @@ _FINAL = ("authentication", "password", "does not exist", "certificate", "SSL", 
 """Words of a refusal that another try does not change."""
 
 
-class PostgresqlPlace(NamedTuple):
+class PostgresqlConfig(NamedTuple):
     """A database, and the name of the state in it. Empty: PostgreSQL's own places decide (``PGHOST``, ``PGUSER``, …)."""
 
     host: str
@@ -45,7 +45,7 @@ class PostgresqlPlace(NamedTuple):
         return self._key(self.name)
 
     @property
-    def making_key(self) -> int:
+    def schema_lock_key(self) -> int:
         """The number of the lock under which the tables are made."""
         return self._key("")
 
@@ -54,19 +54,19 @@ class PostgresqlPlace(NamedTuple):
         return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def postgresql_place(url: str) -> PostgresqlPlace:
+def postgresql_config(url: str) -> PostgresqlConfig:
     """The place that ``postgresql://[user@]host[:port]/database/name`` names. Raises UsageError.
 
     Options: ``?schema=`` (default ``pragmaspec``), ``sslmode``, ``sslrootcert``, ``sslcert``, ``sslkey``, and ``host`` for the
     folder of a Unix socket.
     """
-    check_url(url)
+    check_state_url(url)
     try:
-        found = postgresql_state(url)
+        found = parse_postgresql_state_url(url)
     except UrlError as error:
-        raise wrong_url(url, str(error)) from None
+        raise url_error(url, str(error)) from None
     options = found.options
-    return PostgresqlPlace(
+    return PostgresqlConfig(
         host=options.get("host", found.url.host),
         port=str(found.url.port or ""),
         user=unquote(found.url.user or ""),
@@ -88,7 +88,7 @@ def need_driver() -> None:
 
 
 def connect(
-    place: PostgresqlPlace, patience: Patience, application: str, environ: Mapping[str, str] = os.environ
+    place: PostgresqlConfig, patience: RetryPolicy, application: str, environ: Mapping[str, str] = os.environ
 ) -> "Connection[tuple[object, ...]]":
     """A connection in which each statement is its own transaction unless one is begun.
 
@@ -108,13 +108,13 @@ def connect(
         if any(word in words for word in _FINAL):
             break
         patience.wait(turn)
-    advice = f" The password is taken from {SOURCES['postgresql']}." if "password" in words else ""
+    advice = f" The password is taken from {CREDENTIAL_SOURCES['postgresql']}." if "password" in words else ""
     raise StateUnreachableError(
         "The state cannot be reached", f"{place.title}: {words}.{advice} Check the address and the access."
     )
 
 
-def _options(place: PostgresqlPlace, patience: Patience, environ: Mapping[str, str], libpq: int) -> dict[str, str]:
+def _options(place: PostgresqlConfig, patience: RetryPolicy, environ: Mapping[str, str], libpq: int) -> dict[str, str]:
     """Connection parameters of libpq. A connection that is dead is noticed within a minute, at both ends."""
     options = {
         "dbname": place.database,

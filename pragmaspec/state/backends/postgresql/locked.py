@@ -5,11 +5,19 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import StateLockLostError, StateUnwritableError
-from pragmaspec.state.backends.base import Ending, Stored
-from pragmaspec.state.backends.document import inner
+from pragmaspec.state.backends.base import RawState, WriteFence
+from pragmaspec.state.backends.document import snapshot_header
 from pragmaspec.state.backends.postgresql import tables
-from pragmaspec.state.backends.postgresql.config import PostgresqlPlace
-from pragmaspec.state.backends.postgresql.session import Standing, data, digest, holds_lock, standing, unreachable, words
+from pragmaspec.state.backends.postgresql.config import PostgresqlConfig
+from pragmaspec.state.backends.postgresql.session import (
+    TableContents,
+    data,
+    digest,
+    error_text,
+    holds_lock,
+    read_tables,
+    unreachable_error,
+)
 
 if TYPE_CHECKING:
     from pragmaspec.state.backends.postgresql.tables import Link
@@ -19,29 +27,29 @@ class _FencedOutError(Exception):
     """Something else stands there than was read or written last; rolls the transaction back."""
 
 
-class PostgresqlHeld:
-    """Made by :meth:`pragmaspec.state.backends.postgresql.backend.PostgresqlGround.lock`."""
+class LockedPostgresqlBackend:
+    """Made by :meth:`pragmaspec.state.backends.postgresql.backend.PostgresqlBackend.lock`."""
 
-    def __init__(self, link: "Link", place: PostgresqlPlace) -> None:
+    def __init__(self, link: "Link", place: PostgresqlConfig) -> None:
         self._link = link
         self._place = place
-        self._seen: Standing | None = None
+        self._seen: TableContents | None = None
         self._extends = 0
-        self._ending = Ending(place.title)
+        self._ending = WriteFence(place.title)
 
     @property
     def released(self) -> bool:
         """Whether the session has ended."""
         return self._link.closed
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         """What stands there now."""
         import psycopg  # noqa: PLC0415 - heavy
 
         try:
-            self._seen = standing(self._link, self._place)
+            self._seen = read_tables(self._link, self._place)
         except psycopg.Error as error:
-            raise unreachable(self._place.title, error) from None
+            raise unreachable_error(self._place.title, error) from None
         return self._seen.stored
 
     def begin_journal(self, serial: int) -> None:
@@ -53,18 +61,18 @@ class PostgresqlHeld:
         del room_bytes
         before = self._ready()
         if before.absent:
-            raise self._ending.because(StateUnwritableError, "there is no snapshot that a journal could extend")
+            raise self._ending.close(StateUnwritableError, "there is no snapshot that a journal could extend")
         if any(text.serial != self._extends for text in before.stored.journals):
-            raise self._ending.because(StateUnwritableError, "there are journal lines that no snapshot covers")
+            raise self._ending.close(StateUnwritableError, "there are journal lines that no snapshot covers")
         added = self._write(lambda: self._insert(lines, first_seq, before.lineage))
         self._seen = before._replace(batches=before.batches + added)
 
     def write_snapshot(self, text: bytes, serial: int) -> None:
         """Replace the snapshot, keep the old one in the history and drop the journal, in one transaction."""
         before = self._ready()
-        head = inner(text)
+        head = snapshot_header(text)
         self._write(lambda: self._replace(before, text, head.lineage, serial))
-        self._seen = Standing(Stored(self._place.title, text), head.lineage, serial, digest(text))
+        self._seen = TableContents(RawState(self._place.title, text), head.lineage, serial, digest(text))
 
     def remove(self) -> None:
         """Remove everything of this state."""
@@ -88,11 +96,11 @@ class PostgresqlHeld:
         with suppress(psycopg.Error):
             self._link.close()
 
-    def _ready(self) -> Standing:
+    def _ready(self) -> TableContents:
         self._ending.check()
         if self._seen is None:
             self.read()
-        return self._seen or Standing(Stored(self._place.title))
+        return self._seen or TableContents(RawState(self._place.title))
 
     def _insert(self, lines: bytes, first_seq: int, lineage: str) -> int:
         """How many rows were added: none when exactly these lines are there already."""
@@ -103,7 +111,7 @@ class PostgresqlHeld:
             _check(found is not None and data(found[0]) == lines)
         return added
 
-    def _replace(self, before: Standing, text: bytes, lineage: str, serial: int) -> int:
+    def _replace(self, before: TableContents, text: bytes, lineage: str, serial: int) -> int:
         name, new = self._place.name, (lineage, serial, digest(text), text)
         if before.absent:
             changed = tables.run(self._link, self._place, tables.FIRST_SNAPSHOT, name, *new).rowcount
@@ -126,12 +134,12 @@ class PostgresqlHeld:
                 _check(holds_lock(self._link, self._place))
                 return change()
         except _FencedOutError:
-            raise self._ending.because(StateLockLostError, "something else was written there since this run read it") from None
+            raise self._ending.close(StateLockLostError, "something else was written there since this run read it") from None
         except psycopg.Error as error:
             if self._link.closed or self._link.broken:
-                why = f"the session that held the lock has ended ({words(error)})"
-                raise self._ending.because(StateLockLostError, why) from None
-            raise self._ending.because(StateUnwritableError, words(error)) from None
+                why = f"the session that held the lock has ended ({error_text(error)})"
+                raise self._ending.close(StateLockLostError, why) from None
+            raise self._ending.close(StateUnwritableError, error_text(error)) from None
 
 
 def _check(sound: bool) -> None:

@@ -5,9 +5,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from pragmaspec.errors import StateUnreachableError
-from pragmaspec.state.backends.base import JournalText, Stored
+from pragmaspec.state.backends.base import JournalText, RawState
 from pragmaspec.state.backends.postgresql import tables
-from pragmaspec.state.backends.postgresql.config import PostgresqlPlace
+from pragmaspec.state.backends.postgresql.config import PostgresqlConfig
 
 if TYPE_CHECKING:
     from psycopg import Error
@@ -25,10 +25,10 @@ _SETTINGS = (
 _WEAK_COMMITS = frozenset({"off", "local"})
 
 
-class Standing(NamedTuple):
+class TableContents(NamedTuple):
     """What stood in the tables at one moment; ``lineage``, ``serial`` and ``sha256`` are of the snapshot."""
 
-    stored: Stored
+    stored: RawState
     lineage: str = ""
     serial: int = -1
     sha256: str = ""
@@ -40,10 +40,10 @@ class Standing(NamedTuple):
         return self.stored.snapshot is None
 
 
-def standing(link: "Link", place: PostgresqlPlace) -> Standing:
+def read_tables(link: "Link", place: PostgresqlConfig) -> TableContents:
     """Snapshot and journal of one moment. Raises psycopg.Error."""
     if not tables.tables_exist(link, place):
-        return Standing(Stored(place.title))
+        return TableContents(RawState(place.title))
     with link.transaction():
         link.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         found = tables.run(link, place, tables.SNAPSHOT, place.name).fetchone()
@@ -53,12 +53,12 @@ def standing(link: "Link", place: PostgresqlPlace) -> Standing:
         journals.setdefault(number(extends), []).append(data(lines))
     texts = tuple(JournalText(serial, f"{place.title} (journal)", b"".join(parts)) for serial, parts in journals.items())
     if found is None:
-        return Standing(Stored(place.title, None, texts), batches=len(batches))
+        return TableContents(RawState(place.title, None, texts), batches=len(batches))
     lineage, serial, digest, doc, _ = found
-    return Standing(Stored(place.title, data(doc), texts), str(lineage), number(serial), str(digest), len(batches))
+    return TableContents(RawState(place.title, data(doc), texts), str(lineage), number(serial), str(digest), len(batches))
 
 
-def settle(link: "Link") -> None:
+def configure_session(link: "Link") -> None:
     """Give the session its settings: it must not be ended for idling, nor wait for ever, nor commit without a sync."""
     for name, value in _SETTINGS:
         link.execute("SELECT set_config(%s, %s, false)", (name, value))
@@ -68,7 +68,7 @@ def settle(link: "Link") -> None:
         link.execute("SELECT set_config('synchronous_commit', 'on', false)")
 
 
-def warnings(link: "Link") -> tuple[str, ...]:
+def durability_warnings(link: "Link") -> tuple[str, ...]:
     """What makes this server unfit to keep a state, in sentences for a person."""
     return tuple(
         f"The PostgreSQL server runs with {name} = off: a power cut can lose or damage the state."
@@ -83,13 +83,13 @@ def setting(link: "Link", name: str) -> str:
     return str(found[0]) if found else ""
 
 
-def holds_lock(link: "Link", place: PostgresqlPlace) -> bool:
+def holds_lock(link: "Link", place: PostgresqlConfig) -> bool:
     """Whether this very session holds the lock: the process that answers is ours, and the lock is its own."""
     found = link.execute(tables.WE_HOLD, tables.halves(place.lock_key)).fetchone()
     return found is not None and number(found[0]) == link.info.backend_pid and number(found[1]) == 1
 
 
-def pooled(link: "Link", title: str) -> StateUnreachableError | None:
+def pooler_error(link: "Link", title: str) -> StateUnreachableError | None:
     """The error when a pooler stands in between: what it told at the start is then not the process that answers.
 
     Behind one, a lock of a session stays with a connection that is handed to others.
@@ -105,14 +105,14 @@ def pooled(link: "Link", title: str) -> StateUnreachableError | None:
     )
 
 
-def unreachable(title: str, error: "Error") -> StateUnreachableError:
+def unreachable_error(title: str, error: "Error") -> StateUnreachableError:
     """The error for a statement that failed."""
     return StateUnreachableError(
-        "The state cannot be reached", f"{title}: {words(error)}. Check the server and the role's rights."
+        "The state cannot be reached", f"{title}: {error_text(error)}. Check the server and the role's rights."
     )
 
 
-def words(error: "Error") -> str:
+def error_text(error: "Error") -> str:
     """What the server says, in one line; only its own sentence, since details may quote data."""
     said = error.diag.message_primary or str(error)
     return "; ".join(line.strip() for line in said.splitlines() if line.strip())[:400].rstrip(".")

@@ -12,7 +12,7 @@
 
 from typing import TYPE_CHECKING, LiteralString
 
-from pragmaspec.state.backends.postgresql.config import PostgresqlPlace
+from pragmaspec.state.backends.postgresql.config import PostgresqlConfig
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -92,7 +92,7 @@ WE_HOLD: LiteralString = (
 )
 
 
-def run(link: "Link", place: PostgresqlPlace, statement: LiteralString, *values: object) -> "Rows":
+def run(link: "Link", place: PostgresqlConfig, statement: LiteralString, *values: object) -> "Rows":
     """Execute ``statement`` with the schema's name in it, and ``values`` bound."""
     from psycopg.sql import SQL, Identifier  # noqa: PLC0415 - heavy
 
@@ -104,7 +104,7 @@ def halves(key: int) -> tuple[int, int]:
     return (key >> 32) & 0xFFFFFFFF, key & 0xFFFFFFFF
 
 
-def tables_exist(link: "Link", place: PostgresqlPlace) -> bool:
+def tables_exist(link: "Link", place: PostgresqlConfig) -> bool:
     """Whether all tables are there."""
     found = link.execute(
         "SELECT count(*) FROM pg_tables WHERE schemaname = %s AND tablename = ANY(%s)", (place.schema, list(_TABLES))
@@ -112,12 +112,12 @@ def tables_exist(link: "Link", place: PostgresqlPlace) -> bool:
     return found == (len(_TABLES),)
 
 
-def make_tables(link: "Link", place: PostgresqlPlace) -> None:
+def make_tables(link: "Link", place: PostgresqlConfig) -> None:
     """Make the tables that are missing; two runs at once do not get into each other's way."""
     if tables_exist(link, place):
         return
     with link.transaction():
-        link.execute("SELECT pg_advisory_xact_lock(%s)", (place.making_key,))
+        link.execute("SELECT pg_advisory_xact_lock(%s)", (place.schema_lock_key,))
         # Where the schema is there, the role need not have the right to make one.
         made = link.execute("SELECT count(*) FROM pg_namespace WHERE nspname = %s", (place.schema,)).fetchone() == (1,)
         for statement in (*(() if made else (_SCHEMA,)), _STATES, _JOURNAL, _HISTORY, _LOCKS):

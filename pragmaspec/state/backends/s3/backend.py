@@ -21,32 +21,32 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError, StateUnreachableError, StateUnreadableError, UsageError
-from pragmaspec.state.backends.base import Held, Holder, Stored, Version
-from pragmaspec.state.backends.document import Document, decode_document, inner
-from pragmaspec.state.backends.lock_info import decode_lock_info, locked
-from pragmaspec.state.backends.retry import Patience
-from pragmaspec.state.backends.s3.bucket import Bucket, RefusedError
-from pragmaspec.state.backends.s3.config import s3_place
-from pragmaspec.state.backends.s3.document import fence, journal_prefix, standing
-from pragmaspec.state.backends.s3.lock import WAY_OUT, Rhythm, lock_key, take
-from pragmaspec.state.backends.s3.locked import S3Held
+from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, StateVersion
+from pragmaspec.state.backends.document import StateDocument, decode_document, snapshot_header
+from pragmaspec.state.backends.lock_info import decode_lock_info, locked_error
+from pragmaspec.state.backends.retry import RetryPolicy
+from pragmaspec.state.backends.s3.bucket import Bucket, PreconditionFailedError
+from pragmaspec.state.backends.s3.config import s3_config
+from pragmaspec.state.backends.s3.document import fence_out, journal_prefix, read_contents
+from pragmaspec.state.backends.s3.lock import LOCKED_ADVICE, LeaseTimes, lock_key, take_lock
+from pragmaspec.state.backends.s3.locked import LockedS3Backend
 
 _MOST_VERSIONS = 100
 
 
-class S3Ground:
+class S3Backend:
     """The state at ``url``: ``s3://bucket/key``. Raises UsageError for a URL that cannot be, or that holds credentials."""
 
     def __init__(
         self,
         url: str,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
         environ: Mapping[str, str] = os.environ,
-        rhythm: Rhythm | None = None,
+        rhythm: LeaseTimes | None = None,
     ) -> None:
-        self._rhythm = rhythm or Rhythm()
-        self._place = s3_place(url)
-        self._patience = patience or Patience()
+        self._rhythm = rhythm or LeaseTimes()
+        self._place = s3_config(url)
+        self._patience = patience or RetryPolicy()
         self._environ = environ
         self._ours = ""
 
@@ -55,26 +55,26 @@ class S3Ground:
         """The URL without options."""
         return self._place.title
 
-    def read(self) -> Stored:
+    def read(self) -> RawState:
         """Document and journal of one moment."""
         with self._bucket() as bucket:
-            return standing(bucket).stored(self.title)
+            return read_contents(bucket).stored(self.title)
 
-    def lock(self, holder: Holder) -> Held:
+    def lock(self, holder: LockHolder) -> LockedBackend:
         """Take the lock. A store that ignores preconditions is refused before the first state is put there."""
         holder = holder if holder.id else replace(holder, id=str(uuid4()))
         bucket = Bucket(self._place, self._patience, self._environ)
         try:
             if bucket.etag(self._place.key) is None:
                 _check_obedience(bucket)
-            lock = take(bucket, holder, self._rhythm)
+            lock = take_lock(bucket, holder, self._rhythm)
         except BaseException:
             bucket.close()
             raise
         self._ours = holder.id
-        return S3Held(bucket, lock)
+        return LockedS3Backend(bucket, lock)
 
-    def holder(self) -> Holder | None:
+    def holder(self) -> LockHolder | None:
         """What the lock object says."""
         with self._bucket() as bucket:
             found = bucket.get(lock_key(bucket))
@@ -85,20 +85,20 @@ class S3Ground:
         with self._bucket() as bucket:
             found = bucket.get(lock_key(bucket))
             if found is not None and decode_lock_info(found.body).holder.id == lock_id:
-                fence(bucket)
+                fence_out(bucket)
                 try:
                     bucket.delete_if(lock_key(bucket), lambda found: decode_lock_info(found.body).holder.id == lock_id)
-                except RefusedError as refused:
+                except PreconditionFailedError as refused:
                     found = refused.found
                 else:
                     return
         now = f"it is locked by ID {decode_lock_info(found.body).holder.id or '(not told)'}" if found else "it is not locked"
         raise UsageError("There is no such lock", f"{self.title}: {now}. Nothing was changed.")
 
-    def history(self) -> tuple[Version, ...]:
+    def history(self) -> tuple[StateVersion, ...]:
         """The versions that the bucket keeps; only the one that stands when it keeps none."""
         return tuple(
-            Version(serial=serial, written=document.written, size_bytes=len(document.snapshot.encode()))
+            StateVersion(serial=serial, written=document.written, size_bytes=len(document.snapshot.encode()))
             for serial, document in self._kept()
         )
 
@@ -118,7 +118,7 @@ class S3Ground:
             found = bucket.get(lock_key(bucket))
             note = decode_lock_info(found.body) if found else None
             if note is not None and note.holder.id != self._ours:
-                raise locked(self.title, note, WAY_OUT)
+                raise locked_error(self.title, note, LOCKED_ADVICE)
             bucket.delete(self._place.key)
             bucket.delete_all(bucket.keys(journal_prefix(bucket)))
 
@@ -130,7 +130,7 @@ class S3Ground:
         finally:
             bucket.close()
 
-    def _kept(self) -> Iterator[tuple[int, Document]]:
+    def _kept(self) -> Iterator[tuple[int, StateDocument]]:
         """Each serial once, newest first, with the last document that held it."""
         last = -1
         with self._bucket() as bucket:
@@ -139,7 +139,7 @@ class S3Ground:
                     document = decode_document(item.body, self.title)
                 except StateUnreadableError:
                     continue
-                serial = inner(document.snapshot.encode()).serial
+                serial = snapshot_header(document.snapshot.encode()).serial
                 if serial != last:
                     yield serial, document
                 last = serial
@@ -151,8 +151,8 @@ def _check_obedience(bucket: Bucket) -> None:
     """Raise unless the store refuses what a precondition forbids. Without that, two runs could both hold the lock."""
     key = f"{bucket.place.key}.probe-{uuid4().hex}"
     try:
-        bucket.obeys(key, b"1", None)
-        obedient = bucket.obeys(key, b"2", None) and bucket.obeys(key, b"3", f'"{"0" * 32}"')
+        bucket.rejects_put(key, b"1", None)
+        obedient = bucket.rejects_put(key, b"2", None) and bucket.rejects_put(key, b"3", f'"{"0" * 32}"')
     finally:
         _removed(bucket, key)
     if not obedient:

@@ -12,11 +12,11 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
-from pragmaspec.credentials import SOURCES
+from pragmaspec.credentials import CREDENTIAL_SOURCES
 from pragmaspec.errors import PragmaspecError, StateUnreachableError
-from pragmaspec.state.backends.retry import Patience
-from pragmaspec.state.backends.s3.config import S3Place, s3_client, unusable
-from pragmaspec.state.backends.s3.redirects import RedirectCircleError
+from pragmaspec.state.backends.retry import RetryPolicy
+from pragmaspec.state.backends.s3.config import S3Config, s3_client, unreachable_error
+from pragmaspec.state.backends.s3.redirects import RedirectLoopError
 
 _DENIED = frozenset({301, 307, 400, 401, 403})
 _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
@@ -28,7 +28,7 @@ _AT_ONCE = 8
 _Result = TypeVar("_Result")
 
 
-class Item(NamedTuple):
+class S3Object(NamedTuple):
     """An object as it was found; ``age_s`` is its age by the server's own clock, ``written`` RFC 3339, UTC."""
 
     body: bytes
@@ -37,10 +37,10 @@ class Item(NamedTuple):
     age_s: float
 
 
-class RefusedError(Exception):
+class PreconditionFailedError(Exception):
     """A precondition was not met: ``found`` is there now; None: nothing."""
 
-    def __init__(self, found: Item | None) -> None:
+    def __init__(self, found: S3Object | None) -> None:
         super().__init__("a precondition was not met")
         self.found = found
 
@@ -57,12 +57,12 @@ class _AnswerError(Exception):
 class Bucket:
     """The bucket of ``place``. May be used from several threads. Close it after use."""
 
-    def __init__(self, place: S3Place, patience: Patience, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, place: S3Config, patience: RetryPolicy, environ: Mapping[str, str] = os.environ) -> None:
         self.place = place
         self.patience = patience
         self._client = s3_client(place, patience, environ)
 
-    def hurried(self) -> "Bucket":
+    def without_retries(self) -> "Bucket":
         """The same, with one try for each request, for who tries again anyway. Shares the connections; only one is closed."""
         other = copy(self)
         other.patience = self.patience._replace(tries=1)
@@ -72,7 +72,7 @@ class Bucket:
         """Let go of the connections."""
         self._client.close()
 
-    def get(self, key: str) -> Item | None:
+    def get(self, key: str) -> S3Object | None:
         """The object at ``key``. Raises StateUnreachableError."""
         return self._insist(partial(self._get, key))
 
@@ -85,7 +85,7 @@ class Bucket:
         """The keys that begin with ``prefix``, sorted. Raises StateUnreachableError."""
         return self._insist(partial(self._keys, prefix))
 
-    def get_all(self, keys: Sequence[str]) -> tuple[Item | None, ...]:
+    def get_all(self, keys: Sequence[str]) -> tuple[S3Object | None, ...]:
         """The objects at ``keys``, several at once. Raises StateUnreachableError."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return tuple(pool.map(self.get, keys))
@@ -95,7 +95,7 @@ class Bucket:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             tuple(pool.map(self.delete, keys))
 
-    def versions(self, key: str) -> Iterator[Item]:
+    def versions(self, key: str) -> Iterator[S3Object]:
         """What is kept of ``key``, newest first; only what stands when the bucket keeps no more. Raises StateUnreachableError."""
         for version in self._insist(partial(self._version_ids, key)):
             found = self._insist(partial(self._get, key, VersionId=version))
@@ -120,11 +120,11 @@ class Bucket:
             if found is not None and found.body == body:
                 return found.etag
             if (found.etag if found else None) != if_match or problem.status == _PRECONDITION_FAILED:
-                raise RefusedError(found)
+                raise PreconditionFailedError(found)
             self.patience.wait(turn)
         raise self._problem(problem)
 
-    def obeys(self, key: str, body: bytes, if_match: str | None) -> bool:
+    def rejects_put(self, key: str, body: bytes, if_match: str | None) -> bool:
         """Whether the store refuses to put ``body`` at ``key``, as it must. Raises StateUnreachableError."""
 
         def tried() -> bool:
@@ -142,7 +142,7 @@ class Bucket:
         """Remove the object at ``key``, if it is there. Raises StateUnreachableError."""
         self._insist(partial(self._found, self._client.delete_object, Key=key))
 
-    def delete_if(self, key: str, wanted: Callable[[Item], bool]) -> None:
+    def delete_if(self, key: str, wanted: Callable[[S3Object], bool]) -> None:
         """Remove the object at ``key`` if what is there is ``wanted``, and nothing else that came meanwhile. Absent: no error.
 
         The look before it is also for stores that know no conditional DELETE. Raises RefusedError and StateUnreachableError.
@@ -153,7 +153,7 @@ class Bucket:
             if found is None:
                 return
             if not wanted(found):
-                raise RefusedError(found)
+                raise PreconditionFailedError(found)
             try:
                 self._found(self._client.delete_object, Key=key, IfMatch=found.etag)
             except _AnswerError as answer:
@@ -168,13 +168,13 @@ class Bucket:
             self.patience.wait(turn)
         raise self._problem(problem)
 
-    def _get(self, key: str, **options: str) -> Item | None:
+    def _get(self, key: str, **options: str) -> S3Object | None:
         answer = self._found(self._client.get_object, Key=key, **options)
         if answer is None:
             return None
         with closing(answer["Body"]) as stream:
             body = self._call(stream.read)
-        return Item(body, str(self._told(answer, "ETag")), _rfc3339(self._told(answer, "LastModified")), _age_s(answer))
+        return S3Object(body, str(self._told(answer, "ETag")), _rfc3339(self._told(answer, "LastModified")), _age_s(answer))
 
     def _put(self, key: str, body: bytes, if_match: str | None) -> str:
         condition = {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": if_match}
@@ -192,7 +192,7 @@ class Bucket:
     def _told(self, answer: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - botocore has no types of its own
         """A value that every S3 store returns. Raises StateUnreachableError if it is missing: the server is no S3 store."""
         if name not in answer:
-            raise unusable(self.place, f"the server does not answer as S3 does: there is no {name}")
+            raise unreachable_error(self.place, f"the server does not answer as S3 does: there is no {name}")
         return answer[name]
 
     def _keys(self, prefix: str) -> tuple[str, ...]:
@@ -234,17 +234,17 @@ class Bucket:
             ResponseParserError,
             HTTPError,
         ) as error:
-            from pragmaspec.net.errors import is_lasting, why_broken  # noqa: PLC0415 - heavy
+            from pragmaspec.net.errors import explain_error, is_permanent  # noqa: PLC0415 - heavy
 
-            if is_lasting(error):
-                raise unusable(self.place, why_broken(error)) from None
+            if is_permanent(error):
+                raise unreachable_error(self.place, explain_error(error)) from None
             raise _AnswerError(_NO_ANSWER, type(error).__name__) from None
         except aws.BotoCoreError as error:
-            raise unusable(self.place, error) from None
+            raise unreachable_error(self.place, error) from None
         except (KeyError, ValueError):
-            raise unusable(self.place, "the server does not answer as S3 does") from None
-        except RedirectCircleError:
-            raise unusable(self.place, "the server redirects in a circle, and does not answer as S3 does") from None
+            raise unreachable_error(self.place, "the server does not answer as S3 does") from None
+        except RedirectLoopError:
+            raise unreachable_error(self.place, "the server redirects in a circle, and does not answer as S3 does") from None
 
     def _insist(self, call: Callable[[], _Result]) -> _Result:
         """Call until the answer is certain. Only for what may be done twice. Raises StateUnreachableError."""
@@ -267,7 +267,7 @@ class Bucket:
         elif answer.status in _DENIED:
             advice = (
                 "The credentials need s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket there, and the region must "
-                f"be right. Credentials come from {SOURCES['s3']}."
+                f"be right. Credentials come from {CREDENTIAL_SOURCES['s3']}."
             )
         else:
             advice = "Try again later, or ask who runs the store."

@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from pragmaspec.credentials import check_url, wrong_url
+from pragmaspec.credentials import check_state_url, url_error
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.s3_urls import check_endpoint
-from pragmaspec.net.state_urls import s3_state
+from pragmaspec.net.state_urls import parse_s3_state_url
 from pragmaspec.net.trust import TrustError
 from pragmaspec.net.urls import UrlError, is_url
-from pragmaspec.state.backends.retry import Patience
-from pragmaspec.state.backends.s3.redirects import refuse_circles
+from pragmaspec.state.backends.retry import RetryPolicy
+from pragmaspec.state.backends.s3.redirects import forbid_redirect_loops
 
 
-class S3Place(NamedTuple):
+class S3Config(NamedTuple):
     """A bucket and the key of the state in it. Empty options: AWS's own places decide."""
 
     bucket: str
@@ -30,19 +30,19 @@ class S3Place(NamedTuple):
         return f"s3://{self.bucket}/{self.key}"
 
 
-def s3_place(url: str) -> S3Place:
+def s3_config(url: str) -> S3Config:
     """The place that ``s3://bucket/key`` names, with ``?region=``, ``endpoint=`` and ``profile=``. Raises UsageError."""
-    check_url(url)
+    check_state_url(url)
     try:
-        found = s3_state(url)
+        found = parse_s3_state_url(url)
     except UrlError as error:
-        raise wrong_url(url, str(error)) from None
+        raise url_error(url, str(error)) from None
     if endpoint := found.options.get("endpoint", ""):
-        check_url(endpoint)
-    return S3Place(bucket=found.bucket, key=found.key, **found.options)
+        check_state_url(endpoint)
+    return S3Config(bucket=found.bucket, key=found.key, **found.options)
 
 
-def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = os.environ) -> Any:  # noqa: ANN401 - no types
+def s3_client(place: S3Config, patience: RetryPolicy, environ: Mapping[str, str] = os.environ) -> Any:  # noqa: ANN401 - no types
     """A client for ``place``, which tries each request once. Raises StateUnreachableError, and UsageError without botocore."""
     try:
         from botocore.config import Config  # noqa: PLC0415 - heavy, and only there when asked for
@@ -82,15 +82,15 @@ def s3_client(place: S3Place, patience: Patience, environ: Mapping[str, str] = o
             verify=_bundle(trusted, session.get_config_variable("ca_bundle"), environ),
             config=config,
         )
-        refuse_circles(client)
+        forbid_redirect_loops(client)
     except (TrustError, ProxyUrlError) as error:
-        raise unusable(place, error) from None
+        raise unreachable_error(place, error) from None
     except (BotoCoreError, ValueError) as error:
-        raise unusable(place, error) from None
+        raise unreachable_error(place, error) from None
     return client
 
 
-def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:
+def _endpoint(place: S3Config, environ: Mapping[str, str]) -> str:
     """The endpoint that the environment names; empty for AWS. Raises StateUnreachableError."""
     for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         if endpoint := environ.get(name, ""):
@@ -103,14 +103,14 @@ def _endpoint(place: S3Place, environ: Mapping[str, str]) -> str:
     return ""
 
 
-def _bundle(place: S3Place, configured: str | None, environ: Mapping[str, str]) -> str | None:
+def _bundle(place: S3Config, configured: str | None, environ: Mapping[str, str]) -> str | None:
     """The file of certificates to trust; None: botocore's own. Raises TrustError."""
-    from pragmaspec.net.trust import Named, bundle_file, check_bundle  # noqa: PLC0415 - only a TLS connection needs it
+    from pragmaspec.net.trust import ConfiguredPath, bundle_file, check_bundle  # noqa: PLC0415 - only a TLS connection needs it
 
     if is_url(place.endpoint, ("http",)):
         return None
     if configured:
-        check_bundle(Named("AWS_CA_BUNDLE (or ca_bundle of the profile)", configured))
+        check_bundle(ConfiguredPath("AWS_CA_BUNDLE (or ca_bundle of the profile)", configured))
         return configured
     return bundle_file(environ) or None
 
@@ -131,6 +131,6 @@ def _session(profile: str) -> Any:  # noqa: ANN401 - no types
     return session
 
 
-def unusable(place: S3Place, error: Exception | str) -> StateUnreachableError:
+def unreachable_error(place: S3Config, error: Exception | str) -> StateUnreachableError:
     """The error for a request that could not even be sent: no credentials, an unknown profile, a certificate."""
     return StateUnreachableError("The state cannot be reached", f"{place.title}: {error}.")

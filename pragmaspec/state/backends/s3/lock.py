@@ -9,12 +9,12 @@ from typing import NamedTuple
 import msgspec
 
 from pragmaspec.errors import PragmaspecError, StateUnreachableError
-from pragmaspec.state.backends.base import Holder
-from pragmaspec.state.backends.lock_info import decode_lock_info, encode_lock_info, locked
-from pragmaspec.state.backends.s3.bucket import Bucket, Item, RefusedError
+from pragmaspec.state.backends.base import LockHolder
+from pragmaspec.state.backends.lock_info import decode_lock_info, encode_lock_info, locked_error
+from pragmaspec.state.backends.s3.bucket import Bucket, PreconditionFailedError, S3Object
 
 
-class Rhythm(NamedTuple):
+class LeaseTimes(NamedTuple):
     """Times of a lock, in seconds.
 
     ``beat_s``: between two heartbeats. ``trust_s``: how long the lock is believed to be ours without one; after that, every write
@@ -29,7 +29,7 @@ class Rhythm(NamedTuple):
 
 _CLAIMED_S = 90
 _LAST_BEAT_S = 5.0
-WAY_OUT = (
+LOCKED_ADVICE = (
     "Wait until that run has ended. A dead one's lock can be taken 12 minutes after its last sign of life, or at once with "
     "`pragmaspec state unlock ID`."
 )
@@ -38,7 +38,7 @@ WAY_OUT = (
 class S3Lock:
     """The lock that ``holder`` took; renewed by a thread until it is released. ``stolen``: it was another's before."""
 
-    def __init__(self, bucket: Bucket, holder: Holder, etag: str, rhythm: Rhythm, *, stolen: bool) -> None:
+    def __init__(self, bucket: Bucket, holder: LockHolder, etag: str, rhythm: LeaseTimes, *, stolen: bool) -> None:
         self.holder = holder
         self.stolen = stolen
         self._bucket = bucket
@@ -81,8 +81,8 @@ class S3Lock:
         with self._guard:
             began = _clock()
             try:
-                self._etag = self._bucket.hurried().put(lock_key(self._bucket), _body(self.holder), self._etag)
-            except RefusedError as refused:
+                self._etag = self._bucket.without_retries().put(lock_key(self._bucket), _body(self.holder), self._etag)
+            except PreconditionFailedError as refused:
                 if refused.found is None or _id(refused.found) != self.holder.id:
                     self._lost = "the lock is gone" if refused.found is None else f"ID {_id(refused.found)} holds the lock now"
                     return True
@@ -93,13 +93,13 @@ class S3Lock:
             return True
 
 
-def take(bucket: Bucket, holder: Holder, rhythm: Rhythm) -> S3Lock:
+def take_lock(bucket: Bucket, holder: LockHolder, rhythm: LeaseTimes) -> S3Lock:
     """Take the lock for ``holder``, also one that a dead run has left. Raises StateLockedError, StateUnreachableError."""
     key, body = lock_key(bucket), _body(holder)
     for turn in range(bucket.patience.tries):
         try:
             return S3Lock(bucket, holder, bucket.put(key, body, None), rhythm, stolen=False)
-        except RefusedError as refused:
+        except PreconditionFailedError as refused:
             found = refused.found
         except StateUnreachableError:
             _give_back(bucket, holder)  # the request may have arrived
@@ -110,10 +110,10 @@ def take(bucket: Bucket, holder: Holder, rhythm: Rhythm) -> S3Lock:
         if _id(found) == holder.id:
             return S3Lock(bucket, holder, found.etag, rhythm, stolen=False)
         if found.age_s < rhythm.stale_s:
-            raise locked(bucket.place.title, decode_lock_info(found.body), WAY_OUT)
+            raise locked_error(bucket.place.title, decode_lock_info(found.body), LOCKED_ADVICE)
         try:
             return S3Lock(bucket, holder, bucket.put(key, body, found.etag), rhythm, stolen=True)
-        except RefusedError:
+        except PreconditionFailedError:
             continue  # it lives after all, or another was quicker
     raise StateUnreachableError(
         "The lock cannot be taken", f"{bucket.place.title}: others take and free it all the time. Try again."
@@ -125,19 +125,19 @@ def lock_key(bucket: Bucket) -> str:
     return f"{bucket.place.key}.tflock"
 
 
-def _give_back(bucket: Bucket, holder: Holder) -> None:
+def _give_back(bucket: Bucket, holder: LockHolder) -> None:
     """Remove the lock of ``holder``, if it is there. Never raises."""
-    with suppress(PragmaspecError, RefusedError):
+    with suppress(PragmaspecError, PreconditionFailedError):
         bucket.delete_if(lock_key(bucket), lambda found: _id(found) == holder.id)
 
 
-def _body(holder: Holder) -> bytes:
+def _body(holder: LockHolder) -> bytes:
     """Lock info with ``Expires``, for people and tools: staleness is decided by the server's clock, never by this time."""
     known = msgspec.json.decode(encode_lock_info(holder), type=dict[str, str])
     return msgspec.json.encode({**known, "Expires": (datetime.now(UTC) + timedelta(seconds=_CLAIMED_S)).isoformat()})
 
 
-def _id(found: Item) -> str:
+def _id(found: S3Object) -> str:
     return decode_lock_info(found.body).holder.id
 
 

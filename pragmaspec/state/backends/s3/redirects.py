@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 
-class RedirectCircleError(Exception):
+class RedirectLoopError(Exception):
     """The server redirects the question for a bucket's region, too."""
 
 
@@ -12,7 +12,7 @@ class _Lookups(threading.local):
     under_way = 0
 
 
-def refuse_circles(client: Any) -> None:  # noqa: ANN401 - no types
+def forbid_redirect_loops(client: Any) -> None:  # noqa: ANN401 - no types
     """Let ``client`` look a bucket's region up once per redirect.
 
     botocore (``S3RegionRedirectorv2``) asks by HeadBucket for the region of a bucket that is said to be elsewhere. A server that
@@ -22,7 +22,7 @@ def refuse_circles(client: Any) -> None:  # noqa: ANN401 - no types
 
     def begin(**_arguments: object) -> None:
         if lookups.under_way:
-            raise RedirectCircleError
+            raise RedirectLoopError
         lookups.under_way += 1
 
     def end(**_arguments: object) -> None:

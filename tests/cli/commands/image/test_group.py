@@ -11,7 +11,7 @@ import typer
 
 from pragmaspec.cli.commands.image import group as image
 from pragmaspec.errors import ImageError, PlanRefusedError, UsageError
-from pragmaspec.images.store.blobs import BlobStore, digest_of
+from pragmaspec.images.store.blobs import BlobStore, file_sha256
 from tests.cli.workshop import Workshop
 from tests.images.bad_disks import bootable, converted, created
 
@@ -107,7 +107,7 @@ def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -
     shop.spec()
     said = run("fetch")
     assert said.splitlines()[1].split()[0] == "tiny"
-    digest = digest_of(shop.directory / "disk.raw")
+    digest = file_sha256(shop.directory / "disk.raw")
     (only,) = parsed(run("list", "--json"))["images"]
     assert (only["name"], only["digest"], only["here"], only["used_by"]) == ("tiny", digest, True, [])
     assert "nobody" in run("list")
@@ -123,10 +123,10 @@ def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -
 
 def test_import_a_disk_and_what_the_lock_file_asks_for(shop: Workshop, run: Run, store: BlobStore) -> None:
     assert "new.raw: a disk of 2 MiB, kept as new\n" in run("import", written(shop, "new.raw", bootable()))
-    assert store.path(digest_of(shop.directory / "new.raw")).exists()
+    assert store.path(file_sha256(shop.directory / "new.raw")).exists()
     shop.spec()
     written(shop, "vmlinuz", b"a kernel, which is no disk")
-    kernel, disk = digest_of(shop.directory / "vmlinuz"), digest_of(shop.directory / "disk.raw")
+    kernel, disk = file_sha256(shop.directory / "vmlinuz"), file_sha256(shop.directory / "disk.raw")
     lock = f"""
 version = 1
 [images.debian]
@@ -171,7 +171,7 @@ def test_an_imported_disk_has_a_name_in_the_store_and_lines_for_a_spec(
 
 def test_what_was_imported_stays_until_it_is_forgotten(shop: Workshop, run: Run, store: BlobStore) -> None:
     run("import", written(shop, "My Disk_2.raw", bootable()))
-    path = store.path(digest_of(shop.directory / "My Disk_2.raw"))
+    path = store.path(file_sha256(shop.directory / "My Disk_2.raw"))
     assert "Nothing to remove" in run("prune", "--older-than", "0", "--dry-run")
     with pytest.raises(UsageError, match=r"your-disk is no spec or state .* It keeps for: my-disk-2\."):
         run("prune", "--forget", "your-disk")
@@ -222,7 +222,7 @@ def test_import_says_what_is_no_file(shop: Workshop, run: Run) -> None:
 def test_verify_puts_damaged_files_aside(shop: Workshop, run: Run, store: BlobStore) -> None:
     run("import", written(shop, "one.raw", bootable()))
     assert "1 file (2 MiB) are whole." in run("verify") or "1 file" in run("verify")
-    path = store.path(digest_of(shop.directory / "one.raw"))
+    path = store.path(file_sha256(shop.directory / "one.raw"))
     path.chmod(0o644)
     path.write_bytes(b"damaged")
     (damaged,) = parsed(run("verify", "--json", status=1))["files"]
@@ -237,7 +237,7 @@ def test_prune_shows_asks_and_removes_what_nobody_needs(
     stored(store, (shop.directory / "disk.raw").read_bytes())
     shop("plan")
     stored(store, (shop.directory / written(shop, "unused.raw", bootable())).read_bytes())
-    unused, used = digest_of(shop.directory / "unused.raw"), digest_of(shop.directory / "disk.raw")
+    unused, used = file_sha256(shop.directory / "unused.raw"), file_sha256(shop.directory / "disk.raw")
     assert "Nothing to remove. 2 files" in run("prune", "--dry-run"), "both are young"
     assert unused in run("prune", "--dry-run", "--older-than", "0")
     with pytest.raises(PlanRefusedError, match="Nobody can be asked"):

@@ -45,7 +45,7 @@ def test_a_machine_of_another_stack_with_the_same_name_is_never_touched(pretende
     assert f"belongs to {node.address} of stack {pretended.lineage[:8]}" in str(caught.value)
     twin.provider.shutdown(node, mark, grace_s=0)
     twin.provider.clean(node, mark)
-    assert twin.provider.evidence(node, mark).domain == "not defined"
+    assert twin.provider.diagnostics(node, mark).domain == "not defined"
     assert twin.observed().nodes == ()
     assert (domain_of(pretended, by_hand).XMLDesc(), pretended.provider.inventory()) == before
 

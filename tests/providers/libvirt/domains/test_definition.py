@@ -18,13 +18,13 @@ from msgspec.structs import replace
 from pragmaspec.providers.libvirt.domains.additions import additions, passing_additions, with_additions
 from pragmaspec.providers.libvirt.domains.definition import differences
 from pragmaspec.providers.libvirt.domains.disk_chain import layers, own_chain
-from pragmaspec.providers.libvirt.domains.xml import DomainParts, domain_element
+from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_element
 from pragmaspec.providers.libvirt.xml import text
 from pragmaspec.resources import Mark
 
 CASES = Path(__file__).parents[3] / "cases" / "domain_drift"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
-PARTS = msgspec.json.decode((CASES / "node.json").read_bytes(), type=DomainParts)
+PARTS = msgspec.json.decode((CASES / "node.json").read_bytes(), type=DomainConfig)
 
 
 def wanted() -> Element:
@@ -58,7 +58,7 @@ def test_what_is_found_is_as_reviewed(case, golden):
 @pytest.mark.hypervisor
 @pytest.mark.parametrize("case", ["compute-on-host-bridges", "kvm-disk-boot", "uefi-chosen-by-libvirt", "uefi-loader-named"])
 def test_what_libvirt_makes_of_a_definition_does_not_differ_from_it(case, real_by_hand):
-    parts = msgspec.json.decode((CASES.parent / "domain_xml" / case / "input.json").read_bytes(), type=DomainParts)
+    parts = msgspec.json.decode((CASES.parent / "domain_xml" / case / "input.json").read_bytes(), type=DomainConfig)
     mark = Mark(lineage=str(uuid4()), address=parts.mark.address)
     ours = domain_element(replace(parts, mark=mark))
     domain = real_by_hand.defineXML(text(ours))

@@ -3,7 +3,7 @@
 import libvirt
 import pytest
 
-from pragmaspec.providers.base import Evidence
+from pragmaspec.providers.base import Diagnostics
 from pragmaspec.providers.libvirt.domains.diagnostics import CONSOLE_LINES, last_lines
 from pragmaspec.providers.libvirt.domains.power_states import state_words
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
@@ -38,7 +38,7 @@ def test_the_last_lines_are_text_whatever_the_guest_printed():
 def test_a_site_that_does_not_answer_gives_no_evidence_and_no_error(pretended):
     provider = LibvirtProvider(LibvirtSite(name="lab", uri="qemu+unix:///system?socket=/nonexistent"))
     node = pretended.node()
-    assert provider.evidence(node, pretended.mark(node)) == Evidence()
+    assert provider.diagnostics(node, pretended.mark(node)) == Diagnostics()
     provider.close()
 
 
@@ -47,4 +47,4 @@ def test_a_node_that_was_switched_off_says_so(pretended):
     node = pretended.node()
     pretended.boot(node)
     pretended.provider.shutdown(node, pretended.mark(node), grace_s=0)
-    assert pretended.provider.evidence(node, pretended.mark(node)).domain == "off (its power was taken away)"
+    assert pretended.provider.diagnostics(node, pretended.mark(node)).domain == "off (its power was taken away)"

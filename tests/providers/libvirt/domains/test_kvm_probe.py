@@ -7,7 +7,7 @@ import pytest
 
 from pragmaspec.providers.libvirt.domains import kvm_cache as verdicts
 from pragmaspec.providers.libvirt.domains import kvm_probe as virt_type
-from pragmaspec.providers.libvirt.domains.xml import Machine
+from pragmaspec.providers.libvirt.domains.xml import GuestPlatform
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.site import LibvirtSite
 
@@ -107,7 +107,7 @@ def test_the_test_driver_is_never_probed():
 def test_the_probe_is_a_domain_that_libvirt_accepts(tmp_path):
     for kind, kernel in (("kvm", "/k"), ("qemu", "/k"), ("kvm", None)):
         file = tmp_path / "probe.xml"
-        file.write_text(virt_type.probe_xml(Machine(virt_type=kind), kernel, "0"), encoding="utf-8")
+        file.write_text(virt_type.probe_xml(GuestPlatform(virt_type=kind), kernel, "0"), encoding="utf-8")
         done = subprocess.run(["virt-xml-validate", file, "domain"], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.providers.libvirt.domains.xml import DomainParts, domain_xml
+from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_xml
 from pragmaspec.providers.libvirt.metadata import domain_owner
 from pragmaspec.providers.libvirt.xml import parsed
 from pragmaspec.resources import Mark
@@ -15,8 +15,8 @@ from pragmaspec.resources import Mark
 CASES = sorted((Path(__file__).parents[3] / "cases" / "domain_xml").iterdir())
 
 
-def parts_of(case: Path) -> DomainParts:
-    return msgspec.json.decode((case / "input.json").read_bytes(), type=DomainParts)
+def parts_of(case: Path) -> DomainConfig:
+    return msgspec.json.decode((case / "input.json").read_bytes(), type=DomainConfig)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.net.urls import MOST_REDIRECTS
+from pragmaspec.net.urls import MAX_REDIRECTS
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt.images import host_download as fetching
@@ -50,7 +50,7 @@ def handed_out(*files: Path, address: str = "127.0.0.1") -> Iterator[tuple[Offer
         assert process.wait(LIMIT_S) == 0
 
 
-def fetched(directory: Path, source: fetching.Source, content: bytes = CONTENT) -> tuple[int, bytes, str]:
+def fetched(directory: Path, source: fetching.DownloadSource, content: bytes = CONTENT) -> tuple[int, bytes, str]:
     """Exit status, what came under its own name, and what was complained about."""
     coming, final = directory / "coming", directory / "final"
     coming.touch()
@@ -179,7 +179,7 @@ def test_a_public_copy_is_had_behind_as_many_redirects_as_this_machine_follows(t
     def answer(line: str) -> bytes:
         at = int(line.split()[1].strip("/"))
         where = f"HTTP/1.1 302 Found\r\nLocation: /{at + 1}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        return where.encode() if at < MOST_REDIRECTS else b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT
+        return where.encode() if at < MAX_REDIRECTS else b"HTTP/1.0 200 OK\r\n\r\n" + CONTENT
 
     with RawServer(answer) as server:
         copy = PublicCopy(url=f"http://127.0.0.1:{server.port}/0")

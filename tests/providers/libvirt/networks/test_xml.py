@@ -7,7 +7,7 @@ import pytest
 
 from pragmaspec.providers.libvirt.metadata import network_name, network_owner
 from pragmaspec.providers.libvirt.networks.xml import (
-    NetworkParts,
+    NetworkConfig,
     address_parts,
     attachment,
     bridge_name,
@@ -32,7 +32,7 @@ def allocation(network: Network) -> Allocation:
     return Allocation(site="lab", cluster="hello", networks=(network,))
 
 
-def parts_of(case: str) -> NetworkParts:
+def parts_of(case: str) -> NetworkConfig:
     if case == "claim-of-an-address":
         return address_parts("192.0.2.10", MARK)
     parts = network_parts(allocation(NETWORKS[case]), NETWORKS[case], MARK)

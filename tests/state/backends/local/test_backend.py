@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pragmaspec.errors import PragmaspecError, SiteError, StateLockLostError, StateUnreadableError
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.backends.local.backend import BACKUPS_KEPT, LocalStore
-from pragmaspec.state.backends.local.file_lock import ourselves
+from pragmaspec.state.backends.local.file_lock import this_process
 from pragmaspec.state_model import Record, State
 from tests.state.samples import ALLOCATION, LINEAGE, PATIENT, act, node
 
@@ -125,7 +125,7 @@ def test_cleaned_and_never_begun(store):
     with store.session("apply") as session:
         session.intend([clean, BOOTS[1]])
         session.outcome(clean, None)
-        session.cleared(BOOTS[1])
+        session.retract(BOOTS[1])
         session.checkpoint()
     assert store.read().records == ()
     assert store.read().sites == (), "a site without records is forgotten"
@@ -300,7 +300,7 @@ import os, signal, sys
 from pathlib import Path
 from pragmaspec.state_model import Record
 from pragmaspec.state.backends.local.backend import LocalStore
-from pragmaspec.state.backends.local.file_lock import ourselves
+from pragmaspec.state.backends.local.file_lock import this_process
 from tests.state.samples import act, node
 with LocalStore(Path(sys.argv[1])).session("apply") as session:
     index = 0
@@ -394,7 +394,7 @@ def test_an_older_format_is_kept_for_ever_before_the_first_write_over_it(store):
     _boot(store, 0)
     old = store.file.read_bytes().replace(b'"format": 1', b'"format": 0')
     store.file.write_bytes(old)
-    held = store.ground.lock(ourselves("upgrade"))
+    held = store.ground.lock(this_process("upgrade"))
     held.read()
     held.write_snapshot(b"new", 2)
     held.release()

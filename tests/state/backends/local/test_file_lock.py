@@ -7,12 +7,12 @@ import pytest
 
 from pragmaspec.errors import StateLockedError
 from pragmaspec.state.backends.local.disk import OS_DISK
-from pragmaspec.state.backends.local.file_lock import FileLock, lock_holder, ourselves
+from pragmaspec.state.backends.local.file_lock import FileLock, lock_holder, this_process
 
 
 @contextmanager
 def held(path, command):
-    lock = FileLock(OS_DISK, path, ourselves(command))
+    lock = FileLock(OS_DISK, path, this_process(command))
     try:
         yield lock
     finally:

@@ -3,8 +3,8 @@ import grp
 import pytest
 
 from pragmaspec.errors import StateUnreadableError
-from pragmaspec.state.backends.local.backend import LocalGround, LocalStore
-from pragmaspec.state.backends.local.folder_trust import distrusted, warnings
+from pragmaspec.state.backends.local.backend import LocalBackend, LocalStore
+from pragmaspec.state.backends.local.folder_trust import distrusted, filesystem_warnings
 
 MOUNTS = """\
 22 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw
@@ -84,11 +84,11 @@ def test_a_file_system_of_another_machine_is_warned_of(tmp_path, folder, kind):
     mounts.write_text(MOUNTS)
     from pathlib import Path
 
-    said = warnings(Path(folder), mounts)
+    said = filesystem_warnings(Path(folder), mounts)
     assert len(said) == bool(kind)
     assert all(kind in words for words in said)
 
 
 def test_without_a_list_of_mounts_nothing_is_said(tmp_path):
-    assert warnings(tmp_path, tmp_path / "nothing") == ()
-    assert LocalGround(tmp_path).warnings() == ()
+    assert filesystem_warnings(tmp_path, tmp_path / "nothing") == ()
+    assert LocalBackend(tmp_path).warnings() == ()

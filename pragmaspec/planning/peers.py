@@ -9,7 +9,7 @@ from pragmaspec.resources import Allocation, Node
 from pragmaspec.state_model import State
 
 
-def with_peers_told(kept: tuple[Action, ...], wanted: Wanted, state: State) -> tuple[Action, ...]:
+def with_peers(kept: tuple[Action, ...], wanted: Wanted, state: State) -> tuple[Action, ...]:
     """``kept`` with each node's ``peers`` as its guest will be told them: only of nodes that are there when this plan is done.
 
     So the next whole plan sees that the guest does not know the rest, and updates it.

@@ -11,9 +11,9 @@ import zlib
 from collections import OrderedDict
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.archives.decompress import zstd_frame
-from pragmaspec.images.formats.inspect import shown_by
-from pragmaspec.images.formats.random_access import Window
+from pragmaspec.images.archives.decompress import decompress_zstd_frame
+from pragmaspec.images.formats.inspect import read_disk_header
+from pragmaspec.images.formats.random_access import RandomAccess
 
 _OFFSET = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
@@ -25,17 +25,17 @@ _SUBCLUSTERS = 32
 _KEPT_CLUSTERS = 16
 
 
-def guest_view(window: Window) -> Window:
+def guest_view(window: RandomAccess) -> RandomAccess:
     """The disk as a guest sees it in ``window``: an inspected raw or qcow2 file."""
-    return _Qcow2(window) if shown_by(window).format == "qcow2" else window
+    return _Qcow2(window) if read_disk_header(window).format == "qcow2" else window
 
 
 class _Qcow2:
     """The guest's bytes of one qcow2 file."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: RandomAccess) -> None:
         self._window = window
-        self.size = shown_by(window).virtual_size_bytes
+        self.size = read_disk_header(window).virtual_size_bytes
         head = window.at(0, _COMPRESSION_TYPE_AT + 1)
         version, bits = struct.unpack_from(">I12xI", head, 4)
         self._bits = bits
@@ -47,7 +47,7 @@ class _Qcow2:
         self._kept: OrderedDict[int, bytes] = OrderedDict()
 
     def at(self, offset: int, length: int) -> bytes:
-        """See :class:`pragmaspec.images.formats.random_access.Window`."""
+        """See :class:`pragmaspec.images.formats.random_access.RandomAccess`."""
         length = min(length, max(0, self.size - offset))
         found = bytearray()
         while len(found) < length:
@@ -92,7 +92,9 @@ class _Qcow2:
         packed = self._window.at(offset, (sectors + 1) * _SECTOR - offset % _SECTOR)
         try:
             content = (
-                zstd_frame(packed, self._cluster) if self._zstd else zlib.decompressobj(-15).decompress(packed, self._cluster)
+                decompress_zstd_frame(packed, self._cluster)
+                if self._zstd
+                else zlib.decompressobj(-15).decompress(packed, self._cluster)
             )
         except (zlib.error, ImageError):
             content = b""

@@ -6,7 +6,7 @@ from pragmaspec.errors import PlanError, Problem, UsageError
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.safety import few
-from pragmaspec.planning.targets import matches, nothing_named
+from pragmaspec.planning.targets import matches, no_match_problem
 from pragmaspec.resources import Node
 from pragmaspec.state_model import State
 
@@ -21,7 +21,7 @@ def replaced_nodes(state: State, request: PlanRequest) -> frozenset[str]:
     return frozenset(node.address for node in found)
 
 
-def check_replaced(desired: Iterable[Desired], state: State, request: PlanRequest) -> None:
+def check_replacements(desired: Iterable[Desired], state: State, request: PlanRequest) -> None:
     """Raise UsageError for a pattern that means no node, PlanError for a node that cannot be made anew by this plan."""
     if not request.replace:
         return
@@ -29,7 +29,7 @@ def check_replaced(desired: Iterable[Desired], state: State, request: PlanReques
     known = {**{node.address: node for node in state.nodes()}, **{address: node for address, (node, _) in wanted.items()}}
     unknown = [pattern for pattern in request.replace if not any(matches(pattern, node) for node in known.values())]
     if unknown:
-        raise UsageError.of(nothing_named("--replace", pattern, known.values(), nodes=True) for pattern in unknown)
+        raise UsageError.of(no_match_problem("--replace", pattern, known.values(), nodes=True) for pattern in unknown)
     problems = [
         Problem(
             summary="A node that is off cannot be replaced",

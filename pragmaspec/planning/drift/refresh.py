@@ -7,22 +7,22 @@ from typing import Literal, NamedTuple
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanRefusedError
-from pragmaspec.planning.drift.condition import SOUND, Condition, condition, difference_words, standing_words
+from pragmaspec.planning.drift.condition import HEALTHY, Condition, condition, difference_texts, manual_change_texts
 from pragmaspec.planning.drift.image_damage import image_damage
-from pragmaspec.planning.drift.missing import missing_problems, other_site, other_site_problems
-from pragmaspec.planning.drift.ownership import standing_nodes, strangers
-from pragmaspec.planning.drift.public_network import is_cut_off, public_faults
+from pragmaspec.planning.drift.missing import made_at_other_site, missing_problems, site_identity_problems
+from pragmaspec.planning.drift.ownership import match_nodes, unrecorded_objects
+from pragmaspec.planning.drift.public_network import is_public_network_stopped, public_network_faults
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
-from pragmaspec.planning.plan import QUIET_KINDS, Drift, DriftKind
+from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Drift, DriftKind
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.state_model import Record, State
 
-_RUNS_ON: frozenset[DriftKind] = QUIET_KINDS | frozenset[DriftKind](("paused", "changed"))
+_RUNS_ON: frozenset[DriftKind] = INFORMATIONAL_KINDS | frozenset[DriftKind](("paused", "changed"))
 """Drift of a node whose machine goes on as it is."""
 _NO_CONDITIONS: Mapping[str, Condition] = MappingProxyType({})
 
 
-class Facts(NamedTuple):
+class RefreshedState(NamedTuple):
     """The recorded state with what was observed put in.
 
     ``gone`` holds addresses whose object is no longer at its site, ``conditions`` those of recorded machines that are not sound.
@@ -36,7 +36,7 @@ class Facts(NamedTuple):
     unmade: frozenset[str] = frozenset()
 
 
-def facts(state: State, observations: Mapping[str, Observations], *, accept_missing: bool = True) -> Facts:
+def refreshed_state(state: State, observations: Mapping[str, Observations], *, accept_missing: bool = True) -> RefreshedState:
     """Every drift at the sites that were observed, and the state with the facts put in.
 
     Raises PlanRefusedError, unless ``accept_missing``, when what answers is not the site where things were made, or when so much
@@ -51,25 +51,25 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
     conditions: dict[str, Condition] = {}
     unmade: set[str] = set()
     closed = frozenset(each.op for each in state.closed_ops)
-    others = () if accept_missing else other_site_problems(state, observations)
+    others = () if accept_missing else site_identity_problems(state, observations)
     if others:
         raise PlanRefusedError.of(others)
     for site, seen in sorted(observations.items()):
         recorded = [record for record in state.records if record.resource.site == site]
-        nodes = standing_nodes(recorded, seen.nodes, closed)
+        nodes = match_nodes(recorded, seen.nodes, closed)
         allocations = {allocation.address: allocation for allocation in seen.allocations}
         lost = _lost_networks(recorded, allocations, seen)
         for record in recorded:
-            machine = nodes.get(record.made_as)
+            machine = nodes.get(record.original_address)
             if machine is not None and isinstance(record.resource, Node):
                 is_so = condition(record.resource, machine)
-                conditions.update({record.address: is_so} if is_so != SOUND else {})
+                conditions.update({record.address: is_so} if is_so != HEALTHY else {})
             elif isinstance(record.resource, Node) and record.status == "pending":
                 unmade.add(record.address)
             drift, fact = _compared(record, nodes, allocations, seen)
             if isinstance(fact.resource, Node) and (drift is None or drift.kind in _RUNS_ON):
                 drift, fact = _unplugged(drift, fact, fact.resource, lost.get(fact.resource.cluster, frozenset()), machine)
-            if (drift is None or drift.kind in QUIET_KINDS) and other_site(fact, seen):
+            if (drift is None or drift.kind in INFORMATIONAL_KINDS) and made_at_other_site(fact, seen):
                 drift = Drift(address=record.address, kind="changed", detail="was made at another site of this name")
                 fact = replace(fact, status="pending")
             if drift is not None:
@@ -77,13 +77,13 @@ def facts(state: State, observations: Mapping[str, Observations], *, accept_miss
                 changed.append(fact)
         found.extend(
             Drift(address=stranger.address, kind="unrecorded", detail=stranger.detail)
-            for stranger in strangers(recorded, seen, closed)
+            for stranger in unrecorded_objects(recorded, seen, closed)
         )
     gone = frozenset(drift.address for drift in found if drift.kind == "gone")
     problems = () if accept_missing else missing_problems(state, gone)
     if problems:
         raise PlanRefusedError.of(problems)
-    return Facts(state.with_records(changed) if changed else state, gone, tuple(found), conditions, frozenset(unmade))
+    return RefreshedState(state.with_records(changed) if changed else state, gone, tuple(found), conditions, frozenset(unmade))
 
 
 def _compared(
@@ -94,9 +94,11 @@ def _compared(
         return None, record
     resource = record.resource
     if isinstance(resource, Node):
-        return _compared_node(record, resource, nodes.get(record.made_as))
+        return _compared_node(record, resource, nodes.get(record.original_address))
     if isinstance(resource, Allocation):
-        return _compared_allocation(record, resource, allocations.get(record.made_as), public_faults(resource, seen))
+        return _compared_allocation(
+            record, resource, allocations.get(record.original_address), public_network_faults(resource, seen)
+        )
     damage = image_damage(resource, seen)
     if damage is None:
         return None, record
@@ -122,8 +124,8 @@ def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tup
     if not kind and seen.autostart is not None and seen.autostart != (node.autostart and node.running):
         detail = "starts with its host, recorded as not to" if seen.autostart else "does not start with its host, recorded as to"
         kind, fact = "changed", replace(node, autostart=seen.autostart)
-    otherwise = [*difference_words(seen)] if node.running else []
-    beside = [*standing_words(seen)]
+    otherwise = [*difference_texts(seen)] if node.running else []
+    beside = [*manual_change_texts(seen)]
     if otherwise:
         kind = kind or "changed"
     elif beside:
@@ -163,13 +165,13 @@ def _lost_networks(
     A bridge of the host is not ours to lose.
     """
     return {
-        record.resource.cluster: frozenset({"public"} if is_cut_off(record.resource, seen) else ())
+        record.resource.cluster: frozenset({"public"} if is_public_network_stopped(record.resource, seen) else ())
         | frozenset(
             network.name
             for network in record.resource.networks
             if network.vlan is not None
             and network.bridge is None
-            and network.name not in _networks_up(allocations.get(record.made_as))
+            and network.name not in _networks_up(allocations.get(record.original_address))
         )
         for record in recorded
         if isinstance(record.resource, Allocation) and record.status == "ready"

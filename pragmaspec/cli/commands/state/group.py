@@ -2,15 +2,15 @@
 
 import typer
 
-from pragmaspec.cli.app import ordered
+from pragmaspec.cli.app import ordered_group
 from pragmaspec.cli.commands.state import edit as state_edit
 from pragmaspec.cli.commands.state import lock as state_lock
 from pragmaspec.cli.commands.state import transfer as state_move
-from pragmaspec.cli.options import AddressArgument, JsonOption, Which, examples, spread
+from pragmaspec.cli.options import AddressArgument, JsonOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import out
 
 app = typer.Typer(
-    cls=ordered("list", "show", "mv", "rm", "pull", "push", "history", "restore", "migrate", "lock", "unlock"),
+    cls=ordered_group("list", "show", "mv", "rm", "pull", "push", "history", "restore", "migrate", "lock", "unlock"),
     help="Look at the recorded state, correct it, or keep it elsewhere.",
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -28,43 +28,43 @@ def register(parent: typer.Typer) -> None:
 
 
 @app.command("list", epilog=examples("state list", "state list --json"))
-@spread
-def list_(*, json: JsonOption = False, which: Which) -> None:
+@expand_option_groups
+def list_(*, json: JsonOption = False, which: StackOptions) -> None:
     """What is recorded, one line each. Reads only the state."""
-    from pragmaspec.report.state_text import state_form, state_text
+    from pragmaspec.report.state_text import state_json, state_text
 
     with which.stack() as stack:
         state, title = stack.state(), stack.store.ground.title
     if json:
-        out().json(state_form(state, title))
+        out().json(state_json(state, title))
     else:
         out().write(state_text(state, title, out().pen))
 
 
 @app.command("show", epilog=examples("state show hello-frontend", "state show lab/hello/allocation --json"))
-@spread
+@expand_option_groups
 def show(
     address: AddressArgument,
     *,
     json: JsonOption = False,
-    which: Which,
+    which: StackOptions,
 ) -> None:
     """All that is recorded of one thing. Says also what identifies it at its site."""
     from pragmaspec.report.lists_text import image_names
-    from pragmaspec.report.state_text import recorded_form, recorded_text
+    from pragmaspec.report.state_text import recorded_json, recorded_text
     from pragmaspec.stack.lookup import find_record
 
     state = which.stack().state()
     record = find_record(state, address)
     if json:
-        out().json({"kind": "record", "format": 1, "record": recorded_form(record, state.lineage)})
+        out().json({"kind": "record", "format": 1, "record": recorded_json(record, state.lineage)})
     else:
         out().write(recorded_text(record, state.lineage, image_names(state), out().pen))
 
 
 @app.command("pull", epilog=examples("state pull > state.json"))
-@spread
-def pull(*, which: Which) -> None:
+@expand_option_groups
+def pull(*, which: StackOptions) -> None:
     """Print the state in clear.
 
     With what an unfinished run added: a copy to keep, or to edit and push.
@@ -73,14 +73,14 @@ def pull(*, which: Which) -> None:
 
 
 @app.command("history", epilog=examples("state history", "state history --json"))
-@spread
-def history(*, json: JsonOption = False, which: Which) -> None:
+@expand_option_groups
+def history(*, json: JsonOption = False, which: StackOptions) -> None:
     """The kept versions of the state, newest first."""
-    from pragmaspec.report.state_text import history_form, history_text
+    from pragmaspec.report.state_text import history_json, history_text
 
     store = which.stack().store
     versions, title = store.history(), store.ground.title
     if json:
-        out().json(history_form(versions, title))
+        out().json(history_json(versions, title))
     else:
         out().write(history_text(versions, title, out().pen))

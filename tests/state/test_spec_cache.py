@@ -5,7 +5,7 @@ import pytest
 
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.site import SimulatedSite
-from pragmaspec.state.desired_cache import ABSENT, WantedCache, file_digest
+from pragmaspec.state.spec_cache import ABSENT, SpecCache, file_digest
 
 WANTED = Wanted(spec_file="cluster.yaml", spec_sha256="ab", sites=(SimulatedSite(name="lab"),), images=(), clusters=())
 
@@ -19,7 +19,7 @@ def spec(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, spec):
-    cache = WantedCache("1.0", tmp_path / "cache")
+    cache = SpecCache("1.0", tmp_path / "cache")
     sites = tmp_path / "sites.yaml"
     cache.put(spec, WANTED, [(str(spec), file_digest(spec)), (str(sites), ABSENT)], "here")
     return cache
@@ -42,7 +42,7 @@ def test_a_changed_a_new_and_a_removed_file_are_noticed(cache, spec, tmp_path):
 
 
 def test_another_version_or_surrounding_reads_again(cache, spec, tmp_path):
-    assert WantedCache("1.1", tmp_path / "cache").get(spec, "here") is None
+    assert SpecCache("1.1", tmp_path / "cache").get(spec, "here") is None
     assert cache.get(spec, "there") is None
     assert cache.get(tmp_path / "other.yaml", "here") is None
 
@@ -55,7 +55,7 @@ def test_a_damaged_entry_is_none(cache, spec, tmp_path, damage):
 
 
 def test_a_pipe_where_a_file_was_is_a_change_and_not_waited_for(tmp_path, spec):
-    cache = WantedCache("1.0", tmp_path / "kept")
+    cache = SpecCache("1.0", tmp_path / "kept")
     cache.put(spec, WANTED, [(str(tmp_path / "lock"), file_digest(spec))])
     os.mkfifo(tmp_path / "lock")
     assert cache.get(spec) is None
@@ -69,16 +69,16 @@ def test_entries_are_private(cache, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, spec):
     (tmp_path / "file").write_text("")
-    cache = WantedCache("1.0", tmp_path / "file" / "cache")
+    cache = SpecCache("1.0", tmp_path / "file" / "cache")
     cache.put(spec, WANTED, [])
     assert cache.get(spec) is None
 
 
 def test_where_the_cache_stands(tmp_path, spec, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "named"))
-    WantedCache("1.0").put(spec, WANTED, [])
+    SpecCache("1.0").put(spec, WANTED, [])
     assert len(list((tmp_path / "named" / "pragmaspec" / "wanted").iterdir())) == 1
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    WantedCache("1.0").put(spec, WANTED, [])
+    SpecCache("1.0").put(spec, WANTED, [])
     assert len(list((tmp_path / "home" / ".cache" / "pragmaspec" / "wanted").iterdir())) == 1

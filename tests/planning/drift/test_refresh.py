@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.drift.drift import Facts, facts
+from pragmaspec.planning.drift.refresh import RefreshedState, refreshed_state
 from pragmaspec.planning.observed import Observations, ObservedAllocation
 from pragmaspec.planning.plan import Plan
 from pragmaspec.site import LibvirtSite
@@ -23,11 +23,11 @@ def off() -> State:
 
 
 def test_a_site_that_is_as_recorded_has_no_drift() -> None:
-    assert facts(HELLO, {"lab": observed(HELLO)}) == Facts(HELLO, frozenset(), ())
+    assert refreshed_state(HELLO, {"lab": observed(HELLO)}) == RefreshedState(HELLO, frozenset(), ())
 
 
 def test_a_site_that_was_not_asked_is_taken_to_be_as_recorded() -> None:
-    assert facts(HELLO, {}) == Facts(HELLO, frozenset(), ())
+    assert refreshed_state(HELLO, {}) == RefreshedState(HELLO, frozenset(), ())
 
 
 @pytest.mark.parametrize(

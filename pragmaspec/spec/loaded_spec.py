@@ -8,8 +8,7 @@ from typing import Any
 from pragmaspec.errors import Problem, Where
 from pragmaspec.spec.findings import Finding
 from pragmaspec.spec.models.cluster import SpecModel
-from pragmaspec.spec.yaml.tree import Document
-from pragmaspec.spec.yaml.tree import Path as TreePath
+from pragmaspec.spec.yaml.tree import Document, TreePath
 
 
 @dataclass(frozen=True)

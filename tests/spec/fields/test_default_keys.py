@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import SpecError
-from pragmaspec.spec.fields.own_keys import default_agent_keys, own_keys_look
+from pragmaspec.spec.fields.default_keys import default_agent_keys, default_keys_digest
 from pragmaspec.spec.fields.ssh_agent import agent_keys
-from pragmaspec.spec.loaded import LoadedSpec
+from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.loader import load_spec
 from tests.spec.conftest import OWN_KEY
 
@@ -119,10 +119,10 @@ def test_a_public_key_without_its_private_key_is_warned_of(home: Path, loaded: C
 
 def test_keys_of_the_agent_are_used_where_no_file_has_a_pair(home: Path, loaded: Callable[..., LoadedSpec], agent: str) -> None:
     assert summaries(loaded(agent=agent)) == ["No public key"]
-    before = own_keys_look(home, agent)
+    before = default_keys_digest(home, agent)
     assert default_agent_keys(home, agent) == ()
     made = [add(agent, home / kind, "-t", kind) for kind in ("ed25519", "ecdsa")]
-    assert own_keys_look(home, agent) != before
+    assert default_keys_digest(home, agent) != before
     found = loaded(agent=agent)
     assert sorted(found.ssh_keys["hello"]) == sorted(made)
     assert summaries(found) == []

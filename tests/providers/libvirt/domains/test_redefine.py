@@ -128,7 +128,7 @@ def test_a_layer_is_started_from_and_left_out_only_where_the_order_allows_it(boo
     with pytest.raises(SiteConflictError, match=r"writes to file .*\.s1"):
         booted.provider.boot(larger)
     assert kib(parsed(domain_of(booted, by_hand).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("memory")) == 128 * 1024
-    booted.provider.boot(replace(larger, loses_layers=True))
+    booted.provider.boot(replace(larger, discard_layers=True))
     assert seen(booted, memory_mib=256).layers == ()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
@@ -16,7 +16,7 @@ from pragmaspec.planning.observed import Observations, ObservedNode, SiteIdentit
 from pragmaspec.planning.plan import Action, Plan, PlannedSite
 from pragmaspec.planning.planner import state_digest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.providers.base import BootOrder, Evidence
+from pragmaspec.providers.base import BootRequest, Diagnostics
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Readiness, Resource, StagedImage
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.backends.local.backend import LocalStore
@@ -94,7 +94,7 @@ class SshSite:
             self.there[mark.address] = image
         return ()
 
-    def boot(self, order: BootOrder) -> Outputs:
+    def boot(self, order: BootRequest) -> Outputs:
         with self._call("boot", order.mark):
             self.there[order.mark.address] = order.node
             self.running.add(order.mark.address)
@@ -111,8 +111,8 @@ class SshSite:
             self.there.pop(mark.address, None)
             self.running.discard(mark.address)
 
-    def evidence(self, node: Node, mark: Mark) -> Evidence:
-        return Evidence(domain="running", console=("login: \x1b[31m",), lease="none")
+    def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
+        return Diagnostics(domain="running", console=("login: \x1b[31m",), lease="none")
 
     def console_log(self, node: Node, mark: Mark) -> bytes:
         return b""
@@ -159,7 +159,7 @@ class HoldingSite(FakeSite):
     def holds(self) -> bool:
         return True
 
-    def boot(self, order: BootOrder) -> Outputs:
+    def boot(self, order: BootRequest) -> Outputs:
         outputs = super().boot(order)
         if order.held:
             self.running.discard(order.mark.address)
@@ -197,7 +197,7 @@ def bring_up(computes: int, *, readiness: Readiness | None = None) -> list[Actio
 
 
 @contextmanager
-def applying(store: LocalStore, site: SshSite, directory: Path, remote: Remote | None = None, **limits: float):
+def applying(store: LocalStore, site: SshSite, directory: Path, remote: SshClient | None = None, **limits: float):
     """A context to apply with, holding the store's lock."""
     with store.session("test") as session:
         yield ApplyContext(
@@ -206,6 +206,6 @@ def applying(store: LocalStore, site: SshSite, directory: Path, remote: Remote |
             wanted=WANTED,
             files=lambda image: ImageFiles(disk=Path("/nowhere") / image.name),
             stack_key=KEY,
-            remote=remote or Remote(session.state.lineage, KEY, directory / "ssh"),
+            remote=remote or SshClient(session.state.lineage, KEY, directory / "ssh"),
             **limits,
         )

@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.contract.cluster import GuestCluster
-from pragmaspec.guest.contract.cluster_json import shared_part
+from pragmaspec.guest.contract.cluster_json import shared_json
 from pragmaspec.guest.contract.members import hosts_text, known_hosts_text, machinefile_text, members
 from pragmaspec.guest.keys import KeyPair, StackKey, cluster_key, host_key, operator_key
 from pragmaspec.resources import Node
@@ -58,7 +58,7 @@ def _make(cluster: GuestCluster, stack_key: StackKey) -> SharedTexts:
         machinefile=machinefile_text(cluster),
         known_hosts=known_hosts_text(found, lambda node: host_keys[node.name]),
         authorized_keys=authorized,
-        contract=shared_part(cluster, found, keys, host_keys),
+        contract=shared_json(cluster, found, keys, host_keys),
         cluster_key=pair,
     )
 

@@ -1,6 +1,6 @@
 """Applies that may be killed: each in a process of its own, forked from one that has everything loaded.
 
-``python -m tests.engine.mortal`` reads one order a line from stdin (JSON), does each in a child, and writes how it ended:
+``python -m tests.engine.subprocess_apply`` reads one JSON order per line from stdin, runs each in a child, and writes the result:
 ``{"status": <as os.waitpid tells>, "answer": <what the child had to say>}``.
 """
 
@@ -18,12 +18,12 @@ import msgspec
 
 import pragmaspec.guest.cloud_init.seed  # noqa: F401 - loaded once, before the forks
 from pragmaspec import failpoints
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.planning.planner import make_plan, needs_inventory
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes, WantedPublic
 from pragmaspec.providers.base import Provider
@@ -77,7 +77,7 @@ def apply(directory: Path, site: Site, spec: str, failpoint: str, lineage: str) 
     store = LocalStore(directory / "state")
     with store.session("test", lineage) as session:
         state = session.state
-        inventories = {name: provider.inventory() for name in needs_inventory(asked, state, ASKED)}
+        inventories = {name: provider.inventory() for name in sites_needing_inventory(asked, state, ASKED)}
         plan = make_plan(asked, state, {site.name: provider.observe(lineage)}, inventories, ASKED)
         context = ApplyContext(
             session=session,
@@ -85,7 +85,7 @@ def apply(directory: Path, site: Site, spec: str, failpoint: str, lineage: str) 
             wanted=asked,
             files=lambda image: ImageFiles(disk=directory / "disk.raw"),
             stack_key=KEY,
-            remote=Remote(lineage, KEY, directory / "ssh"),
+            remote=SshClient(lineage, KEY, directory / "ssh"),
             shutdown_grace_s=0.0,
         )
         failpoints.arm(failpoint)
@@ -97,7 +97,7 @@ def apply(directory: Path, site: Site, spec: str, failpoint: str, lineage: str) 
 def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[str, Any]:
     """What is recorded and what is there, in the same words."""
     seen = provider.observe(lineage)
-    records = {record.made_as: record for record in state.records}
+    records = {record.original_address: record for record in state.records}
     nodes = {node.address: f"{node.status} {node.cpus} {node.generation}" for node in seen.nodes}
     recorded = {
         address: f"{'running' if record.resource.running else 'off'} {record.resource.cpus} {record.generation}"
@@ -159,7 +159,7 @@ class Mortals:
     def __enter__(self) -> Self:
         # Its own process: a test run may have threads, which do not survive a fork.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.mortal"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-m", "tests.engine.subprocess_apply"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         return self
 

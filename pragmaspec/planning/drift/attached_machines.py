@@ -8,7 +8,7 @@ from pragmaspec.planning.safety import few
 from pragmaspec.resources import Allocation
 
 
-class Occupant(Frozen, frozen=True):
+class AttachedMachine(Frozen, frozen=True):
     """A machine that is plugged into a network, running or only defined.
 
     ``network`` is what the site calls it. ``lineage`` and ``address`` are those of its marks, empty where it has none. ``unplug``
@@ -25,7 +25,7 @@ class Occupant(Frozen, frozen=True):
 IN_USE = "Other machines use a network that is to be removed"
 
 
-def in_use(others: Sequence[Occupant], held: Allocation) -> Problem:
+def network_in_use(others: Sequence[AttachedMachine], held: Allocation) -> Problem:
     """The machines on networks that ``held`` is to lose, and what to do about them. ``others`` has at least one."""
     names = few([f"{each.machine} on {each.network}" for each in others])
     command = next((each.unplug for each in others if each.unplug), "")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pragmaspec.access.ssh import Remote
+from pragmaspec.access.ssh import SshClient
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.engine.context import ApplyContext
 from pragmaspec.errors import SiteUnreachableError
@@ -15,7 +15,7 @@ from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record
-from tests.engine.fake_site import KEY, WANTED, plan_for
+from tests.engine.fake_provider import KEY, WANTED, plan_for
 from tests.simulation.chance import Chance
 from tests.simulation.clock import SimClock
 from tests.simulation.crew import crew_of
@@ -73,7 +73,7 @@ class Lab:
                 wanted=WANTED,
                 files=lambda image: ImageFiles(disk=Path("/nowhere")),
                 stack_key=KEY,
-                remote=Remote(session.state.lineage, KEY, self.folder / "ssh"),
+                remote=SshClient(session.state.lineage, KEY, self.folder / "ssh"),
                 clock=self.clock,
                 crew=crew_of(self.calm, self.clock),
             )

@@ -7,29 +7,29 @@ import libvirt
 
 from pragmaspec.errors import SiteConflictError
 from pragmaspec.failpoints import reach
-from pragmaspec.planning.drift.condition import layer_words
+from pragmaspec.planning.drift.condition import layer_text
 from pragmaspec.planning.observed import MachineStatus
-from pragmaspec.providers.base import BootOrder
+from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.domains import power
 from pragmaspec.providers.libvirt.domains.additions import with_additions
-from pragmaspec.providers.libvirt.domains.compare import Compared, compared, power_of
+from pragmaspec.providers.libvirt.domains.compare import Comparison, compared, power_of
 from pragmaspec.providers.libvirt.domains.definition import interface_mac, kib, own_macs, running
 from pragmaspec.providers.libvirt.domains.disk_chain import snapshot_files
 from pragmaspec.providers.libvirt.domains.files import belongings
-from pragmaspec.providers.libvirt.domains.xml import DomainParts, domain_element
+from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_element
 from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.xml import parsed
 
 
-class Examined(NamedTuple):
+class ExistingDomain(NamedTuple):
     """A domain of ours, and how it differs from what is ordered."""
 
-    domain: domains.SeenDomain
+    domain: domains.ObservedDomain
     status: MachineStatus
-    compared: Compared
+    compared: Comparison
 
     @property
     def is_otherwise(self) -> bool:
@@ -52,15 +52,15 @@ class Examined(NamedTuple):
         return self.domain.saved
 
 
-def examined(host: Host, domain: domains.OurDomain, parts: DomainParts) -> Examined | None:
+def examined(host: Host, domain: domains.OwnDomain, parts: DomainConfig) -> ExistingDomain | None:
     """``domain`` held against ``parts``; None when it is gone by now."""
     with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
         seen = domains.seen(domain.handle)
-        return Examined(seen, power_of(seen, asked=True)[0], compared(host, seen, parts))
+        return ExistingDomain(seen, power_of(seen, asked=True)[0], compared(host, seen, parts))
     return None
 
 
-def made_ready(host: Host, there: Examined | None, parts: DomainParts, order: BootOrder) -> None:
+def made_ready(host: Host, there: ExistingDomain | None, parts: DomainConfig, order: BootRequest) -> None:
     """Bring a machine that does not run to where it can be defined and started.
 
     Raises SiteConflictError when it would start from less than it has, which the order does not allow.
@@ -82,25 +82,25 @@ def made_ready(host: Host, there: Examined | None, parts: DomainParts, order: Bo
         )
 
 
-def require_no_loss(host: Host, there: Examined, order: BootOrder) -> None:
+def require_no_loss(host: Host, there: ExistingDomain, order: BootRequest) -> None:
     """Raise SiteConflictError when a new definition would leave out what stands above the disk, unless the order allows it."""
     found = there.compared.layers
-    if found and not order.loses_layers:
+    if found and not order.discard_layers:
         remedy = f" To keep it: {there.compared.remedy}." if there.compared.remedy else ""
         raise SiteConflictError(
             "A node would lose what is in snapshots",
-            f"{order.node.name} at site {host.site.name} writes to {', '.join(map(layer_words, found))}, and a new "
+            f"{order.node.name} at site {host.site.name} writes to {', '.join(map(layer_text, found))}, and a new "
             f"definition would start it from {host.path(names.disk_volume(order.node.name, order.mark))}; it was not touched."
             f"{remedy} Plan again to see what would be lost.",
         )
 
 
-def redefinition(there: Examined, parts: DomainParts) -> Element:
+def redefinition(there: ExistingDomain, parts: DomainConfig) -> Element:
     """The wanted definition, with all additions made by hand to the existing one."""
     return with_additions(domain_element(parts), there.domain.definition)
 
 
-def settle_live(there: Examined, parts: DomainParts) -> None:
+def settle_live(there: ExistingDomain, parts: DomainConfig) -> None:
     """Change what can be changed while the machine runs: what its interfaces are plugged into, and how much memory it has."""
     active = there.domain.active
     if active is None or not any(each.repair == "live" for each in there.compared.differences):
@@ -130,7 +130,7 @@ def _plugged_as(interface: Element, ours: Element) -> str:
     return tostring(interface, encoding="unicode")
 
 
-def drop_layers(host: Host, there: Examined) -> None:
+def drop_layers(host: Host, there: ExistingDomain) -> None:
     """Remove the snapshots that a machine no longer starts from: libvirt's metadata and their files in the pool."""
     made: dict[str, str] = {}
     if there.domain.snapshots:
@@ -147,7 +147,7 @@ def drop_layers(host: Host, there: Examined) -> None:
             volumes.remove(host, name)
 
 
-def drop_files(host: Host, order: BootOrder) -> None:
+def drop_files(host: Host, order: BootRequest) -> None:
     """Remove the files of snapshots of an undefined machine."""
     volumes.reread(host)
     for name in belongings(host, order.node, order.mark, frozenset()).ours:

@@ -16,7 +16,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.paths import cache_home
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.spec.files import read_regular
-from pragmaspec.state.backends.local.durable import private_directory
+from pragmaspec.state.backends.local.durable import make_private_directory
 
 FORMAT = 2
 """Grows when the same files give another result; versions between releases have the same name."""
@@ -32,7 +32,7 @@ class _Entry(Frozen, frozen=True):
     wanted: Wanted
 
 
-class WantedCache:
+class SpecCache:
     """Entries in ``directory`` (default: in the user's cache folder), made by the pragmaspec version ``tool``."""
 
     def __init__(self, tool: str, directory: Path | None = None) -> None:
@@ -61,7 +61,7 @@ class WantedCache:
         path = self._file(spec)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         with suppress(OSError):
-            private_directory(path.parent)
+            make_private_directory(path.parent)
             with suppress(FileNotFoundError):
                 temporary.unlink()
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
