@@ -27,11 +27,11 @@ from pragmaspec.images.lock.entries import (
 )
 from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry, read_lock, remove_from_lock, write_lock
 from pragmaspec.images.reporter import ImageFiles, ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.registry import AnySource, may_change, needs_lock, source_of
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import Fetched
+from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
 from pragmaspec.resources import Blob
 

@@ -9,12 +9,12 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.download import download
 from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images.raw_server import Answer, RawServer
 
 DISK = b"QFI\xfb" + bytes(range(256)) * 4
@@ -143,7 +143,7 @@ def fetched(url: str, tmp_path: Path) -> bytes:
 
 
 def workshop(tmp_path: Path) -> ImageContext:
-    patience = TransferPolicy(pause_s=0.001, connect_s=5, read_s=5, tries=2)
+    patience = TransferPolicy(first_pause_s=0.001, connect_timeout_s=5, read_timeout_s=5, tries=2)
     return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
 
 

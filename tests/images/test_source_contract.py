@@ -11,10 +11,10 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images.kinds import KINDS, Kind, Tools, fetch_elsewhere, http, s3
 from tests.images.openpgp import Key, keys, make_key
 
@@ -51,7 +51,7 @@ def disk(qcow2: bytes) -> bytes:
 
 
 def find(store: BlobStore, source: AnySource, **limits: float) -> VerifiedImage:
-    patience = TransferPolicy(pause_s=0.001, **limits)  # type: ignore[arg-type]  # seconds and counts
+    patience = TransferPolicy(first_pause_s=0.001, **limits)  # type: ignore[arg-type]  # seconds and counts
     return source.find(ImageContext(store, "debian", ImageReporter(), patience=patience))
 
 
@@ -130,12 +130,12 @@ def test_a_web_page_instead_of_the_file(kind: Kind, store: BlobStore, disk: byte
 
 def test_a_file_without_end(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.endless, kind.server.etag = disk, True, ""
-    refused(store, kind.source(disk), "sends more", most_bytes=8 * 2**20)
+    refused(store, kind.source(disk), "sends more", max_bytes=8 * 2**20)
 
 
 def test_a_server_that_sends_next_to_nothing(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.drip_s, kind.server.etag = disk, 0.02, ""
-    refused(store, kind.source(disk), "bytes came in", tries=1, slow_for_s=0.2, slowest_bytes_s=10_000)
+    refused(store, kind.source(disk), "bytes came in", tries=1, slow_for_s=0.2, min_bytes_per_s=10_000)
 
 
 def test_other_bytes_than_promised(kind: Kind, store: BlobStore, disk: bytes) -> None:

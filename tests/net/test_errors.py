@@ -8,8 +8,8 @@ from requests.exceptions import ProxyError
 from urllib3 import exceptions as urllib3
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.net.errors import TransferInterruptedError, explain_error, is_permanent, max_attempts
 from pragmaspec.net.session import ProxyUrlError, Session
 from pragmaspec.net.trust import TrustError
@@ -98,7 +98,7 @@ def test_a_proxy_that_wants_a_password_is_asked_once(monkeypatch: pytest.MonkeyP
     with RawServer(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as proxy:
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{proxy.port}")
         with (
-            HttpClient(TransferPolicy(pause_s=60)) as web,
+            HttpClient(TransferPolicy(first_pause_s=60)) as web,
             pytest.raises(ImageError, match="the proxy said 407 Proxy Auth"),
         ):
             web.insist("it", lambda: web._session.get("https://images.example.org/x"))

@@ -13,15 +13,15 @@ import pytest
 
 from pragmaspec.errors import ImageError, PragmaspecError, StateUnreachableError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.google_account import ServiceAccount
 from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.policy import TransferPolicy
+from pragmaspec.net.retry import RetryPolicy as StorePatience
 from pragmaspec.net.trust import ConfiguredPath, TrustError, bundle_file, check_bundle, tls_context
 from pragmaspec.state.backends.http.backend import HttpBackend
-from pragmaspec.state.backends.retry import RetryPolicy as StorePatience
 from pragmaspec.state.backends.s3.backend import S3Backend
 from tests.images import protocols
 from tests.net.authority import Authority, tls_server
@@ -52,24 +52,26 @@ def port(authority: Authority) -> Iterator[int]:
 def images(port: int, folder: Path) -> None:
     source = UrlSource(url=f"https://127.0.0.1:{port}/disk", sha256=sha256(b"ok").hexdigest())
     with pytest.raises(ImageError) as ended:
-        source.find(ImageContext(BlobStore(folder / "store"), "debian", ImageReporter(), patience=TransferPolicy(pause_s=60)))
+        source.find(
+            ImageContext(BlobStore(folder / "store"), "debian", ImageReporter(), patience=TransferPolicy(first_pause_s=60))
+        )
     if "Image cannot be downloaded" in str(ended.value):
         raise ended.value
 
 
 def states(port: int, _: Path) -> None:
-    HttpBackend(f"https://127.0.0.1:{port}/state", StorePatience(first_s=60)).read()
+    HttpBackend(f"https://127.0.0.1:{port}/state", StorePatience(first_pause_s=60)).read()
 
 
 def states_in_s3(port: int, _: Path) -> None:
-    S3Backend(f"s3://states/x?endpoint=https://127.0.0.1:{port}&region=eu-central-1", StorePatience(first_s=60)).read()
+    S3Backend(f"s3://states/x?endpoint=https://127.0.0.1:{port}&region=eu-central-1", StorePatience(first_pause_s=60)).read()
 
 
 def google(port: int, folder: Path) -> None:
     key = protocols.pem(protocols.private_key()).decode()
     account = folder / "account.json"
     account.write_text(json.dumps({"client_email": "a", "private_key": key, "token_uri": f"https://127.0.0.1:{port}/token"}))
-    with HttpClient(TransferPolicy(pause_s=60)) as web:
+    with HttpClient(TransferPolicy(first_pause_s=60)) as web:
         web.insist("the token", lambda: ServiceAccount(str(account)).token(web))
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from pragmaspec.errors import UsageError
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.http.config import http_config
 from pragmaspec.state.backends.postgresql.config import _options, postgresql_config
-from pragmaspec.state.backends.retry import RetryPolicy
 from pragmaspec.state.backends.s3.config import S3Config, s3_config
 
 GITLAB = "https://gitlab.example.org/api/v4/projects/12/terraform/state/hello"

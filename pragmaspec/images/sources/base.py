@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.digest_cache import DigestCache
 from pragmaspec.images.store.fetched import Fetched
+from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.planning.wanted import Firmware
 from pragmaspec.resources import Blob
 

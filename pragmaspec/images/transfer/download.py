@@ -102,7 +102,7 @@ def download(
                 if is_permanent(error) or fruitless >= (most if _length(part) > began else max_attempts(error, most)):
                     kept = ". What came before is kept" if _length(part) else ""
                     raise download_error(address.shown(), explain_attempts(fruitless, error) + kept) from None
-            time.sleep(workshop.patience.pause_s * 2**fruitless)
+            time.sleep(workshop.patience.pause_s(fruitless))
 
 
 class _Transfer:
@@ -202,7 +202,7 @@ class _Transfer:
             self._came(start)
             space_at = done + SPACE_CHECK_INTERVAL_BYTES
             while not whole and (piece := response.raw.read1(CHUNK_BYTES)):
-                if done + len(piece) > (self.workshop.patience.most_bytes if total is None else total):
+                if done + len(piece) > (self.workshop.patience.max_bytes if total is None else total):
                     raise download_error(self.address.shown(), "the server sends more than it announced")
                 if not done and is_web_page(piece):
                     raise download_error(self.address.shown(), f"the server sends a web page instead of an image: {PAGES}")
@@ -274,7 +274,7 @@ class _Pace:
         self._bytes += count
         lasted = time.monotonic() - self._since
         if lasted >= self._patience.slow_for_s:
-            if self._bytes < self._patience.slowest_bytes_s * lasted:
+            if self._bytes < self._patience.min_bytes_per_s * lasted:
                 raise TransferInterruptedError(f"only {self._bytes} bytes came in {lasted:.0f} s")
             self._since, self._bytes = time.monotonic(), 0
 

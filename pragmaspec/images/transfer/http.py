@@ -14,7 +14,7 @@ import requests
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.retry import TransferPolicy
+from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.images.transfer.response_facts import unsupported_transfer_coding
 from pragmaspec.net.errors import TRANSPORT_ERRORS, TransferInterruptedError, explain_error, is_permanent, max_attempts
 from pragmaspec.net.session import Session
@@ -73,7 +73,7 @@ class HttpClient:
         ``more`` are headers that everybody may see. Raises ImageError, and what ``TRANSPORT_ERRORS`` holds.
         """
         url, secret = parse_web_url(ask.url), dict(ask.headers)
-        timeout = (self.patience.connect_s, self.patience.read_s)
+        timeout = (self.patience.connect_timeout_s, self.patience.read_timeout_s)
         for _ in range(MAX_REDIRECTS):
             headers = {**(more or {}), **secret}
             response = self._session.get(url.text, headers=headers, stream=True, allow_redirects=False, timeout=timeout)
@@ -96,7 +96,7 @@ class HttpClient:
 
     def post(self, url: str, fields: Mapping[str, str]) -> bytes:
         """The answer to a form. Raises ImageError, and what ``TRANSPORT_ERRORS`` holds."""
-        timeout = (self.patience.connect_s, self.patience.read_s)
+        timeout = (self.patience.connect_timeout_s, self.patience.read_timeout_s)
         with closing(self._session.post(url, data=fields, stream=True, allow_redirects=False, timeout=timeout)) as response:
             check_status(redact_url(url), response)
             return read_limited(redact_url(url), response)
@@ -122,7 +122,7 @@ class HttpClient:
             except TRANSPORT_ERRORS as error:
                 if turn >= max_attempts(error, self.patience.tries):
                     raise download_error(shown, explain_attempts(turn, error)) from None
-            time.sleep(self.patience.pause_s * 2 ** (turn - 1))
+            time.sleep(self.patience.pause_s(turn - 1))
 
 
 def check_status(shown: str, response: requests.Response) -> None:

@@ -12,10 +12,10 @@ import pytest
 from pragmaspec.errors import ImageError
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.clonezilla import ClonezillaSource, clonezilla_source
 from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.spec.models.image import ImageModel
 from tests.images.clonezilla import real
 from tests.images.web import FolderServer
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> BlobStore:
 
 
 def find(source: ClonezillaSource, store: BlobStore) -> VerifiedImage:
-    return source.find(ImageContext(store, "rocks", ImageReporter(), patience=TransferPolicy(pause_s=0.001)))
+    return source.find(ImageContext(store, "rocks", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001)))
 
 
 def disk_in(store: BlobStore, found: VerifiedImage, tmp_path: Path) -> bytes:

@@ -20,12 +20,12 @@ from pragmaspec.errors import ImageError
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.disks.streaming import StreamingUnpack
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore, file_sha256
 from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images.bad_disks import MIB, archive, bootable, converted, tar
 from tests.images.server import FileServer
 
@@ -66,7 +66,7 @@ def source(server: FileServer, content: bytes) -> UrlSource:
 
 
 def workshop(store: BlobStore, reporter: ImageReporter | None = None) -> ImageContext:
-    return ImageContext(store, "disk", reporter or ImageReporter(), patience=TransferPolicy(pause_s=0.001))
+    return ImageContext(store, "disk", reporter or ImageReporter(), patience=TransferPolicy(first_pause_s=0.001))
 
 
 def find(store: BlobStore, source: UrlSource | LocalSource, reporter: ImageReporter | None = None) -> VerifiedImage:
@@ -272,7 +272,7 @@ def test_giving_up_in_the_middle_ends_at_once(store: BlobStore) -> None:
 FETCH = """
     import sys
     from pathlib import Path
-    from pragmaspec.images.retry import TransferPolicy
+    from pragmaspec.images.transfer.policy import TransferPolicy
     from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.sources.url import UrlSource

@@ -6,10 +6,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.settings import CloudFrontKey
 from pragmaspec.images.transfer.cloudfront import WebFile, sign_url
 from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images import protocols
 
 EXPIRES = 1_800_000_000

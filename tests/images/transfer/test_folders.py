@@ -5,11 +5,11 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.settings import Settings
 from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import Folder, open_folder, parse_listing
+from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images.protocols import Publisher
 from tests.images.server import FileServer, Reply
 
@@ -18,7 +18,7 @@ CONTENT = {"vcdb.txt": b"one,one/one.xml\n", "with blank & more": b"two"}
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> ImageContext:
-    patience = TransferPolicy(pause_s=0.001, tries=2)
+    patience = TransferPolicy(first_pause_s=0.001, tries=2)
     return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
 
 

@@ -5,13 +5,13 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.settings import GoogleDriveSettings, Settings
 from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import open_folder
 from pragmaspec.images.transfer.gdrive import DriveLink, parse_drive_link
+from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images import protocols
 from tests.images.protocols import FILE_ID, FOLDER_ID
 from tests.images.server import Asked, FileServer, Reply
@@ -23,7 +23,9 @@ FILES = {"disk.qcow2": FILE_ID, "vcdb.txt": "1VcDbVcDbVcDbVcDbVcDb", "notes & mo
 def workshop(tmp_path: Path, **drive: str) -> ImageContext:
     settings = Settings(drive=GoogleDriveSettings(**drive))
     store = BlobStore(tmp_path / "store")
-    return ImageContext(store, "debian", ImageReporter(), patience=TransferPolicy(pause_s=0.001, tries=2), settings=settings)
+    return ImageContext(
+        store, "debian", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001, tries=2), settings=settings
+    )
 
 
 def site(server: FileServer) -> str:

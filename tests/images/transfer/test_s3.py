@@ -10,12 +10,12 @@ import pytest
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.retry import TransferPolicy
 from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import open_folder
 from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.images.transfer.s3 import s3_file
 from tests.images.server import Asked, FileServer, Reply
 from tests.state.backends.s3_server import BUCKET, ENVIRONMENT, raw_client, s3_server
@@ -38,7 +38,7 @@ def bucket(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> ImageContext:
-    patience = TransferPolicy(pause_s=0.001, tries=2)
+    patience = TransferPolicy(first_pause_s=0.001, tries=2)
     return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
 
 

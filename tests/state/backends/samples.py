@@ -1,13 +1,13 @@
 """What the tests of grounds write and read."""
 
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.base import LockHolder
-from pragmaspec.state.backends.retry import RetryPolicy
 from pragmaspec.state.backends.s3.lock import LeaseTimes
 from pragmaspec.state.snapshot import Snapshot, encode_snapshot
 from pragmaspec.state_model import State
 from tests.state.samples import LINEAGE
 
-HASTY = RetryPolicy(tries=4, first_s=0.01, most_s=0.05, connect_s=5.0, answer_s=10.0)
+HASTY = RetryPolicy(tries=4, first_pause_s=0.01, max_pause_s=0.05, connect_timeout_s=5.0, read_timeout_s=10.0)
 QUICK = LeaseTimes(beat_s=0.5, trust_s=3.0, stale_s=8.0)
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnreachableError, UsageError
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.net.urls import redact_url
 from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, StateVersion
 from pragmaspec.state.backends.document import raw_state, snapshot_header
@@ -33,7 +34,6 @@ from pragmaspec.state.backends.http.protocol import (
     unlock,
 )
 from pragmaspec.state.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info, forced_unlock_body, locked_error
-from pragmaspec.state.backends.retry import RetryPolicy
 
 _WAY_OUT = (
     "Wait until that run has ended. If it is dead for certain, take its lock away with `pragmaspec state unlock ID`: "

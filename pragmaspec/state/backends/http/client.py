@@ -14,10 +14,10 @@ from requests.utils import get_netrc_auth
 from pragmaspec.credentials import Basic, Bearer, http_credentials, require_private_transport
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.errors import TRANSPORT_ERRORS, explain_error, is_permanent
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.net.session import Session
 from pragmaspec.net.trust import ConfiguredPath, TrustError, tls_context
 from pragmaspec.net.urls import redact_url
-from pragmaspec.state.backends.retry import RetryPolicy
 
 MAX_BYTES = 512 * 2**20
 """No state is larger; a server that sends more sends something else."""
@@ -75,7 +75,7 @@ class HttpClient:
         if body is not None:
             digest = md5(body, usedforsecurity=False).digest()
             sent |= {"Content-Type": "application/json", "Content-MD5": b64encode(digest).decode()}
-        limits = (self._patience.connect_s, self._patience.answer_s)
+        limits = (self._patience.connect_timeout_s, self._patience.read_timeout_s)
         try:
             with self._session.request(
                 method,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateLockLostError, StateUnreachableError, StateUnwritableError
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.base import LockHolder, RawState, WriteFence
 from pragmaspec.state.backends.document import StateDocument, decode_document, encode_document, new_document, raw_state, timestamp
 from pragmaspec.state.backends.http.client import HttpClient, HttpResponse, NoResponse
@@ -23,7 +24,6 @@ from pragmaspec.state.backends.http.protocol import (
     unlock,
 )
 from pragmaspec.state.backends.lock_info import encode_lock_info
-from pragmaspec.state.backends.retry import RetryPolicy
 
 
 class _Seen(NamedTuple):

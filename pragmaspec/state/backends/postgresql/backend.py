@@ -13,6 +13,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnreachableError, UsageError
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, StateVersion
 from pragmaspec.state.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info, locked_error
 from pragmaspec.state.backends.postgresql import tables
@@ -29,7 +30,6 @@ from pragmaspec.state.backends.postgresql.session import (
     read_tables,
     unreachable_error,
 )
-from pragmaspec.state.backends.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from pragmaspec.state.backends.postgresql.tables import Link

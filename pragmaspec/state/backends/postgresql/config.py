@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 from pragmaspec.credentials import CREDENTIAL_SOURCES, check_state_url, url_error
 from pragmaspec.errors import StateUnreachableError, UsageError
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.net.state_urls import parse_postgresql_state_url
 from pragmaspec.net.urls import UrlError, is_loopback
 from pragmaspec.paths import home
-from pragmaspec.state.backends.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -122,11 +122,11 @@ def _options(place: PostgresqlConfig, patience: RetryPolicy, environ: Mapping[st
         "port": place.port,
         "user": place.user,
         "password": environ.get("PGPASSWORD", ""),
-        "connect_timeout": str(max(2, round(patience.connect_s))),
+        "connect_timeout": str(max(2, round(patience.connect_timeout_s))),
         "keepalives_idle": "30",
         "keepalives_interval": "10",
         "keepalives_count": "3",
-        "tcp_user_timeout": str(round(patience.answer_s * 1000)),
+        "tcp_user_timeout": str(round(patience.read_timeout_s * 1000)),
         "client_encoding": "UTF8",
         **dict(place.ssl),
     }

@@ -21,10 +21,10 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError, StateUnreachableError, StateUnreadableError, UsageError
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, StateVersion
 from pragmaspec.state.backends.document import StateDocument, decode_document, snapshot_header
 from pragmaspec.state.backends.lock_info import decode_lock_info, locked_error
-from pragmaspec.state.backends.retry import RetryPolicy
 from pragmaspec.state.backends.s3.bucket import Bucket, PreconditionFailedError
 from pragmaspec.state.backends.s3.config import s3_config
 from pragmaspec.state.backends.s3.document import fence_out, journal_prefix, read_contents

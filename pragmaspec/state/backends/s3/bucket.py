@@ -12,9 +12,11 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from pragmaspec.credentials import CREDENTIAL_SOURCES
 from pragmaspec.errors import PragmaspecError, StateUnreachableError
-from pragmaspec.state.backends.retry import RetryPolicy
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.s3.config import S3Config, s3_client, unreachable_error
 from pragmaspec.state.backends.s3.redirects import RedirectLoopError
 
@@ -65,7 +67,7 @@ class Bucket:
     def without_retries(self) -> "Bucket":
         """The same, with one try for each request, for who tries again anyway. Shares the connections; only one is closed."""
         other = copy(self)
-        other.patience = self.patience._replace(tries=1)
+        other.patience = replace(self.patience, tries=1)
         return other
 
     def close(self) -> None:

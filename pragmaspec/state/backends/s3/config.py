@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from pragmaspec.credentials import check_state_url, url_error
 from pragmaspec.errors import StateUnreachableError, UsageError
+from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.net.s3_urls import check_endpoint
 from pragmaspec.net.state_urls import parse_s3_state_url
 from pragmaspec.net.trust import TrustError
 from pragmaspec.net.urls import UrlError, is_url
-from pragmaspec.state.backends.retry import RetryPolicy
 from pragmaspec.state.backends.s3.redirects import forbid_redirect_loops
 
 
@@ -58,8 +58,8 @@ def s3_client(place: S3Config, patience: RetryPolicy, environ: Mapping[str, str]
     said: Mapping[str, str] = {} if place.profile else environ  # a profile that was asked for comes first, as everywhere in AWS
     region = place.region or environ.get("AWS_REGION", "") or environ.get("AWS_DEFAULT_REGION", "")
     config = Config(
-        connect_timeout=patience.connect_s,
-        read_timeout=patience.answer_s,
+        connect_timeout=patience.connect_timeout_s,
+        read_timeout=patience.read_timeout_s,
         retries={"total_max_attempts": 1},
         # AWS's own names need the bucket in the host name; other servers seldom know it there.
         s3={"addressing_style": "path"} if endpoint else {},
