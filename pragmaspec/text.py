@@ -1,4 +1,4 @@
-"""Pieces of English sentences: suggestions for misspelt names, shortened lists, capitals."""
+"""Pieces of English sentences: suggestions for misspelt names, shortened lists, capitals, human-readable amounts."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +16,12 @@ def few(names: Sequence[str], most: int) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
+def joined(names: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b, c and 5 more``: names as the subject of a sentence. One name more is not counted."""
+    shown = list(names) if len(names) <= _JOINED + 1 else [*names[:_JOINED], f"{len(names) - _JOINED:,} more"]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
     """Return the one of ``known`` that ``name`` is probably a misspelling of, if any; case, ``-`` and ``_`` do not count."""
     from difflib import get_close_matches  # noqa: PLC0415 - needed for a mistake only
@@ -31,9 +37,69 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", quote: st
     return f"Did you mean {quote}{near}{quote}?" if near else otherwise
 
 
+def size(size_bytes: int) -> str:
+    """Return ``612 MiB``, ``1.5 GiB``, ``0 B``: the largest binary unit that leaves at least 1, with at most three digits.
+
+    A shortage or a size to write into a spec needs :func:`pragmaspec.spec.quantity.format_size`, which rounds up.
+    """
+    unit = 0
+    value = float(size_bytes)
+    while value >= _STEP and unit < len(_SIZES) - 1:
+        value /= _STEP
+        unit += 1
+    return f"{_three_digits(value)} {_SIZES[unit]}"
+
+
+def memory(memory_mib: int) -> str:
+    """Return ``512 MiB``, ``1.5 GiB``."""
+    return size(memory_mib * _STEP * _STEP) if memory_mib else "0 MiB"
+
+
+def size_change(before_bytes: int, after_bytes: int) -> str:
+    """Return ``4 GiB → 8 GiB``; in bytes if both would read the same."""
+    before, after = size(before_bytes), size(after_bytes)
+    if before == after:
+        before, after = f"{before_bytes} B", f"{after_bytes} B"
+    return f"{before} → {after}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 node``, ``10,000 nodes``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Return ``0.05 s``, ``3.2 s``, ``42 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 10:  # noqa: PLR2004 - below ten a tenth still matters
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return _two_units(whole // _MINUTE, "min", whole % _MINUTE, "s")
+    return _two_units(whole // _HOUR, "h", whole % _HOUR // _MINUTE, "min")
+
+
+def _two_units(many: int, unit: str, few: int, smaller: str) -> str:
+    return f"{many} {unit} {few} {smaller}" if few else f"{many} {unit}"
+
+
+def _three_digits(value: float) -> str:
+    if value >= 100 or value == int(value):  # noqa: PLR2004 - three digits are enough
+        return f"{value:.0f}"
+    return f"{value:.1f}".removesuffix(".0")
+
+
 def _folded(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
+_JOINED = 3
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_STEP = 1024
+_MINUTE = 60
+_HOUR = 3600
 _LONGEST = 80
 """Characters of a name that are compared: hostile input must not cost time."""

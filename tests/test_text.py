@@ -1,8 +1,8 @@
-"""Pieces of English sentences."""
+"""Pieces of English sentences and human-readable amounts."""
 
 import pytest
 
-from pragmaspec.text import capitalized, closest, did_you_mean, few
+from pragmaspec.text import capitalized, closest, counted, did_you_mean, duration, few, joined, memory, size, size_change
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,47 @@ def test_the_closest_name_is_suggested():
 def test_only_the_first_letter_is_raised():
     assert capitalized("it is a VMDK") == "It is a VMDK"
     assert capitalized("") == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "a"), (2, "a and b"), (4, "a, b, c and d"), (5, "a, b, c and 2 more"), (2003, "a, b, c and 2,000 more")],
+)
+def test_a_long_subject_is_cut_and_counted(count: int, said: str):
+    assert joined([*"abcd", *map(str, range(count))][:count]) == said
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1 KiB"),
+        (612 * 2**20, "612 MiB"),
+        (3 * 2**29, "1.5 GiB"),
+        (20 * 10**9, "18.6 GiB"),
+        (2**40, "1 TiB"),
+        (2**60, "1024 PiB"),
+        (10**8 + 1, "95.4 MiB"),
+    ],
+)
+def test_sizes(size_bytes: int, text: str) -> None:
+    assert size(size_bytes) == text
+
+
+def test_a_change_of_size_is_always_visible() -> None:
+    assert size_change(4 * 2**30, 8 * 2**30) == "4 GiB → 8 GiB"
+    assert size_change(4 * 2**30, 4 * 2**30 + 512) == "4294967296 B → 4294967808 B"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.05, "0.05 s"), (3.21, "3.2 s"), (42.4, "42 s"), (125, "2 min 5 s"), (600, "10 min"), (3780, "1 h 3 min"), (7200, "2 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_counts() -> None:
+    assert (counted(1, "cpu"), counted(2, "cpu"), counted(10_000, "node")) == ("1 cpu", "2 cpus", "10,000 nodes")
+    assert (memory(1536), memory(0)) == ("1.5 GiB", "0 MiB")

@@ -180,7 +180,7 @@ def confirm(question: str = "Apply this plan?", otherwise: str = _SAVED) -> None
 
 
 def _say(applied: "ApplyResult") -> None:
-    from pragmaspec.report.units import counted, duration
+    from pragmaspec.text import counted, duration
 
     out().say(f"Done: {counted(len(applied.done), 'action')} in {duration(applied.seconds)}.")
     if applied.removed_leftovers:

@@ -28,9 +28,9 @@ from pragmaspec.providers.base import (
     PeerImages,
     Provider,
 )
-from pragmaspec.report.units import size
 from pragmaspec.resources import Mark, Node, Outputs, StagedImage
 from pragmaspec.state_model import Record
+from pragmaspec.text import size
 
 Say = Callable[[str], None]
 

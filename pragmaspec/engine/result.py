@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from pragmaspec.engine.signals import unknown_outcomes_sentence
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PragmaspecError, Problem, SiteConflictError
 from pragmaspec.planning.plan import Action
-from pragmaspec.planning.safety import few
 from pragmaspec.planning.wanted import Wanted, WantedCluster
 from pragmaspec.resources import Allocation, Node
+from pragmaspec.text import joined
 
 
 class Failure(NamedTuple):
@@ -80,7 +80,7 @@ def _after_race(problem: Problem, cluster: WantedCluster | None) -> str:
     ]
     if fixed:
         return (
-            f" Somebody else was quicker. The spec names {few(fixed)}, so that no other can be chosen: wait until it is given "
+            f" Somebody else was quicker. The spec names {joined(fixed)}, so that no other can be chosen: wait until it is given "
             "back, name another, or leave it out to get the first free one."
         )
     return " Somebody else was quicker. Run `pragmaspec plan` again: it sees what is taken now and chooses something else."
@@ -97,4 +97,4 @@ def _fixed(cluster: WantedCluster | None) -> list[tuple[str, str]]:
 
 
 def _names(actions: Sequence[Action]) -> str:
-    return few([f"{action.verb} {subject_name(action)}" for action in actions])
+    return joined([f"{action.verb} {subject_name(action)}" for action in actions])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from pragmaspec.errors import InterruptedRunError, Problem
-from pragmaspec.report.units import counted
+from pragmaspec.text import counted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pragmaspec.errors import PlanError, Problem, UsageError
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.safety import few
 from pragmaspec.planning.targets import matches, no_match_problem
 from pragmaspec.resources import Node
 from pragmaspec.state_model import State
+from pragmaspec.text import joined
 
 
 def replaced_nodes(state: State, request: PlanRequest) -> frozenset[str]:
@@ -16,7 +16,7 @@ def replaced_nodes(state: State, request: PlanRequest) -> frozenset[str]:
     found = [node for node in state.nodes() if _meant(node, request.replace)]
     both = [node.name for node in found if _meant(node, request.exclude)]
     if both:
-        detail = f"{few(both)}: --replace asks for it and --exclude leaves it out. Take one of them away. Nothing was changed."
+        detail = f"{joined(both)}: --replace asks for it and --exclude leaves it out. Take one of them away. Nothing was changed."
         raise UsageError("Both replaced and excluded", detail)
     return frozenset(node.address for node in found)
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from pragmaspec.errors import Problem
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.resources import Allocation, Node, Resource, StagedImage
+from pragmaspec.text import joined
 
 Allowance = Literal["rebuild", "data-loss", "protected"]
 ALLOWANCES: tuple[str, ...] = get_args(Allowance)
@@ -44,15 +45,9 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     return tuple(found)
 
 
-def few(names: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b, c and 5 more``: one more is named rather than counted."""
-    shown = list(names) if len(names) <= _NAMED + 1 else [*names[:_NAMED], f"{len(names) - _NAMED:,} more"]
-    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
-
-
 def _losing(actions: Sequence[Action]) -> Problem:
     """The refusal to lose data beside the disks of nodes, with the way to keep it, once."""
-    named = "; ".join(f"{_name(action)} would lose {few(action.loses)}" for action in actions[:_NAMED])
+    named = "; ".join(f"{_name(action)} would lose {joined(action.loses)}" for action in actions[:_NAMED])
     more = f"; and {len(actions) - _NAMED:,} more nodes" if len(actions) > _NAMED else ""
     remedy = next((action.remedy for action in actions if action.remedy), "")
     return Problem(
@@ -72,7 +67,7 @@ def named_by_command(plan: Plan, resource: Resource) -> bool:
 
 
 def _refusal(summary: str, actions: Iterable[Action], fate: str, allowance: Allowance) -> Problem:
-    named = few([_name(action) for action in actions])
+    named = joined([_name(action) for action in actions])
     return Problem(summary=summary, detail=f"{named}: {fate}. If that is meant, say `--allow {allowance}`.")
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.firmware.detect import BootSupport
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, table
+from pragmaspec.text import counted, size
 
 
 class StoredImageRow(Frozen, frozen=True):
@@ -58,12 +58,12 @@ def stored_images_text(images: Sequence[StoredImageRow], pen: Style, *, all_know
             Cell(text=image.name, tone="bold"),
             Cell(text=image.digest[:16]),
             Cell(text=image.format),
-            Cell(text=units.size(image.size_bytes), right=True),
-            Cell(text=units.size(image.virtual_size_bytes), right=True),
+            Cell(text=size(image.size_bytes), right=True),
+            Cell(text=size(image.virtual_size_bytes), right=True),
             Cell(text=image.date),
             Cell(text="yes" if image.here else ""),
             Cell(text=image.origin),
-            Cell(text=units.counted(len(image.used_by), "stack") if image.used_by else nobody, tone="plain"),
+            Cell(text=counted(len(image.used_by), "stack") if image.used_by else nobody, tone="plain"),
         )
         for image in images
     ]
@@ -99,10 +99,10 @@ def inspected_text(seen: InspectedFile, pen: Style) -> str:
     lines = (
         ("file", seen.file),
         ("is", around),
-        ("disk", f"{units.size(seen.virtual_size_bytes)} ({seen.virtual_size_bytes:,} bytes)"),
+        ("disk", f"{size(seen.virtual_size_bytes)} ({seen.virtual_size_bytes:,} bytes)"),
         (
             "becomes",
-            f"{seen.becomes} of {units.size(seen.size_bytes)}" if seen.layers or seen.becomes != seen.format else "itself",
+            f"{seen.becomes} of {size(seen.size_bytes)}" if seen.layers or seen.becomes != seen.format else "itself",
         ),
         ("sha256", seen.digest),
         ("boots", _boots_words(seen.boots)),
@@ -146,11 +146,11 @@ def _boots_form(boots: BootSupport | None) -> JsonObject | None:
 
 def pruning_text(doomed: Sequence[PrunableFile], kept_files: int, kept_bytes: int, gone: Sequence[str], pen: Style) -> str:
     """What may go, why, and what stays."""
-    kept = f"{units.counted(kept_files, 'file')} ({units.size(kept_bytes)}) of the store stay."
+    kept = f"{counted(kept_files, 'file')} ({size(kept_bytes)}) of the store stay."
     lines = [f"{pen.say(name)} is no more: what only it needed is not kept for it." for name in gone]
     if not doomed:
         return _text([*lines, f"Nothing to remove. {kept}"])
-    rows = [(Cell(text=units.size(each.bytes), right=True), Cell(text=each.why), Cell(text=each.path)) for each in doomed]
+    rows = [(Cell(text=size(each.bytes), right=True), Cell(text=each.why), Cell(text=each.path)) for each in doomed]
     return _text([*lines, *table(("size", "why", "file"), rows, pen), "", kept])
 
 

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import JsonObject, record_json, resource_json
 from pragmaspec.report.plan.differences import grant_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, table
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state_model import Record, State
+from pragmaspec.text import memory, size
 
 STATUS_TONES: Mapping[str, Tone] = {"ready": "add", "off": "dim", "pending": "change", "degraded": "danger"}
 
@@ -99,7 +99,7 @@ def clusters_text(summaries: Sequence[ClusterSummary], pen: Style) -> str:
             Cell(text=each.status, tone=STATUS_TONES[each.status]),
             Cell(text=f"{each.ready}/{each.nodes}", right=True),
             Cell(text=f"{each.cpus:,}", right=True),
-            Cell(text=units.memory(each.memory_mib), right=True),
+            Cell(text=memory(each.memory_mib), right=True),
             Cell(text=", ".join(grant_text(grant) for grant in each.allocation.public) if each.allocation else ""),
             Cell(text=_vlans(each.allocation), right=True),
             Cell(text=each.allocation.private.cidr if each.allocation else ""),
@@ -149,8 +149,8 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], pen: Style)
                     Cell(text=node.name, tone="bold"),
                     Cell(text=status, tone=STATUS_TONES[status]),
                     Cell(text=str(node.cpus), right=True),
-                    Cell(text=units.memory(node.memory_mib), right=True),
-                    Cell(text=units.size(node.disk_bytes), right=True),
+                    Cell(text=memory(node.memory_mib), right=True),
+                    Cell(text=size(node.disk_bytes), right=True),
                     Cell(text=private.address if private else ""),
                     Cell(text=public.address if public else ""),
                     Cell(text=images.get(node.image, node.image[:16])),
@@ -174,7 +174,7 @@ def repository_text(images: Sequence[ImageRow], pen: Style) -> str:
             Cell(text=image.name, tone="bold"),
             Cell(text=image.origin),
             Cell(text=image.format),
-            Cell(text=units.size(image.size_bytes), right=True),
+            Cell(text=size(image.size_bytes), right=True),
             Cell(text=image.digest[:16]),
             Cell(text="yes" if image.local else ""),
             Cell(text=", ".join(image.sites)),

@@ -9,7 +9,7 @@ from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry
 from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, table
-from pragmaspec.report.units import counted, size
+from pragmaspec.text import counted, size
 
 _TONES: dict[str, Tone] = {"new": "add", "described": "change", "moved": "change", "removed": "remove", "same": "plain"}
 _DIGITS = 12

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pragmaspec.planning.drift.condition import layer_text
 from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan, OtherStack
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, table
+from pragmaspec.text import counted, memory
 
 
 def orphans_text(found: Sequence[Orphan], sites: Sequence[str], pen: Style) -> str:
@@ -71,7 +71,7 @@ def _fate(orphan: Orphan) -> str:
 def _details(orphan: Orphan) -> str:
     seen = orphan.seen
     if isinstance(seen, ObservedNode):
-        size = f", {units.cpus(seen.cpus)}, {units.memory(seen.memory_mib)}" if seen.cpus else ""
+        size = f", {counted(seen.cpus, 'cpu')}, {memory(seen.memory_mib)}" if seen.cpus else ""
         beside = "".join(f", {layer_text(layer)}" for layer in seen.layers)
         return f"{seen.status}{size}{'' if seen.disk else ', no disk'}{beside}"
     if isinstance(seen, ObservedAllocation):

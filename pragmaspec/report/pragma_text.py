@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pragmaspec.images.pragma.repository import ListedCluster
 from pragmaspec.images.pragma.vc_in import ApplianceDisk, ApplianceMachine
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, table
+from pragmaspec.text import memory
 
 
 def appliances_text(listed: Sequence[ListedCluster], pen: Style) -> str:
@@ -49,12 +49,11 @@ def _rows(one: ListedCluster) -> list[Row]:
 
 
 def _cells(machine: ApplianceMachine) -> tuple[Cell, ...]:
-    memory = units.size(machine.memory_mib * 2**20) if machine.memory_mib else ""
     disk = machine.disk
     return (
         Cell(text=machine.role),
         Cell(text=str(machine.cpus), right=True),
-        Cell(text=memory, right=True),
+        Cell(text=memory(machine.memory_mib) if machine.memory_mib else "", right=True),
         Cell(text=_disk_words(disk) if disk else "the frontend's"),
         Cell(text=disk.bus if disk else ""),
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pragmaspec.errors import Problem, Where
 from pragmaspec.report.plan.layout import wrap_sentences
 from pragmaspec.report.style import Style, Tone, display_width
-from pragmaspec.report.units import counted
+from pragmaspec.text import counted
 
 _INDENT = "  "
 _LEAST_WIDTH = 40

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import JsonObject, site_json
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, table
 from pragmaspec.site import LibvirtSite, Site
+from pragmaspec.text import memory, size
 
 
 class SiteView(Frozen, frozen=True):
@@ -50,16 +50,16 @@ def _lines(view: SiteView, pen: Style) -> list[str]:
 
 def _capacity(site: Site, seen: Inventory) -> list[Row]:
     cpus = sum(holding.cpus for holding in seen.holdings)
-    memory = sum(holding.memory_mib for holding in seen.holdings)
-    disk = sum(holding.disk_bytes for holding in seen.holdings)
+    memory_mib = sum(holding.memory_mib for holding in seen.holdings)
+    disk_bytes = sum(holding.disk_bytes for holding in seen.holdings)
     most_cpus = int((seen.cpus - site.reserve.cpus) * site.overcommit.cpus)
     most_memory = int((seen.memory_mib - site.reserve.memory_mib) * site.overcommit.memory)
     most_disk = int(seen.disk_bytes * site.overcommit.disk)
-    reserved = units.memory(site.reserve.memory_mib) if site.reserve.memory_mib else ""
+    reserved = memory(site.reserve.memory_mib) if site.reserve.memory_mib else ""
     return [
         _amounts("cpus", str(seen.cpus), str(site.reserve.cpus or ""), str(cpus), str(most_cpus)),
-        _amounts("memory", units.memory(seen.memory_mib), reserved, units.memory(memory), units.memory(most_memory)),
-        _amounts("disk", units.size(seen.disk_bytes), "", units.size(disk), units.size(most_disk)),
+        _amounts("memory", memory(seen.memory_mib), reserved, memory(memory_mib), memory(most_memory)),
+        _amounts("disk", size(seen.disk_bytes), "", size(disk_bytes), size(most_disk)),
     ]
 
 
@@ -71,9 +71,9 @@ def _pools(site: Site, seen: Inventory, pen: Style) -> list[str]:
     ranges = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in site.vlans)
     lines = []
     if isinstance(site, LibvirtSite):
-        lines.append(f"  storage pool {site.pool}, {units.size(seen.disk_free_bytes)} free on disk")
+        lines.append(f"  storage pool {site.pool}, {size(seen.disk_free_bytes)} free on disk")
     else:
-        lines.append(f"  {units.size(seen.disk_free_bytes)} free on disk")
+        lines.append(f"  {size(seen.disk_free_bytes)} free on disk")
     if ranges:
         lines.append(f"  vlans {ranges}")
     if seen.public is not None:
@@ -86,8 +86,8 @@ def _holding(holding: CapacityUse) -> Row:
     return (
         Cell(text=_holder(holding)),
         Cell(text=str(holding.cpus), right=True),
-        Cell(text=units.memory(holding.memory_mib), right=True),
-        Cell(text=units.size(holding.disk_bytes), right=True),
+        Cell(text=memory(holding.memory_mib), right=True),
+        Cell(text=size(holding.disk_bytes), right=True),
     )
 
 

@@ -5,7 +5,6 @@ Everything that is recorded of one address, one line per fact.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import JsonObject, record_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
 from pragmaspec.report.plan.differences import grant_text, network_text
@@ -14,6 +13,7 @@ from pragmaspec.report.table import Cell, line, table, widths
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state.backends.base import LockHolder, StateVersion
 from pragmaspec.state_model import Record, State
+from pragmaspec.text import duration, memory, size
 
 
 def show_text(record: Record, images: Mapping[str, str], pen: Style, more: Iterable[tuple[str, str]] = ()) -> str:
@@ -38,8 +38,8 @@ def show_text(record: Record, images: Mapping[str, str], pen: Style, more: Itera
 def _node(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "role", f"{node.role} {node.index}" if node.role == "compute" else node.role
     yield "cpus", str(node.cpus)
-    yield "memory", units.memory(node.memory_mib)
-    yield "disk", units.size(node.disk_bytes)
+    yield "memory", memory(node.memory_mib)
+    yield "disk", size(node.disk_bytes)
     yield "image", f"{images[node.image]} {node.image[:16]}" if node.image in images else node.image[:16]
     if node.firmware != "bios":
         yield "firmware", node.firmware
@@ -51,7 +51,7 @@ def _node(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tup
     if node.readiness.when == "none":
         yield "ready when", "booted; nothing is waited for"
     else:
-        yield "ready when", f"{node.readiness.when}, within {units.duration(node.readiness.timeout_s)}"
+        yield "ready when", f"{node.readiness.when}, within {duration(node.readiness.timeout_s)}"
     yield "generation", str(record.generation)
     if node.autostart:
         yield "autostart", "yes"
@@ -72,7 +72,7 @@ def _image(image: StagedImage) -> Iterator[tuple[str, str]]:
     yield "name", image.name
     yield "digest", image.digest
     yield "format", image.format
-    yield "size", f"{units.size(image.transfer_bytes)}, a disk of {units.size(image.virtual_size_bytes)}"
+    yield "size", f"{size(image.transfer_bytes)}, a disk of {size(image.virtual_size_bytes)}"
     if image.kernel is not None:
         yield "boots", f"kernel and initrd beside the disk, `{image.cmdline}`"
 
@@ -127,7 +127,7 @@ def history_text(versions: Sequence[StateVersion], title: str, pen: Style) -> st
         (
             Cell(text=str(version.serial), right=True, tone="bold"),
             Cell(text=version.written),
-            Cell(text=units.size(version.size_bytes), right=True),
+            Cell(text=size(version.size_bytes), right=True),
             Cell(text="this one stands" if at == 0 else "", tone="dim"),
         )
         for at, version in enumerate(versions)

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pragmaspec.planning.drift.ownership import match_nodes
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.planning.plan import Drift
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, table
 from pragmaspec.resources import Node
 from pragmaspec.state_model import Record, State
+from pragmaspec.text import counted, duration
 
 _SEEN_TONES: Mapping[str, Tone] = {"running": "add", "off": "dim", "paused": "change"}
 
@@ -108,17 +108,17 @@ def _nodes(state: State) -> list[tuple[Node, Record]]:
 
 def _verdict(state: State, observations: Mapping[str, Observations], drift: Sequence[Drift], looked_s: float) -> str:
     sites = ", ".join(sorted(observations))
-    looked = f"looked at {sites} in {units.duration(looked_s)}"
+    looked = f"looked at {sites} in {duration(looked_s)}"
     words = [node_status(record) for _, record in _nodes(state)]
     unfinished = [
-        f"{units.counted(count, 'node')} {'is' if count == 1 else 'are'} {word}"
+        f"{counted(count, 'node')} {'is' if count == 1 else 'are'} {word}"
         for word in ("pending", "degraded")
         if (count := words.count(word))
     ]
     if not drift and not unfinished:
         return f"All as recorded ({looked})."
     if drift:
-        said = f"{units.counted(len(drift), 'difference')} ({looked})."
+        said = f"{counted(len(drift), 'difference')} ({looked})."
     else:
         said = f"All as recorded ({looked}), but {' and '.join(unfinished)}."
     return f"{said} `pragmaspec plan` shows what apply would do about it."

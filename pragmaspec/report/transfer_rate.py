@@ -1,6 +1,6 @@
 """How far a transfer is, how fast it goes, and how long it still takes."""
 
-from pragmaspec.report.units import duration, size
+from pragmaspec.text import duration, size
 
 _SETTLED_S = 2.0
 """Before that, a rate says more about the beginning than about the rest."""

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import PlanRefusedError, Problem, UsageError
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.planning.safety import few
 from pragmaspec.resources import Node, StagedImage
 from pragmaspec.state_model import State
+from pragmaspec.text import joined
 
 if TYPE_CHECKING:
     from pragmaspec.planning.plan import Plan
@@ -51,8 +51,8 @@ def refuse_running(plan: "Plan", cluster: str, state: State) -> None:
         return
     begun = [node.name for node in nodes if (record := state.record(node.address)) is not None and record.status == "pending"]
     running = [node.name for node in nodes if node.name not in begun]
-    said = [f"{few(running)} {'runs' if len(running) == 1 else 'run'}"] if running else []
-    said += [f"{few(begun)} {'was' if len(begun) == 1 else 'were'} begun and may run"] if begun else []
+    said = [f"{joined(running)} {'runs' if len(running) == 1 else 'run'}"] if running else []
+    said += [f"{joined(begun)} {'was' if len(begun) == 1 else 'were'} begun and may run"] if begun else []
     raise PlanRefusedError(
         "Nodes of the cluster run" if running else "Nodes of the cluster may run",
         f"In cluster {cluster}, {', and '.join(said)}. Run `pragmaspec shutdown {cluster}` first, or say --shutdown. "

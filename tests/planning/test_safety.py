@@ -2,7 +2,7 @@
 
 import pytest
 
-from pragmaspec.planning.safety import ALLOWANCES, few, refusals
+from pragmaspec.planning.safety import ALLOWANCES, refusals
 from tests.planning.world import cluster, image, planned, seen, settled, wanted
 
 HELLO = settled(cluster())
@@ -64,11 +64,3 @@ def test_all_refusals_come_at_once() -> None:
 def test_forgetting_what_is_gone_already_loses_nothing(allowed: tuple[str, ...]) -> None:
     plan = planned(wanted(cluster(computes=1)), HELLO, observations={"lab": seen(HELLO, "hello-compute-1")})
     assert refusals(plan, frozenset(allowed)) == ()
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [(1, "a"), (2, "a and b"), (4, "a, b, c and d"), (5, "a, b, c and 2 more"), (2003, "a, b, c and 2,000 more")],
-)
-def test_few_names_are_said_whole_and_many_are_counted(count: int, said: str) -> None:
-    assert few([*"abcd", *map(str, range(count))][:count]) == said

@@ -1,49 +1,11 @@
 """Units, pens, tables: the small parts."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.report import units
 from pragmaspec.report.json_forms import json_text
 from pragmaspec.report.style import Style, display_width, escape_controls
 from pragmaspec.report.table import Cell, table
-
-
-@pytest.mark.parametrize(
-    ("size_bytes", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1 KiB"),
-        (612 * 2**20, "612 MiB"),
-        (3 * 2**29, "1.5 GiB"),
-        (20 * 10**9, "18.6 GiB"),
-        (2**40, "1 TiB"),
-        (2**60, "1024 PiB"),
-        (10**8 + 1, "95.4 MiB"),
-    ],
-)
-def test_sizes(size_bytes: int, text: str) -> None:
-    assert units.size(size_bytes) == text
-
-
-def test_a_change_of_size_is_always_visible() -> None:
-    assert units.size_change(4 * 2**30, 8 * 2**30) == "4 GiB → 8 GiB"
-    assert units.size_change(4 * 2**30, 4 * 2**30 + 512) == "4294967296 B → 4294967808 B"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.05, "0.05 s"), (3.21, "3.2 s"), (42.4, "42 s"), (125, "2 min 5 s"), (600, "10 min"), (3780, "1 h 3 min"), (7200, "2 h")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert units.duration(seconds) == text
-
-
-def test_counts() -> None:
-    assert (units.cpus(1), units.cpus(2), units.counted(10_000, "node")) == ("1 cpu", "2 cpus", "10,000 nodes")
-    assert (units.memory(1536), units.memory(0)) == ("1.5 GiB", "0 MiB")
 
 
 @given(st.text())

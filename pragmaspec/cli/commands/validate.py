@@ -15,11 +15,11 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
     """Check the spec with every file it points to. Reports every error at once; asks no site, builds no image."""
     from pragmaspec.cli.plan_and_apply import show_warnings
     from pragmaspec.report.json_forms import problem_json
-    from pragmaspec.report.units import counted
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.images.validate import image_findings
     from pragmaspec.stack.location import locate_stack
     from pragmaspec.stack.resolve_spec import check_stack_name, check_state
+    from pragmaspec.text import counted
 
     place = locate_stack(one_spec(spec, spec_option))
     loaded = load_spec(place.spec_file, image_check=image_findings)

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pragmaspec.cli.terminal.plain_progress import SkippedActions, title
 from pragmaspec.engine.reporter import Reporter
-from pragmaspec.report.units import duration
+from pragmaspec.text import duration
 
 if TYPE_CHECKING:
     from pragmaspec.cli.terminal.screen import Screen

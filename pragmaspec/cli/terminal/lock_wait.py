@@ -26,7 +26,7 @@ class LockWait:
     def __call__(self, holder: "LockHolder | None", limit_s: float) -> None:
         """``holder`` has the lock, of which at most ``limit_s`` seconds more are waited."""
         from pragmaspec.report.state_text import holder_description
-        from pragmaspec.report.units import duration
+        from pragmaspec.text import duration
 
         now, words = self._clock(), holder_description(holder) if holder is not None else "another run"
         if not self._lines or words != self._holder:

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pragmaspec.engine.reporter import Reporter
-from pragmaspec.report.units import duration
+from pragmaspec.text import duration
 
 if TYPE_CHECKING:
     from pragmaspec.cli.terminal.screen import Screen

@@ -10,13 +10,14 @@ from pragmaspec.resources import Node, StagedImage
 from pragmaspec.site import Site
 from pragmaspec.spec.quantity import format_size
 from pragmaspec.state_model import State
+from pragmaspec.text import counted, few
 
 SHOWN_HOLDERS = 5
 MIB = 2**20
 
 
-def _cpus(amount: int) -> str:
-    return f"{amount:,} cpu{'' if amount == 1 else 's'}"
+def _cpus(count: int) -> str:
+    return counted(count, "cpu")
 
 
 class _Kind(NamedTuple):
@@ -126,9 +127,8 @@ def _holders(holdings: Iterable[CapacityUse], kind: _Kind, held: int) -> str:
     largest = sorted(((amount, owner) for owner, amount in amounts.items() if amount), key=lambda one: (-one[0], one[1]))
     if not largest:
         return "nobody else holds any"
-    shown = ", ".join(f"{owner}: {kind.shown(amount)}" for amount, owner in largest[:SHOWN_HOLDERS])
-    more = len(largest) - SHOWN_HOLDERS
-    return f"others hold {kind.shown(held)} ({shown}" + (f" and {more} more)" if more > 0 else ")")
+    shown = few([f"{owner}: {kind.shown(amount)}" for amount, owner in largest], SHOWN_HOLDERS)
+    return f"others hold {kind.shown(held)} ({shown})"
 
 
 def _owner(holding: CapacityUse) -> str:

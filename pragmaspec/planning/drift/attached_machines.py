@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pragmaspec.errors import Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.planning.safety import few
 from pragmaspec.resources import Allocation
+from pragmaspec.text import joined
 
 
 class AttachedMachine(Frozen, frozen=True):
@@ -27,7 +27,7 @@ IN_USE = "Other machines use a network that is to be removed"
 
 def network_in_use(others: Sequence[AttachedMachine], held: Allocation) -> Problem:
     """The machines on networks that ``held`` is to lose, and what to do about them. ``others`` has at least one."""
-    names = few([f"{each.machine} on {each.network}" for each in others])
+    names = joined([f"{each.machine} on {each.network}" for each in others])
     command = next((each.unplug for each in others if each.unplug), "")
     if len(others) == 1:
         lost, how = "a network that another machine uses", f"Unplug it first{f': {command}' if command else '.'}"

@@ -6,8 +6,8 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.planning.impact import FIELD_IMPACT, worst_impact
 from pragmaspec.planning.observed import Layer, ObservedNode
 from pragmaspec.planning.plan import Impact
-from pragmaspec.planning.safety import few
 from pragmaspec.resources import Node
+from pragmaspec.text import joined
 
 
 class Condition(Frozen, frozen=True):
@@ -92,14 +92,14 @@ def manual_change_texts(seen: ObservedNode) -> Iterator[str]:
     """The layers and manual additions, which are left alone, one phrase each."""
     above = [layer_text(layer) for layer in seen.layers if layer.above]
     if above:
-        yield f"{few(above)} {'stands' if len(above) == 1 else 'stand'} above its disk"
+        yield f"{joined(above)} {'stands' if len(above) == 1 else 'stand'} above its disk"
     for layer in seen.layers:
         if not layer.above:
             yield f"{layer.file} stands in the place of its disk"
     if seen.additions:
-        yield f"{few(seen.additions)} {'was' if len(seen.additions) == 1 else 'were'} added by hand"
+        yield f"{joined(seen.additions)} {'was' if len(seen.additions) == 1 else 'were'} added by hand"
     if seen.passing:
-        yield f"{few(seen.passing)} {'was' if len(seen.passing) == 1 else 'were'} added by hand to the running machine alone"
+        yield f"{joined(seen.passing)} {'was' if len(seen.passing) == 1 else 'were'} added by hand to the running machine alone"
 
 
 def layer_text(layer: Layer, *, cleaned: bool = False) -> str:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from pragmaspec.report import units
 from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, StagedImage
+from pragmaspec.text import duration, size_change
 
 STANDARD_MTU = 1500
 
@@ -38,9 +38,9 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
     if before.cpus != after.cpus:
         yield f"cpus {before.cpus} → {after.cpus}"
     if before.memory_mib != after.memory_mib:
-        yield f"memory {units.size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
+        yield f"memory {size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
     if before.disk_bytes != after.disk_bytes:
-        yield f"disk {units.size_change(before.disk_bytes, after.disk_bytes)}"
+        yield f"disk {size_change(before.disk_bytes, after.disk_bytes)}"
     if before.image not in ("", after.image):  # planning empties the image of a node whose disk is gone
         yield f"image {_image_change(before.image, after.image, images)}"
     if before.firmware != after.firmware:
@@ -157,4 +157,4 @@ def _readiness_change(before: Readiness, after: Readiness) -> str:
 
 
 def _readiness(readiness: Readiness) -> str:
-    return readiness.when if readiness.when == "none" else f"{readiness.when} in {units.duration(readiness.timeout_s)}"
+    return readiness.when if readiness.when == "none" else f"{readiness.when} in {duration(readiness.timeout_s)}"

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from pragmaspec.planning.plan import PendingChange, Plan, Until
-from pragmaspec.planning.safety import few
 from pragmaspec.report.plan.layout import INDENT, wrap
 from pragmaspec.report.plan.rows import IMPACT_LABELS, source_line
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, line, widths
+from pragmaspec.text import joined
 
 _LEAST_REASON = 20
 
@@ -32,14 +32,14 @@ def _heading(until: Until, waiting: Iterable[PendingChange]) -> str:
     if until == "apply":
         return "Left for the next apply, because this touches power alone:"
     clusters = list(dict.fromkeys(each.address.split("/")[1] for each in waiting))
-    return f"Left until {few(clusters)} {'runs' if len(clusters) == 1 else 'run'} again, because the spec says `state: off`:"
+    return f"Left until {joined(clusters)} {'runs' if len(clusters) == 1 else 'run'} again, because the spec says `state: off`:"
 
 
 def _rows(waiting: Iterable[PendingChange], plan: Plan, pen: Style, width: int) -> list[str]:
     rows = [
         (
             Cell(text="~", tone="change"),
-            Cell(text=few([pending_subject(each.address) for each in alike]), tone="bold"),
+            Cell(text=joined([pending_subject(each.address) for each in alike]), tone="bold"),
             Cell(text=reason),
             Cell(text=IMPACT_LABELS[impact], tone="danger") if impact in ("rebuild", "data-loss") else Cell(text=""),
             Cell(text=source_line(where, plan.spec_file), tone="dim"),

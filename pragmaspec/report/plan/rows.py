@@ -7,13 +7,13 @@ from pragmaspec.planning.actions import ALREADY_STAGED, OBVIOUS_REASONS
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.impact import changed_fields_text
 from pragmaspec.planning.plan import Action, Drift, Impact, Plan
-from pragmaspec.report import units
 from pragmaspec.report.plan.differences import differences, grant_text, network_text
 from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import PlanLine
 from pragmaspec.report.style import Tone
 from pragmaspec.resources import Allocation, Node, Resource, StagedImage
 from pragmaspec.site import LibvirtSite, Site
+from pragmaspec.text import counted, memory, size
 
 IMPACT_LABELS: dict[Impact, str] = {
     "none": "",
@@ -85,7 +85,7 @@ class PlanLines:
         if isinstance(resource, StagedImage):
             word = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_STAGED else "into"
             way = f" · {action.way}" if action.way else ""
-            return f"{units.size(resource.transfer_bytes)} {self._pool(resource.site, word)}{way}"
+            return f"{size(resource.transfer_bytes)} {self._pool(resource.site, word)}{way}"
         if isinstance(resource, Allocation):
             return " · ".join(
                 (*(grant_text(grant) for grant in resource.public), *(network_text(network) for network in resource.networks))
@@ -143,9 +143,9 @@ def source_line(where: Where | None, spec_file: str) -> str:
 
 def _machine(node: Node, *, with_disk: bool) -> str:
     private = node.nic("private")
-    parts = [units.cpus(node.cpus), units.memory(node.memory_mib)]
+    parts = [counted(node.cpus, "cpu"), memory(node.memory_mib)]
     if with_disk:
-        parts.append(f"{units.size(node.disk_bytes)} disk")
+        parts.append(f"{size(node.disk_bytes)} disk")
     if private is not None:
         parts.append(private.address)
     return " · ".join(parts)

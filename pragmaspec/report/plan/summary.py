@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from pragmaspec.planning.actions import ALREADY_STAGED
 from pragmaspec.planning.plan import Impact, Plan
-from pragmaspec.planning.safety import few, named_by_command
-from pragmaspec.report import units
+from pragmaspec.planning.safety import named_by_command
 from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import wrap_sentences
 from pragmaspec.report.plan.rows import breaks_protection, display_name, short_verb
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.resources import Node, StagedImage
+from pragmaspec.text import joined, size
 
 _NAMED = 3
 _DOING = {
@@ -55,7 +55,7 @@ def _counts(listed: Sequence[ResourceActions], plan: Plan) -> str:
     for verbs, count in Counter(entry.verbs for entry in listed).items():
         counts["shutdown clean" if verbs == ("shutdown", "clean") else short_verb(verbs)] += count
     transfer = _transfer_bytes(listed)
-    more = {"stage": f" ({units.size(transfer)} to transfer)" if transfer else ""}
+    more = {"stage": f" ({size(transfer)} to transfer)" if transfer else ""}
     return ", ".join(f"{count:,} {_DOING[what]}{more.get(what, '')}" for what, count in counts.items() if count)
 
 
@@ -73,8 +73,8 @@ def _risks(listed: Sequence[ResourceActions], plan: Plan) -> list[tuple[str, Ton
     risks: list[tuple[str, Tone, str]] = []
     reboots = _subjects(listed, "reboot")
     stopped = [display_name(entry.main.resource) for entry in listed if entry.verbs == ("shutdown",)]
-    stops = [f"Reboots {few(reboots)}."] if reboots else []
-    stops += [f"Stops {few(stopped)}."] if stopped else []
+    stops = [f"Reboots {joined(reboots)}."] if reboots else []
+    stops += [f"Stops {joined(stopped)}."] if stopped else []
     if stops:
         risks.append(("", "plain", " ".join(stops)))
     rebuilt = _subjects(listed, "rebuild")
@@ -117,7 +117,7 @@ def _beside(plan: Plan) -> list[tuple[str, Tone, str]]:
 
 def _losses(found: Sequence[tuple[str, tuple[str, ...]]]) -> str:
     """Each node with what it loses; of many the first."""
-    words = "; ".join(f"{name} loses {few(lost)}" for name, lost in found[:_NAMED])
+    words = "; ".join(f"{name} loses {joined(lost)}" for name, lost in found[:_NAMED])
     return f"{words}; {len(found) - _NAMED:,} more nodes too" if len(found) > _NAMED else words
 
 
@@ -137,4 +137,4 @@ def _protected(listed: Sequence[ResourceActions]) -> list[str]:
 
 
 def _named(names: list[str], one: str, many: str) -> str:
-    return f"{few(names)} {one if len(names) == 1 else many}"
+    return f"{joined(names)} {one if len(names) == 1 else many}"

@@ -18,9 +18,9 @@ def forget_stack(place: StackLocation, store: "Store") -> bool:
     Raises PlanRefusedError while anything is recorded.
     """
     from pragmaspec.access.ssh_files import ssh_directory
-    from pragmaspec.report.units import counted
     from pragmaspec.state.spec_cache import SpecCache
     from pragmaspec.state.stack_key import key_file
+    from pragmaspec.text import counted
 
     there = store.exists()
     if there:

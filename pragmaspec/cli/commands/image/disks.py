@@ -194,7 +194,7 @@ def _names(files: "list[Path]", name: str | None) -> list[str]:
 
 def _tell(taken: "list[ImportedFile]", *, json: bool, bare: bool) -> None:
     from pragmaspec.images.importer import spec_lines
-    from pragmaspec.report.units import size
+    from pragmaspec.text import size
 
     if json:
         out().json({"kind": "imported", "format": 1, "files": [_form(each) for each in taken]})
@@ -210,7 +210,7 @@ def _tell(taken: "list[ImportedFile]", *, json: bool, bare: bool) -> None:
 
 
 def _tell_converted(target: Path, virtual_size_bytes: int, *, json: bool) -> None:
-    from pragmaspec.report.units import size as words
+    from pragmaspec.text import size as words
 
     size = target.stat().st_size if target.is_file() else None
     if json:

@@ -89,7 +89,7 @@ def verify(*, json: JsonOption = False) -> None:
     """Read every file of the store, and put aside what is damaged. The next plan or apply gets it anew."""
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.images.store.verify import verify_store
-    from pragmaspec.report.units import counted, size
+    from pragmaspec.text import counted, size
 
     reporter = image_progress()
     found = verify_store(_store(), lambda digest, done, total: reporter.step(digest[:16], "reading", done, total))
@@ -131,8 +131,8 @@ def prune(
     from pragmaspec.images.prune import plan_prune
     from pragmaspec.images.prune import prune as prune_store
     from pragmaspec.report.image_text import PrunableFile, pruning_json, pruning_text
-    from pragmaspec.report.units import counted, size
     from pragmaspec.stack.images.usage import needed_images
+    from pragmaspec.text import counted, size
 
     store = _store()
     needed = needed_images(store, forget or ())

@@ -107,7 +107,7 @@ def _edit(
 
 def print_state_summary(state: "State") -> None:
     """Which state stands now."""
-    from pragmaspec.report.units import counted
+    from pragmaspec.text import counted
 
     out().say(f"The state has serial {state.serial} now, with {counted(len(state.records), 'record')}.")
 

@@ -102,8 +102,8 @@ def migrate(
     is there for outdated from then on. Write the new one into the spec's `state:`, so that everybody uses it.
     """
     from pragmaspec.cli.plan_and_apply import confirm
-    from pragmaspec.report.units import counted
     from pragmaspec.stack.state.migrate import Migration
+    from pragmaspec.text import counted
 
     move = Migration.of(which.stack().place, source, target)
     for store in (move.source, move.target):

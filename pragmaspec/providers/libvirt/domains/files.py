@@ -6,7 +6,6 @@ from typing import NamedTuple
 import libvirt
 
 from pragmaspec.errors import SiteConflictError
-from pragmaspec.planning.safety import few
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.domains.disk_chain import all_files, snapshot_files
@@ -14,6 +13,7 @@ from pragmaspec.providers.libvirt.errors import absent_is_fine
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.xml import parsed
 from pragmaspec.resources import Mark, Node
+from pragmaspec.text import joined
 
 
 class NodeFiles(NamedTuple):
@@ -63,8 +63,8 @@ def require_unused(host: Host, node: Node, mark: Mark, found: NodeFiles) -> None
     if users:
         raise SiteConflictError(
             "Something else stands on a node's disk",
-            f"{few(sorted(set(users.values())))} at site {host.site.name} would lose what {node.name}'s files hold "
-            f"({few(sorted(found.ours))}); nothing of it was removed. Take the file from the machine (virsh detach-disk), "
+            f"{joined(sorted(set(users.values())))} at site {host.site.name} would lose what {node.name}'s files hold "
+            f"({joined(sorted(found.ours))}); nothing of it was removed. Take the file from the machine (virsh detach-disk), "
             "give the volume a copy of what it stands on (qemu-img rebase), or remove them; then apply again.",
         )
 
