@@ -1,6 +1,7 @@
 """Resources at a site: allocations, staged images and nodes. Values only."""
 
-from typing import Literal
+from hashlib import sha256
+from typing import Any, Literal
 
 from pragmaspec.frozen import Frozen
 
@@ -80,22 +81,57 @@ class Blob(Frozen, frozen=True):
     size_bytes: int
 
 
-class StagedImage(Frozen, frozen=True, tag_field="kind", tag="image"):
-    """An image at a site, addressed by its digest.
+class BootImage(Frozen, frozen=True, kw_only=True):
+    """Everything a node boots from: a disk, and the kernel, initrd and command line of a disk without a boot loader."""
 
-    ``digest`` (64 lower-case hexadecimal digits) pins everything a node boots from: it is the disk's SHA-256 when the disk has a
-    boot loader, else the SHA-256 over disk, kernel, initrd and command line together (see ``images/pin.py``).
-    """
+    format: Literal["qcow2", "raw"]
+    virtual_size_bytes: int
+    disk: Blob
+    kernel: Blob | None = None
+    initrd: Blob | None = None
+    cmdline: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The digest of the image, 64 lower-case hexadecimal digits. Subclasses that record it have a field of this name.
+
+        The SHA-256 of the disk if the disk has a boot loader. With a kernel, the SHA-256 of these ASCII lines, each terminated by
+        a newline: ``pragmaspec image 1``, ``disk <sha256>``, ``kernel <sha256>``, ``initrd <sha256>`` or ``initrd -``, and
+        ``cmdline <text>``.
+        """
+        if self.kernel is None:
+            return self.disk.sha256
+        lines = (
+            "pragmaspec image 1",
+            f"disk {self.disk.sha256}",
+            f"kernel {self.kernel.sha256}",
+            f"initrd {self.initrd.sha256 if self.initrd else '-'}",
+            f"cmdline {self.cmdline}",
+        )
+        return sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """The files of the image."""
+        return tuple(blob for blob in (self.disk, self.kernel, self.initrd) if blob)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(blob.size_bytes for blob in self.blobs)
+
+
+def image_fields(image: BootImage, kind: type[BootImage] = BootImage) -> dict[str, Any]:
+    """Return the fields of ``image`` that ``kind`` has too, as keyword arguments for another kind of image."""
+    return {name: getattr(image, name) for name in kind.__struct_fields__}
+
+
+class StagedImage(BootImage, frozen=True, kw_only=True, tag_field="kind", tag="image"):
+    """An image at a site, addressed by its digest."""
 
     site: str
     digest: str
     name: str
-    format: Literal["qcow2", "raw"]
-    disk: Blob
-    virtual_size_bytes: int
-    kernel: Blob | None = None
-    initrd: Blob | None = None
-    cmdline: str = ""
 
     @property
     def address(self) -> str:
@@ -104,8 +140,8 @@ class StagedImage(Frozen, frozen=True, tag_field="kind", tag="image"):
 
     @property
     def transfer_bytes(self) -> int:
-        """What has to travel to the site."""
-        return sum(blob.size_bytes for blob in (self.disk, self.kernel, self.initrd) if blob)
+        """Bytes to transfer to the site."""
+        return self.size_bytes
 
 
 class Readiness(Frozen, frozen=True, omit_defaults=False):

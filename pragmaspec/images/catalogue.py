@@ -3,66 +3,29 @@
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
-from typing import Literal
 
 import msgspec
 
 from pragmaspec.errors import ImageError, UsageError
-from pragmaspec.frozen import Frozen
 from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.store.blobs import BlobStore, write_atomically
-from pragmaspec.images.store.fetched import Fetched
-from pragmaspec.planning.wanted import Firmware
-from pragmaspec.resources import Blob
+from pragmaspec.resources import image_fields
 
 
-class CatalogueEntry(Frozen, frozen=True):
-    """An image the store knows.
-
-    ``date``: the day it was resolved, year-month-day; ``packages``: digest of a built image's list; ``fetched``: what was
-    transferred for it; ``firmware``: what starts its disk.
-    """
+class CatalogueEntry(VerifiedImage, frozen=True, kw_only=True):
+    """An image that the store knows, with its source. ``date``: the day it was resolved, year-month-day."""
 
     name: str
     digest: str
     origin: str
     source: AnySource
-    format: Literal["qcow2", "raw"]
-    virtual_size_bytes: int
-    disk: Blob
-    kernel: Blob | None = None
-    initrd: Blob | None = None
-    cmdline: str = ""
-    packages: str = ""
     date: str = ""
-    fetched: Fetched | None = None
-    firmware: Firmware = "bios"
-
-    @property
-    def blobs(self) -> tuple[Blob, ...]:
-        """What a node boots from."""
-        return tuple(blob for blob in (self.disk, self.kernel, self.initrd) if blob)
-
-    @property
-    def size_bytes(self) -> int:
-        """All its bytes together."""
-        return sum(blob.size_bytes for blob in self.blobs)
 
     @property
     def found(self) -> VerifiedImage:
-        """As its source gave it."""
-        return VerifiedImage(
-            format=self.format,
-            virtual_size_bytes=self.virtual_size_bytes,
-            disk=self.disk,
-            kernel=self.kernel,
-            initrd=self.initrd,
-            cmdline=self.cmdline,
-            packages=self.packages,
-            fetched=self.fetched,
-            firmware=self.firmware,
-        )
+        """The image as its source provided it."""
+        return VerifiedImage(**image_fields(self, VerifiedImage))
 
 
 class Catalogue:

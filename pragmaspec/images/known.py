@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
-from pragmaspec.images.lock.digest import image_digest
 from pragmaspec.images.lock.entries import resolved_from_lock
 from pragmaspec.images.lock.lock_file import read_lock
 from pragmaspec.images.sources.base import VerifiedImage
@@ -15,6 +14,7 @@ from pragmaspec.images.sources.registry import may_change, source_of
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.digest_cache import DigestCache
 from pragmaspec.planning.wanted import WantedImage
+from pragmaspec.resources import image_fields
 
 if TYPE_CHECKING:
     from pragmaspec.spec.models.image import ImageModel
@@ -53,12 +53,7 @@ def _wanted(model: "ImageModel", name: str, origin: str, found: VerifiedImage) -
     return WantedImage(
         name=name,
         origin=origin,
-        digest=image_digest(found.disk, found.kernel, found.initrd, found.cmdline),
-        format=found.format,
-        disk=found.disk,
-        virtual_size_bytes=found.virtual_size_bytes,
-        kernel=found.kernel,
-        initrd=found.initrd,
-        cmdline=found.cmdline,
+        digest=found.digest,
+        **image_fields(found),
         cloud_init=model.guest == "cloud-init",
     )

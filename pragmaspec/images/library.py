@@ -11,7 +11,6 @@ from pragmaspec.images.firmware.choose import choose_firmware, with_detected_fir
 from pragmaspec.images.firmware.detect import boot_support_of_file
 from pragmaspec.images.formats.inspect import read_disk_header
 from pragmaspec.images.formats.random_access import open_regular
-from pragmaspec.images.lock.digest import image_digest
 from pragmaspec.images.lock.entries import (
     LockChange,
     change_kind,
@@ -33,7 +32,7 @@ from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
-from pragmaspec.resources import Blob
+from pragmaspec.resources import Blob, image_fields
 
 if TYPE_CHECKING:
     from pragmaspec.spec.models.image import ImageModel
@@ -81,12 +80,7 @@ class ImageLibrary:
             name=name,
             origin=entry.origin,
             digest=entry.digest,
-            format=entry.format,
-            disk=entry.disk,
-            virtual_size_bytes=entry.virtual_size_bytes,
-            kernel=entry.kernel,
-            initrd=entry.initrd,
-            cmdline=entry.cmdline,
+            **image_fields(entry),
             cloud_init=model.guest == "cloud-init",
             firmware=firmware,
             archs=boots.uefi if boots and firmware == "uefi" else (),
@@ -221,27 +215,18 @@ class ImageLibrary:
         if locked.described:
             return self._pinned(locked)
         found = source.find(self._workshop(name, reporter))
-        digest = image_digest(found.disk, found.kernel, found.initrd, found.cmdline)
-        if digest != locked.digest:
-            raise differs_from_lock(locked, digest)
+        if found.digest != locked.digest:
+            raise differs_from_lock(locked, found.digest)
         return found
 
     def _keep(self, source: AnySource, name: str, found: VerifiedImage) -> CatalogueEntry:
         entry = CatalogueEntry(
             name=name,
-            digest=image_digest(found.disk, found.kernel, found.initrd, found.cmdline),
+            digest=found.digest,
             origin=source.origin(),
             source=source,
-            format=found.format,
-            virtual_size_bytes=found.virtual_size_bytes,
-            disk=found.disk,
-            kernel=found.kernel,
-            initrd=found.initrd,
-            cmdline=found.cmdline,
-            packages=found.packages,
             date=datetime.now(UTC).date().isoformat(),
-            fetched=found.fetched,
-            firmware=found.firmware,
+            **image_fields(found, VerifiedImage),
         )
         self._catalogue.put(entry)
         return entry

@@ -14,7 +14,18 @@ from pragmaspec.planning.allocation.allocator import FIRST_COMPUTE, frontend_nam
 from pragmaspec.planning.impact import node_impact
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, Role, StagedImage
+from pragmaspec.resources import (
+    Allocation,
+    Network,
+    Nic,
+    Node,
+    PublicGrant,
+    Readiness,
+    Resource,
+    Role,
+    StagedImage,
+    image_fields,
+)
 from pragmaspec.state_model import Record
 
 _NOTHING: Mapping[str, Record] = MappingProxyType({})
@@ -50,18 +61,8 @@ def desired_images(wanted: Wanted, request: PlanRequest) -> list[Desired]:
 
 
 def staged_image(image: WantedImage, site: str) -> StagedImage:
-    """``image`` as it stands at ``site``."""
-    return StagedImage(
-        site=site,
-        digest=image.digest,
-        name=image.name,
-        format=image.format,
-        disk=image.disk,
-        virtual_size_bytes=image.virtual_size_bytes,
-        kernel=image.kernel,
-        initrd=image.initrd,
-        cmdline=image.cmdline,
-    )
+    """Return ``image`` as a resource of ``site``."""
+    return StagedImage(site=site, digest=image.digest, name=image.name, **image_fields(image))
 
 
 def desired_nodes(

@@ -4,34 +4,28 @@ from typing import Literal
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
-from pragmaspec.resources import Blob, Readiness
+from pragmaspec.resources import BootImage, Readiness
 from pragmaspec.site import Site
 
 Firmware = Literal["bios", "uefi"]
 """The firmware of a machine: BIOS (which includes a kernel given to QEMU), or UEFI."""
 
 
-class WantedImage(Frozen, frozen=True):
-    """An image of the spec, resolved to its digest. See :class:`pragmaspec.resources.StagedImage` for the shared fields."""
+class WantedImage(BootImage, frozen=True, kw_only=True):
+    """An image of the spec, resolved to its digest."""
 
     name: str
     origin: str
-    """For people: "built from Debian bookworm packages", a URL without credentials, a path."""
+    """Human-readable: "built from Debian bookworm packages", a URL without credentials, a path."""
     digest: str
-    format: Literal["qcow2", "raw"]
-    disk: Blob
-    virtual_size_bytes: int
-    kernel: Blob | None = None
-    initrd: Blob | None = None
-    cmdline: str = ""
     cloud_init: bool = True
-    """Whether its nodes read a seed. Otherwise files are written into their disks before the first boot."""
+    """True if its nodes read a cloud-init seed. Otherwise files are written into their disks before the first boot."""
     firmware: Firmware = "bios"
-    """Firmware of its nodes: as the spec says, else as the disk shows."""
+    """Firmware of its nodes: as in the spec, else as detected from the disk."""
     archs: tuple[str, ...] = ()
-    """The architectures that its disk can start on by UEFI; empty: any, or not known."""
+    """The architectures that can boot the disk by UEFI; empty: any, or unknown."""
     unbootable: str = ""
-    """Why nothing can start its disk, though it has a place for loaders; empty: something can, or it was not looked at."""
+    """Why the disk cannot boot although it has an EFI system partition; empty: it can, or was not examined."""
     where: Where | None = None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from pragmaspec.images.lock.entries import LockChange
-from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry
+from pragmaspec.images.lock.lock_file import LOCK_FIELDS, LOCK_FILE, LockEntry
 from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, table
@@ -56,7 +56,7 @@ def _entry_form(locked: LockEntry | None) -> JsonObject | None:
     if locked is None:
         return None
     given = msgspec.to_builtins(locked)
-    return {field: given.get(field, getattr(locked, field)) for field in locked.__struct_fields__}
+    return {field: given.get(field, getattr(locked, field)) for field in LOCK_FIELDS}
 
 
 def _was_and_is(change: LockChange) -> str:

@@ -14,10 +14,10 @@ import pragmaspec.images
 from pragmaspec.errors import ImageError, Where
 from pragmaspec.images.catalogue import Catalogue
 from pragmaspec.images.library import ImageLibrary
-from pragmaspec.images.lock.digest import image_digest
 from pragmaspec.images.lock.entries import summary_for_image
 from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
 from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.resources import BootImage, image_fields
 from pragmaspec.spec.models.image import ImageModel
 from tests.images.server import FileServer
 
@@ -71,7 +71,8 @@ def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directo
     (spec_directory / "initrd").write_bytes(b"initrd")
     model = ImageModel(source="disk.qcow2", kernel="./vmlinuz", initrd="initrd", cmdline="console=ttyS0")
     image = library.resolve(model, "tiny", spec_directory)
-    assert image.digest == image_digest(image.disk, image.kernel, image.initrd, "console=ttyS0") != image.disk.sha256
+    assert image.cmdline == "console=ttyS0"
+    assert image.digest == BootImage(**image_fields(image)).digest != image.disk.sha256
     files = library.files(image)
     assert (files.kernel, files.initrd) == (spec_directory / "vmlinuz", spec_directory / "initrd")
     (spec_directory / "initrd").write_bytes(b"another")

@@ -8,10 +8,10 @@ from msgspec.structs import replace
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.catalogue import CatalogueEntry
-from pragmaspec.images.lock.digest import image_digest
 from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry
 from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.images.store.fetched import compare_age
+from pragmaspec.resources import image_fields
 
 LockChangeKind = Literal["new", "same", "described", "moved", "removed"]
 """``described``: the image is the same, and only what is said of it has changed, such as its URL in the spec."""
@@ -52,12 +52,7 @@ def lock_entry(entry: CatalogueEntry, before: LockEntry | None) -> LockEntry:
         signed_by=fetched.signed_by if fetched else "",
         fetched=fetched.blob if fetched else None,
         sha512=fetched.sha512 if fetched else "",
-        format=entry.format,
-        virtual_size_bytes=entry.virtual_size_bytes,
-        disk=entry.disk,
-        kernel=entry.kernel,
-        initrd=entry.initrd,
-        cmdline=entry.cmdline,
+        **image_fields(entry),
         firmware=entry.firmware,
         packages=entry.packages,
         date=entry.date,
@@ -72,18 +67,8 @@ def _same_image(before: LockEntry, now: LockEntry) -> bool:
 
 def resolved_from_lock(locked: LockEntry) -> VerifiedImage:
     """What the lock file says was found. Raises ImageError when it contradicts itself."""
-    found = VerifiedImage(
-        format=locked.format,
-        virtual_size_bytes=locked.virtual_size_bytes,
-        disk=locked.disk,
-        kernel=locked.kernel,
-        initrd=locked.initrd,
-        cmdline=locked.cmdline,
-        packages=locked.packages,
-        fetched=locked.transfer,
-        firmware=locked.firmware,
-    )
-    if image_digest(found.disk, found.kernel, found.initrd, found.cmdline) != locked.digest:
+    found = VerifiedImage(**image_fields(locked), packages=locked.packages, fetched=locked.transfer, firmware=locked.firmware)
+    if found.digest != locked.digest:
         raise ImageError(
             "Lock file contradicts itself",
             f"In {LOCK_FILE} the digest is not that of disk, kernel, initrd and command line. Take the file back from "

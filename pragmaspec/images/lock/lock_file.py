@@ -14,17 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from pragmaspec.errors import ImageError
-from pragmaspec.frozen import Frozen
 from pragmaspec.images.lock.parse import IMAGES_TABLE, VERSION, LockDocument, image_blocks, read_document
 from pragmaspec.images.store.blobs import write_atomically
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import Firmware
-from pragmaspec.resources import Blob
+from pragmaspec.resources import Blob, BootImage
 
 
 def toml_text(table: Mapping[str, Any], *path: str) -> str:
@@ -75,7 +74,7 @@ _HEAD = """\
 """
 
 
-class LockEntry(Frozen, frozen=True):
+class LockEntry(BootImage, frozen=True, kw_only=True):
     """One image as it was resolved.
 
     ``described`` is the digest of its description in the spec, empty where a local file decides; ``digest`` stands for all that a
@@ -87,12 +86,6 @@ class LockEntry(Frozen, frozen=True):
     described: str
     digest: str
     origin: str
-    format: Literal["qcow2", "raw"]
-    virtual_size_bytes: int
-    disk: Blob
-    kernel: Blob | None = None
-    initrd: Blob | None = None
-    cmdline: str = ""
     firmware: Firmware = "bios"
     packages: str = ""
     url: str = ""
@@ -116,6 +109,11 @@ class LockEntry(Frozen, frozen=True):
             version=self.version,
             signed_by=self.signed_by,
         )
+
+
+LOCK_FIELDS = ("described", "digest", "origin", *BootImage.__struct_fields__)
+LOCK_FIELDS += tuple(name for name in LockEntry.__struct_fields__ if name not in LOCK_FIELDS)
+"""The fields of an entry in the order of the file."""
 
 
 def read_lock(directory: Path) -> dict[str, LockEntry]:
@@ -186,7 +184,7 @@ def lock_text(entries: Mapping[str, LockEntry], others: Mapping[str, Any] | None
 def _block(locked: LockEntry) -> dict[str, Any]:
     """The entry with each blob as ``sha256:<digest> <bytes>``, in the order of the fields."""
     values = msgspec.to_builtins(locked)
-    given = ((field, values.get(field)) for field in locked.__struct_fields__)
+    given = ((field, values.get(field)) for field in LOCK_FIELDS)
     return {
         field: f"sha256:{value['sha256']} {value['size_bytes']}" if isinstance(value, dict) else value
         for field, value in given

@@ -2,34 +2,27 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from pragmaspec.frozen import Frozen
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.digest_cache import DigestCache
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.planning.wanted import Firmware
-from pragmaspec.resources import Blob
+from pragmaspec.resources import Blob, BootImage
 
 if TYPE_CHECKING:
     from pragmaspec.images.settings import Settings
 
 
-class VerifiedImage(Frozen, frozen=True):
-    """An image as its source gave it: verified and inspected, its bytes in the store or in a local file.
+class VerifiedImage(BootImage, frozen=True, kw_only=True):
+    """An image as its source provided it: verified and inspected, its bytes in the store or in a local file.
 
-    ``packages`` is the digest of the list of packages of a built image; ``fetched`` what was transferred, when anything was;
-    ``firmware``: what starts the disk (:mod:`pragmaspec.images.firmware.detect`).
+    ``packages``: digest of the package list of a built image; ``fetched``: the transferred file, if any; ``firmware``: the
+    firmware that boots the disk (:mod:`pragmaspec.images.firmware.detect`).
     """
 
-    format: Literal["qcow2", "raw"]
-    virtual_size_bytes: int
-    disk: Blob
-    kernel: Blob | None = None
-    initrd: Blob | None = None
-    cmdline: str = ""
     packages: str = ""
     fetched: Fetched | None = None
     firmware: Firmware = "bios"

@@ -56,7 +56,6 @@ def rebuild_images(
     stack: "Stack", names: Collection[str], store_dir: Path, reporter: "ImageReporter"
 ) -> tuple[RebuildResult, ...]:
     """Build images of the spec again, beside the store, and compare. Raises SpecError, UsageError and ImageError."""
-    from pragmaspec.images.lock.digest import image_digest
     from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.sources.registry import source_of
     from pragmaspec.images.store.blobs import BlobStore
@@ -68,8 +67,7 @@ def rebuild_images(
         known = stack.library.resolve(model, name, loaded.directory, where, reporter)
         with store.locked(f"again-{known.digest}"), store.scratch(f"again-{known.digest}") as scratch:
             found = source_of(model, loaded.directory).find(ImageContext(BlobStore(scratch), name, reporter))
-        digest = image_digest(found.disk, found.kernel, found.initrd, found.cmdline)
-        rebuilt.append(RebuildResult(name=name, digest=known.digest, found=digest))
+        rebuilt.append(RebuildResult(name=name, digest=known.digest, found=found.digest))
     return tuple(rebuilt)
 
 
