@@ -37,6 +37,7 @@ from pragmaspec.engine.image_sharing import ImageSharing
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Plan, PlannedSite
 from pragmaspec.planning.wanted import PublicCopy
+from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.resources import Blob, Mark, Outputs, StagedImage
 from pragmaspec.site import LibvirtSite
@@ -143,11 +144,12 @@ def measure(way: str, room: Room, count: int) -> tuple[float, int]:
 
 def stage(neighbours: ImageSharing, provider: LibvirtProvider, image: StagedImage, room: Room) -> Outputs:
     """As an apply does it."""
-    mark, copy = mark_of(image), PublicCopy(url=room.url)
+    copy = PublicCopy(url=room.url)
+    request = StageRequest(image, mark_of(image), lambda: ImageFiles(disk=room.file), public_copy=lambda: copy)
     return neighbours.stage(
         image,
-        lambda: provider.stage_from(image, copy, lambda: ImageFiles(disk=room.file), mark, unheard),
-        lambda offer: provider.stage_from_peer(image, offer, mark, unheard),
+        lambda: provider.stage(request),
+        lambda offer: provider.stage_from_peer(request, offer),
         unheard,
     )
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from measure import Runs, home_in, machine, pragmaspec, run, table, take_turns
 from remains import scratch
 
-from pragmaspec.providers.base import BootRequest, ImageFiles, Provider
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.providers.base import BootRequest, Provider, StageRequest
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, StagedImage
 from pragmaspec.site import SimulatedHost, SimulatedSite
@@ -119,7 +120,7 @@ def prepared(provider: Provider, nodes: int) -> list[BootRequest]:
     blob = Blob(sha256="ab" * 32, size_bytes=2**20)
     image = StagedImage(site="alone", digest=blob.sha256, name="blank", format="raw", disk=blob, virtual_size_bytes=2**20)
     provider.allocate(allocation, Mark(lineage=LINEAGE, address=allocation.address))
-    provider.stage(image, lambda: ImageFiles(disk=Path()), Mark(lineage=LINEAGE, address=image.address), lambda *_: None)
+    provider.stage(StageRequest(image, Mark(lineage=LINEAGE, address=image.address), lambda: ImageFiles(disk=Path())))
     return [_order(index, allocation, image) for index in range(nodes)]
 
 

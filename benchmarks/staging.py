@@ -23,6 +23,7 @@ from measure import machine, table
 from remains import NAME, ON_DISK, scratch
 
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
@@ -69,7 +70,7 @@ def staging(provider: LibvirtProvider, host: Host, file: Path, rounds: int) -> s
         volumes.send(host, made, file, unheard)
 
     def by_staging() -> None:
-        provider.stage(image, lambda: ImageFiles(disk=file), mark_of(image), unheard)
+        provider.stage(StageRequest(image, mark_of(image), lambda: ImageFiles(disk=file)))
 
     ways: dict[str, tuple[Callable[[], None], Path]] = {
         "cp --sparse=always, sync": (by_copying, copy),
@@ -107,7 +108,7 @@ def staging(provider: LibvirtProvider, host: Host, file: Path, rounds: int) -> s
 def overlays(provider: LibvirtProvider, host: Host, file: Path, nodes: list[int], rounds: int) -> str:
     """Disks of nodes on a staged image, as many at once as a site allows; beside qemu-img alone, one after the other."""
     image = image_of(file)
-    provider.stage(image, lambda: ImageFiles(disk=file), mark_of(image), unheard)
+    provider.stage(StageRequest(image, mark_of(image), lambda: ImageFiles(disk=file)))
     base = host.path(names.image_volumes(image)["disk"])
     rows = []
     for count in nodes:

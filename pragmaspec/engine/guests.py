@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -12,6 +12,7 @@ from pragmaspec.clock import Clock
 from pragmaspec.errors import AccessError, HostKeyError
 from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, live_tar
 from pragmaspec.guest.contract.files import GuestFile
+from pragmaspec.providers.base import GuestSimulation
 from pragmaspec.resources import Mark, Node
 
 Tick = Callable[[], None]
@@ -46,15 +47,6 @@ class Guests(Protocol):
 
     def update(self, node: Node, files: Sequence[GuestFile]) -> None:
         """Replace ``files`` of the running guest, all or none. Raises AccessError."""
-        ...
-
-
-@runtime_checkable
-class GuestSimulation(Protocol):
-    """A provider whose guests are pretended: it knows how far each has booted."""
-
-    def guest_stage(self, node: Node, mark: Mark) -> str:
-        """The furthest stage reached: ``off``, ``running``, ``address``, ``ssh`` or ``cloud-init``."""
         ...
 
 

@@ -17,7 +17,7 @@ from pragmaspec.engine.events import Cancelled
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.planning.images.routes import PeerGroupImage, peer_groups, sites_holding
 from pragmaspec.planning.plan import Plan
-from pragmaspec.providers.base import Offer, PeerImages, Provider
+from pragmaspec.providers.base import Offer, Provider
 from pragmaspec.resources import Mark, Outputs, StagedImage
 from pragmaspec.state_model import State
 
@@ -95,7 +95,8 @@ class ImageSharing:
     """Leads the stage calls of one apply. Every method may be called from several threads at once."""
 
     def __init__(self, plan: Plan, state: State, providers: Mapping[str, Provider]) -> None:
-        self._givers = {site: provider for site, provider in providers.items() if isinstance(provider, PeerImages)}
+        peers = {site: provider.abilities.peer_images for site, provider in providers.items()}
+        self._givers = {site: peer for site, peer in peers.items() if peer is not None}
         self._words = {site: word for site, word in peer_groups(plan).items() if site in self._givers}
         self._spread = {
             shared: ImageDistribution(have & self._words.keys()) for shared, have in sites_holding(plan, state).items()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import Clock
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.guests import Guests, GuestSimulation, SimulatedGuests, SshGuests
+from pragmaspec.engine.guests import Guests, SimulatedGuests, SshGuests
 from pragmaspec.engine.image_sharing import ImageSharing
 from pragmaspec.engine.offline_disks import OfflineOverlays
 from pragmaspec.engine.power_watch import PowerWatch
@@ -18,16 +18,7 @@ from pragmaspec.errors import ImageError
 from pragmaspec.guest.contract.files import live_files
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import (
-    AutostartControl,
-    BootCheck,
-    BootRequest,
-    HostDownload,
-    OverlayBuilder,
-    PausedBoot,
-    PeerImages,
-    Provider,
-)
+from pragmaspec.providers.base import BootRequest, OverlayBuilder, Provider, StageRequest
 from pragmaspec.resources import Mark, Node, Outputs, StagedImage
 from pragmaspec.state_model import Record
 from pragmaspec.text import size
@@ -93,11 +84,11 @@ class ProviderCalls:
 
     def check(self, action: Action) -> None:
         """Raise SiteError when the node that ``action`` stops or removes could not boot again, which the plan wants."""
-        provider, boot = self.tools(action).provider, self._booted.get(action.address)
+        site, boot = self.tools(action).provider.abilities.boot_check, self._booted.get(action.address)
         if action.verb not in ("shutdown", "clean") or boot is None:
             return
-        if isinstance(boot.resource, Node) and isinstance(provider, BootCheck):
-            provider.check_boot(self._bare_order(boot.resource, self.mark(boot, None)))
+        if isinstance(boot.resource, Node) and site is not None:
+            site.check_boot(self._bare_order(boot.resource, self.mark(boot, None)))
 
     def holds(self, action: Action) -> bool:
         """Whether the machine that ``action`` made does not run before it is released."""
@@ -105,16 +96,16 @@ class ProviderCalls:
 
     def release(self, action: Action, begun: Record | None) -> None:
         """Let the machine run that ``action`` made and holds. Raises PragmaspecError."""
-        provider, node = self.tools(action).provider, action.resource
-        if isinstance(provider, PausedBoot) and isinstance(node, Node):
-            provider.release(node, self.mark(action, begun))
+        site, node = self.tools(action).provider.abilities.paused_boot, action.resource
+        if site is not None and isinstance(node, Node):
+            site.resume(node, self.mark(action, begun))
 
     def update(self, action: Action, begun: Record | None) -> None:
         """Change what can be changed of a node without stopping it. Raises PragmaspecError."""
-        node, before, provider = action.resource, action.before, self.tools(action).provider
+        node, before, site = action.resource, action.before, self.tools(action).provider.abilities.autostart
         if isinstance(node, Node) and isinstance(before, Node) and node.autostart != before.autostart:
-            if isinstance(provider, AutostartControl):
-                provider.set_autostart(node, self.mark(action, begun))
+            if site is not None:
+                site.set_autostart(node, self.mark(action, begun))
             if (before.keys, before.peers) == (node.keys, node.peers):
                 return
         self.tell(action)
@@ -126,9 +117,9 @@ class ProviderCalls:
             guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
 
     def _boot_order(self, action: Action, node: Node, mark: Mark, site_id: str, *, seed_stays: bool) -> BootRequest:
-        provider, seed = self.tools_at(node.site).provider, b""
+        site, seed = self.tools_at(node.site).provider.abilities.paused_boot, b""
         # A machine alone keeps nobody waiting.
-        held = self._boots[node.site] > 1 and isinstance(provider, PausedBoot) and provider.holds()
+        held = self._boots[node.site] > 1 and site is not None and site.prefers_paused_boot()
         if held:
             self._held.add(node.address)
         if self.tools_at(node.site).guests.seeded and not seed_stays:
@@ -141,9 +132,9 @@ class ProviderCalls:
             seed=seed,
             site_id=site_id,
             overlay=self._overlay(node),
-            held=held,
+            paused=held,
             discard_layers=bool(action.loses),
-            forgets_memory=action.forgets,
+            discard_memory=action.forgets,
         )
 
     def _bare_order(self, node: Node, mark: Mark) -> BootRequest:
@@ -153,7 +144,7 @@ class ProviderCalls:
             image=self._outlook.image(node),
             mark=mark,
             seed=b"",
-            allocated_as=self._outlook.allocated_as(node),
+            allocation_created_as=self._outlook.allocated_as(node),
         )
 
     def _overlay(self, node: Node) -> OverlayBuilder | None:
@@ -175,16 +166,20 @@ class ProviderCalls:
 
     def _stage(self, provider: Provider, image: StagedImage, mark: Mark, say: Say) -> Outputs:
         wanted = next((each for each in self._context.wanted.images if each.digest == image.digest), None)
-        copies, transferred = self._context.copies, _transfer(say)
-
-        def bring() -> Outputs:
-            if wanted is not None and copies is not None and isinstance(provider, HostDownload):
-                return provider.stage_from(image, copies(wanted), lambda: self._files(image), mark, transferred)
-            return provider.stage(image, lambda: self._files(image), mark, transferred)
-
-        if not isinstance(provider, PeerImages):
-            return bring()
-        return self._neighbours.stage(image, bring, lambda offer: provider.stage_from_peer(image, offer, mark, transferred), say)
+        copies = self._context.copies
+        request = StageRequest(
+            image,
+            mark,
+            files=lambda: self._files(image),
+            progress=_transfer(say),
+            public_copy=lambda: copies(wanted) if copies is not None and wanted is not None else None,
+        )
+        peer = provider.abilities.peer_images
+        if peer is None:
+            return provider.stage(request)
+        return self._neighbours.stage(
+            image, lambda: provider.stage(request), lambda offer: peer.stage_from_peer(request, offer), say
+        )
 
     def _files(self, staged: StagedImage) -> ImageFiles:
         for image in self._context.wanted.images:
@@ -214,7 +209,8 @@ def record_after(action: Action, begun: Record | None, outputs: Outputs) -> Reco
 
 def guests_of(provider: Provider, remote: SshClient, clock: Clock) -> Guests:
     """The guests of a site: pretended ones if the provider pretends, else those that ssh reaches."""
-    return SimulatedGuests(provider, clock) if isinstance(provider, GuestSimulation) else SshGuests(remote)
+    simulation = provider.abilities.guest_simulation
+    return SimulatedGuests(simulation, clock) if simulation is not None else SshGuests(remote)
 
 
 def _transfer(say: Say) -> Callable[[int, int], None]:

@@ -6,7 +6,6 @@ from pragmaspec.errors import Problem
 from pragmaspec.planning.drift.attached_machines import network_in_use
 from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import NetworkUse
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.stack.sites import Sites
 from pragmaspec.state_model import State
@@ -28,8 +27,8 @@ def _problems(action: Action, state: State, sites: Sites) -> Iterator[Problem]:
     keep = action.resource if action.verb == "allocate" and isinstance(action.resource, Allocation) else None
     if keep is not None and not _drops(held, keep):
         return
-    provider = sites.provider(held.site)
-    if not isinstance(provider, NetworkUse):
+    use = sites.provider(held.site).abilities.network_use
+    if use is None:
         return
     own = {
         each.original_address
@@ -38,7 +37,7 @@ def _problems(action: Action, state: State, sites: Sites) -> Iterator[Problem]:
     }
     others = [
         each
-        for each in provider.occupants(held, keep, record.mark(state.lineage))
+        for each in use.occupants(held, keep, record.mark(state.lineage))
         if (each.lineage, each.address in own) != (state.lineage, True)
     ]
     if others:

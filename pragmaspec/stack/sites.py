@@ -18,9 +18,8 @@ from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.plan import Drift
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.providers.base import ImageListing, Provider
+from pragmaspec.providers.base import Provider
 from pragmaspec.providers.registry import open_provider
-from pragmaspec.providers.rereading import StorageRefresh
 from pragmaspec.resources import StagedImage
 from pragmaspec.site import Site
 from pragmaspec.state_model import State
@@ -71,7 +70,7 @@ class Sites:
 
     def reread(self, names: Iterable[str]) -> None:
         """Have each site notice files that others made there, at once. Raises with every site that failed."""
-        self._each(names, lambda provider: provider.reread() if isinstance(provider, StorageRefresh) else None)
+        self._each(names, _refresh_storage)
 
     def inventories(self, names: Iterable[str]) -> dict[str, Inventory]:
         """Capacity and what is taken, of each site, at once. Raises with every site that failed."""
@@ -79,7 +78,7 @@ class Sites:
 
     def stored(self, names: Iterable[str]) -> dict[str, tuple[StoredImage, ...]]:
         """The images that take up room at each site, at once; none where a site has no such thing. Raises as the others."""
-        return self._each(names, lambda provider: provider.stored() if isinstance(provider, ImageListing) else ())
+        return self._each(names, _stored_images)
 
     def close(self) -> None:
         """Let go of every connection."""
@@ -134,6 +133,16 @@ def sites_in_use(wanted: Wanted, state: State, request: PlanRequest) -> tuple[st
         if not request.only_clusters or (not isinstance(resource, StagedImage) and request.concerns(resource.cluster)):
             names.add(resource.site)
     return tuple(sorted(names))
+
+
+def _refresh_storage(provider: Provider) -> None:
+    if provider.abilities.storage_refresh is not None:
+        provider.abilities.storage_refresh.refresh_storage()
+
+
+def _stored_images(provider: Provider) -> tuple[StoredImage, ...]:
+    listing = provider.abilities.image_listing
+    return () if listing is None else listing.stored()
 
 
 class SiteSnapshot(NamedTuple):

@@ -16,8 +16,8 @@ from pragmaspec.planning.observed import Observations, ObservedNode, SiteIdentit
 from pragmaspec.planning.plan import Action, Plan, PlannedSite
 from pragmaspec.planning.planner import state_digest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.providers.base import BootRequest, Diagnostics
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Readiness, Resource, StagedImage
+from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, StageRequest
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Readiness, Resource
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import State
@@ -62,6 +62,10 @@ class SshSite:
         self._after = after or _nothing
         self._lock = threading.Lock()
 
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities()
+
     def identity(self) -> SiteIdentity:
         return SiteIdentity(id=self.identity_id, title="a fake site")
 
@@ -84,14 +88,12 @@ class SshSite:
             self.there[mark.address] = wanted
         return (("granted", "yes"),)
 
-    def stage(
-        self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: Callable[[int, int], None]
-    ) -> Outputs:
-        with self._call("stage", mark):
-            files()
+    def stage(self, request: StageRequest) -> Outputs:
+        with self._call("stage", request.mark):
+            _ = request.files
             for done in (0, 0, 50, 100):
-                transferred(done, 100)
-            self.there[mark.address] = image
+                request.progress(done, 100)
+            self.there[request.mark.address] = request.image
         return ()
 
     def boot(self, order: BootRequest) -> Outputs:
@@ -143,6 +145,10 @@ class SshSite:
 class FakeSite(SshSite):
     """Its guests are pretended: ``stages`` says of some how far they come, the others are ready at once."""
 
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(guest_simulation=self)
+
     def guest_stage(self, node: Node, mark: Mark) -> str:
         if mark.address not in self.running:
             return "off"
@@ -156,17 +162,21 @@ class HoldingSite(FakeSite):
         super().__init__(before)
         self.made: set[str] = set()
 
-    def holds(self) -> bool:
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(guest_simulation=self, paused_boot=self)
+
+    def prefers_paused_boot(self) -> bool:
         return True
 
     def boot(self, order: BootRequest) -> Outputs:
         outputs = super().boot(order)
-        if order.held:
+        if order.paused:
             self.running.discard(order.mark.address)
             self.made.add(order.mark.address)
         return outputs
 
-    def release(self, node: Node, mark: Mark) -> None:
+    def resume(self, node: Node, mark: Mark) -> None:
         with self._call("release", mark):
             self.running.add(mark.address)
 

@@ -21,6 +21,7 @@ from pragmaspec.errors import (
     Where,
 )
 from pragmaspec.planning.plan import PlannedSite
+from pragmaspec.providers.base import Abilities
 from pragmaspec.resources import Readiness
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.backends.local.backend import LocalStore
@@ -573,8 +574,12 @@ def test_records_name_the_state_they_come_from(store, tmp_path):
 class _Doubtful(FakeSite):
     """A site that sees that a node could not boot again."""
 
-    def check_boot(self, order):
-        self.calls.append(f"check {order.node.address}")
+    @property
+    def abilities(self):
+        return Abilities(guest_simulation=self, boot_check=self)
+
+    def check_boot(self, request):
+        self.calls.append(f"check {request.node.address}")
         raise SiteError("its image is gone")
 
 
@@ -595,6 +600,10 @@ def test_a_node_that_could_not_boot_again_is_neither_stopped_nor_removed(store, 
 
 class _Starting(FakeSite):
     """A site whose machines can start with their host."""
+
+    @property
+    def abilities(self):
+        return Abilities(guest_simulation=self, autostart=self)
 
     def set_autostart(self, node, mark):
         self.calls.append(f"autostart {node.autostart} {node.address}")

@@ -20,7 +20,7 @@ from pragmaspec.engine.reporter import Reporter
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, SiteError
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import PlannedSite
-from pragmaspec.providers.base import Offer
+from pragmaspec.providers.base import Abilities, Offer
 from pragmaspec.site import LibvirtSite
 from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record, State
@@ -46,14 +46,18 @@ class PassingSite(FakeSite):
     def observe(self, lineage, recorded=None):
         return Observations(site=self.name, identity=self.identity(), nodes=())
 
-    def stage(self, image, files, mark, transferred):
+    @property
+    def abilities(self):
+        return Abilities(guest_simulation=self, peer_images=self)
+
+    def stage(self, request):
         self.trace.append(f"{self.name} is brought it")
-        return super().stage(image, files, mark, transferred)
+        return super().stage(request)
 
     @contextmanager
-    def offer(self, image, coming=None):
+    def offer(self, image, incoming=None):
         assert image.site == self.name
-        assert coming is None or coming.address == image.address
+        assert incoming is None or incoming.address == image.address
         self.giving += 1
         assert self.giving == 1, "one at a time"
         try:
@@ -64,11 +68,11 @@ class PassingSite(FakeSite):
         finally:
             self.giving -= 1
 
-    def stage_from_peer(self, image, offer, mark, transferred):
+    def stage_from_peer(self, request, offer):
         self.trace.append(f"{offer.address} to {self.name}")
         if "take" in self.refuses:
             raise SiteError("other bytes")
-        return super().stage(image, lambda: None, mark, transferred)
+        return super().stage(request)
 
 
 def sites_of(*refusals, trace=None, parallel=4, word="campus", before=None):

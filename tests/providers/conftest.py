@@ -1,7 +1,7 @@
 """The providers that the contract is asked of, each with a site, an image that it can stage, and pools that are free there."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.providers.base import BootRequest, Provider
+from pragmaspec.providers.base import BootRequest, Provider, StageRequest, TransferProgress
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
 from pragmaspec.site import LibvirtSite, PublicNetwork, SimulatedSite, Site
@@ -82,7 +82,7 @@ class Subject:
             nics=(nic,),
         )
 
-    def order(self, node: Node, generation: int = 0) -> BootRequest:
+    def boot_request(self, node: Node, generation: int = 0) -> BootRequest:
         return BootRequest(
             node=node,
             allocation=self.allocation(),
@@ -94,11 +94,16 @@ class Subject:
     def allocate(self, wanted: Allocation) -> None:
         self.provider.allocate(wanted, self.mark(wanted))
 
+    def stage_request(
+        self, files: Callable[[], ImageFiles] | None = None, progress: TransferProgress = lambda _done, _total: None
+    ) -> StageRequest:
+        return StageRequest(self.image, self.mark(self.image), files or self.bytes, progress)
+
     def stage(self) -> None:
-        self.provider.stage(self.image, self.bytes, self.mark(self.image), lambda done, total: None)
+        self.provider.stage(self.stage_request())
 
     def boot(self, node: Node, generation: int = 0) -> None:
-        self.provider.boot(self.order(node, generation))
+        self.provider.boot(self.boot_request(node, generation))
 
     def prepare(self) -> None:
         """What every node stands on: the cluster's allocation and its image."""

@@ -230,7 +230,7 @@ def test_an_image_whose_bytes_do_not_come_is_not_there(subject):
         raise ImageError("the download broke")
 
     with pytest.raises(ImageError):
-        subject.provider.stage(subject.image, missing, subject.mark(subject.image), lambda done, total: None)
+        subject.provider.stage(subject.stage_request(files=missing))
     assert subject.observed().images == ()
     assert subject.image.digest not in subject.provider.inventory().images
     subject.stage()
@@ -239,9 +239,7 @@ def test_an_image_whose_bytes_do_not_come_is_not_there(subject):
 
 def test_a_transfer_says_how_far_it_is(subject):
     told: list[tuple[int, int]] = []
-    subject.provider.stage(
-        subject.image, subject.bytes, subject.mark(subject.image), lambda done, total: told.append((done, total))
-    )
+    subject.provider.stage(subject.stage_request(progress=lambda done, total: told.append((done, total))))
     assert told == sorted(told)
     assert told[-1] == (subject.image.transfer_bytes, subject.image.transfer_bytes)
 
@@ -263,7 +261,7 @@ def test_what_is_made_carries_the_op_of_its_creation(subject):
     subject.stage()
     wanted, node = subject.allocation(), subject.node()
     subject.provider.allocate(wanted, replace(subject.mark(wanted), op=op))
-    subject.provider.boot(replace(subject.order(node), mark=replace(subject.mark(node), op=op)))
+    subject.provider.boot(replace(subject.boot_request(node), mark=replace(subject.mark(node), op=op)))
     seen = subject.observed()
     assert [each.op for each in seen.marked] == [op, op]
     assert (subject.provider.identity_kind, subject.provider.window_s) == ("ident", 0.0)

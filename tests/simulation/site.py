@@ -8,12 +8,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from pragmaspec.errors import PragmaspecError, SiteError, SiteUnreachableError
-from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity
-from pragmaspec.providers.base import BootRequest, Diagnostics, TransferProgress
+from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, StageRequest
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource
 from pragmaspec.site import IdentityKind, SimulatedSite
 from pragmaspec.state_model import State
 from tests.simulation.chance import Chance
@@ -47,6 +46,10 @@ class FaultySite:
         """Ids of what is missing from so many more listings, but not after this moment."""
 
     @property
+    def abilities(self) -> Abilities:
+        return Abilities(duplicate_removal=self, guest_simulation=self)
+
+    @property
     def identity_kind(self) -> IdentityKind:
         return self.lies.get("identity_kind", self._real.identity_kind)
 
@@ -78,8 +81,8 @@ class FaultySite:
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         return self._call(lambda: self._real.allocate(wanted, mark))
 
-    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: TransferProgress) -> Outputs:
-        return self._call(lambda: self._real.stage(image, files, mark, transferred))
+    def stage(self, request: StageRequest) -> Outputs:
+        return self._call(lambda: self._real.stage(request))
 
     def boot(self, order: BootRequest) -> Outputs:
         return self._call(lambda: self._real.boot(order))

@@ -8,6 +8,7 @@ from pragmaspec.planning.drift.attached_machines import IN_USE, AttachedMachine,
 from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move
+from pragmaspec.providers.base import Abilities
 from pragmaspec.resources import Allocation, Mark
 from pragmaspec.stack.network_use import networks_in_use
 from pragmaspec.stack.run import check_allowed
@@ -31,6 +32,10 @@ class Site:
     def provider(self, name: str) -> "Site":
         return self
 
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(network_use=self)
+
     def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
         self.asked.append((held, keep, mark))
         return self.there
@@ -38,6 +43,8 @@ class Site:
 
 class Silent:
     """A site that cannot tell."""
+
+    abilities = Abilities()
 
     def provider(self, name: str) -> "Silent":
         return self

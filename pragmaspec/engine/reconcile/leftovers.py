@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pragmaspec.planning.observed import Observations
-from pragmaspec.providers.base import DuplicateRemoval, Provider
+from pragmaspec.providers.base import Provider
 from pragmaspec.resources import Mark, StagedImage
 from pragmaspec.site import IdentityKind
 from pragmaspec.state_model import ClosedOp, Record, State
@@ -23,7 +23,7 @@ class Leftover(NamedTuple):
 
 def may_have_leftovers(provider: Provider) -> bool:
     """Whether anything can be left over at the provider's site."""
-    return (provider.identity_kind != "ident" or provider.window_s > 0) and isinstance(provider, DuplicateRemoval)
+    return (provider.identity_kind != "ident" or provider.window_s > 0) and provider.abilities.duplicate_removal is not None
 
 
 def find_leftovers(state: State, seen: Observations, kind: IdentityKind) -> list[Leftover]:

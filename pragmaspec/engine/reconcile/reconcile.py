@@ -29,7 +29,7 @@ from pragmaspec.planning.moves.moves import moved_state
 from pragmaspec.planning.moves.readdress import by_origin
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import DuplicateRemoval, Provider
+from pragmaspec.providers.base import Provider
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.state_model import SITE_OUTPUT, Record, State
 
@@ -221,10 +221,10 @@ class Reconciler:
         return [each.mark.address for name, each in found if self._removed(name, each)]
 
     def _removed(self, site: str, leftover: Leftover) -> bool:
-        provider = self._providers[site]
+        removal = self._providers[site].abilities.duplicate_removal
         try:
-            if isinstance(provider, DuplicateRemoval):
-                provider.remove_duplicate(leftover.site_id, leftover.mark)
+            if removal is not None:
+                removal.remove_duplicate(leftover.site_id, leftover.mark)
         except PragmaspecError:
             return False  # The next run finds it again.
         return True

@@ -1,14 +1,12 @@
 """The provider's face: each method of the protocol, with libvirt's errors translated at this edge."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 
-from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.drift.attached_machines import AttachedMachine
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
-from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.providers.base import BootRequest, Diagnostics, Offer, TransferProgress
+from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, Offer, StageRequest
 from pragmaspec.providers.libvirt import clean as cleaning
 from pragmaspec.providers.libvirt import inventory, observe, volumes
 from pragmaspec.providers.libvirt.domains import boot, console, power
@@ -18,7 +16,6 @@ from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images import peer_offer as offering
 from pragmaspec.providers.libvirt.images import remove as releasing
 from pragmaspec.providers.libvirt.images import stage as staging
-from pragmaspec.providers.libvirt.images.upload import ImageBytes
 from pragmaspec.providers.libvirt.networks import allocate as allocation
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind, LibvirtSite
@@ -31,6 +28,19 @@ class LibvirtProvider:
     def __init__(self, site: LibvirtSite) -> None:
         self._host = Host(site)
         self._one_upload = Lock()
+
+    @property
+    def abilities(self) -> Abilities:
+        """All that a site may have, but neither duplicates nor simulated guests."""
+        return Abilities(
+            peer_images=self,
+            paused_boot=self,
+            network_use=self,
+            boot_check=self,
+            autostart=self,
+            image_listing=self,
+            storage_refresh=self,
+        )
 
     @property
     def identity_kind(self) -> IdentityKind:
@@ -57,7 +67,7 @@ class LibvirtProvider:
         with self._translated("list what is there"):
             return observe.observe(self._host, lineage, recorded)
 
-    def reread(self) -> None:
+    def refresh_storage(self) -> None:
         """Have the pool list the files that others put into its directory."""
         with self._translated("read its storage pool again"):
             volumes.reread(self._host)
@@ -72,56 +82,45 @@ class LibvirtProvider:
         with self._translated(f"see whether others use networks of {held.cluster}"):
             return allocation.occupied(self._host, mark, keep)
 
-    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: TransferProgress) -> Outputs:
+    def stage(self, request: StageRequest) -> Outputs:
         """Put the image into the pool. One at a time from this process: an upload of our own is never taken for a dead run's."""
-        return self.stage_from(image, None, files, mark, transferred)
-
-    def stage_from(
-        self,
-        image: StagedImage,
-        copy: PublicCopy | None,
-        files: Callable[[], ImageFiles],
-        mark: Mark,
-        transferred: TransferProgress,
-    ) -> Outputs:
-        """The same; a host behind ssh may download ``copy`` by itself."""
-        with self._translated(f"stage image {image.name}"), self._one_upload:
-            return staging.stage(self._host, image, ImageBytes(files, copy), mark, transferred)
+        with self._translated(f"stage image {request.image.name}"), self._one_upload:
+            return staging.stage(self._host, request)
 
     @contextmanager
-    def offer(self, image: StagedImage, coming: Mark | None = None) -> Iterator[Offer]:
+    def offer(self, image: StagedImage, incoming: Mark | None = None) -> Iterator[Offer]:
         """Hand the image out for the time of the ``with`` block, from a host behind ssh."""
         with ExitStack() as stack:
             with self._translated(f"hand out image {image.name}"):
-                offer = stack.enter_context(offering.offered(self._host, image, coming))
+                offer = stack.enter_context(offering.offered(self._host, image, incoming))
             yield offer
 
-    def stage_from_peer(self, image: StagedImage, offer: Offer, mark: Mark, transferred: TransferProgress) -> Outputs:
+    def stage_from_peer(self, request: StageRequest, offer: Offer) -> Outputs:
         """Put the image into the pool; the host takes it from a neighbour."""
-        with self._translated(f"stage image {image.name}"), self._one_upload:
-            return staging.stage(self._host, image, ImageBytes(_nothing_here, offer=offer), mark, transferred)
+        with self._translated(f"stage image {request.image.name}"), self._one_upload:
+            return staging.stage(self._host, request, offer)
 
     def stored(self) -> tuple[StoredImage, ...]:
         """The images that take up room in the pool."""
         with self._translated("list the images there"):
             return releasing.stored(self._host)
 
-    def boot(self, order: BootRequest) -> Outputs:
+    def boot(self, request: BootRequest) -> Outputs:
         """Make the node exist and run."""
-        with self._translated(f"boot {order.node.name}"):
-            return boot.boot(self._host, order)
+        with self._translated(f"boot {request.node.name}"):
+            return boot.boot(self._host, request)
 
-    def check_boot(self, order: BootRequest) -> None:
+    def check_boot(self, request: BootRequest) -> None:
         """Raise SiteError when the node's image or a network of it is not there."""
-        with self._translated(f"see whether {order.node.name} can boot"):
-            boot.check(self._host, order)
+        with self._translated(f"see whether {request.node.name} can boot"):
+            boot.check(self._host, request)
 
-    def holds(self) -> bool:
+    def prefers_paused_boot(self) -> bool:
         """Emulated guests take the processors that starting the others needs."""
         with self._translated("ask how guests run there"):
             return self._host.virt_type == "qemu"
 
-    def release(self, node: Node, mark: Mark) -> None:
+    def resume(self, node: Node, mark: Mark) -> None:
         """Let a machine run that was started without running."""
         with self._translated(f"let {node.name} run"):
             power.resume(self._host, mark)
@@ -161,7 +160,3 @@ class LibvirtProvider:
 
     def _translated(self, doing: str) -> AbstractContextManager[None]:
         return translated(f"{doing} at {self._host.title}")
-
-
-def _nothing_here() -> ImageFiles:
-    raise AssertionError("what a neighbour offers was asked for on this machine")

@@ -1,4 +1,4 @@
-"""Machines: which one an order is about, what it makes of it, and when the site refuses."""
+"""Machines: which one an request is about, what it makes of it, and when the site refuses."""
 
 from hashlib import sha256
 
@@ -13,24 +13,24 @@ from pragmaspec.resources import Mark
 from pragmaspec.site import IdentityKind, SimulatedSite
 
 
-def definition_of(order: BootRequest) -> str:
+def definition_of(request: BootRequest) -> str:
     """A digest of what the hypervisor is told; keys, peers and protection are not its business."""
-    node = order.node
-    told = (node.cpus, node.memory_mib, node.nics, order.image.digest, order.image.cmdline, order.allocation.networks)
+    node = request.node
+    told = (node.cpus, node.memory_mib, node.nics, request.image.digest, request.image.cmdline, request.allocation.networks)
     return sha256(msgspec.json.encode(told)).hexdigest()[:16]
 
 
-def standing(world: World, order: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
-    """The machine that ``order`` is about, None when it has yet to be made. Raises SiteError when it must not be touched."""
-    mark = order.mark
+def standing(world: World, request: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
+    """The machine that ``request`` is about, None when it has yet to be made. Raises SiteError when it must not be touched."""
+    mark = request.mark
     there = world.machines_at(mark.lineage, mark.address)
     if kind == "ident":
         return _require_generation(there[0], mark) if there else None
-    known = next((machine for machine in there if machine.id == order.site_id and machine.generation == mark.generation), None)
+    known = next((machine for machine in there if machine.id == request.site_id and machine.generation == mark.generation), None)
     if known is not None or kind == "tag":
         return known
     same = next((machine for machine in there if machine.op == mark.op), None)
-    if same is not None and same.asked != definition_of(order):
+    if same is not None and same.asked != definition_of(request):
         raise SiteError(
             "The token was used for another request",
             f"{mark.address}: the op {mark.op} has made a machine already, and the parameters were others.",
@@ -56,13 +56,13 @@ def belongs_to(machine: SimulatedMachine, mark: Mark) -> bool:
 
 
 def booted(
-    order: BootRequest, before: SimulatedMachine | None, now: float, *, unready: bool, alone: bool, made: int
+    request: BootRequest, before: SimulatedMachine | None, now: float, *, unready: bool, alone: bool, made: int
 ) -> SimulatedMachine:
-    """The machine as ``order`` says. Its disk stays when it is of the same generation, and never shrinks.
+    """The machine as ``request`` says. Its disk stays when it is of the same generation, and never shrinks.
 
     ``made`` is the number of a new machine; ``alone``: no other one may have its address.
     """
-    node, mark = order.node, order.mark
+    node, mark = request.node, request.mark
     kept = before if before is not None and before.disk and before.generation == mark.generation else None
     wanted = SimulatedMachine(
         address=mark.address,
@@ -72,11 +72,11 @@ def booted(
         cpus=node.cpus,
         memory_mib=node.memory_mib,
         disk_bytes=max(node.disk_bytes, kept.disk_bytes) if kept else node.disk_bytes,
-        image=kept.image if kept else order.image.digest,
-        definition=definition_of(order),
+        image=kept.image if kept else request.image.digest,
+        definition=definition_of(request),
         op=mark.op or (kept.op if kept else ""),
         made=kept.made if kept else made,
-        asked=kept.asked if kept else definition_of(order),
+        asked=kept.asked if kept else definition_of(request),
         alone=alone,
         autostart=node.autostart,
     )
@@ -89,18 +89,18 @@ def _with_what_needs_no_start(kept: SimulatedMachine, wanted: SimulatedMachine) 
     return replace(kept, disk_bytes=wanted.disk_bytes, autostart=wanted.autostart, booted_at=0.0, unready=False)
 
 
-def check_bootable(world: World, order: BootRequest) -> None:
+def check_bootable(world: World, request: BootRequest) -> None:
     """Raise SiteError when what the node stands on is not at the site: its image, its networks."""
-    node, mark = order.node, order.mark
-    if world.image(order.image.digest) is None:
+    node, mark = request.node, request.mark
+    if world.image(request.image.digest) is None:
         raise _missing(
-            f"{node.address} boots from image {order.image.name} ({order.image.digest[:16]}), which is not at the site."
+            f"{node.address} boots from image {request.image.name} ({request.image.digest[:16]}), which is not at the site."
         )
-    grant = world.grant(mark.lineage, order.allocation_mark.address)
+    grant = world.grant(mark.lineage, request.allocation_mark.address)
     there = {network.name for network in grant.networks if network.up} if grant else set()
-    absent = [network.name for network in order.allocation.networks if network.name not in there]
+    absent = [network.name for network in request.allocation.networks if network.name not in there]
     if absent:
-        raise _missing(f"{node.address} needs {', '.join(absent)} of {order.allocation.address}, which the site does not have.")
+        raise _missing(f"{node.address} needs {', '.join(absent)} of {request.allocation.address}, which the site does not have.")
 
 
 def check_room(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:

@@ -1,14 +1,11 @@
 """A whole site that is only pretended: for demos without a hypervisor, for tests, and for scale."""
 
-from collections.abc import Callable
-
 from msgspec.structs import replace
 
 from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.errors import PragmaspecError, SiteError
-from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
-from pragmaspec.providers.base import BootRequest, Diagnostics, TransferProgress
+from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, StageRequest
 from pragmaspec.providers.simulated.claims import claim, drop_image, grant_of, release
 from pragmaspec.providers.simulated.faults import lost, refused, strike
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
@@ -36,6 +33,11 @@ class SimulatedProvider:
         self._site = site
         self._clock = clock or SystemClock()
         self._world = world or shared_world(site)
+
+    @property
+    def abilities(self) -> Abilities:
+        """All but images from peers, paused machines, and storage that has to be read anew."""
+        return Abilities(duplicate_removal=self, boot_check=self, autostart=self, image_listing=self, guest_simulation=self)
 
     @property
     def identity_kind(self) -> IdentityKind:
@@ -82,14 +84,15 @@ class SimulatedProvider:
         _answer(fault)
         return ()
 
-    def stage(self, image: StagedImage, files: Callable[[], ImageFiles], mark: Mark, transferred: TransferProgress) -> Outputs:
+    def stage(self, request: StageRequest) -> Outputs:
         """Pretend a transfer, and note that the stack uses the image. Only the sizes of ``files`` matter here."""
+        image, mark = request.image, request.mark
         fault = self._call("stage", mark.address)
         with self._world.looking() as world:
             there = world.image(image.digest) is not None
         if not there:
-            files()
-            transferred(image.transfer_bytes, image.transfer_bytes)
+            _ = request.files
+            request.progress(image.transfer_bytes, image.transfer_bytes)
         with self._world.changing() as world:
             before = world.image(image.digest) or Image(digest=image.digest, name=image.name, size_bytes=image.transfer_bytes)
             if mark.lineage not in before.users:
@@ -97,25 +100,25 @@ class SimulatedProvider:
         _answer(fault)
         return ()
 
-    def boot(self, order: BootRequest) -> Outputs:
+    def boot(self, request: BootRequest) -> Outputs:
         """Make the node exist and run; its guest becomes ready a few latencies later, unless a fault forbids it."""
-        fault = self._call("boot", order.mark.address)
+        fault = self._call("boot", request.mark.address)
         unready = fault is not None and fault.kind == "unready"
         alone = self._site.identity == "ident"
         with self._world.changing() as world:
-            check_bootable(world, order)
-            before = standing(world, order, self._site.identity)
-            after = booted(order, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
+            check_bootable(world, request)
+            before = standing(world, request, self._site.identity)
+            after = booted(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
             check_room(world, self._site, before, after)
             if after != before:
                 world.put(after)
         _answer(fault)
         return () if alone else (("id", after.id),)
 
-    def check_boot(self, order: BootRequest) -> None:
+    def check_boot(self, request: BootRequest) -> None:
         """Raise SiteError when the node's image or a network of it is not there."""
         with self._world.looking() as world:
-            check_bootable(world, order)
+            check_bootable(world, request)
 
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
         """Power the machine off. A guest that never became ready does not hear it, and costs ``grace_s``."""

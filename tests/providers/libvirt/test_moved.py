@@ -37,7 +37,7 @@ def test_a_renamed_cluster_is_found_repaired_and_cleaned(stack):
     allocation, node = stack.allocation(public=True), stack.node()
     stack.allocate(allocation)
     stack.stage()
-    stack.provider.boot(replace(stack.order(node), allocation=allocation))
+    stack.provider.boot(replace(stack.boot_request(node), allocation=allocation))
     before = seen(stack)
     granted, machine = moved(stack, node, allocation)
     assert machine.resource.name == "world-frontend"
@@ -67,7 +67,7 @@ def test_a_node_that_is_made_anew_in_a_renamed_cluster_shares_what_it_was_grante
     granted, machine = moved(stack, node, allocation)
     anew = stack.mark(machine.resource, 1)
     stack.provider.boot(
-        replace(stack.order(node), node=machine.resource, allocation=granted.resource, mark=anew),
+        replace(stack.boot_request(node), node=machine.resource, allocation=granted.resource, mark=anew),
     )
     observed = seen(stack)
     assert [address for address, _, _ in observed[0]] == [machine.address]

@@ -18,6 +18,7 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteError
+from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.images import host_download as fetching
@@ -77,13 +78,15 @@ def blob_of(file: Path) -> Blob:
     return Blob(sha256=sha256(file.read_bytes()).hexdigest(), size_bytes=file.stat().st_size)
 
 
+def nothing_here() -> ImageFiles:
+    raise AssertionError("the bytes were requested on this machine")
+
+
 def take(first: Subject, second: Subject, change: Callable[[Offer], Offer] = lambda offer: offer) -> list[int]:
     """Returns what was told of the transfer."""
     told: list[int] = []
     with first.provider.offer(first.image) as offer:
-        second.provider.stage_from_peer(
-            second.image, change(offer), second.mark(second.image), lambda done, total: told.append(done)
-        )
+        second.provider.stage_from_peer(second.stage_request(nothing_here, lambda done, total: told.append(done)), change(offer))
     return told
 
 
@@ -230,7 +233,7 @@ def test_a_firewall_between_the_hosts_costs_the_limit_of_a_connection(
 def test_one_who_connects_and_says_nothing_keeps_nobody_waiting(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
     with first.provider.offer(first.image) as offer, socket.create_connection((offer.address, offer.port)):
-        second.provider.stage_from_peer(second.image, offer, second.mark(second.image), lambda done, total: None)
+        second.provider.stage_from_peer(second.stage_request(nothing_here), offer)
     assert digests_there(second) == digests(second.image)
 
 
@@ -239,7 +242,7 @@ def test_neither_key_nor_name_is_seen_in_a_list_of_processes(pair: tuple[Subject
     seen: list[str] = []
     with first.provider.offer(first.image) as offer:
         told = lambda done, total: seen.extend(working())  # noqa: E731
-        second.provider.stage_from_peer(second.image, offer, second.mark(second.image), told)
+        second.provider.stage_from_peer(second.stage_request(nothing_here, told), offer)
     assert any("load_cert_chain" in words for words in seen)
     secrets = [path for _, path in offer.paths] + ["PRIVATE KEY", "BEGIN CERTIFICATE"]
     assert not [words for words in seen for secret in secrets if secret in words]
@@ -247,6 +250,7 @@ def test_neither_key_nor_name_is_seen_in_a_list_of_processes(pair: tuple[Subject
 
 _PASSING = """
 import sys, msgspec
+from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.resources import Mark, StagedImage
 from pragmaspec.site import LibvirtSite
@@ -254,7 +258,7 @@ from pragmaspec.site import LibvirtSite
 one, other, image, mark = (msgspec.json.decode(text, type=kind) for text, kind in zip(
     sys.argv[1:], (LibvirtSite, LibvirtSite, StagedImage, Mark)))
 with LibvirtProvider(one).offer(msgspec.structs.replace(image, site=one.name)) as offer:
-    LibvirtProvider(other).stage_from_peer(image, offer, mark, lambda done, total: None)
+    LibvirtProvider(other).stage_from_peer(StageRequest(image, mark, lambda: None), offer)
 """
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import SiteCapacityError
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.providers.libvirt.volumes_local import can_copy, copy
 from pragmaspec.resources import Mark
@@ -110,7 +111,7 @@ def test_a_pool_that_is_too_small_is_told_and_holds_nothing(small_pool: libvirt.
     provider = LibvirtProvider(site)
     mark = Mark(lineage=str(uuid4()), address=image.address)
     with pytest.raises(SiteCapacityError, match="No space left on device"):
-        provider.stage(image, lambda: ImageFiles(disk=files.disk), mark, lambda done, total: None)
+        provider.stage(StageRequest(image, mark, lambda: ImageFiles(disk=files.disk)))
     assert [name.rpartition(".")[2] for name in small_pool.listVolumes()] == ["ref"]
     provider.clean(image, mark)
     assert small_pool.listVolumes() == []

@@ -7,7 +7,7 @@ from threading import Lock
 import pytest
 
 from pragmaspec.images.reporter import ImageFiles
-from pragmaspec.providers.base import BootRequest
+from pragmaspec.providers.base import BootRequest, StageRequest
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
@@ -83,20 +83,20 @@ class Stack:
         return self.provider.allocate(wanted, self.mark(wanted))
 
     def stage(self):
-        return self.provider.stage(self.image, lambda: ImageFiles(disk=Path("disk.raw")), self.mark(self.image), lambda *_: None)
+        return self.provider.stage(StageRequest(self.image, self.mark(self.image), lambda: ImageFiles(disk=Path("disk.raw"))))
 
     def prepare(self) -> "Stack":
         self.allocate()
         self.stage()
         return self
 
-    def order(self, node: Node, generation: int = 0) -> BootRequest:
+    def boot_request(self, node: Node, generation: int = 0) -> BootRequest:
         return BootRequest(
             node=node, allocation=self.allocation, image=self.image, mark=self.mark(node, generation), seed=b"seed"
         )
 
     def boot(self, node: Node | None = None, generation: int = 0):
-        return self.provider.boot(self.order(node or self.node(), generation))
+        return self.provider.boot(self.boot_request(node or self.node(), generation))
 
     def stage_of(self, node: Node | None = None):
         node = node or self.node()

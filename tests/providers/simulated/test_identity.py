@@ -4,12 +4,11 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import SiteConflictError, SiteError
-from pragmaspec.providers.base import DuplicateRemoval
 from tests.providers.simulated.conftest import OTHER
 
 
-def order(stack, op, *, site_id="", **changes):
-    asked = stack.order(stack.node(**changes))
+def boot_request(stack, op, *, site_id="", **changes):
+    asked = stack.boot_request(stack.node(**changes))
     return replace(asked, mark=replace(asked.mark, op=op), site_id=site_id)
 
 
@@ -32,37 +31,37 @@ def tokened(make_stack):
 
 
 def test_every_request_makes_a_machine_unless_it_names_one(tagged):
-    ((_, first),) = tagged.provider.boot(order(tagged, "a"))
-    ((_, second),) = tagged.provider.boot(order(tagged, "a"))
+    ((_, first),) = tagged.provider.boot(boot_request(tagged, "a"))
+    ((_, second),) = tagged.provider.boot(boot_request(tagged, "a"))
     assert first != second
-    assert tagged.provider.boot(order(tagged, "a", site_id=first)) == (("id", first),)
+    assert tagged.provider.boot(boot_request(tagged, "a", site_id=first)) == (("id", first),)
     assert [seen.made for seen in tagged.observed().nodes] == sorted(seen.made for seen in tagged.observed().nodes)
     assert len(there(tagged)) == 2
 
 
 def test_a_named_machine_that_is_gone_is_made(tagged):
-    tagged.provider.boot(order(tagged, "a", site_id="m-99"))
+    tagged.provider.boot(boot_request(tagged, "a", site_id="m-99"))
     assert len(there(tagged)) == 1
 
 
 def test_a_token_makes_one_machine(tokened):
-    assert tokened.provider.boot(order(tokened, "a")) == tokened.provider.boot(order(tokened, "a"))
+    assert tokened.provider.boot(boot_request(tokened, "a")) == tokened.provider.boot(boot_request(tokened, "a"))
     assert len(there(tokened)) == 1
-    tokened.provider.boot(order(tokened, "b"))
+    tokened.provider.boot(boot_request(tokened, "b"))
     assert len(there(tokened)) == 2
 
 
 def test_a_token_stands_for_one_request(tokened):
-    ((_, site_id),) = tokened.provider.boot(order(tokened, "a"))
+    ((_, site_id),) = tokened.provider.boot(boot_request(tokened, "a"))
     with pytest.raises(SiteError, match="The token was used for another request"):
-        tokened.provider.boot(order(tokened, "a", cpus=9))
-    tokened.provider.boot(order(tokened, "a", cpus=9, site_id=site_id))
+        tokened.provider.boot(boot_request(tokened, "a", cpus=9))
+    tokened.provider.boot(boot_request(tokened, "a", cpus=9, site_id=site_id))
     assert [seen.cpus for seen in tokened.observed().nodes] == [9], "a machine that is named is changed in place"
 
 
 def test_only_what_the_creation_made_is_removed(tagged):
     for op in ("a", "a", "b"):
-        tagged.provider.boot(order(tagged, op))
+        tagged.provider.boot(boot_request(tagged, op))
     tagged.provider.shutdown(tagged.node(), marked(tagged, "a"), 0.0)
     assert [status for _, _, status in there(tagged)] == ["off", "off", "running"]
     tagged.provider.clean(tagged.node(), marked(tagged, "a"))
@@ -70,9 +69,9 @@ def test_only_what_the_creation_made_is_removed(tagged):
 
 
 def test_surplus_goes_by_its_id_and_only_with_its_op(tagged):
-    ((_, first),) = tagged.provider.boot(order(tagged, "a"))
-    ((_, second),) = tagged.provider.boot(order(tagged, "a"))
-    assert isinstance(tagged.provider, DuplicateRemoval)
+    ((_, first),) = tagged.provider.boot(boot_request(tagged, "a"))
+    ((_, second),) = tagged.provider.boot(boot_request(tagged, "a"))
+    assert tagged.provider.abilities.duplicate_removal is not None
     tagged.provider.remove_duplicate(second, marked(tagged, "b"))
     tagged.provider.remove_duplicate(second, replace(marked(tagged, "a"), lineage=OTHER))
     assert len(there(tagged)) == 2
@@ -91,8 +90,8 @@ def test_a_late_claim_and_a_late_image_go_too(stack):
 
 def test_where_we_choose_identities_a_boot_says_whose_the_machine_is_now(stack):
     stack.prepare()
-    stack.provider.boot(order(stack, "a"))
-    assert stack.provider.boot(order(stack, "b")) == ()
+    stack.provider.boot(boot_request(stack, "a"))
+    assert stack.provider.boot(boot_request(stack, "b")) == ()
     assert [op for op, _, _ in there(stack)] == ["b"]
     stack.provider.clean(stack.node(), marked(stack, "a"))
     assert len(there(stack)) == 1, "a removal that comes late is of what was there before"

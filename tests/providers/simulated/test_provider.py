@@ -262,7 +262,7 @@ def test_the_console_at_a_terminal_ends_with_ctrl_bracket():
 
 def test_ten_thousand_nodes(make_stack):
     stack = make_stack(host=SimulatedHost(cpus=20_000, memory_mib=20_000_000, disk_bytes=2**50)).prepare()
-    orders = [stack.order(stack.node(index)) for index in range(10_000)]
+    orders = [stack.boot_request(stack.node(index)) for index in range(10_000)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(stack.provider.boot, orders))
     assert len(stack.observed().nodes) == 10_000

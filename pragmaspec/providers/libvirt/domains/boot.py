@@ -37,44 +37,44 @@ _defined_at: set[str] = set()
 """URIs of the daemons that have read their schema for this process."""
 
 
-def boot(host: Host, order: BootRequest) -> Outputs:
-    """Make the node run as ``order`` says; returns once QEMU runs, without waiting for the guest."""
-    node, mark = order.node, order.mark
+def boot(host: Host, request: BootRequest) -> Outputs:
+    """Make the node run as ``request`` says; returns once QEMU runs, without waiting for the guest."""
+    node, mark = request.node, request.mark
     domain = domains.require_free_or_ours(host, node, mark)
-    parts = domain_parts(host, order, settle(host, staged_paths(host, order.image).get("kernel")))
+    parts = domain_parts(host, request, settle(host, staged_paths(host, request.image).get("kernel")))
     there = settling.examined(host, domain, parts) if domain is not None else None
     if there is not None and there.status in ("running", "paused"):
-        _settle_running(host, there, parts, order)
+        _settle_running(host, there, parts, request)
         start_with_host(there.domain.handle, yes=node.autostart)
-        _reserve(host, order)
+        _reserve(host, request)
     else:
-        check(host, order)
-        settling.made_ready(host, there, parts, order)
+        check(host, request)
+        settling.made_ready(host, there, parts, request)
         if there is None or not there.keeps_disk:
-            _make_disk(host, order, parts)
-        if there is None or not there.saved or order.forgets_memory:
-            _make_files(host, order)
+            _make_disk(host, request, parts)
+        if there is None or not there.saved or request.discard_memory:
+            _make_files(host, request)
         with _kvm_doubted(host, node.name):
-            handle = _defined(host, there, parts, order)
-            _run(host, handle, order)
+            handle = _defined(host, there, parts, request)
+            _run(host, handle, request)
             if parts.machine.virt_type == "kvm" and kvm_stopped(host, handle):
                 handle.destroy()
-                emulated = domain_parts(host, order, "qemu")
-                _run(host, _define(host, settling.redefinition(there, emulated) if there else domain_element(emulated)), order)
+                emulated = domain_parts(host, request, "qemu")
+                _run(host, _define(host, settling.redefinition(there, emulated) if there else domain_element(emulated)), request)
     return (("domain", names.domain_name(node.name, mark)), ("uuid", mark.uuid))
 
 
-def _run(host: Host, handle: libvirt.virDomain, order: BootRequest) -> None:
-    start_with_host(handle, yes=order.node.autostart)
-    with after_plugging(host, order.mark.uuid, lambda: _reserve(host, order)) if _granted(order) else nullcontext():
-        _start(handle, held=order.held)
+def _run(host: Host, handle: libvirt.virDomain, request: BootRequest) -> None:
+    start_with_host(handle, yes=request.node.autostart)
+    with after_plugging(host, request.mark.uuid, lambda: _reserve(host, request)) if _granted(request) else nullcontext():
+        _start(handle, held=request.paused)
 
 
-def check(host: Host, order: BootRequest) -> None:
-    """Raise SiteError when what the node needs in order to boot is not there: its image, its networks."""
-    _require_image(host, order.image)
-    links = [(nic.network, link(order, nic)) for nic in order.node.nics]
-    _require_networks(host, order.node, [each for _, each in links])
+def check(host: Host, request: BootRequest) -> None:
+    """Raise SiteError when what the node needs in request to boot is not there: its image, its networks."""
+    _require_image(host, request.image)
+    links = [(nic.network, link(request, nic)) for nic in request.node.nics]
+    _require_networks(host, request.node, [each for _, each in links])
     for called, each in links:
         if each.bridge is not None and not host.connection.is_pretended:
             networks.require_bridge(host, called, each.bridge)
@@ -95,13 +95,13 @@ def _kvm_doubted(host: Host, node: str) -> Iterator[None]:
         raise as_site_error(error, f"boot {node} at {host.title}", advice=advice) from error
 
 
-def _granted(order: BootRequest) -> list[PublicGrant]:
-    return [grant for grant in order.allocation.public if grant.node == order.node.name]
+def _granted(request: BootRequest) -> list[PublicGrant]:
+    return [grant for grant in request.allocation.public if grant.node == request.node.name]
 
 
-def _reserve(host: Host, order: BootRequest) -> None:
-    for grant in _granted(order):
-        addresses.reserve(host, grant, order.mark)
+def _reserve(host: Host, request: BootRequest) -> None:
+    for grant in _granted(request):
+        addresses.reserve(host, grant, request.mark)
 
 
 def _require_image(host: Host, image: StagedImage) -> None:
@@ -127,42 +127,44 @@ def _require_networks(host: Host, node: Node, links: list[InterfaceLink]) -> Non
             )
 
 
-def _settle_running(host: Host, there: settling.ExistingDomain, parts: DomainConfig, order: BootRequest) -> None:
+def _settle_running(host: Host, there: settling.ExistingDomain, parts: DomainConfig, request: BootRequest) -> None:
     """A machine that runs keeps running: a definition that differs or is gone is written anew, for its next start."""
     if there.is_otherwise or not there.domain.handle.isPersistent():
-        settling.require_no_loss(host, there, order)
+        settling.require_no_loss(host, there, request)
         _define(host, settling.redefinition(there, parts))
     settling.settle_live(there, parts)
     power.go_on(host, there.domain.handle, parts.node.name)
 
 
-def _make_disk(host: Host, order: BootRequest, parts: DomainConfig) -> None:
+def _make_disk(host: Host, request: BootRequest, parts: DomainConfig) -> None:
     """The domain is off: an existing disk is kept."""
     made = (
-        disk_filled(host, order, parts) if order.overlay and not host.connection.is_pretended else disk_made(host, order, parts)
+        disk_filled(host, request, parts)
+        if request.overlay and not host.connection.is_pretended
+        else disk_made(host, request, parts)
     )
     if not made:
-        _keep_disk(host, names.disk_volume(order.node.name, order.mark), order.node.disk_bytes, parts.base)
+        _keep_disk(host, names.disk_volume(request.node.name, request.mark), request.node.disk_bytes, parts.base)
     reach("libvirt.disk.made")
 
 
-def _make_files(host: Host, order: BootRequest) -> None:
+def _make_files(host: Host, request: BootRequest) -> None:
     """The domain is off, and no saved memory knows them: seed and console are made anew."""
-    node, mark = order.node, order.mark
-    _put_seed(host, names.seed_volume(node.name, mark), order)
+    node, mark = request.node, request.mark
+    _put_seed(host, names.seed_volume(node.name, mark), request)
     reach("libvirt.seed.made")
     # Made here although QEMU's log daemon would make it too: so that the pool lists it without being read anew.
     volumes.make(host, raw_xml(names.console_volume(node.name, mark), 0, PRIVATE))
 
 
-def _put_seed(host: Host, name: str, order: BootRequest) -> None:
-    if order.seed:
-        volumes.put(host, name, order.seed)
+def _put_seed(host: Host, name: str, request: BootRequest) -> None:
+    if request.seed:
+        volumes.put(host, name, request.seed)
     elif volumes.find(host, name) is None:
         raise SiteError(
             "The node's seed is gone",
             f"{name} is not in pool {host.site.pool} of site {host.site.name}, and the spec no longer says what "
-            f"{order.node.name} was told at its first boot. `pragmaspec apply` makes the node as the spec says now.",
+            f"{request.node.name} was told at its first boot. `pragmaspec apply` makes the node as the spec says now.",
         )
 
 
@@ -184,16 +186,16 @@ def _keep_disk(host: Host, name: str, wanted_bytes: int, base: str) -> None:
         volume.resize(wanted_bytes, 0)
 
 
-def _defined(host: Host, there: settling.ExistingDomain | None, parts: DomainConfig, order: BootRequest) -> libvirt.virDomain:
+def _defined(host: Host, there: settling.ExistingDomain | None, parts: DomainConfig, request: BootRequest) -> libvirt.virDomain:
     if there is None:
         domain = _define(host, domain_element(parts))
-        if order.discard_layers:
-            settling.drop_files(host, order)
+        if request.discard_layers:
+            settling.drop_files(host, request)
         return domain
     if not there.is_otherwise:
         return there.domain.handle
     domain = _define(host, settling.redefinition(there, parts))
-    if order.discard_layers:
+    if request.discard_layers:
         settling.drop_layers(host, there)
     return domain
 

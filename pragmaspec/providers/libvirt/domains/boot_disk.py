@@ -12,21 +12,21 @@ from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.volumes import overlay_xml
 
 
-def disk_made(host: Host, order: BootRequest, parts: DomainConfig) -> bool:
+def disk_made(host: Host, request: BootRequest, parts: DomainConfig) -> bool:
     """Make the disk as an empty overlay; False when one is there."""
-    name = names.disk_volume(order.node.name, order.mark)
-    return volumes.make(host, overlay_xml(name, order.node.disk_bytes, parts.base, parts.base_format)) is not None
+    name = names.disk_volume(request.node.name, request.mark)
+    return volumes.make(host, overlay_xml(name, request.node.disk_bytes, parts.base, parts.base_format)) is not None
 
 
-def disk_filled(host: Host, order: BootRequest, parts: DomainConfig) -> bool:
-    """Make the disk with the files of the order in it; False when a whole one is there."""
-    name, marker = names.disk_volume(order.node.name, order.mark), names.filling_marker(order.node.name, order.mark)
-    if order.overlay is None or (volumes.find(host, name) is not None and volumes.find(host, marker) is None):
+def disk_filled(host: Host, request: BootRequest, parts: DomainConfig) -> bool:
+    """Make the disk with the files of the request in it; False when a whole one is there."""
+    name, marker = names.disk_volume(request.node.name, request.mark), names.filling_marker(request.node.name, request.mark)
+    if request.overlay is None or (volumes.find(host, name) is not None and volumes.find(host, marker) is None):
         return False
-    with order.overlay(parts.base) as file:
+    with request.overlay(parts.base) as file:
         volumes.mark(host, marker)
         reach("libvirt.disk.filling")
-        document = overlay_xml(name, order.node.disk_bytes, parts.base, parts.base_format)
+        document = overlay_xml(name, request.node.disk_bytes, parts.base, parts.base_format)
         volume = volumes.make(host, document)
         while volume is None:
             volumes.remove(host, name)

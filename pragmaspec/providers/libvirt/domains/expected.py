@@ -33,25 +33,25 @@ def recorded_parts(host: Host, state: State, record: Record, found_type: str) ->
     allocation, image = (each.resource if each is not None else None for each in (granted, staged))
     if granted is None or not isinstance(allocation, Allocation) or not isinstance(image, StagedImage):
         return None
-    order = BootRequest(
+    request = BootRequest(
         node=node,
         allocation=allocation,
         image=image,
         mark=record.mark(state.lineage),
         seed=b"",
-        allocated_as=granted.original_address,
+        allocation_created_as=granted.original_address,
     )
     known = host.known_virt_type
     probed = next((each for each in get_args(VirtType) if each == found_type), host.virt_type)
     try:
-        return domain_parts(host, order, known or probed)
+        return domain_parts(host, request, known or probed)
     except SiteError:
         return None  # An interface that its cluster was not granted: its record is older than that of the allocation.
 
 
-def domain_parts(host: Host, order: BootRequest, virt_type: VirtType) -> DomainConfig:
+def domain_parts(host: Host, request: BootRequest, virt_type: VirtType) -> DomainConfig:
     """Parts of the node's definition at this host. Raises SiteError when the allocation lacks one of its networks."""
-    node, mark, image = order.node, order.mark, order.image
+    node, mark, image = request.node, request.mark, request.image
     image_paths = staged_paths(host, image)
     return DomainConfig(
         node=node,
@@ -62,7 +62,7 @@ def domain_parts(host: Host, order: BootRequest, virt_type: VirtType) -> DomainC
         base_format=image.format,
         seed=host.path(names.seed_volume(node.name, mark)),
         console_log=host.path(names.console_volume(node.name, mark)),
-        links=tuple(link(order, nic) for nic in node.nics),
+        links=tuple(link(request, nic) for nic in node.nics),
         direct=_direct(image, image_paths),
         nvram=host.path(names.nvram_volume(node.name, mark)) if node.firmware == "uefi" else "",
     )
@@ -79,18 +79,18 @@ def _direct(image: StagedImage, paths: dict[str, str]) -> DirectKernel | None:
     return DirectKernel(kernel=paths["kernel"], initrd=paths.get("initrd"), cmdline=image.cmdline)
 
 
-def link(order: BootRequest, nic: Nic) -> InterfaceLink:
+def link(request: BootRequest, nic: Nic) -> InterfaceLink:
     """Where an interface is plugged in. Raises SiteError when its network was not granted."""
-    allocation = order.allocation
+    allocation = request.allocation
     if nic.network == "public":
-        grant = next((grant for grant in allocation.public if grant.node == order.node.name), None)
+        grant = next((grant for grant in allocation.public if grant.node == request.node.name), None)
         if grant is not None:
             return InterfaceLink(mac=nic.mac, network=grant.network, bridge=None if grant.network else grant.bridge, mtu=nic.mtu)
     for network in allocation.networks:
         if network.name == nic.network:
-            at = attachment(allocation, network, order.allocation_mark)
+            at = attachment(allocation, network, request.allocation_mark)
             return InterfaceLink(mac=nic.mac, network=at.network, bridge=at.bridge, mtu=nic.mtu)
     raise SiteError(
         "A node's network was not granted",
-        f"{order.node.name} has an interface on network {nic.network}, which its cluster's allocation does not hold. Plan again.",
+        f"{request.node.name} has an interface on network {nic.network}, which is not in its cluster's allocation. Plan again.",
     )

@@ -1,4 +1,4 @@
-"""An existing machine, brought into line with an order: never started from less than it had, unless allowed."""
+"""An existing machine, brought into line with an request: never started from less than it had, unless allowed."""
 
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, tostring
@@ -60,18 +60,18 @@ def examined(host: Host, domain: domains.OwnDomain, parts: DomainConfig) -> Exis
     return None
 
 
-def made_ready(host: Host, there: ExistingDomain | None, parts: DomainConfig, order: BootRequest) -> None:
+def made_ready(host: Host, there: ExistingDomain | None, parts: DomainConfig, request: BootRequest) -> None:
     """Bring a machine that does not run to where it can be defined and started.
 
-    Raises SiteConflictError when it would start from less than it has, which the order does not allow.
+    Raises SiteConflictError when it would start from less than it has, which the request does not allow.
     """
     if there is None:
         return
     if there.status == "crashed":
         power.take_power(there.domain.handle)
     if there.is_otherwise:
-        require_no_loss(host, there, order)
-    if there.saved and order.forgets_memory:
+        require_no_loss(host, there, request)
+    if there.saved and request.discard_memory:
         _forget(there.domain.handle)
     elif there.saved and not there.fits:
         raise SiteConflictError(
@@ -82,15 +82,15 @@ def made_ready(host: Host, there: ExistingDomain | None, parts: DomainConfig, or
         )
 
 
-def require_no_loss(host: Host, there: ExistingDomain, order: BootRequest) -> None:
-    """Raise SiteConflictError when a new definition would leave out what stands above the disk, unless the order allows it."""
+def require_no_loss(host: Host, there: ExistingDomain, request: BootRequest) -> None:
+    """Raise SiteConflictError when a new definition would leave out what stands above the disk, unless the request allows it."""
     found = there.compared.layers
-    if found and not order.discard_layers:
+    if found and not request.discard_layers:
         remedy = f" To keep it: {there.compared.remedy}." if there.compared.remedy else ""
         raise SiteConflictError(
             "A node would lose what is in snapshots",
-            f"{order.node.name} at site {host.site.name} writes to {', '.join(map(layer_text, found))}, and a new "
-            f"definition would start it from {host.path(names.disk_volume(order.node.name, order.mark))}; it was not touched."
+            f"{request.node.name} at site {host.site.name} writes to {', '.join(map(layer_text, found))}, and a new "
+            f"definition would start it from {host.path(names.disk_volume(request.node.name, request.mark))}; it was not touched."
             f"{remedy} Plan again to see what would be lost.",
         )
 
@@ -147,10 +147,10 @@ def drop_layers(host: Host, there: ExistingDomain) -> None:
             volumes.remove(host, name)
 
 
-def drop_files(host: Host, order: BootRequest) -> None:
+def drop_files(host: Host, request: BootRequest) -> None:
     """Remove the files of snapshots of an undefined machine."""
     volumes.reread(host)
-    for name in belongings(host, order.node, order.mark, frozenset()).ours:
+    for name in belongings(host, request.node, request.mark, frozenset()).ours:
         if names.parsed_node_volume(name) is None:
             volumes.remove(host, name)
 

@@ -89,7 +89,7 @@ def offered(host: Host, image: StagedImage, coming: Mark | None = None) -> Itera
         for part, volume in volumes.items()
     ]
     told = json.dumps({"identity": identity.key + identity.certificate, "parts": parts})
-    program = files(__package__).joinpath("handing_out.py").read_text(encoding="utf-8")
+    program = files(__package__).joinpath("peer_server.py").read_text(encoding="utf-8")
     try:
         with RemoteShell(host.site.uri).serving(SCRIPT, (program,), f"{told}\n".encode(), LIMIT_S) as said:
             address, port = said.split()

@@ -17,11 +17,11 @@ import libvirt
 from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.drift.image_damage import damage_text
-from pragmaspec.providers.base import TransferProgress
+from pragmaspec.providers.base import Offer, StageRequest
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images.staging_lock import claimed
-from pragmaspec.providers.libvirt.images.upload import ImageBytes, brought, prepare
+from pragmaspec.providers.libvirt.images.upload import prepare, transfer
 from pragmaspec.providers.libvirt.volumes import ABSENT
 from pragmaspec.resources import Mark, Outputs, StagedImage
 
@@ -29,18 +29,19 @@ LIMIT_S = 3600.0
 """The longest wait for another stack's upload."""
 
 
-def stage(host: Host, image: StagedImage, supply: ImageBytes, mark: Mark, transferred: TransferProgress) -> Outputs:
-    """Make the image be whole at the site and note that the stack uses it."""
+def stage(host: Host, request: StageRequest, offer: Offer | None = None) -> Outputs:
+    """Make the image complete at the site, and record that the stack uses it. With ``offer`` the bytes come from that peer."""
+    image, mark = request.image, request.mark
     volumes.mark(host, names.reference_marker(image.digest, mark))
     reach("libvirt.image.used")
     begun = time.monotonic()
     while not whole(host, image):
         if not names.stagings(volumes.listed(host), image.digest):
-            prepare(host, image, supply)
+            prepare(host, request, offer)
         if claimed(host, image.digest, mark):
             try:
                 _clear(host, image)
-                if brought(host, image, supply, mark, transferred):
+                if transfer(host, request, offer):
                     _finish(host, image, mark)
             except BaseException:
                 _give_up(host, image, mark)

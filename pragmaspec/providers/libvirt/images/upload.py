@@ -1,91 +1,76 @@
-"""The bytes of an image on their way into the pool: copied, downloaded by the host, or sent through the storage API."""
+"""Transfers of an image's bytes into the pool: copied, downloaded by the host, or uploaded through the storage API."""
 
 import errno
 import time
-from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 from pragmaspec.errors import SiteCapacityError, SiteError
 from pragmaspec.failpoints import reach
-from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.images.routes import route
-from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.providers.base import Offer, TransferProgress
+from pragmaspec.providers.base import Offer, StageRequest, TransferProgress
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_advice import host_advice
 from pragmaspec.providers.libvirt.images.host_download import cannot_fetch, fetch, neighbour_source, not_passed_on, public_source
 from pragmaspec.providers.libvirt.images.upload_check import check_arrived
 from pragmaspec.providers.libvirt.volumes import SHARED, raw_xml
-from pragmaspec.resources import Blob, Mark, StagedImage
+from pragmaspec.resources import Blob, StagedImage
 
-LOOK_S = 5.0
-"""How long a line is tried before it is judged."""
-PATIENCE_S = 60.0
-"""A line that would need longer than this for the rest is slow."""
+TRIAL_S = 5.0
+"""Duration of an upload before its rate is judged."""
+SLOW_UPLOAD_S = 60.0
+"""An upload whose rest would take longer than this is slow."""
 
 
-class ImageBytes:
-    """Where the bytes of an image are: on this machine, and perhaps where everybody gets them (``copy``).
+class _SlowUploadError(Exception):
+    """The upload is slow, and the host can download the image instead."""
 
-    With an ``offer`` they are taken from the neighbour who makes it, and from nowhere else.
+
+def prepare(host: Host, request: StageRequest, offer: Offer | None) -> None:
+    """Obtain the image's files on this machine if they are to be sent from here: other stacks must not wait for that."""
+    if offer is None and route(host.site, request.image, request.public_copy) != "fetch":
+        _ = request.files
+
+
+def transfer(host: Host, request: StageRequest, offer: Offer | None) -> bool:
+    """Create every part in the pool. With ``offer`` the bytes are copied from that peer, and from nowhere else.
+
+    False when another stack created one of the parts first (libvirt gives a name to exactly one).
     """
-
-    def __init__(self, files: Callable[[], ImageFiles], copy: PublicCopy | None = None, offer: Offer | None = None) -> None:
-        self._files = files
-        self.copy = copy
-        self.offer = offer
-
-    @cached_property
-    def files(self) -> ImageFiles:
-        """The files on this machine. They may have to be downloaded or built first, which takes its time."""
-        return self._files()
-
-
-def prepare(host: Host, image: StagedImage, supply: ImageBytes) -> None:
-    """Get hold of the bytes on this machine when that is where they will come from: others must not wait for it."""
-    if supply.offer is None and route(host.site, image, supply.copy) != "fetch":
-        _ = supply.files
-
-
-class _SlowError(Exception):
-    """The line to the host is slow, and there is another way."""
-
-
-def brought(host: Host, image: StagedImage, supply: ImageBytes, mark: Mark, transferred: TransferProgress) -> bool:
-    """Make every part be there; False when another stack made one of them first (libvirt gives a name to exactly one)."""
-    if supply.offer is not None:
-        _passed_on(host, image, supply.offer, mark, transferred)
+    if offer is not None:
+        _copy_from_peer(host, request, offer)
         return True
-    chosen, copy = route(host.site, image, supply.copy), supply.copy
+    image, copy = request.image, request.public_copy
+    chosen = route(host.site, image, copy)
     if chosen != "send" and copy is not None:
         if chosen == "send-unless-slow":
             try:
-                return _sent(host, image, supply.files, _impatient(transferred))
-            except _SlowError:
+                return _upload(host, request, _raise_if_slow(request.progress))
+            except _SlowUploadError:
                 volumes.remove(host, names.image_volumes(image)["disk"])
-        why = fetch(host, image, public_source(copy), mark, _counting(transferred, image.transfer_bytes))
-        if not why:
+        reason = fetch(host, image, public_source(copy), request.mark, _counted(request.progress, image.transfer_bytes))
+        if not reason:
             return True
         if host.site.fetch == "host":
-            raise cannot_fetch(host, image, why)
-    return _sent(host, image, supply.files, transferred)
+            raise cannot_fetch(host, image, reason)
+    return _upload(host, request, request.progress)
 
 
-def _passed_on(host: Host, image: StagedImage, offer: Offer, mark: Mark, transferred: TransferProgress) -> None:
-    """Have the host fetch every part from its neighbour. Raises SiteError when one does not come."""
-    paths, sent = dict(offer.paths), _counting(transferred, image.transfer_bytes)
+def _copy_from_peer(host: Host, request: StageRequest, offer: Offer) -> None:
+    """Have the host download every part from its peer. Raises SiteError when one fails."""
+    image, paths = request.image, dict(offer.paths)
+    count = _counted(request.progress, image.transfer_bytes)
     for part in names.image_volumes(image):
-        why = fetch(host, image, neighbour_source(offer, part, paths[part]), mark, sent)
-        if why:
-            raise not_passed_on(host, image, why)
+        reason = fetch(host, image, neighbour_source(offer, part, paths[part]), request.mark, count)
+        if reason:
+            raise not_passed_on(host, image, reason)
         reach("libvirt.image.part-passed-on")
 
 
-def _sent(host: Host, image: StagedImage, files: ImageFiles, transferred: TransferProgress) -> bool:
-    sources = _checked_sources(image, files)
-    sent = _counting(transferred, image.transfer_bytes)
+def _upload(host: Host, request: StageRequest, progress: TransferProgress) -> bool:
+    image = request.image
+    sources = _checked_sources(request)
+    count = _counted(progress, image.transfer_bytes)
     for part, name in names.image_volumes(image).items():
         file, blob = sources[part]
         volume = volumes.make(host, raw_xml(name, blob.size_bytes, SHARED))
@@ -93,61 +78,62 @@ def _sent(host: Host, image: StagedImage, files: ImageFiles, transferred: Transf
             return False
         reach("libvirt.image.part-made")
         try:
-            volumes.fill(host, volume, file, sent)
+            volumes.fill(host, volume, file, count)
         except OSError as error:
-            raise _not_copied(host, image, host.path(name), error) from error
+            raise _copy_error(host, image, host.path(name), error) from error
         reach("libvirt.image.part-filled")
         check_arrived(host, name, file, blob)
     return True
 
 
-def _not_copied(host: Host, image: StagedImage, path: str, error: OSError) -> SiteError:
-    kind = SiteCapacityError if error.errno in (errno.ENOSPC, errno.EDQUOT) else SiteError
-    why = error.strerror or str(error)
-    advice = host_advice(f"'{path}': {why}")
-    return kind(
-        "The image could not be copied into the pool",
-        f"Image {image.name}, site {host.site.name}, pool {host.site.pool}: {why}. What was there of it was removed "
-        f"again. {advice}".rstrip(),
-    )
-
-
-def _counting(transferred: TransferProgress, total: int) -> volumes.Sent:
-    done = 0
-
-    def sent(count: int) -> None:
-        nonlocal done
-        done += count
-        transferred(done, total)
-
-    transferred(0, total)
-    return sent
-
-
-def _impatient(transferred: TransferProgress) -> TransferProgress:
-    """``transferred``; raises _SlowError when the rest would take long at the rate so far."""
-    begun = time.monotonic()
-
-    def told(done: int, total: int) -> None:
-        transferred(done, total)
-        passed = time.monotonic() - begun
-        if passed > LOOK_S and (total - done) * passed > PATIENCE_S * max(done, 1):
-            raise _SlowError
-
-    return told
-
-
-def _checked_sources(image: StagedImage, files: ImageFiles) -> dict[str, tuple[Path, Blob]]:
-    """The file of each part."""
+def _checked_sources(request: StageRequest) -> dict[str, tuple[Path, Blob]]:
+    """The file of each part. Raises SiteError when one is missing or has the wrong size."""
     found = {}
-    for part in names.image_volumes(image):
-        file: Path | None = getattr(files, part)
-        blob: Blob = getattr(image, part)
+    for part in names.image_volumes(request.image):
+        file: Path | None = getattr(request.files, part)
+        blob: Blob = getattr(request.image, part)
         if file is None or file.stat().st_size != blob.size_bytes:
             raise SiteError(
                 "The image's file is not the image",
-                f"The {part} of image {image.name} is missing or has another size than its digest stands for. "
+                f"The {part} of image {request.image.name} is missing or its size does not match its digest. "
                 "Remove it from the image store and apply again.",
             )
         found[part] = (file, blob)
     return found
+
+
+def _copy_error(host: Host, image: StagedImage, path: str, error: OSError) -> SiteError:
+    kind = SiteCapacityError if error.errno in (errno.ENOSPC, errno.EDQUOT) else SiteError
+    reason = error.strerror or str(error)
+    advice = host_advice(f"'{path}': {reason}")
+    return kind(
+        "The image could not be copied into the pool",
+        f"Image {image.name}, site {host.site.name}, pool {host.site.pool}: {reason}. The partial copy was removed. "
+        f"{advice}".rstrip(),
+    )
+
+
+def _counted(progress: TransferProgress, total: int) -> volumes.Sent:
+    """Return a callback that adds up byte counts and passes the sum to ``progress``."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, total)
+
+    progress(0, total)
+    return count
+
+
+def _raise_if_slow(progress: TransferProgress) -> TransferProgress:
+    """Return ``progress``, extended to raise _SlowUploadError when the rest would take long at the rate so far."""
+    started = time.monotonic()
+
+    def report(done: int, total: int) -> None:
+        progress(done, total)
+        passed = time.monotonic() - started
+        if passed > TRIAL_S and (total - done) * passed > SLOW_UPLOAD_S * max(done, 1):
+            raise _SlowUploadError
+
+    return report

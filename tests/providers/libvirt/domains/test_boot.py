@@ -41,7 +41,7 @@ def test_a_machine_of_another_stack_with_the_same_name_is_never_touched(pretende
     twin = twin_of(pretended)
     node, mark = twin.node(), twin.mark(twin.node())
     with pytest.raises(SiteConflictError) as caught:
-        twin.provider.boot(replace(twin.order(node), allocation=pretended.allocation()))
+        twin.provider.boot(replace(twin.boot_request(node), allocation=pretended.allocation()))
     assert f"belongs to {node.address} of stack {pretended.lineage[:8]}" in str(caught.value)
     twin.provider.shutdown(node, mark, grace_s=0)
     twin.provider.clean(node, mark)
@@ -117,33 +117,33 @@ def test_a_start_that_fails_with_kvm_by_demand_says_how_to_do_without():
         raise broken
 
 
-def test_releasing_what_is_gone_is_no_error(pretended):
-    pretended.provider.release(pretended.node(), pretended.mark(pretended.node()))
+def test_resume_ignores_an_absent_machine(pretended):
+    pretended.provider.resume(pretended.node(), pretended.mark(pretended.node()))
 
 
-@pytest.mark.parametrize(("virt_type", "holds"), [("qemu", True), ("kvm", False)])
-def test_only_emulated_machines_are_held(virt_type, holds):
-    assert LibvirtProvider(LibvirtSite(name="lab", virt_type=virt_type)).holds() is holds
+@pytest.mark.parametrize(("virt_type", "prefers"), [("qemu", True), ("kvm", False)])
+def test_only_emulated_machines_prefer_a_paused_boot(virt_type, prefers):
+    assert LibvirtProvider(LibvirtSite(name="lab", virt_type=virt_type)).prefers_paused_boot() is prefers
 
 
 @pytest.mark.hypervisor
-def test_a_held_machine_runs_when_it_is_released(lab, real_by_hand):
+def test_resume_starts_a_machine_that_was_booted_paused(lab, real_by_hand):
     lab.prepare()
     node = lab.node()
-    lab.provider.boot(replace(lab.order(node), held=True))
+    lab.provider.boot(replace(lab.boot_request(node), paused=True))
     assert domain_of(lab, real_by_hand).state()[0] == libvirt.VIR_DOMAIN_PAUSED
     for _ in range(2):
-        lab.provider.release(node, lab.mark(node))
+        lab.provider.resume(node, lab.mark(node))
         assert domain_of(lab, real_by_hand).state()[0] == libvirt.VIR_DOMAIN_RUNNING
     lab.provider.shutdown(node, lab.mark(node), grace_s=0)
-    lab.provider.release(node, lab.mark(node))
+    lab.provider.resume(node, lab.mark(node))
     assert [seen.status for seen in lab.observed().nodes] == ["off"]
 
 
 @pytest.mark.hypervisor
-def test_a_held_machine_that_was_never_released_runs_when_it_is_booted_again(lab, real_by_hand):
+def test_the_next_boot_resumes_a_machine_left_paused(lab, real_by_hand):
     lab.prepare()
-    lab.provider.boot(replace(lab.order(lab.node()), held=True))
+    lab.provider.boot(replace(lab.boot_request(lab.node()), paused=True))
     lab.boot(lab.node())
     assert domain_of(lab, real_by_hand).state()[0] == libvirt.VIR_DOMAIN_RUNNING
 
@@ -166,7 +166,7 @@ def test_every_interface_is_plugged_where_its_network_is(pretended, by_hand):
     pretended.stage()
     node = pretended.node()
     node = replace(node, nics=(*node.nics, Nic(network="public", mac="52:54:00:00:00:02", address="192.168.122.50", prefix=24)))
-    pretended.provider.boot(replace(pretended.order(node), allocation=allocation))
+    pretended.provider.boot(replace(pretended.boot_request(node), allocation=allocation))
     xml = domain_of(pretended, by_hand).XMLDesc()
     assert "<source network='pragmaspec-vlan-20'/>" in xml
     assert "<source network='default'/>" in xml
@@ -180,7 +180,7 @@ def test_an_interface_on_a_public_bridge(pretended, by_hand):
     pretended.stage()
     node = pretended.node()
     node = replace(node, nics=(*node.nics, Nic(network="public", mac="52:54:00:00:00:02", address="192.0.2.9", prefix=24)))
-    pretended.provider.boot(replace(pretended.order(node), allocation=allocation))
+    pretended.provider.boot(replace(pretended.boot_request(node), allocation=allocation))
     assert "<source bridge='br0'/>" in domain_of(pretended, by_hand).XMLDesc()
 
 
@@ -208,9 +208,9 @@ def test_a_seed_is_replaced_only_while_the_node_is_off(lab):
     node, host = lab.node(), host_of(lab)
     name = names.seed_volume(node.name, lab.mark(node))
     lab.boot(node)
-    changed = replace(lab.order(node), seed=b"another and shorter".ljust(512, b"\0"))
+    changed = replace(lab.boot_request(node), seed=b"another and shorter".ljust(512, b"\0"))
     lab.provider.boot(changed)
-    assert volumes.tail(host, name, 2**20) == lab.order(node).seed
+    assert volumes.tail(host, name, 2**20) == lab.boot_request(node).seed
     lab.provider.shutdown(node, lab.mark(node), grace_s=0)
     lab.provider.boot(changed)
     assert volumes.tail(host, name, 2**20) == changed.seed
@@ -280,7 +280,7 @@ def test_the_running_dhcp_server_learns_of_a_claim_when_its_node_boots(lab, real
     lab.stage()
     assert where_it_stands() == {"defined"}
     assert lab.observed().allocations[0].public == (grant.address,)
-    lab.provider.boot(replace(lab.order(lab.node()), allocation=wanted))
+    lab.provider.boot(replace(lab.boot_request(lab.node()), allocation=wanted))
     assert where_it_stands() == {"defined", "running"}
     lab.clean_all()
     assert where_it_stands() == set()

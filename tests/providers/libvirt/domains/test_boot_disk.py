@@ -55,7 +55,7 @@ def on_disk(stack: Subject, node: Node) -> str:
 def test_the_disk_holds_the_files_and_is_kept(lab: Subject, tmp_path: Path) -> None:
     lab.prepare()
     node = replace(lab.node(), cloud_init=False)
-    order = lab.order(node)
+    order = lab.boot_request(node)
     lab.provider.boot(replace(order, overlay=overlays(lab, tmp_path, "first")))
     assert on_disk(lab, node).startswith("first")
     lab.provider.shutdown(node, lab.mark(node), grace_s=0)
@@ -69,7 +69,7 @@ def test_the_disk_holds_the_files_and_is_kept(lab: Subject, tmp_path: Path) -> N
 def test_a_disk_that_is_not_whole_is_made_anew(lab: Subject, tmp_path: Path, moment: str) -> None:
     lab.prepare()
     node = replace(lab.node(), cloud_init=False)
-    order = lab.order(node)
+    order = lab.boot_request(node)
     failpoints.arm(f"{moment}:1:eio")
     with pytest.raises(OSError, match=r"."):
         lab.provider.boot(replace(order, overlay=overlays(lab, tmp_path, "half")))
@@ -87,7 +87,7 @@ def test_what_is_left_half_made_is_cleaned(lab: Subject, tmp_path: Path) -> None
     node = replace(lab.node(), cloud_init=False)
     failpoints.arm("libvirt.disk.empty:1:eio")
     with pytest.raises(OSError, match=r"."):
-        lab.provider.boot(replace(lab.order(node), overlay=overlays(lab, tmp_path, "half")))
+        lab.provider.boot(replace(lab.boot_request(node), overlay=overlays(lab, tmp_path, "half")))
     failpoints.arm("")
     lab.provider.clean(node, lab.mark(node))
 
@@ -98,5 +98,5 @@ def test_the_pretended_hypervisor_needs_no_bytes(pretended: Subject) -> None:
 
     pretended.prepare()
     node = replace(pretended.node(), cloud_init=False)
-    pretended.provider.boot(replace(pretended.order(node), overlay=never))
+    pretended.provider.boot(replace(pretended.boot_request(node), overlay=never))
     assert [seen.status for seen in pretended.observed().nodes] == ["running"]

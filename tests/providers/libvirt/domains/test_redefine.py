@@ -124,7 +124,7 @@ def test_a_layer_is_started_from_and_left_out_only_where_the_order_allows_it(boo
         booted.boot(booted.node())
         assert domain_of(booted, by_hand).isActive()
         domain_of(booted, by_hand).destroy()
-    larger = booted.order(booted.node(memory_mib=256))
+    larger = booted.boot_request(booted.node(memory_mib=256))
     with pytest.raises(SiteConflictError, match=r"writes to file .*\.s1"):
         booted.provider.boot(larger)
     assert kib(parsed(domain_of(booted, by_hand).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("memory")) == 128 * 1024

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteError
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.wanted import PublicCopy
+from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.images import upload as bringing
 from pragmaspec.providers.libvirt.images.upload_check import check_arrived
@@ -68,9 +69,7 @@ def nothing_here() -> ImageFiles:
 
 def stage(far: Subject, web: Web, files=nothing_here, *, here: bool = False, told=lambda done, total: None) -> None:
     copy = PublicCopy(url=web.url, here=here)
-    provider = far.provider
-    assert isinstance(provider, LibvirtProvider)
-    provider.stage_from(far.image, copy, files, far.mark(far.image), told)
+    far.provider.stage(StageRequest(far.image, far.mark(far.image), files, told, lambda: copy))
 
 
 @contextmanager
@@ -190,6 +189,7 @@ import sys, msgspec
 from pathlib import Path
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.wanted import PublicCopy
+from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.resources import Mark, StagedImage
 from pragmaspec.site import LibvirtSite
@@ -197,7 +197,7 @@ from pragmaspec.site import LibvirtSite
 site, image, mark, copy, disk = (msgspec.json.decode(text, type=kind) for text, kind in zip(
     sys.argv[1:], (LibvirtSite, StagedImage, Mark, PublicCopy, str)))
 provider = LibvirtProvider(site)
-provider.stage_from(image, copy, lambda: ImageFiles(disk=Path(disk)), mark, lambda done, total: None)
+provider.stage(StageRequest(image, mark, lambda: ImageFiles(disk=Path(disk)), public_copy=lambda: copy))
 """
 
 

@@ -132,7 +132,7 @@ def test_who_stages_while_another_process_removes_waits_for_it(lab: Subject, poi
 
     def stage() -> None:
         provider = LibvirtProvider(lab.site)
-        provider.stage(stager.image, stager.bytes, stager.mark(stager.image), lambda done, total: None)
+        provider.stage(stager.stage_request())
         provider.close()
         done.set()
 

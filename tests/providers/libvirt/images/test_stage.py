@@ -52,11 +52,11 @@ def interrupted_upload(stack) -> None:
             raise CutShortError
 
     with pytest.raises(CutShortError):
-        stack.provider.stage(stack.image, stack.bytes, stack.mark(stack.image), transferred)
+        stack.provider.stage(stack.stage_request(progress=transferred))
 
 
 def test_an_uploaded_image_is_the_image(lab):
-    outputs = lab.provider.stage(lab.image, lab.bytes, lab.mark(lab.image), lambda done, total: None)
+    outputs = lab.provider.stage(lab.stage_request())
     assert at_the_site(lab) == {"disk": lab.image.digest}
     assert dict(outputs) == {"disk": host_of(lab).path(f"pragmaspec-{lab.image.digest[:16]}-disk.raw")}
     assert marks_of(lab) == ["complete", "ref"]
@@ -120,7 +120,7 @@ def test_stacks_that_stage_at_once_upload_once_and_all_have_it(lab):
     def stage(stack) -> None:
         provider = LibvirtProvider(lab.site)
         start.wait(timeout=30)
-        provider.stage(stack.image, stack.bytes, stack.mark(stack.image), lambda done, total: None)
+        provider.stage(stack.stage_request())
         provider.close()
 
     with ThreadPoolExecutor(len(stacks)) as pool:
@@ -179,7 +179,7 @@ def test_kernel_and_initrd_travel_with_the_disk(lab, tmp_path):
         initrd=replace(lab.image.disk, size_bytes=initrd.stat().st_size),
     )
     lab.files = replace(lab.files, kernel=kernel, initrd=initrd)
-    lab.provider.stage(lab.image, lab.bytes, lab.mark(lab.image), lambda done, total: told.append(done))
+    lab.provider.stage(lab.stage_request(progress=lambda done, total: told.append(done)))
     assert at_the_site(lab)["kernel"] == sha256(kernel.read_bytes()).hexdigest()
     assert at_the_site(lab)["initrd"] == sha256(initrd.read_bytes()).hexdigest()
     assert told[-1] == lab.image.transfer_bytes
@@ -199,7 +199,7 @@ def test_a_stack_that_begins_to_use_an_image_while_its_last_user_lets_go_has_it(
         def take(start=start, other=other) -> None:
             provider = LibvirtProvider(lab.site)
             start.wait(timeout=30)
-            provider.stage(other.image, other.bytes, other.mark(other.image), lambda done, total: None)
+            provider.stage(other.stage_request())
             provider.close()
 
         with ThreadPoolExecutor(2) as pool:
@@ -246,12 +246,12 @@ def test_an_image_that_people_harmed_is_seen_refused_at_boot_and_made_whole_for_
         assert f"pool {lab.site.pool}" in damage.detail
     for ask in (lab.provider.check_boot, lab.provider.boot):
         with pytest.raises(SiteError, match=r"not whole: its disk .*pool .* it is staged again"):
-            ask(lab.order(lab.node()))
+            ask(lab.boot_request(lab.node()))
     assert volumes.find(host, names.disk_volume(lab.node().name, lab.mark(lab.node()))) is None
     other.stage()
     assert at_the_site(lab) == {"disk": lab.image.digest}
     assert [image_damage(stack.image, stack.observed()) for stack in (lab, other)] == [None, None]
-    lab.provider.check_boot(lab.order(lab.node()))
+    lab.provider.check_boot(lab.boot_request(lab.node()))
     other.clean_all()
 
 

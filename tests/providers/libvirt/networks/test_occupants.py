@@ -92,7 +92,7 @@ def test_the_cluster_s_own_machines_do_not_count_while_its_number_changes_and_ot
     other = pretended.other()
     other.stage()
     guest = replace(other.node("second-frontend"), cluster="second")
-    other.provider.boot(replace(other.order(guest), allocation=held, mark=other.mark(guest)))
+    other.provider.boot(replace(other.boot_request(guest), allocation=held, mark=other.mark(guest)))
     domain = by_hand.lookupByName(f"second-frontend.{other.lineage[:8]}")
     with pytest.raises(SiteInUseError, match=f"second-frontend.{other.lineage[:8]} on {PRIVATE}"):
         pretended.allocate(moved)
