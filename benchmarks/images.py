@@ -33,7 +33,7 @@ STORE = """\
 import sys
 from pathlib import Path
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 store, url, digest = sys.argv[1:]

@@ -7,7 +7,7 @@ from shlex import quote
 import msgspec
 
 from pragmaspec.errors import ImageError, UsageError
-from pragmaspec.images.sources.base import VerifiedImage
+from pragmaspec.images.context import VerifiedImage
 from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.store.blobs import BlobStore, write_atomically
 from pragmaspec.resources import image_fields

@@ -14,10 +14,10 @@ from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.archives.stream import file_chunks
 from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.formats.sparse import write_sparse
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
+from pragmaspec.images.context import VerifiedImage
 from pragmaspec.images.lock.entries import resolved_from_lock
 from pragmaspec.images.lock.lock_file import read_lock
-from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.sources.registry import may_change, source_of
 from pragmaspec.images.store.blobs import BlobStore

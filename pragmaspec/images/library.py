@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, Where
 from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.firmware.choose import choose_firmware, with_detected_firmware
 from pragmaspec.images.firmware.detect import boot_support_of_file
 from pragmaspec.images.formats.inspect import read_disk_header
@@ -26,7 +27,6 @@ from pragmaspec.images.lock.entries import (
 )
 from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry, read_lock, remove_from_lock, write_lock
 from pragmaspec.images.reporter import ImageFiles, ImageReporter
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.registry import AnySource, may_change, needs_lock, source_of
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import Fetched
@@ -44,10 +44,10 @@ class ImageLibrary:
     ``locked``: take images only as the lock file has them; write nothing into it, and refuse whatever differs.
     """
 
-    def __init__(self, store_dir: Path, *, locked: bool = False, patience: TransferPolicy | None = None) -> None:
+    def __init__(self, store_dir: Path, *, locked: bool = False, policy: TransferPolicy | None = None) -> None:
         self._store = BlobStore(store_dir)
         self._catalogue = Catalogue(self._store)
-        self._patience = patience
+        self._policy = policy
         self.locked = locked
 
     @property
@@ -260,7 +260,7 @@ class ImageLibrary:
         self, name: str, reporter: ImageReporter | None, *, pinned: Fetched | None = None, first_use: bool = False
     ) -> ImageContext:
         return ImageContext(
-            self._store, name, reporter or ImageReporter(), patience=self._patience, pinned=pinned, first_use=first_use
+            self._store, name, reporter or ImageReporter(), policy=self._policy, pinned=pinned, first_use=first_use
         )
 
 

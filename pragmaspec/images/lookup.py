@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, UsageError
 from pragmaspec.images.catalogue import Catalogue, CatalogueEntry
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.lock.entries import with_location
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.conversion_cache import BootableDisk
 from pragmaspec.net.urls import is_remote, redact_url

@@ -175,8 +175,8 @@ def _digest(content: bytes) -> str:
 
 
 if __name__ == "__main__":
+    from pragmaspec.images.context import ImageContext
     from pragmaspec.images.reporter import ImageReporter
-    from pragmaspec.images.sources.base import ImageContext
     from pragmaspec.images.store.blobs import BlobStore
 
     asked: AnySource = msgspec.json.decode(sys.argv[2], type=AnySource)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.settings import Settings
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.publication import Publication
 from pragmaspec.images.sources.releases import built_in_publications, find_publication, find_release
 from pragmaspec.images.store.blobs import BlobStore
@@ -40,8 +40,8 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publisher: Key) -> It
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> ImageContext:
-    patience = TransferPolicy(first_pause_s=0.001, tries=2)
-    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
+    policy = TransferPolicy(first_pause_s=0.001, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), policy=policy, settings=Settings())
 
 
 MODEL = ImageModel(catalogue="our-debian")
@@ -71,7 +71,7 @@ def test_a_colleague_gets_the_locked_one_while_its_publisher_has_it(
     server.content = qcow2
     publish(tools, server, qcow2)
     image = library.resolve(MODEL, "debian", spec_directory)
-    colleague = ImageLibrary(tmp_path / "colleague", patience=TransferPolicy(first_pause_s=0.001, tries=1))
+    colleague = ImageLibrary(tmp_path / "colleague", policy=TransferPolicy(first_pause_s=0.001, tries=1))
     colleague.resolve(MODEL, "debian", spec_directory)
     gate = server.gate
     server.gate = protocols.Publisher({}, {}, set())

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.formats import qemu_img
 from pragmaspec.images.formats.inspect import DiskInfo, inspect_any
 from pragmaspec.images.formats.random_access import RandomAccessBytes
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from tests.images.bad_disks import bad_disks, bootable, good_disks
 

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import Fetched
@@ -48,7 +48,7 @@ def source(server: FileServer, content: bytes, path: str = "disk.qcow2") -> UrlS
 
 
 def fetch(store: BlobStore, source: UrlSource) -> bytes:
-    found = source.find(ImageContext(store, "debian", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001)))
+    found = source.find(ImageContext(store, "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001)))
     return store.path(found.disk.sha256).read_bytes()
 
 
@@ -170,7 +170,7 @@ def test_what_is_called_packed_is_taken_as_it_comes(server: FileServer, store: B
     packed = gzip.compress(disk)
     server.content = packed
     found = source(server, packed, "disk.gz").find(
-        ImageContext(store, "debian", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001))
+        ImageContext(store, "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001))
     )
     assert found.virtual_size_bytes == 64 * 2**20
 
@@ -248,7 +248,7 @@ def test_mirrors_are_asked_in_order_and_all_that_was_wrong_is_said(server: FileS
         server.content = disk
         mirrored = UrlSource(url=empty.url(), mirrors=(stale.url(), server.url()), sha256=wanted)
         steps = Steps()
-        found = mirrored.find(ImageContext(store, "debian", steps, patience=TransferPolicy(first_pause_s=0.001)))
+        found = mirrored.find(ImageContext(store, "debian", steps, policy=TransferPolicy(first_pause_s=0.001)))
         assert store.path(found.disk.sha256).read_bytes() == disk
         assert [step[1] for step in steps.steps if "trying" in step[1]] == [f"trying {stale.url()}", f"trying {server.url()}"]
         assert len(empty.asked) == len(stale.asked) == len(server.asked) == 1
@@ -331,7 +331,7 @@ def test_a_server_that_nobody_vouches_for_is_refused(
 
 def pinned(store: BlobStore, server: FileServer, disk: bytes, *, published: str = "") -> ImageContext:
     known = Fetched(blob=Blob(sha256=sha256(disk).hexdigest(), size_bytes=len(disk)), url=server.url(), published=published)
-    return ImageContext(store, "debian", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001), pinned=known)
+    return ImageContext(store, "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001), pinned=known)
 
 
 def test_what_nobody_vouches_for_is_only_taken_to_be_pinned(server: FileServer, store: BlobStore, disk: bytes) -> None:

@@ -54,7 +54,7 @@ def test_qemu_img_looks_at_a_local_disk_once_and_again_when_it_has_changed(
     code = (
         "import sys; from pathlib import Path\n"
         "from pragmaspec.images.reporter import ImageReporter\n"
-        "from pragmaspec.images.sources.base import ImageContext\n"
+        "from pragmaspec.images.context import ImageContext\n"
         "from pragmaspec.images.sources.local import LocalSource\n"
         "from pragmaspec.images.store.blobs import BlobStore\n"
         "print(LocalSource(disk=sys.argv[1], shown='x').find(ImageContext(BlobStore(Path(sys.argv[2])), 'x', ImageReporter())))\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.download import download
@@ -143,8 +143,8 @@ def fetched(url: str, tmp_path: Path) -> bytes:
 
 
 def workshop(tmp_path: Path) -> ImageContext:
-    patience = TransferPolicy(first_pause_s=0.001, connect_timeout_s=5, read_timeout_s=5, tries=2)
-    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
+    policy = TransferPolicy(first_pause_s=0.001, connect_timeout_s=5, read_timeout_s=5, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), policy=policy)
 
 
 def by_curl(url: str) -> bytes | None:
@@ -196,7 +196,7 @@ def test_short_files_are_unpacked_where_the_server_packed_them(encoding: str, pa
     text = b"sums"
     sent = gzip.compress(text) if packed else text
     headers = f"Content-Encoding: {encoding}\r\nContent-Length: {len(sent)}\r\n".encode()
-    with RawServer(ok(headers, sent)) as server, HttpClient(workshop(tmp_path).patience) as web:
+    with RawServer(ok(headers, sent)) as server, HttpClient(workshop(tmp_path).policy) as web:
         assert web.small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == text
         server.answer = ok(b"Content-Encoding: gzip\r\n", gzip.compress(bytes(2**24)))
         with pytest.raises(ImageError, match="more than 8 MiB"):

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.policy import TransferPolicy
@@ -51,8 +51,8 @@ def disk(qcow2: bytes) -> bytes:
 
 
 def find(store: BlobStore, source: AnySource, **limits: float) -> VerifiedImage:
-    patience = TransferPolicy(first_pause_s=0.001, **limits)  # type: ignore[arg-type]  # seconds and counts
-    return source.find(ImageContext(store, "debian", ImageReporter(), patience=patience))
+    policy = TransferPolicy(first_pause_s=0.001, **limits)  # type: ignore[arg-type]  # seconds and counts
+    return source.find(ImageContext(store, "debian", ImageReporter(), policy=policy))
 
 
 def bytes_of(store: BlobStore, found: VerifiedImage) -> bytes:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError, PragmaspecError, StateUnreachableError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.google_account import ServiceAccount

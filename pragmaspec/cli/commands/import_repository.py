@@ -9,8 +9,8 @@ from pragmaspec.cli.options import JsonOption, SpecOption, examples
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
+    from pragmaspec.images.context import ImageContext
     from pragmaspec.images.pragma.importer import SpecAdditions
-    from pragmaspec.images.sources.base import ImageContext
 
 app = typer.Typer(
     help="Take images and clusters over from elsewhere.",
@@ -139,7 +139,7 @@ def _tell(new: "SpecAdditions", file: Path, *, json: bool) -> None:
 
 def _workshop() -> "ImageContext":
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.images.sources.base import ImageContext
+    from pragmaspec.images.context import ImageContext
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.stack.location import image_store_directory
 

@@ -26,12 +26,12 @@ from pragmaspec.images.clonezilla.directory import ClonezillaDirectory, read_dir
 from pragmaspec.images.clonezilla.directory_names import StoredPartition
 from pragmaspec.images.clonezilla.partimage import VOLUME_BYTES, restore_partimage
 from pragmaspec.images.clonezilla.partition_table import SECTOR, sfdisk_script
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.formats.inspect import inspect_any
 from pragmaspec.images.formats.qcow2_writer import write_qcow2
 from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.formats.sparse import read_blocks
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.conversion_cache import BootableDisk
 from pragmaspec.images.transfer.cached_folder import ReadableFolder
 

@@ -21,13 +21,13 @@ from pragmaspec.images.archives.layers import limit_bytes, max_unpacked_bytes, u
 from pragmaspec.images.archives.members import OtherMemberError
 from pragmaspec.images.archives.prefetch import prefetch
 from pragmaspec.images.archives.stream import PeekableStream, file_chunks
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.formats import qemu_img
 from pragmaspec.images.formats.detect import detect_formats
 from pragmaspec.images.formats.inspect import DISK_FORMATS, MAX_VIRTUAL_BYTES, BootFormat, DiskInfo, image_refused, inspect_any
 from pragmaspec.images.formats.qcow2_writer import write_qcow2
 from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccessFile, open_regular
 from pragmaspec.images.formats.sparse import read_blocks, write_sparse
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import disk_full_as_error, file_sha256, fsync_path
 from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_disk
 from pragmaspec.images.store.digest_cache import changed_while_reading

@@ -16,12 +16,12 @@ from typing import Self
 from pragmaspec.errors import ImageError
 from pragmaspec.images.archives.layers import detect_layers, max_unpacked_bytes, unwrap_stream
 from pragmaspec.images.archives.stream import PeekableStream
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.growing_file import GrowingFile, ReadAbortedError
 from pragmaspec.images.disks.make_disk import DiskMaker, UnpublishedDisk, make_disk, work_name
 from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
 from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import disk_full_as_error, fsync_path
 from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_disk
 from pragmaspec.images.store.digest_cache import changed_while_reading

@@ -5,8 +5,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import VerifiedImage
 from pragmaspec.images.firmware.detect import BootSupport, boot_support_of_file
-from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.planning.wanted import Firmware
 
 

@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.catalogue import CatalogueEntry
+from pragmaspec.images.context import VerifiedImage
 from pragmaspec.images.lock.lock_file import LOCK_FILE, LockEntry
-from pragmaspec.images.sources.base import VerifiedImage
 from pragmaspec.images.store.fetched import compare_age
 from pragmaspec.resources import image_fields
 

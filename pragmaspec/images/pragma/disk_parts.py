@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.pragma.repository import RepositoryFiles
 from pragmaspec.images.pragma.vc_in import ApplianceDisk
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.conversion_cache import BootableDisk
 from pragmaspec.images.transfer.cached_folder import missing_file_error
 from pragmaspec.net.urls import is_remote

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.importer import invalid_name, is_spec_name
 from pragmaspec.images.pragma.repository import ListedCluster, PragmaRepository, RepositoryFiles, repository_folder
 from pragmaspec.images.pragma.spec_edit import insert_entries
 from pragmaspec.images.pragma.spec_entries import cluster_entry, image_entries
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.net.urls import is_remote
 
 

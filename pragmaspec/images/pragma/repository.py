@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.pragma.vc_in import Appliance, read_vc_in
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.transfer.folders import Folder, open_folder
 from pragmaspec.net.urls import is_remote, redact_url
 

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
+from pragmaspec.images.context import ImageContext, VerifiedImage
 
 
 class CatalogueSource(Frozen, frozen=True, tag_field="kind", tag="published"):

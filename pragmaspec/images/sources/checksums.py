@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.sources.remote import ExpectedDigest
 from pragmaspec.images.sources.signatures import verify_signature
 from pragmaspec.images.transfer.cloudfront import WebFile
@@ -181,7 +181,7 @@ INLINE_SIGNATURE = "inline"
 def digest_from_checksums(sums: "Sums", url: str, workshop: ImageContext, version: str = "") -> ExpectedDigest:
     """What ``sums`` says of the file at ``url``, after its signature was checked where there is one. Raises ImageError."""
     workshop.step("checking the publisher's digests")
-    with HttpClient(workshop.patience) as web:
+    with HttpClient(workshop.policy) as web:
         text = _needed(web, sums.url, workshop)
         if sums.signature:
             signature = None if sums.signature == INLINE_SIGNATURE else _needed(web, sums.signature, workshop)

@@ -3,11 +3,11 @@
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.debian import recipe
 from pragmaspec.images.debian.bootstrap import BootstrapRequest, bootstrap, check_tools, privileges, search_path
 from pragmaspec.images.debian.disk import BuiltImage, build_disk
 from pragmaspec.images.debian.distribution import DISTRIBUTIONS, DistributionName, find_keyring, source_lines
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 
 ROOM_BYTES = 4 * 2**30
 """Archive, tree and disk of a build stand beside each other for a while."""

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.formats.detect import detect_formats, head_and_tail
 from pragmaspec.images.formats.inspect import inspect_file
 from pragmaspec.images.formats.random_access import open_regular
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_inspection
 from pragmaspec.images.store.digest_cache import changed_while_reading
 from pragmaspec.images.transfer.digest_checks import check_digest

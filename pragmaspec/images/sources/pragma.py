@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.sources.folder_digest import folder_digest
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.net.urls import is_remote, redact_url

@@ -10,8 +10,8 @@ import msgspec
 
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.settings import Settings
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.checksums import INLINE_SIGNATURE, digest_from_checksums
 from pragmaspec.images.sources.publication import Publication
 from pragmaspec.images.sources.remote import ExpectedDigest

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.store.blobs import disk_full_as_error
 from pragmaspec.images.store.conversion_cache import BootableDisk, cached_disk
 from pragmaspec.images.store.fetched import Fetched

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.transfer.http import RemoteFile
 from pragmaspec.net.urls import is_url, redact_url
 

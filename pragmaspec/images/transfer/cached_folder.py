@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.transfer.folders import Folder, check_plain_name, open_folder
 from pragmaspec.net.urls import is_remote
 

@@ -13,8 +13,8 @@ import requests
 from pragmaspec.errors import ImageError
 from pragmaspec.failpoints import reach
 from pragmaspec.frozen import Frozen
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.formats.sparse import write_sparse_at
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.digest_checks import changed_file_error
@@ -87,7 +87,7 @@ def download(
     fruitless, began = 0, _length(part)
     kinds = ("sha256", "sha512") if sha512 else ("sha256",)
     with (
-        HttpClient(workshop.patience) as web,
+        HttpClient(workshop.policy) as web,
         TrailingHash(part, kinds, lambda done, total: workshop.step("hashing", done, total)) as sums,
     ):
         transfer = _Transfer(web, address, part, workshop, known, unless, sums, followers)
@@ -97,12 +97,12 @@ def download(
                 return transfer.attempt()
             except TRANSPORT_ERRORS as error:
                 fruitless = 0 if _length(part) > furthest else fruitless + 1
-                most = workshop.patience.tries
+                most = workshop.policy.tries
                 # A server that has just sent something is worth more patience than one that was never there.
                 if is_permanent(error) or fruitless >= (most if _length(part) > began else max_attempts(error, most)):
                     kept = ". What came before is kept" if _length(part) else ""
                     raise download_error(address.shown(), explain_attempts(fruitless, error) + kept) from None
-            time.sleep(workshop.patience.pause_s(fruitless))
+            time.sleep(workshop.policy.pause_s(fruitless))
 
 
 class _Transfer:
@@ -202,7 +202,7 @@ class _Transfer:
             self._came(start)
             space_at = done + SPACE_CHECK_INTERVAL_BYTES
             while not whole and (piece := response.raw.read1(CHUNK_BYTES)):
-                if done + len(piece) > (self.workshop.patience.max_bytes if total is None else total):
+                if done + len(piece) > (self.workshop.policy.max_bytes if total is None else total):
                     raise download_error(self.address.shown(), "the server sends more than it announced")
                 if not done and is_web_page(piece):
                     raise download_error(self.address.shown(), f"the server sends a web page instead of an image: {PAGES}")
@@ -266,7 +266,7 @@ class _Pace:
     """Notices a server that sends next to nothing, which a limit for each read never would."""
 
     def __init__(self, workshop: ImageContext) -> None:
-        self._patience = workshop.patience
+        self._patience = workshop.policy
         self._since = time.monotonic()
         self._bytes = 0
 

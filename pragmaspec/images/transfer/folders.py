@@ -10,7 +10,7 @@ from typing import Protocol
 from urllib.parse import quote, unquote
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.store.blobs import file_sha256
 from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.download import DownloadResult, download
@@ -115,7 +115,7 @@ class RemoteFolder(ABC):
         address = self.address(check_plain_name(name))
         if address is None:
             return None
-        with HttpClient(self.workshop.patience) as web:
+        with HttpClient(self.workshop.policy) as web:
             return web.small(address)
 
     def fetch(self, name: str, part: Path) -> DownloadResult:
@@ -146,7 +146,7 @@ class WebFolder(RemoteFolder):
     def names(self) -> tuple[str, ...]:
         """What the listing links to, one level down."""
         listing = WebFile(url=self._url + self._query, signing=self.workshop.settings.cloudfront)
-        with HttpClient(self.workshop.patience) as web:
+        with HttpClient(self.workshop.policy) as web:
             page = web.small(listing)
         if page is None:
             raise _unreadable(f"{self.origin()} is not there")

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.settings import GoogleDriveSettings
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.transfer.folders import RemoteFolder
 from pragmaspec.images.transfer.google_account import ServiceAccount
 from pragmaspec.images.transfer.http import HttpClient, RemoteFile, RequestSpec, check_status, download_error, read_limited
@@ -151,7 +151,7 @@ class DriveFolder(RemoteFolder):
     def _listed(self) -> dict[str, DriveLink]:
         """The files by name. Raises ImageError, also when two have one name: a name has to say which bytes are meant."""
         if self._files is None:
-            with HttpClient(self.workshop.patience) as web:
+            with HttpClient(self.workshop.policy) as web:
                 listed = web.insist(self.origin(), lambda: self._by_api(web) if self._drive.known else self._by_page(web))
             names = [name for name, _ in listed]
             twice = sorted({name for name in names if names.count(name) > 1})

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ParseError, fromstring
 from pragmaspec.credentials import CREDENTIAL_SOURCES
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.sources.base import ImageContext
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.transfer.folders import RemoteFolder
 from pragmaspec.images.transfer.http import HttpClient, RequestSpec, check_status, download_error, read_limited
 from pragmaspec.net.s3_urls import IMAGE_OPTIONS, check_endpoint, is_region, parse_s3_url
@@ -126,7 +126,7 @@ class S3Folder(RemoteFolder):
         """One level down."""
         found: set[str] = set()
         token = ""
-        with HttpClient(self.workshop.patience) as web:
+        with HttpClient(self.workshop.policy) as web:
             for _ in range(_MOST_PAGES):
                 page = web.insist(self.origin(), lambda token=token: self._page(web, token))  # type: ignore[misc]  # bound at once
                 found |= {_text(each, "Key") for each in page.iter(f"{_NAMESPACE}Contents")}

@@ -56,7 +56,7 @@ def rebuild_images(
     stack: "Stack", names: Collection[str], store_dir: Path, reporter: "ImageReporter"
 ) -> tuple[RebuildResult, ...]:
     """Build images of the spec again, beside the store, and compare. Raises SpecError, UsageError and ImageError."""
-    from pragmaspec.images.sources.base import ImageContext
+    from pragmaspec.images.context import ImageContext
     from pragmaspec.images.sources.registry import source_of
     from pragmaspec.images.store.blobs import BlobStore
 

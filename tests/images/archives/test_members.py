@@ -15,11 +15,11 @@ import zstandard
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.archives.ovf import MAX_METADATA_BYTES, disk_files, manifest_digests
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.lock.lock_file import read_lock
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.conversion_cache import BootableDisk
 from pragmaspec.spec.models.image import ImageModel

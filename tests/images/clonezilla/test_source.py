@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.clonezilla import ClonezillaSource, clonezilla_source
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.policy import TransferPolicy
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> BlobStore:
 
 
 def find(source: ClonezillaSource, store: BlobStore) -> VerifiedImage:
-    return source.find(ImageContext(store, "rocks", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001)))
+    return source.find(ImageContext(store, "rocks", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001)))
 
 
 def disk_in(store: BlobStore, found: VerifiedImage, tmp_path: Path) -> bytes:
@@ -151,7 +151,7 @@ def test_a_kill_leaves_nothing_under_a_final_name(saved: Path, store: BlobStore)
     code = (
         "import sys; from pathlib import Path\n"
         "from pragmaspec.images.reporter import ImageReporter\n"
-        "from pragmaspec.images.sources.base import ImageContext\n"
+        "from pragmaspec.images.context import ImageContext\n"
         "from pragmaspec.images.sources.clonezilla import clonezilla_source\n"
         "from pragmaspec.images.store.blobs import BlobStore\n"
         "class Told(ImageReporter):\n"

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import UsageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.convert import ConversionTarget, conversion_target, convert_disk
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from tests.images.bad_disks import bootable
 

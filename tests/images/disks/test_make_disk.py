@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore, file_sha256
 from pragmaspec.images.store.conversion_cache import BootableDisk, cached_disk
 from tests.images.bad_disks import MIB, archive, bootable, converted, tar
@@ -268,7 +268,7 @@ def _in_a_process(store: BlobStore, file: Path, environment: dict[str, str]) -> 
         from pathlib import Path
         from pragmaspec.images.disks.make_disk import make_disk
         from pragmaspec.images.reporter import ImageReporter
-        from pragmaspec.images.sources.base import ImageContext
+        from pragmaspec.images.context import ImageContext
         from pragmaspec.images.store.blobs import BlobStore
         workshop = ImageContext(BlobStore(Path({str(store.directory)!r})), "disk", ImageReporter())
         make_disk(Path({str(file)!r}), workshop, declared=None, name="disk", partitionless=False)

@@ -17,10 +17,10 @@ from threading import Thread
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.disks.streaming import StreamingUnpack
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore, file_sha256
@@ -66,7 +66,7 @@ def source(server: FileServer, content: bytes) -> UrlSource:
 
 
 def workshop(store: BlobStore, reporter: ImageReporter | None = None) -> ImageContext:
-    return ImageContext(store, "disk", reporter or ImageReporter(), patience=TransferPolicy(first_pause_s=0.001))
+    return ImageContext(store, "disk", reporter or ImageReporter(), policy=TransferPolicy(first_pause_s=0.001))
 
 
 def find(store: BlobStore, source: UrlSource | LocalSource, reporter: ImageReporter | None = None) -> VerifiedImage:
@@ -274,7 +274,7 @@ FETCH = """
     from pathlib import Path
     from pragmaspec.images.transfer.policy import TransferPolicy
     from pragmaspec.images.reporter import ImageReporter
-    from pragmaspec.images.sources.base import ImageContext
+    from pragmaspec.images.context import ImageContext
     from pragmaspec.images.sources.url import UrlSource
     from pragmaspec.images.store.blobs import BlobStore
     store, url, digest = sys.argv[1:]

@@ -5,9 +5,9 @@ from typing import Literal
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext, VerifiedImage
 from pragmaspec.images.sources.pragma import PragmaSource, pragma_source
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.policy import TransferPolicy
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> BlobStore:
 
 
 def find(source: PragmaSource, store: BlobStore) -> VerifiedImage:
-    return source.find(ImageContext(store, "rocks", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001)))
+    return source.find(ImageContext(store, "rocks", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001)))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.settings import Settings
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import Folder, open_folder, parse_listing
 from pragmaspec.images.transfer.policy import TransferPolicy
@@ -18,8 +18,8 @@ CONTENT = {"vcdb.txt": b"one,one/one.xml\n", "with blank & more": b"two"}
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> ImageContext:
-    patience = TransferPolicy(first_pause_s=0.001, tries=2)
-    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience, settings=Settings())
+    policy = TransferPolicy(first_pause_s=0.001, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), policy=policy, settings=Settings())
 
 
 @pytest.fixture(params=["local", "web"])

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.settings import GoogleDriveSettings, Settings
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import open_folder
@@ -23,9 +23,7 @@ FILES = {"disk.qcow2": FILE_ID, "vcdb.txt": "1VcDbVcDbVcDbVcDbVcDb", "notes & mo
 def workshop(tmp_path: Path, **drive: str) -> ImageContext:
     settings = Settings(drive=GoogleDriveSettings(**drive))
     store = BlobStore(tmp_path / "store")
-    return ImageContext(
-        store, "debian", ImageReporter(), patience=TransferPolicy(first_pause_s=0.001, tries=2), settings=settings
-    )
+    return ImageContext(store, "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001, tries=2), settings=settings)
 
 
 def site(server: FileServer) -> str:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from pragmaspec.errors import ImageError
+from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
-from pragmaspec.images.sources.base import ImageContext
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.folders import open_folder
@@ -38,8 +38,8 @@ def bucket(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> ImageContext:
-    patience = TransferPolicy(first_pause_s=0.001, tries=2)
-    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), patience=patience)
+    policy = TransferPolicy(first_pause_s=0.001, tries=2)
+    return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), policy=policy)
 
 
 def source(port: int, content: bytes, key: str = "disk.qcow2", options: str = "") -> UrlSource:
@@ -68,7 +68,7 @@ def test_a_part_is_continued_only_while_the_object_is_the_same(
     for tag, begun in ((etag, qcow2[:100_000]), ('"0123"', b"something else")):
         part.write_bytes(begun)
         part.with_suffix(".etag").write_text(json.dumps({"etag": tag, "from": f"s3://{BUCKET}/disk.qcow2"}))
-        other = ImageContext(BlobStore(workshop.store.directory), "debian", ImageReporter(), patience=workshop.patience)
+        other = ImageContext(BlobStore(workshop.store.directory), "debian", ImageReporter(), policy=workshop.policy)
         found = wanted.find(other)
         assert other.store.path(found.disk.sha256).read_bytes() == qcow2
         other.store.path(found.disk.sha256).unlink()

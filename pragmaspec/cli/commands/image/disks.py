@@ -12,8 +12,8 @@ from pragmaspec.cli.terminal.screen import out
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from pragmaspec.images.context import ImageContext
     from pragmaspec.images.importer import ImportedFile
-    from pragmaspec.images.sources.base import ImageContext
 
 _FORMATS = ("raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx")
 CLONEZILLA = "clonezilla"
@@ -266,7 +266,7 @@ def _form(taken: "ImportedFile") -> dict[str, object]:
 
 def _workshop(name: str, store: object = None) -> "ImageContext":
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.images.sources.base import ImageContext
+    from pragmaspec.images.context import ImageContext
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.stack.location import image_store_directory
 
