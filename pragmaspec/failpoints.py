@@ -1,63 +1,63 @@
-"""Places where a test lets a run die or fail, by name; free when none is armed.
+"""Named points where a test makes a run fail; without cost when none is armed.
 
-``PRAGMASPEC_FAILPOINT=<name>:<n>:<what>`` arms one: at the ``n``-th time (1-based) that ``name`` is reached, in whatever thread,
+``PRAGMASPEC_FAILPOINT=<name>:<n>:<action>`` arms one: the ``n``-th time (1-based) that any thread reaches ``name``,
 
-* ``kill``    the process sends itself SIGKILL, which nothing can catch;
-* ``eio``, ``enospc``    an OSError is raised, as from a disk that is broken or full;
-* ``sleep``   it stops for an hour, for whoever wants to look at or kill a process that stands exactly there.
+* ``kill``    the process sends itself SIGKILL, which cannot be caught;
+* ``eio``, ``enospc``    an OSError is raised, as by a broken or full disk;
+* ``sleep``   the thread stops for an hour, so that the process can be inspected or killed at exactly this point.
 """
 
 import os
 
 _SLEEP_S = 3600.0
-_WHAT = ("kill", "eio", "enospc", "sleep")
+_ACTIONS = ("kill", "eio", "enospc", "sleep")
 
 
-class _Armed:
-    """The one failpoint that does something."""
+class _Failpoint:
+    """The armed failpoint."""
 
     def __init__(self, text: str) -> None:
-        from threading import Lock  # noqa: PLC0415 - nobody pays for it who arms nothing
+        from threading import Lock  # noqa: PLC0415 - needed only if a failpoint is armed
 
-        self.name, nth, self.what = text.split(":")
-        self._left = int(nth)
-        self._counting = Lock()
-        if self.what not in _WHAT:
+        self.name, nth, self.action = text.split(":")
+        self._remaining = int(nth)
+        self._lock = Lock()
+        if self.action not in _ACTIONS:
             raise ValueError(text)
 
-    def due(self) -> bool:
-        with self._counting:
-            self._left -= 1
-            return self._left == 0
+    def is_due(self) -> bool:
+        with self._lock:
+            self._remaining -= 1
+            return self._remaining == 0
 
 
-_armed: _Armed | None = None
+_armed: _Failpoint | None = None
 
 
 def arm(text: str) -> None:
-    """Arm ``<name>:<n>:<what>`` in place of what was armed; empty: nothing. Raises ValueError for anything else."""
-    global _armed  # noqa: PLW0603 - one switch for the whole process is the point
-    _armed = _Armed(text) if text else None
+    """Arm ``<name>:<n>:<action>`` instead of the current failpoint; empty text disarms it. Raises ValueError for other text."""
+    global _armed  # noqa: PLW0603 - one switch for the whole process
+    _armed = _Failpoint(text) if text else None
 
 
 def reach(name: str) -> None:
-    """Say that ``name`` is reached. Raises OSError, ends the process or sleeps when that was asked for."""
-    if _armed is None or _armed.name != name or not _armed.due():
+    """Trigger the armed failpoint if it is ``name`` and due: raise OSError, kill the process, or sleep."""
+    if _armed is None or _armed.name != name or not _armed.is_due():
         return
-    _happen(name, _armed.what)
+    _trigger(name, _armed.action)
 
 
-def _happen(name: str, what: str) -> None:
+def _trigger(name: str, action: str) -> None:
     import errno  # noqa: PLC0415 - as above
     import signal  # noqa: PLC0415
     import time  # noqa: PLC0415
 
-    if what == "kill":
+    if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif what == "sleep":
+    elif action == "sleep":
         time.sleep(_SLEEP_S)
     else:
-        number = errno.EIO if what == "eio" else errno.ENOSPC
+        number = errno.EIO if action == "eio" else errno.ENOSPC
         raise OSError(number, os.strerror(number), f"failpoint {name}")
 
 

@@ -1,13 +1,13 @@
-"""The one immutable base class of every plain value: typed, comparable, hashable, JSON in and out."""
+"""The immutable base class of all plain values: typed, comparable, hashable, encoded as JSON."""
 
 import msgspec
 
 
 class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, gc=False):
-    """A value that never changes after it is made.
+    """An immutable value.
 
-    Fields hold other values and tuples, never lists or dicts, so a value is immutable all the way down.
-    ``msgspec.structs.replace`` makes a changed copy; ``msgspec.json`` reads and writes it, refusing unknown fields.
-    Values hold no cycles, so the garbage collector need not follow them (``gc=False``): large states load faster.
-    Subclasses repeat ``frozen=True`` (msgspec inherits it, type checkers do not) and may leave the rest out.
+    Fields contain other values and tuples, never lists or dicts, so a value is deeply immutable.
+    ``msgspec.structs.replace`` returns a changed copy; ``msgspec.json`` encodes and decodes it, and rejects unknown fields.
+    Values contain no cycles, so the garbage collector does not track them (``gc=False``), and large states load faster.
+    Subclasses repeat ``frozen=True``, because type checkers do not inherit it, and may omit the rest.
     """

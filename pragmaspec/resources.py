@@ -1,4 +1,4 @@
-"""Resources at a site: allocations, staged images and nodes. Values only."""
+"""Resources at a site: allocations, staged images and nodes. Plain values."""
 
 from hashlib import sha256
 from typing import Any, Literal
@@ -10,10 +10,10 @@ ReadyWhen = Literal["cloud-init", "ssh", "none"]
 
 
 class Nic(Frozen, frozen=True):
-    """One network interface of a node. ``network`` is "private", "public" or the name of an extra network.
+    """A network interface of a node. ``network`` is "private", "public" or the name of an extra network.
 
-    ``segment`` says what it is plugged into (``vlan 20``, ``bridge br20``, ``network default``), for people and so that a move to
-    another is seen; providers go by the allocation.
+    ``segment`` names the layer-2 segment (``vlan 20``, ``bridge br20``, ``network default``). It is displayed, and makes a change
+    of segment show up in the diff; providers use the allocation instead.
     """
 
     network: str
@@ -27,10 +27,10 @@ class Nic(Frozen, frozen=True):
 
 
 class Network(Frozen, frozen=True):
-    """A network a site granted to one cluster. The first of an allocation is always "private".
+    """A network granted to one cluster. The first network of an allocation is always "private".
 
-    ``vlan`` is the number it carries, None on a network that is not ours to number; ``bridge`` is an existing host bridge that
-    it stands on, None for an isolated network made for it.
+    ``vlan`` is None for a network without a VLAN number of ours; ``bridge`` is an existing host bridge, None for an isolated
+    network created for the cluster.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Network(Frozen, frozen=True):
 
 
 class PublicGrant(Frozen, frozen=True):
-    """A public address for one node, on the site's public ``network`` or a host ``bridge``. ``mtu`` None: 1500 bytes."""
+    """A public address of one node, on the site's public ``network`` or a host ``bridge``. ``mtu`` None means 1500 bytes."""
 
     node: str
     address: str
@@ -55,7 +55,7 @@ class PublicGrant(Frozen, frozen=True):
 
 
 class Allocation(Frozen, frozen=True, tag_field="kind", tag="allocation"):
-    """What a site granted a cluster as a whole. Addresses of nodes follow from it and stand in the nodes."""
+    """The networks and public addresses granted to a cluster. Node addresses derive from it and are stored in the nodes."""
 
     site: str
     cluster: str
@@ -70,12 +70,12 @@ class Allocation(Frozen, frozen=True, tag_field="kind", tag="allocation"):
 
     @property
     def private(self) -> Network:
-        """The network that joins frontend and computes."""
+        """The network that connects the frontend and the computes."""
         return self.networks[0]
 
 
 class Blob(Frozen, frozen=True):
-    """A file by content: lower-case hexadecimal SHA-256 and length in bytes."""
+    """A file identified by content: lower-case hexadecimal SHA-256, and size in bytes."""
 
     sha256: str
     size_bytes: int
@@ -93,7 +93,7 @@ class BootImage(Frozen, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """The digest of the image, 64 lower-case hexadecimal digits. Subclasses that record it have a field of this name.
+        """The digest of the image, 64 lower-case hexadecimal digits. Subclasses that record it declare a field of this name.
 
         The SHA-256 of the disk if the disk has a boot loader. With a kernel, the SHA-256 of these ASCII lines, each terminated by
         a newline: ``pragmaspec image 1``, ``disk <sha256>``, ``kernel <sha256>``, ``initrd <sha256>`` or ``initrd -``, and
@@ -117,7 +117,7 @@ class BootImage(Frozen, frozen=True, kw_only=True):
 
     @property
     def size_bytes(self) -> int:
-        """Size of all files together."""
+        """Total size of all files."""
         return sum(blob.size_bytes for blob in self.blobs)
 
 
@@ -127,7 +127,7 @@ def image_fields(image: BootImage, kind: type[BootImage] = BootImage) -> dict[st
 
 
 class StagedImage(BootImage, frozen=True, kw_only=True, tag_field="kind", tag="image"):
-    """An image at a site, addressed by its digest."""
+    """An image stored at a site, addressed by its digest."""
 
     site: str
     digest: str
@@ -140,15 +140,15 @@ class StagedImage(BootImage, frozen=True, kw_only=True, tag_field="kind", tag="i
 
     @property
     def transfer_bytes(self) -> int:
-        """Bytes to transfer to the site."""
+        """Number of bytes to transfer to the site."""
         return self.size_bytes
 
 
 class Readiness(Frozen, frozen=True, omit_defaults=False):
-    """When a booted node counts as ready, and how long each stage of waiting may last.
+    """The readiness condition of a booted node, and the timeout of each stage of waiting.
 
-    Written with its defaults: msgspec leaves a default out when it is the very same object, and whether two texts with a hyphen
-    are one object depends on which module was imported first. A state must not read otherwise for that.
+    Encoded with its defaults: msgspec omits a default only if the value is the identical object, and whether two strings that
+    contain a hyphen are one object depends on import order, on which the encoded state must not depend.
     """
 
     when: ReadyWhen = "cloud-init"
@@ -156,10 +156,11 @@ class Readiness(Frozen, frozen=True, omit_defaults=False):
 
 
 class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
-    """One machine of a cluster as it shall be.
+    """The desired configuration of one machine of a cluster.
 
-    ``first_boot``, ``keys`` and ``peers`` are digests (16 hexadecimal digits) of what the guest is told: packages and user-data
-    (read at first boot only), ssh keys (changed live), and the cluster's members (changed live). The contents come from the spec.
+    ``first_boot``, ``keys`` and ``peers`` are digests (16 hexadecimal digits) of the guest's configuration: packages and
+    user-data (read at first boot only), ssh keys (updated live), and the cluster's members (updated live). The contents come from
+    the spec.
     """
 
     site: str
@@ -180,10 +181,10 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     keys: str = ""
     peers: str = ""
     cloud_init: bool = True
-    """Whether its guest reads a seed. Otherwise what it is told is written into its disk before the first boot."""
+    """True if the guest reads a cloud-init seed; otherwise its files are written to its disk before the first boot."""
     firmware: Literal["bios", "uefi"] = "bios"
     autostart: bool = False
-    """True if the node starts with its host; always False for a node that is to be off."""
+    """True if the node starts with its host; always False for a node that is kept off."""
 
     @property
     def address(self) -> str:
@@ -191,20 +192,20 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
         return f"{self.site}/{self.cluster}/node/{self.name}"
 
     def nic(self, network: str) -> Nic | None:
-        """The interface on ``network``, or None."""
+        """Return the interface on ``network``, or None."""
         return next((nic for nic in self.nics if nic.network == network), None)
 
 
 Resource = Allocation | StagedImage | Node
 Outputs = tuple[tuple[str, str], ...]
-"""What only the site could tell (an id, a path), as sorted pairs; never a secret."""
+"""Values assigned by the site (an id, a path) as sorted pairs; never a secret."""
 
 
 class Mark(Frozen, frozen=True):
-    """How an object made for us is found again without the state.
+    """Identifies an object created by pragmaspec, without the recorded state.
 
-    ``address`` is the one under which it was made. ``op`` tells two objects of one address and generation apart, which a site
-    can hold that lets nobody choose an identity: after a creation whose answer was lost, say.
+    ``address`` is the address at creation. ``op`` distinguishes two objects of one address and generation, which can exist at a
+    site that assigns identities itself, for example after a creation whose response was lost.
     """
 
     lineage: str
@@ -214,12 +215,12 @@ class Mark(Frozen, frozen=True):
 
     @property
     def uuid(self) -> str:
-        """UUIDv5 (RFC 9562, section 5.5) of lineage, address and generation: the identity where a site lets us choose it."""
-        from uuid import UUID, uuid5  # noqa: PLC0415 - costs 10 ms that a plan without changes need not pay
+        """UUIDv5 (RFC 9562, section 5.5) of lineage, address and generation: the identity at sites that let us choose it."""
+        from uuid import UUID, uuid5  # noqa: PLC0415 - costs 10 ms, which a plan without changes does not need
 
         return str(uuid5(UUID(self.lineage), f"{self.address}#{self.generation}"))
 
     @property
     def short(self) -> str:
-        """The first 8 digits of the lineage: tells stacks apart in names."""
+        """The first 8 digits of the lineage, which distinguish stacks in names."""
         return self.lineage[:8]

@@ -1,16 +1,17 @@
-"""What is known of a site before anyone asks it: the options a person wrote, as plain values."""
+"""The options of a site, as written in the spec. Plain values."""
 
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.typing import override
 
 
 class PublicNetwork(Frozen, frozen=True):
-    """Where frontends get their public address.
+    """The network that provides public addresses to frontends.
 
-    Exactly one of ``network`` (a libvirt network by name) and ``bridge`` (a host bridge) is set. ``addresses`` lists single
-    addresses and inclusive ranges ("192.0.2.10", "192.0.2.20-192.0.2.40"); empty means every usable address of the network
-    that the site reports. ``prefix``, ``gateway``, ``dns`` and ``mtu`` fall back to what the site reports.
+    Exactly one of ``network`` (the name of a libvirt network) and ``bridge`` (a host bridge) is set. ``addresses`` lists single
+    addresses and inclusive ranges ("192.0.2.10", "192.0.2.20-192.0.2.40"); if empty, every usable address of the network reported
+    by the site may be taken. ``prefix``, ``gateway``, ``dns`` and ``mtu`` default to the values reported by the site.
     ``names`` pairs an address with its reverse (fully qualified) name.
     """
 
@@ -25,14 +26,14 @@ class PublicNetwork(Frozen, frozen=True):
 
 
 class Reserve(Frozen, frozen=True):
-    """What the host keeps for itself."""
+    """Capacity reserved for the host itself."""
 
     cpus: int = 0
     memory_mib: int = 0
 
 
 class Overcommit(Frozen, frozen=True):
-    """How often a physical unit may be promised: 1.0 is never more than there is."""
+    """Ratios of allocatable to physical capacity; 1.0 means no overcommitment."""
 
     cpus: float = 4.0
     memory: float = 1.0
@@ -40,7 +41,7 @@ class Overcommit(Frozen, frozen=True):
 
 
 class SiteBase(Frozen, frozen=True, tag_field="provider"):
-    """What every kind of site has."""
+    """Options common to all providers."""
 
     name: str
     public: PublicNetwork | None = None
@@ -49,36 +50,37 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     reserve: Reserve = Reserve()
     overcommit: Overcommit = Overcommit()
     parallel: int = 4
-    """How many calls may be under way at the site at once."""
+    """Maximum number of concurrent calls to the site."""
 
     @property
     def completes_late(self) -> bool:
-        """Whether a call may take effect after its caller has given up, or what it made be missing from a listing for a while."""
+        """True if a call may take effect after its timeout, or a new object may be missing from listings for some time."""
         return False
 
 
 class LibvirtSite(SiteBase, frozen=True, tag="libvirt"):
-    """A hypervisor host driven through libvirt."""
+    """A hypervisor host controlled through libvirt."""
 
     uri: str = "qemu:///system"
     virt_type: Literal["kvm", "qemu"] | None = None
-    """None: probed."""
+    """None: probed at the host."""
     pool: str = "default"
     bridge: str | None = None
-    """A pattern such as ``br{vlan}``: private networks are these existing bridges; None: an isolated libvirt network each."""
+    """A pattern such as ``br{vlan}`` for existing bridges used as private networks; None: an isolated libvirt network per
+    cluster."""
     fetch: Literal["auto", "host", "stream"] = "auto"
-    """Who downloads images from where everybody can have them: see :mod:`pragmaspec.planning.images.routes`."""
+    """The machine that downloads publicly available images: see :mod:`pragmaspec.planning.images.routes`."""
     neighbourhood: str | None = None
-    """Sites with the same word are hosts of one administration on one network, which pass images on to each other."""
+    """Sites with the same value are hosts of one administration on one network, which copy images from each other."""
 
     @property
     def over_ssh(self) -> bool:
-        """Whether the host is reached by the ssh command, so that commands can be run there too."""
+        """True if the host is reached with the ssh command, so that commands can be run on it as well."""
         return self.uri.partition(":")[0].endswith("+ssh")
 
 
 class SimulatedHost(Frozen, frozen=True):
-    """One pretended hypervisor host."""
+    """The simulated hypervisor host."""
 
     cpus: int = 64
     memory_mib: int = 262144
@@ -86,10 +88,10 @@ class SimulatedHost(Frozen, frozen=True):
 
 
 class Fault(Frozen, frozen=True):
-    """An injected fault: the ``nth`` call (1-based; 0: every one) of ``call`` on an address that contains ``match`` fails so.
+    """An injected fault in the ``nth`` call (1-based; 0: all) of ``call`` with an address that contains ``match``.
 
-    ``refuse``: nothing happens, a :class:`~pragmaspec.errors.SiteError`; ``lost``: it happens but the answer is lost;
-    ``hang``: it happens after ``delay_s``; ``unready``: the node boots but never answers.
+    ``refuse``: the call fails with a :class:`~pragmaspec.errors.SiteError` and has no effect; ``lost``: it takes effect, but the
+    response is lost; ``hang``: it takes effect after ``delay_s``; ``unready``: the node boots but never responds.
     """
 
     call: Literal["inventory", "allocate", "stage", "boot", "shutdown", "clean", "observe"]
@@ -100,15 +102,15 @@ class Fault(Frozen, frozen=True):
 
 
 IdentityKind = Literal["ident", "token", "tag"]
-"""How a site tells two creations of one node apart: we choose the object's identity; it makes one object a token (the op) however
-often it is asked; or every request makes an object, and only its tags say whose it is."""
+"""How two creations of one node are distinguished: we choose the object's identity (``ident``); the site creates at most one
+object per idempotency token, the op (``token``); or every request creates an object that only its tags identify (``tag``)."""
 
 
 class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
-    """A whole site in memory, or in ``file`` when it should outlive the process.
+    """A simulated site, in memory or persisted in ``file``.
 
-    ``identity`` is the kind of site it pretends to be; ``window_s``, how long after its sending a call may still take effect, or
-    what it made be missing from listings. Such faults come from tests; without them it is always prompt.
+    ``identity`` is the identity scheme it simulates. ``window_s`` is the time after which a call has certainly taken effect and
+    its objects are listed; delays within this window are injected by tests only.
     """
 
     file: str | None = None
@@ -120,8 +122,8 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
     window_s: float = 0.0
 
     @property
+    @override
     def completes_late(self) -> bool:
-        """Whether it pretends to be slow."""
         return self.window_s > 0
 
 

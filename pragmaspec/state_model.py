@@ -1,4 +1,4 @@
-"""The recorded state: a record for each resource that was made or begun, with its status. Values only."""
+"""The recorded state: a record with a status per resource that was created, or whose creation was started. Plain values."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -15,16 +15,17 @@ STATE_FORMAT = 1
 Status = Literal["pending", "ready", "degraded"]
 
 SITE_OUTPUT = "site"
-"""The output of an allocation that says which site granted it: the site's identity, whatever it is called in a spec."""
+"""The output of an allocation that holds the identity of the granting site, which is independent of the site's name in the
+spec."""
 
 
 class Record(Frozen, frozen=True):
-    """A resource we made or began to make.
+    """A resource that was created, or whose creation was started.
 
-    pending: begun, outcome not recorded (a crash or failure in the middle). degraded: it exists, but did not become ready.
-    ``generation`` counts rebuilds and is part of the object's UUID. ``problem`` says what went wrong last, for people. ``op`` (32
-    hexadecimal digits) names the creation of the object; every repetition of it carries the same one. ``origin`` is the address
-    under which the object was made, when it has been moved since: its identity at the site stays what it was.
+    ``status``: *pending* if the outcome is not recorded (a crash or failure during the operation), *degraded* if the resource
+    exists but did not become ready. ``generation`` counts rebuilds and is part of the object's UUID. ``problem`` is the last
+    error message. ``op`` (32 hexadecimal digits) identifies the creation of the object; every retry carries the same one.
+    ``origin`` is the address at creation if the object was moved since, because its identity at the site does not change.
     """
 
     resource: Resource
@@ -42,23 +43,23 @@ class Record(Frozen, frozen=True):
 
     @property
     def original_address(self) -> str:
-        """The address that the object's marks at the site carry: where it was made, before any move."""
+        """The address at creation, before any move: the one the object's marks at the site carry."""
         return self.origin or self.resource.address
 
     @property
     def site_id(self) -> str:
-        """What the site itself calls the object (the output ``id``); empty when it has not told, or need not."""
+        """The site's own identifier of the object (the output ``id``); empty if there is none."""
         return next((value for name, value in self.outputs if name == "id"), "")
 
     def mark(self, lineage: str) -> Mark:
-        """How the object is found at its site."""
+        """Return the mark that identifies the object at its site."""
         return Mark(lineage=lineage, address=self.original_address, generation=self.generation, op=self.op)
 
 
 class ClosedOp(Frozen, frozen=True):
-    """A creation that is over: whatever still turns up at the site with its ``op`` is a leftover, and may be removed.
+    """A finished creation: an object that later appears at the site with its ``op`` is a leftover and may be removed.
 
-    ``address`` is the one that it was made under; ``closed_at`` is in seconds since 1970.
+    ``address`` is the address at creation; ``closed_at`` is in seconds since 1970.
     """
 
     op: str
@@ -67,11 +68,11 @@ class ClosedOp(Frozen, frozen=True):
 
 
 class State(Frozen, frozen=True):
-    """All records of one stack. ``serial`` grows with every snapshot; ``lineage`` names the stack for ever.
+    """All records of one stack. ``serial`` increases with every snapshot; ``lineage`` identifies the stack permanently.
 
-    ``records`` are sorted by address; ``sites`` are the options each site was last used with, so that what was made there can be
-    cleaned after the site has left the spec. ``closed_ops``, sorted by op, are kept for sites where a call may take effect long
-    after it was sent.
+    ``records`` are sorted by address. ``sites`` are the options each site was last used with, so that its resources can be
+    cleaned after the site was removed from the spec. ``closed_ops``, sorted by op, are kept for sites where a call may take
+    effect long after it was sent.
     """
 
     lineage: str
@@ -82,14 +83,14 @@ class State(Frozen, frozen=True):
     closed_ops: tuple[ClosedOp, ...] = ()
 
     def record(self, address: str) -> Record | None:
-        """The record at ``address``, or None."""
+        """Return the record at ``address``, or None."""
         at = bisect_left(self.records, address, key=lambda record: record.address)
         if at < len(self.records) and self.records[at].address == address:
             return self.records[at]
         return None
 
     def with_records(self, changed: Iterable[Record], removed: Iterable[str] = ()) -> "State":
-        """This state with ``changed`` put in by address and the addresses in ``removed`` taken out."""
+        """Return a copy with the records ``changed`` inserted or replaced, and the addresses ``removed`` deleted."""
         by_address = {record.address: record for record in self.records}
         by_address.update((record.address, record) for record in changed)
         for address in removed:
@@ -97,15 +98,15 @@ class State(Frozen, frozen=True):
         return replace(self, records=tuple(by_address[address] for address in sorted(by_address)))
 
     def with_record(self, record: Record) -> "State":
-        """This state with ``record`` put in at its address."""
+        """Return a copy with ``record`` inserted or replaced."""
         return self.with_records((record,))
 
     def without(self, address: str) -> "State":
-        """This state without the record at ``address``; the same state when there is none."""
+        """Return a copy without the record at ``address``, if there is one."""
         return self.with_records((), (address,))
 
     def nodes(self, cluster: str | None = None) -> tuple[Node, ...]:
-        """The recorded nodes (of ``cluster``, when given), frontends first, then by index."""
+        """Return the recorded nodes (of ``cluster``, if given), the frontend of each cluster first, then by index."""
         found = [
             record.resource
             for record in self.records
@@ -114,5 +115,5 @@ class State(Frozen, frozen=True):
         return tuple(sorted(found, key=lambda node: (node.site, node.cluster, node.role != "frontend", node.index)))
 
     def site(self, name: str) -> Site | None:
-        """The options the site ``name`` was last used with."""
+        """Return the options the site ``name`` was last used with, or None."""
         return next((site for site in self.sites if site.name == name), None)

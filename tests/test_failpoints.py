@@ -1,4 +1,4 @@
-"""The places where tests let a run die, themselves."""
+"""Failpoints: the points where tests make a run fail."""
 
 import errno
 import signal
@@ -11,19 +11,19 @@ from pragmaspec import failpoints
 
 
 @pytest.fixture(autouse=True)
-def nothing_armed():
+def disarmed():
     yield
     failpoints.arm("")
 
 
-def test_without_one_armed_nothing_happens():
+def test_reaching_a_failpoint_has_no_effect_if_none_is_armed():
     failpoints.arm("")
     failpoints.reach("engine.begin")
 
 
-@pytest.mark.parametrize(("what", "number"), [("eio", errno.EIO), ("enospc", errno.ENOSPC)])
-def test_a_disk_fails_at_the_time_that_is_named_and_at_no_other(what, number):
-    failpoints.arm(f"store.sync:2:{what}")
+@pytest.mark.parametrize(("action", "number"), [("eio", errno.EIO), ("enospc", errno.ENOSPC)])
+def test_only_the_nth_time_that_the_failpoint_is_reached_raises(action, number):
+    failpoints.arm(f"store.sync:2:{action}")
     failpoints.reach("store.sync")
     failpoints.reach("another")
     with pytest.raises(OSError, match=r"failpoint store\.sync") as caught:
@@ -33,12 +33,12 @@ def test_a_disk_fails_at_the_time_that_is_named_and_at_no_other(what, number):
 
 
 @pytest.mark.parametrize("text", ["x:1", "x:one:kill", "x:1:explode"])
-def test_what_is_no_failpoint_is_a_bug_of_the_test(text):
+def test_malformed_failpoints_are_rejected(text):
     with pytest.raises(ValueError, match=r"."):
         failpoints.arm(text)
 
 
-def test_a_process_dies_by_what_its_environment_says():
+def test_the_environment_arms_a_failpoint_that_kills_the_process():
     script = "from pragmaspec.failpoints import reach; reach('here'); print('once'); reach('here'); print('twice')"
     done = subprocess.run(
         [sys.executable, "-u", "-c", script],

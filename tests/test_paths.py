@@ -1,4 +1,4 @@
-"""The user's folders, whatever the environment says."""
+"""The user's XDG directories."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from pragmaspec import paths
 
 
 @pytest.mark.parametrize(
-    ("variable", "folder", "usual"),
+    ("variable", "directory", "default"),
     [
         ("XDG_CACHE_HOME", paths.cache_home, ".cache"),
         ("XDG_CONFIG_HOME", paths.config_home, ".config"),
@@ -16,14 +16,16 @@ from pragmaspec import paths
         ("XDG_STATE_HOME", paths.state_home, ".local/state"),
     ],
 )
-def test_folders(monkeypatch: pytest.MonkeyPatch, variable: str, folder: object, usual: str) -> None:
-    assert callable(folder)
+def test_xdg_directories_follow_the_environment(
+    monkeypatch: pytest.MonkeyPatch, variable: str, directory: object, default: str
+) -> None:
+    assert callable(directory)
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.setenv(variable, "/somewhere")
-    assert folder() == Path("/somewhere")
+    assert directory() == Path("/somewhere")
     for ignored in ("", "relative/path"):
         monkeypatch.setenv(variable, ignored)
-        assert folder() == Path("/home/ada") / usual
+        assert directory() == Path("/home/ada") / default
     monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", "relative")
-    assert folder() == paths.NO_HOME / usual
+    assert directory() == paths.NO_HOME / default

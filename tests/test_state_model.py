@@ -1,4 +1,4 @@
-"""The recorded state is a value: looking up, putting in and taking out."""
+"""Lookups in, and changed copies of, the recorded state."""
 
 from typing import cast
 
@@ -21,12 +21,12 @@ def test_records_are_sorted_and_found_by_address() -> None:
     assert STATE.record("zzz") is None
 
 
-def test_a_state_reads_the_same_whichever_module_a_word_comes_from() -> None:
+def test_defaults_of_readiness_are_always_encoded() -> None:
     another = Readiness(when=cast("ReadyWhen", "CLOUD-INIT".lower()))
     assert msgspec.json.encode(another) == msgspec.json.encode(Readiness()) == b'{"when":"cloud-init","timeout_s":600}'
 
 
-def test_putting_in_and_taking_out_makes_a_new_state() -> None:
+def test_changes_return_a_new_state() -> None:
     record = STATE.record(FRONTEND)
     assert record is not None
     changed = STATE.with_record(replace(record, status="degraded"))
@@ -37,26 +37,26 @@ def test_putting_in_and_taking_out_makes_a_new_state() -> None:
     assert STATE.with_records(STATE.records, (FRONTEND,)) == STATE.without(FRONTEND)
 
 
-def test_nodes_come_frontend_first_then_by_index() -> None:
+def test_nodes_are_sorted_by_role_then_index() -> None:
     names = [node.name for node in STATE.nodes("hello")]
     assert names == ["hello-frontend", *(f"hello-compute-{index}" for index in range(11))]
     assert [node.name for node in STATE.nodes()] == [*names, "world-frontend"]
     assert EMPTY.nodes() == ()
 
 
-def test_sites_are_remembered_as_they_were_last_used() -> None:
+def test_site_returns_the_options_of_a_recorded_site() -> None:
     assert STATE.site("lab") == LAB
     assert STATE.site("tokyo") is None
 
 
-def test_a_node_knows_its_interfaces() -> None:
+def test_nic_returns_the_interface_on_a_network() -> None:
     node = STATE.nodes("hello")[0]
     assert isinstance(node, Node)
     assert node.nic("private").address == "10.20.0.1"
     assert node.nic("storage") is None
 
 
-def test_what_travels_to_a_site_is_every_part_of_an_image() -> None:
+def test_transfer_bytes_include_kernel_and_initrd() -> None:
     parts = {name: Blob(sha256=name * 8, size_bytes=size) for name, size in (("disk", 10), ("kern", 20), ("init", 30))}
     image = StagedImage(site="lab", digest="ab" * 32, name="tiny", format="raw", disk=parts["disk"], virtual_size_bytes=10)
     assert image.transfer_bytes == 10
@@ -64,7 +64,7 @@ def test_what_travels_to_a_site_is_every_part_of_an_image() -> None:
     assert image.address == "lab/image/abababababababab"
 
 
-def test_a_mark_tells_stacks_addresses_and_generations_apart() -> None:
+def test_mark_uuids_depend_on_lineage_address_and_generation() -> None:
     mark = Mark(lineage=LINEAGE, address=FRONTEND)
     marks = [mark, replace(mark, generation=1), replace(mark, address="x"), replace(mark, lineage="0" * 8 + LINEAGE[8:])]
     assert len({each.uuid for each in marks}) == 4
