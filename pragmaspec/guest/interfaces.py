@@ -1,4 +1,4 @@
-"""How a node sets up its interfaces: cloud-init's network-config, and a plain table for images without cloud-init."""
+"""Interface configuration of a node: cloud-init's network-config, and a plain table for images without cloud-init."""
 
 from pragmaspec.guest.cloud_init.yaml import Yaml
 from pragmaspec.guest.contract.cluster import GuestCluster
@@ -6,19 +6,19 @@ from pragmaspec.resources import Nic, Node
 
 
 def network_config(node: Node, cluster: GuestCluster) -> dict[str, Yaml]:
-    """cloud-init's networking config version 2: interfaces are found by MAC address and keep the name the kernel gave them."""
+    """Return cloud-init's networking config version 2. Interfaces are matched by MAC address and keep their kernel names."""
     return {"version": 2, "ethernets": {nic.network: ethernet(nic, cluster.domain) for nic in node.nics}}
 
 
 def interfaces_text(node: Node) -> str:
-    """One interface a line: ``MAC ADDRESS/PREFIX GATEWAY MTU DNS,DNS``, ``-`` for a gateway or DNS there is not."""
+    """Return a line ``MAC ADDRESS/PREFIX GATEWAY MTU DNS,DNS`` per interface, with ``-`` for a missing gateway or DNS."""
     return "".join(
         f"{nic.mac} {nic.address}/{nic.prefix} {nic.gateway or '-'} {nic.mtu} {','.join(nic.dns) or '-'}\n" for nic in node.nics
     )
 
 
 def ethernet(nic: Nic, domain: str) -> dict[str, Yaml]:
-    """One interface, found by its MAC address, in the form that netplan and cloud-init's version 2 share."""
+    """Return the configuration of an interface, matched by MAC address, in the format shared by netplan and cloud-init."""
     config: dict[str, Yaml] = {
         "match": {"macaddress": nic.mac.lower()},
         "dhcp4": False,

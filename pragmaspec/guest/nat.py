@@ -1,8 +1,8 @@
-"""The frontend as gateway of its computes: forwarding, and masquerading of the private network out of the public interface.
+"""The frontend as the gateway of its computes: IP forwarding and masquerading of the private network.
 
-A script sets it up from nothing, as often as it runs. cloud-init writes and runs it at the beginning of the network stage of each
-boot, because computes that install packages need it long before the frontend's own boot is over. A systemd unit keeps it should
-cloud-init be taken out later. An image without either runs it after its interfaces are up.
+An idempotent script sets it up. cloud-init writes and runs it early in each boot (``bootcmd``), because computes that install
+packages need the gateway long before the frontend has finished booting. A systemd unit runs it even if cloud-init is removed
+later. Images with neither run it once their interfaces are up.
 """
 
 from pragmaspec.guest.contract.cluster import GuestCluster
@@ -35,7 +35,7 @@ SYSCTL_TEXT = "net.ipv4.ip_forward = 1\n"
 
 _SCRIPT = """\
 #!/bin/sh
-# Written by pragmaspec: the private network reaches the outside through this node.
+# Written by pragmaspec: this node is the gateway of the private network.
 set -eu
 private=@PRIVATE@
 public_mac=@MAC@
@@ -74,21 +74,21 @@ elif command -v iptables >/dev/null; then
   rule filter FORWARD "-i $public -d $private -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
   rule filter FORWARD "-s $private -o $public -j ACCEPT"
 else
-  echo "pragmaspec-nat: neither nft nor iptables is here: put the package nftables into the image of the frontend" >&2
+  echo "pragmaspec-nat: neither nft nor iptables is installed: add the package nftables to the frontend's image" >&2
   exit 1
 fi
 """
 
 
 def nat_boot_command(script: str) -> str:
-    """A command for ``sh -c`` that writes ``script`` to its place and runs it."""
+    """Return a command for ``sh -c`` that installs ``script`` and runs it."""
     folder = NAT_SCRIPT.rpartition("/")[0]
     write = f"mkdir -p {folder}\ncat > {NAT_SCRIPT} <<'PRAGMASPEC'\n{script}PRAGMASPEC\n"
     return f"{write}chmod 755 {NAT_SCRIPT}\nexec {NAT_SCRIPT}\n"
 
 
 def nat_script(node: Node, cluster: GuestCluster) -> str | None:
-    """The script that makes ``node`` the gateway, or None when it is not one: a compute, or a frontend without public address."""
+    """Return the script that makes ``node`` the gateway, or None if it is a compute or has no public address."""
     public = node.nic("public")
     if node.role != "frontend" or public is None:
         return None

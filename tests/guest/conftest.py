@@ -1,4 +1,4 @@
-"""A small cluster and its stack key, for every test of the guest room."""
+"""Fixtures: a small cluster and its stack key."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ USER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGK4hBQw4rQJ1rkRtbgbjMk0/iitVBvU
 
 
 def make_node(index: int | None, cluster: str = "hello", **changes: object) -> Node:
-    """The frontend for None, else the compute with this index."""
+    """Return the frontend for None, else the compute with this index."""
     private = Nic(
         network="private",
         mac=f"52:54:00:00:{(index or 0) // 256:02x}:{(index or 0) % 256:02x}" if index is not None else "52:54:00:ff:00:00",
@@ -41,7 +41,7 @@ def make_node(index: int | None, cluster: str = "hello", **changes: object) -> N
 
 
 def make_cluster(computes: int = 2, **changes: object) -> GuestCluster:
-    """A cluster with a public frontend and ``computes`` computes."""
+    """Return a cluster with a public frontend and ``computes`` computes."""
     allocation = Allocation(
         site="lab",
         cluster="hello",

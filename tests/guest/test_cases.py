@@ -1,4 +1,4 @@
-"""Golden folders: ``case.json`` describes a cluster, the other files are what its nodes are given. Add a folder to add a case."""
+"""Golden directories: ``case.json`` describes a cluster, and the other files are those of its nodes."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class Case(Frozen, frozen=True):
 
 
 @pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: folder.name)
-def test_what_the_nodes_of_a_cluster_are_given(folder: Path, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
+def test_files_of_all_nodes(folder: Path, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
     case = msgspec.json.decode((folder / "case.json").read_bytes(), type=Case)
     for node in case.cluster.nodes:
         files = {file.path: file for file in given(node, case.cluster, stack_key)}
@@ -48,5 +48,5 @@ def given(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[Guest
 
 
 def without_private_keys(text: str) -> str:
-    """No scanner of repositories shall find keys here, even though these open nothing."""
+    """Remove private keys, so that secret scanners do not report them, although they give no access."""
     return PRIVATE.sub(r"\1\2(left out)\n\2\3", text)

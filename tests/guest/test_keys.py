@@ -31,7 +31,7 @@ def every_kind(key: StackKey) -> list[KeyPair]:
     ]
 
 
-def test_the_stack_key_is_never_shown() -> None:
+def test_a_stack_key_is_never_revealed() -> None:
     secret = b"0123456789abcdefghijklmnopqrstuv"
     key = StackKey(secret)
     for text in (repr(key), str(key), f"{key}", "%s" % (key,)):  # noqa: UP031 - one of the ways a log line is made
@@ -57,12 +57,12 @@ def test_stack_keys_compare_by_value() -> None:
 
 @settings(deadline=None)
 @given(secret=st.binary(min_size=32, max_size=32), info=st.lists(st.text(min_size=1), min_size=1, max_size=4))
-def test_derivation_is_hkdf_sha256(secret: bytes, info: list[str]) -> None:
+def test_keys_are_derived_with_hkdf_sha256(secret: bytes, info: list[str]) -> None:
     reference = HKDF(hashes.SHA256(), 32, b"pragmaspec", "\0".join(info).encode())
     assert StackKey(secret).derive(*info) == reference.derive(secret)
 
 
-def test_a_private_key_is_not_in_the_text_of_a_pair(stack_key: StackKey) -> None:
+def test_the_repr_of_a_key_pair_omits_the_private_key(stack_key: StackKey) -> None:
     pair = operator_key(stack_key)
     body = pair.private.splitlines()[3]
     assert body not in repr(pair)
@@ -71,14 +71,14 @@ def test_a_private_key_is_not_in_the_text_of_a_pair(stack_key: StackKey) -> None
     assert pair.public in repr(pair)
 
 
-def test_keys_are_the_same_every_time_and_all_different(stack_key: StackKey) -> None:
+def test_keys_are_deterministic_and_distinct(stack_key: StackKey) -> None:
     assert every_kind(stack_key) == every_kind(StackKey(bytes(range(32))))
     pairs = every_kind(stack_key) + every_kind(StackKey(b"x" * 32))
     assert len({pair.private for pair in pairs}) == len({pair.public for pair in pairs}) == len(pairs)
 
 
-def test_these_are_the_keys_for_ever(stack_key: StackKey) -> None:
-    """Nodes that run were given these: another derivation would lock their owners out."""
+def test_derived_keys_never_change(stack_key: StackKey) -> None:
+    """Running nodes have these keys: another derivation would lock out their users."""
     assert [pair.public[37:57] for pair in every_kind(stack_key)] == EXPECTED
 
 
@@ -96,7 +96,7 @@ def test_a_rebuilt_node_keeps_its_host_key(stack_key: StackKey) -> None:
     assert host_key(stack_key, mark("lab/hello/node/a")) == host_key(stack_key, mark("lab/hello/node/a", 7))
 
 
-def test_openssh_accepts_the_private_key_and_says_the_public_one(stack_key: StackKey, tmp_path: Path) -> None:
+def test_openssh_derives_the_public_key_from_the_private_key(stack_key: StackKey, tmp_path: Path) -> None:
     for number, pair in enumerate(every_kind(stack_key)):
         file = tmp_path / f"key{number}"
         file.write_text(pair.private)
@@ -105,7 +105,7 @@ def test_openssh_accepts_the_private_key_and_says_the_public_one(stack_key: Stac
         assert done.stdout.split()[:2] == pair.public.split()
 
 
-def test_another_implementation_reads_the_private_key(stack_key: StackKey) -> None:
+def test_cryptography_derives_the_public_key_from_the_private_key(stack_key: StackKey) -> None:
     for pair in every_kind(stack_key):
         key = serialization.load_ssh_private_key(pair.private.encode(), None)
         public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)

@@ -1,4 +1,4 @@
-"""Laws of the guest contract, for any cluster a spec can describe."""
+"""Properties of the guest contract for arbitrary clusters."""
 
 import json
 from ipaddress import IPv4Address, ip_network
@@ -18,7 +18,7 @@ LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,14}[a-z0-9])?", fullmatch=True)
 
 @st.composite
 def clusters(draw: st.DrawFn) -> GuestCluster:
-    """Any cluster that a spec can describe: names and addresses valid, otherwise arbitrary."""
+    """Generate clusters with valid names and addresses."""
     name, domain = draw(LABEL), draw(st.one_of(LABEL, st.just("public"), st.just("lan.example.org")))
     extra = draw(st.lists(LABEL.filter(lambda label: label not in ("private", "public")), unique=True, max_size=2))
     addresses = iter(range(draw(st.integers(1, 2**32 - 64)), 2**32))
@@ -71,7 +71,7 @@ def parsed(hosts: str) -> list[tuple[str, list[str]]]:
 
 @settings(deadline=None)
 @given(clusters())
-def test_hosts_has_every_node_exactly_once_and_no_name_twice(cluster: GuestCluster) -> None:
+def test_hosts_lists_every_node_once_with_unique_names(cluster: GuestCluster) -> None:
     entries = parsed(hosts_text(members(cluster)))
     names = [name for _, found in entries[4:] for name in found]
     assert len(names) == len(set(names))
@@ -84,7 +84,7 @@ def test_hosts_has_every_node_exactly_once_and_no_name_twice(cluster: GuestClust
 
 @settings(deadline=None)
 @given(clusters())
-def test_known_hosts_has_one_line_a_node_with_all_its_names_and_addresses(cluster: GuestCluster) -> None:
+def test_known_hosts_has_a_line_per_node_with_all_names_and_addresses(cluster: GuestCluster) -> None:
     found = members(cluster)
     lines = known_hosts_text(found, lambda node: f"ssh-ed25519 {node.index}{node.role}").splitlines()
     assert len(lines) == len(cluster.nodes)
@@ -97,7 +97,7 @@ def test_known_hosts_has_one_line_a_node_with_all_its_names_and_addresses(cluste
 
 @settings(deadline=None)
 @given(clusters())
-def test_contract_is_json_with_every_node(cluster: GuestCluster) -> None:
+def test_cluster_json_is_valid_and_lists_every_node(cluster: GuestCluster) -> None:
     host_keys = {node.name: "k" for node in cluster.nodes}
     shared = shared_json(cluster, members(cluster), {}, host_keys)
     for node in cluster.nodes:
@@ -109,12 +109,12 @@ def test_contract_is_json_with_every_node(cluster: GuestCluster) -> None:
 
 @settings(deadline=None)
 @given(clusters())
-def test_vc_out_parses_back_to_the_cluster(cluster: GuestCluster) -> None:
+def test_vc_out_can_be_parsed_back(cluster: GuestCluster) -> None:
     for node in cluster.nodes:
         root = ET.fromstring(vc_out_text(node, cluster, "ssh-ed25519 AAAA <me>"))
         assert [child.tag for child in root] == ["frontend", "compute", "network", "key"]
         assert root.findtext("key") == "ssh-ed25519 AAAA <me>"
-        # How vc-out-parser tells the roles apart.
+        # vc-out-parser distinguishes the roles by this element.
         assert (root.find("./compute/private") is not None) == (node.role == "compute")
         element = root.find("frontend" if node.role == "frontend" else "compute")
         assert element is not None
@@ -130,7 +130,7 @@ def test_vc_out_parses_back_to_the_cluster(cluster: GuestCluster) -> None:
 
 
 def assert_interfaces(element: ET.Element, node: Node) -> None:
-    """What vc-out-parser and dynip read of every child: ip, netmask, mac."""
+    """Check the attributes that vc-out-parser and dynip read: ip, netmask, mac."""
     assert sorted(child.tag for child in element) == sorted(nic.network for nic in node.nics)
     for child in element:
         nic = node.nic(child.tag)

@@ -1,9 +1,9 @@
-"""The tiny guest on a disk with an MBR, two partitions and a boot loader of its own, as disks of real machines are."""
+"""The tiny guest on a disk with an MBR, two partitions and a boot loader, like the disks of physical machines."""
 
 import subprocess
 from pathlib import Path
 
-from pragmaspec.images.debian import initramfs as cpio
+from pragmaspec.images.debian import initramfs
 from tests.guest_images.tiny import HERE, TinyImage
 
 SECTOR = 512
@@ -14,7 +14,7 @@ CODE_BYTES = 440
 
 
 def build_bootable(tiny: TinyImage, directory: Path) -> Path:
-    """A raw disk: syslinux with kernel and initial RAM disk on FAT, the guest's programs on ext4 behind it."""
+    """Build a raw disk: syslinux with kernel and initial RAM disk on FAT, then the guest's programs on ext4."""
     disk, boot, programs = directory / "bootable", directory / "boot", directory / "programs"
     run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", tiny.disk, programs)
     size = PROGRAMS_AT * SECTOR + programs.stat().st_size
@@ -26,7 +26,7 @@ def build_bootable(tiny: TinyImage, directory: Path) -> Path:
     )
     run("sfdisk", "-q", disk, text=table)
     start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
-    write_boot(tiny, boot, cpio.cpio_archive([cpio.cpio_file("etc/rc", start.encode(), 0o755)]))
+    write_boot(tiny, boot, initramfs.cpio_archive([initramfs.cpio_file("etc/rc", start.encode(), 0o755)]))
     with disk.open("r+b") as file:
         file.write(MBR_CODE.read_bytes()[:CODE_BYTES])
         for part, at in ((boot, BOOT_AT), (programs, PROGRAMS_AT)):
@@ -36,7 +36,7 @@ def build_bootable(tiny: TinyImage, directory: Path) -> Path:
 
 
 def write_boot(tiny: TinyImage, boot: Path, change: bytes) -> None:
-    """The boot partition. A second archive, ``change``, puts another start of the guest in place."""
+    """Write the boot partition. ``change`` is a second initramfs archive that replaces the guest's start script."""
     overlay = boot.with_name("overlay")
     overlay.write_bytes(change)
     config = boot.with_name("syslinux.cfg")
@@ -50,7 +50,7 @@ def write_boot(tiny: TinyImage, boot: Path, change: bytes) -> None:
 
 
 def run(*command: str | Path, text: str = "") -> None:
-    """Run a program; what it says is in the error when it fails."""
+    """Run a program. Raises RuntimeError with its output if it fails."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "MTOOLS_SKIP_CHECK": "1"}
     done = subprocess.run(
         [str(word) for word in command], input=text, capture_output=True, text=True, env=environment, check=False

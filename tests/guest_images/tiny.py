@@ -1,4 +1,4 @@
-"""A tiny Linux guest made of Debian packages: kernel, initramfs with busybox and dropbear, a small disk with OpenSSH's client.
+"""A tiny Linux guest built from Debian packages: kernel, initramfs with busybox and dropbear, a small disk with OpenSSH's client.
 
 ``python tests/guest_images/tiny.py DIRECTORY`` builds it. It boots in about four seconds under emulation, reads ``guest.tar``
 from a disk labelled ``cidata``, configures its interfaces from ``/etc/pragmaspec/interfaces`` and answers ssh.
@@ -16,9 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pragmaspec.images.debian import ext4
-from pragmaspec.images.debian import initramfs as cpio
-from pragmaspec.images.debian import initramfs as kernel_modules
+from pragmaspec.images.debian import ext4, initramfs
 
 HERE = Path(__file__).parent
 EPOCH = 1_700_000_000
@@ -57,19 +55,19 @@ DISK_BYTES = 32 * 2**20
 
 @dataclass(frozen=True)
 class TinyImage:
-    """The files of a built guest, and the kernel command line they need."""
+    """The files of a built guest, and its kernel command line."""
 
     vmlinuz: Path
     initrd: Path
     disk: Path
     cmdline: str = "console=ttyS0 quiet acpi=noirq"
-    """Without ACPI's interrupt routing an emulated start is 2 s shorter; the power button still works."""
+    """Without ACPI interrupt routing, an emulated boot is 2 s shorter; the power button still works."""
 
 
 def build_tiny(directory: Path, packages: Path | None = None) -> TinyImage:
-    """The guest's files in ``directory``, built unless they stand there from the same recipe.
+    """Return the guest's files in ``directory``, and build them unless they exist with the same recipe.
 
-    Debian packages are kept in ``packages`` (default: one directory for all builds of this user) and fetched once.
+    Debian packages are downloaded once and cached in ``packages`` (default: one directory for all builds of this user).
     """
     directory.mkdir(parents=True, exist_ok=True)
     image = TinyImage(vmlinuz=directory / "vmlinuz", initrd=directory / "initrd", disk=directory / "disk.qcow2")
@@ -92,49 +90,49 @@ def _build(directory: Path, scratch: Path, cache: Path) -> None:
     made = scratch / "made"
     made.mkdir()
     shutil.copyfile(kernel, made / "vmlinuz")
-    # Not compressed: unpacking costs an emulated processor more than reading.
-    (made / "initrd").write_bytes(cpio.cpio_archive(_start_members(root, modules)))
+    # Not compressed: for an emulated processor, decompression takes longer than reading.
+    (made / "initrd").write_bytes(initramfs.cpio_archive(_start_members(root, modules)))
     _write_disk(made / "disk.qcow2", root, modules, scratch)
     for file in made.iterdir():
         file.rename(directory / file.name)
 
 
 def unpack(root: Path, cache: Path | None = None) -> None:
-    """The Debian packages of the guest, unpacked into the new directory ``root``."""
+    """Unpack the Debian packages of the guest into the new directory ``root``."""
     root.mkdir()
     for package in _fetched([*START_PACKAGES, *DISK_PACKAGES, *_kernel_packages()], cache or _package_cache()):
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
 
 
 def applets(root: Path) -> list[str]:
-    """Paths of busybox's other names, without itself."""
+    """Return the paths of busybox's applets, without busybox itself."""
     listed = subprocess.run([root / "bin/busybox", "--list-full"], check=True, capture_output=True, text=True).stdout.split()
     return [applet for applet in listed if applet not in {"bin/busybox", "usr/bin/busybox"}]
 
 
-def _start_members(root: Path, modules: Path) -> Iterator[cpio.CpioEntry]:
-    yield from (cpio.cpio_directory(path) for path in EMPTY)
-    yield from (cpio.cpio_directory("root", 0o700), cpio.cpio_directory("tmp", 0o1777))
-    yield cpio.cpio_file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
-    yield from (cpio.cpio_link(applet, "/bin/busybox") for applet in applets(root))
-    yield cpio.cpio_link("init", "/bin/busybox")
+def _start_members(root: Path, modules: Path) -> Iterator[initramfs.CpioEntry]:
+    yield from (initramfs.cpio_directory(path) for path in EMPTY)
+    yield from (initramfs.cpio_directory("root", 0o700), initramfs.cpio_directory("tmp", 0o1777))
+    yield initramfs.cpio_file("bin/busybox", (root / "bin/busybox").read_bytes(), 0o755)
+    yield from (initramfs.cpio_link(applet, "/bin/busybox") for applet in applets(root))
+    yield initramfs.cpio_link("init", "/bin/busybox")
     for name, mode in (("inittab", 0o644), ("rc", 0o755)):
-        yield cpio.cpio_file(f"etc/{name}", (HERE / "tiny_root" / name).read_bytes(), mode)
-    yield cpio.cpio_file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run:/bin/false\n")
-    yield cpio.cpio_file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
-    yield cpio.cpio_file("etc/shells", b"/bin/sh\n")
-    yield cpio.cpio_file("etc/nsswitch.conf", b"hosts: files dns\n")
-    yield cpio.cpio_file("etc/profile", b"export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
+        yield initramfs.cpio_file(f"etc/{name}", (HERE / "tiny_root" / name).read_bytes(), mode)
+    yield initramfs.cpio_file("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run:/bin/false\n")
+    yield initramfs.cpio_file("etc/group", b"root:x:0:\nnogroup:x:65534:\n")
+    yield initramfs.cpio_file("etc/shells", b"/bin/sh\n")
+    yield initramfs.cpio_file("etc/nsswitch.conf", b"hosts: files dns\n")
+    yield initramfs.cpio_file("etc/profile", b"export PATH=/usr/sbin:/usr/bin:/sbin:/bin\n")
     for program in START_PROGRAMS:
-        yield cpio.cpio_file(program, (root / program).resolve().read_bytes(), 0o755)
+        yield initramfs.cpio_file(program, (root / program).resolve().read_bytes(), 0o755)
     loaded = libraries(root, START_PROGRAMS)
-    yield cpio.cpio_file(LOADER, (root / LOADER).resolve().read_bytes(), 0o755)
-    yield from (cpio.cpio_file(f"lib/x86_64-linux-gnu/{name}", path.read_bytes(), 0o755) for name, path in loaded.items())
-    yield cpio.cpio_link("usr/lib/x86_64-linux-gnu", "/disk/lib")
-    yield from (cpio.cpio_link(program, f"/disk/bin/{Path(program).name}") for program in DISK_PROGRAMS)
-    order = kernel_modules.load_order(modules, START_MODULES)
-    yield from (cpio.cpio_file(f"lib/modules/{module.name}", module.read_bytes()) for module in order)
-    yield cpio.cpio_file("lib/modules/boot.order", names(order))
+    yield initramfs.cpio_file(LOADER, (root / LOADER).resolve().read_bytes(), 0o755)
+    yield from (initramfs.cpio_file(f"lib/x86_64-linux-gnu/{name}", path.read_bytes(), 0o755) for name, path in loaded.items())
+    yield initramfs.cpio_link("usr/lib/x86_64-linux-gnu", "/disk/lib")
+    yield from (initramfs.cpio_link(program, f"/disk/bin/{Path(program).name}") for program in DISK_PROGRAMS)
+    order = initramfs.load_order(modules, START_MODULES)
+    yield from (initramfs.cpio_file(f"lib/modules/{module.name}", module.read_bytes()) for module in order)
+    yield initramfs.cpio_file("lib/modules/boot.order", names(order))
 
 
 def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:
@@ -147,7 +145,7 @@ def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:
     for name, path in libraries(root, DISK_PROGRAMS).items():
         if name not in at_start:
             shutil.copyfile(path, tree / "lib" / name)
-    order = kernel_modules.load_order(modules, NAT_MODULES)
+    order = initramfs.load_order(modules, NAT_MODULES)
     for module in order:
         shutil.copy(module, tree / "modules")
     (tree / "modules" / "nat.order").write_bytes(names(order))
@@ -159,7 +157,7 @@ def _write_disk(disk: Path, root: Path, modules: Path, scratch: Path) -> None:
 
 
 def libraries(root: Path, programs: Iterable[str]) -> dict[str, Path]:
-    """The shared libraries that ``programs`` load, by name, as the dynamic loader of the packages itself finds them."""
+    """Return the shared libraries of ``programs`` by name, as found by the packages' own dynamic loader."""
     found = {}
     where = ":".join(str(root / path) for path in ("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"))
     for program in programs:
@@ -179,7 +177,7 @@ def libraries(root: Path, programs: Iterable[str]) -> dict[str, Path]:
 
 
 def names(modules: Iterable[Path]) -> bytes:
-    """Names of modules, one a line, as the guest's start reads them."""
+    """Return module names, one per line, as read by the guest's start script."""
     return "".join(f"{module.stem}\n" for module in modules).encode()
 
 
@@ -189,7 +187,7 @@ def _kernel_packages() -> list[str]:
 
 
 def _fetched(names: Iterable[str], cache: Path) -> list[Path]:
-    """The packages as files: from ``cache`` when they are there, else by apt-get."""
+    """Return the package files, downloaded with apt-get unless they are in ``cache``."""
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / ".lock"):
         missing = [name for name in names if not list(cache.glob(f"{name}_*.deb"))]
@@ -211,7 +209,7 @@ def _download(names: Iterable[str], directory: Path) -> None:
     )
     if done.returncode != 0:
         raise RuntimeError(
-            f"The tiny guest's packages cannot be fetched; run apt-get update first. apt-get said: {done.stderr.strip()}"
+            f"The tiny guest's packages cannot be downloaded; run apt-get update first. apt-get: {done.stderr.strip()}"
         )
 
 
@@ -220,7 +218,7 @@ def _package_cache() -> Path:
 
 
 def _recipe() -> str:
-    code = (Path(module.__file__ or "") for module in (cpio, ext4, kernel_modules))
+    code = (Path(module.__file__ or "") for module in (ext4, initramfs))
     parts = (Path(__file__), *code, *sorted((HERE / "tiny_root").iterdir()))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in parts)).hexdigest() + "\n"
 

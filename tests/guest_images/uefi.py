@@ -1,25 +1,25 @@
-"""The tiny guest on a disk with a GPT and an EFI system partition, without boot code for a BIOS, as cloud images for UEFI are.
+"""The tiny guest on a disk with a GPT and an EFI system partition, without BIOS boot code, like cloud images for UEFI.
 
-The loader is one file at the standard place: systemd's stub with kernel, initial RAM disk and command line in it.
+The boot loader is a single file at the standard path: systemd's stub with kernel, initial RAM disk and command line.
 """
 
 from pathlib import Path
 
-from pragmaspec.images.debian import initramfs as cpio
+from pragmaspec.images.debian import initramfs
 from tests.guest_images.bootable import SECTOR, run
 from tests.guest_images.tiny import HERE, TinyImage
 
 BOOT_AT, BOOT_SECTORS = 2048, 98304
 PROGRAMS_AT = BOOT_AT + BOOT_SECTORS
 TABLE_SECTORS = 2048
-"""Room for the copy of the table at the end."""
+"""Space for the backup partition table at the end."""
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 SECTIONS = {".cmdline": 0x30000, ".linux": 0x2000000, ".initrd": 0x4000000}
-"""Where systemd's stub has its parts loaded, as its manual (systemd-stub) shows."""
+"""Load addresses of the sections, from systemd-stub(7)."""
 
 
 def build_uefi(tiny: TinyImage, directory: Path) -> Path:
-    """A raw disk: a unified kernel image on FAT, the guest's programs on ext4 behind it."""
+    """Build a raw disk: a unified kernel image on FAT, then the guest's programs on ext4."""
     directory.mkdir(parents=True, exist_ok=True)
     disk, boot, programs = directory / "uefi", directory / "esp", directory / "programs"
     run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", tiny.disk, programs)
@@ -37,9 +37,9 @@ def build_uefi(tiny: TinyImage, directory: Path) -> Path:
 
 
 def unified_kernel(tiny: TinyImage, directory: Path) -> Path:
-    """The kernel with all it needs, as one program for UEFI firmware."""
+    """Build a unified kernel image: stub, kernel, initial RAM disk and command line in one EFI binary."""
     start = (HERE / "tiny_root" / "rc").read_text().replace("/dev/vda /disk", "/dev/vda2 /disk")
-    change = cpio.cpio_archive([cpio.cpio_file("etc/rc", start.encode(), 0o755)])
+    change = initramfs.cpio_archive([initramfs.cpio_file("etc/rc", start.encode(), 0o755)])
     parts = {
         ".cmdline": tiny.cmdline.encode(),
         ".linux": tiny.vmlinuz.read_bytes(),
@@ -55,7 +55,7 @@ def unified_kernel(tiny: TinyImage, directory: Path) -> Path:
 
 
 def write_esp(esp: Path, loader: Path | None, path: str = "EFI/BOOT/BOOTX64.EFI", sectors: int = BOOT_SECTORS) -> None:
-    """A FAT file system of ``sectors`` with ``loader`` at ``path``; without one, empty."""
+    """Write a FAT file system of ``sectors`` with ``loader`` at ``path``; without a loader, it is empty."""
     with esp.open("wb") as file:
         file.truncate(sectors * SECTOR)
     run("mkfs.vfat", "-i", "70726167", esp)

@@ -1,15 +1,13 @@
-"""A disk as an ancestor's: boot loader, partition table, a root file system with ifupdown, and nothing that reads a seed.
+"""A disk without cloud-init: boot loader, partition table, and an ext4 root file system with ifupdown.
 
-The root file system is ext4 by default. Programs and kernel are the tiny guest's.
+Programs and kernel are those of the tiny guest.
 """
 
 import os
 import shutil
 from pathlib import Path
 
-from pragmaspec.images.debian import ext4
-from pragmaspec.images.debian import initramfs as cpio
-from pragmaspec.images.debian import initramfs as kernel_modules
+from pragmaspec.images.debian import ext4, initramfs
 from tests.guest_images import tiny
 from tests.guest_images.bootable import BOOT_AT, BOOT_SECTORS, CODE_BYTES, MBR_CODE, PROGRAMS_AT, SECTOR, run, write_boot
 
@@ -21,10 +19,10 @@ IFUPDOWN_FOLDERS = ("if-up.d", "if-down.d", "if-pre-up.d", "if-post-down.d")
 
 
 def root_tree(tree: Path, packages: Path) -> None:
-    """The files of the root file system, from unpacked Debian ``packages``."""
+    """Write the root file system's files to ``tree``, from unpacked Debian ``packages``."""
     for folder in (*FOLDERS, *(f"etc/network/{name}" for name in IFUPDOWN_FOLDERS)):
         (tree / folder).mkdir(parents=True, exist_ok=True)
-    # What is up is forgotten with the machine's power.
+    # ifupdown's list of active interfaces must not survive a reboot.
     (tree / "var/run").symlink_to("/run")
     (tree / "root").chmod(0o700)
     shutil.copy(packages / "bin/busybox", tree / "bin/busybox")
@@ -37,11 +35,11 @@ def root_tree(tree: Path, packages: Path) -> None:
         (tree / program).unlink(missing_ok=True)
         shutil.copy((packages / program).resolve(), tree / program)
     for name, path in tiny.libraries(packages, programs).items():
-        if "/" not in name:  # the loader, by its path
+        if "/" not in name:  # the loader is listed by its path
             shutil.copy(path, tree / "lib/x86_64-linux-gnu" / name)
     shutil.copy((packages / tiny.LOADER).resolve(), tree / tiny.LOADER)
     (modules,) = packages.glob("lib/modules/*")
-    order = kernel_modules.load_order(modules, tiny.NAT_MODULES)
+    order = initramfs.load_order(modules, tiny.NAT_MODULES)
     for module in order:
         shutil.copy(module, tree / "usr/lib/modules")
     (tree / "usr/lib/modules/nat.order").write_bytes(tiny.names(order))
@@ -71,7 +69,7 @@ def _settings(tree: Path) -> None:
 
 
 def build_without_cloud_init(image: tiny.TinyImage, directory: Path) -> Path:
-    """The raw disk in ``directory``: syslinux, kernel and initial RAM disk on FAT, the root file system behind it."""
+    """Build the raw disk in ``directory``: syslinux, kernel and initial RAM disk on FAT, then the root file system."""
     packages, tree, root, boot, disk = (directory / name for name in ("packages", "tree", "root", "boot", "disk.raw"))
     tiny.unpack(packages)
     root_tree(tree, packages)
@@ -80,7 +78,7 @@ def build_without_cloud_init(image: tiny.TinyImage, directory: Path) -> Path:
             os.utime(path, (tiny.EPOCH, tiny.EPOCH))
     ext4.make_ext4(tree, root, size_bytes=ROOT_BYTES, seed="without cloud-init", epoch=tiny.EPOCH, label="root")
     start = (tiny.HERE / "offline_root" / "boot").read_bytes()
-    write_boot(image, boot, cpio.cpio_archive([cpio.cpio_file("init", start, 0o755)]))
+    write_boot(image, boot, initramfs.cpio_archive([initramfs.cpio_file("init", start, 0o755)]))
     with disk.open("wb") as file:
         file.truncate(PROGRAMS_AT * SECTOR + ROOT_BYTES)
     parts = f"start={BOOT_AT}, size={BOOT_SECTORS}, type=e, bootable\nstart={PROGRAMS_AT}, type=83\n"

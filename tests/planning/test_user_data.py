@@ -1,4 +1,4 @@
-"""Whatever user-data a spec may hold can be given to a node: it is never found out in the middle of an apply."""
+"""Any user-data that a spec accepts can be written to a node's seed, so that an apply does not fail half-way."""
 
 import json
 from pathlib import Path
@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from pragmaspec.errors import SpecError
-from pragmaspec.guest.cloud_init import merge as user_document
+from pragmaspec.guest.cloud_init.merge import decode_user_data
+from pragmaspec.guest.cloud_init.yaml import yaml_text
 from pragmaspec.planning.expand import expand
 from pragmaspec.spec.fields import user_data
 from pragmaspec.spec.loader import load_spec
@@ -27,7 +29,7 @@ VALUES = st.recursive(
 
 
 def nodes_documents(common: dict[str, Any], frontend: dict[str, Any]) -> list[str]:
-    """What the nodes of a cluster with this user-data would be given."""
+    """Return the user-data of frontend and computes, from that of the cluster and of the frontend."""
     spec = {
         "images": {"debian-12": {"build": {"debian": "bookworm"}}},
         "sites": {"lab": {"provider": "libvirt"}},
@@ -46,25 +48,23 @@ def nodes_documents(common: dict[str, Any], frontend: dict[str, Any]) -> list[st
 @settings(max_examples=60, deadline=None)
 @example({"a": "\u2028 \x7f"}, {})
 @given(st.dictionaries(WORDS, VALUES, max_size=4), st.dictionaries(WORDS, VALUES, max_size=4))
-def test_what_a_spec_may_hold_a_node_can_be_given(common: dict[str, Any], frontend: dict[str, Any]) -> None:
+def test_yaml_readers_read_accepted_user_data_back(common: dict[str, Any], frontend: dict[str, Any]) -> None:
     try:
         documents = nodes_documents(common, frontend)
     except SpecError:
         return
+    reader = YAML(typ="safe", pure=True)
+    reader.version = "1.1"
     for document in documents:
-        user_document.read_user_data(document)
-
-
-def test_both_know_the_same_limits() -> None:
-    assert (user_data.VALUES_MAX, user_data.DEPTH_MAX) == (user_document.VALUES_MAX, user_document.DEPTH_MAX)
+        decoded = decode_user_data(document)
+        assert reader.load(yaml_text(decoded)) == decoded
 
 
 @pytest.mark.parametrize("count", [19_995, 20_100])
-def test_the_limit_is_the_same_one(count: int) -> None:
+def test_the_limit_applies_to_the_merged_document(count: int) -> None:
     common, frontend = {"a": ["x"] * (count // 2)}, {"b": ["y"] * (count - count // 2)}
     if count > user_data.VALUES_MAX:
         with pytest.raises(SpecError, match=r"spec.yaml:1:\d+: Too much user-data"):
             nodes_documents(common, frontend)
     else:
-        for document in nodes_documents(common, frontend):
-            user_document.read_user_data(document)
+        assert all(decode_user_data(document) for document in nodes_documents(common, frontend))

@@ -1,10 +1,10 @@
-"""The three documents of a NoCloud seed for cloud-init 22.4 and newer: user-data, meta-data, network-config."""
+"""The three documents of a NoCloud seed: user-data, meta-data and network-config, for cloud-init 22.4 and newer."""
 
 from base64 import b64encode
 from functools import lru_cache
 from gzip import compress
 
-from pragmaspec.guest.cloud_init.merge import merged_config, read_user_data
+from pragmaspec.guest.cloud_init.merge import decode_user_data, merged_config
 from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings
 from pragmaspec.guest.contract.files import GuestFile, contract_files, login_files
@@ -15,38 +15,38 @@ from pragmaspec.guest.nat import NAT_ENABLE_COMMAND, NAT_SYSCTL, NAT_UNIT, SYSCT
 from pragmaspec.resources import Mark, Node
 
 COMPRESS_FROM_CHARACTERS = 8192
-"""Longer files travel compressed: cloud-init's YAML reader takes a character at a time, which hurts under emulation."""
+"""Longer files are compressed: cloud-init's YAML reader processes single characters, which is slow under emulation."""
 
 APT_RETRIES = "/etc/apt/apt.conf.d/90pragmaspec"
 _APT_RETRIES_TEXT = """\
-// Written by pragmaspec: the way out leads through the frontend, which may still be starting.
+// Written by pragmaspec: the default route is through the frontend, which may still be booting.
 Acquire::Retries "8";
 """
 
 
 def meta_data_text(node: Node, mark: Mark) -> str:
-    """``meta-data``: a new instance-id, and with it a first boot, for each generation of the node."""
+    """Return ``meta-data``. Each generation of a node has a new instance-id, so that cloud-init runs as at a first boot."""
     return yaml_text({"instance-id": mark.uuid, "local-hostname": node.name})
 
 
 def network_config_text(node: Node, cluster: GuestCluster) -> str:
-    """``network-config``."""
+    """Return ``network-config``."""
     return yaml_text(network_config(node, cluster))
 
 
 def user_data_text(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey) -> str:
-    """``user-data``: our cloud-config with the user's merged into it. Holds private keys.
+    """Return ``user-data``: pragmaspec's cloud-config merged with the user's. Contains private keys.
 
-    Raises SpecError when the user's document cannot be merged.
+    Raises SpecError if a value cannot be represented in ``vc-out.xml``.
     """
-    user = read_user_data(settings.user_data) if settings.user_data else {}
+    user = decode_user_data(settings.user_data)
     fixed = _fixed(node, cluster, stack_key)
     config = merged_config(_ours(node, cluster, settings, stack_key, packages="packages" in user), user, fixed)
     return "#cloud-config\n" + yaml_text(config)
 
 
 def _fixed(node: Node, cluster: GuestCluster, stack_key: StackKey) -> dict[str, Yaml]:
-    """What the guest contract and the login rest on, whatever the user's document says."""
+    """Values that the guest contract and ssh access depend on, which user-data cannot override."""
     pair = host_key(stack_key, cluster.mark(node.address))
     return {
         "hostname": node.name,
@@ -55,14 +55,14 @@ def _fixed(node: Node, cluster: GuestCluster, stack_key: StackKey) -> dict[str, 
         "preserve_hostname": False,
         "manage_etc_hosts": False,
         "disable_root": False,
-        # Keys that came with the image go; as ssh_keys are given, cloud-init makes no others.
+        # Removes the image's own host keys; cloud-init generates none because ssh_keys is set.
         "ssh_deletekeys": True,
         "ssh_keys": {"ed25519_private": pair.private, "ed25519_public": f"{pair.public} {node.name}"},
     }
 
 
 def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey, *, packages: bool) -> dict[str, Yaml]:
-    """What we add: files, and what costs seconds under emulation and tells nothing that is not known already."""
+    """Values that user-data can override: files, packages, and output that is switched off because it is slow under emulation."""
     script = nat_script(node, cluster)
     files = [*login_files(cluster, stack_key), *contract_files(node, cluster, stack_key), *(_gateway_files() if script else ())]
     if node.role == "compute" and (settings.packages or packages):
@@ -70,7 +70,7 @@ def _ours(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key:
     config: dict[str, Yaml] = {
         "no_ssh_fingerprints": True,
         "ssh": {"emit_keys_to_console": False},
-        # Text and not a boolean, for the schema of 22.4: the locale stays as it is in the image.
+        # A string, because the schema of 22.4 allows no boolean: the image's locale is kept.
         "locale": "false",
         "write_files": [_write_file(file) for file in files],
     }
@@ -93,10 +93,10 @@ def _write_file(file: GuestFile) -> dict[str, Yaml]:
     entry: dict[str, Yaml] = {"path": file.path, "owner": "root:root", "permissions": f"{file.mode:04o}"}
     if len(file.content) < COMPRESS_FROM_CHARACTERS:
         return {**entry, "content": file.content}
-    return {**entry, "encoding": "gz+b64", "content": _packed(file.content)}
+    return {**entry, "encoding": "gz+b64", "content": _compressed(file.content)}
 
 
 @lru_cache(maxsize=16)
-def _packed(content: str) -> str:
-    """Kept, because the large files are the same text on every node of a cluster. Never a private key: those are short."""
+def _compressed(content: str) -> str:
+    """Return gzipped base64, cached because large files are equal on all nodes. None of them contains a private key."""
     return b64encode(compress(content.encode(), compresslevel=6, mtime=0)).decode()

@@ -1,7 +1,7 @@
-"""A small ISO 9660 image with a few files in its root, the same bytes for the same input.
+"""Small reproducible ISO 9660 images with a few files in the root directory.
 
-pycdlib writes the present time into it and offers no way to choose another, so the dates are set afterwards, at the places where
-ECMA-119 (sections 8.4.26 to 8.4.29 and 9.1.5) and the Rock Ridge ``TF`` field (RRIP 1.12, section 4.1.6) put them.
+pycdlib always writes the current time, so the dates are overwritten afterwards, at the offsets defined by ECMA-119 (sections
+8.4.26 to 8.4.29 and 9.1.5) and the Rock Ridge ``TF`` field (RRIP 1.12, section 4.1.6).
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,8 +19,8 @@ _SHORT_DATE = bytes((100, 1, 1, 0, 0, 0, 0))
 
 
 def iso_image(label: str, files: Mapping[str, bytes]) -> bytes:
-    """An image labelled ``label`` with ``files`` (lower-case names) in its root, with Joliet and Rock Ridge names."""
-    # pycdlib costs 70 ms to import, which only a boot needs to pay.
+    """Return an image labelled ``label`` with ``files`` (lower-case names) in its root, with Joliet and Rock Ridge names."""
+    # Importing pycdlib takes 70 ms, and only a boot needs it.
     from pycdlib import PyCdlib  # noqa: PLC0415
 
     image = PyCdlib()
@@ -52,7 +52,7 @@ def _set_dates(data: bytearray) -> None:
 
 
 def _descriptors(data: bytearray) -> Iterator[int]:
-    """Where each volume descriptor begins: the primary one and Joliet's."""
+    """Yield the offset of each volume descriptor: the primary one and Joliet's."""
     at = _FIRST_DESCRIPTOR * _SECTOR
     while data[at] != _TERMINATOR:
         yield at
@@ -60,7 +60,7 @@ def _descriptors(data: bytearray) -> Iterator[int]:
 
 
 def _records(data: bytearray, root: int) -> Iterator[int]:
-    """Where each record of the root directory begins; a record never crosses a sector, zeroes fill what is left of one."""
+    """Yield the offset of each record of the root directory. Records never cross sectors; the rest of a sector is zero."""
     at = int.from_bytes(data[root + 2 : root + 6], "little") * _SECTOR
     end = at + int.from_bytes(data[root + 10 : root + 14], "little")
     while at < end:
@@ -72,7 +72,7 @@ def _records(data: bytearray, root: int) -> Iterator[int]:
 
 
 def _stamps(data: bytearray, record: int) -> Iterator[int]:
-    """Where each date of the record's ``TF`` field begins; Joliet records have none."""
+    """Yield the offset of each date in the record's ``TF`` field; Joliet records have none."""
     end = record + data[record]
     name_bytes = data[record + 32]
     at = record + 33 + name_bytes + (name_bytes + 1) % 2

@@ -1,4 +1,4 @@
-"""The NoCloud seed: the small read-only disk from which a node learns at its first boot who it is."""
+"""The NoCloud seed: a small read-only disk with a node's identity and configuration, read at the first boot."""
 
 from pragmaspec.guest.cloud_init.documents import meta_data_text, network_config_text, user_data_text
 from pragmaspec.guest.cloud_init.iso9660 import iso_image
@@ -13,10 +13,10 @@ LABEL = "cidata"
 
 
 def seed_iso(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_key: StackKey, mark: Mark) -> bytes:
-    """The seed of ``node`` as an ISO 9660 image labelled ``cidata``. Equal input gives equal bytes. Holds private keys.
+    """Return the seed of ``node`` as an ISO 9660 image labelled ``cidata``. Reproducible. Contains private keys.
 
-    ``user-data``, ``meta-data`` and ``network-config`` are for cloud-init; ``guest.tar`` holds the same files for images without.
-    Raises SpecError when the user-data of ``settings`` cannot be merged.
+    ``user-data``, ``meta-data`` and ``network-config`` are for cloud-init; ``guest.tar`` contains the same files for images
+    without cloud-init. Raises SpecError if a value cannot be represented in ``vc-out.xml``.
     """
     return iso_image(
         LABEL,
@@ -30,7 +30,7 @@ def seed_iso(node: Node, cluster: GuestCluster, settings: GuestSettings, stack_k
 
 
 def seed_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """Every file of ``node`` that does not depend on what system it has. Holds private keys."""
+    """Return the files of ``node`` that do not depend on its operating system. Contain private keys."""
     script = nat_script(node, cluster)
     gateway = (GuestFile(path=NAT_SCRIPT, mode=0o755, content=script),) if script else ()
     return (

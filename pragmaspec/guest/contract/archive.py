@@ -1,4 +1,4 @@
-"""Files of a guest as a tar archive: in the seed for images without cloud-init, and over ssh for nodes that run."""
+"""Guest files as tar archives: in the seed for images without cloud-init, and over ssh for running nodes."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -7,12 +7,12 @@ from tarfile import DIRTYPE, USTAR_FORMAT, TarFile, TarInfo
 from pragmaspec.guest.contract.files import GuestFile
 
 STAMP_S = 946_684_800
-"""The time that every file carries, 2000-01-01 UTC, so that equal content is equal bytes. (tar(1) doubts 1970.)"""
+"""Modification time of all files, 2000-01-01 UTC, for reproducible archives. (tar(1) warns about 1970.)"""
 
 _DIRECTORIES = (("/etc/pragmaspec", 0o755), ("/root/.ssh", 0o700))
 
-_WHOLE = ".pragmaspec-whole"
-"""The last entry of a live archive: without it the archive was cut off, which tar(1) does not notice between two entries."""
+_END_MARKER = ".pragmaspec-whole"
+"""The last entry of a live archive. It detects truncation between two entries, which tar(1) does not."""
 
 INSTALL_SCRIPT = f"""\
 set -eu
@@ -23,8 +23,8 @@ stage=$(mktemp -d "$root/etc/pragmaspec/.incoming.XXXXXX")
 trap 'rm -rf "$stage"' EXIT
 tar -x -p -f - -C "$stage"
 cd "$stage"
-if [ ! -e {_WHOLE} ]; then echo "the archive is not whole" >&2; exit 1; fi
-rm {_WHOLE}
+if [ ! -e {_END_MARKER} ]; then echo "the archive is truncated" >&2; exit 1; fi
+rm {_END_MARKER}
 find . -type f | while IFS= read -r file; do
   file=${{file#./}}
   mkdir -p "$root/${{file%/*}}"
@@ -33,20 +33,21 @@ find . -type f | while IFS= read -r file; do
 done
 if [ -z "$root" ] && [ -s /etc/hostname ]; then cat /etc/hostname >/proc/sys/kernel/hostname || true; fi
 """
-"""Installs the files of :func:`live_tar` from standard input, for ``sh -c`` as root on a guest, which then has the new host name.
+"""Script for ``sh -c`` that installs the files of :func:`live_tar` from standard input, as root on a guest, and sets the host
+name.
 
-Nothing changes unless the whole archive arrived; each file is replaced by a rename, so that no reader ever sees half of one.
-The script's first argument, when there is one, is a folder to take for ``/``.
+Nothing changes unless the archive is complete; each file is replaced by a rename, so that readers never see a partial file.
+An optional first argument is a directory to use instead of ``/``.
 """
 
 
 def live_tar(files: Sequence[GuestFile]) -> bytes:
-    """The archive that :data:`INSTALL_SCRIPT` installs on a running node."""
-    return guest_tar((*files, GuestFile(path=f"/{_WHOLE}", mode=0o600, content="")))
+    """Return the archive that :data:`INSTALL_SCRIPT` installs on a running node."""
+    return guest_tar((*files, GuestFile(path=f"/{_END_MARKER}", mode=0o600, content="")))
 
 
 def guest_tar(files: Sequence[GuestFile]) -> bytes:
-    """``files`` as an uncompressed tar archive, names relative to ``/``, owned by root. Equal input gives equal bytes."""
+    """Return ``files`` as a reproducible uncompressed tar archive, with names relative to ``/`` and root as the owner."""
     buffer = BytesIO()
     with TarFile(fileobj=buffer, mode="w", format=USTAR_FORMAT) as archive:
         for path, mode in _DIRECTORIES:

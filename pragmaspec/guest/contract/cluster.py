@@ -1,4 +1,4 @@
-"""What a guest is told, as values, and the digests by which planning sees that it changed."""
+"""The input of the guest contract, and digests of it that show planning when it changed."""
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -12,10 +12,10 @@ DIGEST_DIGITS = 16
 
 
 class GuestCluster(Frozen, frozen=True, eq=False, weakref=True, gc=True):
-    """A cluster as its nodes shall know it. ``nodes`` stand frontend first, then by index.
+    """A cluster as described to its nodes. ``nodes`` are sorted: the frontend first, then by index.
 
-    Make one for each cluster and run and use it for all its nodes: what is the same on all of them is then made once. Two of
-    these are equal only when they are the same object, so that finding that shared text costs nothing for 10,000 nodes.
+    Create one per cluster and run, and use it for all nodes, so that text shared by the nodes is generated once. Comparison is by
+    identity, which makes the look-up of shared text cheap for 10,000 nodes.
     """
 
     allocation: Allocation
@@ -25,48 +25,48 @@ class GuestCluster(Frozen, frozen=True, eq=False, weakref=True, gc=True):
     spec_sha256: str
     lineage: str
     origins: Mapping[str, str] = msgspec.field(default_factory=dict)
-    """Addresses of what has moved since it was made, and the ones that it was made under: keys belong to those."""
+    """Original addresses of moved resources by current address; keys are derived from the original address."""
 
     def mark(self, address: str) -> Mark:
-        """Who the thing at ``address`` is, whatever it is called now."""
+        """Return the mark of the resource at ``address``, with its original address."""
         return Mark(lineage=self.lineage, address=self.origins.get(address, address))
 
     @property
     def frontend(self) -> Node:
-        """The frontend."""
+        """The frontend node."""
         return self.nodes[0]
 
 
 class GuestSettings(Frozen, frozen=True):
-    """What a node reads at its first boot only. ``user_data`` is a cloud-config document to merge, or empty."""
+    """Settings read at the first boot only. ``user_data`` is a cloud-config (``#cloud-config`` and JSON) to merge, or empty."""
 
     packages: tuple[str, ...] = ()
     user_data: str = ""
 
 
 def keys_digest(ssh_keys: Iterable[str]) -> str:
-    """Digest of who may log in, 16 hexadecimal digits; order and repetition do not matter."""
+    """Return a digest of the authorized ssh keys, 16 hexadecimal digits; order and duplicates do not matter."""
     return _digest(sorted(set(ssh_keys)))
 
 
 def first_boot_digest(settings: GuestSettings) -> str:
-    """Digest of what is read at first boot only, 16 hexadecimal digits; order and repetition of packages do not matter."""
+    """Return a digest of first-boot settings, 16 hexadecimal digits; order and duplicates of packages do not matter."""
     return _digest([sorted(set(settings.packages)), settings.user_data])
 
 
 def peers_digest(allocation: Allocation, nodes: Iterable[Node], domain: str) -> str:
-    """Digest of what the guest contract says of the members of a cluster, 16 hexadecimal digits; their order does not matter.
+    """Return a digest of the cluster members in the guest contract, 16 hexadecimal digits; their order does not matter.
 
-    Compute it once a cluster: it reads all of them (about 30 ms for 10,000 nodes).
+    Compute it once per cluster: it takes about 30 ms for 10,000 nodes.
     """
-    members = sorted((node.role != "frontend", node.index, node.name, node.cpus, _told(node.nics)) for node in nodes)
+    members = sorted((node.role != "frontend", node.index, node.name, node.cpus, _interfaces(node.nics)) for node in nodes)
     names = sorted((grant.node, grant.fqdn or "") for grant in allocation.public)
     networks = [(network.name, network.cidr, network.vlan, network.mtu) for network in allocation.networks]
     return _digest([allocation.site, allocation.cluster, domain, networks, names, members])
 
 
-def _told(nics: tuple[Nic, ...]) -> list[tuple[object, ...]]:
-    """What guests are told of interfaces: what they are plugged into is none of their business."""
+def _interfaces(nics: tuple[Nic, ...]) -> list[tuple[object, ...]]:
+    """Return the fields of interfaces that are part of the guest contract; the network segment is not."""
     return [(nic.network, nic.mac, nic.address, nic.prefix, nic.gateway, nic.dns, nic.mtu) for nic in nics]
 
 

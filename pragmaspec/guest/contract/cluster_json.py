@@ -1,4 +1,4 @@
-"""``/etc/pragmaspec/cluster.json``: the guest contract in the form programs read. Documented in docs/guest-contract.md."""
+"""``/etc/pragmaspec/cluster.json``: the machine-readable guest contract, documented in docs/guest-contract.md."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ CONTRACT_VERSION = 1
 def shared_json(
     cluster: GuestCluster, found: tuple[ClusterMember, ...], keys: dict[str, object], host_keys: dict[str, str]
 ) -> str:
-    """The lines that are the same on every node: everything but ``version`` and ``node``."""
+    """Return the lines that are equal on all nodes: everything but ``version`` and ``node``."""
     allocation = cluster.allocation
     facts = {
         "name": allocation.cluster,
@@ -35,18 +35,18 @@ def shared_json(
 
 
 def cluster_json_text(node: Node, cluster: GuestCluster, shared: str) -> str:
-    """The whole document for ``node``: one item a line, so that people read it too."""
-    own = {**_who(node, cluster), "interfaces": [_interface(nic) for nic in node.nics]}
+    """Return the complete document for ``node``, one item per line for readability."""
+    own = {**_identity(node, cluster), "interfaces": [_interface(nic) for nic in node.nics]}
     return f'{{\n  "version": {CONTRACT_VERSION},\n  "node": {_json(own)},\n{shared}'
 
 
-def _who(node: Node, cluster: GuestCluster) -> dict[str, object]:
+def _identity(node: Node, cluster: GuestCluster) -> dict[str, object]:
     return {"name": node.name, "role": node.role, "index": node.index, "fqdn": fqdn(node, cluster), "cpus": node.cpus}
 
 
 def _member(member: ClusterMember, cluster: GuestCluster, host_key: str) -> dict[str, object]:
     addresses = {nic.network: nic.address for nic in member.node.nics}
-    return {**_who(member.node, cluster), "addresses": addresses, "host_key": host_key}
+    return {**_identity(member.node, cluster), "addresses": addresses, "host_key": host_key}
 
 
 def _network(network: Network) -> dict[str, object]:

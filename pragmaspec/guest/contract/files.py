@@ -1,4 +1,4 @@
-"""The files a node is given: the guest contract, and who it is."""
+"""The files of a node: the guest contract, ssh access, and the node's identity."""
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.contract.cluster import GuestCluster
@@ -25,7 +25,7 @@ _ROOT_ONLY = 0o600
 
 
 class GuestFile(Frozen, frozen=True):
-    """A file of a guest, owned by root: absolute ``path``, permission bits, text (UTF-8)."""
+    """A guest file owned by root: absolute ``path``, permission bits, and text (UTF-8)."""
 
     path: str
     mode: int
@@ -39,7 +39,7 @@ class GuestFile(Frozen, frozen=True):
 
 
 def contract_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """What ``node`` is told of itself and its cluster. Nothing in them is secret."""
+    """Return the files that describe ``node`` and its cluster. They contain no secrets."""
     shared = shared_texts(cluster, stack_key)
     return (
         GuestFile(path=CONTRACT_JSON, mode=_ALL_READ, content=cluster_json_text(node, cluster, shared.contract)),
@@ -51,7 +51,7 @@ def contract_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tu
 
 
 def login_files(cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """How root of any node logs in on the others, and who may log in as root. Holds the cluster's private key."""
+    """Return the files for ssh logins as root, between nodes and from outside. Contain the cluster's private key."""
     pair = shared_texts(cluster, stack_key).cluster_key
     return (
         GuestFile(path=CLUSTER_KEY, mode=_ROOT_ONLY, content=pair.private),
@@ -61,7 +61,7 @@ def login_files(cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, 
 
 
 def identity_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """Who ``node`` is, for images without cloud-init: its host key, host name and interfaces. Holds a private key."""
+    """Return host key, host name and interfaces of ``node``, for images without cloud-init. Contain a private key."""
     pair = host_key(stack_key, cluster.mark(node.address))
     return (
         _hostname(node),
@@ -72,7 +72,7 @@ def identity_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tu
 
 
 def live_files(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:
-    """Every file of a running node that changes when keys, members or names of the cluster change; never a private key."""
+    """Return the files of a running node to update when keys, members or names change. They contain no private keys."""
     return (_hostname(node), *contract_files(node, cluster, stack_key), _authorized(cluster, stack_key))
 
 

@@ -1,4 +1,4 @@
-"""The members of a cluster in the texts that Unix programs read: names and addresses, host keys, MPI slots."""
+"""Cluster members in Unix file formats: ``/etc/hosts``, ``ssh_known_hosts`` and the MPI machine file."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +7,7 @@ from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.resources import Nic, Node
 
 _HOSTS_HEAD = """\
-# Written by pragmaspec, which writes it again when the members of the cluster change.
+# Written by pragmaspec; replaced whenever the members of the cluster change.
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
 ff02::1\tip6-allnodes
@@ -16,46 +16,46 @@ ff02::2\tip6-allrouters
 
 
 class ClusterMember(Frozen, frozen=True):
-    """A node with every name it has in the cluster: pairs of an address and its names, the canonical name first."""
+    """A node with its host names: pairs of an address and its names, the canonical name first."""
 
     node: Node
     names: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def members(cluster: GuestCluster) -> tuple[ClusterMember, ...]:
-    """Every node with its names, in the order of the cluster. No name is given twice: the first address that claims it has it."""
+    """Return every node with its names, in cluster order. Names are unique: the first address to claim a name keeps it."""
     taken: set[str] = set()
     return tuple(ClusterMember(node=node, names=tuple(_own_names(node, cluster, taken))) for node in cluster.nodes)
 
 
 def ordered_nics(node: Node) -> tuple[Nic, ...]:
-    """The node's interfaces in PRAGMA's order: private, public, others."""
+    """Return the node's interfaces in PRAGMA's order: private, public, others."""
     return tuple(sorted(node.nics, key=lambda nic: (nic.network != "private", nic.network != "public")))
 
 
 def fqdn(node: Node, cluster: GuestCluster) -> str:
-    """The fully qualified name: that of its public address when it has one, else ``<name>.<domain>``."""
+    """Return the fully qualified domain name: that of the public address, else ``<name>.<domain>``."""
     return public_name(node, cluster) or f"{node.name}.{cluster.domain}"
 
 
 def public_name(node: Node, cluster: GuestCluster) -> str | None:
-    """The reverse name of the node's public address, or None."""
+    """Return the reverse name of the node's public address, or None."""
     return next((grant.fqdn for grant in cluster.allocation.public if grant.node == node.name), None)
 
 
 def hosts_text(found: tuple[ClusterMember, ...]) -> str:
-    """``/etc/hosts`` for every node of the cluster: short names, ``<name>.<domain>``, public names, ``<name>.<network>``."""
+    """Return ``/etc/hosts`` for all nodes: short names, ``<name>.<domain>``, public names, and ``<name>.<network>``."""
     lines = [f"{address}\t{' '.join(names)}\n" for member in found for address, names in member.names]
     return "".join((_HOSTS_HEAD, "\n", *lines))
 
 
 def known_hosts_text(found: tuple[ClusterMember, ...], public_key: Callable[[Node], str]) -> str:
-    """``/etc/ssh/ssh_known_hosts``: one line a node, all its names and addresses with its host key. See sshd(8)."""
+    """Return ``/etc/ssh/ssh_known_hosts`` (see sshd(8)): one line per node, with all its names and addresses and its host key."""
     return "".join(f"{','.join(_all_names(member))} {public_key(member.node)}\n" for member in found)
 
 
 def machinefile_text(cluster: GuestCluster) -> str:
-    """The MPI machine file: one compute a line, ``name slots=cpus``; the frontend only when there are no computes."""
+    """Return the MPI machine file: a line ``name slots=cpus`` per compute, or for the frontend if there are no computes."""
     workers = [node for node in cluster.nodes if node.role == "compute"] or list(cluster.nodes)
     return "".join(f"{node.name} slots={node.cpus}\n" for node in workers)
 
@@ -71,8 +71,8 @@ def _own_names(node: Node, cluster: GuestCluster, taken: set[str]) -> Iterator[t
 def _nic_names(node: Node, nic: Nic, cluster: GuestCluster) -> tuple[str, ...]:
     if nic.network == "private":
         return (f"{node.name}.{cluster.domain}", node.name)
-    known_outside = public_name(node, cluster) if nic.network == "public" else None
-    return (*((known_outside,) if known_outside else ()), f"{node.name}.{nic.network}")
+    reverse_name = public_name(node, cluster) if nic.network == "public" else None
+    return (*((reverse_name,) if reverse_name else ()), f"{node.name}.{nic.network}")
 
 
 def _all_names(member: ClusterMember) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The texts that are the same on every node of a cluster, made once and not once a node."""
+"""The file contents shared by all nodes of a cluster, generated once per cluster."""
 
 from threading import Lock
 from weakref import WeakKeyDictionary
@@ -12,7 +12,7 @@ from pragmaspec.resources import Node
 
 
 class SharedTexts(Frozen, frozen=True):
-    """What every node of one cluster is told alike."""
+    """File contents that are equal on all nodes of a cluster."""
 
     hosts: str
     machinefile: str
@@ -23,28 +23,28 @@ class SharedTexts(Frozen, frozen=True):
     cluster_key: KeyPair
 
 
-_made: WeakKeyDictionary[GuestCluster, tuple[StackKey, SharedTexts]] = WeakKeyDictionary()
+_cache: WeakKeyDictionary[GuestCluster, tuple[StackKey, SharedTexts]] = WeakKeyDictionary()
 _lock = Lock()
 
 
 def shared_texts(cluster: GuestCluster, stack_key: StackKey) -> SharedTexts:
-    """The shared texts of ``cluster``, kept as long as it lives. Safe from several threads: the others wait for the first."""
+    """Return the shared texts of ``cluster``, cached for its lifetime. Thread-safe: concurrent callers wait for the first."""
     with _lock:
-        known = _made.get(cluster)
-        if known is None or known[0] != stack_key:
-            known = (stack_key, _make(cluster, stack_key))
-            _made[cluster] = known
-        return known[1]
+        entry = _cache.get(cluster)
+        if entry is None or entry[0] != stack_key:
+            entry = (stack_key, _generate(cluster, stack_key))
+            _cache[cluster] = entry
+        return entry[1]
 
 
 def authorized_keys(cluster: GuestCluster, operator_public: str, cluster_public: str) -> str:
-    """``authorized_keys`` for root of every node: the user's keys, pragmaspec's own and the cluster's. No key stands twice."""
+    """Return root's ``authorized_keys`` of all nodes: the user's, pragmaspec's and the cluster's keys, without duplicates."""
     own = (f"{operator_public} pragmaspec-operator", f"{cluster_public} pragmaspec-cluster")
     lines = (line.strip() for key in (*cluster.ssh_keys, *own) for line in key.splitlines())
     return "".join(f"{line}\n" for line in dict.fromkeys(lines) if line)
 
 
-def _make(cluster: GuestCluster, stack_key: StackKey) -> SharedTexts:
+def _generate(cluster: GuestCluster, stack_key: StackKey) -> SharedTexts:
     allocation = cluster.allocation
     site, name, _ = cluster.mark(allocation.address).address.split("/", 2)
     pair = cluster_key(stack_key, site, name)

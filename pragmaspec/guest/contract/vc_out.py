@@ -1,7 +1,7 @@
-"""``/root/vc-out.xml``: the guest contract as PRAGMA's images read it (vc-out-parser, the Rocks dynip roll).
+"""``/root/vc-out.xml``: the guest contract in the format of PRAGMA's images (vc-out-parser, the Rocks dynip roll).
 
-Two variants, told apart by their readers by ``compute/private``, which only a compute has. Attributes stand sorted and elements
-are indented by two blanks, as the ancestor wrote them.
+There are two variants: readers identify a compute's by the element ``compute/private``. Attributes are sorted and elements
+indented by two spaces, as in the files of pragma_boot, the predecessor.
 """
 
 import re
@@ -15,14 +15,14 @@ from pragmaspec.resources import Nic, Node
 
 _DECLARATION = '<?xml version="1.0" ?>\n'
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
-"""Everything that XML 1.0, section 2.2, has no way to write, escaped or not."""
+"""Characters that XML 1.0, section 2.2, cannot represent, not even escaped."""
 _ELEMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 def vc_out_text(node: Node, cluster: GuestCluster, authorized: str) -> str:
-    """The document for ``node``. ``authorized`` holds the public keys that may log in, one a line.
+    """Return the document for ``node``. ``authorized`` contains the authorized public keys, one per line.
 
-    Raises SpecError when a value cannot be written in XML.
+    Raises SpecError if a value cannot be represented in XML.
     """
     root = ET.Element("vc")
     if node.role == "frontend":
@@ -31,29 +31,29 @@ def vc_out_text(node: Node, cluster: GuestCluster, authorized: str) -> str:
         _compute(root, node, cluster)
     network = _child(root, "network")
     _child(network, "dns", {"domain": "", "ip": ",".join(_dns(node)), "search": cluster.domain})
-    if authorized.strip():  # the reader cannot take an element without text
-        _child(root, "key").text = _writable(authorized.strip())
+    if authorized.strip():  # readers fail on an element without text
+        _child(root, "key").text = _checked(authorized.strip())
     ET.indent(root, space="  ")
-    # ElementTree puts a blank before the slash that closes an empty element, the ancestor did not; elsewhere ">" is escaped.
+    # Unlike the predecessor, ElementTree writes a space before "/>" of an empty element; elsewhere ">" is escaped.
     return _DECLARATION + ET.tostring(root, encoding="unicode").replace(" />", "/>") + "\n"
 
 
 def _frontend(root: ET.Element, cluster: GuestCluster) -> None:
     frontend = cluster.frontend
     gateway = next((nic.gateway for nic in frontend.nics if nic.gateway), "")
-    # The readers need the attribute even where there is no way out.
+    # Readers require the attribute even without a gateway.
     element = _child(root, "frontend", {"fqdn": fqdn(frontend, cluster), "gw": gateway, "name": frontend.name})
     _interfaces(element, frontend)
     computes = [node for node in cluster.nodes if node.role == "compute"]
     group = _child(root, "compute", {"count": str(len(computes))})
     for node in computes:
-        attributes = {"cpus": str(node.cpus), "gw": _inside_address(cluster), "name": node.name}
+        attributes = {"cpus": str(node.cpus), "gw": _private_address(cluster), "name": node.name}
         _interfaces(_child(group, "node", attributes), node)
 
 
 def _compute(root: ET.Element, node: Node, cluster: GuestCluster) -> None:
     _child(root, "frontend", {"fqdn": fqdn(cluster.frontend, cluster)})
-    _interfaces(_child(root, "compute", {"gw": _inside_address(cluster), "name": node.name}), node)
+    _interfaces(_child(root, "compute", {"gw": _private_address(cluster), "name": node.name}), node)
 
 
 def _interfaces(parent: ET.Element, node: Node) -> None:
@@ -65,14 +65,14 @@ def _interface(nic: Nic) -> dict[str, str]:
     network = IPv4Interface(f"{nic.address}/{nic.prefix}").network
     return {
         "ip": nic.address,
-        "mac": nic.mac.lower(),  # the reader looks for this very text in what `ip link` prints
+        "mac": nic.mac.lower(),  # readers search the output of `ip link` for exactly this text
         "mtu": str(nic.mtu),
         "netmask": str(network.netmask),
         "subnet": str(network.network_address),
     }
 
 
-def _inside_address(cluster: GuestCluster) -> str:
+def _private_address(cluster: GuestCluster) -> str:
     return next((nic.address for nic in cluster.frontend.nics if nic.network == "private"), "")
 
 
@@ -82,16 +82,15 @@ def _dns(node: Node) -> list[str]:
 
 def _child(parent: ET.Element, tag: str, attributes: dict[str, str] | None = None) -> ET.Element:
     if not _ELEMENT_NAME.fullmatch(tag):
-        detail = f"vc-out.xml has an element for each network, and {tag!r} cannot be its name. Begin it with a letter."
-        raise SpecError("The name of a network cannot be written for the guest", detail)
-    return ET.SubElement(parent, tag, {key: _writable(value) for key, value in sorted((attributes or {}).items())})
+        detail = f"{tag!r} cannot be the name of an element of vc-out.xml, as each network's must be. Begin it with a letter."
+        raise SpecError("Network name not valid in XML", detail)
+    return ET.SubElement(parent, tag, {key: _checked(value) for key, value in sorted((attributes or {}).items())})
 
 
-def _writable(value: str) -> str:
+def _checked(value: str) -> str:
+    """Return ``value``. Raises SpecError if XML cannot represent it."""
     found = _NOT_XML.search(value)
     if found:
-        detail = (
-            f"It holds the control character {found.group()!r}, which vc-out.xml has no way to hold: {value[:60]!r}. Remove it."
-        )
-        raise SpecError("A value cannot be written for the guest", detail)
+        detail = f"The control character {found.group()!r} is not allowed in vc-out.xml: {value[:60]!r}. Remove it."
+        raise SpecError("Value not valid in XML", detail)
     return value

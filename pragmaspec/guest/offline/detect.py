@@ -1,6 +1,6 @@
-"""What kind of system stands on a disk, as far as it matters to who writes files into it: concluded from what is there.
+"""Detects the operating system on a disk, as far as it determines the files to write, from the paths that exist on it.
 
-Nothing of the image's own programs is run, so all there is to go by are names: which paths exist and what they are.
+No program of the image is run.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pragmaspec.frozen import Frozen
 FileKind = Literal["file", "directory", "link"]
 
 PASSWD = "/etc/passwd"  # noqa: S105 - the path of a file
-"""Every root file system of Linux has it, and no other file system does."""
+"""Present on every Linux root file system, and on no other file system."""
 _NETPLAN = "/etc/netplan"
 _IFUPDOWN = "/etc/network/interfaces"
 _NETWORKD = tuple(
@@ -31,35 +31,39 @@ PROBED_PATHS = (
     PASSWD, _NETPLAN, _IFUPDOWN, *_NETWORKD, _SCRIPTS, _OLD_SCRIPTS, _NETWORK_MANAGER, _SYSTEMD, _MACHINE_ID, RESOLV_CONF,
     *HOST_KEY_PATHS,
 )  # fmt: skip
-"""The paths of an image that decide what is written into it."""
+"""The paths of an image that determine the files written to it."""
 
 NetworkFamily = Literal["netplan", "networkd", "ifupdown", "ifcfg", "network-manager"]
 
 
 class GuestSystem(Frozen, frozen=True):
-    """The system on a disk. ``networks``: who may set up its interfaces, each is told; ``host_keys``: what it brings of them."""
+    """The operating system on a disk.
+
+    ``networks`` are the network services that may configure its interfaces, all of which get a configuration; ``host_keys`` are
+    the paths of ssh host keys in the image.
+    """
 
     networks: tuple[NetworkFamily, ...]
     systemd: bool = False
     machine_id: bool = False
     resolv_link: bool = False
-    """``/etc/resolv.conf`` belongs to a program that writes it."""
+    """True if ``/etc/resolv.conf`` is a link, and so managed by another program."""
     host_keys: tuple[str, ...] = ()
     contexts: str = ""
-    """SELinux's labels, see :mod:`pragmaspec.guest.offline.selinux`; empty without SELinux."""
+    """The SELinux file contexts (see :mod:`pragmaspec.guest.offline.selinux`); empty without SELinux."""
 
 
 def guest_system(found: Mapping[str, FileKind], contexts: str = "") -> GuestSystem:
-    """The system with ``found`` at :data:`PROBED_PATHS`; absent paths are left out. ``contexts``: SELinux's labels.
+    """Return the system whose disk has ``found`` among the :data:`PROBED_PATHS`, and the SELinux file contexts ``contexts``.
 
-    Raises ImageError when nothing there sets up a network in a known way.
+    Raises ImageError if there is no supported network service.
     """
     networks = _networks(found)
     if not networks:
         raise ImageError(
-            "image cannot be told its network",
+            "No supported network service in the image",
             f"Its disk has none of {_NETPLAN}, systemd-networkd (enabled), {_IFUPDOWN}, {_SCRIPTS} and "
-            f"{_NETWORK_MANAGER}, so it is not known how to set up its interfaces. Put one of them into the image.",
+            f"{_NETWORK_MANAGER}, so its interfaces cannot be configured. Add one of them to the image.",
         )
     return GuestSystem(
         networks=networks,
@@ -72,9 +76,9 @@ def guest_system(found: Mapping[str, FileKind], contexts: str = "") -> GuestSyst
 
 
 def _networks(found: Mapping[str, FileKind]) -> tuple[NetworkFamily, ...]:
-    """Where two of one family are installed, both are told the same: which of them runs is decided at the guest's start.
+    """Return the services to configure: all that are installed, because the guest decides at boot which of them run.
 
-    Old scripts and NetworkManager read the same files, so one set is enough for both. netplan tells the others itself.
+    Red Hat's scripts and NetworkManager read the same files, so one set suffices for both. netplan configures the others itself.
     """
     if found.get(_NETPLAN) == "directory":
         return ("netplan",)

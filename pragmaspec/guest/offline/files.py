@@ -1,4 +1,4 @@
-"""What is written into the disk of a node whose image has no cloud-init, before its first boot: all that the seed would give."""
+"""The files written to a node's disk before its first boot, for images without cloud-init."""
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.cloud_init.seed import seed_files
@@ -12,16 +12,16 @@ from pragmaspec.resources import Node
 
 _NAT_WANTED = "/etc/systemd/system/multi-user.target.wants/pragmaspec-nat.service"
 _OLD_HOOK = "/sbin/ifup-local"
-"""What Red Hat's scripts run after each interface is up, where there is no systemd."""
+"""Run by Red Hat's network scripts after each interface is up, on systems without systemd."""
 PRIVATE_FOLDERS = ("/root", "/root/.ssh", "/etc/NetworkManager/system-connections")
-"""Folders that only root may enter, when they have to be made."""
+"""Directories that are accessible to root only if they have to be created."""
 
 
 class OfflineFiles(Frozen, frozen=True):
-    """What becomes of a disk: ``files`` replace what is there, ``links`` (path, target) are made, ``removed`` goes.
+    """The changes to a disk: ``files`` to create or replace, ``links`` (path, target) to create, paths to be ``removed``.
 
-    Everything belongs to root. Folders that are missing are made, for everybody to read except :data:`PRIVATE_FOLDERS`.
-    Where ``contexts`` is not empty, each gets its label of SELinux (:func:`pragmaspec.guest.offline.selinux.selinux_label`).
+    Everything is owned by root. Missing directories are created, world-readable except :data:`PRIVATE_FOLDERS`. If ``contexts``
+    is not empty, everything gets its SELinux label (:func:`pragmaspec.guest.offline.selinux.selinux_label`).
     """
 
     files: tuple[GuestFile, ...]
@@ -31,16 +31,16 @@ class OfflineFiles(Frozen, frozen=True):
 
 
 def offline_files(node: Node, cluster: GuestCluster, stack_key: StackKey, system: GuestSystem) -> OfflineFiles:
-    """Everything that ``node`` finds on its disk at its first boot. Holds private keys. Equal input gives equal files.
+    """Return the changes to the disk of ``node`` before its first boot. Contain private keys. Reproducible.
 
-    Raises SpecError when a value cannot be written.
+    Raises SpecError if a value cannot be represented in ``vc-out.xml``.
     """
     files = [
         *seed_files(node, cluster, stack_key),
         *offline_network_files(node, cluster.domain, system),
     ]
     if system.machine_id:
-        # Two nodes must not both have the image's. Like the host key, it stays the node's own through every rebuild.
+        # Nodes must not share the image's machine ID. Like the host key, a node's own survives every rebuild.
         identity = cluster.mark(node.address).uuid.replace("-", "")
         files.append(GuestFile(path="/etc/machine-id", mode=0o444, content=f"{identity}\n"))
     links: list[tuple[str, str]] = []

@@ -1,7 +1,7 @@
-"""The files by which each family of systems sets up a node's interfaces. Pure.
+"""The interface configuration files of each network service.
 
-Interfaces are found by their MAC address. ifupdown and Red Hat's scripts go by names instead, so there a udev rule gives the
-interfaces the names ``eth0``, ``eth1``, … in the node's order, which is also that of the kernel.
+Interfaces are matched by MAC address. ifupdown and Red Hat's scripts use names instead, so a udev rule names the interfaces
+``eth0``, ``eth1``, … in the node's order, which is also the kernel's.
 Formats: interfaces(5), systemd.network(5), netplan's reference, ``/usr/share/doc/initscripts/sysconfig.txt``,
 nm-settings-keyfile(5).
 """
@@ -24,7 +24,7 @@ _ROOT_ONLY = 0o600
 
 
 def offline_network_files(node: Node, domain: str, system: GuestSystem) -> tuple[GuestFile, ...]:
-    """How ``node`` sets up its interfaces, for every program of ``system`` that may do it."""
+    """Return the interface configuration of ``node`` for every network service of ``system``."""
     files = [file for network in system.networks for file in _FAMILIES[network](node, domain)]
     if {"ifupdown", "ifcfg"}.intersection(system.networks):
         files.append(GuestFile(path=NAMES_RULE, mode=_ALL_READ, content=_HEAD + "".join(_name_rules(node))))
@@ -34,7 +34,7 @@ def offline_network_files(node: Node, domain: str, system: GuestSystem) -> tuple
 
 
 def _ifupdown(node: Node, domain: str) -> Iterator[GuestFile]:
-    """One file, without ``source``: what the image itself would set up is of another network."""
+    """One file without ``source``: the image's own configuration is for another network."""
     del domain
     lines = [_HEAD, "auto lo\niface lo inet loopback\n"]
     for name, nic in _named(node):
@@ -42,7 +42,7 @@ def _ifupdown(node: Node, domain: str) -> Iterator[GuestFile]:
         lines.append(f"\nauto {name}\niface {name} inet static\n  address {nic.address}\n  netmask {address.netmask}\n")
         lines.append(f"  mtu {nic.mtu}\n")
         lines += [f"  gateway {nic.gateway}\n"] if nic.gateway else []
-        # Also where there is no systemd to start it. It says why when it cannot.
+        # Also on systems without systemd. The script reports its errors itself.
         gateway = node.role == "frontend" and nic.network == "public"
         lines += [f"  up {NAT_SCRIPT} || true\n"] if gateway else []
     yield GuestFile(path="/etc/network/interfaces", mode=_ALL_READ, content="".join(lines))
@@ -60,7 +60,7 @@ def _networkd(node: Node, domain: str) -> Iterator[GuestFile]:
 
 
 def _netplan(node: Node, domain: str) -> Iterator[GuestFile]:
-    """An id that begins with 0 stands before the image's own interfaces in what netplan makes of them."""
+    """IDs that begin with 0 sort before the image's own interfaces in the files that netplan generates."""
     ethernets: Yaml = {f"0-{nic.network}": ethernet(nic, domain) for nic in node.nics}
     text = _HEAD + yaml_text({"network": {"version": 2, "ethernets": ethernets}})
     yield GuestFile(path="/etc/netplan/01-pragmaspec.yaml", mode=_ROOT_ONLY, content=text)
@@ -84,13 +84,13 @@ def _ifcfg(node: Node, domain: str) -> Iterator[GuestFile]:
         }
         path = f"/etc/sysconfig/network-scripts/ifcfg-{name}"
         yield GuestFile(path=path, mode=_ALL_READ, content=_HEAD + _assignments(values))
-    # The scripts of releases before 7 take the host name from here.
+    # Releases before 7 read the host name from this file.
     values = {"NETWORKING": "yes", "NOZEROCONF": "yes", "HOSTNAME": node.name}
     yield GuestFile(path="/etc/sysconfig/network", mode=_ALL_READ, content=_HEAD + _assignments(values))
 
 
 def _network_manager(node: Node, domain: str) -> Iterator[GuestFile]:
-    """Keyfiles that others can read are ignored by NetworkManager."""
+    """The files must not be world-readable, otherwise NetworkManager ignores them."""
     for nic in node.nics:
         lines = [
             f"{_HEAD}[connection]\nid=pragmaspec-{nic.network}\nuuid={uuid5(NAMESPACE_OID, f'pragmaspec {nic.mac.lower()}')}\n"
@@ -119,7 +119,7 @@ def _named(node: Node) -> Iterator[tuple[str, Nic]]:
 
 
 def _name_rules(node: Node) -> Iterator[str]:
-    """As udev's own generator of persistent names wrote them."""
+    """Yield rules in the format of udev's former generator of persistent names."""
     for name, nic in _named(node):
         yield f'SUBSYSTEM=="net", ACTION=="add", DRIVERS=="?*", ATTR{{address}}=="{nic.mac.lower()}", NAME="{name}"\n'
 

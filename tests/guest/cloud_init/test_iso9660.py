@@ -20,13 +20,13 @@ def read_back(data: bytes, tree: str) -> dict[str, bytes]:
     return found
 
 
-def test_it_holds_the_files_under_both_kinds_of_long_names() -> None:
+def test_files_are_readable_by_rock_ridge_and_joliet_names() -> None:
     data = iso_image("cidata", FILES)
     assert read_back(data, "rr_path") == FILES
     assert read_back(data, "joliet_path") == FILES
 
 
-def test_the_label_stands_in_both_volume_descriptors() -> None:
+def test_the_label_is_in_both_volume_descriptors() -> None:
     data = iso_image("cidata", FILES)
     primary, joliet = (data[sector * 2048 : (sector + 1) * 2048] for sector in (16, 17))
     assert (primary[0], primary[1:6]) == (1, b"CD001")
@@ -35,16 +35,16 @@ def test_the_label_stands_in_both_volume_descriptors() -> None:
     assert joliet[40:72].decode("utf-16-be").strip() == "cidata"
 
 
-def test_equal_files_are_equal_bytes_at_any_time() -> None:
+def test_images_are_reproducible() -> None:
     first = iso_image("cidata", FILES)
     begin = int(time.time())
-    # The dates of ISO 9660 count whole seconds: another second has to come.
+    # Dates in ISO 9660 have a resolution of one second: wait for the next one.
     while int(time.time()) == begin:
         time.sleep(0.01)
     assert iso_image("cidata", FILES) == first
 
 
-def test_a_root_directory_of_several_sectors() -> None:
+def test_a_root_directory_of_several_sectors_is_reproducible() -> None:
     files = {f"file-{number}": b"x" for number in range(60)}
     begin = int(time.time())
     first = iso_image("cidata", files)

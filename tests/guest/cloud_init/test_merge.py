@@ -1,4 +1,6 @@
-from pragmaspec.guest.cloud_init.merge import merged_config
+import json
+
+from pragmaspec.guest.cloud_init.merge import decode_user_data, merged_config
 from pragmaspec.guest.cloud_init.yaml import Yaml
 
 OURS: dict[str, Yaml] = {"write_files": [{"path": "/etc/hosts"}], "ssh": {"emit": False}, "locale": "false", "runcmd": ["ours"]}
@@ -9,12 +11,21 @@ def merged(user: dict[str, Yaml]) -> dict[str, Yaml]:
     return merged_config(OURS, user, FIXED)
 
 
-def test_without_user_data_it_is_ours() -> None:
+def test_user_data_is_decoded_from_json() -> None:
+    document = {"runcmd": ["é", ["a", "1.5"]], "timezone": None, "x": {"y": [True, 7, 0.5, "yes"]}}
+    assert decode_user_data(f"#cloud-config\n{json.dumps(document, indent=1)}\n") == document
+
+
+def test_empty_user_data_is_an_empty_document() -> None:
+    assert decode_user_data("") == {}
+
+
+def test_without_user_data_the_config_is_ours() -> None:
     assert merged({}) == {**FIXED, **OURS}
     assert list(merged({})) == [*FIXED, *OURS]
 
 
-def test_lists_are_joined_ours_first_and_without_repeats() -> None:
+def test_lists_are_joined_with_ours_first_and_without_duplicates_of_ours() -> None:
     assert merged({"runcmd": ["theirs", "ours", "theirs"]})["runcmd"] == ["ours", "theirs", "theirs"]
 
 
@@ -30,7 +41,7 @@ def test_mappings_are_merged_and_the_users_values_win() -> None:
     assert found["ntp"] == {"enabled": True}
 
 
-def test_what_the_contract_rests_on_wins() -> None:
+def test_fixed_values_cannot_be_overridden() -> None:
     found = merged({"hostname": "theirs", "ssh_keys": {"ed25519_private": "theirs", "rsa_private": "theirs"}})
     assert found["hostname"] == "a"
     assert found["ssh_keys"] == {"ed25519_private": "ours", "rsa_private": "theirs"}

@@ -31,13 +31,13 @@ def guest_tar(data: bytes) -> dict[str, tuple[int, str]]:
         }
 
 
-def test_it_is_found_by_its_label_and_the_same_every_time(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_the_seed_has_its_label_and_is_reproducible(cluster: GuestCluster, stack_key: StackKey) -> None:
     data = seed(cluster.frontend, cluster, stack_key)
     assert data[16 * 2048 + 40 :][:6] == b"cidata"
     assert data == seed(cluster.frontend, cluster, stack_key)
 
 
-def test_images_without_cloud_init_find_the_same_files(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_guest_tar_contains_all_files(cluster: GuestCluster, stack_key: StackKey) -> None:
     node = cluster.nodes[1]
     expected = (
         *identity_files(node, cluster, stack_key),
@@ -47,13 +47,13 @@ def test_images_without_cloud_init_find_the_same_files(cluster: GuestCluster, st
     assert guest_tar(seed(node, cluster, stack_key)) == {file.path: (file.mode, file.content) for file in expected}
 
 
-def test_images_without_cloud_init_find_the_gateway_script(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_guest_tar_contains_the_gateway_script(cluster: GuestCluster, stack_key: StackKey) -> None:
     mode, script = guest_tar(seed(cluster.frontend, cluster, stack_key))["/usr/local/sbin/pragmaspec-nat"]
     assert mode == 0o755
     assert script.startswith("#!/bin/sh\n")
 
 
-def test_interfaces_for_images_without_cloud_init(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_guest_tar_contains_the_interface_table(cluster: GuestCluster, stack_key: StackKey) -> None:
     found = guest_tar(seed(cluster.frontend, cluster, stack_key))
     assert found["/etc/pragmaspec/interfaces"][1] == (
         "52:54:00:ff:00:00 10.22.0.1/16 - 1500 -\n52:54:00:FF:00:01 192.0.2.10/24 192.0.2.1 1500 192.0.2.1\n"
@@ -61,8 +61,6 @@ def test_interfaces_for_images_without_cloud_init(cluster: GuestCluster, stack_k
     assert found["/etc/hostname"][1] == "hello-frontend\n"
 
 
-def test_a_node_of_a_large_cluster_costs_no_more_than_its_bytes(
-    cluster_of: Callable[[int], GuestCluster], stack_key: StackKey
-) -> None:
+def test_the_seed_of_a_large_cluster_is_small(cluster_of: Callable[[int], GuestCluster], stack_key: StackKey) -> None:
     cluster = cluster_of(2000)
     assert len(seed(cluster.nodes[7], cluster, stack_key)) < 2_000_000

@@ -23,7 +23,7 @@ def content_of(root: Path) -> dict[str, tuple[int, str]]:
     }
 
 
-def test_owner_modes_and_names(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_archive_entries_have_owner_mode_and_relative_name(cluster: GuestCluster, stack_key: StackKey) -> None:
     files = live_files(cluster.frontend, cluster, stack_key)
     with tarfile.open(fileobj=BytesIO(guest_tar(files))) as archive:
         entries = {entry.name: entry for entry in archive}
@@ -33,12 +33,12 @@ def test_owner_modes_and_names(cluster: GuestCluster, stack_key: StackKey) -> No
     assert entries["root/.ssh/authorized_keys"].mode == 0o600
 
 
-def test_only_the_folders_that_are_needed() -> None:
+def test_only_needed_directories_are_in_the_archive() -> None:
     with tarfile.open(fileobj=BytesIO(guest_tar([GuestFile(path="/etc/hosts", mode=0o644, content="é")]))) as archive:
         assert archive.getnames() == ["etc/hosts"]
 
 
-def test_equal_files_are_equal_bytes(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_archives_are_reproducible(cluster: GuestCluster, stack_key: StackKey) -> None:
     files = live_files(cluster.frontend, cluster, stack_key)
     assert live_tar(files) == live_tar(files)
 
@@ -53,7 +53,7 @@ def test_the_script_installs_every_file(cluster: GuestCluster, stack_key: StackK
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 3, 4, 8])
-def test_half_an_archive_changes_nothing(cluster: GuestCluster, stack_key: StackKey, tmp_path: Path, blocks: int) -> None:
+def test_a_truncated_archive_changes_nothing(cluster: GuestCluster, stack_key: StackKey, tmp_path: Path, blocks: int) -> None:
     data = live_tar(live_files(cluster.frontend, cluster, stack_key))[: blocks * 512]
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/hosts").write_text("old")

@@ -25,7 +25,7 @@ def test_digests_have_16_hexadecimal_digits(cluster: GuestCluster) -> None:
         int(value, 16)
 
 
-def test_clusters_are_equal_only_to_themselves(cluster: GuestCluster) -> None:
+def test_clusters_are_compared_by_identity(cluster: GuestCluster) -> None:
     assert cluster != replace(cluster)
     assert cluster.frontend.role == "frontend"
 
@@ -48,9 +48,7 @@ def test_clusters_are_equal_only_to_themselves(cluster: GuestCluster) -> None:
         ),
     ],
 )
-def test_peers_digest_changes_with_what_the_contract_says(
-    cluster: GuestCluster, change: Callable[[GuestCluster], GuestCluster]
-) -> None:
+def test_peers_digest_changes_with_the_contract(cluster: GuestCluster, change: Callable[[GuestCluster], GuestCluster]) -> None:
     assert digest(change(cluster)) != digest(cluster)
 
 
@@ -70,12 +68,12 @@ def test_peers_digest_does_not_change_with_anything_else(
     assert digest(change(cluster)) == digest(cluster)
 
 
-def test_keys_digest_looks_at_the_set_of_keys() -> None:
+def test_keys_digest_depends_on_the_set_of_keys() -> None:
     assert keys_digest(("a", "b")) == keys_digest(["b", "a", "a"])
     assert len({keys_digest(keys) for keys in ((), ("a",), ("a", "b"), ("ab",), ("",))}) == 5
 
 
-def test_first_boot_digest_looks_at_packages_and_user_data() -> None:
+def test_first_boot_digest_depends_on_packages_and_user_data() -> None:
     base = GuestSettings(packages=("a", "b"), user_data="x: 1\n")
     assert first_boot_digest(base) == first_boot_digest(replace(base, packages=("b", "a", "a")))
     others = [replace(base, packages=()), replace(base, packages=("a", "b", "c")), replace(base, user_data=""), base]

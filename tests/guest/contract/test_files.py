@@ -17,7 +17,7 @@ def by_path(files: tuple[GuestFile, ...]) -> dict[str, GuestFile]:
     return found
 
 
-def test_nothing_secret_is_in_the_contract(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_the_contract_contains_no_secrets(cluster: GuestCluster, stack_key: StackKey) -> None:
     secrets = [cluster_key(stack_key, "lab", "hello"), operator_key(stack_key)]
     secrets += [host_key(stack_key, Mark(lineage=cluster.lineage, address=node.address)) for node in cluster.nodes]
     for node in cluster.nodes:
@@ -27,7 +27,7 @@ def test_nothing_secret_is_in_the_contract(cluster: GuestCluster, stack_key: Sta
                 assert not any(line in file.content for line in pair.private.splitlines()[3:-1])
 
 
-def test_what_is_secret_is_for_root_only(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_secret_files_are_readable_by_root_only(cluster: GuestCluster, stack_key: StackKey) -> None:
     node = cluster.frontend
     files = (
         *identity_files(node, cluster, stack_key),
@@ -42,13 +42,13 @@ def test_what_is_secret_is_for_root_only(cluster: GuestCluster, stack_key: Stack
         assert file.mode in (0o600, 0o644)
 
 
-def test_a_file_does_not_show_its_content(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_the_repr_of_a_file_omits_its_content(cluster: GuestCluster, stack_key: StackKey) -> None:
     for file in login_files(cluster, stack_key):
         assert repr(file) == f"GuestFile({file.path!r}, mode={file.mode:#o}, {len(file.content)} characters)"
         assert file.content not in str(file.__rich_repr__())
 
 
-def test_host_keys_are_never_rewritten_on_a_running_node(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_live_files_contain_no_private_keys(cluster: GuestCluster, stack_key: StackKey) -> None:
     assert set(by_path(live_files(cluster.nodes[1], cluster, stack_key))) == {
         "/etc/hostname",
         "/etc/hosts",
@@ -60,7 +60,9 @@ def test_host_keys_are_never_rewritten_on_a_running_node(cluster: GuestCluster, 
     }
 
 
-def test_who_may_log_in(cluster_of: Callable[..., GuestCluster], stack_key: StackKey) -> None:
+def test_authorized_keys_has_no_duplicates_and_no_empty_lines(
+    cluster_of: Callable[..., GuestCluster], stack_key: StackKey
+) -> None:
     cluster = cluster_of(1, ssh_keys=("ssh-rsa A me\r\n\nssh-rsa B you\n", "ssh-rsa A me", "  "))
     content = by_path(login_files(cluster, stack_key))["/root/.ssh/authorized_keys"].content
     assert content.splitlines() == [
@@ -71,7 +73,7 @@ def test_who_may_log_in(cluster_of: Callable[..., GuestCluster], stack_key: Stac
     ]
 
 
-def test_shared_texts_are_made_once_a_cluster(cluster_of: Callable[[int], GuestCluster], stack_key: StackKey) -> None:
+def test_shared_texts_are_generated_once_per_cluster(cluster_of: Callable[[int], GuestCluster], stack_key: StackKey) -> None:
     cluster = cluster_of(50)
     first, second = (by_path(contract_files(node, cluster, stack_key)) for node in cluster.nodes[3:5])
     for path in ("/etc/hosts", "/etc/ssh/ssh_known_hosts", "/etc/pragmaspec/machinefile"):
@@ -90,7 +92,7 @@ def test_openssh_finds_every_peer_in_known_hosts(cluster: GuestCluster, stack_ke
             assert done.stdout.count(public) == 1
 
 
-def test_the_contract_names_everything_a_program_needs(cluster: GuestCluster, stack_key: StackKey) -> None:
+def test_cluster_json_describes_node_and_members(cluster: GuestCluster, stack_key: StackKey) -> None:
     document = json.loads(by_path(contract_files(cluster.nodes[2], cluster, stack_key))["/etc/pragmaspec/cluster.json"].content)
     assert sorted(document) == ["cluster", "keys", "networks", "node", "nodes", "version"]
     assert document["node"]["role"] == "compute"
@@ -99,7 +101,7 @@ def test_the_contract_names_everything_a_program_needs(cluster: GuestCluster, st
     assert document["nodes"][0]["addresses"] == {"private": "10.22.0.1", "public": "192.0.2.10"}
 
 
-def test_what_was_made_under_another_name_keeps_its_keys(cluster_of: Callable[..., GuestCluster], stack_key: StackKey) -> None:
+def test_keys_are_derived_from_the_original_address(cluster_of: Callable[..., GuestCluster], stack_key: StackKey) -> None:
     made = cluster_of(1)
     origins = {node.address: f"lab/earlier/node/{node.name.replace('hello', 'earlier')}" for node in made.nodes}
     moved = cluster_of(1, origins={**origins, "lab/hello/allocation": "lab/earlier/allocation"})

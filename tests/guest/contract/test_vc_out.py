@@ -7,9 +7,9 @@ from pragmaspec.errors import SpecError
 from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.contract.vc_out import vc_out_text
 from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant
-from tests.guest.vc_out_reader import Interface, SetUp, read
+from tests.guest.vc_out_reader import Configuration, Interface, read
 
-# What the ancestor wrote for its frontend and its first compute on a real Rocks site.
+# Written by pragma_boot, the predecessor, for a frontend and its first compute at a real Rocks site.
 FRONTEND = """\
 <?xml version="1.0" ?>
 <vc>
@@ -74,7 +74,7 @@ def rocks_cluster() -> GuestCluster:
             networks=(Network(name="private", cidr="10.1.0.0/16"),),
             public=(PublicGrant(node="vc1", address="203.0.113.10", prefix=24, fqdn="vc1.example.org"),),
         ),
-        # Public first, to show that the order of interfaces is PRAGMA's and not the node's.
+        # The public interface is first, to check that the output uses PRAGMA's order.
         nodes=(rocks_node("vc1", 1, public, private), rocks_node("compute-0", 14, first), rocks_node("compute-1", 4, second)),
         domain="local",
         ssh_keys=(),
@@ -83,7 +83,7 @@ def rocks_cluster() -> GuestCluster:
     )
 
 
-def test_it_is_what_the_ancestor_wrote() -> None:
+def test_the_output_equals_the_predecessors() -> None:
     cluster = rocks_cluster()
     assert vc_out_text(cluster.nodes[0], cluster, "ssh-rsa AAAAB3 root@x\n") == FRONTEND
     assert vc_out_text(cluster.nodes[1], cluster, "ssh-rsa AAAAB3 root@x\n") == COMPUTE
@@ -108,12 +108,12 @@ def with_a_second_network(cluster: GuestCluster) -> GuestCluster:
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_reader_sets_up_a_frontend(cluster: GuestCluster, order: int) -> None:
-    """The MAC of its public interface is written in capitals in the record, and found all the same."""
+def test_a_reader_configures_a_frontend(cluster: GuestCluster, order: int) -> None:
+    """The recorded MAC address of the public interface is in upper case."""
     full = with_a_second_network(cluster)
     frontend = full.nodes[0]
     devices = [f"eth{at}" for at in range(3)][::order]
-    assert read(vc_out_text(frontend, full, "ssh-rsa A one\nssh-rsa B two\n"), links_of(frontend, order)) == SetUp(
+    assert read(vc_out_text(frontend, full, "ssh-rsa A one\nssh-rsa B two\n"), links_of(frontend, order)) == Configuration(
         keys="ssh-rsa A one\nssh-rsa B two",
         name_servers=["192.0.2.1"],
         hostname="vc1.example.org",
@@ -136,11 +136,11 @@ def test_the_reader_sets_up_a_frontend(cluster: GuestCluster, order: int) -> Non
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_the_reader_sets_up_a_compute(cluster: GuestCluster, order: int) -> None:
+def test_a_reader_configures_a_compute(cluster: GuestCluster, order: int) -> None:
     full = with_a_second_network(cluster)
     compute = full.nodes[2]
     devices = ["eth0", "eth1"][::order]
-    assert read(vc_out_text(compute, full, "ssh-rsa A one"), links_of(compute, order)) == SetUp(
+    assert read(vc_out_text(compute, full, "ssh-rsa A one"), links_of(compute, order)) == Configuration(
         keys="ssh-rsa A one",
         name_servers=["192.0.2.1"],
         hostname="hello-compute-1.local",
@@ -156,15 +156,15 @@ def test_the_reader_sets_up_a_compute(cluster: GuestCluster, order: int) -> None
     )
 
 
-def test_the_reader_gets_through_without_a_way_out_keys_or_computes(cluster: GuestCluster) -> None:
+def test_a_reader_accepts_a_frontend_without_gateway_keys_and_computes(cluster: GuestCluster) -> None:
     frontend = replace(cluster.nodes[0], nics=cluster.nodes[0].nics[:1])
     alone = replace(cluster, nodes=(frontend,), allocation=replace(cluster.allocation, public=()))
-    made = read(vc_out_text(frontend, alone, ""), links_of(frontend))
-    assert made.interfaces == {"eth0": Interface("10.22.0.1", "255.255.0.0", "1500")}
-    assert (made.keys, made.machines, made.hostname) == ("", [], "hello-frontend.local")
+    found = read(vc_out_text(frontend, alone, ""), links_of(frontend))
+    assert found.interfaces == {"eth0": Interface("10.22.0.1", "255.255.0.0", "1500")}
+    assert (found.keys, found.machines, found.hostname) == ("", [], "hello-frontend.local")
 
 
-def test_text_that_means_something_in_xml_is_escaped(cluster: GuestCluster) -> None:
+def test_xml_metacharacters_are_escaped(cluster: GuestCluster) -> None:
     key = 'ssh-rsa AAAA <a & b> ]]> "c" />'
     root = ET.fromstring(vc_out_text(cluster.nodes[1], replace(cluster, domain='<"&\n/> é'), key))
     assert root.findtext("key") == key.replace(" />", " />")
@@ -174,13 +174,13 @@ def test_text_that_means_something_in_xml_is_escaped(cluster: GuestCluster) -> N
 
 
 @pytest.mark.parametrize("character", ["\0", "\x0b", "\x1f", "\ud800", "\ufffe"])
-def test_text_that_xml_cannot_hold_is_refused(cluster: GuestCluster, character: str) -> None:
+def test_characters_that_xml_cannot_represent_are_rejected(cluster: GuestCluster, character: str) -> None:
     with pytest.raises(SpecError, match="control character"):
         vc_out_text(cluster.nodes[0], cluster, f"ssh-rsa {character} AAAA")
 
 
 @pytest.mark.parametrize("name", ["10g", "a b", "<x>", ""])
-def test_a_network_that_cannot_be_an_element_is_refused(cluster: GuestCluster, name: str) -> None:
+def test_network_names_that_are_not_xml_names_are_rejected(cluster: GuestCluster, name: str) -> None:
     node = replace(cluster.nodes[1], nics=(replace(cluster.nodes[1].nics[0], network=name),))
-    with pytest.raises(SpecError, match="cannot be its name"):
+    with pytest.raises(SpecError, match="cannot be the name of an element"):
         vc_out_text(node, cluster, "")

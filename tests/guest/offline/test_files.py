@@ -1,4 +1,4 @@
-"""What is written into disks without cloud-init: golden folders, one a family of systems; ``system.txt`` says how it is known."""
+"""Files written to disks without cloud-init: one golden directory per family of operating systems."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -50,8 +50,8 @@ def by_path(wanted: OfflineFiles) -> dict[str, GuestFile]:
 
 
 @pytest.mark.parametrize("family", sorted(SYSTEMS))
-def test_families(family: str, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
-    """What is the same everywhere is in the golden folders of the seed; here is what differs."""
+def test_files_of_each_family(family: str, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
+    """Files that are the same on all systems are covered by the golden directories of the seed."""
     known = (*EVERYWHERE, NAT_SCRIPT)
     system = guest_system(SYSTEMS[family])
     for number, name in enumerate(("frontend", "compute")):
@@ -63,7 +63,7 @@ def test_families(family: str, stack_key: StackKey, golden: Callable[[Path, str]
 
 
 @pytest.mark.parametrize("family", sorted(SYSTEMS))
-def test_all_that_the_seed_would_give_is_there(family: str, stack_key: StackKey) -> None:
+def test_all_files_of_the_seed_are_written(family: str, stack_key: StackKey) -> None:
     cluster = make_cluster()
     for number, node in enumerate(cluster.nodes):
         found = by_path(written(guest_system(SYSTEMS[family]), stack_key, number))
@@ -72,15 +72,15 @@ def test_all_that_the_seed_would_give_is_there(family: str, stack_key: StackKey)
         assert set(EVERYWHERE) <= set(found)
 
 
-def test_packages_and_user_data_are_no_business_of_files(stack_key: StackKey) -> None:
-    """They are refused in the spec; nothing of cloud-init's is written."""
+def test_packages_are_left_to_cloud_init(stack_key: StackKey) -> None:
+    """The spec rejects packages for images without cloud-init; none of cloud-init's files are written."""
     cluster = make_cluster()
-    said = user_data_text(cluster.frontend, cluster, GuestSettings(packages=("openmpi",)), stack_key)
-    assert "openmpi" in said
+    user_data = user_data_text(cluster.frontend, cluster, GuestSettings(packages=("openmpi",)), stack_key)
+    assert "openmpi" in user_data
     assert not any("cloud" in path for path in by_path(written(guest_system(SYSTEMS["redhat-7"]), stack_key)))
 
 
-def test_every_file_is_written_once_and_by_an_absolute_path(stack_key: StackKey) -> None:
+def test_paths_are_absolute_and_unique(stack_key: StackKey) -> None:
     for found in SYSTEMS.values():
         for number in range(3):
             wanted = written(guest_system(found), stack_key, number)
@@ -89,26 +89,26 @@ def test_every_file_is_written_once_and_by_an_absolute_path(stack_key: StackKey)
             assert all(path.startswith("/") and ".." not in path and '"' not in path for path in paths)
 
 
-def test_nodes_of_one_image_are_told_apart(stack_key: StackKey) -> None:
+def test_nodes_of_one_image_have_different_identities(stack_key: StackKey) -> None:
     system = guest_system(SYSTEMS["debian-ifupdown"])
     found = [by_path(written(system, stack_key, number))["/etc/machine-id"].content for number in range(3)]
     assert len({*found}) == 3
     assert all(len(text) == 33 and set(text[:-1]) <= set("0123456789abcdef") for text in found)
 
 
-def test_keys_that_all_copies_of_an_image_share_go(stack_key: StackKey) -> None:
+def test_host_keys_of_the_image_are_removed(stack_key: StackKey) -> None:
     system = guest_system({**SYSTEMS["debian-ifupdown"], **dict.fromkeys(HOST_KEY_PATHS, "file")})
     assert written(system, stack_key).removed == HOST_KEY_PATHS
 
 
-def test_a_disk_without_any_known_network_is_refused() -> None:
-    with pytest.raises(ImageError, match="cannot be told its network"):
+def test_a_disk_without_a_supported_network_service_is_rejected() -> None:
+    with pytest.raises(ImageError, match="No supported network service"):
         guest_system({"/etc/passwd": "file", **SYSTEMD})
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.dictionaries(st.sampled_from(PROBED_PATHS), st.sampled_from(["file", "directory", "link"])))
-def test_any_disk_is_written_for_or_refused(found: dict[str, FileKind]) -> None:
+def test_any_disk_is_supported_or_rejected(found: dict[str, FileKind]) -> None:
     cluster: GuestCluster = make_cluster()
     try:
         system = guest_system(found)

@@ -39,11 +39,11 @@ CONTEXTS = r"""
         ("/broken/by/its/own/line", "file", "default_t"),
     ],
 )
-def test_the_images_own_policy_decides(path: str, kind: str, label: str) -> None:
+def test_labels_follow_the_policy_of_the_image(path: str, kind: str, label: str) -> None:
     assert selinux_label(path, CONTEXTS, kind) == f"system_u:object_r:{label}:s0"
 
 
-def test_what_the_policy_leaves_alone_has_no_label() -> None:
+def test_paths_that_match_no_rule_have_no_label() -> None:
     assert selinux_label("/proc/cmdline", CONTEXTS) == ""
     assert selinux_label("/etc/hosts", "") == ""
 
@@ -58,5 +58,5 @@ def test_what_the_policy_leaves_alone_has_no_label() -> None:
         ("", ""),
     ],
 )
-def test_where_the_policy_is(config: str, path: str) -> None:
+def test_path_of_the_policy(config: str, path: str) -> None:
     assert contexts_path(config) == path
