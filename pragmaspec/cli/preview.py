@@ -33,7 +33,7 @@ def preview(
     """
     from pragmaspec.cli.plan_and_apply import note_interrupted, note_running, show_plan, show_warnings
     from pragmaspec.cli.terminal.image_progress import image_progress
-    from pragmaspec.spec.stream import is_standard_output
+    from pragmaspec.files import is_standard_output
     from pragmaspec.stack.saved_plan import check_output_file
 
     aside = save is not None and is_standard_output(save)
@@ -61,7 +61,7 @@ def preview(
 def _save(stack: "Stack", made: "Plan", file: str) -> None:
     from shlex import quote
 
-    from pragmaspec.spec.stream import is_standard_output, is_stream
+    from pragmaspec.files import is_standard_output, is_stream
     from pragmaspec.stack.saved_plan import plan_document, save_plan
 
     if is_standard_output(file):

@@ -24,11 +24,11 @@ from typing import Any
 import msgspec
 
 from pragmaspec.errors import ImageError
+from pragmaspec.files import read_regular
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.sources.publication import Publication
 from pragmaspec.net.urls import UrlError, parse_url
 from pragmaspec.paths import home
-from pragmaspec.spec.files import read_regular
 from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
 SETTINGS_FILE = "sources.toml"

@@ -8,10 +8,11 @@ from typing import Any
 
 from pragmaspec import paths
 from pragmaspec.errors import Problem, SpecError, Where
+from pragmaspec.files import NotRegularFileError
 from pragmaspec.spec.attachments import Attachments
 from pragmaspec.spec.fields.default_keys import agent_socket
 from pragmaspec.spec.fields.user_data import merged, size_problem
-from pragmaspec.spec.files import NotRegularFileError, TrackedReader
+from pragmaspec.spec.files import TrackedReader
 from pragmaspec.spec.findings import Finding, overlaps
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import ClusterModel, SiteModel, SitesModel, SpecModel

@@ -17,11 +17,11 @@ from shlex import quote
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, UsageError
+from pragmaspec.files import read_regular
 from pragmaspec.frozen import Frozen
 from pragmaspec.net.misplaced import reject_url
 from pragmaspec.net.urls import UrlError
 from pragmaspec.paths import cache_home, config_home
-from pragmaspec.spec.files import read_regular
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _VALUE = rb"""(?:"(?P<double>[^"\n]*)"|'(?P<single>[^'\n]*)'|(?P<plain>[^\s"'{}\[\],&*!|>#][^\s,}]*))"""

@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem
-from pragmaspec.spec.files import read_regular
+from pragmaspec.files import read_regular
 from pragmaspec.spec.yaml.text import quoted_line
 
 _MOST_BYTES = 4 * 2**20

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from pragmaspec import __version__
 from pragmaspec.errors import Problem, SpecError, Where
+from pragmaspec.files import read_regular
 from pragmaspec.paths import home
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.spec.fields.default_keys import AGENT_ENTRY, agent_socket, default_keys_digest
-from pragmaspec.spec.files import read_regular
 from pragmaspec.stack.location import LOCK_FILE, StackLocation, image_store_directory, is_url, user_config_directory
 from pragmaspec.state.spec_cache import SpecCache, file_digest
 

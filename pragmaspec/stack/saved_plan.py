@@ -9,10 +9,9 @@ import msgspec
 
 from pragmaspec import __version__
 from pragmaspec.errors import PlanRefusedError, PragmaspecError, Problem, UsageError
+from pragmaspec.files import STANDARD_STREAM, is_standard_output, is_stream, read_regular, read_stream, write_stream
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.plan import PLAN_FORMAT, Plan
-from pragmaspec.spec.files import read_regular
-from pragmaspec.spec.stream import STANDARD_STREAM, is_standard_output, is_stream, read_stream, write_stream
 from pragmaspec.stack.location import LOCK_FILE, StackLocation, is_url
 from pragmaspec.state.backends.local.durable import replace_file
 

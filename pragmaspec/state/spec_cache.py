@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from pragmaspec.files import read_regular
 from pragmaspec.frozen import Frozen
 from pragmaspec.paths import cache_home
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.spec.files import read_regular
 from pragmaspec.state.backends.local.durable import make_private_directory
 
 FORMAT = 2

@@ -85,7 +85,7 @@ def import_repository(
 def _read(spec: Path) -> str:
     """The text of the spec. Raises SpecError when it is not there, or is no text."""
     from pragmaspec.errors import Problem, SpecError
-    from pragmaspec.spec.files import read_regular
+    from pragmaspec.files import read_regular
     from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
     try:

@@ -80,7 +80,7 @@ def import_(
 
 def _read(path: str, most_bytes: int) -> bytes:
     from pragmaspec.errors import UsageError
-    from pragmaspec.spec.stream import read_stream
+    from pragmaspec.files import read_stream
 
     try:
         return read_stream(path, most_bytes)

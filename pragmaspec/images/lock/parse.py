@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pragmaspec.errors import ImageError, Problem, Where
+from pragmaspec.files import read_regular
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
-from pragmaspec.spec.files import read_regular
 
 VERSION = 1
 IMAGES_TABLE = "images"

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from pragmaspec.errors import ImageError
+from pragmaspec.files import read_regular
 from pragmaspec.images.context import ImageContext
 from pragmaspec.images.sources.remote import ExpectedDigest
 from pragmaspec.images.sources.signatures import verify_signature
 from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.http import HttpClient
 from pragmaspec.net.urls import REMOTE_SCHEMES, parse_url, redact_url
-from pragmaspec.spec.files import read_regular
 
 _HEX = r"(?P<digest>[0-9A-Fa-f]{32,128})"
 _PLAIN = re.compile(rf"(?P<escaped>\\?)(?:(?P<kind>[Ss][Hh][Aa](?:256|512)):)?{_HEX}(?:[ \t]+\*?(?P<name>[^\s*].*))?")

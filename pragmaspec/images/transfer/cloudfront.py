@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pragmaspec.errors import ImageError
+from pragmaspec.files import read_regular
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.settings import CloudFrontKey
 from pragmaspec.images.transfer.http import HttpClient, RequestSpec
 from pragmaspec.net.urls import Url, UrlError, parse_url, redact_url
-from pragmaspec.spec.files import read_regular
 from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
 SIGNATURE_VALID_S = 3600

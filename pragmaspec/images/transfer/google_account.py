@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pragmaspec.errors import ImageError
+from pragmaspec.files import read_regular
 from pragmaspec.images.transfer.http import HttpClient
 from pragmaspec.net.urls import UrlError, parse_url
-from pragmaspec.spec.files import read_regular
 from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"

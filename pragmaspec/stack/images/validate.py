@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError
-from pragmaspec.spec.files import read_regular
+from pragmaspec.files import read_regular
 from pragmaspec.spec.findings import Finding
 
 if TYPE_CHECKING:

@@ -142,7 +142,7 @@ def _announce(store: "Store", coming: "State", what: str, *, auto_approve: bool)
 def _read(file: str) -> tuple[bytes, str]:
     """The content of ``file`` and what errors call it."""
     from pragmaspec.errors import UsageError
-    from pragmaspec.spec.stream import STANDARD_STREAM, read_stream
+    from pragmaspec.files import STANDARD_STREAM, read_stream
 
     name = "standard input" if file == STANDARD_STREAM else file
     try:

@@ -1,4 +1,4 @@
-"""Documents from and to pipes, devices and files."""
+"""Reading and writing files, pipes, devices and standard streams."""
 
 import io
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pragmaspec.spec.stream import is_standard_output, is_stream, read_stream, write_stream
+from pragmaspec.files import is_standard_output, is_stream, read_stream, write_stream
 
 
-def test_regular_files_are_no_streams(tmp_path: Path) -> None:
+def test_regular_files_are_not_streams(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x" * 10)
     os.mkfifo(tmp_path / "pipe")
     assert not is_stream(tmp_path / "file")
@@ -27,7 +27,7 @@ def test_regular_files_are_no_streams(tmp_path: Path) -> None:
         read_stream(str(tmp_path), 4)
 
 
-def test_what_goes_through_a_pipe_arrives_whole(tmp_path: Path) -> None:
+def test_data_passes_through_a_pipe_unchanged(tmp_path: Path) -> None:
     path = str(tmp_path / "pipe")
     os.mkfifo(path)
     data = bytes(range(256)) * 10_000
@@ -39,20 +39,20 @@ def test_what_goes_through_a_pipe_arrives_whole(tmp_path: Path) -> None:
     assert read_stream("/dev/zero", 10) == bytes(10)
 
 
-def test_a_pipe_without_another_end_is_not_waited_for(tmp_path: Path) -> None:
+def test_waiting_for_the_other_end_of_a_pipe_times_out(tmp_path: Path) -> None:
     path = str(tmp_path / "pipe")
     os.mkfifo(path)
-    with pytest.raises(OSError, match="into which nothing writes"):
-        read_stream(path, 10, other_end_s=0.0)
-    with pytest.raises(OSError, match="from which nothing reads"):
-        write_stream(path, b"x", other_end_s=0.06)
+    with pytest.raises(OSError, match="pipe without a writer"):
+        read_stream(path, 10, timeout_s=0.0)
+    with pytest.raises(OSError, match="pipe without a reader"):
+        write_stream(path, b"x", timeout_s=0.06)
     with pytest.raises(FileNotFoundError):
         write_stream(str(tmp_path / "absent"), b"x")
     with pytest.raises(OSError, match="No space left"):
         write_stream("/dev/full", b"x")
 
 
-def test_a_document_is_not_waited_for_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_from_a_terminal_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = pty.openpty()
     with os.fdopen(ours, "rb"), os.fdopen(theirs, encoding="utf-8") as terminal:
         with pytest.raises(OSError, match="it is a terminal"):
