@@ -187,7 +187,7 @@ def _unwritten(error: OutputError, status: int) -> int:
 
 
 def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
-    from pragmaspec.net.misplaced import redact_passwords
+    from pragmaspec.net.urls import redact_passwords
 
     here = screen.err()
     if getattr(error, "ctx", None) is not None:
@@ -200,7 +200,7 @@ def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
 def _print_problems(error: "PragmaspecError", *, json: bool) -> None:
     from msgspec.structs import replace
 
-    from pragmaspec.net.misplaced import redact_passwords
+    from pragmaspec.net.urls import redact_passwords
     from pragmaspec.report.json_forms import error_json
     from pragmaspec.report.problems_text import problems_text
     from pragmaspec.stack.quoting import with_quotes

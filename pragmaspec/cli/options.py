@@ -47,8 +47,7 @@ _Given = TypeVar("_Given")
 def local_path(given: _Given) -> _Given:
     """``given``, a path, several of them or None, as it is. Raises BadParameter for a URL."""
     if given is not None:
-        from pragmaspec.net.misplaced import reject_url
-        from pragmaspec.net.urls import UrlError
+        from pragmaspec.net.urls import UrlError, reject_url
 
         for each in given if isinstance(given, list) else (given,):
             try:

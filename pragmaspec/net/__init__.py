@@ -1,1 +1,1 @@
-"""The network: URLs as values, requests, and the certificates that are trusted."""
+"""Network access: URLs, HTTP, S3, TLS trust and retries."""

@@ -19,8 +19,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.files import read_regular
 from pragmaspec.frozen import Frozen
-from pragmaspec.net.misplaced import reject_url
-from pragmaspec.net.urls import UrlError
+from pragmaspec.net.urls import UrlError, reject_url
 from pragmaspec.paths import cache_home, config_home
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")

@@ -18,7 +18,7 @@ def test_a_url_in_place_of_a_file(shop: Workshop, line: str) -> None:
     shop.spec()
     before = sorted(shop.directory.iterdir())
     said = shop(*line.split(), URL, status=64)
-    assert "http://127.0.0.1:1/x.qcow2 is a URL, and a path on this machine is needed." in said.err
+    assert "http://127.0.0.1:1/x.qcow2 is a URL, but a local path is required." in said.err
     assert sorted(shop.directory.iterdir()) == before
 
 
@@ -42,5 +42,5 @@ def test_no_password_is_repeated_in_json(shop: Workshop) -> None:
 def test_a_url_in_a_variable_that_names_a_path(shop: Workshop, variable: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, URL)
     said = shop(*line.split(), status=64)
-    assert "http://127.0.0.1:1/x.qcow2 is a URL, and a path on this machine is needed" in said.err
+    assert "http://127.0.0.1:1/x.qcow2 is a URL, but a local path is required" in said.err
     assert variable in said.err

@@ -52,9 +52,7 @@ def port(authority: Authority) -> Iterator[int]:
 def images(port: int, folder: Path) -> None:
     source = UrlSource(url=f"https://127.0.0.1:{port}/disk", sha256=sha256(b"ok").hexdigest())
     with pytest.raises(ImageError) as ended:
-        source.find(
-            ImageContext(BlobStore(folder / "store"), "debian", ImageReporter(), patience=TransferPolicy(first_pause_s=60))
-        )
+        source.find(ImageContext(BlobStore(folder / "store"), "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=60)))
     if "Image cannot be downloaded" in str(ended.value):
         raise ended.value
 
@@ -83,7 +81,7 @@ def trusted(client: Client, port: int, folder: Path) -> bool:
     try:
         client(port, folder)
     except PragmaspecError as error:
-        return "certificate is not accepted" not in str(error) and "certificate cannot be verified" not in str(error)
+        return "certificate was rejected" not in str(error) and "certificate cannot be verified" not in str(error)
     return True
 
 
@@ -126,7 +124,7 @@ def test_the_systems_store_counts(port: int, authority: Authority, tmp_path: Pat
     if not os.path.exists(system):  # noqa: PTH110
         raise AssertionError(f"install ca-certificates: there is no {system}")
     ask = (
-        "from pragmaspec.net.session import Session; from pragmaspec.net.trust import bundle_file; "
+        "from pragmaspec.net.http import Session; from pragmaspec.net.trust import bundle_file; "
         f"print(Session().get('https://127.0.0.1:{port}/').text, open(bundle_file()).read().strip())"
     )
     script = f'mount --bind {authority.file} {system} && exec {sys.executable} -c "{ask}"'
@@ -160,7 +158,7 @@ def test_states_have_variables_of_their_own(
     monkeypatch.setenv("PRAGMASPEC_HTTP_CA_FILE", str(authority.file))
     assert trusted(states, port, tmp_path)
     monkeypatch.setenv("PRAGMASPEC_HTTP_KEY_FILE", str(authority.server))
-    with pytest.raises(StateUnreachableError, match=r"KEY_FILE names .*, and no certificate for it is named"):
+    with pytest.raises(StateUnreachableError, match=r"KEY_FILE names .*, but no certificate is configured"):
         states(port, tmp_path)
     monkeypatch.delenv("PRAGMASPEC_HTTP_KEY_FILE")
     monkeypatch.setenv("PRAGMASPEC_HTTP_CERT_FILE", str(authority.server))
@@ -173,7 +171,7 @@ def test_states_have_variables_of_their_own(
         states(port, tmp_path)
     monkeypatch.delenv("PRAGMASPEC_HTTP_KEY_FILE")
     monkeypatch.setenv("PRAGMASPEC_HTTP_CERT_FILE", str(authority.file))
-    with pytest.raises(StateUnreachableError, match="which is not a certificate in PEM"):
+    with pytest.raises(StateUnreachableError, match="which is not a PEM certificate"):
         states(port, tmp_path)
 
 
@@ -184,9 +182,9 @@ def test_what_is_no_file_of_certificates(tmp_path: Path, folder: Path) -> None:
     os.mkfifo(pipe)
     bare.mkdir()
     for path, why in [
-        (text, "holds no certificates in PEM"),
-        (empty, "holds no certificates in PEM"),
-        (pipe, "is not a file|no certificates"),
+        (text, "contains no PEM certificates"),
+        (empty, "contains no PEM certificates"),
+        (pipe, "is not a file|no PEM certificates"),
         (bare, "openssl rehash"),
         (Path("a\0b"), "cannot be read: embedded null byte"),
         (text / "x", "cannot be read: Not a directory"),
@@ -198,7 +196,7 @@ def test_what_is_no_file_of_certificates(tmp_path: Path, folder: Path) -> None:
         tls_context({"SSL_CERT_FILE": "x" * 5000})
     with pytest.raises(TrustError, match="name it in SSL_CERT_DIR"):
         tls_context({"SSL_CERT_FILE": str(folder)})
-    with pytest.raises(TrustError, match=r"SSL_CERT_DIR names .*bare, which holds no certificates by their hashes"):
+    with pytest.raises(TrustError, match=r"SSL_CERT_DIR names .*bare, which contains no certificates named by hash"):
         tls_context({"SSL_CERT_DIR": f"{folder}{os.pathsep}{bare}"})
     check_bundle(ConfiguredPath("REQUESTS_CA_BUNDLE", str(folder)))
 

@@ -17,7 +17,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.images.transfer.response_facts import unsupported_transfer_coding
 from pragmaspec.net.errors import TRANSPORT_ERRORS, TransferInterruptedError, explain_error, is_permanent, max_attempts
-from pragmaspec.net.session import Session
+from pragmaspec.net.http import Session
 from pragmaspec.net.urls import MAX_REDIRECTS, Url, UrlError, is_downgrade, parse_url, redact_url, resolve_reference
 
 MAX_SMALL_BYTES = 8 * 2**20

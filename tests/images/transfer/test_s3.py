@@ -128,7 +128,7 @@ def test_the_bucket_is_where_the_server_says(workshop: ImageContext, qcow2: byte
     ("url", "words"),
     [
         ("s3://bucket/key?endpoint=http://minio.example.org", "unencrypted"),
-        ("s3://bucket/key?colour=blue", "no option `colour`"),
+        ("s3://bucket/key?colour=blue", "unknown option `colour`"),
         ("s3://bucket/key?anonymous=perhaps", "true or false"),
     ],
 )

@@ -84,5 +84,5 @@ def test_a_spec_never_changes() -> None:
 def test_an_image_that_is_named_outside_of_a_spec() -> None:
     assert image_from_location("./disk.qcow2").source == "./disk.qcow2"
     assert image_from_location("./img", folder=True).clonezilla == "./img"
-    with pytest.raises(InvalidImageSourceError, match=r"^`http://h:0/` cannot be used: its port is not from 1 to 65535$"):
+    with pytest.raises(InvalidImageSourceError, match=r"^`http://h:0/` cannot be used: its port is not between 1 and 65535$"):
         image_from_location("http://h:0/")

@@ -125,7 +125,7 @@ def test_a_token_beyond_ascii_is_said():
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer in HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n", "302 Found"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://h:99999/\xff\r\nContent-Length: 999999999\r\n\r\n", "no answer"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", "no answer"),

@@ -19,7 +19,7 @@ def credentials(monkeypatch):
     ("answer", "words"),
     [
         (b"", "no answer"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not answer in HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "does not answer as S3 does: there is no ETag"),
         (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 2\r\n\r\nok', "there is no LastModified"),
         (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nLast-Modified: 99 Foo\r\nContent-Length: 2\r\n\r\nok', "does not answer as S3 does"),
@@ -41,12 +41,12 @@ def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
     ("name", "value", "words"),
     [
         ("AWS_ENDPOINT_URL", "http://h:99999", "AWS_ENDPOINT_URL is wrong: its port"),
-        ("AWS_ENDPOINT_URL_S3", "minio", "AWS_ENDPOINT_URL_S3 is wrong: it does not begin with"),
+        ("AWS_ENDPOINT_URL_S3", "minio", "AWS_ENDPOINT_URL_S3 is wrong: it does not start with"),
         ("AWS_REGION", "eu central", "cannot be reached"),
-        ("https_proxy", "http://h:99999", "the proxy that https_proxy names cannot be used: its port"),
-        ("https_proxy", "http://[::1", "the proxy that https_proxy names cannot be used: the brackets"),
-        ("HTTPS_PROXY", "ftp://h:21", "the proxy that HTTPS_PROXY names cannot be used: ftp: is not known here"),
-        ("HTTPS_PROXY", "socks5://h:1080", "the proxy that HTTPS_PROXY names cannot be used: socks5: is not known here"),
+        ("https_proxy", "http://h:99999", "the proxy URL in https_proxy is invalid: its port"),
+        ("https_proxy", "http://[::1", "the proxy URL in https_proxy is invalid: the brackets"),
+        ("HTTPS_PROXY", "ftp://h:21", "the proxy URL in HTTPS_PROXY is invalid: the scheme ftp: is not supported"),
+        ("HTTPS_PROXY", "socks5://h:1080", "the proxy URL in HTTPS_PROXY is invalid: the scheme socks5: is not supported"),
     ],
 )
 def test_what_the_environment_says_and_cannot_be(name, value, words, monkeypatch):

@@ -14,8 +14,8 @@ from requests.utils import get_netrc_auth
 from pragmaspec.credentials import Basic, Bearer, http_credentials, require_private_transport
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.errors import TRANSPORT_ERRORS, explain_error, is_permanent
+from pragmaspec.net.http import Session
 from pragmaspec.net.retry import RetryPolicy
-from pragmaspec.net.session import Session
 from pragmaspec.net.trust import ConfiguredPath, TrustError, tls_context
 from pragmaspec.net.urls import redact_url
 
@@ -149,7 +149,7 @@ def _context(environ: Mapping[str, str]) -> SSLContext:
     certificate = ConfiguredPath("PRAGMASPEC_HTTP_CERT_FILE", own)
     key = ConfiguredPath("PRAGMASPEC_HTTP_KEY_FILE", environ.get("PRAGMASPEC_HTTP_KEY_FILE", ""))
     if key.path and not own:
-        raise key.refused("and no certificate for it is named; set PRAGMASPEC_HTTP_CERT_FILE")
+        raise key.error("but no certificate is configured for it; set PRAGMASPEC_HTTP_CERT_FILE")
     return tls_context(
         environ,
         bundle=ConfiguredPath("PRAGMASPEC_HTTP_CA_FILE", bundle) if bundle else None,

@@ -51,7 +51,8 @@ def s3_client(place: S3Config, patience: RetryPolicy, environ: Mapping[str, str]
         raise UsageError(
             "States in S3 need botocore", "It is not installed here. Install it with: pip install 'botocore>=1.35.70'"
         ) from None
-    from pragmaspec.net.session import ProxyUrlError, check_environ_proxy  # noqa: PLC0415 - loads requests
+    from pragmaspec.net.errors import ProxyUrlError  # noqa: PLC0415 - loads requests
+    from pragmaspec.net.http import check_environ_proxy  # noqa: PLC0415
 
     endpoint = place.endpoint or _endpoint(place, environ)
     trusted = place._replace(endpoint=endpoint)
