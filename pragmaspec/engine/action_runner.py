@@ -1,4 +1,4 @@
-"""What is done about one action from its beginning to its end: the call, then the waiting for its guest. Runs in any thread."""
+"""Runs one action from start to end: the provider call, then the wait for the guest."""
 
 import threading
 from collections import Counter
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.events import ActionResult, Cancelled, Created, CreatedNode, Job, Message, Progress
+from pragmaspec.engine.events import ActionResult, Cancelled, Created, CreatedNode, Job, Message, ObserveResult, Progress
 from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.engine.provider_calls import ProviderCalls, SiteTools, guests_of, record_after
 from pragmaspec.engine.readiness import ReadinessWait, wait_until_ready
@@ -21,48 +21,45 @@ from pragmaspec.resources import Node, Outputs
 from pragmaspec.state.journal_entries import needs_guest_update, without_guest_info
 from pragmaspec.state_model import Record
 
-_MOST_LOOKS = 16
-"""How often one run lists a site because the answer of a call was lost; what is still open then, the next run finds at once."""
-
-ObserveResult = Observations | PragmaspecError
-"""What a site has shown, or why it has not."""
+_MAX_EXTRA_LISTINGS = 16
+"""Listings per site and run to look up creations without an answer. The next run resolves all others with one listing."""
 
 
 class ActionRunner:
-    """Does jobs and sends messages about them. Made once an apply; every method may be called from several threads at once."""
+    """Runs jobs and sends messages about them. One instance per apply; thread-safe."""
 
-    def __init__(self, plan: Plan, context: ApplyContext, outlook: TargetState, send: Callable[[Message], None]) -> None:
-        self.tools = _tools(plan, context, outlook)
-        self.seeds = _boots_seeded(plan, self.tools)
+    def __init__(self, plan: Plan, context: ApplyContext, target: TargetState, send: Callable[[Message], None]) -> None:
+        self.tools = _site_tools(plan, context, target)
+        self.builds_seeds = _builds_seeds(plan, self.tools)
         self._send = send
         self._clock = context.clock
-        self._lineage = outlook.state.lineage
+        self._lineage = target.state.lineage
         self._session = context.session
-        self._cut = threading.Event()
-        self._hopeless: dict[tuple[str, str], str] = {}
-        self._looks: Counter[str] = Counter()
-        self._performer = ProviderCalls(plan, context, outlook, self.tools)
+        self._cancelled = threading.Event()
+        self._abandoned: dict[tuple[str, str], str] = {}
+        self._extra_listings: Counter[str] = Counter()
+        self._calls = ProviderCalls(plan, context, target, self.tools)
 
     def observe(self, site: str) -> ObserveResult:
-        """What ``site`` has of this stack now."""
+        """List the objects of this stack at ``site``."""
         try:
             return self.tools[site].provider.observe(self._lineage, self._session.state)
         except PragmaspecError as error:
             return error
 
     def call(self, job: Job) -> CreatedNode | None:
-        """The provider's part of an action. Returns what was made of a node whose guest is to be waited for."""
+        """Make the provider call of a job. Returns the created node if its guest has to become ready before the job ends."""
         action = job.action
         try:
-            self._performer.check(action)
+            self._calls.check(action)
         except PragmaspecError as error:
-            self._send(ActionResult(action, job.earlier, error))  # Nothing was asked of the site: all is as it was.
+            self._send(ActionResult(action, job.earlier, error))  # no call was made, so the earlier record is still right
             return None
         try:
             reach(f"engine.{action.verb}.leaves")
-            outputs = self._answered(job)
+            outputs = self._call_provider(job)
             reach(f"engine.{action.verb}.answered")
-        except BaseException as error:  # noqa: BLE001 - the thread that applies decides what to do with it
+        except BaseException as error:  # noqa: BLE001 - handled by the apply thread
             self._send(ActionResult(action, None, error))
             return None
         record = record_after(action, job.begun, outputs)
@@ -70,97 +67,97 @@ class ActionRunner:
             self._send(ActionResult(action, record))
             return None
         self._send(Created(action, outputs))
-        return CreatedNode(record, held=self._performer.holds(action))
+        return CreatedNode(record, paused=self._calls.is_paused(action))
 
-    def release(self, job: Job) -> bool:
-        """Let the machine that :meth:`call` made and holds run. If it returns False, how the action ended has been sent."""
+    def resume(self, job: Job) -> bool:
+        """Resume a node that :meth:`call` created paused. Returns False after a failure, which ends the job."""
         try:
-            self._performer.release(job.action, job.begun)
+            self._calls.resume(job.action, job.begun)
             reach("engine.boot.released")
-        except BaseException as error:  # noqa: BLE001 - the thread that applies decides what to do with it
+        except BaseException as error:  # noqa: BLE001 - handled by the apply thread
             self._send(ActionResult(job.action, None, error))
             return False
         return True
 
-    def _answered(self, job: Job) -> Outputs:
-        """What the site gives for the call. One whose answer is lost is repeated once, unless that might make another machine."""
-        action = job.action
-
-        def say(doing: str) -> None:
-            self._send(Progress(action, doing))
-
-        try:
-            return self._performer.call(action, job.begun, say)
-        except SiteUnreachableError:
-            begun = None if self._cut.is_set() else self._repeatable(job)
-            if begun is None:
-                raise
-            reach("engine.call.repeated")
-            return self._performer.call(action, begun, say)
-
-    def _repeatable(self, job: Job) -> Record | None:
-        """The record to repeat the call of ``job`` with; None: it must wait for the next run, because the first may yet come.
-
-        A machine that is known and gone may have been made anew by the call whose answer is lost.
-        """
-        begun, provider, site = job.begun, self._performer.tools(job.action).provider, job.action.resource.site
-        if begun is None or job.action.verb != "boot" or provider.identity_kind != "tag":
-            return begun
-        self._looks[site] += 1
-        if self._looks[site] > _MOST_LOOKS:
-            return None
-        seen = self.observe(site)
-        if not isinstance(seen, Observations):
-            return None
-        if begun.site_id and any(node.id == begun.site_id for node in seen.nodes):
-            return begun
-        return bind_created(begun, seen.nodes)
-
     def wait(self, job: Job, record: Record) -> None:
-        """Wait for the guest of a booted node, and tell it what its disk does not know."""
+        """Wait for the guest of a booted node, then send it what has changed in its cluster since its disk was made."""
         action, earlier = job.action, job.earlier
-        tell = earlier is not None and needs_guest_update(action.resource, earlier, record.generation)
+        must_update = earlier is not None and needs_guest_update(action.resource, earlier, record.generation)
         try:
-            wait_until_ready(self._waiting_for(job))
+            wait_until_ready(self._readiness_wait(job))
             reach("engine.boot.ready")
-            if tell:
-                self._performer.tell(action)
+            if must_update:
+                self._calls.update_guest(action)
         except PragmaspecError as error:
-            resource = without_guest_info(record.resource) if tell else record.resource
+            resource = without_guest_info(record.resource) if must_update else record.resource
             degraded = replace(record, resource=resource, status="degraded", problem=error.first_line)
             self._send(ActionResult(action, degraded, error))
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - handled by the apply thread
             self._send(ActionResult(action, None, error))
         else:
             self._send(ActionResult(action, record))
 
     def update(self, job: Job) -> None:
-        """Tell a running guest what has changed in its cluster."""
+        """Update a node that keeps running."""
         try:
             reach("engine.update.leaves")
-            self._performer.update(job.action, job.begun)
+            self._calls.update(job.action, job.begun)
             reach("engine.update.answered")
-        except BaseException as error:  # noqa: BLE001 - as above
+        except BaseException as error:  # noqa: BLE001 - handled by the apply thread
             self._send(ActionResult(job.action, None, error))
         else:
             self._send(ActionResult(job.action, record_after(job.action, job.begun, job.begun.outputs if job.begun else ())))
 
-    def abandon_computes_of(self, node: Node, why: str) -> None:
-        """Stop waiting for nodes that are only reached through ``node``."""
-        self._hopeless[node.site, node.cluster] = why
+    def abandon_computes_of(self, frontend: Node, reason: str) -> None:
+        """Fail the waits for nodes that are only reachable through ``frontend``."""
+        self._abandoned[frontend.site, frontend.cluster] = reason
 
-    def cut(self) -> None:
-        """Stop waiting for guests, and for what other calls bring."""
-        self._cut.set()
-        self._performer.cut()
+    def cancel(self) -> None:
+        """Cancel the waits for guests and for image transfers of other sites."""
+        self._cancelled.set()
+        self._calls.cancel()
 
     def close(self) -> None:
-        """Remove what was made on this machine and not used."""
-        self._performer.close()
+        """Remove temporary files of nodes that were not booted."""
+        self._calls.close()
 
-    def _waiting_for(self, job: Job) -> ReadinessWait:
+    def _call_provider(self, job: Job) -> Outputs:
+        """Make the call, and repeat it once if its answer was lost and a repetition cannot create a second machine."""
+        action = job.action
+
+        def report(activity: str) -> None:
+            self._send(Progress(action, activity))
+
+        try:
+            return self._calls.call(action, job.begun, report)
+        except SiteUnreachableError:
+            begun = None if self._cancelled.is_set() else self._record_to_repeat(job)
+            if begun is None:
+                raise
+            reach("engine.call.repeated")
+            return self._calls.call(action, begun, report)
+
+    def _record_to_repeat(self, job: Job) -> Record | None:
+        """Return the record to repeat the call of ``job`` with; None: the next run repeats it, as the first call may be pending.
+
+        A known machine that is gone may have been created anew by the call whose answer was lost.
+        """
+        begun, provider, site = job.begun, self._calls.tools(job.action).provider, job.action.resource.site
+        if begun is None or job.action.verb != "boot" or provider.identity_kind != "tag":
+            return begun
+        self._extra_listings[site] += 1
+        if self._extra_listings[site] > _MAX_EXTRA_LISTINGS:
+            return None
+        observed = self.observe(site)
+        if not isinstance(observed, Observations):
+            return None
+        if begun.site_id and any(node.id == begun.site_id for node in observed.nodes):
+            return begun
+        return bind_created(begun, observed.nodes)
+
+    def _readiness_wait(self, job: Job) -> ReadinessWait:
         action, node = job.action, job.action.resource
-        tools, mark = self._performer.tools(action), self._performer.mark(action, job.begun)
+        tools, mark = self._calls.tools(action), self._calls.mark(action, job.begun)
         if not isinstance(node, Node):
             raise TypeError(action.key)
         return ReadinessWait(
@@ -170,31 +167,31 @@ class ActionRunner:
             power=tools.power,
             clock=self._clock,
             check=lambda: self._check(node),
-            say=lambda doing: self._send(Progress(action, doing)),
+            report=lambda activity: self._send(Progress(action, activity)),
             diagnostics=lambda: tools.provider.diagnostics(node, mark),
         )
 
     def _check(self, node: Node) -> str:
-        if self._cut.is_set():
+        if self._cancelled.is_set():
             raise Cancelled
-        return self._hopeless.get((node.site, node.cluster), "") if node.role == "compute" else ""
+        return self._abandoned.get((node.site, node.cluster), "") if node.role == "compute" else ""
 
 
-def _boots_seeded(plan: Plan, tools: Mapping[str, SiteTools]) -> bool:
-    """Whether seeds are to be built."""
+def _builds_seeds(plan: Plan, tools: Mapping[str, SiteTools]) -> bool:
+    """True if ``plan`` boots a node that reads a seed."""
     return any(action.verb == "boot" and tools[action.resource.site].guests.seeded for action in plan.actions)
 
 
-def _tools(plan: Plan, context: ApplyContext, outlook: TargetState) -> Mapping[str, SiteTools]:
+def _site_tools(plan: Plan, context: ApplyContext, target: TargetState) -> Mapping[str, SiteTools]:
     tools: dict[str, SiteTools] = {}
     acted_on = (action.resource.site for action in plan.actions if action.verb != "record")
     for name in dict.fromkeys((*acted_on, *context.providers)):
         provider = context.providers[name]
-        power = PowerWatch(provider, outlook.state.lineage, context.clock)
+        power = PowerWatch(provider, target.state.lineage, context.clock)
         tools[name] = SiteTools(provider=provider, guests=guests_of(provider, context.remote, context.clock), power=power)
     seeded = {name for name, site in tools.items() if site.guests.seeded}
     if any(action.verb in ("boot", "update") and action.resource.site in seeded for action in plan.actions):
-        context.remote.use(outlook.state)
-        # A frontend that is started anew does not tell the connections that are shared through it that they are dead.
+        context.remote.use(target.state)
+        # A frontend that restarts does not close the shared connections through it, so they would hang.
         context.remote.close()
     return tools

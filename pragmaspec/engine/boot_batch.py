@@ -1,41 +1,39 @@
-"""Machines that are booted together: where guests that run slow down the making of others, none runs before all are made.
+"""Nodes that boot together: where running guests slow down the creation of others, all are created before any of them runs.
 
-An emulated guest takes a whole processor from the moment it runs. Sixteen machines on two processors take more than twice as long
-to make when the first of them boot meanwhile; their boots take as long in the end either way.
+An emulated guest uses a whole processor as soon as it runs. Creating sixteen machines on two processors takes more than twice as
+long when the first ones boot meanwhile, and the last one is ready no earlier.
 """
 
 from collections.abc import Callable
 from threading import Lock, Timer
 
-HOLD_LIMIT_S = 20.0
-"""How long a machine is held at most: a burst may contain one whose disk takes minutes."""
-
-ReleaseCallback = Callable[[], None]
+PAUSE_LIMIT_S = 20.0
+"""Maximum time that a node stays paused; the disk of another node in the batch may take minutes."""
 
 
 class BootBatch:
-    """The boots at one site that are under way at one time. Every method may be called from several threads at once.
+    """The boots in flight at one site. Thread-safe.
 
-    A ``release`` lets one machine run, must not raise, and is called in the thread that ends the burst.
+    A ``resume`` callback lets one node run. It must not raise, and is called from the thread that completes the batch.
     """
 
-    def __init__(self, limit_s: float = HOLD_LIMIT_S) -> None:
+    def __init__(self, limit_s: float = PAUSE_LIMIT_S) -> None:
         self._limit_s = limit_s
         self._lock = Lock()
         self._expected: set[str] = set()
-        self._held: list[ReleaseCallback] = []
+        self._paused: list[Callable[[], None]] = []
         self._timer: Timer | None = None
         self._overdue = False
 
     def expect(self, key: str) -> None:
-        """The boot called ``key`` is to come."""
+        """Add the boot ``key`` to the batch."""
         with self._lock:
             self._expected.add(key)
 
-    def hold(self, key: str, release: ReleaseCallback) -> None:
-        """The machine of ``key`` is made: let it run when all others are made too, or its time is over."""
+    def hold(self, key: str, resume: Callable[[], None]) -> None:
+        """Keep the created node of ``key`` paused until all others are created too, or until the limit."""
         with self._lock:
-            self._held.append(release)
+            self._paused.append(resume)
             if self._timer is None:
                 self._timer = Timer(self._limit_s, self._expire)
                 self._timer.daemon = True
@@ -43,29 +41,29 @@ class BootBatch:
         self.end(key)
 
     def end(self, key: str) -> None:
-        """The boot of ``key`` has nothing more to make."""
+        """Remove the boot ``key`` from the batch: its node is created, or never will be."""
         with self._lock:
             self._expected.discard(key)
             if self._expected and not self._overdue:
                 return
-            released = self._let_go()
+            callbacks = self._take_paused()
             self._overdue = self._overdue and bool(self._expected)
-        _run(released)
+        _call_all(callbacks)
 
     def _expire(self) -> None:
         with self._lock:
             self._overdue = bool(self._expected)
-            released = self._let_go()
-        _run(released)
+            callbacks = self._take_paused()
+        _call_all(callbacks)
 
-    def _let_go(self) -> list[ReleaseCallback]:
-        released, self._held = self._held, []
+    def _take_paused(self) -> list[Callable[[], None]]:
+        callbacks, self._paused = self._paused, []
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        return released
+        return callbacks
 
 
-def _run(released: list[ReleaseCallback]) -> None:
-    for release in released:
-        release()
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        callback()

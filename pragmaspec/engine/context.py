@@ -1,53 +1,50 @@
-"""What an apply is given, and what it gives back."""
+"""Input and result of an apply."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import Clock, SystemClock
+from pragmaspec.engine.executor import Executor
+from pragmaspec.engine.target_state import TargetState
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.keys import StackKey
 from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.plan import Plan
 from pragmaspec.planning.wanted import PublicCopy, Wanted, WantedImage
 from pragmaspec.providers.base import Provider
 from pragmaspec.state.session import StoreSession
 
-if TYPE_CHECKING:
-    from pragmaspec.engine.target_state import TargetState
-    from pragmaspec.engine.workers import Executor
-    from pragmaspec.planning.plan import Plan
-
 
 @dataclass(frozen=True)
 class ApplyContext:
-    """The concrete parts an apply works with; only the command line puts them together.
+    """The components that an apply works with.
 
-    ``providers`` are by the name of their site. ``files`` returns an image's bytes, verified; ``copies``
-    tells where else they can be had. ``shutdown_grace_s``: how long a
-    guest may take to power off before its power is taken. ``interrupt_limit_s``: how long calls that are under way when a signal
-    comes are waited for; ``terminate_limit_s``: the same after a SIGTERM, whose sender often kills ten seconds later.
+    ``providers`` are keyed by site name. ``files`` returns the verified bytes of an image, ``public_copy`` its public download
+    if there is one. ``shutdown_grace_s``: time for a guest to power off before it is forced off. ``interrupt_limit_s``: time for
+    calls in flight to end after a signal; ``terminate_limit_s``: the same after SIGTERM, whose sender often sends SIGKILL ten
+    seconds later.
     """
 
     session: StoreSession
     providers: Mapping[str, Provider]
     wanted: Wanted
     files: Callable[[WantedImage], ImageFiles]
-    copies: Callable[[WantedImage], PublicCopy | None] | None = field(default=None, kw_only=True)
+    public_copy: Callable[[WantedImage], PublicCopy | None] | None = field(default=None, kw_only=True)
     stack_key: StackKey
     remote: SshClient
     shutdown_grace_s: float = 60.0
     interrupt_limit_s: float = 30.0
     terminate_limit_s: float = 8.0
     clock: Clock = field(default_factory=SystemClock)
-    crew: "Callable[[Plan, ApplyContext, TargetState], Executor] | None" = None
-    """Who does the actions; None: threads."""
+    executor: "Callable[[Plan, ApplyContext, TargetState], Executor] | None" = None
+    """Creates the executor of the apply; None: worker threads."""
 
 
 class ApplyResult(Frozen, frozen=True):
-    """A plan that was done completely: the keys of its actions in the order they ended, and how long it took.
+    """A plan that was applied completely: the keys of its actions in the order in which they ended, and the duration.
 
-    ``swept`` are the addresses of leftovers that were removed: what calls made that took effect late, or twice.
+    ``removed_leftovers``: addresses of removed objects that earlier calls created twice or too late.
     """
 
     done: tuple[str, ...] = ()

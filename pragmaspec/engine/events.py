@@ -1,18 +1,26 @@
-"""What those who do actions tell the one who records them."""
+"""Messages from worker threads to the apply loop."""
 
 from typing import NamedTuple
 
+from pragmaspec.errors import PragmaspecError
+from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import Action
 from pragmaspec.resources import Outputs
 from pragmaspec.state_model import Record
 
+ObserveResult = Observations | PragmaspecError
+"""The objects of this stack at a site, or the reason why they could not be listed."""
+
 
 class Cancelled(Exception):  # noqa: N818 - not an error: the run was told to stop
-    """The waiting for a guest was cut off."""
+    """Raised in a worker thread to end a wait, because the run stops."""
 
 
 class Job(NamedTuple):
-    """An action to do. ``earlier``: the record that its address had before; ``begun``: the one since its intent was recorded."""
+    """An action to execute.
+
+    ``earlier``: the record of its address before the action; ``begun``: the one since the intent was recorded.
+    """
 
     action: Action
     earlier: Record | None
@@ -20,30 +28,30 @@ class Job(NamedTuple):
 
 
 class CreatedNode(NamedTuple):
-    """The site has made the machine of a boot. ``held``: it does not run before it is released."""
+    """A node that the site has created. ``paused``: it does not run before it is resumed."""
 
     record: Record
-    held: bool
+    paused: bool
 
 
 class Progress(NamedTuple):
-    """What an action is busy with."""
+    """The current activity of an action, in a few words."""
 
     action: Action
-    doing: str
+    activity: str
 
 
 class Created(NamedTuple):
-    """The site has made the object; its guest is waited for."""
+    """The site has created the node of an action; its guest is not ready yet."""
 
     action: Action
     outputs: Outputs
 
 
 class ActionResult(NamedTuple):
-    """An action has ended: with ``record`` to keep (None: nothing is left) and no error, or with an error.
+    """The end of an action: the ``record`` to keep (None: the resource is gone), or an error.
 
-    An error with a record means that the object is there, but not as it should be.
+    An error with a record means that the resource exists but is degraded.
     """
 
     action: Action

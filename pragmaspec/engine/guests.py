@@ -1,4 +1,4 @@
-"""What the engine asks of running guests: over ssh, or of a site that only pretends to have guests."""
+"""Access to running guests: over ssh, or simulated by the provider."""
 
 import threading
 import time
@@ -14,47 +14,48 @@ from pragmaspec.guest.contract.archive import INSTALL_SCRIPT, live_tar
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.providers.base import GuestSimulation
 from pragmaspec.resources import Mark, Node
-
-Tick = Callable[[], None]
-"""Called every second or so while something is waited for; raises to end the waiting."""
+from pragmaspec.typing import override
 
 
 class Guests(Protocol):
-    """The guests of one site. Methods are called from several threads at once, and wait only as long as they are told."""
+    """The guests of one site. Thread-safe; every method has a time limit."""
 
     seeded: ClassVar[bool]
-    """Whether the guests read a seed."""
+    """True if the guests read a seed."""
 
     def reachable(self, node: Node) -> bool:
-        """Whether there is any way to the guest of ``node``."""
+        """True if there is a route to the guest of ``node``."""
         ...
 
     def answers(self, node: Node, mark: Mark) -> bool:
-        """Whether its address answers."""
+        """True if the guest's address responds."""
         ...
 
     def login(self, node: Node, mark: Mark) -> str:
-        """Empty when one can log in, else why not."""
+        """Try to log in. Returns the error, or nothing."""
         ...
 
-    def first_boot(self, node: Node, mark: Mark, limit_s: float, tick: Tick) -> str:
-        """Wait for cloud-init to finish, ``limit_s`` at most (AccessError). Empty when it did without error, else its error."""
+    def first_boot(self, node: Node, mark: Mark, limit_s: float, tick: Callable[[], None]) -> str:
+        """Wait until cloud-init has finished, and return its error, or nothing. Raises AccessError after ``limit_s``.
+
+        ``tick`` is called about every second, and raises to cancel the wait.
+        """
         ...
 
     def diagnosis(self, node: Node) -> tuple[str, ...]:
-        """What the guest itself has to say when it does not become ready, a few lines; nothing when it cannot be asked."""
+        """Return a few lines about the boot from inside the guest; none if it cannot be reached."""
         ...
 
     def update(self, node: Node, files: Sequence[GuestFile]) -> None:
-        """Replace ``files`` of the running guest, all or none. Raises AccessError."""
+        """Replace ``files`` in the running guest, all or none. Raises AccessError."""
         ...
 
 
 _STAGES = ("off", "running", "address", "ssh", "cloud-init")
 
 
-class SimulatedGuests:
-    """Guests that are pretended. They read no seed and keep no files."""
+class SimulatedGuests(Guests):
+    """Simulated guests. They read no seed and store no files."""
 
     seeded: ClassVar[bool] = False
 
@@ -62,21 +63,20 @@ class SimulatedGuests:
         self._simulation = simulation
         self._clock = clock
 
+    @override
     def reachable(self, node: Node) -> bool:
-        """Always."""
-        del node
         return True
 
+    @override
     def answers(self, node: Node, mark: Mark) -> bool:
-        """Whether the pretended address answers."""
         return self._reached(node, mark, "address")
 
+    @override
     def login(self, node: Node, mark: Mark) -> str:
-        """Empty when one could log in."""
         return "" if self._reached(node, mark, "ssh") else "ssh does not answer"
 
-    def first_boot(self, node: Node, mark: Mark, limit_s: float, tick: Tick) -> str:
-        """Wait until the pretended cloud-init has finished."""
+    @override
+    def first_boot(self, node: Node, mark: Mark, limit_s: float, tick: Callable[[], None]) -> str:
         end = self._clock.monotonic() + limit_s
         pause_s = 0.005
         while not self._reached(node, mark, "cloud-init"):
@@ -87,13 +87,13 @@ class SimulatedGuests:
             pause_s = min(2 * pause_s, 0.5)
         return ""
 
+    @override
     def diagnosis(self, node: Node) -> tuple[str, ...]:
-        """Nothing: the pretended console says it all."""
-        del node
         return ()
 
+    @override
     def update(self, node: Node, files: Sequence[GuestFile]) -> None:
-        """Nothing to do."""
+        pass
 
     def _reached(self, node: Node, mark: Mark, stage: str) -> bool:
         return _STAGES.index(self._simulation.guest_stage(node, mark)) >= _STAGES.index(stage)
@@ -106,8 +106,8 @@ if ! command -v cloud-init >/dev/null 2>&1; then echo absent; exit 0; fi
 until [ -e {_RESULT} ] || [ -e /run/cloud-init/disabled ]; do sleep 1; done
 cat {_RESULT} 2>/dev/null || echo disabled
 """
-"""Waits for the file that cloud-init writes last, without starting Python again and again as ``cloud-init status --wait`` does:
-where processors are emulated that would slow down the very boot that is waited for."""
+"""Waits for the file that cloud-init writes last. ``cloud-init status --wait`` polls with a new Python process each time, which
+slows down the boot itself on an emulated processor."""
 
 _DIAGNOSIS_SCRIPT = "cloud-init status --long 2>&1 | head -n 20; tail -n 15 /var/log/cloud-init-output.log 2>/dev/null"
 
@@ -125,44 +125,45 @@ class _ResultV1(msgspec.Struct):
     errors: tuple[str, ...] = ()
 
 
-class SshGuests:
+class SshGuests(Guests):
     """Guests that are reached over ssh, computes through their frontend."""
 
     seeded: ClassVar[bool] = True
 
     def __init__(self, remote: SshClient) -> None:
         self._remote = remote
-        self._open: set[str] = set()
-        self._trying: dict[str, threading.Lock] = {}
+        self._accepting: set[str] = set()
+        """Addresses of nodes that have accepted a login."""
+        self._attempts: dict[str, threading.Lock] = {}
 
+    @override
     def reachable(self, node: Node) -> bool:
-        """Whether the node or its frontend has a public address."""
         return self._remote.reachable(node.address)
 
+    @override
     def answers(self, node: Node, mark: Mark) -> bool:
-        """Whether an ssh server says hello. A compute is only asked when its frontend lets us in, by one of those who wait."""
-        del mark
+        # A compute is probed only through a frontend that accepts logins.
         jump = self._remote.jump(node.address)
-        return (jump is None or self._opened(jump)) and self._remote.answers(node.address)
+        return (jump is None or self._accepts_login(jump)) and self._remote.answers(node.address)
 
+    @override
     def login(self, node: Node, mark: Mark) -> str:
-        """Empty when ``true`` could be run."""
-        del mark
         try:
-            done = self._remote.run(node.address, ["true"], timeout_s=_LOGIN_S)
+            result = self._remote.run(node.address, ["true"], timeout_s=_LOGIN_S)
         except AccessError as error:
             return error.first_line
-        if done.status == 0:
-            self._open.add(node.address)
-        return "" if done.status == 0 else f"the command `true` ended with {done.status}: {done.stderr.strip()}"
+        if result.status == 0:
+            self._accepting.add(node.address)
+            return ""
+        return f"the command `true` ended with status {result.status}: {result.stderr.strip()}"
 
-    def first_boot(self, node: Node, mark: Mark, limit_s: float, tick: Tick) -> str:
-        """Wait for cloud-init's result in one connection; a new one when it breaks, for guests may restart their network."""
-        del mark
+    @override
+    def first_boot(self, node: Node, mark: Mark, limit_s: float, tick: Callable[[], None]) -> str:
+        # One connection waits, but it may break: guests may restart their network.
         end = time.monotonic() + limit_s
         while True:
             try:
-                done = self._remote.run(
+                result = self._remote.run(
                     node.address, ["sh", "-c", _WAIT_SCRIPT], timeout_s=max(1.0, end - time.monotonic()), tick=tick
                 )
             except AccessError:
@@ -171,29 +172,29 @@ class SshGuests:
                 tick()
                 time.sleep(1.0)
                 continue
-            return _cloud_init_error(done.stdout)
+            return _cloud_init_error(result.stdout)
 
+    @override
     def diagnosis(self, node: Node) -> tuple[str, ...]:
-        """cloud-init's own words, if the guest can be asked."""
-        if node.address not in self._open:
+        if node.address not in self._accepting:
             return ()
         try:
-            done = self._remote.run(node.address, ["sh", "-c", _DIAGNOSIS_SCRIPT], timeout_s=_DIAGNOSIS_S)
+            result = self._remote.run(node.address, ["sh", "-c", _DIAGNOSIS_SCRIPT], timeout_s=_DIAGNOSIS_S)
         except AccessError:
             return ()
-        return tuple(done.stdout.decode(errors="replace").splitlines())
+        return tuple(result.stdout.decode(errors="replace").splitlines())
 
+    @override
     def update(self, node: Node, files: Sequence[GuestFile]) -> None:
-        """Send ``files`` as one archive and put them in place by renames."""
-        done = self._insisted(node, ["sh", "-c", INSTALL_SCRIPT], live_tar(files))
-        if done.status != 0:
+        result = self._run_with_retries(node, ["sh", "-c", INSTALL_SCRIPT], live_tar(files))
+        if result.status != 0:
             raise AccessError(
                 "The files of a node could not be replaced",
-                f"{node.name}: the command that installs them ended with {done.status}: {done.stderr.strip()}",
+                f"{node.name}: the install command ended with status {result.status}: {result.stderr.strip()}",
             )
 
-    def _insisted(self, node: Node, argv: Sequence[str], stdin: bytes) -> CommandResult:
-        """Run ``argv``, which may be run twice, on a guest that was there before and may be too busy to say so at once."""
+    def _run_with_retries(self, node: Node, argv: Sequence[str], stdin: bytes) -> CommandResult:
+        """Run the idempotent command ``argv`` on a running guest, which may be too busy to accept the first connection."""
         for pause_s in _PAUSES_S:
             try:
                 return self._remote.run(node.address, argv, stdin=stdin, timeout_s=_UPDATE_S)
@@ -203,29 +204,29 @@ class SshGuests:
                 time.sleep(pause_s)
         return self._remote.run(node.address, argv, stdin=stdin, timeout_s=_UPDATE_S)
 
-    def _opened(self, frontend: str) -> bool:
-        """Whether ``frontend`` lets us in. Of those who ask at the same time one tries, so that a booting guest has no crowd."""
-        if frontend in self._open:
+    def _accepts_login(self, frontend: str) -> bool:
+        """True if ``frontend`` accepts logins. Only one thread tries at a time, to spare a booting guest."""
+        if frontend in self._accepting:
             return True
-        trying = self._trying.setdefault(frontend, threading.Lock())
-        if not trying.acquire(blocking=False):
+        attempt = self._attempts.setdefault(frontend, threading.Lock())
+        if not attempt.acquire(blocking=False):
             return False
         try:
             if not self._remote.answers(frontend):
                 return False
             try:
-                done = self._remote.run(frontend, ["true"], timeout_s=_LOGIN_S)
+                result = self._remote.run(frontend, ["true"], timeout_s=_LOGIN_S)
             except AccessError:
                 return False
-            if done.status == 0:
-                self._open.add(frontend)
-            return done.status == 0
+            if result.status == 0:
+                self._accepting.add(frontend)
+            return result.status == 0
         finally:
-            trying.release()
+            attempt.release()
 
 
 def _cloud_init_error(result: bytes) -> str:
-    """What cloud-init's ``result.json`` complains of; empty for nothing."""
+    """The errors in cloud-init's ``result.json``; empty if there are none."""
     if result.strip() == b"absent":
         return "the image has no cloud-init; write `readiness: ssh` for clusters that boot from it"
     if result.strip() == b"disabled":

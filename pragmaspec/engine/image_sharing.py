@@ -1,8 +1,8 @@
-"""Sites that hand images to each other: one is brought an image from outside, the others take it from whoever has it.
+"""Image transfers between sites: an image is uploaded to one site of a peer group, and the others fetch it from a peer.
 
-Who has an image hands it to one site at a time, and who takes it hands it on while it comes. So of any number of sites the last
-has it after one transfer from outside and little more than one between neighbours. Nothing here waits for a call that has not
-begun, so no lane is too narrow for it.
+A site serves an image to one peer at a time, and serves it while still receiving it. So for any number of sites, staging takes
+one upload and little more than one transfer between peers. No call waits for a call that has not begun, so the number of
+parallel calls per site does not matter.
 """
 
 import threading
@@ -22,155 +22,165 @@ from pragmaspec.resources import Mark, Outputs, StagedImage
 from pragmaspec.state_model import State
 
 PEER_WAIT_LIMIT_S = 3600.0
-"""How long a site waits for its neighbours at most; then it is brought the image like the first."""
+"""Maximum time that a site waits for its peers before the image is uploaded to it."""
 
-_FAILURES = 2
-"""After so many sites with which it did not work, nobody waits for those that are being brought it: it works nowhere there."""
+_MAX_FAILURES = 2
+"""After this many sites with failed peer transfers, sites no longer wait for an upload to another one: transfers work nowhere."""
 
-Say = Callable[[str], None]
-TransferOutcome = Literal["got", "not-got", "not-offered"]
-"""What comes of a turn: the site has the image; it has not; or the neighbour that should have handed it out cannot."""
+TransferOutcome = Literal["received", "failed", "not-offered"]
+"""The end of a transfer: the site has the image, or not; or the peer could not serve it."""
 
 
 class SharingStep(NamedTuple):
-    """What a site is to do about an image: be brought it, take it from the one in ``sources``, or wait for them.
+    """The next step of a site for an image: have it uploaded, fetch it from the peer in ``sources``, or wait for ``sources``.
 
-    ``coming``: the one in ``sources`` is only taking it itself.
+    ``incomplete``: the peer is still fetching the image itself.
     """
 
-    kind: Literal["bring", "take", "wait"]
+    kind: Literal["upload", "fetch", "wait"]
     sources: tuple[str, ...] = ()
-    coming: bool = False
+    incomplete: bool = False
 
 
 class ImageDistribution(NamedTuple):
-    """How far one image has spread in its neighbourhood, by names of sites. Immutable.
+    """The distribution of one image in its peer group, as names of sites. Immutable.
 
-    Those in ``have`` and ``taking`` (from a neighbour) can hand it out, except those in ``giving``, which are busy with that, and
-    those in ``mute``, which have shown that they cannot. Those in ``bringing`` are being brought it from outside. To those in
-    ``alone`` a neighbour handed it, and it did not arrive there.
+    Sites that hold the image or are fetching it can serve it, unless they are ``serving`` it already or are ``unable`` to, as an
+    earlier attempt showed. ``uploading``: sites to which it is being uploaded. ``unreached``: sites to which a peer served the
+    image, but where it did not arrive.
     """
 
-    have: frozenset[str] = frozenset()
-    giving: frozenset[str] = frozenset()
-    taking: frozenset[str] = frozenset()
-    bringing: frozenset[str] = frozenset()
-    mute: frozenset[str] = frozenset()
-    alone: frozenset[str] = frozenset()
+    holding: frozenset[str] = frozenset()
+    serving: frozenset[str] = frozenset()
+    fetching: frozenset[str] = frozenset()
+    uploading: frozenset[str] = frozenset()
+    unable: frozenset[str] = frozenset()
+    unreached: frozenset[str] = frozenset()
 
-    def move(self, site: str) -> SharingStep:
-        """What ``site`` is to do now."""
-        if site in self.have or site in self.alone:
-            return SharingStep("bring")
-        if free := sorted(self.have - self.giving - self.mute):
-            return SharingStep("take", (free[0],))
-        if free := sorted(self.taking - self.giving - self.mute):
-            return SharingStep("take", (free[0],), coming=True)
-        patient = len(self.mute | self.alone) < _FAILURES
-        if busy := sorted(self.giving | self.taking | (self.bringing if patient else frozenset())):
+    def next_step(self, site: str) -> SharingStep:
+        """Return the next step of ``site``."""
+        if site in self.holding or site in self.unreached:
+            return SharingStep("upload")
+        if free := sorted(self.holding - self.serving - self.unable):
+            return SharingStep("fetch", (free[0],))
+        if free := sorted(self.fetching - self.serving - self.unable):
+            return SharingStep("fetch", (free[0],), incomplete=True)
+        waits_for_uploads = len(self.unable | self.unreached) < _MAX_FAILURES
+        if busy := sorted(self.serving | self.fetching | (self.uploading if waits_for_uploads else frozenset())):
             return SharingStep("wait", tuple(busy))
-        return SharingStep("bring")
+        return SharingStep("upload")
 
-    def begun(self, site: str, sources: tuple[str, ...]) -> "ImageDistribution":
-        """``site`` begins to get the image, from ``sources`` or from outside."""
+    def begin(self, site: str, sources: tuple[str, ...]) -> "ImageDistribution":
+        """Return the distribution after ``site`` began to receive the image, from ``sources`` or by an upload."""
         if not sources:
-            return self._replace(bringing=self.bringing | {site})
-        return self._replace(taking=self.taking | {site}, giving=self.giving.union(sources))
+            return self._replace(uploading=self.uploading | {site})
+        return self._replace(fetching=self.fetching | {site}, serving=self.serving.union(sources))
 
-    def ended(self, site: str, sources: tuple[str, ...], came: TransferOutcome) -> "ImageDistribution":
-        """What :meth:`begun` told of has ended."""
-        # One whose own source failed is not to blame for what did not come through it.
-        in_vain = came == "not-got" and bool((self.have | self.taking).intersection(sources))
+    def end(self, site: str, sources: tuple[str, ...], outcome: TransferOutcome) -> "ImageDistribution":
+        """Return the distribution after the transfer of :meth:`begin` ended."""
+        # A site whose source has failed in turn is not marked as unreached.
+        unreached = outcome == "failed" and bool((self.holding | self.fetching).intersection(sources))
         return ImageDistribution(
-            have=self.have | {site} if came == "got" else self.have,
-            giving=self.giving.difference(sources),
-            taking=self.taking - {site},
-            bringing=self.bringing - {site},
-            mute=self.mute.union(sources) if came == "not-offered" else self.mute,
-            alone=self.alone | {site} if in_vain else self.alone,
+            holding=self.holding | {site} if outcome == "received" else self.holding,
+            serving=self.serving.difference(sources),
+            fetching=self.fetching - {site},
+            uploading=self.uploading - {site},
+            unable=self.unable.union(sources) if outcome == "not-offered" else self.unable,
+            unreached=self.unreached | {site} if unreached else self.unreached,
         )
 
 
 class ImageSharing:
-    """Leads the stage calls of one apply. Every method may be called from several threads at once."""
+    """Coordinates the stage calls of one apply. Thread-safe."""
 
     def __init__(self, plan: Plan, state: State, providers: Mapping[str, Provider]) -> None:
         peers = {site: provider.abilities.peer_images for site, provider in providers.items()}
-        self._givers = {site: peer for site, peer in peers.items() if peer is not None}
-        self._words = {site: word for site, word in peer_groups(plan).items() if site in self._givers}
-        self._spread = {
-            shared: ImageDistribution(have & self._words.keys()) for shared, have in sites_holding(plan, state).items()
+        self._servers = {site: peer for site, peer in peers.items() if peer is not None}
+        self._groups = {site: group for site, group in peer_groups(plan).items() if site in self._servers}
+        self._distributions = {
+            image: ImageDistribution(sites & self._groups.keys()) for image, sites in sites_holding(plan, state).items()
         }
         self._lineage = state.lineage
         self._changed = threading.Condition()
-        self._cut = False
+        self._cancelled = False
 
-    def cut(self) -> None:
-        """Begin no more transfers: every :meth:`stage` that waits for a neighbour, or for another way, raises Cut."""
+    def cancel(self) -> None:
+        """Start no more transfers: every :meth:`stage` that waits for a peer, or that needs another attempt, raises Cancelled."""
         with self._changed:
-            self._cut = True
+            self._cancelled = True
             self._changed.notify_all()
 
-    def stage(self, image: StagedImage, bring: Callable[[], Outputs], take: Callable[[Offer], Outputs], say: Say) -> Outputs:
-        """Have the image get to its site: by ``take`` if a neighbour hands it out, else by ``bring``, whose errors are raised."""
-        word = self._words.get(image.site)
-        if word is None:
-            return bring()
+    def stage(
+        self,
+        image: StagedImage,
+        upload: Callable[[], Outputs],
+        fetch: Callable[[Offer], Outputs],
+        report: Callable[[str], None],
+    ) -> Outputs:
+        """Stage ``image`` at its site: by ``fetch`` if a peer serves it, else by ``upload``, whose errors are raised."""
+        group = self._groups.get(image.site)
+        if group is None:
+            return upload()
         while True:
-            with self._turn((word, image.digest), image.site, say) as turn:
-                outputs = self._taken(turn, image, take, say) if turn.move.sources else bring()
+            with self._transfer((group, image.digest), image.site, report) as transfer:
+                outputs = self._fetch(transfer, image, fetch, report) if transfer.step.sources else upload()
                 if outputs is not None:
-                    turn.came = "got"
+                    transfer.outcome = "received"
                     return outputs
 
-    def _taken(self, turn: "_Turn", image: StagedImage, take: Callable[[Offer], Outputs], say: Say) -> Outputs | None:
-        """What came of taking the image from a neighbour; None when it did not come, which is no error: there are other ways."""
-        source = turn.move.sources[0]
-        theirs = replace(image, site=source)
-        coming = Mark(lineage=self._lineage, address=theirs.address) if turn.move.coming else None
-        say(f"taking it from {source}")
-        with ExitStack() as standing:
+    def _fetch(
+        self, transfer: "_Transfer", image: StagedImage, fetch: Callable[[Offer], Outputs], report: Callable[[str], None]
+    ) -> Outputs | None:
+        """Fetch the image from a peer; None after a failure, which is not an error: there are other sources."""
+        source = transfer.step.sources[0]
+        served = replace(image, site=source)
+        incomplete = Mark(lineage=self._lineage, address=served.address) if transfer.step.incomplete else None
+        report(f"fetching from {source}")
+        with ExitStack() as offers:
             try:
-                offer = standing.enter_context(self._givers[source].offer(theirs, coming))
+                offer = offers.enter_context(self._servers[source].offer(served, incomplete))
             except PragmaspecError as error:
-                turn.came = "not-offered"
-                say(f"not from {source}: {error.first_line}")
+                transfer.outcome = "not-offered"
+                report(f"cannot fetch from {source}: {error.first_line}")
                 return None
             try:
-                return take(offer)
+                return fetch(offer)
             except PragmaspecError as error:
-                say(f"not from {source}: {error.first_line}")
+                report(f"cannot fetch from {source}: {error.first_line}")
                 return None
 
     @contextmanager
-    def _turn(self, shared: PeerGroupImage, site: str, say: Say) -> Iterator["_Turn"]:
-        """The turn of ``site``: begins when it is to take the image, or to be brought it. Raises Cut."""
-        turn = _Turn(self._awaited(shared, site, say))
+    def _transfer(self, image: PeerGroupImage, site: str, report: Callable[[str], None]) -> Iterator["_Transfer"]:
+        """A transfer to ``site``, as soon as there is a source. Raises Cancelled."""
+        transfer = _Transfer(self._await_step(image, site, report))
         try:
-            yield turn
+            yield transfer
         finally:
             with self._changed:
-                self._spread[shared] = self._spread[shared].ended(site, turn.move.sources, turn.came)
+                self._distributions[image] = self._distributions[image].end(site, transfer.step.sources, transfer.outcome)
                 self._changed.notify_all()
 
-    def _awaited(self, shared: PeerGroupImage, site: str, say: Say) -> SharingStep:
-        """What ``site`` is to do when it need not wait any more; it counts as begun."""
+    def _await_step(self, image: PeerGroupImage, site: str, report: Callable[[str], None]) -> SharingStep:
+        """Begin the first step of ``site`` other than to wait, and return it."""
         until = time.monotonic() + PEER_WAIT_LIMIT_S
         with self._changed:
-            while (move := self._spread.get(shared, ImageDistribution()).move(site)).kind == "wait" and not self._cut:
-                say(f"waiting for {', '.join(move.sources)} to have it")
+            while (step := self._distribution(image).next_step(site)).kind == "wait" and not self._cancelled:
+                report(f"waiting for the transfer to {', '.join(step.sources)}")
                 if not self._changed.wait(until - time.monotonic()):
-                    move = SharingStep("bring")
+                    step = SharingStep("upload")
                     break
-            if self._cut:
+            if self._cancelled:
                 raise Cancelled
-            self._spread[shared] = self._spread.get(shared, ImageDistribution()).begun(site, move.sources)
-        return move
+            self._distributions[image] = self._distribution(image).begin(site, step.sources)
+        return step
+
+    def _distribution(self, image: PeerGroupImage) -> ImageDistribution:
+        return self._distributions.get(image, ImageDistribution())
 
 
-class _Turn:
-    """From whom a site takes an image, and what comes of it."""
+class _Transfer:
+    """One transfer of an image to a site."""
 
-    def __init__(self, move: SharingStep) -> None:
-        self.move = move
-        self.came: TransferOutcome = "not-got"
+    def __init__(self, step: SharingStep) -> None:
+        self.step = step
+        self.outcome: TransferOutcome = "failed"

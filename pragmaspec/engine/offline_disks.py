@@ -1,4 +1,4 @@
-"""Disks with files in them, for nodes whose image has no cloud-init. Made when a provider asks, in the thread that asks."""
+"""Disk overlays with injected files, for nodes whose image has no cloud-init. Built when the provider asks, in its thread."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -18,23 +18,20 @@ from pragmaspec.resources import Node, StagedImage
 if TYPE_CHECKING:
     from pragmaspec.images.offline.overlay import BaseImage, OverlayRequest
 
-ImageOpener = Callable[[StagedImage], ImageFiles]
-"""Gives the bytes of an image. Raises ImageError."""
-
 
 class OfflineOverlays:
-    """The overlays of one apply. Safe from several threads.
+    """The overlays of one apply. Thread-safe.
 
-    Those that libguestfs has to write are made together, for every node of the plan that is new and boots the same image:
-    its start is what costs.
+    Overlays that need libguestfs are built together for all new nodes of the plan with the same image, because its start takes
+    most of the time.
     """
 
-    def __init__(self, plan: Plan, outlook: TargetState, stack_key: StackKey, files: ImageOpener) -> None:
-        self._prefix = f"pragmaspec-overlay-{outlook.state.lineage}-"
-        self._outlook = outlook
+    def __init__(self, plan: Plan, target: TargetState, stack_key: StackKey, files: Callable[[StagedImage], ImageFiles]) -> None:
+        self._prefix = f"pragmaspec-overlay-{target.state.lineage}-"
+        self._target = target
         self._stack_key = stack_key
         self._files = files
-        self._new = tuple(
+        self._new_nodes = tuple(
             action.resource
             for action in plan.actions
             if action.verb == "boot"
@@ -42,60 +39,62 @@ class OfflineOverlays:
             and (action.before is None or action.impact == "rebuild")
         )
         self._one_appliance = Lock()
-        self._made: dict[str, Path] = {}
-        self._given: set[str] = set()
-        self._slow: set[str] = set()
+        self._ready: dict[str, Path] = {}
+        self._used: set[str] = set()
+        self._needs_appliance: set[str] = set()
         self._folders: list[Path] = []
 
     @contextmanager
     def overlay(self, node: Node, base_path: str) -> Iterator[Path]:
-        """A qcow2 file with all that ``node`` is told, on the image that is called ``base_path`` at the site.
+        """A qcow2 file with the injected files of ``node``, backed by its image, whose path at the site is ``base_path``.
 
-        It holds private keys and is gone afterwards. Raises ImageError.
+        It contains private keys, and is removed afterwards. Raises ImageError.
         """
-        # Only those who boot such images pay for what this loads.
+        # Imported only for nodes with such an image.
         from pragmaspec.images.offline.overlay import name_base, quick_overlay  # noqa: PLC0415
 
-        image = self._outlook.image(node)
-        folder = self._folder()
+        image = self._target.image(node)
+        folder = self._new_folder()
         try:
-            made = None if image.digest in self._slow else quick_overlay(self._base(image), self._wish(node), folder)
-            if made is None:
-                self._slow.add(image.digest)
-                made = self._by_appliance(node, image)
-            name_base(made, base_path, image.format)
-            yield made
-            made.unlink()
+            file = (
+                None if image.digest in self._needs_appliance else quick_overlay(self._base(image), self._request(node), folder)
+            )
+            if file is None:
+                self._needs_appliance.add(image.digest)
+                file = self._appliance_overlay(node, image)
+            name_base(file, base_path, image.format)
+            yield file
+            file.unlink()
         finally:
             rmtree(folder, ignore_errors=True)
 
     def clear(self) -> None:
-        """Remove what a run of this stack that was killed has left on this machine: there are private keys in it."""
+        """Remove overlays of an earlier run of this stack that was killed: they contain private keys."""
         for folder in Path(gettempdir()).glob(f"{self._prefix}*"):
             with suppress(OSError):
                 if folder.lstat().st_uid == os.geteuid() and not folder.is_symlink():
                     rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Remove what nobody asked for."""
+        """Remove unused overlays."""
         for folder in self._folders:
             rmtree(folder, ignore_errors=True)
 
-    def _by_appliance(self, node: Node, image: StagedImage) -> Path:
+    def _appliance_overlay(self, node: Node, image: StagedImage) -> Path:
         from pragmaspec.images.offline.overlay import appliance_overlays  # noqa: PLC0415
 
         with self._one_appliance:
-            if node.address not in self._made:
-                nodes = self._together(node)
-                made = appliance_overlays(self._base(image), [self._wish(each) for each in nodes], self._folder())
-                self._made.update(zip((each.address for each in nodes), made, strict=True))
-            self._given.add(node.address)
-            return self._made.pop(node.address)
+            if node.address not in self._ready:
+                nodes = self._batch(node)
+                files = appliance_overlays(self._base(image), [self._request(each) for each in nodes], self._new_folder())
+                self._ready.update(zip((each.address for each in nodes), files, strict=True))
+            self._used.add(node.address)
+            return self._ready.pop(node.address)
 
-    def _together(self, node: Node) -> Sequence[Node]:
-        """``node``, and the new nodes that stand on the same image and will want theirs too."""
-        alike = (each for each in self._new if (each.site, each.image, each.cloud_init) == (node.site, node.image, False))
-        others = (each for each in alike if each.address not in self._made and each.address not in self._given)
+    def _batch(self, node: Node) -> Sequence[Node]:
+        """Return ``node`` and the other new nodes with its image whose overlays are not built yet."""
+        alike = (each for each in self._new_nodes if (each.site, each.image, each.cloud_init) == (node.site, node.image, False))
+        others = (each for each in alike if each.address not in self._ready and each.address not in self._used)
         return [node, *(each for each in others if each.address != node.address)]
 
     def _base(self, image: StagedImage) -> "BaseImage":
@@ -103,15 +102,15 @@ class OfflineOverlays:
 
         return BaseImage(self._files(image).disk, image.format)
 
-    def _wish(self, node: Node) -> "OverlayRequest":
+    def _request(self, node: Node) -> "OverlayRequest":
         from pragmaspec.guest.offline.files import offline_files  # noqa: PLC0415
         from pragmaspec.images.offline.overlay import OverlayRequest  # noqa: PLC0415
 
-        cluster = self._outlook.cluster(node)
+        cluster = self._target.cluster(node)
         return OverlayRequest(node.disk_bytes, lambda system: offline_files(node, cluster, self._stack_key, system))
 
-    def _folder(self) -> Path:
-        """A new one that only this user can enter."""
+    def _new_folder(self) -> Path:
+        """Create a folder that only this user can enter."""
         folder = Path(mkdtemp(prefix=self._prefix))
         self._folders.append(folder)
         return folder

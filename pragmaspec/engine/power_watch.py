@@ -1,4 +1,4 @@
-"""Whether machines still run, from one listing per site that all who wait share."""
+"""Power states of machines during the waits for their guests: one shared listing per site."""
 
 import threading
 
@@ -10,7 +10,7 @@ _FRESH_S = 5.0
 
 
 class PowerWatch:
-    """The power of one stack's machines at one site. Used from several threads at once."""
+    """The power states of one stack's machines at one site. Thread-safe."""
 
     def __init__(self, provider: Provider, lineage: str, clock: Clock) -> None:
         self._clock = clock
@@ -23,9 +23,9 @@ class PowerWatch:
         self._listed_at = float("-inf")
 
     def stopped(self, address: str, since: float) -> bool:
-        """Whether the machine made under ``address`` is known not to run. A site that does not answer is no proof.
+        """True if the machine created as ``address`` is known not to run. False if the site does not answer.
 
-        Only a listing made after ``since`` (of the monotonic clock) counts: an older one may not know the machine yet.
+        Only a listing later than ``since`` (monotonic clock) counts, as an older one may not contain the machine yet.
         """
         with self._lock:
             if self._listed_at < max(since, self._clock.monotonic() - _FRESH_S):
@@ -37,10 +37,10 @@ class PowerWatch:
                 self._paused = {node.address: node.why for node in observed.nodes if node.status == "paused"}
                 self._listed = {node.address for node in observed.nodes}
                 self._listed_at = self._clock.monotonic()
-            # Where what was made may be missing from a listing for a while, only what is in it is known.
+            # At a site with delayed listings, a missing machine proves nothing.
             return address not in self._running and (address in self._listed or not self._provider.window_s)
 
     def paused(self, address: str) -> str | None:
-        """Why the machine is paused, by the listing that :meth:`stopped` has gone by; None: it is not."""
+        """Return the reason why the machine is paused, as of the last call of :meth:`stopped`; None if it is not paused."""
         with self._lock:
             return self._paused.get(address)

@@ -1,4 +1,4 @@
-"""A plan is done only while what it was computed from still holds."""
+"""Checks that a plan still matches the state, the spec and the sites it was computed from."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ from pragmaspec.planning.wanted import Wanted
 from pragmaspec.providers.base import Provider
 from pragmaspec.state_model import State
 
-_AGAIN = "Plan again and look at the new plan. Nothing was changed."
+_PLAN_AGAIN = "Plan again and review the new plan. Nothing was changed."
 
 
 def check_preconditions(plan: Plan, state: State, wanted: Wanted, providers: Mapping[str, Provider]) -> None:
-    """Raise PlanRefusedError, with every reason, unless ``plan`` was made from this state, this spec and these very sites."""
+    """Raise PlanRefusedError with every mismatch unless ``plan`` was made from this state, this spec and these sites."""
     problems = [*_state_problems(plan, state), *_spec_problems(plan, wanted)]
     if not problems:
         problems = _site_problems(plan, providers)
@@ -23,12 +23,12 @@ def check_preconditions(plan: Plan, state: State, wanted: Wanted, providers: Map
 
 def _state_problems(plan: Plan, state: State) -> list[Problem]:
     if plan.lineage != state.lineage:
-        detail = f"The plan was made for the stack {plan.lineage}, but this state belongs to the stack {state.lineage}. {_AGAIN}"
+        detail = f"The plan is for stack {plan.lineage}, but this state belongs to stack {state.lineage}. {_PLAN_AGAIN}"
         return [Problem(summary="The plan belongs to another stack", detail=detail)]
     if (plan.serial, plan.state_sha256) != (state.serial, state_digest(state)):
         detail = (
-            f"The plan was made from the recorded state number {plan.serial}; something was applied since (it is number "
-            f"{state.serial} now). {_AGAIN}"
+            f"The plan was made from state serial {plan.serial}, but the state has changed since: its serial is now "
+            f"{state.serial}. {_PLAN_AGAIN}"
         )
         return [Problem(summary="The plan is stale", detail=detail)]
     return []
@@ -37,14 +37,14 @@ def _state_problems(plan: Plan, state: State) -> list[Problem]:
 def _spec_problems(plan: Plan, wanted: Wanted) -> list[Problem]:
     if plan.spec_sha256 == wanted.spec_sha256:
         return []
-    detail = f"{plan.spec_file}, or a file that it reads, has changed since the plan was made. {_AGAIN}"
+    detail = f"{plan.spec_file}, or a file that it reads, has changed since the plan was made. {_PLAN_AGAIN}"
     return [Problem(summary="The plan is stale", detail=detail)]
 
 
 def _site_problems(plan: Plan, providers: Mapping[str, Provider]) -> list[Problem]:
-    """Sites that are not the ones that were asked when the plan was made."""
+    """One problem per site whose identity differs from the planned one."""
     needed = {action.resource.site for action in plan.actions}
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for planned in plan.sites:
         name = planned.site.name
         if planned.identity is None or name not in needed:
@@ -52,8 +52,8 @@ def _site_problems(plan: Plan, providers: Mapping[str, Provider]) -> list[Proble
         identity = providers[name].identity()
         if identity.id != planned.identity.id:
             detail = (
-                f"The plan was made with site {name} being {planned.identity.title} ({planned.identity.id}); what answers now is "
-                f"{identity.title} ({identity.id}). {_AGAIN}"
+                f"When the plan was made, site {name} was {planned.identity.title} ({planned.identity.id}); now it is "
+                f"{identity.title} ({identity.id}). {_PLAN_AGAIN}"
             )
-            found.append(Problem(summary="A site is not the one that was planned for", detail=detail))
-    return found
+            problems.append(Problem(summary="Site identity changed", detail=detail))
+    return problems

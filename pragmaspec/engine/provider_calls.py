@@ -1,8 +1,9 @@
-"""What each verb does: one call at the provider, or one at the guest. Runs in the threads of the lanes."""
+"""The provider or guest call of each action verb. Runs in worker threads."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -18,17 +19,16 @@ from pragmaspec.errors import ImageError
 from pragmaspec.guest.contract.files import live_files
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.providers.base import BootRequest, OverlayBuilder, Provider, StageRequest
+from pragmaspec.planning.wanted import PublicCopy, WantedImage
+from pragmaspec.providers.base import BootRequest, OverlayBuilder, Provider, StageRequest, TransferProgress
 from pragmaspec.resources import Mark, Node, Outputs, StagedImage
 from pragmaspec.state_model import Record
 from pragmaspec.text import size
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class SiteTools:
-    """What actions at one site work with."""
+    """Access to one site and to its guests."""
 
     provider: Provider
     guests: Guests
@@ -36,45 +36,42 @@ class SiteTools:
 
 
 class ProviderCalls:
-    """Does the calls of actions. Made once an apply; methods are called from several threads at once."""
+    """Makes the calls of actions. One instance per apply; thread-safe."""
 
-    def __init__(self, plan: Plan, context: ApplyContext, outlook: TargetState, tools: Mapping[str, SiteTools]) -> None:
+    def __init__(self, plan: Plan, context: ApplyContext, target: TargetState, tools: Mapping[str, SiteTools]) -> None:
         self._context = context
-        self._outlook = outlook
+        self._target = target
         self._tools = tools
-        self._lineage = outlook.state.lineage
-        self._overlays = OfflineOverlays(plan, outlook, context.stack_key, self._files)
+        self._lineage = target.state.lineage
+        self._overlays = OfflineOverlays(plan, target, context.stack_key, self._files)
         self._overlays.clear()
         providers = {site: each.provider for site, each in tools.items()}
-        self._neighbours = ImageSharing(plan, context.session.state, providers)
-        self._booted = {action.address: action for action in plan.actions if action.verb == "boot"}
-        self._boots = Counter(action.resource.site for action in self._booted.values())
-        self._held: set[str] = set()
+        self._sharing = ImageSharing(plan, context.session.state, providers)
+        self._boots = {action.address: action for action in plan.actions if action.verb == "boot"}
+        self._boots_per_site = Counter(action.resource.site for action in self._boots.values())
+        self._paused: set[str] = set()
 
     def mark(self, action: Action, begun: Record | None) -> Mark:
-        """How what ``action`` makes or removes is found at the site; ``begun`` is its record since its intent was recorded."""
+        """Return the mark of the object that ``action`` creates or removes; ``begun``: its record since the intent."""
         if begun is None:
             return Mark(lineage=self._lineage, address=action.address, generation=action.generation)
         return begun.mark(self._lineage)
 
     def tools(self, action: Action) -> SiteTools:
-        """What to work with at the action's site."""
+        """Return the tools of the action's site."""
         return self._tools[action.resource.site]
 
-    def call(self, action: Action, begun: Record | None, say: Say) -> Outputs:
-        """Do the provider's part of ``action``, whose record says ``begun`` since its intent. Raises PragmaspecError."""
+    def call(self, action: Action, begun: Record | None, report: Callable[[str], None]) -> Outputs:
+        """Make the provider call of ``action``; ``begun``: its record since the intent. Raises PragmaspecError."""
         provider, resource, mark = self.tools(action).provider, action.resource, self.mark(action, begun)
-        outputs = begun.outputs if begun else ()
         match action.verb, resource:
             case "boot", Node():
-                kept = action.before is not None and not self._outlook.is_described(resource)
-                site_id = begun.site_id if begun else ""
-                return provider.boot(self._boot_order(action, resource, mark, site_id, seed_stays=kept))
+                return provider.boot(self._boot_request(action, resource, mark, begun.site_id if begun else ""))
             case "stage", StagedImage():
-                return self._stage(provider, resource, mark, say)
+                return self._stage(provider, resource, mark, report)
             case "shutdown", Node():
                 provider.shutdown(resource, mark, self._context.shutdown_grace_s)
-                return outputs
+                return begun.outputs if begun else ()
             case "clean", _:
                 provider.clean(resource, mark)
                 return ()
@@ -83,117 +80,121 @@ class ProviderCalls:
         raise TypeError(action.key)
 
     def check(self, action: Action) -> None:
-        """Raise SiteError when the node that ``action`` stops or removes could not boot again, which the plan wants."""
-        site, boot = self.tools(action).provider.abilities.boot_check, self._booted.get(action.address)
+        """Raise SiteError if ``action`` stops or removes a node that the plan boots again and that could not boot."""
+        boot_check, boot = self.tools(action).provider.abilities.boot_check, self._boots.get(action.address)
         if action.verb not in ("shutdown", "clean") or boot is None:
             return
-        if isinstance(boot.resource, Node) and site is not None:
-            site.check_boot(self._bare_order(boot.resource, self.mark(boot, None)))
+        if isinstance(boot.resource, Node) and boot_check is not None:
+            boot_check.check_boot(self._minimal_boot_request(boot.resource, self.mark(boot, None)))
 
-    def holds(self, action: Action) -> bool:
-        """Whether the machine that ``action`` made does not run before it is released."""
-        return action.address in self._held
+    def is_paused(self, action: Action) -> bool:
+        """True if the node that ``action`` created stays paused until :meth:`resume`."""
+        return action.address in self._paused
 
-    def release(self, action: Action, begun: Record | None) -> None:
-        """Let the machine run that ``action`` made and holds. Raises PragmaspecError."""
-        site, node = self.tools(action).provider.abilities.paused_boot, action.resource
-        if site is not None and isinstance(node, Node):
-            site.resume(node, self.mark(action, begun))
+    def resume(self, action: Action, begun: Record | None) -> None:
+        """Let the paused node of ``action`` run. Raises PragmaspecError."""
+        paused_boot, node = self.tools(action).provider.abilities.paused_boot, action.resource
+        if paused_boot is not None and isinstance(node, Node):
+            paused_boot.resume(node, self.mark(action, begun))
 
     def update(self, action: Action, begun: Record | None) -> None:
-        """Change what can be changed of a node without stopping it. Raises PragmaspecError."""
-        node, before, site = action.resource, action.before, self.tools(action).provider.abilities.autostart
+        """Apply the changes of a node that do not need a stop. Raises PragmaspecError."""
+        node, before, autostart = action.resource, action.before, self.tools(action).provider.abilities.autostart
         if isinstance(node, Node) and isinstance(before, Node) and node.autostart != before.autostart:
-            if site is not None:
-                site.set_autostart(node, self.mark(action, begun))
+            if autostart is not None:
+                autostart.set_autostart(node, self.mark(action, begun))
             if (before.keys, before.peers) == (node.keys, node.peers):
                 return
-        self.tell(action)
+        self.update_guest(action)
 
-    def tell(self, action: Action) -> None:
-        """Tell the running guest of ``action``'s node what has changed in its cluster. Raises AccessError."""
+    def update_guest(self, action: Action) -> None:
+        """Replace the cluster files of the running guest of ``action``'s node. Raises AccessError."""
         node, guests = action.resource, self.tools(action).guests
         if isinstance(node, Node) and guests.seeded and guests.reachable(node):
-            guests.update(node, live_files(node, self._outlook.cluster(node), self._context.stack_key))
+            guests.update(node, live_files(node, self._target.cluster(node), self._context.stack_key))
 
-    def _boot_order(self, action: Action, node: Node, mark: Mark, site_id: str, *, seed_stays: bool) -> BootRequest:
-        site, seed = self.tools_at(node.site).provider.abilities.paused_boot, b""
-        # A machine alone keeps nobody waiting.
-        held = self._boots[node.site] > 1 and site is not None and site.prefers_paused_boot()
-        if held:
-            self._held.add(node.address)
-        if self.tools_at(node.site).guests.seeded and not seed_stays:
-            # Building disks costs 70 ms to import, which a plan that boots nothing need not pay.
-            from pragmaspec.guest.cloud_init.seed import seed_iso  # noqa: PLC0415
+    def cancel(self) -> None:
+        """Cancel calls that wait for an image transfer of another site."""
+        self._sharing.cancel()
 
-            seed = seed_iso(node, self._outlook.cluster(node), self._outlook.settings(node), self._context.stack_key, mark)
+    def close(self) -> None:
+        """Remove the overlays of nodes that were not booted."""
+        self._overlays.close()
+
+    def _boot_request(self, action: Action, node: Node, mark: Mark, site_id: str) -> BootRequest:
+        paused_boot = self.tools(action).provider.abilities.paused_boot
+        # A single node delays no other, so it runs at once.
+        paused = self._boots_per_site[node.site] > 1 and paused_boot is not None and paused_boot.prefers_paused_boot()
+        if paused:
+            self._paused.add(node.address)
         return replace(
-            self._bare_order(node, mark),
-            seed=seed,
+            self._minimal_boot_request(node, mark),
+            seed=self._seed(action, node, mark),
             site_id=site_id,
-            overlay=self._overlay(node),
-            paused=held,
+            overlay=self._overlay_builder(node),
+            paused=paused,
             discard_layers=bool(action.loses),
             discard_memory=action.forgets,
         )
 
-    def _bare_order(self, node: Node, mark: Mark) -> BootRequest:
+    def _minimal_boot_request(self, node: Node, mark: Mark) -> BootRequest:
         return BootRequest(
             node=node,
-            allocation=self._outlook.allocation(node),
-            image=self._outlook.image(node),
+            allocation=self._target.allocation(node),
+            image=self._target.image(node),
             mark=mark,
             seed=b"",
-            allocation_created_as=self._outlook.allocated_as(node),
+            allocation_created_as=self._target.allocation_created_as(node),
         )
 
-    def _overlay(self, node: Node) -> OverlayBuilder | None:
-        if node.cloud_init or not self.tools_at(node.site).guests.seeded:
+    def _seed(self, action: Action, node: Node, mark: Mark) -> bytes:
+        """Return the seed of ``node``; empty if it reads none, or keeps the present one because it cannot be built again."""
+        if not self.tools(action).guests.seeded or (action.before is not None and not self._target.can_build_seed(node)):
+            return b""
+        # Takes 70 ms to import.
+        from pragmaspec.guest.cloud_init.seed import seed_iso  # noqa: PLC0415
+
+        return seed_iso(node, self._target.cluster(node), self._target.settings(node), self._context.stack_key, mark)
+
+    def _overlay_builder(self, node: Node) -> OverlayBuilder | None:
+        if node.cloud_init or not self._tools[node.site].guests.seeded:
             return None
-        return lambda base_path: self._overlays.overlay(node, base_path)
+        return partial(self._overlays.overlay, node)
 
-    def cut(self) -> None:
-        """Let no call wait for another's any more."""
-        self._neighbours.cut()
-
-    def close(self) -> None:
-        """Remove what was made on this machine for nodes, and not used."""
-        self._overlays.close()
-
-    def tools_at(self, site: str) -> SiteTools:
-        """What to work with at ``site``."""
-        return self._tools[site]
-
-    def _stage(self, provider: Provider, image: StagedImage, mark: Mark, say: Say) -> Outputs:
-        wanted = next((each for each in self._context.wanted.images if each.digest == image.digest), None)
-        copies = self._context.copies
+    def _stage(self, provider: Provider, image: StagedImage, mark: Mark, report: Callable[[str], None]) -> Outputs:
         request = StageRequest(
             image,
             mark,
-            files=lambda: self._files(image),
-            progress=_transfer(say),
-            public_copy=lambda: copies(wanted) if copies is not None and wanted is not None else None,
+            files=partial(self._files, image),
+            progress=_transfer_progress(report),
+            public_copy=partial(self._public_copy, image),
         )
-        peer = provider.abilities.peer_images
-        if peer is None:
+        peer_images = provider.abilities.peer_images
+        if peer_images is None:
             return provider.stage(request)
-        return self._neighbours.stage(
-            image, lambda: provider.stage(request), lambda offer: peer.stage_from_peer(request, offer), say
-        )
+        fetch = partial(peer_images.stage_from_peer, request)
+        return self._sharing.stage(image, partial(provider.stage, request), fetch, report)
 
-    def _files(self, staged: StagedImage) -> ImageFiles:
-        for image in self._context.wanted.images:
-            if image.digest == staged.digest:
-                return self._context.files(image)
-        raise ImageError(
-            "An image is no longer in the spec",
-            f"{staged.name} ({staged.digest[:16]}) must go to site {staged.site}, but the spec does not say where it "
-            "comes from any more. Plan again.",
-        )
+    def _public_copy(self, image: StagedImage) -> PublicCopy | None:
+        wanted, public_copy = self._wanted_image(image), self._context.public_copy
+        return public_copy(wanted) if wanted is not None and public_copy is not None else None
+
+    def _files(self, image: StagedImage) -> ImageFiles:
+        wanted = self._wanted_image(image)
+        if wanted is None:
+            raise ImageError(
+                "An image is no longer in the spec",
+                f"Image {image.name} ({image.digest[:16]}) has to be staged at site {image.site}, but the spec no longer has a "
+                "source for it. Plan again.",
+            )
+        return self._context.files(wanted)
+
+    def _wanted_image(self, image: StagedImage) -> WantedImage | None:
+        return next((each for each in self._context.wanted.images if each.digest == image.digest), None)
 
 
 def record_after(action: Action, begun: Record | None, outputs: Outputs) -> Record | None:
-    """The record after ``action`` succeeded; None when its resource is gone. ``begun`` is the one since its intent."""
+    """Return the record after ``action`` succeeded; None if its resource is gone. ``begun``: the record since the intent."""
     if action.verb == "clean":
         return None
     resource = action.resource
@@ -208,20 +209,20 @@ def record_after(action: Action, begun: Record | None, outputs: Outputs) -> Reco
 
 
 def guests_of(provider: Provider, remote: SshClient, clock: Clock) -> Guests:
-    """The guests of a site: pretended ones if the provider pretends, else those that ssh reaches."""
+    """Return the guests of a site: simulated by its provider, else reached over ssh."""
     simulation = provider.abilities.guest_simulation
     return SimulatedGuests(simulation, clock) if simulation is not None else SshGuests(remote)
 
 
-def _transfer(say: Say) -> Callable[[int, int], None]:
-    """Says how far a transfer has come, at most once for each hundredth."""
+def _transfer_progress(report: Callable[[str], None]) -> TransferProgress:
+    """Return a callback that reports a transfer at most once per percent."""
     last = -1
 
     def transferred(done: int, total: int) -> None:
         nonlocal last
-        share = 100 * done // total if total else 100
-        if share != last:
-            last = share
-            say(f"transferring {size(total)} · {share} %")
+        percent = 100 * done // total if total else 100
+        if percent != last:
+            last = percent
+            report(f"transferring {size(total)} · {percent} %")
 
     return transferred

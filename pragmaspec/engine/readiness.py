@@ -1,6 +1,6 @@
-"""Waiting until a booted node is ready, stage by stage, each with its own limit, and saying why when it is not.
+"""Waits until a booted node is ready, stage by stage, each with its own limit, and collects diagnostics on failure.
 
-domain runs → address answers → ssh lets us in → cloud-init finished without error
+The stages: domain running → address responding → ssh login → cloud-init finished without error.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from pragmaspec.resources import Mark, Node
 FIRST_PAUSE_S = 0.01
 MAX_PAUSE_S = 2.0
 _POWER_CHECK_S = 3.0
-_SAY_S = 1.0
+_REPORT_S = 1.0
 
 
 @dataclass(frozen=True)
 class ReadinessWait:
-    """One node that is waited for, and what is needed for that.
+    """The wait for one node, with its collaborators.
 
-    ``check`` raises to end the waiting (an interrupt), or returns why it is hopeless; ``say`` is told what is waited for;
-    ``evidence`` is what the site can show.
+    ``check`` raises to cancel the wait, or returns why it is hopeless; ``report`` receives the current stage; ``diagnostics``
+    returns what the site knows about the node.
     """
 
     node: Node
@@ -34,86 +34,86 @@ class ReadinessWait:
     power: PowerWatch
     clock: Clock
     check: Callable[[], str]
-    say: Callable[[str], None]
+    report: Callable[[str], None]
     diagnostics: Callable[[], Diagnostics]
 
 
-def wait_until_ready(waiting: ReadinessWait) -> None:
-    """Return when the node is as ready as it shall be. Raises NotReadyError with the stage and the evidence."""
-    node, mark, guests = waiting.node, waiting.mark, waiting.guests
+def wait_until_ready(wait: ReadinessWait) -> None:
+    """Return when the node has reached its readiness. Raises NotReadyError with the failed stage and diagnostics."""
+    node, mark, guests = wait.node, wait.mark, wait.guests
     limit_s = float(node.readiness.timeout_s)
     if node.readiness.when == "none":
         return
     if not guests.reachable(node):
-        # Nobody can look inside: that its machine runs is all there is to see.
-        if waiting.power.stopped(mark.address, waiting.clock.monotonic()):
-            raise _not_ready(waiting, "the domain to run", _stopped(waiting, "has stopped"))
+        # All that can be checked is that the domain is running.
+        if wait.power.stopped(mark.address, wait.clock.monotonic()):
+            raise _not_ready(wait, "the domain to run", _stopped(wait, "has stopped"))
         return
-    _Stage(waiting, "its address", limit_s).poll(lambda: "" if guests.answers(node, mark) else "nothing answers there")
-    _Stage(waiting, "ssh", limit_s).poll(lambda: guests.login(node, mark))
+    _Stage(wait, "its address", limit_s).poll(lambda: "" if guests.answers(node, mark) else "no response")
+    _Stage(wait, "ssh", limit_s).poll(lambda: guests.login(node, mark))
     if node.readiness.when == "cloud-init":
-        _Stage(waiting, "cloud-init", limit_s).first_boot()
+        _Stage(wait, "cloud-init", limit_s).first_boot()
 
 
 class _Stage:
-    """One stage of waiting."""
+    """One stage of the wait."""
 
-    def __init__(self, waiting: ReadinessWait, name: str, limit_s: float) -> None:
-        self._waiting = waiting
+    def __init__(self, wait: ReadinessWait, name: str, limit_s: float) -> None:
+        self._wait = wait
         self._name = name
         self._limit_s = limit_s
-        self._began = waiting.clock.monotonic()
-        self._said = float("-inf")
+        self._began = wait.clock.monotonic()
+        self._reported = float("-inf")
         self._power_checked = self._began
 
     def poll(self, attempt: Callable[[], str]) -> None:
-        """Try until ``attempt`` returns nothing, which means that the stage is reached."""
+        """Repeat ``attempt``, which returns an error or nothing, until it succeeds."""
         pause_s = FIRST_PAUSE_S
-        while why := attempt():
+        while error := attempt():
             self.tick()
-            if self._waiting.clock.monotonic() - self._began >= self._limit_s:
-                raise _not_ready(self._waiting, self._name, f"{why} after {self._limit_s:.0f} s")
-            self._waiting.clock.sleep(pause_s)
+            if self._wait.clock.monotonic() - self._began >= self._limit_s:
+                raise _not_ready(self._wait, self._name, f"{error} after {self._limit_s:.0f} s")
+            self._wait.clock.sleep(pause_s)
             pause_s = min(1.6 * pause_s, MAX_PAUSE_S)
 
     def first_boot(self) -> None:
-        """Wait for cloud-init to finish without error."""
-        waiting = self._waiting
+        """Wait until cloud-init has finished without error."""
+        wait = self._wait
         try:
-            error = waiting.guests.first_boot(waiting.node, waiting.mark, self._limit_s, self.tick)
+            error = wait.guests.first_boot(wait.node, wait.mark, self._limit_s, self.tick)
         except AccessError as lost:
-            raise _not_ready(waiting, self._name, f"it did not finish in {self._limit_s:.0f} s; {lost.first_line}") from lost
+            raise _not_ready(wait, self._name, f"it did not finish within {self._limit_s:.0f} s; {lost.first_line}") from lost
         if error:
-            raise _not_ready(waiting, self._name, f"it reports: {error}")
+            raise _not_ready(wait, self._name, f"it reports: {error}")
 
     def tick(self) -> None:
-        """Say what is waited for, and end the waiting when it has become hopeless."""
-        now = self._waiting.clock.monotonic()
-        if now - self._said >= _SAY_S:
-            self._said = now
-            self._waiting.say(f"waiting for {self._name} · {now - self._began:.0f} s")
-        hopeless = self._waiting.check()
+        """Report the stage, and end the wait if it is hopeless."""
+        now = self._wait.clock.monotonic()
+        if now - self._reported >= _REPORT_S:
+            self._reported = now
+            self._wait.report(f"waiting for {self._name} · {now - self._began:.0f} s")
+        hopeless = self._wait.check()
         if not hopeless and now - self._power_checked >= _POWER_CHECK_S:
             self._power_checked = now
-            if self._waiting.power.stopped(self._waiting.mark.address, self._began):
-                hopeless = _stopped(self._waiting, "has stopped by itself")
+            if self._wait.power.stopped(self._wait.mark.address, self._began):
+                hopeless = _stopped(self._wait, "has stopped by itself")
         if hopeless:
-            raise _not_ready(self._waiting, self._name, hopeless)
+            raise _not_ready(self._wait, self._name, hopeless)
 
 
-def _stopped(waiting: ReadinessWait, otherwise: str) -> str:
-    why = waiting.power.paused(waiting.mark.address)
-    return f"its machine {otherwise}" if why is None else f"its machine is paused ({why})"
+def _stopped(wait: ReadinessWait, otherwise: str) -> str:
+    paused = wait.power.paused(wait.mark.address)
+    return f"its machine {otherwise}" if paused is None else f"its machine is paused ({paused})"
 
 
-def _not_ready(waiting: ReadinessWait, stage: str, why: str) -> NotReadyError:
-    """The error for a node that did not reach ``stage``, with everything that can be shown."""
-    node, seen = waiting.node, waiting.diagnostics()
-    lines = [f"waited for {stage}: {why}"]
-    lines += [f"domain: {seen.domain}"] if seen.domain else []
-    lines += [f"lease: {seen.lease}"] if seen.lease else []
-    inside = waiting.guests.diagnosis(node)
-    lines += ["the guest says:", *(f"  {line}" for line in inside)] if inside else []
-    lines += ["last lines of its console:", *(f"  {line}" for line in seen.console)] if seen.console else []
-    lines.append(f"Look with: pragmaspec console {node.name}. The next apply waits for it again.")
+def _not_ready(wait: ReadinessWait, stage: str, reason: str) -> NotReadyError:
+    """The error for a node that did not reach ``stage``, with all available diagnostics."""
+    node, site = wait.node, wait.diagnostics()
+    lines = [f"waited for {stage}: {reason}"]
+    lines += [f"domain: {site.domain}"] if site.domain else []
+    lines += [f"lease: {site.lease}"] if site.lease else []
+    guest = wait.guests.diagnosis(node)
+    lines += ["the guest reports:", *(f"  {line}" for line in guest)] if guest else []
+    lines += ["last lines of its console:", *(f"  {line}" for line in site.console)] if site.console else []
+    lines.append(f"To investigate: pragmaspec console {node.name}. The next apply waits for it again.")
     return NotReadyError("A node did not become ready", printable("\n".join(lines)))

@@ -1,4 +1,4 @@
-"""What is said when a plan was not done completely. Pure."""
+"""The errors of an apply that did not complete. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -10,12 +10,13 @@ from pragmaspec.engine.signals import unknown_outcomes_sentence
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PragmaspecError, Problem, SiteConflictError
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.wanted import Wanted, WantedCluster
-from pragmaspec.resources import Allocation, Node
+from pragmaspec.report.plan.rows import display_name
+from pragmaspec.resources import Allocation
 from pragmaspec.text import joined
 
 
 class Failure(NamedTuple):
-    """An action that failed, and why."""
+    """A failed action and its error."""
 
     action: Action
     error: PragmaspecError
@@ -27,21 +28,21 @@ def incomplete_error(
     unwritable: PragmaspecError | None = None,
     wanted: Wanted | None = None,
 ) -> ApplyIncompleteError:
-    """Every failure with the node and the verb it belongs to, and what was not started because of them.
+    """Return an error with every failure, each with its verb and resource, and with the skipped actions.
 
-    ``wanted`` tells what the spec names, so that no other can be chosen in its place.
+    ``wanted``: the spec, to advise on values that it fixes.
     """
     problems = [problem for failure in failures for problem in _problems(failure, wanted)]
     problems += unwritable.problems if unwritable else ()
     if skipped:
-        problems.append(Problem(summary="Not started", detail=f"{_names(skipped)}: what they wait for is not done."))
+        problems.append(Problem(summary="Not started", detail=f"{_names(skipped)}: their dependencies are not done."))
     return ApplyIncompleteError.of(problems)
 
 
 def interrupted_error(
     signal: str, unknown: int, not_started: Sequence[Action], failures: Sequence[Failure], wanted: Wanted | None = None
 ) -> InterruptedRunError:
-    """What a signal left behind."""
+    """Return the error of a run that ``signal`` stopped with ``unknown`` operations in flight."""
     parts = [f"Stopped by {signal}."]
     if not_started:
         parts.append(f"Not started: {_names(not_started)}.")
@@ -52,42 +53,39 @@ def interrupted_error(
     return InterruptedRunError.of([Problem(summary="The run was interrupted", detail=" ".join(parts)), *problems])
 
 
-def subject_name(action: Action) -> str:
-    """What an action is about, as people call it: a node's name, an image's, a cluster's."""
-    resource = action.resource
-    return resource.cluster if not isinstance(resource, Node) and hasattr(resource, "cluster") else resource.name
-
-
 def _problems(failure: Failure, wanted: Wanted | None) -> tuple[Problem, ...]:
     action, error = failure
-    raced = isinstance(error, SiteConflictError) and isinstance(action.resource, Allocation)
-    cluster = wanted.cluster(action.resource.cluster) if wanted is not None and isinstance(action.resource, Allocation) else None
+    resource = action.resource
+    lost_race = isinstance(error, SiteConflictError) and isinstance(resource, Allocation)
+    cluster = wanted.cluster(resource.cluster) if wanted is not None and isinstance(resource, Allocation) else None
     return tuple(
         replace(
             problem,
-            detail=f"{action.verb} {subject_name(action)} at site {action.resource.site}: {problem.detail or problem.summary}"
-            + (_after_race(problem, cluster) if raced else ""),
+            detail=f"{action.verb} {display_name(resource)} at site {resource.site}: {problem.detail or problem.summary}"
+            + (_advice_after_lost_race(problem, cluster) if lost_race else ""),
             where=problem.where or action.where,
         )
         for problem in error.problems
     )
 
 
-def _after_race(problem: Problem, cluster: WantedCluster | None) -> str:
-    """Advice after another claim came first: a value that the spec fixes has no alternative."""
+def _advice_after_lost_race(problem: Problem, cluster: WantedCluster | None) -> str:
+    """Advice after a claim of another stack came first: there is no alternative for a value that the spec fixes."""
     fixed = [
-        words for value, words in _fixed(cluster) if re.search(rf"(?<![\d./]){re.escape(value)}(?![\d./]*\d)", problem.detail)
+        label
+        for value, label in _fixed_values(cluster)
+        if re.search(rf"(?<![\d./]){re.escape(value)}(?![\d./]*\d)", problem.detail)
     ]
     if fixed:
         return (
-            f" Somebody else was quicker. The spec names {joined(fixed)}, so that no other can be chosen: wait until it is given "
-            "back, name another, or leave it out to get the first free one."
+            f" Another claim came first. The spec names {joined(fixed)}, so that no other can be chosen: wait until it is free, "
+            "name another, or leave it out to get the first free one."
         )
-    return " Somebody else was quicker. Run `pragmaspec plan` again: it sees what is taken now and chooses something else."
+    return " Another claim came first. Run `pragmaspec plan` again: it sees what is taken now and chooses another."
 
 
-def _fixed(cluster: WantedCluster | None) -> list[tuple[str, str]]:
-    """The networks and addresses that the spec fixes for a cluster: each value with its name in messages."""
+def _fixed_values(cluster: WantedCluster | None) -> list[tuple[str, str]]:
+    """The networks and addresses that the spec fixes for a cluster: each value with its label in messages."""
     if cluster is None:
         return []
     found = [(str(cluster.vlan), f"VLAN {cluster.vlan}")] if cluster.vlan is not None else []
@@ -97,4 +95,4 @@ def _fixed(cluster: WantedCluster | None) -> list[tuple[str, str]]:
 
 
 def _names(actions: Sequence[Action]) -> str:
-    return joined([f"{action.verb} {subject_name(action)}" for action in actions])
+    return joined([f"{action.verb} {display_name(action.resource)}" for action in actions])

@@ -1,4 +1,4 @@
-"""Signals, while a plan is being done: the first asks to stop, the second is obeyed at once."""
+"""Signal handling during an apply: the first signal requests a stop, the second one stops immediately."""
 
 import signal
 import threading
@@ -13,25 +13,25 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _SecondSignal(BaseException):
-    """Not one of our errors, so that nothing on the way out takes it for the answer of a site or a disk."""
+    """Not a PragmaspecError or OSError, so that no handler on the way takes it for an error of a site or a disk."""
 
 
 @contextmanager
-def handle_signals(first: Callable[[str], None], unknown: Callable[[], int]) -> Iterator[None]:
-    """Call ``first`` with the signal's name on the first signal, and raise InterruptedRunError on the second.
+def handle_signals(on_first: Callable[[str], None], count_unknown: Callable[[], int]) -> Iterator[None]:
+    """Call ``on_first`` with the name of the first signal; raise InterruptedRunError on the second.
 
-    ``unknown`` counts the operations whose outcome is not known yet, for the message. Handlers are put in only in the main thread
-    (Python allows no other) and are put back afterwards.
+    ``count_unknown`` returns the number of operations without a known outcome, for the message. Handlers are installed in the
+    main thread only, as Python requires, and restored afterwards.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    seen: list[int] = []
+    received: list[int] = []
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) == 1:
-            first(signal.Signals(number).name)
+        received.append(number)
+        if len(received) == 1:
+            on_first(signal.Signals(number).name)
         else:
             raise _SecondSignal
 
@@ -39,23 +39,21 @@ def handle_signals(first: Callable[[str], None], unknown: Callable[[], int]) -> 
     try:
         yield
     except _SecondSignal:
-        raise InterruptedRunError.of([stopped_problem(unknown())]) from None
+        raise InterruptedRunError.of([stopped_problem(count_unknown())]) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 def stopped_problem(unknown: int) -> Problem:
-    """What is said when a run leaves ``unknown`` operations behind, or none."""
-    if not unknown:
-        return Problem(summary="Stopped at once", detail="No operation was under way; the next apply continues.")
-    return Problem(
-        summary="Stopped at once",
-        detail=f"{unknown_outcomes_sentence(unknown)} The next apply finishes {'it' if unknown == 1 else 'them'}.",
-    )
+    """The problem of a run that was stopped with ``unknown`` operations in flight."""
+    detail = "No operation was in flight; the next apply continues."
+    if unknown:
+        detail = f"{unknown_outcomes_sentence(unknown)} The next apply resolves {'it' if unknown == 1 else 'them'}."
+    return Problem(summary="Stopped immediately", detail=detail)
 
 
 def unknown_outcomes_sentence(unknown: int) -> str:
-    """The sentence about operations whose outcome is not known."""
+    """A sentence about ``unknown`` operations without a known outcome."""
     has, is_ = ("has", "is") if unknown == 1 else ("have", "are")
-    return f"{counted(unknown, 'operation')} {has} an unknown outcome and {is_} recorded as begun."
+    return f"{counted(unknown, 'operation')} {has} an unknown outcome and {is_} recorded as started."

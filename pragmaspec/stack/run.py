@@ -82,7 +82,7 @@ class Run(Planner):
             providers=providers,
             wanted=self.wanted,
             files=lambda image: self.library().files(image, images),
-            copies=self.copy_of,
+            public_copy=self.copy_of,
             stack_key=stack_key,
             remote=remote,
             shutdown_grace_s=self.shutdown_grace_s,

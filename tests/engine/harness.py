@@ -75,7 +75,7 @@ class Lab:
                 stack_key=KEY,
                 remote=SshClient(session.state.lineage, KEY, self.folder / "ssh"),
                 clock=self.clock,
-                crew=crew_of(self.calm, self.clock),
+                executor=crew_of(self.calm, self.clock),
             )
             asked = plan_for(session.state, *actions, sites=(PlannedSite(site=self.site, identity=self.provider.identity()),))
             return apply_plan(replace(asked, **plan), context)

@@ -200,7 +200,7 @@ def test_one_failing_node_stops_only_what_depends_on_it(store, tmp_path):
     refused, skipped = caught.value.problems
     assert (refused.summary, refused.detail) == ("no room", "boot hello-compute-0 at site lab: no room")
     assert str(refused.where) == "cluster.yaml:12:1"
-    assert skipped.detail == "update hello-compute-5: what they wait for is not done."
+    assert skipped.detail == "update hello-compute-5: their dependencies are not done."
     assert f"skipped update {node(5).address}: {failing.key} failed" in told.lines
     statuses = _statuses(store)
     assert statuses.pop(node(0).address) == "pending"
@@ -210,7 +210,7 @@ def test_one_failing_node_stops_only_what_depends_on_it(store, tmp_path):
 
 def test_a_lost_race_says_to_plan_again(store, tmp_path):
     site = FakeSite(before=_refusing(f"allocate {ALLOCATION.address}", error=SiteConflictError("taken by x")))
-    with pytest.raises(ApplyIncompleteError, match=r"allocate hello at site lab: taken by x Somebody else .*pragmaspec plan"):
+    with pytest.raises(ApplyIncompleteError, match=r"allocate hello at site lab: taken by x Another claim .*pragmaspec plan"):
         _apply(store, site, bring_up(0), tmp_path)
     assert f"boot {node(-1).address}" not in site.calls
 
@@ -343,7 +343,7 @@ def test_a_site_that_is_another_one_is_refused(store, tmp_path):
     with applying(store, site, tmp_path) as context:
         plan = plan_for(context.session.state, *bring_up(0), sites=sites)
         site.identity_id = "another host"
-        with pytest.raises(PlanRefusedError, match="not the one that was planned for"):
+        with pytest.raises(PlanRefusedError, match="Site identity changed"):
             apply_plan(plan, context)
         site.identity_id = "fake"
         apply_plan(plan, context)
@@ -483,7 +483,7 @@ def test_a_second_signal_leaves_at_once(store, tmp_path):
             release.wait(20)
 
     try:
-        with pytest.raises(InterruptedRunError, match=r"Stopped at once.*1 operation has .* finishes it"):
+        with pytest.raises(InterruptedRunError, match=r"Stopped immediately.*1 operation has .* resolves it"):
             _apply(store, FakeSite(before=hang), bring_up(0), tmp_path, told)
     finally:
         release.set()
@@ -502,7 +502,7 @@ def test_a_second_signal_while_the_site_is_looked_at_is_not_taken_for_its_answer
     with pytest.raises(InterruptedRunError) as caught:
         _apply(store, Slow(), bring_up(0), tmp_path, told)
     (problem,) = caught.value.problems
-    assert (problem.summary, problem.detail) == ("Stopped at once", "No operation was under way; the next apply continues.")
+    assert (problem.summary, problem.detail) == ("Stopped immediately", "No operation was in flight; the next apply continues.")
     assert problem.where is None
     assert not told.any_skipped.is_set()
     assert not store.read().records

@@ -169,7 +169,7 @@ def test_why_one_cannot_log_in(here, guests):
     assert guests.login(COMPUTE, MARK) == f"{COMPUTE.address}: Connection refused"
     here.refused = set()
     here.program("true", "echo no more space >&2; exit 9")
-    assert guests.login(COMPUTE, MARK) == "the command `true` ended with 9: no more space"
+    assert guests.login(COMPUTE, MARK) == "the command `true` ended with status 9: no more space"
 
 
 def test_the_guests_own_words(here, guests):
@@ -186,7 +186,7 @@ def test_files_that_cannot_be_installed_are_an_error(here, guests):
     files = [GuestFile(path="/etc/hosts", mode=0o644, content="127.0.0.1 localhost\n")]
     guests.update(COMPUTE, files)
     here.install_status = 1
-    with pytest.raises(AccessError, match="hello-compute-0: the command that installs them ended with 1: read-only file system"):
+    with pytest.raises(AccessError, match="hello-compute-0: the install command ended with status 1: read-only file system"):
         guests.update(COMPUTE, files)
 
 
@@ -275,13 +275,13 @@ def test_cloud_inits_error_is_the_nodes_error(store, tmp_path, here):
     _result(here, '{"v1": {"errors": ["the disk is full"]}}')
     with pytest.raises(ApplyIncompleteError, match="waited for cloud-init: it reports: the disk is full") as caught:
         _apply(store, SshSite(), tmp_path, here, *bring_up(0))
-    assert "the guest says:\n  status: error\n  detail: the disk is full" in caught.value.problems[0].detail
+    assert "the guest reports:\n  status: error\n  detail: the disk is full" in caught.value.problems[0].detail
     assert _record(store, FRONTEND).problem == "waited for cloud-init: it reports: the disk is full"
 
 
 def test_cloud_init_has_its_time_and_no_more(store, tmp_path, here):
     quick = Readiness(timeout_s=1)
-    with pytest.raises(ApplyIncompleteError, match="waited for cloud-init: it did not finish in 1 s"):
+    with pytest.raises(ApplyIncompleteError, match="waited for cloud-init: it did not finish within 1 s"):
         _apply(store, SshSite(), tmp_path, here, *bring_up(0, readiness=quick))
 
 
@@ -349,5 +349,5 @@ def test_a_guest_that_was_off_is_told_what_it_missed(store, tmp_path, here, up):
 
 def test_an_image_that_left_the_spec_cannot_be_staged(store, tmp_path, here):
     other = replace(IMAGE, digest="cd" * 32)
-    with pytest.raises(ApplyIncompleteError, match="the spec does not say where it comes from any more"):
+    with pytest.raises(ApplyIncompleteError, match="the spec no longer has a source for it"):
         _apply(store, SshSite(), tmp_path, here, act("stage", other))

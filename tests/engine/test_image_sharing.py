@@ -108,98 +108,98 @@ def _with_images(wanted, digests):
 
 def test_one_is_brought_it_and_the_others_take_it_in_a_row():
     spread = ImageDistribution()
-    assert spread.move("a") == SharingStep("bring")
-    spread = spread.begun("a", ())
-    assert [spread.move(name) for name in "bcd"] == [SharingStep("wait", ("a",))] * 3
-    spread = spread.ended("a", (), "got")
-    assert spread.move("b") == SharingStep("take", ("a",))
-    spread = spread.begun("b", ("a",))
-    assert spread.move("c") == SharingStep("take", ("b",), coming=True)
-    spread = spread.begun("c", ("b",))
-    assert spread.move("d") == SharingStep("take", ("c",), coming=True)
-    spread = spread.ended("b", ("a",), "got")
-    assert spread.move("d") == SharingStep("take", ("a",)), "rather from one whose bytes somebody has looked at"
+    assert spread.next_step("a") == SharingStep("upload")
+    spread = spread.begin("a", ())
+    assert [spread.next_step(name) for name in "bcd"] == [SharingStep("wait", ("a",))] * 3
+    spread = spread.end("a", (), "received")
+    assert spread.next_step("b") == SharingStep("fetch", ("a",))
+    spread = spread.begin("b", ("a",))
+    assert spread.next_step("c") == SharingStep("fetch", ("b",), incomplete=True)
+    spread = spread.begin("c", ("b",))
+    assert spread.next_step("d") == SharingStep("fetch", ("c",), incomplete=True)
+    spread = spread.end("b", ("a",), "received")
+    assert spread.next_step("d") == SharingStep("fetch", ("a",)), "rather from one whose bytes somebody has looked at"
 
 
 def test_whoever_brings_it_and_fails_makes_way_for_the_next():
-    spread = ImageDistribution().begun("a", ()).ended("a", (), "not-got")
+    spread = ImageDistribution().begin("a", ()).end("a", (), "failed")
     assert spread == ImageDistribution()
-    assert spread.move("b") == spread.move("a") == SharingStep("bring")
+    assert spread.next_step("b") == spread.next_step("a") == SharingStep("upload")
 
 
 def test_one_that_cannot_hand_it_out_is_asked_no_more():
-    spread = ImageDistribution(have=frozenset("ab")).begun("c", ("a",)).ended("c", ("a",), "not-offered")
-    assert spread.move("c") == SharingStep("take", ("b",))
-    assert spread.ended("c", ("b",), "not-offered").move("c") == SharingStep("bring")
+    spread = ImageDistribution(holding=frozenset("ab")).begin("c", ("a",)).end("c", ("a",), "not-offered")
+    assert spread.next_step("c") == SharingStep("fetch", ("b",))
+    assert spread.end("c", ("b",), "not-offered").next_step("c") == SharingStep("upload")
 
 
 def test_where_it_works_nowhere_nobody_waits_for_the_others():
-    spread = ImageDistribution(have=frozenset("a")).begun("b", ("a",)).ended("b", ("a",), "not-offered").begun("b", ())
-    assert spread.move("c") == SharingStep("wait", ("b",)), "one that cannot is none"
-    assert spread.ended("b", (), "got").begun("c", ("b",)).ended("c", ("b",), "not-offered").begun("c", ()).move(
+    spread = ImageDistribution(holding=frozenset("a")).begin("b", ("a",)).end("b", ("a",), "not-offered").begin("b", ())
+    assert spread.next_step("c") == SharingStep("wait", ("b",)), "one that cannot is none"
+    assert spread.end("b", (), "received").begin("c", ("b",)).end("c", ("b",), "not-offered").begin("c", ()).next_step(
         "d"
-    ) == SharingStep("bring")
+    ) == SharingStep("upload")
 
 
 def test_one_whose_source_failed_is_not_to_blame():
-    spread = ImageDistribution(have=frozenset("a")).begun("b", ("a",)).begun("c", ("b",)).ended("b", ("a",), "not-got")
-    assert spread.ended("c", ("b",), "not-got").move("c") == SharingStep("take", ("a",))
-    assert spread.move("b") == SharingStep("bring")
+    spread = ImageDistribution(holding=frozenset("a")).begin("b", ("a",)).begin("c", ("b",)).end("b", ("a",), "failed")
+    assert spread.end("c", ("b",), "failed").next_step("c") == SharingStep("fetch", ("a",))
+    assert spread.next_step("b") == SharingStep("upload")
 
 
 def test_one_that_could_not_take_it_is_brought_it():
-    spread = ImageDistribution(have=frozenset("ab")).begun("c", ("a",)).ended("c", ("a",), "not-got")
-    assert spread.move("c") == SharingStep("bring")
-    assert spread.move("d") == SharingStep("take", ("a",))
+    spread = ImageDistribution(holding=frozenset("ab")).begin("c", ("a",)).end("c", ("a",), "failed")
+    assert spread.next_step("c") == SharingStep("upload")
+    assert spread.next_step("d") == SharingStep("fetch", ("a",))
 
 
 def test_one_that_has_it_already_is_not_kept_waiting():
-    assert ImageDistribution(have=frozenset("a"), giving=frozenset("a")).move("a") == SharingStep("bring")
+    assert ImageDistribution(holding=frozenset("a"), serving=frozenset("a")).next_step("a") == SharingStep("upload")
 
 
 @given(st.integers(1, 40), st.integers(0, 5))
 def test_any_number_takes_one_transfer_from_outside_and_one_between_neighbours(count, deaf):
     """Where some hand nothing on, those behind them wait for the next round."""
     spread, rounds, names = (
-        ImageDistribution(mute=frozenset(f"{each:02}" for each in range(1, 1 + deaf))),
+        ImageDistribution(unable=frozenset(f"{each:02}" for each in range(1, 1 + deaf))),
         0,
         [f"{each:02}" for each in range(count)],
     )
-    while len(spread.have) < count:
+    while len(spread.holding) < count:
         rounds += 1
         under_way = []
         for name in names:
-            if name not in spread.have and (move := spread.move(name)).kind != "wait":
-                spread = spread.begun(name, move.sources)
+            if name not in spread.holding and (move := spread.next_step(name)).kind != "wait":
+                spread = spread.begin(name, move.sources)
                 under_way.append((name, move.sources))
         for name, sources in under_way:
-            spread = spread.ended(name, sources, "got")
+            spread = spread.end(name, sources, "received")
     assert rounds <= (1 if count == 1 else 2 + min(deaf, count - 2))
 
 
-@given(st.integers(1, 12), st.lists(st.sampled_from(["got", "not-got", "not-offered"]), max_size=60), st.randoms())
+@given(st.integers(1, 12), st.lists(st.sampled_from(["received", "failed", "not-offered"]), max_size=60), st.randoms())
 def test_whatever_fails_somebody_can_always_move(count, outcomes, dice):
     """Until every site has the image or was brought it in vain, as an apply leaves it at one attempt from outside."""
     spread, open_sites, under_way = ImageDistribution(), {str(each) for each in range(count)}, {}
     while open_sites or under_way:
-        moves = {name: spread.move(name) for name in sorted(open_sites)}
+        moves = {name: spread.next_step(name) for name in sorted(open_sites)}
         able = [name for name, move in moves.items() if move.kind != "wait"]
         assert able or under_way, "everybody waits for nobody"
         if able and (not under_way or dice.random() < 0.5):
             name = dice.choice(able)
             open_sites.remove(name)
             under_way[name] = moves[name].sources
-            spread = spread.begun(name, moves[name].sources)
+            spread = spread.begin(name, moves[name].sources)
         else:
             name = dice.choice(sorted(under_way))
             sources = under_way.pop(name)
-            came = outcomes.pop() if outcomes else "got"
-            came = "not-got" if came == "not-offered" and not sources else came
-            spread = spread.ended(name, sources, came)
-            if sources and came != "got":
+            came = outcomes.pop() if outcomes else "received"
+            came = "failed" if came == "not-offered" and not sources else came
+            spread = spread.end(name, sources, came)
+            if sources and came != "received":
                 open_sites.add(name)
         assert max(Counter(source for sources in under_way.values() for source in sources).values(), default=1) == 1
-    assert spread.bringing == spread.taking == spread.giving == frozenset()
+    assert spread.uploading == spread.fetching == spread.serving == frozenset()
 
 
 def test_an_apply_brings_the_image_once(tmp_path):
@@ -329,4 +329,4 @@ def test_who_waits_longer_than_the_limit_is_brought_it(monkeypatch):
     hold.set()
     first.join(LIMIT_S)
     assert came == ["brought"]
-    assert said == ["waiting for a to have it"]
+    assert said == ["waiting for the transfer to a"]

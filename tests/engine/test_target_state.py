@@ -68,14 +68,14 @@ def test_without_allocation_or_image_there_is_no_answer():
         outlook.image(node(0))
 
 
-def test_what_a_node_was_told_is_described_while_the_spec_says_the_same():
+def test_what_a_node_was_told_can_build_seed_while_the_spec_says_the_same():
     cluster = replace(WANTED.clusters[0], frontend=replace(NODES, packages=("slurm",)))
     told = first_boot_digest(GuestSettings(packages=("slurm",)))
     described = replace(node(-1), first_boot=told, keys=keys_digest(cluster.ssh_keys))
     outlook = _outlook(UP, wanted=replace(WANTED, clusters=(cluster,)))
-    assert outlook.is_described(described)
-    assert not outlook.is_described(replace(described, first_boot="0" * 16))
-    assert not outlook.is_described(replace(described, keys="0" * 16))
-    assert not _outlook(UP, wanted=replace(WANTED, clusters=())).is_described(described)
+    assert outlook.can_build_seed(described)
+    assert not outlook.can_build_seed(replace(described, first_boot="0" * 16))
+    assert not outlook.can_build_seed(replace(described, keys="0" * 16))
+    assert not _outlook(UP, wanted=replace(WANTED, clusters=())).can_build_seed(described)
     unread = replace(cluster, unknown=("keys",))
-    assert not _outlook(UP, wanted=replace(WANTED, clusters=(unread,))).is_described(described)
+    assert not _outlook(UP, wanted=replace(WANTED, clusters=(unread,))).can_build_seed(described)

@@ -62,8 +62,8 @@ def test_the_second_signal_leaves_at_once_and_what_was_begun_is_known(shop: Work
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=15)
     assert process.returncode == 130
-    assert "Stopped at once" in said.read_text()
-    assert "recorded as begun" in said.read_text()
+    assert "Stopped immediately" in said.read_text()
+    assert "recorded as started" in said.read_text()
     assert "Traceback" not in said.read_text()
     statuses = {record["address"]: record["status"] for record in shop("state", "list", "--json").json["records"]}
     assert statuses["lab/hello/allocation"] == "pending"

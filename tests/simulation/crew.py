@@ -4,27 +4,29 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty
 
-from pragmaspec.engine.action_runner import ActionRunner, ObserveResult
+from pragmaspec.engine.action_runner import ActionRunner
 from pragmaspec.engine.context import ApplyContext
-from pragmaspec.engine.events import ActionResult, Cancelled, Job, Message
+from pragmaspec.engine.events import ActionResult, Cancelled, Job, Message, ObserveResult
+from pragmaspec.engine.executor import Executor
 from pragmaspec.engine.target_state import TargetState
 from pragmaspec.planning.plan import Plan
+from pragmaspec.resources import Node
 from pragmaspec.state_model import Record
 from tests.simulation.chance import Chance
 from tests.simulation.clock import SimClock
 
 
-class SimCrew:
+class SimCrew(Executor):
     def __init__(self, plan: Plan, context: ApplyContext, outlook: TargetState, chance: Chance, clock: SimClock) -> None:
         self._inbox: deque[Message | None] = deque()
-        self.work = ActionRunner(plan, context, outlook, self._inbox.append)
+        self._runner = ActionRunner(plan, context, outlook, self._inbox.append)
         self._chance = chance
         self._clock = clock
         self._jobs: list[tuple[Job, Record | None]] = []
         """What may be done next; with a record, its guest is to be waited for."""
 
     def observe(self, sites: Iterable[str]) -> Mapping[str, ObserveResult]:
-        return {site: self.work.observe(site) for site in sorted(sites)}
+        return {site: self._runner.observe(site) for site in sorted(sites)}
 
     def begin(self, jobs: Sequence[Job]) -> None:
         self._jobs += [(job, None) for job in jobs]
@@ -42,8 +44,11 @@ class SimCrew:
     def wake(self) -> None:
         self._inbox.append(None)
 
+    def abandon_computes_of(self, frontend: Node, reason: str) -> None:
+        self._runner.abandon_computes_of(frontend, reason)
+
     def stop(self) -> list[str]:
-        self.work.cut()
+        self._runner.cancel()
         keys = [job.action.key for job, record in self._jobs if record is None]
         self._inbox.extend(ActionResult(job.action, None, Cancelled()) for job, record in self._jobs if record is not None)
         self._jobs.clear()
@@ -54,10 +59,10 @@ class SimCrew:
 
     def _do(self, job: Job, booted: Record | None) -> None:
         if booted is not None:
-            self.work.wait(job, booted)
+            self._runner.wait(job, booted)
         elif job.action.verb == "update":
-            self.work.update(job)
-        elif (made := self.work.call(job)) is not None:
+            self._runner.update(job)
+        elif (made := self._runner.call(job)) is not None:
             self._jobs.append((job, made.record))
 
 

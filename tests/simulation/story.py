@@ -83,7 +83,7 @@ class Stack:
                 stack_key=KEY,
                 remote=self._remote,
                 clock=story.clock,
-                crew=story.crew,
+                executor=story.crew,
             )
             apply_plan(plan, context, Nervous(story.chance))
 

@@ -1,15 +1,16 @@
-"""What was begun and is not known to have ended, held against what is at the site: from there an action goes on. Pure.
+"""Resolves interrupted operations against the site's current objects. Pure.
 
-The record says which creation (op) is meant and, once the site has told, the id of what it made. From there:
+A record holds the op of its creation and, once the site has answered, the id of the created object. From there:
 
-* found, once: it is bound, and the action goes on with it;
+* found once: it is bound, and the action continues with it;
 * found more than once: the oldest is bound, the others are surplus;
-* not found: the creation is repeated. Where every request makes another machine, only after the time within which the first
-  one may still take effect or show;
-* found without a record: somebody put the state back, or applied from another copy. It is ours by its marks and is adopted.
+* not found: the creation is repeated. Where every request creates another machine, it is repeated only after the time within
+  which the first one may still take effect or appear;
+* found without a record: the state was restored, or another copy of it was applied. The object is ours by its marks, and is
+  adopted.
 
-An answer that never came says nothing about the call, so nothing here concludes from an error. A call whose answer is lost is
-repeated once by the run that made it, and for the rest by the next one.
+A missing answer does not tell whether the call took effect, so nothing here is concluded from an error. A call without an answer
+is repeated once in the same run, and otherwise by the next run.
 """
 
 from collections.abc import Sequence
@@ -27,11 +28,11 @@ from pragmaspec.state_model import Record
 
 
 class Resolution(NamedTuple):
-    """What the record of an action's address must be before the action begins.
+    """The record that an action has to start from.
 
-    ``record`` None: as it is; with another op than before: that creation is over, and what turns up of it is a leftover; without
-    any: the action begins a new one. ``unseen``: nothing is there of a creation that may still take effect: wait, look again,
-    rule again.
+    ``record`` None: the present one. Another op than before: the earlier creation is closed, and its objects are leftovers; an
+    empty op: the action begins a new creation. ``unseen``: no object of a creation that may still take effect was found, so wait,
+    observe and resolve again.
     """
 
     record: Record | None = None
@@ -41,115 +42,120 @@ class Resolution(NamedTuple):
 UNCHANGED = Resolution()
 
 
-def resolve_allocation(record: Record | None, seen: ObservedAllocation | None) -> Resolution:
-    """The ruling for an allocation: its claims can be made only once, so only whose they are may differ from the record."""
-    if record is None or seen is None or not seen.op or seen.op == record.op:
+def resolve_allocation(record: Record | None, observed: ObservedAllocation | None) -> Resolution:
+    """Resolve an allocation. Its claims cannot exist twice, so only the op may differ from the record."""
+    if record is None or observed is None or not observed.op or observed.op == record.op:
         return UNCHANGED
-    return Resolution(record=replace(record, op=seen.op))
+    return Resolution(record=replace(record, op=observed.op))
 
 
 def resolve_deterministic_node(
-    action: Action, record: Record | None, there: Sequence[ObservedNode], closed: AbstractSet[str]
+    action: Action, record: Record | None, observed: Sequence[ObservedNode], closed: AbstractSet[str]
 ) -> Resolution:
-    """The ruling for a node where its identity follows from its mark (kind "ident"): repeating a creation is always right."""
-    if not there:
+    """Resolve a node whose identity follows from its mark (kind "ident"): its creation can always be repeated."""
+    if not observed:
         return UNCHANGED
-    seen = there[0]
+    node = observed[0]
     if record is None:
-        # What guests of such a machine were told is not known; that it exists, and as which build, is.
-        leftover = seen.op in closed or not seen.disk
-        return UNCHANGED if leftover or action.verb != "boot" else Resolution(record=_adopted(action, seen))
-    op = seen.op or record.op
-    if seen.generation < record.generation or (op, seen.generation) == (record.op, record.generation):
-        return UNCHANGED  # An earlier build is none of the record's.
-    return Resolution(record=replace(record, op=op, generation=seen.generation))
+        # It exists, and its generation is known, but not the configuration of its guest.
+        leftover = node.op in closed or not node.disk
+        return UNCHANGED if leftover or action.verb != "boot" else Resolution(record=_adopted(action, node))
+    op = node.op or record.op
+    if node.generation < record.generation or (op, node.generation) == (record.op, record.generation):
+        return UNCHANGED  # A machine of an earlier generation is not the recorded one.
+    return Resolution(record=replace(record, op=op, generation=node.generation))
 
 
 def resolve_assigned_node(
     action: Action,
     record: Record | None,
-    there: Sequence[ObservedNode],
+    observed: Sequence[ObservedNode],
     closed: AbstractSet[str],
     kind: IdentityKind,
     *,
     waited: bool,
 ) -> Resolution:
-    """The ruling for a node where the site makes identities up (kinds "token" and "tag")."""
-    found = sorted(
-        (seen for seen in there if seen.op not in closed and (record is None or seen.generation >= record.generation)),
-        key=lambda seen: (seen.made, seen.id),
+    """Resolve a node whose identity is assigned by the site (kinds "token" and "tag")."""
+    candidates = sorted(
+        (node for node in observed if node.op not in closed and (record is None or node.generation >= record.generation)),
+        key=_age,
     )
     if record is None:
-        return Resolution(record=_adopted(action, found[0])) if found and action.verb == "boot" else UNCHANGED
+        return Resolution(record=_adopted(action, candidates[0])) if candidates and action.verb == "boot" else UNCHANGED
     if record.site_id:
-        return _known(action, record, there, waited=waited)
-    same = [seen for seen in found if seen.op == record.op]
-    if same:
-        return Resolution(record=_bound(record, same[0]))
-    if found:
-        return Resolution(record=_bound(record, found[0]))
-    if not waited and not (kind == "token" and action.verb == "boot" and _same_request(action, record)):
+        return _resolve_known_node(action, record, observed, waited=waited)
+    if candidates:
+        same_op = [node for node in candidates if node.op == record.op]
+        return Resolution(record=_bound(record, (same_op or candidates)[0]))
+    if kind == "token" and action.verb == "boot" and _same_request(action, record):
+        return UNCHANGED
+    if not waited:
         return Resolution(unseen=True)
-    if kind == "token" and action.verb == "boot" and not _same_request(action, record):
-        # A token stands for one request; what is wanted by now is another one.
+    if kind == "token" and action.verb == "boot":
+        # A token is valid for one request only, and the request has changed.
         return Resolution(record=replace(record, op=""))
     return UNCHANGED
 
 
-def bind_created(record: Record, there: Sequence[ObservedNode]) -> Record | None:
-    """``record``, bound to the oldest machine of its very creation; None when none is there."""
-    same = [seen for seen in there if (seen.address, seen.op) == (record.original_address, record.op)]
-    return _bound(record, min(same, key=lambda seen: (seen.made, seen.id))) if same else None
+def bind_created(record: Record, observed: Sequence[ObservedNode]) -> Record | None:
+    """Return ``record`` bound to the oldest machine of its own creation; None if there is none."""
+    same = [node for node in observed if (node.address, node.op) == (record.original_address, record.op)]
+    return _bound(record, min(same, key=_age)) if same else None
 
 
-def _known(action: Action, record: Record, there: Sequence[ObservedNode], *, waited: bool) -> Resolution:
-    """The provider looks a known id up itself. A machine that was ready and is gone is made by a new creation."""
-    ours = next((seen for seen in there if seen.id == record.site_id), None)
-    if ours is not None:
-        return UNCHANGED if ours.op in ("", record.op) else Resolution(record=replace(record, op=ours.op))
+def granted_part(record: Record, observed: ObservedAllocation | None) -> Record | None:
+    """Return the record of what the site still grants of an allocation after a conflict with another owner; None for nothing.
+
+    The next plan chooses replacements for the rest.
+    """
+    wanted = record.resource
+    if observed is None or not isinstance(wanted, Allocation):
+        return None
+    vlans = dict(observed.vlans)
+    networks = tuple(each for each in wanted.networks if each.vlan is None or vlans.get(each.name) == each.vlan)
+    if not networks or networks[0] != wanted.private:
+        return None
+    public = tuple(grant for grant in wanted.public if grant.address in observed.public)
+    if (networks, public) == (wanted.networks, wanted.public):
+        return record
+    return replace(record, resource=replace(wanted, networks=networks, public=public), status="pending")
+
+
+def _resolve_known_node(action: Action, record: Record, observed: Sequence[ObservedNode], *, waited: bool) -> Resolution:
+    """Resolve a node with a known id, which the provider looks up itself. A ready machine that is gone is created anew."""
+    recorded = next((node for node in observed if node.id == record.site_id), None)
+    if recorded is not None:
+        return UNCHANGED if recorded.op in ("", record.op) else Resolution(record=replace(record, op=recorded.op))
     if record.status == "pending":
-        # Whether there is anything to shut down decides what is recorded afterwards.
+        # The record after a shutdown depends on whether there was a machine.
         return Resolution(unseen=True) if action.verb == "shutdown" and not waited else UNCHANGED
     if action.verb != "boot":
         return UNCHANGED
     return Resolution(record=replace(record, op=""))
 
 
-def _adopted(action: Action, seen: ObservedNode) -> Record:
-    return _bound(Record(resource=without_guest_info(action.resource), status="pending", generation=seen.generation), seen)
+def _age(node: ObservedNode) -> tuple[float, str]:
+    return (node.made, node.id)
 
 
-def _bound(record: Record, seen: ObservedNode) -> Record:
-    kept = tuple(pair for pair in record.outputs if pair[0] != "id")
-    outputs = tuple(sorted((*kept, ("id", seen.id)))) if seen.id else kept
-    return replace(record, op=seen.op, generation=seen.generation, outputs=outputs)
+def _adopted(action: Action, observed: ObservedNode) -> Record:
+    resource = without_guest_info(action.resource)
+    return _bound(Record(resource=resource, status="pending", generation=observed.generation), observed)
+
+
+def _bound(record: Record, observed: ObservedNode) -> Record:
+    others = tuple(pair for pair in record.outputs if pair[0] != "id")
+    outputs = tuple(sorted((*others, ("id", observed.id)))) if observed.id else others
+    return replace(record, op=observed.op, generation=observed.generation, outputs=outputs)
 
 
 def _same_request(action: Action, record: Record) -> bool:
-    """Whether a boot asks the site for what the recorded one asked for."""
-    asked, before = action.resource, record.resource
-    if not (isinstance(asked, Node) and isinstance(before, Node)) or action.generation > record.generation:
+    """True if a boot would repeat the recorded request."""
+    wanted, recorded = action.resource, record.resource
+    if not (isinstance(wanted, Node) and isinstance(recorded, Node)) or action.generation > record.generation:
         return False
-    return _request(asked) == _request(before)
+    return _request(wanted) == _request(recorded)
 
 
 def _request(node: Node) -> tuple[object, ...]:
     return (node.cpus, node.memory_mib, node.disk_bytes, node.image, node.nics, node.first_boot)
-
-
-def granted_part(record: Record, seen: ObservedAllocation | None) -> Record | None:
-    """What is held of an allocation that the site refuses because somebody else has a part of it; None: nothing.
-
-    What it does not hold the next plan chooses anew.
-    """
-    wanted = record.resource
-    if seen is None or not isinstance(wanted, Allocation):
-        return None
-    carried = dict(seen.vlans)
-    networks = tuple(each for each in wanted.networks if each.vlan is None or carried.get(each.name) == each.vlan)
-    if not networks or networks[0] != wanted.private:
-        return None
-    public = tuple(grant for grant in wanted.public if grant.address in seen.public)
-    if (networks, public) == (wanted.networks, wanted.public):
-        return record
-    return replace(record, resource=replace(wanted, networks=networks, public=public), status="pending")

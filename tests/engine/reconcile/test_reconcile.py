@@ -163,7 +163,7 @@ def test_a_node_that_was_begun_and_shall_be_off_is_not_recorded_as_off_when_it_i
 
 def test_a_claim_that_somebody_else_has_is_not_recorded_as_ours(lab):
     lab.provider.refuses = {ALLOCATION.address: SiteConflictError("taken")}
-    with pytest.raises(ApplyIncompleteError, match="Somebody else was quicker"):
+    with pytest.raises(ApplyIncompleteError, match="Another claim came first"):
         lab.apply(*bring_up(0))
     assert lab.record(ALLOCATION) is None, "so that the next plan chooses another one"
     lab.provider.refuses = {}
