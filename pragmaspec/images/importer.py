@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.archives.stream import file_chunks
@@ -20,7 +22,7 @@ from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.formats.sparse import write_sparse
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions, cache_disk
 from pragmaspec.resources import Blob
 from pragmaspec.spec.fields.scalars import NAME_PATTERN
 
@@ -38,20 +40,7 @@ class ImportedFile(Frozen, frozen=True):
     entry: CatalogueEntry | None = None
 
 
-class ImportOptions(Frozen, frozen=True):
-    """How a disk is to be taken. ``declared``: its format, None when its bytes decide; ``partitionless``: it gets a kernel.
-
-    ``member``: its path in the archive, empty where that is found.
-    """
-
-    declared: str | None = None
-    partitionless: bool = False
-    member: str = ""
-
-
-def import_file(
-    file: Path, name: str, workshop: ImageContext, missing: Mapping[str, str], handling: ImportOptions
-) -> ImportedFile:
+def import_file(file: Path, name: str, workshop: ImageContext, missing: Mapping[str, str], options: DiskOptions) -> ImportedFile:
     """Put ``file`` into the store: what was missing as it is, anything else as a disk that is kept under ``name``.
 
     ``missing``: what lock files ask for, by SHA-256: ``kernel of debian-12``. Raises ImageError, and UsageError when another disk
@@ -61,18 +50,10 @@ def import_file(
     answers = missing.get(digest, "")
     if answers and not answers.startswith("disk"):
         return ImportedFile(file=file, blob=_as_it_is(file, workshop, digest), answers=answers)
-    bare = handling.partitionless or bool(answers)
-    made = make_disk(
-        file,
-        workshop,
-        declared=handling.declared,
-        name=file.name,
-        partitionless=bare,
-        digest=digest,
-        member=handling.member,
-    )
+    options = replace(options, partitionless=options.partitionless or bool(answers))
+    made = make_disk(file, workshop, options, name=file.name, digest=digest)
     answers = missing.get(made.blob.sha256, "")
-    entry = None if answers else _keep(name, file, made, workshop.store, partitionless=bare)
+    entry = None if answers else _keep(name, file, made, workshop.store, partitionless=options.partitionless)
     return ImportedFile(file=file, blob=made.blob, made=made, answers=answers, entry=entry)
 
 
@@ -97,7 +78,7 @@ def _keep(name: str, file: Path, made: BootableDisk, store: BlobStore, *, partit
         date=datetime.now(UTC).date().isoformat(),
     )
     Catalogue(store).put_imported(entry)
-    cache_disk(store, digest, made, declared=made.format, partitionless=partitionless)
+    cache_disk(store, digest, made, DiskOptions(declared=made.format, partitionless=partitionless))
     return entry
 
 

@@ -11,7 +11,7 @@ from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.lock.entries import with_location
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.net.urls import is_remote, redact_url
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ _LEAST_DIGITS = 4
 """How much of a digest has to be said."""
 
 
-def find_disk(
-    what: str, workshop: ImageContext, *, declared: str | None, partitionless: bool, member: str = ""
-) -> tuple[Path, BootableDisk]:
+def find_disk(what: str, workshop: ImageContext, options: DiskOptions) -> tuple[Path, BootableDisk]:
     """The disk that ``what`` names, in the workshop's store or where it is, with what it is there.
 
     ``member``: its path, where ``what`` is an archive. Raises UsageError when nothing has that name, and
@@ -31,10 +29,10 @@ def find_disk(
     """
     path = Path(what)
     if path.is_file():
-        made = make_disk(path, workshop, declared=declared, name=path.name, partitionless=partitionless, member=member)
+        made = make_disk(path, workshop, options, name=path.name)
         return workshop.store.path(made.blob.sha256), made
     if path.is_dir() or is_remote(what) or "://" in what:
-        return _from_source(_source(what, member), workshop)
+        return _from_source(_source(what, options.member), workshop)
     entry = find_image(workshop.store, what)
     if entry is None:
         detail = f"There is no file {what}, and no image of the store is called so. `pragmaspec image list` shows them."

@@ -14,6 +14,7 @@ from pragmaspec.images.formats.inspect import DiskInfo, inspect_any
 from pragmaspec.images.formats.random_access import RandomAccessBytes
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.conversion_cache import DiskOptions
 from tests.images.bad_disks import bad_disks, bootable, good_disks
 
 HERE = Path(__file__).parent
@@ -60,7 +61,7 @@ def _first(told: str) -> str:
 
 def _told(workshop: ImageContext, file: Path, declared: str | None) -> str:
     try:
-        make_disk(file, workshop, declared=declared, name="bad", partitionless=False)
+        make_disk(file, workshop, DiskOptions(declared=declared), name="bad")
     except ImageError as error:
         return "".join(f"    {problem.detail}\n" for problem in error.problems)
     return "    LET IN\n"
@@ -84,7 +85,7 @@ def test_all_formats_become_one_disk(workshop: ImageContext, tmp_path: Path) -> 
             continue
         file = tmp_path / f"disk.{format_}"
         file.write_bytes(content)
-        blob, made, size = make_disk(file, workshop, declared=format_, name="disk", partitionless=False)
+        blob, made, size = make_disk(file, workshop, DiskOptions(declared=format_), name="disk")
         assert made == "qcow2"
         if size == len(bootable()):  # VHD by geometry has a few sectors more
             digests.add(blob.sha256)
@@ -120,4 +121,4 @@ def test_a_damaged_qcow2_is_refused_by_the_second_gate(workshop: ImageContext, t
     file.write_bytes(content)
     assert inspect_any(RandomAccessBytes(bytes(content)), "qcow2") == DiskInfo(format="qcow2", virtual_size_bytes=2 * 2**20)
     with pytest.raises(ImageError, match="cannot be checked by qemu-img"):
-        make_disk(file, workshop, declared=None, name="disk", partitionless=False)
+        make_disk(file, workshop, name="disk")

@@ -32,7 +32,7 @@ from pragmaspec.images.formats.inspect import inspect_any
 from pragmaspec.images.formats.qcow2_writer import write_qcow2
 from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.formats.sparse import read_blocks
-from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.images.transfer.cached_folder import ReadableFolder
 
 PARTCLONE_HEADER_BYTES = 112
@@ -262,4 +262,4 @@ def restore_to_store(near: ReadableFolder, workshop: ImageContext, scratch: Path
         with part.open("wb") as target:
             write_qcow2(target, read_blocks(window.handle))
     raw.unlink()
-    return make_disk(part, workshop, declared="qcow2", name=workshop.image, partitionless=False)
+    return make_disk(part, workshop, DiskOptions(declared="qcow2"))

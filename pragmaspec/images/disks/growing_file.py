@@ -1,77 +1,76 @@
-"""A file that still comes, for whoever wants to read what is there: the rest is waited for."""
+"""A file that is still being written, readable up to what is there; readers wait for the rest."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Condition
 
+from pragmaspec.images.store.blobs import ProgressCallback
+
 READ_BYTES = 2**20
-"""Less is not worth the reader's waking up, unless nothing more comes."""
+"""A reader is not woken for less, unless it is the end of the file."""
 
 
 class ReadAbortedError(Exception):
-    """The file will not come any more. Never leaves :mod:`pragmaspec.images`."""
+    """The file will not be completed. Never leaves :mod:`pragmaspec.images`."""
 
 
 class GrowingFile:
-    """``file`` on its way: one thread tells how much of it stands there, another one reads that.
-
-    ``total_bytes``: how long it will be, None when nobody knows.
-    """
+    """A ``file`` that one thread writes while another reads it. ``total_bytes``: its final length, None if unknown."""
 
     def __init__(self, file: Path, total_bytes: int | None) -> None:
         self.file = file
         self.total_bytes = total_bytes
         self._changed = Condition()
-        self._so_far = 0
-        self._whole = False
-        self._given_up = False
+        self._length = 0
+        self._finished = False
+        self._aborted = False
 
-    def came(self, so_far: int) -> None:
-        """The first ``so_far`` bytes of the file stand there and stay as they are."""
+    def advance(self, so_far: int) -> None:
+        """Announce that the first ``so_far`` bytes are final."""
         with self._changed:
-            self._so_far = so_far
+            self._length = so_far
             self._changed.notify()
 
-    def end(self) -> None:
-        """Nothing more comes: what is there is all of it."""
+    def finish(self) -> None:
+        """Announce that the file is complete."""
         with self._changed:
-            self._whole = True
+            self._finished = True
             self._changed.notify()
 
-    def give_up(self) -> None:
-        """Whoever reads stops."""
+    def abort(self) -> None:
+        """Abort readers."""
         with self._changed:
-            self._given_up = True
+            self._aborted = True
             self._changed.notify()
 
     def wait(self) -> None:
-        """Until all is there. Raises GivenUpError."""
+        """Wait until the file is complete. Raises ReadAbortedError."""
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or self._whole)
-            if self._given_up:
+            self._changed.wait_for(lambda: self._aborted or self._finished)
+            if self._aborted:
                 raise ReadAbortedError
 
-    def pieces(self, counted: Callable[[int, int], None]) -> Iterator[bytes]:
-        """The file from its beginning to its end. Once nothing more comes, ``counted`` is told bytes read, and in all.
+    def chunks(self, progress: ProgressCallback) -> Iterator[bytes]:
+        """Yield the file from beginning to end. ``progress`` is reported once the file is complete.
 
-        Raises GivenUpError, and OSError when it cannot be read.
+        Raises ReadAbortedError, and OSError if the file cannot be read.
         """
         with self.file.open("rb", buffering=0) as stream:
             at = 0
-            while (end := self._wait(at)) > at:
-                piece = os.pread(stream.fileno(), min(end - at, READ_BYTES), at)
-                if not piece:
+            while (end := self._wait_for_data(at)) > at:
+                chunk = os.pread(stream.fileno(), min(end - at, READ_BYTES), at)
+                if not chunk:
                     raise ReadAbortedError
-                at += len(piece)
-                yield piece
-                if self._whole:
-                    counted(at, self._so_far)
+                at += len(chunk)
+                yield chunk
+                if self._finished:
+                    progress(at, self._length)
 
-    def _wait(self, at: int) -> int:
-        """How far the file may be read, after there is something worth reading, or nothing more comes."""
+    def _wait_for_data(self, at: int) -> int:
+        """Wait for enough data behind ``at``, or for the end; return the length so far."""
         with self._changed:
-            self._changed.wait_for(lambda: self._given_up or self._whole or self._so_far - at >= READ_BYTES)
-            if self._given_up:
+            self._changed.wait_for(lambda: self._aborted or self._finished or self._length - at >= READ_BYTES)
+            if self._aborted:
                 raise ReadAbortedError
-            return self._so_far
+            return self._length

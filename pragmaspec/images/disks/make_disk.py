@@ -1,12 +1,11 @@
-"""From any file that holds a disk to a disk in the store that a node can boot from.
+"""Make a disk in the store that a node can boot from, from any file with a disk in it.
 
-Raw disks and qcow2 stay what they are, byte for byte. Whatever is around a disk (gzip, xz, zstd, bzip2, tar, zip, OVA) is taken
-off while it is read. Raw disks that were packed, and disks of other formats (VMDK, VDI, VHD, VHDX), become qcow2 files that are
-a function of the disk's content alone (see :mod:`pragmaspec.images.formats.qcow2_writer`), so that everybody gets the same
-digest.
+Raw disks and qcow2 are kept byte for byte. Compression and archives around a disk (gzip, xz, zstd, bzip2, tar, zip, OVA) are
+removed while it is read. Packed raw disks and disks in other formats (VMDK, VDI, VHD, VHDX) become reproducible qcow2 files (see
+:mod:`pragmaspec.images.formats.qcow2_writer`), so that every user gets the same digest.
 
-Nothing is looked at under a name that somebody else could change in between: the file is opened once, what comes out of it lies
-in a private directory of the store, that is inspected, and that is published.
+There is no race between inspection and use: a file is opened once, its content is copied to a private directory of the store, and
+the copy is inspected and published.
 """
 
 import os
@@ -29,221 +28,210 @@ from pragmaspec.images.formats.qcow2_writer import write_qcow2
 from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccessFile, open_regular
 from pragmaspec.images.formats.sparse import read_blocks, write_sparse
 from pragmaspec.images.store.blobs import disk_full_as_error, file_sha256, fsync_path
-from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_disk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions, cache_disk, cached_disk
 from pragmaspec.images.store.digest_cache import changed_while_reading
 
-_LOOK_AFTER_BYTES = 64 * 2**20
-"""How often the free space is looked at while something is written."""
-_SPARE_BYTES = 256 * 2**20
-"""What has to stay free: a full file system harms everybody."""
+_SPACE_CHECK_BYTES = 64 * 2**20
+"""Bytes written between two checks of the free space."""
+_RESERVED_BYTES = 256 * 2**20
+"""Space to leave free: other programs need the file system too."""
 _WRITE_BYTES = 2**20
-"""Written at once: fewer turns between the threads."""
+"""Size of a write, to switch between threads less often."""
 _NATIVE = {"raw", "qcow2"}
+_NO_OPTIONS = DiskOptions()
 
 
 def make_disk(
-    file: Path,
-    workshop: ImageContext,
-    *,
-    declared: str | None,
-    name: str,
-    partitionless: bool,
-    digest: str | None = None,
-    member: str = "",
+    file: Path, context: ImageContext, options: DiskOptions = _NO_OPTIONS, *, name: str = "", digest: str | None = None
 ) -> BootableDisk:
-    """Put the disk in ``file`` into the store: ``(blob, format, virtual size in bytes)``.
+    """Put the disk in ``file`` into the store.
 
-    A file in the store's own ``incoming`` directory is used up; any other is copied and stays. ``declared``: the format of the
-    disk itself, whatever is around it (one of ``DISK_FORMATS``), None when its bytes decide. ``partitionless``: it need not be
-    able to start alone. ``digest``: the file's SHA-256 when the caller knows it; then nothing is made twice. ``member``: the
-    disk's path in the archive that the file is; empty where that is found. Raises ImageError.
+    A file in the store's own ``incoming`` directory is consumed; any other is copied. ``name``: in errors, else that of the
+    image; ``digest``: the SHA-256 of the file if known, to reuse a disk made before. Raises ImageError.
     """
-    if declared is not None and declared not in DISK_FORMATS:
-        raise image_refused([f"the format {declared!r} is not known; a disk is one of {', '.join(DISK_FORMATS)}"])
-    store = workshop.store
-    work = work_name(file)
-    ours = file.absolute().parent == store.incoming.absolute()
-    with store.locked(work), disk_full_as_error(store, name):
-        made = cached_disk(store, digest, declared=declared, partitionless=partitionless, member=member) if digest else None
-        if made is None:
-            with open_regular(file) as window, store.scratch(work) as scratch:
-                maker = DiskMaker(workshop, name, declared, scratch, partitionless=partitionless, member=member)
-                made = maker.make(file, window, ours=ours, digest=digest)
+    if options.declared is not None and options.declared not in DISK_FORMATS:
+        known = ", ".join(DISK_FORMATS)
+        raise image_refused([f"the format {options.declared!r} is unknown; the formats of disks are {known}"])
+    store, work = context.store, work_name(file)
+    own = file.absolute().parent == store.incoming.absolute()
+    with store.locked(work), disk_full_as_error(store, name or context.image):
+        disk = cached_disk(store, digest, options) if digest else None
+        if disk is None:
+            with open_regular(file) as opened, store.scratch(work) as scratch:
+                maker = DiskMaker(context, options, scratch, name or context.image)
+                disk = maker.make(file, opened, own=own, digest=digest)
             if digest:
-                cache_disk(store, digest, made, declared=declared, partitionless=partitionless, member=member)
-        if ours:
+                cache_disk(store, digest, disk, options)
+        if own:
             file.unlink(missing_ok=True)
-        return made
+        return disk
 
 
 def work_name(file: Path) -> str:
-    """The name of the lock, and of the scratch directory, of whoever makes a disk of ``file``."""
+    """Return the name of the lock and of the scratch directory for making a disk of ``file``."""
     return f"disk-{sha256(os.fsencode(file.absolute())).hexdigest()[:32]}"
 
 
 class UnpublishedDisk(NamedTuple):
-    """A disk that lacks only a last look and its final name. ``digest``: its SHA-256; ``looked``: qemu-img has seen it."""
+    """A disk before its final inspection. ``digest``: its SHA-256; ``verified``: qemu-img has accepted it."""
 
     file: Path
     digest: str
     declared: str | None
-    looked: bool = False
+    verified: bool = False
 
 
 class DiskMaker:
     """Makes one disk in the private directory ``scratch``. All methods raise ImageError."""
 
-    def __init__(
-        self, workshop: ImageContext, name: str, declared: str | None, scratch: Path, *, partitionless: bool, member: str = ""
-    ) -> None:
-        self._workshop = workshop
-        self._store = workshop.store
-        self._name = name
-        self._declared = declared
+    def __init__(self, context: ImageContext, options: DiskOptions, scratch: Path, name: str) -> None:
+        self._context = context
+        self._store = context.store
+        self._options = options
         self._scratch = scratch
-        self._partitionless = partitionless
-        self._member = member
-        self._packing = ""
+        self._name = name
+        self._packed = False
 
-    def make(self, file: Path, window: RandomAccessFile, *, ours: bool, digest: str | None) -> BootableDisk:
-        """The disk in ``file``, which is open as ``window``."""
-        self._store.check_space(window.size + _SPARE_BYTES, self._name)
-        stream, layers = unwrap(window, self._unpacked, self._member)
+    def make(self, file: Path, opened: RandomAccessFile, *, own: bool, digest: str | None) -> BootableDisk:
+        """Make a disk of ``file``, which is ``opened``; consume it if it is the store's ``own``."""
+        self._store.check_space(opened.size + _RESERVED_BYTES, self._name)
+        stream, layers = unwrap(opened, self._report_unpacking, self._options.member)
         if layers:
-            self._packing = layers[0]
-            ready = self._unwrapped(window, stream)
-            if not window.unchanged():
+            self._packed = True
+            unpublished = self._unwrapped(opened, stream)
+            if not opened.unchanged():
                 raise changed_while_reading(file)
-            return self.publish(ready)
-        examined = self._examine(window)  # before gigabytes are copied
-        if ours:
-            copy, found = file, digest or file_sha256(file, lambda done, total: self._workshop.step("hashing", done, total))
+            return self.publish(unpublished)
+        info = self._inspect(opened)  # before gigabytes are copied
+        if own:
+            copy, found = file, digest or file_sha256(file, lambda done, total: self._context.step("hashing", done, total))
         else:
             copy = self._scratch / "disk"
-            found = self._copy(copy, file_chunks(window, lambda done, total: self._workshop.step("copying", done, total)))
-            if not window.unchanged() or (digest is not None and digest != found):
+            found = self._copy(copy, file_chunks(opened, lambda done, total: self._context.step("copying", done, total)))
+            if not opened.unchanged() or (digest is not None and digest != found):
                 raise changed_while_reading(file)
-        return self.publish(UnpublishedDisk(copy, found, self._declared) if examined.format in _NATIVE else self._convert(copy))
+        native = info.format in _NATIVE
+        return self.publish(UnpublishedDisk(copy, found, self._options.declared) if native else self._convert(copy))
 
-    def _unwrapped(self, window: RandomAccessFile, stream: PeekableStream) -> UnpublishedDisk:
-        """The disk in the packed file ``window``, which is read once more when its end says that another member is meant."""
-        most_bytes = max_unpacked_bytes(window.size, MAX_VIRTUAL_BYTES)
+    def _unwrapped(self, opened: RandomAccessFile, stream: PeekableStream) -> UnpublishedDisk:
+        """Unpack a packed file, once more if its end shows that another member is the disk."""
+        max_bytes = max_unpacked_bytes(opened.size, MAX_VIRTUAL_BYTES)
         try:
-            return self.unpack(stream, most_bytes)
+            return self.unpack(stream, max_bytes)
         except OtherMemberError as other:
             for left in self._scratch.iterdir():
                 left.unlink()
-            return self.unpack(unwrap(window, self._unpacked, other.member)[0], most_bytes)
+            return self.unpack(unwrap(opened, self._report_unpacking, other.member)[0], max_bytes)
 
-    def unpack(self, stream: PeekableStream, most_bytes: int) -> UnpublishedDisk:
-        """The disk that comes out of a packed file, of at most ``most_bytes``."""
-        kinds = detect_formats(stream.peek(HEAD_BYTES), b"")
-        if kinds and all(kind.family == "other" for kind in kinds):
-            raise image_refused([f"what is packed in it is {kinds[0].words}, not a disk image"])
-        foreign = self._declared not in {None, *_NATIVE} or any(kind.name != "raw" for kind in kinds)
+    def unpack(self, stream: PeekableStream, max_bytes: int) -> UnpublishedDisk:
+        """Make a disk from the content of a packed file, of at most ``max_bytes``."""
+        formats = detect_formats(stream.peek(HEAD_BYTES), b"")
+        if formats and all(each.family == "other" for each in formats):
+            raise image_refused([f"its content is {formats[0].words}, not a disk image"])
+        raw = self._options.declared in {None, *_NATIVE} and all(each.name == "raw" for each in formats)
         copy = self._scratch / "disk"
-        with prefetch(limit_bytes(stream.rest(), most_bytes)) as pieces:
-            if not foreign:
-                return self._from_raw(pieces)
-            digest = self._copy(copy, pieces)
-        with open_regular(copy) as window:
-            examined = self._examine(window)
-        return UnpublishedDisk(copy, digest, self._declared) if examined.format in _NATIVE else self._convert(copy)
+        with prefetch(limit_bytes(stream.rest(), max_bytes)) as chunks:
+            if raw:
+                return self._from_raw(chunks)
+            digest = self._copy(copy, chunks)
+        with open_regular(copy) as opened:
+            info = self._inspect(opened)
+        return UnpublishedDisk(copy, digest, self._options.declared) if info.format in _NATIVE else self._convert(copy)
 
-    def publish(self, ready: UnpublishedDisk) -> BootableDisk:
-        """Inspect what there is now, let qemu-img do the same, and give it its final name."""
-        self._workshop.step("checking")
+    def publish(self, disk: UnpublishedDisk) -> BootableDisk:
+        """Inspect the disk, also with qemu-img, and give it its final name."""
+        self._context.step("checking")
         reach("images.check")
-        with open_regular(ready.file) as window:
-            examined = inspect_any(window, ready.declared, partitionless=self._partitionless)
-        format_: BootFormat = "qcow2" if examined.format == "qcow2" else "raw"
-        if format_ == "qcow2" and not ready.looked:
-            qemu_img.verify_qcow2(ready.file, examined.virtual_size_bytes)
-        return BootableDisk(self._store.publish(ready.file, ready.digest), format_, examined.virtual_size_bytes)
+        with open_regular(disk.file) as opened:
+            info = inspect_any(opened, disk.declared, partitionless=self._options.partitionless)
+        format_: BootFormat = "qcow2" if info.format == "qcow2" else "raw"
+        if format_ == "qcow2" and not disk.verified:
+            qemu_img.verify_qcow2(disk.file, info.virtual_size_bytes)
+        return BootableDisk(self._store.publish(disk.file, disk.digest), format_, info.virtual_size_bytes)
 
-    def _ours(self, file: Path, size_bytes: int) -> UnpublishedDisk:
-        """The qcow2 that was written here, of a disk of ``size_bytes``. Whatever takes time is done at once."""
+    def _verified(self, file: Path, size_bytes: int) -> UnpublishedDisk:
+        """Hash, flush and verify at the same time the qcow2 that was written here, of a disk of ``size_bytes``."""
         reach("images.ours")
-        with ThreadPoolExecutor(2) as beside:
-            waited = beside.submit(fsync_path, file), beside.submit(qemu_img.verify_qcow2, file, size_bytes)
-            digest = file_sha256(file, lambda done, total: self._workshop.step("hashing", done, total))
-            for each in waited:
+        with ThreadPoolExecutor(2) as executor:
+            pending = executor.submit(fsync_path, file), executor.submit(qemu_img.verify_qcow2, file, size_bytes)
+            digest = file_sha256(file, lambda done, total: self._context.step("hashing", done, total))
+            for each in pending:
                 each.result()
-        return UnpublishedDisk(file, digest, "qcow2", looked=True)
+        return UnpublishedDisk(file, digest, "qcow2", verified=True)
 
-    def _unpacked(self, done: int, total: int) -> None:
-        if self._packing:  # else it was only looked at
-            self._workshop.step("unpacking", done, total)
+    def _report_unpacking(self, done: int, total: int) -> None:
+        if self._packed:  # else only the head is read
+            self._context.step("unpacking", done, total)
 
-    def _from_raw(self, pieces: Iterator[bytes]) -> UnpublishedDisk:
-        """A raw disk as it comes, made into qcow2 in passing. Its ends are kept, since that is what a raw disk is judged by."""
-        made, ends = self._scratch / "disk.qcow2", _Ends()
-        with made.open("xb", buffering=_WRITE_BYTES) as target:
-            size = write_qcow2(target, ends.noted(self._watched(pieces)))
-        inspect_any(ends, self._declared, partitionless=self._partitionless)
-        return self._ours(made, size)
+    def _from_raw(self, chunks: Iterator[bytes]) -> UnpublishedDisk:
+        """Write a raw disk as qcow2. Its head and tail are kept, since raw disks are inspected by them."""
+        target, ends = self._scratch / "disk.qcow2", _Ends()
+        with target.open("xb", buffering=_WRITE_BYTES) as stream:
+            size = write_qcow2(stream, ends.record(self._checked(chunks)))
+        inspect_any(ends, self._options.declared, partitionless=self._options.partitionless)
+        return self._verified(target, size)
 
     def _convert(self, copy: Path) -> UnpublishedDisk:
-        """A disk of another format, through a raw disk with holes."""
-        with open_regular(copy) as window:
-            examined = self._examine(window)
-        qemu_img.verify_format(copy, examined.format, examined.virtual_size_bytes)
+        """Convert a disk in another format, through a sparse raw disk."""
+        with open_regular(copy) as opened:
+            info = self._inspect(opened)
+        qemu_img.verify_format(copy, info.format, info.virtual_size_bytes)
         reach("images.convert")
-        raw, made = self._scratch / "disk.raw", self._scratch / "disk.qcow2"
-        size = examined.virtual_size_bytes
+        raw, target = self._scratch / "disk.raw", self._scratch / "disk.qcow2"
+        size = info.virtual_size_bytes
 
-        def converted(percent: int) -> None:
-            self._workshop.step("converting", size * percent // 100, size)
-            self._store.check_space(_SPARE_BYTES, self._name)
+        def report(percent: int) -> None:
+            self._context.step("converting", size * percent // 100, size)
+            self._store.check_space(_RESERVED_BYTES, self._name)
 
-        qemu_img.convert(copy, examined.format, raw, "raw", most_bytes=size, counted=converted)
+        qemu_img.convert(copy, info.format, raw, "raw", most_bytes=size, counted=report)
         reach("images.converted")
         copy.unlink()
-        with open_regular(raw) as window, made.open("xb", buffering=_WRITE_BYTES) as target:
-            write_qcow2(target, self._watched(read_blocks(window.handle)))
-            inspect_any(window, "raw", partitionless=self._partitionless)
+        with open_regular(raw) as opened, target.open("xb", buffering=_WRITE_BYTES) as stream:
+            write_qcow2(stream, self._checked(read_blocks(opened.handle)))
+            inspect_any(opened, "raw", partitionless=self._options.partitionless)
         raw.unlink()
-        return self._ours(made, size)
+        return self._verified(target, size)
 
-    def _examine(self, window: RandomAccessFile) -> DiskInfo:
-        return inspect_any(window, self._declared, partitionless=self._partitionless)
+    def _inspect(self, opened: RandomAccessFile) -> DiskInfo:
+        return inspect_any(opened, self._options.declared, partitionless=self._options.partitionless)
 
-    def _copy(self, target: Path, pieces: Iterable[bytes]) -> str:
+    def _copy(self, target: Path, chunks: Iterable[bytes]) -> str:
         handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            return write_sparse(handle, self._watched(pieces))[0]
+            return write_sparse(handle, self._checked(chunks))[0]
         finally:
             os.close(handle)
 
-    def _watched(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The pieces; every now and then the free space is looked at."""
+    def _checked(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the chunks, and check the free space at intervals."""
         since = 0
-        for piece in pieces:
-            since += len(piece)
-            if since >= _LOOK_AFTER_BYTES:
-                self._store.check_space(_SPARE_BYTES, self._name)
+        for chunk in chunks:
+            since += len(chunk)
+            if since >= _SPACE_CHECK_BYTES:
+                self._store.check_space(_RESERVED_BYTES, self._name)
                 since = 0
             reach("images.piece")
-            yield piece
+            yield chunk
 
 
 class _Ends:
-    """The window on a stream that has gone by: its first MiB, its last 4 KiB, its length."""
+    """Random access to the first MiB and the last 4 KiB of a stream that has been read."""
 
     def __init__(self) -> None:
         self._head = self._tail = b""
         self.size = 0
 
-    def noted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        """The same pieces."""
-        for piece in pieces:
+    def record(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the same chunks."""
+        for chunk in chunks:
             if len(self._head) < HEAD_BYTES:
-                self._head = (self._head + piece)[:HEAD_BYTES]
-            self._tail = (self._tail + piece)[-TAIL_BYTES:] if len(piece) < TAIL_BYTES else piece[-TAIL_BYTES:]
-            self.size += len(piece)
-            yield piece
+                self._head = (self._head + chunk)[:HEAD_BYTES]
+            self._tail = (self._tail + chunk)[-TAIL_BYTES:] if len(chunk) < TAIL_BYTES else chunk[-TAIL_BYTES:]
+            self.size += len(chunk)
+            yield chunk
 
     def at(self, offset: int, length: int) -> bytes:
-        """See :class:`pragmaspec.images.formats.random_access.RandomAccess`; only the ends are there."""
+        """Return bytes of the head or of the tail."""
         begin = self.size - len(self._tail)
         return self._tail[offset - begin :][:length] if offset >= begin else self._head[offset : offset + length]

@@ -1,9 +1,8 @@
-"""A disk that is made of a packed file while that is still on its way, so that nobody waits for one and then for the other.
+"""Unpack a disk while its file is still being downloaded or hashed.
 
-The packed file itself is kept as it comes, since an interrupted transfer goes on with it. Nothing that is made here is trusted:
-it stays in a private directory until the digest of all that came is known to be right, and is then inspected like any other
-disk. Whatever cannot be made in passing, or goes wrong, is made again from the whole file, by :func:`make_disk`, which says what
-is wrong with it.
+The packed file is kept, so that an interrupted download can be resumed. The disk stays in a private directory until the digest of
+the complete file has been verified, and is then inspected like any other. If unpacking fails, :func:`make_disk` repeats it with
+the complete file, and reports what is wrong.
 """
 
 from collections.abc import Callable
@@ -23,73 +22,50 @@ from pragmaspec.images.formats.inspect import MAX_VIRTUAL_BYTES
 from pragmaspec.images.formats.random_access import open_regular
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import disk_full_as_error, fsync_path
-from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_disk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions, cache_disk, cached_disk
 from pragmaspec.images.store.digest_cache import changed_while_reading
+from pragmaspec.typing import override
 
 
 def make_disk_of_local_file(
-    file: Path,
-    workshop: ImageContext,
-    *,
-    declared: str | None,
-    partitionless: bool,
-    check: Callable[[str], None],
-    member: str = "",
+    file: Path, context: ImageContext, options: DiskOptions, check: Callable[[str], None]
 ) -> BootableDisk:
-    """The disk in the packed or foreign ``file``, which stays; it is read once for its digest and for what is in it.
+    """Make a disk of the packed or foreign ``file``, which is read once to hash and to unpack it.
 
-    ``check`` is given the digest, and raises when it is the wrong one. Raises ImageError.
+    ``check`` gets the digest, and raises if it is wrong. Raises ImageError.
     """
     with (
-        disk_full_as_error(workshop.store, workshop.image),
-        open_regular(file) as window,
-        StreamingUnpack(
-            workshop, file, declared=declared, partitionless=partitionless, used_up=False, member=member
-        ) as alongside,
+        disk_full_as_error(context.store, context.image),
+        open_regular(file) as opened,
+        StreamingUnpack(context, file, options, consume=False) as unpack,
     ):
 
-        def read(done: int, total: int) -> None:
-            alongside.read(done, total)
-            workshop.step(f"reading {file.name}", done, total)
+        def report(done: int, total: int) -> None:
+            unpack.report_read(done, total)
+            context.step(f"reading {file.name}", done, total)
 
-        digest = workshop.digests.blob(file, read).sha256
+        digest = context.digests.blob(file, report).sha256
         check(digest)
-        alongside.wait()
-        if not window.unchanged():
+        unpack.wait()
+        if not opened.unchanged():
             raise changed_while_reading(file)
-        made = alongside.made(digest)
-    if made:
-        return made
-    return make_disk(
-        file, workshop, declared=declared, name=workshop.image, partitionless=partitionless, digest=digest, member=member
-    )
+        return unpack.disk(digest)
 
 
 class StreamingUnpack:
-    """Makes a disk of ``file`` while :meth:`begins` and :meth:`came` are told how much of it is there.
+    """Unpacks ``file`` while it grows, which :meth:`start`, :meth:`advance` and :meth:`finish` announce.
 
-    The caller alone may write the file meanwhile. ``used_up``: it is not needed any more once the disk is made.
+    Only the caller may write the file meanwhile. ``consume``: the file is not needed once the disk is made.
     """
 
-    def __init__(
-        self,
-        workshop: ImageContext,
-        file: Path,
-        *,
-        declared: str | None,
-        partitionless: bool,
-        used_up: bool = True,
-        member: str = "",
-    ) -> None:
-        self._workshop = workshop
+    def __init__(self, context: ImageContext, file: Path, options: DiskOptions, *, consume: bool = True) -> None:
+        self._context = context
         self._file = file
-        self._declared = declared
-        self._partitionless = partitionless
-        self._used_up = used_up
-        self._member = member
-        self._held = ExitStack()
-        self._working: _Working | None = None
-        self._gate = _Gate(workshop)
+        self._options = options
+        self._consume = consume
+        self._resources = ExitStack()
+        self._attempt: _Attempt | None = None
+        self._reporter = _DeferredReporter(context)
 
     def __enter__(self) -> Self:
         return self
@@ -97,120 +73,117 @@ class StreamingUnpack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
 
-    def begins(self, total_bytes: int | None) -> None:
-        """The file begins to come; whatever was made of what came before is forgotten. It has to be there, perhaps empty."""
+    def start(self, total_bytes: int | None) -> None:
+        """Start to unpack the file, which exists, from its beginning; discard what was unpacked before."""
         self._stop()
-        store, work = self._workshop.store, work_name(self._file)
-        self._held.enter_context(store.locked(work))
-        scratch = self._held.enter_context(store.scratch(work))
-        self._gate = _Gate(self._workshop)
-        workshop = ImageContext(store, self._workshop.image, self._gate)
-        maker = DiskMaker(workshop, workshop.image, self._declared, scratch, partitionless=self._partitionless)
-        self._working = _Working(maker, GrowingFile(self._file, total_bytes), workshop.step, self._member)
+        store, work = self._context.store, work_name(self._file)
+        self._resources.enter_context(store.locked(work))
+        scratch = self._resources.enter_context(store.scratch(work))
+        self._reporter = _DeferredReporter(self._context)
+        context = ImageContext(store, self._context.image, self._reporter)
+        maker = DiskMaker(context, self._options, scratch, context.image)
+        self._attempt = _Attempt(maker, GrowingFile(self._file, total_bytes), context.step, self._options.member)
 
-    def came(self, so_far: int) -> None:
-        """The first ``so_far`` bytes of the file stand there."""
-        if self._working:
-            self._working.arrival.came(so_far)
+    def advance(self, so_far: int) -> None:
+        """Announce that the first ``so_far`` bytes of the file are final."""
+        if self._attempt:
+            self._attempt.file.advance(so_far)
 
-    def read(self, done: int, total: int) -> None:
-        """Somebody has read the first ``done`` bytes of a file that is there whole."""
-        if self._working is None:
-            self.begins(total)
-        self.came(done)
+    def finish(self) -> None:
+        """Announce that the file is complete."""
+        if self._attempt:
+            self._attempt.file.finish()
+
+    def report_read(self, done: int, total: int) -> None:
+        """Announce that ``done`` bytes of a complete file have been read."""
+        if self._attempt is None:
+            self.start(total)
+        self.advance(done)
         if done == total:
-            self.ends()
-
-    def ends(self) -> None:
-        """Nothing more comes."""
-        if self._working:
-            self._working.arrival.end()
+            self.finish()
 
     def wait(self) -> None:
-        """Until all that came was worked on."""
-        self._gate.open = True
-        if self._working:
-            self._working.wait()
+        """Wait until all data so far has been processed."""
+        self._reporter.active = True
+        if self._attempt:
+            self._attempt.wait()
 
-    def made(self, digest: str) -> BootableDisk | None:
-        """The disk, in the store, once all has come, and is what it has to be: ``digest`` is the file's SHA-256, made sure of.
-
-        None when it could not be made in passing. Raises ImageError when it is refused.
-        """
-        store, declared, bare = self._workshop.store, self._declared, self._partitionless
-        self._gate.open = True
+    def disk(self, digest: str) -> BootableDisk:
+        """Return the disk, in the store, of the complete file with this verified SHA-256. Raises ImageError."""
+        store = self._context.store
+        self._reporter.active = True
         try:
-            made = cached_disk(store, digest, declared=declared, partitionless=bare, member=self._member)
-            made = made or (self._working.finish() if self._working else None)
+            disk = cached_disk(store, digest, self._options) or (self._attempt.publish() if self._attempt else None)
         finally:
             self._stop()
-        if made is not None:
-            cache_disk(store, digest, made, declared=declared, partitionless=bare, member=self._member)
-            if self._used_up:
-                self._file.unlink(missing_ok=True)
-        return made
+        if disk is None:
+            return make_disk(self._file, self._context, self._options, digest=digest)
+        cache_disk(store, digest, disk, self._options)
+        if self._consume:
+            self._file.unlink(missing_ok=True)
+        return disk
 
     def _stop(self) -> None:
-        if self._working:
-            self._working.give_up()
-            self._working = None
-        self._held.close()
+        if self._attempt:
+            self._attempt.abort()
+            self._attempt = None
+        self._resources.close()
 
 
-class _Gate(ImageReporter):
-    """Keeps silent until the transfer is done: of two things at once only one is told."""
+class _DeferredReporter(ImageReporter):
+    """Drops progress until the download is done, so that one activity at a time is reported."""
 
-    def __init__(self, workshop: ImageContext) -> None:
-        self._workshop = workshop
-        self.open = False
+    def __init__(self, context: ImageContext) -> None:
+        self._context = context
+        self.active = False
 
-    def step(self, _: str, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
-        """What the thread does, when nothing else is done any more."""
-        if self.open:
-            self._workshop.step(doing, done_bytes, total_bytes)
+    @override
+    def step(self, image: str, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
+        if self.active:
+            self._context.step(doing, done_bytes, total_bytes)
 
 
-class _Working:
-    """One file that is being unpacked, by a thread."""
+class _Attempt:
+    """A thread that unpacks ``file`` from its beginning."""
 
-    def __init__(self, maker: DiskMaker, arrival: GrowingFile, step: Callable[[str, int, int], None], member: str) -> None:
-        self.arrival = arrival
+    def __init__(self, maker: DiskMaker, file: GrowingFile, step: Callable[[str, int, int], None], member: str) -> None:
+        self.file = file
         self._maker = maker
         self._step = step
         self._member = member
         self._layers: tuple[str, ...] = ()
-        self._ready: UnpublishedDisk | None = None
-        self._thread = Thread(target=self._run, name="alongside", daemon=True)
+        self._unpublished: UnpublishedDisk | None = None
+        self._thread = Thread(target=self._run, name="unpack", daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
-        """Until the thread is done."""
+        """Wait for the thread to end."""
         self._thread.join()
 
-    def finish(self) -> BootableDisk | None:
-        """What was made of the file, which is whole now."""
+    def publish(self) -> BootableDisk | None:
+        """Return the disk of the complete file, None if it could not be unpacked."""
         self.wait()
-        if self._ready is None:
+        if self._unpublished is None:
             return None
-        with open_regular(self.arrival.file) as window:
-            if detect_layers(window, self._member) != self._layers:  # its end may tell that it is two things at once
+        with open_regular(self.file.file) as opened:
+            if detect_layers(opened, self._member) != self._layers:  # the end may show that the format is ambiguous
                 return None
-        return self._maker.publish(self._ready)
+        return self._maker.publish(self._unpublished)
 
-    def give_up(self) -> None:
-        """Stop, and wait until that is done."""
-        self.arrival.give_up()
+    def abort(self) -> None:
+        """Stop the thread and wait for its end."""
+        self.file.abort()
         self._thread.join()
 
     def _run(self) -> None:
-        pieces = self.arrival.pieces(lambda done, total: self._step("unpacking", done, total))
+        chunks = self.file.chunks(lambda done, total: self._step("unpacking", done, total))
         try:
-            stream, self._layers = unwrap_stream(PeekableStream(pieces), self._member)
+            stream, self._layers = unwrap_stream(PeekableStream(chunks), self._member)
             if self._layers:
-                most = max_unpacked_bytes(self.arrival.total_bytes or 0, MAX_VIRTUAL_BYTES)
-                self._ready = self._maker.unpack(stream, most)
+                max_bytes = max_unpacked_bytes(self.file.total_bytes or 0, MAX_VIRTUAL_BYTES)
+                self._unpublished = self._maker.unpack(stream, max_bytes)
             else:
-                self.arrival.wait()
-                fsync_path(self.arrival.file)  # as it will be published, and while its digest is made
+                self.file.wait()
+                fsync_path(self.file.file)  # it will be published as it is; flush it while it is hashed
         except (ReadAbortedError, ImageError, OSError):
-            self._ready = None  # what is wrong, the whole file will tell
+            self._unpublished = None  # a second attempt, with the complete file, reports the error

@@ -7,7 +7,7 @@ from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.pragma.repository import RepositoryFiles
 from pragmaspec.images.pragma.vc_in import ApplianceDisk
-from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.images.transfer.cached_folder import missing_file_error
 from pragmaspec.net.urls import is_remote
 
@@ -23,7 +23,7 @@ def assemble_disk(disk: ApplianceDisk, below: str, address: str, workshop: Image
     local = [] if is_remote(address) else [Path(address) / path for path in paths]
     if local and len(local) == 1:
         _check_there(local)
-        return make_disk(local[0], workshop, declared=disk.format, name=workshop.image, partitionless=False)
+        return make_disk(local[0], workshop, DiskOptions(declared=disk.format))
     joined = store.part(key)
     if local:
         _check_there(local)
@@ -33,7 +33,7 @@ def assemble_disk(disk: ApplianceDisk, below: str, address: str, workshop: Image
         RepositoryFiles(address, workshop).fetch(paths[0], joined)
     else:
         _fetch_and_join(RepositoryFiles(address, workshop), paths, joined, workshop, key)
-    return make_disk(joined, workshop, declared=disk.format, name=workshop.image, partitionless=False)
+    return make_disk(joined, workshop, DiskOptions(declared=disk.format))
 
 
 def _join(files: list[Path], joined: Path, workshop: ImageContext) -> None:

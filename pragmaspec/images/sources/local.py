@@ -8,7 +8,7 @@ from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.formats.detect import detect_formats, head_and_tail
 from pragmaspec.images.formats.inspect import inspect_file
 from pragmaspec.images.formats.random_access import open_regular
-from pragmaspec.images.store.conversion_cache import BootableDisk, cache_disk, cached_inspection
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions, cache_disk, cached_inspection
 from pragmaspec.images.store.digest_cache import changed_while_reading
 from pragmaspec.images.transfer.digest_checks import check_digest
 
@@ -69,22 +69,21 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
         from pragmaspec.images.disks.streaming import make_disk_of_local_file  # noqa: PLC0415 - formats and tools are only needed now
 
         return make_disk_of_local_file(
-            Path(self.disk),
-            workshop,
-            declared=self.format,
-            partitionless=self.kernel is not None,
-            check=lambda digest: check_digest(self.sha256, digest, self.shown),
-            member=self.member,
+            Path(self.disk), workshop, self._options, lambda digest: check_digest(self.sha256, digest, self.shown)
         )
+
+    @property
+    def _options(self) -> DiskOptions:
+        return DiskOptions(declared=self.format, partitionless=self.kernel is not None, member=self.member)
 
     def _as_it_is(self, workshop: ImageContext) -> BootableDisk:
         """A disk that is used where it is; qemu-img looks at it once, and again when it has changed."""
-        disk, partitionless = workshop.local(self.disk), self.kernel is not None
+        disk, options = workshop.local(self.disk), self._options
         check_digest(self.sha256, disk.sha256, self.shown)
-        known = cached_inspection(workshop.store, disk.sha256, declared=self.format, partitionless=partitionless)
+        known = cached_inspection(workshop.store, disk.sha256, options)
         if known:
             return known
-        inspected = inspect_file(Path(self.disk), self.format, partitionless=partitionless)
+        inspected = inspect_file(Path(self.disk), self.format, partitionless=options.partitionless)
         if inspected.format == "qcow2":
             from pragmaspec.images.formats.qemu_img import verify_qcow2  # noqa: PLC0415 - only for a disk that is new here
 
@@ -92,5 +91,5 @@ class LocalSource(Frozen, frozen=True, tag_field="kind", tag="local"):
         if workshop.local(self.disk) != disk:
             raise changed_while_reading(Path(self.disk))
         made = BootableDisk(disk, inspected.format, inspected.virtual_size_bytes)
-        cache_disk(workshop.store, disk.sha256, made, declared=self.format, partitionless=partitionless)
+        cache_disk(workshop.store, disk.sha256, made, options)
         return made

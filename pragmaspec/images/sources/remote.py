@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pragmaspec.errors import ImageError, Problem
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.context import ImageContext, VerifiedImage
 from pragmaspec.images.store.blobs import disk_full_as_error
-from pragmaspec.images.store.conversion_cache import BootableDisk, cached_disk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions, cached_disk
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.images.store.transfer_cache import CachedTransfer, cache_transfer, cached_transfer
 from pragmaspec.images.transfer.digest_checks import changed_file_error, check_digest
@@ -17,9 +17,6 @@ from pragmaspec.images.transfer.download import DownloadResult, download
 from pragmaspec.images.transfer.http import RemoteFile
 from pragmaspec.net.urls import redact_url
 from pragmaspec.resources import Blob
-
-if TYPE_CHECKING:
-    from pragmaspec.images.disks.streaming import StreamingUnpack
 
 
 class ExpectedDigest(Frozen, frozen=True):
@@ -48,6 +45,11 @@ class DeclaredDisk(Frozen, frozen=True):
     initrd: str | None = None
     cmdline: str = ""
     member: str = ""
+
+    @property
+    def options(self) -> DiskOptions:
+        """How to read the file."""
+        return DiskOptions(declared=self.format, partitionless=self.kernel is not None, member=self.member)
 
 
 def digest_from_lock(workshop: ImageContext) -> ExpectedDigest | None:
@@ -101,8 +103,7 @@ def _before(workshop: ImageContext, key: str, shape: DeclaredDisk) -> _Here | No
     transfer = cached_transfer(workshop.store, key)
     if transfer is None:
         return None
-    digest, partitionless = transfer.fetched.blob.sha256, shape.kernel is not None
-    made = cached_disk(workshop.store, digest, declared=shape.format, partitionless=partitionless, member=shape.member)
+    made = cached_disk(workshop.store, transfer.fetched.blob.sha256, shape.options)
     return _Here(transfer, made) if made else None
 
 
@@ -122,9 +123,7 @@ def _bring(
     problems: list[Problem] = []
     with (
         disk_full_as_error(workshop.store, workshop.image),
-        StreamingUnpack(
-            workshop, part, declared=shape.format, partitionless=shape.kernel is not None, member=shape.member
-        ) as alongside,
+        StreamingUnpack(workshop, part, shape.options) as unpack,
     ):
         for number, address in enumerate(addresses):
             if number:
@@ -137,7 +136,7 @@ def _bring(
                     known=workshop.pinned,
                     unless="" if number else unless,
                     sha512=bool(promise.sha512),
-                    followers=(alongside,),
+                    followers=(unpack,),
                 )
                 if came.unchanged and before:
                     return before
@@ -145,24 +144,8 @@ def _bring(
             except ImageError as error:
                 problems += error.problems
                 continue
-            return _kept(workshop, part, promise, came, key, _made(workshop, alongside, part, shape, came.sha256))
+            return _kept(workshop, part, promise, came, key, unpack.disk(came.sha256))
     raise ImageError.of(problems)
-
-
-def _made(workshop: ImageContext, alongside: "StreamingUnpack", part: Path, shape: DeclaredDisk, digest: str) -> BootableDisk:
-    """The disk in the verified ``part``: what was made of it as it came, else made of it now."""
-    from pragmaspec.images.disks.make_disk import make_disk  # noqa: PLC0415 - as above
-
-    partitionless = shape.kernel is not None
-    return alongside.made(digest) or make_disk(
-        part,
-        workshop,
-        declared=shape.format,
-        name=workshop.image,
-        partitionless=partitionless,
-        digest=digest,
-        member=shape.member,
-    )
 
 
 def _kept(

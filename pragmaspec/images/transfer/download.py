@@ -52,15 +52,15 @@ class DownloadResult(Frozen, frozen=True):
 class Follower(Protocol):
     """Reads the part while it grows."""
 
-    def begins(self, total_bytes: int | None) -> None:
+    def start(self, total_bytes: int | None) -> None:
         """The part is there, and begins from its first byte; ``total_bytes``: how long it will be, None when nobody tells."""
         ...
 
-    def came(self, so_far: int) -> None:
+    def advance(self, so_far: int) -> None:
         """Its first ``so_far`` bytes stand there; until it begins again they stay."""
         ...
 
-    def ends(self) -> None:
+    def finish(self) -> None:
         """Nothing more comes: it is whole, if not yet known to be right."""
         ...
 
@@ -198,7 +198,7 @@ class _Transfer:
             if not (start and self.followed):
                 self.followed = True
                 for each in self.followers:
-                    each.begins(total)
+                    each.start(total)
             self._came(start)
             space_at = done + SPACE_CHECK_INTERVAL_BYTES
             while not whole and (piece := response.raw.read1(CHUNK_BYTES)):
@@ -214,12 +214,12 @@ class _Transfer:
                         SPACE_CHECK_INTERVAL_BYTES if total is None else total - done, self.address.shown()
                     )
                     space_at = done + SPACE_CHECK_INTERVAL_BYTES
-                pace.came(len(piece))
+                pace.advance(len(piece))
                 self.workshop.step("downloading", done, total)
             if total is not None and done < total:
                 raise TransferInterruptedError(f"{done} of {total} bytes came")
         for each in self.followers:
-            each.ends()
+            each.finish()
         return DownloadResult(
             sha256=self.sums.hex("sha256"),
             sha512=self.sums.hex("sha512") if "sha512" in self.sums.kinds else "",
@@ -242,7 +242,7 @@ class _Transfer:
 
     def _came(self, so_far: int) -> None:
         for each in self.followers:
-            each.came(so_far)
+            each.advance(so_far)
 
     def _resumable(self) -> tuple[str, int]:
         """The strong ETag that the part began with, and its length; an empty one when it cannot be continued."""
@@ -270,7 +270,7 @@ class _Pace:
         self._since = time.monotonic()
         self._bytes = 0
 
-    def came(self, count: int) -> None:
+    def advance(self, count: int) -> None:
         self._bytes += count
         lasted = time.monotonic() - self._since
         if lasted >= self._patience.slow_for_s:

@@ -25,23 +25,23 @@ class TrailingHash:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
 
-    def begins(self, total_bytes: int | None) -> None:
+    def start(self, total_bytes: int | None) -> None:
         """The file is there, and begins from its first byte."""
         self._stop()
         self._working = _Working(GrowingFile(self._file, total_bytes), self.kinds, self._counted)
 
-    def came(self, so_far: int) -> None:
+    def advance(self, so_far: int) -> None:
         """The first ``so_far`` bytes of the file stand there."""
         if self._working:
-            self._working.arrival.came(so_far)
+            self._working.arrival.advance(so_far)
 
-    def ends(self) -> None:
+    def finish(self) -> None:
         """Nothing more comes."""
         if self._working:
-            self._working.arrival.end()
+            self._working.arrival.finish()
 
     def hex(self, kind: str) -> str:
-        """The digest of the whole file, in hexadecimal, after :meth:`ends`. Raises OSError when it could not be read."""
+        """The digest of the whole file, in hexadecimal, after :meth:`finish`. Raises OSError when it could not be read."""
         if self._working is None:
             raise RuntimeError("nothing came yet")
         return self._working.hex(kind)
@@ -70,12 +70,12 @@ class _Working:
         return self._digests[kind].hexdigest()
 
     def give_up(self) -> None:
-        self.arrival.give_up()
+        self.arrival.abort()
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            for piece in self.arrival.pieces(self._counted):
+            for piece in self.arrival.chunks(self._counted):
                 for digest in self._digests.values():
                     digest.update(piece)
         except OSError as error:

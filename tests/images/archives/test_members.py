@@ -21,7 +21,7 @@ from pragmaspec.images.library import ImageLibrary
 from pragmaspec.images.lock.lock_file import read_lock
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.spec.models.image import ImageModel
 from tests.images.bad_disks import bootable, converted
 from tests.images.server import FileServer
@@ -81,7 +81,7 @@ TWO = description(
 def made(directory: Path, content: bytes, member: str = "") -> BootableDisk:
     (directory / "archive").write_bytes(content)
     workshop = ImageContext(BlobStore(directory / "store"), "image", ImageReporter())
-    return make_disk(directory / "archive", workshop, declared=None, name="disk", partitionless=False, member=member)
+    return make_disk(directory / "archive", workshop, DiskOptions(member=member), name="disk")
 
 
 def refusal(directory: Path, content: bytes, member: str = "") -> str:

@@ -9,6 +9,7 @@ from pragmaspec.images.disks.convert import ConversionTarget, conversion_target,
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import BlobStore
+from pragmaspec.images.store.conversion_cache import DiskOptions
 from tests.images.bad_disks import bootable
 
 
@@ -53,10 +54,10 @@ def test_there_and_back_again(tmp_path: Path, name: str, source: str) -> None:
     if source == "qcow2":
         disk = tmp_path / "disk.qcow2"
         convert_disk(raw, "raw", len(bootable()), conversion_target(disk, None), lambda *_: None)
-        assert make_disk(disk, workshop, declared=None, name="disk", partitionless=False).format == "qcow2"
+        assert make_disk(disk, workshop, name="disk").format == "qcow2"
     target = conversion_target(tmp_path / name, None)
     convert_disk(disk, source, len(bootable()), target, lambda *_: None)
-    made = make_disk(Path(target.file), workshop, declared=target.format, name=name, partitionless=False)
+    made = make_disk(Path(target.file), workshop, DiskOptions(declared=target.format), name=name)
     assert made.virtual_size_bytes == len(bootable())
     command = ["qemu-img", "compare", "-f", "raw", "-F", made.format, str(raw), str(workshop.store.path(made.blob.sha256))]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0

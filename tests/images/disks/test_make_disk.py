@@ -17,7 +17,7 @@ from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import BlobStore, file_sha256
-from pragmaspec.images.store.conversion_cache import BootableDisk, cached_disk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions, cached_disk
 from tests.images.bad_disks import MIB, archive, bootable, converted, tar
 
 
@@ -40,7 +40,7 @@ def workshop(tmp_path: Path, reporter: Reporter) -> ImageContext:
 
 
 def make(workshop: ImageContext, file: Path, declared: str | None = None, *, partitionless: bool = False) -> BootableDisk:
-    return make_disk(file, workshop, declared=declared, name="disk", partitionless=partitionless)
+    return make_disk(file, workshop, DiskOptions(declared=declared, partitionless=partitionless), name="disk")
 
 
 def written(directory: Path, name: str, content: bytes) -> Path:
@@ -129,13 +129,13 @@ def test_a_disk_without_partitions_has_to_be_declared_in_a_package_too(workshop:
 def test_nothing_is_made_twice(workshop: ImageContext, tmp_path: Path, reporter: Reporter) -> None:
     file = written(tmp_path, "disk.gz", gzip.compress(bootable()))
     digest = file_sha256(file)
-    first = make_disk(file, workshop, declared=None, name="disk", partitionless=False, digest=digest)
+    first = make_disk(file, workshop, name="disk", digest=digest)
     reporter.steps.clear()
-    assert make_disk(file, workshop, declared=None, name="disk", partitionless=False, digest=digest) == first
+    assert make_disk(file, workshop, name="disk", digest=digest) == first
     assert reporter.steps == []
-    assert cached_disk(workshop.store, digest, declared="raw", partitionless=False) is None, "another description"
+    assert cached_disk(workshop.store, digest, DiskOptions(declared="raw")) is None, "another description"
     workshop.store.path(first.blob.sha256).unlink()
-    assert make_disk(file, workshop, declared=None, name="disk", partitionless=False, digest=digest) == first
+    assert make_disk(file, workshop, name="disk", digest=digest) == first
 
 
 def test_progress_is_told_in_bytes(workshop: ImageContext, tmp_path: Path, reporter: Reporter) -> None:
@@ -271,6 +271,6 @@ def _in_a_process(store: BlobStore, file: Path, environment: dict[str, str]) -> 
         from pragmaspec.images.context import ImageContext
         from pragmaspec.images.store.blobs import BlobStore
         workshop = ImageContext(BlobStore(Path({str(store.directory)!r})), "disk", ImageReporter())
-        make_disk(Path({str(file)!r}), workshop, declared=None, name="disk", partitionless=False)
+        make_disk(Path({str(file)!r}), workshop, name="disk")
     """
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], env={**os.environ, **environment})

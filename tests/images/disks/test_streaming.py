@@ -24,7 +24,7 @@ from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore, file_sha256
-from pragmaspec.images.store.conversion_cache import BootableDisk
+from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images.bad_disks import MIB, archive, bootable, converted, tar
 from tests.images.server import FileServer
@@ -77,7 +77,7 @@ def made_of(directory: Path, content: bytes) -> BootableDisk:
     """What becomes of the same file when it is there whole."""
     file = directory / "whole"
     file.write_bytes(content)
-    return make_disk(file, workshop(BlobStore(directory / "other")), declared=None, name="disk", partitionless=False)
+    return make_disk(file, workshop(BlobStore(directory / "other")), name="disk")
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -263,9 +263,9 @@ def test_a_full_disk_is_said_in_words(server: FileServer, store: BlobStore, pack
 def test_giving_up_in_the_middle_ends_at_once(store: BlobStore) -> None:
     part = store.part("x")
     part.write_bytes(gzip.compress(os.urandom(4 * MIB)))
-    with StreamingUnpack(workshop(store), part, declared=None, partitionless=False) as alongside:
-        alongside.begins(8 * MIB)
-        alongside.came(3 * MIB)
+    with StreamingUnpack(workshop(store), part, DiskOptions()) as unpack:
+        unpack.start(8 * MIB)
+        unpack.advance(3 * MIB)
     assert [file.name for file in store.incoming.iterdir()] == ["x.part"]
 
 

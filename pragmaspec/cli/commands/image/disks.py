@@ -68,13 +68,15 @@ def inspect(
     from pragmaspec.images.firmware.detect import boot_support_of_file
     from pragmaspec.images.lookup import naming
     from pragmaspec.images.store.blobs import BlobStore
+    from pragmaspec.images.store.conversion_cache import DiskOptions
     from pragmaspec.report.image_text import InspectedFile, inspected_json, inspected_text
 
     real = _workshop(file.name)
+    options = DiskOptions(declared=format_, partitionless=no_partitions, member=member)
     with naming(str(file)), real.store.aside("inspect") as scratch:
         workshop = _workshop(file.name, BlobStore(scratch))
         layers, found = detect_disk_format(file, format_, member)
-        made = make_disk(file, workshop, declared=format_, name=file.name, partitionless=no_partitions, member=member)
+        made = make_disk(file, workshop, options, name=file.name)
         boots = None if no_partitions else boot_support_of_file(workshop.store.path(made.blob.sha256))
     seen = InspectedFile(
         file=str(file),
@@ -123,12 +125,13 @@ def convert(
     The same disk gives the same qcow2 file on every machine.
     """
     from pragmaspec.images.lookup import find_disk, naming
+    from pragmaspec.images.store.conversion_cache import DiskOptions
 
     _refuse_existing(target, force=force and to != CLONEZILLA)
     writing = _writing(target, to)
     workshop = _workshop(disk)
     with naming(disk):
-        path, made = find_disk(disk, workshop, declared=format_, partitionless=no_partitions, member=member)
+        path, made = find_disk(disk, workshop, DiskOptions(declared=format_, partitionless=no_partitions, member=member))
         writing(path, made.format, made.virtual_size_bytes, workshop)
     _tell_converted(target, made.virtual_size_bytes, json=json)
 
@@ -154,20 +157,21 @@ def import_(
     pragmaspec.lock beside the spec names by digest is taken as it is.
     """
     from pragmaspec.errors import ImageError, PragmaspecError, Problem
-    from pragmaspec.images.importer import ImportOptions, import_file
+    from pragmaspec.images.importer import import_file
     from pragmaspec.images.lookup import naming
+    from pragmaspec.images.store.conversion_cache import DiskOptions
     from pragmaspec.stack.images.fetch import missing_files
     from pragmaspec.stack.location import image_store_directory
 
     names = _names(files, name)
     missing = _missing(which, lambda: missing_files(which.stack(), image_store_directory()))
-    handling = ImportOptions(declared=format_, partitionless=no_partitions, member=member)
+    options = DiskOptions(declared=format_, partitionless=no_partitions, member=member)
     taken: list[ImportedFile] = []
     problems: list[Problem] = []
     for file, called in zip(files, names, strict=True):
         try:
             with naming(str(file)):
-                taken.append(import_file(file, called, _workshop(called), missing, handling))
+                taken.append(import_file(file, called, _workshop(called), missing, options))
         except PragmaspecError as error:
             problems += error.problems
     if not (problems and json):
