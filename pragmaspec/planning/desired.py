@@ -1,4 +1,4 @@
-"""What the spec wants, as resources with every number filled in, given the allocations that were chosen."""
+"""Desired resources: the expanded spec with all addresses, MACs and digests, given the allocations."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -30,24 +30,24 @@ from pragmaspec.state_model import Record
 
 _NOTHING: Mapping[str, Record] = MappingProxyType({})
 MAC_FIRST_OCTET = 0x52
-"""Locally administered, unicast (IEEE 802, bits 1 and 0 of the first octet), with 40 bits left to tell nodes apart."""
+"""Locally administered, unicast (IEEE 802, bits 1 and 0 of the first octet); 40 bits are left to distinguish nodes."""
 
 
 class Desired(NamedTuple):
-    """A resource as it shall be, and the line of the spec that asks for it."""
+    """A desired resource and its line of the spec."""
 
     resource: Resource
     where: Where | None
 
 
 def mac_address(lineage: str, address: str, network: str) -> str:
-    """The MAC of one interface: the same for ever, without anybody keeping a list."""
+    """Return the MAC of one interface, a function of its arguments."""
     digest = blake2b(f"{lineage} {address} {network}".encode(), digest_size=5).digest().hex(":")
     return f"{MAC_FIRST_OCTET:02x}:{digest}"
 
 
 def desired_images(wanted: Wanted, request: PlanRequest) -> list[Desired]:
-    """Every known image that a cluster at some site boots from, once per site. Two names of one digest: the first cluster's."""
+    """Return every known image that a cluster boots from, once per site and digest; of two names the first cluster's."""
     found: dict[str, Desired] = {}
     for cluster in sorted(wanted.clusters, key=lambda cluster: cluster.name):
         if cluster.name in request.drop:
@@ -73,12 +73,12 @@ def desired_nodes(
     running: bool,
     moved: Mapping[str, Record] = _NOTHING,
 ) -> list[Desired]:
-    """The nodes of one cluster, frontend first, then computes by index. ``moved``: records that have an origin, by address."""
-    shared = _Shared(wanted, cluster, allocation, lineage, running)
-    nodes = [shared.node("frontend", cluster.frontend, 0)]
-    nodes += (shared.node("compute", cluster.computes, index) for index in range(cluster.computes.count))
+    """Return the nodes of one cluster, the frontend first. ``moved``: records with an origin, by address."""
+    factory = _NodeFactory(wanted, cluster, allocation, lineage, running)
+    nodes = [factory.node("frontend", cluster.frontend, 0)]
+    nodes += (factory.node("compute", cluster.computes, index) for index in range(cluster.computes.count))
     if moved:
-        nodes = [_keeping(node, moved.get(node.address), lineage) for node in nodes]
+        nodes = [_with_recorded_macs(node, moved.get(node.address), lineage) for node in nodes]
     peers = peers_digest(allocation, tuple(nodes), cluster.domain)
     return [
         Desired(replace(node, peers=peers), (cluster.frontend if node.role == "frontend" else cluster.computes).where)
@@ -86,8 +86,8 @@ def desired_nodes(
     ]
 
 
-def _keeping(node: Node, record: Record | None, lineage: str) -> Node:
-    """``node`` with the MACs that its machine has; one that is made anew is no longer what it was, and has its own."""
+def _with_recorded_macs(node: Node, record: Record | None, lineage: str) -> Node:
+    """Return ``node`` with the MACs of its moved machine, unless it is rebuilt: a rebuild takes the identity of its address."""
     if record is None or not isinstance(record.resource, Node):
         return node
     kept = replace(
@@ -98,8 +98,8 @@ def _keeping(node: Node, record: Record | None, lineage: str) -> Node:
     return node if node_impact(before, kept, fields) == "rebuild" else kept
 
 
-class _Shared:
-    """What all nodes of a cluster have in common, worked out once: clusters may have 10,000 of them."""
+class _NodeFactory:
+    """Creates the nodes of a cluster. Shared values are computed once: a cluster can have 10,000 nodes."""
 
     def __init__(self, wanted: Wanted, cluster: WantedCluster, allocation: Allocation, lineage: str, running: bool) -> None:
         self._cluster = cluster
@@ -130,7 +130,7 @@ class _Shared:
         }
 
     def node(self, role: Role, nodes: WantedNodes, index: int) -> Node:
-        """One node of the cluster."""
+        """Return one node of the cluster."""
         cluster = self._cluster
         name = frontend_name(cluster.name) if role == "frontend" else f"{cluster.name}-compute-{index}"
         image = self._images[role]
@@ -188,7 +188,7 @@ class _Shared:
 
 
 def _readiness(asked: Readiness, image: WantedImage) -> Readiness:
-    """Without cloud-init there is nothing to wait for after the login."""
+    """Return ``asked``; without cloud-init a node is ready once ssh logs in."""
     return asked if image.cloud_init or asked.when != "cloud-init" else replace(asked, when="ssh")
 
 

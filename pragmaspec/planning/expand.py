@@ -1,4 +1,4 @@
-"""Spec → wanted: every default filled in, as plain values. Pure: the loader has already read every file."""
+"""Expands a loaded spec into plain values with every default filled in. Pure: the loader has read every file."""
 
 import json
 from collections.abc import Mapping
@@ -18,26 +18,26 @@ from pragmaspec.spec.quantity import format_size
 
 
 def images_needed(loaded: LoadedSpec) -> tuple[str, ...]:
-    """The names of the images that some node boots, in the order of the spec: what has to be resolved before expanding."""
+    """Return the names of the images to resolve before expanding: those that a needed cluster boots, in spec order."""
     used = {image for name, cluster in loaded.model.clusters.items() if loaded.needs(name) for image in _images_of(cluster)}
     return tuple(name for name in loaded.model.images if name in used)
 
 
 def images_named(loaded: LoadedSpec) -> tuple[str, ...]:
-    """The names of the images that some node of any cluster boots, in the order of the spec."""
+    """Return the names of the images that any cluster boots, in spec order."""
     used = {image for cluster in loaded.model.clusters.values() for image in _images_of(cluster)}
     return tuple(name for name in loaded.model.images if name in used)
 
 
 def placeholder_image(name: str) -> WantedImage:
-    """Stands for an image of which nothing but its name is known. Its digest is empty."""
+    """Return a stand-in with an empty digest for an image of which only the name is known."""
     return WantedImage(name=name, origin="", digest="", format="raw", disk=Blob(sha256="", size_bytes=0), virtual_size_bytes=0)
 
 
 def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
-    """The spec as planning reads it. ``images`` has at least :func:`images_needed`, and what is known of the others.
+    """Return the expanded spec. ``images`` contains at least :func:`images_needed`.
 
-    Raises SpecError when a disk is smaller than its image.
+    Raises SpecError if a disk is smaller than its image.
     """
     known = frozenset(images)
     images = {**{name: placeholder_image(name) for name in images_named(loaded)}, **images}
@@ -69,7 +69,7 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: frozen
     at = ("clusters", name)
     unknown = loaded.unread.get(name, ())
     if not loaded.needs(name):
-        # What starts a disk is found by reading it.
+        # The firmware of a disk is detected by reading it.
         unknown = (*unknown, "firmware", *(() if known.issuperset(_images_of(cluster)) else ("image",)))
     return WantedCluster(
         name=name,
@@ -119,7 +119,7 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, nodes: Frontend
 
 
 def _image_of(cluster: ClusterModel, nodes: FrontendModel | ComputesModel) -> str:
-    """The image's name; computes that are none and name none boot in theory what the frontend boots."""
+    """Return the name of the image; a role with zero computes and no image has the frontend's."""
     return nodes.image or cluster.image or cluster.frontend.image or ""
 
 
@@ -137,7 +137,7 @@ def _public(loaded: LoadedSpec, name: str, public: str) -> WantedPublic:
 
 
 def _text(document: object) -> str:
-    """A cloud-config document in its canonical form: JSON, which every YAML reader reads alike."""
+    """Return a cloud-config document in canonical form: JSON, which all YAML parsers read alike."""
     return "#cloud-config\n" + json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
 
 
@@ -146,14 +146,14 @@ def _small_disks(loaded: LoadedSpec, cluster: WantedCluster, images: Mapping[str
     for role, nodes in (("frontend", cluster.frontend), ("computes", cluster.computes)):
         image = images[nodes.image]
         if nodes.disk_bytes is not None and nodes.disk_bytes < image.virtual_size_bytes:
-            least = format_size(image.virtual_size_bytes)
-            detail = f"Image `{image.name}` needs a disk of {least}. Write `disk: {least}` or more, or leave it out."
+            minimum = format_size(image.virtual_size_bytes)
+            detail = f"Image `{image.name}` needs a disk of {minimum}. Write `disk: {minimum}` or more, or omit `disk`."
             found.append(loaded.problem(("clusters", cluster.name, role, "disk"), "Disk too small", detail))
     return found
 
 
 def _digest(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> str:
-    """Over what the files say and what the images hold; not over where this person keeps them."""
+    """Return the digest of the contents of the files and images, independent of their location."""
     directory = loaded.directory.absolute()
     files = sorted(
         (path.relative_to(directory).as_posix() if path.is_relative_to(directory) else path.name, digest)

@@ -1,4 +1,4 @@
-"""A site of the spec as the plain value that providers and the state hold."""
+"""Expands a site of the spec into the plain value that providers and the state use."""
 
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite, Site
 from pragmaspec.spec.loaded_spec import LoadedSpec
@@ -7,7 +7,7 @@ from pragmaspec.spec.models.site import FaultModel, PublicNetworkModel, SiteComm
 
 
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:
-    """The site called ``name``."""
+    """Return the site called ``name``."""
     model = loaded.model.sites[name]
     if isinstance(model, LibvirtSiteModel):
         return LibvirtSite(
@@ -67,5 +67,5 @@ def _fault(model: FaultModel) -> Fault:
 
 
 def _file(loaded: LoadedSpec, name: str, model: SimulatedSiteModel) -> str | None:
-    """Absolute, so that the state finds it from anywhere; relative to the file that the site stands in."""
+    """Return the absolute path; the spec's is relative to the file that defines the site."""
     return str((loaded.site_directories[name] / model.file).absolute()) if model.file else None

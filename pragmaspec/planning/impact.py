@@ -1,4 +1,4 @@
-"""What a change of each field of a node does to the node: one table, read by the planner and by people."""
+"""The impact of a change of each node field, in one table."""
 
 from msgspec.structs import replace
 
@@ -10,10 +10,10 @@ FIELD_IMPACT: dict[str, Impact] = {
     "memory_mib": "reboot",
     "disk_bytes": "reboot",  # growing; shrinking is a rebuild, see below
     "image": "rebuild",
-    "nics": "rebuild",  # the guest reads its network configuration at first boot; only replugged is a reboot, see below
+    "nics": "rebuild",  # the guest configures its network at first boot; a mere reattachment is a reboot, see below
     "first_boot": "rebuild",
     "cloud_init": "rebuild",  # its files are written before the first boot
-    "firmware": "reboot",  # the disk stays as it is; only one that both can start is given the other
+    "firmware": "reboot",  # the disk is kept: only an image that supports both can change
     "autostart": "live",
     "keys": "live",
     "peers": "live",
@@ -21,28 +21,28 @@ FIELD_IMPACT: dict[str, Impact] = {
     "readiness": "none",
     "running": "none",
 }
-"""Fields of :class:`~pragmaspec.resources.Node` that may change at one address; the others are the address."""
+"""Fields of :class:`~pragmaspec.resources.Node` that can change at one address; the others make up the address."""
 
 IMPACT_ORDER: tuple[Impact, ...] = ("none", "live", "reboot", "rebuild", "data-loss")
 """From harmless to worst."""
 
 
 def worst_impact(impacts: tuple[Impact, ...]) -> Impact:
-    """The worst of ``impacts``; "none" of nothing."""
+    """Return the worst of ``impacts``, "none" if there are none."""
     return max(impacts, key=IMPACT_ORDER.index, default="none")
 
 
 def node_impact(before: Node, after: Node, fields: tuple[str, ...]) -> Impact:
-    """What changing ``fields`` from ``before`` to ``after`` does to the node."""
+    """Return the impact of changing ``fields`` from ``before`` to ``after``."""
     if "disk_bytes" in fields and after.disk_bytes < before.disk_bytes:
         return "rebuild"
     return worst_impact(
-        tuple("reboot" if name == "nics" and _only_replugged(before, after) else FIELD_IMPACT[name] for name in fields)
+        tuple("reboot" if name == "nics" and _only_reattached(before, after) else FIELD_IMPACT[name] for name in fields)
     )
 
 
-def _only_replugged(before: Node, after: Node) -> bool:
-    """Whether the guest sees the same interfaces, plugged into something else outside."""
+def _only_reattached(before: Node, after: Node) -> bool:
+    """True if the guest has the same interfaces, attached to other networks."""
     return tuple(replace(nic, segment="") for nic in before.nics) == tuple(replace(nic, segment="") for nic in after.nics)
 
 
@@ -53,7 +53,7 @@ FIELD_LABELS = {
     "image": "image",
     "nics": "network interfaces",
     "first_boot": "packages or user-data",
-    "cloud_init": "the way its guest is told who it is",
+    "cloud_init": "guest configuration method",
     "firmware": "firmware",
     "keys": "ssh keys",
     "peers": "cluster members",
@@ -64,10 +64,10 @@ FIELD_LABELS = {
     "networks": "networks",
     "public": "public address",
 }
-"""Field names as people say them."""
+"""Human-readable field names."""
 
 
 def changed_fields_text(fields: tuple[str, ...]) -> str:
-    """``memory and image changed``: the reason shown for a change of ``fields``, of which there is at least one."""
+    """Return ``memory and image changed``. There must be at least one field."""
     *first, last = [FIELD_LABELS.get(name, name) for name in fields]
     return f"{', '.join(first)} and {last} changed" if first else f"{last} changed"

@@ -1,4 +1,4 @@
-"""What a site says of itself, as plain values: its inventory (capacity, what is taken by anyone) and our objects there."""
+"""Observed values: a site's inventory (capacity and its use by all owners) and our objects at the site."""
 
 from typing import Literal
 
@@ -8,19 +8,22 @@ from pragmaspec.planning.wanted import Firmware
 
 
 class SiteIdentity(Frozen, frozen=True):
-    """Which site answered. ``id`` is stable (a libvirt host UUID); ``virt_type`` "qemu" means emulated, without KVM."""
+    """The site that answered."""
 
     id: str
+    """Stable identifier, such as a libvirt host UUID."""
     title: str
-    """For people: ``libvirt, qemu:///system, emulated``."""
+    """Human-readable: ``libvirt, qemu:///system, emulated``."""
     virt_type: str = "kvm"
+    """"qemu": emulated, without KVM."""
     arch: str = "x86_64"
 
 
 class CapacityUse(Frozen, frozen=True):
-    """Capacity that somebody's machine holds. ``owner`` is for people; ``lineage`` and ``address`` are set on what is marked."""
+    """Capacity that one machine of any owner uses. ``lineage`` and ``address`` are set for machines with our marks."""
 
     owner: str
+    """Human-readable."""
     cpus: int = 0
     memory_mib: int = 0
     disk_bytes: int = 0
@@ -29,7 +32,7 @@ class CapacityUse(Frozen, frozen=True):
 
 
 class PoolUse(Frozen, frozen=True):
-    """A pool value (a VLAN number, a public address, a private CIDR) in use by ``owner``."""
+    """A pool value in use (a VLAN number, a public address, a private CIDR), as :class:`CapacityUse`."""
 
     value: str
     owner: str
@@ -38,7 +41,7 @@ class PoolUse(Frozen, frozen=True):
 
 
 class PublicPool(Frozen, frozen=True):
-    """The public network as the site reports it: exactly one of ``network`` and ``bridge`` is set."""
+    """The public network as reported by the site: exactly one of ``network`` and ``bridge`` is set."""
 
     network: str | None = None
     bridge: str | None = None
@@ -49,44 +52,39 @@ class PublicPool(Frozen, frozen=True):
 
 
 class StoredImage(Frozen, frozen=True):
-    """An image that takes up room at a site, whole or not, whoever brought it there.
-
-    ``digest`` has 64 hexadecimal digits, or only the first 16 where nothing at the site tells the others: then it is not whole.
-    ``users`` are the first 8 digits of the lineages that say they use it. ``held``: a machine or a disk stands on it.
-    """
+    """An image file set in a site's storage, complete or not, staged by any stack."""
 
     digest: str
+    """64 hexadecimal digits; only the first 16 for an incomplete image whose full digest is not stored."""
     size_bytes: int
     users: tuple[str, ...] = ()
+    """First 8 digits of the lineages that are registered as users."""
     held: bool = False
+    """True if a machine or a disk is based on it."""
 
 
 class SiteNetwork(Frozen, frozen=True):
-    """A network of the site itself, which frontends may be plugged into: one that it runs, or a bridge of its host.
-
-    ``state`` "other": there is something of that name that is no bridge. ``mtu`` is in bytes.
-    """
+    """A network of the site itself that frontends can be attached to: a virtual network, or a bridge of its host."""
 
     name: str
     state: Literal["up", "stopped", "absent", "other"] = "up"
+    """"other": the device of that name is no bridge."""
     mtu: int = 1500
 
 
 class ObservedImage(Frozen, frozen=True):
-    """An image that the stack uses, as found at a site.
-
-    ``digest`` has 64 hexadecimal digits, or only the first 16 where the site does not keep the rest. ``whole``: the site marks
-    every part as complete. ``parts`` pairs each part present ("disk", "kernel", "initrd") with the length of its file in bytes,
-    None where the site cannot tell.
-    """
+    """An image of the stack, as found at a site."""
 
     digest: str
+    """64 hexadecimal digits; only the first 16 if the site does not store the rest."""
     whole: bool = True
+    """True if the site marks every part as complete."""
     parts: tuple[tuple[str, int | None], ...] = ()
+    """Each existing part ("disk", "kernel", "initrd") with its file length in bytes, None if the site does not report it."""
 
 
 class Inventory(Frozen, frozen=True):
-    """Capacity of a site and what is taken there, by anyone. Totals are physical; overcommit is planning's business."""
+    """Capacity of a site and its use by all owners. Totals are physical; planning applies overcommit."""
 
     identity: SiteIdentity
     cpus: int
@@ -95,100 +93,99 @@ class Inventory(Frozen, frozen=True):
     """Size of the storage pool."""
     disk_free_bytes: int
     cpus_per_node: int
-    """The most virtual CPUs that one node may have."""
+    """Maximum number of virtual CPUs per node."""
     holdings: tuple[CapacityUse, ...] = ()
     public: PublicPool | None = None
     addresses: tuple[PoolUse, ...] = ()
     vlans: tuple[PoolUse, ...] = ()
     cidrs: tuple[PoolUse, ...] = ()
     images: tuple[str, ...] = ()
-    """Digests (64 hexadecimal digits) that are at the site, whoever staged them."""
+    """Digests (64 hexadecimal digits) of the complete images at the site, staged by any stack."""
     networks: tuple[str, ...] | None = None
-    """Names of the networks that the site itself has; None: it cannot tell."""
+    """Names of the site's own networks; None: not reported."""
     devices: tuple[str, ...] | None = None
-    """Names of the host's network devices, among them its bridges; None: it cannot tell."""
+    """Names of the host's network devices, including bridges; None: not reported."""
     firmware: tuple[Firmware, ...] | None = None
-    """Firmware that can start machines there; None: it cannot tell."""
+    """Firmware available to machines; None: not reported."""
 
 
 Repair = Literal["define", "live", "restart"]
-"""How a difference ends: by a new definition alone; by a change of the machine while it runs; by a restart."""
+"""Repair of a difference: a new definition only; a change of the running machine; a restart."""
 
 
 class Difference(Frozen, frozen=True):
-    """A difference between a machine at its site and its record.
-
-    ``detail``: ``memory is 256 MiB in its definition, recorded 128 MiB``. ``defined``: its definition differs, and so
-    will its next start; otherwise only the running machine does.
-    """
+    """A difference between a machine at its site and its record."""
 
     detail: str
+    """Human-readable: ``memory is 256 MiB in its definition, recorded 128 MiB``."""
     repair: Repair = "define"
     defined: bool = True
+    """True if the definition differs, and so the next start; False if only the running machine does."""
 
 
 class Layer(Frozen, frozen=True):
-    """A file that holds data of a node beside its recorded disk.
-
-    ``snapshot`` names the snapshot that made it, if one did. ``above``: the machine writes to it instead of to its disk, which
-    stands below it; otherwise the file has taken the disk's place. ``stays``: it lies where cleaning the node does not remove it.
-    """
+    """A file that holds data of a node besides its recorded disk."""
 
     file: str
     snapshot: str = ""
+    """Name of the snapshot that created it, if any."""
     above: bool = True
+    """True if it is an overlay of the recorded disk, which the machine writes to; False if it has replaced the disk."""
     stays: bool = False
+    """True if cleaning the node does not remove it."""
 
 
 MachineStatus = Literal["running", "paused", "crashed", "off", "undefined"]
 
 
 class ObservedNode(Frozen, frozen=True):
-    """A machine that carries our marks. ``address`` is the one it was made under; ``disk``: whether its disk is there.
-
-    ``cpus`` and ``memory_mib`` are those of the machine that runs, else of its definition. ``why`` explains the status: why a
-    machine is paused. ``saved``: it is off, and its memory is kept on disk, so that its next start goes on from there.
-    ``differences``: those of its definition and of the running machine from the record. ``layers``: files that hold its data
-    beside its disk, the newest first. ``additions``: those made to its definition by hand, in words; ``passing``: those made to
-    the running machine alone. ``remedy``: how to merge the layers by hand without loss.
-
-    ``autostart``: whether it starts with its host; None: the site does not tell. ``op`` names its creation, ``id`` is what the
-    site calls it, and ``made`` orders the objects of one site by their age (seconds since 1970, or a count); each is empty where
-    a site has no such thing.
-    """
+    """A machine with our marks. Its JSON is part of fingerprints in saved plans."""
 
     address: str
+    """The address that it was created under."""
     generation: int
     status: MachineStatus
     cpus: int = 0
+    """CPUs of the running machine, else of its definition; ``memory_mib`` likewise."""
     memory_mib: int = 0
     disk: bool = True
+    """True if its disk exists."""
     autostart: bool | None = None
+    """True if it starts with its host; None: not reported."""
     why: str = ""
+    """Human-readable reason of the status: why a machine is paused."""
     saved: bool = False
+    """True if it is off and its memory is saved on disk, so that its next start resumes."""
     differences: tuple[Difference, ...] = ()
+    """Differences of its definition and of the running machine from the record."""
     layers: tuple[Layer, ...] = ()
+    """Files that hold its data besides its disk, the newest first."""
     additions: tuple[str, ...] = ()
+    """Human-readable manual additions to its definition."""
     passing: tuple[str, ...] = ()
+    """Human-readable manual additions to the running machine only."""
     remedy: str = ""
+    """How to merge the layers by hand without loss."""
     unplugged: tuple[str, ...] = ()
-    """MACs, in lower case, of its interfaces that hang on nothing although their network is up."""
+    """Lower-case MACs of its interfaces that are detached although their network is up."""
     op: str = ""
+    """Identifier of its creation; empty if the site does not store one."""
     id: str = ""
+    """The site's own identifier; empty if it has none."""
     made: float = 0.0
+    """Creation time (seconds since 1970, or a count that orders the objects of one site); 0 if unknown."""
 
 
 class ObservedAllocation(Frozen, frozen=True):
-    """Which parts of an allocation are there: names of networks up, public addresses claimed.
-
-    ``vlans`` are the numbers its networks carry, by network name, where the site tells them. ``op``, ``id`` and ``made`` are
-    as of an :class:`ObservedNode`.
-    """
+    """The existing parts of an allocation. ``op``, ``id`` and ``made`` are as in :class:`ObservedNode`."""
 
     address: str
     networks: tuple[str, ...] = ()
+    """Names of its networks that are up."""
     public: tuple[str, ...] = ()
+    """Claimed public addresses."""
     vlans: tuple[tuple[str, int], ...] = ()
+    """VLAN number by network name, if the site reports it."""
     op: str = ""
     id: str = ""
     made: float = 0.0
@@ -198,9 +195,9 @@ Observed = ObservedNode | ObservedAllocation
 
 
 class Observations(Frozen, frozen=True):
-    """Everything at one site that carries the marks of one stack, from one listing.
+    """All objects of one site that carry one stack's marks, from one listing.
 
-    Where nobody can choose the identity of a machine, one address may have several: see
+    At a site that assigns the identities of machines itself, one address may have several: see
     :mod:`pragmaspec.engine.reconcile.recovery`.
     """
 
@@ -211,17 +208,17 @@ class Observations(Frozen, frozen=True):
     images: tuple[str, ...] = ()
     """Digests of the images that are staged for this stack."""
     image_parts: tuple[ObservedImage, ...] = ()
-    """The same images and those that are no longer whole, part by part, where the site can tell."""
+    """The same images and damaged ones, part by part, if the site reports parts."""
     store: str = "the site"
-    """For people: where images and disks are kept there, such as ``pool default``."""
+    """Human-readable location of images and disks, such as ``pool default``."""
     warnings: tuple[Problem, ...] = ()
-    """Warnings about the site, for people."""
+    """Warnings about the site."""
     site_networks: tuple[SiteNetwork, ...] | None = None
-    """All networks of the site itself; None: it cannot tell."""
+    """All networks of the site itself; None: not reported."""
     public_bridge: SiteNetwork | None = None
-    """The bridge of the host that the site's options name as public network; None: they name none."""
+    """The host bridge that the site's options name as public network; None: they name none."""
 
     @property
     def marked(self) -> tuple[Observed, ...]:
-        """Everything here that carries an address."""
+        """Every object with an address."""
         return (*self.nodes, *self.allocations)

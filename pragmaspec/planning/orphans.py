@@ -1,4 +1,4 @@
-"""What carries our marks at a site and is in no state: of this stack, and, as far as a site tells, of any other. Pure."""
+"""Objects at the sites that no record is about: those with this stack's marks, and the totals of other stacks. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -14,35 +14,32 @@ OrphanKind = Literal["node", "allocation", "image"]
 
 
 class Orphan(Frozen, frozen=True):
-    """Something of this stack that is not recorded. ``seen`` is what the site told of it; None of an image.
-
-    ``beside``: what is recorded at its address is another object. ``left_over``: its creation is over, so the next apply removes
-    it.
-    """
+    """An object with this stack's marks and without a record."""
 
     site: str
     address: str
     kind: OrphanKind
     seen: Observed | None = None
+    """The observed object; None for an image."""
     digest: str = ""
     recorded_beside: bool = False
+    """True if a different object is recorded at its address."""
     left_over: bool = False
+    """True if its creation has ended, so that the next apply removes it."""
 
     @property
     def generation(self) -> int:
-        """Which build of a node it is."""
+        """Generation of a node; 0 for other objects."""
         return self.seen.generation if isinstance(self.seen, ObservedNode) else 0
 
 
 class OtherStack(Frozen, frozen=True):
-    """What one site holds of another stack: numbers of machines, VLANs and public addresses, and the clusters they are of.
-
-    ``known``: whether this machine has that stack's key, or has seen its state.
-    """
+    """The objects of another stack at one site: numbers of machines, VLANs and public addresses, and their clusters."""
 
     site: str
     lineage: str
     known: bool
+    """True if this machine has the stack's key, or has seen its state."""
     machines: int = 0
     vlans: int = 0
     addresses: int = 0
@@ -50,7 +47,7 @@ class OtherStack(Frozen, frozen=True):
 
 
 def orphans(state: State, observations: Mapping[str, Observations]) -> tuple[Orphan, ...]:
-    """Everything at the sites with the marks of ``state``'s lineage that ``state`` does not know, by address."""
+    """Return all objects with the marks of ``state``'s lineage and without a record, by address."""
     found: list[Orphan] = []
     closed = frozenset(each.op for each in state.closed_ops)
     for site, seen in observations.items():
@@ -66,7 +63,7 @@ def orphans(state: State, observations: Mapping[str, Observations]) -> tuple[Orp
                 recorded_beside=each.address in addresses,
                 left_over=each.op in closed,
             )
-            for each in _seen(seen)
+            for each in seen.marked
             if id(each) not in known
         ]
         digests = {record.resource.digest for record in recorded if isinstance(record.resource, StagedImage)}
@@ -79,13 +76,13 @@ def orphans(state: State, observations: Mapping[str, Observations]) -> tuple[Orp
 
 
 def other_stacks(inventories: Mapping[str, Inventory], lineage: str, known: Callable[[str], bool]) -> tuple[OtherStack, ...]:
-    """What the sites hold of stacks other than ``lineage``, by site and lineage."""
+    """Return the other stacks with objects at the sites, by site and lineage."""
     found = []
     for site, inventory in sorted(inventories.items()):
         for other in sorted(_lineages(inventory) - {lineage}):
-            machines = [holding.address for holding in inventory.holdings if holding.lineage == other]
-            vlans = [taken.address for taken in inventory.vlans if taken.lineage == other]
-            addresses = [taken.address for taken in inventory.addresses if taken.lineage == other]
+            machines = [use.address for use in inventory.holdings if use.lineage == other]
+            vlans = [use.address for use in inventory.vlans if use.lineage == other]
+            addresses = [use.address for use in inventory.addresses if use.lineage == other]
             found.append(
                 OtherStack(
                     site=site,
@@ -100,31 +97,27 @@ def other_stacks(inventories: Mapping[str, Inventory], lineage: str, known: Call
     return tuple(found)
 
 
-def _seen(observations: Observations) -> tuple[Observed, ...]:
-    return (*observations.nodes, *observations.allocations)
-
-
 def _known(recorded: Iterable[Record], seen: Observations, closed: AbstractSet[str]) -> frozenset[int]:
-    """Identities of the observed values that records are about: of several with one address, one at most."""
+    """Return the ``id()`` of the observed values that belong to records: at most one per address."""
     nodes: dict[str, list[ObservedNode]] = {}
     for node in seen.nodes:
         nodes.setdefault(node.address, []).append(node)
     allocations = {allocation.address: allocation for allocation in seen.allocations}
-    about: list[Observed | None] = []
+    matched: list[Observed | None] = []
     for record in recorded:
         if isinstance(record.resource, Node):
-            about.append(match_node(record, nodes.get(record.original_address, ()), closed))
+            matched.append(match_node(record, nodes.get(record.original_address, ()), closed))
         else:
-            about.append(allocations.get(record.original_address))
-    return frozenset(id(each) for each in about if each is not None)
+            matched.append(allocations.get(record.original_address))
+    return frozenset(id(each) for each in matched if each is not None)
 
 
 def _lineages(inventory: Inventory) -> set[str]:
-    held = {holding.lineage for holding in inventory.holdings}
-    return {lineage for lineage in held.union(taken.lineage for taken in (*inventory.vlans, *inventory.addresses)) if lineage}
+    users = {use.lineage for use in inventory.holdings}
+    return {lineage for lineage in users.union(use.lineage for use in (*inventory.vlans, *inventory.addresses)) if lineage}
 
 
 def _clusters(addresses: Iterable[str | None]) -> tuple[str, ...]:
-    """The clusters of addresses like ``lab/hello/node/hello-frontend``."""
+    """Return the clusters of addresses like ``lab/hello/node/hello-frontend``."""
     parts = [address.split("/") for address in addresses if address]
     return tuple(sorted({part[1] for part in parts if len(part) > 2}))  # noqa: PLR2004 - site, cluster and more

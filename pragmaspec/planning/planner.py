@@ -1,15 +1,24 @@
-"""Planning: (wanted, recorded, observed, inventory) in, a plan out. Pure; the rooms below do one part each."""
+"""Makes a plan from the expanded spec, the recorded state, observations and inventories. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import sha256
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Problem
-from pragmaspec.planning.actions import ALREADY_STAGED, NO_LONGER_WANTED, NOT_STAGED, REQUESTED, SHALL_BE_OFF, SHALL_RUN, actions
+from pragmaspec.planning.actions import (
+    ALREADY_STAGED,
+    NO_LONGER_WANTED,
+    NOT_STAGED,
+    REQUESTED,
+    SHOULD_BE_OFF,
+    SHOULD_RUN,
+    actions,
+)
 from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
 from pragmaspec.planning.allocation.capacity import shortages
 from pragmaspec.planning.desired import Desired, desired_nodes
@@ -20,12 +29,12 @@ from pragmaspec.planning.images.firmware import firmware_problems
 from pragmaspec.planning.images.needed import needed_images, unknown_image_problems
 from pragmaspec.planning.images.prune import prune_actions
 from pragmaspec.planning.moves.moves import moved_state, planned_moves, reused_name_problems
-from pragmaspec.planning.moves.readdress import by_origin, by_recorded_address
+from pragmaspec.planning.moves.readdress import by_recorded_address, observations_by_origin
 from pragmaspec.planning.moves.suggest import likely_moves
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
 from pragmaspec.planning.peers import with_peers
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Action, Drift, PendingChange, Plan, PlannedSite
-from pragmaspec.planning.power_only import is_power_only, power_only_changes, unwanted_power_changes
+from pragmaspec.planning.power_only import PowerOnlyChanges, is_power_only, power_only_changes, unwanted_power_changes
 from pragmaspec.planning.replacement import check_replacements, replaced_nodes
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.scope import addresses_in_scope
@@ -40,14 +49,14 @@ _NONE_STORED: Mapping[str, tuple[StoredImage, ...]] = MappingProxyType({})
 
 
 def state_digest(state: State) -> str:
-    """SHA-256 over everything the state says: what a saved plan is bound to."""
+    """Return the SHA-256 of the whole state, which a saved plan is bound to."""
     return sha256(msgspec.json.encode(state, order="sorted")).hexdigest()
 
 
 def sites_needing_inventory(wanted: Wanted, state: State, request: PlanRequest = WHOLE_STACK) -> frozenset[str]:
-    """Names of the sites that must be asked for their inventory, because something new or larger is wanted there.
+    """Return the names of the sites whose inventory a plan needs, because something new or larger is wanted there.
 
-    Raises PlanError when the spec moves something to a name that is taken.
+    Raises PlanError if the spec moves a resource to a name in use.
     """
     state = moved_state(state, planned_moves(wanted, state, request))
     recorded: dict[tuple[str, str], list[Node]] = defaultdict(list)
@@ -70,65 +79,161 @@ def make_plan(
     request: PlanRequest = WHOLE_STACK,
     stored: Mapping[str, tuple[StoredImage, ...]] = _NONE_STORED,
 ) -> Plan:
-    """The plan that takes the sites from what is recorded and observed to what is wanted.
+    """Return the plan that takes the sites from the recorded and observed state to the wanted one.
 
-    ``observations`` may leave sites out (they are then taken to be as recorded). ``inventories`` must hold every site that
-    :func:`sites_needing_inventory` names, ``stored`` the images of every site that :func:`.pruning.prune_sites` names. Raises
-    PlanError with everything that is short, taken or contradictory.
+    Sites without ``observations`` are assumed to match the recorded state. ``inventories`` must contain every site of
+    :func:`sites_needing_inventory`, ``stored`` the images of every site of :func:`.prune.prune_sites`. Raises PlanError with
+    every shortage, conflict and contradiction, and PlanRefusedError if the observations are not credible.
     """
     moves = planned_moves(wanted, state, request)
     moved = moved_state(state, moves)
-    left = {move.before for move in moves if move.kind == "site"}
-    looked = {name: by_origin(seen, moved) for name, seen in observations.items() if name not in left}
-    asked = {name: by_recorded_address(inventory, moved, name) for name, inventory in inventories.items()}
-    seen = refreshed_state(moved, looked, accept_missing=request.accept_missing)
-    replaced = replaced_nodes(seen.state, request)
-    desired, planned, pending = _desired(wanted, seen, asked, request)
-    check_replacements(desired, seen.state, request)
-    drifted = frozenset(drift.address for drift in seen.drift if _concerns_power(drift, moved, seen.state, request))
-    patient = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
-    differing = [change for change in changes(desired, seen.state, drifted | replaced) if change.address in planned]
-    found = actions(differing, seen, patient, replaced)
-    known = (*(entry.resource for entry in desired), *(record.resource for record in moved.records))
+    observed = observations_by_origin(observations, moved, moves)
+    known_inventories = {name: by_recorded_address(inventory, moved, name) for name, inventory in inventories.items()}
+    refreshed = refreshed_state(moved, observed, accept_missing=request.accept_missing)
+    replaced = replaced_nodes(refreshed.state, request)
+    target = _Target(wanted, refreshed, known_inventories, request).build()
+    check_replacements(target.desired, refreshed.state, request)
+    found = _all_actions(wanted, moved, refreshed, target, request)
+    known = [*(entry.resource for entry in target.desired), *(record.resource for record in moved.records)]
     if request.prune_images:
         pruned = tuple(prune_actions(stored, known, state.lineage))
-        found, known = (*found, *pruned), (*known, *(action.resource for action in pruned))
-    kept = tuple(_as_asked(_as_found(action, asked), request) for action in selected_actions(found, known, request))
-    if request.targets or request.exclude:
-        kept = with_peers(kept, wanted, seen.state)
-    elif request.running:
-        # What stands is booted as its guest was left; what is made anew is told of those that stand.
-        told = with_peers(kept, wanted, seen.state)
-        kept = tuple(new if old.before is None else old for old, new in zip(kept, told, strict=True))
-    require_public_networks(kept, looked, wanted, request)
-    acted_on = {action.address for action in kept}
-    names = sorted({action.resource.site for action in kept} | {cluster.site for cluster in wanted.clusters} | looked.keys())
+        found = (*found, *pruned)
+        known += (action.resource for action in pruned)
+    selected = tuple(
+        _with_requested_reason(_with_staged_reason(action, known_inventories), request)
+        for action in selected_actions(found, known, request)
+    )
+    selected = _with_actual_peers(selected, wanted, refreshed.state, request)
+    require_public_networks(selected, observed, wanted, request)
+    touched = {action.address for action in selected}
+    sites = {action.resource.site for action in selected} | {cluster.site for cluster in wanted.clusters} | observed.keys()
     partial = bool(request.targets or request.exclude or request.only_clusters)
+    desired_nodes_ = [entry.resource for entry in target.desired if isinstance(entry.resource, Node)]
     return Plan(
         lineage=state.lineage,
         serial=state.serial,
         state_sha256=state_digest(state),
         spec_file=wanted.spec_file,
         spec_sha256=wanted.spec_sha256,
-        sites=tuple(_planned_site(name, wanted, moved, looked) for name in names),
-        actions=kept,
-        drift=tuple(drift for drift in seen.drift if drift.kind != "unrecorded" or drift.address not in acted_on),
+        sites=tuple(_planned_site(name, wanted, moved, observed) for name in sorted(sites)),
+        actions=selected,
+        drift=tuple(drift for drift in refreshed.drift if drift.kind != "unrecorded" or drift.address not in touched),
         partial=partial,
         named=request.drop,
         replaced=tuple(sorted(replaced)),
         moves=moves,
-        likely_moves=() if partial else likely_moves(wanted, _nodes(desired), moved),
-        warnings=plan_warnings(wanted, moved, looked, request),
+        likely_moves=() if partial else likely_moves(wanted, desired_nodes_, moved),
+        warnings=plan_warnings(wanted, moved, observed, request),
         need=wanted.need,
-        pending=pending,
+        pending=tuple(target.pending),
     )
 
 
-def _concerns_power(drift: Drift, recorded: State, seen: State, request: PlanRequest) -> bool:
-    """True if ``drift`` is to be recorded or repaired. Of nodes of a cluster that is only switched, just drift of power is."""
+class _TargetState(NamedTuple):
+    """Everything desired, the addresses in the scope of the plan, and the deferred changes."""
+
+    desired: list[Desired]
+    scope: frozenset[str]
+    pending: list[PendingChange]
+
+
+class _Target:
+    """Builds a :class:`_TargetState`, collecting all problems."""
+
+    def __init__(
+        self, wanted: Wanted, refreshed: RefreshedState, inventories: Mapping[str, Inventory], request: PlanRequest
+    ) -> None:
+        self._wanted = wanted
+        self._refreshed = refreshed
+        self._state = refreshed.state
+        self._inventories = inventories
+        self._request = request
+        self._clusters = sorted(
+            (each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name
+        )
+        replaced = replaced_nodes(self._state, request)
+        self._moved = {
+            record.address: record for record in self._state.records if record.origin and record.address not in replaced
+        }
+        self._desired: list[Desired] = []
+        self._pending: list[PendingChange] = []
+        self._problems: list[Problem] = []
+
+    def build(self) -> _TargetState:
+        """Raise PlanError with every problem, if there are any."""
+        wanted, state, request = self._wanted, self._state, self._request
+        allocators = self._allocators()
+        for cluster in self._clusters:
+            if not request.concerns(cluster.name):
+                continue
+            if is_power_only(cluster, self._refreshed, request):
+                self._add(power_only_changes(wanted, cluster, self._refreshed, request))
+            else:
+                self._add_cluster(cluster, allocators[cluster.site])
+        for name, _ in request.running:
+            if wanted.cluster(name) is None:
+                self._add(unwanted_power_changes(name, self._refreshed, request))
+        self._desired = [*needed_images(wanted, self._desired, self._refreshed, request), *self._desired]
+        self._problems += unknown_image_problems(self._desired, request)
+        self._problems += reused_name_problems(self._desired, state)
+        scope = addresses_in_scope(wanted, self._desired, state, request)
+        self._check_sites(scope)
+        if self._problems:
+            raise PlanError.of(self._problems)
+        return _TargetState(self._desired, scope, self._pending)
+
+    def _allocators(self) -> dict[str, Allocator]:
+        return {
+            site.name: Allocator(
+                site,
+                self._inventories.get(site.name),
+                self._state,
+                [each for each in self._clusters if each.site == site.name],
+                self._wanted.spec_file,
+            )
+            for site in self._wanted.sites
+        }
+
+    def _add(self, changes: PowerOnlyChanges) -> None:
+        self._desired += changes.desired
+        self._pending += changes.pending
+
+    def _add_cluster(self, cluster: WantedCluster, allocator: Allocator) -> None:
+        try:
+            allocation = allocator.allocation(cluster, _recorded_allocation(self._state, cluster))
+        except AllocationError as error:
+            self._problems += error.problems
+            allocation = _placeholder_allocation(cluster)
+        self._desired.append(Desired(allocation, cluster.where))
+        running = self._request.wants_running(cluster.name, cluster.running)
+        self._desired += desired_nodes(self._wanted, cluster, allocation, self._state.lineage, running, self._moved)
+
+    def _check_sites(self, scope: frozenset[str]) -> None:
+        in_scope = [entry for entry in self._desired if entry.resource.address in scope]
+        for site in self._wanted.sites:
+            here = [entry for entry in in_scope if entry.resource.site == site.name]
+            inventory = self._inventories.get(site.name)
+            self._problems += firmware_problems(site.name, inventory, here, self._wanted.images, self._state)
+            if inventory is not None:
+                self._problems += shortages(site, inventory, in_scope, self._state, scope)
+
+
+def _all_actions(
+    wanted: Wanted, recorded: State, refreshed: RefreshedState, target: _TargetState, request: PlanRequest
+) -> tuple[Action, ...]:
+    """Return the actions for every difference in scope, before any selection of targets."""
+    replaced = replaced_nodes(refreshed.state, request)
+    drifted = frozenset(drift.address for drift in refreshed.drift if _needs_action(drift, recorded, refreshed.state, request))
+    differing = changes(target.desired, refreshed.state, drifted | replaced)
+    frontend_first = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
+    return actions((each for each in differing if each.address in target.scope), refreshed, frontend_first, replaced)
+
+
+def _needs_action(drift: Drift, recorded: State, refreshed: State, request: PlanRequest) -> bool:
+    """True if ``drift`` has to be recorded or repaired. For nodes of a switched cluster only drift of the power has."""
     if drift.kind in INFORMATIONAL_KINDS:
         return False
-    before, now = recorded.record(drift.address), seen.record(drift.address)
+    before, now = recorded.record(drift.address), refreshed.record(drift.address)
     if before is None or now is None or not isinstance(before.resource, Node) or not isinstance(now.resource, Node):
         return True
     return (
@@ -138,12 +243,8 @@ def _concerns_power(drift: Drift, recorded: State, seen: State, request: PlanReq
     )
 
 
-def _nodes(desired: list[Desired]) -> list[Node]:
-    return [entry.resource for entry in desired if isinstance(entry.resource, Node)]
-
-
-def _as_found(action: Action, inventories: Mapping[str, Inventory]) -> Action:
-    """``action``; one that stages an image which is at the site already, for another stack, says so."""
+def _with_staged_reason(action: Action, inventories: Mapping[str, Inventory]) -> Action:
+    """Correct the reason of staging an image that another stack has staged at the site."""
     image = action.resource
     if action.reason != NOT_STAGED or not isinstance(image, StagedImage):
         return action
@@ -151,78 +252,35 @@ def _as_found(action: Action, inventories: Mapping[str, Inventory]) -> Action:
     return replace(action, reason=ALREADY_STAGED) if inventory and image.digest in inventory.images else action
 
 
-def _as_asked(action: Action, request: PlanRequest) -> Action:
-    """``action``; one that the command brings about, and not the spec, says so and points to no line of it."""
+def _with_requested_reason(action: Action, request: PlanRequest) -> Action:
+    """Correct the reason of an action that the command requests, not the spec, and drop its line of the spec."""
     resource = action.resource
     if isinstance(resource, StagedImage):
         return action
     if resource.cluster in request.drop:
         return replace(action, reason=action.reason.replace(NO_LONGER_WANTED, REQUESTED), where=None)
-    switched = any(cluster == resource.cluster for cluster, _ in request.running)
-    return replace(action, reason=REQUESTED, where=None) if switched and action.reason in (SHALL_RUN, SHALL_BE_OFF) else action
+    if request.switches(resource.cluster) and action.reason in (SHOULD_RUN, SHOULD_BE_OFF):
+        return replace(action, reason=REQUESTED, where=None)
+    return action
 
 
-def with_moves_recorded(plan: Plan, state: State) -> Plan:
-    """What is left of ``plan`` once its moves are recorded, which is how ``state`` came about: the same actions, bound to it."""
-    return replace(plan, moves=(), serial=state.serial, state_sha256=state_digest(state))
+def _with_actual_peers(
+    selected: tuple[Action, ...], wanted: Wanted, refreshed: State, request: PlanRequest
+) -> tuple[Action, ...]:
+    """Give each node the cluster members that will exist after a partial plan.
+
+    A power-only plan does so for new nodes; existing ones boot with the members that they know.
+    """
+    if request.targets or request.exclude:
+        return with_peers(selected, wanted, refreshed)
+    if request.running:
+        updated = with_peers(selected, wanted, refreshed)
+        return tuple(new if old.before is None else old for old, new in zip(selected, updated, strict=True))
+    return selected
 
 
-def _desired(
-    wanted: Wanted, seen: RefreshedState, inventories: Mapping[str, Inventory], request: PlanRequest
-) -> tuple[list[Desired], frozenset[str], tuple[PendingChange, ...]]:
-    """Everything desired, the addresses this plan is about, and what waits. Raises PlanError."""
-    problems: list[Problem] = []
-    desired: list[Desired] = []
-    pending: list[PendingChange] = []
-    state = seen.state
-    staying = sorted((each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name)
-    allocators = {
-        site.name: Allocator(
-            site, inventories.get(site.name), state, [each for each in staying if each.site == site.name], wanted.spec_file
-        )
-        for site in wanted.sites
-    }
-    anew = replaced_nodes(state, request)
-    moved = {record.address: record for record in state.records if record.origin and record.address not in anew}
-    for cluster in staying:
-        if not request.concerns(cluster.name):
-            continue
-        if is_power_only(cluster, seen, request):
-            kept = power_only_changes(wanted, cluster, seen, request)
-            desired += kept.desired
-            pending += kept.pending
-            continue
-        recorded = _recorded_allocation(state, cluster)
-        try:
-            allocation = allocators[cluster.site].allocation(cluster, recorded)
-        except AllocationError as error:
-            problems += error.problems
-            allocation = _stand_in(cluster)
-        desired.append(Desired(allocation, cluster.where))
-        running = request.wants_running(cluster.name, cluster.running)
-        desired += desired_nodes(wanted, cluster, allocation, state.lineage, running, moved)
-    for name, _ in request.running:
-        if wanted.cluster(name) is None:
-            kept = unwanted_power_changes(name, seen, request)
-            desired += kept.desired
-            pending += kept.pending
-    desired = [*needed_images(wanted, desired, seen, request), *desired]
-    problems += unknown_image_problems(desired, request)
-    problems += reused_name_problems(desired, state)
-    planned = addresses_in_scope(wanted, desired, state, request)
-    concerned = [entry for entry in desired if entry.resource.address in planned]
-    for site in wanted.sites:
-        here = [entry for entry in concerned if entry.resource.site == site.name]
-        problems += firmware_problems(site.name, inventories.get(site.name), here, wanted.images, state)
-        if site.name in inventories:
-            problems += shortages(site, inventories[site.name], concerned, state, planned)
-    if problems:
-        raise PlanError.of(problems)
-    return desired, planned, tuple(pending)
-
-
-def _stand_in(cluster: WantedCluster) -> Allocation:
-    """For a cluster that cannot have its networks: so that what else its nodes lack is found in the same run."""
+def _placeholder_allocation(cluster: WantedCluster) -> Allocation:
+    """Return an allocation for a cluster whose networks are unavailable, so that the same run finds its other problems."""
     names = ("private", *(network.name for network in cluster.networks))
     return Allocation(
         site=cluster.site, cluster=cluster.name, networks=tuple(Network(name=name, cidr="0.0.0.0/0") for name in names)
@@ -236,13 +294,13 @@ def _recorded_allocation(state: State, cluster: WantedCluster) -> Allocation | N
 
 def _may_grow(wanted: Wanted, cluster: WantedCluster, state: State, recorded: list[Node], request: PlanRequest) -> bool:
     if is_power_only(cluster, RefreshedState(state, frozenset(), ()), request):
-        # Its networks stay as they are. Of what is gone nothing is known yet, and it is made only where it shall run.
-        return request.wants_running(cluster.name, cluster.running) and _grows(wanted, cluster, recorded, request)
-    return _asks_for_more(wanted, cluster, state) or _grows(wanted, cluster, recorded, request)
+        # Its networks stay as they are. Missing nodes are unknown before the site is observed, and created only to run.
+        return request.wants_running(cluster.name, cluster.running) and _needs_capacity(wanted, cluster, recorded, request)
+    return _needs_allocation(wanted, cluster, state) or _needs_capacity(wanted, cluster, recorded, request)
 
 
-def _asks_for_more(wanted: Wanted, cluster: WantedCluster, state: State) -> bool:
-    """Whether ``cluster`` wants networks, addresses or images that its site has not granted it yet."""
+def _needs_allocation(wanted: Wanted, cluster: WantedCluster, state: State) -> bool:
+    """True if ``cluster`` wants networks, addresses or images that its site has not granted yet."""
     allocation = _recorded_allocation(state, cluster)
     site = wanted.site(cluster.site)
     if allocation is None or site is None or not satisfies(allocation, cluster, site):
@@ -254,32 +312,32 @@ def _asks_for_more(wanted: Wanted, cluster: WantedCluster, state: State) -> bool
     )
 
 
-def _grows(wanted: Wanted, cluster: WantedCluster, recorded: list[Node], request: PlanRequest) -> bool:
-    """True if ``cluster`` wants more nodes than are ``recorded``, larger ones, stopped ones running, or other firmware."""
+def _needs_capacity(wanted: Wanted, cluster: WantedCluster, recorded: list[Node], request: PlanRequest) -> bool:
+    """True if ``cluster`` wants more nodes than ``recorded``, larger ones, stopped ones running, or other firmware."""
     running = request.wants_running(cluster.name, cluster.running)
     counts = {"frontend": 0, "compute": 0}
     for node in recorded:
         counts[node.role] += 1
-        asked = cluster.frontend if node.role == "frontend" else cluster.computes
-        if node.index < asked.count and _larger(wanted, asked, node, running):
+        nodes = cluster.frontend if node.role == "frontend" else cluster.computes
+        if node.index < nodes.count and _grows(wanted, nodes, node, running):
             return True
     return running and (counts["frontend"] < 1 or counts["compute"] < cluster.computes.count)
 
 
-def _larger(wanted: Wanted, asked: WantedNodes, node: Node, running: bool) -> bool:
-    image = wanted.image(asked.image)
-    disk_bytes = asked.disk_bytes or image.virtual_size_bytes
-    started = running and (not node.running or image.firmware != node.firmware)
-    return started or asked.cpus > node.cpus or asked.memory_mib > node.memory_mib or disk_bytes > node.disk_bytes
+def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> bool:
+    image = wanted.image(nodes.image)
+    disk_bytes = nodes.disk_bytes or image.virtual_size_bytes
+    starts = running and (not node.running or image.firmware != node.firmware)
+    return starts or nodes.cpus > node.cpus or nodes.memory_mib > node.memory_mib or disk_bytes > node.disk_bytes
 
 
 def _planned_site(name: str, wanted: Wanted, state: State, observations: Mapping[str, Observations]) -> PlannedSite:
     site = wanted.site(name) or state.site(name)
     if site is None:
         raise PlanError(
-            "A site is unknown",
-            f"The state records objects at site {name}, which is neither in the spec nor in the state's own list. "
-            "Put the site back into the spec, so that what is there can be cleaned.",
+            "Unknown site",
+            f"The state records objects at site {name}, which is missing from the spec and from the state's list of sites. "
+            "Add the site to the spec again, so that its objects can be cleaned.",
         )
-    seen = observations.get(name)
-    return PlannedSite(site=site, identity=seen.identity if seen else None)
+    observed = observations.get(name)
+    return PlannedSite(site=site, identity=observed.identity if observed else None)

@@ -1,31 +1,31 @@
-"""What part of the spec a plan is asked for."""
+"""Options of one plan: its scope, and what overrides the spec."""
 
 from pragmaspec.frozen import Frozen
 
 
 class PlanRequest(Frozen, frozen=True):
-    """Narrows or overrides what the spec wants, for one plan.
-
-    ``targets``, ``exclude`` and ``replace`` are addresses, parts of addresses or patterns (see
-    :mod:`pragmaspec.planning.targets`); nodes to ``replace`` are made anew though nothing about them has changed.
-    ``running`` says of clusters that they shall run or be off, whatever the spec says, and that nothing else of them shall be
-    changed (see :mod:`pragmaspec.planning.power_only`); ``drop`` names clusters to be removed
-    though the spec still wants them; ``only_clusters`` leaves every other cluster alone. ``accept_missing``: a site from which a
-    large part of what is recorded has vanished at once is believed, and what vanished is made anew. ``prune_images``: also remove
-    images that no node of any stack uses (see :mod:`pragmaspec.planning.images.prune`).
-    """
+    """Narrows or overrides the spec for one plan."""
 
     targets: tuple[str, ...] = ()
+    """Resources to plan: addresses, leading parts of addresses, names or patterns (:mod:`pragmaspec.planning.targets`)."""
     exclude: tuple[str, ...] = ()
+    """Resources to leave out, as in ``targets``."""
     replace: tuple[str, ...] = ()
+    """Nodes to rebuild although they have not changed, as in ``targets``."""
     running: tuple[tuple[str, bool], ...] = ()
+    """Clusters to switch on or off, against the spec if need be; nothing else of them changes
+    (:mod:`pragmaspec.planning.power_only`)."""
     drop: tuple[str, ...] = ()
+    """Clusters to remove although the spec has them."""
     only_clusters: tuple[str, ...] = ()
+    """The clusters to plan; empty: all."""
     accept_missing: bool = False
+    """Recreate objects although many have vanished from a site at once, or the site's identity has changed."""
     prune_images: bool = False
+    """Also remove images that no node of any stack uses (:mod:`pragmaspec.planning.images.prune`)."""
 
     def wants_running(self, cluster: str, otherwise: bool) -> bool:
-        """True if ``cluster`` is to run: as this request says, else ``otherwise``."""
+        """True if ``cluster`` should run: from this request, else ``otherwise``."""
         return dict(self.running).get(cluster, otherwise)
 
     def switches(self, cluster: str) -> bool:
@@ -33,5 +33,5 @@ class PlanRequest(Frozen, frozen=True):
         return any(name == cluster for name, _ in self.running)
 
     def concerns(self, cluster: str) -> bool:
-        """Whether ``cluster`` is part of this plan."""
+        """True if ``cluster`` is in the scope of this plan."""
         return not self.only_clusters or cluster in self.only_clusters

@@ -1,4 +1,4 @@
-"""The spec with every default filled in, as plain values: what planning and applying read instead of YAML or models."""
+"""The expanded spec: plain values with every default filled in, which planning and applying read instead of YAML or models."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from pragmaspec.resources import BootImage, Readiness
 from pragmaspec.site import Site
 
 Firmware = Literal["bios", "uefi"]
-"""The firmware of a machine: BIOS (which includes a kernel given to QEMU), or UEFI."""
+"""Firmware of a machine: BIOS (including direct kernel boot by QEMU) or UEFI."""
 
 
 class WantedImage(BootImage, frozen=True, kw_only=True):
@@ -30,21 +30,21 @@ class WantedImage(BootImage, frozen=True, kw_only=True):
 
 
 class PublicCopy(Frozen, frozen=True):
-    """Where anybody gets exactly the bytes of an image's disk, without credentials. ``here``: this machine has the image too."""
+    """A public URL that serves exactly the bytes of an image's disk. ``here``: this machine has the image too."""
 
     url: str
     here: bool = False
 
     @property
     def server(self) -> str:
-        """The name of the server, for people."""
+        """The server's host name."""
         from pragmaspec.net.urls import parse_url  # noqa: PLC0415 - most plans stage nothing
 
         return parse_url(self.url).host
 
 
 class WantedNodes(Frozen, frozen=True):
-    """One role of a cluster: a frontend (``count`` 1) or its computes (0 or more). ``disk_bytes`` None: the image's own size."""
+    """One role of a cluster: its frontend (``count`` 1) or its computes (0 or more). ``disk_bytes`` None: the image's size."""
 
     count: int
     cpus: int
@@ -54,14 +54,14 @@ class WantedNodes(Frozen, frozen=True):
     disk_bytes: int | None = None
     packages: tuple[str, ...] = ()
     user_data: str = ""
-    """A cloud-config document to merge, or empty."""
+    """A cloud-config document to merge; empty: none."""
     after_frontend: bool = False
-    """Only of computes: they boot when the frontend is ready."""
+    """True if these computes boot after the frontend is ready."""
     where: Where | None = None
 
 
 class WantedPublic(Frozen, frozen=True):
-    """How the frontend is reached from outside: an address from the site's pool, a named one, or none."""
+    """The frontend's public address: the first free one of the site's pool, a named one, or none."""
 
     kind: Literal["pool", "address", "none"] = "pool"
     address: str | None = None
@@ -89,9 +89,9 @@ class WantedCluster(Frozen, frozen=True):
     ssh_keys: tuple[str, ...] = ()
     public: WantedPublic = WantedPublic()
     cidr: str | None = None
-    """The private network; None: chosen with the VLAN."""
+    """Range of the private network; None: chosen with the VLAN."""
     vlan: int | None = None
-    """None: the first free one of the site."""
+    """None: the site's first free one."""
     mtu: int = 1500
     networks: tuple[WantedNetwork, ...] = ()
     readiness: Readiness = Readiness()
@@ -101,7 +101,7 @@ class WantedCluster(Frozen, frozen=True):
     domain: str = "local"
     """DNS domain of the private network, as in PRAGMA's ``vc-out.xml``."""
     unknown: tuple[str, ...] = ()
-    """Fields of its nodes of which the spec's word is not known, because an image or a file was not read."""
+    """Fields of its nodes whose wanted values are unknown, because an image or a file was not read."""
     where: Where | None = None
 
 
@@ -109,7 +109,7 @@ MoveKind = Literal["cluster", "site"]
 
 
 class Move(Frozen, frozen=True):
-    """A cluster or a site that was called ``before`` and is called ``after``."""
+    """A rename of a cluster or a site."""
 
     before: str
     after: str
@@ -118,33 +118,33 @@ class Move(Frozen, frozen=True):
 
 
 class Wanted(Frozen, frozen=True):
-    """A whole spec, expanded."""
+    """A whole expanded spec."""
 
     spec_file: str
-    """As the user named it; for people."""
+    """File name as the user gave it."""
     spec_sha256: str
-    """Over the spec and every file it reads (sites, keys, user-data, image lock)."""
+    """Digest of the spec and every file that it reads (sites, keys, user-data, image lock)."""
     sites: tuple[Site, ...]
     images: tuple[WantedImage, ...]
     clusters: tuple[WantedCluster, ...]
     moves: tuple[Move, ...] = ()
     warnings: tuple[Problem, ...] = ()
-    """Of the spec: they prevent nothing."""
+    """Warnings about the spec."""
     need: tuple[str, ...] | None = None
-    """The clusters that were read with all they point to; None: all. ``spec_sha256`` covers what was read so."""
+    """Clusters whose referenced files were read; None: all. ``spec_sha256`` covers only those files."""
 
     def image(self, name: str) -> WantedImage:
-        """The image called ``name``; the loader has made sure that there is one."""
+        """Return the image called ``name``; the loader guarantees that it exists."""
         return next(image for image in self.images if image.name == name)
 
     def images_of(self, cluster: WantedCluster) -> tuple[WantedImage, ...]:
-        """The images that the nodes of ``cluster`` boot, the frontend's first."""
+        """Return the images that the nodes of ``cluster`` boot, the frontend's first."""
         return tuple(self.image(nodes.image) for nodes in (cluster.frontend, cluster.computes) if nodes.count)
 
     def site(self, name: str) -> Site | None:
-        """The site called ``name``, or None."""
+        """Return the site called ``name``, or None."""
         return next((site for site in self.sites if site.name == name), None)
 
     def cluster(self, name: str) -> WantedCluster | None:
-        """The cluster called ``name``, or None."""
+        """Return the cluster called ``name``, or None."""
         return next((cluster for cluster in self.clusters if cluster.name == name), None)

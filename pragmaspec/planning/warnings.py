@@ -1,4 +1,4 @@
-"""Warnings of a plan; they prevent nothing. Pure."""
+"""Warnings of a plan. Pure."""
 
 from collections.abc import Mapping
 
@@ -15,12 +15,9 @@ from pragmaspec.state_model import State
 def plan_warnings(
     wanted: Wanted, state: State, observations: Mapping[str, Observations], request: PlanRequest
 ) -> tuple[Problem, ...]:
-    """Warnings of the spec and of the sites.
-
-    Those of the spec are left out where a command is about the power or the removal of clusters alone.
-    """
-    spec = () if request.running or request.drop else wanted.warnings
+    """Return the warnings about the sites, and those about the spec unless the command only switches or removes clusters."""
+    about_spec = () if request.running or request.drop else wanted.warnings
     return (
-        *(replace(warning, quote=None) for warning in spec),
+        *(replace(warning, quote=None) for warning in about_spec),
         *(warning for seen in observations.values() for warning in (*seen.warnings, *mtu_warnings(state.records, seen))),
     )

@@ -176,7 +176,7 @@ def test_apply_removes_images_that_nobody_uses_when_asked(shop: Workshop) -> Non
     _left_behind(shop, "a")
     other = _left_behind(shop, "b", "77777777-0000-4000-8000-000000000000")
     assert shop("plan").out.startswith("No changes")
-    assert "clean  aaaaaaaaaaaaaaaa  3 MiB from lab  no node of any stack uses it" in shop("plan", "--prune-images").out
+    assert "clean  aaaaaaaaaaaaaaaa  3 MiB from lab  not used by any stack" in shop("plan", "--prune-images").out
     shop("apply", "--prune-images", "-y")
     assert _images(shop) == {own, other}
     assert shop("plan", "--prune-images").out.startswith("No changes")

@@ -81,7 +81,7 @@ def test_a_paused_machine_goes_on(running: Workspace) -> None:
 def test_saved_memory_is_restored_unless_it_does_not_fit(running: Workspace) -> None:
     domain(NODE).managedSave()
     assert (node(running)["observed"], node(running)["memory_saved"]) == ("off", True)
-    assert "goes on from its saved memory" in running.run("plan").out
+    assert "resumes from saved memory" in running.run("plan").out
     applied(running)
     assert domain(NODE).state() == [libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_RESTORED]
     domain(NODE).managedSave()

@@ -56,7 +56,7 @@ def test_the_host_downloads_and_prunes(far: SecondHost, web: Web, tmp_path: Path
             connection.close()
 
     write("auto")
-    assert f"sent from here, or fetched by the host from {HERE} if that is slow" in _flat(workspace.run("plan").out)
+    assert f"uploaded, or fetched by the host from {HERE} if that is slow" in _flat(workspace.run("plan").out)
     write("host")
     assert f"fetched by the host from {HERE}" in workspace.run("plan").out
     assert web.asked == [HERE], "to inspect it, once"
@@ -66,7 +66,7 @@ def test_the_host_downloads_and_prunes(far: SecondHost, web: Web, tmp_path: Path
     assert workspace.run("plan").out.startswith("No changes")
     workspace.run("state", "rm", f"far/image/{digest[:16]}", "--auto-approve")
     spec.write_text(spec.read_text().partition("clusters:")[0] + "clusters: {}\n")
-    assert "no node of any stack uses it" in workspace.run("apply", "--prune-images", "--auto-approve").out
+    assert "not used by any stack" in workspace.run("apply", "--prune-images", "--auto-approve").out
     assert images() == set()
 
 

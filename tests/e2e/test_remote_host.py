@@ -21,7 +21,7 @@ def far(tmp_path: Path) -> Iterator[SecondHost]:
 def test_a_cluster_stands_on_a_host_that_only_ssh_reaches(workspace: Workspace, far: SecondHost) -> None:
     public = f"{{network: {far.network}, addresses: [{far.first_address}]}}"
     workspace.spec(computes=1, extra={"uri": f'"{far.uri}"', "pool": "default", "public": public})
-    assert "sent from here" in workspace.run("apply", "cluster.yaml", "--auto-approve").out
+    assert "uploaded" in workspace.run("apply", "cluster.yaml", "--auto-approve").out
     assert workspace.run("ssh", "trial-compute-0", "--", "hostname").out.strip() == "trial-compute-0"
     assert workspace.run("plan").out.startswith("No changes")
     connection = libvirt.open(f"{far.uri}&no_tty=1")

@@ -190,7 +190,7 @@ def test_a_cluster_that_is_off_runs_again_with_what_changed_meanwhile() -> None:
     assert planned(told, off).empty
     plan = planned(wanted(cluster(ssh_keys=("ssh-ed25519 BBBB grace",))), off)
     assert what(plan, "hello-compute-0") == [("boot", "none"), ("update", "live")]
-    assert action(plan, "boot hello-compute-0").reason == "shall run"
+    assert action(plan, "boot hello-compute-0").reason == "should be running"
 
 
 def test_of_what_is_off_only_bookkeeping_is_changed() -> None:
@@ -214,8 +214,8 @@ def test_what_is_off_and_gets_another_image_when_it_runs_is_cleaned_first() -> N
 @pytest.mark.parametrize(
     ("status", "problem", "reason"),
     [
-        ("pending", "", "begun, not finished"),
-        ("pending", "the host went away", "begun, not finished: the host went away"),
+        ("pending", "", "unfinished"),
+        ("pending", "the host went away", "unfinished: the host went away"),
         ("degraded", "", "not ready"),
         ("degraded", "ssh did not answer", "not ready: ssh did not answer"),
     ],
@@ -249,8 +249,8 @@ def test_an_allocation_or_image_that_was_begun_is_done_again() -> None:
     )
     plan = planned(wanted(cluster()), state)
     assert [(each.verb, each.reason) for each in plan.actions[:2]] == [
-        ("stage", "begun, not finished"),
-        ("allocate", "begun, not finished"),
+        ("stage", "unfinished"),
+        ("allocate", "unfinished"),
     ]
 
 
@@ -325,7 +325,7 @@ def test_starting_with_the_host_is_changed_live_and_goes_with_the_power() -> Non
     state = applied(plan, settled(cluster(computes=0)))
     assert planned(wanted(asked), state).empty
     down = planned(wanted(cluster(computes=0, autostart=True, running=False)), state)
-    assert [(each.verb, each.reason) for each in down.actions] == [("shutdown", "shall be off")]
+    assert [(each.verb, each.reason) for each in down.actions] == [("shutdown", "should be off")]
     is_off = applied(down, state)
     assert not any(node.autostart for node in is_off.nodes())
     up = planned(wanted(asked), is_off)

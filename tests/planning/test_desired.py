@@ -128,5 +128,5 @@ def test_nodes_without_cloud_init_are_told_by_files_and_are_ready_after_the_logi
     state = settled(unwatched, images=spec.images)
     otherwise = planned(replace(spec, images=(image(), image("centos7"))), state)
     assert [(each.resource.name, each.impact, each.reason) for each in otherwise.actions if each.verb == "boot"] == [
-        ("hello-compute-0", "rebuild", "the way its guest is told who it is changed")
+        ("hello-compute-0", "rebuild", "guest configuration method changed")
     ]

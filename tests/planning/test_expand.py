@@ -185,7 +185,7 @@ def test_a_disk_has_room_for_its_image(tmp_path: Path, size: str, fine: bool) ->
     (problem,) = caught.value.problems
     assert problem.where == Where(file=str(file), line=7, column=32)
     assert problem.quote == "    computes: {count: 1, disk: 2 GB}"
-    assert problem.detail == "Image `d` needs a disk of 2 GiB. Write `disk: 2 GiB` or more, or leave it out."
+    assert problem.detail == "Image `d` needs a disk of 2 GiB. Write `disk: 2 GiB` or more, or omit `disk`."
 
 
 def test_user_data_of_cluster_and_role_are_merged(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_site_that_left_the_spec_is_cleaned_as_it_was_last_used() -> None:
     assert [known.site for known in plan.sites] == [LAB]
     with pytest.raises(PlanError) as caught:
         make_plan(wanted(sites=()), replace(HELLO, sites=()), {}, {})
-    assert "Put the site back into the spec" in caught.value.problems[0].detail
+    assert "Add the site to the spec again" in caught.value.problems[0].detail
 
 
 def test_a_cluster_that_is_dropped_goes_though_the_spec_wants_it() -> None:

@@ -64,7 +64,9 @@ def test_nodes_that_were_begun_and_never_made_go_with_their_image() -> None:
     spec = wanted(cluster(running=False), images=(image(version="2"),))
     empty = replace(observed(HELLO), nodes=())
     found = planned(spec, begun, observations={"lab": empty})
-    assert [action.reason for action in found.actions if isinstance(action.resource, Node)] == ["begun, and not at the site"] * 3
+    assert [action.reason for action in found.actions if isinstance(action.resource, Node)] == [
+        "unfinished and not at the site"
+    ] * 3
     after = applied(found, begun)
     assert planned(spec, after, observations={"lab": observed(after)}).empty
     assert {act for act in acts(planned(spec, begun, observations={"lab": observed(HELLO)})) if "hello-" in act} == {

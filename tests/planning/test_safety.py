@@ -25,8 +25,8 @@ def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
     (problem,) = refusals(REBUILD, frozenset({"data-loss", "protected"}))
     assert problem.summary == "The plan rebuilds nodes"
     assert problem.detail == (
-        "hello-frontend, hello-compute-0 and hello-compute-1: made anew from the image; what is on the disk is lost. "
-        "If that is meant, say `--allow rebuild`."
+        "hello-frontend, hello-compute-0 and hello-compute-1: rebuilt from the image; the data on the disk is lost. "
+        "Pass `--allow rebuild` if this is intended."
     )
     assert refusals(REBUILD, frozenset({"rebuild"})) == ()
 
@@ -34,13 +34,16 @@ def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
 def test_a_removal_is_refused_and_many_nodes_are_counted() -> None:
     (problem,) = refusals(planned(wanted(), settled(cluster(computes=20))), frozenset({"rebuild"}))
     assert problem.summary == "The plan removes nodes"
-    assert "hello-compute-17 and 18 more: removed with the disk. If that is meant, say `--allow data-loss`." in problem.detail
+    assert (
+        "hello-compute-17 and 18 more: removed together with the disk. Pass `--allow data-loss` if this is intended."
+        in problem.detail
+    )
     assert refusals(REMOVAL, frozenset({"data-loss"})) == ()
 
 
 def test_protection_counts_as_it_was_recorded_and_names_the_allocation_too() -> None:
     (problem,) = refusals(PROTECTED_REMOVAL, frozenset({"data-loss"}))
-    assert problem.summary == "The plan touches what is protected"
+    assert problem.summary == "The plan removes protected resources"
     assert "lab/hello/allocation" in problem.detail
     assert "Set `protect: false` and apply that first" in problem.detail
     assert refusals(PROTECTED_REMOVAL, frozenset(ALLOWANCES)) == ()
@@ -52,7 +55,7 @@ def test_a_protected_cluster_may_still_grow_and_reboot() -> None:
 
 def test_a_protected_cluster_is_not_rebuilt_by_permission_to_rebuild() -> None:
     plan = planned(wanted(cluster(protect=True), images=(image(version="2"),)), PROTECTED)
-    assert [problem.summary for problem in refusals(plan, frozenset({"rebuild"}))] == ["The plan touches what is protected"]
+    assert [problem.summary for problem in refusals(plan, frozenset({"rebuild"}))] == ["The plan removes protected resources"]
 
 
 def test_all_refusals_come_at_once() -> None:

@@ -109,7 +109,7 @@ def test_target_and_exclude_work_together() -> None:
 def test_a_typing_error_is_not_no_changes() -> None:
     with pytest.raises(UsageError) as caught:
         part(cluster(), targets=("helo", "hello"), exclude=("wrold",))
-    assert [problem.detail.partition(" means")[0] for problem in caught.value.problems] == [
+    assert [problem.detail.partition(" matches")[0] for problem in caught.value.problems] == [
         "`--target helo`",
         "`--exclude wrold`",
     ]

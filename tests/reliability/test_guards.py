@@ -45,5 +45,5 @@ def test_what_is_protected_stays_when_it_leaves_the_spec_and_the_plan_is_shown_a
     assert "hello-frontend" in shop("plan").out
     said = shop("apply", "-y", "--allow", "data-loss", status=4)
     assert "hello-frontend" in said.out
-    assert "The plan touches what is protected" in said.err
+    assert "The plan removes protected resources" in said.err
     assert len(machines(shop)) == 3

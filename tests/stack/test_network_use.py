@@ -58,7 +58,7 @@ OTHER_VLAN = planned(wanted(cluster(computes=1, vlan=77)), HELLO)
 def test_machines_of_others_are_named_and_the_clusters_own_are_not(plan: Plan) -> None:
     (problem,) = networks_in_use(plan, HELLO, Site(LAB_VM, OWN, ORPHAN, TWIN))
     assert "labvm on pragmaspec-vlan-20, hello-compute-7 on pragmaspec-vlan-20 and b on" in problem.detail
-    assert problem.detail.endswith("Unplug them first, for example: virsh detach-interface labvm")
+    assert problem.detail.endswith("Detach them first, for example: virsh detach-interface labvm")
     assert networks_in_use(plan, HELLO, Site(OWN)) == ()
     assert networks_in_use(plan, HELLO, Silent()) == ()
 
@@ -66,7 +66,7 @@ def test_machines_of_others_are_named_and_the_clusters_own_are_not(plan: Plan) -
 def test_without_a_command_it_is_a_sentence_all_the_same() -> None:
     held = HELLO.record("lab/hello/allocation").resource
     assert network_in_use([TWIN], held).detail.endswith(
-        "a network that another machine uses: b on pragmaspec-vlan-20. Unplug it first."
+        "a network that another machine uses: b on pragmaspec-vlan-20. Detach it first."
     )
 
 

@@ -1,15 +1,14 @@
-"""Which VLAN, private range and public address a cluster gets: a pure choice from (wanted, recorded, the site's inventory).
+"""Chooses the VLANs, private ranges and public addresses of clusters from the spec, the records and the site's inventory. Pure.
 
-What a cluster holds it keeps, unless the spec now names something else. What the spec names is set aside before anything is
-chosen, so that the order of clusters does not matter.
+A cluster keeps what it has been granted, unless the spec names something else. Values that the spec names are reserved before any
+choice, so the order of clusters does not matter.
 """
 
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network
 
 from pragmaspec.errors import Problem, Where
-from pragmaspec.planning.allocation import errors as shortage
-from pragmaspec.planning.allocation import pools
+from pragmaspec.planning.allocation import errors, pools
 from pragmaspec.planning.allocation.pools import Pool
 from pragmaspec.planning.observed import Inventory, PoolUse, SiteIdentity
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork
@@ -18,11 +17,11 @@ from pragmaspec.site import PublicNetwork, Site
 from pragmaspec.state_model import State
 
 FIRST_COMPUTE = 10
-"""Offset in the private network of ``compute-0``; the frontend has offset 1, and what lies between is left for services."""
+"""Offset in the private network of ``compute-0``. The frontend has offset 1; those between are left for services."""
 
 
 class AllocationError(Exception):
-    """Pools cannot give what is wanted; the problems say which and why. Never leaves the planning room."""
+    """The pools cannot grant what is wanted. Never leaves the planning package."""
 
     def __init__(self, *problems: Problem) -> None:
         self.problems = problems
@@ -30,12 +29,12 @@ class AllocationError(Exception):
 
 
 def frontend_name(cluster: str) -> str:
-    """Name of a cluster's frontend."""
+    """Return the name of a cluster's frontend."""
     return f"{cluster}-frontend"
 
 
 def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
-    """Whether ``recorded`` already grants all that ``wanted`` asks for, so that no pool needs to be asked."""
+    """True if ``recorded`` grants all that ``wanted`` asks for, so that the pools are not needed."""
     private = recorded.private
     return (
         wanted.cidr in (None, private.cidr)
@@ -47,7 +46,7 @@ def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
 
 
 class Allocator:
-    """Hands out one site's pools while one plan is made. ``clusters`` are all that the plan wants at the site."""
+    """Allocates from one site's pools while one plan is made. ``clusters`` are all that the plan wants at the site."""
 
     def __init__(
         self,
@@ -60,22 +59,22 @@ class Allocator:
         clusters = tuple(clusters)
         self._spec_file = spec_file
         self._lineage = state.lineage
-        self._named = {cluster.name: cluster for cluster in clusters}
+        self._clusters = {cluster.name: cluster for cluster in clusters}
         self._site = site
-        self._inventory = inventory or _NOTHING
-        ours = tuple(
+        self._inventory = inventory or _NO_INVENTORY
+        recorded = tuple(
             record.resource
             for record in state.records
             if isinstance(record.resource, Allocation) and record.resource.site == site.name
         )
-        self._vlans = Pool((*self._inventory.vlans, *_recorded(ours, state, _vlans)), state.lineage)
-        self._cidrs = Pool((*self._inventory.cidrs, *_recorded(ours, state, _cidrs)), state.lineage)
-        self._public = Pool((*self._inventory.addresses, *_recorded(ours, state, _addresses)), state.lineage)
+        self._vlans = Pool((*self._inventory.vlans, *_recorded_uses(recorded, state, _vlans)), state.lineage)
+        self._cidrs = Pool((*self._inventory.cidrs, *_recorded_uses(recorded, state, _cidrs)), state.lineage)
+        self._public = Pool((*self._inventory.addresses, *_recorded_uses(recorded, state, _addresses)), state.lineage)
         for cluster in clusters:
-            self._set_aside(cluster)
+            self._reserve(cluster)
 
     def allocation(self, wanted: WantedCluster, recorded: Allocation | None) -> Allocation:
-        """The allocation for ``wanted``. Raises NoneFreeError with everything that is not to be had."""
+        """Return the allocation for ``wanted``. Raises AllocationError with every unavailable value."""
         problems: list[Problem] = []
         networks: list[Network] = []
         public: tuple[PublicGrant, ...] = ()
@@ -94,15 +93,15 @@ class Allocator:
             site=self._site.name, cluster=wanted.name, networks=tuple(networks), public=public, protect=wanted.protect
         )
 
-    def _set_aside(self, wanted: WantedCluster) -> None:
-        """Note what the spec names as the cluster's, where nobody else has it."""
+    def _reserve(self, wanted: WantedCluster) -> None:
+        """Take the unused values that the spec names for ``wanted``."""
         address = _address(self._site, wanted)
         named = ((self._vlans, wanted.vlan and str(wanted.vlan)), (self._public, wanted.public.address))
         for pool, value in named:
-            if value and not pool.holder(value):
+            if value and not pool.use_of(value):
                 pool.take(value, wanted.name, address)
         for cidr in (wanted.cidr, *(network.cidr for network in wanted.networks)):
-            if cidr and not self._cidrs.holder(cidr):
+            if cidr and not self._cidrs.use_of(cidr):
                 self._cidrs.take(cidr, wanted.name, address)
 
     def _private(self, wanted: WantedCluster, recorded: Allocation | None) -> Network:
@@ -118,7 +117,7 @@ class Allocator:
         return Network(name="private", cidr=cidr, vlan=vlan, bridge=bridge, mtu=wanted.mtu)
 
     def _extra(self, wanted: WantedCluster, network: WantedNetwork, recorded: Allocation | None) -> Network:
-        before = next((held for held in recorded.networks[1:] if held.name == network.name), None) if recorded else None
+        before = next((each for each in recorded.networks[1:] if each.name == network.name), None) if recorded else None
         where = network.where or wanted.where
         if before is None or before.cidr != network.cidr:
             self._refuse_overlap(network.name, network.cidr, wanted, where)
@@ -136,50 +135,51 @@ class Allocator:
         return pattern.format(vlan=vlan) if pattern and vlan is not None else None
 
     def _refuse_absent_bridge(self, bridge: str | None, before: Network | None, where: Where | None) -> None:
-        """What is granted already stays as it is: a plan that only removes must not fail for it."""
+        """Raise AllocationError for a missing bridge. One that is granted already passes: a removal must not fail for it."""
         known = self._inventory.devices
         if bridge and known is not None and bridge not in known and (before is None or before.bridge != bridge):
-            raise AllocationError(shortage.no_bridge(bridge, known, self._site.name, where))
+            raise AllocationError(errors.no_bridge(bridge, known, self._site.name, where))
 
     def _refuse_absent_public(self, public: PublicNetwork, where: Where | None) -> None:
         known = self._inventory.networks
         if public.network and known is not None and public.network not in known:
-            raise AllocationError(shortage.no_network(public.network, known, self._site.name, where))
+            raise AllocationError(errors.no_network(public.network, known, self._site.name, where))
         self._refuse_absent_bridge(public.bridge, None, where)
 
     def _vlan(self, wanted: WantedCluster, named: int | None, where: Where | None) -> int:
-        address = _address(self._site, wanted)
+        address, site = _address(self._site, wanted), self._site
         if named is not None:
-            if named not in pools.vlan_numbers(self._site):
-                raise AllocationError(shortage.outside("VLAN", str(named), pools.vlan_ranges(self._site), self._site.name, where))
-            other = self._vlans.other_holder(str(named), address)
-            if other:
-                raise AllocationError(shortage.held("VLAN", other, self._site.name, where, self._release(other, wanted)))
+            if named not in pools.vlan_numbers(site):
+                raise AllocationError(errors.outside_pool("VLAN", str(named), pools.vlan_ranges(site), site.name, where))
+            self._refuse_used("VLAN", self._vlans.other_use_of(str(named), address), wanted, where)
             return named
-        chosen = next((number for number in pools.vlan_numbers(self._site) if not self._vlans.holder(str(number))), None)
+        chosen = next((number for number in pools.vlan_numbers(site) if not self._vlans.use_of(str(number))), None)
         if chosen is None:
-            holders = self._vlans.held(map(str, pools.vlan_numbers(self._site)))
-            what, cure = f"VLANs ({pools.vlan_ranges(self._site)})", "give the site more in its `vlans:`"
-            raise AllocationError(shortage.exhausted(what, holders, self._site.name, wanted, cure))
+            uses = self._vlans.uses(map(str, pools.vlan_numbers(site)))
+            what, remedy = f"VLANs ({pools.vlan_ranges(site)})", "extend the site's `vlans:`"
+            raise AllocationError(errors.exhausted(what, uses, site.name, wanted, remedy))
         self._vlans.take(str(chosen), wanted.name, address)
         return chosen
 
     def _cidr(self, wanted: WantedCluster, vlan: int | None) -> str:
         cidr = pools.private_range(vlan, self._cidrs, pools.public_network(self._site.public, self._inventory))
         if cidr is None:
-            what, cure = "private ranges in 10.0.0.0/8", "give the cluster a `private: {range: …}`"
-            raise AllocationError(shortage.exhausted(what, self._cidrs.held(), self._site.name, wanted, cure))
+            what, remedy = "private ranges in 10.0.0.0/8", "give the cluster a `private: {range: …}`"
+            raise AllocationError(errors.exhausted(what, self._cidrs.uses(), self._site.name, wanted, remedy))
         self._cidrs.take(cidr, wanted.name, _address(self._site, wanted))
         return cidr
 
     def _refuse_overlap(self, network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
         public = pools.public_network(self._site.public, self._inventory)
         if public and wanted.public.kind != "none" and public.overlaps(IPv4Network(cidr, strict=False)):
-            raise AllocationError(shortage.overlapping(network, cidr, public, self._site.name, where))
+            raise AllocationError(errors.overlapping(network, cidr, public, self._site.name, where))
 
-    def _release(self, holder: PoolUse, wanted: WantedCluster) -> str:
-        name = (holder.address or "").split("/")[1] if holder.lineage == self._lineage else ""
-        return shortage.release(holder.value, name, self._named.get(name), wanted.name, self._spec_file) if name else ""
+    def _refuse_used(self, kind: str, use: PoolUse | None, wanted: WantedCluster, where: Where | None) -> None:
+        if use is None:
+            return
+        user = (use.address or "").split("/")[1] if use.lineage == self._lineage else ""
+        release = errors.release_advice(use.value, user, self._clusters.get(user), wanted, self._spec_file) if user else ""
+        raise AllocationError(errors.in_use(kind, use, self._site.name, where, release))
 
     def _public_grants(self, wanted: WantedCluster, recorded: Allocation | None) -> tuple[PublicGrant, ...]:
         if wanted.public.kind == "none":
@@ -189,11 +189,11 @@ class Allocator:
         where = wanted.public.where or wanted.where
         public, reported = self._site.public or PublicNetwork(), self._inventory.public
         if self._site.public is None and reported is None:
-            raise AllocationError(shortage.no_public(wanted, self._site, where))
+            raise AllocationError(errors.no_public(wanted, self._site, where))
         self._refuse_absent_public(public, where)
         prefix = pools.prefix_of(public, self._inventory)
         if prefix is None:
-            raise AllocationError(shortage.no_prefix(self._site, where))
+            raise AllocationError(errors.no_prefix(self._site, where))
         address = self._public_address(wanted, public, where)
         bridge = public.bridge or (reported.bridge if reported and not public.network else None)
         return (
@@ -215,24 +215,22 @@ class Allocator:
         if named is not None:
             if named not in pools.public_addresses(public, self._inventory):
                 pool = ", ".join(public.addresses) or str(pools.public_network(public, self._inventory) or "which is empty")
-                raise AllocationError(shortage.outside("address", named, pool, self._site.name, where))
-            other = self._public.other_holder(named, allocation)
-            if other:
-                raise AllocationError(shortage.held("address", other, self._site.name, where, self._release(other, wanted)))
+                raise AllocationError(errors.outside_pool("address", named, pool, self._site.name, where))
+            self._refuse_used("address", self._public.other_use_of(named, allocation), wanted, where)
             return named
-        chosen = next((one for one in pools.public_addresses(public, self._inventory) if not self._public.holder(one)), None)
+        chosen = next((each for each in pools.public_addresses(public, self._inventory) if not self._public.use_of(each)), None)
         if chosen is None:
-            holders = self._public.held(pools.public_addresses(public, self._inventory))
-            cure = "give the site more in its `public: {addresses: …}`"
-            raise AllocationError(shortage.exhausted("public addresses", holders, self._site.name, wanted, cure))
+            uses = self._public.uses(pools.public_addresses(public, self._inventory))
+            remedy = "extend the site's `public: {addresses: …}`"
+            raise AllocationError(errors.exhausted("public addresses", uses, self._site.name, wanted, remedy))
         self._public.take(chosen, wanted.name, allocation)
         return chosen
 
 
-_NOTHING = Inventory(
+_NO_INVENTORY = Inventory(
     identity=SiteIdentity(id="", title=""), cpus=0, memory_mib=0, disk_bytes=0, disk_free_bytes=0, cpus_per_node=0
 )
-"""Stands for a site that was not asked, because nothing new is wanted there."""
+"""Inventory of a site that was not asked, because nothing new is wanted there."""
 
 
 def _address(site: Site, wanted: WantedCluster) -> str:
@@ -241,18 +239,18 @@ def _address(site: Site, wanted: WantedCluster) -> str:
 
 def _refuse_small(network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
     hosts = IPv4Network(cidr, strict=False).num_addresses - 2
-    room = max(0, hosts - FIRST_COMPUTE + 1)
-    if wanted.computes.count > room or hosts < 1:
-        raise AllocationError(shortage.too_small(network, cidr, room, wanted, where))
+    capacity = max(0, hosts - FIRST_COMPUTE + 1)
+    if wanted.computes.count > capacity or hosts < 1:
+        raise AllocationError(errors.too_small(network, cidr, capacity, wanted, where))
 
 
 def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork) -> bool:
     return any(
-        held.name == wanted.name
-        and held.cidr == wanted.cidr
-        and held.mtu == wanted.mtu
-        and (held.bridge == wanted.bridge if wanted.bridge else held.vlan is not None)
-        for held in recorded.networks[1:]
+        network.name == wanted.name
+        and network.cidr == wanted.cidr
+        and network.mtu == wanted.mtu
+        and (network.bridge == wanted.bridge if wanted.bridge else network.vlan is not None)
+        for network in recorded.networks[1:]
     )
 
 
@@ -267,21 +265,21 @@ def _public_satisfied(recorded: Allocation, wanted: WantedCluster, site: Site) -
     )
 
 
-def _recorded(ours: Iterable[Allocation], state: State, values: Callable[[Allocation], Iterable[str]]) -> list[PoolUse]:
+def _recorded_uses(recorded: Iterable[Allocation], state: State, values: Callable[[Allocation], Iterable[str]]) -> list[PoolUse]:
     return [
-        PoolUse(value=value, owner=f"cluster {held.cluster} of this stack", lineage=state.lineage, address=held.address)
-        for held in ours
-        for value in values(held)
+        PoolUse(value=value, owner=f"cluster {each.cluster} of this stack", lineage=state.lineage, address=each.address)
+        for each in recorded
+        for value in values(each)
     ]
 
 
-def _vlans(held: Allocation) -> list[str]:
-    return [str(network.vlan) for network in held.networks if network.vlan is not None]
+def _vlans(allocation: Allocation) -> list[str]:
+    return [str(network.vlan) for network in allocation.networks if network.vlan is not None]
 
 
-def _cidrs(held: Allocation) -> list[str]:
-    return [network.cidr for network in held.networks]
+def _cidrs(allocation: Allocation) -> list[str]:
+    return [network.cidr for network in allocation.networks]
 
 
-def _addresses(held: Allocation) -> list[str]:
-    return [grant.address for grant in held.public]
+def _addresses(allocation: Allocation) -> list[str]:
+    return [grant.address for grant in allocation.public]

@@ -1,4 +1,4 @@
-"""Whether a site can carry what is desired there: CPUs, memory and disk, with who holds them when it cannot."""
+"""Checks that a site has the capacity for the desired resources: CPUs, memory and disk. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -12,62 +12,59 @@ from pragmaspec.spec.quantity import format_size
 from pragmaspec.state_model import State
 from pragmaspec.text import counted, few
 
-SHOWN_HOLDERS = 5
+MAX_USERS = 5
+"""Number of users of a capacity that an error names."""
 MIB = 2**20
 
 
-def _cpus(count: int) -> str:
-    return counted(count, "cpu")
-
-
 class _Kind(NamedTuple):
-    """A kind of capacity: how it is called, where it stands in holdings and nodes, and how amounts of it are written."""
+    """A kind of capacity. ``field`` is its name in capacity uses, nodes and inventories."""
 
-    what: str
+    name: str
     field: str
-    shown: Callable[[int], str]
+    text: Callable[[int], str]
     only_running: bool
 
 
 _KINDS = (
-    _Kind("CPUs", "cpus", _cpus, only_running=True),
-    _Kind("memory", "memory_mib", lambda amount: format_size(amount * MIB), only_running=True),
+    _Kind("CPUs", "cpus", lambda count: counted(count, "cpu"), only_running=True),
+    _Kind("memory", "memory_mib", lambda amount_mib: format_size(amount_mib * MIB), only_running=True),
     _Kind("disk", "disk_bytes", format_size, only_running=False),
 )
 
 
 def shortages(
-    site: Site, inventory: Inventory, desired: Sequence[Desired], state: State, planned: frozenset[str]
+    site: Site, inventory: Inventory, desired: Sequence[Desired], state: State, scope: frozenset[str]
 ) -> tuple[Problem, ...]:
-    """Everything that is short at ``site`` for ``desired``; empty: it fits.
+    """Return the shortages at ``site`` for ``desired``.
 
-    Holdings with this stack's lineage count only at addresses outside ``planned``: the plan replaces those. A site that is
-    over-full already is a problem only to a plan that asks for more.
+    The inventory's uses by this stack count only at addresses outside ``scope``: the plan replaces those. An overcommitted site
+    is a problem only for a plan that needs more capacity.
     """
     here = [entry for entry in desired if entry.resource.site == site.name]
     wanted = [entry.resource for entry in here if isinstance(entry.resource, Node)]
-    recorded = [node for node in state.nodes() if node.site == site.name and node.address in planned]
-    others = [held for held in inventory.holdings if held.lineage != state.lineage or held.address not in planned]
-    problems = list(_too_large(inventory, here, site.name))
+    recorded = [node for node in state.nodes() if node.site == site.name and node.address in scope]
+    others = [use for use in inventory.holdings if use.lineage != state.lineage or use.address not in scope]
+    problems = list(_oversized_nodes(inventory, here, site.name))
     for kind in _KINDS:
-        limit, explained = _limit(kind, site, inventory)
-        want, had = _total(wanted, kind), _total(recorded, kind)
-        held = sum(getattr(holding, kind.field) for holding in others)
-        if want > had and held + want > limit:
+        limit, explanation = _limit(kind, site, inventory)
+        needed, before = _total(wanted, kind), _total(recorded, kind)
+        used = sum(getattr(use, kind.field) for use in others)
+        if needed > before and used + needed > limit:
             problems.append(
                 Problem(
-                    summary=f"Not enough {kind.what}",
-                    detail=f"Site {site.name} is {kind.shown(held + want - limit)} short: it has {kind.shown(limit)}{explained}, "
-                    f"this spec wants {kind.shown(want)}, and {_holders(others, kind, held)}. "
-                    "Ask for less, shut other clusters down, or raise the site's `overcommit:`.",
+                    summary=f"Not enough {kind.name}",
+                    detail=f"Site {site.name} is {kind.text(used + needed - limit)} short: it has {kind.text(limit)}"
+                    f"{explanation}, this spec needs {kind.text(needed)}, and {_users(others, kind, used)}. "
+                    "Reduce the spec, shut down other clusters, or raise the site's `overcommit:`.",
                     where=_largest(here, kind),
                 )
             )
-    return (*problems, *_transfers(site, inventory, here))
+    return (*problems, *_staging_shortage(site, inventory, here))
 
 
 def _largest(here: Iterable[Desired], kind: _Kind) -> Where | None:
-    """The line of the spec that asks for most."""
+    """Return the line of the spec that needs most."""
     amounts: dict[Where | None, int] = {}
     for entry in here:
         if isinstance(entry.resource, Node):
@@ -76,21 +73,21 @@ def _largest(here: Iterable[Desired], kind: _Kind) -> Where | None:
 
 
 def _limit(kind: _Kind, site: Site, inventory: Inventory) -> tuple[int, str]:
-    """How much may be promised, and how that comes about where it is not just what is there."""
+    """Return the capacity for nodes, and its derivation if it is not the physical capacity."""
     physical: int = getattr(inventory, kind.field)
-    kept: int = getattr(site.reserve, kind.field, 0)
-    times = {"cpus": site.overcommit.cpus, "memory_mib": site.overcommit.memory, "disk_bytes": site.overcommit.disk}[kind.field]
-    parts = [f"{kind.shown(physical)} in all"]
-    parts += [f"{kind.shown(kept)} kept for the host"] if kept else []
-    parts += [f"each may be promised {times:g} times"] if times != 1 else []
-    return int((physical - kept) * times), f" ({', '.join(parts)})" if len(parts) > 1 else ""
+    reserved: int = getattr(site.reserve, kind.field, 0)
+    factor = {"cpus": site.overcommit.cpus, "memory_mib": site.overcommit.memory, "disk_bytes": site.overcommit.disk}[kind.field]
+    parts = [f"{kind.text(physical)} in total"]
+    parts += [f"{kind.text(reserved)} reserved for the host"] if reserved else []
+    parts += [f"overcommitted {factor:g} times"] if factor != 1 else []
+    return int((physical - reserved) * factor), f" ({', '.join(parts)})" if len(parts) > 1 else ""
 
 
 def _total(nodes: Iterable[Node], kind: _Kind) -> int:
     return sum(getattr(node, kind.field) for node in nodes if node.running or not kind.only_running)
 
 
-def _transfers(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Iterable[Problem]:
+def _staging_shortage(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Iterable[Problem]:
     images = [(entry.resource, entry.where) for entry in here if isinstance(entry.resource, StagedImage)]
     missing = [(image, where) for image, where in images if image.digest not in inventory.images]
     needed = sum(image.transfer_bytes for image, _ in missing)
@@ -98,41 +95,42 @@ def _transfers(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Ite
         names = ", ".join(sorted(image.name for image, _ in missing))
         yield Problem(
             summary="Not enough disk for the images",
-            detail=f"Staging {names} at site {site.name} takes {format_size(needed)}, and the pool has "
+            detail=f"Staging {names} at site {site.name} needs {format_size(needed)}, and the pool has "
             f"{format_size(inventory.disk_free_bytes)} free: {format_size(needed - inventory.disk_free_bytes)} short. "
             "Clean clusters or images that are no longer needed.",
             where=missing[0][1],
         )
 
 
-def _too_large(inventory: Inventory, nodes: Iterable[Desired], site: str) -> Iterable[Problem]:
+def _oversized_nodes(inventory: Inventory, entries: Iterable[Desired], site: str) -> Iterable[Problem]:
+    """Return one problem per line of the spec."""
     seen: set[Where | None] = set()
-    for entry in nodes:
+    for entry in entries:
         node = entry.resource
         if isinstance(node, Node) and node.cpus > inventory.cpus_per_node and entry.where not in seen:
             seen.add(entry.where)
             yield Problem(
-                summary="A node wants more CPUs than one can have",
-                detail=f"{node.name} wants {_cpus(node.cpus)}, and a node at site {site} can have {inventory.cpus_per_node:,}. "
-                "Spread the work over more computes.",
+                summary="Too many CPUs for one node",
+                detail=f"{node.name} wants {counted(node.cpus, 'cpu')}, and a node at site {site} can have at most "
+                f"{inventory.cpus_per_node:,}. Use more computes with fewer CPUs.",
                 where=entry.where,
             )
 
 
-def _holders(holdings: Iterable[CapacityUse], kind: _Kind, held: int) -> str:
+def _users(uses: Iterable[CapacityUse], kind: _Kind, used: int) -> str:
     amounts: dict[str, int] = {}
-    for holding in holdings:
-        owner = _owner(holding)
-        amounts[owner] = amounts.get(owner, 0) + getattr(holding, kind.field)
-    largest = sorted(((amount, owner) for owner, amount in amounts.items() if amount), key=lambda one: (-one[0], one[1]))
+    for use in uses:
+        owner = _owner(use)
+        amounts[owner] = amounts.get(owner, 0) + getattr(use, kind.field)
+    largest = sorted(((amount, owner) for owner, amount in amounts.items() if amount), key=lambda pair: (-pair[0], pair[1]))
     if not largest:
-        return "nobody else holds any"
-    shown = few([f"{owner}: {kind.shown(amount)}" for amount, owner in largest], SHOWN_HOLDERS)
-    return f"others hold {kind.shown(held)} ({shown})"
+        return "others use none"
+    users = few([f"{owner}: {kind.text(amount)}" for amount, owner in largest], MAX_USERS)
+    return f"others use {kind.text(used)} ({users})"
 
 
-def _owner(holding: CapacityUse) -> str:
-    """A cluster as one holder, however many nodes it has; the site's own words for what carries nobody's marks."""
-    if holding.address is None or holding.lineage is None or "/node/" not in holding.address:
-        return holding.owner
-    return f"cluster {holding.address.split('/')[1]} of stack {holding.lineage[:8]}"
+def _owner(use: CapacityUse) -> str:
+    """Return the cluster of a marked machine, so that its nodes count together; else the site's name of the owner."""
+    if use.address is None or use.lineage is None or "/node/" not in use.address:
+        return use.owner
+    return f"cluster {use.address.split('/')[1]} of stack {use.lineage[:8]}"

@@ -1,6 +1,6 @@
-"""What is free in a site's pools: VLAN numbers, private ranges, public addresses.
+"""Free values of a site's pools: VLAN numbers, private ranges, public addresses.
 
-Chosen in order, so that the same question has the same answer.
+The order of the choice is fixed, so the same inputs give the same values.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,52 +14,52 @@ from pragmaspec.site import PublicNetwork, Site, SiteBase
 
 STANDARD_MTU = 1500
 FIRST_PUBLIC_HOST = 10
-"""Offset in a public network at which our choice begins when the site names no addresses; below it people put their routers."""
+"""Offset in a public network of the first address to use if the site names none; lower ones are commonly routers."""
 
 
 class Pool:
-    """The values of one kind that a site has handed out, ours and others'; grows while a plan is made."""
+    """The used values of one kind at a site, of all owners. It grows while a plan is made."""
 
-    def __init__(self, taken: Iterable[PoolUse], lineage: str) -> None:
-        self._holder = {entry.value: entry for entry in taken}
+    def __init__(self, uses: Iterable[PoolUse], lineage: str) -> None:
+        self._uses = {use.value: use for use in uses}
         self._lineage = lineage
 
-    def holder(self, value: str) -> PoolUse | None:
-        """Who holds ``value``, or None."""
-        return self._holder.get(value)
+    def use_of(self, value: str) -> PoolUse | None:
+        """Return the use of ``value``, or None."""
+        return self._uses.get(value)
 
-    def other_holder(self, value: str, address: str) -> PoolUse | None:
-        """Who holds ``value``, unless it is ``address`` of this stack: another stack may well have a cluster of that name."""
-        holder = self._holder.get(value)
-        return None if holder is None or (holder.lineage, holder.address) == (self._lineage, address) else holder
+    def other_use_of(self, value: str, address: str) -> PoolUse | None:
+        """Return the use of ``value`` by anything but ``address`` of this stack: other stacks can have a cluster of that name."""
+        use = self._uses.get(value)
+        return None if use is None or (use.lineage, use.address) == (self._lineage, address) else use
 
     def take(self, value: str, cluster: str, address: str) -> None:
-        """Note that ``value`` now belongs to ``address``, the allocation of ``cluster`` in this plan."""
+        """Record ``value`` as used by ``address``, the allocation of ``cluster`` in this plan."""
         owner = f"cluster {cluster} of this spec"
-        self._holder[value] = PoolUse(value=value, owner=owner, lineage=self._lineage, address=address)
+        self._uses[value] = PoolUse(value=value, owner=owner, lineage=self._lineage, address=address)
 
-    def held(self, values: Iterable[str] | None = None) -> tuple[PoolUse, ...]:
-        """Who holds each of ``values`` that is taken, in their order; without ``values`` everything that is taken."""
-        return tuple(self._holder[value] for value in (self._holder if values is None else values) if value in self._holder)
+    def uses(self, values: Iterable[str] | None = None) -> tuple[PoolUse, ...]:
+        """Return the uses of ``values``, in their order; without ``values`` all."""
+        return tuple(self._uses[value] for value in (self._uses if values is None else values) if value in self._uses)
 
 
 def vlan_numbers(site: SiteBase) -> Iterator[int]:
-    """The site's VLAN numbers in the order of its ranges."""
+    """Return the site's VLAN numbers in the order of its ranges."""
     for first, last in site.vlans:
         yield from range(first, last + 1)
 
 
 def vlan_ranges(site: SiteBase) -> str:
-    """The ranges themselves, for people."""
+    """Return ``20-99, 120``."""
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in site.vlans)
 
 
 def private_range(vlan: int | None, pool: Pool, public: IPv4Network | None) -> str | None:
-    """A /16 for a private network that overlaps nothing taken; None: all 256 of 10.0.0.0/8 are.
+    """Return a /16 of 10.0.0.0/8 that overlaps nothing in use, or None if all 256 do.
 
-    10.<vlan>.0.0/16 when possible, so that number and addresses tell each other; else the first free one.
+    10.<vlan>.0.0/16 if possible, so that the address shows the VLAN; else the first free one.
     """
-    used = [IPv4Network(entry.value, strict=False) for entry in pool.held()]
+    used = [IPv4Network(use.value, strict=False) for use in pool.uses()]
     if public:
         used.append(public)
     second_octets = list(range(256))
@@ -73,7 +73,7 @@ def private_range(vlan: int | None, pool: Pool, public: IPv4Network | None) -> s
 
 
 def public_addresses(public: PublicNetwork, inventory: Inventory) -> Iterator[str]:
-    """The addresses a site may give to frontends, in order: those it names, else the usable ones of its public network."""
+    """Return the addresses for frontends, in order: those the site names, else the usable ones of its public network."""
     for entry in public.addresses:
         first, _, last = entry.partition("-")
         start, end = int(IPv4Address(first.strip())), int(IPv4Address((last or first).strip()))
@@ -92,7 +92,7 @@ def public_addresses(public: PublicNetwork, inventory: Inventory) -> Iterator[st
 
 
 def public_network(public: PublicNetwork | None, inventory: Inventory) -> IPv4Network | None:
-    """The public network as the site reports it, else as its first address and prefix tell; None: nobody says."""
+    """Return the public network reported by the site, else the one of its first address and prefix; None: unknown."""
     if inventory.public and inventory.public.cidr:
         return IPv4Network(inventory.public.cidr, strict=False)
     if public and public.addresses and public.prefix is not None:
@@ -101,17 +101,17 @@ def public_network(public: PublicNetwork | None, inventory: Inventory) -> IPv4Ne
 
 
 def gateway_of(public: PublicNetwork, inventory: Inventory) -> str | None:
-    """The public network's gateway: the site's word, else what it reports."""
+    """Return the public network's gateway: the spec's, else the reported one."""
     return public.gateway or (inventory.public.gateway if inventory.public else None)
 
 
 def dns_of(public: PublicNetwork, inventory: Inventory) -> tuple[str, ...]:
-    """Name servers for nodes: the site's word, else what it reports."""
+    """Return the name servers of nodes: the spec's, else the reported ones."""
     return public.dns or (inventory.public.dns if inventory.public else ())
 
 
 def prefix_of(public: PublicNetwork, inventory: Inventory) -> int | None:
-    """Prefix length of the public network: the site's word, else what it reports; None: neither says."""
+    """Return the prefix length of the public network: the spec's, else the reported one; None: unknown."""
     if public.prefix is not None:
         return public.prefix
     if inventory.public and inventory.public.cidr:
@@ -120,12 +120,12 @@ def prefix_of(public: PublicNetwork, inventory: Inventory) -> int | None:
 
 
 def mtu_of(public: PublicNetwork, inventory: Inventory) -> int | None:
-    """MTU of the public network: the site's word, else what it reports; None: the usual 1500 bytes."""
-    return _unusual(public.mtu or (inventory.public.mtu if inventory.public else None))
+    """Return the MTU of the public network: the spec's, else the reported one; None: 1500 bytes."""
+    return _unless_standard(public.mtu or (inventory.public.mtu if inventory.public else None))
 
 
 def refreshed_grant(grant: PublicGrant, site: Site) -> PublicGrant:
-    """``grant`` with what the spec says of its network by now; what it does not say stays as it was granted."""
+    """Return ``grant`` with the spec's current options of its network; unset options stay as granted."""
     public = site.public
     if public is None:
         return grant
@@ -135,9 +135,9 @@ def refreshed_grant(grant: PublicGrant, site: Site) -> PublicGrant:
         gateway=public.gateway or grant.gateway,
         dns=public.dns or grant.dns,
         fqdn=dict(public.names).get(grant.address),
-        mtu=_unusual(public.mtu or grant.mtu),
+        mtu=_unless_standard(public.mtu or grant.mtu),
     )
 
 
-def _unusual(mtu: int | None) -> int | None:
+def _unless_standard(mtu: int | None) -> int | None:
     return None if mtu == STANDARD_MTU else mtu

@@ -1,4 +1,4 @@
-"""Machines on networks that are about to go, and what is said when they are not of the cluster that has them. Pure."""
+"""Machines attached to networks that a plan removes. Pure."""
 
 from collections.abc import Sequence
 
@@ -9,28 +9,34 @@ from pragmaspec.text import joined
 
 
 class AttachedMachine(Frozen, frozen=True):
-    """A machine that is plugged into a network, running or only defined.
-
-    ``network`` is what the site calls it. ``lineage`` and ``address`` are those of its marks, empty where it has none. ``unplug``
-    is the command that takes its interface away, empty where none is known.
-    """
+    """A machine attached to a network, running or only defined."""
 
     machine: str
     network: str
+    """The site's name of the network."""
     lineage: str = ""
+    """Lineage of its marks; empty: none."""
     address: str = ""
+    """Address of its marks; empty: none."""
     unplug: str = ""
+    """Command that detaches its interface; empty: unknown."""
 
 
-IN_USE = "Other machines use a network that is to be removed"
+IN_USE = "A network to remove is used by other machines"
 
 
-def network_in_use(others: Sequence[AttachedMachine], held: Allocation) -> Problem:
-    """The machines on networks that ``held`` is to lose, and what to do about them. ``others`` has at least one."""
+def network_in_use(others: Sequence[AttachedMachine], allocation: Allocation) -> Problem:
+    """Return the problem of removing networks of ``allocation`` that ``others``, at least one, are attached to."""
     names = joined([f"{each.machine} on {each.network}" for each in others])
     command = next((each.unplug for each in others if each.unplug), "")
     if len(others) == 1:
-        lost, how = "a network that another machine uses", f"Unplug it first{f': {command}' if command else '.'}"
+        networks, remedy = "a network that another machine uses", f"Detach it first{f': {command}' if command else '.'}"
     else:
-        lost, how = "networks that other machines use", f"Unplug them first{f', for example: {command}' if command else '.'}"
-    return Problem(summary=IN_USE, detail=f"Cluster {held.cluster} at site {held.site} would lose {lost}: {names}. {how}")
+        networks, remedy = (
+            "networks that other machines use",
+            f"Detach them first{f', for example: {command}' if command else '.'}",
+        )
+    return Problem(
+        summary=IN_USE,
+        detail=f"Cluster {allocation.cluster} at site {allocation.site} would lose {networks}: {names}. {remedy}",
+    )

@@ -1,4 +1,4 @@
-"""Losses of one machine beside its disk: snapshots above the disk, saved memory, manual additions. Pure."""
+"""Losses of a machine besides its disk: snapshots, saved memory, manual additions. Pure."""
 
 from collections.abc import Iterable
 
@@ -9,11 +9,11 @@ from pragmaspec.planning.plan import Action
 
 
 def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str, ...]) -> list[Action]:
-    """``actions`` on one node, whose ``fields`` change, with the losses of each, and the way a boot continues with the machine.
+    """Return ``actions`` on one node, whose ``fields`` change, with their losses and the way a boot repairs the machine.
 
-    A boot that keeps the definition starts from the newest layer and so loses nothing; one that rewrites it starts from the
-    recorded disk. Saved memory fits only the machine as it was saved. Every new definition keeps manual additions, and removing
-    the machine removes them; additions to the running machine alone are lost when it is switched off.
+    A boot that keeps the definition starts from the newest layer and loses nothing; one that rewrites it starts from the recorded
+    disk. Saved memory fits only the machine as saved. New definitions keep manual additions, and removing the machine removes
+    them; additions to the running machine only are lost when it is switched off.
     """
     found = list(actions)
     rebuilt = any(action.verb == "clean" for action in found)
@@ -23,14 +23,14 @@ def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str
 def _with_loss(action: Action, machine: Condition, fields: tuple[str, ...]) -> Action:
     lost = tuple(layer_text(layer, cleaned=action.verb == "clean") for layer in machine.layers)
     if action.verb == "clean":
-        # Its disk goes too, so nothing is to be merged into it.
+        # No remedy: the disk to merge the layers into is removed too.
         return replace(action, loses=lost, drops=(*machine.additions, *machine.passing))
     if action.verb == "shutdown":
         return replace(action, drops=machine.passing)
     if action.verb != "boot":
         return action
-    forgets = machine.is_forgotten(fields)
-    if lost and machine.is_defined_anew(fields):
+    forgets = machine.loses_memory_by(fields)
+    if lost and machine.is_redefined_by(fields):
         return replace(action, loses=lost, remedy=machine.remedy, impact="data-loss", forgets=forgets)
     if forgets:
         return replace(action, forgets=True, impact="reboot")

@@ -1,8 +1,9 @@
-"""The site's public network as it is now, against what clusters were granted on it. Pure."""
+"""Drift of a site's public network from the grants of clusters. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
 from pragmaspec.errors import PlanError, Problem
+from pragmaspec.planning.allocation.pools import STANDARD_MTU
 from pragmaspec.planning.observed import Observations, SiteNetwork
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.request import PlanRequest
@@ -10,11 +11,9 @@ from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Allocation, PublicGrant
 from pragmaspec.state_model import Record
 
-STANDARD_MTU = 1500
-
 
 def granted_network(grant: PublicGrant, seen: Observations) -> SiteNetwork | None:
-    """The network or bridge of ``grant``, as observed; None: the site cannot tell."""
+    """Return the observed network or bridge of ``grant``; None: not reported."""
     if grant.network is not None:
         if seen.site_networks is None:
             return None
@@ -25,13 +24,13 @@ def granted_network(grant: PublicGrant, seen: Observations) -> SiteNetwork | Non
 
 
 def public_network_faults(allocation: Allocation, seen: Observations) -> list[str]:
-    """Faults of the public networks that ``allocation`` uses, in words."""
+    """Return human-readable faults of the public networks of ``allocation``."""
     found = [(grant, granted_network(grant, seen)) for grant in allocation.public]
     return [_fault(grant, network) for grant, network in found if network is not None and network.state != "up"]
 
 
 def is_public_network_stopped(allocation: Allocation, seen: Observations) -> bool:
-    """True if a public network has stopped: restarting it does not reattach running nodes."""
+    """True if a public network is stopped. Restarting it does not reattach running nodes."""
     networks = (granted_network(grant, seen) for grant in allocation.public)
     return any(network is not None and network.state == "stopped" for network in networks)
 
@@ -39,9 +38,9 @@ def is_public_network_stopped(allocation: Allocation, seen: Observations) -> boo
 def require_public_networks(
     actions: Iterable[Action], observations: Mapping[str, Observations], wanted: Wanted, request: PlanRequest
 ) -> None:
-    """Raise PlanError for each public network that ``actions`` need and that is absent or no bridge.
+    """Raise PlanError for each public network that ``actions`` need and that is absent or not a bridge.
 
-    Switching a cluster off needs none.
+    Switching clusters off needs none.
     """
     if any(not running for _, running in request.running):
         return
@@ -54,13 +53,13 @@ def require_public_networks(
             network = granted_network(grant, seen)
             if network is not None and network.state in ("absent", "other"):
                 uri = getattr(wanted.site(granted.site), "uri", "")
-                problems[granted.site, network.name] = _lost(granted, grant, network, seen, uri)
+                problems[granted.site, network.name] = _missing_network(granted, grant, network, seen, uri)
     if problems:
         raise PlanError.of(problems.values())
 
 
 def mtu_warnings(records: Iterable[Record], seen: Observations) -> Iterator[Problem]:
-    """A warning for each cluster whose frontend was configured for larger packets than its public network carries."""
+    """Return one warning per cluster whose frontend has a larger MTU than its public network."""
     for record in records:
         granted = record.resource
         if not isinstance(granted, Allocation) or granted.site != seen.site:
@@ -69,10 +68,10 @@ def mtu_warnings(records: Iterable[Record], seen: Observations) -> Iterator[Prob
             network = granted_network(grant, seen)
             if network is not None and network.state == "up" and network.mtu < (grant.mtu or STANDARD_MTU):
                 yield Problem(
-                    summary="A public network carries smaller packets than its frontend was told",
-                    detail=f"{network.name} of site {seen.site} has an MTU of {network.mtu}, and {grant.node} was made with "
+                    summary="A public network has a smaller MTU than its frontend",
+                    detail=f"{network.name} of site {seen.site} has an MTU of {network.mtu}, and {grant.node} was created with "
                     f"{grant.mtu or STANDARD_MTU}: large packets are lost. Write `mtu: {network.mtu}` under the site's "
-                    "`public:`, and the next apply makes the frontend anew with it.",
+                    "`public:`, and the next apply rebuilds the frontend with it.",
                     severity="warning",
                 )
 
@@ -81,20 +80,20 @@ def _fault(grant: PublicGrant, network: SiteNetwork) -> str:
     if network.state == "stopped":
         return f"public network {network.name} is stopped"
     kind = "public network" if grant.network else "bridge"
-    return f"{kind} {network.name} does not exist" if network.state == "absent" else f"{network.name} is no bridge"
+    return f"{kind} {network.name} does not exist" if network.state == "absent" else f"{network.name} is not a bridge"
 
 
-def _lost(granted: Allocation, grant: PublicGrant, network: SiteNetwork, seen: Observations, uri: str) -> Problem:
+def _missing_network(granted: Allocation, grant: PublicGrant, network: SiteNetwork, seen: Observations, uri: str) -> Problem:
     virsh = f"virsh -c {uri}" if uri else "virsh"
     if grant.network:
         known = ", ".join(each.name for each in seen.site_networks or ()) or "none"
-        cure = f"It has: {known}. Define it there again ({virsh} net-define FILE && {virsh} net-start {network.name})"
+        remedy = f"It has: {known}. Define it there again ({virsh} net-define FILE && {virsh} net-start {network.name})"
     elif network.state == "other":
-        cure = f"{network.name} is a device of the host, and no bridge. Make the bridge"
+        remedy = f"{network.name} is a device of the host, but not a bridge. Create the bridge"
     else:
-        cure = f"Make it on the host (ip link add {network.name} type bridge && ip link set {network.name} up)"
+        remedy = f"Create it on the host (ip link add {network.name} type bridge && ip link set {network.name} up)"
     return Problem(
         summary="The public network does not exist" if grant.network else "The bridge does not exist",
-        detail=f"Cluster {granted.cluster} holds {grant.address} on {network.name} at site {granted.site}, which is gone. "
-        f"{cure}, correct the site's `public:`, or leave the cluster out with --exclude.",
+        detail=f"Cluster {granted.cluster} holds {grant.address} on {network.name} at site {granted.site}, which is missing. "
+        f"{remedy}, correct the site's `public:`, or exclude the cluster with --exclude.",
     )

@@ -1,4 +1,4 @@
-"""Recorded against observed: what changed at a site behind our back, and the state that planning starts from."""
+"""Compares the recorded state with observations: drift, and the refreshed state that planning starts from. Pure."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -16,96 +16,131 @@ from pragmaspec.planning.observed import Observations, ObservedAllocation, Obser
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Drift, DriftKind
 from pragmaspec.resources import Allocation, Node
 from pragmaspec.state_model import Record, State
+from pragmaspec.text import counted
 
-_RUNS_ON: frozenset[DriftKind] = INFORMATIONAL_KINDS | frozenset[DriftKind](("paused", "changed"))
-"""Drift of a node whose machine goes on as it is."""
+_RUNNING_KINDS: frozenset[DriftKind] = INFORMATIONAL_KINDS | frozenset[DriftKind](("paused", "changed"))
+"""Drift of a node whose machine keeps running."""
 _NO_CONDITIONS: Mapping[str, Condition] = MappingProxyType({})
 
 
 class RefreshedState(NamedTuple):
-    """The recorded state with what was observed put in.
-
-    ``gone`` holds addresses whose object is no longer at its site, ``conditions`` those of recorded machines that are not sound.
-    ``unmade`` holds addresses of nodes that were begun and have no machine at their site.
-    """
+    """The recorded state updated with observations."""
 
     state: State
     gone: frozenset[str]
+    """Addresses of recorded objects that are missing."""
     drift: tuple[Drift, ...]
     conditions: Mapping[str, Condition] = _NO_CONDITIONS
-    unmade: frozenset[str] = frozenset()
+    """Conditions of recorded machines that are not healthy, by address."""
+    never_created: frozenset[str] = frozenset()
+    """Addresses of unfinished nodes without a machine."""
 
 
 def refreshed_state(state: State, observations: Mapping[str, Observations], *, accept_missing: bool = True) -> RefreshedState:
-    """Every drift at the sites that were observed, and the state with the facts put in.
+    """Return the refreshed state with all drift at the observed sites.
 
-    Raises PlanRefusedError, unless ``accept_missing``, when what answers is not the site where things were made, or when so much
-    of it is gone that the listing is not believed.
+    Raises PlanRefusedError, unless ``accept_missing``, if a site's identity has changed, or if too many objects are missing for
+    the listing to be credible.
 
-    A node that is off or on, or runs with another size, is recorded as it is, so that the difference to what is desired says
-    what to repair. How a node that is off is defined does not matter: booting it defines it anew. Sites that were not observed
-    keep what is recorded. Records that are pending are left to the plan, which redoes them anyway.
+    A node that is on, off or resized is refreshed to its actual state, so that its difference from the desired one is the repair.
+    The definition of a node that is off does not matter, because booting it defines it again. Sites that were not observed and
+    pending records stay as recorded: a plan repeats pending operations anyway.
     """
-    found: list[Drift] = []
+    identity_problems = () if accept_missing else site_identity_problems(state, observations)
+    if identity_problems:
+        raise PlanRefusedError.of(identity_problems)
+    closed = frozenset(each.op for each in state.closed_ops)
+    drift: list[Drift] = []
     changed: list[Record] = []
     conditions: dict[str, Condition] = {}
-    unmade: set[str] = set()
-    closed = frozenset(each.op for each in state.closed_ops)
-    others = () if accept_missing else site_identity_problems(state, observations)
-    if others:
-        raise PlanRefusedError.of(others)
+    never_created: set[str] = set()
     for site, seen in sorted(observations.items()):
-        recorded = [record for record in state.records if record.resource.site == site]
-        nodes = match_nodes(recorded, seen.nodes, closed)
-        allocations = {allocation.address: allocation for allocation in seen.allocations}
-        lost = _lost_networks(recorded, allocations, seen)
-        for record in recorded:
-            machine = nodes.get(record.original_address)
-            if machine is not None and isinstance(record.resource, Node):
-                is_so = condition(record.resource, machine)
-                conditions.update({record.address: is_so} if is_so != HEALTHY else {})
-            elif isinstance(record.resource, Node) and record.status == "pending":
-                unmade.add(record.address)
-            drift, fact = _compared(record, nodes, allocations, seen)
-            if isinstance(fact.resource, Node) and (drift is None or drift.kind in _RUNS_ON):
-                drift, fact = _unplugged(drift, fact, fact.resource, lost.get(fact.resource.cluster, frozenset()), machine)
-            if (drift is None or drift.kind in INFORMATIONAL_KINDS) and made_at_other_site(fact, seen):
-                drift = Drift(address=record.address, kind="changed", detail="was made at another site of this name")
-                fact = replace(fact, status="pending")
-            if drift is not None:
-                found.append(drift)
-                changed.append(fact)
-        found.extend(
-            Drift(address=stranger.address, kind="unrecorded", detail=stranger.detail)
-            for stranger in unrecorded_objects(recorded, seen, closed)
+        comparison = _SiteComparison([record for record in state.records if record.resource.site == site], seen, closed)
+        comparison.run()
+        drift += comparison.drift
+        changed += comparison.changed
+        conditions.update(comparison.conditions)
+        never_created |= comparison.never_created
+    gone = frozenset(each.address for each in drift if each.kind == "gone")
+    missing = () if accept_missing else missing_problems(state, gone)
+    if missing:
+        raise PlanRefusedError.of(missing)
+    refreshed = state.with_records(changed) if changed else state
+    return RefreshedState(refreshed, gone, tuple(drift), conditions, frozenset(never_created))
+
+
+class _SiteComparison:
+    """Compares the records of one site with its observations."""
+
+    def __init__(self, recorded: list[Record], seen: Observations, closed: frozenset[str]) -> None:
+        self._recorded = recorded
+        self._seen = seen
+        self._closed = closed
+        self._nodes = match_nodes(recorded, seen.nodes, closed)
+        self._allocations = {allocation.address: allocation for allocation in seen.allocations}
+        self._lost_networks = {
+            record.resource.cluster: self._lost_networks_of(record.resource, self._allocations.get(record.original_address))
+            for record in recorded
+            if isinstance(record.resource, Allocation) and record.status == "ready"
+        }
+        self.drift: list[Drift] = []
+        self.changed: list[Record] = []
+        self.conditions: dict[str, Condition] = {}
+        self.never_created: set[str] = set()
+
+    def run(self) -> None:
+        for record in self._recorded:
+            self._compare(record)
+        self.drift += (
+            Drift(address=each.address, kind="unrecorded", detail=each.detail)
+            for each in unrecorded_objects(self._recorded, self._seen, self._closed)
         )
-    gone = frozenset(drift.address for drift in found if drift.kind == "gone")
-    problems = () if accept_missing else missing_problems(state, gone)
-    if problems:
-        raise PlanRefusedError.of(problems)
-    return RefreshedState(state.with_records(changed) if changed else state, gone, tuple(found), conditions, frozenset(unmade))
 
+    def _compare(self, record: Record) -> None:
+        machine = self._nodes.get(record.original_address)
+        if machine is not None and isinstance(record.resource, Node):
+            found = condition(record.resource, machine)
+            if found != HEALTHY:
+                self.conditions[record.address] = found
+        elif isinstance(record.resource, Node) and record.status == "pending":
+            self.never_created.add(record.address)
+        drift, refreshed = self._compare_resource(record, machine)
+        if isinstance(refreshed.resource, Node) and (drift is None or drift.kind in _RUNNING_KINDS):
+            lost = self._lost_networks.get(refreshed.resource.cluster, frozenset())
+            drift, refreshed = _detached(drift, refreshed, refreshed.resource, lost, machine)
+        if (drift is None or drift.kind in INFORMATIONAL_KINDS) and made_at_other_site(refreshed, self._seen):
+            drift = Drift(address=record.address, kind="changed", detail="was created at a different site of the same name")
+            refreshed = replace(refreshed, status="pending")
+        if drift is not None:
+            self.drift.append(drift)
+            self.changed.append(refreshed)
 
-def _compared(
-    record: Record, nodes: Mapping[str, ObservedNode], allocations: Mapping[str, ObservedAllocation], seen: Observations
-) -> tuple[Drift | None, Record]:
-    """The drift of one record, and the record as the facts have it."""
-    if record.status == "pending":
-        return None, record
-    resource = record.resource
-    if isinstance(resource, Node):
-        return _compared_node(record, resource, nodes.get(record.original_address))
-    if isinstance(resource, Allocation):
-        return _compared_allocation(
-            record, resource, allocations.get(record.original_address), public_network_faults(resource, seen)
+    def _compare_resource(self, record: Record, machine: ObservedNode | None) -> tuple[Drift | None, Record]:
+        """Return the drift of one record, and the refreshed record."""
+        if record.status == "pending":
+            return None, record
+        resource = record.resource
+        if isinstance(resource, Node):
+            return _compare_node(record, resource, machine)
+        if isinstance(resource, Allocation):
+            allocation = self._allocations.get(record.original_address)
+            return _compare_allocation(record, resource, allocation, public_network_faults(resource, self._seen))
+        damage = image_damage(resource, self._seen)
+        if damage is None:
+            return None, record
+        return Drift(address=record.address, kind=damage.kind, detail=damage.detail, name=resource.name), record
+
+    def _lost_networks_of(self, allocation: Allocation, seen: ObservedAllocation | None) -> frozenset[str]:
+        """Return the missing networks of a cluster and its stopped public one. A bridge of the host is not ours to lose."""
+        up = seen.networks if seen is not None else ()
+        return frozenset({"public"} if is_public_network_stopped(allocation, self._seen) else ()) | frozenset(
+            network.name
+            for network in allocation.networks
+            if network.vlan is not None and network.bridge is None and network.name not in up
         )
-    damage = image_damage(resource, seen)
-    if damage is None:
-        return None, record
-    return Drift(address=record.address, kind=damage.kind, detail=damage.detail, name=resource.name), record
 
 
-def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tuple[Drift | None, Record]:
+def _compare_node(record: Record, node: Node, seen: ObservedNode | None) -> tuple[Drift | None, Record]:
     def drift(kind: DriftKind, detail: str) -> Drift:
         added = seen is not None and bool(seen.additions or seen.passing)
         return Drift(address=record.address, kind=kind, detail=detail, added=added)
@@ -113,37 +148,38 @@ def _compared_node(record: Record, node: Node, seen: ObservedNode | None) -> tup
     if seen is None:
         return drift("gone", "is gone from the site"), record
     if seen.generation != record.generation:
-        detail = f"is another build of the node (number {seen.generation}, recorded {record.generation})"
+        detail = f"is a different build of the node (generation {seen.generation}, recorded {record.generation})"
         return drift("changed", detail), replace(record, generation=max(seen.generation, record.generation), status="degraded")
     if not seen.disk:
         return drift("disk-gone", "has lost its disk"), replace(record, resource=replace(node, image=""), status="ready")
-    kind, detail, fact = _power(node, seen)
+    kind, detail, refreshed = _compare_power(node, seen)
     if not kind and node.running and (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
-        detail = f"has {seen.cpus} cpus and {seen.memory_mib} MiB, recorded {node.cpus} cpus and {node.memory_mib} MiB"
-        kind, fact = "changed", replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
+        detail = f"has {_dimensions(seen.cpus, seen.memory_mib)}, recorded {_dimensions(node.cpus, node.memory_mib)}"
+        kind, refreshed = "changed", replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
     if not kind and seen.autostart is not None and seen.autostart != (node.autostart and node.running):
         detail = "starts with its host, recorded as not to" if seen.autostart else "does not start with its host, recorded as to"
-        kind, fact = "changed", replace(node, autostart=seen.autostart)
-    otherwise = [*difference_texts(seen)] if node.running else []
-    beside = [*manual_change_texts(seen)]
-    if otherwise:
+        kind, refreshed = "changed", replace(node, autostart=seen.autostart)
+    differences = [*difference_texts(seen)] if node.running else []
+    manual_changes = [*manual_change_texts(seen)]
+    if differences:
         kind = kind or "changed"
-    elif beside:
+    elif manual_changes:
         kind = kind or ("snapshot" if seen.layers else "added")
     if not kind:
         return None, record
-    return drift(kind, "; ".join(filter(None, (detail, *otherwise, *beside)))), replace(record, resource=fact)
+    details = "; ".join(filter(None, (detail, *differences, *manual_changes)))
+    return drift(kind, details), replace(record, resource=refreshed)
 
 
-def _power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str, Node]:
-    """The drift of a machine's power, in words, and the node as it is; empty where it is as recorded.
+def _compare_power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str, Node]:
+    """Return the drift of a machine's power, empty if there is none, and the refreshed node.
 
-    A machine that is paused has its power: it goes on as it is. How it is defined does not matter to one that is off.
+    A paused machine counts as running. The definition of a machine that is off does not matter.
     """
     why = f" ({seen.why})" if seen.why else ""
     match seen.status:
         case "undefined" if node.running:
-            return "undefined", "is no longer defined at the site; its disk is there", replace(node, running=False)
+            return "undefined", "is no longer defined at the site; its disk exists", replace(node, running=False)
         case "crashed" if node.running:
             return "crashed", f"has crashed{why}, recorded as running", replace(node, running=False)
         case "off" if node.running and seen.saved:
@@ -157,61 +193,43 @@ def _power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str
     return "", "", node
 
 
-def _lost_networks(
-    recorded: list[Record], allocations: Mapping[str, ObservedAllocation], seen: Observations
-) -> dict[str, frozenset[str]]:
-    """By cluster, the networks made for it that are no longer there, and a public one that is stopped.
-
-    A bridge of the host is not ours to lose.
-    """
-    return {
-        record.resource.cluster: frozenset({"public"} if is_public_network_stopped(record.resource, seen) else ())
-        | frozenset(
-            network.name
-            for network in record.resource.networks
-            if network.vlan is not None
-            and network.bridge is None
-            and network.name not in _networks_up(allocations.get(record.original_address))
-        )
-        for record in recorded
-        if isinstance(record.resource, Allocation) and record.status == "ready"
-    }
+def _dimensions(cpus: int, memory_mib: int) -> str:
+    return f"{counted(cpus, 'cpu')} and {memory_mib} MiB"
 
 
-def _networks_up(seen: ObservedAllocation | None) -> tuple[str, ...]:
-    return seen.networks if seen is not None else ()
-
-
-def _unplugged(
+def _detached(
     drift: Drift | None, record: Record, node: Node, lost: frozenset[str], seen: ObservedNode | None
 ) -> tuple[Drift | None, Record]:
-    """``drift`` and ``record`` of a node; one that runs hangs on nothing when a network is made or started anew under it."""
-    loose = seen.unplugged if seen is not None else ()
-    hanging = [nic.network for nic in node.nics if nic.network in lost or nic.mac.lower() in loose]
-    if not hanging or not node.running or record.status == "pending" or (drift is not None and record.status == "degraded"):
+    """Return ``drift`` and ``record``, extended if interfaces of a running node are detached.
+
+    Recreating or restarting a network detaches the machines that run on it.
+    """
+    unplugged = seen.unplugged if seen is not None else ()
+    detached = [nic.network for nic in node.nics if nic.network in lost or nic.mac.lower() in unplugged]
+    if not detached or not node.running or record.status == "pending" or (drift is not None and record.status == "degraded"):
         return drift, record
-    nics = tuple(replace(nic, segment="") if nic.network in hanging else nic for nic in node.nics)
-    why = "is lost" if lost.intersection(hanging) else "was started anew under it"
-    cut = Drift(address=record.address, kind="changed", detail=f"is cut off: network {', '.join(hanging)} {why}")
+    nics = tuple(replace(nic, segment="") if nic.network in detached else nic for nic in node.nics)
+    why = "is lost" if lost.intersection(detached) else "was restarted under it"
+    extended = Drift(address=record.address, kind="changed", detail=f"is cut off: network {', '.join(detached)} {why}")
     if drift is not None:
-        cut = replace(cut, detail=f"{cut.detail}; {drift.detail}", added=drift.added)
-    return cut, replace(record, resource=replace(node, nics=nics))
+        extended = replace(extended, detail=f"{extended.detail}; {drift.detail}", added=drift.added)
+    return extended, replace(record, resource=replace(node, nics=nics))
 
 
-def _compared_allocation(
+def _compare_allocation(
     record: Record, allocation: Allocation, seen: ObservedAllocation | None, faults: list[str]
 ) -> tuple[Drift | None, Record]:
     if seen is None:
         return Drift(address=record.address, kind="gone", detail="is gone from the site"), record
-    carried = dict(seen.vlans)
+    vlans = dict(seen.vlans)
     lost = [
         f"network {network.name}"
         for network in allocation.networks
         if network.vlan is not None
-        and (network.name not in seen.networks or carried.get(network.name, network.vlan) != network.vlan)
+        and (network.name not in seen.networks or vlans.get(network.name, network.vlan) != network.vlan)
     ]
     lost += [f"public address {grant.address}" for grant in allocation.public if grant.address not in seen.public]
-    words = [*([f"has lost {', '.join(lost)}"] if lost else []), *faults]
-    if not words:
+    details = [*([f"has lost {', '.join(lost)}"] if lost else []), *faults]
+    if not details:
         return None, record
-    return Drift(address=record.address, kind="changed", detail="; ".join(words)), replace(record, status="pending")
+    return Drift(address=record.address, kind="changed", detail="; ".join(details)), replace(record, status="pending")

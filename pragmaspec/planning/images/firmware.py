@@ -1,4 +1,4 @@
-"""Checks that images can start at their site: firmware and architecture. Pure."""
+"""Checks that images can boot at their site: firmware and architecture. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -18,15 +18,15 @@ FIRMWARE_PACKAGES = {
     "i686": "ovmf-ia32 (Debian, Ubuntu) or edk2-ovmf-ia32 (Fedora)",
     "aarch64": "qemu-efi-aarch64 (Debian, Ubuntu) or edk2-aarch64 (Fedora, Rocky)",
 }
-"""Packages with UEFI firmware for machines of QEMU, by architecture."""
+"""Packages with UEFI firmware for QEMU, by architecture."""
 
 
 def firmware_problems(
     site: str, inventory: Inventory | None, here: Iterable[Desired], images: Iterable[WantedImage], state: State
 ) -> Iterator[Problem]:
-    """One problem per image that nodes are to be started from and that cannot start at ``site``.
+    """Return one problem per image that nodes boot from and that cannot boot at ``site``.
 
-    ``inventory``: None when the site was not asked; what depends on it is then taken to be there.
+    ``inventory``: None if the site was not asked; its firmware and architecture are then assumed to fit.
     """
     known = {(image.digest, image.firmware): image for image in images}
     seen: set[str] = set()
@@ -35,15 +35,15 @@ def firmware_problems(
         image = known.get((node.image, node.firmware)) if isinstance(node, Node) and _starts(node, state) else None
         if image is not None and image.name not in seen:
             seen.add(image.name)
-            yield from _against(image, site, inventory)
+            yield from _site_problems(image, site, inventory)
 
 
 def unbootable_image_warnings(
     actions: Iterable[Action], wanted: Wanted, why: Callable[[WantedImage], str]
 ) -> tuple[Problem, ...]:
-    """A warning per image without anything that starts, from which ``actions`` boot nodes at real sites.
+    """Return one warning per unbootable image from which ``actions`` boot nodes at real sites.
 
-    ``why`` tells what an image lacks; empty: nothing. It is asked only about images that are booted from.
+    ``why`` returns what an image lacks, empty if nothing; it is called only for images that nodes boot from.
     """
     real = {site.name for site in wanted.sites if isinstance(site, LibvirtSite)}
     nodes = [action.resource for action in actions if action.verb == "boot" and action.resource.site in real]
@@ -54,15 +54,15 @@ def unbootable_image_warnings(
 
 def _unbootable(image: WantedImage, lacking: str) -> Problem:
     return Problem(
-        summary="An image cannot start",
-        detail=f"Image {image.name} has {lacking}. A BIOS looks for boot code in the first sector, UEFI firmware "
-        "for \\EFI\\BOOT\\BOOTX64.EFI on a FAT file system. Use another image, or give this one a `kernel`.",
+        summary="Unbootable image",
+        detail=f"Image {image.name} has {lacking}. BIOS needs boot code in the first sector, UEFI needs "
+        "\\EFI\\BOOT\\BOOTX64.EFI on a FAT file system. Use another image, or give this one a `kernel`.",
         where=image.where,
     )
 
 
 def _starts(node: Node, state: State) -> bool:
-    """True if ``node`` is to run and is not recorded as running with this image and firmware."""
+    """True if ``node`` should run and is not recorded as running with this image and firmware."""
     record = state.record(node.address)
     before = record.resource if record else None
     if not node.running or record is None or not isinstance(before, Node) or record.status != "ready":
@@ -70,13 +70,13 @@ def _starts(node: Node, state: State) -> bool:
     return not before.running or (before.image, before.firmware) != (node.image, node.firmware)
 
 
-def _against(image: WantedImage, site: str, inventory: Inventory | None) -> Iterator[Problem]:
+def _site_problems(image: WantedImage, site: str, inventory: Inventory | None) -> Iterator[Problem]:
     if image.unbootable:
         yield _unbootable(image, image.unbootable)
     elif inventory is not None and image.archs and inventory.identity.arch not in image.archs:
         yield Problem(
-            summary="An image is for other machines",
-            detail=f"Image {image.name} starts on {' or '.join(image.archs)} alone, and site {site} has "
+            summary="Image for another architecture",
+            detail=f"Image {image.name} boots only on {' or '.join(image.archs)}, and site {site} has "
             f"{inventory.identity.arch}. Use the image's variant for that architecture.",
             where=image.where,
         )
@@ -84,7 +84,7 @@ def _against(image: WantedImage, site: str, inventory: Inventory | None) -> Iter
         arch = inventory.identity.arch
         yield Problem(
             summary="The site has no UEFI firmware",
-            detail=f"Image {image.name} starts by UEFI, and site {site} has no such firmware for {arch}. Install it on the host: "
-            f"{FIRMWARE_PACKAGES.get(arch, 'the UEFI firmware of QEMU')}. Then restart its libvirt daemon.",
+            detail=f"Image {image.name} boots with UEFI, and site {site} has no UEFI firmware for {arch}. Install it on "
+            f"the host: {FIRMWARE_PACKAGES.get(arch, 'the UEFI firmware of QEMU')}. Then restart its libvirt daemon.",
             where=image.where,
         )

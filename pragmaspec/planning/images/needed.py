@@ -1,4 +1,4 @@
-"""The images that have to be at a site for what is desired there. Pure."""
+"""Selects the images that the desired nodes need at their sites. Pure."""
 
 from collections.abc import Iterable
 
@@ -10,45 +10,45 @@ from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Node, StagedImage
 
 
-def needed_images(wanted: Wanted, desired: Iterable[Desired], seen: RefreshedState, request: PlanRequest) -> list[Desired]:
-    """Of the spec's images those that ``desired`` nodes boot, or other clusters; and recorded ones that nodes stay on.
+def needed_images(wanted: Wanted, desired: Iterable[Desired], refreshed: RefreshedState, request: PlanRequest) -> list[Desired]:
+    """Return the images of the spec that ``desired`` nodes or other clusters boot, and the recorded ones that nodes keep.
 
-    Where it is not known which image the spec means, a recorded one of that name may be it. One that the spec no longer has and
-    that is gone from its site cannot be brought there again, so it is not desired.
+    If the digest of an image of the spec is unknown, recorded images of that name are kept. A missing image that is no longer in
+    the spec cannot be staged again, so it is not desired.
     """
     booted = {(each.site, each.image) for each, _ in desired if isinstance(each, Node)}
     others = [cluster for cluster in wanted.clusters if not request.concerns(cluster.name)]
     if request.drop:
-        made = {record.resource.cluster for record in seen.state.records if not isinstance(record.resource, StagedImage)}
-        others = [cluster for cluster in others if cluster.name in made]  # what was never made needs no image there yet
-    kept = {image.digest for cluster in others for image in wanted.images_of(cluster)}
+        created = {each.resource.cluster for each in refreshed.state.records if not isinstance(each.resource, StagedImage)}
+        others = [cluster for cluster in others if cluster.name in created]  # others need no image yet
+    used_by_others = {image.digest for cluster in others for image in wanted.images_of(cluster)}
     found: dict[tuple[str, str], Desired] = {}
     for entry in desired_images(wanted, request):
         image = entry.resource
-        if isinstance(image, StagedImage) and ((image.site, image.digest) in booted or image.digest in kept):
+        if isinstance(image, StagedImage) and ((image.site, image.digest) in booted or image.digest in used_by_others):
             found[image.site, image.digest] = entry
-    unread = {(cluster.site, image.name) for cluster in others for image in wanted.images_of(cluster) if not image.digest}
-    for record in seen.state.records:
+    unknown = {(cluster.site, image.name) for cluster in others for image in wanted.images_of(cluster) if not image.digest}
+    for record in refreshed.state.records:
         image = record.resource
         if not isinstance(image, StagedImage):
             continue
-        place = (image.site, image.digest)
-        if place not in booted and (image.site, image.name) not in unread:
+        key = (image.site, image.digest)
+        if key not in booted and (image.site, image.name) not in unknown:
             continue
-        if request.running or (place not in found and record.address not in seen.gone):
-            found[place] = Desired(image, found[place].where if place in found else None)
+        if request.running or (key not in found and record.address not in refreshed.gone):
+            found[key] = Desired(image, found[key].where if key in found else None)
     return list(found.values())
 
 
 def unknown_image_problems(desired: Iterable[Desired], request: PlanRequest) -> list[Problem]:
-    """One problem for each node that shall be switched on and stands on an image that neither spec nor state know."""
+    """Return one problem per node to switch on whose image is neither in the spec nor in the state."""
     entries = list(desired)
     known = {(each.site, each.digest) for each, _ in entries if isinstance(each, StagedImage)}
     return [
         Problem(
-            summary="The node's image is not known",
-            detail=f"{node.name} stands on image {node.image[:16]}, which is neither recorded at site {node.site} nor in "
-            "the spec. `pragmaspec apply` makes the node anew from the image that the spec names.",
+            summary="Unknown image of a node",
+            detail=f"{node.name} uses image {node.image[:16]}, which is neither recorded at site {node.site} nor in the spec. "
+            "`pragmaspec apply` rebuilds the node from the image in the spec.",
             where=where,
         )
         for node, where in entries

@@ -1,7 +1,7 @@
-"""Images at a site that no node of any stack uses: what ``--prune-images`` adds to a plan. Pure.
+"""Removal of images at a site that no node of any stack uses: ``--prune-images``. Pure.
 
-An image that the spec no longer names is cleaned without that, because it is recorded. What is meant here is in no record of
-ours: left by a crash, by a removal that was cut off, or used by this stack in a state that was lost.
+Recorded images that the spec no longer names are cleaned without this option. The images here have no record: leftovers of a
+crash or an interrupted removal, or of this stack under a lost state.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,14 +13,14 @@ from pragmaspec.planning.wanted import Wanted
 from pragmaspec.resources import Blob, Resource, StagedImage
 from pragmaspec.state_model import State
 
-UNUSED = "no node of any stack uses it"
-LEFT_BEHIND = "left behind unfinished"
-_SHORT = 8
-_WHOLE = 64
+UNUSED = "not used by any stack"
+INCOMPLETE = "incomplete leftover"
+_LINEAGE_DIGITS = 8
+_DIGEST_DIGITS = 64
 
 
 def prune_sites(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:
-    """Names of the sites where ``request`` asks for pruning: all, or those of the clusters that it is about."""
+    """Return the names of the sites to prune: all, or those of the clusters in scope."""
     if not request.prune_images:
         return frozenset()
     named = {cluster.site for cluster in wanted.clusters if request.concerns(cluster.name)}
@@ -33,21 +33,21 @@ def prune_sites(wanted: Wanted, state: State, request: PlanRequest) -> frozenset
 
 
 def prune_actions(stored: Mapping[str, Iterable[StoredImage]], known: Iterable[Resource], lineage: str) -> Iterator[Action]:
-    """A removal for each image of ``stored``, by site, that nobody uses. ``known`` is all that is desired or recorded: it stays.
+    """Return a removal per unused image of ``stored``, by site. ``known``: all desired and recorded resources, which are kept.
 
-    One that another stack says it uses stays, even if that stack is gone: from here nobody can tell.
+    Images that another stack is registered to use are kept even if that stack no longer exists: this machine cannot know.
     """
     kept = {resource.address for resource in known if isinstance(resource, StagedImage)}
     for site, images in sorted(stored.items()):
         for each in images:
-            image = _image(site, each)
-            if image.address not in kept and not each.held and set(each.users) <= {lineage[:_SHORT]}:
-                reason = UNUSED if len(each.digest) == _WHOLE else LEFT_BEHIND
+            image = _as_staged(site, each)
+            if image.address not in kept and not each.held and set(each.users) <= {lineage[:_LINEAGE_DIGITS]}:
+                reason = UNUSED if len(each.digest) == _DIGEST_DIGITS else INCOMPLETE
                 yield Action(verb="clean", resource=image, before=image, reason=reason)
 
 
-def _image(site: str, stored: StoredImage) -> StagedImage:
-    """The image as far as it is known: what it is called and made of does not matter to a removal."""
+def _as_staged(site: str, stored: StoredImage) -> StagedImage:
+    """Return the image with placeholders for its name and parts, which a removal does not use."""
     return StagedImage(
         site=site,
         digest=stored.digest,

@@ -1,9 +1,8 @@
-"""Which way an image takes to its site. Pure.
+"""Routes of images to their sites: upload, download by the host, or a copy from a peer host. Pure.
 
-A host behind ssh can download by itself what everybody can have; then nothing travels through the user's line. Where the image is
-on this machine too, that is not always quicker: a near host is sent it, and goes over to downloading when the line is slow.
-
-Sites that hand images to each other: hosts that a person said to be of one administration and on one network. Pure.
+A host behind ssh can download public images by itself, which spares the user's line. If this machine has the image too, a
+download is not always faster, so the upload starts and falls back to a download if it is slow. Hosts of one peer group, which the
+spec declares to be of one administration and on one network, copy images from each other.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,49 +18,47 @@ from pragmaspec.site import LibvirtSite, Site
 from pragmaspec.state_model import State
 
 PeerGroupImage = tuple[str, str]
-"""A neighbourhood, and the digest of an image that is wanted there."""
+"""A peer group, and the digest of an image that it needs."""
+PublicCopyLookup = Callable[[str], PublicCopy | None]
+"""Returns the public copy of the image with a digest, if any."""
+Route = Literal["send", "fetch", "send-unless-slow"]
 
 
 def peer_group(site: Site) -> str:
-    """Sites with the same word hand images to each other; empty: this one does not. Commands have to be run on its host."""
+    """Return the peer group of ``site``; empty: none. Copying needs commands on the host, so only sites over ssh have one."""
     return (site.neighbourhood or "") if isinstance(site, LibvirtSite) and site.over_ssh else ""
 
 
 def peer_groups(plan: Plan) -> Mapping[str, str]:
-    """The neighbourhood of each site of ``plan`` that is in one."""
-    words = {planned.site.name: peer_group(planned.site) for planned in plan.sites}
-    return {name: word for name, word in words.items() if word}
+    """Return the peer group of each site of ``plan`` that has one."""
+    groups = {planned.site.name: peer_group(planned.site) for planned in plan.sites}
+    return {site: group for site, group in groups.items() if group}
 
 
 def sites_holding(plan: Plan, state: State) -> Mapping[PeerGroupImage, frozenset[str]]:
-    """The sites of each neighbourhood that have an image before ``plan`` is done, and keep it meanwhile."""
-    have: dict[tuple[str, str], None] = {}
+    """Return the sites of each peer group that have an image before ``plan`` is applied, and keep it meanwhile."""
+    staged: dict[tuple[str, str], None] = {}
     for record in state.records:
         if isinstance(record.resource, StagedImage) and record.status == "ready":
-            have[record.resource.site, record.resource.digest] = None
+            staged[record.resource.site, record.resource.digest] = None
     for action in plan.actions:
         image = action.resource
         if not isinstance(image, StagedImage):
             continue
         if action.reason == ALREADY_STAGED:
-            have[image.site, image.digest] = None
+            staged[image.site, image.digest] = None
         elif action.verb in ("stage", "clean"):
-            have.pop((image.site, image.digest), None)
-    words = peer_groups(plan)
+            staged.pop((image.site, image.digest), None)
+    groups = peer_groups(plan)
     found: dict[PeerGroupImage, frozenset[str]] = {}
-    for site, digest in have:
-        if site in words:
-            found[words[site], digest] = found.get((words[site], digest), frozenset()) | {site}
+    for site, digest in staged:
+        if site in groups:
+            found[groups[site], digest] = found.get((groups[site], digest), frozenset()) | {site}
     return found
 
 
-Route = Literal["send", "fetch", "send-unless-slow"]
-PublicCopyLookup = Callable[[str], PublicCopy | None]
-"""The public copy of the image with a digest, if it has one."""
-
-
 def route(site: Site, image: StagedImage, copy: PublicCopy | None) -> Route:
-    """How ``image`` gets to ``site``. One with a kernel of its own is sent: nobody publishes the two together."""
+    """Return the route of ``image`` to ``site``. Images with a separate kernel are uploaded: no publisher has both."""
     if copy is None or image.kernel is not None or not isinstance(site, LibvirtSite):
         return "send"
     if not site.over_ssh or site.fetch == "stream":
@@ -70,31 +67,34 @@ def route(site: Site, image: StagedImage, copy: PublicCopy | None) -> Route:
 
 
 def with_routes(plan: Plan, copy_of: PublicCopyLookup, state: State) -> Plan:
-    """``plan`` with the way of each image that has to travel to a host behind ssh. Of neighbours the first is brought it."""
-    sites = {planned.site.name: planned.site for planned in plan.sites}
-    words = peer_groups(plan)
-    had = set(sites_holding(plan, state))
+    """Return ``plan`` with the routes of all images that are transferred to hosts behind ssh.
 
-    def told(action: Action) -> Action:
+    The first site of a peer group gets an image from outside, the others copy it.
+    """
+    sites = {planned.site.name: planned.site for planned in plan.sites}
+    groups = peer_groups(plan)
+    available = set(sites_holding(plan, state))
+
+    def with_route(action: Action) -> Action:
         image = action.resource
         site = sites.get(image.site)
         if action.verb != "stage" or action.reason == ALREADY_STAGED or not isinstance(image, StagedImage):
             return action
         if not isinstance(site, LibvirtSite) or not site.over_ssh:
             return action
-        word = words.get(image.site, "")
-        if (word, image.digest) in had:
-            return replace(action, way=f"passed on by its neighbours in {word}")
-        if word:
-            had.add((word, image.digest))
+        group = groups.get(image.site, "")
+        if (group, image.digest) in available:
+            return replace(action, way=f"copied from peers in {group}")
+        if group:
+            available.add((group, image.digest))
         copy = copy_of(image.digest)
-        return replace(action, way=_words(route(site, image, copy), copy))
+        return replace(action, way=_route_text(route(site, image, copy), copy))
 
-    return replace(plan, actions=tuple(told(action) for action in plan.actions))
+    return replace(plan, actions=tuple(with_route(action) for action in plan.actions))
 
 
-def _words(chosen: Route, copy: PublicCopy | None) -> str:
+def _route_text(chosen: Route, copy: PublicCopy | None) -> str:
     if copy is None or chosen == "send":
-        return "sent from here"
-    fetched = f"fetched by the host from {copy.server}"
-    return fetched if chosen == "fetch" else f"sent from here, or {fetched} if that is slow"
+        return "uploaded"
+    download = f"fetched by the host from {copy.server}"
+    return download if chosen == "fetch" else f"uploaded, or {download} if that is slow"

@@ -1,88 +1,106 @@
-"""What sites say of things that have moved since they were made, in the names that planning looks for them by. Pure.
+"""Translates addresses between the names that moved objects were created under and their recorded names. Pure.
 
-Marks carry the address that a thing was made under. Where a site goes by names alone (a disk without a machine, a static DHCP
-entry), what is told of it begins with what the site is called now.
+Marks carry the address that an object was created under. Where a site identifies objects by name alone (a disk without a machine,
+a static DHCP entry), their reported address begins with the site's current name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from pragmaspec.planning.observed import CapacityUse, Inventory, Observations, ObservedAllocation, ObservedNode, PoolUse
+from pragmaspec.planning.wanted import Move
 from pragmaspec.state_model import State
 
-_Held = TypeVar("_Held", CapacityUse, PoolUse)
+_Use = TypeVar("_Use", CapacityUse, PoolUse)
 
 
 def recorded_addresses(state: State) -> dict[str, str]:
-    """The address of the record by the one that its object was made under, of everything that has moved."""
+    """Map the original address of each moved object to its recorded one."""
     return {record.origin: record.address for record in state.records if record.origin}
 
 
+def observations_by_origin(
+    observations: Mapping[str, Observations], state: State, moves: Iterable[Move]
+) -> dict[str, Observations]:
+    """Return ``observations``, without sites that ``moves`` rename, by the original addresses of objects."""
+    renamed = {move.before for move in moves if move.kind == "site"}
+    return {name: by_origin(seen, state) for name, seen in observations.items() if name not in renamed}
+
+
 def by_origin(seen: Observations, state: State) -> Observations:
-    """``seen`` with every address of ours as the one that the object was made under."""
-    told = {
-        f"{seen.site}/{_inside(origin)}": origin for origin in recorded_addresses(state) if origin.split("/", 1)[0] != seen.site
+    """Return ``seen`` with every address of ours replaced by the one that the object was created under."""
+    origins = {
+        f"{seen.site}/{_without_site(origin)}": origin
+        for origin in recorded_addresses(state)
+        if origin.split("/", 1)[0] != seen.site
     }
-    own = {record.original_address for record in state.records}
-    told = {alias: origin for alias, origin in told.items() if alias not in own}
-    if not told:
+    current = {record.original_address for record in state.records}
+    origins = {alias: origin for alias, origin in origins.items() if alias not in current}
+    if not origins:
         return seen
     marked = {node.address for node in seen.nodes}
     nodes = [
-        replace(node, address=told.get(node.address, node.address))
+        replace(node, address=origins.get(node.address, node.address))
         for node in seen.nodes
-        if told.get(node.address) not in marked  # the machine itself tells more than its disk does
+        if origins.get(node.address) not in marked  # a machine has more facts than its disk alone
     ]
-    return replace(seen, nodes=tuple(sorted(nodes, key=_address)), allocations=_joined(seen.allocations, told))
+    return replace(seen, nodes=tuple(sorted(nodes, key=_address)), allocations=_merged(seen.allocations, origins))
 
 
 def by_recorded_address(inventory: Inventory, state: State, site: str) -> Inventory:
-    """``inventory`` of ``site`` with every address of ours as the recorded one."""
-    origins = recorded_addresses(state)
-    if not origins:
+    """Return ``inventory`` of ``site`` with every address of ours replaced by the recorded one."""
+    moved = recorded_addresses(state)
+    if not moved:
         return inventory
-    own = {record.original_address for record in state.records}
-    aliases = {f"{site}/{_inside(origin)}": address for origin, address in origins.items()}
-    told = {**{alias: address for alias, address in aliases.items() if alias not in own}, **origins}
+    current = {record.original_address for record in state.records}
+    aliases = {f"{site}/{_without_site(origin)}": address for origin, address in moved.items()}
+    addresses = {**{alias: address for alias, address in aliases.items() if alias not in current}, **moved}
     return replace(
         inventory,
-        holdings=_renamed(inventory.holdings, told, state.lineage),
-        addresses=_renamed(inventory.addresses, told, state.lineage),
-        vlans=_renamed(inventory.vlans, told, state.lineage),
-        cidrs=_renamed(inventory.cidrs, told, state.lineage),
+        holdings=_readdressed(inventory.holdings, addresses, state.lineage),
+        addresses=_readdressed(inventory.addresses, addresses, state.lineage),
+        vlans=_readdressed(inventory.vlans, addresses, state.lineage),
+        cidrs=_readdressed(inventory.cidrs, addresses, state.lineage),
     )
 
 
-def _inside(address: str) -> str:
-    """``<cluster>/node/<name>``: an address without its site."""
+def _without_site(address: str) -> str:
+    """Return ``<cluster>/node/<name>``."""
     return address.partition("/")[2]
 
 
-def _joined(allocations: tuple[ObservedAllocation, ...], told: Mapping[str, str]) -> tuple[ObservedAllocation, ...]:
-    """What is told of an allocation under two addresses, as one."""
-    found = [each for each in allocations if each.address not in told]
+def _merged(allocations: tuple[ObservedAllocation, ...], origins: Mapping[str, str]) -> tuple[ObservedAllocation, ...]:
+    """Return ``allocations`` with those observed under two addresses merged."""
+    found = [each for each in allocations if each.address not in origins]
     for each in allocations:
-        origin = told.get(each.address)
-        at = next((index for index, one in enumerate(found) if one.address == origin), None)
-        if origin is not None and at is None:
+        origin = origins.get(each.address)
+        if origin is None:
+            continue
+        at = next((index for index, other in enumerate(found) if other.address == origin), None)
+        if at is None:
             found.append(replace(each, address=origin))
-        elif origin is not None and at is not None:
-            known = found[at]
-            found[at] = replace(
-                known,
-                networks=tuple(sorted({*known.networks, *each.networks})),
-                public=tuple(sorted({*known.public, *each.public})),
-                vlans=tuple(sorted({*known.vlans, *each.vlans})),
-            )
+        else:
+            found[at] = _union(found[at], each)
     return tuple(sorted(found, key=_address))
 
 
-def _renamed(held: tuple[_Held, ...], told: Mapping[str, str], lineage: str) -> tuple[_Held, ...]:
+def _union(one: ObservedAllocation, other: ObservedAllocation) -> ObservedAllocation:
+    return replace(
+        one,
+        networks=tuple(sorted({*one.networks, *other.networks})),
+        public=tuple(sorted({*one.public, *other.public})),
+        vlans=tuple(sorted({*one.vlans, *other.vlans})),
+    )
+
+
+def _readdressed(uses: tuple[_Use, ...], addresses: Mapping[str, str], lineage: str) -> tuple[_Use, ...]:
     return tuple(
-        replace(each, address=told[each.address]) if each.lineage == lineage and each.address and each.address in told else each
-        for each in held
+        replace(use, address=addresses[use.address])
+        if use.lineage == lineage and use.address and use.address in addresses
+        else use
+        for use in uses
     )
 
 

@@ -1,4 +1,4 @@
-"""What looks like a rename that nobody has told of: something goes, and something of the same shape comes. Pure."""
+"""Suggests `moved:` entries for probable renames: a cluster is removed and one of the same shape is added. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,47 +9,46 @@ from pragmaspec.planning.wanted import Move, Wanted
 from pragmaspec.resources import Node
 from pragmaspec.state_model import State
 
+_Cluster = tuple[str, str]
+"""Site and name."""
 _Shape = tuple[tuple[object, ...], ...]
 
 
 def likely_moves(wanted: Wanted, desired: Iterable[Node], state: State) -> tuple[Move, ...]:
-    """The moves that would keep what goes: of whole sites first, then of clusters at one site. ``desired``: every wanted node."""
-    coming, going = _shapes(desired), _shapes(state.nodes())
-    going = {place: shape for place, shape in going.items() if place not in coming}
+    """Return the moves that would keep removed clusters: of whole sites first. ``desired``: every wanted node."""
+    added, removed = _shapes(desired), _shapes(state.nodes())
+    removed = {cluster: shape for cluster, shape in removed.items() if cluster not in added}
     recorded = {(record.resource.site, getattr(record.resource, "cluster", "")) for record in state.records}
-    coming = {place: shape for place, shape in coming.items() if place not in recorded}
-    if not going or not coming:
+    added = {cluster: shape for cluster, shape in added.items() if cluster not in recorded}
+    if not removed or not added:
         return ()
-    sites = _site_moves(wanted, going, coming, state)
-    renamed = {move.before: move.after for move in sites}
-    found = list(sites)
-    for (site, cluster), shape in sorted(going.items()):
-        if site in renamed:
+    found = _site_moves(wanted, removed, added, state)
+    renamed_sites = {move.before for move in found}
+    for (site, name), shape in sorted(removed.items()):
+        if site in renamed_sites:
             continue
-        match = next((place for place, other in sorted(coming.items()) if place[0] == site and other == shape), None)
-        if match is not None and match[0] == site:
-            del coming[match]
-            found.append(Move(before=cluster, after=match[1]))
+        match = next((each for each, other in sorted(added.items()) if each[0] == site and other == shape), None)
+        if match is not None:
+            del added[match]
+            found.append(Move(before=name, after=match[1]))
     return tuple(found)
 
 
-def _shapes(nodes: Iterable[Node]) -> dict[tuple[str, str], _Shape]:
-    found: defaultdict[tuple[str, str], list[tuple[object, ...]]] = defaultdict(list)
+def _shapes(nodes: Iterable[Node]) -> dict[_Cluster, _Shape]:
+    found: defaultdict[_Cluster, list[tuple[object, ...]]] = defaultdict(list)
     for node in nodes:
         found[node.site, node.cluster].append((node.role, node.index, node.cpus, node.memory_mib, node.disk_bytes))
-    return {place: tuple(sorted(shape, key=str)) for place, shape in found.items()}
+    return {cluster: tuple(sorted(shape, key=str)) for cluster, shape in found.items()}
 
 
-def _site_moves(
-    wanted: Wanted, going: dict[tuple[str, str], _Shape], coming: dict[tuple[str, str], _Shape], state: State
-) -> list[Move]:
-    """Sites that are left by all their clusters, which all come to another site that differs only in its name."""
+def _site_moves(wanted: Wanted, removed: dict[_Cluster, _Shape], added: dict[_Cluster, _Shape], state: State) -> list[Move]:
+    """Return the moves of sites whose removed clusters all appear at one other site with the same options."""
     found: list[Move] = []
-    for before in sorted({site for site, _ in going}):
+    for before in sorted({site for site, _ in removed}):
         options = state.site(before)
-        leaving = {cluster: shape for (site, cluster), shape in going.items() if site == before}
-        for after in sorted({site for site, _ in coming} - {move.after for move in found}):
-            arriving = {cluster: shape for (site, cluster), shape in coming.items() if site == after}
+        leaving = {name: shape for (site, name), shape in removed.items() if site == before}
+        for after in sorted({site for site, _ in added} - {move.after for move in found}):
+            arriving = {name: shape for (site, name), shape in added.items() if site == after}
             same = wanted.site(after)
             if leaving == arriving and options is not None and same is not None and replace(same, name=before) == options:
                 found.append(Move(before=before, after=after, kind="site"))

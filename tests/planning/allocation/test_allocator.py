@@ -179,8 +179,8 @@ def test_a_vlan_must_be_in_the_sites_ranges() -> None:
     site = replace(LAB, vlans=((20, 29), (40, 40)))
     (said,) = refused(cluster(vlan=30), site=site)
     assert said == (
-        "The VLAN is not the site's to give: VLAN 30 is not in the pool of site lab (20-29, 40). Name one that is, or leave it "
-        "out to get the first free one."
+        "VLAN outside the pool: VLAN 30 is not in the pool of site lab (20-29, 40). Name one that is, or omit it to get "
+        "the first free one."
     )
 
 
@@ -192,8 +192,8 @@ def test_a_vlan_or_address_of_somebody_else_is_refused_with_their_name() -> None
         addresses=(PoolUse(value="192.168.122.77", owner="web"),),
     )
     vlan, address = refused(cluster(vlan=22, public=named("192.168.122.77")), inventory=inventory)
-    assert vlan.startswith("The VLAN is taken: VLAN 22 at site lab is held by cluster hello of grace.")
-    assert address.startswith("The address is taken: Address 192.168.122.77 at site lab is held by web.")
+    assert vlan.startswith("VLAN in use: VLAN 22 at site lab is used by cluster hello of grace.")
+    assert address.startswith("Address in use: Address 192.168.122.77 at site lab is used by web.")
 
 
 def test_our_own_claim_from_an_interrupted_run_is_no_obstacle() -> None:
@@ -212,9 +212,9 @@ def test_an_empty_pool_names_its_holders_and_counts_the_rest() -> None:
     inventory = replace(ROOMY, vlans=tuple(PoolUse(value=str(vlan), owner=f"cluster c{vlan}") for vlan in (500, *range(20, 27))))
     (said,) = refused(cluster(), site=site, inventory=inventory)
     assert said == (
-        "No free VLANs: Cluster hello needs one more than site lab has of its VLANs (20-26). Taken: 20 by cluster c20, 21 by "
-        "cluster c21, 22 by cluster c22, 23 by cluster c23, 24 by cluster c24 and 2 more. Clean a cluster that is no longer "
-        "needed, or give the site more in its `vlans:`."
+        "No free VLANs: Cluster hello needs one of the VLANs (20-26) of site lab, and none is free. In use: 20 by cluster c20, "
+        "21 by cluster c21, 22 by cluster c22, 23 by cluster c23, 24 by cluster c24 and 2 more. Clean a cluster that is no "
+        "longer needed, or extend the site's `vlans:`."
     )
 
 
@@ -223,13 +223,13 @@ def test_addresses_run_out() -> None:
     inventory = replace(ROOMY, addresses=(PoolUse(value="192.168.122.40", owner="web"),))
     (said,) = refused(cluster(), site=site, inventory=inventory)
     assert "No free public addresses" in said
-    assert "Taken: 192.168.122.40 by web." in said
+    assert "In use: 192.168.122.40 by web." in said
     (nothing,) = refused(
         cluster(),
         inventory=replace(ROOMY, public=PublicPool(network="default")),
         site=replace(LAB, public=PublicNetwork(prefix=24)),
     )
-    assert "Taken: nothing, the pool is empty." in nothing
+    assert "In use: none, the pool is empty." in nothing
 
 
 def test_private_ranges_run_out() -> None:
@@ -265,7 +265,7 @@ def test_a_public_network_needs_a_prefix() -> None:
 
 @pytest.mark.parametrize(("cidr", "room"), [("172.20.0.0/27", 21), ("172.20.0.0/29", 0), ("172.20.0.0/31", 0)])
 def test_a_network_must_have_room_for_the_computes(cidr: str, room: int) -> None:
-    expected = f"{cidr} has room for {room} computes of cluster hello, and the spec wants 30."
+    expected = f"{cidr} has addresses for {room} computes of cluster hello, and the spec wants 30."
     assert [expected in said for said in refused(cluster(computes=30, cidr=cidr))] == [True]
     small = cluster(computes=30, networks=(replace(STORAGE, cidr=cidr),))
     assert [said.startswith("The storage network is too small") for said in refused(small)] == [True]
@@ -289,9 +289,9 @@ def test_everything_that_is_not_to_be_had_is_told_at_once() -> None:
         vlan=4000, public=named("203.0.113.9"), networks=(replace(STORAGE, cidr="192.168.122.0/24"), replace(STORAGE, name="b"))
     )
     assert [said.partition(":")[0] for said in refused(bad)] == [
-        "The VLAN is not the site's to give",
+        "VLAN outside the pool",
         "The storage network overlaps the public one",
-        "The address is not the site's to give",
+        "Address outside the pool",
     ]
 
 
@@ -309,7 +309,7 @@ def test_two_clusters_that_name_one_vlan_cannot_both_have_it() -> None:
     assert allocator.allocation(first, None)
     with pytest.raises(AllocationError) as caught:
         allocator.allocation(second, None)
-    assert "held by cluster first of this spec" in caught.value.problems[0].detail
+    assert "used by cluster first of this spec" in caught.value.problems[0].detail
 
 
 def test_what_this_stack_holds_is_taken_too() -> None:
@@ -319,14 +319,14 @@ def test_what_this_stack_holds_is_taken_too() -> None:
     assert (got.private.vlan, got.public[0].address) == (22, "192.168.122.11")
     with pytest.raises(AllocationError) as caught:
         allocator.allocation(cluster("other", vlan=20), None)
-    assert "held by cluster hello of this stack" in caught.value.problems[0].detail
+    assert "used by cluster hello of this stack" in caught.value.problems[0].detail
 
 
 def test_a_public_network_that_is_not_there_is_told_with_those_that_are() -> None:
     site = replace(LAB, public=PublicNetwork(network="nosuch", addresses=("192.0.2.10",), prefix=24))
     assert refused(cluster(), site=site, inventory=replace(ROOMY, networks=("campus", "default")))[0] == (
         "The public network does not exist: Site lab has no network called nosuch; it has: campus, default. Correct the site's "
-        "`public: network:`, or make the network there."
+        "`public: network:`, or create the network there."
     )
     assert granted(cluster(), site=site).public[0].network == "nosuch", "a site that cannot tell is believed"
 
@@ -335,7 +335,7 @@ def test_bridges_that_are_not_there_are_told_all_at_once() -> None:
     site = LibvirtSite(name="lab", bridge="br{vlan}", public=PublicNetwork(bridge="brx", addresses=("192.0.2.10",), prefix=24))
     ib = WantedNetwork(name="ib", cidr="192.168.70.0/24", bridge="nobr")
     devices = tuple(f"eth{number}" for number in range(13))
-    advice = "its network devices are: " + ", ".join(devices[:12]) + " and 1 more. Correct the `bridge:`, or make it there: "
+    advice = "its network devices are: " + ", ".join(devices[:12]) + " and 1 more. Correct the `bridge:`, or create it there: "
     assert refused(cluster(networks=(ib,)), site=site, inventory=replace(ROOMY, devices=devices)) == [
         f"The bridge does not exist: The host of site lab has no bridge {name}; {advice}ip link add {name} type bridge"
         for name in ("br20", "nobr", "brx")

@@ -30,8 +30,8 @@ def test_what_fits_exactly_fits() -> None:
 def test_one_node_more_is_short_by_its_memory_at_the_line_that_asks_for_most() -> None:
     (said,) = short(cluster(computes=8))
     assert said == (
-        "12: Not enough memory: Site lab is 1 GiB short: it has 8 GiB, this spec wants 9 GiB, and nobody else holds any. Ask for "
-        "less, shut other clusters down, or raise the site's `overcommit:`."
+        "12: Not enough memory: Site lab is 1 GiB short: it has 8 GiB, this spec needs 9 GiB, and others use none. Reduce the "
+        "spec, shut down other clusters, or raise the site's `overcommit:`."
     )
 
 
@@ -39,29 +39,29 @@ def test_what_others_hold_counts_and_the_largest_are_named() -> None:
     machines = tuple(CapacityUse(owner=f"vm{number}", memory_mib=256 * number, cpus=0) for number in range(1, 8))
     (said,) = short(cluster(computes=1), inventory=replace(SMALL, holdings=(*machines, CapacityUse(owner="vm7", memory_mib=256))))
     assert "Site lab is 1.25 GiB short" in said
-    assert "others hold 7.25 GiB (vm7: 2 GiB, vm6: 1.5 GiB, vm5: 1.25 GiB, vm4: 1 GiB, vm3: 768 MiB and 2 more)" in said
+    assert "others use 7.25 GiB (vm7: 2 GiB, vm6: 1.5 GiB, vm5: 1.25 GiB, vm4: 1 GiB, vm3: 768 MiB and 2 more)" in said
 
 
 def test_what_the_host_keeps_and_how_often_a_unit_is_promised_is_explained() -> None:
     site = replace(LAB, reserve=Reserve(cpus=1, memory_mib=1024), overcommit=Overcommit(cpus=2.0, memory=1.0))
     (cpus,) = short(cluster(computes=nodes(6, cpus=1, memory_mib=256)), site=site)
-    assert "Site lab is 1 cpu short: it has 6 cpus (4 cpus in all, 1 cpu kept for the host, each may be promised 2 times)" in cpus
+    assert "Site lab is 1 cpu short: it has 6 cpus (4 cpus in total, 1 cpu reserved for the host, overcommitted 2 times)" in cpus
     (memory,) = short(cluster(computes=nodes(4, memory_mib=2048)), site=replace(site, overcommit=Overcommit()))
-    assert "it has 7 GiB (8 GiB in all, 1 GiB kept for the host)" in memory
+    assert "it has 7 GiB (8 GiB in total, 1 GiB reserved for the host)" in memory
 
 
 def test_disks_may_be_promised_ten_times() -> None:
     assert short(cluster(computes=nodes(2, memory_mib=256, disk_bytes=400 * GIB))) == []
     (said,) = short(cluster(computes=nodes(3, memory_mib=256, disk_bytes=400 * GIB)))
-    assert "Not enough disk: Site lab is 204 GiB short: it has 1000 GiB (100 GiB in all, each may be promised 10 times)" in said
+    assert "Not enough disk: Site lab is 204 GiB short: it has 1000 GiB (100 GiB in total, overcommitted 10 times)" in said
 
 
 def test_a_node_must_fit_in_one_machine() -> None:
     asked = cluster(computes=nodes(3, cpus=5, memory_mib=256), frontend=nodes(1, where=line(11)))
     first, *others = short(asked)
     assert first == (
-        "12: A node wants more CPUs than one can have: hello-compute-0 wants 5 cpus, and a node at site lab can have 4. "
-        "Spread the work over more computes."
+        "12: Too many CPUs for one node: hello-compute-0 wants 5 cpus, and a node at site lab can have at most 4. "
+        "Use more computes with fewer CPUs."
     )
     assert others == []
 
@@ -70,7 +70,7 @@ def test_images_must_fit_before_they_are_staged() -> None:
     inventory = replace(SMALL, disk_free_bytes=500 * 2**20)
     (said,) = short(cluster(), inventory=inventory)
     assert said.startswith("3: ")
-    assert "Staging debian-12 at site lab takes 612 MiB, and the pool has 500 MiB free: 112 MiB short." in said
+    assert "Staging debian-12 at site lab needs 612 MiB, and the pool has 500 MiB free: 112 MiB short." in said
     assert short(cluster(), inventory=replace(inventory, images=(image().digest,))) == []
 
 
@@ -112,13 +112,13 @@ def test_a_site_where_no_node_is_wanted_is_never_short() -> None:
 def test_everything_short_is_told_at_once_also_for_a_cluster_without_a_network(*, named: bool) -> None:
     asked = cluster(computes=nodes(9, cpus=9, disk_bytes=400 * GIB), **({"vlan": 4000} if named else {}))
     found = [said.split(": ")[1] for said in short(asked)]
-    expected = ["A node wants more CPUs than one can have", "Not enough CPUs", "Not enough memory", "Not enough disk"]
-    assert found == ["The VLAN is not the site's to give"] * named + expected
+    expected = ["Too many CPUs for one node", "Not enough CPUs", "Not enough memory", "Not enough disk"]
+    assert found == ["VLAN outside the pool"] * named + expected
 
 
 def test_large_amounts_are_written_in_large_units() -> None:
     asked = cluster(computes=nodes(2048, cpus=1, disk_bytes=500 * 2**40))
     said = "\n".join(short(asked, inventory=replace(SMALL, disk_bytes=4 * 2**40)))
-    assert "2,033 cpus short: it has 16 cpus (4 cpus in all" in said
-    assert "it has 40 TiB (4 TiB in all" in said
-    assert "wants 1024001 TiB" in said
+    assert "2,033 cpus short: it has 16 cpus (4 cpus in total" in said
+    assert "it has 40 TiB (4 TiB in total" in said
+    assert "needs 1024001 TiB" in said

@@ -18,16 +18,16 @@ SILENT = replace(ROOMY, public=None)
 def test_a_pool_knows_who_holds_what() -> None:
     pool = Pool((PoolUse(value="20", owner="web", lineage="other", address="lab/hello/allocation"),), LINEAGE)
     pool.take("21", "hello", "lab/hello/allocation")
-    assert pool.holder("22") is None
-    assert pool.other_holder("22", "lab/hello/allocation") is None
-    assert pool.other_holder("21", "lab/hello/allocation") is None
-    assert [entry.owner for entry in pool.held(("22", "21", "20"))] == ["cluster hello of this spec", "web"]
-    assert len(pool.held()) == 2
+    assert pool.use_of("22") is None
+    assert pool.other_use_of("22", "lab/hello/allocation") is None
+    assert pool.other_use_of("21", "lab/hello/allocation") is None
+    assert [entry.owner for entry in pool.uses(("22", "21", "20"))] == ["cluster hello of this spec", "web"]
+    assert len(pool.uses()) == 2
 
 
 def test_a_cluster_of_the_same_name_in_another_stack_is_somebody_else() -> None:
     pool = Pool((PoolUse(value="20", owner="web", lineage="other", address="lab/hello/allocation"),), LINEAGE)
-    other = pool.other_holder("20", "lab/hello/allocation")
+    other = pool.other_use_of("20", "lab/hello/allocation")
     assert other is not None
     assert other.owner == "web"
 

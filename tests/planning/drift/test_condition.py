@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from pragmaspec.planning.drift.condition import CHANGED, DEFINED, HEALTHY, RESTORED, RESUMED, condition, layer_text
+from pragmaspec.planning.drift.condition import CORRECTED, HEALTHY, REDEFINED, RESTORED, RESUMED, condition, layer_text
 from pragmaspec.planning.observed import Difference, Layer, ObservedNode
 from pragmaspec.planning.safety import refusals
 from pragmaspec.planning.wanted import WantedCluster
@@ -33,11 +33,11 @@ def machine(**facts: object) -> ObservedNode:
         ({}, "none", ""),
         ({"status": "paused"}, "none", RESUMED),
         ({"status": "off", "saved": True}, "none", RESTORED),
-        ({"differences": (DEFINITION,)}, "none", DEFINED),
-        ({"differences": (LINK,)}, "live", CHANGED),
+        ({"differences": (DEFINITION,)}, "none", REDEFINED),
+        ({"differences": (LINK,)}, "live", CORRECTED),
         ({"differences": (DEFINITION, LINK, KERNEL)}, "reboot", ""),
         ({"differences": (DEFINITION,), "layers": (LAYER,)}, "reboot", ""),
-        ({"differences": (LINK,), "layers": (LAYER,)}, "live", CHANGED),
+        ({"differences": (LINK,), "layers": (LAYER,)}, "live", CORRECTED),
         ({"status": "off", "differences": (KERNEL,)}, "none", ""),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_sound_machine_is_nothing_to_speak_of() -> None:
 
 def test_a_layer_that_stays_says_so() -> None:
     outside = Layer(file="/elsewhere/x", stays=True)
-    assert layer_text(outside, cleaned=True) == "file /elsewhere/x, which is left there"
+    assert layer_text(outside, cleaned=True) == "file /elsewhere/x, which is kept"
     assert layer_text(outside) == "file /elsewhere/x"
     assert layer_text(LAYER) == "snapshot s1 (file /pool/one.s1)"
 
@@ -111,7 +111,7 @@ def test_losing_a_snapshot_needs_consent(*, running: bool) -> None:
     sight = seen(HELLO, NAME, layers=(LAYER,), remedy="merge it", status="running" if running else "off")
     plan = planned(wanted(cluster(computes=nodes(2, memory_mib=2048))), HELLO, observations={"lab": sight})
     (problem,) = refusals(plan, frozenset())
-    assert problem.summary == "The plan loses what is in snapshots"
+    assert problem.summary == "The plan discards snapshots"
     assert f"{NAME} would lose snapshot s1 (file /pool/one.s1)" in problem.detail
     assert "To keep it: merge it." in problem.detail
     assert refusals(plan, frozenset({"data-loss"})) == ()
@@ -128,7 +128,7 @@ def test_a_rebuild_of_a_node_with_snapshots_needs_both_consents() -> None:
     plan = planned(spec, HELLO, observations={"lab": seen(HELLO, NAME, layers=(LAYER,))})
     assert [problem.summary for problem in refusals(plan, frozenset())] == [
         "The plan rebuilds nodes",
-        "The plan loses what is in snapshots",
+        "The plan discards snapshots",
     ]
     assert len(refusals(plan, frozenset({"rebuild"}))) == 1
     assert refusals(plan, frozenset({"rebuild", "data-loss"})) == ()
@@ -157,7 +157,7 @@ def test_of_another_build_only_that_is_told() -> None:
     sight = replace(sight, allocations=tuple(replace(each, networks=()) for each in sight.allocations))
     plan = planned(wanted(cluster()), HELLO, observations={"lab": sight})
     assert [drift.detail for drift in plan.drift if drift.address.endswith(NAME)] == [
-        "is another build of the node (number 2, recorded 0)"
+        "is a different build of the node (generation 2, recorded 0)"
     ]
 
 
@@ -180,7 +180,7 @@ def test_what_people_added_goes_with_the_machine_or_its_power_and_the_plan_says_
     plan = planned(wanted(spec), HELLO, observations={"lab": seen(HELLO, NAME, **ADDED, **facts)})
     assert {f"{each.verb} {NAME}": each.drops for each in plan.actions if each.drops} == taken
     text = plan_text(plan, width=200, colour=False)
-    assert "disk vdc /x was added by hand; disk vdd /y was added by hand to the running machine alone" in text
+    assert "disk vdc /x was added by hand; disk vdd /y was added by hand to the running machine only" in text
     assert ("What was added by hand is kept." in text) == (not taken)
     for lost in taken.values():
         assert f"ADDITIONS LOST: {NAME} loses {' and '.join(lost)}, added by hand. Files of disks stay." in text

@@ -44,7 +44,7 @@ def test_what_an_image_lacks_is_said(parts: tuple[tuple[str, int | None], ...], 
 def test_an_image_without_its_mark_is_staged_again() -> None:
     found = image_damage(IMAGE, sight(("disk", SIZE), whole=False))
     assert found is not None
-    assert found == ("changed", "has lost the mark that says it is whole, in pool default")
+    assert found == ("changed", "has lost its completion mark in pool default")
 
 
 @pytest.mark.parametrize("size", [SIZE, None])

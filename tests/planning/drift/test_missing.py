@@ -26,7 +26,7 @@ def test_many_at_once_are_not_believed() -> None:
     with pytest.raises(PlanRefusedError) as caught:
         refreshed_state(HELLO, missing(4), accept_missing=False)
     (problem,) = caught.value.problems
-    assert problem.summary == "Much of a site is missing"
+    assert problem.summary == "Too many objects are missing"
     assert problem.detail.startswith("4 of 10 objects recorded at site lab are not in its listing.")
     assert "--accept-missing" in problem.detail
 
@@ -53,8 +53,8 @@ def test_another_site_under_the_same_name_is_refused_before_anything_is_compared
     with pytest.raises(PlanRefusedError) as caught:
         refreshed_state(made_at("the old host"), {"lab": observed(HELLO)}, accept_missing=False)
     (problem,) = caught.value.problems
-    assert problem.summary == "The site is another one"
-    assert "was made at the old host; what answers now is libvirt at lab (lab)" in problem.detail
+    assert problem.summary == "Site identity changed"
+    assert "were created at the old host, and the site is now libvirt at lab (lab)" in problem.detail
 
 
 def test_a_site_that_was_set_up_anew_is_taken_when_somebody_says_so() -> None:

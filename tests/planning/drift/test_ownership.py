@@ -49,7 +49,7 @@ def test_a_second_machine_is_told_apart_and_changes_nothing_about_the_first() ->
     found = refreshed_state(state, {"lab": sight(seen(), seen(site_id="2", made=2.0), seen("b", "3", 3.0))})
     assert found.state == state
     assert [(drift.address, drift.kind, drift.detail) for drift in found.drift] == [
-        (f"{ADDRESS}#2", "unrecorded", "was made twice, because an answer was lost; the next apply removes this one"),
+        (f"{ADDRESS}#2", "unrecorded", "was created twice, because a response was lost; the next apply removes this one"),
         (f"{ADDRESS}#3", "unrecorded", "carries the marks of a node that is recorded as another machine; it is left alone"),
     ]
 

@@ -54,9 +54,9 @@ def test_a_stopped_network_is_allocated_again_and_the_frontend_is_plugged_in_aga
 @pytest.mark.parametrize(
     ("seen", "site", "state", "words"),
     [
-        (sight(), LAB, HELLO, "which is gone. It has: campus. Define it there again (virsh -c qemu:///system net-define FILE"),
+        (sight(), LAB, HELLO, "which is missing. It has: campus. Define it there again (virsh -c qemu:///system net-define FILE"),
         (on_bridge(SiteNetwork(name="br0", state="absent")), BRIDGED, ON_BRIDGE, "ip link add br0 type bridge"),
-        (on_bridge(SiteNetwork(name="br0", state="other")), BRIDGED, ON_BRIDGE, "br0 is a device of the host, and no bridge"),
+        (on_bridge(SiteNetwork(name="br0", state="other")), BRIDGED, ON_BRIDGE, "br0 is a device of the host, but not a bridge"),
     ],
 )  # fmt: skip
 def test_what_nobody_here_can_bring_back_is_said_with_the_command(seen, site, state, words) -> None:
@@ -74,7 +74,7 @@ def test_a_cluster_can_be_shut_down_and_cleaned_without_its_public_network() -> 
     bridged = planned(
         wanted(sites=(BRIDGED,)), ON_BRIDGE, observations={"lab": on_bridge(SiteNetwork(name="br0", state="other"))}
     )
-    assert [drift.detail for drift in bridged.drift] == ["br0 is no bridge"]
+    assert [drift.detail for drift in bridged.drift] == ["br0 is not a bridge"]
     absent = planned(
         wanted(sites=(BRIDGED,)), ON_BRIDGE, observations={"lab": on_bridge(SiteNetwork(name="br0", state="absent"))}
     )
@@ -100,7 +100,7 @@ def test_what_was_made_with_larger_packets_stays_is_warned_of_and_follows_the_sp
     made = plan(narrow)
     assert made.empty
     (warning,) = made.warnings
-    assert "default of site lab has an MTU of 1400, and hello-frontend was made with 1500" in warning.detail
+    assert "default of site lab has an MTU of 1400, and hello-frontend was created with 1500" in warning.detail
     said = replace(LAB, public=PublicNetwork(network="default", mtu=1400))
     repaired = planned(wanted(cluster(computes=1), sites=(said,)), HELLO, observations={"lab": narrow})
     assert [each.verb for each in repaired.actions if each.address.endswith("frontend")] == ["shutdown", "clean", "boot"]

@@ -37,14 +37,14 @@ def test_a_site_that_was_not_asked_is_taken_to_be_as_recorded() -> None:
         (
             {"status": "undefined"},
             "undefined",
-            "is no longer defined at the site; its disk is there",
+            "is no longer defined at the site; its disk exists",
             ["boot hello-compute-1"],
         ),
         ({"status": "off"}, "off", "is off, recorded as running", ["boot hello-compute-1"]),
         (
             {"cpus": 4, "memory_mib": 512},
             "changed",
-            "has 4 cpus and 512 MiB, recorded 1 cpus and 1024 MiB",
+            "has 4 cpus and 512 MiB, recorded 1 cpu and 1024 MiB",
             ["shutdown hello-compute-1", "boot hello-compute-1"],
         ),
         ({"autostart": True}, "changed", "starts with its host, recorded as not to", ["update hello-compute-1"]),
@@ -57,7 +57,7 @@ def test_a_site_that_was_not_asked_is_taken_to_be_as_recorded() -> None:
         (
             {"generation": 2},
             "changed",
-            "is another build of the node (number 2, recorded 0)",
+            "is a different build of the node (generation 2, recorded 0)",
             ["boot hello-compute-1"],
         ),
     ],
@@ -116,7 +116,7 @@ def test_what_was_begun_is_not_called_drift() -> None:
     state = HELLO.with_record(replace(record, status="pending"))
     plan = repaired(seen(state, "hello-compute-1"), state)
     assert plan.drift == ()
-    assert [(action.verb, action.reason) for action in plan.actions] == [("boot", "begun, not finished")]
+    assert [(action.verb, action.reason) for action in plan.actions] == [("boot", "unfinished")]
 
 
 def test_an_image_that_is_gone_is_staged_again() -> None:
@@ -184,6 +184,6 @@ def test_a_node_whose_network_was_started_anew_is_plugged_in_again() -> None:
     mac = HELLO.record(address).resource.nic("private").mac
     plan = repaired(seen(HELLO, "hello-compute-1", unplugged=(mac.lower(),)))
     assert [(drift.address, drift.detail) for drift in plan.drift] == [
-        (address, "is cut off: network private was started anew under it")
+        (address, "is cut off: network private was restarted under it")
     ]
     assert [(action.verb, action.impact) for action in plan.actions] == [("shutdown", "reboot"), ("boot", "reboot")]

@@ -28,8 +28,8 @@ def refused(of: WantedImage, inventory: Inventory = ROOMY, state: State = EMPTY)
 def test_a_site_without_uefi_firmware_is_told_what_to_install() -> None:
     (said,) = refused(UEFI, BARE)
     assert said == (
-        "3: The site has no UEFI firmware: Image debian-12 starts by UEFI, and site lab has no such firmware for x86_64. Install "
-        "it on the host: ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky). Then restart its libvirt daemon."
+        "3: The site has no UEFI firmware: Image debian-12 boots with UEFI, and site lab has no UEFI firmware for x86_64. "
+        "Install it on the host: ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky). Then restart its libvirt daemon."
     )
     (said,) = refused(replace(UEFI, archs=()), replace(BARE, identity=replace(IDENTITY, arch="s390x")))
     assert "the UEFI firmware of QEMU" in said
@@ -42,7 +42,7 @@ def test_a_site_that_may_have_uefi_firmware_is_believed(inventory: Inventory) ->
 
 def test_an_image_for_other_machines_is_refused() -> None:
     (said,) = refused(replace(UEFI, archs=("aarch64", "riscv64")), BOTH)
-    assert said.startswith("3: An image is for other machines: Image debian-12 starts on aarch64 or riscv64 alone")
+    assert said.startswith("3: Image for another architecture: Image debian-12 boots only on aarch64 or riscv64")
 
 
 def test_an_image_that_nothing_can_start_is_refused_also_where_the_site_was_not_asked() -> None:
@@ -57,7 +57,7 @@ def test_a_blank_image_is_warned_of_where_it_is_booted_at_a_real_site() -> None:
     spec = wanted(cluster(), images=(blank, image("other")))
     (warning,) = unbootable_image_warnings(planned(spec).actions, spec, lambda image: lacking)
     assert (warning.severity, warning.where) == ("warning", line(3))
-    assert "no boot code in its first sector and no EFI system partition. A BIOS looks for" in warning.detail
+    assert "no boot code in its first sector and no EFI system partition. BIOS needs boot code" in warning.detail
     assert unbootable_image_warnings(planned(spec).actions, spec, lambda image: "") == ()
     assert (
         unbootable_image_warnings(planned(spec, settled(cluster(), images=(blank,))).actions, spec, lambda image: lacking) == ()

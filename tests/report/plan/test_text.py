@@ -144,10 +144,10 @@ def _seconds(big: Plan) -> float:
 
 
 def test_a_line_may_have_no_details() -> None:
-    retold = Action(verb="update", resource=node(0), before=node(0), reason="begun, not finished", impact="live")
+    retold = Action(verb="update", resource=node(0), before=node(0), reason="unfinished", impact="live")
     alone = Action(verb="boot", resource=node(1, nics=()), reason="new")
     lines = plan_text(plan(retold, alone), width=110, colour=False).splitlines()
-    assert lines[2].split() == ["~", "update", "hello-compute-0", "begun,", "not", "finished", "live"]
+    assert lines[2].split() == ["~", "update", "hello-compute-0", "unfinished", "live"]
     assert "1 cpu · 1 GiB  new" in lines[3]
 
 

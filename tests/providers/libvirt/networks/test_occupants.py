@@ -47,7 +47,7 @@ def test_a_foreign_machine_keeps_its_network_and_is_named(pretended, by_hand, in
     with pytest.raises(SiteInUseError) as caught:
         pretended.provider.clean(held, pretended.mark(held))
     detail = caught.value.problems[0].detail
-    assert f"a network that another machine uses: labvm on {PRIVATE}. Unplug it first: virsh" in detail
+    assert f"a network that another machine uses: labvm on {PRIVATE}. Detach it first: virsh" in detail
     assert "virsh -c test:///default detach-interface labvm" in detail
     assert "--mac 52:54:00:00:00:07 --persistent" in detail
     assert by_hand.networkLookupByName(PRIVATE).isActive()
