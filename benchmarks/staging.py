@@ -61,13 +61,13 @@ def staging(provider: LibvirtProvider, host: Host, file: Path, rounds: int) -> s
         subprocess.run(["sync", copy], check=True)
 
     def by_virsh() -> None:
-        volumes.make(host, raw_xml(copy.name, size, SHARED))
+        volumes.create(host, raw_xml(copy.name, size, SHARED))
         subprocess.run(["virsh", "-q", "vol-upload", copy.name, file, "--pool", POOL, "--sparse"], check=True)
 
     def by_streaming() -> None:
-        made = volumes.make(host, raw_xml(copy.name, size, SHARED))
+        made = volumes.create(host, raw_xml(copy.name, size, SHARED))
         assert made is not None
-        volumes.send(host, made, file, unheard)
+        volumes.upload(host, made, file, unheard)
 
     def by_staging() -> None:
         provider.stage(StageRequest(image, mark_of(image), lambda: ImageFiles(disk=file)))
@@ -139,7 +139,7 @@ def overlays(provider: LibvirtProvider, host: Host, file: Path, nodes: list[int]
 def overlays_of(host: Host, image: StagedImage, base: str, made: list[str]) -> None:
     with ThreadPoolExecutor(SITE.parallel) as threads:
         documents = [overlay_xml(name, image.virtual_size_bytes, base, image.format) for name in made]
-        assert all(threads.map(lambda document: volumes.make(host, document), documents))
+        assert all(threads.map(lambda document: volumes.create(host, document), documents))
 
 
 def overlays_by_hand(base: str, made: list[str]) -> None:

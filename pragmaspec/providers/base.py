@@ -159,7 +159,7 @@ class NetworkUse(Protocol):
     a network that a foreign machine uses.
     """
 
-    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
+    def attached_machines(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
         """The machines of any owner on networks of ``held`` that are not in ``keep`` (None: on any). Must not change anything."""
         ...
 

@@ -37,7 +37,7 @@ def _problems(action: Action, state: State, sites: Sites) -> Iterator[Problem]:
     }
     others = [
         each
-        for each in use.occupants(held, keep, record.mark(state.lineage))
+        for each in use.attached_machines(held, keep, record.mark(state.lineage))
         if (each.lineage, each.address in own) != (state.lineage, True)
     ]
     if others:

@@ -36,7 +36,7 @@ class Site:
     def abilities(self) -> Abilities:
         return Abilities(network_use=self)
 
-    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
+    def attached_machines(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
         self.asked.append((held, keep, mark))
         return self.there
 

@@ -1,4 +1,4 @@
-"""libvirt's errors, translated at the provider's edge by one table: code → kind, kind → our error with its sentences.
+"""Translation of libvirt's errors by one table: code → kind, kind → SiteError subclass, summary and advice.
 
 Codes: ``virErrorNumber`` in libvirt's ``virterror.h``. The table names them as text because older libraries lack the newer ones.
 """
@@ -21,7 +21,7 @@ ErrorKind = Literal[
 
 
 class Translation(NamedTuple):
-    """What a kind of failure becomes: the error class, its constant summary, and what the reader can do."""
+    """The translation of one kind of failure: the error class, its constant summary, and advice to the user."""
 
     error: type[SiteError]
     summary: str
@@ -33,7 +33,7 @@ TRANSLATIONS: Mapping[ErrorKind, Translation] = MappingProxyType(
         "unreachable": Translation(
             SiteUnreachableError,
             "The site does not answer",
-            "Check the site's `uri`, that its libvirt daemon runs, and that you may reach it: `virsh -c URI version`.",
+            "Check the site's `uri`, that its libvirt daemon runs, and that you can reach it: `virsh -c URI version`.",
         ),
         "forbidden": Translation(
             SiteError,
@@ -42,35 +42,34 @@ TRANSLATIONS: Mapping[ErrorKind, Translation] = MappingProxyType(
         ),
         "conflict": Translation(
             SiteConflictError,
-            "Somebody else holds this at the site",
-            "Look at who holds it with `pragmaspec list site`, then plan again.",
+            "Another owner holds this at the site",
+            "Find the owner with `pragmaspec list site`, then plan again.",
         ),
         "capacity": Translation(
             SiteCapacityError,
-            "The site ran out of room",
-            "Free memory or disk at the site, or ask for less, then apply again.",
+            "The site ran out of resources",
+            "Free memory or disk space at the site, or request less, then apply again.",
         ),
         "missing": Translation(
             SiteError,
-            "Something is missing at the site",
-            "It was removed meanwhile, or the site's options name something that is not there. Plan again.",
+            "An object is missing at the site",
+            "It was removed meanwhile, or the site's options name an object that does not exist. Plan again.",
         ),
         "unsupported": Translation(
             SiteError,
             "The site's libvirt cannot do this",
-            "Its libvirt or QEMU is too old, or was built without this; `virsh -c URI version` shows which it is.",
+            "Its libvirt or QEMU is too old, or was built without this; `virsh -c URI version` shows the versions.",
         ),
         "busy": Translation(
             SiteError, "The site is busy with the same object", "Wait for the other run to end, then apply again."
         ),
-        "late": Translation(SiteError, "The site took too long", "See what the host is doing, then apply again."),
+        "late": Translation(SiteError, "The site took too long", "Check the load of the host, then apply again."),
         "internal": Translation(
             SiteError,
             "The site's hypervisor failed",
-            "What the host's daemon wrote says more: `journalctl -u libvirtd -u virtqemud`, and of a machine "
-            "/var/log/libvirt/qemu/NAME.log.",
+            "See the host's daemon log: `journalctl -u libvirtd -u virtqemud`, and for a machine /var/log/libvirt/qemu/NAME.log.",
         ),
-        "refused": Translation(SiteError, "The site refused", "Plan again; if it stays, this is worth a bug report."),
+        "refused": Translation(SiteError, "The site refused the request", "Plan again; if it persists, report a bug."),
     }
 )
 
@@ -99,7 +98,7 @@ _BY_KIND: Mapping[ErrorKind, str] = MappingProxyType(
     }
 )
 
-KINDS: Mapping[int, ErrorKind] = MappingProxyType(
+KIND_BY_CODE: Mapping[int, ErrorKind] = MappingProxyType(
     {
         code: kind
         for kind, names in _BY_KIND.items()
@@ -117,31 +116,31 @@ _CONNECTION_ERRNOS = (
     errno.EHOSTUNREACH,
     errno.ENETUNREACH,
 )
-_ROOM_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
-_ROOM_WORDS = ("No space left on device", "Cannot allocate memory", "cannot set up guest memory", "Disk quota exceeded")
-"""What QEMU's tools say when they run out; libvirt hands their words on under VIR_ERR_INTERNAL_ERROR."""
+_CAPACITY_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+_CAPACITY_MESSAGES = ("No space left on device", "Cannot allocate memory", "cannot set up guest memory", "Disk quota exceeded")
+"""Messages of QEMU's tools about exhausted resources; libvirt passes them on under VIR_ERR_INTERNAL_ERROR."""
 
 _VAGUE: tuple[ErrorKind, ...] = ("capacity", "missing", "internal", "refused")
-"""Kinds that say less than the words of the error do."""
-_SOCKET_CLOSED = re.compile(r"connect socket to '[^']*': Permission denied")
+"""Kinds that are less specific than the message of the error."""
+_SOCKET_DENIED = re.compile(r"connect socket to '[^']*': Permission denied")
 
 _NO_DEVICE = re.compile(r"Cannot get interface \w+ on '([^']+)': No such device")
 
 
 def code_of(error: libvirt.libvirtError) -> int:
-    """The ``VIR_ERR_*`` number of ``error``; 0 when libvirt left none."""
+    """The ``VIR_ERR_*`` number of ``error``; 0 when libvirt gave none."""
     return int(error.get_error_code() or 0)
 
 
 def kind_of(error: libvirt.libvirtError) -> ErrorKind:
-    """What kind of failure ``error`` is: mostly its code, for the codes that mean many things also its errno and words."""
+    """The kind of failure, by the error's code; for ambiguous codes also by its errno and message."""
     code = code_of(error)
-    kind = KINDS.get(code, "internal")
-    if _SOCKET_CLOSED.search(str(error)):
+    kind = KIND_BY_CODE.get(code, "internal")
+    if _SOCKET_DENIED.search(str(error)):
         return "forbidden"
     if kind == "internal":
         number = int(error.get_int1() or 0) if code == libvirt.VIR_ERR_SYSTEM_ERROR else 0
-        if number in _ROOM_ERRNOS or any(words in str(error) for words in _ROOM_WORDS):
+        if number in _CAPACITY_ERRNOS or any(message in str(error) for message in _CAPACITY_MESSAGES):
             return "capacity"
         if error.get_error_domain() in _CONNECTION_DOMAINS or number in _CONNECTION_ERRNOS:
             return "unreachable"
@@ -149,46 +148,48 @@ def kind_of(error: libvirt.libvirtError) -> ErrorKind:
 
 
 def as_site_error(error: libvirt.libvirtError, doing: str, *, kind: ErrorKind | None = None, advice: str = "") -> SiteError:
-    """``error`` as one of ours; ``doing`` completes "Could not …". ``kind`` and ``advice``: where the caller knows better."""
-    words = words_of(error)
-    meaning = TRANSLATIONS[kind] if kind else _meaning(kind_of(error), words)
-    device = _NO_DEVICE.search(words)
+    """Translate ``error``; ``doing`` completes "Could not …". ``kind`` and ``advice`` override the table."""
+    message = message_of(error)
+    translation = TRANSLATIONS[kind] if kind else _translation(kind_of(error), message)
+    device = _NO_DEVICE.search(message)
     if device:
-        meaning = Translation(SiteError, "The bridge does not exist", missing_bridge(device[1]))
-    detail = f"Could not {doing}. libvirt says: {words}. {advice or meaning.advice}"
-    return meaning.error(meaning.summary, detail)
+        translation = Translation(SiteError, "The bridge does not exist", missing_bridge_advice(device[1]))
+    detail = f"Could not {doing}. libvirt reports: {message}. {advice or translation.advice}"
+    return translation.error(translation.summary, detail)
 
 
-def words_of(error: libvirt.libvirtError) -> str:
-    """The message of libvirt's error, without a full stop."""
+def message_of(error: libvirt.libvirtError) -> str:
+    """The error message of libvirt, without a full stop."""
     return (error.get_error_message() or str(error)).strip().rstrip(".")
 
 
-def _meaning(kind: ErrorKind, words: str) -> Translation:
-    """The meaning of a failure of ``kind``, with advice about the host where ``words`` name a known trouble."""
-    meaning = TRANSLATIONS[kind]
-    advice = host_advice(words) if kind in _VAGUE else ""
+def _translation(kind: ErrorKind, message: str) -> Translation:
+    """The translation of a failure of ``kind``, with advice about the host where ``message`` names a known cause."""
+    translation = TRANSLATIONS[kind]
+    advice = host_advice(message) if kind in _VAGUE else ""
     if not advice:
-        return meaning
-    return Translation(meaning.error, meaning.summary if kind == "capacity" else "The host stands in the way", advice)
+        return translation
+    return Translation(translation.error, translation.summary if kind == "capacity" else "The host prevents this", advice)
 
 
-def missing_bridge(name: str) -> str:
-    """Advice about a bridge that the host lacks."""
-    return f"The host has no bridge {name}. Make it there (ip link add {name} type bridge), or correct the `bridge:` in the spec."
+def missing_bridge_advice(name: str) -> str:
+    """Advice for a bridge that the host lacks."""
+    return (
+        f"The host has no bridge {name}. Create it there (ip link add {name} type bridge), or correct the `bridge:` in the spec."
+    )
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Raise libvirt's errors of the block as ours."""
+    """Translate libvirt's errors that the block raises."""
     try:
         yield
     except libvirt.libvirtError as error:
         raise as_site_error(error, doing) from error
 
 
-class absent_is_fine(AbstractContextManager[None]):  # noqa: N801 - read as a word, like contextlib's suppress
-    """End the block quietly when libvirt answers with one of ``codes``: the object vanished, which was the aim or is no news."""
+class ignoring(AbstractContextManager[None]):  # noqa: N801 - a context manager like contextlib.suppress
+    """Suppress libvirt errors with one of ``codes``: the object is gone, which is the aim or no problem."""
 
     def __init__(self, *codes: int) -> None:
         self._codes = codes

@@ -1,4 +1,4 @@
-"""The hypervisor host of a site, as the other modules see it: connection, storage pool, what kind of guests it runs."""
+"""The hypervisor host of a site: connection, storage pool, and platform of its guests."""
 
 from functools import cached_property
 from xml.etree.ElementTree import Element
@@ -8,54 +8,54 @@ import libvirt
 from pragmaspec.errors import Problem, SiteError
 from pragmaspec.planning.observed import SiteIdentity
 from pragmaspec.providers.libvirt.connection import Connection
-from pragmaspec.providers.libvirt.domains.kvm_cache import recorded_verdict
+from pragmaspec.providers.libvirt.domains.kvm_cache import cached_result
 from pragmaspec.providers.libvirt.domains.xml import GuestPlatform, VirtType
 from pragmaspec.providers.libvirt.storage_pool import active_pool
-from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.site import LibvirtSite
 
 FILE_POOLS = ("dir", "fs", "netfs")
-"""Kinds of pools whose volumes are files of one directory, so that overlays, logs and explicit backing chains are possible."""
-EMULATED_TITLE = {"kvm": "", "qemu": ", emulated", "test": ", pretended for this command alone"}
+"""Types of pools whose volumes are files of one directory, so that overlays, logs and explicit backing chains are possible."""
+_TITLE_SUFFIXES = {"kvm": "", "qemu": ", emulated", "test": ", in-process test driver"}
 
 
 class Host:
-    """One hypervisor host. Facts that do not change while the daemon runs are asked once."""
+    """One hypervisor host. Facts that do not change while the daemon runs are queried once."""
 
     def __init__(self, site: LibvirtSite) -> None:
         self.site = site
         self.connection = Connection(site.uri, self.title)
         self.firmware_runs = False
-        """Whether the probe of ``virt_type.py`` has seen firmware run with KVM since this was opened."""
+        """True if the KVM probe has seen firmware run with KVM since this was created."""
         self.kvm_stops: bool | None = None
         """True if KVM stopped a machine that had just been started; None before the first was watched."""
         self.warnings: tuple[Problem, ...] = ()
         """Warnings about the host, such as a pool that had to be started."""
         self._pool_is_active = False
-        self.stands_on: dict[str, str] = {}
-        """By the name of a volume that is not ours, the one in the pool that it stands on; empty: none."""
-        self.node_files: dict[str, frozenset[str]] = {}
-        """By the UUID of a node's machine, all files that its disks consist of."""
+        self.backing_volumes: dict[str, str] = {}
+        """Cache: by the name of a foreign volume, its backing volume in the pool; empty: none."""
+        self.domain_files: dict[str, frozenset[str]] = {}
+        """Cache: by the UUID of a node's domain, all files of its disks."""
 
     @property
     def title(self) -> str:
-        """The site as an error names it."""
+        """The name of the site in errors."""
         return f"site {self.site.name} ({self.site.uri})"
 
     @property
-    def is_here(self) -> bool:
-        """Whether the daemon runs on this machine, as far as its URI tells."""
+    def is_local(self) -> bool:
+        """True if the daemon runs on this machine, judging by its URI."""
         scheme, _, rest = self.site.uri.partition("://")
-        return not self.connection.is_pretended and rest.startswith("/") and scheme.partition("+")[2] in ("", "unix")
+        return not self.connection.is_test_driver and rest.startswith("/") and scheme.partition("+")[2] in ("", "unix")
 
     def handle(self) -> libvirt.virConnect:
         """The open connection."""
         return self.connection.handle()
 
     def pool(self) -> libvirt.virStoragePool:
-        """The site's storage pool, started if it was not. Raises SiteError with what to do when it cannot be used.
+        """The site's storage pool, started if necessary. Raises SiteError with the remedy when it cannot be used.
 
-        Whether it is active is asked once: what stops it later is an error of the call that meets it.
+        Its state is queried once: if it is stopped later, the next call that uses it fails.
         """
         if not self._pool_is_active:
             active = active_pool(self.handle(), self.site, self._pool_name)
@@ -66,17 +66,17 @@ class Host:
 
     @property
     def _pool_name(self) -> str:
-        # The test driver comes with one pool, called so.
-        return "default-pool" if self.connection.is_pretended and self.site.pool == "default" else self.site.pool
+        # The test driver has one pool of this name.
+        return "default-pool" if self.connection.is_test_driver and self.site.pool == "default" else self.site.pool
 
     @cached_property
     def _pool_facts(self) -> tuple[str, str]:
-        root = parsed(self.pool().XMLDesc(0))
+        root = parse(self.pool().XMLDesc(0))
         kind, path = root.get("type", ""), root.findtext("target/path", "")
         if kind not in FILE_POOLS:
             raise SiteError(
-                "The storage pool is of the wrong kind",
-                f"Pool {self.site.pool} of site {self.site.name} is of type {kind}. A pool of files is needed: "
+                "The storage pool has the wrong type",
+                f"Pool {self.site.pool} of site {self.site.name} is of type {kind}. Use a pool of files: "
                 f"{', '.join(FILE_POOLS)}.",
             )
         return root.findtext("uuid", ""), path
@@ -87,11 +87,11 @@ class Host:
 
     @cached_property
     def _capabilities(self) -> Element:
-        return parsed(self.handle().getCapabilities())
+        return parse(self.handle().getCapabilities())
 
     @cached_property
     def _guests(self) -> tuple[str, tuple[str, ...]]:
-        """The guest architecture, and the domain types the host claims for it (libvirt's capabilities)."""
+        """The guest architecture, and the domain types that libvirt's capabilities offer for it."""
         root = self._capabilities
         own = root.findtext("host/cpu/arch", "x86_64")
         for guest in root.findall("guest"):
@@ -100,30 +100,30 @@ class Host:
                 return own, tuple(domain.get("type", "") for domain in arch.findall("domain"))
         raise SiteError(
             "The host runs no guests",
-            f"The libvirt daemon of site {self.site.name} ({self.site.uri}) knows no hypervisor for {own} machines. "
+            f"The libvirt daemon of site {self.site.name} ({self.site.uri}) has no hypervisor for {own} machines. "
             "Install QEMU on the host (Debian: qemu-system-x86) and restart its daemon.",
         )
 
     @property
-    def claims_kvm(self) -> bool:
-        """Whether libvirt offers KVM; whether it works is another matter, see ``virt_type.py``."""
+    def offers_kvm(self) -> bool:
+        """True if libvirt offers KVM, which does not imply that it works: see :mod:`.domains.kvm_probe`."""
         return "kvm" in self._guests[1]
 
     @property
     def known_virt_type(self) -> VirtType | None:
-        """The domain type of guests: as the site says, or as last probed; None before the first probe."""
-        if self.connection.is_pretended:
+        """The domain type of guests: that of the site's options, or as last probed; None before the first probe."""
+        if self.connection.is_test_driver:
             return "test"
         if self.site.virt_type is not None:
             return self.site.virt_type
-        if not self.claims_kvm or self.kvm_stops:
+        if not self.offers_kvm or self.kvm_stops:
             return "qemu"
-        verdict = recorded_verdict(self._pool_facts[0])
-        return "kvm" if verdict == "watched" else verdict
+        result = cached_result(self._pool_facts[0])
+        return "kvm" if result == "watched" else result
 
     @property
     def virt_type(self) -> VirtType:
-        """The domain type of guests, as far as known without starting one; else as libvirt claims."""
+        """The domain type of guests, as far as known without starting one; else what libvirt offers."""
         return self.known_virt_type or "kvm"
 
     @property
@@ -131,8 +131,8 @@ class Host:
         """The pool's directory at the site."""
         return self._pool_facts[1]
 
-    def machine(self) -> GuestPlatform:
-        """The kind of machine that domains are made as."""
+    def platform(self) -> GuestPlatform:
+        """The platform of new domains."""
         arch = self._guests[0]
         virt_type = self.virt_type
         board = "q35" if arch == "x86_64" and virt_type != "test" else None
@@ -140,17 +140,17 @@ class Host:
         return GuestPlatform(virt_type=virt_type, arch=arch, board=board, dac="dac" in models)
 
     def identity(self) -> SiteIdentity:
-        """Which site this is.
+        """The site's identity.
 
-        The id is the storage pool's UUID: it is where all that matters lives, and it is kept on disk, while the UUID that libvirt
-        gives its host is drawn anew at every start of the daemon on machines without SMBIOS (containers, micro VMs).
+        The id is the storage pool's UUID: the pool holds all data, and its UUID is stored on disk, while the host UUID that
+        libvirt reports is random at every start of the daemon on machines without SMBIOS (containers, micro VMs).
         """
-        self.handle().getLibVersion()  # The facts may be remembered; this shows that somebody is there now.
+        self.handle().getLibVersion()  # The facts may be cached; this call fails if the daemon is gone.
         uuid = self._pool_facts[0]
         virt_type = self.virt_type
         return SiteIdentity(
             id=uuid,
-            title=f"libvirt, {self.site.uri}{EMULATED_TITLE[virt_type]}",
+            title=f"libvirt, {self.site.uri}{_TITLE_SUFFIXES[virt_type]}",
             virt_type=virt_type,
             arch=self._guests[0],
         )

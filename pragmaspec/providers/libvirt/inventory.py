@@ -1,4 +1,4 @@
-"""Capacity of a hypervisor host and what is taken there, by anyone."""
+"""The inventory of a hypervisor host: its capacity, and its use by any owner."""
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Interface
@@ -9,34 +9,32 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse, PublicPool
 from pragmaspec.providers.libvirt import names
-from pragmaspec.providers.libvirt.domains import lookup as domains
 from pragmaspec.providers.libvirt.domains.definition import KIB_PER_MIB
-from pragmaspec.providers.libvirt.domains.firmware import offered
-from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain
-from pragmaspec.providers.libvirt.errors import absent_is_fine
+from pragmaspec.providers.libvirt.domains.firmware import offered_firmware
+from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains
+from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.networks import networks
-from pragmaspec.providers.libvirt.networks import public_addresses as addresses
-from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork
+from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, host_bridge, list_networks, site_mtu
+from pragmaspec.providers.libvirt.networks.public_addresses import dhcp_entries, entry_holder, leases
 
 Volumes = Mapping[str, libvirt.virStorageVol]
 DEFAULT_PUBLIC = "default"
-"""The libvirt network that frontends are reached through when the site names none."""
+"""The public libvirt network if the site's options name none."""
 ROUTED = ("nat", "route", "open")
 """Forward modes in which the host itself is the network's gateway."""
 
 
-def inventory(host: Host) -> Inventory:
-    """Capacity and what is taken."""
+def take_inventory(host: Host) -> Inventory:
+    """Take the inventory."""
     handle = host.handle()
     identity = host.identity()
-    machines = list(domains.listed(host, lambda _domain: True))
-    seen = list(networks.listed(host))
-    lineages = _lineages(machines, seen)
+    machines = list(list_domains(host))
+    networks = list(list_networks(host))
+    lineages = _lineages(machines, networks)
     _, memory_mib, cpus, *_ = handle.getInfo()
     _, disk_bytes, _, disk_free_bytes = host.pool().info()
     volumes = {volume.name(): volume for volume in host.pool().listAllVolumes(0)}
-    public = _public(host, {network.name: network for network in seen})
+    public = _public(host, {network.name: network for network in networks})
     return Inventory(
         identity=identity,
         cpus=int(cpus),
@@ -46,47 +44,47 @@ def inventory(host: Host) -> Inventory:
         cpus_per_node=int(handle.getMaxVcpus(identity.virt_type)),
         holdings=tuple(_holdings(host, machines, volumes, lineages)),
         public=public,
-        addresses=tuple(_addresses(host, seen, lineages)),
-        vlans=tuple(_vlans(seen)),
+        addresses=tuple(_addresses(host, networks, lineages)),
+        vlans=tuple(_vlans(networks)),
         cidrs=tuple(
             PoolUse(value=str(interface.network), owner=f"libvirt network {network.name}")
-            for network in seen
+            for network in networks
             for interface in _interfaces(network.root)
         ),
-        images=tuple(each for each in names.staged_digests(set(volumes)) if names.image_parts(volumes, each).get("disk")),
-        networks=tuple(sorted(network.name for network in seen if network.owner is None)),
+        images=tuple(each for each in names.complete_images(set(volumes)) if names.image_parts(volumes, each).get("disk")),
+        networks=tuple(sorted(network.name for network in networks if network.owner is None)),
         devices=_devices(host),
-        firmware=offered(host)[0],
+        firmware=offered_firmware(host)[0],
     )
 
 
 def _devices(host: Host) -> tuple[str, ...] | None:
-    """The host's network devices. Not every libvirt has a driver for them, and the test driver only pretends some."""
-    if host.connection.is_pretended:
+    """The host's network devices; None without libvirt's interface driver, and with the test driver, whose devices are fake."""
+    if host.connection.is_test_driver:
         return None
-    with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_CONNECT):
+    with ignoring(libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_NO_CONNECT):
         return tuple(sorted(device.name() for device in host.handle().listAllInterfaces(0)))
     return None
 
 
-def _lineages(machines: list[ObservedDomain], seen: list[ObservedNetwork]) -> dict[str, str]:
-    """Whole lineages by their first digits: names carry only those, marks carry all."""
-    owners = [machine.owner for machine in machines] + [network.owner for network in seen]
+def _lineages(machines: list[ObservedDomain], networks: list[ObservedNetwork]) -> dict[str, str]:
+    """The full lineages by their first 8 digits: names contain only those, marks all."""
+    owners = [machine.owner for machine in machines] + [network.owner for network in networks]
     return {owner.lineage[:8]: owner.lineage for owner in owners if owner is not None}
 
 
-def _memory_mib(handle: libvirt.virConnect, told_mib: int) -> int:
-    """Physical memory. What libvirt tells of its host counts only the memory there was at boot; its statistics count all."""
-    with absent_is_fine(libvirt.VIR_ERR_NO_SUPPORT):
+def _memory_mib(handle: libvirt.virConnect, boot_memory_mib: int) -> int:
+    """The physical memory. libvirt's node information counts only the memory present at boot; its statistics count all."""
+    with ignoring(libvirt.VIR_ERR_NO_SUPPORT):
         return int(handle.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)["total"]) // KIB_PER_MIB
-    return told_mib
+    return boot_memory_mib
 
 
 def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, lineages: dict[str, str]) -> list[CapacityUse]:
-    """What every machine holds, then what stands in the pool besides.
+    """The capacity used by every machine, then by other volumes of the pool.
 
-    A machine that is off holds its disk alone. A disk counts with what it may come to take, its capacity; ours with the machine
-    it belongs to. A staged image never grows and counts with what it takes now. Our seeds, logs and markers are too small.
+    A machine that is off uses only its disk. A disk counts with its capacity, which it may grow to; a node's disk with its
+    machine. A staged image never grows and counts with its allocation. Seeds, logs and markers of nodes are too small to count.
     """
     held: dict[str, CapacityUse] = {}
     for machine in machines:
@@ -99,16 +97,16 @@ def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, line
             address=owner.address if owner else None,
         )
     for name, volume in volumes.items():
-        if names.is_marker(name) or (names.parsed_node_volume(name) and not names.parsed_disk(name)):
+        if names.is_marker(name) or (names.parse_node_volume(name) and not names.parse_disk(name)):
             continue
-        with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
             _, capacity, allocated = volume.info()
             _add_disk(host, held, name, int(allocated if names.is_image_part(name) else capacity), lineages)
     return list(held.values())
 
 
 def _add_disk(host: Host, held: dict[str, CapacityUse], name: str, disk_bytes: int, lineages: dict[str, str]) -> None:
-    disk = names.parsed_disk(name)
+    disk = names.parse_disk(name)
     lineage = lineages.get(disk.short) if disk else None
     if disk is None or lineage is None:
         held[f"volume {name}"] = CapacityUse(owner=f"volume {name}", disk_bytes=disk_bytes)
@@ -120,16 +118,16 @@ def _add_disk(host: Host, held: dict[str, CapacityUse], name: str, disk_bytes: i
     held[address + lineage] = replace(before, disk_bytes=before.disk_bytes + disk_bytes)
 
 
-def _public(host: Host, seen: dict[str, ObservedNetwork]) -> PublicPool | None:
+def _public(host: Host, networks: dict[str, ObservedNetwork]) -> PublicPool | None:
     named = host.site.public
     if named is not None and named.bridge is not None:
-        return PublicPool(bridge=named.bridge, mtu=networks.host_bridge(host, named.bridge).mtu)
+        return PublicPool(bridge=named.bridge, mtu=host_bridge(host, named.bridge).mtu)
     name = named.network if named is not None and named.network is not None else DEFAULT_PUBLIC
-    network = seen.get(name)
+    network = networks.get(name)
     if network is None:
-        # A network that the site names is reported even without details; planning then says that it is missing.
+        # A network from the site's options is reported even if it is missing; planning then raises the error.
         return PublicPool(network=name) if named is not None and named.network is not None else None
-    interface, mtu = next(_interfaces(network.root), None), networks.site_mtu(host, network.root)
+    interface, mtu = next(_interfaces(network.root), None), site_mtu(host, network.root)
     if interface is None:
         return PublicPool(network=name, mtu=mtu)
     forward = network.root.find("forward")
@@ -153,36 +151,36 @@ def _interfaces(network: Element) -> Iterator[IPv4Interface]:
             yield IPv4Interface(f"{ip.get('address')}/{ip.get('prefix') or ip.get('netmask') or '32'}")
 
 
-def _addresses(host: Host, seen: list[ObservedNetwork], lineages: dict[str, str]) -> Iterator[PoolUse]:
-    for network in seen:
-        claimed = names.parsed_address(network.name)
+def _addresses(host: Host, networks: list[ObservedNetwork], lineages: dict[str, str]) -> Iterator[PoolUse]:
+    for network in networks:
+        claimed = names.parse_address(network.name)
         if claimed is not None and network.owner is not None:
             yield PoolUse(value=claimed, owner=str(network.owner), lineage=network.owner.lineage, address=network.owner.address)
         for interface in _interfaces(network.root):
             yield PoolUse(value=str(interface.ip), owner=f"the host itself, on network {network.name}")
         static = set()
-        for entry in addresses.entries(network):
+        for entry in dhcp_entries(network):
             static.add(entry.get("ip", ""))
             yield _static(host, entry, lineages)
-        for address, holder in addresses.leases(network).items():
+        for address, holder in leases(network).items():
             if address not in static:
                 yield PoolUse(value=address, owner=f"{holder}, by a DHCP lease")
 
 
 def _static(host: Host, entry: Element, lineages: dict[str, str]) -> PoolUse:
-    node, short = names.parsed_domain(entry.get("name", "")) or ("", "")
+    node, short = names.parse_domain(entry.get("name", "")) or ("", "")
     lineage = lineages.get(short)
     return PoolUse(
         value=entry.get("ip", ""),
-        owner=addresses.holder_of(entry),
+        owner=entry_holder(entry),
         lineage=lineage,
         address=names.allocation_address(host.site.name, node) if lineage else None,
     )
 
 
-def _vlans(seen: list[ObservedNetwork]) -> Iterator[PoolUse]:
-    for network in seen:
-        vlan = names.parsed_vlan(network.name)
+def _vlans(networks: list[ObservedNetwork]) -> Iterator[PoolUse]:
+    for network in networks:
+        vlan = names.parse_vlan(network.name)
         if vlan is not None:
             owner = network.owner
             yield PoolUse(

@@ -1,7 +1,7 @@
-"""The marks that our objects carry at the site, so that they are found again without the state. Pure.
+"""Ownership marks of objects at the site, by which they are found again without the state. Pure.
 
 Domains: ``<metadata>`` with an ``owner`` element of our namespace. Networks: libvirt has metadata for them only since 9.7.0, so
-``<portgroup>`` elements, which do nothing to a network without VLAN tags or bandwidth limits, carry owner, name and op.
+``<portgroup>`` elements, which have no effect without VLAN tags or bandwidth limits, carry owner, name and op.
 """
 
 from xml.etree.ElementTree import Element, SubElement
@@ -17,7 +17,7 @@ _OP_GROUP = "op:"
 
 
 class Owner(Frozen, frozen=True):
-    """The owner of an object. ``op`` names its creation."""
+    """The owner of an object. ``op`` identifies its creation."""
 
     lineage: str
     address: str
@@ -25,7 +25,7 @@ class Owner(Frozen, frozen=True):
     op: str = ""
 
     def is_for(self, mark: Mark) -> bool:
-        """Whether the object was made for the same stack and address, in whatever generation."""
+        """True if the object was created for the same stack and address, in any generation."""
         return (self.lineage, self.address) == (mark.lineage, mark.address)
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ def is_owner(element: Element) -> bool:
 
 
 def domain_owner(domain: Element) -> Owner | None:
-    """Whose a domain is; None when it carries no mark of ours."""
+    """The owner of a domain; None when it carries no mark."""
     found = domain.find(f"./metadata/{_OWNER}")
     if found is None:
         return None
@@ -62,7 +62,7 @@ def domain_owner(domain: Element) -> Owner | None:
 
 
 def add_network_owner(network: Element, mark: Mark, name: str) -> None:
-    """Write the mark into a network, and the name that the cluster gives it."""
+    """Write the mark and the name within the cluster into a network."""
     SubElement(network, "portgroup", {"name": f"{_OWNER_GROUP}{mark.lineage}:{mark.address}"})
     SubElement(network, "portgroup", {"name": f"{_NAME_GROUP}{name}"})
     if mark.op:
@@ -70,7 +70,7 @@ def add_network_owner(network: Element, mark: Mark, name: str) -> None:
 
 
 def network_owner(network: Element) -> Owner | None:
-    """Whose a network is; None when it carries no mark of ours."""
+    """The owner of a network; None when it carries no mark."""
     words = _group(network, _OWNER_GROUP)
     if words is None:
         return None
@@ -79,7 +79,7 @@ def network_owner(network: Element) -> Owner | None:
 
 
 def network_name(network: Element) -> str:
-    """What the cluster calls the network: "private" or the name of an extra one."""
+    """The network's name within its cluster: "private" or the name of an extra one."""
     return _group(network, _NAME_GROUP) or ""
 
 

@@ -1,4 +1,4 @@
-"""What our objects are called at a libvirt site, and what a name says about whose it is. Pure."""
+"""Names of objects at a libvirt site, and the facts that can be read from them. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ _ADDRESS = re.compile(PREFIX + r"-address-(?P<address>[0-9.]+)")
 
 
 class NodeVolume(NamedTuple):
-    """What a volume's name says: the node it belongs to, the first digits of its stack, and the build of the node."""
+    """The parts of a node volume's name: node, first 8 digits of the lineage, and the node's generation."""
 
     node: str
     short: str
@@ -32,15 +32,15 @@ class NodeVolume(NamedTuple):
 
 
 def domain_name(node: str, mark: Mark) -> str:
-    """``<node>.<lineage8>``, the node as it was called when it was made.
+    """``<node>.<lineage8>``, with the node's name at its creation.
 
-    ``mark`` is the node's own, or that of its cluster's allocation.
+    ``mark`` is that of the node, or of its cluster's allocation.
     """
-    return f"{made_name(node, mark)}.{mark.short}"
+    return f"{original_node_name(node, mark)}.{mark.short}"
 
 
-def made_name(node: str, mark: Mark) -> str:
-    """What the node called ``node`` now was called when what ``mark`` names was made: clusters can be renamed."""
+def original_node_name(node: str, mark: Mark) -> str:
+    """The name of ``node`` when the object with ``mark`` was created: clusters can be renamed."""
     _, _, inside = mark.address.partition("/")
     cluster, _, what = inside.partition("/")
     if what.startswith("node/"):
@@ -49,25 +49,25 @@ def made_name(node: str, mark: Mark) -> str:
     return f"{cluster}-{found['which']}" if found and what else node
 
 
-def parsed_domain(name: str) -> tuple[str, str] | None:
-    """Node and first digits of the lineage, when ``name`` is one that :func:`domain_name` gives."""
+def parse_domain(name: str) -> tuple[str, str] | None:
+    """Node and first 8 digits of the lineage, if ``name`` has the form of :func:`domain_name`."""
     found = _NODE.fullmatch(name)
     return (found["node"], found["short"]) if found else None
 
 
-def made_cluster(cluster: str, mark: Mark) -> str:
-    """What ``cluster`` was called when what ``mark`` names, an allocation or a node, was made."""
+def original_cluster_name(cluster: str, mark: Mark) -> str:
+    """The name of ``cluster`` when the allocation or node with ``mark`` was created."""
     parts = mark.address.split("/")
     return parts[1] if len(parts) > 1 else cluster
 
 
 def _node_base(node: str, mark: Mark) -> str:
-    """A rebuilt node gets volumes of a new name, so that an old disk is never taken for the new one."""
+    """The common part of a node's volume names, different per generation so that an old disk is never taken for a new one."""
     return domain_name(node, mark) + (f".g{mark.generation}" if mark.generation else "")
 
 
 def disk_volume(node: str, mark: Mark) -> str:
-    """The node's own overlay."""
+    """The node's disk, an overlay on its image."""
     return f"{_node_base(node, mark)}.qcow2"
 
 
@@ -77,33 +77,33 @@ def seed_volume(node: str, mark: Mark) -> str:
 
 
 def nvram_volume(node: str, mark: Mark) -> str:
-    """The variables of the node's UEFI firmware. libvirt makes the file."""
+    """The variables of the node's UEFI firmware. libvirt creates the file."""
     return f"{_node_base(node, mark)}-nvram.fd"
 
 
 def filling_marker(node: str, mark: Mark) -> str:
-    """There while the node's disk is filled with its first files."""
+    """The marker that exists while initial files are written to the node's disk."""
     return f"{_node_base(node, mark)}-filling"
 
 
 def console_volume(node: str, mark: Mark) -> str:
-    """What the node's serial console printed."""
+    """The log of the node's serial console."""
     return f"{_node_base(node, mark)}-console.log"
 
 
-def parsed_disk(name: str) -> NodeVolume | None:
-    """What ``name`` says when it is a node's disk."""
+def parse_disk(name: str) -> NodeVolume | None:
+    """The parts of ``name`` if it is a node's disk."""
     return _node_volume(_DISK.fullmatch(name))
 
 
-def parsed_node_volume(name: str) -> NodeVolume | None:
-    """What ``name`` says when it is any volume of a node, rotated console logs included."""
+def parse_node_volume(name: str) -> NodeVolume | None:
+    """The parts of ``name`` if it is any volume of a node, rotated console logs included."""
     return _node_volume(_NODE_VOLUME.fullmatch(name))
 
 
-def parsed_layer(name: str) -> NodeVolume | None:
-    """The parts of a snapshot's file ``name``: libvirt replaces ``qcow2`` in that of a node's disk by the snapshot's name."""
-    return None if parsed_node_volume(name) else _node_volume(_LAYER.fullmatch(name))
+def parse_layer(name: str) -> NodeVolume | None:
+    """The parts of ``name`` if it is a snapshot's file: a disk's name with ``qcow2`` replaced by the snapshot's name."""
+    return None if parse_node_volume(name) else _node_volume(_LAYER.fullmatch(name))
 
 
 def _node_volume(found: re.Match[str] | None) -> NodeVolume | None:
@@ -111,18 +111,18 @@ def _node_volume(found: re.Match[str] | None) -> NodeVolume | None:
 
 
 def cluster_of(node: str) -> str:
-    """The cluster a node belongs to, from the names that planning gives: ``<cluster>-frontend``, ``<cluster>-compute-<i>``."""
+    """The cluster of a node, read from the names that planning assigns: ``<cluster>-frontend``, ``<cluster>-compute-<i>``."""
     found = _ROLE.fullmatch(node)
     return found["cluster"] if found else node
 
 
 def node_address(site: str, node: str) -> str:
-    """Address of the node called ``node``; for what outlived its domain and so lost its marks."""
+    """The address of the node ``node``, for objects that outlived its domain and so lost its mark."""
     return f"{site}/{cluster_of(node)}/node/{node}"
 
 
 def allocation_address(site: str, node: str) -> str:
-    """Address of the allocation that a node's claim belongs to."""
+    """The address of the allocation of a node's cluster."""
     return f"{site}/{cluster_of(node)}/allocation"
 
 
@@ -131,7 +131,7 @@ def _image_base(digest: str) -> str:
 
 
 def image_volumes(image: StagedImage) -> dict[str, str]:
-    """Volume names of an image's parts by part: disk, kernel, initrd."""
+    """The volume name of each part of an image: disk, kernel, initrd."""
     base = _image_base(image.digest)
     parts = {"disk": f"{base}-disk.{image.format}"}
     if image.kernel:
@@ -141,130 +141,130 @@ def image_volumes(image: StagedImage) -> dict[str, str]:
     return parts
 
 
-def coming_volume(part: str, mark: Mark) -> str:
-    """The volume that a part of an image is written to before it is known to be what it shall be."""
+def partial_volume(part: str, mark: Mark) -> str:
+    """The volume that a part of an image is downloaded to before its digest is verified."""
     return f"{part}.{mark.short}.part"
 
 
 def image_files(volumes: Iterable[str], digest: str) -> set[str]:
-    """All volumes that hold bytes of the image, finished or not, in whatever format."""
+    """All volumes with bytes of the image, complete or partial, in any format."""
     return {name for name in volumes if name.startswith(f"{_image_base(digest)}-") and _IMAGE_FILE.fullmatch(name)}
 
 
 def image_parts(volumes: Iterable[str], digest: str) -> dict[str, str]:
-    """The volumes that hold the whole of a part of the image, by part: disk, kernel, initrd."""
+    """The complete volume of each part of the image: disk, kernel, initrd."""
     base = f"{_image_base(digest)}-"
     names = (name for name in image_files(volumes, digest) if not name.endswith(".part"))
     return {name.removeprefix(base).partition(".")[0]: name for name in names}
 
 
 def image_markers(volumes: Iterable[str], digest: str) -> set[str]:
-    """All markers of the image, whoever's."""
+    """All markers of the image, of every stack."""
     return {name for name in volumes if (found := _MARKER.fullmatch(name)) and found["digest16"] == digest[:16]}
 
 
 def image_digests(volumes: Iterable[str]) -> tuple[str, ...]:
-    """The digests of all images of which anything is there, sorted: only the first 16 digits of those that are not whole."""
+    """The digests of all images with any volume, sorted; of incomplete images only the first 16 digits."""
     found = {match["digest16"] for name in volumes if (match := _IMAGE_FILE.fullmatch(name) or _MARKER.fullmatch(name))}
-    whole = {digest[:16]: digest for digest in staged_digests(set(volumes))}
+    whole = {digest[:16]: digest for digest in complete_images(set(volumes))}
     return tuple(sorted(whole.get(digest16, digest16) for digest16 in found))
 
 
-def users(volumes: Iterable[str], digest: str) -> tuple[str, ...]:
-    """The first digits of the lineages that say they use the image, sorted."""
+def image_users(volumes: Iterable[str], digest: str) -> tuple[str, ...]:
+    """The first 8 digits of the lineages of the stacks that use the image, sorted."""
     found = (_REFERENCE.fullmatch(name) for name in volumes)
     return tuple(sorted(match["short"] for match in found if match and match["digest16"] == digest[:16]))
 
 
 def complete_marker(digest: str) -> str:
-    """There once every part of the image is whole. Carries the whole digest, so that a listing tells which images are there."""
+    """The marker of a complete image. Contains the full digest, so that a listing shows the images of the pool."""
     return f"{PREFIX}-{digest}.complete"
 
 
-def parsed_complete(name: str) -> str | None:
-    """The digest, when ``name`` is a completion marker."""
+def parse_complete(name: str) -> str | None:
+    """The digest, if ``name`` is a completion marker."""
     found = _COMPLETE.fullmatch(name)
     return found["digest"] if found else None
 
 
 def reference_marker(digest: str, mark: Mark) -> str:
-    """There while the stack uses the image."""
+    """The marker that exists while the stack uses the image."""
     return f"{_image_base(digest)}.{mark.short}.ref"
 
 
 def staging_marker(digest: str, mark: Mark) -> str:
-    """There while the stack uploads the image."""
+    """The marker that exists while the stack stages or removes the image."""
     return f"{_image_base(digest)}.{mark.short}.staging"
 
 
-def references(volumes: set[str], digest: str) -> set[str]:
-    """All stacks' use marks of the image."""
+def reference_markers(volumes: set[str], digest: str) -> set[str]:
+    """The reference markers of all stacks that use the image."""
     return {name for name in volumes if name.startswith(f"{_image_base(digest)}.") and name.endswith(".ref")}
 
 
-def stagings(volumes: set[str], digest: str) -> set[str]:
-    """All stacks' upload marks of the image."""
+def staging_markers(volumes: set[str], digest: str) -> set[str]:
+    """The staging markers of all stacks that stage or remove the image."""
     return {name for name in volumes if name.startswith(f"{_image_base(digest)}.") and name.endswith(".staging")}
 
 
-def digests_used(volumes: set[str], lineage: str) -> tuple[str, ...]:
-    """The digests of all images that the stack uses, sorted; of those that are not whole, only the first 16 digits."""
-    return tuple(digest for digest in image_digests(volumes) if lineage[:8] in users(volumes, digest))
+def images_of(volumes: set[str], lineage: str) -> tuple[str, ...]:
+    """The digests of all images that the stack uses, sorted; of incomplete images only the first 16 digits."""
+    return tuple(digest for digest in image_digests(volumes) if lineage[:8] in image_users(volumes, digest))
 
 
-def used_by(volumes: set[str], lineage: str) -> tuple[str, ...]:
-    """Digests of the whole images that the stack uses, sorted."""
+def complete_images_of(volumes: set[str], lineage: str) -> tuple[str, ...]:
+    """The digests of the complete images that the stack uses, sorted."""
     found = (_REFERENCE.fullmatch(name) for name in volumes)
     short = {match["digest16"] for match in found if match and match["short"] == lineage[:8]}
-    return tuple(digest for digest in staged_digests(volumes) if digest[:16] in short)
+    return tuple(digest for digest in complete_images(volumes) if digest[:16] in short)
 
 
-def staged_digests(volumes: set[str]) -> tuple[str, ...]:
-    """Digests of all whole images, sorted."""
-    return tuple(sorted(digest for name in volumes if (digest := parsed_complete(name))))
+def complete_images(volumes: set[str]) -> tuple[str, ...]:
+    """The digests of all complete images, sorted."""
+    return tuple(sorted(digest for name in volumes if (digest := parse_complete(name))))
 
 
 def is_marker(name: str) -> bool:
-    """Whether a volume is one of the empty ones whose name is all they say."""
+    """True if the volume is an empty marker of an image."""
     return name.startswith(f"{PREFIX}-") and name.endswith((".complete", ".ref", ".staging"))
 
 
 def is_image_part(name: str) -> bool:
-    """Whether a volume is part of a staged image, or will be."""
+    """True if the volume is a complete or partial part of a staged image."""
     return _IMAGE_FILE.fullmatch(name) is not None
 
 
 def is_kernel(name: str) -> bool:
-    """Whether a volume is the kernel of a staged image."""
+    """True if the volume is the kernel of a staged image."""
     return name.startswith(f"{PREFIX}-") and name.endswith("-kernel")
 
 
 def vlan_network(vlan: int) -> str:
-    """The network that carries the number; its name is the claim."""
+    """The network of a VLAN; its name is the claim of the number."""
     return f"{PREFIX}-vlan-{vlan}"
 
 
-def parsed_vlan(name: str) -> int | None:
-    """The VLAN number, when ``name`` claims one."""
+def parse_vlan(name: str) -> int | None:
+    """The VLAN number, if ``name`` claims one."""
     found = _VLAN.fullmatch(name)
     return int(found["vlan"]) if found else None
 
 
-def plain_network(cluster: str, network: str, mark: Mark) -> str:
-    """A network without a number: ``<cluster>.<lineage8>``, an extra one ``<cluster>-<network>.<lineage8>``.
+def unnumbered_network(cluster: str, network: str, mark: Mark) -> str:
+    """A network without a VLAN: ``<cluster>.<lineage8>``, an extra one ``<cluster>-<network>.<lineage8>``.
 
-    The cluster is that of ``mark``, which its allocation or one of its nodes has: as it was called when it was made.
+    ``mark`` is that of the allocation or of one of its nodes; the cluster's name is the one at its creation.
     """
-    cluster = made_cluster(cluster, mark)
+    cluster = original_cluster_name(cluster, mark)
     return f"{cluster}.{mark.short}" if network == "private" else f"{cluster}-{network}.{mark.short}"
 
 
 def address_network(address: str) -> str:
-    """The never started network whose name claims a public address where no DHCP server keeps a list."""
+    """The network, never started, whose name claims a public address outside the networks with a DHCP server."""
     return f"{PREFIX}-address-{address}"
 
 
-def parsed_address(name: str) -> str | None:
-    """The address, when ``name`` claims one."""
+def parse_address(name: str) -> str | None:
+    """The address, if ``name`` claims one."""
     found = _ADDRESS.fullmatch(name)
     return found["address"] if found else None

@@ -1,4 +1,4 @@
-"""What carries the marks of one stack at the site, from one listing per kind of object."""
+"""Observation of one stack's objects at the site, from one listing per kind of object."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,111 +8,114 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.observed import Layer, Observations, ObservedAllocation, ObservedImage, ObservedNode
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.domains import lookup as domains
-from pragmaspec.providers.libvirt.domains.compare import Comparison, compared, power_of
+from pragmaspec.providers.libvirt.domains.compare import Comparison, compare_domain, power_status
 from pragmaspec.providers.libvirt.domains.disk_chain import own_chain
-from pragmaspec.providers.libvirt.domains.expected import recorded_parts
-from pragmaspec.providers.libvirt.errors import absent_is_fine
+from pragmaspec.providers.libvirt.domains.expected import recorded_config
+from pragmaspec.providers.libvirt.domains.lookup import ObservedDomain, list_domains, owner_of
+from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.metadata import Owner
-from pragmaspec.providers.libvirt.networks import networks
-from pragmaspec.providers.libvirt.networks import public_addresses as addresses
-from pragmaspec.providers.libvirt.networks.ports import unplugged
-from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, list_networks, public_bridge, site_network
+from pragmaspec.providers.libvirt.networks.ports import interfaces_without_port
+from pragmaspec.providers.libvirt.networks.public_addresses import dhcp_entries
+from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Mark, Node
 from pragmaspec.state_model import Record, State
 
+_Volumes = dict[str, libvirt.virStorageVol]
+
 
 def observe(host: Host, lineage: str, recorded: State | None = None) -> Observations:
-    """Everything of the stack ``lineage``, sorted by address, its machines compared with what is ``recorded``."""
+    """Everything of the stack ``lineage``, sorted by address, its machines compared with ``recorded``."""
     identity = host.identity()
     undefined = _is_undefined(host, recorded)
     if undefined:
-        volumes.reread(host)  # Its machine no longer names the files that stand on its disk.
-    disks, seen = _disks(host), list(networks.listed(host))
+        volumes.refresh(host)  # The domain no longer lists the files that are based on its disk.
+    disks, networks = _disks(host), list(list_networks(host))
+    nodes = _Nodes(host, lineage, disks, recorded, all_layers=undefined).observed()
     return Observations(
         site=host.site.name,
         identity=identity,
-        nodes=_plugged(lineage, _Nodes(host, lineage, disks, recorded, whole=undefined).found(), unplugged(host, lineage, seen)),
-        allocations=_allocations(host, lineage, seen),
-        images=names.used_by(set(disks), lineage),
-        image_parts=tuple(_image(host, digest, disks) for digest in names.digests_used(set(disks), lineage)),
+        nodes=_with_detached(lineage, nodes, interfaces_without_port(host, lineage, networks)),
+        allocations=_allocations(host, lineage, networks),
+        images=names.complete_images_of(set(disks), lineage),
+        image_parts=tuple(_image(host, digest, disks) for digest in names.images_of(set(disks), lineage)),
         store=f"pool {host.site.pool}",
         warnings=host.warnings,
-        site_networks=tuple(networks.site_network(host, each) for each in seen if each.owner is None),
-        public_bridge=networks.public_bridge(host),
+        site_networks=tuple(site_network(host, each) for each in networks if each.owner is None),
+        public_bridge=public_bridge(host),
     )
 
 
-def _image(host: Host, digest: str, found: dict[str, libvirt.virStorageVol]) -> ObservedImage:
-    sizes = {part: volumes.present_bytes(host, found[name]) for part, name in names.image_parts(found, digest).items()}
+def _image(host: Host, digest: str, found: _Volumes) -> ObservedImage:
+    sizes = {part: volumes.listed_size(host, found[name]) for part, name in names.image_parts(found, digest).items()}
     return ObservedImage(
         digest=digest,
         whole=names.complete_marker(digest) in found,
-        parts=tuple((part, size) for part, size in sorted(sizes.items()) if size != volumes.ABSENT),
+        parts=tuple((part, size) for part, size in sorted(sizes.items()) if size != volumes.MISSING_FILE),
     )
 
 
-def _disks(host: Host) -> dict[str, libvirt.virStorageVol]:
+def _disks(host: Host) -> _Volumes:
     return {volume.name(): volume for volume in host.pool().listAllVolumes(0)}
 
 
-def _plugged(lineage: str, nodes: tuple[ObservedNode, ...], loose: dict[str, tuple[str, ...]]) -> tuple[ObservedNode, ...]:
-    """``nodes`` with the interfaces that hang on nothing."""
-    if not loose:
+def _with_detached(
+    lineage: str, nodes: tuple[ObservedNode, ...], detached: dict[str, tuple[str, ...]]
+) -> tuple[ObservedNode, ...]:
+    """Return ``nodes`` with their interfaces that have no port."""
+    if not detached:
         return nodes
     name = {node.address: names.domain_name("", Mark(lineage=lineage, address=node.address)) for node in nodes}
-    return tuple(replace(node, unplugged=loose.get(name[node.address], ())) for node in nodes)
+    return tuple(replace(node, unplugged=detached.get(name[node.address], ())) for node in nodes)
 
 
 class _Nodes:
-    """The machines of one stack, and what is left of them, from one listing of domains and one of volumes."""
+    """The machines of one stack, and remains of machines, from one listing of domains and one of volumes."""
 
-    def __init__(
-        self, host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol], recorded: State | None, *, whole: bool
-    ) -> None:
-        """``whole``: files that stand on a node's disk count whatever they are called."""
+    def __init__(self, host: Host, lineage: str, disks: _Volumes, recorded: State | None, *, all_layers: bool) -> None:
+        """``all_layers``: files based on a node's disk count whatever their name."""
         self._host = host
         self._lineage = lineage
         self._disks = disks
         self._recorded = recorded
         self._records = _by_uuid(recorded, host.site.name)
         self._builds = _orphaned(host, lineage, disks)
-        self._layers = _layers(host, lineage, disks, whole=whole)
+        self._layers = _layers(host, lineage, disks, all_layers=all_layers)
 
-    def found(self) -> tuple[ObservedNode, ...]:
-        """One per address, sorted."""
+    def observed(self) -> tuple[ObservedNode, ...]:
+        """One node per address, sorted."""
         found: dict[str, ObservedNode] = {}
         foreign = set()
-        for domain in domains.listed(self._host, self._is_ours):
+        for domain in list_domains(self._host, self._is_ours):
             record = self._records.get(domain.uuid)
             owner = domain.owner
             if record is not None:
-                owner = domains.owner_of(domain.uuid, owner, record.mark(self._lineage))
+                owner = owner_of(domain.uuid, owner, record.mark(self._lineage))
             if owner is None or owner.lineage != self._lineage:
-                # A stack whose lineage begins alike, or a machine without marks: its disk is its own.
+                # A stack with the same first digits of its lineage, or a machine without a mark: its disk is foreign too.
                 if owner is not None or not self._is_unmarked(domain):
                     foreign.add(domain.name)
                 continue
             found[owner.address] = self._node(domain, owner, record)
         for address, generation in {**dict.fromkeys(self._layers, 0), **self._builds}.items():
             if names.domain_name(address.rpartition("/")[2], Mark(lineage=self._lineage, address=address)) not in foreign:
-                found.setdefault(address, self._left(address, generation))
+                found.setdefault(address, self._remains(address, generation))
         return tuple(found[address] for address in sorted(found))
 
     def _is_ours(self, domain: libvirt.virDomain) -> bool:
-        """By its name, or, if it was renamed, by its UUID."""
+        """True by its name, or, if it was renamed, by its UUID."""
         return _short(domain.name()) == self._lineage[:8] or (bool(self._records) and domain.UUIDString() in self._records)
 
-    def _node(self, domain: domains.ObservedDomain, owner: Owner, record: Record | None) -> ObservedNode:
+    def _node(self, domain: ObservedDomain, owner: Owner, record: Record | None) -> ObservedNode:
         node = owner.address.rpartition("/")[2]
         disk = names.disk_volume(node, Mark(lineage=self._lineage, address=owner.address, generation=owner.generation))
-        stands_on = own_chain(domain.definition)[:1]
+        active_file = own_chain(domain.definition)[:1]
         running = record is not None and isinstance(record.resource, Node) and record.resource.running
         booting = running and record is not None and record.status == "pending"
-        status, why = power_of(domain, asked=running, booting=booting)
-        held = self._compared(domain, record)
-        known = domain.defined or bool(held.differences)  # A difference says that it is not defined.
+        status, why = power_status(domain, query_reason=running, booting=booting)
+        comparison = self._compare(domain, record)
+        known = domain.defined or bool(comparison.differences)  # One difference is that it is not defined.
         return ObservedNode(
             address=owner.address,
             generation=owner.generation,
@@ -120,22 +123,22 @@ class _Nodes:
             why=why if known else "",
             cpus=domain.cpus,
             memory_mib=domain.memory_mib,
-            disk=(disk in self._disks and _is_there(self._disks[disk]))
-            or bool(stands_on and stands_on[0] != self._host.path(disk)),
+            disk=(disk in self._disks and _exists(self._disks[disk]))
+            or bool(active_file and active_file[0] != self._host.path(disk)),
             saved=domain.saved,
             autostart=domain.autostart,
             op=owner.op,
-            **held._asdict(),
+            **comparison._asdict(),
         )
 
-    def _compared(self, domain: domains.ObservedDomain, record: Record | None) -> Comparison:
+    def _compare(self, domain: ObservedDomain, record: Record | None) -> Comparison:
         if record is None or self._recorded is None:
             return Comparison()
-        parts = recorded_parts(self._host, self._recorded, record, domain.definition.get("type", ""))
-        return compared(self._host, domain, parts) if parts is not None else Comparison()
+        parts = recorded_config(self._host, self._recorded, record, domain.definition.get("type", ""))
+        return compare_domain(self._host, domain, parts) if parts is not None else Comparison()
 
-    def _left(self, address: str, generation: int) -> ObservedNode:
-        """Remains of a node without a domain: its disk, and files based on it."""
+    def _remains(self, address: str, generation: int) -> ObservedNode:
+        """The remains of a node without a domain: its disk, and files based on it."""
         layers = self._layers.get(address, ())
         return ObservedNode(
             address=address,
@@ -146,30 +149,30 @@ class _Nodes:
             remedy=f"qemu-img commit {layers[0].file} && rm {layers[0].file} (on the host)" if len(layers) == 1 else "",
         )
 
-    def _is_unmarked(self, domain: domains.ObservedDomain) -> bool:
-        """True if ``domain`` is ours by its UUID but has lost its mark. It counts as undefined, and is defined anew."""
-        node, _ = names.parsed_domain(domain.name) or ("", "")
+    def _is_unmarked(self, domain: ObservedDomain) -> bool:
+        """True if ``domain`` is the stack's own by its UUID but has no mark. It counts as undefined, and is defined anew."""
+        node, _ = names.parse_domain(domain.name) or ("", "")
         address = names.node_address(self._host.site.name, node)
         return domain.uuid == Mark(lineage=self._lineage, address=address, generation=self._builds.get(address, 0)).uuid
 
 
 def _short(name: str) -> str:
-    return (names.parsed_domain(name) or ("", ""))[1]
+    return (names.parse_domain(name) or ("", ""))[1]
 
 
 def _by_uuid(recorded: State | None, site: str) -> dict[str, Record]:
-    """The records of the nodes at ``site`` by the UUID of their machine."""
+    """The records of the nodes at ``site`` by the UUID of their domain."""
     if recorded is None:
         return {}
     nodes = (record for record in recorded.records if isinstance(record.resource, Node) and record.resource.site == site)
     return {record.mark(recorded.lineage).uuid: record for record in nodes}
 
 
-def _orphaned(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol]) -> dict[str, int]:
-    """Addresses and newest builds of nodes whose disk is there, with or without a domain."""
+def _orphaned(host: Host, lineage: str, disks: _Volumes) -> dict[str, int]:
+    """The latest generation of each node with a disk, with or without a domain, by address."""
     found: dict[str, int] = {}
     for name in disks:
-        disk = names.parsed_disk(name)
+        disk = names.parse_disk(name)
         if disk is not None and disk.short == lineage[:8]:
             address = names.node_address(host.site.name, disk.node)
             found[address] = max(disk.generation, found.get(address, 0))
@@ -177,77 +180,77 @@ def _orphaned(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol])
 
 
 def _is_undefined(host: Host, recorded: State | None) -> bool:
-    """True if a node that is recorded as created has no machine."""
+    """True if a node that is recorded as created has no domain."""
     made = {uuid for uuid, record in _by_uuid(recorded, host.site.name).items() if record.status != "pending"}
     return bool(made) and not made <= {domain.UUIDString() for domain in host.handle().listAllDomains(0)}
 
 
-def _layers(host: Host, lineage: str, disks: dict[str, libvirt.virStorageVol], *, whole: bool) -> dict[str, tuple[Layer, ...]]:
-    """Files in the pool that stand on the disk of a node: those that are called after it; ``whole``: and all others."""
-    asked = [name for name in disks if _may_stand(name, lineage, whole=whole)]
-    below = {name: _below(host, disks[name]) for name in asked}
+def _layers(host: Host, lineage: str, disks: _Volumes, *, all_layers: bool) -> dict[str, tuple[Layer, ...]]:
+    """Files in the pool based on the disk of a node: those named after it, or with ``all_layers`` any others too."""
+    candidates = [name for name in disks if _may_be_layer(name, lineage, all_layers=all_layers)]
+    bases = {name: _backing_volume(host, disks[name]) for name in candidates}
     found: dict[str, tuple[Layer, ...]] = defaultdict(tuple)
-    for name in asked:
-        node = _node_under(name, below)
+    for name in candidates:
+        node = _node_below(name, bases)
         if node is not None and node.short == lineage[:8]:
             found[names.node_address(host.site.name, node.node)] += (Layer(file=host.path(name)),)
     return found
 
 
-def _may_stand(name: str, lineage: str, *, whole: bool) -> bool:
-    layer = names.parsed_layer(name)
+def _may_be_layer(name: str, lineage: str, *, all_layers: bool) -> bool:
+    layer = names.parse_layer(name)
     if layer is not None and layer.short == lineage[:8]:
         return True
-    return whole and not (names.parsed_node_volume(name) or names.is_marker(name) or names.is_image_part(name))
+    return all_layers and not (names.parse_node_volume(name) or names.is_marker(name) or names.is_image_part(name))
 
 
-def _below(host: Host, volume: libvirt.virStorageVol) -> str:
-    """The volume of the pool that ``volume`` stands on."""
-    with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
-        directory, _, below = parsed(volume.XMLDesc(0)).findtext("backingStore/path", "").rpartition("/")
-        return below if directory == host.directory else ""
+def _backing_volume(host: Host, volume: libvirt.virStorageVol) -> str:
+    """The volume of the pool that backs ``volume``, or empty."""
+    with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        directory, _, base = parse(volume.XMLDesc(0)).findtext("backingStore/path", "").rpartition("/")
+        return base if directory == host.directory else ""
     return ""
 
 
-def _node_under(name: str, below: Mapping[str, str]) -> names.NodeVolume | None:
-    """The node on whose disk ``name`` stands, straight or through others."""
-    passed: set[str] = set()
-    while name in below and name not in passed:
-        passed.add(name)
-        name = below[name]
-    return names.parsed_disk(name) or names.parsed_layer(name)
+def _node_below(name: str, bases: Mapping[str, str]) -> names.NodeVolume | None:
+    """The node on whose disk ``name`` is based, directly or through other volumes."""
+    visited: set[str] = set()
+    while name in bases and name not in visited:
+        visited.add(name)
+        name = bases[name]
+    return names.parse_disk(name) or names.parse_layer(name)
 
 
-def _is_there(volume: libvirt.virStorageVol) -> bool:
-    """Whether the file behind a listed volume exists: libvirt looks at it only when asked for details."""
-    with absent_is_fine(libvirt.VIR_ERR_NO_STORAGE_VOL):
+def _exists(volume: libvirt.virStorageVol) -> bool:
+    """True if the file of a listed volume exists, which a listing does not check."""
+    with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
         volume.info()
         return True
     return False
 
 
-def _allocations(host: Host, lineage: str, found: list[networks.ObservedNetwork]) -> tuple[ObservedAllocation, ...]:
+def _allocations(host: Host, lineage: str, networks: list[ObservedNetwork]) -> tuple[ObservedAllocation, ...]:
     up: dict[str, set[str]] = defaultdict(set)
     vlans: dict[str, set[tuple[str, int]]] = defaultdict(set)
     public: dict[str, set[str]] = defaultdict(set)
     ops: dict[str, str] = {}
-    for seen in found:
-        if seen.owner is None:
-            for entry in addresses.entries(seen):
-                node, short = names.parsed_domain(entry.get("name", "")) or ("", "")
+    for network in networks:
+        if network.owner is None:
+            for entry in dhcp_entries(network):
+                node, short = names.parse_domain(entry.get("name", "")) or ("", "")
                 if short == lineage[:8]:
                     public[names.allocation_address(host.site.name, node)].add(entry.get("ip", ""))
-        elif seen.owner.lineage == lineage:
-            ops[seen.owner.address] = seen.owner.op or ops.get(seen.owner.address, "")
-            claimed = names.parsed_address(seen.name)
-            if claimed is not None:
-                public[seen.owner.address].add(claimed)
+        elif network.owner.lineage == lineage:
+            ops[network.owner.address] = network.owner.op or ops.get(network.owner.address, "")
+            address = names.parse_address(network.name)
+            if address is not None:
+                public[network.owner.address].add(address)
             else:
-                # Even a stopped network shows that the allocation is there; only a running one carries anything.
-                up[seen.owner.address].update({seen.called} if seen.active else ())
-                vlan = names.parsed_vlan(seen.name)
-                if vlan is not None and seen.active:
-                    vlans[seen.owner.address].add((seen.called, vlan))
+                # A stopped network proves that the allocation exists, but is not counted as up.
+                up[network.owner.address].update({network.label} if network.active else ())
+                vlan = names.parse_vlan(network.name)
+                if vlan is not None and network.active:
+                    vlans[network.owner.address].add((network.label, vlan))
     return tuple(
         ObservedAllocation(
             address=address,

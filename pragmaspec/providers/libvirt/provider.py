@@ -1,4 +1,4 @@
-"""The provider's face: each method of the protocol, with libvirt's errors translated at this edge."""
+"""The libvirt provider: the provider protocol, with libvirt's errors translated."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -6,32 +6,52 @@ from threading import Lock
 
 from pragmaspec.planning.drift.attached_machines import AttachedMachine
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
-from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, Offer, StageRequest
-from pragmaspec.providers.libvirt import clean as cleaning
-from pragmaspec.providers.libvirt import inventory, observe, volumes
-from pragmaspec.providers.libvirt.domains import boot, console, power
-from pragmaspec.providers.libvirt.domains import diagnostics as evidence
+from pragmaspec.providers.base import (
+    Abilities,
+    AutostartControl,
+    BootCheck,
+    BootRequest,
+    Diagnostics,
+    ImageListing,
+    NetworkUse,
+    Offer,
+    PausedBoot,
+    PeerImages,
+    Provider,
+    StageRequest,
+    StorageRefresh,
+)
+from pragmaspec.providers.libvirt import volumes
+from pragmaspec.providers.libvirt.clean import clean
+from pragmaspec.providers.libvirt.domains.boot import boot, check_boot
+from pragmaspec.providers.libvirt.domains.console import console
+from pragmaspec.providers.libvirt.domains.diagnostics import collect_diagnostics, console_log
+from pragmaspec.providers.libvirt.domains.power import resume, set_autostart, shutdown
 from pragmaspec.providers.libvirt.errors import translated
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.images import peer_offer as offering
-from pragmaspec.providers.libvirt.images import remove as releasing
-from pragmaspec.providers.libvirt.images import stage as staging
-from pragmaspec.providers.libvirt.networks import allocate as allocation
+from pragmaspec.providers.libvirt.images.peer_offer import offer_image
+from pragmaspec.providers.libvirt.images.remove import stored_images
+from pragmaspec.providers.libvirt.images.stage import stage_image
+from pragmaspec.providers.libvirt.inventory import take_inventory
+from pragmaspec.providers.libvirt.networks.allocate import allocate, find_attached
+from pragmaspec.providers.libvirt.observe import observe
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
 from pragmaspec.site import IdentityKind, LibvirtSite
 from pragmaspec.state_model import State
+from pragmaspec.typing import override
 
 
-class LibvirtProvider:
-    """One hypervisor host, local or remote, through libvirt-python alone. Connects when first asked something."""
+class LibvirtProvider(Provider, PeerImages, PausedBoot, NetworkUse, BootCheck, AutostartControl, ImageListing, StorageRefresh):
+    """One hypervisor host, local or remote, through libvirt-python alone. Connects on first use."""
 
     def __init__(self, site: LibvirtSite) -> None:
         self._host = Host(site)
-        self._one_upload = Lock()
+        self._staging = Lock()
+        """One staging at a time per process, so that a live upload of this stack is never taken for that of a dead run."""
 
     @property
+    @override
     def abilities(self) -> Abilities:
-        """All that a site may have, but neither duplicates nor simulated guests."""
         return Abilities(
             peer_images=self,
             paused_boot=self,
@@ -43,119 +63,119 @@ class LibvirtProvider:
         )
 
     @property
+    @override
     def identity_kind(self) -> IdentityKind:
-        """Domains have the UUID that we give them."""
-        return "ident"
+        return "ident"  # Domains have the UUID that we choose.
 
     @property
+    @override
     def window_s(self) -> float:
-        """The daemon has done all of a call when it answers, and what a client that died had asked for is done by then too."""
-        return 0.0
+        return 0.0  # The daemon answers after the effect, and has completed the calls of a dead client by then too.
 
+    @override
     def identity(self) -> SiteIdentity:
-        """Which site this is."""
-        with self._translated("ask who it is"):
+        with self._translated("identify the site"):
             return self._host.identity()
 
+    @override
     def inventory(self) -> Inventory:
-        """Capacity and what is taken, by anyone."""
         with self._translated("list what is taken"):
-            return inventory.inventory(self._host)
+            return take_inventory(self._host)
 
+    @override
     def observe(self, lineage: str, recorded: State | None = None) -> Observations:
-        """Everything that carries the marks of ``lineage``, compared with what is recorded."""
-        with self._translated("list what is there"):
-            return observe.observe(self._host, lineage, recorded)
+        with self._translated("list the stack's objects"):
+            return observe(self._host, lineage, recorded)
 
+    @override
     def refresh_storage(self) -> None:
-        """Have the pool list the files that others put into its directory."""
-        with self._translated("read its storage pool again"):
-            volumes.reread(self._host)
+        with self._translated("refresh the storage pool"):
+            volumes.refresh(self._host)
 
+    @override
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
-        """Claim networks, VLANs and public addresses."""
         with self._translated(f"allocate {wanted.cluster}"):
-            return allocation.allocate(self._host, wanted, mark)
+            return allocate(self._host, wanted, mark)
 
-    def occupants(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
-        """The machines on networks that ``held`` has and ``keep`` has not."""
-        with self._translated(f"see whether others use networks of {held.cluster}"):
-            return allocation.occupied(self._host, mark, keep)
+    @override
+    def attached_machines(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
+        with self._translated(f"list the machines on networks of {held.cluster}"):
+            return find_attached(self._host, mark, keep)
 
+    @override
     def stage(self, request: StageRequest) -> Outputs:
-        """Put the image into the pool. One at a time from this process: an upload of our own is never taken for a dead run's."""
-        with self._translated(f"stage image {request.image.name}"), self._one_upload:
-            return staging.stage(self._host, request)
+        with self._translated(f"stage image {request.image.name}"), self._staging:
+            return stage_image(self._host, request)
 
     @contextmanager
+    @override
     def offer(self, image: StagedImage, incoming: Mark | None = None) -> Iterator[Offer]:
-        """Hand the image out for the time of the ``with`` block, from a host behind ssh."""
         with ExitStack() as stack:
-            with self._translated(f"hand out image {image.name}"):
-                offer = stack.enter_context(offering.offered(self._host, image, incoming))
+            with self._translated(f"serve image {image.name}"):
+                offer = stack.enter_context(offer_image(self._host, image, incoming))
             yield offer
 
+    @override
     def stage_from_peer(self, request: StageRequest, offer: Offer) -> Outputs:
-        """Put the image into the pool; the host takes it from a neighbour."""
-        with self._translated(f"stage image {request.image.name}"), self._one_upload:
-            return staging.stage(self._host, request, offer)
+        with self._translated(f"stage image {request.image.name}"), self._staging:
+            return stage_image(self._host, request, offer)
 
+    @override
     def stored(self) -> tuple[StoredImage, ...]:
-        """The images that take up room in the pool."""
-        with self._translated("list the images there"):
-            return releasing.stored(self._host)
+        with self._translated("list the stored images"):
+            return stored_images(self._host)
 
+    @override
     def boot(self, request: BootRequest) -> Outputs:
-        """Make the node exist and run."""
         with self._translated(f"boot {request.node.name}"):
-            return boot.boot(self._host, request)
+            return boot(self._host, request)
 
+    @override
     def check_boot(self, request: BootRequest) -> None:
-        """Raise SiteError when the node's image or a network of it is not there."""
-        with self._translated(f"see whether {request.node.name} can boot"):
-            boot.check(self._host, request)
+        with self._translated(f"check whether {request.node.name} can boot"):
+            check_boot(self._host, request)
 
+    @override
     def prefers_paused_boot(self) -> bool:
-        """Emulated guests take the processors that starting the others needs."""
-        with self._translated("ask how guests run there"):
-            return self._host.virt_type == "qemu"
+        with self._translated("determine how guests run"):
+            return self._host.virt_type == "qemu"  # Emulated guests use the CPUs that starting the others needs.
 
+    @override
     def resume(self, node: Node, mark: Mark) -> None:
-        """Let a machine run that was started without running."""
-        with self._translated(f"let {node.name} run"):
-            power.resume(self._host, mark)
+        with self._translated(f"resume {node.name}"):
+            resume(self._host, mark)
 
+    @override
     def set_autostart(self, node: Node, mark: Mark) -> None:
-        """Let the machine start with its host, or no longer."""
-        with self._translated(f"change whether {node.name} starts with its host"):
-            power.set_autostart(self._host, node, mark)
+        with self._translated(f"set the autostart flag of {node.name}"):
+            set_autostart(self._host, node, mark)
 
+    @override
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
-        """Ask the guest to power off, then take the power away."""
         with self._translated(f"shut down {node.name}"):
-            power.shutdown(self._host, node, mark, grace_s)
+            shutdown(self._host, node, mark, grace_s)
 
+    @override
     def clean(self, resource: Resource, mark: Mark) -> None:
-        """Remove the resource with everything that belongs to it."""
         with self._translated(f"clean {resource.address}"):
-            cleaning.clean(self._host, resource, mark)
+            clean(self._host, resource, mark)
 
+    @override
     def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
-        """What can be shown of a node that does not become ready."""
-        return evidence.evidence(self._host, node, mark)
+        return collect_diagnostics(self._host, node, mark)
 
+    @override
     def console_log(self, node: Node, mark: Mark) -> bytes:
-        """What the serial console has printed since the node was booted."""
         with self._translated(f"read the console log of {node.name}"):
-            return evidence.console_log(self._host, node, mark)
+            return console_log(self._host, node, mark)
 
+    @override
     def console(self, node: Node, mark: Mark) -> None:
-        """Join this terminal to the node's serial console until Ctrl-]."""
         with self._translated(f"open the console of {node.name}"):
-            console.console(self._host, node, mark)
+            console(self._host, node, mark)
 
+    @override
     def close(self) -> None:
-        """Let go of the connection."""
         self._host.connection.close()
 
     def _translated(self, doing: str) -> AbstractContextManager[None]:

@@ -1,8 +1,8 @@
-"""Commands on a hypervisor's own host, by the ssh command that libvirt itself reaches it with.
+"""Commands on a hypervisor host, through the ssh command that libvirt itself uses to reach it.
 
-What libvirt takes from a URI of the kind ``qemu+ssh://user@host:port/system?keyfile=…`` is documented in
-https://libvirt.org/uri.html#ssh-transport. Only scripts that stand in this program are run; what varies goes in as their
-arguments, quoted. The user's ssh configuration and agent count; nobody is asked for a password.
+The parameters of a URI such as ``qemu+ssh://user@host:port/system?keyfile=…`` are documented in
+https://libvirt.org/uri.html#ssh-transport. Only constant scripts of this package are run; variable parts are passed as quoted
+arguments. The user's ssh configuration and agent apply; ssh never prompts for a password.
 """
 
 import os
@@ -21,30 +21,30 @@ from pragmaspec.net.urls import parse_url
 CONNECT_S = 10
 TICK_S = 0.5
 SSH_FAILED = 255
-"""What ssh itself ends with when it could not connect or log in."""
-_SAID_BYTES = 4096
-_END_S = 5.0
-"""How long a command that serves may take to end when it is told to."""
+"""ssh's own exit status when it could not connect or log in."""
+_OUTPUT_BYTES = 4096
+_STOP_LIMIT_S = 5.0
+"""Seconds that a server may take to end after its standard input is closed."""
 
 
 class RemoteResult(NamedTuple):
-    """A command that has ended: exit status and what it printed, at most the last 4 KiB of each."""
+    """The result of a command: exit status and output, at most the last 4 KiB of each stream."""
 
     status: int
-    said: str
-    complained: str
+    stdout: str
+    stderr: str
 
 
 class ServerStartError(Exception):
-    """A command that should have served has ended instead, or said nothing."""
+    """A server ended, or printed nothing, instead of starting."""
 
-    def __init__(self, ended: RemoteResult) -> None:
-        super().__init__(ended)
-        self.ended = ended
+    def __init__(self, result: RemoteResult) -> None:
+        super().__init__(result)
+        self.result = result
 
 
 class RemoteShell:
-    """A shell on the host behind ``uri``. Nothing is connected between commands."""
+    """A shell on the host behind ``uri``. Holds no connection between commands."""
 
     def __init__(self, uri: str) -> None:
         self._ssh = ssh_command(uri)
@@ -55,59 +55,59 @@ class RemoteShell:
         arguments: Sequence[str],
         limit_s: float,
         tick: Callable[[], None] = lambda: None,
-        told: bytes = b"",
+        stdin: bytes = b"",
     ) -> RemoteResult:
-        """Run the shell ``script`` with ``arguments`` as ``$1``, ``$2``, …; ``tick`` is called twice a second, and may raise.
+        """Run the shell ``script`` with ``arguments`` as ``$1``, ``$2``, …; ``tick`` is called twice per second, and may raise.
 
-        The script's standard input is ``told`` (at most 32 KiB), and ends when this program does or gives up; then the script
-        should end, too. After ``limit_s`` seconds the command is given up, and counts as one that ssh failed at.
+        The script reads ``stdin`` (at most 32 KiB), whose end comes when this process ends or gives up; the script should then
+        end, too. After ``limit_s`` seconds the command is killed, and reported as a failure of ssh.
         """
         command = self._command(script, arguments)
-        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
+        with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
             try:
-                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=said, stderr=complained, start_new_session=True)
+                process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, start_new_session=True)
             except OSError as error:
                 return RemoteResult(SSH_FAILED, "", f"ssh: {error.strerror}")
             with process:
                 try:
-                    _tell(process, told)
+                    _write_stdin(process, stdin)
                     _wait(process, limit_s, tick)
                 finally:
                     process.kill()
             status = process.returncode if process.returncode >= 0 else SSH_FAILED
-            return RemoteResult(status, *(_last(stream.fileno()) for stream in (said, complained)))
+            return RemoteResult(status, *(_last(stream.fileno()) for stream in (stdout, stderr)))
 
     @contextmanager
-    def serving(self, script: str, arguments: Sequence[str], told: bytes, limit_s: float) -> Iterator[str]:
-        """Run ``script`` for the time of the ``with`` block, which begins when it has printed a line, and is given that line.
+    def serving(self, script: str, arguments: Sequence[str], stdin: bytes, limit_s: float) -> Iterator[str]:
+        """Run ``script`` for the duration of the ``with`` block, which starts once the script has printed a line; yields it.
 
-        Otherwise as :meth:`run`. Raises NotServedError when no line came within ``limit_s`` seconds.
+        Otherwise as :meth:`run`. Raises ServerStartError when no line arrives within ``limit_s`` seconds.
         """
         command = self._command(script, arguments)
-        with tempfile.TemporaryFile() as complained:
+        with tempfile.TemporaryFile() as stderr:
             try:
                 process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complained, start_new_session=True
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
                 )
             except OSError as error:
                 raise ServerStartError(RemoteResult(SSH_FAILED, "", f"ssh: {error.strerror}")) from error
             with process:
                 try:
-                    _tell(process, told)
+                    _write_stdin(process, stdin)
                     line = _first_line(process, limit_s)
                     if not line:
-                        _end(process)
-                        raise ServerStartError(RemoteResult(process.returncode, "", _last(complained.fileno())))
+                        _stop(process)
+                        raise ServerStartError(RemoteResult(process.returncode, "", _last(stderr.fileno())))
                     yield line
                 finally:
-                    _end(process)
+                    _stop(process)
 
     def _command(self, script: str, arguments: Sequence[str]) -> list[str]:
         return [*self._ssh, shlex.join(["sh", "-c", script, "sh", *arguments])]
 
 
 def ssh_command(uri: str) -> list[str]:
-    """How the host of ``uri`` is reached, up to the command that it is to run. Pure."""
+    """Return the ssh command line for the host of ``uri``, without the remote command. Pure."""
     parts = parse_url(uri, (uri.partition(":")[0].lower(),), host_needed=False)
     options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     command = [options.get("command", "ssh"), "-T", "-e", "none", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}"]
@@ -128,39 +128,40 @@ def _wait(process: "subprocess.Popen[bytes]", limit_s: float, tick: Callable[[],
         tick()
 
 
-def _tell(process: "subprocess.Popen[bytes]", told: bytes) -> None:
+def _write_stdin(process: "subprocess.Popen[bytes]", data: bytes) -> None:
     if process.stdin is not None:
-        with suppress(BrokenPipeError):  # it has ended, and its status says why
-            process.stdin.write(told)
+        with suppress(BrokenPipeError):  # The process has ended, and its status shows why.
+            process.stdin.write(data)
             process.stdin.flush()
 
 
 def _first_line(process: "subprocess.Popen[bytes]", limit_s: float) -> str:
-    """The line that ``process`` prints first, without its end; empty when it has not printed a whole one in time."""
-    said, until = b"", time.monotonic() + limit_s
-    while process.stdout is not None and b"\n" not in said and len(said) < _SAID_BYTES:
+    """The first line that ``process`` prints, without its newline; empty when no complete line arrives in time."""
+    output, until = b"", time.monotonic() + limit_s
+    while process.stdout is not None and b"\n" not in output and len(output) < _OUTPUT_BYTES:
         if not select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
             return ""
-        piece = os.read(process.stdout.fileno(), _SAID_BYTES)
-        if not piece:
+        chunk = os.read(process.stdout.fileno(), _OUTPUT_BYTES)
+        if not chunk:
             return ""
-        said += piece
-    return said.partition(b"\n")[0].decode(errors="replace")
+        output += chunk
+    return output.partition(b"\n")[0].decode(errors="replace")
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Close its standard input, and take its time away when that does not end it."""
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """Close the standard input of ``process``, and kill it if that does not end it in time."""
     if process.stdin is not None:
         with suppress(OSError):
             process.stdin.close()
     try:
-        process.wait(_END_S)
+        process.wait(_STOP_LIMIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
 def _last(handle: int) -> str:
+    """The end of an output file as one line of printable characters."""
     size = os.fstat(handle).st_size
-    words = os.pread(handle, _SAID_BYTES, max(0, size - _SAID_BYTES)).decode(errors="replace")
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
+    text = os.pread(handle, _OUTPUT_BYTES, max(0, size - _OUTPUT_BYTES)).decode(errors="replace")
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -1,47 +1,47 @@
-"""Files copied into volumes of this very machine, without the detour through the daemon."""
+"""Copies of files into volumes on this machine, without the detour through the daemon."""
 
 import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-PIECE_BYTES = 32 * 2**20
-_ELSEWHERE = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+CHUNK_BYTES = 32 * 2**20
+_NOT_SUPPORTED = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 def can_copy(target: Path, size: int) -> bool:
-    """Whether ``target`` is the empty file of ``size`` bytes that was just made for the copy, and may be written here.
+    """True if ``target`` is the empty file of ``size`` bytes that was just created for the copy, and is writable here.
 
     A daemon may see another file system than this process does, even on one machine.
     """
     try:
-        seen = target.lstat()
+        found = target.lstat()
     except OSError:
         return False
-    return target.is_file() and not target.is_symlink() and seen.st_size == size and os.access(target, os.W_OK)
+    return target.is_file() and not target.is_symlink() and found.st_size == size and os.access(target, os.W_OK)
 
 
-def copy(source: Path, target: Path, sent: Callable[[int], None]) -> None:
-    """Copy ``source`` into ``target``, which has its size and nothing in it; holes stay holes. Durable when it returns.
+def copy_file(source: Path, target: Path, count: Callable[[int], None]) -> None:
+    """Copy ``source`` into ``target``, an empty file of its size; holes stay holes. Durable on return.
 
     Raises OSError, also when the disk is full.
     """
-    with source.open("rb", buffering=0) as reading, target.open("r+b", buffering=0) as writing:
-        come, go = reading.fileno(), writing.fileno()
-        size = os.fstat(come).st_size
+    with source.open("rb", buffering=0) as reader, target.open("r+b", buffering=0) as writer:
+        read_fd, write_fd = reader.fileno(), writer.fileno()
+        size = os.fstat(read_fd).st_size
         at = 0
         while at < size:
-            data = _seek(come, at, os.SEEK_DATA, size)
-            end = _seek(come, data, os.SEEK_HOLE, size)
-            sent(data - at)
+            data = _seek(read_fd, at, os.SEEK_DATA, size)
+            end = _seek(read_fd, data, os.SEEK_HOLE, size)
+            count(data - at)
             at = data
             while at < end:
-                count = _copied(come, go, at, min(PIECE_BYTES, end - at))
-                if count == 0:
-                    raise OSError(errno.EIO, "the file became shorter while it was copied", str(source))
-                at += count
-                sent(count)
-        os.fsync(go)
+                copied = _copy_range(read_fd, write_fd, at, min(CHUNK_BYTES, end - at))
+                if copied == 0:
+                    raise OSError(errno.EIO, "the file was truncated while it was copied", str(source))
+                at += copied
+                count(copied)
+        os.fsync(write_fd)
 
 
 def _seek(handle: int, at: int, how: int, size: int) -> int:
@@ -50,17 +50,17 @@ def _seek(handle: int, at: int, how: int, size: int) -> int:
     try:
         return os.lseek(handle, at, how)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # nothing but a hole up to the end
+        if error.errno == errno.ENXIO:  # a hole up to the end
             return size
         raise
 
 
-def _copied(come: int, go: int, at: int, count: int) -> int:
-    """How many bytes were copied: as a clone where the file system can, else inside the kernel."""
+def _copy_range(read_fd: int, write_fd: int, at: int, length: int) -> int:
+    """Copy as a clone where the file system supports it, else inside the kernel. Return the number of bytes copied."""
     try:
-        return os.copy_file_range(come, go, count, at, at)
+        return os.copy_file_range(read_fd, write_fd, length, at, at)
     except OSError as error:
-        if error.errno not in _ELSEWHERE:
+        if error.errno not in _NOT_SUPPORTED:
             raise
-    os.lseek(go, at, os.SEEK_SET)
-    return os.sendfile(go, come, at, count)
+    os.lseek(write_fd, at, os.SEEK_SET)
+    return os.sendfile(write_fd, read_fd, at, length)

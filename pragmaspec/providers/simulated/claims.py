@@ -3,12 +3,12 @@
 from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SiteConflictError
-from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, owner_of
+from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, describe_owner
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Allocation, Mark
 
 
-def grant_of(wanted: Allocation, mark: Mark, before: Grant | None, made: int) -> Grant:
+def new_grant(wanted: Allocation, mark: Mark, before: Grant | None, made: int) -> Grant:
     """What the site holds for ``wanted`` once it is granted, in the place of ``before``; ``made`` numbers a new one."""
     return Grant(
         op=mark.op or (before.op if before else ""),
@@ -25,7 +25,7 @@ def claim(world: World, grant: Grant) -> None:
     problems = [
         Problem(
             summary=f"A {what} is taken",
-            detail=f"{grant.address} wants {what} {value}, which {owner_of(holder)} holds.",
+            detail=f"{grant.address} wants {what} {value}, which {describe_owner(holder)} holds.",
         )
         for what, value, holder in _claims(world, grant)
         if holder is not None and holder.key != grant.key
@@ -36,14 +36,14 @@ def claim(world: World, grant: Grant) -> None:
         world.put(grant)
 
 
-def release(world: World, mark: Mark) -> None:
+def release_grant(world: World, mark: Mark) -> None:
     """Give back what the allocation of ``mark`` holds, unless another creation has claimed it anew."""
     grant = world.grant(mark.lineage, mark.address)
     if grant is not None and (not (grant.op and mark.op) or grant.op == mark.op):
         world.take(grant.key)
 
 
-def drop_image(world: World, digest: str, lineage: str) -> None:
+def release_image(world: World, digest: str, lineage: str) -> None:
     """The stack ``lineage`` no longer uses the image, which goes with its last user."""
     image = world.image(digest)
     if image is None or (image.users and lineage not in image.users):

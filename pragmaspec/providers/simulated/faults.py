@@ -10,18 +10,18 @@ from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import Fault
 
 
-def strike(world: World, faults: Sequence[Fault], call: str, address: str) -> Fault | None:
+def find_fault(world: World, faults: Sequence[Fault], call: str, address: str) -> Fault | None:
     """The first fault that strikes this call, or None. Counts the call for every fault that waits for its ``nth``."""
     struck = [fault for fault in faults if fault.call == call and fault.match in address and _due(world, fault)]
     return struck[0] if struck else None
 
 
-def refused(fault: Fault) -> SiteError:
+def refused_error(fault: Fault) -> SiteError:
     """What a refused call answers."""
     return SiteError("The site refused a call", f"The simulated site was told to refuse {fault.call}. Nothing happened there.")
 
 
-def lost(fault: Fault) -> SiteUnreachableError:
+def lost_error(fault: Fault) -> SiteUnreachableError:
     """What the caller learns when the answer was lost: nothing about whether it happened."""
     return SiteUnreachableError(
         "The site's answer was lost",

@@ -20,7 +20,7 @@ def definition_of(request: BootRequest) -> str:
     return sha256(msgspec.json.encode(told)).hexdigest()[:16]
 
 
-def standing(world: World, request: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
+def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
     """The machine that ``request`` is about, None when it has yet to be made. Raises SiteError when it must not be touched."""
     mark = request.mark
     there = world.machines_at(mark.lineage, mark.address)
@@ -55,7 +55,7 @@ def belongs_to(machine: SimulatedMachine, mark: Mark) -> bool:
     return not (machine.op and mark.op) or machine.op == mark.op
 
 
-def booted(
+def booted_machine(
     request: BootRequest, before: SimulatedMachine | None, now: float, *, unready: bool, alone: bool, made: int
 ) -> SimulatedMachine:
     """The machine as ``request`` says. Its disk stays when it is of the same generation, and never shrinks.
@@ -103,7 +103,7 @@ def check_bootable(world: World, request: BootRequest) -> None:
         raise _missing(f"{node.address} needs {', '.join(absent)} of {request.allocation.address}, which the site does not have.")
 
 
-def check_room(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:
+def check_capacity(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:
     """Raise SiteCapacityError when ``after`` does not fit in the place of ``before``: site, overcommit included."""
     freed = before if before is not None and before.status == "running" else SimulatedMachine(address="")
     freed_disk = before.disk_bytes if before is not None and before.disk else 0

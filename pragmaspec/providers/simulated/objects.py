@@ -141,6 +141,6 @@ def decode_line(data: bytes) -> Line:
     return _DECODER.decode(data)
 
 
-def owner_of(thing: SimulatedMachine | Grant) -> str:
+def describe_owner(thing: SimulatedMachine | Grant) -> str:
     """Who holds it, for people: ``lab/hello/allocation of stack 3f9a1c2b``, or the name a stranger gave."""
     return f"{thing.address} of stack {thing.lineage[:8]}" if thing.lineage else thing.address

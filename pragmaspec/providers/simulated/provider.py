@@ -6,10 +6,10 @@ from pragmaspec.clock import Clock, SystemClock
 from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, StageRequest
-from pragmaspec.providers.simulated.claims import claim, drop_image, grant_of, release
-from pragmaspec.providers.simulated.faults import lost, refused, strike
+from pragmaspec.providers.simulated.claims import claim, new_grant, release_grant, release_image
+from pragmaspec.providers.simulated.faults import find_fault, lost_error, refused_error
 from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest_stage
-from pragmaspec.providers.simulated.machines import belongs_to, booted, check_bootable, check_room, standing
+from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
 from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
@@ -80,7 +80,7 @@ class SimulatedProvider:
         """Claim VLANs and public addresses, all or none."""
         fault = self._call("allocate", mark.address)
         with self._world.changing() as world:
-            claim(world, grant_of(wanted, mark, world.grant(mark.lineage, mark.address), world.next_made()))
+            claim(world, new_grant(wanted, mark, world.grant(mark.lineage, mark.address), world.next_made()))
         _answer(fault)
         return ()
 
@@ -107,9 +107,9 @@ class SimulatedProvider:
         alone = self._site.identity == "ident"
         with self._world.changing() as world:
             check_bootable(world, request)
-            before = standing(world, request, self._site.identity)
-            after = booted(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
-            check_room(world, self._site, before, after)
+            before = find_machine(world, request, self._site.identity)
+            after = booted_machine(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
+            check_capacity(world, self._site, before, after)
             if after != before:
                 world.put(after)
         _answer(fault)
@@ -152,12 +152,12 @@ class SimulatedProvider:
         fault = self._call("clean", mark.address)
         with self._world.changing() as world:
             if isinstance(resource, StagedImage):
-                drop_image(world, resource.digest, mark.lineage)
+                release_image(world, resource.digest, mark.lineage)
             elif isinstance(resource, Node):
                 for machine in self._ours(world, mark):
                     world.take(machine.key)
             else:
-                release(world, mark)
+                release_grant(world, mark)
         _answer(fault)
 
     def remove_duplicate(self, site_id: str, mark: Mark) -> None:
@@ -169,8 +169,8 @@ class SimulatedProvider:
                     world.take(machine.key)
             grant = world.grant(mark.lineage, mark.address)
             if grant is not None and grant.id == site_id:
-                release(world, mark)
-            drop_image(world, site_id, mark.lineage)
+                release_grant(world, mark)
+            release_image(world, site_id, mark.lineage)
         _answer(fault)
 
     def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:
@@ -229,9 +229,9 @@ class SimulatedProvider:
         if not self._site.faults:
             return None
         with self._world.changing() as world:
-            fault = strike(world, self._site.faults, call, address)
+            fault = find_fault(world, self._site.faults, call, address)
         if fault is not None and fault.kind == "refuse":
-            raise refused(fault)
+            raise refused_error(fault)
         if fault is not None and fault.kind == "hang":
             self._clock.sleep(fault.delay_s)
         return fault
@@ -240,4 +240,4 @@ class SimulatedProvider:
 def _answer(fault: Fault | None) -> None:
     """Let the answer travel back."""
     if fault is not None and fault.kind == "lost":
-        raise lost(fault)
+        raise lost_error(fault)

@@ -14,7 +14,7 @@ from pragmaspec.planning.observed import (
     SiteIdentity,
     StoredImage,
 )
-from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, owner_of
+from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, describe_owner
 from pragmaspec.providers.simulated.shared_world import in_memory
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import SimulatedSite
@@ -118,7 +118,7 @@ def _observed(machine: SimulatedMachine) -> ObservedNode:
 def _holding(machine: SimulatedMachine) -> CapacityUse:
     running = machine.status == "running"
     return CapacityUse(
-        owner=owner_of(machine),
+        owner=describe_owner(machine),
         cpus=machine.cpus if running else 0,
         memory_mib=machine.memory_mib if running else 0,
         disk_bytes=machine.disk_bytes if machine.disk else 0,
@@ -129,7 +129,7 @@ def _holding(machine: SimulatedMachine) -> CapacityUse:
 
 def _taken(value: str, grant: Grant) -> PoolUse:
     marks = (grant.lineage, grant.address) if grant.lineage else (None, None)
-    return PoolUse(value=value, owner=owner_of(grant), lineage=marks[0], address=marks[1])
+    return PoolUse(value=value, owner=describe_owner(grant), lineage=marks[0], address=marks[1])
 
 
 def _public(site: SimulatedSite) -> PublicPool:

@@ -83,8 +83,8 @@ def test_a_pool_that_is_not_there_is_named_with_those_that_are():
     with pytest.raises(SiteError) as caught:
         provider.inventory()
     assert caught.value.problems[0].detail == (
-        "Site lab (test:///default) has no storage pool called fast; it has: default-pool. Write one of them as `pool:` under "
-        "the site, or make fast: virsh -c test:///default pool-define-as fast dir --target /var/lib/libvirt/fast && "
+        "Site lab (test:///default) has no storage pool fast; it has: default-pool. Write one of them as `pool:` under "
+        "the site, or create fast: virsh -c test:///default pool-define-as fast dir --target /var/lib/libvirt/fast && "
         "virsh -c test:///default pool-build fast && virsh -c test:///default pool-start fast && "
         "virsh -c test:///default pool-autostart fast"
     )

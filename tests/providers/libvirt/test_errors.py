@@ -6,7 +6,7 @@ import libvirt
 import pytest
 
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
-from pragmaspec.providers.libvirt.errors import KINDS, TRANSLATIONS, absent_is_fine, as_site_error, kind_of, translated
+from pragmaspec.providers.libvirt.errors import KIND_BY_CODE, TRANSLATIONS, as_site_error, ignoring, kind_of, translated
 
 LEVELS = {"VIR_ERR_NONE", "VIR_ERR_WARNING", "VIR_ERR_ERROR"}
 CODES = sorted(name for name in dir(libvirt) if name.startswith("VIR_ERR_") and name not in LEVELS)
@@ -20,7 +20,7 @@ def failure(code: int, domain: int = libvirt.VIR_FROM_QEMU, message: str = "no g
 
 @pytest.mark.parametrize("name", CODES)
 def test_every_code_of_the_installed_library_has_a_kind(name):
-    kind = KINDS[getattr(libvirt, name)]
+    kind = KIND_BY_CODE[getattr(libvirt, name)]
     meaning = TRANSLATIONS[kind]
     error = as_site_error(failure(getattr(libvirt, name)), "boot hello-frontend at qemu:///system")
     assert type(error) is meaning.error
@@ -53,7 +53,7 @@ def test_the_sentences_say_what_was_tried_what_libvirt_said_and_what_to_do():
     with pytest.raises(SiteError) as caught, translated("boot hello-frontend at qemu:///system"):
         raise failure(libvirt.VIR_ERR_OPERATION_DENIED, message="read only connection.")
     detail = caught.value.problems[0].detail
-    assert detail.startswith("Could not boot hello-frontend at qemu:///system. libvirt says: read only connection. ")
+    assert detail.startswith("Could not boot hello-frontend at qemu:///system. libvirt reports: read only connection. ")
     assert "member of the group libvirt" in detail
 
 
@@ -63,7 +63,7 @@ def test_a_bridge_that_only_the_start_misses_is_told_with_what_to_do():
     )
     (problem,) = error.problems
     assert problem.summary == "The bridge does not exist"
-    assert "no bridge br7. Make it there (ip link add br7 type bridge), or correct the `bridge:`" in problem.detail
+    assert "no bridge br7. Create it there (ip link add br7 type bridge), or correct the `bridge:`" in problem.detail
 
 
 def test_an_error_that_libvirt_left_empty_is_translated_too():
@@ -71,9 +71,9 @@ def test_an_error_that_libvirt_left_empty_is_translated_too():
 
 
 def test_only_the_absence_that_was_named_is_fine():
-    with absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+    with ignoring(libvirt.VIR_ERR_NO_DOMAIN):
         raise failure(libvirt.VIR_ERR_NO_DOMAIN)
-    with pytest.raises(libvirt.libvirtError), absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+    with pytest.raises(libvirt.libvirtError), ignoring(libvirt.VIR_ERR_NO_DOMAIN):
         raise failure(libvirt.VIR_ERR_NO_NETWORK)
-    with pytest.raises(KeyError), absent_is_fine(libvirt.VIR_ERR_NO_DOMAIN):
+    with pytest.raises(KeyError), ignoring(libvirt.VIR_ERR_NO_DOMAIN):
         raise KeyError

@@ -12,9 +12,7 @@ from msgspec.structs import replace
 
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.domains import console
-from pragmaspec.providers.libvirt.domains import kvm_cache as verdicts
-from pragmaspec.providers.libvirt.domains import kvm_probe as virt_type
+from pragmaspec.providers.libvirt.domains import console, kvm_cache, kvm_probe
 from pragmaspec.resources import Blob
 from tests.guest_images.tiny import TinyImage, build_tiny
 from tests.providers.libvirt.conftest import host_of
@@ -104,9 +102,9 @@ def typed_at_the_console(staged, node) -> None:
 def settled_once(staged, kernel: str) -> None:
     """What the probe finds out is what works here, and is kept."""
     host = OfferingKvm(replace(staged.site, virt_type=None))
-    found = virt_type.settle(host, kernel)
-    assert found == ("kvm" if virt_type.works(host, "kvm", kernel) else "qemu")
-    assert verdicts.recorded_verdict(SITE_ID) == found
+    found = kvm_probe.resolve_virt_type(host, kernel)
+    assert found == ("kvm" if kvm_probe.guest_runs(host, "kvm", kernel) else "qemu")
+    assert kvm_cache.cached_result(SITE_ID) == found
     host.connection.close()
 
 
@@ -114,10 +112,10 @@ def test_the_probe_tells_a_machine_that_works_from_one_that_does_not(staged, tmp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     host = host_of(staged)
     kernel = host.path(names.image_volumes(staged.image)["kernel"])
-    assert virt_type.works(host, "qemu", kernel, limit_s=60)
-    volumes.put(host, f"not-a-kernel.{staged.lineage[:8]}", b"\xf4" * 65536)
-    assert not virt_type.works(host, "qemu", host.path(f"not-a-kernel.{staged.lineage[:8]}"), limit_s=3)
-    assert not virt_type.works(host, "kvm", "/nonexistent", limit_s=3)
+    assert kvm_probe.guest_runs(host, "qemu", kernel, limit_s=60)
+    volumes.write_private(host, f"not-a-kernel.{staged.lineage[:8]}", b"\xf4" * 65536)
+    assert not kvm_probe.guest_runs(host, "qemu", host.path(f"not-a-kernel.{staged.lineage[:8]}"), limit_s=3)
+    assert not kvm_probe.guest_runs(host, "kvm", "/nonexistent", limit_s=3)
     volumes.remove(host, f"not-a-kernel.{staged.lineage[:8]}")
     settled_once(staged, kernel)
     assert not [domain.name() for domain in host.handle().listAllDomains() if domain.name().startswith("pragmaspec-probe-")]

@@ -17,7 +17,7 @@ DISK = "/srv/vm/a-frontend.3f9a1c2b.qcow2"
     ("words", "advice"),
     [
         (f"Cannot access storage file '{DISK}' (as uid:64055, gid:64055): Permission denied", f"namei -l {DISK}"),
-        (f"internal error: qemu: Could not open '{DISK}': Permission denied", "QEMU's own user cannot reach"),
+        (f"internal error: qemu: Could not open '{DISK}': Permission denied", "QEMU's user cannot reach"),
         ("cannot open directory '/srv/vm': Permission denied", "`ls -ld /srv`"),
         (f"Failed to create file '{DISK}': Read-only file system", "findmnt -T /srv/vm"),
         (f"cannot extend file '{DISK}': No space left on device", "df -h /srv/vm"),
@@ -27,7 +27,7 @@ DISK = "/srv/vm/a-frontend.3f9a1c2b.qcow2"
         ("internal error: cannot load AppArmor profile 'libvirt-1'", "DENIED"),
         (f'internal error: Failed to get "write" lock Is another process using the image [{DISK}]?', f"fuser -v {DISK}"),
         ("cannot open directory '/srv/vm': No such file or directory", "mkdir -p"),
-        ("cannot open directory '/srv/vm': Not a directory", "is no folder"),
+        ("cannot open directory '/srv/vm': Not a directory", "is not a folder"),
         ("Could not access KVM kernel module: Permission denied", "virt_type: qemu"),
         ("Cannot check dnsmasq binary /usr/sbin/dnsmasq: No such file or directory", "dnsmasq-base"),
         ("internal error: Failed to apply firewall rules /usr/sbin/iptables -w", "Install iptables"),

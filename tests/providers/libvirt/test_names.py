@@ -24,20 +24,20 @@ MARK = st.builds(
 
 @given(LABEL, MARK)
 def test_a_node_s_names_are_read_back(node, mark):
-    assert names.parsed_domain(names.domain_name(node, mark)) == (node, mark.short)
+    assert names.parse_domain(names.domain_name(node, mark)) == (node, mark.short)
     meant = names.NodeVolume(node, mark.short, mark.generation)
-    assert names.parsed_disk(names.disk_volume(node, mark)) == meant
+    assert names.parse_disk(names.disk_volume(node, mark)) == meant
     marker = names.filling_marker(node, mark)
     for name in (names.disk_volume(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark), marker):
-        assert names.parsed_node_volume(name) == meant
-    assert names.parsed_disk(marker) is None
-    assert names.parsed_node_volume(names.console_volume(node, mark) + ".0") == meant
+        assert names.parse_node_volume(name) == meant
+    assert names.parse_disk(marker) is None
+    assert names.parse_node_volume(names.console_volume(node, mark) + ".0") == meant
 
 
 @given(LABEL, MARK)
 def test_only_a_disk_is_read_as_a_disk(node, mark):
     for name in (names.domain_name(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark)):
-        assert names.parsed_disk(name) is None
+        assert names.parse_disk(name) is None
 
 
 @given(CLUSTER_NODE)
@@ -56,11 +56,11 @@ def test_a_name_of_no_known_form_is_its_own_cluster():
 def test_a_listing_tells_which_images_are_whole_and_whose(digest, mark, other):
     image = digest.hex()
     volumes = {names.complete_marker(image), names.reference_marker(image, mark), names.staging_marker(image, other)}
-    assert names.staged_digests(volumes) == (image,)
-    assert names.used_by(volumes, mark.lineage) == (image,)
-    assert names.references(volumes, image) == {names.reference_marker(image, mark)}
-    assert names.stagings(volumes, image) == {names.staging_marker(image, other)}
-    assert names.used_by(volumes - {names.complete_marker(image)}, mark.lineage) == ()
+    assert names.complete_images(volumes) == (image,)
+    assert names.complete_images_of(volumes, mark.lineage) == (image,)
+    assert names.reference_markers(volumes, image) == {names.reference_marker(image, mark)}
+    assert names.staging_markers(volumes, image) == {names.staging_marker(image, other)}
+    assert names.complete_images_of(volumes - {names.complete_marker(image)}, mark.lineage) == ()
     assert all(names.is_marker(name) and not names.is_image_part(name) for name in volumes)
 
 
@@ -79,15 +79,15 @@ def test_an_image_has_the_parts_it_has():
 
 @given(st.integers(1, 4094), st.ip_addresses(v=4))
 def test_claims_are_read_back(vlan, address):
-    assert names.parsed_vlan(names.vlan_network(vlan)) == vlan
-    assert names.parsed_address(names.address_network(str(address))) == str(address)
-    assert names.parsed_vlan(names.address_network(str(address))) is None
+    assert names.parse_vlan(names.vlan_network(vlan)) == vlan
+    assert names.parse_address(names.address_network(str(address))) == str(address)
+    assert names.parse_vlan(names.address_network(str(address))) is None
 
 
 def test_networks_without_a_number_carry_the_cluster_s_name():
     mark = Mark(lineage=str(UUID(int=1)), address="lab/hello/allocation")
-    assert names.plain_network("hello", "private", mark) == "hello.00000000"
-    assert names.plain_network("hello", "storage", mark) == "hello-storage.00000000"
+    assert names.unnumbered_network("hello", "private", mark) == "hello.00000000"
+    assert names.unnumbered_network("hello", "storage", mark) == "hello-storage.00000000"
 
 
 def test_names_are_those_that_the_object_was_made_with():
@@ -97,5 +97,5 @@ def test_names_are_those_that_the_object_was_made_with():
     assert names.domain_name("hello-compute-3", node) == f"earlier-compute-3.{lineage[:8]}"
     assert names.disk_volume("hello-compute-3", node) == f"earlier-compute-3.{lineage[:8]}.g2.qcow2"
     assert names.domain_name("hello-frontend", allocation) == f"earlier-frontend.{lineage[:8]}"
-    assert names.plain_network("hello", "private", allocation) == f"earlier.{lineage[:8]}"
-    assert names.plain_network("hello", "storage", allocation) == f"earlier-storage.{lineage[:8]}"
+    assert names.unnumbered_network("hello", "private", allocation) == f"earlier.{lineage[:8]}"
+    assert names.unnumbered_network("hello", "storage", allocation) == f"earlier-storage.{lineage[:8]}"

@@ -21,9 +21,8 @@ from pragmaspec.errors import SiteError
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.images import host_download as fetching
-from pragmaspec.providers.libvirt.images import peer_offer as offering
-from pragmaspec.providers.libvirt.images.peer_offer import new_identity
+from pragmaspec.providers.libvirt.images import host_download, peer_offer
+from pragmaspec.providers.libvirt.images.peer_offer import new_tls_identity
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.resources import Blob, StagedImage
 from pragmaspec.site import LibvirtSite
@@ -69,7 +68,7 @@ def pair(
     yield first, second
     for subject in (first, second):
         subject.provider.clean(subject.image, subject.mark(subject.image))
-        assert volumes.listed(host_of(subject)) == set()
+        assert volumes.list_names(host_of(subject)) == set()
     wait_until(lambda: working() == [])
     assert [listening(host) for host in hosts] == before
 
@@ -92,7 +91,7 @@ def take(first: Subject, second: Subject, change: Callable[[Offer], Offer] = lam
 
 def digests_there(subject: Subject) -> dict[str, str]:
     parts = names.image_volumes(subject.image).items()
-    return {part: sha256(volumes.tail(host_of(subject), name, 2**31)).hexdigest() for part, name in parts}
+    return {part: sha256(volumes.read_tail(host_of(subject), name, 2**31)).hexdigest() for part, name in parts}
 
 
 def digests(image: StagedImage) -> dict[str, str]:
@@ -112,7 +111,7 @@ def working() -> list[str]:
             words = file.read_bytes().decode(errors="replace")
         except OSError:
             continue
-        if "load_cert_chain" in words or "--dig-holes" in words or fetching.NEIGHBOUR in words:
+        if "load_cert_chain" in words or "--dig-holes" in words or host_download.PEER_HOST_NAME in words:
             found.append(words)
     return found
 
@@ -138,16 +137,16 @@ def test_what_is_coming_is_handed_on(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
     with second.provider.offer(second.image, second.mark(second.image)) as onward:
         with ThreadPoolExecutor(1) as threads:
-            source = {part: fetching.neighbour_source(onward, part, path) for part, path in onward.paths}
+            source = {part: host_download.peer_source(onward, part, path) for part, path in onward.paths}
             taken = threads.submit(taken_here, source["disk"], second.image.disk.size_bytes)
             take(first, second)
             assert taken.result(LIMIT_S) == second.image.disk.sha256
         assert taken_here(source["initrd"], second.image.initrd.size_bytes) == second.image.initrd.sha256
 
 
-def taken_here(source: fetching.DownloadSource, size: int) -> str:
+def taken_here(source: host_download.DownloadSource, size: int) -> str:
     """The digest of what this machine is given."""
-    options, _, trusted = source.told.decode().partition("\n\n")
+    options, _, trusted = source.script_input.decode().partition("\n\n")
     with tempfile.NamedTemporaryFile("w") as certificate:
         certificate.write(trusted)
         certificate.flush()
@@ -163,7 +162,7 @@ def test_a_source_whose_bytes_have_changed_is_not_believed(pair: tuple[Subject, 
     content = disk.read_bytes()
     with disk.open("r+b") as file:
         file.write(bytes([content[0] ^ 1]))
-    with pytest.raises(SiteError, match=r"(?s)not passed on.*other bytes than those of the image"):
+    with pytest.raises(SiteError, match=r"(?s)not copied from the neighbour.*other bytes than those of the image"):
         take(first, second)
     assert kinds(second) == {"ref"}
     second.stage()
@@ -177,7 +176,7 @@ def test_whoever_does_not_have_it_offers_nothing(pair: tuple[Subject, Subject]) 
 
 
 def test_a_host_without_python_hands_nothing_out(pair: tuple[Subject, Subject], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offering, "SCRIPT", f"PATH=/nowhere; {offering.SCRIPT}")
+    monkeypatch.setattr(peer_offer, "SCRIPT", f"PATH=/nowhere; {peer_offer.SCRIPT}")
     with pytest.raises(SiteError, match="the host has no python3"):
         take(*pair)
 
@@ -205,12 +204,12 @@ def test_a_host_that_nothing_can_be_run_on_hands_nothing_out(pair: tuple[Subject
 def test_what_is_not_the_neighbour_is_not_asked_twice(
     pair: tuple[Subject, Subject], change: dict[str, object], why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "NEIGHBOUR_CONNECT_S", 1)
+    monkeypatch.setattr(host_download, "PEER_CONNECT_S", 1)
     if change.get("certificate"):
-        change = {"certificate": new_identity(fetching.NEIGHBOUR).certificate}
+        change = {"certificate": new_tls_identity(host_download.PEER_HOST_NAME).certificate}
     if change.get("paths"):
         change = {"paths": tuple((part, f"/{'0' * 64}") for part in ("disk", "kernel", "initrd"))}
-    with pytest.raises(SiteError, match=rf"(?s)not passed on.*{why}"):
+    with pytest.raises(SiteError, match=rf"(?s)not copied from the neighbour.*{why}"):
         take(*pair, lambda offer: replace(offer, **change))
     assert kinds(pair[1]) == {"ref"}
 
@@ -218,12 +217,12 @@ def test_what_is_not_the_neighbour_is_not_asked_twice(
 def test_a_firewall_between_the_hosts_costs_the_limit_of_a_connection(
     pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetching, "NEIGHBOUR_CONNECT_S", 1)
+    monkeypatch.setattr(host_download, "PEER_CONNECT_S", 1)
     there = ("INPUT", "-p", "tcp", "-s", "10.77.1.2", "-j", "DROP")
     inside(hosts[0], "iptables", "-I", *there)
     begun = time.monotonic()
     try:
-        with pytest.raises(SiteError, match=r"(?s)not passed on.*curl: "):
+        with pytest.raises(SiteError, match=r"(?s)not copied from the neighbour.*curl: "):
             take(*pair)
     finally:
         inside(hosts[0], "iptables", "-D", *there)
@@ -285,8 +284,8 @@ def test_killed_in_the_middle_of_a_transfer_both_ends_stop(pair: tuple[Subject, 
     first, second = pair
     with slowed(hosts[1]):
         with passing_process(first, second) as process:
-            wait_until(lambda: any(name.endswith(".part") for name in volumes.listed(host_of(second))))
-            coming = names.coming_volume(names.image_volumes(second.image)["disk"], second.mark(second.image))
+            wait_until(lambda: any(name.endswith(".part") for name in volumes.list_names(host_of(second))))
+            coming = names.partial_volume(names.image_volumes(second.image)["disk"], second.mark(second.image))
             wait_until(lambda: volumes.allocated_bytes(host_of(second), coming) > 0)
             assert len(working()) >= 2
             process.kill()
@@ -309,4 +308,4 @@ def slowed(host: SecondHost) -> Iterator[None]:
 
 def kinds(subject: Subject) -> set[str]:
     """What is at the site, by last words."""
-    return {re.split(r"[.-]", name)[-1] for name in volumes.listed(host_of(subject))}
+    return {re.split(r"[.-]", name)[-1] for name in volumes.list_names(host_of(subject))}

@@ -42,7 +42,7 @@ def test_what_a_uri_says_of_ssh_is_what_ssh_is_told():
 def test_arguments_arrive_as_they_are(shell: RemoteShell, arguments: list[str]):
     ended = shell.run('for each in "$@"; do printf "%s" "$each" | sha256sum; done', arguments, 60)
     assert ended.status == 0
-    assert ended.said.split()[::2] == [sha256(each.encode()).hexdigest() for each in arguments]
+    assert ended.stdout.split()[::2] == [sha256(each.encode()).hexdigest() for each in arguments]
 
 
 def test_status_and_words_come_back_without_control_characters(shell: RemoteShell):
@@ -72,5 +72,5 @@ def test_without_an_ssh_program_the_command_counts_as_not_reached():
     began = time.monotonic()
     ended = RemoteShell("qemu+ssh://host/system?command=/nowhere/ssh").run("true", (), 60)
     assert ended.status == SSH_FAILED
-    assert "No such file" in ended.complained
+    assert "No such file" in ended.stderr
     assert time.monotonic() - began < 30

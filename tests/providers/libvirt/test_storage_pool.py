@@ -70,7 +70,7 @@ def test_a_pool_whose_folder_is_gone_says_what_to_do_about_the_folder(
     finally:
         away.rename(folder)
     (problem,) = caught.value.problems
-    assert f"{folder}, or its folder, is not there on the host" in problem.detail
+    assert f"{folder}, or its folder, does not exist on the host" in problem.detail
     assert f"Then start it: virsh -c {contract_site.uri} pool-start {contract_site.pool}" in problem.detail
     assert provider.observe("3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607").warnings[0].summary == "The storage pool was not started"
     provider.close()

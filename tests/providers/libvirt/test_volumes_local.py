@@ -16,7 +16,7 @@ from pragmaspec.errors import SiteCapacityError
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
-from pragmaspec.providers.libvirt.volumes_local import can_copy, copy
+from pragmaspec.providers.libvirt.volumes_local import can_copy, copy_file
 from pragmaspec.resources import Mark
 from pragmaspec.site import LibvirtSite
 from tests.providers.conftest import small_image
@@ -45,7 +45,7 @@ def test_a_copy_has_the_same_bytes_and_the_same_holes(pieces: list[tuple[bool, i
         target = made(Path(folder), "target", at)
         told: list[int] = []
         assert can_copy(target, at)
-        copy(source, target, told.append)
+        copy_file(source, target, told.append)
         assert target.read_bytes() == source.read_bytes()
         assert sum(told) == at
         assert target.stat().st_blocks <= source.stat().st_blocks + 8
@@ -56,7 +56,7 @@ def test_between_file_systems_too(tmp_path: Path) -> None:
         source = Path(folder) / "source"
         source.write_bytes(os.urandom(300_000) + bytes(300_000) + b"end")
         target = made(tmp_path, "target", 600_003)
-        copy(source, target, lambda count: None)
+        copy_file(source, target, lambda count: None)
         assert target.read_bytes() == source.read_bytes()
 
 
@@ -79,8 +79,8 @@ def test_a_source_that_shrinks_is_noticed(tmp_path: Path) -> None:
     def cut(count: int) -> None:
         os.truncate(source, 0)
 
-    with pytest.raises(OSError, match="became shorter"):
-        copy(source, target, cut)
+    with pytest.raises(OSError, match="was truncated"):
+        copy_file(source, target, cut)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import SiteError, SiteUnreachableError
-from pragmaspec.providers.simulated import world_file as log_module
+from pragmaspec.providers.simulated import world_file
 from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.providers.simulated.world_file import WorldLog
@@ -169,7 +169,7 @@ def test_history_is_forgotten_and_what_is_there_stays(path):
 
 
 def test_a_holder_that_never_lets_go_makes_the_site_unreachable(path, monkeypatch):
-    monkeypatch.setattr(log_module, "LOCK_LIMIT_S", 0.05)
+    monkeypatch.setattr(world_file, "LOCK_LIMIT_S", 0.05)
     first, second = opened(path), opened(path)
     with first.changing() as world:
         world.put(SimulatedMachine(address="one"))

@@ -1,6 +1,6 @@
-"""Additions made to a domain by hand: described, and merged into the definition that replaces the one they were made to. Pure.
+"""Manual additions to a domain: described, and merged into a new definition. Pure.
 
-An addition is neither declared by us nor a default of libvirt: devices, sections such as ``<cputune>``, metadata of other
+An addition is neither declared by pragmaspec nor a default of libvirt: devices, sections such as ``<cputune>``, metadata of other
 programs. libvirt adds its defaults (controllers, the console that mirrors the serial port, the PS/2 devices) again by itself.
 """
 
@@ -16,15 +16,15 @@ _DECLARED = _SIZE | frozenset(("name", "uuid", "title", "metadata", "os", "featu
 _EVENTS = frozenset(("on_poweroff", "on_reboot", "on_crash"))
 _DERIVED = frozenset(("vcpus", "resource"))
 """Sections that libvirt derives from others."""
-_SILENT = frozenset(("description", "genid", "perf", "iothreadids"))
-"""Sections that are kept but not reported: text for people, and settings that do not shape the machine."""
-_FILLED_CONTROLLERS = frozenset(("pci", "sata", "ide", "fdc", "isa", "virtio-serial", "ccid"))
-_DISK_KNOWN = frozenset(("driver", "source", "backingStore", "target", "readonly", "alias", "address", "boot", "mirror"))
-_INTERFACE_KNOWN = frozenset(
+_UNREPORTED = frozenset(("description", "genid", "perf", "iothreadids"))
+"""Sections that are kept but not reported: descriptions, and settings without effect on the machine."""
+_DEFAULT_CONTROLLERS = frozenset(("pci", "sata", "ide", "fdc", "isa", "virtio-serial", "ccid"))
+_DISK_DECLARED = frozenset(("driver", "source", "backingStore", "target", "readonly", "alias", "address", "boot", "mirror"))
+_INTERFACE_DECLARED = frozenset(
     ("mac", "source", "model", "mtu", "rom", "target", "alias", "address", "link", "boot", "virtualport")
 )
 _FEATURES = frozenset(("acpi", "apic", "gic"))
-_NAMED: dict[str, str] = {
+_DEVICE_NAMES: dict[str, str] = {
     "hostdev": "host device",
     "redirdev": "redirected device",
     "memballoon": "memory balloon",
@@ -33,25 +33,25 @@ _NAMED: dict[str, str] = {
 
 
 def additions(wanted: Element, defined: Element) -> tuple[str, ...]:
-    """Additions of ``defined`` to ``wanted``, in words, each once."""
-    return tuple(dict.fromkeys(_added_words(wanted, defined)))
+    """Return descriptions of the additions of ``defined`` to ``wanted``, without duplicates."""
+    return tuple(dict.fromkeys(_describe_additions(wanted, defined)))
 
 
-def passing_additions(wanted: Element, defined: Element, active: Element) -> tuple[str, ...]:
-    """Additions to the running machine that its definition lacks: the next start removes them."""
+def transient_additions(wanted: Element, defined: Element, active: Element) -> tuple[str, ...]:
+    """Return descriptions of additions to the running machine only, which are lost at its next start."""
     known = set(additions(wanted, defined))
-    return tuple(dict.fromkeys(words for words in _added_words(wanted, active, sections=False) if words not in known))
+    return tuple(dict.fromkeys(each for each in _describe_additions(wanted, active, sections=False) if each not in known))
 
 
 def with_additions(wanted: Element, found: Element) -> Element:
-    """``wanted`` with all additions made by hand to the definition ``found``."""
+    """Return ``wanted`` with all additions to the definition ``found``."""
     domain = deepcopy(wanted)
     devices = domain.find("devices")
     for device in _added_devices(domain, found):
         if devices is not None:
             devices.append(deepcopy(device))
-    for ours, theirs in _own_devices(domain, found):
-        ours.extend(deepcopy(each) for each in _extras(theirs))
+    for declared, existing in _own_devices(domain, found):
+        declared.extend(deepcopy(each) for each in _extras(existing))
     domain.extend(deepcopy(section) for section in _sections(found))
     features = domain.find("features")
     for feature in _features(found):
@@ -62,19 +62,19 @@ def with_additions(wanted: Element, found: Element) -> Element:
     return domain
 
 
-def _added_words(wanted: Element, found: Element, *, sections: bool = True) -> Iterator[str]:
-    yield from map(_device_words, _told_devices(wanted, found))
-    for _, theirs in _own_devices(wanted, found):
-        for extra in _extras(theirs):
-            name = f"disk {disk_target(theirs)}" if theirs.tag == "disk" else f"interface {interface_mac(theirs)}"
+def _describe_additions(wanted: Element, found: Element, *, sections: bool = True) -> Iterator[str]:
+    yield from map(_describe_device, _reported_devices(wanted, found))
+    for _, existing in _own_devices(wanted, found):
+        for extra in _extras(existing):
+            name = f"disk {disk_target(existing)}" if existing.tag == "disk" else f"interface {interface_mac(existing)}"
             yield f"{extra.tag} of {name}"
     if sections:
-        yield from (f"section {_local(section.tag)}" for section in _sections(found) if section.tag not in _SILENT)
+        yield from (f"section {_local_name(section.tag)}" for section in _sections(found) if section.tag not in _UNREPORTED)
         yield from (f"feature {feature.tag}" for feature in _features(found))
 
 
-def _told_devices(wanted: Element, found: Element) -> Iterator[Element]:
-    """A controller comes along with what is plugged into it."""
+def _reported_devices(wanted: Element, found: Element) -> Iterator[Element]:
+    """The added devices without controllers, which are implied by the devices attached to them."""
     return (device for device in _added_devices(wanted, found) if device.tag != "controller")
 
 
@@ -84,11 +84,11 @@ def _added_devices(wanted: Element, found: Element) -> Iterator[Element]:
     for device in found.findall("devices/*"):
         first = device.tag not in seen
         seen.add(device.tag)
-        if not _is_ours(device, macs, first=first) and not _is_filled(device):
+        if not _is_own(device, macs, first=first) and not _is_default(device):
             yield device
 
 
-def _is_ours(device: Element, macs: frozenset[str], *, first: bool) -> bool:
+def _is_own(device: Element, macs: frozenset[str], *, first: bool) -> bool:
     match device.tag:
         case "disk":
             return disk_target(device) in OWN_DISKS
@@ -97,18 +97,18 @@ def _is_ours(device: Element, macs: frozenset[str], *, first: bool) -> bool:
         case "serial" | "rng" | "memballoon":
             return first
         case "memory":
-            return True  # Counts as memory, which is declared.
+            return True  # Part of the memory size, which is declared.
         case _:
             return False
 
 
-def _is_filled(device: Element) -> bool:
+def _is_default(device: Element) -> bool:
     """True if libvirt adds the device to every such definition by itself."""
     match device.tag:
         case "emulator":
             return True
         case "controller":
-            return device.get("type") in _FILLED_CONTROLLERS or (device.get("type"), device.get("model")) == ("usb", "none")
+            return device.get("type") in _DEFAULT_CONTROLLERS or (device.get("type"), device.get("model")) == ("usb", "none")
         case "input":
             return device.get("bus") in ("ps2", "xen")
         case "console":
@@ -122,11 +122,11 @@ def _is_filled(device: Element) -> bool:
 
 
 def _own_devices(wanted: Element, found: Element) -> Iterator[tuple[Element, Element]]:
-    """Each disk and interface that is wanted, with the one of ``found`` that it stands for."""
-    there = {_identity(device): device for device in (*found.findall("devices/disk"), *found.findall("devices/interface"))}
+    """Each wanted disk and interface, with its counterpart in ``found``."""
+    existing = {_identity(device): device for device in (*found.findall("devices/disk"), *found.findall("devices/interface"))}
     for device in (*wanted.findall("devices/disk"), *wanted.findall("devices/interface")):
-        if _identity(device) in there:
-            yield device, there[_identity(device)]
+        if _identity(device) in existing:
+            yield device, existing[_identity(device)]
 
 
 def _identity(device: Element) -> tuple[str, str]:
@@ -134,9 +134,9 @@ def _identity(device: Element) -> tuple[str, str]:
 
 
 def _extras(device: Element) -> list[Element]:
-    """Children of our disk or interface that we do not declare: limits, filters."""
-    known = _DISK_KNOWN if device.tag == "disk" else _INTERFACE_KNOWN
-    return [child for child in device if child.tag not in known]
+    """Undeclared children of a node's own disk or interface: limits, filters."""
+    declared = _DISK_DECLARED if device.tag == "disk" else _INTERFACE_DECLARED
+    return [child for child in device if child.tag not in declared]
 
 
 def _sections(found: Element) -> list[Element]:
@@ -153,7 +153,7 @@ def _features(found: Element) -> list[Element]:
 
 
 def _keep_emulator(domain: Element, found: Element) -> None:
-    """An emulator chosen by hand cannot be told from libvirt's choice."""
+    """Keep the emulator: one chosen by hand cannot be distinguished from libvirt's choice."""
     emulator, devices = found.find("devices/emulator"), domain.find("devices")
     if emulator is not None and devices is not None and domain.get("type") == found.get("type"):
         devices.insert(0, deepcopy(emulator))
@@ -165,7 +165,7 @@ def _keep_metadata(domain: Element, found: Element) -> None:
         metadata.extend(deepcopy(each) for each in found.findall("metadata/*") if not is_owner(each))
 
 
-def _device_words(device: Element) -> str:
+def _describe_device(device: Element) -> str:
     """``disk vdc /x/y.qcow2``, ``interface 52:54:… on network default``, ``channel org.qemu.guest_agent.0``."""
     match device.tag:
         case "disk":
@@ -182,9 +182,9 @@ def _device_words(device: Element) -> str:
             return f"channel {attribute(device, 'target', 'name') or device.get('type')}"
         case _:
             kind = device.get("model") or device.get("type") or attribute(device, "model", "type") or device.get("bus", "")
-            return " ".join(filter(None, (_NAMED.get(device.tag, device.tag), kind)))
+            return " ".join(filter(None, (_DEVICE_NAMES.get(device.tag, device.tag), kind)))
 
 
-def _local(tag: str) -> str:
+def _local_name(tag: str) -> str:
     """``{http://libvirt.org/schemas/domain/qemu/1.0}commandline`` → ``commandline``."""
     return tag.rpartition("}")[2]

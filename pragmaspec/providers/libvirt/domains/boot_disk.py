@@ -1,7 +1,7 @@
-"""Making a node's disk: an empty overlay on its image, or one with files in it for an image without cloud-init.
+"""Creation of a node's disk: an empty overlay on its image, or one with initial files for an image without cloud-init.
 
-The latter takes several calls, so a marker stands beside it until it is whole. It is gone before the machine is defined, and so a
-disk with a marker has never been booted from: it holds nothing of anybody's, and is made anew.
+The latter takes several calls, so a marker exists until it is complete. The marker is removed before the domain is defined, so a
+disk with a marker was never booted from: it holds no data, and is created anew.
 """
 
 from pragmaspec.failpoints import reach
@@ -12,25 +12,25 @@ from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.volumes import overlay_xml
 
 
-def disk_made(host: Host, request: BootRequest, parts: DomainConfig) -> bool:
-    """Make the disk as an empty overlay; False when one is there."""
+def create_overlay(host: Host, request: BootRequest, config: DomainConfig) -> bool:
+    """Create the disk as an empty overlay. False if it exists."""
     name = names.disk_volume(request.node.name, request.mark)
-    return volumes.make(host, overlay_xml(name, request.node.disk_bytes, parts.base, parts.base_format)) is not None
+    return volumes.create(host, overlay_xml(name, request.node.disk_bytes, config.base, config.base_format)) is not None
 
 
-def disk_filled(host: Host, request: BootRequest, parts: DomainConfig) -> bool:
-    """Make the disk with the files of the request in it; False when a whole one is there."""
+def create_filled_overlay(host: Host, request: BootRequest, config: DomainConfig) -> bool:
+    """Create the disk with the files of the request. False if a complete one exists."""
     name, marker = names.disk_volume(request.node.name, request.mark), names.filling_marker(request.node.name, request.mark)
     if request.overlay is None or (volumes.find(host, name) is not None and volumes.find(host, marker) is None):
         return False
-    with request.overlay(parts.base) as file:
-        volumes.mark(host, marker)
+    with request.overlay(config.base) as file:
+        volumes.create_marker(host, marker)
         reach("libvirt.disk.filling")
-        document = overlay_xml(name, request.node.disk_bytes, parts.base, parts.base_format)
-        volume = volumes.make(host, document)
+        document = overlay_xml(name, request.node.disk_bytes, config.base, config.base_format)
+        volume = volumes.create(host, document)
         while volume is None:
             volumes.remove(host, name)
-            volume = volumes.make(host, document)
+            volume = volumes.create(host, document)
         reach("libvirt.disk.empty")
         volumes.overwrite(host, volume, file)
         reach("libvirt.disk.filled")

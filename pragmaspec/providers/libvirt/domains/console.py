@@ -1,4 +1,4 @@
-"""This process's terminal joined to a node's serial console, until Ctrl-]."""
+"""Attachment of this process's terminal to a node's serial console, until Ctrl-]."""
 
 import os
 import select
@@ -13,32 +13,32 @@ import libvirt
 
 from pragmaspec.errors import AccessError
 from pragmaspec.providers.libvirt.connection import event_loop
-from pragmaspec.providers.libvirt.domains import lookup as domains
+from pragmaspec.providers.libvirt.domains.lookup import find_own
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.resources import Mark, Node
 
-LEAVE = b"\x1d"
-"""Ctrl-], as telnet and virsh have it."""
+ESCAPE = b"\x1d"
+"""Ctrl-], as in telnet and virsh."""
 READ_BYTES = 4096
 WAIT_S = 0.1
 _WOULD_BLOCK = -2
 
 
 def console(host: Host, node: Node, mark: Mark) -> None:
-    """Join the terminal to the node's console. Raises AccessError without a terminal or a running node."""
+    """Attach the terminal to the node's console. Raises AccessError without a terminal or a running node."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise AccessError(
             "A console needs a terminal",
-            "Standard input or output is not a terminal. To read what the console printed, ask for its log instead.",
+            "Standard input or output is not a terminal. To read the output of the console, use its log instead.",
         )
-    domain = domains.find_ours(host, node, mark)
+    domain = find_own(host, node, mark)
     if domain is None or not domain.running:
         raise AccessError("The node is not running", f"{node.name} has no console while it is off. Boot its cluster first.")
-    join(host, domain.handle, sys.stdin.fileno(), sys.stdout.fileno())
+    attach(host, domain.handle, sys.stdin.fileno(), sys.stdout.fileno())
 
 
-def join(host: Host, domain: libvirt.virDomain, source: int, target: int) -> None:
-    """Copy between the console and two file descriptors until LEAVE is read, the source ends or the console closes."""
+def attach(host: Host, domain: libvirt.virDomain, source: int, target: int) -> None:
+    """Copy between the console and two file descriptors until ESCAPE is read, ``source`` ends or the console closes."""
     event_loop()
     stream = host.handle().newStream(libvirt.VIR_STREAM_NONBLOCK)
     domain.openConsole(None, stream, 0)
@@ -83,20 +83,20 @@ def _copy_in(stream: libvirt.virStream, source: int, closed: threading.Event) ->
         if not select.select([source], [], [], WAIT_S)[0]:
             continue
         typed = os.read(source, READ_BYTES)
-        before, leave, _ = typed.partition(LEAVE)
+        before, escape, _ = typed.partition(ESCAPE)
         while before and not closed.is_set():
             sent = stream.send(before)
             if sent == _WOULD_BLOCK:
                 closed.wait(WAIT_S)
             else:
                 before = before[sent:]
-        if leave or not typed:
+        if escape or not typed:
             return
 
 
 @contextmanager
 def _raw(source: int) -> Iterator[None]:
-    """The terminal hands every key on at once; afterwards it is as it was. Nothing to do for what is no terminal."""
+    """Put the terminal ``source`` into raw mode for the block; no effect if it is not a terminal."""
     if not os.isatty(source):
         yield
         return

@@ -1,6 +1,6 @@
-"""Values declared by a domain's XML, and their differences from the wanted ones. Pure.
+"""The declared values of a domain's XML, and their differences from the wanted ones. Pure.
 
-One function reads both sides: the XML that we write, and libvirt's version of it with defaults filled in.
+One function reads both sides: the generated XML, and libvirt's version of it with defaults filled in.
 Format: https://libvirt.org/formatdomain.html.
 """
 
@@ -13,18 +13,18 @@ from pragmaspec.planning.observed import Difference, Repair
 KIB_PER_MIB = 1024
 _PER_KIB = {"b": 1 / 1024, "bytes": 1 / 1024, "KB": 1000 / 1024, "k": 1, "KiB": 1, "M": 1024, "MB": 1000**2 / 1024, "MiB": 1024}
 _PER_KIB |= {"G": 1024**2, "GB": 1000**3 / 1024, "GiB": 1024**2, "T": 1024**3, "TB": 1000**4 / 1024, "TiB": 1024**3}
-"""Units that a domain's memory may be written in (libvirt writes KiB)."""
+"""The units of a domain's memory (libvirt writes KiB)."""
 
-_OS_KNOWN = frozenset(("type", "kernel", "initrd", "cmdline", "boot", "loader", "nvram", "firmware", "dtb"))
-_LIVE = ("link of interface ", "interface ", "memory in use")
-"""Prefixes of the values that can change while the machine runs."""
+_OS_DECLARED = frozenset(("type", "kernel", "initrd", "cmdline", "boot", "loader", "nvram", "firmware", "dtb"))
+_LIVE_PREFIXES = ("link of interface ", "interface ", "memory in use")
+"""Prefixes of the names of values that can change while the machine runs."""
 
 Values = Mapping[str, str]
-"""By name in words, the value in words; what is absent is not there."""
+"""Human-readable values by their human-readable names; without absent ones."""
 
 
-def declared(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
-    """Values in a definition of everything that ours declare; of its interfaces, those with the addresses ``macs``."""
+def declared_values(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
+    """The values of a definition that pragmaspec declares; of its interfaces, those with the addresses ``macs``."""
     values = {
         "name": domain.findtext("name", ""),
         "virtualisation": domain.get("type", ""),
@@ -37,14 +37,14 @@ def declared(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
         **_cpu(domain, whole=True),
         **dict(_disks(domain, whole=True)),
         **dict(_interfaces(domain, macs, whole=True)),
-        **dict(_others(domain)),
+        **dict(_other_devices(domain)),
     }
     return {name: value for name, value in values.items() if value}
 
 
-def running(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
-    """The same of a machine that runs, as far as it matters until its next start. Its size is told apart."""
-    memory, used = kib(domain.find("memory")), kib(domain.find("currentMemory"))
+def running_values(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
+    """The values of a running machine that matter until its next start, without its size, which is observed separately."""
+    memory, used = memory_kib(domain.find("memory")), memory_kib(domain.find("currentMemory"))
     values = {
         "name": domain.findtext("name", ""),
         "virtualisation": domain.get("type", ""),
@@ -58,52 +58,52 @@ def running(domain: Element, macs: AbstractSet[str]) -> dict[str, str]:
 
 
 def differences(wanted: Element, defined: Element, active: Element | None) -> Iterator[Difference]:
-    """Where the definition of a machine, and the machine itself if it runs or its memory is saved, are not as ``wanted``.
+    """Differences of a definition, and of its machine if that runs or its memory is saved, from ``wanted``.
 
-    Where the node's own disk is does not count here: see :mod:`.layers`.
+    The file of the node's own disk is compared elsewhere: see :mod:`.disk_chain`.
     """
     macs = own_macs(wanted)
-    asked, has = declared(wanted, macs), declared(defined, macs)
-    runs_asked, runs = (running(wanted, macs), running(active, macs)) if active is not None else ({}, {})
-    for name in dict.fromkeys((*asked, *has, *runs_asked, *runs)):
-        defined_as = _difference(name, asked, has)
-        runs_as = _difference(name, runs_asked, runs) if active is not None else None
+    recorded, has = declared_values(wanted, macs), declared_values(defined, macs)
+    runs_recorded, runs = (running_values(wanted, macs), running_values(active, macs)) if active is not None else ({}, {})
+    for name in dict.fromkeys((*recorded, *has, *runs_recorded, *runs)):
+        defined_as = _difference(name, recorded, has)
+        runs_as = _difference(name, runs_recorded, runs) if active is not None else None
         if defined_as is not None and defined_as == runs_as:
-            yield Difference(_words(name, defined_as, ""), _repair(name, runs))
+            yield Difference(_describe(name, defined_as, ""), _repair(name, runs))
             continue
         if defined_as is not None:
-            yield Difference(_words(name, defined_as, " in its definition"))
+            yield Difference(_describe(name, defined_as, " in its definition"))
         if runs_as is not None:
-            yield Difference(_words(name, runs_as, " while it runs"), _repair(name, runs), defined=False)
+            yield Difference(_describe(name, runs_as, " while it runs"), _repair(name, runs), defined=False)
 
 
 _Pair = tuple[str | None, str | None]
-"""How something is, and how it is recorded."""
+"""A found value, and the recorded one."""
 
 
-def _difference(name: str, asked: Values, has: Values) -> _Pair | None:
-    """Both values of ``name`` where they differ. Of a device that is missing the settings do not count, too."""
+def _difference(name: str, recorded: Values, has: Values) -> _Pair | None:
+    """Both values of ``name`` if they differ. The settings of a missing device are not compared."""
     device = name.partition(" of ")[2]
     if name == f"disk {OWN_DISK}" or (device and device not in has):
         return None
-    if name == "machine type" and (name not in asked or asked[name] in (has.get(name), _unversioned(has.get(name, "")))):
-        return None  # A type stands for every version of it; none leaves the choice to libvirt.
-    return (has.get(name), asked.get(name)) if has.get(name) != asked.get(name) else None
+    if name == "machine type" and (name not in recorded or recorded[name] in (has.get(name), _unversioned(has.get(name, "")))):
+        return None  # A type includes every version of it; none leaves the choice to libvirt.
+    return (has.get(name), recorded.get(name)) if has.get(name) != recorded.get(name) else None
 
 
 def own_macs(wanted: Element) -> frozenset[str]:
-    """The addresses of the interfaces that a definition has."""
+    """The MAC addresses of the interfaces of a definition."""
     return frozenset(map(interface_mac, wanted.findall("devices/interface")))
 
 
 OWN_DISK = "vda"
 """The target of the node's own disk."""
 OWN_DISKS = (OWN_DISK, "vdb")
-"""The targets of that and of its seed."""
+"""The targets of the node's own disk and of its seed."""
 
 
-def kib(element: Element | None) -> int:
-    """An amount of memory in KiB; 0 when it is not said."""
+def memory_kib(element: Element | None) -> int:
+    """An amount of memory in KiB; 0 when it is not given."""
     if element is None or not (element.text or "").strip().isdecimal():
         return 0
     return int(int((element.text or "").strip()) * _PER_KIB.get(element.get("unit", "KiB"), 1))
@@ -123,18 +123,18 @@ def source_of(device: Element) -> str:
 
 
 def disk_target(disk: Element) -> str:
-    """The name that a disk has in the machine: ``vda``."""
+    """The device name of a disk in the machine: ``vda``."""
     return attribute(disk, "target", "dev")
 
 
 def interface_mac(interface: Element) -> str:
-    """The address of an interface, lower-case."""
+    """The MAC address of an interface, in lower case."""
     return attribute(interface, "mac", "address").lower()
 
 
 def _repair(name: str, runs: Values) -> Repair:
-    """How a machine that runs is brought back: an interface that is there is plugged elsewhere while it runs."""
-    return "live" if name.startswith(_LIVE) and name in runs else "restart"
+    """The repair of a running machine: an existing interface is attached to another network while it runs."""
+    return "live" if name.startswith(_LIVE_PREFIXES) and name in runs else "restart"
 
 
 def _unversioned(machine: str) -> str:
@@ -143,15 +143,15 @@ def _unversioned(machine: str) -> str:
     return "pc" if kind == "i440fx" else kind
 
 
-def _words(name: str, pair: _Pair, where: str) -> str:
-    has, asked = pair
+def _describe(name: str, pair: _Pair, where: str) -> str:
+    has, recorded = pair
     if has is None:
-        return f"{name} is missing{where}, recorded {asked}"
-    return f"{name} is {has}{where}, recorded {_default(name) if asked is None else asked}"
+        return f"{name} is missing{where}, recorded {recorded}"
+    return f"{name} is {has}{where}, recorded {_default(name) if recorded is None else recorded}"
 
 
 def _default(name: str) -> str:
-    """The value of what a definition of ours does not say."""
+    """The value that the absence of ``name`` from a generated definition implies."""
     return "up" if name.startswith("link of ") else "all of it" if name == "memory in use" else "none"
 
 
@@ -161,21 +161,21 @@ def _mib(amount_kib: int) -> str:
 
 
 def _memory(domain: Element) -> str:
-    memory, used, most = (kib(domain.find(tag)) for tag in ("memory", "currentMemory", "maxMemory"))
-    words = _mib(memory)
+    memory, used, maximum = (memory_kib(domain.find(tag)) for tag in ("memory", "currentMemory", "maxMemory"))
+    text = _mib(memory)
     if used and used != memory:
-        words += f" ({_mib(used)} in use)"
-    if most:
-        words += f", room for {_mib(most)}"
+        text += f" ({_mib(used)} in use)"
+    if maximum:
+        text += f", at most {_mib(maximum)}"
     modules = len(domain.findall("devices/memory"))
-    return f"{words}, {modules} memory modules" if modules else words
+    return f"{text}, {modules} memory modules" if modules else text
 
 
 def _cpus(domain: Element) -> str:
-    most, current = domain.findtext("vcpu", "1").strip(), attribute(domain, "vcpu", "current")
-    words = f"{current} of at most {most}" if current and current != most else most
+    maximum, current = domain.findtext("vcpu", "1").strip(), attribute(domain, "vcpu", "current")
+    text = f"{current} of at most {maximum}" if current and current != maximum else maximum
     pinned = attribute(domain, "vcpu", "cpuset")
-    return f"{words} on {pinned}" if pinned else words
+    return f"{text} on {pinned}" if pinned else text
 
 
 def _boot(domain: Element) -> dict[str, str]:
@@ -186,7 +186,7 @@ def _boot(domain: Element) -> dict[str, str]:
     devices = [device for device in domain.findall("devices/*") if device.find("boot") is not None]
     per_device = sorted((int(attribute(each, "boot", "order") or 0), _device_name(each)) for each in devices)
     order = [boot.get("dev", "") for boot in os.findall("boot")] or [name for _, name in per_device] or ["hd"]
-    more = sorted({child.tag for child in os} - _OS_KNOWN)
+    more = sorted({child.tag for child in os} - _OS_DECLARED)
     return {
         "machine type": kind.get("machine", "") if kind is not None else "",
         "architecture": kind.get("arch", "") if kind is not None else "",
@@ -204,7 +204,7 @@ def _device_name(device: Element) -> str:
 
 
 def _cpu(domain: Element, *, whole: bool) -> dict[str, str]:
-    """The CPU. A machine that runs tells every feature of it, of which none is ours."""
+    """The CPU. The XML of a running machine lists every feature of its CPU, none of them declared by pragmaspec: skip them."""
     cpu = domain.find("cpu")
     if cpu is None:
         return {}
@@ -230,15 +230,15 @@ def _disks(domain: Element, *, whole: bool) -> Iterator[tuple[str, str]]:
         yield f"disk {target}", source_of(disk)
         driver = disk.find("driver")
         drive = dict(driver.attrib) if driver is not None else {}
-        words = [disk.get("device", "disk"), attribute(disk, "target", "bus"), drive.pop("type", "raw")]
-        words += ["read-only"] if disk.find("readonly") is not None else []
+        settings = [disk.get("device", "disk"), attribute(disk, "target", "bus"), drive.pop("type", "raw")]
+        settings += ["read-only"] if disk.find("readonly") is not None else []
         drive.pop("name", None)
-        words += [f"{name}={value}" for name, value in sorted(drive.items())] if whole else []
-        yield f"settings of disk {target}", " ".join(filter(None, words))
+        settings += [f"{name}={value}" for name, value in sorted(drive.items())] if whole else []
+        yield f"settings of disk {target}", " ".join(filter(None, settings))
 
 
 def own_disks(domain: Element) -> list[Element]:
-    """The disks that every node has: its own and its seed."""
+    """The disks of every node: its own and its seed."""
     return [disk for disk in domain.findall("devices/disk") if disk_target(disk) in OWN_DISKS]
 
 
@@ -251,11 +251,11 @@ def _interfaces(domain: Element, macs: AbstractSet[str], *, whole: bool) -> Iter
         link = attribute(interface, "link", "state")
         yield f"link of interface {mac}", "" if link == "up" else link
         if whole:
-            words = [attribute(interface, "model", "type"), *_prefixed("mtu", attribute(interface, "mtu", "size"))]
-            yield f"settings of interface {mac}", " ".join(words)
+            settings = [attribute(interface, "model", "type"), *_prefixed("mtu", attribute(interface, "mtu", "size"))]
+            yield f"settings of interface {mac}", " ".join(settings)
 
 
-def _others(domain: Element) -> Iterator[tuple[str, str]]:
+def _other_devices(domain: Element) -> Iterator[tuple[str, str]]:
     serial = domain.find("devices/serial")
     if serial is not None:
         log = attribute(serial, "log", "file")
@@ -268,11 +268,11 @@ def _others(domain: Element) -> Iterator[tuple[str, str]]:
         yield "memory balloon", balloon.get("model", "")
 
 
-def _prefixed(word: str, value: str) -> list[str]:
-    return [f"{word} {value}"] if value else []
+def _prefixed(prefix: str, value: str) -> list[str]:
+    return [f"{prefix} {value}"] if value else []
 
 
 def attribute(element: Element, child: str, name: str) -> str:
-    """An attribute of a child; empty where there is none."""
+    """An attribute of a child element; empty if there is none."""
     found = element.find(child)
     return found.get(name, "") if found is not None else ""

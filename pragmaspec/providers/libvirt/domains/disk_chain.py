@@ -1,4 +1,4 @@
-"""The files that a domain's disk consists of, and which of them stand above the one that we made. Pure."""
+"""The files of a domain's disk, and the layers above the file that pragmaspec created. Pure."""
 
 from collections.abc import Iterable, Mapping
 from xml.etree.ElementTree import Element
@@ -8,17 +8,17 @@ from pragmaspec.providers.libvirt.domains.definition import OWN_DISK, OWN_DISKS,
 
 
 def chain(disk: Element) -> tuple[str, ...]:
-    """The files of a disk as its definition has them, from the one that is written to down to the last that is spelled out."""
-    found = [source_of(disk)]
-    below = disk.find("backingStore")
-    while below is not None:
-        found.append(source_of(below))
-        below = below.find("backingStore")
-    return tuple(filter(None, found))
+    """The files of a disk in its definition, from the active one down its backing chain."""
+    files = [source_of(disk)]
+    backing = disk.find("backingStore")
+    while backing is not None:
+        files.append(source_of(backing))
+        backing = backing.find("backingStore")
+    return tuple(filter(None, files))
 
 
 def all_files(domain: Element, *, own: bool) -> set[str]:
-    """Everything that the disks of a domain consist of; ``own``: only those that every node has."""
+    """All files of the domain's disks; with ``own``, of the disks of every node only."""
     return {file for disk in (own_disks(domain) if own else domain.findall("devices/disk")) for file in chain(disk)}
 
 
@@ -27,12 +27,12 @@ def own_chain(domain: Element) -> tuple[str, ...]:
     return next((chain(disk) for disk in own_disks(domain) if disk_target(disk) == OWN_DISK), ())
 
 
-def layers(found: Iterable[str], disk: str, base: str, snapshots: Mapping[str, str], pool: str) -> tuple[Layer, ...]:
-    """The files of the chain ``found`` above the node's ``disk``, or else above its image ``base``, the newest first.
+def layers(chain_files: Iterable[str], disk: str, base: str, snapshots: Mapping[str, str], pool: str) -> tuple[Layer, ...]:
+    """The files of a backing chain above the node's ``disk``, or else above its image ``base``, newest first.
 
-    ``snapshots`` names the snapshot that made a file; ``pool`` is the directory in which cleaning a node removes files.
+    ``snapshots`` maps a file to the snapshot that created it; ``pool`` is the directory in which cleaning a node removes files.
     """
-    files = tuple(found)
+    files = tuple(chain_files)
     above = disk in files
     count = files.index(disk) if above else next((at for at, file in enumerate(files) if file == base), len(files))
     return tuple(
@@ -42,9 +42,9 @@ def layers(found: Iterable[str], disk: str, base: str, snapshots: Mapping[str, s
 
 
 def snapshot_files(snapshot: Element) -> dict[str, str]:
-    """Each file that a snapshot (``<domainsnapshot>``) has made of the node's own disks and memory, with the snapshot's name.
+    """The files that a snapshot (``<domainsnapshot>``) created for the node's own disks and memory, with the snapshot's name.
 
-    Snapshots of a disk that was attached by hand are not ours.
+    Files for a manually attached disk are not included.
     """
     name = snapshot.findtext("name", "")
     disks = [disk for disk in snapshot.findall("disks/disk") if disk.get("name") in OWN_DISKS]

@@ -1,4 +1,4 @@
-"""The definition of a node at a host: as ordered for a boot, and as recorded."""
+"""The configuration of a node's domain at a host: as requested for a boot, and as recorded."""
 
 from typing import get_args
 
@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.libvirt import names
-from pragmaspec.providers.libvirt.domains.firmware import offered
+from pragmaspec.providers.libvirt.domains.firmware import offered_firmware
 from pragmaspec.providers.libvirt.domains.xml import DirectKernel, DomainConfig, GuestPlatform, InterfaceLink, VirtType
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.networks.xml import attachment
@@ -16,14 +16,14 @@ from pragmaspec.state_model import Record, State
 
 
 def staged_paths(host: Host, image: StagedImage) -> dict[str, str]:
-    """Where the parts of an image (disk, kernel, initrd) are at the host."""
+    """The paths of the parts of an image (disk, kernel, initrd) at the host."""
     return {part: host.path(name) for part, name in names.image_volumes(image).items()}
 
 
-def recorded_parts(host: Host, state: State, record: Record, found_type: str) -> DomainConfig | None:
-    """Parts of a recorded node's definition; None when no record of its image or of its networks fits it.
+def recorded_config(host: Host, state: State, record: Record, found_type: str) -> DomainConfig | None:
+    """The configuration of a recorded node; None when its image or its networks are not recorded.
 
-    ``found_type`` is the domain type that it has, taken as right until a probe has determined one.
+    ``found_type`` is the type of the existing domain, assumed correct until a probe has determined one.
     """
     node = record.resource
     if not isinstance(node, Node):
@@ -44,33 +44,33 @@ def recorded_parts(host: Host, state: State, record: Record, found_type: str) ->
     known = host.known_virt_type
     probed = next((each for each in get_args(VirtType) if each == found_type), host.virt_type)
     try:
-        return domain_parts(host, request, known or probed)
+        return domain_config(host, request, known or probed)
     except SiteError:
-        return None  # An interface that its cluster was not granted: its record is older than that of the allocation.
+        return None  # An interface on a network outside the allocation: its record is older than that of the allocation.
 
 
-def domain_parts(host: Host, request: BootRequest, virt_type: VirtType) -> DomainConfig:
-    """Parts of the node's definition at this host. Raises SiteError when the allocation lacks one of its networks."""
+def domain_config(host: Host, request: BootRequest, virt_type: VirtType) -> DomainConfig:
+    """The configuration of the node at this host. Raises SiteError when the allocation lacks one of its networks."""
     node, mark, image = request.node, request.mark, request.image
     image_paths = staged_paths(host, image)
     return DomainConfig(
         node=node,
         mark=mark,
-        machine=_machine(host, node, virt_type),
+        platform=_platform(host, node, virt_type),
         disk=host.path(names.disk_volume(node.name, mark)),
         base=image_paths["disk"],
         base_format=image.format,
         seed=host.path(names.seed_volume(node.name, mark)),
         console_log=host.path(names.console_volume(node.name, mark)),
-        links=tuple(link(request, nic) for nic in node.nics),
+        links=tuple(interface_link(request, nic) for nic in node.nics),
         direct=_direct(image, image_paths),
         nvram=host.path(names.nvram_volume(node.name, mark)) if node.firmware == "uefi" else "",
     )
 
 
-def _machine(host: Host, node: Node, virt_type: VirtType) -> GuestPlatform:
-    machine = replace(host.machine(), virt_type=virt_type)
-    return replace(machine, loader=offered(host)[1]) if node.firmware == "uefi" else machine
+def _platform(host: Host, node: Node, virt_type: VirtType) -> GuestPlatform:
+    platform = replace(host.platform(), virt_type=virt_type)
+    return replace(platform, loader=offered_firmware(host)[1]) if node.firmware == "uefi" else platform
 
 
 def _direct(image: StagedImage, paths: dict[str, str]) -> DirectKernel | None:
@@ -79,8 +79,8 @@ def _direct(image: StagedImage, paths: dict[str, str]) -> DirectKernel | None:
     return DirectKernel(kernel=paths["kernel"], initrd=paths.get("initrd"), cmdline=image.cmdline)
 
 
-def link(request: BootRequest, nic: Nic) -> InterfaceLink:
-    """Where an interface is plugged in. Raises SiteError when its network was not granted."""
+def interface_link(request: BootRequest, nic: Nic) -> InterfaceLink:
+    """The attachment of an interface. Raises SiteError when its network is not in the allocation."""
     allocation = request.allocation
     if nic.network == "public":
         grant = next((grant for grant in allocation.public if grant.node == request.node.name), None)

@@ -1,8 +1,8 @@
-"""Doing something to a network while a machine starts that is plugged into it.
+"""A callback that runs once the interfaces of a starting domain are attached.
 
-libvirt holds a network for half a second while it tells the DHCP server of an address, because it writes the firewall anew. A
-start that comes meanwhile waits for that, and after the start it would be waited for; but a start needs the network only at its
-very beginning.
+libvirt locks a network for half a second while it passes an address to the DHCP server, because it rewrites the firewall rules. A
+concurrent start waits for the lock, and updating the network after the start would add that time; but a start needs the network
+only at its very beginning.
 """
 
 import threading
@@ -17,26 +17,26 @@ _POLL_S = 0.01
 
 
 @contextmanager
-def after_plugging(host: Host, uuid: str, do: Callable[[], None]) -> Iterator[None]:
-    """Call ``do`` in a thread as soon as domain ``uuid``, started in the body, has its interfaces; at the latest after the body.
+def after_attach(host: Host, uuid: str, callback: Callable[[], None]) -> Iterator[None]:
+    """Call ``callback`` in a thread as soon as domain ``uuid``, started in the block, has its interfaces; at the latest after it.
 
-    An error of ``do`` is raised after the body. When the body raises, ``do`` is not called any more.
+    An error of ``callback`` is raised after the block. If the block raises first, ``callback`` is not called.
     """
-    over = threading.Event()
+    finished = threading.Event()
     given_up = threading.Event()
     errors: list[BaseException] = []
 
-    def wait_and_do() -> None:
-        while not over.wait(_POLL_S) and not _runs(host, uuid):
+    def wait_and_call() -> None:
+        while not finished.wait(_POLL_S) and not _runs(host, uuid):
             continue
         if given_up.is_set():
             return
         try:
-            do()
+            callback()
         except BaseException as error:  # noqa: BLE001 - raised in the thread that started the machine
             errors.append(error)
 
-    thread = threading.Thread(target=wait_and_do, name=f"{threading.current_thread().name}-plugged", daemon=True)
+    thread = threading.Thread(target=wait_and_call, name=f"{threading.current_thread().name}-attached", daemon=True)
     thread.start()
     try:
         yield
@@ -44,15 +44,15 @@ def after_plugging(host: Host, uuid: str, do: Callable[[], None]) -> Iterator[No
         given_up.set()
         raise
     finally:
-        over.set()
+        finished.set()
         thread.join()
     if errors:
         raise errors[0]
 
 
 def _runs(host: Host, uuid: str) -> bool:
-    """Whether the machine has a process. libvirt answers when the start lets go of the domain: its interfaces are made then."""
+    """True if the domain is active. libvirt answers once the start has released the domain: its interfaces exist by then."""
     with suppress(libvirt.libvirtError):
-        # By this thread's own connection: a daemon takes few requests of one client at a time, and this one waits.
+        # Through this thread's own connection: a daemon serves few requests per client at a time, and this one blocks.
         return bool(host.handle().lookupByUUIDString(uuid).isActive())
     return False

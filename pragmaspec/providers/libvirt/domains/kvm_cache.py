@@ -1,4 +1,4 @@
-"""What the probe found out about KVM, kept per site: a probe costs seconds, and the answer changes only with the machine."""
+"""The cached result of the KVM probe, per site: a probe takes seconds, and the result changes only with the machine."""
 
 import json
 import os
@@ -9,18 +9,18 @@ from typing import Literal
 from pragmaspec.paths import cache_home
 
 KvmResult = Literal["kvm", "qemu", "watched"]
-"""``watched``: KVM kept a first machine running, but no kernel has shown that it works."""
+"""``watched``: a first machine kept running under KVM, but no kernel has shown that KVM works."""
 
 
-def verdict_file(site_id: str) -> Path:
+def cache_file(site_id: str) -> Path:
     """``$XDG_CACHE_HOME/pragmaspec/virt-type-<id>.json``; remove it to have the site probed again."""
     return cache_home() / "pragmaspec" / f"virt-type-{site_id}.json"
 
 
-def recorded_verdict(site_id: str) -> KvmResult | None:
-    """What was found out before; None when nothing readable is recorded."""
+def cached_result(site_id: str) -> KvmResult | None:
+    """The cached result; None when no valid one is cached."""
     with suppress(OSError, ValueError):
-        match json.loads(verdict_file(site_id).read_text(encoding="utf-8")):
+        match json.loads(cache_file(site_id).read_text(encoding="utf-8")):
             case {"virt_type": "kvm"}:
                 return "kvm"
             case {"virt_type": "qemu"}:
@@ -32,11 +32,11 @@ def recorded_verdict(site_id: str) -> KvmResult | None:
     return None
 
 
-def record_verdict(site_id: str, verdict: KvmResult) -> None:
-    """Keep ``verdict``. A cache that cannot be written costs the next run a probe, no more."""
-    file = verdict_file(site_id)
+def cache_result(site_id: str, result: KvmResult) -> None:
+    """Cache ``result``. If the cache cannot be written, the next run probes again."""
+    file = cache_file(site_id)
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = file.with_suffix(f".{os.getpid()}")
-        part.write_text(json.dumps({"virt_type": verdict}) + "\n", encoding="utf-8")
-        part.replace(file)
+        temporary = file.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps({"virt_type": result}) + "\n", encoding="utf-8")
+        temporary.replace(file)

@@ -1,4 +1,4 @@
-"""A domain's power state (libvirt's ``virDomainState`` and its reason) as a status, and in words. Pure."""
+"""A domain's power state (libvirt's ``virDomainState`` and its reason) as a status, and human-readable. Pure."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,18 +9,18 @@ from pragmaspec.planning.observed import MachineStatus
 
 _STATES: Mapping[int, str] = MappingProxyType(
     {
-        libvirt.VIR_DOMAIN_NOSTATE: "in no state",
+        libvirt.VIR_DOMAIN_NOSTATE: "in an unknown state",
         libvirt.VIR_DOMAIN_RUNNING: "running",
         libvirt.VIR_DOMAIN_BLOCKED: "running",
         libvirt.VIR_DOMAIN_PAUSED: "paused",
         libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
         libvirt.VIR_DOMAIN_SHUTOFF: "off",
         libvirt.VIR_DOMAIN_CRASHED: "crashed",
-        libvirt.VIR_DOMAIN_PMSUSPENDED: "asleep",
+        libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
     }
 )
 BY_USER = "by a user"
-"""libvirt's reason for anything that a client has asked for, including ourselves."""
+"""libvirt's reason for every request of a client, including this program."""
 BOOTING = "being booted"
 DISK_ERROR = "a disk error; most often the host's disk is full"
 _REASONS: Mapping[tuple[int, int], str] = MappingProxyType(
@@ -40,21 +40,21 @@ _REASONS: Mapping[tuple[int, int], str] = MappingProxyType(
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED): "its migration failed",
         (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED): "the guest panicked",
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN): "the guest powered off",
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED): "its power was taken away",
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED): "it was forced off",
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED): "the guest crashed",
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_FAILED): "it could not start",
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DAEMON): "it ended while the daemon was away",
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DAEMON): "it ended while the daemon was not running",
     }
 )
-_ASLEEP = "the guest put itself to sleep"
-_UNKNOWN = "for a reason that libvirt does not tell"
+_SUSPENDED = "the guest suspended itself"
+_UNKNOWN = "for a reason that libvirt does not report"
 
 
 def status_of(state: int, reason: int) -> tuple[MachineStatus, str]:
-    """The status of a domain, with the reason where the status is unexpected."""
+    """The status of a domain, with the reason if it is unexpected."""
     why = _REASONS.get((state, reason), "")
     if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
-        return "paused", _ASLEEP
+        return "paused", _SUSPENDED
     if state == libvirt.VIR_DOMAIN_CRASHED or (state, reason) == (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED):
         return "crashed", why
     if state == libvirt.VIR_DOMAIN_PAUSED:
@@ -64,8 +64,8 @@ def status_of(state: int, reason: int) -> tuple[MachineStatus, str]:
     return "running", ""
 
 
-def state_words(state: int, reason: int) -> str:
-    """A power state in words."""
+def describe_state(state: int, reason: int) -> str:
+    """The human-readable power state."""
     words = _STATES.get(state, f"in state {state}")
     why = _REASONS.get((state, reason))
     return f"{words} ({why})" if why else words

@@ -1,7 +1,7 @@
-"""Images that the hypervisor's host downloads by itself, from a server that everybody can ask, or from a neighbour.
+"""Downloads of images by the hypervisor host itself, from a public server or from a peer.
 
-The bytes are written into a volume beside the one that they shall become, and hashed on the way. They get their name only when
-their digest is that of a disk which somebody's machine has inspected; so what a host is given by a server decides nothing.
+The bytes are written into a partial volume and hashed on the way. The volume gets its final name only if the digest is that of
+an inspected disk; so the bytes that a server sends to a host are never trusted.
 """
 
 from typing import NamedTuple
@@ -14,26 +14,26 @@ from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.remote_shell import SSH_FAILED, RemoteResult, RemoteShell
-from pragmaspec.providers.libvirt.volumes import SHARED, Sent, raw_xml
+from pragmaspec.providers.libvirt.volumes import SHARED, ByteCounter, raw_xml
 from pragmaspec.resources import Blob, Mark, StagedImage
 
 LIMIT_S = 6 * 3600.0
-NEIGHBOUR = "neighbour.invalid"
-"""What every neighbour's certificate is made out to. No host is called so (RFC 2606)."""
-NEIGHBOUR_CONNECT_S = 5
+PEER_HOST_NAME = "neighbour.invalid"
+"""The common name of every peer's certificate. No host has this name (RFC 2606)."""
+PEER_CONNECT_S = 5
 RETRY_S = 20
 """Less than SCRIPT's ``--speed-time``."""
-NO_CURL, NO_ACCESS, OTHER_BYTES, NO_NAME = 71, 72, 73, 74
+NO_CURL, NO_ACCESS, WRONG_BYTES, NO_NAME = 71, 72, 73, 74
 
 SCRIPT = r"""
-coming=$1 final=$2 size=$3 digest=$4 format=$5
+partial=$1 final=$2 size=$3 digest=$4 format=$5
 command -v curl >/dev/null 2>&1 || exit 71
-[ -w "$coming" ] || exit 72
+[ -w "$partial" ] || exit 72
 exec 3<&0
-told() { while read -r line <&3 && [ -n "$line" ]; do printf '%s\n' "$line"; done; }
-options=$(told)
-trusted=$(told)
-fetched() {
+paragraph() { while read -r line <&3 && [ -n "$line" ]; do printf '%s\n' "$line"; done; }
+options=$(paragraph)
+trusted=$(paragraph)
+download() {
   curl -q --silent --show-error --fail --globoff --speed-limit 16384 --speed-time 25 --max-filesize "$size" --config - 3<&- \
     4<<TRUSTED <<OPTIONS
 $trusted
@@ -43,17 +43,17 @@ OPTIONS
 }
 (read -r _ <&3; kill 0) >/dev/null 2>&1 &
 watch=$!
-found=$(fetched | tee "$coming" 3<&- | sha256sum 3<&-)
+found=$(download | tee "$partial" 3<&- | sha256sum 3<&-)
 kill "$watch"
-[ "${found%% *}" = "$digest" ] && [ "$(stat -c %s "$coming")" = "$size" ] || exit 73
-[ "$format" != raw ] || fallocate --dig-holes "$coming" 2>/dev/null
-sync "$coming" || exit 74
-ln -T "$coming" "$final" || exit 74
+[ "${found%% *}" = "$digest" ] && [ "$(stat -c %s "$partial")" = "$size" ] || exit 73
+[ "$format" != raw ] || fallocate --dig-holes "$partial" 2>/dev/null
+sync "$partial" || exit 74
+ln -T "$partial" "$final" || exit 74
 """
-"""One pass over the bytes. Where they come from, and whom to trust for it, is read from standard input, so that no list of
-processes shows it. When nobody listens any more, standard input ends, and everything here does."""
+"""Downloads, hashes and checks in one pass. The source and the trusted certificate are read from standard input, so that no list
+of processes shows them. When this program ends, standard input ends, and with it the script."""
 
-_WHY = {
+_REASONS = {
     NO_CURL: "the host has no curl. Install it there",
     NO_ACCESS: "the account that logs in may not write into the storage pool. Log in as root, or let its group write there",
     NO_NAME: "the host could not give the file its name",
@@ -61,10 +61,10 @@ _WHY = {
 
 
 class DownloadSource(NamedTuple):
-    """Where a part of an image is to be had.
+    """The source of one part of an image.
 
-    ``options`` are curl's (a value that is empty: a switch); ``trusted`` is the only certificate to trust (PEM; empty: those that
-    the host trusts); ``server`` is for people.
+    ``options`` are curl's (with an empty value: a switch); ``trusted`` is the only certificate to trust (PEM; empty: those that
+    the host trusts); ``server`` is for messages.
     """
 
     part: str
@@ -73,23 +73,23 @@ class DownloadSource(NamedTuple):
     server: str
 
     @property
-    def told(self) -> bytes:
-        """What SCRIPT reads: two paragraphs, an empty line after each, and not a byte more, which it would take for the end."""
+    def script_input(self) -> bytes:
+        """SCRIPT's standard input: two paragraphs, each followed by an empty line. A further byte would end the download."""
         options = "".join(f'{name} = "{_escaped(value)}"\n' if value else f"{name}\n" for name, value in self.options)
         trusted = f"{self.trusted.strip()}\n" if self.trusted else ""
         return f"{options}\n{trusted}\n".encode()
 
 
 def public_source(copy: PublicCopy) -> DownloadSource:
-    """The disk, from a server that everybody can ask. A secure one must not send the host on to one that is not.
+    """The disk, from a public server. An https server must not redirect to http.
 
-    Another try is made only before bytes came, which the limit in time is for: they are hashed in one pass.
+    Failures are retried only before bytes have arrived, hence the time limit of retries: the bytes are hashed in one pass.
     """
-    later = "=https" if copy.url.startswith("https:") else "=http,https"
+    redirect_protocols = "=https" if copy.url.startswith("https:") else "=http,https"
     options = {
         "proto": "=http,https",
         "location": "",
-        "proto-redir": later,
+        "proto-redir": redirect_protocols,
         "max-redirs": f"{MAX_REDIRECTS}",
         "connect-timeout": "15",
     }
@@ -97,15 +97,15 @@ def public_source(copy: PublicCopy) -> DownloadSource:
     return DownloadSource("disk", (("url", copy.url), *options.items(), *retries.items()), "", copy.server)
 
 
-def neighbour_source(offer: Offer, part: str, path: str) -> DownloadSource:
-    """A part of what a neighbour offers. Its certificate, and not its name, says that it is the one."""
+def peer_source(offer: Offer, part: str, path: str) -> DownloadSource:
+    """One part of a peer's offer. The peer is authenticated by its certificate rather than by its name."""
     address = f"[{offer.address}]" if ":" in offer.address else offer.address
     options = {
-        "url": f"https://{NEIGHBOUR}{path}",
+        "url": f"https://{PEER_HOST_NAME}{path}",
         "connect-to": f"::{address}:{offer.port}",
         "proto": "=https",
         "noproxy": "*",
-        "connect-timeout": f"{NEIGHBOUR_CONNECT_S}",
+        "connect-timeout": f"{PEER_CONNECT_S}",
         "cacert": "/dev/fd/4",
     }
     return DownloadSource(part, tuple(options.items()), offer.certificate, offer.address)
@@ -115,60 +115,61 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def fetch(host: Host, image: StagedImage, source: DownloadSource, mark: Mark, sent: Sent) -> str:
-    """Have the host download a part of the image. Returns why it could not; empty when it is there, under its own name."""
+def download(host: Host, image: StagedImage, source: DownloadSource, mark: Mark, count: ByteCounter) -> str:
+    """Have the host download a part of the image. Return the reason of a failure; empty when the part has its final name."""
     final = names.image_volumes(image)[source.part]
-    coming = names.coming_volume(final, mark)
+    partial = names.partial_volume(final, mark)
     blob: Blob = getattr(image, source.part)
     size = blob.size_bytes
-    volumes.remove(host, coming)
-    # Empty, so that its size tells a neighbour that hands it on how far it is.
-    if volumes.make(host, raw_xml(coming, 0, SHARED)) is None:
-        return "another run of this stack downloads it"
+    volumes.remove(host, partial)
+    # Created empty: a host that serves it onwards reads its size as the progress.
+    if volumes.create(host, raw_xml(partial, 0, SHARED)) is None:
+        return "another run of this stack is downloading it"
     reach("libvirt.image.fetch-begun")
-    seen = 0
+    counted = 0
 
     def tick() -> None:
-        nonlocal seen
-        now = min(volumes.allocated_bytes(host, coming), size)
-        sent(max(0, now - seen))
-        seen = max(seen, now)
+        nonlocal counted
+        now = min(volumes.allocated_bytes(host, partial), size)
+        count(max(0, now - counted))
+        counted = max(counted, now)
 
     try:
-        kind = image.format if source.part == "disk" else ""
-        arguments = (host.path(coming), host.path(final), str(size), blob.sha256, kind)
-        ended = RemoteShell(host.site.uri).run(SCRIPT, arguments, LIMIT_S, tick, source.told)
+        format_name = image.format if source.part == "disk" else ""
+        arguments = (host.path(partial), host.path(final), str(size), blob.sha256, format_name)
+        result = RemoteShell(host.site.uri).run(SCRIPT, arguments, LIMIT_S, tick, source.script_input)
         reach("libvirt.image.fetched")
     finally:
-        volumes.remove(host, coming)
-    if ended.status:
-        return _why(ended, source)
-    volumes.reread(host)  # libvirt has not seen the file get its name
-    sent(size - seen)
+        volumes.remove(host, partial)
+    if result.status:
+        return _reason(result, source)
+    volumes.refresh(host)  # libvirt does not list the new name yet.
+    count(size - counted)
     return ""
 
 
-def cannot_fetch(host: Host, image: StagedImage, why: str) -> SiteError:
-    """The error for a host that shall download and could not."""
+def download_error(host: Host, image: StagedImage, reason: str) -> SiteError:
+    """The error for a host that has to download the image and could not."""
     return SiteError(
         "The host could not download the image",
-        f"Site {host.site.name} has `fetch: host`, and image {image.name} did not get there: {why}. With "
+        f"Site {host.site.name} has `fetch: host`, and its download of image {image.name} failed: {reason}. With "
         "`fetch: auto` it is sent from here instead.",
     )
 
 
-def not_passed_on(host: Host, image: StagedImage, why: str) -> SiteError:
-    """The error for an image that a neighbour has and ``host`` did not get."""
+def peer_copy_error(host: Host, image: StagedImage, reason: str) -> SiteError:
+    """The error for a failed copy from a peer."""
     return SiteError(
-        "The image was not passed on", f"Image {image.name} did not get to site {host.site.name} from its neighbour: {why}."
+        "The image was not copied from the neighbour",
+        f"Site {host.site.name} could not copy image {image.name} from its neighbour: {reason}.",
     )
 
 
-def _why(ended: RemoteResult, source: DownloadSource) -> str:
-    if ended.status == SSH_FAILED:
-        return f"no command can be run on the host: {ended.complained or 'ssh failed'}"
-    _, curl, words = ended.complained.rpartition("curl: ")
-    if ended.status == OTHER_BYTES:
-        said = f"did not give it to the host: curl: {words}" if curl else "gave the host other bytes than those of the image"
-        return f"{source.server} {said}"
-    return _WHY.get(ended.status, "the host's shell failed") + (f": {ended.complained}" if ended.complained else "")
+def _reason(result: RemoteResult, source: DownloadSource) -> str:
+    if result.status == SSH_FAILED:
+        return f"no command can be run on the host: {result.stderr or 'ssh failed'}"
+    _, curl, message = result.stderr.rpartition("curl: ")
+    if result.status == WRONG_BYTES:
+        failure = f"did not send it to the host: curl: {message}" if curl else "sent the host other bytes than those of the image"
+        return f"{source.server} {failure}"
+    return _REASONS.get(result.status, "the host's shell failed") + (f": {result.stderr}" if result.stderr else "")

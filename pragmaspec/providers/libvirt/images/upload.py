@@ -11,8 +11,14 @@ from pragmaspec.providers.base import Offer, StageRequest, TransferProgress
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_advice import host_advice
-from pragmaspec.providers.libvirt.images.host_download import cannot_fetch, fetch, neighbour_source, not_passed_on, public_source
-from pragmaspec.providers.libvirt.images.upload_check import check_arrived
+from pragmaspec.providers.libvirt.images.host_download import (
+    download,
+    download_error,
+    peer_copy_error,
+    peer_source,
+    public_source,
+)
+from pragmaspec.providers.libvirt.images.upload_check import verify_upload
 from pragmaspec.providers.libvirt.volumes import SHARED, raw_xml
 from pragmaspec.resources import Blob, StagedImage
 
@@ -48,11 +54,11 @@ def transfer(host: Host, request: StageRequest, offer: Offer | None) -> bool:
                 return _upload(host, request, _raise_if_slow(request.progress))
             except _SlowUploadError:
                 volumes.remove(host, names.image_volumes(image)["disk"])
-        reason = fetch(host, image, public_source(copy), request.mark, _counted(request.progress, image.transfer_bytes))
+        reason = download(host, image, public_source(copy), request.mark, _counted(request.progress, image.transfer_bytes))
         if not reason:
             return True
         if host.site.fetch == "host":
-            raise cannot_fetch(host, image, reason)
+            raise download_error(host, image, reason)
     return _upload(host, request, request.progress)
 
 
@@ -61,9 +67,9 @@ def _copy_from_peer(host: Host, request: StageRequest, offer: Offer) -> None:
     image, paths = request.image, dict(offer.paths)
     count = _counted(request.progress, image.transfer_bytes)
     for part in names.image_volumes(image):
-        reason = fetch(host, image, neighbour_source(offer, part, paths[part]), request.mark, count)
+        reason = download(host, image, peer_source(offer, part, paths[part]), request.mark, count)
         if reason:
-            raise not_passed_on(host, image, reason)
+            raise peer_copy_error(host, image, reason)
         reach("libvirt.image.part-passed-on")
 
 
@@ -73,7 +79,7 @@ def _upload(host: Host, request: StageRequest, progress: TransferProgress) -> bo
     count = _counted(progress, image.transfer_bytes)
     for part, name in names.image_volumes(image).items():
         file, blob = sources[part]
-        volume = volumes.make(host, raw_xml(name, blob.size_bytes, SHARED))
+        volume = volumes.create(host, raw_xml(name, blob.size_bytes, SHARED))
         if volume is None:
             return False
         reach("libvirt.image.part-made")
@@ -82,7 +88,7 @@ def _upload(host: Host, request: StageRequest, progress: TransferProgress) -> bo
         except OSError as error:
             raise _copy_error(host, image, host.path(name), error) from error
         reach("libvirt.image.part-filled")
-        check_arrived(host, name, file, blob)
+        verify_upload(host, name, file, blob)
     return True
 
 
@@ -113,7 +119,7 @@ def _copy_error(host: Host, image: StagedImage, path: str, error: OSError) -> Si
     )
 
 
-def _counted(progress: TransferProgress, total: int) -> volumes.Sent:
+def _counted(progress: TransferProgress, total: int) -> volumes.ByteCounter:
     """Return a callback that adds up byte counts and passes the sum to ``progress``."""
     done = 0
 

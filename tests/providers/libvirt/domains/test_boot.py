@@ -10,11 +10,11 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteConflictError, SiteError
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.domains import boot
-from pragmaspec.providers.libvirt.domains.definition import kib
+from pragmaspec.providers.libvirt.domains.definition import memory_kib
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.metadata import NAMESPACE
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
-from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Nic, PublicGrant
 from pragmaspec.site import LibvirtSite
 from tests.providers.libvirt.conftest import host_of
@@ -109,11 +109,11 @@ def test_a_start_that_fails_with_kvm_by_demand_says_how_to_do_without():
     broken.err = (libvirt.VIR_ERR_INTERNAL_ERROR, 10, "process exited: Assertion failed", 2, "", "", "", 0, 0)
     demanding, probing = (Host(LibvirtSite(name="lab", virt_type=word)) for word in ("kvm", None))
     with (
-        pytest.raises(SiteError, match="leave it out to have it probed, or write `virt_type: qemu`"),
-        boot._kvm_doubted(demanding, "hello-frontend"),
+        pytest.raises(SiteError, match="remove the option to have it probed, or write `virt_type: qemu`"),
+        boot._kvm_advice(demanding, "hello-frontend"),
     ):
         raise broken
-    with pytest.raises(libvirt.libvirtError), boot._kvm_doubted(probing, "hello-frontend"):
+    with pytest.raises(libvirt.libvirtError), boot._kvm_advice(probing, "hello-frontend"):
         raise broken
 
 
@@ -155,7 +155,7 @@ def test_a_running_node_gets_a_changed_definition_for_its_next_start(pretended, 
     pretended.boot(pretended.node(memory_mib=256))
     assert (domain_of(pretended, by_hand).ID(), pretended.observed().nodes[0].memory_mib) == (number, 128)
     defined = domain_of(pretended, by_hand).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-    assert kib(parsed(defined).find("memory")) == 256 * 1024
+    assert memory_kib(parse(defined).find("memory")) == 256 * 1024
 
 
 def test_every_interface_is_plugged_where_its_network_is(pretended, by_hand):
@@ -198,7 +198,7 @@ def test_a_node_s_volumes_are_for_the_hypervisor_alone(lab, real_by_hand):
     lab.boot(node)
     pool = real_by_hand.storagePoolLookupByName(lab.site.pool)
     for name in pool.listVolumes():
-        if names.parsed_node_volume(name):
+        if names.parse_node_volume(name):
             assert "<mode>0600</mode>" in pool.storageVolLookupByName(name).XMLDesc()
 
 
@@ -210,17 +210,17 @@ def test_a_seed_is_replaced_only_while_the_node_is_off(lab):
     lab.boot(node)
     changed = replace(lab.boot_request(node), seed=b"another and shorter".ljust(512, b"\0"))
     lab.provider.boot(changed)
-    assert volumes.tail(host, name, 2**20) == lab.boot_request(node).seed
+    assert volumes.read_tail(host, name, 2**20) == lab.boot_request(node).seed
     lab.provider.shutdown(node, lab.mark(node), grace_s=0)
     lab.provider.boot(changed)
-    assert volumes.tail(host, name, 2**20) == changed.seed
+    assert volumes.read_tail(host, name, 2**20) == changed.seed
     lab.provider.shutdown(node, lab.mark(node), grace_s=0)
     unknown = replace(changed, seed=b"")
     lab.provider.boot(unknown)
-    assert volumes.tail(host, name, 2**20) == changed.seed
+    assert volumes.read_tail(host, name, 2**20) == changed.seed
     lab.provider.shutdown(node, lab.mark(node), grace_s=0)
     volumes.remove(host, name)
-    with pytest.raises(SiteError, match=r"no longer says what .* was told at its first boot"):
+    with pytest.raises(SiteError, match=r"no longer contains the contents of .* first seed"):
         lab.provider.boot(unknown)
 
 
@@ -234,7 +234,7 @@ def test_a_disk_that_stands_on_another_image_is_not_touched(lab, real_by_hand):
     name = names.disk_volume(node.name, lab.mark(node))
     pool.storageVolLookupByName(name).delete()
     pool.createXML(f"<volume><name>{name}</name><capacity>1048576</capacity><target><format type='qcow2'/></target></volume>")
-    with pytest.raises(SiteConflictError, match="stands on no image"):
+    with pytest.raises(SiteConflictError, match="is based on no image"):
         lab.boot(node)
 
 
@@ -319,7 +319,10 @@ def test_a_renamed_machine_that_runs_is_not_touched_by_a_boot_and_goes_with_a_cl
     domain_of(pretended, by_hand).destroy()
     domain_of(pretended, by_hand).rename("mine-now", 0)
     by_hand.lookupByName("mine-now").create()
-    with pytest.raises(SiteConflictError, match=r"is called mine-now at site pretended, and runs.*virsh .*shutdown mine-now"):
+    with pytest.raises(
+        SiteConflictError,
+        match=r"is named mine-now at .* cannot be renamed back .*virsh .*shutdown mine-now",
+    ):
         pretended.boot(node)
     pretended.provider.clean(node, pretended.mark(node))
     assert "mine-now" not in {domain.name() for domain in by_hand.listAllDomains()}

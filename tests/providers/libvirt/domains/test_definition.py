@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from pragmaspec.providers.libvirt.domains.additions import additions, passing_additions, with_additions
+from pragmaspec.providers.libvirt.domains.additions import additions, transient_additions, with_additions
 from pragmaspec.providers.libvirt.domains.definition import differences
 from pragmaspec.providers.libvirt.domains.disk_chain import layers, own_chain
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_element
-from pragmaspec.providers.libvirt.xml import text
+from pragmaspec.providers.libvirt.xml import to_text
 from pragmaspec.resources import Mark
 
 CASES = Path(__file__).parents[3] / "cases" / "domain_drift"
@@ -51,7 +51,7 @@ def test_what_is_found_is_as_reviewed(case, golden):
         lines += [f"layer of the {kind}: {layer.file}{'' if layer.above else ', instead'}" for layer in found]
         lines += ["  stays when the node is cleaned" for layer in found if layer.stays]
     lines += [f"added: {words}" for words in additions(wanted(), defined)]
-    lines += [f"added until it is off: {words}" for words in passing_additions(wanted(), defined, active)] if active else []
+    lines += [f"added until it is off: {words}" for words in transient_additions(wanted(), defined, active)] if active else []
     golden(CASES / case / "found.txt", "\n".join(lines or ["as recorded"]) + "\n")
 
 
@@ -61,7 +61,7 @@ def test_what_libvirt_makes_of_a_definition_does_not_differ_from_it(case, real_b
     parts = msgspec.json.decode((CASES.parent / "domain_xml" / case / "input.json").read_bytes(), type=DomainConfig)
     mark = Mark(lineage=str(uuid4()), address=parts.mark.address)
     ours = domain_element(replace(parts, mark=mark))
-    domain = real_by_hand.defineXML(text(ours))
+    domain = real_by_hand.defineXML(to_text(ours))
     try:
         defined = fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
         assert ([*differences(ours, defined, None)], additions(ours, defined)) == ([], ())
@@ -88,7 +88,7 @@ def test_a_new_definition_ends_every_difference_and_keeps_every_addition(case):
 )
 def test_definitions_differ_exactly_where_they_were_made_otherwise(memory_mib, cpus, disk, seed, links):
     node = replace(PARTS.node, memory_mib=memory_mib, cpus=cpus)
-    theirs = fromstring(text(domain_element(replace(PARTS, node=node, disk=disk, seed=seed, links=tuple(links)))))
+    theirs = fromstring(to_text(domain_element(replace(PARTS, node=node, disk=disk, seed=seed, links=tuple(links)))))
     found = [each.detail for each in differences(wanted(), theirs, None)]
     assert any(detail.startswith("memory is ") for detail in found) == (memory_mib != PARTS.node.memory_mib)
     assert any(detail.startswith("cpus is ") for detail in found) == (cpus != PARTS.node.cpus)
@@ -98,5 +98,5 @@ def test_definitions_differ_exactly_where_they_were_made_otherwise(memory_mib, c
 
 
 def test_equal_definitions_do_not_differ():
-    assert [*differences(wanted(), fromstring(text(wanted())), None)] == []
-    assert additions(wanted(), fromstring(text(wanted()))) == ()
+    assert [*differences(wanted(), fromstring(to_text(wanted())), None)] == []
+    assert additions(wanted(), fromstring(to_text(wanted()))) == ()

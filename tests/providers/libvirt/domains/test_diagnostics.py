@@ -5,7 +5,7 @@ import pytest
 
 from pragmaspec.providers.base import Diagnostics
 from pragmaspec.providers.libvirt.domains.diagnostics import CONSOLE_LINES, last_lines
-from pragmaspec.providers.libvirt.domains.power_states import state_words
+from pragmaspec.providers.libvirt.domains.power_states import describe_state
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.site import LibvirtSite
 
@@ -15,7 +15,7 @@ from pragmaspec.site import LibvirtSite
     [
         (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_BOOTED, "running"),
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN, "off (the guest powered off)"),
-        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, "off (its power was taken away)"),
+        (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, "off (it was forced off)"),
         (
             libvirt.VIR_DOMAIN_PAUSED,
             libvirt.VIR_DOMAIN_PAUSED_IOERROR,
@@ -25,7 +25,7 @@ from pragmaspec.site import LibvirtSite
     ],
 )
 def test_power_states_are_words(state, reason, words):
-    assert state_words(state, reason) == words
+    assert describe_state(state, reason) == words
 
 
 def test_the_last_lines_are_text_whatever_the_guest_printed():
@@ -47,4 +47,4 @@ def test_a_node_that_was_switched_off_says_so(pretended):
     node = pretended.node()
     pretended.boot(node)
     pretended.provider.shutdown(node, pretended.mark(node), grace_s=0)
-    assert pretended.provider.diagnostics(node, pretended.mark(node)).domain == "off (its power was taken away)"
+    assert pretended.provider.diagnostics(node, pretended.mark(node)).domain == "off (it was forced off)"

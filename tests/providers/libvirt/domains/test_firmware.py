@@ -2,7 +2,7 @@
 
 import pytest
 
-from pragmaspec.providers.libvirt.domains.firmware import offered, uefi_loader
+from pragmaspec.providers.libvirt.domains.firmware import offered_firmware, uefi_loader
 from tests.providers.libvirt.conftest import host_of
 
 DEBIAN_12 = (
@@ -42,4 +42,4 @@ def test_firmware_without_secure_boot_is_chosen(shown: str, version: int, loader
 
 
 def test_a_host_that_only_pretends_does_not_tell(pretended) -> None:
-    assert offered(host_of(pretended)) == (None, "")
+    assert offered_firmware(host_of(pretended)) == (None, "")

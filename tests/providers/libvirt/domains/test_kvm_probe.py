@@ -5,8 +5,7 @@ import subprocess
 import libvirt
 import pytest
 
-from pragmaspec.providers.libvirt.domains import kvm_cache as verdicts
-from pragmaspec.providers.libvirt.domains import kvm_probe as virt_type
+from pragmaspec.providers.libvirt.domains import kvm_cache, kvm_probe
 from pragmaspec.providers.libvirt.domains.xml import GuestPlatform
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.site import LibvirtSite
@@ -29,44 +28,44 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def test_a_verdict_is_kept(tmp_path):
-    assert verdicts.recorded_verdict(SITE_ID) is None
-    verdicts.record_verdict(SITE_ID, "qemu")
-    assert verdicts.recorded_verdict(SITE_ID) == "qemu"
-    verdicts.record_verdict(SITE_ID, "kvm")
-    assert verdicts.recorded_verdict(SITE_ID) == "kvm"
+    assert kvm_cache.cached_result(SITE_ID) is None
+    kvm_cache.cache_result(SITE_ID, "qemu")
+    assert kvm_cache.cached_result(SITE_ID) == "qemu"
+    kvm_cache.cache_result(SITE_ID, "kvm")
+    assert kvm_cache.cached_result(SITE_ID) == "kvm"
     assert [file.name for file in (tmp_path / "pragmaspec").iterdir()] == [f"virt-type-{SITE_ID}.json"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"virt_type": "xen"}', "\xff"])
 def test_a_damaged_verdict_is_none(content):
-    verdicts.record_verdict(SITE_ID, "kvm")
-    verdicts.verdict_file(SITE_ID).write_text(content, encoding="latin-1")
-    assert verdicts.recorded_verdict(SITE_ID) is None
+    kvm_cache.cache_result(SITE_ID, "kvm")
+    kvm_cache.cache_file(SITE_ID).write_text(content, encoding="latin-1")
+    assert kvm_cache.cached_result(SITE_ID) is None
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
-    verdicts.record_verdict(SITE_ID, "kvm")
-    assert verdicts.recorded_verdict(SITE_ID) is None
+    kvm_cache.cache_result(SITE_ID, "kvm")
+    assert kvm_cache.cached_result(SITE_ID) is None
 
 
 def test_without_a_cache_variable_it_is_the_user_s_own(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert verdicts.verdict_file(SITE_ID) == tmp_path / ".cache" / "pragmaspec" / f"virt-type-{SITE_ID}.json"
+    assert kvm_cache.cache_file(SITE_ID) == tmp_path / ".cache" / "pragmaspec" / f"virt-type-{SITE_ID}.json"
 
 
 def test_libvirts_claim_counts_until_a_probe_says_otherwise():
     host = OfferingKvm(LibvirtSite(name="lab"))
     assert host.virt_type == "kvm"
-    verdicts.record_verdict(SITE_ID, "qemu")
+    kvm_cache.cache_result(SITE_ID, "qemu")
     assert host.virt_type == "qemu"
 
 
 def test_the_site_s_word_goes_before_everything():
-    verdicts.record_verdict(SITE_ID, "qemu")
+    kvm_cache.cache_result(SITE_ID, "qemu")
     assert OfferingKvm(LibvirtSite(name="lab", virt_type="kvm")).virt_type == "kvm"
-    assert virt_type.settle(OfferingKvm(LibvirtSite(name="lab", virt_type="qemu")), None) == "qemu"
+    assert kvm_probe.resolve_virt_type(OfferingKvm(LibvirtSite(name="lab", virt_type="qemu")), None) == "qemu"
 
 
 class Started:
@@ -81,33 +80,33 @@ class Started:
 
 def test_a_machine_that_kvm_stops_is_seen_and_the_site_is_emulated_from_then_on():
     host = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
-    assert virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED))
+    assert kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED))
     assert host.kvm_stops
-    assert verdicts.recorded_verdict(SITE_ID) == "qemu"
-    assert virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING)), "it was started before that was known"
+    assert kvm_cache.cached_result(SITE_ID) == "qemu"
+    assert kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING)), "it was started before that was known"
 
 
 def test_only_the_first_machine_is_watched_and_none_where_the_answer_is_known():
     host = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
-    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING), limit_s=0.2)
-    assert not virt_type.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_PAUSED))
-    assert verdicts.recorded_verdict(SITE_ID) == "watched"
+    assert not kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING), limit_s=0.2)
+    assert not kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_PAUSED))
+    assert kvm_cache.cached_result(SITE_ID) == "watched"
     later = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
-    assert not virt_type.kvm_stopped(later, Started(libvirt.VIR_DOMAIN_PAUSED))
+    assert not kvm_probe.kvm_stopped(later, Started(libvirt.VIR_DOMAIN_PAUSED))
     named = OfferingKvm(LibvirtSite(name="lab", uri="test:///default", virt_type="kvm"))
-    assert not virt_type.kvm_stopped(named, Started(libvirt.VIR_DOMAIN_PAUSED))
+    assert not kvm_probe.kvm_stopped(named, Started(libvirt.VIR_DOMAIN_PAUSED))
 
 
 def test_the_test_driver_is_never_probed():
     host = Host(LibvirtSite(name="lab", uri="test:///default"))
-    assert virt_type.settle(host, "/some/kernel") == "test"
+    assert kvm_probe.resolve_virt_type(host, "/some/kernel") == "test"
     host.connection.close()
 
 
 def test_the_probe_is_a_domain_that_libvirt_accepts(tmp_path):
     for kind, kernel in (("kvm", "/k"), ("qemu", "/k"), ("kvm", None)):
         file = tmp_path / "probe.xml"
-        file.write_text(virt_type.probe_xml(GuestPlatform(virt_type=kind), kernel, "0"), encoding="utf-8")
+        file.write_text(kvm_probe.probe_xml(GuestPlatform(virt_type=kind), kernel, "0"), encoding="utf-8")
         done = subprocess.run(["virt-xml-validate", file, "domain"], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -115,18 +114,18 @@ def test_the_probe_is_a_domain_that_libvirt_accepts(tmp_path):
 @pytest.mark.hypervisor
 def test_a_probe_that_tells_nothing_is_not_kept(hypervisor):
     host = OfferingKvm(LibvirtSite(name="lab"))
-    assert virt_type.settle(host, "/nonexistent/kernel") == "kvm"
-    assert verdicts.recorded_verdict(SITE_ID) is None
+    assert kvm_probe.resolve_virt_type(host, "/nonexistent/kernel") == "kvm"
+    assert kvm_cache.cached_result(SITE_ID) is None
     host.connection.close()
 
 
 @pytest.mark.hypervisor
 def test_without_any_kernel_the_firmware_has_to_run(lab):
     host = OfferingKvm(lab.site.__class__(name="lab", pool=lab.site.pool))
-    assert virt_type.works(host, "qemu", None), "the firmware ends by itself"
-    runs = virt_type.works(host, "kvm", None)
+    assert kvm_probe.guest_runs(host, "qemu", None), "the firmware ends by itself"
+    runs = kvm_probe.guest_runs(host, "kvm", None)
     for _ in range(2):
-        assert virt_type.settle(host, None) == ("kvm" if runs else "qemu")
+        assert kvm_probe.resolve_virt_type(host, None) == ("kvm" if runs else "qemu")
         assert host.firmware_runs is runs
-        assert verdicts.recorded_verdict(SITE_ID) == (None if runs else "qemu"), "a kernel may still hang where firmware runs"
+        assert kvm_cache.cached_result(SITE_ID) == (None if runs else "qemu"), "a kernel may still hang where firmware runs"
     host.connection.close()

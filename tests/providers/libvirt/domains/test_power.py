@@ -34,13 +34,13 @@ class Machine:
 def test_a_disk_that_stays_full_is_an_error() -> None:
     machine = Machine(FULL, FULL, RUNNING, FULL)
     with pytest.raises(SiteError, match="paused again at once: a disk error"):
-        power.go_on(HOST, machine, "hello-frontend")
+        power.resume_or_fail(HOST, machine, "hello-frontend")
     assert machine.done == ["resume"]
 
 
 def test_a_disk_that_has_room_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power, "REPEATED_WRITE_S", 0.1)
-    power.go_on(HOST, Machine(FULL, FULL, RUNNING), "hello-frontend")
+    monkeypatch.setattr(power, "WRITE_RETRY_S", 0.1)
+    power.resume_or_fail(HOST, Machine(FULL, FULL, RUNNING), "hello-frontend")
 
 
 def test_what_sleeps_is_woken() -> None:
@@ -55,10 +55,10 @@ def test_what_sleeps_is_woken() -> None:
         (*RUNNING, "running", ""),
         (*FULL, "paused", DISK_ERROR),
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_USER, "paused", "by a user"),
-        (libvirt.VIR_DOMAIN_PAUSED, 0, "paused", "for a reason that libvirt does not tell"),
+        (libvirt.VIR_DOMAIN_PAUSED, 0, "paused", "for a reason that libvirt does not report"),
         (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_CRASHED, "crashed", "the guest crashed"),
         (libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED, "crashed", "the guest panicked"),
-        (libvirt.VIR_DOMAIN_PMSUSPENDED, 0, "paused", "the guest put itself to sleep"),
+        (libvirt.VIR_DOMAIN_PMSUSPENDED, 0, "paused", "the guest suspended itself"),
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED, "off", ""),
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, "off", "the guest crashed"),
     ],

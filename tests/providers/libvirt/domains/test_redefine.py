@@ -7,8 +7,8 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteConflictError
 from pragmaspec.planning.observed import Difference
 from pragmaspec.providers.libvirt import names
-from pragmaspec.providers.libvirt.domains.definition import kib
-from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.providers.libvirt.domains.definition import memory_kib
+from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.state_model import Record, State
 from tests.providers.libvirt.conftest import host_of
 
@@ -72,7 +72,7 @@ def test_a_changed_definition_is_written_anew_with_what_people_added(booted, by_
 def test_a_machine_whose_mark_was_changed_is_known_by_its_uuid_and_marked_again(booted, by_hand, mark):
     value = booted.lineage if mark == "lineage" else booted.node().address
     defined_as(booted, by_hand, (f'{mark}="{value}"', f'{mark}="another"'))
-    assert [each.detail for each in seen(booted).differences] == ["its mark in <metadata> is not the one that it was given"]
+    assert [each.detail for each in seen(booted).differences] == ["its mark in <metadata> was changed"]
     booted.boot(booted.node())
     assert seen(booted).differences == ()
 
@@ -91,7 +91,7 @@ def test_a_machine_that_was_undefined_while_it_runs_is_defined_again_and_runs_on
     domain_of(booted, by_hand).undefine()
     found = seen(booted)
     assert found.status == "running"
-    assert [each.detail for each in found.differences] == ["it is no longer defined, so that it is gone once it is off"]
+    assert [each.detail for each in found.differences] == ["it is no longer defined, and will be gone once it is off"]
     number = domain_of(booted, by_hand).ID()
     booted.boot(booted.node())
     assert (seen(booted).differences, domain_of(booted, by_hand).ID()) == ((), number)
@@ -127,7 +127,7 @@ def test_a_layer_is_started_from_and_left_out_only_where_the_order_allows_it(boo
     larger = booted.boot_request(booted.node(memory_mib=256))
     with pytest.raises(SiteConflictError, match=r"writes to file .*\.s1"):
         booted.provider.boot(larger)
-    assert kib(parsed(domain_of(booted, by_hand).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("memory")) == 128 * 1024
+    assert memory_kib(parse(domain_of(booted, by_hand).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)).find("memory")) == 128 * 1024
     booted.provider.boot(replace(larger, discard_layers=True))
     assert seen(booted, memory_mib=256).layers == ()
 

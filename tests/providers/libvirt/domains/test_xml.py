@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from pragmaspec.providers.libvirt.domains.xml import DomainConfig, domain_xml
 from pragmaspec.providers.libvirt.metadata import domain_owner
-from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Mark
 
 CASES = sorted((Path(__file__).parents[3] / "cases" / "domain_xml").iterdir())
@@ -34,7 +34,7 @@ def test_the_xml_follows_libvirts_schema(case):
 
 def test_the_owner_can_be_read_back():
     parts = parts_of(CASES[0])
-    owner = domain_owner(parsed(domain_xml(parts)))
+    owner = domain_owner(parse(domain_xml(parts)))
     assert owner is not None
     assert owner.is_for(parts.mark)
     assert owner.generation == parts.mark.generation
@@ -49,5 +49,5 @@ def test_what_the_guest_alone_is_told_does_not_change_the_definition():
 def test_two_generations_are_two_machines():
     parts = parts_of(CASES[0])
     later = replace(parts, mark=Mark(lineage=parts.mark.lineage, address=parts.mark.address, generation=7))
-    uuids = {parsed(domain_xml(each)).findtext("uuid") for each in (parts, later)}
+    uuids = {parse(domain_xml(each)).findtext("uuid") for each in (parts, later)}
     assert len(uuids) == 2

@@ -19,8 +19,8 @@ from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import StageRequest
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.images import upload as bringing
-from pragmaspec.providers.libvirt.images.upload_check import check_arrived
+from pragmaspec.providers.libvirt.images import upload
+from pragmaspec.providers.libvirt.images.upload_check import verify_upload
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.resources import Blob, StagedImage
 from pragmaspec.site import LibvirtSite
@@ -60,7 +60,7 @@ def far(provider: LibvirtProvider, web: Web, tmp_path: Path) -> Iterator[Subject
     web.content = subject.files.disk.read_bytes()
     yield subject
     provider.clean(subject.image, subject.mark(subject.image))
-    assert volumes.listed(provider._host) == set()
+    assert volumes.list_names(provider._host) == set()
 
 
 def nothing_here() -> ImageFiles:
@@ -84,12 +84,12 @@ def with_option(far: Subject, option: str) -> Iterator[Subject]:
 
 def digest_there(far: Subject) -> str:
     name = names.image_volumes(far.image)["disk"]
-    return sha256(volumes.tail(host_of(far), name, 2**31)).hexdigest()
+    return sha256(volumes.read_tail(host_of(far), name, 2**31)).hexdigest()
 
 
 def listed(far: Subject) -> set[str]:
     """By their last words."""
-    return {name.rpartition(".")[2] for name in volumes.listed(host_of(far))}
+    return {name.rpartition(".")[2] for name in volumes.list_names(host_of(far))}
 
 
 def test_the_host_downloads_what_is_not_here(far: Subject, web: Web) -> None:
@@ -111,8 +111,8 @@ def test_a_near_host_is_sent_what_is_here_and_its_digest_is_looked_at_there(far:
     forged = far.files.disk.with_name("forged")
     content = far.files.disk.read_bytes()
     forged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(SiteError, match="did not arrive as it was sent"):
-        check_arrived(
+    with pytest.raises(SiteError, match="was damaged in transit"):
+        verify_upload(
             host_of(far),
             names.image_volumes(far.image)["disk"],
             forged,
@@ -121,8 +121,8 @@ def test_a_near_host_is_sent_what_is_here_and_its_digest_is_looked_at_there(far:
 
 
 def test_a_host_at_the_end_of_a_slow_line_goes_over_to_downloading(far: Subject, web: Web, monkeypatch) -> None:
-    monkeypatch.setattr(bringing, "LOOK_S", 0.0)
-    monkeypatch.setattr(bringing, "PATIENCE_S", -1.0)
+    monkeypatch.setattr(upload, "TRIAL_S", 0.0)
+    monkeypatch.setattr(upload, "SLOW_UPLOAD_S", -1.0)
     stage(far, web, far.bytes, here=True)
     assert web.asked == [THERE]
     assert digest_there(far) == far.image.digest
@@ -135,7 +135,7 @@ def test_a_server_that_gives_other_bytes_is_not_believed(far: Subject, web: Web)
     assert web.asked == [THERE]
     assert digest_there(far) == far.image.digest, "it was sent instead"
     far.provider.clean(far.image, far.mark(far.image))
-    with with_option(far, "host"), pytest.raises(SiteError, match="gave the host other bytes than those of the image"):
+    with with_option(far, "host"), pytest.raises(SiteError, match="sent the host other bytes than those of the image"):
         stage(far, web)
     assert listed(far) == {"ref"}
     assert far.observed().images == ()
@@ -236,7 +236,7 @@ def test_two_processes_that_stage_at_once_download_once(far: Subject, web: Web) 
     with staging_process(far, web) as one, staging_process(other, web) as two:
         assert web.half_sent.wait(LIMIT_S)
         until = time.monotonic() + LIMIT_S
-        while len([name for name in volumes.listed(host_of(far)) if name.endswith(".ref")]) < 2:
+        while len([name for name in volumes.list_names(host_of(far)) if name.endswith(".ref")]) < 2:
             assert time.monotonic() < until
             time.sleep(0.05)
         web.hold.set()

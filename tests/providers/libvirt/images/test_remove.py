@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.observed import StoredImage
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.images import staging_lock as claiming
+from pragmaspec.providers.libvirt.images import staging_lock
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.providers.libvirt.volumes import SHARED, overlay_xml, raw_xml
 from pragmaspec.resources import StagedImage
@@ -56,7 +56,7 @@ def found(stack: Subject) -> dict[str, StoredImage]:
 
 
 def listed(stack: Subject) -> set[str]:
-    return {name for name in volumes.listed(host_of(stack)) if stack.image.digest[:16] in name}
+    return {name for name in volumes.list_names(host_of(stack)) if stack.image.digest[:16] in name}
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -67,7 +67,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def digest_there(stack: Subject) -> str:
-    return sha256(volumes.tail(host_of(stack), names.image_volumes(stack.image)["disk"], 2**31)).hexdigest()
+    return sha256(volumes.read_tail(host_of(stack), names.image_volumes(stack.image)["disk"], 2**31)).hexdigest()
 
 
 def test_what_is_in_the_pool_is_told_with_who_uses_it(lab: Subject) -> None:
@@ -93,8 +93,8 @@ def test_an_image_without_users_goes(lab: Subject) -> None:
 def test_what_is_left_of_an_unfinished_image_goes_by_its_first_digits(lab: Subject) -> None:
     host, digest = host_of(lab), lab.image.digest
     part = names.image_volumes(lab.image)["disk"]
-    for name in (part, names.coming_volume(part, lab.mark(lab.image))):
-        volumes.make(host, raw_xml(name, 4096, SHARED))
+    for name in (part, names.partial_volume(part, lab.mark(lab.image))):
+        volumes.create(host, raw_xml(name, 4096, SHARED))
     assert found(lab)[digest[:16]].users == ()
     short: StagedImage = replace(lab.image, digest=digest[:16], format="qcow2")
     lab.provider.clean(short, lab.mark(short))
@@ -113,7 +113,7 @@ def test_an_image_that_a_disk_stands_on_stays_whoever_made_the_disk(lab: Subject
     left_without_users(lab)
     host = host_of(lab)
     base = host.path(names.image_volumes(lab.image)["disk"])
-    volumes.make(host, overlay_xml("by-hand.qcow2", 2**20, base, "raw"))
+    volumes.create(host, overlay_xml("by-hand.qcow2", 2**20, base, "raw"))
     assert found(lab)[lab.image.digest].held
     lab.provider.clean(lab.image, lab.mark(lab.image))
     assert digest_there(lab) == lab.image.digest
@@ -125,7 +125,7 @@ def test_an_image_that_a_disk_stands_on_stays_whoever_made_the_disk(lab: Subject
 @pytest.mark.parametrize("point", ["incomplete", "part-removed"])
 def test_who_stages_while_another_process_removes_waits_for_it(lab: Subject, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The remover stands still in the middle, then dies there: only after a time is it given up for dead."""
-    monkeypatch.setattr(claiming, "UNMARKED_S", 0.2)
+    monkeypatch.setattr(staging_lock, "STALE_PARTS_S", 0.2)
     left_without_users(lab)
     stager = lab.other()
     done = threading.Event()
@@ -142,7 +142,7 @@ def test_who_stages_while_another_process_removes_waits_for_it(lab: Subject, poi
         thread = threading.Thread(target=stage)
         thread.start()
         until(lambda: names.reference_marker(lab.image.digest, stager.mark(stager.image)) in listed(lab))
-        assert not done.wait(5 * claiming.UNMARKED_S), "longer than parts without anybody are left alone"
+        assert not done.wait(5 * staging_lock.STALE_PARTS_S), "longer than parts without anybody are left alone"
         volumes.remove(host_of(lab), names.staging_marker(lab.image.digest, lab.mark(lab.image)))  # as after STALLED_S
         remover.kill()
     thread.join(LIMIT_S)

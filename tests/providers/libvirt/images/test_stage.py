@@ -14,7 +14,7 @@ from pragmaspec.errors import SiteError
 from pragmaspec.planning.drift.image_damage import image_damage
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.host import Host
-from pragmaspec.providers.libvirt.images import staging_lock as claiming
+from pragmaspec.providers.libvirt.images import staging_lock
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.providers.libvirt.volumes import SHARED, raw_xml
 from pragmaspec.resources import Mark
@@ -30,9 +30,9 @@ class CutShortError(Exception):
 def at_the_site(stack) -> dict[str, str]:
     """Digest of every part of the stack's image that is at the site."""
     host = host_of(stack)
-    found = volumes.listed(host)
+    found = volumes.list_names(host)
     return {
-        part: sha256(volumes.tail(host, name, 2**31)).hexdigest()
+        part: sha256(volumes.read_tail(host, name, 2**31)).hexdigest()
         for part, name in names.image_volumes(stack.image).items()
         if name in found
     }
@@ -42,7 +42,7 @@ def marks_of(stack) -> list[str]:
     """The marker volumes of the stack's image, by their last word."""
     base = f"pragmaspec-{stack.image.digest[:16]}"
     return sorted(
-        name.rpartition(".")[2] for name in volumes.listed(host_of(stack)) if name.startswith(base) and names.is_marker(name)
+        name.rpartition(".")[2] for name in volumes.list_names(host_of(stack)) if name.startswith(base) and names.is_marker(name)
     )
 
 
@@ -65,9 +65,9 @@ def test_an_uploaded_image_is_the_image(lab):
 def killed_upload(stack) -> None:
     """What a run leaves that was killed in the middle of an upload: its marks, and a part that is not whole."""
     host = host_of(stack)
-    volumes.mark(host, names.reference_marker(stack.image.digest, stack.mark(stack.image)))
-    volumes.mark(host, names.staging_marker(stack.image.digest, stack.mark(stack.image)))
-    volumes.make(host, raw_xml(names.image_volumes(stack.image)["disk"], stack.image.disk.size_bytes, SHARED))
+    volumes.create_marker(host, names.reference_marker(stack.image.digest, stack.mark(stack.image)))
+    volumes.create_marker(host, names.staging_marker(stack.image.digest, stack.mark(stack.image)))
+    volumes.create(host, raw_xml(names.image_volumes(stack.image)["disk"], stack.image.disk.size_bytes, SHARED))
 
 
 def test_a_failed_upload_leaves_nothing_that_others_would_wait_for(lab):
@@ -88,7 +88,7 @@ def test_a_killed_upload_is_not_taken_for_the_image_and_is_redone_at_once(lab):
 
 
 def test_another_stack_redoes_an_upload_that_nobody_goes_on_with(lab, monkeypatch):
-    monkeypatch.setattr(claiming, "STALLED_S", 0.5)
+    monkeypatch.setattr(staging_lock, "STALE_LOCK_S", 0.5)
     killed_upload(lab)
     other = lab.other()
     other.stage()
@@ -99,8 +99,8 @@ def test_another_stack_redoes_an_upload_that_nobody_goes_on_with(lab, monkeypatc
 
 
 def test_parts_that_nobody_says_to_be_uploading_are_made_anew(lab, monkeypatch):
-    monkeypatch.setattr(claiming, "UNMARKED_S", 0.3)
-    volumes.make(host_of(lab), raw_xml(names.image_volumes(lab.image)["disk"], lab.image.disk.size_bytes, SHARED))
+    monkeypatch.setattr(staging_lock, "STALE_PARTS_S", 0.3)
+    volumes.create(host_of(lab), raw_xml(names.image_volumes(lab.image)["disk"], lab.image.disk.size_bytes, SHARED))
     lab.stage()
     assert at_the_site(lab) == {"disk": lab.image.digest}
 
@@ -136,7 +136,7 @@ def test_stacks_that_stage_at_once_upload_once_and_all_have_it(lab):
 
 def test_a_file_that_is_not_the_image_is_refused_and_nothing_is_marked_whole(lab):
     lab.files.disk.write_bytes(b"short")
-    with pytest.raises(SiteError, match="has another size"):
+    with pytest.raises(SiteError, match="its size does not match"):
         lab.stage()
     assert "complete" not in marks_of(lab)
     lab.provider.clean(lab.image, lab.mark(lab.image))
@@ -153,7 +153,7 @@ def test_holes_do_not_travel(lab, tmp_path):
     lab.files = replace(lab.files, disk=disk)
     lab.stage()
     host = host_of(lab)
-    assert volumes.tail(host, names.image_volumes(lab.image)["disk"], 4) == b"tail"
+    assert volumes.read_tail(host, names.image_volumes(lab.image)["disk"], 4) == b"tail"
     assert volumes.allocated_bytes(host, names.image_volumes(lab.image)["disk"]) < 2**20
 
 
@@ -212,10 +212,10 @@ def test_a_stack_that_begins_to_use_an_image_while_its_last_user_lets_go_has_it(
 
 def test_a_console_log_is_read_from_its_end(lab, tmp_path: Path):
     host: Host = host_of(lab)
-    volumes.put(host, f"hello-frontend.{lab.lineage[:8]}-console.log", b"0123456789")
+    volumes.write_private(host, f"hello-frontend.{lab.lineage[:8]}-console.log", b"0123456789")
     node = lab.node()
     mark: Mark = lab.mark(node)
-    assert volumes.tail(host, names.console_volume(node.name, mark), 4) == b"6789"
+    assert volumes.read_tail(host, names.console_volume(node.name, mark), 4) == b"6789"
     assert lab.provider.console_log(node, mark) == b"0123456789"
     lab.provider.clean(node, mark)
 
@@ -245,7 +245,7 @@ def test_an_image_that_people_harmed_is_seen_refused_at_boot_and_made_whole_for_
         assert damage is not None
         assert f"pool {lab.site.pool}" in damage.detail
     for ask in (lab.provider.check_boot, lab.provider.boot):
-        with pytest.raises(SiteError, match=r"not whole: its disk .*pool .* it is staged again"):
+        with pytest.raises(SiteError, match=r"is incomplete: its disk .*pool .* which stages it again"):
             ask(lab.boot_request(lab.node()))
     assert volumes.find(host, names.disk_volume(lab.node().name, lab.mark(lab.node()))) is None
     other.stage()
@@ -268,5 +268,5 @@ def test_what_cannot_be_a_volume_is_said_and_not_waited_for(lab):
     host, name = host_of(lab), names.image_volumes(lab.image)["disk"]
     os.mkfifo(host.path(name))
     with pytest.raises(libvirt.libvirtError, match="already exists"):
-        volumes.put(host, name, b"seed")
+        volumes.write_private(host, name, b"seed")
     Path(host.path(name)).unlink()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import SiteError
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.images.upload_check import PIECE_BYTES, PIECES, check_arrived, samples
+from pragmaspec.providers.libvirt.images.upload_check import SAMPLE_BYTES, SAMPLES, samples, verify_upload
 from pragmaspec.providers.libvirt.volumes import SHARED, raw_xml
 from pragmaspec.resources import Blob
 from tests.providers.conftest import Subject
@@ -23,20 +23,20 @@ def test_the_first_and_the_last_bytes_are_among_those_compared(size: int) -> Non
     assert found[0][0] == 0
     assert sum(found[-1]) == size
     assert all(at + count <= after for (at, count), (after, _) in pairwise(found))
-    assert sum(count for _, count in found) == min(size, PIECES * PIECE_BYTES)
+    assert sum(count for _, count in found) == min(size, SAMPLES * SAMPLE_BYTES)
 
 
 @pytest.mark.hypervisor
 def test_a_cut_or_damaged_copy_is_noticed(lab: Subject, tmp_path: Path) -> None:
     lab.stage()
     host, name = host_of(lab), names.image_volumes(lab.image)["disk"]
-    check_arrived(host, name, lab.files.disk, lab.image.disk)
+    verify_upload(host, name, lab.files.disk, lab.image.disk)
     content = lab.files.disk.read_bytes()
     for wrong in (content[:-1] + b"?", b"?" + content[1:], content + b"more", b""):
         other = tmp_path / "other"
         other.write_bytes(wrong)
-        with pytest.raises(SiteError, match="did not arrive as it was sent"):
-            check_arrived(host, name, other, Blob(sha256=sha256(wrong).hexdigest(), size_bytes=len(wrong)))
+        with pytest.raises(SiteError, match="was damaged in transit"):
+            verify_upload(host, name, other, Blob(sha256=sha256(wrong).hexdigest(), size_bytes=len(wrong)))
 
 
 @pytest.mark.hypervisor
@@ -50,11 +50,11 @@ def test_what_is_sent_through_the_storage_api_arrives(lab: Subject, tmp_path: Pa
         writing.truncate(2**25)
     host = host_of(lab)
     name = "contract-sent.raw"
-    volume = volumes.make(host, raw_xml(name, 2**25, SHARED))
+    volume = volumes.create(host, raw_xml(name, 2**25, SHARED))
     told: list[int] = []
-    volumes.send(host, volume, file, told.append)
+    volumes.upload(host, volume, file, told.append)
     try:
-        assert volumes.tail(host, name, 2**25) == file.read_bytes()
+        assert volumes.read_tail(host, name, 2**25) == file.read_bytes()
         assert volumes.allocated_bytes(host, name) < 2**23
         assert sum(told) == 2**25
     finally:

@@ -8,14 +8,14 @@ import pytest
 from pragmaspec.providers.libvirt.metadata import network_name, network_owner
 from pragmaspec.providers.libvirt.networks.xml import (
     NetworkConfig,
-    address_parts,
+    address_claim_config,
     attachment,
     bridge_name,
     dhcp_host_xml,
-    network_parts,
+    network_config,
     network_xml,
 )
-from pragmaspec.providers.libvirt.xml import parsed
+from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Allocation, Mark, Network
 
 MARK = Mark(lineage="3f9a1c2b-7d44-4e0a-9a51-0c6d2be1f7aa", address="lab/hello/allocation")
@@ -34,8 +34,8 @@ def allocation(network: Network) -> Allocation:
 
 def parts_of(case: str) -> NetworkConfig:
     if case == "claim-of-an-address":
-        return address_parts("192.0.2.10", MARK)
-    parts = network_parts(allocation(NETWORKS[case]), NETWORKS[case], MARK)
+        return address_claim_config("192.0.2.10", MARK)
+    parts = network_config(allocation(NETWORKS[case]), NETWORKS[case], MARK)
     assert parts is not None
     return parts
 
@@ -55,7 +55,7 @@ def test_the_xml_follows_libvirts_schema(case):
 
 @pytest.mark.parametrize("case", NETWORKS)
 def test_the_owner_and_the_cluster_s_name_for_it_are_read_back(case):
-    root = parsed(network_xml(parts_of(case)))
+    root = parse(network_xml(parts_of(case)))
     owner = network_owner(root)
     assert owner is not None
     assert owner.is_for(MARK)
@@ -63,13 +63,13 @@ def test_the_owner_and_the_cluster_s_name_for_it_are_read_back(case):
 
 
 def test_a_network_of_somebody_else_has_no_owner():
-    root = parsed("<network><name>default</name><portgroup name='fast'/></network>")
+    root = parse("<network><name>default</name><portgroup name='fast'/></network>")
     assert (network_owner(root), network_name(root)) == (None, "")
 
 
 def test_an_existing_bridge_without_a_number_is_used_as_it_is():
     network = Network(name="storage", cidr="10.9.0.0/16", bridge="br-storage")
-    assert network_parts(allocation(network), network, MARK) is None
+    assert network_config(allocation(network), network, MARK) is None
     assert attachment(allocation(network), network, MARK) == (None, "br-storage")
 
 
@@ -85,5 +85,5 @@ def test_another_number_is_another_object():
 
 
 def test_a_dhcp_entry_names_node_and_address():
-    root = parsed(dhcp_host_xml("hello-frontend.3f9a1c2b", "192.0.2.10"))
+    root = parse(dhcp_host_xml("hello-frontend.3f9a1c2b", "192.0.2.10"))
     assert root.attrib == {"name": "hello-frontend.3f9a1c2b", "ip": "192.0.2.10"}

@@ -63,7 +63,7 @@ def test_a_machine_on_a_network_that_stands_on_the_bridge_counts_too(pretended, 
         f"<network><name>around</name><forward mode='bridge'/><bridge name='{bridge_of(by_hand, PRIVATE)}'/></network>"
     )
     domain = foreign(by_hand, "<interface type='network'><source network='around'/></interface>")
-    assert [each.machine for each in pretended.provider.occupants(held, None, pretended.mark(held))] == ["labvm"]
+    assert [each.machine for each in pretended.provider.attached_machines(held, None, pretended.mark(held))] == ["labvm"]
     gone(domain)
     around.undefine()
 
@@ -79,7 +79,7 @@ def test_an_extra_network_and_another_number_are_refused_before_anything_is_clai
     assert sorted(network.name() for network in by_hand.listAllNetworks() if "vlan" in network.name()) == [PRIVATE, STORAGE]
     kept = replace(held, networks=(replace(held.private, vlan=27), storage))
     pretended.allocate(kept)
-    assert [each.network for each in pretended.provider.occupants(kept, None, pretended.mark(kept))] == [STORAGE]
+    assert [each.network for each in pretended.provider.attached_machines(kept, None, pretended.mark(kept))] == [STORAGE]
     gone(domain)
 
 
@@ -96,7 +96,7 @@ def test_the_cluster_s_own_machines_do_not_count_while_its_number_changes_and_ot
     domain = by_hand.lookupByName(f"second-frontend.{other.lineage[:8]}")
     with pytest.raises(SiteInUseError, match=f"second-frontend.{other.lineage[:8]} on {PRIVATE}"):
         pretended.allocate(moved)
-    found = pretended.provider.occupants(held, moved, pretended.mark(held))
+    found = pretended.provider.attached_machines(held, moved, pretended.mark(held))
     assert {(each.lineage, each.address) for each in found} == {
         (pretended.lineage, node.address),
         (other.lineage, guest.address),
