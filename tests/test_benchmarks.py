@@ -1,4 +1,4 @@
-"""A benchmark leaves nothing behind, whichever way it ends."""
+"""Benchmarks clean up on every exit."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ FOR_LONG = "run(['sh', '-c', 'sleep 300; :'])"
 
 
 class Bench:
-    """A benchmark under way in ``directory``, which has made something: a file, a folder, and a process with a child."""
+    """A running benchmark in ``directory`` that has created a file, a folder, and a process with a child."""
 
     def __init__(self, directory: Path, work: str) -> None:
         (directory / "program.py").write_text(PROGRAM)
@@ -54,12 +54,12 @@ class Bench:
         return stream.readline()
 
     def ended(self) -> tuple[int, str]:
-        """Exit status and what was said to standard error."""
+        """Return exit status and standard error."""
         _, said = self.process.communicate(timeout=120)
         return self.process.returncode, said
 
     def remains(self) -> list[str]:
-        """The process and folders of the run that still exist."""
+        """Return the process and folders of the run that still exist."""
         processes = [str(self.child)] if _runs(self.child) else []
         return processes + [path.name for path in (self.folder, self.directory / "made") if path.exists()]
 
@@ -122,7 +122,7 @@ def test_a_second_signal_does_not_keep_it_from_removing(bench, tmp_path):
 def test_the_next_one_removes_what_a_killed_one_left(bench):
     killed = bench(FOR_LONG)
     killed.process.kill()
-    killed.process.wait(60)  # what it started holds its pipes
+    killed.process.wait(60)  # its child processes hold its pipes
     assert len(killed.remains()) == 3
     after = bench("pass")
     assert after.ended()[0] == 0

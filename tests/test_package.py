@@ -1,4 +1,4 @@
-"""The package as a user installs it: the built wheel in a virtual environment, and a user's type checker."""
+"""The built wheel in a virtual environment, and its types."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ def applied(stack: Stack) -> ApplyResult | None:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel and the sdist."""
+    """Directory with the wheel and the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     _run(sys.executable, "-m", "hatchling", "build", "-d", str(folder), cwd=ROOT)
     return folder
@@ -48,7 +48,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a virtual environment with the wheel in it; its dependencies are those of the environment of the tests."""
+    """Python of a virtual environment with the wheel; its dependencies are those of the test environment."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     python = folder / "bin" / "python"
@@ -93,7 +93,7 @@ def test_the_metadata_names_authors_licence_and_no_link_that_leads_nowhere(built
 
 
 def test_a_users_type_checker_finds_nothing(installed: Path, tmp_path: Path) -> None:
-    """Ten lines of a user, and every piece of Python in the README and in docs/library.md."""
+    """Checks a user script, and every Python block in README.md and docs/library.md."""
     (tmp_path / "user.py").write_text(USER)
     for document in ("README.md", "docs/library.md"):
         pieces = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
@@ -111,7 +111,7 @@ def test_a_users_type_checker_finds_nothing(installed: Path, tmp_path: Path) -> 
 
 
 def test_hints_name_requirements_that_pip_finds() -> None:
-    """An extra can be asked for by the name of the package only where the package is published."""
+    """The hints must not name extras of this package, which may be unpublished."""
     texts = [*(ROOT / "pragmaspec").rglob("*.py"), *(ROOT / "docs").glob("*.md")]
     hints = {hint for file in texts for hint in re.findall(r"pip install '?([^'`\s]+)", file.read_text(encoding="utf-8"))}
     extras = PROJECT["optional-dependencies"]

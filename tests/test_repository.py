@@ -1,4 +1,4 @@
-"""Rules that a reader of this repository may rely on, executed instead of requested."""
+"""Rules of this repository, enforced."""
 
 import ast
 import re

@@ -1,10 +1,8 @@
-"""The command: parses the line, runs one function, and turns every error into words and an exit status.
-
-Groups of commands in the order in which one meets them.
-"""
+"""The ``pragmaspec`` program: parses the command line, runs the command, and converts errors to messages and exit statuses."""
 
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -12,76 +10,63 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-import typer.core
 
 from pragmaspec import __version__
+from pragmaspec.cli.command_group import CONTEXT_SETTINGS, ordered_group
 from pragmaspec.cli.terminal import screen
 from pragmaspec.cli.terminal.streams import OutputError, discard_output, watch_streams
 
-
-def ordered_group(*names: str) -> type[typer.core.TyperGroup]:
-    """A group that lists its commands as ``names`` has them, and not groups last."""
-
-    class Ordered(typer.core.TyperGroup):
-        def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # click's Context has moved about
-            return sorted(super().list_commands(ctx), key=names.index)
-
-    return Ordered
-
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pragmaspec.errors import PragmaspecError
 
 EXIT_OUTPUT = 1
 EXIT_USAGE = 64
 EXIT_INTERRUPTED = 130
 EXIT_PIPE = 141
-"""What a shell reports of a command that SIGPIPE ended."""
+"""The status that a shell reports for a command ended by SIGPIPE."""
 COMPLETION = "_PRAGMASPEC_COMPLETE"
-"""The variable with which a shell's completion asks, as click derives it from the command's name; the line is elsewhere then."""
+"""The variable set by shell completion, as derived by click from the program name; the command line is in another variable."""
 
 
 class CommandEntry(NamedTuple):
-    """Where a command stands, and what the list of commands says of it."""
+    """A command in the help of the program."""
 
     module: str
-    """In ``pragmaspec.cli.commands``."""
+    """Relative to ``pragmaspec.cli.commands``."""
     summary: str
-    """The first sentence of the command's own help, at most 62 characters: one line of 80 columns."""
+    """The first sentence of the command's own help; at most 62 characters, to fit a line of 80 columns."""
 
 
 COMMANDS = MappingProxyType(
     {
-        "init": CommandEntry("init", "Write a first spec and what goes with it."),
-        "validate": CommandEntry("validate", "Check the spec with every file it points to."),
-        "plan": CommandEntry("plan", "Show what apply would do, why, and at what risk."),
-        "apply": CommandEntry("apply", "Make the sites be as the spec says."),
-        "boot": CommandEntry("boot", "Let a cluster run, and touch nothing else of it."),
+        "init": CommandEntry("init", "Write a first spec and its supporting files."),
+        "validate": CommandEntry("validate", "Check the spec and every file it refers to."),
+        "plan": CommandEntry("plan", "Show the changes of an apply, with reasons and risks."),
+        "apply": CommandEntry("apply", "Apply the spec to its sites."),
+        "boot": CommandEntry("boot", "Start a cluster without any other change."),
         "shutdown": CommandEntry("shutdown", "Shut a cluster down, computes before the frontend."),
         "clean": CommandEntry("clean", "Remove a cluster with its disks, networks and addresses."),
         "list": CommandEntry("list", "List clusters, images or sites."),
-        "show": CommandEntry("show", "Show all that is recorded of one node, allocation or image."),
-        "status": CommandEntry("status", "Ask the sites how the recorded nodes are now."),
+        "show": CommandEntry("show", "Show the record of a node, allocation or image."),
+        "status": CommandEntry("status", "Query the sites for the status of all recorded nodes."),
         "ssh": CommandEntry("ssh", "Log in to a node, to a compute through its frontend."),
-        "console": CommandEntry("console", "Join the serial console of a node, or print its log."),
+        "console": CommandEntry("console", "Attach to the serial console of a node, or print its log."),
         "ssh-config": CommandEntry("ssh", "Print an OpenSSH client configuration for all nodes."),
         "inventory": CommandEntry("inventory", "Print the nodes as an Ansible inventory."),
-        "lock": CommandEntry("lock", "Pin the bytes of every image in pragmaspec.lock."),
+        "lock": CommandEntry("lock", "Pin every image of the spec in pragmaspec.lock."),
         "image": CommandEntry("image.group", "Fetch, inspect, convert and remove images on this machine."),
-        "import": CommandEntry("import_repository", "Take images and clusters over from elsewhere."),
-        "state": CommandEntry("state.group", "Look at the recorded state, correct it, or keep it elsewhere."),
-        "orphans": CommandEntry("orphans", "Show what carries our marks at the sites and is in no state."),
-        "key": CommandEntry("key", "Share the key from which all keys of the stack follow."),
+        "import": CommandEntry("import_repository", "Import images and clusters."),
+        "state": CommandEntry("state.group", "Show, edit, restore and migrate the recorded state."),
+        "orphans": CommandEntry("orphans", "Find objects of this stack that are in no state."),
+        "key": CommandEntry("key", "Share the secret key of the stack with colleagues."),
         "schema": CommandEntry("schema", "Print the JSON Schema (2020-12) of the spec."),
-        "forget": CommandEntry("forget", "Remove the recorded state of a stack that has nothing left."),
-        "help": CommandEntry("help", "Explain a command, or all of them."),
+        "forget": CommandEntry("forget", "Delete the state of a stack without any resources."),
+        "help": CommandEntry("help", "Show the help of a command."),
     }
 )
-"""Every command, in the order in which one meets them."""
+"""All commands, in the order of the help."""
 _ClickError: type[Any] = typer.BadParameter.__mro__[2]
-"""click's base of usage errors; typer has brought it from one package or another over time."""
+"""click's base class of usage errors. Not imported: depending on its version, typer uses one package or another."""
 
 
 def _version(wanted: bool) -> None:
@@ -104,21 +89,21 @@ def _root(
 
 @cache
 def command_line(word: str = "") -> typer.Typer:
-    """All commands; or what a line that begins with ``word`` needs of them, because loading and describing them takes time.
+    """Return all commands, or only those needed for a command line that begins with ``word``: loading all of them is slow.
 
-    That is one command when ``word`` is its name, and their names and summaries when it is an option of the whole.
+    If ``word`` is a command, that is the command alone; if it is a global option, the names and summaries of all commands.
     """
     app = typer.Typer(
         name="pragmaspec",
         cls=ordered_group(*COMMANDS),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+        context_settings={**CONTEXT_SETTINGS, "max_content_width": 100},
     )
     app.callback()(_root)
     if word.startswith("-") and word != "--":
         for name, entry in COMMANDS.items():
-            app.command(name, help=entry.summary)(_named_only)
+            app.command(name, help=entry.summary)(_not_loaded)
         return app
     only = word in COMMANDS and word != "help"
     for module in [COMMANDS[word].module] if only else dict.fromkeys(entry.module for entry in COMMANDS.values()):
@@ -126,31 +111,34 @@ def command_line(word: str = "") -> typer.Typer:
     return app
 
 
-def _named_only() -> None:
-    """No command: an option of the whole has ended the line before."""
+def _not_loaded() -> None:
+    """Placeholder for a command; never called, because a global option ends the program first."""
 
 
 def main() -> None:
-    """Run this process's command line and leave with its exit status."""
+    """Run the command line of this process and exit with its status."""
     watch_streams()
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: "Sequence[str]") -> int:
-    """The exit status of one command line. Errors for people are printed; anything else is a bug and keeps its traceback."""
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status.
+
+    A PragmaspecError is printed; any other exception is a bug and propagates with its traceback.
+    """
     try:
-        found = _status(list(arguments))
+        status = _run_command(list(arguments))
         sys.stdout.flush()
     except OutputError as error:
-        return _unwritten(error, EXIT_OUTPUT)
-    return found
+        return _report_output_error(error, EXIT_OUTPUT)
+    return status
 
 
-def _status(arguments: list[str]) -> int:
+def _run_command(arguments: list[str]) -> int:
     line = arguments or ["--help"]
     word = "" if COMPLETION in os.environ else line[0]
     try:
-        status_ = typer.main.get_command(command_line(word)).main(args=line, prog_name="pragmaspec", standalone_mode=False)
+        status = typer.main.get_command(command_line(word)).main(args=line, prog_name="pragmaspec", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         screen.err().write("\n")
         return EXIT_INTERRUPTED
@@ -164,26 +152,26 @@ def _status(arguments: list[str]) -> int:
             raise
         try:
             _print_problems(error, json="--json" in arguments)
-        except OutputError as unwritten:
-            return _unwritten(unwritten, error.exit_status)
+        except OutputError as output_error:
+            return _report_output_error(output_error, error.exit_status)
         return error.exit_status
-    return status_ if isinstance(status_, int) else os.EX_OK
+    return status if isinstance(status, int) else os.EX_OK
 
 
-def _unwritten(error: OutputError, status: int) -> int:
-    """The exit status when not all could be printed; ``status``: what it is unless the reader has gone."""
+def _report_output_error(error: OutputError, status: int) -> int:
+    """Print ``error`` if possible, and return the exit status: ``status`` unless the reader of the output is gone."""
     from pragmaspec.errors import Problem
     from pragmaspec.report.problems_text import problems_text
 
-    if not error.unread:
-        detail = f"{error.stream.capitalize()}: {error.why}. What was done before that is recorded."
+    if not error.reader_gone:
+        detail = f"{error.stream.capitalize()}: {error.reason}. Completed actions are recorded."
         here = screen.err()
-        with suppress(OutputError):  # then nobody is left to tell, and only the exit status says it
+        with suppress(OutputError):  # if standard error fails too, only the exit status remains
             here.write(
                 problems_text([Problem(summary="Output cannot be written", detail=detail)], width=here.width, colour=here.colour)
             )
     discard_output()
-    return EXIT_PIPE if error.unread else status
+    return EXIT_PIPE if error.reader_gone else status
 
 
 def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
@@ -192,9 +180,9 @@ def _print_usage(error: Any) -> None:  # noqa: ANN401 - see _ClickError
     here = screen.err()
     if getattr(error, "ctx", None) is not None:
         here.write(f"{error.ctx.get_usage()}\n\n")
-    here.say(f"error: {redact_passwords(error.format_message())}")
+    here.line(f"error: {redact_passwords(error.format_message())}")
     if getattr(error, "ctx", None) is not None:
-        here.say(f"  `{error.ctx.command_path} --help` shows what there is.")
+        here.line(f"  `{error.ctx.command_path} --help` lists the options and arguments.")
 
 
 def _print_problems(error: "PragmaspecError", *, json: bool) -> None:
@@ -205,7 +193,7 @@ def _print_problems(error: "PragmaspecError", *, json: bool) -> None:
     from pragmaspec.report.problems_text import problems_text
     from pragmaspec.stack.quoting import with_quotes
 
-    # A password may have come as part of a name, where no URL was to be expected.
+    # Names may contain a URL with a password.
     error.problems = tuple(replace(problem, detail=redact_passwords(problem.detail)) for problem in error.problems)
     here = screen.err()
     here.write(problems_text(with_quotes(error.problems), width=here.width, colour=here.colour, unicode=here.unicode))

@@ -1,7 +1,4 @@
-"""What the shell offers for a half-typed argument: names from the recorded state and from the spec, and never an error.
-
-What the shell offers for a half-typed image: names of the spec here, and of the store.
-"""
+"""Shell completion of arguments: files, and names from the recorded state, the spec and the image store. Never fails."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def specs(incomplete: str) -> list[str]:
-    """YAML files and folders that go on from what was typed."""
+    """Return YAML files and directories."""
     from pathlib import Path
 
     folder = Path(incomplete).parent if "/" in incomplete else Path()
@@ -24,13 +21,13 @@ def specs(incomplete: str) -> list[str]:
 
 
 def nodes(incomplete: str) -> list[str]:
-    """Names of recorded nodes."""
+    """Return the names of recorded nodes."""
     state = _state()
     return [node.name for node in state.nodes() if node.name.startswith(incomplete)] if state else []
 
 
 def clusters(incomplete: str) -> list[str]:
-    """Names of recorded clusters."""
+    """Return the names of recorded clusters."""
     from pragmaspec.stack.cluster_requests import recorded_clusters
 
     state = _state()
@@ -38,14 +35,14 @@ def clusters(incomplete: str) -> list[str]:
 
 
 def addresses(incomplete: str) -> list[str]:
-    """Addresses of everything recorded, and names of recorded nodes."""
+    """Return the addresses of all records, and the names of recorded nodes."""
     state = _state()
     found = [record.address for record in state.records if record.address.startswith(incomplete)] if state else []
     return found + nodes(incomplete)
 
 
 def parts(incomplete: str) -> list[str]:
-    """All that a part of a plan can be named by: recorded addresses, and names of nodes, clusters and images."""
+    """Return everything that selects a part of a plan: recorded addresses, and names of nodes, clusters and images."""
     from pragmaspec.resources import StagedImage
 
     state, spec = _state(), _spec()
@@ -57,33 +54,33 @@ def parts(incomplete: str) -> list[str]:
 
 
 def sites(incomplete: str) -> list[str]:
-    """Names of the sites of the spec, and of those where anything is recorded."""
+    """Return the names of the sites in the spec and in the recorded state."""
     state, spec = _state(), _spec()
     names = {*(spec.sites if spec else ()), *(site.name for site in (state.sites if state else ()))}
     return sorted(name for name in names if name.startswith(incomplete))
 
 
 def spec_images(incomplete: str) -> list[str]:
-    """Names of the images of the spec."""
+    """Return the names of the images in the spec."""
     spec = _spec()
     return [name for name in spec.images if name.startswith(incomplete)] if spec else []
 
 
 def _state() -> "State | None":
-    """What is recorded in a folder. One elsewhere is not asked: that would take longer than typing the name."""
+    """Return the recorded state if it is local: a remote one takes longer to read than the name to type."""
     from pragmaspec.errors import PragmaspecError
     from pragmaspec.stack.location import locate_stack
     from pragmaspec.stack.state.access import open_store
 
     try:
-        place = locate_stack(_option("--spec", "-s"), _option("--state"))
-        return None if place.remote else open_store(place).read()
+        location = locate_stack(_option("--spec", "-s"), _option("--state"))
+        return None if location.remote else open_store(location).read()
     except (PragmaspecError, OSError):
         return None
 
 
 def _spec() -> "SpecModel | None":
-    """What the spec says, if it is sound."""
+    """Return the spec if it is valid."""
     from pragmaspec.errors import PragmaspecError
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.location import locate_stack
@@ -95,7 +92,7 @@ def _spec() -> "SpecModel | None":
 
 
 def _option(*names: str) -> str | None:
-    """The value of an option that stands on the line being typed."""
+    """Return the value of an option on the command line that is being completed."""
     import os
     import shlex
 
@@ -111,7 +108,7 @@ def _option(*names: str) -> str | None:
 
 
 def store_images(incomplete: str) -> list[str]:
-    """Names of images of the store."""
+    """Return the names of the images in the store."""
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.stack.location import image_store_directory

@@ -1,8 +1,6 @@
-"""Options and arguments that several commands share, and the examples in their help.
+"""Options and arguments shared by several commands, and groups of options.
 
-Sets of options that several commands share, so that each option is described once and stands in every help alike.
-
-Arguments that name a file of this machine.
+A group is a dataclass of options. A command takes it as one parameter, which :func:`expand_option_groups` expands for typer.
 """
 
 import inspect
@@ -16,71 +14,68 @@ import typer
 
 from pragmaspec.cli.completion import addresses, clusters, nodes, parts, specs
 
+if TYPE_CHECKING:
+    from pragmaspec.planning.request import PlanRequest
+    from pragmaspec.stack.stack import Stack
+    from pragmaspec.state.store import Store
+
 Command = Callable[..., None]
+_Value = TypeVar("_Value")
 
 
 def expand_option_groups(command: Command) -> Command:
-    """``command`` for typer: each parameter whose type is a dataclass of options becomes those options, in their order."""
+    """Return ``command`` with every parameter whose type is an option group replaced by the options of the group, in order."""
     signature = inspect.signature(command)
-    sets: dict[str, Any] = {name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)}
-    written: list[Parameter] = []
+    groups: dict[str, Any] = {
+        name: each.annotation for name, each in signature.parameters.items() if is_dataclass(each.annotation)
+    }
+    parameters: list[Parameter] = []
     for name, each in signature.parameters.items():
-        written += _options(sets[name]) if name in sets else [each]
+        parameters += _options(groups[name]) if name in groups else [each]
 
     @wraps(command)
-    def gathered(**given: Any) -> None:  # noqa: ANN401 - typer passes what the signature below asks for
-        for name, kind in sets.items():
-            given[name] = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
-        command(**given)
+    def expanded(**values: Any) -> None:  # noqa: ANN401 - typer passes the values of the signature below
+        for name, group in groups.items():
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields(group)})
+        command(**values)
 
-    gathered.__signature__ = signature.replace(parameters=written)  # type: ignore[attr-defined]  # PEP 362 allows it
-    return gathered
-
-
-def _options(kind: Any) -> list[Parameter]:  # noqa: ANN401 - any dataclass
-    return [Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type) for field in fields(kind)]
+    expanded.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # PEP 362 allows it
+    return expanded
 
 
-_Given = TypeVar("_Given")
+def _options(group: Any) -> list[Parameter]:  # noqa: ANN401 - any dataclass
+    return [
+        Parameter(field.name, Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type) for field in fields(group)
+    ]
 
 
-def local_path(given: _Given) -> _Given:
-    """``given``, a path, several of them or None, as it is. Raises BadParameter for a URL."""
-    if given is not None:
+def examples(*lines: str) -> str:
+    """Return the examples at the end of a command's help, unwrapped."""
+    return "\b\nExamples:\n" + "\n".join(f"  pragmaspec {line}" for line in lines)
+
+
+def local_path(value: _Value) -> _Value:
+    """Return ``value``: a path, several paths, or None. Raises BadParameter for a URL."""
+    if value is not None:
         from pragmaspec.net.urls import UrlError, reject_url
 
-        for each in given if isinstance(given, list) else (given,):
+        for each in value if isinstance(value, list) else (value,):
             try:
                 reject_url(str(each))
             except UrlError as error:
                 raise typer.BadParameter(f"{error}.") from None
-    return given
+    return value
 
 
-if TYPE_CHECKING:
-    from pragmaspec.stack.stack import Stack
-    from pragmaspec.state.store import Store
-
-
-def _known_risks(allow: list[str] | None) -> list[str] | None:
-    """``allow``, as it is. Raises BadParameter for a word that nothing can be allowed by, before a site is asked anything."""
-    if allow:
-        from difflib import get_close_matches
-
-        from pragmaspec.planning.safety import ALLOWANCES
-
-        known = ", ".join(ALLOWANCES)
-        for word in allow:
-            if word not in ALLOWANCES:
-                near = get_close_matches(word.lower().replace("_", "-"), ALLOWANCES, n=1)
-                raise typer.BadParameter(
-                    f"{word} cannot be allowed. {f'Did you mean {near[0]}?' if near else f'Known: {known}.'}"
-                )
-    return allow
+def one_spec(argument: str | None, option: str | None) -> str | None:
+    """Return the spec given by the argument or by --spec. Raises BadParameter if they differ."""
+    if argument and option and argument != option:
+        raise typer.BadParameter(f"two specs are given: {argument} and {option}")
+    return argument or option
 
 
 def lock_timeout_s(text: str) -> float:
-    """Seconds that ``text``, a duration as in a spec, says; a bare 0 is no time. Raises BadParameter with what to write."""
+    """Return the seconds of ``text``, a duration as in a spec; 0 needs no unit. Raises BadParameter with the correct form."""
     from pragmaspec.spec.quantity import AmountError, milliseconds_of
 
     if text == "0":
@@ -92,8 +87,28 @@ def lock_timeout_s(text: str) -> float:
         raise typer.BadParameter(f"{text!r} is not a duration: {advice}") from None
 
 
+def wait_for_locks(store: "Store", lock_timeout: str) -> None:
+    """Let ``store`` wait for other runs, and print their description meanwhile."""
+    from pragmaspec.cli.terminal.lock_wait import LockWait
+
+    store.wait_for_locks(lock_timeout_s(lock_timeout), LockWait())
+
+
+def _known_risks(allow: list[str] | None) -> list[str] | None:
+    """Return ``allow``. Raises BadParameter for an unknown risk, before any site is queried."""
+    if allow:
+        from pragmaspec.planning.safety import ALLOWANCES
+        from pragmaspec.text import did_you_mean
+
+        known = f"Known: {', '.join(ALLOWANCES)}."
+        for word in allow:
+            if word not in ALLOWANCES:
+                raise typer.BadParameter(f"{word} cannot be allowed. {did_you_mean(word, ALLOWANCES, known)}")
+    return allow
+
+
 def _known_duration(text: str) -> str:
-    """``text``, as it is, when it is a duration."""
+    """Return ``text``. Raises BadParameter if it is not a duration."""
     lock_timeout_s(text)
     return text
 
@@ -114,7 +129,7 @@ SpecOption = Annotated[
         "--spec",
         "-s",
         metavar="SPEC",
-        help="The spec, when it is not the one found here.",
+        help="The spec, instead of the default one.",
         autocompletion=specs,
         callback=local_path,
     ),
@@ -124,31 +139,36 @@ StateOption = Annotated[
     typer.Option(
         "--state",
         metavar="URL|DIR",
-        help="Where the state is recorded. Default: the spec's `state:`, else state/<stack> beside the spec.",
+        help="Location of the state. Default: the spec's `state:`, else state/<stack> beside the spec.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON with stable, documented keys (docs/json.md).")]
-VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Fold nothing, and show every interface with its MAC.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show every line, and every interface with its MAC.")]
 TargetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--target",
         "-t",
         metavar="ADDRESS",
-        help="Only this, with what it depends on: an address, a name, or a pattern with *. Repeatable.",
+        help="Only this resource and its dependencies: an address, a name, or a pattern with *. Repeatable.",
         autocompletion=parts,
     ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
-    typer.Option("--exclude", metavar="ADDRESS", help="Not this, nor what depends on it. Repeatable.", autocompletion=parts),
+    typer.Option(
+        "--exclude",
+        metavar="ADDRESS",
+        help="Exclude this resource and everything that depends on it. Repeatable.",
+        autocompletion=parts,
+    ),
 ]
 ReplaceOption = Annotated[
     list[str] | None,
     typer.Option(
         "--replace",
         metavar="NODE",
-        help="Make this node anew: an address, a name, or a pattern with *. Its disk is lost. Repeatable.",
+        help="Rebuild this node: an address, a name, or a pattern with *. Its disk is lost. Repeatable.",
         autocompletion=parts,
     ),
 ]
@@ -157,19 +177,19 @@ AllowOption = Annotated[
     typer.Option(
         "--allow",
         metavar="RISK",
-        help="Allow by name: rebuild, data-loss, protected. Repeatable.",
+        help="Allow a risk by name: rebuild, data-loss, protected. Repeatable.",
         autocompletion=lambda: ["rebuild", "data-loss", "protected"],
         callback=_known_risks,
     ),
 ]
-ApproveOption = Annotated[bool, typer.Option("--auto-approve", "-y", help="Do not ask.")]
+ApproveOption = Annotated[bool, typer.Option("--auto-approve", "-y", help="Skip the confirmation.")]
 RollbackOption = Annotated[
     bool,
-    typer.Option("--accept-rollback", help="Go on from a state that is older than one this machine has seen."),
+    typer.Option("--accept-rollback", help="Accept a state that is older than one this machine has seen."),
 ]
 MissingOption = Annotated[
     bool,
-    typer.Option("--accept-missing", help="Believe a site from which much has vanished at once, and make it anew."),
+    typer.Option("--accept-missing", help="Accept that many resources have disappeared at once, and create them again."),
 ]
 PruneImagesOption = Annotated[
     bool,
@@ -177,19 +197,19 @@ PruneImagesOption = Annotated[
 ]
 StealOption = Annotated[
     bool,
-    typer.Option("--steal-lock", help="Take the lock from a dead run. In a folder or PostgreSQL it is free by itself."),
+    typer.Option("--steal-lock", help="Take over the lock of a dead run. A directory and PostgreSQL release it automatically."),
 ]
 LockTimeoutOption = Annotated[
     str,
     typer.Option(
         "--lock-timeout",
         metavar="DURATION",
-        help="Wait so long for another run to end, such as 30 s or 5 min.",
+        help="Wait up to this long for another run, such as 30s or 5min.",
         callback=_known_duration,
     ),
 ]
 DetailedOption = Annotated[
-    bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there are changes or drift, 0 when there are none.")
+    bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes or drift, 0 if there are none.")
 ]
 SaveOption = Annotated[
     str | None,
@@ -197,48 +217,46 @@ SaveOption = Annotated[
         "--out",
         "-o",
         metavar="FILE",
-        help="Save the plan, so that `apply FILE` does exactly this; `-`: to standard output.",
+        help="Save the plan for `apply FILE`; `-`: to standard output.",
         callback=local_path,
     ),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan that would be carried out, and change nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan without changing anything.")]
 DryRunSaveOption = Annotated[
     str | None,
     typer.Option(
         "--out",
         "-o",
         metavar="FILE",
-        help="With --dry-run: save the plan, so that `apply FILE` does exactly this.",
+        help="With --dry-run: save the plan for `apply FILE`.",
         callback=local_path,
     ),
 ]
 DryRunDetailedOption = Annotated[
     bool,
-    typer.Option(
-        "--detailed-exitcode", help="With --dry-run: exit with 2 when there are changes or drift, 0 when there are none."
-    ),
+    typer.Option("--detailed-exitcode", help="With --dry-run: exit with 2 if there are changes or drift, 0 if there are none."),
 ]
 ClusterArgument = Annotated[str, typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=clusters)]
 AddressArgument = Annotated[
-    str, typer.Argument(metavar="ADDRESS", help="An address, or the name of a node.", autocompletion=addresses)
+    str, typer.Argument(metavar="ADDRESS", help="Address of a resource, or name of a node.", autocompletion=addresses)
 ]
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="Name or address of a node.", autocompletion=nodes)]
 
 
 @dataclass(frozen=True)
 class StackOptions:
-    """Which stack is meant."""
+    """The stack that a command uses: its spec and the location of its state."""
 
     spec: SpecOption = None
     state: StateOption = None
 
     def stack(
-        self, named: str | None = None, *, accept_rollback: bool = False, locked: bool = False, lock_timeout: str = "0"
+        self, spec: str | None = None, *, accept_rollback: bool = False, locked: bool = False, lock_timeout: str = "0"
     ) -> "Stack":
-        """The stack; ``named``: the spec when it was given as an argument."""
+        """Open the stack. ``spec``: the spec given as an argument, if any."""
         from pragmaspec.stack.stack import Stack
 
-        stack = Stack(one_spec(named, self.spec), state=self.state, accept_rollback=accept_rollback, locked=locked)
+        stack = Stack(one_spec(spec, self.spec), state=self.state, accept_rollback=accept_rollback, locked=locked)
         if lock_timeout_s(lock_timeout):
             wait_for_locks(stack.store, lock_timeout)
         return stack
@@ -246,15 +264,37 @@ class StackOptions:
 
 @dataclass(frozen=True)
 class AcceptOptions:
-    """What a plan may believe although it looks like a mishap."""
+    """Situations that block a plan unless they are accepted."""
 
     accept_rollback: RollbackOption = False
     accept_missing: MissingOption = False
 
 
 @dataclass(frozen=True)
+class SelectionOptions:
+    """The part of the stack that a plan covers, and its optional actions."""
+
+    target: TargetOption = None
+    exclude: ExcludeOption = None
+    replace: ReplaceOption = None
+    prune_images: PruneImagesOption = False
+
+    def request(self, accept: AcceptOptions) -> "PlanRequest":
+        """Return the request for a plan."""
+        from pragmaspec.planning.request import PlanRequest
+
+        return PlanRequest(
+            targets=tuple(self.target or ()),
+            exclude=tuple(self.exclude or ()),
+            replace=tuple(self.replace or ()),
+            accept_missing=accept.accept_missing,
+            prune_images=self.prune_images,
+        )
+
+
+@dataclass(frozen=True)
 class ChangeOptions:
-    """How a change is carried out and shown."""
+    """How a plan is confirmed, applied and shown."""
 
     auto_approve: ApproveOption = False
     json: JsonOption = False
@@ -265,32 +305,13 @@ class ChangeOptions:
 
 @dataclass(frozen=True)
 class DryRunOptions:
-    """The options of a dry run: the file for its plan, and the detailed exit status."""
+    """A dry run, the file for its plan, and its exit status."""
 
-    dry_run: DryRunOption = False
+    requested: DryRunOption = False
     save: DryRunSaveOption = None
     detailed_exitcode: DryRunDetailedOption = False
 
     def __post_init__(self) -> None:
-        if not self.dry_run and (self.save is not None or self.detailed_exitcode):
-            named = "--out" if self.save is not None else "--detailed-exitcode"
-            raise typer.BadParameter(f"{named} is for what is only shown: say --dry-run too")
-
-
-def wait_for_locks(store: "Store", lock_timeout: str) -> None:
-    """Let ``store`` wait for another run to end, and say meanwhile for whom."""
-    from pragmaspec.cli.terminal.lock_wait import LockWait
-
-    store.wait_for_locks(lock_timeout_s(lock_timeout), LockWait())
-
-
-def examples(*lines: str) -> str:
-    """The closing lines of a command's help, kept as they are."""
-    return "\b\nExamples:\n" + "\n".join(f"  pragmaspec {line}" for line in lines)
-
-
-def one_spec(argument: str | None, option: str | None) -> str | None:
-    """The spec that was named, as an argument or with --spec."""
-    if argument and option and argument != option:
-        raise typer.BadParameter(f"two specs are named: {argument} and {option}")
-    return argument or option
+        if not self.requested and (self.save is not None or self.detailed_exitcode):
+            option = "--out" if self.save is not None else "--detailed-exitcode"
+            raise typer.BadParameter(f"{option} requires --dry-run")

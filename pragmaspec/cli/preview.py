@@ -1,11 +1,12 @@
-"""Plans that are only shown: ``plan``, and every other command with ``--dry-run``; saved when that is asked for."""
+"""Plans that are shown and optionally saved, but not applied: ``plan``, and ``--dry-run`` of other commands."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
+from pragmaspec.cli.terminal.plan_output import note_interrupted, note_running, show_plan, show_warnings
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
@@ -16,58 +17,58 @@ if TYPE_CHECKING:
 EXIT_CHANGES = 2
 
 
-def preview(
-    stack: "Stack",
-    plan_of: "Callable[[Planner], Plan]",
-    *,
-    need: frozenset[str] | None = None,
-    save: str | None = None,
-    json: bool = False,
-    verbose: bool = False,
-    detailed_exitcode: bool = False,
-) -> None:
-    """Print the plan, and save it; takes no lock and changes nothing.
+class PreviewOptions(NamedTuple):
+    """How to show a plan. ``save``: file for the plan; ``detailed_exitcode``: exit with 2 if there are changes or drift."""
 
-    ``need``: as of :meth:`pragmaspec.stack.stack.Stack.wanted`. Ends the command with status 2 where changes are to be told from
-    none and there are some.
+    save: str | None = None
+    json: bool = False
+    verbose: bool = False
+    detailed_exitcode: bool = False
+
+
+def preview(
+    stack: "Stack", plan_of: "Callable[[Planner], Plan]", options: PreviewOptions, *, need: frozenset[str] | None = None
+) -> None:
+    """Print the plan, and save it if requested. Takes no lock and changes nothing.
+
+    ``need``: see :meth:`pragmaspec.stack.stack.Stack.wanted`.
     """
-    from pragmaspec.cli.plan_and_apply import note_interrupted, note_running, show_plan, show_warnings
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.files import is_standard_output
     from pragmaspec.stack.saved_plan import check_output_file
 
-    aside = save is not None and is_standard_output(save)
-    if aside and json:
-        raise typer.BadParameter("standard output takes one document: --json, or --out with a file")
-    if save is not None:
-        check_output_file(save, stack.place)
+    to_stderr = options.save is not None and is_standard_output(options.save)
+    if to_stderr and options.json:
+        raise typer.BadParameter("standard output can hold one document: use --json, or --out with a file")
+    if options.save is not None:
+        check_output_file(options.save, stack.place)
     with stack.planner(image_progress(), need=need) as planner:
-        made = plan_of(planner)
-    if json:
+        plan = plan_of(planner)
+    if options.json:
         from pragmaspec.report.plan.json import plan_json
 
-        show_warnings(made.warnings)
-        out().json(plan_json(made))
+        show_warnings(plan.warnings)
+        out().json(plan_json(plan))
     else:
-        if stack.interrupted() and not note_running(stack, aside=aside):
-            note_interrupted(made, interrupted=True, aside=aside)
-        show_plan(made, verbose=verbose, aside=aside)
-    if save is not None:
-        _save(stack, made, save)
-    if detailed_exitcode and (made.drift or not made.empty):
+        if stack.interrupted() and not note_running(stack, to_stderr=to_stderr):
+            note_interrupted(plan, to_stderr=to_stderr)
+        show_plan(plan, verbose=options.verbose, to_stderr=to_stderr)
+    if options.save is not None:
+        _save(stack, plan, options.save)
+    if options.detailed_exitcode and (plan.drift or not plan.empty):
         raise typer.Exit(EXIT_CHANGES)
 
 
-def _save(stack: "Stack", made: "Plan", file: str) -> None:
+def _save(stack: "Stack", plan: "Plan", file: str) -> None:
     from shlex import quote
 
     from pragmaspec.files import is_standard_output, is_stream
     from pragmaspec.stack.saved_plan import plan_document, save_plan
 
     if is_standard_output(file):
-        out().write(plan_document(made, stack.place).decode())
+        out().write(plan_document(plan, stack.place).decode())
         return
-    save_plan(made, stack.place, file)
+    save_plan(plan, stack.place, file)
     if not is_stream(Path(file)):
         name = quote(file)
-        err().say(f"Saved as {name}. `pragmaspec apply {name}` does exactly this, or refuses when anything has changed.")
+        err().line(f"Saved as {name}. `pragmaspec apply {name}` carries out exactly this plan, or refuses if anything changed.")

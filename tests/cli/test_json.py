@@ -1,4 +1,4 @@
-"""The keys of ``--json`` are those of docs/json.md."""
+"""docs/json.md documents every key of ``--json``."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests.cli.workshop import Workshop
 
 DOCUMENTED = set(re.findall(r"`([a-z0-9_]+)`", (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")))
 BY_NAME = {"addresses", "counts", "outputs"}
-"""Objects whose keys are names of the user's or verbs, not ours."""
+"""Objects whose keys are user-defined names or verbs."""
 
 
 def _keys(value: object) -> Iterator[str]:

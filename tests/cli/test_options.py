@@ -1,7 +1,20 @@
-"""A URL where only a file of this machine will do: refused in words, nothing made, and no password repeated."""
+"""Options and option groups; a URL in place of a local file is refused, without repeating its password."""
+
+import inspect
+from dataclasses import dataclass
+from typing import Annotated
 
 import pytest
+import typer
 
+from pragmaspec.cli.options import (
+    AcceptOptions,
+    ChangeOptions,
+    DryRunOptions,
+    SelectionOptions,
+    StackOptions,
+    expand_option_groups,
+)
 from tests.cli.workshop import Workshop
 
 URL = "http://ada:secret@127.0.0.1:1/x.qcow2"
@@ -14,7 +27,7 @@ URL = "http://ada:secret@127.0.0.1:1/x.qcow2"
         "image import", "image import disk.raw", "image convert disk.raw", "state push", "key import", "key export", "init",
     ],
 )  # fmt: skip
-def test_a_url_in_place_of_a_file(shop: Workshop, line: str) -> None:
+def test_a_url_instead_of_a_file_is_refused(shop: Workshop, line: str) -> None:
     shop.spec()
     before = sorted(shop.directory.iterdir())
     said = shop(*line.split(), URL, status=64)
@@ -25,22 +38,50 @@ def test_a_url_in_place_of_a_file(shop: Workshop, line: str) -> None:
 @pytest.mark.parametrize(
     "line", ["show", "ssh", "clean", "boot", "plan -t", "plan --replace", "image fetch", "image prune --forget", "schema"]
 )
-def test_no_password_is_repeated_where_a_name_is_wanted(shop: Workshop, line: str) -> None:
+def test_passwords_are_redacted_in_errors_about_names(shop: Workshop, line: str) -> None:
     shop.spec()
     said = shop(*line.split(), URL, status=64)
     assert "secret" not in said.err
     assert "127.0.0.1:1/x.qcow2" in said.err
 
 
-def test_no_password_is_repeated_in_json(shop: Workshop) -> None:
+def test_passwords_are_redacted_in_json(shop: Workshop) -> None:
     shop.spec()
     said = shop("show", URL, "--json", status=64)
     assert "secret" not in said.out + said.err
 
 
 @pytest.mark.parametrize(("variable", "line"), [("PRAGMASPEC_SPEC", "plan"), ("PRAGMASPEC_IMAGES", "image list")])
-def test_a_url_in_a_variable_that_names_a_path(shop: Workshop, variable: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_in_a_path_variable_is_refused(shop: Workshop, variable: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, URL)
     said = shop(*line.split(), status=64)
     assert "http://127.0.0.1:1/x.qcow2 is a URL, but a local path is required" in said.err
     assert variable in said.err
+
+
+@dataclass(frozen=True)
+class Group:
+    left: Annotated[str, typer.Option("--left")] = "l"
+    right: Annotated[bool, typer.Option("--right")] = False
+
+
+def test_an_option_group_is_expanded_in_place() -> None:
+    seen: list[object] = []
+
+    @expand_option_groups
+    def command(name: str, *, before: int = 1, group: Group, after: int = 2) -> None:
+        """Its help."""
+        seen.append((name, before, group, after))
+
+    parameters = inspect.signature(command).parameters
+    assert list(parameters) == ["name", "before", "left", "right", "after"]
+    assert parameters["left"].default == "l"
+    assert command.__doc__ == "Its help."
+    command(name="x", before=3, left="L", right=True, after=4)
+    assert seen == [("x", 3, Group(left="L", right=True), 4)]
+
+
+def test_option_groups_of_one_command_share_no_name() -> None:
+    groups = (AcceptOptions, ChangeOptions, DryRunOptions, SelectionOptions, StackOptions)
+    names = [name for group in groups for name in group.__dataclass_fields__]
+    assert len(names) == len(set(names))

@@ -1,4 +1,4 @@
-"""``--dry-run`` of every command that changes things: what it shows is what would be done, and can be saved and applied."""
+"""``--dry-run`` of every command that changes sites: its plan is the one that would be applied, and can be saved."""
 
 import fcntl
 import threading
@@ -28,7 +28,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(shop: Workshop, verb: tupl
 
 
 @pytest.mark.parametrize("verb", VERBS[:3], ids=lambda verb: verb[0])
-def test_a_saved_dry_run_is_done_exactly(shop: Workshop, verb: tuple[str, ...]) -> None:
+def test_a_saved_dry_run_is_applied_exactly(shop: Workshop, verb: tuple[str, ...]) -> None:
     shop.running()
     if verb[0] == "boot":
         shop("shutdown", "hello")
@@ -38,17 +38,17 @@ def test_a_saved_dry_run_is_done_exactly(shop: Workshop, verb: tuple[str, ...]) 
     assert "stale" in shop("apply", "verb.plan", "-y", status=4).err
 
 
-def test_a_dry_run_is_refused_as_the_command_is(shop: Workshop) -> None:
+def test_a_dry_run_is_refused_like_its_command(shop: Workshop) -> None:
     shop.running()
     assert "--shutdown" in shop("clean", "hello", "--dry-run", status=4).err
     shop("shutdown", "nothing", "--dry-run", status=64)
-    assert "--out is for what is only shown" in shop("clean", "hello", "--out", "x", status=64).err
-    assert "--detailed-exitcode is for what is only shown" in shop("boot", "hello", "--detailed-exitcode", status=64).err
+    assert "--out requires --dry-run" in shop("clean", "hello", "--out", "x", status=64).err
+    assert "--detailed-exitcode requires --dry-run" in shop("boot", "hello", "--detailed-exitcode", status=64).err
     shop("plan", "--out", "saved.plan")
-    assert "without --dry-run" in shop("apply", "saved.plan", "--dry-run", status=64).err
+    assert "not available for a saved plan" in shop("apply", "saved.plan", "--dry-run", status=64).err
 
 
-def test_a_saved_clean_leaves_what_is_protected(shop: Workshop) -> None:
+def test_a_saved_clean_does_not_remove_protected_clusters(shop: Workshop) -> None:
     shop.running(protect="true")
     shop("clean", "hello", "--shutdown", "--dry-run", "--out", "gone.plan")
     assert "--allow protected" in shop("apply", "gone.plan", "-y", status=4).err
@@ -71,7 +71,7 @@ def test_a_node_is_replaced_by_name(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     "verb", [*VERBS, ("forget",), ("orphans", "--adopt", "x"), ("state", "rm", "hello")], ids=lambda verb: verb[0]
 )
-def test_every_command_that_locks_takes_its_time(shop: Workshop, verb: tuple[str, ...]) -> None:
+def test_every_locking_command_has_a_lock_timeout(shop: Workshop, verb: tuple[str, ...]) -> None:
     shop.spec()
     assert "write 5 min" in shop(*verb, "--lock-timeout", "5m", status=64).err
 
@@ -84,13 +84,13 @@ def test_a_command_waits_for_another_run(shop: Workshop) -> None:
         lock.flush()
         assert "`apply`" in shop("shutdown", "hello", status=3).err
         waited = shop("shutdown", "hello", "--lock-timeout", "200ms", status=3).err
-        assert "Waiting at most" in waited
+        assert "Waiting up to" in waited
         assert "Waited 0.2 s for it" in waited
         threading.Timer(0.3, lambda: fcntl.flock(lock, fcntl.LOCK_UN)).start()
         assert "process 7 of ann" in shop("shutdown", "hello", "--lock-timeout", "10 min").err
 
 
-def test_moving_a_state_waits_for_both_places(shop: Workshop) -> None:
+def test_migrate_waits_for_both_locks(shop: Workshop) -> None:
     shop.running()
     shop("state", "migrate", "./other", "-y", "--lock-timeout", "1 s")
     assert (shop.directory / "other" / "state.json").exists()

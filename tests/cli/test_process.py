@@ -1,4 +1,4 @@
-"""The command as a process of its own: pipes, signals, encodings, shells."""
+"""The command in its own process: pipes, signals, encodings, shell completion."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.cli.workshop import Said, Workshop
 LIMIT_S = 30
 
 
-def test_a_reader_that_goes_away_is_no_error(shop: Workshop) -> None:
+def test_head_ends_the_command_silently(shop: Workshop) -> None:
     shop.spec(300, site={"host": "{cpus: 2000, memory: 1 TiB, disk: 100 TiB}"})
     command = " ".join(shop.command("plan", "--verbose"))
     done = subprocess.run(
@@ -32,7 +32,7 @@ def test_a_reader_that_goes_away_is_no_error(shop: Workshop) -> None:
     assert done.stdout.startswith("hello  ·")
 
 
-def test_a_closed_output_is_quiet(shop: Workshop) -> None:
+def test_a_pipe_without_a_reader_ends_the_command_silently(shop: Workshop) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     process = subprocess.run(
@@ -44,15 +44,15 @@ def test_a_closed_output_is_quiet(shop: Workshop) -> None:
 
 @pytest.mark.parametrize("command", ["plan", "--help", "plan --json", "list site", "image list", "state pull"])
 @pytest.mark.parametrize(("redirected", "why"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
-def test_an_output_that_cannot_be_written_is_said(shop: Workshop, command: str, redirected: str, why: str) -> None:
+def test_an_unwritable_output_is_reported(shop: Workshop, command: str, redirected: str, why: str) -> None:
     shop.running()
     said = _shell(shop, f"{command} {redirected}")
     assert (said.status, said.out) == (1, "")
-    assert said.err == f"error: Output cannot be written\n  Standard output: {why}. What was done before that is recorded.\n"
+    assert said.err == f"error: Output cannot be written\n  Standard output: {why}. Completed actions are recorded.\n"
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
-def test_results_need_only_standard_output(shop: Workshop, redirected: str) -> None:
+def test_results_are_printed_without_standard_error(shop: Workshop, redirected: str) -> None:
     shop.spec()
     said = _shell(shop, f"plan {redirected}")
     assert (said.status, said.err) == (0, "")
@@ -63,22 +63,22 @@ def test_results_need_only_standard_output(shop: Workshop, redirected: str) -> N
     ("redirected", "status"),
     [("2>/dev/full", 130), (">/dev/full", 1), (">/dev/full 2>&1", 1), (">&-", 1), ("2>&1 | head -n 1", 141)],
 )
-def test_an_apply_that_cannot_be_followed_records_what_it_does(shop: Workshop, redirected: str, status: int) -> None:
+def test_an_apply_with_unwritable_progress_records_its_actions(shop: Workshop, redirected: str, status: int) -> None:
     shop.spec()
     assert _shell(shop, f"apply --auto-approve {redirected}").status == status
     shop("apply", "--auto-approve")
     assert "No changes" in shop("plan").out
 
 
-def test_a_closed_standard_error_is_not_mixed_up_with_what_is_recorded(shop: Workshop) -> None:
-    """Files that are opened would get its number."""
+def test_a_closed_standard_error_does_not_corrupt_the_state(shop: Workshop) -> None:
+    """Otherwise an opened file would get its descriptor."""
     shop.spec()
     assert _shell(shop, "apply --auto-approve 2>&-").status == 0
     assert "No changes" in shop("plan").out
 
 
 def _shell(shop: Workshop, line: str) -> Said:
-    """One command line with its redirections, as a shell runs it."""
+    """Run a command line with redirections in a shell."""
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {shlex.join(shop.command())} {line}"],
         cwd=shop.directory,
@@ -91,7 +91,7 @@ def _shell(shop: Workshop, line: str) -> Said:
     return Said(done.returncode, done.stdout, done.stderr)
 
 
-def test_ascii_where_the_encoding_carries_nothing_else(shop: Workshop) -> None:
+def test_output_is_ascii_for_an_ascii_encoding(shop: Workshop) -> None:
     shop.spec()
     said = shop.process("plan", environment={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
     assert said.status == 0
@@ -99,7 +99,7 @@ def test_ascii_where_the_encoding_carries_nothing_else(shop: Workshop) -> None:
     assert "1 cpu, 1 GiB, 10.20.0.10" in said.out
 
 
-def test_interrupted_while_waiting(shop: Workshop) -> None:
+def test_interrupt_while_waiting(shop: Workshop) -> None:
     shop.spec(site={"latency": "20 s"})
     process = subprocess.Popen(
         shop.command("plan"), cwd=shop.directory, env=shop.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -115,7 +115,7 @@ def test_interrupted_while_waiting(shop: Workshop) -> None:
 
 
 def test_bugs_keep_their_traceback(shop: Workshop) -> None:
-    """Only errors for people are shortened: an unreadable spec folder is one, a broken installation is not."""
+    """Only a PragmaspecError is printed without traceback."""
     code = "import pragmaspec.stack.location as p, pragmaspec.cli.app as a; p.locate_stack = None; a.run(['validate'])"
     done = subprocess.run(
         [shop.command()[0], "-c", code], cwd=shop.directory, env=shop.environment, capture_output=True, text=True, check=False
@@ -162,8 +162,8 @@ def test_completion(shop: Workshop, words: str, offered: str) -> None:
     assert any(line.startswith(offered) for line in said.out.split()), said.out
 
 
-def test_completion_before_anything_is_recorded(shop: Workshop) -> None:
-    """The spec knows its images, sites and clusters."""
+def test_completion_without_a_recorded_state(shop: Workshop) -> None:
+    """Images, sites and clusters come from the spec."""
     shop.spec()
     for words, offered in (("image fetch ", "tiny"), ("list site ", "lab"), ("plan --target he", "hello")):
         line = f"pragmaspec {words}"
@@ -185,7 +185,7 @@ def test_completion_before_anything_is_recorded(shop: Workshop) -> None:
         "pragmaspec ssh --state s3://b/k hel",
     ],
 )
-def test_completion_without_anything_to_offer(shop: Workshop, words: str) -> None:
+def test_completion_without_candidates(shop: Workshop, words: str) -> None:
     environment = {"_PRAGMASPEC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
     said = shop.process(environment=environment)
     assert "Traceback" not in said.err
@@ -199,7 +199,7 @@ def test_completion_script(shop: Workshop) -> None:
 
 
 def _sleeping(pid: int) -> bool:
-    """Whether the process waits in a system call of the clock, which is where a slow site keeps it."""
+    """True if the process sleeps, as it does during the latency of a simulated site."""
     try:
         return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text(encoding="ascii")
     except OSError:

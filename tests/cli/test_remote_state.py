@@ -1,4 +1,4 @@
-"""The whole command line with the state at a real server: HTTP as GitLab speaks it, S3, PostgreSQL."""
+"""The command line with the state at a real server: HTTP (GitLab), S3, PostgreSQL."""
 
 import shutil
 import signal
@@ -36,7 +36,7 @@ def _remote(shop: Workshop, url: str, computes: int = 2, **settings: str) -> Non
     spec.write_text(f"state: {url}\n" + spec.read_text())
 
 
-def test_two_people_with_one_spec(shop: Workshop, url: str, kind: Kind) -> None:
+def test_two_users_share_a_remote_state(shop: Workshop, url: str, kind: Kind) -> None:
     _remote(shop, url)
     shop("apply", "-y")
     assert not (shop.directory / "state").exists()
@@ -60,7 +60,7 @@ def test_two_people_with_one_spec(shop: Workshop, url: str, kind: Kind) -> None:
     assert "nothing is recorded" in shop("state", "list").out
 
 
-def test_from_a_folder_and_back(shop: Workshop, url: str) -> None:
+def test_migration_to_a_server_and_back(shop: Workshop, url: str) -> None:
     shop.running()
     recorded = shop("state", "list", "--json").json["records"]
     shop("state", "migrate", url, "-y")
@@ -73,8 +73,8 @@ def test_from_a_folder_and_back(shop: Workshop, url: str) -> None:
     assert "rolled back" in shop("plan", status=6).err
 
 
-def test_the_lock_of_a_dead_run_is_taken(shop: Workshop, url: str) -> None:
-    """A run is killed in its first calls; its lock stays where nobody notices deaths, and --steal-lock takes it."""
+def test_the_lock_of_a_dead_run_can_be_taken_over(shop: Workshop, url: str) -> None:
+    """A run is killed during its first calls. Backends that do not detect this keep its lock, and --steal-lock takes it over."""
     _remote(shop, url, 1, site={"latency": "1 s"})
     process = subprocess.Popen(shop.command("apply", "-y"), cwd=shop.directory, env=shop.environment, stderr=subprocess.PIPE)
     try:
@@ -86,7 +86,7 @@ def test_the_lock_of_a_dead_run_is_taken(shop: Workshop, url: str) -> None:
         assert "`apply`" in shop("state", "lock", "show").out
         _remote(shop, url, 1)
         assert "Another run holds this stack" in shop("apply", "-y", status=3).err
-        assert "finishes what it began" in shop("plan").out
+        assert "completes its actions" in shop("plan").out
     finally:
         process.kill()
         process.communicate(timeout=LIMIT_S)
@@ -95,18 +95,18 @@ def test_the_lock_of_a_dead_run_is_taken(shop: Workshop, url: str) -> None:
     assert shop("plan").out.startswith("No changes")
 
 
-def test_a_lock_is_taken_by_its_id(shop: Workshop, url: str) -> None:
+def test_a_lock_is_removed_by_its_id(shop: Workshop, url: str) -> None:
     _remote(shop, url, 1)
     shop("apply", "-y")
     with Stack("cluster.yaml") as stack, stack.session("a long run"):
         lock_id = shop("state", "lock", "show", "--json").json["holder"]["id"]
-        assert "Another lock is held" in shop("state", "unlock", "not-this-one", "-y", status=64).err
-        assert "Nobody can be asked" in shop.process("state", "unlock", lock_id).err
+        assert "Different lock ID" in shop("state", "unlock", "not-this-one", "-y", status=64).err
+        assert "Confirmation required" in shop.process("state", "unlock", lock_id).err
         assert shop("state", "unlock", lock_id, "-y").out == "The lock is free.\n"
     shop("state", "rm", "tiny", "-y")
 
 
-def test_another_run_is_waited_for_wherever_the_state_is(shop: Workshop, url: str) -> None:
+def test_every_backend_supports_waiting_for_a_lock(shop: Workshop, url: str) -> None:
     _remote(shop, url, 1)
     shop("apply", "-y")
     with Stack("cluster.yaml") as stack:
@@ -117,7 +117,7 @@ def test_another_run_is_waited_for_wherever_the_state_is(shop: Workshop, url: st
         shop("shutdown", "hello", "--lock-timeout", "10 min")
 
 
-def test_encrypted_at_the_server(shop: Workshop, url: str, kind: Kind) -> None:
+def test_the_state_is_encrypted_at_the_server(shop: Workshop, url: str, kind: Kind) -> None:
     spec = shop.spec(1)
     spec.write_text(f"state:\n  url: {url}\n  encrypt: true\n" + spec.read_text())
     shop("apply", "-y")
@@ -127,7 +127,7 @@ def test_encrypted_at_the_server(shop: Workshop, url: str, kind: Kind) -> None:
     assert "hello-frontend" in shop("state", "list").out
 
 
-def test_a_server_that_does_not_answer(shop: Workshop) -> None:
+def test_an_unreachable_server_is_an_error(shop: Workshop) -> None:
     shop.spec(1)
     said = shop("plan", "--state", "http://127.0.0.1:9/states/x", status=1)
     assert "127.0.0.1:9" in said.err

@@ -1,4 +1,4 @@
-"""A spec under a new name does not begin a second stack silently."""
+"""Renaming a spec does not silently create a second stack."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def _renamed(shop: Workshop, to: str = "web.yaml") -> None:
 
 
 @pytest.mark.parametrize("line", ["plan", "apply -y", "boot hello", "list cluster", "shutdown hello", "clean hello", "status"])
-def test_nothing_is_made_and_every_way_out_is_told(shop: Workshop, line: str) -> None:
+def test_a_renamed_spec_is_refused_with_every_remedy(shop: Workshop, line: str) -> None:
     _renamed(shop)
     said = " ".join(shop(*line.split(), status=64).err.split())
     assert "state/cluster records cluster hello" in said
@@ -21,7 +21,7 @@ def test_nothing_is_made_and_every_way_out_is_told(shop: Workshop, line: str) ->
     assert [path.name for path in (shop.directory / "state").iterdir()] == ["cluster"]
 
 
-def test_each_way_out_is_one(shop: Workshop) -> None:
+def test_each_remedy_works(shop: Workshop) -> None:
     _renamed(shop)
     web = shop.directory / "web.yaml"
     text = web.read_text()
@@ -33,7 +33,7 @@ def test_each_way_out_is_one(shop: Workshop) -> None:
     assert shop("plan").out.startswith("No changes")
 
 
-def test_a_second_stack_that_was_begun_on_purpose_goes_on(shop: Workshop) -> None:
+def test_an_intended_second_stack_continues(shop: Workshop) -> None:
     _renamed(shop)
     shop("apply", "-y", "--state", "state/web")
     assert shop("plan").out.startswith("No changes")
@@ -45,13 +45,13 @@ def test_two_specs_side_by_side_are_two_stacks(shop: Workshop) -> None:
     assert "new" in shop("plan", "web.yaml").out
 
 
-def test_another_stack_whose_spec_is_gone_is_no_matter(shop: Workshop) -> None:
+def test_a_stack_with_other_clusters_does_not_interfere(shop: Workshop) -> None:
     _renamed(shop)
     (shop.directory / "web.yaml").write_text((shop.directory / "web.yaml").read_text().replace("  hello:", "  other:"))
     assert "new" in shop("plan").out
 
 
-def test_a_state_that_a_spec_elsewhere_uses_is_taken(shop: Workshop) -> None:
+def test_a_state_used_by_another_spec_is_not_suggested(shop: Workshop) -> None:
     _renamed(shop)
     (shop.directory / "web.yaml").rename(shop.directory / "first.yaml")
     (shop.directory / "envs").mkdir()
@@ -61,7 +61,7 @@ def test_a_state_that_a_spec_elsewhere_uses_is_taken(shop: Workshop) -> None:
     assert "new" in shop("plan", "first.yaml").out
 
 
-def test_what_cannot_be_read_is_told_by_whoever_reads_it(shop: Workshop) -> None:
+def test_unreadable_states_of_other_stacks_are_ignored(shop: Workshop) -> None:
     _renamed(shop)
     (shop.directory / "state" / "cluster" / "state.json").write_text("damaged")
     assert "new" in shop("plan").out
@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_told_by_whoever_reads_it(shop: Workshop) -> None
     shop("plan", status=1)
 
 
-def test_a_damaged_image_store_hides_no_other_stack(shop: Workshop) -> None:
+def test_a_damaged_image_store_hides_no_stack(shop: Workshop) -> None:
     _renamed(shop)
     with Stack("web.yaml") as stack:
         users = stack.library._store.directory / "users"

@@ -1,4 +1,4 @@
-"""At a terminal: the question, colours, live progress."""
+"""Behaviour on a terminal: confirmation, colours, live progress."""
 
 import io
 import os
@@ -20,11 +20,11 @@ LIMIT_S = 60
 
 
 def _at_terminal(shop: Workshop, *arguments: str, answer: str = "", **environment: str) -> tuple[int, str]:
-    """Run at a terminal of 120 columns, type ``answer`` when asked; exit status and everything that was shown."""
+    """Run on a terminal of 120 columns and type ``answer`` at the question; return exit status and output."""
     ours, theirs = pty.openpty()
     environment = {**shop.environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **environment}
     process = subprocess.Popen(
-        ["setsid", "--ctty", *shop.command(*arguments)],  # so that Ctrl-C reaches it
+        ["setsid", "--ctty", *shop.command(*arguments)],  # so that it receives Ctrl-C
         cwd=shop.directory,
         env=environment,
         stdin=theirs,
@@ -40,7 +40,7 @@ def _at_terminal(shop: Workshop, *arguments: str, answer: str = "", **environmen
             if select.select([ours], [], [], 0.1)[0]:
                 try:
                     data = os.read(ours, 65536)
-                except OSError:  # Linux says so when the other side has closed
+                except OSError:  # Linux reports a closed terminal as an error
                     break
                 if not data:
                     break
@@ -51,7 +51,7 @@ def _at_terminal(shop: Workshop, *arguments: str, answer: str = "", **environmen
             elif process.poll() is not None:
                 break
         try:
-            process.wait(timeout=LIMIT_S)  # it closes the terminal a moment before it ends
+            process.wait(timeout=LIMIT_S)  # it closes the terminal shortly before it exits
         except subprocess.TimeoutExpired:
             process.kill()
     os.close(ours)
@@ -70,7 +70,7 @@ def test_yes_applies_with_live_progress(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yes please\n", "\x04"])
-def test_anything_else_changes_nothing(shop: Workshop, answer: str) -> None:
+def test_every_other_answer_changes_nothing(shop: Workshop, answer: str) -> None:
     shop.spec()
     status, shown = _at_terminal(shop, "apply", answer=answer)
     assert status == 1, shown
@@ -94,7 +94,7 @@ def test_ctrl_d_at_the_question(shop: Workshop) -> None:
     assert "[y/N] \r\nNothing was changed.\r\n" in shown
 
 
-def test_nothing_is_asked_when_there_is_nothing_to_do(shop: Workshop) -> None:
+def test_an_empty_plan_needs_no_confirmation(shop: Workshop) -> None:
     shop.running()
     status, shown = _at_terminal(shop, "apply")
     assert (status, shown.strip()) == (0, "No changes: everything at lab is as cluster.yaml says.")
@@ -109,14 +109,14 @@ def test_failures_stay_on_the_screen(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_no_colour_when_not_wanted(shop: Workshop, variable: dict[str, str]) -> None:
+def test_colour_can_be_disabled(shop: Workshop, variable: dict[str, str]) -> None:
     shop.spec()
     _, shown = _at_terminal(shop, "plan", **variable)
     assert "\x1b[" not in shown
     assert "3 to boot" in shown
 
 
-def test_a_guest_cannot_steer_the_terminal(shop: Workshop) -> None:
+def test_control_characters_of_guests_are_escaped(shop: Workshop) -> None:
     shop.running()
     _, shown = _at_terminal(shop, "console", "hello-frontend", "--log", NO_COLOR="1")
     assert "Linux version" in shown
@@ -124,16 +124,16 @@ def test_a_guest_cannot_steer_the_terminal(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize(("answer", "status", "left"), [("y\n", 0, 4), ("n\n", 1, 5)])
-def test_an_edit_of_the_state_says_what_it_does_and_asks(shop: Workshop, answer: str, status: int, left: int) -> None:
+def test_an_edit_of_the_state_shows_its_effect_and_asks(shop: Workshop, answer: str, status: int, left: int) -> None:
     shop.running()
     found, shown = _at_terminal(shop, "state", "rm", "hello-compute-1", answer=answer)
     assert found == status, shown
-    assert "lab/hello/node/hello-compute-1 is no longer recorded; it stays at lab" in shown
-    assert "Change the state so? [y/N]" in shown
+    assert "lab/hello/node/hello-compute-1: record removed; the resource stays at lab" in shown
+    assert "Apply this change to the state? [y/N]" in shown
     assert len(shop("state", "list", "--json").json["records"]) == left
 
 
-def test_what_is_done_failed_and_not_started_is_counted_apart(shop: Workshop) -> None:
+def test_results_are_counted_separately(shop: Workshop) -> None:
     shop.spec(20)
     plan = Stack(shop.directory / "cluster.yaml").plan()
     stage, allocate, *boots = plan.actions

@@ -1,4 +1,4 @@
-"""Caches, keys and settings whose folders cannot be used."""
+"""Unusable directories for caches, keys and settings."""
 
 import gzip
 from pathlib import Path
@@ -12,13 +12,13 @@ FOLDERS = ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "PRAGMASPEC_IM
 
 @pytest.fixture
 def no_folder(tmp_path: Path) -> str:
-    """A file where a folder should be: nobody can write into it, not even root."""
+    """A file instead of a directory, so that even root cannot write into it."""
     (tmp_path / "a file").touch()
     return str(tmp_path / "a file")
 
 
 @pytest.mark.parametrize("variable", FOLDERS)
-def test_planning_and_applying_need_no_cache(
+def test_plan_and_apply_without_a_writable_cache(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch, variable: str, no_folder: str
 ) -> None:
     shop.spec()
@@ -30,19 +30,19 @@ def test_planning_and_applying_need_no_cache(
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "relative"])
-def test_without_a_home_folder_one_can_plan(shop: Workshop, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+def test_plan_without_a_home_directory(shop: Workshop, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     shop.spec()
     monkeypatch.setenv("HOME", home)
     for name in ("CACHE", "DATA", "CONFIG", "STATE"):
         monkeypatch.delenv(f"XDG_{name}_HOME")
     assert "3 to boot" in shop("plan").out
-    assert "is sound" in shop("validate").out
+    assert "is valid" in shop("validate").out
     assert "The store is empty" in shop("image", "list").out
     shop("image", "prune")
 
 
 @pytest.mark.parametrize("command", [("plan",), ("image", "fetch"), ("lock",), ("image", "import", "disk.raw")])
-def test_where_the_store_is_needed_one_sentence_says_what_to_set(
+def test_an_unwritable_store_names_the_variable(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch, no_folder: str, command: tuple[str, ...]
 ) -> None:
     spec = shop.spec()
@@ -54,7 +54,7 @@ def test_where_the_store_is_needed_one_sentence_says_what_to_set(
     assert "Set PRAGMASPEC_IMAGES or XDG_CACHE_HOME to a folder that can." in said
 
 
-def test_a_key_that_cannot_be_kept_stops_an_apply_before_anything_is_made(
+def test_an_unwritable_key_stops_an_apply_before_its_first_call(
     shop: Workshop, monkeypatch: pytest.MonkeyPatch, no_folder: str
 ) -> None:
     shop.spec()

@@ -1,4 +1,4 @@
-"""``apply``."""
+"""``apply``: plan, show, confirm and carry out the changes of a spec, or carry out a saved plan."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +11,8 @@ from pragmaspec.cli.options import (
     AllowOption,
     ChangeOptions,
     DryRunOptions,
-    ExcludeOption,
-    PruneImagesOption,
-    ReplaceOption,
+    SelectionOptions,
     StackOptions,
-    TargetOption,
     examples,
     expand_option_groups,
     local_path,
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     lines = (
         "apply",
         "apply hello.plan --auto-approve",
@@ -45,8 +42,8 @@ def apply(
         str | None,
         typer.Argument(
             metavar="SPEC|PLANFILE",
-            help="The spec, found as by plan when absent; or a plan saved with --out, which is then done exactly; `-`: one "
-            "from standard input.",
+            help="The spec (default: as for plan), or a plan saved with --out, which is carried out exactly; `-`: a plan from "
+            "standard input.",
             autocompletion=specs,
             show_default=False,
             callback=local_path,
@@ -54,60 +51,46 @@ def apply(
     ] = None,
     *,
     allow: AllowOption = None,
-    target: TargetOption = None,
-    exclude: ExcludeOption = None,
-    replace: ReplaceOption = None,
-    prune_images: PruneImagesOption = False,
-    previewing: DryRunOptions,
-    doing: ChangeOptions,
-    accepting: AcceptOptions,
-    which: StackOptions,
+    selection: SelectionOptions,
+    dry_run: DryRunOptions,
+    change: ChangeOptions,
+    accept: AcceptOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Make the sites be as the spec says.
+    """Apply the spec to its sites.
 
-    Plans, shows the plan, asks, does it in parallel and records every step. Running it again after a failure or an
-    interruption continues. Rebuilding nodes, losing their disks and cleaning what is protected must be allowed by name.
+    Plans, shows the plan, asks, carries it out in parallel and records every action. After a failure or an interruption,
+    run it again to continue. Rebuilding nodes, losing disks and changing protected clusters must be allowed by name.
     """
-    manner = ApplyOptions.of(doing, allow or (), ask=not doing.auto_approve)
-    saved = _saved_plan(spec_or_plan) if spec_or_plan is not None else None
-    if saved is not None:
-        if target or exclude or replace or prune_images or which != StackOptions() or accepting != AcceptOptions():
-            raise typer.BadParameter(
-                "a saved plan is applied as it is; plan anew to choose --target, --exclude, --replace, --prune-images, --spec, "
-                "--state or what to accept"
-            )
-        if previewing.dry_run:
-            raise typer.BadParameter(
-                "a saved plan was shown when it was made; without --dry-run it is shown again before it is applied"
-            )
-        _apply_saved(saved, Path(spec_or_plan or "").name, manner, doing.lock_timeout)
-        return
-    from pragmaspec.planning.request import PlanRequest
-
-    request = PlanRequest(
-        targets=tuple(target or ()),
-        exclude=tuple(exclude or ()),
-        replace=tuple(replace or ()),
-        accept_missing=accepting.accept_missing,
-        prune_images=prune_images,
-    )
-    with which.stack(spec_or_plan, accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
-        _ = stack.place.spec_file  # whoever meant a plan is to hear of the file, not of a state beside it
-        apply_or_preview(stack, "apply", lambda planner: planner.plan(request), manner, previewing)
-
-
-def _saved_plan(file: str) -> "SavedPlan | None":
-    """The saved plan in ``file``; None when that is a spec."""
     from pragmaspec.stack.saved_plan import open_saved_plan
 
-    return open_saved_plan(file)
+    options = ApplyOptions.of(change, allow, ask=not change.auto_approve)
+    saved = open_saved_plan(spec_or_plan) if spec_or_plan is not None else None
+    if saved is None:
+        request = selection.request(accept)
+        with stack_options.stack(spec_or_plan, accept_rollback=accept.accept_rollback, lock_timeout=change.lock_timeout) as stack:
+            _ = stack.place.spec_file  # for a mistyped plan file, report the file instead of a state beside it
+            apply_or_preview(stack, "apply", lambda planner: planner.plan(request), options, dry_run)
+        return
+    if selection != SelectionOptions() or stack_options != StackOptions() or accept != AcceptOptions():
+        raise typer.BadParameter(
+            "a saved plan is applied as it is; make a new plan to use --target, --exclude, --replace, --prune-images, --spec, "
+            "--state, --accept-rollback or --accept-missing"
+        )
+    if dry_run.requested:
+        raise typer.BadParameter(
+            "--dry-run is not available for a saved plan; without it, the plan is shown before it is applied"
+        )
+    _apply_saved(saved, Path(spec_or_plan or "").name, options, change.lock_timeout)
 
 
-def _apply_saved(saved: "SavedPlan", name: str, manner: ApplyOptions, lock_timeout: str) -> None:
+def _apply_saved(saved: "SavedPlan", name: str, options: ApplyOptions, lock_timeout: str) -> None:
     from pragmaspec.stack.saved_plan import clusters_needed_by, location_of
     from pragmaspec.stack.stack import Stack
 
+    plan = saved.plan
     with Stack(place=location_of(saved)) as stack:
         wait_for_locks(stack.store, lock_timeout)
-        need = clusters_needed_by(saved.plan)
-        plan_and_apply(stack, f"apply {name}", lambda run: run.bound(saved.plan), manner, saved.plan.lineage, need=need)
+        plan_and_apply(
+            stack, f"apply {name}", lambda run: run.bound(plan), options, lineage=plan.lineage, need=clusters_needed_by(plan)
+        )

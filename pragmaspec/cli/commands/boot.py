@@ -1,4 +1,4 @@
-"""``boot``."""
+"""``boot``: start a cluster."""
 
 import typer
 
@@ -16,7 +16,7 @@ from pragmaspec.cli.plan_and_apply import ApplyOptions, apply_or_preview
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("boot", epilog=examples("boot hello", "boot hello --dry-run"))(boot)
 
 
@@ -25,25 +25,24 @@ def boot(
     cluster: ClusterArgument,
     *,
     allow: AllowOption = None,
-    previewing: DryRunOptions,
-    doing: ChangeOptions,
-    accepting: AcceptOptions,
-    which: StackOptions,
+    dry_run: DryRunOptions,
+    change: ChangeOptions,
+    accept: AcceptOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Let a cluster run, and touch nothing else of it.
+    """Start a cluster without any other change.
 
-    Also when the spec says `state: off`; makes nodes that are missing. What is there runs as it was left: what else the
-    spec changes is named and waits for the next apply. Shows its plan and does it without asking: naming the cluster is the
-    consent.
+    Overrides `state: off` of the spec, and creates missing nodes. Other changes in the spec are listed and left to the next
+    apply. Shows the plan and carries it out without asking, because the cluster is named.
     """
     from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, boot_plan
 
-    with which.stack(accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
+    with stack_options.stack(accept_rollback=accept.accept_rollback, lock_timeout=change.lock_timeout) as stack:
         apply_or_preview(
             stack,
             f"boot {cluster}",
-            lambda planner: boot_plan(planner, cluster, accept_missing=accepting.accept_missing),
-            ApplyOptions.of(doing, allow or ()),
-            previewing,
+            lambda planner: boot_plan(planner, cluster, accept_missing=accept.accept_missing),
+            ApplyOptions.of(change, allow),
+            dry_run,
             need=NO_CLUSTER_DETAILS,
         )

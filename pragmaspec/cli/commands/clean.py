@@ -1,4 +1,4 @@
-"""``clean``."""
+"""``clean``: remove a cluster."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command(
         "clean", epilog=examples("clean hello", "clean hello --shutdown --prune-images", "clean hello --shutdown --dry-run")
     )(clean)
@@ -33,26 +33,24 @@ def register(app: typer.Typer) -> None:
 def clean(
     cluster: ClusterArgument,
     *,
-    shutdown: Annotated[bool, typer.Option("--shutdown", help="Shut it down first when it runs.")] = False,
+    shutdown: Annotated[bool, typer.Option("--shutdown", help="Shut the cluster down first if it is running.")] = False,
     prune_images: PruneImagesOption = False,
     allow: AllowOption = None,
-    previewing: DryRunOptions,
-    doing: ChangeOptions,
-    accepting: AcceptOptions,
-    which: StackOptions,
+    dry_run: DryRunOptions,
+    change: ChangeOptions,
+    accept: AcceptOptions,
+    stack_options: StackOptions,
 ) -> None:
     """Remove a cluster with its disks, networks and addresses.
 
-    Images that nobody else needs go too. Refused while it runs, unless told to shut it down. Shows its plan and does it
-    without asking: naming the cluster is the consent, except for a protected one (--allow protected).
+    Staged images that no other cluster needs are removed, too. Refused for a running cluster without --shutdown. Shows the
+    plan and carries it out without asking, because the cluster is named; a protected one requires --allow protected.
     """
     from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, clean_plan
 
     def plan_of(planner: "Planner") -> "Plan":
-        accept = accepting.accept_missing
-        return clean_plan(planner, cluster, shutdown=shutdown, accept_missing=accept, prune_images=prune_images)
+        accept_missing = accept.accept_missing
+        return clean_plan(planner, cluster, shutdown=shutdown, accept_missing=accept_missing, prune_images=prune_images)
 
-    with which.stack(accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
-        apply_or_preview(
-            stack, f"clean {cluster}", plan_of, ApplyOptions.of(doing, allow or ()), previewing, need=NO_CLUSTER_DETAILS
-        )
+    with stack_options.stack(accept_rollback=accept.accept_rollback, lock_timeout=change.lock_timeout) as stack:
+        apply_or_preview(stack, f"clean {cluster}", plan_of, ApplyOptions.of(change, allow), dry_run, need=NO_CLUSTER_DETAILS)

@@ -1,4 +1,4 @@
-"""``console``."""
+"""``console``: attach to the serial console of a node, or print its log."""
 
 import sys
 from typing import Annotated
@@ -10,7 +10,7 @@ from pragmaspec.cli.terminal.screen import err, out
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("console", epilog=examples("console hello-frontend", "console hello-compute-0 --log"))(console)
 
 
@@ -18,32 +18,32 @@ def register(app: typer.Typer) -> None:
 def console(
     node: NodeArgument,
     *,
-    log: Annotated[bool, typer.Option("--log", help="Print what the console has said since the node was booted.")] = False,
-    which: StackOptions,
+    log: Annotated[bool, typer.Option("--log", help="Print the console output since the node was booted.")] = False,
+    stack_options: StackOptions,
 ) -> None:
-    """Join the serial console of a node, or print its log.
+    """Attach to the serial console of a node, or print its log.
 
-    Ctrl-] leaves the console.
+    Press Ctrl-] to detach.
     """
     from pragmaspec.access.node_lookup import find_node
 
-    stack = which.stack()
+    stack = stack_options.stack()
     state = stack.state()
     found = find_node(state, node)
     with stack.provider_of(found, state) as (provider, mark):
         if log:
             _print_log(provider.console_log(found, mark))
             return
-        err().say(f"The console of {found.name}; Ctrl-] leaves it.")
+        err().line(f"Console of {found.name}. Press Ctrl-] to detach.")
         provider.console(found, mark)
 
 
 def _print_log(data: bytes) -> None:
-    """The bytes as they are for a file or a pipe; made safe for a terminal, which would obey what a guest prints."""
+    """Print ``data``: unmodified to a file or pipe, with escaped control characters to a terminal."""
     screen = out()
     if not screen.terminal:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
     for line in data.decode(errors="replace").splitlines():
-        screen.say(line.rstrip("\r"))
+        screen.line(line.rstrip("\r"))

@@ -1,4 +1,4 @@
-"""``forget``."""
+"""``forget``: delete the state and the keys of an empty stack."""
 
 import typer
 
@@ -7,21 +7,21 @@ from pragmaspec.cli.terminal.screen import out
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("forget", epilog=examples("forget"))(forget)
 
 
 @expand_option_groups
-def forget(*, lock_timeout: LockTimeoutOption = "0", which: StackOptions) -> None:
-    """Remove the recorded state of a stack that has nothing left.
+def forget(*, lock_timeout: LockTimeoutOption = "0", stack_options: StackOptions) -> None:
+    """Delete the state of a stack without any resources.
 
-    With it go its keys, its ssh files and what was kept of its spec. Refused while anything is recorded: clean it first.
+    Also deletes its keys, its ssh files and the cached spec. Refused while anything is recorded: clean the clusters first.
     """
     from pragmaspec.stack.state.forget import forget_stack
 
-    stack = which.stack(lock_timeout=lock_timeout)
+    stack = stack_options.stack(lock_timeout=lock_timeout)
     title = stack.store.ground.title
     if forget_stack(stack.place, stack.store):
-        out().say(f"Forgotten: the stack that was recorded at {title}, with its keys.")
+        out().line(f"Deleted the state at {title}, with the keys of the stack.")
     else:
-        out().say(f"Nothing is recorded at {title}.")
+        out().line(f"Nothing is recorded at {title}.")

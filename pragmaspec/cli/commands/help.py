@@ -1,4 +1,4 @@
-"""``help``."""
+"""``help``: the same as ``--help`` of a command."""
 
 from typing import Annotated, Any
 
@@ -9,12 +9,12 @@ from pragmaspec.cli.terminal.screen import out
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("help", epilog=examples("help", "help plan", "help list cluster"))(help_)
 
 
 def _commands(ctx: typer.Context, incomplete: str) -> list[str]:
-    """What can follow the names on the line: commands, or those of a group."""
+    """Complete the name of a command, or of a command in a group."""
     here: Any = ctx.parent.command if ctx.parent is not None else None
     for name in ctx.params.get("command") or ():
         here = getattr(here, "commands", {}).get(name)
@@ -25,14 +25,16 @@ def help_(
     context: typer.Context,
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="COMMAND", help="The command to explain.", autocompletion=_commands, show_default=False),
+        typer.Argument(
+            metavar="COMMAND", help="The command. Default: the program.", autocompletion=_commands, show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Explain a command, or all of them."""
+    """Show the help of a command."""
     here: Any = context.parent
     for name in command or ():
         found = here.command.get_command(here, name) if hasattr(here.command, "get_command") else None
         if found is None:
-            raise typer.BadParameter(f"there is no command {' '.join(command or ())}", ctx=context.parent)
+            raise typer.BadParameter(f"unknown command: {' '.join(command or ())}", ctx=context.parent)
         here = found.make_context(name, ["--help"], parent=here, resilient_parsing=True)
     out().write(here.get_help() + "\n")

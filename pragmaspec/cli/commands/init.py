@@ -1,4 +1,4 @@
-"""``init``."""
+"""``init``: write a first spec."""
 
 from pathlib import Path
 from shlex import quote
@@ -14,44 +14,42 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("init", epilog=examples("init", "init ~/clusters --simulated"))(init)
 
 
 def init(
     directory: Annotated[
         str,
-        typer.Argument(
-            metavar="DIRECTORY", help="Where to write; made when it is not there.", show_default=False, callback=local_path
-        ),
+        typer.Argument(metavar="DIRECTORY", help="Target directory; created if needed.", show_default=False, callback=local_path),
     ] = ".",
     *,
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="A pretended site, to try everything without a hypervisor.")
+        bool, typer.Option("--simulated", help="Use a simulated site, to try everything without a hypervisor.")
     ] = False,
 ) -> None:
-    """Write a first spec and what goes with it.
+    """Write a first spec and its supporting files.
 
-    That is cluster.yaml, its schema for editors, and a .gitignore; with --simulated also an empty disk. Asks nothing, finds out
-    what it can, overwrites nothing.
+    Writes cluster.yaml, its schema for editors, and a .gitignore; with --simulated also an empty disk. Detects the local
+    libvirt and ssh keys. Existing files are kept.
     """
     from pragmaspec.stack.scaffold import inspect_machine, write_scaffold
 
     found = inspect_machine()
     for written in write_scaffold(Path(directory), found, simulated=simulated):
-        out().say(f"{'wrote' if written.new else 'kept '}  {written.path}" + ("" if written.new else "  (it was there)"))
+        out().line(f"{'wrote' if written.new else 'kept '}  {written.path}" + ("" if written.new else "  (exists)"))
     _advise(found, Path(directory), simulated=simulated)
 
 
 def _advise(found: "MachineFacts", directory: Path, *, simulated: bool) -> None:
-    """What is missing on this machine, and what to type next."""
+    """Print the missing requirements of this machine, and the next command."""
     if not simulated and not found.libvirt:
-        out().say("No libvirt socket was found here. Start libvirtd, or write the `uri` of a remote one into cluster.yaml.")
+        out().line("No libvirt socket was found. Start libvirtd, or set the `uri` of a remote host in cluster.yaml.")
     if not simulated and found.libvirt and not found.kvm:
-        out().say("There is no /dev/kvm here, so machines will be emulated, which is slow but works.")
+        out().line("There is no /dev/kvm, so machines will be emulated, which is slow but works.")
     if not found.ssh_keys:
-        out().say(
+        out().line(
             "No ssh key was found in ~/.ssh or an agent. `pragmaspec ssh` works without one; for plain ssh: ssh-keygen -t ed25519"
         )
     where = "" if directory == Path() else f"cd {quote(str(directory))} && "
-    out().say(f"Next: {where}pragmaspec plan")
+    out().line(f"Next: {where}pragmaspec plan")

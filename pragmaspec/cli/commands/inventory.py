@@ -1,4 +1,4 @@
-"""``inventory``."""
+"""``inventory``: print the nodes as an Ansible inventory."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     lines = ("inventory > hosts.yaml", "inventory --json > hosts.json", "inventory --host hello-frontend")
     app.command("inventory", epilog=examples(*lines))(inventory)
 
@@ -21,35 +21,39 @@ def register(app: typer.Typer) -> None:
 @expand_option_groups
 def inventory(
     *,
-    json: Annotated[bool, typer.Option("--json", help="The inventory file as JSON, for a name that ends in .json.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="As an inventory script: all hosts and groups, as JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the inventory file as JSON, for a file name ending in .json.")
+    ] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Act as an inventory script: print all hosts and groups as JSON.")
+    ] = False,
     host: Annotated[
         str | None,
-        typer.Option("--host", metavar="HOST", help="As an inventory script: the variables of one host, as JSON."),
+        typer.Option("--host", metavar="HOST", help="Act as an inventory script: print the variables of one host as JSON."),
     ] = None,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
     """Print the nodes as an Ansible inventory.
 
-    That is a file for `ansible -i hosts.yaml`; its name must end in .yaml, .yml or .json. Groups: frontends, computes; for
-    cluster hello at site lab: hello, hello__frontend, hello__computes, lab__site, hello__at__lab.
+    The output is a file for `ansible -i hosts.yaml`; its name must end in .yaml, .yml or .json. Groups: frontends, computes;
+    for cluster hello at site lab: hello, hello__frontend, hello__computes, lab__site, hello__at__lab.
 
-    For an inventory that is always current make nodes, an executable file with two lines, and `ansible -i ./nodes`: `#!/bin/sh`
-    and `exec pragmaspec inventory --spec /path/to/cluster.yaml "$@"`.
+    For an inventory that is always current, create an executable file of two lines, `#!/bin/sh` and `exec pragmaspec
+    inventory --spec /path/to/cluster.yaml "$@"`, for example nodes, and use `ansible -i ./nodes`.
     """
     from pragmaspec.access.ansible_inventory import ansible_inventory as nodes_inventory
     from pragmaspec.access.ansible_inventory import host_text, inventory_text, inventory_warnings, list_text
 
     if listed and host is not None:
-        raise typer.BadParameter("--list and --host cannot be given together")
-    stack = which.stack()
+        raise typer.BadParameter("--list and --host are mutually exclusive")
+    stack = stack_options.stack()
     state = stack.state()
-    # Where there is no node there may be no key either, and nothing to connect to.
+    # A stack without nodes may have no key, and needs no connection.
     remote = stack.remote(state) if state.nodes() else None
     routes = remote.routes if remote else ()
     found = nodes_inventory(state, routes, str(remote.config) if remote else "")
     for warning in inventory_warnings(state, routes):
-        err().say(f"warning: {warning}")
+        err().line(f"warning: {warning}")
     if host is not None:
         _warn_unknown(host, found, state)
         out().write(host_text(found, host))
@@ -58,7 +62,7 @@ def inventory(
 
 
 def _warn_unknown(host: str, found: "AnsibleInventory", state: "State") -> None:
-    """Say which names are near, if ``host`` is none of ours; Ansible itself wants an empty answer and no error."""
+    """Print similar names for an unknown ``host``; Ansible expects an empty result instead of an error."""
     from pragmaspec.access.node_lookup import find_node
     from pragmaspec.errors import UsageError
 
@@ -66,4 +70,4 @@ def _warn_unknown(host: str, found: "AnsibleInventory", state: "State") -> None:
         try:
             find_node(state, host)
         except UsageError as error:
-            err().say(f"warning: {error.problems[0].detail}")
+            err().line(f"warning: {error.problems[0].detail}")

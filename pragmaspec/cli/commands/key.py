@@ -1,4 +1,4 @@
-"""``key show``, ``key export``, ``key import``."""
+"""``key show``, ``key export`` and ``key import``: share the secret key of a stack."""
 
 import sys
 from pathlib import Path
@@ -6,37 +6,35 @@ from typing import Annotated
 
 import typer
 
+from pragmaspec.cli.command_group import command_group
+from pragmaspec.cli.input_file import input_name, read_input
 from pragmaspec.cli.options import JsonOption, StackOptions, examples, expand_option_groups, local_path
 from pragmaspec.cli.terminal.screen import err, out
 
-app = typer.Typer(
-    help="Share the key from which all keys of the stack follow.",
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_group("Share the secret key of the stack with colleagues.")
 
 
 def register(parent: typer.Typer) -> None:
-    """Put the commands into ``parent``."""
+    """Add the commands to ``parent``."""
     parent.add_typer(app, name="key", epilog=examples("key show", "key export hello.key", "key import hello.key"))
 
 
 @app.command("show", epilog=examples("key show", "key show --json"))
 @expand_option_groups
-def show(*, json: JsonOption = False, which: StackOptions) -> None:
-    """Where the key of this stack is, and its fingerprint. Never the key itself."""
+def show(*, json: JsonOption = False, stack_options: StackOptions) -> None:
+    """Show the path and fingerprint of the stack's key, but never the key itself."""
     from pragmaspec.stack.key_sharing import key_status
 
-    stack = which.stack()
+    stack = stack_options.stack()
     status = key_status(stack.lineage())
     if json:
         form = {"lineage": status.lineage, "file": status.file, "present": status.fingerprint is not None}
         out().json({"kind": "key", "format": 1, **form, "fingerprint": status.fingerprint})
         return
-    out().say(f"stack        {status.lineage}")
-    out().say(f"key          {status.file}" + ("" if status.fingerprint else "  (not on this machine)"))
+    out().line(f"stack        {status.lineage}")
+    out().line(f"key          {status.file}" + ("" if status.fingerprint else "  (not on this machine)"))
     if status.fingerprint:
-        out().say(f"fingerprint  {status.fingerprint}  (of the ssh key that pragmaspec logs in with)")
+        out().line(f"fingerprint  {status.fingerprint}  (of pragmaspec's ssh login key)")
 
 
 @app.command("export", epilog=examples("key export hello.key", "key export - | ssh colleague pragmaspec key import -"))
@@ -44,48 +42,38 @@ def show(*, json: JsonOption = False, which: StackOptions) -> None:
 def export(
     file: Annotated[
         str,
-        typer.Argument(metavar="FILE", help="A new file; `-`: standard output, which may be no terminal.", callback=local_path),
+        typer.Argument(metavar="FILE", help="A new file; `-`: standard output, unless it is a terminal.", callback=local_path),
     ],
     *,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
     """Write the key to a private file.
 
-    With it a colleague can log in and add nodes: it opens every node of the stack. Move it over ssh or in a password
-    manager, never by mail or git; then delete the file.
+    It lets a colleague log in to every node of the stack, and add nodes. Transfer it over ssh or in a password manager,
+    never by mail or git; then delete the file.
     """
     from pragmaspec.stack.key_sharing import export_key, exported_key
 
-    lineage = which.stack().lineage()
+    lineage = stack_options.stack().lineage()
     if file == "-":
         _refuse_terminal()
         out().write(exported_key(lineage).decode())
         return
     export_key(lineage, Path(file))
-    err().say(f"{file} holds the key of stack {lineage}. Give it to your colleague over ssh, then delete it.")
+    err().line(f"{file} contains the key of stack {lineage}. Send it to your colleague over ssh, then delete it.")
 
 
 @app.command("import", epilog=examples("key import hello.key", "key import - < hello.key"))
 def import_(
     file: Annotated[
-        str, typer.Argument(metavar="FILE", help="What `key export` wrote; `-`: standard input.", callback=local_path)
+        str, typer.Argument(metavar="FILE", help="The output of `key export`; `-`: standard input.", callback=local_path)
     ],
 ) -> None:
-    """Keep the key that a colleague exported. Never replaces another one."""
+    """Install a key exported by a colleague. Never replaces a different key."""
     from pragmaspec.stack.key_sharing import KEY_FILE_LIMIT_BYTES, import_key
 
-    status, new = import_key(_read(file, KEY_FILE_LIMIT_BYTES), "standard input" if file == "-" else file)
-    out().say(f"The key of stack {status.lineage} is {'now' if new else 'already'} in {status.file}.")
-
-
-def _read(path: str, most_bytes: int) -> bytes:
-    from pragmaspec.errors import UsageError
-    from pragmaspec.files import read_stream
-
-    try:
-        return read_stream(path, most_bytes)
-    except OSError as error:
-        raise UsageError("File not readable", f"{path}: {error.strerror or error}.") from error
+    status, new = import_key(read_input(file, KEY_FILE_LIMIT_BYTES), input_name(file))
+    out().line(f"The key of stack {status.lineage} is {'now' if new else 'already'} in {status.file}.")
 
 
 def _refuse_terminal() -> None:
@@ -93,7 +81,7 @@ def _refuse_terminal() -> None:
 
     if sys.stdout.isatty():
         raise UsageError(
-            "A secret is not shown",
-            "Standard output is a terminal, which would keep the key in its history. Name a file, or pipe it on: "
+            "Key not printed to a terminal",
+            "A terminal would keep the key in its history. Name a file, or use a pipe: "
             "`pragmaspec key export - | ssh colleague pragmaspec key import -`.",
         )

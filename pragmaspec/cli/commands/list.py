@@ -1,9 +1,10 @@
-"""``list cluster``, ``list repository``, ``list site``."""
+"""``list cluster``, ``list repository`` and ``list site``."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pragmaspec.cli.command_group import command_group
 from pragmaspec.cli.completion import clusters, sites
 from pragmaspec.cli.options import JsonOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import out
@@ -14,15 +15,11 @@ if TYPE_CHECKING:
 
 EXIT_UNREACHABLE = 1
 
-app = typer.Typer(
-    help="List clusters, images or sites.",
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = command_group("List clusters, images or sites.")
 
 
 def register(parent: typer.Typer) -> None:
-    """Put the commands into ``parent``."""
+    """Add the commands to ``parent``."""
     parent.add_typer(app, name="list", epilog=examples("list cluster", "list cluster hello", "list repository", "list site"))
 
 
@@ -35,13 +32,13 @@ def list_cluster(
     ] = None,
     *,
     json: JsonOption = False,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Recorded clusters, or the nodes of one. Reads only what is recorded: `status` asks the sites."""
+    """List the recorded clusters, or the nodes of one. Reads only the recorded state; `status` queries the sites."""
     from pragmaspec.report.lists_text import cluster_summaries, clusters_json, clusters_text, image_names, nodes_text
     from pragmaspec.stack.cluster_requests import refuse_unrecorded
 
-    state = which.stack().state()
+    state = stack_options.stack().state()
     summaries = cluster_summaries(state)
     if name is not None:
         refuse_unrecorded(name, state)
@@ -49,10 +46,10 @@ def list_cluster(
     if json:
         out().json(clusters_json(summaries, state))
         return
-    out().write(clusters_text(summaries, out().pen))
+    out().write(clusters_text(summaries, out().style))
     if name is not None:
         records = [record for node in state.nodes(name) if (record := state.record(node.address)) is not None]
-        out().write("\n" + nodes_text(records, image_names(state), out().pen))
+        out().write("\n" + nodes_text(records, image_names(state), out().style))
 
 
 @app.command("repository", epilog=examples("list repository", "list repository --json", "list repository ./vm-images"))
@@ -60,13 +57,13 @@ def list_cluster(
 def list_repository(
     address: Annotated[
         str | None,
-        typer.Argument(metavar="REPOSITORY", help="Show this PRAGMA repository instead: path or URL.", show_default=False),
+        typer.Argument(metavar="REPOSITORY", help="Path or URL of a PRAGMA repository to list instead.", show_default=False),
     ] = None,
     *,
     json: JsonOption = False,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Images: where from, digest, size, where staged. Those of the spec, those recorded, and those kept locally."""
+    """List images with source, digest, size and sites: those in the spec, in the recorded state and in the local store."""
     if address is not None:
         from pragmaspec.cli.commands.import_repository import show_repository
 
@@ -76,11 +73,11 @@ def list_repository(
     from pragmaspec.report.lists_text import repository_json, repository_text
     from pragmaspec.stack.images.list import list_images
 
-    images = list_images(which.stack(), image_progress())
+    images = list_images(stack_options.stack(), image_progress())
     if json:
         out().json(repository_json(images))
     else:
-        out().write(repository_text(images, out().pen))
+        out().write(repository_text(images, out().style))
 
 
 @app.command("site", epilog=examples("list site", "list site lab --json"))
@@ -92,39 +89,30 @@ def list_site(
     ] = None,
     *,
     json: JsonOption = False,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Sites: capacity, pools, what is taken and by whom.
+    """List sites with capacity, pools, and their current users.
 
-    Asks the sites. Exit status 1 when one of them does not answer; the others are shown.
+    Queries the sites. The exit status is 1 if one of them does not respond; the others are shown.
     """
+    from pragmaspec.cli.site_selection import select_sites
     from pragmaspec.report.site_text import sites_json, sites_text
+    from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS
+    from pragmaspec.stack.sites import known_sites
 
-    views = _views(name, which)
+    with stack_options.stack() as stack:
+        known = known_sites(stack.wanted(need=NO_CLUSTER_DETAILS), stack.state())
+        views = [_view(site) for site in select_sites(known, name)]
     if json:
         out().json(sites_json(views))
     else:
-        out().write(sites_text(views, out().pen))
+        out().write(sites_text(views, out().style))
     if any(view.trouble for view in views):
         raise typer.Exit(EXIT_UNREACHABLE)
 
 
-def _views(name: str | None, which: StackOptions) -> "list[SiteView]":
-    from pragmaspec.errors import UsageError
-    from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS
-    from pragmaspec.stack.sites import known_sites
-
-    with which.stack() as stack:
-        known = sorted(known_sites(stack.wanted(need=NO_CLUSTER_DETAILS), stack.state()), key=lambda site: site.name)
-        chosen = [site for site in known if name in (None, site.name)]
-        if name is not None and not chosen:
-            names = ", ".join(site.name for site in known) or "none"
-            raise UsageError("No such site", f"Nothing is called {name}. Known sites: {names}.")
-        return [_view(site) for site in chosen]
-
-
 def _view(site: "Site") -> "SiteView":
-    """A site that does not answer is shown with its trouble: the others are still of interest."""
+    """Return the inventory of ``site``, or the reason why it did not respond."""
     from pragmaspec.errors import SiteError
     from pragmaspec.report.site_text import SiteView
     from pragmaspec.stack.sites import Sites

@@ -1,4 +1,4 @@
-"""``lock``."""
+"""``lock``: pin the images of the spec."""
 
 from typing import Annotated
 
@@ -9,15 +9,13 @@ from pragmaspec.cli.terminal.screen import err, out
 
 UpgradeOption = Annotated[
     list[str] | None,
-    typer.Option("--upgrade", metavar="NAME", help="Ask the source of this image anew, and take what it gives now. Repeatable."),
+    typer.Option("--upgrade", metavar="NAME", help="Query the source of this image again, and pin its current file. Repeatable."),
 ]
-OlderOption = Annotated[
-    bool, typer.Option("--accept-older", help="Also when a source gives an older file than the lock file has.")
-]
+OlderOption = Annotated[bool, typer.Option("--accept-older", help="Accept a file that is older than the pinned one.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("lock", epilog=examples("lock", "lock hello.yaml --upgrade debian-12", "lock --json"))(lock)
 
 
@@ -29,10 +27,10 @@ def lock(
     json: JsonOption = False,
     spec_option: SpecOption = None,
 ) -> None:
-    """Pin the bytes of every image in pragmaspec.lock.
+    """Pin every image of the spec in pragmaspec.lock.
 
-    Images that are in it stay; what is missing is downloaded or built, what the spec has no more is removed. Commit the file:
-    whoever has it plans with the same images, and `plan --locked` accepts no others.
+    Existing entries are kept; missing images are downloaded or built, and entries without an image in the spec are removed.
+    Commit the file: then all plans use the same images, and `plan --locked` accepts no others.
     """
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.report.lock_text import lock_json, lock_text
@@ -44,7 +42,7 @@ def lock(
     if json:
         out().json(lock_json(changes))
         return
-    out().write(lock_text(changes, out().pen))
+    out().write(lock_text(changes, out().style))
     moved = [change.name for change in changes if change.change == "moved"]
     if moved:
-        err().say("Nodes that boot what has moved are rebuilt by the next apply; `pragmaspec plan` shows which.")
+        err().line("The next apply rebuilds the nodes of moved images; `pragmaspec plan` lists them.")

@@ -1,4 +1,4 @@
-"""``plan``."""
+"""``plan``: show the changes that an apply would make."""
 
 from typing import Annotated
 
@@ -7,61 +7,41 @@ import typer
 from pragmaspec.cli.options import (
     AcceptOptions,
     DetailedOption,
-    ExcludeOption,
     JsonOption,
-    PruneImagesOption,
-    ReplaceOption,
     SaveOption,
+    SelectionOptions,
     SpecArgument,
     StackOptions,
-    TargetOption,
     VerboseOption,
     examples,
     expand_option_groups,
 )
+from pragmaspec.cli.preview import PreviewOptions, preview
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("plan", epilog=examples("plan", "plan hello.yaml --out hello.plan", "plan --target hello-compute-3"))(plan)
 
 
 @expand_option_groups
 def plan(
-    named: SpecArgument = None,
+    spec_argument: SpecArgument = None,
     *,
     save: SaveOption = None,
     json: JsonOption = False,
     detailed_exitcode: DetailedOption = False,
-    target: TargetOption = None,
-    exclude: ExcludeOption = None,
-    replace: ReplaceOption = None,
-    prune_images: PruneImagesOption = False,
-    refresh: Annotated[bool, typer.Option("--refresh/--no-refresh", help="Look at the sites, or trust what is recorded.")] = True,
-    locked: Annotated[
-        bool, typer.Option("--locked", help="Refuse images that are not exactly as pragmaspec.lock has them.")
-    ] = False,
+    selection: SelectionOptions,
+    refresh: Annotated[
+        bool, typer.Option("--refresh/--no-refresh", help="Query the sites, or rely on the recorded state.")
+    ] = True,
+    locked: Annotated[bool, typer.Option("--locked", help="Refuse images that differ from pragmaspec.lock.")] = False,
     verbose: VerboseOption = False,
-    accepting: AcceptOptions,
-    which: StackOptions,
+    accept: AcceptOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Show what apply would do, why, and at what risk. Changes nothing."""
-    from pragmaspec.cli.preview import preview
-    from pragmaspec.planning.request import PlanRequest
-
-    request = PlanRequest(
-        targets=tuple(target or ()),
-        exclude=tuple(exclude or ()),
-        replace=tuple(replace or ()),
-        accept_missing=accepting.accept_missing,
-        prune_images=prune_images,
-    )
-    with which.stack(named, accept_rollback=accepting.accept_rollback, locked=locked) as stack:
-        preview(
-            stack,
-            lambda planner: planner.plan(request, refresh=refresh),
-            save=save,
-            json=json,
-            verbose=verbose,
-            detailed_exitcode=detailed_exitcode,
-        )
+    """Show the changes of an apply, with reasons and risks. Changes nothing."""
+    request = selection.request(accept)
+    with stack_options.stack(spec_argument, accept_rollback=accept.accept_rollback, locked=locked) as stack:
+        options = PreviewOptions(save, json, verbose, detailed_exitcode)
+        preview(stack, lambda planner: planner.plan(request, refresh=refresh), options)

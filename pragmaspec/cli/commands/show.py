@@ -1,4 +1,4 @@
-"""``show``."""
+"""``show``: print one record."""
 
 import typer
 
@@ -7,7 +7,7 @@ from pragmaspec.cli.terminal.screen import out
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("show", epilog=examples("show hello-frontend", "show lab/hello/allocation --json"))(show)
 
 
@@ -16,17 +16,17 @@ def show(
     address: AddressArgument,
     *,
     json: JsonOption = False,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Show all that is recorded of one node, allocation or image."""
+    """Show the record of a node, allocation or image."""
     from pragmaspec.report.json_forms import record_json
     from pragmaspec.report.lists_text import image_names
     from pragmaspec.report.state_text import show_text
     from pragmaspec.stack.lookup import find_record
 
-    state = which.stack().state()
+    state = stack_options.stack().state()
     record = find_record(state, address)
     if json:
         out().json({"kind": "record", "format": 1, "record": record_json(record)})
     else:
-        out().write(show_text(record, image_names(state), out().pen))
+        out().write(show_text(record, image_names(state), out().style))

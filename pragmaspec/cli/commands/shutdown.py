@@ -1,4 +1,4 @@
-"""``shutdown``."""
+"""``shutdown``: shut a cluster down."""
 
 from typing import TYPE_CHECKING
 
@@ -21,39 +21,38 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("shutdown", epilog=examples("shutdown hello", "shutdown hello --dry-run"))(shutdown)
 
 
 @expand_option_groups
 def shutdown(
-    cluster: ClusterArgument, *, previewing: DryRunOptions, doing: ChangeOptions, accepting: AcceptOptions, which: StackOptions
+    cluster: ClusterArgument, *, dry_run: DryRunOptions, change: ChangeOptions, accept: AcceptOptions, stack_options: StackOptions
 ) -> None:
     """Shut a cluster down, computes before the frontend.
 
-    Gracefully, then by force after a minute. Disks stay, and so does all else: what the spec changes beside is named and
-    waits for the next apply. Shows its plan and does it without asking: naming the cluster
-    is the consent.
+    Graceful, and forced after a minute. Disks are kept; other changes in the spec are listed and left to the next apply.
+    Shows the plan and carries it out without asking, because the cluster is named.
     """
     from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, shutdown_plan
 
-    with which.stack(accept_rollback=accepting.accept_rollback, lock_timeout=doing.lock_timeout) as stack:
-        done = apply_or_preview(
+    with stack_options.stack(accept_rollback=accept.accept_rollback, lock_timeout=change.lock_timeout) as stack:
+        applied = apply_or_preview(
             stack,
             f"shutdown {cluster}",
-            lambda planner: shutdown_plan(planner, cluster, accept_missing=accepting.accept_missing),
-            ApplyOptions.of(doing),
-            previewing,
+            lambda planner: shutdown_plan(planner, cluster, accept_missing=accept.accept_missing),
+            ApplyOptions.of(change),
+            dry_run,
             need=NO_CLUSTER_DETAILS,
         )
-        if done:
+        if applied:
             _remind(stack, cluster)
 
 
 def _remind(stack: "Stack", cluster: str) -> None:
-    """Say so when the next apply would boot it again."""
+    """Print a note if the next apply would boot the cluster again."""
     from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS
 
     wanted = stack.wanted(need=NO_CLUSTER_DETAILS).cluster(cluster)
     if wanted is not None and wanted.running:
-        err().say(f"The spec says that {cluster} runs: the next apply boots it again, unless it says `state: off`.")
+        err().line(f"The next apply boots {cluster} again, unless the spec has `state: off` for it.")

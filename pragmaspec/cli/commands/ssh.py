@@ -1,4 +1,4 @@
-"""``ssh`` and ``ssh-config``."""
+"""``ssh`` and ``ssh-config``: log in to nodes."""
 
 from typing import Annotated
 
@@ -9,9 +9,9 @@ from pragmaspec.cli.terminal.screen import out
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands into ``app``."""
+    """Add the commands to ``app``."""
     lines = ("ssh hello-frontend", "ssh hello-compute-0 -- uname -a")
-    # What follows NODE belongs to the remote command, also what looks like an option.
+    # Everything after NODE is the remote command, including its options.
     app.command("ssh", epilog=examples(*lines), context_settings={"allow_interspersed_args": False})(ssh)
     config_lines = ("ssh-config > ~/.ssh/pragmaspec.conf", "ssh-config --path")
     app.command("ssh-config", epilog=examples(*config_lines))(ssh_config)
@@ -22,22 +22,22 @@ def ssh(
     node: NodeArgument,
     command: Annotated[
         list[str] | None,
-        typer.Argument(metavar="CMD", help="Run this instead of a shell.", show_default=False),
+        typer.Argument(metavar="CMD", help="Command to run instead of a shell.", show_default=False),
     ] = None,
     *,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
     """Log in to a node, to a compute through its frontend.
 
-    As root. Host keys are known from before the first boot. Options stand before NODE. The exit status is the remote
-    command's, 255 when ssh itself failed.
+    The user is root. Host keys are known before the first boot. Options must precede NODE. The exit status is that of the
+    remote command, or 255 if ssh itself fails.
     """
     from pragmaspec.access.node_lookup import find_node
 
     words = list(command or ())
     if words[:1] == ["--"]:
         words = words[1:]
-    stack = which.stack()
+    stack = stack_options.stack()
     state = stack.state()
     found = find_node(state, node)
     raise typer.Exit(stack.remote(state).interactive(found.address, words))
@@ -46,12 +46,12 @@ def ssh(
 @expand_option_groups
 def ssh_config(
     *,
-    path: Annotated[bool, typer.Option("--path", help="Print only where the file is, for `ssh -F` or `Include`.")] = False,
-    which: StackOptions,
+    path: Annotated[bool, typer.Option("--path", help="Print only the path of the file, for `ssh -F` or `Include`.")] = False,
+    stack_options: StackOptions,
 ) -> None:
     """Print an OpenSSH client configuration for all nodes.
 
-    With it ssh, scp, rsync and editors reach them by name.
+    ssh, scp, rsync and editors use it to connect to nodes by name.
     """
-    config = which.stack().remote().config
+    config = stack_options.stack().remote().config
     out().write(f"{config}\n" if path else config.read_text(encoding="utf-8"))

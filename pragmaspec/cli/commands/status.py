@@ -1,4 +1,4 @@
-"""``status``."""
+"""``status``: compare the recorded nodes with the sites."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ EXIT_DRIFT = 2
 
 
 def register(app: typer.Typer) -> None:
-    """Put the command into ``app``."""
+    """Add the command to ``app``."""
     app.command("status", epilog=examples("status", "status --json", "status --detailed-exitcode"))(status)
 
 
@@ -19,22 +19,22 @@ def register(app: typer.Typer) -> None:
 def status(
     *,
     json: JsonOption = False,
-    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is drift.")] = False,
-    which: StackOptions,
+    detailed_exitcode: Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there is drift.")] = False,
+    stack_options: StackOptions,
 ) -> None:
-    """Ask the sites how the recorded nodes are now.
+    """Query the sites for the status of all recorded nodes.
 
-    Changes nothing, and reads no spec.
+    Changes nothing, and does not read the spec.
     """
-    from pragmaspec.cli.plan_and_apply import show_warnings
+    from pragmaspec.cli.terminal.plan_output import show_warnings
     from pragmaspec.report.status_text import status_json, status_text
 
-    with which.stack() as stack:
+    with stack_options.stack() as stack:
         seen = stack.look()
     show_warnings([warning for each in seen.observations.values() for warning in each.warnings])
     if json:
         out().json(status_json(seen.state, seen.observations, seen.drift))
     else:
-        out().write(status_text(seen.state, seen.observations, seen.drift, seen.seconds, out().pen))
+        out().write(status_text(seen.state, seen.observations, seen.drift, seen.seconds, out().style))
     if detailed_exitcode and seen.drift:
         raise typer.Exit(EXIT_DRIFT)

@@ -1,4 +1,4 @@
-"""Live progress at a terminal. The only user of rich, loaded only when something is applied at a terminal."""
+"""Live progress of an apply on a terminal. The only module that uses rich, loaded only if needed."""
 
 import threading
 import time
@@ -16,28 +16,27 @@ from rich.text import Text
 from pragmaspec.cli.terminal.plain_progress import SkippedActions, title
 from pragmaspec.engine.reporter import Reporter
 from pragmaspec.text import duration
+from pragmaspec.typing import override
 
 if TYPE_CHECKING:
     from pragmaspec.cli.terminal.screen import Screen
     from pragmaspec.errors import PragmaspecError
     from pragmaspec.planning.plan import Action, Plan
 
-_REFRESHES = 8
-_BELOW = 3
-"""Lines of the terminal that the list leaves free."""
-
-
+_REFRESHES_PER_S = 8
+_FREE_LINES = 3
+"""Lines of the terminal that the list does not use."""
 _DONE, _FAILED, _SKIPPED = "green", "bold red", "yellow"
-"""The ways in which an action ends, by the style of its line."""
+"""Results of an action, each identified by the style of its line."""
 
 
 @contextmanager
 def live_progress(screen: "Screen", plan: "Plan") -> Iterator[Reporter]:
-    """A list of what is under way, above which finished actions scroll away."""
+    """Show a list of running actions; completed actions scroll away above it."""
     console = Console(file=screen.stream, no_color=not screen.colour, highlight=False, markup=False, emoji=False)
     reporter = LiveProgress(console, len(plan.actions), screen)
-    with Live(reporter, console=console, refresh_per_second=_REFRESHES, transient=True) as live:
-        reporter.attach(live)
+    with Live(reporter, console=console, refresh_per_second=_REFRESHES_PER_S, transient=True) as live:
+        live.refresh()  # draw immediately instead of after the first interval
         try:
             yield reporter
         finally:
@@ -45,78 +44,77 @@ def live_progress(screen: "Screen", plan: "Plan") -> Iterator[Reporter]:
 
 
 class LiveProgress(Reporter):
-    """Told by the thread that applies, drawn by rich's own."""
+    """Updated by the thread of the apply loop, drawn by rich's own thread."""
 
     def __init__(self, console: Console, count: int, screen: "Screen") -> None:
         self._console = console
         self._count = count
-        self._pen = screen.pen
-        self._guard = threading.Lock()
-        self._under_way: dict[str, tuple[str, str, float]] = {}
-        self._ended: Counter[str] = Counter()
-        self._skips = SkippedActions()
-        self._began = time.monotonic()
+        self._style = screen.style
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[str, str, float]] = {}
+        self._results: Counter[str] = Counter()
+        self._skipped = SkippedActions()
+        self._start = time.monotonic()
         self._spinner = Spinner("dots" if screen.unicode else "line")
 
-    def attach(self, live: Live) -> None:
-        """Draw once at once, not only after the first tick."""
-        live.refresh()
-
+    @override
     def started(self, action: "Action") -> None:
-        """A new line in the list."""
-        with self._guard:
-            self._under_way[action.key] = (self._pen.say(title(action)), "", time.monotonic())
+        with self._lock:
+            self._running[action.key] = self._new_entry(action)
 
+    @override
     def progress(self, action: "Action", doing: str) -> None:
-        """What its line says."""
-        with self._guard:
-            name, _, began = self._under_way.get(action.key, (self._pen.say(title(action)), "", time.monotonic()))
-            self._under_way[action.key] = (name, self._pen.say(doing), began)
+        with self._lock:
+            name, _, start = self._running.get(action.key, self._new_entry(action))
+            self._running[action.key] = (name, self._style.say(doing), start)
 
+    @override
     def finished(self, action: "Action") -> None:
-        """The line leaves the list and stays above it."""
         self._end(action, "done", _DONE)
 
+    @override
     def failed(self, action: "Action", error: "PragmaspecError") -> None:
-        """The same, in red."""
         self._end(action, f"FAILED: {error.problems[0].summary}", _FAILED)
 
+    @override
     def skipped(self, action: "Action", because: str) -> None:
-        """The same for what never began, as long as they are few."""
-        self._end(action, f"not started, {because}", _SKIPPED, shown=self._skips.shown(because))
+        self._end(action, f"not started, {because}", _SKIPPED, shown=self._skipped.add(because))
 
     def end(self) -> None:
-        """How many more were left undone."""
-        for line in self._skips.rest():
-            self._console.print(Text(f"{' ' * 11}{self._pen.say(line)}", style=_SKIPPED), soft_wrap=True)
+        """Print the number of skipped actions without a line of their own."""
+        for line in self._skipped.summary():
+            self._console.print(Text(f"{' ' * 11}{self._style.say(line)}", style=_SKIPPED), soft_wrap=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """The list as it is now."""
+        """Render the list, called by rich."""
         now = time.monotonic()
-        with self._guard:
-            lines = list(self._under_way.values())
-            ended = dict(self._ended)
-        room = max(1, console.size.height - _BELOW)
+        with self._lock:
+            running = list(self._running.values())
+            results = dict(self._results)
+        max_lines = max(1, console.size.height - _FREE_LINES)
         grid = Table.grid(padding=(0, 2))
-        for name, doing, began in lines[:room]:
-            grid.add_row(self._spinner, Text(name, no_wrap=True), Text(doing), Text(duration(now - began), style="dim"))
+        for name, doing, start in running[:max_lines]:
+            grid.add_row(self._spinner, Text(name, no_wrap=True), Text(doing), Text(duration(now - start), style="dim"))
         yield grid
-        more = f"{len(lines) - room:,} more under way, " if len(lines) > room else ""
-        yield Text(f"{more}{_ended_words(ended, self._count)}, {duration(now - self._began)}", style="dim")
+        more = f"{len(running) - max_lines:,} more running, " if len(running) > max_lines else ""
+        yield Text(f"{more}{_results_text(results, self._count)}, {duration(now - self._start)}", style="dim")
 
-    def _end(self, action: "Action", words: str, style: str, *, shown: bool = True) -> None:
-        with self._guard:
-            name, _, began = self._under_way.pop(action.key, (self._pen.say(title(action)), "", time.monotonic()))
-            self._ended[style] += 1
+    def _new_entry(self, action: "Action") -> tuple[str, str, float]:
+        return self._style.say(title(action)), "", time.monotonic()
+
+    def _end(self, action: "Action", result: str, style: str, *, shown: bool = True) -> None:
+        with self._lock:
+            name, _, start = self._running.pop(action.key, self._new_entry(action))
+            self._results[style] += 1
         if not shown:
             return
-        took = duration(time.monotonic() - began)
-        line = Text.assemble((f"{took:>9}  ", "dim"), f"{name}  ", (self._pen.say(words), style))
+        took = duration(time.monotonic() - start)
+        line = Text.assemble((f"{took:>9}  ", "dim"), f"{name}  ", (self._style.say(result), style))
         self._console.print(line, soft_wrap=True)
 
 
-def _ended_words(ended: Mapping[str, int], count: int) -> str:
-    """``4 of 13 done, 1 failed, 8 not started``."""
-    failed, skipped = ended.get(_FAILED, 0), ended.get(_SKIPPED, 0)
+def _results_text(results: Mapping[str, int], count: int) -> str:
+    """Return a summary such as ``4 of 13 done, 1 failed, 8 not started``."""
+    failed, skipped = results.get(_FAILED, 0), results.get(_SKIPPED, 0)
     more = [f"{failed:,} failed"] * bool(failed) + [f"{skipped:,} not started"] * bool(skipped)
-    return ", ".join((f"{ended.get(_DONE, 0):,} of {count:,} done", *more))
+    return ", ".join((f"{results.get(_DONE, 0):,} of {count:,} done", *more))

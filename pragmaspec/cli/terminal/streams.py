@@ -1,4 +1,4 @@
-"""The three standard streams of the process, so that what becomes of them is known: missing, full, or read by nobody."""
+"""The standard streams of the process, with reliable detection of a missing, full or unread output."""
 
 import errno
 import io
@@ -7,6 +7,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from pragmaspec.typing import override
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -14,23 +16,23 @@ _ERROR = 2
 
 
 class OutputError(OSError):
-    """Standard output or standard error takes nothing more. Has no ``errno``, by which click would know it and end the command.
+    """Standard output or standard error cannot be written. Has no ``errno``, because click would handle it and exit.
 
-    ``stream``: which, in words; ``why``: the system's words; ``unread``: whether all that happened is that its reader has gone.
+    ``stream``: its human-readable name; ``reason``: the system's message; ``reader_gone``: True if the reader closed the pipe.
     """
 
     def __init__(self, stream: str, error: OSError) -> None:
         super().__init__(f"{stream}: {error}")
         self.stream = stream
-        self.why = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
-        self.unread = error.errno == errno.EPIPE
+        self.reason = "it is closed" if error.errno == errno.EBADF else error.strerror or str(error)
+        self.reader_gone = error.errno == errno.EPIPE
 
 
 def watch_streams() -> None:
-    """Give this process streams that raise OutputError, and open what was closed.
+    """Replace the standard streams by ones that raise OutputError, and open those that are closed.
 
-    A closed standard error says that nobody wants to read it; a closed standard output is an output that cannot be written.
-    Their numbers are taken in any case: the next file that is opened would get them, and with it what is printed.
+    A closed standard error discards its output; a closed standard output cannot be written. Their descriptors are always
+    occupied: otherwise the next opened file would get one of them, and with it the printed text.
     """
     for number, mode in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
@@ -38,38 +40,40 @@ def watch_streams() -> None:
         except OSError:
             os.open(os.devnull, mode)
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lives
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open for the lifetime of the process
     sys.stdout = _watched(sys.stdout, 1, "standard output")
     sys.stderr = _watched(sys.stderr, _ERROR, "standard error")
 
 
 def discard_output() -> None:
-    """Let what Python still wants to write at its end go nowhere, quietly: nobody reads it."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    """Redirect both outputs to /dev/null, so that Python can flush them at exit without an error."""
+    null = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        os.dup2(null, descriptor)
+    os.close(null)
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
 
 
 class _Output(io.BufferedWriter):
-    """A file descriptor whose trouble is an OutputError.
+    """A file descriptor that raises OutputError.
 
-    Not the raw file below it: a signal that came between its write and its answer would have the same bytes written again.
+    Not the raw file below it: a signal between its write and its return would cause the same bytes to be written again.
     """
 
     def __init__(self, descriptor: int, title: str) -> None:
         super().__init__(io.FileIO(descriptor, "w", closefd=False))
         self._title = title
 
+    @override
     def write(self, data: "ReadableBuffer", /) -> int:
         try:
             return super().write(data)
         except OSError as error:
             raise OutputError(self._title, error) from error
 
+    @override
     def flush(self) -> None:
         try:
             super().flush()
@@ -78,7 +82,7 @@ class _Output(io.BufferedWriter):
 
 
 def _watched(stream: TextIO | None, descriptor: int, title: str) -> TextIO:
-    """A stream like ``stream``, which is None when its descriptor was closed."""
+    """Return a replacement for ``stream``, which is None if its descriptor was closed."""
     if stream is not None:
         with suppress(OSError):
             stream.flush()

@@ -1,4 +1,4 @@
-"""What the command says of itself: reviewed, with examples, in the manual, and quick."""
+"""Help texts: complete, with examples, equal to the manual, and fast."""
 
 import re
 import subprocess
@@ -36,7 +36,7 @@ def _help(shop: Workshop, *command: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_an_example_that_is_one(shop: Workshop, command: str) -> None:
+def test_every_command_has_valid_examples(shop: Workshop, command: str) -> None:
     text = _help(shop, *command.split())
     lines = text.partition("Examples:\n")[2].splitlines()
     assert lines
@@ -44,10 +44,10 @@ def test_every_command_has_an_example_that_is_one(shop: Workshop, command: str) 
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_the_manual_has_todays_help(
+def test_the_manual_contains_the_current_help(
     shop: Workshop, command: str, golden: Callable[[Path, str], None], request: pytest.FixtureRequest
 ) -> None:
-    """docs/cli.md quotes the help of every command; ``--update-golden`` writes it anew."""
+    """docs/cli.md contains the help of every command; ``--update-golden`` updates it."""
     said = _help(shop, *command.split()).rstrip("\n")
     manual = MANUAL.read_text(encoding="utf-8")
     title = f"## `pragmaspec {command}`\n" if command else "## `pragmaspec`\n"
@@ -57,8 +57,8 @@ def test_the_manual_has_todays_help(
 
 
 @pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
-def test_every_block_ends_before_the_next_begins(page: Path) -> None:
-    """A fence with a language opens a block, one without closes it (or opens, where none is open)."""
+def test_code_blocks_are_closed(page: Path) -> None:
+    """A fence with a language opens a block; one without closes it, or opens one if none is open."""
     opened = 0
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
         if line.lstrip().startswith("```"):
@@ -67,26 +67,26 @@ def test_every_block_ends_before_the_next_begins(page: Path) -> None:
     assert not opened, f"the block of line {opened} is never closed"
 
 
-def test_help_is_another_way_to_ask(shop: Workshop) -> None:
+def test_help_command_equals_help_option(shop: Workshop) -> None:
     assert shop("help").out == shop("--help").out == shop("-h").out == shop().out
     assert shop("help", "plan").out == shop("plan", "--help").out
     assert shop("help", "state", "lock", "show").out == shop("state", "lock", "show", "--help").out
     assert shop("help", "list", "site").out == shop("list", "site", "--help").out
-    assert "there is no command flan" in shop("help", "flan", status=64).err
-    assert "there is no command plan flan" in shop("help", "plan", "flan", status=64).err
+    assert "unknown command: flan" in shop("help", "flan", status=64).err
+    assert "unknown command: plan flan" in shop("help", "plan", "flan", status=64).err
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_command_is_loaded_as_it_stands_among_all(name: str) -> None:
-    """A command line that begins with a command's name loads only that command's module."""
+def test_a_command_loaded_alone_is_unchanged(name: str) -> None:
+    """A command line that begins with a command loads only the module of that command."""
     alone, among = (typer.main.get_command(command_line(word)).commands[name] for word in (name, ""))
     assert [each.opts for each in alone.params] == [each.opts for each in among.params]
     assert alone.help == among.help
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_list_of_commands_says_what_the_command_says(name: str) -> None:
-    """The list is printed without loading the commands."""
+def test_the_summary_equals_the_help_of_the_command(name: str) -> None:
+    """The list of commands is printed without loading them."""
     assert typer.main.get_command(command_line()).commands[name].get_short_help_str(200) == NAMES[name].summary
     assert len(NAMES[name].summary) <= 62
 
@@ -100,7 +100,7 @@ def test_version(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     "arguments", [("plam",), ("plan", "--wat"), ("boot",), ("list", "sites"), ("list",), ("plan", "\x1b[2J", "b")]
 )
-def test_a_wrong_command_line_is_usage(shop: Workshop, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_command_line_is_a_usage_error(shop: Workshop, arguments: tuple[str, ...]) -> None:
     said = shop(*arguments, status=64)
     assert said.out == ""
     assert "error: " in said.err
@@ -109,7 +109,7 @@ def test_a_wrong_command_line_is_usage(shop: Workshop, arguments: tuple[str, ...
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("plan", "--help"), ("list", "--help")])
-def test_starting_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
+def test_startup_loads_no_heavy_library(arguments: tuple[str, ...]) -> None:
     command = [sys.executable, "-X", "importtime", "-m", "pragmaspec", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
@@ -117,7 +117,7 @@ def test_starting_loads_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not loaded & HEAVY
 
 
-def test_importing_the_library_loads_nothing() -> None:
+def test_importing_the_library_loads_no_modules() -> None:
     code = "import sys, pragmaspec; print(pragmaspec.__version__, 'msgspec' in sys.modules, 'typer' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == [__version__, "False", "False"]

@@ -1,4 +1,4 @@
-"""``import repository`` and the listing of a PRAGMA repository, with the functions that the command registers."""
+"""``import repository`` and ``list repository REPOSITORY``."""
 
 import json
 from pathlib import Path
@@ -41,12 +41,12 @@ def test_a_repository_is_listed(shop: Workshop, vms: Path, capsys: pytest.Captur
         show_repository(".", json=False)
 
 
-def test_images_are_written_into_the_spec(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_are_added_to_the_spec(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (vms / "split" / "split.xml").write_text("<vc/>")
     run("vms")
     captured = capsys.readouterr()
     assert "image both-compute" in captured.out
-    assert "left out split" in captured.err
+    assert "skipped split" in captured.err
     text = (shop.directory / "cluster.yaml").read_text()
     assert text.startswith(SPEC)
     images = load_spec(shop.directory / "cluster.yaml").model.images
@@ -56,7 +56,7 @@ def test_images_are_written_into_the_spec(shop: Workshop, vms: Path, capsys: pyt
     assert (shop.directory / "cluster.yaml").read_text() == text
 
 
-def test_a_cluster_of_it_runs_at_a_site(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_imported_cluster_can_be_applied(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("vms", "both", "--site", "lab", "--json")
     form = json.loads(capsys.readouterr().out)
     assert (form["images"], form["clusters"]) == (["both-frontend", "both-compute"], ["both"])
@@ -65,7 +65,7 @@ def test_a_cluster_of_it_runs_at_a_site(shop: Workshop, vms: Path, capsys: pytes
     assert "# none yet" in (shop.directory / "cluster.yaml").read_text()
 
 
-def test_what_cannot_be_used_does_not_stop_the_others(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_clusters_do_not_stop_the_others(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (vms / "split" / "split.xml").write_text("<vc><frontend/></vc>")
     with (vms / "vcdb.txt").open("a") as index:
         index.write("out,../out.xml\n")
@@ -73,26 +73,26 @@ def test_what_cannot_be_used_does_not_stop_the_others(shop: Workshop, vms: Path,
     assert "It has no disk for its frontend." in capsys.readouterr().out
     run("vms", "--site", "lab", "--json")
     captured = capsys.readouterr()
-    assert "left out split: It has no disk for its frontend." in captured.err
-    assert "left out out: vcdb.txt:7: 'out,../out.xml' leads out of the repository." in captured.err
+    assert "skipped split: It has no disk for its frontend." in captured.err
+    assert "skipped out: vcdb.txt:7: 'out,../out.xml' leads out of the repository." in captured.err
     assert json.loads(captured.out)["clusters"] == ["plain", "packed", "both"]
 
 
-def test_a_spec_that_is_not_there_or_no_text_is_said_to_be(shop: Workshop, vms: Path) -> None:
+def test_a_missing_or_binary_spec_is_an_error(shop: Workshop, vms: Path) -> None:
     with pytest.raises(UsageError, match=r"There is no nosuch\.yaml"):
         run("vms", "--spec", "nosuch.yaml")
     (shop.directory / "cluster.yaml").write_bytes(b"images: \xff\n")
-    with pytest.raises(SpecError, match=r"Byte 9 of cluster\.yaml is not text"):
+    with pytest.raises(SpecError, match=r"Byte 9 of cluster\.yaml is not valid UTF-8"):
         run("vms")
 
 
-def test_a_site_that_the_spec_does_not_have_is_refused(shop: Workshop, vms: Path) -> None:
-    with pytest.raises(UsageError, match=r"Nothing is called nosuch\. Known sites: lab\."):
+def test_an_unknown_site_is_refused(shop: Workshop, vms: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no site nosuch\. Known sites: lab\."):
         run("vms", "plain", "--site", "nosuch")
     assert (shop.directory / "cluster.yaml").read_text() == SPEC
 
 
-def test_a_name_that_is_taken_can_be_another(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cluster_can_be_renamed_on_import(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("vms", "plain", "--site", "lab")
     with pytest.raises(SpecError, match="under another name, with --as NAME"):
         run("vms", "plain")
@@ -100,7 +100,7 @@ def test_a_name_that_is_taken_can_be_another(shop: Workshop, vms: Path, capsys: 
     assert list(load_spec(shop.directory / "cluster.yaml").model.clusters) == ["plain", "second"]
 
 
-def test_it_can_be_looked_at_first(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_print_shows_the_resulting_spec(shop: Workshop, vms: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run("vms", "plain", "--print")
     assert "cluster: plain" in capsys.readouterr().out
     assert (shop.directory / "cluster.yaml").read_text() == SPEC
@@ -108,7 +108,7 @@ def test_it_can_be_looked_at_first(shop: Workshop, vms: Path, capsys: pytest.Cap
         run("vms", "other")
 
 
-def test_links_and_modes_of_the_spec_stay(shop: Workshop, vms: Path) -> None:
+def test_links_and_modes_of_the_spec_are_preserved(shop: Workshop, vms: Path) -> None:
     spec = shop.directory / "cluster.yaml"
     real = spec.rename(shop.directory / "real.yaml")
     spec.symlink_to(real)
@@ -118,5 +118,5 @@ def test_links_and_modes_of_the_spec_stay(shop: Workshop, vms: Path) -> None:
     assert real.stat().st_mode & 0o777 == 0o640
 
 
-def test_it_has_a_help_with_examples() -> None:
+def test_help_has_examples() -> None:
     assert command.app.registered_commands[0].epilog is not None

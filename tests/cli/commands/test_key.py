@@ -1,4 +1,4 @@
-"""``key``: the stack's secret is shared in a private file, and shown nowhere."""
+"""``key``: the secret of a stack is shared in a private file and never shown."""
 
 import json
 import os
@@ -15,7 +15,7 @@ def _keys(shop: Workshop) -> list[Path]:
     return sorted((shop.directory.parent / "home" / "data" / "pragmaspec" / "keys").glob("*.key"))
 
 
-def test_show_never_shows_it(shop: Workshop) -> None:
+def test_show_does_not_print_the_key(shop: Workshop) -> None:
     shop.spec()
     assert "the first `pragmaspec apply` makes both" in shop("key", "show", status=64).err
     shop.running()
@@ -31,7 +31,7 @@ def test_show_never_shows_it(shop: Workshop) -> None:
     assert shop("key", "show", "--json").json["fingerprint"] is None
 
 
-def test_the_fingerprint_is_what_openssh_says(shop: Workshop, tmp_path: Path) -> None:
+def test_the_fingerprint_matches_openssh(shop: Workshop, tmp_path: Path) -> None:
     shop.running()
     config = Path(shop("ssh-config", "--path").out.strip())
     public = subprocess.run(
@@ -42,7 +42,7 @@ def test_the_fingerprint_is_what_openssh_says(shop: Workshop, tmp_path: Path) ->
     assert shop("key", "show", "--json").json["fingerprint"] == said.split()[1]
 
 
-def test_a_colleague_gets_it(shop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_export_and_import(shop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shop.running()
     (file,) = _keys(shop)
     said = shop("key", "export", "hello.key")
@@ -58,7 +58,7 @@ def test_a_colleague_gets_it(shop: Workshop, monkeypatch: pytest.MonkeyPatch, tm
     assert shop("ssh-config").out.startswith("#") or "Host " in shop("ssh-config").out
 
 
-def test_through_a_pipe(shop: Workshop, tmp_path: Path) -> None:
+def test_export_and_import_through_a_pipe(shop: Workshop, tmp_path: Path) -> None:
     shop.running()
     exported = shop.process("key", "export", "-")
     assert exported.status == 0
@@ -67,7 +67,7 @@ def test_through_a_pipe(shop: Workshop, tmp_path: Path) -> None:
     assert len(list((tmp_path / "theirs").iterdir())) == 1
 
 
-def test_never_to_a_terminal(shop: Workshop) -> None:
+def test_export_refuses_a_terminal(shop: Workshop) -> None:
     shop.running()
     ours, theirs = pty.openpty()
     done = subprocess.run(
@@ -81,10 +81,10 @@ def test_never_to_a_terminal(shop: Workshop) -> None:
     os.close(theirs)
     os.close(ours)
     assert done.returncode == 64
-    assert b"A secret is not shown" in done.stderr
+    assert b"Key not printed to a terminal" in done.stderr
 
 
-def test_nothing_is_written_over(shop: Workshop) -> None:
+def test_export_does_not_replace_a_file(shop: Workshop) -> None:
     shop.running()
     (shop.directory / "hello.key").write_text("mine")
     assert "not written over" in shop("key", "export", "hello.key", status=64).err
@@ -93,7 +93,7 @@ def test_nothing_is_written_over(shop: Workshop) -> None:
     assert (shop.directory / "hello.key").read_text() == "mine"
 
 
-def test_another_key_is_not_replaced(shop: Workshop) -> None:
+def test_import_does_not_replace_a_different_key(shop: Workshop) -> None:
     shop.running()
     (file,) = _keys(shop)
     shop("key", "export", "hello.key")
@@ -106,7 +106,7 @@ def test_another_key_is_not_replaced(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "\xff", '{"kind":"pragmaspec-key","format":1,"lineage":"../x","key":"s3cr3t"}'])
-def test_what_is_no_key(shop: Workshop, text: str) -> None:
+def test_import_refuses_invalid_input(shop: Workshop, text: str) -> None:
     (shop.directory / "x.key").write_bytes(text.encode("latin-1"))
     said = shop("key", "import", "x.key", status=64)
     assert "This is no key" in said.err
@@ -114,7 +114,7 @@ def test_what_is_no_key(shop: Workshop, text: str) -> None:
     assert "not readable" in shop("key", "import", "nowhere", status=64).err
 
 
-def test_a_key_that_others_can_read_is_not_given_on(shop: Workshop) -> None:
+def test_a_key_readable_by_others_is_not_exported(shop: Workshop) -> None:
     shop.running()
     (file,) = _keys(shop)
     file.chmod(0o644)

@@ -46,7 +46,7 @@ def test_only_an_upgrade_moves_an_image(shop: Workshop, server: FileServer) -> N
     assert ["web", "removed"] in [line.split()[:2] for line in shop("lock").out.splitlines()]
 
 
-def test_another_description_of_the_same_image_moves_nothing(shop: Workshop, server: FileServer) -> None:
+def test_a_new_description_of_the_same_image_is_not_a_move(shop: Workshop, server: FileServer) -> None:
     shop("lock")
     (shop.directory / "cluster.yaml").write_text(SPEC.format(url=server.url("disk.raw?again")))
     said = shop("lock")
@@ -55,7 +55,7 @@ def test_another_description_of_the_same_image_moves_nothing(shop: Workshop, ser
     assert "nothing has changed" in shop("lock").out
 
 
-def test_a_damaged_lock_file_is_quoted_and_not_the_spec(shop: Workshop) -> None:
+def test_an_error_in_the_lock_file_quotes_the_lock_file(shop: Workshop) -> None:
     shop.spec()
     shop("lock")
     lock = shop.directory / "pragmaspec.lock"
@@ -67,7 +67,7 @@ def test_a_damaged_lock_file_is_quoted_and_not_the_spec(shop: Workshop) -> None:
         assert "cluster.yaml:" not in said
 
 
-def test_what_is_wrong(shop: Workshop, server: FileServer) -> None:
+def test_errors_of_lock(shop: Workshop, server: FileServer) -> None:
     assert "Did you mean web?" in shop("lock", "--upgrade", "wep", status=64).err
     server.status = [404]
     said = shop("lock", status=1)

@@ -1,4 +1,4 @@
-"""``orphans``: what carries our marks and is in no state is found, shown, and taken back."""
+"""``orphans``: objects of the stack that are in no state are found, shown and adopted."""
 
 import shutil
 
@@ -16,7 +16,7 @@ def _lineage(shop: Workshop) -> str:
     return str(shop("state", "list", "--json").json["lineage"])
 
 
-def test_nothing_without_a_record(shop: Workshop) -> None:
+def test_no_orphans(shop: Workshop) -> None:
     shop.spec()
     assert "Nothing with this stack's marks is without a record at lab" in shop("orphans").out
     shop.running()
@@ -25,7 +25,7 @@ def test_nothing_without_a_record(shop: Workshop) -> None:
     assert (form["orphans"], form["sites"], form["other_stacks"]) == ([], ["lab"], None)
 
 
-def test_a_whole_cluster_is_taken_back(shop: Workshop) -> None:
+def test_a_whole_cluster_is_adopted(shop: Workshop) -> None:
     shop.running()
     recorded, machines = shop("state", "list", "--json").json["records"], _machines(shop)
     shop("state", "rm", "*", "-y")
@@ -43,7 +43,7 @@ def test_a_whole_cluster_is_taken_back(shop: Workshop) -> None:
     assert _machines(shop) == machines
 
 
-def test_what_the_spec_does_not_want_is_cleaned_by_the_next_apply(shop: Workshop) -> None:
+def test_adopted_objects_outside_the_spec_are_cleaned(shop: Workshop) -> None:
     shop.running()
     shop("state", "rm", "*", "-y")
     spec = shop.spec()
@@ -54,7 +54,7 @@ def test_what_the_spec_does_not_want_is_cleaned_by_the_next_apply(shop: Workshop
     assert (_machines(shop), shop("state", "list", "--json").json["records"]) == (set(), [])
 
 
-def test_a_lost_state_is_made_whole_again(shop: Workshop) -> None:
+def test_a_lost_state_is_recovered(shop: Workshop) -> None:
     shop.running()
     lineage, machines = _lineage(shop), _machines(shop)
     shutil.rmtree(shop.directory / "state")
@@ -74,7 +74,7 @@ def test_a_lost_state_is_made_whole_again(shop: Workshop) -> None:
     assert "Another stack is recorded" in shop("orphans", "--lineage", "x", status=64).err
 
 
-def test_only_a_part(shop: Workshop) -> None:
+def test_a_single_object_is_adopted(shop: Workshop) -> None:
     shop.running()
     shop("state", "rm", "hello-compute-0", "hello-compute-1", "-y")
     assert "There is no such orphan" in shop("orphans", "--adopt", "hello-frontend", status=64).err
@@ -84,13 +84,13 @@ def test_only_a_part(shop: Workshop) -> None:
     assert "Known sites: lab" in shop("orphans", "--site", "hall", status=64).err
 
 
-def test_a_site_that_does_not_answer_is_no_empty_site(shop: Workshop) -> None:
+def test_an_unreachable_site_is_not_an_empty_site(shop: Workshop) -> None:
     shop.running()
     shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})
     assert "Nothing with" not in shop("orphans", status=1).out
 
 
-def test_nodes_that_shall_be_off(shop: Workshop) -> None:
+def test_adopted_nodes_with_state_off(shop: Workshop) -> None:
     shop.running()
     shop.spec(state='"off"')
     shop("apply", "-y")
@@ -103,13 +103,13 @@ def test_nodes_that_shall_be_off(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("command", ["orphans", "state list"])
-def test_the_state_alone_is_enough(shop: Workshop, command: str) -> None:
+def test_orphans_without_a_spec(shop: Workshop, command: str) -> None:
     shop.running()
     (shop.directory / "cluster.yaml").unlink()
     assert shop(*command.split(), "--state", "state/cluster").status == 0
 
 
-def test_a_state_that_was_put_back_is_made_whole_again(shop: Workshop) -> None:
+def test_a_restored_state_is_completed(shop: Workshop) -> None:
     shop.running(1)
     file = shop.directory / "state" / "cluster" / "state.json"
     old = file.read_bytes()
@@ -126,7 +126,7 @@ def test_a_state_that_was_put_back_is_made_whole_again(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("lost", ["compute-1", "compute-*", "frontend"])
-def test_what_was_renamed_is_taken_back_under_its_present_name(shop: Workshop, lost: str) -> None:
+def test_a_renamed_object_is_adopted_under_its_current_name(shop: Workshop, lost: str) -> None:
     shop.running()
     recorded, machines = shop("state", "list", "--json").json["records"], _machines(shop)
     shop("state", "mv", "hello", "world", "-y")
@@ -134,7 +134,7 @@ def test_what_was_renamed_is_taken_back_under_its_present_name(shop: Workshop, l
     shop("apply", "-y")
     moved = shop("state", "list", "--json").json["records"]
     shop("state", "rm", f"*/node/*-{lost}", "-y")
-    assert "is recorded, as degraded" in shop("orphans", "--adopt", "*").out
+    assert "is recorded as degraded" in shop("orphans", "--adopt", "*").out
     after = shop("state", "list", "--json").json["records"]
     for name in ("address", "uuid", "nics", "image", "origin"):
         assert [record.get(name) for record in after] == [record.get(name) for record in moved], name
@@ -145,7 +145,7 @@ def test_what_was_renamed_is_taken_back_under_its_present_name(shop: Workshop, l
     assert len(_machines(shop)) == len(machines)
 
 
-def test_what_was_renamed_does_not_replace_what_was_made_since(shop: Workshop) -> None:
+def test_a_renamed_object_does_not_replace_a_newer_one(shop: Workshop) -> None:
     shop.running()
     shop("state", "mv", "hello", "world", "-y")
     shop.spec(cluster="world")

@@ -1,4 +1,4 @@
-"""Images that have to be made again during an apply say how far they are."""
+"""Progress of images that an apply downloads or builds again."""
 
 import http.server
 import threading
@@ -13,7 +13,7 @@ from tests.cli.workshop import Workshop
 
 @pytest.fixture
 def served(shop: Workshop) -> Iterator[str]:
-    """The URL of the disk, from a server on this machine."""
+    """URL of the disk on a local server."""
     folder = str(shop.directory)
 
     class Files(http.server.SimpleHTTPRequestHandler):
@@ -32,7 +32,7 @@ def served(shop: Workshop) -> Iterator[str]:
     server.server_close()
 
 
-def test_bytes_that_are_gone_are_fetched_again_and_it_shows(shop: Workshop, served: str) -> None:
+def test_missing_images_are_downloaded_again_with_progress(shop: Workshop, served: str) -> None:
     spec = shop.spec()
     digest = sha256((shop.directory / "disk.raw").read_bytes()).hexdigest()
     source = f"images: {{tiny: {{source: '{served}', sha256: {digest}, format: raw}}}}"

@@ -6,18 +6,18 @@ from pragmaspec.state.backends.base import LockHolder
 ANN = LockHolder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00", command="apply", id="x")
 
 
-def test_holders_are_named_and_long_waits_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_holders_and_long_waits_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
     wait = LockWait(lambda: now)
     for now, holder in ((0, ANN), (5, ANN), (10, ANN), (15, ANN), (41, ANN), (42, None), (53, None)):
         wait(holder, 300 - now)
     said = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0].partition(" for ")[0] for line in said if not line.startswith("  ")] == [
-        "Waiting at most 5 min",
-        "Still waiting,",
-        "Still waiting,",
-        "Waiting at most 4 min 18 s",
-        "Still waiting,",
+        "Waiting up to 5 min",
+        "Still waiting after 10 s",
+        "Still waiting after 41 s",
+        "Waiting up to 4 min 18 s",
+        "Still waiting after 53 s",
     ]
     assert "ann" in said[0]
     assert "another run" in said[-1]

@@ -1,4 +1,4 @@
-"""Colour, as the usual variables ask for it."""
+"""Colours according to the usual variables."""
 
 import pytest
 

@@ -1,6 +1,7 @@
-"""``image list``, ``fetch``, ``build``, ``verify`` and ``prune``: what the store holds."""
+"""``image list``, ``fetch``, ``build``, ``verify`` and ``prune``: the image store of this machine."""
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,8 +11,7 @@ from pragmaspec.cli.options import ApproveOption, JsonOption, StackOptions, exam
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from pragmaspec.images.prune import PrunePlan
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.report.image_text import StoredImageRow
     from pragmaspec.stack.images.usage import NeededImages
@@ -26,7 +26,7 @@ _NamesArgument = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Put the commands into ``app``."""
+    """Add the commands to ``app``."""
     app.command("list", epilog=examples("image list", "image list --json"))(list_)
     app.command("fetch", epilog=examples("image fetch", "image fetch debian-12 --spec hello.yaml"))(fetch)
     app.command("build", epilog=examples("image build", "image build debian-12", "image build debian-12 --again"))(build)
@@ -37,19 +37,19 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(*, json: JsonOption = False) -> None:
-    """The images of the store on this machine, and who uses them."""
-    _say_kept(json=json)
+    """List the images in the store of this machine, and the stacks that use them."""
+    _print_images(json=json)
 
 
 @expand_option_groups
-def fetch(names: _NamesArgument = None, *, json: JsonOption = False, which: StackOptions) -> None:
-    """Bring the images of a spec to this machine, verified and inspected, without planning anything."""
+def fetch(names: _NamesArgument = None, *, json: JsonOption = False, stack_options: StackOptions) -> None:
+    """Download, verify and inspect the images of a spec, without planning."""
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.stack.images.fetch import fetch_images
 
-    with which.stack() as stack:
-        found = fetch_images(stack, names or (), image_progress())
-    _say_kept({image.name: image.digest for image in found}, json=json)
+    with stack_options.stack() as stack:
+        images = fetch_images(stack, names or (), image_progress())
+    _print_images({image.name: image.digest for image in images}, json=json)
 
 
 @expand_option_groups
@@ -57,150 +57,145 @@ def build(
     names: _NamesArgument = None,
     *,
     again: Annotated[
-        bool, typer.Option("--again", help="Build it a second time, and tell whether the bytes are the same; keep the first.")
+        bool, typer.Option("--again", help="Build a second time and compare the bytes; the first build is kept.")
     ] = False,
     json: JsonOption = False,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Build the images of a spec that have a `build:`, unless they are here already."""
+    """Build the images of a spec that have a `build:`, unless they are in the store."""
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.stack.images.fetch import fetch_images, rebuild_images
     from pragmaspec.stack.location import image_store_directory
 
-    with which.stack() as stack:
+    with stack_options.stack() as stack:
         if not again:
-            found = fetch_images(stack, names or (), image_progress(), built=True)
-            _say_kept({image.name: image.digest for image in found}, json=json)
+            images = fetch_images(stack, names or (), image_progress(), built=True)
+            _print_images({image.name: image.digest for image in images}, json=json)
             return
         rebuilt = rebuild_images(stack, names or (), image_store_directory(), image_progress())
     if json:
-        images = [{"name": each.name, "digest": each.digest, "found": each.found, "same": each.same} for each in rebuilt]
-        out().json({"kind": "rebuilt", "format": 1, "images": images})
+        forms = [{"name": each.name, "digest": each.digest, "found": each.found, "same": each.same} for each in rebuilt]
+        out().json({"kind": "rebuilt", "format": 1, "images": forms})
     else:
         for each in rebuilt:
-            out().say(
-                f"{each.name}: {each.digest[:16]}… " + ("again" if each.same else f"the first time, now {each.found[:16]}…")
-            )
+            result = "identical" if each.same else f"differs: {each.found[:16]}… in the second build"
+            out().line(f"{each.name}: {each.digest[:16]}… {result}")
     if not all(each.same for each in rebuilt):
         raise typer.Exit(EXIT_DIFFERS)
 
 
 def verify(*, json: JsonOption = False) -> None:
-    """Read every file of the store, and put aside what is damaged. The next plan or apply gets it anew."""
+    """Read every file in the store, and set damaged ones aside. The next plan or apply restores them."""
+    from pragmaspec.cli.image_context import open_store
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.images.store.verify import verify_store
     from pragmaspec.text import counted, size
 
     reporter = image_progress()
-    found = verify_store(_store(), lambda digest, done, total: reporter.step(digest[:16], "reading", done, total))
-    bad = [each for each in found if not each.whole]
+    files = verify_store(open_store(), lambda digest, done, total: reporter.step(digest[:16], "reading", done, total))
+    damaged = [each for each in files if not each.whole]
     if json:
-        files = [
+        forms = [
             {"digest": each.digest, "found": each.found, "bytes": each.bytes, "whole": each.whole, "aside": each.aside or None}
-            for each in found
+            for each in files
         ]
-        out().json({"kind": "verified", "format": 1, "files": files})
+        out().json({"kind": "verified", "format": 1, "files": forms})
     else:
-        for each in bad:
-            out().say(f"{each.digest} is damaged: its bytes have the SHA-256 {each.found}. Put aside as {each.aside}.")
-        out().say(
-            f"{counted(len(found) - len(bad), 'file')} ({size(sum(each.bytes for each in found if each.whole))}) are whole."
-        )
-    if bad:
+        for each in damaged:
+            out().line(f"{each.digest} is damaged: its SHA-256 is {each.found}. Moved to {each.aside}.")
+        intact_bytes = sum(each.bytes for each in files if each.whole)
+        out().line(f"{counted(len(files) - len(damaged), 'file')} ({size(intact_bytes)}) intact.")
+    if damaged:
         raise typer.Exit(EXIT_DAMAGED)
 
 
 def prune(
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would go, and ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show the files without removing them.")] = False,
     older_than: Annotated[
-        int, typer.Option("--older-than", metavar="DAYS", help="Only what has been here for that long.", min=0)
+        int, typer.Option("--older-than", metavar="DAYS", help="Remove only files that are at least this old.", min=0)
     ] = 1,
     forget: Annotated[
         list[str] | None,
-        typer.Option("--forget", metavar="NAME", help="Keep nothing for this spec, state or imported disk. Repeatable."),
+        typer.Option("--forget", metavar="NAME", help="Give up this spec, state or imported disk. Repeatable."),
     ] = None,
     auto_approve: ApproveOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Remove what no stack of this machine needs: by its spec, its lock file, or what is recorded of it.
+    """Remove files that no stack of this machine needs by its spec, its lock file, or its recorded state.
 
-    Shows what would go and asks. Everything that goes can be downloaded or built again; imported disks stay until --forget NAME.
+    Lists the files and asks. They can be downloaded or built again; imported disks are kept until --forget NAME.
     """
-    from pragmaspec.cli.plan_and_apply import confirm
+    from pragmaspec.cli.image_context import open_store
+    from pragmaspec.cli.terminal.confirm import confirm
     from pragmaspec.images.prune import plan_prune
-    from pragmaspec.images.prune import prune as prune_store
     from pragmaspec.report.image_text import PrunableFile, pruning_json, pruning_text
     from pragmaspec.stack.images.usage import needed_images
     from pragmaspec.text import counted, size
 
-    store = _store()
+    store = open_store()
     needed = needed_images(store, forget or ())
     pruning = plan_prune(store, needed.files, needed.images, time.time(), older_than * _DAY_S)
-    doomed = [PrunableFile(path=each.path, bytes=each.bytes, why=each.why) for each in pruning.removable]
-    gone = [*(user.shown for user in needed.gone), *needed.dropped_imports]
-    if not needed.images and not gone:
-        err().say("warning: the store knows no stack of this machine. `pragmaspec plan` makes one known.")
-    here = err() if json else out()
-    here.write(pruning_text(doomed, pruning.kept_files, pruning.kept_bytes, gone, here.pen))
-    do = bool(doomed or gone) and not dry_run
-    if do and not auto_approve:
-        confirm("Remove these?", "; or look first with --dry-run")
-    went = prune_store(store, pruning) if do else ()
-    if do:
-        _forget(store, needed)
+    files = [PrunableFile(path=each.path, bytes=each.bytes, why=each.why) for each in pruning.removable]
+    forgotten = [*(user.shown for user in needed.gone), *needed.dropped_imports]
+    if not needed.images and not forgotten:
+        err().line("warning: the store has no record of a stack on this machine. `pragmaspec plan` adds one.")
+    screen = err() if json else out()
+    screen.write(pruning_text(files, pruning.kept_files, pruning.kept_bytes, forgotten, screen.style))
+    remove = bool(files or forgotten) and not dry_run
+    if remove and not auto_approve:
+        confirm("Remove these?", "; or use --dry-run")
+    removed_bytes = _remove(store, pruning, needed) if remove else []
     if json:
-        out().json(pruning_json(doomed, pruning.kept_files, pruning.kept_bytes, gone, removed=do))
-    elif do:
-        out().say(f"Removed {counted(len(went), 'file')}: {size(sum(each.bytes for each in went))} are free again.")
+        out().json(pruning_json(files, pruning.kept_files, pruning.kept_bytes, forgotten, removed=remove))
+    elif remove:
+        out().line(f"Removed {counted(len(removed_bytes), 'file')} ({size(sum(removed_bytes))}).")
 
 
-def _forget(store: "BlobStore", needed: "NeededImages") -> None:
-    """Keep nothing any more for stacks that are gone, and for imported disks that are given up."""
+def _remove(store: "BlobStore", pruning: "PrunePlan", needed: "NeededImages") -> list[int]:
+    """Remove the files, and the usage records of forgotten stacks and disks. Return the size of each removed file."""
     from pragmaspec.images.catalogue import Catalogue
+    from pragmaspec.images.prune import prune as prune_store
     from pragmaspec.images.store.usage import remove_usage
 
+    removed = prune_store(store, pruning)
     for user in needed.gone:
         remove_usage(store, user)
     for name in needed.dropped_imports:
         Catalogue(store).forget_imported(name)
+    return [each.bytes for each in removed]
 
 
-def _store() -> "BlobStore":
-    from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.stack.location import image_store_directory
-
-    return BlobStore(image_store_directory())
-
-
-def _say_kept(only: "Mapping[str, str] | None" = None, *, json: bool) -> None:
-    """``only``: digests of the images that are meant, by name."""
+def _print_images(only: Mapping[str, str] | None = None, *, json: bool) -> None:
+    """Print the images in the store. ``only``: digests of the images to print, by name."""
     from pragmaspec.report.image_text import stored_images_json, stored_images_text
 
     uses, unread = _known_uses()
-    images = [image for image in _kept(uses) if only is None or only.get(image.name) == image.digest]
+    images = [image for image in _stored_images(uses) if only is None or only.get(image.name) == image.digest]
     if json:
         out().json(stored_images_json(images, unread))
     else:
-        out().write(stored_images_text(images, out().pen, all_known=not unread))
+        out().write(stored_images_text(images, out().style, all_known=not unread))
 
 
-def _known_uses() -> "tuple[Mapping[str, tuple[str, ...]], list[str]]":
-    """Who uses each image, and the stacks of which that is not wholly known; says so of each."""
+def _known_uses() -> tuple[Mapping[str, tuple[str, ...]], list[str]]:
+    """Return the users of each image, and the stacks that could not be read completely; prints a warning for each of them."""
+    from pragmaspec.cli.image_context import open_store
     from pragmaspec.errors import ImageError
     from pragmaspec.stack.images.usage import scan_image_uses
 
     try:
-        known = scan_image_uses(_store())
+        known = scan_image_uses(open_store())
     except ImageError as error:
-        err().say(f"warning: {error.problems[0].detail}")
-        return {}, [str(_store().directory)]
+        err().line(f"warning: {error.problems[0].detail}")
+        return {}, [str(open_store().directory)]
     for each in known.unread:
-        err().say(f"warning: {each.stack} may use more than is shown. {each.problem.summary}.")
+        err().line(f"warning: {each.stack} may use more images than shown. {each.problem.summary}.")
     return known.uses, list(dict.fromkeys(each.stack for each in known.unread))
 
 
-def _kept(uses: "Mapping[str, tuple[str, ...]]") -> "list[StoredImageRow]":
+def _stored_images(uses: Mapping[str, tuple[str, ...]]) -> "list[StoredImageRow]":
+    from pragmaspec.cli.image_context import open_store
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.report.image_text import StoredImageRow
@@ -219,5 +214,5 @@ def _kept(uses: "Mapping[str, tuple[str, ...]]") -> "list[StoredImageRow]":
             here=entry.digest in here,
             used_by=uses.get(entry.digest, ()),
         )
-        for entry in Catalogue(_store()).all()
+        for entry in Catalogue(open_store()).all()
     ]

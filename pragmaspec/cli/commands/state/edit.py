@@ -1,23 +1,35 @@
-"""``state mv``, ``state rm``, ``state push`` and ``state restore``: changing what is recorded, and nothing at any site."""
+"""``state mv`` and ``state rm``: edit the recorded state without changing any site."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pragmaspec.cli.completion import addresses, clusters
 from pragmaspec.cli.options import ApproveOption, LockTimeoutOption, StackOptions, StealOption, examples, expand_option_groups
+from pragmaspec.cli.terminal.confirm import confirm
+from pragmaspec.cli.terminal.plan_output import show_backend_warnings
 from pragmaspec.cli.terminal.screen import err, out
 
 if TYPE_CHECKING:
     from pragmaspec.state_model import State
 
-SHOWN = 12
-"""How many addresses a question lists one by one."""
+MAX_LINES = 12
+"""Number of differences that are listed before a question."""
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """How an edit is confirmed, and its lock is taken."""
+
+    auto_approve: ApproveOption = False
+    steal_lock: StealOption = False
+    lock_timeout: LockTimeoutOption = "0"
 
 
 def register(parent: typer.Typer) -> None:
-    """Put the commands into ``parent``."""
+    """Add the commands to ``parent``."""
     parent.command("mv", epilog=examples("state mv hello world", "state mv --site lab hall"))(mv)
     lines = ("state rm hello-compute-3", 'state rm "lab/hello/*" --auto-approve')
     parent.command("rm", epilog=examples(*lines))(rm)
@@ -25,28 +37,24 @@ def register(parent: typer.Typer) -> None:
 
 @expand_option_groups
 def mv(
-    source: Annotated[str, typer.Argument(metavar="FROM", help="What a cluster is called until now.", autocompletion=clusters)],
-    target: Annotated[str, typer.Argument(metavar="TO", help="What it is called in the spec from now on.")],
+    source: Annotated[str, typer.Argument(metavar="FROM", help="Recorded name of the cluster.", autocompletion=clusters)],
+    target: Annotated[str, typer.Argument(metavar="TO", help="New name of the cluster, as in the spec.")],
     *,
-    site: Annotated[bool, typer.Option("--site", help="FROM and TO are names of sites, not of clusters.")] = False,
-    auto_approve: ApproveOption = False,
-    steal_lock: StealOption = False,
-    lock_timeout: LockTimeoutOption = "0",
-    which: StackOptions,
+    site: Annotated[bool, typer.Option("--site", help="Rename a site instead of a cluster.")] = False,
+    edit: EditOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Give what is recorded of a cluster another name.
+    """Rename a cluster in the state.
 
-    Its machines, disks and addresses stay what they are; the next apply tells the guests their new names. The spec's
-    `moved:` does the same for everybody who applies it.
+    Its machines, disks and addresses are kept; the next apply updates the names in the guests. To rename a cluster for
+    everyone, use `moved:` in the spec.
     """
     from pragmaspec.stack.state.edit import with_renamed
 
-    def moved(state: "State") -> "State":
+    def rename(state: "State") -> "State":
         return with_renamed(state, "site" if site else "cluster", source, target)
 
-    _edit(
-        which, f"state mv {source} {target}", moved, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
-    )
+    _edit(stack_options, f"state mv {source} {target}", rename, edit)
 
 
 @expand_option_groups
@@ -56,76 +64,63 @@ def rm(
         typer.Argument(metavar="ADDRESS", help="Addresses, names, or patterns with *.", autocompletion=addresses),
     ],
     *,
-    auto_approve: ApproveOption = False,
-    steal_lock: StealOption = False,
-    lock_timeout: LockTimeoutOption = "0",
-    which: StackOptions,
+    edit: EditOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Take things out of the state and leave them at their site.
+    """Remove records from the state, but not the resources from their site.
 
-    They keep their marks, so they then show as unrecorded; `pragmaspec orphans --adopt` takes them back.
+    The resources keep their metadata and are shown as unrecorded; `pragmaspec orphans --adopt` records them again.
     """
     from pragmaspec.stack.lookup import find_records
     from pragmaspec.stack.state.edit import without_records
 
-    def left(state: "State") -> "State":
+    def remove(state: "State") -> "State":
         return without_records(state, find_records(state, tuple(address)))
 
-    _edit(
-        which, f"state rm {' '.join(address)}", left, auto_approve=auto_approve, steal_lock=steal_lock, lock_timeout=lock_timeout
-    )
+    _edit(stack_options, f"state rm {' '.join(address)}", remove, edit)
 
 
-def _edit(
-    which: StackOptions,
-    command: str,
-    change: "Callable[[State], State]",
-    *,
-    auto_approve: bool,
-    steal_lock: bool,
-    lock_timeout: str,
-) -> None:
-    """Change the state under its lock, after saying what becomes of it."""
-    from pragmaspec.cli.plan_and_apply import confirm, show_backend_warnings
+def _edit(stack_options: StackOptions, command: str, change: "Callable[[State], State]", options: EditOptions) -> None:
+    """Apply ``change`` to the state under its lock, after showing the differences and asking."""
     from pragmaspec.stack.state.edit import write_edit
 
-    stack = which.stack(lock_timeout=lock_timeout)
+    stack = stack_options.stack(lock_timeout=options.lock_timeout)
     show_backend_warnings(stack)
-    with stack.opened(command, steal_lock=steal_lock) as opened:
+    with stack.opened(command, steal_lock=options.steal_lock) as opened:
         before = opened.loaded.ledger.state
         after = change(before)
-        says = difference_lines(before, after)
-        if not says:
-            out().say("No changes: the state says so already.")
+        lines = difference_lines(before, after)
+        if not lines:
+            out().line("No changes to the state.")
             return
-        for line in says:
-            err().say(line)
-        if not auto_approve:
-            confirm("Change the state so?", "")
+        for line in lines:
+            err().line(line)
+        if not options.auto_approve:
+            confirm("Apply this change to the state?", "")
         print_state_summary(write_edit(stack.store, opened, after))
 
 
 def print_state_summary(state: "State") -> None:
-    """Which state stands now."""
+    """Print serial and size of the new state."""
     from pragmaspec.text import counted
 
-    out().say(f"The state has serial {state.serial} now, with {counted(len(state.records), 'record')}.")
+    out().line(f"The state now has serial {state.serial} and {counted(len(state.records), 'record')}.")
 
 
 def difference_lines(before: "State", after: "State") -> list[str]:
-    """What changing ``before`` into ``after`` does, a line each, with nothing said of what stays."""
-    gone = [record for record in before.records if after.record(record.address) is None]
-    new = [record for record in after.records if before.record(record.address) is None]
-    moved = {record.original_address: record.address for record in new}
+    """Return the differences between two states, one per line; unchanged records are omitted."""
+    removed = [record for record in before.records if after.record(record.address) is None]
+    added = [record for record in after.records if before.record(record.address) is None]
+    renamed = {record.original_address: record.address for record in added}
     lines = [
-        f"  {record.address} → {moved.pop(record.original_address)}: the same object, another name"
-        if record.original_address in moved
-        else f"  {record.address} is no longer recorded; it stays at {record.resource.site}"
-        for record in gone
+        f"  {record.address} → {renamed.pop(record.original_address)}: renamed, same resource"
+        if record.original_address in renamed
+        else f"  {record.address}: record removed; the resource stays at {record.resource.site}"
+        for record in removed
     ]
-    fresh = set(moved.values())
-    lines += [f"  {record.address} is recorded" for record in new if record.address in fresh]
+    new = set(renamed.values())
+    lines += [f"  {record.address}: record added" for record in added if record.address in new]
     changed = [record for record in after.records if before.record(record.address) not in (None, record)]
-    lines += [f"  {record.address} is recorded otherwise" for record in changed]
-    more = len(lines) - SHOWN
-    return [*lines[:SHOWN], f"  and {more:,} more"] if more > 0 else lines
+    lines += [f"  {record.address}: record changed" for record in changed]
+    more = len(lines) - MAX_LINES
+    return [*lines[:MAX_LINES], f"  and {more:,} more"] if more > 0 else lines

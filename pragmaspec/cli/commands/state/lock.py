@@ -1,64 +1,63 @@
-"""``state lock show`` and ``state unlock``."""
+"""``state lock show`` and ``state unlock``: the lock of a stack."""
 
 from typing import Annotated
 
 import typer
 
+from pragmaspec.cli.command_group import command_group
 from pragmaspec.cli.options import ApproveOption, JsonOption, StackOptions, examples, expand_option_groups
 from pragmaspec.cli.terminal.screen import err, out
 
-app = typer.Typer(
-    help="Who holds the lock on the state.", rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]}
-)
+app = command_group("Show the lock of the state.")
 
 
 def register(parent: typer.Typer) -> None:
-    """Put the commands into ``parent``."""
+    """Add the commands to ``parent``."""
     parent.add_typer(app, name="lock", epilog=examples("state lock show"))
     parent.command("unlock", epilog=examples("state unlock 0123456789abcdef"))(unlock)
 
 
 @app.command("show", epilog=examples("state lock show", "state lock show --json"))
 @expand_option_groups
-def show(*, json: JsonOption = False, which: StackOptions) -> None:
-    """Who holds the lock, since when and for what; the ID is what `state unlock` wants."""
+def show(*, json: JsonOption = False, stack_options: StackOptions) -> None:
+    """Show the holder of the lock, with start time, command, and the ID for `state unlock`."""
     from pragmaspec.report.state_text import holder_json, holder_text
 
-    store = which.stack().store
+    store = stack_options.stack().store
     holder = store.lock_holder()
     if json:
         out().json(holder_json(holder, store.ground.title))
     else:
-        out().write(holder_text(holder, store.ground.title, out().pen))
+        out().write(holder_text(holder, store.ground.title, out().style))
 
 
 @expand_option_groups
 def unlock(
-    lock_id: Annotated[str, typer.Argument(metavar="ID", help="The lock's ID, as `state lock show` tells it.")],
+    lock_id: Annotated[str, typer.Argument(metavar="ID", help="The ID of the lock, from `state lock show`.")],
     *,
     auto_approve: ApproveOption = False,
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Take the lock from a run that is dead.
+    """Remove the lock of a dead run.
 
-    If it is not dead, its next write fails and it stops; what it began meanwhile is found at the site. Where the state is
-    in a folder or in PostgreSQL, a dead run's lock is free by itself.
+    If the run is still alive, its next write fails and it stops; its unfinished work is recovered from the site. A directory
+    and PostgreSQL release the lock of a dead run automatically.
     """
-    from pragmaspec.cli.plan_and_apply import confirm
+    from pragmaspec.cli.terminal.confirm import confirm
     from pragmaspec.errors import UsageError
     from pragmaspec.report.state_text import holder_description
 
-    store = which.stack().store
+    store = stack_options.stack().store
     holder = store.lock_holder()
     if holder is None:
-        out().say(f"Nobody holds the lock of {store.ground.title}.")
+        out().line(f"The lock of {store.ground.title} is free.")
         return
     if holder.id != lock_id:
-        detail = f"The lock of {store.ground.title} is {holder.id}, held by {holder_description(holder)}. Nothing was changed."
-        raise UsageError("Another lock is held", detail)
-    err().say(f"The lock {lock_id} of {store.ground.title} is taken from {holder_description(holder)}.")
-    err().say("Make sure that it no longer runs: if it does, it stops at its next write.")
+        detail = f"The lock of {store.ground.title} has the ID {holder.id}: {holder_description(holder)}. Nothing was changed."
+        raise UsageError("Different lock ID", detail)
+    err().line(f"Removing lock {lock_id} of {store.ground.title}, held by {holder_description(holder)}.")
+    err().line("Make sure that this run is dead: otherwise it stops at its next write.")
     if not auto_approve:
-        confirm("Take the lock?", "")
+        confirm("Remove the lock?", "")
     store.unlock(lock_id)
-    out().say("The lock is free.")
+    out().line("The lock is free.")

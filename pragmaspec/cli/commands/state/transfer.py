@@ -1,10 +1,11 @@
-"""``state push``, ``state restore`` and ``state migrate``: whole states, put in the place of another or somewhere else."""
+"""``state push``, ``state restore`` and ``state migrate``: replace or copy a whole state."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pragmaspec.cli.commands.state.edit import difference_lines, print_state_summary
+from pragmaspec.cli.input_file import input_name, read_input
 from pragmaspec.cli.options import (
     ApproveOption,
     LockTimeoutOption,
@@ -14,17 +15,18 @@ from pragmaspec.cli.options import (
     local_path,
     wait_for_locks,
 )
+from pragmaspec.cli.terminal.confirm import confirm
 from pragmaspec.cli.terminal.screen import err, out
-
-_BYTES_MAX = 512 * 2**20
 
 if TYPE_CHECKING:
     from pragmaspec.state.store import Store
     from pragmaspec.state_model import State
 
+_MAX_BYTES = 512 * 2**20
+
 
 def register(parent: typer.Typer) -> None:
-    """Put the commands into ``parent``."""
+    """Add the commands to ``parent``."""
     parent.command("push", epilog=examples("state push state.json", "state push - < state.json"))(push)
     parent.command("restore", epilog=examples("state restore 41"))(restore)
     lines = ("state migrate s3://bucket/hello", "state migrate", "state migrate ./states/hello --from s3://bucket/hello")
@@ -36,48 +38,48 @@ def push(
     file: Annotated[
         str,
         typer.Argument(
-            metavar="FILE", help="What `state pull` printed, perhaps edited; `-`: standard input.", callback=local_path
+            metavar="FILE", help="The output of `state pull`, possibly edited; `-`: standard input.", callback=local_path
         ),
     ],
     *,
     auto_approve: ApproveOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Put a state in the place of the recorded one.
+    """Replace the recorded state.
 
-    It must belong to this stack and not be older than what is recorded. Whoever edited it takes its line `sha256` out. The
-    replaced one stays in `state history`.
+    The new state must belong to this stack and not be older than the recorded one. After editing it, remove its `sha256`
+    line. The replaced state is kept in `state history`.
     """
     from pragmaspec.stack.state.access import decode_state
 
-    text, name = _read(file)
-    with which.stack(lock_timeout=lock_timeout) as stack:
+    text, name = read_input(file, _MAX_BYTES), input_name(file)
+    with stack_options.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
-        _announce(store, decode_state(store, text, name), f"what {name} holds", auto_approve=auto_approve)
+        _confirm_replacement(store, decode_state(store, text, name), name, auto_approve=auto_approve)
         print_state_summary(store.push(text.decode()))
 
 
 @expand_option_groups
 def restore(
-    serial: Annotated[int, typer.Argument(metavar="SERIAL", help="As `state history` tells it.")],
+    serial: Annotated[int, typer.Argument(metavar="SERIAL", help="A serial from `state history`.")],
     *,
     auto_approve: ApproveOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Put a kept version of the state back, under a new serial.
+    """Restore a stored version of the state, under a new serial.
 
-    Also when the one that stands cannot be read. Sites are not touched: the next plan shows what was made since then as
-    unrecorded, and what was removed as gone.
+    Works for an unreadable current state, too. Sites are not changed: the next plan shows resources created since then as
+    unrecorded, and removed ones as gone.
     """
     from pragmaspec.stack.state.access import decode_state
 
-    with which.stack(lock_timeout=lock_timeout) as stack:
+    with stack_options.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
         name = f"version {serial} of {store.ground.title}"
-        kept = decode_state(store, store.ground.version(serial), name)
-        _announce(store, kept, f"what version {serial} holds", auto_approve=auto_approve)
+        version = decode_state(store, store.ground.version(serial), name)
+        _confirm_replacement(store, version, f"version {serial}", auto_approve=auto_approve)
         print_state_summary(store.restore(serial))
 
 
@@ -85,67 +87,54 @@ def restore(
 def migrate(
     target: Annotated[
         str | None,
-        typer.Argument(metavar="URL|DIR", help="Where to. Default: what the spec's `state:` says.", show_default=False),
+        typer.Argument(metavar="URL|DIR", help="New location. Default: the spec's `state:`.", show_default=False),
     ] = None,
     *,
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="URL|DIR", help="Where it is. Default: where the spec says, else state/<stack>."),
+        typer.Option("--from", metavar="URL|DIR", help="Current location. Default: the spec's `state:`, else state/<stack>."),
     ] = None,
     auto_approve: ApproveOption = False,
     lock_timeout: LockTimeoutOption = "0",
-    which: StackOptions,
+    stack_options: StackOptions,
 ) -> None:
-    """Copy the state to another place.
+    """Copy the state to another location.
 
-    Under both locks; the copy is read back and compared. Nothing is removed at the old place, but this machine takes what
-    is there for outdated from then on. Write the new one into the spec's `state:`, so that everybody uses it.
+    Both locks are held; the copy is read back and compared. Nothing is removed at the old location, but this machine rejects
+    that state from now on. Write the new location into the spec's `state:`, so that everyone uses it.
     """
-    from pragmaspec.cli.plan_and_apply import confirm
     from pragmaspec.stack.state.migrate import Migration
     from pragmaspec.text import counted
 
-    move = Migration.of(which.stack().place, source, target)
-    for store in (move.source, move.target):
+    migration = Migration.of(stack_options.stack().place, source, target)
+    for store in (migration.source, migration.target):
         wait_for_locks(store, lock_timeout)
-    state = move.source.read()
-    here, there = move.source.ground.title, move.target.ground.title
-    err().say(f"The state of stack {state.lineage}, serial {state.serial}, {counted(len(state.records), 'record')},")
-    err().say(f"  is copied from {here}")
-    err().say(f"  to {there}" + (", encrypted" if move.encrypt else ""))
+    state = migration.source.read()
+    old, new = migration.source.ground.title, migration.target.ground.title
+    err().line(f"Copying the state of stack {state.lineage}, serial {state.serial}, {counted(len(state.records), 'record')},")
+    err().line(f"  from {old}")
+    err().line(f"  to {new}" + (", encrypted" if migration.encrypt else ""))
     if not auto_approve:
-        confirm("Copy it?", "")
-    print_state_summary(move.copy())
-    if move.state_from_spec:
-        out().say(f"The spec says so already. What is at {here} is outdated: remove it when nobody needs it.")
+        confirm("Copy the state?", "")
+    print_state_summary(migration.copy())
+    if migration.state_from_spec:
+        out().line(f"The spec already has this location. The state at {old} is outdated and can be removed.")
     else:
-        out().say(f"Now write `state: {move.line}` into the spec. What is at {here} is outdated: use it no more.")
+        out().line(f"Now write `state: {migration.line}` into the spec. The state at {old} is outdated.")
 
 
-def _announce(store: "Store", coming: "State", what: str, *, auto_approve: bool) -> None:
-    """Say what putting ``coming`` in the place of what stands does, and ask."""
-    from pragmaspec.cli.plan_and_apply import confirm
+def _confirm_replacement(store: "Store", new: "State", name: str, *, auto_approve: bool) -> None:
+    """Show the differences between the recorded state and ``new``, and ask."""
     from pragmaspec.errors import StateUnreadableError
 
     try:
         before = store.read()
     except StateUnreadableError as error:
-        err().say(f"What stands at {store.ground.title} cannot be read ({error.problems[0].summary}); it is replaced by {what}.")
+        summary = error.problems[0].summary
+        err().line(f"The state at {store.ground.title} cannot be read ({summary}) and will be replaced by {name}.")
     else:
-        err().say(f"The state at {store.ground.title}, serial {before.serial}, is replaced by {what}:")
-        for line in difference_lines(before, coming) or ["  the records stay as they are"]:
-            err().say(line)
+        err().line(f"The state at {store.ground.title}, serial {before.serial}, will be replaced by {name}:")
+        for line in difference_lines(before, new) or ["  the records are the same"]:
+            err().line(line)
     if not auto_approve:
-        confirm("Replace it?", "")
-
-
-def _read(file: str) -> tuple[bytes, str]:
-    """The content of ``file`` and what errors call it."""
-    from pragmaspec.errors import UsageError
-    from pragmaspec.files import STANDARD_STREAM, read_stream
-
-    name = "standard input" if file == STANDARD_STREAM else file
-    try:
-        return read_stream(file, _BYTES_MAX), name
-    except OSError as error:
-        raise UsageError("File not readable", f"{name}: {error.strerror or error}.") from error
+        confirm("Replace the state?", "")

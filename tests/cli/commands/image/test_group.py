@@ -1,4 +1,4 @@
-"""``image``: the store and disks in files, as people and programs meet them."""
+"""``image``: text and JSON output of the store and of disk files."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def run(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``image …`` and give back what it printed; ``status``: the exit status that is expected."""
+    """Run ``image …``, expect the exit ``status``, and return the output."""
 
     def command(*arguments: str, status: int = 0) -> str:
         app = typer.Typer(rich_markup_mode=None)
@@ -44,7 +44,7 @@ def written(shop: Workshop, name: str, content: bytes) -> str:
 
 
 def stored(store: BlobStore, content: bytes) -> None:
-    """Put a file into the store that nothing but its digest tells of."""
+    """Add a file without any metadata to the store."""
     part = store.part("test")
     part.write_bytes(content)
     store.adopt(part)
@@ -54,7 +54,7 @@ def parsed(text: str) -> Any:
     return json.loads(text)
 
 
-def test_inspect_tells_what_a_file_is(shop: Workshop, run: Run, tmp_path: Path, store: BlobStore) -> None:
+def test_inspect_shows_format_and_content(shop: Workshop, run: Run, tmp_path: Path, store: BlobStore) -> None:
     said = run("inspect", written(shop, "disk.raw.gz", gzip.compress(bootable())))
     assert [line.split()[0] for line in said.splitlines()] == ["file", "is", "disk", "becomes", "sha256", "boots"]
     assert "raw in gzip" in said
@@ -68,7 +68,7 @@ def test_inspect_tells_what_a_file_is(shop: Workshop, run: Run, tmp_path: Path, 
     assert list(store.incoming.iterdir()) == []
 
 
-def test_inspect_tells_every_reason_against_a_file(shop: Workshop, run: Run, tmp_path: Path) -> None:
+def test_inspect_lists_every_reason_for_a_refusal(shop: Workshop, run: Run, tmp_path: Path) -> None:
     (tmp_path / "base.qcow2").write_bytes(created(tmp_path, "qcow2"))
     overlay = created(tmp_path, "qcow2", more=("-b", str(tmp_path / "base.qcow2"), "-F", "qcow2"))
     with pytest.raises(ImageError, match=r"Image overlay\.qcow2 refused: .*backing file"):
@@ -84,15 +84,15 @@ def test_inspect_tells_every_reason_against_a_file(shop: Workshop, run: Run, tmp
         run("inspect", "nosuch")
 
 
-def test_convert_by_the_name(shop: Workshop, run: Run, tmp_path: Path) -> None:
+def test_convert_by_extension(shop: Workshop, run: Run, tmp_path: Path) -> None:
     written(shop, "disk.vdi", converted(tmp_path, "vdi"))
     said = run("convert", "disk.vdi", "disk.qcow2")
-    assert said.startswith("disk.qcow2: a disk of 2 MiB, a file of")
+    assert said.startswith("disk.qcow2: a disk of 2 MiB in a file of")
     form = parsed(run("convert", "disk.qcow2", "again.raw.zst", "--json"))
     assert (form["kind"], form["virtual_size_bytes"]) == ("converted", len(bootable()))
     run("convert", "again.raw.zst", "back.raw")
     assert (shop.directory / "back.raw").read_bytes() == bootable()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists and would be replaced"):
         run("convert", "disk.vdi", "back.raw")
     run("convert", "disk.vdi", "back.raw", "--force")
     with pytest.raises(UsageError, match=r"foo is no format .* Say --to with raw, qcow2"):
@@ -121,8 +121,8 @@ def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -
     assert run("build") == "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
 
 
-def test_import_a_disk_and_what_the_lock_file_asks_for(shop: Workshop, run: Run, store: BlobStore) -> None:
-    assert "new.raw: a disk of 2 MiB, kept as new\n" in run("import", written(shop, "new.raw", bootable()))
+def test_import_of_a_disk_and_of_pinned_files(shop: Workshop, run: Run, store: BlobStore) -> None:
+    assert "new.raw: a disk of 2 MiB, stored as new\n" in run("import", written(shop, "new.raw", bootable()))
     assert store.path(file_sha256(shop.directory / "new.raw")).exists()
     shop.spec()
     written(shop, "vmlinuz", b"a kernel, which is no disk")
@@ -148,9 +148,7 @@ kernel = "sha256:{kernel} 26"
         run("import", written(shop, "text", b"neither disk nor asked for\n"))
 
 
-def test_an_imported_disk_has_a_name_in_the_store_and_lines_for_a_spec(
-    shop: Workshop, run: Run, store: BlobStore, tmp_path: Path
-) -> None:
+def test_an_imported_disk_has_a_name_and_a_spec_entry(shop: Workshop, run: Run, store: BlobStore, tmp_path: Path) -> None:
     file = shop.directory / written(shop, "appliance.vmdk", converted(tmp_path, "vmdk"))
     said = run("import", "appliance.vmdk", "--name", "rocky-9")
     file.unlink()
@@ -158,7 +156,7 @@ def test_an_imported_disk_has_a_name_in_the_store_and_lines_for_a_spec(
     assert (only["name"], only["format"], only["origin"], only["here"]) == ("rocky-9", "qcow2", "imported appliance.vmdk", True)
     place = store.path(only["digest"])
     told, _, lines = said.partition("\n\n")
-    assert told == "appliance.vmdk: a disk of 2 MiB, kept as rocky-9"
+    assert told == "appliance.vmdk: a disk of 2 MiB, stored as rocky-9"
     assert lines == f"images:\n  rocky-9:\n    source: {place}\n    sha256: {only['digest']}\n    format: qcow2\n"
     run("convert", "rocky-9", "back.raw")
     assert (shop.directory / "back.raw").read_bytes() == bootable()
@@ -169,7 +167,7 @@ def test_an_imported_disk_has_a_name_in_the_store_and_lines_for_a_spec(
     assert only["digest"][:16] in run("fetch"), "the bytes are not read a second time"
 
 
-def test_what_was_imported_stays_until_it_is_forgotten(shop: Workshop, run: Run, store: BlobStore) -> None:
+def test_an_imported_disk_is_kept_until_it_is_forgotten(shop: Workshop, run: Run, store: BlobStore) -> None:
     run("import", written(shop, "My Disk_2.raw", bootable()))
     path = store.path(file_sha256(shop.directory / "My Disk_2.raw"))
     assert "Nothing to remove" in run("prune", "--older-than", "0", "--dry-run")
@@ -181,7 +179,7 @@ def test_what_was_imported_stays_until_it_is_forgotten(shop: Workshop, run: Run,
     assert parsed(run("list", "--json"))["images"] == []
 
 
-def test_names_that_a_spec_would_refuse_are_refused(shop: Workshop, run: Run) -> None:
+def test_import_refuses_invalid_names(shop: Workshop, run: Run) -> None:
     written(shop, "one.raw", bootable())
     written(shop, "two.raw", bootable(4 * 2**20))
     with pytest.raises(UsageError, match="bad-name would do"):
@@ -193,25 +191,25 @@ def test_names_that_a_spec_would_refuse_are_refused(shop: Workshop, run: Run) ->
         run("import", "two.raw", "--name", "disk")
 
 
-def test_one_bad_file_does_not_stop_the_others(shop: Workshop, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_continues_after_an_invalid_file(shop: Workshop, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImageError, match="nosuch") as refused:
         run("import", "nosuch", written(shop, "one.raw", bootable()), written(shop, "text", b"no disk\n"))
     assert len(refused.value.problems) == 2
-    assert "kept as one" in capsys.readouterr().out
+    assert "stored as one" in capsys.readouterr().out
 
 
-def test_one_disk_in_two_files_is_one_entry_of_a_spec(shop: Workshop, run: Run, tmp_path: Path) -> None:
+def test_the_same_disk_in_two_files_is_one_spec_entry(shop: Workshop, run: Run, tmp_path: Path) -> None:
     written(shop, "disk.vmdk", converted(tmp_path, "vmdk"))
     written(shop, "disk.vdi", converted(tmp_path, "vdi"))
     assert run("import", "disk.vmdk", "disk.vdi").count("  disk:\n") == 1
 
 
-def test_a_disk_without_boot_loader_is_told_to_need_a_kernel(shop: Workshop, run: Run) -> None:
+def test_a_disk_without_boot_loader_needs_a_kernel(shop: Workshop, run: Run) -> None:
     said = run("import", written(shop, "root.raw", bytes(2**20)), "--format", "raw", "--no-partitions")
     assert "# kernel: PATH" in said
 
 
-def test_import_says_what_is_no_file(shop: Workshop, run: Run) -> None:
+def test_import_reports_missing_files(shop: Workshop, run: Run) -> None:
     with pytest.raises(ImageError, match=r"There is no file .*/nosuch\.$"):
         run("import", "nosuch")
     (shop.directory / "folder").mkdir()
@@ -219,7 +217,7 @@ def test_import_says_what_is_no_file(shop: Workshop, run: Run) -> None:
         run("import", "folder")
 
 
-def test_verify_puts_damaged_files_aside(shop: Workshop, run: Run, store: BlobStore) -> None:
+def test_verify_sets_damaged_files_aside(shop: Workshop, run: Run, store: BlobStore) -> None:
     run("import", written(shop, "one.raw", bootable()))
     assert "1 file (2 MiB) are whole." in run("verify") or "1 file" in run("verify")
     path = store.path(file_sha256(shop.directory / "one.raw"))
@@ -230,7 +228,7 @@ def test_verify_puts_damaged_files_aside(shop: Workshop, run: Run, store: BlobSt
     assert Path(damaged["aside"]).read_bytes() == b"damaged"
 
 
-def test_prune_shows_asks_and_removes_what_nobody_needs(
+def test_prune_lists_asks_and_removes_unused_files(
     shop: Workshop, run: Run, store: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.spec()
@@ -240,7 +238,7 @@ def test_prune_shows_asks_and_removes_what_nobody_needs(
     unused, used = file_sha256(shop.directory / "unused.raw"), file_sha256(shop.directory / "disk.raw")
     assert "Nothing to remove. 2 files" in run("prune", "--dry-run"), "both are young"
     assert unused in run("prune", "--dry-run", "--older-than", "0")
-    with pytest.raises(PlanRefusedError, match="Nobody can be asked"):
+    with pytest.raises(PlanRefusedError, match="Confirmation required"):
         run("prune", "--older-than", "0")
     assert store.path(unused).exists()
     form = parsed(run("prune", "--older-than", "0", "--auto-approve", "--json"))
@@ -254,7 +252,7 @@ def test_prune_shows_asks_and_removes_what_nobody_needs(
     assert "Nothing to remove." in run("prune", "--dry-run")
 
 
-def test_one_stack_that_cannot_be_read_does_not_hide_the_others(shop: Workshop, run: Run) -> None:
+def test_an_unreadable_stack_does_not_hide_the_others(shop: Workshop, run: Run) -> None:
     shop.running()
     run("import", written(shop, "mine.raw", bootable()))
     state = shop.directory / "state" / "cluster" / "state.json"
@@ -264,7 +262,7 @@ def test_one_stack_that_cannot_be_read_does_not_hide_the_others(shop: Workshop, 
     form = parsed(run("list", "--json"))
     assert form["unread"] == [str(shop.directory / "cluster.yaml")]
     warning = shop("image", "list").err
-    assert warning == f"warning: {shop.directory / 'cluster.yaml'} may use more than is shown. The state file is cut off.\n"
+    assert warning == f"warning: {shop.directory / 'cluster.yaml'} may use more images than shown. The state file is cut off.\n"
     state.write_text(good)
     assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "nobody"]
 
@@ -278,8 +276,8 @@ def test_a_stack_is_forgotten_by_its_relative_path(shop: Workshop, run: Run, mon
     assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "state/cluster")
 
 
-def test_a_colleague_can_build_the_same_again(shop: Workshop, run: Run) -> None:
-    """What `--again` compares is shown; without a `build:` there is nothing to build."""
+def test_a_second_build_is_identical(shop: Workshop, run: Run) -> None:
+    """`--again` shows the comparison; without `build:` it is an error."""
     shop.spec()
     assert parsed(run("build", "--again", "--json")) == {"kind": "rebuilt", "format": 1, "images": []}
 
@@ -313,7 +311,7 @@ def test_every_command_has_an_example(shop: Workshop, run: Run) -> None:
         ("s3://bucket", "which file of the bucket"),
     ],
 )
-def test_a_url_that_cannot_be_is_refused_before_anything_is_asked(shop: Workshop, run: Run, url: str, words: str) -> None:
+def test_an_invalid_url_is_refused_before_any_request(shop: Workshop, run: Run, url: str, words: str) -> None:
     with pytest.raises((UsageError, ImageError), match=words) as refused:
         run("convert", url, "new.raw")
     assert "canary" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""``state``: looking at what is recorded, correcting it, keeping it elsewhere."""
+"""``state``: show, edit, restore and migrate the recorded state."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def _serial(shop: Workshop) -> int:
 
 
 def _machines(shop: Workshop) -> set[str]:
-    """What the site itself says is there."""
+    """The machines at the site."""
     holdings = shop("list", "site", "--json").json["sites"][0]["inventory"]["holdings"]
     return {holding["address"] for holding in holdings}
 
@@ -36,7 +36,7 @@ def test_list(shop: Workshop) -> None:
     assert {len(record["op"]) for record in form["records"]} == {32}
 
 
-def test_list_of_nothing(shop: Workshop) -> None:
+def test_list_of_an_empty_state(shop: Workshop) -> None:
     shop.spec()
     assert "nothing is recorded" in shop("state", "list").out
     assert "nothing was ever recorded there" in shop("state", "history").out
@@ -45,7 +45,7 @@ def test_list_of_nothing(shop: Workshop) -> None:
     assert not (shop.directory / "state").exists()
 
 
-def test_show_tells_which_object_it_is(shop: Workshop) -> None:
+def test_show_includes_the_identity_at_the_site(shop: Workshop) -> None:
     shop.running()
     said = shop("state", "show", "hello-compute-1").out
     record = shop("state", "show", COMPUTE, "--json").json["record"]
@@ -54,15 +54,15 @@ def test_show_tells_which_object_it_is(shop: Workshop) -> None:
     assert "pragmaspec state list" in shop("state", "show", "nobody", status=64).err
 
 
-def test_rm_leaves_the_object_at_its_site(shop: Workshop) -> None:
+def test_rm_keeps_the_resource_at_its_site(shop: Workshop) -> None:
     shop.running()
     before = _machines(shop)
     said = shop("state", "rm", "hello-compute-1", "-y")
-    assert f"{COMPUTE} is no longer recorded; it stays at lab" in said.err
-    assert said.out == "The state has serial 2 now, with 4 records.\n"
+    assert f"{COMPUTE}: record removed; the resource stays at lab" in said.err
+    assert said.out == "The state now has serial 2 and 4 records.\n"
     assert _machines(shop) == before
     assert COMPUTE in shop("orphans").out
-    assert shop("orphans", "--adopt", COMPUTE).out == f"{COMPUTE} is recorded, as degraded\n"
+    assert shop("orphans", "--adopt", COMPUTE).out == f"{COMPUTE} is recorded as degraded\n"
     shop("apply", "-y")
     assert shop("plan").out.startswith("No changes")
     assert _machines(shop) == before
@@ -79,7 +79,7 @@ def test_rm_by_pattern(shop: Workshop) -> None:
     "command",
     [("rm", "hello-compute-1"), ("mv", "hello", "world"), ("push", "pulled.json"), ("restore", "0"), ("migrate", "./new")],
 )
-def test_nobody_is_asked_without_a_terminal(shop: Workshop, command: tuple[str, ...]) -> None:
+def test_confirmation_requires_a_terminal(shop: Workshop, command: tuple[str, ...]) -> None:
     shop.running()
     (shop.directory / "pulled.json").write_text(shop("state", "pull").out)
     before = _file(shop).read_bytes()
@@ -104,7 +104,7 @@ def test_mv_keeps_the_machines(shop: Workshop) -> None:
     assert "hello-frontend" in shop("state", "show", "world-frontend").out
 
 
-def test_moved_in_the_spec_is_a_change_that_plan_tells(shop: Workshop) -> None:
+def test_plan_shows_moves_of_the_spec(shop: Workshop) -> None:
     shop.running()
     machines = _machines(shop)
     spec = shop.spec(cluster="world")
@@ -122,7 +122,7 @@ def test_mv_of_a_site(shop: Workshop) -> None:
     assert all(record["site"] == "hall" for record in shop("state", "list", "--json").json["records"])
 
 
-def test_mv_to_where_nothing_can_be(shop: Workshop) -> None:
+def test_mv_refuses_invalid_names(shop: Workshop) -> None:
     shop.running()
     assert "Did you mean hello?" in shop("state", "mv", "helo", "world", status=64).err
     assert "Wrong name" in shop("state", "mv", "hello", "World", status=64).err
@@ -138,13 +138,13 @@ def test_pull_and_push(shop: Workshop) -> None:
     edited["records"] = [record for record in edited["records"] if record["resource"].get("name") != "hello-compute-1"]
     (shop.directory / "edited.json").write_text(json.dumps(edited))
     said = shop("state", "push", "edited.json", "-y")
-    assert f"{COMPUTE} is no longer recorded" in said.err
-    assert said.out == "The state has serial 2 now, with 4 records.\n"
+    assert f"{COMPUTE}: record removed" in said.err
+    assert said.out == "The state now has serial 2 and 4 records.\n"
     (shop.directory / "old.json").write_text(pulled)
     assert "older than the recorded one" in shop("state", "push", "old.json", "-y", status=64).err
 
 
-def test_push_refuses_what_is_no_state(shop: Workshop) -> None:
+def test_push_refuses_invalid_input(shop: Workshop) -> None:
     shop.running()
     before = _file(shop).read_bytes()
     (shop.directory / "cut.json").write_text(shop("state", "pull").out[:-100])
@@ -160,7 +160,7 @@ def test_push_refuses_what_is_no_state(shop: Workshop) -> None:
 def test_push_from_a_pipe(shop: Workshop) -> None:
     shop.running()
     said = shop.process("state", "push", "-", "--auto-approve", stdin=shop("state", "pull").out)
-    assert (said.status, said.out) == (0, "The state has serial 2 now, with 5 records.\n")
+    assert (said.status, said.out) == (0, "The state now has serial 2 and 5 records.\n")
 
 
 def test_push_refuses_another_stack(shop: Workshop, tmp_path: Path) -> None:
@@ -178,13 +178,13 @@ def test_history_and_restore(shop: Workshop) -> None:
     assert [version["serial"] for version in listed] == [2, 1, 0]
     assert "this one stands" in shop("state", "history").out.splitlines()[1]
     said = shop("state", "restore", "1", "-y")
-    assert f"{COMPUTE} is recorded" in said.err
-    assert (said.out, _serial(shop)) == ("The state has serial 3 now, with 5 records.\n", 3)
+    assert f"{COMPUTE}: record added" in said.err
+    assert (said.out, _serial(shop)) == ("The state now has serial 3 and 5 records.\n", 3)
     assert shop("plan").out.startswith("No changes")
     assert "99" in shop("state", "restore", "99", "-y", status=64).err
 
 
-def test_restore_of_a_damaged_state(shop: Workshop) -> None:
+def test_restore_replaces_a_damaged_state(shop: Workshop) -> None:
     shop.running()
     shop("state", "rm", "hello-compute-1", "-y")
     file = _file(shop)
@@ -194,7 +194,7 @@ def test_restore_of_a_damaged_state(shop: Workshop) -> None:
     assert shop("plan").out.startswith("No changes")
 
 
-def test_a_state_that_was_put_back_is_refused_until_accepted(shop: Workshop) -> None:
+def test_a_rolled_back_state_is_refused_until_accepted(shop: Workshop) -> None:
     shop.running(1)
     old = _file(shop).read_bytes()
     shop.spec(2)
@@ -207,10 +207,10 @@ def test_a_state_that_was_put_back_is_refused_until_accepted(shop: Workshop) -> 
     assert shop("plan").out.startswith("No changes")
 
 
-def test_migrate_then_write_it_into_the_spec(shop: Workshop) -> None:
+def test_migrate_before_editing_the_spec(shop: Workshop) -> None:
     shop.running()
     said = shop("state", "migrate", "./new/place", "-y")
-    assert "is copied from state/cluster" in said.err
+    assert "from state/cluster" in said.err
     assert "write `state: ./new/place` into the spec" in said.out
     assert "rolled back" in shop("plan", status=6).err, "the old place is outdated"
     spec = shop.spec()
@@ -220,8 +220,8 @@ def test_migrate_then_write_it_into_the_spec(shop: Workshop) -> None:
     assert "there already" in shop("state", "migrate", "-y", status=64).err
 
 
-def test_and_back_again(shop: Workshop) -> None:
-    """What was left behind at the old place is older, which nobody has to remove or accept."""
+def test_migrate_back(shop: Workshop) -> None:
+    """The old state at the target is outdated; it need not be removed or accepted."""
     shop.running(1)
     shop("state", "migrate", "./new", "-y")
     plain = shop.spec(2).read_text()
@@ -236,7 +236,7 @@ def test_and_back_again(shop: Workshop) -> None:
     assert "rolled back" in shop("state", "migrate", "./third", "--from", "./new", "-y", status=6).err
 
 
-def test_a_way_back_that_fails_leaves_the_old_place_outdated(shop: Workshop) -> None:
+def test_a_failed_migration_back_keeps_the_old_location_outdated(shop: Workshop) -> None:
     shop.running(1)
     shop("state", "migrate", "./new", "-y")
     shop("state", "mv", "hello", "world", "--state", "./new", "-y")
@@ -247,7 +247,7 @@ def test_a_way_back_that_fails_leaves_the_old_place_outdated(shop: Workshop) -> 
     assert "rolled back" in shop("plan", status=6).err
 
 
-def test_the_spec_first_then_migrate(shop: Workshop) -> None:
+def test_migrate_after_editing_the_spec(shop: Workshop) -> None:
     shop.running()
     spec = shop.spec()
     spec.write_text("state:\n  url: ./new\n  encrypt: true\n" + spec.read_text())
@@ -255,7 +255,7 @@ def test_the_spec_first_then_migrate(shop: Workshop) -> None:
         assert "pragmaspec state migrate" in shop(*command, status=64).err
     said = shop("state", "migrate", "-y")
     assert "to new, encrypted" in said.err
-    assert "The spec says so already" in said.out
+    assert "The spec already has this location" in said.out
     assert shop("plan").out.startswith("No changes")
     stored = (shop.directory / "new" / "state.json").read_text()
     assert "hello-frontend" not in stored
@@ -263,7 +263,7 @@ def test_the_spec_first_then_migrate(shop: Workshop) -> None:
     assert "hello-frontend" in shop("state", "list").out
 
 
-def test_migrate_to_nowhere(shop: Workshop) -> None:
+def test_migrate_refuses_invalid_targets(shop: Workshop) -> None:
     shop.running()
     assert "No target" in shop("state", "migrate", "-y", status=64).err
     assert "there already" in shop("state", "migrate", "state/cluster", "-y", status=64).err
@@ -283,7 +283,7 @@ SECRET = "hunter2"
         f"https://host/x?token={SECRET}",
     ],
 )
-def test_a_password_in_a_url_is_refused_and_never_shown(shop: Workshop, url: str) -> None:
+def test_a_password_in_a_url_is_refused_and_redacted(shop: Workshop, url: str) -> None:
     shop.spec()
     said = [shop(*command, "--state", url, status=64) for command in (("plan",), ("state", "list"), ("apply", "-y"))]
     said.append(shop("state", "migrate", url, "-y", status=64))
@@ -306,7 +306,7 @@ def test_a_password_in_a_url_is_refused_and_never_shown(shop: Workshop, url: str
         "state: ./some\n  where\n",
     ],
 )
-def test_every_form_of_state_is_understood(shop: Workshop, form: str) -> None:
+def test_every_yaml_form_of_state_is_accepted(shop: Workshop, form: str) -> None:
     spec = shop.spec()
     spec.write_text(form + spec.read_text())
     shop("validate")
@@ -315,17 +315,17 @@ def test_every_form_of_state_is_understood(shop: Workshop, form: str) -> None:
     assert "hello-frontend" in shop("state", "list").out
 
 
-def test_a_run_that_is_at_work_was_not_interrupted(shop: Workshop) -> None:
+def test_a_run_in_progress_is_not_an_interrupted_one(shop: Workshop) -> None:
     shop.running()
     journal = f"journal.{_serial(shop)}.jsonl"
     (shop.directory / "state" / "cluster" / journal).write_bytes(b"")
     shop.spec(3)
     with _held(shop):
-        assert re.match(r"Another run is at work, or has died: process \d+ of .* for `a long run`\.", shop("plan").out)
+        assert re.match(r"Another run is in progress, or has died: process \d+ of .* for `a long run`\.", shop("plan").out)
     assert shop("plan").out.startswith("An earlier run was interrupted")
 
 
-def test_the_lock_is_shown_and_kept_by_the_living(shop: Workshop) -> None:
+def test_a_live_lock_is_shown_and_not_removed(shop: Workshop) -> None:
     shop.running()
     with _held(shop):
         shown = shop("state", "lock", "show")
@@ -335,11 +335,11 @@ def test_the_lock_is_shown_and_kept_by_the_living(shop: Workshop) -> None:
         for command in (("rm", "tiny"), ("mv", "hello", "world"), ("restore", "0"), ("migrate", "new")):
             assert "Another run holds this stack" in shop("state", *command, "-y", status=3).err
         assert shop("plan").out.startswith("No changes"), "a plan needs no lock"
-        assert "Another lock is held" in shop("state", "unlock", "0" * 16, "-y", status=64).err
+        assert "Different lock ID" in shop("state", "unlock", "0" * 16, "-y", status=64).err
         assert "kill" in shop("state", "unlock", holder["id"], "-y", status=64).err
         assert "kill" in shop("apply", "-y", "--steal-lock", status=64).err
     assert shop("state", "lock", "show", "--json").json["holder"] is None
-    assert "Nobody holds" in shop("state", "unlock", "abc", "-y").out
+    assert "is free" in shop("state", "unlock", "abc", "-y").out
 
 
 def _held(shop: Workshop):
@@ -348,8 +348,8 @@ def _held(shop: Workshop):
     return LocalStore(shop.directory / "state" / "cluster").session("a long run")
 
 
-def test_every_list_says_the_same_of_an_unfinished_run(shop: Workshop) -> None:
-    """What only stands in the journal is listed, pulled and migrated too."""
+def test_every_list_includes_an_unfinished_run(shop: Workshop) -> None:
+    """Records that are only in the journal are listed, pulled and migrated."""
     shop.running(1)
     shop.spec(2, site={"faults": "[{call: boot, kind: refuse}]"})
     said: Said = shop("apply", "-y", status=5)
@@ -358,7 +358,7 @@ def test_every_list_says_the_same_of_an_unfinished_run(shop: Workshop) -> None:
     assert len(pulled["records"]) == len(shop("state", "list", "--json").json["records"])
 
 
-def test_pushing_something_else_says_what_is_pushed(shop: Workshop) -> None:
+def test_push_reports_the_kind_of_invalid_input(shop: Workshop) -> None:
     shop.running()
     (shop.directory / "other.json").write_text("{}")
     said = shop("state", "push", "other.json", "-y", status=6)

@@ -1,4 +1,4 @@
-"""A command needs of the spec what it uses: neither images nor keys nor user-data to switch or remove what is there."""
+"""Commands need only the parts of a spec that they use: shutting down or cleaning needs no images, keys or user-data."""
 
 import socket
 from pathlib import Path
@@ -13,7 +13,7 @@ IMAGES = "images: {tiny: {source: ./disk.raw, format: raw}}"
 
 
 def _two(shop: Workshop, images: str = "") -> Path:
-    """A spec of two clusters that point to a key, to user-data and to an image."""
+    """Write a spec of two clusters with a key, user-data and an image."""
     (shop.directory / "key.pub").write_text(KEY)
     (shop.directory / "data.yaml").write_text("#cloud-config\nruncmd: [ls]\n")
     spec = shop.spec(1, ssh_keys="[./key.pub]", user_data="./data.yaml")
@@ -28,7 +28,7 @@ def _lose(shop: Workshop, *names: str) -> None:
 
 
 @pytest.mark.parametrize("lost", ["disk.raw", "key.pub", "data.yaml"])
-def test_what_is_there_is_switched_and_removed_without_what_it_was_made_from(shop: Workshop, lost: str) -> None:
+def test_existing_clusters_are_shut_down_and_cleaned_without_their_sources(shop: Workshop, lost: str) -> None:
     _two(shop)
     shop("apply", "-y")
     _lose(shop, lost)
@@ -43,7 +43,7 @@ def test_what_is_there_is_switched_and_removed_without_what_it_was_made_from(sho
     shop("forget")
 
 
-def test_a_mirror_that_is_down_hinders_nobody(shop: Workshop) -> None:
+def test_power_commands_do_not_contact_mirrors(shop: Workshop) -> None:
     _two(shop)
     shop("apply", "-y")
     with socket.socket() as nobody:
@@ -54,7 +54,7 @@ def test_a_mirror_that_is_down_hinders_nobody(shop: Workshop) -> None:
         shop("clean", "hello")
 
 
-def test_an_image_with_a_lock_entry_is_known_without_its_source(shop: Workshop) -> None:
+def test_a_locked_image_needs_no_source(shop: Workshop) -> None:
     _two(shop)
     with web_server("127.0.0.1") as web:
         web.content = (shop.directory / "disk.raw").read_bytes()
@@ -68,7 +68,7 @@ def test_an_image_with_a_lock_entry_is_known_without_its_source(shop: Workshop) 
     shop("clean", "hello")
 
 
-def test_what_cannot_be_known_is_not_called_changed(shop: Workshop) -> None:
+def test_unknown_fields_do_not_count_as_changed(shop: Workshop) -> None:
     spec = _two(shop)
     shop("apply", "-y")
     _lose(shop, "disk.raw", "key.pub", "data.yaml")
@@ -81,7 +81,7 @@ def test_what_cannot_be_known_is_not_called_changed(shop: Workshop) -> None:
     }
 
 
-def test_boot_needs_all_of_a_cluster_only_when_a_node_is_to_be_made(shop: Workshop) -> None:
+def test_boot_needs_the_whole_spec_only_to_create_nodes(shop: Workshop) -> None:
     spec = _two(shop)
     shop("apply", "-y")
     _lose(shop, "key.pub")
@@ -92,7 +92,7 @@ def test_boot_needs_all_of_a_cluster_only_when_a_node_is_to_be_made(shop: Worksh
     assert "new" in shop("boot", "hello", "--json").json["plan"]["actions"][0]["reason"]
 
 
-def test_boot_reads_all_of_a_cluster_whose_node_vanished(shop: Workshop) -> None:
+def test_boot_reads_the_whole_spec_for_a_missing_node(shop: Workshop) -> None:
     _two(shop)
     shop("apply", "-y")
     site = shop.directory / "site.json"
@@ -101,7 +101,7 @@ def test_boot_reads_all_of_a_cluster_whose_node_vanished(shop: Workshop) -> None
     assert shop("boot", "hello", "--json").json["done"] == ["boot lab/hello/node/hello-compute-0"]
 
 
-def test_a_spec_that_is_wrong_is_told_with_the_way_round_it(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_of_a_spec_name_the_alternative_without_it(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = _two(shop)
     shop("apply", "-y")
     spec.write_text(spec.read_text() + "  wrong: 1\n")
@@ -117,7 +117,7 @@ def test_a_spec_that_is_wrong_is_told_with_the_way_round_it(shop: Workshop, monk
     shop("plan", "--state", "../state/cluster", status=64)
 
 
-def test_a_site_that_fails_without_a_spec_has_no_place(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_site_without_a_spec_has_no_location(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.running(0)
     (shop.directory / "site.json").write_text("damaged\n")
     (shop.directory / "empty").mkdir()

@@ -15,7 +15,7 @@ def _verbs(shop: Workshop, *arguments: str) -> list[str]:
     ]
 
 
-def test_plan_then_apply_then_nothing_to_do(shop: Workshop) -> None:
+def test_a_plan_after_an_apply_is_empty(shop: Workshop) -> None:
     shop.spec()
     planned = shop("plan").out
     assert "Plan: 1 to stage (1 MiB to transfer), 1 to allocate, 3 to boot. Nothing is rebooted, rebuilt or lost." in planned
@@ -28,7 +28,7 @@ def test_plan_then_apply_then_nothing_to_do(shop: Workshop) -> None:
     assert shop("apply").out == "No changes: everything at lab is as cluster.yaml says.\n"
 
 
-def test_progress_is_plain_lines_where_there_is_no_terminal(shop: Workshop) -> None:
+def test_progress_without_a_terminal_is_plain_lines(shop: Workshop) -> None:
     shop.spec()
     said = shop("apply", "--auto-approve")
     lines = said.err.splitlines()
@@ -37,7 +37,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(shop: Workshop) -> N
     assert "\x1b" not in said.out + said.err
 
 
-def test_nobody_is_asked_without_a_terminal(shop: Workshop) -> None:
+def test_confirmation_requires_a_terminal(shop: Workshop) -> None:
     shop.spec()
     said = shop("apply", status=4)
     assert "Plan: 1 to stage" in said.out
@@ -45,14 +45,14 @@ def test_nobody_is_asked_without_a_terminal(shop: Workshop) -> None:
     assert not (shop.directory / "site.json").exists()
 
 
-def test_exit_status_says_whether_there_are_changes(shop: Workshop) -> None:
+def test_detailed_exitcode_shows_changes(shop: Workshop) -> None:
     shop.spec()
     shop("plan", "--detailed-exitcode", status=2)
     shop("apply", "-y")
     shop("plan", "--detailed-exitcode", status=0)
 
 
-def test_scaling_keeps_addresses_and_removal_must_be_allowed(shop: Workshop) -> None:
+def test_scaling_keeps_addresses_and_removal_requires_consent(shop: Workshop) -> None:
     shop.running(2)
     before = {node["name"]: node["addresses"] for node in shop("list", "cluster", "--json").json["clusters"][0]["nodes"]}
     shop.spec(3)
@@ -66,13 +66,13 @@ def test_scaling_keeps_addresses_and_removal_must_be_allowed(shop: Workshop) -> 
     assert after == {name: before[name] for name in ("hello-frontend", "hello-compute-0")}
 
 
-def test_an_unknown_risk_is_a_typing_error(shop: Workshop) -> None:
+def test_an_unknown_risk_is_a_usage_error(shop: Workshop) -> None:
     shop.running(1)
     shop.spec(2)
     assert "Known: rebuild, data-loss, protected" in shop("apply", "-y", "--allow", "everything", status=64).err
 
 
-def test_a_part_with_what_it_depends_on(shop: Workshop) -> None:
+def test_target_includes_dependencies(shop: Workshop) -> None:
     shop.spec()
     assert len(_verbs(shop, "--target", "hello-compute-1")) == 3
     assert not any("hello-compute-1" in verb for verb in _verbs(shop, "--exclude", "hello-compute-1"))
@@ -81,7 +81,7 @@ def test_a_part_with_what_it_depends_on(shop: Workshop) -> None:
     assert _verbs(shop) == ["update hello-frontend", "boot hello-compute-0", "boot hello-compute-1"]
 
 
-def test_without_looking_at_the_site(shop: Workshop) -> None:
+def test_no_refresh_uses_the_recorded_state(shop: Workshop) -> None:
     shop.running()
     (shop.directory / "site.json").unlink()
     assert shop("plan", "--no-refresh").out.startswith("No changes: everything recorded is")
@@ -100,7 +100,7 @@ def test_the_spec_is_found(shop: Workshop, place: tuple[str, ...]) -> None:
     assert "3 to boot" in shop("plan", *place).out
 
 
-def test_the_spec_may_stand_in_the_environment(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_spec_can_be_set_in_the_environment(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = shop.spec().rename(shop.directory / "other.yaml")
     (shop.directory / "notes.yaml").write_text("clusters:\n  x: {}\n")
     assert "Several specs could be meant" in shop("plan", status=64).err
@@ -109,7 +109,7 @@ def test_the_spec_may_stand_in_the_environment(shop: Workshop, monkeypatch: pyte
     shop("plan", "a.yaml", "--spec", "b.yaml", status=64)
 
 
-def test_saved_plan_is_done_exactly(shop: Workshop) -> None:
+def test_a_saved_plan_is_applied_exactly(shop: Workshop) -> None:
     shop.spec()
     shop("plan", "--out", "hello.plan")
     assert (shop.directory / "hello.plan").stat().st_mode & 0o777 == 0o600
@@ -121,7 +121,7 @@ def test_saved_plan_is_done_exactly(shop: Workshop) -> None:
     assert "belongs to another stack" in shop("apply", "hello.plan", "-y", status=4).err
 
 
-def test_saved_plan_of_another_state_is_stale(shop: Workshop) -> None:
+def test_a_saved_plan_of_another_state_is_stale(shop: Workshop) -> None:
     shop.running()
     shop.spec(3)
     shop("plan", "-o", "three.plan")
@@ -129,7 +129,7 @@ def test_saved_plan_of_another_state_is_stale(shop: Workshop) -> None:
     assert "something was applied since" in shop("apply", "three.plan", "-y", status=4).err
 
 
-def test_saved_plan_of_another_spec_is_stale(shop: Workshop) -> None:
+def test_a_saved_plan_of_another_spec_is_stale(shop: Workshop) -> None:
     shop.running()
     shop.spec(3)
     shop("plan", "-o", "three.plan")
@@ -137,7 +137,7 @@ def test_saved_plan_of_another_spec_is_stale(shop: Workshop) -> None:
     assert "has changed since the plan was made" in shop("apply", "three.plan", "-y", status=4).err
 
 
-def test_saved_plan_of_another_version_is_stale(shop: Workshop) -> None:
+def test_a_saved_plan_of_another_version_is_stale(shop: Workshop) -> None:
     shop.spec()
     shop("plan", "-o", "hello.plan")
     file = shop.directory / "hello.plan"
@@ -148,7 +148,7 @@ def test_saved_plan_of_another_version_is_stale(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     ("old", "new"), [('"plan":', '"plam":'), ('"format"', '"formal"'), ("}\n", "\n"), ('"tool":"', '"tool":5,"x":"')]
 )
-def test_damaged_plan_is_refused(shop: Workshop, old: str, new: str) -> None:
+def test_a_damaged_plan_is_refused(shop: Workshop, old: str, new: str) -> None:
     shop.spec()
     shop("plan", "-o", "hello.plan")
     file = shop.directory / "hello.plan"
@@ -157,13 +157,13 @@ def test_damaged_plan_is_refused(shop: Workshop, old: str, new: str) -> None:
     assert "Saved plan damaged" in shop("apply", "hello.plan", "-y", status=64).err
 
 
-def test_saved_plan_takes_no_other_wishes(shop: Workshop) -> None:
+def test_a_saved_plan_excludes_selection_options(shop: Workshop) -> None:
     shop.spec()
     shop("plan", "-o", "hello.plan")
     assert "applied as it is" in shop("apply", "hello.plan", "--target", "hello", status=64).err
 
 
-def test_saved_plan_works_from_elsewhere(shop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_saved_plan_works_in_another_directory(shop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shop.spec()
     shop("plan", "-o", "hello.plan")
     monkeypatch.chdir(tmp_path)
@@ -172,7 +172,7 @@ def test_saved_plan_works_from_elsewhere(shop: Workshop, monkeypatch: pytest.Mon
     assert shop("plan").out.startswith("No changes")
 
 
-def test_a_plan_is_saved_over_nothing_but_a_plan(shop: Workshop) -> None:
+def test_a_saved_plan_only_replaces_a_saved_plan(shop: Workshop) -> None:
     shop.running()
     shop.spec(computes=3)
     for other in ("cluster.yaml", "state/cluster/state.json"):
@@ -183,12 +183,12 @@ def test_a_plan_is_saved_over_nothing_but_a_plan(shop: Workshop) -> None:
         shop("plan", "--out", "hello.plan")
 
 
-def test_a_plan_that_cannot_be_saved_says_so(shop: Workshop) -> None:
+def test_an_unwritable_plan_file_is_an_error(shop: Workshop) -> None:
     shop.spec()
     assert "cannot be saved" in shop("plan", "-o", f"{'a' * 300}.plan", status=1).err
 
 
-def test_drift_is_shown_apart_and_repaired(shop: Workshop) -> None:
+def test_drift_is_shown_separately_and_repaired(shop: Workshop) -> None:
     shop.running()
     lines = (shop.directory / "site.json").read_text().splitlines()
     kept = [line for line in lines if not ("hello-compute-1" in line and '"machine"' in line)]
@@ -202,7 +202,7 @@ def test_drift_is_shown_apart_and_repaired(shop: Workshop) -> None:
     assert shop("plan").out.startswith("No changes")
 
 
-def test_what_fails_is_named_and_the_next_apply_continues(shop: Workshop) -> None:
+def test_a_failure_is_reported_and_the_next_apply_continues(shop: Workshop) -> None:
     faults = "[{call: boot, kind: refuse, match: hello-compute-1, nth: 1}]"
     shop.spec(site={"faults": faults})
     failed = shop("apply", "-y", status=5)
@@ -220,7 +220,7 @@ def test_failure_as_json(shop: Workshop) -> None:
     assert "hello-compute-1" in said.json["problems"][0]["detail"]
 
 
-def test_two_runs_do_not_meet(shop: Workshop) -> None:
+def test_a_second_run_is_refused(shop: Workshop) -> None:
     shop.running()
     with (shop.directory / "state" / "cluster" / ".lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -229,21 +229,21 @@ def test_two_runs_do_not_meet(shop: Workshop) -> None:
         assert "1 to boot" in shop("plan").out, "a plan needs no lock"
 
 
-def test_damaged_state_changes_nothing(shop: Workshop) -> None:
+def test_a_damaged_state_is_an_error(shop: Workshop) -> None:
     shop.running()
     (shop.directory / "state" / "cluster" / "state.json").write_text("{}")
     shop("plan", status=6)
     shop("apply", "-y", status=6)
 
 
-def test_what_cannot_be_planned_is_said_before_anything_happens(shop: Workshop) -> None:
+def test_missing_capacity_is_a_plan_error(shop: Workshop) -> None:
     shop.spec(2, memory="200 GiB")
     said = shop("plan", status=1)
     assert "memory" in said.err
     assert said.out == ""
 
 
-def test_a_wrong_spec_shows_every_error_with_its_line(shop: Workshop) -> None:
+def test_every_error_of_a_spec_is_shown_with_its_line(shop: Workshop) -> None:
     spec = shop.spec(computs="3", protect="maybe")
     said = shop("plan", status=1)
     number = next(at for at, line in enumerate(spec.read_text().splitlines(), 1) if "computs" in line)
@@ -255,14 +255,14 @@ def test_a_wrong_spec_shows_every_error_with_its_line(shop: Workshop) -> None:
     assert {"summary", "detail", "where", "quote", "severity"} == set(problems[0])
 
 
-def test_nothing_in_a_spec_can_steer_the_terminal(shop: Workshop) -> None:
+def test_control_characters_in_a_spec_are_escaped(shop: Workshop) -> None:
     shop.spec(**{'"\\e]0;owned\\a"': "1"})
     said = shop("validate", status=1)
     assert "\x1b" not in said.err
     assert "\x07" not in said.err
 
 
-def test_the_state_may_stand_elsewhere(shop: Workshop, tmp_path: Path) -> None:
+def test_the_state_can_be_in_another_location(shop: Workshop, tmp_path: Path) -> None:
     shop.spec()
     shop("apply", "-y", "--state", str(tmp_path / "elsewhere"))
     assert not (shop.directory / "state").exists()
@@ -270,7 +270,7 @@ def test_the_state_may_stand_elsewhere(shop: Workshop, tmp_path: Path) -> None:
     assert shop("plan", "--state", str(tmp_path / "elsewhere")).out.startswith("No changes")
 
 
-def test_the_stack_is_named_in_the_spec(shop: Workshop) -> None:
+def test_the_spec_can_name_the_stack(shop: Workshop) -> None:
     spec = shop.spec()
     spec.write_text('stack: "science"   # for the paper\n' + spec.read_text())
     shop("apply", "-y")
@@ -281,7 +281,7 @@ def test_the_stack_is_named_in_the_spec(shop: Workshop) -> None:
         assert shop("plan").out.startswith("No changes")
 
 
-def test_an_interrupted_run_is_mentioned(shop: Workshop) -> None:
+def test_a_plan_mentions_an_interrupted_run(shop: Workshop) -> None:
     shop.running()
     state = shop.directory / "state" / "cluster"
     serial = json.loads((state / "state.json").read_text())["serial"]
@@ -290,8 +290,8 @@ def test_an_interrupted_run_is_mentioned(shop: Workshop) -> None:
     assert shop("plan").out.startswith("An earlier run was interrupted")
 
 
-def test_a_changed_disk_is_another_image(shop: Workshop) -> None:
-    """The disk's content is not read for every plan, but a change of the file is seen."""
+def test_a_changed_disk_is_a_new_image(shop: Workshop) -> None:
+    """The disk is not read for every plan, but a changed file is detected."""
     shop.running()
     disk = shop.directory / "disk.raw"
     data = bytearray(disk.read_bytes())
@@ -300,7 +300,7 @@ def test_a_changed_disk_is_another_image(shop: Workshop) -> None:
     assert "REBUILD" in shop("plan").out
 
 
-def test_unchanged_spec_needs_no_models(shop: Workshop) -> None:
+def test_a_plan_of_an_unchanged_spec_loads_no_models(shop: Workshop) -> None:
     shop.running()
     loaded = shop.process("plan", environment={"PYTHONPROFILEIMPORTTIME": "1"})
     assert loaded.out.startswith("No changes")
@@ -309,7 +309,7 @@ def test_unchanged_spec_needs_no_models(shop: Workshop) -> None:
     assert not modules & heavy
 
 
-def test_one_cause_is_not_repeated_for_every_node(shop: Workshop) -> None:
+def test_skipped_actions_of_one_cause_are_summarised(shop: Workshop) -> None:
     shop.spec(20, site={"faults": "[{call: allocate, kind: refuse}]", "host": "{cpus: 200, memory: 1 TiB, disk: 10 TiB}"})
     said = shop("apply", "-y", status=5)
     because = r"not started, .*allocat.* failed$"
@@ -318,7 +318,7 @@ def test_one_cause_is_not_repeated_for_every_node(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("name", ["nosuch.json", "nosuch.plan", f"{'a' * 300}.plan"])
-def test_a_plan_that_is_not_there(shop: Workshop, name: str) -> None:
+def test_a_missing_plan_file_is_a_usage_error(shop: Workshop, name: str) -> None:
     shop.spec()
     said = " ".join(shop("apply", name, status=64).err.split())
     assert (
@@ -327,7 +327,7 @@ def test_a_plan_that_is_not_there(shop: Workshop, name: str) -> None:
     )
 
 
-def test_where_a_plan_cannot_be_saved_nobody_waits_for_it(shop: Workshop) -> None:
+def test_a_missing_target_directory_is_refused_before_planning(shop: Workshop) -> None:
     shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})
     said = shop("plan", "--out", "nowhere/x.plan", status=64)
     assert (said.out, "There is no folder nowhere." in said.err) == ("", True)
@@ -342,7 +342,7 @@ def test_where_a_plan_cannot_be_saved_nobody_waits_for_it(shop: Workshop) -> Non
     ],
 )
 @pytest.mark.parametrize("command", [("apply", "-y"), ("boot", "hello"), ("clean", "hello")])
-def test_what_cannot_be_allowed_is_said_before_a_site_is_asked(
+def test_an_unknown_risk_is_refused_before_a_site_is_queried(
     shop: Workshop, command: tuple[str, ...], word: str, advice: str
 ) -> None:
     shop.spec(site={"faults": "[{call: observe, kind: refuse}]"})

@@ -1,4 +1,4 @@
-"""``boot``, ``shutdown`` and ``clean`` of one cluster: through the same plan, journal and progress as ``apply``."""
+"""``boot``, ``shutdown`` and ``clean``: with plan, journal and progress like ``apply``."""
 
 import json
 
@@ -15,33 +15,33 @@ def test_shutdown_then_boot(shop: Workshop) -> None:
     shop.running()
     down = shop("shutdown", "hello")
     assert "running → off" in down.out
-    assert "the next apply boots it again" in down.err
+    assert "next apply boots hello again" in down.err
     assert _observed(shop) == {"off"}
     assert shop("shutdown", "hello").out.startswith("No changes")
     assert "off → running" in shop("boot", "hello").out
     assert _observed(shop) == {"running"}
 
 
-def test_computes_go_before_the_frontend(shop: Workshop) -> None:
+def test_computes_are_shut_down_before_the_frontend(shop: Workshop) -> None:
     shop.running()
     done = shop("shutdown", "hello", "--json").json["done"]
     assert done[-1] == "shutdown lab/hello/node/hello-frontend"
 
 
-def test_no_reminder_when_the_spec_says_off(shop: Workshop) -> None:
+def test_no_reminder_if_the_spec_has_state_off(shop: Workshop) -> None:
     shop.running()
     shop.spec(state='"off"')
     assert shop("shutdown", "hello").err.count("the next apply") == 0
 
 
-def test_boot_makes_what_is_missing(shop: Workshop) -> None:
+def test_boot_creates_missing_nodes(shop: Workshop) -> None:
     shop.spec()
     shop("boot", "hello", "--auto-approve")
     assert shop("plan").out.startswith("No changes")
 
 
 @pytest.mark.parametrize("change", ["disk: 4 MiB", "image: other", "user_data: {runcmd: [ls]}", "memory: 2 GiB"])
-def test_power_commands_leave_what_else_the_spec_changes(shop: Workshop, change: str) -> None:
+def test_power_commands_leave_other_changes_pending(shop: Workshop, change: str) -> None:
     def spec(before: str = "") -> None:
         text = shop.spec().read_text().replace("frontend: {cpus: 1, memory: 1 GiB", f"frontend: {{cpus: 1, {before}")
         (shop.directory / "cluster.yaml").write_text(text.replace("images: {", "images: {other: {source: ./other.raw}, "))
@@ -61,7 +61,7 @@ def test_power_commands_leave_what_else_the_spec_changes(shop: Workshop, change:
     assert shop("plan", "--json").json["changes"]
 
 
-def test_off_in_the_spec_touches_power_alone(shop: Workshop) -> None:
+def test_state_off_changes_only_the_power_state(shop: Workshop) -> None:
     shop.running()
     shop.spec(packages="[vim]", state='"off"')
     assert "Left until hello runs again" in shop("apply", "-y").out
@@ -73,7 +73,7 @@ def test_off_in_the_spec_touches_power_alone(shop: Workshop) -> None:
     assert "--allow rebuild" in shop("apply", "-y", status=4).err
 
 
-def test_what_left_the_spec_can_be_switched(shop: Workshop) -> None:
+def test_a_cluster_that_left_the_spec_can_be_shut_down_and_booted(shop: Workshop) -> None:
     shop.running()
     shop.spec(cluster="other")
     assert "no longer wanted" in shop("shutdown", "hello").out
@@ -82,7 +82,7 @@ def test_what_left_the_spec_can_be_switched(shop: Workshop) -> None:
     assert _observed(shop) == {"running"}
 
 
-def test_clean_refuses_while_running(shop: Workshop) -> None:
+def test_clean_refuses_a_running_cluster(shop: Workshop) -> None:
     shop.running()
     refused = shop("clean", "hello", status=4)
     assert "hello-frontend" in refused.err
@@ -93,7 +93,7 @@ def test_clean_refuses_while_running(shop: Workshop) -> None:
     assert "No clusters" in shop("list", "cluster").out
 
 
-def test_clean_with_shutdown_leaves_nothing(shop: Workshop) -> None:
+def test_clean_with_shutdown_removes_everything(shop: Workshop) -> None:
     shop.running()
     shop("clean", "hello", "--shutdown", "-y")
     state = json.loads((shop.directory / "state" / "cluster" / "state.json").read_text())
@@ -103,13 +103,13 @@ def test_clean_with_shutdown_leaves_nothing(shop: Workshop) -> None:
     assert shop("clean", "hello").out.startswith("No changes")
 
 
-def test_a_protected_cluster_needs_more_than_its_name(shop: Workshop) -> None:
+def test_a_protected_cluster_requires_allow_protected(shop: Workshop) -> None:
     shop.running(protect="true")
     assert "--allow protected" in shop("clean", "hello", "--shutdown", status=4).err
     shop("clean", "hello", "--shutdown", "--allow", "protected")
 
 
-def test_only_the_named_cluster_is_touched(shop: Workshop) -> None:
+def test_only_the_named_cluster_is_changed(shop: Workshop) -> None:
     spec = shop.spec()
     text = spec.read_text()
     spec.write_text(text + text.partition("clusters:\n")[2].replace("hello", "other"))
@@ -127,7 +127,7 @@ def test_a_cluster_that_left_the_spec_can_be_cleaned(shop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("verb", ["boot", "shutdown", "clean"])
-def test_a_wrong_name_is_a_typing_error(shop: Workshop, verb: str) -> None:
+def test_an_unknown_cluster_is_a_usage_error(shop: Workshop, verb: str) -> None:
     shop.spec()
     assert "Did you mean hello?" in shop(verb, "helo", status=64).err
     assert "There is: hello." in shop(verb, "zzz", status=64).err
@@ -140,7 +140,7 @@ def test_forget(shop: Workshop) -> None:
     shop("ssh-config")
     assert "Clean its clusters first" in shop("forget", status=4).err
     shop("clean", "hello", "--shutdown")
-    assert shop("forget").out == "Forgotten: the stack that was recorded at state/cluster, with its keys.\n"
+    assert shop("forget").out == "Deleted the state at state/cluster, with the keys of the stack.\n"
     assert not (shop.directory / "state").exists()
     home = shop.directory.parent / "home"
     left = [path for path in home.rglob("*") if path.is_file() and ".ssh" not in path.parts]
@@ -159,7 +159,7 @@ def test_forget_an_encrypted_stack(shop: Workshop) -> None:
 
 
 def _left_behind(shop: Workshop, digit: str, *users: str) -> str:
-    """An image at the site that is in no record, with its users."""
+    """Add an unrecorded image to the site."""
     image = {"kind": "image", "digest": digit * 64, "name": "old", "size_bytes": 3 * 2**20, "users": users}
     with (shop.directory / "site.json").open("a", encoding="utf-8") as site:
         site.write(json.dumps(image, separators=(",", ":")) + "\n")
@@ -170,7 +170,7 @@ def _images(shop: Workshop) -> set[str]:
     return set(shop("list", "site", "--json").json["sites"][0]["inventory"]["images"])
 
 
-def test_apply_removes_images_that_nobody_uses_when_asked(shop: Workshop) -> None:
+def test_apply_prunes_unused_images_on_request(shop: Workshop) -> None:
     shop.running()
     (own,) = _images(shop)
     _left_behind(shop, "a")
@@ -182,7 +182,7 @@ def test_apply_removes_images_that_nobody_uses_when_asked(shop: Workshop) -> Non
     assert shop("plan", "--prune-images").out.startswith("No changes")
 
 
-def test_a_saved_plan_says_itself_what_is_pruned(shop: Workshop) -> None:
+def test_a_saved_plan_contains_its_pruning(shop: Workshop) -> None:
     shop.running()
     _left_behind(shop, "a")
     shop("plan", "--prune-images", "--out", "prune.plan")
@@ -191,7 +191,7 @@ def test_a_saved_plan_says_itself_what_is_pruned(shop: Workshop) -> None:
     assert len(_images(shop)) == 1
 
 
-def test_clean_removes_images_that_nobody_uses_when_asked(shop: Workshop) -> None:
+def test_clean_prunes_unused_images_on_request(shop: Workshop) -> None:
     shop.running()
     _left_behind(shop, "a")
     shop("clean", "hello", "--shutdown")

@@ -38,7 +38,7 @@ def shell(shop: Workshop, line: str) -> Said:
         "P plan --out p; P apply --auto-approve /dev/stdin < p",
     ],
 )
-def test_a_plan_goes_through_any_pipe(shop: Workshop, line: str) -> None:
+def test_a_plan_can_be_piped_to_apply(shop: Workshop, line: str) -> None:
     shop.spec()
     said = shell(shop, line)
     assert said.status == 0, said.err
@@ -46,16 +46,16 @@ def test_a_plan_goes_through_any_pipe(shop: Workshop, line: str) -> None:
     assert "No changes" in shop("plan").out
 
 
-def test_a_plan_on_standard_output_is_alone_there(shop: Workshop) -> None:
+def test_standard_output_contains_only_the_plan_document(shop: Workshop) -> None:
     shop.spec()
     said = shop("plan", "--out", "-")
     assert said.json["kind"] == "pragmaspec-plan"
     assert "3 to boot" in said.err
-    assert "takes one document" in shop("plan", "--out", "-", "--json", status=64).err
+    assert "can hold one document" in shop("plan", "--out", "-", "--json", status=64).err
     assert not (shop.directory / "-").exists()
 
 
-def test_places_where_a_plan_can_be_saved(shop: Workshop) -> None:
+def test_valid_targets_for_a_saved_plan(shop: Workshop) -> None:
     shop.spec()
     (shop.directory / "empty").touch()
     (shop.directory / "link").symlink_to("target")
@@ -80,7 +80,7 @@ def test_places_where_a_plan_can_be_saved(shop: Workshop) -> None:
         ("/proc/self/plan.json", 1, "/proc/self/plan.json"),
     ],
 )
-def test_where_a_plan_cannot_be_saved(shop: Workshop, name: str, status: int, words: str) -> None:
+def test_invalid_targets_for_a_saved_plan(shop: Workshop, name: str, status: int, words: str) -> None:
     shop.spec()
     before = (shop.directory / "cluster.yaml").read_text()
     assert words in shop("plan", "--out", name, status=status).err
@@ -97,14 +97,14 @@ def test_where_a_plan_cannot_be_saved(shop: Workshop, name: str, status: int, wo
         ("P key import /dev/null", "not what `pragmaspec key export` writes"),
     ],
 )
-def test_what_is_piped_in_and_is_no_plan(shop: Workshop, line: str, words: str) -> None:
+def test_piped_input_that_is_not_a_plan_is_refused(shop: Workshop, line: str, words: str) -> None:
     shop.spec()
     said = shell(shop, line)
     assert said.status == 64
     assert words in " ".join(said.err.split())
 
 
-def test_a_folder_that_may_not_be_written_to_is_noticed_before_planning(shop: Workshop, tmp_path: Path) -> None:
+def test_an_unwritable_target_is_refused_before_planning(shop: Workshop, tmp_path: Path) -> None:
     shop.spec()
     (tmp_path / "closed").mkdir(mode=0o500)
     if os.access(tmp_path / "closed", os.W_OK):  # root may write anywhere

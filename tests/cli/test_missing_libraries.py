@@ -1,4 +1,4 @@
-"""Libraries of extras that are not installed: each is named with the command that installs it."""
+"""Optional libraries that are not installed: the error contains the command that installs them."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,9 @@ from tests.cli.workshop import Workshop
         ("libvirt", "plan", "libvirt-python>=9.0"),
     ],
 )
-def test_a_library_that_is_absent(shop: Workshop, tmp_path: Path, library: str, line: str, requirement: str) -> None:
+def test_a_missing_library_is_reported_with_its_requirement(
+    shop: Workshop, tmp_path: Path, library: str, line: str, requirement: str
+) -> None:
     spec = shop.spec()
     if library == "libvirt":
         lines = spec.read_text().replace("provider: simulated", "provider: libvirt").splitlines(keepends=True)

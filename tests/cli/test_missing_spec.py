@@ -1,4 +1,4 @@
-"""A spec that is named and is not there: its recorded state is still found, and a mistyped name is never an empty stack."""
+"""A named spec that does not exist: its state remains readable, and a mistyped name is an error."""
 
 import pytest
 
@@ -8,20 +8,20 @@ READING = ["inventory", "status", "list cluster", "state list", "state history",
 
 
 @pytest.mark.parametrize("line", READING)
-def test_a_mistyped_name_is_no_empty_stack(shop: Workshop, line: str) -> None:
+def test_a_mistyped_spec_is_not_an_empty_stack(shop: Workshop, line: str) -> None:
     shop.spec()
     said = shop(*line.split(), "--spec", "clutser.yaml", status=64)
     assert "There is no clutser.yaml." in said.err
     assert not said.out
 
 
-def test_a_mistyped_name_in_the_variable(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistyped_spec_in_the_environment(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRAGMASPEC_SPEC", "gone.yaml")
     said = shop("inventory", status=64)
     assert "There is no gone.yaml, which the environment variable PRAGMASPEC_SPEC names." in said.err
 
 
-def test_the_state_of_a_removed_spec_is_still_read(shop: Workshop) -> None:
+def test_the_state_of_a_removed_spec_is_readable(shop: Workshop) -> None:
     shop.spec()
     shop("apply", "-y")
     (shop.directory / "cluster.yaml").unlink()
