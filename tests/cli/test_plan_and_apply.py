@@ -126,7 +126,7 @@ def test_a_saved_plan_of_another_state_is_stale(shop: Workshop) -> None:
     shop.spec(3)
     shop("plan", "-o", "three.plan")
     shop("apply", "-y")
-    assert "something was applied since" in shop("apply", "three.plan", "-y", status=4).err
+    assert "the state has changed since" in shop("apply", "three.plan", "-y", status=4).err
 
 
 def test_a_saved_plan_of_another_spec_is_stale(shop: Workshop) -> None:
