@@ -1,10 +1,10 @@
-"""Bringing up a cluster on real libvirt, beside the same work as plain shell in parallel (bring_up.sh), in turns.
+"""Starting a cluster on real libvirt, compared with the same work as a parallel shell script (bring_up.sh), in turns.
 
     python benchmarks/bring_up.py [--nodes 3 16] [--rounds 3] [--until-ssh 3]
 
-Needs root, the libvirt daemon with its network "default" started, virsh, qemu-img and genisoimage. What is compared is the work
-on the hypervisor (readiness: none), whole processes, with the image at the site already. The guest is the tiny one of the test
-suite. Then, for people: how long pragmaspec takes until one can log in to every node.
+Requires root, the libvirt daemon with its network "default" started, virsh, qemu-img and genisoimage. Compares the work on the
+hypervisor (readiness: none) as whole processes, with the image already at the site. The guest is the tiny one of the test suite.
+In addition, measures the time of pragmaspec until root can log in to every node.
 """
 
 import argparse
@@ -15,21 +15,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from at_libvirt import clear_libvirt
+from libvirt_cleanup import clear_libvirt
 from measure import Run, Runs, home_in, machine, pragmaspec, run, table
-from remains import NAME, scratch
+from scratch import NAME, scratch
 
 HERE = Path(__file__).parent
 POOL = f"{NAME}-pool"
 RESERVED = "192.168.122.250"
-"""What the shell reserves for its frontend; libvirt's network "default" has it."""
+"""Address that the shell script reserves for its frontend, on libvirt's network "default"."""
 POOL_DIRECTORY = Path("/var/lib/libvirt") / POOL
 
 
 def main() -> None:
     arguments = _arguments()
     print(machine())
-    with scratch(made=clear_libvirt) as directory:
+    with scratch(remove=clear_libvirt) as directory:
         make_pool()
         tiny_image(POOL_DIRECTORY / "shell")
         users = {name: Stack(directory / name) for name in ("keeper", "bench")}
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def compared(user: "Stack", nodes: int, arguments: argparse.Namespace) -> list[tuple[str, ...]]:
-    """Both sides in turns."""
+    """Run both candidates in turns."""
     bare, shell, ours = [], [], []
     for _ in range(arguments.rounds):
         bare.append(shell_up(nodes))
@@ -62,7 +62,7 @@ def compared(user: "Stack", nodes: int, arguments: argparse.Namespace) -> list[t
 
 
 def shell_up(nodes: int, address: str = "") -> Run:
-    """How long ``bring_up.sh up`` took; what it made is gone again."""
+    """Measure ``bring_up.sh up``, and remove everything it created."""
     script, rest = str(HERE / "bring_up.sh"), [str(POOL_DIRECTORY / "shell"), str(nodes), address]
     try:
         return run(["bash", script, "up", *rest])
@@ -71,7 +71,7 @@ def shell_up(nodes: int, address: str = "") -> Run:
 
 
 class Stack:
-    """A user's directory with one spec."""
+    """A user's directory with a spec."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
@@ -80,7 +80,7 @@ class Stack:
 
     @contextmanager
     def cluster(self, name: str, *, nodes: int, readiness: str, state: str = "running") -> Iterator[Run]:
-        """Plan a cluster of ``nodes``, as one who reviews first; yield how long its apply took; and clean it."""
+        """Plan a cluster of ``nodes``, yield the time of its apply, and clean it."""
         (self._directory / "cluster.yaml").write_text(spec_text(name, nodes, readiness, state))
         self._pragmaspec("plan", "cluster.yaml")
         try:
@@ -94,7 +94,7 @@ class Stack:
 
 
 def spec_text(name: str, nodes: int, readiness: str, state: str) -> str:
-    """A spec with one cluster of tiny guests; without ``nodes`` a spec that wants nothing."""
+    """Return a spec with one cluster of tiny guests, or without clusters if ``nodes`` is 0."""
     head = f"""\
 images:
   tiny:
@@ -120,7 +120,7 @@ sites:
 
 
 def tiny_image(directory: Path) -> None:
-    """The test suite's tiny guest, built (a minute the first time) and put where the hypervisor can read it."""
+    """Build the tiny guest of the test suite (a minute the first time), in a directory that the hypervisor can read."""
     cache = HERE.parent / ".cache" / "tiny"
     root = HERE.parent
     subprocess.run(
@@ -135,7 +135,7 @@ def tiny_image(directory: Path) -> None:
 
 
 def make_pool() -> None:
-    """A storage pool for the benchmark alone, which goes with all that is in it when the benchmark ends."""
+    """Create a storage pool, which is removed with its content at the end of the benchmark."""
     POOL_DIRECTORY.mkdir(mode=0o711)
     run(["virsh", "--quiet", "--connect", "qemu:///system", "pool-create-as", POOL, "dir", "--target", str(POOL_DIRECTORY)])
 
@@ -144,9 +144,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", type=int, nargs="+", default=[3, 16])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument(
-        "--until-ssh", type=int, nargs="*", default=[3], help="for which numbers of nodes to wait for ssh as well"
-    )
+    parser.add_argument("--until-ssh", type=int, nargs="*", default=[3], help="numbers of nodes for which to measure until ssh")
     return parser.parse_args()
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The work of bringing a cluster up, in plain shell and in parallel: what pragmaspec is measured against.
+# Start a cluster as a parallel shell script: the reference for pragmaspec.
 #
-#   bring_up.sh up DIRECTORY COUNT [ADDRESS]   a private network; an overlay, a seed and a running domain for each node; with ADDRESS
-#                                              that public address is reserved for the frontend, so that nobody else is given it
-#   bring_up.sh down DIRECTORY COUNT [ADDRESS]   all of it removed
+#   bring_up.sh up DIRECTORY COUNT [ADDRESS]   create a private network, and an overlay, a seed and a running domain for each node;
+#                                              with ADDRESS, reserve that public address for the frontend
+#   bring_up.sh down DIRECTORY COUNT [ADDRESS]   remove everything
 #
-# DIRECTORY holds disk.qcow2, vmlinuz and initrd, and can be read by the hypervisor. Node 0 is the frontend, with a second interface on
-# libvirt's network "default". The domains have the devices that pragmaspec gives its own.
+# DIRECTORY contains disk.qcow2, vmlinuz and initrd, and is readable for the hypervisor. Node 0 is the frontend, with a second interface
+# on libvirt's network "default". The domains have the same devices as those of pragmaspec.
 set -euo pipefail
 verb=$1 dir=$2 count=$3 address=${4:-}
 virsh=(virsh --quiet --connect qemu:///system)

@@ -1,4 +1,4 @@
-"""Remove what benchmarks that were killed have left on this machine. Every benchmark does so too, before it begins.
+"""Remove the remains of killed benchmarks from this machine. Every benchmark also does this before it starts.
 
 python benchmarks/clean.py
 """
@@ -6,18 +6,18 @@ python benchmarks/clean.py
 import sys
 from pathlib import Path
 
-from at_libvirt import clear_libvirt
-from remains import ON_DISK, scratch
+from libvirt_cleanup import clear_libvirt
+from scratch import ON_DISK, scratch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.second_host import remove_hosts
 
 
 def main() -> None:
-    for directory, made in ((None, clear_libvirt), (ON_DISK, remove_hosts)):
-        with scratch(directory, made=made):
+    for directory, remove in ((None, clear_libvirt), (ON_DISK, remove_hosts)):
+        with scratch(directory, remove=remove):
             pass
-    print("Nothing of a benchmark is left.")
+    print("No remains of benchmarks are left.")
 
 
 if __name__ == "__main__":

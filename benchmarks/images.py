@@ -1,11 +1,11 @@
-"""How fast an image comes into the store, beside the usual tools, which do less: ``curl | tee >(sha256sum) | zstd -d > file``.
+"""Speed of adding an image to the store, compared with the usual tools: ``curl | tee >(sha256sum) | zstd -d > file``.
 
     python benchmarks/images.py [--rounds 3] [--size-mib 512] [--packing zstd gzip raw]
 
-The image is a raw disk of random bytes and holes, served by this program on the loopback interface. Into the store it is
-downloaded, its digest compared, it is unpacked, made into qcow2, inspected by us and by ``qemu-img``, its own digest made, and
-flushed to the disk before it gets its name. The pipe does the first half of that and flushes nothing; ``pipe, same promises``
-is a pipe that makes the digest of what comes out, too, and flushes that. A ratio of 1 is as fast as the pipe, more is faster.
+The image is a raw disk of random bytes and holes, served by this program on the loopback interface. The store downloads and
+verifies it, unpacks it, converts it to qcow2, inspects it (also by ``qemu-img``), hashes the result, and flushes it to the drive
+before renaming it. The pipe does the first half of this and flushes nothing; ``pipe, same promises`` is a pipe that also hashes
+and flushes its output. A ratio of 1 is as fast as the pipe, more is faster.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Self
 
 from measure import Run, Runs, home_in, machine, run, table
-from remains import scratch
+from scratch import scratch
 
 MIB = 2**20
 STRETCH_MIB = 64
 RANDOM_MIB = 40
-"""Of each stretch of the disk; the rest is a hole."""
+"""Random data per stretch of the disk; the rest is a hole."""
 PACKERS = {"zstd": ("zstd", "-q", "-3", "-c"), "gzip": ("gzip", "-1", "-c"), "xz": ("xz", "-1", "-c"), "raw": ("cat",)}
 UNPACKERS = {"zstd": "| zstd -dc", "gzip": "| gzip -dc", "xz": "| xz -dc", "raw": ""}
 STORE = """\
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def make_image(file: Path, size_mib: int) -> Path:
-    """A raw disk with a boot sector, random bytes and holes, of ``size_mib``."""
+    """Create a raw disk of ``size_mib`` with a boot sector, random bytes and holes."""
     with file.open("wb") as stream:
         for start in range(0, size_mib, STRETCH_MIB):
             stream.seek(start * MIB)
@@ -70,7 +70,7 @@ def make_image(file: Path, size_mib: int) -> Path:
 
 
 def packed(disk: Path, packing: str) -> Path:
-    """The disk as it is served."""
+    """Return the compressed disk."""
     if packing == "raw":
         return disk
     file = disk.with_name(f"disk.{packing}")
@@ -80,7 +80,7 @@ def packed(disk: Path, packing: str) -> Path:
 
 
 def measured(packing: str, url: str, file: Path, work: Path, rounds: int) -> list[tuple[str, ...]]:
-    """A row for each way to get the image."""
+    """Return a row per candidate."""
     digest = _digest(file)
     unpack = UNPACKERS[packing]
     pipe = f"curl -sSf {url} | {{ tee >(sha256sum > sum); wait $!; }} {unpack} > out"
@@ -91,7 +91,7 @@ def measured(packing: str, url: str, file: Path, work: Path, rounds: int) -> lis
         "pipe, same promises": ("bash", "-euo", "pipefail", "-c", same),
     }
     taken: dict[str, list[Run]] = {name: [] for name in commands}
-    for turn in range(rounds + 1):  # the first one only warms the caches
+    for turn in range(rounds + 1):  # the first round only warms the caches
         for name, command in commands.items():
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir()
@@ -125,7 +125,7 @@ def _digest(file: Path) -> str:
 
 
 class _Server:
-    """A web server on the loopback interface with the files of ``folder``, as fast as the kernel sends them."""
+    """A web server on the loopback interface for the files of ``folder``, using ``sendfile``."""
 
     def __init__(self, folder: Path) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -139,7 +139,7 @@ class _Server:
                     self.wfile.flush()
                     self.connection.sendfile(stream)
 
-            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name is the base class's
+            def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the name is that of the base class
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -163,7 +163,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size-mib", type=int, default=512)
     parser.add_argument("--packing", nargs="+", choices=PACKERS, default=["zstd", "gzip", "raw"])
-    parser.add_argument("--directory", type=Path, help="Where to work; default: where temporary files go.")
+    parser.add_argument("--directory", type=Path, help="working directory; default: that of temporary files")
     return parser.parse_args()
 
 

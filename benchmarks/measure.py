@@ -1,7 +1,7 @@
-"""How the benchmarks measure: whole processes, taking turns, and the fastest of several rounds.
+"""Time measurement for benchmarks: whole processes in turns, and the fastest of several rounds.
 
-The minimum is the figure to compare: whatever else runs on the machine can only make a run slower. What is compared is run in the
-same loop, one after the other, so that a busy minute hits both sides.
+The minimum is the figure to compare: other load on the machine can only make a run slower. All candidates run in the same loop,
+one after the other, so that temporary load affects all of them.
 """
 
 import os
@@ -15,25 +15,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from remains import end
+from scratch import end
 
 
 @dataclass(frozen=True)
 class Run:
-    """One process from start to end. ``memory_mib`` is its largest resident size, and never less than this program's own.
+    """One process from start to end.
 
-    ``cpu_s``: processor seconds of it and of those that it started.
+    ``memory_mib``: its largest resident size, at least that of this program. ``cpu_s``: CPU seconds, including child processes.
     """
 
     seconds: float
     memory_mib: float
-    said: str
+    output: str
     cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Several runs of the same thing."""
+    """Several runs of the same command."""
 
     all: tuple[Run, ...]
 
@@ -55,11 +55,11 @@ class Runs:
 
 
 def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> Run:
-    """Run ``command`` to its end. One that fails ends the benchmark, with what it said."""
-    with tempfile.TemporaryFile() as said:
+    """Run ``command`` to its end. If it fails, exit with its output."""
+    with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=cwd, env=as_installed(env), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+            command, cwd=cwd, env=as_installed(env), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
         try:
             _, status, usage = os.wait4(process.pid, 0)
@@ -68,17 +68,17 @@ def run(command: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, st
             raise
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read().decode(errors="replace")
+        output.seek(0)
+        text = output.read().decode(errors="replace")
     if process.returncode != 0:
-        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{text}")
+        sys.exit(f"{' '.join(command)} exited with {process.returncode}:\n{text}")
     return Run(seconds, usage.ru_maxrss / 1024, text, usage.ru_utime + usage.ru_stime)
 
 
 def take_turns(
     commands: Mapping[str, Sequence[str]], rounds: int, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> dict[str, Runs]:
-    """Every command ``rounds`` times, in turns; the first round only warms the caches and does not count."""
+    """Run every command ``rounds`` times, in turns, after a first round that only warms the caches."""
     runs: dict[str, list[Run]] = {name: [] for name in commands}
     for turn in range(rounds + 1):
         for name, command in commands.items():
@@ -89,21 +89,21 @@ def take_turns(
 
 
 def pragmaspec() -> str:
-    """The command that is measured: the one beside this Python, else the one on the path."""
+    """Return the command to measure: the one next to this Python, else the one on the path."""
     beside = Path(sys.executable).with_name("pragmaspec")
     found = str(beside) if beside.exists() else shutil.which("pragmaspec")
     if found is None:
-        sys.exit("There is no pragmaspec command. Install it into this environment first: make install.")
+        sys.exit("No pragmaspec command found. Install it into this environment first: make install.")
     return found
 
 
 def as_installed(env: Mapping[str, str] | None) -> dict[str, str]:
-    """``env`` (default: our own) as users have it: modules are compiled once and not at every start."""
+    """Return ``env`` (default: our own) as in an installation: modules are compiled once, not on every start."""
     return {name: value for name, value in (os.environ if env is None else env).items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def home_in(directory: Path) -> dict[str, str]:
-    """An environment in which nothing of the user's own home is read or written."""
+    """Return an environment that neither reads nor writes the user's home."""
     places = {
         "HOME": "home",
         "XDG_STATE_HOME": "state",
@@ -122,12 +122,12 @@ def home_in(directory: Path) -> dict[str, str]:
 
 
 def machine() -> str:
-    """What the figures were measured on, in one line."""
-    return f"{os.cpu_count()} CPUs, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f} when it began"
+    """Return a description of this machine, in one line."""
+    return f"{os.cpu_count()} CPUs, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f} at the start"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as they need, the first to the left, figures to the right."""
+    """Format a table, with the first column left-aligned and the others right-aligned."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     shown = [

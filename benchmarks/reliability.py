@@ -1,9 +1,9 @@
-"""What it costs that nothing is ever lost: durable writes, time, recovery; and how many simulated stories are told a second.
+"""Cost of durability: syncs and their time, recovery; and simulated histories per second.
 
     python benchmarks/reliability.py [--nodes 3 200 10000] [--rounds 3] [--seeds 300]
 
-The engine itself, in this process, on a simulated site in memory, so that nothing but the engine and the journal is measured. The
-state stands in --directory (default: the current one, because a file system in memory would make syncs free).
+Runs the engine in this process at an in-memory simulated site, so that only the engine and the journal are measured. The state is
+in --directory (default: the current one, because an in-memory file system would make syncs free).
 """
 
 import argparse
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure import machine, run, table
-from remains import scratch
+from scratch import scratch
 
 from pragmaspec.access.ssh import SshClient
 from pragmaspec.clock import SystemClock
@@ -54,7 +54,7 @@ HEAD = (
 
 
 class MeteredDisk(OsDisk):
-    """The real disk, which counts its syncs and how long they take. ``real`` False: it does none, and keeps nothing safe."""
+    """The real disk, with counted and timed syncs. Without ``real``, syncs are skipped, and nothing is durable."""
 
     def __init__(self, *, real: bool = True) -> None:
         self._real = real
@@ -85,14 +85,14 @@ class MeteredDisk(OsDisk):
 
 
 class MeteredSite(SimulatedProvider):
-    """Counts listings; ``losing``: the answers of boots are lost, and no listing tells what came of them."""
+    """Counts listings. ``losing``: the responses of boots are lost, and listings fail, so the results are unknown."""
 
     listings = 0
     losing = False
 
     def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         self.listings += 1
-        if self.losing and self.listings > 2:  # noqa: PLR2004 - the plan's and the first of the apply
+        if self.losing and self.listings > 2:  # noqa: PLR2004 - that of the plan and the first one of the apply
             raise SiteUnreachableError("no listing")
         return super().observe(lineage, recorded)
 
@@ -105,7 +105,7 @@ class MeteredSite(SimulatedProvider):
 
 @dataclass(frozen=True)
 class Applied:
-    """One apply, from the lock to its release."""
+    """Figures of one apply, from taking the lock to its release."""
 
     seconds: float
     waves: int
@@ -116,7 +116,7 @@ class Applied:
 
 
 class Stack:
-    """One stack of ``nodes`` nodes at a site in memory, its state in ``directory``."""
+    """A stack of ``nodes`` nodes at an in-memory site, with its state in ``directory``."""
 
     def __init__(self, directory: Path, nodes: int, *, durable: bool = True, identity: str = "ident") -> None:
         self.nodes = nodes
@@ -135,7 +135,7 @@ class Stack:
         self.provider = MeteredSite(self._site, SystemClock(), SharedWorld(None))
 
     def apply(self) -> Applied:
-        """Plan and apply; the plan is not measured."""
+        """Plan and apply; only the apply is measured."""
         before = (self.disk.syncs, self.disk.seconds)
         waves = intent_syncs = 0
         wanted = self._wanted()
@@ -186,7 +186,7 @@ def _no_files(_image: WantedImage) -> ImageFiles:
 
 
 def fastest(directory: Path, nodes: int, rounds: int, *, durable: bool) -> Applied:
-    """The fastest of several applies, each of a new stack."""
+    """Return the fastest of several applies, each of a new stack."""
     applied = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(dir=directory) as folder:
@@ -195,7 +195,7 @@ def fastest(directory: Path, nodes: int, rounds: int, *, durable: bool) -> Appli
 
 
 def journal_rows(directory: Path, sizes: list[int], rounds: int) -> list[tuple[str, ...]]:
-    """A line a size: syncs of the journal (those before the calls of a wave, and all), syncs of the rest, and what they cost."""
+    """Return a row per size: syncs of the journal (before the calls of a wave, and all), other syncs, and their cost."""
     rows = []
     for nodes in sizes:
         safe = fastest(directory, nodes, rounds, durable=True)
@@ -217,7 +217,7 @@ def journal_rows(directory: Path, sizes: list[int], rounds: int) -> list[tuple[s
 
 
 def recovery_rows(directory: Path) -> list[tuple[str, ...]]:
-    """A line a kind of site: the next run after one whose answers were all lost."""
+    """Return a row per kind of site: the next run after one whose responses were all lost."""
     rows = []
     for identity in ("ident", "token", "tag"):
         with tempfile.TemporaryDirectory(dir=directory) as folder:
@@ -243,10 +243,13 @@ def main() -> None:
     with scratch(arguments.directory) as folder:
         print(table(HEAD, journal_rows(folder, arguments.nodes, arguments.rounds)))
         print()
-        print(table(("recovery, by kind of site", "open intents", "listings, the plan's too", "s"), recovery_rows(folder)))
+        print(table(("recovery, by kind of site", "open intents", "listings, including the plan", "s"), recovery_rows(folder)))
         print()
-        told = run([sys.executable, "-m", "tests.simulation", "--seeds", f"0:{arguments.seeds}", "--jobs", "1"], cwd=REPOSITORY)
-    print(f"simulation: {told.said.strip()}; {arguments.seeds / told.seconds:.0f} stories a second in one process")
+        simulation = run(
+            [sys.executable, "-m", "tests.simulation", "--seeds", f"0:{arguments.seeds}", "--jobs", "1"], cwd=REPOSITORY
+        )
+    rate = arguments.seeds / simulation.seconds
+    print(f"simulation: {simulation.output.strip()}; {rate:.0f} histories per second in one process")
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Ten thousand nodes at a simulated site: plan, apply, plan again, by the installed command; and the provider alone.
+"""Ten thousand nodes at a simulated site: plan, apply and plan again with the installed command; and the provider alone.
 
 python benchmarks/scale.py [--nodes 10000] [--clusters 10] [--rounds 3]
 """
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from measure import Runs, home_in, machine, pragmaspec, run, table, take_turns
-from remains import scratch
+from scratch import scratch
 
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import BootRequest, Provider, StageRequest
@@ -39,10 +39,10 @@ def command_rows(directory: Path, arguments: argparse.Namespace) -> list[tuple[s
     applied = Runs((run(apply, cwd=directory, env=env),))
     again = take_turns({"plan": plan, "json": [*plan, "--json"]}, arguments.rounds, cwd=directory, env=env)
     for words in ("no changes", "nothing to do"):
-        if words in again["plan"].all[0].said.lower():
+        if words in again["plan"].all[0].output.lower():
             break
     else:
-        print(f"Beware: the second plan was not empty:\n{again['plan'].all[0].said[:2000]}")
+        print(f"Warning: the second plan was not empty:\n{again['plan'].all[0].output[:2000]}")
     named = {
         "plan, everything new": first,
         "apply": applied,
@@ -62,7 +62,7 @@ def command_rows(directory: Path, arguments: argparse.Namespace) -> list[tuple[s
 
 
 def spec_text(nodes: int, clusters: int) -> str:
-    """A spec of ``nodes`` nodes, frontends included, in equal clusters."""
+    """Return a spec of ``nodes`` nodes, including frontends, in equal clusters."""
     head = f"""\
 images:
   blank: {{source: ./blank.raw, format: raw, kernel: ./blank.raw}}
@@ -105,7 +105,7 @@ def provider_rows(directory: Path, nodes: int) -> list[tuple[str, ...]]:
 
 
 def booted_in(provider: Provider, orders: list[BootRequest], threads: int) -> float:
-    """Seconds to boot all ``orders``; afterwards they are gone again, except after the last."""
+    """Clean all nodes, and return the seconds to boot them."""
     for order in orders:
         provider.clean(order.node, order.mark)
     with ThreadPoolExecutor(threads) as pool:
@@ -115,7 +115,7 @@ def booted_in(provider: Provider, orders: list[BootRequest], threads: int) -> fl
 
 
 def prepared(provider: Provider, nodes: int) -> list[BootRequest]:
-    """An allocation and an image at the site, and an order for each node."""
+    """Create an allocation and an image at the site, and return a request for each node."""
     allocation = Allocation(site="alone", cluster="c", networks=(Network(name="private", cidr="10.0.0.0/8", vlan=20),))
     blob = Blob(sha256="ab" * 32, size_bytes=2**20)
     image = StagedImage(site="alone", digest=blob.sha256, name="blank", format="raw", disk=blob, virtual_size_bytes=2**20)

@@ -1,9 +1,9 @@
-"""Giving an image to a libvirt site: how fast it gets into the pool, and how long 1, 10 and 100 nodes wait for disks on it.
+"""Staging an image at a libvirt site: upload speed, and time to create disks on it for 1, 10 and 100 nodes.
 
     python benchmarks/staging.py [--mib 1024] [--rounds 3] [--nodes 1 10 100]
 
-Needs root, the libvirt daemon, virsh and qemu-img. Each row of the first table is the same file into the same pool, durable at
-its end (cp is followed by sync, which libvirt does by itself), in turns. Half of the file is a hole.
+Requires root, the libvirt daemon, virsh and qemu-img. Each row of the first table copies the same file into the same pool,
+durably (cp is followed by sync, which libvirt does itself), in turns. Half of the file is a hole.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
-from at_libvirt import clear_libvirt
+from libvirt_cleanup import clear_libvirt
 from measure import machine, table
-from remains import NAME, ON_DISK, scratch
+from scratch import NAME, ON_DISK, scratch
 
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import StageRequest
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 10, 100])
     arguments = parser.parse_args()
     print(machine())
-    with scratch(ON_DISK, made=clear_libvirt) as folder, site() as (provider, host):
+    with scratch(ON_DISK, remove=clear_libvirt) as folder, site() as (provider, host):
         make_pool()
         file = half_empty(folder / "disk.raw", arguments.mib)
         print(staging(provider, host, file, arguments.rounds))
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def staging(provider: LibvirtProvider, host: Host, file: Path, rounds: int) -> str:
-    """Every way into the pool, in turns."""
+    """Copy the file by every method, in turns."""
     image, size = image_of(file), file.stat().st_size
     copy, volume = DIRECTORY / "copy.raw", names.image_volumes(image)["disk"]
 
@@ -67,7 +67,7 @@ def staging(provider: LibvirtProvider, host: Host, file: Path, rounds: int) -> s
     def by_streaming() -> None:
         made = volumes.create(host, raw_xml(copy.name, size, SHARED))
         assert made is not None
-        volumes.upload(host, made, file, unheard)
+        volumes.upload(host, made, file, no_progress)
 
     def by_staging() -> None:
         provider.stage(StageRequest(image, mark_of(image), lambda: ImageFiles(disk=file)))
@@ -106,7 +106,7 @@ def staging(provider: LibvirtProvider, host: Host, file: Path, rounds: int) -> s
 
 
 def overlays(provider: LibvirtProvider, host: Host, file: Path, nodes: list[int], rounds: int) -> str:
-    """Disks of nodes on a staged image, as many at once as a site allows; beside qemu-img alone, one after the other."""
+    """Create disks of nodes on a staged image, as many at once as a site allows; compared with sequential qemu-img."""
     image = image_of(file)
     provider.stage(StageRequest(image, mark_of(image), lambda: ImageFiles(disk=file)))
     base = host.path(names.image_volumes(image)["disk"])
@@ -133,7 +133,7 @@ def overlays(provider: LibvirtProvider, host: Host, file: Path, nodes: list[int]
             )
         )
     provider.clean(image, mark_of(image))
-    return table(("nodes given the image", "fastest s", "ms a node", "speed, qemu-img = 1", "KiB a node"), rows)
+    return table(("nodes", "fastest s", "ms per node", "speed, qemu-img = 1", "KiB per node"), rows)
 
 
 def overlays_of(host: Host, image: StagedImage, base: str, made: list[str]) -> None:
@@ -148,8 +148,8 @@ def overlays_by_hand(base: str, made: list[str]) -> None:
         subprocess.run(command, check=True)
 
 
-def unheard(*_: int) -> None:
-    """Nobody is told of progress."""
+def no_progress(*_: int) -> None:
+    """Progress callback that does nothing."""
 
 
 def seconds(work: Callable[[], None]) -> float:
@@ -159,7 +159,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 
 def half_empty(file: Path, mib: int) -> Path:
-    """A disk of ``mib`` MiB: 8 MiB of noise, 8 MiB of hole, and so on."""
+    """Create a disk of ``mib`` MiB, alternating between 8 MiB of random data and 8 MiB of hole."""
     with file.open("wb") as writing:
         for at in range(0, mib, 16):
             writing.seek(at * MIB)
@@ -170,7 +170,7 @@ def half_empty(file: Path, mib: int) -> Path:
 
 
 def image_of(file: Path) -> StagedImage:
-    """Its digest is nobody's: what is measured here does not look at it."""
+    """Return the image with an arbitrary digest, which is not verified here."""
     digest, size = sha256(str(file).encode()).hexdigest(), file.stat().st_size
     blob = Blob(sha256=digest, size_bytes=size)
     return StagedImage(site=SITE.name, digest=digest, name="bench", format="raw", disk=blob, virtual_size_bytes=size)
@@ -194,7 +194,7 @@ def site() -> Iterator[tuple[LibvirtProvider, Host]]:
 
 
 def make_pool() -> None:
-    """An empty storage pool, which goes with all that is in it when the benchmark ends."""
+    """Create an empty storage pool, which is removed with its content at the end of the benchmark."""
     DIRECTORY.mkdir(mode=0o711)
     virsh("pool-define-as", POOL, "dir", "--target", str(DIRECTORY))
     virsh("pool-start", POOL)

@@ -1,9 +1,9 @@
-"""How long the command takes before it does anything, beside what nobody can undercut: Python itself and the libraries.
+"""Start-up time of the command, compared with its lower bounds: Python itself and the imports of libraries.
 
     python benchmarks/startup.py [--rounds 15] [--stack DIRECTORY]
 
-``--stack``: a directory with a spec that was applied, to time its plan without changes (for example at a libvirt site).
-Without it a cluster of three nodes at a simulated site is made and thrown away.
+``--stack``: a directory with an applied spec, to time its empty plan (for example at a libvirt site). Default: a temporary
+cluster of three nodes at a simulated site.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from measure import home_in, machine, pragmaspec, run, table, take_turns
-from remains import scratch
+from scratch import scratch
 
 SPEC = """\
 images:
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def applied_stack(directory: Path, env: Mapping[str, str]) -> Path:
-    """A directory whose spec is applied, so that its plan has nothing to say."""
+    """Return a directory with an applied spec, so that its plan is empty."""
     (directory / "cluster.yaml").write_text(SPEC)
     (directory / "blank.raw").write_bytes(bytes(2**20))
     run([pragmaspec(), "apply", "cluster.yaml", "--auto-approve"], cwd=directory, env=env)

@@ -121,7 +121,7 @@ class Figure:
 def main() -> None:
     # Imported here because the tests import this module without its folder on the path.
     from measure import machine, table  # noqa: PLC0415
-    from remains import scratch  # noqa: PLC0415
+    from scratch import scratch  # noqa: PLC0415
 
     arguments = _arguments()
     with scratch() as folder:
@@ -338,11 +338,13 @@ def _circles(source: Sequence[Module]) -> list[Figure]:
 
 
 def _words(source: Sequence[Module]) -> list[Figure]:
-    said = [(module, text) for module in source for text in docstrings(module)]
-    texts = [text for _, text in said]
-    remarks = said + [(module, comment) for module in source for comment in _comments(module)]
+    documented = [(module, text) for module in source for text in docstrings(module)]
+    texts = [text for _, text in documented]
+    remarks = documented + [(module, comment) for module in source for comment in _comments(module)]
     persons = tuple(f"{module.path}: {_one_line(text)}" for module, text in remarks if _PERSONS.search(text))
-    short = tuple(f"{module.path}: {_one_line(text)}" for module, text in said if len(_WORD.findall(text)) <= SHORT_DOCSTRING)
+    short = tuple(
+        f"{module.path}: {_one_line(text)}" for module, text in documented if len(_WORD.findall(text)) <= SHORT_DOCSTRING
+    )
     return [
         Figure("docstrings", str(len(texts))),
         Figure("  of modules, classes and functions", str(sum(map(_documented, source)))),
@@ -473,9 +475,9 @@ def _documented(module: Module) -> int:
 def _comments(module: Module) -> Iterator[str]:
     """Yield comments; adjacent lines form one."""
     tokens = tokenize.generate_tokens(io.StringIO(module.text).readline)
-    said = [token for token in tokens if token.type == tokenize.COMMENT]
+    comments = [token for token in tokens if token.type == tokenize.COMMENT]
     text = ""
-    for before, token in pairwise([None, *said]):
+    for before, token in pairwise([None, *comments]):
         assert token is not None
         goes_on = before is not None and token.start == (before.start[0] + 1, before.start[1])
         if text and not goes_on:

@@ -15,15 +15,15 @@ PROGRAM = """\
 import subprocess, sys, time
 from pathlib import Path
 from measure import run
-from remains import scratch
+from scratch import scratch
 
-def made():
+def remove():
     print("removing", flush=True)
     while Path("wait").exists():
         time.sleep(0.01)
     Path("made").unlink(missing_ok=True)
 
-with scratch(made=made) as folder:
+with scratch(remove=remove) as folder:
     Path("made").touch()
     (folder / "disk.raw").touch()
     process = subprocess.Popen(["sh", "-c", "sleep 300 & wait"], start_new_session=True)
@@ -44,7 +44,7 @@ class Bench:
         self.process = subprocess.Popen(
             command, cwd=directory, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert self._said() == "removing\n", "what an earlier one has left"
+        assert self._said() == "removing\n", "the remains of an earlier benchmark"
         pid, folder = self._said().split()
         self.child, self.folder = int(pid), Path(folder)
 
@@ -89,25 +89,25 @@ def bench(tmp_path: Path) -> Iterator[type[Bench]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal(bench, number):
+def test_a_signal_removes_everything(bench, number):
     one = bench(FOR_LONG)
     one.process.send_signal(number)
     status, said = one.ended()
     assert status == 128 + number
-    assert said == f"ended by {number.name}; what was made is removed\n"
+    assert said == f"ended by {number.name}; cleaning up\n"
     assert one.remains() == []
 
 
 @pytest.mark.parametrize(
     ("work", "status"), [("pass", 0), ("1 / 0", 1), ("run(['false'])", 1), ("sys.exit(7)", 7), ("raise KeyboardInterrupt", -2)]
 )
-def test_a_way_out_of_its_own(bench, work, status):
+def test_every_exit_removes_everything(bench, work, status):
     one = bench(work)
     assert one.ended()[0] == status
     assert one.remains() == []
 
 
-def test_a_second_signal_does_not_keep_it_from_removing(bench, tmp_path):
+def test_a_second_signal_does_not_interrupt_the_removal(bench, tmp_path):
     one = bench(FOR_LONG)
     (tmp_path / "wait").touch()
     one.process.terminate()
@@ -119,7 +119,7 @@ def test_a_second_signal_does_not_keep_it_from_removing(bench, tmp_path):
     assert one.remains() == []
 
 
-def test_the_next_one_removes_what_a_killed_one_left(bench):
+def test_the_next_benchmark_removes_the_remains_of_a_killed_one(bench):
     killed = bench(FOR_LONG)
     killed.process.kill()
     killed.process.wait(60)  # its child processes hold its pipes
@@ -129,7 +129,7 @@ def test_the_next_one_removes_what_a_killed_one_left(bench):
     assert killed.remains() == after.remains() == []
 
 
-def test_a_process_that_hears_no_signal_is_ended_too(bench):
+def test_a_process_that_ignores_signals_is_killed(bench):
     one = bench("""run(["sh", "-c", "trap '' TERM; echo $$ > stubborn; sleep 300; :"])""")
     stubborn = one.directory / "stubborn"
     while not (stubborn.exists() and stubborn.read_text()):
@@ -140,7 +140,7 @@ def test_a_process_that_hears_no_signal_is_ended_too(bench):
     assert one.remains() == []
 
 
-def test_one_at_a_time(bench, tmp_path):
+def test_benchmarks_are_exclusive(bench, tmp_path):
     one = bench(FOR_LONG)
     environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "program.py", "pass"]
@@ -152,7 +152,7 @@ def test_one_at_a_time(bench, tmp_path):
     one.ended()
 
 
-def test_every_benchmark_works_in_such_a_folder():
+def test_every_benchmark_uses_a_scratch_directory():
     programs = [file for file in BENCHMARKS.glob("*.py") if 'if __name__ == "__main__"' in file.read_text()]
     assert len(programs) > 6
     for file in programs:

@@ -89,9 +89,9 @@ def lock_timeout_s(text: str) -> float:
 
 def wait_for_locks(store: "Store", lock_timeout: str) -> None:
     """Let ``store`` wait for other runs, and print their description meanwhile."""
-    from pragmaspec.cli.terminal.lock_wait import LockWait
+    from pragmaspec.cli.terminal.lock_wait import LockWaitMessages
 
-    store.wait_for_locks(lock_timeout_s(lock_timeout), LockWait())
+    store.wait_for_locks(lock_timeout_s(lock_timeout), LockWaitMessages())
 
 
 def _known_risks(allow: list[str] | None) -> list[str] | None:
@@ -294,7 +294,7 @@ class SelectionOptions:
 
 @dataclass(frozen=True)
 class ChangeOptions:
-    """How a plan is confirmed, applied and shown."""
+    """Options for confirming, applying and showing a plan."""
 
     auto_approve: ApproveOption = False
     json: JsonOption = False

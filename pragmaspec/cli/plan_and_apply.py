@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ApplyOptions(NamedTuple):
-    """How to apply a plan. ``allow``: risks allowed by name; ``ask``: True if the plan must be confirmed."""
+    """Options of an apply. ``allow``: risks allowed by name; ``ask``: True if the plan must be confirmed."""
 
     allow: tuple[str, ...] = ()
     ask: bool = False

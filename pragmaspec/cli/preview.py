@@ -18,7 +18,7 @@ EXIT_CHANGES = 2
 
 
 class PreviewOptions(NamedTuple):
-    """How to show a plan. ``save``: file for the plan; ``detailed_exitcode``: exit with 2 if there are changes or drift."""
+    """Options of a preview. ``save``: file for the plan; ``detailed_exitcode``: exit with 2 if there are changes or drift."""
 
     save: str | None = None
     json: bool = False

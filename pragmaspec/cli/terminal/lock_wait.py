@@ -13,7 +13,7 @@ _INTERVALS_S = (10.0, 30.0, 60.0)
 """Pauses between lines about the same holder; the last one repeats."""
 
 
-class LockWait:
+class LockWaitMessages:
     """Prints the holder of the lock, at once and after each change, and its duration at increasing intervals."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

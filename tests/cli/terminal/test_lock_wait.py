@@ -1,6 +1,6 @@
 import pytest
 
-from pragmaspec.cli.terminal.lock_wait import LockWait
+from pragmaspec.cli.terminal.lock_wait import LockWaitMessages
 from pragmaspec.state.backends.base import LockHolder
 
 ANN = LockHolder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00", command="apply", id="x")
@@ -8,7 +8,7 @@ ANN = LockHolder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00",
 
 def test_holders_and_long_waits_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
-    wait = LockWait(lambda: now)
+    wait = LockWaitMessages(lambda: now)
     for now, holder in ((0, ANN), (5, ANN), (10, ANN), (15, ANN), (41, ANN), (42, None), (53, None)):
         wait(holder, 300 - now)
     said = capsys.readouterr().err.splitlines()

@@ -21,7 +21,7 @@ MAX_LINES = 12
 
 @dataclass(frozen=True)
 class EditOptions:
-    """How an edit is confirmed, and its lock is taken."""
+    """Options for the confirmation and the lock of an edit."""
 
     auto_approve: ApproveOption = False
     steal_lock: StealOption = False
