@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.images.library import ImageLibrary
-from tests.images.server import FileServer
+from tests.images.file_server import FileServer
 
 
 @pytest.fixture

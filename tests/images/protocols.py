@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from tests.images.server import Asked, Reply
+from tests.images.file_server import Asked, Reply
 
 FILE_ID = "1AbCdEfGhIjKlMnOpQrStUvWxYz012345"
 FOLDER_ID = "1FoLdErFoLdErFoLdErFoLdEr0123456"
@@ -144,6 +144,7 @@ class DriveApi:
     files: dict[str, str] = field(default_factory=lambda: {"disk.qcow2": FILE_ID})
     account: str = "reader@project.iam.gserviceaccount.com"
     api_key: str = "canary-api-key"
+    key_id: str = "3f1c77"
     tokens: int = 0
 
     def __call__(self, asked: Asked) -> Reply | None:
@@ -180,8 +181,9 @@ class DriveApi:
         head, claims, signature = given["assertion"].split(".")
         said = json.loads(_plain(claims))
         assert given["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
-        assert json.loads(_plain(head)) == {"alg": "RS256", "typ": "JWT"}
-        assert (said["iss"], said["aud"]) == (self.account, f"{self.base()}/token")
+        assert json.loads(_plain(head)) == {"alg": "RS256", "typ": "JWT", "kid": self.key_id}
+        assert (said["iss"], said["aud"]) == (self.account, "https://oauth2.googleapis.com/token")
+        assert said["scope"] == "https://www.googleapis.com/auth/drive.readonly"
         assert said["exp"] - said["iat"] <= 3600
         self.key.public_key().verify(_plain(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
         self.tokens += 1
@@ -195,6 +197,7 @@ class DriveApi:
                 {
                     "type": "service_account",
                     "client_email": self.account,
+                    "private_key_id": self.key_id,
                     "private_key": pem(self.key).decode(),
                     "token_uri": f"{self.base()}/token",
                 }

@@ -19,7 +19,7 @@ from pragmaspec.images.lock.lock_file import LOCK_FILE, read_lock
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.resources import BootImage, image_fields
 from pragmaspec.spec.models.image import ImageModel
-from tests.images.server import FileServer
+from tests.images.file_server import FileServer
 
 WHERE = Where(file="cluster.yaml", line=2, column=3)
 

@@ -8,7 +8,7 @@ from requests.exceptions import ProxyError
 from urllib3 import exceptions as urllib3
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.http import DownloadClient
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.net.errors import ProxyUrlError, TransferInterruptedError, explain_error, is_permanent, max_attempts
 from pragmaspec.net.http import Session
@@ -98,8 +98,8 @@ def test_a_proxy_that_requires_a_password_is_not_retried(monkeypatch: pytest.Mon
     with RawServer(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as proxy:
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{proxy.port}")
         with (
-            HttpClient(TransferPolicy(first_pause_s=60)) as web,
+            DownloadClient(TransferPolicy(first_pause_s=60)) as web,
             pytest.raises(ImageError, match="the proxy answered 407 Proxy Auth"),
         ):
-            web.insist("it", lambda: web._session.get("https://images.example.org/x"))
+            web.with_retries("it", lambda: web._session.get("https://images.example.org/x"))
         assert len(proxy.asked) == 1

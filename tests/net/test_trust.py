@@ -17,7 +17,7 @@ from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.google_account import ServiceAccount
-from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.http import DownloadClient
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.net.retry import RetryPolicy as StorePatience
 from pragmaspec.net.trust import ConfiguredPath, TrustError, bundle_file, check_bundle, tls_context
@@ -69,8 +69,8 @@ def google(port: int, folder: Path) -> None:
     key = protocols.pem(protocols.private_key()).decode()
     account = folder / "account.json"
     account.write_text(json.dumps({"client_email": "a", "private_key": key, "token_uri": f"https://127.0.0.1:{port}/token"}))
-    with HttpClient(TransferPolicy(first_pause_s=60)) as web:
-        web.insist("the token", lambda: ServiceAccount(str(account)).token(web))
+    with DownloadClient(TransferPolicy(first_pause_s=60)) as web:
+        web.with_retries("the token", lambda: ServiceAccount(str(account)).token(web))
 
 
 CLIENTS = [images, states, states_in_s3, google]

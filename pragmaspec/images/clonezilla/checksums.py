@@ -49,7 +49,7 @@ def read_checksums(near: ReadableFolder) -> Checksums:
     names = near.names()
     for file, kind in KINDS.items():
         if file in names:
-            text = (near.small(file) or b"").decode(errors="replace")
+            text = (near.read_small(file) or b"").decode(errors="replace")
             found = (_LINE.match(line.strip()) for line in text.splitlines())
             return Checksums(kind, {match[2]: match[1].lower() for match in found if match})
     return Checksums("", {})

@@ -73,7 +73,7 @@ def read_directory(near: ReadableFolder) -> ClonezillaDirectory:
     parts = _words(near, "parts") or _partitions_with_files(table, names)
     size = _size(near, disk, table)
     swaps = tuple(_swap(near, name) for name in names if name.startswith("swappt-") and name.endswith(".info"))
-    boot_code = (near.small(f"{disk}-mbr") or b"")[:MBR_CODE_BYTES]
+    boot_code = (near.read_small(f"{disk}-mbr") or b"")[:MBR_CODE_BYTES]
     found = ClonezillaDirectory(
         disk=disk,
         size_bytes=size,
@@ -98,7 +98,7 @@ def _names(near: ReadableFolder) -> tuple[str, ...]:
 
 
 def _words(near: ReadableFolder, name: str) -> tuple[str, ...]:
-    text = (near.small(name) or b"").decode(errors="replace")
+    text = (near.read_small(name) or b"").decode(errors="replace")
     words = tuple(word.removeprefix("/dev/").replace("/", "-") for word in text.split())
     if not all(map(_NAME.fullmatch, words)):
         raise _refused([f"the file {name} has words in it that are no names of devices: {text.strip()[:80]!r}"])
@@ -119,11 +119,11 @@ def _disk(near: ReadableFolder, names: tuple[str, ...]) -> str:
 
 def _refuse_foreign(near: ReadableFolder, names: tuple[str, ...]) -> None:
     reasons = []
-    if (near.small("lvm_vg_dev.list") or b"").strip():
+    if (near.read_small("lvm_vg_dev.list") or b"").strip():
         reasons.append("it has logical volumes (LVM), which are not restored; save the disk again without LVM")
     if "ecryptfs.info" in names:
         reasons.append("it is encrypted; save it again without encryption, or take that off with ocs-decrypt-img")
-    if (near.small("dmraid.table") or b"").partition(b"\n")[2].strip():
+    if (near.read_small("dmraid.table") or b"").partition(b"\n")[2].strip():
         reasons.append("it is of a RAID of several disks")
     if reasons:
         raise _refused(reasons)
@@ -134,8 +134,8 @@ def _table(near: ReadableFolder, disk: str, names: tuple[str, ...]) -> Partition
         if disk in _words(near, "parts"):
             return None
         raise missing_file_error(f"The partition table {disk}-pt.sf")
-    table = parse_sfdisk_dump((near.small(f"{disk}-pt.sf") or b"").decode(errors="replace"), disk)
-    sectors = near.small(f"{disk}-gpt-1st")
+    table = parse_sfdisk_dump((near.read_small(f"{disk}-pt.sf") or b"").decode(errors="replace"), disk)
+    sectors = near.read_small(f"{disk}-gpt-1st")
     if sectors and table.label == "dos" and any(one.kind == _PROTECTIVE for one in table.partitions):
         return parse_gpt(sectors, disk)
     if not table.partitions:
@@ -150,7 +150,7 @@ def _partitions_with_files(table: PartitionTable | None, names: tuple[str, ...])
 
 def _size(near: ReadableFolder, disk: str, table: PartitionTable | None) -> int:
     """The disk's length in bytes: as parted told it, else by its geometry, else what its partitions need."""
-    told = (near.small(f"{disk}-pt.parted") or b"").decode(errors="replace")
+    told = (near.read_small(f"{disk}-pt.parted") or b"").decode(errors="replace")
     sector = _SECTORS.search(told)
     if sector and int(sector[1]) != SECTOR:
         raise _refused([f"the disk has sectors of {sector[1]} bytes, and a virtual disk has 512"])
@@ -160,14 +160,14 @@ def _size(near: ReadableFolder, disk: str, table: PartitionTable | None) -> int:
     if table and table.label == "gpt":
         return (max(table.last_lba + 1, needed) + GPT_SECTORS - 1) * SECTOR
     geometry = {
-        key: int(value) for key, value in _GEOMETRY.findall((near.small(f"{disk}-chs.sf") or b"").decode(errors="replace"))
+        key: int(value) for key, value in _GEOMETRY.findall((near.read_small(f"{disk}-chs.sf") or b"").decode(errors="replace"))
     }
     sectors = geometry.get("cylinders", 0) * geometry.get("heads", 0) * geometry.get("sectors", 0)
     return max(sectors, needed) * SECTOR
 
 
 def _swap(near: ReadableFolder, name: str) -> SwapArea:
-    values = dict(_SWAP.findall((near.small(name) or b"").decode(errors="replace")))
+    values = dict(_SWAP.findall((near.read_small(name) or b"").decode(errors="replace")))
     device = name.removeprefix("swappt-").removesuffix(".info")
     return SwapArea(partition=device, uuid=values.get("UUID", "").lower(), label=values.get("LABEL", ""))
 

@@ -54,13 +54,13 @@ class IsoFolder:
         """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         return tuple(sorted(name for name, entry in self._entries.items() if not entry.folder))
 
-    def small(self, name: str) -> bytes | None:
+    def read_small(self, name: str) -> bytes | None:
         """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         if name not in self._entries:
             return None
         if self.size(name) > MAX_SMALL_BYTES:
             raise _damaged(f"{name} has more than {MAX_SMALL_BYTES // 2**20} MiB, and a short file was expected")
-        return b"".join(self.pieces(name))
+        return b"".join(self.chunks(name))
 
     def size(self, name: str) -> int:
         """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
@@ -68,7 +68,7 @@ class IsoFolder:
             raise missing_file_error(name)
         return self._entries[name].size
 
-    def pieces(self, name: str) -> Iterator[bytes]:
+    def chunks(self, name: str) -> Iterator[bytes]:
         """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         self.size(name)
         for start, length in self._entries[name].stretches:

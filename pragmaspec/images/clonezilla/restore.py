@@ -114,9 +114,9 @@ def _write_table(directory: ClonezillaDirectory, near: ReadableFolder, raw: Path
         room = _before_partitions(directory)
         if directory.hidden and near.size(directory.hidden) <= room:
             file.seek(SECTOR)
-            file.writelines(near.pieces(directory.hidden))
+            file.writelines(near.chunks(directory.hidden))
         for device, name in directory.extended_code:
-            code = near.small(name) or b""
+            code = near.read_small(name) or b""
             if directory.table is not None and any(one.device == device for one in directory.table.partitions):
                 file.seek(directory.place(device)[0])
                 file.write(code[:EXTENDED_BOOT_CODE_BYTES])
@@ -151,11 +151,11 @@ class _Restoring:
         """Restore what is in one partition."""
         first = stored.files[0]
         self.said(f"restoring {stored.partition}", None, None)
-        compression = tools.detect_compression(next(self.near.pieces(first), b""), stored.compression)
+        compression = tools.detect_compression(next(self.near.chunks(first), b""), stored.compression)
         if len(stored.files) > 1 and _cut_by_partimage(first) and compression != "uncomp":
             raise _damaged(f"The partition {stored.partition} is in volumes that partimage itself compressed; have it join them")
         start, length = self.directory.place(stored.partition)
-        header = parse_partclone_header(flow.read_start(lambda: self.near.pieces(first), compression, PARTCLONE_HEADER_BYTES))
+        header = parse_partclone_header(flow.read_start(lambda: self.near.chunks(first), compression, PARTCLONE_HEADER_BYTES))
         with flow.open_decompressed(lambda: self._pieces(stored), compression) as stream:
             if header is not None:
                 self.room(header.used_bytes)
@@ -232,7 +232,7 @@ class _Restoring:
             total, done = self.near.size(name), 0
             watched = self.checksums.watch(name)
             volume = f"{doing}, volume {number} of {len(stored.files)}" if len(stored.files) > 1 else doing
-            for piece in self.near.pieces(name):
+            for piece in self.near.chunks(name):
                 watched.update(piece)
                 yield piece[VOLUME_BYTES:] if number > 1 and not done and _cut_by_partimage(name) else piece
                 done += len(piece)
@@ -249,17 +249,17 @@ def _damaged(why: str) -> ImageError:
     return ImageError("Clonezilla image refused", f"{why}.")
 
 
-def restore_to_store(near: ReadableFolder, workshop: ImageContext, scratch: Path, key: str) -> BootableDisk:
+def restore_to_store(near: ReadableFolder, context: ImageContext, scratch: Path, key: str) -> BootableDisk:
     """The disk in a Clonezilla directory, as qcow2 in the store. The caller holds the store's lock ``key``. Raises ImageError."""
-    raw, store = scratch / "disk.raw", workshop.store
-    workshop.step("reading the Clonezilla directory")
+    raw, store = scratch / "disk.raw", context.store
+    context.step("reading the Clonezilla directory")
     directory = read_directory(near)
-    restore(directory, near, raw, workshop.step, lambda wanted: store.check_space(2 * wanted, workshop.image))
-    workshop.step("writing the disk")
+    restore(directory, near, raw, context.step, lambda wanted: store.check_space(2 * wanted, context.image))
+    context.step("writing the disk")
     part = store.part(key)
     with open_regular(raw) as window:
         inspect_any(window, "raw")
         with part.open("wb") as target:
             write_qcow2(target, read_blocks(window.handle))
     raw.unlink()
-    return make_disk(part, workshop, DiskOptions(declared="qcow2"))
+    return make_disk(part, context, DiskOptions(declared="qcow2"))

@@ -1,63 +1,57 @@
-"""The disk of a repository's cluster, from its one or more files to the store."""
+"""The disk of a repository's cluster: its parts are fetched, joined and put into the store."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.pragma.repository import RepositoryFiles
-from pragmaspec.images.pragma.vc_in import ApplianceDisk
 from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.images.transfer.cached_folder import missing_file_error
-from pragmaspec.net.urls import is_remote
+
+_CHUNK_BYTES = 2**20
 
 
-def assemble_disk(disk: ApplianceDisk, below: str, address: str, workshop: ImageContext, key: str) -> BootableDisk:
-    """The disk whose files stand in the folder ``below`` of the repository at ``address``, in the store.
+def assemble_disk(files: RepositoryFiles, paths: Sequence[str], format_: str, context: ImageContext, key: str) -> BootableDisk:
+    """Put the disk in the parts ``paths`` of the repository into the store. The caller holds the store's lock ``key``.
 
-    The caller holds the store's lock ``key``. Parts are joined as they come, so that there is room needed for one of them only.
-    Compression is taken off by :func:`make_disk`, which goes by the bytes; what is in it has to be of the declared format.
+    Remote parts are fetched and joined one by one, so that free space for only one of them is needed in addition to the disk.
+    :func:`make_disk` decompresses the joined file, by its content; the result must have the declared ``format_``.
     """
-    store = workshop.store
-    paths = [f"{below}/{name}" if below else name for name in disk.files]
-    local = [] if is_remote(address) else [Path(address) / path for path in paths]
-    if local and len(local) == 1:
-        _check_there(local)
-        return make_disk(local[0], workshop, DiskOptions(declared=disk.format))
+    store = context.store
+    local = [path for path in map(files.local_path, paths) if path is not None]
+    for path in local:
+        if not path.is_file():
+            raise missing_file_error(f"{path}, which the XML of the repository names,")
+    if len(local) == 1:
+        return make_disk(local[0], context, DiskOptions(declared=format_))
     joined = store.part(key)
     if local:
-        _check_there(local)
-        store.check_space(sum(path.stat().st_size for path in local), workshop.image)
-        _join(local, joined, workshop)
+        store.check_space(sum(path.stat().st_size for path in local), context.image)
+        _join(local, joined, context)
     elif len(paths) == 1:
-        RepositoryFiles(address, workshop).fetch(paths[0], joined)
+        files.fetch(paths[0], joined)
     else:
-        _fetch_and_join(RepositoryFiles(address, workshop), paths, joined, workshop, key)
-    return make_disk(joined, workshop, DiskOptions(declared=disk.format))
+        _fetch_and_join(files, paths, joined, store.part(f"{key}-part"))
+    return make_disk(joined, context, DiskOptions(declared=format_))
 
 
-def _join(files: list[Path], joined: Path, workshop: ImageContext) -> None:
-    done, total = 0, sum(file.stat().st_size for file in files)
+def _join(parts: list[Path], joined: Path, context: ImageContext) -> None:
+    done, total = 0, sum(part.stat().st_size for part in parts)
     with joined.open("wb") as target:
-        for number, file in enumerate(files, start=1):
-            workshop.step(f"joining part {number} of {len(files)}", done, total)
-            with file.open("rb") as part:
-                shutil.copyfileobj(part, target, 2**20)
+        for number, part in enumerate(parts, start=1):
+            context.step(f"joining part {number} of {len(parts)}", done, total)
+            with part.open("rb") as source:
+                shutil.copyfileobj(source, target, _CHUNK_BYTES)
             done = target.tell()
 
 
-def _fetch_and_join(reach: RepositoryFiles, paths: list[str], joined: Path, workshop: ImageContext, key: str) -> None:
-    """One part after another. An interrupted run begins with the first part again."""
-    part = workshop.store.part(f"{key}-part")
+def _fetch_and_join(files: RepositoryFiles, paths: Sequence[str], joined: Path, part: Path) -> None:
+    """Fetch and append each part. After an interruption, the next run starts over with the first part."""
     with joined.open("wb") as target:
         for path in paths:
-            reach.fetch(path, part)
+            files.fetch(path, part)
             with part.open("rb") as source:
-                shutil.copyfileobj(source, target, 2**20)
+                shutil.copyfileobj(source, target, _CHUNK_BYTES)
             part.unlink()
-
-
-def _check_there(files: list[Path]) -> None:
-    for file in files:
-        if not file.is_file():
-            raise missing_file_error(f"{file}, which the repository's XML names,")

@@ -1,4 +1,4 @@
-"""Clusters of a repository put into a spec."""
+"""Import of a repository's clusters into a spec."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,25 +12,29 @@ from pragmaspec.images.pragma.repository import ListedCluster, PragmaRepository,
 from pragmaspec.images.pragma.spec_edit import insert_entries
 from pragmaspec.images.pragma.spec_entries import cluster_entry, image_entries
 from pragmaspec.net.urls import is_remote
+from pragmaspec.text import few
+
+_SHOWN_NAMES = 20
 
 
 class SpecAdditions(Frozen, frozen=True):
-    """Entries for a spec, each with the lines below its name; ``left_out``: clusters that cannot be used."""
+    """Entries for a spec: the lines below each name. ``skipped``: clusters that are unusable."""
 
     images: Mapping[str, Sequence[str]]
     clusters: Mapping[str, Sequence[str]]
     skipped: tuple[ListedCluster, ...] = ()
 
 
-def list_clusters(address: str, workshop: ImageContext) -> tuple[ListedCluster, ...]:
-    """The clusters of the repository at a path or URL. Raises ImageError when it is none."""
-    return PragmaRepository(address, RepositoryFiles(repository_folder(address), workshop).small).listed()
+def list_clusters(address: str, context: ImageContext) -> tuple[ListedCluster, ...]:
+    """Return the clusters of the repository at a path or URL. Raises ImageError if there is no repository."""
+    return PragmaRepository(address, RepositoryFiles(repository_folder(address), context).read_small).listed()
 
 
 class ImportSelection(Frozen, frozen=True):
-    """What to import: the clusters ``names`` (none: all that can be used), also as clusters of the spec when there is a ``site``.
+    """The clusters to import: ``names``, or all usable ones if it is empty.
 
-    ``called``: the name in the spec of the one cluster that is named; by default it follows from the repository's.
+    With a ``site``, they also become clusters of the spec. ``called``: the name in the spec of the only cluster in ``names``;
+    empty: derived from its name in the repository.
     """
 
     names: tuple[str, ...] = ()
@@ -38,63 +42,63 @@ class ImportSelection(Frozen, frozen=True):
     called: str = ""
 
 
-def spec_additions(listed: Iterable[ListedCluster], repository: str, chosen: ImportSelection) -> SpecAdditions:
-    """What to put into a spec. ``repository``: as the spec shall name it.
+def spec_additions(listed: Iterable[ListedCluster], repository: str, selection: ImportSelection) -> SpecAdditions:
+    """Return the entries for a spec. ``repository`` is its address as the spec has to name it.
 
-    Raises UsageError when a name is not there or cannot be used, and when ``called`` is not for one cluster.
+    Raises UsageError if a selected cluster is unknown or unusable, and if ``called`` does not apply to exactly one.
     """
-    known = {one.name: one for one in listed}
-    wrong = _against(chosen, known)
-    if wrong:
-        raise UsageError.of(wrong)
+    by_name = {cluster.name: cluster for cluster in listed}
+    problems = _problems(selection, by_name)
+    if problems:
+        raise UsageError.of(problems)
     images: dict[str, Sequence[str]] = {}
     clusters: dict[str, Sequence[str]] = {}
-    left_out = []
-    for one in known.values():
-        if chosen.names and one.name not in chosen.names:
+    skipped = []
+    for cluster in by_name.values():
+        if selection.names and cluster.name not in selection.names:
             continue
-        if one.appliance is None:
-            left_out.append(one)
+        if cluster.appliance is None:
+            skipped.append(cluster)
             continue
-        entries = image_entries(one.appliance, repository, chosen.called)
+        entries = image_entries(cluster.appliance, repository, selection.called)
         taken = sorted(images.keys() & entries)
         if taken:
-            detail = f"Another cluster is called {taken[0]} already; import this one alone, with --as NAME."
-            left_out.append(ListedCluster(name=one.name, path=one.path, trouble=detail))
+            trouble = f"The name {taken[0]} is taken by another cluster; import this one separately, with --as NAME."
+            skipped.append(ListedCluster(name=cluster.name, path=cluster.path, trouble=trouble))
             continue
         images |= entries
-        clusters |= cluster_entry(one.appliance, chosen.site, chosen.called) if chosen.site else {}
-    return SpecAdditions(images=images, clusters=clusters, skipped=tuple(left_out))
+        clusters |= cluster_entry(cluster.appliance, selection.site, selection.called) if selection.site else {}
+    return SpecAdditions(images=images, clusters=clusters, skipped=tuple(skipped))
 
 
-def _against(chosen: ImportSelection, known: Mapping[str, ListedCluster]) -> list[Problem]:
-    """Why that cannot be imported."""
-    wrong = []
-    if chosen.called and len(chosen.names) != 1:
-        detail = "--as gives one cluster another name in the spec. Name the one cluster that is meant."
-        wrong.append(Problem(summary="One name for several clusters", detail=detail))
-    if chosen.called and not is_spec_name(chosen.called):
-        wrong.append(invalid_name(chosen.called))
-    unknown = [name for name in chosen.names if name not in known]
+def _problems(selection: ImportSelection, by_name: Mapping[str, ListedCluster]) -> list[Problem]:
+    """Return the reasons why the selection cannot be imported."""
+    problems = []
+    if selection.called and len(selection.names) != 1:
+        detail = "--as sets the name of one cluster in the spec. Name exactly one cluster."
+        problems.append(Problem(summary="One name for several clusters", detail=detail))
+    if selection.called and not is_spec_name(selection.called):
+        problems.append(invalid_name(selection.called))
+    unknown = [name for name in selection.names if name not in by_name]
     if unknown:
-        detail = f"The repository has no {', '.join(unknown)}. It has: {', '.join(known) or 'none'}."
-        wrong.append(Problem(summary="No such cluster in the repository", detail=detail))
-    named = [known[name] for name in chosen.names if name in known]
-    return wrong + [
-        Problem(summary="Cluster cannot be imported", detail=f"{one.name}: {one.trouble}")
-        for one in named
-        if one.appliance is None
+        detail = f"The repository has no {', '.join(unknown)}. Its clusters: {few(list(by_name), _SHOWN_NAMES)}."
+        problems.append(Problem(summary="No such cluster in the repository", detail=detail))
+    selected = [by_name[name] for name in selection.names if name in by_name]
+    return problems + [
+        Problem(summary="Cluster cannot be imported", detail=f"{cluster.name}: {cluster.trouble}")
+        for cluster in selected
+        if cluster.appliance is None
     ]
 
 
-def add_to_spec(text: str, new: SpecAdditions, file: str) -> str:
-    """The text of a spec with ``new`` in it. Raises SpecError."""
-    changed = insert_entries(text, "images", new.images, file) if new.images else text
-    return insert_entries(changed, "clusters", new.clusters, file) if new.clusters else changed
+def add_to_spec(text: str, additions: SpecAdditions, file: str) -> str:
+    """Return the text of a spec with ``additions`` inserted. Raises SpecError."""
+    changed = insert_entries(text, "images", additions.images, file) if additions.images else text
+    return insert_entries(changed, "clusters", additions.clusters, file) if additions.clusters else changed
 
 
 def relative_to_spec(address: str, spec: Path) -> str:
-    """A repository that was named from the current directory, as the spec has to name it: relative to the spec."""
+    """Convert the address of a repository, relative to the current directory, into one relative to the spec."""
     if is_remote(address):
         return address
     return f"./{os.path.relpath(address, spec.absolute().parent)}".replace("./../", "../")

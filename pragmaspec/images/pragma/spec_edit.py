@@ -1,4 +1,4 @@
-"""Entries put into the text of a spec; everything else in it, comments and order too, stays as it was written."""
+"""Insertion of entries into the text of a spec, which otherwise stays as written, with its comments and order."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,52 +13,62 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
 def insert_entries(text: str, section: str, entries: Mapping[str, Sequence[str]], file: str) -> str:
-    """``text`` with ``entries`` at the end of its top-level mapping ``section``, which is made when it is not there.
+    """Return ``text`` with ``entries`` at the end of its top-level mapping ``section``, which is created if necessary.
 
-    An entry is the lines below its name, indented from 0. Raises SpecError when the spec is not sound YAML, already has one of
-    the names, or holds the section in a form that cannot be added to.
+    An entry is the lines below its name, with their indentation relative to it. Raises SpecError if the spec is not valid YAML,
+    already has one of the names, or has the section in a form that does not allow insertion.
     """
     document = read_document(text.encode(), file)
-    before = document.root.items.get(section)
-    taken = [name for name in entries if isinstance(before, TreeMapping) and name in before.items]
+    existing = document.root.items.get(section)
+    taken = [name for name in entries if isinstance(existing, TreeMapping) and name in existing.items]
     if taken:
-        where = document.where((section, taken[0]))
-        detail = (
-            f"{section} has {', '.join(taken)} already. Remove what is there, or import one cluster under another name, with "
-            "--as NAME."
+        raise SpecError(
+            "Name is taken",
+            f"{section} already has {', '.join(taken)}. Remove it, or import one cluster under another name, with --as NAME.",
+            where=document.where((section, taken[0])),
         )
-        raise SpecError("Name is taken", detail, where=where)
-    end = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
+    line_end = "\r\n" if text.count("\r\n") * 2 > text.count("\n") else "\n"
     lines = _LINE.findall(text)
-    place = _place([line.rstrip("\r\n") for line in lines], section)
+    place = _find_place([line.rstrip("\r\n") for line in lines], section)
     if place is None:
-        detail = f"Write `{section}:` on a line of its own with its entries indented below, then import again."
-        raise SpecError(f"Unusual `{section}`", detail, where=document.where((section,)))
-    changed = _inserted(lines, place, section, entries, end)
-    try:
-        found = read_document(changed.encode(), file).root.items.get(section)
-    except SpecError:
-        found = None  # the lines that it names are in no file
-    names = set(before.items) if isinstance(before, TreeMapping) else set()
-    if not isinstance(found, TreeMapping) or set(found.items) != names | set(entries):
-        detail = (
-            "The spec is written in braces, or in another way into which no lines can be put. Write its sections as blocks, each "
-            "on a line of its own with its entries indented below, then import again."
+        raise SpecError(
+            f"Unusual `{section}`",
+            f"Write `{section}:` on a separate line, with its entries indented below, then import again.",
+            where=document.where((section,)),
         )
-        where = document.where((section,) if before is not None else ())
-        raise SpecError("Spec cannot be changed", detail, where=where)
+    changed = _insert(lines, place, section, entries, line_end)
+    if _section_names(changed, section, file) != _names(existing) | set(entries):
+        raise SpecError(
+            "Spec cannot be changed",
+            "The spec is written in braces, or in another way that does not allow inserting lines. Write its sections as blocks, "
+            "each on a separate line with its entries indented below, then import again.",
+            where=document.where((section,) if existing is not None else ()),
+        )
     return changed
 
 
+def _section_names(text: str, section: str, file: str) -> set[str] | None:
+    """Return the names in a section of the changed spec; None if it is not valid, since its lines are in no file."""
+    try:
+        tree = read_document(text.encode(), file).root.items.get(section)
+    except SpecError:
+        return None
+    return _names(tree) if isinstance(tree, TreeMapping) else None
+
+
+def _names(section: object) -> set[str]:
+    return set(section.items) if isinstance(section, TreeMapping) else set()
+
+
 class _Place(NamedTuple):
-    """Before which line entries go, how far they are indented, and the line of the section as it has to be: None without one."""
+    """The line before which to insert entries, their indentation, and the number and new text of the section's line, if any."""
 
     before: int
     indent: int
     head: tuple[int, str] | None
 
 
-def _place(lines: list[str], section: str) -> _Place | None:
+def _find_place(lines: list[str], section: str) -> _Place | None:
     key = rf"[\"']?{section}[\"']?[ ]*:"
     for number, line in enumerate(lines):
         if re.fullmatch(rf"{key}([ \t]+&\S+)?[ \t]*(\{{[ ]*\}}|null|~)?[ \t]*(#.*)?", line):
@@ -70,24 +80,24 @@ def _place(lines: list[str], section: str) -> _Place | None:
     return _Place(len(lines), _INDENT, None)
 
 
-def _inserted(lines: list[str], place: _Place, section: str, entries: Mapping[str, Sequence[str]], end: str) -> str:
-    """The text of ``lines``, which keep their ends, with ``entries``, whose lines have ``end``."""
-    found, added = list(lines), _written(entries, place.indent)
+def _insert(lines: list[str], place: _Place, section: str, entries: Mapping[str, Sequence[str]], line_end: str) -> str:
+    """Return the text of ``lines``, which include their ends, with ``entries``, whose lines get ``line_end``."""
+    result, added = list(lines), _format(entries, place.indent)
     if place.head is None:
         gap = [""] if lines and lines[-1].strip() else []
         added = [*gap, f"{section}:", *added]
     else:
         number, head = place.head
-        found[number] = head + lines[number][len(lines[number].rstrip("\r\n")) :]
-    whole = not lines or lines[-1].endswith(("\n", "\r"))
-    if place.before == len(lines) and not whole:
-        found[-1] += end
-    text = "".join((*found[: place.before], *(line + end for line in added), *found[place.before :]))
-    return text if whole else text.removesuffix(end)
+        result[number] = head + lines[number][len(lines[number].rstrip("\r\n")) :]
+    is_terminated = not lines or lines[-1].endswith(("\n", "\r"))
+    if place.before == len(lines) and not is_terminated:
+        result[-1] += line_end
+    text = "".join((*result[: place.before], *(line + line_end for line in added), *result[place.before :]))
+    return text if is_terminated else text.removesuffix(line_end)
 
 
 def _block(lines: list[str], head: int) -> tuple[int, int]:
-    """The line after the last one of the block below ``head``, and by how much its entries are indented."""
+    """Return the number of the line after the block below line ``head``, and the indentation of its entries."""
     end, indent = head + 1, 0
     for number in range(head + 1, len(lines)):
         line = lines[number]
@@ -102,10 +112,9 @@ def _block(lines: list[str], head: int) -> tuple[int, int]:
     return end, indent or _INDENT
 
 
-def _written(entries: Mapping[str, Sequence[str]], indent: int) -> list[str]:
+def _format(entries: Mapping[str, Sequence[str]], indent: int) -> list[str]:
     outer, inner = " " * indent, " " * (indent + _INDENT)
-    found = []
-    for name, lines in entries.items():
-        found.append(f"{outer}{name}:")
-        found += [f"{inner}{line}" for line in lines]
-    return found
+    lines = []
+    for name, body in entries.items():
+        lines += [f"{outer}{name}:", *(f"{inner}{line}" for line in body)]
+    return lines

@@ -1,4 +1,4 @@
-"""What a cluster of a repository is in a spec: its images, and the cluster itself."""
+"""The entries of a spec for a cluster of a repository: its images, and the cluster itself."""
 
 import json
 import re
@@ -7,27 +7,27 @@ from pragmaspec.images.importer import spec_name
 from pragmaspec.images.pragma.vc_in import Appliance, ApplianceMachine
 
 _VIRTIO = {"", "virtio"}
-_LEAST_MEMORY_MIB = 16
+_MIN_MEMORY_MIB = 16
 _GUEST = "guest: files  # it has no cloud-init"
-"""Images of PRAGMA were told who they are by files that were written into their disks."""
+"""Images of PRAGMA were configured by files that were written into their disks."""
 
 
 def image_entries(appliance: Appliance, repository: str, called: str = "") -> dict[str, list[str]]:
-    """The lines of ``images:`` for a cluster: one image when frontend and computes have the same disk, else one for each.
+    """Return the entries of ``images:``: one if frontend and computes have the same disk, else two.
 
-    ``called``: its name in the spec, made of the repository's when it is empty.
+    ``called`` is the cluster's name in the spec; empty: derived from its name in the repository.
     """
     name = called or spec_name(appliance.name)
-    told = {"repository": repository, "cluster": appliance.name}
+    source = {"repository": repository, "cluster": appliance.name}
     if not has_own_compute_disk(appliance):
-        return {name: [f"pragma: {_flow(told)}", _GUEST, *_notes(appliance.frontend)]}
-    frontend = [f"pragma: {_flow({**told, 'role': 'frontend'})}", _GUEST, *_notes(appliance.frontend)]
-    compute = [f"pragma: {_flow({**told, 'role': 'compute'})}", _GUEST, *_notes(appliance.compute)]
+        return {name: [f"pragma: {_flow(source)}", _GUEST, *_bus_comment(appliance.frontend)]}
+    frontend = [f"pragma: {_flow({**source, 'role': 'frontend'})}", _GUEST, *_bus_comment(appliance.frontend)]
+    compute = [f"pragma: {_flow({**source, 'role': 'compute'})}", _GUEST, *_bus_comment(appliance.compute)]
     return {f"{name}-frontend": frontend, f"{name}-compute": compute}
 
 
 def cluster_entry(appliance: Appliance, site: str, called: str = "") -> dict[str, list[str]]:
-    """The lines of ``clusters:`` for a cluster at ``site``, no computes until somebody says how many. ``called``: as there."""
+    """Return the entry of ``clusters:`` for a cluster at ``site``, without computes. ``called``: see :func:`image_entries`."""
     name = called or spec_name(appliance.name)
     images = (f"{name}-frontend", f"{name}-compute") if has_own_compute_disk(appliance) else (name, name)
     compute = appliance.compute or appliance.frontend
@@ -40,24 +40,23 @@ def cluster_entry(appliance: Appliance, site: str, called: str = "") -> dict[str
 
 
 def has_own_compute_disk(appliance: Appliance) -> bool:
-    """Whether the computes have a disk of their own."""
+    """True if the computes have a disk of their own."""
     return appliance.disk("compute") != appliance.disk("frontend")
 
 
 def _size(machine: ApplianceMachine) -> str:
-    memory = f", memory: {machine.memory_mib} MiB" if machine.memory_mib >= _LEAST_MEMORY_MIB else ""
+    memory = f", memory: {machine.memory_mib} MiB" if machine.memory_mib >= _MIN_MEMORY_MIB else ""
     return f", cpus: {machine.cpus}{memory}"
 
 
-def _notes(machine: ApplianceMachine | None) -> list[str]:
+def _bus_comment(machine: ApplianceMachine | None) -> list[str]:
     bus = machine.disk.bus if machine and machine.disk else ""
-    return (
-        [] if bus in _VIRTIO else [f"# Its disk was on the bus {bus}; here it is on virtio, for which the image needs a driver."]
-    )
+    comment = f"# Its disk was on the bus {bus}; here it is on virtio, so the image needs a virtio driver."
+    return [] if bus in _VIRTIO else [comment]
 
 
 def _flow(values: dict[str, str]) -> str:
-    """A mapping on one line; JSON's strings are YAML's double-quoted ones."""
+    """Format a mapping on one line; JSON strings are valid double-quoted YAML strings."""
     return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in values.items()) + "}"
 
 

@@ -6,16 +6,16 @@ from pragmaspec.images.context import ImageContext, VerifiedImage
 
 
 class ImageSource(Protocol):
-    """Where an image comes from. A plain value, so that it can be kept and used again to fetch lost bytes."""
+    """The origin of an image, as a plain value, so that lost bytes can be fetched again."""
 
     def origin(self) -> str:
-        """For people; without credentials."""
+        """A name for display, without credentials. It is recorded in lock files, so its wording must never change."""
         ...
 
     def described(self) -> str:
-        """A digest of what the spec says of it, when what it gives is worth a lock entry; empty when the spec alone decides."""
+        """A digest of the spec's description, recorded in lock files; empty if local files alone determine the image."""
         ...
 
     def find(self, context: ImageContext) -> VerifiedImage:
-        """Get hold of the image. Must verify and inspect it. Raises ImageError."""
+        """Obtain, verify and inspect the image. Raises ImageError."""
         ...

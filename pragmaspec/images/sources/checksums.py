@@ -1,47 +1,47 @@
-r"""What publishers say of their files, and whether it is really they who say it.
+r"""Published checksum files (``SHA256SUMS``, ``CHECKSUM`` and the like) and their signatures.
 
-Files of digests, as publishers put them beside their images: ``SHA256SUMS``, ``CHECKSUM`` and the like.
-
-Their forms: that of GNU coreutils (``<digest>  <name>``, a ``*`` before the name for binary mode, a ``\`` before the line when
-the name has escapes), the tagged one of the BSDs and of OpenSSL (``SHA256 (<name>) = <digest>``), that of Gentoo with a heading
-over each kind of digest (``# BLAKE2B HASH``), and one digest alone. A line that says something of the wanted file is never
-guessed at; lines that say nothing of it are passed over.
+Formats: that of GNU coreutils (``<digest>  <name>``, a ``*`` before the name for binary mode, a ``\`` before the line if the name
+contains escapes), the tagged one of the BSDs and of OpenSSL (``SHA256 (<name>) = <digest>``), that of Gentoo with a heading for
+each kind of digest (``# BLAKE2B HASH``), and a single digest. A line about the requested file is never guessed at; lines about
+other files are skipped.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from pragmaspec.errors import ImageError
 from pragmaspec.files import read_regular
 from pragmaspec.images.context import ImageContext
+from pragmaspec.images.sources.publication import INLINE_SIGNATURE, PublishedChecksums
 from pragmaspec.images.sources.remote import ExpectedDigest
 from pragmaspec.images.sources.signatures import verify_signature
 from pragmaspec.images.transfer.cloudfront import WebFile
-from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.http import DownloadClient
 from pragmaspec.net.urls import REMOTE_SCHEMES, parse_url, redact_url
+from pragmaspec.text import few
 
 _HEX = r"(?P<digest>[0-9A-Fa-f]{32,128})"
 _PLAIN = re.compile(rf"(?P<escaped>\\?)(?:(?P<kind>[Ss][Hh][Aa](?:256|512)):)?{_HEX}(?:[ \t]+\*?(?P<name>[^\s*].*))?")
 _TAGGED = re.compile(rf"(?P<escaped>\\?)(?P<kind>[A-Za-z][A-Za-z0-9/-]*) ?\((?P<name>.+)\) ?= ?{_HEX}")
 _KINDS = {64: "sha256", 128: "sha512"}
 _TAGS = {"sha256": 64, "sha-256": 64, "sha2-256": 64, "sha512": 128, "sha-512": 128, "sha2-512": 128}
-_SHORTER = {32, 40, 56, 96}
-"""Lengths of digests that are not used here: MD5, SHA-1, SHA-224, SHA-384."""
+_UNSUPPORTED_LENGTHS = {32, 40, 56, 96}
+"""Lengths of MD5, SHA-1, SHA-224 and SHA-384."""
 _COMMENTS = ("#", ";")
 _HEADING = re.compile(r"# *(?P<kind>[A-Za-z][A-Za-z0-9-]*) HASH", re.IGNORECASE)
 _STREAMS = ("-", "stdin")
-"""Names of standard input: a digest of it stands alone."""
+"""Names of standard input, equivalent to no name."""
 _ESCAPES = {r"\\": "\\", r"\n": "\n", r"\r": "\r"}
-_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
+_SIGNED_MESSAGE = "-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = "-----BEGIN PGP SIGNATURE-----"
-_NAMES_SHOWN = 5
+_SHOWN_NAMES = 5
 
 
 class PublishedDigest(NamedTuple):
-    """A digest that somebody vouches for: ``kind`` is sha256 or sha512, ``digest`` lower-case hexadecimal."""
+    """A digest from a checksum file: ``kind`` is sha256 or sha512, ``digest`` is lower-case hexadecimal."""
 
     kind: str
     digest: str
@@ -56,79 +56,77 @@ class _Line(NamedTuple):
     name: str
 
 
-def find_digest(text: bytes, path: str, where: str) -> PublishedDigest:
-    """The digest of the file at ``path`` in the checksum file ``text`` (from ``where``): SHA-256, else SHA-512.
+def find_digest(text: bytes, path: str, origin: str) -> PublishedDigest:
+    """Return the digest of the file at ``path`` in the checksum file ``text``: SHA-256, else SHA-512. Raises ImageError.
 
-    ``path`` is the path of the file's URL: a line may name the file with its folders. Raises ImageError.
+    ``path`` is the path of the file's URL, because a line may name the file with its folders; ``origin`` is a name for errors.
     """
     name = path.rpartition("/")[2]
-    lines, strange = _read(text, name, where)
-    if len(lines) == 1 and not lines[0].name and not strange:
+    lines, malformed = _read(text, name, origin)
+    if len(lines) == 1 and not lines[0].name and not malformed:
         lines = [lines[0]._replace(name=name)]
-    about = [line for line in lines if line.name and f"/{path}".endswith(f"/{line.name}")]
-    longest = max((len(line.name) for line in about), default=0)
-    found: dict[str, _Line] = {}
-    for line in (line for line in about if len(line.name) == longest and line.kind):
-        before = found.setdefault(line.kind, line)
-        if before.digest != line.digest:
-            raise _wrong(where, f"lines {before.number} and {line.number} have two different digests of {name}")
+    matching = [line for line in lines if line.name and f"/{path}".endswith(f"/{line.name}")]
+    longest = max((len(line.name) for line in matching), default=0)
+    by_kind: dict[str, _Line] = {}
+    for line in (line for line in matching if len(line.name) == longest and line.kind):
+        first = by_kind.setdefault(line.kind, line)
+        if first.digest != line.digest:
+            raise _checksums_error(origin, f"lines {first.number} and {line.number} have different digests of {name}")
     for kind in _KINDS.values():
-        if kind in found:
-            return PublishedDigest(kind, found[kind].digest)
-    raise _wrong(where, _missing(name, lines, about, strange))
+        if kind in by_kind:
+            return PublishedDigest(kind, by_kind[kind].digest)
+    raise _checksums_error(origin, _explain_absence(name, lines, matching, malformed))
 
 
-def _missing(name: str, lines: list[_Line], about: list[_Line], strange: int) -> str:
-    """Why there is no digest for ``name``, with the line that comes nearest."""
-    if about:
-        return f"it has no SHA-256 or SHA-512 of {name}: the digest in line {about[0].number} is of a kind that is not used"
+def _explain_absence(name: str, lines: list[_Line], matching: list[_Line], malformed: int) -> str:
+    """Return the reason why there is no digest of ``name``, with the closest line."""
+    if matching:
+        return f"it has no SHA-256 or SHA-512 of {name}: the digest in line {matching[0].number} is of an unsupported kind"
     elsewhere = next((line for line in lines if line.name.rpartition("/")[2] == name), None)
     if elsewhere:
-        return (
-            f"line {elsewhere.number} names {name} with a folder that it is not in ({elsewhere.name}), so it may be another file"
-        )
-    bare = next((line for line in lines if not line.name), None)
-    if bare:
-        return f"line {bare.number} has a digest without a name, and {name} is looked for"
-    if strange:
-        return f"it has no SHA-256 or SHA-512 of {name}, and line {strange} is not a digest and a name"
-    names = ", ".join(line.name for line in lines[:_NAMES_SHOWN])
-    return f"it has no SHA-256 or SHA-512 of {name}" + (f"; it names {names}" if names else ", nor of any other file")
+        return f"line {elsewhere.number} has {name} in another folder ({elsewhere.name}), so it may be another file"
+    unnamed = next((line for line in lines if not line.name), None)
+    if unnamed:
+        return f"line {unnamed.number} has a digest without a name, which may be that of another file than {name}"
+    if malformed:
+        return f"it has no SHA-256 or SHA-512 of {name}, and line {malformed} is not a digest and a name"
+    return f"it has no SHA-256 or SHA-512 of {name}; its files: {few([line.name for line in lines], _SHOWN_NAMES)}"
 
 
-def _read(text: bytes, name: str, where: str) -> tuple[list[_Line], int]:
-    """The lines with digests, and the number of the first that is something else; 0: there is none."""
-    found, strange, heading = [], 0, ""
-    for number, line in _lines(text, where):
+def _read(text: bytes, name: str, origin: str) -> tuple[list[_Line], int]:
+    """Return the lines with digests, and the number of the first malformed line, 0 for none."""
+    lines, malformed, heading = [], 0, ""
+    for number, line in _significant_lines(text, origin):
         if line.startswith(_COMMENTS):
-            headed = _HEADING.fullmatch(line)
-            heading = headed["kind"] if headed else heading
+            found = _HEADING.fullmatch(line)
+            heading = found["kind"] if found else heading
             continue
         match = _PLAIN.fullmatch(line) or _TAGGED.fullmatch(line)
         if match is not None:
-            found.append(_Line(number, _kind(match, heading, where, number, name), match["digest"].lower(), _name(match)))
+            kind = _kind(match, heading, origin, number, name)
+            lines.append(_Line(number, kind, match["digest"].lower(), _name(match)))
         elif name in line:
-            raise _wrong(where, f"line {number} is not a digest and a name, though it speaks of {name}")
+            raise _checksums_error(origin, f"line {number} mentions {name}, but is not a digest and a name")
         else:
-            strange = strange or number
-    return found, strange
+            malformed = malformed or number
+    return lines, malformed
 
 
-def _kind(match: re.Match[str], heading: str, where: str, number: int, name: str) -> str:
-    """The kind of digest of a line under ``heading``; empty for one that is not used."""
-    length, said = len(match["digest"]), (match["kind"] or heading).lower()
-    if said and said not in _TAGS:
+def _kind(match: re.Match[str], heading: str, origin: str, number: int, name: str) -> str:
+    """Return the kind of the digest in a line under ``heading``; empty for an unsupported one."""
+    length, stated = len(match["digest"]), (match["kind"] or heading).lower()
+    if stated and stated not in _TAGS:
         return ""
     kind = _KINDS.get(length, "")
-    if length != _TAGS.get(said, length) or (not kind and length not in _SHORTER):
+    if length != _TAGS.get(stated, length) or (not kind and length not in _UNSUPPORTED_LENGTHS):
         if (_name(match) or name).rpartition("/")[2] == name:
-            raise _wrong(where, f"the digest of {name} in line {number} has {length} digits")
+            raise _checksums_error(origin, f"the digest of {name} in line {number} has {length} digits")
         return ""
     return kind
 
 
 def _name(match: re.Match[str]) -> str:
-    """The name in a line, with / between its parts and without ``./`` before them."""
+    """Return the name in a line, with / as separator and without a leading ``./``."""
     name = match["name"] or ""
     if name in _STREAMS:
         return ""
@@ -137,78 +135,78 @@ def _name(match: re.Match[str]) -> str:
     return re.sub(r"^(?:\./+)+", "", name.replace("\\", "/"))
 
 
-def _lines(text: bytes, where: str) -> Iterator[tuple[int, str]]:
-    """The lines that may say something, numbered from 1, without blanks around them and without what signs them."""
-    head = False
-    for number, raw in enumerate(re.split(r"\r\n|\n|\r", _decoded(text, where)), start=1):
+def _significant_lines(text: bytes, origin: str) -> Iterator[tuple[int, str]]:
+    """Yield the stripped, non-empty lines with their numbers from 1, without the armor of a signature."""
+    in_armor_header = False
+    for number, raw in enumerate(re.split(r"\r\n|\n|\r", _decode(text, origin)), start=1):
         line = raw.strip(" \t\f\v\x00\u00a0")
         if line == _SIGNATURE:
             return
-        if line == _SIGNED:
-            head = True
-        elif head:
-            head = bool(line)
+        if line == _SIGNED_MESSAGE:
+            in_armor_header = True
+        elif in_armor_header:
+            in_armor_header = bool(line)
         elif line:
             yield number, line.removeprefix("- ")
 
 
-def _decoded(text: bytes, where: str) -> str:
-    """Text in UTF-8, or in UTF-16 as Windows PowerShell writes it."""
+def _decode(text: bytes, origin: str) -> str:
+    """Decode UTF-8, or UTF-16 as Windows PowerShell writes it."""
     if not text.strip():
-        raise _wrong(where, "it is empty")
-    utf_16 = text.startswith((b"\xff\xfe", b"\xfe\xff"))
-    bare = "utf-16-le" if text[1:2] == b"\0" else "utf-16-be" if text[:1] == b"\0" else "utf-8-sig"
+        raise _checksums_error(origin, "it is empty")
+    has_utf_16_mark = text.startswith((b"\xff\xfe", b"\xfe\xff"))
+    unmarked = "utf-16-le" if text[1:2] == b"\0" else "utf-16-be" if text[:1] == b"\0" else "utf-8-sig"
     try:
-        found = text.decode("utf-16" if utf_16 else bare)
+        decoded = text.decode("utf-16" if has_utf_16_mark else unmarked)
     except UnicodeDecodeError:
-        raise _wrong(where, "it is not a text") from None
-    if found.lstrip().lower().startswith(("<!doctype", "<html", "<head")):
-        raise _wrong(where, "it is a web page, and not a file of digests")
-    return found
+        raise _checksums_error(origin, "it is not a text file") from None
+    if decoded.lstrip().lower().startswith(("<!doctype", "<html", "<head")):
+        raise _checksums_error(origin, "it is a web page instead of a checksum file")
+    return decoded
 
 
-def _wrong(where: str, why: str) -> ImageError:
-    detail = f"{redact_url(where)}: {why}. Without a clear statement of the publisher the image is not taken."
-    return ImageError("Published digests cannot be used", detail)
+def _checksums_error(origin: str, reason: str) -> ImageError:
+    return ImageError(
+        "Published checksums cannot be used",
+        f"{redact_url(origin)}: {reason}. The image is not used without an unambiguous checksum of its publisher.",
+    )
 
 
-if TYPE_CHECKING:
-    from pragmaspec.images.sources.url import Sums
-
-INLINE_SIGNATURE = "inline"
-
-
-def digest_from_checksums(sums: "Sums", url: str, workshop: ImageContext, version: str = "") -> ExpectedDigest:
-    """What ``sums`` says of the file at ``url``, after its signature was checked where there is one. Raises ImageError."""
-    workshop.step("checking the publisher's digests")
-    with HttpClient(workshop.policy) as web:
-        text = _needed(web, sums.url, workshop)
-        if sums.signature:
-            signature = None if sums.signature == INLINE_SIGNATURE else _needed(web, sums.signature, workshop)
-            text = verify_signature(text, signature, _key(web, sums, workshop), sums.key, redact_url(sums.url))
-    found = find_digest(text, unquote(parse_url(url, REMOTE_SCHEMES, blanks=True).path).lstrip("/"), sums.url)
+def digest_from_checksums(checksums: PublishedChecksums, url: str, context: ImageContext, version: str = "") -> ExpectedDigest:
+    """Return the digest of the file at ``url`` in ``checksums``, whose signature, if any, is verified. Raises ImageError."""
+    context.step("checking the publisher's checksums")
+    with DownloadClient(context.policy) as client:
+        text = _download(client, checksums.url, context)
+        if checksums.signature:
+            inline = checksums.signature == INLINE_SIGNATURE
+            signature = None if inline else _download(client, checksums.signature, context)
+            keys = _signing_keys(client, checksums, context)
+            text = verify_signature(text, signature, keys, checksums.key, redact_url(checksums.url))
+    path = unquote(parse_url(url, REMOTE_SCHEMES, blanks=True).path).lstrip("/")
+    found = find_digest(text, path, checksums.url)
     return ExpectedDigest(
         by="publisher",
         version=version,
-        signed_by=sums.key.upper() if sums.signature else "",
+        signed_by=checksums.key.upper() if checksums.signature else "",
         **{found.kind: found.digest},
     )
 
 
-def _key(web: HttpClient, sums: "Sums", workshop: ImageContext) -> bytes:
-    """The key's bytes, from a file of this machine, else from its publisher: the pinned fingerprint makes sure of it."""
-    if sums.keyring:
+def _signing_keys(client: DownloadClient, checksums: PublishedChecksums, context: ImageContext) -> bytes:
+    """Return the keys from the local keyring, else from the publisher, which is safe because the fingerprint is pinned."""
+    if checksums.keyring:
         try:
-            return read_regular(Path(sums.keyring), -1)
+            return read_regular(Path(checksums.keyring), -1)
         except OSError as error:
-            if not sums.key_url:
-                detail = f"{sums.keyring} cannot be read: {error.strerror}."
-                raise ImageError("Signature refused", detail) from None
-    return _needed(web, sums.key_url, workshop)
+            if not checksums.key_url:
+                raise ImageError("Signature rejected", f"{checksums.keyring} cannot be read: {error.strerror}.") from None
+    return _download(client, checksums.key_url, context)
 
 
-def _needed(web: HttpClient, url: str, workshop: ImageContext) -> bytes:
-    content = web.small(WebFile(url=url, signing=workshop.settings.cloudfront))
+def _download(client: DownloadClient, url: str, context: ImageContext) -> bytes:
+    content = client.read_small(WebFile(url=url, signing=context.settings.cloudfront))
     if content is None:
-        raise ImageError("Published digests cannot be used", f"{redact_url(url)} is not there, and vouches for the image.")
+        raise ImageError(
+            "Published checksums cannot be used", f"{redact_url(url)} does not exist, but is needed to verify the image."
+        )
     return content

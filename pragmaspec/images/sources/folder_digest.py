@@ -1,4 +1,4 @@
-"""Whether a local folder is still the same, told without reading its gigabytes."""
+"""A digest that detects changes of a local folder without reading all of its gigabytes."""
 
 import os
 from hashlib import sha256
@@ -7,15 +7,15 @@ ENDS_BYTES = 2**16
 
 
 def folder_digest(path: str) -> str:
-    """A digest that changes with the files of the folder (or with the one file) ``path``; empty when it cannot be read.
+    """Return a digest of the files in the folder (or of the one file) ``path``; empty if they cannot be read.
 
-    Over names, lengths, and the first and last 64 KiB of each: compressed files end with a check sum of all they hold. Times and
-    places do not count, so a copy of the folder has the same.
+    It covers names, sizes, and the first and last 64 KiB of each file; compressed files end with a checksum of their content.
+    It does not depend on times and paths, so a copy of the folder has the same digest.
     """
     digest = sha256()
     try:
         for name, file in _files(path):
-            with open(file, "rb") as stream:  # noqa: PTH123 - scandir gives strings
+            with open(file, "rb") as stream:  # noqa: PTH123 - scandir returns strings
                 size = os.fstat(stream.fileno()).st_size
                 digest.update(f"{name}\0{size}\0".encode(errors="surrogateescape"))
                 digest.update(stream.read(ENDS_BYTES))
@@ -27,7 +27,7 @@ def folder_digest(path: str) -> str:
 
 
 def _files(path: str) -> list[tuple[str, str]]:
-    """Name and path of each file: of a folder's subfolders, too, as deep as repositories have them."""
+    """Return name and path of each file of the folder and its direct subfolders, which is as deep as repositories are."""
     if os.path.isfile(path):  # noqa: PTH113 - see above
         return [("", path)]
     found = []

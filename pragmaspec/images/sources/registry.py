@@ -1,4 +1,4 @@
-"""The kinds of sources, and which one an image of the spec means."""
+"""The kinds of image sources, and the choice of one for an image of the spec."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,8 @@ from pragmaspec.images.sources.clonezilla import ClonezillaSource, clonezilla_so
 from pragmaspec.images.sources.debian import DebianSource
 from pragmaspec.images.sources.local import LocalSource
 from pragmaspec.images.sources.pragma import PragmaSource, pragma_source
-from pragmaspec.images.sources.url import Sums, UrlSource
+from pragmaspec.images.sources.publication import PublishedChecksums
+from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.net.urls import is_remote
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ AnySource = ClonezillaSource | DebianSource | LocalSource | PragmaSource | Catal
 
 
 def source_of(model: "ImageModel", directory: Path) -> AnySource:
-    """The source that ``model`` describes; its paths are relative to ``directory``."""
+    """Return the source that ``model`` describes; its paths are relative to ``directory``."""
     if model.build is not None:
         build = model.build
         return DebianSource(
@@ -28,20 +29,20 @@ def source_of(model: "ImageModel", directory: Path) -> AnySource:
             mirror=build.mirror,
             snapshot=build.snapshot,
             distribution="debian" if build.debian else "ubuntu",
-            keyring=os.path.abspath(directory / build.keyring) if build.keyring else "",  # noqa: PTH100 - as below
+            keyring=_absolute(build.keyring, directory) if build.keyring else "",
         )
     if model.catalogue:
         return CatalogueSource(name=model.catalogue)
     if model.clonezilla:
-        return clonezilla_source(_placed(model.clonezilla, directory), model.clonezilla)
+        return clonezilla_source(_absolute(model.clonezilla, directory), model.clonezilla)
     if model.pragma:
-        wanted = model.pragma
-        return pragma_source(_placed(wanted.repository, directory), wanted.repository, wanted.cluster, wanted.role)
-    return _file_of(model, directory)
+        pragma = model.pragma
+        return pragma_source(_absolute(pragma.repository, directory), pragma.repository, pragma.cluster, pragma.role)
+    return _file_source(model, directory)
 
 
 def needs_lock(source: AnySource) -> bool:
-    """Whether nobody but the lock file can say which bytes ``source`` has to give."""
+    """True if only the lock file determines which bytes of ``source`` are accepted."""
     if isinstance(source, UrlSource):
         return not source.sha256 and source.sums is None
     if isinstance(source, ClonezillaSource):
@@ -50,50 +51,48 @@ def needs_lock(source: AnySource) -> bool:
 
 
 def may_change(source: AnySource) -> bool:
-    """Whether ``source`` may give another image tomorrow, so that one which is here already is no answer."""
+    """True if ``source`` may serve another image later, so that one in the store is not necessarily the current one."""
     return needs_lock(source) or isinstance(source, CatalogueSource) or (isinstance(source, UrlSource) and not source.sha256)
 
 
-def _placed(place: str, directory: Path) -> str:
-    """A URL as it is, a path as from here."""
-    return place if is_remote(place) else os.path.abspath(directory / place)  # noqa: PTH100 - links stay as they are
+def _absolute(address: str, directory: Path) -> str:
+    """Return a URL unchanged, a path as an absolute one; symbolic links are kept."""
+    return address if is_remote(address) else os.path.abspath(directory / address)  # noqa: PTH100 - resolve() follows links
 
 
-def _file_of(model: "ImageModel", directory: Path) -> LocalSource | UrlSource:
-    def absolute(path: str | None) -> str | None:
-        return os.path.abspath(directory / path) if path else None  # noqa: PTH100 - symbolic links stay as they are
-
+def _file_source(model: "ImageModel", directory: Path) -> LocalSource | UrlSource:
     source = model.source or ""
-    kernel, initrd, cmdline = absolute(model.kernel), absolute(model.initrd), model.cmdline or ""
+    kernel = _absolute(model.kernel, directory) if model.kernel else None
+    initrd = _absolute(model.initrd, directory) if model.initrd else None
     if is_remote(source):
         return UrlSource(
             url=source,
             sha256=model.sha256 or "",
             mirrors=model.mirrors,
-            sums=_sums_of(model.sums, absolute(model.sums.keyring)) if model.sums else None,
+            sums=_published_checksums(model.sums, directory) if model.sums else None,
             format=model.format,
             kernel=kernel,
             initrd=initrd,
-            cmdline=cmdline,
+            cmdline=model.cmdline or "",
             member=model.member or "",
         )
     return LocalSource(
-        disk=absolute(source) or "",
+        disk=_absolute(source, directory) if source else "",
         shown=source,
         sha256=model.sha256,
         format=model.format,
         kernel=kernel,
         initrd=initrd,
-        cmdline=cmdline,
+        cmdline=model.cmdline or "",
         member=model.member or "",
     )
 
 
-def _sums_of(model: "SumsModel", keyring: str | None) -> Sums:
-    return Sums(
+def _published_checksums(model: "SumsModel", directory: Path) -> PublishedChecksums:
+    return PublishedChecksums(
         url=model.url,
         signature=model.signature or "",
         key=model.key or "",
         key_url=model.key_url or "",
-        keyring=keyring or "",
+        keyring=_absolute(model.keyring, directory) if model.keyring else "",
     )

@@ -1,8 +1,7 @@
-"""The newest release of a publication: which file it is, and what its publisher says it has to be."""
+"""The newest release of a publication: its file, and the digest that the publisher announces."""
 
 import re
 import tomllib
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 
@@ -12,63 +11,67 @@ from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.context import ImageContext
 from pragmaspec.images.settings import Settings
-from pragmaspec.images.sources.checksums import INLINE_SIGNATURE, digest_from_checksums
-from pragmaspec.images.sources.publication import Publication
+from pragmaspec.images.sources.checksums import digest_from_checksums
+from pragmaspec.images.sources.publication import INLINE_SIGNATURE, Publication, PublishedChecksums
 from pragmaspec.images.sources.remote import ExpectedDigest
-from pragmaspec.images.sources.url import Sums
 from pragmaspec.images.store.fetched import version_key
 from pragmaspec.images.transfer.folders import WebFolder
+from pragmaspec.text import did_you_mean, few
 
+_SHOWN_NAMES = 20
 MAX_FOLDERS_TRIED = 3
-"""A dated folder may be there before all its files are: so many are looked into, from the newest on."""
+"""Number of dated folders to try, the newest first: a folder may be published before all of its files."""
 
 
 class Release(Frozen, frozen=True):
-    """A file that was published, and what vouches for it."""
+    """A published file and its digest."""
 
     url: str
-    promise: ExpectedDigest
+    expected: ExpectedDigest
 
 
 @cache
 def built_in_publications() -> dict[str, Publication]:
-    """The publications that pragmaspec knows by itself, by name."""
+    """The built-in publications by name."""
     text = files("pragmaspec.images").joinpath("published.toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), dict[str, Publication])
 
 
 def find_publication(name: str, settings: Settings) -> Publication:
-    """The publication called ``name``: the user's own, else a built-in one. Raises ImageError."""
+    """Return the publication ``name``, the user's own or a built-in one. Raises ImageError."""
     known = built_in_publications() | dict(settings.catalogue)
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        advice = f"Did you mean {near[0]}?" if near else f"There are {', '.join(sorted(known))}."
-        detail = f"There is no image {name} in the catalogue. {advice} Your own go into sources.toml (docs/images.md)."
+        advice = did_you_mean(name, known, otherwise=f"The catalogue has {few(sorted(known), _SHOWN_NAMES)}.")
+        detail = f"There is no image {name} in the catalogue. {advice} Add your own in sources.toml (docs/images.md)."
         raise ImageError("Unknown catalogue name", detail)
     return known[name]
 
 
-def find_release(publication: Publication, workshop: ImageContext) -> Release:
-    """The newest release that is complete. Asks the publisher. Raises ImageError."""
-    workshop.step("asking for the newest release")
+def find_release(publication: Publication, context: ImageContext) -> Release:
+    """Ask the publisher for the newest complete release. Raises ImageError."""
+    context.step("asking for the newest release")
     folder = publication.folder.rstrip("/") + "/"
-    if not publication.dated:
-        found = _release_in(folder, "", publication, workshop)
-        if found is None:
-            raise _nothing(publication, folder)
-        return found
-    names = [name.removesuffix("/") for name in WebFolder(folder, workshop).names()]
+    versions = _dated_folders(folder, publication, context) if publication.dated else [""]
+    for version in versions:
+        release = _release_in(f"{folder}{version}/" if version else folder, version, publication, context)
+        if release is not None:
+            return release
+    raise ImageError(
+        "No release found",
+        f"{folder} contains no {publication.file} with {publication.sums} beside it. The publisher may have changed its layout.",
+    )
+
+
+def _dated_folders(folder: str, publication: Publication, context: ImageContext) -> list[str]:
+    """Return the names of the newest dated subfolders, the newest first."""
+    names = [name.removesuffix("/") for name in WebFolder(folder, context).names()]
     dated = sorted((name for name in names if re.fullmatch(publication.dated, name)), key=version_key, reverse=True)
-    for name in dated[:MAX_FOLDERS_TRIED]:
-        found = _release_in(f"{folder}{name}/", name, publication, workshop)
-        if found is not None:
-            return found
-    raise _nothing(publication, folder)
+    return dated[:MAX_FOLDERS_TRIED]
 
 
-def _release_in(folder: str, version: str, publication: Publication, workshop: ImageContext) -> Release | None:
-    """The newest file of one folder; None when the file or its sums are not there."""
-    names = WebFolder(folder, workshop).names()
+def _release_in(folder: str, version: str, publication: Publication, context: ImageContext) -> Release | None:
+    """Return the newest file of one folder; None if it has no image or no checksum file."""
+    names = WebFolder(folder, context).names()
     images = [match for name in names if (match := re.fullmatch(publication.file, name))]
     if not images:
         return None
@@ -78,7 +81,7 @@ def _release_in(folder: str, version: str, publication: Publication, workshop: I
     if not sums:
         return None
     url, signature = f"{folder}{sums[-1]}", publication.signature
-    asked = Sums(
+    checksums = PublishedChecksums(
         url=url,
         signature=signature if signature in {"", INLINE_SIGNATURE} else url + signature,
         key=publication.key,
@@ -86,13 +89,8 @@ def _release_in(folder: str, version: str, publication: Publication, workshop: I
         keyring=publication.keyring,
     )
     image_url = folder + image[0]
-    return Release(url=image_url, promise=digest_from_checksums(asked, image_url, workshop, version or _version(image)))
+    return Release(url=image_url, expected=digest_from_checksums(checksums, image_url, context, version or _version(image)))
 
 
 def _version(match: re.Match[str]) -> str:
     return match.groupdict().get("version") or match[0]
-
-
-def _nothing(publication: Publication, folder: str) -> ImageError:
-    detail = f"{folder} has no {publication.file} with {publication.sums} beside it: the publisher has changed something."
-    return ImageError("No release found", detail)

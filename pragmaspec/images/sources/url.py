@@ -1,36 +1,23 @@
-"""Images behind URLs: of the web (also CloudFront and Google Drive) and of S3; with mirrors, and with sums of their publisher."""
+"""Images at URLs, of the web (also CloudFront and Google Drive) or of S3, with mirrors and a publisher's checksums."""
 
 from hashlib import sha256
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.context import ImageContext, VerifiedImage
-from pragmaspec.images.transfer.http import RemoteFile
+from pragmaspec.images.sources.publication import PublishedChecksums
 from pragmaspec.net.urls import is_url, redact_url
 
 
-class Sums(Frozen, frozen=True):
-    """Where the publisher's digests are, and who signs them. See :class:`pragmaspec.images.sources.publication.Publication`.
-
-    ``signature``: its URL, ``inline``, or empty when nobody signs; ``keyring`` is an absolute path.
-    """
-
-    url: str
-    signature: str = ""
-    key: str = ""
-    key_url: str = ""
-    keyring: str = ""
-
-
 class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
-    """A disk at a URL, or the file ``member`` in an archive there. Kernel and initrd are local files, by absolute path.
+    """A disk at a URL, or the file ``member`` of an archive there. Kernel and initrd are local files, by absolute path.
 
-    ``sha256``, else ``sums``, vouch for it; without either only what ``pragmaspec.lock`` says is taken.
+    ``sha256``, else ``sums``, determines the accepted file; without either, only the one in ``pragmaspec.lock`` is accepted.
     """
 
     url: str
     sha256: str = ""
     mirrors: tuple[str, ...] = ()
-    sums: Sums | None = None
+    sums: PublishedChecksums | None = None
     format: str | None = None
     kernel: str | None = None
     initrd: str | None = None
@@ -38,53 +25,52 @@ class UrlSource(Frozen, frozen=True, tag_field="kind", tag="http"):
     member: str = ""
 
     def origin(self) -> str:
-        """The URL without user, password and query, any of which may be secret, and the file in that archive."""
+        """The URL without user, password and query, and the member."""
         return f"{redact_url(self.url)}, member {self.member}" if self.member else redact_url(self.url)
 
     def described(self) -> str:
-        """Over everything but the local files, which decide by themselves; empty when there are such.
+        """A digest of everything but local files; empty if there are any, because they determine the image.
 
-        Mirrors are left out: they give the same bytes.
+        Mirrors are left out: they serve the same bytes.
         """
         if self.kernel:
             return ""
-        words = f"http {self.url} {self.sha256} {self.format}" + (f" {self.sums}" if self.sums else "")
-        words += f" {self.member}" if self.member else ""
-        return sha256(words.encode()).hexdigest()[:16]
+        text = f"http {self.url} {self.sha256} {self.format}" + (f" {_sums_text(self.sums)}" if self.sums else "")
+        text += f" {self.member}" if self.member else ""
+        return sha256(text.encode()).hexdigest()[:16]
 
-    def find(self, workshop: ImageContext) -> VerifiedImage:
-        """Download the disk unless the store has it."""
-        # requests costs 0.13 s, and only what is downloaded needs it.
+    def find(self, context: ImageContext) -> VerifiedImage:
+        """Download the disk unless the store has it. Raises ImageError."""
+        # requests takes 0.13 s to import, and only downloads need it.
         from pragmaspec.images.sources import remote  # noqa: PLC0415
         from pragmaspec.images.sources.checksums import digest_from_checksums  # noqa: PLC0415
+        from pragmaspec.images.transfer.locations import remote_file  # noqa: PLC0415
 
-        promise = remote.digest_from_lock(workshop)
-        if promise is None and self.sha256:
-            promise = remote.ExpectedDigest(by="spec", sha256=self.sha256)
-        if promise is None and self.sums:
-            promise = digest_from_checksums(self.sums, self.url, workshop)
-        shape = remote.DeclaredDisk(
+        expected = remote.digest_from_lock(context)
+        if expected is None and self.sha256:
+            expected = remote.ExpectedDigest(by="spec", sha256=self.sha256)
+        if expected is None and self.sums:
+            expected = digest_from_checksums(self.sums, self.url, context)
+        declared = remote.DeclaredDisk(
             format=self.format, kernel=self.kernel, initrd=self.initrd, cmdline=self.cmdline, member=self.member
         )
-        places = lambda: self._addresses(workshop)  # noqa: E731 - asked for only when something has to be fetched
-        return remote.fetch_disk(workshop, places, promise or remote.ExpectedDigest(by="nobody"), shape, self.origin())
+        return remote.fetch_disk(
+            context,
+            lambda: tuple(remote_file(url, context) for url in self._urls(context)),
+            expected or remote.ExpectedDigest(by="none"),
+            declared,
+            self.origin(),
+        )
 
-    def _addresses(self, workshop: ImageContext) -> tuple[RemoteFile, ...]:
-        """Where it is asked for, in this order: where the lock file found it, as the spec says, the mirrors."""
+    def _urls(self, context: ImageContext) -> list[str]:
+        """Return the URLs to try: the one in the lock file, the one in the spec, the mirrors."""
         urls = [self.url, *self.mirrors]
-        if workshop.pinned and is_url(workshop.pinned.url) and workshop.pinned.url not in urls:
-            urls.insert(0, workshop.pinned.url)
-        return tuple(remote_file(url, workshop) for url in urls)
+        if context.pinned and is_url(context.pinned.url) and context.pinned.url not in urls:
+            urls.insert(0, context.pinned.url)
+        return urls
 
 
-def remote_file(url: str, workshop: ImageContext) -> RemoteFile:
-    """The file that ``url`` means. Raises ImageError."""
-    from pragmaspec.images.transfer.cloudfront import WebFile  # noqa: PLC0415 - each kind loads what it needs
-    from pragmaspec.images.transfer.gdrive import drive_file, parse_drive_link  # noqa: PLC0415
-    from pragmaspec.images.transfer.s3 import s3_file  # noqa: PLC0415
-
-    if is_url(url, ("s3",)):
-        return s3_file(url)
-    if link := parse_drive_link(url, workshop.settings.drive.site):
-        return drive_file(link, workshop)
-    return WebFile(url=url, signing=workshop.settings.cloudfront)
+def _sums_text(sums: PublishedChecksums) -> str:
+    """Return the text from which lock files' digests were computed since the first version; it must never change."""
+    names = ("url", "signature", "key", "key_url", "keyring")
+    return f"Sums({', '.join(f'{name}={getattr(sums, name)!r}' for name in names)})"

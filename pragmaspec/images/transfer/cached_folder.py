@@ -1,4 +1,4 @@
-"""Files of a folder that can be read here: where they are when the folder is local, else fetched and kept until all is done."""
+"""Folders whose files are readable on this machine: a local folder directly, a remote one through a temporary cache."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,147 +9,149 @@ from typing import Protocol
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.context import ImageContext
-from pragmaspec.images.transfer.folders import Folder, check_plain_name, open_folder
+from pragmaspec.images.transfer.folders import Folder, check_plain_name
+from pragmaspec.images.transfer.locations import open_folder
 from pragmaspec.net.urls import is_remote
+from pragmaspec.typing import override
 
 CHUNK_BYTES = 2**20
 
 
 class ReadableFolder(Protocol):
-    """A folder whose files can be read."""
+    """A folder whose files are readable on this machine."""
 
     def names(self) -> tuple[str, ...]:
-        """The names of its files, sorted. Raises ImageError."""
+        """The sorted names of its files. Raises ImageError."""
         ...
 
-    def small(self, name: str) -> bytes | None:
-        """A short file whole; None when it is not there. Raises ImageError."""
+    def read_small(self, name: str) -> bytes | None:
+        """The content of a small file; None if it does not exist. Raises ImageError."""
         ...
 
     def size(self, name: str) -> int:
-        """The length of a file in bytes; it is here then. Raises ImageError."""
+        """Size of a file in bytes; downloads the file if necessary. Raises ImageError."""
         ...
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """The bytes of a file, in order, a MiB at a time. Raises ImageError."""
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The content of a file in chunks of at most 1 MiB. Raises ImageError."""
         ...
 
 
-class LocalReadableFolder:
-    """A folder of this machine: nothing is copied."""
+class LocalReadableFolder(ReadableFolder):
+    """A folder of this machine; nothing is copied."""
 
     def __init__(self, folder: Folder, directory: Path) -> None:
         self._folder = folder
         self._directory = directory
 
+    @override
     def names(self) -> tuple[str, ...]:
-        """See :class:`ReadableFolder`."""
         return files_only(self._folder.names())
 
-    def small(self, name: str) -> bytes | None:
-        """See :class:`ReadableFolder`."""
-        return self._folder.small(name)
+    @override
+    def read_small(self, name: str) -> bytes | None:
+        return self._folder.read_small(name)
 
+    @override
     def size(self, name: str) -> int:
-        """See :class:`ReadableFolder`."""
         try:
             return self.path(name).stat().st_size
         except OSError as error:
             raise unreadable_file_error(self._directory / name, error) from None
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """See :class:`ReadableFolder`."""
+    @override
+    def chunks(self, name: str) -> Iterator[bytes]:
         yield from read_chunks(self.path(name))
 
     def path(self, name: str) -> Path:
-        """Where the file is."""
+        """Path of a file."""
         return self._directory / check_plain_name(name)
 
 
-class CachedFolder:
-    """A folder elsewhere. What was fetched stays in ``kept``, so that an interrupted run goes on with the file it was at."""
+class CachedFolder(ReadableFolder):
+    """A remote folder. Downloaded files stay in ``cache``, so that an interrupted run resumes with the file in progress."""
 
-    def __init__(self, folder: Folder, kept: Path) -> None:
+    def __init__(self, folder: Folder, cache: Path) -> None:
         self._folder = folder
-        self._kept = kept
+        self._cache = cache
         self._small: dict[str, bytes | None] = {}
-        self.fetching = False
-        """Whether a file is being fetched: what is here already is good then, whatever comes of it."""
+        self.is_downloading = False
+        """True during a download, and after one that failed: the files in the cache are then worth keeping."""
 
+    @override
     def names(self) -> tuple[str, ...]:
-        """See :class:`ReadableFolder`."""
         return files_only(self._folder.names())
 
-    def small(self, name: str) -> bytes | None:
-        """See :class:`ReadableFolder`."""
+    @override
+    def read_small(self, name: str) -> bytes | None:
         if name not in self._small:
-            self._small[name] = self._folder.small(name)
+            self._small[name] = self._folder.read_small(name)
         return self._small[name]
 
+    @override
     def size(self, name: str) -> int:
-        """See :class:`ReadableFolder`."""
         return self.path(name).stat().st_size
 
-    def pieces(self, name: str) -> Iterator[bytes]:
-        """See :class:`ReadableFolder`."""
+    @override
+    def chunks(self, name: str) -> Iterator[bytes]:
         yield from read_chunks(self.path(name))
 
     def path(self, name: str) -> Path:
-        """Where the file is, fetched when it was not."""
-        whole = self._kept / sha256(check_plain_name(name).encode()).hexdigest()
-        if not whole.exists():
-            self._kept.mkdir(parents=True, exist_ok=True, mode=0o700)
-            part = whole.with_suffix(".part")
-            self.fetching = True
+        """Path of a file in the cache; downloads the file if necessary. Raises ImageError."""
+        file = self._cache / sha256(check_plain_name(name).encode()).hexdigest()
+        if not file.exists():
+            self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            part = file.with_suffix(".part")
+            self.is_downloading = True
             self._folder.fetch(name, part)
-            self.fetching = False
-            part.replace(whole)
-        return whole
+            self.is_downloading = False
+            part.replace(file)
+        return file
 
 
 @contextmanager
-def open_readable(address: str, workshop: ImageContext, key: str) -> Iterator[ReadableFolder]:
-    """The folder at ``address``. The caller holds the store's lock ``key``, under which what is fetched is kept.
+def open_readable(address: str, context: ImageContext, key: str) -> Iterator[ReadableFolder]:
+    """Open the folder at ``address``. The caller holds the store's lock ``key``, which also names the cache.
 
-    It is thrown away when the block ends well or refuses what came. Where the fetching itself broke off, the next run goes on.
+    The cache is removed unless a download failed; the next run then resumes it.
     """
-    folder = open_folder(address, workshop)
+    folder = open_folder(address, context)
     if not is_remote(address):
         yield LocalReadableFolder(folder, Path(address))
         return
-    kept = workshop.store.directory / "incoming" / f"{key}.near"
-    fetched = CachedFolder(folder, kept)
+    cache = context.store.directory / "incoming" / f"{key}.near"
+    cached = CachedFolder(folder, cache)
     try:
-        yield fetched
+        yield cached
     except ImageError:
-        if not fetched.fetching:
-            shutil.rmtree(kept, ignore_errors=True)
+        if not cached.is_downloading:
+            shutil.rmtree(cache, ignore_errors=True)
         raise
-    shutil.rmtree(kept, ignore_errors=True)
+    shutil.rmtree(cache, ignore_errors=True)
 
 
 def files_only(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Without the folders, whose names end with a slash."""
+    """Return ``names`` without the subfolders, whose names end with a slash."""
     return tuple(name for name in names if not name.endswith("/"))
 
 
 def read_chunks(file: Path) -> Iterator[bytes]:
-    """A file's bytes, a MiB at a time. Raises ImageError."""
+    """Yield the content of a file in chunks of at most 1 MiB. Raises ImageError."""
     try:
         with file.open("rb") as stream:
-            while piece := stream.read(CHUNK_BYTES):
-                yield piece
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
     except OSError as error:
         raise unreadable_file_error(file, error) from None
 
 
-def missing_file_error(what: str) -> ImageError:
-    """The error for a file that has to be in a folder and is not."""
-    return ImageError("Part of the image is missing", f"{what} is not there.")
+def missing_file_error(name: str) -> ImageError:
+    """Return the error for a required file that a folder does not have."""
+    return ImageError("Part of the image is missing", f"{name} does not exist.")
 
 
 def unreadable_file_error(file: Path, error: OSError) -> ImageError:
-    """The error for a file of a folder that cannot be read."""
+    """Return the error for a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         return missing_file_error(str(file))
     return ImageError("Image cannot be read", f"{file}: {error.strerror}.")

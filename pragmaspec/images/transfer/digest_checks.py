@@ -1,4 +1,4 @@
-"""The bytes that were wanted against those that were found."""
+"""Errors for files that differ from the expected ones."""
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.store.fetched import Fetched, compare_age
@@ -6,26 +6,25 @@ from pragmaspec.net.urls import redact_url
 from pragmaspec.resources import Blob
 
 
-def check_digest(wanted: str | None, found: str, what: str, kept: str = "") -> None:
-    """Raises ImageError when ``wanted`` is given and not ``found``; ``kept`` says where the wrong bytes stand."""
-    if wanted is not None and wanted != found:
+def check_digest(expected: str | None, actual: str, origin: str, kept: str = "") -> None:
+    """Raise ImageError unless ``actual`` is the ``expected`` SHA-256, if any. ``kept``: a sentence on where the file is kept."""
+    if expected is not None and expected != actual:
         raise ImageError(
             "Image has another digest",
-            f"{what} has the SHA-256 {found}, and the spec says {wanted}. Somebody changed it, or the spec is wrong: "
-            f"find out which before you write the new digest into the spec.{kept}",
+            f"{origin} has the SHA-256 {actual}, but the spec expects {expected}. Either the file was changed or the spec is "
+            f"wrong: find out which before you write the new digest into the spec.{kept}",
         )
 
 
-def changed_file_error(what: str, known: Fetched, found: str, published: str, kept: str = "") -> ImageError:
-    """The error for a source that serves another file than the pinned one; ``found`` says how it shows."""
-    seen = Fetched(blob=Blob(sha256="", size_bytes=0), published=published)
-    how = compare_age(seen, known)
+def changed_file_error(origin: str, pinned: Fetched, difference: str, published: str, kept: str = "") -> ImageError:
+    """Return the error for a source that serves another file than the pinned one."""
+    age = compare_age(Fetched(blob=Blob(sha256="", size_bytes=0), published=published), pinned)
+    article = "a" if age == "newer" else "an"
     dated = f" of {published[:10]}" if published else ""
-    was = f" of {known.published[:10]}" if known.published else ""
-    article = "a" if how == "newer" else "an"
+    pinned_dated = f" of {pinned.published[:10]}" if pinned.published else ""
     detail = (
-        f"{redact_url(what)} now serves {article} {how} file{dated} ({found}); pinned in pragmaspec.lock is the one{was} with "
-        f"SHA-256 {known.blob.sha256} ({known.blob.size_bytes} bytes). Find out why; only `pragmaspec lock --upgrade` takes the "
-        f"other one.{kept}"
+        f"{redact_url(origin)} now serves {article} {age} file{dated} ({difference}). pragmaspec.lock pins the one{pinned_dated} "
+        f"with SHA-256 {pinned.blob.sha256} ({pinned.blob.size_bytes} bytes). Find out why it changed; only "
+        f"`pragmaspec lock --upgrade` accepts the new file.{kept}"
     )
     return ImageError("Source serves another file", detail)

@@ -1,12 +1,12 @@
-"""One file over HTTP, resumed where that is safe. What is on disk afterwards counts only after its digest was compared."""
+"""Download of one file over HTTP, resumed where that is safe. The caller must compare the digest before using the file."""
 
 import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import requests
 
@@ -18,26 +18,30 @@ from pragmaspec.images.formats.sparse import write_sparse_at
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.digest_checks import changed_file_error
-from pragmaspec.images.transfer.http import CHUNK_BYTES, HttpClient, RemoteFile, check_status, download_error, explain_attempts
-from pragmaspec.images.transfer.response_facts import (
+from pragmaspec.images.transfer.http import (
+    DownloadClient,
+    RemoteFile,
+    check_status,
     content_length,
     content_range,
+    download_error,
+    explain_attempts,
     is_complete_at,
     is_web_page,
     last_modified,
-    strong_etag,
 )
 from pragmaspec.images.transfer.trailing_hash import TrailingHash
 from pragmaspec.net.errors import TRANSPORT_ERRORS, TransferInterruptedError, is_permanent, max_attempts
+from pragmaspec.net.http import CHUNK_BYTES, strong_etag
 
 SPACE_CHECK_INTERVAL_BYTES = 256 * 2**20
-PAGES = "a login, an error or a list of mirrors"
+WEB_PAGE_KINDS = "a login page, an error page or a list of mirrors"
 
 
 class DownloadResult(Frozen, frozen=True):
-    """A file that is here now. ``url`` is where it really was, after redirects; ``etag`` only a strong one.
+    """A downloaded file. ``url`` is its URL after redirects; ``etag`` is empty unless strong.
 
-    ``unchanged``: the file that was known before is still the one; nothing came.
+    ``unchanged``: the server confirmed the ETag that the caller knows, and nothing was downloaded.
     """
 
     sha256: str = ""
@@ -50,234 +54,246 @@ class DownloadResult(Frozen, frozen=True):
 
 
 class Follower(Protocol):
-    """Reads the part while it grows."""
+    """Reads the file while it grows."""
 
     def start(self, total_bytes: int | None) -> None:
-        """The part is there, and begins from its first byte; ``total_bytes``: how long it will be, None when nobody tells."""
+        """The file exists and grows from its first byte; ``total_bytes`` is its final size, None if unknown."""
         ...
 
-    def advance(self, so_far: int) -> None:
-        """Its first ``so_far`` bytes stand there; until it begins again they stay."""
+    def advance(self, size_bytes: int) -> None:
+        """The first ``size_bytes`` bytes are written, and unchanged until the next :meth:`start`."""
         ...
 
     def finish(self) -> None:
-        """Nothing more comes: it is whole, if not yet known to be right."""
+        """The file is complete, but its digest is not yet verified."""
         ...
 
 
+class DownloadOptions(Frozen, frozen=True):
+    """Conditions of a download.
+
+    ``pinned`` is the expected file: another one is rejected, if possible before its transfer. ``unless_etag``: download nothing
+    while the file has this ETag. ``sha512``: compute that digest too.
+    """
+
+    pinned: Fetched | None = None
+    unless_etag: str = ""
+    sha512: bool = False
+
+
+UNCONDITIONAL = DownloadOptions()
+
+
 def download(
-    address: str | RemoteFile,
+    file: str | RemoteFile,
     part: Path,
-    workshop: ImageContext,
-    *,
-    known: Fetched | None = None,
-    unless: str = "",
-    sha512: bool = False,
+    context: ImageContext,
+    options: DownloadOptions = UNCONDITIONAL,
     followers: Sequence[Follower] = (),
 ) -> DownloadResult:
-    """Bring ``part`` up to the whole file at ``address`` (an URL, when it is text).
+    """Download ``file`` (or the URL) to ``part``. Raises ImageError.
 
-    A part from before is continued only when the server gives a strong ETag that is still the same (RFC 9110, section 13.1.5);
-    otherwise it begins anew. A broken transfer is tried again until five tries in a row have brought nothing. ``known``: what it
-    has to be, so that another file is refused before it is transferred; ``unless``: nothing is wanted while the file has this
-    ETag; ``sha512``: make that digest too; ``followers`` read along. The digest is the caller's to compare. Raises ImageError.
+    An existing ``part`` is resumed only if the server confirms its strong ETag (RFC 9110, section 13.1.5); otherwise the download
+    starts over. Interrupted transfers are retried until the policy's number of consecutive attempts have transferred nothing.
     """
-    if isinstance(address, str):
-        address = WebFile(url=address, signing=workshop.settings.cloudfront)
-    fruitless, began = 0, _length(part)
-    kinds = ("sha256", "sha512") if sha512 else ("sha256",)
-    with (
-        HttpClient(workshop.policy) as web,
-        TrailingHash(part, kinds, lambda done, total: workshop.step("hashing", done, total)) as sums,
-    ):
-        transfer = _Transfer(web, address, part, workshop, known, unless, sums, followers)
+    if isinstance(file, str):
+        file = WebFile(url=file, signing=context.settings.cloudfront)
+    fruitless, initial_bytes = 0, _size(part)
+    with _Download(file, part, context, options, followers) as transfer:
         while True:
-            furthest = _length(part)
+            size_before = _size(part)
             try:
                 return transfer.attempt()
             except TRANSPORT_ERRORS as error:
-                fruitless = 0 if _length(part) > furthest else fruitless + 1
-                most = workshop.policy.tries
-                # A server that has just sent something is worth more patience than one that was never there.
-                if is_permanent(error) or fruitless >= (most if _length(part) > began else max_attempts(error, most)):
-                    kept = ". What came before is kept" if _length(part) else ""
-                    raise download_error(address.shown(), explain_attempts(fruitless, error) + kept) from None
-            time.sleep(workshop.policy.pause_s(fruitless))
+                fruitless = 0 if _size(part) > size_before else fruitless + 1
+                limit = context.policy.tries
+                # A server that has sent something deserves all attempts; one that was never reachable may get fewer.
+                attempts = limit if _size(part) > initial_bytes else max_attempts(error, limit)
+                if is_permanent(error) or fruitless >= attempts:
+                    kept = ". The part downloaded so far is kept" if _size(part) else ""
+                    raise download_error(file.display_name(), explain_attempts(fruitless, error) + kept) from None
+            time.sleep(context.policy.pause_s(fruitless))
 
 
-class _Transfer:
-    """One file on its way."""
+class _Download:
+    """The download of one file in any number of attempts."""
 
     def __init__(
-        self,
-        web: HttpClient,
-        address: RemoteFile,
-        part: Path,
-        workshop: ImageContext,
-        known: Fetched | None,
-        unless: str,
-        sums: TrailingHash,
-        followers: Sequence[Follower],
+        self, file: RemoteFile, part: Path, context: ImageContext, options: DownloadOptions, followers: Sequence[Follower]
     ) -> None:
-        self.web = web
-        self.address = address
-        self.part = part
-        self.tag_file = part.with_suffix(".etag")
-        self.workshop = workshop
-        self.known = known
-        self.unless = unless
-        self.sums = sums
-        self.followers = (sums, *followers)
-        self.followed = False
+        self._file = file
+        self._part = part
+        self._etag_file = part.with_suffix(".etag")
+        self._context = context
+        self._options = options
+        kinds = ("sha256", "sha512") if options.sha512 else ("sha256",)
+        self._hash = TrailingHash(part, kinds, lambda done, total: context.step("hashing", done, total))
+        self._followers = (self._hash, *followers)
+        self._has_begun = False
+        self._client = DownloadClient(context.policy)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._hash.stop()
+        self._client.close()
 
     def attempt(self) -> DownloadResult:
-        """One request."""
-        ask = self.address.ask(self.web)
-        tag, have = self._resumable()
-        headers = {"Range": f"bytes={have}-", ask.condition: tag} if tag else {}
-        if self.unless and not tag:
-            headers["If-None-Match"] = self.unless
-        with closing(self.web.open(ask, headers)) as response:
-            if response.status_code == requests.codes.not_modified and self.unless:
+        """Request the missing part of the file and write it."""
+        spec = self._file.request(self._client)
+        etag, size_bytes = self._resumable()
+        headers = {"Range": f"bytes={size_bytes}-", spec.condition: etag} if etag else {}
+        if self._options.unless_etag and not etag:
+            headers["If-None-Match"] = self._options.unless_etag
+        with self._client.open(spec, headers) as response:
+            if response.status_code == requests.codes.not_modified and self._options.unless_etag:
                 return DownloadResult(unchanged=True)
-            if tag and is_complete_at(response, have):
-                return self._receive(response, have, have, whole=True)
-            going_on = self._going_on(response, tag)
-            start, total = self._extent(response, have if going_on else 0)
-            self._compare(response, total)
-            if not going_on:
-                self._forget()
-                self._remember(strong_etag(response))
-            self.workshop.store.check_space((total or 0) - start, self.address.shown())
+            if etag and is_complete_at(response, size_bytes):
+                return self._receive(response, size_bytes, size_bytes, complete=True)
+            resumed = self._is_resumed(response, etag)
+            start, total = self._extent(response, size_bytes if resumed else 0)
+            self._compare_size(response, total)
+            if not resumed:
+                self._discard()
+                self._remember_etag(strong_etag(response))
+            self._context.store.check_space((total or 0) - start, self._file.display_name())
             return self._receive(response, start, total)
 
-    def _going_on(self, response: requests.Response, tag: str) -> bool:
-        """Whether what comes follows what is here. Raises BrokenOffError when it began with another file."""
-        shown = self.address.shown()
-        if tag and response.status_code in {
+    def _is_resumed(self, response: requests.Response, etag: str) -> bool:
+        """True if the response continues ``part``. Raises TransferInterruptedError if the file changed at the server."""
+        if etag and response.status_code in {
             requests.codes.requested_range_not_satisfiable,
             requests.codes.precondition_failed,
         }:
-            self._forget()
-            raise TransferInterruptedError("the server has another file than was begun")
-        check_status(shown, response)
-        if not tag or response.status_code != requests.codes.partial_content:
+            self._discard()
+            raise TransferInterruptedError("the file changed at the server")
+        check_status(self._file.display_name(), response)
+        if not etag or response.status_code != requests.codes.partial_content:
             return False
-        if response.headers.get("ETag", tag) != tag:
-            self._forget()
+        if response.headers.get("ETag", etag) != etag:
+            self._discard()
             raise TransferInterruptedError("the file changed at the server")
         return True
 
     def _extent(self, response: requests.Response, start: int) -> tuple[int, int | None]:
-        """Where the answer begins, and the length of the whole file where the server tells.
+        """Return the offset at which the response starts, and the size of the whole file, None if unknown.
 
-        Raises BrokenOffError when another part came than was asked for: the next try asks for the whole.
+        Raises TransferInterruptedError for another range than requested; the next attempt requests the whole file.
         """
-        told = response.headers.get("Content-Range", "")
-        if response.status_code != requests.codes.partial_content or not (told or start):
+        header = response.headers.get("Content-Range", "")
+        if response.status_code != requests.codes.partial_content or not (header or start):
             return 0, content_length(response)
         found = content_range(response)
         if found is not None and found[0] == start and (start or found[2] in {None, found[1] + 1}):
             return start, found[2]
         if start:
-            self._forget()
-            raise TransferInterruptedError(f"the server answers a request for bytes {start} onwards with {told[:80] or 'none'}")
-        raise download_error(self.address.shown(), f"the server sends only a part of it ({told[:80]}), though all was asked for")
+            self._discard()
+            raise TransferInterruptedError(f"the server answered a request for bytes {start}- with {header[:80] or 'no range'}")
+        raise download_error(self._file.display_name(), f"the server sends only a part of the file ({header[:80]}) unasked")
 
-    def _compare(self, response: requests.Response, total: int | None) -> None:
-        """Refuse a file that cannot be the known one, before it is transferred."""
-        if self.known is not None and total is not None and total != self.known.blob.size_bytes:
-            raise changed_file_error(self.address.shown(), self.known, f"{total} bytes", last_modified(response))
+    def _compare_size(self, response: requests.Response, total: int | None) -> None:
+        """Raise ImageError if the announced size shows that the file is not the pinned one."""
+        pinned = self._options.pinned
+        if pinned is not None and total is not None and total != pinned.blob.size_bytes:
+            raise changed_file_error(self._file.display_name(), pinned, f"{total} bytes", last_modified(response))
 
-    def _receive(self, response: requests.Response, start: int, total: int | None, *, whole: bool = False) -> DownloadResult:
-        """``whole``: all of it is here, and what the server answers is only to say so."""
-        done, pace = start, _Pace(self.workshop)
-        with self.part.open("r+b" if start else "wb", buffering=0) as file:
-            if start:  # an empty file that is cut to nothing would be flushed on closing, by ext4
+    def _receive(self, response: requests.Response, start: int, total: int | None, *, complete: bool = False) -> DownloadResult:
+        """Write the body from offset ``start``. ``complete``: ``part`` is already the whole file, and the body is ignored."""
+        with self._part.open("r+b" if start else "wb", buffering=0) as file:
+            if start:  # on ext4, closing a file that was truncated to 0 flushes it
                 file.truncate(start)
-            if not (start and self.followed):
-                self.followed = True
-                for each in self.followers:
-                    each.start(total)
-            self._came(start)
-            space_at = done + SPACE_CHECK_INTERVAL_BYTES
-            while not whole and (piece := response.raw.read1(CHUNK_BYTES)):
-                if done + len(piece) > (self.workshop.policy.max_bytes if total is None else total):
-                    raise download_error(self.address.shown(), "the server sends more than it announced")
-                if not done and is_web_page(piece):
-                    raise download_error(self.address.shown(), f"the server sends a web page instead of an image: {PAGES}")
-                self._write(file.fileno(), piece, done)
-                done += len(piece)
-                self._came(done)
-                if done >= space_at:
-                    self.workshop.store.check_space(
-                        SPACE_CHECK_INTERVAL_BYTES if total is None else total - done, self.address.shown()
-                    )
-                    space_at = done + SPACE_CHECK_INTERVAL_BYTES
-                pace.advance(len(piece))
-                self.workshop.step("downloading", done, total)
-            if total is not None and done < total:
-                raise TransferInterruptedError(f"{done} of {total} bytes came")
-        for each in self.followers:
-            each.finish()
+            if not (start and self._has_begun):
+                self._has_begun = True
+                for follower in self._followers:
+                    follower.start(total)
+            self._advance(start)
+            done = start if complete else self._write_body(file.fileno(), response, start, total)
+        for follower in self._followers:
+            follower.finish()
         return DownloadResult(
-            sha256=self.sums.hex("sha256"),
-            sha512=self.sums.hex("sha512") if "sha512" in self.sums.kinds else "",
+            sha256=self._hash.hexdigest("sha256"),
+            sha512=self._hash.hexdigest("sha512") if self._options.sha512 else "",
             size_bytes=done,
             published=last_modified(response),
             etag=strong_etag(response),
             url=response.url,
         )
 
-    def _write(self, handle: int, piece: bytes, at: int) -> None:
-        """Long stretches of zeros become holes. The file is never shorter than what came."""
+    def _write_body(self, handle: int, response: requests.Response, start: int, total: int | None) -> int:
+        """Write the body and return the size of the file. Raises ImageError and TRANSPORT_ERRORS."""
+        policy, name = self._context.policy, self._file.display_name()
+        limit = policy.max_bytes if total is None else total
+        done, speed, next_check = start, _SpeedCheck(self._context), start + SPACE_CHECK_INTERVAL_BYTES
+        while chunk := response.raw.read1(CHUNK_BYTES):
+            if done + len(chunk) > limit:
+                raise download_error(name, "the server sends more than it announced")
+            if not done and is_web_page(chunk):
+                raise download_error(name, f"the server sends a web page instead of an image: {WEB_PAGE_KINDS}")
+            self._write(handle, chunk, done)
+            done += len(chunk)
+            self._advance(done)
+            if done >= next_check:
+                self._context.store.check_space(SPACE_CHECK_INTERVAL_BYTES if total is None else total - done, name)
+                next_check = done + SPACE_CHECK_INTERVAL_BYTES
+            speed.add(len(chunk))
+            self._context.step("downloading", done, total)
+        if total is not None and done < total:
+            raise TransferInterruptedError(f"only {done} of {total} bytes arrived")
+        return done
+
+    def _write(self, handle: int, chunk: bytes, offset: int) -> None:
+        """Write ``chunk``, with long runs of zeros as holes. The file always has its logical size."""
         try:
             reach("images.download")
-            write_sparse_at(handle, piece, at)
-            if not piece[-1]:
-                os.ftruncate(handle, at + len(piece))
+            write_sparse_at(handle, chunk, offset)
+            if not chunk[-1]:
+                os.ftruncate(handle, offset + len(chunk))
         except OSError as error:
-            detail = f"{self.part} cannot be written: {error.strerror or error}. What came so far is kept."
-            raise ImageError("No room for the image", detail) from None
+            raise ImageError(
+                "No room for the image",
+                f"{self._part} cannot be written: {error.strerror or error}. The part downloaded so far is kept.",
+            ) from None
 
-    def _came(self, so_far: int) -> None:
-        for each in self.followers:
-            each.advance(so_far)
+    def _advance(self, size_bytes: int) -> None:
+        for follower in self._followers:
+            follower.advance(size_bytes)
 
     def _resumable(self) -> tuple[str, int]:
-        """The strong ETag that the part began with, and its length; an empty one when it cannot be continued."""
+        """Return the strong ETag of ``part`` and its size; an empty ETag if it cannot be resumed."""
         try:
-            kept: Any = json.loads(self.tag_file.read_text(encoding="utf-8"))
-            tag, whose, have = str(kept["etag"]), str(kept["from"]), self.part.stat().st_size
+            kept: Any = json.loads(self._etag_file.read_text(encoding="utf-8"))
+            etag, origin, size_bytes = str(kept["etag"]), str(kept["from"]), self._part.stat().st_size
         except (OSError, ValueError, KeyError, TypeError):
             return "", 0
-        return (tag, have) if have and tag.startswith('"') and whose == self.address.shown() else ("", 0)
+        return (etag, size_bytes) if size_bytes and etag.startswith('"') and origin == self._file.display_name() else ("", 0)
 
-    def _remember(self, tag: str) -> None:
-        if tag:
-            self.tag_file.write_text(json.dumps({"etag": tag, "from": self.address.shown()}), encoding="utf-8")
+    def _remember_etag(self, etag: str) -> None:
+        if etag:
+            self._etag_file.write_text(json.dumps({"etag": etag, "from": self._file.display_name()}), encoding="utf-8")
 
-    def _forget(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.tag_file.unlink(missing_ok=True)
+    def _discard(self) -> None:
+        self._part.unlink(missing_ok=True)
+        self._etag_file.unlink(missing_ok=True)
 
 
-class _Pace:
-    """Notices a server that sends next to nothing, which a limit for each read never would."""
+class _SpeedCheck:
+    """Detects a server that sends almost nothing, which the timeout of single reads never would."""
 
-    def __init__(self, workshop: ImageContext) -> None:
-        self._patience = workshop.policy
+    def __init__(self, context: ImageContext) -> None:
+        self._policy = context.policy
         self._since = time.monotonic()
         self._bytes = 0
 
-    def advance(self, count: int) -> None:
-        self._bytes += count
-        lasted = time.monotonic() - self._since
-        if lasted >= self._patience.slow_for_s:
-            if self._bytes < self._patience.min_bytes_per_s * lasted:
-                raise TransferInterruptedError(f"only {self._bytes} bytes came in {lasted:.0f} s")
+    def add(self, size_bytes: int) -> None:
+        """Count received bytes. Raises TransferInterruptedError if the transfer is too slow."""
+        self._bytes += size_bytes
+        elapsed_s = time.monotonic() - self._since
+        if elapsed_s >= self._policy.slow_for_s:
+            if self._bytes < self._policy.min_bytes_per_s * elapsed_s:
+                raise TransferInterruptedError(f"only {self._bytes} bytes arrived in {elapsed_s:.0f} s")
             self._since, self._bytes = time.monotonic(), 0
 
 
-def _length(part: Path) -> int:
+def _size(part: Path) -> int:
     return part.stat().st_size if part.exists() else 0

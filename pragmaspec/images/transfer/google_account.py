@@ -1,87 +1,105 @@
-"""Service accounts of Google: a short-lived token for the key in a file.
+"""Access tokens of Google service accounts, by google-auth, an optional dependency, over our own HTTP client.
 
 Source: "Using OAuth 2.0 for Server to Server Applications" (Google Identity); RFC 7523.
 """
 
 import json
-import time
-from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pragmaspec.errors import ImageError
 from pragmaspec.files import read_regular
-from pragmaspec.images.transfer.http import HttpClient
-from pragmaspec.net.urls import UrlError, parse_url
+from pragmaspec.images.transfer.http import DownloadClient, raise_if_temporary, read_limited
+from pragmaspec.net.urls import UrlError, parse_url, redact_url
 from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
-LASTS_S = 3600
-_EARLY_S = 120
+_SHOWN_CHARACTERS = 200
 
 
 class ServiceAccount:
-    """The account whose key is in ``file``. Keeps its token as long as it is good."""
+    """The service account whose JSON key is in ``key_file``. Its token is reused until shortly before it expires."""
 
-    def __init__(self, file: str) -> None:
-        self._file = Path(file).expanduser()
-        self._token = ""
-        self._until = 0.0
+    def __init__(self, key_file: str) -> None:
+        self._key_file = Path(key_file).expanduser()
+        self._credentials: Any = None  # of google-auth, which may be absent
 
-    def token(self, web: HttpClient) -> str:
-        """An access token. Raises ImageError and BrokenOffError."""
-        if time.monotonic() >= self._until:
-            key = self._key()
-            answer = web.post(
-                key["token_uri"], {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": self._assertion(key)}
-            )
-            try:
-                said: dict[str, Any] = json.loads(answer)
-                self._token, lasts_s = str(said["access_token"]), float(said.get("expires_in", LASTS_S))
-            except (ValueError, KeyError, TypeError):
-                raise self._wrong(f"{key['token_uri']} does not answer with a token") from None
-            self._until = time.monotonic() + lasts_s - _EARLY_S
-        return self._token
+    def token(self, client: DownloadClient) -> str:
+        """Return a valid access token. Raises ImageError and TRANSPORT_ERRORS."""
+        if self._credentials is None:
+            self._credentials = self._load()
+        if not self._credentials.valid:
+            self._refresh(client)
+        return str(self._credentials.token)
 
-    def _key(self) -> dict[str, str]:
+    def _load(self) -> Any:  # noqa: ANN401 - as above
         try:
-            key: dict[str, str] = json.loads(read_regular(self._file, FILE_SIZE_MAX))
-            found = {name: str(key[name]) for name in ("client_email", "private_key", "token_uri")}
-        except OSError as error:
-            raise self._wrong(error.strerror or "it cannot be read") from None
-        except (ValueError, KeyError, TypeError):
-            raise self._wrong("it is not the JSON key of a service account") from None
+            from google.oauth2.service_account import Credentials  # noqa: PLC0415 - heavy, and an optional dependency
+        except ImportError:
+            why = "service accounts need google-auth (the extra `gdrive`): pip install 'google-auth>=2.30'"
+            raise self._error(f"{why}. Without it, use an API key, or share the file with everyone who has the link") from None
+        key = self._read_key()
         try:
-            server = parse_url(found["token_uri"])
-        except UrlError as error:
-            raise self._wrong(f"its token_uri cannot be used: {error}") from None
-        if server.scheme != "https" and not server.is_local:
-            raise self._wrong("its token_uri is not an https URL")
-        return found
-
-    def _assertion(self, key: dict[str, str]) -> str:
-        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - heavy
-        from cryptography.hazmat.primitives.asymmetric import padding, rsa  # noqa: PLC0415
-        from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
-
-        try:
-            private = load_pem_private_key(key["private_key"].encode(), password=None)
+            return Credentials.from_service_account_info(key, scopes=[SCOPE])  # type: ignore[no-untyped-call]
         except (ValueError, TypeError):
-            raise self._wrong("its private key is damaged") from None
-        if not isinstance(private, rsa.RSAPrivateKey):
-            raise self._wrong("its private key is not an RSA key")
-        now = int(time.time())
-        claims = {"iss": key["client_email"], "scope": SCOPE, "aud": key["token_uri"], "iat": now, "exp": now + LASTS_S}
-        signed = b".".join((_part({"alg": "RS256", "typ": "JWT"}), _part(claims)))
-        return b".".join((signed, _text(private.sign(signed, padding.PKCS1v15(), hashes.SHA256())))).decode()
+            raise self._error("its private key is not a PEM RSA key") from None
 
-    def _wrong(self, why: str) -> ImageError:
-        return ImageError("Service account cannot be used", f"{self._file}: {why}.")
+    def _read_key(self) -> dict[str, str]:
+        try:
+            content = json.loads(read_regular(self._key_file, FILE_SIZE_MAX))
+            key = {name: str(content[name]) for name in ("client_email", "private_key", "token_uri")}
+            key |= {"private_key_id": str(content["private_key_id"])} if "private_key_id" in content else {}
+        except OSError as error:
+            raise self._error(error.strerror or "it cannot be read") from None
+        except (ValueError, KeyError, TypeError):
+            raise self._error("it is not the JSON key of a service account") from None
+        try:
+            server = parse_url(key["token_uri"])
+        except UrlError as error:
+            raise self._error(f"its token_uri is invalid: {error}") from None
+        if server.scheme != "https" and not server.is_local:
+            raise self._error("its token_uri is not an https URL")
+        return key
+
+    def _refresh(self, client: DownloadClient) -> None:
+        from google.auth.exceptions import GoogleAuthError  # noqa: PLC0415 - heavy, and an optional dependency
+
+        try:
+            self._credentials.refresh(_Transport(client))
+        except GoogleAuthError as error:
+            reason = "".join(letter for letter in str(error.args[0]) if letter.isprintable())[:_SHOWN_CHARACTERS]
+            raise self._error(f"Google refused a token: {reason or 'no reason given'}") from None
+        except UnicodeError:
+            raise
+        except (ValueError, TypeError):
+            raise self._error("the server of its token_uri does not answer with a token") from None
+
+    def _error(self, reason: str) -> ImageError:
+        return ImageError("Service account cannot be used", f"{self._key_file}: {reason}.")
 
 
-def _part(claims: dict[str, Any]) -> bytes:
-    return _text(json.dumps(claims, separators=(",", ":")).encode())
+class _Response(NamedTuple):
+    """A response as google-auth expects it (``google.auth.transport.Response``)."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: str
 
 
-def _text(content: bytes) -> bytes:
-    return urlsafe_b64encode(content).rstrip(b"=")
+class _Transport:
+    """Sends google-auth's requests with the proxies, trusted certificates, timeouts and limits of all other requests.
+
+    Temporary failures are raised as TransferInterruptedError, so that the caller's retry policy applies and not google-auth's.
+    """
+
+    def __init__(self, client: DownloadClient) -> None:
+        self._client = client
+
+    def __call__(
+        self, url: str, method: str = "GET", body: bytes | None = None, headers: Mapping[str, str] | None = None, **_: object
+    ) -> _Response:
+        with self._client.send(method, url, headers=headers, body=body) as response:
+            raise_if_temporary(response)
+            text = read_limited(redact_url(url), response).decode(errors="replace")
+        return _Response(response.status_code, response.headers, text)

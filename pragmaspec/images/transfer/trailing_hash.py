@@ -1,83 +1,76 @@
-"""Digests of a file that is still on its way, by a thread that reads behind it: the transfer never waits for them."""
+"""Digests of a growing file, computed by a thread that reads behind the writer, so that the transfer never waits for them."""
 
 import hashlib
 from pathlib import Path
 from threading import Thread
-from types import TracebackType
-from typing import Self
 
 from pragmaspec.images.disks.growing_file import GrowingFile, ReadAbortedError
 from pragmaspec.images.store.blobs import ProgressCallback
 
 
 class TrailingHash:
-    """The digests ``kinds`` of ``file``. ``counted`` is told bytes done and in all once the file is whole."""
+    """The digests ``kinds`` of ``file``. ``progress`` is called once the file is complete, with bytes hashed and total bytes."""
 
-    def __init__(self, file: Path, kinds: tuple[str, ...], counted: ProgressCallback) -> None:
+    def __init__(self, file: Path, kinds: tuple[str, ...], progress: ProgressCallback) -> None:
         self._file = file
-        self.kinds = kinds
-        self._counted = counted
-        self._working: _Working | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._stop()
+        self._kinds = kinds
+        self._progress = progress
+        self._worker: _Worker | None = None
 
     def start(self, total_bytes: int | None) -> None:
-        """The file is there, and begins from its first byte."""
-        self._stop()
-        self._working = _Working(GrowingFile(self._file, total_bytes), self.kinds, self._counted)
+        """Start over with a file that grows from its first byte."""
+        self.stop()
+        self._worker = _Worker(GrowingFile(self._file, total_bytes), self._kinds, self._progress)
 
-    def advance(self, so_far: int) -> None:
-        """The first ``so_far`` bytes of the file stand there."""
-        if self._working:
-            self._working.arrival.advance(so_far)
+    def advance(self, size_bytes: int) -> None:
+        """The first ``size_bytes`` bytes of the file are written."""
+        if self._worker:
+            self._worker.file.advance(size_bytes)
 
     def finish(self) -> None:
-        """Nothing more comes."""
-        if self._working:
-            self._working.arrival.finish()
+        """The file is complete."""
+        if self._worker:
+            self._worker.file.finish()
 
-    def hex(self, kind: str) -> str:
-        """The digest of the whole file, in hexadecimal, after :meth:`finish`. Raises OSError when it could not be read."""
-        if self._working is None:
-            raise RuntimeError("nothing came yet")
-        return self._working.hex(kind)
+    def hexdigest(self, kind: str) -> str:
+        """Return a digest of the whole file, after :meth:`finish`. Raises OSError if the file could not be read."""
+        if self._worker is None:
+            raise RuntimeError("no data")
+        return self._worker.hexdigest(kind)
 
-    def _stop(self) -> None:
-        if self._working:
-            self._working.give_up()
-            self._working = None
+    def stop(self) -> None:
+        """Abandon the digests and end the thread."""
+        if self._worker:
+            self._worker.abort()
+            self._worker = None
 
 
-class _Working:
-    """The thread, and what it has found."""
+class _Worker:
+    """The thread and its digests."""
 
-    def __init__(self, arrival: GrowingFile, kinds: tuple[str, ...], counted: ProgressCallback) -> None:
-        self.arrival = arrival
+    def __init__(self, file: GrowingFile, kinds: tuple[str, ...], progress: ProgressCallback) -> None:
+        self.file = file
         self._digests = {kind: hashlib.new(kind) for kind in kinds}
-        self._counted = counted
+        self._progress = progress
         self._error: OSError | None = None
         self._thread = Thread(target=self._run, name="digest", daemon=True)
         self._thread.start()
 
-    def hex(self, kind: str) -> str:
+    def hexdigest(self, kind: str) -> str:
         self._thread.join()
         if self._error:
             raise self._error
         return self._digests[kind].hexdigest()
 
-    def give_up(self) -> None:
-        self.arrival.abort()
+    def abort(self) -> None:
+        self.file.abort()
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            for piece in self.arrival.chunks(self._counted):
+            for chunk in self.file.chunks(self._progress):
                 for digest in self._digests.values():
-                    digest.update(piece)
+                    digest.update(chunk)
         except OSError as error:
             self._error = error
         except ReadAbortedError:

@@ -11,8 +11,8 @@ from pragmaspec.cli.commands.import_repository import register, show_repository
 from pragmaspec.errors import ImageError, SpecError, UsageError
 from pragmaspec.spec.loader import load_spec
 from tests.cli.workshop import Workshop
+from tests.images.folder_server import FolderServer
 from tests.images.pragma import repositories
-from tests.images.web import FolderServer
 
 SPEC = "# ours\nsites:\n  lab: {provider: simulated}\nclusters: {}  # none yet\n"
 
@@ -74,7 +74,7 @@ def test_unusable_clusters_do_not_stop_the_others(shop: Workshop, vms: Path, cap
     run("vms", "--site", "lab", "--json")
     captured = capsys.readouterr()
     assert "skipped split: It has no disk for its frontend." in captured.err
-    assert "skipped out: vcdb.txt:7: 'out,../out.xml' leads out of the repository." in captured.err
+    assert "skipped out: vcdb.txt:7: 'out,../out.xml' is outside of the repository." in captured.err
     assert json.loads(captured.out)["clusters"] == ["plain", "packed", "both"]
 
 

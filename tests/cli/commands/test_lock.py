@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.workshop import Workshop
-from tests.images.server import FileServer
+from tests.images.file_server import FileServer
 
 SPEC = """\
 images:

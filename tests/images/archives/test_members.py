@@ -24,7 +24,7 @@ from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.spec.models.image import ImageModel
 from tests.images.bad_disks import bootable, converted
-from tests.images.server import FileServer
+from tests.images.file_server import FileServer
 
 OVF = "http://schemas.dmtf.org/ovf/envelope/1"
 Files = Mapping[str, bytes]

@@ -35,7 +35,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
     ("change", "words"),
     [
         (remove("*"), "not a directory Clonezilla made"),
-        (remove("vda-pt.sf"), r"vda-pt\.sf is not there"),
+        (remove("vda-pt.sf"), r"vda-pt\.sf does not exist"),
         (remove("vda1.*"), "no file with the content of vda1"),
         (remove("vda1.*.aa"), r"gz\.aa is not there"),
         (write("disk", "vda vdb"), r"2 disks \(vda, vdb\)"),

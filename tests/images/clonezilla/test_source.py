@@ -18,7 +18,7 @@ from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.spec.models.image import ImageModel
 from tests.images.clonezilla import real
-from tests.images.web import FolderServer
+from tests.images.folder_server import FolderServer
 
 
 @pytest.fixture

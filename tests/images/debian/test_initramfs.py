@@ -1,18 +1,32 @@
+import gzip
+import lzma
 import subprocess
 from pathlib import Path
 
-from pragmaspec.images.debian import initramfs as cpio
+import pytest
+import zstandard
+
+from pragmaspec.errors import ImageError
+from pragmaspec.images.debian.initramfs import (
+    cpio_archive,
+    cpio_directory,
+    cpio_file,
+    cpio_link,
+    load_order,
+    module_bytes,
+    module_name,
+)
 
 
 def test_the_archive_is_one_that_cpio_reads(tmp_path: Path) -> None:
     members = [
-        cpio.cpio_file("usr/bin/tool", b"#!/bin/sh\n", 0o755),
-        cpio.cpio_link("bin", "usr/bin"),
-        cpio.cpio_directory("root", 0o700),
-        cpio.cpio_file("empty", b""),
+        cpio_file("usr/bin/tool", b"#!/bin/sh\n", 0o755),
+        cpio_link("bin", "usr/bin"),
+        cpio_directory("root", 0o700),
+        cpio_file("empty", b""),
     ]
     file = tmp_path / "initrd"
-    file.write_bytes(cpio.cpio_archive(members))
+    file.write_bytes(cpio_archive(members))
     with file.open("rb") as stream:
         listed = subprocess.run(
             ["cpio", "-itv", "--quiet", "--numeric-uid-gid"], stdin=stream, check=True, capture_output=True, text=True
@@ -30,11 +44,45 @@ def test_the_archive_is_one_that_cpio_reads(tmp_path: Path) -> None:
 
 
 def test_equal_contents_are_equal_bytes_in_any_order() -> None:
-    members = [cpio.cpio_file("b", b"2"), cpio.cpio_file("a", b"1"), cpio.cpio_link("c/d", "a")]
-    assert cpio.cpio_archive(members) == cpio.cpio_archive(reversed(members))
+    members = [cpio_file("b", b"2"), cpio_file("a", b"1"), cpio_link("c/d", "a")]
+    assert cpio_archive(members) == cpio_archive(reversed(members))
 
 
 def test_the_later_of_two_with_one_path_counts() -> None:
-    assert cpio.cpio_archive([cpio.cpio_file("a", b"1"), cpio.cpio_file("a", b"2")]) == cpio.cpio_archive(
-        [cpio.cpio_file("a", b"2")]
-    )
+    assert cpio_archive([cpio_file("a", b"1"), cpio_file("a", b"2")]) == cpio_archive([cpio_file("a", b"2")])
+
+
+def module(directory: Path, name: str, *needs: str) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{name}.ko").write_bytes(b"\x7fELF\0license=GPL\0depends=" + ",".join(needs).encode() + b"\0name=x\0")
+
+
+def test_each_module_comes_after_what_it_needs(tmp_path: Path) -> None:
+    module(tmp_path / "drivers", "virtio_blk", "virtio", "virtio_ring")
+    module(tmp_path / "drivers", "virtio", "virtio_ring")
+    module(tmp_path / "core", "virtio_ring")
+    module(tmp_path / "core", "virtio-rng", "virtio")
+    module(tmp_path / "core", "unneeded")
+    names = [path.stem for path in load_order(tmp_path, ["virtio_blk", "virtio_rng"])]
+    assert names == ["virtio_ring", "virtio", "virtio_blk", "virtio-rng"]
+
+
+def test_a_missing_module_is_named(tmp_path: Path) -> None:
+    module(tmp_path, "virtio_blk", "virtio")
+    with pytest.raises(ImageError, match="no module virtio below"):
+        load_order(tmp_path, ["virtio_blk"])
+
+
+def test_compressed_modules_are_read_and_built_in_ones_need_no_loading(tmp_path: Path) -> None:
+    """As Ubuntu ships them."""
+    for pack, end in ((gzip.compress, ".gz"), (lzma.compress, ".xz"), (zstandard.ZstdCompressor().compress, ".zst")):
+        folder = tmp_path / end[1:]
+        module(folder, "virtio_rng", "rng_core", "virtio")
+        module(folder, "rng-core")
+        for file in list(folder.iterdir()):
+            file.with_name(file.name + end).write_bytes(pack(file.read_bytes()))
+            file.unlink()
+        (folder / "modules.builtin").write_text("kernel/drivers/virtio/virtio.ko\nkernel/drivers/block/virtio_blk.ko\n")
+        order = load_order(folder, ["virtio_blk", "virtio_rng"])
+        assert [module_name(path) for path in order] == ["rng-core.ko", "virtio_rng.ko"]
+        assert module_bytes(order[0]).startswith(b"\x7fELF")

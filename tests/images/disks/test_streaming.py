@@ -27,7 +27,7 @@ from pragmaspec.images.store.blobs import BlobStore, file_sha256
 from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images.bad_disks import MIB, archive, bootable, converted, tar
-from tests.images.server import FileServer
+from tests.images.file_server import FileServer
 
 LIMIT_S = 30.0
 
@@ -144,7 +144,7 @@ def test_the_next_run_unpacks_what_came_before_and_what_comes(
     server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path
 ) -> None:
     server.content, server.break_after = packed, [2_000_000, *[0] * 5]
-    with pytest.raises(ImageError, match="tries brought nothing"):
+    with pytest.raises(ImageError, match="attempts failed"):
         find(store, source(server, packed))
     assert not list(store.incoming.glob("*.work"))
     begun = len(server.asked)

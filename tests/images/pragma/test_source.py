@@ -12,8 +12,8 @@ from pragmaspec.images.sources.pragma import PragmaSource, pragma_source
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.spec.models.image import ImageModel
+from tests.images.folder_server import FolderServer
 from tests.images.pragma.repositories import raw_disk
-from tests.images.web import FolderServer
 
 WAYS = ("plain", "packed", "split", "both")
 Role = Literal["frontend", "compute"]

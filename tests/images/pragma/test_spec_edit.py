@@ -68,8 +68,8 @@ def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("images:\n  rocks: {source: x}\n", "rocks already"),
-        ("images: {a: {source: x}}\n", "on a line of its own"),
+        ("images:\n  rocks: {source: x}\n", "already has rocks"),
+        ("images: {a: {source: x}}\n", "on a separate line"),
         ("images: *x\n", "Unknown alias"),
         ("{images: {a: {source: x}}}\n", "cannot be changed|."),
         ("images:\n  a: [\n", "."),
@@ -176,7 +176,7 @@ def test_one_cluster_can_have_another_name_in_the_spec() -> None:
     assert (list(new.images), list(new.clusters)) == (["second-frontend", "second-compute"], ["second"])
     (left_out,) = spec_additions(listed, "./vms", ImportSelection()).skipped
     assert (left_out.name, "--as NAME" in left_out.trouble) == ("rocks-7", True)
-    with pytest.raises(UsageError, match="Name the one cluster") as refused:
+    with pytest.raises(UsageError, match="Name exactly one cluster") as refused:
         spec_additions(listed, "./vms", ImportSelection(called="Bad_Name"))
     assert "bad-name would do" in str(refused.value)
 

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pragmaspec.errors import ImageError
 from pragmaspec.images.settings import CloudFrontKey
 from pragmaspec.images.transfer.cloudfront import WebFile, sign_url
-from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.http import DownloadClient
 from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images import protocols
 
@@ -23,7 +23,7 @@ def key(tmp_path: Path) -> CloudFrontKey:
 
 
 @pytest.mark.parametrize("url", ["https://d1.cloudfront.net/a/disk.qcow2", "https://d1.cloudfront.net/disk?size=large&b=c"])
-def test_it_is_what_amazons_own_library_makes(key: CloudFrontKey, url: str) -> None:
+def test_signed_urls_are_those_of_botocore(key: CloudFrontKey, url: str) -> None:
     from datetime import UTC, datetime
 
     from botocore.signers import CloudFrontSigner
@@ -49,23 +49,23 @@ def test_it_is_what_amazons_own_library_makes(key: CloudFrontKey, url: str) -> N
         ("https://example.org/disk?x=d1.cloudfront.net", False),
     ],
 )
-def test_only_urls_of_the_keys_servers_are_signed(key: CloudFrontKey, url: str, signed: bool) -> None:
-    with HttpClient(TransferPolicy()) as web:
-        asked = WebFile(url=url, signing=(key,)).ask(web).url
+def test_only_urls_of_the_servers_of_a_key_are_signed(key: CloudFrontKey, url: str, signed: bool) -> None:
+    with DownloadClient(TransferPolicy()) as web:
+        asked = WebFile(url=url, signing=(key,)).request(web).url
     assert (asked != url) == signed
     if signed:
         expires = int(asked.partition("Expires=")[2].partition("&")[0])
         assert 3000 < expires - time.time() <= 3600
 
 
-def test_what_is_shown_is_never_signed(key: CloudFrontKey) -> None:
-    assert WebFile(url="https://d1.cloudfront.net/disk?a=b", signing=(key,)).shown() == "https://d1.cloudfront.net/disk"
+def test_the_display_name_has_no_signature(key: CloudFrontKey) -> None:
+    assert WebFile(url="https://d1.cloudfront.net/disk?a=b", signing=(key,)).display_name() == "https://d1.cloudfront.net/disk"
 
 
-def test_keys_that_do_not_do(key: CloudFrontKey, tmp_path: Path) -> None:
+def test_unusable_keys_are_rejected(key: CloudFrontKey, tmp_path: Path) -> None:
     other = tmp_path / "other.pem"
     for content, words in (
-        (b"not a key", "not a private key"),
+        (b"not a key", "not a PEM private key"),
         (
             ec.generate_private_key(ec.SECP256R1()).private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -78,5 +78,5 @@ def test_keys_that_do_not_do(key: CloudFrontKey, tmp_path: Path) -> None:
             sign_url("https://d1.cloudfront.net/disk", CloudFrontKey(key_pair_id="K", private_key=str(other)), EXPIRES)
     with pytest.raises(ImageError, match="cannot be read"):
         sign_url("https://d1.cloudfront.net/d", CloudFrontKey(key_pair_id="K", private_key=str(tmp_path / "none")), EXPIRES)
-    with pytest.raises(ImageError, match="unencrypted"):
+    with pytest.raises(ImageError, match="must not be sent unencrypted"):
         sign_url("http://d1.cloudfront.net/disk", key, EXPIRES)

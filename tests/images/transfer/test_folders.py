@@ -8,10 +8,11 @@ from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.settings import Settings
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.transfer.folders import Folder, open_folder, parse_listing
+from pragmaspec.images.transfer.folders import Folder, parse_listing
+from pragmaspec.images.transfer.locations import open_folder
 from pragmaspec.images.transfer.policy import TransferPolicy
+from tests.images.file_server import FileServer, Reply
 from tests.images.protocols import Publisher
-from tests.images.server import FileServer, Reply
 
 CONTENT = {"vcdb.txt": b"one,one/one.xml\n", "with blank & more": b"two"}
 
@@ -38,8 +39,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path, server: FileServer, w
 
 def test_what_is_in_it(folder: Folder, tmp_path: Path) -> None:
     assert folder.names() == ("below/", "vcdb.txt", "with blank & more")
-    assert folder.small("with blank & more") == b"two"
-    assert folder.small("absent") is None
+    assert folder.read_small("with blank & more") == b"two"
+    assert folder.read_small("absent") is None
     came = folder.fetch("vcdb.txt", tmp_path / "part")
     assert (tmp_path / "part").read_bytes() == CONTENT["vcdb.txt"]
     assert came.sha256 == sha256(CONTENT["vcdb.txt"]).hexdigest()
@@ -50,9 +51,9 @@ def test_what_is_in_it(folder: Folder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../etc/passwd", "/etc/passwd", "a/b", "a\\b", "a\nb", "a\0b"])
 def test_only_plain_names_are_asked_for(folder: Folder, tmp_path: Path, name: str) -> None:
-    with pytest.raises(ImageError, match="plain name"):
-        folder.small(name)
-    with pytest.raises(ImageError, match="plain name"):
+    with pytest.raises(ImageError, match="plain file name"):
+        folder.read_small(name)
+    with pytest.raises(ImageError, match="plain file name"):
         folder.fetch(name, tmp_path / "part")
 
 
@@ -78,7 +79,7 @@ def test_only_links_one_level_down_are_names(href: str, names: tuple[str, ...]) 
 
 def test_a_folder_that_is_not_there(server: FileServer, workshop: ImageContext, tmp_path: Path) -> None:
     server.gate = lambda _: Reply(404)
-    with pytest.raises(ImageError, match="is not there"):
+    with pytest.raises(ImageError, match="does not exist"):
         open_folder(server.url("absent"), workshop).names()
     with pytest.raises(ImageError, match="No such file"):
         open_folder(str(tmp_path / "absent"), workshop).names()
@@ -87,7 +88,7 @@ def test_a_folder_that_is_not_there(server: FileServer, workshop: ImageContext, 
 def test_what_should_be_short_and_is_not(server: FileServer, workshop: ImageContext, tmp_path: Path) -> None:
     server.content = bytes(9 * 2**20)
     with pytest.raises(ImageError, match="more than 8 MiB"):
-        open_folder(server.url(""), workshop).small("vcdb.txt")
+        open_folder(server.url(""), workshop).read_small("vcdb.txt")
     (tmp_path / "vcdb.txt").write_bytes(server.content)
     with pytest.raises(ImageError, match="more than 8 MiB"):
-        open_folder(str(tmp_path), workshop).small("vcdb.txt")
+        open_folder(str(tmp_path), workshop).read_small("vcdb.txt")

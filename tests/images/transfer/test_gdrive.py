@@ -1,3 +1,4 @@
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -9,21 +10,23 @@ from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.settings import GoogleDriveSettings, Settings
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.transfer.folders import open_folder
 from pragmaspec.images.transfer.gdrive import DriveLink, parse_drive_link
+from pragmaspec.images.transfer.locations import open_folder
 from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images import protocols
+from tests.images.file_server import Asked, FileServer, Reply
 from tests.images.protocols import FILE_ID, FOLDER_ID
-from tests.images.server import Asked, FileServer, Reply
 
 FOLDER = f"https://drive.google.com/drive/folders/{FOLDER_ID}"
 FILES = {"disk.qcow2": FILE_ID, "vcdb.txt": "1VcDbVcDbVcDbVcDbVcDb", "notes & more": "1NoTeSnOtEsNoTeSnOtEs"}
 
 
-def workshop(tmp_path: Path, **drive: str) -> ImageContext:
+def context(tmp_path: Path, tries: int = 2, **drive: str) -> ImageContext:
     settings = Settings(drive=GoogleDriveSettings(**drive))
     store = BlobStore(tmp_path / "store")
-    return ImageContext(store, "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001, tries=2), settings=settings)
+    return ImageContext(
+        store, "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001, tries=tries), settings=settings
+    )
 
 
 def site(server: FileServer) -> str:
@@ -52,17 +55,17 @@ def test_links(url: str, link: DriveLink | None) -> None:
 def test_a_small_file_needs_no_confirmation(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
     server.content, server.gate = qcow2, protocols.DriveSite(warns=False)
     source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256=sha256(qcow2).hexdigest())
-    assert source.find(workshop(tmp_path, site=site(server))).disk.size_bytes == len(qcow2)
+    assert source.find(context(tmp_path, site=site(server))).disk.size_bytes == len(qcow2)
 
 
 def test_a_file_that_is_not_given_is_said_to_be_so(server: FileServer, tmp_path: Path) -> None:
     source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
     server.gate = protocols.DriveSite(quota=True)
-    with pytest.raises(ImageError, match="not shared with everybody"):
-        source.find(workshop(tmp_path, site=site(server)))
+    with pytest.raises(ImageError, match="not shared with everyone"):
+        source.find(context(tmp_path, site=site(server)))
     server.gate = protocols.DriveSite(files={})
     with pytest.raises(ImageError, match="404"):
-        source.find(workshop(tmp_path, site=site(server)))
+        source.find(context(tmp_path, site=site(server)))
 
 
 @pytest.mark.parametrize("action", ["https://evil.example.org/download", "file:///etc/passwd", "ftp://drive.google.com/x"])
@@ -71,7 +74,7 @@ def test_a_form_that_leads_elsewhere_is_not_followed(server: FileServer, tmp_pat
     server.gate = lambda _: Reply(200, page, {"Content-Type": "text/html"})
     source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
     with pytest.raises(ImageError, match="page instead of the file"):
-        source.find(workshop(tmp_path, site=site(server)))
+        source.find(context(tmp_path, site=site(server)))
 
 
 @pytest.mark.parametrize("how", ["link", "api key", "account"])
@@ -80,10 +83,10 @@ def test_a_folder(server: FileServer, tmp_path: Path, how: str) -> None:
     server.gate = protocols.DriveSite(files=FILES, warns=False) if how == "link" else api
     server.content = b"one,two\n"
     given = {"link": {}, "api key": {"api_key": api.api_key}, "account": {"service_account": str(api.key_file(tmp_path))}}[how]
-    folder = open_folder(FOLDER, workshop(tmp_path, site=site(server), api=site(server), **given))
+    folder = open_folder(FOLDER, context(tmp_path, site=site(server), api=site(server), **given))
     assert folder.names() == ("disk.qcow2", "notes & more", "vcdb.txt")
-    assert folder.small("vcdb.txt") == b"one,two\n"
-    assert folder.small("absent") is None
+    assert folder.read_small("vcdb.txt") == b"one,two\n"
+    assert folder.read_small("absent") is None
     assert folder.fetch("notes & more", tmp_path / "part").sha256 == sha256(b"one,two\n").hexdigest()
     assert folder.origin() == FOLDER
     if how == "account":
@@ -93,16 +96,16 @@ def test_a_folder(server: FileServer, tmp_path: Path, how: str) -> None:
 def test_two_files_of_one_name_are_not_chosen_from(server: FileServer, tmp_path: Path) -> None:
     twice = "".join(protocols.ENTRY.format(id=each, name="disk.qcow2") for each in FILES.values())
     server.gate = lambda _: Reply(200, twice.encode(), {"Content-Type": "text/html"})
-    with pytest.raises(ImageError, match=r"several files called disk\.qcow2"):
-        open_folder(FOLDER, workshop(tmp_path, site=site(server))).names()
+    with pytest.raises(ImageError, match=r"several files named disk\.qcow2"):
+        open_folder(FOLDER, context(tmp_path, site=site(server))).names()
 
 
 def test_a_folder_as_source_has_to_say_which_file(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
     server.content, server.gate = qcow2, protocols.DriveSite(files=FILES)
-    with pytest.raises(ImageError, match=r"holds disk\.qcow2, notes & more, vcdb\.txt\. Add the name"):
-        UrlSource(url=FOLDER, sha256="0" * 64).find(workshop(tmp_path, site=site(server)))
+    with pytest.raises(ImageError, match=r"contains disk\.qcow2, notes & more, vcdb\.txt\. Add the name"):
+        UrlSource(url=FOLDER, sha256="0" * 64).find(context(tmp_path, site=site(server)))
     server.gate = protocols.DriveSite()
-    found = UrlSource(url=FOLDER, sha256=sha256(qcow2).hexdigest()).find(workshop(tmp_path, site=site(server)))
+    found = UrlSource(url=FOLDER, sha256=sha256(qcow2).hexdigest()).find(context(tmp_path, site=site(server)))
     assert found.disk.size_bytes == len(qcow2)
 
 
@@ -116,7 +119,7 @@ def test_secrets_are_not_sent_on(server: FileServer, tmp_path: Path, qcow2: byte
     with FileServer(content=qcow2, gate=look) as other:
         server.gate = lambda _: Reply(302, b"", {"Location": other.url()})
         source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256=sha256(qcow2).hexdigest())
-        assert source.find(workshop(tmp_path, api=site(server), api_key="canary"))
+        assert source.find(context(tmp_path, api=site(server), api_key="canary"))
     assert "canary" in str(server.asked[0].headers)
     assert "canary" not in str(seen)
 
@@ -126,14 +129,49 @@ def test_secrets_are_not_sent_on(server: FileServer, tmp_path: Path, qcow2: byte
     [
         ("not JSON", "not the JSON key"),
         ('{"client_email": "a", "private_key": "b", "token_uri": "http://example.org/token"}', "not an https URL"),
-        ('{"client_email": "a", "private_key": "b", "token_uri": "https://example.org/token"}', "private key is damaged"),
+        ('{"client_email": "a", "private_key": "b", "token_uri": "https://example.org/token"}', "not a PEM RSA key"),
     ],
 )
-def test_keys_of_accounts_that_do_not_do(tmp_path: Path, content: str, words: str) -> None:
+def test_unusable_service_account_keys_are_rejected(tmp_path: Path, content: str, words: str) -> None:
     (tmp_path / "key.json").write_text(content)
     source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
     with pytest.raises(ImageError, match=words) as refused:
-        source.find(workshop(tmp_path, service_account=str(tmp_path / "key.json")))
+        source.find(context(tmp_path, service_account=str(tmp_path / "key.json")))
     assert str(tmp_path / "key.json") in str(refused.value)
     with pytest.raises(ImageError, match="No such file"):
-        source.find(workshop(tmp_path, service_account=str(tmp_path / "absent")))
+        source.find(context(tmp_path, service_account=str(tmp_path / "absent")))
+
+
+def test_without_google_auth_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google.oauth2.service_account", None)
+    source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
+    with pytest.raises(ImageError, match=r"need google-auth \(the extra `gdrive`\): pip install 'google-auth"):
+        source.find(context(tmp_path, service_account=str(tmp_path / "key.json")))
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(400, b'{"error": "invalid_grant", "error_description": "Account not found"}'), "invalid_grant: Account not found"),
+        (Reply(302, b"", {"Location": "https://elsewhere.example.org/"}), "refused a token: no reason given"),
+        (Reply(200, b"<html>\x1b[31m</html>"), "does not answer with a token"),
+        (Reply(200, b'{"access_token": "t", "expires_in": []}'), "does not answer with a token"),
+        (Reply(200, bytes(9 * 2**20)), "more than 8 MiB"),
+    ],
+)
+def test_a_refused_token_is_reported_with_googles_reason(server: FileServer, tmp_path: Path, reply: Reply, reason: str) -> None:
+    api = protocols.DriveApi(protocols.private_key(), lambda: site(server))
+    server.gate = lambda _: reply
+    source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
+    with pytest.raises(ImageError, match=reason):
+        source.find(context(tmp_path, api=site(server), service_account=str(api.key_file(tmp_path))))
+    assert len(server.asked) == 1
+
+
+def test_a_token_server_in_trouble_is_asked_again(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
+    api = protocols.DriveApi(protocols.private_key(), lambda: site(server))
+    replies = [Reply(503), Reply(429)]
+    server.content, server.gate = qcow2, lambda asked: replies.pop() if replies else api(asked)
+    source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256=sha256(qcow2).hexdigest())
+    found = source.find(context(tmp_path, 3, api=site(server), service_account=str(api.key_file(tmp_path))))
+    assert found.disk.size_bytes == len(qcow2)

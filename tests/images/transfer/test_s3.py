@@ -13,11 +13,11 @@ from pragmaspec.images.context import ImageContext
 from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.sources.url import UrlSource
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.images.transfer.folders import open_folder
-from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.http import DownloadClient
+from pragmaspec.images.transfer.locations import open_folder
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.images.transfer.s3 import s3_file
-from tests.images.server import Asked, FileServer, Reply
+from tests.images.file_server import Asked, FileServer, Reply
 from tests.state.backends.s3_server import BUCKET, ENVIRONMENT, raw_client, s3_server
 
 
@@ -79,8 +79,8 @@ def test_a_folder_of_a_bucket(bucket: Any, port: int, workshop: ImageContext, tm
         bucket.put_object(Bucket=BUCKET, Key=f"repository/{name}", Body=b"one,two\n")
     folder = open_folder(f"s3://{BUCKET}/repository?endpoint=http://127.0.0.1:{port}", workshop)
     assert folder.names() == ("below/", "one & all", "two.xml")
-    assert folder.small("one & all") == b"one,two\n"
-    assert folder.small("absent") is None
+    assert folder.read_small("one & all") == b"one,two\n"
+    assert folder.read_small("absent") is None
     assert folder.fetch("two.xml", tmp_path / "part").size_bytes == 8
     assert folder.origin() == f"s3://{BUCKET}/repository/"
 
@@ -97,12 +97,12 @@ def test_a_long_list_comes_in_pages(workshop: ImageContext) -> None:
         folder = open_folder(f"s3://images?anonymous=true&endpoint=http://127.0.0.1:{server.port}", workshop)
         assert folder.names() == ("a", "b")
         server.gate = lambda _: Reply(200, b"<html>")
-        with pytest.raises(ImageError, match="does not answer as S3"):
+        with pytest.raises(ImageError, match="does not answer like S3"):
             folder.names()
 
 
 def test_what_cannot_be_had_is_said(bucket: Any, port: int, workshop: ImageContext, qcow2: bytes) -> None:
-    with pytest.raises(ImageError, match=f"s3://{BUCKET}/absent: the server said 404"):
+    with pytest.raises(ImageError, match=f"s3://{BUCKET}/absent: the server answered 404"):
         source(port, qcow2, "absent").find(workshop)
     with pytest.raises(ImageError, match="profile"):
         source(port, qcow2, options="&profile=absent").find(workshop)
@@ -147,5 +147,5 @@ def test_wrong_addresses(bucket: Any, workshop: ImageContext, url: str, words: s
 )
 def test_the_forms_of_urls(url: str, asked: str) -> None:
     found = s3_file(f"{url}{'&' if '?' in url else '?'}anonymous=true&region=eu-west-1")
-    with HttpClient(TransferPolicy()) as web:
-        assert found.ask(web).url == asked
+    with DownloadClient(TransferPolicy()) as web:
+        assert found.request(web).url == asked

@@ -15,8 +15,8 @@ from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.sources.registry import AnySource
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.policy import TransferPolicy
-from tests.images.kinds import KINDS, Kind, Tools, fetch_elsewhere, http, s3
 from tests.images.openpgp import Key, keys, make_key
+from tests.images.sources.kinds import KINDS, Kind, Tools, fetch_elsewhere, http, s3
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_truncated_transfer_goes_on(kind: Kind, store: BlobStore, disk: bytes)
 
 def test_a_transfer_that_stays_truncated_is_refused(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.break_after = disk, [900_000, *[0] * 40]
-    refused(store, kind.source(disk), "tries")
+    refused(store, kind.source(disk), "attempts")
 
 
 def test_all_of_it_as_an_answer_to_a_part(kind: Kind, store: BlobStore, disk: bytes) -> None:
@@ -135,7 +135,7 @@ def test_a_file_without_end(kind: Kind, store: BlobStore, disk: bytes) -> None:
 
 def test_a_server_that_sends_next_to_nothing(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.drip_s, kind.server.etag = disk, 0.02, ""
-    refused(store, kind.source(disk), "bytes came in", tries=1, slow_for_s=0.2, min_bytes_per_s=10_000)
+    refused(store, kind.source(disk), "bytes arrived in", tries=1, slow_for_s=0.2, min_bytes_per_s=10_000)
 
 
 def test_other_bytes_than_promised(kind: Kind, store: BlobStore, disk: bytes) -> None:

@@ -13,7 +13,7 @@ from pragmaspec.images.debian.distribution import UBUNTU, find_keyring, source_l
 from pragmaspec.images.sources.debian import DebianSource
 from pragmaspec.images.sources.registry import source_of
 from pragmaspec.spec.models.image import ImageModel
-from tests.images.apt_archive import ESSENTIAL, write_archive
+from tests.images.debian.apt_archive import ESSENTIAL, write_archive
 from tests.images.openpgp import Key, keys, make_key
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.transfer.cloudfront import WebFile
 from pragmaspec.images.transfer.download import download
-from pragmaspec.images.transfer.http import HttpClient
+from pragmaspec.images.transfer.http import DownloadClient
 from pragmaspec.images.transfer.policy import TransferPolicy
 from tests.images.raw_server import Answer, RawServer
 
@@ -119,7 +119,7 @@ BAD: dict[str, tuple[Answer, str]] = {
     "206 with a range that is none": (ok(LENGTH + b"Content-Range: \xff\r\n", line=b"HTTP/1.1 206 Part"), "only a part"),
     "416 unasked": (ok(line=b"HTTP/1.1 416 Range Not Satisfiable"), "416"),
     "chunks without end": (ok(b"Transfer-Encoding: chunked\r\n", chunked(end=b"")), "ended early|connection was lost"),
-    "packed chunks": (ok(b"Transfer-Encoding: gzip, chunked\r\n", chunked()), r"transfer coding .*\(gzip, chunked\)"),
+    "packed chunks": (ok(b"Transfer-Encoding: gzip, chunked\r\n", chunked()), r"transfer coding gzip, chunked"),
     "chunked and a comma": (ok(b"Transfer-Encoding: chunked,\r\n", chunked()), "transfer coding"),
     "chunk of letters": (ok(b"Transfer-Encoding: chunked\r\n", b"xyz\r\n" + DISK), "ended early|connection was lost"),
     "chunk cut short": (ok(b"Transfer-Encoding: chunked\r\n", chunked()[:100]), "ended early|connection was lost"),
@@ -196,10 +196,10 @@ def test_short_files_are_unpacked_where_the_server_packed_them(encoding: str, pa
     text = b"sums"
     sent = gzip.compress(text) if packed else text
     headers = f"Content-Encoding: {encoding}\r\nContent-Length: {len(sent)}\r\n".encode()
-    with RawServer(ok(headers, sent)) as server, HttpClient(workshop(tmp_path).policy) as web:
-        assert web.small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == text
+    with RawServer(ok(headers, sent)) as server, DownloadClient(workshop(tmp_path).policy) as web:
+        assert web.read_small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == text
         server.answer = ok(b"Content-Encoding: gzip\r\n", gzip.compress(bytes(2**24)))
         with pytest.raises(ImageError, match="more than 8 MiB"):
-            web.small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS"))
+            web.read_small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS"))
         server.answer = ok(b"Content-Encoding: gzip\r\n", b"\x1f\x8bdamaged")
-        assert web.small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == b"\x1f\x8bdamaged"
+        assert web.read_small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == b"\x1f\x8bdamaged"

@@ -21,7 +21,7 @@ from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.images.transfer.policy import TransferPolicy
 from pragmaspec.resources import Blob
-from tests.images.server import FileServer
+from tests.images.file_server import FileServer
 
 
 class Steps(ImageReporter):
@@ -86,7 +86,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(server: FileServer, store: B
 
 def test_a_transfer_that_was_interrupted_goes_on_in_the_next_run(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.break_after = disk, [300_000, *[0] * 5]
-    with pytest.raises(ImageError, match="5 tries brought nothing"):
+    with pytest.raises(ImageError, match="5 attempts failed"):
         fetch(store, source(server, disk))
     assert nothing_published(store)
     begun = len(server.asked)
@@ -177,7 +177,7 @@ def test_what_is_called_packed_is_taken_as_it_comes(server: FileServer, store: B
 
 def test_more_or_less_than_announced_is_noticed(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.announce, server.etag = disk, len(disk) + 100, ""
-    with pytest.raises(ImageError, match="5 tries brought nothing"):
+    with pytest.raises(ImageError, match="5 attempts failed"):
         fetch(store, source(server, disk))
     assert nothing_published(store)
 
@@ -215,7 +215,7 @@ def test_an_unsafe_disk_is_refused_though_its_digest_is_right(server: FileServer
 def test_nobody_at_the_address(store: BlobStore, disk: bytes) -> None:
     with FileServer() as gone:
         wanted = source(gone, disk)
-    with pytest.raises(ImageError, match="3 tries brought nothing; at the last one the connection was refused") as refused:
+    with pytest.raises(ImageError, match="3 attempts failed; the last one: the connection was refused") as refused:
         fetch(store, wanted)
     assert "What came before is kept" not in str(refused.value)
 
@@ -314,7 +314,7 @@ def test_a_redirect_from_https_to_http_is_refused(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
     with FileServer(content=disk, tls=context, redirect={"/latest": server.url()}) as safe:
         assert fetch(store, source(safe, disk)) == disk
-        with pytest.raises(ImageError, match="less safe"):
+        with pytest.raises(ImageError, match="less secure"):
             fetch(BlobStore(store.directory / "other"), source(safe, disk, "latest"))
     assert server.asked == []
 

@@ -12,14 +12,15 @@ import msgspec
 import pytest
 
 from pragmaspec.images.sources.catalogue import CatalogueSource
+from pragmaspec.images.sources.publication import PublishedChecksums
 from pragmaspec.images.sources.registry import AnySource
-from pragmaspec.images.sources.url import Sums, UrlSource
+from pragmaspec.images.sources.url import UrlSource
 from tests.images import protocols
+from tests.images.file_server import FileServer
 from tests.images.openpgp import Key
-from tests.images.server import FileServer
 
 KEY_PAIR_ID = "K2JCJMDEHXQW5F"
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass
@@ -104,7 +105,7 @@ def sums(tools: Tools) -> Kind:
         text = f"{_digest(content)} *disk.qcow2\n".encode()
         small = {"/SHA256SUMS": text, "/SHA256SUMS.gpg": tools.publisher.detached(text), "/key.asc": tools.publisher.public()}
         server.gate = protocols.Publisher({}, small, {"/disk.qcow2"})
-        vouching = Sums(
+        vouching = PublishedChecksums(
             url=server.url("SHA256SUMS"),
             signature=server.url("SHA256SUMS.gpg"),
             key=tools.publisher.fingerprint,
@@ -163,7 +164,7 @@ KINDS = (http, mirrored, cloudfront, s3, s3_anonymous, drive_link, drive_account
 def fetch_elsewhere(source: AnySource, store: Path) -> "Popen[str]":
     """Fetch it in another process, which prints the digest of what it got."""
     return Popen(
-        [sys.executable, "-m", "tests.images.kinds", str(store), msgspec.json.encode(source).decode()],
+        [sys.executable, "-m", "tests.images.sources.kinds", str(store), msgspec.json.encode(source).decode()],
         cwd=ROOT,
         stdout=PIPE,
         text=True,
