@@ -1,4 +1,4 @@
-"""The files a spec points to: public keys and cloud-init user-data."""
+"""Reads the files a spec refers to: public keys and cloud-init user-data."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
@@ -26,10 +26,11 @@ from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 from pragmaspec.spec.yaml.tree import Document, TreePath, plain_data
 
 UserDataKey = tuple[str, ...]
+"""The cluster, and the role unless the user-data is for all nodes."""
 
 
 class Attachments:
-    """Reads what one spec points to; ``problems`` grows while it does."""
+    """Reads the files of one spec, and collects the ``problems``."""
 
     def __init__(self, document: Document, directory: Path, home: Path, files: TrackedReader, agent: str = "") -> None:
         self.problems: list[Problem] = []
@@ -38,42 +39,41 @@ class Attachments:
         self._home = home
         self._files = files
         self._agent = agent
-        self._own: tuple[PublicKey, ...] | None = None
-        self._keyless: list[str] = []
+        self._own_keys: tuple[PublicKey, ...] | None = None
+        self._without_keys: list[str] = []
 
     def ssh_keys(self, name: str, cluster: ClusterModel) -> tuple[str, ...]:
-        """The public key lines of a cluster, each key once."""
+        """Return the public key lines of a cluster, without duplicates."""
         if cluster.ssh_keys is None:
-            keys = self._own_keys()
+            keys = self._default_keys()
         else:
             keys = tuple(
                 key
                 for position, entry in enumerate(cluster.ssh_keys)
                 for key in self._keys(entry, ("clusters", name, "ssh_keys", position))
             )
-        once: dict[tuple[str, ...], str] = {}
+        lines: dict[tuple[str, ...], str] = {}
         for key in keys:
-            once.setdefault(key.identity, key.line)
-        if not once:
-            self._keyless.append(name)
-        return tuple(once.values())
+            lines.setdefault(key.identity, key.line)
+        if not lines:
+            self._without_keys.append(name)
+        return tuple(lines.values())
 
-    def keyless(self, without_guests: Collection[str]) -> Iterator[Problem]:
-        """A warning of the clusters that have no key at all, once for all; ``without_guests`` have nothing to log in to."""
-        keyless = [name for name in self._keyless if name not in without_guests]
-        if keyless:
-            path: TreePath = ("clusters", keyless[0])
-            whose = listed(keyless)
-            make = "Make one with `ssh-keygen -t ed25519`, or write `ssh_keys`."
+    def missing_keys(self, without_guests: Collection[str]) -> Iterator[Problem]:
+        """Yield one warning for all clusters without any key, except ``without_guests``, whose nodes accept no logins."""
+        clusters = [name for name in self._without_keys if name not in without_guests]
+        if clusters:
+            path: TreePath = ("clusters", clusters[0])
+            advice = "Create one with `ssh-keygen -t ed25519`, or write `ssh_keys`."
             private = private_key_without_public(self._home)
             if private:
                 name = quote(str(private))
-                make = f"Write that of your private key with `ssh-keygen -y -f {name} > {name}.pub`, or write `ssh_keys`."
-            detail = f"No public key may log in to {whose}: only `pragmaspec ssh` can. {make}"
+                advice = f"Extract that of your private key with `ssh-keygen -y -f {name} > {name}.pub`, or write `ssh_keys`."
+            detail = f"No public key is authorized in {listed(clusters)}, so only `pragmaspec ssh` can log in. {advice}"
             yield Finding(path, "No public key", detail, at_key=True, severity="warning").problem(self._document)
 
     def user_data(self, name: str, cluster: ClusterModel) -> Iterator[tuple[UserDataKey, dict[str, Any]]]:
-        """The documents of a cluster and of its roles, by place."""
+        """Yield the user-data of a cluster and of its roles."""
         values = {"": cluster.user_data, "frontend": cluster.frontend.user_data, "computes": cluster.computes.user_data}
         found = {
             role: self._user_data(value, ("clusters", name, *((role,) if role else ()), "user_data"))
@@ -81,31 +81,30 @@ class Attachments:
             if value
         }
         common = found[""].data if "" in found else {}
-        wholes = {role: merged(common, found[role].data) if role in found else common for role in ("frontend", "computes")}
+        complete = {role: merged(common, found[role].data) if role in found else common for role in ("frontend", "computes")}
         for role, document in found.items():
-            self._check(document, (wholes[role],) if role else tuple(wholes.values()))
+            self._check(document, (complete[role],) if role else tuple(complete.values()))
             yield (name, role) if role else (name,), document.data
 
-    def _own_keys(self) -> tuple[PublicKey, ...]:
-        if self._own is None:
+    def _default_keys(self) -> tuple[PublicKey, ...]:
+        if self._own_keys is None:
             own: list[PublicKey] = []
             for file in default_key_files(self._home, self._files):
                 if file.unreadable:
-                    detail = f"{file.path} is one of your own keys and cannot be read: {file.unreadable}. It is left out."
+                    detail = f"{file.path} is one of your default keys and cannot be read: {file.unreadable}. It is ignored."
                     self._warn(("clusters",), "Key not readable", detail)
                 else:
-                    own += self._parsed(
-                        file.data, str(file.path), ("clusters",), "Write `ssh_keys` to name others, or repair it."
-                    )
+                    advice = "Repair the file, or write `ssh_keys` to use other keys."
+                    own += self._parsed(file.data, str(file.path), ("clusters",), advice)
             agent = _plain_keys(default_agent_keys(self._home, self._agent, self._files))
             if own and not has_default_key_pair(self._home) and not {key.data for key in own} & {key.data for key in agent}:
                 detail = (
-                    "None of the public keys in ~/.ssh has its private key beside it or in an ssh agent. "
+                    "None of the public keys in ~/.ssh has its private key next to it or in an ssh agent. "
                     "If you cannot log in with them from here, write `ssh_keys`."
                 )
                 self._warn(("clusters",), "No private key", detail)
-            self._own = (*own, *agent)
-        return self._own
+            self._own_keys = (*own, *agent)
+        return self._own_keys
 
     def _keys(self, entry: str, path: TreePath) -> tuple[PublicKey, ...]:
         if not is_key_file(entry):
@@ -121,8 +120,8 @@ class Attachments:
             self._report(path, "Not an ssh key", f"{file} is not a text file. {advice}")
             return ()
         if holds_private_key(text):
-            detail = f"{file} holds a private key, which is a secret and belongs on no node. {advice}"
-            self._report(path, "A private key", detail)
+            detail = f"{file} contains a private key, which is a secret and must not be copied to nodes. {advice}"
+            self._report(path, "Private key", detail)
             return ()
         found = []
         for line, key in public_keys(text):
@@ -130,21 +129,21 @@ class Attachments:
                 found.append(key)
                 continue
             reason = str(key).replace("FILE", quote(file))
-            detail = f"Line {line} of {file} is no public key that ssh knows{f': {reason}' if reason else ''}. {advice}"
+            detail = f"Line {line} of {file} is not a valid ssh public key{f': {reason}' if reason else ''}. {advice}"
             self._report(path, "Not an ssh key", detail)
             return ()
         if not found:
-            self._warn(path, "No key in a file", f"{file} holds no key. {advice}")
+            self._warn(path, "No key in the file", f"{file} contains no key. {advice}")
         self._warn_of_certificates(found, path)
         return tuple(found)
 
     def _warn_of_certificates(self, keys: Iterable[PublicKey], path: TreePath) -> None:
         if any(key.certificate for key in keys):
             detail = (
-                "An ssh server does not look for a certificate among authorized keys, so this lets nobody in. Write the key "
-                "that it certifies, or `cert-authority` and the key of its authority."
+                "ssh servers ignore certificates in authorized_keys, so this entry has no effect. Write the key that it "
+                "certifies, or `cert-authority` and the key of its authority."
             )
-            self._warn(path, "A certificate", detail)
+            self._warn(path, "Certificate", detail)
 
     def _user_data(self, value: dict[str, Any] | str, path: TreePath) -> "_UserData":
         nothing = _UserData(document=self._document, path=path)
@@ -167,18 +166,18 @@ class Attachments:
     def _typed(self, data: dict[str, Any], document: Document, path: TreePath) -> "_UserData":
         findings: list[Finding] = []
         found = {key: typed_values(value, (*path, key), findings) for key, value in data.items()}
-        for key, wanted in wrong_types(found):
-            findings.append(Finding((*path, key), f"Not {wanted}", f"cloud-init wants {wanted} in `{key}`. Write one."))
+        for key, expected in wrong_types(found):
+            findings.append(Finding((*path, key), f"Not {expected}", f"cloud-init expects {expected} in `{key}`. Write one."))
         self.problems += [finding.problem(document) for finding in findings]
-        return _UserData(document=document, path=path, data=found, wrong=tuple(finding.path for finding in findings))
+        return _UserData(document=document, path=path, data=found, invalid=tuple(finding.path for finding in findings))
 
-    def _check(self, user_data: "_UserData", wholes: tuple[dict[str, Any], ...]) -> None:
-        """Hold a document against cloud-init's schema, but for values that are known to be wrong."""
+    def _check(self, user_data: "_UserData", complete: tuple[dict[str, Any], ...]) -> None:
+        """Validate a document with cloud-init's schema, except for values that are already reported."""
         if user_data.data and not size_problem(user_data.data):
             from pragmaspec.spec.cloud_init.findings import user_data_findings  # noqa: PLC0415 - loads the schema's validator
 
-            for finding in user_data_findings(user_data.data, user_data.path, wholes):
-                if not overlaps(finding.path, user_data.wrong):
+            for finding in user_data_findings(user_data.data, user_data.path, complete):
+                if not overlaps(finding.path, user_data.invalid):
                     self.problems.append(finding.problem(user_data.document))
 
     def _read(self, entry: str, path: TreePath) -> bytes | None:
@@ -186,7 +185,7 @@ class Attachments:
         try:
             return self._files.read(file)
         except FileNotFoundError:
-            self._report(path, "File not found", f"There is no {file}. Paths are relative to the file they stand in.")
+            self._report(path, "File not found", f"There is no file {file}. Paths are relative to the spec.")
         except OSError as error:
             self._report(path, "File not readable", f"{file} cannot be read: {error.strerror}.")
         return None
@@ -199,7 +198,7 @@ class Attachments:
 
 
 def _plain_keys(lines: Iterable[str]) -> tuple[PublicKey, ...]:
-    """The keys among ``lines`` of an agent that a server looks for: no certificates."""
+    """Return the keys among ``lines`` of an agent that are not certificates."""
     found = []
     for line in lines:
         with suppress(NotAKeyError):
@@ -208,7 +207,7 @@ def _plain_keys(lines: Iterable[str]) -> tuple[PublicKey, ...]:
 
 
 def _text_of_keys(data: bytes) -> str | None:
-    """The text of a file of keys, whose comments may have any encoding; None for UTF-16 and for what is no text."""
+    """Return the text of a key file, whose comments may have any encoding; None for UTF-16 and binary files."""
     if len(data) > FILE_SIZE_MAX or b"\0" in data:
         return None
     data = data.removeprefix(b"\xef\xbb\xbf")
@@ -220,9 +219,9 @@ def _text_of_keys(data: bytes) -> str | None:
 
 @dataclass(frozen=True)
 class _UserData:
-    """User-data as read: its values, and where in which document they are. ``wrong`` are values that are reported already."""
+    """User-data, and its position in a document. ``invalid`` are the paths of values that are already reported."""
 
     document: Document
     path: TreePath
     data: dict[str, Any] = field(default_factory=dict)
-    wrong: tuple[TreePath, ...] = ()
+    invalid: tuple[TreePath, ...] = ()

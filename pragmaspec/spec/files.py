@@ -28,7 +28,7 @@ class TrackedReader:
         self._digests[str(path.absolute())] = sha256(data).hexdigest()
         return data
 
-    def note(self, name: str, digest: str) -> None:
+    def record_digest(self, name: str, digest: str) -> None:
         """Record an input that is not a file."""
         self._digests[name] = digest
 

@@ -1,18 +1,19 @@
-"""What is wrong at a place in a document, before the place is turned into a line; and near misses."""
+"""Findings: problems at a path in a document, before the path is resolved to a line."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Literal
 
 from pragmaspec.errors import Problem
 from pragmaspec.spec.yaml.text import quoted_line
 from pragmaspec.spec.yaml.tree import Document, TreePath
 
+_LISTED_MAX = 20
+
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong at ``path``. ``about`` are further places whose values it was concluded from."""
+    """A problem at ``path``. ``about`` are further paths whose values it depends on."""
 
     path: TreePath
     summary: str
@@ -22,21 +23,14 @@ class Finding:
     severity: Literal["error", "warning"] = "error"
 
     def problem(self, document: Document) -> Problem:
-        """The problem for people, with the line it is at."""
+        """Return the problem with its line in ``document``."""
         where = document.where_key(self.path) if self.at_key else document.where(self.path)
         quote = quoted_line(document.text, where.line)
         return Problem(summary=self.summary, detail=self.detail, where=where, quote=quote, severity=self.severity)
 
 
-def closest_match(wrong: str, known: Iterable[str]) -> str | None:
-    """Which of ``known`` was probably meant by ``wrong``."""
-    by_folded = {name.lower().replace("_", "-"): name for name in known}
-    close = get_close_matches(wrong[:80].lower().replace("_", "-"), by_folded, n=1, cutoff=0.6)
-    return by_folded[close[0]] if close else None
-
-
 def listed(names: Iterable[str], last: str = "and") -> str:
-    """``a, b and c``, each as code; cut after 20."""
+    """Return ``a, b and c`` with each name in backticks, truncated after 20."""
     quoted = [f"`{name}`" for name in names]
     if len(quoted) > _LISTED_MAX:
         quoted = [*quoted[:_LISTED_MAX], f"{len(quoted) - _LISTED_MAX} more"]
@@ -44,8 +38,5 @@ def listed(names: Iterable[str], last: str = "and") -> str:
 
 
 def overlaps(path: TreePath, others: Iterable[TreePath]) -> bool:
-    """Whether ``path`` is, is inside, or contains one of ``others``."""
+    """True if ``path`` equals, contains, or is contained in one of ``others``."""
     return any(path[: len(other)] == other[: len(path)] for other in others)
-
-
-_LISTED_MAX = 20

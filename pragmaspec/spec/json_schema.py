@@ -1,6 +1,6 @@
-"""The JSON Schema (2020-12) of the spec and of sites files: completion and checking in editors.
+"""The JSON Schemas (2020-12) of specs and sites files, for completion and validation in editors.
 
-``python -m pragmaspec.spec.json_schema > schemas/pragmaspec.schema.json``, and with the argument ``sites`` the other one.
+``python -m pragmaspec.spec.json_schema`` prints the schema of specs, with the argument ``sites`` that of sites files.
 """
 
 import json
@@ -12,34 +12,35 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from pragmaspec.spec.models.cluster import SitesModel, SpecModel
+from pragmaspec.typing import override
 
 
 class _Schema(GenerateJsonSchema):
-    """A file has no null: what is not wanted is left out. Titles would only repeat the keys."""
+    """Generates schemas without null, because unset keys are omitted from the file, and without titles."""
 
+    @override
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
-        """What may stand there, when something does."""
         return self.generate_inner(schema["schema"])
 
+    @override
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        """The default, unless it is that nothing stands there."""
         found = super().default_schema(schema)
         if found.get("default", ...) in (None, [], ""):
             found.pop("default")
         return found
 
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002 - pydantic's signature
-        """No titles."""
+    @override
+    def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
 
 def schema_text() -> str:
-    """The schema of the spec, as the text of a file."""
+    """Return the content of the schema file of specs."""
     return _text(SpecModel)
 
 
 def sites_schema_text() -> str:
-    """The schema of ``sites.yaml``, as the text of a file."""
+    """Return the content of the schema file of sites files."""
     return _text(SitesModel)
 
 

@@ -1,4 +1,4 @@
-"""A spec that was read and has no errors, with everything needed to expand it without reading anything more."""
+"""A loaded spec, with everything needed to expand it without further input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from pragmaspec.spec.yaml.tree import Document, TreePath
 
 @dataclass(frozen=True)
 class LoadedSpec:
-    """The spec's model, and what was read beside it.
+    """The model of a valid spec, and the contents of the files it refers to.
 
-    ``model.sites`` holds the sites of the spec and of the sites files. ``files`` lists every file that was read or looked for:
-    absolute path and SHA-256 of its bytes, "" for one that is not there. ``ssh_keys`` are each cluster's public key lines;
-    ``user_data`` the documents by place: ``(cluster,)``, ``(cluster, "frontend")``, ``(cluster, "computes")``. ``need``: the
-    clusters that were to be read with all they point to, None: all; of the others ``unread`` says what could not be read.
+    ``model.sites`` contains the sites of the spec and of the sites files. ``files`` lists every file that was read or looked for,
+    with its absolute path and SHA-256 ("" if it does not exist). ``ssh_keys`` are the public key lines of each cluster;
+    ``user_data`` the documents by ``(cluster,)``, ``(cluster, "frontend")`` and ``(cluster, "computes")``. ``need`` are the
+    clusters whose files had to be readable, None: all; files of other clusters that could not be read are in ``unread``.
     """
 
     model: SpecModel
@@ -28,29 +28,29 @@ class LoadedSpec:
     ssh_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     user_data: Mapping[tuple[str, ...], Mapping[str, Any]] = field(default_factory=dict)
     site_documents: Mapping[str, Document] = field(default_factory=dict)
-    """Where each site stands: in the spec, or in a sites file."""
+    """The document that defines each site: the spec or a sites file."""
     site_directories: Mapping[str, Path] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
-    """Problems that do not prevent a plan, in the order of the files."""
+    """Warnings, in the order of the files."""
     need: frozenset[str] | None = None
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By cluster, the fields of its nodes that follow from files which could not be read."""
+    """The fields of nodes that depend on unreadable files, by cluster."""
 
     def needs(self, cluster: str) -> bool:
-        """True if ``cluster`` was to be read with all it refers to."""
+        """True if the files of ``cluster`` had to be readable."""
         return self.need is None or cluster in self.need
 
     @property
     def file(self) -> str:
-        """The spec's path as the user named it."""
+        """The path of the spec as given by the user."""
         return self.document.file
 
     def where(self, path: TreePath) -> Where:
-        """The place of ``path`` (such as ``("clusters", "hello", "frontend")``), or of its nearest ancestor that was written."""
+        """Return the position of ``path``, such as ``("clusters", "hello", "frontend")``, or of its nearest existing ancestor."""
         return self._document(path).where(path)
 
     def problem(self, path: TreePath, summary: str, detail: str) -> Problem:
-        """A problem at ``path``, with the user's line."""
+        """Return a problem at ``path``."""
         return Finding(path, summary, detail).problem(self._document(path))
 
     def _document(self, path: TreePath) -> Document:

@@ -1,6 +1,5 @@
-"""YAML → a sound spec, or every reason why not."""
+"""Loads a spec with the files it refers to, or raises all problems found."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,15 +21,15 @@ from pragmaspec.spec.validation.translate import validate
 from pragmaspec.spec.yaml.parser import read_document
 from pragmaspec.spec.yaml.tree import Document, TreePath
 from pragmaspec.spec.yaml.tree import Mapping as TreeMapping
+from pragmaspec.text import capitalized
 
 SITES_FILE = "sites.yaml"
-_FILES_ONLY = "A spec is a file, not a stream: its state and all it points to are found from where it is. Name a file."
+_FILES_ONLY = "A spec must be a file, because its state and the files it refers to are located relative to it. Name a file."
 
-__all__ = ["SITES_FILE", "LoadedSpec", "load_spec", "user_config_directory"]
-
+__all__ = ["SITES_FILE", "LoadedSpec", "load_spec"]
 
 ImageCheck = Callable[[str, ImageModel, Path], Iterable[Finding]]
-"""What else is wrong with the image of a name, in a spec of a directory."""
+"""Returns findings in an image, from its name, its model, and the directory of the spec."""
 
 
 def load_spec(
@@ -41,34 +40,25 @@ def load_spec(
     agent: str | None = None,
     need: frozenset[str] | None = None,
 ) -> LoadedSpec:
-    """The spec in the file ``path``, with the sites, keys and user-data it refers to.
+    """Return the spec in the file ``path``, with the sites, keys and user-data it refers to.
 
-    Sites are looked for in the spec, in ``sites.yaml`` beside it, and in ``sites.yaml`` of the directory ``user_config``
-    (default: :func:`user_config_directory`); the nearest wins. ``home`` is where ``~`` and the user's own keys are,
-    ``agent`` the socket of their ssh agent (default: ``$SSH_AUTH_SOCK``).
-    ``image_check`` tells more of images than their words do. ``need``: only these clusters are of interest, so that keys and
-    user-data of others may be missing; None: all are. Raises SpecError with every problem found.
+    A site is looked up in the spec, in ``sites.yaml`` next to it, and in ``sites.yaml`` in ``user_config`` (default: the user's
+    configuration directory). ``home`` contains the default ssh keys; ``agent`` is the socket of the ssh agent (default:
+    ``$SSH_AUTH_SOCK``). ``image_check`` returns further findings in images. ``need`` limits the clusters of interest, so that
+    keys and user-data of others may be missing; None means all. Raises SpecError with all problems found.
     """
-    home = home or paths.home()
-    user_config = user_config or user_config_directory(home)
-    loading = _Loading(path, home, agent_socket() if agent is None else agent, need)
-    loading.read_spec()
-    for directory in (path.parent, user_config):
-        loading.read_sites(directory)
+    loader = _Loader(path, home or paths.home(), agent_socket() if agent is None else agent, need)
+    loader.read_spec()
+    for directory in (path.parent, user_config or paths.config_home() / "pragmaspec"):
+        loader.read_sites(directory)
     if image_check is not None:
-        loading.check_images(image_check)
-    return loading.finished()
-
-
-def user_config_directory(home: Path) -> Path:
-    """``$XDG_CONFIG_HOME/pragmaspec``, else ``~/.config/pragmaspec`` (XDG Base Directory Specification 0.8)."""
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(base) if base.startswith("/") else home / ".config") / "pragmaspec"
+        loader.check_images(image_check)
+    return loader.result()
 
 
 @dataclass
-class _Loading:
-    """What is known so far of one spec."""
+class _Loader:
+    """Loads one spec step by step, and collects the problems."""
 
     path: Path
     home: Path
@@ -76,7 +66,8 @@ class _Loading:
     need: frozenset[str] | None = None
     files: TrackedReader = field(default_factory=TrackedReader)
     problems: list[Problem] = field(default_factory=list)
-    wrong: list[TreePath] = field(default_factory=list)
+    invalid: list[TreePath] = field(default_factory=list)
+    """Paths with reported problems, which later checks ignore."""
     document: Document | None = None
     spec: SpecModel | None = None
     sites: dict[str, SiteModel] = field(default_factory=dict)
@@ -84,46 +75,46 @@ class _Loading:
     site_directories: dict[str, Path] = field(default_factory=dict)
 
     def read_spec(self) -> None:
-        """Read the spec itself."""
+        """Read and validate the spec. Raises SpecError if the file cannot be read, or is a sites file."""
         try:
             data = self.files.read(self.path)
         except FileNotFoundError:
-            advice = _FILES_ONLY if str(self.path) == "-" else "`pragmaspec init` writes one."
-            raise SpecError("No spec", f"There is no {self.path}. {advice}") from None
+            advice = _FILES_ONLY if str(self.path) == "-" else "`pragmaspec init` creates one."
+            raise SpecError("No spec", f"There is no file {self.path}. {advice}") from None
         except OSError as error:
             detail = f"{self.path} cannot be read: {error.strerror}." + (
                 f" {_FILES_ONLY}" if isinstance(error, NotRegularFileError) else ""
             )
             raise SpecError("Spec not readable", detail) from None
         try:
-            self.document = _without_own_keys(read_document(data, str(self.path)))
+            self.document = _without_extension_keys(read_document(data, str(self.path)))
         except SpecError as error:
             self.problems += error.problems
             return
         if set(self.document.root.items) == {"sites"}:
             detail = (
-                "This has `sites` alone, as a file of sites for several specs has, and is checked with each of them. "
-                "Name a spec, which has `clusters`."
+                "This file contains only `sites`, so it is a sites file, and is checked with each spec that uses it. "
+                "Name a spec, which contains `clusters`."
             )
-            raise SpecError.of([Finding(("sites",), "A file of sites", detail, at_key=True).problem(self.document)])
+            raise SpecError.of([Finding(("sites",), "Sites file", detail, at_key=True).problem(self.document)])
         self.spec, findings = validate(self.document, SpecModel)
         self._report(findings, self.document)
         self._add_sites(self.document, self.spec, self.path.parent)
 
     def read_sites(self, directory: Path) -> None:
-        """Read the sites file in ``directory``, when there is one."""
+        """Read and validate the sites file in ``directory``, if there is one."""
         file = directory / SITES_FILE
         if file.absolute() == self.path.absolute():
             return
         try:
             data = self.files.read_optional(file)
-            document = None if data is None else _without_own_keys(read_document(data, str(file)))
+            document = None if data is None else _without_extension_keys(read_document(data, str(file)))
         except SpecError as error:
             self.problems += error.problems
-            self.wrong.append(ANY_SITE)
+            self.invalid.append(ANY_SITE)
             return
         except OSError as error:
-            self.wrong.append(ANY_SITE)
+            self.invalid.append(ANY_SITE)
             self.problems.append(Problem(summary="Sites file not readable", detail=f"{file} cannot be read: {error.strerror}."))
             return
         if document is not None:
@@ -132,15 +123,15 @@ class _Loading:
             self._add_sites(document, sites, directory)
 
     def check_images(self, image_check: ImageCheck) -> None:
-        """Note what ``image_check`` finds wrong with the images that are right by themselves."""
+        """Add the findings of ``image_check`` in valid images."""
         if self.spec is None or self.document is None:
             return
         for name, model in self.spec.images.items():
             findings = image_check(name, model, self.path.parent)
             self.problems += [finding.problem(self.document) for finding in findings]
 
-    def finished(self) -> LoadedSpec:
-        """The whole, checked, with the files it points to. Raises SpecError."""
+    def result(self) -> LoadedSpec:
+        """Check references, read keys and user-data, and return the spec. Raises SpecError if there are errors."""
         if self.document is None or self.spec is None:
             raise SpecError.of(self.problems)
         spec = self.spec.model_copy(update={"sites": self.sites})
@@ -151,16 +142,16 @@ class _Loading:
         unread: dict[str, tuple[str, ...]] = {}
         for name, cluster in spec.clusters.items():
             if self.need is not None and name not in self.need:
-                unread[name] = self._in_outline(name, cluster, self.document, ssh_keys, user_data)
+                unread[name] = self._read_leniently(name, cluster, self.document, ssh_keys, user_data)
                 continue
             ssh_keys[name] = attachments.ssh_keys(name, cluster)
             user_data.update(attachments.user_data(name, cluster))
-            self.problems += [finding.problem(self.document) for finding in _too_much(name, user_data)]
+            self.problems += [finding.problem(self.document) for finding in _too_large(name, user_data)]
         self.problems += attachments.problems
         if self.need is None and not any(problem.severity == "error" for problem in self.problems):
             simulated = {name for name, site in self.sites.items() if site.provider == "simulated"}
-            self.problems += attachments.keyless({name for name, each in spec.clusters.items() if each.site in simulated})
-        found = tuple(sorted(dict.fromkeys(self.problems), key=self._place))
+            self.problems += attachments.missing_keys({name for name, each in spec.clusters.items() if each.site in simulated})
+        found = tuple(sorted(dict.fromkeys(self.problems), key=self._position))
         if any(problem.severity == "error" for problem in found):
             raise SpecError.of(found)
         return LoadedSpec(
@@ -177,7 +168,7 @@ class _Loading:
             unread=unread,
         )
 
-    def _in_outline(
+    def _read_leniently(
         self,
         name: str,
         cluster: ClusterModel,
@@ -185,26 +176,26 @@ class _Loading:
         ssh_keys: dict[str, tuple[str, ...]],
         user_data: dict[tuple[str, ...], dict[str, Any]],
     ) -> tuple[str, ...]:
-        """Read what a cluster points to as far as it is there; the fields of its nodes that are not known for want of the rest.
+        """Read the readable files of a cluster, and return the fields of its nodes that depend on the other ones.
 
-        What is read so does not count as a part of the spec: a plan does not depend on it.
+        These files are not recorded as inputs of the spec, because the plan does not depend on them.
         """
         unread: list[str] = []
         keys, data = (Attachments(document, self.path.parent, self.home, TrackedReader(), self.agent) for _ in range(2))
         ssh_keys[name] = keys.ssh_keys(name, cluster)
         user_data.update(data.user_data(name, cluster))
-        unread += ["keys"] if _wrong(keys) else []
-        unread += ["first_boot"] if _wrong(data) or any(_too_much(name, user_data)) else []
+        unread += ["keys"] if _has_errors(keys) else []
+        unread += ["first_boot"] if _has_errors(data) or any(_too_large(name, user_data)) else []
         return tuple(unread)
 
     def _check(self, spec: SpecModel, document: Document) -> None:
         for finding in cross_findings(spec, _keys(document, "images"), self.site_documents):
-            if not any(overlaps(path, self.wrong) for path in (finding.path, *finding.about)):
+            if not any(overlaps(path, self.invalid) for path in (finding.path, *finding.about)):
                 self.problems.append(finding.problem(document))
 
     def _report(self, findings: tuple[Finding, ...], document: Document) -> None:
         self.problems += [finding.problem(document) for finding in findings]
-        self.wrong += [finding.path for finding in findings]
+        self.invalid += [finding.path for finding in findings]
 
     def _add_sites(self, document: Document, model: SpecModel | SitesModel | None, directory: Path) -> None:
         for name in _keys(document, "sites"):
@@ -214,28 +205,28 @@ class _Loading:
                 if model and name in model.sites:
                     self.sites[name] = model.sites[name]
 
-    def _place(self, problem: Problem) -> tuple[bool, str, int, int]:
-        """The spec's own problems first, then by file and line."""
+    def _position(self, problem: Problem) -> tuple[bool, str, int, int]:
+        """Return a sort key: problems of the spec first, then by file and line."""
         where = problem.where or Where(file="", line=0)
         return where.file != str(self.path), where.file, where.line, where.column
 
 
-def _wrong(attachments: Attachments) -> bool:
+def _has_errors(attachments: Attachments) -> bool:
     return any(problem.severity == "error" for problem in attachments.problems)
 
 
-def _too_much(name: str, user_data: Mapping[tuple[str, ...], dict[str, Any]]) -> Iterator[Finding]:
-    """What a cluster's nodes cannot be given: its own user-data and that of the role are merged before they are."""
+def _too_large(name: str, user_data: Mapping[tuple[str, ...], dict[str, Any]]) -> Iterator[Finding]:
+    """Yield findings for user-data of a cluster that is too large, after the merge with that of the role."""
     common = user_data.get((name,), {})
     for role in ((), ("frontend",), ("computes",)):
         document = user_data.get((name, *role))
         reason = size_problem(merged(common, document) if role else document) if document else None
         if reason:
-            yield Finding(("clusters", name, *role, "user_data"), "Too much user-data", f"{reason[0].upper()}{reason[1:]}.")
+            yield Finding(("clusters", name, *role, "user_data"), "User-data too large", f"{capitalized(reason)}.")
 
 
-def _without_own_keys(document: Document) -> Document:
-    """``document`` without the top-level keys that begin with ``x-``: they are the user's, to hold anchors."""
+def _without_extension_keys(document: Document) -> Document:
+    """Remove the top-level keys that begin with ``x-``, which users may define for anchors, from ``document``."""
     root = document.root
     for key in [key for key in root.items if key.startswith("x-")]:
         del root.items[key], root.keys[key]
@@ -243,6 +234,6 @@ def _without_own_keys(document: Document) -> Document:
 
 
 def _keys(document: Document, section: str) -> tuple[str, ...]:
-    """The names in a section, also those of entries that are wrong."""
+    """Return the names in a section, including those of invalid entries."""
     node = document.root.items.get(section)
     return tuple(node.items) if isinstance(node, TreeMapping) else ()

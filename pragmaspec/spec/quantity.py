@@ -1,4 +1,4 @@
-"""Amounts with units: ``1 GiB``, ``20 GB``, ``90 s``, ``10 min``."""
+"""Quantities with units: ``1 GiB``, ``20 GB``, ``90 s``, ``10 min``."""
 
 import re
 from collections.abc import Callable
@@ -17,30 +17,39 @@ BYTES = {
 }
 MILLISECONDS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000}
 _AMOUNT = re.compile(r"([0-9]{1,60}(?:\.[0-9]{1,6})?) ?([A-Za-z]{0,8})\Z")
+_DIGITS = 4
+_SIZE_SPELLINGS = {"k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB", "ki": "KiB", "mi": "MiB", "gi": "GiB", "ti": "TiB"}
+_LIKELY_MIB_FROM = 256
+"""Smaller numbers without a unit are probably meant in GiB."""
+_TIME_SPELLINGS = {
+    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
+    **dict.fromkeys(("m", "mins", "minute", "minutes"), "min"),
+    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
+}
 
 
 class AmountError(ValueError):
-    """Not an amount; ``args[0]`` is what to write instead."""
+    """The text is not a quantity; the message tells what to write instead, as a clause."""
 
 
 def bytes_of(text: str) -> int:
-    """The number of bytes that ``text`` says, rounded up. Raises AmountError with what to write."""
+    """Return the number of bytes in ``text``, rounded up. Raises AmountError."""
     return _amount(
         text,
         BYTES,
         _SIZE_SPELLINGS,
-        bare=lambda number: "GiB" if float(number) < _RATHER_GIB else "MiB",
+        likely_unit=lambda number: "GiB" if float(number) < _LIKELY_MIB_FROM else "MiB",
         sample="2 GiB or 512 MiB",
     )
 
 
 def milliseconds_of(text: str) -> int:
-    """The number of milliseconds that ``text`` says, rounded up. Raises AmountError with what to write."""
-    return _amount(text, MILLISECONDS, _TIME_SPELLINGS, bare=lambda _: "s", sample="90 s or 10 min")
+    """Return the number of milliseconds in ``text``, rounded up. Raises AmountError."""
+    return _amount(text, MILLISECONDS, _TIME_SPELLINGS, likely_unit=lambda _: "s", sample="90 s or 10 min")
 
 
 def format_size(size_bytes: int) -> str:
-    """``size_bytes`` in the largest binary unit that leaves at least 1, as a spec may say it: four digits, rounded up."""
+    """Return ``size_bytes`` in a form valid in specs: in the largest binary unit that fits, rounded up to four digits."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         whole = size_bytes // BYTES[unit]
         if whole:
@@ -51,18 +60,9 @@ def format_size(size_bytes: int) -> str:
     return f"{size_bytes} B"
 
 
-_DIGITS = 4
-_SIZE_SPELLINGS = {"k": "KiB", "m": "MiB", "g": "GiB", "t": "TiB", "ki": "KiB", "mi": "MiB", "gi": "GiB", "ti": "TiB"}
-_RATHER_GIB = 256
-"""Below this a number without a unit was rather meant in GiB."""
-_TIME_SPELLINGS = {
-    **dict.fromkeys(("sec", "secs", "second", "seconds"), "s"),
-    **dict.fromkeys(("m", "mins", "minute", "minutes"), "min"),
-    **dict.fromkeys(("hr", "hrs", "hour", "hours"), "h"),
-}
-
-
-def _amount(text: str, units: dict[str, int], spellings: dict[str, str], *, bare: Callable[[str], str], sample: str) -> int:
+def _amount(
+    text: str, units: dict[str, int], spellings: dict[str, str], *, likely_unit: Callable[[str], str], sample: str
+) -> int:
     found = _AMOUNT.match(text)
     if not found:
         raise AmountError(f"write a number and a unit, such as {sample}")
@@ -70,8 +70,8 @@ def _amount(text: str, units: dict[str, int], spellings: dict[str, str], *, bare
     if unit in units:
         return int((Decimal(number) * units[unit]).to_integral_value(ROUND_CEILING))
     if not unit:
-        raise AmountError(f"write {number} {bare(number)}")
+        raise AmountError(f"write {number} {likely_unit(number)}")
     guess = spellings.get(unit.lower()) or {name.lower(): name for name in units}.get(unit.lower())
     if guess:
         raise AmountError(f"write {number} {guess}")
-    raise AmountError(f"write a number and one of {', '.join(units)}, such as {sample}")
+    raise AmountError(f"write a number and one of the units {', '.join(units)}, such as {sample}")

@@ -64,7 +64,7 @@ def test_yaml_readers_read_accepted_user_data_back(common: dict[str, Any], front
 def test_the_limit_applies_to_the_merged_document(count: int) -> None:
     common, frontend = {"a": ["x"] * (count // 2)}, {"b": ["y"] * (count - count // 2)}
     if count > user_data.VALUES_MAX:
-        with pytest.raises(SpecError, match=r"spec.yaml:1:\d+: Too much user-data"):
+        with pytest.raises(SpecError, match=r"spec.yaml:1:\d+: User-data too large"):
             nodes_documents(common, frontend)
     else:
         assert all(decode_user_data(document) for document in nodes_documents(common, frontend))

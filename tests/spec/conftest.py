@@ -1,4 +1,4 @@
-"""A spec in a fresh directory, with a key in its home, and no sites file."""
+"""Fixtures: a loader of specs in a temporary directory, and a sample spec."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ SAMPLE = Path(__file__).parent.parent.parent / "examples" / "specs" / "hello.yam
 
 @pytest.fixture
 def load(tmp_path: Path) -> Callable[[str], LoadedSpec]:
-    """``load(text)``: the spec in ``text``."""
+    """Return a function that loads a spec from its text, with an ssh key in the home directory and without sites files."""
 
     home = tmp_path / "home"
 
@@ -32,5 +32,5 @@ def load(tmp_path: Path) -> Callable[[str], LoadedSpec]:
 
 @pytest.fixture
 def sample() -> str:
-    """The shortest complete spec."""
+    """Return the shortest complete spec."""
     return SAMPLE.read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ def test_every_key_is_documented(key: str) -> None:
     assert f"`{key}`" in (ROOT / "docs" / "spec.md").read_text(encoding="utf-8")
 
 
-def test_the_first_spec_of_the_document_is_the_sample(tmp_path: Path) -> None:
+def test_the_first_example_in_the_documentation_is_valid(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "spec.md").read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
     assert text == (ROOT / "examples" / "specs" / "hello.yaml").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 15

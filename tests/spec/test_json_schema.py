@@ -1,4 +1,4 @@
-"""The schema that editors use: fresh, valid, and of one opinion with the loader about examples and about wrong specs."""
+"""The JSON Schemas: up to date, valid, and consistent with the loader for examples and invalid specs."""
 
 import json
 import runpy
@@ -42,9 +42,9 @@ NOT_IN_A_SCHEMA = {
     "state-urls-options",
     "state-urls-port",
 }
-"""What only a look at the whole, or at other files, can tell."""
+"""Cases that only checks across the document or of other files can detect."""
 NOT_READ = ("yaml-", "characters", "key-duplicate", "key-not-text", "bridge-pattern")
-"""What no other reader would hand to a schema, or would change while reading."""
+"""Cases that other YAML readers reject or change before validation."""
 
 
 def read(file: Path) -> Any:
@@ -54,14 +54,14 @@ def read(file: Path) -> Any:
 @pytest.mark.parametrize(
     ("file", "text"), [("pragmaspec.schema.json", schema_text()), ("pragmaspec-sites.schema.json", sites_schema_text())]
 )
-def test_the_file_is_fresh_and_a_valid_schema(file: str, text: str) -> None:
+def test_the_schema_file_is_up_to_date_and_valid(file: str, text: str) -> None:
     written = (ROOT / "schemas" / file).read_text(encoding="utf-8")
     assert written == text, "run: make schema"
     Draft202012Validator.check_schema(json.loads(text))
 
 
 @pytest.mark.parametrize(("arguments", "text"), [([], schema_text()), (["sites"], sites_schema_text())])
-def test_the_module_writes_it(
+def test_the_module_prints_the_schema(
     arguments: list[str], text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["json_schema", *arguments])
@@ -87,7 +87,7 @@ def test_the_example_of_a_sites_file_is_valid() -> None:
         if case.name not in NOT_IN_A_SCHEMA and not case.name.startswith(NOT_READ)
     ),
 )
-def test_wrong_specs_are_refused(case: str) -> None:
+def test_the_schema_rejects_invalid_specs(case: str) -> None:
     document = read(ROOT / "tests" / "cases" / "spec_error" / case / "spec.yaml")
     assert not Draft202012Validator(json.loads(schema_text())).is_valid(document)
 
@@ -101,7 +101,7 @@ def places(schema: Any, path: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def test_every_key_is_described_with_an_example() -> None:
+def test_every_key_has_a_description_and_an_example() -> None:
     schema = json.loads(schema_text())
     for name, place in places(schema):
         assert place.get("description"), name
@@ -111,7 +111,7 @@ def test_every_key_is_described_with_an_example() -> None:
         assert definition["description"], name
 
 
-def test_every_example_is_valid_itself() -> None:
+def test_every_example_is_valid() -> None:
     schema = json.loads(schema_text())
     for name, place in places(schema):
         for example in place["examples"]:

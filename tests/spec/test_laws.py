@@ -1,4 +1,4 @@
-"""Whatever a file says, the answer is a spec or a SpecError, and it comes soon."""
+"""Loading any file returns a spec or raises SpecError, in limited time."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +45,7 @@ def mutated(draw: st.DrawFn) -> str:
 
 
 def answer(text: bytes) -> float:
-    """Load ``text`` and return the seconds of processor time that took."""
+    """Load ``text`` and return the processor time in seconds."""
     with TemporaryDirectory() as directory:
         file = Path(directory) / "spec.yaml"
         file.write_bytes(text)
@@ -57,11 +57,11 @@ def answer(text: bytes) -> float:
 
 @settings(max_examples=150, deadline=None)
 @given(mutated())
-def test_mutated_specs(text: str) -> None:
+def test_mutated_specs_are_loaded_or_rejected_quickly(text: str) -> None:
     assert answer(text.encode("utf-8", "surrogatepass")) < 1
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300) | st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"%#\n ?<~,1"), max_size=120).map(str.encode))
-def test_any_bytes(data: bytes) -> None:
+def test_any_bytes_are_loaded_or_rejected_quickly(data: bytes) -> None:
     assert answer(data) < 1

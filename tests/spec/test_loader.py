@@ -8,7 +8,7 @@ import pytest
 
 from pragmaspec.errors import SpecError, Where
 from pragmaspec.spec.loaded_spec import LoadedSpec
-from pragmaspec.spec.loader import load_spec, user_config_directory
+from pragmaspec.spec.loader import load_spec
 
 Load = Callable[[str], LoadedSpec]
 
@@ -22,7 +22,7 @@ def digest(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def test_the_sample_is_complete_and_has_defaults(load: Load, sample: str) -> None:
+def test_defaults_of_the_sample(load: Load, sample: str) -> None:
     spec = load(sample).model
     hello = spec.clusters["hello"]
     assert (hello.frontend.cpus, hello.frontend.memory_mib, hello.frontend.disk_bytes) == (1, 1024, None)
@@ -32,7 +32,7 @@ def test_the_sample_is_complete_and_has_defaults(load: Load, sample: str) -> Non
     assert spec.sites["lab"].vlans == ((20, 219),)
 
 
-def test_everything_has_a_place(load: Load, sample: str) -> None:
+def test_where_returns_positions(load: Load, sample: str) -> None:
     loaded = load(sample)
 
     def where(*path: str) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def test_everything_has_a_place(load: Load, sample: str) -> None:
     assert where("sites", "moon") == (4, 1)
 
 
-def test_a_frontend_alone_is_a_cluster(load: Load) -> None:
+def test_a_cluster_may_have_no_computes(load: Load) -> None:
     spec = load(
         "images: {d: {build: {debian: sid}}}\nsites: {s: {provider: libvirt}}\nclusters: {a: {site: s, image: d}}\n"
     ).model
@@ -66,11 +66,11 @@ def test_ten_thousand_computes_need_a_wide_range(load: Load) -> None:
     assert spec.clusters["a"].computes.count == 10_000
 
 
-def test_no_clusters_has_to_be_said(load: Load) -> None:
+def test_a_spec_may_have_no_clusters(load: Load) -> None:
     assert load("clusters: {}\n").model.clusters == {}
 
 
-def test_own_keys_are_all_that_exist(load: Load, sample: str, tmp_path: Path) -> None:
+def test_default_keys_are_all_existing_public_keys(load: Load, sample: str, tmp_path: Path) -> None:
     ssh = tmp_path / "home" / ".ssh"
     ssh.mkdir(parents=True)
     (ssh / "id_ed25519.pub").write_text(public_key(1, "ada@example.org") + "\n")
@@ -82,13 +82,13 @@ def test_own_keys_are_all_that_exist(load: Load, sample: str, tmp_path: Path) ->
     assert files[str(ssh / "id_ecdsa.pub")] == ""
 
 
-def test_no_keys_at_all_is_fine(load: Load, sample: str, tmp_path: Path) -> None:
+def test_a_cluster_may_have_no_keys(load: Load, sample: str, tmp_path: Path) -> None:
     (tmp_path / "home" / ".ssh").mkdir(parents=True)
     assert load(sample).ssh_keys["hello"] == ()
     assert load(sample + "    ssh_keys: []\n").ssh_keys["hello"] == ()
 
 
-def test_named_keys_replace_own_ones_and_count_once(load: Load, sample: str, tmp_path: Path) -> None:
+def test_listed_keys_replace_the_default_keys_without_duplicates(load: Load, sample: str, tmp_path: Path) -> None:
     (tmp_path / "home" / ".ssh").mkdir(parents=True)
     (tmp_path / "home" / ".ssh" / "id_rsa.pub").write_text(public_key(9))
     (tmp_path / "home" / "mine.pub").write_text(public_key(3))
@@ -98,7 +98,9 @@ def test_named_keys_replace_own_ones_and_count_once(load: Load, sample: str, tmp
 
 
 @pytest.mark.parametrize("begin", ["#cloud-config\n", "#Cloud-Config\r\n", "\n\n#cloud-config\n", "#cloud-config  # ours\n"])
-def test_a_cloud_config_begins_as_cloud_init_reads_it(load: Load, sample: str, tmp_path: Path, begin: str) -> None:
+def test_the_first_line_of_a_cloud_config_is_recognised_as_by_cloud_init(
+    load: Load, sample: str, tmp_path: Path, begin: str
+) -> None:
     (tmp_path / "data.yaml").write_bytes(f"{begin}timezone: UTC\n".encode())
     assert load(sample + "    user_data: data.yaml\n").user_data[("hello",)] == {"timezone": "UTC"}
 
@@ -112,20 +114,20 @@ def test_a_cloud_config_begins_as_cloud_init_reads_it(load: Load, sample: str, t
         ("#include\nhttp://x\n", "does not begin with the line #cloud-config"),
     ],
 )
-def test_other_forms_of_user_data_are_named(load: Load, sample: str, tmp_path: Path, text: str, reason: str) -> None:
+def test_other_formats_of_user_data_are_rejected(load: Load, sample: str, tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "data").write_text(text)
     with pytest.raises(SpecError) as caught:
         load(sample + "    user_data: data\n")
     assert [problem.detail.startswith(f"data {reason}") for problem in caught.value.problems] == [True]
 
 
-def test_a_byte_order_mark_in_user_data_is_named(load: Load, sample: str, tmp_path: Path) -> None:
+def test_a_byte_order_mark_in_user_data_is_rejected(load: Load, sample: str, tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"\xef\xbb\xbf#cloud-config\n")
     with pytest.raises(SpecError, match="begins with a byte order mark"):
         load(sample + "    user_data: data\n")
 
 
-def test_every_file_is_recorded_also_those_that_are_not_there(load: Load, sample: str, tmp_path: Path) -> None:
+def test_all_files_are_recorded_including_missing_ones(load: Load, sample: str, tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("#cloud-config\ntimezone: UTC\n")
     files = dict(load(sample + "    user_data: data.yaml\n").files)
     assert files == {
@@ -155,20 +157,20 @@ def test_the_nearest_site_wins(load: Load, tmp_path: Path) -> None:
     assert loaded.where(("sites", "user")) == Where(file=str(tmp_path / "config" / "sites.yaml"), line=4, column=3)
 
 
-def test_a_wrong_site_is_not_replaced_by_one_further_away(load: Load, tmp_path: Path, sample: str) -> None:
+def test_an_invalid_site_is_not_replaced_by_one_in_another_file(load: Load, tmp_path: Path, sample: str) -> None:
     (tmp_path / "sites.yaml").write_text("sites: {lab: {provider: libvirt}}\n")
     with pytest.raises(SpecError) as caught:
         load(sample.replace("provider: libvirt", "provider: moon"))
-    assert [problem.summary for problem in caught.value.problems] == ["Unknown choice"]
+    assert [problem.summary for problem in caught.value.problems] == ["Invalid value"]
 
 
-def test_a_spec_called_sites_is_read_once(tmp_path: Path) -> None:
+def test_a_spec_named_sites_yaml_is_read_once(tmp_path: Path) -> None:
     file = tmp_path / "sites.yaml"
     file.write_text("sites: {lab: {provider: libvirt}}\nclusters: {}\n")
     assert list(load_spec(file, user_config=tmp_path / "config", home=tmp_path).model.sites) == ["lab"]
 
 
-def test_the_users_directories_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: str) -> None:
+def test_the_sites_file_of_the_user_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sample: str) -> None:
     (tmp_path / "spec.yaml").write_text(sample.replace("sites:\n  lab:\n    provider: libvirt\n", ""))
     config = tmp_path / "xdg" / "pragmaspec"
     config.mkdir(parents=True)
@@ -176,27 +178,25 @@ def test_the_users_directories_are_found(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert load_spec(tmp_path / "spec.yaml").model.sites["lab"].provider == "simulated"
-    monkeypatch.setenv("XDG_CONFIG_HOME", "not/absolute")
-    assert user_config_directory(tmp_path) == tmp_path / ".config" / "pragmaspec"
 
 
-def test_no_spec(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"No spec: There is no .*spec\.yaml\. `pragmaspec init` writes one\."):
+def test_a_missing_spec_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"No spec: There is no file .*spec\.yaml\. `pragmaspec init` creates one\."):
         load_spec(tmp_path / "spec.yaml")
 
 
 @pytest.mark.timeout(10)
-def test_a_spec_is_a_regular_file_and_nothing_that_never_ends(tmp_path: Path) -> None:
+def test_a_spec_must_be_a_regular_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     for path, kind in ((tmp_path, "a directory"), (tmp_path / "pipe.yaml", "a pipe"), (Path("/dev/zero"), "a device")):
-        with pytest.raises(SpecError, match=f"Spec not readable: .* it is {kind}, not a regular file. A spec is a file"):
+        with pytest.raises(SpecError, match=f"Spec not readable: .* it is {kind}, not a regular file. A spec must be a file"):
             load_spec(path)
-    with pytest.raises(SpecError, match=r"No spec: There is no -. A spec is a file, not a stream"):
+    with pytest.raises(SpecError, match=r"No spec: There is no file -. A spec must be a file"):
         load_spec(Path("-"))
 
 
 @pytest.mark.timeout(10)
-def test_what_a_spec_points_to_is_never_waited_for(load: Load, sample: str, tmp_path: Path) -> None:
+def test_files_of_a_spec_must_be_regular_files(load: Load, sample: str, tmp_path: Path) -> None:
     for name in ("id.pub", "user-data.yaml"):
         os.mkfifo(tmp_path / name)
     with pytest.raises(SpecError) as caught:
@@ -206,19 +206,19 @@ def test_what_a_spec_points_to_is_never_waited_for(load: Load, sample: str, tmp_
     ] * 2
 
 
-def test_a_spec_that_cannot_be_opened(tmp_path: Path) -> None:
+def test_an_unreadable_spec_is_reported(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").symlink_to("spec.yaml")
     with pytest.raises(SpecError, match=r"Spec not readable: .*spec\.yaml cannot be read: Too many levels of symbolic links.$"):
         load_spec(tmp_path / "spec.yaml")
 
 
-def test_a_sites_file_that_cannot_be_read(load: Load, tmp_path: Path, sample: str) -> None:
+def test_an_unreadable_sites_file_is_reported(load: Load, tmp_path: Path, sample: str) -> None:
     (tmp_path / "sites.yaml").mkdir()
     with pytest.raises(SpecError, match=r"Sites file not readable: .*it is a directory"):
         load(sample)
 
 
-def test_a_file_of_more_than_one_mebibyte_is_refused(load: Load, sample: str, tmp_path: Path) -> None:
+def test_files_larger_than_one_mebibyte_are_rejected(load: Load, sample: str, tmp_path: Path) -> None:
     load(sample + "#" * (2**20 - len(sample)))
     with pytest.raises(SpecError, match="File too large"):
         load(sample + "#" * (2**20 - len(sample) + 1))
@@ -227,7 +227,7 @@ def test_a_file_of_more_than_one_mebibyte_is_refused(load: Load, sample: str, tm
         load(sample + "    ssh_keys: [./big.pub]\n")
 
 
-def test_ten_thousand_lines_load(load: Load, sample: str) -> None:
+def test_a_spec_of_ten_thousand_lines_is_loaded(load: Load, sample: str) -> None:
     cluster = "    site: lab\n    image: debian-12\n    frontend: {cpus: 1}\n    computes: {count: 2}\n"
     assert len(load(sample + "".join(f"  c{number}:\n{cluster}" for number in range(2000))).model.clusters) == 2001
 
@@ -238,7 +238,7 @@ def test_secrets_in_a_quoted_line_are_not_shown(load: Load, sample: str) -> None
     assert "hunter2" not in str([(problem.detail, problem.quote) for problem in caught.value.problems])
 
 
-def test_aliases_and_merge_keys_save_words(load: Load) -> None:
+def test_aliases_and_merge_keys_are_resolved(load: Load) -> None:
     loaded = load(
         "images: {d: {build: {debian: sid}}}\nsites: {s: {provider: libvirt}}\n"
         "clusters:\n  a: &small\n    site: s\n    image: d\n    frontend: &node {cpus: 2}\n"
@@ -249,7 +249,7 @@ def test_aliases_and_merge_keys_save_words(load: Load) -> None:
     assert loaded.where(("clusters", "b", "site")).line == 5
 
 
-def test_keys_for_anchors_are_one_s_own(load: Load, sample: str, tmp_path: Path) -> None:
+def test_extension_keys_are_ignored(load: Load, sample: str, tmp_path: Path) -> None:
     (tmp_path / "sites.yaml").write_text("x-net: &net default\nsites: {hall: {provider: libvirt, public: {network: *net}}}\n")
     text = f"x-small: &small {{cpus: 1, anything: [goes]}}\nx-: 3\n{sample}    frontend: {{<<: *small}}\n"
     with pytest.raises(SpecError, match="`anything`"):

@@ -1,4 +1,4 @@
-"""Every message about a wrong spec that a user can meet, as a reviewed file: tests/cases/spec_error/<case>/error.txt."""
+"""Messages about invalid specs, as golden files: tests/cases/spec_error/<case>/error.txt."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_message(case: str, monkeypatch: pytest.MonkeyPatch, golden: Callable[[P
 
 
 @pytest.mark.parametrize("case", sorted(case.name for case in CASES.iterdir()))
-def test_every_problem_says_where_and_what_to_write(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_problem_has_a_position_and_advice(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CASES / case)
     with pytest.raises(SpecError) as caught:
         load_spec(Path("spec.yaml"), user_config=Path("config"), home=Path("home"), agent="")

@@ -34,18 +34,18 @@ def test_milliseconds(text: str, length: int) -> None:
         ("1 gib", "write 1 GiB"),
         ("1G", "write 1 GiB"),
         ("1 Kb", "write 1 kB"),
-        ("1 parsec", "write a number and one of B, kB, KiB, MB, MiB, GB, GiB, TB, TiB, such as 2 GiB or 512 MiB"),
+        ("1 parsec", "write a number and one of the units B, kB, KiB, MB, MiB, GB, GiB, TB, TiB, such as 2 GiB or 512 MiB"),
         ("much", "write a number and a unit, such as 2 GiB or 512 MiB"),
         ("1  GiB", "write a number and a unit, such as 2 GiB or 512 MiB"),
     ],
 )
-def test_what_to_write_instead(text: str, advice: str) -> None:
+def test_invalid_sizes_are_rejected_with_advice(text: str, advice: str) -> None:
     with pytest.raises(AmountError) as caught:
         bytes_of(text)
     assert caught.value.args == (advice,)
 
 
-def test_what_to_write_instead_of_a_time() -> None:
+def test_invalid_durations_are_rejected_with_advice() -> None:
     with pytest.raises(AmountError, match="write 90 s"):
         milliseconds_of("90")
     with pytest.raises(AmountError, match="write 5 min"):
@@ -65,6 +65,6 @@ def test_what_to_write_instead_of_a_time() -> None:
         (2**54, "16384 TiB"),
     ],
 )
-def test_in_words_never_says_less(size: int, words: str) -> None:
+def test_format_size_rounds_up(size: int, words: str) -> None:
     assert format_size(size) == words
     assert size < 1024 or bytes_of(words) >= size

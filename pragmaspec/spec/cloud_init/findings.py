@@ -1,7 +1,7 @@
-"""Findings in cloud-init user-data: keys and values that cloud-init does not take, and keys that pragmaspec sets itself.
+"""Findings in cloud-init user-data: violations of cloud-init's schema, and keys that pragmaspec overrides.
 
-An error is a value that makes a module of cloud-init fail. A warning is something that cloud-init ignores or converts, and what
-does not have the effect that it seems to have.
+A value that makes a cloud-init module fail is an error. A key or value that cloud-init ignores or converts, or that has no
+effect, is a warning.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,37 +9,38 @@ from itertools import groupby
 from typing import Any
 
 from pragmaspec.spec.cloud_init.schema import SchemaViolation, deprecations_of, known_keys, violations_of
-from pragmaspec.spec.findings import Finding, closest_match, listed
+from pragmaspec.spec.findings import Finding, listed
 from pragmaspec.spec.yaml.tree import TreePath
+from pragmaspec.text import closest
 
 _HOST_KEYS = "The host keys of nodes are known before their first boot and are checked at each login"
 _NAMES = "Nodes are named after their cluster (`CLUSTER-frontend`, `CLUSTER-compute-N`)"
 _HOSTS = "pragmaspec writes /etc/hosts with the names of all nodes"
 OVERRIDDEN_KEYS: Mapping[str, tuple[object, str]] = {
-    "hostname": (None, f"{_NAMES}. Leave it out, or rename the cluster."),
-    "fqdn": (None, f"{_NAMES}. Leave it out; `private: {{domain: …}}` of the cluster sets the domain."),
-    "prefer_fqdn_over_hostname": (False, f"{_NAMES}, without the domain. Leave it out."),
-    "preserve_hostname": (False, f"{_NAMES}. Leave it out."),
-    "manage_etc_hosts": (False, f"{_HOSTS}. Leave it out, and write names of other machines with `bootcmd`."),
-    "disable_root": (False, "pragmaspec logs in as root, with keys alone. Leave it out, and make further users with `users`."),
-    "disable_root_opts": (None, "It depends on `disable_root`, which is false because pragmaspec logs in as root. Leave it out."),
-    "ssh_deletekeys": (True, f"{_HOST_KEYS}. Leave it out."),
-    "ssh_genkeytypes": (None, f"{_HOST_KEYS}, so cloud-init makes none. Leave it out, or write other types in `ssh_keys`."),
+    "hostname": (None, f"{_NAMES}. Remove it, or rename the cluster."),
+    "fqdn": (None, f"{_NAMES}. Remove it; `private: {{domain: …}}` of the cluster sets the domain."),
+    "prefer_fqdn_over_hostname": (False, f"{_NAMES}, without the domain. Remove it."),
+    "preserve_hostname": (False, f"{_NAMES}. Remove it."),
+    "manage_etc_hosts": (False, f"{_HOSTS}. Remove it, and add names of other machines with `bootcmd`."),
+    "disable_root": (False, "pragmaspec logs in as root, with keys only. Remove it, and create other users with `users`."),
+    "disable_root_opts": (None, "It depends on `disable_root`, which is false because pragmaspec logs in as root. Remove it."),
+    "ssh_deletekeys": (True, f"{_HOST_KEYS}. Remove it."),
+    "ssh_genkeytypes": (None, f"{_HOST_KEYS}, so cloud-init generates none. Remove it, or write other types in `ssh_keys`."),
     "network": (
         None,
-        "cloud-init reads no network settings from user-data. Write `networks` and `private` of the cluster instead.",
+        "cloud-init ignores network settings in user-data. Write `networks` and `private` of the cluster instead.",
     ),
 }
-"""Keys without effect: the value that they have in any case (None: it depends on the node), and the reason."""
+"""Keys without effect: their fixed value (None: it depends on the node), and the reason."""
 _OUR_HOST_KEYS = ("ed25519_private", "ed25519_public")
 _PASSWORDS = ("chpasswd", "list")
-"""A list of passwords, whose lines are never quoted."""
+"""The path of a list of passwords, whose lines are never shown."""
 _COMMANDS = ("bootcmd", "runcmd")
 _BOOLEANS = frozenset({"1", "0", "yes", "no", "on", "off", "true", "false"})
 _TYPES = {
     "array": "a list",
     "object": "a mapping",
-    "string": "a text",
+    "string": "a string",
     "integer": "a whole number",
     "number": "a number",
     "boolean": "true or false",
@@ -52,29 +53,29 @@ _EMPTY_RULES = ("minItems", "minProperties", "minLength")
 def user_data_findings(
     document: Mapping[str, Any], at: TreePath, merged: Iterable[Mapping[str, Any]] = ()
 ) -> tuple[Finding, ...]:
-    """The findings in the cloud-config ``document``, which is at ``at`` of its file.
+    """Return the findings in the cloud-config ``document``, which is at the path ``at`` of its file.
 
-    ``merged`` are the documents that nodes get of which this is a part: a key that is missing here may be in another part.
+    ``merged`` are the complete documents of nodes that contain this one: a required key may be in another part of them.
     """
     known = known_keys()
     found: list[Finding] = []
     for key, value in document.items():
-        found += _overruled(key, value, at)
+        found += _overridden(key, value, at)
         if key not in known:
             if key not in OVERRIDDEN_KEYS:
                 found.append(_unknown((*at, key), key, known))
             continue
-        faults = violations_of(key, value)
-        wholes = [whole[key] for whole in merged]
-        if faults and wholes and not any(violations_of(key, whole) for whole in wholes):
-            faults = tuple(fault for fault in faults if fault.rule != "required")
-        found += _fault_findings(faults, value, at)
-        if not faults:
+        violations = violations_of(key, value)
+        complete = [whole[key] for whole in merged]
+        if violations and complete and not any(violations_of(key, whole) for whole in complete):
+            violations = tuple(violation for violation in violations if violation.rule != "required")
+        found += _violation_findings(violations, value, at)
+        if not violations:
             found += (
                 Finding(
                     (*at, *each.path),
                     "Deprecated in cloud-init",
-                    f"cloud-init advises against {_named(each.path)}"
+                    f"{_named(each.path)} is deprecated in cloud-init"
                     f"{f' since {each.since}' if each.since else ''}. {each.advice}".rstrip(),
                     at_key=isinstance(each.path[-1], str),
                     severity="warning",
@@ -84,59 +85,62 @@ def user_data_findings(
     return tuple(found)
 
 
-def _overruled(key: str, value: object, at: TreePath) -> Iterator[Finding]:
+def _overridden(key: str, value: object, at: TreePath) -> Iterator[Finding]:
     if key in OVERRIDDEN_KEYS and (OVERRIDDEN_KEYS[key][0] is None or value != OVERRIDDEN_KEYS[key][0]):
         yield _no_effect((*at, key), OVERRIDDEN_KEYS[key][1])
     if key == "ssh_keys" and isinstance(value, Mapping):
         for name in _OUR_HOST_KEYS:
             if name in value:
-                yield _no_effect((*at, key, name), f"{_HOST_KEYS}. Leave it out; keys of other types are kept.")
+                yield _no_effect((*at, key, name), f"{_HOST_KEYS}. Remove it; keys of other types are kept.")
 
 
 def _no_effect(path: TreePath, reason: str) -> Finding:
-    detail = f"`{path[-1]}` of user-data has no effect here. {reason}"
-    return Finding(path, "Overruled user-data", detail, at_key=True, severity="warning")
+    detail = f"`{path[-1]}` in user-data has no effect. {reason}"
+    return Finding(path, "User-data without effect", detail, at_key=True, severity="warning")
 
 
-def _fault_findings(faults: Iterable[SchemaViolation], value: object, at: TreePath) -> Iterator[Finding]:
-    for path, group in groupby(sorted(faults, key=lambda fault: _order(fault.path)), key=lambda fault: fault.path):
+def _violation_findings(violations: Iterable[SchemaViolation], value: object, at: TreePath) -> Iterator[Finding]:
+    for path, group in groupby(
+        sorted(violations, key=lambda violation: _order(violation.path)), key=lambda violation: violation.path
+    ):
         same = tuple(group)
-        values = [fault for fault in same if fault.rule in _VALUE_RULES]
-        missing = [name for fault in same if fault.rule == "required" for name in fault.names]
+        values = [violation for violation in same if violation.rule in _VALUE_RULES]
+        missing = [name for violation in same if violation.rule == "required" for name in violation.names]
         if values:
-            yield _wrong_value(values, _value_at(value, path[1:]), at)
+            yield _invalid_value(values, _value_at(value, path[1:]), at)
         if missing:
-            detail = f"cloud-init needs {listed(dict.fromkeys(missing), 'or')} in {_named(path)}. Write it."
+            detail = f"cloud-init requires {listed(dict.fromkeys(missing), 'or')} in {_named(path)}. Add it."
             yield Finding((*at, *path), "Key missing in user-data", detail, at_key=isinstance(path[-1], str))
-        for fault in same:
-            if fault.rule == "additionalProperties":
-                for name in fault.names:
-                    yield _unknown((*at, *path, name), name, fault.known, f" in {_named(path)}")
-            elif fault.rule not in {*_VALUE_RULES, "required"}:
-                yield _other(fault, _value_at(value, path[1:]), at)
+        for violation in same:
+            if violation.rule == "additionalProperties":
+                for name in violation.names:
+                    yield _unknown((*at, *path, name), name, violation.known, f" in {_named(path)}")
+            elif violation.rule not in {*_VALUE_RULES, "required"}:
+                yield _other_violation(violation, _value_at(value, path[1:]), at)
 
 
-def _wrong_value(faults: Iterable[SchemaViolation], value: object, at: TreePath) -> Finding:
-    faults = tuple(faults)
-    path = faults[0].path
-    types = [kind for fault in faults for kind in fault.types]
-    options = [option for fault in faults for option in fault.options]
-    wants = [_TYPES[kind] for kind in dict.fromkeys(types)]
-    wants += [_spelled(option) for option in dict.fromkeys(options)]
-    wants += [f"a text of the form `{fault.limit}`" for fault in faults if fault.rule == "pattern"]
-    wants += [f"a {fault.limit} such as 2026-12-31" for fault in faults if fault.rule == "format"]
-    wants += [f"a number of at least {fault.limit}" for fault in faults if fault.rule == "minimum"]
-    wants += [f"a number of at most {fault.limit}" for fault in faults if fault.rule == "maximum"]
+def _invalid_value(violations: Iterable[SchemaViolation], value: object, at: TreePath) -> Finding:
+    violations = tuple(violations)
+    path = violations[0].path
+    types = [kind for violation in violations for kind in violation.types]
+    options = [option for violation in violations for option in violation.options]
+    expected = [_TYPES[kind] for kind in dict.fromkeys(types)]
+    expected += [_spelled(option) for option in dict.fromkeys(options)]
+    expected += [f"a string that matches `{violation.limit}`" for violation in violations if violation.rule == "pattern"]
+    expected += [f"a {violation.limit} such as 2026-12-31" for violation in violations if violation.rule == "format"]
+    expected += [f"a number of at least {violation.limit}" for violation in violations if violation.rule == "minimum"]
+    expected += [f"a number of at most {violation.limit}" for violation in violations if violation.rule == "maximum"]
     detail = (
-        f"cloud-init wants {_or(wants)} in {_named(path)}, and this is {_kind(value, types)}.{_advice(value, types, options)}"
+        f"cloud-init expects {_or(expected)} in {_named(path)}, but this is {_kind(value, types)}."
+        f"{_advice(value, types, options)}"
     )
     tolerated = _tolerated(path, value, types)
     shown = path[:2] if path[:2] == _PASSWORDS else path
-    return Finding((*at, *shown), "Wrong value in user-data", detail, severity="warning" if tolerated else "error")
+    return Finding((*at, *shown), "Invalid value in user-data", detail, severity="warning" if tolerated else "error")
 
 
 def _tolerated(path: TreePath, value: object, types: list[str]) -> bool:
-    """True if cloud-init converts ``value``: a number in a command to text, or text to a boolean or an integer."""
+    """True if cloud-init converts ``value``: a number in a command to a string, or a string to a boolean or integer."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return path[0] in _COMMANDS and len(path) == len(("key", "command", "word")) and "string" in types
     if isinstance(value, str):
@@ -144,47 +148,45 @@ def _tolerated(path: TreePath, value: object, types: list[str]) -> bool:
     return False
 
 
-def _other(fault: SchemaViolation, value: object, at: TreePath) -> Finding:
-    place = (*at, *fault.path)
-    if fault.rule in _EMPTY_RULES and not value:
-        detail = f"{_named(fault.path)} is empty, which cloud-init does not expect. Leave it out, or write something."
+def _other_violation(violation: SchemaViolation, value: object, at: TreePath) -> Finding:
+    place = (*at, *violation.path)
+    if violation.rule in _EMPTY_RULES and not value:
+        detail = f"{_named(violation.path)} is empty, which cloud-init does not expect. Remove it, or add a value."
         return Finding(place, "Empty value in user-data", detail, severity="warning")
-    if fault.rule == "uniqueItems":
-        detail = f"{_named(fault.path)} has an entry twice, which cloud-init does not expect. Keep one of them."
-        return Finding(place, "Entry repeated in user-data", detail, severity="warning")
+    if violation.rule == "uniqueItems":
+        detail = f"{_named(violation.path)} contains an entry twice, which cloud-init does not expect. Keep one of them."
+        return Finding(place, "Duplicate entry in user-data", detail, severity="warning")
     limits = {"minItems": "at least {} entries", "maxItems": "at most {} entries", "minProperties": "at least {} keys"}
-    if fault.rule in limits:
-        detail = f"cloud-init wants {limits[fault.rule].format(fault.limit)} in {_named(fault.path)}. Write them."
+    if violation.rule in limits:
+        detail = f"cloud-init expects {limits[violation.rule].format(violation.limit)} in {_named(violation.path)}. Add them."
     else:
-        detail = (
-            f"cloud-init's schema does not allow {_named(fault.path)} to be so (`{fault.rule}`). Compare cloud-init's manual."
-        )
-    return Finding(place, "Wrong value in user-data", detail)
+        detail = f"{_named(violation.path)} violates `{violation.rule}` of cloud-init's schema. See cloud-init's documentation."
+    return Finding(place, "Invalid value in user-data", detail)
 
 
 def _unknown(path: TreePath, name: str, known: Iterable[str], place: str = "") -> Finding:
-    near = closest_match(name, known)
-    advice = f"Did you mean `{near}`?" if near else "Leave it out, or compare cloud-init's manual."
-    detail = f"cloud-init has no key `{name}`{place}, and ignores it. {advice}"
+    near = closest(name, known)
+    advice = f"Did you mean `{near}`?" if near else "Remove it, or see cloud-init's documentation."
+    detail = f"cloud-init ignores the unknown key `{name}`{place}. {advice}"
     return Finding(path, "Unknown key in user-data", detail, at_key=True, severity="warning")
 
 
 def _advice(value: object, types: list[str], options: list[Any]) -> str:
     if value is None:
-        return " Write one, or leave the key out."
+        return " Write one, or remove the key."
     if isinstance(value, bool | int | float) and "string" in types:
         return " Put it in quotes."
-    if isinstance(value, str) and (near := closest_match(value, [option for option in options if isinstance(option, str)])):
+    if isinstance(value, str) and (near := closest(value, [option for option in options if isinstance(option, str)])):
         return f" Did you mean `{near}`?"
     return ""
 
 
 def _kind(value: object, types: list[str]) -> str:
-    """The kind of ``value`` and never the value, which may be a secret."""
+    """Return the type of ``value``, never the value itself, which may be a secret."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return "a text" if types and "string" not in types else "another text"
+        return "a string" if types and "string" not in types else "another string"
     kinds = {type(None): "empty", dict: "a mapping", list: "a list"}
     return kinds.get(type(value), "a number")
 
@@ -198,7 +200,7 @@ def _or(words: list[str]) -> str:
 
 
 def _named(path: TreePath) -> str:
-    """``path`` as people write it: `users[0].name`."""
+    """Return ``path`` in the form `users[0].name`."""
     text = str(path[0])
     for step in path[1:]:
         text += f"[{step}]" if isinstance(step, int) else f".{step}"

@@ -1,18 +1,18 @@
-"""Values inside cloud-init user-data, where no schema of ours gives a type: YAML 1.2, and never a guess."""
+"""Types of scalars in user-data, which the models do not define: those of YAML 1.2, unless YAML 1.1 differs."""
 
 from pragmaspec.spec.findings import Finding
 from pragmaspec.spec.yaml.scalars import FALSES, INTEGER, NUMBER, OLD_BOOLEANS, TRUES, Plain, is_null
 from pragmaspec.spec.yaml.tree import TreePath
 
 _DIGITS_MAX = 15
-"""Numbers with more digits stay text, so that no reader rounds them."""
+"""Numbers with more digits remain strings, so that no reader rounds them."""
 
 
 def typed_values(data: object, path: TreePath, findings: list[Finding]) -> object:
-    """``data`` with its unquoted scalars typed: true, false, null and numbers in their usual form; all else is text.
+    """Return ``data`` with unquoted true, false, null and numbers in their common form converted; all else is a string.
 
-    That includes what YAML 1.1, which cloud-init reads, takes for a number or date and YAML 1.2 does not: 0644, 12:30, a MAC
-    address. A word that YAML 1.1 takes for a boolean is a finding, because nobody can say what is meant.
+    Strings include numbers and dates of YAML 1.1, which cloud-init reads, that are strings in YAML 1.2: 0644, 12:30, a MAC
+    address. Booleans of YAML 1.1 that are strings in YAML 1.2 are ambiguous, and added to ``findings``.
     """
     if isinstance(data, dict):
         return {key: typed_values(value, (*path, key), findings) for key, value in data.items()}
@@ -21,8 +21,8 @@ def typed_values(data: object, path: TreePath, findings: list[Finding]) -> objec
     if not isinstance(data, Plain):
         return data
     if data in OLD_BOOLEANS:
-        detail = f"`{data}` is a word here and a boolean for cloud-init. Write {OLD_BOOLEANS[data]}, or '{data}' in quotes."
-        findings.append(Finding(path, "Word or boolean", detail))
+        detail = f"`{data}` is a string in YAML 1.2, but a boolean for cloud-init. Write {OLD_BOOLEANS[data]} or '{data}'."
+        findings.append(Finding(path, "Ambiguous boolean", detail))
     return _scalar(data)
 
 

@@ -1,4 +1,4 @@
-"""The kinds of network values a spec holds: addresses, ranges of them, networks, VLAN numbers."""
+"""Field types for network values: addresses, address ranges, networks, and VLAN numbers."""
 
 import re
 from ipaddress import IPv4Address, IPv4Network
@@ -16,11 +16,11 @@ _VLAN_RANGE = re.compile(r"([1-9][0-9]{0,3})( ?- ?([1-9][0-9]{0,3}))?\Z")
 VLAN_MAX = 4094
 PREFIX_MIN, PREFIX_MAX = 8, 30
 FIRST_COMPUTE = 10
-"""The first compute has the network's address plus this; the frontend has the network's address plus 1."""
+"""Offset of the first compute's address from the network address; the frontend's offset is 1."""
 
 
 def address(advice: str = "write one such as 192.0.2.10") -> ScalarField:
-    """An IPv4 address; the value is its text."""
+    """Return a field type for an IPv4 address; the value is its text."""
 
     def read(value: object) -> str:
         return str(_address(value, advice))
@@ -29,18 +29,18 @@ def address(advice: str = "write one such as 192.0.2.10") -> ScalarField:
 
 
 def public_address() -> ScalarField:
-    """``pool``, ``none`` or an IPv4 address."""
+    """Return a field type for ``pool``, ``none`` or an IPv4 address."""
 
     def read(value: object) -> str:
         if isinstance(value, str) and value in {"pool", "none"}:
             return str(value)
-        return str(_address(value, "write pool (the next free one of the site), none, or an address such as 192.0.2.10"))
+        return str(_address(value, "write pool (the site's next free address), none, or an address such as 192.0.2.10"))
 
     return ScalarField(read, {"anyOf": [{"enum": ["pool", "none"]}, {"type": "string", "pattern": ADDRESS_PATTERN}]})
 
 
 def address_range() -> ScalarField:
-    """An IPv4 address, or an inclusive range of them; the value is ``first`` or ``first-last``."""
+    """Return a field type for an IPv4 address or an inclusive range; the value is ``first`` or ``first-last``."""
 
     def read(value: object) -> str:
         advice = "write an address such as 192.0.2.10 or a range such as 192.0.2.10-192.0.2.40"
@@ -50,28 +50,30 @@ def address_range() -> ScalarField:
             else [_address(value, advice)]
         )
         if ends[-1] < ends[0]:
-            raise value_error("Range runs backwards", f"write {ends[-1]}-{ends[0]}")
+            raise value_error("Range reversed", f"write {ends[-1]}-{ends[0]}")
         return "-".join(str(end) for end in ends)
 
     return ScalarField(read, {"type": "string", "pattern": RANGE_PATTERN})
 
 
 def network() -> ScalarField:
-    """A private IPv4 network, /8 to /30; the value is its text."""
+    """Return a field type for an IPv4 network, /8 to /30; the value is its text."""
 
     def read(value: object) -> str:
         found = _network(value)
         if found.is_multicast or found.is_loopback or found.is_link_local or found.is_unspecified:
-            raise value_error("Not a usable network", f"{found} has another purpose; write one such as 10.22.0.0/24")
+            raise value_error("Not a usable network", f"{found} is reserved; write a network such as 10.22.0.0/24")
         if not PREFIX_MIN <= found.prefixlen <= PREFIX_MAX:
-            raise value_error("Not a usable network", f"/{found.prefixlen} is not from /8 to /30; write one such as 10.22.0.0/24")
+            raise value_error(
+                "Not a usable network", f"/{found.prefixlen} is not between /8 and /30; write a network such as 10.22.0.0/24"
+            )
         return str(found)
 
     return ScalarField(read, {"type": "string", "pattern": NETWORK_PATTERN})
 
 
 def vlan_ranges() -> ScalarField:
-    """VLAN numbers: one, a range, or a list of those; the value is a tuple of inclusive ranges in ascending order."""
+    """Return a field type for VLAN numbers: a number, a range, or a list of them; the value is a sorted tuple of ranges."""
 
     def read(value: object) -> tuple[tuple[int, int], ...]:
         if not isinstance(value, list | tuple):
@@ -86,9 +88,9 @@ def vlan_ranges() -> ScalarField:
             except PydanticCustomError as error:
                 parts.append(((position,), *summary_and_detail(error)))
                 continue
-            twice = next((max(first, found[0]) for first, last in ranges if first <= found[1] and found[0] <= last), None)
-            if twice is not None:
-                parts.append(((position,), "VLAN numbers twice", f"{twice} is there already; name each number once"))
+            duplicate = next((max(first, found[0]) for first, last in ranges if first <= found[1] and found[0] <= last), None)
+            if duplicate is not None:
+                parts.append(((position,), "Duplicate VLAN number", f"{duplicate} is listed twice; list each number once"))
             ranges.append(found)
         if parts:
             raise part_errors(parts)
@@ -104,12 +106,12 @@ def vlan_ranges() -> ScalarField:
 
 
 def compute_capacity(cidr: str) -> int:
-    """How many computes have room in a private network, next to the frontend."""
+    """Return the maximum number of computes in a private network, beside the frontend."""
     return max(0, IPv4Network(cidr).num_addresses - FIRST_COMPUTE - 1)
 
 
 def ranges_contain(ranges: tuple[str, ...], wanted: str) -> bool:
-    """Whether the address ``wanted`` is in one of ``ranges`` (values of :func:`address_range`)."""
+    """True if the address ``wanted`` is in one of ``ranges`` (values of :func:`address_range`)."""
     for item in ranges:
         first, _, last = item.partition("-")
         if IPv4Address(first) <= IPv4Address(wanted) <= IPv4Address(last or first):
@@ -119,29 +121,31 @@ def ranges_contain(ranges: tuple[str, ...], wanted: str) -> bool:
 
 def _address(value: object, advice: str) -> IPv4Address:
     if isinstance(value, str) and ":" in value:
-        raise value_error("Not an IPv4 address", f"{value_text(value)} is not one (IPv6 is not supported yet); {advice}")
+        raise value_error(
+            "Not an IPv4 address", f"{value_text(value)} is not an IPv4 address, and IPv6 is not supported; {advice}"
+        )
     try:
         found = IPv4Address(str(value) if isinstance(value, str) else None)
     except ValueError:
-        raise value_error("Not an IPv4 address", f"{value_text(value)} is not one; {advice}") from None
+        raise value_error("Not an IPv4 address", f"{value_text(value)} is not an IPv4 address; {advice}") from None
     if found.is_unspecified or found.is_loopback or found.is_multicast or found == IPv4Address("255.255.255.255"):
-        raise value_error("Not a usable address", f"{found} has another purpose; {advice}")
+        raise value_error("Not a usable address", f"{found} is a reserved address; {advice}")
     return found
 
 
 def _network(value: object) -> IPv4Network:
     advice = "write a network such as 10.22.0.0/24"
     if not isinstance(value, str) or "/" not in value:
-        raise value_error("Not a network", f"{value_text(value)} is not one; {advice}")
+        raise value_error("Not a network", f"{value_text(value)} is not an IPv4 network; {advice}")
     try:
         return IPv4Network(str(value))
     except ValueError:
         pass
     try:
-        meant = IPv4Network(str(value), strict=False)
+        network = IPv4Network(str(value), strict=False)
     except ValueError:
-        raise value_error("Not a network", f"{value_text(value)} is not one; {advice}") from None
-    raise value_error("Not a network", f"{value} is an address in the network {meant}; write {meant}")
+        raise value_error("Not a network", f"{value_text(value)} is not an IPv4 network; {advice}") from None
+    raise value_error("Not a network", f"{value} is an address in the network {network}; write {network}")
 
 
 def _vlan_range(value: object) -> tuple[int, int]:
@@ -149,10 +153,10 @@ def _vlan_range(value: object) -> tuple[int, int]:
         value = str(value)
     found = _VLAN_RANGE.match(value) if isinstance(value, str) else None
     if not found:
-        raise value_error("Not VLAN numbers", f"{value_text(value)} is not a number or a range; write one such as 22 or 20-99")
+        raise value_error("Invalid VLAN numbers", f"{value_text(value)} is not a number or range; write one such as 22 or 20-99")
     first, last = int(found[1]), int(found[3] or found[1])
     if last > VLAN_MAX:
-        raise value_error("Number out of range", f"VLAN numbers are from 1 to {VLAN_MAX}; {last} is not one")
+        raise value_error("Number out of range", f"{last} exceeds {VLAN_MAX}, the largest VLAN number; write a smaller one")
     if last < first:
-        raise value_error("Range runs backwards", f"write {last}-{first}")
+        raise value_error("Range reversed", f"write {last}-{first}")
     return first, last

@@ -1,4 +1,4 @@
-"""The public keys that are used when a cluster names none: the user's own, as the OpenSSH client finds them."""
+"""The default public keys of clusters: the user's own, as the OpenSSH client finds them."""
 
 import os
 from hashlib import sha256
@@ -11,16 +11,16 @@ from pragmaspec.spec.fields.ssh_agent import agent_keys
 if TYPE_CHECKING:
     from pragmaspec.spec.files import TrackedReader
 
-# Also a plan that reads no YAML needs this: nothing here may load the models.
+# Plans that read no YAML use this module too, so it must not load the models.
 
 DEFAULT_KEY_NAMES = ("id_ed25519", "id_ed25519_sk", "id_ecdsa", "id_ecdsa_sk", "id_rsa")
-"""Names of private keys in ~/.ssh that the OpenSSH client tries; the public ones end in .pub."""
+"""Names of the private keys in ~/.ssh that the OpenSSH client tries; public keys have the suffix .pub."""
 AGENT_ENTRY = "ssh-agent"
-"""Stands for the agent among the files that a spec reads."""
+"""The name of the ssh agent in the record of input files."""
 
 
 class DefaultKeyFile(Frozen, frozen=True):
-    """A default public key file: its bytes, or the reason why it cannot be read."""
+    """A default public key file: its content, or the reason why it cannot be read."""
 
     path: Path
     data: bytes = b""
@@ -28,12 +28,12 @@ class DefaultKeyFile(Frozen, frozen=True):
 
 
 def agent_socket() -> str:
-    """Where the user's ssh agent listens; empty without one."""
+    """Return the socket of the user's ssh agent; empty if there is none."""
     return os.environ.get("SSH_AUTH_SOCK", "")
 
 
 def default_key_files(home: Path, files: "TrackedReader") -> tuple[DefaultKeyFile, ...]:
-    """The public key files that there are in ``~/.ssh``."""
+    """Return the public key files that exist in ``~/.ssh``."""
     found = []
     for path in (home / ".ssh" / f"{name}.pub" for name in DEFAULT_KEY_NAMES):
         try:
@@ -47,33 +47,34 @@ def default_key_files(home: Path, files: "TrackedReader") -> tuple[DefaultKeyFil
 
 
 def has_default_key_pair(home: Path) -> bool:
-    """True if a default public key has its private key beside it; the agent is not asked then."""
-    folder = home / ".ssh"
-    return any(_exists(folder / name) and _exists(folder / f"{name}.pub") for name in DEFAULT_KEY_NAMES)
+    """True if a default public key has its private key next to it, in which case the agent is not used."""
+    directory = home / ".ssh"
+    return any(_exists(directory / name) and _exists(directory / f"{name}.pub") for name in DEFAULT_KEY_NAMES)
 
 
 def private_key_without_public(home: Path) -> Path | None:
-    """A default private key without its public one, if there is any."""
-    folder = home / ".ssh"
+    """Return a default private key whose public key is missing, if any."""
+    directory = home / ".ssh"
     return next(
-        (folder / name for name in DEFAULT_KEY_NAMES if _exists(folder / name) and not _exists(folder / f"{name}.pub")), None
+        (directory / name for name in DEFAULT_KEY_NAMES if _exists(directory / name) and not _exists(directory / f"{name}.pub")),
+        None,
     )
 
 
 def default_agent_keys(home: Path, agent: str, files: "TrackedReader | None" = None) -> tuple[str, ...]:
-    """The key lines of the ``agent``, which is asked when no key in ``~/.ssh`` has its private key beside it."""
+    """Return the public key lines of the ``agent``, unless a key in ``~/.ssh`` has its private key next to it."""
     if has_default_key_pair(home) or not agent:
         return ()
     keys = agent_keys(agent)
     if files is not None:
-        files.note(AGENT_ENTRY, _digest(keys))
+        files.record_digest(AGENT_ENTRY, _digest(keys))
     return keys
 
 
 def default_keys_digest(home: Path, agent: str) -> str:
-    """A text that changes when other keys become the defaults without any public key file changing."""
-    there = " ".join(name for name in DEFAULT_KEY_NAMES if _exists(home / ".ssh" / name))
-    return f"{there} {'' if has_default_key_pair(home) or not agent else _digest(agent_keys(agent))}"
+    """Return a text that changes if the default keys change for another reason than a changed public key file."""
+    private_keys = " ".join(name for name in DEFAULT_KEY_NAMES if _exists(home / ".ssh" / name))
+    return f"{private_keys} {'' if has_default_key_pair(home) or not agent else _digest(agent_keys(agent))}"
 
 
 def _digest(lines: tuple[str, ...]) -> str:
@@ -81,4 +82,4 @@ def _digest(lines: tuple[str, ...]) -> str:
 
 
 def _exists(path: Path) -> bool:
-    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises where a folder may not be entered
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for inaccessible directories

@@ -1,7 +1,7 @@
-"""Public keys as OpenSSH reads them in ``authorized_keys`` and ``.pub`` files (sshd(8), "AUTHORIZED_KEYS FILE FORMAT").
+"""OpenSSH public keys in ``authorized_keys`` and ``.pub`` files (sshd(8), "AUTHORIZED_KEYS FILE FORMAT").
 
 A line is ``[options] type base64 [comment]``. Wire formats of the data: RFC 4253, section 6.6 (RSA), RFC 5656, section 3.1
-(ECDSA), RFC 8709, section 4 (Ed25519), ``PROTOCOL.u2f`` and ``PROTOCOL.certkeys`` of OpenSSH.
+(ECDSA), RFC 8709, section 4 (Ed25519), and OpenSSH's ``PROTOCOL.u2f`` and ``PROTOCOL.certkeys``.
 """
 
 import binascii
@@ -10,8 +10,8 @@ from base64 import b64decode
 from collections.abc import Iterator
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.spec.findings import closest_match
 from pragmaspec.spec.yaml.text import without_unsafe_characters
+from pragmaspec.text import closest
 
 PLAIN_TYPES = (
     "ssh-ed25519",
@@ -48,7 +48,7 @@ _FORMATS = (
 
 
 class PublicKey(Frozen, frozen=True):
-    """A public key; ``data`` is its base64."""
+    """A public key; ``data`` is base64."""
 
     kind: str
     data: str
@@ -57,43 +57,43 @@ class PublicKey(Frozen, frozen=True):
 
     @property
     def line(self) -> str:
-        """The line of ``authorized_keys``."""
+        """The key as a line of ``authorized_keys``."""
         return " ".join(part for part in (self.options, self.kind, self.data, self.comment) if part)
 
     @property
     def identity(self) -> tuple[str, str, str]:
-        """Equal for lines that let the same key in under the same conditions."""
+        """Equal for lines that authorize the same key with the same options."""
         return self.options, self.kind, self.data
 
     @property
     def certificate(self) -> bool:
-        """True for a certificate, which sshd does not look for in ``authorized_keys``."""
+        """True for a certificate, which sshd ignores in ``authorized_keys``."""
         return self.kind.endswith(_CERTIFICATE)
 
 
 class NotAKeyError(ValueError):
-    """A text that OpenSSH does not take for a public key. The message is a clause that never repeats the text."""
+    """The text is not a valid OpenSSH public key. The message is a clause that does not contain the text."""
 
 
 def holds_private_key(text: str) -> bool:
-    """True if ``text`` contains a private key, of OpenSSH, PEM, PuTTY or SSH2."""
+    """True if ``text`` contains a private key in the format of OpenSSH, PEM, PuTTY or SSH2."""
     return _PRIVATE.search(text) is not None
 
 
 def public_key(line: str) -> PublicKey:
-    """The key in one line of an ``authorized_keys`` file. Raises NotAKeyError."""
+    """Return the key in a line of an ``authorized_keys`` file. Raises NotAKeyError."""
     kind, data, comment = _words(line)
     options = ""
     if kind not in KEY_TYPES and kind != "ssh-dss":
-        begin = _WORD.match(line.strip(" \t"))
-        rest = line.strip(" \t")[begin.end() :] if begin else ""
+        prefix = _WORD.match(line.strip(" \t"))
+        rest = line.strip(" \t")[prefix.end() :] if prefix else ""
         inner, data, comment = _words(rest)
-        if begin is None or (inner not in KEY_TYPES and inner != "ssh-dss"):
-            raise NotAKeyError(_no_type(kind))
-        options, kind = begin[0], inner
+        if prefix is None or (inner not in KEY_TYPES and inner != "ssh-dss"):
+            raise NotAKeyError(_unknown_type(kind))
+        options, kind = prefix[0], inner
         _check_options(options)
     if kind == "ssh-dss":
-        raise NotAKeyError("it is a DSA key, which OpenSSH no longer accepts; make another with `ssh-keygen -t ed25519`")
+        raise NotAKeyError("it is a DSA key, which OpenSSH no longer supports; create another with `ssh-keygen -t ed25519`")
     _check_data(kind, data)
     return PublicKey(
         kind=kind, data=data, options=options, comment=without_unsafe_characters(re.sub("[\t\r\n]", " ", comment)).strip()
@@ -101,18 +101,18 @@ def public_key(line: str) -> PublicKey:
 
 
 def public_keys(text: str) -> Iterator[tuple[int, PublicKey | NotAKeyError]]:
-    """The keys in ``text``, or the reason why a line is none, with the number of the line; blank lines and comments are left out.
+    """Yield line number and key, or the error, of each line of ``text`` that is neither blank nor a comment.
 
-    A key in a format that OpenSSH converts is one reason, at the line where it begins.
+    A key in a format that OpenSSH can convert is a single error, at its first line.
     """
     for position, line in enumerate(_LINE_END.split(text), start=1):
         stripped = line.strip(" \t\r")
         if not stripped or stripped.startswith("#"):
             continue
-        for begin, words, option in _FORMATS:
-            if stripped == begin:
+        for header, description, option in _FORMATS:
+            if stripped == header:
                 advice = f"convert it with `ssh-keygen -i{option} -f FILE > FILE.pub`"
-                yield position, NotAKeyError(f"it is a public key {words}; {advice}")
+                yield position, NotAKeyError(f"it is a public key {description}; {advice}")
                 return
         try:
             yield position, public_key(stripped)
@@ -125,10 +125,10 @@ def _words(line: str) -> tuple[str, str, str]:
     return first, second, third
 
 
-def _no_type(word: str) -> str:
+def _unknown_type(word: str) -> str:
     if re.fullmatch(r"(ssh|sk|ecdsa)-[a-z0-9@.-]{1,50}", word):
-        near = closest_match(word, KEY_TYPES)
-        return f"`{word}` is no type of key that OpenSSH has" + (f"; did you mean `{near}`?" if near else "")
+        near = closest(word, KEY_TYPES)
+        return f"`{word}` is not a key type of OpenSSH" + (f"; did you mean `{near}`?" if near else "")
     return ""
 
 
@@ -138,9 +138,9 @@ def _check_options(options: str) -> None:
         found = _OPTION.match(options, position)
         name = found["name"].lower() if found else ""
         if found is None or name not in _OPTIONS or (name in _VALUED) != (found["value"] is not None):
-            near = closest_match(name, _OPTIONS) if name and name not in _OPTIONS else None
+            near = closest(name, _OPTIONS) if name and name not in _OPTIONS else None
             advice = f"; did you mean `{near}`?" if near else ""
-            raise NotAKeyError(f"its options are not those of sshd(8){advice}")
+            raise NotAKeyError(f"its options are invalid (see sshd(8)){advice}")
         position = found.end()
 
 
@@ -149,22 +149,22 @@ def _check_data(kind: str, data: str) -> None:
         blob = b64decode(data, validate=True)
         inner, rest = _string(blob)
     except (binascii.Error, ValueError):
-        raise NotAKeyError(_CUT) from None
+        raise NotAKeyError(_DAMAGED) from None
     found = inner.decode("ascii", "replace")
     if found != kind:
         if found in KEY_TYPES:
-            raise NotAKeyError(f"its first word is `{kind}`, and its data is a key of the type `{found}`")
-        raise NotAKeyError(_CUT)
+            raise NotAKeyError(f"its first word is `{kind}`, but its data is a key of type `{found}`")
+        raise NotAKeyError(_DAMAGED)
     try:
-        bits = _rest_is_right(kind, rest)
+        bits = _check_fields(kind, rest)
     except ValueError:
-        raise NotAKeyError(_CUT) from None
+        raise NotAKeyError(_DAMAGED) from None
     if bits < RSA_BITS_MIN:
-        raise NotAKeyError(f"it is an RSA key of {bits} bits, and OpenSSH accepts {RSA_BITS_MIN} or more")
+        raise NotAKeyError(f"it is an RSA key of {bits} bits, but OpenSSH requires at least {RSA_BITS_MIN}")
 
 
-def _rest_is_right(kind: str, rest: bytes) -> int:
-    """Check the fields after the type, up to the end of a plain key. Returns the bits of an RSA key. Raises ValueError."""
+def _check_fields(kind: str, rest: bytes) -> int:
+    """Check the fields after the type, and return the size in bits of an RSA key. Raises ValueError."""
     certificate = kind.endswith(_CERTIFICATE)
     if certificate:
         _, rest = _string(rest)
@@ -191,11 +191,11 @@ def _rest_is_right(kind: str, rest: bytes) -> int:
 
 
 def _string(data: bytes) -> tuple[bytes, bytes]:
-    """The length-prefixed string at the beginning of ``data``, and what follows (RFC 4251, section 5). Raises ValueError."""
+    """Return the length-prefixed string (RFC 4251, section 5) at the start of ``data``, and the rest. Raises ValueError."""
     end = 4 + int.from_bytes(data[:4])
     if len(data) < max(end, 4):
         raise ValueError
     return data[4:end], data[end:]
 
 
-_CUT = "its base64 text is damaged or cut off; copy the whole line"
+_DAMAGED = "its base64 data is damaged or truncated; copy the whole line"

@@ -1,4 +1,4 @@
-"""Whether the addresses of a site's public network are ones that its frontends can have."""
+"""Validation of the addresses of a site's public network."""
 
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
@@ -7,46 +7,37 @@ from pragmaspec.spec.value_errors import PartError
 
 
 def public_network_errors(addresses: Sequence[str], prefix: int | None, gateway: str | None) -> Iterator[PartError]:
-    """What is wrong with ``addresses`` (values of :func:`.addresses.address_range`), and with the ``gateway`` beside them."""
+    """Yield the errors in ``addresses`` (values of :func:`.addresses.address_range`) and ``gateway``."""
     ranges = [_ends(entry) for entry in addresses]
     for position, (first, last) in enumerate(ranges):
         earlier = zip(addresses[:position], ranges[:position], strict=True)
         before = next((entry for entry, (low, high) in earlier if low <= last and first <= high), None)
         if before is not None:
-            what = before if before == addresses[position] else f"some of {addresses[position]}"
-            detail = f"{what} is there already, in entry {addresses.index(before) + 1}; name each address once"
-            yield ("addresses", position), "Addresses twice", detail
+            duplicate = before if before == addresses[position] else f"part of {addresses[position]}"
+            detail = f"{duplicate} is already in entry {addresses.index(before) + 1}; list each address once"
+            yield ("addresses", position), "Duplicate address", detail
     if gateway and any(first <= IPv4Address(gateway) <= last for first, last in ranges):
-        yield (
-            ("gateway",),
-            "Gateway among the addresses",
-            f"clusters would take {gateway}, which is the router's; leave it out there",
-        )
+        detail = f"{gateway} is the router's address, and clusters must not use it; remove it from `addresses`"
+        yield ("gateway",), "Gateway among the addresses", detail
     if ranges and prefix is not None:
         yield from _outside(ranges, IPv4Network(f"{ranges[0][0]}/{prefix}", strict=False), gateway)
 
 
 def _outside(ranges: Sequence[tuple[IPv4Address, IPv4Address]], network: IPv4Network, gateway: str | None) -> Iterator[PartError]:
-    """What does not belong into ``network``, that of the first address."""
-    whose = f"{network}, the network of the first address by its `prefix`"
+    """Yield the errors of addresses that are not usable host addresses of ``network``, the network of the first one."""
+    described = f"{network}, the network of the first address with this `prefix`"
     for position, (first, last) in enumerate(ranges):
         at = ("addresses", position)
         if last not in network or first not in network:
-            yield (
-                at,
-                "Address outside the network",
-                f"{last if last not in network else first} is not in {whose}; correct one of them",
-            )
+            outside = last if last not in network else first
+            yield at, "Address outside the network", f"{outside} is not in {described}; correct one of them"
         elif first == network.network_address:
-            yield at, "Not a usable address", f"{first} is the address of the network {network} itself; write the next one"
+            yield at, "Not a usable address", f"{first} is the network address of {network}; write the next address"
         elif last == network.broadcast_address:
-            yield at, "Not a usable address", f"{last} is for all of the network {network} at once; write the one before"
+            yield at, "Not a usable address", f"{last} is the broadcast address of {network}; write the previous address"
     if gateway and IPv4Address(gateway) not in network:
-        yield (
-            ("gateway",),
-            "Gateway outside the network",
-            f"{gateway} is not in {whose}, so no frontend can reach it; correct one of them",
-        )
+        detail = f"{gateway} is not in {described}, so frontends cannot reach it; correct one of them"
+        yield ("gateway",), "Gateway outside the network", detail
 
 
 def _ends(entry: str) -> tuple[IPv4Address, IPv4Address]:

@@ -1,4 +1,4 @@
-"""The entries of ``ssh_keys``: public key lines, and paths of files that hold some."""
+"""Field type of the entries of ``ssh_keys``: public key lines, and paths of files with public keys."""
 
 import re
 
@@ -14,35 +14,35 @@ PATH_PATTERN = r"^[^\n]*(\.pub|\.keys|authorized_keys2?)$"
 
 
 def ssh_key() -> ScalarField:
-    """A public key line, several of them, or the path of a file with some."""
+    """Return a field type for public key lines, and paths of files with public keys."""
 
     def read(value: object) -> str:
         if not isinstance(value, str):
-            raise value_error("Not an ssh key", f"{value_text(value)} is not one; {_ADVICE}")
+            raise value_error("Not an ssh key", f"{value_text(value)} is not an ssh key; {_ADVICE}")
         if holds_private_key(value):
             raise value_error(
-                "A private key", "this is a private key, and a secret: remove it from the spec, and write the public one"
+                "Private key", "this is a private key, which is a secret; remove it from the spec, and write the public key"
             )
         if re.match(r"[a-z+]+://", value):
             raise value_error(
-                "Not an ssh key", "keys are not downloaded; save them in a file whose name ends in .keys, and write its path"
+                "Not an ssh key", "keys are not downloaded; save them to a file whose name ends in .keys, and write its path"
             )
         if is_key_file(value):
             return str(value)
         if value.startswith(("~", "/", "./", "../")) and not value.endswith("/"):
-            raise value_error("Not an ssh key", f"a path of a public key ends in .pub; write {value}.pub")
+            raise value_error("Not an ssh key", f"the path of a public key ends in .pub; write {value}.pub")
         found = [key for _, key in public_keys(value)]
         errors = [key for key in found if isinstance(key, NotAKeyError)]
         if errors or not found:
             reason = f": {errors[0]}" if errors and str(errors[0]) else f"; {_ADVICE}"
-            raise value_error("Not an ssh key", f"this is no public key that ssh knows{reason}")
+            raise value_error("Not an ssh key", f"this is not a valid ssh public key{reason}")
         return str(value)
 
     return ScalarField(read, {"anyOf": [{"type": "string", "pattern": KEY_PATTERN}, {"type": "string", "pattern": PATH_PATTERN}]})
 
 
 def is_key_file(value: str) -> bool:
-    """Whether an entry of ``ssh_keys`` names a file."""
+    """True if an entry of ``ssh_keys`` is the path of a file."""
     return _FILE.match(value) is not None and not _KEY.search(value)
 
 

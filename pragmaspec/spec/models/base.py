@@ -10,9 +10,9 @@ from pydantic_core import CoreSchema, core_schema
 
 
 class Model(BaseModel):
-    """A part of the spec: never changed after it is made, and without a place for keys nobody knows.
+    """A part of the spec: immutable, and without unknown keys.
 
-    Attributes say their units where the YAML key leaves them to the value (``memory: 1 GiB`` is ``memory_mib``).
+    Attributes have a unit in their name if the value of the YAML key contains it (``memory: 1 GiB`` is ``memory_mib``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -20,9 +20,9 @@ class Model(BaseModel):
 
 @dataclass(frozen=True)
 class ShortForm:
-    """Annotation of a model's field: one word may stand for a mapping, and is the value of its ``key``.
+    """Annotation of a model's field: a string is a short form of a mapping that contains only ``key``.
 
-    ``words`` are all that it may be; none: whatever ``schema`` describes.
+    ``words`` are the possible strings; if empty, ``schema`` describes them.
     """
 
     key: str
@@ -30,12 +30,12 @@ class ShortForm:
     schema: Mapping[str, object] = field(default_factory=dict)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's hook
-        """Write the word out before validating."""
-        return core_schema.no_info_before_validator_function(self._written_out, handler(source))
+        """Expand the short form before validation."""
+        return core_schema.no_info_before_validator_function(self._expanded, handler(source))
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """A word, or the mapping."""
+        """Return the schema of the short form or the mapping."""
         return {"anyOf": [{"enum": list(self.words)} if self.words else dict(self.schema), handler(core)]}
 
-    def _written_out(self, value: object) -> object:
+    def _expanded(self, value: object) -> object:
         return {self.key: value} if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Names that have changed: what was made under the old one is kept."""
+"""Renamed clusters and sites, whose resources are kept."""
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Literal
@@ -6,23 +6,26 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pragmaspec.spec.fields.scalars import name
-from pragmaspec.spec.findings import Finding, closest_match
+from pragmaspec.spec.findings import Finding
 from pragmaspec.spec.models.base import Model
 from pragmaspec.spec.yaml.tree import TreePath
+from pragmaspec.text import closest
 
 
 class MoveModel(Model):
-    """A cluster (or a site) that has another name now."""
+    """A renamed cluster or site."""
 
-    before: Annotated[str, name()] = Field(alias="from", description="Its name until now.", examples=["hello"])
-    after: Annotated[str, name()] = Field(alias="to", description="Its name in this spec.", examples=["world"])
-    kind: Literal["cluster", "site"] = Field(default="cluster", description="What it is the name of.", examples=["site"])
+    before: Annotated[str, name()] = Field(alias="from", description="The old name.", examples=["hello"])
+    after: Annotated[str, name()] = Field(alias="to", description="The new name, as in this spec.", examples=["world"])
+    kind: Literal["cluster", "site"] = Field(
+        default="cluster", description="What was renamed: a `cluster` or a `site`.", examples=["site"]
+    )
 
 
 def move_findings(
     moved: Sequence[MoveModel], clusters: Sequence[str], used_sites: Collection[str], sites: Collection[str]
 ) -> Iterator[Finding]:
-    """What is wrong between the entries of ``moved``, and with the names of ``clusters``, of the sites they use, and of all."""
+    """Yield the findings in ``moved``, given the names of all clusters, of the sites they use, and of all sites."""
     for kind, used, known in (("cluster", clusters, clusters), ("site", used_sites, {*used_sites, *sites})):
         entries = [(position, entry) for position, entry in enumerate(moved) if entry.kind == kind]
         sources: dict[str, int] = {}
@@ -30,44 +33,44 @@ def move_findings(
         for position, entry in entries:
             at: TreePath = ("moved", position)
             if entry.before == entry.after:
-                yield Finding((*at, "to"), "Moved to itself", "Old and new name are the same. Remove the entry.")
+                yield Finding((*at, "to"), "Moved to itself", "The old and the new name are the same. Remove the entry.")
                 continue
             if entry.before in used:
                 detail = (
-                    f"A {kind} `{entry.before}` is in use in this spec, so it has not become `{entry.after}`. "
+                    f"This spec still uses a {kind} `{entry.before}`, so it cannot have been renamed to `{entry.after}`. "
                     "Remove the entry, or correct a name."
                 )
-                yield Finding((*at, "from"), "Moved and still there", detail)
-            for way, called, seen in (("from", entry.before, sources), ("to", entry.after, targets)):
-                if seen.setdefault(called, position) != position:
-                    detail = f"Entry {seen[called] + 1} moves a {kind} {way} `{called}` already. Keep one of them."
-                    yield Finding((*at, way), f"Two moves {way} one name", detail)
-        onward = {entry.before for _, entry in entries}
+                yield Finding((*at, "from"), "Old name still in use", detail)
+            for key, value, seen in (("from", entry.before, sources), ("to", entry.after, targets)):
+                if seen.setdefault(value, position) != position:
+                    detail = f"Entry {seen[value] + 1} already moves a {kind} {key} `{value}`. Keep one of them."
+                    yield Finding((*at, key), f"Two moves {key} one name", detail)
+        old_names = {entry.before for _, entry in entries}
         for position, entry in entries:
-            if entry.after not in known and entry.after not in onward and entry.before not in used:
-                yield _to_nothing(kind, position, entry.after, known)
-        yield from _circles(kind, [(position, entry) for position, entry in entries if sources.get(entry.before) == position])
+            if entry.after not in known and entry.after not in old_names and entry.before not in used:
+                yield _unknown_target(kind, position, entry.after, known)
+        yield from _cycles([(position, entry) for position, entry in entries if sources.get(entry.before) == position])
 
 
-def _to_nothing(kind: str, position: int, name: str, known: Collection[str]) -> Finding:
-    close = closest_match(name, known)
-    advice = f"Did you mean `{close}`?" if close else "Correct it, or remove the entry when what it was about is gone."
+def _unknown_target(kind: str, position: int, name: str, known: Collection[str]) -> Finding:
+    close = closest(name, known)
+    advice = f"Did you mean `{close}`?" if close else f"Correct the name, or remove the entry if the {kind} no longer exists."
     about = (("clusters", name),) if kind == "cluster" else (("sites", name), ("sites", "*"))
     detail = f"There is no {kind} `{name}` in this spec. {advice}"
-    return Finding(("moved", position, "to"), "Moved to nothing", detail, about=about)
+    return Finding(("moved", position, "to"), "Unknown new name", detail, about=about)
 
 
-def _circles(kind: str, entries: Sequence[tuple[int, MoveModel]]) -> Iterator[Finding]:
-    """One finding for each circle, at its last entry."""
-    onward = {entry.before: entry.after for _, entry in entries if entry.before != entry.after}
-    places = {entry.before: position for position, entry in entries}
+def _cycles(entries: Sequence[tuple[int, MoveModel]]) -> Iterator[Finding]:
+    """Yield a finding per cycle of moves, at its last entry."""
+    renamed = {entry.before: entry.after for _, entry in entries if entry.before != entry.after}
+    positions = {entry.before: position for position, entry in entries}
     known: set[str] = set()
-    for start in onward:
-        passed = [start]
-        while (following := onward.get(passed[-1])) is not None and following not in passed:
-            passed.append(following)
+    for start in renamed:
+        chain = [start]
+        while (following := renamed.get(chain[-1])) is not None and following not in chain:
+            chain.append(following)
         if following == start and start not in known:
-            way = " → ".join(f"`{one}`" for one in (*passed, start))
-            detail = f"{way}: no {kind} keeps its name. Remove the entries that no longer hold."
-            yield Finding(("moved", max(places[one] for one in passed)), "Moved in a circle", detail)
-        known.update(passed)
+            cycle = " → ".join(f"`{name}`" for name in (*chain, start))
+            detail = f"{cycle} is a cycle. Remove the entries that no longer apply."
+            yield Finding(("moved", max(positions[name] for name in chain)), "Circular moves", detail)
+        known.update(chain)

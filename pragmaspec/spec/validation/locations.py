@@ -1,4 +1,4 @@
-"""What the models know of a place: which keys may stand there, and what they mean."""
+"""Maps pydantic's error locations to paths in the document, and describes the models at these locations."""
 
 import types
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from pragmaspec.spec.yaml.tree import TreePath
 
 @dataclass(frozen=True)
 class ErrorLocation:
-    """Where a validation error is: the ``path`` a person would name, and the annotations of its parent and of itself."""
+    """The location of a validation error: its ``path`` in the document, and the annotations of its parent and itself."""
 
     path: TreePath
     parent: Any
@@ -23,12 +23,12 @@ class ErrorLocation:
 
     @property
     def siblings(self) -> dict[str, FieldInfo]:
-        """The keys that may stand beside the last of ``path``."""
+        """The valid keys in the mapping that contains the last key of ``path``."""
         return fields_of(self.parent)
 
 
 def locate(loc: TreePath, model: type[BaseModel]) -> ErrorLocation:
-    """The place that pydantic's ``loc`` means: without the tags of discriminated unions and its mark for keys."""
+    """Return the location that corresponds to pydantic's ``loc``, which includes tags of unions and a marker of keys."""
     path: list[str | int] = []
     parent: Any = None
     own: Any = model
@@ -42,12 +42,12 @@ def locate(loc: TreePath, model: type[BaseModel]) -> ErrorLocation:
             continue
         path.append(step)
         parent, field = own, fields_of(own).get(str(step))
-        own = field.annotation if field else _inside(own)
+        own = field.annotation if field else _item_type(own)
     return ErrorLocation(tuple(path), parent, own, field=field)
 
 
-def fields_of(annotation: Any) -> dict[str, FieldInfo]:  # noqa: ANN401 - any annotation a model can have
-    """The keys of the model (or of all models) that ``annotation`` allows, as they are written."""
+def fields_of(annotation: Any) -> dict[str, FieldInfo]:  # noqa: ANN401 - any annotation of a model's field
+    """Return the fields of the models that ``annotation`` allows, by key."""
     found: dict[str, FieldInfo] = {}
     for member in _members(annotation):
         if isinstance(member, type) and issubclass(member, BaseModel):
@@ -57,29 +57,29 @@ def fields_of(annotation: Any) -> dict[str, FieldInfo]:  # noqa: ANN401 - any an
 
 
 def choices_of(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """The words that a Literal in ``annotation`` allows."""
+    """Return the values that a Literal in ``annotation`` allows."""
     return tuple(str(word) for member in _members(annotation) if get_origin(member) is Literal for word in get_args(member))
 
 
 def example_of(field: FieldInfo | None) -> str | None:
-    """The first example of ``field``, as it would be written on one line."""
+    """Return the first example of ``field`` as YAML on one line."""
     return flow_yaml(field.examples[0]) if field and field.examples else None
 
 
 def model_example(annotation: Any) -> str:  # noqa: ANN401
-    """A small example of the model that ``annotation`` allows: its required keys, or its first."""
+    """Return a short example of the model that ``annotation`` allows: its required keys, or its first key."""
     fields = {key: field for key, field in fields_of(annotation).items() if field.examples}
     needed = {key: field for key, field in fields.items() if field.is_required()} or dict(list(fields.items())[:1])
     return flow_yaml({key: field.examples[0] for key, field in needed.items() if field.examples})
 
 
 def providers_of(annotation: Any) -> tuple[str, ...]:  # noqa: ANN401
-    """The values of ``provider`` that tell the members of the union ``annotation`` apart."""
+    """Return the values of ``provider`` that discriminate the members of the union ``annotation``."""
     return tuple(word for member in _members(annotation) for word in choices_of(fields_of(member)["provider"].annotation))
 
 
 def flow_yaml(value: object) -> str:
-    """``value`` as YAML on one line."""
+    """Return ``value`` as YAML on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {flow_yaml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -98,8 +98,8 @@ def _members(annotation: Any) -> Iterator[Any]:  # noqa: ANN401
         yield annotation
 
 
-def _inside(annotation: Any) -> Any:  # noqa: ANN401
-    """What a mapping or list in ``annotation`` holds."""
+def _item_type(annotation: Any) -> Any:  # noqa: ANN401
+    """Return the type of the items of a mapping or list in ``annotation``, or None."""
     for member in _members(annotation):
         arguments = get_args(member)
         if get_origin(member) is dict:
@@ -110,7 +110,7 @@ def _inside(annotation: Any) -> Any:  # noqa: ANN401
 
 
 def _tagged(annotation: Any, step: str | int) -> Any:  # noqa: ANN401
-    """The member of a union that is told apart by ``provider: <step>``, or None."""
+    """Return the member of a discriminated union with ``provider: <step>``, or None."""
     members = list(_members(annotation))
     if len(members) > 1:
         for member in members:

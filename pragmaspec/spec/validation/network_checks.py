@@ -1,4 +1,4 @@
-"""Whether the ranges of a cluster's networks are large enough and apart from each other."""
+"""Checks the ranges of a cluster's networks: size and overlap."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -13,25 +13,24 @@ RESERVED_NAMES = ("private", "public")
 
 
 def network_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
-    """What is wrong with the networks of the cluster at ``at``."""
+    """Yield the findings in the networks of the cluster at ``at``."""
     count = cluster.computes.count
     count_path = (*at, "computes", "count")
     for name, path, cidr in _ranges(at, cluster):
-        on_it = "compute" in cluster.networks[name].roles if name in cluster.networks else True
-        if on_it and count > compute_capacity(cidr):
+        has_computes = "compute" in cluster.networks[name].roles if name in cluster.networks else True
+        if has_computes and count > compute_capacity(cidr):
             yield _too_small(count_path, path, cidr, count)
     for (_, _, one), (name, path, other) in combinations(_ranges(at, cluster), 2):
         if IPv4Network(one).overlaps(IPv4Network(other)):
-            detail = f"{other} of network `{name}` and {one} have addresses in common. Write a range apart from it."
-            yield Finding(path, "Ranges overlap", detail)
+            yield Finding(path, "Ranges overlap", f"{other} of network `{name}` overlaps {one}. Write another range.")
     for name in cluster.networks:
         if name in RESERVED_NAMES:
-            detail = f"{listed(RESERVED_NAMES)} are networks every cluster may have. Write another name."
-            yield Finding((*at, "networks", name), "Name taken", detail[0].upper() + detail[1:], at_key=True)
+            detail = f"The names {listed(RESERVED_NAMES)} are reserved. Write another name."
+            yield Finding((*at, "networks", name), "Reserved name", detail, at_key=True)
 
 
 def _ranges(at: TreePath, cluster: ClusterModel) -> Iterator[tuple[str, TreePath, str]]:
-    """Name, place and range of each network whose range is written."""
+    """Yield name, path and range of each network with an explicit range."""
     if cluster.private.range is not None:
         yield "private", (*at, "private", "range"), cluster.private.range
     for name, network in cluster.networks.items():
@@ -41,9 +40,9 @@ def _ranges(at: TreePath, cluster: ClusterModel) -> Iterator[tuple[str, TreePath
 
 def _too_small(count_path: TreePath, range_path: TreePath, cidr: str, count: int) -> Finding:
     prefix = next(bits for bits in range(30, -1, -1) if compute_capacity(f"0.0.0.0/{bits}") >= count)
-    room = compute_capacity(cidr)
+    capacity = compute_capacity(cidr)
     detail = (
-        f"{cidr} has room for {room} compute{'' if room == 1 else 's'} (the first has the network's address plus 10), "
-        f"and {count} are wanted. Write a smaller number, or a range of /{prefix} or larger."
+        f"{cidr} has addresses for {capacity} compute{'' if capacity == 1 else 's'} (the first is the network address plus 10), "
+        f"but `count` is {count}. Write a smaller count, or a range of /{prefix} or larger."
     )
     return Finding(count_path, "Range too small", detail, about=(range_path,))

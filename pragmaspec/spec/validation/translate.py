@@ -1,17 +1,18 @@
-"""Whether a document has the shape of a model: keys, kinds of values, choices. All findings at once, in words for people."""
+"""Validates documents with the models, and translates pydantic's errors to findings."""
 
-from typing import Any, TypeVar, get_origin
+from typing import Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from pragmaspec.spec.findings import Finding, closest_match, listed, overlaps
+from pragmaspec.spec.findings import Finding, listed, overlaps
 from pragmaspec.spec.validation.locations import (
     ErrorLocation,
     choices_of,
     example_of,
     fields_of,
+    flow_yaml,
     locate,
     model_example,
     providers_of,
@@ -19,15 +20,16 @@ from pragmaspec.spec.validation.locations import (
 from pragmaspec.spec.value_errors import PART_ERRORS, VALUE_ERROR, value_text
 from pragmaspec.spec.yaml.scalars import Plain, is_null
 from pragmaspec.spec.yaml.tree import Document, TreePath, iter_scalars, plain_data
+from pragmaspec.text import capitalized, closest
 
 M = TypeVar("M", bound=BaseModel)
 
 
 def validate(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding, ...]]:
-    """The model in ``document``, and what is wrong.
+    """Return ``document`` as a model, and the findings.
 
-    With findings, the model is what remains when everything wrong is left out, so that more can be checked in the same run;
-    None when nothing remains.
+    If there are findings, the model contains the valid parts, so that further checks are possible in the same run; None if there
+    is no valid part.
     """
     data: Any = plain_data(document.root)
     findings = _empty(data, model)
@@ -51,7 +53,7 @@ def validate(document: Document, model: type[M]) -> tuple[M | None, tuple[Findin
 
 
 def _empty(data: object, model: type[BaseModel]) -> list[Finding]:
-    """A finding for every key without a value; inside user-data (of a cluster or a role) that is cloud-init's business."""
+    """Return a finding for every key without a value, except inside user-data, where cloud-init defines the meaning."""
     return [
         _value_missing(path, locate(path, model).field)
         for path, text in iter_scalars(data)
@@ -63,16 +65,16 @@ def _value_missing(path: TreePath, field: FieldInfo | None) -> Finding:
     key = str(next((step for step in reversed(path) if isinstance(step, str)), ""))
     word, colon, rest = key.partition(":")
     if colon and rest:
-        detail = f"After the colon of a key comes a blank: `{word}: …`."
-        return Finding(path, "Blank missing", detail, at_key=True, about=((*path[:-1], word),))
+        detail = f"A space must follow the colon of a key: `{word}: …`."
+        return Finding(path, "Space missing", detail, at_key=True, about=((*path[:-1], word),))
     advice = "or remove the line"
     if field is not None and field.is_required():
-        advice = "or `{}` for nothing" if get_origin(field.annotation) is dict else f"such as `{key}: {example_of(field)}`"
+        advice = "or `{}` for none" if get_origin(field.annotation) is dict else f"such as `{key}: {example_of(field)}`"
     return Finding(path, "Value missing", f"`{key}` has no value. Write one, {advice}.", at_key=True)
 
 
 def _leave_out(data: Any, paths: list[TreePath]) -> bool:  # noqa: ANN401 - a document's data
-    """Take what is at ``paths`` out of ``data``; whether that was possible for all of them."""
+    """Remove the values at ``paths`` from ``data``. Return False if the whole document would have to be removed."""
     present = [_present(data, path) for path in paths]
     for path in filter(None, present):
         parent = data
@@ -83,7 +85,7 @@ def _leave_out(data: Any, paths: list[TreePath]) -> bool:  # noqa: ANN401 - a do
 
 
 def _present(data: object, path: TreePath) -> TreePath:
-    """What to leave out for ``path``: a missing key takes its parent along, an entry its list."""
+    """Return the path to remove for ``path``: for a missing key its parent, for an entry of a list the list."""
     found: list[str | int] = []
     for step in path:
         if not isinstance(data, dict) or step not in data:
@@ -97,7 +99,7 @@ def _findings(details: ErrorDetails, place: ErrorLocation) -> tuple[Finding, ...
     if details["type"] != PART_ERRORS:
         return (_finding(details, place),)
     return tuple(
-        Finding((*place.path, *inside), summary, _sentence(detail)) for inside, summary, detail in details["ctx"]["parts"]
+        Finding((*place.path, *inside), summary, f"{capitalized(detail)}.") for inside, summary, detail in details["ctx"]["parts"]
     )
 
 
@@ -105,66 +107,60 @@ def _finding(details: ErrorDetails, place: ErrorLocation) -> Finding:
     kind, value = details["type"], details["input"]
     if kind == VALUE_ERROR:
         context = details["ctx"]
-        return Finding(place.path, str(context["summary"]), _sentence(str(context["detail"])), at_key=place.at_key)
+        return Finding(place.path, str(context["summary"]), f"{capitalized(str(context['detail']))}.", at_key=place.at_key)
     if kind == "missing":
         return _missing(place)
     if kind == "extra_forbidden":
         return _unknown_key(place)
     if kind == "literal_error":
-        return _unknown_choice(place.path, value, choices_of(place.own))
+        return _invalid_choice(place.path, value, choices_of(place.own))
     if kind.startswith("union_tag"):
-        return _unknown_provider(place, value)
+        return _invalid_provider(place, value)
     if kind == "too_short":
-        return Finding(place.path, "Empty list", f"Write {example_of(place.field)}, or remove the line.")
-    return _unknown_kind(place, value, "a list" if kind == "tuple_type" else "a mapping")
+        return Finding(place.path, "Empty list", f"The list is empty. Write `{example_of(place.field)}`, or remove the line.")
+    return _wrong_type(place, value, "a list" if kind == "tuple_type" else "a mapping")
 
 
 def _missing(place: ErrorLocation) -> Finding:
     key = str(place.path[-1])
     example = example_of(place.siblings.get(key))
-    return Finding(place.path, "Key missing", f"`{key}` is needed here. Write, for example, `{key}: {example}`.")
+    return Finding(place.path, "Key missing", f"`{key}` is required. Write, for example, `{key}: {example}`.")
 
 
 def _unknown_key(place: ErrorLocation) -> Finding:
     key = str(place.path[-1])
-    close = closest_match(key, place.siblings)
-    homes = [name for name, field in place.siblings.items() if key in fields_of(field.annotation)]
-    if homes:
-        advice = f"It belongs in {listed(homes, 'or')}."
+    close = closest(key, place.siblings)
+    parents = [name for name, field in place.siblings.items() if key in fields_of(field.annotation)]
+    if parents:
+        advice = f"It belongs in {listed(parents, 'or')}."
     elif close:
         advice = f"Did you mean `{close}`?"
     else:
-        advice = f"Here may stand {listed(place.siblings, 'or')}."
-    return Finding(place.path, "Unknown key", f"{_shown(key)} is not known here. {advice}", at_key=True)
+        advice = f"Valid keys are {listed(place.siblings)}." if len(place.siblings) > 1 else f"Only {listed(place.siblings)} is."
+    return Finding(place.path, "Unknown key", f"{value_text(key)} is not a valid key here. {advice}", at_key=True)
 
 
-def _unknown_choice(path: TreePath, value: object, choices: tuple[str, ...]) -> Finding:
-    close = closest_match(value, choices) if isinstance(value, str) else None
+def _invalid_choice(path: TreePath, value: object, choices: tuple[str, ...]) -> Finding:
+    close = closest(value, choices) if isinstance(value, str) else None
     advice = f"Did you mean `{close}`?" if close else f"Write {listed(choices, 'or')}."
-    return Finding(path, "Unknown choice", f"{_shown(value)} is not a choice here. {advice}")
+    return Finding(path, "Invalid value", f"{capitalized(value_text(value))} is not valid here. {advice}")
 
 
-def _unknown_provider(place: ErrorLocation, value: object) -> Finding:
+def _invalid_provider(place: ErrorLocation, value: object) -> Finding:
     choices = providers_of(place.own)
     path = (*place.path, "provider")
     if not isinstance(value, dict):
-        return _unknown_kind(place, value, "a mapping")
+        return _wrong_type(place, value, "a mapping")
     if "provider" in value:
-        return _unknown_choice(path, value["provider"], choices)
-    return Finding(path, "Key missing", f"`provider` is needed here. Write, for example, `provider: {choices[0]}`.")
+        return _invalid_choice(path, value["provider"], choices)
+    return Finding(path, "Key missing", f"`provider` is required. Write, for example, `provider: {choices[0]}`.")
 
 
-def _unknown_kind(place: ErrorLocation, value: object, wanted: str) -> Finding:
-    example = example_of(place.field) or model_example(place.own)
-    if wanted == "a list" and isinstance(value, str):
+def _wrong_type(place: ErrorLocation, value: object, expected: Literal["a list", "a mapping"]) -> Finding:
+    examples = (place.field.examples if place.field else None) or ()
+    suitable = [example for example in examples if isinstance(example, list if expected == "a list" else dict)]
+    example = flow_yaml(suitable[0]) if suitable else model_example(place.own)
+    if expected == "a list" and isinstance(value, str):
         example = f"[{value_text(value).strip('`')}]"
-    return Finding(place.path, f"Not {wanted}", f"{_shown(value)} does not fit here. Write {wanted}, such as `{example}`.")
-
-
-def _shown(value: object) -> str:
-    text = value_text(value)
-    return text[0].upper() + text[1:]
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] + "."
+    detail = f"{capitalized(value_text(value))} is not valid here. Write {expected}, such as `{example}`."
+    return Finding(place.path, f"Not {expected}", detail)

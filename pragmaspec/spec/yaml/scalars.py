@@ -1,10 +1,10 @@
-"""Scalars as they were written: the schema gives a value its type, not its spelling."""
+"""Untyped YAML scalars: the type of a value is determined by its field, not by its spelling."""
 
 import re
 
 
 class Plain(str):
-    """An unquoted YAML scalar. Its type is decided by the field it stands in; a quoted scalar is an ordinary ``str``."""
+    """An unquoted YAML scalar, whose type is determined by its field; a quoted scalar is an ordinary ``str``."""
 
     __slots__ = ()
 
@@ -18,16 +18,16 @@ OLD_BOOLEANS = {
     **dict.fromkeys(("yes", "Yes", "YES", "on", "On", "ON"), "true"),
     **dict.fromkeys(("no", "No", "NO", "off", "Off", "OFF"), "false"),
 }
-"""YAML 1.1 booleans (https://yaml.org/type/bool.html, without y and n): words in YAML 1.2."""
+"""YAML 1.1 booleans (https://yaml.org/type/bool.html, without y and n) that are strings in YAML 1.2."""
 
 
 def is_null(text: str) -> bool:
-    """Whether an unquoted scalar means "no value" (YAML 1.2.2, section 10.3.2)."""
+    """True if an unquoted scalar is null (YAML 1.2.2, section 10.3.2)."""
     return text in NULLS
 
 
 def is_typed(text: str) -> bool:
-    """Whether YAML 1.2 core reads an unquoted scalar as something else than text."""
+    """True if an unquoted scalar is not a string in YAML 1.2's core schema."""
     return text in TRUES or text in FALSES or is_null(text) or _CORE_NUMBER.match(text) is not None
 
 

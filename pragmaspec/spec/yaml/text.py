@@ -1,4 +1,4 @@
-"""From the bytes of a file to text that is safe to read and to show."""
+"""Decodes files to text that is safe to parse and display."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.spec.value_errors import without_credentials
 
 FILE_SIZE_MAX = 2**20
-"""The most bytes a file that a person writes may have."""
+"""The maximum size in bytes of a file written by hand."""
 
 QUOTE_MAX = 2000
 _BOMS = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
@@ -17,21 +17,21 @@ _UNSAFE = re.compile(
 )
 _LINE_END = re.compile("\r\n|\r|\n")
 _OPENSSH_PRIVATE = "b3BlbnNzaC1rZXktdjE"
-"""The beginning of every private key of OpenSSH in base64: ``openssh-key-v1``."""
+"""The common beginning of OpenSSH private keys: ``openssh-key-v1`` in base64."""
 _SECRET = re.compile(r"(?i)((?:passw(?:or)?d|secret|token|private[_-]?key)[^:]{0,20}:\s*).+")
 
 
 def decode_text(data: bytes, file: str) -> str:
-    """The text in ``data``. Raises SpecError when it is too long, not UTF-8, or has characters that deceive a reader."""
+    """Return ``data`` as text. Raises SpecError if it is too long, not UTF-8, or contains deceptive characters."""
     if len(data) > FILE_SIZE_MAX:
         raise SpecError(
             "File too large",
-            "A file that people write has at most 1 MiB. Make several specs of it.",
+            "The maximum size of a file is 1 MiB. Split it into several specs.",
             where=Where(file=file, line=1),
         )
     if data.startswith(_BOMS) or data.startswith(_UTF8_BOM):
-        kind = "begins with a byte order mark" if data.startswith(_UTF8_BOM) else "is UTF-16 or UTF-32"
-        raise SpecError("Not plain UTF-8", f"The file {kind}. Save it as plain UTF-8.", where=Where(file=file, line=1))
+        problem = "begins with a byte order mark" if data.startswith(_UTF8_BOM) else "is encoded as UTF-16 or UTF-32"
+        raise SpecError("Not plain UTF-8", f"The file {problem}. Save it as plain UTF-8.", where=Where(file=file, line=1))
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -48,23 +48,23 @@ def decode_text(data: bytes, file: str) -> str:
 
 
 def unsafe_character(text: str) -> str | None:
-    """The name of the first character of ``text`` that is not fit to be shown, or None."""
+    """Return the name of the first character of ``text`` that is not safe to display, or None."""
     found = _UNSAFE.search(text)
     return character_name(found[0]) if found else None
 
 
 def without_unsafe_characters(text: str) -> str:
-    """``text`` without the characters that are not fit to be shown."""
+    """Return ``text`` without characters that are not safe to display."""
     return _UNSAFE.sub("", text)
 
 
 def character_name(character: str) -> str:
-    """``U+202E RIGHT-TO-LEFT OVERRIDE``."""
+    """Return code point and name, such as ``U+202E RIGHT-TO-LEFT OVERRIDE``."""
     return f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"
 
 
 def quoted_line(text: str, line: int) -> str | None:
-    """Line number ``line`` (from 1) of ``text``, made safe to print: cut, without control characters and passwords."""
+    """Return line ``line`` (from 1) of ``text``, safe to display: truncated, without control characters and passwords."""
     lines = _LINE_END.split(text)
     if not 1 <= line <= len(lines):
         return None
@@ -79,7 +79,7 @@ def _unsafe_problem(text: str, position: int, file: str) -> Problem:
     where = _where(text, position, file)
     return Problem(
         summary="Invisible or control character",
-        detail=f"{character_name(text[position])} can make a text look like another. Remove it.",
+        detail=f"{character_name(text[position])} can disguise the text. Remove it.",
         where=where,
         quote=quoted_line(text, where.line),
     )

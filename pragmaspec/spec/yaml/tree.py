@@ -1,4 +1,4 @@
-"""A YAML document as it was written: values with the position of every key and value."""
+"""The syntax tree of a YAML document, with the position of every key and value."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,30 +8,30 @@ from pragmaspec.errors import Where
 
 TreePath = tuple[str | int, ...]
 Position = tuple[int, int]
-"""Line and column, both from 1."""
+"""Line and column, 1-based."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value; ``text`` is a ``Plain`` when it had no quotes."""
+    """A scalar; ``text`` is a ``Plain`` if it is unquoted."""
 
     text: str
-    spot: Position
+    position: Position
 
 
 @dataclass(slots=True)
 class Sequence:
-    """A list."""
+    """A sequence, in the order of the file."""
 
-    spot: Position
+    position: Position
     items: list["Tree"] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Mapping:
-    """Keys and values; ``keys`` says where each key stands."""
+    """A mapping; ``keys`` has the position of each key."""
 
-    spot: Position
+    position: Position
     items: dict[str, "Tree"] = field(default_factory=dict)
     keys: dict[str, Position] = field(default_factory=dict)
 
@@ -41,30 +41,30 @@ Tree = Scalar | Sequence | Mapping
 
 @dataclass(frozen=True)
 class Document:
-    """One file: its tree and where everything in it stands. ``file`` is as the user named it."""
+    """A parsed file. ``file`` is its path as given by the user."""
 
     file: str
     text: str
     root: Mapping
 
     def where(self, path: TreePath) -> Where:
-        """The place of ``path``: a single value's own place, else that of its key; of the nearest ancestor when it is absent."""
+        """Return the position of ``path``: of a scalar itself, else of its key; if it is absent, of the nearest ancestor."""
         node: Tree = self.root
-        spot = self.root.spot
+        position = self.root.position
         for step in path:
             if isinstance(node, Mapping) and step in node.items:
-                spot = node.keys[str(step)]
+                position = node.keys[str(step)]
                 node = node.items[str(step)]
             elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
                 node = node.items[step]
-                spot = node.spot
+                position = node.position
             else:
                 break
-        line, column = node.spot if isinstance(node, Scalar) and node.text else spot
+        line, column = node.position if isinstance(node, Scalar) and node.text else position
         return Where(file=self.file, line=line, column=column)
 
     def where_key(self, path: TreePath) -> Where:
-        """The place of the key that ``path``, which is there, ends with."""
+        """Return the position of the last key in ``path``, which must exist."""
         parent: Any = self.root
         for step in path[:-1]:
             parent = parent.items[step]
@@ -75,7 +75,7 @@ class Document:
 
 
 def plain_data(node: Tree) -> object:
-    """``node`` as plain dicts, lists and strings; an unquoted scalar stays a ``Plain``."""
+    """Return ``node`` as dicts, lists and strings; unquoted scalars remain ``Plain``."""
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Sequence):
@@ -84,7 +84,7 @@ def plain_data(node: Tree) -> object:
 
 
 def iter_scalars(data: Any, path: TreePath = ()) -> Iterator[tuple[TreePath, str]]:  # noqa: ANN401 - a document's data
-    """Every single value in ``data`` with its path."""
+    """Yield every scalar in ``data`` with its path."""
     if isinstance(data, dict):
         for key, item in data.items():
             yield from iter_scalars(item, (*path, key))

@@ -1,4 +1,4 @@
-"""cloud-init user-data held against cloud-init's own schema."""
+"""Validation of user-data with cloud-init's schema."""
 
 import re
 from collections.abc import Callable
@@ -19,8 +19,8 @@ Load = Callable[[str], LoadedSpec]
 SCHEMAS = Path(__file__).parents[3] / "pragmaspec" / "spec" / "cloud_init"
 
 
-def said(document: dict[str, Any], *whole: dict[str, Any]) -> list[tuple[str, str]]:
-    """Severity and place of every finding."""
+def findings(document: dict[str, Any], *whole: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return severity and path of every finding."""
     return [(each.severity, ".".join(map(str, each.path))) for each in user_data_findings(document, (), whole)]
 
 
@@ -50,8 +50,8 @@ def detail(document: dict[str, Any]) -> str:
     ],
     ids=lambda document: " ".join(document) or "nothing",
 )
-def test_user_data_that_cloud_init_takes(document: dict[str, Any]) -> None:
-    assert said(document) == []
+def test_valid_user_data_has_no_findings(document: dict[str, Any]) -> None:
+    assert findings(document) == []
 
 
 @pytest.mark.parametrize(
@@ -88,40 +88,40 @@ def test_user_data_that_cloud_init_takes(document: dict[str, Any]) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_findings(document: dict[str, Any], found: list[tuple[str, str]]) -> None:
-    assert said(document) == found
+    assert findings(document) == found
 
 
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ({"runcmd": None}, "cloud-init wants a list in `runcmd`, and this is empty. Write one, or leave the key out."),
-        ({"timezone": 5}, "cloud-init wants a text in `timezone`, and this is a number. Put it in quotes."),
-        ({"runcmd": "reboot"}, "cloud-init wants a list in `runcmd`, and this is a text."),
+        ({"runcmd": None}, "cloud-init expects a list in `runcmd`, but this is empty. Write one, or remove the key."),
+        ({"timezone": 5}, "cloud-init expects a string in `timezone`, but this is a number. Put it in quotes."),
+        ({"runcmd": "reboot"}, "cloud-init expects a list in `runcmd`, but this is a string."),
         (
             {"power_state": {"mode": "poweroof"}},
             (
-                "cloud-init wants `poweroff`, `reboot` or `halt` in `power_state.mode`, and this is another text. "
+                "cloud-init expects `poweroff`, `reboot` or `halt` in `power_state.mode`, but this is another string. "
                 "Did you mean `poweroff`?"
             ),
         ),
-        ({"users": [{}]}, "cloud-init needs `name` or `snapuser` in `users[0]`. Write it."),
-        ({"runcmdd": []}, "cloud-init has no key `runcmdd`, and ignores it. Did you mean `runcmd`?"),
-        ({"qqq": []}, "cloud-init has no key `qqq`, and ignores it. Leave it out, or compare cloud-init's manual."),
-        ({"apt_update": True}, "cloud-init advises against `apt_update` since 22.2. Use `package_update` instead."),
-        ({"resize_rootfs": "x"}, "cloud-init wants true, false or `noblock` in `resize_rootfs`, and this is another text."),
-        ({"package_update": {"a": 1}}, "cloud-init wants true or false in `package_update`, and this is a mapping."),
-        ({"package_update": [True]}, "cloud-init wants true or false in `package_update`, and this is a list."),
+        ({"users": [{}]}, "cloud-init requires `name` or `snapuser` in `users[0]`. Add it."),
+        ({"runcmdd": []}, "cloud-init ignores the unknown key `runcmdd`. Did you mean `runcmd`?"),
+        ({"qqq": []}, "cloud-init ignores the unknown key `qqq`. Remove it, or see cloud-init's documentation."),
+        ({"apt_update": True}, "`apt_update` is deprecated in cloud-init since 22.2. Use `package_update` instead."),
+        ({"resize_rootfs": "x"}, "cloud-init expects true, false or `noblock` in `resize_rootfs`, but this is another string."),
+        ({"package_update": {"a": 1}}, "cloud-init expects true or false in `package_update`, but this is a mapping."),
+        ({"package_update": [True]}, "cloud-init expects true or false in `package_update`, but this is a list."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
 )
-def test_words(document: dict[str, Any], words: str) -> None:
+def test_finding_details(document: dict[str, Any], words: str) -> None:
     assert detail(document) == words
 
 
-def test_a_key_that_another_part_of_the_user_data_has_is_not_missing() -> None:
+def test_a_required_key_may_be_in_another_part_of_the_user_data() -> None:
     part = {"power_state": {"delay": 5}}
-    assert said(part, {"power_state": {"delay": 5, "mode": "reboot"}}) == []
-    assert said(part, {"power_state": {"delay": 5, "mode": "reboot"}}, part) == [("error", "power_state")]
+    assert findings(part, {"power_state": {"delay": 5, "mode": "reboot"}}) == []
+    assert findings(part, {"power_state": {"delay": 5, "mode": "reboot"}}, part) == [("error", "power_state")]
 
 
 def test_parts_of_a_cluster_and_of_its_roles_are_checked_together(load: Load, sample: str) -> None:
@@ -130,7 +130,7 @@ def test_parts_of_a_cluster_and_of_its_roles_are_checked_together(load: Load, sa
         frontend, f"{frontend}, user_data: {{power_state: {{delay: 5}}}}"
     )
     assert load(whole).warnings == ()
-    with pytest.raises(SpecError, match="needs `mode` in `power_state`"):
+    with pytest.raises(SpecError, match="requires `mode` in `power_state`"):
         load(whole.replace("mode: reboot", "message: x"))
 
 
@@ -141,7 +141,7 @@ def test_a_finding_is_reported_once_for_user_data_that_is_used_twice(load: Load,
     assert len(load(f"{text}    user_data: *u\n").warnings) == 1
 
 
-def test_warnings_have_the_line_and_come_in_the_order_of_the_file(load: Load, sample: str) -> None:
+def test_warnings_have_positions_and_are_in_file_order(load: Load, sample: str) -> None:
     first, second = load(f"{sample}    user_data:\n      runcmdd: [x]\n      hostname: y\n").warnings
     assert (first.severity, second.severity) == ("warning", "warning")
     assert first.where is not None
@@ -150,7 +150,7 @@ def test_warnings_have_the_line_and_come_in_the_order_of_the_file(load: Load, sa
     assert second.where.line == first.where.line + 1
 
 
-def test_no_password_is_said(load: Load, sample: str) -> None:
+def test_no_password_is_shown(load: Load, sample: str) -> None:
     users = "        users: [{name: [a], password: geheim}]\n"
     text = f"{sample}    user_data:\n      chpasswd:\n        list:\n          - rootgeheim\n{users}"
     with pytest.raises(SpecError) as caught:
@@ -176,7 +176,7 @@ json_values = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(sorted(known_keys() | set(OVERRIDDEN_KEYS))) | st.text(max_size=8), json_values, max_size=3)
 )
-def test_any_user_data_has_findings_at_places_that_are_there(document: dict[str, Any]) -> None:
+def test_findings_are_at_existing_paths(document: dict[str, Any]) -> None:
     for found in user_data_findings(document, ()):
         assert found.detail.endswith((".", "?"))
         value: Any = document
@@ -184,7 +184,7 @@ def test_any_user_data_has_findings_at_places_that_are_there(document: dict[str,
             value = value[step]
 
 
-def test_the_schemas_are_those_that_their_list_names() -> None:
+def test_the_schemas_match_their_checksums() -> None:
     listed = dict(re.findall(r"\| `(\S+\.json)` \|.*\| `([0-9a-f]{64})` \|", (SCHEMAS / "README.md").read_text(encoding="utf-8")))
     there = {str(path.relative_to(SCHEMAS)): sha256(path.read_bytes()).hexdigest() for path in SCHEMAS.rglob("*.json")}
     assert listed == there

@@ -1,4 +1,4 @@
-"""Which public keys may log in: those of the spec, of files, and by default the user's own and those of an agent."""
+"""Authorized public keys: those in the spec and in files, and by default the user's own and those of an ssh agent."""
 
 import os
 import socket
@@ -41,7 +41,7 @@ def loaded(tmp_path: Path, home: Path, sample: str) -> Callable[..., LoadedSpec]
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[str]:
-    """A real agent, without keys."""
+    """Start a real agent without keys, and return its socket."""
     at = tmp_path / "agent"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(at)], stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -53,7 +53,7 @@ def agent(tmp_path: Path) -> Iterator[str]:
 
 
 def add(agent: str, file: Path, *arguments: str) -> str:
-    """A new key, with its certificate, in the agent; its public line."""
+    """Generate a key with a certificate, add both to the agent, and return the public key line."""
     run(["ssh-keygen", "-q", "-N", "", "-C", "ada's", "-f", str(file), *arguments])
     run(["ssh-keygen", "-q", "-s", str(file), "-I", "ada", "-n", "root", f"{file}.pub"])
     run(["ssh-add", "-q", str(file)], SSH_AUTH_SOCK=agent)
@@ -69,7 +69,7 @@ def summaries(loaded: LoadedSpec) -> list[str]:
     return [warning.summary for warning in loaded.warnings]
 
 
-def test_keys_on_hardware_count_as_one_s_own(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
+def test_hardware_keys_are_default_keys(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
     (home / ".ssh" / "id_ed25519_sk.pub").write_text(HARDWARE, encoding="utf-8")
     (home / ".ssh" / "id_ed25519_sk").touch()
     found = loaded()
@@ -77,7 +77,7 @@ def test_keys_on_hardware_count_as_one_s_own(home: Path, loaded: Callable[..., L
     assert summaries(found) == []
 
 
-def test_no_key_at_all_is_warned_of_with_the_command_that_makes_one(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
+def test_a_missing_key_is_a_warning_with_a_command(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
     (warning,) = loaded().warnings
     assert warning.summary == "No public key"
     assert "`ssh-keygen -t ed25519`" in warning.detail
@@ -89,13 +89,13 @@ def test_no_key_at_all_is_warned_of_with_the_command_that_makes_one(home: Path, 
     assert summaries(loaded("    ssh_keys: []\n")) == ["No public key"]
 
 
-def test_an_empty_file_of_keys_is_warned_of(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
+def test_an_empty_key_file_is_a_warning(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
     (home / ".ssh" / "id_ed25519.pub").write_text("\n")
-    assert summaries(loaded()) == ["No key in a file", "No public key"]
-    assert summaries(loaded("    ssh_keys: [~/.ssh/id_ed25519.pub]\n")) == ["No public key", "No key in a file"]
+    assert summaries(loaded()) == ["No key in the file", "No public key"]
+    assert summaries(loaded("    ssh_keys: [~/.ssh/id_ed25519.pub]\n")) == ["No public key", "No key in the file"]
 
 
-def test_a_key_that_cannot_be_read_is_left_out(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
+def test_an_unreadable_default_key_is_ignored_with_a_warning(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
     (home / ".ssh" / "id_rsa.pub").mkdir()
     (home / ".ssh" / "id_ed25519.pub").write_text(OWN_KEY)
     (home / ".ssh" / "id_ed25519").touch()
@@ -105,26 +105,28 @@ def test_a_key_that_cannot_be_read_is_left_out(home: Path, loaded: Callable[...,
     assert found.ssh_keys["hello"] == (OWN_KEY.strip(),)
 
 
-def test_a_public_key_without_its_private_key_is_warned_of(home: Path, loaded: Callable[..., LoadedSpec], agent: str) -> None:
-    made = add(agent, home / "mine", "-t", "ed25519")
+def test_a_public_key_without_private_key_is_a_warning(home: Path, loaded: Callable[..., LoadedSpec], agent: str) -> None:
+    line = add(agent, home / "mine", "-t", "ed25519")
     (home / ".ssh" / "id_ed25519.pub").write_text(OWN_KEY)
     assert summaries(loaded()) == ["No private key"]
     found = loaded(agent=agent)
-    assert found.ssh_keys["hello"] == (OWN_KEY.strip(), made)
+    assert found.ssh_keys["hello"] == (OWN_KEY.strip(), line)
     assert summaries(found) == ["No private key"]
-    (home / ".ssh" / "id_ed25519.pub").write_text(made)
+    (home / ".ssh" / "id_ed25519.pub").write_text(line)
     assert summaries(loaded(agent=agent)) == []
-    assert loaded(agent=agent).ssh_keys["hello"] == (made,)
+    assert loaded(agent=agent).ssh_keys["hello"] == (line,)
 
 
-def test_keys_of_the_agent_are_used_where_no_file_has_a_pair(home: Path, loaded: Callable[..., LoadedSpec], agent: str) -> None:
+def test_agent_keys_are_used_if_no_default_key_has_a_private_key(
+    home: Path, loaded: Callable[..., LoadedSpec], agent: str
+) -> None:
     assert summaries(loaded(agent=agent)) == ["No public key"]
     before = default_keys_digest(home, agent)
     assert default_agent_keys(home, agent) == ()
-    made = [add(agent, home / kind, "-t", kind) for kind in ("ed25519", "ecdsa")]
+    lines = [add(agent, home / kind, "-t", kind) for kind in ("ed25519", "ecdsa")]
     assert default_keys_digest(home, agent) != before
     found = loaded(agent=agent)
-    assert sorted(found.ssh_keys["hello"]) == sorted(made)
+    assert sorted(found.ssh_keys["hello"]) == sorted(lines)
     assert summaries(found) == []
     assert "ssh-agent" in dict(found.files)
     assert "ssh-agent" not in dict(loaded("    ssh_keys: [~/ed25519.pub]\n", agent=agent).files)
@@ -133,7 +135,7 @@ def test_keys_of_the_agent_are_used_where_no_file_has_a_pair(home: Path, loaded:
     assert loaded(agent=agent).ssh_keys["hello"] == (OWN_KEY.strip(),)
 
 
-def test_keys_of_any_writing_are_taken(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
+def test_key_files_may_have_any_encoding_and_line_ends(home: Path, loaded: Callable[..., LoadedSpec]) -> None:
     key = OWN_KEY.split()[0] + " " + OWN_KEY.split()[1]
     (home / "team.keys").write_bytes(f"\ufeff# ours\r\n\r\n  {key} jörg@büro\r\nrestrict,pty {key} b".encode())
     (home / "latin.pub").write_bytes(f"{key} jörg".encode("latin-1"))
@@ -147,15 +149,15 @@ def test_keys_of_any_writing_are_taken(home: Path, loaded: Callable[..., LoadedS
     assert both == (f"{key} a", HARDWARE)
 
 
-def test_a_certificate_is_warned_of(home: Path, loaded: Callable[..., LoadedSpec], agent: str) -> None:
+def test_a_certificate_is_a_warning(home: Path, loaded: Callable[..., LoadedSpec], agent: str) -> None:
     add(agent, home / "mine", "-t", "ed25519")
-    assert summaries(loaded("    ssh_keys: [~/mine-cert.pub]\n")) == ["A certificate"]
+    assert summaries(loaded("    ssh_keys: [~/mine-cert.pub]\n")) == ["Certificate"]
     line = (home / "mine-cert.pub").read_text().strip()
-    assert summaries(loaded(f"    ssh_keys:\n      - {line}\n")) == ["A certificate"]
+    assert summaries(loaded(f"    ssh_keys:\n      - {line}\n")) == ["Certificate"]
 
 
 @pytest.mark.parametrize("form", ["RFC4716", "PEM"])
-def test_no_private_key_is_ever_repeated(home: Path, loaded: Callable[..., LoadedSpec], form: str) -> None:
+def test_private_keys_are_rejected_and_not_shown(home: Path, loaded: Callable[..., LoadedSpec], form: str) -> None:
     run(["ssh-keygen", "-q", "-t", "rsa", "-b", "1024", "-N", "", "-m", form, "-f", str(home / "mine")])
     private = (home / "mine").read_text()
     (home / "mine.pub").write_text(private)
@@ -164,13 +166,13 @@ def test_no_private_key_is_ever_repeated(home: Path, loaded: Callable[..., Loade
     for entry in entries if form == "RFC4716" else (entries[0], entries[2]):
         with pytest.raises(SpecError) as caught:
             loaded(f"    ssh_keys: {entry}\n")
-        assert [problem.summary for problem in caught.value.problems] == ["A private key"]
+        assert [problem.summary for problem in caught.value.problems] == ["Private key"]
         assert body[:20] not in "".join(f"{problem.detail}{problem.quote}" for problem in caught.value.problems)
 
 
 @contextmanager
 def answering(path: Path, answer: bytes) -> Iterator[str]:
-    """A socket that gives each asker ``answer`` and says no more."""
+    """Serve one client with ``answer``, and yield the socket."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
@@ -207,12 +209,12 @@ def string(data: bytes) -> bytes:
         b"\0\0\0\x09\x0c\0\0\0\x01\0\0\0\xff",
     ],
 )
-def test_what_is_no_agent_has_no_keys(tmp_path: Path, answer: bytes) -> None:
+def test_invalid_agent_responses_yield_no_keys(tmp_path: Path, answer: bytes) -> None:
     with answering(tmp_path / "agent", answer) as path:
         assert agent_keys(path) == ()
 
 
-def test_an_agent_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+def test_waiting_for_an_agent_times_out(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "agent"))
         server.listen()
@@ -222,7 +224,7 @@ def test_an_agent_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
     assert default_agent_keys(tmp_path, "") == ()
 
 
-def test_keys_of_an_agent_that_ssh_does_not_know_are_left_out(tmp_path: Path, loaded: Callable[..., LoadedSpec]) -> None:
+def test_unknown_key_types_of_an_agent_are_ignored(tmp_path: Path, loaded: Callable[..., LoadedSpec]) -> None:
     odd = string(string(b"ssh-new") + bytes(4))
     body = b"\x0c" + (2).to_bytes(4) + odd + string(b"a") + odd + string(b"b\nssh-rsa x")
     with answering(tmp_path / "agent", string(body)) as path:

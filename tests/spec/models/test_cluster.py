@@ -1,4 +1,4 @@
-"""The models as a library: native values of Python as well as what YAML wrote."""
+"""The models with native Python values."""
 
 from typing import Any
 
@@ -35,53 +35,53 @@ def test_native_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cluster", "said"),
+    ("cluster", "message"),
     [
-        ({"frontend": {"cpus": True}}, "`true` is no whole number"),
+        ({"frontend": {"cpus": True}}, "`true` is not a whole number"),
         ({"frontend": {"memory": 1024}}, "write 1024 MiB"),
-        ({"frontend": {"memory": None}}, "nothing is not memory"),
+        ({"frontend": {"memory": None}}, "nothing is not an amount of memory"),
         ({"readiness": {"timeout": 90}}, "write 90 s"),
-        ({"protect": None}, "nothing is neither"),
-        ({"packages": ["a\x1bb"]}, r"`a\\x1bb` does not fit"),
-        ({"private": {"range": None}}, "nothing is not one"),
-        ({"ssh_keys": [None]}, "nothing is not one"),
-        ({"user_data": 5}, "`5` is not"),
-        ({"public": 5}, "`5` is not one"),
+        ({"protect": None}, "nothing is not a boolean"),
+        ({"packages": ["a\x1bb"]}, r"`a\\x1bb` is not valid here"),
+        ({"private": {"range": None}}, "nothing is not an IPv4 network"),
+        ({"ssh_keys": [None]}, "nothing is not an ssh key"),
+        ({"user_data": 5}, "`5` is not user-data"),
+        ({"public": 5}, "`5` is not an IPv4 address"),
     ],
 )
-def test_native_values_that_are_wrong(cluster: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_invalid_native_values_are_rejected(cluster: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         model(**cluster)
 
 
-def test_numbers_that_are_wrong() -> None:
-    with pytest.raises(ValidationError, match="`true` is no number"):
+def test_invalid_numbers_are_rejected() -> None:
+    with pytest.raises(ValidationError, match="`true` is not a number"):
         site(overcommit={"cpus": True})
-    with pytest.raises(ValidationError, match="`true` is not a number or a range"):
+    with pytest.raises(ValidationError, match="`true` is not a number or range"):
         site(vlans=True)
-    with pytest.raises(ValidationError, match="`5` is not one"):
+    with pytest.raises(ValidationError, match="`5` is not an IPv4 address"):
         site(public={"addresses": [5]})
 
 
 @pytest.mark.parametrize(("text", "size"), [("20 GB", 20 * 10**9), ("1.000001 MiB", 2 * 2**20)])
-def test_disks_have_whole_sectors(text: str, size: int) -> None:
+def test_disk_sizes_are_whole_sectors(text: str, size: int) -> None:
     found = model(frontend={"disk": text}).clusters["hello"].frontend.disk_bytes
     assert found == size
     assert size % 512 == 0
 
 
-def test_the_longest_node_name_is_a_host_name() -> None:
+def test_the_longest_node_name_is_a_valid_host_name() -> None:
     longest = "n" * 42
     assert SpecModel.model_validate({**SPEC, "clusters": {longest: SPEC["clusters"]["hello"]}})
     assert len(f"{longest}-compute-{COMPUTES_MAX - 1}") <= 63
 
 
-def test_a_spec_never_changes() -> None:
+def test_models_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        model().clusters["hello"].public = "none"  # type: ignore[misc] - what is tested
+        model().clusters["hello"].public = "none"  # type: ignore[misc] - tested here
 
 
-def test_an_image_that_is_named_outside_of_a_spec() -> None:
+def test_an_image_is_created_from_its_location() -> None:
     assert image_from_location("./disk.qcow2").source == "./disk.qcow2"
     assert image_from_location("./img", folder=True).clonezilla == "./img"
     with pytest.raises(InvalidImageSourceError, match=r"^`http://h:0/` cannot be used: its port is not between 1 and 65535$"):

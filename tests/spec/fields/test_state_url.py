@@ -1,4 +1,4 @@
-"""Where a spec may say that its state is recorded, and that no secret stands there or is shown."""
+"""The location of the state in the spec, and the rejection of secrets in it."""
 
 from collections.abc import Callable
 
@@ -30,14 +30,14 @@ SECRET = "correct-horse"
         "postgres://db/clusters/hello",
     ],
 )
-def test_a_place(url: str, load: Load) -> None:
+def test_valid_state_locations(url: str, load: Load) -> None:
     for text in (f"state: {url}\n", f"state: {{url: '{url}'}}\n", f"state:\n  url: {url}\n  encrypt: true\n"):
-        said = load(text + "clusters: {}\n").model.state
-        assert said is not None
-        assert said.url == url
-        assert said.encrypt is ("encrypt" in text)
+        state = load(text + "clusters: {}\n").model.state
+        assert state is not None
+        assert state.url == url
+        assert state.encrypt is ("encrypt" in text)
         if ":" in url and not url.startswith("file:"):
-            check_state_url(url)  # the store agrees
+            check_state_url(url)  # the state backends accept it too
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_a_place(url: str, load: Load) -> None:
         f"https://git.example.org/hello?apikey={SECRET}#x",
     ],
 )
-def test_a_secret_is_refused_and_never_shown(url: str, load: Load) -> None:
+def test_secrets_are_rejected_and_not_shown(url: str, load: Load) -> None:
     for text in (f"state: {url}\n", f'state: {{url: "{url}"}}\n'):
-        with pytest.raises(SpecError, match="A secret in the spec") as caught:
+        with pytest.raises(SpecError, match="Secret in the spec") as caught:
             load(text + "clusters: {}\n")
         assert SECRET not in problems_text(caught.value.problems, width=100, colour=False)
         assert SECRET not in str(caught.value)
@@ -63,12 +63,12 @@ def test_a_secret_is_refused_and_never_shown(url: str, load: Load) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://", "http:///path", "s3://clusters", "s3:///hello", "https://[::1/x", "s3:clusters"])
-def test_a_url_that_does_not_say_where(url: str, load: Load) -> None:
-    with pytest.raises(SpecError, match="Not a place for the state"):
+def test_urls_without_a_location_are_rejected(url: str, load: Load) -> None:
+    with pytest.raises(SpecError, match="Invalid state location"):
         load(f"state: '{url}'\nclusters: {{}}\n")
 
 
-def test_the_stores_look_for_credentials_where_the_messages_say() -> None:
+def test_the_messages_name_the_sources_of_credentials() -> None:
     assert CREDENTIALS.keys() == CREDENTIAL_SOURCES.keys()
     for scheme, where in CREDENTIALS.items():
         for word in where.replace("(or", "").replace(")", "").split(" and "):
