@@ -87,7 +87,7 @@ def test_boot_needs_the_whole_spec_only_to_create_nodes(shop: Workshop) -> None:
     _lose(shop, "key.pub")
     shop("boot", "hello")
     spec.write_text(spec.read_text().replace("count: 1", "count: 2", 1))
-    assert "There is no key.pub" in shop("boot", "hello", status=1).err
+    assert "There is no file key.pub" in shop("boot", "hello", status=1).err
     (shop.directory / "key.pub").write_text(KEY)
     assert "new" in shop("boot", "hello", "--json").json["plan"]["actions"][0]["reason"]
 

@@ -211,7 +211,7 @@ clusters: {one: {site: lab, image: missing, computes: many}}
         ("File not found", "There is no gone.ISO"),
         ("Folder not found", "There is no folder repository"),
         ("Unknown site", "There is no site `lab`"),
-        ("Not a mapping", "`many` does not fit here"),
+        ("Not a mapping", "`many` is not valid here"),
     ]
     assert "Did you mean debian-13?" in said[4]["detail"]
 
@@ -262,7 +262,7 @@ def test_user_data_is_validated_before_planning(shop: Workshop) -> None:
     assert [each["where"]["line"] for each in shop("plan", "--json").json["warnings"]] == [13, 13]
     shop.spec(user_data="{runcmd: 3, hostname: y}")
     refused = shop("plan", status=1)
-    assert "cloud-init wants a list in `runcmd`" in refused.err
+    assert "cloud-init expects a list in `runcmd`" in refused.err
     assert refused.err.endswith("1 error and 1 warning.\n")
 
 

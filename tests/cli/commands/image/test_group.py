@@ -303,12 +303,12 @@ def test_every_command_has_an_example(shop: Workshop, run: Run) -> None:
     ("url", "words"),
     [
         ("http://127.0.0.1:99999/x", "its port is not between 1 and 65535"),
-        ("htps://h/x", "write `https:` instead"),
+        ("htps://h/x", "write `https:`"),
         ("http:/h/x", "// is missing"),
-        ("http://me:canary@h/x", "write it into ~/.netrc instead"),
+        ("http://me:canary@h/x", "put them into ~/.netrc instead"),
         ("s3://bucket/x?regio=y", "unknown option `regio`"),
-        ("HTTPS://h/x", "write `https:` instead"),
-        ("s3://bucket", "which file of the bucket"),
+        ("HTTPS://h/x", "write `https:`"),
+        ("s3://bucket", "names a bucket, but no object"),
     ],
 )
 def test_an_invalid_url_is_refused_before_any_request(shop: Workshop, run: Run, url: str, words: str) -> None:
