@@ -84,7 +84,7 @@ class ImageLibrary:
             cloud_init=model.guest == "cloud-init",
             firmware=firmware,
             archs=boots.uefi if boots and firmware == "uefi" else (),
-            unbootable=boots.nothing if boots and boots.partition else "",
+            unbootable=boots.unbootable if boots and boots.has_esp else "",
             where=where,
         )
 
@@ -157,7 +157,7 @@ class ImageLibrary:
         """The reason why nothing starts the image's disk; empty when something does, or it is not on this machine."""
         file = None if image.kernel else self._path(image.disk)
         boots = boot_support_of_file(file) if file else None
-        return boots.nothing if boots and not boots.partition else ""
+        return boots.unbootable if boots and not boots.has_esp else ""
 
     def entries(self) -> tuple[CatalogueEntry, ...]:
         """The images whose bytes are on this machine, the newest first."""

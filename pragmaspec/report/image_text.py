@@ -116,7 +116,7 @@ def _boots_words(boots: BootSupport | None) -> str:
     by_uefi = f"by UEFI ({', '.join(boots.uefi)})"
     if boots.bios:
         return f"yes, by BIOS; {by_uefi} with `firmware: uefi`" if boots.uefi else "yes, by BIOS"
-    return f"yes, {by_uefi}" if boots.uefi else f"no: it has {boots.nothing}"
+    return f"yes, {by_uefi}" if boots.uefi else f"no: it has {boots.unbootable}"
 
 
 def inspected_json(seen: InspectedFile) -> JsonObject:
@@ -137,10 +137,10 @@ def _boots_form(boots: BootSupport | None) -> JsonObject | None:
     if boots is None:
         return None
     return {
-        "firmware": None if boots.nothing else boots.default,
+        "firmware": None if boots.unbootable else boots.default,
         "bios": boots.bios,
         "uefi": list(boots.uefi),
-        "problem": boots.nothing or None,
+        "problem": boots.unbootable or None,
     }
 
 

@@ -1,4 +1,4 @@
-"""Disks and files that nobody should boot from: a name, how each is made, and what it is declared as."""
+"""Damaged and hostile disk images, and the archives and compressed files that tests are made of."""
 
 import gzip
 import io
@@ -7,16 +7,17 @@ import struct
 import subprocess
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from pragmaspec.images.archives.zstd import CompressionParameter, ZstdFile
 
 MIB = 2**20
 
 
 class Bad(NamedTuple):
-    """``declared``: the format that the spec says."""
+    """An image that must be refused. ``declared``: the format in the spec."""
 
     name: str
     content: bytes
@@ -39,7 +40,7 @@ def bootable(size: int = 2 * MIB) -> bytes:
 
 
 def created(directory: Path, kind: str, options: str = "", *, size: str = "4M", more: tuple[str, ...] = ()) -> bytes:
-    """What ``qemu-img create`` makes."""
+    """An image by ``qemu-img create``."""
     file = directory / f"disk.{kind}"
     file.unlink(missing_ok=True)
     chosen = ("-o", options) if options else ()
@@ -48,7 +49,7 @@ def created(directory: Path, kind: str, options: str = "", *, size: str = "4M", 
 
 
 def converted(directory: Path, kind: str, options: str = "") -> bytes:
-    """The bootable disk in another format, by qemu-img."""
+    """The bootable disk, converted by qemu-img."""
     (directory / "raw").write_bytes(bootable())
     chosen = ("-o", options) if options else ()
     command = ["qemu-img", "convert", "-f", "raw", "-O", kind, *chosen, str(directory / "raw"), str(directory / "out")]
@@ -57,7 +58,7 @@ def converted(directory: Path, kind: str, options: str = "") -> bytes:
 
 
 def as_vmware_writes_it(stream: bytes) -> bytes:
-    """A streamOptimized VMDK written from beginning to end: the header leaves to a footer where the grain directory is."""
+    """A streamOptimized VMDK that was written sequentially: its footer has the offset of the grain directory."""
     marker = struct.pack("<QII", 1, 0, 3).ljust(512, b"\0")
     return changed(stream, 56, "<Q", 2**64 - 1) + marker + stream[:512] + bytes(512)
 
@@ -96,7 +97,7 @@ def _qcow2(directory: Path) -> Iterator[Bad]:
     yield Bad("qcow2: corrupt", changed(good, 72, ">Q", 2))
     yield Bad("qcow2: unknown feature", changed(good, 72, ">Q", 1 << 7))
     yield Bad("qcow2: virtual size 2^62", changed(good, 24, ">Q", 2**62))
-    yield Bad("qcow2: endless first table", changed(good, 36, ">I", 2**32 - 1))
+    yield Bad("qcow2: endless L1 table", changed(good, 36, ">I", 2**32 - 1))
     yield Bad("qcow2: clusters of 2^40", changed(good, 20, ">I", 40))
     yield Bad("qcow2: endless header", changed(good, 100, ">I", 2**32 - 1))
     yield Bad("qcow2: unknown extension", changed(good, 112, ">I", 0x12345678))
@@ -131,7 +132,7 @@ def _vmdk(directory: Path) -> Iterator[Bad]:
         b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\nRW 1 FLAT "/etc/hostname" 0\n'
     )
     yield Bad("vmdk: descriptor that names a file of the host", host)
-    yield Bad("vmdk: the same without its first line", host.partition(b"\n")[2])
+    yield Bad("vmdk: descriptor without its first line", host.partition(b"\n")[2])
     description = good[512 : 512 * 21].rstrip(b"\0")
 
     def saying(old: bytes, new: bytes) -> bytes:
@@ -140,26 +141,26 @@ def _vmdk(directory: Path) -> Iterator[Bad]:
         return good[:512] + said.ljust(512 * 20, b"\0") + good[512 * 21 :]
 
     yield Bad("vmdk: extent by path", saying(b'SPARSE "out"', b'SPARSE "/etc/hostname"'))
-    yield Bad("vmdk: extent of another kind", saying(b'SPARSE "out"', b'FLAT "out" 0'))
+    yield Bad("vmdk: flat extent", saying(b'SPARSE "out"', b'FLAT "out" 0'))
     yield Bad("vmdk: parent", saying(b"parentCID=ffffffff", b"parentCID=00000001"))
     yield Bad("vmdk: hint of a parent", saying(b"#DDB", b'parentFileNameHint="/etc/hostname"'))
     yield Bad("vmdk: two extents", saying(b"#DDB", b'RW 4096 SPARSE "sda"'))
-    yield Bad("vmdk: a key twice", saying(b"#DDB", b'createType="twoGbMaxExtentFlat"'))
+    yield Bad("vmdk: duplicate key", saying(b"#DDB", b'createType="twoGbMaxExtentFlat"'))
     yield Bad("vmdk: another type", saying(b"monolithicSparse", b"twoGbMaxExtentSparse"))
-    yield Bad("vmdk: no description", good[:512] + bytes(512 * 20) + good[512 * 21 :])
-    yield Bad("vmdk: a line of its own", saying(b"#DDB", b"something else"))
-    yield Bad("vmdk: sectors in the description", saying(b"RW 4096", b"RW 4095"))
+    yield Bad("vmdk: no descriptor", good[:512] + bytes(512 * 20) + good[512 * 21 :])
+    yield Bad("vmdk: unknown line", saying(b"#DDB", b"something else"))
+    yield Bad("vmdk: other size in the descriptor", saying(b"RW 4096", b"RW 4095"))
     yield Bad("vmdk: newlines", changed(good, 73, "4s", b"\n \n\n"))
     yield Bad("vmdk: version", changed(good, 4, "<I", 9))
     yield Bad("vmdk: size 2^60 sectors", changed(good, 12, "<Q", 2**60))
     yield Bad("vmdk: grains of 3 sectors", changed(good, 20, "<Q", 3))
     yield Bad("vmdk: directory outside", changed(good, 56, "<Q", 2**40))
-    yield Bad("vmdk: description elsewhere", changed(good, 28, "<Q", 2))
+    yield Bad("vmdk: descriptor elsewhere", changed(good, 28, "<Q", 2))
     yield Bad("vmdk: not ASCII", changed(good, 520, "B", 0xE4))
     yield Bad("vmdk: unclean", changed(good, 72, "B", 1))
-    yield Bad("vmdk: stream without its end", stream[:-512])
-    yield Bad("vmdk: stream whose footer contradicts", changed(stream, len(stream) - 1024 + 12, "<Q", 8192))
-    yield Bad("vmdk: stream whose footer has no marker", changed(stream, len(stream) - 1536 + 12, "<I", 1))
+    yield Bad("vmdk: truncated stream", stream[:-512])
+    yield Bad("vmdk: stream with a different footer", changed(stream, len(stream) - 1024 + 12, "<Q", 8192))
+    yield Bad("vmdk: stream without a footer marker", changed(stream, len(stream) - 1536 + 12, "<I", 1))
     yield Bad("vmdk: 60 bytes", good[:60])
 
 
@@ -172,7 +173,7 @@ def _vdi(directory: Path) -> Iterator[Bad]:
     yield Bad("vdi: blocks", changed(good, 384, "<I", 7))
     yield Bad("vdi: blocks of 2 MiB", changed(good, 376, "<I", 2 * MIB))
     yield Bad("vdi: map in its data", changed(good, 340, "<I", 2**31))
-    yield Bad("vdi: cut off", good[: -MIB // 2])
+    yield Bad("vdi: truncated", good[: -MIB // 2])
     yield Bad("vdi: 100 bytes", good[:100])
 
 
@@ -192,7 +193,8 @@ def _vhd(directory: Path) -> Iterator[Bad]:
     yield Bad("vhd: size 2^60", with_footer(48, ">Q", 2**60))
     yield Bad("vhd: checksum", changed(good, len(good) - 400, "B", 1))
     yield Bad("vhd: no footer", good[:-512])
-    yield Bad("vhd: second header outside", with_footer(16, ">Q", 2**50))
+    yield Bad("vhd: dynamic header outside", with_footer(16, ">Q", 2**50))
+    yield Bad("vhd: dynamic header at 2^64", with_footer(16, ">Q", 2**64 - 1))
     yield Bad("vhd: names a parent", changed(good, 512 + 40, "16s", b"p" * 16))
     yield Bad("vhd: table outside", changed(good, 512 + 16, ">Q", 2**40))
 
@@ -206,7 +208,7 @@ def _vhdx(directory: Path) -> Iterator[Bad]:
     yield Bad("vhdx: size 2^60", changed(good, parameters + 8, "<Q", 2**60))
     yield Bad("vhdx: headers", changed(changed(good, 0x10008, "<Q", 9), 0x20008, "<Q", 9))
     yield Bad("vhdx: regions", changed(changed(good, 0x30010, "B", 0), 0x40010, "B", 0))
-    yield Bad("vhdx: cut off", good[: 2 * MIB])
+    yield Bad("vhdx: truncated", good[: 2 * MIB])
 
 
 def _others(directory: Path) -> Iterator[Bad]:
@@ -231,19 +233,19 @@ def _packed(directory: Path) -> Iterator[Bad]:
     packed = gzip.compress(bootable(), mtime=0)
     yield Bad("gzip: overlay in it", gzip.compress(overlay, mtime=0))
     yield Bad("gzip: web page in it", gzip.compress(b"<html>gone</html>", mtime=0))
-    yield Bad("gzip: nothing in it", gzip.compress(b"", mtime=0))
+    yield Bad("gzip: empty file in it", gzip.compress(b"", mtime=0))
     yield Bad("gzip: zeros in it", gzip.compress(bytes(2 * MIB), mtime=0))
     yield Bad("gzip: half a sector in it", gzip.compress(bootable()[:-256], mtime=0))
     yield Bad("gzip: qcow2 declared raw", gzip.compress(qcow2, mtime=0), "raw")
-    yield Bad("gzip: cut off", packed[:-9])
-    yield Bad("gzip: flipped", changed(packed, len(packed) - 8, "<I", 1))
-    yield Bad("gzip: something behind", packed + b"something")
+    yield Bad("gzip: truncated", packed[:-9])
+    yield Bad("gzip: flipped bit", changed(packed, len(packed) - 8, "<I", 1))
+    yield Bad("gzip: trailing garbage", packed + b"something")
     yield Bad("gzip: and VHD", packed + b"conectix" + bytes(504))
-    yield Bad("xz: cut off", lzma.compress(bootable())[:-9])
+    yield Bad("xz: truncated", lzma.compress(bootable())[:-9])
     yield Bad("xz: memory", lzma.compress(bootable(), filters=[{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 512 * MIB}]))
     yield Bad("bzip2: nonsense", b"BZh9" + bytes(2 * MIB))
     yield Bad("zstd: nonsense", b"\x28\xb5\x2f\xfd" + bytes(2 * MIB))
-    yield Bad("zstd: cut off", b"\x28\xb5\x2f\xfd")
+    yield Bad("zstd: truncated", b"\x28\xb5\x2f\xfd")
     layers = bootable()
     for _ in range(4):
         layers = gzip.compress(layers, mtime=0)
@@ -253,7 +255,7 @@ def _packed(directory: Path) -> Iterator[Bad]:
 def _archives(directory: Path) -> Iterator[Bad]:
     disk = bootable()
     for name, members in {
-        "nothing": [],
+        "empty": [],
         "two disks": [("a.raw", tarfile.REGTYPE, disk, ""), ("b.raw", tarfile.REGTYPE, disk, "")],
         "the same name twice": [("a.raw", tarfile.REGTYPE, disk, ""), ("a.raw", tarfile.REGTYPE, disk, "")],
         "symbolic link": [("a.raw", tarfile.SYMTYPE, b"", "/etc/passwd"), ("a.raw", tarfile.REGTYPE, disk, "")],
@@ -269,36 +271,42 @@ def _archives(directory: Path) -> Iterator[Bad]:
     }.items():  # fmt: skip
         yield Bad(f"tar: {name}", tar(members))
     good = tar([("a.raw", tarfile.REGTYPE, disk, "")])
-    yield Bad("tar: cut off", good[: MIB // 2])
+    yield Bad("tar: truncated", good[: MIB // 2])
     yield Bad("tar: checksum", changed(good, 148, "8s", b"0000000\0"))
-    yield Bad("tar: something behind", good + b"something")
+    yield Bad("tar: trailing garbage", good + b"something")
     yield from _tar_headers(disk)
     yield Bad("zip: two disks", archive({"a.raw": disk, "b.raw": disk}))
-    yield Bad("zip: nothing", archive({}))
+    yield Bad("zip: empty", archive({}))
     zipped = archive({"a.raw": disk})
-    yield Bad("zip: cut off", zipped[:-30])
-    yield Bad("zip: its directory moved", b"PK\x03\x04" + zipped)
-    yield Bad("zip: something behind", zipped + b"something")
+    yield Bad("zip: truncated", zipped[:-30])
+    yield Bad("zip: shifted directory", b"PK\x03\x04" + zipped)
+    yield Bad("zip: trailing garbage", zipped + b"something")
     yield Bad("zip: encrypted", changed(zipped, zipped.index(b"PK\x01\x02") + 8, "<H", 1))
-    yield Bad("zip: size lie", changed(zipped, zipped.index(b"PK\x01\x02") + 24, "<I", 4 * MIB))
+    yield Bad("zip: wrong size", changed(zipped, zipped.index(b"PK\x01\x02") + 24, "<I", 4 * MIB))
     yield Bad("zip: checksum", changed(zipped, zipped.index(b"PK\x01\x02") + 16, "<I", 1))
     yield Bad("zip: link", changed(zipped, zipped.index(b"PK\x01\x02") + 38, "<I", 0o120777 << 16))
     entry, end = zipped.index(b"PK\x01\x02"), zipped.index(b"PK\x05\x06")
     yield Bad("zip: unknown method", changed(zipped, entry + 10, "<H", 99))
-    yield Bad("zip: file in its directory", changed(zipped, entry + 20, "<I", 2 * MIB))
-    yield Bad("zip: directory that points to nothing", changed(zipped, entry + 42, "<I", 7))
+    yield Bad("zip: member overlaps its directory", changed(zipped, entry + 20, "<I", 2 * MIB))
+    yield Bad("zip: directory without a member", changed(zipped, entry + 42, "<I", 7))
     yield Bad("zip: large directory", changed(zipped, end + 12, "<I", 2 * MIB))
     yield Bad("zip: many members", changed(zipped, end + 10, "<H", 1000))
-    yield Bad("zip: place of its directory missing", changed(zipped, end + 16, "<I", 2**32 - 1))
-    yield Bad("zip: longer than it says", changed(zipped, entry + 24, "<I", MIB))
+    yield Bad("zip: no 64-bit directory", changed(zipped, end + 16, "<I", 2**32 - 1))
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 1, 1, 50, 2**64 - 1)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
+    moved = zipped[:end] + record + locator + changed(zipped[end:], 16, "<I", 2**32 - 1)
+    yield Bad("zip: 64-bit directory at 2^64", moved)
+    far = changed(moved, end + len(record) + 8, "<Q", 2**64 - 1)
+    yield Bad("zip: 64-bit directory record at 2^64", far)
+    yield Bad("zip: larger than declared", changed(zipped, entry + 24, "<I", MIB))
     yield Bad("zip: damaged", changed(zipped, 100, "16s", b"\xff" * 16))
     stored = archive({"a.raw": disk}, zipfile.ZIP_STORED)
     yield Bad("zip: two lengths", changed(stored, stored.index(b"PK\x01\x02") + 24, "<I", MIB))
-    yield Bad("zip: in gzip", gzip.compress(zipped, mtime=0))
+    yield Bad("zip: inside gzip", gzip.compress(zipped, mtime=0))
 
 
 def _tar_headers(disk: bytes) -> Iterator[Bad]:
-    """Headers that go on and on, and numbers that are none."""
+    """Endless headers, and invalid numbers."""
     member = tarfile.TarInfo("a.raw")
     member.size = len(disk)
     header = member.tobuf(tarfile.GNU_FORMAT)
@@ -321,17 +329,19 @@ def _tar_headers(disk: bytes) -> Iterator[Bad]:
         return bytes(block)
 
     yield Bad("tar: endless name", typed(b"L", 2**40) + header + disk)
-    yield Bad("tar: names without end", (typed(b"L", 1) + b"a".ljust(512, b"\0")) * 100)
-    yield Bad("tar: breaks off in a header", header[:500])
+    yield Bad("tar: endless names", (typed(b"L", 1) + b"a".ljust(512, b"\0")) * 100)
+    yield Bad("tar: truncated header", header[:500])
     pax = b"22 GNU.sparse.major=1\n"
-    yield Bad("tar: sparse in a newer form", typed(b"x", len(pax)) + pax.ljust(512, b"\0") + header + disk)
+    yield Bad("tar: sparse file in pax format", typed(b"x", len(pax)) + pax.ljust(512, b"\0") + header + disk)
     negative = b"18 size=00000000\n"
-    yield Bad("tar: size of its own", typed(b"x", len(negative)) + negative.ljust(512, b"\0") + header + disk)
+    yield Bad("tar: other size in a pax header", typed(b"x", len(negative)) + negative.ljust(512, b"\0") + header + disk)
+    digits = b"5013 size=" + b"9" * 5002 + b"\n"
+    yield Bad("tar: size of 5000 digits", typed(b"x", len(digits)) + digits.ljust(5120, b"\0") + header + disk)
     number = b"%o"
-    yield Bad("tar: parts that overlap", sparse((number % 512, number % 512), (number % 512, number % 512)) + disk)
-    yield Bad("tar: parts that do not add up", sparse((number % 0, number % 512)) + disk)
-    yield Bad("tar: parts without end", sparse(more=True))
-    yield Bad("tar: parts that are no numbers", sparse((b"zzz", b"zzz")) + disk)
+    yield Bad("tar: overlapping sparse parts", sparse((number % 512, number % 512), (number % 512, number % 512)) + disk)
+    yield Bad("tar: wrong size of sparse parts", sparse((number % 0, number % 512)) + disk)
+    yield Bad("tar: endless sparse parts", sparse(more=True))
+    yield Bad("tar: invalid numbers in sparse parts", sparse((b"zzz", b"zzz")) + disk)
 
 
 def _overlay(directory: Path) -> bytes:
@@ -340,27 +350,29 @@ def _overlay(directory: Path) -> bytes:
 
 
 def tar(members: list[tuple[str, bytes, bytes, str]]) -> bytes:
-    """An archive of members: name, type, content, target of a link."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as file:
+    """A tar archive of members: name, type, content, link target."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as file:
         for name, type_, content, target in members:
             member = tarfile.TarInfo(name)
             member.type, member.size, member.linkname = type_, len(content), target
             file.addfile(member, io.BytesIO(content))
-    return made.getvalue()
+    return packed.getvalue()
 
 
 def archive(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A zip archive."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", method) as file:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as file:
         for name, content in members.items():
             file.writestr(zipfile.ZipInfo(name), content, method)
-    return made.getvalue()
+    return packed.getvalue()
 
 
-PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gz": lambda content: gzip.compress(content, 1, mtime=0),
-    "xz": lambda content: lzma.compress(content, preset=0),
-    "zlib": zlib.compress,
-}
+def zstd(content: bytes, **options: int) -> bytes:
+    """Content in one zstd frame with a checksum. ``options``: names of compression parameters."""
+    target = io.BytesIO()
+    parameters = {CompressionParameter[name]: value for name, value in {"checksum_flag": 1, **options}.items()}
+    with ZstdFile(target, "wb", options=parameters) as file:
+        file.write(content)
+    return target.getvalue()

@@ -1,6 +1,6 @@
-"""Whatever bytes come: an answer or an ImageError, quickly, with little memory; and what is let in reaches no other file.
+"""Any bytes give a result or an ImageError, quickly, with little memory; and accepted images reach no other file.
 
-``FUZZ_EXAMPLES=20000 pytest tests/images/test_fuzz.py`` looks further than the usual run does.
+``FUZZ_EXAMPLES=20000 pytest tests/images/test_fuzz.py`` tests more than the usual run.
 """
 
 import bz2
@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -26,10 +25,10 @@ from pragmaspec.images.formats import qemu_img
 from pragmaspec.images.formats.inspect import DiskInfo, inspect_any
 from pragmaspec.images.formats.random_access import RandomAccessBytes, open_regular
 from pragmaspec.images.formats.vhdx import _crc32c
-from tests.images.bad_disks import archive, as_vmware_writes_it, bootable, converted, tar
+from tests.images.bad_disks import archive, as_vmware_writes_it, bootable, converted, tar, zstd
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
-MOST_S, MOST_KIB = 1.0, 256 * 1024  # seconds of the processor: others may keep it busy
+MAX_S, MAX_KIB = 1.0, 256 * 1024  # seconds of the processor: others may keep it busy
 FUZZ = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -39,18 +38,18 @@ VHDX_PLACES = (0, 0x10000, 0x20000, 0x30000, 0x40000, 0x200000, 0x210000, 0x3000
 Fix = Callable[[bytearray], None]
 
 
-class Asked(RandomAccessBytes):
-    """A window that notes how much was asked of it."""
+class CountingBytes(RandomAccessBytes):
+    """Counts the bytes that are read."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
         self.asked = 0
 
-    def at(self, offset: int, length: int) -> bytes:
+    def read_at(self, offset: int, length: int) -> bytes:
         assert length <= 2**20, "no single read is large"
         assert offset >= 0
         self.asked += length
-        return super().at(offset, length)
+        return super().read_at(offset, length)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +68,7 @@ def disks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def places(kind: str, size: int) -> tuple[tuple[int, int], ...]:
-    """Where a format keeps what it says of itself: first and last offset of each stretch."""
+    """First and last offset of each part of a file that has metadata of its format."""
     if kind == "vhdx":
         return tuple((at, at + 120) for at in VHDX_PLACES if at + 120 < size)
     if kind in {"vhd", "fixed"}:
@@ -102,7 +101,7 @@ def mutated(content: bytes, changes: list[tuple[int, bytes]], fix: Fix | None) -
 
 
 def vhd_sums(copy: bytearray) -> None:
-    """Right checksums, and the same first and last sector, so that what is behind them is looked at."""
+    """Correct checksums, and the same first and last sector, so that what follows them is examined."""
     copy[-448:-444] = bytes(4)
     copy[-448:-444] = (~sum(copy[-512:]) & 0xFFFFFFFF).to_bytes(4)
     if copy[:8] == b"conectix":
@@ -125,34 +124,34 @@ FORMATS = {"stream": "vmdk", "fixed": "vhd"}
 
 
 def highest_kib() -> int:
-    """The most memory this process had since :func:`fresh_memory`."""
+    """Peak memory of this process since :func:`fresh_memory`."""
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1])
 
 
 @pytest.fixture(autouse=True)
 def fresh_memory() -> None:
-    """What other tests needed does not count."""
+    """Reset the peak, which other tests have raised."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def looked_at(content: bytes, declared: str | None) -> DiskInfo | None:
-    """What is found, within the limits of time and memory."""
+def inspected(content: bytes, declared: str | None) -> DiskInfo | None:
+    """Inspect within the limits of time and memory."""
     before_kib = highest_kib()
-    window, begun = Asked(content), time.process_time()
+    window, begun = CountingBytes(content), time.process_time()
     try:
         return inspect_any(window, declared)
     except ImageError as error:
         return None if all(problem.detail for problem in error.problems) else pytest.fail("refused without a reason")
     finally:
-        assert time.process_time() - begun < MOST_S
+        assert time.process_time() - begun < MAX_S
         assert window.asked < 8 * 2**20
-        assert highest_kib() - before_kib < MOST_KIB
+        assert highest_kib() - before_kib < MAX_KIB
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2", "vmdk", "stream", "vdi", "vhd", "fixed", "vhdx"])
-def test_a_mutated_disk_is_refused_or_harmless_by_qemus_own_account(disks: dict[str, bytes], tmp_path: Path, kind: str) -> None:
-    """Of what is let in, qemu-img sees no other file and the same size; or refuses it: that is what the second gate is for."""
+def test_qemu_img_sees_no_other_file_in_accepted_mutated_disks(disks: dict[str, bytes], tmp_path: Path, kind: str) -> None:
+    """qemu-img sees the same size and no other file in accepted images, or refuses them, which is why it is asked too."""
     accepted = agreed = 0
 
     @FUZZ
@@ -162,44 +161,44 @@ def test_a_mutated_disk_is_refused_or_harmless_by_qemus_own_account(disks: dict[
         changes = data.draw(mutations(kind, len(disks[kind])))
         content = mutated(disks[kind], changes, data.draw(st.sampled_from([FIXES.get(kind), None])))
         format_ = FORMATS.get(kind, kind)
-        found = looked_at(content, data.draw(st.sampled_from([None, format_])))
+        found = inspected(content, data.draw(st.sampled_from([None, format_])))
         if found is None or found.format == "raw":
             return
         accepted += 1
         file = tmp_path / "accepted"
         file.write_bytes(content)
         try:
-            told = qemu_img.info(file, found.format)
+            seen = qemu_img.info(file, found.format)
         except ImageError:
             return
         agreed += 1
-        assert told["virtual-size"] == found.virtual_size_bytes
-        assert "backing-filename" not in told
-        assert "data-file" not in told.get("format-specific", {}).get("data", {})
-        assert [child["info"]["filename"] for child in told.get("children", ())] in ([], [str(file)])
+        assert seen["virtual-size"] == found.virtual_size_bytes
+        assert "backing-filename" not in seen
+        assert "data-file" not in seen.get("format-specific", {}).get("data", {})
+        assert [child["info"]["filename"] for child in seen.get("children", ())] in ([], [str(file)])
 
     mutate()
     print(f"{kind}: {accepted} accepted by us, {agreed} of them by qemu-img")  # noqa: T201 - the figures, with pytest -s
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2", "vmdk", "stream", "vdi", "vhd", "fixed", "vhdx"])
-def test_a_disk_that_was_cut_off_anywhere_is_never_an_accident(disks: dict[str, bytes], kind: str) -> None:
+def test_a_truncated_disk_is_refused_in_any_format_with_a_header(disks: dict[str, bytes], kind: str) -> None:
     content = disks[kind]
 
     @FUZZ
     @given(st.one_of(st.integers(0, 2000), st.integers(0, len(content))), st.sampled_from([None, FORMATS.get(kind, kind)]))
     def cut(length: int, declared: str | None) -> None:
-        found = looked_at(content[:length], declared)
+        found = inspected(content[:length], declared)
         if found is not None and found.format == "raw":
-            assert found.virtual_size_bytes == length, "a raw disk cannot tell how long it was"
+            assert found.virtual_size_bytes == length, "a truncated raw disk cannot be detected"
 
     cut()
 
 
 @FUZZ
 @given(st.binary(max_size=4096), st.sampled_from(STARTS), st.sampled_from([None, "raw", "qcow2", "vmdk", "vdi", "vhd", "vhdx"]))
-def test_noise_is_never_a_disk_that_has_structure(noise: bytes, start: bytes, declared: str | None) -> None:
-    found = looked_at(start + noise, declared)
+def test_noise_is_never_accepted_as_a_structured_disk(noise: bytes, start: bytes, declared: str | None) -> None:
+    found = inspected(start + noise, declared)
     assert found is None or found.format == "raw"
 
 
@@ -217,7 +216,7 @@ def packages() -> dict[str, bytes]:
         file.fileobj.write(bytes(block) + disk[:512] + b"d" * 512)  # type: ignore[union-attr]  # it has one
     return {
         "gz": gzip.compress(disk, mtime=0),
-        "zst": zstandard.ZstdCompressor(write_checksum=True).compress(disk),
+        "zst": zstd(disk),
         "bz2": bz2.compress(disk, 1),
         "xz": lzma.compress(disk, preset=0),
         "tar": tar([("./", b"5", b"", ""), ("disk.raw", b"0", disk, "")]),
@@ -234,10 +233,10 @@ PACKAGES = packages()
 def test_a_mutated_package_is_refused_or_unpacked(tmp_path: Path, kind: str) -> None:
     content = PACKAGES[kind]
     last = len(content) - 1
-    stretches = [(0, min(600, last)), (max(0, last - 600), last), (0, last)]
+    ranges = [(0, min(600, last)), (max(0, last - 600), last), (0, last)]
 
     @FUZZ
-    @given(st.lists(st.tuples(st.one_of(*(st.integers(*stretch) for stretch in stretches)),
+    @given(st.lists(st.tuples(st.one_of(*(st.integers(*range_) for range_ in ranges)),
                               st.one_of(st.binary(min_size=1, max_size=12), NUMBERS)), max_size=5),
            st.none() | st.integers(0, len(content)))  # fmt: skip
     def mutate(changes: list[tuple[int, bytes]], length: int | None) -> None:
@@ -248,6 +247,6 @@ def test_a_mutated_package_is_refused_or_unpacked(tmp_path: Path, kind: str) -> 
             stream, _ = unwrap(window)
             for piece in limit_bytes(stream.rest(), 16 * 2**20):
                 assert len(piece) <= 2 * 2**20
-        assert time.process_time() - begun < MOST_S
+        assert time.process_time() - begun < MAX_S
 
     mutate()

@@ -107,7 +107,7 @@ def test_a_written_digest_has_to_be_right(library: ImageLibrary, spec_directory:
     ("model", "words"),
     [
         (ImageModel(source="absent.qcow2"), "There is no file"),
-        (ImageModel(source="disk.qcow2", format="raw"), "Image mine refused: It is declared raw"),
+        (ImageModel(source="disk.qcow2", format="raw"), "Image mine refused: It is declared as raw"),
         (ImageModel(source="disk.qcow2", kernel="absent"), "absent"),
         (ImageModel(source="text"), "text"),
     ],

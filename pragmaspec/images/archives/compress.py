@@ -1,4 +1,4 @@
-"""Compressing a file as it is written: the same bytes in give the same bytes out."""
+"""Streaming compression: the same input gives the same output."""
 
 import bz2
 import gzip
@@ -8,27 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 COMPRESSION_SUFFIXES = ("gz", "xz", "bz2", "zst")
-"""Endings of compressed files, as :func:`compressed_writer` takes them."""
+"""Suffixes of compressed files that :func:`compressed_writer` can write."""
 _ZSTD_LEVEL = _XZ_LEVEL = _GZIP_LEVEL = 6
 
 
 @contextmanager
-def compressed_writer(ending: str, file: Path) -> Iterator[Callable[[bytes], int]]:
-    """What to give the bytes to, for the new compressed ``file``."""
+def compressed_writer(suffix: str, file: Path) -> Iterator[Callable[[bytes], int]]:
+    """Create ``file`` and yield the function that writes compressed bytes to it."""
     with file.open("xb") as target:
-        if ending == "gz":
-            with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=target, mtime=0) as packed:
-                yield packed.write
-        elif ending == "xz":
-            with lzma.LZMAFile(target, "wb", preset=_XZ_LEVEL) as packed_xz:
-                yield packed_xz.write
-        elif ending == "bz2":
-            with bz2.BZ2File(target, "wb") as packed_bz2:
-                yield packed_bz2.write
+        if suffix == "gz":
+            with gzip.GzipFile(filename="", mode="wb", compresslevel=_GZIP_LEVEL, fileobj=target, mtime=0) as gz:
+                yield gz.write
+        elif suffix == "xz":
+            with lzma.LZMAFile(target, "wb", preset=_XZ_LEVEL) as xz:
+                yield xz.write
+        elif suffix == "bz2":
+            with bz2.BZ2File(target, "wb") as bzip2:
+                yield bzip2.write
         else:
-            import zstandard  # noqa: PLC0415 - only for files that need it
+            from pragmaspec.images.archives.zstd import CompressionParameter, ZstdFile  # noqa: PLC0415 - rarely needed
 
-            with zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).stream_writer(
-                target, closefd=False
-            ) as packed_zst:
-                yield packed_zst.write
+            options: dict[int, int] = {CompressionParameter.compression_level: _ZSTD_LEVEL, CompressionParameter.checksum_flag: 1}
+            with ZstdFile(target, "wb", options=options) as zst:
+                yield zst.write

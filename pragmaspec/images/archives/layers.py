@@ -1,4 +1,4 @@
-"""What is around a disk: compression and archives, taken off one after another without a file in between."""
+"""Remove compression and archives around a disk, layer by layer, without intermediate files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,114 +7,105 @@ from pragmaspec.images.archives.decompress import decompressed
 from pragmaspec.images.archives.members import OtherMemberError
 from pragmaspec.images.archives.stream import PeekableStream, file_chunks
 from pragmaspec.images.archives.tar import disk_in_tar
-from pragmaspec.images.formats.detect import FileFormat, detect_formats
+from pragmaspec.images.formats.detect import FileFormat, ambiguity, detect_formats
 from pragmaspec.images.formats.inspect import image_refused
-from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccessFile, open_regular
+from pragmaspec.images.formats.random_access import HEAD_BYTES, RandomAccessFile, open_regular, read_tail
 from pragmaspec.images.store.blobs import ProgressCallback
 
 MAX_LAYERS = 3
-"""``disk.tar.gz`` has two; nobody needs more than three."""
+"""``disk.tar.gz`` has two."""
 _ARCHIVES = frozenset({"tar", "zip"})
 MIN_LIMIT_BYTES = 64 * 2**30
 MAX_RATIO = 1000
-"""gzip cannot do better; a disk of zeros that was packed by xz or zstd may, and is taken up to the limit above."""
+"""The best that gzip can do; xz and zstd compress a disk of zeros further, which is accepted up to ``MIN_LIMIT_BYTES``."""
 
 
 def unwrap(
-    window: RandomAccessFile, counted: ProgressCallback | None = None, member: str = ""
+    file: RandomAccessFile, progress: ProgressCallback | None = None, member: str = ""
 ) -> tuple[PeekableStream, tuple[str, ...]]:
-    """What is in a file when every compression and archive around it is taken off, and what those were, the outermost first.
+    """Return the content of a file without its layers of compression and archives, and the layers, the outermost first.
 
-    ``counted`` is told how much of the file was read; ``member``: which file of the archive is the disk, empty where that is
-    found. Raises ImageError here, or later while the stream is read: for damage, for archives without one disk, for more than
-    three layers; OtherMemberError when the end of an archive says that another file of it is the disk.
+    ``progress`` counts bytes read of the file; ``member``: path of the disk in the archive, empty to select it. Raises ImageError
+    here, or later while the stream is read: for damage, for archives without exactly one disk, for more than three layers;
+    OtherMemberError if the end of an archive shows that another member is the disk.
     """
-    tail = window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
     try:
-        return _peeled(PeekableStream(file_chunks(window, counted)), tail, window, member)
+        return _unwrap(PeekableStream(file_chunks(file, progress)), read_tail(file), file, member)
     except OtherMemberError as other:
-        return _peeled(PeekableStream(file_chunks(window, counted)), tail, window, other.member)
+        return _unwrap(PeekableStream(file_chunks(file, progress)), read_tail(file), file, other.member)
 
 
 def unwrap_stream(stream: PeekableStream, member: str = "") -> tuple[PeekableStream, tuple[str, ...]]:
-    """The same of a file that is read once, as it comes: nothing is known of its end yet (see :func:`detect_layers`).
+    """Return the same as :func:`unwrap` for a file that is read once, while its end is unknown (see :func:`detect_layers`).
 
-    A zip archive stays as it is: what is in it stands at its end.
+    A zip archive is left as it is, because its directory is at its end.
     """
-    return _peeled(stream, b"", None, member)
+    return _unwrap(stream, b"", None, member)
 
 
-def detect_layers(window: RandomAccessFile, member: str = "") -> tuple[str, ...]:
-    """What is around the disk in a file, the outermost first. Raises ImageError when it is two things at once."""
-    return unwrap(window, member=member)[1]
+def detect_layers(file: RandomAccessFile, member: str = "") -> tuple[str, ...]:
+    """Return the layers around the disk in a file, the outermost first. Raises ImageError if its format is ambiguous."""
+    return unwrap(file, member=member)[1]
 
 
 def detect_disk_format(file: Path, declared: str | None, member: str = "") -> tuple[tuple[str, ...], str]:
-    """What is around the disk in ``file``, the outermost first, and the format of the disk itself. Raises ImageError."""
-    with open_regular(file) as window:
-        stream, layers = unwrap(window, member=member)
-        tail = b"" if layers else window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
-        kinds = [kind for kind in detect_formats(stream.peek(HEAD_BYTES), tail) if kind.family == "disk"]
-    return layers, declared or (kinds[0].name if kinds else "raw")
+    """Return the layers around the disk in ``file``, the outermost first, and the format of the disk. Raises ImageError."""
+    with open_regular(file) as opened:
+        stream, layers = unwrap(opened, member=member)
+        formats = detect_formats(stream.peek(HEAD_BYTES), b"" if layers else read_tail(opened))
+    disks = [each for each in formats if each.family == "disk"]
+    return layers, declared or (disks[0].name if disks else "raw")
 
 
-def max_unpacked_bytes(packed_bytes: int, most_virtual: int) -> int:
-    """How many bytes may come out of a packed file of this size."""
-    return min(most_virtual, max(MIN_LIMIT_BYTES, MAX_RATIO * packed_bytes))
+def max_unpacked_bytes(packed_bytes: int, max_virtual: int) -> int:
+    """Return how many bytes a packed file of this size may expand to."""
+    return min(max_virtual, max(MIN_LIMIT_BYTES, MAX_RATIO * packed_bytes))
 
 
-def limit_bytes(pieces: Iterator[bytes], most_bytes: int) -> Iterator[bytes]:
-    """The pieces. Raises ImageError as soon as they are more than ``most_bytes``."""
+def limit_bytes(chunks: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
+    """Yield the chunks. Raises ImageError beyond ``max_bytes``."""
     done = 0
-    for piece in pieces:
-        done += len(piece)
-        if done > most_bytes:
-            raise image_refused([f"it unpacks to more than {most_bytes // 2**30} GiB, which no disk of its size does"])
-        yield piece
+    for chunk in chunks:
+        done += len(chunk)
+        if done > max_bytes:
+            raise image_refused([f"it expands to more than {max_bytes // 2**30} GiB, which is not plausible for its size"])
+        yield chunk
 
 
-def _peeled(
-    stream: PeekableStream, tail: bytes, window: RandomAccessFile | None, member: str
+def _unwrap(
+    stream: PeekableStream, end: bytes, file: RandomAccessFile | None, member: str
 ) -> tuple[PeekableStream, tuple[str, ...]]:
     layers: list[str] = []
-    while packing := _packing(stream, b"" if layers else tail):
-        if packing.name == "zip" and window is None and not layers:
+    while layer := _layer(stream, b"" if layers else end):
+        if layer.name == "zip" and file is None and not layers:
             break
         if len(layers) == MAX_LAYERS:
-            raise image_refused([f"it is packed more than {MAX_LAYERS} times: {', '.join(layers)}, and then {packing.name}"])
-        stream = PeekableStream(
-            _inside(packing, stream, None if layers else window, "" if _ARCHIVES.intersection(layers) else member)
-        )
-        layers.append(packing.name)
-    if member and not _ARCHIVES.intersection(layers) and not (packing and packing.name in _ARCHIVES):
-        raise image_refused([f"`member` names {member!r}, and there is no archive to look for it in"])
+            raise image_refused([f"it is packed more than {MAX_LAYERS} times: {', '.join(layers)}, and then {layer.name}"])
+        inner = _content(layer, stream, None if layers else file, "" if _ARCHIVES.intersection(layers) else member)
+        stream = PeekableStream(inner)
+        layers.append(layer.name)
+    if member and not _ARCHIVES.intersection(layers) and not (layer and layer.name in _ARCHIVES):
+        raise image_refused([f"`member` names {member!r}, but the file is not an archive"])
     return stream, tuple(layers)
 
 
-def _packing(stream: PeekableStream, tail: bytes) -> FileFormat | None:
-    """The compression or archive that the stream is, if it is one."""
-    found = detect_formats(stream.peek(HEAD_BYTES), tail)
-    packed = [kind for kind in found if kind.family == "packed"]
+def _layer(stream: PeekableStream, end: bytes) -> FileFormat | None:
+    """Return the outermost compression or archive of the stream, if any."""
+    found = detect_formats(stream.peek(HEAD_BYTES), end)
+    packed = [each for each in found if each.family == "packed"]
     if packed and len(found) > 1:
-        raise image_refused(
-            [f"it can be read as {' and as '.join(kind.words for kind in found)}, and one file must not be two things"]
-        )
+        raise image_refused([ambiguity(found)])
     return packed[0] if packed else None
 
 
-def _inside(packing: FileFormat, stream: PeekableStream, window: RandomAccessFile | None, member: str) -> Iterator[bytes]:
-    """``window``: the file whose bytes ``stream`` has, when it is one."""
-    if packing.name == "tar":
+def _content(layer: FileFormat, stream: PeekableStream, file: RandomAccessFile | None, member: str) -> Iterator[bytes]:
+    """Yield the content of a layer. ``file``: the file whose bytes ``stream`` has, if any."""
+    if layer.name == "tar":
         return disk_in_tar(stream, member)
-    if packing.name != "zip":
-        return decompressed(packing.name, stream.rest())
-    if window is None:
-        raise image_refused(["it is a zip archive inside of something else; unpack the outer one"])
-    return disk_in_zip_of(window, member)
-
-
-def disk_in_zip_of(window: RandomAccessFile, member: str) -> Iterator[bytes]:
-    """See :func:`pragmaspec.images.archives.zip.disk_in_zip`; loaded for zip archives only."""
+    if layer.name != "zip":
+        return decompressed(layer.name, stream.rest())
+    if file is None:
+        raise image_refused(["it is a zip archive inside another layer; unpack the outer one"])
     from pragmaspec.images.archives.zip import disk_in_zip  # noqa: PLC0415 - few images are zip archives
 
-    return disk_in_zip(window, member)
+    return disk_in_zip(file, member)

@@ -1,51 +1,51 @@
-"""Getting pieces in a thread while those before them are worked on: unpacking and writing each keep a processor busy."""
+"""Prefetch chunks in a thread, so that decompressing and writing each keep a processor busy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
 
-_PIECES = 8
-"""How many may wait; each has 1 MiB at most."""
+_MAX_QUEUED = 8
+"""Chunks that may wait, of 1 MiB at most."""
 
 
 class _End:
-    """What comes behind the last piece: the error that ended them, or None."""
+    """The marker after the last chunk, with the error that ended them, if any."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 @contextmanager
-def prefetch(pieces: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
-    """The same pieces, fetched ahead; an error comes in its place among them. The thread is gone afterwards."""
+def prefetch(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Yield the same chunks, prefetched; an error is raised in its place among them. The thread ends with the block."""
     queue: SimpleQueue[bytes | _End] = SimpleQueue()
-    room, enough = Semaphore(_PIECES), Event()
+    free, stop = Semaphore(_MAX_QUEUED), Event()
 
     def fetch() -> None:
         try:
-            for piece in pieces:
-                room.acquire()
-                if enough.is_set():
+            for chunk in chunks:
+                free.acquire()
+                if stop.is_set():
                     return
-                queue.put(piece)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the pieces are taken
+                queue.put(chunk)
+        except BaseException as error:  # noqa: BLE001 - raised again in the consumer
             queue.put(_End(error))
         else:
             queue.put(_End(None))
 
-    def taken() -> Iterator[bytes]:
-        while not isinstance(piece := queue.get(), _End):
-            yield piece
-            room.release()
-        if piece.error is not None:
-            raise piece.error
+    def consume() -> Iterator[bytes]:
+        while not isinstance(item := queue.get(), _End):
+            yield item
+            free.release()
+        if item.error is not None:
+            raise item.error
 
-    thread = Thread(target=fetch, name="unpacking", daemon=True)
+    thread = Thread(target=fetch, name="prefetch", daemon=True)
     thread.start()
     try:
-        yield taken()
+        yield consume()
     finally:
-        enough.set()
-        room.release()
+        stop.set()
+        free.release()
         thread.join()

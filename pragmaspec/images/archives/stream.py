@@ -1,62 +1,63 @@
-"""A stream of bytes with a look ahead: what is in a file that is being unpacked, without the file."""
+"""A byte stream with lookahead, for content that is decompressed on the fly."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from pragmaspec.images.formats.random_access import RandomAccessFile
+from pragmaspec.images.store.blobs import ProgressCallback
 
 READ_BYTES = 256 * 1024
 
 
 class PeekableStream:
-    """Pieces of bytes, to be looked at and then taken in whatever lengths the taker likes."""
+    """Chunks of bytes as one stream."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._held = b""
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._buffer = b""
         self._at = 0
 
     def peek(self, length: int) -> bytes:
-        """The next ``length`` bytes, which stay; fewer only at the end."""
-        have = len(self._held) - self._at
+        """Return the next ``length`` bytes without consuming them; fewer only at the end."""
+        have = len(self._buffer) - self._at
         if have < length:
-            held = [self._held[self._at :]]
-            while have < length and (piece := next(self._pieces, None)) is not None:
-                held.append(piece)
-                have += len(piece)
-            self._held, self._at = b"".join(held), 0
-        return self._held[self._at : self._at + length]
+            parts = [self._buffer[self._at :]]
+            while have < length and (chunk := next(self._chunks, None)) is not None:
+                parts.append(chunk)
+                have += len(chunk)
+            self._buffer, self._at = b"".join(parts), 0
+        return self._buffer[self._at : self._at + length]
 
-    def take(self, length: int) -> bytes:
-        """The next ``length`` bytes; fewer only at the end."""
-        taken = self.peek(length)
-        self._at += len(taken)
-        return taken
+    def read(self, length: int) -> bytes:
+        """Return the next ``length`` bytes; fewer only at the end."""
+        found = self.peek(length)
+        self._at += len(found)
+        return found
 
-    def upto(self, length: int) -> Iterator[bytes]:
-        """The next ``length`` bytes in pieces as they come; fewer only at the end."""
+    def read_chunks(self, length: int) -> Iterator[bytes]:
+        """Yield the next ``length`` bytes in chunks of any size; fewer only at the end."""
         while length:
-            if self._at == len(self._held):
-                self._held, self._at = next(self._pieces, b""), 0
-                if not self._held:
+            if self._at == len(self._buffer):
+                self._buffer, self._at = next(self._chunks, b""), 0
+                if not self._buffer:
                     return
-            piece = self._held[self._at : self._at + length]
-            self._at += len(piece)
-            length -= len(piece)
-            yield piece
+            chunk = self._buffer[self._at : self._at + length]
+            self._at += len(chunk)
+            length -= len(chunk)
+            yield chunk
 
     def rest(self) -> Iterator[bytes]:
-        """Everything that is left."""
-        held, self._held, self._at = self._held[self._at :], b"", 0
-        if held:
-            yield held
-        yield from self._pieces
+        """Yield everything that is left."""
+        buffer, self._buffer, self._at = self._buffer[self._at :], b"", 0
+        if buffer:
+            yield buffer
+        yield from self._chunks
 
 
-def file_chunks(window: RandomAccessFile, counted: Callable[[int, int], None] | None = None) -> Iterator[bytes]:
-    """A file from beginning to end, at the length it had when it was opened; ``counted`` is told bytes read and in all."""
+def file_chunks(file: RandomAccessFile, progress: ProgressCallback | None = None) -> Iterator[bytes]:
+    """Yield ``file`` from beginning to end, at the length it had when it was opened."""
     at = 0
-    while piece := window.at(at, READ_BYTES):
-        at += len(piece)
-        yield piece
-        if counted:
-            counted(at, window.size)
+    while chunk := file.read_at(at, READ_BYTES):
+        at += len(chunk)
+        yield chunk
+        if progress:
+            progress(at, file.size)

@@ -1,8 +1,8 @@
-"""The disk in a tar archive (an OVA and a Vagrant box are such), as a stream.
+"""Stream the disk out of a tar archive, such as an OVA or a Vagrant box.
 
-Archives are written by strangers: nothing is unpacked under a name out of one, nothing is made but the bytes of one regular
-file, and what is no file (links, devices) is a reason to refuse the archive, unless the spec names the disk. Sources:
-POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar's manual, "GNU Sparse Formats"; DMTF DSP0243 for OVA.
+Archives are untrusted: nothing is extracted under a name from one, only the bytes of one regular file are read, and members that
+are not files (links, devices) are a reason to refuse the archive unless the spec names the disk. Sources: POSIX.1-2017 pax,
+"ustar Interchange Format"; GNU tar's manual, "GNU Sparse Formats"; DMTF DSP0243 for OVA.
 """
 
 import re
@@ -16,12 +16,14 @@ from pragmaspec.images.formats.inspect import image_refused
 from pragmaspec.images.formats.random_access import HEAD_BYTES
 
 _BLOCK = 512
-_MOST_HEADER_BYTES = 64 * 1024
-"""Of a long name or a pax header."""
-_MOST_NAME = 4096
-_MOST_MEMBERS, _MOST_NAMED_MEMBERS = 64, 4096
-"""How many files an archive may hold; the second where the spec names the one that matters."""
-_MOST_SPARSE_PARTS = 2**20
+_MAX_HEADER_BYTES = 64 * 1024
+"""Size limit of a long name or a pax header."""
+_MAX_NAME = 4096
+_MAX_MEMBERS, _MAX_MEMBERS_IF_NAMED = 64, 4096
+"""Members that an archive may have; the second limit applies if the spec names the disk."""
+_MAX_SPARSE_PARTS = 2**20
+_MAX_DIGITS = 19
+"""Digits of a size that fits 64 bits."""
 _REGULAR = {b"0", b"\0", b"7"}
 _DIRECTORY, _GNU_SPARSE = b"5", b"S"
 _NAME_HEADERS, _PAX, _PAX_GLOBAL = {b"L", b"K"}, b"x", b"g"
@@ -30,41 +32,8 @@ _SPARSE_AT, _SPARSE_ENTRIES, _MORE_AT, _REAL_SIZE_AT = 386, 4, 482, 483
 _SPARSE_MORE_ENTRIES, _SPARSE_MORE_AT = 21, 504
 
 
-def disk_in_tar(stream: PeekableStream, asked: str = "") -> Iterator[bytes]:
-    """The content of the archive's disk (see :mod:`pragmaspec.images.archives.members`).
-
-    ``asked``: its path, when the spec names it.
-
-    Raises ImageError when there is not exactly one, or something else beside it that is no file. All of the archive is read: what
-    stands behind the disk counts too.
-    """
-    choice = MemberSelector(asked)
-    for _ in range(_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS):
-        member = _next_member(stream)
-        if member is None:
-            _only_zeros(stream)
-            choice.finish()
-            return
-        if member.type not in {*_REGULAR, _GNU_SPARSE}:
-            if not (choice.named or (member.type == _DIRECTORY and not member.size)):
-                raise image_refused([f"the archive holds {member.name!r}, which is not a file"])
-            _skip(stream, member.size)
-        elif member.type in _REGULAR and choice.is_metadata(member.name, member.size):
-            choice.note(member.name, b"".join(_content(stream, member)))
-        elif choice.takes(member.name, _head(stream, member)):
-            yield from choice.hashed(_content(stream, member))
-        else:
-            _skip(stream, member.size)
-    raise image_refused([f"the archive has more than {_MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS} members"])
-
-
-def _head(stream: PeekableStream, member: "_Member") -> bytes:
-    """The first bytes of the member; empty if it begins with a hole."""
-    return stream.peek(min(member.size, HEAD_BYTES)) if member.parts[0][0] == 0 else b""
-
-
 class _Member(NamedTuple):
-    """A member of the archive; ``parts``: offset and length of each stretch of its content that is not a hole."""
+    """A member of the archive; ``parts``: offset and length of each part of its content that is not a hole."""
 
     name: str
     type: bytes
@@ -72,14 +41,46 @@ class _Member(NamedTuple):
     parts: Sequence[tuple[int, int]]
 
 
+def disk_in_tar(stream: PeekableStream, asked: str = "") -> Iterator[bytes]:
+    """Yield the content of the archive's disk (see :mod:`pragmaspec.images.archives.members`).
+
+    ``asked``: its path, if the spec names it. Raises ImageError unless there is exactly one disk, or for members that are not
+    files. The archive is read to its end, because what follows the disk matters too.
+    """
+    selector = MemberSelector(asked)
+    max_members = _MAX_MEMBERS_IF_NAMED if asked else _MAX_MEMBERS
+    for _ in range(max_members):
+        member = _next_member(stream)
+        if member is None:
+            _require_zeros(stream)
+            selector.finish()
+            return
+        if member.type not in {*_REGULAR, _GNU_SPARSE}:
+            if not (selector.asked or (member.type == _DIRECTORY and not member.size)):
+                raise image_refused([f"the archive contains {member.name!r}, which is not a regular file"])
+            _skip(stream, member.size)
+        elif member.type in _REGULAR and selector.is_metadata(member.name, member.size):
+            selector.add_metadata(member.name, b"".join(_content(stream, member)))
+        elif selector.selects(member.name, _head(stream, member)):
+            yield from selector.hashed(_content(stream, member))
+        else:
+            _skip(stream, member.size)
+    raise image_refused([f"the archive has more than {max_members} members"])
+
+
+def _head(stream: PeekableStream, member: _Member) -> bytes:
+    """Return the first bytes of the member; empty if it begins with a hole."""
+    return stream.peek(min(member.size, HEAD_BYTES)) if member.parts[0][0] == 0 else b""
+
+
 def _next_member(stream: PeekableStream) -> _Member | None:
-    """The header of the next member, with the size that extended headers give it; None at the archive's end."""
+    """Read the header of the next member, with the size from its extended headers; None at the end of the archive."""
     extended: dict[bytes, bytes] = {}
-    for _ in range(_MOST_MEMBERS):
-        block = stream.take(_BLOCK)
+    for _ in range(_MAX_MEMBERS):
+        block = stream.read(_BLOCK)
         if not block.strip(b"\0"):
             if len(block) < _BLOCK:
-                raise image_refused(["the archive breaks off before its end"])
+                raise image_refused(["the archive is truncated"])
             return None
         try:
             header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -97,22 +98,22 @@ def _next_member(stream: PeekableStream) -> _Member | None:
 
 def _member(stream: PeekableStream, header: tarfile.TarInfo, block: bytes, extended: Mapping[bytes, bytes]) -> _Member:
     if any(key.startswith(b"GNU.sparse") for key in extended):
-        raise image_refused(["the archive holds a sparse file in a newer form; unpack it (tar -x), and use the file"])
-    told = extended.get(b"size", b"")
-    size = int(told) if told.isdigit() else header.size
-    if size < 0:
-        raise image_refused(["the archive is damaged (a member has a negative size)"])
+        raise image_refused(["the archive contains a sparse file in pax format; unpack it (tar -x), and use the file"])
+    pax_size = extended.get(b"size", b"")
+    size = int(pax_size[:_MAX_DIGITS]) if pax_size.isdigit() else header.size
+    if size < 0 or len(pax_size) > _MAX_DIGITS:
+        raise image_refused(["the archive is damaged (a member has an impossible size)"])
     parts = _sparse_map(stream, block) if header.type == _GNU_SPARSE else [(0, size)]
     name = extended[b"path"].decode("utf-8", "surrogateescape") if b"path" in extended else header.name
-    if len(name) > _MOST_NAME:
-        raise image_refused(["the archive has a name or a header without end"])
+    if len(name) > _MAX_NAME:
+        raise image_refused(["the archive has an oversized name or header"])
     return _Member(name, header.type, size, parts)
 
 
 def _extended(stream: PeekableStream, size: int) -> bytes:
-    if not 0 <= size <= _MOST_HEADER_BYTES:
-        raise image_refused(["the archive has a name or a header without end"])
-    content = stream.take(-(-size // _BLOCK) * _BLOCK)
+    if not 0 <= size <= _MAX_HEADER_BYTES:
+        raise image_refused(["the archive has an oversized name or header"])
+    content = stream.read(-(-size // _BLOCK) * _BLOCK)
     return content[:size]
 
 
@@ -128,13 +129,13 @@ def _pax(content: bytes) -> dict[bytes, bytes]:
 
 
 def _sparse_map(stream: PeekableStream, block: bytes) -> list[tuple[int, int]]:
-    """Offset and length of each part of a sparse file in GNU's old form, with an empty one at its end; ascending."""
+    """Return offset and length of each part of a sparse file in GNU's old format, ascending, with an empty one at its end."""
     parts = _sparse_entries(block, _SPARSE_AT, _SPARSE_ENTRIES)
     more = block[_MORE_AT]
     while more:
-        block_ = stream.take(_BLOCK)
-        if len(block_) < _BLOCK or len(parts) > _MOST_SPARSE_PARTS:
-            raise image_refused(["the archive is damaged (the map of a sparse file does not end)"])
+        block_ = stream.read(_BLOCK)
+        if len(block_) < _BLOCK or len(parts) > _MAX_SPARSE_PARTS:
+            raise image_refused(["the archive is damaged (the map of a sparse file is truncated)"])
         parts += _sparse_entries(block_, 0, _SPARSE_MORE_ENTRIES)
         more = block_[_SPARSE_MORE_AT]
     parts.append((_number(block[_REAL_SIZE_AT : _REAL_SIZE_AT + 12]), 0))
@@ -155,12 +156,12 @@ def _number(field: bytes) -> int:
     try:
         return int(tarfile.nti(field))  # type: ignore[attr-defined]  # octal or base 256, as tar writes numbers; not in its stub
     except tarfile.HeaderError:
-        raise image_refused(["the archive is damaged (a number is none)"]) from None
+        raise image_refused(["the archive is damaged (invalid number)"]) from None
 
 
 def _content(stream: PeekableStream, member: _Member) -> Iterator[bytes]:
     if sum(length for _, length in member.parts) != member.size:
-        raise image_refused(["the archive is damaged (the parts of a sparse file do not add up)"])
+        raise image_refused(["the archive is damaged (wrong size of a sparse file)"])
     at = 0
     for offset, length in member.parts:
         yield from zero_chunks(offset - at)
@@ -170,7 +171,7 @@ def _content(stream: PeekableStream, member: _Member) -> Iterator[bytes]:
 
 
 def zero_chunks(length: int) -> Iterator[bytes]:
-    """``length`` bytes of zeros in pieces of at most 1 MiB."""
+    """Yield ``length`` zero bytes in chunks of at most 1 MiB."""
     block = bytes(min(length, 2**20))
     while length > 0:
         yield block[:length]
@@ -179,11 +180,11 @@ def zero_chunks(length: int) -> Iterator[bytes]:
 
 def _whole(stream: PeekableStream, length: int) -> Iterator[bytes]:
     left = length
-    for piece in stream.upto(length):
-        left -= len(piece)
-        yield piece
+    for chunk in stream.read_chunks(length):
+        left -= len(chunk)
+        yield chunk
     if left:
-        raise image_refused(["the archive breaks off before its end"])
+        raise image_refused(["the archive is truncated"])
 
 
 def _skip(stream: PeekableStream, size: int) -> None:
@@ -193,11 +194,11 @@ def _skip(stream: PeekableStream, size: int) -> None:
 
 
 def _skip_padding(stream: PeekableStream, size: int) -> None:
-    stream.take(-size % _BLOCK)
+    stream.read(-size % _BLOCK)
 
 
-def _only_zeros(stream: PeekableStream) -> None:
-    """Behind the first block of zeros there may only be more of them."""
-    for piece in stream.rest():
-        if piece.strip(b"\0"):
-            raise image_refused(["something stands behind the end of the archive"])
+def _require_zeros(stream: PeekableStream) -> None:
+    """Only zeros may follow the first block of zeros."""
+    for chunk in stream.rest():
+        if chunk.strip(b"\0"):
+            raise image_refused(["there is data after the end of the archive"])

@@ -1,7 +1,7 @@
-"""The disk in a zip archive, as a stream. Strict for the reasons that :mod:`pragmaspec.images.archives.tar` gives.
+"""Stream the disk out of a zip archive. Strict for the same reasons as :mod:`pragmaspec.images.archives.tar`.
 
-Read by our own code: the standard library's takes what a directory says on trust, and falls over some of it. Source: PKWARE,
-APPNOTE.TXT 6.3.10, whose names the structures bear.
+The standard library's reader trusts the archive's directory, and raises undocumented exceptions for some damage. Source: PKWARE,
+APPNOTE.TXT 6.3.10; the structures have its names.
 """
 
 import stat
@@ -21,11 +21,11 @@ _ENTRY, _ENTRY_MAGIC = struct.Struct("<4s6H3I5H2I"), b"PK\x01\x02"
 _LOCAL, _LOCAL_MAGIC = struct.Struct("<4s5H3I2H"), b"PK\x03\x04"
 _EXTRA, _EXTRA_64 = struct.Struct("<HH"), 1
 _LARGE_16, _LARGE_32 = 0xFFFF, 0xFFFFFFFF
-"""A number that does not fit its field, and stands in a 64-bit one elsewhere."""
-_MOST_COMMENT = 65535
-_MOST_MEMBERS, _MOST_NAMED_MEMBERS, _MOST_DIRECTORY_BYTES = 64, 4096, 2**20
-"""The second number of files holds where the spec names the one that matters."""
-_PIECE_BYTES = 2**20
+"""The value of a field whose number is in a 64-bit field elsewhere."""
+_MAX_COMMENT = 65535
+_MAX_MEMBERS, _MAX_MEMBERS_IF_NAMED, _MAX_DIRECTORY_BYTES = 64, 4096, 2**20
+"""The second number of members applies if the spec names the disk."""
+_CHUNK_BYTES = 2**20
 _READ_BYTES = 64 * 1024
 _ENCRYPTED = 1 << 0 | 1 << 6 | 1 << 13
 _STORED, _DEFLATED = 0, 8
@@ -33,7 +33,7 @@ _UNIX_TYPE_SHIFT = 16
 
 
 class _Directory(NamedTuple):
-    """Where the directory of the archive stands, and how many members it has."""
+    """Position of the archive's directory, and number of members."""
 
     members: int
     length: int
@@ -41,7 +41,7 @@ class _Directory(NamedTuple):
 
 
 class _Member(NamedTuple):
-    """A member as the directory has it; ``packed`` and ``size`` in bytes."""
+    """A member as in the directory; ``packed`` and ``size`` in bytes."""
 
     name: str
     flags: int
@@ -53,72 +53,70 @@ class _Member(NamedTuple):
     offset: int
 
 
-def disk_in_zip(window: RandomAccess, asked: str = "") -> Iterator[bytes]:
-    """The content of the archive's disk (see :mod:`pragmaspec.images.archives.members`).
+def disk_in_zip(file: RandomAccess, asked: str = "") -> Iterator[bytes]:
+    """Yield the content of the archive's disk (see :mod:`pragmaspec.images.archives.members`).
 
-    ``asked``: its path, when the spec names it.
-
-    Raises ImageError when there is not exactly one, or it lies.
+    ``asked``: its path, if the spec names it. Raises ImageError unless there is exactly one disk that agrees with the directory.
     """
-    directory = _directory(window, _MOST_NAMED_MEMBERS if asked else _MOST_MEMBERS)
-    choice, found = MemberSelector(asked), dict[str, _Member]()
-    for member in _members(window, directory):
+    directory = _directory(file, _MAX_MEMBERS_IF_NAMED if asked else _MAX_MEMBERS)
+    selector, found = MemberSelector(asked), dict[str, _Member]()
+    for member in _members(file, directory):
         if member.name.endswith("/") and member.size == 0:
             continue
-        if choice.is_metadata(member.name, member.size):
-            choice.note(member.name, b"".join(_read(window, member, directory)))
+        if selector.is_metadata(member.name, member.size):
+            selector.add_metadata(member.name, b"".join(_read(file, member, directory)))
         else:
-            # The disk that the spec names is checked when it is read; all others may be whatever they like.
-            choice.takes(member.name, b"" if asked else _head(window, member, directory))
+            # If the spec names the disk, that one is checked when it is read; the others do not matter.
+            selector.selects(member.name, b"" if asked else _head(file, member, directory))
             found[normal_path(member.name)] = member
-    return choice.read(lambda name: _read(window, found[name], directory))
+    return selector.read(lambda name: _read(file, found[name], directory))
 
 
-def _read(window: RandomAccess, member: "_Member", directory: "_Directory") -> Iterator[bytes]:
+def _read(file: RandomAccess, member: _Member, directory: _Directory) -> Iterator[bytes]:
     _check(member)
-    return _content(window, member, _start(window, member, directory))
+    return _content(file, member, _start(file, member, directory))
 
 
-def _head(window: RandomAccess, member: "_Member", directory: "_Directory") -> bytes:
-    """The beginning of a member, as far as it tells what that is."""
+def _head(file: RandomAccess, member: _Member, directory: _Directory) -> bytes:
+    """Return the beginning of a member, enough to detect its format."""
     _check(member)
-    packed = _packed(window, _start(window, member, directory), min(member.packed, HEAD_BYTES))
+    packed = _packed(file, _start(file, member, directory), min(member.packed, HEAD_BYTES))
     return next(_inflated(packed) if member.method == _DEFLATED else packed, b"")
 
 
-def _directory(window: RandomAccess, most_members: int) -> _Directory:
-    """The directory has to be small and to end where the archive does, but for a comment."""
-    start = max(0, window.size - _END.size - _MOST_COMMENT)
-    tail = window.at(start, window.size - start)
+def _directory(file: RandomAccess, max_members: int) -> _Directory:
+    """Find the directory, which must be small and end the archive, except for a comment."""
+    start = max(0, file.size - _END.size - _MAX_COMMENT)
+    tail = file.read_at(start, file.size - start)
     at = tail.rfind(_END_MAGIC)
     if at < 0 or len(tail) < at + _END.size:
-        raise image_refused(["the zip archive has no end: the download or the copy broke off"])
+        raise image_refused(["the zip archive is truncated"])
     _, disk, _, _, members, length, offset, comment = _END.unpack_from(tail, at)
     if disk not in {0, _LARGE_16} or at + _END.size + comment != len(tail):
-        raise image_refused(["the zip archive is one of several parts, or something stands behind it"])
+        raise image_refused(["the zip archive has several parts, or there is data after its end"])
     found = _Directory(members, length, offset)
     if members == _LARGE_16 or _LARGE_32 in {length, offset}:
-        found = _large_directory(window, start + at)
-    if found.members > most_members or found.length > _MOST_DIRECTORY_BYTES:
-        raise image_refused([f"the zip archive has more than {most_members} members"])
+        found = _large_directory(file, start + at)
+    if found.members > max_members or found.length > _MAX_DIRECTORY_BYTES:
+        raise image_refused([f"the zip archive has more than {max_members} members"])
     return found
 
 
-def _large_directory(window: RandomAccess, end: int) -> _Directory:
-    locator = window.at(max(0, end - _LOCATOR.size), _LOCATOR.size)
+def _large_directory(file: RandomAccess, end: int) -> _Directory:
+    locator = file.read_at(max(0, end - _LOCATOR.size), _LOCATOR.size)
     if len(locator) == _LOCATOR.size and locator.startswith(_LOCATOR_MAGIC):
-        record = window.at(_LOCATOR.unpack(locator)[2], _END_64.size)
+        record = file.read_at(_LOCATOR.unpack(locator)[2], _END_64.size)
         if len(record) == _END_64.size and record.startswith(_END_64_MAGIC):
             _, _, _, _, _, _, _, members, length, offset = _END_64.unpack(record)
             return _Directory(members, length, offset)
-    raise image_refused(["the zip archive is damaged: the place of its directory is missing"])
+    raise image_refused(["the zip archive is damaged: its directory cannot be found"])
 
 
-def _members(window: RandomAccess, directory: _Directory) -> Iterator[_Member]:
-    content, at = window.at(directory.offset, directory.length), 0
+def _members(file: RandomAccess, directory: _Directory) -> Iterator[_Member]:
+    content, at = file.read_at(directory.offset, directory.length), 0
     for _ in range(directory.members):
         if not content.startswith(_ENTRY_MAGIC, at) or len(content) < at + _ENTRY.size:
-            raise image_refused(["the zip archive is damaged: its directory is not whole"])
+            raise image_refused(["the zip archive is damaged: its directory is truncated"])
         _, _, _, flags, method, _, _, crc, packed, size, name_length, extra_length, comment_length, _, _, type_, offset = (
             _ENTRY.unpack_from(content, at)
         )
@@ -131,7 +129,7 @@ def _members(window: RandomAccess, directory: _Directory) -> Iterator[_Member]:
 
 
 def _large(extra: bytes, numbers: tuple[int, ...]) -> list[int]:
-    """The numbers, those that do not fit 32 bits from the extra field, where they stand one after another."""
+    """Return the numbers, taking those that do not fit 32 bits from the extra field, which has them in the same order."""
     large = b""
     while len(extra) >= _EXTRA.size:
         kind, length = _EXTRA.unpack_from(extra)
@@ -149,60 +147,62 @@ def _large(extra: bytes, numbers: tuple[int, ...]) -> list[int]:
 
 
 def _check(member: _Member) -> None:
-    if member.type not in {0, stat.S_IFREG, stat.S_IFIFO}:  # `zip` calls a pipe what it read from standard input
-        raise image_refused([f"the zip archive holds {member.name!r}, which is not a file"])
+    if member.type not in {0, stat.S_IFREG, stat.S_IFIFO}:  # `zip` marks what it read from standard input as a pipe
+        raise image_refused([f"the zip archive contains {member.name!r}, which is not a regular file"])
     if member.flags & _ENCRYPTED:
         raise image_refused(["the zip archive is encrypted"])
     if member.method not in {_STORED, _DEFLATED}:
-        raise image_refused(["the zip archive is compressed in a way that is not read here; unpack it (unzip), and use the file"])
+        raise image_refused(["the compression method of the zip archive is not supported; unpack it (unzip), and use the file"])
 
 
-def _start(window: RandomAccess, member: _Member, directory: _Directory) -> int:
-    """Where the file's bytes begin: behind a header of its own, before the directory."""
-    header = window.at(member.offset, _LOCAL.size)
+def _start(file: RandomAccess, member: _Member, directory: _Directory) -> int:
+    """Return the offset of the member's bytes, which follow its local header and precede the directory."""
+    header = file.read_at(member.offset, _LOCAL.size)
     if len(header) < _LOCAL.size or not header.startswith(_LOCAL_MAGIC):
-        raise image_refused(["the zip archive's directory points to nothing"])
+        raise image_refused(["the zip archive is damaged: its directory points to no member"])
     *_, name_length, extra_length = _LOCAL.unpack(header)
     start = int(member.offset + _LOCAL.size + name_length + extra_length)
     if start + member.packed > directory.offset:
-        raise image_refused(["the zip archive lies about the length of its file"])
+        raise image_refused(["the zip archive is damaged: a member is longer than the archive"])
     if member.method == _STORED and member.packed != member.size:
-        raise image_refused(["the zip archive gives its file two lengths"])
+        raise image_refused(["the zip archive is damaged: a member has two lengths"])
     return start
 
 
-def _content(window: RandomAccess, member: _Member, start: int) -> Iterator[bytes]:
-    """Never more than the directory promises, and in the end just that, with the right checksum."""
-    packed = _packed(window, start, member.packed)
+def _content(file: RandomAccess, member: _Member, start: int) -> Iterator[bytes]:
+    """Yield the content, never more than the directory declares; its length and checksum must match."""
+    packed = _packed(file, start, member.packed)
     done = crc = 0
-    for piece in _inflated(packed) if member.method == _DEFLATED else packed:
-        done += len(piece)
-        crc = zlib.crc32(piece, crc)
+    for chunk in _inflated(packed) if member.method == _DEFLATED else packed:
+        done += len(chunk)
+        crc = zlib.crc32(chunk, crc)
         if done > member.size:
             break
-        yield piece
+        yield chunk
     if done != member.size:
-        raise image_refused([f"the zip archive promises {member.size} bytes and holds {'more' if done > member.size else done}"])
+        raise image_refused(
+            [f"the zip archive declares {member.size} bytes and contains {'more' if done > member.size else done}"]
+        )
     if crc != member.crc:
-        raise image_refused(["the zip archive is damaged: the checksum of its file is wrong"])
+        raise image_refused(["the zip archive is damaged: wrong checksum of its disk"])
 
 
-def _packed(window: RandomAccess, start: int, length: int) -> Iterator[bytes]:
+def _packed(file: RandomAccess, start: int, length: int) -> Iterator[bytes]:
     at = start
-    while at < start + length and (piece := window.at(at, min(_READ_BYTES, start + length - at))):
-        at += len(piece)
-        yield piece
+    while at < start + length and (chunk := file.read_at(at, min(_READ_BYTES, start + length - at))):
+        at += len(chunk)
+        yield chunk
 
 
 def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
     decoder = zlib.decompressobj(wbits=-15)
     try:
-        for piece in packed:
-            rest = piece
+        for chunk in packed:
+            rest = chunk
             while rest and not decoder.eof:
-                yield decoder.decompress(rest, _PIECE_BYTES)
+                yield decoder.decompress(rest, _CHUNK_BYTES)
                 rest = decoder.unconsumed_tail
-        while not decoder.eof and (piece := decoder.decompress(b"", _PIECE_BYTES)):
-            yield piece
+        while not decoder.eof and (chunk := decoder.decompress(b"", _CHUNK_BYTES)):
+            yield chunk
     except zlib.error:
-        raise image_refused(["the zip archive is damaged: its file cannot be unpacked"]) from None
+        raise image_refused(["the zip archive is damaged: its disk cannot be decompressed"]) from None

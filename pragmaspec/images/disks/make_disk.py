@@ -25,11 +25,12 @@ from pragmaspec.images.formats import qemu_img
 from pragmaspec.images.formats.detect import detect_formats
 from pragmaspec.images.formats.inspect import DISK_FORMATS, MAX_VIRTUAL_BYTES, BootFormat, DiskInfo, image_refused, inspect_any
 from pragmaspec.images.formats.qcow2_writer import write_qcow2
-from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccessFile, open_regular
+from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccess, RandomAccessFile, open_regular
 from pragmaspec.images.formats.sparse import read_blocks, write_sparse
 from pragmaspec.images.store.blobs import disk_full_as_error, file_sha256, fsync_path
 from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions, cache_disk, cached_disk
 from pragmaspec.images.store.digest_cache import changed_while_reading
+from pragmaspec.typing import override
 
 _SPACE_CHECK_BYTES = 64 * 2**20
 """Bytes written between two checks of the free space."""
@@ -127,7 +128,7 @@ class DiskMaker:
         """Make a disk from the content of a packed file, of at most ``max_bytes``."""
         formats = detect_formats(stream.peek(HEAD_BYTES), b"")
         if formats and all(each.family == "other" for each in formats):
-            raise image_refused([f"its content is {formats[0].words}, not a disk image"])
+            raise image_refused([f"its content is {formats[0].description}, not a disk image"])
         raw = self._options.declared in {None, *_NATIVE} and all(each.name == "raw" for each in formats)
         copy = self._scratch / "disk"
         with prefetch(limit_bytes(stream.rest(), max_bytes)) as chunks:
@@ -184,7 +185,7 @@ class DiskMaker:
             self._context.step("converting", size * percent // 100, size)
             self._store.check_space(_RESERVED_BYTES, self._name)
 
-        qemu_img.convert(copy, info.format, raw, "raw", most_bytes=size, counted=report)
+        qemu_img.convert(copy, info.format, raw, "raw", max_bytes=size, on_percent=report)
         reach("images.converted")
         copy.unlink()
         with open_regular(raw) as opened, target.open("xb", buffering=_WRITE_BYTES) as stream:
@@ -215,12 +216,17 @@ class DiskMaker:
             yield chunk
 
 
-class _Ends:
+class _Ends(RandomAccess):
     """Random access to the first MiB and the last 4 KiB of a stream that has been read."""
 
     def __init__(self) -> None:
         self._head = self._tail = b""
-        self.size = 0
+        self._size = 0
+
+    @property
+    @override
+    def size(self) -> int:
+        return self._size
 
     def record(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the same chunks."""
@@ -228,10 +234,10 @@ class _Ends:
             if len(self._head) < HEAD_BYTES:
                 self._head = (self._head + chunk)[:HEAD_BYTES]
             self._tail = (self._tail + chunk)[-TAIL_BYTES:] if len(chunk) < TAIL_BYTES else chunk[-TAIL_BYTES:]
-            self.size += len(chunk)
+            self._size += len(chunk)
             yield chunk
 
-    def at(self, offset: int, length: int) -> bytes:
-        """Return bytes of the head or of the tail."""
+    @override
+    def read_at(self, offset: int, length: int) -> bytes:
         begin = self.size - len(self._tail)
         return self._tail[offset - begin :][:length] if offset >= begin else self._head[offset : offset + length]

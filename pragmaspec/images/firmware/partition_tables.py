@@ -1,7 +1,6 @@
-"""Partition tables as firmware reads them: GPT (sectors of 512 and 4096 bytes), MBR with logical partitions, or none.
+"""Read partition tables as firmware does: GPT (sectors of 512 and 4096 bytes), MBR with logical partitions, or none.
 
-Sources: UEFI specification 2.10, sections 5.2 and 5.3. Checksums are left to the firmware: a table that it refuses is no better
-than none, and rare.
+Sources: UEFI specification 2.10, sections 5.2 and 5.3. Checksums are not verified: tables that firmware rejects are rare.
 """
 
 import struct
@@ -13,7 +12,7 @@ from pragmaspec.images.formats.random_access import RandomAccess
 
 SECTOR = 512
 CODE_BYTES = 440
-"""Boot code in the first sector, in front of the disk's signature."""
+"""Size of the boot code in the first sector, which precedes the disk signature."""
 EFI_SYSTEM = ("ef", "c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 _SIGNATURE_AT, _SIGNATURE = 510, b"\x55\xaa"
 _TABLE_AT, _ENTRY_BYTES = 446, 16
@@ -22,13 +21,13 @@ _GPT_SECTORS = (512, 4096)
 _LEGACY_BOOTABLE = 1 << 2
 _PROTECTIVE, _EXTENDED = "ee", {"05", "0f", "85"}
 _ACTIVE = 0x80
-_MOST_ENTRIES, _MOST_LOGICAL = 256, 64
+_MAX_ENTRIES, _MAX_LOGICAL = 256, 64
 
 
 class Partition(Frozen, frozen=True):
-    """Where a partition begins, in bytes, and how its table names it.
+    """A partition. ``kind``: its type, two hexadecimal digits in an MBR, a GUID in a GPT; ``offset`` in bytes.
 
-    ``kind``: two hexadecimal digits in an MBR, a GUID in a GPT. ``active``: marked for a BIOS to start.
+    ``active``: marked as bootable by a BIOS.
     """
 
     kind: str
@@ -37,7 +36,7 @@ class Partition(Frozen, frozen=True):
 
 
 class PartitionLayout(Frozen, frozen=True):
-    """``code``: the first sector's boot code; ``sector_bytes``: of the sectors that the table counts in."""
+    """A partition table. ``code``: boot code of the first sector; ``sector_bytes``: unit of the table."""
 
     label: str
     partitions: tuple[Partition, ...] = ()
@@ -46,8 +45,8 @@ class PartitionLayout(Frozen, frozen=True):
 
 
 def read_partition_layout(disk: RandomAccess) -> PartitionLayout:
-    """The partition table of a disk; ``label`` is ``gpt``, ``mbr`` or ``none``."""
-    first = disk.at(0, SECTOR)
+    """Return the partition table of a disk; its ``label`` is ``gpt``, ``mbr`` or ``none``."""
+    first = disk.read_at(0, SECTOR)
     if first[_SIGNATURE_AT:] != _SIGNATURE:
         return PartitionLayout(label="none")
     code = first[:CODE_BYTES]
@@ -80,13 +79,13 @@ def _entries(sector: bytes, base: int) -> Iterator[Partition]:
 
 
 def _logical(disk: RandomAccess, entries: tuple[Partition, ...]) -> Iterator[Partition]:
-    """Partitions inside an extended one: a chain of sectors, each with one partition and the place of the next."""
+    """Yield the partitions inside an extended one: a chain of sectors, each with a partition and the next sector."""
     extended = next((entry for entry in entries if entry.kind in _EXTENDED), None)
     if extended is None:
         return
     at = extended.offset
-    for _ in range(_MOST_LOGICAL):
-        sector = disk.at(at, SECTOR)
+    for _ in range(_MAX_LOGICAL):
+        sector = disk.read_at(at, SECTOR)
         if sector[_SIGNATURE_AT:] != _SIGNATURE:
             return
         inside = tuple(_entries(sector, at // SECTOR))
@@ -98,9 +97,9 @@ def _logical(disk: RandomAccess, entries: tuple[Partition, ...]) -> Iterator[Par
 
 
 def _gpt_header(disk: RandomAccess, sector_bytes: int) -> bytes:
-    """The primary header, else the copy in the last sector; empty when there is neither."""
+    """Return the primary header, else the copy in the last sector, else nothing."""
     for at in (sector_bytes, disk.size - sector_bytes):
-        header = disk.at(at, 92) if at > 0 else b""
+        header = disk.read_at(at, 92) if at > 0 else b""
         if header.startswith(_GPT_MAGIC) and len(header) == 92:  # noqa: PLR2004 - as in the specification
             return header
     return b""
@@ -110,8 +109,8 @@ def _gpt_partitions(disk: RandomAccess, header: bytes, sector_bytes: int) -> Ite
     at, count, entry_bytes = struct.unpack_from("<QII", header, 72)
     if entry_bytes % 128 or not 128 <= entry_bytes <= 4096:  # noqa: PLR2004 - as in the specification
         return
-    for number in range(min(count, _MOST_ENTRIES)):
-        entry = disk.at(at * sector_bytes + number * entry_bytes, 128)
+    for number in range(min(count, _MAX_ENTRIES)):
+        entry = disk.read_at(at * sector_bytes + number * entry_bytes, 128)
         if len(entry) == 128 and any(entry[:16]):  # noqa: PLR2004 - as above
             first, _, attributes = struct.unpack_from("<QQQ", entry, 32)
             yield Partition(

@@ -1,46 +1,46 @@
-"""What a file could be, by its first MiB and last 4 KiB: every known format that its bytes show, all at once.
+"""Detect all formats that a file could have, by its first MiB and its last 4 KiB.
 
-More than one answer is a polyglot: a file that two programs would read as two things, which no honest tool writes.
+More than one is a polyglot: a file that two programs would read as two things, which no honest tool writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccess
+from pragmaspec.images.formats.random_access import HEAD_BYTES, TAIL_BYTES, RandomAccess, read_tail
 
 FormatFamily = Literal["disk", "packed", "other"]
 
 
 class FileFormat(Frozen, frozen=True):
-    """A format. ``words`` finish the sentence "It is …"."""
+    """A file format. ``description`` completes the sentence "It is …"."""
 
     name: str
-    words: str
+    description: str
     family: FormatFamily
 
 
-def _disk(name: str, words: str) -> FileFormat:
-    return FileFormat(name=name, words=words, family="disk")
+def _disk(name: str, description: str) -> FileFormat:
+    return FileFormat(name=name, description=description, family="disk")
 
 
-def _packed(name: str, words: str) -> FileFormat:
-    return FileFormat(name=name, words=words, family="packed")
+def _packed(name: str, description: str) -> FileFormat:
+    return FileFormat(name=name, description=description, family="packed")
 
 
-def _other(name: str, words: str) -> FileFormat:
-    return FileFormat(name=name, words=words, family="other")
+def _other(name: str, description: str) -> FileFormat:
+    return FileFormat(name=name, description=description, family="other")
 
 
 RAW = _disk("raw", "a disk with a boot sector (raw)")
 QCOW2 = _disk("qcow2", "a qcow2 disk")
 VHD = _disk("vhd", "a VHD disk")
 _ZSTD = _packed("zstd", "compressed by zstd")
-_DESCRIPTOR = _other("vmdk descriptor", "a VMDK descriptor, a text that names other files which hold the disk")
-_OVF = _other("ovf", "an OVF description, a text that names the disk beside it; write the path of that file")
+_DESCRIPTOR = _other("vmdk descriptor", "a VMDK descriptor, a text that names other files with the disk's data")
+_OVF = _other("ovf", "an OVF descriptor, a text that names the disk in the same folder; write the path of that file")
 _ISO = _other("iso", "a CD image (ISO 9660 or UDF)")
 
-# Offset, bytes, kind. Sources: QEMU's block drivers, the formats' own descriptions, file(1).
+# Offset, bytes, format. Sources: QEMU's block drivers, the specifications of the formats, file(1).
 _MAGICS = (
     (0, b"QFI\xfb", QCOW2),
     (0, b"KDMV", _disk("vmdk", "a VMDK disk")),
@@ -50,7 +50,7 @@ _MAGICS = (
     (0, b"\x1f\x8b", _packed("gzip", "compressed by gzip")),
     (0, b"\xfd7zXZ\0", _packed("xz", "compressed by xz")),
     (0, b"\x28\xb5\x2f\xfd", _ZSTD),
-    (0, b"\x50\x2a\x4d\x18", _ZSTD),  # the frame of lengths that pzstd begins with
+    (0, b"\x50\x2a\x4d\x18", _ZSTD),  # the skippable frame that pzstd begins with
     (0, b"BZh", _packed("bzip2", "compressed by bzip2")),
     (0, b"PK\x03\x04", _packed("zip", "a zip archive")),
     (257, b"ustar", _packed("tar", "a tar archive")),
@@ -74,25 +74,30 @@ _TEXT = frozenset(b"\t\n\r\f\x1b") | frozenset(range(32, 127))
 _SECTOR = 512
 
 
-def head_and_tail(window: RandomAccess) -> tuple[bytes, bytes]:
-    """The first MiB and the last 4 KiB."""
-    return window.at(0, HEAD_BYTES), window.at(max(0, window.size - TAIL_BYTES), TAIL_BYTES)
+def head_and_tail(source: RandomAccess) -> tuple[bytes, bytes]:
+    """Return the first MiB and the last 4 KiB."""
+    return source.read_at(0, HEAD_BYTES), read_tail(source)
 
 
 def detect_formats(head: bytes, tail: bytes) -> tuple[FileFormat, ...]:
-    """Everything that a file with this head and tail could be; nothing for a disk without a boot sector, which shows nothing."""
+    """Return every format of a file with this head and tail; none for a disk without a boot sector, which has no signature."""
     found = tuple(dict.fromkeys(_matches(head, tail)))
-    if any(kind.family == "packed" for kind in found):
-        return found  # what follows is as good as random there, and may well look like a boot sector
+    if any(each.family == "packed" for each in found):
+        return found  # packed data is as good as random, and may contain the signature of a boot sector
     if head[_BOOT_AT : _BOOT_AT + 2] == _BOOT:
         found = (*found, RAW)
-    return found or tuple(_readable(head))
+    return found or tuple(_texts(head))
+
+
+def ambiguity(found: Sequence[FileFormat]) -> str:
+    """Return why a file with several formats is refused."""
+    return f"it can be read as {' and as '.join(each.description for each in found)}, and a file must have one format"
 
 
 def _matches(head: bytes, tail: bytes) -> Iterator[FileFormat]:
-    for offset, magic, kind in _MAGICS:
+    for offset, magic, format_ in _MAGICS:
         if head[offset : offset + len(magic)] == magic:
-            yield kind
+            yield format_
     if tail[-_SECTOR:].startswith(b"conectix"):
         yield VHD
     if tail[-_SECTOR:].startswith(b"koly"):
@@ -103,8 +108,8 @@ def _matches(head: bytes, tail: bytes) -> Iterator[FileFormat]:
         yield _DESCRIPTOR
 
 
-def _readable(head: bytes) -> Iterator[FileFormat]:
-    """Texts, which people put in place of disks: error pages above all."""
+def _texts(head: bytes) -> Iterator[FileFormat]:
+    """Yield the formats of text files that are mistaken for disks, most of all error pages."""
     start = head[:_SECTOR].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<?xml", b"<envelope", b"<ovf:envelope")) and b"/ovf/envelope/" in head[:TAIL_BYTES]:
         yield _OVF

@@ -1,9 +1,7 @@
-"""Random access to the disk that a guest sees in a qcow2 file.
+"""Random access to the guest's disk in a qcow2 file, to read partition tables and boot files without unpacking the disk.
 
-For a look at partition tables and boot files without unpacking the disk. Only for files that
-:mod:`pragmaspec.images.formats.inspect` has
-let through: no backing file, no external data, no encryption. A cluster that cannot be decoded reads as zeros; `qemu-img check`
-is the judge of damage. Source: QEMU's ``docs/interop/qcow2.txt``.
+Only for files that :mod:`pragmaspec.images.formats.inspect` has accepted: no backing file, no external data, no encryption. A
+cluster that cannot be decoded reads as zeros; damage is found by `qemu-img check`. Source: QEMU's ``docs/interop/qcow2.txt``.
 """
 
 import struct
@@ -14,6 +12,7 @@ from pragmaspec.errors import ImageError
 from pragmaspec.images.archives.decompress import decompress_zstd_frame
 from pragmaspec.images.formats.inspect import read_disk_header
 from pragmaspec.images.formats.random_access import RandomAccess
+from pragmaspec.typing import override
 
 _OFFSET = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
@@ -22,21 +21,21 @@ _COMPRESSION_TYPE_BIT, _EXTENDED_L2_BIT = 1 << 3, 1 << 4
 _COMPRESSION_TYPE_AT, _ZSTD = 104, 1
 _SECTOR = 512
 _SUBCLUSTERS = 32
-_KEPT_CLUSTERS = 16
+_CACHED_CLUSTERS = 16
 
 
-def guest_view(window: RandomAccess) -> RandomAccess:
-    """The disk as a guest sees it in ``window``: an inspected raw or qcow2 file."""
-    return _Qcow2(window) if read_disk_header(window).format == "qcow2" else window
+def guest_view(file: RandomAccess) -> RandomAccess:
+    """Return the disk as seen by a guest, in an inspected raw or qcow2 file."""
+    return _Qcow2(file) if read_disk_header(file).format == "qcow2" else file
 
 
-class _Qcow2:
-    """The guest's bytes of one qcow2 file."""
+class _Qcow2(RandomAccess):
+    """The guest's bytes of a qcow2 file."""
 
-    def __init__(self, window: RandomAccess) -> None:
-        self._window = window
-        self.size = read_disk_header(window).virtual_size_bytes
-        head = window.at(0, _COMPRESSION_TYPE_AT + 1)
+    def __init__(self, file: RandomAccess) -> None:
+        self._file = file
+        self._size = read_disk_header(file).virtual_size_bytes
+        head = file.read_at(0, _COMPRESSION_TYPE_AT + 1)
         version, bits = struct.unpack_from(">I12xI", head, 4)
         self._bits = bits
         self._cluster = 1 << bits
@@ -44,10 +43,15 @@ class _Qcow2:
         incompatible = struct.unpack_from(">Q", head, 72)[0] if version > 2 else 0  # noqa: PLR2004 - as in the format
         self._entry_bytes = 16 if incompatible & _EXTENDED_L2_BIT else 8
         self._zstd = bool(incompatible & _COMPRESSION_TYPE_BIT) and head[_COMPRESSION_TYPE_AT] == _ZSTD
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
 
-    def at(self, offset: int, length: int) -> bytes:
-        """See :class:`pragmaspec.images.formats.random_access.RandomAccess`."""
+    @property
+    @override
+    def size(self) -> int:
+        return self._size
+
+    @override
+    def read_at(self, offset: int, length: int) -> bytes:
         length = min(length, max(0, self.size - offset))
         found = bytearray()
         while len(found) < length:
@@ -56,11 +60,11 @@ class _Qcow2:
         return bytes(found)
 
     def _content(self, number: int) -> bytes:
-        if number not in self._kept:
-            self._kept[number] = self._read(number)
-            if len(self._kept) > _KEPT_CLUSTERS:
-                self._kept.popitem(last=False)
-        return self._kept[number]
+        if number not in self._cache:
+            self._cache[number] = self._read(number)
+            if len(self._cache) > _CACHED_CLUSTERS:
+                self._cache.popitem(last=False)
+        return self._cache[number]
 
     def _read(self, number: int) -> bytes:
         table, entry = divmod(number, self._cluster // self._entry_bytes)
@@ -70,26 +74,26 @@ class _Qcow2:
         at = l2_at + self._entry_bytes * entry
         where = self._number(at)
         if where & _COMPRESSED:
-            return self._unpacked(where)
+            return self._decompressed(where)
         if self._entry_bytes == 8 and where & _ZERO:  # noqa: PLR2004 - without subclusters
             return bytes(self._cluster)
         if not where & _OFFSET:
             return bytes(self._cluster)
-        content = self._window.at(where & _OFFSET, self._cluster).ljust(self._cluster, b"\0")
+        content = self._file.read_at(where & _OFFSET, self._cluster).ljust(self._cluster, b"\0")
         return content if self._entry_bytes == 8 else self._allocated(content, self._number(at + 8))  # noqa: PLR2004 - as above
 
     def _allocated(self, content: bytes, bitmap: int) -> bytes:
-        """``content`` with the subclusters blanked that ``bitmap`` does not mark as data."""
+        """Return ``content`` with those subclusters zeroed that are not data in ``bitmap``."""
         part = self._cluster // _SUBCLUSTERS
         return b"".join(
             content[index * part : (index + 1) * part] if bitmap >> index & 1 else bytes(part) for index in range(_SUBCLUSTERS)
         )
 
-    def _unpacked(self, where: int) -> bytes:
+    def _decompressed(self, where: int) -> bytes:
         shift = 62 - (self._bits - 8)
         offset = where & ((1 << shift) - 1)
         sectors = (where & (_COMPRESSED - 1)) >> shift
-        packed = self._window.at(offset, (sectors + 1) * _SECTOR - offset % _SECTOR)
+        packed = self._file.read_at(offset, (sectors + 1) * _SECTOR - offset % _SECTOR)
         try:
             content = (
                 decompress_zstd_frame(packed, self._cluster)
@@ -101,4 +105,4 @@ class _Qcow2:
         return content.ljust(self._cluster, b"\0")
 
     def _number(self, at: int) -> int:
-        return int.from_bytes(self._window.at(at, 8).ljust(8, b"\0"), "big")
+        return int.from_bytes(self._file.read_at(at, 8).ljust(8, b"\0"), "big")

@@ -1,9 +1,9 @@
-"""qcow2 files that are a function of the disk in them, and of nothing else.
+"""Write reproducible qcow2 files: the same guest-visible bytes give the same file.
 
-``qemu-img convert`` writes what its version and the order of its threads make of a disk, so that two machines get two digests of
-one disk. Here the same guest-visible bytes give the same file: version 3, clusters of 64 KiB, clusters of zeros left out, the
-others in the order of the disk, each table of the second level behind the clusters it names; then the first table, the reference
-counts, and their table. Written from beginning to end but for the header. Source: QEMU's ``docs/interop/qcow2.txt``.
+The output of ``qemu-img convert`` depends on its version and on the order of its threads, so two machines would get two digests
+of one disk. Layout: version 3, clusters of 64 KiB, no clusters of zeros, the others in the order of the disk, each L2 table
+behind its clusters; then the L1 table, the reference counts, and their table. Written sequentially except for the header. Source:
+QEMU's ``docs/interop/qcow2.txt``.
 """
 
 import struct
@@ -18,42 +18,41 @@ CLUSTER_BYTES = BLOCK_BYTES
 SECTOR = 512
 _L2_ENTRIES = CLUSTER_BYTES // 8
 _REFCOUNTS = CLUSTER_BYTES // 2
-"""Reference counts of 16 bits in one cluster."""
+"""Number of 16-bit reference counts in a cluster."""
 _COPIED = 1 << 63
-"""Says of a cluster that it has exactly one user."""
+"""Flag of clusters with a reference count of one."""
 _HEADER = struct.Struct(">4sIQIIQIIQQIIQQQQII")
 _HEADER_BYTES = 104
 
 
-def write_qcow2(target: BinaryIO, pieces: Iterable[bytes], most_bytes: int = MAX_VIRTUAL_BYTES) -> int:
-    """Write the disk of these pieces to the empty file ``target`` and return its virtual size in bytes.
+def write_qcow2(target: BinaryIO, chunks: Iterable[bytes], max_bytes: int = MAX_VIRTUAL_BYTES) -> int:
+    """Write a disk to the empty file ``target`` and return its virtual size in bytes.
 
-    Pieces may be of any length; those of a cluster each (see :func:`pragmaspec.images.formats.sparse.read_blocks`) go the short
-    way. Raises
-    ImageError when the disk has more than ``most_bytes``, or is not whole sectors.
+    Chunks may have any length; those of a cluster each (see :func:`pragmaspec.images.formats.sparse.read_blocks`) are not copied.
+    Raises ImageError if the disk exceeds ``max_bytes``, or is not whole sectors.
     """
-    return _Writer(target, most_bytes).write(_clusters(pieces))
+    return _Writer(target, max_bytes).write(_clusters(chunks))
 
 
-def _clusters(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in clusters; those of zeros are ``ZERO_BLOCK``."""
-    held = b""
-    for piece in pieces:
-        rest = held + piece if held else piece
+def _clusters(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in clusters; those of zeros are ``ZERO_BLOCK``."""
+    left = b""
+    for chunk in chunks:
+        rest = left + chunk if left else chunk
         end = len(rest) // CLUSTER_BYTES * CLUSTER_BYTES
         for start in range(0, end, CLUSTER_BYTES):
             yield ZERO_BLOCK if is_zero_block(rest, start) else rest[start : start + CLUSTER_BYTES]
-        held = rest[end:]
-    if held:
-        yield held
+        left = rest[end:]
+    if left:
+        yield left
 
 
 class _Writer:
-    """One file in the making: the next free cluster, and the tables that are not full yet."""
+    """Writes one file: the next free cluster, and the tables that are not yet full."""
 
-    def __init__(self, target: BinaryIO, most_bytes: int) -> None:
+    def __init__(self, target: BinaryIO, max_bytes: int) -> None:
         self._target = target
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._next = 1
         self._l1 = array("Q")
         self._l2 = array("Q")
@@ -63,8 +62,8 @@ class _Writer:
         size = 0
         for cluster in clusters:
             size += len(cluster)
-            if size > self._most_bytes:
-                raise image_refused([f"it unpacks to more than {self._most_bytes} bytes"])
+            if size > self._max_bytes:
+                raise image_refused([f"it expands to more than {self._max_bytes} bytes"])
             if cluster is ZERO_BLOCK or is_zero_block(cluster, 0):
                 self._l2.append(0)
             else:
@@ -72,7 +71,7 @@ class _Writer:
             if len(self._l2) == _L2_ENTRIES:
                 self._end_l2()
         if size % SECTOR:
-            raise image_refused([f"a raw disk has whole sectors of 512 bytes; this one has {size} bytes"])
+            raise image_refused([f"a raw disk must have whole sectors of 512 bytes; this one has {size} bytes"])
         if self._l2:
             self._end_l2()
         self._finish(size)
@@ -85,7 +84,7 @@ class _Writer:
         return at
 
     def _table(self, entries: "array[int]") -> int:
-        """Write a table, big endian and filled up to a whole cluster."""
+        """Write a table, big endian and padded to a whole cluster."""
         return self._append(_padded(_big_endian(entries)))
 
     def _end_l2(self) -> None:
@@ -109,7 +108,7 @@ class _Writer:
 
 
 def _count_blocks(used: int) -> tuple[int, int]:
-    """How many clusters of reference counts ``used`` clusters and they themselves need, and how many their table needs."""
+    """Return the clusters of reference counts for ``used`` clusters and themselves, and the clusters of their table."""
     blocks = tables = 0
     while True:
         more = -(-(used + blocks + tables) // _REFCOUNTS)

@@ -1,4 +1,4 @@
-"""A file that is opened once and read at any place: what was looked at is what is used, whatever becomes of its name."""
+"""Random access to a file through one descriptor, so that the inspected bytes are the used bytes (no TOCTOU)."""
 
 import os
 import stat
@@ -8,68 +8,76 @@ from pathlib import Path
 from typing import Protocol
 
 from pragmaspec.errors import ImageError
+from pragmaspec.typing import override
 
 HEAD_BYTES = 2**20
 TAIL_BYTES = 4096
 
 
 class RandomAccess(Protocol):
-    """Bytes of a known number, readable anywhere."""
+    """A fixed number of bytes that can be read at any offset."""
 
     @property
     def size(self) -> int:
-        """How many there are."""
+        """The number of bytes."""
         ...
 
-    def at(self, offset: int, length: int) -> bytes:
-        """Up to ``length`` bytes from ``offset``; fewer at the end, none beyond it."""
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return up to ``length`` bytes from ``offset``; fewer at the end, none beyond it."""
         ...
 
 
-class RandomAccessBytes:
-    """A window on bytes in memory."""
+class RandomAccessBytes(RandomAccess):
+    """Random access to bytes in memory."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
 
     @property
+    @override
     def size(self) -> int:
-        """How many there are."""
         return len(self._content)
 
-    def at(self, offset: int, length: int) -> bytes:
-        """See :class:`RandomAccess`."""
+    @override
+    def read_at(self, offset: int, length: int) -> bytes:
         return self._content[offset : offset + length]
 
 
-class RandomAccessFile:
-    """A window on an open file, which the caller keeps open; its length is what it was at the beginning."""
+class RandomAccessFile(RandomAccess):
+    """Random access to a file that the caller keeps open, at the size it had when it was opened."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
-        seen = os.fstat(handle)
-        self._size, self._mtime_ns = seen.st_size, seen.st_mtime_ns
+        status = os.fstat(handle)
+        self._size, self._mtime_ns = status.st_size, status.st_mtime_ns
 
     @property
+    @override
     def size(self) -> int:
-        """How many bytes there were when it was opened."""
         return self._size
 
+    @override
+    def read_at(self, offset: int, length: int) -> bytes:
+        if offset >= self._size:  # may exceed 63 bits, which pread does not accept
+            return b""
+        return os.pread(self.handle, min(length, self._size - offset), offset)
+
     def unchanged(self) -> bool:
-        """Whether nobody has written to it since it was opened, as far as its length and time tell."""
+        """True if size and modification time are those of when the file was opened."""
         now = os.fstat(self.handle)
         return (now.st_size, now.st_mtime_ns) == (self._size, self._mtime_ns)
 
-    def at(self, offset: int, length: int) -> bytes:
-        """See :class:`RandomAccess`."""
-        return os.pread(self.handle, min(length, max(0, self._size - offset)), offset)
+
+def read_tail(source: RandomAccess) -> bytes:
+    """Return the last 4 KiB."""
+    return source.read_at(max(0, source.size - TAIL_BYTES), TAIL_BYTES)
 
 
 @contextmanager
 def open_regular(file: Path) -> Iterator[RandomAccessFile]:
-    """Open a regular file once. Raises ImageError when it is none, or cannot be read.
+    """Open a regular file. Raises ImageError if it is not one, or cannot be read.
 
-    Never waits (a FIFO would let it hang) and never touches a device.
+    Does not block (as opening a FIFO would) and does not read from devices.
     """
     try:
         handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -84,13 +92,12 @@ def open_regular(file: Path) -> Iterator[RandomAccessFile]:
 
 
 def unreadable_file(file: Path, error: OSError) -> ImageError:
-    """The error for a file that cannot be opened."""
-    gone = isinstance(error, FileNotFoundError)
-    detail = f"There is no file {file}." if gone else f"{file}: {error.strerror}."
-    return ImageError("Image cannot be read", detail)
+    """Return the error for a file that cannot be opened."""
+    missing = isinstance(error, FileNotFoundError)
+    return ImageError("Image cannot be read", f"There is no file {file}." if missing else f"{file}: {error.strerror}.")
 
 
 def not_a_regular_file(file: Path) -> ImageError:
-    """The error for a folder, a device or a pipe in place of a disk."""
-    what = "is a folder" if file.is_dir() else "is not a regular file"
-    return ImageError("Not a file", f"{file} {what}. Write the path of a disk image.")
+    """Return the error for a folder, a device or a pipe instead of a disk."""
+    reason = "is a folder" if file.is_dir() else "is not a regular file"
+    return ImageError("Not a file", f"{file} {reason}. Write the path of a disk image.")

@@ -1,4 +1,4 @@
-"""Writing and reading files with holes: long stretches of zeros take no room, neither when copied nor when converted."""
+"""Read and write sparse files: long ranges of zeros take no disk space, neither when copied nor when converted."""
 
 import errno
 import os
@@ -8,58 +8,58 @@ from pragmaspec.images.hashing import ThreadedHash
 from pragmaspec.images.store.blobs import CHUNK_BYTES
 
 BLOCK_BYTES = 64 * 1024
-"""Zeros are left out in blocks of this size; also the cluster of the qcow2 files that are made of a disk."""
+"""Zeros are skipped in blocks of this size, which is also the cluster size of the qcow2 files written here."""
 ZERO_BLOCK = bytes(BLOCK_BYTES)
 
 
-def write_sparse(handle: int, pieces: Iterable[bytes]) -> tuple[str, int]:
-    """Write the pieces from the beginning of an empty file; their SHA-256 and how many bytes they were."""
+def write_sparse(handle: int, chunks: Iterable[bytes]) -> tuple[str, int]:
+    """Write the chunks to an empty file; return their SHA-256 and their total length in bytes."""
     at = 0
     with ThreadedHash() as digest:
-        for piece in pieces:
-            digest.update(piece)
-            write_sparse_at(handle, piece, at)
-            at += len(piece)
+        for chunk in chunks:
+            digest.update(chunk)
+            write_sparse_at(handle, chunk, at)
+            at += len(chunk)
         os.ftruncate(handle, at)
         return digest.hex("sha256"), at
 
 
-def write_sparse_at(handle: int, piece: bytes, at: int) -> None:
-    """Write ``piece`` at ``at`` but for its blocks of zeros, which become holes where nothing stands yet.
+def write_sparse_at(handle: int, chunk: bytes, at: int) -> None:
+    """Write ``chunk`` at ``at`` without its blocks of zeros, which stay holes in a new file.
 
-    The file ends where the last byte was written that is not left out.
+    The file ends behind the last byte that was written.
     """
-    whole = memoryview(piece)
-    for start, end in data_ranges(piece):
+    whole = memoryview(chunk)
+    for start, end in data_ranges(chunk):
         done = start
         while done < end:
             done += os.pwrite(handle, whole[done:end], at + done)
 
 
-def data_ranges(piece: bytes) -> Iterator[tuple[int, int]]:
-    """Where the bytes of ``piece`` begin and end that are not blocks of zeros, in ascending order."""
+def data_ranges(chunk: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of the ranges of ``chunk`` that are not blocks of zeros, in ascending order."""
     begun = -1
-    for start in range(0, len(piece), BLOCK_BYTES):
-        if is_zero_block(piece, start):
+    for start in range(0, len(chunk), BLOCK_BYTES):
+        if is_zero_block(chunk, start):
             if begun >= 0:
                 yield begun, start
             begun = -1
         elif begun < 0:
             begun = start
     if begun >= 0:
-        yield begun, len(piece)
+        yield begun, len(chunk)
 
 
-def is_zero_block(piece: bytes, start: int) -> bool:
-    """Whether the block of ``piece`` from ``start`` is all zeros."""
-    if piece[start]:
-        return False  # most blocks that are not zeros begin otherwise: no need to cut them out
-    block = piece[start : start + BLOCK_BYTES]
+def is_zero_block(chunk: bytes, start: int) -> bool:
+    """True if the block of ``chunk`` from ``start`` is all zeros."""
+    if chunk[start]:
+        return False  # most other blocks differ in their first byte already: no need to copy them
+    block = chunk[start : start + BLOCK_BYTES]
     return block == ZERO_BLOCK if len(block) == BLOCK_BYTES else not block.strip(b"\0")
 
 
 def read_blocks(handle: int) -> Iterator[bytes]:
-    """The file in blocks of 64 KiB, the last perhaps shorter; holes are not read, and are the object ``ZERO_BLOCK``."""
+    """Yield the file in blocks of 64 KiB, the last may be shorter; holes are not read, but are the object ``ZERO_BLOCK``."""
     size, at = os.fstat(handle).st_size, 0
     while at < size:
         data = min(_data_after(handle, at, size) // BLOCK_BYTES * BLOCK_BYTES, size)
@@ -76,7 +76,7 @@ def read_blocks(handle: int) -> Iterator[bytes]:
 
 
 def _data_after(handle: int, at: int, size: int) -> int:
-    """Where the next bytes stand that are no hole; the end when there are none."""
+    """Return the offset of the next data that is not a hole; the end of the file if there is none."""
     try:
         return os.lseek(handle, at, os.SEEK_DATA)
     except OSError as error:

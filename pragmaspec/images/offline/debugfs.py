@@ -112,7 +112,7 @@ class ExtFileSystem:
 
     def _list(self, folder: str) -> dict[str, FileEntry]:
         # One run for each: debugfs tells errors on another stream, and together they could not be told apart.
-        said = run_sandboxed("debugfs", ["-R", f'ls -p "{folder}"', self._device], self._limits).said
+        said = run_sandboxed("debugfs", ["-R", f'ls -p "{folder}"', self._device], self._limits).output
         found = (_ENTRY.fullmatch(line) for line in said.splitlines())
         return {
             match[5]: FileEntry(

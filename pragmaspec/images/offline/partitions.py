@@ -33,7 +33,7 @@ class ProbedPartition(NamedTuple):
 def probe_partitions(disk: Path) -> tuple[ProbedPartition, ...]:
     """The partitions of the file ``disk``, at most 128. Raises ImageError when ``sfdisk`` is not installed."""
     ended = run_sandboxed("sfdisk", ["--json", "--", str(disk.absolute())], Limits(cpu_s=_LOOK_CPU_S))
-    offsets = [0] if ended.status else _offsets(ended.said)
+    offsets = [0] if ended.status else _offsets(ended.output)
     with disk.open("rb") as file:
         return tuple(
             ProbedPartition(offset, _content(read_start(file.fileno(), offset))) for offset in offsets[:_MOST_PARTITIONS]

@@ -1,31 +1,38 @@
-"""Compressed streams: whole or refused, whatever the pieces they come in."""
+"""Compressed streams: decompressed completely or refused, whatever the chunks they arrive in."""
 
 import bz2
 import gzip
 import lzma
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.archives.decompress import MAX_CHUNK_BYTES, Frames, decompressed
+from pragmaspec.images.archives.compress import COMPRESSION_SUFFIXES, compressed_writer
+from pragmaspec.images.archives.decompress import MAX_CHUNK_BYTES, decompress_zstd_frame, decompressed
 from pragmaspec.images.archives.prefetch import prefetch
 from pragmaspec.images.archives.stream import PeekableStream
 from pragmaspec.images.archives.zip import disk_in_zip
 from pragmaspec.images.formats.random_access import RandomAccessBytes
+from tests.images.bad_disks import zstd
 
 CONTENT = bytes(range(256)) * 40 + bytes(300_000) + b"end"
-PACK: dict[str, Callable[[bytes], bytes]] = {
+SKIPPABLE = b"\x50\x2a\x4d\x18\x03\0\0\0abc"
+KINDS = {"gz": "gzip", "xz": "xz", "bz2": "bzip2", "zst": "zstd"}
+
+
+COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda content: gzip.compress(content, mtime=0),
     "xz": lzma.compress,
     "bzip2": bz2.compress,
-    "zstd": zstandard.ZstdCompressor(write_checksum=True).compress,
+    "zstd": zstd,
 }
 
 
@@ -34,51 +41,91 @@ def cut(content: bytes, length: int) -> Iterator[bytes]:
         yield content[start : start + length]
 
 
-@pytest.mark.parametrize("kind", PACK)
+@pytest.mark.parametrize("kind", COMPRESS)
 @pytest.mark.parametrize("length", [1, 7, 64, 10**6])
 @pytest.mark.parametrize("members", [1, 3])
-def test_pieces_and_members_do_not_matter(kind: str, length: int, members: int) -> None:
-    packed = PACK[kind](CONTENT) * members
+def test_chunks_and_members_do_not_change_the_content(kind: str, length: int, members: int) -> None:
+    packed = COMPRESS[kind](CONTENT) * members
     found = list(decompressed(kind, cut(packed, length)))
     assert b"".join(found) == CONTENT * members
-    assert all(len(piece) <= MAX_CHUNK_BYTES for piece in found)
+    assert all(len(chunk) <= MAX_CHUNK_BYTES for chunk in found)
 
 
-@pytest.mark.parametrize("kind", PACK)
-def test_what_is_cut_off_anywhere_is_noticed(kind: str) -> None:
-    packed = PACK[kind](CONTENT)
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_a_truncated_stream_is_refused(kind: str) -> None:
+    packed = COMPRESS[kind](CONTENT)
     for length in range(1, len(packed)):
         with pytest.raises(ImageError, match=f"compressed by {kind} and damaged"):
             list(decompressed(kind, cut(packed[:length], 50)))
 
 
-@pytest.mark.parametrize("kind", PACK)
-def test_something_behind_the_end_is_noticed(kind: str) -> None:
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_trailing_garbage_is_refused(kind: str) -> None:
     with pytest.raises(ImageError, match="damaged"):
-        list(decompressed(kind, cut(PACK[kind](CONTENT) + b"something else", 50)))
+        list(decompressed(kind, cut(COMPRESS[kind](CONTENT) + b"something else", 50)))
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2"])
-def test_padding_of_zeros_is_none_of_it(kind: str) -> None:
-    assert b"".join(decompressed(kind, cut(PACK[kind](CONTENT) + bytes(1000), 64))) == CONTENT
+def test_padding_with_zeros_is_ignored(kind: str) -> None:
+    assert b"".join(decompressed(kind, cut(COMPRESS[kind](CONTENT) + bytes(1000), 64))) == CONTENT
 
 
 @pytest.mark.parametrize("size", [0, 1, 300, 70_000, 500_000])
-@pytest.mark.parametrize("options", [{}, {"write_checksum": True}, {"write_content_size": False}, {"level": 19}])
-def test_frames_of_zstd_are_followed(size: int, options: dict[str, int]) -> None:
-    frame = zstandard.ZstdCompressor(**options).compress(CONTENT[:size] * 2)
-    data = b"\x50\x2a\x4d\x18\x03\0\0\0abc" + frame + frame
-    ends = {0, 11, 11 + len(frame), 11 + 2 * len(frame)}
-    for step in (1, 13):
-        frames, at = Frames(), 0
-        for piece in cut(data, step):
-            frames.follow(piece)
-            at += len(piece)
-            assert frames.between == (at in ends)
+@pytest.mark.parametrize(
+    "options", [{"checksum_flag": 0}, {"checksum_flag": 1}, {"content_size_flag": 0}, {"compression_level": 19}]
+)
+def test_zstd_frames_of_any_kind_are_read_and_truncation_is_noticed(size: int, options: dict[str, int]) -> None:
+    content, ends = CONTENT[:size] * 2, {0}
+    data = b""
+    for frame in (SKIPPABLE, zstd(content, **options), zstd(content, **options)):
+        data += frame
+        ends.add(len(data))
+    assert b"".join(decompressed("zstd", cut(data, 13))) == content * 2
+    for length in {*range(min(len(data), 300)), *range(max(0, len(data) - 300), len(data))} - ends:
+        with pytest.raises(ImageError, match="it is truncated"):
+            list(decompressed("zstd", cut(data[:length], 1000)))
+
+
+def test_a_zstd_window_beyond_the_limit_is_refused() -> None:
+    with pytest.raises(ImageError, match="requires too much memory"):
+        list(decompressed("zstd", iter([zstd(b"", window_log=28, content_size_flag=0)])))
+
+
+@pytest.mark.parametrize("member", [SKIPPABLE, zstd(b""), zstd(b"a")], ids=["skippable", "empty", "one byte"])
+def test_a_flood_of_tiny_zstd_frames_is_refused_quickly(member: bytes) -> None:
+    begun = time.process_time()
+    with pytest.raises(ImageError, match="thousands of empty parts"):
+        list(decompressed("zstd", cut(member * 2**20, 2**18)))
+    assert time.process_time() - begun < 1
+
+
+def test_small_zstd_frames_of_a_sparse_disk_are_accepted() -> None:
+    """As written by tools that make a compressed file seekable: many frames of 64 KiB, of which most are zeros."""
+    frames = zstd(bytes(2**16)) * 4000
+    assert sum(map(len, decompressed("zstd", cut(frames, 2**18)))) == 4000 * 2**16
+
+
+def test_the_first_zstd_frame_is_decompressed_alone() -> None:
+    assert decompress_zstd_frame(zstd(CONTENT) + b"other clusters", 100) == CONTENT[:100]
+    with pytest.raises(ImageError, match="compressed by zstd and damaged"):
+        decompress_zstd_frame(b"no frame", 100)
+
+
+@pytest.mark.parametrize("suffix", COMPRESSION_SUFFIXES)
+def test_compression_is_deterministic_and_can_be_undone(tmp_path: Path, suffix: str) -> None:
+    packed = set()
+    for number, length in enumerate((2**18, 2**18, 1000)):
+        file = tmp_path / f"{number}"
+        with compressed_writer(suffix, file) as write:
+            for chunk in cut(CONTENT, length):
+                write(chunk)
+        packed.add(file.read_bytes())
+    assert len(packed) == 1
+    assert b"".join(decompressed(KINDS[suffix], iter(packed))) == CONTENT
 
 
 def large_zip(content: bytes, *, whole: bool = True) -> bytes:
-    """An archive whose numbers all stand in fields of 64 bits, as those beyond 4 GiB do."""
+    """An archive with all numbers in 64-bit fields, as beyond 4 GiB."""
     local = struct.pack("<4s5H3I2H", b"PK\3\4", 45, 0, 0, 0, 0, zlib.crc32(content), 2**32 - 1, 2**32 - 1, 5, 0) + b"a.raw"
     at = len(local) + len(content)
     extra = struct.pack("<HHB", 7, 1, 0) + struct.pack("<HHQQQ", 1, 24, len(content), len(content), 0)
@@ -92,47 +139,47 @@ def large_zip(content: bytes, *, whole: bool = True) -> bytes:
     return local + content + directory + (end if whole else bytes(len(end))) + locator + last
 
 
-def test_zip_archives_of_more_than_four_gib_are_read() -> None:
+def test_zip_archives_beyond_four_gib_are_read() -> None:
     assert b"".join(disk_in_zip(RandomAccessBytes(large_zip(CONTENT)))) == CONTENT
-    with pytest.raises(ImageError, match="place of its directory"):
+    with pytest.raises(ImageError, match="directory cannot be found"):
         disk_in_zip(RandomAccessBytes(large_zip(CONTENT, whole=False)))
 
 
 @settings(max_examples=100)
 @given(st.lists(st.binary(max_size=50), max_size=20), st.data())
-def test_a_stream_gives_what_is_in_it_however_it_is_taken(pieces: list[bytes], data: st.DataObject) -> None:
-    stream, left = PeekableStream(iter(piece for piece in pieces if piece)), b"".join(pieces)
+def test_a_stream_yields_its_content_however_it_is_read(chunks: list[bytes], data: st.DataObject) -> None:
+    stream, left = PeekableStream(iter(chunk for chunk in chunks if chunk)), b"".join(chunks)
     for _ in range(data.draw(st.integers(0, 8))):
         length = data.draw(st.integers(0, 60))
-        how = data.draw(st.sampled_from(["peek", "take", "upto"]))
+        how = data.draw(st.sampled_from(["peek", "read", "read_chunks"]))
         if how == "peek":
             assert stream.peek(length) == left[:length]
             continue
-        found = stream.take(length) if how == "take" else b"".join(stream.upto(length))
+        found = stream.read(length) if how == "read" else b"".join(stream.read_chunks(length))
         assert found == left[:length]
         left = left[length:]
     assert b"".join(stream.rest()) == left
 
 
-def test_pieces_that_are_fetched_ahead_are_the_same_ones() -> None:
-    pieces = [bytes([number]) * 10 for number in range(100)]
-    with prefetch(iter(pieces)) as found:
-        assert list(found) == pieces
+def test_prefetched_chunks_are_the_same() -> None:
+    chunks = [bytes([number]) * 10 for number in range(100)]
+    with prefetch(iter(chunks)) as found:
+        assert list(found) == chunks
 
 
-def test_an_error_comes_in_its_place() -> None:
+def test_prefetch_raises_an_error_in_its_place() -> None:
     def failing() -> Iterator[bytes]:
         yield b"one"
         raise ImageError("broken")
 
-    with prefetch(failing()) as pieces:
-        assert next(pieces) == b"one"
+    with prefetch(failing()) as chunks:
+        assert next(chunks) == b"one"
         with pytest.raises(ImageError, match="broken"):
-            next(pieces)
+            next(chunks)
 
 
-def test_whoever_stops_early_leaves_no_thread_behind() -> None:
+def test_prefetch_leaves_no_thread_when_it_is_stopped_early() -> None:
     before = threading.active_count()
-    with prefetch(bytes(10) for _ in range(10**9)) as pieces:
-        next(pieces)
+    with prefetch(bytes(10) for _ in range(10**9)) as chunks:
+        next(chunks)
     assert threading.active_count() == before

@@ -1,4 +1,4 @@
-"""Which file of an archive is the disk: OVAs, Vagrant boxes, archives with notes beside the disk, files named by hand."""
+"""The disk among the members of an archive: OVAs, Vagrant boxes, archives with other files, members named in the spec."""
 
 import gzip
 import hashlib
@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.archives.ovf import MAX_METADATA_BYTES, disk_files, manifest_digests
@@ -23,7 +22,7 @@ from pragmaspec.images.reporter import ImageReporter
 from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.spec.models.image import ImageModel
-from tests.images.bad_disks import bootable, converted
+from tests.images.bad_disks import bootable, converted, zstd
 from tests.images.file_server import FileServer
 
 OVF = "http://schemas.dmtf.org/ovf/envelope/1"
@@ -53,14 +52,14 @@ PACKS: dict[str, Pack] = {
     "tar": tar,
     "GNU tar": lambda files: tar(files, tarfile.GNU_FORMAT),
     "tar.gz": lambda files: gzip.compress(tar(files), 1, mtime=0),
-    "tar.zst": lambda files: zstandard.compress(tar(files)),
+    "tar.zst": lambda files: zstd(tar(files)),
     "zip": zipped,
 }
 every_pack = pytest.mark.parametrize("pack", PACKS.values(), ids=PACKS)
 
 
-def description(*disks: str, files: str = "") -> bytes:
-    """An OVF; ``disks``: attributes of its disks."""
+def ovf(*disks: str, files: str = "") -> bytes:
+    """An OVF descriptor; ``disks``: attributes of its disks."""
     listed = "".join(f"<Disk ovf:capacity='2' ovf:capacityAllocationUnits='byte * 2^20' {disk}/>" for disk in disks)
     return (
         f"<?xml version='1.0'?><Envelope xmlns='{OVF}' xmlns:ovf='{OVF}'><References>{files}</References>"
@@ -72,16 +71,14 @@ def file(identity: str, href: str, more: str = "") -> str:
     return f"<File ovf:id='{identity}' ovf:href='{href}' {more}/>"
 
 
-ONE = description("ovf:diskId='d' ovf:fileRef='f1'", files=file("f1", "vm-disk1.vmdk") + file("f2", "vm.nvram"))
-TWO = description(
-    "ovf:diskId='a' ovf:fileRef='f1'", "ovf:diskId='b' ovf:fileRef='f2'", files=file("f1", "a.vmdk") + file("f2", "b.vmdk")
-)
+ONE = ovf("ovf:diskId='d' ovf:fileRef='f1'", files=file("f1", "vm-disk1.vmdk") + file("f2", "vm.nvram"))
+TWO = ovf("ovf:diskId='a' ovf:fileRef='f1'", "ovf:diskId='b' ovf:fileRef='f2'", files=file("f1", "a.vmdk") + file("f2", "b.vmdk"))
 
 
 def made(directory: Path, content: bytes, member: str = "") -> BootableDisk:
     (directory / "archive").write_bytes(content)
-    workshop = ImageContext(BlobStore(directory / "store"), "image", ImageReporter())
-    return make_disk(directory / "archive", workshop, DiskOptions(member=member), name="disk")
+    context = ImageContext(BlobStore(directory / "store"), "image", ImageReporter())
+    return make_disk(directory / "archive", context, DiskOptions(member=member), name="disk")
 
 
 def refusal(directory: Path, content: bytes, member: str = "") -> str:
@@ -90,7 +87,7 @@ def refusal(directory: Path, content: bytes, member: str = "") -> str:
     return str(refused.value)
 
 
-def test_a_zip_of_standard_input_is_read(tmp_path: Path) -> None:
+def test_a_zip_made_from_standard_input_is_read(tmp_path: Path) -> None:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         member = zipfile.ZipInfo("-")
@@ -111,15 +108,13 @@ def qcow2(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def alone(tmp_path: Path, vmdk: bytes) -> BootableDisk:
-    """The image made from the disk without an archive."""
+    """The image made of the disk without an archive."""
     (tmp_path / "alone").mkdir()
     return made(tmp_path / "alone", vmdk)
 
 
 @every_pack
-def test_an_ova_with_firmware_variables_beside_its_disk_follows_its_description(
-    tmp_path: Path, vmdk: bytes, alone: BootableDisk, pack: Pack
-) -> None:
+def test_the_descriptor_of_an_ova_selects_its_disk(tmp_path: Path, vmdk: bytes, alone: BootableDisk, pack: Pack) -> None:
     content = pack(
         {"._vm.ovf": b"\0\5\26\7", "vm.ovf": ONE, "vm.nvram": b"MRVN" + bytes(80), "vm-disk1.vmdk": vmdk, "notes.img": b"no disk"}
     )
@@ -127,53 +122,51 @@ def test_an_ova_with_firmware_variables_beside_its_disk_follows_its_description(
 
 
 @every_pack
-def test_the_order_in_the_archive_does_not_matter(tmp_path: Path, vmdk: bytes, alone: BootableDisk, pack: Pack) -> None:
+def test_the_order_of_members_does_not_matter(tmp_path: Path, vmdk: bytes, alone: BootableDisk, pack: Pack) -> None:
     other = bootable(2**20)
     content = pack({"data.img": other, "vm-disk1.vmdk": vmdk, "vm.nvram": b"x", "vm.ovf": ONE})
     assert made(tmp_path, content) == alone
 
 
-def test_several_disks_are_named_and_one_is_asked_for(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
+def test_several_disks_are_refused_unless_one_is_named(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
     content = tar({"vm.ovf": TWO, "a.vmdk": b"KDMV", "b.vmdk": vmdk})
-    assert "The archive holds 2 disks: 'a.vmdk', 'b.vmdk'; say which it is: `member: a.vmdk` in a spec" in refusal(
-        tmp_path, content
-    )
+    assert "The archive contains 2 disks: 'a.vmdk', 'b.vmdk'; name one: `member: a.vmdk` in a spec" in refusal(tmp_path, content)
     assert made(tmp_path, content, "b.vmdk") == alone
 
 
-def test_a_disk_that_is_compressed_in_its_ova_is_unpacked(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
-    paper = description("ovf:fileRef='f'", files=file("f", "d.vmdk.gz", "ovf:compression='gzip'"))
-    assert made(tmp_path, tar({"x/vm.ovf": paper, "x/d.vmdk.gz": gzip.compress(vmdk)})) == alone
+def test_a_compressed_disk_in_an_ova_is_unpacked(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
+    descriptor = ovf("ovf:fileRef='f'", files=file("f", "d.vmdk.gz", "ovf:compression='gzip'"))
+    assert made(tmp_path, tar({"x/vm.ovf": descriptor, "x/d.vmdk.gz": gzip.compress(vmdk)})) == alone
 
 
 @pytest.mark.parametrize("kind", ["sha1", "sha256", "sha512"])
 @pytest.mark.parametrize("last", [False, True])
-def test_the_digests_of_a_manifest_are_checked(tmp_path: Path, vmdk: bytes, kind: str, last: bool) -> None:
-    def ova(of_disk: bytes, of_paper: bytes = ONE) -> bytes:
-        sums = {"vm.ovf": of_paper, "vm-disk1.vmdk": of_disk}
+def test_manifest_digests_are_verified(tmp_path: Path, vmdk: bytes, kind: str, last: bool) -> None:
+    def ova(of_disk: bytes, of_descriptor: bytes = ONE) -> bytes:
+        sums = {"vm.ovf": of_descriptor, "vm-disk1.vmdk": of_disk}
         lines = "".join(f"{kind.upper()}({name})= {hashlib.new(kind, content).hexdigest()}\n" for name, content in sums.items())
         manifest, disk = {"vm.mf": lines.encode()}, {"vm-disk1.vmdk": vmdk}
         return tar({"vm.ovf": ONE, **(disk if last else manifest), **(manifest if last else disk)})
 
     assert made(tmp_path, ova(vmdk)).format == "qcow2"
-    assert f"gives 'vm-disk1.vmdk' the {kind.upper()}" in refusal(tmp_path, ova(b"other"))
-    assert f"gives 'vm.ovf' the {kind.upper()}" in refusal(tmp_path, ova(vmdk, b"other"))
+    assert f"'vm-disk1.vmdk' is damaged or was changed: its {kind.upper()}" in refusal(tmp_path, ova(b"other"))
+    assert f"'vm.ovf' is damaged or was changed: its {kind.upper()}" in refusal(tmp_path, ova(vmdk, b"other"))
 
 
 @pytest.mark.parametrize(
-    ("paper", "said"),
+    ("descriptor", "message"),
     [
-        (description("ovf:fileRef='f'", files=file("f", "../../etc/shadow")), "'../../etc/shadow' as its disk, which is no file"),
-        (description("ovf:fileRef='f'", files=file("f", "http://198.18.0.1/d.vmdk")), "which is no file beside it"),
-        (description("ovf:fileRef='f'", files=file("f", "/dev/sda")), "which is no file beside it"),
-        (description("ovf:fileRef='f'", files=file("f", "d.vmdk", "ovf:chunkSize='512'")), "is cut into chunks; join them"),
-        (description("ovf:fileRef='g'", files=file("f", "d.vmdk")), "names a disk whose file it does not list"),
-        (description("ovf:fileRef='f' ovf:parentRef='p'", files=file("f", "d.vmdk")), "only the difference to another disk"),
+        (ovf("ovf:fileRef='f'", files=file("f", "../../etc/shadow")), "'../../etc/shadow' as its disk, which is not a file"),
+        (ovf("ovf:fileRef='f'", files=file("f", "http://198.18.0.1/d.vmdk")), "not a file in the same folder"),
+        (ovf("ovf:fileRef='f'", files=file("f", "/dev/sda")), "not a file in the same folder"),
+        (ovf("ovf:fileRef='f'", files=file("f", "d.vmdk", "ovf:chunkSize='512'")), "is split into chunks; join them"),
+        (ovf("ovf:fileRef='g'", files=file("f", "d.vmdk")), "names a disk whose file it does not list"),
+        (ovf("ovf:fileRef='f' ovf:parentRef='p'", files=file("f", "d.vmdk")), "a difference to another disk"),
         (
-            description("ovf:fileRef='f'", files=file("f", "gone.vmdk")),
-            "names 'gone.vmdk' as the disk, which is not in the archive",
+            ovf("ovf:fileRef='f'", files=file("f", "gone.vmdk")),
+            "names 'gone.vmdk' as the disk, but the archive does not contain it",
         ),
-        (b"<Envelope", "its description is damaged"),
+        (b"<Envelope", "its OVF descriptor is damaged"),
         (b"<!DOCTYPE a [<!ENTITY b 'bb'><!ENTITY c '&b;&b;'>]><a>&c;</a>", "declares a document type"),
         (
             '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a SYSTEM "file:///etc/passwd"><a/>'.encode("utf-16"),
@@ -182,21 +175,21 @@ def test_the_digests_of_a_manifest_are_checked(tmp_path: Path, vmdk: bytes, kind
     ],
     ids=["above", "URL", "absolute", "chunks", "no file", "difference", "absent", "damaged", "entities", "UTF-16"],
 )
-def test_a_description_that_leads_elsewhere_is_refused(tmp_path: Path, vmdk: bytes, paper: bytes, said: str) -> None:
-    assert said.lower() in refusal(tmp_path, tar({"vm.ovf": paper, "d.vmdk": vmdk})).lower()
+def test_a_descriptor_that_names_other_files_is_refused(tmp_path: Path, vmdk: bytes, descriptor: bytes, message: str) -> None:
+    assert message.lower() in refusal(tmp_path, tar({"vm.ovf": descriptor, "d.vmdk": vmdk})).lower()
 
 
-def test_a_description_without_disks_leaves_the_choice_to_the_files(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
-    paper = description("ovf:diskId='made later'")
-    assert made(tmp_path, tar({"vm.ovf": paper, "d.vmdk": vmdk})) == alone
+def test_without_disks_in_the_descriptor_the_disk_is_detected(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
+    descriptor = ovf("ovf:diskId='made later'")
+    assert made(tmp_path, tar({"vm.ovf": descriptor, "d.vmdk": vmdk})) == alone
     large = b"<x>" + b" " * MAX_METADATA_BYTES + b"</x>"
     assert made(tmp_path, tar({"d.vmdk": vmdk, "vm.ovf": large})) == alone
-    assert "holds 2 descriptions" in refusal(tmp_path, tar({"a.ovf": paper, "b.ovf": paper, "d.vmdk": vmdk}))
+    assert "contains 2 OVF descriptors" in refusal(tmp_path, tar({"a.ovf": descriptor, "b.ovf": descriptor, "d.vmdk": vmdk}))
 
 
-def test_names_in_a_description_may_be_quoted_as_in_urls() -> None:
-    paper = description("ovf:fileRef='f'", files=file("f", "my%20disk.vmdk"))
-    assert disk_files(paper, "folder/vm.ovf") == ("folder/my disk.vmdk",)
+def test_names_in_a_descriptor_may_be_percent_encoded() -> None:
+    descriptor = ovf("ovf:fileRef='f'", files=file("f", "my%20disk.vmdk"))
+    assert disk_files(descriptor, "folder/vm.ovf") == ("folder/my disk.vmdk",)
     assert manifest_digests(b"SHA256 (my disk.vmdk) = AB\r\nnonsense\n", "folder/vm.mf") == {
         "folder/my disk.vmdk": ("sha256", "ab")
     }
@@ -218,27 +211,27 @@ BOX = json.dumps({"provider": "libvirt", "format": "qcow2", "virtual_size": 1}).
     ],
     ids=["one", "a list", "a list with a path", "another", "damaged", "something else"],
 )
-def test_a_vagrant_box_is_known_by_its_content(tmp_path: Path, qcow2: bytes, pack: Pack, metadata: bytes, disk: str) -> None:
+def test_the_metadata_of_a_box_selects_its_disk(tmp_path: Path, qcow2: bytes, pack: Pack, metadata: bytes, disk: str) -> None:
     content = pack(
         {f"./{disk}": qcow2, "./metadata.json": metadata, "./Vagrantfile": b"Vagrant.configure('2')", "./info.json": b"{}"}
     )
     assert made(tmp_path, content).blob.sha256 == hashlib.sha256(qcow2).hexdigest()
 
 
-def test_a_box_with_several_disks_asks_for_one(tmp_path: Path, qcow2: bytes) -> None:
+def test_a_box_with_several_disks_needs_a_member(tmp_path: Path, qcow2: bytes) -> None:
     metadata = json.dumps({"provider": "libvirt", "disks": [{"path": "a.img"}, {"path": "b.img"}]}).encode()
     content = tar({"metadata.json": metadata, "a.img": qcow2, "b.img": bootable()})
-    assert "holds 2 disks: 'a.img', 'b.img'" in refusal(tmp_path, content)
+    assert "contains 2 disks: 'a.img', 'b.img'" in refusal(tmp_path, content)
     assert made(tmp_path, content, "./a.img").blob.sha256 == hashlib.sha256(qcow2).hexdigest()
 
 
-def test_a_box_of_virtualbox_follows_its_description(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
-    paper = description("ovf:fileRef='f'", files=file("f", "box-disk001.vmdk"))
+def test_the_descriptor_of_a_virtualbox_box_selects_its_disk(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
+    descriptor = ovf("ovf:fileRef='f'", files=file("f", "box-disk001.vmdk"))
     content = gzip.compress(
         tar(
             {
                 "./metadata.json": b'{"provider": "virtualbox"}',
-                "./box.ovf": paper,
+                "./box.ovf": descriptor,
                 "./box-disk001.vmdk": vmdk,
                 "./other.vmdk": vmdk,
             }
@@ -248,7 +241,7 @@ def test_a_box_of_virtualbox_follows_its_description(tmp_path: Path, vmdk: bytes
 
 
 @every_pack
-def test_notes_beside_a_disk_are_passed_over(tmp_path: Path, qcow2: bytes, pack: Pack) -> None:
+def test_companion_files_are_ignored(tmp_path: Path, qcow2: bytes, pack: Pack) -> None:
     beside = {
         "README.md": b"# A disk\n", "LICENSE": b"MIT\n", "SHA256SUMS": b"00  disk\n", "disk.qcow2.sha256": b"00\n",
         "__MACOSX/._disk.qcow2": b"\0\5\26\7", "._disk.qcow2": b"\0\5\26\7", ".DS_Store": b"\0\0\0\1Bud1", "note.bin": b"\1\2\3",
@@ -259,24 +252,24 @@ def test_notes_beside_a_disk_are_passed_over(tmp_path: Path, qcow2: bytes, pack:
 
 
 @every_pack
-def test_a_disk_is_known_by_its_bytes_where_its_name_says_nothing(tmp_path: Path, qcow2: bytes, pack: Pack) -> None:
+def test_a_disk_with_a_neutral_name_is_detected_by_its_bytes(tmp_path: Path, qcow2: bytes, pack: Pack) -> None:
     assert made(tmp_path, pack({"firmware.bin": bytes(100), "appliance": qcow2})).format == "qcow2"
 
 
-def test_a_file_of_any_kind_of_archive_can_be_named(tmp_path: Path, qcow2: bytes) -> None:
+def test_a_member_of_any_archive_can_be_named(tmp_path: Path, qcow2: bytes) -> None:
     files = {"a/b.img": bootable(), "a/c.img": qcow2, "other.zip": b"PK\3\4"}
     for pack in PACKS.values():
         assert made(tmp_path, pack(files), "a/c.img").blob.sha256 == hashlib.sha256(qcow2).hexdigest()
-        assert "holds no file 'a/d.img' (did you mean 'a/" in refusal(tmp_path, pack(files), "a/d.img")
+        assert "contains no file 'a/d.img' (did you mean 'a/" in refusal(tmp_path, pack(files), "a/d.img")
         assert "did you mean 'a/c.img'?" in refusal(tmp_path, pack(files), "c.img")
-        assert "it holds 'a/b.img', 'a/c.img', 'other.zip'" in refusal(tmp_path, pack(files), "zzz")
+        assert "it contains 'a/b.img', 'a/c.img', 'other.zip'" in refusal(tmp_path, pack(files), "zzz")
     many = tar({f"{number}.dat": b"" for number in range(100)})
     assert "'7.dat' and 92 more" in refusal(tmp_path, many, "disk of mine")
-    assert "there is no archive to look for it in" in refusal(tmp_path, gzip.compress(qcow2), "a")
-    assert "there is no archive to look for it in" in refusal(tmp_path, qcow2, "a")
+    assert "the file is not an archive" in refusal(tmp_path, gzip.compress(qcow2), "a")
+    assert "the file is not an archive" in refusal(tmp_path, qcow2, "a")
 
 
-def test_what_is_beside_a_named_file_may_be_anything(tmp_path: Path, qcow2: bytes) -> None:
+def test_other_members_do_not_matter_if_one_is_named(tmp_path: Path, qcow2: bytes) -> None:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
         link = tarfile.TarInfo("latest.img")
@@ -285,26 +278,26 @@ def test_what_is_beside_a_named_file_may_be_anything(tmp_path: Path, qcow2: byte
         member = tarfile.TarInfo("disk.img")
         member.size = len(qcow2)
         archive.addfile(member, io.BytesIO(qcow2))
-    assert "which is not a file" in refusal(tmp_path, target.getvalue())
+    assert "which is not a regular file" in refusal(tmp_path, target.getvalue())
     assert made(tmp_path, target.getvalue(), "disk.img").format == "qcow2"
 
 
-def test_names_of_any_length_are_read(tmp_path: Path, qcow2: bytes) -> None:
+def test_long_member_names_are_read(tmp_path: Path, qcow2: bytes) -> None:
     long = "folder/" * 30 + "dïsk.qcow2"
     for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
         content = tar({long: qcow2, long.replace("dïsk", "other"): bootable()}, form)
         assert made(tmp_path, content, long).format == "qcow2"
 
 
-def test_strange_names_are_shown_so_that_they_do_no_harm(tmp_path: Path) -> None:
-    said = refusal(tmp_path, tar({"a b\x1b[31m\udcff.img": bootable(), "b.img": bootable()}, tarfile.GNU_FORMAT))
-    assert said.isprintable()
-    assert said.encode()
-    assert '`member: "a b' in said
+def test_control_characters_in_names_are_escaped(tmp_path: Path) -> None:
+    message = refusal(tmp_path, tar({"a b\x1b[31m\udcff.img": bootable(), "b.img": bootable()}, tarfile.GNU_FORMAT))
+    assert message.isprintable()
+    assert message.encode()
+    assert '`member: "a b' in message
 
 
-def test_what_papers_say_takes_no_memory(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
-    """Manifests of 3 MiB, of which the first two are more than is kept; and one that is a hole of 4 GiB."""
+def test_memory_for_metadata_is_limited(tmp_path: Path, vmdk: bytes, alone: BootableDisk) -> None:
+    """Manifests of 3 MiB each, of which two exceed the limit; and one that is a hole of 4 GiB."""
     large = b"SHA1(x)= 00\n" * 2**18
     assert made(tmp_path, tar({**{f"{number}.mf": large for number in range(20)}, "d.vmdk": vmdk})) == alone
     hole = tarfile.TarInfo("hole.ovf")
@@ -316,11 +309,11 @@ def test_what_papers_say_takes_no_memory(tmp_path: Path, vmdk: bytes, alone: Boo
     assert made(tmp_path, bytes(header) + tar({"d.vmdk": vmdk})) == alone
 
 
-def test_a_description_alone_says_which_file_is_meant(tmp_path: Path) -> None:
-    assert "It is an OVF description, a text that names the disk beside it" in refusal(tmp_path, ONE)
+def test_a_descriptor_alone_is_refused_with_advice(tmp_path: Path) -> None:
+    assert "It is an OVF descriptor, a text that names the disk in the same folder" in refusal(tmp_path, ONE)
 
 
-def test_the_spec_names_a_member_here_and_at_a_url_and_the_lock_file_holds_it(
+def test_a_member_from_the_spec_is_used_for_files_and_urls_and_locked(
     library: ImageLibrary, spec_directory: Path, server: FileServer, vmdk: bytes, alone: BootableDisk
 ) -> None:
     content = tar({"vm.ovf": TWO, "a.vmdk": bootable(3 * 2**20), "b.vmdk": vmdk})
@@ -335,7 +328,7 @@ def test_the_spec_names_a_member_here_and_at_a_url_and_the_lock_file_holds_it(
     assert (other.digest != alone.blob.sha256, other.described != described) == (True, True)
 
 
-def test_an_ova_is_unpacked_while_it_comes(
+def test_an_ova_is_unpacked_during_its_download(
     library: ImageLibrary, spec_directory: Path, server: FileServer, vmdk: bytes, alone: BootableDisk
 ) -> None:
     for files in ({"vm.ovf": ONE, "vm-disk1.vmdk": vmdk}, {"data.img": bootable(), "vm-disk1.vmdk": vmdk, "vm.ovf": ONE}):

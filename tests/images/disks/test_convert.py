@@ -14,7 +14,7 @@ from tests.images.bad_disks import bootable
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "format_", "packing"),
+    ("name", "said", "format_", "compression"),
     [
         ("disk.qcow2", None, "qcow2", ""),
         ("disk.img", None, "raw", ""),
@@ -26,18 +26,18 @@ from tests.images.bad_disks import bootable
         ("disk.qcow2", "vdi", "vdi", ""),
     ],
 )
-def test_the_name_tells_the_format(name: str, said: str | None, format_: str, packing: str) -> None:
-    assert conversion_target(Path(name), said) == ConversionTarget(file=name, format=format_, packing=packing)
+def test_the_suffix_determines_format_and_compression(name: str, said: str | None, format_: str, compression: str) -> None:
+    assert conversion_target(Path(name), said) == ConversionTarget(file=name, format=format_, compression=compression)
 
 
 @pytest.mark.parametrize("name", ["disk", "disk.gz", "disk.iso"])
-def test_a_name_that_tells_none_is_asked_about(name: str) -> None:
+def test_a_name_without_a_format_needs_an_option(name: str) -> None:
     with pytest.raises(UsageError, match="--to FORMAT"):
         conversion_target(Path(name), None)
 
 
-def test_a_format_that_is_none_is_named() -> None:
-    with pytest.raises(UsageError, match="qed is no format of a disk that can be written"):
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(UsageError, match="Disks cannot be written as qed"):
         conversion_target(Path("disk.qcow2"), "qed")
 
 
@@ -45,26 +45,26 @@ def test_a_format_that_is_none_is_named() -> None:
     "name", ["a.raw", "a.qcow2", "a.vmdk", "a.vdi", "a.vhd", "a.vhdx", "a.raw.gz", "a.raw.xz", "a.qcow2.bz2", "a.vhd.zst"]
 )
 @pytest.mark.parametrize("source", ["raw", "qcow2"])
-def test_there_and_back_again(tmp_path: Path, name: str, source: str) -> None:
+def test_any_conversion_can_be_reversed(tmp_path: Path, name: str, source: str) -> None:
     """Whatever is written is accepted, and has the same content; the same disk gives the same qcow2."""
-    workshop = ImageContext(BlobStore(tmp_path / "store"), "disk", ImageReporter())
+    context = ImageContext(BlobStore(tmp_path / "store"), "disk", ImageReporter())
     raw = tmp_path / "disk.raw"
     raw.write_bytes(bootable())
     disk = raw
     if source == "qcow2":
         disk = tmp_path / "disk.qcow2"
         convert_disk(raw, "raw", len(bootable()), conversion_target(disk, None), lambda *_: None)
-        assert make_disk(disk, workshop, name="disk").format == "qcow2"
+        assert make_disk(disk, context, name="disk").format == "qcow2"
     target = conversion_target(tmp_path / name, None)
     convert_disk(disk, source, len(bootable()), target, lambda *_: None)
-    made = make_disk(Path(target.file), workshop, DiskOptions(declared=target.format), name=name)
+    made = make_disk(Path(target.file), context, DiskOptions(declared=target.format), name=name)
     assert made.virtual_size_bytes == len(bootable())
-    command = ["qemu-img", "compare", "-f", "raw", "-F", made.format, str(raw), str(workshop.store.path(made.blob.sha256))]
+    command = ["qemu-img", "compare", "-f", "raw", "-F", made.format, str(raw), str(context.store.path(made.blob.sha256))]
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     assert {path.name for path in tmp_path.iterdir()} <= {"store", "disk.raw", "disk.qcow2", name}, "nothing is left beside it"
 
 
-def test_holes_stay_holes_and_compression_is_the_same_every_time(tmp_path: Path) -> None:
+def test_holes_are_preserved_and_compression_is_deterministic(tmp_path: Path) -> None:
     raw = tmp_path / "disk.raw"
     raw.write_bytes(bootable())
     with raw.open("r+b") as file:
@@ -76,7 +76,7 @@ def test_holes_stay_holes_and_compression_is_the_same_every_time(tmp_path: Path)
     assert (tmp_path / "one.raw.gz").read_bytes() == (tmp_path / "two.raw.gz").read_bytes()
 
 
-def test_a_directory_that_is_not_there_is_said_in_words(tmp_path: Path) -> None:
+def test_a_missing_target_folder_is_reported(tmp_path: Path) -> None:
     raw = tmp_path / "disk.raw"
     raw.write_bytes(bootable())
     with pytest.raises(UsageError, match="not writable"):

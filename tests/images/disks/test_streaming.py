@@ -65,19 +65,19 @@ def source(server: FileServer, content: bytes) -> UrlSource:
     return UrlSource(url=server.url("disk"), sha256=sha256(content).hexdigest())
 
 
-def workshop(store: BlobStore, reporter: ImageReporter | None = None) -> ImageContext:
+def context(store: BlobStore, reporter: ImageReporter | None = None) -> ImageContext:
     return ImageContext(store, "disk", reporter or ImageReporter(), policy=TransferPolicy(first_pause_s=0.001))
 
 
 def find(store: BlobStore, source: UrlSource | LocalSource, reporter: ImageReporter | None = None) -> VerifiedImage:
-    return source.find(workshop(store, reporter))
+    return source.find(context(store, reporter))
 
 
 def made_of(directory: Path, content: bytes) -> BootableDisk:
     """What becomes of the same file when it is there whole."""
     file = directory / "whole"
     file.write_bytes(content)
-    return make_disk(file, workshop(BlobStore(directory / "other")), name="disk")
+    return make_disk(file, context(BlobStore(directory / "other")), name="disk")
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -96,7 +96,7 @@ def published(store: BlobStore) -> list[Path]:
     return list((store.directory / "sha256").glob("*"))
 
 
-def test_a_disk_is_unpacked_while_it_comes_and_has_no_name_before_it_is_right(
+def test_a_disk_is_unpacked_during_its_download_and_published_when_verified(
     server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path
 ) -> None:
     server.content, server.stall_at = packed, len(packed) - 1000
@@ -111,7 +111,7 @@ def test_a_disk_is_unpacked_while_it_comes_and_has_no_name_before_it_is_right(
     assert list(store.incoming.iterdir()) == []
 
 
-def test_what_came_is_not_what_was_promised(server: FileServer, store: BlobStore, packed: bytes, disk: bytes) -> None:
+def test_a_file_with_another_digest_is_refused(server: FileServer, store: BlobStore, packed: bytes, disk: bytes) -> None:
     server.content = gzip.compress(disk[:-512] + os.urandom(512), 1)
     with pytest.raises(ImageError, match="another digest"):
         find(store, source(server, packed))
@@ -121,7 +121,7 @@ def test_what_came_is_not_what_was_promised(server: FileServer, store: BlobStore
     assert find(store, source(server, packed)).format == "qcow2"
 
 
-def test_the_next_mirror_begins_anew(server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path) -> None:
+def test_the_next_mirror_starts_again(server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path) -> None:
     with FileServer(content=packed[: len(packed) // 2] + os.urandom(len(packed) // 2)) as forged:
         right = sha256(packed).hexdigest()
         server.content = packed
@@ -130,7 +130,7 @@ def test_the_next_mirror_begins_anew(server: FileServer, store: BlobStore, packe
 
 
 @pytest.mark.parametrize("breaks", [[2_000_000], [1_000_000, 1_000_000, 1], [10, 0, 0, 2_500_000]])
-def test_a_transfer_that_breaks_off_goes_on_and_so_does_the_unpacking(
+def test_an_interrupted_download_is_resumed_with_its_unpacking(
     server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path, breaks: list[int]
 ) -> None:
     server.content, server.break_after = packed, list(breaks)
@@ -140,9 +140,7 @@ def test_a_transfer_that_breaks_off_goes_on_and_so_does_the_unpacking(
     assert all(asked.headers.get("Range") for asked in server.asked[len(breaks) :])
 
 
-def test_the_next_run_unpacks_what_came_before_and_what_comes(
-    server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path
-) -> None:
+def test_the_next_run_resumes_download_and_unpacking(server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path) -> None:
     server.content, server.break_after = packed, [2_000_000, *[0] * 5]
     with pytest.raises(ImageError, match="attempts failed"):
         find(store, source(server, packed))
@@ -152,7 +150,7 @@ def test_the_next_run_unpacks_what_came_before_and_what_comes(
     assert int(server.asked[begun].headers["Range"].removeprefix("bytes=").rstrip("-")) > MIB
 
 
-def test_another_file_in_the_middle_of_it_is_unpacked_from_its_beginning(
+def test_a_file_that_changes_on_the_server_is_unpacked_from_its_beginning(
     server: FileServer, store: BlobStore, packed: bytes, tmp_path: Path
 ) -> None:
     def change(_: object) -> None:
@@ -167,7 +165,7 @@ def test_another_file_in_the_middle_of_it_is_unpacked_from_its_beginning(
     assert find(store, source(server, packed), Change()).disk == made_of(tmp_path, packed).blob
 
 
-def test_whatever_it_is_packed_in_the_same_comes_out(
+def test_streaming_gives_the_same_disk_for_every_packing(
     server: FileServer, store: BlobStore, tmp_path: Path, disk: bytes, packed: bytes
 ) -> None:
     qcow2 = converted(tmp_path, "qcow2")
@@ -187,7 +185,7 @@ def test_whatever_it_is_packed_in_the_same_comes_out(
         assert BootableDisk(found.disk, found.format, found.virtual_size_bytes) == made_of(tmp_path, content)
 
 
-def test_what_is_wrong_with_a_disk_is_told_as_if_it_had_been_there(server: FileServer, store: BlobStore, tmp_path: Path) -> None:
+def test_streaming_reports_the_same_errors_as_a_local_file(server: FileServer, store: BlobStore, tmp_path: Path) -> None:
     two_files = tar([("a", b"0", bootable(), ""), ("b", b"0", bootable(), "")])
     polyglot = gzip.compress(bootable()) + bytes(512) + b"conectix" + bytes(504)
     for content in (gzip.compress(bootable())[:-9], gzip.compress(two_files), gzip.compress(b"<html>" * MIB), polyglot):
@@ -200,7 +198,7 @@ def test_what_is_wrong_with_a_disk_is_told_as_if_it_had_been_there(server: FileS
         assert published(store) == []
 
 
-def test_one_thing_is_told_at_a_time(server: FileServer, store: BlobStore, packed: bytes) -> None:
+def test_one_activity_is_reported_at_a_time(server: FileServer, store: BlobStore, packed: bytes) -> None:
     server.content = packed
     steps = Steps()
     find(store, source(server, packed), steps)
@@ -208,7 +206,7 @@ def test_one_thing_is_told_at_a_time(server: FileServer, store: BlobStore, packe
     assert set(steps.said) <= {"downloading", "hashing", "unpacking", "checking"}
 
 
-def test_holes_of_a_disk_that_comes_unpacked_stay_holes(server: FileServer, store: BlobStore) -> None:
+def test_holes_of_an_unpacked_download_are_preserved(server: FileServer, store: BlobStore) -> None:
     content = bootable(32 * MIB)
     server.content, server.break_after = content, [20 * MIB]
     found = find(store, source(server, content))
@@ -232,7 +230,7 @@ def test_a_local_file_is_read_once(store: BlobStore, tmp_path: Path, packed: byt
         find(store, LocalSource(disk=str(file), shown="disk.gz", sha256="0" * 64))
 
 
-def test_a_local_file_that_changes_meanwhile_is_refused(store: BlobStore, tmp_path: Path, packed: bytes) -> None:
+def test_a_local_file_that_changes_while_it_is_read_is_refused(store: BlobStore, tmp_path: Path, packed: bytes) -> None:
     file = tmp_path / "disk.gz"
     file.write_bytes(packed)
 
@@ -246,7 +244,7 @@ def test_a_local_file_that_changes_meanwhile_is_refused(store: BlobStore, tmp_pa
     assert published(store) == []
 
 
-def test_a_full_disk_is_said_in_words(server: FileServer, store: BlobStore, packed: bytes) -> None:
+def test_a_full_disk_is_reported(server: FileServer, store: BlobStore, packed: bytes) -> None:
     server.content = packed
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -260,10 +258,10 @@ def test_a_full_disk_is_said_in_words(server: FileServer, store: BlobStore, pack
     assert published(store) == []
 
 
-def test_giving_up_in_the_middle_ends_at_once(store: BlobStore) -> None:
+def test_an_abort_ends_at_once(store: BlobStore) -> None:
     part = store.part("x")
     part.write_bytes(gzip.compress(os.urandom(4 * MIB)))
-    with StreamingUnpack(workshop(store), part, DiskOptions()) as unpack:
+    with StreamingUnpack(context(store), part, DiskOptions()) as unpack:
         unpack.start(8 * MIB)
         unpack.advance(3 * MIB)
     assert [file.name for file in store.incoming.iterdir()] == ["x.part"]
@@ -306,9 +304,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     "point",
     ["images.download:2", "images.download:9", "images.piece:2", "images.ours:1", "images.check:1", "images.publish.rename:1"],
 )
-def test_whatever_kills_it_leaves_nothing_half_under_a_final_name(
-    server: FileServer, store: BlobStore, packed: bytes, point: str
-) -> None:
+def test_a_killed_process_publishes_nothing_incomplete(server: FileServer, store: BlobStore, packed: bytes, point: str) -> None:
     server.content = packed
     assert ended(fetching(store, server, packed, f"{point}:kill"))[0] == -signal.SIGKILL
     assert published(store) == []
@@ -321,7 +317,7 @@ def test_whatever_kills_it_leaves_nothing_half_under_a_final_name(
     assert (len(whole), len(server.asked)) == (1, 2), "what came is kept, and two that want it transfer it once"
 
 
-def test_memory_stays_small_whatever_the_size(server: FileServer, store: BlobStore, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_size(server: FileServer, store: BlobStore, tmp_path: Path) -> None:
     file = tmp_path / "disk"
     with file.open("wb") as stream:
         stream.write(bootable())

@@ -62,9 +62,9 @@ def small(make: Callable[..., Path]) -> bytes:
     return make().read_bytes()
 
 
-def test_a_gpt_with_an_efi_system_partition_alone_starts_by_uefi(make: Callable[..., Path]) -> None:
+def test_a_gpt_disk_with_only_an_efi_system_partition_boots_by_uefi(make: Callable[..., Path]) -> None:
     boots = boot_support_of_file(make())
-    assert (boots.default, boots.bios, boots.uefi, boots.nothing) == ("uefi", False, ("x86_64",), "")
+    assert (boots.default, boots.bios, boots.uefi, boots.unbootable) == ("uefi", False, ("x86_64",), "")
 
 
 MBR = "label: dos\nstart={at}, size={size}, type=ef\n"
@@ -88,7 +88,7 @@ WITH_BIOS_BOOT = f"label: gpt\nstart={{at}}, size={{size}}, type=U\nsize=1024, t
     ],
     ids=["MBR", "logical", "no table", "basic data", "BIOS partition, no code", "parted's code", "Windows' way", "active, empty"],
 )
-def test_what_no_bios_starts_is_started_by_uefi(make: Callable[..., Path], table: str, code: bytes) -> None:
+def test_a_disk_without_working_boot_code_boots_by_uefi(make: Callable[..., Path], table: str, code: bytes) -> None:
     assert boot_support_of_file(make(table, code)).default == "uefi"
 
 
@@ -97,18 +97,18 @@ def test_what_no_bios_starts_is_started_by_uefi(make: Callable[..., Path], table
     [(WITH_BIOS_BOOT, GRUB), (MBR, GRUB), ("label: gpt\nstart={at}, size={size}, type=U\n", b"\x90" * 440)],
     ids=["GRUB", "GRUB on MBR", "code of another kind"],
 )
-def test_what_both_start_is_started_by_a_bios_as_ever(make: Callable[..., Path], table: str, code: bytes) -> None:
+def test_a_disk_that_both_can_boot_boots_by_bios(make: Callable[..., Path], table: str, code: bytes) -> None:
     boots = boot_support_of_file(make(table, code))
     assert (boots.default, boots.bios, boots.uefi) == ("bios", True, ("x86_64",))
 
 
-def test_an_isohybrid_starts_by_both(make: Callable[..., Path]) -> None:
+def test_an_isohybrid_boots_by_both(make: Callable[..., Path]) -> None:
     table = "label: dos\nstart=64, size=1024, type=0, bootable\nstart={at}, size={size}, type=ef\n"
     boots = boot_support_of_file(make(table, b"\x45\x52" + bytes(30) + b"isolinux"))
     assert (boots.bios, boots.uefi) == (True, ("x86_64",))
 
 
-def test_a_copy_of_the_table_at_the_end_will_do(make: Callable[..., Path]) -> None:
+def test_the_backup_gpt_is_used_if_the_primary_is_missing(make: Callable[..., Path]) -> None:
     content = bytearray(make().read_bytes())
     content[512:1024] = bytes(512)
     assert boot_support(RandomAccessBytes(bytes(content))).uefi == ("x86_64",)
@@ -117,23 +117,23 @@ def test_a_copy_of_the_table_at_the_end_will_do(make: Callable[..., Path]) -> No
 @pytest.mark.parametrize(
     ("name", "arch"), [("BOOTAA64.EFI", "aarch64"), ("bootia32.efi", "i686"), ("BOOTRISCV64.EFI", "riscv64")]
 )
-def test_the_architecture_is_told_by_the_loader(make: Callable[..., Path], name: str, arch: str) -> None:
+def test_the_loader_name_determines_the_architecture(make: Callable[..., Path], name: str, arch: str) -> None:
     assert boot_support_of_file(make(path=f"EFI/BOOT/{name}")).uefi == (arch,)
 
 
-def test_a_loader_that_only_its_own_installation_knows_is_named(make: Callable[..., Path]) -> None:
+def test_a_loader_at_another_location_is_reported(make: Callable[..., Path]) -> None:
     boots = boot_support_of_file(make(path="EFI/a-long-vendor-name/systemd-bootx64.efi"))
     assert not boots.uefi
-    assert boots.nothing == (
+    assert boots.unbootable == (
         "no boot code in its first sector and no \\EFI\\BOOT\\BOOTX64.EFI on its EFI system partition, only "
-        "\\EFI\\a-long-vendor-name\\systemd-bootx64.efi, where the firmware of a new node does not look"
+        "\\EFI\\a-long-vendor-name\\systemd-bootx64.efi, which the firmware of a new node does not find"
     )
 
 
-def test_a_loader_that_is_no_program_does_not_count(make: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_loader_must_be_a_program(make: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(b"not a program")
     boots = boot_support_of_file(make(loader=tmp_path / "text"))
-    assert (boots.default, boots.uefi, boots.partition) == ("bios", (), True)
+    assert (boots.default, boots.uefi, boots.has_esp) == ("bios", (), True)
 
 
 @pytest.mark.parametrize(
@@ -145,11 +145,11 @@ def test_a_loader_that_is_no_program_does_not_count(make: Callable[..., Path], t
     ],
     ids=["empty", "no such partition", "a file system alone"],
 )
-def test_what_was_looked_for_is_said(make: Callable[..., Path], disk: dict[str, object], said: str) -> None:
-    assert boot_support_of_file(make(**disk)).nothing == f"no boot code in its first sector and {said}"
+def test_missing_boot_files_are_reported(make: Callable[..., Path], disk: dict[str, object], said: str) -> None:
+    assert boot_support_of_file(make(**disk)).unbootable == f"no boot code in its first sector and {said}"
 
 
-def test_a_table_for_larger_sectors_is_none_for_a_node(make: Callable[..., Path]) -> None:
+def test_a_partition_table_for_larger_sectors_cannot_boot(make: Callable[..., Path]) -> None:
     content = bytearray(make().read_bytes())
     header, entries = content[512:1024], content[1024 : 1024 + 128 * 128]
     struct.pack_into("<Q", entries, 32, MIB // 4096)
@@ -157,8 +157,8 @@ def test_a_table_for_larger_sectors_is_none_for_a_node(make: Callable[..., Path]
     content[4096:4608], content[8192 : 8192 + 128 * 128] = header, entries
     content[-512:] = bytes(512)
     boots = boot_support(RandomAccessBytes(bytes(content)))
-    assert boots.partition
-    assert boots.nothing.endswith("a partition table for sectors of 4096 bytes, where the disks of nodes have 512")
+    assert boots.has_esp
+    assert boots.unbootable.endswith("a partition table for sectors of 4096 bytes, but the disks of nodes have 512")
 
 
 @pytest.mark.parametrize(
@@ -174,13 +174,13 @@ def test_a_table_for_larger_sectors_is_none_for_a_node(make: Callable[..., Path]
     ],
     ids=" ".join,
 )
-def test_qcow2_files_of_every_kind_are_seen_through(make: Callable[..., Path], tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_boot_files_are_found_in_any_qcow2(make: Callable[..., Path], tmp_path: Path, options: tuple[str, ...]) -> None:
     run("qemu-img", "convert", "-f", "raw", *options, make(), tmp_path / "disk.qcow2")
     assert boot_support_of_file(tmp_path / "disk.qcow2").uefi == ("x86_64",)
 
 
 @pytest.mark.parametrize(("format_", "driver"), [("vmdk", "vmdk"), ("vdi", "vdi"), ("vhdx", "vhdx")])
-def test_disks_of_other_formats_are_looked_into_once_converted(
+def test_boot_files_are_found_in_converted_disks(
     make: Callable[..., Path], library: ImageLibrary, spec_directory: Path, format_: str, driver: str
 ) -> None:
     run("qemu-img", "convert", "-f", "raw", "-O", driver, make(), spec_directory / "disk")
@@ -188,7 +188,7 @@ def test_disks_of_other_formats_are_looked_into_once_converted(
     assert (image.firmware, image.archs, image.unbootable) == ("uefi", ("x86_64",), "")
 
 
-def test_the_spec_chooses_where_there_is_a_choice(make: Callable[..., Path], library: ImageLibrary, spec_directory: Path) -> None:
+def test_the_spec_chooses_the_firmware(make: Callable[..., Path], library: ImageLibrary, spec_directory: Path) -> None:
     both, alone = str(make(code=GRUB)), str(make())
 
     def firmware(source: str, asked: str | None) -> str:
@@ -196,21 +196,19 @@ def test_the_spec_chooses_where_there_is_a_choice(make: Callable[..., Path], lib
 
     assert [firmware(both, asked) for asked in (None, "bios", "uefi")] == ["bios", "bios", "uefi"]
     assert [firmware(alone, asked) for asked in (None, "uefi")] == ["uefi", "uefi"]
-    with pytest.raises(ImageError, match="says `firmware: bios`, and the disk has no boot code"):
+    with pytest.raises(ImageError, match="has `firmware: bios`, but the disk has no boot code"):
         firmware(alone, "bios")
-    with pytest.raises(ImageError, match="says `firmware: uefi`, and the disk has no EFI system partition"):
+    with pytest.raises(ImageError, match="has `firmware: uefi`, but the disk has no EFI system partition"):
         firmware(str(make(MBR.replace("ef", "83"), GRUB, path=None)), "uefi")
 
 
-def test_what_nothing_can_start_is_said_of_the_image(
-    make: Callable[..., Path], library: ImageLibrary, spec_directory: Path
-) -> None:
+def test_an_unbootable_image_has_a_reason(make: Callable[..., Path], library: ImageLibrary, spec_directory: Path) -> None:
     image = library.resolve(ImageModel(source=str(make(path=None))), "own", spec_directory)
     assert image.unbootable.startswith("no boot code in its first sector and no \\EFI")
     assert library.unbootable_reason(image) == ""
 
 
-def test_a_blank_disk_is_known_as_such(library: ImageLibrary, spec_directory: Path, make_disk: Callable[..., Path]) -> None:
+def test_a_blank_disk_is_detected(library: ImageLibrary, spec_directory: Path, make_disk: Callable[..., Path]) -> None:
     image = library.resolve(ImageModel(source=str(make_disk("blank.qcow2"))), "own", spec_directory)
     assert (library.unbootable_reason(image), image.unbootable) == (
         "no boot code in its first sector and no EFI system partition",
@@ -218,7 +216,7 @@ def test_a_blank_disk_is_known_as_such(library: ImageLibrary, spec_directory: Pa
     )
 
 
-def test_the_lock_file_says_uefi_and_of_a_bios_nothing(
+def test_the_lock_file_records_uefi_and_omits_bios(
     make: Callable[..., Path], library: ImageLibrary, spec_directory: Path
 ) -> None:
     for name, disk in (("new", make()), ("old", make(code=GRUB))):
@@ -231,7 +229,7 @@ def test_the_lock_file_says_uefi_and_of_a_bios_nothing(
         read_lock(spec_directory)
 
 
-def test_a_disk_that_is_elsewhere_starts_as_the_lock_file_says(
+def test_the_lock_file_has_the_firmware_of_a_disk_that_is_not_here(
     make: Callable[..., Path], library: ImageLibrary, spec_directory: Path, tmp_path: Path, server
 ) -> None:
     server.content = make().read_bytes()
@@ -241,9 +239,7 @@ def test_a_disk_that_is_elsewhere_starts_as_the_lock_file_says(
     assert (elsewhere.firmware, elsewhere.archs) == ("uefi", ())
 
 
-def test_a_kernel_of_its_own_leaves_the_disk_alone(
-    make: Callable[..., Path], library: ImageLibrary, spec_directory: Path
-) -> None:
+def test_a_disk_with_a_kernel_is_not_examined(make: Callable[..., Path], library: ImageLibrary, spec_directory: Path) -> None:
     (spec_directory / "vmlinuz").write_bytes(b"kernel")
     image = library.resolve(ImageModel(source=str(make()), kernel="vmlinuz"), "own", spec_directory)
     assert (image.firmware, image.unbootable) == ("bios", "")
@@ -251,7 +247,7 @@ def test_a_kernel_of_its_own_leaves_the_disk_alone(
 
 @given(st.data())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-def test_no_disk_is_too_strange_to_be_looked_at(small: bytes, data: st.DataObject) -> None:
+def test_any_bytes_can_be_examined(small: bytes, data: st.DataObject) -> None:
     content = bytearray(small)
     for _ in range(data.draw(st.integers(1, 4))):
         at, junk = (
@@ -262,7 +258,7 @@ def test_no_disk_is_too_strange_to_be_looked_at(small: bytes, data: st.DataObjec
     assert isinstance(boot_support(RandomAccessBytes(bytes(content))), BootSupport)
 
 
-def test_a_directory_without_end_is_not_read_for_ever(make: Callable[..., Path]) -> None:
+def test_an_endless_directory_is_not_read_forever(make: Callable[..., Path]) -> None:
     """Its cluster chain is a circle, and its table of partitions claims four thousand millions of entries."""
     content = bytearray(make().read_bytes())
     struct.pack_into("<I", content, 512 + 80, 2**32 - 1)

@@ -9,14 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
-from pragmaspec.images.formats.inspect import BootDisk, inspect_bytes, inspect_file
+from pragmaspec.images.formats.inspect import BootDisk, inspect_file
 from pragmaspec.images.formats.inspect import inspect as inspect_window
+from pragmaspec.images.formats.random_access import RandomAccessBytes
 
 MIB = 2**20
 
 
 def inspect(content: bytes, declared: str | None = None, **options: bool) -> BootDisk:
-    return inspect_bytes(content, declared, **options)
+    return inspect_window(RandomAccessBytes(content), declared, **options)
 
 
 def refusal(content: bytes, declared: str | None = None) -> str:
@@ -49,7 +50,7 @@ def changed(content: bytes, offset: int, layout: str, value: int) -> bytes:
     ids=" ".join,
 )
 @pytest.mark.parametrize("size", ["1M", "64M", "100G"])
-def test_what_qemu_img_makes_is_accepted(make_disk: Callable[..., Path], options: tuple[str, ...], size: str) -> None:
+def test_images_by_qemu_img_are_accepted(make_disk: Callable[..., Path], options: tuple[str, ...], size: str) -> None:
     if size == "100G" and ("cluster_size=512" in options or "preallocation=metadata" in options):
         size = "4G"
     file = make_disk("disk.qcow2", *options, size=size)
@@ -58,7 +59,7 @@ def test_what_qemu_img_makes_is_accepted(make_disk: Callable[..., Path], options
     assert inspect_file(file, None).format == "qcow2"
 
 
-def test_a_disk_with_bitmaps_is_accepted(make_disk: Callable[..., Path]) -> None:
+def test_a_qcow2_with_bitmaps_is_accepted(make_disk: Callable[..., Path]) -> None:
     file = make_disk("bitmaps.qcow2")
     subprocess.run(["qemu-img", "bitmap", "--add", "-f", "qcow2", str(file), "changes"], check=True)
     assert inspect_file(file, "qcow2").virtual_size_bytes == 64 * MIB
@@ -101,7 +102,7 @@ def test_internal_snapshots_are_refused(make_disk: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["vmdk", "vdi", "vpc", "vhdx", "qed", "parallels"])
-def test_other_formats_of_disks_are_refused(make_disk: Callable[..., Path], kind: str) -> None:
+def test_other_disk_formats_are_refused(make_disk: Callable[..., Path], kind: str) -> None:
     file = make_disk(f"disk.{kind}", kind=kind)
     for declared in (None, "raw"):
         with pytest.raises(ImageError, match="not a disk image"):
@@ -109,8 +110,8 @@ def test_other_formats_of_disks_are_refused(make_disk: Callable[..., Path], kind
 
 
 HEADER_FAULTS = {
-    "version 4": (4, ">I", 4, "not known"),
-    "version 1": (4, ">I", 1, "not known"),
+    "version 4": (4, ">I", 4, "unknown"),
+    "version 1": (4, ">I", 1, "unknown"),
     "backing file without a name": (8, ">Q", 4096, "backing file"),
     "name without a backing file": (16, ">I", 10, "backing file"),
     "clusters of 2^40": (20, ">I", 40, "outside the format"),
@@ -119,17 +120,17 @@ HEADER_FAULTS = {
     "size of 2^62": (24, ">Q", 2**62, "virtual size"),
     "half a sector": (24, ">Q", 64 * MIB + 256, "virtual size"),
     "legacy encryption": (32, ">I", 1, "encrypted"),
-    "endless first table": (36, ">I", 2**32 - 1, "first table"),
-    "first table too short": (36, ">I", 0, "first table"),
-    "first table outside": (40, ">Q", 2**40, "first table"),
-    "first table in the header": (40, ">Q", 0, "first table"),
-    "first table not aligned": (40, ">Q", 196608 + 8, "first table"),
+    "endless L1 table": (36, ">I", 2**32 - 1, "L1 table"),
+    "L1 table too short": (36, ">I", 0, "L1 table"),
+    "L1 table outside": (40, ">Q", 2**40, "L1 table"),
+    "L1 table in the header": (40, ">Q", 0, "L1 table"),
+    "L1 table not aligned": (40, ">Q", 196608 + 8, "L1 table"),
     "reference counts outside": (48, ">Q", 2**40, "reference count table"),
     "no reference counts": (56, ">I", 0, "reference count table"),
     "a snapshot": (60, ">I", 1, "snapshots"),
     "corrupt": (72, ">Q", 1 << 1, "corrupt"),
     "external data": (72, ">Q", 1 << 2, "another file"),
-    "unknown feature": (72, ">Q", 1 << 5, "not known"),
+    "unknown feature": (72, ">Q", 1 << 5, "unknown"),
     "raw external data": (88, ">Q", 1 << 1, "another file"),
     "reference counts of 2^7 bits": (96, ">I", 7, "outside the format"),
     "endless header": (100, ">I", 2**32 - 1, "outside the format"),
@@ -142,36 +143,36 @@ HEADER_FAULTS = {
 
 
 @pytest.mark.parametrize("name", HEADER_FAULTS)
-def test_each_fault_of_a_header_is_named(qcow2: bytes, name: str) -> None:
+def test_each_fault_of_a_header_is_reported(qcow2: bytes, name: str) -> None:
     offset, layout, value, words = HEADER_FAULTS[name]
     assert words in refusal(changed(qcow2, offset, layout, value), "qcow2")
 
 
-def test_an_unknown_compression_is_refused(qcow2: bytes) -> None:
+def test_an_unknown_compression_method_is_refused(qcow2: bytes) -> None:
     compressed = changed(qcow2, 72, ">Q", 1 << 3)
     assert inspect(compressed, "qcow2").format == "qcow2"
     assert "compression" in refusal(changed(compressed, 104, ">B", 7), "qcow2")
 
 
-def test_a_header_that_is_a_boot_sector_too_is_refused(qcow2: bytes) -> None:
+def test_a_qcow2_header_that_is_also_a_boot_sector_is_refused(qcow2: bytes) -> None:
     assert "boot sector" in refusal(changed(qcow2, 510, ">H", 0x55AA), "qcow2")
 
 
-def test_all_reasons_are_told_at_once(qcow2: bytes) -> None:
+def test_all_reasons_are_reported_at_once(qcow2: bytes) -> None:
     with pytest.raises(ImageError) as refused:
         inspect(changed(changed(qcow2, 32, ">I", 1), 60, ">I", 1), "raw")
     assert [problem.detail.split()[2] for problem in refused.value.problems] == ["declared", "encrypted.", "internal"]
 
 
 @pytest.mark.parametrize("length", [0, 3, 4, 31, 71, 72, 100, 103, 511])
-def test_a_file_that_was_cut_off_is_refused(qcow2: bytes, length: int) -> None:
+def test_a_truncated_file_is_refused(qcow2: bytes, length: int) -> None:
     refusal(qcow2[:length], "qcow2")
     refusal(qcow2[:length])
 
 
-def test_the_declared_format_has_to_be_the_real_one(qcow2: bytes) -> None:
-    assert "declared raw" in refusal(qcow2, "raw")
-    assert "declared qcow2" in refusal(bytes(2 * MIB), "qcow2")
+def test_the_declared_format_must_be_the_detected_one(qcow2: bytes) -> None:
+    assert "declared as raw" in refusal(qcow2, "raw")
+    assert "declared as qcow2" in refusal(bytes(2 * MIB), "qcow2")
 
 
 @pytest.mark.parametrize(
@@ -190,11 +191,11 @@ def test_the_declared_format_has_to_be_the_real_one(qcow2: bytes) -> None:
         (b"# Disk DescriptorFile\n", "VMDK"),
     ],
 )
-def test_what_is_no_disk_is_named(start: bytes, words: str) -> None:
+def test_files_that_are_not_disks_are_identified(start: bytes, words: str) -> None:
     assert words in refusal(start + bytes(2 * MIB) if words != "text" else start, None)
 
 
-def test_a_cd_image_and_a_vhd_are_no_raw_disks() -> None:
+def test_a_cd_image_or_vhd_is_not_taken_for_a_raw_disk() -> None:
     disc = bytearray(2 * MIB)
     disc[32769:32774] = b"CD001"
     assert "CD image" in refusal(bytes(disc), "raw")
@@ -205,7 +206,7 @@ def test_a_cd_image_and_a_vhd_are_no_raw_disks() -> None:
 
 
 @pytest.mark.parametrize("size", [512, MIB - 512, MIB + 100])
-def test_a_raw_disk_has_whole_sectors_and_a_size(size: int) -> None:
+def test_a_raw_disk_needs_whole_sectors_and_a_minimum_size(size: int) -> None:
     disk = bytearray(size)
     disk[510:512] = b"\x55\xaa"
     assert "sectors" in refusal(bytes(disk), "raw")
@@ -216,11 +217,11 @@ class Endless:
 
     size = 3 * 2**40
 
-    def at(self, offset: int, length: int) -> bytes:
+    def read_at(self, offset: int, length: int) -> bytes:
         return b"\1" * length
 
 
-def test_no_disk_is_larger_than_two_tebibytes() -> None:
+def test_disks_beyond_two_tebibytes_are_refused() -> None:
     with pytest.raises(ImageError, match="larger than 2 TiB"):
         inspect_window(Endless(), "raw", partitionless=True)
 
@@ -251,7 +252,7 @@ def test_a_mutated_header_is_refused_or_harmless(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(offset=st.integers(4, 111), value=st.integers(0, 255))
-def test_what_is_accepted_reaches_no_other_file_by_qemus_own_account(
+def test_qemu_img_sees_no_other_file_in_accepted_images(
     qcow2: bytes, tmp_path_factory: pytest.TempPathFactory, offset: int, value: int
 ) -> None:
     mutated = changed(qcow2, offset, ">B", value)

@@ -57,18 +57,18 @@ FETCHED = LockEntry(
 )
 
 
-def test_the_file_can_be_reviewed(golden: Callable[[Path, str], None]) -> None:
+def test_the_lock_file_is_readable(golden: Callable[[Path, str], None]) -> None:
     golden(HERE / "golden" / LOCK_FILE, lock_text({"rocky 9 \u201cblue\u201d": FETCHED, "debian-12": BUILT}))
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_entries_are_read_back(tmp_path: Path) -> None:
     assert read_lock(tmp_path) == {}
     write_lock(tmp_path, "debian-12", BUILT)
     write_lock(tmp_path, "rocky", FETCHED)
     assert read_lock(tmp_path) == {"debian-12": BUILT, "rocky": FETCHED}
 
 
-def test_an_equal_entry_does_not_touch_the_file(tmp_path: Path) -> None:
+def test_an_equal_entry_does_not_rewrite_the_file(tmp_path: Path) -> None:
     write_lock(tmp_path, "debian-12", BUILT)
     before = (tmp_path / LOCK_FILE).stat()
     write_lock(tmp_path, "debian-12", BUILT)
@@ -94,7 +94,7 @@ def test_an_equal_entry_does_not_touch_the_file(tmp_path: Path) -> None:
         max_size=4,
     )
 )
-def test_any_entry_survives_the_file(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, LockEntry]) -> None:
+def test_any_entry_round_trips(tmp_path_factory: pytest.TempPathFactory, entries: dict[str, LockEntry]) -> None:
     directory = tmp_path_factory.mktemp("lock")
     (directory / LOCK_FILE).write_text(lock_text(entries), encoding="utf-8")
     assert read_lock(directory) == entries
@@ -120,7 +120,7 @@ DAMAGED = {
 }
 
 
-def test_a_damaged_file_is_an_error_and_not_an_absent_one(
+def test_a_damaged_lock_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Callable[[Path, str], None]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -133,19 +133,19 @@ def test_a_damaged_file_is_an_error_and_not_an_absent_one(
     golden(HERE / "golden" / "lock-refusals.txt", "\n".join(said))
 
 
-def test_a_folder_in_its_place_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_in_place_of_the_lock_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / LOCK_FILE).mkdir()
     with pytest.raises(ImageError, match="it is a directory"):
         read_lock(tmp_path)
 
 
-def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_in_place_of_the_lock_file_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / LOCK_FILE)
     with pytest.raises(ImageError, match="it is a pipe"):
         read_lock(tmp_path)
 
 
-def test_what_was_transferred_is_known_again() -> None:
+def test_the_transferred_file_of_an_entry_is_restored() -> None:
     assert BUILT.transfer is None
     assert FETCHED.transfer == Fetched(
         blob=blob("1", 590000000),
@@ -178,7 +178,7 @@ TABLES = st.recursive(
 
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), TABLES, max_size=4))
-def test_tables_of_others_stay_as_they_are(tmp_path_factory: pytest.TempPathFactory, table: dict[str, object]) -> None:
+def test_foreign_tables_are_preserved(tmp_path_factory: pytest.TempPathFactory, table: dict[str, object]) -> None:
     """Room for the other things an environment is made of, whoever writes them."""
     directory = tmp_path_factory.mktemp("lock")
     write_table(directory, "placement", table)
@@ -191,7 +191,7 @@ def test_tables_of_others_stay_as_they_are(tmp_path_factory: pytest.TempPathFact
     assert read_lock(directory) == {"debian-12": BUILT}
 
 
-def test_a_lock_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_lock_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / f".{LOCK_FILE}.{os.getpid()}.part").mkdir()  # stops root too
     with pytest.raises(ImageError, match=r"pragmaspec\.lock cannot be written: Is a directory\. It belongs beside the spec"):
         write_lock(tmp_path, "debian-12", BUILT)

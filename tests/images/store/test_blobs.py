@@ -9,7 +9,7 @@ from pragmaspec.images.store.blobs import BlobStore, file_sha256, write_atomical
 from pragmaspec.resources import Blob
 
 
-def test_what_is_adopted_stands_under_its_digest_and_cannot_be_written(tmp_path: Path) -> None:
+def test_an_adopted_file_is_named_by_its_digest_and_read_only(tmp_path: Path) -> None:
     store = BlobStore(tmp_path / "store")
     part = store.part("one")
     part.write_bytes(b"content")
@@ -21,7 +21,7 @@ def test_what_is_adopted_stands_under_its_digest_and_cannot_be_written(tmp_path:
     assert store.path(blob.sha256).read_bytes() == b"content"
 
 
-def test_a_file_of_another_length_is_not_the_blob(tmp_path: Path) -> None:
+def test_a_file_of_another_size_is_not_the_blob(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     blob = Blob(sha256="a" * 64, size_bytes=3)
     assert not store.has(blob)
@@ -30,7 +30,7 @@ def test_a_file_of_another_length_is_not_the_blob(tmp_path: Path) -> None:
     assert not store.has(blob)
 
 
-def test_of_two_that_want_the_same_one_works_and_the_other_waits(tmp_path: Path) -> None:
+def test_a_lock_makes_the_second_process_wait(tmp_path: Path) -> None:
     order = []
     inside, go_on = threading.Event(), threading.Event()
 
@@ -50,7 +50,7 @@ def test_of_two_that_want_the_same_one_works_and_the_other_waits(tmp_path: Path)
     assert order == ["first", "second"]
 
 
-def test_a_scratch_directory_is_empty_and_goes_away(tmp_path: Path) -> None:
+def test_a_scratch_directory_is_empty_and_removed_afterwards(tmp_path: Path) -> None:
     store = BlobStore(tmp_path)
     left_by_a_crash = tmp_path / "incoming" / "build.work" / "half"
     left_by_a_crash.mkdir(parents=True)
@@ -60,14 +60,14 @@ def test_a_scratch_directory_is_empty_and_goes_away(tmp_path: Path) -> None:
     assert not directory.exists()
 
 
-def test_room_is_looked_for_before_it_is_needed(tmp_path: Path) -> None:
+def test_free_space_is_checked(tmp_path: Path) -> None:
     store = BlobStore(tmp_path / "not-yet-there")
     store.check_space(1, "debian-12")
     with pytest.raises(ImageError, match=r"debian-12 needs .* MiB"):
         store.check_space(2**60, "debian-12")
 
 
-def test_progress_of_hashing_is_counted(tmp_path: Path) -> None:
+def test_progress_of_hashing_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "disk"
     file.write_bytes(bytes(9 * 2**20))
     counted: list[tuple[int, int]] = []
@@ -76,7 +76,7 @@ def test_progress_of_hashing_is_counted(tmp_path: Path) -> None:
     assert len(counted) > 1
 
 
-def test_a_small_file_is_replaced_whole_with_its_mode(tmp_path: Path) -> None:
+def test_a_small_file_is_replaced_atomically_with_its_mode(tmp_path: Path) -> None:
     file = tmp_path / "new" / "entry.json"
     write_atomically(file, b"old")
     write_atomically(file, b"new", 0o600)

@@ -35,19 +35,19 @@ def reads(digests: DigestCache, file: Path) -> list[int]:
     return counted
 
 
-def test_a_file_is_read_once(digests: DigestCache, disk: Path) -> None:
+def test_a_file_is_hashed_once(digests: DigestCache, disk: Path) -> None:
     wait_until_settled(disk)
     assert reads(digests, disk) == [3]
     assert reads(digests, disk) == []
     assert digests.blob(disk) == Blob(sha256=sha256(b"one").hexdigest(), size_bytes=3)
 
 
-def test_a_file_that_was_changed_just_now_is_read_again(digests: DigestCache, disk: Path) -> None:
+def test_a_recently_changed_file_is_hashed_again(digests: DigestCache, disk: Path) -> None:
     assert reads(digests, disk) == [3]
     assert reads(digests, disk) == [3]
 
 
-def test_a_change_that_keeps_size_and_modification_time_is_seen(digests: DigestCache, disk: Path) -> None:
+def test_a_change_that_keeps_size_and_modification_time_is_detected(digests: DigestCache, disk: Path) -> None:
     wait_until_settled(disk)
     before, seen = digests.blob(disk), disk.stat()
     disk.write_bytes(b"two")
@@ -55,7 +55,7 @@ def test_a_change_that_keeps_size_and_modification_time_is_seen(digests: DigestC
     assert digests.blob(disk) != before
 
 
-def test_a_file_is_found_by_content_while_it_has_it(digests: DigestCache, disk: Path, tmp_path: Path) -> None:
+def test_a_file_is_found_by_digest_while_it_is_unchanged(digests: DigestCache, disk: Path, tmp_path: Path) -> None:
     assert digests.find(Blob(sha256="a" * 64, size_bytes=3)) is None
     blob = digests.blob(disk)
     assert digests.find(blob) == disk
@@ -67,7 +67,7 @@ def test_a_file_is_found_by_content_while_it_has_it(digests: DigestCache, disk: 
     assert digests.find(blob) is None
 
 
-def test_what_is_no_file_is_said_to_be_none(digests: DigestCache, tmp_path: Path) -> None:
+def test_special_files_are_refused(digests: DigestCache, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"There is no file .*/absent"):
         digests.blob(tmp_path / "absent")
     with pytest.raises(ImageError, match="is a folder"):
@@ -76,7 +76,7 @@ def test_what_is_no_file_is_said_to_be_none(digests: DigestCache, tmp_path: Path
         digests.blob(tmp_path / "disk.raw" / "below") if (tmp_path / "disk.raw").write_bytes(b"") == 0 else None
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(digests: DigestCache, disk: Path) -> None:
+def test_a_file_that_changes_while_it_is_hashed_is_refused(digests: DigestCache, disk: Path) -> None:
     def meddle(done: int, total: int) -> None:
         with disk.open("ab") as file:
             file.write(b"more")
