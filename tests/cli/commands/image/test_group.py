@@ -97,7 +97,7 @@ def test_convert_by_extension(shop: Workshop, run: Run, tmp_path: Path) -> None:
     run("convert", "disk.vdi", "back.raw", "--force")
     with pytest.raises(UsageError, match=r"cannot be written as foo\. Use --to with one of raw, qcow2"):
         run("convert", "disk.vdi", "new.qcow2", "--to", "foo")
-    with pytest.raises(UsageError, match="tells no format"):
+    with pytest.raises(UsageError, match="has no suffix of a disk format"):
         run("convert", "disk.vdi", "back")
     with pytest.raises(UsageError, match="no image of the store is called so"):
         run("convert", "nothing.qcow2", "new.qcow2")
