@@ -33,8 +33,9 @@ from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Blob, Outputs, Readiness
 from pragmaspec.site import SimulatedHost, SimulatedSite
-from pragmaspec.state.backends.local.backend import LocalStore
+from pragmaspec.state.backends.local.backend import LocalBackend
 from pragmaspec.state.backends.local.disk import OsDisk
+from pragmaspec.state.store import Store
 from pragmaspec.state_model import State
 
 KEY = StackKey(b"k" * 32)
@@ -71,10 +72,10 @@ class MeteredDisk(OsDisk):
             if self._real:
                 super().fsync(handle)
 
-    def fsync_folder(self, folder: Path) -> None:
+    def fsync_directory(self, folder: Path) -> None:
         with self._metered():
             if self._real:
-                super().fsync_folder(folder)
+                super().fsync_directory(folder)
 
     @contextmanager
     def _metered(self) -> Iterator[None]:
@@ -121,7 +122,8 @@ class Stack:
     def __init__(self, directory: Path, nodes: int, *, durable: bool = True, identity: str = "ident") -> None:
         self.nodes = nodes
         self.disk = MeteredDisk(real=durable)
-        self.store = LocalStore(directory / "state", disk=self.disk, memory=directory / "remembered")
+        backend = LocalBackend(directory / "state", self.disk)
+        self.store = Store(backend, disk=self.disk, machine_directory=directory / "remembered")
         self._directory = directory
         self._site = SimulatedSite(
             name="lab",

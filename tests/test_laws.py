@@ -74,7 +74,7 @@ laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthChe
 
 @laws
 @given(specs(), states())
-def test_after_a_plan_is_applied_there_is_nothing_to_do(spec: Wanted, state: State) -> None:
+def test_after_an_apply_the_next_plan_is_empty(spec: Wanted, state: State) -> None:
     after = applied(planned(spec, state), state)
     again = planned(spec, after)
     assert (again.actions, again.drift) == ((), ())
@@ -92,7 +92,7 @@ def test_the_order_of_clusters_does_not_matter(spec: Wanted, state: State, rando
 
 @laws
 @given(specs(), states())
-def test_every_action_waits_only_for_actions_of_the_plan_and_none_for_itself(spec: Wanted, state: State) -> None:
+def test_every_action_depends_only_on_other_actions_of_the_plan(spec: Wanted, state: State) -> None:
     actions = {each.key: each for each in planned(spec, state).actions}
     assert len(actions) == len(planned(spec, state).actions)
     assert all(key in actions for each in actions.values() for key in each.after)
@@ -101,7 +101,7 @@ def test_every_action_waits_only_for_actions_of_the_plan_and_none_for_itself(spe
 
 @laws
 @given(specs(), states())
-def test_macs_addresses_and_vlans_belong_to_one_only(spec: Wanted, state: State) -> None:
+def test_macs_addresses_and_vlans_are_unique(spec: Wanted, state: State) -> None:
     after = applied(planned(spec, state), state)
     for site in ("lab", "tokyo"):
         here = [node for node in after.nodes() if node.site == site]
@@ -142,7 +142,7 @@ def renamed(spec: Wanted, kinds: tuple[str, ...]) -> Wanted:
 
 @laws
 @given(specs(), st.sampled_from((("cluster",), ("site",), ("cluster", "site"))))
-def test_a_rename_that_is_told_of_touches_no_machine(spec: Wanted, kinds: tuple[str, ...]) -> None:
+def test_a_declared_rename_changes_no_machine(spec: Wanted, kinds: tuple[str, ...]) -> None:
     before = applied(planned(spec), EMPTY)
     other = renamed(spec, kinds)
     plan = planned(other, before)
@@ -155,7 +155,7 @@ def test_a_rename_that_is_told_of_touches_no_machine(spec: Wanted, kinds: tuple[
 
 @laws
 @given(specs(), specs(), st.sampled_from((("cluster",), ("site",), ("cluster", "site"))))
-def test_a_rename_together_with_other_changes_ends_as_the_same_changes_alone(
+def test_a_rename_with_other_changes_has_the_result_of_those_changes_alone(
     spec: Wanted, then: Wanted, kinds: tuple[str, ...]
 ) -> None:
     before = applied(planned(spec), EMPTY)
@@ -171,7 +171,7 @@ def test_a_rename_together_with_other_changes_ends_as_the_same_changes_alone(
 
 @laws
 @given(clusters("alpha"), st.integers(1, 5))
-def test_scaling_out_touches_nothing_but_what_nodes_know_of_each_other(asked: WantedCluster, more: int) -> None:
+def test_scaling_out_only_updates_the_peers_of_existing_nodes(asked: WantedCluster, more: int) -> None:
     asked = replace(asked, running=True)
     images = tuple(image(name) for name in IMAGES)
     before = applied(planned(wanted(asked, sites=SITES, images=images)), EMPTY)
@@ -190,7 +190,7 @@ def test_scaling_out_touches_nothing_but_what_nodes_know_of_each_other(asked: Wa
 
 @laws
 @given(specs(), states(), st.data())
-def test_a_part_of_a_plan_has_all_it_needs_and_leaves_nothing_half_done(spec: Wanted, state: State, data: st.DataObject) -> None:
+def test_a_targeted_plan_is_self_contained(spec: Wanted, state: State, data: st.DataObject) -> None:
     whole = planned(spec, state)
     if whole.empty:
         return
@@ -217,7 +217,7 @@ def action_of(actions: tuple[object, ...], key: str) -> object:
 
 @laws
 @given(specs(), states(), st.data())
-def test_whatever_disappears_comes_back(spec: Wanted, state: State, data: st.DataObject) -> None:
+def test_any_lost_object_is_recreated(spec: Wanted, state: State, data: st.DataObject) -> None:
     after = applied(planned(spec, state), state)
     sights = {}
     for site in ("lab", "tokyo"):

@@ -89,10 +89,10 @@ class Stack:
     def state(self) -> "State":
         """What is recorded; an empty state when nothing was ever applied."""
         loaded = self.store.load()
-        if not loaded.on_disk:
+        if not loaded.exists:
             self._refuse_other_place()
         self._unfinished = loaded.unfinished
-        return loaded.ledger.state
+        return loaded.state
 
     def lineage(self) -> str:
         """The name of the recorded stack. Raises UsageError when nothing was ever recorded: then it has none yet."""
@@ -103,7 +103,7 @@ class Stack:
     def interrupted(self) -> bool:
         """Whether an earlier run ended before it was done, and may have left things begun: as last read, else as it is now."""
         if self._unfinished is None:
-            self._unfinished = bool(self.store.ground.read().journals)
+            self._unfinished = bool(self.store.backend.read().journals)
         return self._unfinished
 
     def wanted(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Wanted":
@@ -237,7 +237,7 @@ class Stack:
     def opened(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[LockedStore]":
         """Hold the lock and what stands there, to replace it as a whole."""
         self._before_locking(steal_lock=steal_lock)
-        with self.store.opened(command, lineage) as opened:
+        with self.store.open_locked(command, lineage) as opened:
             yield opened
 
     def _before_locking(self, *, steal_lock: bool) -> None:

@@ -1,4 +1,4 @@
-"""What is true of every state that pragmaspec writes. Checked before each write, always: a bug must not be recorded."""
+"""Invariants of every state that pragmaspec writes, checked before each write so that a bug cannot be recorded."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,10 +9,10 @@ from pragmaspec.state_model import Record, State
 
 
 def contradictions(records: Iterable[Record]) -> frozenset[str]:
-    """Every way in which ``records`` contradict one another, in words.
+    """Return all contradictions between ``records``, human-readable.
 
-    One object at a site (address of its making and generation), one creation (op), one public address and one VLAN of a site
-    belong to one record each.
+    One object at a site (original address and generation), one creation (op), one public address and one VLAN of a site belong to
+    one record each.
     """
     owners: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for record in records:
@@ -30,7 +30,7 @@ def contradictions(records: Iterable[Record]) -> frozenset[str]:
 
 
 def claims(resource: Resource) -> list[tuple[str, ...]]:
-    """What of a site's pools ``resource`` holds for itself."""
+    """Return the VLANs and public addresses of a site's pools that ``resource`` owns."""
     if not isinstance(resource, Allocation):
         return []
     vlans = [("VLAN", str(network.vlan), "of site", resource.site) for network in resource.networks if network.vlan is not None]
@@ -39,33 +39,29 @@ def claims(resource: Resource) -> list[tuple[str, ...]]:
 
 
 def check_invariants(state: State, before: State) -> None:
-    """Raise StateUnwritableError when ``state`` contradicts itself in a way that ``before`` did not.
+    """Raise StateUnwritableError for a contradiction in ``state`` that is not in ``before``.
 
-    What was wrong before stays writable, so that it can be put right.
+    Earlier contradictions may be written again, so that they can be corrected.
     """
-    wrong = contradictions(state.records)
-    wrong = wrong and wrong - contradictions(before.records)
-    if wrong:
-        raise _contradiction(wrong)
+    _check_new(contradictions(state.records), before.records)
 
 
 def check_claims(state: State, resources: Iterable[Resource]) -> None:
-    """Raise StateUnwritableError when one of ``resources`` claims what another record of ``state``, or another of them, holds."""
-    asked = {resource.address: resource for resource in resources if isinstance(resource, Allocation)}
-    if not asked:
+    """Raise StateUnwritableError if one of ``resources`` claims what another of them, or another record of ``state``, owns."""
+    requested = {resource.address: resource for resource in resources if isinstance(resource, Allocation)}
+    if not requested:
         return
-    after = [Record(resource=resource) for resource in asked.values()]
-    after += [record for record in state.records if isinstance(record.resource, Allocation) and record.address not in asked]
     before = [record for record in state.records if isinstance(record.resource, Allocation)]
-    wrong = contradictions(after)
-    wrong = wrong and wrong - contradictions(before)
-    if wrong:
-        raise _contradiction(wrong)
+    after = [Record(resource=resource) for resource in requested.values()]
+    after += [record for record in before if record.address not in requested]
+    _check_new(contradictions(after), before)
 
 
-def _contradiction(wrong: frozenset[str]) -> StateUnwritableError:
-    return StateUnwritableError(
-        "The state would contradict itself",
-        f"{'; '.join(sorted(wrong))}. Each must have one owner, so this is not recorded and nothing more is started. "
-        "Run the command again: it plans anew from what is recorded. If that does not help, it is a fault of pragmaspec.",
-    )
+def _check_new(found: frozenset[str], before: Iterable[Record]) -> None:
+    new = found and found - contradictions(before)
+    if new:
+        raise StateUnwritableError(
+            "The state would contradict itself",
+            f"{'; '.join(sorted(new))}. Each must have one owner, so this is not recorded and nothing more is started. "
+            "Repeat the command: it makes a new plan from what is recorded. If that does not help, it is a bug in pragmaspec.",
+        )

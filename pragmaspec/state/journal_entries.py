@@ -1,6 +1,7 @@
-"""What a journal line says: the record types, and what each does to the recorded state. Pure."""
+"""Journal entries, and the effect of each on the recorded state."""
 
 from time import time
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -13,27 +14,27 @@ from pragmaspec.site import Site
 from pragmaspec.state_model import ClosedOp, Record, State
 
 CLOSED_OPS_KEPT_S = 7 * 86400.0
-"""How long an op that is over is remembered, so that what turns up late with it is known to be a leftover."""
+"""For how long closed ops are recorded, so that an object that appears late with one is recognised as a leftover."""
 
 
 class Begin(Frozen, frozen=True, tag_field="type", tag="begin"):
-    """The first line: which snapshot the journal extends."""
+    """The first entry: lineage and serial of the snapshot that the journal extends."""
 
     lineage: str
     serial: int
 
 
 class SiteUsed(Frozen, frozen=True, tag_field="type", tag="site"):
-    """The options of a site, written before the first intent at it."""
+    """The options of a site, recorded before the first intent at it."""
 
     site: Site
 
 
 class Intent(Frozen, frozen=True, tag_field="type", tag="intent"):
-    """A call is about to leave the machine. ``op`` (32 hexadecimal digits) ties its outcome to it.
+    """A call for ``resource`` is about to be sent. ``op`` (32 hexadecimal digits) links its outcome to it.
 
-    ``resource`` is what was asked for, whole. The first intent of a creation gives its ``op`` to the record and so to the object;
-    later ones (a repetition, a reboot) leave the record's as it is.
+    The first intent of a creation gives its ``op`` to the record, and so to the object; later ones (a retry, a reboot) do not
+    change that of the record.
     """
 
     op: str
@@ -43,16 +44,16 @@ class Intent(Frozen, frozen=True, tag_field="type", tag="intent"):
 
 
 class Bound(Frozen, frozen=True, tag_field="type", tag="bound"):
-    """The site has made the object and told its ``outputs``; it may not be ready yet."""
+    """The site has created the object and returned its ``outputs``; it may not be ready yet."""
 
     op: str
     outputs: Outputs = ()
 
 
 class Done(Frozen, frozen=True, tag_field="type", tag="done"):
-    """The call ended and this is what is there now. ``op`` is empty for what needed no call.
+    """The call ended with ``record``. ``op`` is empty for an action without a call.
 
-    A record of the same generation that does not say under which op and address it was made keeps those of the one before it.
+    A record of the same generation without op or origin inherits those of the previous record.
     """
 
     record: Record
@@ -60,14 +61,14 @@ class Done(Frozen, frozen=True, tag_field="type", tag="done"):
 
 
 class Failed(Frozen, frozen=True, tag_field="type", tag="failed"):
-    """The call ended with an error, so how far it came is not known: the intent stays open."""
+    """The call ended with an error. Its effect is unknown, so the intent stays open."""
 
     op: str
     problem: str
 
 
 class Removed(Frozen, frozen=True, tag_field="type", tag="gone"):
-    """The object is no longer at the site. ``op`` is empty for what needed no call; ``at`` is in seconds since 1970."""
+    """The object no longer exists. ``op`` is empty for an action without a call; ``at`` is in seconds since 1970."""
 
     address: str
     op: str = ""
@@ -75,13 +76,13 @@ class Removed(Frozen, frozen=True, tag_field="type", tag="gone"):
 
 
 class Retracted(Frozen, frozen=True, tag_field="type", tag="cleared"):
-    """The call never left the machine: everything is as it was before the intent."""
+    """The call was not sent: everything is as before the intent."""
 
     op: str
 
 
 class Moved(Frozen, frozen=True, tag_field="type", tag="moved"):
-    """Clusters or sites have other names now. One entry for all that is called otherwise: a crash leaves no half of it."""
+    """Clusters or sites were renamed. One entry contains all renames of a run, so that a crash cannot split them."""
 
     moves: tuple[Move, ...]
 
@@ -89,28 +90,27 @@ class Moved(Frozen, frozen=True, tag_field="type", tag="moved"):
 JournalEntry = Begin | SiteUsed | Intent | Bound | Done | Failed | Removed | Retracted | Moved
 
 
-class _Open:
-    """An intent without its outcome, and the record that its address had before."""
+class _OpenIntent(NamedTuple):
+    """An intent without outcome, and the earlier record of its address."""
 
-    def __init__(self, intent: Intent, earlier: Record | None) -> None:
-        self.intent = intent
-        self.earlier = earlier
+    intent: Intent
+    earlier: Record | None
 
 
 class JournalReplay:
-    """A state that journal entries are applied to, one by one, each in constant time."""
+    """Applies journal entries to a state, each in constant time."""
 
     def __init__(self, state: State) -> None:
         self._base = state
         self._records = {record.address: record for record in state.records}
         self._sites = {site.name: site for site in state.sites}
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, _OpenIntent] = {}
         self._closed = {closed.op: closed for closed in state.closed_ops}
         self._state: State | None = state
 
     @property
     def state(self) -> State:
-        """The state after every entry so far, with the serial of the snapshot it started from."""
+        """The state after all entries so far, with the serial of the initial snapshot."""
         if self._state is None:
             self._state = replace(
                 self._base,
@@ -121,20 +121,20 @@ class JournalReplay:
         return self._state
 
     def record(self, address: str) -> Record | None:
-        """The record at ``address`` now."""
+        """Return the current record at ``address``."""
         return self._records.get(address)
 
     def site(self, name: str) -> Site | None:
-        """The options of site ``name`` as they are recorded now."""
+        """Return the current recorded options of the site ``name``."""
         return self._sites.get(name)
 
     def rebase(self, state: State) -> None:
-        """Go on from ``state``, the snapshot that was just written of this ledger."""
+        """Continue from ``state``, the snapshot of this replay that was just written."""
         self._base, self._state = state, state
         self._sites = {site.name: site for site in state.sites}
 
     def apply(self, entry: JournalEntry) -> None:
-        """Let ``entry`` have happened. Raises KeyError for an outcome without its intent: such a journal is damaged."""
+        """Apply ``entry``. Raises KeyError for an outcome without intent: such a journal is damaged."""
         self._state = None
         match entry:
             case Begin():
@@ -142,7 +142,7 @@ class JournalReplay:
             case SiteUsed(site=site):
                 self._sites[site.name] = site
             case Intent():
-                self._open[entry.op] = _Open(entry, self._records.get(entry.resource.address))
+                self._open[entry.op] = _OpenIntent(entry, self._records.get(entry.resource.address))
                 self._put(pending_record(entry, self._records.get(entry.resource.address)))
             case Bound(op=op, outputs=outputs):
                 self._change(op, outputs=outputs)
@@ -150,7 +150,7 @@ class JournalReplay:
                 self._change(op, problem=problem)
             case Done(op=op, record=record):
                 self._close(op)
-                self._put(_as_made(record, self._records.get(record.address)))
+                self._put(_with_origin(record, self._records.get(record.address)))
             case Removed(op=op, address=address):
                 self._close(op)
                 self._forget(address, entry.at)
@@ -160,7 +160,7 @@ class JournalReplay:
                 self._move(moves)
 
     def _move(self, moves: tuple[Move, ...]) -> None:
-        from pragmaspec.planning.moves.moves import moved_state  # noqa: PLC0415 - most runs rename nothing
+        from pragmaspec.planning.moves.moves import moved_state  # noqa: PLC0415 - few runs rename anything
 
         moved = moved_state(self.state, moves)
         self._records = {record.address: record for record in moved.records}
@@ -172,14 +172,14 @@ class JournalReplay:
             self._records[record.address] = record
 
     def _forget(self, address: str, at: float) -> None:
-        """Take the record away, and remember its op where something may still turn up with it."""
+        """Remove the record; keep its op as closed at a site where a call may complete late."""
         record = self._records.pop(address, None)
         site = self._sites.get(record.resource.site) if record is not None else None
         if record is not None and record.op and site is not None and site.completes_late:
             self._closed[record.op] = ClosedOp(op=record.op, address=record.original_address, closed_at=at)
 
     def _closed_ops(self) -> tuple[ClosedOp, ...]:
-        """Ops that are over and not too old, but for those of an object that only has another address now."""
+        """Return the recent closed ops, except those of objects that were only moved to another address."""
         if not self._closed:
             return ()
         alive = {record.op for record in self._records.values()}
@@ -196,7 +196,7 @@ class JournalReplay:
             changed = record if outputs is None else replace(record, outputs=outputs)
             self._put(changed if problem is None else replace(changed, problem=problem))
 
-    def _restore(self, opened: _Open) -> None:
+    def _restore(self, opened: _OpenIntent) -> None:
         if opened.earlier is None:
             self._records.pop(opened.intent.resource.address, None)
         else:
@@ -204,10 +204,10 @@ class JournalReplay:
 
 
 def pending_record(intent: Intent, earlier: Record | None) -> Record | None:
-    """The record of a resource while ``intent`` has no outcome; ``earlier`` is the one before it.
+    """Return the record of a resource whose ``intent`` has no outcome; ``earlier`` is its previous record.
 
-    Cleaning and updating keep the earlier record: both can simply be done again, and the earlier record says that they must be.
-    Everything else is pending.
+    Clean and update keep the earlier record: both can simply be repeated, and that record makes the next plan repeat them. For
+    every other verb the record is pending.
     """
     if intent.verb in ("clean", "update"):
         return earlier
@@ -215,7 +215,7 @@ def pending_record(intent: Intent, earlier: Record | None) -> Record | None:
     if earlier is None:
         return Record(resource=intent.resource, status="pending", generation=intent.generation, op=op)
     if intent.generation > earlier.generation:
-        # Another object altogether: what the site told of the one before it says nothing about this one.
+        # A new object: the outputs of the earlier one do not apply to it.
         return Record(resource=intent.resource, status="pending", generation=intent.generation, op=op, origin=earlier.origin)
     resource = intent.resource
     if intent.verb == "boot" and needs_guest_update(resource, earlier, earlier.generation):
@@ -223,18 +223,18 @@ def pending_record(intent: Intent, earlier: Record | None) -> Record | None:
     return replace(earlier, resource=resource, status="pending", problem="", op=earlier.op or op)
 
 
-def _as_made(record: Record, before: Record | None) -> Record:
-    """``record`` with the op and the origin of ``before``, where it has none of its own and is about the same object."""
+def _with_origin(record: Record, before: Record | None) -> Record:
+    """Return ``record`` with the op and origin of ``before``, the earlier record of the same object, where it has none."""
     if before is None or before.generation != record.generation or (record.op and record.origin):
         return record
     return replace(record, op=record.op or before.op, origin=record.origin or before.origin)
 
 
 def needs_guest_update(resource: Resource, earlier: Record, generation: int) -> bool:
-    """True if a boot of ``resource`` keeps a disk whose guest was last told something else, or was off and missed something.
+    """True if a boot of ``resource`` keeps a disk whose guest has outdated information about its cluster.
 
-    A guest reads what it is told of its cluster at its first boot; later it is told over ssh. Where no guest is waited for,
-    it is told only what has changed.
+    A guest reads this information at its first boot; later updates are sent over ssh. A guest that was off has missed updates,
+    unless the node's readiness is ``none``: then only changes are sent.
     """
     before = earlier.resource
     if not (isinstance(resource, Node) and isinstance(before, Node)) or earlier.generation != generation:
@@ -244,5 +244,5 @@ def needs_guest_update(resource: Resource, earlier: Record, generation: int) -> 
 
 
 def without_guest_info(resource: Resource) -> Resource:
-    """``resource`` as one whose guest may know nothing of its cluster, so that the next plan sees to it."""
+    """Return ``resource`` as if its guest had no information about its cluster, so that the next plan updates it."""
     return replace(resource, keys="", peers="") if isinstance(resource, Node) else resource

@@ -1,6 +1,6 @@
-"""The text of ``state.json``: a state as JSON that git can review, and back. Pure; files are `store.local`'s business.
+"""The text of ``state.json``: a state as JSON that is fit for review in git.
 
-One record stands on one line, keys are sorted, and ``sha256`` covers every other line, so that anybody can check it::
+There is one record per line, keys are sorted, and ``sha256`` covers every other line, so that it can be checked by hand::
 
     grep -v '^"sha256"' state.json | sha256sum
 """
@@ -21,25 +21,27 @@ from pragmaspec.site import Site
 from pragmaspec.state_model import STATE_FORMAT, ClosedOp, Record, State
 
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
-"""Turns the document of one format into that of the next."""
+"""Converts the document of one format into that of the next."""
 
 UPGRADES: Mapping[int, Upgrade] = MappingProxyType({})
-"""Format number → what makes the next format of it. Empty: there has been only one format."""
+"""The upgrade from each format number. Empty: there has been only one format."""
 
 NO_LINE = "0" * 64
-"""Stands for the digest of the last journal line before there was any."""
+"""In place of the digest of the last journal line, if there is none."""
 
 _DIGEST_LINE = re.compile(rb'"sha256": "([0-9a-f]{64})",\n')
 _LINEAGE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 _HEAD_BYTES = 300
 _NUMBER_LINE = re.compile(rb'"(?:serial|format)": (\d+),?$', re.MULTILINE)
 _CONFLICT = re.compile(rb"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+_UNKNOWN_FORMAT = "The state is not in a known format"
+_UNCHANGED = "Nothing was changed."
 
 
 class Snapshot(Frozen, frozen=True):
-    """What ``state.json`` holds: a state, and how far into the journal it reaches.
+    """The content of ``state.json``: a state, and the last journal line that is part of it.
 
-    ``applied_seq`` and ``applied_sha256`` name the last journal line that is part of the state; 0 and zeros before the first.
+    ``applied_seq`` and ``applied_sha256`` are number and digest of that line; 0 and zeros before the first.
     """
 
     state: State
@@ -62,8 +64,8 @@ class _Document(Frozen, frozen=True):
     closed_ops: tuple[ClosedOp, ...] = ()
 
 
-class _Head(msgspec.Struct):
-    """What every format, also a newer one, must carry."""
+class _FormatHeader(msgspec.Struct):
+    """The keys that every format has, including future ones."""
 
     format: int
     kind: str
@@ -74,7 +76,7 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
-    """The text of ``state.json``."""
+    """Return the text of ``state.json``."""
     state = snapshot.state
     head = (
         b"{\n"
@@ -95,67 +97,69 @@ def encode_snapshot(snapshot: Snapshot) -> bytes:
 
 
 def format_of(data: bytes) -> int | None:
-    """The format that a snapshot's text tells; None when it tells none."""
+    """Return the format number in the text of a snapshot, if any."""
     found = _NUMBER_LINE.match(data, data.find(b'"format": '))
     return int(found[1]) if found else None
 
 
 def serial_of(data: bytes) -> int | None:
-    """The serial that a snapshot's text tells, also of a damaged or sealed one; None when it tells none."""
+    """Return the serial in the text of a snapshot, also a damaged or encrypted one, if any."""
     found = _NUMBER_LINE.match(data, data.rfind(b'"serial": '))  # the text may have megabytes
     return int(found[1]) if found else None
 
 
 def check_lineage(lineage: str, file: str) -> None:
-    """Raise StateUnreadableError unless ``lineage`` can be part of a file's name: keys and marks are found by it."""
+    """Raise StateUnreadableError unless ``lineage`` is valid: it becomes part of file names."""
     if not _LINEAGE.fullmatch(lineage):
-        raise _unreadable("The state is not in a known format", f"{file} has no lineage that this pragmaspec could have given.")
+        raise StateUnreadableError(_UNKNOWN_FORMAT, f"{file} contains a lineage that no pragmaspec has assigned.")
 
 
 def is_encrypted(data: bytes) -> bool:
-    """Whether ``data`` begins as an encrypted snapshot does."""
+    """True if ``data`` begins like an encrypted snapshot."""
     return b'"sealed": "' in data[:_HEAD_BYTES]
 
 
 def decode_snapshot(data: bytes, file: str, upgrades: Mapping[int, Upgrade] = UPGRADES) -> Snapshot:
-    """The snapshot in ``data``, the content of ``file`` (named in errors only).
+    """Return the snapshot in ``data``, the content of ``file``.
 
-    Raises StateUnreadableError with what is wrong and the way out: for nothing at all, a git conflict, a truncated or edited
-    text, a newer format.
+    Raises StateUnreadableError, with cause and remedy, for an empty, truncated or modified text, a git conflict and a newer
+    format.
     """
-    # rfind and not a search line by line: the text may have megabytes.
+    # rfind instead of a search by line: the text may have megabytes.
     found = _DIGEST_LINE.match(data, data.rfind(b'\n"sha256": ') + 1)
-    if found is None or not _intact(data, found):
-        raise _explained(data, file)
+    if found is None or not _digest_matches(data, found):
+        raise _damaged(data, file)
     try:
-        document = _decoded(data)
+        document = _decode_fast(data)
     except msgspec.MsgspecError as error:
-        document = _upgraded(data, file, upgrades, error)
+        document = _upgrade(data, file, upgrades, error)
     if document.format != STATE_FORMAT:
-        document = _upgraded(data, file, upgrades, None)
-    return _checked(document, file)
+        document = _upgrade(data, file, upgrades, None)
+    return _to_snapshot(document, file)
 
 
 def decode_edited(data: bytes, file: str) -> Snapshot:
-    """As :func:`decode_snapshot`, for a text that a person may have edited: then its line ``sha256`` must be gone."""
+    """Return the snapshot in ``data``, which may have been edited: then it has no line ``sha256``.
+
+    Raises StateUnreadableError.
+    """
     try:
         found = msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return decode_snapshot(data, file)
     if found.keys().isdisjoint(("records", "sha256", "sealed")):
-        detail = f"{file} is JSON, but not what `pragmaspec state pull` prints: it has no `records`. Nothing was changed."
-        raise _unreadable("This is not a state", detail)
+        detail = f"{file} is JSON, but not the output of `pragmaspec state pull`: it has no `records`. {_UNCHANGED}"
+        raise StateUnreadableError("This is not a state", detail)
     if "records" not in found or "sha256" in found:
         return decode_snapshot(data, file)
     try:
         document = msgspec.convert({**found, "sha256": ""}, _Document)
     except msgspec.ValidationError as error:
-        raise _unreadable(
-            "The state is not in a known format", f"{file} is not a state of this pragmaspec: {error}. Nothing was changed."
-        ) from error
+        detail = f"{file} is not a state of this pragmaspec: {error}. {_UNCHANGED}"
+        raise StateUnreadableError(_UNKNOWN_FORMAT, detail) from error
     if document.format != STATE_FORMAT:
         return decode_snapshot(data, file)
-    return _checked(document, file)
+    return _to_snapshot(document, file)
 
 
 def _line(key: str, value: object) -> bytes:
@@ -168,15 +172,15 @@ def _lines(key: str, values: tuple[Record, ...] | tuple[Site, ...] | tuple[Close
     return b'"%s": [\n%s\n]' % (key.encode(), b",\n".join([_ENCODER.encode(value) for value in values]))
 
 
-def _intact(data: bytes, found: re.Match[bytes]) -> bool:
+def _digest_matches(data: bytes, found: re.Match[bytes]) -> bool:
     view = memoryview(data)
     digest = sha256(view[: found.start()])
     digest.update(view[found.end() :])
     return digest.hexdigest().encode() == found.group(1)
 
 
-def _decoded(data: bytes) -> _Document:
-    # The garbage collector would walk the growing tuple of records again and again: a third of the time of a large state.
+def _decode_fast(data: bytes) -> _Document:
+    # The garbage collector would traverse the growing tuple of records repeatedly: a third of the time for a large state.
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -186,20 +190,16 @@ def _decoded(data: bytes) -> _Document:
             gc.enable()
 
 
-def _upgraded(data: bytes, file: str, upgrades: Mapping[int, Upgrade], error: msgspec.MsgspecError | None) -> _Document:
-    """The document in today's format. ``error`` is what was wrong with reading it as such, if anything was."""
+def _upgrade(data: bytes, file: str, upgrades: Mapping[int, Upgrade], error: msgspec.MsgspecError | None) -> _Document:
+    """Return the document in the current format. ``error`` is the error of decoding it as such, if any."""
     number = _format(data)
     if number is not None and number > STATE_FORMAT:
-        raise _unreadable(
-            "The state has a newer format",
-            f"{file} has format {number}; this pragmaspec reads formats up to {STATE_FORMAT}. "
-            "Install the version that wrote it, or a later one. Nothing was changed.",
-        )
+        raise _newer_format(number, file)
     if number is None or number == STATE_FORMAT or any(step not in upgrades for step in range(number, STATE_FORMAT)):
-        raise _unreadable(
-            "The state is not in a known format",
-            f"{file} is whole, but this pragmaspec does not understand it: {error or f'format {number} is not known'}. "
-            "It was written by another version of pragmaspec; use that one. Nothing was changed.",
+        raise StateUnreadableError(
+            _UNKNOWN_FORMAT,
+            f"{file} is intact, but this pragmaspec does not understand it: {error or f'format {number} is not known'}. "
+            f"It was written by another version of pragmaspec; use that one. {_UNCHANGED}",
         )
     document = msgspec.json.decode(data, type=dict[str, Any])
     for step in range(number, STATE_FORMAT):
@@ -207,27 +207,25 @@ def _upgraded(data: bytes, file: str, upgrades: Mapping[int, Upgrade], error: ms
     try:
         return msgspec.convert(document, _Document)
     except msgspec.MsgspecError as wrong:
-        raise _unreadable(
-            "The state is not in a known format",
-            f"{file} has format {number} and could not be brought to format {STATE_FORMAT}: {wrong}. Nothing was changed.",
-        ) from wrong
+        detail = f"{file} has format {number} and cannot be upgraded to format {STATE_FORMAT}: {wrong}. {_UNCHANGED}"
+        raise StateUnreadableError(_UNKNOWN_FORMAT, detail) from wrong
 
 
 def _format(data: bytes) -> int | None:
     try:
-        head = msgspec.json.decode(data, type=_Head)
+        head = msgspec.json.decode(data, type=_FormatHeader)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return head.format if head.kind == "pragmaspec" else None
 
 
-def _checked(document: _Document, file: str) -> Snapshot:
-    """The snapshot in ``document``, whose records must be in order: lookups rely on it."""
+def _to_snapshot(document: _Document, file: str) -> Snapshot:
+    """Return the snapshot in ``document``. Its records must be in order, because lookups rely on it."""
     addresses = [record.address for record in document.records]
     if any(left >= right for left, right in pairwise(addresses)):
-        raise _unreadable(
+        raise StateUnreadableError(
             "The state is damaged",
-            f"In {file} the records are not sorted by address, or one address has two records. {_WAY_OUT}",
+            f"The records in {file} are not sorted by address, or two records have one address. {_REMEDY}",
         )
     check_lineage(document.lineage, file)
     state = State(
@@ -240,42 +238,43 @@ def _checked(document: _Document, file: str) -> Snapshot:
     return Snapshot(state=state, applied_seq=document.applied_seq, applied_sha256=document.applied_sha256)
 
 
-_WAY_OUT = (
-    "Put back the last good version: `pragmaspec state history` shows what is kept, `pragmaspec state restore SERIAL` records it "
-    "again; or take one from git (`git log -- FILE`, `git checkout COMMIT -- FILE`). Then run `pragmaspec plan`, which compares "
-    "it with what is really there. Nothing was changed."
+_REMEDY = (
+    "Restore the last good version: `pragmaspec state history` lists those that are kept, `pragmaspec state restore SERIAL` "
+    "records one again; or use one from git (`git log -- FILE`, `git checkout COMMIT -- FILE`). Then run `pragmaspec plan`, "
+    f"which compares it with the sites. {_UNCHANGED}"
 )
 
 
-def _explained(data: bytes, file: str) -> StateUnreadableError:
-    """Why ``data``, whose checksum is not right, cannot be read."""
+def _damaged(data: bytes, file: str) -> StateUnreadableError:
+    """Return the error for ``data``, whose checksum is missing or wrong, with the most probable cause."""
     if not data.strip(b"\x00 \t\r\n"):
-        return _unreadable(
+        return StateUnreadableError(
             "The state file is empty",
-            f"{file} is there but holds nothing. An absent state is an empty one, but an empty file means that something cut "
-            f"it off, so what was made is not known. {_WAY_OUT}",
+            f"{file} exists but is empty. Without a file the state would be empty, but an empty file was truncated, so it is not "
+            f"known what was made. {_REMEDY}",
         )
     if _CONFLICT.search(data):
-        return _unreadable(
+        return StateUnreadableError(
             "The state holds a git merge conflict",
-            f"{file} has conflict markers: two people applied from different copies, and a state cannot be merged line by line. "
-            "Take one side whole (`git checkout --ours FILE` or `--theirs`), then run `pragmaspec plan`: what the other side "
-            "made is found at the site by its marks and shown. Nothing was changed.",
+            f"{file} contains conflict markers: two people applied from different copies, and a state cannot be merged by line. "
+            "Take one side as a whole (`git checkout --ours FILE` or `--theirs`), then run `pragmaspec plan`: it finds what the "
+            f"other side made by its marks at the site. {_UNCHANGED}",
         )
     if not data.rstrip().endswith(b"}"):
-        return _unreadable("The state file is cut off", f"{file} ends in the middle after {len(data)} bytes. {_WAY_OUT}")
+        return StateUnreadableError("The state file is cut off", f"{file} is truncated after {len(data)} bytes. {_REMEDY}")
     number = _format(data)
     if number is not None and number > STATE_FORMAT:
-        return _unreadable(
-            "The state has a newer format",
-            f"{file} has format {number}; this pragmaspec reads formats up to {STATE_FORMAT}. "
-            "Install the version that wrote it, or a later one. Nothing was changed.",
-        )
-    return _unreadable(
+        return _newer_format(number, file)
+    return StateUnreadableError(
         "The state is damaged",
-        f"The checksum in {file} does not fit its content: it was edited by hand, or the disk or a tool changed it. {_WAY_OUT}",
+        f"The checksum in {file} does not match its content: it was edited by hand, or changed by a program or the disk. "
+        f"{_REMEDY}",
     )
 
 
-def _unreadable(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(summary, detail)
+def _newer_format(number: int, file: str) -> StateUnreadableError:
+    return StateUnreadableError(
+        "The state has a newer format",
+        f"{file} has format {number}; this pragmaspec reads formats up to {STATE_FORMAT}. Install the version that wrote it, or "
+        f"a later one. {_UNCHANGED}",
+    )

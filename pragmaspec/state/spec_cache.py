@@ -1,7 +1,7 @@
-"""A spec that has been read before, as plain values: so that a plan without changes needs no YAML and no models.
+"""A cache of expanded specs, so that a plan without changes loads neither YAML nor the models.
 
-An entry names every file it depends on with its digest, also those that were looked for and not there, and is used only while
-all of them are as they were. It may hold private user-data, so only its owner can read it. A damaged entry is no entry.
+An entry lists every file on which it depends with its digest, including files that were looked up and absent, and is valid only
+while none of them has changed. It may contain private user-data, so only its owner can read it. A damaged entry is ignored.
 """
 
 import os
@@ -19,9 +19,9 @@ from pragmaspec.planning.wanted import Wanted
 from pragmaspec.state.backends.local.durable import make_private_directory
 
 FORMAT = 2
-"""Grows when the same files give another result; versions between releases have the same name."""
+"""Incremented when the same files give another result; all versions between two releases have the same name."""
 ABSENT = ""
-"""Stands for the digest of a file that is not there."""
+"""In place of the digest of an absent file."""
 
 
 class _Entry(Frozen, frozen=True):
@@ -33,16 +33,16 @@ class _Entry(Frozen, frozen=True):
 
 
 class SpecCache:
-    """Entries in ``directory`` (default: in the user's cache folder), made by the pragmaspec version ``tool``."""
+    """Entries in ``directory`` (default: in the user's cache directory) of the pragmaspec version ``tool``."""
 
     def __init__(self, tool: str, directory: Path | None = None) -> None:
         self._tool = tool
         self._directory = directory or cache_home() / "pragmaspec" / "wanted"
 
     def get(self, spec: Path, context: str = "") -> Wanted | None:
-        """What ``spec`` wants, if nothing it depends on has changed.
+        """Return the expanded ``spec``, if nothing on which it depends has changed.
 
-        ``context`` is whatever else the reading depended on (the user's configuration folder, say), the same as at :meth:`put`.
+        ``context`` is any other input of the expansion, such as the user's configuration directory, equal to that of :meth:`put`.
         """
         try:
             entry = msgspec.json.decode(self._file(spec).read_bytes(), type=_Entry)
@@ -53,9 +53,9 @@ class SpecCache:
         return entry.wanted if all(file_digest(Path(file)) == digest for file, digest in entry.inputs) else None
 
     def put(self, spec: Path, wanted: Wanted, inputs: Iterable[tuple[str, str]], context: str = "") -> None:
-        """Keep ``wanted``; ``inputs`` pairs every file it was made from with its SHA-256, or :data:`ABSENT`.
+        """Store ``wanted``; ``inputs`` are all files from which it was made, with their SHA-256 or :data:`ABSENT`.
 
-        That a cache cannot be written is no error: the next plan is only slower.
+        A cache that cannot be written is no error: the next plan is only slower.
         """
         entry = _Entry(format=FORMAT, tool=self._tool, context=context, inputs=tuple(inputs), wanted=wanted)
         path = self._file(spec)
@@ -70,7 +70,7 @@ class SpecCache:
             temporary.replace(path)
 
     def forget(self, spec: Path) -> None:
-        """Remove what is kept of ``spec``, if anything is."""
+        """Remove the entry of ``spec``, if any."""
         with suppress(OSError):
             self._file(spec).unlink()
 
@@ -79,7 +79,7 @@ class SpecCache:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of the file, :data:`ABSENT` when there is none that can be read."""
+    """Return the SHA-256 of the file, :data:`ABSENT` if it cannot be read."""
     try:
         return sha256(read_regular(path, -1)).hexdigest()
     except OSError:

@@ -1,8 +1,8 @@
-"""Journal lines that could not be written where they belong, kept on this machine until the next run takes them in.
+"""Spills: journal lines that could not be appended, stored on this machine until the next run merges them.
 
-``spill.<first seq>.jsonl`` holds the very lines of one append. They stand beside the state when that is a local folder, and are
-written after the append has failed; for a state elsewhere they stand in this machine's memory of the stack, and are written
-before the append and removed after it: the machine may lose its network, or its life, at any moment in between.
+``spill.<first seq>.jsonl`` contains the lines of one append. For a local state it is beside the state, and written after the
+append has failed. For any other backend it is in this machine's directory for the stack, written before each append and removed
+after it, because the network or this machine may fail at any moment in between.
 """
 
 import re
@@ -20,35 +20,35 @@ _NAME = re.compile(r"spill\.(\d+)\.jsonl")
 
 
 class SpillFile(NamedTuple):
-    """A spill as it stands: the path, for errors and to remove it, and its lines."""
+    """The path and the lines of a spill."""
 
     path: Path
     data: bytes
 
 
 class MergedSpills(NamedTuple):
-    """What spills add to a journal: the entries that it lacks, and where it ends with them.
+    """The entries that spills add to a journal, and its tail with them.
 
-    ``taken``: every line of these is in the journal now, so the next snapshot covers them. ``passed``: the journal went another
-    way without these, because somebody else went on from it; what they say was found out at the sites since.
+    ``merged`` are the spills whose lines are all in the journal now, so the next snapshot covers them. ``superseded`` are those
+    that the journal does not continue with, because another run has continued it; that run has found their outcomes at the sites.
     """
 
     entries: tuple[JournalEntry, ...]
     tail: Tail
-    taken: tuple[Path, ...] = ()
-    passed: tuple[Path, ...] = ()
+    merged: tuple[Path, ...] = ()
+    superseded: tuple[Path, ...] = ()
 
 
 class Spills:
-    """The spills in ``folder``. ``beforehand``: a spill is written before each append, not after one that failed."""
+    """The spills in ``folder``. ``write_ahead``: a spill is written before each append, not only after a failed one."""
 
-    def __init__(self, disk: Disk, folder: Path, *, beforehand: bool) -> None:
+    def __init__(self, disk: Disk, folder: Path, *, write_ahead: bool) -> None:
         self._disk = disk
         self._folder = folder
-        self.beforehand = beforehand
+        self.write_ahead = write_ahead
 
-    def found(self) -> tuple[SpillFile, ...]:
-        """Every spill, oldest first. Raises StateUnreadableError."""
+    def read(self) -> tuple[SpillFile, ...]:
+        """Return all spills, oldest first. Raises StateUnreadableError."""
         try:
             names = self._disk.listdir(self._folder)
             numbered = sorted((int(match[1]), name) for name in names if (match := _NAME.fullmatch(name)))
@@ -56,47 +56,46 @@ class Spills:
         except (FileNotFoundError, NotADirectoryError):
             return ()
         except OSError as error:
-            raise StateUnreadableError(
-                "The state cannot be read", f"{error.filename or self._folder}: {error.strerror}. Nothing was changed."
-            ) from error
+            detail = f"{error.filename or self._folder}: {error.strerror}. Nothing was changed."
+            raise StateUnreadableError("The state cannot be read", detail) from error
 
-    def keep(self, lines: bytes, first_seq: int) -> Path:
-        """Keep ``lines`` durably, and say where. Raises OSError."""
+    def write(self, lines: bytes, first_seq: int) -> Path:
+        """Store ``lines`` durably and return the path. Raises OSError."""
         path = self._folder / f"spill.{first_seq}.jsonl"
         make_private_directory(self._folder, self._disk)
         replace_file(path, lines, disk=self._disk)
         return path
 
-    def drop(self, path: Path) -> None:
-        """Remove a spill whose lines have arrived. One that stays is recognised by its digests, so failing is no error."""
+    def remove(self, path: Path) -> None:
+        """Remove a spill whose lines have arrived. Failing to is no error: its digests identify the lines."""
         with suppress(OSError):
             self._disk.unlink(path)
 
     def set_aside(self, path: Path) -> None:
-        """Keep a spill that is of no use any more under a name that nobody reads."""
+        """Rename a superseded spill, so that it is no longer read."""
         with suppress(OSError):
             self._disk.rename(path, path.with_suffix(".old"))
 
 
-def merge_spills(spills: tuple[SpillFile, ...], links: tuple[JournalLine, ...], start: Tail) -> MergedSpills:
-    """What ``spills`` add to a journal whose lines are ``links`` (after ``start``).
+def merge_spills(spills: tuple[SpillFile, ...], lines: tuple[JournalLine, ...], start: Tail) -> MergedSpills:
+    """Merge ``spills`` into a journal that consists of ``lines`` after ``start``.
 
-    Raises StateUnreadableError for a spill that is damaged: it was written atomically, so no crash did that.
+    Raises StateUnreadableError for a damaged spill: it was written atomically, so no crash did that.
     """
     entries: list[JournalEntry] = []
-    digests = {link.seq: link.sha256 for link in links} | {start.seq: start.sha256}
-    tail = Tail(seq=links[-1].seq, sha256=links[-1].sha256) if links else start
-    taken: list[Path] = []
-    passed: list[Path] = []
+    digests = {line.seq: line.sha256 for line in lines} | {start.seq: start.sha256}
+    tail = Tail(seq=lines[-1].seq, sha256=lines[-1].sha256) if lines else start
+    merged: list[Path] = []
+    superseded: list[Path] = []
     for path, data in spills:
-        lines = decode_lines(data, str(path))
-        if all(digests.get(line.seq) == line.sha256 for line in lines if line.seq <= tail.seq):
-            fresh = [line for line in lines if line.seq > tail.seq]
-            if not fresh or (fresh[0].seq, fresh[0].prev) == (tail.seq + 1, tail.sha256):
-                entries += [line.entry for line in fresh]
-                digests |= {line.seq: line.sha256 for line in fresh}
-                tail = Tail(seq=fresh[-1].seq, sha256=fresh[-1].sha256) if fresh else tail
-                taken.append(path)
+        spilled = decode_lines(data, str(path))
+        if all(digests.get(line.seq) == line.sha256 for line in spilled if line.seq <= tail.seq):
+            new = [line for line in spilled if line.seq > tail.seq]
+            if not new or (new[0].seq, new[0].prev) == (tail.seq + 1, tail.sha256):
+                entries += [line.entry for line in new]
+                digests |= {line.seq: line.sha256 for line in new}
+                tail = Tail(seq=new[-1].seq, sha256=new[-1].sha256) if new else tail
+                merged.append(path)
                 continue
-        passed.append(path)
-    return MergedSpills(entries=tuple(entries), tail=tail, taken=tuple(taken), passed=tuple(passed))
+        superseded.append(path)
+    return MergedSpills(entries=tuple(entries), tail=tail, merged=tuple(merged), superseded=tuple(superseded))

@@ -1,4 +1,4 @@
-"""The one secret of a stack, outside the repository: a file with 32 random bytes as 64 hexadecimal digits."""
+"""The key file of a stack, its only secret, outside the repository: 32 random bytes as 64 hexadecimal digits."""
 
 import os
 import re
@@ -16,7 +16,10 @@ _TEXT = re.compile(rf"[0-9a-f]{{{2 * STACK_KEY_BYTES}}}")
 
 
 def key_file(lineage: str) -> Path:
-    """Where the key of the stack ``lineage`` stands: ``$PRAGMASPEC_KEYS``, else ``pragmaspec/keys`` in the user's data folder."""
+    """Return the path of the key of the stack ``lineage``.
+
+    The directory is ``$PRAGMASPEC_KEYS``, by default ``pragmaspec/keys`` in the user's data directory.
+    """
     folder = os.environ.get("PRAGMASPEC_KEYS")
     if folder:
         return Path(folder) / f"{lineage}.key"
@@ -24,10 +27,10 @@ def key_file(lineage: str) -> Path:
 
 
 def load_stack_key(lineage: str, create: bool = False) -> StackKey:
-    """The key of the stack ``lineage``; a new one when it is absent and ``create`` is set.
+    """Return the key of the stack ``lineage``; if it is absent and ``create`` is set, create one.
 
-    ``create`` only for a stack that has made nothing yet: its nodes trust keys derived from this one. Raises AccessError when
-    the key is absent, is not a key, or may be read by others.
+    ``create`` is only for a stack without objects: the nodes of any other trust keys derived from the existing one. Raises
+    AccessError if the key is absent, invalid, or readable by other users.
     """
     path = key_file(lineage)
     try:
@@ -37,12 +40,12 @@ def load_stack_key(lineage: str, create: bool = False) -> StackKey:
             raise _missing(path) from None
     except OSError as error:
         if create and isinstance(error, NotADirectoryError):
-            raise _unwritable(path, error.strerror or str(error)) from error
+            raise _unwritable(path, error) from error
         raise _unusable(path, error.strerror or str(error)) from error
     try:
-        _make(path)
+        _create(path)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
+        raise _unwritable(path, error) from error
     try:
         return _read(path)
     except OSError as error:
@@ -53,17 +56,16 @@ def _read(path: Path) -> StackKey:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
         if os.fstat(descriptor).st_mode & 0o077:
-            raise _unusable(path, f"others than its owner may read it; run: chmod 600 {quote(str(path))}")
+            raise _unusable(path, f"other users may read it; run: chmod 600 {quote(str(path))}")
         text = file.read(4096).strip()
     if not _TEXT.fullmatch(text):
-        raise _unusable(
-            path, f"it does not hold {2 * STACK_KEY_BYTES} hexadecimal digits; put back the original from a colleague"
-        )
+        reason = f"it does not consist of {2 * STACK_KEY_BYTES} hexadecimal digits; get the original from a colleague"
+        raise _unusable(path, reason)
     return StackKey(bytes.fromhex(text))
 
 
-def _make(path: Path) -> None:
-    """Put a new key at ``path``, unless another process is quicker: then its key stands."""
+def _create(path: Path) -> None:
+    """Write a new key to ``path``, unless another process does so first: then its key is used."""
     make_private_directory(path.parent)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -79,16 +81,19 @@ def _make(path: Path) -> None:
 def _missing(path: Path) -> AccessError:
     return AccessError(
         "The key of this stack is not on this machine",
-        f"{path} is missing. The nodes of this stack trust keys that are derived from it, so a new one cannot take "
-        "its place. Copy it from the machine or colleague that made the stack (it is a secret: use ssh, keep its mode 0600), "
-        "or set PRAGMASPEC_KEYS to the folder that holds it.",
+        f"{path} is missing. The nodes of this stack trust keys derived from it, so a new one cannot replace it. Copy it from "
+        "the machine or colleague that created the stack (it is a secret: use ssh, keep its mode 0600), or set PRAGMASPEC_KEYS "
+        "to the directory that contains it.",
     )
 
 
-def _unusable(path: Path, why: str) -> AccessError:
-    return AccessError("The key of this stack cannot be used", f"{path}: {why}.")
+def _unusable(path: Path, reason: str) -> AccessError:
+    return AccessError("The key of this stack cannot be used", f"{path}: {reason}.")
 
 
-def _unwritable(path: Path, why: str) -> AccessError:
-    detail = f"{path} cannot be written: {why}. Set PRAGMASPEC_KEYS or XDG_DATA_HOME to a folder of yours that lasts."
-    return AccessError("The key of this stack cannot be used", detail)
+def _unwritable(path: Path, error: OSError) -> AccessError:
+    return AccessError(
+        "The key of this stack cannot be used",
+        f"{path} cannot be written: {error.strerror or error}. Set PRAGMASPEC_KEYS or XDG_DATA_HOME to a persistent directory of "
+        "yours.",
+    )

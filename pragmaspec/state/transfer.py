@@ -1,6 +1,4 @@
-"""Replacing a recorded state as a whole: from a text, from a kept version, from another place."""
-
-from typing import TYPE_CHECKING
+"""Replacing a recorded state as a whole: by a text, by one of its versions, or by the state of another store."""
 
 from msgspec.structs import replace
 
@@ -9,124 +7,132 @@ from pragmaspec.state.backends.base import RawState
 from pragmaspec.state.journal import Tail
 from pragmaspec.state.load import LoadedState, decode_raw_state, decrypt_snapshot
 from pragmaspec.state.snapshot import Snapshot, decode_edited, decode_snapshot, encode_snapshot, serial_of
+from pragmaspec.state.store import LockedStore, Store
 from pragmaspec.state_model import State
-
-if TYPE_CHECKING:
-    from pragmaspec.state.store import LockedStore, Store
 
 _PUSHED = "the text"
 
 
-def pull(store: "Store") -> str:
-    """The text of a ``state.json`` with everything recorded in ``store``."""
+def pull(store: Store) -> str:
+    """Return the text of a ``state.json`` with everything that is recorded, unencrypted. Raises UsageError if nothing is."""
     loaded = store.load()
-    if not loaded.on_disk:
-        raise _nothing(store)
+    if not loaded.exists:
+        raise _nothing_recorded(store)
     tail = loaded.tail
-    return encode_snapshot(Snapshot(state=loaded.ledger.state, applied_seq=tail.seq, applied_sha256=tail.sha256)).decode()
+    return encode_snapshot(Snapshot(state=loaded.state, applied_seq=tail.seq, applied_sha256=tail.sha256)).decode()
 
 
-def push(store: "Store", text: str) -> State:
-    """Record what ``text`` says."""
-    data, _ = decrypt_snapshot(text.encode(), _PUSHED, store.seal)
+def push(store: Store, text: str) -> State:
+    """Record the state in ``text``, which :func:`pull` returned, and return the recorded state.
+
+    An edited text must not contain the line ``sha256``. Raises StateUnreadableError for a text that is not a state, UsageError
+    for one of another stack or older than the recorded one.
+    """
+    data, _ = decrypt_snapshot(text.encode(), _PUSHED, store.cipher)
     pushed = decode_edited(data, _PUSHED)
-    with store.opened("state push", pushed.state.lineage) as opened:
-        if opened.loaded.on_disk:
-            _refuse_other(pushed.state, opened.loaded.ledger.state, store)
-            if (pushed.state.serial, pushed.applied_seq) < (opened.loaded.serial, opened.loaded.tail.seq):
+    with store.open_locked("state push", pushed.state.lineage) as opened:
+        loaded = opened.loaded
+        if loaded.exists:
+            _check_lineage(pushed.state, loaded.state, store)
+            if (pushed.state.serial, pushed.applied_seq) < (loaded.serial, loaded.tail.seq):
                 raise UsageError(
                     "The pushed state is older than the recorded one",
-                    f"The text has serial {pushed.state.serial} and line {pushed.applied_seq} of the journal; "
-                    f"recorded are serial {opened.loaded.serial} and line {opened.loaded.tail.seq}: a run came between. "
-                    "Pull again and make the change there. To go back, use `pragmaspec state restore`. Nothing was "
-                    "changed.",
+                    f"The text has serial {pushed.state.serial} and journal line {pushed.applied_seq}; the recorded state has "
+                    f"serial {loaded.serial} and line {loaded.tail.seq}: another run has changed it. Pull again and repeat the "
+                    "edit. To go back, use `pragmaspec state restore`. Nothing was changed.",
                 )
-        return _put(opened, pushed.state, Tail(seq=pushed.applied_seq, sha256=pushed.applied_sha256))
+        return _write(opened, pushed.state, Tail(seq=pushed.applied_seq, sha256=pushed.applied_sha256))
 
 
-def restore(store: "Store", serial: int) -> State:
-    """Record what the kept version ``serial`` says."""
-    text = store.ground.version(serial)
-    name = f"serial {serial} of {store.ground.title}"
-    snapshot = decode_snapshot(decrypt_snapshot(text, name, store.seal)[0], name)
-    with store.locked("state restore") as held:
-        stored = held.read()
-        standing = _standing(stored, store)
-        if standing is not None:
-            _refuse_other(snapshot.state, standing.ledger.state, store)
-        loaded = store.with_own_spills(standing or _resumed(stored, text, serial, store))
-        state = snapshot.state if standing else loaded.ledger.state
-        seen = store.seen(state.lineage)
-        newest = max(loaded.serial, serial, seen.serial if seen else 0, serial_of(stored.snapshot or b"") or 0)
-        written = replace(state, serial=newest + 1)
-        store.writer(held, loaded).snapshot(written)
-        return written
+def restore(store: Store, serial: int) -> State:
+    """Record the version ``serial`` again under a new, higher serial, even if the current state is unreadable.
+
+    Raises UsageError if there is no such version, or if an interrupted run continued from another one.
+    """
+    text = store.backend.version(serial)
+    name = f"serial {serial} of {store.backend.title}"
+    snapshot = decode_snapshot(decrypt_snapshot(text, name, store.cipher)[0], name)
+    with store.locked("state restore") as backend:
+        raw = backend.read()
+        current = _readable_state(raw, store)
+        if current is not None:
+            _check_lineage(snapshot.state, current.state, store)
+        loaded = store.with_local_spills(current or _resumed(raw, text, serial, store))
+        state = snapshot.state if current else loaded.state
+        seen = store.last_seen(state.lineage)
+        newest = max(loaded.serial, serial, seen.serial if seen else 0, serial_of(raw.snapshot or b"") or 0)
+        restored = replace(state, serial=newest + 1)
+        store.writer(backend, loaded).write_snapshot(restored)
+        return restored
 
 
-def copy_state(store: "Store", other: "Store") -> State:
-    """Record in ``other`` what is recorded in ``store``."""
-    with store.opened("state migrate") as source:
-        if not source.loaded.on_disk:
-            raise _nothing(store)
-        state = source.loaded.ledger.state
-        with other.opened("state migrate", state.lineage) as target:
-            if target.loaded.on_disk:
-                _refuse_other(state, target.loaded.ledger.state, other)
-                if target.loaded.serial >= state.serial:
+def copy_state(source: Store, target: Store) -> State:
+    """Record the state of ``source`` in ``target``, under both locks, read it back, and return it.
+
+    From then on this machine considers the state in ``source`` outdated. Raises UsageError if ``target`` contains another stack,
+    or a newer state of this one.
+    """
+    with source.open_locked("state migrate") as origin:
+        if not origin.loaded.exists:
+            raise _nothing_recorded(source)
+        state = origin.loaded.state
+        with target.open_locked("state migrate", state.lineage) as destination:
+            if destination.loaded.exists:
+                _check_lineage(state, destination.loaded.state, target)
+                if destination.loaded.serial >= state.serial:
                     raise UsageError(
-                        "The target holds a newer state",
-                        f"{other.ground.title} has serial {target.loaded.serial} of this stack, and "
-                        f"{store.ground.title} has serial {state.serial}. It may have been moved already: use the target. "
+                        "The target contains a newer state",
+                        f"{target.backend.title} has serial {destination.loaded.serial} of this stack, and "
+                        f"{source.backend.title} has serial {state.serial}. It may have been migrated already: use the target. "
                         "Nothing was changed.",
                     )
-            written = _put(target, state, source.loaded.tail)
-            found = decode_raw_state(target.held.read(), None, other.seal).ledger.state
+            written = _write(destination, state, origin.loaded.tail)
+            found = decode_raw_state(destination.backend.read(), None, target.cipher).state
     if found != written:
         raise StateUnwritableError(
             "The state cannot be written",
-            f"{other.ground.title} gives back something else than what was written to it. Go on with {store.ground.title}.",
+            f"{target.backend.title} returns another state than the one written to it. Continue to use {source.backend.title}.",
         )
     return written
 
 
-def _put(opened: "LockedStore", state: State, tail: Tail) -> State:
+def _write(opened: LockedStore, state: State, tail: Tail) -> State:
     """Write ``state``, whose last journal line is ``tail``, as the next snapshot."""
-    serial = max(state.serial, opened.loaded.serial if opened.loaded.on_disk else 0) + 1
+    serial = max(state.serial, opened.loaded.serial if opened.loaded.exists else 0) + 1
     written = replace(state, serial=serial)
-    opened.writer.snapshot(written, tail)
+    opened.writer.write_snapshot(written, tail)
     return written
 
 
-def _standing(stored: RawState, store: "Store") -> LoadedState | None:
-    """What stands there, if it can be read and nothing goes on from something else."""
+def _readable_state(raw: RawState, store: Store) -> LoadedState | None:
+    """Return the state in ``raw``; None if there is none, or if it is unreadable or its journal extends another snapshot."""
     try:
-        loaded = decode_raw_state(stored, None, store.seal)
+        loaded = decode_raw_state(raw, None, store.cipher)
     except StateUnreadableError:
         return None
-    return loaded if loaded.on_disk else None
+    return loaded if loaded.exists else None
 
 
-def _resumed(stored: RawState, text: bytes, serial: int, store: "Store") -> LoadedState:
-    """The version ``text``, whose number is ``serial``, with what an interrupted run recorded after it."""
-    later = [journal for journal in stored.journals if journal.serial > serial]
+def _resumed(raw: RawState, text: bytes, serial: int, store: Store) -> LoadedState:
+    """Return the version ``text``, with serial ``serial``, and the journal in which an interrupted run extended it."""
+    later = [journal for journal in raw.journals if journal.serial > serial]
     if later:
         raise UsageError(
-            "An interrupted run went on from another version",
-            f"{later[0].name} goes on from serial {later[0].serial}, not {serial}: `pragmaspec state restore "
-            f"{later[0].serial}` keeps what it says. If serial {serial} is meant, move that file away first. Nothing was "
-            "changed.",
+            "An interrupted run continued another version",
+            f"{later[0].name} extends serial {later[0].serial}, not {serial}: `pragmaspec state restore {later[0].serial}` keeps "
+            f"what it records. If serial {serial} is intended, move that file away first. Nothing was changed.",
         )
-    journals = tuple(journal for journal in stored.journals if journal.serial == serial)
-    return decode_raw_state(stored._replace(snapshot=text, journals=journals), None, store.seal)
+    journals = tuple(journal for journal in raw.journals if journal.serial == serial)
+    return decode_raw_state(raw._replace(snapshot=text, journals=journals), None, store.cipher)
 
 
-def _refuse_other(state: State, recorded: State, store: "Store") -> None:
+def _check_lineage(state: State, recorded: State, store: Store) -> None:
     if state.lineage != recorded.lineage:
         raise UsageError(
             "This is the state of another stack",
-            f"Its lineage is {state.lineage}; {store.ground.title} holds lineage {recorded.lineage}. Nothing was changed.",
+            f"Its lineage is {state.lineage}; {store.backend.title} contains lineage {recorded.lineage}. Nothing was changed.",
         )
 
 
-def _nothing(store: "Store") -> UsageError:
-    return UsageError("Nothing is recorded yet", f"There is no state at {store.ground.title}.")
+def _nothing_recorded(store: Store) -> UsageError:
+    return UsageError("Nothing is recorded yet", f"There is no state at {store.backend.title}.")

@@ -1,4 +1,4 @@
-"""How a session's entries and snapshots become durable: sealed when asked for, spilled when the place fails, never half."""
+"""Durable writes of a session's entries and snapshots: encrypted on request, and spilled if the backend fails."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,64 +22,65 @@ if TYPE_CHECKING:
     from pragmaspec.state.encryption import StateCipher
 
 _OUTCOME_BYTES = 4 * 1024
-"""Room for the outcomes (bound, then done or failed) of one intent."""
-_SEALED_PER_PLAIN = 1.5
-"""What base64 and the frame of a sealed line add, rounded up."""
+"""Space for the outcomes (bound, then done or failed) of one intent."""
+_ENCRYPTED_PER_PLAIN = 1.5
+"""Growth by base64 and the frame of an encrypted line, rounded up."""
 
 
 class StateWriter:
-    """Writes to ``held`` what comes after ``loaded``. After a failed append nothing more is appended.
+    """Writes to ``backend`` what follows ``loaded``. After a failed append nothing more is appended.
 
-    ``seal`` encrypts what is written; ``spills`` takes the lines of appends that fail; ``mark`` remembers every serial written.
+    ``cipher`` encrypts the texts; ``spills`` stores the lines of failed appends; ``guard`` remembers every serial written.
     """
 
     def __init__(
         self,
-        held: LockedBackend,
+        backend: LockedBackend,
         loaded: LoadedState,
         *,
-        seal: "StateCipher | None" = None,
+        cipher: "StateCipher | None" = None,
         spills: Spills | None = None,
-        mark: RollbackGuard | None = None,
+        guard: RollbackGuard | None = None,
     ) -> None:
-        self._held = held
-        self._seal = seal
+        self._backend = backend
+        self._cipher = cipher
         self._spills = spills
-        self._mark = mark
+        self._guard = guard
         self._tail = loaded.tail
-        self._stands = loaded.ledger.state
-        self._on_disk = loaded.on_disk
-        self._taken = loaded.spills.taken
-        self._passed = loaded.spills.passed
+        self._current = loaded.state
+        self._exists = loaded.exists
+        self._merged = loaded.spills.merged
+        self._superseded = loaded.spills.superseded
         self._broken = False
         self.syncs = 0
-        """How many durable journal writes were made."""
+        """Number of durable journal writes."""
 
     @property
     def broken(self) -> bool:
-        """Whether a write to the journal has failed."""
+        """True if a write to the journal has failed."""
         return self._broken
 
     def begin(self, state: State) -> Begin:
-        """Make ready for lines that extend the snapshot of ``state``, and give the first. Raises StateUnwritableError."""
-        self._held.begin_journal(state.serial)
+        """Prepare for lines that extend the snapshot of ``state``, and return the first. Raises StateUnwritableError."""
+        self._backend.begin_journal(state.serial)
         return Begin(lineage=state.lineage, serial=state.serial)
 
-    def append(self, entries: Sequence[JournalEntry], outcomes_to_come: int) -> None:
-        """Write ``entries``; room for ``outcomes_to_come`` outcomes is set aside where that is possible.
+    def append(self, entries: Sequence[JournalEntry], pending_outcomes: int) -> None:
+        """Write ``entries``; space for ``pending_outcomes`` more outcomes is reserved where the backend can.
 
-        Raises StateUnwritableError or StateUnreachableError; then the entries are spilled, if that is possible, and the next run
-        takes them in.
+        Raises StateUnwritableError or StateUnreachableError; the entries are then spilled, if that is possible, and the next run
+        merges them.
         """
         first_seq = self._tail.seq + 1
-        lines, tail = self._encoded(entries)
+        lines, tail = self._encode(entries)
         if self._broken:
             self._spill(lines, first_seq, tail)
             raise unwritable_error("The journal", "an earlier write failed")
-        spilled = self._spill_beforehand(lines, first_seq)
-        self._broken = True  # until it has gone well
+        spilled = self._spill_ahead(lines, first_seq)
+        self._broken = True  # until the write has succeeded
+        reserve_bytes = int(pending_outcomes * _OUTCOME_BYTES * (_ENCRYPTED_PER_PLAIN if self._cipher else 1))
         try:
-            self._held.append(lines, first_seq, int(outcomes_to_come * _OUTCOME_BYTES * (_SEALED_PER_PLAIN if self._seal else 1)))
+            self._backend.append(lines, first_seq, reserve_bytes)
         except (StateUnwritableError, StateUnreachableError):
             self._tail = tail if spilled else self._tail
             if spilled is None:
@@ -87,60 +88,59 @@ class StateWriter:
             raise
         self._broken = False
         if spilled is not None and self._spills:
-            self._spills.drop(spilled)
+            self._spills.remove(spilled)
         self.syncs += 1
         self._tail = tail
 
-    def snapshot(self, state: State, tail: Tail | None = None) -> None:
-        """Replace the snapshot by ``state``, which holds everything written so far, and perhaps more: up to ``tail``.
+    def write_snapshot(self, state: State, tail: Tail | None = None) -> None:
+        """Replace the snapshot by ``state``, which contains everything written so far, and possibly more: up to ``tail``.
 
         Raises StateUnwritableError.
         """
-        check_invariants(state, self._stands)
+        check_invariants(state, self._current)
         if tail is not None and tail.seq > self._tail.seq:
             self._tail = tail
-        if self._on_disk and state.serial <= self._stands.serial:
-            raise unwritable_error("The state", f"serial {state.serial} cannot follow serial {self._stands.serial}")
+        if self._exists and state.serial <= self._current.serial:
+            raise unwritable_error("The state", f"serial {state.serial} cannot follow serial {self._current.serial}")
         text = encode_snapshot(Snapshot(state=state, applied_seq=self._tail.seq, applied_sha256=self._tail.sha256))
-        self._held.write_snapshot(self._seal.snapshot(text, state.serial) if self._seal else text, state.serial)
-        self._stands, self._on_disk = state, True
-        if self._mark:
-            self._mark.see(LastSeen(serial=state.serial, sealed=self._seal is not None))
-        self._tidy()
+        self._backend.write_snapshot(self._cipher.encrypt_snapshot(text, state.serial) if self._cipher else text, state.serial)
+        self._current, self._exists = state, True
+        if self._guard:
+            self._guard.record(LastSeen(serial=state.serial, encrypted=self._cipher is not None))
+        self._remove_covered_spills()
 
     def spill(self, entries: Sequence[JournalEntry]) -> None:
-        """Keep ``entries`` for the next run, after a write has failed. That this cannot be done either is no error any more."""
+        """Store ``entries`` for the next run, after a write has failed. Never raises."""
         first_seq = self._tail.seq + 1
-        lines, tail = self._encoded(entries)
+        lines, tail = self._encode(entries)
         self._spill(lines, first_seq, tail)
 
-    def _encoded(self, entries: Sequence[JournalEntry]) -> tuple[bytes, Tail]:
+    def _encode(self, entries: Sequence[JournalEntry]) -> tuple[bytes, Tail]:
         lines, tail = encode_batch(entries, self._tail, datetime.now(UTC).isoformat(timespec="milliseconds"))
-        return (self._seal.lines(lines, self._tail.seq + 1, tail.seq) if self._seal else lines), tail
+        return (self._cipher.encrypt_lines(lines, self._tail.seq + 1, tail.seq) if self._cipher else lines), tail
 
-    def _spill_beforehand(self, lines: bytes, first_seq: int) -> Path | None:
-        if self._spills is None or not self._spills.beforehand:
+    def _spill_ahead(self, lines: bytes, first_seq: int) -> Path | None:
+        if self._spills is None or not self._spills.write_ahead:
             return None
         with suppress(OSError):
-            return self._spills.keep(lines, first_seq)
+            return self._spills.write(lines, first_seq)
         return None
 
     def _spill(self, lines: bytes, first_seq: int, tail: Tail) -> None:
-        """After one spill is missing the ones that follow it would be of no use: a chain has no gaps."""
+        """Store ``lines``. After a failure later spills would be useless, because a chain has no gaps; none is written."""
         if self._spills is None:
             return
         try:
-            self._spills.keep(lines, first_seq)
+            self._spills.write(lines, first_seq)
         except OSError:
             self._spills = None
         else:
             self._tail = tail
 
-    def _tidy(self) -> None:
-        """Remove the spills that the snapshot covers now."""
+    def _remove_covered_spills(self) -> None:
         if self._spills:
-            for path in self._taken:
-                self._spills.drop(path)
-            for path in self._passed:
+            for path in self._merged:
+                self._spills.remove(path)
+            for path in self._superseded:
                 self._spills.set_aside(path)
-        self._taken = self._passed = ()
+        self._merged = self._superseded = ()

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from pragmaspec.state.backends.local.backend import LocalStore
 from tests.cli.workshop import Workshop
+from tests.state.local_store import LocalStore
 
 DOCUMENTED = set(re.findall(r"`([a-z0-9_]+)`", (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")))
 BY_NAME = {"addresses", "counts", "outputs"}

@@ -123,7 +123,7 @@ def test_the_state_is_encrypted_at_the_server(shop: Workshop, url: str, kind: Ki
     shop("apply", "-y")
     assert shop("plan").out.startswith("No changes")
     name = url.rpartition("/")[2].partition(".")[0].partition("?")[0]
-    assert b"hello-frontend" not in (kind.ground(name).read().snapshot or b"")
+    assert b"hello-frontend" not in (kind.backend(name).read().snapshot or b"")
     assert "hello-frontend" in shop("state", "list").out
 
 

@@ -19,8 +19,8 @@ from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, Wante
 from pragmaspec.providers.base import Abilities, BootRequest, Diagnostics, StageRequest
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Readiness, Resource
 from pragmaspec.site import SimulatedSite
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import State
+from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, DIGEST, IMAGE, act, node
 
 SITE = SimulatedSite(name="lab", parallel=4)

@@ -13,12 +13,12 @@ from pragmaspec.planning.plan import PlannedSite
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.site import SimulatedSite
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record
 from tests.engine.fake_provider import KEY, WANTED, plan_for
-from tests.simulation.chance import Chance
-from tests.simulation.clock import SimClock
-from tests.simulation.crew import crew_of
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.executor import executor_factory
+from tests.simulation.faults import FaultInjector
+from tests.state.local_store import LocalStore
 
 LATE = SimulatedSite(name="lab", file=":memory:", identity="tag", window_s=300.0, parallel=8)
 
@@ -58,10 +58,10 @@ class Lab:
 
     def __init__(self, folder: Path, site: SimulatedSite = LATE) -> None:
         self.folder, self.site = folder, site
-        self.clock = SimClock()
+        self.clock = SimulatedClock()
         self.world = SharedWorld(None)
         self.store = LocalStore(folder / "state")
-        self.calm = Chance(0)
+        self.calm = FaultInjector(0)
         self.calm.calm = True
         self.provider = Counted(site, self.world, self.clock)
 
@@ -75,7 +75,7 @@ class Lab:
                 stack_key=KEY,
                 remote=SshClient(session.state.lineage, KEY, self.folder / "ssh"),
                 clock=self.clock,
-                executor=crew_of(self.calm, self.clock),
+                executor=executor_factory(self.calm, self.clock),
             )
             asked = plan_for(session.state, *actions, sites=(PlannedSite(site=self.site, identity=self.provider.identity()),))
             return apply_plan(replace(asked, **plan), context)

@@ -30,8 +30,8 @@ from pragmaspec.providers.base import Provider
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Blob, Readiness, StagedImage
 from pragmaspec.site import Site
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import State
+from tests.state.local_store import LocalStore
 
 LINEAGE = "5ca1ab1e-0000-4000-8000-00000000000{}"
 ASKED = PlanRequest(accept_missing=True)

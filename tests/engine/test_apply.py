@@ -24,9 +24,9 @@ from pragmaspec.planning.plan import PlannedSite
 from pragmaspec.providers.base import Abilities
 from pragmaspec.resources import Readiness
 from pragmaspec.site import SimulatedSite
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record
 from tests.engine.fake_provider import SITE, FakeSite, HoldingSite, applying, bring_up, plan_for
+from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, IMAGE, PATIENT, act, node
 
 

@@ -16,8 +16,8 @@ from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, S
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.resources import Mark, Readiness
-from pragmaspec.state.backends.local.backend import LocalStore
 from tests.engine.fake_provider import KEY, SshSite, applying, bring_up, plan_for
+from tests.state.local_store import LocalStore
 from tests.state.samples import IMAGE, LINEAGE, act, node
 
 FRONTEND, COMPUTE = node(-1), node(0)

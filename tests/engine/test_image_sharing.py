@@ -22,9 +22,9 @@ from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import PlannedSite
 from pragmaspec.providers.base import Abilities, Offer
 from pragmaspec.site import LibvirtSite
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record, State
 from tests.engine.fake_provider import WANTED, FakeSite, applying, plan_for
+from tests.state.local_store import LocalStore
 from tests.state.samples import DIGEST, IMAGE, LINEAGE, act
 
 LIMIT_S = 20

@@ -1,4 +1,4 @@
-"""Tell stories again: ``python -m tests.simulation --seed 17`` one, with its traceback; ``--seeds 0:10000`` a range, quietly."""
+"""Runs scenarios: ``python -m tests.simulation --seed 17`` one, with its traceback; ``--seeds 0:10000`` a range, quietly."""
 
 import argparse
 import os
@@ -6,42 +6,42 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.story import Story
+from tests.simulation.scenario import Scenario
 
 
 def failing(seeds: range) -> dict[int, str]:
-    """The seeds whose stories break a law, or the program, and how."""
+    """Return the seeds whose scenario fails, with the errors."""
     found = {}
     for seed in seeds:
         try:
-            Story(seed).run()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
+            Scenario(seed).run()
+        except Exception as error:  # noqa: BLE001 - any error is a finding
             found[seed] = f"{type(error).__name__}: {error}"
     return found
 
 
 def shares(seeds: range, size: int) -> list[range]:
-    """``seeds`` in parts of ``size``."""
+    """Return ``seeds`` in parts of ``size``."""
     return [range(first, min(first + size, seeds.stop)) for first in range(seeds.start, seeds.stop, size)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     chosen = parser.add_mutually_exclusive_group(required=True)
-    chosen.add_argument("--seed", type=int, help="one story, with its traceback")
-    chosen.add_argument("--seeds", help="FIRST:LAST, without the last")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many processes tell stories")
+    chosen.add_argument("--seed", type=int, help="run one scenario, with its traceback")
+    chosen.add_argument("--seeds", help="FIRST:LAST, excluding LAST")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
     arguments = parser.parse_args()
     if arguments.seed is not None:
-        Story(arguments.seed).run()
-        sys.stdout.write(f"seed {arguments.seed}: all laws hold\n")
+        Scenario(arguments.seed).run()
+        sys.stdout.write(f"seed {arguments.seed}: all invariants hold\n")
         return
     first, _, last = arguments.seeds.partition(":")
-    raise SystemExit(_told(range(int(first), int(last)), arguments.jobs))
+    raise SystemExit(_run(range(int(first), int(last)), arguments.jobs))
 
 
-def _told(seeds: range, jobs: int) -> bool:
-    """Tell the stories of ``seeds``, say what was found, and return whether that was anything."""
+def _run(seeds: range, jobs: int) -> bool:
+    """Run the scenarios of ``seeds`` and print the failures; return True if there are any."""
     began, failures = time.monotonic(), 0
     with ProcessPoolExecutor(jobs) as pool:
         for found in pool.map(failing, shares(seeds, 100)):

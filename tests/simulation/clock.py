@@ -1,15 +1,17 @@
-"""Time that passes only when somebody waits, and what happens meanwhile."""
+"""A clock that advances only while code waits, and events that happen meanwhile."""
 
 from collections.abc import Callable
 from heapq import heappop, heappush
 
+from pragmaspec.clock import Clock
 
-class SimClock:
-    """The clock of the engine and of the sites, with everything that is still to happen by itself."""
+
+class SimulatedClock(Clock):
+    """The clock of the engine and of the sites, with a queue of future events."""
 
     def __init__(self) -> None:
         self._now = 1_000_000.0
-        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
     def now(self) -> float:
@@ -20,13 +22,13 @@ class SimClock:
 
     def sleep(self, seconds: float) -> None:
         end = self._now + seconds
-        while self._later and self._later[0][0] <= end:
-            at, _, happen = heappop(self._later)
+        while self._events and self._events[0][0] <= end:
+            at, _, event = heappop(self._events)
             self._now = max(self._now, at)
-            happen()
+            event()
         self._now = end
 
-    def after(self, seconds: float, happen: Callable[[], None]) -> None:
-        """Let ``happen`` happen when that much time has passed, whoever lives or dies until then."""
+    def after(self, seconds: float, event: Callable[[], None]) -> None:
+        """Call ``event`` after that time, even if the process has crashed by then."""
         self._count += 1
-        heappush(self._later, (self._now + seconds, self._count, happen))
+        heappush(self._events, (self._now + seconds, self._count, event))

@@ -1,4 +1,4 @@
-"""A simulated site behind a bad network: every call draws its fate."""
+"""A simulated site behind an unreliable network."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,35 +15,42 @@ from pragmaspec.providers.simulated.shared_world import SharedWorld
 from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource
 from pragmaspec.site import IdentityKind, SimulatedSite
 from pragmaspec.state_model import State
-from tests.simulation.chance import Chance
-from tests.simulation.clock import SimClock
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.faults import FaultInjector
 
 HANG_S = 30.0
 
 
 class FaultySite:
-    """The provider of ``site``.
+    """The provider of ``site``, whose calls may fail in any way.
 
-    ``delay_s``: how late a call may take effect and what it made be seen; each may take half of it. ``echoes``: whether the
-    network may deliver a request twice.
+    ``delay_s`` is the maximum time until a call has taken effect (half of it) and is visible (the other half). ``duplicates``:
+    the network may deliver a request twice.
     """
 
     def __init__(
-        self, site: SimulatedSite, world: SharedWorld, chance: Chance, clock: SimClock, delay_s: float, *, echoes: bool
+        self,
+        site: SimulatedSite,
+        world: SharedWorld,
+        faults: FaultInjector,
+        clock: SimulatedClock,
+        delay_s: float,
+        *,
+        duplicates: bool,
     ) -> None:
         self._site = site
         self._real = SimulatedProvider(site, clock, world)
         self._world = world
-        self._chance = chance
+        self._faults = faults
         self._clock = clock
         self._delay_s = delay_s
-        self._fates = _FATES if echoes else tuple(fate for fate in _FATES if fate is not _twice)
+        self._outcomes = _OUTCOMES if duplicates else tuple(outcome for outcome in _OUTCOMES if outcome is not _twice)
         self.lies: dict[str, Any] = {}
-        """What it says of itself instead of the truth."""
+        """Properties that the provider reports wrongly."""
         self.twice: set[str] = set()
-        """Ops of which there was more than one machine at some moment."""
-        self._unseen: dict[str, tuple[int, float]] = {}
-        """Ids of what is missing from so many more listings, but not after this moment."""
+        """Ops that more than one machine had at some moment."""
+        self._hidden: dict[str, tuple[int, float]] = {}
+        """Ids that the next N listings omit, until the given time."""
 
     @property
     def abilities(self) -> Abilities:
@@ -67,11 +74,11 @@ class FaultySite:
     def observe(self, lineage: str, recorded: State | None = None) -> Observations:
         self._listing()
         seen = self._real.observe(lineage, recorded)
-        if not self._unseen or self._chance.calm:
+        if not self._hidden or self._faults.calm:
             return seen
         now = self._clock.now()
-        hidden = {key for key, (left, until) in self._unseen.items() if left > 0 and now < until}
-        self._unseen = {key: (left - 1, until) for key, (left, until) in self._unseen.items() if key in hidden}
+        hidden = {key for key, (left, until) in self._hidden.items() if left > 0 and now < until}
+        self._hidden = {key: (left - 1, until) for key, (left, until) in self._hidden.items() if key in hidden}
         return replace(
             seen,
             nodes=tuple(node for node in seen.nodes if node.id not in hidden),
@@ -112,60 +119,60 @@ class FaultySite:
         pass
 
     def _listing(self) -> None:
-        self._chance.may_crash()
-        if self._chance.fault(0.1):
+        self._faults.maybe_crash()
+        if self._faults.fault(0.1):
             raise SiteUnreachableError("the listing did not arrive")
 
     def _call(self, effect: Callable[[], Any]) -> Any:
-        chance = self._chance
-        chance.may_crash()
-        fate = chance.dice.choice(self._fates) if chance.fault() else _ok
-        answer = fate(self, effect)
-        chance.may_crash()
+        faults = self._faults
+        faults.maybe_crash()
+        outcome = faults.random.choice(self._outcomes) if faults.fault() else _ok
+        answer = outcome(self, effect)
+        faults.maybe_crash()
         return answer
 
-    def _happens(self, effect: Callable[[], Any]) -> Any:
-        """The effect itself; what it made may stay unseen for a few listings."""
+    def _effect(self, effect: Callable[[], Any]) -> Any:
+        """Carry out ``effect``; the next listings may omit what it created."""
         made = self._world._memory.made
         answer = effect()
         if self._world._memory.made > made:
             ops = Counter(machine.op for machine in self._world._memory.machines.values())
             self.twice |= {op for op, count in ops.items() if count > 1}
-        if self._delay_s and self._world._memory.made > made and self._chance.fault():
-            listings, until = self._chance.dice.randint(1, 3), self._clock.now() + self._delay_s / 2
+        if self._delay_s and self._world._memory.made > made and self._faults.fault():
+            listings, until = self._faults.random.randint(1, 3), self._clock.now() + self._delay_s / 2
             number = self._world._memory.made
-            self._unseen[f"m-{number}"] = self._unseen[f"g-{number}"] = (listings, until)
+            self._hidden[f"m-{number}"] = self._hidden[f"g-{number}"] = (listings, until)
         return answer
 
-    def _later(self, effect: Callable[[], Any]) -> None:
-        """The effect comes by itself, when its caller may be long gone; at once at a site that is never late."""
+    def _effect_later(self, effect: Callable[[], Any]) -> None:
+        """Carry out ``effect`` later, when its caller may have ended; at once at a site without delays."""
 
-        def happen() -> None:
-            with suppress(PragmaspecError):  # nobody hears it
-                self._happens(effect)
+        def run() -> None:
+            with suppress(PragmaspecError):  # there is no caller left
+                self._effect(effect)
 
         if self._delay_s:
-            self._clock.after(self._chance.dice.uniform(0.1, self._delay_s / 2), happen)
+            self._clock.after(self._faults.random.uniform(0.1, self._delay_s / 2), run)
         else:
-            happen()
+            run()
 
 
-Fate = Callable[[FaultySite, Callable[[], Any]], Any]
+Outcome = Callable[[FaultySite, Callable[[], Any]], Any]
 
 
 def _ok(site: FaultySite, effect: Callable[[], Any]) -> Any:
-    return site._happens(effect)
+    return site._effect(effect)
 
 
 def _lost(site: FaultySite, effect: Callable[[], Any]) -> Any:
-    """It happens, and the answer gets lost."""
-    site._happens(effect)
-    raise SiteUnreachableError("the answer was lost")
+    """The call succeeds, but its response is lost."""
+    site._effect(effect)
+    raise SiteUnreachableError("the response was lost")
 
 
 def _late(site: FaultySite, effect: Callable[[], Any]) -> Any:
-    """An error comes back, and it happens all the same, some time later."""
-    site._later(effect)
+    """The call returns an error, but takes effect later."""
+    site._effect_later(effect)
     raise SiteUnreachableError("gateway timeout")
 
 
@@ -178,22 +185,22 @@ def _throttled(site: FaultySite, effect: Callable[[], Any]) -> Any:
 
 
 def _failed(site: FaultySite, effect: Callable[[], Any]) -> Any:
-    """500, which says nothing about whether it happened."""
-    if site._chance.dice.random() < 0.5:
-        site._happens(effect)
+    """Status 500: the call may have taken effect."""
+    if site._faults.random.random() < 0.5:
+        site._effect(effect)
     raise SiteUnreachableError("500 internal error")
 
 
 def _hangs(site: FaultySite, effect: Callable[[], Any]) -> Any:
     site._clock.sleep(HANG_S)
-    return (_late if site._chance.dice.random() < 0.5 else _failed)(site, effect)
+    return (_late if site._faults.random.random() < 0.5 else _failed)(site, effect)
 
 
 def _twice(site: FaultySite, effect: Callable[[], Any]) -> Any:
-    """It happens, and once more when the network delivers the request again."""
-    answer = site._happens(effect)
-    site._later(effect)
+    """The network delivers the request a second time, later."""
+    answer = site._effect(effect)
+    site._effect_later(effect)
     return answer
 
 
-_FATES: tuple[Fate, ...] = (_lost, _late, _late, _refused, _throttled, _failed, _hangs, _twice)
+_OUTCOMES: tuple[Outcome, ...] = (_lost, _late, _late, _refused, _throttled, _failed, _hangs, _twice)

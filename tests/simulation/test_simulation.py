@@ -1,31 +1,33 @@
-"""Ten thousand stories, in shares that tests running in parallel can take; and that the laws have teeth."""
+"""Ten thousand scenarios, in parts that can run in parallel, and checks that violated invariants are detected."""
 
 import pytest
 
 from tests.simulation.__main__ import failing, shares
-from tests.simulation.story import BrokenLawError, Story
+from tests.simulation.scenario import InvariantError, Scenario
 
 SEEDS = 10_000
 SHARE = 100
 
 
 @pytest.mark.parametrize("seeds", shares(range(SEEDS), SHARE), ids=lambda seeds: f"{seeds.start}-{seeds.stop}")
-def test_whatever_goes_wrong_nothing_is_lost_and_everything_converges(seeds: range) -> None:
+def test_under_any_faults_nothing_is_lost_and_the_state_converges(seeds: range) -> None:
     found = failing(seeds)
-    assert not found, "; ".join(f"{what} (again with: python -m tests.simulation --seed {seed})" for seed, what in found.items())
+    assert not found, "; ".join(
+        f"{error} (reproduce with: python -m tests.simulation --seed {seed})" for seed, error in found.items()
+    )
 
 
-def test_a_seed_tells_the_same_story_again() -> None:
-    assert [str(_told(seed)) for seed in range(20)] == [str(_told(seed)) for seed in range(20)]
+def test_a_seed_reproduces_its_scenario() -> None:
+    assert [str(_result(seed)) for seed in range(20)] == [str(_result(seed)) for seed in range(20)]
 
 
-def _told(seed: int) -> list[object]:
-    story = Story(seed)
-    story.run()
+def _result(seed: int) -> list[object]:
+    scenario = Scenario(seed)
+    scenario.run()
     return [
-        story.clock.now(),
-        *((record.address, record.generation) for stack in story.stacks for record in stack.store.state().records),
-        *((thing.address, thing.made) for stack in story.stacks for thing in story._things(stack.lineage)),
+        scenario.clock.now(),
+        *((record.address, record.generation) for stack in scenario.stacks for record in stack.store.state().records),
+        *((obj.address, obj.made) for stack in scenario.stacks for obj in scenario._objects(stack.lineage)),
     ]
 
 
@@ -36,15 +38,15 @@ def _told(seed: int) -> list[object]:
         ({"window_s": 0.0}, range(1100, 2400)),  # does not wait for what may yet come
     ],
 )
-def test_a_provider_that_says_what_is_not_so_is_found_out(lie: dict[str, object], seeds: range) -> None:
+def test_a_provider_with_wrong_properties_is_detected(lie: dict[str, object], seeds: range) -> None:
     found = []
     for seed in seeds:
-        story = Story(seed)
-        for provider in story.providers.values():
+        scenario = Scenario(seed)
+        for provider in scenario.providers.values():
             provider.lies = lie
         try:
-            story.run()
-        except BrokenLawError:
+            scenario.run()
+        except InvariantError:
             found.append(seed)
             break
     assert found

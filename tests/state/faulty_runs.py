@@ -7,12 +7,12 @@ from pathlib import Path
 from pragmaspec.errors import PragmaspecError, SiteError
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state.backends.base import LockedBackend
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state.journal_entries import JournalEntry, JournalReplay
 from pragmaspec.state.load import LoadedState
 from pragmaspec.state.session import StoreSession
 from pragmaspec.state.writer import StateWriter
 from pragmaspec.state_model import Record, State
+from tests.state.local_store import LocalStore
 from tests.state.memory_disk import MemoryDisk
 from tests.state.samples import ALLOCATION, LINEAGE, act, node
 
@@ -39,19 +39,19 @@ class Promises:
         return records in self.points[max(self.kept, 0) :]
 
 
-class NotingWriter(StateWriter):
+class RecordingWriter(StateWriter):
     """A writer that notes each entry, and what is durable."""
 
-    def __init__(self, held: LockedBackend, loaded: LoadedState, promises: Promises, **parts: object) -> None:
-        super().__init__(held, loaded, **parts)
+    def __init__(self, backend: LockedBackend, loaded: LoadedState, promises: Promises, **parts: object) -> None:
+        super().__init__(backend, loaded, **parts)
         self._promises = promises
-        self._model = JournalReplay(loaded.ledger.state)
+        self._model = JournalReplay(loaded.state)
 
-    def append(self, entries: Sequence[JournalEntry], outcomes_to_come: int) -> None:
+    def append(self, entries: Sequence[JournalEntry], pending_outcomes: int) -> None:
         for entry in entries:
             self._model.apply(entry)
             self._promises.points.append(self._model.state.records)
-        super().append(entries, outcomes_to_come)
+        super().append(entries, pending_outcomes)
         self._promises.kept = len(self._promises.points) - 1
 
     def spill(self, entries: Sequence[JournalEntry]) -> None:
@@ -61,23 +61,23 @@ class NotingWriter(StateWriter):
         super().spill(entries)
 
 
-class NotingStore(LocalStore):
+class RecordingStore(LocalStore):
     """A store at :data:`STATE` whose promises are noted."""
 
     def __init__(self, disk: MemoryDisk, promises: Promises) -> None:
-        super().__init__(STATE, disk=disk, memory=MEMORY)
+        super().__init__(STATE, disk=disk, machine_directory=MEMORY)
         self._promises = promises
 
-    def writer(self, held: LockedBackend, loaded: LoadedState) -> StateWriter:
-        lineage = loaded.ledger.state.lineage
-        parts = {"spills": self._spills(lineage), "mark": self._mark(lineage)}
-        return NotingWriter(held, loaded, self._promises, **parts)
+    def writer(self, backend: LockedBackend, loaded: LoadedState) -> StateWriter:
+        lineage = loaded.state.lineage
+        parts = {"spills": self._spills(lineage), "guard": self._guard(lineage)}
+        return RecordingWriter(backend, loaded, self._promises, **parts)
 
 
 def recovered(disk: MemoryDisk) -> tuple[State, LocalStore]:
     """What the next command finds on ``disk``."""
-    store = LocalStore(STATE, disk=disk, memory=MEMORY)
-    return store.load(LINEAGE).ledger.state, store
+    store = LocalStore(STATE, disk=disk, machine_directory=MEMORY)
+    return store.load(LINEAGE).state, store
 
 
 def first_run(store: LocalStore, promises: Promises) -> None:

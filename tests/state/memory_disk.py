@@ -140,13 +140,13 @@ class MemoryDisk:
             raise _error(errno.ENOTEMPTY, folder)
         self._change("rmdir", folder, folder, None, None)
 
-    def fsync_folder(self, folder: Path) -> None:
-        self.before("fsync_folder", folder)
+    def fsync_directory(self, folder: Path) -> None:
+        self.before("fsync_directory", folder)
         for change in self._changes:
             if change.folder == folder:
                 change.apply(self._durable)
         self._changes = [change for change in self._changes if change.folder != folder]
-        self.after("fsync_folder", folder)
+        self.after("fsync_directory", folder)
 
     def flock(self, path: Path) -> int:
         inode = self._names.get(path)

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from pragmaspec.errors import StateUnreadableError
-from tests.state.faulty_runs import NotingStore, Promises, first_run, recovered, second_run, third_run
+from tests.state.faulty_runs import Promises, RecordingStore, first_run, recovered, second_run, third_run
 from tests.state.memory_disk import MemoryDisk
 from tests.state.samples import LINEAGE
 
@@ -27,7 +27,7 @@ def opened_everywhere(begin: dict, run, promises: Promises) -> tuple[MemoryDisk,
                 check(image, promises, f"after {call} of {path}")
 
     disk = MemoryDisk(begin, after=look)
-    run(NotingStore(disk, promises), promises)
+    run(RecordingStore(disk, promises), promises)
     return disk, len(seen)
 
 
@@ -41,12 +41,12 @@ def check(image: dict, promises: Promises, where: str) -> None:
     assert store.read().records == state.records, f"{where}: taking it in changed it"
 
 
-def test_every_image_of_a_first_run_is_a_state_that_existed():
+def test_every_crash_image_of_a_first_run_is_a_state_that_existed():
     _, images = opened_everywhere({}, first_run, Promises())
     assert images > 100
 
 
-def test_every_image_of_a_run_that_goes_on_and_of_one_that_takes_in_its_journal():
+def test_every_crash_image_of_an_interrupted_run_and_its_successor_is_a_state_that_existed():
     promises = Promises()
     disk, _ = opened_everywhere({}, first_run, promises)
     disk, _ = opened_everywhere(disk.now(), second_run, promises)
@@ -57,7 +57,7 @@ def test_every_image_of_a_run_that_goes_on_and_of_one_that_takes_in_its_journal(
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_crash_upon_crash(seed):
+def test_repeated_crashes_lose_nothing(seed):
     """Power cuts at any call of any run, one after another, each with one of the images chosen."""
     random = Random(seed)  # noqa: S311 - chance, not secrets
     promises, disk = Promises(), MemoryDisk()
@@ -83,7 +83,7 @@ def cut_short(disk: MemoryDisk, promises: Promises, random: Random) -> MemoryDis
 
     disk.after = cut
     with suppress(PowerCutError):
-        random.choice((first_run, second_run, third_run))(NotingStore(disk, promises), promises)
+        random.choice((first_run, second_run, third_run))(RecordingStore(disk, promises), promises)
     disk.after = lambda call, path: None
     return image[0] if image else disk
 
@@ -99,13 +99,13 @@ class Careless(MemoryDisk):
         if call != self._lies:
             super()._sync(call, handle)
 
-    def fsync_folder(self, folder):
-        if self._lies != "fsync_folder":
-            super().fsync_folder(folder)
+    def fsync_directory(self, folder):
+        if self._lies != "fsync_directory":
+            super().fsync_directory(folder)
 
 
-@pytest.mark.parametrize("lies", ["fdatasync", "fsync", "fsync_folder"])
-def test_every_kind_of_sync_is_needed(lies):
+@pytest.mark.parametrize("lies", ["fdatasync", "fsync", "fsync_directory"])
+def test_every_kind_of_sync_is_required(lies):
     """That the images above find what they are for: without one of the syncs, something promised is lost."""
     promises = Promises()
 
@@ -115,4 +115,4 @@ def test_every_kind_of_sync_is_needed(lies):
 
     disk = Careless({}, look, lies)
     with pytest.raises((AssertionError, StateUnreadableError)):
-        first_run(NotingStore(disk, promises), promises)
+        first_run(RecordingStore(disk, promises), promises)

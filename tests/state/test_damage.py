@@ -3,9 +3,9 @@
 import pytest
 
 from pragmaspec.errors import StateUnreadableError
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import Record
 from tests.state.faulty_runs import BOOTS, MEMORY, STATE, Promises, first_run, second_run
+from tests.state.local_store import LocalStore
 from tests.state.memory_disk import MemoryDisk
 from tests.state.samples import LINEAGE, node
 
@@ -14,7 +14,7 @@ from tests.state.samples import LINEAGE, node
 def files():
     """A state with a snapshot, a journal of an interrupted run, and backups."""
     disk = MemoryDisk()
-    store = LocalStore(STATE, disk=disk, memory=MEMORY)
+    store = LocalStore(STATE, disk=disk, machine_directory=MEMORY)
     first_run(store, Promises())
     second_run(store, Promises())
     return disk.now()
@@ -23,10 +23,10 @@ def files():
 def _read(files, changed=None, gone=()):
     changed = changed or {}
     disk = MemoryDisk({path: changed.get(path, content) for path, content in files.items() if path not in gone})
-    return LocalStore(STATE, disk=disk, memory=MEMORY).read()
+    return LocalStore(STATE, disk=disk, machine_directory=MEMORY).read()
 
 
-def test_a_snapshot_cut_off_anywhere_is_refused_and_never_taken_for_none(files):
+def test_a_truncated_snapshot_is_refused_and_never_taken_for_an_absent_one(files):
     path = STATE / "state.json"
     for length in range(len(files[path])):
         with pytest.raises(StateUnreadableError) as caught:
@@ -49,7 +49,7 @@ def test_every_flipped_bit_of_a_snapshot_is_refused(files):
             _read(files, {path: bytes(flipped)})
 
 
-def test_a_journal_cut_off_anywhere_keeps_what_is_before(files):
+def test_a_truncated_journal_keeps_the_lines_before_the_cut(files):
     path = STATE / "journal.1.jsonl"
     whole = _read(files).records
     known = []
@@ -62,19 +62,19 @@ def test_a_journal_cut_off_anywhere_keeps_what_is_before(files):
 
 
 @pytest.mark.parametrize("name", ["high-water"])
-def test_the_memory_of_the_machine_cut_off_or_changed_is_refused(files, name):
+def test_a_truncated_or_changed_rollback_guard_is_refused(files, name):
     path = MEMORY / LINEAGE / name
     for position in range(len(files[path])):
         flipped = bytearray(files[path])
         flipped[position] ^= 1 << position % 8
         for wrong in (files[path][:position], bytes(flipped)):
-            with pytest.raises(StateUnreadableError, match=r"The memory of this machine is damaged.*--accept-rollback"):
+            with pytest.raises(StateUnreadableError, match=r"The rollback guard is damaged.*--accept-rollback"):
                 _read(files, {path: wrong})
 
 
-def test_a_spill_cut_off_or_changed_is_refused_or_harmless(files):
+def test_a_truncated_or_changed_spill_is_refused_or_harmless(files):
     disk = MemoryDisk(files)
-    store = LocalStore(STATE, disk=disk, memory=MEMORY)
+    store = LocalStore(STATE, disk=disk, machine_directory=MEMORY)
     expected = _with_spill(disk, store)
     spill = next(path for path in disk.now() if path.name.startswith("spill."))
     data = disk.now()[spill]
@@ -109,9 +109,9 @@ def _with_spill(disk, store):
     return records
 
 
-def test_files_of_two_states_do_not_mix(files):
+def test_files_of_two_states_cannot_be_mixed(files):
     other = MemoryDisk()
-    theirs = LocalStore(STATE, disk=other, memory=MEMORY)
+    theirs = LocalStore(STATE, disk=other, machine_directory=MEMORY)
     first_run(theirs, Promises())
     second_run(theirs, Promises())
     journal = STATE / "journal.1.jsonl"

@@ -5,11 +5,13 @@ import pytest
 
 from pragmaspec.errors import AccessError, StateUnreadableError
 from pragmaspec.guest.keys import StackKey
-from pragmaspec.state.backends.local.backend import LocalBackend, LocalStore
+from pragmaspec.state.backends.local.backend import LocalBackend
 from pragmaspec.state.stack_key import key_file, load_stack_key
 from pragmaspec.state.store import Store
+from pragmaspec.state.transfer import pull
 from pragmaspec.state_model import Record
-from tests.state.memory_ground import MemoryGround
+from tests.state.local_store import LocalStore
+from tests.state.memory_backend import MemoryBackend
 from tests.state.samples import LINEAGE, act, node
 
 OTHER = "00000000-0000-4000-8000-000000000000"
@@ -41,7 +43,7 @@ def texts(folder):
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_nothing_of_a_state_can_be_read_without_the_key(store, folder):
+def test_an_encrypted_state_reveals_no_content(store, folder):
     boot(store, 0)
     state = boot(store, 1, checkpoint=False)
     found = texts(folder)
@@ -54,7 +56,7 @@ def test_nothing_of_a_state_can_be_read_without_the_key(store, folder):
     assert len(store.read().records) == 3
 
 
-def test_what_must_be_known_without_the_key_stands_in_clear(store, folder):
+def test_the_header_of_an_encrypted_state_is_cleartext(store, folder):
     boot(store, 0)
     head = json.loads((folder / "state.json").read_bytes())
     assert {key: head[key] for key in ("format", "kind", "lineage", "serial", "sealed")} == {
@@ -64,17 +66,17 @@ def test_what_must_be_known_without_the_key_stands_in_clear(store, folder):
         "serial": 1,
         "sealed": "aes-256-gcm",
     }
-    assert [version.serial for version in store.history()] == [1, 0]
+    assert [version.serial for version in store.backend.history()] == [1, 0]
 
 
-def test_commands_that_do_not_read_the_spec_leave_it_encrypted(store, folder):
+def test_a_store_without_a_preference_keeps_the_encryption(store, folder):
     boot(store, 0)
     boot(LocalStore(folder), 1)
     assert CANARY.encode() not in (folder / "state.json").read_bytes()
     assert len(LocalStore(folder).read().records) == 2
 
 
-def test_it_can_be_turned_on_and_off(store, folder):
+def test_encryption_can_be_turned_on_and_off(store, folder):
     load_stack_key(LINEAGE, create=True)
     boot(LocalStore(folder), 0, checkpoint=False)
     boot(store, 1, checkpoint=False)
@@ -87,7 +89,7 @@ def test_it_can_be_turned_on_and_off(store, folder):
     assert len(LocalStore(folder).read().records) == 3
 
 
-def test_who_has_no_key_or_a_wrong_one_is_told_so(store, folder):
+def test_a_missing_or_wrong_key_is_reported(store, folder):
     boot(store, 0)
     key = key_file(LINEAGE)
     key.rename(key.with_suffix(".away"))
@@ -112,16 +114,16 @@ def test_who_has_no_key_or_a_wrong_one_is_told_so(store, folder):
         ("kind", "surprise", "The encrypted state was changed"),
     ],
 )
-def test_what_stands_in_clear_is_bound_to_what_does_not(store, folder, key, value, summary):
+def test_a_changed_header_is_detected(store, folder, key, value, summary):
     boot(store, 0)
-    Store(MemoryGround(), encrypt=True).create(OTHER)
+    Store(MemoryBackend(), encrypt=True).create(OTHER)
     file = folder / "state.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
     with pytest.raises(StateUnreadableError, match=summary):
         store.read()
 
 
-def test_a_text_cut_off_or_changed_anywhere_is_refused(store, folder):
+def test_a_truncated_or_changed_snapshot_is_refused(store, folder):
     boot(store, 0)
     file = folder / "state.json"
     data = file.read_bytes()
@@ -140,7 +142,7 @@ def test_a_text_cut_off_or_changed_anywhere_is_refused(store, folder):
             continue
 
 
-def test_a_journal_cut_off_or_changed_anywhere_is_refused_or_torn(store, folder):
+def test_a_truncated_or_changed_journal_is_refused_or_torn(store, folder):
     boot(store, 0)
     with store.session("apply") as session:
         session.intend(BOOTS[1:2])
@@ -164,23 +166,23 @@ def test_a_journal_cut_off_or_changed_anywhere_is_refused_or_torn(store, folder)
     assert len(kept) == 2
 
 
-def test_a_state_that_was_encrypted_cannot_be_replaced_by_one_that_is_not(store, folder):
+def test_an_encrypted_state_cannot_be_replaced_by_an_unencrypted_one(store, folder):
     boot(store, 0)
-    text = store.pull()
+    text = pull(store)
     (folder / "state.json").write_text(text)
     with pytest.raises(StateUnreadableError, match="no longer encrypted"):
         store.read()
     assert Store(LocalBackend(folder), encrypt=True, accept_rollback=True).read().records
 
 
-def test_a_spill_is_encrypted_too_and_taken_in():
-    ground = MemoryGround()
-    store = Store(ground, encrypt=True, stack_key=lambda lineage, create: StackKey(b"k" * 32))
+def test_a_spill_is_encrypted_and_merged():
+    backend = MemoryBackend()
+    store = Store(backend, encrypt=True, stack_key=lambda lineage, create: StackKey(b"k" * 32))
     seen = []
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
-        ground.watch = seen.append
-        ground.trouble = ["lost"]
+        backend.watch = seen.append
+        backend.faults = ["lost"]
         session.outcome(BOOTS[0], Record(resource=node(0)))
         with pytest.raises(Exception, match="lost"):
             session.flush()

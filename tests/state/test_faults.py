@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from pragmaspec.errors import PragmaspecError, StateUnwritableError
-from tests.state.faulty_runs import BOOTS, NotingStore, Promises, all_runs, recovered
+from tests.state.faulty_runs import BOOTS, Promises, RecordingStore, all_runs, recovered
 from tests.state.memory_disk import MemoryDisk
 from tests.state.samples import LINEAGE
 
@@ -28,12 +28,12 @@ class Faults:
 
 @pytest.mark.parametrize("lasting", [False, True])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_what_was_promised_is_there_whatever_call_fails(number, lasting):
+def test_no_failing_call_loses_what_was_promised(number, lasting):
     for first in count(1):
         promises = Promises()
         faults = Faults(first, number, lasting=lasting)
         disk = MemoryDisk(before=faults)
-        all_runs(NotingStore(disk, promises), promises)
+        all_runs(RecordingStore(disk, promises), promises)
         if not faults.hit:
             break
         # After a call that failed once the power goes, too; the three errors differ in nothing but their words.
@@ -48,7 +48,7 @@ def test_what_was_promised_is_there_whatever_call_fails(number, lasting):
 
 
 @pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
-def test_a_call_is_made_only_after_its_intent_is_durable_and_outcomes_go_to_a_spill(call):
+def test_after_a_journal_failure_no_intent_is_accepted_and_outcomes_are_spilled(call):
     """The journal fails once and for all; everything else works: nothing that was told is lost."""
     broken = False
 
@@ -57,7 +57,7 @@ def test_a_call_is_made_only_after_its_intent_is_durable_and_outcomes_go_to_a_sp
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     disk = MemoryDisk(before=before)
-    store = NotingStore(disk, Promises())
+    store = RecordingStore(disk, Promises())
     many = [BOOTS[0], BOOTS[1]]
     with store.session("apply", LINEAGE) as session:
         session.intend(many)
@@ -77,13 +77,13 @@ def test_a_call_is_made_only_after_its_intent_is_durable_and_outcomes_go_to_a_sp
     with after.session("apply") as session:
         session.checkpoint()
     assert after.read().records == state.records
-    assert not [name for name in after._local.disk.listdir(store.directory) if name.startswith(("spill.", "journal."))]
+    assert not [name for name in after.files.disk.listdir(store.directory) if name.startswith(("spill.", "journal."))]
 
 
-def test_a_write_that_failed_once_is_not_tried_again_on_the_same_file():
+def test_a_failed_sync_is_not_repeated_on_the_same_file():
     """The disk of these tests fails when it is; here it is shown that it would."""
     disk = MemoryDisk()
-    store = NotingStore(disk, Promises())
+    store = RecordingStore(disk, Promises())
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
         disk.before = Faults(2, errno.EIO, lasting=False)
@@ -94,15 +94,15 @@ def test_a_write_that_failed_once_is_not_tried_again_on_the_same_file():
     assert recovered(disk)[0].records[0].outputs == (("uuid", "1"),)
 
 
-def test_on_a_file_system_without_second_names_versions_are_copies():
+def test_backups_are_copies_on_a_file_system_without_hard_links():
     def before(call, path):
         if call == "link":
             raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(path))
 
     disk = MemoryDisk(before=before)
     promises = Promises()
-    store = NotingStore(disk, promises)
+    store = RecordingStore(disk, promises)
     all_runs(store, promises)
     assert recovered(disk)[0].records == promises.points[-1]
-    assert [version.serial for version in store.history()] == [3, 2, 1, 0]
-    assert store.ground.version(3) == disk.read(store.file)
+    assert [version.serial for version in store.backend.history()] == [3, 2, 1, 0]
+    assert store.backend.version(3) == disk.read(store.file)

@@ -2,9 +2,9 @@ import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnwritableError
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state.invariants import check_invariants, contradictions
 from pragmaspec.state_model import Record, State
+from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, LINEAGE, act, node
 
 THEIRS = replace(ALLOCATION, cluster="other")
@@ -26,12 +26,12 @@ APART = replace(OTHER_VLAN, public=OTHER_ADDRESS.public)
         (Record(resource=APART, origin=ALLOCATION.address, generation=1), set()),
     ],
 )
-def test_each_thing_has_one_owner(second, words):
+def test_each_identity_creation_address_and_vlan_has_one_owner(second, words):
     wrong = contradictions([Record(resource=ALLOCATION, op="a"), second])
     assert {each.partition(" belongs to ")[0] for each in wrong} == words
 
 
-def test_a_state_that_contradicts_itself_is_not_written(tmp_path):
+def test_a_contradictory_state_is_not_written(tmp_path):
     store = LocalStore(tmp_path / "hello")
     with store.session("apply", LINEAGE) as session:
         session.intend([act("allocate", ALLOCATION)])
@@ -41,7 +41,7 @@ def test_a_state_that_contradicts_itself_is_not_written(tmp_path):
             session.checkpoint()
 
 
-def test_an_allocation_that_another_has_is_not_even_begun(tmp_path):
+def test_an_allocation_owned_by_another_cluster_is_not_begun(tmp_path):
     store = LocalStore(tmp_path / "hello")
     with store.session("apply", LINEAGE) as session:
         session.intend([act("allocate", ALLOCATION)])
@@ -52,7 +52,7 @@ def test_an_allocation_that_another_has_is_not_even_begun(tmp_path):
     assert len(store.read().records) == 2
 
 
-def test_two_begun_together_are_compared_with_one_another(tmp_path):
+def test_allocations_begun_together_are_compared_with_each_other(tmp_path):
     with (
         LocalStore(tmp_path / "hello").session("apply", LINEAGE) as session,
         pytest.raises(StateUnwritableError, match="VLAN 22"),
@@ -60,7 +60,7 @@ def test_two_begun_together_are_compared_with_one_another(tmp_path):
         session.intend([act("allocate", ALLOCATION), act("allocate", THEIRS), act("boot", node(0))])
 
 
-def test_what_was_wrong_before_can_be_put_right():
+def test_an_earlier_contradiction_can_be_corrected():
     before = State(lineage=LINEAGE).with_records([Record(resource=ALLOCATION), Record(resource=THEIRS), Record(resource=node(0))])
     check_invariants(before.without(node(0).address), before)
     check_invariants(before.without(THEIRS.address), before)

@@ -30,17 +30,17 @@ def _journal(*sizes: int) -> tuple[bytes, list[int], list[JournalEntry]]:
 
 
 def _read(data: bytes) -> list[JournalEntry]:
-    return [link.entry for link in decode_journal(data, FILE, START).links]
+    return [link.entry for link in decode_journal(data, FILE, START).lines]
 
 
 @PATIENT
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 5000))
-def test_what_was_written_is_read(sizes, room):
+def test_a_journal_round_trips(sizes, room):
     data, _, entries = _journal(*sizes)
     assert _read(data + b"\0" * room) == entries
 
 
-def test_truncated_anywhere_it_keeps_every_batch_that_was_whole():
+def test_a_truncated_journal_keeps_every_complete_batch():
     data, ends, entries = _journal(2, 1, 3)
     for length in range(len(data) + 1):
         kept = _read(data[:length])
@@ -80,7 +80,7 @@ def test_missing_doubled_and_swapped_lines_are_refused():
             _read(wrong)
 
 
-def test_damage_names_the_line_and_the_way_out():
+def test_damage_is_reported_with_line_and_remedy():
     data, _, _ = _journal(1, 1, 1)
     first, second, third = data.splitlines(keepends=True)
     with pytest.raises(StateUnreadableError, match=r"journal\.3\.jsonl, line 2.*Move .* safe place"):
@@ -96,13 +96,13 @@ def _sealed(body: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("version", "words"), [(b"2", "has version 2; this pragmaspec reads versions up to 1"), (b"1", "does not understand it")]
 )
-def test_lines_of_another_version_are_not_taken_for_torn_ones(version, words):
+def test_lines_of_another_version_are_not_mistaken_for_torn_lines(version, words):
     line = _sealed(b'{"v":%s,"seq":8,"prev":"%s","t":"","batch":8,"entry":{"type":"surprise"}' % (version, START.sha256.encode()))
     with pytest.raises(StateUnreadableError, match=words):
         _read(line)
 
 
-def test_the_end_is_found_without_the_beginning():
+def test_the_end_of_a_journal_is_found_without_its_start():
     data, ends, _ = _journal(2, 1)
     tail = decode_journal(data, FILE, START).tail
     assert journal_end(data + b'{"torn', FILE) == tail
@@ -128,7 +128,7 @@ def test_any_sectors_of_the_last_write_may_be_missing(sizes, missing):
     assert len(kept) >= len(entries) - sizes[-1]
 
 
-def test_every_kind_of_entry_can_be_written():
+def test_every_entry_type_round_trips():
     entries: list[JournalEntry] = [
         Begin(lineage=LINEAGE, serial=3),
         *_entries(1),

@@ -45,29 +45,29 @@ def test_a_boot_without_outcome_is_pending():
     assert _after(_intent("boot")) == BEGUN
 
 
-def test_a_pending_record_keeps_what_is_known_of_the_object():
+def test_a_pending_record_keeps_known_outputs():
     assert _after(_intent("boot"), earlier=READY) == replace(READY, status="pending")
     unnamed = replace(READY, op="", origin="lab/old/node/old-compute-0")
     assert _after(_intent("boot"), earlier=unnamed) == replace(unnamed, status="pending", op="1")
 
 
-def test_another_build_is_another_creation():
+def test_a_rebuild_is_a_new_creation():
     moved = replace(READY, origin="lab/old/node/old-compute-0")
     assert _after(_intent("boot", generation=3), earlier=moved) == replace(BEGUN, generation=3, origin=moved.origin)
 
 
-def test_outputs_are_known_as_soon_as_they_are_bound():
+def test_bound_records_the_outputs():
     assert _after(_intent("boot"), Bound(op="1", outputs=(("uuid", "v"),))) == replace(BEGUN, outputs=(("uuid", "v"),))
 
 
-def test_a_refusal_stays_pending_and_says_why():
+def test_a_failure_keeps_the_record_pending_with_its_problem():
     failed = _after(_intent("boot"), Failed(op="1", problem="no room"))
     assert failed == replace(BEGUN, problem="no room")
     again = Intent(op="2", verb="boot", resource=NODE)
     assert _after(again, earlier=failed) == BEGUN, "a new try forgets the old problem, and goes on with the creation"
 
 
-def test_done_gone_and_cleared():
+def test_done_removed_and_retracted():
     assert _after(_intent("boot"), Done(op="1", record=READY)) == READY
     assert _after(_intent("clean"), Removed(op="1", address=NODE.address), earlier=READY) is None
     assert _after(_intent("boot"), Retracted(op="1"), earlier=READY) == READY
@@ -75,7 +75,7 @@ def test_done_gone_and_cleared():
 
 
 @pytest.mark.parametrize("verb", ["clean", "update"])
-def test_what_can_simply_be_repeated_keeps_its_record(verb):
+def test_clean_and_update_keep_the_record(verb):
     assert _after(_intent(verb, node(0, keys="k2")), earlier=READY) == READY
     failed = _after(_intent(verb, node(0, keys="k2")), Failed(op="1", problem="no"), earlier=READY)
     assert failed == replace(READY, problem="no")
@@ -86,26 +86,26 @@ def test_what_can_simply_be_repeated_keeps_its_record(verb):
 @pytest.mark.parametrize(
     "earlier", [replace(READY, resource=node(0, keys="k0")), replace(READY, resource=node(0, running=False))]
 )
-def test_a_boot_of_a_kept_disk_does_not_claim_that_its_guest_was_told(earlier):
+def test_a_boot_of_an_existing_disk_drops_outdated_guest_info(earlier):
     record = _after(_intent("boot"), earlier=earlier)
     assert record is not None
     assert isinstance(record.resource, Node)
     assert (record.resource.keys, record.resource.peers) == ("", "")
 
 
-def test_a_new_build_of_a_node_reads_everything_at_its_first_boot():
+def test_a_rebuilt_node_reads_guest_info_at_its_first_boot():
     record = _after(_intent("boot", node(0, keys="k2"), generation=3), earlier=READY)
     assert record is not None
     assert record.resource == node(0, keys="k2")
 
 
-def test_an_outcome_without_intent_is_no_journal_of_ours():
+def test_an_outcome_without_intent_is_an_error():
     for entry in (Bound(op="9"), Failed(op="9", problem=""), Done(op="9", record=READY), Retracted(op="9")):
         with pytest.raises(KeyError):
             JournalReplay(EMPTY).apply(entry)
 
 
-def test_sites_are_kept_by_name():
+def test_sites_are_recorded_by_name():
     ledger = JournalReplay(EMPTY)
     for site in (SimulatedSite(name="b"), SimulatedSite(name="a"), SimulatedSite(name="b", parallel=2)):
         ledger.apply(SiteUsed(site=site))
@@ -114,13 +114,13 @@ def test_sites_are_kept_by_name():
     assert ledger.site("b") == SimulatedSite(name="b", parallel=2)
 
 
-def test_other_resources_are_pending_as_they_are():
+def test_other_pending_resources_are_unchanged():
     ledger = JournalReplay(EMPTY)
     ledger.apply(Intent(op="1", verb="allocate", resource=ALLOCATION))
     assert ledger.record(ALLOCATION.address) == Record(resource=ALLOCATION, status="pending", op="1")
 
 
-def test_an_outcome_keeps_under_which_name_and_op_the_object_was_made():
+def test_an_outcome_keeps_origin_and_op_of_the_object():
     moved = replace(READY, origin="lab/old/node/old-compute-0")
     plain = Record(resource=NODE, generation=2)
     assert _after(Done(record=plain), earlier=moved) == replace(plain, op="0", origin=moved.origin)
@@ -138,7 +138,7 @@ def _closed(*entries, site=LATE, earlier=READY):
     return ledger.state.closed_ops
 
 
-def test_where_calls_may_take_effect_late_an_op_that_is_over_is_remembered():
+def test_closed_ops_are_kept_for_sites_that_complete_late():
     gone = Removed(address=NODE.address, at=1000.0)
     assert _closed(gone) == (ClosedOp(op="0", address=NODE.address, closed_at=1000.0),)
     assert _closed(gone, site=SimulatedSite(name="lab")) == ()
@@ -146,19 +146,19 @@ def test_where_calls_may_take_effect_late_an_op_that_is_over_is_remembered():
     assert _closed(gone, earlier=replace(READY, op="")) == ()
 
 
-def test_an_op_that_is_over_is_forgotten_after_a_week():
+def test_closed_ops_are_dropped_after_a_week():
     again = Done(record=replace(READY, op="8"))
     late = Removed(address=NODE.address, at=1000.0 + CLOSED_OPS_KEPT_S + 1)
     assert [each.op for each in _closed(Removed(address=NODE.address, at=1000.0), again, late)] == ["8"]
     assert Removed(address="x").at > 1.7e9, "the moment it was noted"
 
 
-def test_the_op_of_what_only_has_another_name_is_not_over():
+def test_the_op_of_a_moved_object_is_not_closed():
     moved = Record(resource=node(0, cluster="other"), op="0", origin=NODE.address, generation=2)
     assert _closed(Done(record=moved), Removed(address=NODE.address, at=1.0)) == ()
 
 
-def test_a_move_is_one_entry_and_keeps_what_was_made():
+def test_a_move_keeps_the_objects():
     ledger = JournalReplay(EMPTY.with_records((Record(resource=ALLOCATION), READY)))
     entry = Moved(moves=(Move(before=NODE.cluster, after="renamed"),))
     ledger.apply(msgspec.json.decode(msgspec.json.encode(entry), type=JournalEntry))

@@ -5,9 +5,11 @@ import pytest
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.paths import state_home
-from pragmaspec.state.backends.local.backend import LocalBackend, LocalStore
+from pragmaspec.state.backends.local.backend import LocalBackend
 from pragmaspec.state.store import Store
+from pragmaspec.state.transfer import pull, push, restore
 from pragmaspec.state_model import Record
+from tests.state.local_store import LocalStore
 from tests.state.samples import LINEAGE, act, node
 
 
@@ -24,7 +26,7 @@ def boot(store, index):
         session.checkpoint()
 
 
-def test_an_older_state_is_refused_with_every_way_out(store):
+def test_an_older_state_is_refused_with_every_remedy(store):
     boot(store, 0)
     old = store.file.read_bytes()
     boot(store, 1)
@@ -38,7 +40,7 @@ def test_an_older_state_is_refused_with_every_way_out(store):
         pass
 
 
-def test_a_git_checkout_of_an_old_commit_is_noticed_and_undone(tmp_path):
+def test_a_git_checkout_of_an_old_commit_is_detected_and_undone(tmp_path):
     def git(*words):
         subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *words], cwd=tmp_path, check=True)
 
@@ -52,11 +54,11 @@ def test_a_git_checkout_of_an_old_commit_is_noticed_and_undone(tmp_path):
     git("checkout", "-q", "--", "state/hello/state.json")
     with pytest.raises(StateUnreadableError, match="state restore 3"):
         store.read()
-    assert store.restore(3).serial == 4
+    assert restore(store, 3).serial == 4
     assert len(store.read().records) == 3, "although nothing newer was ever committed"
 
 
-def test_accepted_it_goes_on_from_the_older_one_for_good(store):
+def test_an_accepted_rollback_is_permanent(store):
     boot(store, 0)
     old = store.file.read_bytes()
     boot(store, 1)
@@ -69,7 +71,7 @@ def test_accepted_it_goes_on_from_the_older_one_for_good(store):
     assert store.read().serial == 2
 
 
-def test_another_machine_remembers_nothing_until_it_has_looked(store, monkeypatch, tmp_path):
+def test_another_machine_detects_a_rollback_only_after_its_first_read(store, monkeypatch, tmp_path):
     boot(store, 0)
     old = store.file.read_bytes()
     boot(store, 1)
@@ -84,14 +86,14 @@ def test_another_machine_remembers_nothing_until_it_has_looked(store, monkeypatc
         store.read()
 
 
-def test_a_machine_that_cannot_remember_can_work(store, tmp_path, monkeypatch):
+def test_a_machine_that_cannot_write_the_guard_can_work(store, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     boot(store, 0)
     assert len(store.read().records) == 1
 
 
-def test_the_mark_is_private_and_goes_with_the_state(store):
+def test_the_guard_is_private_and_removed_with_the_state(store):
     boot(store, 0)
     folder = state_home() / "pragmaspec" / LINEAGE
     assert [path.name for path in folder.iterdir()] == ["high-water"]
@@ -107,10 +109,10 @@ def test_a_state_home_must_be_absolute(monkeypatch):
     assert state_home().is_absolute()
 
 
-def test_a_lineage_is_never_a_way_out_of_a_folder(store):
+def test_a_lineage_cannot_escape_its_directory(store):
     boot(store, 0)
-    text = store.pull().replace(LINEAGE, "../../evil")
+    text = pull(store).replace(LINEAGE, "../../evil")
     edited = "".join(line for line in text.splitlines(keepends=True) if not line.startswith('"sha256"'))
-    with pytest.raises(StateUnreadableError, match="no lineage"):
-        store.push(edited)
+    with pytest.raises(StateUnreadableError, match="contains a lineage"):
+        push(store, edited)
     shutil.rmtree(store.directory)

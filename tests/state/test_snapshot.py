@@ -20,7 +20,7 @@ STATE = State(lineage=LINEAGE, serial=4).with_records(
 
 @PATIENT
 @given(states())
-def test_a_state_becomes_text_and_is_itself_again(state):
+def test_a_state_round_trips(state):
     snapshot = Snapshot(state=state, applied_seq=3, applied_sha256="0" * 64)
     assert decode_snapshot(encode_snapshot(snapshot), FILE) == snapshot
 
@@ -74,7 +74,7 @@ TEXT = encode_snapshot(Snapshot(state=STATE))
         (_resealed(TEXT.replace(b"hello-compute-0", b"zzz-compute-0")), "The state is damaged"),
     ],
 )
-def test_what_cannot_be_read_says_why_and_what_to_do(data, summary):
+def test_an_unreadable_text_is_reported_with_cause_and_remedy(data, summary):
     with pytest.raises(StateUnreadableError) as caught:
         decode_snapshot(data, FILE)
     (problem,) = caught.value.problems
@@ -96,11 +96,11 @@ def test_older_formats_are_upgraded_step_by_step():
         return {**{key: value for key, value in document.items() if key != "ancestry"}, "lineage": document["ancestry"]}
 
     assert decode_snapshot(old, FILE, {-1: first, 0: dict}).state == STATE
-    with pytest.raises(StateUnreadableError, match="could not be brought to format 1"):
+    with pytest.raises(StateUnreadableError, match="cannot be upgraded to format 1"):
         decode_snapshot(old, FILE, {-1: dict, 0: dict})
 
 
-def test_ten_thousand_records_are_quick():
+def test_ten_thousand_records_are_fast():
     many = State(lineage=LINEAGE).with_records(
         Record(resource=node(index % 50, cluster=f"c{index // 50}"), outputs=(("uuid", LINEAGE),)) for index in range(10_000)
     )
@@ -113,7 +113,7 @@ def test_ten_thousand_records_are_quick():
     assert min(once() for _ in range(5)) < 0.45, "about 0.13 s; three times that is a regression and not a busy machine"
 
 
-def test_a_state_of_another_version_of_a_record_is_not_guessed_at():
+def test_unknown_record_fields_are_refused():
     document = msgspec.json.decode(TEXT)
     document["records"][0]["surprise"] = 1
     text = encode_snapshot(Snapshot(state=STATE)).replace(b'{"resource"', b'{"surprise":1,"resource"', 1)

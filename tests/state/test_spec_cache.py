@@ -25,11 +25,11 @@ def cache(tmp_path, spec):
     return cache
 
 
-def test_unchanged_files_are_not_read_again(cache, spec):
+def test_an_unchanged_spec_comes_from_the_cache(cache, spec):
     assert cache.get(spec, "here") == WANTED
 
 
-def test_a_changed_a_new_and_a_removed_file_are_noticed(cache, spec, tmp_path):
+def test_a_changed_new_or_removed_input_invalidates_the_entry(cache, spec, tmp_path):
     spec.write_text("clusters: {a: {}}\n")
     assert cache.get(spec, "here") is None
     spec.write_text("clusters: {}\n")
@@ -41,20 +41,20 @@ def test_a_changed_a_new_and_a_removed_file_are_noticed(cache, spec, tmp_path):
     assert cache.get(spec, "here") is None
 
 
-def test_another_version_or_surrounding_reads_again(cache, spec, tmp_path):
+def test_another_version_or_context_invalidates_the_entry(cache, spec, tmp_path):
     assert SpecCache("1.1", tmp_path / "cache").get(spec, "here") is None
     assert cache.get(spec, "there") is None
     assert cache.get(tmp_path / "other.yaml", "here") is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff", b'{"tool":"1.0"}'])
-def test_a_damaged_entry_is_none(cache, spec, tmp_path, damage):
+def test_a_damaged_entry_is_ignored(cache, spec, tmp_path, damage):
     (entry,) = (tmp_path / "cache").iterdir()
     entry.write_bytes(damage)
     assert cache.get(spec, "here") is None
 
 
-def test_a_pipe_where_a_file_was_is_a_change_and_not_waited_for(tmp_path, spec):
+def test_a_pipe_in_place_of_a_file_is_a_change_and_does_not_block(tmp_path, spec):
     cache = SpecCache("1.0", tmp_path / "kept")
     cache.put(spec, WANTED, [(str(tmp_path / "lock"), file_digest(spec))])
     os.mkfifo(tmp_path / "lock")
@@ -74,7 +74,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path, spec):
     assert cache.get(spec) is None
 
 
-def test_where_the_cache_stands(tmp_path, spec, monkeypatch):
+def test_location_of_the_cache(tmp_path, spec, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "named"))
     SpecCache("1.0").put(spec, WANTED, [])
     assert len(list((tmp_path / "named" / "pragmaspec" / "wanted").iterdir())) == 1

@@ -6,21 +6,21 @@ from pragmaspec.errors import StateLockLostError, StateUnreadableError, StateUnw
 from pragmaspec.paths import state_home
 from pragmaspec.state.store import Store
 from pragmaspec.state_model import Record
+from tests.state.memory_backend import MachineGoneError, MemoryBackend
 from tests.state.memory_disk import MemoryDisk
-from tests.state.memory_ground import MachineGoneError, MemoryGround
 from tests.state.samples import LINEAGE, act, node
 
 BOOTS = [act("boot", node(index)) for index in range(3)]
 
 
 @pytest.fixture
-def ground():
-    return MemoryGround()
+def backend():
+    return MemoryBackend()
 
 
 @pytest.fixture
-def store(ground):
-    return Store(ground)
+def store(backend):
+    return Store(backend)
 
 
 def spills():
@@ -38,15 +38,15 @@ def boot(store, index):
         session.checkpoint()
 
 
-def test_nothing_stays_behind_after_a_run_that_went_well(store):
+def test_a_successful_run_leaves_no_spill(store):
     boot(store, 0)
     assert statuses(store) == {0: "ready"}
     assert spills() == []
 
 
-def test_the_lines_are_on_this_machine_before_they_leave_it(store, ground):
+def test_lines_are_spilled_before_they_are_sent(store, backend):
     seen = []
-    ground.watch = lambda lines: seen.append(spills())
+    backend.watch = lambda lines: seen.append(spills())
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
         session.outcome(BOOTS[0], Record(resource=node(0)))
@@ -55,11 +55,11 @@ def test_the_lines_are_on_this_machine_before_they_leave_it(store, ground):
 
 
 @pytest.mark.parametrize("word", ["lost", "unanswered"])
-def test_an_outcome_that_could_not_be_written_is_taken_in_by_the_next_run(store, ground, word):
+def test_the_next_run_merges_a_spilled_outcome(store, backend, word):
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:2])
         session.outcome(BOOTS[0], Record(resource=node(0)))
-        ground.trouble = [word]
+        backend.faults = [word]
         with pytest.raises(StateUnwritableError):
             session.flush()
         session.outcome(BOOTS[1], Record(resource=node(1)))
@@ -73,10 +73,10 @@ def test_an_outcome_that_could_not_be_written_is_taken_in_by_the_next_run(store,
 
 
 @pytest.mark.parametrize("word", ["lost", "unanswered"])
-def test_an_intent_that_could_not_be_written_was_never_begun(store, ground, word):
+def test_an_intent_that_cannot_be_written_is_retracted(store, backend, word):
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
-        ground.trouble = [word]
+        backend.faults = [word]
         with pytest.raises(StateUnwritableError):
             session.intend(BOOTS[1:2])
         assert session.record(BOOTS[1].address) is None
@@ -86,8 +86,8 @@ def test_an_intent_that_could_not_be_written_was_never_begun(store, ground, word
 
 
 @pytest.mark.parametrize("word", ["killed", "killed-after"])
-def test_a_machine_that_died_before_the_answer_finds_its_lines(store, ground, word):
-    ground.trouble = [word]
+def test_a_machine_that_died_before_the_response_finds_its_lines(store, backend, word):
+    backend.faults = [word]
     with pytest.raises(MachineGoneError), store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
     assert statuses(store) == {0: "pending"}
@@ -96,15 +96,15 @@ def test_a_machine_that_died_before_the_answer_finds_its_lines(store, ground, wo
     assert spills() == []
 
 
-def test_who_lost_the_lock_does_not_disturb_who_went_on(store, ground, monkeypatch, tmp_path):
+def test_the_spill_of_a_run_that_lost_its_lock_is_superseded(store, backend, monkeypatch, tmp_path):
     """The lock is stolen; the other machine goes on; what the first could not write is of no use any more."""
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
-        ours = ground.locked_by
-        store.unlock(ours.id)
+        ours = backend.locked_by
+        store.backend.break_lock(ours.id)
         with monkeypatch.context() as there:
             there.setenv("XDG_STATE_HOME", str(tmp_path / "there"))
-            boot(Store(ground), 1)
+            boot(Store(backend), 1)
         session.outcome(BOOTS[0], Record(resource=node(0)))
         with pytest.raises(StateLockLostError):
             session.flush()
@@ -114,30 +114,30 @@ def test_who_lost_the_lock_does_not_disturb_who_went_on(store, ground, monkeypat
     assert spills() == ["spill.3.old"], "kept for people, read by nobody"
 
 
-def test_a_spill_of_a_later_state_is_not_mixed_into_an_older_one(store, ground):
+def test_a_spill_of_a_later_state_is_not_merged_into_an_older_one(store, backend):
     boot(store, 0)
-    old = ground.snapshot
+    old = backend.snapshot
     boot(store, 1)
     with store.session("apply") as session:
-        ground.trouble = ["lost"]
+        backend.faults = ["lost"]
         with pytest.raises(StateUnwritableError):
             session.intend(BOOTS[2:])
-    ground.snapshot, ground.journal = old, b""
+    backend.snapshot, backend.journal = old, b""
     with pytest.raises(StateUnreadableError, match="rolled back"):
         store.read()
-    assert {record.resource.index for record in Store(ground, accept_rollback=True).read().records} == {0}
+    assert {record.resource.index for record in Store(backend, accept_rollback=True).read().records} == {0}
 
 
-def test_without_room_for_a_spill_the_error_is_still_the_first_one():
+def test_without_space_for_a_spill_the_original_error_is_raised():
     def before(call, path):
         if path.name.startswith(("journal.", ".spill.")) and armed:
             raise OSError(28, "No space left on device")
 
     armed = []
     disk = MemoryDisk(before=before)
-    from pragmaspec.state.backends.local.backend import LocalStore
+    from tests.state.local_store import LocalStore
 
-    store = LocalStore(Path("/state/hello"), disk=disk, memory=Path("/memory"))
+    store = LocalStore(Path("/state/hello"), disk=disk, machine_directory=Path("/memory"))
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
         armed.append(True)

@@ -20,7 +20,7 @@ def forget(*, lock_timeout: LockTimeoutOption = "0", stack_options: StackOptions
     from pragmaspec.stack.state.forget import forget_stack
 
     stack = stack_options.stack(lock_timeout=lock_timeout)
-    title = stack.store.ground.title
+    title = stack.store.backend.title
     if forget_stack(stack.place, stack.store):
         out().line(f"Deleted the state at {title}, with the keys of the stack.")
     else:

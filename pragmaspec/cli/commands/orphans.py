@@ -83,7 +83,7 @@ def _adopt(
     from pragmaspec.stack.state.orphans import adopt_orphans, find_orphans, select_orphans
 
     with stack.opened("orphans --adopt", state.lineage) as opened, Sites(selected) as sites:
-        current = opened.loaded.ledger.state
+        current = opened.loaded.state
         found = find_orphans(current, sites, [each.name for each in selected])
         adopted = adopt_orphans(select_orphans(found, patterns), current, wanted, sites, selected)
         write_edit(stack.store, opened, adopted.state)
@@ -97,14 +97,14 @@ def _state(stack: "Stack", lineage: str | None) -> "State":
     from pragmaspec.errors import UsageError
 
     loaded = stack.store.load(lineage)
-    state = loaded.ledger.state
+    state = loaded.state
     if lineage is not None and state.lineage != lineage:
         raise UsageError(
             "Another stack is recorded",
-            f"The state at {stack.store.ground.title} belongs to stack {state.lineage}, not {lineage}. Use --lineage "
+            f"The state at {stack.store.backend.title} belongs to stack {state.lineage}, not {lineage}. Use --lineage "
             "only if the state was lost.",
         )
-    return state if loaded.on_disk or lineage is not None else stack.state()
+    return state if loaded.exists or lineage is not None else stack.state()
 
 
 def _wanted(stack: "Stack", *, whole: bool) -> "Wanted | None":

@@ -39,13 +39,13 @@ def show_warnings(warnings: "Sequence[Problem]") -> None:
 
 def show_backend_warnings(stack: "Stack") -> None:
     """Print the warnings of the state backend, such as a database without ``fsync``."""
-    for warning in stack.store.warnings():
+    for warning in stack.store.backend.warnings():
         err().line(f"warning: {warning}")
 
 
 def note_running(stack: "Stack", *, to_stderr: bool = False) -> bool:
     """Print a note if a lock is held, and return True. Not every backend detects that the holder has died."""
-    holder = stack.store.lock_holder()
+    holder = stack.store.backend.holder()
     if holder is not None:
         from pragmaspec.report.state_text import holder_description
 

@@ -31,13 +31,13 @@ def store_at(where: str, *, encrypt: bool | None = None, accept_rollback: bool =
 def recorded_lineage(store: "Store") -> str:
     """The name of the stack in ``store``. Raises UsageError when nothing is recorded there: then the stack has none yet."""
     loaded = store.load()
-    if not loaded.on_disk:
+    if not loaded.exists:
         raise UsageError(
             "Nothing is recorded yet",
-            f"There is no state at {store.ground.title}, so the stack has no name and no key: the first "
+            f"There is no state at {store.backend.title}, so the stack has no name and no key: the first "
             "`pragmaspec apply` makes both.",
         )
-    return loaded.ledger.state.lineage
+    return loaded.state.lineage
 
 
 def decode_state(store: "Store", text: bytes, name: str) -> "State":
@@ -45,7 +45,7 @@ def decode_state(store: "Store", text: bytes, name: str) -> "State":
     from pragmaspec.state.load import decrypt_snapshot
     from pragmaspec.state.snapshot import decode_edited
 
-    return decode_edited(decrypt_snapshot(text, name, store.seal)[0], name).state
+    return decode_edited(decrypt_snapshot(text, name, store.cipher)[0], name).state
 
 
 def refuse_unmigrated_state(place: StackLocation, store: "Store") -> None:
@@ -58,7 +58,7 @@ def refuse_unmigrated_state(place: StackLocation, store: "Store") -> None:
         return
     raise UsageError(
         "The state is still in its old place",
-        f"The spec says that the state is recorded at {store.ground.title}, where nothing is yet, but {usual} holds "
+        f"The spec says that the state is recorded at {store.backend.title}, where nothing is yet, but {usual} holds "
         "one. Bring it over with `pragmaspec state migrate`. If that folder belongs to something else, move it away. Nothing "
         "was changed.",
     )
@@ -66,6 +66,6 @@ def refuse_unmigrated_state(place: StackLocation, store: "Store") -> None:
 
 def take_over_lock(store: "Store") -> None:
     """Take the lock from whoever holds it; free: nothing to do. Raises UsageError where a dead holder's lock frees itself."""
-    holder = store.lock_holder()
+    holder = store.backend.holder()
     if holder is not None:
-        store.unlock(holder.id)
+        store.backend.break_lock(holder.id)

@@ -23,11 +23,11 @@ def write_edit(store: "Store", opened: "LockedStore", after: State) -> State:
     here is not gone from its site.
     """
     loaded = opened.loaded
-    seen = store.seen(after.lineage)
-    serial = max(after.serial, seen.serial if seen else 0) + 1 if loaded.on_disk or seen else after.serial
+    seen = store.last_seen(after.lineage)
+    serial = max(after.serial, seen.serial if seen else 0) + 1 if loaded.exists or seen else after.serial
     used = {record.resource.site for record in after.records} | {closed.address.partition("/")[0] for closed in after.closed_ops}
     written = replace(after, serial=serial, sites=tuple(site for site in after.sites if site.name in used))
-    opened.writer.snapshot(written)
+    opened.writer.write_snapshot(written)
     return written
 
 

@@ -32,24 +32,26 @@ class Migration(NamedTuple):
         usual = str(place.default_state) if place.default_state is not None else place.state
         origin = source or (usual if target is None else place.state)
         from_, to_ = store_at(origin), store_at(to, encrypt=place.encrypt)
-        if from_.ground.title == to_.ground.title:
+        if from_.backend.title == to_.backend.title:
             raise UsageError(
                 "The state is there already",
-                f"Source and target are both {to_.ground.title}. Say --from for where the state is now.",
+                f"Source and target are both {to_.backend.title}. Say --from for where the state is now.",
             )
         if source is None and target is None and to_.exists():
-            detail = f"{to_.ground.title}, where the spec says that it is, holds one. Say --from to bring over another one."
+            detail = f"{to_.backend.title}, where the spec says that it is, holds one. Say --from to bring over another one."
             raise UsageError("The state is there already", detail)
         if not from_.exists():
-            raise UsageError("Nothing to copy", f"There is no state at {from_.ground.title}. Say --from for where it is.")
+            raise UsageError("Nothing to copy", f"There is no state at {from_.backend.title}. Say --from for where it is.")
         if to_.exists() and _earlier(to, from_):
             to_ = store_at(to, encrypt=place.encrypt, accept_rollback=True)
         return cls(from_, to_, to, state_from_spec=place.state_from_spec and to == place.state, encrypt=bool(place.encrypt))
 
     def copy(self) -> "State":
-        """Do it; the state that stands at the target then. Raises what :meth:`pragmaspec.state.store.Store.copy_to` raises."""
+        """Do it; the state that stands at the target then. Raises what :func:`pragmaspec.state.transfer.copy_state` raises."""
+        from pragmaspec.state.transfer import copy_state
+
         try:
-            return self.source.copy_to(self.target)
+            return copy_state(self.source, self.target)
         except PragmaspecError:
             self.source.read()  # so that this machine remembers again what an earlier version at the target made it forget
             raise

@@ -1,8 +1,9 @@
-"""What a place must be able to do so that a stack's state can live there. Everything above is the same for every place.
+"""The state backend protocol: where the state of one stack is stored, and how it is locked.
 
-Why a run writes no more to a place on the network: the error that ended its writing, with which every later attempt ends.
+Everything above these protocols is the same for every backend.
 """
 
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pragmaspec.errors import StateLockLostError, StateUnwritableError
@@ -10,7 +11,7 @@ from pragmaspec.frozen import Frozen
 
 
 class LockHolder(Frozen, frozen=True):
-    """Who holds a lock; for people. ``id`` is new for each lock taken, ``since`` is RFC 3339, UTC."""
+    """The process that holds a lock, for display. ``id`` is new for each lock taken; ``since`` is RFC 3339, UTC."""
 
     pid: int
     user: str
@@ -21,7 +22,7 @@ class LockHolder(Frozen, frozen=True):
 
 
 class JournalText(NamedTuple):
-    """A journal as it stands: the serial of the snapshot that it extends, its name for people, and its lines."""
+    """The raw lines of a journal, with its display name and the serial of the snapshot that it extends."""
 
     serial: int
     name: str
@@ -29,20 +30,20 @@ class JournalText(NamedTuple):
 
 
 class RawState(NamedTuple):
-    """Everything that a ground holds at one moment. ``snapshot`` is the text of a ``state.json``; None: there is none.
+    """The content of a backend at one moment. ``snapshot`` is the text of a ``state.json``, None if there is none.
 
-    ``name`` is what errors call the snapshot: a path, or a URL without credentials. ``kept``, looked at only without a snapshot:
-    the serials of older ones that the place keeps, which show that there was one.
+    ``name`` identifies the snapshot in errors: a path, or a URL without credentials. ``backup_serials`` are the serials of
+    the backups, listed only if the snapshot is missing: they prove that there was one.
     """
 
     name: str
     snapshot: bytes | None = None
     journals: tuple[JournalText, ...] = ()
-    kept: tuple[int, ...] = ()
+    backup_serials: tuple[int, ...] = ()
 
 
 class StateVersion(Frozen, frozen=True):
-    """A snapshot that was replaced, or the one that stands. ``written`` is RFC 3339, UTC."""
+    """The current snapshot, or a backup of an earlier one. ``written`` is RFC 3339, UTC."""
 
     serial: int
     written: str
@@ -50,83 +51,101 @@ class StateVersion(Frozen, frozen=True):
 
 
 class LockedBackend(Protocol):
-    """A ground whose lock this process holds. Used from one thread.
+    """A backend whose lock this process holds. Used from one thread.
 
-    Once the lock is lost (stolen, or its session has ended), every write must raise StateLockLostError and change nothing, also
-    when the process was stopped for long in between.
+    Once the lock is lost (broken, or its session has ended), every write must raise StateLockLostError and change nothing,
+    even if the process was suspended for a long time in between.
     """
 
     def read(self) -> RawState:
-        """What stands there now; later writes are checked against it. Raises StateUnreadableError, StateUnreachableError."""
+        """Return the current content; later writes are checked against it.
+
+        Raises StateUnreadableError and StateUnreachableError.
+        """
         ...
 
     def begin_journal(self, serial: int) -> None:
-        """Make ready for journal lines that extend snapshot ``serial``. Raises StateUnwritableError."""
+        """Prepare for journal lines that extend snapshot ``serial``. Raises StateUnwritableError."""
         ...
 
-    def append(self, lines: bytes, first_seq: int, room_bytes: int) -> None:
-        """Add ``lines``, the first of which has number ``first_seq``, to the journal; durable when this returns.
+    def append(self, lines: bytes, first_seq: int, reserve_bytes: int) -> None:
+        """Append ``lines`` to the journal, durably; ``first_seq`` is the number of the first.
 
-        ``room_bytes``: how much the outcomes of what these lines begin may need; a place that can set room aside does so, so that
-        they cannot fail for want of it. Idempotent for the same lines. After StateUnwritableError nothing more is appended.
+        ``reserve_bytes`` is the space that the outcomes of these lines may need: a backend that can reserve space does so, so
+        that a full disk cannot stop them. Idempotent for the same lines. No call may follow a StateUnwritableError.
         """
         ...
 
     def write_snapshot(self, text: bytes, serial: int) -> None:
-        """Put ``text`` in the place of what was read or written last, atomically and durably, and drop the journals it covers.
+        """Replace the snapshot that was read or written last, atomically and durably, and remove the journals it covers.
 
-        Must refuse (StateLockLostError) when what stands there is not what this process read or wrote last. Raises
-        StateUnwritableError; then the old snapshot and its journal, or the new snapshot, stand: never anything in between.
+        Must raise StateLockLostError if the current snapshot is another one. Raises StateUnwritableError; then the backend
+        holds either the old snapshot with its journal or the new snapshot, never a mixture.
         """
         ...
 
     def release(self) -> None:
-        """Give the lock back. Must not raise: a lock that cannot be given back is the next run's business."""
+        """Release the lock. Must not raise: a lock that cannot be released is left to the next run."""
         ...
 
 
 class Backend(Protocol):
-    """A place where one stack's state lives. Making one contacts nothing."""
+    """Storage for the state of one stack. The constructor contacts nothing."""
 
     @property
     def title(self) -> str:
-        """For people: a path, or a URL without credentials."""
+        """Display name: a path, or a URL without credentials."""
         ...
 
+    @property
+    def spill_directory(self) -> Path | None:
+        """Directory for journal lines that could not be appended; None, the default, for a backend that is not local."""
+        return None
+
+    def warnings(self) -> tuple[str, ...]:
+        """Risks of this storage, in full sentences. None of them stops a run."""
+        return ()
+
     def read(self) -> RawState:
-        """What stands there now. Needs no lock and creates nothing. Raises StateUnreadableError, StateUnreachableError."""
+        """Return the current content. Takes no lock and creates nothing.
+
+        Raises StateUnreadableError and StateUnreachableError.
+        """
         ...
 
     def lock(self, holder: LockHolder) -> LockedBackend:
-        """Take the lock, at once or not at all. Raises StateLockedError, which names who holds it, and StateUnreachableError."""
+        """Take the lock without waiting. Raises StateLockedError, which names the holder, and StateUnreachableError."""
         ...
 
     def holder(self) -> LockHolder | None:
-        """Who holds the lock now; None when nobody does."""
+        """Return the holder of the lock, None if it is free."""
         ...
 
     def break_lock(self, lock_id: str) -> None:
-        """Take the lock ``lock_id`` from its holder, whose next write then fails.
+        """Break the lock ``lock_id``: the next write of its holder then fails.
 
-        Raises UsageError when another one is held, or when this place frees a dead holder's lock by itself.
+        Raises UsageError if the current lock is another one, or if the backend itself frees the lock of a dead process.
         """
         ...
 
     def history(self) -> tuple[StateVersion, ...]:
-        """The snapshots that are kept, newest first; the one that stands is the first."""
+        """Return the current snapshot and the backups, newest first."""
         ...
 
     def version(self, serial: int) -> bytes:
-        """The text of a kept snapshot. Raises UsageError when there is none with that serial."""
+        """Return the text of snapshot ``serial``. Raises UsageError if there is none."""
         ...
 
     def remove(self) -> None:
-        """Remove everything: snapshot, journals, history. The lock must be free or ours."""
+        """Remove snapshot, journals and backups. The lock must be free or held by this process."""
         ...
 
 
 class WriteFence:
-    """The end of one run's writing at the place called ``title``. Nothing has ended until :meth:`because` is called."""
+    """Stops the writes of one run to the backend ``title``: it keeps the error of the write that failed.
+
+    The fence is open until :meth:`close`; after that every write raises the same error again.
+    """
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -134,28 +153,27 @@ class WriteFence:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is written."""
+        """True after :meth:`close`."""
         return self._error is not None
 
     def check(self) -> None:
-        """Raise the error that ended the writing, if one did."""
+        """Raise the error with which the fence was closed, if it was."""
         if self._error is not None:
             raise type(self._error).of(self._error.problems)
 
-    def close(self, kind: type[StateUnwritableError], why: str) -> StateUnwritableError:
-        """The error, of ``kind``, that this write and every later one ends with."""
-        why = why.rstrip(".")
+    def close(self, kind: type[StateUnwritableError], reason: str) -> StateUnwritableError:
+        """Close the fence; return the error, of class ``kind``, that this write and every later one raises."""
+        reason = reason.rstrip(".")
         if kind is StateLockLostError:
-            error: StateUnwritableError = kind(
+            self._error = kind(
                 "The lock was taken from this run",
-                f"{self._title}: {why}. Nothing more is written or started. What is under way may still be carried out; "
-                "the run that holds the lock now, or else the next one, finds it by its intents and marks.",
+                f"{self._title}: {reason}. Nothing more is written or started. Calls in progress may still be carried out; "
+                "the run that now holds the lock, or else the next one, finds their results by their intents and marks.",
             )
         else:
-            error = kind(
+            self._error = kind(
                 "The state cannot be written",
-                f"{self._title}: {why}. Nothing more is started, because it could not be recorded. Run the command again "
-                "when the server works: it continues where this one stopped.",
+                f"{self._title}: {reason}. Nothing more is started, because it could not be recorded. When the server works "
+                "again, repeat the command: it continues where this run stopped.",
             )
-        self._error = error
-        return error
+        return self._error

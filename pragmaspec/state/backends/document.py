@@ -1,13 +1,13 @@
-"""One document that holds a whole state on a server: the snapshot, the journal since, and how often it was written. Pure.
+"""The document that holds a whole state on a server: the snapshot, the journal since, and the number of writes.
 
 ::
 
     {"format":1,"kind":"pragmaspec","lineage":"…","serial":7,"writer":"…","written":"…",
      "journal_serial":3,"journal":"<lines, or the name of where they are>","snapshot":"<text of state.json>"}
 
-``serial`` counts writes, so that it grows also when only the journal does: GitLab takes each serial once. It is not the serial
-of the state, which is inside of the snapshot. ``writer`` is the lock under which the document was written. The top-level names
-``ID``, ``id`` and ``name`` must not be used: GitLab reads the body as parameters of the request.
+``serial`` counts the writes, so it also grows when only the journal does: GitLab accepts each serial once. It is not the serial
+of the state, which is part of the snapshot. ``writer`` is the ID of the lock under which the document was written. The top-level
+names ``ID``, ``id`` and ``name`` must not be used: GitLab reads the body as parameters of the request.
 """
 
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ DOCUMENT_FORMAT = 1
 
 
 class StateDocument(Frozen, frozen=True):
-    """What stands on the server. Nothing is optional: omitted defaults would hide what was meant."""
+    """The document, key by key. No key is optional: an omitted default would be ambiguous."""
 
     format: int
     kind: Literal["pragmaspec"]
@@ -37,7 +37,7 @@ class StateDocument(Frozen, frozen=True):
 
 
 class SnapshotHeader(msgspec.Struct):
-    """What every snapshot, also an encrypted one, says in clear."""
+    """The cleartext keys of every snapshot, encrypted or not."""
 
     lineage: str
     serial: int
@@ -50,7 +50,7 @@ class _Head(msgspec.Struct):
 
 
 def new_document(snapshot: bytes, writer: str, serial: int) -> StateDocument:
-    """A document with ``snapshot`` and no journal."""
+    """Return a document with ``snapshot`` and no journal."""
     return StateDocument(
         format=DOCUMENT_FORMAT,
         kind="pragmaspec",
@@ -65,69 +65,66 @@ def new_document(snapshot: bytes, writer: str, serial: int) -> StateDocument:
 
 
 def snapshot_header(snapshot: bytes) -> SnapshotHeader:
-    """Lineage and serial of ``snapshot``, which this program wrote."""
+    """Return lineage and serial of ``snapshot``, which this program wrote."""
     return msgspec.json.decode(snapshot, type=SnapshotHeader)
 
 
 def timestamp() -> str:
-    """The time, for people: RFC 3339, UTC."""
+    """Return the current time, for display: RFC 3339, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def encode_document(document: StateDocument) -> bytes:
-    """The text of ``document``."""
+    """Return the text of ``document``."""
     return msgspec.json.encode(document)
 
 
 def decode_document(data: bytes, title: str) -> StateDocument:
-    """The document in ``data``, found at ``title``. Raises StateUnreadableError with what is there instead."""
+    """Return the document in ``data``, read from ``title``. Raises StateUnreadableError, which describes other content."""
     try:
         document = msgspec.json.decode(data, type=StateDocument)
         document.snapshot.encode(), document.journal.encode()
-        sound = document.format == DOCUMENT_FORMAT
+        valid = document.format == DOCUMENT_FORMAT
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        sound = False
-    if not sound:
-        raise _unreadable(data, title)
+        valid = False
+    if not valid:
+        raise _unreadable_error(data, title)
     return document
 
 
 def raw_state(document: StateDocument | None, title: str) -> RawState:
-    """``document`` as the layers above know it."""
+    """Return the content of ``document``, whose journal is inline."""
     if document is None:
         return RawState(name=title)
     journal = JournalText(document.journal_serial, f"{title} (journal)", document.journal.encode())
     return RawState(title, document.snapshot.encode(), (journal,) if document.journal else ())
 
 
-def _unreadable(data: bytes, title: str) -> StateUnreadableError:
+def _unreadable_error(data: bytes, title: str) -> StateUnreadableError:
     if data.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        return _problem(
+        return StateUnreadableError(
             "The server sent a web page instead of a state",
-            f"{title} answers with a page: a login, an error or another service. Check the URL and the credentials.",
+            f"{title} returned a page: a login form, an error or another service. Check the URL and the credentials. Nothing "
+            "was changed.",
         )
     try:
         head = msgspec.json.decode(data, type=_Head)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         head = _Head()
     if head.terraform_version:
-        return _problem(
-            "There is a state of another program",
-            f"{title} holds a state that Terraform {head.terraform_version} (or OpenTofu) wrote. Choose another name for this "
-            "stack.",
+        return StateUnreadableError(
+            "The state belongs to another program",
+            f"{title} contains a state of Terraform {head.terraform_version} (or OpenTofu). Choose another name for this stack. "
+            "Nothing was changed.",
         )
     if head.kind == "pragmaspec" and head.format > DOCUMENT_FORMAT:
-        return _problem(
+        return StateUnreadableError(
             "The state has a newer format",
             f"{title} has format {head.format}; this pragmaspec reads formats up to {DOCUMENT_FORMAT}. Install the version that "
-            "wrote it, or a later one.",
+            "wrote it, or a later one. Nothing was changed.",
         )
-    return _problem(
+    return StateUnreadableError(
         "The state is damaged",
-        f"{title} holds {len(data)} bytes that are not a state of pragmaspec, or were cut off or changed. Put back an earlier "
-        "version with the server's own tools, then run `pragmaspec plan`.",
+        f"{title} contains {len(data)} bytes that are not a state of pragmaspec, or a truncated or modified one. Restore an "
+        "earlier version with the tools of the server, then run `pragmaspec plan`. Nothing was changed.",
     )
-
-
-def _problem(summary: str, detail: str) -> StateUnreadableError:
-    return StateUnreadableError(summary, f"{detail} Nothing was changed.")

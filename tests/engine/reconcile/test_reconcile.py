@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from pragmaspec.engine.apply import apply_plan
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PlanRefusedError, SiteConflictError, SiteUnreachableError
 from pragmaspec.planning.wanted import Move
-from pragmaspec.state.backends.local.backend import LocalStore
 from pragmaspec.state_model import SITE_OUTPUT
 from tests.engine.fake_provider import FakeSite, applying, bring_up, plan_for
 from tests.engine.harness import LATE, Lab, left_of
+from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, act, node
 
 

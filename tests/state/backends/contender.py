@@ -25,7 +25,7 @@ def say(*words):
 
 def place(url: str) -> Backend:
     if url.startswith("s3:"):
-        return S3Backend(url, rhythm=QUICK)
+        return S3Backend(url, times=QUICK)
     return LocalBackend(Path(url)) if url.startswith("/") else open_backend(url, Path.cwd())
 
 
@@ -77,14 +77,14 @@ class Contender:
         done = 0
         while done < times:
             try:
-                held = place(self.url).lock(holder(f"{self.lock_id}-{done}"))
+                locked = place(self.url).lock(holder(f"{self.lock_id}-{done}"))
             except StateLockedError:
                 time.sleep(0.005)
                 continue
-            text = held.read().snapshot
+            text = locked.read().snapshot
             serial = snapshot_header(text).serial + 1 if text else 1
-            held.write_snapshot(snapshot(serial), serial)
-            held.release()
+            locked.write_snapshot(snapshot(serial), serial)
+            locked.release()
             done += 1
         say("ok")
 

@@ -1,4 +1,4 @@
-"""An HTTP proxy between a ground and its server that does to chosen requests what networks and servers do."""
+"""An HTTP proxy between a backend and its server that does to chosen requests what networks and servers do."""
 
 import threading
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class FaultyProxy:
         return fault
 
     def deliver(self) -> None:
-        """Carry out what was held back."""
+        """Deliver the requests that were delayed."""
         late, self._late = self._late, []
         for request in late:
             request()

@@ -1,4 +1,4 @@
-"""Every kind of ground behind one face, so that one suite runs over all of them. A new kind is one class and one line."""
+"""Every kind of backend behind one face, so that one suite runs over all of them. A new kind is one class and one line."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from pragmaspec.state.backends.s3.backend import S3Backend
 from pragmaspec.state.backends.s3.lock import LeaseTimes
 from tests.state.backends import postgresql_server, s3_server
 from tests.state.backends.http_server import StateServer
-from tests.state.backends.samples import HASTY, QUICK
+from tests.state.backends.samples import FAST_RETRY, QUICK
 
 
 class Kind(Protocol):
@@ -32,7 +32,7 @@ class Kind(Protocol):
         """Variables a process needs to get there."""
         ...
 
-    def ground(self, name: str) -> Backend:
+    def backend(self, name: str) -> Backend:
         """The state ``name``, as a new process on another machine would see it."""
         ...
 
@@ -47,7 +47,7 @@ class LocalKind:
     def url(self, name: str) -> str:
         return str(self._folder / name)
 
-    def ground(self, name: str) -> Backend:
+    def backend(self, name: str) -> Backend:
         return LocalBackend(self._folder / name)
 
 
@@ -68,8 +68,8 @@ class HttpKind:
     def url(self, name: str, port: int | None = None) -> str:
         return self.server.url(name, port)
 
-    def ground(self, name: str, port: int | None = None) -> Backend:
-        return HttpBackend(self.url(name, port), HASTY, self.environment)
+    def backend(self, name: str, port: int | None = None) -> Backend:
+        return HttpBackend(self.url(name, port), FAST_RETRY, self.environment)
 
 
 class S3Kind:
@@ -82,9 +82,9 @@ class S3Kind:
     def url(self, name: str, port: int | None = None) -> str:
         return f"s3://{s3_server.BUCKET}/stacks/{name}.json?endpoint=http://127.0.0.1:{port or self.port}"
 
-    def ground(self, name: str, port: int | None = None) -> Backend:
+    def backend(self, name: str, port: int | None = None) -> Backend:
         # Through a proxy that counts requests there is to be no heartbeat in between.
-        return S3Backend(self.url(name, port), HASTY, self.environment, LeaseTimes() if port else QUICK)
+        return S3Backend(self.url(name, port), FAST_RETRY, self.environment, LeaseTimes() if port else QUICK)
 
 
 class PostgresqlKind:
@@ -97,8 +97,8 @@ class PostgresqlKind:
     def url(self, name: str) -> str:
         return f"postgresql://127.0.0.1:{self.port}/{postgresql_server.DATABASE}/{name}"
 
-    def ground(self, name: str) -> Backend:
-        return PostgresqlBackend(self.url(name).replace("://", "://anna@"), HASTY, self.environment)
+    def backend(self, name: str) -> Backend:
+        return PostgresqlBackend(self.url(name).replace("://", "://anna@"), FAST_RETRY, self.environment)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A whole run on a ground, which says how far it came."""
+"""A whole run on a backend, which says how far it came."""
 
 from dataclasses import dataclass, field
 
@@ -25,28 +25,28 @@ class Run:
     history: list[tuple[bytes | None, bytes]] = field(default_factory=list)
 
 
-def whole_run(ground: Backend, lock_id: str = "one") -> Run:
+def whole_run(backend: Backend, lock_id: str = "one") -> Run:
     """Lock, read, do all steps, release; stops at the first error."""
     run = Run()
     try:
-        held = ground.lock(holder(lock_id))
+        locked = backend.lock(holder(lock_id))
     except StateUnreachableError as error:
         run.error = error
         return run
     try:
-        held.read()
+        locked.read()
         for kind, number, batch in STEPS:
             run.begun += 1
             if kind == "snapshot":
-                held.write_snapshot(snapshot(number), number)
-                held.begin_journal(number)
+                locked.write_snapshot(snapshot(number), number)
+                locked.begin_journal(number)
             else:
-                held.append(batch, number, 4096)
+                locked.append(batch, number, 4096)
             run.done += 1
     except (StateUnreachableError, StateUnwritableError) as error:
         run.error = error
     finally:
-        held.release()
+        locked.release()
     return run
 
 

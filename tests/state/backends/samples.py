@@ -7,8 +7,8 @@ from pragmaspec.state.snapshot import Snapshot, encode_snapshot
 from pragmaspec.state_model import State
 from tests.state.samples import LINEAGE
 
-HASTY = RetryPolicy(tries=4, first_pause_s=0.01, max_pause_s=0.05, connect_timeout_s=5.0, read_timeout_s=10.0)
-QUICK = LeaseTimes(beat_s=0.5, trust_s=3.0, stale_s=8.0)
+FAST_RETRY = RetryPolicy(tries=4, first_pause_s=0.01, max_pause_s=0.05, connect_timeout_s=5.0, read_timeout_s=10.0)
+QUICK = LeaseTimes(heartbeat_s=0.5, trust_s=3.0, stale_s=8.0)
 
 
 def holder(lock_id: str, command: str = "apply") -> LockHolder:
@@ -21,7 +21,7 @@ def snapshot(serial: int, lineage: str = LINEAGE, applied_seq: int = 0) -> bytes
 
 
 def lines(first_seq: int, last_seq: int | None = None, said: str = "") -> bytes:
-    """Journal lines, as a ground sees them: bytes with line ends. With what a database or JSON might trip over."""
+    """Journal lines, as a backend sees them: bytes with line ends. With what a database or JSON might trip over."""
     return b"".join(
         b'{"seq":%d,"said":"%s \\u0000 \xc3\xa4 \\\\ \'"}\n' % (seq, said.encode())
         for seq in range(first_seq, (last_seq or first_seq) + 1)

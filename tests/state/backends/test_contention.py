@@ -94,18 +94,18 @@ def _begun(process):
 
 
 def _journal(kind, name):
-    return b"".join(text.data.rstrip(b"\0") for text in kind.ground(name).read().journals)
+    return b"".join(text.data.rstrip(b"\0") for text in kind.backend(name).read().journals)
 
 
-def test_two_processes_that_count_lose_no_step(kind, name):
+def test_two_counting_processes_lose_no_increment(kind, name):
     with contenders(kind, name, "one", "two") as both:
         for process in both:
             process.tell("count 8")
         assert [process.hear() for process in both] == ["ok", "ok"]
-    assert snapshot_header(kind.ground(name).read().snapshot).serial == 16
+    assert snapshot_header(kind.backend(name).read().snapshot).serial == 16
 
 
-def test_a_stopped_holder_whose_lock_was_stolen_writes_nothing_more(kind, name):
+def test_a_suspended_holder_cannot_write_after_its_lock_was_taken(kind, name):
     with contenders(kind, name, "one", "two") as (one, two):
         _begun(one)
         assert two.ask("lock") == "busy"
@@ -114,7 +114,7 @@ def test_a_stopped_holder_whose_lock_was_stolen_writes_nothing_more(kind, name):
         if not kind.breakable:
             one.end()  # the kernel frees the lock; nothing else does
         else:
-            kind.ground(name).break_lock("one")
+            kind.backend(name).break_lock("one")
         assert two.ask("lock") == "locked"
         assert two.ask("read") == "read 1 1"
         assert two.ask("snapshot 2") == "ok"
@@ -124,12 +124,12 @@ def test_a_stopped_holder_whose_lock_was_stolen_writes_nothing_more(kind, name):
             assert one.ask("snapshot 3") == "StateLockLostError"
             assert one.ask("release") == "ok"
         assert [two.ask(words) for words in ("begin 2", "append 2", "release")] == ["ok"] * 3
-    found = kind.ground(name).read()
+    found = kind.backend(name).read()
     assert (found.snapshot, _journal(kind, name)) == (snapshot(2), lines(2, said="two"))
-    assert kind.ground(name).holder() is None
+    assert kind.backend(name).holder() is None
 
 
-def test_a_holder_stopped_anywhere_in_its_writing_loses_nothing_it_was_told_is_safe(kind, name):
+def test_a_holder_suspended_during_any_write_loses_no_acknowledged_line(kind, name):
     """It is stopped at a random moment of a write; what it was told is there, is there for the next, or the next is told no."""
     chance = random.Random(4711)  # noqa: S311 - guards nothing
     for turn in range(4):
@@ -141,7 +141,7 @@ def test_a_holder_stopped_anywhere_in_its_writing_loses_nothing_it_was_told_is_s
             time.sleep(chance.random() * 0.02)
             one.stop()
             if kind.breakable:
-                kind.ground(state).break_lock("one")
+                kind.backend(state).break_lock("one")
             else:
                 one.end()
             assert two.ask("lock") == "locked"
@@ -157,7 +157,7 @@ def test_a_holder_stopped_anywhere_in_its_writing_loses_nothing_it_was_told_is_s
                     continue
                 safe += later
             one.end()
-            stands = kind.ground(state).read()
+            stands = kind.backend(state).read()
             if answer == "ok":
                 assert stands.snapshot == snapshot(2)
                 # A server that checks nothing cannot keep apart two that write at the same moment.
@@ -186,8 +186,8 @@ def test_the_lock_of_a_killed_holder(kind, name):
         one.end()
         if kind.url(name).startswith("http"):
             with pytest.raises(StateLockedError, match="pragmaspec state unlock"):
-                kind.ground(name).lock(holder("three"))
-            kind.ground(name).break_lock("one")
+                kind.backend(name).lock(holder("three"))
+            kind.backend(name).break_lock("one")
         # S3: no heartbeat comes any more, so the lock grows stale and is taken. PostgreSQL sees the end of the socket, the kernel
         # that of the process.
         wait_for(lambda: two.ask("lock") == "locked", "the lock of a dead run")

@@ -14,19 +14,19 @@ DOCUMENT = new_document(snapshot(3), "one", 7)
 
 
 @given(st.text(), st.integers(0, 2**53), st.text(max_size=5))
-def test_a_document_comes_back_as_it_was(journal, serial, writer):
+def test_a_document_round_trips(journal, serial, writer):
     document = replace(DOCUMENT, journal=journal, journal_serial=serial, writer=writer)
     assert decode_document(encode_document(document), "x") == document
 
 
-def test_what_git_lab_needs_of_the_document():
+def test_the_document_meets_the_requirements_of_gitlab():
     document = json.loads(encode_document(DOCUMENT))
     assert document["serial"] == 7
     assert not {"ID", "id", "name"} & set(document)
     assert (document["format"], document["kind"], document["lineage"]) == (1, "pragmaspec", LINEAGE)
 
 
-def test_every_cut_and_every_flipped_bit_is_refused_or_harmless():
+def test_every_truncation_and_flipped_bit_is_refused_or_harmless():
     data = encode_document(DOCUMENT)
     for end in range(len(data)):
         with pytest.raises(StateUnreadableError):
@@ -43,7 +43,7 @@ def test_every_cut_and_every_flipped_bit_is_refused_or_harmless():
 
 
 @given(st.binary(max_size=400))
-def test_anything_else_is_refused_in_words(data):
+def test_other_content_is_reported(data):
     with pytest.raises(StateUnreadableError, match="Nothing was changed"):
         decode_document(data, "x")
 
@@ -54,7 +54,7 @@ def test_a_lone_surrogate_is_refused():
         decode_document(data, "x")
 
 
-def test_as_the_layers_above_know_it():
+def test_a_document_as_raw_state():
     assert raw_state(None, "x").snapshot is None
     found = raw_state(replace(DOCUMENT, journal="a\n", journal_serial=3), "x")
     assert (found.snapshot, found.journals[0].serial, found.journals[0].data) == (snapshot(3), 3, b"a\n")

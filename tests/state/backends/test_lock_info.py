@@ -9,7 +9,7 @@ from pragmaspec.state.backends.lock_info import decode_lock_info, encode_lock_in
 HOLDER = LockHolder(pid=7, user="anna", host="desk", since="2026-01-02T03:04:05+00:00", command="apply", id="one")
 
 
-def test_all_seven_fields_are_there_in_terraforms_names():
+def test_the_lock_info_has_all_seven_terraform_fields():
     assert json.loads(encode_lock_info(HOLDER)) == {
         "ID": "one",
         "Operation": "OperationTypeApply",
@@ -24,11 +24,11 @@ def test_all_seven_fields_are_there_in_terraforms_names():
     assert forced_unlock_body("") == b""
 
 
-def test_a_holder_comes_back_as_it_was():
+def test_a_holder_round_trips():
     assert decode_lock_info(encode_lock_info(HOLDER)).holder == HOLDER
 
 
-def test_the_lock_of_terraform_itself_is_understood():
+def test_a_lock_of_terraform_is_understood():
     text = (
         b'{"ID":"5e6c1f0e","Operation":"OperationTypePlan","Info":"","Who":"bert@ci","Version":"1.9.0",'
         b'"Created":"2026-01-02T03:04:05.678Z","Path":""}'
@@ -43,14 +43,14 @@ def test_the_lock_of_terraform_itself_is_understood():
         st.binary(max_size=3000), st.recursive(st.none() | st.text() | st.integers(), st.lists).map(json.dumps).map(str.encode)
     )
 )
-def test_whatever_it_says_it_is_shown_in_one_printable_line(data):
+def test_any_text_is_shown_as_one_printable_line(data):
     note = decode_lock_info(data)
     words = str(locked_error("https://h/x", note, "Wait."))
     assert words.isprintable() or "\ufffd" in words or all(letter.isprintable() or ord(letter) > 127 for letter in words)
     assert len(words) < 1000
 
 
-def test_terminal_tricks_are_taken_out():
+def test_terminal_control_sequences_are_removed():
     data = json.dumps({"ID": "x", "Who": "a\x1b]0;owned\x07@h\u202e", "Info": "b\nc"}).encode()
     words = str(locked_error("https://h/x", decode_lock_info(data), "Wait."))
     assert words.isprintable()

@@ -87,7 +87,7 @@ def _edit(stack_options: StackOptions, command: str, change: "Callable[[State], 
     stack = stack_options.stack(lock_timeout=options.lock_timeout)
     show_backend_warnings(stack)
     with stack.opened(command, steal_lock=options.steal_lock) as opened:
-        before = opened.loaded.ledger.state
+        before = opened.loaded.state
         after = change(before)
         lines = difference_lines(before, after)
         if not lines:

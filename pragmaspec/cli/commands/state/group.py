@@ -28,7 +28,7 @@ def list_(*, json: JsonOption = False, stack_options: StackOptions) -> None:
     from pragmaspec.report.state_text import state_json, state_text
 
     with stack_options.stack() as stack:
-        state, title = stack.state(), stack.store.ground.title
+        state, title = stack.state(), stack.store.backend.title
     if json:
         out().json(state_json(state, title))
     else:
@@ -63,7 +63,9 @@ def pull(*, stack_options: StackOptions) -> None:
 
     Includes the changes of an unfinished run. Use it as a backup, or to edit and push it.
     """
-    out().write(stack_options.stack().store.pull())
+    from pragmaspec.state import transfer
+
+    out().write(transfer.pull(stack_options.stack().store))
 
 
 @app.command("history", epilog=examples("state history", "state history --json"))
@@ -73,7 +75,7 @@ def history(*, json: JsonOption = False, stack_options: StackOptions) -> None:
     from pragmaspec.report.state_text import history_json, history_text
 
     store = stack_options.stack().store
-    versions, title = store.history(), store.ground.title
+    versions, title = store.backend.history(), store.backend.title
     if json:
         out().json(history_json(versions, title))
     else:

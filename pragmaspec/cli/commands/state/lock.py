@@ -24,11 +24,11 @@ def show(*, json: JsonOption = False, stack_options: StackOptions) -> None:
     from pragmaspec.report.state_text import holder_json, holder_text
 
     store = stack_options.stack().store
-    holder = store.lock_holder()
+    holder = store.backend.holder()
     if json:
-        out().json(holder_json(holder, store.ground.title))
+        out().json(holder_json(holder, store.backend.title))
     else:
-        out().write(holder_text(holder, store.ground.title, out().style))
+        out().write(holder_text(holder, store.backend.title, out().style))
 
 
 @expand_option_groups
@@ -48,16 +48,16 @@ def unlock(
     from pragmaspec.report.state_text import holder_description
 
     store = stack_options.stack().store
-    holder = store.lock_holder()
+    holder = store.backend.holder()
     if holder is None:
-        out().line(f"The lock of {store.ground.title} is free.")
+        out().line(f"The lock of {store.backend.title} is free.")
         return
     if holder.id != lock_id:
-        detail = f"The lock of {store.ground.title} has the ID {holder.id}: {holder_description(holder)}. Nothing was changed."
+        detail = f"The lock of {store.backend.title} has the ID {holder.id}: {holder_description(holder)}. Nothing was changed."
         raise UsageError("Different lock ID", detail)
-    err().line(f"Removing lock {lock_id} of {store.ground.title}, held by {holder_description(holder)}.")
+    err().line(f"Removing lock {lock_id} of {store.backend.title}, held by {holder_description(holder)}.")
     err().line("Make sure that this run is dead: otherwise it stops at its next write.")
     if not auto_approve:
         confirm("Remove the lock?", "")
-    store.unlock(lock_id)
+    store.backend.break_lock(lock_id)
     out().line("The lock is free.")

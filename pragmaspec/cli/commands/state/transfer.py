@@ -52,12 +52,13 @@ def push(
     line. The replaced state is kept in `state history`.
     """
     from pragmaspec.stack.state.access import decode_state
+    from pragmaspec.state import transfer
 
     text, name = read_input(file, _MAX_BYTES), input_name(file)
     with stack_options.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
         _confirm_replacement(store, decode_state(store, text, name), name, auto_approve=auto_approve)
-        print_state_summary(store.push(text.decode()))
+        print_state_summary(transfer.push(store, text.decode()))
 
 
 @expand_option_groups
@@ -74,13 +75,14 @@ def restore(
     unrecorded, and removed ones as gone.
     """
     from pragmaspec.stack.state.access import decode_state
+    from pragmaspec.state import transfer
 
     with stack_options.stack(lock_timeout=lock_timeout) as stack:
         store = stack.store
-        name = f"version {serial} of {store.ground.title}"
-        version = decode_state(store, store.ground.version(serial), name)
+        name = f"version {serial} of {store.backend.title}"
+        version = decode_state(store, store.backend.version(serial), name)
         _confirm_replacement(store, version, f"version {serial}", auto_approve=auto_approve)
-        print_state_summary(store.restore(serial))
+        print_state_summary(transfer.restore(store, serial))
 
 
 @expand_option_groups
@@ -110,7 +112,7 @@ def migrate(
     for store in (migration.source, migration.target):
         wait_for_locks(store, lock_timeout)
     state = migration.source.read()
-    old, new = migration.source.ground.title, migration.target.ground.title
+    old, new = migration.source.backend.title, migration.target.backend.title
     err().line(f"Copying the state of stack {state.lineage}, serial {state.serial}, {counted(len(state.records), 'record')},")
     err().line(f"  from {old}")
     err().line(f"  to {new}" + (", encrypted" if migration.encrypt else ""))
@@ -131,9 +133,9 @@ def _confirm_replacement(store: "Store", new: "State", name: str, *, auto_approv
         before = store.read()
     except StateUnreadableError as error:
         summary = error.problems[0].summary
-        err().line(f"The state at {store.ground.title} cannot be read ({summary}) and will be replaced by {name}.")
+        err().line(f"The state at {store.backend.title} cannot be read ({summary}) and will be replaced by {name}.")
     else:
-        err().line(f"The state at {store.ground.title}, serial {before.serial}, will be replaced by {name}:")
+        err().line(f"The state at {store.backend.title}, serial {before.serial}, will be replaced by {name}:")
         for line in difference_lines(before, new) or ["  the records are the same"]:
             err().line(line)
     if not auto_approve:

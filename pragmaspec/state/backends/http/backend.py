@@ -1,9 +1,9 @@
-"""State on an HTTP server that speaks Terraform's protocol: GitLab, Gitea, or any other. One document holds everything.
+"""State on an HTTP server with Terraform's protocol: GitLab, Gitea or any other. One document holds the whole state.
 
-The protocol has no compare-and-swap. What takes its place: the lock's ID goes with every write, so that the server refuses one
-whose lock was taken away; every write is preceded by a look whether what stands there is still ours, and followed by one whether
-ours has arrived; ``If-Match`` is sent where the server gives strong ETags; and ``serial`` grows with each write, so that GitLab
-takes none twice.
+The protocol has no compare-and-swap. It is approximated: every write carries the ID of the lock, so that the server refuses it
+once the lock was broken; before each write the current document must still be ours, and after it the new one must have arrived;
+``If-Match`` is sent where the server returns strong ETags; and ``serial`` grows with each write, so that GitLab accepts none
+twice.
 """
 
 import os
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.net.urls import redact_url
-from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, StateVersion
+from pragmaspec.state.backends.base import Backend, LockedBackend, LockHolder, RawState, StateVersion
 from pragmaspec.state.backends.document import raw_state, snapshot_header
 from pragmaspec.state.backends.http.client import HttpClient, HttpResponse, NoResponse
 from pragmaspec.state.backends.http.config import http_config
@@ -33,132 +33,144 @@ from pragmaspec.state.backends.http.protocol import (
     status_text,
     unlock,
 )
-from pragmaspec.state.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info, forced_unlock_body, locked_error
+from pragmaspec.state.backends.lock_info import (
+    LockInfo,
+    decode_lock_info,
+    encode_lock_info,
+    forced_unlock_body,
+    locked_error,
+    no_such_lock_error,
+)
+from pragmaspec.typing import override
 
-_WAY_OUT = (
-    "Wait until that run has ended. If it is dead for certain, take its lock away with `pragmaspec state unlock ID`: "
-    "this kind of store cannot tell by itself."
+_LOCKED_ADVICE = (
+    "Wait until that run has ended. If it certainly is dead, break its lock with `pragmaspec state unlock ID`: this kind of "
+    "server does not detect that."
 )
 
 
-class HttpBackend:
-    """The state at ``url``. Raises UsageError for a URL that cannot be, or that holds credentials."""
+class HttpBackend(Backend):
+    """The state at ``url``. Raises UsageError for a URL that is invalid or contains credentials."""
 
-    def __init__(self, url: str, patience: RetryPolicy | None = None, environ: Mapping[str, str] = os.environ) -> None:
-        self._place = http_config(url, environ)
-        self._patience = patience or RetryPolicy()
+    def __init__(self, url: str, retry: RetryPolicy | None = None, environ: Mapping[str, str] = os.environ) -> None:
+        self._config = http_config(url, environ)
+        self._retry = retry or RetryPolicy()
         self._environ = environ
 
     @property
+    @override
     def title(self) -> str:
-        """The URL without credentials."""
-        return self._place.title
+        return self._config.title
 
+    @override
     def read(self) -> RawState:
-        """What stands there now; nothing for 204, 404 and an empty answer, as Terraform has it."""
-        with self._wire() as wire:
-            document, _ = fetch_document(wire, self._place)
+        with self._client() as client:
+            document, _ = fetch_document(client, self._config)
         return raw_state(document, self.title)
 
+    @override
     def lock(self, holder: LockHolder) -> LockedBackend:
-        """Take the lock. A refusal that shows our own ID comes from a repeated request: then it is ours."""
         holder = holder if holder.id else replace(holder, id=str(uuid4()))
-        wire = HttpClient(self._place.address, self._patience, self._environ)
+        client = HttpClient(self._config.address, self._retry, self._environ)
         try:
-            note = self._take(wire, holder)
+            other = self._take_lock(client, holder)
         except BaseException:
-            wire.close()
+            client.close()
             raise
-        if note is not None:
-            wire.close()
-            raise locked_error(self.title, note, _WAY_OUT)
-        return LockedHttpBackend(wire, self._place, holder, self._patience)
+        if other is not None:
+            client.close()
+            raise locked_error(self.title, other, _LOCKED_ADVICE)
+        return LockedHttpBackend(client, self._config, holder, self._retry)
 
+    @override
     def holder(self) -> LockHolder | None:
-        """Who holds the lock. The protocol has no such question, so the lock is taken for a moment when it is free."""
+        # The protocol has no request for this, so a free lock is taken for a moment.
         probe = LockHolder(pid=os.getpid(), user="", host="", since="", command="look who holds the lock", id=str(uuid4()))
-        with self._wire() as wire:
-            note = self._take(wire, probe)
-            if note is not None:
-                return note.holder
-            unlock(wire, self._place, encode_lock_info(probe))
+        with self._client() as client:
+            other = self._take_lock(client, probe)
+            if other is not None:
+                return other.holder
+            unlock(client, self._config, encode_lock_info(probe))
         return None
 
+    @override
     def break_lock(self, lock_id: str) -> None:
-        """Take the lock away from ``lock_id``; empty for one whose ID the server does not tell."""
+        # An empty ``lock_id`` matches a lock whose ID the server does not report.
         found = self.holder()
         if found is None or found.id != lock_id:
-            now = f"it is locked by ID {found.id or '(not told)'}" if found else "it is not locked"
-            raise UsageError("There is no such lock", f"{self.title}: {now}. Nothing was changed.")
-        with self._wire() as wire:
-            answer = unlock(wire, self._place, forced_unlock_body(lock_id))
-        if answer is None or answer.status != OK:
-            why = status_text(answer) if answer else "the server does not answer"
-            raise StateUnreachableError("The lock cannot be taken away", f"{self.title}: {why}.")
+            raise no_such_lock_error(self.title, found)
+        with self._client() as client:
+            response = unlock(client, self._config, forced_unlock_body(lock_id))
+        if response is None or response.status != OK:
+            reason = status_text(response) if response else "the server does not respond"
+            raise StateUnreachableError("The lock cannot be broken", f"{self.title}: {reason}.")
 
+    @override
     def history(self) -> tuple[StateVersion, ...]:
-        """Only the snapshot that stands: the protocol keeps no others."""
-        with self._wire() as wire:
-            document, _ = fetch_document(wire, self._place)
+        with self._client() as client:
+            document, _ = fetch_document(client, self._config)
         if document is None:
             return ()
         text = document.snapshot.encode()
         return (StateVersion(serial=snapshot_header(text).serial, written=document.written, size_bytes=len(text)),)
 
+    @override
     def version(self, serial: int) -> bytes:
-        """The snapshot that stands, when it has this serial."""
         snapshot = self.read().snapshot
         if snapshot is None or snapshot_header(snapshot).serial != serial:
             raise UsageError(
                 "There is no such version",
-                f"{self.title} does not hold serial {serial}, and this protocol knows no older ones. A GitLab server "
+                f"{self.title} does not contain serial {serial}, and the protocol has no access to earlier ones. A GitLab server "
                 "keeps them: Operate, Terraform states, the menu of the state.",
             )
         return snapshot
 
+    @override
     def remove(self) -> None:
-        """Remove the document. Nothing there: no error."""
-        with self._wire() as wire:
+        with self._client() as client:
             try:
-                answer = wire.insist("DELETE", self._place.address)
+                response = client.send_with_retries("DELETE", self._config.address)
             except NoResponse as error:
                 raise no_response_error(self.title, error) from None
-        if answer.status not in {OK, NO_CONTENT, NOT_FOUND}:
-            raise refused_error(self.title, answer)
+        if response.status not in {OK, NO_CONTENT, NOT_FOUND}:
+            raise refused_error(self.title, response)
 
     @contextmanager
-    def _wire(self) -> Iterator[HttpClient]:
-        wire = HttpClient(self._place.address, self._patience, self._environ)
+    def _client(self) -> Iterator[HttpClient]:
+        client = HttpClient(self._config.address, self._retry, self._environ)
         try:
-            yield wire
+            yield client
         finally:
-            wire.close()
+            client.close()
 
-    def _take(self, wire: HttpClient, holder: LockHolder) -> LockInfo | None:
-        """Take the lock for ``holder``; who has it already, when it is somebody else."""
+    def _take_lock(self, client: HttpClient, holder: LockHolder) -> LockInfo | None:
+        """Take the lock for ``holder``; return its current holder if that is another one.
+
+        A refusal that shows our own ID is the response to a repeated request: then the lock is ours.
+        """
         body = encode_lock_info(holder)
         try:
-            answer = wire.insist(self._place.lock_method, self._place.lock_address, body)
+            response = client.send_with_retries(self._config.lock_method, self._config.lock_address, body)
         except NoResponse as error:
-            unlock(wire, self._place, body)  # the request may have arrived; a lock nobody knows of would stay for ever
+            unlock(client, self._config, body)  # the request may have arrived, and an unknown lock would never be freed
             raise no_response_error(self.title, error) from None
-        if answer.status == OK:
+        if response.status == OK:
             return None
-        if answer.status in CONFLICTS:
-            note = decode_lock_info(answer.body)
-            return None if note.holder.id == holder.id else note
-        if answer.status not in DENIED:
-            unlock(wire, self._place, body)
-        raise self._unlockable(answer)
+        if response.status in CONFLICTS:
+            found = decode_lock_info(response.body)
+            return None if found.holder.id == holder.id else found
+        if response.status not in DENIED:
+            unlock(client, self._config, body)
+        raise self._lock_error(response)
 
-    def _unlockable(self, answer: HttpResponse) -> StateUnreachableError:
-        if answer.status in DENIED or answer.later:
-            return refused_error(self.title, answer)
-        place = self._place
+    def _lock_error(self, response: HttpResponse) -> StateUnreachableError:
+        if response.status in DENIED or response.retryable:
+            return refused_error(self.title, response)
+        config = self._config
         return StateUnreachableError(
             "The server does not lock",
-            f"{self.title}: {place.lock_method} {redact_url(place.lock_address)} was answered with {status_text(answer)}, not "
-            "with 200. pragmaspec does not work without a lock. Set PRAGMASPEC_HTTP_LOCK_ADDRESS, "
-            "PRAGMASPEC_HTTP_UNLOCK_ADDRESS, PRAGMASPEC_HTTP_LOCK_METHOD and PRAGMASPEC_HTTP_UNLOCK_METHOD as the server "
-            "wants them, and check that the credentials may write (in GitLab: the role Maintainer).",
+            f"{self.title}: the response to {config.lock_method} {redact_url(config.lock_address)} was {status_text(response)}, "
+            "not 200. pragmaspec does not work without a lock. Set PRAGMASPEC_HTTP_LOCK_ADDRESS, PRAGMASPEC_HTTP_UNLOCK_ADDRESS, "
+            "PRAGMASPEC_HTTP_LOCK_METHOD and PRAGMASPEC_HTTP_UNLOCK_METHOD to what the server expects, and check that the "
+            "credentials allow writing (in GitLab: the role Maintainer).",
         )

@@ -1,4 +1,4 @@
-"""Where and how a state is read, written and locked on an HTTP server: Terraform's protocol, in GitLab's or any other manner."""
+"""Configuration of a state on an HTTP server: addresses and methods for reading, writing and locking."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _METHOD = re.compile(r"[A-Z]{1,20}")
 
 
 class HttpConfig(NamedTuple):
-    """The address of a state, and how its lock is taken and given back."""
+    """The address of a state, and the requests that write it and take and release its lock."""
 
     address: str
     update_method: str
@@ -26,22 +26,22 @@ class HttpConfig(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The address as it may be shown."""
+        """The address without credentials."""
         return redact_url(self.address)
 
     def write_address(self, lock_id: str) -> str:
-        """Where to write while the lock ``lock_id`` is held: ``ID`` is added to what the query holds already."""
+        """Return the address for writes under the lock ``lock_id``: the query gets the parameter ``ID``."""
         address = parse_url(self.address)
         query = [pair for pair in parse_qsl(address.query, keep_blank_values=True) if pair[0] != "ID"]
         return address._replace(query=urlencode([*query, ("ID", lock_id)])).text
 
 
 def http_config(url: str, environ: Mapping[str, str] = os.environ) -> HttpConfig:
-    """The place that ``url`` names. Raises UsageError.
+    """Return the configuration of the state at ``url``. Raises UsageError.
 
-    GitLab (``…/terraform/state/NAME``) and Gitea lock at ``/lock`` with POST and DELETE. Any other server locks at the address
-    itself with LOCK and UNLOCK. ``PRAGMASPEC_HTTP_LOCK_ADDRESS`` and its kin say otherwise; so do Terraform's ``TF_HTTP_*``, when
-    ``TF_HTTP_ADDRESS`` is this address.
+    GitLab (``…/terraform/state/NAME``) and Gitea lock at ``/lock`` with POST and DELETE, all other servers at the address itself
+    with LOCK and UNLOCK. ``PRAGMASPEC_HTTP_LOCK_ADDRESS`` and similar variables override this, and so do Terraform's
+    ``TF_HTTP_*`` if ``TF_HTTP_ADDRESS`` is this address.
     """
     check_state_url(url)
     try:
@@ -49,33 +49,32 @@ def http_config(url: str, environ: Mapping[str, str] = os.environ) -> HttpConfig
     except UrlError as error:
         raise url_error(url, str(error)) from None
     managed = found.managed
-    beside = found.url._replace(path=found.url.path.rstrip("/") + "/lock").text if managed else url
+    default_lock = found.url._replace(path=found.url.path.rstrip("/") + "/lock").text if managed else url
+    use_terraform = environ.get("TF_HTTP_ADDRESS", "") == url
 
-    def said(name: str, default: str) -> str:
-        own = environ.get(f"PRAGMASPEC_HTTP_{name}", "")
-        terraform = environ.get(f"TF_HTTP_{name}", "") if environ.get("TF_HTTP_ADDRESS", "") == url else ""
-        return own or terraform or default
+    def setting(name: str, default: str) -> str:
+        terraform = environ.get(f"TF_HTTP_{name}", "") if use_terraform else ""
+        return environ.get(f"PRAGMASPEC_HTTP_{name}", "") or terraform or default
 
-    lock = said("LOCK_ADDRESS", beside)
-    place = HttpConfig(
+    lock = setting("LOCK_ADDRESS", default_lock)
+    config = HttpConfig(
         address=url,
-        update_method=said("UPDATE_METHOD", "POST"),
+        update_method=setting("UPDATE_METHOD", "POST"),
         lock_address=lock,
-        lock_method=said("LOCK_METHOD", "POST" if managed else "LOCK"),
-        unlock_address=said("UNLOCK_ADDRESS", lock),
-        unlock_method=said("UNLOCK_METHOD", "DELETE" if managed else "UNLOCK"),
+        lock_method=setting("LOCK_METHOD", "POST" if managed else "LOCK"),
+        unlock_address=setting("UNLOCK_ADDRESS", lock),
+        unlock_method=setting("UNLOCK_METHOD", "DELETE" if managed else "UNLOCK"),
     )
-    for address in (place.lock_address, place.unlock_address):
+    for address in (config.lock_address, config.unlock_address):
         check_state_url(address)
-        _check_web(address)
-    for method in (place.update_method, place.lock_method, place.unlock_method):
+        _check_web_url(address)
+    for method in (config.update_method, config.lock_method, config.unlock_method):
         if not _METHOD.fullmatch(method):
-            raise UsageError("Not an HTTP method", f"`{method}` was set as one; they are capitals.")
-    return place
+            raise UsageError("Invalid HTTP method", f"`{method}` is not a word in capitals.")
+    return config
 
 
-def _check_web(address: str) -> None:
-    """Raises UsageError for the address of a lock that is not on the web."""
+def _check_web_url(address: str) -> None:
     try:
         parse_url(address)
     except UrlError as error:

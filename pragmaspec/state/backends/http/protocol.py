@@ -1,4 +1,4 @@
-"""What the answers of a server mean that keeps states in Terraform's protocol."""
+"""The meaning of the responses in Terraform's HTTP protocol for states."""
 
 from pragmaspec.errors import PragmaspecError, StateUnreachableError
 from pragmaspec.state.backends.document import StateDocument, decode_document
@@ -9,61 +9,66 @@ OK, CREATED, NO_CONTENT, NOT_MODIFIED = 200, 201, 204, 304
 NOT_FOUND = 404
 DENIED = frozenset({401, 403})
 CONFLICTS = frozenset({409, 412, 423})
-"""The lock, or the document, is not what the request said."""
+"""The lock or the document is not the one that the request names."""
 UNPROCESSABLE = 422
-"""GitLab's word for a serial that it has already."""
+"""GitLab's response to a serial that it has already."""
 
 
-def fetch_document(wire: HttpClient, place: HttpConfig) -> tuple[StateDocument | None, HttpResponse]:
-    """The document that stands there, if any, and the answer with it. Raises StateUnreachableError and StateUnreadableError."""
+def fetch_document(client: HttpClient, config: HttpConfig) -> tuple[StateDocument | None, HttpResponse]:
+    """Return the current document, if any, and the response that contained it.
+
+    As in Terraform, 204, 404 and an empty body mean that there is none. Raises StateUnreachableError and StateUnreadableError.
+    """
     try:
-        answer = wire.insist("GET", place.address)
+        response = client.send_with_retries("GET", config.address)
     except NoResponse as error:
-        raise no_response_error(place.title, error) from None
-    if answer.status == OK and answer.body:
-        return decode_document(answer.body, place.title), answer
-    if answer.status in {OK, NO_CONTENT} or (answer.status == NOT_FOUND and not _hidden(answer)):
-        return None, answer
-    raise refused_error(place.title, answer)
+        raise no_response_error(config.title, error) from None
+    if response.status == OK and response.body:
+        return decode_document(response.body, config.title), response
+    if response.status in {OK, NO_CONTENT} or (response.status == NOT_FOUND and not _is_project_hidden(response)):
+        return None, response
+    raise refused_error(config.title, response)
 
 
-def unlock(wire: HttpClient, place: HttpConfig, body: bytes) -> HttpResponse | None:
-    """Give the lock back. Never raises; None: how it ended is not known."""
+def unlock(client: HttpClient, config: HttpConfig, body: bytes) -> HttpResponse | None:
+    """Release the lock. Never raises; returns None if the outcome is unknown."""
     try:
-        return wire.insist(place.unlock_method, place.unlock_address, body)
+        return client.send_with_retries(config.unlock_method, config.unlock_address, body)
     except (NoResponse, PragmaspecError):
         return None
 
 
-def status_text(answer: HttpResponse) -> str:
-    """What the server said, in a few words fit for a terminal."""
-    words = "".join(letter for letter in answer.reason if letter.isprintable())
-    moved = f" and points to {answer.location}" if answer.location else ""
-    return f"{answer.status} {words}".strip() + moved
+def status_text(response: HttpResponse) -> str:
+    """Return status, reason and redirect target of ``response``, fit for a terminal."""
+    reason = "".join(letter for letter in response.reason if letter.isprintable())
+    redirect = f" and redirects to {response.location}" if response.location else ""
+    return f"{response.status} {reason}".strip() + redirect
 
 
-def refused_error(title: str, answer: HttpResponse) -> StateUnreachableError:
-    """The error for an answer that is a no."""
-    if answer.status in DENIED or answer.status == NOT_FOUND:
+def refused_error(title: str, response: HttpResponse) -> StateUnreachableError:
+    """Return the error for a response that refuses the request."""
+    if response.status in DENIED or response.status == NOT_FOUND:
         advice = (
             "Check the credentials: PRAGMASPEC_HTTP_USERNAME and PRAGMASPEC_HTTP_PASSWORD, PRAGMASPEC_HTTP_TOKEN, or ~/.netrc. "
-            "In GitLab, reading needs the role Developer, changing the role Maintainer."
+            "In GitLab, reading requires the role Developer, writing the role Maintainer."
         )
-    elif answer.location:
-        advice = "Redirects are not followed, since they could lead credentials astray: write the new address into the spec."
+    elif response.location:
+        advice = "Redirects are not followed, because they could divert the credentials: write the new address into the spec."
     else:
-        advice = "Try again later, or ask who runs the server."
-    return StateUnreachableError("The state cannot be reached", f"{title}: the server said {status_text(answer)}. {advice}")
-
-
-def no_response_error(title: str, error: NoResponse) -> StateUnreachableError:
-    """The error for a server that does not answer."""
+        advice = "Try again later, or ask the administrator of the server."
     return StateUnreachableError(
-        "The state cannot be reached",
-        f"{title}: no answer ({error}). Check the network and the address, then run the command again.",
+        "The state cannot be reached", f"{title}: the server responded {status_text(response)}. {advice}"
     )
 
 
-def _hidden(answer: HttpResponse) -> bool:
-    """Whether "not found" means the project: GitLab says so to those who may not see it, and that is not an absent state."""
-    return b"project not found" in answer.body[:1000].lower()
+def no_response_error(title: str, error: NoResponse) -> StateUnreachableError:
+    """Return the error for a server that does not respond."""
+    return StateUnreachableError(
+        "The state cannot be reached",
+        f"{title}: no response ({error}). Check the network and the address, then repeat the command.",
+    )
+
+
+def _is_project_hidden(response: HttpResponse) -> bool:
+    """True if GitLab cannot find the project, its response to a user without access; the state may exist."""
+    return b"project not found" in response.body[:1000].lower()

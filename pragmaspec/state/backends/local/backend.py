@@ -1,11 +1,10 @@
-"""State in a local folder: ``state.json``, the journal since, old snapshots, and the lock. What they say is `store.reading`'s."""
+"""A local state directory: ``state.json``, its journal, backups and the lock. :mod:`pragmaspec.state.load` parses the texts."""
 
-import re
 from pathlib import Path
 
 from pragmaspec.errors import StateLockLostError, StateUnreadableError, UsageError
 from pragmaspec.failpoints import reach
-from pragmaspec.state.backends.base import JournalText, LockHolder, RawState, StateVersion
+from pragmaspec.state.backends.base import Backend, JournalText, LockedBackend, LockHolder, RawState, StateVersion
 from pragmaspec.state.backends.local.disk import OS_DISK, Disk, FileStamp
 from pragmaspec.state.backends.local.durable import (
     make_private_directory,
@@ -16,212 +15,188 @@ from pragmaspec.state.backends.local.durable import (
 )
 from pragmaspec.state.backends.local.file_lock import FileLock, lock_holder
 from pragmaspec.state.backends.local.journal_file import JournalFile
+from pragmaspec.state.backends.local.state_directory import StateDirectory
 from pragmaspec.state.snapshot import format_of, serial_of
-from pragmaspec.state.store import Store
+from pragmaspec.text import capitalized
+from pragmaspec.typing import override
 
 BACKUPS_KEPT = 10
 
-_JOURNAL = re.compile(r"journal\.(\d+)\.jsonl")
-_BACKUP = re.compile(r"state\.(\d+)\.json")
-_READS = 5
+_READ_ATTEMPTS = 5
 
 
-class LocalBackend:
-    """The folder ``directory`` on ``disk``."""
+class LocalBackend(Backend):
+    """The state in ``directory`` on ``disk``."""
 
     def __init__(self, directory: Path, disk: Disk = OS_DISK) -> None:
-        self.directory = directory
-        self.disk = disk
+        self.files = StateDirectory(directory, disk)
+        self._disk = disk
 
     @property
+    @override
     def title(self) -> str:
-        """The path."""
-        return str(self.directory)
+        return str(self.files.path)
 
     @property
-    def file(self) -> Path:
-        """The snapshot."""
-        return self.directory / "state.json"
+    @override
+    def spill_directory(self) -> Path:
+        return self.files.path
 
-    @property
-    def lock_file(self) -> Path:
-        """The flock target."""
-        return self.directory / ".lock"
-
-    @property
-    def spill_folder(self) -> Path:
-        """Beside the state."""
-        return self.directory
-
-    @property
-    def backups(self) -> Path:
-        """Where snapshots are kept."""
-        return self.directory / "backups"
-
-    def journal_path(self, serial: int) -> Path:
-        """The journal that extends snapshot number ``serial``."""
-        return self.directory / f"journal.{serial}.jsonl"
-
-    def journals(self) -> dict[int, Path]:
-        """Journals by the serial of the snapshot they extend. Raises OSError."""
-        return _numbered(self.disk, self.directory, _JOURNAL)
-
+    @override
     def warnings(self) -> tuple[str, ...]:
-        """A file system on which locks and syncs may not mean what they say."""
-        return self.disk.warnings(self.directory)
+        return self._disk.warnings(self.files.path)
 
+    @override
     def read(self) -> RawState:
-        """Snapshot and journals of one moment."""
-        self._check_folder()
-        for _ in range(_READS):
-            before = self.disk.stamp(self.file)
+        self._check_directory()
+        for _ in range(_READ_ATTEMPTS):
+            before = self._disk.stamp(self.files.snapshot)
             try:
-                stored = self._read()
+                raw = self._read_once()
             except FileNotFoundError:
-                continue  # a journal was removed between listing and reading
+                continue  # a journal was removed after the directory was listed
             except OSError as error:
-                raise _cannot_read(self.directory, error) from error
-            if self.disk.stamp(self.file) == before:
-                return stored
+                raise _unreadable_error(self.files.path, error) from error
+            if self._disk.stamp(self.files.snapshot) == before:
+                return raw
         raise StateUnreadableError(
             "The state keeps changing",
-            f"{self.file} was replaced by another run each time it was read. Try again when that run has ended.",
+            f"Another run replaced {self.files.snapshot} during each attempt to read it. Try again when that run has ended.",
         )
 
-    def lock(self, holder: LockHolder) -> "LockedLocalBackend":
-        """Make the folder when it is absent, and lock it."""
-        self._check_folder()
+    @override
+    def lock(self, holder: LockHolder) -> LockedBackend:
+        self._check_directory()
         try:
-            make_private_directory(self.directory, self.disk)
-            return LockedLocalBackend(self, FileLock(self.disk, self.lock_file, holder))
+            make_private_directory(self.files.path, self._disk)
+            return LockedLocalBackend(self, FileLock(self._disk, self.files.lock, holder))
         except OSError as error:
-            raise unwritable_error(self.directory, error) from error
+            raise unwritable_error(self.files.path, error) from error
 
+    @override
     def holder(self) -> LockHolder | None:
-        """Whoever the kernel says holds it."""
-        return lock_holder(self.disk, self.lock_file)
+        return lock_holder(self._disk, self.files.lock)
 
+    @override
     def break_lock(self, lock_id: str) -> None:
-        """Refused: the kernel frees a dead holder's lock by itself, and a living one must be stopped."""
+        # The kernel frees the lock of a dead process, so a holder is alive and must be stopped.
         found = self.holder()
         if found is None:
             return
         raise UsageError(
-            "This lock cannot be taken from its holder",
-            f"Process {found.pid} of {found.user} on {found.host} holds {self.title} (lock {lock_id}) and is "
-            f"alive: the lock of a dead process is free by itself. Stop it (`kill {found.pid}` on {found.host}) and run "
-            "the command again.",
+            "The lock cannot be broken",
+            f"Process {found.pid} of {found.user} on {found.host} holds the lock {lock_id} of {self.title} and is running: a "
+            f"process that ends frees its lock. Stop it (`kill {found.pid}` on {found.host}) and repeat the command.",
         )
 
+    @override
     def history(self) -> tuple[StateVersion, ...]:
-        """The files in ``backups`` and the one that stands."""
-        from pragmaspec.state.backends.local.history import list_versions  # noqa: PLC0415 - only for who asks
+        from pragmaspec.state.backends.local.history import list_versions  # noqa: PLC0415 - needed by few commands
 
-        return list_versions(self)
+        return list_versions(self.files)
 
+    @override
     def version(self, serial: int) -> bytes:
-        """From ``backups``."""
-        from pragmaspec.state.backends.local.history import read_version  # noqa: PLC0415 - only for who asks
+        from pragmaspec.state.backends.local.history import read_version  # noqa: PLC0415 - needed by few commands
 
-        return read_version(self, serial)
+        return read_version(self.files, serial)
 
+    @override
     def remove(self) -> None:
-        """Remove the folder and everything in it that is ours; what is not stays, and the folder with it."""
-        from pragmaspec.state.backends.local.history import remove_all  # noqa: PLC0415 - only for who asks
+        from pragmaspec.state.backends.local.history import remove_state  # noqa: PLC0415 - needed by few commands
 
-        remove_all(self)
+        remove_state(self.files)
 
-    def kept(self) -> dict[int, Path]:
-        """The files in ``backups`` by serial. Raises OSError."""
-        return _numbered(self.disk, self.backups, _BACKUP)
-
-    def _check_folder(self) -> None:
+    def _check_directory(self) -> None:
         try:
-            why = self.disk.unsafe_reason(self.directory)
+            reason = self._disk.unsafe_reason(self.files.path)
         except OSError as error:
-            raise _cannot_read(self.directory, error) from error
-        if why:
-            raise StateUnreadableError("The state folder is not safe", f"{why[0].upper()}{why[1:]}. Nothing was changed.")
+            raise _unreadable_error(self.files.path, error) from error
+        if reason:
+            raise StateUnreadableError("The state directory is not safe", f"{capitalized(reason)}. Nothing was changed.")
 
-    def _read(self) -> RawState:
-        journals = tuple(JournalText(serial, str(path), self.disk.read(path)) for serial, path in self.journals().items())
+    def _read_once(self) -> RawState:
+        files, disk = self.files, self._disk
+        journals = tuple(JournalText(serial, str(path), disk.read(path)) for serial, path in files.journals().items())
         try:
-            snapshot: bytes | None = self.disk.read(self.file)
+            snapshot: bytes | None = disk.read(files.snapshot)
         except (FileNotFoundError, NotADirectoryError):
             snapshot = None
-        kept = () if snapshot is not None else tuple(self.kept())
-        return RawState(name=str(self.file), snapshot=snapshot, journals=journals, kept=kept)
+        backups = () if snapshot is not None else tuple(files.backups())
+        return RawState(str(files.snapshot), snapshot, journals, backups)
 
 
-class LockedLocalBackend:
-    """The folder, with its lock held."""
+class LockedLocalBackend(LockedBackend):
+    """A local state directory whose lock this process holds."""
 
-    def __init__(self, ground: LocalBackend, lock: FileLock) -> None:
-        self._ground = ground
-        self._disk = ground.disk
+    def __init__(self, backend: LocalBackend, lock: FileLock) -> None:
+        self._backend = backend
+        self._files = backend.files
+        self._disk = backend.files.disk
         self._lock = lock
         self._journal: JournalFile | None = None
-        self._stands: FileStamp | None = None
+        self._stamp: FileStamp | None = None
         self._serial: int | None = None
         self._format: int | None = None
         self._last: tuple[int, bytes] | None = None
 
+    @override
     def read(self) -> RawState:
-        """What stands there; it must stand there still when it is replaced."""
-        before = self._disk.stamp(self._ground.file)
-        stored = self._ground.read()
-        self._stands = before
-        if stored.snapshot is not None:
-            self._serial, self._format = serial_of(stored.snapshot), format_of(stored.snapshot)
-        return stored
+        before = self._disk.stamp(self._files.snapshot)
+        raw = self._backend.read()
+        self._stamp = before
+        if raw.snapshot is not None:
+            self._serial, self._format = serial_of(raw.snapshot), format_of(raw.snapshot)
+        return raw
 
+    @override
     def begin_journal(self, serial: int) -> None:
-        """A new file with room in it."""
         self._check_lock()
         self._close_journal()
-        path = self._ground.journal_path(serial)
+        path = self._files.journal(serial)
         try:
             self._journal = JournalFile(self._disk, path)
         except OSError as error:
             raise unwritable_error(path, error) from error
 
-    def append(self, lines: bytes, first_seq: int, room_bytes: int) -> None:
-        """One write, one sync."""
+    @override
+    def append(self, lines: bytes, first_seq: int, reserve_bytes: int) -> None:
         self._check_lock()
         if self._journal is None:
-            raise unwritable_error(self._ground.directory, f"no journal was begun for line {first_seq}")
+            raise unwritable_error(self._files.path, f"no journal was begun for line {first_seq}")
         if self._last != (first_seq, lines):
-            self._journal.append(lines, room_bytes)
+            self._journal.append(lines, reserve_bytes)
             self._last = (first_seq, lines)
 
+    @override
     def write_snapshot(self, text: bytes, serial: int) -> None:
-        """Keep the old one as a backup, rename the new one into its place, keep that too, remove the journals of older ones."""
         self._check_lock()
-        if self._disk.stamp(self._ground.file) != self._stands:
-            raise _lost(self._ground, f"{self._ground.file} was replaced by something else meanwhile")
+        files, disk = self._files, self._disk
+        if disk.stamp(files.snapshot) != self._stamp:
+            raise self._lost(f"{files.snapshot} was replaced during this run")
         self._close_journal()
-        from pragmaspec.state.backends.local.history import back_up_current, back_up_written  # noqa: PLC0415 - only a run that writes
+        from pragmaspec.state.backends.local.history import back_up_current, back_up_written  # noqa: PLC0415 - for writers only
 
         try:
             reach("store.snapshot.write")
-            if self._stands is None:
-                sync_parents(self._ground.directory, self._disk)  # a run that was killed may have made them just now
-            back_up_current(self._ground, self._serial, self._format)
-            replace_file(self._ground.file, text, disk=self._disk)
-            self._stands, self._serial, self._format = self._disk.stamp(self._ground.file), serial, format_of(text)
+            if self._stamp is None:
+                sync_parents(files.path, disk)  # a run that was killed may have just created them
+            back_up_current(files, self._serial, self._format)
+            replace_file(files.snapshot, text, disk=disk)
+            self._stamp, self._serial, self._format = disk.stamp(files.snapshot), serial, format_of(text)
             reach("store.snapshot.keep")
-            back_up_written(self._ground, serial, BACKUPS_KEPT)
-            for number, path in self._ground.journals().items():
+            back_up_written(files, serial, BACKUPS_KEPT)
+            for number, path in files.journals().items():
                 if number < serial:
                     reach("store.journal.unlink")
-                    self._disk.unlink(path)
-            self._disk.fsync_folder(self._ground.directory)
+                    disk.unlink(path)
+            disk.fsync_directory(files.path)
             reach("store.snapshot.written")
         except OSError as error:
-            raise unwritable_error(self._ground.directory, error) from error
+            raise unwritable_error(files.path, error) from error
 
+    @override
     def release(self) -> None:
-        """Close the journal and give the lock back."""
         self._close_journal()
         self._lock.release()
 
@@ -232,56 +207,19 @@ class LockedLocalBackend:
 
     def _check_lock(self) -> None:
         if not self._lock.intact:
-            raise _lost(self._ground, f"{self._ground.lock_file} was removed or replaced, so another run may hold the stack")
+            raise self._lost(f"{self._files.lock} was removed or replaced, so another run may hold the lock")
+
+    def _lost(self, reason: str) -> StateLockLostError:
+        return StateLockLostError(
+            "The lock on the state was lost",
+            f"{reason}. Nothing more is written to {self._files.path}. Check what is there now, then repeat the command: "
+            "objects that this run had begun are found by their intents and marks.",
+        )
 
 
-class LocalStore(Store):
-    """The state of one stack in the folder ``directory``."""
-
-    def __init__(self, directory: Path, *, disk: Disk = OS_DISK, memory: Path | None = None) -> None:
-        self._local = LocalBackend(directory, disk)
-        super().__init__(self._local, disk=disk, memory=memory)
-
-    @property
-    def directory(self) -> Path:
-        """The folder."""
-        return self._local.directory
-
-    @property
-    def file(self) -> Path:
-        """The snapshot."""
-        return self._local.file
-
-    def exists(self) -> bool:
-        """Whether a state has been recorded here."""
-        return self._local.disk.stamp(self.file) is not None
-
-    def journal_path(self, serial: int) -> Path:
-        """The journal that extends snapshot number ``serial``."""
-        return self._local.journal_path(serial)
-
-
-def _numbered(disk: Disk, folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
-    try:
-        names = disk.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    found = {int(match[1]): folder / name for name in names if (match := pattern.fullmatch(name))}
-    return dict(sorted(found.items()))
-
-
-def _cannot_read(folder: Path, error: OSError) -> StateUnreadableError:
-    other = not_a_file(error)
-    if other:
-        detail = f"{other}. Move it away, and put the file itself in its place. Nothing was changed."
+def _unreadable_error(directory: Path, error: OSError) -> StateUnreadableError:
+    if wrong_type := not_a_file(error):
+        detail = f"{wrong_type}. Move it away, and put the file itself in its place. Nothing was changed."
     else:
-        detail = f"{error.filename or folder}: {error.strerror}. Nothing was changed."
+        detail = f"{error.filename or directory}: {error.strerror}. Nothing was changed."
     return StateUnreadableError("The state cannot be read", detail)
-
-
-def _lost(ground: LocalBackend, what: str) -> StateLockLostError:
-    return StateLockLostError(
-        "The lock on the state was lost",
-        f"{what}. Nothing more is written to {ground.title}. See what stands there, then run the command again: "
-        "what this run had begun is found by its intents and marks.",
-    )

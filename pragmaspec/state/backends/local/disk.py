@@ -1,15 +1,16 @@
-"""The few file operations that the state's safety rests on: so tests run the very same code on a disk that fails or crashes."""
+"""The file operations on which the safety of the state rests, so that tests can run the same code on a disk that fails."""
 
 import fcntl
 import os
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from pragmaspec.state.backends.local.folder_trust import distrusted, filesystem_warnings
+from pragmaspec.state.backends.local.folder_trust import filesystem_warnings, unsafe_reason
+from pragmaspec.typing import override
 
 
 class FileStamp(NamedTuple):
-    """What changes when a file is replaced or written."""
+    """The attributes of a file that change when it is replaced or written."""
 
     inode: int
     modified_ns: int
@@ -17,54 +18,60 @@ class FileStamp(NamedTuple):
 
 
 class Disk(Protocol):
-    """A disk as POSIX promises it: nothing is durable before its sync. Every method raises OSError like the call of its name."""
+    """A disk as POSIX specifies it: nothing is durable before its sync.
+
+    Every method raises OSError like the system call of its name.
+    """
 
     def read(self, path: Path) -> bytes:
-        """The whole file. A symbolic link is not followed."""
+        """Return the whole file. Does not follow a symbolic link."""
         ...
 
     def listdir(self, folder: Path) -> list[str]:
-        """The names in ``folder``, in no order."""
+        """Return the names in ``folder``, in no particular order."""
         ...
 
     def stamp(self, path: Path) -> FileStamp | None:
-        """What tells whether ``path`` was replaced; None when it is not there."""
+        """Return the stamp of ``path``, None if it is absent."""
         ...
 
     def mkdir(self, folder: Path) -> bool:
-        """Make ``folder`` in one that is there, for its owner only; False: it was there already, and is tightened."""
+        """Create ``folder``, for its owner only, in an existing directory.
+
+        Returns False if it exists already; its mode is tightened then.
+        """
         ...
 
     def create(self, path: Path, mode: int = 0o600) -> int:
-        """A handle to write the new file ``path`` with. Raises FileExistsError."""
+        """Create ``path`` and return a handle to write to it. Raises FileExistsError."""
         ...
 
     def pwrite(self, handle: int, data: bytes | memoryview, offset: int) -> int:
-        """How many bytes of ``data`` were written at ``offset``."""
+        """Write ``data`` at ``offset`` and return the number of bytes written."""
         ...
 
     def fallocate(self, handle: int, size: int) -> None:
-        """Set room aside, so that the first ``size`` bytes can be written on a full disk. They read as zeros."""
+        """Reserve the first ``size`` bytes, so that they can be written on a full disk. They read as zeros."""
         ...
 
     def fdatasync(self, handle: int) -> None:
-        """Make what was written durable. After an error never again on this handle: the kernel reports lost pages once."""
+        """Make the data durable. Never repeat this on a handle after an error: the kernel reports lost pages once."""
         ...
 
     def fsync(self, handle: int) -> None:
-        """As :meth:`fdatasync`, and everything about the file."""
+        """Make the data and the inode durable; for errors see :meth:`fdatasync`."""
         ...
 
     def close(self, handle: int) -> None:
-        """Let go of a handle."""
+        """Close a handle, and release the lock it holds."""
         ...
 
     def rename(self, old: Path, new: Path) -> None:
-        """Put ``old`` in the place of ``new``; whoever looks sees one or the other."""
+        """Rename ``old`` to ``new`` atomically, replacing it."""
         ...
 
     def link(self, existing: Path, new: Path) -> None:
-        """A second name for a file. Raises FileExistsError."""
+        """Create a hard link. Raises FileExistsError."""
         ...
 
     def unlink(self, path: Path) -> None:
@@ -72,56 +79,59 @@ class Disk(Protocol):
         ...
 
     def rmdir(self, folder: Path) -> None:
-        """Remove an empty folder."""
+        """Remove an empty directory."""
         ...
 
-    def fsync_folder(self, folder: Path) -> None:
+    def fsync_directory(self, folder: Path) -> None:
         """Make the names in ``folder`` durable."""
         ...
 
     def flock(self, path: Path) -> int:
-        """A handle that holds the lock of ``path``, made when absent. Raises BlockingIOError when another process holds it."""
+        """Return a handle that holds the lock of ``path``, which is created if it is absent.
+
+        The kernel frees the lock when the process ends. Raises BlockingIOError if another process holds it.
+        """
         ...
 
     def same_file(self, handle: int, path: Path) -> bool:
-        """Whether ``path`` is still the file behind ``handle``."""
+        """True if ``path`` still is the file behind ``handle``."""
         ...
 
     def truncate(self, handle: int) -> None:
-        """Empty the file."""
+        """Make the file empty."""
         ...
 
     def unsafe_reason(self, folder: Path) -> str:
-        """Why a state must not be kept in ``folder``, in full sentences; empty: nothing speaks against it."""
+        """Return why ``folder`` must not hold a state, in full sentences; empty if it may."""
         ...
 
     def warnings(self, folder: Path) -> tuple[str, ...]:
-        """What is not as safe as it should be with ``folder``, in full sentences."""
+        """Return the risks of ``folder``, in full sentences."""
         ...
 
 
-class OsDisk:
-    """The real disk."""
+class OsDisk(Disk):
+    """The disk of this machine."""
 
+    @override
     def read(self, path: Path) -> bytes:
-        """The whole file."""
-        with open(path, "rb", buffering=0, opener=_without_following) as file:
+        with open(path, "rb", buffering=0, opener=_open_no_follow) as file:
             return file.readall()
 
+    @override
     def listdir(self, folder: Path) -> list[str]:
-        """The names in it."""
         return [path.name for path in folder.iterdir()]
 
+    @override
     def stamp(self, path: Path) -> FileStamp | None:
-        """Inode, time and length."""
         try:
             found = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return FileStamp(found.st_ino, found.st_mtime_ns, found.st_size)
 
+    @override
     def mkdir(self, folder: Path) -> bool:
-        """Mode 0700."""
         try:
             folder.mkdir(mode=0o700)
         except FileExistsError:
@@ -132,56 +142,56 @@ class OsDisk:
             return False
         return True
 
+    @override
     def create(self, path: Path, mode: int = 0o600) -> int:
-        """Open with O_EXCL."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
 
+    @override
     def pwrite(self, handle: int, data: bytes | memoryview, offset: int) -> int:
-        """One write."""
         return os.pwrite(handle, data, offset)
 
+    @override
     def fallocate(self, handle: int, size: int) -> None:
-        """From the first byte on."""
         os.posix_fallocate(handle, 0, size)
 
+    @override
     def fdatasync(self, handle: int) -> None:
-        """The data."""
         os.fdatasync(handle)
 
+    @override
     def fsync(self, handle: int) -> None:
-        """Data and inode."""
         os.fsync(handle)
 
+    @override
     def close(self, handle: int) -> None:
-        """A lock that hangs on it is free then."""
         os.close(handle)
 
+    @override
     def rename(self, old: Path, new: Path) -> None:
-        """Atomically."""
         old.replace(new)
 
+    @override
     def link(self, existing: Path, new: Path) -> None:
-        """A hard link."""
         os.link(existing, new)
 
+    @override
     def unlink(self, path: Path) -> None:
-        """The name only."""
         path.unlink()
 
+    @override
     def rmdir(self, folder: Path) -> None:
-        """When it is empty."""
         folder.rmdir()
 
-    def fsync_folder(self, folder: Path) -> None:
-        """The names."""
+    @override
+    def fsync_directory(self, folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
+    @override
     def flock(self, path: Path) -> int:
-        """A lock of the open file: the kernel frees it when the process ends, however it ends."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -190,8 +200,8 @@ class OsDisk:
             raise
         return descriptor
 
+    @override
     def same_file(self, handle: int, path: Path) -> bool:
-        """By device and inode."""
         try:
             found = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -199,22 +209,22 @@ class OsDisk:
         ours = os.fstat(handle)
         return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
+    @override
     def truncate(self, handle: int) -> None:
-        """To nothing."""
         os.ftruncate(handle, 0)
 
+    @override
     def unsafe_reason(self, folder: Path) -> str:
-        """Others may write to it, or it is elsewhere."""
-        return distrusted(folder)
+        return unsafe_reason(folder)
 
+    @override
     def warnings(self, folder: Path) -> tuple[str, ...]:
-        """A file system of another machine."""
         return filesystem_warnings(folder)
 
 
-def _without_following(path: str, flags: int) -> int:
+def _open_no_follow(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 OS_DISK = OsDisk()
-"""It has nothing of its own, so one is enough."""
+"""The one instance that is needed: it has no attributes."""

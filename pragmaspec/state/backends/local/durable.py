@@ -1,4 +1,4 @@
-"""Files that are either the old or the new one after any crash, never something in between."""
+"""Durable, atomic file writes: after a crash a file has its old content or its new one."""
 
 import errno
 import os
@@ -11,10 +11,10 @@ from pragmaspec.state.backends.local.disk import OS_DISK, Disk
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DISK) -> None:
-    """Put ``data`` into ``path`` atomically and durably: temporary file, fsync, rename, fsync of the folder. Raises OSError."""
+    """Replace ``path`` atomically and durably: temporary file, fsync, rename, fsync of the directory. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with suppress(FileNotFoundError):
-        disk.unlink(temporary)  # left by a killed process that had our number
+        disk.unlink(temporary)  # left by a killed process with the same process ID
     try:
         write_new_file(temporary, data, mode, disk)
         reach("store.replace.rename")
@@ -24,11 +24,11 @@ def replace_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DIS
         with suppress(OSError):
             disk.unlink(temporary)
         raise
-    disk.fsync_folder(path.parent)
+    disk.fsync_directory(path.parent)
 
 
 def write_new_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_DISK) -> None:
-    """Write ``data`` to ``path``, which must not exist, and sync it. Raises OSError."""
+    """Create ``path``, write ``data`` to it and sync it. Raises OSError, also if the file exists."""
     handle = disk.create(path, mode)
     try:
         write_all(disk, handle, data, 0)
@@ -38,7 +38,7 @@ def write_new_file(path: Path, data: bytes, mode: int = 0o600, disk: Disk = OS_D
 
 
 def write_all(disk: Disk, handle: int, data: bytes, offset: int) -> None:
-    """Write all of ``data`` at ``offset``, in as many writes as the kernel wants. Raises OSError."""
+    """Write all of ``data`` at ``offset``, continuing after short writes. Raises OSError."""
     view = memoryview(data)
     while view:
         written = disk.pwrite(handle, view, offset)
@@ -47,11 +47,11 @@ def write_all(disk: Disk, handle: int, data: bytes, offset: int) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in ``path`` durable. Raises OSError."""
-    OS_DISK.fsync_folder(path)
+    OS_DISK.fsync_directory(path)
 
 
 def make_private_directory(path: Path, disk: Disk = OS_DISK) -> None:
-    """Make ``path``, with its parents, durably and for its owner only. Tightens one that others may enter. Raises OSError."""
+    """Create ``path`` and its parents durably, for their owner only; tighten the mode of an existing one. Raises OSError."""
     try:
         made = disk.mkdir(path)
     except FileNotFoundError:
@@ -61,38 +61,37 @@ def make_private_directory(path: Path, disk: Disk = OS_DISK) -> None:
         made = disk.mkdir(path)
     if made:
         try:
-            disk.fsync_folder(path.parent)
+            disk.fsync_directory(path.parent)
         except OSError:
             with suppress(OSError):
-                disk.rmdir(path)  # nobody shall find it and take it for durable
+                disk.rmdir(path)  # a later run would take it for durable
             raise
 
 
 def sync_parents(path: Path, disk: Disk = OS_DISK) -> None:
-    """Make the names of ``path`` and of the folders above it durable, as far as they may be opened. Raises OSError."""
+    """Make the names of ``path`` and of its parents durable, as far as they may be opened. Raises OSError."""
     for parent in path.parents:
         with suppress(PermissionError):
-            disk.fsync_folder(parent)
+            disk.fsync_directory(parent)
 
 
 def not_a_file(error: OSError) -> str:
-    """What stands where a file has to be, as the beginning of a sentence; empty: ``error`` is about something else."""
+    """Return that a directory or a symbolic link is in the place of a file; empty if ``error`` has another cause."""
     if isinstance(error, IsADirectoryError):
-        return f"{error.filename} is a folder and not a file"
+        return f"{error.filename} is a directory and not a file"
     if error.errno == errno.ELOOP:
-        return f"{error.filename} is a symbolic link, and none is followed here"
+        return f"{error.filename} is a symbolic link, and links are not followed here"
     return ""
 
 
-def unwritable_error(place: Path | str, why: OSError | str) -> StateUnwritableError:
-    """The error for a state that cannot be written at ``place``."""
-    other = not_a_file(why) if isinstance(why, OSError) else ""
-    if other:
-        detail = f"{other}. Move it away, then run the command again. Nothing was changed."
-        return StateUnwritableError("The state cannot be written", detail)
-    words = why if isinstance(why, str) else why.strerror or str(why)
+def unwritable_error(place: Path | str, reason: OSError | str) -> StateUnwritableError:
+    """Return the error for a state that cannot be written at ``place``."""
+    summary = "The state cannot be written"
+    if isinstance(reason, OSError) and (wrong_type := not_a_file(reason)):
+        return StateUnwritableError(summary, f"{wrong_type}. Move it away, then repeat the command. Nothing was changed.")
+    words = reason if isinstance(reason, str) else reason.strerror or str(reason)
     return StateUnwritableError(
-        "The state cannot be written",
-        f"{place}: {words}. Nothing more is started, because it could not be recorded. Make room or repair the disk, "
-        "then run the command again: it continues where this one stopped.",
+        summary,
+        f"{place}: {words}. Nothing more is started, because it could not be recorded. Free some space or repair the disk, "
+        "then repeat the command: it continues where this run stopped.",
     )

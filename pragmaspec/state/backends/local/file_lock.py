@@ -1,4 +1,4 @@
-"""One run at a time: an flock on ``.lock``, with a note inside of who holds it. The note is for people: the kernel decides."""
+"""One run at a time: an flock on ``.lock``. The file contains a note of the holder, for display only; the kernel decides."""
 
 import os
 import time
@@ -12,52 +12,51 @@ from pragmaspec.state.backends.base import LockHolder
 from pragmaspec.state.backends.local.disk import Disk
 
 _NOTE_BYTES = 4096
-_TRIES = 3
-_BETWEEN_S = 0.02
-"""Somebody who only looks whether a dead holder's lock is free holds it for less than this."""
+_ATTEMPTS = 3
+_PAUSE_S = 0.02
+"""Longer than :func:`lock_holder` of another process holds the lock while it probes it."""
 
 
 class FileLock:
-    """The lock at ``path`` (made when absent), held until :meth:`release`.
+    """The lock at ``path`` (created if absent), held until :meth:`release`.
 
-    Raises StateLockedError when another process holds it, and OSError. The file is never renamed or removed: two processes could
-    then hold locks on two files of one name. The kernel frees the lock when the process ends, however it ends.
+    The constructor raises StateLockedError if another process holds it, and OSError. The file is never renamed or removed: two
+    processes could then hold locks on two files of one name. The kernel frees the lock when the process ends.
     """
 
     def __init__(self, disk: Disk, path: Path, holder: LockHolder) -> None:
         self._disk = disk
         self._path = path
-        self._handle = _taken(disk, path)
-        self._note(msgspec.json.encode(holder))
+        self._handle = _acquire(disk, path)
+        self._write_note(msgspec.json.encode(holder))
 
     @property
     def intact(self) -> bool:
-        """Whether the file is still the one that is locked: not when somebody removed or replaced it."""
+        """True unless the locked file was removed or replaced."""
         return self._disk.same_file(self._handle, self._path)
 
     def release(self) -> None:
-        """Give it back."""
-        self._note(b"")
+        """Release the lock."""
+        self._write_note(b"")
         with suppress(OSError):
             self._disk.close(self._handle)
 
-    def _note(self, text: bytes) -> None:
-        """A full disk only costs others the name of the holder, so it is no error."""
-        with suppress(OSError):
+    def _write_note(self, text: bytes) -> None:
+        with suppress(OSError):  # on a full disk others merely cannot name the holder
             self._disk.truncate(self._handle)
             if text:
                 self._disk.pwrite(self._handle, text[:_NOTE_BYTES], 0)
 
 
 def lock_holder(disk: Disk, path: Path) -> LockHolder | None:
-    """Who holds the lock at ``path``; None when nobody does. Creates nothing."""
-    found = _noted(disk, path)
+    """Return the holder of the lock at ``path``, None if it is free. Creates nothing."""
+    found = _read_note(disk, path)
     if found is None:
         return None
     try:
         handle = disk.flock(path)
     except BlockingIOError:
-        return _noted(disk, path) or found
+        return _read_note(disk, path) or found
     except OSError:
         return None
     disk.close(handle)  # a killed holder left its note
@@ -65,8 +64,8 @@ def lock_holder(disk: Disk, path: Path) -> LockHolder | None:
 
 
 def this_process(command: str) -> LockHolder:
-    """A holder with a new ``id`` that says who this process is."""
-    import getpass  # noqa: PLC0415 - only a run that takes the lock needs to say who it is
+    """Return a holder, with a new ``id``, that describes this process."""
+    import getpass  # noqa: PLC0415 - needed only by a run that takes the lock
     import secrets  # noqa: PLC0415
     import socket  # noqa: PLC0415
     from datetime import UTC, datetime  # noqa: PLC0415
@@ -76,35 +75,35 @@ def this_process(command: str) -> LockHolder:
     except (KeyError, OSError):
         user = str(os.getuid())
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    name = secrets.token_hex(8)
-    return LockHolder(pid=os.getpid(), user=user, host=socket.gethostname(), since=since, command=command, id=name)
+    lock_id = secrets.token_hex(8)
+    return LockHolder(pid=os.getpid(), user=user, host=socket.gethostname(), since=since, command=command, id=lock_id)
 
 
-def locked_error(place: Path | str, found: LockHolder | None) -> StateLockedError:
-    """The error for a stack that ``found`` holds; None when it left no name."""
-    if found is None:
-        who = "Another process"
+def locked_error(place: Path | str, holder: LockHolder | None) -> StateLockedError:
+    """Return the error for a stack that ``holder`` has locked; None for a holder that left no note."""
+    if holder is None:
+        process = "Another process"
     else:
-        who = f"Process {found.pid} of {found.user} on {found.host}, since {found.since}: `{found.command}`,"
+        process = f"Process {holder.pid} of {holder.user} on {holder.host}, since {holder.since}: `{holder.command}`,"
     return StateLockedError(
         "Another run holds this stack",
-        f"{who} holds {place}. Wait until it has ended, or stop it: the lock is freed as soon as the process ends, "
-        "however it ends. Nothing was changed.",
+        f"{process} holds {place}. Wait until it has ended, or stop it: the lock is freed as soon as the process ends. Nothing "
+        "was changed.",
     )
 
 
-def _taken(disk: Disk, path: Path) -> int:
-    for left in reversed(range(_TRIES)):
+def _acquire(disk: Disk, path: Path) -> int:
+    for left in reversed(range(_ATTEMPTS)):
         try:
             return disk.flock(path)
         except BlockingIOError:
             if not left:
-                raise locked_error(path, _noted(disk, path)) from None
-            time.sleep(_BETWEEN_S)
+                raise locked_error(path, _read_note(disk, path)) from None
+            time.sleep(_PAUSE_S)
     raise AssertionError
 
 
-def _noted(disk: Disk, path: Path) -> LockHolder | None:
+def _read_note(disk: Disk, path: Path) -> LockHolder | None:
     try:
         return msgspec.json.decode(disk.read(path)[:_NOTE_BYTES], type=LockHolder)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

@@ -1,103 +1,101 @@
-"""The snapshots that a local folder keeps: who they are, what they say, and how one more is kept."""
+"""Backups of the snapshots of a local state directory."""
 
 import errno
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pragmaspec.errors import UsageError
 from pragmaspec.state.backends.base import StateVersion
 from pragmaspec.state.backends.local.durable import make_private_directory, unwritable_error, write_new_file
+from pragmaspec.state.backends.local.state_directory import StateDirectory
 from pragmaspec.state.snapshot import serial_of
 from pragmaspec.state_model import STATE_FORMAT
 
-_OURS = re.compile(r"\.lock|state\.json|state\.\d+(\.format\d+)?\.json|(journal|spill)\.\d+\.jsonl|spill\.\d+\.old|\..*\.tmp")
+_OWN_FILES = re.compile(
+    r"\.lock|state\.json|state\.\d+(\.format\d+)?\.json|(journal|spill)\.\d+\.jsonl|spill\.\d+\.old|\..*\.tmp"
+)
 
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-"""What a file system answers on which a file has one name, or can have no more."""
-
-if TYPE_CHECKING:
-    from pragmaspec.state.backends.local.backend import LocalBackend
+_NO_HARD_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""Errors of a file system without hard links, or for a file that can have no more of them."""
 
 
-def back_up_current(ground: "LocalBackend", serial: int | None, number: int | None) -> None:
-    """Give the snapshot that stands a second name in ``backups``, unless one of its ``serial`` is kept, which we wrote.
+def back_up_current(files: StateDirectory, serial: int | None, format_number: int | None) -> None:
+    """Back up the current snapshot unless there is a backup of its ``serial``, which this program wrote. Raises OSError.
 
-    ``serial`` and ``number``, its format, are what it says of itself, None when it is too damaged for that. Raises OSError.
+    ``serial`` and ``format_number`` are those that the snapshot contains; None if it is too damaged for that.
     """
-    make_private_directory(ground.backups, ground.disk)
+    make_private_directory(files.backup_directory, files.disk)
     if serial is None:
         return
     with suppress(FileExistsError):
-        _second(ground, ground.backups / f"state.{serial}.json")
-    if number not in (None, STATE_FORMAT):  # it is about to be upgraded, and is kept for ever
+        _link_or_copy(files, files.backup(serial))
+    if format_number not in (None, STATE_FORMAT):  # about to be upgraded: this backup is never removed
         with suppress(FileExistsError):
-            _second(ground, ground.backups / f"state.{serial}.format{number}.json")
+            _link_or_copy(files, files.backup_directory / f"state.{serial}.format{format_number}.json")
 
 
-def back_up_written(ground: "LocalBackend", serial: int, count: int) -> None:
-    """Give the snapshot that was just written a second name, and forget all but the newest ``count``. Raises OSError."""
-    path = ground.backups / f"state.{serial}.json"
+def back_up_written(files: StateDirectory, serial: int, count: int) -> None:
+    """Back up the snapshot just written, and remove all but the newest ``count`` backups. Raises OSError."""
     with suppress(FileNotFoundError):
-        ground.disk.unlink(path)  # of a history that was given up, by going back to an older state
-    _second(ground, path)
-    for old in list(ground.kept().values())[:-count]:
-        ground.disk.unlink(old)
+        files.disk.unlink(files.backup(serial))  # of a history that was abandoned by going back to an older state
+    _link_or_copy(files, files.backup(serial))
+    for old in list(files.backups().values())[:-count]:
+        files.disk.unlink(old)
 
 
-def list_versions(ground: "LocalBackend") -> tuple[StateVersion, ...]:
-    """The snapshots that are kept, newest first; the one that stands is the first."""
-    standing = serial_of(ground.disk.read(ground.file)) if ground.disk.stamp(ground.file) else None
-    found = {serial: _version(ground, serial, path) for serial, path in ground.kept().items()}
-    if standing is not None:
-        found[standing] = _version(ground, standing, ground.file)
-    order = sorted(found, key=lambda serial: (serial == standing, serial), reverse=True)
-    return tuple(found[serial] for serial in order)
+def list_versions(files: StateDirectory) -> tuple[StateVersion, ...]:
+    """Return the current snapshot and the backups, newest first. Raises OSError."""
+    current = serial_of(files.disk.read(files.snapshot)) if files.disk.stamp(files.snapshot) else None
+    paths = files.backups()
+    if current is not None:
+        paths[current] = files.snapshot
+    order = sorted(paths, key=lambda serial: (serial == current, serial), reverse=True)
+    return tuple(_version(files, serial, paths[serial]) for serial in order)
 
 
-def read_version(ground: "LocalBackend", serial: int) -> bytes:
-    """The text of the kept snapshot ``serial``. Raises UsageError when there is none."""
+def read_version(files: StateDirectory, serial: int) -> bytes:
+    """Return the text of the backup of snapshot ``serial``. Raises UsageError if there is none."""
     try:
-        return ground.disk.read(ground.backups / f"state.{serial}.json")
+        return files.disk.read(files.backup(serial))
     except FileNotFoundError:
-        pass
-    known = ", ".join(str(each) for each in ground.kept())
-    raise UsageError(
-        "There is no such version of the state",
-        f"{ground.backups} does not hold serial {serial}. " + (f"It holds: {known}." if known else "It holds none."),
-    )
+        known = ", ".join(str(each) for each in files.backups())
+        raise UsageError(
+            "There is no such version of the state",
+            f"{files.backup_directory} does not contain serial {serial}. "
+            + (f"It contains: {known}." if known else "It is empty."),
+        ) from None
 
 
-def remove_all(ground: "LocalBackend") -> None:
-    """Remove everything of the state; what is not of it stays, and the folder with it. Raises StateUnwritableError."""
-    disk = ground.disk
+def remove_state(files: StateDirectory) -> None:
+    """Remove all files of the state. Other files stay, and their directory with them. Raises StateUnwritableError."""
+    disk = files.disk
     try:
-        for folder in (ground.backups, ground.directory):
+        for folder in (files.backup_directory, files.path):
             if disk.stamp(folder) is None:
                 continue
             for name in disk.listdir(folder):
-                if _OURS.fullmatch(name):
+                if _OWN_FILES.fullmatch(name):
                     disk.unlink(folder / name)
-            with suppress(OSError):  # somebody else keeps something in it
+            with suppress(OSError):  # other files are left in it
                 disk.rmdir(folder)
     except OSError as error:
-        raise unwritable_error(ground.directory, error) from error
+        raise unwritable_error(files.path, error) from error
 
 
-def _second(ground: "LocalBackend", path: Path) -> None:
-    """Make ``path`` another name of the snapshot that stands, or a copy where no file can have two. Raises FileExistsError."""
+def _link_or_copy(files: StateDirectory, path: Path) -> None:
+    """Hard-link the current snapshot to ``path``, or copy it where links are not supported. Raises FileExistsError."""
     try:
-        ground.disk.link(ground.file, path)
+        files.disk.link(files.snapshot, path)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _NO_HARD_LINKS:
             raise
-        write_new_file(path, ground.disk.read(ground.file), disk=ground.disk)
+        write_new_file(path, files.disk.read(files.snapshot), disk=files.disk)
 
 
-def _version(ground: "LocalBackend", serial: int, path: Path) -> StateVersion:
-    stamp = ground.disk.stamp(path)
+def _version(files: StateDirectory, serial: int, path: Path) -> StateVersion:
+    stamp = files.disk.stamp(path)
     seconds = stamp.modified_ns / 1e9 if stamp else 0.0
     written = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
     return StateVersion(serial=serial, written=written, size_bytes=stamp.size_bytes if stamp else 0)

@@ -1,4 +1,4 @@
-"""A journal on disk: appended to in one write and one sync a batch, with room set aside so that outcomes always fit."""
+"""A journal on disk: one write and one sync per batch, with space reserved so that outcomes always fit."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -7,11 +7,14 @@ from pragmaspec.failpoints import reach
 from pragmaspec.state.backends.local.disk import Disk
 from pragmaspec.state.backends.local.durable import unwritable_error, write_all
 
-_FIRST_BYTES = 64 * 1024
+_INITIAL_BYTES = 64 * 1024
 
 
 class JournalFile:
-    """A new journal. After a failed write nothing more can be written: how much arrived is not known. Raises OSError."""
+    """A new journal at ``path``. The constructor raises OSError.
+
+    A failed write leaves an unknown part of its lines in the file, so it is the last one.
+    """
 
     def __init__(self, disk: Disk, path: Path) -> None:
         self._disk = disk
@@ -22,24 +25,24 @@ class JournalFile:
         self._handle = disk.create(path)
         try:
             reach("store.journal.create")
-            self._reserve(_FIRST_BYTES)
+            self._reserve(_INITIAL_BYTES)
             disk.fsync(self._handle)
-            disk.fsync_folder(path.parent)
+            disk.fsync_directory(path.parent)
         except OSError:
             self.close()
             raise
 
-    def append(self, lines: bytes, room_bytes: int) -> None:
-        """Write ``lines`` and sync, with ``room_bytes`` set aside after them.
+    def append(self, lines: bytes, reserve_bytes: int) -> None:
+        """Write ``lines`` and sync, with ``reserve_bytes`` reserved after them.
 
-        Raises StateUnwritableError when that is not possible; a failed sync is never tried again on the same file, because the
-        kernel reports lost pages only once.
+        Raises StateUnwritableError. A failed sync is never repeated on the same file, because the kernel reports lost pages
+        only once.
         """
         if self._broken:
             raise unwritable_error(self._path, "an earlier write failed")
-        self._broken = True  # until everything has gone well
+        self._broken = True  # until the write has succeeded
         try:
-            self._reserve(self._offset + len(lines) + room_bytes)
+            self._reserve(self._offset + len(lines) + reserve_bytes)
             reach("store.journal.write")
             write_all(self._disk, self._handle, lines, self._offset)
             reach("store.journal.sync")
@@ -51,8 +54,8 @@ class JournalFile:
         self._offset += len(lines)
 
     def close(self) -> None:
-        """Close the file; it stays until the next snapshot."""
-        with suppress(OSError):  # everything that counts was synced
+        """Close the file; it remains until the next snapshot."""
+        with suppress(OSError):  # every acknowledged line was synced
             self._disk.close(self._handle)
 
     def _reserve(self, size: int) -> None:

@@ -1,7 +1,7 @@
-"""State in a PostgreSQL database. The lock is one of the session, and every write goes through that session.
+"""State in a PostgreSQL database. The lock belongs to a session, and every write is made by that session.
 
-So whoever has lost the lock (its session has ended, whatever ended it) cannot write either: no other fence is needed, and a
-session that ended is never replaced silently.
+A run that has lost the lock (its session has ended for any reason) therefore cannot write either: no other fence is needed, and
+a session that ended is never replaced silently.
 """
 
 import os
@@ -14,195 +14,197 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.retry import RetryPolicy
-from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, StateVersion
-from pragmaspec.state.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info, locked_error
+from pragmaspec.state.backends.base import Backend, LockedBackend, LockHolder, RawState, StateVersion
+from pragmaspec.state.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info, locked_error, no_such_lock_error
 from pragmaspec.state.backends.postgresql import tables
-from pragmaspec.state.backends.postgresql.config import connect, need_driver, postgresql_config
+from pragmaspec.state.backends.postgresql.config import postgresql_config
 from pragmaspec.state.backends.postgresql.locked import LockedPostgresqlBackend
 from pragmaspec.state.backends.postgresql.session import (
+    as_bytes,
+    as_int,
+    as_timestamp,
     configure_session,
-    data,
+    connect,
     durability_warnings,
-    holds_lock,
-    moment,
-    number,
     pooler_error,
     read_tables,
+    require_psycopg,
+    session_holds_lock,
     unreachable_error,
 )
+from pragmaspec.typing import override
 
 if TYPE_CHECKING:
-    from pragmaspec.state.backends.postgresql.tables import Link
+    from pragmaspec.state.backends.postgresql.tables import Session
 
 _Result = TypeVar("_Result")
-_WAY_OUT = (
+_LOCKED_ADVICE = (
     "Wait until that run has ended: its lock is freed as soon as its connection ends. If the connection hangs, "
     "`pragmaspec state unlock ID` ends it."
 )
 
 
-class PostgresqlBackend:
-    """The state at ``url``: ``postgresql://host/database/name``. Raises UsageError for a URL that cannot be."""
+class PostgresqlBackend(Backend):
+    """The state at ``url``: ``postgresql://host/database/name``. Raises UsageError for an invalid URL."""
 
-    def __init__(self, url: str, patience: RetryPolicy | None = None, environ: Mapping[str, str] = os.environ) -> None:
-        self._place = postgresql_config(url)
-        self._patience = patience or RetryPolicy()
+    def __init__(self, url: str, retry: RetryPolicy | None = None, environ: Mapping[str, str] = os.environ) -> None:
+        self._config = postgresql_config(url)
+        self._retry = retry or RetryPolicy()
         self._environ = environ
-        self._held: LockedPostgresqlBackend | None = None
+        self._locked: LockedPostgresqlBackend | None = None
 
     @property
+    @override
     def title(self) -> str:
-        """The URL without user and options."""
-        return self._place.title
+        return self._config.title
 
-    def read(self) -> RawState:
-        """Snapshot and journal of one moment. Makes no tables."""
-        return self._look(lambda link: read_tables(link, self._place).stored)
-
+    @override
     def warnings(self) -> tuple[str, ...]:
-        """Settings of the server that make it unfit to keep a state."""
-        return self._look(durability_warnings)
+        return self._query(durability_warnings)
 
+    @override
+    def read(self) -> RawState:
+        return self._query(lambda session: read_tables(session, self._config).raw)
+
+    @override
     def lock(self, holder: LockHolder) -> LockedBackend:
-        """Take the lock in a session of its own. Makes the tables when they are missing."""
-        holder = holder if holder.id else replace(holder, id=str(uuid4()))
-        self._held = self._lock(holder)
-        return self._held
+        self._locked = self._lock(holder if holder.id else replace(holder, id=str(uuid4())))
+        return self._locked
 
+    @override
     def holder(self) -> LockHolder | None:
-        """Whoever's session has the lock."""
-        found = self._look(self._who)
+        found = self._query(self._find_lock)
         return None if found is None else found[1].holder
 
+    @override
     def break_lock(self, lock_id: str) -> None:
-        """End the session that has the lock."""
+        self._query(lambda session: self._terminate_holder(session, lock_id))
 
-        def broken(link: "Link") -> str:
-            found = self._who(link)
-            if found is None or found[1].holder.id != lock_id:
-                return f"it is locked by ID {found[1].holder.id or '(not told)'}" if found else "it is not locked"
-            for turn in range(self._patience.tries):
-                link.execute("SELECT pg_terminate_backend(%s)", (found[0],))
-                still = self._who(link)
-                if still is None or still[0] != found[0]:
-                    return ""
-                self._patience.wait(turn)
-            raise StateUnreachableError(
-                "The lock cannot be taken away",
-                f"{self.title}: the server process {found[0]} does not end. Ask who runs the server.",
+    @override
+    def history(self) -> tuple[StateVersion, ...]:
+        def query(session: "Session") -> tuple[StateVersion, ...]:
+            if not tables.tables_exist(session, self._config):
+                return ()
+            rows = tables.execute(session, self._config, tables.VERSIONS, self._config.name, self._config.name).fetchall()
+            return tuple(
+                StateVersion(serial=as_int(row[0]), written=as_timestamp(row[1]), size_bytes=as_int(row[2])) for row in rows
             )
 
-        if why := self._look(broken):
-            raise UsageError("There is no such lock", f"{self.title}: {why}. Nothing was changed.")
+        return self._query(query)
 
-    def history(self) -> tuple[StateVersion, ...]:
-        """The last snapshots, from the table ``history``, and the one that stands."""
-
-        def found(link: "Link") -> tuple[StateVersion, ...]:
-            if not tables.tables_exist(link, self._place):
-                return ()
-            rows = tables.run(link, self._place, tables.VERSIONS, self._place.name, self._place.name).fetchall()
-            return tuple(StateVersion(serial=number(row[0]), written=moment(row[1]), size_bytes=number(row[2])) for row in rows)
-
-        return self._look(found)
-
+    @override
     def version(self, serial: int) -> bytes:
-        """From the table ``history``, or the one that stands."""
-
-        def found(link: "Link") -> bytes | None:
-            if not tables.tables_exist(link, self._place):
+        def query(session: "Session") -> bytes | None:
+            if not tables.tables_exist(session, self._config):
                 return None
-            key = (self._place.name, serial)
-            row = tables.run(link, self._place, tables.VERSION, *key, *key).fetchone()
-            return None if row is None else data(row[0])
+            key = (self._config.name, serial)
+            row = tables.execute(session, self._config, tables.VERSION, *key, *key).fetchone()
+            return None if row is None else as_bytes(row[0])
 
-        text = self._look(found)
+        text = self._query(query)
         if text is None:
             raise UsageError(
                 "There is no such version",
-                f"{self.title} does not hold serial {serial}; the last {tables.HISTORY_KEPT} are kept.",
+                f"{self.title} does not contain serial {serial}; the last {tables.HISTORY_KEPT} are kept.",
             )
         return text
 
+    @override
     def remove(self) -> None:
-        """Remove the rows of this state. The tables stay."""
-        if self._held is not None and not self._held.released:
-            self._held.remove()
+        if self._locked is not None and not self._locked.released:
+            self._locked.remove()
             return
-        if not self._look(lambda link: tables.tables_exist(link, self._place)):
+        if not self._query(lambda session: tables.tables_exist(session, self._config)):
             return
-        held = self._lock(LockHolder(pid=os.getpid(), user="", host="", since="", command="remove the state", id=str(uuid4())))
+        holder = LockHolder(pid=os.getpid(), user="", host="", since="", command="remove the state", id=str(uuid4()))
+        locked = self._lock(holder)
         try:
-            held.remove()
+            locked.remove()
         finally:
-            held.release()
+            locked.release()
 
     def _lock(self, holder: LockHolder) -> LockedPostgresqlBackend:
-        need_driver()
+        """Take the lock in a session of its own. Creates the tables if they are missing."""
+        require_psycopg()
         import psycopg  # noqa: PLC0415 - heavy
 
-        for turn in range(self._patience.tries):
-            link = connect(self._place, self._patience, f"pragmaspec:{holder.id}", self._environ)
+        for attempt in range(self._retry.tries):
+            session = connect(self._config, self._retry, f"pragmaspec:{holder.id}", self._environ)
             try:
-                note = self._take(link, holder)
-                if note is None:
-                    return LockedPostgresqlBackend(link, self._place)
+                other = self._take_lock(session, holder)
+                if other is None:
+                    return LockedPostgresqlBackend(session, self._config)
             except psycopg.Error as error:
-                link.close()
+                session.close()
                 raise unreachable_error(self.title, error) from None
             except BaseException:
-                link.close()
+                session.close()
                 raise
-            link.close()
-            if note.holder.id != holder.id:
-                raise locked_error(self.title, note, _WAY_OUT)
-            self._patience.wait(turn)  # a session of ours whose end the server has not noticed yet
-        raise StateUnreachableError("The lock cannot be taken", f"{self.title}: the server cut each connection. Try again.")
+            session.close()
+            if other.holder.id != holder.id:
+                raise locked_error(self.title, other, _LOCKED_ADVICE)
+            self._retry.wait(attempt)  # our earlier session, whose end the server has not noticed yet
+        raise StateUnreachableError("The lock cannot be taken", f"{self.title}: the server ended each connection. Try again.")
 
-    def _take(self, link: "Link", holder: LockHolder) -> LockInfo | None:
-        """Take the lock in this session; who has it already, when it is somebody else's."""
-        if error := pooler_error(link, self.title):
+    def _take_lock(self, session: "Session", holder: LockHolder) -> LockInfo | None:
+        """Take the lock in ``session``; return its current holder if that is another session."""
+        if error := pooler_error(session, self.title):
             raise error
-        configure_session(link)
-        tables.make_tables(link, self._place)
-        if link.execute("SELECT pg_try_advisory_lock(%s)", (self._place.lock_key,)).fetchone() != (True,):
-            found = self._who(link)
-            return found[1] if found else _unknown()
-        if not holds_lock(link, self._place):
+        configure_session(session)
+        tables.create_tables(session, self._config)
+        if session.execute("SELECT pg_try_advisory_lock(%s)", (self._config.lock_key,)).fetchone() != (True,):
+            found = self._find_lock(session)
+            return found[1] if found else _UNKNOWN_HOLDER
+        if not session_holds_lock(session, self._config):
             raise StateUnreachableError(
                 "A connection pooler stands before the database",
-                f"{self.title}: the lock that was just taken belongs to another session. Name the PostgreSQL server itself.",
+                f"{self.title}: the lock just taken belongs to another session. Connect to the PostgreSQL server itself.",
             )
-        tables.run(link, self._place, tables.NOTE_HOLDER, self._place.name, encode_lock_info(holder))
+        tables.execute(session, self._config, tables.RECORD_HOLDER, self._config.name, encode_lock_info(holder))
         return None
 
-    def _who(self, link: "Link") -> tuple[int, LockInfo] | None:
-        """The server process that has the lock, and what is noted of it."""
-        if not tables.tables_exist(link, self._place):
+    def _find_lock(self, session: "Session") -> tuple[int, LockInfo] | None:
+        """Return the server process that holds the lock, and its holder."""
+        if not tables.tables_exist(session, self._config):
             return None
-        key = tables.halves(self._place.lock_key)
-        row = tables.run(link, self._place, tables.WHO_HOLDS, self._place.name, *key).fetchone()
+        key = tables.lock_key_halves(self._config.lock_key)
+        row = tables.execute(session, self._config, tables.LOCK_HOLDER, self._config.name, *key).fetchone()
         if row is None:
             return None
-        return number(row[0]), decode_lock_info(data(row[1])) if row[1] is not None else _unknown()
+        return as_int(row[0]), decode_lock_info(as_bytes(row[1])) if row[1] is not None else _UNKNOWN_HOLDER
 
-    def _look(self, question: Callable[["Link"], _Result]) -> _Result:
-        """Ask in a session of its own, again when the connection breaks. Only for what may be done twice."""
-        need_driver()
+    def _terminate_holder(self, session: "Session", lock_id: str) -> None:
+        """Terminate the session that holds the lock ``lock_id``. Raises UsageError if there is none."""
+        found = self._find_lock(session)
+        if found is None or found[1].holder.id != lock_id:
+            raise no_such_lock_error(self.title, found[1].holder if found else None)
+        for attempt in range(self._retry.tries):
+            session.execute("SELECT pg_terminate_backend(%s)", (found[0],))
+            current = self._find_lock(session)
+            if current is None or current[0] != found[0]:
+                return
+            self._retry.wait(attempt)
+        raise StateUnreachableError(
+            "The lock cannot be broken",
+            f"{self.title}: the server process {found[0]} does not end. Ask the administrator of the server.",
+        )
+
+    def _query(self, query: Callable[["Session"], _Result]) -> _Result:
+        """Run ``query`` in a session of its own, again if the connection breaks. For idempotent queries only."""
+        require_psycopg()
         import psycopg  # noqa: PLC0415 - heavy
 
-        for turn in range(self._patience.tries):
-            with closing(connect(self._place, self._patience, "pragmaspec", self._environ)) as link:
+        for attempt in range(self._retry.tries):
+            with closing(connect(self._config, self._retry, "pragmaspec", self._environ)) as session:
                 try:
-                    return question(link)
+                    return query(session)
                 except psycopg.Error as error:
                     last = unreachable_error(self.title, error)
-                    if not (link.closed or link.broken):
+                    if not (session.closed or session.broken):
                         raise last from None
-            self._patience.wait(turn)
+            self._retry.wait(attempt)
         raise last
 
 
-def _unknown() -> LockInfo:
-    """A holder that has not noted its name yet, or whose name may not be seen."""
-    return decode_lock_info(b"")
+_UNKNOWN_HOLDER = decode_lock_info(b"")
+"""A holder that has not recorded itself yet, or that this role may not read."""

@@ -1,4 +1,4 @@
-"""The lock on a state in S3: an object that only one can make, kept fresh by a heartbeat."""
+"""The lock on a state in S3: an object that only one run can create, renewed by a heartbeat like a lease."""
 
 import threading
 import time
@@ -17,130 +17,133 @@ from pragmaspec.state.backends.s3.bucket import Bucket, PreconditionFailedError,
 class LeaseTimes(NamedTuple):
     """Times of a lock, in seconds.
 
-    ``beat_s``: between two heartbeats. ``trust_s``: how long the lock is believed to be ours without one; after that, every write
-    begins with one. ``stale_s``: a lock that was not renewed for so long, by the server's clock, belongs to a dead run and may be
-    taken: the time a heartbeat claims, and 10 minutes.
+    ``heartbeat_s`` is the interval of the heartbeat. For ``trust_s`` after one the lock is assumed to be held; later, every write
+    starts with a heartbeat. A lock not renewed for ``stale_s``, by the clock of the server, belongs to a dead run and may be
+    taken: the time that a heartbeat claims, and 10 minutes.
     """
 
-    beat_s: float = 30.0
+    heartbeat_s: float = 30.0
     trust_s: float = 60.0
     stale_s: float = 90.0 + 600.0
 
 
 _CLAIMED_S = 90
-_LAST_BEAT_S = 5.0
+_LAST_HEARTBEAT_S = 5.0
+_RETRIES_PER_INTERVAL = 6
 LOCKED_ADVICE = (
-    "Wait until that run has ended. A dead one's lock can be taken 12 minutes after its last sign of life, or at once with "
+    "Wait until that run has ended. The lock of a dead run can be taken 11½ minutes after its last heartbeat, or at once with "
     "`pragmaspec state unlock ID`."
 )
 
 
 class S3Lock:
-    """The lock that ``holder`` took; renewed by a thread until it is released. ``stolen``: it was another's before."""
+    """The lock of ``holder``, which a thread renews until it is released. ``stolen``: it was taken from a dead run."""
 
-    def __init__(self, bucket: Bucket, holder: LockHolder, etag: str, rhythm: LeaseTimes, *, stolen: bool) -> None:
+    def __init__(self, bucket: Bucket, holder: LockHolder, etag: str, times: LeaseTimes, *, stolen: bool) -> None:
         self.holder = holder
         self.stolen = stolen
         self._bucket = bucket
         self._etag = etag
-        self._rhythm = rhythm
-        self._fresh = _clock()
+        self._times = times
+        self._renewed_at = _boot_time_s()
         self._lost = ""
-        self._guard = threading.Lock()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat_on, name="pragmaspec-heartbeat", daemon=True)
+        self._renewing = threading.Lock()
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pragmaspec-heartbeat", daemon=True)
         self._thread.start()
 
     def check(self) -> str:
-        """Empty while the lock is ours, else why it is not. Asks the store when the last heartbeat is too old to be believed."""
-        patience = self._bucket.patience
-        for turn in range(patience.tries):
-            if self._lost or _clock() - self._fresh <= self._rhythm.trust_s or self._beat():
+        """Return why the lock is not held, empty while it is. Renews it first if the last heartbeat is too old."""
+        retry = self._bucket.retry
+        for attempt in range(retry.tries):
+            if self._lost or _boot_time_s() - self._renewed_at <= self._times.trust_s or self._renew():
                 return self._lost
-            patience.wait(turn)
-        return "the store does not answer, so whether the lock is still held is not known"
+            retry.wait(attempt)
+        return "the store does not respond, so it is not known whether the lock is still held"
 
     @property
     def lost(self) -> bool:
-        """Whether the store has said that the lock is another's now."""
+        """True if the store has reported that the lock was removed or taken by another run."""
         return bool(self._lost)
 
     def release(self) -> None:
-        """Give the lock back, if it is ours. Never raises."""
-        self._ended.set()
-        self._thread.join(_LAST_BEAT_S)  # a heartbeat that arrives after the lock was removed is refused
-        _give_back(self._bucket, self.holder)
+        """Release the lock if it is still held. Never raises."""
+        self._released.set()
+        self._thread.join(_LAST_HEARTBEAT_S)  # a heartbeat that arrives after the lock was removed is rejected
+        _remove(self._bucket, self.holder)
 
-    def _beat_on(self) -> None:
-        pause_s = self._rhythm.beat_s
-        while not self._ended.wait(pause_s) and not self._lost:
-            pause_s = self._rhythm.beat_s / (1 if self._beat() else 6)
+    def _run(self) -> None:
+        pause_s = self._times.heartbeat_s
+        while not self._released.wait(pause_s) and not self._lost:
+            pause_s = self._times.heartbeat_s / (1 if self._renew() else _RETRIES_PER_INTERVAL)
 
-    def _beat(self) -> bool:
-        """Renew the lock; whether that is certain."""
-        with self._guard:
-            began = _clock()
+    def _renew(self) -> bool:
+        """Renew the lock, or find that it is lost; return False if the outcome is unknown."""
+        with self._renewing:
+            began = _boot_time_s()
             try:
                 self._etag = self._bucket.without_retries().put(lock_key(self._bucket), _body(self.holder), self._etag)
-            except PreconditionFailedError as refused:
-                if refused.found is None or _id(refused.found) != self.holder.id:
-                    self._lost = "the lock is gone" if refused.found is None else f"ID {_id(refused.found)} holds the lock now"
+            except PreconditionFailedError as failed:
+                found = failed.found
+                if found is None or holder_of(found).id != self.holder.id:
+                    self._lost = "the lock was removed" if found is None else f"ID {holder_of(found).id} holds the lock now"
                     return True
-                self._etag = refused.found.etag  # an earlier heartbeat whose answer was lost
+                self._etag = found.etag  # of an earlier heartbeat whose response was lost
             except PragmaspecError:
                 return False
-            self._fresh = began
+            self._renewed_at = began
             return True
 
 
-def take_lock(bucket: Bucket, holder: LockHolder, rhythm: LeaseTimes) -> S3Lock:
-    """Take the lock for ``holder``, also one that a dead run has left. Raises StateLockedError, StateUnreachableError."""
+def take_lock(bucket: Bucket, holder: LockHolder, times: LeaseTimes) -> S3Lock:
+    """Take the lock for ``holder``, also from a dead run. Raises StateLockedError and StateUnreachableError."""
     key, body = lock_key(bucket), _body(holder)
-    for turn in range(bucket.patience.tries):
+    for attempt in range(bucket.retry.tries):
         try:
-            return S3Lock(bucket, holder, bucket.put(key, body, None), rhythm, stolen=False)
-        except PreconditionFailedError as refused:
-            found = refused.found
+            return S3Lock(bucket, holder, bucket.put(key, body, None), times, stolen=False)
+        except PreconditionFailedError as failed:
+            found = failed.found
         except StateUnreachableError:
-            _give_back(bucket, holder)  # the request may have arrived
+            _remove(bucket, holder)  # the request may have arrived
             raise
         if found is None:
-            bucket.patience.wait(turn)  # freed between the refusal and the look
+            bucket.retry.wait(attempt)  # released between the rejection and the read
             continue
-        if _id(found) == holder.id:
-            return S3Lock(bucket, holder, found.etag, rhythm, stolen=False)
-        if found.age_s < rhythm.stale_s:
-            raise locked_error(bucket.place.title, decode_lock_info(found.body), LOCKED_ADVICE)
+        if holder_of(found).id == holder.id:
+            return S3Lock(bucket, holder, found.etag, times, stolen=False)
+        if found.age_s < times.stale_s:
+            raise locked_error(bucket.config.title, decode_lock_info(found.body), LOCKED_ADVICE)
         try:
-            return S3Lock(bucket, holder, bucket.put(key, body, found.etag), rhythm, stolen=True)
+            return S3Lock(bucket, holder, bucket.put(key, body, found.etag), times, stolen=True)
         except PreconditionFailedError:
-            continue  # it lives after all, or another was quicker
+            continue  # its holder is alive after all, or another run was faster
     raise StateUnreachableError(
-        "The lock cannot be taken", f"{bucket.place.title}: others take and free it all the time. Try again."
+        "The lock cannot be taken", f"{bucket.config.title}: other runs keep taking and releasing it. Try again."
     )
 
 
 def lock_key(bucket: Bucket) -> str:
-    """Where the lock stands: beside the state, as Terraform has it."""
-    return f"{bucket.place.key}.tflock"
+    """Return the key of the lock object, named as Terraform names it."""
+    return f"{bucket.config.key}.tflock"
 
 
-def _give_back(bucket: Bucket, holder: LockHolder) -> None:
-    """Remove the lock of ``holder``, if it is there. Never raises."""
+def holder_of(lock_object: S3Object) -> LockHolder:
+    """Return the holder that a lock object names."""
+    return decode_lock_info(lock_object.body).holder
+
+
+def _remove(bucket: Bucket, holder: LockHolder) -> None:
+    """Remove the lock if it is that of ``holder``. Never raises."""
     with suppress(PragmaspecError, PreconditionFailedError):
-        bucket.delete_if(lock_key(bucket), lambda found: _id(found) == holder.id)
+        bucket.delete_if(lock_key(bucket), lambda found: holder_of(found).id == holder.id)
 
 
 def _body(holder: LockHolder) -> bytes:
-    """Lock info with ``Expires``, for people and tools: staleness is decided by the server's clock, never by this time."""
-    known = msgspec.json.decode(encode_lock_info(holder), type=dict[str, str])
-    return msgspec.json.encode({**known, "Expires": (datetime.now(UTC) + timedelta(seconds=_CLAIMED_S)).isoformat()})
+    """Return lock info with ``Expires``, for display only: the server's clock decides what is stale."""
+    info = msgspec.json.decode(encode_lock_info(holder), type=dict[str, str])
+    return msgspec.json.encode({**info, "Expires": (datetime.now(UTC) + timedelta(seconds=_CLAIMED_S)).isoformat()})
 
 
-def _id(found: S3Object) -> str:
-    return decode_lock_info(found.body).holder.id
-
-
-def _clock() -> float:
-    """Seconds that pass also while the machine sleeps."""
+def _boot_time_s() -> float:
+    """Seconds since boot, including the time during which the machine was suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,32 +1,32 @@
-"""A limit for the redirects between regions that botocore follows."""
+"""Protection from redirect loops in botocore."""
 
 import threading
 from typing import Any
 
 
 class RedirectLoopError(Exception):
-    """The server redirects the question for a bucket's region, too."""
+    """The server redirects the request for a bucket's region as well."""
 
 
 class _Lookups(threading.local):
-    under_way = 0
+    active = 0
 
 
-def forbid_redirect_loops(client: Any) -> None:  # noqa: ANN401 - no types
-    """Let ``client`` look a bucket's region up once per redirect.
+def forbid_redirect_loops(client: Any) -> None:  # noqa: ANN401 - untyped
+    """Allow ``client`` one lookup of a bucket's region per redirect.
 
-    botocore (``S3RegionRedirectorv2``) asks by HeadBucket for the region of a bucket that is said to be elsewhere. A server that
-    redirects that as well is asked again from within, until Python's stack is full. Then RedirectCircleError is raised.
+    When a server redirects a request, botocore (``S3RegionRedirectorv2``) asks it for the region of the bucket by HeadBucket. If
+    the server redirects that as well, botocore recurses until the stack overflows. With this, RedirectLoopError is raised.
     """
     lookups = _Lookups()
 
     def begin(**_arguments: object) -> None:
-        if lookups.under_way:
+        if lookups.active:
             raise RedirectLoopError
-        lookups.under_way += 1
+        lookups.active += 1
 
     def end(**_arguments: object) -> None:
-        lookups.under_way -= 1
+        lookups.active -= 1
 
     events = client.meta.events
     events.register("before-call.s3.HeadBucket", begin)

@@ -343,7 +343,7 @@ def test_a_live_lock_is_shown_and_not_removed(shop: Workshop) -> None:
 
 
 def _held(shop: Workshop):
-    from pragmaspec.state.backends.local.backend import LocalStore
+    from tests.state.local_store import LocalStore
 
     return LocalStore(shop.directory / "state" / "cluster").session("a long run")
 
@@ -363,5 +363,5 @@ def test_push_reports_the_kind_of_invalid_input(shop: Workshop) -> None:
     (shop.directory / "other.json").write_text("{}")
     said = shop("state", "push", "other.json", "-y", status=6)
     assert "This is not a state" in said.err
-    assert "other.json is JSON, but not what `pragmaspec state pull` prints: it has no `records`." in " ".join(said.err.split())
+    assert "other.json is JSON, but not the output of `pragmaspec state pull`: it has no `records`." in " ".join(said.err.split())
     assert "history" not in said.err

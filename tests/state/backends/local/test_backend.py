@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import PragmaspecError, SiteError, StateLockLostError, StateUnreadableError
 from pragmaspec.site import SimulatedSite
-from pragmaspec.state.backends.local.backend import BACKUPS_KEPT, LocalStore
+from pragmaspec.state.backends.local.backend import BACKUPS_KEPT
 from pragmaspec.state.backends.local.file_lock import this_process
 from pragmaspec.state_model import Record, State
+from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, LINEAGE, PATIENT, act, node
 
 BOOTS = [act("boot", node(index)) for index in range(3)]
@@ -44,7 +45,7 @@ def test_an_absent_state_is_empty_and_reading_creates_nothing(store, tmp_path):
     assert not store.exists()
 
 
-def test_created_once(store):
+def test_a_state_is_created_once(store):
     state = store.create(LINEAGE)
     assert store.read() == state == State(lineage=LINEAGE)
     with pytest.raises(PragmaspecError, match="There is a state already"):
@@ -52,7 +53,7 @@ def test_created_once(store):
     assert LocalStore(store.directory.with_name("other")).create().lineage != LINEAGE
 
 
-def test_what_a_session_did_is_read_back(store):
+def test_a_session_is_recorded(store):
     state = _boot(store, 0, 1)
     assert store.read() == state
     assert state.serial == 1
@@ -60,7 +61,7 @@ def test_what_a_session_did_is_read_back(store):
     assert state.sites == (SimulatedSite(name="lab"),)
 
 
-def test_a_session_that_does_nothing_writes_nothing(store):
+def test_an_idle_session_writes_nothing(store):
     _boot(store, 0)
     before = store.file.read_bytes()
     with store.session("apply") as session:
@@ -71,7 +72,7 @@ def test_a_session_that_does_nothing_writes_nothing(store):
     assert sorted(path.name for path in store.directory.iterdir()) == [".lock", "backups", "state.json"]
 
 
-def test_the_lineage_of_a_first_session_is_the_one_it_showed(store):
+def test_the_first_session_records_the_lineage_it_was_given(store):
     with store.session("apply", lineage=LINEAGE) as session:
         assert session.state.lineage == LINEAGE
         assert not store.exists()
@@ -96,7 +97,7 @@ def test_intents_are_durable_before_the_call_and_outcomes_after_the_flush(store)
         assert records[BOOTS[2].address].problem == "no room"
 
 
-def test_the_next_session_goes_on_from_an_interrupted_one(store):
+def test_the_next_session_continues_an_interrupted_one(store):
     _boot(store, 0, checkpoint=False)
     with store.session("apply") as session:
         session.intend([BOOTS[1]])
@@ -109,7 +110,7 @@ def test_the_next_session_goes_on_from_an_interrupted_one(store):
     assert store.read() == state
 
 
-def test_a_checkpoint_alone_takes_in_the_journal(store):
+def test_a_checkpoint_merges_the_journal(store):
     _boot(store, 0, checkpoint=False)
     before = store.read()
     with store.session("apply") as session:
@@ -119,7 +120,7 @@ def test_a_checkpoint_alone_takes_in_the_journal(store):
     assert after.serial == before.serial + 1
 
 
-def test_cleaned_and_never_begun(store):
+def test_removed_and_retracted_actions_leave_no_record(store):
     _boot(store, 0)
     clean = act("clean", node(0))
     with store.session("apply") as session:
@@ -175,7 +176,7 @@ def test_a_covered_journal_is_skipped_and_removed_by_the_next_write(store):
     assert [record.status for record in store.read().records] == ["ready"]
 
 
-def test_a_state_from_elsewhere_does_not_hide_an_unfinished_run(store, tmp_path):
+def test_a_foreign_state_does_not_hide_an_unfinished_run(store, tmp_path):
     _boot(store, 0, checkpoint=False)
     other = LocalStore(tmp_path / "other")
     shutil.copytree(store.directory, other.directory)
@@ -187,7 +188,7 @@ def test_a_state_from_elsewhere_does_not_hide_an_unfinished_run(store, tmp_path)
         store.read()
 
 
-def test_an_older_snapshot_under_a_newer_journal_is_refused(store):
+def test_an_older_snapshot_beside_a_newer_journal_is_refused(store):
     store.create(LINEAGE)
     old = store.file.read_bytes()
     _boot(store, 0)
@@ -204,7 +205,7 @@ def test_a_missing_snapshot_is_not_an_absent_state(store):
         store.read()
 
 
-def test_older_versions_show_that_a_missing_snapshot_was_there(store):
+def test_backups_prove_that_a_missing_snapshot_existed(store):
     _boot(store, 0)
     store.file.unlink()
     with pytest.raises(StateUnreadableError, match=r"state restore 1.* `stack: NAME`"):
@@ -230,14 +231,14 @@ def test_a_snapshot_that_cannot_be_opened_is_unreadable_not_absent(store):
         store.read()
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_in_words(tmp_path):
+def test_a_directory_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(PragmaspecError, match="The state cannot be written"):
         LocalStore(tmp_path / "file" / "hello").create()
     assert LocalStore(tmp_path / "file" / "hello").read().records == ()
 
 
-def test_a_full_disk_stops_before_any_call(store, full_disk):
+def test_a_full_disk_stops_the_run_before_any_call(store, full_disk):
     with store.session("apply") as session:
         session.intend(BOOTS[:1])
         with full_disk(store.journal_path(0)), pytest.raises(PragmaspecError, match="The state cannot be written"):
@@ -265,7 +266,7 @@ def full_disk():
     return limited
 
 
-def test_outcomes_of_begun_calls_have_room_on_a_disk_that_fills_up(store, full_disk):
+def test_space_for_outcomes_is_reserved_before_the_disk_is_full(store, full_disk):
     many = [act("boot", node(index)) for index in range(200)]
     with store.session("apply") as session:
         session.intend(many)
@@ -277,7 +278,7 @@ def test_outcomes_of_begun_calls_have_room_on_a_disk_that_fills_up(store, full_d
     assert {record.status for record in store.read().records} == {"ready"}
 
 
-def test_readers_never_see_half_a_state(store):
+def test_readers_never_see_a_partial_state(store):
     _boot(store, 0)
     stop = threading.Event()
     seen: list[int] = []
@@ -299,7 +300,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from pragmaspec.state_model import Record
-from pragmaspec.state.backends.local.backend import LocalStore
+from tests.state.local_store import LocalStore
 from pragmaspec.state.backends.local.file_lock import this_process
 from tests.state.samples import act, node
 with LocalStore(Path(sys.argv[1])).session("apply") as session:
@@ -318,7 +319,7 @@ with LocalStore(Path(sys.argv[1])).session("apply") as session:
 
 
 @pytest.mark.parametrize("lines", [1, 2, 13, 14, 15, 40])
-def test_killed_at_any_moment_nothing_acknowledged_is_lost(store, lines):
+def test_a_killed_run_loses_nothing_acknowledged(store, lines):
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(store.directory)], stdout=subprocess.PIPE, text=True)
     with process:
         said = [process.stdout.readline().split() for _ in range(lines)]
@@ -334,7 +335,7 @@ def test_killed_at_any_moment_nothing_acknowledged_is_lost(store, lines):
 
 @settings(PATIENT, max_examples=40)
 @given(cut=st.integers(0, 10_000), drop=st.booleans())
-def test_a_journal_cut_anywhere_is_read_or_refused(tmp_path, cut, drop):
+def test_a_truncated_journal_is_read_or_refused(tmp_path, cut, drop):
     store = LocalStore(tmp_path / "cut")
     shutil.rmtree(store.directory, ignore_errors=True)
     store.create(LINEAGE)
@@ -351,7 +352,7 @@ def test_a_journal_cut_anywhere_is_read_or_refused(tmp_path, cut, drop):
     path.unlink()
 
 
-def test_a_run_whose_lock_was_cleaned_away_writes_nothing_more(store):
+def test_a_run_whose_lock_file_was_removed_cannot_write(store):
     """`git clean -fdx` in the middle of a run, then another run: only one of them may write."""
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
@@ -373,7 +374,7 @@ def test_a_state_replaced_during_a_run_is_not_overwritten(store):
         text = store.file.read_bytes()
         store.file.unlink()
         store.file.write_bytes(text)
-        with pytest.raises(StateLockLostError, match="was replaced by something else"):
+        with pytest.raises(StateLockLostError, match="was replaced during this run"):
             session.checkpoint()
     assert store.file.read_bytes() == text
     assert {record.status for record in store.read().records} == {"ready", "pending"}, "the journal goes on from it still"
@@ -382,26 +383,26 @@ def test_a_state_replaced_during_a_run_is_not_overwritten(store):
 def test_history_and_versions(store):
     for index in range(3):
         _boot(store, index)
-    versions = store.history()
+    versions = store.backend.history()
     assert [version.serial for version in versions] == [3, 2, 1, 0]
     assert all(version.written.endswith("+00:00") for version in versions)
     assert versions[0].size_bytes == store.file.stat().st_size
-    assert store.ground.version(3) == store.file.read_bytes()
-    assert LocalStore(store.directory.with_name("none")).history() == ()
+    assert store.backend.version(3) == store.file.read_bytes()
+    assert LocalStore(store.directory.with_name("none")).backend.history() == ()
 
 
-def test_an_older_format_is_kept_for_ever_before_the_first_write_over_it(store):
+def test_a_backup_of_an_older_format_is_kept_forever(store):
     _boot(store, 0)
     old = store.file.read_bytes().replace(b'"format": 1', b'"format": 0')
     store.file.write_bytes(old)
-    held = store.ground.lock(this_process("upgrade"))
-    held.read()
-    held.write_snapshot(b"new", 2)
-    held.release()
+    locked = store.backend.lock(this_process("upgrade"))
+    locked.read()
+    locked.write_snapshot(b"new", 2)
+    locked.release()
     assert (store.directory / "backups" / "state.1.format0.json").read_bytes() == old
 
 
-def test_what_is_not_ours_stays_when_a_state_is_removed(store):
+def test_removing_a_state_keeps_other_files(store):
     _boot(store, 0)
     (store.directory / "notes").mkdir()
     store.remove()
@@ -411,13 +412,13 @@ def test_what_is_not_ours_stays_when_a_state_is_removed(store):
 
 @pytest.mark.parametrize("name", ["state.json", "journal.0.jsonl", ".lock"])
 @pytest.mark.parametrize("link", [True, False])
-def test_what_stands_where_a_file_belongs_is_named(tmp_path, name, link):
-    store = LocalStore(tmp_path / "s", memory=tmp_path / "m")
+def test_a_directory_or_link_in_place_of_a_file_is_reported(tmp_path, name, link):
+    store = LocalStore(tmp_path / "s", machine_directory=tmp_path / "m")
     store.create(LINEAGE)
     path = tmp_path / "s" / name
     path.unlink(missing_ok=True)
     path.symlink_to("elsewhere") if link else path.mkdir()
-    kind = "a symbolic link, and none is followed here" if link else "a folder and not a file"
+    kind = "a symbolic link, and links are not followed here" if link else "a directory and not a file"
     with pytest.raises(PragmaspecError, match=rf"{path} is {kind}\. Move it away") as caught, store.session("apply"):
         pass
-    assert "Make room" not in str(caught.value)
+    assert "Free some space" not in str(caught.value)

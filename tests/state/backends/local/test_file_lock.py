@@ -11,7 +11,7 @@ from pragmaspec.state.backends.local.file_lock import FileLock, lock_holder, thi
 
 
 @contextmanager
-def held(path, command):
+def hold_lock(path, command):
     lock = FileLock(OS_DISK, path, this_process(command))
     try:
         yield lock
@@ -22,8 +22,8 @@ def held(path, command):
 HOLD = """
 import sys
 from pathlib import Path
-from tests.state.backends.local.test_file_lock import held
-with held(Path(sys.argv[1]), "pragmaspec apply cluster.yaml"):
+from tests.state.backends.local.test_file_lock import hold_lock
+with hold_lock(Path(sys.argv[1]), "pragmaspec apply cluster.yaml"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -41,9 +41,9 @@ def holder(tmp_path):
         process.kill()
 
 
-def test_the_second_is_told_who_holds_it(holder):
+def test_a_second_process_is_told_the_holder(holder):
     path, process = holder
-    with pytest.raises(StateLockedError) as caught, held(path, "pragmaspec apply"):
+    with pytest.raises(StateLockedError) as caught, hold_lock(path, "pragmaspec apply"):
         pass
     detail = caught.value.problems[0].detail
     for word in (f"Process {process.pid} of ", os.uname().nodename, "`pragmaspec apply cluster.yaml`", str(path), "T"):
@@ -51,45 +51,45 @@ def test_the_second_is_told_who_holds_it(holder):
     assert caught.value.exit_status == 3
 
 
-def test_a_killed_holder_holds_nothing(holder):
+def test_the_lock_of_a_killed_holder_is_free(holder):
     path, process = holder
     process.kill()
     process.wait()
-    with held(path, "pragmaspec apply"):
+    with hold_lock(path, "pragmaspec apply"):
         pass
 
 
-def test_a_holder_that_left_no_note_is_still_a_holder(holder):
+def test_a_holder_without_a_note_is_still_a_holder(holder):
     path, _ = holder
     path.write_text("null")
-    with pytest.raises(StateLockedError, match="Another process holds"), held(path, "pragmaspec apply"):
+    with pytest.raises(StateLockedError, match="Another process holds"), hold_lock(path, "pragmaspec apply"):
         pass
 
 
-def test_it_is_free_afterwards_and_the_file_stays(tmp_path):
+def test_a_released_lock_is_free_and_its_file_remains(tmp_path):
     path = tmp_path / ".lock"
     for _ in range(2):
-        with held(path, "pragmaspec apply"):
+        with hold_lock(path, "pragmaspec apply"):
             assert str(os.getpid()) in path.read_text()
         assert path.read_text() == ""
 
 
-def test_who_has_no_name_is_shown_by_number(tmp_path, monkeypatch):
+def test_a_user_without_a_name_is_shown_by_number(tmp_path, monkeypatch):
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54321)
-    with held(tmp_path / ".lock", "x"):
+    with hold_lock(tmp_path / ".lock", "x"):
         assert '"user":"54321"' in (tmp_path / ".lock").read_text()
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path):
     (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic"), held(tmp_path / ".lock", "x"):
+    with pytest.raises(OSError, match="symbolic"), hold_lock(tmp_path / ".lock", "x"):
         pass
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_who_looks_sees_the_holder_and_makes_nothing(holder, tmp_path):
+def test_reading_the_holder_creates_nothing(holder, tmp_path):
     path, process = holder
     found = lock_holder(OS_DISK, path)
     assert (found.pid, found.command) == (process.pid, "pragmaspec apply cluster.yaml")
@@ -98,7 +98,7 @@ def test_who_looks_sees_the_holder_and_makes_nothing(holder, tmp_path):
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_killed_holder_is_not_shown_although_its_note_is_there(holder):
+def test_a_killed_holder_is_not_shown_despite_its_note(holder):
     path, process = holder
     process.kill()
     process.wait()
@@ -107,7 +107,7 @@ def test_a_killed_holder_is_not_shown_although_its_note_is_there(holder):
 
 
 def test_a_lock_whose_file_was_removed_or_replaced_is_lost(tmp_path):
-    with held(tmp_path / ".lock", "x") as lock:
+    with hold_lock(tmp_path / ".lock", "x") as lock:
         assert lock.intact
         (tmp_path / ".lock").unlink()
         assert not lock.intact

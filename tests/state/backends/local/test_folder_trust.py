@@ -3,8 +3,9 @@ import grp
 import pytest
 
 from pragmaspec.errors import StateUnreadableError
-from pragmaspec.state.backends.local.backend import LocalBackend, LocalStore
-from pragmaspec.state.backends.local.folder_trust import distrusted, filesystem_warnings
+from pragmaspec.state.backends.local.backend import LocalBackend
+from pragmaspec.state.backends.local.folder_trust import filesystem_warnings, unsafe_reason
+from tests.state.local_store import LocalStore
 
 MOUNTS = """\
 22 1 254:1 / / rw,relatime - ext4 /dev/vda1 rw
@@ -18,31 +19,31 @@ a line that says nothing
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o707, 0o702])
-def test_a_folder_that_everybody_may_write_to_is_refused_for_reading_and_writing(tmp_path, mode):
+def test_a_world_writable_directory_is_refused(tmp_path, mode):
     folder = tmp_path / "hello"
     folder.mkdir()
     folder.chmod(mode)
-    with pytest.raises(StateUnreadableError, match=f"not safe.*Everybody on this machine.*{mode:04o}.*chmod go-w"):
+    with pytest.raises(StateUnreadableError, match=f"not safe.*All users of this machine.*{mode:04o}.*chmod go-w"):
         LocalStore(folder).read()
     with pytest.raises(StateUnreadableError, match="not safe"):
         LocalStore(folder).create()
     assert list(folder.iterdir()) == []
 
 
-def test_a_folder_that_a_group_of_others_may_write_to_is_refused(tmp_path, monkeypatch):
+def test_a_group_writable_directory_is_refused(tmp_path, monkeypatch):
     folder = tmp_path / "hello"
     folder.mkdir()
     folder.chmod(0o770)
     members = grp.struct_group(("staff", "x", folder.stat().st_gid, ["ada", "bob"]))
     monkeypatch.setattr(grp, "getgrgid", lambda number: members)
-    assert f"the group {folder.stat().st_gid} on this machine" in distrusted(folder)
+    assert f"the group {folder.stat().st_gid} of this machine" in unsafe_reason(folder)
 
 
-def test_the_group_of_the_user_alone_may_write_as_a_git_clone_often_leaves_it(tmp_path):
+def test_a_directory_writable_by_the_private_group_is_accepted_and_tightened(tmp_path):
     folder = tmp_path / "hello"
     folder.mkdir()
     folder.chmod(0o775)
-    assert distrusted(folder) == ""
+    assert unsafe_reason(folder) == ""
     LocalStore(folder).create()
     assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -61,11 +62,11 @@ def test_a_link_out_of_the_repository_is_refused_and_one_inside_is_followed(tmp_
     assert (real / "state.json").exists()
 
 
-def test_what_is_not_there_or_no_folder_is_not_its_business(tmp_path):
+def test_an_absent_path_or_a_file_is_not_checked(tmp_path):
     (tmp_path / "file").write_text("")
-    assert distrusted(tmp_path / "nothing") == ""
-    assert distrusted(tmp_path / "file" / "below") == ""
-    assert distrusted(tmp_path / "file") == ""
+    assert unsafe_reason(tmp_path / "nothing") == ""
+    assert unsafe_reason(tmp_path / "file" / "below") == ""
+    assert unsafe_reason(tmp_path / "file") == ""
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_what_is_not_there_or_no_folder_is_not_its_business(tmp_path):
         ("/mnt/windows/state", ""),
     ],
 )
-def test_a_file_system_of_another_machine_is_warned_of(tmp_path, folder, kind):
+def test_a_network_file_system_causes_a_warning(tmp_path, folder, kind):
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTS)
     from pathlib import Path
@@ -89,6 +90,6 @@ def test_a_file_system_of_another_machine_is_warned_of(tmp_path, folder, kind):
     assert all(kind in words for words in said)
 
 
-def test_without_a_list_of_mounts_nothing_is_said(tmp_path):
+def test_without_a_list_of_mounts_there_is_no_warning(tmp_path):
     assert filesystem_warnings(tmp_path, tmp_path / "nothing") == ()
     assert LocalBackend(tmp_path).warnings() == ()

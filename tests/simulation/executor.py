@@ -1,4 +1,4 @@
-"""A crew without threads: one job at a time, in an order that is drawn."""
+"""An executor without threads: one job at a time, in random order."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,18 +12,20 @@ from pragmaspec.engine.target_state import TargetState
 from pragmaspec.planning.plan import Plan
 from pragmaspec.resources import Node
 from pragmaspec.state_model import Record
-from tests.simulation.chance import Chance
-from tests.simulation.clock import SimClock
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.faults import FaultInjector
 
 
-class SimCrew(Executor):
-    def __init__(self, plan: Plan, context: ApplyContext, outlook: TargetState, chance: Chance, clock: SimClock) -> None:
+class SimulatedExecutor(Executor):
+    def __init__(
+        self, plan: Plan, context: ApplyContext, target: TargetState, faults: FaultInjector, clock: SimulatedClock
+    ) -> None:
         self._inbox: deque[Message | None] = deque()
-        self._runner = ActionRunner(plan, context, outlook, self._inbox.append)
-        self._chance = chance
+        self._runner = ActionRunner(plan, context, target, self._inbox.append)
+        self._faults = faults
         self._clock = clock
         self._jobs: list[tuple[Job, Record | None]] = []
-        """What may be done next; with a record, its guest is to be waited for."""
+        """The jobs that can run next; one with a record waits for its guest."""
 
     def observe(self, sites: Iterable[str]) -> Mapping[str, ObserveResult]:
         return {site: self._runner.observe(site) for site in sorted(sites)}
@@ -32,10 +34,10 @@ class SimCrew(Executor):
         self._jobs += [(job, None) for job in jobs]
 
     def receive(self, timeout_s: float) -> Message | None:
-        self._chance.may_crash()
+        self._faults.maybe_crash()
         if not self._inbox and self._jobs:
-            self._do(*self._jobs.pop(self._chance.dice.randrange(len(self._jobs))))
-            self._chance.check_alive()
+            self._run(*self._jobs.pop(self._faults.random.randrange(len(self._jobs))))
+            self._faults.check_alive()
         if self._inbox:
             return self._inbox.popleft()
         self._clock.sleep(timeout_s)
@@ -57,14 +59,16 @@ class SimCrew(Executor):
     def close(self) -> None:
         pass
 
-    def _do(self, job: Job, booted: Record | None) -> None:
+    def _run(self, job: Job, booted: Record | None) -> None:
         if booted is not None:
             self._runner.wait(job, booted)
         elif job.action.verb == "update":
             self._runner.update(job)
-        elif (made := self._runner.call(job)) is not None:
-            self._jobs.append((job, made.record))
+        elif (created := self._runner.call(job)) is not None:
+            self._jobs.append((job, created.record))
 
 
-def crew_of(chance: Chance, clock: SimClock) -> Callable[[Plan, ApplyContext, TargetState], SimCrew]:
-    return lambda plan, context, outlook: SimCrew(plan, context, outlook, chance, clock)
+def executor_factory(
+    faults: FaultInjector, clock: SimulatedClock
+) -> Callable[[Plan, ApplyContext, TargetState], SimulatedExecutor]:
+    return lambda plan, context, target: SimulatedExecutor(plan, context, target, faults, clock)

@@ -1,22 +1,22 @@
-"""A place for a state that is elsewhere: in memory, and its answers can be lost."""
+"""A remote backend in memory, whose responses can be lost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pragmaspec.errors import StateLockedError, StateLockLostError, StateUnwritableError, UsageError
-from pragmaspec.state.backends.base import JournalText, LockHolder, RawState, StateVersion
+from pragmaspec.state.backends.base import Backend, JournalText, LockedBackend, LockHolder, RawState, StateVersion
 
 
 class MachineGoneError(Exception):
-    """Stands for the end of the process."""
+    """The process has ended."""
 
 
 @dataclass
-class MemoryGround:
-    """``trouble`` says what happens to the next appends, one word each.
+class MemoryBackend(Backend):
+    """``faults`` are the outcomes of the next appends.
 
-    ``lost``: it does not arrive; ``unanswered``: it does, and an error comes back; ``killed``, ``killed-after``: likewise, and
-    the machine that asked is gone. ``watch`` is called with the lines before each.
+    ``lost``: the request is lost; ``unanswered``: the response is lost; ``killed`` and ``killed-after``: the process ends before
+    or after the write. ``watch`` is called with the lines before each append.
     """
 
     snapshot: bytes | None = None
@@ -24,19 +24,22 @@ class MemoryGround:
     serial: int = -1
     versions: dict[int, bytes] = field(default_factory=dict)
     locked_by: LockHolder | None = None
-    trouble: list[str] = field(default_factory=list)
-    title: str = "memory://hello"
+    faults: list[str] = field(default_factory=list)
     watch: Callable[[bytes], None] = lambda lines: None
+
+    @property
+    def title(self) -> str:
+        return "memory://hello"
 
     def read(self) -> RawState:
         journals = (JournalText(self.serial, f"{self.title}#journal", self.journal),) if self.journal else ()
         return RawState(name=self.title, snapshot=self.snapshot, journals=journals)
 
-    def lock(self, holder: LockHolder) -> "MemoryHeld":
+    def lock(self, holder: LockHolder) -> "LockedMemoryBackend":
         if self.locked_by is not None:
-            raise StateLockedError(f"{self.locked_by.id} holds it")
+            raise StateLockedError(f"{self.locked_by.id} holds the lock")
         self.locked_by = holder
-        return MemoryHeld(self, holder)
+        return LockedMemoryBackend(self, holder)
 
     def holder(self) -> LockHolder | None:
         return self.locked_by
@@ -60,37 +63,37 @@ class MemoryGround:
         self.snapshot, self.journal, self.serial, self.versions = None, b"", -1, {}
 
 
-class MemoryHeld:
-    def __init__(self, ground: MemoryGround, holder: LockHolder) -> None:
-        self._ground, self._holder = ground, holder
+class LockedMemoryBackend(LockedBackend):
+    def __init__(self, backend: MemoryBackend, holder: LockHolder) -> None:
+        self._backend, self._holder = backend, holder
 
     def read(self) -> RawState:
-        return self._ground.read()
+        return self._backend.read()
 
     def begin_journal(self, serial: int) -> None:
         self._check()
-        self._ground.serial, self._ground.journal = serial, b""
+        self._backend.serial, self._backend.journal = serial, b""
 
-    def append(self, lines: bytes, first_seq: int, room_bytes: int) -> None:
+    def append(self, lines: bytes, first_seq: int, reserve_bytes: int) -> None:
         self._check()
-        self._ground.watch(lines)
-        word = self._ground.trouble.pop(0) if self._ground.trouble else ""
-        if word not in {"lost", "killed"}:
-            self._ground.journal += lines
-        if word.startswith("killed"):
+        self._backend.watch(lines)
+        fault = self._backend.faults.pop(0) if self._backend.faults else ""
+        if fault not in {"lost", "killed"}:
+            self._backend.journal += lines
+        if fault.startswith("killed"):
             raise MachineGoneError
-        if word:
-            raise StateUnwritableError(f"the answer for line {first_seq} was lost")
+        if fault:
+            raise StateUnwritableError(f"the response for line {first_seq} was lost")
 
     def write_snapshot(self, text: bytes, serial: int) -> None:
         self._check()
-        self._ground.snapshot = self._ground.versions[serial] = text
-        self._ground.journal = b""
+        self._backend.snapshot = self._backend.versions[serial] = text
+        self._backend.journal = b""
 
     def release(self) -> None:
-        if self._ground.locked_by is self._holder:
-            self._ground.locked_by = None
+        if self._backend.locked_by is self._holder:
+            self._backend.locked_by = None
 
     def _check(self) -> None:
-        if self._ground.locked_by is not self._holder:
-            raise StateLockLostError("the lock was taken away")
+        if self._backend.locked_by is not self._holder:
+            raise StateLockLostError("the lock was broken")

@@ -49,36 +49,36 @@ def _name():
 
 def _requests_of_a_run(kind):
     with FaultyProxy(kind.port) as proxy:
-        run = whole_run(kind.ground(_name(), proxy.port))
+        run = whole_run(kind.backend(_name(), proxy.port))
         assert (run.done, run.error) == (len(STEPS), None)
         return len(proxy.seen)
 
 
 @pytest.mark.parametrize(("kind", "fault", "status"), ONCE, indirect=["kind"])
-def test_one_fault_at_any_request_changes_nothing(kind, fault, status):
+def test_a_single_fault_at_any_request_has_no_effect(kind, fault, status):
     for index in range(_requests_of_a_run(kind)):
         name, seen = _name(), count()
         with FaultyProxy(kind.port) as proxy:
             met = proxy.on(fault, lambda *_, index=index, seen=seen: next(seen) == index, status=status)
-            run = whole_run(kind.ground(name, proxy.port))
+            run = whole_run(kind.backend(name, proxy.port))
             assert met.met == 1
             assert run.error is None, (index, proxy.seen[index], run.error)
-        assert found(kind.ground(name).read()) == after(len(STEPS))
-        assert kind.ground(name).holder() is None, (index, proxy.seen[index])
+        assert found(kind.backend(name).read()) == after(len(STEPS))
+        assert kind.backend(name).holder() is None, (index, proxy.seen[index])
 
 
 @pytest.mark.parametrize(("kind", "fault"), FOR_EVER, indirect=["kind"])
-def test_a_fault_that_stays_stops_the_run_and_loses_nothing(kind, fault):
+def test_a_permanent_fault_stops_the_run_and_loses_nothing(kind, fault):
     for index in range(_requests_of_a_run(kind)):
         name, seen = _name(), count()
         with FaultyProxy(kind.port) as proxy:
             proxy.on(fault, lambda *_, index=index, seen=seen: next(seen) >= index, times=10**6, status=503)
-            run = whole_run(kind.ground(name, proxy.port))
-        stands = found(kind.ground(name).read())
+            run = whole_run(kind.backend(name, proxy.port))
+        stands = found(kind.backend(name).read())
         assert stands in [after(steps) for steps in range(run.done, run.begun + 1)], (index, run)
         assert run.done == len(STEPS) or run.error is not None
-        left = kind.ground(name).holder()
+        left = kind.backend(name).holder()
         if left is not None:
             assert left.id == "one"
-            kind.ground(name).break_lock("one")
-        assert whole_run(kind.ground(name), "two").error is None
+            kind.backend(name).break_lock("one")
+        assert whole_run(kind.backend(name), "two").error is None

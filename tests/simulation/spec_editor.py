@@ -1,4 +1,4 @@
-"""Specs that people could have written, and the edits they make between two runs."""
+"""Random specs, and random edits between two runs."""
 
 from hashlib import sha256
 from random import Random
@@ -10,7 +10,7 @@ from pragmaspec.resources import Blob, Readiness
 from pragmaspec.site import Site
 
 NAMES = ("alpha", "beta", "gamma")
-MOST_CLUSTERS = 2
+MAX_CLUSTERS = 2
 
 
 def image(version: int) -> WantedImage:
@@ -23,12 +23,12 @@ IMAGES = (image(1), image(2))
 QUICK = Readiness(timeout_s=5)
 
 
-class Author:
-    """Somebody who edits one spec. ``moves``: who renames a cluster may say that it is the same one."""
+class SpecEditor:
+    """Edits one spec. ``moves``: a rename may have an entry in ``moved:``."""
 
-    def __init__(self, dice: Random, sites: tuple[Site, ...], *, moves: bool) -> None:
+    def __init__(self, random: Random, sites: tuple[Site, ...], *, moves: bool) -> None:
         self._may_move = moves
-        self._dice = dice
+        self._random = random
         self._sites = sites
         self._clusters: dict[str, WantedCluster] = {}
         self._image = IMAGES[0]
@@ -48,57 +48,57 @@ class Author:
         )
 
     def edit(self) -> None:
-        """Change something."""
+        """Make one random edit."""
         self._edits += 1
         edits = (self._add, self._remove, self._resize, self._scale, self._switch, self._update, self._rename)
-        self._dice.choice(edits if self._clusters else (self._add,))()
+        self._random.choice(edits if self._clusters else (self._add,))()
 
     def _add(self) -> None:
         free = [
             name for name in NAMES if name not in self._clusters and not any(name in (m.before, m.after) for m in self._moves)
         ]
-        if not free or len(self._clusters) >= MOST_CLUSTERS:
+        if not free or len(self._clusters) >= MAX_CLUSTERS:
             return
-        name = self._dice.choice(free)
+        name = self._random.choice(free)
         nodes = WantedNodes(count=1, cpus=1, memory_mib=512, image="debian")
         self._clusters[name] = WantedCluster(
             name=name,
-            site=self._dice.choice(self._sites).name,
+            site=self._random.choice(self._sites).name,
             frontend=nodes,
-            computes=replace(nodes, count=self._dice.randint(0, 3)),
-            public=WantedPublic(kind=self._dice.choice(("pool", "none"))),
+            computes=replace(nodes, count=self._random.randint(0, 3)),
+            public=WantedPublic(kind=self._random.choice(("pool", "none"))),
             ssh_keys=("ssh-ed25519 AAAA ada",),
             readiness=QUICK,
         )
 
     def _remove(self) -> None:
-        del self._clusters[self._one()]
+        del self._clusters[self._any_cluster()]
 
     def _resize(self) -> None:
-        name = self._one()
-        self._change(name, computes=replace(self._clusters[name].computes, cpus=self._dice.randint(1, 3)))
+        name = self._any_cluster()
+        self._change(name, computes=replace(self._clusters[name].computes, cpus=self._random.randint(1, 3)))
 
     def _scale(self) -> None:
-        name = self._one()
-        self._change(name, computes=replace(self._clusters[name].computes, count=self._dice.randint(0, 3)))
+        name = self._any_cluster()
+        self._change(name, computes=replace(self._clusters[name].computes, count=self._random.randint(0, 3)))
 
     def _switch(self) -> None:
-        name = self._one()
+        name = self._any_cluster()
         self._change(name, running=not self._clusters[name].running)
 
     def _update(self) -> None:
-        self._image = self._dice.choice(IMAGES)
+        self._image = self._random.choice(IMAGES)
 
     def _rename(self) -> None:
-        """With and without a word that it is the same cluster."""
-        old, new = self._one(), f"delta-{self._edits}"  # a name that nothing has, or the spec would have to be corrected
+        """Rename a cluster, with or without an entry in ``moved:``."""
+        old, new = self._any_cluster(), f"delta-{self._edits}"  # an unused name; another would make the spec invalid
         cluster = self._clusters.pop(old)
         self._clusters[new] = replace(cluster, name=new)
-        if self._dice.random() < 0.5 and self._may_move:
+        if self._random.random() < 0.5 and self._may_move:
             self._moves.append(Move(before=old, after=new))
 
-    def _one(self) -> str:
-        return self._dice.choice(sorted(self._clusters))
+    def _any_cluster(self) -> str:
+        return self._random.choice(sorted(self._clusters))
 
     def _change(self, name: str, **fields: object) -> None:
         self._clusters[name] = replace(self._clusters[name], **fields)

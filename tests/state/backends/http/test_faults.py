@@ -16,7 +16,7 @@ from pragmaspec.state.backends.http.backend import HttpBackend
 from tests.state.backends.faulty_proxy import FaultyProxy
 from tests.state.backends.http_server import StateServer
 from tests.state.backends.runs import found, whole_run
-from tests.state.backends.samples import HASTY, holder, lines, snapshot
+from tests.state.backends.samples import FAST_RETRY, holder, lines, snapshot
 
 MANNERS = ("gitlab", "plain", "careless")
 _numbers = count(1)
@@ -29,41 +29,41 @@ def server(request):
 
 
 def _through(server, proxy, name):
-    return HttpBackend(server.url(name, proxy.port), HASTY, server.environment)
+    return HttpBackend(server.url(name, proxy.port), FAST_RETRY, server.environment)
 
 
 def _straight(server, name):
-    return HttpBackend(server.url(name), HASTY, server.environment)
+    return HttpBackend(server.url(name), FAST_RETRY, server.environment)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 501])
-def test_a_write_that_is_refused_is_an_error_and_nothing_more_is_written(server, status):
+def test_after_a_refused_write_nothing_more_is_written(server, status):
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
-        held = _through(server, proxy, name).lock(holder("one"))
-        held.read()
-        held.write_snapshot(snapshot(1), 1)
-        held.begin_journal(1)
+        locked = _through(server, proxy, name).lock(holder("one"))
+        locked.read()
+        locked.write_snapshot(snapshot(1), 1)
+        locked.begin_journal(1)
         proxy.on("say", lambda method, path: method == "POST", status=status)
-        with pytest.raises(StateUnwritableError, match=str(status)) as refused:
-            held.append(lines(1), 1, 0)
-        assert not isinstance(refused.value, StateLockLostError)
+        with pytest.raises(StateUnwritableError, match=str(status)) as caught:
+            locked.append(lines(1), 1, 0)
+        assert not isinstance(caught.value, StateLockLostError)
         with pytest.raises(StateUnwritableError):
-            held.append(lines(1), 1, 0)
-        held.release()
+            locked.append(lines(1), 1, 0)
+        locked.release()
     assert found(_straight(server, name).read()) == (snapshot(1), b"")
 
 
 @pytest.mark.parametrize("status", [409, 412, 423])
-def test_a_write_that_is_refused_for_the_lock_is_a_lost_lock(server, status):
+def test_a_lock_conflict_of_a_write_is_a_lost_lock(server, status):
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
-        held = _through(server, proxy, name).lock(holder("one"))
-        held.read()
+        locked = _through(server, proxy, name).lock(holder("one"))
+        locked.read()
         proxy.on("say", lambda method, path: method == "POST", status=status)
         with pytest.raises(StateLockLostError, match=str(status)):
-            held.write_snapshot(snapshot(1), 1)
-        held.release()
+            locked.write_snapshot(snapshot(1), 1)
+        locked.release()
     assert _straight(server, name).read().snapshot is None
 
 
@@ -82,19 +82,19 @@ UNREADABLE = (
 
 
 @pytest.mark.parametrize("status", [409, 412, 423])
-def test_a_lock_that_says_nothing_readable_is_still_a_lock(server, status):
+def test_an_unreadable_lock_is_still_a_lock(server, status):
     for body in UNREADABLE:
         with FaultyProxy(server.port) as proxy:
             proxy.on("say", lambda method, path: method in {"LOCK", "POST"}, status=status, body=body)
-            with pytest.raises(StateLockedError) as refused:
+            with pytest.raises(StateLockedError) as caught:
                 _through(server, proxy, "never").lock(holder("one"))
-        words = str(refused.value)
+        words = str(caught.value)
         assert len(words) < 1000
         assert words.isprintable()
 
 
 @pytest.mark.parametrize("status", [409, 412, 423])
-def test_a_refusal_that_shows_our_own_lock_is_no_refusal(server, status):
+def test_a_refusal_that_shows_our_own_lock_is_a_success(server, status):
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
         body = json.dumps({"ID": "one", "Who": "anna@desk"}).encode()
@@ -103,7 +103,7 @@ def test_a_refusal_that_shows_our_own_lock_is_no_refusal(server, status):
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 401, 403, 404, 405, 501])
-def test_a_server_that_does_not_lock_is_refused_and_nothing_is_left_locked(server, status):
+def test_a_server_without_locking_is_refused_and_left_unlocked(server, status):
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
         proxy.on("say-after" if status < 300 else "say", lambda method, path: True, status=status)
@@ -113,7 +113,7 @@ def test_a_server_that_does_not_lock_is_refused_and_nothing_is_left_locked(serve
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 410, 500, 503])
-def test_reading_that_is_refused_is_not_an_absent_state(server, status):
+def test_a_refused_read_is_not_an_absent_state(server, status):
     with FaultyProxy(server.port) as proxy:
         proxy.on("say", lambda method, path: True, times=100, status=status)
         with pytest.raises(StateUnreachableError, match=str(status)):
@@ -121,7 +121,7 @@ def test_reading_that_is_refused_is_not_an_absent_state(server, status):
 
 
 @pytest.mark.parametrize("status", [200, 204, 404])
-def test_an_empty_answer_is_an_absent_state(server, status):
+def test_an_empty_response_is_an_absent_state(server, status):
     with FaultyProxy(server.port) as proxy:
         proxy.on("say", lambda method, path: True, status=status)
         assert _through(server, proxy, "x").read().snapshot is None
@@ -139,43 +139,43 @@ def test_an_empty_answer_is_an_absent_state(server, status):
         (b"\0" * 512, "damaged"),
     ],
 )
-def test_what_is_no_state_is_refused(server, body, words):
+def test_other_content_is_refused(server, body, words):
     with FaultyProxy(server.port) as proxy:
         proxy.on("say", lambda method, path: True, status=200, body=body)
         with pytest.raises(StateUnreadableError, match=words):
             _through(server, proxy, "x").read()
 
 
-def test_a_write_that_arrives_late_does_no_harm(server):
+def test_a_delayed_write_is_harmless(server):
     """The request is held back, tried again, and carried out when the run has gone on."""
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
-        ground = _through(server, proxy, name)
-        held = ground.lock(holder("one"))
-        held.read()
-        held.write_snapshot(snapshot(1), 1)
-        held.begin_journal(1)
+        backend = _through(server, proxy, name)
+        locked = backend.lock(holder("one"))
+        locked.read()
+        locked.write_snapshot(snapshot(1), 1)
+        locked.begin_journal(1)
         proxy.on("late", lambda method, path: method == "POST")
-        held.append(lines(1), 1, 0)
-        held.append(lines(2), 2, 0)
+        locked.append(lines(1), 1, 0)
+        locked.append(lines(2), 2, 0)
         proxy.deliver()
         if server.manner == "careless":
             # Nothing but our own look can tell; it does, before anything else is done.
-            with pytest.raises(StateLockLostError, match="something else was written"):
-                held.append(lines(3), 3, 0)
+            with pytest.raises(StateLockLostError, match="the state was changed"):
+                locked.append(lines(3), 3, 0)
         else:
-            held.append(lines(3), 3, 0)
+            locked.append(lines(3), 3, 0)
             assert found(_straight(server, name).read()) == (snapshot(1), lines(1, 3))
-        held.release()
+        locked.release()
 
 
-def test_an_old_state_from_a_stale_replica_is_not_taken_for_a_foreign_write(server):
+def test_an_old_state_from_a_lagging_replica_is_not_a_foreign_write(server):
     """The server accepts a write and gives the state from before for a while."""
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
-        held = _through(server, proxy, name).lock(holder("one"))
-        held.read()
-        held.write_snapshot(snapshot(1), 1)
+        locked = _through(server, proxy, name).lock(holder("one"))
+        locked.read()
+        locked.write_snapshot(snapshot(1), 1)
         old = server.states[name].body
         writes = server.states[name].writes
         proxy.on(
@@ -185,20 +185,20 @@ def test_an_old_state_from_a_stale_replica_is_not_taken_for_a_foreign_write(serv
             status=200,
             body=old,
         )
-        held.write_snapshot(snapshot(2), 2)
-        held.release()
+        locked.write_snapshot(snapshot(2), 2)
+        locked.release()
     assert _straight(server, name).read().snapshot == snapshot(2)
 
 
-def test_somebody_elses_write_is_noticed_before_ours(server):
+def test_a_foreign_write_is_detected_before_ours(server):
     name = f"s{next(_numbers)}"
-    held = _straight(server, name).lock(holder("one"))
-    held.read()
-    held.write_snapshot(snapshot(1), 1)
+    locked = _straight(server, name).lock(holder("one"))
+    locked.read()
+    locked.write_snapshot(snapshot(1), 1)
     document = json.loads(server.states[name].body)
     document["serial"] += 1
     server.states[name].body = json.dumps(document).encode()
-    with pytest.raises(StateLockLostError, match="something else was written"):
-        held.write_snapshot(snapshot(2), 2)
-    held.release()
+    with pytest.raises(StateLockLostError, match="the state was changed"):
+        locked.write_snapshot(snapshot(2), 2)
+    locked.release()
     assert json.loads(server.states[name].body) == document

@@ -1,4 +1,4 @@
-"""Answers of servers that are no S3 store: each ends in an error message."""
+"""Responses of servers that are not S3 stores: each ends in an error message."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from pragmaspec.errors import StateUnreachableError
 from pragmaspec.state.backends.s3.backend import S3Backend
 from tests.images.raw_server import RawServer
 from tests.state.backends.s3_server import ENVIRONMENT
-from tests.state.backends.samples import HASTY
+from tests.state.backends.samples import FAST_RETRY
 
 
 @pytest.fixture(autouse=True)
@@ -16,25 +16,25 @@ def credentials(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("response", "words"),
     [
-        (b"", "no answer"),
+        (b"", "no response"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "does not answer as S3 does: there is no ETag"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "does not respond as S3 does: there is no ETag"),
         (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 2\r\n\r\nok', "there is no LastModified"),
-        (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nLast-Modified: 99 Foo\r\nContent-Length: 2\r\n\r\nok', "does not answer as S3 does"),
+        (b'HTTP/1.1 200 OK\r\nETag: "x"\r\nLast-Modified: 99 Foo\r\nContent-Length: 2\r\n\r\nok', "does not respond as S3 does"),
         (b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n", "cannot be reached"),
-        (b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", "redirects in a circle"),
-        (b"HTTP/1.1 403 \xff\r\nContent-Length: 5\r\n\r\n<html", "403|no answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na", "contradict|no answer"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", "no answer|as S3 does"),
+        (b"HTTP/1.1 301 Moved\r\nContent-Length: 0\r\n\r\n", "redirects in a loop"),
+        (b"HTTP/1.1 403 \xff\r\nContent-Length: 5\r\n\r\n<html", "403|no response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na", "contradict|no response"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz", "no response|as S3 does"),
         (b"HTTP/1.1 204 No Content\r\n\r\n", "as S3 does"),
     ],
 )
-def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
-    with RawServer(answer) as server, pytest.raises(StateUnreachableError, match=words) as refused:
-        S3Backend(f"s3://states/x?endpoint=http://127.0.0.1:{server.port}", HASTY).read()
-    assert str(refused.value).isprintable()
+def test_any_response_ends_in_a_clear_error(response, words):
+    with RawServer(response) as server, pytest.raises(StateUnreachableError, match=words) as caught:
+        S3Backend(f"s3://states/x?endpoint=http://127.0.0.1:{server.port}", FAST_RETRY).read()
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_whatever_a_server_sends_ends_in_a_sentence(answer, words):
         ("HTTPS_PROXY", "socks5://h:1080", "the proxy URL in HTTPS_PROXY is invalid: the scheme socks5: is not supported"),
     ],
 )
-def test_what_the_environment_says_and_cannot_be(name, value, words, monkeypatch):
+def test_invalid_environment_variables_are_reported(name, value, words, monkeypatch):
     monkeypatch.setenv(name, value)
     with pytest.raises(StateUnreachableError, match=words):
-        S3Backend("s3://states/x", HASTY).read()
+        S3Backend("s3://states/x", FAST_RETRY).read()

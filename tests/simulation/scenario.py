@@ -1,0 +1,274 @@
+"""One random scenario: specs are edited and applied under faults; then the faults end, and the invariants must hold."""
+
+from collections import Counter
+from pathlib import Path
+from tempfile import gettempdir
+
+from pragmaspec.access.ssh import SshClient
+from pragmaspec.engine.apply import apply_plan
+from pragmaspec.engine.context import ApplyContext
+from pragmaspec.engine.reporter import Reporter
+from pragmaspec.errors import PragmaspecError
+from pragmaspec.guest.keys import StackKey
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.fingerprint import with_fingerprints
+from pragmaspec.planning.plan import Action, Plan
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.planning.wanted import Wanted
+from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, SimulatedMachine
+from pragmaspec.providers.simulated.shared_world import SharedWorld
+from pragmaspec.resources import Allocation, Node, StagedImage
+from pragmaspec.site import PublicNetwork, SimulatedSite
+from pragmaspec.state_model import State
+from tests.simulation.clock import SimulatedClock
+from tests.simulation.executor import executor_factory
+from tests.simulation.faults import Crash, FaultInjector
+from tests.simulation.memory_store import MemoryStore
+from tests.simulation.site import FaultySite
+from tests.simulation.spec_editor import SpecEditor
+
+KEY = StackKey(b"k" * 32)
+WINDOW_S = 60.0
+SHORT_SEEDS, SHORT, LONG = 10_000, 4, 7
+"""The scenarios of the first seeds, which are part of every test run, have at most ``SHORT`` runs, all others ``LONG``."""
+LINEAGES = ("11111111-0000-4000-8000-000000000001", "22222222-0000-4000-8000-000000000002")
+FOREIGN = "99999999-0000-4000-8000-000000000009"
+REQUEST = PlanRequest(accept_missing=True)
+
+
+class InvariantError(AssertionError):
+    """An invariant is violated."""
+
+
+class BreakingReporter(Reporter):
+    """A reporter whose output may be closed at any time, as when the user stops the run."""
+
+    def __init__(self, faults: FaultInjector) -> None:
+        self._faults = faults
+
+    def started(self, action: Action) -> None:
+        if self._faults.fault(0.1):
+            raise BrokenPipeError
+
+
+class Stack:
+    """The spec and the state of one user."""
+
+    def __init__(self, lineage: str, scenario: "Scenario") -> None:
+        self.lineage = lineage
+        self._scenario = scenario
+        self.store = MemoryStore(lineage, scenario.faults)
+        # A state from before a rename, with objects created under the new name since, must be repaired by hand.
+        self.editor = SpecEditor(scenario.faults.random, scenario.sites, moves=not scenario.restores_old_states)
+        self._remote = SshClient(lineage, KEY, Path(gettempdir()) / "pragmaspec-simulation-unused")
+
+    def plan(self, state: State, wanted: Wanted) -> Plan:
+        providers = self._scenario.providers
+        observed = {name: provider.observe(self.lineage) for name, provider in providers.items()}
+        inventories = {name: providers[name].inventory() for name in sites_needing_inventory(wanted, state, REQUEST)}
+        return with_fingerprints(make_plan(wanted, state, observed, inventories, REQUEST), state, observed)
+
+    def apply(self) -> None:
+        """Plan and apply, as the command does. Raises PragmaspecError and Crash."""
+        scenario, wanted = self._scenario, self.editor.wanted()
+        with self.store.session() as session:
+            plan = self.plan(session.state, wanted)
+            scenario.between_plan_and_apply(self)
+            context = ApplyContext(
+                session=session,
+                providers=scenario.providers,
+                wanted=wanted,
+                files=lambda image: ImageFiles(disk=Path("/nowhere")),
+                stack_key=KEY,
+                remote=self._remote,
+                clock=scenario.clock,
+                executor=scenario.executor,
+            )
+            apply_plan(plan, context, BreakingReporter(scenario.faults))
+
+
+class Scenario:
+    """One or two sites; one stack, or two that compete for the same resources; and objects of a foreign stack."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.faults = FaultInjector(seed)
+        random = self.faults.random
+        self.clock = SimulatedClock()
+        late = random.random() < 0.75
+        kind = random.choice(("ident", "token", "tag"))
+        # Usually delays are shorter than the window; sometimes longer, and then leftovers must be removed.
+        self.delay_s = (0.9 if random.random() < 0.8 else 3.0) * WINDOW_S if late or kind != "ident" else 0.0
+        self.duplicates = random.random() < 0.7
+        self.restores_old_states = random.random() < 0.15
+        self._in_nested_run = False
+        names = ("lab",) if random.random() < 0.8 else ("hall", "lab")
+        self.sites = tuple(
+            SimulatedSite(
+                name=name,
+                file=":memory:",
+                identity=kind,
+                window_s=WINDOW_S if self.delay_s else 0.0,
+                vlans=((20, 60),),
+                public=PublicNetwork(network="public", addresses=("192.0.2.10-192.0.2.60",)),
+            )
+            for name in names
+        )
+        self.worlds = {name: SharedWorld(None) for name in names}
+        self.providers = {
+            site.name: FaultySite(site, self.worlds[site.name], self.faults, self.clock, self.delay_s, duplicates=self.duplicates)
+            for site in self.sites
+        }
+        self.executor = executor_factory(self.faults, self.clock)
+        self.stacks = [Stack(lineage, self) for lineage in LINEAGES[: 1 if random.random() < 0.7 else 2]]
+        for world in self.worlds.values():
+            with world.changing() as there:
+                for obj in _FOREIGN_OBJECTS:
+                    there.put(obj)
+
+    def run(self) -> None:
+        """Run the scenario. Raises InvariantError."""
+        random = self.faults.random
+        for _ in range(random.randint(2, SHORT if self.seed < SHORT_SEEDS else LONG)):
+            stack = random.choice(self.stacks)
+            if random.random() < 0.6:
+                stack.editor.edit()
+            if self.restores_old_states and stack.store.versions and random.random() < 0.3:
+                stack.store.put_back(random.choice(stack.store.versions))
+            self.try_to_apply(stack)
+            self.check_nothing_lost()
+            self.pass_time()
+        self.end()
+
+    def try_to_apply(self, stack: Stack) -> None:
+        try:
+            stack.apply()
+        except Crash:
+            self.faults.crashed = False
+        except PragmaspecError:
+            pass  # the next run continues
+
+    def pass_time(self) -> None:
+        self.clock.sleep(self.faults.random.choice((0.0, 0.0, 0.0, 1.0, 10.0, 40.0)))
+
+    def between_plan_and_apply(self, stack: Stack) -> None:
+        """Let time pass, and possibly the complete run of another stack."""
+        if self.faults.calm:
+            return
+        self.pass_time()
+        others = [other for other in self.stacks if other is not stack]
+        if others and not self._in_nested_run and self.faults.random.random() < 0.3:
+            self._in_nested_run = True
+            self.try_to_apply(others[0])
+            self._in_nested_run = False
+
+    def end(self) -> None:
+        """End all faults and delays. Each stack then needs one apply, and its next plan must be empty."""
+        self.faults.calm = True
+        self.clock.sleep(10 * WINDOW_S)
+        # An apply may find a resource that belongs to another stack, or to objects of this one from before its state was
+        # restored; then another plan is needed.
+        rounds = len(self.stacks) + self.restores_old_states
+        while failures := self._apply_all():
+            rounds -= 1
+            if not rounds:
+                raise InvariantError(f"apply without faults: {failures[0]}") from failures[0]
+        for stack in self.stacks:
+            plan = stack.plan(stack.store.state(), stack.editor.wanted())
+            if not plan.empty or (plan.drift and not self.restores_old_states):
+                acts = [(action.key, action.reason) for action in plan.actions]
+                raise InvariantError(f"not converged: {acts} {[(drift.address, drift.detail) for drift in plan.drift]}")
+            self.check_equal(stack, {drift.address for drift in plan.drift})
+        self.check_owners()
+
+    def _apply_all(self) -> list[PragmaspecError]:
+        failures = []
+        for stack in self.stacks:
+            try:
+                stack.apply()
+            except PragmaspecError as error:
+                failures.append(error)
+        return failures
+
+    def check_nothing_lost(self) -> None:
+        """Every object at the sites is recorded, or its op is closed; and no object was created twice where that is avoidable."""
+        for stack in () if self.restores_old_states else self.stacks:
+            state = stack.store.state()
+            known = {record.original_address for record in state.records}
+            closed = {each.op for each in state.closed_ops}
+            for obj in self._objects(stack.lineage):
+                if obj.address not in known and obj.op not in closed:
+                    raise InvariantError(f"{obj.address} (op {obj.op}) is at the site and not recorded")
+        twice = set().union(*(provider.twice for provider in self.providers.values()))
+        if twice and not self.duplicates and self.delay_s < WINDOW_S:
+            raise InvariantError(f"created twice: {twice}")
+
+    def check_equal(self, stack: Stack, reported: set[str]) -> None:
+        """Recorded = present, object by object, and everything is ready. ``reported`` are extra objects that the plan shows."""
+        state = stack.store.state()
+        for record in state.records:
+            if record.status != "ready":
+                raise InvariantError(f"{record.address} is {record.status}: {record.problem}")
+        recorded = Counter(record.original_address for record in state.records if not isinstance(record.resource, StagedImage))
+        present = Counter(obj.address for obj in self._objects(stack.lineage))
+        beside = {obj.address for obj in self._objects(stack.lineage) if not {obj.address, f"{obj.address}#{obj.id}"} & reported}
+        if (present - recorded and not reported) or recorded - present or not beside <= recorded.keys():
+            raise InvariantError(f"recorded {recorded} is not present {present}; reported: {reported}")
+        by_address = {obj.address: obj for obj in self._objects(stack.lineage) if f"{obj.address}#{obj.id}" not in reported}
+        for record in state.records:
+            obj, resource = by_address.get(record.original_address), record.resource
+            if isinstance(resource, Node) and isinstance(obj, SimulatedMachine):
+                # With identities that we choose, a late boot leaves its op on a machine that is nevertheless the right one.
+                op = obj.op if self.restores_old_states or self.sites[0].identity == "ident" else record.op
+                expected = (resource.running, resource.cpus if resource.running else obj.cpus, record.generation, op)
+                if expected != (obj.status == "running", obj.cpus, obj.generation, obj.op):
+                    raise InvariantError(f"{record} is not {obj}")
+            if isinstance(resource, Allocation) and isinstance(obj, Grant):
+                vlans = {network.vlan for network in resource.networks}
+                if vlans != {network.vlan for network in obj.networks} or obj.public != tuple(p.address for p in resource.public):
+                    raise InvariantError(f"{record} is not {obj}")
+        images = {
+            (record.resource.site, record.resource.digest) for record in state.records if isinstance(record.resource, StagedImage)
+        }
+        there = {
+            (name, image.digest)
+            for name, world in self.worlds.items()
+            for image in world._memory.images.values()
+            if stack.lineage in image.users
+        }
+        if images - there or (there - images and not self.restores_old_states):
+            raise InvariantError(f"images recorded {images} are not those present {there}")
+
+    def check_owners(self) -> None:
+        """Each VLAN and address has one owner, and the foreign objects are unchanged."""
+        for world in self.worlds.values():
+            grants = list(world._memory.grants.values())
+            claims = Counter(network.vlan for grant in grants for network in grant.networks if network.vlan is not None)
+            claims.update(address for grant in grants for address in grant.public)
+            twice = [claim for claim, count in claims.items() if count > 1]
+            if twice:
+                raise InvariantError(f"more than one owner of {twice}")
+            objects = {*world._memory.machines.values(), *grants}
+            if not objects.issuperset(_FOREIGN_OBJECTS):
+                raise InvariantError("foreign objects were changed")
+
+    def _objects(self, lineage: str) -> list[SimulatedMachine | Grant]:
+        return [
+            obj
+            for world in self.worlds.values()
+            for obj in (*world._memory.machines.values(), *world._memory.grants.values())
+            if obj.lineage == lineage
+        ]
+
+
+_FOREIGN_OBJECTS: tuple[SimulatedMachine | Grant, ...] = (
+    SimulatedMachine(address="lab/alpha/node/alpha-frontend", lineage=FOREIGN, op="f" * 32, made=-1, alone=False),
+    Grant(
+        address="lab/alpha/allocation",
+        lineage=FOREIGN,
+        op="e" * 32,
+        networks=(GrantedNetwork(name="private", cidr="10.20.0.0/16", vlan=20),),
+        public=("192.0.2.10",),
+    ),
+)
