@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 OWN_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIH9Yjg9kzSiIVvWKBCoOILDlQsXGBhxjJbfRVbd9pEtU ada\n"
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Workshop:
-    """An empty directory, with a home of its own."""
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
+    """A command line in an empty directory, with its own home."""
     home = tmp_path / "home"
     work = tmp_path / "work"
     for directory in (home / ".ssh", work):
@@ -28,4 +28,10 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         captured = capsys.readouterr()
         return captured.out, captured.err
 
-    return Workshop(work, read)
+    return CommandLine(work, read)
+
+
+@pytest.fixture
+def shop(cli: CommandLine) -> CommandLine:
+    """The former name of the fixture."""
+    return cli

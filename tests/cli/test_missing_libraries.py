@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,17 @@ from tests.cli.workshop import Workshop
     ],
 )
 def test_a_missing_library_is_reported_with_its_requirement(
-    shop: Workshop, tmp_path: Path, library: str, line: str, requirement: str
+    cli: CommandLine, tmp_path: Path, library: str, line: str, requirement: str
 ) -> None:
-    spec = shop.spec()
+    spec = cli.spec()
     if library == "libvirt":
         lines = spec.read_text().replace("provider: simulated", "provider: libvirt").splitlines(keepends=True)
         spec.write_text("".join(line for line in lines if not line.startswith(("    file:", "    public:"))))
     (tmp_path / f"{library}.py").write_text(f"raise ModuleNotFoundError('No module named {library}', name='{library}')\n")
-    path = os.pathsep.join([str(tmp_path), shop.environment["PYTHONPATH"]])
+    path = os.pathsep.join([str(tmp_path), cli.environment["PYTHONPATH"]])
     if "migrate" in line:
-        shop("apply", "-y")
-    said = shop.process(*line.split(), environment={"PYTHONPATH": path})
-    assert said.status in {1, 64}
-    assert "Traceback" not in said.err
-    assert f"pip install '{requirement}'" in " ".join(said.err.split())
+        cli("apply", "-y")
+    result = cli.process(*line.split(), environment={"PYTHONPATH": path})
+    assert result.status in {1, 64}
+    assert "Traceback" not in result.err
+    assert f"pip install '{requirement}'" in " ".join(result.err.split())

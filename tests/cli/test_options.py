@@ -15,7 +15,7 @@ from pragmaspec.cli.options import (
     StackOptions,
     expand_option_groups,
 )
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 URL = "http://ada:secret@127.0.0.1:1/x.qcow2"
 
@@ -27,36 +27,36 @@ URL = "http://ada:secret@127.0.0.1:1/x.qcow2"
         "image import", "image import disk.raw", "image convert disk.raw", "state push", "key import", "key export", "init",
     ],
 )  # fmt: skip
-def test_a_url_instead_of_a_file_is_refused(shop: Workshop, line: str) -> None:
-    shop.spec()
-    before = sorted(shop.directory.iterdir())
-    said = shop(*line.split(), URL, status=64)
-    assert "http://127.0.0.1:1/x.qcow2 is a URL, but a local path is required." in said.err
-    assert sorted(shop.directory.iterdir()) == before
+def test_a_url_instead_of_a_file_is_refused(cli: CommandLine, line: str) -> None:
+    cli.spec()
+    before = sorted(cli.directory.iterdir())
+    result = cli(*line.split(), URL, status=64)
+    assert "http://127.0.0.1:1/x.qcow2 is a URL, but a local path is required." in result.err
+    assert sorted(cli.directory.iterdir()) == before
 
 
 @pytest.mark.parametrize(
     "line", ["show", "ssh", "clean", "boot", "plan -t", "plan --replace", "image fetch", "image prune --forget", "schema"]
 )
-def test_passwords_are_redacted_in_errors_about_names(shop: Workshop, line: str) -> None:
-    shop.spec()
-    said = shop(*line.split(), URL, status=64)
-    assert "secret" not in said.err
-    assert "127.0.0.1:1/x.qcow2" in said.err
+def test_passwords_are_redacted_in_errors_about_names(cli: CommandLine, line: str) -> None:
+    cli.spec()
+    result = cli(*line.split(), URL, status=64)
+    assert "secret" not in result.err
+    assert "127.0.0.1:1/x.qcow2" in result.err
 
 
-def test_passwords_are_redacted_in_json(shop: Workshop) -> None:
-    shop.spec()
-    said = shop("show", URL, "--json", status=64)
-    assert "secret" not in said.out + said.err
+def test_passwords_are_redacted_in_json(cli: CommandLine) -> None:
+    cli.spec()
+    result = cli("show", URL, "--json", status=64)
+    assert "secret" not in result.out + result.err
 
 
 @pytest.mark.parametrize(("variable", "line"), [("PRAGMASPEC_SPEC", "plan"), ("PRAGMASPEC_IMAGES", "image list")])
-def test_a_url_in_a_path_variable_is_refused(shop: Workshop, variable: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_in_a_path_variable_is_refused(cli: CommandLine, variable: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, URL)
-    said = shop(*line.split(), status=64)
-    assert "http://127.0.0.1:1/x.qcow2 is a URL, but a local path is required" in said.err
-    assert variable in said.err
+    result = cli(*line.split(), status=64)
+    assert "http://127.0.0.1:1/x.qcow2 is a URL, but a local path is required" in result.err
+    assert variable in result.err
 
 
 @dataclass(frozen=True)

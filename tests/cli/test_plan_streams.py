@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.workshop import Said, Workshop
+from tests.cli.harness import CommandLine, CommandOutput
 
 
-def shell(shop: Workshop, line: str) -> Said:
+def shell(cli: CommandLine, line: str) -> CommandOutput:
     """Run the shell command ``line``, in which ``P`` is the program under test."""
-    command = " ".join(shop.command())
+    command = " ".join(cli.command())
     done = subprocess.run(
         ["bash", "-c", f'set -o pipefail; P() {{ {command} "$@"; }}; {line}'],
-        cwd=shop.directory,
-        env=shop.environment,
+        cwd=cli.directory,
+        env=cli.environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandOutput(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -38,33 +38,33 @@ def shell(shop: Workshop, line: str) -> Said:
         "P plan --out p; P apply --auto-approve /dev/stdin < p",
     ],
 )
-def test_a_plan_can_be_piped_to_apply(shop: Workshop, line: str) -> None:
-    shop.spec()
-    said = shell(shop, line)
-    assert said.status == 0, said.err
-    assert "Done: 5 actions" in said.out + said.err
-    assert "No changes" in shop("plan").out
+def test_a_plan_can_be_piped_to_apply(cli: CommandLine, line: str) -> None:
+    cli.spec()
+    result = shell(cli, line)
+    assert result.status == 0, result.err
+    assert "Done: 5 actions" in result.out + result.err
+    assert "No changes" in cli("plan").out
 
 
-def test_standard_output_contains_only_the_plan_document(shop: Workshop) -> None:
-    shop.spec()
-    said = shop("plan", "--out", "-")
-    assert said.json["kind"] == "pragmaspec-plan"
-    assert "3 to boot" in said.err
-    assert "can hold one document" in shop("plan", "--out", "-", "--json", status=64).err
-    assert not (shop.directory / "-").exists()
+def test_standard_output_contains_only_the_plan_document(cli: CommandLine) -> None:
+    cli.spec()
+    result = cli("plan", "--out", "-")
+    assert result.json["kind"] == "pragmaspec-plan"
+    assert "3 to boot" in result.err
+    assert "can hold one document" in cli("plan", "--out", "-", "--json", status=64).err
+    assert not (cli.directory / "-").exists()
 
 
-def test_valid_targets_for_a_saved_plan(shop: Workshop) -> None:
-    shop.spec()
-    (shop.directory / "empty").touch()
-    (shop.directory / "link").symlink_to("target")
+def test_valid_targets_for_a_saved_plan(cli: CommandLine) -> None:
+    cli.spec()
+    (cli.directory / "empty").touch()
+    (cli.directory / "link").symlink_to("target")
     for name in ("empty", "link", "link", "/dev/null", "with blank"):
-        said = shop("plan", "--out", name)
-        assert ("`pragmaspec apply 'with blank'`" in said.err) == (name == "with blank")
-    assert (shop.directory / "link").is_symlink()
-    assert (shop.directory / "target").read_bytes().startswith(b'{"kind":"pragmaspec-plan"')
-    shop("apply", "--auto-approve", "link")
+        result = cli("plan", "--out", name)
+        assert ("`pragmaspec apply 'with blank'`" in result.err) == (name == "with blank")
+    assert (cli.directory / "link").is_symlink()
+    assert (cli.directory / "target").read_bytes().startswith(b'{"kind":"pragmaspec-plan"')
+    cli("apply", "--auto-approve", "link")
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_valid_targets_for_a_saved_plan(shop: Workshop) -> None:
         ("/proc/self/plan.json", 1, "/proc/self/plan.json"),
     ],
 )
-def test_invalid_targets_for_a_saved_plan(shop: Workshop, name: str, status: int, words: str) -> None:
-    shop.spec()
-    before = (shop.directory / "cluster.yaml").read_text()
-    assert words in shop("plan", "--out", name, status=status).err
-    assert (shop.directory / "cluster.yaml").read_text() == before
+def test_invalid_targets_for_a_saved_plan(cli: CommandLine, name: str, status: int, words: str) -> None:
+    cli.spec()
+    before = (cli.directory / "cluster.yaml").read_text()
+    assert words in cli("plan", "--out", name, status=status).err
+    assert (cli.directory / "cluster.yaml").read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -97,35 +97,35 @@ def test_invalid_targets_for_a_saved_plan(shop: Workshop, name: str, status: int
         ("P key import /dev/null", "not what `pragmaspec key export` writes"),
     ],
 )
-def test_piped_input_that_is_not_a_plan_is_refused(shop: Workshop, line: str, words: str) -> None:
-    shop.spec()
-    said = shell(shop, line)
-    assert said.status == 64
-    assert words in " ".join(said.err.split())
+def test_piped_input_that_is_not_a_plan_is_refused(cli: CommandLine, line: str, words: str) -> None:
+    cli.spec()
+    result = shell(cli, line)
+    assert result.status == 64
+    assert words in " ".join(result.err.split())
 
 
-def test_an_unwritable_target_is_refused_before_planning(shop: Workshop, tmp_path: Path) -> None:
-    shop.spec()
+def test_an_unwritable_target_is_refused_before_planning(cli: CommandLine, tmp_path: Path) -> None:
+    cli.spec()
     (tmp_path / "closed").mkdir(mode=0o500)
     if os.access(tmp_path / "closed", os.W_OK):  # root may write anywhere
         return
-    assert "may not be written to" in shop("plan", "--out", str(tmp_path / "closed" / "plan.json"), status=64).err
+    assert "may not be written to" in cli("plan", "--out", str(tmp_path / "closed" / "plan.json"), status=64).err
 
 
-def test_streams_are_read_and_written_once(shop: Workshop) -> None:
-    shop.spec()
+def test_streams_are_read_and_written_once(cli: CommandLine) -> None:
+    cli.spec()
     for name in ("first", "second"):
-        os.mkfifo(shop.directory / name)
-    shop("plan", "--out", "plan.json")
-    plan = (shop.directory / "plan.json").read_bytes()
+        os.mkfifo(cli.directory / name)
+    cli("plan", "--out", "plan.json")
+    plan = (cli.directory / "plan.json").read_bytes()
     with ThreadPoolExecutor() as other_ends:
-        read = other_ends.submit((shop.directory / "first").read_bytes)
-        shop("plan", "--out", "first")
+        read = other_ends.submit((cli.directory / "first").read_bytes)
+        cli("plan", "--out", "first")
         assert read.result().startswith(plan[:64])
-        written = other_ends.submit((shop.directory / "second").write_bytes, plan)
-        shop("apply", "-y", "second")
+        written = other_ends.submit((cli.directory / "second").write_bytes, plan)
+        cli("apply", "-y", "second")
         assert written.result() == len(plan)
-    assert "/dev/null gave nothing" in shop("apply", "/dev/null", status=64).err
+    assert "/dev/null gave nothing" in cli("apply", "/dev/null", status=64).err
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(shop.directory / "socket"))
-        assert "Saved plan not readable" in shop("apply", "socket", status=64).err
+        listening.bind(str(cli.directory / "socket"))
+        assert "Saved plan not readable" in cli("apply", "socket", status=64).err

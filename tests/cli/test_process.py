@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.workshop import Said, Workshop
+from tests.cli.harness import CommandLine, CommandOutput
 
 LIMIT_S = 30
 
 
-def test_head_ends_the_command_silently(shop: Workshop) -> None:
-    shop.spec(300, site={"host": "{cpus: 2000, memory: 1 TiB, disk: 100 TiB}"})
-    command = " ".join(shop.command("plan", "--verbose"))
+def test_head_ends_the_command_silently(cli: CommandLine) -> None:
+    cli.spec(300, site={"host": "{cpus: 2000, memory: 1 TiB, disk: 100 TiB}"})
+    command = " ".join(cli.command("plan", "--verbose"))
     done = subprocess.run(
         ["bash", "-c", f"{command} | head -n 1; exit ${{PIPESTATUS[0]}}"],
-        cwd=shop.directory,
-        env=shop.environment,
+        cwd=cli.directory,
+        env=cli.environment,
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -32,11 +32,11 @@ def test_head_ends_the_command_silently(shop: Workshop) -> None:
     assert done.stdout.startswith("hello  ·")
 
 
-def test_a_pipe_without_a_reader_ends_the_command_silently(shop: Workshop) -> None:
+def test_a_pipe_without_a_reader_ends_the_command_silently(cli: CommandLine) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     process = subprocess.run(
-        shop.command("schema"), cwd=shop.directory, env=shop.environment, stdout=writing, stderr=subprocess.PIPE, check=False
+        cli.command("schema"), cwd=cli.directory, env=cli.environment, stdout=writing, stderr=subprocess.PIPE, check=False
     )
     os.close(writing)
     assert (process.returncode, process.stderr) == (141, b"")
@@ -44,65 +44,65 @@ def test_a_pipe_without_a_reader_ends_the_command_silently(shop: Workshop) -> No
 
 @pytest.mark.parametrize("command", ["plan", "--help", "plan --json", "list site", "image list", "state pull"])
 @pytest.mark.parametrize(("redirected", "why"), [(">/dev/full", "No space left on device"), (">&-", "it is closed")])
-def test_an_unwritable_output_is_reported(shop: Workshop, command: str, redirected: str, why: str) -> None:
-    shop.running()
-    said = _shell(shop, f"{command} {redirected}")
-    assert (said.status, said.out) == (1, "")
-    assert said.err == f"error: Output cannot be written\n  Standard output: {why}. Completed actions are recorded.\n"
+def test_an_unwritable_output_is_reported(cli: CommandLine, command: str, redirected: str, why: str) -> None:
+    cli.running()
+    result = _shell(cli, f"{command} {redirected}")
+    assert (result.status, result.out) == (1, "")
+    assert result.err == f"error: Output cannot be written\n  Standard output: {why}. Completed actions are recorded.\n"
 
 
 @pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
-def test_results_are_printed_without_standard_error(shop: Workshop, redirected: str) -> None:
-    shop.spec()
-    said = _shell(shop, f"plan {redirected}")
-    assert (said.status, said.err) == (0, "")
-    assert "3 to boot" in said.out
+def test_results_are_printed_without_standard_error(cli: CommandLine, redirected: str) -> None:
+    cli.spec()
+    result = _shell(cli, f"plan {redirected}")
+    assert (result.status, result.err) == (0, "")
+    assert "3 to boot" in result.out
 
 
 @pytest.mark.parametrize(
     ("redirected", "status"),
     [("2>/dev/full", 130), (">/dev/full", 1), (">/dev/full 2>&1", 1), (">&-", 1), ("2>&1 | head -n 1", 141)],
 )
-def test_an_apply_with_unwritable_progress_records_its_actions(shop: Workshop, redirected: str, status: int) -> None:
-    shop.spec()
-    assert _shell(shop, f"apply --auto-approve {redirected}").status == status
-    shop("apply", "--auto-approve")
-    assert "No changes" in shop("plan").out
+def test_an_apply_with_unwritable_progress_records_its_actions(cli: CommandLine, redirected: str, status: int) -> None:
+    cli.spec()
+    assert _shell(cli, f"apply --auto-approve {redirected}").status == status
+    cli("apply", "--auto-approve")
+    assert "No changes" in cli("plan").out
 
 
-def test_a_closed_standard_error_does_not_corrupt_the_state(shop: Workshop) -> None:
+def test_a_closed_standard_error_does_not_corrupt_the_state(cli: CommandLine) -> None:
     """Otherwise an opened file would get its descriptor."""
-    shop.spec()
-    assert _shell(shop, "apply --auto-approve 2>&-").status == 0
-    assert "No changes" in shop("plan").out
+    cli.spec()
+    assert _shell(cli, "apply --auto-approve 2>&-").status == 0
+    assert "No changes" in cli("plan").out
 
 
-def _shell(shop: Workshop, line: str) -> Said:
+def _shell(cli: CommandLine, line: str) -> CommandOutput:
     """Run a command line with redirections in a shell."""
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {shlex.join(shop.command())} {line}"],
-        cwd=shop.directory,
-        env=shop.environment,
+        ["bash", "-c", f"set -o pipefail; {shlex.join(cli.command())} {line}"],
+        cwd=cli.directory,
+        env=cli.environment,
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
         check=False,
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return CommandOutput(done.returncode, done.stdout, done.stderr)
 
 
-def test_output_is_ascii_for_an_ascii_encoding(shop: Workshop) -> None:
-    shop.spec()
-    said = shop.process("plan", environment={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
-    assert said.status == 0
-    assert said.out.isascii()
-    assert "1 cpu, 1 GiB, 10.20.0.10" in said.out
+def test_output_is_ascii_for_an_ascii_encoding(cli: CommandLine) -> None:
+    cli.spec()
+    result = cli.process("plan", environment={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert result.status == 0
+    assert result.out.isascii()
+    assert "1 cpu, 1 GiB, 10.20.0.10" in result.out
 
 
-def test_interrupt_while_waiting(shop: Workshop) -> None:
-    shop.spec(site={"latency": "20 s"})
+def test_interrupt_while_waiting(cli: CommandLine) -> None:
+    cli.spec(site={"latency": "20 s"})
     process = subprocess.Popen(
-        shop.command("plan"), cwd=shop.directory, env=shop.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        cli.command("plan"), cwd=cli.directory, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with process:
         limit = time.monotonic() + LIMIT_S
@@ -114,11 +114,11 @@ def test_interrupt_while_waiting(shop: Workshop) -> None:
     assert "Traceback" not in err
 
 
-def test_bugs_keep_their_traceback(shop: Workshop) -> None:
+def test_bugs_keep_their_traceback(cli: CommandLine) -> None:
     """Only a PragmaspecError is printed without traceback."""
     code = "import pragmaspec.stack.location as p, pragmaspec.cli.app as a; p.locate_stack = None; a.run(['validate'])"
     done = subprocess.run(
-        [shop.command()[0], "-c", code], cwd=shop.directory, env=shop.environment, capture_output=True, text=True, check=False
+        [cli.command()[0], "-c", code], cwd=cli.directory, env=cli.environment, capture_output=True, text=True, check=False
     )
     assert "Traceback" in done.stderr
 
@@ -149,26 +149,26 @@ def test_bugs_keep_their_traceback(shop: Workshop) -> None:
         ("pragmaspec ssh --state=state/cluster hello-f", "hello-frontend"),
     ],
 )
-def test_completion(shop: Workshop, words: str, offered: str) -> None:
-    shop.running()
-    said = shop.process(
+def test_completion(cli: CommandLine, words: str, offered: str) -> None:
+    cli.running()
+    result = cli.process(
         environment={
             "_PRAGMASPEC_COMPLETE": "complete_bash",
             "COMP_WORDS": words,
             "COMP_CWORD": str(len(words.split(" ")) - 1),
         }
     )
-    assert said.err == ""
-    assert any(line.startswith(offered) for line in said.out.split()), said.out
+    assert result.err == ""
+    assert any(line.startswith(offered) for line in result.out.split()), result.out
 
 
-def test_completion_without_a_recorded_state(shop: Workshop) -> None:
+def test_completion_without_a_recorded_state(cli: CommandLine) -> None:
     """Images, sites and clusters come from the spec."""
-    shop.spec()
+    cli.spec()
     for words, offered in (("image fetch ", "tiny"), ("list site ", "lab"), ("plan --target he", "hello")):
         line = f"pragmaspec {words}"
         environment = {"_PRAGMASPEC_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-        assert shop.process(environment=environment).out.split() == [offered]
+        assert cli.process(environment=environment).out.split() == [offered]
 
 
 @pytest.mark.parametrize(
@@ -185,17 +185,17 @@ def test_completion_without_a_recorded_state(shop: Workshop) -> None:
         "pragmaspec ssh --state s3://b/k hel",
     ],
 )
-def test_completion_without_candidates(shop: Workshop, words: str) -> None:
+def test_completion_without_candidates(cli: CommandLine, words: str) -> None:
     environment = {"_PRAGMASPEC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
-    said = shop.process(environment=environment)
-    assert "Traceback" not in said.err
-    assert said.out.strip() == ""
+    result = cli.process(environment=environment)
+    assert "Traceback" not in result.err
+    assert result.out.strip() == ""
 
 
-def test_completion_script(shop: Workshop) -> None:
-    said = shop.process("--show-completion", "bash", environment={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
-    assert said.status == 0
-    assert re.search(r"_PRAGMASPEC_COMPLETE=complete_bash", said.out)
+def test_completion_script(cli: CommandLine) -> None:
+    result = cli.process("--show-completion", "bash", environment={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
+    assert result.status == 0
+    assert re.search(r"_PRAGMASPEC_COMPLETE=complete_bash", result.out)
 
 
 def _sleeping(pid: int) -> bool:

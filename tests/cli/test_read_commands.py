@@ -8,166 +8,166 @@ import sys
 
 import pytest
 
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 
-def test_list_cluster(shop: Workshop) -> None:
-    shop.running()
-    lines = shop("list", "cluster").out.splitlines()
+def test_list_cluster(cli: CommandLine) -> None:
+    cli.running()
+    lines = cli("list", "cluster").out.splitlines()
     assert lines[0].split() == ["CLUSTER", "STATUS", "READY", "CPUS", "MEMORY", "PUBLIC", "VLAN", "PRIVATE", "SITE"]
     assert lines[1].split()[:3] == ["hello", "ready", "3/3"]
-    named = shop("list", "cluster", "hello").out
+    named = cli("list", "cluster", "hello").out
     assert "hello-compute-1  ready" in named
-    found = shop("list", "cluster", "hello", "--json").json["clusters"][0]["nodes"]
+    found = cli("list", "cluster", "hello", "--json").json["clusters"][0]["nodes"]
     assert [node["name"] for node in found] == ["hello-frontend", "hello-compute-0", "hello-compute-1"]
     assert found[1]["addresses"] == {"private": "10.20.0.10"}
-    assert "Recorded clusters: hello" in shop("list", "cluster", "helo", status=64).err
+    assert "Recorded clusters: hello" in cli("list", "cluster", "helo", status=64).err
 
 
-def test_list_without_a_recorded_state(shop: Workshop) -> None:
-    shop.spec()
-    assert "pragmaspec apply" in shop("list", "cluster").out
-    assert "Recorded clusters: none" in shop("list", "cluster", "hello", status=64).err
-    assert "No nodes" in shop("status").out
+def test_list_without_a_recorded_state(cli: CommandLine) -> None:
+    cli.spec()
+    assert "pragmaspec apply" in cli("list", "cluster").out
+    assert "Recorded clusters: none" in cli("list", "cluster", "hello", status=64).err
+    assert "No nodes" in cli("status").out
 
 
-def test_list_repository(shop: Workshop) -> None:
-    shop.running()
-    line = shop("list", "repository").out.splitlines()[1]
+def test_list_repository(cli: CommandLine) -> None:
+    cli.running()
+    line = cli("list", "repository").out.splitlines()[1]
     assert line.split()[0] == "tiny"
     assert line.endswith("lab")
-    (image,) = shop("list", "repository", "--json").json["images"]
+    (image,) = cli("list", "repository", "--json").json["images"]
     assert (image["sites"], len(image["digest"])) == (["lab"], 64)
-    spec = shop.spec()
+    spec = cli.spec()
     spec.write_text(spec.read_text().partition("clusters:")[0].replace("images:", "images: {} #") + "clusters: {}\n")
-    assert "no longer in the spec" in shop("list", "repository").out
+    assert "no longer in the spec" in cli("list", "repository").out
 
 
-def test_list_site(shop: Workshop) -> None:
-    shop.running()
-    said = shop("list", "site").out
-    assert "hello-frontend" in said
-    assert "198.51.100.10" in said
-    assert shop("list", "site", "lab").out == said
-    assert shop("list", "site", "--json").json["sites"][0]["inventory"]["vlans"][0]["value"] == "20"
-    assert "Known sites: lab" in shop("list", "site", "lob", status=64).err
+def test_list_site(cli: CommandLine) -> None:
+    cli.running()
+    result = cli("list", "site").out
+    assert "hello-frontend" in result
+    assert "198.51.100.10" in result
+    assert cli("list", "site", "lab").out == result
+    assert cli("list", "site", "--json").json["sites"][0]["inventory"]["vlans"][0]["value"] == "20"
+    assert "Known sites: lab" in cli("list", "site", "lob", status=64).err
 
 
-def test_an_unreachable_site_does_not_hide_the_others(shop: Workshop) -> None:
-    shop.spec(site={"faults": "[{call: inventory, kind: refuse}]"})
-    assert "lab" in shop("list", "site", status=1).out
-    assert shop("list", "site", "--json", status=1).json["sites"][0]["trouble"]
+def test_an_unreachable_site_does_not_hide_the_others(cli: CommandLine) -> None:
+    cli.spec(site={"faults": "[{call: inventory, kind: refuse}]"})
+    assert "lab" in cli("list", "site", status=1).out
+    assert cli("list", "site", "--json", status=1).json["sites"][0]["trouble"]
 
 
-def test_show(shop: Workshop) -> None:
-    shop.running()
-    assert "10.20.0.10/" in shop("show", "hello-compute-0").out
-    assert shop("show", "lab/hello/node/hello-compute-0").out == shop("show", "hello-compute-0").out
-    assert "vlan 20" in shop("show", "hello").out
-    assert shop("show", "tiny", "--json").json["record"]["kind"] == "image"
-    assert "Nothing has this address" in shop("show", "hello-compute-7", status=64).err
+def test_show(cli: CommandLine) -> None:
+    cli.running()
+    assert "10.20.0.10/" in cli("show", "hello-compute-0").out
+    assert cli("show", "lab/hello/node/hello-compute-0").out == cli("show", "hello-compute-0").out
+    assert "vlan 20" in cli("show", "hello").out
+    assert cli("show", "tiny", "--json").json["record"]["kind"] == "image"
+    assert "Nothing has this address" in cli("show", "hello-compute-7", status=64).err
 
 
-def test_show_lists_the_candidates_of_an_ambiguous_name(shop: Workshop) -> None:
-    shop.running(cluster="tiny")
-    assert "lab/tiny/allocation" in shop("show", "tiny", status=64).err
+def test_show_lists_the_candidates_of_an_ambiguous_name(cli: CommandLine) -> None:
+    cli.running(cluster="tiny")
+    assert "lab/tiny/allocation" in cli("show", "tiny", status=64).err
 
 
-def test_status(shop: Workshop) -> None:
-    shop.running()
-    assert "All as recorded (looked at lab in" in shop("status").out
-    shop("status", "--detailed-exitcode")
-    (shop.directory / "site.json").unlink()
-    assert "gone" in shop("status", "--detailed-exitcode", status=2).out
-    assert {node["observed"] for node in shop("status", "--json").json["nodes"]} == {"gone"}
+def test_status(cli: CommandLine) -> None:
+    cli.running()
+    assert "All as recorded (looked at lab in" in cli("status").out
+    cli("status", "--detailed-exitcode")
+    (cli.directory / "site.json").unlink()
+    assert "gone" in cli("status", "--detailed-exitcode", status=2).out
+    assert {node["observed"] for node in cli("status", "--json").json["nodes"]} == {"gone"}
 
 
-def test_status_does_not_read_the_spec(shop: Workshop) -> None:
-    shop.running()
-    (shop.directory / "cluster.yaml").write_text("clusters: [")
-    assert "All as recorded" in shop("status").out
+def test_status_does_not_read_the_spec(cli: CommandLine) -> None:
+    cli.running()
+    (cli.directory / "cluster.yaml").write_text("clusters: [")
+    assert "All as recorded" in cli("status").out
 
 
-def test_ssh_config_and_inventory(shop: Workshop) -> None:
-    shop.running()
-    config = shop("ssh-config").out
+def test_ssh_config_and_inventory(cli: CommandLine) -> None:
+    cli.running()
+    config = cli("ssh-config").out
     assert "Host hello-compute-1\n" in config
     assert "ProxyJump hello-frontend" in config
-    path = shop("ssh-config", "--path").out.strip()
+    path = cli("ssh-config", "--path").out.strip()
     assert path.endswith("/config")
-    listed = json.loads(shop("inventory", "--list").out)
+    listed = json.loads(cli("inventory", "--list").out)
     assert path in listed["_meta"]["hostvars"]["hello-frontend"]["ansible_ssh_common_args"]
-    assert json.loads(shop("inventory", "--host", "hello-frontend").out) == listed["_meta"]["hostvars"]["hello-frontend"]
+    assert json.loads(cli("inventory", "--host", "hello-frontend").out) == listed["_meta"]["hostvars"]["hello-frontend"]
 
 
-def _graph(shop: Workshop, inventory: str) -> set[str]:
+def _graph(cli: CommandLine, inventory: str) -> set[str]:
     """The lines of ``ansible-inventory --graph``, whose order is undefined."""
     command = [sys.executable, "-m", "ansible", "inventory", "-i", inventory, "--graph"]
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(command, cwd=shop.directory, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=cli.directory, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return set(done.stdout.splitlines())
 
 
-def test_ansible_accepts_the_inventory_file_and_script(shop: Workshop) -> None:
-    shop.running()
-    (shop.directory / "hosts.yaml").write_text(shop("inventory").out)
-    (shop.directory / "hosts.json").write_text(shop("inventory", "--json").out)
-    command = " ".join(map(shlex.quote, shop.command("inventory", "--spec", f"{shop.directory}/cluster.yaml")))
-    (shop.directory / "nodes").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-    (shop.directory / "nodes").chmod(0o755)
-    graph = _graph(shop, "hosts.yaml")
-    assert graph == _graph(shop, "hosts.json") == _graph(shop, "./nodes")
+def test_ansible_accepts_the_inventory_file_and_script(cli: CommandLine) -> None:
+    cli.running()
+    (cli.directory / "hosts.yaml").write_text(cli("inventory").out)
+    (cli.directory / "hosts.json").write_text(cli("inventory", "--json").out)
+    command = " ".join(map(shlex.quote, cli.command("inventory", "--spec", f"{cli.directory}/cluster.yaml")))
+    (cli.directory / "nodes").write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    (cli.directory / "nodes").chmod(0o755)
+    graph = _graph(cli, "hosts.yaml")
+    assert graph == _graph(cli, "hosts.json") == _graph(cli, "./nodes")
     assert {"  |--@hello:", "  |  |--@hello__computes:", "  |  |  |--hello-compute-1", "  |--@lab__site:"} <= graph
 
 
-def test_inventory_warns_about_unreachable_nodes(shop: Workshop) -> None:
-    shop.spec()
-    before = shop("inventory")
+def test_inventory_warns_about_unreachable_nodes(cli: CommandLine) -> None:
+    cli.spec()
+    before = cli("inventory")
     assert "apply` makes the nodes" in before.err
     assert "hosts: {}" in before.out
-    assert "Nothing is recorded yet" in shop("ssh-config", status=64).err
-    shop.running()
-    shop("shutdown", "hello", "--auto-approve")
-    assert "`pragmaspec boot hello` starts them" in shop("inventory", "--list").err
-    shop("clean", "hello", "--auto-approve")
-    shop.running(public="none", readiness="none")
-    said = shop("inventory", "--list")
-    assert "left out: hello-frontend, hello-compute-0, hello-compute-1." in said.err
-    assert json.loads(said.out)["_meta"] == {"hostvars": {}}
+    assert "Nothing is recorded yet" in cli("ssh-config", status=64).err
+    cli.running()
+    cli("shutdown", "hello", "--auto-approve")
+    assert "`pragmaspec boot hello` starts them" in cli("inventory", "--list").err
+    cli("clean", "hello", "--auto-approve")
+    cli.running(public="none", readiness="none")
+    result = cli("inventory", "--list")
+    assert "left out: hello-frontend, hello-compute-0, hello-compute-1." in result.err
+    assert json.loads(result.out)["_meta"] == {"hostvars": {}}
 
 
-def test_inventory_suggests_similar_host_names(shop: Workshop) -> None:
-    shop.running()
-    said = shop("inventory", "--host", "hello-fronted")
-    assert json.loads(said.out) == {}
-    assert "Did you mean hello-frontend" in said.err
-    assert "are mutually exclusive" in shop("inventory", "--list", "--host", "hello-frontend", status=64).err
+def test_inventory_suggests_similar_host_names(cli: CommandLine) -> None:
+    cli.running()
+    result = cli("inventory", "--host", "hello-fronted")
+    assert json.loads(result.out) == {}
+    assert "Did you mean hello-frontend" in result.err
+    assert "are mutually exclusive" in cli("inventory", "--list", "--host", "hello-frontend", status=64).err
 
 
-def test_ssh_to_an_unknown_node_is_refused(shop: Workshop) -> None:
-    shop.running()
-    assert "Did you mean hello-compute-1" in shop("ssh", "hello-compute-l", "--", "true", status=64).err
-    assert "No such node" in shop("console", "nobody", status=64).err
+def test_ssh_to_an_unknown_node_is_refused(cli: CommandLine) -> None:
+    cli.running()
+    assert "Did you mean hello-compute-1" in cli("ssh", "hello-compute-l", "--", "true", status=64).err
+    assert "No such node" in cli("console", "nobody", status=64).err
 
 
-def test_ssh_passes_the_remaining_arguments_to_the_node(shop: Workshop) -> None:
-    shop.running(public="none", readiness="none")
-    assert "cannot be reached" in shop("ssh", "hello-frontend", "ls", "-l", status=1).err
+def test_ssh_passes_the_remaining_arguments_to_the_node(cli: CommandLine) -> None:
+    cli.running(public="none", readiness="none")
+    assert "cannot be reached" in cli("ssh", "hello-frontend", "ls", "-l", status=1).err
 
 
-def test_console(shop: Workshop) -> None:
-    shop.running()
-    logged = shop.process("console", "hello-frontend", "--log")
+def test_console(cli: CommandLine) -> None:
+    cli.running()
+    logged = cli.process("console", "hello-frontend", "--log")
     assert logged.status == 0
     assert "Linux version" in logged.out
-    assert shop("console", "hello-frontend", status=1).err.endswith("cannot be joined.\n")
+    assert cli("console", "hello-frontend", status=1).err.endswith("cannot be joined.\n")
 
 
-def test_validate(shop: Workshop) -> None:
-    shop.spec()
-    assert shop("validate").out == "cluster.yaml is valid: 1 cluster, 3 nodes, 1 site, 1 image.\n"
-    assert shop("validate", "--json").json == {
+def test_validate(cli: CommandLine) -> None:
+    cli.spec()
+    assert cli("validate").out == "cluster.yaml is valid: 1 cluster, 3 nodes, 1 site, 1 image.\n"
+    assert cli("validate", "--json").json == {
         "kind": "validation",
         "format": 1,
         "spec": "cluster.yaml",
@@ -177,11 +177,11 @@ def test_validate(shop: Workshop) -> None:
         "images": 1,
         "warnings": [],
     }
-    assert "There is no nowhere.yaml" in shop("validate", "nowhere.yaml", status=64).err
+    assert "There is no nowhere.yaml" in cli("validate", "nowhere.yaml", status=64).err
 
 
-def test_validate_checks_every_file_and_name_used_by_images(shop: Workshop) -> None:
-    folder = shop.directory
+def test_validate_checks_every_file_and_name_used_by_images(cli: CommandLine) -> None:
+    folder = cli.directory
     (folder / "kernel").mkdir()
     (folder / "disk.raw").write_bytes(b"")
     (folder / "cluster.yaml").write_text(
@@ -200,8 +200,8 @@ images:
 clusters: {one: {site: lab, image: missing, computes: many}}
 """.replace("SHA", "0" * 64)
     )
-    said = shop("validate", "--json", status=1).json["problems"]
-    assert [(problem["summary"], problem["detail"].partition(". ")[0]) for problem in said] == [
+    result = cli("validate", "--json", status=1).json["problems"]
+    assert [(problem["summary"], problem["detail"].partition(". ")[0]) for problem in result] == [
         ("File not found", "There is no missing.raw"),
         ("File not readable", "kernel cannot be read: it is a directory, not a regular file."),
         ("File not found", "There is no gone"),
@@ -213,60 +213,60 @@ clusters: {one: {site: lab, image: missing, computes: many}}
         ("Unknown site", "There is no site `lab`"),
         ("Not a mapping", "`many` is not valid here"),
     ]
-    assert "Did you mean debian-13?" in said[4]["detail"]
+    assert "Did you mean debian-13?" in result[4]["detail"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("--sites",)])
-def test_schema(shop: Workshop, arguments: tuple[str, ...]) -> None:
-    assert shop("schema", *arguments).json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+def test_schema(cli: CommandLine, arguments: tuple[str, ...]) -> None:
+    assert cli("schema", *arguments).json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-def test_init_writes_a_valid_simulated_spec(shop: Workshop) -> None:
-    said = shop("init", "--simulated").out
-    assert "wrote  cluster.yaml" in said
-    assert "wrote  blank.raw" in said
-    assert "pragmaspec plan" in said
-    assert shop("validate").out.startswith("cluster.yaml is valid")
-    assert "1 to stage (2 MiB to transfer), 1 to allocate, 3 to boot" in shop("plan").out
-    shop("apply", "--auto-approve")
-    assert "No changes" in shop("plan").out
-    assert {"simulated-site.jsonl", "plan.json"} <= set((shop.directory / ".gitignore").read_text().splitlines())
-    (shop.directory / "cluster.yaml").write_text("# mine\n")
-    assert "kept   cluster.yaml  (exists)" in shop("init").out
-    assert (shop.directory / "cluster.yaml").read_text() == "# mine\n"
+def test_init_writes_a_valid_simulated_spec(cli: CommandLine) -> None:
+    result = cli("init", "--simulated").out
+    assert "wrote  cluster.yaml" in result
+    assert "wrote  blank.raw" in result
+    assert "pragmaspec plan" in result
+    assert cli("validate").out.startswith("cluster.yaml is valid")
+    assert "1 to stage (2 MiB to transfer), 1 to allocate, 3 to boot" in cli("plan").out
+    cli("apply", "--auto-approve")
+    assert "No changes" in cli("plan").out
+    assert {"simulated-site.jsonl", "plan.json"} <= set((cli.directory / ".gitignore").read_text().splitlines())
+    (cli.directory / "cluster.yaml").write_text("# mine\n")
+    assert "kept   cluster.yaml  (exists)" in cli("init").out
+    assert (cli.directory / "cluster.yaml").read_text() == "# mine\n"
 
 
-def test_init_in_another_directory_for_libvirt(shop: Workshop) -> None:
-    said = shop("init", "new/place").out
-    assert "Next: cd new/place && pragmaspec plan" in said
-    assert "ssh-keygen" not in said
-    assert "provider: libvirt" in (shop.directory / "new/place/cluster.yaml").read_text()
-    ignored = (shop.directory / "new/place/.gitignore").read_text().splitlines()
+def test_init_in_another_directory_for_libvirt(cli: CommandLine) -> None:
+    result = cli("init", "new/place").out
+    assert "Next: cd new/place && pragmaspec plan" in result
+    assert "ssh-keygen" not in result
+    assert "provider: libvirt" in (cli.directory / "new/place/cluster.yaml").read_text()
+    ignored = (cli.directory / "new/place/.gitignore").read_text().splitlines()
     assert {"state/*/.lock", "state/*/journal.*", "state/*/backups/", "state/*/spill.*", "state/*/*.tmp"} <= set(ignored)
 
 
-def test_init_refuses_an_unwritable_directory(shop: Workshop) -> None:
-    (shop.directory / "file").write_text("")
-    assert "cannot be written" in shop("init", "file/below", status=1).err
+def test_init_refuses_an_unwritable_directory(cli: CommandLine) -> None:
+    (cli.directory / "file").write_text("")
+    assert "cannot be written" in cli("init", "file/below", status=1).err
 
 
-def test_user_data_is_validated_before_planning(shop: Workshop) -> None:
-    shop.spec(user_data="{runcmdd: [x], hostname: y}")
+def test_user_data_is_validated_before_planning(cli: CommandLine) -> None:
+    cli.spec(user_data="{runcmdd: [x], hostname: y}")
     for command in ("validate", "plan", "plan"):
-        said = shop(command)
-        assert "warning: Unknown key in user-data\n  cluster.yaml:13:17\n" in said.err
-        assert "Did you mean `runcmd`?" in said.err
-        assert said.err.endswith("2 warnings.\n\n")
-    assert shop("validate").out.startswith("cluster.yaml is valid, with 2 warnings: ")
-    assert [each["severity"] for each in shop("validate", "--json").json["warnings"]] == ["warning"] * 2
-    assert [each["where"]["line"] for each in shop("plan", "--json").json["warnings"]] == [13, 13]
-    shop.spec(user_data="{runcmd: 3, hostname: y}")
-    refused = shop("plan", status=1)
+        result = cli(command)
+        assert "warning: Unknown key in user-data\n  cluster.yaml:13:17\n" in result.err
+        assert "Did you mean `runcmd`?" in result.err
+        assert result.err.endswith("2 warnings.\n\n")
+    assert cli("validate").out.startswith("cluster.yaml is valid, with 2 warnings: ")
+    assert [each["severity"] for each in cli("validate", "--json").json["warnings"]] == ["warning"] * 2
+    assert [each["where"]["line"] for each in cli("plan", "--json").json["warnings"]] == [13, 13]
+    cli.spec(user_data="{runcmd: 3, hostname: y}")
+    refused = cli("plan", status=1)
     assert "cloud-init expects a list in `runcmd`" in refused.err
     assert refused.err.endswith("1 error and 1 warning.\n")
 
 
-def test_power_commands_do_not_repeat_the_warnings_of_the_spec(shop: Workshop) -> None:
-    shop.spec(user_data="{runcmdd: [x]}")
-    assert "warning: Unknown key" in shop("apply", "--auto-approve").err
-    assert "warning" not in shop("shutdown", "hello").err
+def test_power_commands_do_not_repeat_the_warnings_of_the_spec(cli: CommandLine) -> None:
+    cli.spec(user_data="{runcmdd: [x]}")
+    assert "warning: Unknown key" in cli("apply", "--auto-approve").err
+    assert "warning" not in cli("shutdown", "hello").err

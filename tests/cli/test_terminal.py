@@ -14,18 +14,18 @@ from pragmaspec import Stack
 from pragmaspec.cli.terminal.live_progress import LiveProgress, live_progress
 from pragmaspec.cli.terminal.screen import Screen
 from pragmaspec.errors import SiteError
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 LIMIT_S = 60
 
 
-def _at_terminal(shop: Workshop, *arguments: str, answer: str = "", **environment: str) -> tuple[int, str]:
+def _at_terminal(cli: CommandLine, *arguments: str, answer: str = "", **environment: str) -> tuple[int, str]:
     """Run on a terminal of 120 columns and type ``answer`` at the question; return exit status and output."""
     ours, theirs = pty.openpty()
-    environment = {**shop.environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **environment}
+    environment = {**cli.environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40", **environment}
     process = subprocess.Popen(
-        ["setsid", "--ctty", *shop.command(*arguments)],  # so that it receives Ctrl-C
-        cwd=shop.directory,
+        ["setsid", "--ctty", *cli.command(*arguments)],  # so that it receives Ctrl-C
+        cwd=cli.directory,
         env=environment,
         stdin=theirs,
         stdout=theirs,
@@ -58,84 +58,84 @@ def _at_terminal(shop: Workshop, *arguments: str, answer: str = "", **environmen
     return process.returncode, shown
 
 
-def test_yes_applies_with_live_progress(shop: Workshop) -> None:
-    shop.spec()
-    status, shown = _at_terminal(shop, "apply", answer="y\n")
+def test_yes_applies_with_live_progress(cli: CommandLine) -> None:
+    cli.spec()
+    status, shown = _at_terminal(cli, "apply", answer="y\n")
     assert status == 0, shown
     assert "Apply this plan? [y/N]" in shown
     assert "Done: 5 actions in" in shown
     assert "boot hello-compute-1" in shown
     assert "\x1b[32m" in shown
-    assert shop("plan").out.startswith("No changes")
+    assert cli("plan").out.startswith("No changes")
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", "yes please\n", "\x04"])
-def test_every_other_answer_changes_nothing(shop: Workshop, answer: str) -> None:
-    shop.spec()
-    status, shown = _at_terminal(shop, "apply", answer=answer)
+def test_every_other_answer_changes_nothing(cli: CommandLine, answer: str) -> None:
+    cli.spec()
+    status, shown = _at_terminal(cli, "apply", answer=answer)
     assert status == 1, shown
     assert "Nothing was changed." in shown
-    assert not (shop.directory / "site.json").exists()
+    assert not (cli.directory / "site.json").exists()
 
 
-def test_ctrl_c_at_the_question(shop: Workshop) -> None:
-    shop.spec()
-    status, shown = _at_terminal(shop, "apply", answer="\x03")
+def test_ctrl_c_at_the_question(cli: CommandLine) -> None:
+    cli.spec()
+    status, shown = _at_terminal(cli, "apply", answer="\x03")
     assert status == 130, shown
     assert shown.endswith("\r\nNothing was changed.\r\n")
     assert "Traceback" not in shown
-    assert not (shop.directory / "site.json").exists()
+    assert not (cli.directory / "site.json").exists()
 
 
-def test_ctrl_d_at_the_question(shop: Workshop) -> None:
-    shop.spec()
-    status, shown = _at_terminal(shop, "apply", answer="\x04")
+def test_ctrl_d_at_the_question(cli: CommandLine) -> None:
+    cli.spec()
+    status, shown = _at_terminal(cli, "apply", answer="\x04")
     assert status == 1
     assert "[y/N] \r\nNothing was changed.\r\n" in shown
 
 
-def test_an_empty_plan_needs_no_confirmation(shop: Workshop) -> None:
-    shop.running()
-    status, shown = _at_terminal(shop, "apply")
+def test_an_empty_plan_needs_no_confirmation(cli: CommandLine) -> None:
+    cli.running()
+    status, shown = _at_terminal(cli, "apply")
     assert (status, shown.strip()) == (0, "No changes: everything at lab is as cluster.yaml says.")
 
 
-def test_failures_stay_on_the_screen(shop: Workshop) -> None:
-    shop.spec(site={"faults": "[{call: boot, kind: refuse, match: hello-frontend, nth: 1}]"})
-    status, shown = _at_terminal(shop, "apply", "-y")
+def test_failures_stay_on_the_screen(cli: CommandLine) -> None:
+    cli.spec(site={"faults": "[{call: boot, kind: refuse, match: hello-frontend, nth: 1}]"})
+    status, shown = _at_terminal(cli, "apply", "-y")
     assert status == 5
     assert "FAILED" in shown
     assert "error" in shown
 
 
 @pytest.mark.parametrize("variable", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_colour_can_be_disabled(shop: Workshop, variable: dict[str, str]) -> None:
-    shop.spec()
-    _, shown = _at_terminal(shop, "plan", **variable)
+def test_colour_can_be_disabled(cli: CommandLine, variable: dict[str, str]) -> None:
+    cli.spec()
+    _, shown = _at_terminal(cli, "plan", **variable)
     assert "\x1b[" not in shown
     assert "3 to boot" in shown
 
 
-def test_control_characters_of_guests_are_escaped(shop: Workshop) -> None:
-    shop.running()
-    _, shown = _at_terminal(shop, "console", "hello-frontend", "--log", NO_COLOR="1")
+def test_control_characters_of_guests_are_escaped(cli: CommandLine) -> None:
+    cli.running()
+    _, shown = _at_terminal(cli, "console", "hello-frontend", "--log", NO_COLOR="1")
     assert "Linux version" in shown
     assert "\x1b" not in shown
 
 
 @pytest.mark.parametrize(("answer", "status", "left"), [("y\n", 0, 4), ("n\n", 1, 5)])
-def test_an_edit_of_the_state_shows_its_effect_and_asks(shop: Workshop, answer: str, status: int, left: int) -> None:
-    shop.running()
-    found, shown = _at_terminal(shop, "state", "rm", "hello-compute-1", answer=answer)
+def test_an_edit_of_the_state_shows_its_effect_and_asks(cli: CommandLine, answer: str, status: int, left: int) -> None:
+    cli.running()
+    found, shown = _at_terminal(cli, "state", "rm", "hello-compute-1", answer=answer)
     assert found == status, shown
     assert "lab/hello/node/hello-compute-1: record removed; the resource stays at lab" in shown
     assert "Apply this change to the state? [y/N]" in shown
-    assert len(shop("state", "list", "--json").json["records"]) == left
+    assert len(cli("state", "list", "--json").json["records"]) == left
 
 
-def test_results_are_counted_separately(shop: Workshop) -> None:
-    shop.spec(20)
-    plan = Stack(shop.directory / "cluster.yaml").plan()
+def test_results_are_counted_separately(cli: CommandLine) -> None:
+    cli.spec(20)
+    plan = Stack(cli.directory / "cluster.yaml").plan()
     stage, allocate, *boots = plan.actions
     shown = io.StringIO()
     with live_progress(Screen(shown), plan) as reporter:
@@ -145,7 +145,7 @@ def test_results_are_counted_separately(shop: Workshop) -> None:
         for boot in boots:
             reporter.skipped(boot, f"{allocate.key} failed")
         Console(file=shown, width=100).print(reporter)
-    said = shown.getvalue()
-    assert "1 of 23 done, 1 failed, 21 not started" in said
-    assert said.count("not started, allocate") == 4
-    assert "18 more: not started, allocate" in said
+    result = shown.getvalue()
+    assert "1 of 23 done, 1 failed, 21 not started" in result
+    assert result.count("not started, allocate") == 4
+    assert "18 more: not started, allocate" in result

@@ -1,3 +1,3 @@
-from tests.cli.conftest import shop
+from tests.cli.conftest import cli, shop
 
-__all__ = ["shop"]
+__all__ = ["cli", "shop"]

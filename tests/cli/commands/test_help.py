@@ -13,7 +13,7 @@ import typer
 from pragmaspec import __version__
 from pragmaspec.cli.app import COMMANDS as NAMES
 from pragmaspec.cli.app import command_line
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 ROOT = Path(__file__).parents[3]
 MANUAL = ROOT / "docs" / "cli.md"
@@ -31,13 +31,13 @@ def _commands(group: Any, before: str = "") -> Iterator[str]:
 COMMANDS = list(_commands(typer.main.get_command(command_line())))
 
 
-def _help(shop: Workshop, *command: str) -> str:
-    return shop(*command, "--help").out
+def _help(cli: CommandLine, *command: str) -> str:
+    return cli(*command, "--help").out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_valid_examples(shop: Workshop, command: str) -> None:
-    text = _help(shop, *command.split())
+def test_every_command_has_valid_examples(cli: CommandLine, command: str) -> None:
+    text = _help(cli, *command.split())
     lines = text.partition("Examples:\n")[2].splitlines()
     assert lines
     assert all(line.startswith(f"    pragmaspec {command}") for line in lines), lines
@@ -45,15 +45,15 @@ def test_every_command_has_valid_examples(shop: Workshop, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_the_manual_contains_the_current_help(
-    shop: Workshop, command: str, golden: Callable[[Path, str], None], request: pytest.FixtureRequest
+    cli: CommandLine, command: str, golden: Callable[[Path, str], None], request: pytest.FixtureRequest
 ) -> None:
     """docs/cli.md contains the help of every command; ``--update-golden`` updates it."""
-    said = _help(shop, *command.split()).rstrip("\n")
+    result = _help(cli, *command.split()).rstrip("\n")
     manual = MANUAL.read_text(encoding="utf-8")
     title = f"## `pragmaspec {command}`\n" if command else "## `pragmaspec`\n"
     block = re.search(re.escape(title) + r"(?:(?!\n## ).)*?```text\n(?P<help>.*?)\n```", manual, re.DOTALL)
     assert block is not None, f"docs/cli.md has no section {title.strip()} with a block of text"
-    golden(MANUAL, manual[: block.start("help")] + said + manual[block.end("help") :])
+    golden(MANUAL, manual[: block.start("help")] + result + manual[block.end("help") :])
 
 
 @pytest.mark.parametrize("page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name)
@@ -67,13 +67,13 @@ def test_code_blocks_are_closed(page: Path) -> None:
     assert not opened, f"the block of line {opened} is never closed"
 
 
-def test_help_command_equals_help_option(shop: Workshop) -> None:
-    assert shop("help").out == shop("--help").out == shop("-h").out == shop().out
-    assert shop("help", "plan").out == shop("plan", "--help").out
-    assert shop("help", "state", "lock", "show").out == shop("state", "lock", "show", "--help").out
-    assert shop("help", "list", "site").out == shop("list", "site", "--help").out
-    assert "unknown command: flan" in shop("help", "flan", status=64).err
-    assert "unknown command: plan flan" in shop("help", "plan", "flan", status=64).err
+def test_help_command_equals_help_option(cli: CommandLine) -> None:
+    assert cli("help").out == cli("--help").out == cli("-h").out == cli().out
+    assert cli("help", "plan").out == cli("plan", "--help").out
+    assert cli("help", "state", "lock", "show").out == cli("state", "lock", "show", "--help").out
+    assert cli("help", "list", "site").out == cli("list", "site", "--help").out
+    assert "unknown command: flan" in cli("help", "flan", status=64).err
+    assert "unknown command: plan flan" in cli("help", "plan", "flan", status=64).err
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,8 +91,8 @@ def test_the_summary_equals_the_help_of_the_command(name: str) -> None:
     assert len(NAMES[name].summary) <= 62
 
 
-def test_version(shop: Workshop) -> None:
-    assert shop("--version").out == f"pragmaspec {__version__}\n"
+def test_version(cli: CommandLine) -> None:
+    assert cli("--version").out == f"pragmaspec {__version__}\n"
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'\nversion = "{__version__}"\n' in text
 
@@ -100,12 +100,12 @@ def test_version(shop: Workshop) -> None:
 @pytest.mark.parametrize(
     "arguments", [("plam",), ("plan", "--wat"), ("boot",), ("list", "sites"), ("list",), ("plan", "\x1b[2J", "b")]
 )
-def test_a_wrong_command_line_is_a_usage_error(shop: Workshop, arguments: tuple[str, ...]) -> None:
-    said = shop(*arguments, status=64)
-    assert said.out == ""
-    assert "error: " in said.err
-    assert "--help" in said.err
-    assert "\x1b" not in said.err
+def test_a_wrong_command_line_is_a_usage_error(cli: CommandLine, arguments: tuple[str, ...]) -> None:
+    result = cli(*arguments, status=64)
+    assert result.out == ""
+    assert "error: " in result.err
+    assert "--help" in result.err
+    assert "\x1b" not in result.err
 
 
 @pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("plan", "--help"), ("list", "--help")])

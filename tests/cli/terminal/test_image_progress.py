@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 
 @pytest.fixture
-def served(shop: Workshop) -> Iterator[str]:
+def served(cli: CommandLine) -> Iterator[str]:
     """URL of the disk on a local server."""
-    folder = str(shop.directory)
+    folder = str(cli.directory)
 
     class Files(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments, **options) -> None:
@@ -32,17 +32,17 @@ def served(shop: Workshop) -> Iterator[str]:
     server.server_close()
 
 
-def test_missing_images_are_downloaded_again_with_progress(shop: Workshop, served: str) -> None:
-    spec = shop.spec()
-    digest = sha256((shop.directory / "disk.raw").read_bytes()).hexdigest()
+def test_missing_images_are_downloaded_again_with_progress(cli: CommandLine, served: str) -> None:
+    spec = cli.spec()
+    digest = sha256((cli.directory / "disk.raw").read_bytes()).hexdigest()
     source = f"images: {{tiny: {{source: '{served}', sha256: {digest}, format: raw}}}}"
     spec.write_text("\n".join(source if line.startswith("images:") else line for line in spec.read_text().splitlines()) + "\n")
-    assert "image tiny: downloading" in shop("plan").err
-    store = shop.directory.parent / "home" / "cache" / "pragmaspec" / "images"
+    assert "image tiny: downloading" in cli("plan").err
+    store = cli.directory.parent / "home" / "cache" / "pragmaspec" / "images"
     blobs = [path for path in store.rglob("*") if path.is_file() and path.stat().st_size == 2**20]
     assert blobs
     for path in blobs:
         path.unlink()
-    said = shop("apply", "-y")
-    assert "stage tiny: downloading" in said.err
-    assert Path(shop.directory / "site.json").exists()
+    result = cli("apply", "-y")
+    assert "stage tiny: downloading" in result.err
+    assert Path(cli.directory / "site.json").exists()

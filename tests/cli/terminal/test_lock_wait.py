@@ -11,13 +11,13 @@ def test_holders_and_long_waits_are_printed(capsys: pytest.CaptureFixture[str]) 
     wait = LockWaitMessages(lambda: now)
     for now, holder in ((0, ANN), (5, ANN), (10, ANN), (15, ANN), (41, ANN), (42, None), (53, None)):
         wait(holder, 300 - now)
-    said = capsys.readouterr().err.splitlines()
-    assert [line.partition(":")[0].partition(" for ")[0] for line in said if not line.startswith("  ")] == [
+    result = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0].partition(" for ")[0] for line in result if not line.startswith("  ")] == [
         "Waiting up to 5 min",
         "Still waiting after 10 s",
         "Still waiting after 41 s",
         "Waiting up to 4 min 18 s",
         "Still waiting after 53 s",
     ]
-    assert "ann" in said[0]
-    assert "another run" in said[-1]
+    assert "ann" in result[0]
+    assert "another run" in result[-1]

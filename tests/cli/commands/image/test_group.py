@@ -12,14 +12,14 @@ import typer
 from pragmaspec.cli.commands.image import group as image
 from pragmaspec.errors import ImageError, PlanRefusedError, UsageError
 from pragmaspec.images.store.blobs import BlobStore, file_sha256
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 from tests.images.bad_disks import bootable, converted, created
 
 Run = Callable[..., str]
 
 
 @pytest.fixture
-def run(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(cli: CommandLine, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run ``image …``, expect the exit ``status``, and return the output."""
 
     def command(*arguments: str, status: int = 0) -> str:
@@ -34,12 +34,12 @@ def run(shop: Workshop, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def store(shop: Workshop) -> BlobStore:
-    return BlobStore(shop.directory.parent / "home" / "cache" / "pragmaspec" / "images")
+def store(cli: CommandLine) -> BlobStore:
+    return BlobStore(cli.directory.parent / "home" / "cache" / "pragmaspec" / "images")
 
 
-def written(shop: Workshop, name: str, content: bytes) -> str:
-    (shop.directory / name).write_bytes(content)
+def written(cli: CommandLine, name: str, content: bytes) -> str:
+    (cli.directory / name).write_bytes(content)
     return name
 
 
@@ -54,44 +54,44 @@ def parsed(text: str) -> Any:
     return json.loads(text)
 
 
-def test_inspect_shows_format_and_content(shop: Workshop, run: Run, tmp_path: Path, store: BlobStore) -> None:
-    said = run("inspect", written(shop, "disk.raw.gz", gzip.compress(bootable())))
-    assert [line.split()[0] for line in said.splitlines()] == ["file", "is", "disk", "becomes", "sha256", "boots"]
-    assert "raw in gzip" in said
-    assert "becomes   qcow2 of" in said
-    form = parsed(run("inspect", written(shop, "disk.vmdk", converted(tmp_path, "vmdk")), "--json"))
+def test_inspect_shows_format_and_content(cli: CommandLine, run: Run, tmp_path: Path, store: BlobStore) -> None:
+    result = run("inspect", written(cli, "disk.raw.gz", gzip.compress(bootable())))
+    assert [line.split()[0] for line in result.splitlines()] == ["file", "is", "disk", "becomes", "sha256", "boots"]
+    assert "raw in gzip" in result
+    assert "becomes   qcow2 of" in result
+    form = parsed(run("inspect", written(cli, "disk.vmdk", converted(tmp_path, "vmdk")), "--json"))
     assert (form["kind"], form["layers"], form["disk_format"]) == ("inspected", [], "vmdk")
     assert form["becomes"]["disk_format"] == "qcow2"
     assert form["virtual_size_bytes"] == len(bootable())
-    assert "becomes   itself" in run("inspect", written(shop, "disk.qcow2", converted(tmp_path, "qcow2")))
+    assert "becomes   itself" in run("inspect", written(cli, "disk.qcow2", converted(tmp_path, "qcow2")))
     assert not (store.directory / "sha256").exists(), "nothing was kept"
     assert list(store.incoming.iterdir()) == []
 
 
-def test_inspect_lists_every_reason_for_a_refusal(shop: Workshop, run: Run, tmp_path: Path) -> None:
+def test_inspect_lists_every_reason_for_a_refusal(cli: CommandLine, run: Run, tmp_path: Path) -> None:
     (tmp_path / "base.qcow2").write_bytes(created(tmp_path, "qcow2"))
     overlay = created(tmp_path, "qcow2", more=("-b", str(tmp_path / "base.qcow2"), "-F", "qcow2"))
     with pytest.raises(ImageError, match=r"Image overlay\.qcow2 refused: .*backing file"):
-        run("inspect", written(shop, "overlay.qcow2", overlay))
+        run("inspect", written(cli, "overlay.qcow2", overlay))
     with pytest.raises(ImageError, match=r"Image overlay\.qcow2 refused: .*backing file"):
         run("convert", "overlay.qcow2", "new.raw")
     with pytest.raises(ImageError, match=r"Image empty refused: It is empty\."):
-        run("inspect", written(shop, "empty", b""))
+        run("inspect", written(cli, "empty", b""))
     with pytest.raises(ImageError, match="`--format raw` on the command line"):
-        run("inspect", written(shop, "blank", bytes(2**20)))
+        run("inspect", written(cli, "blank", bytes(2**20)))
     assert "yes, with a kernel of its own" in run("inspect", "blank", "--format", "raw", "--no-partitions")
     with pytest.raises(ImageError, match=r"Image nosuch cannot be read: There is no file nosuch\.$"):
         run("inspect", "nosuch")
 
 
-def test_convert_by_extension(shop: Workshop, run: Run, tmp_path: Path) -> None:
-    written(shop, "disk.vdi", converted(tmp_path, "vdi"))
-    said = run("convert", "disk.vdi", "disk.qcow2")
-    assert said.startswith("disk.qcow2: a disk of 2 MiB in a file of")
+def test_convert_by_extension(cli: CommandLine, run: Run, tmp_path: Path) -> None:
+    written(cli, "disk.vdi", converted(tmp_path, "vdi"))
+    result = run("convert", "disk.vdi", "disk.qcow2")
+    assert result.startswith("disk.qcow2: a disk of 2 MiB in a file of")
     form = parsed(run("convert", "disk.qcow2", "again.raw.zst", "--json"))
     assert (form["kind"], form["virtual_size_bytes"]) == ("converted", len(bootable()))
     run("convert", "again.raw.zst", "back.raw")
-    assert (shop.directory / "back.raw").read_bytes() == bootable()
+    assert (cli.directory / "back.raw").read_bytes() == bootable()
     with pytest.raises(UsageError, match="exists and would be replaced"):
         run("convert", "disk.vdi", "back.raw")
     run("convert", "disk.vdi", "back.raw", "--force")
@@ -103,17 +103,17 @@ def test_convert_by_extension(shop: Workshop, run: Run, tmp_path: Path) -> None:
         run("convert", "nothing.qcow2", "new.qcow2")
 
 
-def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -> None:
-    shop.spec()
-    said = run("fetch")
-    assert said.splitlines()[1].split()[0] == "tiny"
-    digest = file_sha256(shop.directory / "disk.raw")
+def test_fetch_list_and_convert_an_image_of_the_spec(cli: CommandLine, run: Run) -> None:
+    cli.spec()
+    result = run("fetch")
+    assert result.splitlines()[1].split()[0] == "tiny"
+    digest = file_sha256(cli.directory / "disk.raw")
     (only,) = parsed(run("list", "--json"))["images"]
     assert (only["name"], only["digest"], only["here"], only["used_by"]) == ("tiny", digest, True, [])
     assert "nobody" in run("list")
     for name in ("tiny", digest[:12]):
         run("convert", name, f"{name}.vmdk")
-        assert (shop.directory / f"{name}.vmdk").exists()
+        assert (cli.directory / f"{name}.vmdk").exists()
     with pytest.raises(UsageError, match="Did you mean tiny"):
         run("fetch", "tinny")
     with pytest.raises(UsageError, match="image that is built"):
@@ -121,12 +121,12 @@ def test_fetch_list_and_convert_an_image_of_the_spec(shop: Workshop, run: Run) -
     assert run("build") == "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
 
 
-def test_import_of_a_disk_and_of_pinned_files(shop: Workshop, run: Run, store: BlobStore) -> None:
-    assert "new.raw: a disk of 2 MiB, stored as new\n" in run("import", written(shop, "new.raw", bootable()))
-    assert store.path(file_sha256(shop.directory / "new.raw")).exists()
-    shop.spec()
-    written(shop, "vmlinuz", b"a kernel, which is no disk")
-    kernel, disk = file_sha256(shop.directory / "vmlinuz"), file_sha256(shop.directory / "disk.raw")
+def test_import_of_a_disk_and_of_pinned_files(cli: CommandLine, run: Run, store: BlobStore) -> None:
+    assert "new.raw: a disk of 2 MiB, stored as new\n" in run("import", written(cli, "new.raw", bootable()))
+    assert store.path(file_sha256(cli.directory / "new.raw")).exists()
+    cli.spec()
+    written(cli, "vmlinuz", b"a kernel, which is no disk")
+    kernel, disk = file_sha256(cli.directory / "vmlinuz"), file_sha256(cli.directory / "disk.raw")
     lock = f"""
 version = 1
 [images.debian]
@@ -138,50 +138,50 @@ virtual_size_bytes = 1048576
 disk = "sha256:{disk} 1048576"
 kernel = "sha256:{kernel} 26"
 """
-    written(shop, "pragmaspec.lock", lock.encode())
+    written(cli, "pragmaspec.lock", lock.encode())
     form = parsed(run("import", "vmlinuz", "disk.raw", "--json"))
     assert [(each["answers"], each["sha256"]) for each in form["files"]] == [
         ("kernel of debian", kernel), ("disk of debian", disk),
     ]  # fmt: skip
     assert store.path(kernel).read_bytes() == b"a kernel, which is no disk"
     with pytest.raises(ImageError, match="not a disk image"):
-        run("import", written(shop, "text", b"neither disk nor asked for\n"))
+        run("import", written(cli, "text", b"neither disk nor asked for\n"))
 
 
-def test_an_imported_disk_has_a_name_and_a_spec_entry(shop: Workshop, run: Run, store: BlobStore, tmp_path: Path) -> None:
-    file = shop.directory / written(shop, "appliance.vmdk", converted(tmp_path, "vmdk"))
-    said = run("import", "appliance.vmdk", "--name", "rocky-9")
+def test_an_imported_disk_has_a_name_and_a_spec_entry(cli: CommandLine, run: Run, store: BlobStore, tmp_path: Path) -> None:
+    file = cli.directory / written(cli, "appliance.vmdk", converted(tmp_path, "vmdk"))
+    result = run("import", "appliance.vmdk", "--name", "rocky-9")
     file.unlink()
     (only,) = parsed(run("list", "--json"))["images"]
     assert (only["name"], only["format"], only["origin"], only["here"]) == ("rocky-9", "qcow2", "imported appliance.vmdk", True)
     place = store.path(only["digest"])
-    told, _, lines = said.partition("\n\n")
+    told, _, lines = result.partition("\n\n")
     assert told == "appliance.vmdk: a disk of 2 MiB, stored as rocky-9"
     assert lines == f"images:\n  rocky-9:\n    source: {place}\n    sha256: {only['digest']}\n    format: qcow2\n"
     run("convert", "rocky-9", "back.raw")
-    assert (shop.directory / "back.raw").read_bytes() == bootable()
+    assert (cli.directory / "back.raw").read_bytes() == bootable()
 
-    (shop.directory / "cluster.yaml").write_text(lines + "clusters: {}\n")
+    (cli.directory / "cluster.yaml").write_text(lines + "clusters: {}\n")
     place.chmod(0o600)
     place.write_bytes(bytes(place.stat().st_size))
     assert only["digest"][:16] in run("fetch"), "the bytes are not read a second time"
 
 
-def test_an_imported_disk_is_kept_until_it_is_forgotten(shop: Workshop, run: Run, store: BlobStore) -> None:
-    run("import", written(shop, "My Disk_2.raw", bootable()))
-    path = store.path(file_sha256(shop.directory / "My Disk_2.raw"))
+def test_an_imported_disk_is_kept_until_it_is_forgotten(cli: CommandLine, run: Run, store: BlobStore) -> None:
+    run("import", written(cli, "My Disk_2.raw", bootable()))
+    path = store.path(file_sha256(cli.directory / "My Disk_2.raw"))
     assert "Nothing to remove" in run("prune", "--older-than", "0", "--dry-run")
     with pytest.raises(UsageError, match=r"your-disk is no spec or state .* It keeps for: my-disk-2\."):
         run("prune", "--forget", "your-disk")
-    said = run("prune", "--older-than", "0", "-y", "--forget", "my-disk-2")
-    assert "my-disk-2 is no more" in said
+    result = run("prune", "--older-than", "0", "-y", "--forget", "my-disk-2")
+    assert "my-disk-2 is no more" in result
     assert not path.exists()
     assert parsed(run("list", "--json"))["images"] == []
 
 
-def test_import_refuses_invalid_names(shop: Workshop, run: Run) -> None:
-    written(shop, "one.raw", bootable())
-    written(shop, "two.raw", bootable(4 * 2**20))
+def test_import_refuses_invalid_names(cli: CommandLine, run: Run) -> None:
+    written(cli, "one.raw", bootable())
+    written(cli, "two.raw", bootable(4 * 2**20))
     with pytest.raises(UsageError, match="bad-name would do"):
         run("import", "one.raw", "--name", "Bad_Name")
     with pytest.raises(UsageError, match="one by one"):
@@ -191,36 +191,36 @@ def test_import_refuses_invalid_names(shop: Workshop, run: Run) -> None:
         run("import", "two.raw", "--name", "disk")
 
 
-def test_import_continues_after_an_invalid_file(shop: Workshop, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_import_continues_after_an_invalid_file(cli: CommandLine, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ImageError, match="nosuch") as refused:
-        run("import", "nosuch", written(shop, "one.raw", bootable()), written(shop, "text", b"no disk\n"))
+        run("import", "nosuch", written(cli, "one.raw", bootable()), written(cli, "text", b"no disk\n"))
     assert len(refused.value.problems) == 2
     assert "stored as one" in capsys.readouterr().out
 
 
-def test_the_same_disk_in_two_files_is_one_spec_entry(shop: Workshop, run: Run, tmp_path: Path) -> None:
-    written(shop, "disk.vmdk", converted(tmp_path, "vmdk"))
-    written(shop, "disk.vdi", converted(tmp_path, "vdi"))
+def test_the_same_disk_in_two_files_is_one_spec_entry(cli: CommandLine, run: Run, tmp_path: Path) -> None:
+    written(cli, "disk.vmdk", converted(tmp_path, "vmdk"))
+    written(cli, "disk.vdi", converted(tmp_path, "vdi"))
     assert run("import", "disk.vmdk", "disk.vdi").count("  disk:\n") == 1
 
 
-def test_a_disk_without_boot_loader_needs_a_kernel(shop: Workshop, run: Run) -> None:
-    said = run("import", written(shop, "root.raw", bytes(2**20)), "--format", "raw", "--no-partitions")
-    assert "# kernel: PATH" in said
+def test_a_disk_without_boot_loader_needs_a_kernel(cli: CommandLine, run: Run) -> None:
+    result = run("import", written(cli, "root.raw", bytes(2**20)), "--format", "raw", "--no-partitions")
+    assert "# kernel: PATH" in result
 
 
-def test_import_reports_missing_files(shop: Workshop, run: Run) -> None:
+def test_import_reports_missing_files(cli: CommandLine, run: Run) -> None:
     with pytest.raises(ImageError, match=r"There is no file .*/nosuch\.$"):
         run("import", "nosuch")
-    (shop.directory / "folder").mkdir()
+    (cli.directory / "folder").mkdir()
     with pytest.raises(ImageError, match=r"folder is a folder\. Write the path of a disk image"):
         run("import", "folder")
 
 
-def test_verify_sets_damaged_files_aside(shop: Workshop, run: Run, store: BlobStore) -> None:
-    run("import", written(shop, "one.raw", bootable()))
+def test_verify_sets_damaged_files_aside(cli: CommandLine, run: Run, store: BlobStore) -> None:
+    run("import", written(cli, "one.raw", bootable()))
     assert "1 file (2 MiB) are whole." in run("verify") or "1 file" in run("verify")
-    path = store.path(file_sha256(shop.directory / "one.raw"))
+    path = store.path(file_sha256(cli.directory / "one.raw"))
     path.chmod(0o644)
     path.write_bytes(b"damaged")
     (damaged,) = parsed(run("verify", "--json", status=1))["files"]
@@ -229,13 +229,13 @@ def test_verify_sets_damaged_files_aside(shop: Workshop, run: Run, store: BlobSt
 
 
 def test_prune_lists_asks_and_removes_unused_files(
-    shop: Workshop, run: Run, store: BlobStore, monkeypatch: pytest.MonkeyPatch
+    cli: CommandLine, run: Run, store: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop.spec()
-    stored(store, (shop.directory / "disk.raw").read_bytes())
-    shop("plan")
-    stored(store, (shop.directory / written(shop, "unused.raw", bootable())).read_bytes())
-    unused, used = file_sha256(shop.directory / "unused.raw"), file_sha256(shop.directory / "disk.raw")
+    cli.spec()
+    stored(store, (cli.directory / "disk.raw").read_bytes())
+    cli("plan")
+    stored(store, (cli.directory / written(cli, "unused.raw", bootable())).read_bytes())
+    unused, used = file_sha256(cli.directory / "unused.raw"), file_sha256(cli.directory / "disk.raw")
     assert "Nothing to remove. 2 files" in run("prune", "--dry-run"), "both are young"
     assert unused in run("prune", "--dry-run", "--older-than", "0")
     with pytest.raises(PlanRefusedError, match="Confirmation required"):
@@ -245,54 +245,54 @@ def test_prune_lists_asks_and_removes_unused_files(
     assert (form["removed"], [Path(each["path"]).name for each in form["files"]]) == (True, [unused])
     assert not store.path(unused).exists()
     assert store.path(used).exists()
-    (shop.directory / "cluster.yaml").unlink()
-    said = run("prune", "--older-than", "0", "-y")
-    assert "cluster.yaml is no more" in said
+    (cli.directory / "cluster.yaml").unlink()
+    result = run("prune", "--older-than", "0", "-y")
+    assert "cluster.yaml is no more" in result
     assert not store.path(used).exists()
     assert "Nothing to remove." in run("prune", "--dry-run")
 
 
-def test_an_unreadable_stack_does_not_hide_the_others(shop: Workshop, run: Run) -> None:
-    shop.running()
-    run("import", written(shop, "mine.raw", bootable()))
-    state = shop.directory / "state" / "cluster" / "state.json"
+def test_an_unreadable_stack_does_not_hide_the_others(cli: CommandLine, run: Run) -> None:
+    cli.running()
+    run("import", written(cli, "mine.raw", bootable()))
+    state = cli.directory / "state" / "cluster" / "state.json"
     good = state.read_text()
     state.write_text("{")
     assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "known"]
     form = parsed(run("list", "--json"))
-    assert form["unread"] == [str(shop.directory / "cluster.yaml")]
-    warning = shop("image", "list").err
-    assert warning == f"warning: {shop.directory / 'cluster.yaml'} may use more images than shown. The state file is cut off.\n"
+    assert form["unread"] == [str(cli.directory / "cluster.yaml")]
+    warning = cli("image", "list").err
+    assert warning == f"warning: {cli.directory / 'cluster.yaml'} may use more images than shown. The state file is cut off.\n"
     state.write_text(good)
     assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "nobody"]
 
 
-def test_a_stack_is_forgotten_by_its_relative_path(shop: Workshop, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop.running()
-    (shop.directory / "state" / "cluster" / "state.json").write_text("{")
+def test_a_stack_is_forgotten_by_its_relative_path(cli: CommandLine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.running()
+    (cli.directory / "state" / "cluster" / "state.json").write_text("{")
     with pytest.raises(ImageError, match=r"--forget /.*cluster\.yaml"):
         run("prune", "--dry-run")
     assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "cluster.yaml")
     assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "state/cluster")
 
 
-def test_a_second_build_is_identical(shop: Workshop, run: Run) -> None:
+def test_a_second_build_is_identical(cli: CommandLine, run: Run) -> None:
     """`--again` shows the comparison; without `build:` it is an error."""
-    shop.spec()
+    cli.spec()
     assert parsed(run("build", "--again", "--json")) == {"kind": "rebuilt", "format": 1, "images": []}
 
 
-def test_clonezilla_directories_both_ways(shop: Workshop, run: Run) -> None:
+def test_clonezilla_directories_both_ways(cli: CommandLine, run: Run) -> None:
     disk = bytearray(bootable(16 * 2**20))
-    written(shop, "disk.img", bytes(disk))
+    written(cli, "disk.img", bytes(disk))
     run("convert", "disk.img", "saved", "--to", "clonezilla")
-    assert (shop.directory / "saved" / "parts").exists()
+    assert (cli.directory / "saved" / "parts").exists()
     run("convert", "saved", "back.raw")
-    back = (shop.directory / "back.raw").read_bytes()
+    back = (cli.directory / "back.raw").read_bytes()
     assert (back[:446], back[512 : len(disk)]) == (disk[:446], disk[512:]), "all but how sfdisk writes the partition table"
 
 
-def test_every_command_has_an_example(shop: Workshop, run: Run) -> None:
+def test_every_command_has_an_example(cli: CommandLine, run: Run) -> None:
     for command in ("list", "fetch", "build", "verify", "prune", "inspect", "convert", "import"):
         text = run(command, "--help")
         assert f"    pragmaspec image {command}" in text
@@ -311,7 +311,7 @@ def test_every_command_has_an_example(shop: Workshop, run: Run) -> None:
         ("s3://bucket", "names a bucket, but no object"),
     ],
 )
-def test_an_invalid_url_is_refused_before_any_request(shop: Workshop, run: Run, url: str, words: str) -> None:
+def test_an_invalid_url_is_refused_before_any_request(cli: CommandLine, run: Run, url: str, words: str) -> None:
     with pytest.raises((UsageError, ImageError), match=words) as refused:
         run("convert", url, "new.raw")
     assert "canary" not in str(refused.value)
