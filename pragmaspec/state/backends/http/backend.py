@@ -18,7 +18,7 @@ from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.net.urls import redact_url
 from pragmaspec.state.backends.base import Backend, LockedBackend, LockHolder, RawState, StateVersion
 from pragmaspec.state.backends.document import raw_state, snapshot_header
-from pragmaspec.state.backends.http.client import HttpClient, HttpResponse, NoResponse
+from pragmaspec.state.backends.http.client import HttpResponse, NoResponse, StateHttpClient
 from pragmaspec.state.backends.http.config import http_config
 from pragmaspec.state.backends.http.locked import LockedHttpBackend
 from pragmaspec.state.backends.http.protocol import (
@@ -71,7 +71,7 @@ class HttpBackend(Backend):
     @override
     def lock(self, holder: LockHolder) -> LockedBackend:
         holder = holder if holder.id else replace(holder, id=str(uuid4()))
-        client = HttpClient(self._config.address, self._retry, self._environ)
+        client = StateHttpClient(self._config.address, self._retry, self._environ)
         try:
             other = self._take_lock(client, holder)
         except BaseException:
@@ -136,14 +136,14 @@ class HttpBackend(Backend):
             raise refused_error(self.title, response)
 
     @contextmanager
-    def _client(self) -> Iterator[HttpClient]:
-        client = HttpClient(self._config.address, self._retry, self._environ)
+    def _client(self) -> Iterator[StateHttpClient]:
+        client = StateHttpClient(self._config.address, self._retry, self._environ)
         try:
             yield client
         finally:
             client.close()
 
-    def _take_lock(self, client: HttpClient, holder: LockHolder) -> LockInfo | None:
+    def _take_lock(self, client: StateHttpClient, holder: LockHolder) -> LockInfo | None:
         """Take the lock for ``holder``; return its current holder if that is another one.
 
         A refusal that shows our own ID is the response to a repeated request: then the lock is ours.

@@ -14,7 +14,7 @@ from requests.utils import get_netrc_auth
 from pragmaspec.credentials import Basic, Bearer, http_credentials, require_private_transport
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.net.errors import TRANSPORT_ERRORS, explain_error, is_permanent
-from pragmaspec.net.http import Session
+from pragmaspec.net.http import CHUNK_BYTES, HttpClient, strong_etag
 from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.net.trust import ConfiguredPath, TrustError, tls_context
 from pragmaspec.net.urls import redact_url
@@ -22,7 +22,6 @@ from pragmaspec.net.urls import redact_url
 MAX_BYTES = 512 * 2**20
 """No state is larger than this."""
 
-_CHUNK_BYTES = 256 * 1024
 _SYSTEM_ERROR = re.compile(r"\[Errno -?\d+\] ([^:]+)$")
 _MAX_RETRY_AFTER_S = 3600.0
 _RETRYABLE = frozenset({429, 500, 502, 503, 504, 507, 508, 599})
@@ -55,19 +54,20 @@ class NoResponse(Exception):  # noqa: N818 - the outcome is unknown, which is no
         self.permanent = permanent
 
 
-class HttpClient:
+class StateHttpClient:
     """A connection to the server of ``url``. Close it after use. Raises UsageError for credentials that cannot be used."""
 
     def __init__(self, url: str, retry: RetryPolicy, environ: Mapping[str, str] = os.environ) -> None:
         self._title = redact_url(url)
         self._retry = retry
         self._auth = _authenticator(url, environ)
-        self._session = Session(lambda: _tls_context(environ), environ)
-        self._session.headers["Accept"] = "application/json"
+        self._client = HttpClient(
+            retry, context=lambda: _tls_context(environ), environ=environ, headers={"Accept": "application/json"}
+        )
 
     def close(self) -> None:
         """Close the connection."""
-        self._session.close()
+        self._client.close()
 
     def send(self, method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Send a request once. Raises NoResponse, and StateUnreachableError if the server is not trusted."""
@@ -75,16 +75,7 @@ class HttpClient:
         if body is not None:
             sent |= {"Content-Type": "application/json", "Content-MD5": _md5(body)}
         try:
-            with self._session.request(
-                method,
-                url,
-                data=body,
-                headers=sent,
-                auth=self._auth,
-                timeout=self._retry.timeouts_s,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with self._client.send(method, url, headers=sent, body=body, auth=self._auth) as response:
                 return _complete(response)
         except TrustError as error:
             detail = f"{error}. Nothing was sent to {self._title}."
@@ -124,13 +115,12 @@ class HttpClient:
 
 def _complete(response: requests.Response) -> HttpResponse:
     """Read the body of ``response``. Raises NoResponse if it is too large or damaged."""
-    etag = response.headers.get("ETag", "")
     after = response.headers.get("Retry-After", "")
     return HttpResponse(
         status=response.status_code,
         reason=(response.reason or "")[:80],
         body=_read_body(response),
-        etag=etag if etag.startswith('"') else "",
+        etag=strong_etag(response),
         location=redact_url(response.headers.get("Location", "")),
         retry_after_s=min(float(after), _MAX_RETRY_AFTER_S) if after.isascii() and after.isdigit() else 0.0,
     )
@@ -138,7 +128,7 @@ def _complete(response: requests.Response) -> HttpResponse:
 
 def _read_body(response: requests.Response) -> bytes:
     body = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
+    for chunk in response.iter_content(CHUNK_BYTES):
         body += chunk
         if len(body) > MAX_BYTES:
             raise NoResponse(f"the response has more than {MAX_BYTES} bytes")

@@ -8,7 +8,7 @@ from pragmaspec.errors import StateLockLostError, StateUnreachableError, StateUn
 from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.base import LockedBackend, LockHolder, RawState, WriteFence
 from pragmaspec.state.backends.document import StateDocument, decode_document, encode_document, new_document, raw_state, timestamp
-from pragmaspec.state.backends.http.client import HttpClient, HttpResponse, NoResponse
+from pragmaspec.state.backends.http.client import HttpResponse, NoResponse, StateHttpClient
 from pragmaspec.state.backends.http.config import HttpConfig
 from pragmaspec.state.backends.http.protocol import (
     CONFLICTS,
@@ -37,7 +37,7 @@ class _Contents(NamedTuple):
 class LockedHttpBackend(LockedBackend):
     """The state that ``config`` names, locked for ``holder``."""
 
-    def __init__(self, client: HttpClient, config: HttpConfig, holder: LockHolder, retry: RetryPolicy) -> None:
+    def __init__(self, client: StateHttpClient, config: HttpConfig, holder: LockHolder, retry: RetryPolicy) -> None:
         self._client = client
         self._config = config
         self._holder = holder

@@ -2,7 +2,7 @@
 
 from pragmaspec.errors import PragmaspecError, StateUnreachableError
 from pragmaspec.state.backends.document import StateDocument, decode_document
-from pragmaspec.state.backends.http.client import HttpClient, HttpResponse, NoResponse
+from pragmaspec.state.backends.http.client import HttpResponse, NoResponse, StateHttpClient
 from pragmaspec.state.backends.http.config import HttpConfig
 
 OK, CREATED, NO_CONTENT, NOT_MODIFIED = 200, 201, 204, 304
@@ -14,7 +14,7 @@ UNPROCESSABLE = 422
 """GitLab's response to a serial that it has already."""
 
 
-def fetch_document(client: HttpClient, config: HttpConfig) -> tuple[StateDocument | None, HttpResponse]:
+def fetch_document(client: StateHttpClient, config: HttpConfig) -> tuple[StateDocument | None, HttpResponse]:
     """Return the current document, if any, and the response that contained it.
 
     As in Terraform, 204, 404 and an empty body mean that there is none. Raises StateUnreachableError and StateUnreadableError.
@@ -30,7 +30,7 @@ def fetch_document(client: HttpClient, config: HttpConfig) -> tuple[StateDocumen
     raise refused_error(config.title, response)
 
 
-def unlock(client: HttpClient, config: HttpConfig, body: bytes) -> HttpResponse | None:
+def unlock(client: StateHttpClient, config: HttpConfig, body: bytes) -> HttpResponse | None:
     """Release the lock. Never raises; returns None if the outcome is unknown."""
     try:
         return client.send_with_retries(config.unlock_method, config.unlock_address, body)

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from pragmaspec.credentials import CREDENTIAL_SOURCES
 from pragmaspec.errors import PragmaspecError, StateUnreachableError
 from pragmaspec.net.retry import RetryPolicy
+from pragmaspec.net.s3 import RedirectLoopError
 from pragmaspec.state.backends.s3.config import S3Config, s3_client, unreachable_error
-from pragmaspec.state.backends.s3.redirects import RedirectLoopError
 
 _DENIED = frozenset({301, 307, 400, 401, 403})
 _NOT_FOUND, _CONFLICT, _PRECONDITION_FAILED = 404, 409, 412
@@ -186,8 +186,8 @@ class Bucket:
             return None
         with closing(response["Body"]) as stream:
             body = self._call(stream.read)
-        written = self._required(response, "LastModified").astimezone(UTC).isoformat(timespec="seconds")
-        return S3Object(body, str(self._required(response, "ETag")), written, _age_s(response))
+        etag, written = str(self._required(response, "ETag")), self._required(response, "LastModified").astimezone(UTC)
+        return S3Object(body, etag, written.isoformat(timespec="seconds"), _age_s(response))
 
     def _put(self, key: str, body: bytes, if_match: str | None) -> str:
         condition = {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": if_match}

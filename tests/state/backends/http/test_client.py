@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pragmaspec.errors import StateUnreachableError, UsageError
 from pragmaspec.state.backends.http.backend import HttpBackend
-from pragmaspec.state.backends.http.client import HttpClient
+from pragmaspec.state.backends.http.client import StateHttpClient
 from tests.images.raw_server import RawServer
 from tests.state.backends.faulty_proxy import FaultyProxy
 from tests.state.backends.http_server import PASSWORD, StateServer
@@ -116,12 +116,12 @@ def test_a_binary_netrc_file_is_reported(tmp_path, monkeypatch):
     (tmp_path / "netrc").write_bytes(b"machine h login \xff password y\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with pytest.raises(UsageError, match="is not UTF-8 text"):
-        HttpClient("https://h/x", FAST_RETRY, {})
+        StateHttpClient("https://h/x", FAST_RETRY, {})
 
 
 def test_a_non_ascii_token_is_refused():
     with pytest.raises(UsageError, match="a non-ASCII character"):
-        HttpClient("https://h/x", FAST_RETRY, {"PRAGMASPEC_HTTP_TOKEN": "tök€n"})
+        StateHttpClient("https://h/x", FAST_RETRY, {"PRAGMASPEC_HTTP_TOKEN": "tök€n"})
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_interim_responses_are_skipped():
 
 def test_a_token_is_sent_as_bearer_and_control_characters_are_refused():
     with pytest.raises(UsageError, match="control character"):
-        HttpClient("https://h/x", FAST_RETRY, {"PRAGMASPEC_HTTP_TOKEN": "abc\n"})
+        StateHttpClient("https://h/x", FAST_RETRY, {"PRAGMASPEC_HTTP_TOKEN": "abc\n"})
 
 
 def test_a_redirect_is_not_followed():

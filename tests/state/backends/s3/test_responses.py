@@ -40,8 +40,8 @@ def test_any_response_ends_in_a_clear_error(response, words):
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("AWS_ENDPOINT_URL", "http://h:99999", "AWS_ENDPOINT_URL is wrong: its port"),
-        ("AWS_ENDPOINT_URL_S3", "minio", "AWS_ENDPOINT_URL_S3 is wrong: it does not start with"),
+        ("AWS_ENDPOINT_URL", "http://h:99999", "AWS_ENDPOINT_URL is invalid: its port"),
+        ("AWS_ENDPOINT_URL_S3", "minio", "AWS_ENDPOINT_URL_S3 is invalid: it does not start with"),
         ("AWS_REGION", "eu central", "cannot be reached"),
         ("https_proxy", "http://h:99999", "the proxy URL in https_proxy is invalid: its port"),
         ("https_proxy", "http://[::1", "the proxy URL in https_proxy is invalid: the brackets"),
