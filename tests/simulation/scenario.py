@@ -123,7 +123,7 @@ class Scenario:
         self.executor = executor_factory(self.faults, self.clock)
         self.stacks = [Stack(lineage, self) for lineage in LINEAGES[: 1 if random.random() < 0.7 else 2]]
         for world in self.worlds.values():
-            with world.changing() as there:
+            with world.writing() as there:
                 for obj in _FOREIGN_OBJECTS:
                     there.put(obj)
 

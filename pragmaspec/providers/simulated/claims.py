@@ -1,4 +1,4 @@
-"""Claims on what a site has: what an allocation takes and who stands in its way, and who uses an image."""
+"""Claims at a simulated site: networks and addresses of allocations, and references to images."""
 
 from msgspec.structs import replace
 
@@ -6,10 +6,11 @@ from pragmaspec.errors import Problem, SiteConflictError
 from pragmaspec.providers.simulated.objects import Grant, GrantedNetwork, describe_owner
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Allocation, Mark
+from pragmaspec.text import capitalized
 
 
 def new_grant(wanted: Allocation, mark: Mark, before: Grant | None, made: int) -> Grant:
-    """What the site holds for ``wanted`` once it is granted, in the place of ``before``; ``made`` numbers a new one."""
+    """The grant for ``wanted`` in the place of ``before``; ``made`` is the number of a new one."""
     return Grant(
         op=mark.op or (before.op if before else ""),
         made=before.made if before else made,
@@ -21,13 +22,13 @@ def new_grant(wanted: Allocation, mark: Mark, before: Grant | None, made: int) -
 
 
 def claim(world: World, grant: Grant) -> None:
-    """Put ``grant`` in the place of what its address held. All or nothing: SiteConflictError names every holder in the way."""
+    """Put ``grant`` in the place of the one at its address. All or nothing: SiteConflictError names all conflicting holders."""
     problems = [
         Problem(
-            summary=f"A {what} is taken",
-            detail=f"{grant.address} wants {what} {value}, which {describe_owner(holder)} holds.",
+            summary=f"{capitalized(kind)} in use",
+            detail=f"{grant.address} wants {kind} {value}, which {describe_owner(holder)} holds.",
         )
-        for what, value, holder in _claims(world, grant)
+        for kind, value, holder in _claims(world, grant)
         if holder is not None and holder.key != grant.key
     ]
     if problems:
@@ -37,14 +38,14 @@ def claim(world: World, grant: Grant) -> None:
 
 
 def release_grant(world: World, mark: Mark) -> None:
-    """Give back what the allocation of ``mark`` holds, unless another creation has claimed it anew."""
+    """Remove the grant of ``mark``, unless another creation has claimed it anew."""
     grant = world.grant(mark.lineage, mark.address)
     if grant is not None and (not (grant.op and mark.op) or grant.op == mark.op):
-        world.take(grant.key)
+        world.remove(grant.key)
 
 
 def release_image(world: World, digest: str, lineage: str) -> None:
-    """The stack ``lineage`` no longer uses the image, which goes with its last user."""
+    """Remove the reference of stack ``lineage`` to the image, and the image with its last one."""
     image = world.image(digest)
     if image is None or (image.users and lineage not in image.users):
         return
@@ -52,7 +53,7 @@ def release_image(world: World, digest: str, lineage: str) -> None:
     if left:
         world.put(replace(image, users=left))
     else:
-        world.take(image.key)
+        world.remove(image.key)
 
 
 def _claims(world: World, grant: Grant) -> list[tuple[str, str, Grant | None]]:

@@ -1,4 +1,4 @@
-"""Injected faults: which one strikes a call, and what the caller is told."""
+"""Injected faults, and the errors that they raise."""
 
 from collections.abc import Sequence
 
@@ -11,28 +11,29 @@ from pragmaspec.site import Fault
 
 
 def find_fault(world: World, faults: Sequence[Fault], call: str, address: str) -> Fault | None:
-    """The first fault that strikes this call, or None. Counts the call for every fault that waits for its ``nth``."""
-    struck = [fault for fault in faults if fault.call == call and fault.match in address and _due(world, fault)]
-    return struck[0] if struck else None
+    """The first fault for this call, or None. Counts the call for every fault with ``nth``."""
+    matching = [fault for fault in faults if fault.call == call and fault.match in address and _due(world, fault)]
+    return matching[0] if matching else None
 
 
 def refused_error(fault: Fault) -> SiteError:
-    """What a refused call answers."""
-    return SiteError("The site refused a call", f"The simulated site was told to refuse {fault.call}. Nothing happened there.")
+    """The error of a refused call."""
+    return SiteError("The site refused a call", f"The simulated site is set to refuse {fault.call}. The call had no effect.")
 
 
 def lost_error(fault: Fault) -> SiteUnreachableError:
-    """What the caller learns when the answer was lost: nothing about whether it happened."""
+    """The error of a lost response, which does not reveal whether the call had an effect."""
     return SiteUnreachableError(
-        "The site's answer was lost",
-        f"The simulated site was told to lose its answer to {fault.call}. It may have happened; the next plan looks.",
+        "The site's response was lost",
+        f"The simulated site is set to lose its response to {fault.call}. The call may have had an effect; the next plan "
+        "observes it.",
     )
 
 
 def _due(world: World, fault: Fault) -> bool:
     if fault.nth == 0:
         return True
-    # The fault's own words are its name: one that is changed in the spec starts to count anew.
+    # The fault's options are its name: a fault that is changed in the spec counts from 0.
     name = msgspec.json.encode(fault).decode()
     before = world.calls.get(("calls", "", name))
     count = before.count + 1 if before else 1

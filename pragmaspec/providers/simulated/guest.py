@@ -1,4 +1,4 @@
-"""The pretended guest of a machine: how far it has booted, and what its serial console has printed. Pure functions of time."""
+"""The simulated guest of a machine: the stage of its boot, and the output of its serial console. Pure functions of time."""
 
 from random import Random
 from typing import Literal
@@ -7,14 +7,14 @@ from pragmaspec.providers.simulated.objects import SimulatedMachine
 from pragmaspec.resources import Node
 
 GuestStage = Literal["off", "running", "address", "ssh", "cloud-init"]
-"""The furthest a guest has come: off or absent; its domain runs; its address answers; ssh answers; cloud-init finished."""
+"""The stages of a boot: off or absent; the domain runs; the address answers; ssh answers; cloud-init has finished."""
 
-_REACHED: tuple[tuple[GuestStage, float], ...] = (("address", 1.0), ("ssh", 2.0), ("cloud-init", 4.0))
-"""Stage, and after how many latencies of the site it is reached."""
+_STAGE_LATENCIES: tuple[tuple[GuestStage, float], ...] = (("address", 1.0), ("ssh", 2.0), ("cloud-init", 4.0))
+"""Each stage, and the number of site latencies after which it is reached."""
 
 
 def guest_stage(machine: SimulatedMachine | None, now: float, latency_s: float, seed: int) -> GuestStage:
-    """How far the guest has come at ``now``. One that is ``unready`` stays at "running" for ever."""
+    """The stage of the guest at ``now``. An ``unready`` one never gets past "running"."""
     if machine is None or machine.status != "running":
         return "off"
     stage: GuestStage = "running"
@@ -22,14 +22,14 @@ def guest_stage(machine: SimulatedMachine | None, now: float, latency_s: float, 
         return stage
     uptime_s = now - machine.booted_at
     pace_s = latency_s * _pace(machine, seed)
-    for later, latencies in _REACHED:
+    for later, latencies in _STAGE_LATENCIES:
         if uptime_s >= latencies * pace_s:
             stage = later
     return stage
 
 
 def console_text(node: Node, machine: SimulatedMachine | None, stage: GuestStage) -> str:
-    """What the serial console has printed since the machine was booted."""
+    """The output of the serial console since the machine was booted."""
     if machine is None or stage == "off":
         return ""
     lines = [
@@ -39,7 +39,7 @@ def console_text(node: Node, machine: SimulatedMachine | None, stage: GuestStage
         f"[    0.034000] Memory: {machine.memory_mib * 1024}K available",
     ]
     if machine.unready:
-        lines.append("[    1.250000] VFS: Cannot open root device, and never will: this guest was told not to become ready")
+        lines.append("[    1.250000] VFS: Cannot open root device, and never will: this guest is configured not to become ready")
     if stage in ("address", "ssh", "cloud-init"):
         lines += [f"[    1.900000] {nic.network}: {nic.mac} is up, {nic.address}/{nic.prefix}" for nic in node.nics]
     if stage in ("ssh", "cloud-init"):
@@ -50,5 +50,5 @@ def console_text(node: Node, machine: SimulatedMachine | None, stage: GuestStage
 
 
 def _pace(machine: SimulatedMachine, seed: int) -> float:
-    """Between 0.75 and 1.25: guests do not all boot at one speed, but each at the same in every run with this seed."""
-    return Random(f"{seed} {machine.address}").uniform(0.75, 1.25)  # noqa: S311 - a dice for demos, not a secret
+    """The relative speed of a guest, between 0.75 and 1.25, the same in every run with this seed."""
+    return Random(f"{seed} {machine.address}").uniform(0.75, 1.25)  # noqa: S311 - for demos, not for secrets

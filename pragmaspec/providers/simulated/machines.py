@@ -1,4 +1,4 @@
-"""Machines: which one an request is about, what it makes of it, and when the site refuses."""
+"""Boots at a simulated site: the machine of a request, its new state, and the errors of the site."""
 
 from hashlib import sha256
 
@@ -14,22 +14,24 @@ from pragmaspec.site import IdentityKind, SimulatedSite
 
 
 def definition_of(request: BootRequest) -> str:
-    """A digest of what the hypervisor is told; keys, peers and protection are not its business."""
+    """A digest of the hypervisor's part of a request, without keys, peers and protection."""
     node = request.node
-    told = (node.cpus, node.memory_mib, node.nics, request.image.digest, request.image.cmdline, request.allocation.networks)
-    return sha256(msgspec.json.encode(told)).hexdigest()[:16]
+    definition = (node.cpus, node.memory_mib, node.nics, request.image.digest, request.image.cmdline, request.allocation.networks)
+    return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
 
 
 def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
-    """The machine that ``request`` is about, None when it has yet to be made. Raises SiteError when it must not be touched."""
+    """The machine of ``request``; None if it does not exist. Raises SiteError when it must not be changed."""
     mark = request.mark
-    there = world.machines_at(mark.lineage, mark.address)
+    machines = world.machines_at(mark.lineage, mark.address)
     if kind == "ident":
-        return _require_generation(there[0], mark) if there else None
-    known = next((machine for machine in there if machine.id == request.site_id and machine.generation == mark.generation), None)
+        return _require_generation(machines[0], mark) if machines else None
+    known = next(
+        (machine for machine in machines if machine.id == request.site_id and machine.generation == mark.generation), None
+    )
     if known is not None or kind == "tag":
         return known
-    same = next((machine for machine in there if machine.op == mark.op), None)
+    same = next((machine for machine in machines if machine.op == mark.op), None)
     if same is not None and same.asked != definition_of(request):
         raise SiteError(
             "The token was used for another request",
@@ -49,7 +51,7 @@ def _require_generation(machine: SimulatedMachine, mark: Mark) -> SimulatedMachi
 
 
 def belongs_to(machine: SimulatedMachine, mark: Mark) -> bool:
-    """Whether a removal for ``mark`` means ``machine``: not one of a later build, nor one that was made by another creation."""
+    """True if a removal for ``mark`` includes ``machine``: neither one of a later build, nor one of another creation."""
     if machine.generation != mark.generation:
         return machine.alone and machine.generation < mark.generation
     return not (machine.op and mark.op) or machine.op == mark.op
@@ -58,9 +60,9 @@ def belongs_to(machine: SimulatedMachine, mark: Mark) -> bool:
 def booted_machine(
     request: BootRequest, before: SimulatedMachine | None, now: float, *, unready: bool, alone: bool, made: int
 ) -> SimulatedMachine:
-    """The machine as ``request`` says. Its disk stays when it is of the same generation, and never shrinks.
+    """The machine after the boot. A disk of the same generation is kept, and never shrinks.
 
-    ``made`` is the number of a new machine; ``alone``: no other one may have its address.
+    ``made`` is the number of a new machine; ``alone``: no other machine may have its address.
     """
     node, mark = request.node, request.mark
     kept = before if before is not None and before.disk and before.generation == mark.generation else None
@@ -80,17 +82,17 @@ def booted_machine(
         alone=alone,
         autostart=node.autostart,
     )
-    if kept is not None and _with_what_needs_no_start(kept, wanted) == wanted:
+    if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
     return replace(wanted, booted_at=now, unready=unready)
 
 
-def _with_what_needs_no_start(kept: SimulatedMachine, wanted: SimulatedMachine) -> SimulatedMachine:
+def _with_live_changes(kept: SimulatedMachine, wanted: SimulatedMachine) -> SimulatedMachine:
     return replace(kept, disk_bytes=wanted.disk_bytes, autostart=wanted.autostart, booted_at=0.0, unready=False)
 
 
 def check_bootable(world: World, request: BootRequest) -> None:
-    """Raise SiteError when what the node stands on is not at the site: its image, its networks."""
+    """Raise SiteError when the image or a network of the node is missing."""
     node, mark = request.node, request.mark
     if world.image(request.image.digest) is None:
         raise _missing(
@@ -104,7 +106,7 @@ def check_bootable(world: World, request: BootRequest) -> None:
 
 
 def check_capacity(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:
-    """Raise SiteCapacityError when ``after`` does not fit in the place of ``before``: site, overcommit included."""
+    """Raise SiteCapacityError when ``after`` does not fit in the place of ``before``, overcommit included."""
     freed = before if before is not None and before.status == "running" else SimulatedMachine(address="")
     freed_disk = before.disk_bytes if before is not None and before.disk else 0
     uses = (
@@ -120,10 +122,10 @@ def check_capacity(world: World, site: SimulatedSite, before: SimulatedMachine |
     problems = [
         Problem(
             summary="The site is full",
-            detail=f"{after.address} needs {need} {what} at site {site.name}; {held} of {limit} are held, "
-            f"so {need + held - limit} are missing. Ask for less, or clean what is no longer needed.",
+            detail=f"{after.address} needs {need} {unit} at site {site.name}; {held} of {limit} are in use, "
+            f"so {need + held - limit} are missing. Request less, or clean clusters that are no longer needed.",
         )
-        for what, need, held, limit in (uses if after.status == "running" else uses[2:])
+        for unit, need, held, limit in (uses if after.status == "running" else uses[2:])
         if need + held > limit
     ]
     if problems:
@@ -131,4 +133,4 @@ def check_capacity(world: World, site: SimulatedSite, before: SimulatedMachine |
 
 
 def _missing(detail: str) -> SiteError:
-    return SiteError("A node cannot boot", f"{detail} Plan again: what is missing will be made.")
+    return SiteError("A node cannot boot", f"{detail} Plan again, which creates the missing objects.")

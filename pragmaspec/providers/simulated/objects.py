@@ -1,7 +1,7 @@
-"""What stands at a simulated site, as plain values; one line of its file each.
+"""The objects of a simulated site, one line of its file each.
 
-The file is JSON Lines (one object a line, UTF-8). The first line is a :class:`Header`; every other line puts an object in the
-place of what had its key, or takes it away (:class:`RemovedObject`). The last line for a key is the truth.
+The file is JSON Lines (one object per line, UTF-8). The first line is a :class:`Header`; every other line adds an object,
+replaces the one with its key, or removes it (:class:`RemovedObject`). The last line for a key is valid.
 """
 
 from typing import Literal
@@ -13,23 +13,23 @@ from pragmaspec.frozen import Frozen
 FILE_FORMAT = 1
 
 Key = tuple[str, str, str]
-"""Kind of object, lineage (empty: somebody without marks), address or digest."""
+"""Kind of object, lineage (empty: a foreign owner), address or digest."""
 
 
 class Header(Frozen, frozen=True, tag_field="kind", tag="site"):
-    """First line of a site's file. ``format`` is 1."""
+    """The first line of a site's file. ``format`` is 1."""
 
     format: int
     name: str
 
 
 class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
-    """A machine: its definition, its power, and its disk.
+    """A machine: its definition, its power state, and its disk.
 
-    ``lineage`` is empty on a machine without marks; then ``address`` is what its owner calls it. ``definition`` is a digest of
-    what it was booted with, ``image`` the digest its disk was made from, ``booted_at`` in seconds since 1970. ``unready``: its
-    guest never answers. Status "undefined": only the disk is left. ``op`` names its creation, ``made`` counts everything that was
-    made at the site, ``asked`` is a digest of the order that made it. ``alone``: no other machine has its address (kind "ident").
+    ``lineage`` is empty for a foreign machine, whose ``address`` is any name. ``definition`` is a digest of its boot request,
+    ``image`` that of its disk's image, ``booted_at`` in seconds since 1970. ``unready``: its guest never answers. Status
+    "undefined": only the disk is left. ``op`` identifies its creation, ``made`` is its number among all objects created at the
+    site, ``asked`` a digest of the request that created it. ``alone``: no other machine has its address (kind "ident").
     ``autostart``: it starts with its host.
     """
 
@@ -53,7 +53,7 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
 
     @property
     def id(self) -> str:
-        """What the site calls it."""
+        """The site's id of the object."""
         return f"m-{self.made}"
 
     @property
@@ -63,7 +63,7 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
 
 
 class GrantedNetwork(Frozen, frozen=True):
-    """A network of a grant; ``vlan`` None: nothing to claim. ``up`` False: somebody took it down, the claim stands."""
+    """A network of a grant; ``vlan`` None: no claim. ``up`` False: it was stopped, but is still claimed."""
 
     name: str
     cidr: str
@@ -72,7 +72,7 @@ class GrantedNetwork(Frozen, frozen=True):
 
 
 class Grant(Frozen, frozen=True, tag_field="kind", tag="grant"):
-    """What one cluster (or somebody without marks) holds of the site's pools."""
+    """The claims of one cluster, or of a foreign owner."""
 
     address: str
     lineage: str = ""
@@ -83,7 +83,7 @@ class Grant(Frozen, frozen=True, tag_field="kind", tag="grant"):
 
     @property
     def id(self) -> str:
-        """What the site calls it."""
+        """The site's id of the object."""
         return f"g-{self.made}"
 
     @property
@@ -107,7 +107,7 @@ class Image(Frozen, frozen=True, tag_field="kind", tag="image"):
 
 
 class CallCount(Frozen, frozen=True, tag_field="kind", tag="calls"):
-    """How many calls an injected fault has seen: outlives the process, so that the third call is the third call of all."""
+    """The number of calls that an injected fault has counted, across processes."""
 
     fault: str
     count: int
@@ -119,7 +119,7 @@ class CallCount(Frozen, frozen=True, tag_field="kind", tag="calls"):
 
 
 class RemovedObject(Frozen, frozen=True, tag_field="kind", tag="gone"):
-    """The object with this key is no more."""
+    """The removal of the object with this key."""
 
     key: Key
 
@@ -132,15 +132,15 @@ _DECODER: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)
 
 
 def encode_line(line: Line) -> bytes:
-    """``line`` as it stands in the file, with its newline."""
+    """Return ``line`` as in the file, with its newline."""
     return _ENCODER.encode(line) + b"\n"
 
 
 def decode_line(data: bytes) -> Line:
-    """The line in ``data``. Raises ``msgspec.MsgspecError`` when it is none."""
+    """Return the line in ``data``. Raises ``msgspec.MsgspecError`` when it is invalid."""
     return _DECODER.decode(data)
 
 
-def describe_owner(thing: SimulatedMachine | Grant) -> str:
-    """Who holds it, for people: ``lab/hello/allocation of stack 3f9a1c2b``, or the name a stranger gave."""
-    return f"{thing.address} of stack {thing.lineage[:8]}" if thing.lineage else thing.address
+def describe_owner(owned: SimulatedMachine | Grant) -> str:
+    """The human-readable owner: ``lab/hello/allocation of stack 3f9a1c2b``, or the name of a foreign one."""
+    return f"{owned.address} of stack {owned.lineage[:8]}" if owned.lineage else owned.address

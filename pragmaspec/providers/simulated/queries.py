@@ -1,4 +1,4 @@
-"""What a simulated site answers when it is asked: inventory and observations. Pure functions of the world."""
+"""Inventory and observations of a simulated site. Pure functions of the world."""
 
 from hashlib import sha256
 from ipaddress import ip_interface
@@ -20,12 +20,12 @@ from pragmaspec.providers.simulated.world import World
 from pragmaspec.site import SimulatedSite
 
 PUBLIC = PublicPool(network="public", cidr="192.0.2.0/24", gateway="192.0.2.1", dns=("192.0.2.1",))
-"""TEST-NET-1 (RFC 5737): addresses for documentation, which reach nobody."""
-MOST_CPUS_PER_NODE = 255
+"""TEST-NET-1 (RFC 5737): addresses for documentation, which are not routed."""
+MAX_CPUS_PER_NODE = 255
 
 
 def site_identity(site: SimulatedSite) -> SiteIdentity:
-    """The same for the same name: also after the file was moved with its spec, or removed to begin again."""
+    """The identity, which depends only on the name: it survives moving the file with its spec, and removing the file."""
     digest = sha256(f"simulated site {site.name}".encode()).hexdigest()
     where = f", {site.file}" if site.file else ""
     return SiteIdentity(
@@ -36,7 +36,7 @@ def site_identity(site: SimulatedSite) -> SiteIdentity:
 
 
 def site_inventory(world: World, site: SimulatedSite) -> Inventory:
-    """Capacity, and everything that anybody holds."""
+    """Capacity, and its use by any owner."""
     host = site.host
     staged_bytes = sum(image.size_bytes for image in world.images.values())
     return Inventory(
@@ -44,9 +44,9 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
         cpus=host.cpus,
         memory_mib=host.memory_mib,
         disk_bytes=host.disk_bytes,
-        # Disks of nodes are thin: what they promise stands in the holdings, what they fill is next to nothing.
+        # Disks of nodes are thin: their capacity is part of the usage, their allocation is negligible.
         disk_free_bytes=max(0, host.disk_bytes - staged_bytes),
-        cpus_per_node=min(host.cpus, MOST_CPUS_PER_NODE),
+        cpus_per_node=min(host.cpus, MAX_CPUS_PER_NODE),
         holdings=tuple(map(_holding, world.machines.values())),
         public=_public(site),
         addresses=tuple(_taken(address, grant) for address, grant in world.addresses.items()),
@@ -62,7 +62,7 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
 
 
 def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observations:
-    """Everything that carries ``lineage``."""
+    """All objects of ``lineage``."""
     return Observations(
         site=site.name,
         identity=site_identity(site),
@@ -88,13 +88,13 @@ def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observ
 
 def stored_images(world: World) -> tuple[StoredImage, ...]:
     """Every image, by digest."""
-    held = {machine.image for machine in world.machines.values() if machine.disk}
+    used = {machine.image for machine in world.machines.values() if machine.disk}
     return tuple(
         StoredImage(
             digest=image.digest,
             size_bytes=image.size_bytes,
             users=tuple(sorted(lineage[:8] for lineage in image.users)),
-            held=image.digest in held,
+            held=image.digest in used,
         )
         for image in sorted(world.images.values(), key=lambda image: image.digest)
     )

@@ -1,4 +1,4 @@
-"""Worlds that many threads, and with a file many processes, take turns at; one for each site in this process."""
+"""Worlds shared by threads and, with a file, by processes; one per site in this process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,21 +11,21 @@ from pragmaspec.providers.simulated.world_file import WorldLog
 from pragmaspec.site import SimulatedSite
 
 MEMORY = ":memory:"
-"""``file: ":memory:"``: the site lives and dies with the process."""
+"""``file: ":memory:"``: the site exists only in this process."""
 
 
 class SharedWorld:
-    """One site's world. A turn is short: nobody sleeps in it."""
+    """One site's world behind a lock, which is never held while a call waits."""
 
     def __init__(self, log: WorldLog | None) -> None:
-        self._turn = Lock()
+        self._lock = Lock()
         self._log = log
         self._memory = World()
 
     @contextmanager
-    def looking(self) -> Iterator[World]:
-        """The world, to read: creates no file."""
-        with self._turn:
+    def reading(self) -> Iterator[World]:
+        """The world, to read. Does not create the file."""
+        with self._lock:
             if self._log is None:
                 yield self._memory
                 return
@@ -33,9 +33,9 @@ class SharedWorld:
                 yield world
 
     @contextmanager
-    def changing(self) -> Iterator[World]:
-        """The world, to change."""
-        with self._turn:
+    def writing(self) -> Iterator[World]:
+        """The world, to read and change."""
+        with self._lock:
             if self._log is None:
                 yield self._memory
                 self._memory.changes.clear()
@@ -44,8 +44,8 @@ class SharedWorld:
                 yield world
 
     def close(self) -> None:
-        """Let go of the file; the next turn opens it again."""
-        with self._turn:
+        """Close the file; the next access opens it again."""
+        with self._lock:
             if self._log is not None:
                 self._log.close()
 
@@ -55,7 +55,7 @@ _WORLDS_LOCK = Lock()
 
 
 def shared_world(site: SimulatedSite) -> SharedWorld:
-    """The world of ``site``: the same for everybody in this process who names the same file, or the same site in memory."""
+    """The world of ``site``: one per file, or per site in memory."""
     path = site_file(site)
     with _WORLDS_LOCK:
         return _WORLDS.setdefault(
@@ -64,12 +64,12 @@ def shared_world(site: SimulatedSite) -> SharedWorld:
 
 
 def in_memory(site: SimulatedSite) -> bool:
-    """Whether the site lives and dies with the process. Who made the path absolute has not changed what was meant."""
+    """True if the site exists only in this process. The path may have been made absolute."""
     return site.file is not None and Path(site.file).name == MEMORY
 
 
 def site_file(site: SimulatedSite) -> Path | None:
-    """Where the site lives between processes; None: in memory.
+    """The site's file; None: in memory.
 
     Without ``file`` it is ``$XDG_STATE_HOME/pragmaspec/simulated/<site>.jsonl`` (``~/.local/state`` when that is not set),
     so that ``apply`` in one process and ``plan`` in the next see the same site.

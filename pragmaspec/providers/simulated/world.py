@@ -1,13 +1,13 @@
-"""A simulated site's contents: objects by key, with the indexes that make every question cheap."""
+"""The contents of a simulated site: objects by key, with indexes that make every query cheap."""
 
 from pragmaspec.providers.simulated.objects import CallCount, Grant, Image, Key, RemovedObject, SimulatedMachine, SiteObject
 
 
 class World:
-    """Everything at one site. Threads take turns at it: :class:`~pragmaspec.providers.simulated.shared_world.SharedWorld`.
+    """The objects of one site. Not thread-safe: see :class:`~pragmaspec.providers.simulated.shared_world.SharedWorld`.
 
-    ``changes`` collects what was put and taken since somebody last emptied it. An operation checks everything before its first
-    ``put``, so a refused one leaves no trace.
+    ``changes`` collects additions and removals until it is cleared. An operation checks everything before its first ``put``, so a
+    refused one leaves no trace.
     """
 
     def __init__(self) -> None:
@@ -28,42 +28,41 @@ class World:
         return len(self.machines) + len(self.grants) + len(self.images) + len(self.calls)
 
     def everything(self) -> tuple[SiteObject, ...]:
-        """Every object, kind by kind, in the order in which they came."""
+        """All objects, by kind, in the order of their creation."""
         return (*self.images.values(), *self.grants.values(), *self.machines.values(), *self.calls.values())
 
     def machines_at(self, lineage: str, address: str) -> tuple[SimulatedMachine, ...]:
-        """The machines at ``address`` that carry ``lineage``, the oldest first."""
+        """The machines of ``lineage`` at ``address``, oldest first."""
         return tuple(self._at.get((lineage, address), {}).values())
 
     def machine(self, lineage: str, address: str) -> SimulatedMachine | None:
-        """The oldest machine at ``address`` that carries ``lineage``, or None."""
+        """The oldest machine of ``lineage`` at ``address``, or None."""
         return next(iter(self._at.get((lineage, address), {}).values()), None)
 
     def next_made(self) -> int:
-        """The number of what is about to be made."""
+        """The number of the next created object."""
         return self.made + 1
 
     def grant(self, lineage: str, address: str) -> Grant | None:
-        """What ``address`` of ``lineage`` holds, or None."""
+        """The grant of ``lineage`` at ``address``, or None."""
         return self.grants.get(("grant", lineage, address))
 
     def image(self, digest: str) -> Image | None:
         """The image with ``digest``, or None."""
         return self.images.get(("image", "", digest))
 
-    def put(self, thing: SiteObject) -> None:
-        """Put ``thing`` in the place of what had its key."""
-        self.apply(thing)
-        self.changes.append(thing)
+    def put(self, added: SiteObject) -> None:
+        """Add the object, in the place of one with its key."""
+        self.apply(added)
+        self.changes.append(added)
 
-    def take(self, key: Key) -> None:
-        """Take away what has ``key``; nothing there: no effect."""
-        gone = RemovedObject(key=key)
-        if self._forget(key) is not None:
-            self.changes.append(gone)
+    def remove(self, key: Key) -> None:
+        """Remove the object with ``key``. Absent: no effect."""
+        if self._discard(key) is not None:
+            self.changes.append(RemovedObject(key=key))
 
     def apply(self, change: SiteObject | RemovedObject) -> None:
-        """Do what a line of the file says, without noting it as a change."""
+        """Apply a line of the file, without recording it as a change."""
         key = change.key
         if isinstance(change, SimulatedMachine):
             before = self.machines.get(key)
@@ -74,7 +73,7 @@ class World:
             self.made = max(self.made, change.made)
             self._count(change, 1)
             return
-        self._forget(key)
+        self._discard(key)
         if isinstance(change, Grant):
             self.grants[key] = change
             self.made = max(self.made, change.made)
@@ -84,15 +83,15 @@ class World:
         elif isinstance(change, CallCount):
             self.calls[key] = change
 
-    def _forget(self, key: Key) -> SiteObject | None:
+    def _discard(self, key: Key) -> SiteObject | None:
         kind = key[0]
         if kind == "machine":
             machine = self.machines.pop(key, None)
             if machine is not None:
                 self._count(machine, -1)
-                there = self._at[machine.lineage, machine.address]
-                del there[key]
-                if not there:
+                machines = self._at[machine.lineage, machine.address]
+                del machines[key]
+                if not machines:
                     del self._at[machine.lineage, machine.address]
             return machine
         if kind == "grant":

@@ -1,8 +1,8 @@
-"""The file of a simulated site: an append-only log that several processes share, rewritten when it is mostly history.
+"""The file of a simulated site: an append-only log shared by processes, rewritten when it is mostly history.
 
-Whoever holds ``flock`` on the file may read and append; every call reads only what others appended since. A rewrite goes to a new
-file that is renamed into place, so whoever waited for the lock checks that the path still names the file it locked.
-Nothing is synced to the disk: the file plays a hypervisor, which a crash of *our* process does not touch either.
+The holder of ``flock`` on the file may read and append; a call reads only the lines appended since the last one. A rewrite
+creates a new file that is renamed into place, so a process that waited for the lock checks that the path still names its file.
+Nothing is synced to the disk: the file stands for a hypervisor, which a crash of *this* process does not affect either.
 """
 
 import fcntl
@@ -19,11 +19,11 @@ from pragmaspec.providers.simulated.objects import FILE_FORMAT, Header, RemovedO
 from pragmaspec.providers.simulated.world import World
 
 LOCK_LIMIT_S = 10.0
-"""How long a call waits for other processes before the site counts as unreachable."""
+"""Seconds that a call waits for other processes before the site counts as unreachable."""
 
 
 class WorldLog:
-    """The log at ``path``. One thread at a time; other processes are kept out while :meth:`locked`."""
+    """The log at ``path``. Not thread-safe; :meth:`locked` excludes other processes."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._path = path
@@ -32,13 +32,13 @@ class WorldLog:
         self._file = -1
         self._inode = 0
         self._size = 0
-        self._start_again()
+        self._reset()
 
     @contextmanager
     def locked(self, *, create: bool) -> Iterator[World]:
-        """The world as it is now; nobody else changes it meanwhile. What the caller changed is appended at the end.
+        """The current world, under the lock. The caller's changes are appended afterwards.
 
-        Without ``create`` an absent file is an empty world, and stays absent.
+        Without ``create`` an absent file is an empty world, and is not created.
         """
         try:
             if self._lock(create=create):
@@ -47,22 +47,22 @@ class WorldLog:
             if self._world.changes:
                 self._append()
         except BaseException:
-            # What a failed call may have put stands in memory only; the file is the truth.
+            # Changes of a failed call exist only in memory; the file is authoritative.
             if self._world.changes:
-                self._start_again()
+                self._reset()
             raise
         finally:
             self._unlock()
 
     def close(self) -> None:
-        """Let go of the file, and with it of the lock."""
+        """Close the file, which releases the lock."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-        self._start_again()
+        self._reset()
 
     def _lock(self, *, create: bool) -> bool:
-        """Lock the file that the path names now, and note its size. False: there is none, and none was to be made."""
+        """Lock the file that the path names now, and record its size. False if it is absent and must not be created."""
         try:
             while self._file >= 0 or self._open(create=create):
                 self._wait_for_lock()
@@ -105,27 +105,27 @@ class WorldLog:
 
     def _is_current(self) -> bool:
         try:
-            there = os.stat(self._name_of_file)  # noqa: PTH116 - twice as quick as Path.stat, and asked at every call
+            found = os.stat(self._name_of_file)  # noqa: PTH116 - twice as fast as Path.stat, and used in every call
         except FileNotFoundError:
             return False
-        self._size = there.st_size
-        return there.st_ino == self._inode
+        self._size = found.st_size
+        return found.st_ino == self._inode
 
     def _catch_up(self) -> None:
         if self._size < self._read:
-            self._start_again()
+            self._reset()
         if self._size == self._read:
             return
         try:
             data = os.pread(self._file, self._size - self._read, self._read)
         except OSError as error:
             raise self._unreachable(f"{self._path}: {error.strerror}.") from error
-        whole = data[: data.rfind(b"\n") + 1]  # what follows the last newline was being written when its process died
-        for line in whole.splitlines():
-            self._take_in(line)
-        self._read += len(whole)
+        complete = data[: data.rfind(b"\n") + 1]  # The rest was being written when its process died.
+        for line in complete.splitlines():
+            self._apply(line)
+        self._read += len(complete)
 
-    def _take_in(self, line: bytes) -> None:
+    def _apply(self, line: bytes) -> None:
         self._lines += 1
         try:
             change = decode_line(line)
@@ -134,7 +134,7 @@ class WorldLog:
         if not isinstance(change, Header):
             self._world.apply(change)
         elif change.format != FILE_FORMAT:
-            raise self._unreadable(f"says format {change.format}, and this pragmaspec reads format {FILE_FORMAT}")
+            raise self._unreadable(f"has format {change.format}, but this pragmaspec reads format {FILE_FORMAT}")
 
     def _append(self) -> None:
         try:
@@ -157,10 +157,10 @@ class WorldLog:
         self._lines += len(lines) + header
 
     def _rewrite(self) -> None:
-        """Leave only what is there now; costs as much as the world is large, and is due only after as many changes."""
+        """Write only the current objects. The cost is proportional to their number, amortised over as many changes."""
         new = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
         file = os.open(new, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        fcntl.flock(file, fcntl.LOCK_EX)  # before it has its name, so that nobody comes first
+        fcntl.flock(file, fcntl.LOCK_EX)  # Before the rename, so that no other process locks it first.
         self._read = self._lines = 0
         self._write(file, self._world.everything(), header=True)
         new.replace(self._path)
@@ -168,14 +168,14 @@ class WorldLog:
         self._file = file
         self._inode = os.fstat(file).st_ino
 
-    def _start_again(self) -> None:
+    def _reset(self) -> None:
         self._world = World()
         self._read = 0
         self._lines = 0
 
     def _unreadable(self, why: str) -> SiteUnreachableError:
         line = self._lines
-        self._start_again()
+        self._reset()
         return self._unreachable(
             f"{self._path}, line {line}, {why}. Repair the line, or remove the file: the site is then empty."
         )

@@ -12,7 +12,7 @@ from pragmaspec.site import Fault
 
 def test_a_refused_call_does_nothing(make_stack):
     stack = make_stack(faults=(Fault(call="boot"),)).prepare()
-    with pytest.raises(SiteError, match="told to refuse boot") as refusal:
+    with pytest.raises(SiteError, match="set to refuse boot") as refusal:
         stack.boot()
     assert not isinstance(refusal.value, SiteUnreachableError)
     assert stack.observed().nodes == ()
@@ -33,7 +33,7 @@ def test_the_answer_of_a_lost_call_is_lost_but_it_happened(make_stack, call):
         "shutdown": lambda: stack.provider.shutdown(stack.node(), stack.mark(stack.node()), 1.0),
         "clean": lambda: stack.provider.clean(stack.node(), stack.mark(stack.node())),
     }
-    with pytest.raises(SiteUnreachableError, match="It may have happened"):
+    with pytest.raises(SiteUnreachableError, match="The call may have had an effect"):
         calls[call]()
     after = [node.status for node in plain.observed().nodes]
     assert after == {"shutdown": ["off"], "clean": []}.get(call, ["running"])

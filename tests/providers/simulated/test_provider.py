@@ -13,14 +13,14 @@ from msgspec.structs import replace
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.planning.observed import ObservedNode, PublicPool
 from pragmaspec.providers.base import Diagnostics
-from pragmaspec.providers.simulated.intruders import Outside
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.site import Overcommit, PublicNetwork, SimulatedHost, SimulatedSite
+from tests.providers.simulated.intruder import Intruder
 
 
 @pytest.fixture
-def outside(stack) -> Outside:
-    return Outside(stack.site, stack.world)
+def intruder(stack) -> Intruder:
+    return Intruder(stack.world)
 
 
 # capacity
@@ -31,8 +31,8 @@ def test_a_full_site_says_what_is_short_and_by_how_much(make_stack):
     stack.boot(stack.node(0, memory_mib=1000))
     with pytest.raises(SiteCapacityError) as full:
         stack.boot(stack.node(1, cpus=4, memory_mib=1500))
-    assert "needs 4 CPUs at site lab; 1 of 2 are held, so 3 are missing" in str(full.value)
-    assert "needs 1500 MiB of memory at site lab; 1000 of 2048 are held, so 452 are missing" in str(full.value)
+    assert "needs 4 CPUs at site lab; 1 of 2 are in use, so 3 are missing" in str(full.value)
+    assert "needs 1500 MiB of memory at site lab; 1000 of 2048 are in use, so 452 are missing" in str(full.value)
     assert len(stack.observed().nodes) == 1
 
 
@@ -104,10 +104,10 @@ def test_a_running_node_with_another_definition_starts_anew(make_stack):
 # other hands
 
 
-def test_strangers_count_in_the_inventory(stack, outside):
-    outside.holds("the chemists' database", cpus=8, memory_mib=4096, disk_bytes=100)
-    outside.takes_vlan(21, owner="the chemists")
-    outside.takes_address("192.0.2.11", owner="the router")
+def test_strangers_count_in_the_inventory(stack, intruder):
+    intruder.run_machine("the chemists' database", cpus=8, memory_mib=4096, disk_bytes=100)
+    intruder.take_vlan(21, owner="the chemists")
+    intruder.take_address("192.0.2.11", owner="the router")
     inventory = stack.provider.inventory()
     (held,) = inventory.holdings
     assert (held.owner, held.cpus, held.memory_mib, held.disk_bytes, held.lineage) == (
@@ -122,30 +122,30 @@ def test_strangers_count_in_the_inventory(stack, outside):
     assert [taken.value for taken in inventory.cidrs] == ["10.21.0.0/24"]
 
 
-def test_a_conflict_names_every_holder(stack, outside):
-    outside.takes_vlan(20, owner="the chemists")
-    outside.takes_address("192.0.2.10", owner="the router")
+def test_a_conflict_names_every_holder(stack, intruder):
+    intruder.take_vlan(20, owner="the chemists")
+    intruder.take_address("192.0.2.10", owner="the router")
     with pytest.raises(SiteConflictError) as conflict:
         stack.allocate()
-    assert [problem.summary for problem in conflict.value.problems] == ["A VLAN is taken", "A public address is taken"]
+    assert [problem.summary for problem in conflict.value.problems] == ["VLAN in use", "Public address in use"]
     assert "the chemists holds" in str(conflict.value)
     assert "the router holds" in str(conflict.value)
-    outside.leaves("the chemists")
-    outside.leaves("the router")
+    intruder.leave("the chemists")
+    intruder.leave("the router")
     stack.allocate()
 
 
-def test_accidents_are_observed(stack, outside):
+def test_accidents_are_observed(stack, intruder):
     stack.prepare()
     for index in range(4):
         stack.boot(stack.node(index))
     address = [stack.node(index).address for index in range(4)]
-    outside.powers_off(stack.lineage, address[0])
-    outside.undefines(stack.lineage, address[1])
-    outside.deletes_disk(stack.lineage, address[2])
-    outside.removes(stack.lineage, address[3])
-    outside.powers_off(stack.lineage, "lab/hello/node/never-was")
-    outside.sets_autostart(stack.lineage, address[0], yes=True)
+    intruder.power_off(stack.lineage, address[0])
+    intruder.undefine(stack.lineage, address[1])
+    intruder.delete_disk(stack.lineage, address[2])
+    intruder.remove(stack.lineage, address[3])
+    intruder.power_off(stack.lineage, "lab/hello/node/never-was")
+    intruder.set_autostart(stack.lineage, address[0], enabled=True)
     assert [node.address for node in stack.observed().nodes if node.autostart] == [address[0]]
     assert tuple(replace(node, id="", made=0, autostart=None) for node in stack.observed().nodes) == (
         ObservedNode(address=address[0], generation=0, status="off", cpus=1, memory_mib=1024),
@@ -157,10 +157,10 @@ def test_accidents_are_observed(stack, outside):
     assert {(seen.status, seen.disk) for seen in stack.observed().nodes} == {("running", True)}
 
 
-def test_a_network_that_is_down_is_missing_until_it_is_allocated_again(stack, outside):
+def test_a_network_that_is_down_is_missing_until_it_is_allocated_again(stack, intruder):
     stack.prepare()
-    outside.downs_network(stack.lineage, stack.allocation.address, "private")
-    outside.downs_network(stack.lineage, "lab/never-was/allocation", "private")
+    intruder.stop_network(stack.lineage, stack.allocation.address, "private")
+    intruder.stop_network(stack.lineage, "lab/never-was/allocation", "private")
     assert stack.observed().allocations[0].networks == ()
     with pytest.raises(SiteError, match="needs private of lab/hello/allocation"):
         stack.boot()
@@ -239,8 +239,8 @@ def test_the_real_clock_waits(make_stack):
 
 
 CONSOLE = """
-from pragmaspec.providers.simulated.console import join_terminal
-join_terminal("hello-frontend", b"line one\\nlogin: ")
+from pragmaspec.providers.simulated.console import attach_terminal
+attach_terminal("hello-frontend", b"line one\\nlogin: ")
 """
 
 

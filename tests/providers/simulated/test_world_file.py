@@ -27,13 +27,13 @@ def opened(path) -> SharedWorld:
 
 
 def put(shared, *things):
-    with shared.changing() as world:
+    with shared.writing() as world:
         for thing in things:
             world.put(thing)
 
 
 def addresses(shared):
-    with shared.looking() as world:
+    with shared.reading() as world:
         return sorted(machine.address for machine in world.machines.values())
 
 
@@ -53,8 +53,8 @@ def test_only_the_owner_may_read_the_file(path):
 def test_every_line_is_an_object_that_a_person_can_read(path):
     shared = opened(path)
     put(shared, SimulatedMachine(address="one", cpus=2))
-    with shared.changing() as world:
-        world.take(("machine", "", "one"))
+    with shared.writing() as world:
+        world.remove(("machine", "", "one"))
     shared.close()
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"kind": "site", "format": 1, "name": "lab"},
@@ -113,7 +113,7 @@ def test_a_file_without_even_its_first_line_is_empty(path):
     [
         ("nonsense", "line 2, cannot be read"),
         ('{"kind":"machine","address":"one","colour":"red"}', "line 2, cannot be read"),
-        ('{"kind":"site","format":2,"name":"lab"}', "line 2, says format 2"),
+        ('{"kind":"site","format":2,"name":"lab"}', "line 2, has format 2"),
     ],
 )
 def test_a_damaged_file_is_an_error_and_never_an_empty_site(path, line, said):
@@ -141,7 +141,7 @@ def test_a_place_that_cannot_be_a_file_is_unreachable(tmp_path):
 def test_a_failed_call_leaves_no_trace(path):
     shared = opened(path)
     put(shared, SimulatedMachine(address="one"))
-    with pytest.raises(KeyError), shared.changing() as world:
+    with pytest.raises(KeyError), shared.writing() as world:
         world.put(world.machines[_half_done(world)])
     assert addresses(shared) == addresses(opened(path)) == ["one"]
     shared.close()
@@ -161,7 +161,7 @@ def test_history_is_forgotten_and_what_is_there_stays(path):
         put(shared, Image(digest="ab", name="debian", size_bytes=turn))
     assert len(path.read_text().splitlines()) < 1200
     assert addresses(shared) == addresses(other) == sorted(f"node-{index}" for index in range(10))
-    with other.looking() as world:
+    with other.reading() as world:
         assert [image.size_bytes for image in world.images.values()] == [1999]
     assert list(path.parent.iterdir()) == [path]
     shared.close()
@@ -171,7 +171,7 @@ def test_history_is_forgotten_and_what_is_there_stays(path):
 def test_a_holder_that_never_lets_go_makes_the_site_unreachable(path, monkeypatch):
     monkeypatch.setattr(world_file, "LOCK_LIMIT_S", 0.05)
     first, second = opened(path), opened(path)
-    with first.changing() as world:
+    with first.writing() as world:
         world.put(SimulatedMachine(address="one"))
         with pytest.raises(SiteUnreachableError, match="Another process"):
             addresses(second)
@@ -257,11 +257,11 @@ def test_the_file_says_what_memory_says(tmp_path_factory, changes):
     memory, file = SharedWorld(None), opened(path)
     for change in changes:
         for shared in (memory, file):
-            with shared.changing() as world:
+            with shared.writing() as world:
                 if isinstance(change, SimulatedMachine):
                     world.put(change)
                 else:
-                    world.take(change)
+                    world.remove(change)
     read_again = opened(path)
     assert contents(memory) == contents(file) == contents(read_again)
     file.close()
@@ -270,7 +270,7 @@ def test_the_file_says_what_memory_says(tmp_path_factory, changes):
 
 def contents(shared):
     """The machines, and the sums that are kept of them; the sums are right."""
-    with shared.looking() as world:
+    with shared.reading() as world:
         machines = dict(world.machines)
         sums = (world.cpus, world.disk_bytes)
     running = [machine.cpus for machine in machines.values() if machine.status == "running"]
