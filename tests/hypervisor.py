@@ -1,4 +1,4 @@
-"""The real libvirt daemon for tests: whoever answers is used; where none does, ours is started, and ended with the tests."""
+"""The real libvirt daemon for tests: a running one is used, else one is started, and stopped after the tests."""
 
 import os
 import subprocess
@@ -15,9 +15,9 @@ STOP_LIMIT_S = 120
 
 @pytest.fixture(scope="session")
 def hypervisor() -> Iterator[None]:
-    """``qemu:///system`` answers, with a pool and a network called "default": through the script that users have.
+    """``qemu:///system`` with a pool and a network "default", started by the script for users.
 
-    The script notes in its run directory what it started; it is undone here only if it was this session that had it made.
+    The script records in its run directory what it started; it is stopped only if this session started it.
     """
     started_before = RUN_DIRECTORY.exists()
     _run("start-hypervisor", START_LIMIT_S)

@@ -1,4 +1,4 @@
-"""A second hypervisor host on this machine: its own network, its own libvirt, its own sshd, in namespaces of the kernel."""
+"""A second hypervisor host on this machine: its own network, libvirt and sshd, in kernel namespaces."""
 
 import os
 import shutil
@@ -47,9 +47,9 @@ _NETWORK = """\
 
 @dataclass(frozen=True)
 class SecondHost:
-    """Where it answers, and its public network. ``here`` is this machine's address on the wire to it, ``device`` its end.
+    """Its URI and public network. ``here`` is this machine's address on the link to it, ``device`` this machine's end.
 
-    What stands in its pool is in ``images`` on this machine, too.
+    ``images`` is the directory of its pool on this machine.
     """
 
     uri: str
@@ -62,7 +62,7 @@ class SecondHost:
 
 
 @dataclass(frozen=True)
-class _Wire:
+class _Link:
     """Names and addresses of one host, by its number."""
 
     number: int
@@ -86,9 +86,9 @@ class _Wire:
 
 @contextmanager
 def second_host(directory: Path, number: int = 0) -> Iterator[SecondHost]:
-    """A host that is there for the time of the ``with`` block; several at once have different numbers. Needs root."""
-    wire = _Wire(number)
-    here, there = wire.addresses
+    """A host for the duration of the ``with`` block; several at once have different numbers. Requires root."""
+    link = _Link(number)
+    here, there = link.addresses
     for name in ("etc", "lib", "cache"):
         (directory / name).mkdir(mode=0o711, parents=True)
     (directory / "lib" / "images").mkdir(mode=0o711)
@@ -100,15 +100,15 @@ def second_host(directory: Path, number: int = 0) -> Iterator[SecondHost]:
     for key in ("host_key", "user_key"):
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / key))
     (directory / "inside").write_text(_INSIDE.format(directory=directory))
-    _connect_networks(wire)
+    _connect_networks(link)
     try:
         with (directory / "log").open("wb") as log:
-            # Under a subreaper, as on the first host: libvirt waits for helper processes that nobody else would reap.
+            # Under a subreaper, as on the first host: libvirt waits for helper processes that would not be reaped otherwise.
             command = [
                 "ip",
                 "netns",
                 "exec",
-                wire.namespace,
+                link.namespace,
                 "unshare",
                 "--mount",
                 "tini",
@@ -121,65 +121,65 @@ def second_host(directory: Path, number: int = 0) -> Iterator[SecondHost]:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         try:
             uri = f"qemu+ssh://root@{there}:{SSH_PORT}/system?keyfile={directory}/user_key&no_verify=1"
-            _furnish(_answering(uri, process, directory / "log"), wire.public)
+            _create_network_and_pool(_connected(uri, process, directory / "log"), link.public)
             yield SecondHost(
                 uri=uri,
                 number=number,
                 images=directory / "lib" / "images",
-                first_address=f"{wire.public}.20",
+                first_address=f"{link.public}.20",
                 here=here,
-                device=wire.devices[0],
+                device=link.devices[0],
             )
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(LIMIT_S)
     finally:
-        _disconnect_networks(wire)
+        _disconnect_networks(link)
 
 
 @contextmanager
 def one_network(hosts: Sequence[SecondHost]) -> Iterator[str]:
-    """Have the wires of ``hosts`` meet in a switch, so that they reach each other without this machine.
+    """Connect the links of ``hosts`` by a switch, so that they reach each other without this machine.
 
-    Yields this machine's device at the switch: only what this machine sends goes through it.
+    Yields this machine's device at the switch, which carries only this machine's traffic.
     """
     _run("ip", "link", "add", SWITCH, "type", "bridge")
     try:
         _run("ip", "link", "set", SWITCH, "up")
         for host in hosts:
-            wire = _Wire(host.number)
-            (near, far), (here, there) = wire.devices, wire.addresses
+            link = _Link(host.number)
+            (near, far), (here, there) = link.devices, link.addresses
             _run("ip", "address", "delete", f"{here}/24", "dev", near)
             _run("ip", "link", "set", near, "master", SWITCH)
             _run("ip", "address", "add", f"{here}/24", "dev", SWITCH)
-            _run("ip", "route", "replace", f"{wire.public}.0/24", "via", there)
-            _run("ip", "-n", wire.namespace, "route", "add", _ALL, "dev", far)
+            _run("ip", "route", "replace", f"{link.public}.0/24", "via", there)
+            _run("ip", "-n", link.namespace, "route", "add", _ALL, "dev", far)
         yield SWITCH
     finally:
         _run("ip", "link", "delete", SWITCH)
 
 
 def remove_hosts() -> None:
-    """Remove the networks of hosts that whoever made them was killed before removing."""
+    """Remove the networks of hosts whose process was killed."""
     devices = Path("/sys/class/net")
     links, namespaces = [*devices.glob(SWITCH), *devices.glob("ps-far*")], Path("/run/netns").glob("ps-far*")
     for kind, found in (("link", links), ("netns", namespaces)):
         for each in found:
-            # It may have gone with its other end.
+            # It may have been removed with its other end.
             subprocess.run(["ip", kind, "delete", each.name], check=False, capture_output=True)
 
 
 def inside(host: SecondHost, *command: str) -> str:
-    """What ``command`` prints in the network of ``host``."""
+    """The output of ``command``, run in the network of ``host``."""
     done = subprocess.run(
-        ["ip", "netns", "exec", _Wire(host.number).namespace, *command], check=True, capture_output=True, text=True
+        ["ip", "netns", "exec", _Link(host.number).namespace, *command], check=True, capture_output=True, text=True
     )
     return done.stdout
 
 
-def _connect_networks(wire: _Wire) -> None:
-    _disconnect_networks(wire)
-    name, (near, far), (here, there) = wire.namespace, wire.devices, wire.addresses
+def _connect_networks(link: _Link) -> None:
+    _disconnect_networks(link)
+    name, (near, far), (here, there) = link.namespace, link.devices, link.addresses
     _run("ip", "netns", "add", name)
     _run("ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", name)
     _run("ip", "address", "add", f"{here}/24", "dev", near)
@@ -188,15 +188,15 @@ def _connect_networks(wire: _Wire) -> None:
     _run("ip", "-n", name, "link", "set", far, "up")
     _run("ip", "-n", name, "link", "set", "lo", "up")
     _run("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-    _run("ip", "route", "add", f"{wire.public}.0/24", "via", there)
+    _run("ip", "route", "add", f"{link.public}.0/24", "via", there)
 
 
-def _disconnect_networks(wire: _Wire) -> None:
-    for command in (["ip", "link", "delete", wire.devices[0]], ["ip", "netns", "delete", wire.namespace]):
-        subprocess.run(command, check=False, capture_output=True)  # absent: nothing to do
+def _disconnect_networks(link: _Link) -> None:
+    for command in (["ip", "link", "delete", link.devices[0]], ["ip", "netns", "delete", link.namespace]):
+        subprocess.run(command, check=False, capture_output=True)  # may be absent
 
 
-def _answering(uri: str, process: subprocess.Popen[bytes], log: Path) -> libvirt.virConnect:
+def _connected(uri: str, process: subprocess.Popen[bytes], log: Path) -> libvirt.virConnect:
     until = time.monotonic() + LIMIT_S
     while True:
         try:
@@ -207,7 +207,7 @@ def _answering(uri: str, process: subprocess.Popen[bytes], log: Path) -> libvirt
         time.sleep(0.2)
 
 
-def _furnish(connection: libvirt.virConnect, public: str) -> None:
+def _create_network_and_pool(connection: libvirt.virConnect, public: str) -> None:
     connection.networkDefineXML(_NETWORK.format(public=public)).create()
     pool = connection.storagePoolDefineXML(
         "<pool type='dir'><name>default</name><target><path>/var/lib/libvirt/images</path></target></pool>"

@@ -1,4 +1,4 @@
-"""The one list of providers. A new provider is one line here, its options in :mod:`pragmaspec.site`, and its own package."""
+"""The registry of providers. A new one needs a line here, its options in :mod:`pragmaspec.site`, and its package."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,13 +17,13 @@ PROVIDERS: Mapping[str, str] = MappingProxyType(
 """``provider:`` in a spec → ``module:class``. Each class takes the site as its only required argument."""
 
 _LIBRARIES: Mapping[str, str] = MappingProxyType({"libvirt": "libvirt-python>=9.0"})
-"""Third-party module that a provider needs → the requirement that brings it, the same as in the extra."""
+"""Third-party module of a provider → the requirement that installs it, equal to that of the extra."""
 
 
 def open_provider(site: Site) -> Provider:
-    """The provider of ``site``; its module, and whatever library it needs, is imported only now.
+    """Create the provider of ``site``, importing its module and library only now. Does not connect yet.
 
-    Raises SiteError when the library is not installed. Does not talk to the site yet.
+    Raises SiteError when the library is not installed.
     """
     module, _, name = PROVIDERS[provider_name(site)].partition(":")
     try:
@@ -34,7 +34,7 @@ def open_provider(site: Site) -> Provider:
 
 
 def provider_name(site: Site) -> str:
-    """What stands after ``provider:`` in the spec."""
+    """The value of ``provider:`` in the spec."""
     return str(site.__struct_config__.tag)
 
 

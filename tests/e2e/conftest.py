@@ -1,4 +1,4 @@
-"""The real hypervisor, a pool and a public network that only tests use, and the tiny guest."""
+"""The real hypervisor, with a pool and a public network only for tests, and the tiny guest."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ def tiny_image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def site(hypervisor: None) -> Iterator[None]:
-    """The pool and the public network, made for this run and removed after it."""
+    """The pool and the public network, created for this run and removed after it."""
     connection = connect()
     _remove(connection)
     POOL_DIRECTORY.mkdir(mode=0o711, exist_ok=True)
@@ -61,7 +61,7 @@ def _remove(connection: libvirt.virConnect) -> None:
 
 @pytest.fixture(scope="module")
 def workspace(site: None, tiny_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """A user's directory; whatever the tests of one module leave is cleaned, and nothing may be left then."""
+    """A user's directory. The remains of a module's tests are cleaned, and nothing may be left then."""
     before = listing()
     space = Workspace(tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("home"), tiny_image)
     yield space

@@ -1,4 +1,4 @@
-"""The benchmark with the most parts leaves nothing at the hypervisor, neither when it is ended nor when it was killed before."""
+"""The largest benchmark leaves nothing at the hypervisor when it is terminated, nor of an earlier run that was killed."""
 
 import os
 import subprocess
@@ -19,22 +19,22 @@ NAME = "pragmaspec-bench"
 LIMIT_S = 240
 
 
-def test_killed_then_ended(hypervisor: None, tiny_image: Path, tmp_path: Path) -> None:
+def test_a_killed_benchmark_is_cleaned_up_by_the_next(hypervisor: None, tiny_image: Path, tmp_path: Path) -> None:
     connection = connect()
-    before = _there(connection)
+    before = _listing(connection)
     killed = _begun(tmp_path)
     _until(killed, lambda: any(name.startswith(f"{NAME}-frontend.") for name in _domains(connection)))
     killed.kill()
     killed.communicate(timeout=LIMIT_S)
-    left = _there(connection)
+    left = _listing(connection)
     assert {kind for kind, _ in left - before} >= {"domain", "network", "pool", "address"}
 
     ended = _begun(tmp_path)
     _until(ended, lambda: f"{NAME}-shell-0" in _domains(connection))
     ended.terminate()
-    said = ended.communicate(timeout=LIMIT_S)[0]
-    assert ended.returncode == 143, said
-    assert _there(connection) == before
+    output = ended.communicate(timeout=LIMIT_S)[0]
+    assert ended.returncode == 143, output
+    assert _listing(connection) == before
     assert list(Path("/var/lib/libvirt").glob(f"{NAME}*")) == []
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
@@ -61,7 +61,7 @@ def _domains(connection: libvirt.virConnect) -> set[str]:
     return {domain.name() for domain in connection.listAllDomains()}
 
 
-def _there(connection: libvirt.virConnect) -> set[tuple[str, str]]:
+def _listing(connection: libvirt.virConnect) -> set[tuple[str, str]]:
     """Domains, networks and pools by name, and the addresses reserved in the network "default"."""
     default = connection.networkLookupByName("default")
     shown = default.XMLDesc(), default.XMLDesc(libvirt.VIR_NETWORK_XML_INACTIVE)

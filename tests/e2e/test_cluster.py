@@ -1,4 +1,4 @@
-"""The whole line on a real hypervisor with real guests: plan, apply, log in, change, clean."""
+"""The complete workflow on a real hypervisor with real guests: plan, apply, log in, change, clean."""
 
 import json
 import socket
@@ -23,9 +23,9 @@ def cluster(workspace: Workspace) -> Workspace:
 
 
 def test_plan_afterwards_is_a_no_op(cluster: Workspace) -> None:
-    said = cluster.run("plan", "--detailed-exitcode")
-    assert said.out.startswith("No changes")
-    assert len(said.out.splitlines()) == 1
+    output = cluster.run("plan", "--detailed-exitcode").out
+    assert output.startswith("No changes")
+    assert len(output.splitlines()) == 1
 
 
 def test_login_reaches_computes_through_the_frontend(cluster: Workspace) -> None:
@@ -53,9 +53,9 @@ def test_computes_reach_the_outside_through_the_frontend(cluster: Workspace) -> 
         thread = threading.Thread(target=answer)
         thread.start()
         port = str(server.getsockname()[1])
-        said = cluster.run("ssh", "trial-compute-0", "--", f"nc {HOST_ADDRESS} {port} </dev/null")
+        output = cluster.run("ssh", "trial-compute-0", "--", f"nc {HOST_ADDRESS} {port} </dev/null").out
         thread.join()
-    assert said.out == "outside\n"
+    assert output == "outside\n"
     assert peers == ["192.168.150.10"], "the frontend's public address, not the compute's private one"
 
 
@@ -73,16 +73,16 @@ def test_ansible_reaches_every_node(cluster: Workspace) -> None:
         timeout=APPLY_LIMIT_S,
         check=False,
     )
-    said = [line for line in done.stdout.splitlines() if line.startswith("trial-") and "|" not in line]
-    assert sorted(said) == sorted(cluster.nodes()), done.stdout + done.stderr
+    output = [line for line in done.stdout.splitlines() if line.startswith("trial-") and "|" not in line]
+    assert sorted(output) == sorted(cluster.nodes()), done.stdout + done.stderr
 
 
-def test_every_node_knows_its_cluster(cluster: Workspace) -> None:
+def test_every_node_has_the_guest_contract(cluster: Workspace) -> None:
     made = {}
     for name in cluster.nodes():
         document, end, links = cluster.run("ssh", name, "--", "cat /root/vc-out.xml; ip -o link show").out.partition("</vc>")
         made[name] = read(document + end, links)
-    assert not any(each.not_found for each in made.values()), "PRAGMA's reader leaves these interfaces out"
+    assert not any(each.not_found for each in made.values()), "PRAGMA's reader skips these interfaces"
     assert made["trial-frontend"].machines == ["trial-compute-0", "trial-compute-1"]
     assert [len(each.interfaces) for each in made.values()] == [2, 1, 1]
     assert made["trial-compute-0"].hostname == "trial-compute-0.local"
@@ -93,7 +93,7 @@ def test_every_node_knows_its_cluster(cluster: Workspace) -> None:
     assert all(name in hosts for name in cluster.nodes())
 
 
-def test_scaling_keeps_every_address_of_the_nodes_that_stay(cluster: Workspace) -> None:
+def test_scaling_keeps_the_addresses_of_remaining_nodes(cluster: Workspace) -> None:
     before = cluster.nodes()
     cluster.spec(computes=4)
     planned = cluster.json("plan")
@@ -124,7 +124,7 @@ def test_new_ssh_keys_arrive_without_a_reboot(cluster: Workspace) -> None:
     assert domain("trial-frontend").ID() == began
 
 
-def test_more_memory_reboots_only_the_role_that_asked(cluster: Workspace) -> None:
+def test_more_memory_reboots_only_its_role(cluster: Workspace) -> None:
     frontend = domain("trial-frontend").ID()
     cluster.spec(computes=1, memory="224 MiB")
     planned = cluster.json("plan")["actions"]

@@ -1,4 +1,4 @@
-"""The quickstart's own spec, with one compute less: a Debian image built from packages, cloud-init to the end."""
+"""The quickstart's spec with one compute fewer: a Debian image built from packages, with cloud-init completed."""
 
 import json
 import re
@@ -16,7 +16,7 @@ APPLY_LIMIT_S = 900
 
 @pytest.fixture(scope="module")
 def debian(workspace: Workspace) -> Workspace:
-    """The cluster of the quickstart, in the tests' own pool and on their own public network."""
+    """The quickstart's cluster, in the tests' own pool and public network."""
     spec, replaced = re.subn(
         r"(?m)^    provider: libvirt$",
         f"    provider: libvirt\n    pool: {POOL}\n    public: {{network: {NETWORK}, addresses: [192.168.150.20]}}",

@@ -1,4 +1,4 @@
-"""What is done behind our back is shown, and only that is repaired."""
+"""External changes are shown, and only they are repaired."""
 
 import pytest
 
@@ -17,10 +17,10 @@ def test_destroyed_and_undefined_nodes_are_repaired_and_nothing_else(workspace: 
     victim.destroy()
     victim.undefine()
 
-    said = workspace.run("plan").out
-    assert "trial-compute-0" in said
-    assert "is off, recorded as running" in said
-    assert "no longer defined" in said
+    output = workspace.run("plan").out
+    assert "trial-compute-0" in output
+    assert "is off, recorded as running" in output
+    assert "no longer defined" in output
     assert {action["address"].rpartition("/")[2] for action in workspace.json("plan")["actions"]} == {
         "trial-compute-0",
         "trial-compute-1",

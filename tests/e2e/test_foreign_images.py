@@ -1,4 +1,4 @@
-"""Images of other worlds on a real hypervisor: a Clonezilla directory, and a PRAGMA repository with split gzip parts."""
+"""Foreign image formats on a real hypervisor: a Clonezilla directory, and a PRAGMA repository with split gzip parts."""
 
 import gzip
 from pathlib import Path
@@ -24,7 +24,7 @@ def disk(tiny_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def specify(space: Workspace, images: str, frontend: str, compute: str) -> None:
-    """The usual spec with other images, one for each role."""
+    """Write the usual spec with other images, one per role."""
     space.spec(computes=1, image=frontend)
     spec = space.directory / "cluster.yaml"
     text = spec.read_text()
@@ -33,7 +33,7 @@ def specify(space: Workspace, images: str, frontend: str, compute: str) -> None:
 
 
 def ask(space: Workspace, node: str, command: str) -> str:
-    """What ``command`` says on a node."""
+    """The output of ``command`` on a node."""
     return space.run("ssh", node, "--", command).out
 
 

@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of an apply: the next one finishes it, and nothing is left over."""
+"""SIGKILL in the middle of an apply: the next one completes it, and leaves nothing behind."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ def _kill_when(workspace: Workspace, process: "subprocess.Popen[bytes]", reached
     try:
         while not reached():
             assert process.poll() is None, (workspace.directory / "output.txt").read_text()
-            assert time.monotonic() < limit, "the moment never came"
+            assert time.monotonic() < limit, "the state was not reached"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -1,4 +1,4 @@
-"""A node that does not come up: which one, at which stage, with what it last said. The others finish."""
+"""A node that does not become ready is reported with its stage and console output; the others complete."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.e2e.workspace import Workspace
 pytestmark = pytest.mark.guest
 
 
-def test_failure_names_node_stage_and_evidence(workspace: Workspace) -> None:
+def test_a_failure_contains_node_stage_and_console(workspace: Workspace) -> None:
     workspace.spec(computes=1, readiness="{when: cloud-init, timeout: 20 s}")
     failed = workspace.run("apply", "cluster.yaml", "--auto-approve", status=5)
     assert "trial-frontend" in failed.err

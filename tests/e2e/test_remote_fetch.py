@@ -1,4 +1,4 @@
-"""An image from the web on a host that ssh reaches: downloaded there, pruned there, through the installed command."""
+"""A web image on a host behind ssh: downloaded and pruned there, through the installed command."""
 
 import os
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def test_the_host_downloads_and_prunes(far: SecondHost, web: Web, tmp_path: Path
     assert f"uploaded, or fetched by the host from {HERE} if that is slow" in _flat(workspace.run("plan").out)
     write("host")
     assert f"fetched by the host from {HERE}" in workspace.run("plan").out
-    assert web.asked == [HERE], "to inspect it, once"
+    assert web.asked == [HERE], "once, to inspect it"
     workspace.run("apply", "--auto-approve")
     assert web.asked == [HERE, THERE]
     assert images() == {"raw", "complete", "ref"}

@@ -1,4 +1,4 @@
-"""A site on another machine, over ssh: image, seeds and consoles travel through libvirt alone."""
+"""A site on another machine, over ssh: image, seeds and consoles are transferred through libvirt alone."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def far(tmp_path: Path) -> Iterator[SecondHost]:
         yield host
 
 
-def test_a_cluster_stands_on_a_host_that_only_ssh_reaches(workspace: Workspace, far: SecondHost) -> None:
+def test_a_cluster_runs_on_a_host_reached_by_ssh(workspace: Workspace, far: SecondHost) -> None:
     public = f"{{network: {far.network}, addresses: [{far.first_address}]}}"
     workspace.spec(computes=1, extra={"uri": f'"{far.uri}"', "pool": "default", "public": public})
     assert "uploaded" in workspace.run("apply", "cluster.yaml", "--auto-approve").out

@@ -1,4 +1,4 @@
-"""A cluster that is called otherwise from now on is the same machines, which run on and learn their new names."""
+"""A renamed cluster has the same machines, which keep running and get their new names."""
 
 import re
 
@@ -12,7 +12,7 @@ OLD, NEW = "trial", "voyage"
 
 
 def machines(workspace: Workspace) -> dict[str, tuple[str, int, list[str]]]:
-    """UUID, number of the run, and MACs of every machine of this stack, by its name at the hypervisor."""
+    """UUID, domain id, and MACs of every machine of this stack, by its name at the hypervisor."""
     short = workspace.json("state", "list")["lineage"][:8]
     connection = connect()
     try:
@@ -34,7 +34,7 @@ def ssh(workspace: Workspace, node: str, *command: str) -> str:
     return workspace.run("ssh", node, "--", *command).out.strip()
 
 
-def test_a_renamed_cluster_runs_on_under_its_new_name(workspace: Workspace) -> None:
+def test_a_renamed_cluster_keeps_running(workspace: Workspace) -> None:
     workspace.spec(computes=1)
     workspace.run("apply", "cluster.yaml", "--auto-approve")
     before, at = machines(workspace), addresses(workspace, OLD)
@@ -43,14 +43,14 @@ def test_a_renamed_cluster_runs_on_under_its_new_name(workspace: Workspace) -> N
 
     file = workspace.directory / "cluster.yaml"
     file.write_text(file.read_text().replace(f"  {OLD}:\n", f"  {NEW}:\n") + f"moved:\n  - {{from: {OLD}, to: {NEW}}}\n")
-    said = workspace.run("plan").out
-    assert f"cluster {OLD} → {NEW}" in said
+    output = workspace.run("plan").out
+    assert f"cluster {OLD} → {NEW}" in output
     assert {action["verb"] for action in workspace.json("plan")["actions"]} <= {"update", "record"}
     workspace.run("apply", "--auto-approve")
 
     assert workspace.run("plan").out.startswith("No changes")
     assert "All as recorded" in workspace.run("status").out
-    assert machines(workspace) == before, "the same UUIDs, MACs and runs"
+    assert machines(workspace) == before, "the same UUIDs, domain ids and MACs"
     assert addresses(workspace, NEW) == at
     for node, boot in boots.items():
         assert ssh(workspace, f"{NEW}-{node}", "cat", "/proc/sys/kernel/random/boot_id") == boot

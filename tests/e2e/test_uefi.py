@@ -1,4 +1,4 @@
-"""A disk that only UEFI firmware starts, on a real hypervisor, from the first look at it until nothing of it is left."""
+"""A disk that boots only with UEFI firmware, on a real hypervisor, from its inspection to its removal."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ def disk(tiny_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def variables() -> set[str]:
-    """The stores of firmware variables in the pool."""
+    """The volumes with firmware variables in the pool."""
     return {name for name in listing().volumes if name.startswith("trial-") and name.endswith("-nvram.fd")}
 
 
-def test_a_disk_without_boot_code_is_found_to_need_uefi_started_by_it_and_cleaned(workspace: Workspace, disk: Path) -> None:
+def test_a_disk_without_boot_code_boots_with_uefi(workspace: Workspace, disk: Path) -> None:
     boots = workspace.json("image", "inspect", str(disk))["boots"]
     assert (boots["firmware"], boots["bios"], boots["uefi"]) == ("uefi", False, ["x86_64"])
     workspace.spec(computes=0, image="own", frontend="{cpus: 1, memory: 256 MiB}")

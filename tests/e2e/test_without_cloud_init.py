@@ -23,7 +23,7 @@ def plain(workspace: Workspace, tiny_image: Path, tmp_path_factory: pytest.TempP
 
 
 def specify(space: Workspace, disk: Path, **settings: str) -> None:
-    """The usual spec, with the image that has to be told by files; that it is ready after the login is nobody's word."""
+    """Write the usual spec with an image that is configured by files, and the default readiness."""
     space.spec(computes=1, image="plain", readiness="{timeout: 3 min}", **settings)
     spec = space.directory / "cluster.yaml"
     text = spec.read_text()
@@ -34,7 +34,7 @@ def ask(space: Workspace, node: str, command: str) -> str:
     return space.run("ssh", node, "--", command).out
 
 
-def test_every_node_finds_the_contract_in_its_files(plain: Workspace) -> None:
+def test_every_node_has_the_guest_contract_in_its_files(plain: Workspace) -> None:
     frontend = ET.fromstring(ask(plain, "trial-frontend", "cat /root/vc-out.xml"))
     assert frontend.find("compute").get("count") == "1"
     there = ask(plain, "trial-frontend", "ssh trial-compute-0 'hostname; cat /etc/pragmaspec/cluster.json'")
@@ -45,7 +45,7 @@ def test_every_node_finds_the_contract_in_its_files(plain: Workspace) -> None:
     assert compute.find("compute/private") is not None
 
 
-def test_nothing_of_the_seed_was_read_and_nothing_of_the_images_own_is_left(plain: Workspace) -> None:
+def test_no_seed_is_read_and_the_images_identity_is_removed(plain: Workspace) -> None:
     assert "iso9660" not in ask(plain, "trial-frontend", "cat /proc/mounts")
     assert "dhcp" not in ask(plain, "trial-frontend", "cat /etc/network/interfaces")
     assert "ssh_host_rsa" not in ask(plain, "trial-frontend", "ls /etc/ssh")
@@ -60,7 +60,7 @@ def test_the_frontend_is_the_gateway(plain: Workspace) -> None:
     assert "default via" in ask(plain, "trial-compute-0", "ip route")
 
 
-def test_what_changes_later_is_told_over_ssh(plain: Workspace) -> None:
+def test_later_changes_are_applied_over_ssh(plain: Workspace) -> None:
     assert plain.run("plan").out.startswith("No changes")
     began = domain("trial-frontend").ID()
     spec = plain.directory / "cluster.yaml"

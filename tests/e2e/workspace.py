@@ -1,4 +1,4 @@
-"""A user's working directory on a machine with a hypervisor: the installed command, and what virsh would list."""
+"""A user's working directory on a machine with a hypervisor: the installed command, and listings as by virsh."""
 
 import os
 import subprocess
@@ -18,15 +18,15 @@ APPLY_LIMIT_S = 240
 
 
 class Listing(NamedTuple):
-    """What is at the hypervisor, by name, of clusters called ``trial`` and in the tests' own pool: others work there too."""
+    """Names of the objects of clusters ``trial`` and in the tests' own pool: the hypervisor may have other users."""
 
     domains: frozenset[str]
     networks: frozenset[str]
     volumes: frozenset[str]
 
 
-class Ran(NamedTuple):
-    """What a command said."""
+class CommandResult(NamedTuple):
+    """The result of a command."""
 
     status: int
     out: str
@@ -48,7 +48,7 @@ class Workspace:
 
     @property
     def environment(self) -> dict[str, str]:
-        """As a user's, with a home of its own and no terminal."""
+        """A user's environment, with its own home and no terminal."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "PRAGMASPEC_", "SSH_"))}
         return {**kept, "HOME": str(self.home), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
 
@@ -56,8 +56,8 @@ class Workspace:
         """The installed command with ``arguments``."""
         return [str(Path(sys.executable).with_name("pragmaspec")), *arguments]
 
-    def run(self, *arguments: str, status: int = 0, limit_s: float = APPLY_LIMIT_S) -> Ran:
-        """Run to the end and expect exit ``status``."""
+    def run(self, *arguments: str, status: int = 0, limit_s: float = APPLY_LIMIT_S) -> CommandResult:
+        """Run the command and expect exit ``status``."""
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.directory,
@@ -69,10 +69,10 @@ class Workspace:
             check=False,
         )
         assert done.returncode == status, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start and return at once, in a process group of its own; output goes to a file beside the spec."""
+        """Start the command in its own process group, with its output in a file beside the spec."""
         with (self.directory / "output.txt").open("ab") as output:
             return subprocess.Popen(
                 self.command(*arguments),
@@ -85,13 +85,13 @@ class Workspace:
             )
 
     def json(self, *arguments: str, status: int = 0) -> Any:
-        """The command's ``--json`` answer."""
+        """The decoded ``--json`` output of the command."""
         return msgspec.json.decode(self.run(*arguments, "--json", status=status).out)
 
     def spec(
         self, *, computes: int = 2, memory: str = "192 MiB", extra: Mapping[str, str] | None = None, **settings: str
     ) -> None:
-        """Write ``cluster.yaml``: cluster ``trial`` of tiny guests. ``settings``: lines of it; ``extra``: of the site."""
+        """Write ``cluster.yaml``: cluster ``trial`` of tiny guests. ``settings``: its options; ``extra``: those of the site."""
         public = f"{{network: {NETWORK}, addresses: [192.168.150.10-192.168.150.19]}}"
         site = {"public": public, "pool": POOL, "overcommit": "{cpus: 100}", **(extra or {})}
         cluster = {
@@ -114,19 +114,19 @@ class Workspace:
         )
 
     def nodes(self) -> dict[str, str]:
-        """Recorded nodes: name → private address."""
+        """The private addresses of the recorded nodes, by name."""
         listed = self.json("list", "cluster", "trial")
         return {node["name"]: node["addresses"]["private"] for node in listed["clusters"][0]["nodes"]}
 
 
 def connect() -> libvirt.virConnect:
-    """A connection of the test's own, beside the product's."""
+    """A separate connection for tests."""
     libvirt.registerErrorHandler(lambda _context, _error: None, None)
     return libvirt.open(URI)
 
 
 def listing(*, refresh: bool = True) -> Listing:
-    """Everything at the hypervisor now. ``refresh`` reads the pool's directory anew, which an upload under way forbids."""
+    """List the hypervisor's objects. ``refresh`` rescans the pool, which is not possible during an upload."""
     connection = connect()
     try:
         pool = connection.storagePoolLookupByName(POOL)
@@ -142,6 +142,6 @@ def listing(*, refresh: bool = True) -> Listing:
 
 
 def domain(node: str) -> libvirt.virDomain:
-    """The domain of ``node``, whatever stack it belongs to; there must be one."""
+    """The only domain of ``node``, of any stack."""
     (found,) = [domain for domain in connect().listAllDomains() if domain.name().startswith(f"{node}.")]
     return found

@@ -1,4 +1,4 @@
-"""The providers that the contract is asked of, each with a site, an image that it can stage, and pools that are free there."""
+"""The subjects of the contract tests: providers, each with a site, an image to stage, and free pools."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Subject:
     fetched: int = 0
     rounds: int = 3
     stacks: list[str] = field(default_factory=list)
-    """Lineages of all stacks that a test made at this site."""
+    """Lineages of all stacks that a test created at this site."""
 
     def __post_init__(self) -> None:
         self.stacks.append(self.lineage)
@@ -42,7 +42,7 @@ class Subject:
         )
 
     def held(self) -> tuple[int, int, int]:
-        """CPUs, memory in MiB and bytes of disk that this stack holds."""
+        """CPUs, memory in MiB and bytes of disk used by this stack."""
         ours = [held for held in self.provider.inventory().holdings if held.lineage == self.lineage]
         return sum(held.cpus for held in ours), sum(held.memory_mib for held in ours), sum(held.disk_bytes for held in ours)
 
@@ -88,7 +88,7 @@ class Subject:
             allocation=self.allocation(),
             image=self.image,
             mark=self.mark(node, generation),
-            seed=b"a pretended seed".ljust(2048, b"\0"),
+            seed=b"a fake seed".ljust(2048, b"\0"),
         )
 
     def allocate(self, wanted: Allocation) -> None:
@@ -106,7 +106,7 @@ class Subject:
         self.provider.boot(self.boot_request(node, generation))
 
     def prepare(self) -> None:
-        """What every node stands on: the cluster's allocation and its image."""
+        """Allocate the cluster and stage its image, as every node requires."""
         self.allocate(self.allocation())
         self.stage()
 
@@ -118,7 +118,7 @@ class Subject:
         return self.provider.observe(self.lineage)
 
     def clean_all(self) -> None:
-        """Everything of this stack, from what the site itself says is there."""
+        """Clean everything of this stack that the site reports."""
         seen = self.observed()
         for address in [node.address for node in seen.nodes]:
             node = replace(self.node(), name=address.rpartition("/")[2])
@@ -131,7 +131,7 @@ class Subject:
 
 
 def comparable(subject: Subject) -> tuple[object, ...]:
-    """What is at the site, as far as these tests may change it: other people use a real hypervisor at the same time."""
+    """The site's contents that these tests may change; a real hypervisor may have other users at the same time."""
     inventory = subject.provider.inventory()
     ours = range(subject.vlan, subject.vlan + 10)
     return (
@@ -143,7 +143,7 @@ def comparable(subject: Subject) -> tuple[object, ...]:
 
 
 def small_image(directory: Path, site: str) -> tuple[StagedImage, ImageFiles]:
-    """An image of one MiB that boots nothing; enough for sites that do not run it. Its content is new each time."""
+    """An image of one MiB of random bytes that does not boot; enough for sites that do not run it."""
     disk = directory / "disk.raw"
     content = uuid4().bytes * 65536
     disk.write_bytes(content)
@@ -154,7 +154,7 @@ def small_image(directory: Path, site: str) -> tuple[StagedImage, ImageFiles]:
 
 
 OWN = os.getpid() % 10
-"""Keeps two runs of these tests at one hypervisor out of each other's way."""
+"""Separates concurrent runs of these tests at one hypervisor."""
 NAME = f"pragmaspec-contract-{OWN}"
 NETWORK = f"192.168.{151 + OWN}"
 
@@ -170,13 +170,13 @@ def simulated_file(request: pytest.FixtureRequest, directory: Path) -> Subject:
 
 
 def libvirt_test(request: pytest.FixtureRequest, directory: Path) -> Subject:
-    """libvirt's in-process driver: its state is this process's, so every test cleans up after itself."""
+    """libvirt's in-process test driver. Its state is shared in this process, so every test cleans up."""
     site = LibvirtSite(name="pretended", uri="test:///default")
     return Subject(site, open_provider(site), *small_image(directory, site.name), vlan=20, public="192.168.122.10")
 
 
 def libvirt_system(request: pytest.FixtureRequest, directory: Path) -> Subject:
-    """The real daemon, in a pool and a public network of its own. Its guests find nothing to boot: that is quick."""
+    """The real daemon, with its own pool and public network. Its guests have nothing to boot, which is fast."""
     site = request.getfixturevalue("contract_site")
     return Subject(site, open_provider(site), *small_image(directory, site.name), vlan=3900 + 10 * OWN, public=f"{NETWORK}.10")
 
@@ -191,13 +191,13 @@ SUBJECTS = [*FAITHFUL, pytest.param(libvirt_test, id="libvirt-test")]
 
 @pytest.fixture(params=SUBJECTS)
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    """A stack at a site; what it made is cleaned at the end, and then nothing but what was there before is left."""
+    """A stack at a site. Its objects are cleaned at the end, and the site must then be as before."""
     yield from left_as_found(request.param(request, tmp_path))
 
 
 @pytest.fixture(params=FAITHFUL)
 def faithful(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    """A subject that looks at what a machine stands on. libvirt's test driver starts anything, and cannot resize a disk."""
+    """A subject that checks the requirements of a machine: libvirt's test driver starts anything, and cannot resize a disk."""
     yield from left_as_found(request.param(request, tmp_path))
 
 
@@ -212,7 +212,7 @@ def left_as_found(subject: Subject) -> Iterator[Subject]:
 
 @pytest.fixture(scope="session")
 def contract_site(hypervisor: None) -> Iterator[LibvirtSite]:
-    """A storage pool and a public network at the real daemon, for these tests alone; empty and removed at the end."""
+    """A storage pool and a public network at the real daemon for these tests, which must be empty at the end."""
     import libvirt
 
     connection = libvirt.open("qemu:///system")

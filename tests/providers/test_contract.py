@@ -1,4 +1,4 @@
-"""The provider protocol, asked of every provider: one test for each promise in the docstrings of ``providers/base.py``."""
+"""The contract of the provider protocol, tested for every provider: one test per statement in ``providers/base.py``."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ def taken(subject, kind):
 
 
 def claims(subject):
-    """VLANs and addresses that this stack holds; at a real hypervisor others come and go."""
+    """VLANs and addresses of this stack; those of others change at a real hypervisor."""
     return [
         value for kind in ("vlans", "addresses") for value, owner in taken(subject, kind).items() if owner[0] == subject.lineage
     ]
@@ -34,7 +34,7 @@ def claims(subject):
 # identity, inventory, observe
 
 
-def test_a_site_is_the_same_however_it_is_asked(subject):
+def test_every_query_reports_the_same_identity(subject):
     second = open_provider(subject.site)
     identity = subject.provider.identity()
     assert identity == second.identity() == subject.provider.inventory().identity == subject.observed().identity
@@ -43,7 +43,7 @@ def test_a_site_is_the_same_however_it_is_asked(subject):
     second.close()
 
 
-def test_the_inventory_is_a_place_where_something_fits(subject):
+def test_inventory_has_capacity(subject):
     inventory = subject.provider.inventory()
     assert inventory.cpus > 0
     assert inventory.memory_mib > 0
@@ -51,12 +51,12 @@ def test_the_inventory_is_a_place_where_something_fits(subject):
     assert inventory.cpus_per_node >= 1
 
 
-def test_a_stack_that_made_nothing_sees_nothing(subject):
+def test_an_empty_stack_observes_nothing(subject):
     seen = subject.observed()
     assert (seen.site, seen.nodes, seen.allocations, seen.images) == (subject.site.name, (), (), ())
 
 
-def test_another_connection_sees_what_was_made(subject):
+def test_another_connection_observes_the_same_objects(subject):
     subject.prepare()
     subject.boot(subject.node())
     second = open_provider(subject.site)
@@ -64,7 +64,7 @@ def test_another_connection_sees_what_was_made(subject):
     second.close()
 
 
-def test_asking_changes_nothing(subject):
+def test_queries_change_nothing(subject):
     subject.prepare()
     subject.boot(subject.node())
     before = subject.observed()
@@ -78,19 +78,19 @@ def test_asking_changes_nothing(subject):
 # allocate
 
 
-def test_what_is_allocated_is_observed_and_taken(subject):
+def test_an_allocation_is_observed_and_in_the_inventory(subject):
     wanted = subject.allocation(public=True)
     subject.allocate(wanted)
     public = tuple(grant.address for grant in wanted.public)
     (seen,) = subject.observed().allocations
     assert (seen.address, seen.networks, seen.public) == (wanted.address, ("private",), public)
     assert seen.vlans == (("private", wanted.private.vlan),)
-    ours = (subject.lineage, wanted.address)
-    assert taken(subject, "vlans")[str(wanted.private.vlan)] == ours
-    assert [taken(subject, "addresses")[address] for address in public] == [ours for _ in public]
+    own = (subject.lineage, wanted.address)
+    assert taken(subject, "vlans")[str(wanted.private.vlan)] == own
+    assert [taken(subject, "addresses")[address] for address in public] == [own for _ in public]
 
 
-def test_allocating_again_does_nothing(subject):
+def test_allocate_is_idempotent(subject):
     wanted = subject.allocation(public=True)
     subject.allocate(wanted)
     before = (subject.observed(), claims(subject))
@@ -98,7 +98,7 @@ def test_allocating_again_does_nothing(subject):
     assert (subject.observed(), claims(subject)) == before
 
 
-def test_a_vlan_that_another_stack_holds_is_refused_by_name(subject):
+def test_allocate_names_the_stack_that_holds_a_vlan(subject):
     wanted = subject.allocation()
     subject.allocate(wanted)
     other = subject.other()
@@ -109,14 +109,14 @@ def test_a_vlan_that_another_stack_holds_is_refused_by_name(subject):
     assert other.observed().allocations == ()
 
 
-def test_a_cluster_of_the_same_stack_does_not_get_a_vlan_twice(subject):
+def test_two_clusters_of_one_stack_cannot_share_a_vlan(subject):
     subject.allocate(subject.allocation())
     with pytest.raises(SiteConflictError):
         subject.allocate(subject.allocation("second"))
     assert [each.address for each in subject.observed().allocations] == [subject.allocation().address]
 
 
-def test_a_failed_allocate_leaves_none_of_its_claims(subject):
+def test_a_failed_allocate_leaves_no_claims(subject):
     subject.allocate(subject.allocation(public=True))
     other = subject.other()
     wanted = other.allocation("second", offset=1, public=True)
@@ -127,7 +127,7 @@ def test_a_failed_allocate_leaves_none_of_its_claims(subject):
     assert other.observed().allocations == ()
 
 
-def test_of_two_that_race_for_one_vlan_exactly_one_wins(subject):
+def test_exactly_one_of_two_concurrent_claims_gets_a_vlan(subject):
     for _ in range(subject.rounds):
         rivals = (subject.other(), subject.other())
         assert sorted(race(rivals)) == ["lost", "won"]
@@ -136,7 +136,7 @@ def test_of_two_that_race_for_one_vlan_exactly_one_wins(subject):
         winners[0].clean_all()
 
 
-def test_of_two_that_race_for_one_address_exactly_one_wins(subject):
+def test_exactly_one_of_two_concurrent_claims_gets_an_address(subject):
     for _ in range(subject.rounds):
         rivals = (subject.other(), replace_offset(subject.other(), 1))
         assert sorted(race(rivals, public=True)) == ["lost", "won"]
@@ -177,7 +177,7 @@ def test_an_allocation_grows_and_shrinks_in_place(subject):
     assert subject.public not in taken(subject, "addresses")
 
 
-def test_a_refused_growth_leaves_the_allocation_as_it_was(subject):
+def test_a_refused_growth_keeps_the_allocation(subject):
     other = subject.other()
     other.allocate(other.allocation("rival", offset=1))
     small = subject.allocation()
@@ -193,7 +193,7 @@ def test_a_refused_growth_leaves_the_allocation_as_it_was(subject):
 # stage
 
 
-def test_bytes_are_fetched_only_when_the_image_is_not_there(subject):
+def test_stage_reads_files_only_if_the_image_is_missing(subject):
     other = subject.other()
     subject.stage()
     subject.stage()
@@ -204,7 +204,7 @@ def test_bytes_are_fetched_only_when_the_image_is_not_there(subject):
     other.clean_all()
 
 
-def test_two_stacks_that_stage_one_image_at_once_both_have_it(subject):
+def test_concurrent_stagings_of_one_image_all_succeed(subject):
     others = [subject.other(), subject.other()]
     with ThreadPoolExecutor(len(others)) as pool:
         list(pool.map(lambda other: other.stage(), others))
@@ -225,7 +225,7 @@ def test_an_image_stays_while_another_stack_uses_it(subject):
     assert subject.image.digest not in subject.provider.inventory().images
 
 
-def test_an_image_whose_bytes_do_not_come_is_not_there(subject):
+def test_a_failed_staging_leaves_no_image(subject):
     def missing() -> ImageFiles:
         raise ImageError("the download broke")
 
@@ -237,17 +237,17 @@ def test_an_image_whose_bytes_do_not_come_is_not_there(subject):
     assert subject.observed().images == (subject.image.digest,)
 
 
-def test_a_transfer_says_how_far_it_is(subject):
-    told: list[tuple[int, int]] = []
-    subject.provider.stage(subject.stage_request(progress=lambda done, total: told.append((done, total))))
-    assert told == sorted(told)
-    assert told[-1] == (subject.image.transfer_bytes, subject.image.transfer_bytes)
+def test_stage_reports_progress(subject):
+    progress: list[tuple[int, int]] = []
+    subject.provider.stage(subject.stage_request(progress=lambda done, total: progress.append((done, total))))
+    assert progress == sorted(progress)
+    assert progress[-1] == (subject.image.transfer_bytes, subject.image.transfer_bytes)
 
 
 # boot
 
 
-def test_what_is_booted_is_observed(subject):
+def test_a_booted_node_is_observed(subject):
     subject.prepare()
     node = subject.node(cpus=2, memory_mib=96)
     subject.boot(node)
@@ -256,7 +256,7 @@ def test_what_is_booted_is_observed(subject):
     assert (seen.cpus, seen.memory_mib) == (2, 96)
 
 
-def test_what_is_made_carries_the_op_of_its_creation(subject):
+def test_objects_carry_the_op_of_their_creation(subject):
     op = "0123456789abcdef" * 2
     subject.stage()
     wanted, node = subject.allocation(), subject.node()
@@ -267,7 +267,7 @@ def test_what_is_made_carries_the_op_of_its_creation(subject):
     assert (subject.provider.identity_kind, subject.provider.window_s) == ("ident", 0.0)
 
 
-def test_what_runs_holds_capacity_in_its_owners_name(subject):
+def test_a_running_node_uses_capacity_in_its_owners_name(subject):
     subject.prepare()
     node = subject.node(cpus=2, memory_mib=96)
     subject.boot(node)
@@ -277,7 +277,7 @@ def test_what_runs_holds_capacity_in_its_owners_name(subject):
     assert subject.held() == (2, 96, node.disk_bytes)
 
 
-def test_booting_again_does_nothing(subject):
+def test_boot_is_idempotent(subject):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
@@ -286,7 +286,7 @@ def test_booting_again_does_nothing(subject):
     assert (subject.observed(), subject.held()) == before
 
 
-def test_a_node_that_was_off_runs_again(subject):
+def test_boot_starts_a_node_that_was_off(subject):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
@@ -295,7 +295,7 @@ def test_a_node_that_was_off_runs_again(subject):
     assert statuses(subject) == {"hello-frontend": "running"}
 
 
-def test_a_changed_definition_replaces_the_old_one(subject):
+def test_boot_replaces_a_changed_definition(subject):
     subject.prepare()
     subject.boot(subject.node())
     subject.provider.shutdown(subject.node(), subject.mark(subject.node()), grace_s=0)
@@ -304,7 +304,7 @@ def test_a_changed_definition_replaces_the_old_one(subject):
     assert (seen.status, seen.cpus, seen.memory_mib, seen.disk) == ("running", 2, 160, True)
 
 
-def test_a_larger_disk_is_grown(faithful):
+def test_boot_grows_a_disk(faithful):
     faithful.prepare()
     node = faithful.node()
     faithful.boot(node)
@@ -314,7 +314,7 @@ def test_a_larger_disk_is_grown(faithful):
     assert faithful.held()[2] == larger.disk_bytes
 
 
-def test_a_new_generation_takes_the_place_of_the_old(subject):
+def test_a_new_generation_replaces_the_old_one(subject):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
@@ -325,14 +325,14 @@ def test_a_new_generation_takes_the_place_of_the_old(subject):
     assert subject.observed().nodes == ()
 
 
-def test_a_node_does_not_boot_from_an_image_that_is_not_there(faithful):
+def test_boot_requires_the_image(faithful):
     faithful.allocate(faithful.allocation())
     with pytest.raises(SiteError):
         faithful.boot(faithful.node())
     assert faithful.observed().nodes == ()
 
 
-def test_a_node_does_not_boot_on_a_network_that_is_not_there(faithful):
+def test_boot_requires_the_networks(faithful):
     faithful.stage()
     with pytest.raises(SiteError):
         faithful.boot(faithful.node())
@@ -350,7 +350,7 @@ def test_nodes_boot_in_parallel(subject):
 # shutdown, clean
 
 
-def test_shutdown_leaves_the_node_off_with_its_disk(subject):
+def test_shutdown_keeps_the_disk(subject):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
@@ -361,7 +361,7 @@ def test_shutdown_leaves_the_node_off_with_its_disk(subject):
     assert subject.held() == (0, 0, node.disk_bytes)
 
 
-def test_a_node_starts_with_its_host_as_it_is_booted_changed_and_shut_down(subject):
+def test_autostart_follows_boot_change_and_shutdown(subject):
     def seen() -> bool:
         return [node.autostart for node in subject.observed().nodes] == [True]
 
@@ -373,7 +373,7 @@ def test_a_node_starts_with_its_host_as_it_is_booted_changed_and_shut_down(subje
     assert not seen()
     subject.boot(replace(node, autostart=True))
     subject.provider.shutdown(replace(node, autostart=True), mark, grace_s=0)
-    assert seen(), "a reboot brings it back"
+    assert seen(), "the node is only rebooted"
     subject.provider.shutdown(replace(node, running=False), mark, grace_s=0)
     assert not seen()
     subject.provider.clean(node, mark)
@@ -381,14 +381,14 @@ def test_a_node_starts_with_its_host_as_it_is_booted_changed_and_shut_down(subje
         subject.provider.set_autostart(node, mark)
 
 
-def test_what_is_absent_is_shut_down_and_cleaned_without_error(subject):
+def test_shutdown_and_clean_ignore_absent_objects(subject):
     node, allocation = subject.node(), subject.allocation()
     subject.provider.shutdown(node, subject.mark(node), grace_s=0)
     for resource in (node, allocation, subject.image):
         subject.provider.clean(resource, subject.mark(resource))
 
 
-def test_a_running_node_is_cleaned_with_everything(subject):
+def test_clean_removes_a_running_node_completely(subject):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
@@ -398,7 +398,7 @@ def test_a_running_node_is_cleaned_with_everything(subject):
     assert subject.held() == (0, 0, 0)
 
 
-def test_a_cleaned_allocation_is_free_for_others(subject):
+def test_clean_frees_an_allocation_for_others(subject):
     wanted = subject.allocation(public=True)
     subject.allocate(wanted)
     subject.provider.clean(wanted, subject.mark(wanted))
@@ -409,7 +409,7 @@ def test_a_cleaned_allocation_is_free_for_others(subject):
 
 
 @pytest.mark.parametrize("act", ["shutdown", "clean", "clean the allocation"])
-def test_another_stack_is_never_touched(subject, act: str):
+def test_shutdown_and_clean_never_touch_another_stack(subject, act: str):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
@@ -424,7 +424,7 @@ def test_another_stack_is_never_touched(subject, act: str):
     assert (subject.observed(), subject.held()) == before
 
 
-def test_two_stacks_with_the_same_names_live_side_by_side(subject):
+def test_two_stacks_can_use_the_same_names(subject):
     other = replace_offset(subject.other(), 1)
     for stack in (subject, other):
         stack.prepare()
@@ -439,24 +439,24 @@ def replace_offset(stack, offset):
     return stack
 
 
-# evidence, console
+# diagnostics, console
 
 
-def test_evidence_of_what_is_absent_is_empty_words_and_no_error(subject):
+def test_diagnostics_of_an_absent_node_are_empty(subject):
     node = subject.node()
-    evidence = subject.provider.diagnostics(node, subject.mark(node))
-    assert evidence.console == ()
+    diagnostics = subject.provider.diagnostics(node, subject.mark(node))
+    assert diagnostics.console == ()
     assert subject.provider.console_log(node, subject.mark(node)) == b""
 
 
-def test_evidence_of_what_runs_names_its_power_state(subject):
+def test_diagnostics_of_a_running_node_contain_its_power_state(subject):
     subject.prepare()
     node = subject.node()
     subject.boot(node)
     assert "running" in subject.provider.diagnostics(node, subject.mark(node)).domain
 
 
-def test_a_console_needs_a_terminal(subject, monkeypatch):
+def test_console_requires_a_terminal(subject, monkeypatch):
     subject.prepare()
     subject.boot(subject.node())
     with Path(os.devnull).open() as nothing:

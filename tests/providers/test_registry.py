@@ -1,4 +1,4 @@
-"""Every kind of site has a provider that keeps the protocol, and libraries are loaded only by the site that needs them."""
+"""Every kind of site has a provider that implements the protocol and imports its library only when needed."""
 
 import inspect
 import subprocess
@@ -21,11 +21,11 @@ def provider_class(name):
     return getattr(import_module(module), attribute)
 
 
-def test_every_kind_of_site_has_one_line():
+def test_every_kind_of_site_has_a_provider():
     assert sorted(PROVIDERS) == sorted(kind.__struct_config__.tag for kind in get_args(Site))
 
 
-def test_the_protocol_is_what_it_was_thought_to_be():
+def test_protocol_has_the_expected_methods():
     assert METHODS == [
         "identity",
         "inventory",
@@ -44,7 +44,7 @@ def test_the_protocol_is_what_it_was_thought_to_be():
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
-def test_every_provider_has_every_method_with_the_protocols_signature(name, method):
+def test_every_provider_implements_every_method_with_the_same_signature(name, method):
     assert signature(getattr(provider_class(name), method)) == signature(getattr(Provider, method))
 
 
@@ -60,7 +60,7 @@ def named(annotation):
 
 
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
-def test_a_provider_needs_only_its_site(name):
+def test_a_provider_requires_only_its_site(name):
     needed = [
         parameter.name
         for parameter in inspect.signature(provider_class(name)).parameters.values()
@@ -69,7 +69,7 @@ def test_a_provider_needs_only_its_site(name):
     assert needed == ["site"]
 
 
-def test_a_site_is_opened_by_its_kind():
+def test_open_provider_selects_by_kind_of_site():
     site = SimulatedSite(name="lab", file=":memory:")
     assert provider_name(site) == "simulated"
     provider = open_provider(site)
@@ -77,7 +77,7 @@ def test_a_site_is_opened_by_its_kind():
     provider.close()
 
 
-def test_opening_a_simulated_site_loads_no_foreign_library():
+def test_opening_a_simulated_site_loads_no_heavy_library():
     code = """
 import sys
 from pragmaspec.providers.registry import open_provider
@@ -89,10 +89,10 @@ print(sorted(heavy & set(sys.modules)))
     assert run(code) == "[]\n"
 
 
-def test_a_missing_library_is_named_with_the_command_that_brings_it():
+def test_a_missing_library_is_named_with_its_install_command():
     code = f"""
 import sys
-sys.modules["libvirt"] = None  # what a Python without it answers: ModuleNotFoundError
+sys.modules["libvirt"] = None  # importing it raises ModuleNotFoundError
 from pragmaspec.errors import SiteError
 from pragmaspec.providers.registry import open_provider
 from pragmaspec.site import LibvirtSite

@@ -1,4 +1,4 @@
-"""Stacks at libvirt sites: the in-process test driver, and the real daemon in a pool and networks that only tests use."""
+"""Stacks at libvirt sites: the in-process test driver, and the real daemon with its own pool and networks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,14 +12,14 @@ from tests.providers.conftest import Subject, left_as_found, libvirt_system, lib
 
 
 @pytest.fixture
-def pretended(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    """A stack at libvirt's test driver, whose memory ends with its last connection."""
+def fake_stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    """A stack at libvirt's test driver, whose state ends with its last connection."""
     yield from left_as_found(libvirt_test(request, tmp_path))
 
 
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    """A stack at the real daemon; nothing of it may be left at the end."""
+def real_stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
+    """A stack at the real daemon, of which nothing may be left at the end."""
     request.getfixturevalue("hypervisor")
     subject = libvirt_system(request, tmp_path)
     before = listing(subject)
@@ -28,7 +28,7 @@ def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
 
 
 def listing(subject: Subject) -> list[str]:
-    """What virsh would list of the test's pool, and of machines and networks in the names of its stacks."""
+    """The volumes of the test's pool, and the machines and networks of its stacks, as virsh lists them."""
     handle = libvirt.open(subject.site.uri)
     try:
         found = [f"volume {name}" for name in handle.storagePoolLookupByName(subject.site.pool).listVolumes()]
@@ -44,21 +44,21 @@ def listing(subject: Subject) -> list[str]:
 
 
 @pytest.fixture
-def by_hand() -> Iterator[libvirt.virConnect]:
-    """What a person with virsh does to the test driver behind our back."""
+def virsh() -> Iterator[libvirt.virConnect]:
+    """A connection to the test driver for manual changes, as by virsh."""
     handle = libvirt.open("test:///default")
     yield handle
     handle.close()
 
 
 @pytest.fixture
-def real_by_hand(hypervisor: None) -> Iterator[libvirt.virConnect]:  # noqa: F811 - the fixture itself
-    """What a person with virsh does to the real daemon behind our back."""
+def real_virsh(hypervisor: None) -> Iterator[libvirt.virConnect]:  # noqa: F811 - the fixture itself
+    """A connection to the real daemon for manual changes, as by virsh."""
     handle = libvirt.open("qemu:///system")
     yield handle
     handle.close()
 
 
 def host_of(subject: Subject) -> Host:
-    """The host behind a subject's provider, to call the rooms below it."""
+    """The host of a subject's provider, to call its functions directly."""
     return subject.provider._host

@@ -1,4 +1,4 @@
-"""A daemon that is not there, or does not speak, is an error within the limit; a broken connection is opened anew."""
+"""Missing and unresponsive daemons are errors within the limit; broken connections are reopened."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ IDENTITY_LIMIT_S = 10.0
         "test:///nosuch",
     ],
 )
-def test_a_daemon_that_is_not_there_is_unreachable(uri, capfd):
+def test_a_missing_daemon_is_unreachable(uri, capfd):
     provider = LibvirtProvider(LibvirtSite(name="lab", uri=uri))
     with pytest.raises(SiteError) as caught:
         provider.identity()
@@ -39,7 +39,7 @@ def test_a_daemon_that_is_not_there_is_unreachable(uri, capfd):
     provider.close()
 
 
-def test_a_daemon_that_accepts_and_says_nothing_is_given_up(tmp_path):
+def test_an_unresponsive_daemon_times_out(tmp_path):
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "sock"))
         silent.listen()
@@ -52,7 +52,7 @@ def test_a_daemon_that_accepts_and_says_nothing_is_given_up(tmp_path):
         provider.close()
 
 
-def test_a_connection_is_shared_and_opened_anew_after_it_ended():
+def test_a_connection_is_shared_and_reopened():
     link = Connection("test:///default")
     first = link.handle()
     assert link.handle() is first
@@ -74,11 +74,11 @@ def test_a_connection_is_shared_and_opened_anew_after_it_ended():
         ("qemu+libssh2://host/system", "qemu+libssh2://host/system?no_tty=1"),
     ],
 )
-def test_ssh_never_asks_for_a_password(uri, opened):
+def test_ssh_never_prompts(uri, opened):
     assert connection._without_prompts(uri) == opened
 
 
-def test_a_pool_that_is_not_there_is_named_with_those_that_are():
+def test_a_missing_pool_is_named_with_the_existing_ones():
     provider = LibvirtProvider(LibvirtSite(name="lab", uri="test:///default", pool="fast"))
     with pytest.raises(SiteError) as caught:
         provider.inventory()
@@ -92,14 +92,14 @@ def test_a_pool_that_is_not_there_is_named_with_those_that_are():
 
 
 @pytest.mark.hypervisor
-def test_the_real_daemon_is_watched_by_keepalive(hypervisor):
+def test_keepalive_monitors_the_real_daemon(hypervisor):
     link = Connection("qemu:///system")
     assert link.handle().isAlive()
     assert connection.event_loop().is_alive()
     link.close()
 
 
-def test_threads_share_a_connection_only_as_far_as_a_daemon_serves_one_client():
+def test_a_limited_number_of_threads_shares_a_connection():
     link = Connection("test:///default")
     meeting = threading.Barrier(2 * connection.CALLS_AT_ONCE)
 
@@ -111,8 +111,8 @@ def test_threads_share_a_connection_only_as_far_as_a_daemon_serves_one_client():
 
     with ThreadPoolExecutor(meeting.parties) as threads:
         handles = list(threads.map(work, range(meeting.parties)))
-    assert all(first is again for first, again in handles), "what a thread has looked up belongs to its connection"
+    assert all(first is again for first, again in handles), "a thread keeps its connection"
     assert sorted(Counter(map(id, (first for first, _ in handles))).values()) == [connection.CALLS_AT_ONCE] * 2
     with ThreadPoolExecutor(1) as late:
-        assert late.submit(link.handle).result() in {first for first, _ in handles}, "threads that have ended hold no place"
+        assert late.submit(link.handle).result() in {first for first, _ in handles}, "a thread that has ended makes room"
     link.close()

@@ -1,4 +1,4 @@
-"""Every error that libvirt can raise becomes one of ours, of a kind that tells the user what to do."""
+"""Every error of libvirt is translated, with advice for the user."""
 
 import errno
 
@@ -19,12 +19,12 @@ def failure(code: int, domain: int = libvirt.VIR_FROM_QEMU, message: str = "no g
 
 
 @pytest.mark.parametrize("name", CODES)
-def test_every_code_of_the_installed_library_has_a_kind(name):
+def test_every_error_code_of_libvirt_has_a_kind(name):
     kind = KIND_BY_CODE[getattr(libvirt, name)]
-    meaning = TRANSLATIONS[kind]
+    translation = TRANSLATIONS[kind]
     error = as_site_error(failure(getattr(libvirt, name)), "boot hello-frontend at qemu:///system")
-    assert type(error) is meaning.error
-    assert error.problems[0].summary == meaning.summary
+    assert type(error) is translation.error
+    assert error.problems[0].summary == translation.summary
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_every_code_of_the_installed_library_has_a_kind(name):
         (failure(99_999), SiteError),
     ],
 )
-def test_the_class_says_what_to_do(error, becomes):
+def test_errors_are_translated_to_their_class(error, becomes):
     assert type(as_site_error(error, "boot it")) is becomes
 
 
-def test_the_sentences_say_what_was_tried_what_libvirt_said_and_what_to_do():
+def test_the_detail_contains_operation_message_and_advice():
     with pytest.raises(SiteError) as caught, translated("boot hello-frontend at qemu:///system"):
         raise failure(libvirt.VIR_ERR_OPERATION_DENIED, message="read only connection.")
     detail = caught.value.problems[0].detail
@@ -57,7 +57,7 @@ def test_the_sentences_say_what_was_tried_what_libvirt_said_and_what_to_do():
     assert "member of the group libvirt" in detail
 
 
-def test_a_bridge_that_only_the_start_misses_is_told_with_what_to_do():
+def test_a_bridge_missing_at_start_has_advice():
     error = as_site_error(
         failure(libvirt.VIR_ERR_SYSTEM_ERROR, message="Cannot get interface MTU on 'br7': No such device"), "boot hello-frontend"
     )
@@ -66,11 +66,11 @@ def test_a_bridge_that_only_the_start_misses_is_told_with_what_to_do():
     assert "no bridge br7. Create it there (ip link add br7 type bridge), or correct the `bridge:`" in problem.detail
 
 
-def test_an_error_that_libvirt_left_empty_is_translated_too():
+def test_an_error_without_code_is_internal():
     assert kind_of(libvirt.libvirtError("gone")) == "internal"
 
 
-def test_only_the_absence_that_was_named_is_fine():
+def test_ignoring_suppresses_only_the_given_codes():
     with ignoring(libvirt.VIR_ERR_NO_DOMAIN):
         raise failure(libvirt.VIR_ERR_NO_DOMAIN)
     with pytest.raises(libvirt.libvirtError), ignoring(libvirt.VIR_ERR_NO_DOMAIN):

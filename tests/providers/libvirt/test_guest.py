@@ -1,4 +1,4 @@
-"""Real guests at the real daemon: a console that answers, a power button that is heard, and a probe that knows."""
+"""Real guests at the real daemon: console, power button, and KVM probe."""
 
 import os
 import time
@@ -30,14 +30,14 @@ def tiny() -> TinyImage:
 
 
 @pytest.fixture
-def staged(lab, tiny):
+def staged(real_stack, tiny):
     """The lab with the tiny guest's image staged."""
 
     def blob(file: Path) -> Blob:
         return Blob(sha256="0" * 64, size_bytes=file.stat().st_size)
 
-    lab.image = replace(
-        lab.image,
+    real_stack.image = replace(
+        real_stack.image,
         format="qcow2",
         disk=blob(tiny.disk),
         kernel=blob(tiny.vmlinuz),
@@ -45,9 +45,9 @@ def staged(lab, tiny):
         cmdline=tiny.cmdline,
         virtual_size_bytes=2**26,
     )
-    lab.files = ImageFiles(disk=tiny.disk, kernel=tiny.vmlinuz, initrd=tiny.initrd)
-    lab.prepare()
-    return lab
+    real_stack.files = ImageFiles(disk=tiny.disk, kernel=tiny.vmlinuz, initrd=tiny.initrd)
+    real_stack.prepare()
+    return real_stack
 
 
 def wait_for(condition: Callable[[], bool], what: str, limit_s: float = BOOT_LIMIT_S) -> None:
@@ -57,26 +57,26 @@ def wait_for(condition: Callable[[], bool], what: str, limit_s: float = BOOT_LIM
         time.sleep(POLL_S)
 
 
-def test_a_guest_boots_answers_at_its_console_and_hears_the_power_button(staged):
+def test_a_guest_boots_with_console_and_power_button(staged):
     node, mark = staged.node(memory_mib=192), staged.mark(staged.node())
     staged.boot(node)
     wait_for(lambda: b"activate this console" in staged.provider.console_log(node, mark), "the console's prompt")
     assert staged.provider.diagnostics(node, mark).domain == "running"
     assert any("activate this console" in line for line in staged.provider.diagnostics(node, mark).console)
-    typed_at_the_console(staged, node)
+    use_console(staged, node)
     begun = time.monotonic()
     staged.provider.shutdown(node, mark, grace_s=60)
     assert time.monotonic() - begun < 60
     assert staged.provider.diagnostics(node, mark).domain == "off (the guest powered off)"
 
 
-def typed_at_the_console(staged, node) -> None:
-    """Type at the console through two pipes in place of a terminal, and leave it."""
+def use_console(staged, node) -> None:
+    """Type at the console through two pipes in place of a terminal, and detach."""
     domain = host_of(staged).handle().lookupByName(names.domain_name(node.name, staged.mark(node)))
     keys_read, keys = os.pipe()
     screen, screen_written = os.pipe()
     os.set_blocking(screen, False)
-    thread = Thread(target=console.join, args=(host_of(staged), domain, keys_read, screen_written))
+    thread = Thread(target=console.attach, args=(host_of(staged), domain, keys_read, screen_written))
     thread.start()
     shown = bytearray()
 
@@ -92,15 +92,15 @@ def typed_at_the_console(staged, node) -> None:
     wait_for(shows(b"# "), "the shell's prompt")
     os.write(keys, b"echo $((6 * 7)) answers\n")
     wait_for(shows(b"42 answers"), "the answer")
-    os.write(keys, console.LEAVE)
+    os.write(keys, console.ESCAPE)
     thread.join(timeout=10)
     assert not thread.is_alive()
     for end in (keys_read, keys, screen, screen_written):
         os.close(end)
 
 
-def settled_once(staged, kernel: str) -> None:
-    """What the probe finds out is what works here, and is kept."""
+def assert_probe_is_cached(staged, kernel: str) -> None:
+    """The result of the probe is correct for this machine, and is cached."""
     host = OfferingKvm(replace(staged.site, virt_type=None))
     found = kvm_probe.resolve_virt_type(host, kernel)
     assert found == ("kvm" if kvm_probe.guest_runs(host, "kvm", kernel) else "qemu")
@@ -108,7 +108,7 @@ def settled_once(staged, kernel: str) -> None:
     host.connection.close()
 
 
-def test_the_probe_tells_a_machine_that_works_from_one_that_does_not(staged, tmp_path, monkeypatch):
+def test_the_probe_distinguishes_working_guests(staged, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     host = host_of(staged)
     kernel = host.path(names.image_volumes(staged.image)["kernel"])
@@ -117,5 +117,5 @@ def test_the_probe_tells_a_machine_that_works_from_one_that_does_not(staged, tmp
     assert not kvm_probe.guest_runs(host, "qemu", host.path(f"not-a-kernel.{staged.lineage[:8]}"), limit_s=3)
     assert not kvm_probe.guest_runs(host, "kvm", "/nonexistent", limit_s=3)
     volumes.remove(host, f"not-a-kernel.{staged.lineage[:8]}")
-    settled_once(staged, kernel)
+    assert_probe_is_cached(staged, kernel)
     assert not [domain.name() for domain in host.handle().listAllDomains() if domain.name().startswith("pragmaspec-probe-")]

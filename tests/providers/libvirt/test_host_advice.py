@@ -1,4 +1,4 @@
-"""Errors of libvirt and QEMU about a file, folder or device of the host become advice about it."""
+"""Advice for errors of libvirt and QEMU about a file, folder or device of the host."""
 
 import errno
 
@@ -36,7 +36,7 @@ DISK = "/srv/vm/a-frontend.3f9a1c2b.qcow2"
         ("Requested operation is not valid: network 'default' is not active", "Plan again"),
     ],
 )
-def test_every_sign_has_its_advice(words, advice):
+def test_every_rule_has_its_advice(words, advice):
     assert advice in host_advice(words)
     for code in (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_ERR_OPERATION_INVALID):
         (problem,) = as_site_error(failure(code, message=words), "boot a-frontend").problems
@@ -46,11 +46,11 @@ def test_every_sign_has_its_advice(words, advice):
 
 
 @pytest.mark.parametrize("words", ["no good", "Permission denied", "operation failed: guest is broken"])
-def test_what_says_nothing_of_the_host_has_the_advice_of_its_kind(words):
+def test_an_unknown_message_has_no_host_advice(words):
     assert host_advice(words) == ""
 
 
-def test_a_full_file_system_stays_a_want_of_room():
+def test_a_full_file_system_is_a_capacity_error():
     error = as_site_error(
         failure(libvirt.VIR_ERR_SYSTEM_ERROR, message=f"cannot fill file '{DISK}'", number=errno.ENOSPC), "boot it"
     )
@@ -60,7 +60,7 @@ def test_a_full_file_system_stays_a_want_of_room():
     assert "df -h /srv/vm" in full.problems[0].detail
 
 
-def test_a_socket_that_is_closed_to_us_is_a_matter_of_permission_and_not_of_folders():
+def test_a_denied_socket_is_a_permission_problem():
     words = "Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied"
     error = as_site_error(failure(libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_FROM_RPC, words, errno.EACCES), "connect to lab")
     assert type(error) is SiteError

@@ -1,4 +1,4 @@
-"""start-hypervisor and stop-hypervisor: what answers is left alone, and what is not ours is never ended."""
+"""start-hypervisor and stop-hypervisor: a running daemon is left alone, and foreign processes are never ended."""
 
 import os
 import subprocess
@@ -15,22 +15,22 @@ def run(script: str, run_directory: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.hypervisor
-def test_starting_what_answers_starts_and_makes_nothing(hypervisor, tmp_path):
+def test_start_hypervisor_leaves_a_running_daemon_alone(hypervisor, tmp_path):
     notes = {file.name: file.read_text() for file in RUN_DIRECTORY.glob("*.pid")}
     done = run("start-hypervisor", tmp_path / "run")
     assert (done.returncode, done.stderr) == (0, "")
     assert "qemu:///system answers" in done.stdout
-    assert not (tmp_path / "run").exists(), "nothing was started, so there is nothing to stop"
+    assert not (tmp_path / "run").exists(), "nothing was started"
     assert {file.name: file.read_text() for file in RUN_DIRECTORY.glob("*.pid")} == notes
 
 
-def test_stopping_when_nothing_was_started_does_nothing(tmp_path):
+def test_stop_hypervisor_without_a_start_does_nothing(tmp_path):
     done = run("stop-hypervisor", tmp_path / "run")
     assert (done.returncode, done.stderr) == (0, "")
     assert "nothing to do" in done.stdout
 
 
-def test_a_process_that_took_over_a_noted_number_is_not_ended(tmp_path):
+def test_stop_hypervisor_does_not_end_a_reused_process_id(tmp_path):
     with subprocess.Popen(["sleep", "60"]) as bystander:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "tini.pid").write_text(f"{bystander.pid} 1\n")

@@ -1,4 +1,4 @@
-"""What a libvirt site says it has, and who it says holds what."""
+"""The inventory of a libvirt site: capacity, and its use by any owner."""
 
 import pytest
 from msgspec.structs import replace
@@ -17,20 +17,20 @@ def inventory_of(public=None):
     return found
 
 
-def test_other_peoples_machines_hold_capacity_too():
+def test_foreign_machines_use_capacity():
     (held,) = [held for held in inventory_of().holdings if held.owner == "test"]
     assert (held.cpus, held.memory_mib, held.lineage, held.address) == (2, 8192, None, None)
 
 
-def test_other_peoples_volumes_hold_what_they_may_grow_to(pretended, by_hand):
-    pool = by_hand.storagePoolLookupByName("default-pool")
+def test_foreign_volumes_use_their_capacity(fake_stack, virsh):
+    pool = virsh.storagePoolLookupByName("default-pool")
     volume = pool.createXML("<volume><name>backup.raw</name><capacity>4096</capacity></volume>")
-    (held,) = [held for held in pretended.provider.inventory().holdings if "backup.raw" in held.owner]
+    (held,) = [held for held in fake_stack.provider.inventory().holdings if "backup.raw" in held.owner]
     assert (held.disk_bytes, held.cpus, held.lineage) == (4096, 0, None)
     volume.delete()
 
 
-def test_the_public_network_is_libvirts_default_one():
+def test_the_public_network_defaults_to_libvirts():
     assert inventory_of().public == PublicPool(
         network="default", cidr="192.168.122.0/24", gateway="192.168.122.1", dns=("192.168.122.1",)
     )
@@ -44,7 +44,7 @@ def test_the_public_network_is_libvirts_default_one():
         (PublicNetwork(addresses=("192.168.122.9",)), inventory_of().public),
     ],
 )
-def test_the_public_network_is_what_the_site_names(public, pool):
+def test_the_public_network_is_that_of_the_sites_options(public, pool):
     assert inventory_of(public).public == pool
 
 
@@ -66,61 +66,61 @@ def test_the_public_network_is_what_the_site_names(public, pool):
         ),
     ],
 )
-def test_a_named_network_is_described_as_libvirt_has_it(by_hand, xml, pool):
-    network = by_hand.networkDefineXML(f"<network><name>campus</name>{xml}</network>")
+def test_a_public_network_is_described_by_its_definition(virsh, xml, pool):
+    network = virsh.networkDefineXML(f"<network><name>campus</name>{xml}</network>")
     assert inventory_of(PublicNetwork(network="campus")).public == pool
     network.undefine()
 
 
-def test_a_site_without_any_public_network_says_so(by_hand):
-    default = by_hand.networkLookupByName("default")
+def test_a_site_may_have_no_public_network(virsh):
+    default = virsh.networkLookupByName("default")
     document = default.XMLDesc()
     default.destroy()
     default.undefine()
     assert inventory_of().public is None
-    by_hand.networkDefineXML(document).create()
+    virsh.networkDefineXML(document).create()
 
 
-def test_the_host_s_own_addresses_and_ranges_are_taken():
+def test_addresses_and_ranges_of_the_host_are_in_use():
     found = inventory_of()
     assert ("192.168.122.1", "the host itself, on network default") in {(taken.value, taken.owner) for taken in found.addresses}
     assert [taken.value for taken in found.cidrs] == ["192.168.122.0/24"]
 
 
-def test_a_claim_carries_the_whole_lineage_when_anything_of_it_is_at_the_site(pretended):
-    wanted = pretended.allocation(public=True)
-    pretended.allocate(wanted)
-    (taken,) = [taken for taken in pretended.provider.inventory().addresses if taken.value == pretended.public]
-    assert (taken.lineage, taken.address) == (pretended.lineage, wanted.address)
-    assert taken.owner == f"hello-frontend of stack {pretended.lineage[:8]}"
+def test_a_claim_has_the_full_lineage_if_the_site_has_an_object_of_it(fake_stack):
+    wanted = fake_stack.allocation(public=True)
+    fake_stack.allocate(wanted)
+    (taken,) = [taken for taken in fake_stack.provider.inventory().addresses if taken.value == fake_stack.public]
+    assert (taken.lineage, taken.address) == (fake_stack.lineage, wanted.address)
+    assert taken.owner == f"hello-frontend of stack {fake_stack.lineage[:8]}"
 
 
-def test_a_network_without_marks_in_a_claims_name_holds_it(pretended, by_hand):
-    network = by_hand.networkDefineXML("<network><name>pragmaspec-vlan-33</name><bridge name='virbr7'/></network>")
-    (taken,) = pretended.provider.inventory().vlans
+def test_an_unmarked_network_with_a_claims_name_holds_the_vlan(fake_stack, virsh):
+    network = virsh.networkDefineXML("<network><name>pragmaspec-vlan-33</name><bridge name='virbr7'/></network>")
+    (taken,) = fake_stack.provider.inventory().vlans
     assert (taken.value, taken.owner, taken.lineage) == ("33", "libvirt network pragmaspec-vlan-33", None)
     network.undefine()
 
 
-def test_an_address_claimed_without_dhcp_is_taken(pretended, by_hand):
-    campus = by_hand.networkDefineXML("<network><name>campus</name><forward mode='bridge'/><bridge name='eth1'/></network>")
+def test_an_address_claimed_without_dhcp_is_in_use(fake_stack, virsh):
+    campus = virsh.networkDefineXML("<network><name>campus</name><forward mode='bridge'/><bridge name='eth1'/></network>")
     grant = PublicGrant(node="hello-frontend", address="192.0.2.7", prefix=24, network="campus")
-    wanted = replace(pretended.allocation(), public=(grant,))
-    pretended.allocate(wanted)
-    (taken,) = [taken for taken in pretended.provider.inventory().addresses if taken.value == "192.0.2.7"]
-    assert (taken.lineage, taken.address) == (pretended.lineage, wanted.address)
+    wanted = replace(fake_stack.allocation(), public=(grant,))
+    fake_stack.allocate(wanted)
+    (taken,) = [taken for taken in fake_stack.provider.inventory().addresses if taken.value == "192.0.2.7"]
+    assert (taken.lineage, taken.address) == (fake_stack.lineage, wanted.address)
     campus.destroy()
     campus.undefine()
 
 
 @pytest.mark.hypervisor
-def test_memory_is_all_that_the_host_has(lab):
-    total = host_of(lab).handle().getMemoryStats(-1)["total"] // 1024
-    assert lab.provider.inventory().memory_mib == total
+def test_memory_is_that_of_the_whole_host(real_stack):
+    total = host_of(real_stack).handle().getMemoryStats(-1)["total"] // 1024
+    assert real_stack.provider.inventory().memory_mib == total
 
 
 @pytest.mark.hypervisor
-def test_the_default_network_of_a_real_host_is_its_public_one(hypervisor):
+def test_the_default_network_of_a_real_host_is_public(hypervisor):
     provider = LibvirtProvider(LibvirtSite(name="lab", virt_type="qemu"))
     public = provider.inventory().public
     assert public is not None

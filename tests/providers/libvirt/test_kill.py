@@ -1,4 +1,4 @@
-"""SIGKILL at every named point of an apply at the real daemon; then one apply, and the hypervisor's own listing is the state."""
+"""SIGKILL at every failpoint of an apply at the real daemon; after one more apply its own listing equals the state."""
 
 import os
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ def site(contract_site: LibvirtSite) -> LibvirtSite:
 
 
 class Stack:
-    """One stack at the daemon, applied by processes that may die."""
+    """One stack at the daemon, applied by processes that may be killed."""
 
     def __init__(self, home: Path, site: LibvirtSite, mortals: Mortals) -> None:
         content = os.urandom(16) * 4096
@@ -51,13 +51,13 @@ class Stack:
         return self._mortals.apply(self._home, self._site, spec, failpoint, self._lineage)
 
     def listing(self) -> set[str]:
-        """What virsh would list of this stack: machines, networks, addresses, volumes."""
+        """The machines, networks, addresses and volumes of this stack, as virsh lists them."""
         handle = libvirt.open(self._site.uri)
         try:
             volumes = set(handle.storagePoolLookupByName(self._site.pool).listVolumes())
             public = handle.networkLookupByName(self._site.pool).XMLDesc()
             return {
-                *(f"domain {_called(domain)}" for domain in handle.listAllDomains() if self.short in domain.name()),
+                *(f"domain {_domain_title(domain)}" for domain in handle.listAllDomains() if self.short in domain.name()),
                 *("network" for network in handle.listAllNetworks() if f"owner:{self._lineage}" in network.XMLDesc()),
                 *(f"volume {name}" for name in volumes if self.short in name or self.digest[:16] in name),
                 *(["address"] if f".{self.short}'" in public else []),
@@ -89,8 +89,8 @@ def stack(tmp_path: Path, site: LibvirtSite, mortals: Mortals) -> Iterator[Stack
     assert stack.listing() == set()
 
 
-def _called(domain: libvirt.virDomain) -> str:
-    """Its name; a machine that was made and never let run is not what anybody wants."""
+def _domain_title(domain: libvirt.virDomain) -> str:
+    """Its name, marked if it was left paused, which is never expected."""
     return f"{domain.name()}{' (paused)' if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED else ''}"
 
 
@@ -105,11 +105,11 @@ TOGETHER = {
     "libvirt.disk.made",
     "libvirt.domain.defined",
 }
-"""Where another node may be under way, or an address be claimed; elsewhere one node will do, and takes a third of the time."""
+"""Failpoints that need a second node or a public address; elsewhere one node suffices, in a third of the time."""
 
 
 @pytest.mark.parametrize(("comes", "goes"), list(zip_longest(COMES, GOES)))
-def test_killed_while_a_cluster_comes_and_again_while_it_goes(stack: Stack, comes: str, goes: str | None) -> None:
+def test_a_cluster_is_created_and_removed_despite_kills(stack: Stack, comes: str, goes: str | None) -> None:
     spec, nodes = ("pair", 2) if comes in TOGETHER else ("alone", 1)
     assert stack.apply(spec, f"{comes}:1:kill") is None
     check_equal(stack.apply(spec))

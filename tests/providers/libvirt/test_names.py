@@ -1,4 +1,4 @@
-"""Names at the site say whose an object is, and no name is read as another kind."""
+"""Names of objects identify their owner, and are never parsed as another kind."""
 
 from uuid import UUID
 
@@ -23,7 +23,7 @@ MARK = st.builds(
 
 
 @given(LABEL, MARK)
-def test_a_node_s_names_are_read_back(node, mark):
+def test_names_of_a_node_are_parsed(node, mark):
     assert names.parse_domain(names.domain_name(node, mark)) == (node, mark.short)
     meant = names.NodeVolume(node, mark.short, mark.generation)
     assert names.parse_disk(names.disk_volume(node, mark)) == meant
@@ -35,25 +35,25 @@ def test_a_node_s_names_are_read_back(node, mark):
 
 
 @given(LABEL, MARK)
-def test_only_a_disk_is_read_as_a_disk(node, mark):
+def test_only_disks_are_parsed_as_disks(node, mark):
     for name in (names.domain_name(node, mark), names.seed_volume(node, mark), names.console_volume(node, mark)):
         assert names.parse_disk(name) is None
 
 
 @given(CLUSTER_NODE)
-def test_a_node_s_cluster_is_read_from_its_name(cluster_and_node):
+def test_the_cluster_is_parsed_from_a_nodes_name(cluster_and_node):
     cluster, node = cluster_and_node
     assert names.cluster_of(node) == cluster
     assert names.node_address("lab", node) == f"lab/{cluster}/node/{node}"
     assert names.allocation_address("lab", node) == f"lab/{cluster}/allocation"
 
 
-def test_a_name_of_no_known_form_is_its_own_cluster():
+def test_an_unknown_name_is_its_own_cluster():
     assert names.cluster_of("login") == "login"
 
 
 @given(st.binary(min_size=32, max_size=32), MARK, MARK)
-def test_a_listing_tells_which_images_are_whole_and_whose(digest, mark, other):
+def test_a_listing_shows_complete_images_and_their_users(digest, mark, other):
     image = digest.hex()
     volumes = {names.complete_marker(image), names.reference_marker(image, mark), names.staging_marker(image, other)}
     assert names.complete_images(volumes) == (image,)
@@ -64,7 +64,7 @@ def test_a_listing_tells_which_images_are_whole_and_whose(digest, mark, other):
     assert all(names.is_marker(name) and not names.is_image_part(name) for name in volumes)
 
 
-def test_an_image_has_the_parts_it_has():
+def test_image_volumes_contain_the_parts_of_the_image():
     disk = Blob(sha256="0" * 64, size_bytes=1)
     image = StagedImage(site="lab", digest="ab" * 32, name="tiny", format="raw", disk=disk, virtual_size_bytes=1)
     assert names.image_volumes(image) == {"disk": "pragmaspec-abababababababab-disk.raw"}
@@ -78,19 +78,19 @@ def test_an_image_has_the_parts_it_has():
 
 
 @given(st.integers(1, 4094), st.ip_addresses(v=4))
-def test_claims_are_read_back(vlan, address):
+def test_names_of_claims_are_parsed(vlan, address):
     assert names.parse_vlan(names.vlan_network(vlan)) == vlan
     assert names.parse_address(names.address_network(str(address))) == str(address)
     assert names.parse_vlan(names.address_network(str(address))) is None
 
 
-def test_networks_without_a_number_carry_the_cluster_s_name():
+def test_networks_without_a_vlan_have_the_clusters_name():
     mark = Mark(lineage=str(UUID(int=1)), address="lab/hello/allocation")
     assert names.unnumbered_network("hello", "private", mark) == "hello.00000000"
     assert names.unnumbered_network("hello", "storage", mark) == "hello-storage.00000000"
 
 
-def test_names_are_those_that_the_object_was_made_with():
+def test_names_are_those_of_the_creation():
     lineage = "3f9a1c2b-5d0e-4c1a-9b7e-0123456789ab"
     node = Mark(lineage=lineage, address="lab/earlier/node/earlier-compute-3", generation=2)
     allocation = Mark(lineage=lineage, address="lab/earlier/allocation")

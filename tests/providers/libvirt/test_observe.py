@@ -1,4 +1,4 @@
-"""Listings at a libvirt site: what vanishes meanwhile is no error, and what is asked often is quick."""
+"""Listings at a libvirt site, also during concurrent changes and after a broken connection."""
 
 import threading
 from contextlib import suppress
@@ -10,79 +10,79 @@ from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from tests.providers.libvirt.conftest import host_of
 
 
-def test_objects_that_come_and_go_do_not_disturb_a_listing(pretended, by_hand):
-    """Domains, networks and volumes whose names could be ours, made and removed while the site is asked."""
-    pretended.prepare()
-    pretended.boot(pretended.node())
+def test_listings_tolerate_concurrent_changes(fake_stack, virsh):
+    """Domains, networks and volumes with names like those of the stack are created and removed during listings."""
+    fake_stack.prepare()
+    fake_stack.boot(fake_stack.node())
     ended = threading.Event()
-    short = pretended.lineage[:8]
+    short = fake_stack.lineage[:8]
     domain = f"<domain type='test'><name>fleeting.{short}</name><memory>65536</memory><os><type>hvm</type></os></domain>"
     network = "<network><name>pragmaspec-vlan-99</name><bridge name='virbr9'/></network>"
     volume = f"<volume><name>fleeting.{short}.qcow2</name><capacity>1</capacity></volume>"
 
-    def come_and_go() -> None:
-        pool = by_hand.storagePoolLookupByName("default-pool")
+    def create_and_remove() -> None:
+        pool = virsh.storagePoolLookupByName("default-pool")
         while not ended.is_set():
             for made in (
-                by_hand.defineXML(domain),
-                by_hand.networkDefineXML(network),
+                virsh.defineXML(domain),
+                virsh.networkDefineXML(network),
             ):
                 made.undefine()
             pool.createXML(volume).delete()
 
-    thread = threading.Thread(target=come_and_go)
+    thread = threading.Thread(target=create_and_remove)
     thread.start()
     try:
         for _ in range(100):
-            seen = pretended.observed()
-            assert pretended.node().address in {node.address for node in seen.nodes}
-            assert pretended.provider.inventory().cpus
+            observed = fake_stack.observed()
+            assert fake_stack.node().address in {node.address for node in observed.nodes}
+            assert fake_stack.provider.inventory().cpus
     finally:
         ended.set()
         thread.join()
 
 
-def test_other_stacks_and_other_peoples_machines_are_not_ours(pretended):
-    pretended.prepare()
-    pretended.boot(pretended.node())
-    other = pretended.other()
-    seen = other.observed()
-    assert (seen.nodes, seen.allocations, seen.images) == ((), (), ())
+def test_observations_contain_only_the_own_stack(fake_stack):
+    fake_stack.prepare()
+    fake_stack.boot(fake_stack.node())
+    other = fake_stack.other()
+    observed = other.observed()
+    assert (observed.nodes, observed.allocations, observed.images) == ((), (), ())
 
 
 @pytest.mark.hypervisor
-def test_every_node_of_a_real_site_is_seen(lab):
-    lab.prepare()
+def test_every_node_of_a_real_site_is_observed(real_stack):
+    real_stack.prepare()
     for name in ("hello-frontend", "hello-compute-0", "hello-compute-1"):
-        lab.boot(lab.node(name))
-    assert len(lab.observed().nodes) == 3
+        real_stack.boot(real_stack.node(name))
+    assert len(real_stack.observed().nodes) == 3
 
 
 @pytest.mark.hypervisor
-def test_a_real_machine_undefined_while_it_runs_is_seen_and_repaired(lab, real_by_hand):
-    lab.prepare()
-    node = lab.node()
-    lab.boot(node)
-    domain = real_by_hand.lookupByName(f"{node.name}.{lab.lineage[:8]}")
+def test_a_real_machine_undefined_while_running_is_defined_again(real_stack, real_virsh):
+    real_stack.prepare()
+    node = real_stack.node()
+    real_stack.boot(node)
+    domain = real_virsh.lookupByName(f"{node.name}.{real_stack.lineage[:8]}")
     number = domain.ID()
     domain.undefine()
-    assert [seen.status for seen in lab.observed().nodes] == ["undefined"]
-    lab.boot(node)
-    assert [seen.status for seen in lab.observed().nodes] == ["running"]
-    assert real_by_hand.lookupByName(f"{node.name}.{lab.lineage[:8]}").ID() == number
-    assert real_by_hand.lookupByName(f"{node.name}.{lab.lineage[:8]}").isPersistent()
+    assert [observed.status for observed in real_stack.observed().nodes] == ["undefined"]
+    real_stack.boot(node)
+    assert [observed.status for observed in real_stack.observed().nodes] == ["running"]
+    assert real_virsh.lookupByName(f"{node.name}.{real_stack.lineage[:8]}").ID() == number
+    assert real_virsh.lookupByName(f"{node.name}.{real_stack.lineage[:8]}").isPersistent()
 
 
 @pytest.mark.hypervisor
-def test_a_provider_goes_on_after_its_connection_broke(lab):
-    assert lab.observed().nodes == ()
+def test_a_broken_connection_is_reopened(real_stack):
+    assert real_stack.observed().nodes == ()
     with suppress(libvirt.libvirtError):
-        host_of(lab).handle().close()
-    assert lab.observed().nodes == ()
+        host_of(real_stack).handle().close()
+    assert real_stack.observed().nodes == ()
 
 
-def test_an_answer_is_the_same_from_every_connection(pretended):
-    pretended.prepare()
-    second = LibvirtProvider(pretended.site)
-    assert second.observe(pretended.lineage) == pretended.observed()
+def test_every_connection_observes_the_same(fake_stack):
+    fake_stack.prepare()
+    second = LibvirtProvider(fake_stack.site)
+    assert second.observe(fake_stack.lineage) == fake_stack.observed()
     second.close()

@@ -1,4 +1,4 @@
-"""Commands on a hypervisor's host: the ssh command line, and what survives the two shells on the way."""
+"""Commands on a hypervisor host: the ssh command line, and quoting for the two shells on the way."""
 
 import os
 import time
@@ -14,19 +14,19 @@ from pragmaspec.providers.libvirt.remote_shell import SSH_FAILED, RemoteShell, s
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> RemoteShell:
-    """As sshd does it: the words after the host go to the login shell as one string."""
+    """A fake ssh that passes the remote command to a shell as one string, as sshd does."""
     stand_in = tmp_path_factory.mktemp("ssh") / "ssh"
     stand_in.write_text('#!/bin/sh\nfor last in "$@"; do :; done\nexec sh -c "$last"\n')
     stand_in.chmod(0o755)
     return RemoteShell(f"qemu+ssh://root@host/system?command={stand_in}")
 
 
-def test_what_a_uri_says_of_ssh_is_what_ssh_is_told():
-    told = ssh_command("qemu+ssh://ada@192.0.2.1:2222/system?keyfile=/keys/ada%20l&no_verify=1&socket=/run/x")
-    assert told[0] == "ssh"
-    assert told[told.index("-p") :] == ["-p", "2222", "-l", "ada", "-i", "/keys/ada l", "--", "192.0.2.1"]
-    assert "StrictHostKeyChecking=no" in told
-    assert "BatchMode=yes" in told
+def test_ssh_options_come_from_the_uri():
+    command = ssh_command("qemu+ssh://ada@192.0.2.1:2222/system?keyfile=/keys/ada%20l&no_verify=1&socket=/run/x")
+    assert command[0] == "ssh"
+    assert command[command.index("-p") :] == ["-p", "2222", "-l", "ada", "-i", "/keys/ada l", "--", "192.0.2.1"]
+    assert "StrictHostKeyChecking=no" in command
+    assert "BatchMode=yes" in command
     plain = ssh_command("qemu+ssh://host/system")
     assert plain[-2:] == ["--", "host"]
     assert not {"-p", "-l", "-i", "StrictHostKeyChecking=no"} & set(plain)
@@ -39,22 +39,22 @@ def test_what_a_uri_says_of_ssh_is_what_ssh_is_told():
         st.text(st.characters(min_codepoint=1, exclude_categories=("Cs",)) | st.sampled_from(" '\"$`\\!;&|<>*?~#\n")), max_size=4
     )
 )
-def test_arguments_arrive_as_they_are(shell: RemoteShell, arguments: list[str]):
+def test_arguments_are_passed_unchanged(shell: RemoteShell, arguments: list[str]):
     ended = shell.run('for each in "$@"; do printf "%s" "$each" | sha256sum; done', arguments, 60)
     assert ended.status == 0
     assert ended.stdout.split()[::2] == [sha256(each.encode()).hexdigest() for each in arguments]
 
 
-def test_status_and_words_come_back_without_control_characters(shell: RemoteShell):
+def test_output_has_no_control_characters(shell: RemoteShell):
     ended = shell.run(r'printf "\033[31mred\n"; echo no >&2; exit 3', (), 60)
     assert ended == (3, "[31mred", "no")
 
 
-def test_a_command_that_takes_too_long_is_given_up(shell: RemoteShell):
+def test_a_slow_command_times_out(shell: RemoteShell):
     assert shell.run("read -r _", (), 1).status == SSH_FAILED
 
 
-def test_its_input_ends_when_somebody_gives_up(shell: RemoteShell, tmp_path: Path):
+def test_standard_input_ends_when_tick_raises(shell: RemoteShell, tmp_path: Path):
     class GivenUpError(Exception):
         pass
 
@@ -68,7 +68,7 @@ def test_its_input_ends_when_somebody_gives_up(shell: RemoteShell, tmp_path: Pat
     assert heard.read_text() == "ended\n"
 
 
-def test_without_an_ssh_program_the_command_counts_as_not_reached():
+def test_a_missing_ssh_program_is_a_failure_of_ssh():
     began = time.monotonic()
     ended = RemoteShell("qemu+ssh://host/system?command=/nowhere/ssh").run("true", (), 60)
     assert ended.status == SSH_FAILED

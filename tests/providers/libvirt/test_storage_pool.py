@@ -1,4 +1,4 @@
-"""A storage pool that is not started is started, and said; one that cannot be is told with the command to type."""
+"""An inactive storage pool is started with a warning; one that cannot be started is an error with the command."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,9 @@ SITE = LibvirtSite(name="lab", uri="test:///default", pool="default-pool")
 
 
 @pytest.fixture
-def stopped(by_hand: libvirt.virConnect) -> Iterator[libvirt.virStoragePool]:
-    """The test driver's pool, as a reboot leaves one without autostart."""
-    pool = by_hand.storagePoolLookupByName(SITE.pool)
+def stopped(virsh: libvirt.virConnect) -> Iterator[libvirt.virStoragePool]:
+    """The test driver's pool, inactive as after a reboot without autostart."""
+    pool = virsh.storagePoolLookupByName(SITE.pool)
     pool.destroy()
     yield pool
     if not pool.isActive():
@@ -25,27 +25,27 @@ def stopped(by_hand: libvirt.virConnect) -> Iterator[libvirt.virStoragePool]:
     pool.setAutostart(1)
 
 
-@pytest.mark.parametrize("ask", ["observe", "inventory", "stored"])
-def test_whatever_is_asked_of_the_site_starts_its_pool(stopped: libvirt.virStoragePool, ask: str) -> None:
+@pytest.mark.parametrize("query", ["observe", "inventory", "stored"])
+def test_every_query_starts_an_inactive_pool(stopped: libvirt.virStoragePool, query: str) -> None:
     provider = LibvirtProvider(SITE)
-    getattr(provider, ask)(*(("3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607",) if ask == "observe" else ()))
+    getattr(provider, query)(*(("3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607",) if query == "observe" else ()))
     assert stopped.isActive()
     provider.close()
 
 
-@pytest.mark.parametrize("lasting", [False, True])
-def test_that_it_was_started_is_a_warning_with_the_command_that_makes_it_last(
-    stopped: libvirt.virStoragePool, by_hand: libvirt.virConnect, lasting: bool
+@pytest.mark.parametrize("autostart", [False, True])
+def test_starting_the_pool_warns_with_the_autostart_command(
+    stopped: libvirt.virStoragePool, virsh: libvirt.virConnect, autostart: bool
 ) -> None:
-    stopped.setAutostart(int(lasting))
-    first, again = (active_pool(by_hand, SITE, SITE.pool) for _ in range(2))
+    stopped.setAutostart(int(autostart))
+    first, again = (active_pool(virsh, SITE, SITE.pool) for _ in range(2))
     assert first.warning is not None
     assert first.warning.severity == "warning"
-    assert ("virsh -c test:///default pool-autostart default-pool" in first.warning.detail) is not lasting
+    assert ("virsh -c test:///default pool-autostart default-pool" in first.warning.detail) is not autostart
     assert again.warning is None
 
 
-def test_where_we_may_not_start_it_the_command_is_said(stopped: libvirt.virStoragePool) -> None:
+def test_a_pool_that_may_not_be_started_is_an_error_with_the_command(stopped: libvirt.virStoragePool) -> None:
     handle = libvirt.openReadOnly(SITE.uri)
     with pytest.raises(SiteError) as caught:
         active_pool(handle, SITE, SITE.pool)
@@ -56,12 +56,10 @@ def test_where_we_may_not_start_it_the_command_is_said(stopped: libvirt.virStora
 
 
 @pytest.mark.hypervisor
-def test_a_pool_whose_folder_is_gone_says_what_to_do_about_the_folder(
-    contract_site: LibvirtSite, real_by_hand: libvirt.virConnect
-) -> None:
+def test_a_pool_without_its_folder_is_an_error_with_advice(contract_site: LibvirtSite, real_virsh: libvirt.virConnect) -> None:
     folder = Path("/var/lib/libvirt") / contract_site.pool
     away = folder.with_name(f"{folder.name}-away")
-    real_by_hand.storagePoolLookupByName(contract_site.pool).destroy()
+    real_virsh.storagePoolLookupByName(contract_site.pool).destroy()
     folder.rename(away)
     provider = LibvirtProvider(contract_site)
     try:

@@ -1,4 +1,4 @@
-"""Files copied into volumes of this machine: the bytes, the holes, and only into what was made for it."""
+"""Copies of files into volumes of this machine: bytes and holes, only into the volume created for the copy."""
 
 import os
 import subprocess
@@ -33,7 +33,7 @@ def made(directory: Path, name: str, size: int) -> Path:
 
 @settings(max_examples=40, deadline=None)
 @given(PIECES)
-def test_a_copy_has_the_same_bytes_and_the_same_holes(pieces: list[tuple[bool, int]]) -> None:
+def test_a_copy_has_the_same_bytes_and_holes(pieces: list[tuple[bool, int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = made(Path(folder), "source", sum(length for _, length in pieces))
         at = 0
@@ -43,15 +43,15 @@ def test_a_copy_has_the_same_bytes_and_the_same_holes(pieces: list[tuple[bool, i
                     os.pwrite(file.fileno(), os.urandom(length), at)
                 at += length
         target = made(Path(folder), "target", at)
-        told: list[int] = []
+        counts: list[int] = []
         assert can_copy(target, at)
-        copy_file(source, target, told.append)
+        copy_file(source, target, counts.append)
         assert target.read_bytes() == source.read_bytes()
-        assert sum(told) == at
+        assert sum(counts) == at
         assert target.stat().st_blocks <= source.stat().st_blocks + 8
 
 
-def test_between_file_systems_too(tmp_path: Path) -> None:
+def test_copy_between_file_systems(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         source = Path(folder) / "source"
         source.write_bytes(os.urandom(300_000) + bytes(300_000) + b"end")
@@ -60,10 +60,10 @@ def test_between_file_systems_too(tmp_path: Path) -> None:
         assert target.read_bytes() == source.read_bytes()
 
 
-def test_nothing_else_is_written_over(tmp_path: Path) -> None:
+def test_can_copy_only_into_the_created_file(tmp_path: Path) -> None:
     file = made(tmp_path, "file", 10)
     assert can_copy(file, 10)
-    assert not can_copy(file, 11), "not the one that was just made"
+    assert not can_copy(file, 11), "another size than the created file"
     assert not can_copy(tmp_path / "absent", 0)
     link = tmp_path / "link"
     link.symlink_to(file)
@@ -71,7 +71,7 @@ def test_nothing_else_is_written_over(tmp_path: Path) -> None:
     assert not can_copy(tmp_path, tmp_path.stat().st_size)
 
 
-def test_a_source_that_shrinks_is_noticed(tmp_path: Path) -> None:
+def test_a_truncated_source_is_an_error(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(os.urandom(65536))
     target = made(tmp_path, "target", 65536)
@@ -104,7 +104,7 @@ def small_pool(hypervisor: None) -> Iterator[libvirt.virStoragePool]:
 
 
 @pytest.mark.hypervisor
-def test_a_pool_that_is_too_small_is_told_and_holds_nothing(small_pool: libvirt.virStoragePool, tmp_path: Path) -> None:
+def test_an_image_too_large_for_the_pool_leaves_nothing(small_pool: libvirt.virStoragePool, tmp_path: Path) -> None:
     site = LibvirtSite(name="lab", virt_type="qemu", pool=small_pool.name())
     image, files = small_image(tmp_path, site.name)
     files.disk.write_bytes(os.urandom(image.disk.size_bytes))

@@ -18,7 +18,7 @@ OTHER = "77777777-0000-4000-8000-000000000002"
 
 
 class QuickClock:
-    """Time passes only when somebody sleeps."""
+    """Time that passes only in ``sleep``."""
 
     def __init__(self) -> None:
         self._now = 1_000_000.0

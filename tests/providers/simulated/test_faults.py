@@ -1,4 +1,4 @@
-"""Injected faults: each kind does what it is named for, to the calls it was meant for."""
+"""Injected faults: the effect of each kind, and the calls that they match."""
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from pragmaspec.providers.simulated.world_file import WorldLog
 from pragmaspec.site import Fault
 
 
-def test_a_refused_call_does_nothing(make_stack):
+def test_a_refused_call_has_no_effect(make_stack):
     stack = make_stack(faults=(Fault(call="boot"),)).prepare()
     with pytest.raises(SiteError, match="set to refuse boot") as refusal:
         stack.boot()
@@ -19,7 +19,7 @@ def test_a_refused_call_does_nothing(make_stack):
 
 
 @pytest.mark.parametrize("call", ["inventory", "observe", "allocate", "stage", "boot", "shutdown", "clean"])
-def test_the_answer_of_a_lost_call_is_lost_but_it_happened(make_stack, call):
+def test_a_call_with_a_lost_response_has_its_effect(make_stack, call):
     plain = make_stack().prepare()
     if call != "boot":
         plain.boot()
@@ -39,7 +39,7 @@ def test_the_answer_of_a_lost_call_is_lost_but_it_happened(make_stack, call):
     assert after == {"shutdown": ["off"], "clean": []}.get(call, ["running"])
 
 
-def test_a_hanging_call_takes_its_time_and_happens(make_stack):
+def test_a_hanging_call_is_delayed(make_stack):
     stack = make_stack(faults=(Fault(call="boot", kind="hang", delay_s=90),)).prepare()
     before = stack.clock.now()
     stack.boot()
@@ -47,7 +47,7 @@ def test_a_hanging_call_takes_its_time_and_happens(make_stack):
     assert [node.status for node in stack.observed().nodes] == ["running"]
 
 
-def test_an_unready_guest_never_comes_further_than_running(make_stack):
+def test_an_unready_guest_stays_running(make_stack):
     stack = make_stack(faults=(Fault(call="boot", kind="unready", match="compute-1"),), latency_s=1.0).prepare()
     stack.boot(stack.node(0))
     stack.boot(stack.node(1))
@@ -58,7 +58,7 @@ def test_an_unready_guest_never_comes_further_than_running(make_stack):
     assert evidence.lease == ""
 
 
-def test_an_unready_guest_does_not_hear_that_it_should_power_off(make_stack):
+def test_an_unready_guest_ignores_the_power_button(make_stack):
     stack = make_stack(faults=(Fault(call="boot", kind="unready"),)).prepare()
     stack.boot()
     before = stack.clock.now()
@@ -67,14 +67,14 @@ def test_an_unready_guest_does_not_hear_that_it_should_power_off(make_stack):
     assert [node.status for node in stack.observed().nodes] == ["off"]
 
 
-def test_only_matching_addresses_are_struck(make_stack):
+def test_faults_match_addresses(make_stack):
     stack = make_stack(faults=(Fault(call="boot", match="compute-1"),)).prepare()
     stack.boot(stack.node(0))
     with pytest.raises(SiteError, match="refuse boot"):
         stack.boot(stack.node(1))
 
 
-def test_only_the_nth_call_is_struck(make_stack):
+def test_faults_match_the_nth_call(make_stack):
     stack = make_stack(faults=(Fault(call="boot", nth=2),)).prepare()
     stack.boot(stack.node(0))
     with pytest.raises(SiteError):
@@ -83,11 +83,11 @@ def test_only_the_nth_call_is_struck(make_stack):
     assert len(stack.observed().nodes) == 2
 
 
-def test_counting_goes_on_in_the_next_process(make_stack, tmp_path):
+def test_counting_continues_in_the_next_process(make_stack, tmp_path):
     site = make_stack(faults=(Fault(call="inventory", nth=2),)).site
     outcomes = []
     for _ in range(3):
-        process = SharedWorld(WorldLog(tmp_path / "site.jsonl", "lab"))  # its own log, as another process has
+        process = SharedWorld(WorldLog(tmp_path / "site.jsonl", "lab"))  # its own log, as in another process
         try:
             SimulatedProvider(site, world=process).inventory()
             outcomes.append("answered")
@@ -97,7 +97,7 @@ def test_counting_goes_on_in_the_next_process(make_stack, tmp_path):
     assert outcomes == ["answered", "refused", "answered"]
 
 
-def test_a_changed_fault_counts_anew(make_stack):
+def test_a_changed_fault_counts_from_zero(make_stack):
     stack = make_stack(faults=(Fault(call="boot", nth=2),)).prepare()
     stack.boot()
     changed = stack.again(replace(stack.site, faults=(Fault(call="boot", kind="lost", nth=2),)))

@@ -4,12 +4,12 @@ from pragmaspec.providers.simulated.guest import guest_stage
 from pragmaspec.providers.simulated.objects import SimulatedMachine
 
 
-def test_without_latency_a_guest_is_ready_at_once(stack):
+def test_without_latency_a_guest_is_ready_immediately(stack):
     stack.prepare().boot()
     assert stack.stage_of() == "cloud-init"
 
 
-def test_with_latency_it_passes_every_stage_in_order(make_stack):
+def test_with_latency_a_guest_reaches_every_stage_in_order(make_stack):
     stack = make_stack(latency_s=10.0).prepare()
     stack.boot()
     seen = []
@@ -20,14 +20,14 @@ def test_with_latency_it_passes_every_stage_in_order(make_stack):
     assert 31 <= len(seen) <= 51
 
 
-def test_absent_and_off_are_off(stack):
+def test_absent_and_stopped_machines_are_off(stack):
     assert stack.stage_of() == "off"
     stack.prepare().boot()
     stack.provider.shutdown(stack.node(), stack.mark(stack.node()), 1.0)
     assert stack.stage_of() == "off"
 
 
-def test_the_seed_decides_how_fast_each_guest_is():
+def test_the_seed_determines_the_speed_of_guests():
     def ready_after(address: str, seed: int) -> int:
         machine = SimulatedMachine(address=address, booted_at=0.0)
         return next(t for t in range(1000) if guest_stage(machine, t / 10, latency_s=10.0, seed=seed) == "cloud-init")
@@ -39,13 +39,13 @@ def test_the_seed_decides_how_fast_each_guest_is():
     assert len(set(first)) > 1
 
 
-def test_a_ready_guests_console(stack, golden, request):
+def test_console_of_a_ready_guest(stack, golden, request):
     stack.prepare().boot()
     text = stack.provider.console_log(stack.node(), stack.mark(stack.node())).decode()
     golden(request.path.with_name("console.txt"), text + "\n")
 
 
-def test_evidence_is_the_end_of_the_console_and_the_addresses(stack):
+def test_diagnostics_contain_the_end_of_the_console_and_the_addresses(stack):
     stack.prepare().boot()
     evidence = stack.provider.diagnostics(stack.node(), stack.mark(stack.node()))
     assert evidence.domain == "running"

@@ -1,4 +1,4 @@
-"""Sites where we cannot choose identities, and calls that take effect late: what the provider does, and does not, about them."""
+"""Sites that assign identities themselves, and calls that take effect late."""
 
 import pytest
 from msgspec.structs import replace
@@ -30,7 +30,7 @@ def tokened(make_stack):
     return make_stack(identity="token").prepare()
 
 
-def test_every_request_makes_a_machine_unless_it_names_one(tagged):
+def test_every_tagged_request_without_an_id_creates_a_machine(tagged):
     ((_, first),) = tagged.provider.boot(boot_request(tagged, "a"))
     ((_, second),) = tagged.provider.boot(boot_request(tagged, "a"))
     assert first != second
@@ -39,27 +39,27 @@ def test_every_request_makes_a_machine_unless_it_names_one(tagged):
     assert len(there(tagged)) == 2
 
 
-def test_a_named_machine_that_is_gone_is_made(tagged):
+def test_a_missing_machine_with_an_id_is_created(tagged):
     tagged.provider.boot(boot_request(tagged, "a", site_id="m-99"))
     assert len(there(tagged)) == 1
 
 
-def test_a_token_makes_one_machine(tokened):
+def test_a_token_creates_one_machine(tokened):
     assert tokened.provider.boot(boot_request(tokened, "a")) == tokened.provider.boot(boot_request(tokened, "a"))
     assert len(there(tokened)) == 1
     tokened.provider.boot(boot_request(tokened, "b"))
     assert len(there(tokened)) == 2
 
 
-def test_a_token_stands_for_one_request(tokened):
+def test_a_token_is_valid_for_one_request(tokened):
     ((_, site_id),) = tokened.provider.boot(boot_request(tokened, "a"))
     with pytest.raises(SiteError, match="The token was used for another request"):
         tokened.provider.boot(boot_request(tokened, "a", cpus=9))
     tokened.provider.boot(boot_request(tokened, "a", cpus=9, site_id=site_id))
-    assert [seen.cpus for seen in tokened.observed().nodes] == [9], "a machine that is named is changed in place"
+    assert [seen.cpus for seen in tokened.observed().nodes] == [9], "a machine with an id is changed in place"
 
 
-def test_only_what_the_creation_made_is_removed(tagged):
+def test_clean_removes_only_machines_of_the_op(tagged):
     for op in ("a", "a", "b"):
         tagged.provider.boot(boot_request(tagged, op))
     tagged.provider.shutdown(tagged.node(), marked(tagged, "a"), 0.0)
@@ -68,7 +68,7 @@ def test_only_what_the_creation_made_is_removed(tagged):
     assert [op for op, _, _ in there(tagged)] == ["b"]
 
 
-def test_surplus_goes_by_its_id_and_only_with_its_op(tagged):
+def test_a_duplicate_is_removed_by_id_and_op(tagged):
     ((_, first),) = tagged.provider.boot(boot_request(tagged, "a"))
     ((_, second),) = tagged.provider.boot(boot_request(tagged, "a"))
     assert tagged.provider.abilities.duplicate_removal is not None
@@ -80,7 +80,7 @@ def test_surplus_goes_by_its_id_and_only_with_its_op(tagged):
     tagged.provider.remove_duplicate(second, marked(tagged, "a"))
 
 
-def test_a_late_claim_and_a_late_image_go_too(stack):
+def test_late_claims_and_images_are_removed_as_duplicates(stack):
     stack.prepare()
     (granted,) = stack.observed().allocations
     stack.provider.remove_duplicate(granted.id, stack.mark(stack.allocation))
@@ -88,30 +88,30 @@ def test_a_late_claim_and_a_late_image_go_too(stack):
     assert (stack.observed().allocations, stack.observed().images) == ((), ())
 
 
-def test_where_we_choose_identities_a_boot_says_whose_the_machine_is_now(stack):
+def test_a_boot_with_chosen_identity_updates_the_op(stack):
     stack.prepare()
     stack.provider.boot(boot_request(stack, "a"))
     assert stack.provider.boot(boot_request(stack, "b")) == ()
     assert [op for op, _, _ in there(stack)] == ["b"]
     stack.provider.clean(stack.node(), marked(stack, "a"))
-    assert len(there(stack)) == 1, "a removal that comes late is of what was there before"
+    assert len(there(stack)) == 1, "a late removal affects only the earlier creation"
     stack.provider.clean(stack.node(), marked(stack, "b"))
     assert there(stack) == []
 
 
-def test_a_claim_that_was_made_anew_is_not_given_back_by_a_late_removal(stack):
+def test_a_late_removal_keeps_a_new_claim(stack):
     for op in ("a", "b"):
         stack.provider.allocate(stack.allocation, replace(stack.mark(stack.allocation), op=op))
     stack.provider.clean(stack.allocation, replace(stack.mark(stack.allocation), op="a"))
     assert [granted.op for granted in stack.observed().allocations] == ["b"]
 
 
-def test_another_build_is_not_touched(stack):
+def test_another_generation_is_not_touched(stack):
     stack.prepare().boot()
     with pytest.raises(SiteConflictError, match="Another build of the node is at the site"):
         stack.boot(generation=1)
     stack.provider.clean(stack.node(), stack.mark(stack.node(), 1))
-    assert there(stack) == [], "a removal takes earlier builds with it"
+    assert there(stack) == [], "a removal includes earlier generations"
     stack.boot(generation=1)
     stack.provider.clean(stack.node(), stack.mark(stack.node()))
-    assert len(there(stack)) == 1, "but no later one"
+    assert len(there(stack)) == 1, "but not later ones"

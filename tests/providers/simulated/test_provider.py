@@ -1,4 +1,4 @@
-"""What the simulated site does beyond the contract that every provider keeps."""
+"""The simulated site beyond the contract of every provider."""
 
 import os
 import pty
@@ -26,7 +26,7 @@ def intruder(stack) -> Intruder:
 # capacity
 
 
-def test_a_full_site_says_what_is_short_and_by_how_much(make_stack):
+def test_a_full_site_reports_every_shortage(make_stack):
     stack = make_stack(host=SimulatedHost(cpus=2, memory_mib=2048, disk_bytes=2**40), overcommit=Overcommit(cpus=1.0)).prepare()
     stack.boot(stack.node(0, memory_mib=1000))
     with pytest.raises(SiteCapacityError) as full:
@@ -36,14 +36,14 @@ def test_a_full_site_says_what_is_short_and_by_how_much(make_stack):
     assert len(stack.observed().nodes) == 1
 
 
-def test_a_node_that_grows_needs_only_the_difference(make_stack):
+def test_a_larger_node_needs_only_the_difference(make_stack):
     stack = make_stack(host=SimulatedHost(cpus=2, memory_mib=2048, disk_bytes=2**40)).prepare()
     stack.boot(stack.node(0, memory_mib=1500))
     stack.boot(stack.node(0, memory_mib=2048))
     assert stack.observed().nodes[0].memory_mib == 2048
 
 
-def test_a_node_that_is_off_holds_only_its_disk(make_stack):
+def test_a_node_that_is_off_uses_only_its_disk(make_stack):
     stack = make_stack(host=SimulatedHost(cpus=1, memory_mib=1024, disk_bytes=2**40)).prepare()
     stack.boot(stack.node(0))
     stack.provider.shutdown(stack.node(0), stack.mark(stack.node(0)), 0)
@@ -54,7 +54,7 @@ def test_a_node_that_is_off_holds_only_its_disk(make_stack):
         stack.boot(stack.node(0))
 
 
-def test_disk_is_promised_as_often_as_the_site_allows(make_stack):
+def test_disk_overcommit_is_limited(make_stack):
     stack = make_stack(host=SimulatedHost(disk_bytes=2**31), overcommit=Overcommit(disk=2.0)).prepare()
     stack.boot(stack.node(0))
     stack.boot(stack.node(1))
@@ -62,7 +62,7 @@ def test_disk_is_promised_as_often_as_the_site_allows(make_stack):
         stack.boot(stack.node(2))
 
 
-def test_images_fill_the_pool(stack):
+def test_images_use_disk_space(stack):
     before = stack.provider.inventory().disk_free_bytes
     stack.stage()
     assert before - stack.provider.inventory().disk_free_bytes == stack.image.transfer_bytes
@@ -77,7 +77,7 @@ def test_a_disk_of_the_same_generation_never_shrinks(stack):
     assert stack.provider.inventory().holdings[0].disk_bytes == 2**31
 
 
-def test_a_new_generation_gets_a_new_disk(stack):
+def test_a_new_generation_has_a_new_disk(stack):
     stack.prepare().boot()
     stack.provider.clean(stack.node(), stack.mark(stack.node()))
     stack.boot(stack.node(disk_bytes=2**20), generation=1)
@@ -86,12 +86,12 @@ def test_a_new_generation_gets_a_new_disk(stack):
     assert stack.provider.inventory().holdings[0].disk_bytes == 2**20
 
 
-def test_a_node_that_shall_be_off_is_made_and_stays_off(stack):
+def test_a_node_can_be_created_off(stack):
     stack.prepare().boot(stack.node(running=False))
     assert [seen.status for seen in stack.observed().nodes] == ["off"]
 
 
-def test_a_running_node_with_another_definition_starts_anew(make_stack):
+def test_a_changed_definition_restarts_a_running_node(make_stack):
     stack = make_stack(latency_s=10.0).prepare()
     stack.boot()
     stack.clock.sleep(1000)
@@ -101,10 +101,10 @@ def test_a_running_node_with_another_definition_starts_anew(make_stack):
     assert stack.stage_of() == "running"
 
 
-# other hands
+# changes by others
 
 
-def test_strangers_count_in_the_inventory(stack, intruder):
+def test_foreign_objects_are_in_the_inventory(stack, intruder):
     intruder.run_machine("the chemists' database", cpus=8, memory_mib=4096, disk_bytes=100)
     intruder.take_vlan(21, owner="the chemists")
     intruder.take_address("192.0.2.11", owner="the router")
@@ -135,7 +135,7 @@ def test_a_conflict_names_every_holder(stack, intruder):
     stack.allocate()
 
 
-def test_accidents_are_observed(stack, intruder):
+def test_foreign_changes_are_observed(stack, intruder):
     stack.prepare()
     for index in range(4):
         stack.boot(stack.node(index))
@@ -157,7 +157,7 @@ def test_accidents_are_observed(stack, intruder):
     assert {(seen.status, seen.disk) for seen in stack.observed().nodes} == {("running", True)}
 
 
-def test_a_network_that_is_down_is_missing_until_it_is_allocated_again(stack, intruder):
+def test_a_stopped_network_is_missing_until_it_is_allocated_again(stack, intruder):
     stack.prepare()
     intruder.stop_network(stack.lineage, stack.allocation.address, "private")
     intruder.stop_network(stack.lineage, "lab/never-was/allocation", "private")
@@ -168,7 +168,7 @@ def test_a_network_that_is_down_is_missing_until_it_is_allocated_again(stack, in
     stack.boot()
 
 
-# what it says of itself
+# identity
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_network_that_is_down_is_missing_until_it_is_allocated_again(stack, in
         ),
     ],
 )
-def test_the_public_network_is_the_users_or_one_for_documentation(make_stack, public, expected):
+def test_the_public_network_defaults_to_documentation_addresses(make_stack, public, expected):
     assert make_stack(public=public).provider.inventory().public == expected
 
 
@@ -193,18 +193,18 @@ def test_the_public_network_is_the_users_or_one_for_documentation(make_stack, pu
     ("file", "title"),
     [(None, "simulated"), (":memory:", "simulated, in memory"), ("./lab.jsonl", "simulated, ./lab.jsonl")],
 )
-def test_its_title_tells_where_it_lives(make_stack, file, title):
+def test_the_title_contains_the_file(make_stack, file, title):
     identity = make_stack(file=file).provider.identity()
     assert (identity.title, identity.virt_type) == (title, "simulated")
 
 
-def test_sites_with_different_names_are_different(make_stack):
+def test_sites_with_different_names_have_different_ids(make_stack):
     first = make_stack()
     second = first.again(replace(first.site, name="other"))
     assert first.provider.identity().id != second.provider.identity().id
 
 
-def test_evidence_never_fails(tmp_path):
+def test_diagnostics_never_fail(tmp_path):
     (tmp_path / "lab.jsonl").write_text("nonsense\n")
     site = SimulatedSite(name="lab", file=str(tmp_path / "lab.jsonl"))
     provider = SimulatedProvider(site)
@@ -224,14 +224,14 @@ def _node():
     return node, Mark(lineage="3f9a1c2b-0000-4000-8000-000000000001", address=node.address)
 
 
-def test_latency_passes_on_the_clock_it_was_given(make_stack):
+def test_latency_passes_on_the_given_clock(make_stack):
     stack = make_stack(latency_s=2.5)
     before = stack.clock.now()
     stack.provider.inventory()
     assert stack.clock.now() - before == 2.5
 
 
-def test_the_real_clock_waits(make_stack):
+def test_latency_passes_on_the_system_clock(make_stack):
     provider = SimulatedProvider(make_stack(latency_s=0.02).site, world=make_stack().world)
     start = time.monotonic()
     provider.inventory()
@@ -245,16 +245,16 @@ attach_terminal("hello-frontend", b"line one\\nlogin: ")
 
 
 def test_the_console_at_a_terminal_ends_with_ctrl_bracket():
-    ours, theirs = pty.openpty()
-    child = subprocess.Popen([sys.executable, "-c", CONSOLE], stdin=theirs, stdout=theirs, stderr=theirs)
-    said = b""
-    while b"login: " not in said:
-        said += os.read(ours, 100)
-    os.write(ours, b"x\r\x1d")
+    terminal, child_end = pty.openpty()
+    child = subprocess.Popen([sys.executable, "-c", CONSOLE], stdin=child_end, stdout=child_end, stderr=child_end)
+    output = b""
+    while b"login: " not in output:
+        output += os.read(terminal, 100)
+    os.write(terminal, b"x\r\x1d")
     assert child.wait(timeout=30) == 0
-    os.close(theirs)
-    os.close(ours)
-    assert b"line one\r\nlogin: " in said
+    os.close(child_end)
+    os.close(terminal)
+    assert b"line one\r\nlogin: " in output
 
 
 # scale
@@ -262,7 +262,7 @@ def test_the_console_at_a_terminal_ends_with_ctrl_bracket():
 
 def test_ten_thousand_nodes(make_stack):
     stack = make_stack(host=SimulatedHost(cpus=20_000, memory_mib=20_000_000, disk_bytes=2**50)).prepare()
-    orders = [stack.boot_request(stack.node(index)) for index in range(10_000)]
+    requests = [stack.boot_request(stack.node(index)) for index in range(10_000)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(stack.provider.boot, orders))
+        list(pool.map(stack.provider.boot, requests))
     assert len(stack.observed().nodes) == 10_000

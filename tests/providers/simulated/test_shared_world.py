@@ -20,14 +20,14 @@ from pragmaspec.site import SimulatedSite
         ("~/lab.jsonl", "/var/state", "/home/ada/lab.jsonl"),
     ],
 )
-def test_the_place_of_a_site(monkeypatch, file, state_home, expected):
+def test_the_file_of_a_site(monkeypatch, file, state_home, expected):
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.setenv("XDG_STATE_HOME", state_home)
     found = site_file(SimulatedSite(name="lab", file=file))
     assert found == (Path(expected) if expected else None)
 
 
-def test_a_process_has_one_world_for_each_place(tmp_path):
+def test_a_process_has_one_world_per_file(tmp_path):
     here = str(tmp_path / "lab.jsonl")
     assert shared_world(SimulatedSite(name="a", file=here)) is shared_world(SimulatedSite(name="b", file=here))
     memory = SimulatedSite(name=f"unique {tmp_path}", file=":memory:")

@@ -1,4 +1,4 @@
-"""The site's file: several processes, crashes in the middle of a line, history that is forgotten, and damage that is not."""
+"""The site's file: concurrent processes, incomplete lines, compaction, and damage."""
 
 import json
 import multiprocessing
@@ -22,7 +22,7 @@ def path(tmp_path):
 
 
 def opened(path) -> SharedWorld:
-    """The site as a process of its own sees it."""
+    """The site as another process accesses it."""
     return SharedWorld(WorldLog(path, "lab"))
 
 
@@ -37,12 +37,12 @@ def addresses(shared):
         return sorted(machine.address for machine in world.machines.values())
 
 
-def test_looking_at_a_site_that_was_never_used_creates_nothing(path):
+def test_reading_an_unused_site_creates_no_file(path):
     assert addresses(opened(path)) == []
     assert not path.parent.exists()
 
 
-def test_only_the_owner_may_read_the_file(path):
+def test_the_file_is_private(path):
     shared = opened(path)
     put(shared, SimulatedMachine(address="one"))
     shared.close()
@@ -50,7 +50,7 @@ def test_only_the_owner_may_read_the_file(path):
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_every_line_is_an_object_that_a_person_can_read(path):
+def test_every_line_is_a_json_object(path):
     shared = opened(path)
     put(shared, SimulatedMachine(address="one", cpus=2))
     with shared.writing() as world:
@@ -63,7 +63,7 @@ def test_every_line_is_an_object_that_a_person_can_read(path):
     ]
 
 
-def test_what_one_process_did_the_other_sees_at_its_next_call(path):
+def test_changes_of_other_processes_are_read_at_the_next_call(path):
     first, second = opened(path), opened(path)
     put(first, SimulatedMachine(address="one"))
     put(second, SimulatedMachine(address="two"))
@@ -85,7 +85,7 @@ def test_a_removed_file_is_an_empty_site(path):
 
 
 @pytest.mark.parametrize("torn", [b"{", b'{"kind":"machine","address":"tw', b'{"kind":"machine","address":"two"}'])
-def test_a_line_that_was_being_written_when_its_process_died_never_was(path, torn):
+def test_an_incomplete_last_line_is_ignored(path, torn):
     shared = opened(path)
     put(shared, SimulatedMachine(address="one"))
     shared.close()
@@ -99,7 +99,7 @@ def test_a_line_that_was_being_written_when_its_process_died_never_was(path, tor
     again.close()
 
 
-def test_a_file_without_even_its_first_line_is_empty(path):
+def test_an_empty_file_is_an_empty_site(path):
     path.parent.mkdir()
     path.touch()
     shared = opened(path)
@@ -109,36 +109,36 @@ def test_a_file_without_even_its_first_line_is_empty(path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("nonsense", "line 2, cannot be read"),
         ('{"kind":"machine","address":"one","colour":"red"}', "line 2, cannot be read"),
         ('{"kind":"site","format":2,"name":"lab"}', "line 2, has format 2"),
     ],
 )
-def test_a_damaged_file_is_an_error_and_never_an_empty_site(path, line, said):
+def test_a_damaged_file_is_an_error(path, line, message):
     shared = opened(path)
     put(shared, SimulatedMachine(address="one"))
     shared.close()
     head, *rest = path.read_text().splitlines()
     path.write_text("\n".join([head, line, *rest, ""]))
     for _ in range(2):
-        with pytest.raises(SiteUnreachableError, match=said):
+        with pytest.raises(SiteUnreachableError, match=message):
             addresses(shared)
-        with pytest.raises(SiteUnreachableError, match=said):
-            addresses(opened(path))  # and not that another process holds it
+        with pytest.raises(SiteUnreachableError, match=message):
+            addresses(opened(path))  # rather than a lock error
     path.write_text("\n".join([head, *rest, ""]))
     assert addresses(shared) == ["one"]
     shared.close()
 
 
-def test_a_place_that_cannot_be_a_file_is_unreachable(tmp_path):
+def test_an_invalid_path_is_unreachable(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SiteUnreachableError, match="Not a directory"):
         addresses(opened(tmp_path / "file" / "lab.jsonl"))
 
 
-def test_a_failed_call_leaves_no_trace(path):
+def test_a_failed_call_changes_nothing(path):
     shared = opened(path)
     put(shared, SimulatedMachine(address="one"))
     with pytest.raises(KeyError), shared.writing() as world:
@@ -148,12 +148,12 @@ def test_a_failed_call_leaves_no_trace(path):
 
 
 def _half_done(world):
-    """Put something, and name what is not there."""
+    """Add an object, and return an unknown key."""
     world.put(SimulatedMachine(address="two"))
     return ("machine", "", "never was")
 
 
-def test_history_is_forgotten_and_what_is_there_stays(path):
+def test_a_long_history_is_compacted(path):
     shared, other = opened(path), opened(path)
     put(shared, *(SimulatedMachine(address=f"node-{index}") for index in range(10)))
     assert len(addresses(other)) == 10
@@ -168,7 +168,7 @@ def test_history_is_forgotten_and_what_is_there_stays(path):
     other.close()
 
 
-def test_a_holder_that_never_lets_go_makes_the_site_unreachable(path, monkeypatch):
+def test_a_lock_that_is_never_released_makes_the_site_unreachable(path, monkeypatch):
     monkeypatch.setattr(world_file, "LOCK_LIMIT_S", 0.05)
     first, second = opened(path), opened(path)
     with first.writing() as world:
@@ -180,7 +180,7 @@ def test_a_holder_that_never_lets_go_makes_the_site_unreachable(path, monkeypatc
     second.close()
 
 
-def test_a_full_disk_is_said_and_changes_nothing(tmp_path):
+def test_a_full_disk_is_an_error_and_changes_nothing(tmp_path):
     shared = opened(tmp_path / "lab.jsonl")
     put(shared, SimulatedMachine(address="one"))
     limited = multiprocessing.get_context("fork").Process(target=_write_beyond_the_limit, args=(tmp_path / "lab.jsonl",))
@@ -205,7 +205,7 @@ def _write_beyond_the_limit(path):
     os._exit(2)
 
 
-def test_processes_and_threads_lose_nothing_of_each_other(path):
+def test_concurrent_processes_and_threads_lose_no_changes(path):
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=_put_many, args=(path, f"process-{number}")) for number in range(3)]
     for process in processes:
@@ -223,7 +223,7 @@ def _put_many(path, name):
 
     def put_some(thread):
         for index in range(300):
-            # Every address is put again and again, so that files are rewritten under the others' feet.
+            # Every address is replaced many times, so that the file is compacted during concurrent access.
             put(
                 shared,
                 SimulatedMachine(address=f"{name}-{thread}-{index}"),
@@ -252,7 +252,7 @@ CHANGES = st.lists(st.one_of(MACHINES, st.builds(lambda machine: machine.key, MA
 
 @settings(max_examples=100, deadline=None)
 @given(changes=CHANGES)
-def test_the_file_says_what_memory_says(tmp_path_factory, changes):
+def test_the_file_and_the_memory_are_equal(tmp_path_factory, changes):
     path = tmp_path_factory.mktemp("law") / "lab.jsonl"
     memory, file = SharedWorld(None), opened(path)
     for change in changes:
@@ -269,7 +269,7 @@ def test_the_file_says_what_memory_says(tmp_path_factory, changes):
 
 
 def contents(shared):
-    """The machines, and the sums that are kept of them; the sums are right."""
+    """The machines, and their sums, which are checked."""
     with shared.reading() as world:
         machines = dict(world.machines)
         sums = (world.cpus, world.disk_bytes)

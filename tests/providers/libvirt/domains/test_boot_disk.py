@@ -1,4 +1,4 @@
-"""Disks that begin with files in them: whole or not there, whenever the run that makes them ends."""
+"""Disks with initial files: complete or absent, whenever the run that creates them ends."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ MOMENTS = ["libvirt.disk.filling", "libvirt.disk.empty", "libvirt.disk.filled"]
 
 
 @pytest.fixture(autouse=True)
-def nothing_armed() -> Iterator[None]:
+def no_failpoint() -> Iterator[None]:
     yield
     failpoints.arm("")
 
 
 def overlays(stack: Subject, directory: Path, text: str) -> Callable[[str], AbstractContextManager[Path]]:
-    """Makes overlays that have ``text`` at their beginning."""
+    """Builds overlays that start with ``text``."""
 
     @contextmanager
     def overlay(base: str) -> Iterator[Path]:
@@ -41,62 +41,62 @@ def overlays(stack: Subject, directory: Path, text: str) -> Callable[[str], Abst
 
 
 def on_disk(stack: Subject, node: Node) -> str:
-    """What the disk at the site begins with."""
+    """The first bytes of the disk at the site."""
     path = host_of(stack).path(names.disk_volume(node.name, stack.mark(node)))
-    said = subprocess.run(
+    result = subprocess.run(
         ["qemu-io", "-U", "-f", "qcow2", "-r", "-c", "read -v 0 32", path], capture_output=True, text=True, check=True
     )
     return "".join(
-        line.rpartition("  ")[2] for line in said.stdout.splitlines() if line[:8].isalnum() and ":" in line[:10]
+        line.rpartition("  ")[2] for line in result.stdout.splitlines() if line[:8].isalnum() and ":" in line[:10]
     ).strip()
 
 
 @pytest.mark.hypervisor
-def test_the_disk_holds_the_files_and_is_kept(lab: Subject, tmp_path: Path) -> None:
-    lab.prepare()
-    node = replace(lab.node(), cloud_init=False)
-    order = lab.boot_request(node)
-    lab.provider.boot(replace(order, overlay=overlays(lab, tmp_path, "first")))
-    assert on_disk(lab, node).startswith("first")
-    lab.provider.shutdown(node, lab.mark(node), grace_s=0)
-    lab.provider.boot(replace(order, overlay=overlays(lab, tmp_path, "again")))
-    assert on_disk(lab, node).startswith("first")
-    lab.provider.clean(node, lab.mark(node))
+def test_a_filled_disk_is_created_once(real_stack: Subject, tmp_path: Path) -> None:
+    real_stack.prepare()
+    node = replace(real_stack.node(), cloud_init=False)
+    request = real_stack.boot_request(node)
+    real_stack.provider.boot(replace(request, overlay=overlays(real_stack, tmp_path, "first")))
+    assert on_disk(real_stack, node).startswith("first")
+    real_stack.provider.shutdown(node, real_stack.mark(node), grace_s=0)
+    real_stack.provider.boot(replace(request, overlay=overlays(real_stack, tmp_path, "again")))
+    assert on_disk(real_stack, node).startswith("first")
+    real_stack.provider.clean(node, real_stack.mark(node))
 
 
 @pytest.mark.hypervisor
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_disk_that_is_not_whole_is_made_anew(lab: Subject, tmp_path: Path, moment: str) -> None:
-    lab.prepare()
-    node = replace(lab.node(), cloud_init=False)
-    order = lab.boot_request(node)
+def test_an_incomplete_disk_is_created_anew(real_stack: Subject, tmp_path: Path, moment: str) -> None:
+    real_stack.prepare()
+    node = replace(real_stack.node(), cloud_init=False)
+    request = real_stack.boot_request(node)
     failpoints.arm(f"{moment}:1:eio")
     with pytest.raises(OSError, match=r"."):
-        lab.provider.boot(replace(order, overlay=overlays(lab, tmp_path, "half")))
+        real_stack.provider.boot(replace(request, overlay=overlays(real_stack, tmp_path, "half")))
     failpoints.arm("")
-    assert [seen.status for seen in lab.observed().nodes] in ([], ["undefined"])
-    lab.provider.boot(replace(order, overlay=overlays(lab, tmp_path, "whole")))
-    assert on_disk(lab, node).startswith("whole")
-    assert volumes.find(host_of(lab), names.filling_marker(node.name, lab.mark(node))) is None
-    lab.provider.clean(node, lab.mark(node))
+    assert [observed.status for observed in real_stack.observed().nodes] in ([], ["undefined"])
+    real_stack.provider.boot(replace(request, overlay=overlays(real_stack, tmp_path, "whole")))
+    assert on_disk(real_stack, node).startswith("whole")
+    assert volumes.find(host_of(real_stack), names.filling_marker(node.name, real_stack.mark(node))) is None
+    real_stack.provider.clean(node, real_stack.mark(node))
 
 
 @pytest.mark.hypervisor
-def test_what_is_left_half_made_is_cleaned(lab: Subject, tmp_path: Path) -> None:
-    lab.prepare()
-    node = replace(lab.node(), cloud_init=False)
+def test_clean_removes_an_incomplete_disk(real_stack: Subject, tmp_path: Path) -> None:
+    real_stack.prepare()
+    node = replace(real_stack.node(), cloud_init=False)
     failpoints.arm("libvirt.disk.empty:1:eio")
     with pytest.raises(OSError, match=r"."):
-        lab.provider.boot(replace(lab.boot_request(node), overlay=overlays(lab, tmp_path, "half")))
+        real_stack.provider.boot(replace(real_stack.boot_request(node), overlay=overlays(real_stack, tmp_path, "half")))
     failpoints.arm("")
-    lab.provider.clean(node, lab.mark(node))
+    real_stack.provider.clean(node, real_stack.mark(node))
 
 
-def test_the_pretended_hypervisor_needs_no_bytes(pretended: Subject) -> None:
+def test_the_test_driver_needs_no_overlay(fake_stack: Subject) -> None:
     def never(base: str) -> AbstractContextManager[Path]:
         raise AssertionError(base)
 
-    pretended.prepare()
-    node = replace(pretended.node(), cloud_init=False)
-    pretended.provider.boot(replace(pretended.boot_request(node), overlay=never))
-    assert [seen.status for seen in pretended.observed().nodes] == ["running"]
+    fake_stack.prepare()
+    node = replace(fake_stack.node(), cloud_init=False)
+    fake_stack.provider.boot(replace(fake_stack.boot_request(node), overlay=never))
+    assert [observed.status for observed in fake_stack.observed().nodes] == ["running"]

@@ -1,7 +1,7 @@
-"""Definitions as real libvirt tells them after people have changed them by hand, held against what we want.
+"""Definitions of real libvirt after manual changes, compared with the wanted ones.
 
 ``tests/cases/domain_drift/<case>``: inactive.xml (``virsh dumpxml --inactive``), active.xml (of the machine that ran), found.txt.
-node.json there is the node that all of them are of.
+node.json there is the configuration of their node.
 """
 
 from pathlib import Path
@@ -24,11 +24,11 @@ from pragmaspec.resources import Mark
 
 CASES = Path(__file__).parents[3] / "cases" / "domain_drift"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
-PARTS = msgspec.json.decode((CASES / "node.json").read_bytes(), type=DomainConfig)
+CONFIG = msgspec.json.decode((CASES / "node.json").read_bytes(), type=DomainConfig)
 
 
 def wanted() -> Element:
-    return domain_element(PARTS)
+    return domain_element(CONFIG)
 
 
 def read(case: str, file: str) -> Element | None:
@@ -43,11 +43,11 @@ def definition(case: str) -> Element:
 
 
 @pytest.mark.parametrize("case", NAMES)
-def test_what_is_found_is_as_reviewed(case, golden):
+def test_differences_match_the_golden_file(case, golden):
     defined, active = definition(case), read(case, "active.xml")
     lines = [f"{each.repair}: {each.detail}" for each in differences(wanted(), defined, active)]
     for kind, root in (("definition", defined), ("running", active)):
-        found = layers(own_chain(root), PARTS.disk, PARTS.base, {}, "/var/lib/libvirt/images") if root is not None else ()
+        found = layers(own_chain(root), CONFIG.disk, CONFIG.base, {}, "/var/lib/libvirt/images") if root is not None else ()
         lines += [f"layer of the {kind}: {layer.file}{'' if layer.above else ', instead'}" for layer in found]
         lines += ["  stays when the node is cleaned" for layer in found if layer.stays]
     lines += [f"added: {words}" for words in additions(wanted(), defined)]
@@ -57,11 +57,11 @@ def test_what_is_found_is_as_reviewed(case, golden):
 
 @pytest.mark.hypervisor
 @pytest.mark.parametrize("case", ["compute-on-host-bridges", "kvm-disk-boot", "uefi-chosen-by-libvirt", "uefi-loader-named"])
-def test_what_libvirt_makes_of_a_definition_does_not_differ_from_it(case, real_by_hand):
-    parts = msgspec.json.decode((CASES.parent / "domain_xml" / case / "input.json").read_bytes(), type=DomainConfig)
-    mark = Mark(lineage=str(uuid4()), address=parts.mark.address)
-    ours = domain_element(replace(parts, mark=mark))
-    domain = real_by_hand.defineXML(to_text(ours))
+def test_libvirts_version_of_a_definition_does_not_differ(case, real_virsh):
+    config = msgspec.json.decode((CASES.parent / "domain_xml" / case / "input.json").read_bytes(), type=DomainConfig)
+    mark = Mark(lineage=str(uuid4()), address=config.mark.address)
+    ours = domain_element(replace(config, mark=mark))
+    domain = real_virsh.defineXML(to_text(ours))
     try:
         defined = fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
         assert ([*differences(ours, defined, None)], additions(ours, defined)) == ([], ())
@@ -70,31 +70,31 @@ def test_what_libvirt_makes_of_a_definition_does_not_differ_from_it(case, real_b
 
 
 @pytest.mark.parametrize("case", NAMES)
-def test_a_new_definition_ends_every_difference_and_keeps_every_addition(case):
+def test_a_redefinition_removes_differences_and_keeps_additions(case):
     defined = definition(case)
     merged = with_additions(wanted(), defined)
     assert [*differences(wanted(), merged, None)] == []
     assert additions(wanted(), merged) == additions(wanted(), defined)
     again = with_additions(wanted(), merged)
-    assert tostring(again) == tostring(merged), "nothing is added twice"
+    assert tostring(again) == tostring(merged), "no addition is repeated"
 
 
 @given(
     memory_mib=st.integers(1, 2**20),
     cpus=st.integers(1, 255),
-    disk=st.sampled_from(("/pool/other.qcow2", PARTS.disk)),
-    seed=st.sampled_from(("/pool/other.iso", PARTS.seed)),
-    links=st.lists(st.sampled_from((*PARTS.links, *(replace(link, mtu=1400) for link in PARTS.links))), max_size=1),
+    disk=st.sampled_from(("/pool/other.qcow2", CONFIG.disk)),
+    seed=st.sampled_from(("/pool/other.iso", CONFIG.seed)),
+    links=st.lists(st.sampled_from((*CONFIG.links, *(replace(link, mtu=1400) for link in CONFIG.links))), max_size=1),
 )
-def test_definitions_differ_exactly_where_they_were_made_otherwise(memory_mib, cpus, disk, seed, links):
-    node = replace(PARTS.node, memory_mib=memory_mib, cpus=cpus)
-    theirs = fromstring(to_text(domain_element(replace(PARTS, node=node, disk=disk, seed=seed, links=tuple(links)))))
+def test_differences_are_exactly_the_changed_values(memory_mib, cpus, disk, seed, links):
+    node = replace(CONFIG.node, memory_mib=memory_mib, cpus=cpus)
+    theirs = fromstring(to_text(domain_element(replace(CONFIG, node=node, disk=disk, seed=seed, links=tuple(links)))))
     found = [each.detail for each in differences(wanted(), theirs, None)]
-    assert any(detail.startswith("memory is ") for detail in found) == (memory_mib != PARTS.node.memory_mib)
-    assert any(detail.startswith("cpus is ") for detail in found) == (cpus != PARTS.node.cpus)
-    assert any(detail.startswith("disk vdb is ") for detail in found) == (seed != PARTS.seed)
-    assert any("interface" in detail for detail in found) == (tuple(links) != PARTS.links)
-    assert (own_chain(theirs)[0] != PARTS.disk) == (disk != PARTS.disk)
+    assert any(detail.startswith("memory is ") for detail in found) == (memory_mib != CONFIG.node.memory_mib)
+    assert any(detail.startswith("cpus is ") for detail in found) == (cpus != CONFIG.node.cpus)
+    assert any(detail.startswith("disk vdb is ") for detail in found) == (seed != CONFIG.seed)
+    assert any("interface" in detail for detail in found) == (tuple(links) != CONFIG.links)
+    assert (own_chain(theirs)[0] != CONFIG.disk) == (disk != CONFIG.disk)
 
 
 def test_equal_definitions_do_not_differ():

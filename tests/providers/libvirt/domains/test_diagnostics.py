@@ -1,4 +1,4 @@
-"""What is shown of a node in trouble: words, and the end of its console."""
+"""Diagnostics of a node: its power state, and the end of its console."""
 
 import libvirt
 import pytest
@@ -24,27 +24,27 @@ from pragmaspec.site import LibvirtSite
         (99, 0, "in state 99"),
     ],
 )
-def test_power_states_are_words(state, reason, words):
+def test_power_states_are_human_readable(state, reason, words):
     assert describe_state(state, reason) == words
 
 
-def test_the_last_lines_are_text_whatever_the_guest_printed():
+def test_last_console_lines_are_valid_text():
     assert last_lines(b"one\r\n\r\n  \ntw\xff\nthree") == ("one", "tw�", "three")
     many = b"\n".join(b"line %d" % number for number in range(1000))
     assert last_lines(many)[-1] == "line 999"
     assert len(last_lines(many)) == CONSOLE_LINES
 
 
-def test_a_site_that_does_not_answer_gives_no_evidence_and_no_error(pretended):
+def test_diagnostics_of_an_unreachable_site_are_empty(fake_stack):
     provider = LibvirtProvider(LibvirtSite(name="lab", uri="qemu+unix:///system?socket=/nonexistent"))
-    node = pretended.node()
-    assert provider.diagnostics(node, pretended.mark(node)) == Diagnostics()
+    node = fake_stack.node()
+    assert provider.diagnostics(node, fake_stack.mark(node)) == Diagnostics()
     provider.close()
 
 
-def test_a_node_that_was_switched_off_says_so(pretended):
-    pretended.prepare()
-    node = pretended.node()
-    pretended.boot(node)
-    pretended.provider.shutdown(node, pretended.mark(node), grace_s=0)
-    assert pretended.provider.diagnostics(node, pretended.mark(node)).domain == "off (it was forced off)"
+def test_diagnostics_of_a_node_that_is_off(fake_stack):
+    fake_stack.prepare()
+    node = fake_stack.node()
+    fake_stack.boot(node)
+    fake_stack.provider.shutdown(node, fake_stack.mark(node), grace_s=0)
+    assert fake_stack.provider.diagnostics(node, fake_stack.mark(node)).domain == "off (it was forced off)"

@@ -1,4 +1,4 @@
-"""Which UEFI firmware is chosen, from what libvirt lists on hosts of several kinds."""
+"""The choice of UEFI firmware, from libvirt's capabilities on several kinds of hosts."""
 
 import pytest
 
@@ -37,9 +37,9 @@ def capabilities(*files: str, choosable: bool = True) -> str:
     ],
     ids=["chosen by libvirt", "too old to choose", "older still", "Rocky", "ARM", "only secure boot", "none", "says nothing"],
 )
-def test_firmware_without_secure_boot_is_chosen(shown: str, version: int, loader: str | None) -> None:
+def test_uefi_loader_has_no_secure_boot(shown: str, version: int, loader: str | None) -> None:
     assert uefi_loader(shown, version) == loader
 
 
-def test_a_host_that_only_pretends_does_not_tell(pretended) -> None:
-    assert offered_firmware(host_of(pretended)) == (None, "")
+def test_the_test_driver_reports_no_firmware(fake_stack) -> None:
+    assert offered_firmware(host_of(fake_stack)) == (None, "")

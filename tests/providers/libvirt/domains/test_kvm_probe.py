@@ -1,4 +1,4 @@
-"""What guests run with: the site's word, what libvirt offers, and what was found out before."""
+"""The domain type of guests: the site's option, libvirt's offer, and the cached result of the probe."""
 
 import subprocess
 
@@ -14,7 +14,7 @@ SITE_ID = "ccd4f694-4083-4a37-ab1a-bc9e10206761"
 
 
 class OfferingKvm(Host):
-    """A host whose libvirt says that it has KVM; nothing but the answer to that question is pretended."""
+    """A host whose libvirt offers KVM; only that answer is fake."""
 
     def __init__(self, site: LibvirtSite) -> None:
         super().__init__(site)
@@ -27,7 +27,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
 
-def test_a_verdict_is_kept(tmp_path):
+def test_a_result_is_cached(tmp_path):
     assert kvm_cache.cached_result(SITE_ID) is None
     kvm_cache.cache_result(SITE_ID, "qemu")
     assert kvm_cache.cached_result(SITE_ID) == "qemu"
@@ -37,39 +37,39 @@ def test_a_verdict_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"virt_type": "xen"}', "\xff"])
-def test_a_damaged_verdict_is_none(content):
+def test_a_damaged_cache_is_ignored(content):
     kvm_cache.cache_result(SITE_ID, "kvm")
     kvm_cache.cache_file(SITE_ID).write_text(content, encoding="latin-1")
     assert kvm_cache.cached_result(SITE_ID) is None
 
 
-def test_a_cache_that_cannot_be_written_is_no_error(monkeypatch):
+def test_an_unwritable_cache_is_no_error(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     kvm_cache.cache_result(SITE_ID, "kvm")
     assert kvm_cache.cached_result(SITE_ID) is None
 
 
-def test_without_a_cache_variable_it_is_the_user_s_own(monkeypatch, tmp_path):
+def test_the_cache_defaults_to_the_users_home(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert kvm_cache.cache_file(SITE_ID) == tmp_path / ".cache" / "pragmaspec" / f"virt-type-{SITE_ID}.json"
 
 
-def test_libvirts_claim_counts_until_a_probe_says_otherwise():
+def test_libvirt_is_trusted_until_a_probe_fails():
     host = OfferingKvm(LibvirtSite(name="lab"))
     assert host.virt_type == "kvm"
     kvm_cache.cache_result(SITE_ID, "qemu")
     assert host.virt_type == "qemu"
 
 
-def test_the_site_s_word_goes_before_everything():
+def test_the_sites_option_overrides_the_probe():
     kvm_cache.cache_result(SITE_ID, "qemu")
     assert OfferingKvm(LibvirtSite(name="lab", virt_type="kvm")).virt_type == "kvm"
     assert kvm_probe.resolve_virt_type(OfferingKvm(LibvirtSite(name="lab", virt_type="qemu")), None) == "qemu"
 
 
 class Started:
-    """A machine that has just been started, in the states that libvirt tells one after another; the last one stays."""
+    """A machine that has just been started, with the given states in turn; the last one is repeated."""
 
     def __init__(self, *states: int) -> None:
         self._states = list(states)
@@ -78,15 +78,15 @@ class Started:
         return [self._states.pop(0) if len(self._states) > 1 else self._states[0], 0]
 
 
-def test_a_machine_that_kvm_stops_is_seen_and_the_site_is_emulated_from_then_on():
+def test_a_machine_stopped_by_kvm_makes_the_site_emulated():
     host = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
     assert kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED))
     assert host.kvm_stops
     assert kvm_cache.cached_result(SITE_ID) == "qemu"
-    assert kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING)), "it was started before that was known"
+    assert kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING)), "it was started before the result"
 
 
-def test_only_the_first_machine_is_watched_and_none_where_the_answer_is_known():
+def test_only_the_first_machine_is_watched():
     host = OfferingKvm(LibvirtSite(name="lab", uri="test:///default"))
     assert not kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_RUNNING), limit_s=0.2)
     assert not kvm_probe.kvm_stopped(host, Started(libvirt.VIR_DOMAIN_PAUSED))
@@ -103,7 +103,7 @@ def test_the_test_driver_is_never_probed():
     host.connection.close()
 
 
-def test_the_probe_is_a_domain_that_libvirt_accepts(tmp_path):
+def test_probe_xml_is_valid(tmp_path):
     for kind, kernel in (("kvm", "/k"), ("qemu", "/k"), ("kvm", None)):
         file = tmp_path / "probe.xml"
         file.write_text(kvm_probe.probe_xml(GuestPlatform(virt_type=kind), kernel, "0"), encoding="utf-8")
@@ -112,7 +112,7 @@ def test_the_probe_is_a_domain_that_libvirt_accepts(tmp_path):
 
 
 @pytest.mark.hypervisor
-def test_a_probe_that_tells_nothing_is_not_kept(hypervisor):
+def test_an_inconclusive_probe_is_not_cached(hypervisor):
     host = OfferingKvm(LibvirtSite(name="lab"))
     assert kvm_probe.resolve_virt_type(host, "/nonexistent/kernel") == "kvm"
     assert kvm_cache.cached_result(SITE_ID) is None
@@ -120,8 +120,8 @@ def test_a_probe_that_tells_nothing_is_not_kept(hypervisor):
 
 
 @pytest.mark.hypervisor
-def test_without_any_kernel_the_firmware_has_to_run(lab):
-    host = OfferingKvm(lab.site.__class__(name="lab", pool=lab.site.pool))
+def test_without_a_kernel_the_probe_runs_the_firmware(real_stack):
+    host = OfferingKvm(real_stack.site.__class__(name="lab", pool=real_stack.site.pool))
     assert kvm_probe.guest_runs(host, "qemu", None), "the firmware ends by itself"
     runs = kvm_probe.guest_runs(host, "kvm", None)
     for _ in range(2):

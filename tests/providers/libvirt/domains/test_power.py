@@ -1,4 +1,4 @@
-"""Letting machines go on, and power states in words, on a double of one domain: no real disk has to run full."""
+"""Resuming machines, and power states, with a fake domain rather than a full disk."""
 
 import libvirt
 import pytest
@@ -15,7 +15,7 @@ FULL = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_IOERROR)
 
 
 class Machine:
-    """A domain that says one state after the other, the last for ever."""
+    """A domain with the given states in turn; the last one is repeated."""
 
     def __init__(self, *states: tuple[int, int]) -> None:
         self.states = list(states)
@@ -31,19 +31,19 @@ class Machine:
         self.done.append("wake")
 
 
-def test_a_disk_that_stays_full_is_an_error() -> None:
+def test_a_disk_that_is_still_full_is_an_error() -> None:
     machine = Machine(FULL, FULL, RUNNING, FULL)
     with pytest.raises(SiteError, match="paused again at once: a disk error"):
         power.resume_or_fail(HOST, machine, "hello-frontend")
     assert machine.done == ["resume"]
 
 
-def test_a_disk_that_has_room_again_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_continues_when_its_disk_has_space_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "WRITE_RETRY_S", 0.1)
     power.resume_or_fail(HOST, Machine(FULL, FULL, RUNNING), "hello-frontend")
 
 
-def test_what_sleeps_is_woken() -> None:
+def test_a_suspended_guest_is_woken_up() -> None:
     machine = Machine((libvirt.VIR_DOMAIN_PMSUSPENDED, 0))
     power.resume_if_paused(machine)
     assert machine.done == ["wake"]
@@ -63,5 +63,5 @@ def test_what_sleeps_is_woken() -> None:
         (libvirt.VIR_DOMAIN_SHUTOFF, libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, "off", "the guest crashed"),
     ],
 )
-def test_a_state_is_a_status_with_its_reason(state: int, reason: int, status: str, why: str) -> None:
+def test_status_of_a_power_state(state: int, reason: int, status: str, why: str) -> None:
     assert status_of(state, reason) == (status, why)

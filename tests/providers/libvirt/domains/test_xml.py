@@ -1,4 +1,4 @@
-"""What is written for each kind of node, as golden files that libvirt's own schema accepts."""
+"""The XML for each kind of node: golden files that are valid for libvirt's schema."""
 
 import subprocess
 from pathlib import Path
@@ -15,39 +15,39 @@ from pragmaspec.resources import Mark
 CASES = sorted((Path(__file__).parents[3] / "cases" / "domain_xml").iterdir())
 
 
-def parts_of(case: Path) -> DomainConfig:
+def config_of(case: Path) -> DomainConfig:
     return msgspec.json.decode((case / "input.json").read_bytes(), type=DomainConfig)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_xml_is_what_a_person_has_read(case, golden):
-    golden(case / "domain.xml", domain_xml(parts_of(case)))
+def test_xml_matches_the_golden_file(case, golden):
+    golden(case / "domain.xml", domain_xml(config_of(case)))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_xml_follows_libvirts_schema(case):
+def test_xml_is_valid_for_libvirts_schema(case):
     done = subprocess.run(
         ["virt-xml-validate", case / "domain.xml", "domain"], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_owner_can_be_read_back():
-    parts = parts_of(CASES[0])
-    owner = domain_owner(parse(domain_xml(parts)))
+def test_owner_of_a_domain_is_read_back():
+    config = config_of(CASES[0])
+    owner = domain_owner(parse(domain_xml(config)))
     assert owner is not None
-    assert owner.is_for(parts.mark)
-    assert owner.generation == parts.mark.generation
+    assert owner.is_for(config.mark)
+    assert owner.generation == config.mark.generation
 
 
-def test_what_the_guest_alone_is_told_does_not_change_the_definition():
-    parts = parts_of(CASES[0])
-    told = replace(parts, node=replace(parts.node, keys="0" * 16, peers="1" * 16, first_boot="2" * 16, protect=True))
-    assert domain_xml(told) == domain_xml(parts)
+def test_guest_information_does_not_change_the_definition():
+    config = config_of(CASES[0])
+    changed = replace(config, node=replace(config.node, keys="0" * 16, peers="1" * 16, first_boot="2" * 16, protect=True))
+    assert domain_xml(changed) == domain_xml(config)
 
 
-def test_two_generations_are_two_machines():
-    parts = parts_of(CASES[0])
-    later = replace(parts, mark=Mark(lineage=parts.mark.lineage, address=parts.mark.address, generation=7))
-    uuids = {parse(domain_xml(each)).findtext("uuid") for each in (parts, later)}
+def test_generations_have_different_uuids():
+    config = config_of(CASES[0])
+    later = replace(config, mark=Mark(lineage=config.mark.lineage, address=config.mark.address, generation=7))
+    uuids = {parse(domain_xml(each)).findtext("uuid") for each in (config, later)}
     assert len(uuids) == 2

@@ -1,4 +1,4 @@
-"""A host behind ssh that downloads images by itself: a second hypervisor host with its own network, libvirt and sshd."""
+"""Downloads of images by a host behind ssh: a second hypervisor host with its own network, libvirt and sshd."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ def provider(far_host: SecondHost) -> Iterator[LibvirtProvider]:
 
 @pytest.fixture
 def far(provider: LibvirtProvider, web: Web, tmp_path: Path) -> Iterator[Subject]:
-    """A stack at the far host, whose image is what the web server gives. Nothing of it is left at the end."""
+    """A stack at the second host, whose image is that of the web server. Nothing of it is left at the end."""
     site = provider._host.site
     subject = Subject(site, provider, *small_image(tmp_path, site.name), vlan=20, public=None)
     web.content = subject.files.disk.read_bytes()
@@ -64,12 +64,12 @@ def far(provider: LibvirtProvider, web: Web, tmp_path: Path) -> Iterator[Subject
 
 
 def nothing_here() -> ImageFiles:
-    raise AssertionError("the bytes were asked for on this machine")
+    raise AssertionError("the files were read on this machine")
 
 
-def stage(far: Subject, web: Web, files=nothing_here, *, here: bool = False, told=lambda done, total: None) -> None:
+def stage(far: Subject, web: Web, files=nothing_here, *, here: bool = False, progress=lambda done, total: None) -> None:
     copy = PublicCopy(url=web.url, here=here)
-    far.provider.stage(StageRequest(far.image, far.mark(far.image), files, told, lambda: copy))
+    far.provider.stage(StageRequest(far.image, far.mark(far.image), files, progress, lambda: copy))
 
 
 @contextmanager
@@ -82,32 +82,32 @@ def with_option(far: Subject, option: str) -> Iterator[Subject]:
         host.site = before
 
 
-def digest_there(far: Subject) -> str:
+def stored_digest(far: Subject) -> str:
     name = names.image_volumes(far.image)["disk"]
     return sha256(volumes.read_tail(host_of(far), name, 2**31)).hexdigest()
 
 
 def listed(far: Subject) -> set[str]:
-    """By their last words."""
+    """The last parts of the volumes' names."""
     return {name.rpartition(".")[2] for name in volumes.list_names(host_of(far))}
 
 
-def test_the_host_downloads_what_is_not_here(far: Subject, web: Web) -> None:
-    told: list[int] = []
-    stage(far, web, told=lambda done, total: told.append(done))
+def test_the_host_downloads_an_image_that_is_not_local(far: Subject, web: Web) -> None:
+    progress: list[int] = []
+    stage(far, web, progress=lambda done, total: progress.append(done))
     assert web.asked == [THERE]
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
     assert listed(far) == {"raw", "complete", "ref"}
-    assert told[-1] == far.image.transfer_bytes
+    assert progress[-1] == far.image.transfer_bytes
     assert far.observed().images == (far.image.digest,)
     stage(far, web)
     assert web.asked == [THERE], "once"
 
 
-def test_a_near_host_is_sent_what_is_here_and_its_digest_is_looked_at_there(far: Subject, web: Web) -> None:
+def test_a_local_image_is_uploaded_and_verified_at_the_host(far: Subject, web: Web) -> None:
     stage(far, web, far.bytes, here=True)
     assert web.asked == []
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
     forged = far.files.disk.with_name("forged")
     content = far.files.disk.read_bytes()
     forged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -120,20 +120,20 @@ def test_a_near_host_is_sent_what_is_here_and_its_digest_is_looked_at_there(far:
         )
 
 
-def test_a_host_at_the_end_of_a_slow_line_goes_over_to_downloading(far: Subject, web: Web, monkeypatch) -> None:
+def test_a_slow_upload_is_replaced_by_a_download(far: Subject, web: Web, monkeypatch) -> None:
     monkeypatch.setattr(upload, "TRIAL_S", 0.0)
     monkeypatch.setattr(upload, "SLOW_UPLOAD_S", -1.0)
     stage(far, web, far.bytes, here=True)
     assert web.asked == [THERE]
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
     assert listed(far) == {"raw", "complete", "ref"}
 
 
-def test_a_server_that_gives_other_bytes_is_not_believed(far: Subject, web: Web) -> None:
+def test_wrong_bytes_of_a_server_are_rejected(far: Subject, web: Web) -> None:
     web.content = web.content[:-1] + bytes([web.content[-1] ^ 1])
     stage(far, web, far.bytes)
     assert web.asked == [THERE]
-    assert digest_there(far) == far.image.digest, "it was sent instead"
+    assert stored_digest(far) == far.image.digest, "it is uploaded instead"
     far.provider.clean(far.image, far.mark(far.image))
     with with_option(far, "host"), pytest.raises(SiteError, match="sent the host other bytes than those of the image"):
         stage(far, web)
@@ -141,7 +141,7 @@ def test_a_server_that_gives_other_bytes_is_not_believed(far: Subject, web: Web)
     assert far.observed().images == ()
 
 
-def test_neither_less_nor_more_than_the_image_is_taken(far: Subject, web: Web) -> None:
+def test_downloads_of_another_size_are_rejected(far: Subject, web: Web) -> None:
     with with_option(far, "host"):
         for content in (b"short", b"longer " * 2**18):
             web.content = content
@@ -150,37 +150,37 @@ def test_neither_less_nor_more_than_the_image_is_taken(far: Subject, web: Web) -
             assert listed(far) == {"ref"}
 
 
-def test_a_host_that_cannot_reach_the_server_is_sent_the_image(far: Subject, web: Web) -> None:
+def test_a_host_that_cannot_reach_the_server_gets_an_upload(far: Subject, web: Web) -> None:
     web.url = f"http://{THERE}:9/disk.raw"
     stage(far, web, far.bytes)
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
     far.provider.clean(far.image, far.mark(far.image))
     with with_option(far, "host"), pytest.raises(SiteError, match=r"(?s)`fetch: host`.*curl: .*connect"):
         stage(far, web)
 
 
-def test_nothing_in_an_address_is_a_command(far: Subject, web: Web) -> None:
+def test_a_url_is_never_a_command(far: Subject, web: Web) -> None:
     web.url = f"{web.url}$(touch${{IFS}}{far.files.disk.parent}/run);`id`'\"&[1-3]{{a,b}}"
     stage(far, web)
     assert web.asked == [THERE]
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
     assert not (far.files.disk.parent / "run").exists()
 
 
-def test_the_option_stream_keeps_the_host_from_asking_anybody(far: Subject, web: Web) -> None:
+def test_fetch_stream_prevents_downloads_by_the_host(far: Subject, web: Web) -> None:
     with with_option(far, "stream"):
         stage(far, web, far.bytes, here=False)
     assert web.asked == []
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
 
 
-def test_zeros_of_a_raw_disk_take_no_room(far: Subject, web: Web) -> None:
+def test_zeros_of_a_raw_disk_are_holes(far: Subject, web: Web) -> None:
     web.content = b"boot".ljust(16 * 2**20, b"\0")
     digest = sha256(web.content).hexdigest()
     disk = Blob(sha256=digest, size_bytes=len(web.content))
     far.image = replace(far.image, digest=digest, disk=disk, virtual_size_bytes=len(web.content))
     stage(far, web)
-    assert digest_there(far) == digest
+    assert stored_digest(far) == digest
     assert volumes.allocated_bytes(host_of(far), names.image_volumes(far.image)["disk"]) < 2**20
 
 
@@ -208,7 +208,7 @@ def staging_process(far: Subject, web: Web, failpoint: str = "") -> "subprocess.
     return subprocess.Popen([sys.executable, "-c", _STAGING, *arguments], env=environment)
 
 
-def test_a_download_of_a_run_that_was_killed_ends_and_is_redone(far: Subject, web: Web) -> None:
+def test_the_download_of_a_killed_run_ends_and_is_redone(far: Subject, web: Web) -> None:
     web.hold = threading.Event()
     with staging_process(far, web) as process:
         assert web.half_sent.wait(LIMIT_S)
@@ -217,20 +217,20 @@ def test_a_download_of_a_run_that_was_killed_ends_and_is_redone(far: Subject, we
     assert far.observed().images == ()
     web.hold = None
     stage(far, web)
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
     assert listed(far) == {"raw", "complete", "ref"}
 
 
 @pytest.mark.parametrize("point", ["fetch-begun", "fetched"])
-def test_killed_at_any_moment_of_a_download(far: Subject, web: Web, point: str) -> None:
+def test_a_killed_download_is_redone(far: Subject, web: Web, point: str) -> None:
     with staging_process(far, web, f"libvirt.image.{point}:1:kill") as process:
         assert process.wait(LIMIT_S) == -9
     stage(far, web, far.bytes)
-    assert digest_there(far) == far.image.digest
+    assert stored_digest(far) == far.image.digest
     assert listed(far) == {"raw", "complete", "ref"}
 
 
-def test_two_processes_that_stage_at_once_download_once(far: Subject, web: Web) -> None:
+def test_concurrent_processes_download_once(far: Subject, web: Web) -> None:
     other = far.other()
     web.hold = threading.Event()
     with staging_process(far, web) as one, staging_process(other, web) as two:
@@ -244,10 +244,10 @@ def test_two_processes_that_stage_at_once_download_once(far: Subject, web: Web) 
     assert web.asked == [THERE]
     assert far.observed().images == other.observed().images == (far.image.digest,)
     other.clean_all()
-    assert digest_there(far) == far.image.digest, "the other stack uses it"
+    assert stored_digest(far) == far.image.digest, "the other stack uses it"
 
 
-def test_an_image_with_a_kernel_is_sent(far: Subject, web: Web, tmp_path: Path) -> None:
+def test_an_image_with_a_kernel_is_uploaded(far: Subject, web: Web, tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinuz"
     kernel.write_bytes(b"kernel")
     blob = Blob(sha256=sha256(b"kernel").hexdigest(), size_bytes=6)
@@ -255,4 +255,4 @@ def test_an_image_with_a_kernel_is_sent(far: Subject, web: Web, tmp_path: Path) 
     far.image, far.files = image, replace(far.files, kernel=kernel)
     stage(far, web, far.bytes)
     assert web.asked == []
-    assert digest_there(far) == far.image.disk.sha256
+    assert stored_digest(far) == far.image.disk.sha256

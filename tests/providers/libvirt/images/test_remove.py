@@ -1,4 +1,4 @@
-"""Images that nobody uses: found, and removed without ever taking one from a stack that begins to use it."""
+"""Unused images: listed, and removed, but never while a stack starts to use them."""
 
 import os
 import subprocess
@@ -43,8 +43,8 @@ def cleaning_process(stack: Subject, failpoint: str = "") -> "subprocess.Popen[b
     )
 
 
-def left_without_users(stack: Subject) -> None:
-    """A whole image whose mark of use is gone: as after a removal that was cut off, or somebody's tidying by hand."""
+def stage_without_reference(stack: Subject) -> None:
+    """A complete image without its reference: as after an interrupted removal, or a manual one."""
     stack.stage()
     volumes.remove(host_of(stack), names.reference_marker(stack.image.digest, stack.mark(stack.image)))
 
@@ -66,107 +66,113 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def digest_there(stack: Subject) -> str:
+def stored_digest(stack: Subject) -> str:
     return sha256(volumes.read_tail(host_of(stack), names.image_volumes(stack.image)["disk"], 2**31)).hexdigest()
 
 
-def test_what_is_in_the_pool_is_told_with_who_uses_it(lab: Subject) -> None:
-    lab.stage()
-    stored = found(lab)[lab.image.digest]
-    assert stored.users == (lab.lineage[:8],)
-    assert stored.size_bytes >= lab.image.disk.size_bytes
+def test_stored_images_have_their_users(real_stack: Subject) -> None:
+    real_stack.stage()
+    stored = found(real_stack)[real_stack.image.digest]
+    assert stored.users == (real_stack.lineage[:8],)
+    assert stored.size_bytes >= real_stack.image.disk.size_bytes
     assert not stored.held
-    other = lab.other()
+    other = real_stack.other()
     other.stage()
-    assert set(found(lab)[lab.image.digest].users) == {lab.lineage[:8], other.lineage[:8]}
+    assert set(found(real_stack)[real_stack.image.digest].users) == {real_stack.lineage[:8], other.lineage[:8]}
     other.clean_all()
 
 
-def test_an_image_without_users_goes(lab: Subject) -> None:
-    left_without_users(lab)
-    assert found(lab)[lab.image.digest].users == ()
-    stranger = lab.other()
-    stranger.provider.clean(stranger.image, stranger.mark(stranger.image))
-    assert listed(lab) == set()
+def test_an_unused_image_is_removed(real_stack: Subject) -> None:
+    stage_without_reference(real_stack)
+    assert found(real_stack)[real_stack.image.digest].users == ()
+    other = real_stack.other()
+    other.provider.clean(other.image, other.mark(other.image))
+    assert listed(real_stack) == set()
 
 
-def test_what_is_left_of_an_unfinished_image_goes_by_its_first_digits(lab: Subject) -> None:
-    host, digest = host_of(lab), lab.image.digest
-    part = names.image_volumes(lab.image)["disk"]
-    for name in (part, names.partial_volume(part, lab.mark(lab.image))):
+def test_an_incomplete_image_is_removed_by_its_first_digits(real_stack: Subject) -> None:
+    host, digest = host_of(real_stack), real_stack.image.digest
+    part = names.image_volumes(real_stack.image)["disk"]
+    for name in (part, names.partial_volume(part, real_stack.mark(real_stack.image))):
         volumes.create(host, raw_xml(name, 4096, SHARED))
-    assert found(lab)[digest[:16]].users == ()
-    short: StagedImage = replace(lab.image, digest=digest[:16], format="qcow2")
-    lab.provider.clean(short, lab.mark(short))
-    assert listed(lab) == set()
+    assert found(real_stack)[digest[:16]].users == ()
+    short: StagedImage = replace(real_stack.image, digest=digest[:16], format="qcow2")
+    real_stack.provider.clean(short, real_stack.mark(short))
+    assert listed(real_stack) == set()
 
 
-def test_an_image_that_another_stack_uses_stays(lab: Subject) -> None:
-    lab.stage()
-    stranger = lab.other()
-    stranger.provider.clean(stranger.image, stranger.mark(stranger.image))
-    assert lab.observed().images == (lab.image.digest,)
-    assert digest_there(lab) == lab.image.digest
+def test_an_image_used_by_another_stack_is_kept(real_stack: Subject) -> None:
+    real_stack.stage()
+    other = real_stack.other()
+    other.provider.clean(other.image, other.mark(other.image))
+    assert real_stack.observed().images == (real_stack.image.digest,)
+    assert stored_digest(real_stack) == real_stack.image.digest
 
 
-def test_an_image_that_a_disk_stands_on_stays_whoever_made_the_disk(lab: Subject) -> None:
-    left_without_users(lab)
-    host = host_of(lab)
-    base = host.path(names.image_volumes(lab.image)["disk"])
+def test_an_image_that_backs_a_foreign_disk_is_kept(real_stack: Subject) -> None:
+    stage_without_reference(real_stack)
+    host = host_of(real_stack)
+    base = host.path(names.image_volumes(real_stack.image)["disk"])
     volumes.create(host, overlay_xml("by-hand.qcow2", 2**20, base, "raw"))
-    assert found(lab)[lab.image.digest].held
-    lab.provider.clean(lab.image, lab.mark(lab.image))
-    assert digest_there(lab) == lab.image.digest
+    assert found(real_stack)[real_stack.image.digest].held
+    real_stack.provider.clean(real_stack.image, real_stack.mark(real_stack.image))
+    assert stored_digest(real_stack) == real_stack.image.digest
     volumes.remove(host, "by-hand.qcow2")
-    lab.provider.clean(lab.image, lab.mark(lab.image))
-    assert listed(lab) == set()
+    real_stack.provider.clean(real_stack.image, real_stack.mark(real_stack.image))
+    assert listed(real_stack) == set()
 
 
 @pytest.mark.parametrize("point", ["incomplete", "part-removed"])
-def test_who_stages_while_another_process_removes_waits_for_it(lab: Subject, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The remover stands still in the middle, then dies there: only after a time is it given up for dead."""
+def test_staging_waits_for_a_concurrent_removal(real_stack: Subject, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The removing process hangs and is then killed: its lock becomes stale only after a while."""
     monkeypatch.setattr(staging_lock, "STALE_PARTS_S", 0.2)
-    left_without_users(lab)
-    stager = lab.other()
+    stage_without_reference(real_stack)
+    stager = real_stack.other()
     done = threading.Event()
 
     def stage() -> None:
-        provider = LibvirtProvider(lab.site)
+        provider = LibvirtProvider(real_stack.site)
         provider.stage(stager.stage_request())
         provider.close()
         done.set()
 
-    with cleaning_process(lab, f"libvirt.image.{point}:1:sleep") as remover:
-        gone = names.complete_marker(lab.image.digest) if point == "incomplete" else names.image_volumes(lab.image)["disk"]
-        until(lambda: gone not in listed(lab))
+    with cleaning_process(real_stack, f"libvirt.image.{point}:1:sleep") as remover:
+        gone = (
+            names.complete_marker(real_stack.image.digest)
+            if point == "incomplete"
+            else names.image_volumes(real_stack.image)["disk"]
+        )
+        until(lambda: gone not in listed(real_stack))
         thread = threading.Thread(target=stage)
         thread.start()
-        until(lambda: names.reference_marker(lab.image.digest, stager.mark(stager.image)) in listed(lab))
-        assert not done.wait(5 * staging_lock.STALE_PARTS_S), "longer than parts without anybody are left alone"
-        volumes.remove(host_of(lab), names.staging_marker(lab.image.digest, lab.mark(lab.image)))  # as after STALLED_S
+        until(lambda: names.reference_marker(real_stack.image.digest, stager.mark(stager.image)) in listed(real_stack))
+        assert not done.wait(5 * staging_lock.STALE_PARTS_S), "longer than the limit for parts without a lock"
+        volumes.remove(
+            host_of(real_stack), names.staging_marker(real_stack.image.digest, real_stack.mark(real_stack.image))
+        )  # as after STALE_LOCK_S
         remover.kill()
     thread.join(LIMIT_S)
     assert done.is_set()
-    assert digest_there(lab) == lab.image.digest
-    assert stager.observed().images == (lab.image.digest,)
+    assert stored_digest(real_stack) == real_stack.image.digest
+    assert stager.observed().images == (real_stack.image.digest,)
     stager.clean_all()
 
 
-def test_two_processes_that_remove_and_stage_at_the_same_moment_leave_the_image(lab: Subject) -> None:
+def test_concurrent_removal_and_staging_leave_the_image(real_stack: Subject) -> None:
     for _ in range(3):
-        left_without_users(lab)
-        stager = lab.other()
-        with cleaning_process(lab) as remover:
+        stage_without_reference(real_stack)
+        stager = real_stack.other()
+        with cleaning_process(real_stack) as remover:
             stager.stage()
             assert remover.wait(LIMIT_S) == 0
-        assert stager.observed().images == (lab.image.digest,)
-        assert digest_there(lab) == lab.image.digest
+        assert stager.observed().images == (real_stack.image.digest,)
+        assert stored_digest(real_stack) == real_stack.image.digest
         stager.clean_all()
-        assert listed(lab) == set()
+        assert listed(real_stack) == set()
 
 
-def test_two_processes_that_remove_at_once_leave_nothing(lab: Subject) -> None:
-    left_without_users(lab)
-    with cleaning_process(lab) as one, cleaning_process(lab.other()) as two:
+def test_concurrent_removals_leave_nothing(real_stack: Subject) -> None:
+    stage_without_reference(real_stack)
+    with cleaning_process(real_stack) as one, cleaning_process(real_stack.other()) as two:
         assert (one.wait(LIMIT_S), two.wait(LIMIT_S)) == (0, 0)
-    assert listed(lab) == set()
+    assert listed(real_stack) == set()

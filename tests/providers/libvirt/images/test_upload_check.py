@@ -1,4 +1,4 @@
-"""What is compared where no command can be run on the host."""
+"""Verification of uploads where no command can be run on the host."""
 
 from hashlib import sha256
 from itertools import pairwise
@@ -18,7 +18,7 @@ from tests.providers.libvirt.conftest import host_of
 
 
 @given(st.integers(0, 2**40))
-def test_the_first_and_the_last_bytes_are_among_those_compared(size: int) -> None:
+def test_samples_contain_the_first_and_last_bytes(size: int) -> None:
     found = list(samples(size))
     assert found[0][0] == 0
     assert sum(found[-1]) == size
@@ -27,11 +27,11 @@ def test_the_first_and_the_last_bytes_are_among_those_compared(size: int) -> Non
 
 
 @pytest.mark.hypervisor
-def test_a_cut_or_damaged_copy_is_noticed(lab: Subject, tmp_path: Path) -> None:
-    lab.stage()
-    host, name = host_of(lab), names.image_volumes(lab.image)["disk"]
-    verify_upload(host, name, lab.files.disk, lab.image.disk)
-    content = lab.files.disk.read_bytes()
+def test_a_truncated_or_damaged_copy_is_an_error(real_stack: Subject, tmp_path: Path) -> None:
+    real_stack.stage()
+    host, name = host_of(real_stack), names.image_volumes(real_stack.image)["disk"]
+    verify_upload(host, name, real_stack.files.disk, real_stack.image.disk)
+    content = real_stack.files.disk.read_bytes()
     for wrong in (content[:-1] + b"?", b"?" + content[1:], content + b"more", b""):
         other = tmp_path / "other"
         other.write_bytes(wrong)
@@ -40,22 +40,22 @@ def test_a_cut_or_damaged_copy_is_noticed(lab: Subject, tmp_path: Path) -> None:
 
 
 @pytest.mark.hypervisor
-def test_what_is_sent_through_the_storage_api_arrives(lab: Subject, tmp_path: Path) -> None:
-    """As to a daemon elsewhere; to the one here files are copied."""
+def test_an_upload_through_the_storage_api_has_the_same_bytes(real_stack: Subject, tmp_path: Path) -> None:
+    """As for a remote daemon; for a local one files are copied."""
     file = tmp_path / "holes.raw"
     with file.open("wb") as writing:
         writing.write(b"boot" * 500_000)
         writing.seek(2**24)
         writing.write(b"tail" * 500_000)
         writing.truncate(2**25)
-    host = host_of(lab)
+    host = host_of(real_stack)
     name = "contract-sent.raw"
     volume = volumes.create(host, raw_xml(name, 2**25, SHARED))
-    told: list[int] = []
-    volumes.upload(host, volume, file, told.append)
+    counts: list[int] = []
+    volumes.upload(host, volume, file, counts.append)
     try:
         assert volumes.read_tail(host, name, 2**25) == file.read_bytes()
         assert volumes.allocated_bytes(host, name) < 2**23
-        assert sum(told) == 2**25
+        assert sum(counts) == 2**25
     finally:
         volumes.remove(host, name)

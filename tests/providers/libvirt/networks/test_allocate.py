@@ -1,4 +1,4 @@
-"""Claims at a libvirt site beyond the shared contract: bridges, addresses without DHCP, repairs, who is named as the holder."""
+"""Claims at a libvirt site beyond the shared contract: bridges, addresses without DHCP, repairs, holders in errors."""
 
 from uuid import uuid4
 
@@ -27,219 +27,219 @@ def on_bridge(allocation, bridge):
     return replace(allocation, networks=(replace(allocation.private, bridge=bridge),))
 
 
-def test_a_private_network_is_isolated_and_starts_with_the_host(pretended, by_hand):
-    pretended.allocate(pretended.allocation())
-    network = networks(by_hand)["pragmaspec-vlan-20"]
+def test_a_private_network_is_isolated_with_autostart(fake_stack, virsh):
+    fake_stack.allocate(fake_stack.allocation())
+    network = networks(virsh)["pragmaspec-vlan-20"]
     assert network.isActive()
     assert network.autostart()
     assert "<ip" not in network.XMLDesc()
     assert "<forward" not in network.XMLDesc()
 
 
-def test_a_number_on_an_existing_bridge_is_still_a_claim(pretended, by_hand):
-    pretended.allocate(on_bridge(pretended.allocation(), "eth1"))  # The one interface that the test driver has.
-    assert "<forward mode='bridge'/>" in networks(by_hand)["pragmaspec-vlan-20"].XMLDesc()
-    other = pretended.other()
+def test_a_vlan_on_a_host_bridge_is_still_claimed(fake_stack, virsh):
+    fake_stack.allocate(on_bridge(fake_stack.allocation(), "eth1"))  # The only interface of the test driver.
+    assert "<forward mode='bridge'/>" in networks(virsh)["pragmaspec-vlan-20"].XMLDesc()
+    other = fake_stack.other()
     with pytest.raises(SiteConflictError):
         other.allocate(on_bridge(other.allocation("second"), "eth1"))
 
 
-def test_a_bridge_that_the_host_does_not_have_is_named(pretended, by_hand):
+def test_a_missing_bridge_is_named(fake_stack, virsh):
     with pytest.raises(SiteError) as caught:
-        pretended.allocate(on_bridge(pretended.allocation(), "br20"))
+        fake_stack.allocate(on_bridge(fake_stack.allocation(), "br20"))
     assert "bridge br20" in str(caught.value)
-    assert "pragmaspec-vlan-20" not in networks(by_hand)
+    assert "pragmaspec-vlan-20" not in networks(virsh)
 
 
 @pytest.mark.hypervisor
-def test_a_bridge_that_a_real_host_does_not_have_is_named(lab):
+def test_a_bridge_missing_on_a_real_host_is_named(real_stack):
     with pytest.raises(SiteError, match="br-nowhere"):
-        lab.allocate(on_bridge(lab.allocation(), "br-nowhere"))
+        real_stack.allocate(on_bridge(real_stack.allocation(), "br-nowhere"))
 
 
-def test_an_existing_bridge_without_a_number_needs_no_claim(pretended, by_hand):
-    before = set(networks(by_hand))
-    wanted = pretended.allocation()
+def test_a_bridge_without_a_vlan_needs_no_claim(fake_stack, virsh):
+    before = set(networks(virsh))
+    wanted = fake_stack.allocation()
     extra = Network(name="storage", cidr="10.9.0.0/16", bridge="eth1")
-    outputs = pretended.provider.allocate(replace(wanted, networks=(*wanted.networks, extra)), pretended.mark(wanted))
-    assert set(networks(by_hand)) - before == {"pragmaspec-vlan-20"}
+    outputs = fake_stack.provider.allocate(replace(wanted, networks=(*wanted.networks, extra)), fake_stack.mark(wanted))
+    assert set(networks(virsh)) - before == {"pragmaspec-vlan-20"}
     assert dict(outputs)["bridge:storage"] == "eth1"
     assert dict(outputs)["network:private"] == "pragmaspec-vlan-20"
 
 
-def test_a_network_without_a_number_carries_the_cluster_s_name(pretended, by_hand):
-    plain = replace(pretended.allocation(), networks=(Network(name="private", cidr="10.9.0.0/16"),))
-    pretended.allocate(plain)
-    assert f"hello.{pretended.lineage[:8]}" in networks(by_hand)
-    assert pretended.observed().allocations[0].networks == ("private",)
+def test_a_network_without_a_vlan_has_the_clusters_name(fake_stack, virsh):
+    plain = replace(fake_stack.allocation(), networks=(Network(name="private", cidr="10.9.0.0/16"),))
+    fake_stack.allocate(plain)
+    assert f"hello.{fake_stack.lineage[:8]}" in networks(virsh)
+    assert fake_stack.observed().allocations[0].networks == ("private",)
 
 
-def test_a_network_of_somebody_without_marks_is_named_as_the_holder(pretended, by_hand):
-    theirs = by_hand.networkDefineXML("<network><name>pragmaspec-vlan-20</name><bridge name='virbr7'/></network>")
+def test_a_foreign_network_is_named_as_the_holder(fake_stack, virsh):
+    theirs = virsh.networkDefineXML("<network><name>pragmaspec-vlan-20</name><bridge name='virbr7'/></network>")
     with pytest.raises(SiteConflictError) as caught:
-        pretended.allocate(pretended.allocation())
+        fake_stack.allocate(fake_stack.allocation())
     assert "VLAN 20 at site pretended is held by the libvirt network pragmaspec-vlan-20" in str(caught.value)
     theirs.undefine()
 
 
-def test_the_holder_of_an_address_is_named(pretended):
-    pretended.allocate(granted(pretended.allocation(), "192.168.122.40"))
-    other = pretended.other()
+def test_the_holder_of_an_address_is_named(fake_stack):
+    fake_stack.allocate(granted(fake_stack.allocation(), "192.168.122.40"))
+    other = fake_stack.other()
     with pytest.raises(SiteConflictError) as caught:
         other.allocate(granted(other.allocation("second", offset=1), "192.168.122.40"))
-    assert f"192.168.122.40 at site pretended is held by hello-frontend of stack {pretended.lineage[:8]}" in str(caught.value)
+    assert f"192.168.122.40 at site pretended is held by hello-frontend of stack {fake_stack.lineage[:8]}" in str(caught.value)
 
 
-def test_a_static_entry_of_somebody_else_is_the_holder(pretended, by_hand):
-    default = by_hand.networkLookupByName("default")
+def test_a_foreign_static_entry_is_named_as_the_holder(fake_stack, virsh):
+    default = virsh.networkLookupByName("default")
     change = (libvirt.VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, "<host mac='52:54:00:00:00:01' name='printer' ip='192.168.122.41'/>")
     default.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, *change, libvirt.VIR_NETWORK_UPDATE_AFFECT_CURRENT)
     with pytest.raises(SiteConflictError, match="held by printer"):
-        pretended.allocate(granted(pretended.allocation(), "192.168.122.41"))
+        fake_stack.allocate(granted(fake_stack.allocation(), "192.168.122.41"))
     default.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, *change, libvirt.VIR_NETWORK_UPDATE_AFFECT_CURRENT)
 
 
-def test_a_node_that_gets_another_address_gives_the_old_one_back(pretended):
-    wanted = pretended.allocation()
+def test_a_new_address_releases_the_old_one(fake_stack):
+    wanted = fake_stack.allocation()
     for address in ("192.168.122.42", "192.168.122.43"):
-        pretended.allocate(granted(wanted, address))
-        assert pretended.observed().allocations[0].public == (address,)
+        fake_stack.allocate(granted(wanted, address))
+        assert fake_stack.observed().allocations[0].public == (address,)
 
 
-def test_a_refused_change_of_address_keeps_the_old_one(pretended):
-    other = pretended.other()
+def test_a_refused_address_change_keeps_the_old_address(fake_stack):
+    other = fake_stack.other()
     other.allocate(granted(other.allocation("second", offset=1), "192.168.122.45"))
-    wanted = pretended.allocation()
-    pretended.allocate(granted(wanted, "192.168.122.44"))
+    wanted = fake_stack.allocation()
+    fake_stack.allocate(granted(wanted, "192.168.122.44"))
     with pytest.raises(SiteConflictError):
-        pretended.allocate(granted(wanted, "192.168.122.45"))
-    assert pretended.observed().allocations[0].public == ("192.168.122.44",)
+        fake_stack.allocate(granted(wanted, "192.168.122.45"))
+    assert fake_stack.observed().allocations[0].public == ("192.168.122.44",)
     other.clean_all()
 
 
-def test_without_dhcp_a_network_that_never_starts_claims_the_address(pretended, by_hand):
-    by_hand.networkDefineXML("<network><name>campus</name><forward mode='bridge'/><bridge name='eth1'/></network>")
-    pretended.allocate(granted(pretended.allocation(), "192.0.2.7", network="campus"))
-    claim = networks(by_hand)["pragmaspec-address-192.0.2.7"]
+def test_without_dhcp_an_inactive_network_claims_the_address(fake_stack, virsh):
+    virsh.networkDefineXML("<network><name>campus</name><forward mode='bridge'/><bridge name='eth1'/></network>")
+    fake_stack.allocate(granted(fake_stack.allocation(), "192.0.2.7", network="campus"))
+    claim = networks(virsh)["pragmaspec-address-192.0.2.7"]
     assert not claim.isActive()
-    assert pretended.observed().allocations[0].public == ("192.0.2.7",)
-    assert pretended.observed().allocations[0].networks == ("private",)
-    other = pretended.other()
+    assert fake_stack.observed().allocations[0].public == ("192.0.2.7",)
+    assert fake_stack.observed().allocations[0].networks == ("private",)
+    other = fake_stack.other()
     with pytest.raises(SiteConflictError) as caught:
         other.allocate(granted(other.allocation("second", offset=1), "192.0.2.7", network="campus"))
-    assert f"held by pretended/hello/allocation of stack {pretended.lineage[:8]}" in str(caught.value)
-    pretended.allocate(pretended.allocation())
-    assert "pragmaspec-address-192.0.2.7" not in networks(by_hand)
-    campus = by_hand.networkLookupByName("campus")
+    assert f"held by pretended/hello/allocation of stack {fake_stack.lineage[:8]}" in str(caught.value)
+    fake_stack.allocate(fake_stack.allocation())
+    assert "pragmaspec-address-192.0.2.7" not in networks(virsh)
+    campus = virsh.networkLookupByName("campus")
     campus.destroy()
     campus.undefine()
 
 
-def test_a_public_network_that_is_not_there_is_named(pretended, by_hand):
+def test_a_missing_public_network_is_named(fake_stack, virsh):
     with pytest.raises(SiteError) as caught:
-        pretended.allocate(granted(pretended.allocation(), "192.0.2.7", network="campus"))
+        fake_stack.allocate(granted(fake_stack.allocation(), "192.0.2.7", network="campus"))
     assert "no libvirt network campus" in str(caught.value)
-    assert "pragmaspec-vlan-20" not in networks(by_hand), "the claim made before is undone"
+    assert "pragmaspec-vlan-20" not in networks(virsh), "the earlier claim is undone"
 
 
-def test_a_network_that_somebody_stopped_is_started_again(pretended, by_hand):
-    pretended.allocate(pretended.allocation())
-    networks(by_hand)["pragmaspec-vlan-20"].destroy()
-    assert pretended.observed().allocations[0].networks == ()
-    pretended.allocate(pretended.allocation())
-    assert pretended.observed().allocations[0].networks == ("private",)
+def test_allocate_restarts_a_stopped_network(fake_stack, virsh):
+    fake_stack.allocate(fake_stack.allocation())
+    networks(virsh)["pragmaspec-vlan-20"].destroy()
+    assert fake_stack.observed().allocations[0].networks == ()
+    fake_stack.allocate(fake_stack.allocation())
+    assert fake_stack.observed().allocations[0].networks == ("private",)
 
 
 @pytest.mark.hypervisor
-def test_a_changed_mtu_is_written_and_the_object_stays_the_same(lab, real_by_hand):
-    wanted = lab.allocation()
-    lab.allocate(wanted)
-    name = f"pragmaspec-vlan-{lab.vlan}"
-    uuid = networks(real_by_hand)[name].UUIDString()
-    lab.allocate(replace(wanted, networks=(replace(wanted.private, mtu=9000),)))
-    network = networks(real_by_hand)[name]
+def test_an_mtu_change_keeps_the_network(real_stack, real_virsh):
+    wanted = real_stack.allocation()
+    real_stack.allocate(wanted)
+    name = f"pragmaspec-vlan-{real_stack.vlan}"
+    uuid = networks(real_virsh)[name].UUIDString()
+    real_stack.allocate(replace(wanted, networks=(replace(wanted.private, mtu=9000),)))
+    network = networks(real_virsh)[name]
     assert "<mtu size='9000'/>" in network.XMLDesc()
     assert (network.UUIDString(), network.isActive()) == (uuid, 1)
 
 
-def test_another_number_takes_the_place_of_the_first(pretended, by_hand):
-    pretended.allocate(pretended.allocation())
-    pretended.allocate(pretended.allocation(offset=1))
-    assert {name for name in networks(by_hand) if name.startswith("pragmaspec-vlan")} == {"pragmaspec-vlan-21"}
+def test_a_vlan_change_replaces_the_network(fake_stack, virsh):
+    fake_stack.allocate(fake_stack.allocation())
+    fake_stack.allocate(fake_stack.allocation(offset=1))
+    assert {name for name in networks(virsh) if name.startswith("pragmaspec-vlan")} == {"pragmaspec-vlan-21"}
 
 
 @pytest.mark.hypervisor
-def test_of_two_clusters_that_want_one_real_address_one_gets_it(lab):
-    lab.allocate(lab.allocation(public=True))
-    other = lab.other()
+def test_a_real_address_is_claimed_by_one_cluster(real_stack):
+    real_stack.allocate(real_stack.allocation(public=True))
+    other = real_stack.other()
     with pytest.raises(SiteConflictError) as caught:
         other.allocate(other.allocation("second", offset=1, public=True))
-    assert f"hello-frontend of stack {lab.lineage[:8]}" in str(caught.value)
+    assert f"hello-frontend of stack {real_stack.lineage[:8]}" in str(caught.value)
     assert other.observed().allocations == ()
 
 
-def test_lineages_with_the_same_first_digits_do_not_take_each_others_networks(pretended):
-    pretended.allocate(pretended.allocation())
-    twin = pretended.other()
-    twin.lineage = pretended.lineage[:8] + str(uuid4())[8:]
+def test_lineages_with_equal_first_digits_keep_their_networks(fake_stack):
+    fake_stack.allocate(fake_stack.allocation())
+    twin = fake_stack.other()
+    twin.lineage = fake_stack.lineage[:8] + str(uuid4())[8:]
     with pytest.raises(SiteConflictError):
         twin.allocate(twin.allocation())
     twin.provider.clean(twin.allocation(), twin.mark(twin.allocation()))
-    assert pretended.observed().allocations[0].networks == ("private",)
+    assert fake_stack.observed().allocations[0].networks == ("private",)
 
 
-def test_a_second_provider_at_the_site_sees_the_claims(pretended):
-    pretended.allocate(pretended.allocation())
-    second = LibvirtProvider(host_of(pretended).site)
+def test_another_provider_of_the_site_sees_the_claims(fake_stack):
+    fake_stack.allocate(fake_stack.allocation())
+    second = LibvirtProvider(host_of(fake_stack).site)
     assert [taken.value for taken in second.inventory().vlans] == ["20"]
     second.close()
 
 
-def test_a_public_network_that_is_stopped_is_seen_and_started(pretended, by_hand):
-    network = by_hand.networkLookupByName("default")
+def test_a_stopped_public_network_is_observed_and_started(fake_stack, virsh):
+    network = virsh.networkLookupByName("default")
     network.destroy()
-    assert [each.state for each in pretended.observed().site_networks if each.name == "default"] == ["stopped"]
-    pretended.allocate(granted(pretended.allocation(), pretended.public))
+    assert [each.state for each in fake_stack.observed().site_networks if each.name == "default"] == ["stopped"]
+    fake_stack.allocate(granted(fake_stack.allocation(), fake_stack.public))
     assert network.isActive()
-    assert [each.state for each in pretended.observed().site_networks if each.name == "default"] == ["up"]
+    assert [each.state for each in fake_stack.observed().site_networks if each.name == "default"] == ["up"]
 
 
 @pytest.mark.hypervisor
-def test_a_public_network_that_cannot_start_says_why_and_what_to_type(lab, real_by_hand):
-    ours = real_by_hand.networkLookupByName(lab.site.public.network)
+def test_a_public_network_that_cannot_start_is_an_error_with_the_command(real_stack, real_virsh):
+    ours = real_virsh.networkLookupByName(real_stack.site.public.network)
     taken = ours.XMLDesc().split("<ip ")[1].split("</ip>")[0]
-    twin = real_by_hand.networkDefineXML(
+    twin = real_virsh.networkDefineXML(
         f"<network><name>{ours.name()}-twin</name><bridge name='ps-twin'/><ip {taken}</ip></network>"
     )
     try:
         with pytest.raises(SiteError, match=rf"range is also that of another host interface.*net-start {twin.name()}"):
-            lab.allocate(granted(lab.allocation(), lab.public, twin.name()))
+            real_stack.allocate(granted(real_stack.allocation(), real_stack.public, twin.name()))
     finally:
         twin.undefine()
 
 
 @pytest.mark.hypervisor
-def test_the_mtu_of_a_public_network_or_bridge_is_told(lab, real_by_hand):
-    assert lab.provider.inventory().public.mtu == 1500
-    ours = real_by_hand.networkLookupByName(lab.site.public.network)
+def test_mtus_of_public_networks_and_bridges_are_observed(real_stack, real_virsh):
+    assert real_stack.provider.inventory().public.mtu == 1500
+    ours = real_virsh.networkLookupByName(real_stack.site.public.network)
     name = ours.bridgeName()
-    bridged = LibvirtProvider(replace(lab.site, public=PublicNetwork(bridge=name, addresses=("192.0.2.10",), prefix=24)))
-    assert bridged.observe(lab.lineage).public_bridge == SiteNetwork(name=name)
+    bridged = LibvirtProvider(replace(real_stack.site, public=PublicNetwork(bridge=name, addresses=("192.0.2.10",), prefix=24)))
+    assert bridged.observe(real_stack.lineage).public_bridge == SiteNetwork(name=name)
     assert bridged.inventory().public.mtu == 1500
     bridged.close()
-    narrow = real_by_hand.networkDefineXML(
-        "<network><name>ps-narrow</name><bridge name='ps-narrow'/><mtu size='1400'/></network>"
-    )
+    narrow = real_virsh.networkDefineXML("<network><name>ps-narrow</name><bridge name='ps-narrow'/><mtu size='1400'/></network>")
     narrow.create()
-    on_top = real_by_hand.networkDefineXML(
+    on_top = real_virsh.networkDefineXML(
         "<network><name>ps-on-top</name><forward mode='bridge'/><bridge name='ps-narrow'/></network>"
     )
     try:
-        seen = {each.name: (each.state, each.mtu) for each in lab.observed().site_networks}
-        assert (seen["ps-narrow"], seen["ps-on-top"]) == (("up", 1400), ("stopped", 1400))
+        observed = {each.name: (each.state, each.mtu) for each in real_stack.observed().site_networks}
+        assert (observed["ps-narrow"], observed["ps-on-top"]) == (("up", 1400), ("stopped", 1400))
         for bridge, state in (("lo", "other"), ("ps-nowhere", "absent")):
-            there = LibvirtProvider(replace(lab.site, public=PublicNetwork(bridge=bridge, addresses=("192.0.2.10",), prefix=24)))
-            assert there.observe(lab.lineage).public_bridge.state == state
+            there = LibvirtProvider(
+                replace(real_stack.site, public=PublicNetwork(bridge=bridge, addresses=("192.0.2.10",), prefix=24))
+            )
+            assert there.observe(real_stack.lineage).public_bridge.state == state
             there.close()
     finally:
         on_top.undefine()

@@ -1,4 +1,4 @@
-"""Machines of others on a cluster's network: found however they name it, and never cut off without a word."""
+"""Foreign machines on a cluster's network: found by any kind of attachment, and never disconnected silently."""
 
 import libvirt
 import pytest
@@ -40,76 +40,76 @@ def bridge_of(handle: libvirt.virConnect, network: str) -> str:
         "<interface type='direct'><mac address='52:54:00:00:00:07'/><source dev='{bridge}' mode='bridge'/></interface>",
     ],
 )
-def test_a_foreign_machine_keeps_its_network_and_is_named(pretended, by_hand, interface, runs):
-    held = pretended.allocation()
-    pretended.allocate(held)
-    domain = foreign(by_hand, interface.format(bridge=bridge_of(by_hand, PRIVATE)), runs=runs)
+def test_a_network_with_a_foreign_machine_is_not_removed(fake_stack, virsh, interface, runs):
+    held = fake_stack.allocation()
+    fake_stack.allocate(held)
+    domain = foreign(virsh, interface.format(bridge=bridge_of(virsh, PRIVATE)), runs=runs)
     with pytest.raises(SiteInUseError) as caught:
-        pretended.provider.clean(held, pretended.mark(held))
+        fake_stack.provider.clean(held, fake_stack.mark(held))
     detail = caught.value.problems[0].detail
     assert f"a network that another machine uses: labvm on {PRIVATE}. Detach it first: virsh" in detail
     assert "virsh -c test:///default detach-interface labvm" in detail
     assert "--mac 52:54:00:00:00:07 --persistent" in detail
-    assert by_hand.networkLookupByName(PRIVATE).isActive()
+    assert virsh.networkLookupByName(PRIVATE).isActive()
     gone(domain)
-    pretended.provider.clean(held, pretended.mark(held))
-    assert PRIVATE not in [network.name() for network in by_hand.listAllNetworks()]
+    fake_stack.provider.clean(held, fake_stack.mark(held))
+    assert PRIVATE not in [network.name() for network in virsh.listAllNetworks()]
 
 
-def test_a_machine_on_a_network_that_stands_on_the_bridge_counts_too(pretended, by_hand):
-    held = pretended.allocation()
-    pretended.allocate(held)
-    around = by_hand.networkDefineXML(
-        f"<network><name>around</name><forward mode='bridge'/><bridge name='{bridge_of(by_hand, PRIVATE)}'/></network>"
+def test_a_machine_on_another_network_of_the_bridge_counts(fake_stack, virsh):
+    held = fake_stack.allocation()
+    fake_stack.allocate(held)
+    around = virsh.networkDefineXML(
+        f"<network><name>around</name><forward mode='bridge'/><bridge name='{bridge_of(virsh, PRIVATE)}'/></network>"
     )
-    domain = foreign(by_hand, "<interface type='network'><source network='around'/></interface>")
-    assert [each.machine for each in pretended.provider.attached_machines(held, None, pretended.mark(held))] == ["labvm"]
+    domain = foreign(virsh, "<interface type='network'><source network='around'/></interface>")
+    assert [each.machine for each in fake_stack.provider.attached_machines(held, None, fake_stack.mark(held))] == ["labvm"]
     gone(domain)
     around.undefine()
 
 
-def test_an_extra_network_and_another_number_are_refused_before_anything_is_claimed(pretended, by_hand):
+def test_allocate_refuses_to_drop_a_used_network_before_any_claim(fake_stack, virsh):
     storage = Network(name="storage", cidr="192.168.70.0/24", vlan=25)
-    held = replace(pretended.allocation(), networks=(pretended.allocation().private, storage))
-    pretended.allocate(held)
-    domain = foreign(by_hand, f"<interface type='network'><source network='{STORAGE}'/></interface>")
+    held = replace(fake_stack.allocation(), networks=(fake_stack.allocation().private, storage))
+    fake_stack.allocate(held)
+    domain = foreign(virsh, f"<interface type='network'><source network='{STORAGE}'/></interface>")
     fewer = replace(held, networks=(replace(held.private, vlan=27),))
     with pytest.raises(SiteInUseError, match=f"labvm on {STORAGE}"):
-        pretended.allocate(fewer)
-    assert sorted(network.name() for network in by_hand.listAllNetworks() if "vlan" in network.name()) == [PRIVATE, STORAGE]
+        fake_stack.allocate(fewer)
+    assert sorted(network.name() for network in virsh.listAllNetworks() if "vlan" in network.name()) == [PRIVATE, STORAGE]
     kept = replace(held, networks=(replace(held.private, vlan=27), storage))
-    pretended.allocate(kept)
-    assert [each.network for each in pretended.provider.attached_machines(kept, None, pretended.mark(kept))] == [STORAGE]
+    fake_stack.allocate(kept)
+    assert [each.network for each in fake_stack.provider.attached_machines(kept, None, fake_stack.mark(kept))] == [STORAGE]
     gone(domain)
 
 
-def test_the_cluster_s_own_machines_do_not_count_while_its_number_changes_and_other_clusters_do(pretended, by_hand):
-    pretended.prepare()
-    node = pretended.node()
-    pretended.boot(node)
-    moved = replace(pretended.allocation(), networks=(replace(pretended.allocation().private, vlan=27),))
-    held = pretended.allocation()
-    other = pretended.other()
+def test_own_machines_do_not_block_a_vlan_change_but_other_clusters_do(fake_stack, virsh):
+    fake_stack.prepare()
+    node = fake_stack.node()
+    fake_stack.boot(node)
+    moved = replace(fake_stack.allocation(), networks=(replace(fake_stack.allocation().private, vlan=27),))
+    held = fake_stack.allocation()
+    other = fake_stack.other()
     other.stage()
     guest = replace(other.node("second-frontend"), cluster="second")
     other.provider.boot(replace(other.boot_request(guest), allocation=held, mark=other.mark(guest)))
-    domain = by_hand.lookupByName(f"second-frontend.{other.lineage[:8]}")
+    domain = virsh.lookupByName(f"second-frontend.{other.lineage[:8]}")
     with pytest.raises(SiteInUseError, match=f"second-frontend.{other.lineage[:8]} on {PRIVATE}"):
-        pretended.allocate(moved)
-    found = pretended.provider.attached_machines(held, moved, pretended.mark(held))
+        fake_stack.allocate(moved)
+    found = fake_stack.provider.attached_machines(held, moved, fake_stack.mark(held))
     assert {(each.lineage, each.address) for each in found} == {
-        (pretended.lineage, node.address),
+        (fake_stack.lineage, node.address),
         (other.lineage, guest.address),
     }
     gone(domain)
     other.clean_all()
-    pretended.allocate(moved)
+    fake_stack.allocate(moved)
 
 
-def test_what_is_still_plugged_in_when_all_is_given_back_goes_with_nothing(pretended, by_hand):
-    """A node of the cluster that no record knows, and that is left alone."""
-    pretended.prepare()
-    pretended.boot(pretended.node())
-    held = pretended.allocation()
-    with pytest.raises(SiteInUseError, match=f"hello-frontend.{pretended.lineage[:8]} on {PRIVATE}"):
-        pretended.provider.clean(held, pretended.mark(held))
+def test_an_unrecorded_node_blocks_the_release_of_its_allocation(fake_stack, virsh):
+    """The node of the cluster is not recorded, and not removed."""
+    fake_stack.prepare()
+    fake_stack.boot(fake_stack.node())
+    held = fake_stack.allocation()
+    with pytest.raises(SiteInUseError, match=f"hello-frontend.{fake_stack.lineage[:8]} on {PRIVATE}"):
+        fake_stack.provider.clean(held, fake_stack.mark(held))

@@ -1,4 +1,4 @@
-"""A machine whose network was stopped and started again hangs on nothing, and that is seen."""
+"""Interfaces of machines whose network was stopped and started again have no port, which is observed."""
 
 import pytest
 from msgspec.structs import replace
@@ -6,16 +6,16 @@ from msgspec.structs import replace
 pytestmark = pytest.mark.hypervisor
 
 
-def test_a_machine_that_lost_its_port_is_told_apart_from_one_that_has_it(lab, real_by_hand):
-    lab.prepare()
-    node = lab.node()
-    lab.boot(node)
-    assert [each.unplugged for each in lab.observed().nodes] == [()]
-    network = real_by_hand.networkLookupByName(f"pragmaspec-vlan-{lab.vlan}")
+def test_an_interface_without_a_port_is_observed(real_stack, real_virsh):
+    real_stack.prepare()
+    node = real_stack.node()
+    real_stack.boot(node)
+    assert [each.unplugged for each in real_stack.observed().nodes] == [()]
+    network = real_virsh.networkLookupByName(f"pragmaspec-vlan-{real_stack.vlan}")
     network.destroy()
     network.create()
-    assert [each.unplugged for each in lab.observed().nodes] == [(node.nics[0].mac,)]
-    lab.provider.shutdown(replace(node, running=True), lab.mark(node), grace_s=0)
-    assert [each.unplugged for each in lab.observed().nodes] == [()]
-    lab.boot(node)
-    assert [each.unplugged for each in lab.observed().nodes] == [()]
+    assert [each.unplugged for each in real_stack.observed().nodes] == [(node.nics[0].mac,)]
+    real_stack.provider.shutdown(replace(node, running=True), real_stack.mark(node), grace_s=0)
+    assert [each.unplugged for each in real_stack.observed().nodes] == [()]
+    real_stack.boot(node)
+    assert [each.unplugged for each in real_stack.observed().nodes] == [()]

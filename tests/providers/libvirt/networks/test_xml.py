@@ -1,4 +1,4 @@
-"""What is written for each kind of network, as golden files that libvirt's own schema accepts."""
+"""The XML for each kind of network: golden files that are valid for libvirt's schema."""
 
 import subprocess
 from pathlib import Path
@@ -32,21 +32,21 @@ def allocation(network: Network) -> Allocation:
     return Allocation(site="lab", cluster="hello", networks=(network,))
 
 
-def parts_of(case: str) -> NetworkConfig:
+def config_of(case: str) -> NetworkConfig:
     if case == "claim-of-an-address":
         return address_claim_config("192.0.2.10", MARK)
-    parts = network_config(allocation(NETWORKS[case]), NETWORKS[case], MARK)
-    assert parts is not None
-    return parts
+    config = network_config(allocation(NETWORKS[case]), NETWORKS[case], MARK)
+    assert config is not None
+    return config
 
 
 @pytest.mark.parametrize("case", [*NETWORKS, "claim-of-an-address"])
-def test_the_xml_is_what_a_person_has_read(case, golden):
-    golden(CASES / f"{case}.xml", network_xml(parts_of(case)))
+def test_xml_matches_the_golden_file(case, golden):
+    golden(CASES / f"{case}.xml", network_xml(config_of(case)))
 
 
 @pytest.mark.parametrize("case", [*NETWORKS, "claim-of-an-address"])
-def test_the_xml_follows_libvirts_schema(case):
+def test_xml_is_valid_for_libvirts_schema(case):
     done = subprocess.run(
         ["virt-xml-validate", CASES / f"{case}.xml", "network"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -54,36 +54,36 @@ def test_the_xml_follows_libvirts_schema(case):
 
 
 @pytest.mark.parametrize("case", NETWORKS)
-def test_the_owner_and_the_cluster_s_name_for_it_are_read_back(case):
-    root = parse(network_xml(parts_of(case)))
+def test_owner_and_label_of_a_network_are_read_back(case):
+    root = parse(network_xml(config_of(case)))
     owner = network_owner(root)
     assert owner is not None
     assert owner.is_for(MARK)
     assert network_name(root) == NETWORKS[case].name
 
 
-def test_a_network_of_somebody_else_has_no_owner():
+def test_a_foreign_network_has_no_owner():
     root = parse("<network><name>default</name><portgroup name='fast'/></network>")
     assert (network_owner(root), network_name(root)) == (None, "")
 
 
-def test_an_existing_bridge_without_a_number_is_used_as_it_is():
+def test_a_bridge_without_a_vlan_needs_no_libvirt_network():
     network = Network(name="storage", cidr="10.9.0.0/16", bridge="br-storage")
     assert network_config(allocation(network), network, MARK) is None
     assert attachment(allocation(network), network, MARK) == (None, "br-storage")
 
 
-def test_bridge_names_fit_into_linux():
-    name = bridge_name(parts_of("isolated-with-a-number").uuid)
+def test_bridge_names_have_at_most_15_characters():
+    name = bridge_name(config_of("isolated-with-a-number").uuid)
     assert name.startswith("ps")
     assert len(name) == 12
 
 
-def test_another_number_is_another_object():
-    uuids = {parts_of(case).uuid for case in ("isolated-with-a-number", "isolated-with-jumbo-frames", "without-a-number")}
+def test_networks_with_different_vlans_have_different_uuids():
+    uuids = {config_of(case).uuid for case in ("isolated-with-a-number", "isolated-with-jumbo-frames", "without-a-number")}
     assert len(uuids) == 3
 
 
-def test_a_dhcp_entry_names_node_and_address():
+def test_a_dhcp_entry_contains_node_and_address():
     root = parse(dhcp_host_xml("hello-frontend.3f9a1c2b", "192.0.2.10"))
     assert root.attrib == {"name": "hello-frontend.3f9a1c2b", "ip": "192.0.2.10"}

@@ -1,4 +1,4 @@
-"""One image for three hosts that ssh reaches, neighbours of each other, through the installed command: sent from here once."""
+"""One image for three neighbouring hosts behind ssh, through the installed command: uploaded only once."""
 
 import os
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ _CLUSTER = '  trial{name}: {{site: {name}, image: bare, state: "off", frontend: 
 
 @pytest.fixture
 def campus(tmp_path: Path, hypervisor: None) -> Iterator[tuple[tuple[SecondHost, ...], str]]:
-    """The hosts, and this machine's device at the switch between them."""
+    """The hosts, and this machine's device at the switch that connects them."""
     with ExitStack() as stack:
         hosts = tuple(stack.enter_context(second_host(tmp_path / f"host{each}", each)) for each in range(HOSTS))
         yield hosts, stack.enter_context(one_network(hosts))
 
 
-def test_it_is_sent_once_and_handed_from_host_to_host(campus: tuple[tuple[SecondHost, ...], str], tmp_path: Path) -> None:
+def test_an_image_is_uploaded_once_and_copied_between_hosts(campus: tuple[tuple[SecondHost, ...], str], tmp_path: Path) -> None:
     hosts, device = campus
     workspace = Workspace(tmp_path / "work", tmp_path / "home", tmp_path)
     content = bytes(SECTOR - 2) + b"\x55\xaa" + os.urandom(SIZE - SECTOR)
@@ -74,7 +74,7 @@ def test_it_is_sent_once_and_handed_from_host_to_host(campus: tuple[tuple[Second
     assert "uploaded" not in workspace.run("plan").out
     before = sent_bytes(device)
     workspace.run("apply", "--auto-approve")
-    assert sent_bytes(device) - before < 0.3 * SIZE, "those that had it handed it on"
+    assert sent_bytes(device) - before < 0.3 * SIZE, "it was copied from the other hosts"
     for host in hosts:
         assert sha256((host.images / f"pragmaspec-{digest[:16]}-disk.raw").read_bytes()).hexdigest() == digest
     spec = workspace.directory / "cluster.yaml"

@@ -9,7 +9,7 @@ from tests.e2e.workspace import Workspace, listing
 pytestmark = pytest.mark.guest
 
 
-def test_second_user_is_told_who_holds_what(workspace: Workspace, tiny_image: Path, tmp_path: Path) -> None:
+def test_a_second_user_learns_the_holders(workspace: Workspace, tiny_image: Path, tmp_path: Path) -> None:
     before = listing()
     wish = {"private": "{vlan: 33}", "public": "192.168.150.15"}
     workspace.spec(computes=0, **wish, readiness="none")
@@ -27,7 +27,7 @@ def test_second_user_is_told_who_holds_what(workspace: Workspace, tiny_image: Pa
     other.spec(computes=0, readiness="none")
     other.run("apply", "--auto-approve")
     names = [name for name in listing().domains if name.startswith("trial-frontend.")]
-    assert len(names) == 2, "the same cluster name twice, one for each user"
+    assert len(names) == 2, "the same cluster name, once per user"
     other.run("clean", "trial", "--shutdown", "--auto-approve")
     assert listing() == mine
     workspace.run("clean", "trial", "--shutdown", "--auto-approve")

@@ -1,4 +1,4 @@
-"""Images that one host behind ssh hands to another: two hypervisor hosts with own networks, libvirt and sshd, on one switch."""
+"""Images copied between hosts behind ssh: two hypervisor hosts with their own network, libvirt and sshd, on one switch."""
 
 import os
 import re
@@ -53,7 +53,7 @@ def providers(hosts: tuple[SecondHost, ...]) -> Iterator[tuple[LibvirtProvider, 
 def pair(
     providers: tuple[LibvirtProvider, ...], hosts: tuple[SecondHost, ...], tmp_path: Path
 ) -> Iterator[tuple[Subject, Subject]]:
-    """One stack at both hosts, whose image only the first has. Nothing of it is left at the end, nor any process or port."""
+    """One stack at both hosts, whose image only the first has. No volume, process or port is left at the end."""
     before = [listening(host) for host in hosts]
     image, files = small_image(tmp_path, "far0")
     kernel, initrd = (tmp_path / name for name in ("vmlinuz", "initrd"))
@@ -82,14 +82,16 @@ def nothing_here() -> ImageFiles:
 
 
 def take(first: Subject, second: Subject, change: Callable[[Offer], Offer] = lambda offer: offer) -> list[int]:
-    """Returns what was told of the transfer."""
-    told: list[int] = []
+    """Copy the image from ``first`` to ``second``. Return the reported progress."""
+    progress: list[int] = []
     with first.provider.offer(first.image) as offer:
-        second.provider.stage_from_peer(second.stage_request(nothing_here, lambda done, total: told.append(done)), change(offer))
-    return told
+        second.provider.stage_from_peer(
+            second.stage_request(nothing_here, lambda done, total: progress.append(done)), change(offer)
+        )
+    return progress
 
 
-def digests_there(subject: Subject) -> dict[str, str]:
+def stored_digests(subject: Subject) -> dict[str, str]:
     parts = names.image_volumes(subject.image).items()
     return {part: sha256(volumes.read_tail(host_of(subject), name, 2**31)).hexdigest() for part, name in parts}
 
@@ -99,12 +101,12 @@ def digests(image: StagedImage) -> dict[str, str]:
 
 
 def listening(host: SecondHost) -> list[str]:
-    """Where anybody listens in the host's network."""
+    """Listening sockets in the host's network."""
     return sorted(line.split()[3] for line in inside(host, "ss", "-Hltn").splitlines())
 
 
 def working() -> list[str]:
-    """Command lines of what hands out or fetches on a host, or has it do so."""
+    """Command lines of processes that serve or download images, at both ends."""
     found = []
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -123,29 +125,29 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_the_second_host_takes_every_part_from_the_first(pair: tuple[Subject, Subject]) -> None:
+def test_every_part_is_copied_from_the_peer(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
-    told = take(first, second)
-    assert (first.fetched, second.fetched) == (1, 0), "the bytes were asked for on this machine once"
-    assert digests_there(second) == digests(second.image)
-    assert told[-1] == second.image.transfer_bytes
+    progress = take(first, second)
+    assert (first.fetched, second.fetched) == (1, 0), "the files were read on this machine once"
+    assert stored_digests(second) == digests(second.image)
+    assert progress[-1] == second.image.transfer_bytes
     assert second.observed().images == (second.image.digest,)
 
 
-def test_what_is_coming_is_handed_on(pair: tuple[Subject, Subject]) -> None:
-    """To this machine, while the first hands it to the second."""
+def test_incoming_bytes_are_served_onwards(pair: tuple[Subject, Subject]) -> None:
+    """The second host serves the image to this machine while it copies it from the first."""
     first, second = pair
     with second.provider.offer(second.image, second.mark(second.image)) as onward:
         with ThreadPoolExecutor(1) as threads:
             source = {part: host_download.peer_source(onward, part, path) for part, path in onward.paths}
-            taken = threads.submit(taken_here, source["disk"], second.image.disk.size_bytes)
+            taken = threads.submit(digest_from, source["disk"], second.image.disk.size_bytes)
             take(first, second)
             assert taken.result(LIMIT_S) == second.image.disk.sha256
-        assert taken_here(source["initrd"], second.image.initrd.size_bytes) == second.image.initrd.sha256
+        assert digest_from(source["initrd"], second.image.initrd.size_bytes) == second.image.initrd.sha256
 
 
-def taken_here(source: host_download.DownloadSource, size: int) -> str:
-    """The digest of what this machine is given."""
+def digest_from(source: host_download.DownloadSource, size: int) -> str:
+    """The digest of the bytes that this machine downloads."""
     options, _, trusted = source.script_input.decode().partition("\n\n")
     with tempfile.NamedTemporaryFile("w") as certificate:
         certificate.write(trusted)
@@ -156,7 +158,7 @@ def taken_here(source: host_download.DownloadSource, size: int) -> str:
     return sha256(given).hexdigest()
 
 
-def test_a_source_whose_bytes_have_changed_is_not_believed(pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...]) -> None:
+def test_changed_bytes_of_a_peer_are_rejected(pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...]) -> None:
     first, second = pair
     disk = hosts[0].images / names.image_volumes(first.image)["disk"]
     content = disk.read_bytes()
@@ -166,22 +168,22 @@ def test_a_source_whose_bytes_have_changed_is_not_believed(pair: tuple[Subject, 
         take(first, second)
     assert kinds(second) == {"ref"}
     second.stage()
-    assert digests_there(second) == digests(second.image), "what its neighbour cannot give is sent"
+    assert stored_digests(second) == digests(second.image), "it is uploaded instead"
 
 
-def test_whoever_does_not_have_it_offers_nothing(pair: tuple[Subject, Subject]) -> None:
+def test_an_incomplete_image_is_not_offered(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
     with pytest.raises(SiteError, match=r"(?s)far1.*the image is not there"):
         take(second, first)
 
 
-def test_a_host_without_python_hands_nothing_out(pair: tuple[Subject, Subject], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_python_offers_nothing(pair: tuple[Subject, Subject], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_offer, "SCRIPT", f"PATH=/nowhere; {peer_offer.SCRIPT}")
     with pytest.raises(SiteError, match="the host has no python3"):
         take(*pair)
 
 
-def test_a_host_that_nothing_can_be_run_on_hands_nothing_out(pair: tuple[Subject, Subject]) -> None:
+def test_a_host_without_a_shell_offers_nothing(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
     host = host_of(first)
     before, host.site = host.site, replace(host.site, uri=f"{host.site.uri}&command=/nowhere/ssh")
@@ -201,7 +203,7 @@ def test_a_host_that_nothing_can_be_run_on_hands_nothing_out(pair: tuple[Subject
         ({"paths": "unknown"}, "curl: .*404"),
     ],
 )
-def test_what_is_not_the_neighbour_is_not_asked_twice(
+def test_a_wrong_peer_is_rejected_without_retry(
     pair: tuple[Subject, Subject], change: dict[str, object], why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_download, "PEER_CONNECT_S", 1)
@@ -214,7 +216,7 @@ def test_what_is_not_the_neighbour_is_not_asked_twice(
     assert kinds(pair[1]) == {"ref"}
 
 
-def test_a_firewall_between_the_hosts_costs_the_limit_of_a_connection(
+def test_a_firewall_between_hosts_costs_the_connect_timeout(
     pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host_download, "PEER_CONNECT_S", 1)
@@ -229,22 +231,22 @@ def test_a_firewall_between_the_hosts_costs_the_limit_of_a_connection(
     assert time.monotonic() - begun < LIMIT_S / 3
 
 
-def test_one_who_connects_and_says_nothing_keeps_nobody_waiting(pair: tuple[Subject, Subject]) -> None:
+def test_a_silent_client_does_not_block_others(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
     with first.provider.offer(first.image) as offer, socket.create_connection((offer.address, offer.port)):
         second.provider.stage_from_peer(second.stage_request(nothing_here), offer)
-    assert digests_there(second) == digests(second.image)
+    assert stored_digests(second) == digests(second.image)
 
 
-def test_neither_key_nor_name_is_seen_in_a_list_of_processes(pair: tuple[Subject, Subject]) -> None:
+def test_process_lists_contain_no_secrets(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
-    seen: list[str] = []
+    observed: list[str] = []
     with first.provider.offer(first.image) as offer:
-        told = lambda done, total: seen.extend(working())  # noqa: E731
-        second.provider.stage_from_peer(second.stage_request(nothing_here, told), offer)
-    assert any("load_cert_chain" in words for words in seen)
+        progress = lambda done, total: observed.extend(working())  # noqa: E731
+        second.provider.stage_from_peer(second.stage_request(nothing_here, progress), offer)
+    assert any("load_cert_chain" in words for words in observed)
     secrets = [path for _, path in offer.paths] + ["PRIVATE KEY", "BEGIN CERTIFICATE"]
-    assert not [words for words in seen for secret in secrets if secret in words]
+    assert not [words for words in observed for secret in secrets if secret in words]
 
 
 _PASSING = """
@@ -269,18 +271,18 @@ def passing_process(first: Subject, second: Subject, failpoint: str = "") -> "su
 
 
 @pytest.mark.parametrize("point", ["offered", "fetch-begun", "fetched", "part-passed-on"])
-def test_killed_at_any_moment_of_passing_on(pair: tuple[Subject, Subject], point: str) -> None:
+def test_a_killed_peer_copy_is_redone(pair: tuple[Subject, Subject], point: str) -> None:
     first, second = pair
     with passing_process(first, second, f"libvirt.image.{point}:1:kill") as process:
         assert process.wait(LIMIT_S) == -9
     wait_until(lambda: working() == [])
     assert second.observed().images == ()
     take(first, second)
-    assert digests_there(second) == digests(second.image)
+    assert stored_digests(second) == digests(second.image)
     assert kinds(second) == {"raw", "kernel", "initrd", "complete", "ref"}
 
 
-def test_killed_in_the_middle_of_a_transfer_both_ends_stop(pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...]) -> None:
+def test_both_ends_stop_when_killed_during_a_transfer(pair: tuple[Subject, Subject], hosts: tuple[SecondHost, ...]) -> None:
     first, second = pair
     with slowed(hosts[1]):
         with passing_process(first, second) as process:
@@ -292,12 +294,12 @@ def test_killed_in_the_middle_of_a_transfer_both_ends_stop(pair: tuple[Subject, 
         wait_until(lambda: working() == [])
     assert second.observed().images == ()
     take(first, second)
-    assert digests_there(second) == digests(second.image)
+    assert stored_digests(second) == digests(second.image)
 
 
 @contextmanager
 def slowed(host: SecondHost) -> Iterator[None]:
-    """At most 1 Mbit/s goes to ``host``."""
+    """Limit the rate towards ``host`` to 1 Mbit/s."""
     rate = ["root", "tbf", "rate", "1mbit", "burst", "16k", "latency", "400ms"]
     subprocess.run(["tc", "qdisc", "add", "dev", host.device, *rate], check=True)
     try:
@@ -307,5 +309,5 @@ def slowed(host: SecondHost) -> Iterator[None]:
 
 
 def kinds(subject: Subject) -> set[str]:
-    """What is at the site, by last words."""
+    """The last parts of the names of volumes at the site."""
     return {re.split(r"[.-]", name)[-1] for name in volumes.list_names(host_of(subject))}

@@ -1,4 +1,4 @@
-"""Changes made with virsh: the plan shows them, one apply settles them, and nothing is lost without consent."""
+"""Changes made with virsh: the plan shows them, one apply repairs them, and no data is lost without consent."""
 
 import subprocess
 
@@ -20,8 +20,8 @@ def virsh(*arguments: str) -> str:
     return done.stdout
 
 
-def words(text: str) -> str:
-    """``text`` as if its lines had never been broken."""
+def unwrapped(text: str) -> str:
+    """``text`` without line breaks."""
     return " ".join(text.split())
 
 
@@ -36,7 +36,7 @@ def node(workspace: Workspace) -> dict[str, object]:
 
 
 def disks() -> dict[str, str]:
-    """Targets and files of the node's next start."""
+    """The disks of the node's definition: target → file."""
     lines = virsh("domblklist", domain(NODE).name(), "--inactive").splitlines()
     return dict(line.split() for line in lines if line.strip())
 
@@ -48,18 +48,18 @@ def running(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def test_a_changed_definition_is_written_anew_and_additions_stay(running: Workspace) -> None:
+def test_a_changed_definition_is_replaced_and_additions_are_kept(running: Workspace) -> None:
     name, number = domain(NODE).name(), domain(NODE).ID()
     added = POOL_DIRECTORY / "theirs.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", added, "1M"], check=True)
     virsh("setmaxmem", name, str(256 * MIB), "--config")
     virsh("attach-disk", name, str(added), "vdc", "--subdriver", "qcow2", "--persistent")
     virsh("detach-disk", name, "vdb", "--config")
-    said = words(running.run("plan", "--detailed-exitcode", status=2).out)
-    assert "memory is 256 MiB (192 MiB in use) in its definition, recorded 192 MiB" in said
-    assert "disk vdb is missing in its definition" in said
-    assert f"disk vdc {added} was added by hand" in said
-    assert "Nothing is rebooted, rebuilt or lost." in said
+    output = unwrapped(running.run("plan", "--detailed-exitcode", status=2).out)
+    assert "memory is 256 MiB (192 MiB in use) in its definition, recorded 192 MiB" in output
+    assert "disk vdb is missing in its definition" in output
+    assert f"disk vdc {added} was added by hand" in output
+    assert "Nothing is rebooted, rebuilt or lost." in output
     applied(running)
     assert domain(NODE).ID() == number
     assert domain(NODE).maxMemory() == 192 * MIB
@@ -69,7 +69,7 @@ def test_a_changed_definition_is_written_anew_and_additions_stay(running: Worksp
     assert (domain(NODE).ID() == number, domain(NODE).maxMemory(), disks()["vdc"]) == (False, 160 * MIB, str(added))
 
 
-def test_a_paused_machine_goes_on(running: Workspace) -> None:
+def test_a_paused_machine_is_resumed(running: Workspace) -> None:
     number = domain(NODE).ID()
     domain(NODE).suspend()
     assert (node(running)["observed"], node(running)["observed_reason"]) == ("paused", "by a user")
@@ -91,7 +91,7 @@ def test_saved_memory_is_restored_unless_it_does_not_fit(running: Workspace) -> 
     assert (domain(NODE).maxMemory(), domain(NODE).hasManagedSaveImage()) == (192 * MIB, 0)
 
 
-def test_a_snapshot_is_started_from_and_lost_only_with_consent(running: Workspace) -> None:
+def test_a_snapshot_is_discarded_only_with_consent(running: Workspace) -> None:
     name = domain(NODE).name()
     domain(NODE).destroy()
     virsh("snapshot-create-as", name, "s1", "--disk-only", "--diskspec", "vdb,snapshot=no")
@@ -102,25 +102,25 @@ def test_a_snapshot_is_started_from_and_lost_only_with_consent(running: Workspac
     second = POOL_DIRECTORY / f"{name}.s2"
     running.spec(computes=0, readiness="none", frontend="{cpus: 1, memory: 160 MiB}")
     refused = running.run("apply", "--auto-approve", status=4)
-    said = words(refused.err)
-    assert f"{NODE} would lose snapshot s2 (file {second}) and snapshot s1 (file {above})" in said
-    assert f"blockcommit {name} vda --base" in said
+    output = unwrapped(refused.err)
+    assert f"{NODE} would lose snapshot s2 (file {second}) and snapshot s1 (file {above})" in output
+    assert f"blockcommit {name} vda --base" in output
     assert (disks()["vda"], above.exists(), domain(NODE).maxMemory()) == (str(second), True, 192 * MIB)
     applied(running, "--allow", "data-loss")
     assert (disks()["vda"], above.exists(), second.exists()) == (str(POOL_DIRECTORY / f"{name}.qcow2"), False, False)
 
 
-def test_a_clean_leaves_no_file_of_the_node_and_none_of_others_without_theirs(running: Workspace) -> None:
+def test_clean_removes_snapshots_unless_others_use_them(running: Workspace) -> None:
     name = domain(NODE).name()
     virsh("snapshot-create-as", name, "s3", "--disk-only")
     clone = POOL_DIRECTORY / "clone.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", disks()["vda"], clone], check=True)
     refused = running.run("clean", "trial", "--shutdown", "--auto-approve", status=5)
-    assert "volume clone.qcow2" in words(refused.err)
+    assert "volume clone.qcow2" in unwrapped(refused.err)
     assert (POOL_DIRECTORY / f"{name}.s3").exists()
     clone.unlink()
-    said = running.run("clean", "trial", "--shutdown", "--auto-approve").out
-    assert "loses snapshot s3" in words(said)
+    output = running.run("clean", "trial", "--shutdown", "--auto-approve").out
+    assert "loses snapshot s3" in unwrapped(output)
     assert [volume for volume in listing().volumes if volume.startswith("trial-")] == []
     theirs = sorted(POOL_DIRECTORY.glob("theirs.*"))
     assert [file.name for file in theirs] == ["theirs.qcow2", "theirs.s1", "theirs.s2", "theirs.s3"]

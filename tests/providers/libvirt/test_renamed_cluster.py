@@ -1,4 +1,4 @@
-"""What is called otherwise since it was made stays the same object at a libvirt site, which goes by the mark."""
+"""Objects of a renamed cluster stay the same at a libvirt site: they are identified by their mark."""
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from pragmaspec.resources import Allocation, Node
 from pragmaspec.state_model import Record, State
 
 
-@pytest.fixture(params=["pretended", pytest.param("lab", marks=pytest.mark.hypervisor)])
+@pytest.fixture(params=["fake_stack", pytest.param("real_stack", marks=pytest.mark.hypervisor)])
 def stack(request):
     return request.getfixturevalue(request.param)
 
@@ -25,7 +25,7 @@ def moved(stack, node: Node, allocation: Allocation) -> tuple[Record, Record]:
     )
 
 
-def seen(stack):
+def listing_of(stack):
     observed = stack.observed()
     return (
         [(node.address, node.generation, node.status) for node in observed.nodes],
@@ -33,12 +33,12 @@ def seen(stack):
     )
 
 
-def test_a_renamed_cluster_is_found_repaired_and_cleaned(stack):
+def test_a_renamed_cluster_is_the_same_objects(stack):
     allocation, node = stack.allocation(public=True), stack.node()
     stack.allocate(allocation)
     stack.stage()
     stack.provider.boot(replace(stack.boot_request(node), allocation=allocation))
-    before = seen(stack)
+    before = listing_of(stack)
     granted, machine = moved(stack, node, allocation)
     assert machine.resource.name == "world-frontend"
     stack.provider.allocate(granted.resource, granted.mark(stack.lineage))
@@ -51,16 +51,16 @@ def test_a_renamed_cluster_is_found_repaired_and_cleaned(stack):
             seed=b"a pretended seed".ljust(2048, b"\0"),
         )
     )
-    assert seen(stack) == before, "everything was there already"
+    assert listing_of(stack) == before, "no object is created"
     stack.provider.shutdown(machine.resource, machine.mark(stack.lineage), 0)
-    assert [status for _, _, status in seen(stack)[0]] == ["off"]
+    assert [status for _, _, status in listing_of(stack)[0]] == ["off"]
     stack.provider.console_log(machine.resource, machine.mark(stack.lineage))
     stack.provider.clean(machine.resource, machine.mark(stack.lineage))
     stack.provider.clean(granted.resource, granted.mark(stack.lineage))
-    assert seen(stack) == ([], [])
+    assert listing_of(stack) == ([], [])
 
 
-def test_a_node_that_is_made_anew_in_a_renamed_cluster_shares_what_it_was_granted(stack):
+def test_a_rebuilt_node_of_a_renamed_cluster_keeps_its_claims(stack):
     allocation, node = stack.allocation(public=True), stack.node()
     stack.allocate(allocation)
     stack.stage()
@@ -69,9 +69,9 @@ def test_a_node_that_is_made_anew_in_a_renamed_cluster_shares_what_it_was_grante
     stack.provider.boot(
         replace(stack.boot_request(node), node=machine.resource, allocation=granted.resource, mark=anew),
     )
-    observed = seen(stack)
+    observed = listing_of(stack)
     assert [address for address, _, _ in observed[0]] == [machine.address]
     assert observed[1] == [(granted.original_address, ("private",), tuple(grant.address for grant in allocation.public))]
     stack.provider.clean(machine.resource, anew)
     stack.provider.clean(granted.resource, granted.mark(stack.lineage))
-    assert seen(stack) == ([], [])
+    assert listing_of(stack) == ([], [])
