@@ -33,7 +33,6 @@ FLOORS = {
     "import libvirt": "import libvirt",
     "import ruamel.yaml": "import ruamel.yaml",
     "import pydantic, one model": "from pydantic import BaseModel\nclass M(BaseModel):\n    x: int",
-    "import deepdiff": "import deepdiff",
     "import requests": "import requests",
 }
 
