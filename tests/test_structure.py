@@ -22,6 +22,7 @@ from benchmarks.structure import (
 )
 
 ROOT = Path(__file__).parents[1]
+SAME_NAMES = 5
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +36,21 @@ def test_no_import_circles_between_files(source: tuple[Module, ...]) -> None:
     _no_circles(source, Level.MODULE)
 
 
+def test_no_import_circles_through_functions(source: tuple[Module, ...]) -> None:
+    _no_circles(source, Level.FUNCTION)
+
+
 def test_no_large_folders(source: tuple[Module, ...]) -> None:
     found = [f"{folder}: {size}" for folder, size in folder_sizes(source).most_common() if size > LARGE_FOLDER]
     if found:
         pytest.fail("\n    ".join([f"Folders of more than {LARGE_FOLDER} modules:", *found]), pytrace=False)
+
+
+def test_few_classes_share_their_name(source: tuple[Module, ...]) -> None:
+    found = repeated_class_names(source)
+    if len(found) >= SAME_NAMES:
+        head = f"{len(found)} public class names are defined in several modules; the limit is {SAME_NAMES - 1}:"
+        pytest.fail("\n    ".join([head, *(f"{name}: {', '.join(paths)}" for name, paths in found.items())]), pytrace=False)
 
 
 def _no_circles(source: tuple[Module, ...], level: Level) -> None:
