@@ -191,7 +191,7 @@ class SpecModel(Model):
 
     stack: Annotated[str | None, name()] = Field(
         default=None,
-        description="Name of the stack, which is that of its state. Default: derived from the file name.",
+        description="Name of the stack. Default: derived from the file name.",
         examples=["hello"],
     )
     state: Annotated[StateModel | None, ShortForm("url", schema=state_url().schema)] = Field(

@@ -159,8 +159,8 @@ class LibvirtSiteModel(SiteCommonModel):
     )
     neighbourhood: Annotated[str | None, text(OBJECT_PATTERN, "write a name of your choice, such as campus")] = Field(
         default=None,
-        description="Sites with the same value are hosts of one administration on one network, which copy images from each other "
-        "instead of each from this machine. Requires a `qemu+ssh` URI. Default: none.",
+        description="Sites with the same value are hosts of one administration on one network, which copy images from each "
+        "other, so that this machine uploads each image only once. Requires a `qemu+ssh` URI. Default: none.",
         examples=["campus"],
     )
 
