@@ -11,7 +11,7 @@ from typing import Any
 from pragmaspec.spec.cloud_init.schema import SchemaViolation, deprecations_of, known_keys, violations_of
 from pragmaspec.spec.findings import Finding, listed
 from pragmaspec.spec.yaml.tree import TreePath
-from pragmaspec.text import closest
+from pragmaspec.text import did_you_mean
 
 _HOST_KEYS = "The host keys of nodes are known before their first boot and are checked at each login"
 _NAMES = "Nodes are named after their cluster (`CLUSTER-frontend`, `CLUSTER-compute-N`)"
@@ -165,8 +165,7 @@ def _other_violation(violation: SchemaViolation, value: object, at: TreePath) ->
 
 
 def _unknown(path: TreePath, name: str, known: Iterable[str], place: str = "") -> Finding:
-    near = closest(name, known)
-    advice = f"Did you mean `{near}`?" if near else "Remove it, or see cloud-init's documentation."
+    advice = did_you_mean(name, known, "Remove it, or see cloud-init's documentation.", quote="`")
     detail = f"cloud-init ignores the unknown key `{name}`{place}. {advice}"
     return Finding(path, "Unknown key in user-data", detail, at_key=True, severity="warning")
 
@@ -176,8 +175,8 @@ def _advice(value: object, types: list[str], options: list[Any]) -> str:
         return " Write one, or remove the key."
     if isinstance(value, bool | int | float) and "string" in types:
         return " Put it in quotes."
-    if isinstance(value, str) and (near := closest(value, [option for option in options if isinstance(option, str)])):
-        return f" Did you mean `{near}`?"
+    if isinstance(value, str):
+        return f" {did_you_mean(value, [each for each in options if isinstance(each, str)], quote='`')}".rstrip()
     return ""
 
 

@@ -9,7 +9,7 @@ from pragmaspec.spec.fields.scalars import name
 from pragmaspec.spec.findings import Finding
 from pragmaspec.spec.models.base import Model
 from pragmaspec.spec.yaml.tree import TreePath
-from pragmaspec.text import closest
+from pragmaspec.text import did_you_mean
 
 
 class MoveModel(Model):
@@ -53,8 +53,8 @@ def move_findings(
 
 
 def _unknown_target(kind: str, position: int, name: str, known: Collection[str]) -> Finding:
-    close = closest(name, known)
-    advice = f"Did you mean `{close}`?" if close else f"Correct the name, or remove the entry if the {kind} no longer exists."
+    otherwise = f"Correct the name, or remove the entry if the {kind} no longer exists."
+    advice = did_you_mean(name, known, otherwise, quote="`")
     about = (("clusters", name),) if kind == "cluster" else (("sites", name), ("sites", "*"))
     detail = f"There is no {kind} `{name}` in this spec. {advice}"
     return Finding(("moved", position, "to"), "Unknown new name", detail, about=about)

@@ -8,7 +8,7 @@ from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, SiteMode
 from pragmaspec.spec.models.move import move_findings
 from pragmaspec.spec.validation.network_checks import network_findings
 from pragmaspec.spec.yaml.tree import TreePath
-from pragmaspec.text import closest
+from pragmaspec.text import did_you_mean
 
 ANY_SITE = ("sites", "*")
 """The path of sites that are unknown because a sites file cannot be read."""
@@ -50,13 +50,9 @@ def _unknown_names(at: TreePath, cluster: ClusterModel, images: Collection[str],
 
 
 def _unknown(path: TreePath, kind: str, name: str, known: Collection[str]) -> Finding:
-    close = closest(name, known)
-    if close:
-        advice = f"Did you mean `{close}`?"
-    elif known:
-        advice = (
-            f"The only {kind} is {listed(known)}." if len(known) == 1 else f"The defined {kind}s are {listed(sorted(known))}."
-        )
+    if known:
+        defined = f"only {kind} is" if len(known) == 1 else f"defined {kind}s are"
+        advice = did_you_mean(name, known, f"The {defined} {listed(sorted(known))}.", quote="`")
     else:
         example = {"site": "{provider: libvirt}", "image": "{build: {debian: bookworm}}"}[kind]
         advice = f"Write, for example, `{kind}s: {{{name}: {example}}}`" + (", here or in sites.yaml." if kind == "site" else ".")

@@ -20,7 +20,7 @@ from pragmaspec.spec.validation.locations import (
 from pragmaspec.spec.value_errors import PART_ERRORS, VALUE_ERROR, value_text
 from pragmaspec.spec.yaml.scalars import Plain, is_null
 from pragmaspec.spec.yaml.tree import Document, TreePath, iter_scalars, plain_data
-from pragmaspec.text import capitalized, closest
+from pragmaspec.text import capitalized, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -129,20 +129,15 @@ def _missing(place: ErrorLocation) -> Finding:
 
 def _unknown_key(place: ErrorLocation) -> Finding:
     key = str(place.path[-1])
-    close = closest(key, place.siblings)
     parents = [name for name, field in place.siblings.items() if key in fields_of(field.annotation)]
-    if parents:
-        advice = f"It belongs in {listed(parents, 'or')}."
-    elif close:
-        advice = f"Did you mean `{close}`?"
-    else:
-        advice = f"Valid keys are {listed(place.siblings)}." if len(place.siblings) > 1 else f"Only {listed(place.siblings)} is."
+    otherwise = f"Valid keys are {listed(place.siblings)}." if len(place.siblings) > 1 else f"Only {listed(place.siblings)} is."
+    advice = f"It belongs in {listed(parents, 'or')}." if parents else did_you_mean(key, place.siblings, otherwise, quote="`")
     return Finding(place.path, "Unknown key", f"{value_text(key)} is not a valid key here. {advice}", at_key=True)
 
 
 def _invalid_choice(path: TreePath, value: object, choices: tuple[str, ...]) -> Finding:
-    close = closest(value, choices) if isinstance(value, str) else None
-    advice = f"Did you mean `{close}`?" if close else f"Write {listed(choices, 'or')}."
+    otherwise = f"Write {listed(choices, 'or')}."
+    advice = did_you_mean(value, choices, otherwise, quote="`") if isinstance(value, str) else otherwise
     return Finding(path, "Invalid value", f"{capitalized(value_text(value))} is not valid here. {advice}")
 
 
