@@ -1,4 +1,4 @@
-"""Which files of a Clonezilla directory hold which partition, told by their names alone.
+"""The files of a Clonezilla directory by partition, recognised by their names.
 
 Source of the names: ``ocs-functions`` of Clonezilla 5.3.17 and, for older images, of 3.x.
 """
@@ -21,9 +21,9 @@ _PARTIMAGE = re.compile(r"(?P<part>[\w-]+?)(?:\.(?P<suffix>[a-z]{2}|[0-9]{3}))?"
 
 
 class StoredPartition(Frozen, frozen=True):
-    """One partition's content: ``files`` in order, written by ``tool``.
+    """The content of one partition: the volumes ``files``, in order, written by ``tool``.
 
-    ``partition`` is its name in names of files (``vda1``); ``compression`` is empty when only the bytes tell it.
+    ``partition`` is its name in file names (``vda1``); ``compression`` is empty if only the content shows it.
     """
 
     partition: str
@@ -32,62 +32,62 @@ class StoredPartition(Frozen, frozen=True):
     files: tuple[str, ...]
 
 
-def stored_partitions(names: Iterable[str], parts: Iterable[str]) -> tuple[StoredPartition, ...]:
-    """What ``names`` hold of the partitions ``parts``. Raises ImageError when volumes are missing or there are two of a kind."""
-    listed = sorted(names)
+def stored_partitions(names: Iterable[str], partitions: Iterable[str]) -> tuple[StoredPartition, ...]:
+    """Find the volumes of ``partitions`` among ``names``. Raises ImageError for missing volumes and duplicate contents."""
+    sorted_names = sorted(names)
     found: list[StoredPartition] = []
-    wrong: list[Problem] = []
-    for part in parts:
-        kinds = _kinds(part, listed)
-        if len(kinds) > 1:
-            detail = f"{part} is held by {' and by '.join(sorted(group[0] for group in kinds.values()))}. Keep one of them."
-            wrong.append(Problem(summary="Partition stored twice", detail=detail))
-        for (tool, compression, split), files in kinds.items():
-            gap = _gap(files) if split else None
+    problems: list[Problem] = []
+    for partition in partitions:
+        groups = _volumes_by_tool(partition, sorted_names)
+        if len(groups) > 1:
+            duplicates = " and in ".join(sorted(files[0] for files in groups.values()))
+            detail = f"The content of {partition} is in {duplicates}. Keep one of them."
+            problems.append(Problem(summary="Partition stored twice", detail=detail))
+        for (tool, compression, is_split), files in groups.items():
+            gap = _first_gap(files) if is_split else None
             if gap:
-                wrong.append(
-                    Problem(summary="Part of the image is missing", detail=f"{gap} is not there, but what follows it is.")
-                )
-            found.append(StoredPartition(partition=part, tool=tool, compression=compression, files=tuple(files)))
-    if wrong:
-        raise ImageError.of(wrong)
+                detail = f"{gap} does not exist, but later volumes do."
+                problems.append(Problem(summary="Part of the image is missing", detail=detail))
+            found.append(StoredPartition(partition=partition, tool=tool, compression=compression, files=tuple(files)))
+    if problems:
+        raise ImageError.of(problems)
     return tuple(found)
 
 
-def _kinds(part: str, names: list[str]) -> dict[tuple[Tool, str, bool], list[str]]:
-    """The files of ``part``, grouped by what wrote them."""
-    kinds: dict[tuple[Tool, str, bool], list[str]] = {}
+def _volumes_by_tool(partition: str, names: list[str]) -> dict[tuple[Tool, str, bool], list[str]]:
+    """Group the files of ``partition`` by tool, compression, and whether they are split."""
+    groups: dict[tuple[Tool, str, bool], list[str]] = {}
     for name in names:
-        for tool, compression, split in _reading(part, name):
-            kinds.setdefault((tool, compression, split), []).append(name)
-    return kinds
+        for tool, compression, is_split in _parse_name(partition, name):
+            groups.setdefault((tool, compression, is_split), []).append(name)
+    return groups
 
 
-def _reading(part: str, name: str) -> Iterator[tuple[Tool, str, bool]]:
+def _parse_name(partition: str, name: str) -> Iterator[tuple[Tool, str, bool]]:
     if match := _PARTCLONE.fullmatch(name):
-        if match["part"] == part:
-            # What partclone.dd writes has no header: it is the bare bytes.
+        if match["part"] == partition:
+            # partclone.dd writes no header, only the bytes of the partition.
             yield "dd" if match["fs"] == "dd" else "partclone", match["compression"] or "", match["suffix"] is not None
     elif match := _PLAIN.fullmatch(name):
-        if match["part"] == part:
+        if match["part"] == partition:
             tools: dict[str, Tool] = {"dd": "dd", "ntfs": "ntfsclone"}
             yield tools.get(match["fs"], "partclone"), "", match["suffix"] is not None
-    elif (match := _PARTIMAGE.fullmatch(name)) and match["part"] == part:
+    elif (match := _PARTIMAGE.fullmatch(name)) and match["part"] == partition:
         yield "partimage", "", match["suffix"] is not None
 
 
-def _gap(files: list[str]) -> str | None:
-    """The first volume that is not there, or None."""
-    stem, _, first = files[0].rpartition(".")
+def _first_gap(files: list[str]) -> str | None:
+    """Return the name of the first missing volume; None if there is none."""
+    stem, _, suffix = files[0].rpartition(".")
     for index, name in enumerate(files):
-        wanted = f"{stem}.{_suffix(index, len(first), digits=first.isdigit())}"
-        if name != wanted:
-            return wanted
+        expected = f"{stem}.{_suffix(index, len(suffix), digits=suffix.isdigit())}"
+        if name != expected:
+            return expected
     return None
 
 
 def _suffix(index: int, length: int, *, digits: bool) -> str:
-    """The ``index``-th suffix as ``split -a length`` (or partimage, in digits) counts."""
+    """Return the suffix number ``index`` of ``split -a length``, or of partimage, which uses digits."""
     if digits:
         return f"{index:0{length}}"
     letters = ""

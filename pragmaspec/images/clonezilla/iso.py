@@ -1,7 +1,10 @@
-"""A Clonezilla directory inside an ISO image, as Clonezilla's recovery media and PRAGMA's cziso carry it.
+"""A Clonezilla directory in an ISO image, as on Clonezilla's recovery media and in PRAGMA's cziso, read without mounting.
 
-Read without mounting: ECMA-119 with the names of Rock Ridge (IEEE P1282 ``NM``), which ``genisoimage`` and ``xorriso`` write. The
-directory lies in ``/home/partimag/<name>`` on such media, and is looked for by what it holds.
+Format: ECMA-119 with the names of Rock Ridge (IEEE P1282 ``NM``), as ``genisoimage`` and ``xorriso`` write it. On such media the
+directory is ``/home/partimag/<name>``; here it is found by its content.
+
+pycdlib is not used: opening an image builds its whole tree in memory, without limits (23 bytes per byte of a directory), and
+damaged images raise struct.error and others besides its own exceptions.
 """
 
 import os
@@ -20,153 +23,159 @@ from pragmaspec.images.transfer.cached_folder import (
     missing_file_error,
 )
 from pragmaspec.images.transfer.http import MAX_SMALL_BYTES
+from pragmaspec.typing import override
 
-SECTOR = 2048
+SECTOR_BYTES = 2048
 _FIRST_DESCRIPTOR = 16
-_MOST_DIRECTORY_BYTES = 2**22
-_MOST_DEPTH = 4
-_DIRECTORY, _CONTINUED = 0x02, 0x80
-_SIGNS = {"parts", "disk"}
-"""A folder that has both is one of Clonezilla's."""
+_MAX_DIRECTORY_BYTES = 2**22
+_MAX_TOTAL_DIRECTORY_BYTES = 2**24
+"""Of all directories together, so that directories which overlap cannot keep the search busy for days."""
+_MAX_DEPTH = 4
+_RECORD_BYTES = 34
+"""The fixed part of a directory record, with a name of one byte."""
+_FLAG_DIRECTORY, _FLAG_CONTINUED = 0x02, 0x80
+_SELF, _PARENT = b"\0", b"\1"
+_REQUIRED_FILES = {"parts", "disk"}
+"""A folder with both is a Clonezilla directory."""
 
 
 class IsoEntry(Frozen, frozen=True):
-    """A file or folder: where its bytes are, in bytes from the beginning of the image. Large files have several stretches."""
+    """A file or directory. ``extents``: offset and length in bytes; large files have several."""
 
     name: str
-    folder: bool
-    stretches: tuple[tuple[int, int], ...]
+    is_directory: bool
+    extents: tuple[tuple[int, int], ...]
 
     @property
     def size(self) -> int:
-        """Its length in bytes."""
-        return sum(length for _, length in self.stretches)
+        """Size in bytes."""
+        return sum(length for _, length in self.extents)
 
 
-class IsoFolder:
-    """One folder of an ISO image that is open as ``handle``."""
+class IsoFolder(ReadableFolder):
+    """A directory of an ISO image that is open as ``handle``."""
 
     def __init__(self, handle: int, entries: dict[str, IsoEntry]) -> None:
         self._handle = handle
         self._entries = entries
 
+    @override
     def names(self) -> tuple[str, ...]:
-        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
-        return tuple(sorted(name for name, entry in self._entries.items() if not entry.folder))
+        return tuple(sorted(name for name, entry in self._entries.items() if not entry.is_directory))
 
+    @override
     def read_small(self, name: str) -> bytes | None:
-        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         if name not in self._entries:
             return None
         if self.size(name) > MAX_SMALL_BYTES:
-            raise _damaged(f"{name} has more than {MAX_SMALL_BYTES // 2**20} MiB, and a short file was expected")
+            raise _rejected(f"{name} has more than {MAX_SMALL_BYTES // 2**20} MiB where a small file was expected")
         return b"".join(self.chunks(name))
 
+    @override
     def size(self, name: str) -> int:
-        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
         if name not in self._entries:
             raise missing_file_error(name)
         return self._entries[name].size
 
+    @override
     def chunks(self, name: str) -> Iterator[bytes]:
-        """See :class:`pragmaspec.images.transfer.cached_folder.ReadableFolder`."""
-        self.size(name)
-        for start, length in self._entries[name].stretches:
-            for at in range(0, length, CHUNK_BYTES):
-                yield _at(self._handle, start + at, min(CHUNK_BYTES, length - at))
+        if name not in self._entries:
+            raise missing_file_error(name)
+        for start, length in self._entries[name].extents:
+            for offset in range(0, length, CHUNK_BYTES):
+                yield _read(self._handle, start + offset, min(CHUNK_BYTES, length - offset))
 
 
 @contextmanager
-def open_iso(folder: ReadableFolder, name: str) -> Iterator[IsoFolder]:
-    """The Clonezilla directory in the ISO image ``name`` of ``folder``. Raises ImageError when there is not exactly one."""
-    if not isinstance(folder, LocalReadableFolder | CachedFolder):
-        raise TypeError("an ISO image is read from a file")
+def open_iso(folder: LocalReadableFolder | CachedFolder, name: str) -> Iterator[IsoFolder]:
+    """Open the Clonezilla directory in the ISO image ``name`` of ``folder``. Raises ImageError unless there is exactly one."""
     file = folder.path(name)
     try:
         handle = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         raise missing_file_error(str(file)) from None
     try:
-        yield IsoFolder(handle, _clonezilla_folder(handle, file))
+        yield IsoFolder(handle, _find_clonezilla_directory(handle, file))
     finally:
         os.close(handle)
 
 
-def _clonezilla_folder(handle: int, file: Path) -> dict[str, IsoEntry]:
-    descriptor = _at(handle, _FIRST_DESCRIPTOR * SECTOR, SECTOR)
+def _find_clonezilla_directory(handle: int, file: Path) -> dict[str, IsoEntry]:
+    descriptor = _read(handle, _FIRST_DESCRIPTOR * SECTOR_BYTES, SECTOR_BYTES)
     if descriptor[:6] != b"\x01CD001":
-        raise _damaged(f"{file.name} is not an ISO image")
-    root = _entry(descriptor[156:190], "")
+        raise _rejected(f"{file.name} is not an ISO image")
     found: list[dict[str, IsoEntry]] = []
-    folders, seen = [(root, 0)], set()
-    while folders:
-        folder, depth = folders.pop()
-        if folder.stretches in seen:  # a folder that holds itself
+    pending, seen, total_bytes = [(_parse_record(descriptor[156:190], ""), 0)], set(), 0
+    while pending:
+        directory, depth = pending.pop()
+        if directory.extents in seen:  # a loop
             continue
-        seen.add(folder.stretches)
-        entries = _entries(handle, folder)
-        if entries.keys() >= _SIGNS:
+        seen.add(directory.extents)
+        total_bytes += directory.size
+        if directory.size > _MAX_DIRECTORY_BYTES or total_bytes > _MAX_TOTAL_DIRECTORY_BYTES:
+            raise _rejected("its directories are unreasonably large")
+        entries = _read_directory(handle, directory)
+        if entries.keys() >= _REQUIRED_FILES:
             found.append(entries)
-        elif depth < _MOST_DEPTH:
-            folders += [(entry, depth + 1) for entry in entries.values() if entry.folder]
+        elif depth < _MAX_DEPTH:
+            pending += [(entry, depth + 1) for entry in entries.values() if entry.is_directory]
     if len(found) != 1:
-        raise _damaged(f"{file.name} holds {len(found) or 'no'} directories of Clonezilla, and an image is one")
+        raise _rejected(f"{file.name} contains {len(found) or 'no'} Clonezilla directories, but exactly one is required")
     return found[0]
 
 
-def _entries(handle: int, folder: IsoEntry) -> dict[str, IsoEntry]:
-    """What is in a folder, by name."""
-    ((start, length),) = folder.stretches
-    if length > _MOST_DIRECTORY_BYTES:
-        raise _damaged("it has a folder of unreasonable size")
-    content = _at(handle, start, length)
-    found: dict[str, IsoEntry] = {}
-    at, continued = 0, False
-    while at < length:
-        size = content[at]
+def _read_directory(handle: int, directory: IsoEntry) -> dict[str, IsoEntry]:
+    """Return the entries of a directory by name."""
+    ((start, length),) = directory.extents
+    content = _read(handle, start, length)
+    entries: dict[str, IsoEntry] = {}
+    offset, is_continued = 0, False
+    while offset < length:
+        size = content[offset]
         if size == 0:  # records do not cross sectors
-            at = (at // SECTOR + 1) * SECTOR
+            offset = (offset // SECTOR_BYTES + 1) * SECTOR_BYTES
             continue
-        record = content[at : at + size]
-        at += size
-        if len(record) < 34 or record[33:34] in {b"\0", b"\1"}:  # noqa: PLR2004 - the fixed part; itself and its parent
+        record = content[offset : offset + size]
+        offset += size
+        if len(record) < _RECORD_BYTES or record[33:34] in {_SELF, _PARENT}:
             continue
-        name = _name(record)
-        entry = _entry(record, name)
-        if continued and name in found:
-            entry = IsoEntry(name=name, folder=False, stretches=(*found[name].stretches, *entry.stretches))
-        found[name] = entry
-        continued = bool(record[25] & _CONTINUED)
-    return found
+        name = _rock_ridge_name(record)
+        entry = _parse_record(record, name)
+        if is_continued and name in entries:
+            entry = IsoEntry(name=name, is_directory=False, extents=(*entries[name].extents, *entry.extents))
+        entries[name] = entry
+        is_continued = bool(record[25] & _FLAG_CONTINUED)
+    return entries
 
 
-def _entry(record: bytes, name: str) -> IsoEntry:
-    if len(record) < 34:  # noqa: PLR2004 - the fixed part of a record
-        raise _damaged("a record of it is cut off")
+def _parse_record(record: bytes, name: str) -> IsoEntry:
+    if len(record) < _RECORD_BYTES:
+        raise _rejected("a directory record is truncated")
     block, length = struct.unpack_from("<I4xI", record, 2)
-    return IsoEntry(name=name, folder=bool(record[25] & _DIRECTORY), stretches=((block * SECTOR, length),))
+    is_directory = bool(record[25] & _FLAG_DIRECTORY)
+    return IsoEntry(name=name, is_directory=is_directory, extents=((block * SECTOR_BYTES, length),))
 
 
-def _name(record: bytes) -> str:
-    """The Rock Ridge name where there is one, else the plain one without its version."""
-    plain = record[33 : 33 + record[32]]
-    at, name = 33 + record[32] + (1 - record[32] % 2), b""
-    while at + 5 <= len(record):
-        kind, length = record[at : at + 2], record[at + 2]
+def _rock_ridge_name(record: bytes) -> str:
+    """Return the Rock Ridge name, else the ISO name without its version."""
+    iso_name = record[33 : 33 + record[32]]
+    offset, name = 33 + record[32] + (1 - record[32] % 2), b""
+    while offset + 5 <= len(record):
+        kind, length = record[offset : offset + 2], record[offset + 2]
         if length < 4:  # noqa: PLR2004 - kind, length, version
             break
         if kind == b"NM":
-            name += record[at + 5 : at + length]
-        at += length
-    return (name or plain.partition(b";")[0].rstrip(b".").lower()).decode(errors="replace")
+            name += record[offset + 5 : offset + length]
+        offset += length
+    return (name or iso_name.partition(b";")[0].rstrip(b".").lower()).decode(errors="replace")
 
 
-def _at(handle: int, start: int, length: int) -> bytes:
-    content = os.pread(handle, length, start)
+def _read(handle: int, offset: int, length: int) -> bytes:
+    content = os.pread(handle, length, offset)
     if len(content) < length:
-        raise _damaged("it breaks off before its end")
+        raise _rejected("it is truncated")
     return content
 
 
-def _damaged(why: str) -> ImageError:
-    return ImageError("Clonezilla image refused", f"The ISO image cannot be read: {why}.")
+def _rejected(reason: str) -> ImageError:
+    return ImageError("Clonezilla image rejected", f"The ISO image cannot be read: {reason}.")

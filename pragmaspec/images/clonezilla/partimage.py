@@ -1,8 +1,9 @@
-"""Images of partimage, as Clonezilla wrote them before partclone: read here, since partimage itself wants a device and root.
+"""Images of partimage, which Clonezilla used before partclone; read here, because partimage itself needs a device and root.
 
-Layout of version 0.6.1 (the only one since 2003), numbers little endian: a volume header of 512 bytes; a main header; the marks
-of ten extensions; a local header with size and number of blocks; a bitmap of the used ones; file system information; the used
-blocks in order, after every 64 KiB a record that checks them; a tail. Headers have 16,384 bytes and a sum of their bytes behind.
+Layout of version 0.6.1, the only one since 2003, with little-endian numbers: a volume header of 512 bytes; a main header; the
+markers of ten extensions; a local header with size and number of blocks; a bitmap of used blocks; file system information; the
+used blocks in order, with a check record after every 64 KiB; a tail. Headers have 16,384 bytes and are followed by the sum of
+their bytes.
 """
 
 import struct
@@ -11,57 +12,57 @@ from typing import IO
 
 from pragmaspec.errors import ImageError
 
-VOLUME_BYTES = 512
+VOLUME_HEADER_BYTES = 512
 _HEADER_BYTES = 16384
-_CHECK_EVERY = 65536
+_CHECK_INTERVAL_BYTES = 65536
 _CHECK_BYTES = 16
 _EXTENSIONS = 10
-_MOST_BITMAP_BYTES = 2**28
+_MAX_BITMAP_BYTES = 2**28
 _BLOCK_BYTES = range(512, 65537)
 
 
-def restore_partimage(source: IO[bytes], target: IO[bytes], offset: int, most_bytes: int) -> int:
-    """Write the file system in the image ``source`` into ``target`` from ``offset``; how many bytes it fills.
+def restore_partimage(source: IO[bytes], target: IO[bytes], offset: int, max_bytes: int) -> int:
+    """Write the file system in the image ``source`` into ``target`` at ``offset``, and return its size in bytes.
 
-    Writes nothing when it is larger than ``most_bytes``. Raises ImageError when the image is damaged or of another version.
+    Nothing is written if the size exceeds ``max_bytes``. Raises ImageError if the image is damaged or of another version.
     """
-    volume = _take(source, VOLUME_BYTES)
+    volume = _read(source, VOLUME_HEADER_BYTES)
     if not volume.startswith(b"PaRtImAgE-VoLuMe\0") or not volume[32:].startswith(b"0.6.1\0"):
         raise _damaged("it is not an image of partimage 0.6.1")
-    _header(source)
-    _mark(source, b"MAGIC-BEGIN-MBRBACKUP")
+    _read_header(source)
+    _expect_marker(source, b"MAGIC-BEGIN-MBRBACKUP")
     for number in range(_EXTENSIONS):
-        _mark(source, f"MAGIC-BEGIN-EXT{number:03}".encode())
-        (length,) = struct.unpack("<I", _take(source, 4))
+        _expect_marker(source, f"MAGIC-BEGIN-EXT{number:03}".encode())
+        (length,) = struct.unpack("<I", _read(source, 4))
         if length:
-            raise _damaged("it has an extension that is not known")
-    _mark(source, b"MAGIC-BEGIN-LOCALHEADER")
-    block: int
+            raise _damaged("it has an unknown extension")
+    _expect_marker(source, b"MAGIC-BEGIN-LOCALHEADER")
+    block_bytes: int
     count: int
-    block, used, count, bitmap_bytes = struct.unpack_from("<4Q", _header(source))
+    block_bytes, used, count, bitmap_bytes = struct.unpack_from("<4Q", _read_header(source))
     if (
-        block not in _BLOCK_BYTES
-        or block & (block - 1)
+        block_bytes not in _BLOCK_BYTES
+        or block_bytes & (block_bytes - 1)
         or used > count
-        or not count <= bitmap_bytes * 8 <= _MOST_BITMAP_BYTES * 8
+        or not count <= bitmap_bytes * 8 <= _MAX_BITMAP_BYTES * 8
     ):
-        raise _damaged("its sizes do not fit each other")
-    if count * block > most_bytes:
-        return count * block
-    _mark(source, b"MAGIC-BEGIN-BITMAP")
-    bitmap = _take(source, bitmap_bytes)
-    _mark(source, b"MAGIC-BEGIN-INFO")
-    _header(source)
-    _mark(source, b"MAGIC-BEGIN-DATABLOCKS")
-    _blocks(source, target, offset, block, _used(bitmap, count))
-    _mark(source, b"MAGIC-BEGIN-TAIL")
-    while source.read(_CHECK_EVERY):
+        raise _damaged("its sizes are inconsistent")
+    if count * block_bytes > max_bytes:
+        return count * block_bytes
+    _expect_marker(source, b"MAGIC-BEGIN-BITMAP")
+    bitmap = _read(source, bitmap_bytes)
+    _expect_marker(source, b"MAGIC-BEGIN-INFO")
+    _read_header(source)
+    _expect_marker(source, b"MAGIC-BEGIN-DATABLOCKS")
+    _copy_blocks(source, target, offset, block_bytes, _used_runs(bitmap, count))
+    _expect_marker(source, b"MAGIC-BEGIN-TAIL")
+    while source.read(_CHECK_INTERVAL_BYTES):
         pass
-    return count * block
+    return count * block_bytes
 
 
-def _used(bitmap: bytes, count: int) -> list[tuple[int, int]]:
-    """Runs of used blocks: the first, and how many."""
+def _used_runs(bitmap: bytes, count: int) -> list[tuple[int, int]]:
+    """Return the runs of used blocks: the first block and the length of each."""
     runs: list[tuple[int, int]] = []
     for index, byte in enumerate(bitmap[: -(-count // 8)]):
         for bit, length in _RUNS[byte]:
@@ -71,64 +72,64 @@ def _used(bitmap: bytes, count: int) -> list[tuple[int, int]]:
             else:
                 runs.append((first, length))
     if runs and sum(runs[-1]) > count:
-        raise _damaged("it has blocks behind its end")
+        raise _damaged("it has blocks after its end")
     return runs
 
 
 def _runs_of(byte: int) -> list[tuple[int, int]]:
-    """The runs of ones in a byte, from its lowest bit: where each begins, and how long it is."""
-    found: list[tuple[int, int]] = []
+    """Return the runs of ones in a byte, from its lowest bit: start and length of each."""
+    runs: list[tuple[int, int]] = []
     for bit in range(8):
         if byte >> bit & 1:
-            if found and sum(found[-1]) == bit:
-                found[-1] = (found[-1][0], found[-1][1] + 1)
+            if runs and sum(runs[-1]) == bit:
+                runs[-1] = (runs[-1][0], runs[-1][1] + 1)
             else:
-                found.append((bit, 1))
-    return found
+                runs.append((bit, 1))
+    return runs
 
 
 _RUNS = [_runs_of(byte) for byte in range(256)]
 
 
-def _blocks(source: IO[bytes], target: IO[bytes], offset: int, block: int, runs: list[tuple[int, int]]) -> None:
-    since, crc = 0, 0
+def _copy_blocks(source: IO[bytes], target: IO[bytes], offset: int, block_bytes: int, runs: list[tuple[int, int]]) -> None:
+    since_check, crc = 0, 0
     for first, length in runs:
-        target.seek(offset + first * block)
-        left = length * block
+        target.seek(offset + first * block_bytes)
+        left = length * block_bytes
         while left:
-            piece = _take(source, min(left, _CHECK_EVERY - since))
-            target.write(piece)
-            # Partimage goes on with the sum it had, and never ends it.
-            crc = zlib.crc32(piece, crc)
-            since += len(piece)
-            left -= len(piece)
-            if since == _CHECK_EVERY:
-                check = _take(source, _CHECK_BYTES)
+            chunk = _read(source, min(left, _CHECK_INTERVAL_BYTES - since_check))
+            target.write(chunk)
+            # The CRC continues from run to run; the last, incomplete interval has no check record.
+            crc = zlib.crc32(chunk, crc)
+            since_check += len(chunk)
+            left -= len(chunk)
+            if since_check == _CHECK_INTERVAL_BYTES:
+                check = _read(source, _CHECK_BYTES)
                 if not check.startswith(b"CHK\0") or struct.unpack_from("<I", check, 4)[0] != crc:
-                    raise _damaged("a check sum in it is wrong")
-                since, crc = 0, 0
+                    raise _damaged("one of its checksums is wrong")
+                since_check, crc = 0, 0
 
 
-def _header(source: IO[bytes]) -> bytes:
-    header = _take(source, _HEADER_BYTES)
-    (wanted,) = struct.unpack("<I", _take(source, 4))
-    # Its bytes are added as signed ones.
-    if (sum(header) - 256 * sum(byte > 127 for byte in header)) & 0xFFFFFFFF != wanted:  # noqa: PLR2004 - a signed byte's most
-        raise _damaged("the sum of a header is wrong")
+def _read_header(source: IO[bytes]) -> bytes:
+    header = _read(source, _HEADER_BYTES)
+    (expected,) = struct.unpack("<I", _read(source, 4))
+    # partimage adds the bytes as signed ones.
+    if (sum(header) - 256 * sum(byte > 127 for byte in header)) & 0xFFFFFFFF != expected:  # noqa: PLR2004 - the largest signed byte
+        raise _damaged("the checksum of a header is wrong")
     return header
 
 
-def _mark(source: IO[bytes], mark: bytes) -> None:
-    if _take(source, len(mark)) != mark:
-        raise _damaged(f"{mark.decode()} is not where it has to be")
+def _expect_marker(source: IO[bytes], marker: bytes) -> None:
+    if _read(source, len(marker)) != marker:
+        raise _damaged(f"{marker.decode()} is not at its place")
 
 
-def _take(source: IO[bytes], length: int) -> bytes:
-    taken = source.read(length)
-    if len(taken) < length:
-        raise _damaged("it breaks off before its end")
-    return taken
+def _read(source: IO[bytes], length: int) -> bytes:
+    content = source.read(length)
+    if len(content) < length:
+        raise _damaged("it is truncated")
+    return content
 
 
-def _damaged(why: str) -> ImageError:
-    return ImageError("Image is damaged", f"An image of partimage cannot be restored: {why}.")
+def _damaged(reason: str) -> ImageError:
+    return ImageError("Image is damaged", f"An image of partimage cannot be restored: {reason}.")

@@ -1,13 +1,9 @@
-"""From a Clonezilla directory to the disk it was made from, without booting it, without loop devices, mounts or root.
+"""Restores a disk from a Clonezilla directory, without booting it, loop devices, mounts or root.
 
-``sfdisk`` and ``partclone`` write into a sparse file. Where Clonezilla keeps only an identity (swap) or rewrites a table (MBR,
-GPT), the same is made here, so the bytes of the restored disk are those of the saved one, wherever a file system used them.
+``sfdisk`` and ``partclone`` write into a sparse file. Where Clonezilla saves only an identifier (swap) or rewrites a table (MBR,
+GPT), the same is done here, so the restored disk has the bytes of the saved one wherever a file system used them.
 
-A restored disk, put into the store.
-
-The beginning of a partclone image: of how large a file system it is. Source: partclone's ``src/partclone.h`` (0.3.23).
-
-A swap area as ``mkswap`` makes it: one page at its beginning. Source: the kernel's ``include/linux/swap.h``.
+Sources: the kernel's ``include/linux/swap.h``; partclone's ``src/partclone.h`` (0.3.23).
 """
 
 import struct
@@ -20,12 +16,18 @@ from uuid import UUID, uuid5
 from pragmaspec.errors import ImageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.clonezilla import tools
-from pragmaspec.images.clonezilla import volume_stream as flow
-from pragmaspec.images.clonezilla.checksums import Checksums, read_checksums
+from pragmaspec.images.clonezilla.checksums import read_checksums
 from pragmaspec.images.clonezilla.directory import ClonezillaDirectory, read_directory
 from pragmaspec.images.clonezilla.directory_names import StoredPartition
-from pragmaspec.images.clonezilla.partimage import VOLUME_BYTES, restore_partimage
-from pragmaspec.images.clonezilla.partition_table import SECTOR, sfdisk_script
+from pragmaspec.images.clonezilla.partimage import VOLUME_HEADER_BYTES, restore_partimage
+from pragmaspec.images.clonezilla.partition_table import SECTOR_BYTES, sfdisk_script
+from pragmaspec.images.clonezilla.volume_stream import (
+    MAX_MESSAGE_BYTES,
+    DecompressedStream,
+    copy_sparse,
+    open_decompressed,
+    read_start,
+)
 from pragmaspec.images.context import ImageContext
 from pragmaspec.images.disks.make_disk import make_disk
 from pragmaspec.images.formats.inspect import inspect_any
@@ -36,11 +38,21 @@ from pragmaspec.images.store.conversion_cache import BootableDisk, DiskOptions
 from pragmaspec.images.transfer.cached_folder import ReadableFolder
 
 PARTCLONE_HEADER_BYTES = 112
-_MAGIC = b"partclone-image"
+PAGE_BYTES = 4096
+EXTENDED_BOOT_CODE_BYTES = 446
+SMALL_BYTES = 64 * 2**20
+_PARTCLONE_MAGIC = b"partclone-image"
+_SWAP_NAMESPACE = UUID("1b3c6d1e-5a53-5c0b-9c43-3a8d3e0f6a11")
+_SWAP_LABEL_BYTES = 16
+
+ReportStep = Callable[[str, int | None, int | None], None]
+"""Reports progress: the current activity, bytes done, total bytes."""
+CheckSpace = Callable[[int], None]
+"""Raises ImageError if there is no free space for so many bytes."""
 
 
 class PartcloneHeader(Frozen, frozen=True):
-    """``device_bytes``: what the restored file system fills; ``used_bytes``: what of it is in the image."""
+    """The start of a partclone image. ``device_bytes``: size of the file system; ``used_bytes``: the part of it in the image."""
 
     version: str
     device_bytes: int
@@ -48,8 +60,8 @@ class PartcloneHeader(Frozen, frozen=True):
 
 
 def parse_partclone_header(start: bytes) -> PartcloneHeader | None:
-    """The header in the first 112 bytes of an image; None when it is not one of partclone's, or of an unknown version."""
-    if not start.startswith(_MAGIC) or len(start) < PARTCLONE_HEADER_BYTES:
+    """Parse the first 112 bytes of a volume; None if it is not a partclone image, or of an unknown version."""
+    if not start.startswith(_PARTCLONE_MAGIC) or len(start) < PARTCLONE_HEADER_BYTES:
         return None
     if start[30:34] == b"0002":
         device, _, used, _, block = struct.unpack_from("<QQQQI", start, 52)
@@ -60,206 +72,180 @@ def parse_partclone_header(start: bytes) -> PartcloneHeader | None:
     return None
 
 
-PAGE_BYTES = 4096
-_SPACE = UUID("1b3c6d1e-5a53-5c0b-9c43-3a8d3e0f6a11")
-_LABEL_BYTES = 16
-
-
 def swap_page(size_bytes: int, uuid: str, label: str) -> bytes:
-    """The first page of a swap area of ``size_bytes``. Without ``uuid`` it gets one that is always the same."""
-    identity = UUID(uuid) if uuid else uuid5(_SPACE, f"{label} {size_bytes}")
+    """Return the first page of a swap area, as ``mkswap`` creates it. An empty ``uuid`` is derived from the rest."""
+    identity = UUID(uuid) if uuid else uuid5(_SWAP_NAMESPACE, f"{label} {size_bytes}")
     page = bytearray(PAGE_BYTES)
     struct.pack_into("<III", page, 1024, 1, size_bytes // PAGE_BYTES - 1, 0)
     page[1036:1052] = identity.bytes
-    named = label.encode()[: _LABEL_BYTES - 1]
-    page[1052 : 1052 + len(named)] = named
+    encoded_label = label.encode()[: _SWAP_LABEL_BYTES - 1]
+    page[1052 : 1052 + len(encoded_label)] = encoded_label
     page[-10:] = b"SWAPSPACE2"
     return bytes(page)
 
 
-ReportStep = Callable[[str, int | None, int | None], None]
-"""Progress: what is being done, bytes done, bytes in all."""
-CheckSpace = Callable[[int], None]
-"""Raises ImageError when there is no room for so many bytes more."""
-EXTENDED_BOOT_CODE_BYTES = 446
-SMALL_BYTES = 64 * 2**20
-
-
 def restore(
-    directory: ClonezillaDirectory, near: ReadableFolder, raw: Path, said: ReportStep, room: CheckSpace = lambda _: None
+    directory: ClonezillaDirectory,
+    folder: ReadableFolder,
+    raw: Path,
+    report: ReportStep,
+    check_space: CheckSpace = lambda _: None,
 ) -> None:
-    """Write the disk to the new, sparse file ``raw``. Raises ImageError; ``raw`` is worth nothing then."""
+    """Write the disk to the new, sparse file ``raw``. Raises ImageError; ``raw`` is then useless."""
     with raw.open("xb") as file:
         file.truncate(directory.size_bytes)
-    said("writing the partition table", None, None)
-    _write_table(directory, near, raw)
-    work = _Restoring(directory, near, raw, said, room, read_checksums(near))
+    report("writing the partition table", None, None)
+    _write_table(directory, folder, raw)
+    restorer = _PartitionRestorer(directory, folder, raw, report, check_space)
     for stored in directory.stored:
-        work.partition(stored)
+        restorer.restore(stored)
     with raw.open("r+b") as file:
         for swap in directory.swaps:
-            start, length = directory.place(swap.partition)
+            start, length = directory.extent(swap.partition)
             file.seek(start)
             file.write(swap_page(length, swap.uuid, swap.label))
 
 
-def _write_table(directory: ClonezillaDirectory, near: ReadableFolder, raw: Path) -> None:
-    """Table first, then boot code: sfdisk writes the disk's identity between code and table."""
+def restore_to_store(folder: ReadableFolder, context: ImageContext, scratch: Path, key: str) -> BootableDisk:
+    """Put the disk of a Clonezilla directory into the store. The caller holds the store's lock ``key``. Raises ImageError."""
+    raw, store = scratch / "disk.raw", context.store
+    context.step("reading the Clonezilla directory")
+    directory = read_directory(folder)
+    # The raw disk and its copy in the store exist at the same time.
+    restore(directory, folder, raw, context.step, lambda size_bytes: store.check_space(2 * size_bytes, context.image))
+    context.step("writing the disk")
+    part = store.part(key)
+    with open_regular(raw) as disk:
+        inspect_any(disk, "raw")
+        with part.open("wb") as target:
+            write_qcow2(target, read_blocks(disk.handle))
+    raw.unlink()
+    return make_disk(part, context, DiskOptions(declared="qcow2"))
+
+
+def _write_table(directory: ClonezillaDirectory, folder: ReadableFolder, raw: Path) -> None:
+    """Write the table, then the boot code: sfdisk writes the disk identifier, which is between code and table."""
     if directory.table is not None:
-        text = sfdisk_script(directory.table, directory.size_bytes).encode()
+        script = sfdisk_script(directory.table, directory.size_bytes).encode()
         tools.run(["sfdisk", "-q", "--force", "--no-reread", "--no-tell-kernel", "--wipe=never", str(raw)],
-                  directory.size_bytes, text)  # fmt: skip
+                  directory.size_bytes, script)  # fmt: skip
     with raw.open("r+b") as file:
         file.write(directory.boot_code)
-        room = _before_partitions(directory)
-        if directory.hidden and near.size(directory.hidden) <= room:
-            file.seek(SECTOR)
-            file.writelines(near.chunks(directory.hidden))
+        if directory.hidden and folder.size(directory.hidden) <= _bytes_before_partitions(directory):
+            file.seek(SECTOR_BYTES)
+            file.writelines(folder.chunks(directory.hidden))
         for device, name in directory.extended_code:
-            code = near.read_small(name) or b""
+            code = folder.read_small(name) or b""
             if directory.table is not None and any(one.device == device for one in directory.table.partitions):
-                file.seek(directory.place(device)[0])
+                file.seek(directory.extent(device)[0])
                 file.write(code[:EXTENDED_BOOT_CODE_BYTES])
 
 
-def _before_partitions(directory: ClonezillaDirectory) -> int:
-    """Bytes between the first sector and the first partition."""
+def _bytes_before_partitions(directory: ClonezillaDirectory) -> int:
+    """Return the number of bytes between the first sector and the first partition."""
     first = min(one.start for one in directory.table.partitions) if directory.table else 1
-    return max(0, first - 1) * SECTOR
+    return max(0, first - 1) * SECTOR_BYTES
 
 
-class _Restoring:
-    """One disk that is being restored."""
+class _PartitionRestorer:
+    """Restores the partitions of one disk into the file ``raw``."""
 
     def __init__(
-        self,
-        directory: ClonezillaDirectory,
-        near: ReadableFolder,
-        raw: Path,
-        said: ReportStep,
-        room: CheckSpace,
-        checksums: Checksums,
+        self, directory: ClonezillaDirectory, folder: ReadableFolder, raw: Path, report: ReportStep, check_space: CheckSpace
     ) -> None:
-        self.directory = directory
-        self.near = near
-        self.raw = raw
-        self.said = said
-        self.room = room
-        self.checksums = checksums
+        self._directory = directory
+        self._folder = folder
+        self._raw = raw
+        self._report = report
+        self._check_space = check_space
+        self._checksums = read_checksums(folder)
 
-    def partition(self, stored: StoredPartition) -> None:
-        """Restore what is in one partition."""
+    def restore(self, stored: StoredPartition) -> None:
+        """Restore the content of one partition. Raises ImageError."""
         first = stored.files[0]
-        self.said(f"restoring {stored.partition}", None, None)
-        compression = tools.detect_compression(next(self.near.chunks(first), b""), stored.compression)
-        if len(stored.files) > 1 and _cut_by_partimage(first) and compression != "uncomp":
-            raise _damaged(f"The partition {stored.partition} is in volumes that partimage itself compressed; have it join them")
-        start, length = self.directory.place(stored.partition)
-        header = parse_partclone_header(flow.read_start(lambda: self.near.chunks(first), compression, PARTCLONE_HEADER_BYTES))
-        with flow.open_decompressed(lambda: self._pieces(stored), compression) as stream:
+        self._report(f"restoring {stored.partition}", None, None)
+        compression = tools.detect_compression(next(self._folder.chunks(first), b""), stored.compression)
+        if len(stored.files) > 1 and _is_split_by_partimage(first) and compression != "uncomp":
+            raise _rejected(f"The volumes of the partition {stored.partition} are compressed by partimage; join them with it")
+        header = parse_partclone_header(read_start(lambda: self._folder.chunks(first), compression, PARTCLONE_HEADER_BYTES))
+        with open_decompressed(lambda: self._chunks(stored), compression) as stream:
             if header is not None:
-                self.room(header.used_bytes)
-                self._fits(stored.partition, header.device_bytes, length)
-                self._partclone(stream, start, small=header.used_bytes < SMALL_BYTES)
-            elif stored.tool == "partimage":
-                with self.raw.open("r+b") as file:
-                    self._fits(stored.partition, restore_partimage(stream.output, file, start, length), length)
-            elif stored.tool == "ntfsclone":
-                self._ntfsclone(stream, start, length, stored.partition)
-            elif stored.tool == "dd":
-                with self.raw.open("r+b") as file:
-                    self._fits(stored.partition, flow.copy_sparse(stream.output, file, start, length), length)
+                self._restore_partclone(stream, header, stored.partition)
+            elif stored.tool in {"partimage", "ntfsclone", "dd"}:
+                self._restore_other(stream, stored)
             else:
                 stream.finish()
-                raise _damaged(f"The file {first} is not an image of partclone, or of a version that is not known")
+                raise _rejected(f"The file {first} is not an image of partclone, or of an unknown version")
             stream.finish()
 
-    def _fits(self, partition: str, needed: int, length: int) -> None:
-        if needed > length:
-            raise _damaged(f"What is to be restored to {partition} is larger than the {length} bytes of that partition")
-
-    def _partclone(self, stream: flow.DecompressedStream, start: int, *, small: bool) -> None:
-        # partclone sleeps between looks at its progress, a second at the end too; 0 does not sleep, but spins.
-        fresh = "0" if small else "1"
+    def _restore_partclone(self, stream: DecompressedStream, header: PartcloneHeader, partition: str) -> None:
+        self._check_space(header.used_bytes)
+        start, length = self._directory.extent(partition)
+        _check_fit(partition, header.device_bytes, length)
+        # partclone sleeps for this many seconds between updates of its progress, also at the end; with 0 it polls instead.
+        interval_s = "0" if header.used_bytes < SMALL_BYTES else "1"
         with tempfile.NamedTemporaryFile(prefix="pragmaspec-partclone-") as log:
             command = [
-                "partclone.restore",
-                "-C",
-                "-q",
-                "-f",
-                fresh,
-                "-L",
-                log.name,
-                "-s",
-                "-",
-                "-O",
-                str(self.raw),
-                "-E",
-                str(start),
-            ]
-            done = subprocess.run(
-                tools.limited_command(command, max(self.directory.size_bytes, flow.MAX_MESSAGE_BYTES)), stdin=stream.output,
-                capture_output=True, env=tools.environment(), check=False,
-            )  # fmt: skip
-            if done.returncode != 0:
-                # A volume that is missing or damaged is the better reason.
-                stream.output.close()
-                stream.finish()
-                raise tools.program_error("partclone.restore", done.returncode, log.read())
+                "partclone.restore", "-C", "-q", "-f", interval_s, "-L", log.name, "-s", "-",
+                "-O", str(self._raw), "-E", str(start),
+            ]  # fmt: skip
+            limit = max(self._directory.size_bytes, MAX_MESSAGE_BYTES)
+            self._run(command, stream, limit, lambda _: log.read())
 
-    def _ntfsclone(self, stream: flow.DecompressedStream, start: int, length: int, partition: str) -> None:
-        """By way of a sparse file of its own: ntfsclone cannot begin in the middle of one."""
-        with tempfile.NamedTemporaryFile(dir=self.raw.parent, prefix="ntfs-") as scratch:
+    def _restore_other(self, stream: DecompressedStream, stored: StoredPartition) -> None:
+        start, length = self._directory.extent(stored.partition)
+        if stored.tool == "ntfsclone":
+            self._restore_ntfsclone(stream, start, length, stored.partition)
+            return
+        copy = restore_partimage if stored.tool == "partimage" else copy_sparse
+        with self._raw.open("r+b") as file:
+            _check_fit(stored.partition, copy(stream.output, file, start, length), length)
+
+    def _restore_ntfsclone(self, stream: DecompressedStream, start: int, length: int, partition: str) -> None:
+        """Restore through a separate sparse file, because ntfsclone always writes at offset 0."""
+        with tempfile.NamedTemporaryFile(dir=self._raw.parent, prefix="ntfs-") as scratch:
             command = ["ntfsclone", "--restore-image", "--overwrite", scratch.name, "-"]
-            done = subprocess.run(
-                tools.limited_command(command, length),
-                stdin=stream.output,
-                capture_output=True,
-                env=tools.environment(),
-                check=False,
-            )
-            if done.returncode != 0:
-                stream.output.close()
-                stream.finish()
-                raise tools.program_error("ntfsclone", done.returncode, done.stderr)
-            with open(scratch.name, "rb") as restored, self.raw.open("r+b") as file:  # noqa: PTH123 - ntfsclone may replace it
-                self._fits(partition, flow.copy_sparse(restored, file, start, length), length)
+            self._run(command, stream, length, lambda messages: messages)
+            with open(scratch.name, "rb") as restored, self._raw.open("r+b") as file:  # noqa: PTH123 - ntfsclone may replace it
+                _check_fit(partition, copy_sparse(restored, file, start, length), length)
 
-    def _pieces(self, stored: StoredPartition) -> Iterator[bytes]:
-        """The bytes of all volumes, checked as they pass."""
+    def _run(self, command: list[str], stream: DecompressedStream, max_bytes: int, messages: Callable[[bytes], bytes]) -> None:
+        """Run a program on ``stream``. Raises ImageError, with the ``messages`` for its standard error output, if it fails."""
+        result = subprocess.run(
+            tools.limited_command(command, max_bytes), stdin=stream.output, capture_output=True, env=tools.environment(),
+            check=False,
+        )  # fmt: skip
+        if result.returncode != 0:
+            # A missing or damaged volume is the better explanation.
+            stream.output.close()
+            stream.finish()
+            raise tools.program_error(command[0], result.returncode, messages(result.stderr))
+
+    def _chunks(self, stored: StoredPartition) -> Iterator[bytes]:
+        """Yield the content of all volumes, verifying their checksums."""
         doing = f"restoring {stored.partition}"
         for number, name in enumerate(stored.files, start=1):
-            total, done = self.near.size(name), 0
-            watched = self.checksums.watch(name)
+            total, done = self._folder.size(name), 0
+            verifier = self._checksums.verifier(name)
             volume = f"{doing}, volume {number} of {len(stored.files)}" if len(stored.files) > 1 else doing
-            for piece in self.near.chunks(name):
-                watched.update(piece)
-                yield piece[VOLUME_BYTES:] if number > 1 and not done and _cut_by_partimage(name) else piece
-                done += len(piece)
-                self.said(volume, done, total)
-            watched.finish()
+            for chunk in self._folder.chunks(name):
+                verifier.update(chunk)
+                has_header = number > 1 and not done and _is_split_by_partimage(name)
+                yield chunk[VOLUME_HEADER_BYTES:] if has_header else chunk
+                done += len(chunk)
+                self._report(volume, done, total)
+            verifier.finish()
 
 
-def _cut_by_partimage(name: str) -> bool:
-    """Whether a volume was cut by partimage itself, which begins each with a header, and not by ``split``."""
+def _is_split_by_partimage(name: str) -> bool:
+    """True if the volume was split by partimage, which starts each with a header, and not by ``split``."""
     return name.rpartition(".")[2].isdigit()
 
 
-def _damaged(why: str) -> ImageError:
-    return ImageError("Clonezilla image refused", f"{why}.")
+def _check_fit(partition: str, size_bytes: int, length: int) -> None:
+    if size_bytes > length:
+        raise _rejected(f"The content of {partition} is larger than the {length} bytes of the partition")
 
 
-def restore_to_store(near: ReadableFolder, context: ImageContext, scratch: Path, key: str) -> BootableDisk:
-    """The disk in a Clonezilla directory, as qcow2 in the store. The caller holds the store's lock ``key``. Raises ImageError."""
-    raw, store = scratch / "disk.raw", context.store
-    context.step("reading the Clonezilla directory")
-    directory = read_directory(near)
-    restore(directory, near, raw, context.step, lambda wanted: store.check_space(2 * wanted, context.image))
-    context.step("writing the disk")
-    part = store.part(key)
-    with open_regular(raw) as window:
-        inspect_any(window, "raw")
-        with part.open("wb") as target:
-            write_qcow2(target, read_blocks(window.handle))
-    raw.unlink()
-    return make_disk(part, context, DiskOptions(declared="qcow2"))
+def _rejected(reason: str) -> ImageError:
+    return ImageError("Clonezilla image rejected", f"{reason}.")

@@ -110,7 +110,7 @@ class CachedFolder(ReadableFolder):
 
 
 @contextmanager
-def open_readable(address: str, context: ImageContext, key: str) -> Iterator[ReadableFolder]:
+def open_readable(address: str, context: ImageContext, key: str) -> Iterator[LocalReadableFolder | CachedFolder]:
     """Open the folder at ``address``. The caller holds the store's lock ``key``, which also names the cache.
 
     The cache is removed unless a download failed; the next run then resumes it.

@@ -23,16 +23,16 @@ def gpt_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def saved(mbr_disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The MBR disk as a Clonezilla directory with check sums. Copy it before you change it."""
-    return real.with_sums(real.clonezilla(mbr_disk, tmp_path_factory.mktemp("saved") / "image"))
+    """The MBR disk as a Clonezilla directory with checksums. Copy it before you change it."""
+    return real.with_checksums(real.clonezilla(mbr_disk, tmp_path_factory.mktemp("saved") / "image"))
 
 
-def near(directory: Path) -> LocalReadableFolder:
+def readable(directory: Path) -> LocalReadableFolder:
     return LocalReadableFolder(LocalFolder(directory), directory)
 
 
 def restored(directory: Path, raw: Path) -> Path:
-    """The disk in a Clonezilla directory."""
-    shelf = near(directory)
-    restore(read_directory(shelf), shelf, raw, lambda *_: None)
+    """Restore the disk in a Clonezilla directory to the new file ``raw``."""
+    folder = readable(directory)
+    restore(read_directory(folder), folder, raw, lambda *_: None)
     return raw

@@ -1,4 +1,4 @@
-"""Disks and Clonezilla directories made with the tools that Clonezilla itself uses, and nothing of the product."""
+"""Disks and Clonezilla directories made with the tools that Clonezilla uses, independently of pragmaspec."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ PACKERS = {
 
 
 def shell(script: str, **variables: object) -> str:
-    """What a bash script prints; it fails as a whole when any part of it does."""
+    """Run a bash script, all parts of which must succeed, and return its output."""
     environment = {**PATH, **{name: str(value) for name, value in variables.items()}}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], env=environment, capture_output=True, text=True, check=False
@@ -52,7 +52,7 @@ def partitions(disk: Path) -> dict[int, tuple[int, int]]:
 
 
 def make_disk(file: Path, table: str, contents: dict[int, str], size: str = "80M") -> Path:
-    """A raw disk. ``contents``: for each partition a script that fills the file ``$part``."""
+    """Create a raw disk. ``contents``: a script per partition that fills the file ``$part``."""
     shell('truncate -s "$size" "$file"; sfdisk -q "$file" <<< "$table"', size=size, file=file, table=table)
     for number, script in contents.items():
         start, length = partitions(file)[number]
@@ -66,7 +66,7 @@ def make_disk(file: Path, table: str, contents: dict[int, str], size: str = "80M
 
 
 def mbr_disk(file: Path) -> Path:
-    """Boot code, hidden data, ext4 with files, swap, FAT, and a logical partition of bytes no file system explains."""
+    """Boot code, hidden data, ext4 with files, swap, FAT, and a logical partition of random bytes."""
     tree = file.with_name("tree")
     tree.mkdir()
     (tree / "random").write_bytes(os.urandom(3_000_000))
@@ -106,7 +106,7 @@ def gpt_disk(file: Path) -> Path:
 
 
 def clonezilla(disk: Path, directory: Path, compression: str = "gz", volume: str = "1M") -> Path:
-    """What Clonezilla's ``savedisk`` writes for ``disk`` as /dev/vda, command for command."""
+    """Save ``disk`` as /dev/vda with the commands of Clonezilla's ``savedisk``."""
     directory.mkdir()
     shell(
         """
@@ -130,7 +130,7 @@ def clonezilla(disk: Path, directory: Path, compression: str = "gz", volume: str
 
 
 def _save(disk: Path, directory: Path, number: int, where: tuple[int, int], compression: str, volume: str) -> str:
-    """Save one partition; the name it is listed under, if any."""
+    """Save one partition; return its name in ``parts``, if any."""
     return shell(
         """
         dd if="$disk" of="$part" bs=512 skip="$start" count="$length" conv=sparse status=none
@@ -155,12 +155,12 @@ def _save(disk: Path, directory: Path, number: int, where: tuple[int, int], comp
     ).strip()  # fmt: skip
 
 
-def with_sums(directory: Path, name: str = "MD5SUMS", tool: str = "md5sum") -> Path:
-    """The check sums that Clonezilla puts into a directory when it is asked to."""
+def with_checksums(directory: Path, name: str = "MD5SUMS", tool: str = "md5sum") -> Path:
+    """Add the checksum file that Clonezilla writes on request."""
     shell(f'cd "$directory"; {tool} -- * > /tmp/sums.$$; mv /tmp/sums.$$ {name}', directory=directory)
     return directory
 
 
 def copy(directory: Path, target: Path) -> Path:
-    """A directory of one's own to damage."""
+    """Copy a directory, to be damaged."""
     return Path(shutil.copytree(directory, target))

@@ -26,7 +26,7 @@ def dump_of(disk: Path) -> str:
 
 
 @pytest.mark.parametrize("kind", ["mbr_disk", "gpt_disk"])
-def test_what_is_written_is_what_was_read(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_table_survives_being_written_and_read(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     disk: Path = request.getfixturevalue(kind)
     size = disk.stat().st_size
     table = parse_sfdisk_dump(dump_of(disk), "vda")
@@ -37,20 +37,26 @@ def test_what_is_written_is_what_was_read(kind: str, tmp_path: Path, request: py
     assert parse_sfdisk_dump(dump_of(again), "vda") == table
 
 
-def test_a_larger_disk_gives_its_rest_to_the_table(gpt_disk: Path) -> None:
+def test_on_a_larger_disk_all_of_it_becomes_usable(gpt_disk: Path) -> None:
     table, size = parse_sfdisk_dump(dump_of(gpt_disk), "vda"), gpt_disk.stat().st_size
     assert f"last-lba: {table.last_lba}" in sfdisk_script(table, size)
     assert "last-lba" not in sfdisk_script(table, 2 * size)
 
 
-def test_without_an_identity_it_is_always_the_same() -> None:
+def test_a_missing_disk_identifier_is_derived_reproducibly() -> None:
     text = sfdisk_script(
         parse_sfdisk_dump("label: gpt\n\n/dev/sda1 : start=2048, size=8, type=" + "0FC63DAF-8483-4772-8E79-3D69D8477DE4", "sda"),
         2**26,
     )
     assert text == sfdisk_script(parse_sfdisk_dump(text.replace("disk1", "/dev/sda1"), "sda"), 2**26)
-    assert "label-id: " in text
-    assert "uuid=" in text
+    assert "label-id: 993C7105-50FA-535C-98AF-8EEDCC05BC91" in text
+    assert "uuid=4025C9AE-0219-55F4-99D1-12AADD6A7C7B" in text
+    two = parse_sfdisk_dump(
+        'label: gpt\n\n/dev/sda1 : start=2048, size=8, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4, name="a b"\n'
+        "/dev/sda2 : start=4096, size=8, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4\n",
+        "sda",
+    )
+    assert "label-id: E8F03C49-CC81-5E6B-9286-1CF340AF8B99" in sfdisk_script(two, 2**26)
 
 
 @pytest.mark.parametrize(
@@ -62,25 +68,26 @@ def test_without_an_identity_it_is_always_the_same() -> None:
         ("start=        2048", "start=  x", "not a number of sectors"),
         ("206848", "206000", "sda1 and sda2 overlap"),
         ("/dev/sda2", "/dev/sdb2", "sdb2 is not a partition of sda"),
-        ("type=82", "type=zz", "type that is not known"),
+        ("type=82", "type=zz", "the type is unknown"),
         ("type=82", "type=82\n!rm -rf /", "neither a header nor a partition"),
-        ("0x12345678", "0x12345678; rm", "not the identity"),
+        ("unit: sectors", "first-lba: x", "first-lba is not a number: 'x'"),
+        ("0x12345678", "0x12345678; rm", "is not a disk identifier"),
     ],
 )
-def test_what_is_not_understood_is_refused(old: str, new: str, words: str) -> None:
+def test_an_invalid_dump_is_rejected(old: str, new: str, words: str) -> None:
     assert parse_sfdisk_dump(DUMP, "sda").partitions[0].bootable
     with pytest.raises(ImageError, match=words):
         parse_sfdisk_dump(DUMP.replace(old, new), "sda")
 
 
 @given(st.text(max_size=400))
-def test_no_text_breaks_the_reader(text: str) -> None:
+def test_any_text_is_either_parsed_or_rejected(text: str) -> None:
     for whole in (text, DUMP + text, text + DUMP):
         with contextlib.suppress(ImageError):
             parse_sfdisk_dump(whole, "sda")
 
 
-def test_a_gpt_is_read_from_its_sectors_as_from_its_dump(gpt_disk: Path) -> None:
+def test_a_gpt_is_parsed_from_its_sectors_as_from_its_dump(gpt_disk: Path) -> None:
     sectors = gpt_disk.read_bytes()[: 34 * 512]
     read, dumped = parse_gpt(sectors, "vda"), parse_sfdisk_dump(dump_of(gpt_disk), "vda")
     assert [(one.device, one.start, one.size, one.kind, one.uuid) for one in read.partitions] == [
@@ -92,7 +99,7 @@ def test_a_gpt_is_read_from_its_sectors_as_from_its_dump(gpt_disk: Path) -> None
 
 
 @pytest.mark.parametrize("at", [512, 530, 600, 1024, 1100])
-def test_a_damaged_gpt_is_refused(gpt_disk: Path, at: int) -> None:
+def test_a_damaged_gpt_is_rejected(gpt_disk: Path, at: int) -> None:
     sectors = bytearray(gpt_disk.read_bytes()[: 34 * 512])
     sectors[at] ^= 1
     with pytest.raises(ImageError, match="gpt-1st"):
@@ -102,7 +109,7 @@ def test_a_damaged_gpt_is_refused(gpt_disk: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize(("uuid", "label"), [(real.SWAP_UUID, ""), (real.SWAP_UUID, "spare")])
-def test_swap_is_what_mkswap_makes(tmp_path: Path, uuid: str, label: str) -> None:
+def test_a_swap_page_equals_that_of_mkswap(tmp_path: Path, uuid: str, label: str) -> None:
     file = tmp_path / "swap"
     named = f"-L {label}" if label else ""
     real.shell(f'umask 077; truncate -s 10M "$file"; mkswap -q -U {uuid} {named} "$file"', file=file)

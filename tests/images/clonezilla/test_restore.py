@@ -6,32 +6,32 @@ from pragmaspec.errors import ImageError
 from pragmaspec.images.clonezilla.directory import read_directory
 from pragmaspec.images.clonezilla.restore import restore
 from tests.images.clonezilla import real
-from tests.images.clonezilla.conftest import near, restored
+from tests.images.clonezilla.conftest import readable, restored
 
 
 def same(first: Path, second: Path) -> bool:
     return first.read_bytes() == second.read_bytes()
 
 
-def test_a_disk_comes_back_byte_for_byte(mbr_disk: Path, saved: Path, tmp_path: Path) -> None:
+def test_a_disk_is_restored_byte_by_byte(mbr_disk: Path, saved: Path, tmp_path: Path) -> None:
     """Boot code, hidden data, MBR with a logical partition, ext4, swap, FAT, and bytes of no known file system."""
     raw = restored(saved, tmp_path / "raw")
     assert same(raw, mbr_disk)
-    assert raw.stat().st_blocks * 512 < mbr_disk.stat().st_size // 2, "what was not used is not written"
+    assert raw.stat().st_blocks * 512 < mbr_disk.stat().st_size // 2, "unused blocks are not written"
 
 
-def test_a_gpt_comes_back_with_names_attributes_and_both_copies(gpt_disk: Path, tmp_path: Path) -> None:
+def test_a_gpt_is_restored_with_names_attributes_and_both_copies(gpt_disk: Path, tmp_path: Path) -> None:
     assert same(restored(real.clonezilla(gpt_disk, tmp_path / "image"), tmp_path / "raw"), gpt_disk)
 
 
 @pytest.mark.parametrize("compression", sorted(real.PACKERS))
 @pytest.mark.parametrize("volume", ["100K", "0"])
-def test_every_compression_split_and_whole(gpt_disk: Path, tmp_path: Path, compression: str, volume: str) -> None:
+def test_every_compression_is_restored_split_and_whole(gpt_disk: Path, tmp_path: Path, compression: str, volume: str) -> None:
     assert same(restored(real.clonezilla(gpt_disk, tmp_path / "image", compression, volume), tmp_path / "raw"), gpt_disk)
 
 
-def test_a_gpt_of_the_time_before_sfdisk_knew_it(gpt_disk: Path, tmp_path: Path) -> None:
-    """Then only ``vda-gpt-1st`` tells the partitions; the text has the protective MBR."""
+def test_a_gpt_is_restored_from_its_sectors_if_sfdisk_did_not_support_it(gpt_disk: Path, tmp_path: Path) -> None:
+    """Then only ``vda-gpt-1st`` has the partitions; the dump has the protective MBR."""
     image = real.clonezilla(gpt_disk, tmp_path / "image")
     (image / "vda-pt.sf").write_text(
         "# partition table of /dev/vda\nunit: sectors\n\n/dev/vda1 : start=        1, size=   131071, Id=ee\n"
@@ -43,7 +43,7 @@ def test_a_gpt_of_the_time_before_sfdisk_knew_it(gpt_disk: Path, tmp_path: Path)
     assert raw.read_bytes()[4096 * 512 : -(34 * 512)] == gpt_disk.read_bytes()[4096 * 512 : -(34 * 512)]
 
 
-def test_an_mbr_of_an_old_sfdisk(mbr_disk: Path, saved: Path, tmp_path: Path) -> None:
+def test_an_mbr_is_restored_from_the_dump_of_an_old_sfdisk(mbr_disk: Path, saved: Path, tmp_path: Path) -> None:
     image = real.copy(saved, tmp_path / "image")
     lines = [
         f"/dev/vda{number} : start={start:9}, size={size:9}, Id={kind}{', bootable' if number == 1 else ''}"
@@ -57,7 +57,7 @@ def test_an_mbr_of_an_old_sfdisk(mbr_disk: Path, saved: Path, tmp_path: Path) ->
     assert raw.read_bytes() == content[: raw.stat().st_size], "the identity of the disk is in the boot sector"
 
 
-def test_a_file_system_on_a_whole_disk(tmp_path: Path) -> None:
+def test_a_file_system_on_a_whole_disk_is_restored(tmp_path: Path) -> None:
     disk, image = tmp_path / "disk", tmp_path / "image"
     image.mkdir()
     real.shell(
@@ -70,7 +70,7 @@ def test_a_file_system_on_a_whole_disk(tmp_path: Path) -> None:
     assert same(restored(image, tmp_path / "raw"), disk)
 
 
-def test_an_image_of_partimage(tmp_path: Path) -> None:
+def test_an_image_of_partimage_is_restored(tmp_path: Path) -> None:
     """Saved by partimage 0.6.9 from ext3 through a loop device, with Clonezilla's options, gzip and split."""
     data = Path(__file__).parent / "data" / "partimage"
     raw = restored(data, tmp_path / "raw")
@@ -80,7 +80,7 @@ def test_an_image_of_partimage(tmp_path: Path) -> None:
     assert real.shell('debugfs -R "cat /hello" "$part" 2>/dev/null', part=part) == "hello from ext3\n"
 
 
-def test_an_image_of_ntfsclone(tmp_path: Path) -> None:
+def test_an_image_of_ntfsclone_is_restored(tmp_path: Path) -> None:
     disk, image = tmp_path / "disk", tmp_path / "image"
     make = "mkfs.ntfs -F -q -p 2048 -H 16 -S 63 -s 512 $part >/dev/null 2>&1"
     real.make_disk(disk, "label: dos\nlabel-id: 0x1\nstart=2048, type=7\n", {1: make}, size="9M")
@@ -103,11 +103,11 @@ def damage(file: Path, at: int) -> None:
     file.write_bytes(content)
 
 
-@pytest.mark.parametrize("sums", [("MD5SUMS", "md5sum"), ("SHA256SUMS", "sha256sum"), ("B2SUMS", "b2sum")])
-def test_what_is_not_as_its_check_sums_say_is_refused(saved: Path, tmp_path: Path, sums: tuple[str, str]) -> None:
+@pytest.mark.parametrize("checksums", [("MD5SUMS", "md5sum"), ("SHA256SUMS", "sha256sum"), ("B2SUMS", "b2sum")])
+def test_a_file_that_differs_from_its_checksum_is_rejected(saved: Path, tmp_path: Path, checksums: tuple[str, str]) -> None:
     image = real.copy(saved, tmp_path / "image")
     (image / "MD5SUMS").unlink()
-    real.with_sums(image, *sums)
+    real.with_checksums(image, *checksums)
     with (image / "vda5.dd-img.aa").open("r+b") as volume:
         volume.seek(500_000)
         volume.write(b"changed")
@@ -116,7 +116,7 @@ def test_what_is_not_as_its_check_sums_say_is_refused(saved: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("at", [3, 100, 200_000, -5])
-def test_a_flipped_bit_is_noticed_without_check_sums(saved: Path, tmp_path: Path, at: int) -> None:
+def test_a_flipped_bit_is_detected_without_checksums(saved: Path, tmp_path: Path, at: int) -> None:
     image = real.copy(saved, tmp_path / "image")
     (image / "MD5SUMS").unlink()
     last = sorted(image.glob("vda1.ext4-ptcl-img.gz.*"))[0 if at != -5 else -1]
@@ -125,8 +125,8 @@ def test_a_flipped_bit_is_noticed_without_check_sums(saved: Path, tmp_path: Path
         restored(image, tmp_path / "raw")
 
 
-def test_an_image_that_is_none_is_refused_however_much_is_in_it(saved: Path, tmp_path: Path) -> None:
-    """The decompressor has more to say than a pipe holds, and nobody listens."""
+def test_a_large_file_that_is_not_an_image_is_rejected(saved: Path, tmp_path: Path) -> None:
+    """The decompressor writes more than a pipe holds, and nothing reads it."""
     image = real.copy(saved, tmp_path / "image")
     (image / "MD5SUMS").unlink()
     for volume in image.glob("vda1.ext4-ptcl-img.gz.*"):
@@ -136,8 +136,8 @@ def test_an_image_that_is_none_is_refused_however_much_is_in_it(saved: Path, tmp
         restored(image, tmp_path / "raw")
 
 
-def test_something_behind_an_image_does_no_harm(saved: Path, tmp_path: Path, mbr_disk: Path) -> None:
-    """partclone reads what it needs and ends; what is left is read nevertheless, for the check sum behind it."""
+def test_trailing_data_is_ignored_but_verified(saved: Path, tmp_path: Path, mbr_disk: Path) -> None:
+    """partclone stops at the end of the image; the rest is read nevertheless, for the checksum at its end."""
     image = real.copy(saved, tmp_path / "image")
     (image / "MD5SUMS").unlink()
     real.shell(
@@ -152,7 +152,7 @@ def test_something_behind_an_image_does_no_harm(saved: Path, tmp_path: Path, mbr
         restored(image, tmp_path / "raw2")
 
 
-def test_a_volume_that_breaks_off_is_noticed(saved: Path, tmp_path: Path) -> None:
+def test_a_truncated_volume_is_detected(saved: Path, tmp_path: Path) -> None:
     image = real.copy(saved, tmp_path / "image")
     (image / "MD5SUMS").unlink()
     last = max(image.glob("vda5.dd-img.*"))
@@ -161,8 +161,8 @@ def test_a_volume_that_breaks_off_is_noticed(saved: Path, tmp_path: Path) -> Non
         restored(image, tmp_path / "raw")
 
 
-def test_what_is_larger_than_its_partition_is_refused(saved: Path, tmp_path: Path) -> None:
-    """It would overwrite what follows."""
+def test_content_larger_than_its_partition_is_rejected(saved: Path, tmp_path: Path) -> None:
+    """It would overwrite the next partition."""
     image = real.copy(saved, tmp_path / "image")
     (image / "MD5SUMS").unlink()
     table = (image / "vda-pt.sf").read_text()
@@ -174,7 +174,7 @@ def test_what_is_larger_than_its_partition_is_refused(saved: Path, tmp_path: Pat
         restored(image, tmp_path / "raw2")
 
 
-def test_a_bomb_stops_at_the_end_of_its_partition(saved: Path, tmp_path: Path) -> None:
+def test_a_decompression_bomb_stops_at_the_end_of_its_partition(saved: Path, tmp_path: Path) -> None:
     image = real.copy(saved, tmp_path / "image")
     (image / "MD5SUMS").unlink()
     for volume in image.glob("vda5.dd-img.*"):
@@ -184,21 +184,21 @@ def test_a_bomb_stops_at_the_end_of_its_partition(saved: Path, tmp_path: Path) -
         restored(image, tmp_path / "raw")
 
 
-def test_room_is_asked_for_before_it_is_taken(saved: Path, tmp_path: Path) -> None:
-    asked: list[int] = []
-    shelf = near(saved)
+def test_free_space_is_checked_before_restoring(saved: Path, tmp_path: Path) -> None:
+    checked: list[int] = []
+    folder = readable(saved)
 
-    def full(wanted: int) -> None:
-        asked.append(wanted)
-        raise ImageError("no room")
+    def full(size_bytes: int) -> None:
+        checked.append(size_bytes)
+        raise ImageError("no space")
 
-    with pytest.raises(ImageError, match="no room"):
-        restore(read_directory(shelf), shelf, tmp_path / "raw", lambda *_: None, full)
-    assert 3_000_000 < asked[0] < 32 * 2**20
+    with pytest.raises(ImageError, match="no space"):
+        restore(read_directory(folder), folder, tmp_path / "raw", lambda *_: None, full)
+    assert 3_000_000 < checked[0] < 32 * 2**20
 
 
-def test_progress_names_the_partition_and_its_volume(saved: Path, tmp_path: Path) -> None:
-    said: list[tuple[str, int | None, int | None]] = []
-    shelf = near(saved)
-    restore(read_directory(shelf), shelf, tmp_path / "raw", lambda *step: said.append(step))
-    assert ("restoring vda1, volume 1 of 3", 2**20, 2**20) in said
+def test_progress_includes_partition_and_volume(saved: Path, tmp_path: Path) -> None:
+    steps: list[tuple[str, int | None, int | None]] = []
+    folder = readable(saved)
+    restore(read_directory(folder), folder, tmp_path / "raw", lambda *step: steps.append(step))
+    assert ("restoring vda1, volume 1 of 3", 2**20, 2**20) in steps

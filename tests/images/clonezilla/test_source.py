@@ -40,21 +40,21 @@ def leftovers(store: BlobStore) -> list[str]:
     return sorted(entry.name for entry in (store.directory / "incoming").iterdir())
 
 
-def test_a_local_directory(saved: Path, mbr_disk: Path, store: BlobStore, tmp_path: Path) -> None:
+def test_a_local_directory_is_restored(saved: Path, mbr_disk: Path, store: BlobStore, tmp_path: Path) -> None:
     found = find(clonezilla_source(str(saved), "./image"), store)
     assert (found.format, found.virtual_size_bytes) == ("qcow2", mbr_disk.stat().st_size)
     assert disk_in(store, found, tmp_path) == mbr_disk.read_bytes()
     assert leftovers(store) == []
 
 
-def test_a_copy_elsewhere_gives_the_same_digest(saved: Path, store: BlobStore, tmp_path: Path) -> None:
+def test_a_copy_of_the_directory_has_the_same_digest(saved: Path, store: BlobStore, tmp_path: Path) -> None:
     copied = real.copy(saved, tmp_path / "copy")
     first, second = clonezilla_source(str(saved), "./image"), clonezilla_source(str(copied), "./image")
     assert first.described() == second.described()
     assert find(first, store).disk == find(second, BlobStore(tmp_path / "other")).disk
 
 
-def test_another_content_is_another_image(saved: Path, tmp_path: Path) -> None:
+def test_changed_content_is_another_image(saved: Path, tmp_path: Path) -> None:
     before = clonezilla_source(str(saved), "./image").described()
     image = real.copy(saved, tmp_path / "image")
     last = max(image.glob("vda1.*"))
@@ -65,7 +65,7 @@ def test_another_content_is_another_image(saved: Path, tmp_path: Path) -> None:
     assert clonezilla_source(str(tmp_path / "absent"), "./image").described() != before
 
 
-def test_over_the_web_by_the_listing(saved: Path, mbr_disk: Path, store: BlobStore, tmp_path: Path) -> None:
+def test_a_directory_on_a_listing_web_server_is_restored(saved: Path, mbr_disk: Path, store: BlobStore, tmp_path: Path) -> None:
     with FolderServer(saved) as server:
         found = find(clonezilla_source(server.url(), server.url()), store)
         volumes = [path for path in server.asked if "ptcl-img" in path]
@@ -74,7 +74,7 @@ def test_over_the_web_by_the_listing(saved: Path, mbr_disk: Path, store: BlobSto
     assert leftovers(store) == []
 
 
-def test_an_interrupted_run_goes_on_with_the_file_it_was_at(saved: Path, store: BlobStore) -> None:
+def test_an_interrupted_run_resumes_with_the_file_in_progress(saved: Path, store: BlobStore) -> None:
     with FolderServer(saved) as server:
         source = clonezilla_source(server.url(), server.url())
         server.cut += ["vda5.dd-img.ab"] * 50
@@ -89,21 +89,21 @@ def test_an_interrupted_run_goes_on_with_the_file_it_was_at(saved: Path, store: 
     assert leftovers(store) == []
 
 
-def test_a_volume_that_is_not_right_is_fetched_anew(saved: Path, store: BlobStore, tmp_path: Path) -> None:
+def test_a_wrong_volume_is_downloaded_again(saved: Path, store: BlobStore, tmp_path: Path) -> None:
     image = real.copy(saved, tmp_path / "image")
     volume = image / "vda5.dd-img.ab"
     good = volume.read_bytes()
     volume.write_bytes(good[:-1] + b"!")
     with FolderServer(image) as server:
         source = clonezilla_source(server.url(), server.url())
-        with pytest.raises(ImageError, match="check sums"):
+        with pytest.raises(ImageError, match="checksum"):
             find(source, store)
         assert leftovers(store) == []
         volume.write_bytes(good)
         assert find(source, store).format == "qcow2"
 
 
-def test_an_iso_image_around_it(saved: Path, mbr_disk: Path, store: BlobStore, tmp_path: Path) -> None:
+def test_a_directory_in_an_iso_image_is_restored(saved: Path, mbr_disk: Path, store: BlobStore, tmp_path: Path) -> None:
     """As PRAGMA's cziso has it: a recovery medium with the directory below /home/partimag."""
     root, iso = tmp_path / "root", tmp_path / "rocks.iso"
     shutil.copytree(saved, root / "home" / "partimag" / "rocks")
@@ -117,7 +117,7 @@ def test_an_iso_image_around_it(saved: Path, mbr_disk: Path, store: BlobStore, t
 
 
 @pytest.mark.parametrize("at", [0, 32768, 32768 + 156, 40960, 60_000])
-def test_a_damaged_iso_image_is_refused_in_words(saved: Path, store: BlobStore, tmp_path: Path, at: int) -> None:
+def test_a_damaged_iso_image_is_rejected(saved: Path, store: BlobStore, tmp_path: Path, at: int) -> None:
     iso = tmp_path / "rocks.iso"
     subprocess.run(["genisoimage", "-quiet", "-R", "-o", str(iso), str(saved)], check=True)
     content = iso.read_bytes()
@@ -126,16 +126,16 @@ def test_a_damaged_iso_image_is_refused_in_words(saved: Path, store: BlobStore, 
         find(clonezilla_source(str(iso), "./rocks.iso"), store)
 
 
-def test_an_iso_image_of_something_else(store: BlobStore, tmp_path: Path) -> None:
+def test_an_iso_image_without_a_clonezilla_directory_is_rejected(store: BlobStore, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     (root / "readme").write_text("hello")
     subprocess.run(["genisoimage", "-quiet", "-R", "-o", str(tmp_path / "x.iso"), str(root)], check=True)
-    with pytest.raises(ImageError, match="holds no directories of Clonezilla"):
+    with pytest.raises(ImageError, match="contains no Clonezilla directories"):
         find(clonezilla_source(str(tmp_path / "x.iso"), "./x.iso"), store)
 
 
-def test_two_that_want_it_restore_it_one_after_the_other(saved: Path, store: BlobStore) -> None:
+def test_concurrent_restores_run_one_after_the_other(saved: Path, store: BlobStore) -> None:
     results: list[str] = []
     source = clonezilla_source(str(saved), "./image")
     threads = [threading.Thread(target=lambda: results.append(find(source, store).disk.sha256)) for _ in range(2)]
@@ -147,16 +147,16 @@ def test_two_that_want_it_restore_it_one_after_the_other(saved: Path, store: Blo
     assert len(set(results)) == 1
 
 
-def test_a_kill_leaves_nothing_under_a_final_name(saved: Path, store: BlobStore) -> None:
+def test_a_kill_leaves_no_image_in_the_store(saved: Path, store: BlobStore) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from pragmaspec.images.reporter import ImageReporter\n"
         "from pragmaspec.images.context import ImageContext\n"
         "from pragmaspec.images.sources.clonezilla import clonezilla_source\n"
         "from pragmaspec.images.store.blobs import BlobStore\n"
-        "class Told(ImageReporter):\n"
+        "class PrintingReporter(ImageReporter):\n"
         "    def step(self, image, doing, done=None, total=None): print(doing, flush=True)\n"
-        "clonezilla_source(sys.argv[1], './image').find(ImageContext(BlobStore(Path(sys.argv[2])), 'rocks', Told()))"
+        "clonezilla_source(sys.argv[1], './image').find(ImageContext(BlobStore(Path(sys.argv[2])), 'rocks', PrintingReporter()))"
     )
     arguments = [sys.executable, "-c", code, str(saved), str(store.directory)]
     for stage in (
@@ -184,7 +184,7 @@ def test_a_kill_leaves_nothing_under_a_final_name(saved: Path, store: BlobStore)
     assert leftovers(store) == []
 
 
-def test_in_a_spec_it_is_locked_and_restored_once(saved: Path, tmp_path: Path) -> None:
+def test_an_image_of_a_spec_is_locked_and_restored_once(saved: Path, tmp_path: Path) -> None:
     spec, library = tmp_path / "spec", ImageLibrary(tmp_path / "store")
     real.copy(saved, spec / "image")
     model = ImageModel(clonezilla="./image")
@@ -201,7 +201,7 @@ def test_in_a_spec_it_is_locked_and_restored_once(saved: Path, tmp_path: Path) -
     assert same.digest == image.digest == sha256(library.files(image).disk.read_bytes()).hexdigest()
 
 
-def test_a_disk_nothing_can_start_from_is_refused(store: BlobStore, tmp_path: Path) -> None:
+def test_a_disk_that_cannot_boot_is_rejected(store: BlobStore, tmp_path: Path) -> None:
     disk, image = tmp_path / "disk", tmp_path / "image"
     image.mkdir()
     real.shell(
@@ -212,4 +212,4 @@ def test_a_disk_nothing_can_start_from_is_refused(store: BlobStore, tmp_path: Pa
     )
     with pytest.raises(ImageError, match=r"boot|partition"):
         find(clonezilla_source(str(image), "./image"), store)
-    assert leftovers(store) == [], "nothing half-made stays"
+    assert leftovers(store) == [], "no partial result remains"

@@ -16,23 +16,23 @@ from tests.images.clonezilla import real
 from tests.images.clonezilla.conftest import restored
 
 
-def save(file: Path, directory: Path, format_: str = "raw", **saving: object) -> None:
-    write_clonezilla(file, format_, directory, WriteOptions(**saving), lambda *_: None)  # type: ignore[arg-type]  # tests only
+def save(file: Path, directory: Path, format_: str = "raw", **options: object) -> None:
+    write_clonezilla(file, format_, directory, WriteOptions(**options), lambda *_: None)  # type: ignore[arg-type]  # tests only
 
 
 @pytest.mark.parametrize("compression", sorted(tools.WRITABLE_COMPRESSIONS))
-def test_what_is_written_is_restored(gpt_disk: Path, tmp_path: Path, compression: str) -> None:
+def test_a_written_directory_is_restored(gpt_disk: Path, tmp_path: Path, compression: str) -> None:
     save(gpt_disk, tmp_path / "image", compression=compression, volume_bytes=100_000)
     assert restored(tmp_path / "image", tmp_path / "raw").read_bytes() == gpt_disk.read_bytes()
 
 
-def test_a_relative_path(gpt_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_directory_may_be_a_relative_path(gpt_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save(gpt_disk, Path("image"))
     assert restored(tmp_path / "image", tmp_path / "raw").read_bytes() == gpt_disk.read_bytes()
 
 
-def test_an_mbr_disk_from_qcow2(mbr_disk: Path, tmp_path: Path) -> None:
+def test_a_qcow2_disk_with_an_mbr_is_written(mbr_disk: Path, tmp_path: Path) -> None:
     packed, image = tmp_path / "disk.qcow2", tmp_path / "image"
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(mbr_disk), str(packed)], check=True)
     save(packed, image, "qcow2", disk="nvme0n1", volume_bytes=0)
@@ -42,7 +42,7 @@ def test_an_mbr_disk_from_qcow2(mbr_disk: Path, tmp_path: Path) -> None:
     assert restored(image, tmp_path / "raw").read_bytes() == mbr_disk.read_bytes()
 
 
-def test_the_real_tools_read_it(mbr_disk: Path, tmp_path: Path) -> None:
+def test_clonezillas_own_tools_restore_it(mbr_disk: Path, tmp_path: Path) -> None:
     """As Clonezilla restores: the table by sfdisk, a partition by its decompressor and partclone."""
     image = tmp_path / "image"
     save(mbr_disk, image, disk="vda", volume_bytes=1_000_000)
@@ -57,13 +57,13 @@ def test_the_real_tools_read_it(mbr_disk: Path, tmp_path: Path) -> None:
     assert real.partitions(tmp_path / "raw") == real.partitions(mbr_disk)
 
 
-def test_what_is_there_is_not_overwritten(gpt_disk: Path, tmp_path: Path) -> None:
+def test_an_existing_directory_is_not_overwritten(gpt_disk: Path, tmp_path: Path) -> None:
     (tmp_path / "image").mkdir()
-    with pytest.raises(ImageError, match="is there already"):
+    with pytest.raises(ImageError, match="already exists"):
         save(gpt_disk, tmp_path / "image")
 
 
-def test_lvm_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_lvm_is_rejected_and_leaves_nothing(tmp_path: Path) -> None:
     disk = real.make_disk(tmp_path / "disk", "label: dos\nlabel-id: 0x1\nstart=2048, type=8e\n", {}, "8M")
     # A label and behind it a physical volume header without areas (lvm2's lib/format_text/layout.h, lib/misc/crc.c).
     body = struct.pack("<I8s32sQ", 32, b"LVM2 001", b"0123456789abcdefghijklmnopqrstuv", 7 << 20).ljust(492, b"\0")
@@ -76,7 +76,7 @@ def test_lvm_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["disk"]
 
 
-def test_a_kill_leaves_nothing_under_the_final_name(mbr_disk: Path, tmp_path: Path) -> None:
+def test_a_kill_leaves_no_directory_under_its_final_name(mbr_disk: Path, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from pragmaspec.images.clonezilla.write import WriteOptions, write_clonezilla\n"
         "write_clonezilla(Path(sys.argv[1]), 'raw', Path(sys.argv[2]), WriteOptions(compression='xz'), lambda *_: None)"
