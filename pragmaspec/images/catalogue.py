@@ -1,4 +1,4 @@
-"""Which images the store knows: what each is, where it came from, and so how to get its bytes again."""
+"""The catalogue of known images: each with its source, from which its bytes can be fetched again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,9 +29,9 @@ class CatalogueEntry(VerifiedImage, frozen=True, kw_only=True):
 
 
 class Catalogue:
-    """The entries, one file each in ``<store>/images``. URLs in them may hold secrets, so only the owner can read them.
+    """The entries, one file each in ``<store>/images``. Their URLs may contain secrets, so only the owner can read them.
 
-    Disks that a user imported stand by name in ``<store>/imported``: nobody else gives them again, so they stay until they are
+    Imported disks have an entry by name in ``<store>/imported``: no source can provide them again, so they are kept until
     forgotten.
     """
 
@@ -41,14 +41,14 @@ class Catalogue:
         self._imported = store.directory / "imported"
 
     def get(self, digest: str) -> CatalogueEntry | None:
-        """The image with this digest, or None; a damaged entry is none."""
+        """Return the image with this digest, if known; damaged entries are ignored."""
         try:
             return _decoded(self._store.recall(self._directory / f"{digest}.json"))
         except OSError:
             return None
 
     def put(self, entry: CatalogueEntry) -> None:
-        """Keep ``entry``. The day it was first resolved stays."""
+        """Record ``entry``, with the day it was first resolved."""
         before = self.get(entry.digest)
         if before is not None:
             entry = msgspec.structs.replace(entry, date=before.date)
@@ -56,36 +56,34 @@ class Catalogue:
             self._store.remember(self._directory / f"{entry.digest}.json", msgspec.json.encode(entry))
 
     def all(self) -> Iterator[CatalogueEntry]:
-        """Every entry, imported ones too, the newest first."""
+        """Yield all entries including imported ones, the newest first."""
         imported = {(entry.name, entry.digest): entry for file in self._imported.glob("*.json") if (entry := _read(file))}
         others = [entry for file in self._directory.glob("*.json") if (entry := self.get(file.stem))]
         entries = (*imported.values(), *(entry for entry in others if (entry.name, entry.digest) not in imported))
         yield from sorted(entries, key=lambda entry: (entry.date, entry.name, entry.digest), reverse=True)
 
     def imported(self) -> tuple[CatalogueEntry, ...]:
-        """The imported disks, by name. Raises ImageError when an entry is damaged: then nobody knows what it keeps."""
+        """Return the imported disks by name. Raises ImageError if an entry is damaged, because its disk is then unknown."""
         found = {file: _read(file) for file in sorted(self._imported.glob("*.json"))}
         damaged = [str(file) for file, entry in found.items() if entry is None]
         if damaged:
-            detail = (
-                f"{', '.join(damaged)} cannot be read, so nobody knows which disk it means. Delete it, and import the disk again."
-            )
-            raise ImageError("Store of images is damaged", detail)
+            detail = f"{', '.join(damaged)} cannot be read, so its disk is unknown. Delete it, and import the disk again."
+            raise ImageError("Image store damaged", detail)
         return tuple(entry for entry in found.values() if entry)
 
     def put_imported(self, entry: CatalogueEntry) -> None:
-        """Keep ``entry`` under its name. Raises UsageError when another disk has it."""
+        """Record ``entry`` under its name. Raises UsageError if another disk has that name."""
         before = _read(self._imported / f"{entry.name}.json")
         if before is not None and before.digest != entry.digest:
             detail = (
                 f"The store has another disk called {entry.name}, imported on {before.date} ({before.origin}). Give this one "
-                f"another name with --name, or give up that one first: `pragmaspec image prune --forget {quote(entry.name)}`."
+                f"another name with --name, or remove that one first: `pragmaspec image prune --forget {quote(entry.name)}`."
             )
             raise UsageError("Name is taken", detail)
         write_atomically(self._imported / f"{entry.name}.json", msgspec.json.encode(entry))
 
     def forget_imported(self, name: str) -> None:
-        """The disk is no longer kept for its name."""
+        """Remove the entry of an imported disk."""
         (self._imported / f"{name}.json").unlink(missing_ok=True)
 
 

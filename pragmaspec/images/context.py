@@ -66,6 +66,10 @@ class ImageContext:
         """Report progress on the image."""
         self._reporter.step(self.image, doing, done_bytes, total_bytes)
 
+    def find(self, blob: Blob) -> Path | None:
+        """Return a file with this content, in the store or outside, if any."""
+        return self.store.path(blob.sha256) if self.store.has(blob) else self.digests.find(blob)
+
     def local(self, path: str) -> Blob:
         """Return digest and size of a local file."""
         return self.digests.blob(Path(path), lambda done, total: self.step(f"reading {Path(path).name}", done, total))

@@ -1,4 +1,4 @@
-"""Digests made beside the transfer, in a thread of their own: hashlib lets go of the interpreter while it works."""
+"""Hashing in a separate thread: hashlib releases the GIL while it works."""
 
 import hashlib
 import threading
@@ -7,15 +7,15 @@ from types import TracebackType
 from typing import Self
 
 MAX_QUEUED_CHUNKS = 16
-"""Pieces that may wait for the digest; so many times the piece is all the memory it takes."""
+"""Chunks that may wait to be hashed; they are all the memory that is needed."""
 
 
 class ThreadedHash:
-    """The digests ``kinds`` of what :meth:`update` is given, in that order."""
+    """Hashes the chunks given to :meth:`update` by all algorithms ``kinds``."""
 
     def __init__(self, kinds: tuple[str, ...] = ("sha256",)) -> None:
         self._digests = {kind: hashlib.new(kind) for kind in kinds}
-        self._pieces: Queue[bytes | None] = Queue(MAX_QUEUED_CHUNKS)
+        self._chunks: Queue[bytes | None] = Queue(MAX_QUEUED_CHUNKS)
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Self:
@@ -25,21 +25,21 @@ class ThreadedHash:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._finish()
 
-    def update(self, piece: bytes) -> None:
-        """Take ``piece`` into account. It must not be changed afterwards."""
-        self._pieces.put(piece)
+    def update(self, chunk: bytes) -> None:
+        """Add ``chunk``, which must not be changed afterwards."""
+        self._chunks.put(chunk)
 
     def hex(self, kind: str) -> str:
-        """The digest of all that was given, in hexadecimal. Ends the work."""
+        """Return the digest of all chunks, in hexadecimal, and end the thread."""
         self._finish()
         return self._digests[kind].hexdigest()
 
     def _finish(self) -> None:
         if self._thread.is_alive():
-            self._pieces.put(None)
+            self._chunks.put(None)
             self._thread.join()
 
     def _work(self) -> None:
-        while (piece := self._pieces.get()) is not None:
+        while (chunk := self._chunks.get()) is not None:
             for digest in self._digests.values():
-                digest.update(piece)
+                digest.update(chunk)

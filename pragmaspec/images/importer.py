@@ -1,7 +1,4 @@
-"""Files brought to this machine by hand: disks, and the kernels that a lock file asks for.
-
-Names that come from elsewhere, as the names of a spec have to be.
-"""
+"""Import files into the store: disks, and the boot files that a lock file needs; and turn names into those of a spec."""
 
 import json
 import os
@@ -28,9 +25,9 @@ from pragmaspec.spec.fields.scalars import NAME_PATTERN
 
 
 class ImportedFile(Frozen, frozen=True):
-    """A file that is in the store now. ``made``: the disk it became, None for what is no disk; ``answers``: what was missing.
+    """A file in the store. ``made``: the disk made of it, None for other files; ``answers``: the missing file that it is.
 
-    ``entry``: as what it is kept, for a disk that nothing was missing.
+    ``entry``: the entry of a disk that was not missing.
     """
 
     file: Path
@@ -40,32 +37,32 @@ class ImportedFile(Frozen, frozen=True):
     entry: CatalogueEntry | None = None
 
 
-def import_file(file: Path, name: str, workshop: ImageContext, missing: Mapping[str, str], options: DiskOptions) -> ImportedFile:
-    """Put ``file`` into the store: what was missing as it is, anything else as a disk that is kept under ``name``.
+def import_file(file: Path, name: str, context: ImageContext, missing: Mapping[str, str], options: DiskOptions) -> ImportedFile:
+    """Put ``file`` into the store: a missing file as it is, any other as a disk that is kept under ``name``.
 
-    ``missing``: what lock files ask for, by SHA-256: ``kernel of debian-12``. Raises ImageError, and UsageError when another disk
-    has the name.
+    ``missing``: descriptions of files that a lock file needs, such as ``kernel of debian-12``, by SHA-256. Raises ImageError, and
+    UsageError if another disk has the name.
     """
-    digest = workshop.local(str(file.absolute())).sha256
+    digest = context.local(str(file.absolute())).sha256
     answers = missing.get(digest, "")
     if answers and not answers.startswith("disk"):
-        return ImportedFile(file=file, blob=_as_it_is(file, workshop, digest), answers=answers)
+        return ImportedFile(file=file, blob=_publish(file, context, digest), answers=answers)
     options = replace(options, partitionless=options.partitionless or bool(answers))
-    made = make_disk(file, workshop, options, name=file.name, digest=digest)
+    made = make_disk(file, context, options, name=file.name, digest=digest)
     answers = missing.get(made.blob.sha256, "")
-    entry = None if answers else _keep(name, file, made, workshop.store, partitionless=options.partitionless)
+    entry = None if answers else _keep(name, file, made, context.store, partitionless=options.partitionless)
     return ImportedFile(file=file, blob=made.blob, made=made, answers=answers, entry=entry)
 
 
 def spec_lines(entry: CatalogueEntry, *, partitionless: bool) -> tuple[str, ...]:
-    """The lines of ``images:`` by which a spec uses the imported disk ``entry``, indented from 0."""
+    """Return the lines for ``images:`` of a spec that use the imported disk ``entry``, without indentation."""
     place = str(entry.source.disk) if isinstance(entry.source, LocalSource) else ""
-    kernel = ("  # kernel: PATH  # it has no boot loader, so it needs a kernel",) if partitionless else ()
+    kernel = ("  # kernel: PATH  # without a boot loader it needs a kernel",) if partitionless else ()
     return (f"{entry.name}:", f"  source: {_scalar(place)}", f"  sha256: {entry.digest}", f"  format: {entry.format}", *kernel)
 
 
 def _keep(name: str, file: Path, made: BootableDisk, store: BlobStore, *, partitionless: bool) -> CatalogueEntry:
-    """Keep the disk that ``file`` became under ``name``. A spec that names its place in the store finds it inspected."""
+    """Record the disk made of ``file`` under ``name``, and its inspection for specs with its path in the store."""
     digest, place = made.blob.sha256, str(store.path(made.blob.sha256).absolute())
     entry = CatalogueEntry(
         name=name,
@@ -82,51 +79,51 @@ def _keep(name: str, file: Path, made: BootableDisk, store: BlobStore, *, partit
     return entry
 
 
-def _as_it_is(file: Path, workshop: ImageContext, digest: str) -> Blob:
-    with workshop.store.locked(digest), workshop.store.scratch(digest) as scratch:
+def _publish(file: Path, context: ImageContext, digest: str) -> Blob:
+    with context.store.locked(digest), context.store.scratch(digest) as scratch:
         copy = scratch / "file"
         handle = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with open_regular(file) as window:
-                found, _ = write_sparse(handle, file_chunks(window))
+            with open_regular(file) as opened:
+                found, _ = write_sparse(handle, file_chunks(opened))
         finally:
             os.close(handle)
-        return workshop.store.publish(copy, found)
+        return context.store.publish(copy, found)
 
 
 def _scalar(text: str) -> str:
-    """``text`` as YAML has it; JSON's strings are YAML's double-quoted ones."""
+    """Return ``text`` as a YAML scalar; a JSON string is a double-quoted one."""
     return text if re.fullmatch(r"[\w./@+-]+", text) else json.dumps(text)
 
 
-_MOST_LETTERS = 32
-"""Leaves room for ``-frontend`` behind it."""
+_MAX_LETTERS = 32
+"""So that ``-frontend`` can be appended."""
 
 
 def is_spec_name(name: str) -> bool:
-    """Whether a spec takes ``name`` for an image or a cluster."""
+    """True if ``name`` is valid for an image or a cluster in a spec."""
     return re.fullmatch(NAME_PATTERN.removesuffix("$"), name) is not None
 
 
 def spec_name(name: str) -> str:
-    """``name`` as a spec has it: lower-case letters, digits and ``-``. Raises UsageError when nothing is left."""
-    found = _near(name)
+    """Turn ``name`` into a valid name: lower-case letters, digits and ``-``. Raises UsageError if nothing is left."""
+    found = _cleaned(name)
     if not is_spec_name(found):
-        raise UsageError("No name for the image", f"{name!r} cannot be made a name of a spec.")
+        raise UsageError("No valid image name", f"{name!r} cannot be turned into a valid name.")
     return found
 
 
 def invalid_name(name: str) -> Problem:
-    """Why ``name`` cannot stand in a spec, and what could."""
-    near = _near(name)
-    hint = f" {near} would do." if is_spec_name(near) else ""
+    """Return the problem for an invalid ``name``, with a suggestion."""
+    near = _cleaned(name)
+    hint = f" {near} is valid." if is_spec_name(near) else ""
     detail = (
-        f"{name!r} cannot stand in a spec: a name has lower-case letters a to z, digits and -, begins with a letter, and ends "
+        f"{name!r} is not valid in a spec: a name has lower-case letters a to z, digits and -, begins with a letter, and ends "
         f"with a letter or digit.{hint}"
     )
     return Problem(summary="Not a valid name", detail=detail)
 
 
-def _near(name: str) -> str:
-    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_MOST_LETTERS].strip("-")
+def _cleaned(name: str) -> str:
+    found = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_MAX_LETTERS].strip("-")
     return found if found[:1].isalpha() else f"vc-{found}".strip("-")

@@ -1,4 +1,4 @@
-"""Images as the lock file and earlier runs know them, without reading, downloading or building any."""
+"""Resolve images from the lock file and from earlier runs alone, without reading, downloading or building any."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def known_image(store: BlobStore, model: "ImageModel", name: str, directory: Path) -> WantedImage | None:
-    """The image as the lock file has it, or as it was found when its source was last asked; None: that cannot be told.
+    """Return the image from the lock file, or as its source last provided it; None if neither is valid.
 
-    A local file counts only as long as it looks as it did when it was read. What starts the disk is not known.
+    A local file must have the same metadata as when it was hashed. The firmware that boots the disk is not determined.
     """
     source = source_of(model, directory)
     with suppress(ImageError):
@@ -32,13 +32,13 @@ def known_image(store: BlobStore, model: "ImageModel", name: str, directory: Pat
             return _wanted(model, name, source.origin(), resolved_from_lock(locked))
     if may_change(source):
         return None
-    kept = (entry.found for entry in Catalogue(store).all() if entry.source == source and _stands(store, entry))
-    found = next(kept, None)
+    current = (entry.found for entry in Catalogue(store).all() if entry.source == source and _is_current(store, entry))
+    found = next(current, None)
     return None if found is None else _wanted(model, name, source.origin(), found)
 
 
-def _stands(store: BlobStore, entry: CatalogueEntry) -> bool:
-    """True if ``entry`` is still valid for its source, as far as can be told without reading it."""
+def _is_current(store: BlobStore, entry: CatalogueEntry) -> bool:
+    """True if ``entry`` is still valid for its source, as far as its metadata shows."""
     source = entry.source
     if not isinstance(source, LocalSource):
         return bool(source.described()) and all(map(store.has, entry.blobs))

@@ -1,4 +1,4 @@
-"""Images of the spec, resolved to digests and to files on this machine."""
+"""Resolves the images of a spec to digests, and to files on this machine."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
 
 class ImageLibrary:
-    """The images of this user, in ``store_dir``; shared by all stacks. May be used from several threads and processes at once.
+    """The images of this user, in ``store_dir``; shared by all stacks. Safe for concurrent threads and processes.
 
-    ``locked``: take images only as the lock file has them; write nothing into it, and refuse whatever differs.
+    ``locked``: use images only as in the lock file; do not change it, and refuse any difference.
     """
 
     def __init__(self, store_dir: Path, *, locked: bool = False, policy: TransferPolicy | None = None) -> None:
@@ -52,26 +52,26 @@ class ImageLibrary:
 
     @property
     def lasting(self) -> bool:
-        """True if resolved images are kept for later processes; False if the store cannot be written."""
+        """True if resolved images are stored for later processes; False if the store is not writable."""
         return self._store.lasting
 
     def resolve(
         self, model: "ImageModel", name: str, directory: Path, where: Where | None = None, reporter: ImageReporter | None = None
     ) -> WantedImage:
-        """The image ``name`` of a spec in ``directory``, with its digest.
+        """Return the image ``name`` of a spec in ``directory``, with its digest.
 
-        Downloads or builds it when neither the lock file nor the store knows it, and writes the lock file then. Raises
-        ImageError, with ``where`` as the place.
+        Downloads or builds it if neither the lock file nor the store has it, and updates the lock file. Raises ImageError at
+        ``where``.
         """
         source = source_of(model, directory)
         try:
             if self.locked:
-                found = self._as_locked(source, name, directory, reporter)
+                found = self._from_lock(source, name, directory, reporter)
             else:
-                found = self._known(source, name, directory) or self._new(source, name, reporter)
-            found, boots = with_detected_firmware(found, self._path(found.disk))
-            firmware = choose_firmware(model.firmware, found, boots)
-            entry = self._keep(source, name, found)
+                found = self._known_image(source, name, directory) or self._resolve_source(source, name, reporter)
+            found, support = with_detected_firmware(found, self._path(found.disk))
+            firmware = choose_firmware(model.firmware, found, support)
+            entry = self._record(source, name, found)
             if source.described() and not self.locked:
                 write_lock(directory, name, lock_entry(entry, read_lock(directory).get(name)))
         except ImageError as error:
@@ -83,8 +83,8 @@ class ImageLibrary:
             **image_fields(entry),
             cloud_init=model.guest == "cloud-init",
             firmware=firmware,
-            archs=boots.uefi if boots and firmware == "uefi" else (),
-            unbootable=boots.unbootable if boots and boots.has_esp else "",
+            archs=support.uefi if support and firmware == "uefi" else (),
+            unbootable=support.unbootable if support and support.has_esp else "",
             where=where,
         )
 
@@ -99,89 +99,89 @@ class ImageLibrary:
         upgrade: bool = False,
         accept_older: bool = False,
     ) -> LockChange:
-        """Put the image into the lock file: an entry that counts stays, unless ``upgrade``, which asks the source again.
+        """Put the image into the lock file. A valid entry is kept, unless ``upgrade`` resolves the source again.
 
-        What nobody vouches for is taken as its source gives it, on first use. Raises ImageError, with ``where`` as the place; the
-        lock file is then as it was.
+        An image without a published digest is trusted on first use. Raises ImageError at ``where``; the lock file is then
+        unchanged.
         """
         source = source_of(model, directory)
         before = read_lock(directory).get(name)
         try:
-            counts = before is not None and before.described == source.described()
-            if before is not None and counts and not upgrade:
+            valid = before is not None and before.described == source.described()
+            if before is not None and valid and not upgrade:
                 self._check_local(source, name, before, reporter)
                 return LockChange(name=name, change="same", entry=before, before=before)
             found = None if upgrade else self._in_store(source)
-            found = found or source.find(self._workshop(name, reporter, first_use=True))
-            if counts and not accept_older:
+            found = found or source.find(self._context(name, reporter, first_use=True))
+            if valid and not accept_older:
                 refuse_older(before, found)
-            found, boots = with_detected_firmware(found, self._path(found.disk))
-            choose_firmware(model.firmware, found, boots)
-            after = lock_entry(self._keep(source, name, found), before)
+            found, support = with_detected_firmware(found, self._path(found.disk))
+            choose_firmware(model.firmware, found, support)
+            after = lock_entry(self._record(source, name, found), before)
             write_lock(directory, name, after)
         except ImageError as error:
             raise with_location(error, name, where) from None
         return LockChange(name=name, change=change_kind(before, after), entry=after, before=before)
 
     def remove_stale(self, directory: Path, names: Iterable[str]) -> tuple[LockChange, ...]:
-        """Remove the lock entries of all images but ``names``. With ``locked``, raises ImageError when there are any."""
+        """Remove the lock entries of images other than ``names``. With ``locked``, raises ImageError if there are any."""
         known = set(names)
-        gone = {name: entry for name, entry in read_lock(directory).items() if name not in known}
-        if gone and self.locked:
-            raise unused_lock_entries(gone)
-        remove_from_lock(directory, gone)
-        return tuple(LockChange(name=name, change="removed", entry=gone[name], before=gone[name]) for name in sorted(gone))
+        stale = {name: entry for name, entry in read_lock(directory).items() if name not in known}
+        if stale and self.locked:
+            raise unused_lock_entries(stale)
+        remove_from_lock(directory, stale)
+        return tuple(LockChange(name=name, change="removed", entry=stale[name], before=stale[name]) for name in sorted(stale))
 
     def files(self, image: WantedImage, reporter: ImageReporter | None = None) -> ImageFiles:
-        """The image's bytes on this machine, verified; downloaded or built when they are not here. Raises ImageError."""
+        """Return the verified files of the image, downloading or building it if necessary. Raises ImageError."""
         try:
-            found = self._present(image)
+            found = self._local_files(image)
             if found is None:
                 self._fetch(image, reporter)
-                found = self._present(image)
+                found = self._local_files(image)
         except ImageError as error:
             raise with_location(error, image.name, image.where) from None
         if found is None:
-            raise with_location(_other_bytes(image), image.name, image.where)
+            raise with_location(_changed(image), image.name, image.where)
         return found
 
     def public_copy(self, image: WantedImage) -> PublicCopy | None:
-        """Where else the image's disk can be had, if everybody may. Raises ImageError when the user's settings are wrong."""
-        from pragmaspec.images.public_copy import public_url  # noqa: PLC0415 - only what is staged far away needs it
+        """Return the public URL of the image's disk, if any. Raises ImageError if the user's settings are invalid."""
+        from pragmaspec.images.public_copy import public_url  # noqa: PLC0415 - needed for remote sites only
 
         entry = self._catalogue.get(image.digest)
         url = public_url(entry) if entry is not None else ""
-        return PublicCopy(url=url, here=self._present(image) is not None) if url else None
+        return PublicCopy(url=url, here=self._local_files(image) is not None) if url else None
 
     def unbootable_reason(self, image: WantedImage) -> str:
-        """The reason why nothing starts the image's disk; empty when something does, or it is not on this machine."""
+        """Return why the image's disk cannot boot; empty if it can, or is not on this machine."""
         file = None if image.kernel else self._path(image.disk)
-        boots = boot_support_of_file(file) if file else None
-        return boots.unbootable if boots and not boots.has_esp else ""
+        support = boot_support_of_file(file) if file else None
+        return support.unbootable if support and not support.has_esp else ""
 
     def entries(self) -> tuple[CatalogueEntry, ...]:
-        """The images whose bytes are on this machine, the newest first."""
+        """Return the images with all files on this machine, the newest first."""
         return tuple(entry for entry in self._catalogue.all() if all(self._path(blob) for blob in entry.blobs))
 
     def packages(self, digest: str) -> tuple[str, ...]:
-        """The packages of a built image, sorted, as ``name=version=architecture``; none when they are not known."""
+        """Return the packages of a built image, sorted, as ``name=version=architecture``; none if they are unknown."""
         entry = self._catalogue.get(digest)
         if entry is None or not entry.packages or not self._store.path(entry.packages).exists():
             return ()
         return tuple(self._store.path(entry.packages).read_text(encoding="utf-8").split())
 
-    def _known(self, source: AnySource, name: str, directory: Path) -> VerifiedImage | None:
-        """What the lock file says of ``source``, else the newest image of it that the store holds whole."""
+    def _known_image(self, source: AnySource, name: str, directory: Path) -> VerifiedImage | None:
+        """Return the image of ``source`` from the lock file, else the newest one in the store."""
         described = source.described()
         if not described:
             return None
         locked = read_lock(directory).get(name)
         if locked and locked.described == described:
-            return self._pinned(locked)
+            return self._locked_image(locked)
         return self._in_store(source)
 
     def _in_store(self, source: AnySource) -> VerifiedImage | None:
-        """The newest image of ``source`` that the store holds whole, when it is as good as what the source itself would give."""
+        """Return the newest complete image of ``source`` in the store, if the source would provide the same."""
         if not source.described() or may_change(source):
             return None
         return next(
@@ -189,37 +189,37 @@ class ImageLibrary:
             None,
         )
 
-    def _new(self, source: AnySource, name: str, reporter: ImageReporter | None) -> VerifiedImage:
-        """What the source gives now, when somebody vouches for it."""
+    def _resolve_source(self, source: AnySource, name: str, reporter: ImageReporter | None) -> VerifiedImage:
+        """Resolve the source, if its image has a digest from the spec or from a publisher."""
         if needs_lock(source):
             raise not_pinned(source.origin())
-        return source.find(self._workshop(name, reporter))
+        return source.find(self._context(name, reporter))
 
-    def _as_locked(self, source: AnySource, name: str, directory: Path, reporter: ImageReporter | None) -> VerifiedImage:
-        """What the lock file says, and nothing else."""
+    def _from_lock(self, source: AnySource, name: str, directory: Path, reporter: ImageReporter | None) -> VerifiedImage:
+        """Return the image from the lock file. Raises ImageError if it has none."""
         locked = read_lock(directory).get(name)
         if locked is None or locked.described != source.described():
             raise stale_lock_entry(source.described(), locked)
-        return self._pinned(locked) if locked.described else self._check_local(source, name, locked, reporter)
+        return self._locked_image(locked) if locked.described else self._check_local(source, name, locked, reporter)
 
-    def _pinned(self, locked: LockEntry) -> VerifiedImage:
-        """What the lock file says. Raises ImageError when it contradicts itself, or the bytes where they are here."""
+    def _locked_image(self, locked: LockEntry) -> VerifiedImage:
+        """Return the locked image. Raises ImageError if its entry contradicts itself, or its bytes in the store."""
         found = resolved_from_lock(locked)
         if self._store.has(found.disk):
-            with open_regular(self._store.path(found.disk.sha256)) as window:
-                check_shape(found, read_disk_header(window))
+            with open_regular(self._store.path(found.disk.sha256)) as disk:
+                check_shape(found, read_disk_header(disk))
         return found
 
     def _check_local(self, source: AnySource, name: str, locked: LockEntry, reporter: ImageReporter | None) -> VerifiedImage:
-        """What is pinned; where local files decide, they have to be the pinned ones."""
+        """Return the locked image; local files must be the locked ones."""
         if locked.described:
-            return self._pinned(locked)
-        found = source.find(self._workshop(name, reporter))
+            return self._locked_image(locked)
+        found = source.find(self._context(name, reporter))
         if found.digest != locked.digest:
             raise differs_from_lock(locked, found.digest)
         return found
 
-    def _keep(self, source: AnySource, name: str, found: VerifiedImage) -> CatalogueEntry:
+    def _record(self, source: AnySource, name: str, found: VerifiedImage) -> CatalogueEntry:
         entry = CatalogueEntry(
             name=name,
             digest=found.digest,
@@ -231,8 +231,8 @@ class ImageLibrary:
         self._catalogue.put(entry)
         return entry
 
-    def _present(self, image: WantedImage) -> ImageFiles | None:
-        """The files of all the image's blobs, or None when one is missing."""
+    def _local_files(self, image: WantedImage) -> ImageFiles | None:
+        """Return the files of the image, None if one is missing."""
         disk = self._path(image.disk)
         kernel = self._path(image.kernel) if image.kernel else None
         initrd = self._path(image.initrd) if image.initrd else None
@@ -241,22 +241,20 @@ class ImageLibrary:
         return ImageFiles(disk=disk, kernel=kernel, initrd=initrd)
 
     def _path(self, blob: Blob) -> Path | None:
-        if self._store.has(blob):
-            return self._store.path(blob.sha256)
-        return self._workshop("", None).digests.find(blob)
+        return self._context("", None).find(blob)
 
     def _fetch(self, image: WantedImage, reporter: ImageReporter | None) -> None:
         entry = self._catalogue.get(image.digest)
         if entry is None:
             raise ImageError(
-                "Image is not known here",
-                f"Its bytes are not in {self._store.directory}, nor is it known where they come from. Plan again with the spec.",
+                "Image is unknown",
+                f"{self._store.directory} has neither its bytes nor its source. Plan again with the spec.",
             )
-        found = entry.source.find(self._workshop(image.name, reporter, pinned=entry.fetched))
+        found = entry.source.find(self._context(image.name, reporter, pinned=entry.fetched))
         if found.disk == image.disk:
             check_shape(image, found)
 
-    def _workshop(
+    def _context(
         self, name: str, reporter: ImageReporter | None, *, pinned: Fetched | None = None, first_use: bool = False
     ) -> ImageContext:
         return ImageContext(
@@ -264,11 +262,10 @@ class ImageLibrary:
         )
 
 
-def _other_bytes(image: WantedImage) -> ImageError:
+def _changed(image: WantedImage) -> ImageError:
     return ImageError(
         "Image has changed",
-        f"The plan wants {image.digest[:16]}…, and {image.origin} does not give that any more: a file was replaced "
-        f"since, or the mirror has newer packages than {LOCK_FILE} tells. Plan again; for a built image first take the new "
-        "one with `pragmaspec lock --upgrade`, or copy its files from the machine that built it, or give `snapshot` in the "
-        "spec.",
+        f"The plan needs {image.digest[:16]}…, which {image.origin} does not provide any more: a file was replaced, or the "
+        f"mirror has newer packages than {LOCK_FILE}. Plan again. For a built image, lock the new one with `pragmaspec lock "
+        "--upgrade`, copy its files from the machine that built it, or set `snapshot` in the spec first.",
     )

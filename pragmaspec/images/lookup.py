@@ -1,4 +1,4 @@
-"""A disk that somebody names on the command line: a file, a Clonezilla directory, a URL, or an image of the store."""
+"""Find a disk from the command line: a file, a Clonezilla directory, a URL, or an image of the store."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,49 +17,46 @@ from pragmaspec.net.urls import is_remote, redact_url
 if TYPE_CHECKING:
     from pragmaspec.images.sources.registry import AnySource
 
-_LEAST_DIGITS = 4
-"""How much of a digest has to be said."""
+_MIN_DIGITS = 4
+"""Digits of a digest that are needed to find it."""
 
 
-def find_disk(what: str, workshop: ImageContext, options: DiskOptions) -> tuple[Path, BootableDisk]:
-    """The disk that ``what`` names, in the workshop's store or where it is, with what it is there.
+def find_disk(name: str, context: ImageContext, options: DiskOptions) -> tuple[Path, BootableDisk]:
+    """Return the disk called ``name``, in the store or outside, and its description.
 
-    ``member``: its path, where ``what`` is an archive. Raises UsageError when nothing has that name, and
-    ImageError as :func:`pragmaspec.images.disks.make_disk.make_disk`.
+    Raises UsageError if there is none, and ImageError as :func:`pragmaspec.images.disks.make_disk.make_disk`.
     """
-    path = Path(what)
+    path = Path(name)
     if path.is_file():
-        made = make_disk(path, workshop, options, name=path.name)
-        return workshop.store.path(made.blob.sha256), made
-    if path.is_dir() or is_remote(what) or "://" in what:
-        return _from_source(_source(what, options.member), workshop)
-    entry = find_image(workshop.store, what)
+        disk = make_disk(path, context, options, name=path.name)
+        return context.store.path(disk.blob.sha256), disk
+    if path.is_dir() or is_remote(name) or "://" in name:
+        return _from_source(_source(name, options.member), context)
+    entry = find_image(context.store, name)
     if entry is None:
-        detail = f"There is no file {what}, and no image of the store is called so. `pragmaspec image list` shows them."
+        detail = f"There is no file {name}, and no image with this name or digest in the store. See `pragmaspec image list`."
         raise UsageError("No such disk", detail)
-    found = _bytes(entry, workshop)
-    return (
-        (found, BootableDisk(entry.disk, entry.format, entry.virtual_size_bytes))
-        if found
-        else _from_source(entry.source, workshop)
-    )
+    file = context.find(entry.disk)
+    if file is None:
+        return _from_source(entry.source, context)
+    return file, BootableDisk(entry.disk, entry.format, entry.virtual_size_bytes)
 
 
 @contextmanager
-def naming(what: str) -> Iterator[None]:
-    """Let every ImageError of the block say that it is about the disk which was named as ``what``."""
+def naming(name: str) -> Iterator[None]:
+    """Add the ``name`` of a disk to every ImageError of the block."""
     try:
         yield
     except ImageError as error:
-        raise with_location(error, redact_url(what) if is_remote(what) else what, None) from None
+        raise with_location(error, redact_url(name) if is_remote(name) else name, None) from None
 
 
-def find_image(store: BlobStore, what: str) -> CatalogueEntry | None:
-    """The disk that was imported under this name, else the newest image of the store with it, or whose digest begins so."""
+def find_image(store: BlobStore, name: str) -> CatalogueEntry | None:
+    """Return the imported disk with this name, else the newest image with it, else one whose digest begins with it."""
     catalogue = Catalogue(store)
     entries = tuple(catalogue.all())
-    by_name = (entry for entry in (*catalogue.imported(), *entries) if entry.name == what)
-    by_digest = (entry for entry in entries if len(what) >= _LEAST_DIGITS and entry.digest.startswith(what))
+    by_name = (entry for entry in (*catalogue.imported(), *entries) if entry.name == name)
+    by_digest = (entry for entry in entries if len(name) >= _MIN_DIGITS and entry.digest.startswith(name))
     return next(by_name, None) or next(by_digest, None)
 
 
@@ -74,14 +71,7 @@ def _source(what: str, member: str) -> "AnySource":
         raise UsageError("Not a disk that can be named here", f"{error}.") from None
 
 
-def _from_source(source: "AnySource", workshop: ImageContext) -> tuple[Path, BootableDisk]:
-    found = source.find(workshop)
-    made = BootableDisk(found.disk, found.format, found.virtual_size_bytes)
-    path = workshop.store.path(found.disk.sha256)
-    return (path if path.exists() else workshop.digests.find(found.disk) or path), made
-
-
-def _bytes(entry: CatalogueEntry, workshop: ImageContext) -> Path | None:
-    if workshop.store.has(entry.disk):
-        return workshop.store.path(entry.disk.sha256)
-    return workshop.digests.find(entry.disk)
+def _from_source(source: "AnySource", context: ImageContext) -> tuple[Path, BootableDisk]:
+    found = source.find(context)
+    disk = BootableDisk(found.disk, found.format, found.virtual_size_bytes)
+    return context.find(found.disk) or context.store.path(found.disk.sha256), disk

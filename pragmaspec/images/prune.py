@@ -1,7 +1,7 @@
-"""Removing what nobody needs from the store: files that no stack reaches, and what interrupted runs left behind.
+"""Remove unused files from the store: files that no stack needs, and leftovers of interrupted runs.
 
-What to remove is a value, made first and shown; removing looks again at each file before it goes. Young files stay, whoever
-reaches them: a run may be between having made an image and having written down that it uses it.
+The files to remove are a value, computed first and shown; each is checked again before it is removed. Recent files are kept: a
+run may have made an image and not yet recorded that it uses it.
 """
 
 import fcntl
@@ -17,13 +17,13 @@ from pragmaspec.images.store.blobs import BlobStore
 
 DAY_S = 24 * 3600
 MIN_AGE_S = DAY_S
-"""How old a file has to be."""
+"""Minimum age of a file to be removed."""
 
 PruneReason = Literal["unused", "left over", "put aside", "record of nothing"]
 
 
 class Removable(Frozen, frozen=True):
-    """A file or directory of the store that may go. ``bytes``: the room it takes on the disk."""
+    """A file or directory of the store that can be removed. ``bytes``: its disk usage."""
 
     path: str
     bytes: int
@@ -32,7 +32,7 @@ class Removable(Frozen, frozen=True):
 
 
 class PrunePlan(Frozen, frozen=True):
-    """What may go, the largest first, and how much stays."""
+    """The files to remove, the largest first, and the number and size of those that stay."""
 
     removable: tuple[Removable, ...]
     kept_files: int
@@ -40,38 +40,38 @@ class PrunePlan(Frozen, frozen=True):
 
     @property
     def bytes(self) -> int:
-        """The room that is won."""
+        """Disk space to be freed."""
         return sum(doomed.bytes for doomed in self.removable)
 
 
 def plan_prune(
     store: BlobStore, needed: Iterable[str], images: Iterable[str], now_s: float, old_s: float = MIN_AGE_S
 ) -> PrunePlan:
-    """What nobody needs. ``needed``: digests of files that somebody reaches; ``images``: digests of images that somebody does.
+    """Return the unused files. ``needed``: digests of files in use; ``images``: digests of images in use.
 
-    ``now_s``: seconds since 1970, against which ages count.
+    ``now_s``: the current time, in seconds since 1970.
     """
-    reached, known = set(needed), set(images)
+    needed_files, needed_images = set(needed), set(images)
     doomed: list[Removable] = []
     kept = 0
     kept_bytes = 0
     for file in _files(store.directory / "sha256"):
-        if file.name not in reached and _old(file, now_s, old_s):
-            doomed.append(_doomed(file, "unused"))
+        if file.name not in needed_files and _old(file, now_s, old_s):
+            doomed.append(_removable(file, "unused"))
         else:
             kept += 1
-            kept_bytes += _room(file)
-    gone = {Path(each.path).name for each in doomed}
-    stays = {file.name for file in _files(store.directory / "sha256")} - gone
+            kept_bytes += _disk_usage(file)
+    removed = {Path(each.path).name for each in doomed}
+    remaining = {file.name for file in _files(store.directory / "sha256")} - removed
     doomed += [
-        _doomed(each, "put aside" if each.suffix == ".bad" else "left over")
+        _removable(each, "put aside" if each.suffix == ".bad" else "left over")
         for each in _files(store.incoming)
-        if _old(each, now_s, old_s) and not _held(store, each)
+        if _old(each, now_s, old_s) and not _is_locked(store, each)
     ]
     doomed += [
-        _doomed(each, "record of nothing")
+        _removable(each, "record of nothing")
         for each in _files(store.directory / "images")
-        if each.stem not in known and _old(each, now_s, old_s) and not stays.intersection(_files_of(store, each.stem))
+        if each.stem not in needed_images and _old(each, now_s, old_s) and not remaining.intersection(_files_of(store, each.stem))
     ]
     return PrunePlan(
         removable=tuple(sorted(doomed, key=lambda each: (-each.bytes, each.path))), kept_files=kept, kept_bytes=kept_bytes
@@ -79,19 +79,19 @@ def plan_prune(
 
 
 def prune(store: BlobStore, pruning: PrunePlan) -> tuple[Removable, ...]:
-    """Remove what may go, and say what went: not what changed since it was looked at, and not what somebody works on."""
-    gone = []
+    """Remove the files of a plan and return the removed ones; those that have changed or are locked meanwhile are kept."""
+    removed = []
     with store.exclusive():
         for each in pruning.removable:
             path = Path(each.path)
-            if _ctime(path) == each.ctime_ns and not (path.parent == store.incoming and _held(store, path)):
+            if _ctime(path) == each.ctime_ns and not (path.parent == store.incoming and _is_locked(store, path)):
                 _remove(path)
-                gone.append(each)
-    return tuple(gone)
+                removed.append(each)
+    return tuple(removed)
 
 
 def _files_of(store: BlobStore, image: str) -> set[str]:
-    """The digests of the files that an image is made of."""
+    """Return the digests of the files of an image."""
     entry = Catalogue(store).get(image)
     return {blob.sha256 for blob in entry.blobs} if entry else set()
 
@@ -103,8 +103,8 @@ def _files(directory: Path) -> Iterator[Path]:
         return
 
 
-def _doomed(path: Path, why: PruneReason) -> Removable:
-    return Removable(path=str(path), bytes=_room(path), why=why, ctime_ns=_ctime(path) or 0)
+def _removable(path: Path, why: PruneReason) -> Removable:
+    return Removable(path=str(path), bytes=_disk_usage(path), why=why, ctime_ns=_ctime(path) or 0)
 
 
 def _old(path: Path, now_s: float, old_s: float) -> bool:
@@ -113,25 +113,25 @@ def _old(path: Path, now_s: float, old_s: float) -> bool:
 
 
 def _ctime(path: Path) -> int | None:
-    """When anything of it last changed, its name included; None when it is gone."""
+    """Return the time of the last change, including its name; None if it does not exist."""
     try:
         return path.lstat().st_ctime_ns
     except FileNotFoundError:
         return None
 
 
-def _room(path: Path) -> int:
-    """What it takes on the disk; holes take nothing."""
+def _disk_usage(path: Path) -> int:
+    """Return the disk usage; holes do not count."""
     if path.is_dir() and not path.is_symlink():
-        return sum(_room(each) for each in path.iterdir())
+        return sum(_disk_usage(each) for each in path.iterdir())
     try:
         return path.lstat().st_blocks * 512
     except FileNotFoundError:
         return 0
 
 
-def _held(store: BlobStore, path: Path) -> bool:
-    """Whether a run works on it: whoever writes to ``incoming/<name>.…`` holds the lock ``name``."""
+def _is_locked(store: BlobStore, path: Path) -> bool:
+    """True if a run uses it: writers of ``incoming/<name>.…`` hold the lock ``name``."""
     try:
         handle = os.open(store.directory / "locks" / path.name.partition(".")[0], os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,8 @@
-"""Where anybody can download exactly the bytes of an image, without anything that belongs to the user.
+"""The public URL of an image's exact bytes, for hosts that download the disk themselves.
 
-A host that is told such a URL learns no secret, and what it gets is checked against the digest of a disk that somebody's machine
-has looked at. So left out are URLs with a user, a password or a query (it may be a signature), servers that ``~/.netrc`` or a
-CloudFront key is for, this machine itself, and whatever was unpacked or converted before it became the image.
+Such a URL must not reveal a secret to the host. So there is none for URLs with a user, a password or a query (it may be a
+signature), for servers with credentials in ``~/.netrc`` or with a CloudFront key, for this machine itself, and for files that
+were unpacked or converted. The host verifies the digest, which is that of an inspected disk.
 """
 
 import os
@@ -21,7 +21,7 @@ _DRIVES = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com"
 
 
 def public_url(entry: CatalogueEntry, settings: Settings | None = None, environ: Mapping[str, str] = os.environ) -> str:
-    """The URL of the disk of ``entry``; empty when there is none that everybody may use. Raises ImageError for bad settings."""
+    """Return the public URL of the disk of ``entry``, or an empty string. Raises ImageError for invalid settings."""
     if entry.fetched is None or entry.fetched.blob != entry.disk:
         return ""
     known = settings or read_settings(environ)
@@ -29,7 +29,7 @@ def public_url(entry: CatalogueEntry, settings: Settings | None = None, environ:
 
 
 def _candidates(entry: CatalogueEntry) -> Iterator[str]:
-    """Where it came from, after redirects; else what the spec names, which may lead to a URL that is signed for each download."""
+    """Yield the URL after redirects, then that of the spec, which may redirect to a URL signed per download."""
     if entry.fetched is not None and entry.fetched.url:
         yield entry.fetched.url
     if isinstance(entry.source, UrlSource):
@@ -45,11 +45,11 @@ def _is_public(url: str, settings: Settings, environ: Mapping[str, str]) -> bool
         return False
     host = found.host
     signed = any(fnmatchcase(host, pattern) for key in settings.cloudfront for pattern in key.hosts)
-    return host not in _DRIVES and not (signed or found.is_local or _has_password(host, environ))
+    return host not in _DRIVES and not (signed or found.is_local or _has_credentials(host, environ))
 
 
-def _has_password(host: str, environ: Mapping[str, str]) -> bool:
-    """Whether the user's netrc file has one for ``host``. One that cannot be read may have."""
+def _has_credentials(host: str, environ: Mapping[str, str]) -> bool:
+    """True if the user's netrc file has credentials for ``host``, or cannot be read."""
     named = environ.get("NETRC")
     for file in [Path(named)] if named else [home() / ".netrc", home() / "_netrc"]:
         try:

@@ -1,7 +1,4 @@
-"""How images tell what they are doing, without printing.
-
-Where the bytes of an image stand on this machine.
-"""
+"""Progress of work on images, and their files on this machine."""
 
 from pathlib import Path
 
@@ -9,14 +6,14 @@ from pragmaspec.frozen import Frozen
 
 
 class ImageReporter:
-    """Told of every stretch of work on an image. This one keeps silent; a caller that wants to show progress overrides it."""
+    """Receives the progress of work on an image. This one ignores it; callers that show progress override it."""
 
     def step(self, image: str, doing: str, done_bytes: int | None = None, total_bytes: int | None = None) -> None:
-        """``image`` is at ``doing`` ("downloading", "installing packages"), with bytes where there are any to count."""
+        """Report an activity ("downloading", "installing packages") for ``image``, with bytes if they are known."""
 
 
 class ImageFiles(Frozen, frozen=True):
-    """Local files that hold an image's bytes, already verified against its digests."""
+    """The local files of an image, verified against its digests."""
 
     disk: Path
     kernel: Path | None = None

@@ -1,4 +1,4 @@
-"""What the user has set about sources of images: keys and places that must not stand in a spec.
+"""The user's settings for image sources: credentials and locations that do not belong into a spec.
 
 From the environment, and from ``sources.toml`` in ``$XDG_CONFIG_HOME/pragmaspec`` (else ``~/.config/pragmaspec``)::
 
@@ -35,7 +35,7 @@ SETTINGS_FILE = "sources.toml"
 
 
 class CloudFrontKey(Frozen, frozen=True):
-    """A key for signed URLs: the id of its public half, the file with its private half, the servers (with ``*`` in them)."""
+    """A key for signed URLs: the id of the public key, the file of the private key, and patterns of hosts (with ``*``)."""
 
     key_pair_id: str
     private_key: str
@@ -43,9 +43,9 @@ class CloudFrontKey(Frozen, frozen=True):
 
 
 class GoogleDriveSettings(Frozen, frozen=True):
-    """How Google Drive is asked: by a service account (the file with its key), an API key, or as everybody with the link.
+    """Access to Google Drive: by a service account (the file with its key), an API key, or anonymously by link.
 
-    ``site`` and ``api`` are where it is.
+    ``site`` and ``api``: its URLs.
     """
 
     service_account: str = ""
@@ -55,7 +55,7 @@ class GoogleDriveSettings(Frozen, frozen=True):
 
 
 class Settings(Frozen, frozen=True):
-    """All of it. ``catalogue`` pairs names with the user's own publications, which come before the built-in ones."""
+    """All settings. ``catalogue``: names and publications of the user, which override the built-in ones."""
 
     cloudfront: tuple[CloudFrontKey, ...] = ()
     drive: GoogleDriveSettings = GoogleDriveSettings()
@@ -69,12 +69,12 @@ class _File(Frozen, frozen=True, rename={"google_drive": "google-drive"}):
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """What the environment and the user's file say; the environment counts first. Raises ImageError when it is not understood."""
+    """Read the settings; the environment overrides the user's file. Raises ImageError if they are invalid."""
     file = _read(_directory(environ) / SETTINGS_FILE)
     key_pair, private = environ.get("PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID", ""), environ.get("PRAGMASPEC_CLOUDFRONT_PRIVATE_KEY", "")
     keys = file.cloudfront
     if bool(key_pair) != bool(private):
-        raise _wrong("the environment", "PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID and PRAGMASPEC_CLOUDFRONT_PRIVATE_KEY go together")
+        raise _invalid("the environment", "set both PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID and PRAGMASPEC_CLOUDFRONT_PRIVATE_KEY")
     if key_pair:
         hosts = tuple(environ.get("PRAGMASPEC_CLOUDFRONT_HOSTS", "*.cloudfront.net").replace(",", " ").split())
         keys = (CloudFrontKey(key_pair_id=key_pair, private_key=private, hosts=hosts), *keys)
@@ -101,7 +101,7 @@ def _check(field: str, url: str, where: str) -> None:
     try:
         parse_url(url)
     except UrlError as error:
-        raise _wrong(where, f"the `{field}` of Google Drive cannot be used: {error}") from None
+        raise _invalid(where, f"the `{field}` of Google Drive is invalid: {error}") from None
 
 
 def _directory(environ: Mapping[str, str]) -> Path:
@@ -115,15 +115,15 @@ def _read(file: Path) -> _File:
     except (FileNotFoundError, NotADirectoryError):
         return _File()
     except OSError as error:
-        raise _wrong(str(file), f"it cannot be read: {error.strerror}") from None
+        raise _invalid(str(file), f"it cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise _wrong(str(file), str(error)) from None
+        raise _invalid(str(file), str(error)) from None
     try:
         document: dict[str, Any] = tomllib.loads(text)
         return msgspec.convert(document, _File)
     except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise _wrong(str(file), str(error)) from None
+        raise _invalid(str(file), str(error)) from None
 
 
-def _wrong(where: str, why: str) -> ImageError:
-    return ImageError("Settings for image sources are wrong", f"{where}: {why}.")
+def _invalid(where: str, why: str) -> ImageError:
+    return ImageError("Invalid settings for image sources", f"{where}: {why}.")

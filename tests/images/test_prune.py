@@ -125,7 +125,7 @@ def test_a_damaged_user_is_not_taken_for_none(store: BlobStore) -> None:
     record_usage(store, StackUsage(spec="/spec", state="/state"))
     (file,) = (store.directory / "users").iterdir()
     file.write_bytes(b"{")
-    with pytest.raises(ImageError, match="nobody knows which stack it means"):
+    with pytest.raises(ImageError, match="the stack that it belongs to is unknown"):
         stack_usages(store)
 
 

@@ -79,5 +79,5 @@ def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str, words: str) ->
 
 
 def test_half_a_key_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="go together"):
+    with pytest.raises(ImageError, match="set both"):
         read_settings(environment(tmp_path, PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID="K"))

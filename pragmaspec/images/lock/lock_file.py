@@ -1,18 +1,14 @@
-"""``pragmaspec.lock`` beside the spec: what each image was found to be, so that everybody with the repository gets the same.
+"""The lock file ``pragmaspec.lock`` beside the spec: the resolved images, so that every user of the repository gets the same.
 
-TOML, sorted, one block an image, meant to be committed and read in reviews. An entry counts as long as the image's description in
-the spec is the one it was made for. Other tables of the file, for the other things an environment is made of (versions,
-addresses, placement), belong to others and are kept as they are.
-
-Tables as TOML 1.0 text, keys in the order they have: the standard library reads TOML and does not write it.
+TOML, sorted, one block per image, to be committed and reviewed. An entry is valid while the image's description in the spec is
+the one that it was made for. Other tables of the file are preserved: they are reserved for other parts of an environment
+(versions, addresses, placement).
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -25,48 +21,6 @@ from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.planning.wanted import Firmware
 from pragmaspec.resources import Blob, BootImage
 
-
-def toml_text(table: Mapping[str, Any], *path: str) -> str:
-    """``table`` under the header ``[path]`` (none: at the top), its tables after its values."""
-    return "\n".join(_lines(table, path)) + "\n"
-
-
-def _lines(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
-    if path and (values or len(values) == len(table)):
-        yield f"[{'.'.join(map(_key, path))}]"
-    for key, value in values.items():
-        yield f"{_key(key)} = {_value(value)}"
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield ""
-            yield from _lines(value, (*path, key))
-
-
-def _key(text: str) -> str:
-    bare = bool(text) and all(letter.isascii() and (letter.isalnum() or letter in "-_") for letter in text)
-    return text if bare else _string(text)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_key(key)} = {_value(each)}' for key, each in value.items())}}}"
-    return _string(str(value))
-
-
-def _string(text: str) -> str:
-    """A basic string: JSON's escapes, of which TOML knows all but the escaped slash, which is never written."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 LOCK_FILE = "pragmaspec.lock"
 _HEAD = """\
 # Written by pragmaspec: what each image of the spec was found to be. Commit this file.
@@ -75,12 +29,11 @@ _HEAD = """\
 
 
 class LockEntry(BootImage, frozen=True, kw_only=True):
-    """One image as it was resolved.
+    """A resolved image.
 
-    ``described`` is the digest of its description in the spec, empty where a local file decides; ``digest`` stands for all that a
-    node boots; ``packages`` is the digest of the list of packages, for a built image. ``url`` to ``signed_by``: what was
-    transferred, if anything was, as in :class:`Fetched`. ``firmware``: what starts the disk; a BIOS where nothing is said.
-    ``date`` is the day of the resolution, year-month-day.
+    ``described``: digest of its description in the spec, empty if a local file decides; ``firmware``: boots the disk, a BIOS by
+    default; ``packages``: digest of the package list of a built image; ``url`` to ``signed_by``: the transferred file, as in
+    :class:`Fetched`; ``date``: day of the resolution, year-month-day.
     """
 
     described: str
@@ -98,7 +51,7 @@ class LockEntry(BootImage, frozen=True, kw_only=True):
 
     @property
     def transfer(self) -> Fetched | None:
-        """What was transferred."""
+        """The transferred file, if any."""
         if self.fetched is None:
             return None
         return Fetched(
@@ -117,54 +70,50 @@ LOCK_FIELDS += tuple(name for name in LockEntry.__struct_fields__ if name not in
 
 
 def read_lock(directory: Path) -> dict[str, LockEntry]:
-    """The entries by image name; none when there is no lock file. Raises ImageError when it cannot be understood."""
+    """Return the entries by image name, none if there is no lock file. Raises ImageError if it is invalid."""
     return {name: msgspec.convert(block, LockEntry) for name, block in image_blocks(_document(directory)).items()}
 
 
-def write_lock(directory: Path, name: str, locked: LockEntry) -> None:
-    """Put the entry of image ``name`` into the lock file; the other entries stay. Writes nothing when it stands there already."""
-    with _directory_held(directory):
+def write_lock(directory: Path, name: str, entry: LockEntry) -> None:
+    """Put the entry of image ``name`` into the lock file. Does not touch a file that has it."""
+    with _locked(directory):
         entries = read_lock(directory)
-        if entries.get(name) != locked:
-            _write(directory, {**entries, name: locked})
+        if entries.get(name) != entry:
+            _write(directory, {**entries, name: entry})
 
 
 def remove_from_lock(directory: Path, names: Iterable[str]) -> None:
-    """Remove the entries ``names``, those that are there."""
-    gone = set(names)
-    with _directory_held(directory):
+    """Remove those of the entries ``names`` that exist."""
+    removed = set(names)
+    with _locked(directory):
         entries = read_lock(directory)
-        if gone.intersection(entries):
-            _write(directory, {name: locked for name, locked in entries.items() if name not in gone})
+        if removed.intersection(entries):
+            _write(directory, {name: entry for name, entry in entries.items() if name not in removed})
 
 
-def read_table(directory: Path, name: str) -> dict[str, Any]:
-    """The table ``name`` of the lock file, which is not of images; empty when there is none. Raises ImageError."""
-    found: dict[str, Any] = _document(directory).tables.get(name, {})
-    return found
+def lock_text(entries: Mapping[str, LockEntry], other_tables: Mapping[str, Any] | None = None) -> str:
+    """Return the text of a lock file."""
+    import tomli_w  # noqa: PLC0415 - written rarely
+
+    blocks = [_HEAD, f"version = {VERSION}\n"]
+    blocks.extend(tomli_w.dumps({IMAGES_TABLE: {name: _block(entries[name])}}) for name in sorted(entries))
+    blocks.extend(tomli_w.dumps({name: table}) for name, table in sorted((other_tables or {}).items()))
+    return "\n".join(blocks)
 
 
-def write_table(directory: Path, name: str, table: Mapping[str, Any]) -> None:
-    """Put ``table`` into the lock file in place of the one called ``name``; all the rest stays."""
-    with _directory_held(directory):
-        others = _others(_document(directory))
-        if others.get(name) != table:
-            _write(directory, read_lock(directory), {**others, name: dict(table)})
-
-
-def _write(directory: Path, entries: Mapping[str, LockEntry], others: Mapping[str, Any] | None = None) -> None:
-    kept = _others(_document(directory)) if others is None else others
+def _write(directory: Path, entries: Mapping[str, LockEntry]) -> None:
     file = directory / LOCK_FILE
+    other_tables = {name: table for name, table in _document(directory).tables.items() if name not in {"version", IMAGES_TABLE}}
     try:
-        write_atomically(file, lock_text(entries, kept).encode(), mode=0o644)
+        write_atomically(file, lock_text(entries, other_tables).encode(), mode=0o644)
     except OSError as error:
-        detail = f"{file} cannot be written: {error.strerror}. It belongs beside the spec, in a folder that you may write to."
+        detail = f"{file} cannot be written: {error.strerror}. It belongs beside the spec, in a folder that is writable for you."
         raise ImageError("Lock file not writable", detail) from None
 
 
 @contextmanager
-def _directory_held(directory: Path) -> Iterator[None]:
-    """Two runs that resolve two images of one spec must not lose each other's entries."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Serialise runs that write entries of one spec, so that none is lost."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -173,27 +122,15 @@ def _directory_held(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def lock_text(entries: Mapping[str, LockEntry], others: Mapping[str, Any] | None = None) -> str:
-    """The lock file that holds ``entries``, and the tables ``others``."""
-    blocks = [_HEAD, f"version = {VERSION}\n"]
-    blocks.extend(toml_text(_block(entries[name]), IMAGES_TABLE, name) for name in sorted(entries))
-    blocks.extend(toml_text(table, name) for name, table in sorted((others or {}).items()))
-    return "\n".join(blocks)
-
-
-def _block(locked: LockEntry) -> dict[str, Any]:
-    """The entry with each blob as ``sha256:<digest> <bytes>``, in the order of the fields."""
-    values = msgspec.to_builtins(locked)
+def _block(entry: LockEntry) -> dict[str, Any]:
+    """Return the non-empty fields of an entry in file order, with each blob as ``sha256:<digest> <bytes>``."""
+    values = msgspec.to_builtins(entry)
     given = ((field, values.get(field)) for field in LOCK_FIELDS)
     return {
         field: f"sha256:{value['sha256']} {value['size_bytes']}" if isinstance(value, dict) else value
         for field, value in given
         if value or field == "described"
     }
-
-
-def _others(document: LockDocument) -> dict[str, Any]:
-    return {name: table for name, table in document.tables.items() if name not in {"version", IMAGES_TABLE}}
 
 
 def _document(directory: Path) -> LockDocument:

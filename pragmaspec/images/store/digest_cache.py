@@ -1,4 +1,4 @@
-"""Digests of files that stay where they areed, so that a disk of gigabytes is not read for every plan."""
+"""Cache of the digests of files outside the store, so that large disks are not hashed for every plan."""
 
 import os
 import stat
@@ -16,11 +16,11 @@ from pragmaspec.images.store.blobs import BlobStore, ProgressCallback, file_sha2
 from pragmaspec.resources import Blob
 
 SETTLED_NS = 100_000_000
-"""A file that was changed less than this before it was read may change again without its times showing it."""
+"""A file changed less than this before it was hashed may change again without a change of its timestamps."""
 
 
-class _Seen(Frozen, frozen=True):
-    """A file's outside, when it was read, and the digest it had."""
+class _Entry(Frozen, frozen=True):
+    """A file's metadata, the time it was hashed, and its digest."""
 
     path: str
     size: int
@@ -31,90 +31,90 @@ class _Seen(Frozen, frozen=True):
     read_ns: int = 0
     sha256: str = ""
 
-    def same(self, other: "_Seen") -> bool:
-        """Whether both show the same file from outside."""
+    def same(self, other: "_Entry") -> bool:
+        """True if both have the same metadata."""
         return msgspec.structs.replace(self, read_ns=0, sha256="") == msgspec.structs.replace(other, read_ns=0, sha256="")
 
     @property
     def settled(self) -> bool:
-        """Whether a later change must show in the times."""
+        """True if a later change would change the timestamps."""
         return self.read_ns - max(self.mtime_ns, self.ctime_ns) > SETTLED_NS
 
 
 class DigestCache:
-    """The digests of files outside the store, kept in ``<store>/local``."""
+    """Digests of files outside the store, cached in ``<store>/local``."""
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
         self._directory = store.directory / "local"
-        self._by_digest = store.directory.absolute() / "sha256"
+        self._blobs = store.directory.absolute() / "sha256"
 
-    def blob(self, file: Path, counted: ProgressCallback | None = None) -> Blob:
-        """The file by content. Raises ImageError when it is not a readable file, or changes while it is read."""
-        now = _look(file)
-        if file.parent == self._by_digest:
-            return Blob(sha256=file.name, size_bytes=now.size)  # only what has this digest gets that name
-        kept = self._kept(self._entry(file))
-        if kept and kept.settled and kept.same(now):
-            return Blob(sha256=kept.sha256, size_bytes=kept.size)
+    def blob(self, file: Path, progress: ProgressCallback | None = None) -> Blob:
+        """Return digest and size of a file. Raises ImageError if it is not a readable file, or changes meanwhile."""
+        now = _stat(file)
+        if file.parent == self._blobs:
+            return Blob(sha256=file.name, size_bytes=now.size)  # files of the store are named by their digest
+        cached = self._cached(self._path(file))
+        if cached and cached.settled and cached.same(now):
+            return Blob(sha256=cached.sha256, size_bytes=cached.size)
         read_ns = time.time_ns()
         try:
-            digest = file_sha256(file, counted)
+            digest = file_sha256(file, progress)
         except OSError as error:
             raise unreadable_file(file, error) from None
-        if not _look(file).same(now):
+        if not _stat(file).same(now):
             raise changed_while_reading(file)
-        seen = msgspec.structs.replace(now, read_ns=read_ns, sha256=digest)
-        self._store.remember(self._entry(file), msgspec.json.encode(seen))
+        entry = msgspec.structs.replace(now, read_ns=read_ns, sha256=digest)
+        self._store.remember(self._path(file), msgspec.json.encode(entry))
         return Blob(sha256=digest, size_bytes=now.size)
 
     def remembered(self, file: Path) -> Blob | None:
-        """The file by content as it was last read, if it looks as it did then; None: it would have to be read."""
+        """Return the cached digest and size of a file, None if it would have to be hashed."""
         try:
-            now = _look(file)
+            now = _stat(file)
         except ImageError:
             return None
-        kept = self._kept(self._entry(file))
-        return Blob(sha256=kept.sha256, size_bytes=kept.size) if kept and kept.settled and kept.same(now) else None
+        cached = self._cached(self._path(file))
+        return Blob(sha256=cached.sha256, size_bytes=cached.size) if cached and cached.settled and cached.same(now) else None
 
     def find(self, blob: Blob) -> Path | None:
-        """A file that has been seen with this content and still has it, or None."""
-        for entry in self._store.remembered(self._directory):
-            kept = self._kept(entry)
-            if kept and (kept.sha256, kept.size) == (blob.sha256, blob.size_bytes):
+        """Return a known file that still has this content, if any."""
+        for path in self._store.remembered(self._directory):
+            cached = self._cached(path)
+            if cached and (cached.sha256, cached.size) == (blob.sha256, blob.size_bytes):
                 with suppress(ImageError):
-                    if self.blob(Path(kept.path)) == blob:
-                        return Path(kept.path)
+                    if self.blob(Path(cached.path)) == blob:
+                        return Path(cached.path)
         return None
 
-    def _entry(self, file: Path) -> Path:
+    def _path(self, file: Path) -> Path:
         return self._directory / f"{sha256(os.fsencode(file)).hexdigest()[:32]}.json"
 
-    def _kept(self, entry: Path) -> _Seen | None:
+    def _cached(self, path: Path) -> _Entry | None:
         try:
-            return msgspec.json.decode(self._store.recall(entry), type=_Seen)
+            return msgspec.json.decode(self._store.recall(path), type=_Entry)
         except (OSError, msgspec.MsgspecError):
             return None
 
 
 def changed_while_reading(file: Path) -> ImageError:
-    """The error for a file that is not what it was a moment ago."""
-    detail = f"{file} was written to while it was read. Wait until whatever writes it is done."
-    return ImageError("Image changes while it is read", detail)
+    """Return the error for a file that changed meanwhile."""
+    detail = f"{file} was modified while it was read. Wait until the program that writes it is done."
+    return ImageError("Image changed while it was read", detail)
 
 
-def _look(file: Path) -> _Seen:
+def _stat(file: Path) -> _Entry:
     try:
-        seen = file.stat()
+        entry = file.stat()
     except OSError as error:
         raise unreadable_file(file, error) from None
-    if not stat.S_ISREG(seen.st_mode):
+    if not stat.S_ISREG(entry.st_mode):
         raise not_a_regular_file(file)
-    return _Seen(
+    return _Entry(
         path=str(file),
-        size=seen.st_size,
-        mtime_ns=seen.st_mtime_ns,
-        ctime_ns=seen.st_ctime_ns,
-        inode=seen.st_ino,
-        device=seen.st_dev,
+        size=entry.st_size,
+        mtime_ns=entry.st_mtime_ns,
+        ctime_ns=entry.st_ctime_ns,
+        inode=entry.st_ino,
+        device=entry.st_dev,
     )

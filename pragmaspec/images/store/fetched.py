@@ -1,4 +1,4 @@
-"""What was transferred, before anything was unpacked or converted."""
+"""The file that was transferred for an image, before it was unpacked or converted."""
 
 from typing import Protocol
 
@@ -7,11 +7,11 @@ from pragmaspec.resources import Blob
 
 
 class Fetched(Frozen, frozen=True):
-    """A file as it came over the network: enough to ask for the same bytes again, and to tell an older file from a newer one.
+    """A transferred file: enough to request the same bytes again, and to tell an older file from a newer one.
 
-    ``url`` is where it came from, without credentials; empty when only the source itself can say. ``published``: when its server
-    says it was made (RFC 3339, UTC); ``version``: what its publisher calls it; ``signed_by``: the fingerprint of the key whose
-    signature on the published sums was checked; ``sha512``: when that is what the publisher gives.
+    ``url``: its origin without credentials, empty if only the source can determine it; ``published``: the time that its server
+    reports (RFC 3339, UTC); ``version``: as named by its publisher; ``signed_by``: fingerprint of the key that signed the
+    published checksums; ``sha512``: if the publisher provides that.
     """
 
     blob: Blob
@@ -23,21 +23,21 @@ class Fetched(Frozen, frozen=True):
 
 
 class Versioned(Protocol):
-    """What has an age."""
+    """A file with a version or a date."""
 
     @property
     def published(self) -> str:
-        """When it was made: RFC 3339, UTC."""
+        """Time of publication: RFC 3339, UTC."""
         ...
 
     @property
     def version(self) -> str:
-        """What its publisher calls it."""
+        """Version as named by the publisher."""
         ...
 
 
 def compare_age(found: Versioned, known: Versioned) -> str:
-    """``older``, ``newer`` or ``other``: what ``found`` is beside ``known``, by version where both have one, else by date."""
+    """Return whether ``found`` is ``older``, ``newer`` or ``other``, by version if both have one, else by date."""
     if found.version and known.version and found.version != known.version:
         return "older" if version_key(found.version) < version_key(known.version) else "newer"
     if found.published and known.published and found.published != known.published:
@@ -46,7 +46,7 @@ def compare_age(found: Versioned, known: Versioned) -> str:
 
 
 def version_key(version: str) -> tuple[tuple[int, str], ...]:
-    """A key to sort versions by: runs of digits count as numbers, so that 9.10 comes after 9.9."""
+    """Return a sort key of a version: runs of digits are compared as numbers, so that 9.10 follows 9.9."""
     parts: list[str] = []
     for letter in version:
         if parts and parts[-1][-1].isdecimal() == letter.isdecimal():

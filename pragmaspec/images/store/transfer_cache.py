@@ -1,6 +1,6 @@
-"""What was transferred before, remembered, so that nothing is transferred twice.
+"""Cache of transfers, so that nothing is transferred twice.
 
-Kept in ``<store>/fetched``, a small file each; private, though no URL with a query is kept. A damaged one is none.
+Each entry is a small private file in ``<store>/fetched``, without URLs that have a query. Damaged entries are ignored.
 """
 
 from hashlib import sha256
@@ -14,14 +14,14 @@ from pragmaspec.images.store.fetched import Fetched
 
 
 class CachedTransfer(Frozen, frozen=True):
-    """A transfer that was whole and right. ``etag``: a strong one, by which its server can be asked whether the file changed."""
+    """A complete and verified transfer. ``etag``: a strong one, to ask the server if the file has changed."""
 
     fetched: Fetched
     etag: str = ""
 
 
 def cached_transfer(store: BlobStore, key: str) -> CachedTransfer | None:
-    """What came for ``key``: a digest, or what it was asked for by."""
+    """Return the transfer for ``key``: a digest, or a name of the request."""
     try:
         return msgspec.json.decode(_file(store, key).read_bytes(), type=CachedTransfer)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -29,7 +29,7 @@ def cached_transfer(store: BlobStore, key: str) -> CachedTransfer | None:
 
 
 def cache_transfer(store: BlobStore, key: str, transfer: CachedTransfer) -> None:
-    """Keep what came for ``key``."""
+    """Record the transfer for ``key``."""
     store.remember(_file(store, key), msgspec.json.encode(transfer))
 
 

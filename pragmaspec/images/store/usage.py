@@ -1,7 +1,7 @@
-"""Who uses the store: the stacks of this machine, each with the images that its spec resolved to.
+"""The stacks of this machine that use the store, each with the images of its spec.
 
-Kept in ``<store>/users``, a small file each, written whenever a spec is read anew. By it ``image prune`` knows what it must not
-remove: nothing else in the store tells who needs a file.
+Each is a small file in ``<store>/users``, written whenever a spec is resolved. ``image prune`` needs them: nothing else in the
+store records which files are in use.
 """
 
 from hashlib import sha256
@@ -15,9 +15,9 @@ from pragmaspec.images.store.blobs import BlobStore
 
 
 class StackUsage(Frozen, frozen=True):
-    """A stack. ``spec``: the absolute path of its file, empty when only the state was named; ``state``: absolute path or URL.
+    """A stack. ``spec``: absolute path of its file, empty if only the state is known; ``state``: absolute path or URL.
 
-    ``images``: the digests that the spec meant when it was last read.
+    ``images``: the digests of the spec's images when it was last resolved.
     """
 
     spec: str
@@ -26,33 +26,33 @@ class StackUsage(Frozen, frozen=True):
 
     @property
     def shown(self) -> str:
-        """How people know it."""
+        """Display name."""
         return self.spec or self.state
 
 
-def record_usage(store: BlobStore, user: StackUsage) -> None:
-    """Keep ``user`` in place of what was kept of the same spec and state."""
-    file = _file(store, user)
-    if _read(file) != user:
-        store.remember(file, msgspec.json.encode(user))
+def record_usage(store: BlobStore, usage: StackUsage) -> None:
+    """Record the usage of a stack, replacing that of the same spec and state."""
+    file = _file(store, usage)
+    if _read(file) != usage:
+        store.remember(file, msgspec.json.encode(usage))
 
 
-def remove_usage(store: BlobStore, user: StackUsage) -> None:
-    """Remove ``user``: what it needs is no longer kept for it."""
-    _file(store, user).unlink(missing_ok=True)
+def remove_usage(store: BlobStore, usage: StackUsage) -> None:
+    """Remove the usage of a stack."""
+    _file(store, usage).unlink(missing_ok=True)
 
 
 def stack_usages(store: BlobStore) -> tuple[StackUsage, ...]:
-    """Everybody who is known, by spec. Raises ImageError when an entry is damaged: then nobody knows who is meant."""
+    """Return all usages, sorted by spec. Raises ImageError if one is damaged, because its stack is then unknown."""
     found = {file: _read(file) for file in (store.directory / "users").glob("*.json")}
-    damaged = sorted(str(file) for file, user in found.items() if user is None)
+    damaged = sorted(str(file) for file, usage in found.items() if usage is None)
     if damaged:
         raise ImageError(
             "Image store damaged",
-            f"{', '.join(damaged)} cannot be read, so nobody knows which stack it means. Delete it, and run "
+            f"{', '.join(damaged)} cannot be read, so the stack that it belongs to is unknown. Delete it, and run "
             "`pragmaspec plan` once for each of your stacks.",
         )
-    return tuple(sorted((user for user in found.values() if user), key=lambda user: (user.spec, user.state)))
+    return tuple(sorted((usage for usage in found.values() if usage), key=lambda usage: (usage.spec, usage.state)))
 
 
 def _read(file: Path) -> StackUsage | None:
@@ -62,6 +62,6 @@ def _read(file: Path) -> StackUsage | None:
         return None
 
 
-def _file(store: BlobStore, user: StackUsage) -> Path:
-    key = sha256(f"{user.spec}\n{user.state}".encode()).hexdigest()
+def _file(store: BlobStore, usage: StackUsage) -> Path:
+    key = sha256(f"{usage.spec}\n{usage.state}".encode()).hexdigest()
     return store.directory / "users" / f"{key[:32]}.json"

@@ -1,4 +1,4 @@
-"""Whether the files of the store still are what their names say."""
+"""Verify the files of the store against their names."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from pragmaspec.images.store.blobs import BlobStore, file_sha256
 
 
 class VerifiedFile(Frozen, frozen=True):
-    """A file of the store. ``found``: the SHA-256 of its bytes; ``aside``: where it was put when that is not its name."""
+    """A file of the store. ``found``: the SHA-256 of its bytes; ``aside``: its new path if that is not its name."""
 
     digest: str
     found: str
@@ -17,22 +17,22 @@ class VerifiedFile(Frozen, frozen=True):
 
     @property
     def whole(self) -> bool:
-        """Whether it is what its name says."""
+        """True if the file is intact."""
         return self.digest == self.found
 
 
-def verify_store(store: BlobStore, counted: Callable[[str, int, int], None] | None = None) -> tuple[VerifiedFile, ...]:
-    """Read every file of the store. A damaged one is put aside, so that the next run gets it anew.
+def verify_store(store: BlobStore, progress: Callable[[str, int, int], None] | None = None) -> tuple[VerifiedFile, ...]:
+    """Hash every file of the store. Damaged files are moved aside, so that the next run fetches them again.
 
-    ``counted`` is told the digest, and bytes read and in all of that file.
+    ``progress`` is called with the digest, the bytes read, and the size of a file.
     """
     directory = store.directory / "sha256"
-    return tuple(_verified(store, file, counted) for file in sorted(directory.iterdir())) if directory.exists() else ()
+    return tuple(_verified(store, file, progress) for file in sorted(directory.iterdir())) if directory.exists() else ()
 
 
-def _verified(store: BlobStore, file: Path, counted: Callable[[str, int, int], None] | None) -> VerifiedFile:
+def _verified(store: BlobStore, file: Path, progress: Callable[[str, int, int], None] | None) -> VerifiedFile:
     size = file.stat().st_size
-    found = file_sha256(file, (lambda done, total: counted(file.name, done, total)) if counted else None)
+    found = file_sha256(file, (lambda done, total: progress(file.name, done, total)) if progress else None)
     if found == file.name:
         return VerifiedFile(digest=file.name, found=found, bytes=size)
     aside = store.part(file.name).with_suffix(".bad")

@@ -251,7 +251,7 @@ class _Download:
                 os.ftruncate(handle, offset + len(chunk))
         except OSError as error:
             raise ImageError(
-                "No room for the image",
+                "Not enough disk space for the image",
                 f"{self._part} cannot be written: {error.strerror or error}. The part downloaded so far is kept.",
             ) from None
 

@@ -12,11 +12,10 @@ from pragmaspec.images.lock.lock_file import (
     LockEntry,
     lock_text,
     read_lock,
-    read_table,
     remove_from_lock,
     write_lock,
-    write_table,
 )
+from pragmaspec.images.lock.parse import read_document
 from pragmaspec.images.store.fetched import Fetched
 from pragmaspec.resources import Blob
 
@@ -124,13 +123,15 @@ def test_a_damaged_lock_file_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, golden: Callable[[Path, str], None]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = []
+    messages = []
     for what, content in DAMAGED.items():
         Path(LOCK_FILE).write_bytes(content)
         with pytest.raises(ImageError) as refused:
             read_lock(Path())
-        said.append(f"# {what}\n" + "".join(f"{one.where}: {one.detail}\n    {one.quote}\n" for one in refused.value.problems))
-    golden(HERE / "golden" / "lock-refusals.txt", "\n".join(said))
+        messages.append(
+            f"# {what}\n" + "".join(f"{one.where}: {one.detail}\n    {one.quote}\n" for one in refused.value.problems)
+        )
+    golden(HERE / "golden" / "lock-refusals.txt", "\n".join(messages))
 
 
 def test_a_folder_in_place_of_the_lock_file_is_an_error(tmp_path: Path) -> None:
@@ -179,15 +180,14 @@ TABLES = st.recursive(
 @settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=("Cs",)), max_size=5), TABLES, max_size=4))
 def test_foreign_tables_are_preserved(tmp_path_factory: pytest.TempPathFactory, table: dict[str, object]) -> None:
-    """Room for the other things an environment is made of, whoever writes them."""
+    """Reserved for other parts of an environment, whatever writes them."""
     directory = tmp_path_factory.mktemp("lock")
-    write_table(directory, "placement", table)
-    write_table(directory, "versions", {"pragmaspec": "0.1.0", "qemu": {"minimum": "7.2", "seen": ["7.2.9", "9.1"]}})
+    tables = {"placement": table, "versions": {"pragmaspec": "0.1.0", "qemu": {"minimum": "7.2", "seen": ["7.2.9", "9.1"]}}}
+    (directory / LOCK_FILE).write_text(lock_text({}, tables), encoding="utf-8")
     write_lock(directory, "debian-12", BUILT)
     remove_from_lock(directory, ["absent"])
-    assert read_table(directory, "placement") == table
-    assert read_table(directory, "versions")["qemu"]["seen"] == ["7.2.9", "9.1"]
-    assert read_table(directory, "addresses") == {}
+    found = dict(read_document(directory / LOCK_FILE).tables)
+    assert {name: found[name] for name in tables} == tables
     assert read_lock(directory) == {"debian-12": BUILT}
 
 

@@ -111,7 +111,7 @@ def test_an_older_release_is_refused(
     older = qcow2 + bytes(65536)
     server.content, server.etag = older, '"two"'
     publish(tools, server, older, "20261101-1")
-    with pytest.raises(ImageError, match="now gives 20261101-1, and pinned is 20261115-1, which is newer"):
+    with pytest.raises(ImageError, match="now serves 20261101-1, but the newer 20261115-1 is locked"):
         library.lock(MODEL, "debian", spec_directory, upgrade=True)
     assert (spec_directory / LOCK_FILE).read_text() == before
     moved = library.lock(MODEL, "debian", spec_directory, upgrade=True, accept_older=True)

@@ -81,5 +81,5 @@ def test_a_file_that_changes_while_it_is_hashed_is_refused(digests: DigestCache,
         with disk.open("ab") as file:
             file.write(b"more")
 
-    with pytest.raises(ImageError, match="was written to while"):
+    with pytest.raises(ImageError, match="was modified while"):
         digests.blob(disk, meddle)

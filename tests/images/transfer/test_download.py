@@ -379,5 +379,5 @@ def test_the_pinned_place_is_asked_first(server: FileServer, store: BlobStore, d
 
 def test_no_room_is_said(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.announce = disk, 2**62
-    with pytest.raises(ImageError, match="No room for the image"):
+    with pytest.raises(ImageError, match="Not enough disk space for the image"):
         fetch(store, source(server, disk))
