@@ -1,17 +1,17 @@
-"""The tables of ``image``: what the store holds, what a disk is, what may go."""
+"""The output of ``image``: stored images, inspected files, and files to prune."""
 
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.images.firmware.detect import BootSupport
-from pragmaspec.report.json_forms import JsonObject
+from pragmaspec.report.json_forms import JsonObject, to_json
 from pragmaspec.report.style import Style
-from pragmaspec.report.table import Cell, table
+from pragmaspec.report.table import Cell, lines_text, table
 from pragmaspec.text import counted, size
 
 
 class StoredImageRow(Frozen, frozen=True):
-    """An image of the store. ``here``: whether all its bytes are on this machine; ``used_by``: specs of this machine."""
+    """An image of the store."""
 
     name: str
     digest: str
@@ -21,38 +21,40 @@ class StoredImageRow(Frozen, frozen=True):
     virtual_size_bytes: int
     date: str
     here: bool
+    """True if all its files are on this machine."""
     used_by: tuple[str, ...] = ()
+    """Specs or states of this machine."""
 
 
 class InspectedFile(Frozen, frozen=True):
-    """A file that was inspected and found good. ``layers``: what is around the disk, the outermost first.
-
-    ``becomes``: the format of what nodes would boot. ``boots``: how it can start, None when it is given a kernel.
-    """
+    """A valid disk image."""
 
     file: str
     layers: tuple[str, ...]
+    """Compression and archive formats around the disk, the outermost first."""
     format: str
     virtual_size_bytes: int
     becomes: str
+    """Format of the disk that nodes boot; ``digest`` and ``size_bytes`` are of that disk too."""
     digest: str
     size_bytes: int
     boots: BootSupport | None = None
+    """None if the spec gives it a kernel."""
 
 
 class PrunableFile(Frozen, frozen=True):
-    """A file that may go, and why."""
+    """A file to remove."""
 
     path: str
     bytes: int
     why: str
 
 
-def stored_images_text(images: Sequence[StoredImageRow], pen: Style, *, all_known: bool = True) -> str:
-    """One line per image. ``all_known``: whether what no stack is known to use is used by nobody."""
-    nobody = "nobody" if all_known else "not known"
+def stored_images_text(images: Sequence[StoredImageRow], style: Style, *, all_known: bool = True) -> str:
+    """Return a table of images. ``all_known``: images without known users are unused."""
+    unused = "none" if all_known else "unknown"
     if not images:
-        return "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
+        return "The store is empty. `pragmaspec image fetch` downloads the images of a spec.\n"
     rows = [
         (
             Cell(text=image.name, tone="bold"),
@@ -63,77 +65,82 @@ def stored_images_text(images: Sequence[StoredImageRow], pen: Style, *, all_know
             Cell(text=image.date),
             Cell(text="yes" if image.here else ""),
             Cell(text=image.origin),
-            Cell(text=counted(len(image.used_by), "stack") if image.used_by else nobody, tone="plain"),
+            Cell(text=counted(len(image.used_by), "stack") if image.used_by else unused, tone="plain"),
         )
         for image in images
     ]
-    return _text(table(("image", "digest", "format", "size", "disk", "since", "here", "from", "used by"), rows, pen))
+    return lines_text(table(("image", "digest", "format", "size", "disk", "since", "local", "from", "used by"), rows, style))
 
 
 def stored_images_json(images: Sequence[StoredImageRow], unread: Sequence[str] = ()) -> JsonObject:
-    """The same for programs, digests whole. ``unread``: stacks that may use more of them than is said."""
-    return {
-        "kind": "images",
-        "format": 1,
-        "images": [
-            {
-                "name": image.name,
-                "digest": image.digest,
-                "origin": image.origin,
-                "format": image.format,
-                "size_bytes": image.size_bytes,
-                "virtual_size_bytes": image.virtual_size_bytes,
-                "date": image.date,
-                "here": image.here,
-                "used_by": list(image.used_by),
-            }
-            for image in images
-        ],
-        "unread": list(unread),
-    }
+    """Return the document of stored images. ``unread``: stacks that may use more of them than is shown."""
+    return {"kind": "images", "format": 1, "images": [to_json(image) for image in images], "unread": list(unread)}
 
 
-def inspected_text(seen: InspectedFile, pen: Style) -> str:
-    """What a file is, a line for each answer."""
-    around = " in ".join((seen.format, *reversed(seen.layers)))
+def inspected_text(inspected: InspectedFile, style: Style) -> str:
+    """Return the properties of a file, one per line."""
+    disk = size(inspected.virtual_size_bytes)
+    converted = bool(inspected.layers) or inspected.becomes != inspected.format
     lines = (
-        ("file", seen.file),
-        ("is", around),
-        ("disk", f"{size(seen.virtual_size_bytes)} ({seen.virtual_size_bytes:,} bytes)"),
-        (
-            "becomes",
-            f"{seen.becomes} of {size(seen.size_bytes)}" if seen.layers or seen.becomes != seen.format else "itself",
-        ),
-        ("sha256", seen.digest),
-        ("boots", _boots_words(seen.boots)),
+        ("file", inspected.file),
+        ("format", " in ".join((inspected.format, *reversed(inspected.layers)))),
+        ("disk", f"{disk} ({inspected.virtual_size_bytes:,} bytes)"),
+        ("converted", f"to {inspected.becomes}, {size(inspected.size_bytes)}" if converted else "no"),
+        ("sha256", inspected.digest),
+        ("boots", _boots_text(inspected.boots)),
     )
-    return "".join(f"{name:<8}  {pen.say(text)}\n" for name, text in lines)
+    return "".join(f"{name:<9}  {style.safe(text)}\n" for name, text in lines)
 
 
-def _boots_words(boots: BootSupport | None) -> str:
-    if boots is None:
-        return "yes, with a kernel of its own in the spec"
-    by_uefi = f"by UEFI ({', '.join(boots.uefi)})"
-    if boots.bios:
-        return f"yes, by BIOS; {by_uefi} with `firmware: uefi`" if boots.uefi else "yes, by BIOS"
-    return f"yes, {by_uefi}" if boots.uefi else f"no: it has {boots.unbootable}"
-
-
-def inspected_json(seen: InspectedFile) -> JsonObject:
-    """The same for programs."""
+def inspected_json(inspected: InspectedFile) -> JsonObject:
+    """Return the document of an inspected file."""
     return {
         "kind": "inspected",
         "format": 1,
-        "file": seen.file,
-        "layers": list(seen.layers),
-        "disk_format": seen.format,
-        "virtual_size_bytes": seen.virtual_size_bytes,
-        "becomes": {"disk_format": seen.becomes, "sha256": seen.digest, "size_bytes": seen.size_bytes},
-        "boots": _boots_form(seen.boots),
+        "file": inspected.file,
+        "layers": list(inspected.layers),
+        "disk_format": inspected.format,
+        "virtual_size_bytes": inspected.virtual_size_bytes,
+        "becomes": {"disk_format": inspected.becomes, "sha256": inspected.digest, "size_bytes": inspected.size_bytes},
+        "boots": _boots_json(inspected.boots),
     }
 
 
-def _boots_form(boots: BootSupport | None) -> JsonObject | None:
+def pruning_text(files: Sequence[PrunableFile], kept_files: int, kept_bytes: int, gone: Sequence[str], style: Style) -> str:
+    """Return a table of files to remove, and the number of files kept. ``gone``: stacks that no longer exist."""
+    kept = f"{counted(kept_files, 'file')} ({size(kept_bytes)}) {'is' if kept_files == 1 else 'are'} kept."
+    lines = [f"{style.safe(name)} no longer exists: its images are not kept for it." for name in gone]
+    if not files:
+        return lines_text([*lines, f"Nothing to remove. {kept}"])
+    rows = [(Cell(text=size(each.bytes), right=True), Cell(text=each.why), Cell(text=each.path)) for each in files]
+    return lines_text([*lines, *table(("size", "why", "file"), rows, style), "", kept])
+
+
+def pruning_json(
+    files: Sequence[PrunableFile], kept_files: int, kept_bytes: int, gone: Sequence[str], *, removed: bool
+) -> JsonObject:
+    """Return the document of pruned files. ``removed``: False if they were only listed."""
+    return {
+        "kind": "pruned",
+        "format": 1,
+        "removed": removed,
+        "files": [to_json(each) for each in files],
+        "bytes": sum(each.bytes for each in files),
+        "kept": {"files": kept_files, "bytes": kept_bytes},
+        "gone": list(gone),
+    }
+
+
+def _boots_text(boots: BootSupport | None) -> str:
+    if boots is None:
+        return "yes, with the kernel of the spec"
+    by_uefi = f"with UEFI ({', '.join(boots.uefi)})"
+    if boots.bios:
+        return f"yes, with BIOS; {by_uefi} if `firmware: uefi`" if boots.uefi else "yes, with BIOS"
+    return f"yes, {by_uefi}" if boots.uefi else f"no: it has {boots.unbootable}"
+
+
+def _boots_json(boots: BootSupport | None) -> JsonObject | None:
     if boots is None:
         return None
     return {
@@ -142,32 +149,3 @@ def _boots_form(boots: BootSupport | None) -> JsonObject | None:
         "uefi": list(boots.uefi),
         "problem": boots.unbootable or None,
     }
-
-
-def pruning_text(doomed: Sequence[PrunableFile], kept_files: int, kept_bytes: int, gone: Sequence[str], pen: Style) -> str:
-    """What may go, why, and what stays."""
-    kept = f"{counted(kept_files, 'file')} ({size(kept_bytes)}) of the store stay."
-    lines = [f"{pen.say(name)} is no more: what only it needed is not kept for it." for name in gone]
-    if not doomed:
-        return _text([*lines, f"Nothing to remove. {kept}"])
-    rows = [(Cell(text=size(each.bytes), right=True), Cell(text=each.why), Cell(text=each.path)) for each in doomed]
-    return _text([*lines, *table(("size", "why", "file"), rows, pen), "", kept])
-
-
-def pruning_json(
-    doomed: Sequence[PrunableFile], kept_files: int, kept_bytes: int, gone: Sequence[str], *, removed: bool
-) -> JsonObject:
-    """The same for programs; ``removed``: whether it was done."""
-    return {
-        "kind": "pruned",
-        "format": 1,
-        "removed": removed,
-        "files": [{"path": each.path, "bytes": each.bytes, "why": each.why} for each in doomed],
-        "bytes": sum(each.bytes for each in doomed),
-        "kept": {"files": kept_files, "bytes": kept_bytes},
-        "gone": list(gone),
-    }
-
-
-def _text(lines: Sequence[str]) -> str:
-    return "\n".join(lines) + "\n"

@@ -1,41 +1,42 @@
-"""Plain values as the dictionaries that ``--json`` prints. The keys are documented in docs/json.md and stay.
+"""The JSON documents of ``--json``. Their keys are documented in docs/json.md and are stable.
 
-Every key is always there, also when its value is the default, so that a reader need not know the defaults.
-
-JSON for people and programs: indented, keys in the order of the documentation, one newline at the end.
+All keys are always present, also those with default values.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pragmaspec.errors import PragmaspecError, Problem, Where
-from pragmaspec.resources import Allocation, Blob, Nic, Node, Resource, StagedImage
+import msgspec
+
+from pragmaspec.errors import PragmaspecError, Problem
+from pragmaspec.planning.allocation.pools import STANDARD_MTU
+from pragmaspec.resources import Allocation, Nic, Node, PublicGrant, Resource, StagedImage
 from pragmaspec.site import Site
 from pragmaspec.state_model import Record
 
 JsonObject = dict[str, Any]
-STANDARD_MTU = 1500
 
 
-def where_json(where: Where | None) -> JsonObject | None:
-    """A position in a file."""
-    return None if where is None else {"file": where.file, "line": where.line, "column": where.column}
+def to_json(value: object) -> object:
+    """Return ``value`` as JSON types. Unlike :func:`msgspec.to_builtins`, it includes fields with default values."""
+    if isinstance(value, msgspec.Struct):
+        return fields_json(value, *value.__struct_fields__)
+    return [to_json(each) for each in value] if isinstance(value, tuple) else value
+
+
+def fields_json(value: msgspec.Struct, *names: str) -> JsonObject:
+    """Return some fields of a struct as a JSON object."""
+    return {name: to_json(getattr(value, name)) for name in names}
 
 
 def problem_json(problem: Problem) -> JsonObject:
-    """One thing that is wrong."""
-    return {
-        "summary": problem.summary,
-        "detail": problem.detail,
-        "where": where_json(problem.where),
-        "quote": problem.quote,
-        "severity": problem.severity,
-    }
+    """Return a problem of any document."""
+    return fields_json(problem, *problem.__struct_fields__)
 
 
 def error_json(error: PragmaspecError) -> JsonObject:
-    """What ``--json`` prints when a command fails: the kind of error, its exit status, every problem."""
+    """Return the document of a failed command."""
     return {
         "kind": "error",
         "format": 1,
@@ -46,19 +47,19 @@ def error_json(error: PragmaspecError) -> JsonObject:
 
 
 def site_json(site: Site) -> JsonObject:
-    """Which site, driven by which provider."""
+    """Return the name and provider of a site."""
     return {"name": site.name, "provider": str(site.__struct_config__.tag)}
 
 
 def resource_json(resource: Resource) -> JsonObject:
-    """A resource of any kind; ``kind`` tells which."""
+    """Return a resource of any kind."""
     if isinstance(resource, Node):
-        return _node(resource)
-    return _allocation(resource) if isinstance(resource, Allocation) else _image(resource)
+        return _node_json(resource)
+    return _allocation_json(resource) if isinstance(resource, Allocation) else _image_json(resource)
 
 
 def record_json(record: Record) -> JsonObject:
-    """A resource with what is known of it."""
+    """Return a recorded resource."""
     return {
         **resource_json(record.resource),
         "status": record.status,
@@ -68,95 +69,43 @@ def record_json(record: Record) -> JsonObject:
     }
 
 
-def _node(node: Node) -> JsonObject:
+def json_text(value: Mapping[str, object] | Sequence[object]) -> str:
+    """Return ``value`` as indented ASCII text, which cannot contain terminal control sequences."""
+    return json.dumps(value, indent=2, ensure_ascii=True) + "\n"
+
+
+def _node_json(node: Node) -> JsonObject:
+    identity = ("site", "cluster", "name", "role", "index")
     return {
         "kind": "node",
-        "address": node.address,
-        "site": node.site,
-        "cluster": node.cluster,
-        "name": node.name,
-        "role": node.role,
-        "index": node.index,
-        "cpus": node.cpus,
-        "memory_mib": node.memory_mib,
-        "disk_bytes": node.disk_bytes,
-        "image": node.image,
+        **fields_json(node, "address", *identity, "cpus", "memory_mib", "disk_bytes", "image"),
         "addresses": {nic.network: nic.address for nic in node.nics},
-        "nics": [_nic(nic) for nic in node.nics],
-        "running": node.running,
-        "protect": node.protect,
-        "autostart": node.autostart,
-        "readiness": {"when": node.readiness.when, "timeout_s": node.readiness.timeout_s},
+        "nics": [_nic_json(nic) for nic in node.nics],
+        **fields_json(node, "running", "protect", "autostart", "readiness"),
     }
 
 
-def _nic(nic: Nic) -> JsonObject:
-    return {
-        "network": nic.network,
-        "mac": nic.mac,
-        "address": nic.address,
-        "prefix": nic.prefix,
-        "gateway": nic.gateway,
-        "dns": list(nic.dns),
-        "mtu": nic.mtu,
-    }
+def _nic_json(nic: Nic) -> JsonObject:
+    return fields_json(nic, "network", "mac", "address", "prefix", "gateway", "dns", "mtu")
 
 
-def _allocation(allocation: Allocation) -> JsonObject:
+def _allocation_json(allocation: Allocation) -> JsonObject:
     return {
         "kind": "allocation",
-        "address": allocation.address,
-        "site": allocation.site,
-        "cluster": allocation.cluster,
-        "networks": [
-            {
-                "name": network.name,
-                "cidr": network.cidr,
-                "vlan": network.vlan,
-                "bridge": network.bridge,
-                "mtu": network.mtu,
-            }
-            for network in allocation.networks
-        ],
-        "public": [
-            {
-                "node": grant.node,
-                "address": grant.address,
-                "prefix": grant.prefix,
-                "gateway": grant.gateway,
-                "dns": list(grant.dns),
-                "fqdn": grant.fqdn,
-                "network": grant.network,
-                "bridge": grant.bridge,
-                "mtu": grant.mtu or STANDARD_MTU,
-            }
-            for grant in allocation.public
-        ],
+        **fields_json(allocation, "address", "site", "cluster", "networks"),
+        "public": [_grant_json(grant) for grant in allocation.public],
         "protect": allocation.protect,
     }
 
 
-def _image(image: StagedImage) -> JsonObject:
+def _grant_json(grant: PublicGrant) -> JsonObject:
+    return {**fields_json(grant, *grant.__struct_fields__), "mtu": grant.mtu or STANDARD_MTU}
+
+
+def _image_json(image: StagedImage) -> JsonObject:
     return {
         "kind": "image",
-        "address": image.address,
-        "site": image.site,
-        "name": image.name,
-        "digest": image.digest,
-        "format": image.format,
-        "virtual_size_bytes": image.virtual_size_bytes,
-        "transfer_bytes": image.transfer_bytes,
-        "disk": _blob(image.disk),
-        "kernel": _blob(image.kernel),
-        "initrd": _blob(image.initrd),
-        "cmdline": image.cmdline,
+        **fields_json(image, "address", "site", "name", "digest", "format", "virtual_size_bytes"),
+        "transfer_bytes": image.size_bytes,
+        **fields_json(image, "disk", "kernel", "initrd", "cmdline"),
     }
-
-
-def _blob(blob: Blob | None) -> JsonObject | None:
-    return None if blob is None else {"sha256": blob.sha256, "size_bytes": blob.size_bytes}
-
-
-def json_text(value: Mapping[str, object] | Sequence[object]) -> str:
-    """``value`` as JSON text in ASCII, so that no terminal obeys what stands in it."""
-    return json.dumps(value, indent=2, ensure_ascii=True) + "\n"

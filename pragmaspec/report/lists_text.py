@@ -1,12 +1,12 @@
-"""The tables of ``list``: clusters, nodes, images and sites."""
+"""The output of ``list``: clusters, nodes and images."""
 
 from collections.abc import Mapping, Sequence
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.report.json_forms import JsonObject, record_json, resource_json
+from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, resource_json, to_json
 from pragmaspec.report.plan.differences import grant_text
 from pragmaspec.report.style import Style, Tone
-from pragmaspec.report.table import Cell, Row, table
+from pragmaspec.report.table import Cell, Row, lines_text, table
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import memory, size
@@ -15,7 +15,7 @@ STATUS_TONES: Mapping[str, Tone] = {"ready": "add", "off": "dim", "pending": "ch
 
 
 class ClusterSummary(Frozen, frozen=True):
-    """A recorded cluster in one line. ``ready`` of ``nodes`` nodes run and are ready."""
+    """A recorded cluster. ``ready``, ``off`` and ``pending`` are numbers of nodes."""
 
     site: str
     name: str
@@ -29,7 +29,7 @@ class ClusterSummary(Frozen, frozen=True):
 
     @property
     def status(self) -> str:
-        """``ready``, ``off``, ``degraded``: in one word; ``pending`` while its making, or a change of it, is unfinished."""
+        """``ready``, ``off``, ``degraded``, or ``pending`` while its creation or change is unfinished."""
         if self.nodes == 0 or self.allocation is None:
             return "pending"
         if self.ready == self.nodes:
@@ -40,19 +40,20 @@ class ClusterSummary(Frozen, frozen=True):
 
 
 class ImageRow(Frozen, frozen=True):
-    """An image of the spec, the local store or a site. ``sites``: where it is staged for this stack."""
+    """An image of the spec, the local store or a site."""
 
     name: str
     origin: str
     format: str
-    digest: str
     size_bytes: int
-    sites: tuple[str, ...] = ()
+    digest: str
     local: bool = False
+    sites: tuple[str, ...] = ()
+    """Sites at which it is staged for this stack."""
 
 
 def cluster_summaries(state: State) -> tuple[ClusterSummary, ...]:
-    """Every recorded cluster, by site and name."""
+    """Return a summary per recorded cluster, by site and name."""
     nodes: dict[tuple[str, str], list[Record]] = {}
     allocations: dict[tuple[str, str], Allocation] = {}
     for record in state.records:
@@ -61,38 +62,36 @@ def cluster_summaries(state: State) -> tuple[ClusterSummary, ...]:
             nodes.setdefault((resource.site, resource.cluster), []).append(record)
         elif isinstance(resource, Allocation):
             allocations[resource.site, resource.cluster] = resource
-    found = []
-    for site, name in sorted(nodes.keys() | allocations.keys()):
-        records = nodes.get((site, name), [])
-        words = [node_status(record) for record in records]
-        machines = [record.resource for record in records if isinstance(record.resource, Node)]
-        found.append(
-            ClusterSummary(
-                site=site,
-                name=name,
-                nodes=len(records),
-                ready=words.count("ready"),
-                off=words.count("off"),
-                pending=words.count("pending"),
-                cpus=sum(node.cpus for node in machines),
-                memory_mib=sum(node.memory_mib for node in machines),
-                allocation=allocations.get((site, name)),
-            )
-        )
-    return tuple(found)
+    return tuple(_summary(key, nodes.get(key, []), allocations.get(key)) for key in sorted(nodes.keys() | allocations.keys()))
+
+
+def _summary(key: tuple[str, str], records: Sequence[Record], allocation: Allocation | None) -> ClusterSummary:
+    statuses = [node_status(record) for record in records]
+    nodes = [record.resource for record in records if isinstance(record.resource, Node)]
+    return ClusterSummary(
+        site=key[0],
+        name=key[1],
+        nodes=len(records),
+        ready=statuses.count("ready"),
+        off=statuses.count("off"),
+        pending=statuses.count("pending"),
+        cpus=sum(node.cpus for node in nodes),
+        memory_mib=sum(node.memory_mib for node in nodes),
+        allocation=allocation,
+    )
 
 
 def node_status(record: Record) -> str:
-    """``ready``, ``off``, ``pending`` or ``degraded``."""
+    """Return ``ready``, ``off``, ``pending`` or ``degraded``."""
     if record.status == "ready" and isinstance(record.resource, Node) and not record.resource.running:
         return "off"
     return record.status
 
 
-def clusters_text(summaries: Sequence[ClusterSummary], pen: Style) -> str:
-    """One line per cluster, or one line that says there is none."""
+def clusters_text(summaries: Sequence[ClusterSummary], style: Style) -> str:
+    """Return a table of clusters."""
     if not summaries:
-        return "No clusters are recorded. `pragmaspec apply` makes those of the spec.\n"
+        return "No clusters are recorded. `pragmaspec apply` creates those of the spec.\n"
     rows = [
         (
             Cell(text=each.name, tone="bold"),
@@ -107,23 +106,18 @@ def clusters_text(summaries: Sequence[ClusterSummary], pen: Style) -> str:
         )
         for each in summaries
     ]
-    return _text(table(("cluster", "status", "ready", "cpus", "memory", "public", "vlan", "private", "site"), rows, pen))
+    head = ("cluster", "status", "ready", "cpus", "memory", "public", "vlan", "private", "site")
+    return lines_text(table(head, rows, style))
 
 
 def clusters_json(summaries: Sequence[ClusterSummary], state: State) -> JsonObject:
-    """The same for programs, with every node and everything that is recorded of it."""
+    """Return the document of clusters, with the records of their nodes."""
     return {
         "kind": "clusters",
         "format": 1,
         "clusters": [
             {
-                "name": each.name,
-                "site": each.site,
-                "status": each.status,
-                "ready": each.ready,
-                "off": each.off,
-                "cpus": each.cpus,
-                "memory_mib": each.memory_mib,
+                **fields_json(each, "name", "site", "status", "ready", "off", "cpus", "memory_mib"),
                 "allocation": resource_json(each.allocation) if each.allocation else None,
                 "nodes": [
                     record_json(record)
@@ -136,8 +130,8 @@ def clusters_json(summaries: Sequence[ClusterSummary], state: State) -> JsonObje
     }
 
 
-def nodes_text(records: Sequence[Record], images: Mapping[str, str], pen: Style) -> str:
-    """One line per node of a cluster; ``images`` names digests."""
+def nodes_text(records: Sequence[Record], images: Mapping[str, str], style: Style) -> str:
+    """Return a table of the nodes of a cluster. ``images``: names by digest."""
     rows: list[Row] = []
     for record in records:
         node = record.resource
@@ -157,16 +151,17 @@ def nodes_text(records: Sequence[Record], images: Mapping[str, str], pen: Style)
                     Cell(text=record.problem.split("\n", 1)[0], tone="danger"),
                 )
             )
-    return _text(table(("node", "status", "cpus", "memory", "disk", "private", "public", "image", "problem"), rows, pen))
+    head = ("node", "status", "cpus", "memory", "disk", "private", "public", "image", "problem")
+    return lines_text(table(head, rows, style))
 
 
 def image_names(state: State) -> dict[str, str]:
-    """Digest → name of every recorded image."""
+    """Return the names of the recorded images, by digest."""
     return {record.resource.digest: record.resource.name for record in state.records if isinstance(record.resource, StagedImage)}
 
 
-def repository_text(images: Sequence[ImageRow], pen: Style) -> str:
-    """One line per image."""
+def repository_text(images: Sequence[ImageRow], style: Style) -> str:
+    """Return a table of images."""
     if not images:
         return "No images: neither the spec nor the local store has any.\n"
     rows = [
@@ -181,33 +176,14 @@ def repository_text(images: Sequence[ImageRow], pen: Style) -> str:
         )
         for image in images
     ]
-    return _text(table(("image", "from", "format", "size", "digest", "local", "staged at"), rows, pen))
+    return lines_text(table(("image", "from", "format", "size", "digest", "local", "staged at"), rows, style))
 
 
 def repository_json(images: Sequence[ImageRow]) -> JsonObject:
-    """The same for programs, digests whole."""
-    return {
-        "kind": "repository",
-        "format": 1,
-        "images": [
-            {
-                "name": image.name,
-                "origin": image.origin,
-                "format": image.format,
-                "size_bytes": image.size_bytes,
-                "digest": image.digest,
-                "local": image.local,
-                "sites": list(image.sites),
-            }
-            for image in images
-        ],
-    }
+    """Return the document of images."""
+    return {"kind": "repository", "format": 1, "images": [to_json(image) for image in images]}
 
 
 def _vlans(allocation: Allocation | None) -> str:
     numbers = [str(network.vlan) for network in allocation.networks if network.vlan is not None] if allocation else []
     return ", ".join(numbers)
-
-
-def _text(lines: Sequence[str]) -> str:
-    return "\n".join(lines) + "\n"

@@ -1,41 +1,41 @@
-"""What ``orphans`` shows: objects without a record, and what sites hold of other stacks."""
+"""The output of ``orphans``: objects without a record, and the totals of other stacks."""
 
 from collections.abc import Sequence
 
 from pragmaspec.planning.drift.condition import layer_text
 from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan, OtherStack
-from pragmaspec.report.json_forms import JsonObject
+from pragmaspec.report.json_forms import JsonObject, fields_json, to_json
 from pragmaspec.report.style import Style
-from pragmaspec.report.table import Cell, table
+from pragmaspec.report.table import Cell, lines_text, table
 from pragmaspec.text import counted, memory
 
 
-def orphans_text(found: Sequence[Orphan], sites: Sequence[str], pen: Style) -> str:
-    """One line per object, or one line that says there is none."""
-    where = ", ".join(sites) or "no site"
+def orphans_text(found: Sequence[Orphan], sites: Sequence[str], style: Style) -> str:
+    """Return a table of orphans."""
     if not found:
-        return pen.say(f"Nothing with this stack's marks is without a record at {where}.") + "\n"
+        return style.safe(f"No orphans at {', '.join(sites) or 'any site'}.") + "\n"
     rows = [
         (
             Cell(text=orphan.address, tone="bold"),
             Cell(text=orphan.kind),
             Cell(text=_details(orphan)),
             Cell(text=orphan.seen.id if orphan.seen else "", tone="dim"),
-            Cell(text=_fate(orphan), tone="change"),
+            Cell(text=_status(orphan), tone="change"),
         )
         for orphan in found
     ]
-    lines = table(("address", "kind", "seen", "id", ""), rows, pen)
+    lines = table(("address", "kind", "observed", "id", ""), rows, style)
     if any(not orphan.recorded_beside and not orphan.left_over for orphan in found):
-        lines += ["", pen.say("`pragmaspec orphans --adopt ADDRESS` records one, so that the next plan repairs or cleans it.")]
-    return "\n".join(lines) + "\n"
+        advice = "`pragmaspec orphans --adopt ADDRESS` records an object, so that the next plan repairs or cleans it."
+        lines += ["", style.safe(advice)]
+    return lines_text(lines)
 
 
-def other_stacks_text(found: Sequence[OtherStack], pen: Style) -> str:
-    """One line per site and stack, or one line that says there is none."""
+def other_stacks_text(found: Sequence[OtherStack], style: Style) -> str:
+    """Return a table of other stacks per site."""
     if not found:
-        return "No other stack has anything at these sites.\n"
+        return "No other stack has objects at these sites.\n"
     rows = [
         (
             Cell(text=each.lineage, tone="bold"),
@@ -48,60 +48,44 @@ def other_stacks_text(found: Sequence[OtherStack], pen: Style) -> str:
         )
         for each in found
     ]
-    return "\n".join(table(("other stack", "site", "machines", "vlans", "addresses", "clusters", ""), rows, pen)) + "\n"
+    return lines_text(table(("other stack", "site", "machines", "vlans", "addresses", "clusters", ""), rows, style))
 
 
 def orphans_json(found: Sequence[Orphan], sites: Sequence[str], others: Sequence[OtherStack] | None) -> JsonObject:
-    """The same for programs; ``others`` is None when nobody asked for them."""
+    """Return the document of orphans. ``others`` is None unless requested."""
     return {
         "kind": "orphans",
         "format": 1,
         "sites": list(sites),
-        "orphans": [_form(orphan) for orphan in found],
-        "other_stacks": None if others is None else [_other_form(each) for each in others],
+        "orphans": [_orphan_json(orphan) for orphan in found],
+        "other_stacks": None if others is None else [to_json(each) for each in others],
     }
 
 
-def _fate(orphan: Orphan) -> str:
+def _status(orphan: Orphan) -> str:
     if orphan.left_over:
         return "left over: the next apply removes it"
-    return "beside the recorded one" if orphan.recorded_beside else "not recorded"
+    return "a different object is recorded" if orphan.recorded_beside else "not recorded"
 
 
 def _details(orphan: Orphan) -> str:
     seen = orphan.seen
     if isinstance(seen, ObservedNode):
-        size = f", {counted(seen.cpus, 'cpu')}, {memory(seen.memory_mib)}" if seen.cpus else ""
-        beside = "".join(f", {layer_text(layer)}" for layer in seen.layers)
-        return f"{seen.status}{size}{'' if seen.disk else ', no disk'}{beside}"
+        dimensions = f", {counted(seen.cpus, 'cpu')}, {memory(seen.memory_mib)}" if seen.cpus else ""
+        layers = "".join(f", {layer_text(layer)}" for layer in seen.layers)
+        return f"{seen.status}{dimensions}{'' if seen.disk else ', no disk'}{layers}"
     if isinstance(seen, ObservedAllocation):
         vlans = [f"vlan {number}" for _, number in seen.vlans]
         return ", ".join((*seen.public, *vlans)) or ", ".join(seen.networks)
     return orphan.digest[:16]
 
 
-def _form(orphan: Orphan) -> JsonObject:
+def _orphan_json(orphan: Orphan) -> JsonObject:
     seen = orphan.seen
     return {
-        "site": orphan.site,
-        "address": orphan.address,
-        "kind": orphan.kind,
-        "generation": orphan.generation,
+        **fields_json(orphan, "site", "address", "kind", "generation"),
         "id": seen.id if seen is not None and seen.id else None,
         "op": seen.op if seen is not None and seen.op else None,
         "observed": seen.status if isinstance(seen, ObservedNode) else None,
-        "recorded_beside": orphan.recorded_beside,
-        "left_over": orphan.left_over,
-    }
-
-
-def _other_form(each: OtherStack) -> JsonObject:
-    return {
-        "site": each.site,
-        "lineage": each.lineage,
-        "known": each.known,
-        "machines": each.machines,
-        "vlans": each.vlans,
-        "addresses": each.addresses,
-        "clusters": list(each.clusters),
+        **fields_json(orphan, "recorded_beside", "left_over"),
     }

@@ -1,4 +1,4 @@
-"""The virtual clusters of a PRAGMA repository, for people and for programs."""
+"""The output of ``import``: the virtual clusters of a PRAGMA repository."""
 
 from collections.abc import Sequence
 
@@ -6,45 +6,46 @@ from pragmaspec.images.pragma.repository import ListedCluster
 from pragmaspec.images.pragma.vc_in import ApplianceDisk, ApplianceMachine
 from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.style import Style
-from pragmaspec.report.table import Cell, Row, table
+from pragmaspec.report.table import Cell, Row, lines_text, table
 from pragmaspec.text import memory
 
 
-def appliances_text(listed: Sequence[ListedCluster], pen: Style) -> str:
-    """One line for each role of each cluster."""
+def appliances_text(listed: Sequence[ListedCluster], style: Style) -> str:
+    """Return a table with one row per role of each cluster."""
     if not listed:
         return "The repository is empty.\n"
-    rows = [row for one in listed for row in _rows(one)]
-    return "".join(f"{line}\n" for line in table(("cluster", "role", "cpus", "memory", "disk", "bus", "notes"), rows, pen))
+    rows = [row for cluster in listed for row in _rows(cluster)]
+    return lines_text(table(("cluster", "role", "cpus", "memory", "disk", "bus", "notes"), rows, style))
 
 
 def appliances_json(listed: Sequence[ListedCluster], repository: str) -> JsonObject:
-    """The same for programs."""
+    """Return the document of a repository."""
     return {
         "kind": "pragma-repository",
         "format": 1,
         "repository": repository,
         "clusters": [
             {
-                "name": one.name,
-                "path": one.path,
-                "frontend": _machine_form(one.appliance.frontend if one.appliance else None),
-                "compute": _machine_form(one.appliance.compute if one.appliance else None),
-                "wait_s": one.appliance.wait_s if one.appliance else 0,
-                "trouble": one.trouble or None,
+                "name": cluster.name,
+                "path": cluster.path,
+                "frontend": _machine_json(cluster.appliance.frontend if cluster.appliance else None),
+                "compute": _machine_json(cluster.appliance.compute if cluster.appliance else None),
+                "wait_s": cluster.appliance.wait_s if cluster.appliance else 0,
+                "trouble": cluster.trouble or None,
             }
-            for one in listed
+            for cluster in listed
         ],
     }
 
 
-def _rows(one: ListedCluster) -> list[Row]:
-    if one.appliance is None:
-        return [(Cell(text=one.name, tone="bold"), *[Cell(text="")] * 5, Cell(text=one.trouble, tone="danger"))]
-    rows: list[Row] = [(Cell(text=one.name, tone="bold"), *_cells(one.appliance.frontend), Cell(text=""))]
-    if one.appliance.compute:
-        wait = f"started {one.appliance.wait_s} s after the frontend" if one.appliance.wait_s else ""
-        rows.append((Cell(text=""), *_cells(one.appliance.compute), Cell(text=wait)))
+def _rows(cluster: ListedCluster) -> list[Row]:
+    appliance = cluster.appliance
+    if appliance is None:
+        return [(Cell(text=cluster.name, tone="bold"), *[Cell(text="")] * 5, Cell(text=cluster.trouble, tone="danger"))]
+    rows: list[Row] = [(Cell(text=cluster.name, tone="bold"), *_cells(appliance.frontend), Cell(text=""))]
+    if appliance.compute:
+        wait = f"started {appliance.wait_s} s after the frontend" if appliance.wait_s else ""
+        rows.append((Cell(text=""), *_cells(appliance.compute), Cell(text=wait)))
     return rows
 
 
@@ -54,17 +55,17 @@ def _cells(machine: ApplianceMachine) -> tuple[Cell, ...]:
         Cell(text=machine.role),
         Cell(text=str(machine.cpus), right=True),
         Cell(text=memory(machine.memory_mib) if machine.memory_mib else "", right=True),
-        Cell(text=_disk_words(disk) if disk else "the frontend's"),
+        Cell(text=_disk_text(disk) if disk else "the frontend's"),
         Cell(text=disk.bus if disk else ""),
     )
 
 
-def _disk_words(disk: ApplianceDisk) -> str:
-    packed = {"raw": "", "gzip": ", gzip", "splited": ", split", "splited_gzip": ", split, gzip"}[disk.packing]
-    return f"{disk.format}{packed}{f', {len(disk.files)} parts' if len(disk.files) > 1 else ''}"
+def _disk_text(disk: ApplianceDisk) -> str:
+    packing = {"raw": "", "gzip": ", gzip", "splited": ", split", "splited_gzip": ", split, gzip"}[disk.packing]
+    return f"{disk.format}{packing}{f', {len(disk.files)} parts' if len(disk.files) > 1 else ''}"
 
 
-def _machine_form(machine: ApplianceMachine | None) -> JsonObject | None:
+def _machine_json(machine: ApplianceMachine | None) -> JsonObject | None:
     if machine is None:
         return None
     disk = machine.disk

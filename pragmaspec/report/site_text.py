@@ -1,138 +1,117 @@
-"""What ``list site`` shows: capacity, what is promised and free, and who holds it."""
+"""The output of ``list site``: capacity, pools, and their users."""
 
 from collections.abc import Sequence
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.planning.allocation.pools import vlan_ranges
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse
-from pragmaspec.report.json_forms import JsonObject, site_json
+from pragmaspec.report.json_forms import JsonObject, fields_json, site_json, to_json
 from pragmaspec.report.style import Style
-from pragmaspec.report.table import Cell, Row, table
+from pragmaspec.report.table import Cell, Row, lines_text, table
 from pragmaspec.site import LibvirtSite, Site
 from pragmaspec.text import memory, size
 
 
 class SiteView(Frozen, frozen=True):
-    """A site and what it answered; ``trouble`` instead of an inventory when it did not."""
+    """A site with its inventory, or the ``trouble`` of asking for it."""
 
     site: Site
     inventory: Inventory | None = None
     trouble: str = ""
 
 
-def sites_text(views: Sequence[SiteView], pen: Style) -> str:
-    """Each site: its head line, its capacity, its holders, what is taken of its pools."""
+def sites_text(views: Sequence[SiteView], style: Style) -> str:
+    """Return a block per site."""
     if not views:
         return "No sites: the spec names none.\n"
-    return "\n".join("\n".join(_lines(view, pen)) + "\n" for view in views)
+    return "\n".join(lines_text(_site_lines(view, style)) for view in views)
 
 
 def sites_json(views: Sequence[SiteView]) -> JsonObject:
-    """The same for programs."""
-    return {"kind": "sites", "format": 1, "sites": [_form(view) for view in views]}
+    """Return the document of sites."""
+    return {"kind": "sites", "format": 1, "sites": [_site_json(view) for view in views]}
 
 
-def _lines(view: SiteView, pen: Style) -> list[str]:
-    name = pen.paint(pen.say(view.site.name), "bold")
+def _site_lines(view: SiteView, style: Style) -> list[str]:
+    name = style.paint(style.safe(view.site.name), "bold")
     if view.inventory is None:
-        return [f"{name}{pen.say('  ·  ')}{pen.paint(pen.say(view.trouble), 'danger')}"]
-    seen = view.inventory
-    lines = [f"{name}{pen.say('  ·  ')}{pen.say(f'{seen.identity.title}, {seen.identity.arch}')}", ""]
-    lines += table(("capacity", "in all", "for the host", "promised", "of at most"), _capacity(view.site, seen), pen, "  ")
-    lines += ["", *_pools(view.site, seen, pen)]
-    if seen.holdings:
-        rows = [_holding(holding) for holding in sorted(seen.holdings, key=_holder)]
-        lines += ["", *table(("held by", "cpus", "memory", "disk"), rows, pen, "  ")]
-    taken = [*_taken("address", seen.addresses), *_taken("vlan", seen.vlans), *_taken("network", seen.cidrs)]
-    if taken:
-        lines += ["", *table(("taken", "value", "by"), taken, pen, "  ")]
+        return [f"{name}{style.safe('  ·  ')}{style.paint(style.safe(view.trouble), 'danger')}"]
+    inventory = view.inventory
+    lines = [f"{name}{style.safe('  ·  ')}{style.safe(f'{inventory.identity.title}, {inventory.identity.arch}')}", ""]
+    head = ("capacity", "total", "reserved", "allocated", "limit")
+    lines += table(head, _capacity_rows(view.site, inventory), style, "  ")
+    lines += ["", *_pool_lines(view.site, inventory, style)]
+    if inventory.holdings:
+        rows = [_capacity_use_row(use) for use in sorted(inventory.holdings, key=_user)]
+        lines += ["", *table(("used by", "cpus", "memory", "disk"), rows, style, "  ")]
+    in_use = [
+        *_pool_use_rows("address", inventory.addresses),
+        *_pool_use_rows("vlan", inventory.vlans),
+        *_pool_use_rows("network", inventory.cidrs),
+    ]
+    if in_use:
+        lines += ["", *table(("in use", "value", "by"), in_use, style, "  ")]
     return lines
 
 
-def _capacity(site: Site, seen: Inventory) -> list[Row]:
-    cpus = sum(holding.cpus for holding in seen.holdings)
-    memory_mib = sum(holding.memory_mib for holding in seen.holdings)
-    disk_bytes = sum(holding.disk_bytes for holding in seen.holdings)
-    most_cpus = int((seen.cpus - site.reserve.cpus) * site.overcommit.cpus)
-    most_memory = int((seen.memory_mib - site.reserve.memory_mib) * site.overcommit.memory)
-    most_disk = int(seen.disk_bytes * site.overcommit.disk)
+def _capacity_rows(site: Site, inventory: Inventory) -> list[Row]:
+    cpus = sum(use.cpus for use in inventory.holdings)
+    memory_mib = sum(use.memory_mib for use in inventory.holdings)
+    disk_bytes = sum(use.disk_bytes for use in inventory.holdings)
+    limit_cpus = int((inventory.cpus - site.reserve.cpus) * site.overcommit.cpus)
+    limit_mib = int((inventory.memory_mib - site.reserve.memory_mib) * site.overcommit.memory)
+    limit_bytes = int(inventory.disk_bytes * site.overcommit.disk)
     reserved = memory(site.reserve.memory_mib) if site.reserve.memory_mib else ""
     return [
-        _amounts("cpus", str(seen.cpus), str(site.reserve.cpus or ""), str(cpus), str(most_cpus)),
-        _amounts("memory", memory(seen.memory_mib), reserved, memory(memory_mib), memory(most_memory)),
-        _amounts("disk", size(seen.disk_bytes), "", size(disk_bytes), size(most_disk)),
+        _capacity_row("cpus", str(inventory.cpus), str(site.reserve.cpus or ""), str(cpus), str(limit_cpus)),
+        _capacity_row("memory", memory(inventory.memory_mib), reserved, memory(memory_mib), memory(limit_mib)),
+        _capacity_row("disk", size(inventory.disk_bytes), "", size(disk_bytes), size(limit_bytes)),
     ]
 
 
-def _amounts(name: str, *amounts: str) -> Row:
+def _capacity_row(name: str, *amounts: str) -> Row:
     return (Cell(text=name), *(Cell(text=amount, right=True) for amount in amounts))
 
 
-def _pools(site: Site, seen: Inventory, pen: Style) -> list[str]:
-    ranges = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in site.vlans)
-    lines = []
-    if isinstance(site, LibvirtSite):
-        lines.append(f"  storage pool {site.pool}, {size(seen.disk_free_bytes)} free on disk")
-    else:
-        lines.append(f"  {size(seen.disk_free_bytes)} free on disk")
-    if ranges:
-        lines.append(f"  vlans {ranges}")
-    if seen.public is not None:
-        what = f"network {seen.public.network}" if seen.public.network else f"bridge {seen.public.bridge}"
-        lines.append(f"  public {what}" + (f", {seen.public.cidr}" if seen.public.cidr else ""))
-    return [pen.say(line) for line in lines]
+def _pool_lines(site: Site, inventory: Inventory, style: Style) -> list[str]:
+    free = f"{size(inventory.disk_free_bytes)} free on disk"
+    lines = [f"  storage pool {site.pool}, {free}" if isinstance(site, LibvirtSite) else f"  {free}"]
+    if site.vlans:
+        lines.append(f"  vlans {vlan_ranges(site)}")
+    public = inventory.public
+    if public is not None:
+        name = f"network {public.network}" if public.network else f"bridge {public.bridge}"
+        lines.append(f"  public {name}" + (f", {public.cidr}" if public.cidr else ""))
+    return [style.safe(line) for line in lines]
 
 
-def _holding(holding: CapacityUse) -> Row:
+def _capacity_use_row(use: CapacityUse) -> Row:
     return (
-        Cell(text=_holder(holding)),
-        Cell(text=str(holding.cpus), right=True),
-        Cell(text=memory(holding.memory_mib), right=True),
-        Cell(text=size(holding.disk_bytes), right=True),
+        Cell(text=_user(use)),
+        Cell(text=str(use.cpus), right=True),
+        Cell(text=memory(use.memory_mib), right=True),
+        Cell(text=size(use.disk_bytes), right=True),
     )
 
 
-def _holder(held: CapacityUse | PoolUse) -> str:
-    """Who holds it: what is marked always in the same words, however its provider puts it."""
-    return f"{held.address} of stack {held.lineage[:8]}" if held.lineage and held.address else held.owner
+def _user(use: CapacityUse | PoolUse) -> str:
+    """Return the address and stack of a marked object, the same for all providers; else the provider's owner."""
+    return f"{use.address} of stack {use.lineage[:8]}" if use.lineage and use.address else use.owner
 
 
-def _taken(kind: str, values: Sequence[PoolUse]) -> list[Row]:
-    return [(Cell(text=kind), Cell(text=each.value), Cell(text=_holder(each))) for each in values]
+def _pool_use_rows(kind: str, uses: Sequence[PoolUse]) -> list[Row]:
+    return [(Cell(text=kind), Cell(text=use.value), Cell(text=_user(use))) for use in uses]
 
 
-def _form(view: SiteView) -> JsonObject:
-    seen = view.inventory
-    form: JsonObject = {**site_json(view.site), "trouble": view.trouble or None, "inventory": None}
-    if seen is None:
-        return form
-    form["inventory"] = {
-        "id": seen.identity.id,
-        "title": seen.identity.title,
-        "virt_type": seen.identity.virt_type,
-        "arch": seen.identity.arch,
-        "cpus": seen.cpus,
-        "cpus_per_node": seen.cpus_per_node,
-        "memory_mib": seen.memory_mib,
-        "disk_bytes": seen.disk_bytes,
-        "disk_free_bytes": seen.disk_free_bytes,
-        "holdings": [
-            {
-                "owner": holding.owner,
-                "cpus": holding.cpus,
-                "memory_mib": holding.memory_mib,
-                "disk_bytes": holding.disk_bytes,
-                "lineage": holding.lineage,
-                "address": holding.address,
-            }
-            for holding in seen.holdings
-        ],
-        "addresses": [_taken_form(each) for each in seen.addresses],
-        "vlans": [_taken_form(each) for each in seen.vlans],
-        "networks": [_taken_form(each) for each in seen.cidrs],
-        "images": list(seen.images),
-    }
-    return form
-
-
-def _taken_form(each: PoolUse) -> JsonObject:
-    return {"value": each.value, "owner": each.owner, "lineage": each.lineage, "address": each.address}
+def _site_json(view: SiteView) -> JsonObject:
+    document: JsonObject = {**site_json(view.site), "trouble": view.trouble or None, "inventory": None}
+    inventory = view.inventory
+    if inventory is not None:
+        totals = ("cpus", "cpus_per_node", "memory_mib", "disk_bytes", "disk_free_bytes")
+        document["inventory"] = {
+            **fields_json(inventory.identity, "id", "title", "virt_type", "arch"),
+            **fields_json(inventory, *totals, "holdings", "addresses", "vlans"),
+            "networks": to_json(inventory.cidrs),
+            "images": to_json(inventory.images),
+        }
+    return document

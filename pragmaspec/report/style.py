@@ -1,4 +1,4 @@
-"""What may be put on a terminal: colour only where wanted, nothing that a terminal would obey, ASCII where it must be."""
+"""Safe text for terminals: colour only where enabled, no control sequences, ASCII where required."""
 
 from typing import Literal
 from unicodedata import east_asian_width
@@ -14,18 +14,18 @@ _ASCII = str.maketrans(
 
 
 class Style(Frozen, frozen=True):
-    """How to write for one stream: with colour or not, with Unicode or only ASCII."""
+    """The capabilities of one output stream."""
 
     colour: bool = False
     unicode: bool = True
 
-    def say(self, text: str) -> str:
-        """``text`` with everything that a terminal would obey made visible, in the stream's characters."""
-        shown = escape_controls(text)
-        if self.unicode or shown.isascii():
-            return shown
+    def safe(self, text: str) -> str:
+        """Return ``text`` with control characters escaped, in the characters of the stream."""
+        escaped = escape_controls(text)
+        if self.unicode or escaped.isascii():
+            return escaped
         return (
-            shown.replace("  ·  ", "  -  ")
+            escaped.replace("  ·  ", "  -  ")
             .replace(" · ", ", ")
             .translate(_ASCII)
             .encode("ascii", "backslashreplace")
@@ -33,32 +33,32 @@ class Style(Frozen, frozen=True):
         )
 
     def paint(self, text: str, tone: Tone) -> str:
-        """``text`` in the colour of ``tone`` when colours are wanted; the text must already be :meth:`say`'s."""
+        """Return ``text``, which must be :meth:`safe`, in the colour of ``tone`` if colours are enabled."""
         if not self.colour or tone == "plain" or not text:
             return text
         return f"\x1b[{_SGR[tone]}m{text}\x1b[0m"
 
 
 def escape_controls(text: str) -> str:
-    r"""``text`` with control, bidirectional and other invisible characters as ``\x1b`` and the like; a tab becomes a blank."""
+    r"""Return ``text`` with control, bidirectional and other invisible characters as ``\x1b`` and the like, tabs as blanks."""
     if text.isprintable():
         return text
-    return "".join(_visible(character) for character in text)
+    return "".join(_escaped(character) for character in text)
 
 
 def display_width(text: str) -> int:
-    """How many terminal columns ``text`` takes."""
+    """Return the number of terminal columns of ``text``."""
     if text.isascii():
         return len(text)
     return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
 
 
-def _visible(character: str) -> str:
+def _escaped(character: str) -> str:
     if character == "\t":
         return " "
     if character.isprintable():
         return character
     code = ord(character)
-    if code <= 0xFF:  # noqa: PLR2004 - the last code that two hexadecimal digits can write
+    if code <= 0xFF:  # noqa: PLR2004 - the last code that two hexadecimal digits can represent
         return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the same for four
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - likewise for four

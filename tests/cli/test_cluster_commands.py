@@ -57,14 +57,14 @@ def test_power_commands_leave_other_changes_pending(cli: CommandLine, change: st
         (left,) = (each for each in done["plan"]["pending"] if each["address"].endswith("frontend"))
         assert (left["until"], left["reason"].endswith(" changed")) == ("apply", True)
         assert cli("show", "hello-frontend", "--json").json["record"] == {**recorded, "running": running}
-    assert "Left for the next apply" in cli("boot", "hello").out
+    assert "Deferred to the next apply" in cli("boot", "hello").out
     assert cli("plan", "--json").json["changes"]
 
 
 def test_state_off_changes_only_the_power_state(cli: CommandLine) -> None:
     cli.running()
     cli.spec(packages="[vim]", state='"off"')
-    assert "Left until hello runs again" in cli("apply", "-y").out
+    assert "Deferred until hello runs again" in cli("apply", "-y").out
     assert _observed(cli) == {"off"}
     again = cli("plan", "--detailed-exitcode").out
     assert again.startswith("No changes now at lab")

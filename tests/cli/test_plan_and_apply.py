@@ -23,8 +23,8 @@ def test_a_plan_after_an_apply_is_empty(cli: CommandLine) -> None:
     applied = cli("apply", "--auto-approve")
     assert planned.splitlines()[:-1] == applied.out.splitlines()[: len(planned.splitlines()) - 1]
     assert re.search(r"Done: 5 actions in [0-9.]+ s\.", applied.out)
-    assert cli("plan").out == "No changes: everything at lab is as cluster.yaml says.\n"
-    assert cli("apply").out == "No changes: everything at lab is as cluster.yaml says.\n"
+    assert cli("plan").out == "No changes: lab matches cluster.yaml.\n"
+    assert cli("apply").out == "No changes: lab matches cluster.yaml.\n"
 
 
 def test_progress_without_a_terminal_is_plain_lines(cli: CommandLine) -> None:
@@ -83,7 +83,7 @@ def test_target_includes_dependencies(cli: CommandLine) -> None:
 def test_no_refresh_uses_the_recorded_state(cli: CommandLine) -> None:
     cli.running()
     (cli.directory / "site.json").unlink()
-    assert cli("plan", "--no-refresh").out.startswith("No changes: everything recorded is")
+    assert cli("plan", "--no-refresh").out.startswith("No changes: the recorded state matches")
     assert "--accept-missing" in cli("plan", status=4).err
     assert "is gone from the site" in cli("plan", "--accept-missing").out
 
@@ -193,9 +193,7 @@ def test_drift_is_shown_separately_and_repaired(cli: CommandLine) -> None:
     kept = [line for line in lines if not ("hello-compute-1" in line and '"machine"' in line)]
     (cli.directory / "site.json").write_text("\n".join(kept) + "\n")
     result = cli("plan").out
-    assert result.startswith(
-        "Drift: the site differs from what the last apply recorded.\n\n  !  hello-compute-1  is gone from the site\n"
-    )
+    assert result.startswith("Drift: the site differs from the recorded state.\n\n  !  hello-compute-1  is gone from the site\n")
     assert _verbs(cli) == ["boot hello-compute-1"]
     cli("apply", "-y")
     assert cli("plan").out.startswith("No changes")

@@ -20,7 +20,7 @@ def test_a_dry_run_shows_the_plan_and_changes_nothing(cli: CommandLine, verb: tu
     state = (cli.directory / "state" / "cluster" / "state.json").read_bytes()
     shown = cli(*verb, "--dry-run", "--json").json
     assert (shown["kind"], shown["changes"]) == ("plan", True)
-    assert cli(*verb, "--dry-run", "--detailed-exitcode", "--verbose", status=2).out.count("Plan") == 1
+    assert cli(*verb, "--dry-run", "--detailed-exitcode", "--verbose", status=2).out.lower().count("plan: ") == 1
     assert (cli.directory / "state" / "cluster" / "state.json").read_bytes() == state
     yes = ("--auto-approve",) if verb[0] == "apply" else ()
     assert cli(*verb, *yes, "--json").json["plan"]["actions"] == shown["actions"]

@@ -75,7 +75,7 @@ def test_show_lists_the_candidates_of_an_ambiguous_name(cli: CommandLine) -> Non
 
 def test_status(cli: CommandLine) -> None:
     cli.running()
-    assert "All as recorded (looked at lab in" in cli("status").out
+    assert "No drift (lab observed in" in cli("status").out
     cli("status", "--detailed-exitcode")
     (cli.directory / "site.json").unlink()
     assert "gone" in cli("status", "--detailed-exitcode", status=2).out
@@ -85,7 +85,7 @@ def test_status(cli: CommandLine) -> None:
 def test_status_does_not_read_the_spec(cli: CommandLine) -> None:
     cli.running()
     (cli.directory / "cluster.yaml").write_text("clusters: [")
-    assert "All as recorded" in cli("status").out
+    assert "No drift" in cli("status").out
 
 
 def test_ssh_config_and_inventory(cli: CommandLine) -> None:

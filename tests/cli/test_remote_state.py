@@ -57,7 +57,7 @@ def test_two_users_share_a_remote_state(cli: CommandLine, url: str, kind: Kind) 
     assert not any(secret in result for secret in secrets)
     cli("clean", "hello", "--shutdown")
     cli("forget")
-    assert "nothing is recorded" in cli("state", "list").out
+    assert "no records" in cli("state", "list").out
 
 
 def test_migration_to_a_server_and_back(cli: CommandLine, url: str) -> None:

@@ -97,7 +97,7 @@ def test_ctrl_d_at_the_question(cli: CommandLine) -> None:
 def test_an_empty_plan_needs_no_confirmation(cli: CommandLine) -> None:
     cli.running()
     status, shown = _at_terminal(cli, "apply")
-    assert (status, shown.strip()) == (0, "No changes: everything at lab is as cluster.yaml says.")
+    assert (status, shown.strip()) == (0, "No changes: lab matches cluster.yaml.")
 
 
 def test_failures_stay_on_the_screen(cli: CommandLine) -> None:

@@ -32,7 +32,7 @@ def test_what_moved_shows_what_it_was() -> None:
 
 def test_nothing_has_changed() -> None:
     text = lock_text((LockChange(name="debian", change="same", entry=ENTRY, before=ENTRY),), Style())
-    assert text.endswith("pragmaspec.lock has 1 image, nothing has changed.\n")
+    assert text.endswith("pragmaspec.lock has 1 image, unchanged.\n")
 
 
 def test_a_program_gets_every_key_of_what_was_and_what_is() -> None:

@@ -15,11 +15,11 @@ def test_what_lies_beside_a_recorded_one_or_goes_by_itself_cannot_be_adopted() -
     beside = Orphan(site="lab", address=LOST.address, kind="node", recorded_beside=True)
     over = Orphan(site="lab", address=LOST.address, kind="node", left_over=True)
     text = orphans_text((beside, over), ("lab",), Style())
-    assert "beside the recorded one" in text
+    assert "a different object is recorded" in text
     assert "left over: the next apply removes it" in text
     assert "--adopt" not in text
 
 
 def test_none() -> None:
-    assert other_stacks_text((), Style()) == "No other stack has anything at these sites.\n"
-    assert orphans_text((), ("lab", "hall"), Style()) == "Nothing with this stack's marks is without a record at lab, hall.\n"
+    assert other_stacks_text((), Style()) == "No other stack has objects at these sites.\n"
+    assert orphans_text((), ("lab", "hall"), Style()) == "No orphans at lab, hall.\n"

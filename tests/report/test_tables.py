@@ -1,6 +1,5 @@
 """``list``, ``show`` and ``status`` as people see them, and as programs do."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from pragmaspec.report.lists_text import (
     repository_json,
     repository_text,
 )
-from pragmaspec.report.plan.json import plan_json_text
+from pragmaspec.report.plan.json import plan_json
 from pragmaspec.report.site_text import SiteView, sites_json, sites_text
 from pragmaspec.report.state_text import show_text
 from pragmaspec.report.status_text import status_json, status_text
@@ -179,16 +178,16 @@ def test_show_tells_a_node_that_starts_with_its_host() -> None:
 @pytest.mark.parametrize(
     ("boots", "words", "form"),
     [
-        (None, "yes, with a kernel of its own in the spec", None),
-        (BootSupport(bios=True), "yes, by BIOS", {"firmware": "bios", "bios": True, "uefi": [], "problem": None}),
+        (None, "yes, with the kernel of the spec", None),
+        (BootSupport(bios=True), "yes, with BIOS", {"firmware": "bios", "bios": True, "uefi": [], "problem": None}),
         (
             BootSupport(bios=True, uefi=("x86_64",)),
-            "yes, by BIOS; by UEFI (x86_64) with `firmware: uefi`",
+            "yes, with BIOS; with UEFI (x86_64) if `firmware: uefi`",
             {"firmware": "bios", "bios": True, "uefi": ["x86_64"], "problem": None},
         ),
         (
             BootSupport(bios=False, uefi=("aarch64", "x86_64")),
-            "yes, by UEFI (aarch64, x86_64)",
+            "yes, with UEFI (aarch64, x86_64)",
             {"firmware": "uefi", "bios": False, "uefi": ["aarch64", "x86_64"], "problem": None},
         ),
         (
@@ -207,7 +206,7 @@ def test_how_a_disk_starts_is_told(boots: BootSupport | None, words: str, form: 
     seen = InspectedFile(
         file="d", layers=(), format="raw", virtual_size_bytes=1, becomes="raw", digest="0" * 64, size_bytes=1, boots=boots
     )
-    assert inspected_text(seen, PEN).splitlines()[-1] == f"boots     {words}"
+    assert inspected_text(seen, PEN).splitlines()[-1] == f"boots      {words}"
     assert inspected_json(seen)["boots"] == form
 
 
@@ -238,11 +237,11 @@ def test_status(golden: Golden) -> None:
 
 
 def test_plan_json(golden: Golden) -> None:
-    golden(CASES / "plan-first.json", plan_json_text(first_plan()))
+    golden(CASES / "plan-first.json", json_text(plan_json(first_plan())))
     changed = plan(*rebooted(node(0), node(0, memory_mib=2048)), drift=DRIFT, asked=False)
-    golden(CASES / "plan-changed.json", plan_json_text(changed))
+    golden(CASES / "plan-changed.json", json_text(plan_json(changed)))
     moved = replace(first_plan(), moves=(Move(before="old", after="hello", where=line(9)),))
-    (told,) = json.loads(plan_json_text(moved))["moves"]
+    (told,) = plan_json(moved)["moves"]
     assert (told["kind"], told["from"], told["to"], told["where"]["line"]) == ("cluster", "old", "hello", 9)
 
 

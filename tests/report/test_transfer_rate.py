@@ -5,29 +5,29 @@ MIB = 2**20
 
 def test_bytes_rate_and_time_left_as_soon_as_they_mean_something() -> None:
     pace = TransferRate()
-    assert pace.words(None, None, 0) == ""
-    assert pace.words(None, 100 * MIB, 0) == "100 MiB"
-    assert pace.words(10 * MIB, 100 * MIB, 0) == "10 MiB of 100 MiB"
-    assert pace.words(12 * MIB, 100 * MIB, 1) == "12 MiB of 100 MiB"
-    assert pace.words(20 * MIB, 100 * MIB, 5) == "20 MiB of 100 MiB, 2 MiB/s, 40 s left"
-    assert pace.words(100 * MIB, 100 * MIB, 45) == "100 MiB of 100 MiB"
+    assert pace.text(None, None, 0) == ""
+    assert pace.text(None, 100 * MIB, 0) == "100 MiB"
+    assert pace.text(10 * MIB, 100 * MIB, 0) == "10 MiB of 100 MiB"
+    assert pace.text(12 * MIB, 100 * MIB, 1) == "12 MiB of 100 MiB"
+    assert pace.text(20 * MIB, 100 * MIB, 5) == "20 MiB of 100 MiB, 2 MiB/s, 40 s left"
+    assert pace.text(100 * MIB, 100 * MIB, 45) == "100 MiB of 100 MiB"
 
 
 def test_without_a_total_there_is_no_time_left() -> None:
     pace = TransferRate()
-    assert pace.words(MIB, None, 0) == "1 MiB"
-    assert pace.words(11 * MIB, None, 10) == "11 MiB, 1 MiB/s"
+    assert pace.text(MIB, None, 0) == "1 MiB"
+    assert pace.text(11 * MIB, None, 10) == "11 MiB, 1 MiB/s"
 
 
 def test_the_rate_is_that_of_the_last_while() -> None:
     pace = TransferRate()
-    pace.words(1 * MIB, 1000 * MIB, 0)
+    pace.text(1 * MIB, 1000 * MIB, 0)
     for second in range(1, 101):
-        pace.words((100 + second) * MIB, 1000 * MIB, 100 + second)
-    assert pace.words(201 * MIB, 1000 * MIB, 201) == "201 MiB of 1000 MiB, 1 MiB/s, 13 min 19 s left"
+        pace.text((100 + second) * MIB, 1000 * MIB, 100 + second)
+    assert pace.text(201 * MIB, 1000 * MIB, 201) == "201 MiB of 1000 MiB, 1 MiB/s, 13 min 19 s left"
 
 
 def test_what_begins_anew_has_no_rate_yet() -> None:
     pace = TransferRate()
-    pace.words(90 * MIB, 100 * MIB, 0)
-    assert pace.words(1 * MIB, 100 * MIB, 10) == "1 MiB of 100 MiB"
+    pace.text(90 * MIB, 100 * MIB, 0)
+    assert pace.text(1 * MIB, 100 * MIB, 10) == "1 MiB of 100 MiB"

@@ -11,7 +11,7 @@ from pragmaspec.report.table import Cell, table
 @given(st.text())
 def test_what_is_said_is_never_obeyed(text: str) -> None:
     assert escape_controls(text).isprintable()
-    said = Style(unicode=False).say(text)
+    said = Style(unicode=False).safe(text)
     assert said.isascii()
     assert said.isprintable()
 

@@ -60,7 +60,7 @@ def test_a_plan_is_shown_in_a_notebook(shop: Workshop) -> None:
 
     plan = Stack().plan(targets=["hello-frontend"])
     assert repr(plan) == str(plan)
-    assert "Plan for a part of the stack" in repr(plan)
+    assert "Partial plan" in repr(plan)
 
 
 def test_a_stack_says_which_it_is(shop: Workshop) -> None:

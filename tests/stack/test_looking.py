@@ -39,7 +39,7 @@ def test_after_a_rename_every_node_is_found(shop: Workshop, site: str, cluster: 
         said += "  - {from: lab, to: attic, kind: site}\n" if site == "attic" else ""
         file.write_text(SPEC.format(site=site, cluster=cluster) + said)
         shop("apply", "-y")
-        assert "All as recorded" in shop("status").out
+        assert "No drift" in shop("status").out
         assert {node["observed"] for node in shop("status", "--json").json["nodes"]} == {"running"}
         (machine,) = [each for each in world.listAllDomains() if each.name().startswith("hello-compute-0.")]
         machine.destroy()

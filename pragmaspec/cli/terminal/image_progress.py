@@ -71,4 +71,4 @@ class _TransferRates:
         from pragmaspec.report.transfer_rate import TransferRate
 
         rate = self._rates.setdefault((image, doing), TransferRate())
-        return rate.words(done_bytes, total_bytes, time.monotonic())
+        return rate.text(done_bytes, total_bytes, time.monotonic())

@@ -66,7 +66,7 @@ class LiveProgress(Reporter):
     def progress(self, action: "Action", doing: str) -> None:
         with self._lock:
             name, _, start = self._running.get(action.key, self._new_entry(action))
-            self._running[action.key] = (name, self._style.say(doing), start)
+            self._running[action.key] = (name, self._style.safe(doing), start)
 
     @override
     def finished(self, action: "Action") -> None:
@@ -83,7 +83,7 @@ class LiveProgress(Reporter):
     def end(self) -> None:
         """Print the number of skipped actions without a line of their own."""
         for line in self._skipped.summary():
-            self._console.print(Text(f"{' ' * 11}{self._style.say(line)}", style=_SKIPPED), soft_wrap=True)
+            self._console.print(Text(f"{' ' * 11}{self._style.safe(line)}", style=_SKIPPED), soft_wrap=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the list, called by rich."""
@@ -100,7 +100,7 @@ class LiveProgress(Reporter):
         yield Text(f"{more}{_results_text(results, self._count)}, {duration(now - self._start)}", style="dim")
 
     def _new_entry(self, action: "Action") -> tuple[str, str, float]:
-        return self._style.say(title(action)), "", time.monotonic()
+        return self._style.safe(title(action)), "", time.monotonic()
 
     def _end(self, action: "Action", result: str, style: str, *, shown: bool = True) -> None:
         with self._lock:
@@ -109,7 +109,7 @@ class LiveProgress(Reporter):
         if not shown:
             return
         took = duration(time.monotonic() - start)
-        line = Text.assemble((f"{took:>9}  ", "dim"), f"{name}  ", (self._style.say(result), style))
+        line = Text.assemble((f"{took:>9}  ", "dim"), f"{name}  ", (self._style.safe(result), style))
         self._console.print(line, soft_wrap=True)
 
 

@@ -45,7 +45,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Write one line, with control characters escaped."""
-        self.write(self.style.say(text) + "\n")
+        self.write(self.style.safe(text) + "\n")
 
     def json(self, value: Mapping[str, object] | Sequence[object]) -> None:
         """Write ``value`` as JSON."""

@@ -1,17 +1,16 @@
-"""What changed between two versions of a resource, in a few words each: ``memory 1 GiB → 2 GiB``."""
+"""Short descriptions of the differences between two versions of a resource: ``memory 1 GiB → 2 GiB``."""
 
 from collections.abc import Iterator, Mapping
 
+from pragmaspec.planning.allocation.pools import STANDARD_MTU
 from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, StagedImage
 from pragmaspec.text import duration, size_change
 
-STANDARD_MTU = 1500
-
 
 def differences(before: Resource, after: Resource, images: Mapping[str, str]) -> tuple[str, ...]:
-    """Every difference, in reading order. ``images`` names digests for people; an unknown digest shows its first 8 digits."""
+    """Return all differences in reading order. ``images``: names by digest; unknown digests are cut to 8 digits."""
     if isinstance(before, Node) and isinstance(after, Node):
-        return (*_node(before, after, images), *_told(before, after))
+        return (*_node(before, after, images), *_guest(before, after))
     if isinstance(before, Allocation) and isinstance(after, Allocation):
         return (*_networks(before, after), *_public(before, after), *_protect(before.protect, after.protect))
     if isinstance(before, StagedImage) and isinstance(after, StagedImage) and before.name != after.name:
@@ -20,7 +19,7 @@ def differences(before: Resource, after: Resource, images: Mapping[str, str]) ->
 
 
 def network_text(network: Network) -> str:
-    """``vlan 22 · 10.22.0.0/24`` and, for an extra network, its name before it."""
+    """Return ``vlan 22 · 10.22.0.0/24``, preceded by the name of an extra network."""
     parts = [] if network.name == "private" else [network.name]
     if network.vlan is not None:
         parts.append(f"vlan {network.vlan}")
@@ -30,7 +29,7 @@ def network_text(network: Network) -> str:
 
 
 def grant_text(grant: PublicGrant) -> str:
-    """``192.0.2.10 (frontend.example.org)``."""
+    """Return ``192.0.2.10 (frontend.example.org)``."""
     return f"{grant.address} ({grant.fqdn})" if grant.fqdn else grant.address
 
 
@@ -41,7 +40,7 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
         yield f"memory {size_change(before.memory_mib * 2**20, after.memory_mib * 2**20)}"
     if before.disk_bytes != after.disk_bytes:
         yield f"disk {size_change(before.disk_bytes, after.disk_bytes)}"
-    if before.image not in ("", after.image):  # planning empties the image of a node whose disk is gone
+    if before.image not in ("", after.image):  # planning clears the image of a node whose disk is gone
         yield f"image {_image_change(before.image, after.image, images)}"
     if before.firmware != after.firmware:
         yield f"firmware {before.firmware} → {after.firmware}"
@@ -55,7 +54,7 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
         yield f"readiness {_readiness_change(before.readiness, after.readiness)}"
 
 
-def _told(before: Node, after: Node) -> Iterator[str]:
+def _guest(before: Node, after: Node) -> Iterator[str]:
     if before.first_boot != after.first_boot:
         yield "packages or user-data"
     if before.cloud_init != after.cloud_init:
@@ -63,7 +62,7 @@ def _told(before: Node, after: Node) -> Iterator[str]:
     if before.keys != after.keys:
         yield "ssh keys"
     if before.peers != after.peers:
-        yield "list of members"
+        yield "cluster members"
 
 
 def _image_change(before: str, after: str, images: Mapping[str, str]) -> str:
@@ -84,7 +83,7 @@ def _nics(before: tuple[Nic, ...], after: tuple[Nic, ...]) -> Iterator[str]:
         if name not in new:
             yield f"leaves {name}"
     if any(name in old and old[name].mac != nic.mac for name, nic in new.items()):
-        yield "other MACs"
+        yield "new MACs"
 
 
 def _nic(name: str, before: Nic, after: Nic) -> Iterator[str]:
@@ -99,7 +98,7 @@ def _nic(name: str, before: Nic, after: Nic) -> Iterator[str]:
 
 
 def _segment_change(before: str, after: str) -> str:
-    """``vlan 20 → 30``: the kind is said once when it stays."""
+    """Return ``vlan 20 → 30``, with the kind repeated only if it differs."""
     kind, _, which = after.partition(" ")
     return f"{before} → {which if before.startswith(f'{kind} ') else after}"
 
@@ -150,11 +149,11 @@ def _protect(before: bool, after: bool) -> Iterator[str]:
 
 
 def _readiness_change(before: Readiness, after: Readiness) -> str:
-    """``ssh → cloud-init``; the limits only when they differ and something is waited for."""
+    """Return ``ssh → cloud-init``, with the timeouts only if they differ and matter."""
     if before.timeout_s == after.timeout_s or after.when == "none":
         return f"{before.when} → {after.when}"
     return f"{_readiness(before)} → {_readiness(after)}"
 
 
 def _readiness(readiness: Readiness) -> str:
-    return readiness.when if readiness.when == "none" else f"{readiness.when} in {duration(readiness.timeout_s)}"
+    return readiness.when if readiness.when == "none" else f"{readiness.when} within {duration(readiness.timeout_s)}"

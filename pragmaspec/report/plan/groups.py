@@ -1,4 +1,4 @@
-"""The actions of a plan as a reader wants them: one line per resource, one group per cluster, long runs folded."""
+"""Groups the actions of a plan for reading: one entry per resource, one group per cluster, long runs folded."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,23 +10,22 @@ from pragmaspec.planning.plan import Action, Impact, Plan
 from pragmaspec.resources import Node, StagedImage
 
 FOLD_FROM = 13
-"""Runs of like lines up to 12 are shown whole."""
+"""Minimum length of a run of similar entries to fold."""
 _SHOWN_FIRST = 3
 
 
 class ResourceActions(Frozen, frozen=True):
-    """Everything the plan does to one resource, in order: ``shutdown, clean, boot`` of a node is one line for a reader.
-
-    ``main`` is the last action, which says what comes out of it; ``impact`` is the worst of all.
-    """
+    """All actions of a plan on one resource, in order: a rebuild is ``shutdown, clean, boot``."""
 
     main: Action
+    """The last action, which determines the result."""
     verbs: tuple[str, ...]
     impact: Impact
+    """The worst impact of all actions."""
 
 
 class ClusterGroup(Frozen, frozen=True):
-    """What happens to one cluster at one site; ``cluster`` "" holds images that no cluster of this plan needs."""
+    """All actions on one cluster at one site; ``cluster`` "" holds images that no cluster of the plan needs."""
 
     site: str
     cluster: str
@@ -34,13 +33,13 @@ class ClusterGroup(Frozen, frozen=True):
 
 
 class Fold(Frozen, frozen=True):
-    """Stands for entries that look like the one before."""
+    """A number of omitted entries that are similar to their neighbours."""
 
     count: int
 
 
 def actions_by_resource(actions: Iterable[Action]) -> list[ResourceActions]:
-    """One entry per resource, in the order in which the plan first names each."""
+    """Return one entry per resource, in the order of their first actions."""
     found: dict[str, ResourceActions] = {}
     for action in actions:
         address = action.address
@@ -53,26 +52,25 @@ def actions_by_resource(actions: Iterable[Action]) -> list[ResourceActions]:
     return list(found.values())
 
 
-def groups_by_cluster(listed: Sequence[ResourceActions], plan: Plan) -> tuple[ClusterGroup, ...]:
-    """The plan's entries by cluster, in the order in which the plan first names each; an image goes with who needs it first."""
+def groups_by_cluster(entries: Sequence[ResourceActions], plan: Plan) -> tuple[ClusterGroup, ...]:
+    """Return ``entries`` by cluster, in the order of their first actions; an image is in the group that needs it first."""
     owners = _image_owners(plan)
     found: defaultdict[tuple[str, str], list[ResourceActions]] = defaultdict(list)
-    for entry in listed:
+    for entry in entries:
         resource = entry.main.resource
         cluster = owners.get(entry.main.key, "") if isinstance(resource, StagedImage) else resource.cluster
         found[resource.site, cluster].append(entry)
     return tuple(
-        ClusterGroup(site=site, cluster=cluster, entries=tuple(_verbs_together(together)))
-        for (site, cluster), together in found.items()
+        ClusterGroup(site=site, cluster=cluster, entries=tuple(_by_verbs(group))) for (site, cluster), group in found.items()
     )
 
 
-def folded(listed: Sequence[ResourceActions], *, everything: bool) -> list[ResourceActions | Fold]:
-    """The entries with long runs of like ones cut to the first three, a fold, and the last."""
+def folded(entries: Sequence[ResourceActions], *, everything: bool) -> list[ResourceActions | Fold]:
+    """Return ``entries`` with long runs of similar ones cut to the first three, a fold, and the last."""
     if everything:
-        return list(listed)
+        return list(entries)
     shown: list[ResourceActions | Fold] = []
-    for run in (list(alike) for _, alike in groupby(listed, key=_look)):
+    for run in (list(similar) for _, similar in groupby(entries, key=_appearance)):
         if len(run) < FOLD_FROM:
             shown += run
         else:
@@ -83,7 +81,7 @@ def folded(listed: Sequence[ResourceActions], *, everything: bool) -> list[Resou
 
 
 def _image_owners(plan: Plan) -> dict[str, str]:
-    """The cluster to show each image action with: the first that waits for it, else the first that it waits for."""
+    """Return the cluster of each image action: the first that depends on it, else the first that it depends on."""
     images = [action for action in plan.actions if isinstance(action.resource, StagedImage)]
     owners: dict[str, str] = {}
     if not images:
@@ -91,28 +89,28 @@ def _image_owners(plan: Plan) -> dict[str, str]:
     keys = {action.key for action in images}
     for action in plan.actions:
         if len(owners) == len(keys):
-            break  # as a rule after a few of perhaps 10,000 actions
+            break  # usually after a few of perhaps 10,000 actions
         if not isinstance(action.resource, StagedImage):
             for key in keys.intersection(action.after):
                 owners.setdefault(key, action.resource.cluster)
-    waited = {key: action.key for action in images if action.key not in owners for key in action.after}
-    if waited:
+    dependencies = {key: action.key for action in images if action.key not in owners for key in action.after}
+    if dependencies:
         for action in plan.actions:
-            image = waited.get(action.key)
+            image = dependencies.get(action.key)
             if image is not None and not isinstance(action.resource, StagedImage):
                 owners.setdefault(image, action.resource.cluster)
     return owners
 
 
-def _verbs_together(listed: Iterable[ResourceActions]) -> Iterable[ResourceActions]:
+def _by_verbs(entries: Iterable[ResourceActions]) -> Iterable[ResourceActions]:
     by_verbs: defaultdict[tuple[str, ...], list[ResourceActions]] = defaultdict(list)
-    for entry in listed:
+    for entry in entries:
         by_verbs[entry.verbs].append(entry)
-    return (entry for together in by_verbs.values() for entry in together)
+    return (entry for group in by_verbs.values() for entry in group)
 
 
-def _look(entry: ResourceActions) -> object:
-    """Equal for entries whose lines would differ only in name and addresses."""
+def _appearance(entry: ResourceActions) -> object:
+    """Return a key that is equal for entries whose lines differ only in name and addresses."""
     action = entry.main
     resource, before = action.resource, action.before
     return (
@@ -120,12 +118,12 @@ def _look(entry: ResourceActions) -> object:
         action.impact,
         action.reason,
         action.where.line if action.where else 0,
-        _node_look(resource) if isinstance(resource, Node) else resource.address,
-        _node_look(before) if isinstance(before, Node) else before,
+        _node_appearance(resource) if isinstance(resource, Node) else resource.address,
+        _node_appearance(before) if isinstance(before, Node) else before,
     )
 
 
-def _node_look(node: Node) -> object:
+def _node_appearance(node: Node) -> object:
     return (
         node.role,
         node.cpus,

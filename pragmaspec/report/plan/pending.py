@@ -1,4 +1,4 @@
-"""Changes that a plan leaves for later, as text below the plan."""
+"""The changes that a plan defers, as text below the plan."""
 
 from collections.abc import Iterable
 from itertools import groupby
@@ -7,53 +7,56 @@ from pragmaspec.planning.plan import PendingChange, Plan, Until
 from pragmaspec.report.plan.layout import INDENT, wrap
 from pragmaspec.report.plan.rows import IMPACT_LABELS, source_line
 from pragmaspec.report.style import Style
-from pragmaspec.report.table import Cell, line, widths
+from pragmaspec.report.table import Cell, Row, column_widths, format_row
 from pragmaspec.text import joined
 
-_LEAST_REASON = 20
+_MIN_WIDTH = 20
 
 
-def pending_lines(plan: Plan, pen: Style, width: int) -> list[str]:
-    """A heading and a line for each kind of change that waits; nothing when none does."""
+def pending_lines(plan: Plan, style: Style, width: int) -> list[str]:
+    """Return a heading and a table for each kind of deferred change."""
     lines: list[str] = []
     for until in ("apply", "running"):
-        waiting = [each for each in plan.pending if each.until == until]
-        if waiting:
-            lines += ["", pen.say(_heading(until, waiting)), "", *_rows(waiting, plan, pen, width)]
+        pending = [change for change in plan.pending if change.until == until]
+        if pending:
+            lines += ["", style.safe(_heading(until, pending)), "", *_table(pending, plan, style, width)]
     return lines
 
 
-def pending_subject(address: str) -> str:
-    """The name of a node; of an allocation, that of its cluster."""
-    return address.split("/")[-1 if "/node/" in address else 1]
-
-
-def _heading(until: Until, waiting: Iterable[PendingChange]) -> str:
+def _heading(until: Until, pending: Iterable[PendingChange]) -> str:
     if until == "apply":
-        return "Left for the next apply, because this touches power alone:"
-    clusters = list(dict.fromkeys(each.address.split("/")[1] for each in waiting))
-    return f"Left until {joined(clusters)} {'runs' if len(clusters) == 1 else 'run'} again, because the spec says `state: off`:"
+        return "Deferred to the next apply, because this plan only changes power:"
+    clusters = list(dict.fromkeys(change.address.split("/")[1] for change in pending))
+    return f"Deferred until {joined(clusters)} {'runs' if len(clusters) == 1 else 'run'} again (`state: off` in the spec):"
 
 
-def _rows(waiting: Iterable[PendingChange], plan: Plan, pen: Style, width: int) -> list[str]:
+def _table(pending: Iterable[PendingChange], plan: Plan, style: Style, width: int) -> list[str]:
     rows = [
-        (
-            Cell(text="~", tone="change"),
-            Cell(text=joined([pending_subject(each.address) for each in alike]), tone="bold"),
-            Cell(text=reason),
-            Cell(text=IMPACT_LABELS[impact], tone="danger") if impact in ("rebuild", "data-loss") else Cell(text=""),
-            Cell(text=source_line(where, plan.spec_file), tone="dim"),
-        )
-        for (reason, impact, where), alike in (
-            (key, list(group)) for key, group in groupby(waiting, key=lambda each: (each.reason, each.impact, each.where))
-        )
+        _row(list(group), plan.spec_file)
+        for _, group in groupby(pending, key=lambda change: (change.reason, change.impact, change.where))
     ]
-    fields = widths(rows, pen)
-    if len(INDENT) + sum(field + 2 for field in fields if field) <= width + 2:
-        return [INDENT + line(row, fields, pen) for row in rows]
+    widths = column_widths(rows, style)
+    if len(INDENT) + sum(column + 2 for column in widths if column) <= width + 2:
+        return [INDENT + format_row(row, widths, style) for row in rows]
     narrow: list[str] = []
     for row in rows:
-        said = pen.say(" ".join(cell.text for cell in row if cell.text))
-        first, *rest = wrap(said, max(width - len(INDENT), _LEAST_REASON), " ")
+        text = style.safe(" ".join(cell.text for cell in row if cell.text))
+        first, *rest = wrap(text, max(width - len(INDENT), _MIN_WIDTH), " ")
         narrow += [INDENT + first, *(INDENT * 2 + piece for piece in rest)]
     return narrow
+
+
+def _row(similar: list[PendingChange], spec_file: str) -> Row:
+    change = similar[0]
+    return (
+        Cell(text="~", tone="change"),
+        Cell(text=joined([_subject(each.address) for each in similar]), tone="bold"),
+        Cell(text=change.reason),
+        Cell(text=IMPACT_LABELS[change.impact], tone="danger") if change.impact in ("rebuild", "data-loss") else Cell(text=""),
+        Cell(text=source_line(change.where, spec_file), tone="dim"),
+    )
+
+
+def _subject(address: str) -> str:
+    """Return the name of a node, or the cluster of an allocation."""
+    return address.split("/")[-1 if "/node/" in address else 1]

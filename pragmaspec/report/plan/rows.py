@@ -1,4 +1,4 @@
-"""One entry of a plan in words: symbol, verbs, subject, details, reason, impact, spec line."""
+"""The texts of one entry of a plan: symbol, verbs, subject, details, reason, impact, line of the spec."""
 
 from collections.abc import Mapping, Sequence
 
@@ -33,11 +33,12 @@ _SYMBOL_TONES: dict[str, Tone] = {"+": "add", "~": "change", "-": "remove", "-/+
 
 
 class PlanLines:
-    """Looks up what lines of one plan have in common: names of images, options of sites, drift that is ``told`` above them."""
+    """Builds the lines of one plan. ``shown_drift`` is shown above them, and not repeated as a reason."""
 
-    def __init__(self, plan: Plan, told: Sequence[Drift] = ()) -> None:
-        self._told = {drift.address: drift.detail for drift in told}
-        self.spec_file = plan.spec_file
+    def __init__(self, plan: Plan, shown_drift: Sequence[Drift] = ()) -> None:
+        self._drift = {drift.address: drift.detail for drift in shown_drift}
+        self._spec_file = plan.spec_file
+        self._sites: Mapping[str, Site] = {planned.site.name: planned.site for planned in plan.sites}
         self.images: dict[str, str] = {
             resource.digest: resource.name
             for action in plan.actions
@@ -45,15 +46,16 @@ class PlanLines:
             for resource in (action.resource, action.before)
             if isinstance(resource, StagedImage)
         }
-        self.sites: Mapping[str, Site] = {planned.site.name: planned.site for planned in plan.sites}
+        """Names of the plan's images by digest."""
 
     def line(self, entry: ResourceActions) -> PlanLine:
-        """What the entry's line says."""
+        """Return the line of one resource."""
         action = entry.main
         before = action.before
         changes = differences(before, action.resource, self.images) if before is not None else ()
         symbol = _symbol(entry, changes)
-        reason = "" if before is not None and changes and _says_only(action, before) else self._reason(action)
+        reason = "" if before is not None and changes and _names_only_changes(action, before) else self._reason(action)
+        protected = breaks_protection(entry)
         return PlanLine(
             symbol=symbol,
             verbs=", ".join(entry.verbs),
@@ -61,16 +63,16 @@ class PlanLines:
             subject=display_name(action.resource),
             details=self._details(action, changes),
             reason=reason,
-            plain=reason in OBVIOUS_REASONS,
-            impact=", ".join(filter(None, (IMPACT_LABELS[entry.impact], "PROTECTED" if breaks_protection(entry) else ""))),
-            place=source_line(action.where, self.spec_file),
+            obvious=reason in OBVIOUS_REASONS,
+            impact=", ".join(filter(None, (IMPACT_LABELS[entry.impact], "PROTECTED" if protected else ""))),
+            position=source_line(action.where, self._spec_file),
             tone=_SYMBOL_TONES[symbol],
-            impact_tone="danger" if breaks_protection(entry) else _IMPACT_TONES[entry.impact],
+            impact_tone="danger" if protected else _IMPACT_TONES[entry.impact],
             node=action.resource if isinstance(action.resource, Node) and action.verb == "boot" else None,
         )
 
     def _reason(self, action: Action) -> str:
-        return "drift" if self._told.get(action.address) == action.reason else action.reason
+        return "drift" if self._drift.get(action.address) == action.reason else action.reason
 
     def _details(self, action: Action, changes: tuple[str, ...]) -> str:
         resource = action.resource
@@ -83,35 +85,47 @@ class PlanLines:
         if action.verb in ("update", "record") and not isinstance(resource, Allocation):
             return ""
         if isinstance(resource, StagedImage):
-            word = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_STAGED else "into"
-            way = f" · {action.way}" if action.way else ""
-            return f"{size(resource.transfer_bytes)} {self._pool(resource.site, word)}{way}"
+            return self._image_details(action, resource)
         if isinstance(resource, Allocation):
-            return " · ".join(
-                (*(grant_text(grant) for grant in resource.public), *(network_text(network) for network in resource.networks))
-            )
-        return _machine(resource, with_disk=action.verb == "clean")
+            return " · ".join((*map(grant_text, resource.public), *map(network_text, resource.networks)))
+        return _node_details(resource, with_disk=action.verb == "clean")
 
-    def _pool(self, site: str, word: str) -> str:
-        options = self.sites.get(site)
-        return f"{word} pool {options.pool}" if isinstance(options, LibvirtSite) else f"{word} {site}"
+    def _image_details(self, action: Action, image: StagedImage) -> str:
+        preposition = "from" if action.verb == "clean" else "in" if action.reason == ALREADY_STAGED else "into"
+        site = self._sites.get(image.site)
+        target = f"pool {site.pool}" if isinstance(site, LibvirtSite) else image.site
+        return f"{size(image.size_bytes)} {preposition} {target}" + (f" · {action.way}" if action.way else "")
 
 
 def short_verb(verbs: tuple[str, ...]) -> str:
-    """The one word that says what comes of ``verbs``."""
+    """Return one word for the result of ``verbs``."""
     if "boot" in verbs and len(verbs) > 1:
         return "rebuild" if "clean" in verbs else "reboot" if "shutdown" in verbs else "boot"
     return verbs[-1]
 
 
 def breaks_protection(entry: ResourceActions) -> bool:
-    """Whether something goes that is protected, as recorded."""
+    """True if the entry removes a resource that is recorded as protected."""
     before = entry.main.before
     return "clean" in entry.verbs and isinstance(before, (Allocation, Node)) and before.protect
 
 
-def _says_only(action: Action, before: Resource) -> bool:
-    """Whether the reason is nothing but the names of what the differences show."""
+def display_name(resource: Resource) -> str:
+    """Return the name of a node or an image, or the cluster of an allocation."""
+    return resource.cluster if isinstance(resource, Allocation) else resource.name
+
+
+def source_line(where: Where | None, spec_file: str) -> str:
+    """Return ``line 12`` for the spec itself, ``sites.yaml:4`` for another file."""
+    if where is None:
+        return ""
+    if where.file == spec_file:
+        return f"line {where.line}"
+    return f"{where.file.rsplit('/', 1)[-1]}:{where.line}"
+
+
+def _names_only_changes(action: Action, before: Resource) -> bool:
+    """True if the reason only names the fields that the differences show."""
     fields = changed_fields(before, action.resource)
     return bool(fields) and action.reason == changed_fields_text(fields)
 
@@ -127,21 +141,7 @@ def _symbol(entry: ResourceActions, changes: tuple[str, ...]) -> str:
     return "+"
 
 
-def display_name(resource: Resource) -> str:
-    """The name a person calls the resource by."""
-    return resource.cluster if isinstance(resource, Allocation) else resource.name
-
-
-def source_line(where: Where | None, spec_file: str) -> str:
-    """``line 12`` in the spec itself, ``sites.yaml:4`` in another file."""
-    if where is None:
-        return ""
-    if where.file == spec_file:
-        return f"line {where.line}"
-    return f"{where.file.rsplit('/', 1)[-1]}:{where.line}"
-
-
-def _machine(node: Node, *, with_disk: bool) -> str:
+def _node_details(node: Node, *, with_disk: bool) -> str:
     private = node.nic("private")
     parts = [counted(node.cpus, "cpu"), memory(node.memory_mib)]
     if with_disk:

@@ -1,4 +1,4 @@
-"""A plan as a person reads it before saying yes."""
+"""The human-readable form of a plan, to review before an apply."""
 
 from collections.abc import Sequence
 
@@ -9,75 +9,76 @@ from pragmaspec.report.plan.pending import pending_lines
 from pragmaspec.report.plan.rows import PlanLines, source_line
 from pragmaspec.report.plan.summary import summary_lines
 from pragmaspec.report.style import Style, display_width
-from pragmaspec.report.table import Cell, line, widths
+from pragmaspec.report.table import Cell, column_widths, format_row, lines_text
 
 _DRIFT_SHOWN = 12
-_LEAST_DETAIL = 20
+_MIN_DETAIL = 20
 
 
 def plan_text(plan: Plan, *, width: int, colour: bool, unicode: bool = True, verbose: bool = False) -> str:
-    """The whole plan: drift, then each cluster's actions in aligned columns, then the summary. Ends with a newline.
+    """Return the whole plan: drift, each cluster's actions in aligned columns, and a summary.
 
-    ``width``: terminal columns; where they are few, lines say less, and what still does not fit is broken at a blank, never cut
-    off. ``verbose``: folds nothing and shows every interface with its MAC. Text from people or sites cannot reach the terminal as
-    control codes.
+    ``width``: terminal columns. Narrow lines contain less, and are wrapped at blanks, never cut off. ``verbose``: folds nothing
+    and shows every interface with its MAC. Text from the spec or sites cannot reach the terminal as control sequences.
     """
-    pen = Style(colour=colour, unicode=unicode)
-    told = plan.drift if verbose or len(plan.drift) <= _DRIFT_SHOWN else plan.drift[:_DRIFT_SHOWN]
-    lines = _drift_lines(told, len(plan.drift) - len(told), pen, width) + _kept_lines(plan)
-    lines += _move_lines(plan, pen)
+    style = Style(colour=colour, unicode=unicode)
+    drift = plan.drift if verbose or len(plan.drift) <= _DRIFT_SHOWN else plan.drift[:_DRIFT_SHOWN]
+    lines = _drift_lines(drift, len(plan.drift) - len(drift), style, width) + _additions_lines(plan)
+    lines += _move_lines(plan, style)
     if plan.empty:
-        return "\n".join([*lines, *wrap(no_changes_text(plan, pen), width, " "), *pending_lines(plan, pen, width)]) + "\n"
-    words = PlanLines(plan, told)
-    listed = actions_by_resource(plan.actions)
-    for group in groups_by_cluster(listed, plan):
-        lines += [_heading(plan, group, pen, width), "", *_group_lines(group, words, pen, width, verbose=verbose), ""]
-    lines += summary_lines(listed, plan, pen, width)
-    lines += pending_lines(plan, pen, width)
-    lines += _likely_lines(plan, pen, width)
-    return "\n".join(lines) + "\n"
+        return lines_text([*lines, *wrap(style.safe(_no_changes(plan)), width, " "), *pending_lines(plan, style, width)])
+    builder = PlanLines(plan, drift)
+    entries = actions_by_resource(plan.actions)
+    for group in groups_by_cluster(entries, plan):
+        lines += [_heading(plan, group, style, width), "", *_group_lines(group, builder, style, width, verbose=verbose), ""]
+    lines += summary_lines(entries, plan, style, width)
+    lines += pending_lines(plan, style, width)
+    lines += _likely_move_lines(plan, style, width)
+    return lines_text(lines)
 
 
-def no_changes_text(plan: Plan, pen: Style) -> str:
-    """The one line for a plan with nothing to do."""
-    sites = ", ".join(planned.site.name for planned in plan.sites if planned.identity is not None)
+def _no_changes(plan: Plan) -> str:
+    sites = [planned.site.name for planned in plan.sites if planned.identity is not None]
+    names = ", ".join(sites)
+    at_sites = f" at {names}" if sites else ""
+    matches = "matches" if len(sites) == 1 else "match"
     if plan.pending and not plan.partial:
-        return pen.say(f"No changes now{f' at {sites}' if sites else ''}: what {plan.spec_file} has otherwise waits.")
+        return f"No changes now{at_sites}: the changes of {plan.spec_file} are deferred."
     if plan.partial:
-        return pen.say(f"No changes: nothing of what was asked for is left to do{f' at {sites}' if sites else ''}.")
+        return f"No changes: the selected resources{at_sites} are up to date."
     if sites and plan.drift:
-        return pen.say(f"No changes: the drift above is left as it is, and all else at {sites} is as {plan.spec_file} says.")
+        return f"No changes: the drift above is left alone, and all else at {names} matches {plan.spec_file}."
     if sites:
-        return pen.say(f"No changes: everything at {sites} is as {plan.spec_file} says.")
+        return f"No changes: {names} {matches} {plan.spec_file}."
     if plan.sites:
-        return pen.say(f"No changes: everything recorded is as {plan.spec_file} says; no site was asked.")
-    return pen.say(f"No changes: {plan.spec_file} asks for nothing and nothing is recorded.")
+        return f"No changes: the recorded state matches {plan.spec_file}; no site was asked."
+    return f"No changes: {plan.spec_file} defines no clusters, and nothing is recorded."
 
 
-def _drift_lines(shown: Sequence[Drift], more: int, pen: Style, width: int) -> list[str]:
+def _drift_lines(shown: Sequence[Drift], omitted: int, style: Style, width: int) -> list[str]:
     if not shown:
         return []
-    rows = [(Cell(text="!", tone="change"), Cell(text=_who(each), tone="bold"), Cell(text=each.detail)) for each in shown]
-    fields = widths(rows, pen)
-    under = len(INDENT) + sum(field + 2 for field in fields[:2])
-    lines = [pen.paint("Drift", "bold") + ": the site differs from what the last apply recorded.", ""]
+    rows = [(Cell(text="!", tone="change"), Cell(text=_subject(each), tone="bold"), Cell(text=each.detail)) for each in shown]
+    widths = column_widths(rows, style)
+    offset = len(INDENT) + sum(column + 2 for column in widths[:2])
+    lines = [style.paint("Drift", "bold") + ": the site differs from the recorded state.", ""]
     for row in rows:
-        first, *rest = wrap(pen.say(row[2].text), max(width - under, _LEAST_DETAIL), " ")
-        lines.append(INDENT + line((*row[:2], Cell(text=first)), fields, pen))
-        lines += [" " * under + piece for piece in rest]
-    if more:
-        lines.append(INDENT + pen.say(f"… {more:,} more (all with --verbose)"))
+        first, *rest = wrap(style.safe(row[2].text), max(width - offset, _MIN_DETAIL), " ")
+        lines.append(INDENT + format_row((*row[:2], Cell(text=first)), widths, style))
+        lines += [" " * offset + piece for piece in rest]
+    if omitted:
+        lines.append(INDENT + style.safe(f"… {omitted:,} more (all with --verbose)"))
     return [*lines, ""]
 
 
-def _kept_lines(plan: Plan) -> list[str]:
-    """The sentence that manual additions are kept; a plan without actions says so of all drift that it shows."""
-    taken = {action.address for action in plan.actions if action.drops}
-    kept = any(each.added and each.address not in taken for each in plan.drift)
-    return ["What was added by hand is kept.", ""] if kept and not plan.empty else []
+def _additions_lines(plan: Plan) -> list[str]:
+    """Return a sentence if manual additions are kept. A plan without actions leaves all drift alone anyway."""
+    dropped = {action.address for action in plan.actions if action.drops}
+    kept = any(each.added and each.address not in dropped for each in plan.drift)
+    return ["Manual additions are kept.", ""] if kept and not plan.empty else []
 
 
-def _move_lines(plan: Plan, pen: Style) -> list[str]:
+def _move_lines(plan: Plan, style: Style) -> list[str]:
     if not plan.moves:
         return []
     rows = [
@@ -88,46 +89,45 @@ def _move_lines(plan: Plan, pen: Style) -> list[str]:
         )
         for move in plan.moves
     ]
-    fields = widths(rows, pen)
-    lines = [pen.paint("Moved", "bold") + ": known by another name from now on. Machines, disks and addresses stay.", ""]
-    return [*lines, *(INDENT + line(row, fields, pen) for row in rows), ""]
+    widths = column_widths(rows, style)
+    lines = [style.paint("Moved", "bold") + ": only names change. Machines, disks and addresses are kept.", ""]
+    return [*lines, *(INDENT + format_row(row, widths, style) for row in rows), ""]
 
 
-def _likely_lines(plan: Plan, pen: Style, width: int) -> list[str]:
-    """What to write when something was to be renamed and not to be removed."""
+def _likely_move_lines(plan: Plan, style: Style, width: int) -> list[str]:
     if not plan.likely_moves:
         return []
-    named = [f"{'the site ' if move.kind == 'site' else ''}{move.before} to {move.after}" for move in plan.likely_moves]
-    asked = f"Did you mean to rename {', '.join(named)}? Then nothing need be lost. Write in {plan.spec_file}:"
-    entries_ = [
+    names = [f"{'the site ' if move.kind == 'site' else ''}{move.before} to {move.after}" for move in plan.likely_moves]
+    question = f"Did you mean to rename {', '.join(names)}? To lose nothing, write in {plan.spec_file}:"
+    entries = [
         f"    - {{from: {move.before}, to: {move.after}{', kind: site' if move.kind == 'site' else ''}}}"
         for move in plan.likely_moves
     ]
-    return ["", *wrap(pen.say(asked), width, " "), "", INDENT + "moved:", *map(pen.say, entries_)]
+    return ["", *wrap(style.safe(question), width, " "), "", INDENT + "moved:", *map(style.safe, entries)]
 
 
-def _who(drift: Drift) -> str:
-    """Nodes by their name, as everywhere else; images by theirs beside the digest; the rest by address."""
+def _subject(drift: Drift) -> str:
+    """Return the name of a node or an image (with its digest), else the address."""
     last = drift.address.rsplit("/", 1)[-1]
     if drift.name:
         return f"{drift.name} ({last[:8]})"
     return last if "/node/" in drift.address else drift.address
 
 
-def _heading(plan: Plan, group: ClusterGroup, pen: Style, width: int) -> str:
+def _heading(plan: Plan, group: ClusterGroup, style: Style, width: int) -> str:
     identities = {planned.site.name: planned.identity for planned in plan.sites}
     identity = identities.get(group.site)
     site = f"site {group.site} ({identity.title if identity else 'not asked'})"
-    left = pen.say(f"{group.cluster}  ·  {site}" if group.cluster else site)
-    name, file = pen.say(group.cluster), pen.say(plan.spec_file)
-    heading = pen.paint(name, "bold") + left[len(name) :]
+    left = style.safe(f"{group.cluster}  ·  {site}" if group.cluster else site)
+    name, file = style.safe(group.cluster), style.safe(plan.spec_file)
+    heading = style.paint(name, "bold") + left[len(name) :]
     space = width - display_width(left) - display_width(file)
-    return heading + " " * space + pen.paint(file, "dim") if space > 1 else heading
+    return heading + " " * space + style.paint(file, "dim") if space > 1 else heading
 
 
-def _group_lines(group: ClusterGroup, words: PlanLines, pen: Style, width: int, *, verbose: bool) -> list[str]:
-    shown = [each if isinstance(each, Fold) else words.line(each) for each in folded(group.entries, everything=verbose)]
-    layout = Layout([each for each in shown if not isinstance(each, Fold)], width, pen)
+def _group_lines(group: ClusterGroup, builder: PlanLines, style: Style, width: int, *, verbose: bool) -> list[str]:
+    shown = [each if isinstance(each, Fold) else builder.line(each) for each in folded(group.entries, everything=verbose)]
+    layout = Layout([each for each in shown if not isinstance(each, Fold)], width, style)
     lines: list[str] = []
     for each in shown:
         if isinstance(each, Fold):

@@ -181,12 +181,12 @@ def test_what_people_added_goes_with_the_machine_or_its_power_and_the_plan_says_
     assert {f"{each.verb} {NAME}": each.drops for each in plan.actions if each.drops} == taken
     text = plan_text(plan, width=200, colour=False)
     assert "disk vdc /x was added by hand; disk vdd /y was added by hand to the running machine only" in text
-    assert ("What was added by hand is kept." in text) == (not taken)
+    assert ("Manual additions are kept." in text) == (not taken)
     for lost in taken.values():
-        assert f"ADDITIONS LOST: {NAME} loses {' and '.join(lost)}, added by hand. Files of disks stay." in text
+        assert f"ADDITIONS LOST: {NAME} loses {' and '.join(lost)}, added by hand. Disk files are kept." in text
 
 
 @pytest.mark.parametrize("facts", [{"layers": (LAYER,)}, ADDED])
 def test_drift_that_is_left_alone_is_no_change_and_nothing_says_that_all_is_as_wanted(facts: dict[str, object]) -> None:
     text = plan_text(planned(wanted(cluster()), HELLO, observations={"lab": seen(HELLO, NAME, **facts)}), width=200, colour=False)
-    assert text.endswith("No changes: the drift above is left as it is, and all else at lab is as spec.yaml says.\n")
+    assert text.endswith("No changes: the drift above is left alone, and all else at lab matches spec.yaml.\n")

@@ -43,11 +43,11 @@ def test_power_protection_and_readiness() -> None:
     assert differences(replace(FRONTEND, running=False), FRONTEND, {}) == ("off → running",)
     assert _node(protect=True) == ("protected from now on",)
     assert differences(replace(FRONTEND, protect=True), FRONTEND, {}) == ("no longer protected",)
-    assert _node(readiness=Readiness(when="ssh", timeout_s=60)) == ("readiness cloud-init in 10 min → ssh in 1 min",)
+    assert _node(readiness=Readiness(when="ssh", timeout_s=60)) == ("readiness cloud-init within 10 min → ssh within 1 min",)
 
 
 def test_what_the_guest_is_told() -> None:
-    assert _node(first_boot="1", keys="2", peers="3") == ("packages or user-data", "ssh keys", "list of members")
+    assert _node(first_boot="1", keys="2", peers="3") == ("packages or user-data", "ssh keys", "cluster members")
     assert _node(cloud_init=False) == ("guest cloud-init → files",)
     assert differences(replace(FRONTEND, cloud_init=False), FRONTEND, {}) == ("guest files → cloud-init",)
 
@@ -65,7 +65,7 @@ def test_interfaces() -> None:
         "private 10.22.0.1 → 10.23.0.1",
         "private mtu 1500 → 9000",
         "private gateway, DNS or prefix",
-        "other MACs",
+        "new MACs",
     )
 
 

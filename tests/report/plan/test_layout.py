@@ -138,6 +138,6 @@ def test_a_likely_move_is_asked_about_last() -> None:
         plan(*removed(node(0))), likely_moves=(Move(before="a", after="b"), Move(before="lab", after="hall", kind="site"))
     )
     assert plan_text(asked, width=80, colour=False).endswith(
-        "\nDid you mean to rename a to b, the site lab to hall? Then nothing need be lost.\nWrite in cluster.yaml:\n\n  moved:\n"
+        "\nDid you mean to rename a to b, the site lab to hall? To lose nothing, write in\ncluster.yaml:\n\n  moved:\n"
         "    - {from: a, to: b}\n    - {from: lab, to: hall, kind: site}\n"
     )

@@ -14,9 +14,9 @@ WAITING = (
 def test_what_waits_stands_below_the_plan_with_its_risk_and_place() -> None:
     text = plan_text(replace(first_plan(), pending=WAITING), width=100, colour=False)
     assert text.endswith(
-        "\nLeft for the next apply, because this touches power alone:\n\n"
+        "\nDeferred to the next apply, because this plan only changes power:\n\n"
         "  ~  hello-frontend  disk and image changed  REBUILD  line 9\n"
-        "\nLeft until hello runs again, because the spec says `state: off`:\n\n"
+        "\nDeferred until hello runs again (`state: off` in the spec):\n\n"
         "  ~  hello-compute-0 and hello-compute-1  memory changed\n"
     )
 
@@ -27,4 +27,6 @@ def test_where_room_is_short_lines_are_broken() -> None:
 
 
 def test_nothing_to_do_now_is_not_as_the_spec_says() -> None:
-    assert plan_text(replace(plan(), pending=WAITING), width=100, colour=False).startswith("No changes now at lab: what ")
+    assert plan_text(replace(plan(), pending=WAITING), width=100, colour=False).startswith(
+        "No changes now at lab: the changes of "
+    )

@@ -56,14 +56,14 @@ def parsed(text: str) -> Any:
 
 def test_inspect_shows_format_and_content(cli: CommandLine, run: Run, tmp_path: Path, store: BlobStore) -> None:
     result = run("inspect", written(cli, "disk.raw.gz", gzip.compress(bootable())))
-    assert [line.split()[0] for line in result.splitlines()] == ["file", "is", "disk", "becomes", "sha256", "boots"]
+    assert [line.split()[0] for line in result.splitlines()] == ["file", "format", "disk", "converted", "sha256", "boots"]
     assert "raw in gzip" in result
-    assert "becomes   qcow2 of" in result
+    assert "converted  to qcow2, " in result
     form = parsed(run("inspect", written(cli, "disk.vmdk", converted(tmp_path, "vmdk")), "--json"))
     assert (form["kind"], form["layers"], form["disk_format"]) == ("inspected", [], "vmdk")
     assert form["becomes"]["disk_format"] == "qcow2"
     assert form["virtual_size_bytes"] == len(bootable())
-    assert "becomes   itself" in run("inspect", written(cli, "disk.qcow2", converted(tmp_path, "qcow2")))
+    assert "converted  no" in run("inspect", written(cli, "disk.qcow2", converted(tmp_path, "qcow2")))
     assert not (store.directory / "sha256").exists(), "nothing was kept"
     assert list(store.incoming.iterdir()) == []
 
@@ -79,7 +79,7 @@ def test_inspect_lists_every_reason_for_a_refusal(cli: CommandLine, run: Run, tm
         run("inspect", written(cli, "empty", b""))
     with pytest.raises(ImageError, match="`--format raw` on the command line"):
         run("inspect", written(cli, "blank", bytes(2**20)))
-    assert "yes, with a kernel of its own" in run("inspect", "blank", "--format", "raw", "--no-partitions")
+    assert "yes, with the kernel of the spec" in run("inspect", "blank", "--format", "raw", "--no-partitions")
     with pytest.raises(ImageError, match=r"Image nosuch cannot be read: There is no file nosuch\.$"):
         run("inspect", "nosuch")
 
@@ -110,7 +110,7 @@ def test_fetch_list_and_convert_an_image_of_the_spec(cli: CommandLine, run: Run)
     digest = file_sha256(cli.directory / "disk.raw")
     (only,) = parsed(run("list", "--json"))["images"]
     assert (only["name"], only["digest"], only["here"], only["used_by"]) == ("tiny", digest, True, [])
-    assert "nobody" in run("list")
+    assert "none" in run("list")
     for name in ("tiny", digest[:12]):
         run("convert", name, f"{name}.vmdk")
         assert (cli.directory / f"{name}.vmdk").exists()
@@ -118,7 +118,7 @@ def test_fetch_list_and_convert_an_image_of_the_spec(cli: CommandLine, run: Run)
         run("fetch", "tinny")
     with pytest.raises(UsageError, match="image that is built"):
         run("build", "tiny")
-    assert run("build") == "The store is empty. `pragmaspec image fetch` brings the images of a spec here.\n"
+    assert run("build") == "The store is empty. `pragmaspec image fetch` downloads the images of a spec.\n"
 
 
 def test_import_of_a_disk_and_of_pinned_files(cli: CommandLine, run: Run, store: BlobStore) -> None:
@@ -174,7 +174,7 @@ def test_an_imported_disk_is_kept_until_it_is_forgotten(cli: CommandLine, run: R
     with pytest.raises(UsageError, match=r"your-disk is no spec or state .* It keeps for: my-disk-2\."):
         run("prune", "--forget", "your-disk")
     result = run("prune", "--older-than", "0", "-y", "--forget", "my-disk-2")
-    assert "my-disk-2 is no more" in result
+    assert "my-disk-2 no longer exists" in result
     assert not path.exists()
     assert parsed(run("list", "--json"))["images"] == []
 
@@ -247,7 +247,7 @@ def test_prune_lists_asks_and_removes_unused_files(
     assert store.path(used).exists()
     (cli.directory / "cluster.yaml").unlink()
     result = run("prune", "--older-than", "0", "-y")
-    assert "cluster.yaml is no more" in result
+    assert "cluster.yaml no longer exists" in result
     assert not store.path(used).exists()
     assert "Nothing to remove." in run("prune", "--dry-run")
 
@@ -258,13 +258,13 @@ def test_an_unreadable_stack_does_not_hide_the_others(cli: CommandLine, run: Run
     state = cli.directory / "state" / "cluster" / "state.json"
     good = state.read_text()
     state.write_text("{")
-    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "known"]
+    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "unknown"]
     form = parsed(run("list", "--json"))
     assert form["unread"] == [str(cli.directory / "cluster.yaml")]
     warning = cli("image", "list").err
     assert warning == f"warning: {cli.directory / 'cluster.yaml'} may use more images than shown. The state file is cut off.\n"
     state.write_text(good)
-    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "nobody"]
+    assert [line.split()[-1] for line in run("list").splitlines()[1:]] == ["stack", "none"]
 
 
 def test_a_stack_is_forgotten_by_its_relative_path(cli: CommandLine, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,8 +272,8 @@ def test_a_stack_is_forgotten_by_its_relative_path(cli: CommandLine, run: Run, m
     (cli.directory / "state" / "cluster" / "state.json").write_text("{")
     with pytest.raises(ImageError, match=r"--forget /.*cluster\.yaml"):
         run("prune", "--dry-run")
-    assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "cluster.yaml")
-    assert "cluster.yaml is no more" in run("prune", "--dry-run", "--forget", "state/cluster")
+    assert "cluster.yaml no longer exists" in run("prune", "--dry-run", "--forget", "cluster.yaml")
+    assert "cluster.yaml no longer exists" in run("prune", "--dry-run", "--forget", "state/cluster")
 
 
 def test_a_second_build_is_identical(cli: CommandLine, run: Run) -> None:

@@ -38,9 +38,9 @@ def test_list(cli: CommandLine) -> None:
 
 def test_list_of_an_empty_state(cli: CommandLine) -> None:
     cli.spec()
-    assert "nothing is recorded" in cli("state", "list").out
-    assert "nothing was ever recorded there" in cli("state", "history").out
-    assert "Nobody holds the lock" in cli("state", "lock", "show").out
+    assert "no records" in cli("state", "list").out
+    assert "nothing was ever recorded at" in cli("state", "history").out
+    assert "is free" in cli("state", "lock", "show").out
     assert "Nothing is recorded yet" in cli("state", "pull", status=64).err
     assert not (cli.directory / "state").exists()
 
@@ -176,7 +176,7 @@ def test_history_and_restore(cli: CommandLine) -> None:
     cli("state", "rm", "hello-compute-1", "-y")
     listed = cli("state", "history", "--json").json["versions"]
     assert [version["serial"] for version in listed] == [2, 1, 0]
-    assert "this one stands" in cli("state", "history").out.splitlines()[1]
+    assert "current" in cli("state", "history").out.splitlines()[1]
     result = cli("state", "restore", "1", "-y")
     assert f"{COMPUTE}: record added" in result.err
     assert (result.out, _serial(cli)) == ("The state now has serial 3 and 5 records.\n", 3)
