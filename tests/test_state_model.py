@@ -1,12 +1,11 @@
 """Lookups in, and changed copies of, the recorded state."""
 
-from hashlib import sha256
 from typing import cast
 
 import msgspec
 from msgspec.structs import replace
 
-from pragmaspec.resources import Blob, BootImage, Mark, Node, Readiness, ReadyWhen, StagedImage
+from pragmaspec.resources import Blob, Mark, Node, Readiness, ReadyWhen, StagedImage
 from pragmaspec.state_model import Record
 from tests.planning.world import EMPTY, LAB, LINEAGE, cluster, settled
 
@@ -63,17 +62,6 @@ def test_transfer_bytes_include_kernel_and_initrd() -> None:
     assert image.transfer_bytes == 10
     assert replace(image, kernel=parts["kern"], initrd=parts["init"]).transfer_bytes == 60
     assert image.address == "lab/image/abababababababab"
-
-
-def test_the_digest_of_an_image_with_a_kernel_covers_all_parts() -> None:
-    disk, kernel, initrd = (Blob(sha256=digit * 64, size_bytes=1) for digit in "123")
-    image = BootImage(format="raw", virtual_size_bytes=1, disk=disk)
-    assert image.digest == disk.sha256
-    booted = replace(image, kernel=kernel, cmdline="quiet")
-    text = f"pragmaspec image 1\ndisk {disk.sha256}\nkernel {kernel.sha256}\ninitrd -\ncmdline quiet\n"
-    assert booted.digest == sha256(text.encode()).hexdigest()
-    changed = [replace(booted, initrd=initrd), replace(booted, cmdline=""), replace(booted, kernel=initrd)]
-    assert len({each.digest for each in (image, booted, *changed)}) == 5
 
 
 def test_mark_uuids_depend_on_lineage_address_and_generation() -> None:
