@@ -11,7 +11,7 @@ def digest(cluster: GuestCluster) -> str:
 
 
 def with_node(cluster: GuestCluster, **changes: object) -> GuestCluster:
-    """``cluster`` with its last compute changed."""
+    """Return ``cluster`` with its last compute changed."""
     return replace(cluster, nodes=(*cluster.nodes[:-1], replace(cluster.nodes[-1], **changes)))
 
 

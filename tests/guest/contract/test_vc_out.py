@@ -90,7 +90,7 @@ def test_the_output_equals_the_predecessors() -> None:
 
 
 def links_of(node: Node, order: int = 1) -> str:
-    """The output of ``ip -o link show`` on ``node``, with its interfaces in order, or reversed (-1)."""
+    """Return the output of ``ip -o link show`` on ``node``, with its interfaces in order, or reversed (-1)."""
     line = "{}: {}: <BROADCAST,MULTICAST,UP> mtu {} qdisc fq_codel state UP mode DEFAULT group default\\    link/ether {}"
     macs = [nic.mac.lower() for nic in node.nics][::order]
     lines = [line.format(1, "lo", 65536, "00:00:00:00:00:00")]
@@ -98,7 +98,7 @@ def links_of(node: Node, order: int = 1) -> str:
 
 
 def with_a_second_network(cluster: GuestCluster) -> GuestCluster:
-    """Every node has an interface in the network ``fast`` as well."""
+    """Return ``cluster`` with an additional network ``fast`` on every node."""
     extra = (
         Nic(network="fast", mac=f"52:54:00:0F:00:0{at}", address=f"192.168.7.{at + 1}", prefix=24, mtu=9000)
         for at in range(len(cluster.nodes))
