@@ -23,6 +23,22 @@ from pragmaspec.cli.plan_and_apply import ApplyOptions, apply_or_preview, plan_a
 if TYPE_CHECKING:
     from pragmaspec.stack.saved_plan import SavedPlan
 
+SpecOrPlanArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="SPEC|PLANFILE",
+        help="The spec (default: as for plan), or a plan saved with --out, which is carried out exactly; `-`: a plan from "
+        "standard input.",
+        autocompletion=specs,
+        show_default=False,
+        callback=local_path,
+    ),
+]
+_PLAN_IS_FIXED = (
+    "a saved plan is applied as it is; make a new plan to use --target, --exclude, --replace, --prune-images, --spec, --state, "
+    "--accept-rollback or --accept-missing"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to ``app``."""
@@ -38,17 +54,7 @@ def register(app: typer.Typer) -> None:
 
 @expand_option_groups
 def apply(
-    spec_or_plan: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SPEC|PLANFILE",
-            help="The spec (default: as for plan), or a plan saved with --out, which is carried out exactly; `-`: a plan from "
-            "standard input.",
-            autocompletion=specs,
-            show_default=False,
-            callback=local_path,
-        ),
-    ] = None,
+    spec_or_plan: SpecOrPlanArgument = None,
     *,
     allow: AllowOption = None,
     selection: SelectionOptions,
@@ -73,10 +79,7 @@ def apply(
             apply_or_preview(stack, "apply", lambda planner: planner.plan(request), options, dry_run)
         return
     if selection != SelectionOptions() or stack_options != StackOptions() or accept != AcceptOptions():
-        raise typer.BadParameter(
-            "a saved plan is applied as it is; make a new plan to use --target, --exclude, --replace, --prune-images, --spec, "
-            "--state, --accept-rollback or --accept-missing"
-        )
+        raise typer.BadParameter(_PLAN_IS_FIXED)
     if dry_run.requested:
         raise typer.BadParameter(
             "--dry-run is not available for a saved plan; without it, the plan is shown before it is applied"

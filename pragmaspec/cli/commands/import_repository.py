@@ -12,6 +12,10 @@ from pragmaspec.cli.terminal.screen import err, out
 if TYPE_CHECKING:
     from pragmaspec.images.pragma.importer import SpecAdditions
 
+_ClustersArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="CLUSTER", help="Names of clusters. Default: all usable ones.", show_default=False),
+]
 app = command_group("Import images and clusters.")
 
 
@@ -42,10 +46,7 @@ def import_repository(
     address: Annotated[
         str, typer.Argument(metavar="REPOSITORY", help="Path or URL of a PRAGMA repository: of its directory, or its vcdb.txt.")
     ],
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="CLUSTER", help="Names of clusters. Default: all usable ones.", show_default=False),
-    ] = None,
+    names: _ClustersArgument = None,
     *,
     spec: SpecOption = None,
     site: Annotated[

@@ -36,6 +36,28 @@ NoPartitionsOption = Annotated[
     typer.Option("--no-partitions", help="Accept a disk without partition table, for use with a kernel. Add --format raw."),
 ]
 
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="FROM",
+        help="A file, a Clonezilla directory, a URL, or the name of an image in the store.",
+        autocompletion=store_images,
+    ),
+]
+TargetArgument = Annotated[
+    Path,
+    typer.Argument(metavar="TO", help="A new file; its extension selects format and compression.", callback=local_path),
+]
+TargetFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="FORMAT",
+        help=f"Target format: {', '.join((*_FORMATS, CLONEZILLA))}. Default: by the extension of TO.",
+        autocompletion=lambda: [*_FORMATS, CLONEZILLA],
+    ),
+]
+
 
 @dataclass(frozen=True)
 class DiskFileOptions:
@@ -111,28 +133,10 @@ def inspect(
 
 @expand_option_groups
 def convert(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="FROM",
-            help="A file, a Clonezilla directory, a URL, or the name of an image in the store.",
-            autocompletion=store_images,
-        ),
-    ],
-    target: Annotated[
-        Path,
-        typer.Argument(metavar="TO", help="A new file; its extension selects format and compression.", callback=local_path),
-    ],
+    source: SourceArgument,
+    target: TargetArgument,
     *,
-    to: Annotated[
-        str | None,
-        typer.Option(
-            "--to",
-            metavar="FORMAT",
-            help=f"Target format: {', '.join((*_FORMATS, CLONEZILLA))}. Default: by the extension of TO.",
-            autocompletion=lambda: [*_FORMATS, CLONEZILLA],
-        ),
-    ] = None,
+    to: TargetFormatOption = None,
     disk_options: DiskFileOptions,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     json: JsonOption = False,

@@ -24,6 +24,11 @@ _NamesArgument = Annotated[
     typer.Argument(metavar="[IMAGE]...", help="Names of images. Default: all.", autocompletion=spec_images, show_default=False),
 ]
 
+_ForgetOption = Annotated[
+    list[str] | None,
+    typer.Option("--forget", metavar="NAME", help="Give up this spec, state or imported disk. Repeatable."),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
@@ -115,10 +120,7 @@ def prune(
     older_than: Annotated[
         int, typer.Option("--older-than", metavar="DAYS", help="Remove only files that are at least this old.", min=0)
     ] = 1,
-    forget: Annotated[
-        list[str] | None,
-        typer.Option("--forget", metavar="NAME", help="Give up this spec, state or imported disk. Repeatable."),
-    ] = None,
+    forget: _ForgetOption = None,
     auto_approve: ApproveOption = False,
     json: JsonOption = False,
 ) -> None:
