@@ -21,6 +21,8 @@ first used, so that ``import pragmaspec`` costs nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pragmaspec._version import __version__
+
 if TYPE_CHECKING:
     from pragmaspec.access.ssh import CommandResult
     from pragmaspec.engine.context import ApplyResult
@@ -53,8 +55,6 @@ if TYPE_CHECKING:
     from pragmaspec.resources import Node
     from pragmaspec.stack.stack import Stack
     from pragmaspec.state_model import State
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AccessError",

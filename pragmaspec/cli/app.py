@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from pragmaspec import __version__
+from pragmaspec._version import __version__
 from pragmaspec.cli.command_group import CONTEXT_SETTINGS, ordered_group
 from pragmaspec.cli.terminal import screen
 from pragmaspec.cli.terminal.streams import OutputError, discard_output, watch_streams

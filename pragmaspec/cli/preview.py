@@ -41,7 +41,7 @@ def preview(
     if to_stderr and options.json:
         raise typer.BadParameter("standard output can hold one document: use --json, or --out with a file")
     if options.save is not None:
-        check_output_file(options.save, stack.place)
+        check_output_file(options.save, stack.location)
     with stack.planner(image_progress(), need=need) as planner:
         plan = plan_of(planner)
     if options.json:
@@ -66,9 +66,9 @@ def _save(stack: "Stack", plan: "Plan", file: str) -> None:
     from pragmaspec.stack.saved_plan import plan_document, save_plan
 
     if is_standard_output(file):
-        out().write(plan_document(plan, stack.place).decode())
+        out().write(plan_document(plan, stack.location).decode())
         return
-    save_plan(plan, stack.place, file)
+    save_plan(plan, stack.location, file)
     if not is_stream(Path(file)):
         name = quote(file)
         err().line(f"Saved as {name}. `pragmaspec apply {name}` carries out exactly this plan, or refuses if anything changed.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
-from pragmaspec import __version__
+from pragmaspec._version import __version__
 from pragmaspec.planning.images.prune import prune_sites
 from pragmaspec.planning.observed import Observations
 from pragmaspec.planning.plan import Plan
@@ -17,6 +17,7 @@ from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
 from pragmaspec.report.plan.text import plan_text
+from pragmaspec.stack.location import StackLocation
 from pragmaspec.stack.resolve_spec import site_position
 from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
 from pragmaspec.state_model import State
@@ -41,9 +42,7 @@ class ReadablePlan(Plan, frozen=True):
 
 if TYPE_CHECKING:
     from pragmaspec.images.library import ImageLibrary
-    from pragmaspec.images.reporter import ImageReporter
     from pragmaspec.planning.wanted import PublicCopy, WantedImage
-    from pragmaspec.stack.stack import Stack
 
 
 class Planner:
@@ -106,10 +105,16 @@ class Planner:
 
 
 @contextmanager
-def open_planner(stack: "Stack", wanted: Wanted, state: State, reporter: "ImageReporter | None") -> Iterator[Planner]:
-    """The planner of ``stack``, whose sites are open inside the context."""
-    with Sites(known_sites(wanted, state), lambda name: site_position(stack.place, name)) as sites:
-        yield Planner(wanted, state, sites, lambda: stack.library, lambda need: stack.wanted(reporter, need=need))
+def open_planner(
+    location: StackLocation,
+    wanted: Wanted,
+    state: State,
+    library: "Callable[[], ImageLibrary]",
+    reread: Callable[[frozenset[str]], Wanted],
+) -> Iterator[Planner]:
+    """A planner whose sites are open inside the context. ``library`` and ``reread``: as for :class:`Planner`."""
+    with Sites(known_sites(wanted, state), lambda name: site_position(location, name)) as sites:
+        yield Planner(wanted, state, sites, library, reread)
 
 
 def clusters_to_create(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:

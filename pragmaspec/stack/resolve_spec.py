@@ -5,7 +5,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from pragmaspec import __version__
+from pragmaspec._version import __version__
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.files import read_regular
 from pragmaspec.paths import home

@@ -7,7 +7,7 @@ from shlex import quote
 
 import msgspec
 
-from pragmaspec import __version__
+from pragmaspec._version import __version__
 from pragmaspec.errors import PlanRefusedError, PragmaspecError, Problem, UsageError
 from pragmaspec.files import STANDARD_STREAM, is_standard_output, is_stream, read_regular, read_stream, write_stream
 from pragmaspec.frozen import Frozen

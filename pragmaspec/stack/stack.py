@@ -1,6 +1,6 @@
 """A stack as one object: what the command line uses, and what a notebook uses."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -35,7 +35,7 @@ class Stack:
 
     ``spec``: a path, or None for ``$PRAGMASPEC_SPEC``, ``cluster.yaml``, ``pragmaspec.yaml`` or the only spec here; ``state``:
     a folder or URL where the state is recorded, None for what the spec's ``state:`` says, else ``state/<name>`` beside the spec;
-    ``place``: both, already found; ``accept_rollback``: go on from a state that is older than one this machine has seen;
+    ``location``: both, already found; ``accept_rollback``: go on from a state that is older than one this machine has seen;
     ``locked``: refuse images that are not exactly as ``pragmaspec.lock`` has them. Nothing is read before it is needed, and the
     spec is read anew for every plan. Every method raises PragmaspecError kinds only.
     """
@@ -45,12 +45,12 @@ class Stack:
         spec: str | Path | None = None,
         *,
         state: str | Path | None = None,
-        place: StackLocation | None = None,
+        location: StackLocation | None = None,
         accept_rollback: bool = False,
         locked: bool = False,
     ) -> None:
         self._locked = locked
-        self._place = place or locate_stack(spec, state)
+        self._location = location or locate_stack(spec, state)
         self._accept_rollback = accept_rollback
         self._unfinished: bool | None = None
 
@@ -61,22 +61,22 @@ class Stack:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Stack {self.name}, {f'described by {self._place.spec}' if self._place.spec else 'without a spec'}>"
+        return f"<Stack {self.name}, {f'described by {self._location.spec}' if self._location.spec else 'without a spec'}>"
 
     @property
-    def place(self) -> StackLocation:
-        """Where it is."""
-        return self._place
+    def location(self) -> StackLocation:
+        """The spec and the state of the stack."""
+        return self._location
 
     @property
     def name(self) -> str:
         """Its name."""
-        return self._place.name
+        return self._location.name
 
     @cached_property
     def store(self) -> "Store":
         """Where its state is recorded."""
-        return open_store(self._place, accept_rollback=self._accept_rollback)
+        return open_store(self._location, accept_rollback=self._accept_rollback)
 
     @cached_property
     def library(self) -> "ImageLibrary":
@@ -113,7 +113,7 @@ class Stack:
         """
         from pragmaspec.stack.resolve_spec import read_wanted
 
-        return read_wanted(self._place, lambda: self.library, reporter, locked=self._locked, need=need)
+        return read_wanted(self._location, lambda: self.library, reporter, locked=self._locked, need=need)
 
     def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
         """The recorded nodes, frontends first, then by index. Raises UsageError when nothing of ``cluster`` is recorded."""
@@ -159,7 +159,7 @@ class Stack:
 
         self._refuse_other_place()
         wanted, state = self.wanted(reporter, need=need), self.state()
-        with open_planner(self, wanted, state, reporter) as planner:
+        with open_planner(self._location, wanted, state, *self._planner_sources(reporter)) as planner:
             yield planner
 
     def apply(
@@ -222,7 +222,7 @@ class Stack:
         wanted = self.wanted(reporter, need=need)
         with (
             self.session(command, lineage, steal_lock=steal_lock) as session,
-            open_planner(self, wanted, session.state, reporter) as planner,
+            open_planner(self._location, wanted, session.state, *self._planner_sources(reporter)) as planner,
         ):
             yield Run(session, planner)
 
@@ -240,6 +240,11 @@ class Stack:
         with self.store.open_locked(command, lineage) as opened:
             yield opened
 
+    def _planner_sources(
+        self, reporter: "ImageReporter | None"
+    ) -> "tuple[Callable[[], ImageLibrary], Callable[[frozenset[str]], Wanted]]":
+        return lambda: self.library, lambda need: self.wanted(reporter, need=need)
+
     def _before_locking(self, *, steal_lock: bool) -> None:
         self._refuse_other_place()
         if steal_lock:
@@ -250,7 +255,7 @@ class Stack:
     def _refuse_other_place(self) -> None:
         from pragmaspec.stack.state.renamed_spec import refuse_moved_state
 
-        refuse_moved_state(self._place, self.store)
+        refuse_moved_state(self._location, self.store)
 
     def look(self) -> "SiteSnapshot":
         """What the sites say now."""

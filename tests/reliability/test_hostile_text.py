@@ -61,7 +61,7 @@ def parts(words: str) -> DomainConfig:
     return DomainConfig(
         node=replace(node, name=words, cluster=words, site=words),
         mark=Mark(lineage=LINEAGE, address=words, op=words),
-        machine=GuestPlatform(virt_type="qemu"),
+        platform=GuestPlatform(virt_type="qemu"),
         disk=f"/pool/{words}",
         base=f"/pool/{words}",
         base_format="qcow2",

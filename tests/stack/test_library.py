@@ -67,7 +67,9 @@ def test_a_stack_says_which_it_is(shop: Workshop) -> None:
     shop.spec()
     assert repr(Stack()) == "<Stack cluster, described by cluster.yaml>"
     assert repr(Stack(state="state/gone")) == "<Stack cluster, described by cluster.yaml>"
-    assert repr(Stack(place=StackLocation(spec=None, name="gone", state="postgresql://host/x"))) == "<Stack gone, without a spec>"
+    assert (
+        repr(Stack(location=StackLocation(spec=None, name="gone", state="postgresql://host/x"))) == "<Stack gone, without a spec>"
+    )
 
 
 def test_one_word_is_a_word(shop: Workshop) -> None:

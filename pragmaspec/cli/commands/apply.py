@@ -75,7 +75,7 @@ def apply(
     if saved is None:
         request = selection.request(accept)
         with stack_options.stack(spec_or_plan, accept_rollback=accept.accept_rollback, lock_timeout=change.lock_timeout) as stack:
-            _ = stack.place.spec_file  # for a mistyped plan file, report the file instead of a state beside it
+            _ = stack.location.spec_file  # for a mistyped plan file, report the file instead of a state beside it
             apply_or_preview(stack, "apply", lambda planner: planner.plan(request), options, dry_run)
         return
     if selection != SelectionOptions() or stack_options != StackOptions() or accept != AcceptOptions():
@@ -92,7 +92,7 @@ def _apply_saved(saved: "SavedPlan", name: str, options: ApplyOptions, lock_time
     from pragmaspec.stack.stack import Stack
 
     plan = saved.plan
-    with Stack(place=location_of(saved)) as stack:
+    with Stack(location=location_of(saved)) as stack:
         wait_for_locks(stack.store, lock_timeout)
         plan_and_apply(
             stack, f"apply {name}", lambda run: run.bound(plan), options, lineage=plan.lineage, need=clusters_needed_by(plan)

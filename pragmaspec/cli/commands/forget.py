@@ -21,7 +21,7 @@ def forget(*, lock_timeout: LockTimeoutOption = "0", stack_options: StackOptions
 
     stack = stack_options.stack(lock_timeout=lock_timeout)
     title = stack.store.backend.title
-    if forget_stack(stack.place, stack.store):
+    if forget_stack(stack.location, stack.store):
         out().line(f"Deleted the state at {title}, with the keys of the stack.")
     else:
         out().line(f"Nothing is recorded at {title}.")

@@ -112,4 +112,4 @@ def _wanted(stack: "Stack", *, whole: bool) -> "Wanted | None":
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS
 
-    return stack.wanted(image_progress(), need=None if whole else NO_CLUSTER_DETAILS) if stack.place.spec is not None else None
+    return stack.wanted(image_progress(), need=None if whole else NO_CLUSTER_DETAILS) if stack.location.spec is not None else None

@@ -80,7 +80,7 @@ def missing_files(stack: "Stack", store_dir: Path) -> Mapping[str, str]:
     from pragmaspec.images.store.blobs import BlobStore
 
     try:
-        locked = read_lock(stack.place.spec_file.parent)
+        locked = read_lock(stack.location.spec_file.parent)
     except (PragmaspecError, OSError):
         return {}
     store = BlobStore(store_dir)
@@ -97,8 +97,8 @@ def _loaded(stack: "Stack") -> "LoadedSpec":
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.resolve_spec import check_stack_name
 
-    loaded = load_spec(stack.place.spec_file)
-    check_stack_name(stack.place, loaded)
+    loaded = load_spec(stack.location.spec_file)
+    check_stack_name(stack.location, loaded)
     return loaded
 
 

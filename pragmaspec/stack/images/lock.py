@@ -23,8 +23,8 @@ def lock_images(
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.resolve_spec import check_stack_name
 
-    loaded = load_spec(stack.place.spec_file)
-    check_stack_name(stack.place, loaded)
+    loaded = load_spec(stack.location.spec_file)
+    check_stack_name(stack.location, loaded)
     images = loaded.model.images
     _check_names(upgrade, images)
     changes: list[LockChange] = []

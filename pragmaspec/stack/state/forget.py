@@ -4,7 +4,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from pragmaspec import __version__
+from pragmaspec._version import __version__
 from pragmaspec.errors import PlanRefusedError
 from pragmaspec.stack.location import StackLocation
 

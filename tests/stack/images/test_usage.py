@@ -19,7 +19,7 @@ def store(shop: Workshop) -> BlobStore:
 
 def remembered(shop: Workshop, store: BlobStore) -> Stack:
     stack = Stack(shop.directory / "cluster.yaml")
-    record_use(stack.place, stack.wanted(), store.directory)
+    record_use(stack.location, stack.wanted(), store.directory)
     return stack
 
 
@@ -72,6 +72,6 @@ def test_a_state_at_a_server_that_does_not_answer_stops_it(store: BlobStore) -> 
 
 def test_the_folder_is_known_by_its_whole_path(shop: Workshop, store: BlobStore) -> None:
     shop.spec()
-    record_use(Stack("cluster.yaml").place, Stack("cluster.yaml").wanted(), store.directory)
+    record_use(Stack("cluster.yaml").location, Stack("cluster.yaml").wanted(), store.directory)
     (user,) = stack_usages(store)
     assert (Path(user.spec), Path(user.state)) == (shop.directory / "cluster.yaml", shop.directory / "state" / "cluster")

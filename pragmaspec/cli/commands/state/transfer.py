@@ -108,7 +108,7 @@ def migrate(
     from pragmaspec.stack.state.migrate import Migration
     from pragmaspec.text import counted
 
-    migration = Migration.of(stack_options.stack().place, source, target)
+    migration = Migration.of(stack_options.stack().location, source, target)
     for store in (migration.source, migration.target):
         wait_for_locks(store, lock_timeout)
     state = migration.source.read()
