@@ -10,6 +10,8 @@ ROOT = Path(__file__).parents[1]
 PRODUCT = sorted((ROOT / "pragmaspec").rglob("*.py"))
 PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "state" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#\s]+)")
+ANCHOR = re.compile(r"\]\(([^)#\s:]*\.md)?#([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def _calls(path: Path) -> list[ast.Call]:
@@ -42,6 +44,22 @@ def test_no_command_goes_through_a_shell() -> None:
 def test_links_in_documents_lead_somewhere(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_anchors_in_documents_exist(page: Path) -> None:
+    missing = [
+        f"{file}#{anchor}"
+        for file, anchor in ANCHOR.findall(page.read_text(encoding="utf-8"))
+        if anchor not in _anchors(page.parent / file if file else page)
+    ]
+    assert missing == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of all headings, formed like those on GitHub."""
+    headings = HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_shows_the_quickstart_spec() -> None:
