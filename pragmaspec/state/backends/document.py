@@ -43,7 +43,7 @@ class SnapshotHeader(msgspec.Struct):
     serial: int
 
 
-class _Head(msgspec.Struct):
+class _DocumentHeader(msgspec.Struct):
     format: int = 0
     kind: str = ""
     terraform_version: str = ""
@@ -108,9 +108,9 @@ def _unreadable_error(data: bytes, title: str) -> StateUnreadableError:
             "was changed.",
         )
     try:
-        head = msgspec.json.decode(data, type=_Head)
+        head = msgspec.json.decode(data, type=_DocumentHeader)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        head = _Head()
+        head = _DocumentHeader()
     if head.terraform_version:
         return StateUnreadableError(
             "The state belongs to another program",
