@@ -1,4 +1,4 @@
-"""What holds for every plan, whatever the spec and the state."""
+"""Properties of every plan, for any spec and state."""
 
 from collections.abc import Callable
 from graphlib import TopologicalSorter
@@ -61,7 +61,7 @@ def specs(draw: Callable[..., object]) -> Wanted:
 
 @st.composite
 def states(draw: Callable[..., object]) -> State:
-    """What two applies leave behind, the second perhaps not finished."""
+    """The state after two applies, the second possibly unfinished."""
     state = EMPTY
     for spec in draw(st.lists(specs(), max_size=2)):
         state = applied(planned(spec, state), state)
@@ -111,7 +111,7 @@ def test_macs_addresses_and_vlans_are_unique(spec: Wanted, state: State) -> None
             (nic.network if nic.network in ("public", "lan") else (node.cluster, nic.network), nic.address)
             for node in here
             for nic in node.nics
-            if nic.network != "lan"  # clusters share this bridge of the host, and its addresses are the spec's business
+            if nic.network != "lan"  # clusters share this bridge of the host, and the spec assigns its addresses
         ]
         assert len(set(places)) == len(places)
         allocations = [record.resource for record in after.records if isinstance(record.resource, Allocation)]
@@ -123,7 +123,7 @@ NEW_NAMES = {**{name: f"new-{name}" for name in NAMES}, "lab": "hall", "tokyo": 
 
 
 def renamed(spec: Wanted, kinds: tuple[str, ...]) -> Wanted:
-    """``spec`` with other names for its clusters, its sites or both, and the moves that say so."""
+    """Return ``spec`` with renamed clusters, sites or both, and the ``moved:`` entries for them."""
 
     def called(kind: str, name: str) -> str:
         return NEW_NAMES[name] if kind in kinds else name
@@ -148,7 +148,7 @@ def test_a_declared_rename_changes_no_machine(spec: Wanted, kinds: tuple[str, ..
     plan = planned(other, before)
     assert {each.verb for each in plan.actions} <= {"update"}
     after = applied(plan, before)
-    assert planned(other, after).empty, "what is left of the moves changes nothing"
+    assert planned(other, after).empty, "the remaining moves have no effect"
     assert planned(replace(other, moves=()), after).empty
     assert sorted(record.original_address for record in after.records) == [record.address for record in before.records]
 
@@ -162,7 +162,7 @@ def test_a_rename_with_other_changes_has_the_result_of_those_changes_alone(
     other = renamed(then, kinds)
     after = applied(planned(other, before), before)
     assert planned(other, after).empty
-    quiet = {"update", "record"}  # a node that has to be told its new name anyway takes other live changes along
+    quiet = {"update", "record"}  # the live update for the new name includes other live changes
     verbs = sorted(each.verb for each in planned(then, before).actions if each.verb not in quiet)
     assert sorted(each.verb for each in planned(other, before).actions if each.verb not in quiet) == verbs
     macs = [nic.mac for node in after.nodes() for nic in node.nics]
@@ -176,7 +176,7 @@ def test_scaling_out_only_updates_the_peers_of_existing_nodes(asked: WantedClust
     images = tuple(image(name) for name in IMAGES)
     before = applied(planned(wanted(asked, sites=SITES, images=images)), EMPTY)
     larger = replace(asked, computes=replace(asked.computes, count=asked.computes.count + more))
-    # A first compute may bring an image with it; networks stay.
+    # A first compute may add an image; networks stay.
     plan = planned(wanted(larger, sites=SITES, images=images), before)
     assert {each.verb for each in plan.actions} <= {"boot", "update", "stage"}
     after = applied(plan, before)
@@ -232,7 +232,7 @@ def test_any_lost_object_is_recreated(spec: Wanted, state: State, data: st.DataO
     repair = planned(spec, after, observations=sights, request=PlanRequest(accept_missing=True))
     drifted = {drift.address for drift in repair.drift}
     assert drifted <= {each.address for each in repair.actions}
-    # Where nothing is left of a cluster that is off, what had waited for its nodes no longer does.
+    # If nothing is left of a cluster that is off, actions no longer depend on its nodes.
     waited = {each.address.split("/")[1] for each in planned(spec, after).pending}
     for each in repair.actions:
         assert each.address in drifted or (waited if isinstance(each.resource, StagedImage) else each.resource.cluster in waited)

@@ -27,7 +27,7 @@ from pragmaspec.site import SimulatedSite
 from pragmaspec.state_model import Record
 from tests.engine.fake_provider import SITE, FakeSite, HoldingSite, applying, bring_up, plan_for
 from tests.state.local_store import LocalStore
-from tests.state.samples import ALLOCATION, IMAGE, PATIENT, act, node
+from tests.state.samples import ALLOCATION, IMAGE, NO_DEADLINE, act, node
 
 
 def _signal(number):
@@ -528,7 +528,7 @@ def test_not_in_the_main_thread_signals_stay_with_their_owner(store, tmp_path):
     assert len(seen[0].done) == 4
 
 
-@settings(PATIENT, max_examples=60)
+@settings(NO_DEADLINE, max_examples=60)
 @given(
     computes=st.integers(0, 5),
     refused=st.sets(st.integers(0, 8)),

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pragmaspec.engine.schedule import Schedule
-from tests.state.samples import ALLOCATION, IMAGE, PATIENT, act, node
+from tests.state.samples import ALLOCATION, IMAGE, NO_DEADLINE, act, node
 
 STAGE, ALLOCATE = act("stage", IMAGE), act("allocate", ALLOCATION)
 BOOT = act("boot", node(0), STAGE, ALLOCATE)
@@ -50,7 +50,7 @@ def test_a_circle_is_no_plan():
         Schedule([replace(STAGE, after=(BOOT.key,)), BOOT])
 
 
-@PATIENT
+@NO_DEADLINE
 @given(st.lists(st.tuples(st.sets(st.integers(0, 19), max_size=3), st.booleans()), max_size=20))
 def test_every_action_runs_once_or_is_skipped_for_a_reason(shape):
     actions = []

@@ -1,4 +1,4 @@
-"""Every test has keys of its own, beside the machine of its own that every test has."""
+"""Every test has its own keys."""
 
 import pytest
 

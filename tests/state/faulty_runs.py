@@ -1,4 +1,4 @@
-"""A store on a disk in memory that notes what was promised, and a few runs that go through everything a store does."""
+"""A store on a disk in memory that records its promises, and runs that use every operation of a store."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,20 +27,20 @@ Records = tuple[Record, ...]
 
 @dataclass
 class Promises:
-    """Every state there has been, one for each entry, and up to which of them a caller was told that it is durable."""
+    """Every state there has been, one per entry, and the index of the last that a caller was promised to be durable."""
 
     points: list[Records] = field(default_factory=lambda: [()])
     kept: int = -1
     called: int = 0
-    """How many calls were allowed to leave."""
+    """Number of calls that were allowed to be sent."""
 
     def held_by(self, records: Records) -> bool:
-        """Whether ``records`` is a state that existed, and nothing that was promised is missing in it."""
+        """True if ``records`` is a state that existed and nothing promised is missing in it."""
         return records in self.points[max(self.kept, 0) :]
 
 
 class RecordingWriter(StateWriter):
-    """A writer that notes each entry, and what is durable."""
+    """A writer that records each entry, and what is durable."""
 
     def __init__(self, backend: LockedBackend, loaded: LoadedState, promises: Promises, **parts: object) -> None:
         super().__init__(backend, loaded, **parts)
@@ -62,7 +62,7 @@ class RecordingWriter(StateWriter):
 
 
 class RecordingStore(LocalStore):
-    """A store at :data:`STATE` whose promises are noted."""
+    """A store at :data:`STATE` whose promises are recorded."""
 
     def __init__(self, disk: MemoryDisk, promises: Promises) -> None:
         super().__init__(STATE, disk=disk, machine_directory=MEMORY)
@@ -75,7 +75,7 @@ class RecordingStore(LocalStore):
 
 
 def recovered(disk: MemoryDisk) -> tuple[State, LocalStore]:
-    """What the next command finds on ``disk``."""
+    """Return the state that the next command finds on ``disk``."""
     store = LocalStore(STATE, disk=disk, machine_directory=MEMORY)
     return store.load(LINEAGE).state, store
 
@@ -95,7 +95,7 @@ def first_run(store: LocalStore, promises: Promises) -> None:
 
 
 def second_run(store: LocalStore, promises: Promises) -> None:
-    """Goes on, and is interrupted: its last outcome is not flushed."""
+    """Continues, and is interrupted: its last outcome is not flushed."""
     with store.session("apply", LINEAGE) as session:
         clean = act("clean", node(0))
         _intend(session, promises, clean, BOOTS[1])
@@ -107,7 +107,7 @@ def second_run(store: LocalStore, promises: Promises) -> None:
 
 
 def third_run(store: LocalStore, promises: Promises) -> None:
-    """Takes in what the second left, adds something, ends well."""
+    """Merges what the second left, adds an action, and succeeds."""
     with store.session("apply", LINEAGE) as session:
         _intend(session, promises, BOOTS[3])
         session.outcome(BOOTS[3], Record(resource=node(3)))
@@ -115,7 +115,7 @@ def third_run(store: LocalStore, promises: Promises) -> None:
 
 
 def all_runs(store: LocalStore, promises: Promises) -> None:
-    """One after another, each whatever became of the one before."""
+    """All runs, each regardless of the outcome of the one before."""
     for run in (first_run, second_run, third_run):
         try:
             run(store, promises)

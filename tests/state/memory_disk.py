@@ -1,7 +1,7 @@
-"""A disk in memory that promises no more than POSIX does: it can fail at any call, and shows every image that a crash may leave.
+"""A disk in memory that guarantees no more than POSIX: it can fail at any call, and yields every image that a crash may leave.
 
-What was written is lost unless its file was synced: any of its 512-byte sectors may be there or not, in any combination. A name
-that was made, moved or removed is as it was unless its folder was synced, each by itself.
+Writes are lost unless their file was synced: any of their 512-byte sectors may be present or absent, in any combination. A name
+that was created, renamed or removed is as before unless its directory was synced, each independently.
 """
 
 import errno
@@ -11,15 +11,15 @@ from itertools import chain, combinations
 from pathlib import Path
 from random import Random
 
-from pragmaspec.state.backends.local.disk import FileStamp
+from pragmaspec.state.backends.local.disk import Disk, FileStamp
 
 SECTOR = 512
-ALL_OF = 12
-"""Up to so many things that a crash may lose, every combination of them is shown; beyond, a choice."""
+MAX_EXHAUSTIVE = 12
+"""Up to this number of changes that a crash may lose, every combination is tried; beyond it, a selection."""
 
 
 class Inode:
-    """A file. ``pending``: what was written since the last sync, in sectors: offset and data; data None sets the length."""
+    """A file. ``pending`` are the writes since the last sync, by sector: offset and data; data None sets the length."""
 
     def __init__(self, number: int, content: bytes = b"") -> None:
         self.number = number
@@ -31,7 +31,7 @@ class Inode:
 
 
 class Change:
-    """Something that a folder was told and has not made durable: names to take away, and a name to give."""
+    """A change of a directory that is not durable yet: a name to remove, and a name to add."""
 
     def __init__(self, folder: Path, gone: Path | None, new: Path | None, inode: Inode | None) -> None:
         self.folder, self.gone, self.new, self.inode = folder, gone, new, inode
@@ -43,7 +43,7 @@ class Change:
             names[self.new] = self.inode
 
 
-class MemoryDisk:
+class MemoryDisk(Disk):
     """``before(call, path)`` runs before each call that changes something, and may raise OSError; ``after`` runs after it."""
 
     def __init__(
@@ -54,7 +54,7 @@ class MemoryDisk:
     ) -> None:
         self.before, self.after = before, after
         self._clock = 0
-        self._names: dict[Path, Inode | None] = {Path("/"): None}  # None: a folder
+        self._names: dict[Path, Inode | None] = {Path("/"): None}  # None: a directory
         for path, content in (files or {}).items():
             self._names[path] = None if content is None else Inode(self._tick(), content)
         self._durable = dict(self._names)
@@ -62,7 +62,7 @@ class MemoryDisk:
         self._open: dict[int, tuple[Path, Inode]] = {}
         self._locks: set[Inode] = set()
 
-    # What a store asks of it.
+    # Operations of a store.
 
     def read(self, path: Path) -> bytes:
         return bytes(self._file(path).content)
@@ -99,7 +99,7 @@ class MemoryDisk:
         try:
             self.before("pwrite", path)
         except OSError:
-            self._write(inode, offset, written[: len(written) // 2])  # so much of it had happened
+            self._write(inode, offset, written[: len(written) // 2])  # a part was written before the error
             raise
         self._write(inode, offset, written)
         self.after("pwrite", path)
@@ -173,14 +173,14 @@ class MemoryDisk:
     def warnings(self, folder: Path) -> tuple[str, ...]:
         return ()
 
-    # What a test asks of it.
+    # Operations of a test.
 
     def now(self) -> dict[Path, bytes | None]:
-        """Everything as a living process sees it."""
+        """Return all files as a running process sees them."""
         return {path: bytes(inode.content) if inode else None for path, inode in self._names.items()}
 
     def images(self, random: Random | None = None) -> Iterator[dict[Path, bytes | None]]:
-        """Everything that may be found after a crash now: every combination, or some when there are too many of them."""
+        """Yield what a crash now may leave: every combination, or a selection if there are too many."""
         lossy = [*self._changes, *((inode, write) for inode in self._unsynced() for write in inode.pending)]
         seen: set[int] = set()
         for kept in _subsets(len(lossy), random or Random(0)):  # noqa: S311 - chance, not secrets
@@ -191,13 +191,13 @@ class MemoryDisk:
                 yield image
 
     def crashed(self, random: Random) -> "MemoryDisk":
-        """A disk with one of the images, chosen by ``random``."""
+        """Return a disk with one of the images, chosen by ``random``."""
         lossy = [*self._changes, *((inode, write) for inode in self._unsynced() for write in inode.pending)]
         share = random.random()
         return MemoryDisk(self._image([thing for thing in lossy if random.random() < share]))
 
     def damage(self, path: Path, content: bytes) -> None:
-        """Put ``content`` into a file behind everybody's back."""
+        """Change the content of a file without a store operation."""
         self._file(path).content[:] = content
         self._file(path).changed = self._tick()
 
@@ -210,7 +210,7 @@ class MemoryDisk:
                 inode, (offset, data) = thing
                 content = contents.setdefault(inode, bytearray(inode.synced))
                 _put(content, offset, data)
-        # What stands in a folder whose own name was lost is lost with it.
+        # The content of a directory whose own name was lost is lost with it.
         return {
             path: (bytes(contents.get(inode, inode.synced)) if inode else None)
             for path, inode in names.items()
@@ -249,7 +249,7 @@ class MemoryDisk:
 
     def _sync(self, call: str, handle: int) -> None:
         path, inode = self._open[handle]
-        assert not inode.poisoned, f"{call} of {path} after one that failed: the lost pages would pass for durable"
+        assert not inode.poisoned, f"{call} of {path} after a failed one: the lost pages would be taken for durable"
         try:
             self.before(call, path)
         except OSError:
@@ -274,7 +274,7 @@ def _put(content: bytearray, offset: int, data: bytes | None) -> None:
 
 def _subsets(count: int, random: Random) -> Iterator[tuple[int, ...]]:
     everything = range(count)
-    if count <= ALL_OF:
+    if count <= MAX_EXHAUSTIVE:
         yield from chain.from_iterable(combinations(everything, size) for size in range(count + 1))
         return
     for at in range(count + 1):

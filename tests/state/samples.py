@@ -1,4 +1,4 @@
-"""Values that the store's tests record."""
+"""Values that the tests of the state record."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -8,8 +8,8 @@ from pragmaspec.resources import Allocation, Blob, Network, Nic, Node, PublicGra
 from pragmaspec.site import LibvirtSite, PublicNetwork, SimulatedSite
 from pragmaspec.state_model import Record, State
 
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
-"""For laws: what is slow on a busy machine is not wrong."""
+NO_DEADLINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+"""Settings of hypothesis for tests that may be slow on a busy machine."""
 
 LINEAGE = "3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607"
 DIGEST = "ab" * 32
@@ -52,7 +52,7 @@ def words() -> st.SearchStrategy[str]:
 
 
 def records() -> st.SearchStrategy[Record]:
-    """Any record, also with text that nobody would write on purpose."""
+    """Any record, also with unusual text."""
     nics = st.builds(Nic, network=words(), mac=words(), address=words(), prefix=st.integers(0, 32), dns=st.tuples(words()))
     nodes = st.builds(
         Node,

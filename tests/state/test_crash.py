@@ -1,4 +1,4 @@
-"""Power cuts: after each call that changes the disk, every image that may be left is opened, and is a state that existed."""
+"""Power cuts: after each call that changes the disk, every image that may be left is opened; each is a state that existed."""
 
 from contextlib import suppress
 from random import Random
@@ -12,11 +12,11 @@ from tests.state.samples import LINEAGE
 
 
 class PowerCutError(Exception):
-    """Ends a run where the power goes."""
+    """Ends a run at a power cut."""
 
 
-def opened_everywhere(begin: dict, run, promises: Promises) -> tuple[MemoryDisk, int]:
-    """Let ``run`` go on from ``begin`` and open each image on the way. How many different ones there were."""
+def open_every_image(begin: dict, run, promises: Promises) -> tuple[MemoryDisk, int]:
+    """Continue from ``begin`` with ``run``, open each image on the way, and return their number."""
     seen: set[int] = set()
 
     def look(call, path):
@@ -38,39 +38,39 @@ def check(image: dict, promises: Promises, where: str) -> None:
         assert state.lineage == LINEAGE, where
     with store.session("apply", LINEAGE) as session:
         session.checkpoint()
-    assert store.read().records == state.records, f"{where}: taking it in changed it"
+    assert store.read().records == state.records, f"{where}: merging changed it"
 
 
 def test_every_crash_image_of_a_first_run_is_a_state_that_existed():
-    _, images = opened_everywhere({}, first_run, Promises())
+    _, images = open_every_image({}, first_run, Promises())
     assert images > 100
 
 
 def test_every_crash_image_of_an_interrupted_run_and_its_successor_is_a_state_that_existed():
     promises = Promises()
-    disk, _ = opened_everywhere({}, first_run, promises)
-    disk, _ = opened_everywhere(disk.now(), second_run, promises)
+    disk, _ = open_every_image({}, first_run, promises)
+    disk, _ = open_every_image(disk.now(), second_run, promises)
     state, _ = recovered(disk)
-    assert state.records == promises.points[promises.kept], "what was not flushed is not claimed"
-    disk, _ = opened_everywhere(disk.now(), third_run, promises)
+    assert state.records == promises.points[promises.kept], "unflushed entries are not recorded"
+    disk, _ = open_every_image(disk.now(), third_run, promises)
     assert recovered(disk)[0].records == promises.points[-1]
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_repeated_crashes_lose_nothing(seed):
-    """Power cuts at any call of any run, one after another, each with one of the images chosen."""
+    """Consecutive power cuts at random calls of random runs, each with a random image."""
     random = Random(seed)  # noqa: S311 - chance, not secrets
     promises, disk = Promises(), MemoryDisk()
     for _ in range(12):
         disk = cut_short(disk, promises, random)
         state, _ = recovered(disk)
         assert promises.held_by(state.records)
-        # What was found is what everything after it goes on from.
+        # Later runs continue from what was found.
         promises.points, promises.kept = [state.records], 0
 
 
 def cut_short(disk: MemoryDisk, promises: Promises, random: Random) -> MemoryDisk:
-    """What a power cut somewhere in one of the runs leaves of ``disk``."""
+    """Return what a power cut at a random call of a random run leaves of ``disk``."""
     left = random.randrange(1, 60)
     image: list[MemoryDisk] = []
 
@@ -89,7 +89,7 @@ def cut_short(disk: MemoryDisk, promises: Promises, random: Random) -> MemoryDis
 
 
 class Careless(MemoryDisk):
-    """A disk on which one kind of sync does nothing."""
+    """A disk on which one kind of sync has no effect."""
 
     def __init__(self, begin, after, lies: str) -> None:
         super().__init__(begin, after=after)
@@ -106,7 +106,7 @@ class Careless(MemoryDisk):
 
 @pytest.mark.parametrize("lies", ["fdatasync", "fsync", "fsync_directory"])
 def test_every_kind_of_sync_is_required(lies):
-    """That the images above find what they are for: without one of the syncs, something promised is lost."""
+    """The images above are sufficient: without one kind of sync, something promised is lost."""
     promises = Promises()
 
     def look(call, path):

@@ -1,4 +1,4 @@
-"""Files that somebody or something changed: cut off anywhere, a bit flipped anywhere, put back, mixed up."""
+"""Damaged files: truncated at every byte, any bit flipped, replaced, mixed up."""
 
 import pytest
 
@@ -91,7 +91,7 @@ def test_a_truncated_or_changed_spill_is_refused_or_harmless(files):
 
 
 def _with_spill(disk, store):
-    """Let the journal fail after the intents; the outcome goes to a spill."""
+    """Let the journal fail after the intents, so that the outcome is spilled."""
     with store.session("apply") as session:
         session.intend([BOOTS[3]])
 

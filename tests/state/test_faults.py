@@ -1,4 +1,4 @@
-"""A disk that says no: at the n-th call, for all n, with every error, once or from then on."""
+"""A disk that fails at the n-th call, for all n, with every error, once or permanently."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from tests.state.samples import LINEAGE
 
 
 class Faults:
-    """Fails the ``first`` call that changes something, and when ``lasting`` all after it. Notes what came after it."""
+    """Fails the ``first`` call that changes something, and with ``lasting`` all later ones. ``hit`` is the first failed call."""
 
     def __init__(self, first: int, number: int, *, lasting: bool) -> None:
         self._left, self._number, self._lasting = first, number, lasting
@@ -36,20 +36,20 @@ def test_no_failing_call_loses_what_was_promised(number, lasting):
         all_runs(RecordingStore(disk, promises), promises)
         if not faults.hit:
             break
-        # After a call that failed once the power goes, too; the three errors differ in nothing but their words.
+        # After a single failure the power is cut as well; the three errors differ only in their messages.
         for image in disk.images() if number == errno.EIO and not lasting else [disk.now()]:
             state, store = recovered(MemoryDisk(image))
             assert promises.held_by(state.records), f"call {first}, {faults.hit}"
             with store.session("apply", LINEAGE) as session:
                 session.intend([BOOTS[3]])
                 session.checkpoint()
-            assert store.read().record(BOOTS[3].address), f"call {first}, {faults.hit}: the next run goes on"
+            assert store.read().record(BOOTS[3].address), f"call {first}, {faults.hit}: the next run continues"
     assert first > 40
 
 
 @pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
 def test_after_a_journal_failure_no_intent_is_accepted_and_outcomes_are_spilled(call):
-    """The journal fails once and for all; everything else works: nothing that was told is lost."""
+    """The journal fails permanently, everything else works: nothing acknowledged is lost."""
     broken = False
 
     def before(what, path):
@@ -65,7 +65,7 @@ def test_after_a_journal_failure_no_intent_is_accepted_and_outcomes_are_spilled(
         broken = True
         with pytest.raises(StateUnwritableError, match="The state cannot be written"):
             session.intend([BOOTS[2]])
-        assert session.record(BOOTS[2].address) is None, "its call never left"
+        assert session.record(BOOTS[2].address) is None, "its call was not sent"
         session.bound(many[1], (("uuid", "2"),))
     names = [path.name for path in disk.now()]
     assert [name for name in names if name.startswith("spill.")]
@@ -81,7 +81,7 @@ def test_after_a_journal_failure_no_intent_is_accepted_and_outcomes_are_spilled(
 
 
 def test_a_failed_sync_is_not_repeated_on_the_same_file():
-    """The disk of these tests fails when it is; here it is shown that it would."""
+    """The disk of these tests raises an error if a sync is repeated."""
     disk = MemoryDisk()
     store = RecordingStore(disk, Promises())
     with store.session("apply", LINEAGE) as session:

@@ -6,7 +6,7 @@ from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.journal import Tail, decode_journal, encode_batch, journal_end
 from pragmaspec.state.journal_entries import Begin, Bound, Done, Intent, JournalEntry
 from pragmaspec.state_model import Record
-from tests.state.samples import LINEAGE, PATIENT, node
+from tests.state.samples import LINEAGE, NO_DEADLINE, node
 
 FILE = "journal.3.jsonl"
 TIME = "2026-01-02T03:04:05.678+00:00"
@@ -18,7 +18,7 @@ def _entries(count: int, first: int = 0) -> list[JournalEntry]:
 
 
 def _journal(*sizes: int) -> tuple[bytes, list[int], list[JournalEntry]]:
-    """A journal of several batches, where each batch ends, and all its entries."""
+    """Return a journal of several batches, the end of each batch, and all entries."""
     data, tail, ends, entries = b"", START, [], []
     for size in sizes:
         batch = _entries(size, len(entries))
@@ -33,7 +33,7 @@ def _read(data: bytes) -> list[JournalEntry]:
     return [link.entry for link in decode_journal(data, FILE, START).lines]
 
 
-@PATIENT
+@NO_DEADLINE
 @given(st.lists(st.integers(1, 4), max_size=4), st.integers(0, 5000))
 def test_a_journal_round_trips(sizes, room):
     data, _, entries = _journal(*sizes)
@@ -57,7 +57,7 @@ def test_the_last_batch_may_be_torn_in_its_middle():
 
 
 def test_every_flipped_bit_is_refused_or_harmless():
-    """Also in the last write, and in the room set aside after it: a crash leaves zeros, or an end that is missing."""
+    """Also in the last write and in the reserved space: a crash leaves zeros, or a missing end."""
     written, _, entries = _journal(1, 2, 1)
     data = written + b"\0" * 700
     refused = 0
@@ -107,14 +107,14 @@ def test_the_end_of_a_journal_is_found_without_its_start():
     tail = decode_journal(data, FILE, START).tail
     assert journal_end(data + b'{"torn', FILE) == tail
     assert journal_end(b"\0\0", FILE) is None
-    assert journal_end(b"\0" * 512 + data[512 : ends[0]], FILE) is None, "the first write was torn, so nothing was promised"
+    assert journal_end(b"\0" * 512 + data[512 : ends[0]], FILE) is None, "the first write was torn, so nothing was acknowledged"
     with pytest.raises(StateUnreadableError, match="later follow"):
         journal_end(b"\0" * 512 + data[512:], FILE)
     with pytest.raises(StateUnreadableError, match="later follow"):
         journal_end(b"\0" * ends[0] + data[ends[0] :], FILE)
 
 
-@PATIENT
+@NO_DEADLINE
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.sets(st.integers(0, 9)))
 def test_any_sectors_of_the_last_write_may_be_missing(sizes, missing):
     data, ends, entries = _journal(*sizes)

@@ -64,7 +64,7 @@ def test_a_failure_keeps_the_record_pending_with_its_problem():
     failed = _after(_intent("boot"), Failed(op="1", problem="no room"))
     assert failed == replace(BEGUN, problem="no room")
     again = Intent(op="2", verb="boot", resource=NODE)
-    assert _after(again, earlier=failed) == BEGUN, "a new try forgets the old problem, and goes on with the creation"
+    assert _after(again, earlier=failed) == BEGUN, "a retry clears the problem and continues the creation"
 
 
 def test_done_removed_and_retracted():
@@ -142,7 +142,7 @@ def test_closed_ops_are_kept_for_sites_that_complete_late():
     gone = Removed(address=NODE.address, at=1000.0)
     assert _closed(gone) == (ClosedOp(op="0", address=NODE.address, closed_at=1000.0),)
     assert _closed(gone, site=SimulatedSite(name="lab")) == ()
-    assert _closed(gone, Removed(address=NODE.address, at=2000.0)) == _closed(gone), "once is enough"
+    assert _closed(gone, Removed(address=NODE.address, at=2000.0)) == _closed(gone), "recorded once"
     assert _closed(gone, earlier=replace(READY, op="")) == ()
 
 
@@ -150,7 +150,7 @@ def test_closed_ops_are_dropped_after_a_week():
     again = Done(record=replace(READY, op="8"))
     late = Removed(address=NODE.address, at=1000.0 + CLOSED_OPS_KEPT_S + 1)
     assert [each.op for each in _closed(Removed(address=NODE.address, at=1000.0), again, late)] == ["8"]
-    assert Removed(address="x").at > 1.7e9, "the moment it was noted"
+    assert Removed(address="x").at > 1.7e9, "the time at which it was recorded"
 
 
 def test_the_op_of_a_moved_object_is_not_closed():

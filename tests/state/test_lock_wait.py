@@ -8,7 +8,7 @@ ANN = LockHolder(pid=7, user="ann", host="h", since="2026-01-01T00:00:00+00:00",
 
 
 class Busy:
-    """A backend whose lock is free at the time ``free_at``; time passes while somebody sleeps."""
+    """A backend whose lock is free from the time ``free_at``; the clock advances during sleeps."""
 
     def __init__(self, free_at: float) -> None:
         self.now = 0.0

@@ -10,7 +10,7 @@ from hypothesis import given
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.state.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from pragmaspec.state_model import Record, State
-from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, PATIENT, node, states
+from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, NO_DEADLINE, node, states
 
 FILE = "state/hello/state.json"
 STATE = State(lineage=LINEAGE, serial=4).with_records(
@@ -18,7 +18,7 @@ STATE = State(lineage=LINEAGE, serial=4).with_records(
 )
 
 
-@PATIENT
+@NO_DEADLINE
 @given(states())
 def test_a_state_round_trips(state):
     snapshot = Snapshot(state=state, applied_seq=3, applied_sha256="0" * 64)
@@ -46,7 +46,7 @@ def test_the_checksum_can_be_checked_by_hand():
 
 
 def _resealed(text: bytes) -> bytes:
-    """``text`` with a checksum that fits, as if another version had written it."""
+    """Return ``text`` with a matching checksum, as if another version had written it."""
     rest = b"".join(line for line in text.splitlines(keepends=True) if not line.startswith(b'"sha256"'))
     before, after = rest.split(b'"sites"')
     return before + b'"sha256": "%s",\n' % sha256(rest).hexdigest().encode() + b'"sites"' + after
@@ -110,7 +110,7 @@ def test_ten_thousand_records_are_fast():
         decode_snapshot(encode_snapshot(Snapshot(state=many)), FILE)
         return time.process_time() - began
 
-    assert min(once() for _ in range(5)) < 0.45, "about 0.13 s; three times that is a regression and not a busy machine"
+    assert min(once() for _ in range(5)) < 0.45, "about 0.13 s; three times that is a regression, not a busy machine"
 
 
 def test_unknown_record_fields_are_refused():

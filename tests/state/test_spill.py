@@ -66,7 +66,7 @@ def test_the_next_run_merges_a_spilled_outcome(store, backend, word):
         with pytest.raises(StateUnwritableError, match="an earlier write failed"):
             session.flush()
     assert len(spills()) == 2
-    assert statuses(store) == {0: "ready", 1: "ready"}, "also for who only looks"
+    assert statuses(store) == {0: "ready", 1: "ready"}, "also for readers"
     boot(store, 2)
     assert statuses(store) == {0: "ready", 1: "ready", 2: "ready"}
     assert spills() == []
@@ -97,7 +97,7 @@ def test_a_machine_that_died_before_the_response_finds_its_lines(store, backend,
 
 
 def test_the_spill_of_a_run_that_lost_its_lock_is_superseded(store, backend, monkeypatch, tmp_path):
-    """The lock is stolen; the other machine goes on; what the first could not write is of no use any more."""
+    """The lock is broken and another machine continues; the lines that the first could not write are obsolete."""
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
         ours = backend.locked_by
@@ -108,10 +108,10 @@ def test_the_spill_of_a_run_that_lost_its_lock_is_superseded(store, backend, mon
         session.outcome(BOOTS[0], Record(resource=node(0)))
         with pytest.raises(StateLockLostError):
             session.flush()
-    assert statuses(store) == {0: "pending", 1: "ready"}, "what the other recorded stands"
+    assert statuses(store) == {0: "pending", 1: "ready"}, "the state of the other machine is kept"
     boot(store, 2)
     assert statuses(store) == {0: "pending", 1: "ready", 2: "ready"}
-    assert spills() == ["spill.3.old"], "kept for people, read by nobody"
+    assert spills() == ["spill.3.old"], "kept, but no longer read"
 
 
 def test_a_spill_of_a_later_state_is_not_merged_into_an_older_one(store, backend):
@@ -144,4 +144,4 @@ def test_without_space_for_a_spill_the_original_error_is_raised():
         session.outcome(BOOTS[0], Record(resource=node(0)))
         with pytest.raises(StateUnwritableError, match="No space left"):
             session.flush()
-    assert statuses(store) == {0: "pending"}, "found again from its intent"
+    assert statuses(store) == {0: "pending"}, "recovered from its intent"

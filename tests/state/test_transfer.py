@@ -36,7 +36,7 @@ def nodes(state):
 
 
 def edited(text, change):
-    """``text`` as a person leaves it who knows what they do: the checksum line taken away."""
+    """Return ``text`` edited, without its checksum line."""
     document = json.loads(text)
     del document["sha256"]
     change(document)
@@ -48,7 +48,7 @@ def test_pull_includes_the_journal(store):
     boot(store, 1, checkpoint=False)
     pulled = json.loads(pull(store))
     assert (pulled["serial"], pulled["lineage"], len(pulled["records"])) == (1, LINEAGE, 2)
-    assert pull(LocalStore(store.directory)) == pull(store), "and is the same each time"
+    assert pull(LocalStore(store.directory)) == pull(store), "deterministic"
 
 
 def test_a_pushed_state_is_equal_under_a_new_serial(store):
@@ -158,7 +158,7 @@ def test_a_damaged_state_can_be_restored(store, damage):
     other = store.file.with_name("copy")
     other.write_bytes(store.file.read_bytes())
     store.file.unlink()
-    other.rename(store.file)  # as an editor or git leaves it: not the file that the kept version is
+    other.rename(store.file)  # as an editor or git leaves it: not the file that the backup is linked to
     damage(store.file)
     restored = restore(store, 2)
     assert (nodes(restored), restored.serial) == ({0, 1}, 3)
@@ -174,10 +174,10 @@ def test_during_an_interrupted_run_only_its_first_version_can_be_restored(store)
     with pytest.raises(UsageError, match=r"extends serial 2, not 1.*state restore 2"):
         restore(store, 1)
     restored = restore(store, 2)
-    assert nodes(restored) == {0, 1, 2}, "the journal's part is not lost"
+    assert nodes(restored) == {0, 1, 2}, "the journal is not lost"
     assert nodes(boot(store, 3)) == {0, 1, 2, 3}
     assert len({version.serial for version in store.backend.history()}) == len(store.backend.history())
-    assert b'"serial": 2,' in store.backend.version(2), "what was damaged took the place of no kept version"
+    assert b'"serial": 2,' in store.backend.version(2), "the damaged file replaced no backup"
 
 
 def test_restore_merges_a_spill():

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from pragmaspec.errors import UsageError
 from pragmaspec.state.backends.base import Backend
-from pragmaspec.text import did_you_mean
+from pragmaspec.text import closest
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")
 _SUMMARY = "Unknown state backend"
@@ -75,7 +75,8 @@ SCHEMES = tuple(_BACKENDS)
 
 def _unknown_scheme(text: str, scheme: str) -> UsageError:
     # Only the scheme is shown: the rest of the URL may contain a password.
-    suggestion = did_you_mean(f"{scheme}:", [f"{each}:" for each in SCHEMES])
+    near = closest(scheme, SCHEMES)
+    suggestion = f"Did you mean {near}:?" if near else ""
     local = f"For a directory of that name write ./{text}." if "//" not in text else ""
     parts = (f"There is no backend for {scheme}: URLs.", suggestion, _KNOWN, local)
     return UsageError(_SUMMARY, " ".join(part for part in parts if part))

@@ -1,7 +1,7 @@
-"""A process that contends for a state: ``python -m tests.state.backends.contender URL ID``, told by lines what to do.
+"""A process that competes for a state: ``python -m tests.state.backends.contender URL ID``, controlled by lines on stdin.
 
 ``lock`` → ``locked`` or ``busy``; ``read`` → ``read SERIAL LINES``; ``snapshot N``, ``begin N``, ``append SEQ`` → ``ok`` or the
-name of the error; ``append-on SEQ`` → appends from SEQ on, says ``ok SEQ`` after each, and ends with the name of the error;
+name of the error; ``append-on SEQ`` → appends from SEQ on, prints ``ok SEQ`` after each, and ends with the name of the error;
 ``count N`` → locks, adds one to the serial, unlocks, N times; ``release`` → ``ok``.
 """
 
@@ -19,11 +19,11 @@ from pragmaspec.state.backends.s3.backend import S3Backend
 from tests.state.backends.samples import QUICK, holder, lines, snapshot
 
 
-def say(*words):
-    print(*words, flush=True)  # noqa: T201 - how it speaks
+def report(*words):
+    print(*words, flush=True)  # noqa: T201 - its output
 
 
-def place(url: str) -> Backend:
+def backend_of(url: str) -> Backend:
     if url.startswith("s3:"):
         return S3Backend(url, times=QUICK)
     return LocalBackend(Path(url)) if url.startswith("/") else open_backend(url, Path.cwd())
@@ -37,47 +37,47 @@ class Contender:
 
     def lock(self):
         try:
-            self.held = place(self.url).lock(holder(self.lock_id))
+            self.held = backend_of(self.url).lock(holder(self.lock_id))
         except StateLockedError:
-            say("busy")
+            report("busy")
         else:
-            say("locked")
+            report("locked")
 
     def read(self):
         found = self.held.read()
         serial = snapshot_header(found.snapshot).serial if found.snapshot else 0
-        say("read", serial, sum(text.data.rstrip(b"\0").count(b"\n") for text in found.journals))
+        report("read", serial, sum(text.data.rstrip(b"\0").count(b"\n") for text in found.journals))
 
     def write(self, change):
         try:
             change()
         except PragmaspecError as error:
-            say(type(error).__name__)
+            report(type(error).__name__)
             return False
         return True
 
     def snapshot(self, number):
         if self.write(lambda: self.held.write_snapshot(snapshot(number), number)):
-            say("ok")
+            report("ok")
 
     def begin(self, number):
         if self.write(lambda: self.held.begin_journal(number)):
-            say("ok")
+            report("ok")
 
     def append(self, seq):
-        if self.write(lambda: self.held.append(lines(seq, said=self.lock_id), seq, 0)):
-            say("ok")
+        if self.write(lambda: self.held.append(lines(seq, note=self.lock_id), seq, 0)):
+            report("ok")
 
     def append_on(self, seq):
-        while self.write(partial(self.held.append, lines(seq, said=self.lock_id), seq, 0)):
-            say("ok", seq)
+        while self.write(partial(self.held.append, lines(seq, note=self.lock_id), seq, 0)):
+            report("ok", seq)
             seq += 1
 
     def count(self, times):
         done = 0
         while done < times:
             try:
-                locked = place(self.url).lock(holder(f"{self.lock_id}-{done}"))
+                locked = backend_of(self.url).lock(holder(f"{self.lock_id}-{done}"))
             except StateLockedError:
                 time.sleep(0.005)
                 continue
@@ -86,16 +86,16 @@ class Contender:
             locked.write_snapshot(snapshot(serial), serial)
             locked.release()
             done += 1
-        say("ok")
+        report("ok")
 
     def release(self):
         self.held.release()
-        say("ok")
+        report("ok")
 
 
 if __name__ == "__main__":
     contender = Contender(sys.argv[1], sys.argv[2])
-    say("ready")
+    report("ready")
     for line in sys.stdin:
         verb, *numbers = line.split()
         getattr(contender, verb.replace("-", "_"))(*map(int, numbers))

@@ -1,4 +1,4 @@
-"""A TCP proxy before PostgreSQL that cuts the connection at a chosen message: before it arrives, or before its answer does."""
+"""A TCP proxy before PostgreSQL that cuts the connection at a chosen message: before it arrives, or before its response does."""
 
 import socket
 import threading
@@ -6,7 +6,7 @@ from contextlib import suppress
 
 
 class CuttingProxy:
-    """Forwards to ``127.0.0.1:upstream`` between ``with`` and its end. ``cut_at`` counts pieces that clients send, from 0."""
+    """Forwards to ``127.0.0.1:upstream`` in the ``with`` block. ``cut_at`` counts chunks that clients send, from 0."""
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
@@ -53,7 +53,7 @@ class CuttingProxy:
                 if index == self.cut_at and not self.answer_lost:
                     break
                 if index == self.cut_at:
-                    _end(client)  # nothing comes back any more, but the server gets what was sent
+                    _end(client)  # no response passes, but the server receives the request
                 server.sendall(data)
                 if index == self.cut_at:
                     server.shutdown(socket.SHUT_WR)

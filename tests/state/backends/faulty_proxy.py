@@ -1,4 +1,4 @@
-"""An HTTP proxy between a backend and its server that does to chosen requests what networks and servers do."""
+"""An HTTP proxy between a backend and its server that injects faults into chosen requests."""
 
 import threading
 from collections.abc import Callable
@@ -13,12 +13,12 @@ _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date
 
 @dataclass
 class Fault:
-    """What happens to the next ``times`` requests that ``chosen`` picks by method and path.
+    """A fault of the next ``times`` requests that ``chosen`` selects by method and path.
 
-    ``kind``: ``lost`` (not forwarded, connection closed), ``lost-response`` (carried out, connection closed), ``late``
-    (connection closed; carried out when :meth:`FaultyProxy.deliver` is called), ``duplicate`` (carried out twice, the second
-    answer is given), ``truncate`` (half of the answer), ``say`` (answered with ``status`` and ``body``, not forwarded),
-    ``say-after`` (carried out, then so answered).
+    ``kind``: ``lost`` (not forwarded, connection closed), ``lost-response`` (forwarded, connection closed), ``late``
+    (connection closed; forwarded by :meth:`FaultyProxy.deliver`), ``duplicate`` (forwarded twice, the second response is
+    returned), ``truncate`` (half of the response), ``say`` (``status`` and ``body`` are returned, nothing is forwarded),
+    ``say-after`` (forwarded, then the same).
     """
 
     kind: str
@@ -30,7 +30,7 @@ class Fault:
 
 
 class FaultyProxy:
-    """Forwards to ``127.0.0.1:upstream`` between ``with`` and its end."""
+    """Forwards to ``127.0.0.1:upstream`` in the ``with`` block."""
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream

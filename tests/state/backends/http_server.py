@@ -1,8 +1,8 @@
-"""A real HTTP server that keeps states in Terraform's protocol, in three manners.
+"""An HTTP server for states with Terraform's protocol, in three variants.
 
-``gitlab``: as GitLab's ``lib/api/terraform/state.rb`` does it: credentials, all seven lock fields required, a top-level integer
-``serial`` that is taken once, 409 for conflicts. ``plain``: LOCK and UNLOCK at the address, 423 for conflicts, the lock's ID is
-checked at each write, strong ETags with If-Match. ``careless``: the least that the protocol asks: nothing is checked at a write.
+``gitlab``, like GitLab's ``lib/api/terraform/state.rb``: credentials, all seven lock fields required, a top-level integer
+``serial`` that is accepted once, 409 for conflicts. ``plain``: LOCK and UNLOCK at the address, 423 for conflicts, the lock's ID
+is checked by each write, strong ETags with If-Match. ``careless``: the minimum of the protocol, writes are not checked.
 """
 
 import json
@@ -24,8 +24,8 @@ LOCK_FIELDS = {"ID", "Operation", "Info", "Who", "Version", "Created", "Path"}
 _md5 = partial(md5, usedforsecurity=False)
 
 
-class Kept:
-    """One state on the server: what stands, what was written (GitLab's versions), and who holds the lock."""
+class ServerState:
+    """One state on the server: its body, the serials written (GitLab's versions), and its lock."""
 
     def __init__(self) -> None:
         self.body = b""
@@ -42,11 +42,11 @@ class Kept:
 
 
 class StateServer:
-    """Runs in a thread between ``with`` and its end; ``url(name)`` is where a state of that name lives."""
+    """Runs in a thread in the ``with`` block; ``url(name)`` is the URL of a state."""
 
-    def __init__(self, manner: str) -> None:
-        self.manner = manner
-        self.states: dict[str, Kept] = {}
+    def __init__(self, variant: str) -> None:
+        self.variant = variant
+        self.states: dict[str, ServerState] = {}
         self.lock = threading.Lock()
         self.requests: list[tuple[str, str]] = []
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -56,21 +56,21 @@ class StateServer:
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
     def secured(self, certificate: Path) -> None:
-        """Speak TLS, with the certificate and key in that file."""
+        """Use TLS, with the certificate and key in that file."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def prefix(self) -> str:
-        return "/api/v4/projects/7/terraform/state/" if self.manner == "gitlab" else "/states/"
+        return "/api/v4/projects/7/terraform/state/" if self.variant == "gitlab" else "/states/"
 
     def url(self, name: str, port: int | None = None) -> str:
         return f"http://127.0.0.1:{port or self.port}{self.prefix}{name}"
 
     @property
     def environment(self) -> dict[str, str]:
-        if self.manner != "gitlab":
+        if self.variant != "gitlab":
             return {}
         return {"PRAGMASPEC_HTTP_USERNAME": USERNAME, "PRAGMASPEC_HTTP_PASSWORD": PASSWORD}
 
@@ -107,108 +107,108 @@ class _Handler(BaseHTTPRequestHandler):
     def _decide(self, body: bytes) -> None:
         parts = urlsplit(self.path)
         if not parts.path.startswith(self.owner.prefix):
-            self._say(404, b'{"message":"404 Project Not Found"}' if self.owner.manner == "gitlab" else b"<html>")
+            self._respond(404, b'{"message":"404 Project Not Found"}' if self.owner.variant == "gitlab" else b"<html>")
             return
         if body and self.headers.get("Content-MD5") != b64encode(_md5(body).digest()).decode():
-            self._say(400, b"bad digest")
+            self._respond(400, b"bad digest")
             return
         name = parts.path.removeprefix(self.owner.prefix)
-        if self.owner.manner == "gitlab":
+        if self.owner.variant == "gitlab":
             self._gitlab(name, parse_qs(parts.query), body)
         else:
             self._plain(name, parse_qs(parts.query), body)
 
     def _plain(self, name: str, query: dict[str, list[str]], body: bytes) -> None:
-        kept = self.owner.states.setdefault(name, Kept())
-        careless = self.owner.manner == "careless"
-        etag = "" if careless or not kept.body else f'"{_md5(kept.body).hexdigest()}"'
+        state = self.owner.states.setdefault(name, ServerState())
+        careless = self.owner.variant == "careless"
+        etag = "" if careless or not state.body else f'"{_md5(state.body).hexdigest()}"'
         if self.command == "GET":
             if etag and self.headers.get("If-None-Match") == etag:
-                self._say(304, b"")
+                self._respond(304, b"")
             else:
-                self._say(200 if kept.body else 404, kept.body, etag)
+                self._respond(200 if state.body else 404, state.body, etag)
         elif self.command == "LOCK":
-            self._lock(kept, body, 423)
+            self._lock(state, body, 423)
         elif self.command == "UNLOCK":
-            self._unlock(kept, body, 423)
+            self._unlock(state, body, 423)
         elif self.command == "POST":
-            self._plain_write(kept, query.get("ID", [""])[0], body, etag, careless=careless)
+            self._plain_write(state, query.get("ID", [""])[0], body, etag, careless=careless)
         elif self.command == "DELETE":
-            kept.body = b""
-            self._say(200, b"")
+            state.body = b""
+            self._respond(200, b"")
         else:
-            self._say(405, b"")
+            self._respond(405, b"")
 
-    def _plain_write(self, kept: Kept, lock_id: str, body: bytes, etag: str, *, careless: bool) -> None:
-        if not careless and kept.lock is not None and lock_id != kept.lock_id:
-            self._say(423, kept.lock)
+    def _plain_write(self, state: ServerState, lock_id: str, body: bytes, etag: str, *, careless: bool) -> None:
+        if not careless and state.lock is not None and lock_id != state.lock_id:
+            self._respond(423, state.lock)
         elif etag and self.headers.get("If-Match", etag) != etag:
-            self._say(412, b"")
+            self._respond(412, b"")
         else:
-            kept.body, kept.writes = body, kept.writes + 1
-            self._say(200, b"", "" if careless else f'"{_md5(body).hexdigest()}"')
+            state.body, state.writes = body, state.writes + 1
+            self._respond(200, b"", "" if careless else f'"{_md5(body).hexdigest()}"')
 
     def _gitlab(self, name: str, query: dict[str, list[str]], body: bytes) -> None:
         wanted = "Basic " + b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
         if self.headers.get("Authorization") != wanted:
-            self._say(401, b'{"message":"401 Unauthorized"}')
+            self._respond(401, b'{"message":"401 Unauthorized"}')
             return
         name, _, lock = name.partition("/")
-        kept = self.owner.states.get(name)
+        state = self.owner.states.get(name)
         if lock:
-            self._gitlab_lock(self.owner.states.setdefault(name, Kept()), body)
+            self._gitlab_lock(self.owner.states.setdefault(name, ServerState()), body)
         elif self.command == "GET":
-            self._say(404 if kept is None else 200 if kept.body else 204, kept.body if kept else b"")
+            self._respond(404 if state is None else 200 if state.body else 204, state.body if state else b"")
         elif self.command == "POST":
-            self._gitlab_write(self.owner.states.setdefault(name, Kept()), query, body)
+            self._gitlab_write(self.owner.states.setdefault(name, ServerState()), query, body)
         elif self.command == "DELETE":
             self.owner.states.pop(name, None)
-            self._say(200, b"")
+            self._respond(200, b"")
         else:
-            self._say(405, b"")
+            self._respond(405, b"")
 
-    def _gitlab_lock(self, kept: Kept, body: bytes) -> None:
+    def _gitlab_lock(self, state: ServerState, body: bytes) -> None:
         if self.command == "POST":
             if not set(json.loads(body)) >= LOCK_FIELDS or len(json.loads(body)["ID"]) > 255:
-                self._say(400, b'{"error":"ID is missing"}')
+                self._respond(400, b'{"error":"ID is missing"}')
             else:
-                self._lock(kept, body, 409)
+                self._lock(state, body, 409)
         elif self.command == "DELETE":
-            self._unlock(kept, body, 409)
+            self._unlock(state, body, 409)
         else:
-            self._say(405, b"")
+            self._respond(405, b"")
 
-    def _gitlab_write(self, kept: Kept, query: dict[str, list[str]], body: bytes) -> None:
+    def _gitlab_write(self, state: ServerState, query: dict[str, list[str]], body: bytes) -> None:
         document = json.loads(body) if body else None
-        if kept.lock is not None and query.get("ID", [""])[0] != kept.lock_id:
-            self._say(409, kept.lock)
+        if state.lock is not None and query.get("ID", [""])[0] != state.lock_id:
+            self._respond(409, state.lock)
         elif document is None:
-            self._say(204, b"")
+            self._respond(204, b"")
         elif not isinstance(document.get("serial"), int) or {"ID", "id", "name"} & set(document):
-            self._say(422, b'{"message":"serial"}')
-        elif document["serial"] in kept.serials:
-            self._say(422, b'{"message":{"version":["has already been taken"]}}')
+            self._respond(422, b'{"message":"serial"}')
+        elif document["serial"] in state.serials:
+            self._respond(422, b'{"message":{"version":["has already been taken"]}}')
         else:
-            kept.serials.add(document["serial"])
-            kept.body, kept.writes = body, kept.writes + 1
-            self._say(200, b"")
+            state.serials.add(document["serial"])
+            state.body, state.writes = body, state.writes + 1
+            self._respond(200, b"")
 
-    def _lock(self, kept: Kept, body: bytes, conflict: int) -> None:
-        if kept.lock is None:
-            kept.lock = body
-            self._say(200, b"")
+    def _lock(self, state: ServerState, body: bytes, conflict: int) -> None:
+        if state.lock is None:
+            state.lock = body
+            self._respond(200, b"")
         else:
-            self._say(conflict, kept.lock)
+            self._respond(conflict, state.lock)
 
-    def _unlock(self, kept: Kept, body: bytes, conflict: int) -> None:
+    def _unlock(self, state: ServerState, body: bytes, conflict: int) -> None:
         lock_id = json.loads(body).get("ID", "") if body else ""
-        if kept.lock is not None and lock_id and lock_id != kept.lock_id:
-            self._say(conflict, kept.lock)
+        if state.lock is not None and lock_id and lock_id != state.lock_id:
+            self._respond(conflict, state.lock)
         else:
-            kept.lock = None
-            self._say(200, b"")
+            state.lock = None
+            self._respond(200, b"")
 
-    def _say(self, status: int, body: bytes, etag: str = "") -> None:
+    def _respond(self, status: int, body: bytes, etag: str = "") -> None:
         self.send_response(status)
         if etag:
             self.send_header("ETag", etag)

@@ -1,4 +1,4 @@
-"""Every kind of backend behind one face, so that one suite runs over all of them. A new kind is one class and one line."""
+"""All kinds of backends with one interface, so that one suite runs over all of them. A new kind is one class and one line."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,22 +18,22 @@ from tests.state.backends.samples import FAST_RETRY, QUICK
 
 
 class Kind(Protocol):
-    """A running server (or a folder) with states by name."""
+    """A running server (or a directory) with states by name."""
 
     breakable: bool
-    """Whether a living holder's lock can be taken away."""
+    """True if the lock of a live holder can be broken."""
 
     def url(self, name: str) -> str:
-        """Where the state ``name`` lives; for a local one, its folder."""
+        """Return the URL of the state ``name``; for a local one, its directory."""
         ...
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Variables a process needs to get there."""
+        """Environment variables for access to the server."""
         ...
 
     def backend(self, name: str) -> Backend:
-        """The state ``name``, as a new process on another machine would see it."""
+        """Return the state ``name``, as a new process on another machine would open it."""
         ...
 
 
@@ -83,7 +83,7 @@ class S3Kind:
         return f"s3://{s3_server.BUCKET}/stacks/{name}.json?endpoint=http://127.0.0.1:{port or self.port}"
 
     def backend(self, name: str, port: int | None = None) -> Backend:
-        # Through a proxy that counts requests there is to be no heartbeat in between.
+        # A heartbeat would disturb a proxy that counts requests.
         return S3Backend(self.url(name, port), FAST_RETRY, self.environment, LeaseTimes() if port else QUICK)
 
 
@@ -103,7 +103,7 @@ class PostgresqlKind:
 
 @contextmanager
 def running(kind: str, folder: Path) -> Iterator[Kind]:
-    """Start what ``kind`` needs, in ``folder``."""
+    """Start the server of ``kind``, in ``folder``."""
     if kind == "local":
         yield LocalKind(folder)
     elif kind == "postgresql":

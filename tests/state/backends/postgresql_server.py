@@ -1,4 +1,4 @@
-"""A real PostgreSQL server on a port of its own, and PgBouncer before it."""
+"""A PostgreSQL server on its own port, and PgBouncer before it."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ LIMIT_S = 30.0
 
 @contextmanager
 def postgresql_server() -> Iterator[int]:
-    """The port of a server with an empty database, in a process of its own."""
+    """Start a server with an empty database and yield its port."""
     with _home() as folder:
         (folder / "password").write_text(PASSWORD)
         (folder / "password").chmod(0o644)
@@ -42,7 +42,7 @@ def postgresql_server() -> Iterator[int]:
 
 @contextmanager
 def pgbouncer(upstream: int, mode: str) -> Iterator[int]:
-    """The port of a PgBouncer with ``pool_mode`` ``mode`` before the server at ``upstream``."""
+    """Start PgBouncer with ``pool_mode`` ``mode`` before the server at ``upstream`` and yield its port."""
     port = free_port()
     with _home() as folder:
         (folder / "users").write_text(f'"{USER}" "{PASSWORD}"\n')
@@ -57,7 +57,7 @@ def pgbouncer(upstream: int, mode: str) -> Iterator[int]:
 
 
 def raw_connection(port: int, database: str = DATABASE):
-    """A connection to look behind the scenes with."""
+    """Open a connection that bypasses the backend."""
     import psycopg
 
     return psycopg.connect(
@@ -67,7 +67,7 @@ def raw_connection(port: int, database: str = DATABASE):
 
 @contextmanager
 def process(command: list[str | Path], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server that must not run as root, ended by its number."""
+    """Run a server that refuses to run as root, and kill it by its process ID."""
     with (folder / "log").open("wb") as log:
         started = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, **_unprivileged())
         try:
@@ -84,7 +84,7 @@ def process(command: list[str | Path], folder: Path) -> Iterator[subprocess.Pope
 def wait_for(condition: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + LIMIT_S
     while not condition():
-        assert time.monotonic() < end, f"{what} did not come up within {LIMIT_S} s"
+        assert time.monotonic() < end, f"{what} did not happen within {LIMIT_S} s"
         time.sleep(0.02)
 
 
@@ -96,7 +96,7 @@ def free_port() -> int:
 
 @contextmanager
 def _home() -> Iterator[Path]:
-    """A folder that the unprivileged user owns."""
+    """Yield a directory of the unprivileged user."""
     folder = Path(tempfile.mkdtemp(prefix="pragmaspec-test-"))
     try:
         if os.geteuid() == 0:

@@ -1,4 +1,4 @@
-"""A whole run on a backend, which says how far it came."""
+"""A complete run on a backend, with its progress."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ STEPS = (
 
 @dataclass
 class Run:
-    """``done``: how many steps were acknowledged; ``begun``: how many were tried; ``error``: what stopped it."""
+    """``done`` and ``begun`` count the steps acknowledged and attempted; ``error`` stopped the run."""
 
     begun: int = 0
     done: int = 0
@@ -26,7 +26,7 @@ class Run:
 
 
 def whole_run(backend: Backend, lock_id: str = "one") -> Run:
-    """Lock, read, do all steps, release; stops at the first error."""
+    """Lock, read, do all steps, release; stop at the first error."""
     run = Run()
     try:
         locked = backend.lock(holder(lock_id))
@@ -51,7 +51,7 @@ def whole_run(backend: Backend, lock_id: str = "one") -> Run:
 
 
 def after(steps: int) -> tuple[bytes | None, bytes]:
-    """What stands there after so many steps: the snapshot and the lines of the journal."""
+    """Return the snapshot and the journal after that number of steps."""
     text: bytes | None = None
     journal = b""
     for kind, number, batch in STEPS[:steps]:
@@ -59,6 +59,6 @@ def after(steps: int) -> tuple[bytes | None, bytes]:
     return text, journal
 
 
-def found(stored: RawState) -> tuple[bytes | None, bytes]:
-    """The same of what was read."""
-    return stored.snapshot, b"".join(text.data.rstrip(b"\0") for text in stored.journals)
+def found(raw: RawState) -> tuple[bytes | None, bytes]:
+    """Return snapshot and journal of ``raw``."""
+    return raw.snapshot, b"".join(text.data.rstrip(b"\0") for text in raw.journals)

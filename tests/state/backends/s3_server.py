@@ -1,7 +1,7 @@
-"""moto's S3 server with what a store promises and moto does not keep by itself: one request is carried out after the other.
+"""moto's S3 server with a guarantee that moto lacks: requests are carried out one after the other.
 
-Run as ``python -m tests.state.backends.s3_server [--ignores HEADER]…``; prints its port and serves until it is ended.
-``--ignores`` makes it a store that does not know a precondition.
+Run as ``python -m tests.state.backends.s3_server [--ignores HEADER]…``; prints its port and serves until it is killed.
+``--ignores`` makes it a store that ignores a precondition.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def serve(ignored: list[str]) -> None:
     names = [f"HTTP_{name.upper().replace('-', '_')}" for name in ignored]
 
     def ordered(environ, start_response):
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))  # a client that sleeps now is in nobody's way
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))  # a suspended client blocks no other
         environ["wsgi.input"] = io.BytesIO(body)
         for name in names:
             environ.pop(name, None)
@@ -53,7 +53,7 @@ def serve(ignored: list[str]) -> None:
 
 @contextmanager
 def s3_server(*, ignores: tuple[str, ...] = (), versioning: bool = True) -> Iterator[int]:
-    """The port of a server with an empty bucket, in a process of its own."""
+    """Start a server with an empty bucket and yield its port."""
     arguments = [part for name in ignores for part in ("--ignores", name)]
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.state.backends.s3_server", *arguments],
@@ -82,7 +82,7 @@ def _make_bucket(port: int, *, versioning: bool) -> None:
 
 
 def raw_client(port: int):
-    """A client to look behind the scenes with."""
+    """Return a client that bypasses the backend."""
     from botocore.session import Session
 
     return Session().create_client(

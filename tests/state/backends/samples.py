@@ -1,4 +1,4 @@
-"""What the tests of grounds write and read."""
+"""Values that the backend tests write and read."""
 
 from pragmaspec.net.retry import RetryPolicy
 from pragmaspec.state.backends.base import LockHolder
@@ -16,13 +16,13 @@ def holder(lock_id: str, command: str = "apply") -> LockHolder:
 
 
 def snapshot(serial: int, lineage: str = LINEAGE, applied_seq: int = 0) -> bytes:
-    """The text of a state with this serial; different for each ``applied_seq``."""
+    """Return the text of a state with this serial, different for each ``applied_seq``."""
     return encode_snapshot(Snapshot(state=State(lineage=lineage, serial=serial), applied_seq=applied_seq))
 
 
-def lines(first_seq: int, last_seq: int | None = None, said: str = "") -> bytes:
-    """Journal lines, as a backend sees them: bytes with line ends. With what a database or JSON might trip over."""
+def lines(first_seq: int, last_seq: int | None = None, note: str = "") -> bytes:
+    """Return journal lines as a backend sees them, with characters that a database or JSON might mishandle."""
     return b"".join(
-        b'{"seq":%d,"said":"%s \\u0000 \xc3\xa4 \\\\ \'"}\n' % (seq, said.encode())
+        b'{"seq":%d,"note":"%s \\u0000 \xc3\xa4 \\\\ \'"}\n' % (seq, note.encode())
         for seq in range(first_seq, (last_seq or first_seq) + 1)
     )

@@ -1,4 +1,4 @@
-"""What every place for a state promises: one suite over all of them, against real servers on this machine."""
+"""The contract of every state backend: one suite over all of them, against real servers on this machine."""
 
 from itertools import count
 
@@ -15,7 +15,7 @@ from pragmaspec.state.transfer import copy_state, restore
 from pragmaspec.state_model import Record
 from tests.state.backends.kinds import KINDS, running
 from tests.state.backends.samples import holder, lines, snapshot
-from tests.state.samples import LINEAGE, PATIENT, act, node
+from tests.state.samples import LINEAGE, NO_DEADLINE, act, node
 
 _numbers = count(1)
 
@@ -36,13 +36,13 @@ def backend(kind, name):
     return kind.backend(name)
 
 
-def _journal(stored: RawState) -> bytes:
-    """All lines that stand there; room that was set aside does not count."""
-    return b"".join(text.data.rstrip(b"\0") for text in stored.journals)
+def _journal(raw: RawState) -> bytes:
+    """Return all lines, without reserved space."""
+    return b"".join(text.data.rstrip(b"\0") for text in raw.journals)
 
 
 def _begun(backend, *batches, lock_id="one"):
-    """A state with serial 1 and these batches in its journal, as an interrupted run leaves it."""
+    """Write a state with serial 1 and these batches in its journal, as an interrupted run leaves it."""
     locked = backend.lock(holder(lock_id))
     locked.read()
     locked.write_snapshot(snapshot(1), 1)
@@ -99,8 +99,8 @@ def test_a_locked_state_is_reported_with_its_holder(kind, name, backend):
     locked = backend.lock(holder("one", "apply --auto-approve"))
     with pytest.raises(StateLockedError) as caught:
         kind.backend(name).lock(holder("two"))
-    words = str(caught.value)
-    assert all(part in words for part in ("anna", "desk", "4711", "apply --auto-approve", "2026-01-02T03:04:05"))
+    text = str(caught.value)
+    assert all(part in text for part in ("anna", "desk", "4711", "apply --auto-approve", "2026-01-02T03:04:05"))
     found = kind.backend(name).holder()
     assert found == holder("one", "apply --auto-approve")
     locked.release()
@@ -185,23 +185,23 @@ def test_after_its_lock_was_broken_a_run_cannot_write(kind, name, backend):
     assert _journal(second.read()) == lines(1)
     second.write_snapshot(snapshot(2), 2)
     for write in (
-        lambda: first.append(lines(2, said="first"), 2, 0),
+        lambda: first.append(lines(2, note="first"), 2, 0),
         lambda: first.write_snapshot(snapshot(2, applied_seq=9), 2),
-        lambda: first.append(lines(2, said="first"), 2, 0),
+        lambda: first.append(lines(2, note="first"), 2, 0),
     ):
         with pytest.raises(StateLockLostError, match="lock was"):
             write()
     first.release()
     assert kind.backend(name).holder() == holder("second")
     second.begin_journal(2)
-    second.append(lines(2, said="second"), 2, 0)
+    second.append(lines(2, note="second"), 2, 0)
     second.release()
     found = kind.backend(name).read()
-    assert (found.snapshot, _journal(found)) == (snapshot(2), lines(2, said="second"))
+    assert (found.snapshot, _journal(found)) == (snapshot(2), lines(2, note="second"))
 
 
 def test_after_a_broken_lock_only_one_run_can_write(kind, name, backend):
-    """The second has read but not written when the first wakes up: one of them writes, the other is told."""
+    """The second run has read but not written when the first resumes: one of them writes, the other gets an error."""
     if not kind.breakable:
         return
     _begun(backend, (1, 1))
@@ -209,15 +209,15 @@ def test_after_a_broken_lock_only_one_run_can_write(kind, name, backend):
     first.read()
     first.write_snapshot(snapshot(2), 2)
     first.begin_journal(2)
-    first.append(lines(2, said="first"), 2, 0)
+    first.append(lines(2, note="first"), 2, 0)
     kind.backend(name).break_lock("first")
     second = kind.backend(name).lock(holder("second"))
     before = second.read()
     written = []
     for write in (
-        lambda: first.append(lines(3, said="first"), 3, 0),
+        lambda: first.append(lines(3, note="first"), 3, 0),
         lambda: second.write_snapshot(snapshot(3), 3),
-        lambda: first.append(lines(4, said="first"), 4, 0),
+        lambda: first.append(lines(4, note="first"), 4, 0),
     ):
         try:
             write()
@@ -227,17 +227,17 @@ def test_after_a_broken_lock_only_one_run_can_write(kind, name, backend):
     assert written in ([False, True, False], [True, False, True])
     found = kind.backend(name).read()
     if written[0]:
-        assert _journal(found) == _journal(before) + lines(3, said="first") + lines(4, said="first")
+        assert _journal(found) == _journal(before) + lines(3, note="first") + lines(4, note="first")
     else:
         assert (found.snapshot, found.journals) == (snapshot(3), ())
     first.release()
     second.release()
 
 
-@settings(parent=PATIENT, max_examples=15)
+@settings(parent=NO_DEADLINE, max_examples=15)
 @given(st.lists(st.lists(st.integers(1, 5), max_size=4), min_size=1, max_size=3))
 def test_consecutive_interrupted_runs_lose_nothing(kind, runs):
-    """Each run writes a snapshot and some batches, and is then interrupted; the next one finds exactly that."""
+    """Each run writes a snapshot and some batches, and is interrupted; the next one finds exactly those."""
     name, seq, expected = f"stack-{next(_numbers)}", 1, b""
     for serial, run in enumerate(runs, 1):
         locked = kind.backend(name).lock(holder(f"run-{serial}"))
@@ -268,7 +268,7 @@ def _boot(store, index, *, checkpoint=True):
 
 @pytest.mark.parametrize("encrypt", [False, True])
 def test_a_store_works_on_the_backend(kind, name, tmp_path, encrypt):
-    """The whole store over the backend: sessions, an interrupted one, another machine, encryption, an older version."""
+    """A store with all its features: an interrupted session, another machine, encryption, an older version."""
     here = Store(kind.backend(name), encrypt=encrypt, machine_directory=tmp_path / "here")
     there = Store(kind.backend(name), machine_directory=tmp_path / "there")
     assert _boot(here, 0).serial == 1
@@ -287,11 +287,11 @@ def test_a_store_works_on_the_backend(kind, name, tmp_path, encrypt):
 
 
 def test_a_state_can_be_copied_to_and_from_the_backend(kind, name, tmp_path):
-    local = Store(LocalBackend(tmp_path / "state"), machine_directory=tmp_path / "memory")
-    other = Store(kind.backend(name), machine_directory=tmp_path / "memory")
+    local = Store(LocalBackend(tmp_path / "state"), machine_directory=tmp_path / "machine")
+    other = Store(kind.backend(name), machine_directory=tmp_path / "machine")
     _boot(local, 0)
     assert copy_state(local, other) == other.read()
     state = _boot(other, 1)
-    new = Store(LocalBackend(tmp_path / "new"), machine_directory=tmp_path / "memory")
+    new = Store(LocalBackend(tmp_path / "new"), machine_directory=tmp_path / "machine")
     assert copy_state(other, new).records == state.records
     assert len(new.read().records) == 2

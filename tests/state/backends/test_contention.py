@@ -1,4 +1,4 @@
-"""Two real processes and one state: a holder that is stopped, a lock that is stolen, a holder that goes on."""
+"""Two processes and one state: a holder is suspended, its lock is taken, the holder resumes."""
 
 import os
 import random
@@ -20,12 +20,12 @@ from tests.state.backends.samples import holder, lines, snapshot
 
 REPOSITORY = Path(__file__).parents[3]
 _numbers = count(1)
-MOST_LINES = 200
-"""What a run that has lost its lock is told at its next write; one that writes so many has not lost it."""
+MAX_LINES = 200
+"""A run that has lost its lock gets an error from its next write; one that writes this many lines has not."""
 
 
 class Process:
-    """A contender as seen from here."""
+    """A contender process."""
 
     def __init__(self, kind, name, lock_id):
         self.process = subprocess.Popen(
@@ -112,7 +112,7 @@ def test_a_suspended_holder_cannot_write_after_its_lock_was_taken(kind, name):
         one.stop()
         assert two.ask("lock") == "busy"
         if not kind.breakable:
-            one.end()  # the kernel frees the lock; nothing else does
+            one.end()  # only the kernel frees the lock
         else:
             kind.backend(name).break_lock("one")
         assert two.ask("lock") == "locked"
@@ -125,12 +125,12 @@ def test_a_suspended_holder_cannot_write_after_its_lock_was_taken(kind, name):
             assert one.ask("release") == "ok"
         assert [two.ask(words) for words in ("begin 2", "append 2", "release")] == ["ok"] * 3
     found = kind.backend(name).read()
-    assert (found.snapshot, _journal(kind, name)) == (snapshot(2), lines(2, said="two"))
+    assert (found.snapshot, _journal(kind, name)) == (snapshot(2), lines(2, note="two"))
     assert kind.backend(name).holder() is None
 
 
 def test_a_holder_suspended_during_any_write_loses_no_acknowledged_line(kind, name):
-    """It is stopped at a random moment of a write; what it was told is there, is there for the next, or the next is told no."""
+    """It is suspended at a random moment of a write; the next run finds every acknowledged line, or is refused."""
     chance = random.Random(4711)  # noqa: S311 - guards nothing
     for turn in range(4):
         state = f"{name}-{turn}"
@@ -150,9 +150,9 @@ def test_a_holder_suspended_during_any_write_loses_no_acknowledged_line(kind, na
                 one.go_on()
             answer = two.ask("snapshot 2")
             if answer == "ok" and kind.breakable:
-                later = list(islice(_until_refused(one), MOST_LINES))
-                if len(later) == MOST_LINES:
-                    # Written between the look and the write of the other, who cannot be told any more: see docs/stores.md.
+                later = list(islice(_until_refused(one), MAX_LINES))
+                if len(later) == MAX_LINES:
+                    # Written between the read and the write of the other run, which cannot detect it: see docs/stores.md.
                     assert _checks_nothing(kind)
                     continue
                 safe += later
@@ -160,27 +160,27 @@ def test_a_holder_suspended_during_any_write_loses_no_acknowledged_line(kind, na
             stands = kind.backend(state).read()
             if answer == "ok":
                 assert stands.snapshot == snapshot(2)
-                # A server that checks nothing cannot keep apart two that write at the same moment.
-                assert max(safe) <= seen + _checks_nothing(kind), "a line that was said to be safe is in no state"
+                # A server without checks cannot separate two simultaneous writes.
+                assert max(safe) <= seen + _checks_nothing(kind), "an acknowledged line is in no state"
             else:
-                # Only a server that checks nothing lets the first one go on; then the second is told.
+                # Only a server without checks lets the first run continue; the second is then refused.
                 assert answer == "StateLockLostError"
                 assert stands.snapshot == snapshot(1)
                 assert _journal(kind, state).count(b"\n") >= max(safe)
 
 
 def _checks_nothing(kind):
-    return isinstance(kind, HttpKind) and kind.server.manner == "careless"
+    return isinstance(kind, HttpKind) and kind.server.variant == "careless"
 
 
 def _until_refused(process):
-    """The lines it still says are safe, until it is told that its lock is lost."""
+    """Return the lines that it acknowledges until it reports that its lock is lost."""
     while (word := process.hear()) != "StateLockLostError":
         yield int(word.split()[1])
 
 
 def test_the_lock_of_a_killed_holder(kind, name):
-    """Where the place notices by itself, the next run begins at once; elsewhere the lock is named and can be taken away."""
+    """If the backend detects it, the next run begins at once; otherwise the lock is reported and can be broken."""
     with contenders(kind, name, "one", "two") as (one, two):
         _begun(one)
         one.end()
@@ -188,7 +188,7 @@ def test_the_lock_of_a_killed_holder(kind, name):
             with pytest.raises(StateLockedError, match="pragmaspec state unlock"):
                 kind.backend(name).lock(holder("three"))
             kind.backend(name).break_lock("one")
-        # S3: no heartbeat comes any more, so the lock grows stale and is taken. PostgreSQL sees the end of the socket, the kernel
+        # S3: without heartbeats the lock becomes stale and is taken. PostgreSQL detects the end of the connection, the kernel
         # that of the process.
         wait_for(lambda: two.ask("lock") == "locked", "the lock of a dead run")
         assert two.ask("read") == "read 1 1"

@@ -38,7 +38,7 @@ def test_every_truncation_and_flipped_bit_is_refused_or_harmless():
             found = decode_document(bytes(changed), "x")
         except StateUnreadableError:
             continue
-        # What got through is inside of a value; the snapshot carries its own checksum, and the journal its chain.
+        # An accepted change is inside a value; the snapshot has its own checksum, and the journal its chain.
         assert found != DOCUMENT or changed == data
 
 

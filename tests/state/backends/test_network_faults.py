@@ -1,4 +1,4 @@
-"""A network and a server between which everything goes wrong that can, at every single request of a run."""
+"""Every fault of a network and a server, at every single request of a run."""
 
 from itertools import count
 
@@ -28,7 +28,7 @@ _TELLING = ("lost-response", "duplicate")
 
 
 def _cases(*cases):
-    """Each as a parameter; where another one answers with the same code, or a run takes a second, `make torture` has it."""
+    """Return each case as a parameter; those that repeat the code of another, or take a second, run in `make torture` only."""
     slow = [case for case in cases if case[0] in _ALIKE and case[1] not in _TELLING]
     return [pytest.param(*case, marks=pytest.mark.torture) if case in slow else case for case in cases]
 

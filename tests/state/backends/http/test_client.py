@@ -1,4 +1,4 @@
-"""TLS, credentials, and nothing secret where it can be seen."""
+"""TLS, credentials, and secrets that never appear in output."""
 
 import datetime as dt
 import logging
@@ -20,7 +20,7 @@ from tests.state.backends.samples import FAST_RETRY, holder
 
 
 def _certificate(path, name="localhost", days=30):
-    """A certificate that signs itself, with its key, in one file."""
+    """Write a self-signed certificate and its key to one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = dt.datetime.now(dt.UTC)

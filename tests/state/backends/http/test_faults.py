@@ -1,4 +1,4 @@
-"""What a server with Terraform's protocol may answer besides yes."""
+"""Errors and unusual responses of servers with Terraform's protocol."""
 
 import json
 from itertools import count
@@ -147,7 +147,7 @@ def test_other_content_is_refused(server, body, words):
 
 
 def test_a_delayed_write_is_harmless(server):
-    """The request is held back, tried again, and carried out when the run has gone on."""
+    """The request is delayed, retried, and carried out after the run has continued."""
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
         backend = _through(server, proxy, name)
@@ -159,8 +159,8 @@ def test_a_delayed_write_is_harmless(server):
         locked.append(lines(1), 1, 0)
         locked.append(lines(2), 2, 0)
         proxy.deliver()
-        if server.manner == "careless":
-            # Nothing but our own look can tell; it does, before anything else is done.
+        if server.variant == "careless":
+            # Only our own read can detect this; it does so before the next write.
             with pytest.raises(StateLockLostError, match="the state was changed"):
                 locked.append(lines(3), 3, 0)
         else:
@@ -170,7 +170,7 @@ def test_a_delayed_write_is_harmless(server):
 
 
 def test_an_old_state_from_a_lagging_replica_is_not_a_foreign_write(server):
-    """The server accepts a write and gives the state from before for a while."""
+    """The server accepts a write but returns the previous state for a while."""
     name = f"s{next(_numbers)}"
     with FaultyProxy(server.port) as proxy:
         locked = _through(server, proxy, name).lock(holder("one"))

@@ -14,7 +14,7 @@ from pragmaspec.state.backends.local.backend import BACKUPS_KEPT
 from pragmaspec.state.backends.local.file_lock import this_process
 from pragmaspec.state_model import Record, State
 from tests.state.local_store import LocalStore
-from tests.state.samples import ALLOCATION, LINEAGE, PATIENT, act, node
+from tests.state.samples import ALLOCATION, LINEAGE, NO_DEADLINE, act, node
 
 BOOTS = [act("boot", node(index)) for index in range(3)]
 
@@ -88,7 +88,7 @@ def test_intents_are_durable_before_the_call_and_outcomes_after_the_flush(store)
         session.bound(BOOTS[0], (("uuid", "u"),))
         session.outcome(BOOTS[1], Record(resource=BOOTS[1].resource))
         session.outcome(BOOTS[2], SiteError("no room"))
-        assert {record.status for record in store.read().records} == {"pending"}, "nothing is claimed before it is durable"
+        assert {record.status for record in store.read().records} == {"pending"}, "nothing is visible before it is durable"
         session.flush()
         assert session.syncs == 2, "one for the intents of a wave, one for its outcomes"
         records = {record.address: record for record in store.read().records}
@@ -129,7 +129,7 @@ def test_removed_and_retracted_actions_leave_no_record(store):
         session.retract(BOOTS[1])
         session.checkpoint()
     assert store.read().records == ()
-    assert store.read().sites == (), "a site without records is forgotten"
+    assert store.read().sites == (), "a site without records is removed"
 
 
 def test_actions_without_a_call_need_no_intent(store):
@@ -159,7 +159,7 @@ def test_the_last_ten_snapshots_are_kept(store):
 
 
 def _leftover(store):
-    """A state whose journal was covered by its snapshot, with the journal put back as if it had not been removed."""
+    """A state with a journal that its snapshot covers, as if it had not been removed."""
     with store.session("apply") as session:
         session.intend([BOOTS[0]])
         text = store.journal_path(0).read_bytes()
@@ -250,7 +250,7 @@ def test_a_full_disk_stops_the_run_before_any_call(store, full_disk):
 
 @pytest.fixture
 def full_disk():
-    """Files may not grow beyond what ``path`` has: the kernel refuses the write as it does when a disk is full."""
+    """Limits all files to the size of ``path``: the kernel refuses larger ones, as on a full disk."""
     import resource
     from contextlib import contextmanager
 
@@ -322,18 +322,18 @@ with LocalStore(Path(sys.argv[1])).session("apply") as session:
 def test_a_killed_run_loses_nothing_acknowledged(store, lines):
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(store.directory)], stdout=subprocess.PIPE, text=True)
     with process:
-        said = [process.stdout.readline().split() for _ in range(lines)]
+        output = [process.stdout.readline().split() for _ in range(lines)]
         process.kill()
     state = store.read()
     status = {record.resource.index: record.status for record in state.records}
-    for word, index in said:
-        assert status[int(index)] == "ready" or (word == "intended" and ["done", index] not in said)
+    for word, index in output:
+        assert status[int(index)] == "ready" or (word == "intended" and ["done", index] not in output)
     with store.session("apply") as session:
         session.checkpoint()
     assert store.read().records == state.records
 
 
-@settings(PATIENT, max_examples=40)
+@settings(NO_DEADLINE, max_examples=40)
 @given(cut=st.integers(0, 10_000), drop=st.booleans())
 def test_a_truncated_journal_is_read_or_refused(tmp_path, cut, drop):
     store = LocalStore(tmp_path / "cut")
@@ -353,7 +353,7 @@ def test_a_truncated_journal_is_read_or_refused(tmp_path, cut, drop):
 
 
 def test_a_run_whose_lock_file_was_removed_cannot_write(store):
-    """`git clean -fdx` in the middle of a run, then another run: only one of them may write."""
+    """`git clean -fdx` during a run, then another run: only one of them may write."""
     with store.session("apply", LINEAGE) as session:
         session.intend(BOOTS[:1])
         shutil.rmtree(store.directory)
@@ -377,7 +377,7 @@ def test_a_state_replaced_during_a_run_is_not_overwritten(store):
         with pytest.raises(StateLockLostError, match="was replaced during this run"):
             session.checkpoint()
     assert store.file.read_bytes() == text
-    assert {record.status for record in store.read().records} == {"ready", "pending"}, "the journal goes on from it still"
+    assert {record.status for record in store.read().records} == {"ready", "pending"}, "the journal still extends it"
 
 
 def test_history_and_versions(store):

@@ -1,4 +1,4 @@
-"""A connection that breaks anywhere, sessions that are ended, poolers, and rights that are missing."""
+"""Broken connections, ended sessions, poolers and missing privileges."""
 
 from itertools import count
 
@@ -47,8 +47,8 @@ def test_a_connection_broken_at_any_message_loses_nothing(port, answer_lost):
         if run.begun:
             assert run.error is None or isinstance(run.error, StateLockLostError), run.error
         postgresql_server.wait_for(lambda name=name: _backend(port, name).holder() is None, "the end of the broken session")
-        stands = found(_backend(port, name).read())
-        assert stands in [after(steps) for steps in range(run.done, run.begun + 1)], (cut_at, run)
+        content = found(_backend(port, name).read())
+        assert content in [after(steps) for steps in range(run.done, run.begun + 1)], (cut_at, run)
         assert run.done == len(STEPS) or run.error is not None
     assert stopped > pieces // 2
     assert whole_run(_backend(port, name), "two").error is None
@@ -59,8 +59,8 @@ def test_an_ended_session_is_a_lost_lock_and_is_not_replaced(port, name):
     locked.read()
     locked.write_snapshot(snapshot(1), 1)
     locked.begin_journal(1)
-    with raw_connection(port) as behind:
-        behind.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pragmaspec:one'")
+    with raw_connection(port) as other_session:
+        other_session.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pragmaspec:one'")
     for _ in range(2):
         with pytest.raises(StateLockLostError, match="the session that held the lock has ended"):
             locked.append(lines(1), 1, 0)
@@ -83,8 +83,8 @@ def test_a_row_changed_by_another_party_is_not_overwritten(port, name, change):
     locked = _backend(port, name).lock(holder("one"))
     locked.read()
     locked.write_snapshot(snapshot(1), 1)
-    with raw_connection(port) as behind:
-        behind.execute(f"{change} WHERE name = %s", (name,))
+    with raw_connection(port) as other_session:
+        other_session.execute(f"{change} WHERE name = %s", (name,))
     with pytest.raises(StateLockLostError, match="the state was changed"):
         locked.write_snapshot(snapshot(2), 2)
     locked.release()
@@ -96,8 +96,8 @@ def test_lines_of_another_run_fence_this_one_out(port, name):
     locked.read()
     locked.write_snapshot(snapshot(1), 1)
     locked.begin_journal(1)
-    with raw_connection(port) as behind:
-        behind.execute(
+    with raw_connection(port) as other_session:
+        other_session.execute(
             "INSERT INTO pragmaspec.journal SELECT name, lineage, 1, 1, 'other' FROM pragmaspec.states WHERE name = %s", (name,)
         )
     with pytest.raises(StateLockLostError):
@@ -105,9 +105,9 @@ def test_lines_of_another_run_fence_this_one_out(port, name):
     locked.release()
     locked = _backend(port, name).lock(holder("two"))
     locked.read()
-    with raw_connection(port) as behind:
-        behind.execute("UPDATE pragmaspec.journal SET seq = 2 WHERE name = %s", (name,))
-        behind.execute(
+    with raw_connection(port) as other_session:
+        other_session.execute("UPDATE pragmaspec.journal SET seq = 2 WHERE name = %s", (name,))
+        other_session.execute(
             "INSERT INTO pragmaspec.journal SELECT name, lineage, 7, 1, 'more' FROM pragmaspec.journal WHERE name = %s", (name,)
         )
     with pytest.raises(StateLockLostError):
@@ -132,9 +132,9 @@ def test_a_server_without_fsync_causes_a_warning(port, name):
 
 
 def test_the_session_has_its_settings(port, name):
-    with raw_connection(port) as behind:
-        behind.execute("ALTER ROLE anna SET synchronous_commit = off")
-        behind.execute("ALTER ROLE anna SET idle_session_timeout = '1s'")
+    with raw_connection(port) as other_session:
+        other_session.execute("ALTER ROLE anna SET synchronous_commit = off")
+        other_session.execute("ALTER ROLE anna SET idle_session_timeout = '1s'")
     locked = _backend(port, name).lock(holder("one"))
     shown = {
         key: locked._session.execute(f"SHOW {key}").fetchone()[0]
@@ -142,8 +142,8 @@ def test_the_session_has_its_settings(port, name):
     }
     assert list(shown.values()) == ["on", "0", "0", "30s"]
     locked.release()
-    with raw_connection(port) as behind:
-        behind.execute("ALTER ROLE anna RESET ALL")
+    with raw_connection(port) as other_session:
+        other_session.execute("ALTER ROLE anna RESET ALL")
 
 
 def test_names_and_schemas_are_independent(port, name):
@@ -176,17 +176,17 @@ def test_the_last_snapshots_are_kept(port, name):
 
 
 def test_a_role_without_privileges_is_reported_and_minimal_privileges_suffice(port, name):
-    with raw_connection(port) as behind:
-        behind.execute(f"CREATE ROLE bert LOGIN PASSWORD '{PASSWORD}'")
+    with raw_connection(port) as other_session:
+        other_session.execute(f"CREATE ROLE bert LOGIN PASSWORD '{PASSWORD}'")
     as_bert = PostgresqlBackend(f"postgresql://bert@127.0.0.1:{port}/{DATABASE}/{name}?schema=of_bert", FAST_RETRY, ENVIRONMENT)
     assert as_bert.read().snapshot is None
     with pytest.raises(StateUnreachableError, match="permission denied for database"):
         as_bert.lock(holder("one"))
-    with raw_connection(port) as behind:
-        behind.execute("CREATE SCHEMA of_bert AUTHORIZATION bert")
+    with raw_connection(port) as other_session:
+        other_session.execute("CREATE SCHEMA of_bert AUTHORIZATION bert")
     locked = as_bert.lock(holder("one"))
-    with raw_connection(port) as behind:
-        behind.execute("REVOKE INSERT ON of_bert.states FROM bert")
+    with raw_connection(port) as other_session:
+        other_session.execute("REVOKE INSERT ON of_bert.states FROM bert")
     locked.read()
     with pytest.raises(StateUnwritableError, match="permission denied for table states") as caught:
         locked.write_snapshot(snapshot(1), 1)
@@ -217,14 +217,14 @@ def test_an_absent_database_or_server_is_reported(port, name):
 
 
 def test_the_lock_key_is_the_documented_one(port, name):
-    """Another tool can look for it: the number is int8 from sha256('pragmaspec' NUL schema NUL name)."""
+    """Other tools can compute the key: int8 from sha256('pragmaspec' NUL schema NUL name)."""
     place = postgresql_config(f"postgresql://127.0.0.1:{port}/{DATABASE}/{name}")
     locked = _backend(port, name).lock(holder("one"))
-    with raw_connection(port) as behind:
-        assert behind.execute("SELECT pg_try_advisory_lock(%s)", (place.lock_key,)).fetchone() == (False,)
+    with raw_connection(port) as other_session:
+        assert other_session.execute("SELECT pg_try_advisory_lock(%s)", (place.lock_key,)).fetchone() == (False,)
     locked.release()
-    with raw_connection(port) as behind:
-        assert behind.execute("SELECT pg_try_advisory_lock(%s)", (place.lock_key,)).fetchone() == (True,)
+    with raw_connection(port) as other_session:
+        assert other_session.execute("SELECT pg_try_advisory_lock(%s)", (place.lock_key,)).fetchone() == (True,)
 
 
 def test_concurrent_creation_of_the_tables_succeeds(port):

@@ -1,4 +1,4 @@
-"""Stores that ignore preconditions, locks of dead runs, heartbeats that do not arrive, objects that somebody removed."""
+"""Stores that ignore preconditions, locks of dead runs, lost heartbeats, removed objects."""
 
 import json
 import time
@@ -34,7 +34,7 @@ def port():
 
 
 @pytest.fixture
-def behind(port):
+def raw(port):
     client = raw_client(port)
     yield client
     client.close()
@@ -49,8 +49,8 @@ def _backend(port, name, times=STILL, environ=ENVIRONMENT):
     return S3Backend(f"s3://{BUCKET}/stacks/{name}.json?endpoint=http://127.0.0.1:{port}", FAST_RETRY, environ, times)
 
 
-def _lock_body(behind, name):
-    return behind.get_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock")["Body"].read()
+def _lock_body(raw, name):
+    return raw.get_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock")["Body"].read()
 
 
 @pytest.mark.parametrize("ignored", ["If-None-Match", "If-Match"])
@@ -63,11 +63,11 @@ def test_a_store_that_ignores_preconditions_is_refused(name, ignored):
         client.close()
 
 
-def test_the_heartbeat_renews_the_lock(port, name, behind):
+def test_the_heartbeat_renews_the_lock(port, name, raw):
     locked = _backend(port, name, BRISK).lock(holder("one"))
-    first = _lock_body(behind, name)
-    wait_for(lambda: _lock_body(behind, name) != first, "the heartbeat")
-    one, two = json.loads(first), json.loads(_lock_body(behind, name))
+    first = _lock_body(raw, name)
+    wait_for(lambda: _lock_body(raw, name) != first, "the heartbeat")
+    one, two = json.loads(first), json.loads(_lock_body(raw, name))
     assert two["Expires"] > one["Expires"]
     assert one["ID"] == two["ID"] == "one"
     locked.release()
@@ -106,7 +106,7 @@ def test_a_lock_that_is_not_renewed_becomes_stale_by_the_servers_clock(port, nam
     assert time.monotonic() - began > BRISK.stale_s - 2.0
     heir = heirs[-1]
     assert found(heir.read()) == (snapshot(1), lines(1))
-    # The dead one lives after all: it is fenced out although the heir has written nothing of its own.
+    # The holder is alive after all: it is fenced out although its successor has written nothing yet.
     with pytest.raises(StateLockLostError):
         dead.append(lines(2), 2, 0)
     dead.release()
@@ -121,7 +121,7 @@ def test_a_run_that_cannot_renew_its_lock_does_not_write(port, name):
         locked.read()
         locked.write_snapshot(snapshot(1), 1)
         proxy.on("say", lambda method, path: path.endswith(".tflock"), times=10**6, status=503)
-        time.sleep(0.4)  # the time itself is what is tested: the last heartbeat is too old to be believed
+        time.sleep(0.4)  # until the last heartbeat is too old to be trusted
         with pytest.raises(StateUnwritableError, match="it is not known whether the lock is still held"):
             locked.write_snapshot(snapshot(2), 2)
         proxy.faults.clear()
@@ -129,18 +129,18 @@ def test_a_run_that_cannot_renew_its_lock_does_not_write(port, name):
     assert found(_backend(port, name).read()) == (snapshot(1), b"")
 
 
-def test_the_heartbeat_detects_a_removed_lock(port, name, behind):
+def test_the_heartbeat_detects_a_removed_lock(port, name, raw):
     locked = _backend(port, name, LeaseTimes(heartbeat_s=3600.0, trust_s=0.0)).lock(holder("one"))
     locked.read()
-    behind.delete_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock")
+    raw.delete_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock")
     with pytest.raises(StateLockLostError, match="the lock was removed"):
         locked.write_snapshot(snapshot(1), 1)
     locked.release()
 
 
-def test_the_lock_of_another_is_never_removed(port, name, behind):
+def test_the_lock_of_another_is_never_removed(port, name, raw):
     locked = _backend(port, name).lock(holder("one"))
-    behind.put_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock", Body=b'{"ID":"other","Who":"x@y"}')
+    raw.put_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock", Body=b'{"ID":"other","Who":"x@y"}')
     locked.release()
     assert _backend(port, name).holder().id == "other"
     with pytest.raises(UsageError, match="locked by ID other"):
@@ -150,8 +150,8 @@ def test_the_lock_of_another_is_never_removed(port, name, behind):
 
 
 @pytest.mark.parametrize("body", [b"null", b"", b"<html>", b"[]", b"a" * 1_000_000])
-def test_an_unreadable_lock_object_is_still_a_lock(port, name, behind, body):
-    behind.put_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock", Body=body)
+def test_an_unreadable_lock_object_is_still_a_lock(port, name, raw, body):
+    raw.put_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock", Body=body)
     with pytest.raises(StateLockedError) as caught:
         _backend(port, name).lock(holder("one"))
     assert len(str(caught.value)) < 1000
@@ -159,14 +159,14 @@ def test_an_unreadable_lock_object_is_still_a_lock(port, name, behind, body):
     _backend(port, name).lock(holder("one")).release()
 
 
-def test_a_batch_of_a_suspended_run_in_a_finished_journal_is_not_read(port, name, behind):
-    """The counter-example to batches that are guarded by their numbers alone."""
+def test_a_batch_of_a_suspended_run_in_a_finished_journal_is_not_read(port, name, raw):
+    """The counterexample to batches that are guarded only by their numbers."""
     sleeper = _backend(port, name).lock(holder("sleeper"))
     sleeper.read()
     sleeper.write_snapshot(snapshot(1), 1)
     sleeper.begin_journal(1)
     sleeper.append(lines(1), 1, 0)
-    behind.delete_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock")  # by hand, so nobody was fenced
+    raw.delete_object(Bucket=BUCKET, Key=f"stacks/{name}.json.tflock")  # by hand, so no run was fenced out
     heir = _backend(port, name).lock(holder("heir"))
     heir.read()
     heir.write_snapshot(snapshot(2), 2)
@@ -174,12 +174,12 @@ def test_a_batch_of_a_suspended_run_in_a_finished_journal_is_not_read(port, name
         sleeper.append(lines(2), 2, 0)
     sleeper.release()
     heir.begin_journal(2)
-    heir.append(lines(2, said="heir"), 2, 0)
+    heir.append(lines(2, note="heir"), 2, 0)
     heir.release()
-    assert found(_backend(port, name).read()) == (snapshot(2), lines(2, said="heir"))
+    assert found(_backend(port, name).read()) == (snapshot(2), lines(2, note="heir"))
 
 
-def test_a_missing_batch_is_detected(port, name, behind):
+def test_a_missing_batch_is_detected(port, name, raw):
     locked = _backend(port, name).lock(holder("one"))
     locked.read()
     locked.write_snapshot(snapshot(1), 1)
@@ -187,19 +187,19 @@ def test_a_missing_batch_is_detected(port, name, behind):
     for seq in (1, 2, 3):
         locked.append(lines(seq), seq, 0)
     locked.release()
-    keys = [each["Key"] for each in behind.list_objects_v2(Bucket=BUCKET, Prefix=f"stacks/{name}.json.journal/")["Contents"]]
-    behind.delete_object(Bucket=BUCKET, Key=keys[1])
+    keys = [each["Key"] for each in raw.list_objects_v2(Bucket=BUCKET, Prefix=f"stacks/{name}.json.journal/")["Contents"]]
+    raw.delete_object(Bucket=BUCKET, Key=keys[1])
     with pytest.raises(StateUnreadableError, match="batch 2 of the journal is missing"):
         _backend(port, name).read()
 
 
-def test_leftovers_of_an_error_are_removed_later(port, name, behind):
-    behind.put_object(Bucket=BUCKET, Key=f"stacks/{name}.json.journal/old/000000000001", Body=b"x")
+def test_leftovers_of_an_error_are_removed_later(port, name, raw):
+    raw.put_object(Bucket=BUCKET, Key=f"stacks/{name}.json.journal/old/000000000001", Body=b"x")
     locked = _backend(port, name).lock(holder("one"))
     locked.read()
     locked.write_snapshot(snapshot(1), 1)
     locked.release()
-    assert behind.list_objects_v2(Bucket=BUCKET, Prefix=f"stacks/{name}.json")["KeyCount"] == 1
+    assert raw.list_objects_v2(Bucket=BUCKET, Prefix=f"stacks/{name}.json")["KeyCount"] == 1
 
 
 def test_versions_are_those_of_the_bucket(port, name):
@@ -244,7 +244,7 @@ def test_a_refusal_is_not_an_absent_state(port, name, status):
 
 
 def test_a_conflict_with_another_request_is_retried(port, name):
-    """409 ConditionalRequestConflict: another conditional write is under way; neither has won yet."""
+    """409 ConditionalRequestConflict: another conditional write is in progress; neither has succeeded yet."""
     with FaultyProxy(port) as proxy:
         fault = proxy.on("say", lambda method, path: method == "PUT", times=2, status=409)
         locked = _backend(proxy.port, name).lock(holder("one"))
