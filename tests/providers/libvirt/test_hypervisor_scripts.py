@@ -19,7 +19,7 @@ def test_start_hypervisor_leaves_a_running_daemon_alone(hypervisor, tmp_path):
     notes = {file.name: file.read_text() for file in RUN_DIRECTORY.glob("*.pid")}
     done = run("start-hypervisor", tmp_path / "run")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "qemu:///system answers" in done.stdout
+    assert "qemu:///system responds" in done.stdout
     assert not (tmp_path / "run").exists(), "nothing was started"
     assert {file.name: file.read_text() for file in RUN_DIRECTORY.glob("*.pid")} == notes
 
