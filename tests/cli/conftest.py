@@ -29,9 +29,3 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         return captured.out, captured.err
 
     return CommandLine(work, read)
-
-
-@pytest.fixture
-def shop(cli: CommandLine) -> CommandLine:
-    """The former name of the fixture."""
-    return cli

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import cli, shop  # noqa: F401 - a fixture
+from tests.cli.conftest import cli  # noqa: F401 - a fixture
 from tests.engine.harness import Lab
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 LIMIT_S = 60
 
@@ -20,13 +20,13 @@ def wait_for(reached: Callable[[], bool], what: str) -> None:
 
 
 @contextmanager
-def applying(shop: Workshop, *more: str, **streams: int) -> Iterator["subprocess.Popen[str]"]:
+def applying(cli: CommandLine, *more: str, **streams: int) -> Iterator["subprocess.Popen[str]"]:
     """``pragmaspec apply`` under way in a process of its own; dead at the end."""
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     process = subprocess.Popen(
-        shop.command("apply", "-y", *more),
-        cwd=shop.directory,
-        env=shop.environment,
+        cli.command("apply", "-y", *more),
+        cwd=cli.directory,
+        env=cli.environment,
         stdin=subprocess.DEVNULL,
         text=True,
         **given,  # type: ignore[call-overload]  # files or PIPE
@@ -38,10 +38,10 @@ def applying(shop: Workshop, *more: str, **streams: int) -> Iterator["subprocess
         process.kill()
 
 
-def journal(shop: Workshop) -> str:
+def journal(cli: CommandLine) -> str:
     """What the journal of the run says so far; empty when there is none."""
     texts = []
-    for file in sorted((shop.directory / "state" / "cluster").glob("journal.*.jsonl")):
+    for file in sorted((cli.directory / "state" / "cluster").glob("journal.*.jsonl")):
         try:
             texts.append(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -49,17 +49,17 @@ def journal(shop: Workshop) -> str:
     return "".join(texts).rstrip("\0")
 
 
-def intends(shop: Workshop, verb: str) -> bool:
+def intends(cli: CommandLine, verb: str) -> bool:
     """Whether a call ``verb`` is recorded as about to leave."""
-    return any('"type":"intent"' in line and f'"verb":"{verb}"' in line for line in journal(shop).splitlines())
+    return any('"type":"intent"' in line and f'"verb":"{verb}"' in line for line in journal(cli).splitlines())
 
 
-def machines(shop: Workshop) -> set[str]:
+def machines(cli: CommandLine) -> set[str]:
     """Names of the nodes that are at the site, by its own file."""
     import json
 
     found: dict[str, None] = {}
-    path = Path(shop.directory / "site.json")
+    path = Path(cli.directory / "site.json")
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         entry = json.loads(line)
         if entry["kind"] == "machine":

@@ -16,7 +16,7 @@ from pragmaspec.report.problems_text import problems_text
 from pragmaspec.resources import Mark, Nic, Node
 from pragmaspec.spec.yaml.parser import read_document
 from pragmaspec.spec.yaml.tree import Mapping, plain_data
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 LINEAGE = "5ca1ab1e-0000-4000-8000-000000000001"
 
@@ -119,7 +119,7 @@ def test_what_a_site_says_in_an_error_is_shown_and_not_obeyed() -> None:
         assert "owned" in shown
 
 
-def test_a_hostile_answer_reaches_neither_the_terminal_nor_the_state(shop: Workshop) -> None:
+def test_a_hostile_answer_reaches_neither_the_terminal_nor_the_state(cli: CommandLine) -> None:
     """A server for states that answers an error page full of control codes and a token."""
     from tests.state.backends.faulty_proxy import FaultyProxy
     from tests.state.backends.http_server import StateServer
@@ -127,9 +127,9 @@ def test_a_hostile_answer_reaches_neither_the_terminal_nor_the_state(shop: Works
     body = f"<html>{CONTROL} token=glpat-SECRET</html>".encode()
     with StateServer("plain") as server, FaultyProxy(server.port) as proxy:
         proxy.on("say", lambda *_: True, times=100, status=403, body=body)
-        shop.spec()
-        said = shop("plan", "--state", server.url("x", proxy.port), status=1)
-        as_json = shop("plan", "--json", "--state", server.url("x", proxy.port), status=1)
+        cli.spec()
+        said = cli("plan", "--state", server.url("x", proxy.port), status=1)
+        as_json = cli("plan", "--json", "--state", server.url("x", proxy.port), status=1)
     for text in (said.err, as_json.out):
         assert "403" in text
         assert "glpat-SECRET" not in text

@@ -4,14 +4,14 @@ import pytest
 
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.stack.saved_plan import read_saved_plan
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 from tests.reliability.runs import machines
 
 
-def test_a_flipped_bit_or_a_cut_is_refused(shop: Workshop) -> None:
-    shop.spec()
-    shop("plan", "-o", "hello.plan")
-    file = shop.directory / "hello.plan"
+def test_a_flipped_bit_or_a_cut_is_refused(cli: CommandLine) -> None:
+    cli.spec()
+    cli("plan", "-o", "hello.plan")
+    file = cli.directory / "hello.plan"
     whole = file.read_bytes()
     read_saved_plan(file)
     damaged = [whole[:length] for length in range(0, len(whole) - 1, 31)]
@@ -25,38 +25,38 @@ def test_a_flipped_bit_or_a_cut_is_refused(shop: Workshop) -> None:
             read_saved_plan(file)
 
 
-def test_an_edited_plan_does_nothing(shop: Workshop) -> None:
-    shop.spec()
-    shop("plan", "-o", "hello.plan")
-    file = shop.directory / "hello.plan"
+def test_an_edited_plan_does_nothing(cli: CommandLine) -> None:
+    cli.spec()
+    cli("plan", "-o", "hello.plan")
+    file = cli.directory / "hello.plan"
     text = file.read_text()
     assert '"cpus":1' in text
     file.write_text(text.replace('"cpus":1', '"cpus":2'))
-    assert "Saved plan damaged" in shop("apply", "hello.plan", "-y", status=64).err
-    assert machines(shop) == set()
-    assert not (shop.directory / "state").exists()
+    assert "Saved plan damaged" in cli("apply", "hello.plan", "-y", status=64).err
+    assert machines(cli) == set()
+    assert not (cli.directory / "state").exists()
 
 
-def test_what_it_touches_is_looked_at_again(shop: Workshop) -> None:
+def test_what_it_touches_is_looked_at_again(cli: CommandLine) -> None:
     """Somebody changes a node of the plan between the plan and its apply."""
-    shop.running()
-    shop.spec(memory="2 GiB")
-    shop("plan", "-o", "larger.plan")
-    lines = (shop.directory / "site.json").read_text().splitlines()
+    cli.running()
+    cli.spec(memory="2 GiB")
+    cli("plan", "-o", "larger.plan")
+    lines = (cli.directory / "site.json").read_text().splitlines()
     kept = [line for line in lines if not ("hello-compute-1" in line and '"machine"' in line)]
-    (shop.directory / "site.json").write_text("\n".join(kept) + "\n")
-    said = shop("apply", "larger.plan", "-y", status=4)
+    (cli.directory / "site.json").write_text("\n".join(kept) + "\n")
+    said = cli("apply", "larger.plan", "-y", status=4)
     assert "The sites have changed since the plan was made" in said.err
     assert "hello-compute-1" in said.err
-    assert machines(shop) == {"hello-frontend", "hello-compute-0"}
+    assert machines(cli) == {"hello-frontend", "hello-compute-0"}
 
 
-def test_another_site_under_the_same_name_is_refused(shop: Workshop) -> None:
-    shop.running()
-    shop.spec(3)
-    shop("plan", "-o", "three.plan")
-    (shop.directory / "site.json").rename(shop.directory / "away.json")
-    (shop.directory / "site.json").write_text('{"kind":"site","format":1,"name":"other"}\n')
-    said = shop("apply", "three.plan", "-y", status=4)
-    assert machines(shop) == set()
+def test_another_site_under_the_same_name_is_refused(cli: CommandLine) -> None:
+    cli.running()
+    cli.spec(3)
+    cli("plan", "-o", "three.plan")
+    (cli.directory / "site.json").rename(cli.directory / "away.json")
+    (cli.directory / "site.json").write_text('{"kind":"site","format":1,"name":"other"}\n')
+    said = cli("apply", "three.plan", "-y", status=4)
+    assert machines(cli) == set()
     assert "Nothing was changed" in said.err

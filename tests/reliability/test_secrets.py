@@ -11,7 +11,7 @@ import pytest
 
 from pragmaspec.guest.keys import StackKey, host_key, operator_key
 from pragmaspec.resources import Mark
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 from tests.reliability.runs import LIMIT_S, applying, intends, wait_for
 from tests.state.backends.kinds import HttpKind, running
 
@@ -26,11 +26,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpKind]:
         yield started
 
 
-def spec_with_secret(shop: Workshop, computes: int = 2, **site: str) -> None:
-    shop.spec(computes, site=site, user_data=f"{{write_files: [{{path: /etc/token, content: {USER_SECRET}}}]}}")
+def spec_with_secret(cli: CommandLine, computes: int = 2, **site: str) -> None:
+    cli.spec(computes, site=site, user_data=f"{{write_files: [{{path: /etc/token, content: {USER_SECRET}}}]}}")
 
 
-def canaries(shop: Workshop) -> list[bytes]:
+def canaries(cli: CommandLine) -> list[bytes]:
     """What must be found nowhere: the stack's key in every form, a private key of a node, what the user's user-data says."""
     (file,) = Path(os.environ["HOME"]).rglob("*.key")
     lineage, secret = file.stem, bytes.fromhex(file.read_text().strip())
@@ -48,32 +48,32 @@ def written(*folders: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
-def test_nothing_that_is_written_or_said_has_a_secret(shop: Workshop) -> None:
-    spec_with_secret(shop)
+def test_nothing_that_is_written_or_said_has_a_secret(cli: CommandLine) -> None:
+    spec_with_secret(cli)
     said = [
-        shop("plan", "-o", "hello.plan", "-v"),
-        shop("apply", "-y"),
-        shop("plan", "--json"),
-        shop("show", "hello-frontend", "--json"),
-        shop("show", "hello-frontend"),
-        shop("list", "cluster", "--json"),
-        shop("list", "site", "--json"),
-        shop("status", "--json"),
-        shop("state", "pull"),
-        shop("state", "history"),
-        shop("key", "show"),
-        shop("inventory", "--list"),
-        shop("console", "hello-frontend", "--log"),
+        cli("plan", "-o", "hello.plan", "-v"),
+        cli("apply", "-y"),
+        cli("plan", "--json"),
+        cli("show", "hello-frontend", "--json"),
+        cli("show", "hello-frontend"),
+        cli("list", "cluster", "--json"),
+        cli("list", "site", "--json"),
+        cli("status", "--json"),
+        cli("state", "pull"),
+        cli("state", "history"),
+        cli("key", "show"),
+        cli("inventory", "--list"),
+        cli("console", "hello-frontend", "--log"),
     ]
-    spec_with_secret(shop, 3, latency="300 ms", faults="[{call: boot, kind: refuse, nth: 1}]")
-    with applying(shop) as process:
-        wait_for(lambda: intends(shop, "boot"), "the journal")
+    spec_with_secret(cli, 3, latency="300 ms", faults="[{call: boot, kind: refuse, nth: 1}]")
+    with applying(cli) as process:
+        wait_for(lambda: intends(cli, "boot"), "the journal")
         listed = (Path(f"/proc/{process.pid}/cmdline").read_bytes(), Path(f"/proc/{process.pid}/environ").read_bytes())
         process.kill()
         process.wait(timeout=LIMIT_S)
-    assert any(path.name.startswith("journal.") for path in written(shop.directory / "state"))
-    said += [shop("apply", "-y", status=5)]
-    here = shop.directory
+    assert any(path.name.startswith("journal.") for path in written(cli.directory / "state"))
+    said += [cli("apply", "-y", status=5)]
+    here = cli.directory
     found = {
         **{str(path): data for path, data in written(here / "state").items()},
         "saved plan": (here / "hello.plan").read_bytes(),
@@ -83,13 +83,13 @@ def test_nothing_that_is_written_or_said_has_a_secret(shop: Workshop) -> None:
     }
     assert any("backups" in name for name in found)
     for name, data in found.items():
-        for canary in canaries(shop):
+        for canary in canaries(cli):
             assert canary not in data, (name, canary)
 
 
-def test_a_bug_shows_a_traceback_without_secrets(shop: Workshop) -> None:
-    spec_with_secret(shop)
-    shop("apply", "-y")
+def test_a_bug_shows_a_traceback_without_secrets(cli: CommandLine) -> None:
+    spec_with_secret(cli)
+    cli("apply", "-y")
     code = (
         "import pragmaspec.engine.apply as a, pragmaspec.cli.app as c\n"
         "def broken(plan, context, reporter=None):\n"
@@ -97,33 +97,33 @@ def test_a_bug_shows_a_traceback_without_secrets(shop: Workshop) -> None:
         "a.apply_plan = broken\n"
         "c.run(['apply', '-y'])"
     )
-    spec_with_secret(shop, 3)
+    spec_with_secret(cli, 3)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=shop.directory, env=shop.environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=cli.directory, env=cli.environment, capture_output=True, text=True, check=False
     )
     assert "ZeroDivisionError" in done.stderr
-    for canary in canaries(shop):
+    for canary in canaries(cli):
         assert canary not in (done.stdout + done.stderr).encode()
 
 
 def test_the_password_of_a_server_is_in_no_file_no_output_and_no_process_list(
-    shop: Workshop, server: HttpKind, monkeypatch: pytest.MonkeyPatch
+    cli: CommandLine, server: HttpKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     password = next(value for name, value in server.environment.items() if "PASSWORD" in name)
-    spec = shop.spec(site={"latency": "300 ms"})
+    spec = cli.spec(site={"latency": "300 ms"})
     spec.write_text(f"state: {server.url('secret')}\n" + spec.read_text())
-    said = [shop("plan", "-o", "hello.plan")]
-    with applying(shop) as process:
-        wait_for(lambda: len(shop("state", "list", "--json").json["records"]) > 0, "an intent")
+    said = [cli("plan", "-o", "hello.plan")]
+    with applying(cli) as process:
+        wait_for(lambda: len(cli("state", "list", "--json").json["records"]) > 0, "an intent")
         listed = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         out, err = process.communicate(timeout=LIMIT_S)
     monkeypatch.setenv("PRAGMASPEC_HTTP_PASSWORD", "wrong")
-    said.append(shop("plan", status=1))
+    said.append(cli("plan", status=1))
     monkeypatch.setenv("PRAGMASPEC_HTTP_PASSWORD", password)
-    said += [shop("state", "lock", "show", "--json"), shop("state", "pull")]
-    files = written(shop.directory, Path(os.environ["HOME"]))
+    said += [cli("state", "lock", "show", "--json"), cli("state", "pull")]
+    files = written(cli.directory, Path(os.environ["HOME"]))
     everything = [*files.values(), listed, (out + err).encode(), *((each.out + each.err).encode() for each in said)]
     basic = base64.b64encode(f"{server.environment.get('PRAGMASPEC_HTTP_USERNAME', '')}:{password}".encode())
     for data in everything:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 from tests.reliability.runs import LIMIT_S, applying, machines, wait_for
 from tests.state.backends.kinds import Kind, running
 
@@ -18,36 +18,36 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_a_run_whose_lock_was_taken_while_it_was_stopped_makes_no_further_call(
-    shop: Workshop, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    cli: CommandLine, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in kind.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PGUSER", "anna")
     url = kind.url("sleeper")
-    spec = shop.spec(site={"latency": "1 s"})
+    spec = cli.spec(site={"latency": "1 s"})
     spec.write_text(f"state: {url}\n" + spec.read_text())
-    with applying(shop) as process:
-        wait_for(lambda: len(shop("state", "list", "--json").json["records"]) > 0, "an intent")
+    with applying(cli) as process:
+        wait_for(lambda: len(cli("state", "list", "--json").json["records"]) > 0, "an intent")
         process.send_signal(signal.SIGSTOP)
         wait_for(lambda: "\nState:\tT" in Path(f"/proc/{process.pid}/status").read_text(), "the stop")
-        held = shop("state", "lock", "show", "--json").json["holder"]
+        held = cli("state", "lock", "show", "--json").json["holder"]
         assert held["command"] == "apply"
-        shop("state", "unlock", held["id"], "-y")
-        nothing = shop.spec()
+        cli("state", "unlock", held["id"], "-y")
+        nothing = cli.spec()
         nothing.write_text(f"state: {url}\n" + nothing.read_text().partition("clusters:")[0] + "clusters: {}\n")
-        shop("apply", "-y")
+        cli("apply", "-y")
         process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode in (1, 5), err
     assert "The lock was taken from this run" in err
     assert "Traceback" not in out + err
-    assert machines(shop) == set(), "what the plan would have booted next was not"
+    assert machines(cli) == set(), "what the plan would have booted next was not"
     # The calls that were under way when it was stopped may still take effect, after the other run has gone on: that shows.
-    orphans = {orphan["kind"] for orphan in shop("orphans", "--json").json["orphans"]}
+    orphans = {orphan["kind"] for orphan in cli("orphans", "--json").json["orphans"]}
     assert orphans <= {"allocation", "image"}
     if orphans:
-        shop("orphans", "--adopt", "*")
-        shop("apply", "-y", "--allow", "data-loss")
-    assert shop("plan").out.startswith("No changes")
-    inventory = shop("list", "site", "--json").json["sites"][0]["inventory"]
+        cli("orphans", "--adopt", "*")
+        cli("apply", "-y", "--allow", "data-loss")
+    assert cli("plan").out.startswith("No changes")
+    inventory = cli("list", "site", "--json").json["sites"][0]["inventory"]
     assert (inventory["addresses"], inventory["vlans"], inventory["images"]) == ([], [], [])

@@ -1,3 +1,3 @@
-from tests.cli.conftest import cli, shop
+from tests.cli.conftest import cli
 
-__all__ = ["cli", "shop"]
+__all__ = ["cli"]

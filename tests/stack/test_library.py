@@ -9,13 +9,13 @@ import pragmaspec
 from pragmaspec import PlanRefusedError, SiteError, Stack, UsageError
 from pragmaspec.errors import PragmaspecError
 from pragmaspec.stack.location import StackLocation
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_ten_lines_do_what_the_command_does(shop: Workshop) -> None:
-    shop.spec()
+def test_ten_lines_do_what_the_command_does(cli: CommandLine) -> None:
+    cli.spec()
     with Stack("cluster.yaml") as stack:
         plan = stack.plan()
         assert "Plan: 1 to stage (1 MiB to transfer), 1 to allocate, 3 to boot." in str(plan)
@@ -25,15 +25,15 @@ def test_ten_lines_do_what_the_command_does(shop: Workshop) -> None:
         assert stack.plan().empty
         assert stack.look().drift == ()
         assert not stack.interrupted()
-    assert shop("plan").out.startswith("No changes")
+    assert cli("plan").out.startswith("No changes")
 
 
-def test_apply_plans_by_itself_and_asks_for_what_is_lost(shop: Workshop) -> None:
-    shop.spec(2)
+def test_apply_plans_by_itself_and_asks_for_what_is_lost(cli: CommandLine) -> None:
+    cli.spec(2)
     stack = Stack()
     assert stack.name == "cluster"
     stack.apply()
-    shop.spec(1)
+    cli.spec(1)
     with pytest.raises(PlanRefusedError, match="data-loss"):
         stack.apply()
     stack.apply(allow=("data-loss",))
@@ -42,8 +42,8 @@ def test_apply_plans_by_itself_and_asks_for_what_is_lost(shop: Workshop) -> None
         stack.nodes("other")
 
 
-def test_the_verbs(shop: Workshop) -> None:
-    shop.spec()
+def test_the_verbs(cli: CommandLine) -> None:
+    cli.spec()
     stack = Stack()
     stack.boot("hello")
     stack.shutdown("hello")
@@ -55,16 +55,16 @@ def test_the_verbs(shop: Workshop) -> None:
     assert stack.nodes() == ()
 
 
-def test_a_plan_is_shown_in_a_notebook(shop: Workshop) -> None:
-    shop.spec()
+def test_a_plan_is_shown_in_a_notebook(cli: CommandLine) -> None:
+    cli.spec()
 
     plan = Stack().plan(targets=["hello-frontend"])
     assert repr(plan) == str(plan)
     assert "Partial plan" in repr(plan)
 
 
-def test_a_stack_says_which_it_is(shop: Workshop) -> None:
-    shop.spec()
+def test_a_stack_says_which_it_is(cli: CommandLine) -> None:
+    cli.spec()
     assert repr(Stack()) == "<Stack cluster, described by cluster.yaml>"
     assert repr(Stack(state="state/gone")) == "<Stack cluster, described by cluster.yaml>"
     assert (
@@ -72,13 +72,13 @@ def test_a_stack_says_which_it_is(shop: Workshop) -> None:
     )
 
 
-def test_one_word_is_a_word(shop: Workshop) -> None:
-    shop.spec()
+def test_one_word_is_a_word(cli: CommandLine) -> None:
+    cli.spec()
     stack = Stack()
     assert repr(stack.plan(targets="hello")) == repr(stack.plan(targets=["hello"]))
     assert repr(stack.plan(exclude="hello-compute-1")) == repr(stack.plan(exclude=("hello-compute-1",)))
     stack.apply()
-    shop.spec(1)
+    cli.spec(1)
     stack.apply(allow="data-loss")
     assert len(stack.nodes("hello")) == 2
     with pytest.raises(UsageError, match="rebild cannot be allowed"):
@@ -87,9 +87,9 @@ def test_one_word_is_a_word(shop: Workshop) -> None:
         stack.clean("hello", shutdown=True, allow="rebild")
 
 
-def test_the_lines_of_the_documentation(shop: Workshop) -> None:
+def test_the_lines_of_the_documentation(cli: CommandLine) -> None:
     """The example in docs/library.md is run as it stands, up to the login: nobody answers at a pretended site."""
-    shop.spec()
+    cli.spec()
     text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert example is not None
@@ -115,10 +115,10 @@ def test_the_interface_is_complete() -> None:
     assert kinds <= set(pragmaspec.__all__)
 
 
-def test_without_a_spec(shop: Workshop) -> None:
+def test_without_a_spec(cli: CommandLine) -> None:
     with pytest.raises(UsageError, match="No spec found"):
         Stack()
-    only_state = Stack(state=shop.directory / "state" / "gone")
+    only_state = Stack(state=cli.directory / "state" / "gone")
     assert only_state.name == "gone"
     assert only_state.nodes() == ()
     with pytest.raises(UsageError, match="No spec found"):

@@ -9,57 +9,57 @@ from pragmaspec.images.store.blobs import BlobStore
 from pragmaspec.images.store.usage import StackUsage, record_usage, stack_usages
 from pragmaspec.stack.images.usage import needed_images, record_use
 from pragmaspec.stack.stack import Stack
-from tests.cli.workshop import Workshop
+from tests.cli.harness import CommandLine
 
 
 @pytest.fixture
-def store(shop: Workshop) -> BlobStore:
-    return BlobStore(shop.directory.parent / "home" / "cache" / "pragmaspec" / "images")
+def store(cli: CommandLine) -> BlobStore:
+    return BlobStore(cli.directory.parent / "home" / "cache" / "pragmaspec" / "images")
 
 
-def remembered(shop: Workshop, store: BlobStore) -> Stack:
-    stack = Stack(shop.directory / "cluster.yaml")
+def remembered(cli: CommandLine, store: BlobStore) -> Stack:
+    stack = Stack(cli.directory / "cluster.yaml")
     record_use(stack.location, stack.wanted(), store.directory)
     return stack
 
 
-def test_the_spec_needs_its_images(shop: Workshop, store: BlobStore) -> None:
-    shop.spec()
-    (image,) = remembered(shop, store).wanted().images
+def test_the_spec_needs_its_images(cli: CommandLine, store: BlobStore) -> None:
+    cli.spec()
+    (image,) = remembered(cli, store).wanted().images
     needed = needed_images(store)
     assert needed.images == needed.files == {image.digest}
-    assert needed.uses == {image.digest: (str(shop.directory / "cluster.yaml"),)}
+    assert needed.uses == {image.digest: (str(cli.directory / "cluster.yaml"),)}
     assert needed.gone == ()
 
 
-def test_what_is_recorded_at_sites_is_needed_though_the_spec_has_moved_on(shop: Workshop, store: BlobStore) -> None:
-    shop.running()
-    (before,) = remembered(shop, store).wanted().images
-    disk = shop.directory / "disk.raw"
+def test_what_is_recorded_at_sites_is_needed_though_the_spec_has_moved_on(cli: CommandLine, store: BlobStore) -> None:
+    cli.running()
+    (before,) = remembered(cli, store).wanted().images
+    disk = cli.directory / "disk.raw"
     disk.write_bytes(b"another" + disk.read_bytes()[7:])
-    (after,) = remembered(shop, store).wanted().images
+    (after,) = remembered(cli, store).wanted().images
     assert before.digest != after.digest
     assert needed_images(store).images == {before.digest, after.digest}
-    (shop.directory / "cluster.yaml").unlink()
+    (cli.directory / "cluster.yaml").unlink()
     assert needed_images(store).images == {before.digest}, "without the spec, what stands at the site"
 
 
-def test_a_stack_that_is_no_more_needs_nothing(shop: Workshop, store: BlobStore) -> None:
-    shop.spec()
-    remembered(shop, store)
-    (shop.directory / "cluster.yaml").unlink()
+def test_a_stack_that_is_no_more_needs_nothing(cli: CommandLine, store: BlobStore) -> None:
+    cli.spec()
+    remembered(cli, store)
+    (cli.directory / "cluster.yaml").unlink()
     needed = needed_images(store)
-    assert (needed.images, [user.shown for user in needed.gone]) == (frozenset(), [str(shop.directory / "cluster.yaml")])
+    assert (needed.images, [user.shown for user in needed.gone]) == (frozenset(), [str(cli.directory / "cluster.yaml")])
 
 
-def test_whoever_cannot_look_must_not_remove(shop: Workshop, store: BlobStore) -> None:
-    shop.running()
-    remembered(shop, store)
-    state = shop.directory / "state" / "cluster" / "state.json"
+def test_whoever_cannot_look_must_not_remove(cli: CommandLine, store: BlobStore) -> None:
+    cli.running()
+    remembered(cli, store)
+    state = cli.directory / "state" / "cluster" / "state.json"
     state.write_text("{")
     with pytest.raises(ImageError, match="Nothing was removed") as refused:
         needed_images(store)
-    spec = str(shop.directory / "cluster.yaml")
+    spec = str(cli.directory / "cluster.yaml")
     assert f"--forget {spec}" in str(refused.value)
     assert [user.shown for user in needed_images(store, [spec]).gone] == [spec]
 
@@ -70,8 +70,8 @@ def test_a_state_at_a_server_that_does_not_answer_stops_it(store: BlobStore) -> 
         needed_images(store)
 
 
-def test_the_folder_is_known_by_its_whole_path(shop: Workshop, store: BlobStore) -> None:
-    shop.spec()
+def test_the_folder_is_known_by_its_whole_path(cli: CommandLine, store: BlobStore) -> None:
+    cli.spec()
     record_use(Stack("cluster.yaml").location, Stack("cluster.yaml").wanted(), store.directory)
     (user,) = stack_usages(store)
-    assert (Path(user.spec), Path(user.state)) == (shop.directory / "cluster.yaml", shop.directory / "state" / "cluster")
+    assert (Path(user.spec), Path(user.state)) == (cli.directory / "cluster.yaml", cli.directory / "state" / "cluster")
