@@ -51,7 +51,8 @@ class OfflineOverlays:
         It contains private keys, and is removed afterwards. Raises ImageError.
         """
         # Imported only for nodes with such an image.
-        from pragmaspec.images.offline.overlay import name_base, quick_overlay  # noqa: PLC0415
+        from pragmaspec.images.formats.qemu_img import set_backing_path  # noqa: PLC0415
+        from pragmaspec.images.offline.overlay import quick_overlay  # noqa: PLC0415
 
         image = self._target.image(node)
         folder = self._new_folder()
@@ -62,7 +63,7 @@ class OfflineOverlays:
             if file is None:
                 self._needs_appliance.add(image.digest)
                 file = self._appliance_overlay(node, image)
-            name_base(file, base_path, image.format)
+            set_backing_path(file, base_path, image.format)
             yield file
             file.unlink()
         finally:

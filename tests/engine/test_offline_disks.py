@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from pragmaspec.engine.offline_disks import OfflineOverlays
 from pragmaspec.engine.target_state import TargetState
 from pragmaspec.guest.offline.detect import guest_system
+from pragmaspec.images.formats import qemu_img
 from pragmaspec.images.offline import overlay as making
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.resources import Node
@@ -101,7 +102,7 @@ def test_what_only_libguestfs_can_write_is_written_at_once(
 
     monkeypatch.setattr(making, "quick_overlay", lambda base, wish, scratch: None)
     monkeypatch.setattr(making, "appliance_overlays", by_appliance)
-    monkeypatch.setattr(making, "name_base", lambda overlay, path, format_: None)
+    monkeypatch.setattr(qemu_img, "set_backing_path", lambda overlay, path, format_: None)
     with supply(tmp_path / "disk", replace(node(2), disk_bytes=DISK_BYTES)) as overlays:
         for wanted in map(plain, (0, -1)):
             with overlays.overlay(wanted, AT_SITE) as file:

@@ -1,7 +1,4 @@
-"""A Debian or Ubuntu system as a tar archive, by mmdebstrap.
-
-The programs a build needs, and the rights it runs with.
-"""
+"""Creates a Debian or Ubuntu system as a tar archive with mmdebstrap, and checks the programs and privileges for a build."""
 
 import os
 import secrets
@@ -21,31 +18,31 @@ from pragmaspec.images.debian import recipe
 from pragmaspec.images.debian.distribution import apt_options
 
 PROGRAMS = {"mmdebstrap": "mmdebstrap", "mkfs.ext4": "e2fsprogs", "qemu-img": "qemu-utils", "tar": "tar"}
-"""Program, and the Debian package that has it."""
+"""Debian package by program."""
 UMASK = 0o022
-"""Of every program of a build, whoever builds: scripts of packages make files, and folders come without a description."""
+"""The umask of all programs of a build, so that the files they create do not depend on the user's."""
 SYSTEM_PATHS = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def search_path() -> str:
-    """PATH with the directories of system programs, which an ordinary user's lacks."""
+    """Return PATH with the directories of system programs, which an ordinary user's may lack."""
     return f"{os.environ.get('PATH', '')}:{SYSTEM_PATHS}"
 
 
 def check_tools(search: str) -> None:
-    """Raises ImageError that says what to install when a program is missing below ``search``."""
+    """Raise ImageError, with the packages to install, if a program is missing in the path ``search``."""
     missing = sorted({package for program, package in PROGRAMS.items() if not shutil.which(program, path=search)})
     if missing:
         raise ImageError(
             "Programs missing",
-            f"Building an image needs more than is installed here. Install it: apt-get install {' '.join(missing)}",
+            f"Building an image requires programs that are not installed: apt-get install {' '.join(missing)}",
         )
 
 
 def privileges(search: str) -> tuple[str, tuple[str, ...]]:
-    """The mode for mmdebstrap, and the command that the other programs run under, so that files may belong to root.
+    """Return the mode for mmdebstrap, and the command prefix with which other programs can create files owned by root.
 
-    root needs none. Anybody else gets a user namespace; raises ImageError where the machine does not allow it.
+    root needs no prefix; other users get a user namespace. Raises ImageError if the machine does not allow that.
     """
     if os.geteuid() == 0:
         return "root", ()
@@ -56,15 +53,15 @@ def privileges(search: str) -> tuple[str, tuple[str, ...]]:
         allowed = False
     if not allowed:
         raise ImageError(
-            "Rights missing",
-            "Building an image needs root or unprivileged user namespaces, and this machine allows you neither. "
-            "Run the command as root, or let root install uidmap, put ranges for you in /etc/subuid and /etc/subgid, and "
-            "allow user namespaces.",
+            "Privileges missing",
+            "Building an image requires root or unprivileged user namespaces, and this machine allows you neither. Run the "
+            "command as root, or have root install uidmap, add ranges for you to /etc/subuid and /etc/subgid, and allow user "
+            "namespaces.",
         )
     return "unshare", inside
 
 
-LIMIT_S = 3600.0
+TIMEOUT_S = 3600.0
 STAGES = {
     "running apt-get update": "reading the package lists",
     "downloading packages": "downloading packages",
@@ -75,13 +72,13 @@ STAGES = {
     "cleaning package lists": "tidying up",
     "creating tarball": "writing the archive",
 }
-"""What mmdebstrap says, and what a person reads."""
-# Documentation and translations of messages are a third of the files and nobody's business in a node; licences stay.
+"""Progress to report, by mmdebstrap's messages."""
+# Documentation and translations are a third of the files, and useless on a node; licences are kept.
 DPKG_EXCLUDES = (
     "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*", "path-exclude=/usr/share/locale/*",
     "path-exclude=/usr/share/doc/*", "path-include=/usr/share/doc/*/copyright",
 )  # fmt: skip
-# Checked by hash of their source, Python's compiled files are read twice as slowly; theirs never change here.
+# Python reads compiled files twice as slowly if it verifies the hash of their source, which never changes here.
 COMPILE_PYTHON_HOOK = (
     'chroot "$1" find /usr/lib/python3 /usr/lib/python3.* -name __pycache__ -prune -exec rm -r {} + && '
     'PYTHONHASHSEED=0 chroot "$1" sh -c "exec python3 -m compileall -q -f --invalidation-mode unchecked-hash '
@@ -90,7 +87,7 @@ COMPILE_PYTHON_HOOK = (
 
 
 class BootstrapRequest(Frozen, frozen=True):
-    """What is asked of mmdebstrap. ``keyring``: the file with the archive's keys; None: what this machine's apt trusts."""
+    """Arguments of mmdebstrap. ``keyring``: the file with the archive's keys; None: the keys that this machine's apt trusts."""
 
     suite: str
     packages: tuple[str, ...]
@@ -99,37 +96,38 @@ class BootstrapRequest(Frozen, frozen=True):
     keyring: Path | None = None
 
 
-def bootstrap(archive: Path, order: BootstrapRequest, said: Callable[[str], None]) -> None:
-    """Write the system to ``archive``; ``said`` is told each stage. Raises ImageError with apt's own words."""
-    with _seen_by_apt(order.keyring) as (settings, keyring), archive.open("wb") as output:
-        _run(mmdebstrap_command(order, settings, keyring), build_environment(), output.fileno(), said)
+def bootstrap(archive: Path, request: BootstrapRequest, report: Callable[[str], None]) -> None:
+    """Write the system to ``archive``. ``report`` is called with each stage. Raises ImageError with apt's messages."""
+    with _apt_files(request.keyring) as (settings, keyring), archive.open("wb") as output:
+        _run(mmdebstrap_command(request, settings, keyring), output.fileno(), report)
 
 
 def build_environment() -> dict[str, str]:
-    """What mmdebstrap and the packages' scripts see of this machine: its proxies, and nothing else that differs."""
+    """Return the environment of mmdebstrap and the packages' scripts: this machine's proxies, all else fixed."""
     return {
         **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
         "PATH": search_path(), "LC_ALL": "C.UTF-8", "TZ": "UTC0", "SOURCE_DATE_EPOCH": str(recipe.EPOCH), "PYTHONHASHSEED": "0",
-        # No initial RAM disk is made by the kernel's package: ours is smaller and the same every time.
+        # The kernel package must not create an initramfs: ours is smaller and reproducible.
         "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive",
     }  # fmt: skip
 
 
-def mmdebstrap_command(order: BootstrapRequest, settings: Path, keyring: Path | None) -> list[str]:
-    """The command that writes the system to standard output, with a file of apt's ``settings``."""
+def mmdebstrap_command(request: BootstrapRequest, settings: Path, keyring: Path | None) -> list[str]:
+    """Return the command that writes the system to standard output; ``settings`` is a file with apt's settings."""
     return [
-        "mmdebstrap", f"--mode={order.mode}", "--variant=minbase", "--format=tar", f"--include={','.join(order.packages)}",
+        "mmdebstrap", f"--mode={request.mode}", "--variant=minbase", "--format=tar", f"--include={','.join(request.packages)}",
         f"--aptopt={settings}", *(f"--dpkgopt={line}" for line in DPKG_EXCLUDES), f"--customize-hook={COMPILE_PYTHON_HOOK}",
         *([f"--keyring={keyring}"] if keyring else []),
-        order.suite, "-", *order.sources,
+        request.suite, "-", *request.sources,
     ]  # fmt: skip
 
 
 @contextmanager
-def _seen_by_apt(keyring: Path | None) -> Iterator[tuple[Path, Path | None]]:
-    """This machine's apt settings, and the keyring, in files that mmdebstrap's user of a user namespace can read.
+def _apt_files(keyring: Path | None) -> Iterator[tuple[Path, Path | None]]:
+    """Write this machine's apt settings and the keyring to files that mmdebstrap's user in a user namespace can read.
 
-    The settings may hold a proxy's password, so nobody else can find them: a random name, in a directory that cannot be listed.
+    The settings may contain a proxy's password, so other users must not find them: the name is random, and the directory
+    cannot be listed.
     """
     with tempfile.TemporaryDirectory(prefix="pragmaspec-apt-") as directory:
         Path(directory).chmod(0o711)
@@ -143,34 +141,39 @@ def _seen_by_apt(keyring: Path | None) -> Iterator[tuple[Path, Path | None]]:
         yield file, copy
 
 
-def _run(argv: list[str], environment: dict[str, str], output: int, said: Callable[[str], None]) -> None:
-    last: deque[str] = deque(maxlen=25)
-    began = time.monotonic()
+def _run(command: list[str], output: int, report: Callable[[str], None]) -> None:
+    last_lines: deque[str] = deque(maxlen=25)
+    started = time.monotonic()
     with subprocess.Popen(
-        argv, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, text=True, errors="replace",
+        command,
+        env=build_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
         umask=UMASK,
-    ) as process:  # fmt: skip
-        limit = Timer(LIMIT_S, process.kill)
-        limit.start()
+    ) as process:
+        timer = Timer(TIMEOUT_S, process.kill)
+        timer.start()
         try:
             for line in process.stderr or ():
-                last.append(line.strip())
-                for words, stage in STAGES.items():
-                    if line.startswith("I: ") and words in line:
-                        said(stage)
+                last_lines.append(line.strip())
+                for message, stage in STAGES.items():
+                    if line.startswith("I: ") and message in line:
+                        report(stage)
         except BaseException:
             process.terminate()
             raise
         finally:
-            limit.cancel()
+            timer.cancel()
         status = process.wait()
     if status != 0:
-        words = " / ".join(line for line in last if line.startswith(("E:", "W:", "dpkg:", "Err:", "mmdebstrap"))) or " / ".join(
-            last
-        )
-        late = f" It was stopped after {LIMIT_S / 60:.0f} minutes." if time.monotonic() - began >= LIMIT_S else ""
+        errors = [line for line in last_lines if line.startswith(("E:", "W:", "dpkg:", "Err:", "mmdebstrap"))]
+        messages = " / ".join(errors or last_lines)
+        late = f" It was stopped after {TIMEOUT_S / 60:.0f} minutes." if time.monotonic() - started >= TIMEOUT_S else ""
         raise ImageError(
             "Image cannot be built",
-            f"mmdebstrap failed (status {status}).{late} It said: {words[-1500:]}. Check the names of the suite and "
-            "the packages, and that the mirror can be reached: apt-get update shows it.",
+            f"mmdebstrap failed (status {status}).{late} Its messages: {messages[-1500:]}. Check the names of the suite and the "
+            "packages, and that the mirror is reachable, with apt-get update.",
         )

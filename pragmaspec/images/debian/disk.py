@@ -1,4 +1,4 @@
-"""From a tar archive of a Debian system to what a node boots: disk, kernel, initial RAM disk."""
+"""Builds disk, kernel and initramfs from the tar archive of a Debian system."""
 
 import io
 import stat
@@ -29,15 +29,15 @@ class BuiltImage(Frozen, frozen=True):
 
 
 def build_disk(
-    archive: Path, scratch: Path, prefix: Sequence[str], said: Callable[[str], None], distribution: Distribution = DEBIAN
+    archive: Path, scratch: Path, prefix: Sequence[str], report: Callable[[str], None], distribution: Distribution = DEBIAN
 ) -> BuiltImage:
-    """The system in ``archive`` as files below ``scratch``. ``prefix``: the command that programs are run under."""
+    """Build the files below ``scratch`` from the system in ``archive``. ``prefix``: a command that runs programs as root."""
     tree = scratch / "tree"
     tree.mkdir()
-    said("unpacking the archive")
+    report("unpacking the archive")
     overlay = scratch / "overlay.tar"
     overlay.write_bytes(overlay_archive(quick=distribution.quick))
-    _under(prefix, "sh", "-euc", _SETTLE, "settle", str(tree), str(archive), str(overlay))
+    _run(prefix, "sh", "-euc", _UNPACK_SCRIPT, "unpack", str(tree), str(archive), str(overlay))
     (kernel,) = (tree / "boot").glob("vmlinuz-*")
     (modules,) = (tree / "lib" / "modules").iterdir()
     built = BuiltImage(
@@ -45,7 +45,7 @@ def build_disk(
     )
     built.kernel.write_bytes(kernel.read_bytes())
     built.initrd.write_bytes(build_initramfs(tree, modules))
-    said("making the file system")
+    report("making the file system")
     raw = scratch / "disk.raw"
     make_ext4(
         tree,
@@ -56,15 +56,18 @@ def build_disk(
         label="root",
         prefix=prefix,
     )
-    said("writing the disk")
-    _under((), "qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", str(raw), str(built.disk))
+    report("writing the disk")
+    _run((), "qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", str(raw), str(built.disk))
     raw.unlink()
-    _under(prefix, "rm", "-rf", "--", str(tree))
+    _run(prefix, "rm", "-rf", "--", str(tree))
     return built
 
 
 def build_initramfs(tree: Path, modules: Path) -> bytes:
-    """busybox, the drivers of the disk and a script that mounts it. Not compressed: unpacking costs more than reading."""
+    """Return an initramfs with busybox, the drivers of the disk and a script that mounts it.
+
+    It is not compressed: decompressing takes longer than reading.
+    """
     order = load_order(modules, recipe.DISK_MODULES)
     members = [
         *(cpio.cpio_directory(path) for path in ("dev", "proc", "root")),
@@ -78,9 +81,9 @@ def build_initramfs(tree: Path, modules: Path) -> bytes:
 
 
 def overlay_archive(*, quick: bool = True) -> bytes:
-    """The recipe's files as a tar archive: owned by root, dated as the recipe says."""
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    """Return the recipe's files as a tar archive, owned by root and with the recipe's date."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
         for file in sorted(recipe.recipe_files(quick=quick), key=lambda file: file.path):
             entry = tarfile.TarInfo(file.path)
             entry.mtime = recipe.EPOCH
@@ -92,11 +95,11 @@ def overlay_archive(*, quick: bool = True) -> bytes:
                 content = file.content.encode()
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
-    return made.getvalue()
+    return buffer.getvalue()
 
 
-# $1 tree, $2 archive, $3 overlay. Patterns are the recipe's own words, never a user's.
-_SETTLE = f"""
+# $1: tree, $2: archive, $3: overlay. The patterns are those of the recipe, never a user's.
+_UNPACK_SCRIPT = f"""
 cd "$1"
 tar --extract --file="$2" --numeric-owner --same-permissions --xattrs --xattrs-include='*' --exclude='./dev/*'
 rm -rf -- {" ".join(recipe.REMOVED_PATTERNS)}
@@ -109,14 +112,14 @@ tar --extract --file="$3" --numeric-owner --same-permissions --no-overwrite-dir
 
 
 def _packages(tree: Path) -> tuple[str, ...]:
-    listed = _under(
+    listed = _run(
         (), "dpkg-query", f"--admindir={tree}/var/lib/dpkg", "--show", "--showformat=${Package}=${Version}=${Architecture}\\n"
     )
     return tuple(sorted(listed.split()))
 
 
-def _under(prefix: Sequence[str], *argv: str) -> str:
-    done = subprocess.run(
+def _run(prefix: Sequence[str], *argv: str) -> str:
+    result = subprocess.run(
         [*prefix, *argv],
         env={"PATH": search_path(), "LC_ALL": "C", "TZ": "UTC0"},
         stdin=subprocess.DEVNULL,
@@ -125,9 +128,9 @@ def _under(prefix: Sequence[str], *argv: str) -> str:
         check=False,
         umask=UMASK,
     )
-    if done.returncode != 0:
+    if result.returncode != 0:
         raise ImageError(
             "Image cannot be built",
-            f"{argv[0]} failed (status {done.returncode}): {done.stderr.strip()[-800:]} Check the free space with df.",
+            f"{argv[0]} failed (status {result.returncode}): {result.stderr.strip()[-800:]} Check the free space with df.",
         )
-    return done.stdout
+    return result.stdout

@@ -1,6 +1,6 @@
-"""What Debian and Ubuntu do differently, as far as an image is built from their packages.
+"""Differences between Debian and Ubuntu that matter for building an image, and the package sources of a build.
 
-Where packages come from: what the spec says, else what this machine's own apt uses.
+The package sources are those in the spec, else those of this machine's own apt.
 """
 
 import os
@@ -17,11 +17,11 @@ DistributionName = Literal["debian", "ubuntu"]
 
 
 class Distribution(Frozen, frozen=True):
-    """An archive of packages and what an image takes from it.
+    """A package archive, and the packages of an image.
 
-    ``mirror`` and ``keyring`` count where the spec says nothing; empty: what this machine's apt has. ``snapshots`` is the address
-    of the archive's past, up to the date; ``own_security``: security updates have an archive of their own. ``quick``: cloud-init
-    is started in the way of :mod:`pragmaspec.images.debian.recipe`, which goes with Debian's version of it.
+    ``mirror`` and ``keyring`` are defaults for the spec; empty for those of this machine's apt. ``snapshots`` is the URL of the
+    snapshot archive, up to the date. ``own_security``: security updates are in a separate archive. ``quick``: start cloud-init as
+    in :mod:`pragmaspec.images.debian.recipe`, which requires Debian's version of it.
     """
 
     name: DistributionName
@@ -39,9 +39,9 @@ DEBIAN = Distribution(name="debian", title="Debian", packages=recipe.PACKAGES, o
 UBUNTU = Distribution(
     name="ubuntu",
     title="Ubuntu",
-    # Universe is needed for the people's packages, not for these.
+    # universe is for the packages in specs, not for these.
     components="main universe",
-    # libnss-resolve brings systemd-resolved, in whichever package a release has it.
+    # libnss-resolve depends on systemd-resolved, whose package differs between releases.
     packages=(*(name.replace(recipe.KERNEL_PACKAGE, "linux-image-virtual") for name in recipe.PACKAGES), "libnss-resolve"),
     mirror="http://archive.ubuntu.com/ubuntu",
     snapshots="https://snapshot.ubuntu.com/ubuntu",
@@ -52,22 +52,22 @@ DISTRIBUTIONS: dict[DistributionName, Distribution] = {"debian": DEBIAN, "ubuntu
 
 
 def find_keyring(distribution: Distribution, keyring: str) -> Path | None:
-    """The file with the archive's keys: what the spec names, else the distribution's; None: what this machine's apt trusts.
+    """Return the file with the archive's keys: ``keyring``, else the distribution's; None for the keys that apt here trusts.
 
-    Raises ImageError when it is not there.
+    Raises ImageError if it cannot be read.
     """
     chosen = keyring or distribution.keyring
     if not chosen:
         return None
     if not (Path(chosen).is_file() and os.access(chosen, os.R_OK)):
         detail = (
-            f"The keys of {distribution.title}'s archive should be in {chosen}, which cannot be read. Without them nobody "
-            "can tell whose packages they are. "
+            f"The keys of {distribution.title}'s archive are expected in {chosen}, which cannot be read. They are required to "
+            "verify the packages. "
         )
         if not keyring:
             detail += (
-                f"Install the package {distribution.name}-keyring where your system has one, or take that file from an "
-                f"{distribution.title} system that you trust, and write `keyring:` with its path."
+                f"Install the package {distribution.name}-keyring if your system has it, or copy the file from a trusted "
+                f"{distribution.title} system, and write its path as `keyring:`."
             )
         raise ImageError("Keyring missing", detail.rstrip())
     return Path(chosen)
@@ -82,14 +82,14 @@ FORWARDED_APT_SETTINGS = (
     "acquire::retries",
     "acquire::forceipv",
 )
-"""Settings of this machine's apt that its mirrors may need: proxies, time-outs, certificates."""
+"""Prefixes of settings of this machine's apt that its mirrors may require: proxies, timeouts, certificates."""
 
 
 def source_lines(suite: str, mirror: str | None, snapshot: str | None, distribution: Distribution = DEBIAN) -> tuple[str, ...]:
-    """Lines of ``sources.list`` for ``suite``; none at all when only mmdebstrap's own default is left.
+    """Return the lines of ``sources.list`` for ``suite``; none if mmdebstrap's default has to be used.
 
-    ``snapshot`` (``20261101T000000Z``) is a moment of ``mirror``, the address of a snapshot archive up to, not including, the
-    date; Ubuntu's own is known. Raises ImageError when it is missing.
+    ``snapshot`` (``20261101T000000Z``) is a time in ``mirror``, the URL of a snapshot archive up to the date; Ubuntu has its own.
+    Raises ImageError if it is missing.
     """
     components = distribution.components
     if snapshot:
@@ -97,13 +97,13 @@ def source_lines(suite: str, mirror: str | None, snapshot: str | None, distribut
         if not base:
             raise ImageError(
                 "Mirror missing",
-                "`snapshot` needs `mirror` too: the address of a snapshot archive up to the date, ending in /archive/debian.",
+                "`snapshot` also requires `mirror`: the URL of a snapshot archive up to the date, ending in /archive/debian.",
             )
         security = base.removesuffix("/debian") + "/debian-security" if distribution.own_security else base
         where = {"": base, "-updates": base, "-security": security}
         return tuple(f"deb [check-valid-until=no] {where[pocket]}/{snapshot}/ {suite}{pocket} {components}" for pocket in POCKETS)
     if mirror or distribution.mirror:
-        # The mirrors of Debian have no security updates; those of Ubuntu have.
+        # Mirrors of Debian have no security updates; those of Ubuntu do.
         pockets = POCKETS[:2] if distribution.own_security else POCKETS
         return tuple(f"deb {mirror or distribution.mirror} {suite}{pocket} {components}" for pocket in pockets)
     listed = _output("apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI) $(COMPONENT)", "Created-By: Packages")
@@ -111,26 +111,26 @@ def source_lines(suite: str, mirror: str | None, snapshot: str | None, distribut
 
 
 def lines_for_suite(suite: str, listed: Iterable[str]) -> tuple[str, ...]:
-    """The lines of ``apt-get indextargets`` ("release address component") that belong to ``suite``, as ``sources.list`` lines."""
-    wanted = {f"{suite}{pocket}": number for number, pocket in enumerate(POCKETS)}
-    found = {}
+    """Return the ``sources.list`` lines of ``suite``, from ``apt-get indextargets`` lines "release URL component"."""
+    order = {f"{suite}{pocket}": number for number, pocket in enumerate(POCKETS)}
+    lines = {}
     for line in listed:
         release, _, rest = line.partition(" ")
-        address, _, component = rest.rpartition(" ")
-        if release in wanted and component == "main":
-            found[wanted[release]] = f"deb {address} {release} main"
-    return tuple(found[number] for number in sorted(found)) if 0 in found else ()
+        url, _, component = rest.rpartition(" ")
+        if release in order and component == "main":
+            lines[order[release]] = f"deb {url} {release} main"
+    return tuple(lines[number] for number in sorted(lines)) if 0 in lines else ()
 
 
 def apt_options() -> tuple[str, ...]:
-    """This machine's apt settings that decide how mirrors are reached, as lines of ``apt.conf``. May hold a proxy's password."""
+    """Return the settings of this machine's apt for access to mirrors, as ``apt.conf`` lines; may contain a proxy's password."""
     dumped = _output("apt-config", "dump", "--no-empty", "--format", '%F "%v";%n')
     return tuple(line for line in dumped.splitlines() if line.lower().startswith(FORWARDED_APT_SETTINGS))
 
 
 def _output(*argv: str) -> str:
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
+        result = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60)
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout if done.returncode == 0 else ""
+    return result.stdout if result.returncode == 0 else ""

@@ -1,7 +1,4 @@
-"""Initial RAM file systems as bytes: the cpio "newc" format of the Linux kernel, equal for equal contents.
-
-Which kernel modules have to be loaded, and in which order, to get the ones that are asked for.
-"""
+"""Contents of an initramfs: reproducible cpio archives (the Linux kernel's "newc" format), and kernel modules in load order."""
 
 import re
 import stat
@@ -15,7 +12,7 @@ TRAILER = "TRAILER!!!"
 
 
 class CpioEntry(Frozen, frozen=True):
-    """A file of an archive: ``path`` without a leading slash, ``mode`` with its type bits, ``content`` (a link's target)."""
+    """An entry of an archive: ``path`` without leading slash, ``mode`` with type bits, ``content`` or the target of a link."""
 
     path: str
     mode: int
@@ -23,41 +20,40 @@ class CpioEntry(Frozen, frozen=True):
 
 
 def cpio_directory(path: str, mode: int = 0o755) -> CpioEntry:
-    """A directory."""
+    """Return the entry of a directory."""
     return CpioEntry(path=path, mode=stat.S_IFDIR | mode)
 
 
 def cpio_file(path: str, content: bytes, mode: int = 0o644) -> CpioEntry:
-    """A regular file."""
+    """Return the entry of a regular file."""
     return CpioEntry(path=path, mode=stat.S_IFREG | mode, content=content)
 
 
 def cpio_link(path: str, target: str) -> CpioEntry:
-    """A symbolic link."""
+    """Return the entry of a symbolic link."""
     return CpioEntry(path=path, mode=stat.S_IFLNK | 0o777, content=target.encode())
 
 
-def cpio_archive(members: Iterable[CpioEntry]) -> bytes:
-    """The members as a cpio archive, with the directories they need.
+def cpio_archive(entries: Iterable[CpioEntry]) -> bytes:
+    """Return the entries, and the parent directories they require, as a cpio archive.
 
-    Sorted by path, owned by root, dated 1970, so that the bytes depend on nothing else. Source of the format:
-    ``Documentation/driver-api/early-userspace/buffer-format.rst`` of the Linux kernel. Of two members with one path the later
-    counts.
+    They are sorted by path, owned by root and dated 1970, so the bytes depend on nothing else. Of several entries with one path,
+    the last is used. Source of the format: ``Documentation/driver-api/early-userspace/buffer-format.rst`` of the Linux kernel.
     """
-    given = {member.path: member for member in members}
-    by_path = {path: cpio_directory(path) for member in given.values() for path in _parents(member.path)} | given
+    given = {entry.path: entry for entry in entries}
+    by_path = {path: cpio_directory(path) for entry in given.values() for path in _parents(entry.path)} | given
     ordered = [by_path[path] for path in sorted(by_path)]
-    written = b"".join(_written(member, number) for number, member in enumerate(ordered, start=1))
-    written += _written(CpioEntry(path=TRAILER, mode=0), 0)
-    return _padded(written, 512)
+    content = b"".join(_encode(entry, number) for number, entry in enumerate(ordered, start=1))
+    content += _encode(CpioEntry(path=TRAILER, mode=0), 0)
+    return _padded(content, 512)
 
 
-def _written(member: CpioEntry, inode: int) -> bytes:
-    name = member.path.encode() + b"\0"
-    links = 2 if stat.S_ISDIR(member.mode) else 1
-    fields = (inode, member.mode, 0, 0, links, 0, len(member.content), 0, 0, 0, 0, len(name), 0)
+def _encode(entry: CpioEntry, inode: int) -> bytes:
+    name = entry.path.encode() + b"\0"
+    links = 2 if stat.S_ISDIR(entry.mode) else 1
+    fields = (inode, entry.mode, 0, 0, links, 0, len(entry.content), 0, 0, 0, 0, len(name), 0)
     header = b"070701" + b"".join(b"%08X" % field for field in fields)
-    return _padded(header + name, 4) + _padded(member.content, 4)
+    return _padded(header + name, 4) + _padded(entry.content, 4)
 
 
 def _padded(content: bytes, unit: int) -> bytes:
@@ -71,31 +67,31 @@ def _parents(path: str) -> Iterator[str]:
 
 
 DEPENDS = re.compile(rb"\0depends=([^\0]*)\0")
-_PACKED = {".gz": "gzip", ".xz": "xz", ".zst": "zstd"}
-_FILE = re.compile(r"(?P<name>.+)\.ko(?P<packed>\.gz|\.xz|\.zst)?")
+_COMPRESSIONS = {".gz": "gzip", ".xz": "xz", ".zst": "zstd"}
+_FILE = re.compile(r"(?P<name>.+)\.ko(?P<suffix>\.gz|\.xz|\.zst)?")
 
 
 def module_name(path: Path) -> str:
-    """The file name of a module when it is not compressed."""
+    """Return the file name of a module without the suffix of its compression."""
     found = _FILE.fullmatch(path.name)
     return f"{found['name']}.ko" if found else path.name
 
 
 def module_bytes(path: Path) -> bytes:
-    """A module, without the compression that some distributions ship it with."""
-    kind = _PACKED.get(path.suffix)
+    """Return the content of a module, decompressed if the distribution compresses modules."""
+    kind = _COMPRESSIONS.get(path.suffix)
     if kind is None:
         return path.read_bytes()
-    from pragmaspec.images.archives.decompress import decompressed  # noqa: PLC0415 - Debian's are not compressed
+    from pragmaspec.images.archives.decompress import decompressed  # noqa: PLC0415 - Debian does not compress modules
 
     return b"".join(decompressed(kind, iter([path.read_bytes()])))
 
 
 def load_order(modules: Path, names: Iterable[str]) -> tuple[Path, ...]:
-    """The files of ``names`` and of all they depend on, below ``modules``, each after those that it needs.
+    """Return the files below ``modules`` of ``names`` and their dependencies, each after the modules that it depends on.
 
-    Dependencies are read from the modules themselves (``depends=`` in their ``.modinfo`` section), so no ``depmod`` is needed.
-    What is built into the kernel needs no loading. Raises ImageError when one is missing.
+    Dependencies are read from the modules themselves (``depends=`` in their ``.modinfo`` section), so ``depmod`` is not required.
+    Modules that are built into the kernel are skipped. Raises ImageError if a module is missing.
     """
     listed = (path for path in sorted(modules.rglob("*.ko*")) if _FILE.fullmatch(path.name))
     files = {module_name(path).removesuffix(".ko").replace("-", "_"): path for path in listed}
@@ -111,9 +107,9 @@ def load_order(modules: Path, names: Iterable[str]) -> tuple[Path, ...]:
         if name in ordered:
             return
         found = DEPENDS.search(module_bytes(path))
-        for needed in found.group(1).decode().split(",") if found else ():
-            if needed:
-                add(needed.replace("-", "_"))
+        for dependency in found.group(1).decode().split(",") if found else ():
+            if dependency:
+                add(dependency.replace("-", "_"))
         ordered[name] = path
 
     for name in names:
@@ -122,7 +118,7 @@ def load_order(modules: Path, names: Iterable[str]) -> tuple[Path, ...]:
 
 
 def _built_in(modules: Path) -> set[str]:
-    """What ``modules.builtin`` lists, by name."""
+    """Return the names of the built-in modules, from ``modules.builtin``."""
     try:
         listed = (modules / "modules.builtin").read_text(encoding="utf-8").split()
     except FileNotFoundError:

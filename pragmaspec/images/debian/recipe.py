@@ -1,8 +1,8 @@
-"""What a built Debian image holds beside its packages, and why it starts quickly. Values only.
+"""The files of a built Debian image in addition to its packages, chosen for a quick start. Values only.
 
-An emulated processor pays for every program that starts. So units that do nothing in a virtual machine are masked, periodic
-jobs are off, the devices that matter are probed and no others, and cloud-init imports its code once instead of four times.
-Whoever needs one of them turns it on with ``systemctl unmask`` or ``systemctl enable``.
+On an emulated processor, every program start is slow. So units without a purpose in a virtual machine are masked, periodic jobs
+are disabled, only relevant devices are probed, and cloud-init imports its code once instead of four times. ``systemctl
+unmask`` and ``systemctl enable`` reverse that.
 """
 
 from importlib import resources
@@ -10,14 +10,14 @@ from importlib import resources
 from pragmaspec.frozen import Frozen
 
 VERSION = 1
-"""Part of every image's recipe: raise it when anything here changes what is built."""
+"""Part of every image's identity: increment it with every change that affects built images."""
 EPOCH = 1_767_225_600
-"""The date of everything in the image, 2026-01-01; it stands for the recipe, not for the day of the build."""
+"""The date of all files in the image, 2026-01-01; it is a property of the recipe, not of the build."""
 VIRTUAL_SIZE_BYTES = 4 * 2**30
 CMDLINE = "root=/dev/vda rw console=ttyS0 quiet"
 DISK_MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng")
 START_PACKAGE = "busybox-static"
-"""Its ``/bin/busybox`` is the only program of the initial RAM disk."""
+"""Its ``/bin/busybox`` is the only program of the initramfs."""
 
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
@@ -55,17 +55,17 @@ REMOVED_PATTERNS = (
     "var/cache/ldconfig/aux-cache", "var/lib/apt/lists/*", "run/*", "etc/.pwd.lock", "etc/passwd-", "etc/group-", "etc/shadow-",
     "etc/gshadow-", "etc/subuid-", "etc/subgid-",
 )  # fmt: skip
-"""Shell patterns of what is removed from the tree: what differs from build to build, or must differ from node to node."""
+"""Shell patterns of files to remove: those that differ between builds, or must differ between nodes."""
 
 QUIET_DEVICES = (
     "acpi", "bdi", "clocksource", "cpu", "event_source", "machinecheck", "mem", "memory", "misc", "platform", "pnp", "tty", "vc",
     "vtconsole", "workqueue",
 )  # fmt: skip
-"""Kinds of devices for which there is nothing to do when the system starts."""
+"""Subsystems whose devices need no action at boot."""
 
 
 class RecipeFile(Frozen, frozen=True):
-    """A file that is put into the tree; with ``target`` a symbolic link."""
+    """A file of the image; with ``target``, a symbolic link."""
 
     path: str
     content: str = ""
@@ -74,10 +74,10 @@ class RecipeFile(Frozen, frozen=True):
 
 
 def recipe_files(*, quick: bool = True) -> tuple[RecipeFile, ...]:
-    """Everything that is put into the tree after the packages.
+    """Return all files that are added after the packages.
 
-    ``quick``: cloud-init's stages run in one Python, and name servers go to ``/etc/resolv.conf``; otherwise cloud-init is started
-    as its package has it, and name servers are systemd-resolved's.
+    ``quick``: cloud-init's stages run in one Python process, and name servers are written to ``/etc/resolv.conf``; otherwise
+    cloud-init is started as packaged, and systemd-resolved manages name servers.
     """
     units = "etc/systemd/system"
     return (
@@ -99,7 +99,7 @@ def recipe_files(*, quick: bool = True) -> tuple[RecipeFile, ...]:
         *_cloud_init_settings(),
         *(_quick_files(units) if quick else _resolved_files(units)),
         RecipeFile(path="etc/modules-load.d/pragmaspec.conf", content="# The power button.\nbutton\nevdev\n"),
-        # Empty and not absent: absent means a first start, at which systemd sets up all units anew.
+        # Empty, not absent: without the file, systemd assumes a first boot and presets all units.
         RecipeFile(path="etc/machine-id", mode=0o444),
         RecipeFile(path="etc/fstab"),
         RecipeFile(path="etc/hostname", content="localhost\n"),
@@ -107,7 +107,7 @@ def recipe_files(*, quick: bool = True) -> tuple[RecipeFile, ...]:
 
 
 def data_file(name: str) -> str:
-    """The text of a file beside this module."""
+    """Return the text of a data file of this package."""
     return resources.files("pragmaspec.images.debian").joinpath("files", name).read_text(encoding="utf-8")
 
 
@@ -152,7 +152,7 @@ def _quick_files(units: str) -> tuple[RecipeFile, ...]:
             "cloud-init-local",
             "ExecStart=/usr/lib/pragmaspec/cloud-init-stages",
             "ExecStartPost=-/usr/lib/pragmaspec/network-settle",
-            # The later stages run in this unit too, with what users start there.
+            # The later stages, and processes that users start in them, run in this unit too.
             "KillMode=process",
             "TasksMax=infinity",
         ),

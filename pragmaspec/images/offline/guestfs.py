@@ -1,6 +1,6 @@
-"""Files put into any file system that Linux knows, with libguestfs: a small machine of its own that mounts the disks.
+"""Writes files into any file system that Linux supports, with libguestfs, whose appliance is a small virtual machine.
 
-It costs seconds to start, many where processors are emulated, so several disks are written in one.
+The appliance takes seconds to start, many seconds on an emulated processor, so one start writes several disks.
 """
 
 import base64
@@ -22,70 +22,73 @@ from pragmaspec.guest.offline.selinux import SELINUX_CONFIG, contexts_path, seli
 from pragmaspec.images.offline.debugfs import WRITTEN_FOLDERS
 
 MAX_DISKS = 32
-START_LIMIT_S = 600.0
+START_TIMEOUT_S = 600.0
 """The first start on a machine also builds the appliance; an emulated one takes half a minute of processor time."""
-DISK_LIMIT_S = 120.0
-KVM_LIMIT_S = 60.0
-"""Some machines offer a KVM under which no kernel boots; after this long emulation is used instead."""
+DISK_TIMEOUT_S = 120.0
+KVM_TIMEOUT_S = 60.0
+"""Some machines offer a KVM under which no kernel boots; after this time, emulation is used instead."""
 _PYTHON = "/usr/bin/python3"
-_ALONE = "alone"
+_SINGLE_DISK_ONLY = "single disk only"
 _HINT = (
-    "Install it: apt-get install python3-guestfs linux-image-amd64 (elsewhere python3-libguestfs, and the kernel that runs). "
-    "Where it is, `libguestfs-test-tool` shows what it lacks."
+    "Install it: apt-get install python3-guestfs linux-image-amd64 (on other distributions python3-libguestfs and the running "
+    "kernel). If it is installed, `libguestfs-test-tool` shows what is missing."
 )
 
 Contents = Callable[[int, GuestSystem], OfflineFiles]
-"""What to write into the disk with this number, whose system is this."""
+"""Returns the files to write into the disk with this number and system."""
 
 
 def write_with_appliance(overlays: Sequence[Path], contents: Contents) -> None:
-    """Write into each of ``overlays``, qcow2 files whose bases are named in them, at most 32. Raises ImageError.
+    """Write into each of ``overlays``, at most 32 qcow2 files whose headers name their backing files. Raises ImageError.
 
-    More than one only if no two of them hold what names itself to the kernel (LVM, RAID, btrfs). Raises AloneError when they have
-    to be written one by one for another reason.
+    Pass several only if the kernel can tell their contents apart (no LVM, RAID, btrfs). Raises SingleDiskOnlyError if they must
+    be written one by one for another reason.
     """
     settings = os.environ.get("LIBGUESTFS_BACKEND_SETTINGS", "")
-    kvm = "force_tcg" not in settings and os.access("/dev/kvm", os.R_OK | os.W_OK)
-    if kvm:
+    use_kvm = "force_tcg" not in settings and os.access("/dev/kvm", os.R_OK | os.W_OK)
+    if use_kvm:
         try:
-            _written(overlays, contents, settings, KVM_LIMIT_S)
-        except _TooSlowError:
+            _write(overlays, contents, settings, KVM_TIMEOUT_S)
+        except _StartTimeoutError:
             settings = f"{settings}:force_tcg".strip(":")
         else:
             return
     try:
-        _written(overlays, contents, settings, START_LIMIT_S)
-    except _TooSlowError:
-        raise _failed(f"it did not start in {START_LIMIT_S:.0f} s. {_HINT}") from None
+        _write(overlays, contents, settings, START_TIMEOUT_S)
+    except _StartTimeoutError:
+        raise _appliance_error(f"it did not start within {START_TIMEOUT_S:.0f} s. {_HINT}") from None
 
 
-class _TooSlowError(Exception):
+class SingleDiskOnlyError(Exception):
+    """Disks of this image can only be written one by one."""
+
+
+class _StartTimeoutError(Exception):
     """The appliance did not start in time."""
 
 
-def _written(overlays: Sequence[Path], contents: Contents, settings: str, limit_s: float) -> None:
-    with _appliance(settings) as talk:
+def _write(overlays: Sequence[Path], contents: Contents, settings: str, timeout_s: float) -> None:
+    with _appliance(settings) as channel:
         drives = [str(overlay.absolute()) for overlay in overlays]
-        talk.ask(
-            {"drives": drives, "probed": PROBED_PATHS, "config": SELINUX_CONFIG, "apart": WRITTEN_FOLDERS}, limit_s, starting=True
-        )
+        request = {"drives": drives, "probed": PROBED_PATHS, "config": SELINUX_CONFIG, "written_folders": WRITTEN_FOLDERS}
+        channel.call(request, timeout_s, starting=True)
         for number in range(len(overlays)):
-            seen = talk.hear(DISK_LIMIT_S)
-            found: dict[str, FileKind] = seen["found"]
-            contexts = str(talk.ask({"contexts_path": contexts_path(seen["config"])}, DISK_LIMIT_S)["contexts"])
-            talk.ask(_message(contents(number, guest_system(found, contexts))), DISK_LIMIT_S)
-        talk.hear(DISK_LIMIT_S)
+            probe = channel.receive(DISK_TIMEOUT_S)
+            found: dict[str, FileKind] = probe["found"]
+            policy = channel.call({"contexts_path": contexts_path(probe["config"])}, DISK_TIMEOUT_S)
+            channel.call(_write_request(contents(number, guest_system(found, str(policy["contexts"])))), DISK_TIMEOUT_S)
+        channel.receive(DISK_TIMEOUT_S)
 
 
-class _Talk:
-    """A line of JSON to the appliance, a line back, each within a limit of time."""
+class _Channel:
+    """Exchanges lines of JSON with the appliance, each within a time limit."""
 
     def __init__(self, process: "subprocess.Popen[str]", errors: IO[str]) -> None:
         self._process = process
         self._errors = errors
 
-    def ask(self, message: dict[str, Any], limit_s: float, *, starting: bool = False) -> dict[str, Any]:
-        """Send ``message`` and return the answer."""
+    def call(self, message: dict[str, Any], timeout_s: float, *, starting: bool = False) -> dict[str, Any]:
+        """Send ``message`` and return the answer. Raises as :meth:`receive`."""
         if self._process.stdin is None:
             raise TypeError
         rest = memoryview(f"{json.dumps(message)}\n".encode())
@@ -93,53 +96,54 @@ class _Talk:
             while rest:
                 rest = rest[os.write(self._process.stdin.fileno(), rest) :]
         except BrokenPipeError:
-            pass  # what it has to say of that is read now
-        return self.hear(limit_s, starting=starting)
+            pass  # receive() raises its error
+        return self.receive(timeout_s, starting=starting)
 
-    def hear(self, limit_s: float, *, starting: bool = False) -> dict[str, Any]:
-        """The next answer. Raises ImageError for an error, _TooSlowError when ``starting`` takes too long."""
-        late = False
+    def receive(self, timeout_s: float, *, starting: bool = False) -> dict[str, Any]:
+        """Return the next answer. Raises ImageError for an error, _StartTimeoutError if ``starting`` exceeds the time limit."""
+        timed_out = False
 
         def stop() -> None:
-            nonlocal late
-            late = True
+            nonlocal timed_out
+            timed_out = True
             self._process.kill()
 
         if self._process.stdout is None:
             raise TypeError
-        limit = Timer(limit_s, stop)
-        limit.start()
+        timer = Timer(timeout_s, stop)
+        timer.start()
         try:
             line = self._process.stdout.readline()
         finally:
-            limit.cancel()
-        if late and starting:
-            raise _TooSlowError
+            timer.cancel()
+        if timed_out and starting:
+            raise _StartTimeoutError
+        if timed_out:
+            raise _appliance_error(f"it took longer than {timeout_s:.0f} s. {_HINT}")
         if not line:
             self._errors.seek(0)
-            words = " ".join(self._errors.read().split())[-500:]
-            raise _failed(f"it took longer than {limit_s:.0f} s." if late else f"{words or 'it ended without a word'}. {_HINT}")
+            messages = " ".join(self._errors.read().split())[-500:]
+            raise _appliance_error(f"{messages or 'it ended without a message'}. {_HINT}")
         answer: dict[str, Any] = json.loads(line)
+        if answer.get("error") == _SINGLE_DISK_ONLY:
+            raise SingleDiskOnlyError
         if "error" in answer:
-            raise SingleDiskOnlyError if answer["error"] == _ALONE else _failed(f"{answer['error'][-500:]}. {_HINT}")
+            raise _appliance_error(f"{answer['error'][-500:]}. {_HINT}")
         return answer
 
 
-class SingleDiskOnlyError(Exception):
-    """This image's disks can only be written one by one."""
-
-
 @contextmanager
-def _appliance(settings: str) -> Iterator[_Talk]:
+def _appliance(settings: str) -> Iterator[_Channel]:
+    """Start the appliance with libguestfs' ``settings``."""
     if not os.access(_PYTHON, os.X_OK):
-        raise _failed(f"there is no {_PYTHON}. {_HINT}")
+        raise _appliance_error(f"{_PYTHON} does not exist. {_HINT}")
     source = resources.files("pragmaspec.images.offline").joinpath("files", "appliance").read_text(encoding="utf-8")
     environment = {
         **{name: value for name, value in os.environ.items() if name in {"HOME", "TMPDIR", "XDG_RUNTIME_DIR"}},
         **{name: value for name, value in os.environ.items() if name.startswith(("LIBGUESTFS_", "SUPERMIN_"))},
         "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin",
         "LC_ALL": "C.UTF-8",
-        # libvirt would need a daemon of its own here.
+        # The libvirt backend would require a running daemon.
         "LIBGUESTFS_BACKEND": os.environ.get("LIBGUESTFS_BACKEND", "direct"),
         **({"LIBGUESTFS_BACKEND_SETTINGS": settings} if settings else {}),
     }
@@ -156,13 +160,13 @@ def _appliance(settings: str) -> Iterator[_Talk]:
         ) as process,
     ):
         try:
-            yield _Talk(process, errors)
+            yield _Channel(process, errors)
         except BaseException:
-            process.kill()  # libguestfs' own watcher ends the machine
+            process.kill()  # libguestfs' watchdog then ends the virtual machine
             raise
 
 
-def _message(wanted: OfflineFiles) -> dict[str, Any]:
+def _write_request(wanted: OfflineFiles) -> dict[str, Any]:
     def label(path: str, kind: FileKind) -> str:
         return selinux_label(path, wanted.contexts, kind) if wanted.contexts else ""
 
@@ -187,5 +191,5 @@ def _message(wanted: OfflineFiles) -> dict[str, Any]:
     }
 
 
-def _failed(why: str) -> ImageError:
-    return ImageError("Files cannot be written into the disk", f"The image has `guest: files`, and libguestfs says: {why}")
+def _appliance_error(reason: str) -> ImageError:
+    return ImageError("Files cannot be written into the disk", f"The image has `guest: files`, and libguestfs failed: {reason}")

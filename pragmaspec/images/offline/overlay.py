@@ -1,8 +1,8 @@
-"""Overlays with a node's files in them: what a node of an image without cloud-init boots from.
+"""Disk overlays with injected files, from which nodes of images without cloud-init boot.
 
-They are made here, over the image in the user's store, and then sent to the site as they are: small, and equally good for a
-hypervisor far away. ext2, ext3 and ext4, on a partition or on the whole disk, are written in place (half a second); everything
-else, and whatever is not as expected, by libguestfs.
+They are created on this machine, backed by the image in the store, and uploaded to the site: they are small, and this works for
+remote hypervisors too. ext2, ext3 and ext4, in a partition or on the whole disk, are written in place, in half a second;
+libguestfs writes everything else, and whatever is unusual.
 """
 
 import shutil
@@ -20,88 +20,85 @@ from pragmaspec.images.offline.guestfs import MAX_DISKS, SingleDiskOnlyError, wr
 from pragmaspec.images.offline.overlay_export import can_export, export_disk
 from pragmaspec.images.offline.partitions import probe_partitions
 
-Contents = Callable[[GuestSystem], OfflineFiles]
-"""What to write into a disk that holds such a system."""
-
 
 class BaseImage(NamedTuple):
-    """The image that overlays stand on: its file and format."""
+    """The backing image of overlays: its file and format."""
 
     file: Path
     format: Literal["qcow2", "raw"]
 
 
 class OverlayRequest(NamedTuple):
-    """An overlay of ``size_bytes``, not smaller than its base, with ``contents`` in it."""
+    """An overlay of ``size_bytes``, at least the size of its image, with the files that ``contents`` returns for its system."""
 
     size_bytes: int
-    contents: Contents
+    contents: Callable[[GuestSystem], OfflineFiles]
 
 
-def quick_overlay(base: BaseImage, wish: OverlayRequest, scratch: Path) -> Path | None:
-    """The overlay, in ``scratch`` (private, empty); None when only libguestfs can write it. Raises ImageError."""
+def quick_overlay(base: BaseImage, request: OverlayRequest, scratch: Path) -> Path | None:
+    """Create the overlay in the private, empty folder ``scratch``, without libguestfs. Raises ImageError.
+
+    Returns None if only libguestfs can write it.
+    """
     if not can_export():
         return None
     overlay = scratch / "overlay.qcow2"
-    qemu_img.create_overlay(overlay, base.file, base.format, wish.size_bytes)
+    qemu_img.create_overlay(overlay, base.file, base.format, request.size_bytes)
     try:
         with export_disk(overlay, base.file, base.format, scratch) as disk:
-            found = _root(disk, wish.size_bytes, scratch)
+            found = _find_root(disk, request.size_bytes, scratch)
             if found is None:
                 return None
-            system, seen = found
-            system.write(wish.contents(guest_system(seen.found, seen.contexts)))
+            file_system, root = found
+            file_system.write(request.contents(guest_system(root.found, root.contexts)))
     except NotWrittenError:
         return None
     finally:
-        for left in ("sources", "copies"):
-            shutil.rmtree(scratch / left, ignore_errors=True)
+        for folder in ("sources", "copies"):
+            shutil.rmtree(scratch / folder, ignore_errors=True)
     reach("images.overlay.written")
     return overlay
 
 
-def appliance_overlays(base: BaseImage, wishes: Sequence[OverlayRequest], scratch: Path) -> tuple[Path, ...]:
-    """The overlays, written by as few starts of the appliance as the image allows. Raises ImageError."""
-    made = [scratch / f"{number}.qcow2" for number in range(len(wishes))]
-    for overlay, wish in zip(made, wishes, strict=True):
-        qemu_img.create_overlay(overlay, base.file, base.format, wish.size_bytes)
-    step = MAX_DISKS if len(made) == 1 or _may_stand_together(made[0], base, scratch) else 1
-    for first in range(0, len(made), step):
-        batch = range(first, min(first + step, len(made)))
+def appliance_overlays(base: BaseImage, requests: Sequence[OverlayRequest], scratch: Path) -> tuple[Path, ...]:
+    """Create the overlays with libguestfs, with as few starts of its appliance as the image allows. Raises ImageError."""
+    overlays = [scratch / f"{number}.qcow2" for number in range(len(requests))]
+    for overlay, request in zip(overlays, requests, strict=True):
+        qemu_img.create_overlay(overlay, base.file, base.format, request.size_bytes)
+    batch_size = MAX_DISKS if len(overlays) == 1 or _can_share_kernel(overlays[0], base, scratch) else 1
+    for first in range(0, len(overlays), batch_size):
+        batch = range(first, min(first + batch_size, len(overlays)))
         try:
-            _write(made, wishes, batch)
+            _write(overlays, requests, batch)
         except SingleDiskOnlyError:
             for number in batch:
-                _write(made, wishes, range(number, number + 1))
+                _write(overlays, requests, range(number, number + 1))
     reach("images.overlay.written")
-    return tuple(made)
+    return tuple(overlays)
 
 
-def _write(overlays: Sequence[Path], wishes: Sequence[OverlayRequest], batch: range) -> None:
-    write_with_appliance([overlays[number] for number in batch], lambda number, system: wishes[batch[number]].contents(system))
+def _write(overlays: Sequence[Path], requests: Sequence[OverlayRequest], batch: range) -> None:
+    write_with_appliance([overlays[number] for number in batch], lambda number, system: requests[batch[number]].contents(system))
 
 
-def name_base(overlay: Path, path: str, format_: Literal["qcow2", "raw"]) -> None:
-    """Let the overlay's header say that it stands on ``path``, the same image by another name. Raises ImageError."""
-    qemu_img.set_backing_path(overlay, path, format_)
-
-
-def _root(disk: Path, size_bytes: int, scratch: Path) -> tuple[ExtFileSystem, RootFileSystem] | None:
-    """The one root file system of a disk, when it is ext and holds every folder that is written to."""
-    parts = probe_partitions(disk)
-    if any(part.content in {"shared", "unclean ext"} for part in parts):
+def _find_root(disk: Path, size_bytes: int, scratch: Path) -> tuple[ExtFileSystem, RootFileSystem] | None:
+    """Return the only root file system of a disk, if it is ext and contains every folder that is written."""
+    partitions = probe_partitions(disk)
+    if any(partition.content in {"shared", "unclean ext"} for partition in partitions):
         return None
-    systems = [ExtFileSystem(disk, part.offset, size_bytes, scratch) for part in parts if part.content == "ext"]
-    found = [(system, seen) for system, seen in ((system, system.look()) for system in systems) if seen is not None]
-    return found[0] if len(found) == 1 and not found[0][1].apart else None
+    candidates = [
+        ExtFileSystem(disk, partition.offset, size_bytes, scratch) for partition in partitions if partition.content == "ext"
+    ]
+    roots = [(candidate, root) for candidate in candidates if (root := candidate.inspect()) is not None]
+    return roots[0] if len(roots) == 1 and not roots[0][1].has_separate_mounts else None
 
 
-def _may_stand_together(overlay: Path, base: BaseImage, scratch: Path) -> bool:
-    """Whether several disks of this image may be seen by one kernel. What cannot be looked at may not."""
+def _can_share_kernel(overlay: Path, base: BaseImage, scratch: Path) -> bool:
+    """True if one kernel may see several disks of this image; False if the disk cannot be probed."""
     if not can_export():
         return False
     try:
         with export_disk(overlay, base.file, base.format, scratch) as disk:
-            return all(part.content != "shared" for part in probe_partitions(disk))
+            return all(partition.content != "shared" for partition in probe_partitions(disk))
     except ImageError:
         return False

@@ -18,7 +18,7 @@ from pragmaspec.images.sources.debian import DebianSource
 HERE = Path(__file__).parent
 
 
-def test_what_is_put_into_the_image_can_be_reviewed(golden: Callable[[Path, str], None]) -> None:
+def test_the_added_files_equal_the_golden_list(golden: Callable[[Path, str], None]) -> None:
     lines = []
     with tarfile.open(fileobj=io.BytesIO(overlay_archive())) as archive:
         for entry in archive:
@@ -34,18 +34,18 @@ def test_what_is_put_into_the_image_can_be_reviewed(golden: Callable[[Path, str]
     golden(HERE / "golden" / "debian-overlay.txt", "\n".join(lines) + "\n")
 
 
-def test_the_overlay_is_the_same_every_time() -> None:
+def test_the_overlay_archive_is_reproducible() -> None:
     assert overlay_archive() == overlay_archive()
 
 
 @pytest.mark.parametrize("name", ["start", "cloud-init-stage", "network-settle"])
-def test_the_scripts_are_sound_shell(name: str, tmp_path: Path) -> None:
+def test_the_scripts_are_valid_shell(name: str, tmp_path: Path) -> None:
     script = tmp_path / name
     script.write_text(recipe.data_file(name))
     assert subprocess.run(["sh", "-n", str(script)], check=False, capture_output=True).stderr == b""
 
 
-def test_interfaces_named_by_address_lose_their_other_name(tmp_path: Path) -> None:
+def test_matches_by_address_lose_their_name(tmp_path: Path) -> None:
     """network-settle on what cloud-init 22.4 writes, in a root of its own."""
     network = tmp_path / "etc" / "systemd" / "network"
     network.mkdir(parents=True)
@@ -93,7 +93,7 @@ class Stages:
         return (self.room / "said").read_text().splitlines()
 
 
-def test_the_stages_of_cloud_init_run_in_forks_and_give_their_status(tmp_path: Path) -> None:
+def test_stages_of_cloud_init_run_in_forks_and_return_their_status(tmp_path: Path) -> None:
     stages = Stages(tmp_path, "return 3 if '--mode=config' in sys.argv else 0")
     assert stages.start() == 0
     assert stages.later("init", "init") == (0, "")
@@ -102,18 +102,18 @@ def test_the_stages_of_cloud_init_run_in_forks_and_give_their_status(tmp_path: P
     assert stages.said == ["imported", "init --local", "init", "modules --mode=config", "modules --mode=final"]
 
 
-def test_without_the_waiting_python_cloud_init_itself_is_run(tmp_path: Path) -> None:
+def test_without_the_waiting_process_cloud_init_itself_is_run(tmp_path: Path) -> None:
     stages = Stages(tmp_path, "return 0")
     assert stages.later("init", "init") == (0, "init\n")
 
 
-def test_a_stage_whose_python_dies_fails_and_does_not_hang(tmp_path: Path) -> None:
+def test_a_stage_whose_process_dies_fails_without_hanging(tmp_path: Path) -> None:
     stages = Stages(tmp_path, "'--local' in sys.argv or os.kill(os.getppid(), 9)")
     assert stages.start() == 0
     assert stages.later("init", "init") == (1, "")
 
 
-def test_the_initial_ram_disk_loads_the_drivers_of_the_disk(tmp_path: Path) -> None:
+def test_the_initramfs_contains_the_drivers_of_the_disk(tmp_path: Path) -> None:
     for name in recipe.DISK_MODULES:
         (tmp_path / "modules").mkdir(exist_ok=True)
         (tmp_path / "modules" / f"{name}.ko").write_bytes(b"\0depends=\0")
@@ -135,7 +135,7 @@ stable https://packages.example.org/tool main
 """.splitlines()
 
 
-def test_the_machines_own_mirror_is_used() -> None:
+def test_the_mirrors_of_this_machines_apt_are_used() -> None:
     assert lines_for_suite("bookworm", LISTED) == (
         "deb http://mirror.example.org/debian/ bookworm main",
         "deb http://mirror.example.org/debian/ bookworm-updates main",
@@ -146,7 +146,7 @@ def test_the_machines_own_mirror_is_used() -> None:
     assert lines_for_suite("bookworm", LISTED[2:3]) == (), "updates of a suite that is not there are no system"
 
 
-def test_a_mirror_and_a_snapshot_can_be_named() -> None:
+def test_a_mirror_and_a_snapshot_can_be_set() -> None:
     assert source_lines("trixie", "http://mirror.example.org/debian", None) == (
         "deb http://mirror.example.org/debian trixie main",
         "deb http://mirror.example.org/debian trixie-updates main",
@@ -156,11 +156,11 @@ def test_a_mirror_and_a_snapshot_can_be_named() -> None:
     assert moment[2].split()[2:] == [
         "https://snapshot.example.org/archive/debian-security/20261101T000000Z/", "bookworm-security", "main",
     ]  # fmt: skip
-    with pytest.raises(ImageError, match="`snapshot` needs `mirror`"):
+    with pytest.raises(ImageError, match="`snapshot` also requires `mirror`"):
         source_lines("bookworm", None, "20261101T000000Z")
 
 
-def test_missing_programs_are_named_by_their_packages(tmp_path: Path) -> None:
+def test_missing_programs_are_reported_with_their_packages(tmp_path: Path) -> None:
     check_tools(search_path())
     (tmp_path / "tar").touch(mode=0o755)
     with pytest.raises(ImageError, match="apt-get install e2fsprogs mmdebstrap qemu-utils"):
@@ -168,7 +168,7 @@ def test_missing_programs_are_named_by_their_packages(tmp_path: Path) -> None:
     assert set(PROGRAMS) == {"mmdebstrap", "mkfs.ext4", "qemu-img", "tar"}
 
 
-def test_without_rights_the_error_says_what_would_help(tmp_path: Path) -> None:
+def test_without_privileges_the_error_names_the_remedies(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         assert privileges(search_path()) == ("root", ())
     else:
@@ -176,7 +176,7 @@ def test_without_rights_the_error_says_what_would_help(tmp_path: Path) -> None:
             privileges(str(tmp_path))
 
 
-def test_a_failed_bootstrap_tells_apts_own_words(tmp_path: Path) -> None:
+def test_a_failed_bootstrap_reports_apts_messages(tmp_path: Path) -> None:
     said: list[str] = []
     sources = (f"deb [trusted=yes] file:{tmp_path}/no-such-mirror bookworm main",)
     mode, _ = privileges(search_path())
@@ -186,7 +186,7 @@ def test_a_failed_bootstrap_tells_apts_own_words(tmp_path: Path) -> None:
     assert said == ["reading the package lists"]
 
 
-def test_what_the_spec_says_is_what_is_locked() -> None:
+def test_the_description_is_locked() -> None:
     plain = DebianSource(suite="bookworm", packages=("b", "a"))
     assert plain.described() == DebianSource(suite="bookworm", packages=("a", "b", "a")).described()
     others = [
@@ -235,7 +235,7 @@ def habits(monkeypatch: pytest.MonkeyPatch, umask: int, zone: str, language: str
         os.umask(before)
 
 
-def test_the_same_packages_are_the_same_disk_whoever_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_equal_packages_yield_equal_disks_for_every_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, prefix = privileges(search_path())
     found = []
     for name, umask, zone, language in (("one", 0o022, "UTC", "C.UTF-8"), ("an other place", 0o077, "Asia/Tokyo", "tr_TR.UTF-8")):

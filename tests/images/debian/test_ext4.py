@@ -36,7 +36,7 @@ def debugfs(image: Path, command: str) -> str:
     return subprocess.run(["/sbin/debugfs", "-R", command, str(image)], check=True, capture_output=True, text=True).stdout
 
 
-def test_equal_trees_give_equal_bytes(tree: Path, tmp_path: Path) -> None:
+def test_equal_trees_yield_equal_bytes(tree: Path, tmp_path: Path) -> None:
     first = make(tree, tmp_path / "first")
     for file in tree.rglob("*"):
         if not file.is_symlink():
@@ -46,7 +46,7 @@ def test_equal_trees_give_equal_bytes(tree: Path, tmp_path: Path) -> None:
     assert make(tree, tmp_path / "second") == first
 
 
-def test_the_file_system_is_sound_and_holds_the_tree(tree: Path, tmp_path: Path) -> None:
+def test_the_file_system_is_consistent_and_contains_the_tree(tree: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     make(tree, image)
     assert subprocess.run(["/sbin/e2fsck", "-f", "-n", str(image)], check=False, capture_output=True).returncode == 0
@@ -54,7 +54,7 @@ def test_the_file_system_is_sound_and_holds_the_tree(tree: Path, tmp_path: Path)
     assert "directory-1/file-1" in debugfs(image, "stat /link")
 
 
-def test_times_are_the_epochs_or_before(tree: Path, tmp_path: Path) -> None:
+def test_no_timestamp_is_later_than_the_epoch(tree: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     make(tree, image)
     old, recent = debugfs(image, "stat /directory-5/file-5"), debugfs(image, "stat /recent")
@@ -68,6 +68,6 @@ def times(told: str) -> dict[str, int]:
     return {name: int(value, 16) for name, value, _ in found}
 
 
-def test_no_room_is_an_error_in_the_tools_words(tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"mkfs\.ext4 said"):
+def test_a_full_file_system_is_reported_with_the_tools_messages(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"mkfs\.ext4 failed"):
         make(tree, tmp_path / "image", mib=2)

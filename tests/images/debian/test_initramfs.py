@@ -18,15 +18,15 @@ from pragmaspec.images.debian.initramfs import (
 from tests.images.bad_disks import zstd
 
 
-def test_the_archive_is_one_that_cpio_reads(tmp_path: Path) -> None:
-    members = [
+def test_cpio_reads_the_archive(tmp_path: Path) -> None:
+    entries = [
         cpio_file("usr/bin/tool", b"#!/bin/sh\n", 0o755),
         cpio_link("bin", "usr/bin"),
         cpio_directory("root", 0o700),
         cpio_file("empty", b""),
     ]
     file = tmp_path / "initrd"
-    file.write_bytes(cpio_archive(members))
+    file.write_bytes(cpio_archive(entries))
     with file.open("rb") as stream:
         listed = subprocess.run(
             ["cpio", "-itv", "--quiet", "--numeric-uid-gid"], stdin=stream, check=True, capture_output=True, text=True
@@ -43,12 +43,12 @@ def test_the_archive_is_one_that_cpio_reads(tmp_path: Path) -> None:
     assert {(line[2], line[3]) for line in lines} == {("0", "0")}
 
 
-def test_equal_contents_are_equal_bytes_in_any_order() -> None:
-    members = [cpio_file("b", b"2"), cpio_file("a", b"1"), cpio_link("c/d", "a")]
-    assert cpio_archive(members) == cpio_archive(reversed(members))
+def test_equal_entries_yield_equal_bytes_in_any_order() -> None:
+    entries = [cpio_file("b", b"2"), cpio_file("a", b"1"), cpio_link("c/d", "a")]
+    assert cpio_archive(entries) == cpio_archive(reversed(entries))
 
 
-def test_the_later_of_two_with_one_path_counts() -> None:
+def test_of_two_entries_with_one_path_the_last_is_used() -> None:
     assert cpio_archive([cpio_file("a", b"1"), cpio_file("a", b"2")]) == cpio_archive([cpio_file("a", b"2")])
 
 
@@ -57,7 +57,7 @@ def module(directory: Path, name: str, *needs: str) -> None:
     (directory / f"{name}.ko").write_bytes(b"\x7fELF\0license=GPL\0depends=" + ",".join(needs).encode() + b"\0name=x\0")
 
 
-def test_each_module_comes_after_what_it_needs(tmp_path: Path) -> None:
+def test_modules_are_ordered_after_their_dependencies(tmp_path: Path) -> None:
     module(tmp_path / "drivers", "virtio_blk", "virtio", "virtio_ring")
     module(tmp_path / "drivers", "virtio", "virtio_ring")
     module(tmp_path / "core", "virtio_ring")
@@ -67,13 +67,13 @@ def test_each_module_comes_after_what_it_needs(tmp_path: Path) -> None:
     assert names == ["virtio_ring", "virtio", "virtio_blk", "virtio-rng"]
 
 
-def test_a_missing_module_is_named(tmp_path: Path) -> None:
+def test_a_missing_module_is_reported_by_name(tmp_path: Path) -> None:
     module(tmp_path, "virtio_blk", "virtio")
     with pytest.raises(ImageError, match="no module virtio below"):
         load_order(tmp_path, ["virtio_blk"])
 
 
-def test_compressed_modules_are_read_and_built_in_ones_need_no_loading(tmp_path: Path) -> None:
+def test_compressed_modules_are_read_and_built_in_ones_skipped(tmp_path: Path) -> None:
     """As Ubuntu ships them."""
     for pack, end in ((gzip.compress, ".gz"), (lzma.compress, ".xz"), (zstd, ".zst")):
         folder = tmp_path / end[1:]

@@ -30,7 +30,7 @@ def order(sources: tuple[str, ...], keyring: Path | None, *more: str) -> Bootstr
     return BootstrapRequest(suite="noble", packages=(*UBUNTU.packages, *more), sources=sources, mode="root", keyring=keyring)
 
 
-def test_what_is_asked_of_mmdebstrap(golden: Callable[[Path, str], None]) -> None:
+def test_the_command_for_mmdebstrap_equals_the_golden_one(golden: Callable[[Path, str], None]) -> None:
     sources = source_lines("noble", None, None, UBUNTU)
     words = mmdebstrap_command(order(sources, Path("x"), "openmpi-bin"), Path("SETTINGS"), Path("KEYRING"))
     golden(HERE / "golden" / "ubuntu-mmdebstrap.txt", "".join(f"{word}\n" for word in words))
@@ -56,7 +56,7 @@ def archive(root: Path, key: Key, left_out: str = "") -> str:
     return write_archive(root, dict.fromkeys(SUITES, components), key, "Ubuntu")
 
 
-def test_packages_of_main_and_universe_are_found_by_their_signature(tmp_path: Path, key: Key) -> None:
+def test_signed_packages_of_main_and_universe_are_found(tmp_path: Path, key: Key) -> None:
     keyring = tmp_path / "keyring.asc"
     keyring.write_bytes(key.public())
     sources = source_lines("noble", archive(tmp_path / "archive", key), None, UBUNTU)
@@ -67,7 +67,7 @@ def test_packages_of_main_and_universe_are_found_by_their_signature(tmp_path: Pa
         assert f"Inst {name} (1.0 " in done.stdout + done.stderr
 
 
-def test_packages_of_somebody_else_are_refused(tmp_path: Path, key: Key) -> None:
+def test_packages_signed_by_another_key_are_rejected(tmp_path: Path, key: Key) -> None:
     keyring = tmp_path / "keyring.asc"
     keyring.write_bytes(make_key(key.home, "other").public())
     sources = source_lines("noble", archive(tmp_path / "archive", key), None, UBUNTU)
@@ -76,7 +76,7 @@ def test_packages_of_somebody_else_are_refused(tmp_path: Path, key: Key) -> None
     assert "NO_PUBKEY" in done.stderr
 
 
-def test_a_package_that_is_not_there_is_named(tmp_path: Path, key: Key) -> None:
+def test_a_missing_package_is_reported_by_name(tmp_path: Path, key: Key) -> None:
     keyring = tmp_path / "keyring.asc"
     keyring.write_bytes(key.public())
     sources = source_lines("noble", archive(tmp_path / "archive", key, "nftables"), None, UBUNTU)
@@ -85,21 +85,21 @@ def test_a_package_that_is_not_there_is_named(tmp_path: Path, key: Key) -> None:
     assert "nftables" in done.stderr
 
 
-def test_the_past_is_ubuntus_own_snapshot_service() -> None:
+def test_snapshots_default_to_ubuntus_service() -> None:
     base = "https://snapshot.ubuntu.com/ubuntu/20261101T000000Z/"
     assert source_lines("noble", None, "20261101T000000Z", UBUNTU) == tuple(
         f"deb [check-valid-until=no] {base} {suite} main universe" for suite in SUITES
     )
 
 
-def test_without_the_archives_keys_nothing_is_taken(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"keys of Ubuntu's archive should be in .*absent.gpg, which cannot be read"):
+def test_a_missing_keyring_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"keys of Ubuntu's archive are expected in .*absent.gpg, which cannot be read"):
         find_keyring(UBUNTU, str(tmp_path / "absent.gpg"))
     (tmp_path / "keys.gpg").write_bytes(b"")
     assert find_keyring(UBUNTU, str(tmp_path / "keys.gpg")) == tmp_path / "keys.gpg"
 
 
-def test_the_spec_says_which_distribution(tmp_path: Path) -> None:
+def test_the_spec_selects_the_distribution(tmp_path: Path) -> None:
     model = ImageModel.model_validate({"build": {"ubuntu": "noble", "keyring": "./keys.gpg", "packages": ["openmpi-bin"]}})
     source = source_of(model, tmp_path)
     assert source == DebianSource(
@@ -111,7 +111,7 @@ def test_the_spec_says_which_distribution(tmp_path: Path) -> None:
     assert source.described() == elsewhere.described(), "where the keys are kept is each person's own affair"
 
 
-def test_what_differs_from_debian_in_the_image() -> None:
+def test_differences_from_debian_in_the_image() -> None:
     debian, ubuntu = ({file.path: file for file in recipe.recipe_files(quick=quick)} for quick in (True, False))
     assert ubuntu["etc/resolv.conf"].target == "../run/systemd/resolve/stub-resolv.conf"
     assert not any("cloud-init-stages" in file.content for file in ubuntu.values())

@@ -1,4 +1,4 @@
-"""Small disks with a system's files on them, and what is read back from an overlay."""
+"""Small disks with the files of a system, and access to the content of overlays."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ DEBIAN = {
     "/etc/network/interfaces": "auto lo\niface lo inet loopback\n",
     "/etc/ssh/ssh_host_rsa_key": "shared by all copies\n",
     "/etc/machine-id": "0123456789abcdef0123456789abcdef\n",
-    "/root/.ssh/authorized_keys": "ssh-rsa of somebody else\n",
+    "/root/.ssh/authorized_keys": "ssh-rsa foreign\n",
 }
 RED_HAT = {
     "/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
@@ -34,7 +34,7 @@ RED_HAT = {
 
 
 def tree(directory: Path, files: Mapping[str, str]) -> Path:
-    """``files`` below a new directory."""
+    """Write ``files`` below a new directory."""
     for path, text in files.items():
         file = directory / path[1:]
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def tree(directory: Path, files: Mapping[str, str]) -> Path:
 
 
 def ext_disk(directory: Path, files: Mapping[str, str], *, partition: bool = True) -> Path:
-    """A raw disk with an ext4 file system that holds ``files``, in a partition or by itself."""
+    """A raw disk with an ext4 file system that holds ``files``, in a partition or on the whole disk."""
     directory.mkdir(exist_ok=True)
     root, disk = directory / "root.ext4", directory / "disk.raw"
     make_ext4(tree(directory / "tree", files), root, size_bytes=PART_BYTES, seed="offline", epoch=EPOCH)
@@ -65,7 +65,7 @@ def partitioned(root: Path, disk: Path) -> Path:
 
 
 def xfs_disk(directory: Path, files: Mapping[str, str]) -> Path:
-    """A raw disk with ``files`` on XFS in its second partition, as Red Hat's have it; made without a mount, by a prototype."""
+    """A raw disk with ``files`` on XFS in its second partition, like Red Hat's; created from a prototype, without a mount."""
     directory.mkdir(exist_ok=True)
     root, prototype = directory / "root.xfs", directory / "prototype"
     top = tree(directory / "tree", files)
@@ -86,42 +86,42 @@ def _listed(folder: Path) -> Iterator[str]:
             yield f"{entry.name} ---644 0 0 {entry}\n"
 
 
-class Read:
-    """What stands in an ext file system: asked of debugfs, as another program than the one that wrote it."""
+class ExtReader:
+    """Reads an ext file system with debugfs."""
 
     def __init__(self, device: str) -> None:
         self._device = device
 
     def text(self, path: str) -> str:
-        return self._said(f"cat {path}")
+        return self._debugfs(f"cat {path}")
 
     def stat(self, path: str) -> str:
-        return self._said(f"stat {path}")
+        return self._debugfs(f"stat {path}")
 
     def label(self, path: str) -> str:
-        return self._said(f"ea_get -V {path} security.selinux").strip()
+        return self._debugfs(f"ea_get -V {path} security.selinux").strip()
 
     def names(self, folder: str) -> set[str]:
-        return {line.split("/")[5] for line in self._said(f"ls -p {folder}").splitlines() if line.startswith("/")}
+        return {line.split("/")[5] for line in self._debugfs(f"ls -p {folder}").splitlines() if line.startswith("/")}
 
-    def _said(self, command: str) -> str:
+    def _debugfs(self, command: str) -> str:
         return subprocess.run(["/sbin/debugfs", "-R", command, self._device], capture_output=True, text=True, check=True).stdout
 
 
 @contextmanager
-def opened(overlay: Path, base: Path, format_: str, scratch: Path, offset: int = PART_AT) -> Iterator[Read]:
-    """The file system of an overlay; it is sound."""
+def opened(overlay: Path, base: Path, format_: str, scratch: Path, offset: int = PART_AT) -> Iterator[ExtReader]:
+    """Open the file system of an overlay, which must be consistent."""
     scratch.mkdir()
     with export_disk(overlay, base, format_, scratch) as disk:
         raw = scratch / "copy.raw"
         raw.write_bytes(disk.read_bytes()[offset:])
     done = subprocess.run(["/sbin/e2fsck", "-f", "-n", raw], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    yield Read(str(raw))
+    yield ExtReader(str(raw))
 
 
 def backing(overlay: Path) -> tuple[str, str]:
-    """What the header of an overlay says that it stands on."""
-    said = subprocess.run(["qemu-img", "info", "-U", "--output=json", overlay], capture_output=True, text=True, check=True)
-    told = json.loads(said.stdout)
-    return told["full-backing-filename"], told["backing-filename-format"]
+    """Path and format of the backing file in the header of an overlay."""
+    result = subprocess.run(["qemu-img", "info", "-U", "--output=json", overlay], capture_output=True, text=True, check=True)
+    info = json.loads(result.stdout)
+    return info["full-backing-filename"], info["backing-filename-format"]

@@ -1,4 +1,4 @@
-"""Files written into ext file systems, in place; the general way is tested in test_appliance.py."""
+"""Overlays on ext file systems, written in place; test_guestfs.py tests all others."""
 
 import subprocess
 from pathlib import Path
@@ -8,8 +8,9 @@ import pytest
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.guest.offline.detect import GuestSystem
 from pragmaspec.guest.offline.files import OfflineFiles
-from pragmaspec.images.offline import debugfs as ext
-from pragmaspec.images.offline.overlay import BaseImage, OverlayRequest, name_base, quick_overlay
+from pragmaspec.images.formats.qemu_img import set_backing_path
+from pragmaspec.images.offline.debugfs import ExtFileSystem, NotWrittenError
+from pragmaspec.images.offline.overlay import BaseImage, OverlayRequest, quick_overlay
 from pragmaspec.images.offline.overlay_export import can_export
 from pragmaspec.images.offline.partitions import probe_partitions
 from tests.images.offline.systems import (
@@ -45,12 +46,12 @@ def scratch(tmp_path: Path) -> Path:
     return found
 
 
-def test_this_machine_can_do_it() -> None:
+def test_this_machine_can_export_disks() -> None:
     assert can_export(), "needs /dev/fuse, qemu-system-common, util-linux and, for others than root, fuse3"
 
 
 @pytest.mark.parametrize(("partition", "format_"), [(True, "raw"), (False, "raw"), (True, "qcow2")])
-def test_files_replace_what_is_there(tmp_path: Path, scratch: Path, partition: bool, format_: str) -> None:
+def test_files_replace_existing_ones(tmp_path: Path, scratch: Path, partition: bool, format_: str) -> None:
     disk = ext_disk(tmp_path / "image", DEBIAN, partition=partition)
     if format_ == "qcow2":
         packed = disk.with_suffix(".qcow2")
@@ -67,25 +68,25 @@ def test_files_replace_what_is_there(tmp_path: Path, scratch: Path, partition: b
     assert overlay is not None
     (system,) = systems
     assert (system.networks, system.host_keys, system.machine_id) == (("ifupdown",), ("/etc/ssh/ssh_host_rsa_key",), True)
-    assert disk.read_bytes() == before, "the image is what others boot from too"
+    assert disk.read_bytes() == before, "other nodes boot from the image"
     assert overlay.stat().st_size < 4 * 2**20
     assert {entry.name for entry in scratch.iterdir()} == {"overlay.qcow2", "disk", "commands"}
     with opened(overlay, disk, format_, tmp_path / "look", PART_AT if partition else 0) as seen:
         for file in WANTED.files:
             assert seen.text(file.path) == file.content
-            told = seen.stat(file.path)
-            assert f"Mode:  {file.mode:04o}" in told
-            assert "User:     0   Group:     0" in told
+            stat = seen.stat(file.path)
+            assert f"Mode:  {file.mode:04o}" in stat
+            assert "User:     0   Group:     0" in stat
         assert "Mode:  0700" in seen.stat("/etc/NetworkManager/system-connections")
         assert "Mode:  0755" in seen.stat("/usr/local/sbin")
         assert 'Fast link dest: "../a.service"' in seen.stat(WANTED.links[0][0])
         assert "ssh_host_rsa_key" not in seen.names("/etc/ssh")
         assert seen.text("/etc/network/interfaces") == DEBIAN["/etc/network/interfaces"]
-    name_base(overlay, "/var/lib/libvirt/images/pragmaspec-0123-disk.raw", "raw")
+    set_backing_path(overlay, "/var/lib/libvirt/images/pragmaspec-0123-disk.raw", "raw")
     assert backing(overlay) == ("/var/lib/libvirt/images/pragmaspec-0123-disk.raw", "raw")
 
 
-def test_labels_are_those_of_the_images_own_policy(tmp_path: Path, scratch: Path) -> None:
+def test_selinux_labels_follow_the_policy_of_the_image(tmp_path: Path, scratch: Path) -> None:
     disk = ext_disk(tmp_path / "image", RED_HAT)
     wanted = OfflineFiles(
         files=WANTED.files, links=WANTED.links, contexts=RED_HAT["/etc/selinux/targeted/contexts/files/file_contexts"]
@@ -110,7 +111,7 @@ def never(system: GuestSystem) -> OfflineFiles:
 
 
 @pytest.mark.parametrize("why", ["no passwd", "apart", "unclean", "lvm beside it", "no file system"])
-def test_what_it_cannot_be_sure_of_is_left_to_libguestfs(tmp_path: Path, scratch: Path, why: str) -> None:
+def test_unusual_disks_are_left_to_libguestfs(tmp_path: Path, scratch: Path, why: str) -> None:
     files = dict(DEBIAN)
     if why == "no passwd":
         del files["/etc/passwd"]
@@ -132,7 +133,7 @@ def test_what_it_cannot_be_sure_of_is_left_to_libguestfs(tmp_path: Path, scratch
     assert quick_overlay(BaseImage(disk, "raw"), OverlayRequest(DISK_BYTES, never), scratch) is None
 
 
-def test_a_second_system_is_not_guessed_at(tmp_path: Path, scratch: Path) -> None:
+def test_a_disk_with_two_systems_is_left_to_libguestfs(tmp_path: Path, scratch: Path) -> None:
     disk = ext_disk(tmp_path / "image", DEBIAN)
     both = tmp_path / "both.raw"
     with both.open("wb") as file:
@@ -149,13 +150,13 @@ def test_a_second_system_is_not_guessed_at(tmp_path: Path, scratch: Path) -> Non
     assert quick_overlay(BaseImage(both, "raw"), OverlayRequest(2 * DISK_BYTES, never), scratch) is None
 
 
-def test_a_full_file_system_is_noticed(tmp_path: Path, scratch: Path) -> None:
+def test_a_full_file_system_is_detected(tmp_path: Path, scratch: Path) -> None:
     disk = ext_disk(tmp_path / "image", DEBIAN)
     large = OfflineFiles(files=(GuestFile(path="/etc/large", mode=0o644, content="x" * (PART_BYTES + 2**20)),))
     assert quick_overlay(BaseImage(disk, "raw"), OverlayRequest(DISK_BYTES, lambda system: large), scratch) is None
 
 
-def test_partitions_are_found_and_told_apart(tmp_path: Path) -> None:
+def test_partitions_are_probed(tmp_path: Path) -> None:
     disk = ext_disk(tmp_path / "image", DEBIAN)
     assert probe_partitions(disk) == ((1024 * 512, "plain"), (PART_AT, "ext"))
     assert probe_partitions(disk.parent / "root.ext4") == ((0, "ext"),)
@@ -166,7 +167,7 @@ def test_partitions_are_found_and_told_apart(tmp_path: Path) -> None:
     assert probe_partitions(partitioned(fat, tmp_path / "disk")) == ((1024 * 512, "plain"), (PART_AT, "plain"))
 
 
-def test_folders_of_an_image_stay_as_they_are(tmp_path: Path, scratch: Path) -> None:
+def test_existing_folders_keep_their_mode(tmp_path: Path, scratch: Path) -> None:
     folder = tree(tmp_path / "image" / "tree", DEBIAN) / "root"
     folder.chmod(0o711)
     disk = ext_disk(tmp_path / "image", {})
@@ -176,10 +177,10 @@ def test_folders_of_an_image_stay_as_they_are(tmp_path: Path, scratch: Path) -> 
         assert "Mode:  0711" in seen.stat("/root")
 
 
-def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+def test_written_files_are_verified(tmp_path: Path) -> None:
     """A write that silently does nothing, as on a read-only file, is an error."""
     disk = ext_disk(tmp_path / "image", DEBIAN, partition=False)
-    system = ext.ExtFileSystem(disk.with_name("absent"), 0, PART_BYTES, tmp_path)
-    assert system.look() is None
-    with pytest.raises(ext.NotWrittenError):
+    system = ExtFileSystem(disk.with_name("absent"), 0, PART_BYTES, tmp_path)
+    assert system.inspect() is None
+    with pytest.raises(NotWrittenError):
         system.write(WANTED)
