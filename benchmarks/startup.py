@@ -33,6 +33,7 @@ FLOORS = {
     "import libvirt": "import libvirt",
     "import ruamel.yaml": "import ruamel.yaml",
     "import pydantic, one model": "from pydantic import BaseModel\nclass M(BaseModel):\n    x: int",
+    "import deepdiff": "import deepdiff",
     "import requests": "import requests",
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import Where
@@ -61,3 +62,35 @@ def _applicable(desired: Resource, record: Record) -> Resource:
 def changed_fields(before: Resource, after: Resource) -> tuple[str, ...]:
     """Return the names of the fields that differ, in their declared order."""
     return tuple(name for name in before.__struct_fields__ if getattr(before, name) != getattr(after, name))
+
+
+def nested_differences(before: Record, after: Record) -> tuple[str, ...]:
+    """Return the differences between two records by path: ``resource.networks[0].cidr: 10.20.0.0/16 → 10.21.0.0/16``.
+
+    An absent value is ``none``.
+    """
+    from deepdiff import DeepDiff  # noqa: PLC0415 - takes 0.2 s to import, and plans do not need it
+
+    tree = DeepDiff(_plain(before), _plain(after), view="tree", verbose_level=2)
+    return tuple(
+        sorted(
+            f"{_path_text(level.path(output_format='list'))}: {_value_text(level.t1)} → {_value_text(level.t2)}"
+            for kind in tree.values()
+            for level in kind
+        )
+    )
+
+
+def _plain(value: object) -> object:
+    """Return ``value`` with structs as dictionaries of all their fields; ``msgspec.to_builtins`` omits defaults."""
+    if isinstance(value, msgspec.Struct):
+        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _path_text(path: list[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
+def _value_text(value: object) -> str:
+    return "none" if value is None or type(value).__name__ == "NotPresent" else str(value)

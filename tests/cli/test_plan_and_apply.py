@@ -302,7 +302,7 @@ def test_a_plan_of_an_unchanged_spec_loads_no_models(cli: CommandLine) -> None:
     loaded = cli.process("plan", environment={"PYTHONPROFILEIMPORTTIME": "1"})
     assert loaded.out.startswith("No changes")
     modules = {line.rpartition("|")[2].strip() for line in loaded.err.splitlines()}
-    heavy = {"pydantic", "ruamel", "ruamel.yaml", "rich", "requests", "libvirt", "cryptography", "pycdlib"}
+    heavy = {"pydantic", "ruamel", "ruamel.yaml", "rich", "requests", "deepdiff", "libvirt", "cryptography", "pycdlib"}
     assert not modules & heavy
 
 

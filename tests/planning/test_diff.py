@@ -3,7 +3,8 @@
 from msgspec.structs import replace
 
 from pragmaspec.planning.desired import Desired
-from pragmaspec.planning.diff import changed_fields, changes
+from pragmaspec.planning.diff import changed_fields, changes, nested_differences
+from pragmaspec.resources import Network
 from tests.planning.world import EMPTY, cluster, line, settled
 
 HELLO = settled(cluster(computes=1))
@@ -42,3 +43,24 @@ def test_keys_and_members_of_a_node_that_is_off_do_not_count() -> None:
     state = HELLO.with_record(replace(HELLO.record(COMPUTE.address), resource=replace(COMPUTE, running=False)))
     asked = [Desired(replace(COMPUTE, running=False, keys="new", peers="new", memory_mib=9), None)]
     assert [change.fields for change in changes(asked, state) if change.after] == [("memory_mib",)]
+
+
+def test_differences_of_records_have_their_path() -> None:
+    before = HELLO.record("lab/hello/allocation")
+    allocation = before.resource
+    after = replace(
+        before,
+        status="degraded",
+        resource=replace(
+            allocation,
+            networks=(replace(allocation.private, cidr="10.21.0.0/16"), Network(name="storage", cidr="10.9.0.0/24", vlan=21)),
+            public=(replace(allocation.public[0], gateway=None),),
+        ),
+    )
+    assert nested_differences(before, after) == (
+        "resource.networks[0].cidr: 10.20.0.0/16 → 10.21.0.0/16",
+        "resource.networks[1]: none → {'name': 'storage', 'cidr': '10.9.0.0/24', 'vlan': 21, 'bridge': None, 'mtu': 1500}",
+        "resource.public[0].gateway: 192.168.122.1 → none",
+        "status: ready → degraded",
+    )
+    assert nested_differences(before, before) == ()

@@ -17,7 +17,7 @@ from tests.cli.harness import CommandLine
 
 ROOT = Path(__file__).parents[3]
 MANUAL = ROOT / "docs" / "cli.md"
-HEAVY = {"pydantic", "requests", "rich", "libvirt", "ruamel", "ruamel.yaml", "cryptography", "pycdlib"}
+HEAVY = {"pydantic", "requests", "rich", "deepdiff", "libvirt", "ruamel", "ruamel.yaml", "cryptography", "pycdlib"}
 
 
 def _commands(group: Any, before: str = "") -> Iterator[str]:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pragmaspec.state_model import State
 
 MAX_LINES = 12
-"""Number of differences that are listed before a question."""
+"""Number of records that are listed before a question."""
+MAX_FIELDS = 3
+"""Number of fields that are listed per record."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,9 @@ def print_state_summary(state: "State") -> None:
 
 def difference_lines(before: "State", after: "State") -> list[str]:
     """Return the differences between two states, one per line; unchanged records are omitted."""
+    from pragmaspec.planning.diff import nested_differences
+    from pragmaspec.text import few
+
     removed = [record for record in before.records if after.record(record.address) is None]
     added = [record for record in after.records if before.record(record.address) is None]
     renamed = {record.original_address: record.address for record in added}
@@ -120,7 +125,9 @@ def difference_lines(before: "State", after: "State") -> list[str]:
     ]
     new = set(renamed.values())
     lines += [f"  {record.address}: record added" for record in added if record.address in new]
-    changed = [record for record in after.records if before.record(record.address) not in (None, record)]
-    lines += [f"  {record.address}: record changed" for record in changed]
+    for record in after.records:
+        old = before.record(record.address)
+        if old is not None and old != record:
+            lines.append(f"  {record.address}: {few(nested_differences(old, record), MAX_FIELDS)}")
     more = len(lines) - MAX_LINES
     return [*lines[:MAX_LINES], f"  and {more:,} more"] if more > 0 else lines

@@ -136,9 +136,12 @@ def test_pull_and_push(cli: CommandLine) -> None:
     assert (edited["kind"], edited["lineage"]) == ("pragmaspec", json.loads(_file(cli).read_text())["lineage"])
     del edited["sha256"]
     edited["records"] = [record for record in edited["records"] if record["resource"].get("name") != "hello-compute-1"]
+    frontend = next(record for record in edited["records"] if record["resource"].get("name") == "hello-frontend")
+    before, frontend["resource"]["memory_mib"] = frontend["resource"]["memory_mib"], 4321
     (cli.directory / "edited.json").write_text(json.dumps(edited))
     result = cli("state", "push", "edited.json", "-y")
     assert f"{COMPUTE}: record removed" in result.err
+    assert f"node/hello-frontend: resource.memory_mib: {before} → 4321" in result.err
     assert result.out == "The state now has serial 2 and 4 records.\n"
     (cli.directory / "old.json").write_text(pulled)
     assert "older than the recorded one" in cli("state", "push", "old.json", "-y", status=64).err
