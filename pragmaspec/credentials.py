@@ -22,7 +22,7 @@ CREDENTIAL_SOURCES: Mapping[str, str] = {
 """The human-readable source of the credentials for each URL scheme."""
 
 _SECRET_NAME = re.compile(r"pass(word|wd|file)?$|token|secret|signature|credential|api_?key", re.IGNORECASE)
-_CREDENTIALS_IN_URL = "A URL of a state must not hold credentials"
+_CREDENTIALS_IN_URL = "The URL of the state contains credentials"
 
 
 class Basic(NamedTuple):
@@ -90,7 +90,7 @@ def require_private_transport(url: str) -> None:
     parts = parse_url(url)
     if parts.scheme == "http" and not parts.is_local:
         raise UsageError(
-            "Credentials would travel unencrypted",
+            "Credentials would be sent unencrypted",
             f"{redact_url(url)} begins with http:, so the password that is set for it could be read on the way. Use https:, or a "
             "tunnel to a port of this machine.",
         )

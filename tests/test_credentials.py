@@ -22,11 +22,11 @@ CANARY = "canary-5f1d"
         (f"postgres://db/clusters/x?passfile=/{CANARY}", "PGPASSWORD"),
     ],
 )
-def test_a_url_with_a_secret_is_refused_and_the_secret_is_not_repeated(url, source):
-    with pytest.raises(UsageError) as refused:
+def test_a_url_with_a_secret_is_refused_without_repeating_it(url, source):
+    with pytest.raises(UsageError) as caught:
         check_state_url(url)
-    assert source in str(refused.value)
-    assert CANARY not in str(refused.value)
+    assert source in str(caught.value)
+    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +38,11 @@ def test_a_url_with_a_secret_is_refused_and_the_secret_is_not_repeated(url, sour
         "http://[::1]:80/x",
     ],
 )
-def test_a_url_without_one_is_fine(url):
+def test_a_url_without_a_secret_is_accepted(url):
     check_state_url(url)
 
 
-def test_what_is_shown_has_no_secret_parts():
+def test_a_redacted_url_has_no_secret_parts():
     assert redact_url(f"https://a:{CANARY}@h:1/p?{CANARY}#{CANARY}") == "https://h:1/p"
 
 
@@ -53,30 +53,30 @@ def test_what_is_shown_has_no_secret_parts():
         ("https://h/x", {"PRAGMASPEC_HTTP_USERNAME": "u", "PRAGMASPEC_HTTP_PASSWORD": "p"}, Basic("u", "p")),
         ("https://h/x", {"PRAGMASPEC_HTTP_TOKEN": "t"}, Bearer("t")),
         ("http://127.0.0.1:1/x", {"PRAGMASPEC_HTTP_TOKEN": "t"}, Bearer("t")),
-        # Terraform's own variables count only for the server that they were set for.
+        # Terraform's variables apply only to the server for which they were set.
         ("https://h/x", {"TF_HTTP_ADDRESS": "https://h/y", "TF_HTTP_USERNAME": "u", "TF_HTTP_PASSWORD": "p"}, Basic("u", "p")),
         ("https://evil/x", {"TF_HTTP_ADDRESS": "https://h/y", "TF_HTTP_USERNAME": "u", "TF_HTTP_PASSWORD": "p"}, None),
         ("https://h:8443/x", {"TF_HTTP_ADDRESS": "https://h/y", "TF_HTTP_USERNAME": "u", "TF_HTTP_PASSWORD": "p"}, None),
         ("https://h/x", {"TF_HTTP_USERNAME": "u", "TF_HTTP_PASSWORD": "p"}, None),
-        # A GitLab job's token counts for that GitLab.
+        # The token of a GitLab job applies only to that GitLab.
         ("https://g/api/v4/p", {"CI_API_V4_URL": "https://g/api/v4", "CI_JOB_TOKEN": "t"}, Basic("gitlab-ci-token", "t")),
         ("https://h/api/v4/p", {"CI_API_V4_URL": "https://g/api/v4", "CI_JOB_TOKEN": "t"}, None),
         ("https://g/api/v4evil", {"CI_API_V4_URL": "https://g/api/v4", "CI_JOB_TOKEN": "t"}, None),
         ("https://g/x", {"CI_JOB_TOKEN": "t"}, None),
     ],
 )
-def test_where_http_credentials_come_from(url, environ, found):
+def test_sources_of_http_credentials(url, environ, found):
     assert http_credentials(url, environ) == found
 
 
-def test_half_of_the_credentials_is_an_error():
+def test_incomplete_credentials_are_refused():
     for name, other in [("USERNAME", "PASSWORD"), ("PASSWORD", "USERNAME")]:
         with pytest.raises(UsageError, match=f"PRAGMASPEC_HTTP_{other} is not set"):
             http_credentials("https://h/x", {f"PRAGMASPEC_HTTP_{name}": "x"})
 
 
-def test_credentials_do_not_travel_unencrypted():
-    with pytest.raises(UsageError, match="Credentials would travel unencrypted"):
+def test_credentials_are_not_sent_unencrypted():
+    with pytest.raises(UsageError, match="Credentials would be sent unencrypted"):
         http_credentials("http://example.org/x", {"PRAGMASPEC_HTTP_TOKEN": CANARY})
 
 
@@ -84,5 +84,5 @@ def test_credentials_do_not_travel_unencrypted():
     ("host", "here"),
     [("localhost", True), ("127.0.0.9", True), ("::1", True), ("10.0.0.1", False), ("localhost.evil.org", False)],
 )
-def test_this_machine(host, here):
+def test_loopback_hosts(host, here):
     assert is_loopback(host) is here

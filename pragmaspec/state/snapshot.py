@@ -255,7 +255,7 @@ def _damaged(data: bytes, file: str) -> StateUnreadableError:
         )
     if _CONFLICT.search(data):
         return StateUnreadableError(
-            "The state holds a git merge conflict",
+            "The state contains a git merge conflict",
             f"{file} contains conflict markers: two people applied from different copies, and a state cannot be merged by line. "
             "Take one side as a whole (`git checkout --ours FILE` or `--theirs`), then run `pragmaspec plan`: it finds what the "
             f"other side made by its marks at the site. {_UNCHANGED}",

@@ -65,7 +65,7 @@ TEXT = encode_snapshot(Snapshot(state=STATE))
         (b'{"format": 1}\n', "The state is damaged"),
         (b"[1, 2]}", "The state is damaged"),
         (b"\xff\xfe not text }", "The state is damaged"),
-        (TEXT.replace(b'"serial"', b"<<<<<<< HEAD\n=======\n>>>>>>> theirs\n", 1), "The state holds a git merge conflict"),
+        (TEXT.replace(b'"serial"', b"<<<<<<< HEAD\n=======\n>>>>>>> theirs\n", 1), "The state contains a git merge conflict"),
         (TEXT.replace(b'"format": 1', b'"format": 2'), "The state has a newer format"),
         (_resealed(TEXT.replace(b'"format": 1', b'"format": 2')), "The state has a newer format"),
         (_resealed(TEXT.replace(b'"cpus":1', b'"cpus":"1"', 1)), "The state is not in a known format"),

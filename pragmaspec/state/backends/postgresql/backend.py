@@ -157,7 +157,7 @@ class PostgresqlBackend(Backend):
             return found[1] if found else _UNKNOWN_HOLDER
         if not session_holds_lock(session, self._config):
             raise StateUnreachableError(
-                "A connection pooler stands before the database",
+                "Connection pooler in front of the database",
                 f"{self.title}: the lock just taken belongs to another session. Connect to the PostgreSQL server itself.",
             )
         tables.execute(session, self._config, tables.RECORD_HOLDER, self._config.name, encode_lock_info(holder))

@@ -143,7 +143,7 @@ def pooler_error(session: "Session", title: str) -> StateUnreachableError | None
     if responding is not None and as_int(responding[0]) == session.info.backend_pid:
         return None
     return StateUnreachableError(
-        "A connection pooler stands before the database",
+        "Connection pooler in front of the database",
         f"{title}: the process that responds is not the one connected to, as with PgBouncer. A lock would stay with a connection "
         "that is passed on to other clients. Connect to the PostgreSQL server itself (usually port 5432). Nothing was changed.",
     )

@@ -121,7 +121,7 @@ def test_a_connection_pooler_is_detected(port, name, mode):
     with pgbouncer(port, mode) as pooled:
         if mode != "statement":
             assert _backend(pooled, name).read().snapshot is None
-        with pytest.raises(StateUnreachableError, match="A connection pooler stands before the database"):
+        with pytest.raises(StateUnreachableError, match="Connection pooler in front of the database"):
             _backend(pooled, name).lock(holder("one"))
     assert _backend(port, name).holder() is None
 
