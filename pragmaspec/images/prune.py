@@ -41,7 +41,7 @@ class PrunePlan(Frozen, frozen=True):
     @property
     def bytes(self) -> int:
         """Disk space to be freed."""
-        return sum(doomed.bytes for doomed in self.removable)
+        return sum(removable.bytes for removable in self.removable)
 
 
 def plan_prune(
@@ -52,29 +52,29 @@ def plan_prune(
     ``now_s``: the current time, in seconds since 1970.
     """
     needed_files, needed_images = set(needed), set(images)
-    doomed: list[Removable] = []
+    removable: list[Removable] = []
     kept = 0
     kept_bytes = 0
     for file in _files(store.directory / "sha256"):
         if file.name not in needed_files and _old(file, now_s, old_s):
-            doomed.append(_removable(file, "unused"))
+            removable.append(_removable(file, "unused"))
         else:
             kept += 1
             kept_bytes += _disk_usage(file)
-    removed = {Path(each.path).name for each in doomed}
+    removed = {Path(each.path).name for each in removable}
     remaining = {file.name for file in _files(store.directory / "sha256")} - removed
-    doomed += [
+    removable += [
         _removable(each, "put aside" if each.suffix == ".bad" else "left over")
         for each in _files(store.incoming)
         if _old(each, now_s, old_s) and not _is_locked(store, each)
     ]
-    doomed += [
+    removable += [
         _removable(each, "record of nothing")
         for each in _files(store.directory / "images")
         if each.stem not in needed_images and _old(each, now_s, old_s) and not remaining.intersection(_files_of(store, each.stem))
     ]
     return PrunePlan(
-        removable=tuple(sorted(doomed, key=lambda each: (-each.bytes, each.path))), kept_files=kept, kept_bytes=kept_bytes
+        removable=tuple(sorted(removable, key=lambda each: (-each.bytes, each.path))), kept_files=kept, kept_bytes=kept_bytes
     )
 
 

@@ -23,7 +23,7 @@ def disk(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_local_disk_is_known_as_long_as_it_looks_as_when_it_was_read(tmp_path: Path, disk: Path) -> None:
+def test_a_local_disk_is_known_while_its_metadata_is_unchanged(tmp_path: Path, disk: Path) -> None:
     store, model = tmp_path / "store", ImageModel(source="disk.raw", format="raw")
     assert known_image(BlobStore(store), model, "tiny", tmp_path) is None, "it was never read"
     while time.time_ns() - disk.stat().st_ctime_ns <= SETTLED_NS:
@@ -38,7 +38,7 @@ def test_a_local_disk_is_known_as_long_as_it_looks_as_when_it_was_read(tmp_path:
     assert known_image(BlobStore(store), model, "tiny", tmp_path) is None
 
 
-def test_a_download_without_a_lock_entry_is_not_known(tmp_path: Path) -> None:
+def test_a_download_without_a_lock_entry_is_unknown(tmp_path: Path) -> None:
     model = ImageModel(source="http://127.0.0.1:9/x.raw", format="raw")
     assert known_image(BlobStore(tmp_path), model, "tiny", tmp_path) is None
     (tmp_path / "pragmaspec.lock").write_text("damaged {")

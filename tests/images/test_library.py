@@ -35,7 +35,7 @@ def digest(file: Path) -> str:
     return sha256(file.read_bytes()).hexdigest()
 
 
-def test_a_local_disk_is_used_where_it_is(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+def test_a_local_disk_is_used_in_place(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     image = library.resolve(ImageModel(source="./disk.qcow2"), "mine", spec_directory, WHERE)
     assert (image.name, image.origin, image.format, image.where) == ("mine", "./disk.qcow2", "qcow2", WHERE)
     assert image.digest == image.disk.sha256 == digest(disk)
@@ -45,7 +45,7 @@ def test_a_local_disk_is_used_where_it_is(library: ImageLibrary, spec_directory:
     assert not (spec_directory / LOCK_FILE).exists(), "a local file needs no lock: the file decides"
 
 
-def test_qemu_img_looks_at_a_local_disk_once_and_again_when_it_has_changed(
+def test_qemu_img_checks_a_local_disk_once_and_after_changes(
     library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
 ) -> None:
     good, old = disk.read_bytes(), time.time() - 10
@@ -66,7 +66,7 @@ def test_qemu_img_looks_at_a_local_disk_once_and_again_when_it_has_changed(
         library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
 
 
-def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+def test_kernel_and_initrd_are_part_of_the_digest(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     (spec_directory / "vmlinuz").write_bytes(b"kernel")
     (spec_directory / "initrd").write_bytes(b"initrd")
     model = ImageModel(source="disk.qcow2", kernel="./vmlinuz", initrd="initrd", cmdline="console=ttyS0")
@@ -79,7 +79,7 @@ def test_kernel_and_initrd_belong_to_the_pin(library: ImageLibrary, spec_directo
     assert library.resolve(model, "tiny", spec_directory).digest != image.digest
 
 
-def test_a_disk_that_was_replaced_after_the_plan_is_not_given(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+def test_a_disk_replaced_after_the_plan_is_refused(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory, WHERE)
     disk.write_bytes(disk.read_bytes().replace(b"dirty bit", b"other bit"))
     with pytest.raises(ImageError, match="Image mine has changed") as refused:
@@ -97,7 +97,7 @@ def test_a_moved_disk_is_found_by_content(library: ImageLibrary, spec_directory:
     assert library.files(image).disk == copy
 
 
-def test_a_written_digest_has_to_be_right(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+def test_the_digest_in_the_spec_must_match(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     assert library.resolve(ImageModel(source="disk.qcow2", sha256=digest(disk)), "mine", spec_directory)
     with pytest.raises(ImageError, match=f"Image mine has another digest.*{'a' * 64}"):
         library.resolve(ImageModel(source="disk.qcow2", sha256="a" * 64), "mine", spec_directory, WHERE)
@@ -112,7 +112,7 @@ def test_a_written_digest_has_to_be_right(library: ImageLibrary, spec_directory:
         (ImageModel(source="text"), "text"),
     ],
 )
-def test_an_error_names_the_image_and_its_place(
+def test_an_error_has_the_image_name_and_position(
     library: ImageLibrary, spec_directory: Path, disk: Path, model: ImageModel, words: str
 ) -> None:
     (spec_directory / "text").write_text("not a disk\n" * 200_000)
@@ -121,19 +121,19 @@ def test_an_error_names_the_image_and_its_place(
     assert all(problem.where == WHERE and "mage mine" in problem.summary for problem in refused.value.problems)
 
 
-def test_titles_are_about_the_image_by_its_name() -> None:
+def test_summaries_name_the_image() -> None:
     assert summary_for_image("Image is not pinned", "web") == "Image web is not pinned"
     assert summary_for_image("Unknown catalogue name", "web") == "Unknown catalogue name (image web)"
 
 
-def test_every_title_is_a_sentence_that_does_not_change() -> None:
+def test_every_summary_is_constant() -> None:
     texts = [file.read_text(encoding="utf-8") for file in sorted(Path(pragmaspec.images.__file__ or "").parent.rglob("*.py"))]
     titles = [title for text in texts for title in re.findall(r'(?:ImageError|UsageError|image_refused)\(\s*f?"([^"]*)",', text)]
     assert len(titles) > 50
     assert [title for title in titles if not title[0].isupper()] == []
 
 
-def test_all_files_that_are_missing_are_told_at_once(library: ImageLibrary, spec_directory: Path) -> None:
+def test_all_missing_files_are_reported_at_once(library: ImageLibrary, spec_directory: Path) -> None:
     with pytest.raises(ImageError) as refused:
         library.resolve(ImageModel(source="./no.raw", format="raw", kernel="./vmlinuz"), "bare", spec_directory)
     assert [problem.detail for problem in refused.value.problems] == [
@@ -143,7 +143,7 @@ def test_all_files_that_are_missing_are_told_at_once(library: ImageLibrary, spec
         library.resolve(ImageModel(source="/absent/no.raw"), "bare", spec_directory)
 
 
-def test_a_url_is_locked_and_then_planned_without_a_download(
+def test_a_locked_url_is_planned_without_a_download(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
 ) -> None:
     server.content = qcow2
@@ -163,7 +163,7 @@ def test_a_url_is_locked_and_then_planned_without_a_download(
     assert [entry.digest for entry in colleague.entries()] == [image.digest]
 
 
-def test_the_lock_file_does_not_change_with_the_day_or_the_machine(
+def test_the_lock_file_does_not_depend_on_day_or_machine(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
 ) -> None:
     server.content = qcow2
@@ -176,7 +176,7 @@ def test_the_lock_file_does_not_change_with_the_day_or_the_machine(
     assert lock.read_text() == written
 
 
-def test_another_description_in_the_spec_makes_a_new_entry(
+def test_a_changed_description_makes_a_new_entry(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes
 ) -> None:
     server.content = qcow2
@@ -186,7 +186,7 @@ def test_another_description_in_the_spec_makes_a_new_entry(
     assert read_lock(spec_directory)["web"].digest == image.digest == sha256(larger).hexdigest()
 
 
-def test_a_lock_file_that_contradicts_itself_is_refused(
+def test_a_lock_entry_that_contradicts_itself_is_refused(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes
 ) -> None:
     server.content = qcow2
@@ -199,7 +199,7 @@ def test_a_lock_file_that_contradicts_itself_is_refused(
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_a_lock_file_that_says_otherwise_than_the_bytes_is_refused(
+def test_a_lock_entry_that_contradicts_the_stored_bytes_is_refused(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path, *, locked: bool
 ) -> None:
     server.content = qcow2
@@ -212,7 +212,7 @@ def test_a_lock_file_that_says_otherwise_than_the_bytes_is_refused(
         ImageLibrary(tmp_path / "store", locked=locked).resolve(model, "web", spec_directory)
 
 
-def test_a_lock_file_that_says_otherwise_than_what_comes_is_refused(
+def test_a_lock_entry_that_contradicts_the_download_is_refused(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
 ) -> None:
     server.content = qcow2
@@ -226,15 +226,13 @@ def test_a_lock_file_that_says_otherwise_than_what_comes_is_refused(
         another.files(image)
 
 
-def test_an_image_nobody_knows_is_said_to_be_unknown(
-    library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
-) -> None:
+def test_an_unknown_image_is_reported(library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path) -> None:
     image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory)
     with pytest.raises(ImageError, match="Image mine is unknown"):
         ImageLibrary(tmp_path / "empty").files(image)
 
 
-def test_entries_are_private_and_damaged_ones_are_none(
+def test_entries_are_private_and_damaged_ones_are_ignored(
     library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path
 ) -> None:
     image = library.resolve(ImageModel(source="disk.qcow2"), "mine", spec_directory)
@@ -246,14 +244,14 @@ def test_entries_are_private_and_damaged_ones_are_none(
     assert library.packages(image.digest) == ()
 
 
-def test_relative_parts_of_paths_are_resolved(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+def test_relative_paths_are_resolved(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     below = spec_directory / "below"
     below.mkdir()
     image = library.resolve(ImageModel(source="../disk.qcow2"), "mine", below)
     assert os.fspath(library.files(image).disk) == os.fspath(disk)
 
 
-def test_a_url_without_a_digest_waits_for_the_lock(
+def test_a_url_without_a_digest_must_be_locked_first(
     library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes, tmp_path: Path
 ) -> None:
     server.content = qcow2
@@ -294,7 +292,7 @@ def test_locking_again_changes_nothing(library: ImageLibrary, spec_directory: Pa
     assert (moved.change, moved.entry.digest) == ("moved", sha256(qcow2 + bytes(512)).hexdigest())
 
 
-def test_another_url_has_to_be_locked_anew(library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes) -> None:
+def test_a_changed_url_must_be_locked(library: ImageLibrary, spec_directory: Path, server: FileServer, qcow2: bytes) -> None:
     server.content = qcow2
     library.lock(ImageModel(source=server.url("one")), "web", spec_directory)
     other = ImageModel(source=server.url("two"))
@@ -326,7 +324,7 @@ def test_with_locked_any_difference_is_refused(
     assert read_lock(spec_directory) == {}
 
 
-def test_a_local_disk_that_was_locked(library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path) -> None:
+def test_a_locked_local_disk_must_not_change(library: ImageLibrary, spec_directory: Path, disk: Path, tmp_path: Path) -> None:
     model = ImageModel(source="disk.qcow2")
     strict = ImageLibrary(tmp_path / "store", locked=True)
     assert library.lock(model, "mine", spec_directory).change == "new"
@@ -341,7 +339,7 @@ def test_a_local_disk_that_was_locked(library: ImageLibrary, spec_directory: Pat
     assert strict.resolve(model, "mine", spec_directory).digest == digest(disk)
 
 
-def test_a_packed_local_disk_becomes_one_in_the_store(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
+def test_a_packed_local_disk_is_unpacked_into_the_store(library: ImageLibrary, spec_directory: Path, disk: Path) -> None:
     packed = spec_directory / "disk.qcow2.gz"
     packed.write_bytes(gzip.compress(disk.read_bytes()))
     image = library.resolve(ImageModel(source="disk.qcow2.gz", sha256=digest(packed)), "mine", spec_directory)

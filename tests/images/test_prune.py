@@ -32,7 +32,7 @@ def later(days: float = 2) -> float:
     return time.time() + days * DAY_S
 
 
-def test_what_nobody_reaches_goes_and_the_rest_stays(store: BlobStore) -> None:
+def test_unused_files_are_removed_and_others_kept(store: BlobStore) -> None:
     used, unused = put(store, b"used" * 5000), put(store, b"unused" * 5000)
     pruning = plan_prune(store, {used.sha256}, set(), later())
     assert [(each.path, each.why) for each in pruning.removable] == [(str(store.path(unused.sha256)), "unused")]
@@ -44,7 +44,7 @@ def test_what_nobody_reaches_goes_and_the_rest_stays(store: BlobStore) -> None:
     assert plan_prune(store, {used.sha256}, set(), later()).removable == ()
 
 
-def test_what_is_young_stays_whoever_needs_it(store: BlobStore) -> None:
+def test_recent_files_are_kept(store: BlobStore) -> None:
     """Somebody may have made it a moment ago, and be about to write down that he uses it."""
     put(store, b"young")
     store.part("download").write_bytes(b"half")
@@ -52,7 +52,7 @@ def test_what_is_young_stays_whoever_needs_it(store: BlobStore) -> None:
     assert len(plan_prune(store, set(), set(), later()).removable) == 2
 
 
-def test_what_was_given_its_name_anew_meanwhile_stays(store: BlobStore) -> None:
+def test_a_file_published_again_meanwhile_is_kept(store: BlobStore) -> None:
     blob = put(store, b"content")
     pruning = plan_prune(store, set(), set(), later())
     put(store, b"content")
@@ -60,7 +60,7 @@ def test_what_was_given_its_name_anew_meanwhile_stays(store: BlobStore) -> None:
     assert store.has(blob)
 
 
-def test_what_a_crash_left_goes_and_what_a_run_works_on_stays(store: BlobStore) -> None:
+def test_leftovers_of_a_crash_are_removed_and_files_in_use_kept(store: BlobStore) -> None:
     store.part("crashed").write_bytes(b"half")
     store.part("download").with_suffix(".bad").write_bytes(b"wrong")
     with store.locked("crashed"):
@@ -76,7 +76,7 @@ def test_what_a_crash_left_goes_and_what_a_run_works_on_stays(store: BlobStore) 
     assert list(store.incoming.iterdir()) == []
 
 
-def test_a_run_that_began_after_the_look_is_not_disturbed(store: BlobStore) -> None:
+def test_a_run_that_starts_after_planning_is_not_disturbed(store: BlobStore) -> None:
     store.part("name").write_bytes(b"half")
     pruning = plan_prune(store, set(), set(), later())
     with store.locked("name"):
@@ -84,7 +84,7 @@ def test_a_run_that_began_after_the_look_is_not_disturbed(store: BlobStore) -> N
         assert store.part("name").exists()
 
 
-def test_a_directory_that_a_killed_run_left_goes_whole(store: BlobStore) -> None:
+def test_the_scratch_directory_of_a_killed_run_is_removed(store: BlobStore) -> None:
     code = f"""
         import os, signal
         from pathlib import Path
@@ -106,7 +106,7 @@ def test_an_empty_store_has_nothing_to_prune(store: BlobStore) -> None:
     assert plan_prune(store, set(), set(), later()).removable == ()
 
 
-def test_users_are_remembered_and_forgotten(store: BlobStore) -> None:
+def test_usages_are_recorded_and_removed(store: BlobStore) -> None:
     one = StackUsage(spec="/home/me/cluster.yaml", state="/home/me/state/hello", images=("a" * 64,))
     two = StackUsage(spec="", state="https://host/state")
     assert stack_usages(store) == ()
@@ -121,7 +121,7 @@ def test_users_are_remembered_and_forgotten(store: BlobStore) -> None:
     assert stack_usages(store) == (two,)
 
 
-def test_a_damaged_user_is_not_taken_for_none(store: BlobStore) -> None:
+def test_a_damaged_usage_is_an_error(store: BlobStore) -> None:
     record_usage(store, StackUsage(spec="/spec", state="/state"))
     (file,) = (store.directory / "users").iterdir()
     file.write_bytes(b"{")
@@ -129,7 +129,7 @@ def test_a_damaged_user_is_not_taken_for_none(store: BlobStore) -> None:
         stack_usages(store)
 
 
-def test_a_damaged_file_is_put_aside(store: BlobStore) -> None:
+def test_a_damaged_file_is_moved_aside(store: BlobStore) -> None:
     good, bad = put(store, b"good"), put(store, b"bad")
     path = store.path(bad.sha256)
     path.chmod(0o644)

@@ -34,13 +34,13 @@ def asked(found: CatalogueEntry, home: Path, settings: Settings | None = None, n
     return public_url(found, settings or Settings(), {"NETRC": str(home / "netrc")})
 
 
-def test_where_it_was_found_and_else_what_the_spec_names(tmp_path: Path) -> None:
+def test_the_url_is_that_of_the_download_else_that_of_the_spec(tmp_path: Path) -> None:
     assert asked(entry(recorded="https://mirror.example.org/1/disk.qcow2"), tmp_path) == "https://mirror.example.org/1/disk.qcow2"
     assert asked(entry(recorded=""), tmp_path) == URL, "it led to a URL that is signed for each download"
     assert asked(entry("http://images.example.org/disk.qcow2"), tmp_path).startswith("http:")
 
 
-def test_not_what_was_unpacked_or_converted(tmp_path: Path) -> None:
+def test_unpacked_and_converted_disks_have_no_public_url(tmp_path: Path) -> None:
     assert asked(entry(came=Blob(sha256="b" * 64, size_bytes=5)), tmp_path) == ""
     assert asked(replace(entry(), fetched=None), tmp_path) == ""
 
@@ -59,11 +59,11 @@ def test_not_what_was_unpacked_or_converted(tmp_path: Path) -> None:
         "https:///disk.qcow2",
     ],
 )
-def test_nothing_that_may_hold_a_secret_or_means_this_machine(url: str, tmp_path: Path) -> None:
+def test_secret_and_local_urls_are_not_public(url: str, tmp_path: Path) -> None:
     assert asked(entry(url), tmp_path) == ""
 
 
-def test_nothing_that_the_user_has_a_password_or_a_key_for(tmp_path: Path) -> None:
+def test_urls_of_servers_with_credentials_are_not_public(tmp_path: Path) -> None:
     assert asked(entry(), tmp_path, netrc="machine images.example.org login ada password secret\n") == ""
     assert asked(entry(), tmp_path, netrc="default login ada password secret\n") == ""
     assert asked(entry(), tmp_path, netrc="machine other.example.org login ada password secret\n") == URL

@@ -34,11 +34,11 @@ def environment(tmp_path: Path, text: str | None = None, **more: str) -> dict[st
     return {"XDG_CONFIG_HOME": str(tmp_path), **more}
 
 
-def test_nothing_is_set(tmp_path: Path) -> None:
+def test_defaults_without_settings(tmp_path: Path) -> None:
     assert read_settings(environment(tmp_path)) == Settings()
 
 
-def test_the_file(tmp_path: Path) -> None:
+def test_the_file_is_read(tmp_path: Path) -> None:
     found = read_settings(environment(tmp_path, FILE))
     assert found == Settings(
         cloudfront=(
@@ -50,7 +50,7 @@ def test_the_file(tmp_path: Path) -> None:
     )
 
 
-def test_the_environment_comes_first(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     found = read_settings(
         environment(
             tmp_path,
@@ -72,12 +72,12 @@ def test_the_environment_comes_first(tmp_path: Path) -> None:
     ("text", "words"),
     [("[[cloudfront]]\nkey_pair_id = 'K'\n", "private_key"), ("[s3]\nsecret = 'x'\n", "s3"), ("= 3", "Invalid")],
 )
-def test_a_file_that_is_wrong_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_an_invalid_file_is_reported(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ImageError, match=words) as refused:
         read_settings(environment(tmp_path, text))
     assert str(tmp_path / "pragmaspec" / "sources.toml") in str(refused.value)
 
 
-def test_half_a_key_is_an_error(tmp_path: Path) -> None:
+def test_an_incomplete_key_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="set both"):
         read_settings(environment(tmp_path, PRAGMASPEC_CLOUDFRONT_KEY_PAIR_ID="K"))

@@ -3,7 +3,7 @@ from pathlib import Path
 from tests.guest_images.tiny import build_tiny
 
 
-def test_the_tiny_guest_is_the_same_every_time_and_built_once(tmp_path: Path) -> None:
+def test_the_tiny_guest_is_reproducible_and_built_once(tmp_path: Path) -> None:
     first, second = build_tiny(tmp_path / "first"), build_tiny(tmp_path / "second")
     for name in ("vmlinuz", "initrd", "disk"):
         assert getattr(first, name).read_bytes() == getattr(second, name).read_bytes()

@@ -57,7 +57,7 @@ class LockDocument(Frozen, frozen=True):
         return Problem(summary="Lock file cannot be read", detail=f"{why}. {advice}", where=where, quote=quote)
 
 
-_MOST_BYTES = 16 * 2**20
+_MAX_BYTES = 16 * 2**20
 """Enough for a hundred thousand images; a larger file is truncated, and so invalid."""
 
 
@@ -65,7 +65,7 @@ def read_document(file: Path) -> LockDocument:
     """Read a lock file; an absent one has no tables. Raises ImageError if it is invalid."""
     blank = LockDocument(file=str(file), text="", tables={"version": VERSION})
     try:
-        text = read_regular(file, _MOST_BYTES).decode().replace("\r\n", "\n")
+        text = read_regular(file, _MAX_BYTES).decode().replace("\r\n", "\n")
     except FileNotFoundError:
         return blank
     except UnicodeDecodeError as error:

@@ -23,8 +23,8 @@ TABLE = """\
 # Bad images
 
 Images that are damaged, have a false format, or could reach other files, and the first reason of the refusal of each. None of
-them gets into the store. Written by `pytest tests/images/test_formats.py --update-golden`; all reasons are in
-`tests/images/golden/refusals.txt`. Mutated images are tested by `tests/images/test_fuzz.py`.
+them gets into the store. Written by `pytest tests/images/formats/test_bad_disks.py --update-golden`; all reasons are in
+`tests/images/formats/golden/refusals.txt`. Mutated images are tested by `tests/images/formats/test_fuzz.py`.
 
 | image | first reason |
 |---|---|
@@ -47,7 +47,7 @@ def test_each_bad_image_is_refused(context: ImageContext, tmp_path: Path, golden
         lines.append(f"{bad.name}{declared}\n{told}")
         rows.append(f"| {bad.name}{declared} | {_first(told)} |\n")
     golden(HERE / "golden" / "refusals.txt", "".join(lines).replace(str(tmp_path), "<here>"))
-    golden(HERE.parents[1] / "docs" / "bad-images.md", TABLE + "".join(rows).replace(str(tmp_path), "&lt;here&gt;"))
+    golden(HERE.parents[2] / "docs" / "bad-images.md", TABLE + "".join(rows).replace(str(tmp_path), "&lt;here&gt;"))
     assert not [line for line in lines if "ACCEPTED" in line]
     assert list(context.store.incoming.iterdir()) == []
     assert not (context.store.directory / "sha256").exists(), "none of them was published"

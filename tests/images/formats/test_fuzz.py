@@ -1,6 +1,6 @@
 """Any bytes give a result or an ImageError, quickly, with little memory; and accepted images reach no other file.
 
-``FUZZ_EXAMPLES=20000 pytest tests/images/test_fuzz.py`` tests more than the usual run.
+``FUZZ_EXAMPLES=20000 pytest tests/images/formats/test_fuzz.py`` tests more than the usual run.
 """
 
 import bz2
