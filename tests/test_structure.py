@@ -1,5 +1,7 @@
 """Limits for the structure of the source, and tests of the figures of ``benchmarks/structure.py``."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,7 @@ from benchmarks.structure import (
 
 ROOT = Path(__file__).parents[1]
 SAME_NAMES = 5
+LARGEST_SHARE = 0.02
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +41,26 @@ def test_no_import_circles_between_files(source: tuple[Module, ...]) -> None:
 
 def test_no_import_circles_through_functions(source: tuple[Module, ...]) -> None:
     _no_circles(source, Level.FUNCTION)
+
+
+def test_no_import_circles_through_types(source: tuple[Module, ...]) -> None:
+    _no_circles(source, Level.TYPES)
+
+
+def test_few_docstrings_begin_with_a_question_word(source: tuple[Module, ...]) -> None:
+    texts = [text for module in source for text in docstrings(module)]
+    found = [text for word in ("What", "Whether", "Who") for text in beginning_with(word, texts)]
+    if len(found) > LARGEST_SHARE * len(texts):
+        head = f"{len(found)} of {len(texts)} docstrings, more than {LARGEST_SHARE:.0%}, begin with What, Whether or Who. Some:"
+        pytest.fail("\n    ".join([head, *(text.splitlines()[0] for text in found[:20])]), pytrace=False)
+
+
+def test_the_architecture_lists_the_layers_in_their_order() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^([a-z_]+)/? {2,}", page.partition("## 3.")[2].partition("## 4.")[0], re.MULTILINE)
+    assert listed == [layer for layer in layers if layer != "_version"]
 
 
 def test_no_large_folders(source: tuple[Module, ...]) -> None:
