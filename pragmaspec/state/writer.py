@@ -28,7 +28,7 @@ _ENCRYPTED_PER_PLAIN = 1.5
 
 
 class StateWriter:
-    """Writes to ``backend`` what follows ``loaded``. After a failed append nothing more is appended.
+    """Writes the journal and the snapshots that follow ``loaded``. After a failed append nothing more is appended.
 
     ``cipher`` encrypts the texts; ``spills`` stores the lines of failed appends; ``guard`` remembers every serial written.
     """

@@ -157,7 +157,7 @@ def _tls_context(environ: Mapping[str, str]) -> SSLContext:
 
 
 def _authenticator(url: str, environ: Mapping[str, str]) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Return what adds the credentials to a request, also if there are none: ``requests`` would look for some by itself."""
+    """Return a function that adds the credentials to a request, or none, so that ``requests`` does not search for any."""
     found = http_credentials(url, environ)
     if found is None and (entry := _netrc_entry(url)):
         require_private_transport(url)

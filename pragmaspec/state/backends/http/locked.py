@@ -43,7 +43,7 @@ class LockedHttpBackend(LockedBackend):
         self._holder = holder
         self._retry = retry
         self._known: _Contents | None = None
-        """What was read or written last."""
+        """The contents last read or written."""
         self._journal_serial = 0
         self._last: tuple[int, bytes] | None = None
         self._fence = WriteFence(config.title)

@@ -35,7 +35,7 @@ class LockedPostgresqlBackend(LockedBackend):
         self._session = session
         self._config = config
         self._known: TableContents | None = None
-        """What was read or written last."""
+        """The contents last read or written."""
         self._journal_serial = 0
         self._fence = WriteFence(config.title)
 

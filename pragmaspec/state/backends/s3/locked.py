@@ -30,7 +30,7 @@ class LockedS3Backend(LockedBackend):
         self._lock = lock
         self._writer = lock.holder.id
         self._known: S3Contents | None = None
-        """What was read or written last."""
+        """The contents last read or written."""
         self._batch_count = 0
         self._last: tuple[int, bytes] | None = None
         self._fence = WriteFence(bucket.config.title)
@@ -95,7 +95,7 @@ class LockedS3Backend(LockedBackend):
             self._bucket.close()
 
     def _writable(self) -> S3Contents:
-        """Return what was read or written last. Raises if writing is no longer allowed."""
+        """Return the contents last read or written. Raises if writing is no longer allowed."""
         self._fence.check()
         if self._known is None:
             self.read()
