@@ -12,7 +12,7 @@ from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedNetwor
 from pragmaspec.resources import Allocation, Node, StagedImage
 from pragmaspec.site import LibvirtSite
 from pragmaspec.state_model import Record, State
-from tests.planning.world import EMPTY, GIB, applied, cluster, image, nodes, observed, planned, wanted
+from tests.planning.builders import EMPTY, GIB, applied, cluster, image, nodes, observed, planned, wanted
 
 SITES = tuple(LibvirtSite(name=name) for name in ("lab", "tokyo"))
 NAMES = ("alpha", "beta", "gamma", "delta")

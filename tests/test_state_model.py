@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from pragmaspec.resources import Blob, Mark, Node, Readiness, ReadyWhen, StagedImage
 from pragmaspec.state_model import Record
-from tests.planning.world import EMPTY, LAB, LINEAGE, cluster, settled
+from tests.planning.builders import EMPTY, LAB, LINEAGE, applied_state, cluster
 
-STATE = settled(cluster(computes=11), cluster("world", computes=0))
+STATE = applied_state(cluster(computes=11), cluster("world", computes=0))
 FRONTEND = "lab/hello/node/hello-frontend"
 
 

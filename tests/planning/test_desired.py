@@ -1,4 +1,4 @@
-"""What the spec wants, with every number filled in."""
+"""Desired resources of an expanded spec."""
 
 import re
 
@@ -8,21 +8,21 @@ from pragmaspec.planning.desired import desired_images, desired_nodes, mac_addre
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPublic
 from pragmaspec.resources import Allocation, Nic, Node
-from tests.planning.world import GIB, LINEAGE, cluster, image, line, nodes, planned, settled, wanted
+from tests.planning.builders import GIB, LINEAGE, applied_state, cluster, image, line, nodes, planned, wanted
 
 
 def made(asked: WantedCluster) -> dict[str, Node]:
     return {each.resource.name: each.resource for each in planned(wanted(asked)).actions if each.verb == "boot"}
 
 
-def test_a_mac_is_the_same_for_ever_local_and_its_own() -> None:
+def test_mac_is_deterministic_local_and_unique() -> None:
     mac = mac_address(LINEAGE, "lab/hello/node/hello-frontend", "private")
     assert mac == mac_address(LINEAGE, "lab/hello/node/hello-frontend", "private")
     assert re.fullmatch(r"52(:[0-9a-f]{2}){5}", mac)
     assert mac != mac_address(LINEAGE, "lab/hello/node/hello-frontend", "public")
 
 
-def test_the_frontend_has_the_first_address_and_the_public_one() -> None:
+def test_frontend_has_the_first_private_and_the_public_address() -> None:
     private, public = made(cluster())["hello-frontend"].nics
     assert (private.address, private.prefix, private.gateway, private.segment) == ("10.20.0.1", 16, None, "vlan 20")
     assert (public.address, public.prefix, public.gateway, public.dns, public.segment) == (
@@ -34,7 +34,7 @@ def test_the_frontend_has_the_first_address_and_the_public_one() -> None:
     )
 
 
-def test_computes_go_out_through_the_frontend() -> None:
+def test_computes_route_through_the_frontend() -> None:
     (nic,) = made(cluster(mtu=9000))["hello-compute-1"].nics
     assert nic == Nic(
         network="private",
@@ -48,13 +48,13 @@ def test_computes_go_out_through_the_frontend() -> None:
     )
 
 
-def test_without_a_public_address_there_is_no_way_out() -> None:
+def test_cluster_without_a_public_address_has_no_gateway() -> None:
     booted = made(cluster(public=WantedPublic(kind="none")))
     assert [nic.network for nic in booted["hello-frontend"].nics] == ["private"]
     assert booted["hello-compute-0"].nics[0].gateway is None
 
 
-def test_extra_networks_reach_the_roles_that_are_asked_for() -> None:
+def test_extra_networks_attach_to_their_roles() -> None:
     networks = (
         WantedNetwork(name="storage", cidr="192.168.70.0/24", roles=("compute",)),
         WantedNetwork(name="lan", cidr="10.99.0.0/24", bridge="br-lan", roles=("frontend",)),
@@ -68,7 +68,7 @@ def test_extra_networks_reach_the_roles_that_are_asked_for() -> None:
     ]
 
 
-def test_roles_have_their_own_image_size_and_settings() -> None:
+def test_roles_differ_in_image_size_and_settings() -> None:
     asked = replace(
         cluster(computes=nodes(1, cpus=4, memory_mib=8192, of="debian-13", packages=("openmpi-bin",))),
         frontend=nodes(1, disk_bytes=40 * GIB),
@@ -83,7 +83,7 @@ def test_roles_have_their_own_image_size_and_settings() -> None:
     assert frontend.peers == compute.peers
 
 
-def test_nodes_come_frontend_first_with_the_line_that_asks_for_them() -> None:
+def test_nodes_are_frontend_first_with_their_spec_lines() -> None:
     asked = cluster(computes=3)
     allocation = next(each.resource for each in planned(wanted(asked)).actions if each.verb == "allocate")
     assert isinstance(allocation, Allocation)
@@ -92,7 +92,7 @@ def test_nodes_come_frontend_first_with_the_line_that_asks_for_them() -> None:
     assert [each.where for each in found] == [line(11), line(12), line(12), line(12)]
 
 
-def test_a_network_of_the_site_that_is_nobodys_has_no_segment() -> None:
+def test_network_without_vlan_or_bridge_has_no_segment() -> None:
     asked = cluster(computes=0)
     allocation = next(each.resource for each in planned(wanted(asked)).actions if each.verb == "allocate")
     plain = replace(
@@ -104,7 +104,7 @@ def test_a_network_of_the_site_that_is_nobodys_has_no_segment() -> None:
     assert [nic.segment for nic in frontend.resource.nics] == ["", ""]
 
 
-def test_an_image_is_staged_once_per_site_and_only_where_something_boots_it() -> None:
+def test_images_are_staged_once_per_site_that_boots_them() -> None:
     spec = wanted(
         cluster("b", frontend=nodes(1, of="other-name")),
         cluster("a", computes=nodes(0, of="unused")),
@@ -114,7 +114,7 @@ def test_an_image_is_staged_once_per_site_and_only_where_something_boots_it() ->
     assert [each.resource.name for each in desired_images(spec, PlanRequest(drop=("a",)))] == ["other-name"]
 
 
-def test_nodes_without_cloud_init_are_told_by_files_and_are_ready_after_the_login() -> None:
+def test_nodes_without_cloud_init_are_ready_after_the_login() -> None:
     plain = replace(image("centos7"), cloud_init=False)
     asked = cluster(computes=nodes(1, of="centos7"))
     spec = replace(wanted(asked), images=(image(), plain))
@@ -125,7 +125,7 @@ def test_nodes_without_cloud_init_are_told_by_files_and_are_ready_after_the_logi
     unwatched = replace(asked, readiness=replace(asked.readiness, when="none"))
     spec = replace(spec, clusters=(unwatched,))
     assert {each.resource.readiness.when for each in planned(spec).actions if each.verb == "boot"} == {"none"}
-    state = settled(unwatched, images=spec.images)
+    state = applied_state(unwatched, images=spec.images)
     otherwise = planned(replace(spec, images=(image(), image("centos7"))), state)
     assert [(each.resource.name, each.impact, each.reason) for each in otherwise.actions if each.verb == "boot"] == [
         ("hello-compute-0", "rebuild", "guest configuration method changed")

@@ -5,9 +5,9 @@ from msgspec.structs import replace
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.diff import changed_fields, changes, nested_differences
 from pragmaspec.resources import Network
-from tests.planning.world import EMPTY, cluster, line, settled
+from tests.planning.builders import EMPTY, applied_state, cluster, line
 
-HELLO = settled(cluster(computes=1))
+HELLO = applied_state(cluster(computes=1))
 FRONTEND, COMPUTE = HELLO.nodes()
 
 

@@ -1,4 +1,4 @@
-"""What a spec means, in plain values: defaults, units, merging, places, digests."""
+"""Expansion of a spec: defaults, units, merging, source lines, digests."""
 
 import json
 from pathlib import Path
@@ -53,7 +53,7 @@ def written(directory: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     "file", [*sorted(EXAMPLES.glob("*.yaml")), EXAMPLES / "travelling" / "cluster.yaml"], ids=lambda file: file.stem
 )
-def test_every_example_expands(file: Path) -> None:
+def test_examples_expand(file: Path) -> None:
     found = expanded(file)
     assert found.clusters
     for cluster in found.clusters:
@@ -61,7 +61,7 @@ def test_every_example_expands(file: Path) -> None:
         assert {cluster.frontend.image, cluster.computes.image} <= {one.name for one in found.images}
 
 
-def test_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hello_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
     found = expanded(Path("hello.yaml"))
     assert found.spec_file == "hello.yaml"
@@ -81,7 +81,7 @@ def test_the_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (hello.public.kind, hello.cidr, hello.vlan, hello.running, hello.readiness) == ("pool", None, None, True, Readiness())
 
 
-def test_the_full_form() -> None:
+def test_full_example() -> None:
     found = expanded(EXAMPLES / "full.yaml")
     assert found.sites == (
         LibvirtSite(
@@ -125,13 +125,13 @@ def test_the_full_form() -> None:
     )
 
 
-def test_where_the_state_is_recorded_is_nothing_that_is_wanted(tmp_path: Path) -> None:
+def test_location_of_the_state_is_not_expanded(tmp_path: Path) -> None:
     text = "images: {d: {build: {debian: sid}}}\nclusters: {}\n"
     plain, elsewhere = written(tmp_path, text), written(tmp_path, text + "state: s3://clusters/hello\n")
     assert replace(expanded(elsewhere), spec_sha256="") == replace(expanded(plain), spec_sha256="")
 
 
-def test_a_simulated_site(tmp_path: Path) -> None:
+def test_simulated_site(tmp_path: Path) -> None:
     (tmp_path / "sites.yaml").write_text(
         "sites:\n  s:\n    provider: simulated\n    file: ./pretended/site.json\n    latency: 50 ms\n    seed: 7\n"
         "    host: {cpus: 8, memory: 1 GiB, disk: 1 TiB}\n    public: {addresses: [192.0.2.1]}\n"
@@ -155,7 +155,7 @@ def test_a_simulated_site(tmp_path: Path) -> None:
     assert found.clusters[0].public.kind == "none"
 
 
-def test_sites_are_those_of_the_spec_and_those_used(tmp_path: Path) -> None:
+def test_expanded_sites_are_those_of_the_spec_and_used_ones(tmp_path: Path) -> None:
     (tmp_path / "sites.yaml").write_text(
         "sites: {far: {provider: libvirt}, lab: {provider: simulated}, used: {provider: simulated}}\n"
     )
@@ -163,7 +163,7 @@ def test_sites_are_those_of_the_spec_and_those_used(tmp_path: Path) -> None:
     assert [(site.name, type(site)) for site in found.sites] == [("lab", LibvirtSite), ("used", SimulatedSite)]
 
 
-def test_only_images_that_boot_are_needed(tmp_path: Path) -> None:
+def test_images_without_nodes_are_not_needed(tmp_path: Path) -> None:
     text = HEAD.replace("images: {", "images: {z: {build: {debian: sid}}, unused: {build: {debian: sid}}, ")
     loaded = load(
         written(
@@ -175,7 +175,7 @@ def test_only_images_that_boot_are_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("size", "fine"), [("2 GiB", True), ("2 GB", False)])
-def test_a_disk_has_room_for_its_image(tmp_path: Path, size: str, fine: bool) -> None:
+def test_disk_smaller_than_its_image_is_refused(tmp_path: Path, size: str, fine: bool) -> None:
     file = written(tmp_path, HEAD + f"  a:\n    site: lab\n    image: d\n    computes: {{count: 1, disk: {size}}}\n")
     if fine:
         assert expanded(file).clusters[0].computes.disk_bytes == 2 * GIB
@@ -188,7 +188,7 @@ def test_a_disk_has_room_for_its_image(tmp_path: Path, size: str, fine: bool) ->
     assert problem.detail == "Image `d` needs a disk of 2 GiB. Write `disk: 2 GiB` or more, or omit `disk`."
 
 
-def test_user_data_of_cluster_and_role_are_merged(tmp_path: Path) -> None:
+def test_user_data_of_cluster_and_role_is_merged(tmp_path: Path) -> None:
     (tmp_path / "all.yaml").write_text("#cloud-config\nruncmd: [a]\nntp: {enabled: true, servers: [x]}\ntimezone: UTC\n")
     found = expanded(
         written(
@@ -207,7 +207,7 @@ def test_user_data_of_cluster_and_role_are_merged(tmp_path: Path) -> None:
     assert '"timezone": "UTC"' in cluster.computes.user_data
 
 
-def test_user_data_is_canonical(tmp_path: Path) -> None:
+def test_equal_user_data_has_one_form(tmp_path: Path) -> None:
     texts = set()
     for document in ("{timezone: UTC, runcmd: [a]}", "{runcmd: ['a'], 'timezone': \"UTC\"}"):
         texts.add(
@@ -218,7 +218,7 @@ def test_user_data_is_canonical(tmp_path: Path) -> None:
     assert len(texts) == 1
 
 
-def test_the_digest_is_of_what_is_said_not_of_where(tmp_path: Path) -> None:
+def test_digest_depends_on_contents_not_on_location(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     for directory in (one, other):
         directory.mkdir()
@@ -234,7 +234,7 @@ def test_the_digest_is_of_what_is_said_not_of_where(tmp_path: Path) -> None:
     assert expanded(other / "spec.yaml").spec_sha256 != digest
 
 
-def test_own_keys_outside_the_specs_directory_count(tmp_path: Path) -> None:
+def test_digest_includes_files_outside_the_spec_directory(tmp_path: Path) -> None:
     file = written(tmp_path, HEAD + "  a: {site: lab, image: d, user_data: {}}\n")
     before = expanded(file).spec_sha256
     (tmp_path / "no-config").mkdir()
@@ -251,7 +251,7 @@ documents = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 
 
 @given(documents, documents)
-def test_merging_loses_nothing_of_what_is_merged_in(base: dict[str, Any], over: dict[str, Any]) -> None:
+def test_merged_user_data_contains_both_documents(base: dict[str, Any], over: dict[str, Any]) -> None:
     before = json.dumps([base, over])
     found = merged(base, over)
     assert json.dumps([base, over]) == before

@@ -1,15 +1,15 @@
-"""What a change does to a node, and how it is said."""
+"""Impacts of changes."""
 
 import pytest
 from msgspec.structs import replace
 
 from pragmaspec.planning.impact import changed_fields_text, node_impact, worst_impact
-from tests.planning.world import cluster, settled
+from tests.planning.builders import applied_state, cluster
 
-FRONTEND = settled(cluster()).nodes()[0]
+FRONTEND = applied_state(cluster()).nodes()[0]
 
 
-def test_the_worst_of_several_counts() -> None:
+def test_worst_impact() -> None:
     assert worst_impact(("live", "rebuild", "reboot")) == "rebuild"
     assert worst_impact(()) == "none"
 
@@ -23,11 +23,11 @@ def test_the_worst_of_several_counts() -> None:
         (("name",), "name changed"),
     ],
 )
-def test_causes_are_said_as_people_do(fields: tuple[str, ...], words: str) -> None:
+def test_changed_fields_text(fields: tuple[str, ...], words: str) -> None:
     assert changed_fields_text(fields) == words
 
 
-def test_a_node_plugged_into_another_network_is_rebooted_and_one_with_another_address_rebuilt() -> None:
+def test_reattachment_reboots_and_a_new_address_rebuilds() -> None:
     private, public = FRONTEND.nics
     replugged = replace(FRONTEND, nics=(replace(private, segment="vlan 30"), public))
     renumbered = replace(FRONTEND, nics=(replace(private, address="10.9.0.1"), public))
@@ -35,6 +35,6 @@ def test_a_node_plugged_into_another_network_is_rebooted_and_one_with_another_ad
     assert node_impact(FRONTEND, renumbered, ("nics",)) == "rebuild"
 
 
-def test_a_disk_grows_with_a_reboot_and_shrinks_with_a_rebuild() -> None:
+def test_growing_a_disk_reboots_and_shrinking_rebuilds() -> None:
     assert node_impact(FRONTEND, replace(FRONTEND, disk_bytes=FRONTEND.disk_bytes + 1), ("disk_bytes",)) == "reboot"
     assert node_impact(FRONTEND, replace(FRONTEND, disk_bytes=FRONTEND.disk_bytes - 1), ("disk_bytes",)) == "rebuild"

@@ -41,34 +41,34 @@ def _machine(**more) -> ObservedNode:
     return ObservedNode(**{"address": ADDRESS, "generation": 0, "status": "running", **more})
 
 
-def test_what_is_recorded_is_no_orphan() -> None:
+def test_recorded_objects_are_no_orphans() -> None:
     allocation = Allocation(site="lab", cluster="hello", networks=(Network(name="private", cidr="10.0.0.0/16"),))
     state = State(lineage=LINEAGE, records=(Record(resource=allocation), _node()))
     seen = _seen(_machine(), allocations=(ObservedAllocation(address=allocation.address),))
     assert orphans(state, seen) == ()
 
 
-def test_what_was_moved_is_known_by_where_it_was_made() -> None:
+def test_moved_objects_are_matched_by_origin() -> None:
     state = State(lineage=LINEAGE, records=(_node(origin="lab/old/node/old-compute-0"),))
     assert orphans(state, _seen(_machine(address="lab/old/node/old-compute-0"))) == ()
     (found,) = orphans(state, _seen(_machine(address="lab/old/node/old-compute-0"), _machine()))
     assert (found.address, found.recorded_beside) == (ADDRESS, False)
 
 
-def test_of_two_machines_the_recorded_one_is_known() -> None:
+def test_second_machine_of_an_address_is_an_orphan() -> None:
     state = State(lineage=LINEAGE, records=(_node(op="a" * 32, outputs=(("id", "m-2"),)),))
     seen = _seen(_machine(op="a" * 32, id="m-1"), _machine(op="a" * 32, id="m-2"))
     (found,) = orphans(state, seen)
     assert (found.seen.id, found.recorded_beside) == ("m-1", True)
 
 
-def test_what_is_left_over_is_said_to_be() -> None:
+def test_leftovers_of_closed_operations_are_marked() -> None:
     state = State(lineage=LINEAGE, closed_ops=(ClosedOp(op="a" * 32, address=ADDRESS, closed_at=1.0),))
     (found,) = orphans(state, _seen(_machine(op="a" * 32, id="m-1")))
     assert (found.left_over, found.recorded_beside) == (True, False)
 
 
-def test_images_and_allocations_too() -> None:
+def test_unrecorded_images_and_allocations_are_orphans() -> None:
     state = State(lineage=LINEAGE)
     seen = _seen(allocations=(ObservedAllocation(address="lab/hello/allocation"),), images=("d" * 64,))
     assert [(found.kind, found.address) for found in orphans(state, seen)] == [
@@ -77,7 +77,7 @@ def test_images_and_allocations_too() -> None:
     ]
 
 
-def test_other_stacks_are_counted_by_site() -> None:
+def test_objects_of_other_stacks_are_counted_per_site() -> None:
     inventory = Inventory(
         identity=IDENTITY,
         cpus=1,

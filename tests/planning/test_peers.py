@@ -1,10 +1,10 @@
-"""A plan for a part of a cluster tells its guests only of what is there, and the next whole plan tells them the rest."""
+"""Cluster members known to guests after partial plans."""
 
 from pragmaspec.planning.request import PlanRequest
-from tests.planning.world import EMPTY, applied, cluster, nodes, planned, settled, wanted
+from tests.planning.builders import EMPTY, applied, applied_state, cluster, nodes, planned, wanted
 
 
-def test_the_rest_is_told_by_the_next_whole_plan() -> None:
+def test_next_whole_plan_updates_guests_of_a_partial_one() -> None:
     whole = wanted(cluster(computes=2))
     part = applied(planned(whole, EMPTY, request=PlanRequest(targets=("hello-frontend",))), EMPTY)
     rest = planned(whole, part)
@@ -16,24 +16,24 @@ def test_the_rest_is_told_by_the_next_whole_plan() -> None:
     assert planned(whole, applied(rest, part)).empty
 
 
-def test_leaving_out_a_removal_leaves_its_node_known() -> None:
-    before = settled(cluster(computes=2))
+def test_node_whose_removal_is_not_selected_stays_a_member() -> None:
+    before = applied_state(cluster(computes=2))
     fewer = wanted(cluster(computes=1))
     part = planned(fewer, before, request=PlanRequest(targets=("hello-frontend",)))
     after = applied(part, before)
     assert {action.address for action in planned(fewer, after).actions} >= {"lab/hello/node/hello-compute-1"}
 
 
-def test_a_removal_that_is_done_is_told() -> None:
-    before = settled(cluster(computes=2))
+def test_selected_removal_updates_the_members() -> None:
+    before = applied_state(cluster(computes=2))
     fewer = wanted(cluster(computes=1))
     whole = applied(planned(fewer, before), before)
     every = planned(fewer, before, request=PlanRequest(targets=("hello",)))
     assert applied(every, before) == whole
 
 
-def test_what_is_not_about_members_stays_as_it_was() -> None:
-    before = settled(cluster(computes=2))
+def test_members_are_unchanged_by_other_changes() -> None:
+    before = applied_state(cluster(computes=2))
     larger = wanted(cluster(computes=nodes(2, memory_mib=2048)))
     (down, up) = planned(larger, before, request=PlanRequest(targets=("hello-compute-0",))).actions
     assert (down.verb, up.verb) == ("shutdown", "boot")

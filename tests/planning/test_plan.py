@@ -4,14 +4,14 @@ import msgspec
 import pytest
 
 from pragmaspec.planning.plan import Plan
-from tests.planning.world import EMPTY, cluster, planned, seen, settled, wanted
+from tests.planning.builders import EMPTY, applied_state, cluster, observed_with, planned, wanted
 
 
 def test_plan_round_trips_through_json() -> None:
-    state = settled(cluster())
+    state = applied_state(cluster())
     for plan in (
         planned(wanted(cluster())),
-        planned(wanted(cluster(computes=4)), state, observations={"lab": seen(state, "hello-compute-0")}),
+        planned(wanted(cluster(computes=4)), state, observations={"lab": observed_with(state, "hello-compute-0")}),
     ):
         data = msgspec.json.encode(plan, order="sorted")
         decoded = msgspec.json.decode(data, type=Plan)

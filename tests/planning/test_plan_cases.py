@@ -1,13 +1,13 @@
-"""The plans that people read: one folder each under ``tests/cases/plan``; adding a case needs no Python.
+"""Golden plans, one folder each under ``tests/cases/plan``; adding a case needs no Python.
 
-spec.yaml      what is wanted                      before.yaml   what was applied earlier: explains state.json
-earlier.yaml   what was applied before that
-state.json     what is recorded (none: nothing)    records.json  records of state.json that are otherwise: {address: {fields}}
-images.json    images that are otherwise: {name: {version, digest_of, size_mib, virtual_gib}}
-copies.json    where images can be had by everybody: {name: {PublicCopy}}
-site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null for gone}, asked: false,
+spec.yaml      the spec                            before.yaml   the spec applied earlier, from which state.json is made
+earlier.yaml   the spec applied before that
+state.json     the recorded state (default: empty) records.json  changed records of state.json: {address: {fields}}
+images.json    changed images: {name: {version, digest_of, size_mib, virtual_gib}}
+copies.json    public copies of images: {name: {PublicCopy}}
+site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null if missing}, asked: false,
                 stored: [{StoredImage}], image_parts: [{ObservedImage}], store: "pool default"}}
-request.json   a PlanRequest                       plan.txt      what a person reads
+request.json   a PlanRequest                       plan.txt      the human-readable plan
 """
 
 import json
@@ -31,14 +31,14 @@ from pragmaspec.report.problems_text import problems_text
 from pragmaspec.spec.loader import load_spec
 from pragmaspec.state.snapshot import Snapshot, decode_snapshot, encode_snapshot
 from pragmaspec.state_model import State
-from tests.planning.world import EMPTY, ROOMY, applied, as_moved, image, observed, planned
+from tests.planning.builders import EMPTY, ROOMY, applied, image, observed, planned, with_moves
 
 CASES = Path(__file__).parents[1] / "cases" / "plan"
 HOME = Path(__file__).parent / "home"
 
 
 @pytest.mark.parametrize("case", sorted(path.name for path in CASES.iterdir()))
-def test_the_plan_reads_as_reviewed(case: str, golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_matches_the_golden_file(case: str, golden: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CASES / case)
     spec = _wanted("spec.yaml", _json("images.json"))
     if Path("before.yaml").exists():
@@ -52,21 +52,21 @@ def test_the_plan_reads_as_reviewed(case: str, golden: Callable[[Path, str], Non
 
 
 def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
-    said = _json("site.json")
+    message = _json("site.json")
     names = {site.name for site in (*spec.sites, *state.sites)}
-    sights = {
-        name: _sight(observed(as_moved(spec, state), name), said.get(name, {}))
+    observations = {
+        name: _sight(observed(with_moves(spec, state), name), message.get(name, {}))
         for name in names
-        if said.get(name, {}).get("asked", True)
+        if message.get(name, {}).get("asked", True)
     }
     try:
         asked = sites_needing_inventory(spec, state, request)
-        inventories = {name: _merged(ROOMY, Inventory, said.get(name, {}).get("inventory", {})) for name in asked}
+        inventories = {name: _merged(ROOMY, Inventory, message.get(name, {}).get("inventory", {})) for name in asked}
         stored = {
-            name: msgspec.convert(said.get(name, {}).get("stored", ()), tuple[StoredImage, ...])
+            name: msgspec.convert(message.get(name, {}).get("stored", ()), tuple[StoredImage, ...])
             for name in prune_sites(spec, state, request)
         }
-        plan = make_plan(spec, state, sights, inventories, request, stored)
+        plan = make_plan(spec, state, observations, inventories, request, stored)
         copies = msgspec.convert(_json("copies.json"), dict[str, PublicCopy])
         by_digest = {each.digest: copies.get(each.name) for each in spec.images}
         return plan_text(with_routes(plan, by_digest.get, state), width=110, colour=False)
@@ -90,15 +90,15 @@ def _overridden(state: State) -> State:
     return state.with_records(changed.values(), removed)
 
 
-def _sight(as_recorded: Observations, said: dict[str, Any]) -> Observations:
-    sight = msgspec.to_builtins(as_recorded)
+def _sight(as_recorded: Observations, message: dict[str, Any]) -> Observations:
+    seen = msgspec.to_builtins(as_recorded)
     for kind in ("nodes", "allocations"):
-        entries = {entry["address"]: entry for entry in sight.get(kind, ())}
-        for address, fields in said.get(kind, {}).items():
+        entries = {entry["address"]: entry for entry in seen.get(kind, ())}
+        for address, fields in message.get(kind, {}).items():
             entries[address] = None if fields is None else {**entries.get(address, {"address": address}), **fields}
-        sight[kind] = [entry for entry in entries.values() if entry]
-    whole = {name: said[name] for name in ("images", "image_parts", "store") if name in said}
-    return msgspec.convert({**sight, **whole}, Observations)
+        seen[kind] = [entry for entry in entries.values() if entry]
+    whole = {name: message[name] for name in ("images", "image_parts", "store") if name in message}
+    return msgspec.convert({**seen, **whole}, Observations)
 
 
 def _merged(value: Any, kind: type, fields: dict[str, Any]) -> Any:

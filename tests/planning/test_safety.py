@@ -1,18 +1,18 @@
-"""What a plan may not do unless it is allowed by name."""
+"""Refusals of plans without consent."""
 
 import pytest
 
 from pragmaspec.planning.safety import ALLOWANCES, refusals
-from tests.planning.world import cluster, image, planned, seen, settled, wanted
+from tests.planning.builders import applied_state, cluster, image, observed_with, planned, wanted
 
-HELLO = settled(cluster())
-PROTECTED = settled(cluster(protect=True))
+HELLO = applied_state(cluster())
+PROTECTED = applied_state(cluster(protect=True))
 REBUILD = planned(wanted(cluster(), images=(image(version="2"),)), HELLO)
 REMOVAL = planned(wanted(), HELLO)
 PROTECTED_REMOVAL = planned(wanted(), PROTECTED)
 
 
-def test_a_plan_that_loses_nothing_needs_no_permission() -> None:
+def test_plan_without_losses_is_not_refused() -> None:
     for plan in (
         planned(wanted(cluster())),
         planned(wanted(cluster(computes=4)), HELLO),
@@ -21,7 +21,7 @@ def test_a_plan_that_loses_nothing_needs_no_permission() -> None:
         assert refusals(plan, frozenset()) == ()
 
 
-def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
+def test_rebuild_is_refused_with_the_option() -> None:
     (problem,) = refusals(REBUILD, frozenset({"data-loss", "protected"}))
     assert problem.summary == "The plan rebuilds nodes"
     assert problem.detail == (
@@ -31,8 +31,8 @@ def test_a_rebuild_is_refused_with_the_nodes_and_what_to_say() -> None:
     assert refusals(REBUILD, frozenset({"rebuild"})) == ()
 
 
-def test_a_removal_is_refused_and_many_nodes_are_counted() -> None:
-    (problem,) = refusals(planned(wanted(), settled(cluster(computes=20))), frozenset({"rebuild"}))
+def test_removal_is_refused_with_the_number_of_nodes() -> None:
+    (problem,) = refusals(planned(wanted(), applied_state(cluster(computes=20))), frozenset({"rebuild"}))
     assert problem.summary == "The plan removes nodes"
     assert (
         "hello-compute-17 and 18 more: removed together with the disk. Pass `--allow data-loss` if this is intended."
@@ -41,7 +41,7 @@ def test_a_removal_is_refused_and_many_nodes_are_counted() -> None:
     assert refusals(REMOVAL, frozenset({"data-loss"})) == ()
 
 
-def test_protection_counts_as_it_was_recorded_and_names_the_allocation_too() -> None:
+def test_recorded_protection_counts_also_for_allocations() -> None:
     (problem,) = refusals(PROTECTED_REMOVAL, frozenset({"data-loss"}))
     assert problem.summary == "The plan removes protected resources"
     assert "lab/hello/allocation" in problem.detail
@@ -49,21 +49,21 @@ def test_protection_counts_as_it_was_recorded_and_names_the_allocation_too() -> 
     assert refusals(PROTECTED_REMOVAL, frozenset(ALLOWANCES)) == ()
 
 
-def test_a_protected_cluster_may_still_grow_and_reboot() -> None:
+def test_protected_cluster_can_grow_and_reboot() -> None:
     assert refusals(planned(wanted(cluster(protect=True, computes=3)), PROTECTED), frozenset()) == ()
 
 
-def test_a_protected_cluster_is_not_rebuilt_by_permission_to_rebuild() -> None:
+def test_allowing_rebuilds_does_not_allow_protected_nodes() -> None:
     plan = planned(wanted(cluster(protect=True), images=(image(version="2"),)), PROTECTED)
     assert [problem.summary for problem in refusals(plan, frozenset({"rebuild"}))] == ["The plan removes protected resources"]
 
 
-def test_all_refusals_come_at_once() -> None:
+def test_all_refusals_are_reported_at_once() -> None:
     plan = planned(wanted(cluster(computes=1), images=(image(version="2"),)), PROTECTED)
     assert len(refusals(plan, frozenset())) == 3
 
 
 @pytest.mark.parametrize("allowed", [(), ("rebuild",)])
-def test_forgetting_what_is_gone_already_loses_nothing(allowed: tuple[str, ...]) -> None:
-    plan = planned(wanted(cluster(computes=1)), HELLO, observations={"lab": seen(HELLO, "hello-compute-1")})
+def test_forgetting_a_missing_node_is_not_refused(allowed: tuple[str, ...]) -> None:
+    plan = planned(wanted(cluster(computes=1)), HELLO, observations={"lab": observed_with(HELLO, "hello-compute-1")})
     assert refusals(plan, frozenset(allowed)) == ()

@@ -16,7 +16,7 @@ from pragmaspec.guest.cloud_init.yaml import yaml_text
 from pragmaspec.planning.expand import expand
 from pragmaspec.spec.fields import user_data
 from pragmaspec.spec.loader import load_spec
-from tests.planning.world import image
+from tests.planning.builders import image
 
 WORDS = st.text(max_size=8) | st.sampled_from(
     ("yes", "<<", "*a", "&a", "!x", "0644", "1:30", "#", "- ", "%", "{", "\t", "\x7f", "\x85", "k" * 1100, '"' * 600)

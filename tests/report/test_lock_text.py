@@ -1,4 +1,4 @@
-"""What ``lock`` says."""
+"""``lock``."""
 
 from msgspec.structs import replace
 
@@ -24,7 +24,7 @@ def test_a_spec_without_images() -> None:
     assert lock_text((), Style()) == "The spec has no images: there is nothing to lock.\n"
 
 
-def test_what_moved_shows_what_it_was() -> None:
+def test_moved_image_shows_both_versions() -> None:
     text = lock_text((LockChange(name="debian", change="moved", entry=OTHER, before=ENTRY),), Style())
     assert f"20261101 → {'b' * 12}" in text
     assert text.endswith("pragmaspec.lock has 1 image.\n")
@@ -35,7 +35,7 @@ def test_nothing_has_changed() -> None:
     assert text.endswith("pragmaspec.lock has 1 image, unchanged.\n")
 
 
-def test_a_program_gets_every_key_of_what_was_and_what_is() -> None:
+def test_lock_json_has_every_key() -> None:
     new, removed = lock_json(
         (LockChange(name="new", change="new", entry=ENTRY), LockChange(name="old", change="removed", entry=OTHER, before=OTHER))
     )["images"]

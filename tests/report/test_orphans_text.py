@@ -1,4 +1,4 @@
-"""What ``orphans`` says."""
+"""``orphans``."""
 
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.report.orphans_text import orphans_text, other_stacks_text
@@ -7,11 +7,11 @@ from pragmaspec.report.style import Style
 LOST = Orphan(site="lab", address="lab/hello/node/hello-compute-0", kind="node")
 
 
-def test_how_to_record_one_is_said_where_that_can_be_done() -> None:
+def test_adoptable_orphans_have_advice() -> None:
     assert "orphans --adopt" in orphans_text((LOST,), ("lab",), Style())
 
 
-def test_what_lies_beside_a_recorded_one_or_goes_by_itself_cannot_be_adopted() -> None:
+def test_duplicates_and_leftovers_have_no_advice() -> None:
     beside = Orphan(site="lab", address=LOST.address, kind="node", recorded_beside=True)
     over = Orphan(site="lab", address=LOST.address, kind="node", left_over=True)
     text = orphans_text((beside, over), ("lab",), Style())

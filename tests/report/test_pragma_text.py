@@ -19,7 +19,7 @@ LISTED = (
 )
 
 
-def test_one_line_for_each_role() -> None:
+def test_one_row_per_role() -> None:
     assert appliances_text(LISTED, Style()).splitlines() == [
         "CLUSTER  ROLE      CPUS   MEMORY  DISK                       BUS     NOTES",
         "rocks    frontend     2    2 GiB  raw, split, gzip, 2 parts  virtio",
@@ -30,7 +30,7 @@ def test_one_line_for_each_role() -> None:
     assert appliances_text((), Style()) == "The repository is empty.\n"
 
 
-def test_computes_that_do_not_wait_have_no_note() -> None:
+def test_computes_without_a_wait_have_no_note() -> None:
     text = appliances_text(
         (ListedCluster(name="x", path="x", appliance=Appliance(name="x", frontend=ALONE.frontend, compute=ALONE.frontend)),),
         Style(),
@@ -38,7 +38,7 @@ def test_computes_that_do_not_wait_have_no_note() -> None:
     assert "NOTES" not in text
 
 
-def test_the_same_for_programs() -> None:
+def test_repository_json() -> None:
     form = appliances_json(LISTED, "https://host/vms")
     assert (form["kind"], form["format"], form["repository"]) == ("pragma-repository", 1, "https://host/vms")
     rocks, alone, bad = form["clusters"]

@@ -43,14 +43,14 @@ def test_colour_and_ascii(golden: Callable[[Path, str], None]) -> None:
     golden(CASES / "problems-colour-ascii.txt", text.replace("\x1b", "ESC"))
 
 
-def test_caret_stands_under_the_column() -> None:
+def test_caret_is_under_the_column() -> None:
     lines = problems_text((WRONG_KEY,), width=90, colour=False).splitlines()
     quoted = next(line for line in lines if "| " in line)
     caret = next(line for line in lines if "^" in line)
     assert quoted[caret.index("^") :].startswith("computs")
 
 
-def test_a_hostile_quote_is_shown_not_obeyed() -> None:
+def test_quotes_are_escaped() -> None:
     problem = Problem(summary="Bad", where=Where(file="a\x1b]0;x\x07.yaml", line=1), quote="\x1b[2J\x9bm\u202etxt")
     text = problems_text((problem,), width=90, colour=False)
     assert all(character.isprintable() or character == "\n" for character in text)
@@ -58,7 +58,7 @@ def test_a_hostile_quote_is_shown_not_obeyed() -> None:
 
 
 @pytest.mark.parametrize("width", range(60, 90))
-def test_an_option_stays_with_its_value(width: int) -> None:
+def test_options_are_not_separated_from_their_values(width: int) -> None:
     problem = Problem(
         summary="Refused", detail="hello-compute-1 is removed with its disk. If that is meant, say `--allow data-loss`."
     )

@@ -3,7 +3,7 @@ from pragmaspec.report.transfer_rate import TransferRate
 MIB = 2**20
 
 
-def test_bytes_rate_and_time_left_as_soon_as_they_mean_something() -> None:
+def test_rate_and_remaining_time() -> None:
     pace = TransferRate()
     assert pace.text(None, None, 0) == ""
     assert pace.text(None, 100 * MIB, 0) == "100 MiB"
@@ -13,13 +13,13 @@ def test_bytes_rate_and_time_left_as_soon_as_they_mean_something() -> None:
     assert pace.text(100 * MIB, 100 * MIB, 45) == "100 MiB of 100 MiB"
 
 
-def test_without_a_total_there_is_no_time_left() -> None:
+def test_no_remaining_time_without_a_total() -> None:
     pace = TransferRate()
     assert pace.text(MIB, None, 0) == "1 MiB"
     assert pace.text(11 * MIB, None, 10) == "11 MiB, 1 MiB/s"
 
 
-def test_the_rate_is_that_of_the_last_while() -> None:
+def test_rate_uses_recent_samples() -> None:
     pace = TransferRate()
     pace.text(1 * MIB, 1000 * MIB, 0)
     for second in range(1, 101):
@@ -27,7 +27,7 @@ def test_the_rate_is_that_of_the_last_while() -> None:
     assert pace.text(201 * MIB, 1000 * MIB, 201) == "201 MiB of 1000 MiB, 1 MiB/s, 13 min 19 s left"
 
 
-def test_what_begins_anew_has_no_rate_yet() -> None:
+def test_restarted_transfer_has_no_rate() -> None:
     pace = TransferRate()
     pace.text(90 * MIB, 100 * MIB, 0)
     assert pace.text(1 * MIB, 100 * MIB, 10) == "1 MiB of 100 MiB"

@@ -13,9 +13,9 @@ from pragmaspec.resources import Allocation, Mark
 from pragmaspec.stack.network_use import networks_in_use
 from pragmaspec.stack.run import check_allowed
 from pragmaspec.state_model import State
-from tests.planning.world import LINEAGE, cluster, planned, settled, wanted
+from tests.planning.builders import LINEAGE, applied_state, cluster, planned, wanted
 
-HELLO = settled(cluster(computes=1))
+HELLO = applied_state(cluster(computes=1))
 LAB_VM = AttachedMachine(machine="labvm", network="pragmaspec-vlan-20", unplug="virsh detach-interface labvm")
 OWN = AttachedMachine(machine="a", network="pragmaspec-vlan-20", lineage=LINEAGE, address="lab/hello/node/hello-compute-0")
 ORPHAN = replace(OWN, machine="hello-compute-7", address="lab/hello/node/hello-compute-7")

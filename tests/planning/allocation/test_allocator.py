@@ -1,4 +1,4 @@
-"""What a cluster is granted from a site's pools, what it keeps, and why it cannot have what it wants."""
+"""Allocations from a site's pools, and the errors of unavailable values."""
 
 import pytest
 from msgspec.structs import replace
@@ -9,7 +9,7 @@ from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPubli
 from pragmaspec.resources import Allocation, Network, PublicGrant
 from pragmaspec.site import LibvirtSite, PublicNetwork, Site
 from pragmaspec.state_model import Record
-from tests.planning.world import EMPTY, LAB, LINEAGE, ROOMY, cluster, line, settled
+from tests.planning.builders import EMPTY, LAB, LINEAGE, ROOMY, applied_state, cluster, line
 
 NONE = WantedPublic(kind="none")
 STORAGE = WantedNetwork(name="storage", cidr="192.168.70.0/24")
@@ -35,7 +35,7 @@ def named(address: str) -> WantedPublic:
     return WantedPublic(kind="address", address=address, where=line(9))
 
 
-def test_the_first_free_of_everything() -> None:
+def test_first_free_values_are_allocated() -> None:
     assert granted(cluster()) == Allocation(
         site="lab",
         cluster="hello",
@@ -53,7 +53,7 @@ def test_the_first_free_of_everything() -> None:
     )
 
 
-def test_what_others_hold_is_left_to_them() -> None:
+def test_used_values_are_skipped() -> None:
     inventory = replace(
         ROOMY,
         vlans=(PoolUse(value="20", owner="web"),),
@@ -64,19 +64,19 @@ def test_what_others_hold_is_left_to_them() -> None:
     assert (got.private.vlan, got.private.cidr, got.public[0].address) == (21, "10.0.0.0/16", "192.168.122.11")
 
 
-def test_what_is_named_is_given() -> None:
+def test_named_values_are_allocated() -> None:
     got = granted(cluster(vlan=99, cidr="172.20.0.0/24", mtu=9000, public=named("192.168.122.77"), protect=True))
     assert got.networks == (Network(name="private", cidr="172.20.0.0/24", vlan=99, mtu=9000),)
     assert got.public[0].address == "192.168.122.77"
     assert got.protect
 
 
-def test_what_a_cluster_holds_it_keeps_without_asking() -> None:
+def test_granted_values_are_kept_without_an_inventory() -> None:
     held = granted(cluster(networks=(STORAGE,)))
     assert granted(cluster(networks=(STORAGE,)), held, inventory=None) == held
 
 
-def test_a_named_vlan_changes_the_range_only_where_the_spec_leaves_it_open() -> None:
+def test_named_vlan_changes_an_unnamed_range() -> None:
     held = granted(cluster())
     moved = granted(cluster(vlan=30), held)
     assert (moved.private.vlan, moved.private.cidr) == (30, "10.30.0.0/16")
@@ -84,12 +84,12 @@ def test_a_named_vlan_changes_the_range_only_where_the_spec_leaves_it_open() -> 
     assert granted(cluster(cidr="10.9.0.0/16"), held).private == Network(name="private", cidr="10.9.0.0/16", vlan=20)
 
 
-def test_a_private_range_is_chosen_beside_the_clusters_own_extra_networks() -> None:
+def test_private_range_avoids_the_extra_networks() -> None:
     extra = WantedNetwork(name="storage", cidr="10.20.5.0/24")
     assert granted(cluster(networks=(extra,))).private.cidr == "10.0.0.0/16"
 
 
-def test_extra_networks_have_a_vlan_of_their_own_or_a_bridge() -> None:
+def test_extra_networks_have_a_vlan_or_a_bridge() -> None:
     lan = WantedNetwork(name="lan", cidr="10.99.0.0/24", bridge="br-lan")
     got = granted(cluster(networks=(STORAGE, lan)))
     assert got.networks[1:] == (
@@ -100,12 +100,12 @@ def test_extra_networks_have_a_vlan_of_their_own_or_a_bridge() -> None:
     assert [network.vlan for network in wider.networks] == [20, 21, 22]
 
 
-def test_a_site_with_bridges_says_which() -> None:
+def test_bridges_follow_the_pattern_of_the_site() -> None:
     got = granted(cluster(networks=(STORAGE,)), site=LibvirtSite(name="lab", bridge="br{vlan}"))
     assert [network.bridge for network in got.networks] == ["br20", "br21"]
 
 
-def test_a_public_network_can_be_a_bridge() -> None:
+def test_public_network_on_a_bridge() -> None:
     public = PublicNetwork(
         bridge="br0",
         addresses=("192.0.2.10-192.0.2.12",),
@@ -126,28 +126,28 @@ def test_a_public_network_can_be_a_bridge() -> None:
     )
 
 
-def test_a_public_network_can_be_what_the_site_reports() -> None:
+def test_public_network_reported_by_the_site() -> None:
     reported = replace(ROOMY, public=PublicPool(bridge="br1", cidr="192.0.2.0/24"))
     assert granted(cluster(), inventory=reported).public[0].bridge == "br1"
     local = replace(LAB, public=PublicNetwork(addresses=("192.0.2.10",), prefix=24))
     assert granted(cluster(), site=local, inventory=replace(ROOMY, public=None)).public[0].network is None
 
 
-def test_what_the_spec_says_of_the_public_network_reaches_what_was_granted() -> None:
+def test_options_of_the_public_network_refresh_a_grant() -> None:
     held = granted(cluster())
-    told = PublicNetwork(network="default", gateway="192.168.122.2", names=(("192.168.122.10", "vc1.example.org"),))
-    got = granted(cluster(), held, site=replace(LAB, public=told), inventory=None).public[0]
+    options = PublicNetwork(network="default", gateway="192.168.122.2", names=(("192.168.122.10", "vc1.example.org"),))
+    got = granted(cluster(), held, site=replace(LAB, public=options), inventory=None).public[0]
     assert (got.gateway, got.fqdn, got.dns, got.prefix) == ("192.168.122.2", "vc1.example.org", ("192.168.122.1",), 24)
 
 
-def test_another_public_network_grants_anew() -> None:
+def test_other_public_network_needs_a_new_grant() -> None:
     held = granted(cluster())
     other = replace(LAB, public=PublicNetwork(bridge="br0", addresses=("192.0.2.10",), prefix=24))
     assert not satisfies(held, cluster(), other)
     assert granted(cluster(), held, site=other).public[0].bridge == "br0"
 
 
-def test_without_a_public_address_nothing_is_granted_and_any_range_will_do() -> None:
+def test_no_public_grant_allows_any_range() -> None:
     assert granted(cluster(public=NONE, cidr="192.168.0.0/16")).public == ()
 
 
@@ -166,25 +166,25 @@ def test_without_a_public_address_nothing_is_granted_and_any_range_will_do() -> 
         ({"networks": (replace(STORAGE, bridge="br1"),)}, False),
     ],
 )
-def test_pools_are_asked_only_for_what_was_not_granted(asked: dict[str, object], *, enough: bool) -> None:
+def test_satisfies_compares_the_grant_with_the_spec(asked: dict[str, object], *, enough: bool) -> None:
     held = granted(cluster(networks=(STORAGE,)))
     assert satisfies(held, cluster(**{"networks": (STORAGE,), **asked}), LAB) is enough
 
 
-def test_no_public_address_is_enough_where_none_is_wanted() -> None:
+def test_no_public_grant_satisfies_public_none() -> None:
     assert satisfies(granted(cluster(public=NONE)), cluster(public=NONE), LAB)
 
 
-def test_a_vlan_must_be_in_the_sites_ranges() -> None:
+def test_vlan_outside_the_ranges_is_refused() -> None:
     site = replace(LAB, vlans=((20, 29), (40, 40)))
-    (said,) = refused(cluster(vlan=30), site=site)
-    assert said == (
+    (message,) = refused(cluster(vlan=30), site=site)
+    assert message == (
         "VLAN outside the pool: VLAN 30 is not in the pool of site lab (20-29, 40). Name one that is, or omit it to get "
         "the first free one."
     )
 
 
-def test_a_vlan_or_address_of_somebody_else_is_refused_with_their_name() -> None:
+def test_values_used_by_others_are_refused_with_the_user() -> None:
     same_name = {"lineage": "another", "address": "lab/hello/allocation"}
     inventory = replace(
         ROOMY,
@@ -196,7 +196,7 @@ def test_a_vlan_or_address_of_somebody_else_is_refused_with_their_name() -> None
     assert address.startswith("Address in use: Address 192.168.122.77 at site lab is used by web.")
 
 
-def test_our_own_claim_from_an_interrupted_run_is_no_obstacle() -> None:
+def test_claims_of_an_interrupted_run_are_reused() -> None:
     ours = {"lineage": LINEAGE, "address": "lab/hello/allocation"}
     inventory = replace(
         ROOMY,
@@ -207,23 +207,23 @@ def test_our_own_claim_from_an_interrupted_run_is_no_obstacle() -> None:
     assert (got.private.vlan, got.public[0].address) == (22, "192.168.122.77")
 
 
-def test_an_empty_pool_names_its_holders_and_counts_the_rest() -> None:
+def test_exhausted_pool_names_its_users() -> None:
     site = replace(LAB, vlans=((20, 26),))
     inventory = replace(ROOMY, vlans=tuple(PoolUse(value=str(vlan), owner=f"cluster c{vlan}") for vlan in (500, *range(20, 27))))
-    (said,) = refused(cluster(), site=site, inventory=inventory)
-    assert said == (
+    (message,) = refused(cluster(), site=site, inventory=inventory)
+    assert message == (
         "No free VLANs: Cluster hello needs one of the VLANs (20-26) of site lab, and none is free. In use: 20 by cluster c20, "
         "21 by cluster c21, 22 by cluster c22, 23 by cluster c23, 24 by cluster c24 and 2 more. Clean a cluster that is no "
         "longer needed, or extend the site's `vlans:`."
     )
 
 
-def test_addresses_run_out() -> None:
+def test_exhausted_public_addresses() -> None:
     site = replace(LAB, public=PublicNetwork(network="default", addresses=("192.168.122.40",)))
     inventory = replace(ROOMY, addresses=(PoolUse(value="192.168.122.40", owner="web"),))
-    (said,) = refused(cluster(), site=site, inventory=inventory)
-    assert "No free public addresses" in said
-    assert "In use: 192.168.122.40 by web." in said
+    (message,) = refused(cluster(), site=site, inventory=inventory)
+    assert "No free public addresses" in message
+    assert "In use: 192.168.122.40 by web." in message
     (nothing,) = refused(
         cluster(),
         inventory=replace(ROOMY, public=PublicPool(network="default")),
@@ -232,14 +232,14 @@ def test_addresses_run_out() -> None:
     assert "In use: none, the pool is empty." in nothing
 
 
-def test_private_ranges_run_out() -> None:
+def test_exhausted_private_ranges() -> None:
     inventory = replace(ROOMY, cidrs=(PoolUse(value="10.0.0.0/8", owner="network lan"),))
-    (said,) = refused(cluster(), inventory=inventory)
-    assert "No free private ranges in 10.0.0.0/8" in said
-    assert "10.0.0.0/8 by network lan" in said
+    (message,) = refused(cluster(), inventory=inventory)
+    assert "No free private ranges in 10.0.0.0/8" in message
+    assert "10.0.0.0/8 by network lan" in message
 
 
-def test_an_address_must_be_in_the_sites_pool() -> None:
+def test_address_outside_the_pool_is_refused() -> None:
     (reported,) = refused(cluster(public=named("203.0.113.9")))
     assert "Address 203.0.113.9 is not in the pool of site lab (192.168.122.0/24)." in reported
     listed = replace(LAB, public=PublicNetwork(addresses=("192.168.122.40", "192.168.122.50-192.168.122.59")))
@@ -250,52 +250,52 @@ def test_an_address_must_be_in_the_sites_pool() -> None:
     assert "(which is empty)" in empty
 
 
-def test_a_site_without_a_public_network_says_what_to_write() -> None:
-    (said,) = refused(cluster(), inventory=replace(ROOMY, public=None))
-    assert said.startswith("The site has no public network")
+def test_site_without_a_public_network_is_refused() -> None:
+    (message,) = refused(cluster(), inventory=replace(ROOMY, public=None))
+    assert message.startswith("The site has no public network")
     (unasked,) = refused(cluster(vlan=20, cidr="10.20.0.0/16"), inventory=None)
     assert unasked.startswith("The site has no public network")
 
 
-def test_a_public_network_needs_a_prefix() -> None:
+def test_public_network_without_a_prefix_is_refused() -> None:
     site = replace(LAB, public=PublicNetwork(addresses=("192.0.2.10",)))
-    (said,) = refused(cluster(), site=site, inventory=replace(ROOMY, public=None))
-    assert "Write `prefix:` under the site's `public:`." in said
+    (message,) = refused(cluster(), site=site, inventory=replace(ROOMY, public=None))
+    assert "Write `prefix:` under the site's `public:`." in message
 
 
 @pytest.mark.parametrize(("cidr", "room"), [("172.20.0.0/27", 21), ("172.20.0.0/29", 0), ("172.20.0.0/31", 0)])
-def test_a_network_must_have_room_for_the_computes(cidr: str, room: int) -> None:
+def test_network_too_small_for_the_computes_is_refused(cidr: str, room: int) -> None:
     expected = f"{cidr} has addresses for {room} computes of cluster hello, and the spec wants 30."
-    assert [expected in said for said in refused(cluster(computes=30, cidr=cidr))] == [True]
+    assert [expected in message for message in refused(cluster(computes=30, cidr=cidr))] == [True]
     small = cluster(computes=30, networks=(replace(STORAGE, cidr=cidr),))
-    assert [said.startswith("The storage network is too small") for said in refused(small)] == [True]
+    assert [message.startswith("The storage network is too small") for message in refused(small)] == [True]
     assert granted(replace(small, networks=(replace(STORAGE, cidr=cidr, roles=("frontend",)),)))
 
 
-def test_the_last_compute_that_fits_fits() -> None:
+def test_network_with_exactly_enough_addresses_is_accepted() -> None:
     assert granted(cluster(computes=21, cidr="172.20.0.0/27"))
     assert refused(cluster(computes=22, cidr="172.20.0.0/27"))
 
 
-def test_a_range_must_not_hide_the_public_network() -> None:
-    (said,) = refused(cluster(cidr="192.168.0.0/16"))
-    assert "192.168.0.0/16 overlaps 192.168.122.0/24, the public network of site lab" in said
+def test_range_overlapping_the_public_network_is_refused() -> None:
+    (message,) = refused(cluster(cidr="192.168.0.0/16"))
+    assert "192.168.0.0/16 overlaps 192.168.122.0/24, the public network of site lab" in message
     (extra,) = refused(cluster(networks=(replace(STORAGE, cidr="192.168.122.128/25"),)))
     assert extra.startswith("The storage network overlaps the public one")
 
 
-def test_everything_that_is_not_to_be_had_is_told_at_once() -> None:
+def test_all_unavailable_values_are_reported_at_once() -> None:
     bad = cluster(
         vlan=4000, public=named("203.0.113.9"), networks=(replace(STORAGE, cidr="192.168.122.0/24"), replace(STORAGE, name="b"))
     )
-    assert [said.partition(":")[0] for said in refused(bad)] == [
+    assert [message.partition(":")[0] for message in refused(bad)] == [
         "VLAN outside the pool",
         "The storage network overlaps the public one",
         "Address outside the pool",
     ]
 
 
-def test_named_values_are_set_aside_before_anything_is_chosen() -> None:
+def test_named_values_are_reserved_first() -> None:
     first, second = cluster("first"), cluster("second", vlan=20, cidr="10.21.0.0/16", public=named("192.168.122.10"))
     allocator = Allocator(LAB, ROOMY, EMPTY, (first, second))
     chosen = allocator.allocation(first, None)
@@ -303,7 +303,7 @@ def test_named_values_are_set_aside_before_anything_is_chosen() -> None:
     assert allocator.allocation(second, None).private.vlan == 20
 
 
-def test_two_clusters_that_name_one_vlan_cannot_both_have_it() -> None:
+def test_one_vlan_named_twice_is_refused() -> None:
     first, second = cluster("first", vlan=20), cluster("second", vlan=20)
     allocator = Allocator(LAB, ROOMY, EMPTY, (first, second))
     assert allocator.allocation(first, None)
@@ -312,8 +312,8 @@ def test_two_clusters_that_name_one_vlan_cannot_both_have_it() -> None:
     assert "used by cluster first of this spec" in caught.value.problems[0].detail
 
 
-def test_what_this_stack_holds_is_taken_too() -> None:
-    state = settled(cluster(networks=(STORAGE, WantedNetwork(name="lan", cidr="10.99.0.0/24", bridge="br-lan"))))
+def test_values_of_this_stack_count_as_used() -> None:
+    state = applied_state(cluster(networks=(STORAGE, WantedNetwork(name="lan", cidr="10.99.0.0/24", bridge="br-lan"))))
     allocator = Allocator(LAB, ROOMY, state, ())
     got = allocator.allocation(cluster("world"), None)
     assert (got.private.vlan, got.public[0].address) == (22, "192.168.122.11")
@@ -322,7 +322,7 @@ def test_what_this_stack_holds_is_taken_too() -> None:
     assert "used by cluster hello of this stack" in caught.value.problems[0].detail
 
 
-def test_a_public_network_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_missing_public_network_is_refused_with_existing_ones() -> None:
     site = replace(LAB, public=PublicNetwork(network="nosuch", addresses=("192.0.2.10",), prefix=24))
     assert refused(cluster(), site=site, inventory=replace(ROOMY, networks=("campus", "default")))[0] == (
         "The public network does not exist: Site lab has no network called nosuch; it has: campus, default. Correct the site's "
@@ -331,7 +331,7 @@ def test_a_public_network_that_is_not_there_is_told_with_those_that_are() -> Non
     assert granted(cluster(), site=site).public[0].network == "nosuch", "a site that cannot tell is believed"
 
 
-def test_bridges_that_are_not_there_are_told_all_at_once() -> None:
+def test_missing_bridges_are_reported_at_once() -> None:
     site = LibvirtSite(name="lab", bridge="br{vlan}", public=PublicNetwork(bridge="brx", addresses=("192.0.2.10",), prefix=24))
     ib = WantedNetwork(name="ib", cidr="192.168.70.0/24", bridge="nobr")
     devices = tuple(f"eth{number}" for number in range(13))
@@ -343,7 +343,7 @@ def test_bridges_that_are_not_there_are_told_all_at_once() -> None:
     assert "are: none." in refused(cluster(public=NONE), site=site, inventory=replace(ROOMY, devices=()))[0]
 
 
-def test_what_stands_on_a_bridge_that_went_stays_granted() -> None:
+def test_grant_on_a_missing_bridge_is_kept() -> None:
     site = LibvirtSite(name="lab", bridge="br{vlan}")
     held = granted(cluster(public=NONE), site=site, inventory=replace(ROOMY, devices=("br20",)))
     assert held.private.bridge == "br20"

@@ -1,4 +1,4 @@
-"""The condition of a machine decides how a plan ends its drift, and what that takes from it."""
+"""The condition of a machine determines the repair of its drift, and its losses."""
 
 import pytest
 from msgspec.structs import replace
@@ -9,9 +9,9 @@ from pragmaspec.planning.safety import refusals
 from pragmaspec.planning.wanted import WantedCluster
 from pragmaspec.report.plan.text import plan_text
 from pragmaspec.resources import Node
-from tests.planning.world import acts, applied, cluster, nodes, observed, planned, seen, settled, wanted
+from tests.planning.builders import action_names, applied, applied_state, cluster, nodes, observed, observed_with, planned, wanted
 
-HELLO = settled(cluster())
+HELLO = applied_state(cluster())
 NAME = "hello-compute-1"
 LAYER = Layer(file="/pool/one.s1", snapshot="s1")
 DEFINITION = Difference("memory is 256 MiB in its definition, recorded 1024 MiB")
@@ -41,16 +41,16 @@ def machine(**facts: object) -> ObservedNode:
         ({"status": "off", "differences": (KERNEL,)}, "none", ""),
     ],
 )
-def test_how_drift_ends_and_at_which_cost(facts: dict[str, object], impact: str, way: str) -> None:
+def test_condition_determines_impact_and_repair(facts: dict[str, object], impact: str, way: str) -> None:
     found = condition(compute(), machine(**facts))
     assert (found.impact, found.way) == (impact, way)
 
 
-def test_a_sound_machine_is_nothing_to_speak_of() -> None:
+def test_machine_without_drift_is_healthy() -> None:
     assert condition(compute(), machine()) == HEALTHY
 
 
-def test_a_layer_that_stays_says_so() -> None:
+def test_layer_text() -> None:
     outside = Layer(file="/elsewhere/x", stays=True)
     assert layer_text(outside, cleaned=True) == "file /elsewhere/x, which is kept"
     assert layer_text(outside) == "file /elsewhere/x"
@@ -70,46 +70,48 @@ def test_a_layer_that_stays_says_so() -> None:
         ({"additions": ("disk vdc /x",), "passing": ("disk vdd /y",)}, []),
     ],
 )
-def test_one_apply_ends_the_drift(facts: dict[str, object], done: list[str]) -> None:
-    plan = planned(wanted(cluster()), HELLO, observations={"lab": seen(HELLO, NAME, **facts)})
-    assert acts(plan) == done
+def test_one_apply_repairs_the_drift(facts: dict[str, object], done: list[str]) -> None:
+    plan = planned(wanted(cluster()), HELLO, observations={"lab": observed_with(HELLO, NAME, **facts)})
+    assert action_names(plan) == done
     assert len(plan.drift) == 1
     assert planned(wanted(cluster()), applied(plan, HELLO)).empty
 
 
-def test_what_is_paused_and_told_of_new_keys_goes_on_first() -> None:
-    sight = seen(HELLO, NAME, status="paused")
-    plan = planned(wanted(cluster(ssh_keys=("ssh-ed25519 BBBB bo",))), HELLO, observations={"lab": sight})
-    assert [act for act in acts(plan) if NAME in act] == [f"boot {NAME}", f"update {NAME}"]
+def test_paused_machine_is_resumed_before_an_update() -> None:
+    site = observed_with(HELLO, NAME, status="paused")
+    plan = planned(wanted(cluster(ssh_keys=("ssh-ed25519 BBBB bo",))), HELLO, observations={"lab": site})
+    assert [act for act in action_names(plan) if NAME in act] == [f"boot {NAME}", f"update {NAME}"]
 
 
-def test_a_machine_that_is_paused_and_shall_be_off_is_shut_down() -> None:
+def test_paused_machine_that_should_be_off_is_shut_down() -> None:
     spec = wanted(cluster(running=False))
     off = applied(planned(spec, HELLO), HELLO)
-    plan = planned(spec, off, observations={"lab": seen(off, NAME, status="paused", why="by a user")})
+    plan = planned(spec, off, observations={"lab": observed_with(off, NAME, status="paused", why="by a user")})
     assert [(each.verb, each.reason) for each in plan.actions] == [("shutdown", "is paused (by a user), recorded as off")]
 
 
-def test_saved_memory_is_discarded_only_for_what_it_does_not_fit() -> None:
-    sight = seen(HELLO, NAME, status="off", saved=True)
-    same = planned(wanted(cluster()), HELLO, observations={"lab": sight})
+def test_saved_memory_is_discarded_only_if_it_does_not_fit() -> None:
+    site = observed_with(HELLO, NAME, status="off", saved=True)
+    same = planned(wanted(cluster()), HELLO, observations={"lab": site})
     assert [(each.forgets, each.impact) for each in same.actions] == [(False, "none")]
     edited = planned(
-        wanted(cluster()), HELLO, observations={"lab": seen(HELLO, NAME, status="off", saved=True, differences=(DEFINITION,))}
+        wanted(cluster()),
+        HELLO,
+        observations={"lab": observed_with(HELLO, NAME, status="off", saved=True, differences=(DEFINITION,))},
     )
     assert [(each.forgets, each.way) for each in edited.actions] == [(False, RESTORED)]
-    other_machine = seen(HELLO, NAME, status="off", saved=True, differences=(KERNEL,))
+    other_machine = observed_with(HELLO, NAME, status="off", saved=True, differences=(KERNEL,))
     assert [each.forgets for each in planned(wanted(cluster()), HELLO, observations={"lab": other_machine}).actions] == [True]
     larger = wanted(cluster(computes=nodes(2, memory_mib=2048)))
-    other = planned(larger, HELLO, observations={"lab": sight})
+    other = planned(larger, HELLO, observations={"lab": site})
     assert [(each.forgets, each.impact) for each in other.actions if each.resource.name == NAME] == [(True, "reboot")]
     assert refusals(other, frozenset()) == ()
 
 
 @pytest.mark.parametrize("running", [True, False])
 def test_losing_a_snapshot_needs_consent(*, running: bool) -> None:
-    sight = seen(HELLO, NAME, layers=(LAYER,), remedy="merge it", status="running" if running else "off")
-    plan = planned(wanted(cluster(computes=nodes(2, memory_mib=2048))), HELLO, observations={"lab": sight})
+    site = observed_with(HELLO, NAME, layers=(LAYER,), remedy="merge it", status="running" if running else "off")
+    plan = planned(wanted(cluster(computes=nodes(2, memory_mib=2048))), HELLO, observations={"lab": site})
     (problem,) = refusals(plan, frozenset())
     assert problem.summary == "The plan discards snapshots"
     assert f"{NAME} would lose snapshot s1 (file /pool/one.s1)" in problem.detail
@@ -117,15 +119,15 @@ def test_losing_a_snapshot_needs_consent(*, running: bool) -> None:
     assert refusals(plan, frozenset({"data-loss"})) == ()
 
 
-def test_starting_from_a_snapshot_loses_nothing() -> None:
-    plan = planned(wanted(cluster()), HELLO, observations={"lab": seen(HELLO, NAME, layers=(LAYER,), status="off")})
-    assert acts(plan) == [f"boot {NAME}"]
+def test_booting_from_a_snapshot_loses_nothing() -> None:
+    plan = planned(wanted(cluster()), HELLO, observations={"lab": observed_with(HELLO, NAME, layers=(LAYER,), status="off")})
+    assert action_names(plan) == [f"boot {NAME}"]
     assert refusals(plan, frozenset()) == ()
 
 
-def test_a_rebuild_of_a_node_with_snapshots_needs_both_consents() -> None:
+def test_rebuilding_a_node_with_snapshots_needs_both_consents() -> None:
     spec = wanted(cluster(computes=nodes(2, packages=("htop",))))
-    plan = planned(spec, HELLO, observations={"lab": seen(HELLO, NAME, layers=(LAYER,))})
+    plan = planned(spec, HELLO, observations={"lab": observed_with(HELLO, NAME, layers=(LAYER,))})
     assert [problem.summary for problem in refusals(plan, frozenset())] == [
         "The plan rebuilds nodes",
         "The plan discards snapshots",
@@ -134,28 +136,28 @@ def test_a_rebuild_of_a_node_with_snapshots_needs_both_consents() -> None:
     assert refusals(plan, frozenset({"rebuild", "data-loss"})) == ()
 
 
-def test_many_nodes_that_lose_snapshots_are_counted() -> None:
-    many = settled(cluster(computes=6))
-    sight = observed(many)
-    sight = replace(sight, nodes=tuple(replace(node, layers=(LAYER,)) for node in sight.nodes))
-    plan = planned(wanted(cluster(computes=nodes(6, memory_mib=2048))), many, observations={"lab": sight})
+def test_refusal_counts_many_nodes_with_snapshots() -> None:
+    many = applied_state(cluster(computes=6))
+    site = observed(many)
+    site = replace(site, nodes=tuple(replace(node, layers=(LAYER,)) for node in site.nodes))
+    plan = planned(wanted(cluster(computes=nodes(6, memory_mib=2048))), many, observations={"lab": site})
     (problem,) = refusals(plan, frozenset())
     assert "; and 3 more nodes" in problem.detail
 
 
-def test_a_network_that_is_lost_counts_beside_drift_that_lets_the_machine_run_on() -> None:
-    sight = seen(HELLO, NAME, additions=("disk vdc /x",))
-    sight = replace(sight, allocations=tuple(replace(each, networks=()) for each in sight.allocations))
-    plan = planned(wanted(cluster()), HELLO, observations={"lab": sight})
+def test_lost_network_is_added_to_other_drift() -> None:
+    site = observed_with(HELLO, NAME, additions=("disk vdc /x",))
+    site = replace(site, allocations=tuple(replace(each, networks=()) for each in site.allocations))
+    plan = planned(wanted(cluster()), HELLO, observations={"lab": site})
     (drift,) = [drift for drift in plan.drift if drift.address.endswith(NAME)]
     assert drift.detail == "is cut off: network private is lost; disk vdc /x was added by hand"
-    assert f"shutdown {NAME}" in acts(plan)
+    assert f"shutdown {NAME}" in action_names(plan)
 
 
-def test_of_another_build_only_that_is_told() -> None:
-    sight = seen(HELLO, NAME, generation=2)
-    sight = replace(sight, allocations=tuple(replace(each, networks=()) for each in sight.allocations))
-    plan = planned(wanted(cluster()), HELLO, observations={"lab": sight})
+def test_different_build_hides_other_drift() -> None:
+    site = observed_with(HELLO, NAME, generation=2)
+    site = replace(site, allocations=tuple(replace(each, networks=()) for each in site.allocations))
+    plan = planned(wanted(cluster()), HELLO, observations={"lab": site})
     assert [drift.detail for drift in plan.drift if drift.address.endswith(NAME)] == [
         "is a different build of the node (generation 2, recorded 0)"
     ]
@@ -174,10 +176,10 @@ ADDED = {"additions": ("disk vdc /x",), "passing": ("disk vdd /y",)}
         (cluster(), {"differences": (DEFINITION,)}, {}),
     ],
 )
-def test_what_people_added_goes_with_the_machine_or_its_power_and_the_plan_says_so(
+def test_plan_names_manual_additions_that_are_lost(
     spec: WantedCluster, facts: dict[str, object], taken: dict[str, tuple[str, ...]]
 ) -> None:
-    plan = planned(wanted(spec), HELLO, observations={"lab": seen(HELLO, NAME, **ADDED, **facts)})
+    plan = planned(wanted(spec), HELLO, observations={"lab": observed_with(HELLO, NAME, **ADDED, **facts)})
     assert {f"{each.verb} {NAME}": each.drops for each in plan.actions if each.drops} == taken
     text = plan_text(plan, width=200, colour=False)
     assert "disk vdc /x was added by hand; disk vdd /y was added by hand to the running machine only" in text
@@ -187,6 +189,8 @@ def test_what_people_added_goes_with_the_machine_or_its_power_and_the_plan_says_
 
 
 @pytest.mark.parametrize("facts", [{"layers": (LAYER,)}, ADDED])
-def test_drift_that_is_left_alone_is_no_change_and_nothing_says_that_all_is_as_wanted(facts: dict[str, object]) -> None:
-    text = plan_text(planned(wanted(cluster()), HELLO, observations={"lab": seen(HELLO, NAME, **facts)}), width=200, colour=False)
+def test_informational_drift_is_no_change(facts: dict[str, object]) -> None:
+    text = plan_text(
+        planned(wanted(cluster()), HELLO, observations={"lab": observed_with(HELLO, NAME, **facts)}), width=200, colour=False
+    )
     assert text.endswith("No changes: the drift above is left alone, and all else at lab matches spec.yaml.\n")

@@ -1,4 +1,4 @@
-"""An image at a site that lost a part, or holds another file in its place, is found and staged again before anything needs it."""
+"""Damaged images are staged again before a boot needs them."""
 
 import pytest
 from msgspec.structs import replace
@@ -6,16 +6,16 @@ from msgspec.structs import replace
 from pragmaspec.planning.drift.image_damage import damage_text, image_damage
 from pragmaspec.planning.observed import Observations, ObservedImage
 from pragmaspec.resources import Blob, StagedImage
-from tests.planning.world import acts, cluster, image, in_order, observed, planned, settled, short, wanted
+from tests.planning.builders import action_names, applied_state, cluster, image, in_order, name_of, observed, planned, wanted
 
-HELLO = settled(cluster())
+HELLO = applied_state(cluster())
 (IMAGE,) = (record.resource for record in HELLO.records if isinstance(record.resource, StagedImage))
 SIZE = IMAGE.disk.size_bytes
 WITH_KERNEL = replace(IMAGE, kernel=Blob(sha256="1" * 64, size_bytes=7), initrd=Blob(sha256="2" * 64, size_bytes=9))
 PARTS = (("disk", SIZE), ("kernel", 7), ("initrd", 9))
 
 
-def sight(*parts: tuple[str, int | None], whole: bool = True) -> Observations:
+def observations(*parts: tuple[str, int | None], whole: bool = True) -> Observations:
     seen = ObservedImage(digest=IMAGE.digest if whole else IMAGE.digest[:16], whole=whole, parts=parts)
     return replace(observed(HELLO), images=(IMAGE.digest,) if whole else (), image_parts=(seen,), store="pool default")
 
@@ -35,37 +35,37 @@ def sight(*parts: tuple[str, int | None], whole: bool = True) -> Observations:
         ),
     ],
 )
-def test_what_an_image_lacks_is_said(parts: tuple[tuple[str, int | None], ...], kind: str, detail: str) -> None:
-    found = image_damage(WITH_KERNEL, sight(*parts))
+def test_missing_and_resized_parts_are_reported(parts: tuple[tuple[str, int | None], ...], kind: str, detail: str) -> None:
+    found = image_damage(WITH_KERNEL, observations(*parts))
     assert found is not None
     assert (found.kind, found.detail) == (kind, detail)
 
 
-def test_an_image_without_its_mark_is_staged_again() -> None:
-    found = image_damage(IMAGE, sight(("disk", SIZE), whole=False))
+def test_image_without_its_completion_mark_is_damaged() -> None:
+    found = image_damage(IMAGE, observations(("disk", SIZE), whole=False))
     assert found is not None
     assert found == ("changed", "has lost its completion mark in pool default")
 
 
 @pytest.mark.parametrize("size", [SIZE, None])
-def test_a_whole_image_is_no_drift_also_where_lengths_are_not_known(size: int | None) -> None:
-    assert image_damage(IMAGE, sight(("disk", size))) is None
+def test_complete_image_is_not_damaged(size: int | None) -> None:
+    assert image_damage(IMAGE, observations(("disk", size))) is None
     assert damage_text(IMAGE, (("disk", size),)) == ""
 
 
-def test_a_damaged_image_is_staged_and_nothing_else_is_touched() -> None:
-    plan = planned(wanted(cluster()), HELLO, observations={"lab": sight()})
+def test_damaged_image_is_only_staged_again() -> None:
+    plan = planned(wanted(cluster()), HELLO, observations={"lab": observations()})
     assert [(drift.name, drift.kind, drift.detail) for drift in plan.drift] == [
         ("debian-12", "gone", "is gone from pool default")
     ]
-    assert acts(plan) == ["stage debian-12"]
+    assert action_names(plan) == ["stage debian-12"]
 
 
-def test_nothing_is_stopped_or_removed_before_what_the_new_boot_needs_is_there() -> None:
-    """A rebuild for another reason, while the image was removed from the pool."""
+def test_shutdown_waits_for_the_image_and_the_allocation() -> None:
+    """A rebuild for another reason while the image is missing from the pool."""
     asked = cluster(vlan=77, computes=1)
-    plan = planned(wanted(asked, images=(image(),)), settled(cluster(computes=1)), observations={"lab": sight()})
-    order = [f"{each.verb} {short(each.resource)}" for each in in_order(plan)]
+    plan = planned(wanted(asked, images=(image(),)), applied_state(cluster(computes=1)), observations={"lab": observations()})
+    order = [f"{each.verb} {name_of(each.resource)}" for each in in_order(plan)]
     brought = max(order.index("stage debian-12"), order.index("allocate hello"))
     assert brought < min(order.index(f"shutdown hello-{name}") for name in ("frontend", "compute-0"))
     for each in plan.actions:

@@ -1,4 +1,4 @@
-"""Which machine is the recorded one, and what is said of the others."""
+"""Matching of observed machines to records."""
 
 from msgspec.structs import replace
 
@@ -7,9 +7,9 @@ from pragmaspec.planning.drift.refresh import refreshed_state
 from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
 from pragmaspec.resources import Node
 from pragmaspec.state_model import ClosedOp, Record, State
-from tests.planning.world import cluster, observed, settled
+from tests.planning.builders import applied_state, cluster, observed
 
-HELLO = settled(cluster(computes=0))
+HELLO = applied_state(cluster(computes=0))
 ADDRESS = "lab/hello/node/hello-frontend"
 NOTHING: frozenset[str] = frozenset()
 
@@ -24,11 +24,11 @@ def seen(op: str = "a", site_id: str = "1", made: float = 1.0) -> ObservedNode:
     return ObservedNode(address=ADDRESS, generation=0, status="running", op=op, id=site_id, made=made, cpus=1, memory_mib=1024)
 
 
-def sight(*nodes: ObservedNode) -> Observations:
+def observations(*nodes: ObservedNode) -> Observations:
     return replace(observed(HELLO), nodes=nodes)
 
 
-def test_the_id_decides_then_the_op_then_the_age() -> None:
+def test_match_prefers_the_id_then_the_op_then_the_age() -> None:
     old, ours, young = seen("b", "0", 0.0), seen("a", "1", 1.0), seen("a", "2", 2.0)
     assert match_node(record(op="a", outputs=(("id", "2"),)), (old, ours, young), NOTHING) is young
     assert match_node(record(op="a"), (young, old, ours), NOTHING) is ours
@@ -37,16 +37,16 @@ def test_the_id_decides_then_the_op_then_the_age() -> None:
     assert match_node(record(op="a"), (), NOTHING) is None
 
 
-def test_a_leftover_is_not_the_recorded_machine_unless_there_can_be_no_other() -> None:
+def test_leftover_matches_only_as_the_single_candidate() -> None:
     over = frozenset("x")
     assert match_node(record(op="a"), (seen("x"), seen("b", "2")), over).id == "2"
     assert match_node(record(op="a", outputs=(("id", "2"),)), (seen("x"),), over) is None
     assert match_node(record(op="a"), (seen("x"),), over) is not None
 
 
-def test_a_second_machine_is_told_apart_and_changes_nothing_about_the_first() -> None:
+def test_second_machine_is_unrecorded_drift() -> None:
     state = HELLO.with_record(record(op="a", outputs=(("id", "1"),)))
-    found = refreshed_state(state, {"lab": sight(seen(), seen(site_id="2", made=2.0), seen("b", "3", 3.0))})
+    found = refreshed_state(state, {"lab": observations(seen(), seen(site_id="2", made=2.0), seen("b", "3", 3.0))})
     assert found.state == state
     assert [(drift.address, drift.kind, drift.detail) for drift in found.drift] == [
         (f"{ADDRESS}#2", "unrecorded", "was created twice, because a response was lost; the next apply removes this one"),
@@ -54,30 +54,30 @@ def test_a_second_machine_is_told_apart_and_changes_nothing_about_the_first() ->
     ]
 
 
-def test_what_came_late_is_called_so() -> None:
+def test_late_creation_is_reported_as_leftover() -> None:
     state = State(lineage=HELLO.lineage, closed_ops=(ClosedOp(op="a", address=ADDRESS, closed_at=0.0),))
-    (drift,) = refreshed_state(state, {"lab": replace(sight(seen()), allocations=(), images=())}).drift
+    (drift,) = refreshed_state(state, {"lab": replace(observations(seen()), allocations=(), images=())}).drift
     assert drift.detail == "is left over from a call that took effect late; the next apply removes it"
 
 
-def test_what_was_moved_is_found_by_the_address_it_was_made_under() -> None:
+def test_moved_record_matches_by_origin() -> None:
     node = record().resource
     assert isinstance(node, Node)
     moved = record(resource=replace(node, cluster="other", name="other-frontend"), origin=ADDRESS)
     state = replace(HELLO, records=()).with_record(moved)
-    (drift,) = refreshed_state(state, {"lab": replace(sight(), allocations=(), images=())}).drift
+    (drift,) = refreshed_state(state, {"lab": replace(observations(), allocations=(), images=())}).drift
     assert (drift.address, drift.kind) == ("lab/other/node/other-frontend", "gone")
-    assert refreshed_state(state, {"lab": replace(sight(seen()), allocations=(), images=())}).drift == ()
+    assert refreshed_state(state, {"lab": replace(observations(seen()), allocations=(), images=())}).drift == ()
 
 
-def test_a_stranger_under_a_name_that_a_record_has_by_now_does_not_stand_for_it() -> None:
+def test_unrecorded_object_at_a_recorded_address_gets_a_suffix() -> None:
     moved = record(origin="lab/old/node/old-frontend")
     for there, named in ((seen(), "1"), (seen("0123456789", ""), "01234567"), (seen("", ""), "other")):
-        (stranger,) = unrecorded_objects((moved,), replace(sight(there), allocations=()), NOTHING)
+        (stranger,) = unrecorded_objects((moved,), replace(observations(there), allocations=()), NOTHING)
         assert stranger.address == f"{ADDRESS}#{named}"
 
 
-def test_an_allocation_whose_number_is_another_one_has_lost_its_network() -> None:
+def test_network_with_another_vlan_is_lost() -> None:
     granted = ObservedAllocation(
         address="lab/hello/allocation", networks=("private",), public=("192.168.122.10",), vlans=(("private", 99),)
     )

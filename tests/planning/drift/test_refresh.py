@@ -1,4 +1,4 @@
-"""What changed behind our back is found, said, and repaired, and nothing else is touched."""
+"""Drift is found, reported and repaired, and nothing else changes."""
 
 import pytest
 from msgspec.structs import replace
@@ -8,25 +8,25 @@ from pragmaspec.planning.observed import Observations, ObservedAllocation
 from pragmaspec.planning.plan import Plan
 from pragmaspec.site import LibvirtSite
 from pragmaspec.state_model import State
-from tests.planning.world import acts, applied, cluster, observed, planned, seen, settled, wanted
+from tests.planning.builders import action_names, applied, applied_state, cluster, observed, observed_with, planned, wanted
 
-HELLO = settled(cluster())
+HELLO = applied_state(cluster())
 ALLOCATION = "lab/hello/allocation"
 
 
-def repaired(sight: Observations, state: State = HELLO, **asked: object) -> Plan:
-    return planned(wanted(cluster(**asked)), state, observations={"lab": sight})
+def repaired(seen: Observations, state: State = HELLO, **asked: object) -> Plan:
+    return planned(wanted(cluster(**asked)), state, observations={"lab": seen})
 
 
 def off() -> State:
     return applied(planned(wanted(cluster(running=False)), HELLO), HELLO)
 
 
-def test_a_site_that_is_as_recorded_has_no_drift() -> None:
+def test_matching_site_has_no_drift() -> None:
     assert refreshed_state(HELLO, {"lab": observed(HELLO)}) == RefreshedState(HELLO, frozenset(), ())
 
 
-def test_a_site_that_was_not_asked_is_taken_to_be_as_recorded() -> None:
+def test_unobserved_site_has_no_drift() -> None:
     assert refreshed_state(HELLO, {}) == RefreshedState(HELLO, frozenset(), ())
 
 
@@ -62,69 +62,67 @@ def test_a_site_that_was_not_asked_is_taken_to_be_as_recorded() -> None:
         ),
     ],
 )
-def test_a_node_that_is_otherwise_is_repaired_and_only_that(
-    found: dict[str, object], kind: str, detail: str, done: list[str]
-) -> None:
-    plan = repaired(seen(HELLO, "hello-compute-1", **found))
+def test_drift_of_a_node_is_repaired(found: dict[str, object], kind: str, detail: str, done: list[str]) -> None:
+    plan = repaired(observed_with(HELLO, "hello-compute-1", **found))
     assert [(drift.address, drift.kind, drift.detail) for drift in plan.drift] == [
         ("lab/hello/node/hello-compute-1", kind, detail)
     ]
-    assert acts(plan) == done
+    assert action_names(plan) == done
     assert {action.reason for action in plan.actions} == {detail}
     assert planned(wanted(cluster()), applied(plan, HELLO)).empty
 
 
-def test_another_build_goes_on_with_the_higher_number() -> None:
-    plan = repaired(seen(HELLO, "hello-compute-1", generation=2))
+def test_different_build_continues_with_the_higher_generation() -> None:
+    plan = repaired(observed_with(HELLO, "hello-compute-1", generation=2))
     assert [action.generation for action in plan.actions] == [2]
-    lost = repaired(seen(HELLO, "hello-compute-1", disk=False))
+    lost = repaired(observed_with(HELLO, "hello-compute-1", disk=False))
     assert [action.generation for action in lost.actions] == [0, 0, 1]
 
 
-def test_a_node_that_somebody_started_is_shut_down() -> None:
-    plan = repaired(seen(off(), "hello-compute-1", status="running"), off(), running=False)
+def test_node_that_should_be_off_is_shut_down() -> None:
+    plan = repaired(observed_with(off(), "hello-compute-1", status="running"), off(), running=False)
     assert [(action.verb, action.reason) for action in plan.actions] == [("shutdown", "is running, recorded as off")]
 
 
 @pytest.mark.parametrize("found", [{"status": "undefined"}, {"status": "off", "cpus": 7, "memory_mib": 7}])
-def test_how_a_node_that_is_off_is_defined_does_not_matter(found: dict[str, object]) -> None:
-    plan = repaired(seen(off(), "hello-compute-1", **found), off(), running=False)
+def test_definition_of_a_stopped_node_is_no_drift(found: dict[str, object]) -> None:
+    plan = repaired(observed_with(off(), "hello-compute-1", **found), off(), running=False)
     assert (plan.actions, plan.drift) == ((), ())
 
 
-def test_a_node_that_shall_be_off_does_not_start_with_its_host_either() -> None:
+def test_node_that_should_be_off_loses_autostart() -> None:
     asked = {"running": False, "autostart": True}
     state = applied(planned(wanted(cluster(**asked)), off()), off())
     assert not any(node.autostart for node in state.nodes())
-    plan = repaired(seen(state, "hello-compute-1", autostart=True), state, **asked)
+    plan = repaired(observed_with(state, "hello-compute-1", autostart=True), state, **asked)
     assert [(action.verb, action.impact) for action in plan.actions] == [("update", "live")]
     assert plan.actions[0].resource == state.record("lab/hello/node/hello-compute-1").resource
 
 
-def test_what_somebody_did_as_the_spec_now_says_is_only_written_down() -> None:
-    sight = observed(off())
-    plan = repaired(sight, HELLO, running=False)
+def test_drift_that_matches_the_spec_is_only_recorded() -> None:
+    seen = observed(off())
+    plan = repaired(seen, HELLO, running=False)
     assert {action.verb for action in plan.actions} == {"record"}
     after = applied(plan, HELLO)
-    again = planned(wanted(cluster(running=False)), after, observations={"lab": sight})
+    again = planned(wanted(cluster(running=False)), after, observations={"lab": seen})
     assert (again.actions, again.drift) == ((), ())
 
 
-def test_what_was_begun_is_not_called_drift() -> None:
+def test_missing_pending_node_is_no_drift() -> None:
     record = HELLO.record("lab/hello/node/hello-compute-1")
     assert record is not None
     state = HELLO.with_record(replace(record, status="pending"))
-    plan = repaired(seen(state, "hello-compute-1"), state)
+    plan = repaired(observed_with(state, "hello-compute-1"), state)
     assert plan.drift == ()
     assert [(action.verb, action.reason) for action in plan.actions] == [("boot", "unfinished")]
 
 
-def test_an_image_that_is_gone_is_staged_again() -> None:
+def test_missing_image_is_staged_again() -> None:
     plan = repaired(replace(observed(HELLO), images=()))
     assert [(action.verb, action.reason) for action in plan.actions] == [("stage", "is gone from the site")]
 
 
-def test_a_lost_public_address_is_claimed_again() -> None:
+def test_lost_public_address_is_allocated_again() -> None:
     granted = ObservedAllocation(address=ALLOCATION, networks=("private",))
     plan = repaired(replace(observed(HELLO), allocations=(granted,)))
     assert [(action.verb, action.reason) for action in plan.actions] == [("allocate", "has lost public address 192.168.122.10")]
@@ -137,9 +135,7 @@ def test_a_lost_public_address_is_claimed_again() -> None:
         ((), "is gone from the site"),
     ],
 )
-def test_a_lost_network_is_made_again_and_running_nodes_are_plugged_into_it(
-    left: tuple[ObservedAllocation, ...], reason: str
-) -> None:
+def test_lost_network_is_allocated_and_running_nodes_reattached(left: tuple[ObservedAllocation, ...], reason: str) -> None:
     plan = repaired(replace(observed(HELLO), allocations=left))
     allocate, *others = plan.actions
     assert (allocate.verb, allocate.reason) == ("allocate", reason)
@@ -150,22 +146,22 @@ def test_a_lost_network_is_made_again_and_running_nodes_are_plugged_into_it(
     assert planned(wanted(cluster()), applied(plan, HELLO)).empty
 
 
-def test_nodes_that_are_off_are_plugged_in_when_they_run() -> None:
+def test_stopped_nodes_are_not_reattached() -> None:
     plan = repaired(replace(observed(off()), allocations=()), off(), running=False)
-    assert acts(plan) == ["allocate hello"]
+    assert action_names(plan) == ["allocate hello"]
 
 
-def test_bridges_of_the_host_are_not_ours_to_lose() -> None:
+def test_missing_host_bridge_does_not_reattach_nodes() -> None:
     sites = (LibvirtSite(name="lab", bridge="br{vlan}"),)
-    state = settled(cluster(), sites=sites)
+    state = applied_state(cluster(), sites=sites)
     granted = ObservedAllocation(address=ALLOCATION, public=("192.168.122.10",))
     plan = planned(wanted(cluster(), sites=sites), state, observations={"lab": replace(observed(state), allocations=(granted,))})
-    assert acts(plan) == ["allocate hello"]
+    assert action_names(plan) == ["allocate hello"]
 
 
-def test_what_carries_our_marks_but_is_not_recorded_is_told_and_left_alone() -> None:
-    sight = observed(settled(cluster(computes=3)))
-    plan = repaired(replace(sight, allocations=(*sight.allocations, ObservedAllocation(address="lab/old/allocation"))))
+def test_unrecorded_objects_are_reported_and_kept() -> None:
+    seen = observed(applied_state(cluster(computes=3)))
+    plan = repaired(replace(seen, allocations=(*seen.allocations, ObservedAllocation(address="lab/old/allocation"))))
     assert plan.empty
     assert [(drift.kind, drift.address) for drift in plan.drift] == [
         ("unrecorded", "lab/hello/node/hello-compute-2"),
@@ -173,16 +169,16 @@ def test_what_carries_our_marks_but_is_not_recorded_is_told_and_left_alone() -> 
     ]
 
 
-def test_what_is_not_recorded_but_wanted_is_adopted_without_a_word() -> None:
-    plan = repaired(observed(settled(cluster(computes=3))), HELLO, computes=3)
-    assert "boot hello-compute-2" in acts(plan)
+def test_unrecorded_wanted_node_is_adopted() -> None:
+    plan = repaired(observed(applied_state(cluster(computes=3))), HELLO, computes=3)
+    assert "boot hello-compute-2" in action_names(plan)
     assert plan.drift == ()
 
 
-def test_a_node_whose_network_was_started_anew_is_plugged_in_again() -> None:
+def test_node_on_a_restarted_network_is_reattached() -> None:
     address = "lab/hello/node/hello-compute-1"
     mac = HELLO.record(address).resource.nic("private").mac
-    plan = repaired(seen(HELLO, "hello-compute-1", unplugged=(mac.lower(),)))
+    plan = repaired(observed_with(HELLO, "hello-compute-1", unplugged=(mac.lower(),)))
     assert [(drift.address, drift.detail) for drift in plan.drift] == [
         (address, "is cut off: network private was restarted under it")
     ]

@@ -1,4 +1,4 @@
-"""Images that cannot start at a site are refused before anything is touched there."""
+"""Unbootable images are refused at plan time."""
 
 import pytest
 from msgspec.structs import replace
@@ -10,7 +10,7 @@ from pragmaspec.planning.planner import sites_needing_inventory
 from pragmaspec.planning.wanted import WantedImage
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state_model import State
-from tests.planning.world import EMPTY, IDENTITY, ROOMY, applied, cluster, image, line, nodes, planned, settled, wanted
+from tests.planning.builders import EMPTY, IDENTITY, ROOMY, applied, applied_state, cluster, image, line, nodes, planned, wanted
 
 UEFI = replace(image(), firmware="uefi", archs=("x86_64",), where=line(3))
 BARE = replace(ROOMY, firmware=("bios",))
@@ -25,33 +25,33 @@ def refused(of: WantedImage, inventory: Inventory = ROOMY, state: State = EMPTY)
     return []
 
 
-def test_a_site_without_uefi_firmware_is_told_what_to_install() -> None:
-    (said,) = refused(UEFI, BARE)
-    assert said == (
+def test_missing_uefi_firmware_is_reported_with_packages() -> None:
+    (message,) = refused(UEFI, BARE)
+    assert message == (
         "3: The site has no UEFI firmware: Image debian-12 boots with UEFI, and site lab has no UEFI firmware for x86_64. "
         "Install it on the host: ovmf (Debian, Ubuntu) or edk2-ovmf (Fedora, Rocky). Then restart its libvirt daemon."
     )
-    (said,) = refused(replace(UEFI, archs=()), replace(BARE, identity=replace(IDENTITY, arch="s390x")))
-    assert "the UEFI firmware of QEMU" in said
+    (message,) = refused(replace(UEFI, archs=()), replace(BARE, identity=replace(IDENTITY, arch="s390x")))
+    assert "the UEFI firmware of QEMU" in message
 
 
 @pytest.mark.parametrize("inventory", [BOTH, ROOMY], ids=["it has some", "it cannot tell"])
-def test_a_site_that_may_have_uefi_firmware_is_believed(inventory: Inventory) -> None:
+def test_unreported_uefi_firmware_is_assumed(inventory: Inventory) -> None:
     assert refused(UEFI, inventory) == []
 
 
-def test_an_image_for_other_machines_is_refused() -> None:
-    (said,) = refused(replace(UEFI, archs=("aarch64", "riscv64")), BOTH)
-    assert said.startswith("3: Image for another architecture: Image debian-12 boots only on aarch64 or riscv64")
+def test_image_for_another_architecture_is_refused() -> None:
+    (message,) = refused(replace(UEFI, archs=("aarch64", "riscv64")), BOTH)
+    assert message.startswith("3: Image for another architecture: Image debian-12 boots only on aarch64 or riscv64")
 
 
-def test_an_image_that_nothing_can_start_is_refused_also_where_the_site_was_not_asked() -> None:
+def test_unbootable_image_is_refused_without_an_inventory() -> None:
     broken = replace(UEFI, firmware="bios", archs=(), unbootable="no boot code in its first sector and no loader")
     with pytest.raises(PlanError, match="Image debian-12 has no boot code in its first sector and no loader"):
         planned(wanted(cluster(), images=(broken,)), inventories={})
 
 
-def test_a_blank_image_is_warned_of_where_it_is_booted_at_a_real_site() -> None:
+def test_blank_image_is_a_warning_at_real_sites() -> None:
     lacking = "no boot code in its first sector and no EFI system partition"
     blank = replace(image(), where=line(3))
     spec = wanted(cluster(), images=(blank, image("other")))
@@ -60,26 +60,27 @@ def test_a_blank_image_is_warned_of_where_it_is_booted_at_a_real_site() -> None:
     assert "no boot code in its first sector and no EFI system partition. BIOS needs boot code" in warning.detail
     assert unbootable_image_warnings(planned(spec).actions, spec, lambda image: "") == ()
     assert (
-        unbootable_image_warnings(planned(spec, settled(cluster(), images=(blank,))).actions, spec, lambda image: lacking) == ()
+        unbootable_image_warnings(planned(spec, applied_state(cluster(), images=(blank,))).actions, spec, lambda image: lacking)
+        == ()
     )
     pretended = wanted(cluster(), images=(blank,), sites=(SimulatedSite(name="lab"),))
     assert unbootable_image_warnings(planned(pretended).actions, pretended, lambda image: lacking) == ()
 
 
-def test_what_runs_already_or_shall_be_off_is_not_judged() -> None:
-    state = settled(cluster(computes=2), images=(UEFI,))
+def test_running_and_stopped_nodes_are_not_checked() -> None:
+    state = applied_state(cluster(computes=2), images=(UEFI,))
     assert refused(replace(UEFI, unbootable="nothing"), BARE, state) == []
     spec = wanted(cluster(running=False), images=(replace(UEFI, unbootable="nothing"),))
     assert planned(spec).actions
 
 
-def test_what_is_started_anew_is_judged() -> None:
-    off = applied(planned(wanted(cluster(running=False), images=(UEFI,)), settled(cluster(), images=(UEFI,))), EMPTY)
+def test_nodes_to_start_are_checked() -> None:
+    off = applied(planned(wanted(cluster(running=False), images=(UEFI,)), applied_state(cluster(), images=(UEFI,))), EMPTY)
     assert refused(UEFI, BARE, off)
 
 
-def test_another_firmware_reboots_and_asks_the_site_whether_it_has_it() -> None:
-    state = settled(cluster(computes=1), images=(replace(UEFI, firmware="bios", archs=()),))
+def test_firmware_change_reboots_and_needs_the_inventory() -> None:
+    state = applied_state(cluster(computes=1), images=(replace(UEFI, firmware="bios", archs=()),))
     spec = wanted(cluster(computes=1), images=(UEFI,))
     plan = planned(spec, state)
     assert {(each.verb, each.impact) for each in plan.actions} == {("shutdown", "reboot"), ("boot", "reboot")}
@@ -87,7 +88,7 @@ def test_another_firmware_reboots_and_asks_the_site_whether_it_has_it() -> None:
     assert sites_needing_inventory(spec, applied(plan, state)) == frozenset()
 
 
-def test_two_images_of_one_disk_start_by_different_firmware() -> None:
+def test_images_of_one_disk_can_differ_in_firmware() -> None:
     other = replace(image("by-bios", digest_of="debian-12"), digest=UEFI.digest)
     spec = wanted(cluster(computes=1), cluster("other", frontend=nodes(1, of="by-bios"), computes=0), images=(UEFI, other))
     firmware = {node.cluster: node.firmware for node in applied(planned(spec), EMPTY).nodes()}

@@ -2,7 +2,7 @@ from msgspec.structs import replace
 
 from pragmaspec.report.plan.differences import differences, network_text
 from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness
-from tests.report.values import ALLOCATION, IMAGE, node
+from tests.report.samples import ALLOCATION, IMAGE, node
 
 FRONTEND = node()
 STORAGE = Network(name="storage", cidr="10.9.0.0/24", vlan=30)
@@ -46,7 +46,7 @@ def test_power_protection_and_readiness() -> None:
     assert _node(readiness=Readiness(when="ssh", timeout_s=60)) == ("readiness cloud-init within 10 min → ssh within 1 min",)
 
 
-def test_what_the_guest_is_told() -> None:
+def test_guest_settings() -> None:
     assert _node(first_boot="1", keys="2", peers="3") == ("packages or user-data", "ssh keys", "cluster members")
     assert _node(cloud_init=False) == ("guest cloud-init → files",)
     assert differences(replace(FRONTEND, cloud_init=False), FRONTEND, {}) == ("guest files → cloud-init",)
@@ -82,7 +82,7 @@ def test_networks() -> None:
     assert _allocation(renumbered, wider) == ("storage vlan 30 → 31",)
 
 
-def test_words_of_a_network() -> None:
+def test_network_text() -> None:
     assert network_text(ALLOCATION.private) == "vlan 22 · 10.22.0.0/24"
     assert network_text(Network(name="private", cidr="10.0.0.0/24")) == "10.0.0.0/24"
     assert network_text(Network(name="storage", cidr="10.0.0.0/24", bridge="br7")) == "storage bridge br7 10.0.0.0/24"
@@ -99,15 +99,27 @@ def test_public_addresses() -> None:
     assert _allocation(replace(ALLOCATION, public=(narrower,))) == ("192.168.122.10 mtu 1500 → 1400",)
 
 
-def test_starting_with_the_host_is_told_unless_it_follows_from_the_power() -> None:
+def test_autostart_is_shown_unless_the_power_changes() -> None:
     starting, off = replace(FRONTEND, autostart=True), replace(FRONTEND, running=False)
     assert differences(FRONTEND, starting, {}) == ("starts with its host",)
     assert differences(starting, FRONTEND, {}) == ("no longer starts with its host",)
     assert differences(starting, off, {}) == ("running → off",)
 
 
-def test_every_field_of_a_node_that_may_change_is_told() -> None:
-    """A new field of Node must be put into words here, or be part of the address."""
-    told = {"cpus", "memory_mib", "disk_bytes", "image", "nics", "running", "protect", "readiness", "first_boot", "keys", "peers"}
-    told |= {"cloud_init", "firmware", "autostart"}
-    assert told | {"site", "cluster", "name", "role", "index"} == set(Node.__struct_fields__)
+def test_every_changeable_field_of_a_node_is_covered() -> None:
+    """A new field of Node must be described by differences(), or be part of the address."""
+    covered = {
+        "cpus",
+        "memory_mib",
+        "disk_bytes",
+        "image",
+        "nics",
+        "running",
+        "protect",
+        "readiness",
+        "first_boot",
+        "keys",
+        "peers",
+    }
+    covered |= {"cloud_init", "firmware", "autostart"}
+    assert covered | {"site", "cluster", "name", "role", "index"} == set(Node.__struct_fields__)

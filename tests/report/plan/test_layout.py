@@ -1,4 +1,4 @@
-"""What a plan says at every width: as much as there is room for, one action a line, nothing beyond the edge."""
+"""Plans at different widths."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from pragmaspec.planning.plan import Action, Drift
 from pragmaspec.planning.wanted import Move
 from pragmaspec.report.plan.text import plan_text
 from pragmaspec.resources import Nic
-from tests.report.values import ALLOCATION, IMAGE, line, node, plan, rebooted, rebuilt, removed
+from tests.report.samples import ALLOCATION, IMAGE, line, node, plan, rebooted, rebuilt, removed
 
 CASES = Path(__file__).parents[2] / "cases" / "report"
 NEW_IMAGE = replace(IMAGE, digest="cd" * 32, name="debian-13")
@@ -45,23 +45,23 @@ EVERYTHING = plan(
 
 
 @pytest.mark.parametrize("width", [80, 100, 140])
-def test_reads_well_at_usual_widths(width: int, golden: Callable[[Path, str], None]) -> None:
+def test_plan_at_usual_widths(width: int, golden: Callable[[Path, str], None]) -> None:
     golden(CASES / f"plan-everything-{width}.txt", plan_text(EVERYTHING, width=width, colour=False))
 
 
 @pytest.mark.parametrize("width", range(70, 160))
-def test_nothing_goes_beyond_the_edge(width: int) -> None:
+def test_lines_fit_the_width(width: int) -> None:
     text = plan_text(EVERYTHING, width=width, colour=False)
     assert [found for found in text.splitlines() if len(found) > width] == []
 
 
 @given(st.integers(80, 200))
-def test_more_room_never_makes_more_lines(width: int) -> None:
+def test_wider_terminals_never_have_more_lines(width: int) -> None:
     narrow, wide = (plan_text(EVERYTHING, width=columns, colour=False).splitlines() for columns in (width, width + 1))
     assert len(wide) <= len(narrow)
 
 
-def test_naming_a_cluster_to_be_cleaned_is_the_consent() -> None:
+def test_named_cluster_needs_no_option() -> None:
     asked = plan(*removed(node(0)))
     assert "(allow with --allow data-loss)" in plan_text(asked, width=200, colour=False)
     named = plan_text(replace(asked, named=("hello",)), width=200, colour=False)
@@ -70,7 +70,7 @@ def test_naming_a_cluster_to_be_cleaned_is_the_consent() -> None:
     assert "(allow with --allow data-loss)" in other
 
 
-def test_what_is_protected_is_marked_where_it_would_go() -> None:
+def test_removed_protected_nodes_are_marked() -> None:
     text = plan_text(plan(*(action for each in PROTECTED for action in removed(each))), width=110, colour=False)
     assert text.count("DATA LOSS, PROTECTED") == 3
     assert "PROTECTED: hello-compute-0, hello-compute-1 and hello-compute-2 are protected (allow with --allow protected)." in text
@@ -78,7 +78,7 @@ def test_what_is_protected_is_marked_where_it_would_go() -> None:
     assert "PROTECTED" not in kept
 
 
-def test_protection_of_what_was_granted_alone_is_named_by_the_cluster() -> None:
+def test_removed_protected_allocation_is_named_by_its_cluster() -> None:
     granted = replace(ALLOCATION, protect=True)
     text = plan_text(
         plan(Action(verb="clean", resource=granted, before=granted, reason="no longer wanted")), width=110, colour=False
@@ -86,7 +86,7 @@ def test_protection_of_what_was_granted_alone_is_named_by_the_cluster() -> None:
     assert "PROTECTED: hello is protected" in text
 
 
-def test_only_what_travels_is_counted() -> None:
+def test_staged_images_are_not_counted_as_transfers() -> None:
     there = Action(verb="stage", resource=IMAGE, reason=ALREADY_STAGED)
     new = Action(verb="stage", resource=NEW_IMAGE, reason="not at the site yet")
     text = plan_text(plan(there, new), width=120, colour=False)
@@ -95,7 +95,7 @@ def test_only_what_travels_is_counted() -> None:
     assert "Plan: 1 to stage. Nothing" in plan_text(plan(there), width=120, colour=False)
 
 
-def test_another_segment_is_told() -> None:
+def test_changed_segment_is_shown() -> None:
     before = replace(node(0), nics=(replace(node(0).nics[0], segment="vlan 20"),))
     assert "private vlan 20 → 30" in _changed(before, segment="vlan 30")
     assert "private vlan 20 → bridge br7" in _changed(before, segment="bridge br7")
@@ -109,31 +109,31 @@ def _changed(before: object, **nic: object) -> str:
     return plan_text(plan(*rebooted(before, after, "network interfaces changed")), width=110, colour=False)
 
 
-def test_images_have_names_in_drift_too() -> None:
+def test_drift_of_an_image_shows_its_name() -> None:
     lost = Drift(address=IMAGE.address, detail="is gone from the site", kind="gone", name=IMAGE.name)
     assert "  !  debian-12 (abababab)  is gone from the site\n" in plan_text(plan(drift=(lost,)), width=110, colour=False)
 
 
-def test_drift_is_told_once() -> None:
+def test_drift_is_not_repeated_as_a_reason() -> None:
     drift = tuple(Drift(address=node(i).address, detail="is gone from the site", kind="gone") for i in range(14))
     boots = (Action(verb="boot", resource=node(i), before=node(i), reason="is gone from the site") for i in range(14))
     text = plan_text(plan(*boots, drift=drift), width=110, colour=False)
     rows = [found.split() for found in text.splitlines() if found.startswith("  + boot")]
     assert rows[0][-1] == "drift"
-    assert rows[-1][-5:] == ["is", "gone", "from", "the", "site"], "what was folded above is told here"
+    assert rows[-1][-5:] == ["is", "gone", "from", "the", "site"], "folded drift is repeated as a reason"
 
 
-def test_moves_stand_before_what_is_done() -> None:
-    told = replace(
+def test_moves_are_above_the_actions() -> None:
+    moved = replace(
         plan(Action(verb="update", resource=node(0), before=node(0), reason="cluster members changed", impact="live")),
         moves=(Move(before="hello", after="world", where=line(20)), Move(before="lab", after="hall", kind="site")),
     )
-    text = plan_text(told, width=110, colour=False)
+    text = plan_text(moved, width=110, colour=False)
     assert "  ~  cluster hello → world  line 20\n  ~  site lab → hall\n" in text
     assert "Plan: 2 to move, 1 to update." in text
 
 
-def test_a_likely_move_is_asked_about_last() -> None:
+def test_likely_moves_are_last() -> None:
     asked = replace(
         plan(*removed(node(0))), likely_moves=(Move(before="a", after="b"), Move(before="lab", after="hall", kind="site"))
     )

@@ -2,7 +2,7 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.plan import PendingChange
 from pragmaspec.report.plan.text import plan_text
-from tests.report.values import first_plan, line, node, plan
+from tests.report.samples import first_plan, line, node, plan
 
 WAITING = (
     PendingChange(address=node().address, reason="disk and image changed", impact="rebuild", where=line(9)),
@@ -11,7 +11,7 @@ WAITING = (
 )
 
 
-def test_what_waits_stands_below_the_plan_with_its_risk_and_place() -> None:
+def test_deferred_changes_are_below_the_plan() -> None:
     text = plan_text(replace(first_plan(), pending=WAITING), width=100, colour=False)
     assert text.endswith(
         "\nDeferred to the next apply, because this plan only changes power:\n\n"
@@ -21,12 +21,12 @@ def test_what_waits_stands_below_the_plan_with_its_risk_and_place() -> None:
     )
 
 
-def test_where_room_is_short_lines_are_broken() -> None:
+def test_deferred_changes_wrap() -> None:
     text = plan_text(replace(plan(), pending=WAITING), width=32, colour=False)
     assert "  ~ hello-frontend disk and\n    image changed REBUILD line 9\n" in text
 
 
-def test_nothing_to_do_now_is_not_as_the_spec_says() -> None:
+def test_plan_with_only_deferred_changes() -> None:
     assert plan_text(replace(plan(), pending=WAITING), width=100, colour=False).startswith(
         "No changes now at lab: the changes of "
     )

@@ -9,7 +9,7 @@ from pragmaspec.planning.plan import Action, Drift, Plan, PlannedSite
 from pragmaspec.report.plan.text import plan_text
 from pragmaspec.resources import Allocation, Network, PublicGrant
 from pragmaspec.site import SimulatedSite
-from tests.report.values import ALLOCATION, IMAGE, first_plan, line, node, plan, rebooted, rebuilt, removed
+from tests.report.samples import ALLOCATION, IMAGE, first_plan, line, node, plan, rebooted, rebuilt, removed
 
 CASES = Path(__file__).parents[2] / "cases" / "report"
 Golden = Callable[[Path, str], None]
@@ -48,7 +48,7 @@ def _hostile() -> Plan:
 
 
 def _two_clusters() -> Plan:
-    """Two clusters at two sites, one of which was not asked; an image that nobody needs any more."""
+    """Return a plan of two clusters at two sites, one of them not asked, with an unused image."""
     other = Allocation(site="away", cluster="workshop", networks=(Network(name="private", cidr="10.0.0.0/24", bridge="br7"),))
     stage = Action(verb="stage", resource=replace(IMAGE, site="away"), reason="not at the site yet")
     shut = Action(verb="shutdown", resource=node(0, running=False), before=node(0), reason="the spec says off", where=line(9))
@@ -102,32 +102,32 @@ def test_looks_as_reviewed(name: str, golden: Golden) -> None:
         ("verbose", {"width": 110, "verbose": True}),
     ],
 )
-def test_fits_its_stream(name: str, options: dict[str, int], golden: Golden) -> None:
+def test_plan_for_different_streams(name: str, options: dict[str, int], golden: Golden) -> None:
     text = plan_text(_changes(), **{"colour": False, **options})
     golden(CASES / f"plan-changes-{name}.txt", text.replace("\x1b", "␛"))
     if name == "ascii":
         assert text.isascii()
 
 
-def test_verbose_shows_every_interface_and_folds_nothing(golden: Golden) -> None:
+def test_verbose_plan_shows_interfaces_and_folds_nothing(golden: Golden) -> None:
     golden(CASES / "plan-first-verbose.txt", plan_text(first_plan(), width=110, colour=False, verbose=True))
     assert len(plan_text(first_plan(200), width=110, colour=False, verbose=True).splitlines()) > 400
     drift = tuple(Drift(address=node(i).address, detail="is gone", kind="gone") for i in range(20))
     assert "more" not in plan_text(plan(drift=drift), width=110, colour=False, verbose=True)
 
 
-def test_nothing_reaches_the_terminal_as_control_code() -> None:
+def test_control_characters_are_escaped() -> None:
     text = plan_text(_hostile(), width=110, colour=False)
     assert all(character.isprintable() or character == "\n" for character in text)
 
 
-def test_ten_thousand_actions_take_no_time() -> None:
+def test_ten_thousand_actions_are_fast() -> None:
     big = first_plan(10_000)
     best = min(_seconds(big) for _ in range(3))
     assert best < 0.5, "0.1 s on a quiet machine; five times that is a mistake"
 
 
-def test_an_extra_network_and_a_name_are_shown() -> None:
+def test_allocation_shows_extra_networks_and_host_names() -> None:
     granted = replace(
         ALLOCATION,
         networks=(*ALLOCATION.networks, Network(name="storage", cidr="10.9.0.0/24", vlan=30)),
@@ -143,7 +143,7 @@ def _seconds(big: Plan) -> float:
     return process_time() - began
 
 
-def test_a_line_may_have_no_details() -> None:
+def test_lines_without_details() -> None:
     retold = Action(verb="update", resource=node(0), before=node(0), reason="unfinished", impact="live")
     alone = Action(verb="boot", resource=node(1, nics=()), reason="new")
     lines = plan_text(plan(retold, alone), width=110, colour=False).splitlines()
@@ -151,7 +151,7 @@ def test_a_line_may_have_no_details() -> None:
     assert "1 cpu · 1 GiB  new" in lines[3]
 
 
-def test_an_image_of_which_only_the_record_changes_does_not_travel() -> None:
+def test_recorded_image_is_not_transferred() -> None:
     renamed = Action(verb="record", resource=IMAGE, before=replace(IMAGE, cmdline="quiet"), reason="cmdline")
     text = plan_text(plan(renamed), width=120, colour=False)
     assert "MiB" not in text

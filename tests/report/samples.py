@@ -1,4 +1,4 @@
-"""Small plans and states to be rendered."""
+"""Small plans and states for rendering."""
 
 from msgspec.structs import replace
 
@@ -29,7 +29,7 @@ SEEN = SiteIdentity(id="host-1", title="libvirt, qemu:///system, emulated", virt
 
 
 def node(index: int = -1, **changes: object) -> Node:
-    """The frontend (-1) or a compute of ``hello``."""
+    """Return the frontend (-1) or a compute of ``hello``."""
     name = "hello-frontend" if index < 0 else f"hello-compute-{index}"
     private = Nic(
         network="private", mac=f"52:00:00:00:00:{index + 1:02x}", address=f"10.22.0.{1 if index < 0 else 10 + index}", prefix=24
@@ -72,7 +72,7 @@ def plan(*actions: Action, drift: tuple[Drift, ...] = (), partial: bool = False,
 
 
 def first_plan(computes: int = 2) -> Plan:
-    """What a new cluster needs."""
+    """Return the plan of a new cluster."""
     stage = Action(verb="stage", resource=IMAGE, reason="not at the site yet", where=line(2))
     allocate = Action(verb="allocate", resource=ALLOCATION, reason="new cluster", where=line(8))
     after = (stage.key, allocate.key)
@@ -110,7 +110,7 @@ def state(*records: Record) -> State:
 
 
 def running_state() -> State:
-    """The cluster of :func:`first_plan`, applied; one compute degraded, one off."""
+    """Return the state after :func:`first_plan`, with one compute degraded and one off."""
     return state(
         Record(resource=IMAGE),
         Record(resource=ALLOCATION),

@@ -1,14 +1,14 @@
-"""A VLAN or address that the spec names, while another cluster of the same stack has it."""
+"""Advice for a named VLAN or address that another cluster of the stack uses."""
 
 import pytest
 from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError
 from pragmaspec.planning.wanted import WantedCluster, WantedPublic
-from tests.planning.world import cluster, planned, settled, wanted
+from tests.planning.builders import applied_state, cluster, planned, wanted
 
 ADDRESS = WantedPublic(kind="address", address="192.168.122.30")
-HELLO = settled(cluster(public=ADDRESS, vlan=30))
+HELLO = applied_state(cluster(public=ADDRESS, vlan=30))
 
 
 def _told(*clusters: WantedCluster) -> str:
@@ -18,11 +18,11 @@ def _told(*clusters: WantedCluster) -> str:
 
 
 @pytest.mark.parametrize("more", [{"public": ADDRESS}, {"vlan": 30}], ids=str)
-def test_a_rename_is_told_how_to_keep_it(more: dict[str, object]) -> None:
-    said = _told(cluster("world", **more))
-    assert "`moved: [{from: hello, to: world}]`" in said
-    assert "`pragmaspec clean hello --shutdown`" in said
-    assert "Name another" not in said
+def test_advice_for_a_removed_cluster_is_a_rename(more: dict[str, object]) -> None:
+    message = _told(cluster("world", **more))
+    assert "`moved: [{from: hello, to: world}]`" in message
+    assert "`pragmaspec clean hello --shutdown`" in message
+    assert "Name another" not in message
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_a_rename_is_told_how_to_keep_it(more: dict[str, object]) -> None:
     ],
     ids=str,
 )
-def test_what_is_given_back_by_the_spec_is_given_back_first(mine: dict[str, object], theirs: dict[str, object]) -> None:
+def test_advice_for_a_value_to_release_is_a_targeted_apply(mine: dict[str, object], theirs: dict[str, object]) -> None:
     assert "`pragmaspec apply --target hello`" in _told(cluster(**mine), cluster("world", **theirs))
 
 
 @pytest.mark.parametrize("theirs", [{"vlan": 30}, {"public": ADDRESS}], ids=str)
-def test_what_another_keeps_is_not_to_be_had(theirs: dict[str, object]) -> None:
+def test_value_kept_by_another_cluster_is_refused(theirs: dict[str, object]) -> None:
     assert "Name another" in _told(cluster(), cluster("world", **theirs))

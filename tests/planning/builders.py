@@ -1,4 +1,4 @@
-"""Values that planning tests start from: specs as values, a generous site, and what a site looks like once a plan was applied."""
+"""Builders of specs, states and observations for planning tests."""
 
 from graphlib import TopologicalSorter
 from hashlib import sha256
@@ -57,7 +57,7 @@ def nodes(count: int, *, memory_mib: int = 1024, cpus: int = 1, of: str = "debia
 
 
 def cluster(name: str = "hello", *, computes: int | WantedNodes = 2, site: str = "lab", **more: object) -> WantedCluster:
-    """A cluster of the spec; ``computes``: how many usual ones, or which."""
+    """Return a cluster; ``computes``: their number, or their settings."""
     defaults = {
         "name": name,
         "site": site,
@@ -80,48 +80,48 @@ def wanted(
 
 
 def planned(spec: Wanted, state: State = EMPTY, *, request: PlanRequest | None = None, **more: object) -> Plan:
-    """The plan when the sites are as recorded and have plenty of everything; ``more``: observations, inventories."""
+    """Return the plan at sites that match ``state`` and have ample capacity; ``more``: observations, inventories."""
     names = {site.name for site in spec.sites} | {site.name for site in state.sites}
-    observations = more.get("observations", {name: observed(as_moved(spec, state), name) for name in names})
+    observations = more.get("observations", {name: observed(with_moves(spec, state), name) for name in names})
     inventories = more.get("inventories", dict.fromkeys(names, ROOMY))
     return make_plan(spec, state, observations, inventories, request or PlanRequest())
 
 
-def as_moved(spec: Wanted, state: State) -> State:
-    """``state`` with the moves of ``spec``, which change nothing at any site; as it is when they contradict it."""
+def with_moves(spec: Wanted, state: State) -> State:
+    """Return ``state`` with the moves of ``spec``, or unchanged if they are refused."""
     try:
         return moved_state(state, spec.moves)
     except PlanError:
         return state
 
 
-def settled(*clusters: WantedCluster, **more: object) -> State:
-    """The state once everything about ``clusters`` was applied."""
+def applied_state(*clusters: WantedCluster, **more: object) -> State:
+    """Return the state after applying ``clusters``."""
     spec = wanted(*clusters, **more)
     return applied(planned(spec), EMPTY)
 
 
-def acts(plan: Plan) -> list[str]:
-    """The plan in short: ``boot hello-compute-2``."""
-    return [f"{action.verb} {short(action.resource)}" for action in plan.actions]
+def action_names(plan: Plan) -> list[str]:
+    """Return the actions as ``boot hello-compute-2``."""
+    return [f"{action.verb} {name_of(action.resource)}" for action in plan.actions]
 
 
-def short(resource: Resource) -> str:
+def name_of(resource: Resource) -> str:
     return resource.name if isinstance(resource, (Node, StagedImage)) else resource.cluster
 
 
 def action(plan: Plan, verb_and_name: str) -> Action:
-    return next(each for each in plan.actions if f"{each.verb} {short(each.resource)}" == verb_and_name)
+    return next(each for each in plan.actions if f"{each.verb} {name_of(each.resource)}" == verb_and_name)
 
 
 def in_order(plan: Plan) -> list[Action]:
-    """The actions as they may be done. Raises CycleError."""
+    """Return the actions in a valid order. Raises CycleError."""
     actions = {each.key: each for each in plan.actions}
     return [actions[key] for key in TopologicalSorter({key: each.after for key, each in actions.items()}).static_order()]
 
 
 def applied(plan: Plan, state: State) -> State:
-    """``state`` after everything in ``plan`` was done without an error."""
+    """Return ``state`` after a successful apply of ``plan``."""
     state = moved_state(state, plan.moves)
     for each in in_order(plan):
         before = state.record(each.address)
@@ -135,7 +135,7 @@ def applied(plan: Plan, state: State) -> State:
 
 
 def _outcome(done: Action, before: Record | None) -> Resource:
-    """A node that was not made anew has been told of keys and members only by ``update``."""
+    """Return the applied resource. Existing nodes learn new keys and members only from ``update``."""
     resource = done.resource
     if isinstance(resource, Node):
         if done.verb == "shutdown":
@@ -146,7 +146,7 @@ def _outcome(done: Action, before: Record | None) -> Resource:
 
 
 def observed(state: State, site: str = "lab") -> Observations:
-    """What is seen at ``site`` when everything there is as recorded."""
+    """Return observations of ``site`` that match ``state``."""
     here = [record for record in state.records if record.resource.site == site]
     return Observations(
         site=site,
@@ -175,9 +175,9 @@ def _seen(record: Record, node: Node) -> ObservedNode:
     )
 
 
-def seen(state: State, name: str, **facts: object) -> Observations:
-    """What is seen when the node called ``name`` is otherwise than recorded; without ``facts`` it is gone."""
-    sight = observed(state)
-    others = tuple(node for node in sight.nodes if not node.address.endswith(f"/{name}"))
-    this = next(node for node in sight.nodes if node.address.endswith(f"/{name}"))
-    return replace(sight, nodes=(*others, replace(this, **facts)) if facts else others)
+def observed_with(state: State, name: str, **facts: object) -> Observations:
+    """Return observations with ``facts`` of the node called ``name``; without facts it is missing."""
+    seen = observed(state)
+    others = tuple(node for node in seen.nodes if not node.address.endswith(f"/{name}"))
+    this = next(node for node in seen.nodes if node.address.endswith(f"/{name}"))
+    return replace(seen, nodes=(*others, replace(this, **facts)) if facts else others)
