@@ -50,8 +50,8 @@ def test_an_unwritable_store_names_the_variable(
     spec.write_text(spec.read_text().replace("{source: ./disk.raw, format: raw}", "{source: ./disk.raw.gz}"))
     monkeypatch.setenv("XDG_CACHE_HOME", no_folder)
     result = " ".join(cli(*command, status=1).err.split())
-    assert f"{no_folder}/pragmaspec/images, where images are kept on this machine, cannot be written: not a directory." in result
-    assert "Set PRAGMASPEC_IMAGES or XDG_CACHE_HOME to a folder that can." in result
+    assert f"{no_folder}/pragmaspec/images, the image store of this machine, cannot be written: not a directory." in result
+    assert "Set PRAGMASPEC_IMAGES or XDG_CACHE_HOME to a writable folder." in result
 
 
 def test_an_unwritable_key_stops_an_apply_before_its_first_call(
