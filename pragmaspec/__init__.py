@@ -14,8 +14,8 @@ As a library::
     stack.clean("hello", shutdown=True)
     stack.close()
 
-Everything that can go wrong for a reason a person understands is a :class:`PragmaspecError`. Names are imported when they are
-first used, so that ``import pragmaspec`` costs nothing.
+Every failure that a user can act on is a :class:`PragmaspecError`. Names are imported at their first use, so that
+``import pragmaspec`` is quick.
 """
 
 from importlib import import_module

@@ -1,31 +1,31 @@
-"""Every error a user can meet.
+"""The tree of errors.
 
 ::
 
-    PragmaspecError               1    anything a person can understand and act on
-    ├── UsageError               64    the command line asks for something that cannot be
-    ├── SpecError                 1    the spec (or a sites file) is wrong; carries every problem found
-    ├── PlanError                 1    the spec is sound but cannot be planned: capacity, addresses, VLANs
+    PragmaspecError               1    a failure that the user can understand and act on
+    ├── UsageError               64    the command line is not valid
+    ├── SpecError                 1    the spec or a sites file is wrong
+    ├── PlanError                 1    the spec is valid but cannot be planned: capacity, addresses, VLANs
     ├── PlanRefusedError          4    the plan is stale or unsafe and was not allowed
     ├── ImageError                1    an image cannot be found, built, verified or is unsafe
     ├── StateUnreadableError      6    the recorded state is damaged or of a newer format
     ├── StateLockedError          3    another run holds the stack
-    ├── StateUnreachableError     1    the place where the state is recorded does not answer, or denies access
-    ├── StateUnwritableError      1    the state cannot be written; nothing more is started
-    │   └── StateLockLostError         the lock was taken from this run; nothing more is written
-    ├── SiteError                 1    a site answered no; translated at the provider's edge
-    │   ├── SiteUnreachableError       the site does not answer at all
+    ├── StateUnreachableError     1    the state backend does not answer, or denies access
+    ├── StateUnwritableError      1    the state cannot be written; no more actions start
+    │   └── StateLockLostError         the lock on the state was lost; nothing more is written
+    ├── SiteError                 1    a call to a site failed; translated at the provider's edge
+    │   ├── SiteUnreachableError       the site does not answer
     │   ├── SiteConflictError          another owner holds a resource that the plan needs; plan again
     │   ├── SiteInUseError             machines outside the stack use an object that the plan removes; nothing was removed
-    │   └── SiteCapacityError          the site ran out of something while applying
-    ├── NotReadyError             1    a node was booted but did not become ready; carries stage and evidence
-    ├── AccessError               1    ssh, console or key trouble between here and a node
-    │   └── HostKeyError               what answers is not the node
+    │   └── SiteCapacityError          the site ran out of a resource during an apply
+    ├── NotReadyError             1    a booted node did not become ready
+    ├── AccessError               1    ssh, console or key failure between here and a node
+    │   └── HostKeyError               the host key at a node's address is not the node's
     ├── ApplyIncompleteError      5    some actions failed; the next apply continues
-    └── InterruptedRunError     130    stopped by a signal; the next apply continues
+    └── InterruptedRunError     130    a signal stopped the run; the next apply continues
 
-Each carries one or more :class:`Problem` values: a constant ``summary`` and a ``detail`` in full sentences that says what is
-wrong, why, and what to do. They are raised once, with every problem found.
+Each carries one or more :class:`Problem` values: a constant ``summary``, and a ``detail`` in full sentences with the mistake, the
+reason and the remedy. An error is raised once, with every problem found.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ _FIRST_LINE_CHARACTERS = 300
 
 
 class Where(Frozen, frozen=True):
-    """A position in a file the user wrote: 1-based line and column."""
+    """A position in a file of the user: 1-based line and column."""
 
     file: str
     line: int
@@ -48,10 +48,10 @@ class Where(Frozen, frozen=True):
 
 
 class Problem(Frozen, frozen=True):
-    """One thing that is wrong.
+    """One mistake or failure.
 
-    ``summary`` is constant per kind of problem; ``detail`` is full sentences for a person; ``where`` and ``quote`` show the
-    user's own words (the source line) when they caused it. A ``warning`` prevents nothing.
+    ``summary`` is constant per kind of problem; ``detail`` is full sentences; ``where`` and ``quote`` are the place and the line
+    that the user wrote, if they are the cause. A ``warning`` does not stop the command.
     """
 
     summary: str
@@ -92,21 +92,21 @@ class PragmaspecError(Exception):
 
 
 class UsageError(PragmaspecError):
-    """The command line asks for something that cannot be."""
+    """The command line is not valid."""
 
     exit_status = 64
 
 
 class SpecError(PragmaspecError):
-    """The spec or a sites file is wrong."""
+    """The spec or a sites file is not valid."""
 
 
 class PlanError(PragmaspecError):
-    """The spec is sound but cannot be planned: something is short, taken or contradictory at a site."""
+    """The spec is valid but cannot be planned: a site lacks capacity, or a value is taken or contradictory."""
 
 
 class PlanRefusedError(PragmaspecError):
-    """The plan is stale, or does something that was not allowed by name."""
+    """The plan is stale, or contains a loss that was not allowed by name."""
 
     exit_status = 4
 
@@ -122,25 +122,25 @@ class StateUnreadableError(PragmaspecError):
 
 
 class StateLockedError(PragmaspecError):
-    """Another run holds the stack."""
+    """Another run holds the lock of the stack."""
 
     exit_status = 3
 
 
 class StateUnreachableError(PragmaspecError):
-    """The place where the state is recorded does not answer, or denies access."""
+    """The state backend does not answer, or denies access."""
 
 
 class StateUnwritableError(PragmaspecError):
-    """The state cannot be written; nothing more is started, because it could not be recorded."""
+    """The state cannot be written; no more actions start, because they could not be recorded."""
 
 
 class StateLockLostError(StateUnwritableError):
-    """The lock was taken from this run; nothing more is written."""
+    """The lock on the state was lost; nothing more is written."""
 
 
 class SiteError(PragmaspecError):
-    """A site answered no."""
+    """A call to a site failed."""
 
 
 class SiteUnreachableError(SiteError):
@@ -156,7 +156,7 @@ class SiteInUseError(SiteError):
 
 
 class SiteCapacityError(SiteError):
-    """The site ran out of something while applying."""
+    """The site ran out of a resource during an apply."""
 
 
 class NotReadyError(PragmaspecError):
@@ -164,21 +164,21 @@ class NotReadyError(PragmaspecError):
 
 
 class AccessError(PragmaspecError):
-    """ssh, console or key trouble between here and a node."""
+    """ssh, console or key failure between this machine and a node."""
 
 
 class HostKeyError(AccessError):
-    """What answers at a node's address does not have the node's host key."""
+    """The host key at a node's address is not the node's."""
 
 
 class ApplyIncompleteError(PragmaspecError):
-    """Some actions failed or were not started; what succeeded is recorded and the next apply continues."""
+    """Some actions failed or did not start; the others are recorded, and the next apply continues."""
 
     exit_status = 5
 
 
 class InterruptedRunError(PragmaspecError):
-    """A signal stopped the run; what was done is recorded and the next apply continues."""
+    """A signal stopped the run; finished actions are recorded, and the next apply continues."""
 
     exit_status = 130
 
