@@ -1,4 +1,4 @@
-"""A web server on the loopback interface that serves files, and does what real servers do wrong when told to."""
+"""A web server on the loopback interface that serves one file, with the faults of real servers on request."""
 
 import ssl
 import threading
@@ -27,31 +27,31 @@ class Reply:
 
 @dataclass
 class FileServer:
-    """``content`` at every path that ``gate`` lets through. The switches may be changed between requests.
+    """Serves ``content`` at every path for which ``gate``, a protocol's server side, returns None instead of its own reply.
 
-    ``gate`` speaks a protocol: it answers a request itself, or gives None for the file. ``asked`` holds the requests so far.
+    All attributes may be changed between requests. ``asked`` records the requests.
     """
 
     content: bytes = b""
     gate: Callable[[Asked], Reply | None] | None = None
     tls: ssl.SSLContext | None = None
     modified: str = ""
-    """The file's Last-Modified."""
+    """Last-Modified of the file."""
     drip_s: float = 0
-    """The pause before each byte."""
+    """Pause before each byte."""
     endless: bool = False
-    """More comes for ever, of a length that nobody tells."""
+    """Send data without end and without announcing a length."""
     stall_at: int = 0
-    """After so many bytes nothing comes until ``go_on`` is set."""
+    """Number of bytes after which the server waits for ``go_on``."""
     go_on: threading.Event = field(default_factory=threading.Event)
     condition: str = "If-Range"
-    """The header that keeps this server from continuing another file."""
+    """The condition header that this server honours."""
     etag: str = '"one"'
     content_type: str = "application/octet-stream"
     break_after: list[int] = field(default_factory=list)
-    """For each coming answer the number of bytes after which the connection is cut."""
+    """Per response: number of bytes after which the connection is closed."""
     status: list[int] = field(default_factory=list)
-    """For each coming answer a status to give instead of the file."""
+    """Per response: a status to send instead of the file."""
     redirect: dict[str, str] = field(default_factory=dict)
     ranges: bool = True
     wrong_range: bool = False
@@ -87,7 +87,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away in the middle is what these tests are about."""
+        """Ignore clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A web server on the loopback interface that serves a folder with a listing, as web servers do, and breaks off when told to."""
+"""A web server on the loopback interface that serves a folder with an index page, and truncates responses on request."""
 
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 class FolderServer:
-    """``folder`` at /. ``asked``: the paths so far; ``cut``: names whose next answer ends in the middle."""
+    """Serves ``folder`` at /. ``asked`` records the paths; ``cut``: names whose next response is truncated."""
 
     def __init__(self, folder: Path) -> None:
         self.asked: list[str] = []

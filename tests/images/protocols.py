@@ -1,6 +1,6 @@
-"""The server's side of what sources speak: each refuses whoever does not keep to it, and lets others through to the file.
+"""Server sides of the sources' protocols: each rejects invalid requests, and passes valid ones on to the file.
 
-Written from the protocols' descriptions, apart from the code that is tested.
+Implemented from the protocols' specifications, independently of the tested code.
 """
 
 import base64
@@ -35,7 +35,7 @@ def pem(key: rsa.RSAPrivateKey) -> bytes:
 
 @dataclass
 class CloudFront:
-    """A distribution that wants signed URLs: knows one public key."""
+    """A distribution that requires signed URLs, with one public key."""
 
     key: rsa.RSAPrivateKey
     base: Callable[[], str]
@@ -67,7 +67,7 @@ class CloudFront:
 
 @dataclass
 class S3:
-    """A bucket's server that wants Signature Version 4 in the query; ``anonymous`` keys are for everybody."""
+    """A server that requires Signature Version 4 in the query, unless ``anonymous``."""
 
     access_key: str = "AKIDEXAMPLE"
     secret: str = "canary-of-the-bucket"
@@ -111,7 +111,7 @@ ENTRY = """<div class="flip-entry" id="entry-{id}" tabindex="0" role="link"><div
 
 @dataclass
 class DriveSite:
-    """The public site: a confirmation for large files, the list of a folder."""
+    """The public site: confirmation pages for large files, and listings of folders."""
 
     files: dict[str, str] = field(default_factory=lambda: {"disk.qcow2": FILE_ID})
     warns: bool = True
@@ -137,7 +137,7 @@ class DriveSite:
 
 @dataclass
 class DriveApi:
-    """The REST interface, for a service account (RFC 7523) or an API key."""
+    """The REST API, for a service account (RFC 7523) or an API key."""
 
     key: rsa.RSAPrivateKey
     base: Callable[[], str]
@@ -212,7 +212,7 @@ def _plain(text: str) -> bytes:
 
 @dataclass
 class Publisher:
-    """A publisher's server: folders that are listed, and small files; every other path of ``files`` is the image."""
+    """A publisher's server: listed folders, small files, and the paths of ``images``."""
 
     folders: dict[str, list[str]]
     small: dict[str, bytes]

@@ -1,4 +1,4 @@
-"""A server that sends exactly the bytes it is told to, one answer for each connection, whatever HTTP says of them."""
+"""A server that sends arbitrary bytes, valid HTTP or not: one response per connection."""
 
 import socket
 import threading
@@ -7,11 +7,11 @@ from types import TracebackType
 from typing import Self
 
 Answer = bytes | Callable[[str], bytes]
-"""An answer, or what makes it of the first line of the request."""
+"""A response, or a function that returns it for the first line of a request."""
 
 
 class RawServer:
-    """Gives ``answer`` to every request and closes the connection. ``asked`` holds the first lines."""
+    """Sends ``answer`` to every request and closes the connection. ``asked`` records the first lines."""
 
     def __init__(self, answer: Answer, address: str = "127.0.0.1") -> None:
         self.answer = answer
@@ -54,6 +54,6 @@ class RawServer:
         self.asked.append(line)
         connection.sendall(self.answer if isinstance(self.answer, bytes) else self.answer(line))
         connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(0.2)  # a client may keep its end open
+        connection.settimeout(0.2)  # the client may keep its end open
         while connection.recv(65536):
             pass

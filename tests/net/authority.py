@@ -1,4 +1,4 @@
-"""A certificate authority of the tests, and servers on this machine with certificates that it signed."""
+"""A certificate authority for tests, and local servers with certificates that it signed."""
 
 import datetime as dt
 import socket
@@ -60,7 +60,7 @@ class Authority:
 def tls_server(
     context: ssl.SSLContext, answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 ) -> Iterator[int]:
-    """The port of a server that gives ``answer`` to everything."""
+    """Yield the port of a server that sends ``answer`` to every request."""
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -74,7 +74,7 @@ def tls_server(
                 with context.wrap_socket(plain, server_side=True) as secure:
                     secure.recv(65536)
                     secure.sendall(answer)
-                    while secure.recv(65536):  # closing before all was read would take the answer back
+                    while secure.recv(65536):  # closing with unread data would reset the connection
                         pass
 
     thread = threading.Thread(target=serve)

@@ -1,4 +1,4 @@
-"""Nothing of this machine's environment that says who is trusted and which proxy is asked."""
+"""Removes trust and proxy settings of this machine's environment."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ TRUST = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"
 
 
 @pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in {*TRUST, *(name for name in os.environ if name.lower().endswith("_proxy"))}:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "anna")

@@ -1,4 +1,4 @@
-"""Which certificates count, for every client of the network; with a real authority and real servers."""
+"""Trusted certificates of every network client, with a real authority and real servers."""
 
 import json
 import os
@@ -86,14 +86,14 @@ def trusted(client: Client, port: int, folder: Path) -> bool:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_stranger_is_refused_at_once(client: Client, port: int, tmp_path: Path) -> None:
-    """The pause before another try is a minute, which no test may last."""
+def test_an_untrusted_server_is_rejected_without_retries(client: Client, port: int, tmp_path: Path) -> None:
+    """A retry would wait for a minute, longer than the test may take."""
     assert not trusted(client, port, tmp_path)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_a_file_of_certificates(
+def test_trust_may_come_from_a_file(
     client: Client, variable: str, port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, str(authority.file))
@@ -102,7 +102,7 @@ def test_a_file_of_certificates(
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"])
-def test_a_folder_of_certificates(
+def test_trust_may_come_from_a_folder(
     client: Client, variable: str, port: int, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, str(folder))
@@ -110,7 +110,7 @@ def test_a_folder_of_certificates(
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-def test_a_bundle_comes_before_the_system(
+def test_a_bundle_replaces_the_system_store(
     client: Client, port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
@@ -118,8 +118,8 @@ def test_a_bundle_comes_before_the_system(
     assert not trusted(client, port, tmp_path)
 
 
-def test_the_systems_store_counts(port: int, authority: Authority, tmp_path: Path) -> None:
-    """In a namespace of its own, where the file of the system is the authority's."""
+def test_the_system_store_is_trusted(port: int, authority: Authority, tmp_path: Path) -> None:
+    """In a mount namespace where the system's file is that of the authority."""
     system = "/etc/ssl/certs/ca-certificates.crt"
     if not os.path.exists(system):  # noqa: PTH110
         raise AssertionError(f"install ca-certificates: there is no {system}")
@@ -135,7 +135,7 @@ def test_the_systems_store_counts(port: int, authority: Authority, tmp_path: Pat
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_a_variable_that_names_nothing_is_named(
+def test_a_variable_with_a_missing_path_is_reported_by_name(
     client: Client, variable: str, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, str(tmp_path / "nothing"))
@@ -143,7 +143,9 @@ def test_a_variable_that_names_nothing_is_named(
         client(port, tmp_path)
 
 
-def test_aws_has_a_variable_of_its_own(port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_states_also_use_aws_ca_bundle(
+    port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.file))
     assert trusted(states_in_s3, port, tmp_path)
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "nothing"))
@@ -151,7 +153,7 @@ def test_aws_has_a_variable_of_its_own(port: int, authority: Authority, tmp_path
         states_in_s3(port, tmp_path)
 
 
-def test_states_have_variables_of_their_own(
+def test_http_states_have_their_own_variables(
     port: int, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing"))
@@ -175,7 +177,7 @@ def test_states_have_variables_of_their_own(
         states(port, tmp_path)
 
 
-def test_what_is_no_file_of_certificates(tmp_path: Path, folder: Path) -> None:
+def test_unusable_certificate_files_are_explained(tmp_path: Path, folder: Path) -> None:
     text, empty, pipe, bare = tmp_path / "text", tmp_path / "empty", tmp_path / "pipe", tmp_path / "bare"
     text.write_text("-----BEGIN CERTIFICATE-----\nx\n")
     empty.touch()
@@ -201,7 +203,7 @@ def test_what_is_no_file_of_certificates(tmp_path: Path, folder: Path) -> None:
     check_bundle(ConfiguredPath("REQUESTS_CA_BUNDLE", str(folder)))
 
 
-def test_a_file_for_libraries_that_take_nothing_else(tmp_path: Path, folder: Path, authority: Authority) -> None:
+def test_the_trusted_certificates_are_available_as_one_file(tmp_path: Path, folder: Path, authority: Authority) -> None:
     assert bundle_file({"REQUESTS_CA_BUNDLE": str(authority.file)}) == str(authority.file)
     joined = Path(bundle_file({"REQUESTS_CA_BUNDLE": str(folder)}))
     assert joined.read_text() == authority.file.read_text()

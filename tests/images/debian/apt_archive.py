@@ -1,4 +1,4 @@
-"""A small signed archive of packages, as apt reads it: the lists without the packages, which is all that a simulation needs."""
+"""A small signed package archive: the package lists without the packages, sufficient for a simulated installation."""
 
 import hashlib
 import time
@@ -12,7 +12,7 @@ ESSENTIAL = ("base-files", "dpkg")
 
 
 def write_archive(root: Path, suites: Mapping[str, Mapping[str, tuple[str, ...]]], key: Key, origin: str = "Test") -> str:
-    """An archive below ``root`` with the packages of each component of each suite; what to write for it in a line of sources."""
+    """Write an archive with packages by suite and component below ``root``, and return its URL for ``sources.list``."""
     for suite, components in suites.items():
         folder = root / "dists" / suite
         lists = {}
@@ -35,7 +35,7 @@ def write_archive(root: Path, suites: Mapping[str, Mapping[str, tuple[str, ...]]
 def _paragraph(name: str) -> str:
     size, digest = 1000, hashlib.sha256(name.encode()).hexdigest()
     lines = [
-        f"Package: {name}", "Version: 1.0", "Architecture: amd64", "Maintainer: Nobody <nobody@example.org>",
+        f"Package: {name}", "Version: 1.0", "Architecture: amd64", "Maintainer: Test <nobody@example.org>",
         f"Priority: {'required' if name in ESSENTIAL or name == 'apt' else 'optional'}", "Description: a package of the tests",
         f"Filename: pool/{name}_1.0_amd64.deb", f"Size: {size}", f"SHA256: {digest}",
     ]  # fmt: skip

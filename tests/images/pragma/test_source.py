@@ -30,7 +30,7 @@ def find(source: PragmaSource, store: BlobStore) -> VerifiedImage:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("role", "seed"), [("frontend", 1), ("compute", 2)])
-def test_every_way_of_packing(repository: Path, store: BlobStore, tmp_path: Path, way: str, role: Role, seed: int) -> None:
+def test_every_packing_is_supported(repository: Path, store: BlobStore, tmp_path: Path, way: str, role: Role, seed: int) -> None:
     for name, address in (("local", str(repository)), ("index", str(repository / "vcdb.txt"))):
         found = find(pragma_source(address, "./repository", way, role), store)
         assert found.virtual_size_bytes == 2**20, name
@@ -55,7 +55,7 @@ class Steps(ImageReporter):
         self.steps.append((doing, done_bytes, total_bytes))
 
 
-def test_parts_are_counted_and_bytes_are_bytes(repository: Path, store: BlobStore) -> None:
+def test_progress_counts_parts_and_bytes(repository: Path, store: BlobStore) -> None:
     steps = Steps()
     pragma_source(str(repository), "./repository", "split", "frontend").find(ImageContext(store, "rocks", steps))
     assert [step for step in steps.steps if "joining" in step[0]] == [
@@ -70,7 +70,7 @@ def raw_of(file: Path, format_: str, tmp_path: Path) -> bytes:
     return raw.read_bytes()
 
 
-def test_a_part_that_is_missing_is_named(repository: Path, store: BlobStore) -> None:
+def test_a_missing_part_is_reported_by_name(repository: Path, store: BlobStore) -> None:
     (repository / "both" / "frontend.vda.gz.b").unlink()
     with pytest.raises(ImageError, match=r"frontend\.vda\.gz\.b"):
         find(pragma_source(str(repository), "./repository", "both", "frontend"), store)
@@ -80,7 +80,7 @@ def test_a_part_that_is_missing_is_named(repository: Path, store: BlobStore) -> 
 
 
 @pytest.mark.parametrize("part", ["frontend.vda.gz.a", "frontend.vda.gz.c"])
-def test_a_part_that_is_damaged_is_noticed(repository: Path, store: BlobStore, part: str) -> None:
+def test_a_damaged_part_is_detected(repository: Path, store: BlobStore, part: str) -> None:
     file = repository / "both" / part
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -90,7 +90,7 @@ def test_a_part_that_is_damaged_is_noticed(repository: Path, store: BlobStore, p
     assert not (store.directory / "sha256").exists()
 
 
-def test_a_disk_of_another_kind_than_its_xml_says_is_refused(repository: Path, store: BlobStore, qcow2: bytes) -> None:
+def test_a_disk_of_another_format_than_declared_is_rejected(repository: Path, store: BlobStore, qcow2: bytes) -> None:
     (repository / "plain" / "frontend.vda").write_bytes(qcow2)
     with pytest.raises(ImageError, match="raw"):
         find(pragma_source(str(repository), "./repository", "plain", "frontend"), store)
@@ -107,6 +107,6 @@ def test_changed_files_are_another_image(repository: Path) -> None:
     assert described() != before
 
 
-def test_secrets_in_the_address_are_not_shown() -> None:
+def test_secrets_in_the_url_are_not_shown() -> None:
     source = pragma_source("https://host/vms?key=canary", "https://host/vms?key=canary", "rocks", "compute")
     assert source.origin() == "compute of rocks in https://host/vms"

@@ -61,7 +61,7 @@ CRLF_IT = IN_IT.replace("\n", "\r\n")
         ("images: &x\n  a: {source: x}\n", f"images: &x\n  a: {{source: x}}\n{IN_IT}"),
     ],
 )
-def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
+def test_the_rest_of_the_spec_is_unchanged(before: str, after: str) -> None:
     assert insert_entries(before, "images", ENTRY, "cluster.yaml") == after
 
 
@@ -75,7 +75,7 @@ def test_all_else_stays_as_it_was_written(before: str, after: str) -> None:
         ("images:\n  a: [\n", "."),
     ],
 )
-def test_what_cannot_be_added_to_is_said(text: str, words: str) -> None:
+def test_a_spec_that_does_not_allow_insertion_is_rejected(text: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         insert_entries(text, "images", ENTRY, "cluster.yaml")
 
@@ -83,7 +83,7 @@ def test_what_cannot_be_added_to_is_said(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     "text", ['{"clusters": {}}', '{"clusters": {}, "images": {"a": {"source": "x"}}}\n', "---\n{clusters: {}}"]
 )
-def test_a_spec_in_braces_is_refused_at_a_line_that_is_there(text: str) -> None:
+def test_a_spec_in_braces_is_rejected_at_an_existing_line(text: str) -> None:
     with pytest.raises(SpecError, match="Write its sections as blocks") as caught:
         insert_entries(text, "images", ENTRY, "cluster.yaml")
     (problem,) = caught.value.problems
@@ -110,7 +110,7 @@ def test_a_spec_in_braces_is_refused_at_a_line_that_is_there(text: str) -> None:
         max_size=12,
     )
 )
-def test_whatever_is_written_keeps_its_meaning(lines: list[str]) -> None:
+def test_insertion_preserves_the_meaning_of_any_spec(lines: list[str]) -> None:
     text = "\n".join(lines)
     try:
         before = plain_data(read_document(text.encode(), "x").root)
@@ -126,7 +126,7 @@ def test_whatever_is_written_keeps_its_meaning(lines: list[str]) -> None:
     assert [line for line in text.splitlines() if "#" in line] == [line for line in changed.splitlines() if "#" in line]
 
 
-def test_a_cluster_becomes_images_and_a_cluster_of_the_spec(tmp_path: Path) -> None:
+def test_a_cluster_is_imported_as_images_and_a_cluster(tmp_path: Path) -> None:
     listed = [
         ListedCluster(name="Rocks_7", path="x.xml", appliance=ROCKS),
         ListedCluster(name="bad", path="y.xml", trouble="It is broken."),
@@ -146,13 +146,13 @@ def test_a_cluster_becomes_images_and_a_cluster_of_the_spec(tmp_path: Path) -> N
     assert cluster.computes.wait_for == "frontend"
 
 
-def test_one_disk_is_one_image() -> None:
+def test_a_shared_disk_is_imported_as_one_image() -> None:
     same = read_vc_in(b"<vc><frontend><devices><disk><source file='a.img'/></disk></devices></frontend></vc>", "one")
     assert list(image_entries(same, "./vms")) == ["one"]
     assert "memory" not in str(cluster_entry(same, "lab"))
 
 
-def test_names_are_asked_for_by_name() -> None:
+def test_clusters_are_selected_by_name() -> None:
     listed = [
         ListedCluster(name="Rocks_7", path="x.xml", appliance=ROCKS),
         ListedCluster(name="bad", path="y.xml", trouble="It is broken."),
@@ -167,7 +167,7 @@ def test_names_are_asked_for_by_name() -> None:
     assert PragmaRepository("x", {"vcdb.txt": b""}.get).listed() == ()
 
 
-def test_one_cluster_can_have_another_name_in_the_spec() -> None:
+def test_a_single_cluster_can_be_renamed() -> None:
     listed = [
         ListedCluster(name="Rocks_7", path="x.xml", appliance=ROCKS),
         ListedCluster(name="rocks-7", path="y.xml", appliance=ROCKS),
@@ -178,13 +178,13 @@ def test_one_cluster_can_have_another_name_in_the_spec() -> None:
     assert (left_out.name, "--as NAME" in left_out.trouble) == ("rocks-7", True)
     with pytest.raises(UsageError, match="Name exactly one cluster") as refused:
         spec_additions(listed, "./vms", ImportSelection(called="Bad_Name"))
-    assert "bad-name would do" in str(refused.value)
+    assert "bad-name is valid" in str(refused.value)
 
 
 @pytest.mark.parametrize(
     ("name", "found"), [("Rocks_7.1", "rocks-7-1"), ("7seas", "vc-7seas"), ("centos7", "centos7"), ("A" * 80, "a" * 32)]
 )
-def test_names_of_a_repository_become_names_of_a_spec(name: str, found: str) -> None:
+def test_names_are_converted_to_valid_spec_names(name: str, found: str) -> None:
     assert spec_name(name) == found
 
 

@@ -11,7 +11,7 @@ from tests.images.pragma.repositories import SPLIT_GZIP, VC_IN
 PLAIN = VC_IN.format(frontend="", compute="")
 
 
-def test_what_an_xml_says_of_both_roles() -> None:
+def test_both_roles_are_parsed() -> None:
     found = read_vc_in(VC_IN.format(frontend=SPLIT_GZIP, compute="").encode(), "rocks")
     assert (found.frontend.cpus, found.frontend.memory_mib) == (2, 2048)
     parts = ("frontend.vda.gz.a", "frontend.vda.gz.b", "frontend.vda.gz.c")
@@ -22,7 +22,7 @@ def test_what_an_xml_says_of_both_roles() -> None:
     assert found.wait_s == 300
 
 
-def test_computes_without_a_disk_have_the_frontends() -> None:
+def test_computes_without_a_disk_use_the_frontends() -> None:
     text = PLAIN[: PLAIN.index("  <compute>")] + "<compute><domain/></compute></vc>"
     found = read_vc_in(text.encode(), "rocks")
     assert found.disk("compute") == found.disk("frontend")
@@ -33,14 +33,14 @@ def test_computes_without_a_disk_have_the_frontends() -> None:
     assert without.disk("compute") == without.disk("frontend")
 
 
-def test_files_beside_the_roles_as_old_repositories_have_them() -> None:
+def test_files_declared_beside_the_roles_are_parsed() -> None:
     files = "<files><file type='gzip' filename='frontend.vda'><part>a.gz</part></file><file filename='other' type='raw'/></files>"
     found = read_vc_in(PLAIN.replace("</vc>", files + "</vc>").encode(), "rocks")
     assert found.disk("frontend").files == ("a.gz",)
     assert found.disk("compute").files == ("compute.hda",)
 
 
-def test_parts_that_name_no_disk_are_refused() -> None:
+def test_parts_without_a_filename_are_rejected() -> None:
     files = "<files><file type='splited'><part>a.1</part><part>a.2</part></file></files>"
     with pytest.raises(ImageError, match="has no filename, so it may") as refused:
         read_vc_in(PLAIN.replace("</vc>", files + "</vc>").encode(), "rocks")
@@ -66,21 +66,21 @@ def test_parts_that_name_no_disk_are_refused() -> None:
         ("{frontend}", "<file type='gzip'><part>a/../../b</part></file>", "not the name of a file"),
     ],
 )
-def test_what_cannot_be_used_is_refused(old: str, new: str, words: str) -> None:
+def test_unsupported_clusters_are_rejected(old: str, new: str, words: str) -> None:
     text = VC_IN.replace(old, new).replace("{frontend}", "").replace("{compute}", "")
     assert text != PLAIN
     with pytest.raises(ImageError, match=words):
         read_vc_in(text.encode(), "rocks")
 
 
-def test_every_reason_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     text = PLAIN.replace("x86_64", "arm").replace("'raw'", "'qed'").replace("'MiB'", "'x'")
     with pytest.raises(ImageError) as refused:
         read_vc_in(text.encode(), "rocks")
     assert len(refused.value.problems) == 4
 
 
-def test_a_document_without_frontend_or_disks() -> None:
+def test_a_document_without_frontend_or_disks_is_rejected() -> None:
     with pytest.raises(ImageError, match="no <frontend>"):
         read_vc_in(b"<vc/>", "x")
     empty = read_vc_in(b"<vc><frontend/></vc>", "x")
@@ -91,7 +91,7 @@ def test_a_document_without_frontend_or_disks() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_break_the_reader(noise: bytes) -> None:
+def test_any_bytes_are_either_parsed_or_rejected(noise: bytes) -> None:
     for at in (0, 200, 700):
         with contextlib.suppress(ImageError):
             read_vc_in(PLAIN.encode()[:at] + noise + PLAIN.encode()[at + len(noise) // 2 :], "x")

@@ -1,4 +1,4 @@
-"""Every kind of source on the network, each with a server that speaks its protocol: for the tests that all of them pass."""
+"""Every kind of remote source, each with a server for its protocol: for the tests that all of them must pass."""
 
 import sys
 from collections.abc import Callable
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 
 @dataclass
 class Tools:
-    """What a kind may need to be set up."""
+    """Resources for setting up a kind."""
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
@@ -35,7 +35,7 @@ class Tools:
 
 @dataclass
 class Kind:
-    """A server, and the source of what is on it when it has to be ``content``."""
+    """A server, and a function that returns the source of its file with the given content."""
 
     server: FileServer
     source: Callable[[bytes], AnySource]
@@ -47,7 +47,7 @@ def http(tools: Tools) -> Kind:
 
 
 def mirrored(tools: Tools) -> Kind:
-    """The source itself is gone; the mirror has it."""
+    """The source itself is gone; the mirror has the file."""
     gone = tools.stack.enter_context(FileServer(gate=lambda _: protocols.Reply(404)))
     server = tools.stack.enter_context(FileServer())
     return Kind(server, lambda content: UrlSource(url=gone.url(), mirrors=(server.url(),), sha256=_digest(content)))
@@ -98,7 +98,7 @@ def drive_account(tools: Tools) -> Kind:
 
 
 def sums(tools: Tools) -> Kind:
-    """No digest in the spec: the publisher's signed sums vouch for it."""
+    """No digest in the spec, but signed checksums of the publisher."""
     server = tools.stack.enter_context(FileServer())
 
     def source(content: bytes) -> UrlSource:
@@ -127,7 +127,7 @@ def catalogue(tools: Tools) -> Kind:
 
 
 def publish(tools: Tools, server: FileServer, content: bytes, version: str = "20261101-1") -> None:
-    """Let ``server`` be a publisher with one release of ``content``, which the user's catalogue knows."""
+    """Make ``server`` a publisher with one release of ``content``, listed in the user's catalogue."""
     name = f"debian-{version}.qcow2"
     text = f"SHA256 ({name}) = {_digest(content)}\n".encode()
     server.gate = protocols.Publisher(
@@ -162,7 +162,7 @@ KINDS = (http, mirrored, cloudfront, s3, s3_anonymous, drive_link, drive_account
 
 
 def fetch_elsewhere(source: AnySource, store: Path) -> "Popen[str]":
-    """Fetch it in another process, which prints the digest of what it got."""
+    """Fetch the image in another process, which prints the digest of the disk."""
     return Popen(
         [sys.executable, "-m", "tests.images.sources.kinds", str(store), msgspec.json.encode(source).decode()],
         cwd=ROOT,
@@ -182,4 +182,4 @@ if __name__ == "__main__":
 
     asked: AnySource = msgspec.json.decode(sys.argv[2], type=AnySource)
     found = asked.find(ImageContext(BlobStore(Path(sys.argv[1])), "debian", ImageReporter()))
-    print(found.disk.sha256)  # noqa: T201 - how it is told
+    print(found.disk.sha256)  # noqa: T201 - the result

@@ -39,7 +39,7 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publisher: Key) -> It
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> ImageContext:
+def context(tmp_path: Path) -> ImageContext:
     policy = TransferPolicy(first_pause_s=0.001, tries=2)
     return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), policy=policy, settings=Settings())
 
@@ -47,7 +47,7 @@ def workshop(tmp_path: Path) -> ImageContext:
 MODEL = ImageModel(catalogue="our-debian")
 
 
-def test_it_is_resolved_once_and_then_stays(
+def test_a_name_is_resolved_once_and_then_locked(
     tools: Tools, server: FileServer, library: ImageLibrary, spec_directory: Path, qcow2: bytes, tmp_path: Path
 ) -> None:
     server.content = qcow2
@@ -65,7 +65,7 @@ def test_it_is_resolved_once_and_then_stays(
     assert len(server.asked) == asked, "what is locked is not asked for again"
 
 
-def test_a_colleague_gets_the_locked_one_while_its_publisher_has_it(
+def test_the_locked_release_is_used_while_it_is_published(
     tools: Tools, server: FileServer, library: ImageLibrary, spec_directory: Path, qcow2: bytes, tmp_path: Path
 ) -> None:
     server.content = qcow2
@@ -84,7 +84,7 @@ def test_a_colleague_gets_the_locked_one_while_its_publisher_has_it(
     assert colleague.files(image).disk.read_bytes() == qcow2
 
 
-def test_only_an_upgrade_moves_it(
+def test_only_an_upgrade_selects_a_new_release(
     tools: Tools, server: FileServer, library: ImageLibrary, spec_directory: Path, qcow2: bytes
 ) -> None:
     server.content = qcow2
@@ -101,7 +101,7 @@ def test_only_an_upgrade_moves_it(
     assert moved.entry.digest == sha256(newer).hexdigest()
 
 
-def test_an_older_release_is_refused(
+def test_an_older_release_is_rejected(
     tools: Tools, server: FileServer, library: ImageLibrary, spec_directory: Path, qcow2: bytes
 ) -> None:
     server.content = qcow2
@@ -118,7 +118,7 @@ def test_an_older_release_is_refused(
     assert moved.entry.version == "20261101-1"
 
 
-def test_a_forged_release_is_refused(
+def test_a_forged_release_is_rejected(
     tools: Tools, server: FileServer, library: ImageLibrary, spec_directory: Path, qcow2: bytes
 ) -> None:
     """Whoever owns the server, but not the key, can change image and sums."""
@@ -142,7 +142,7 @@ def test_a_forged_release_is_refused(
     assert not (spec_directory / LOCK_FILE).exists()
 
 
-def test_a_key_of_this_machine_comes_first(workshop: ImageContext, server: FileServer, publisher: Key, tmp_path: Path) -> None:
+def test_the_local_keyring_is_used_first(context: ImageContext, server: FileServer, publisher: Key, tmp_path: Path) -> None:
     ring = tmp_path / "ring.gpg"
     ring.write_bytes(publisher.public(armor=False))
     text = f"{'a' * 64} *disk-1.qcow2\n".encode()
@@ -156,12 +156,12 @@ def test_a_key_of_this_machine_comes_first(workshop: ImageContext, server: FileS
         keyring=str(ring),
         key_url=server.url("absent"),
     )
-    release = find_release(found, workshop)
+    release = find_release(found, context)
     assert (release.url, release.expected.sha256) == (server.url("disk-1.qcow2"), "a" * 64)
     assert release.expected.signed_by == publisher.fingerprint
 
 
-def test_the_newest_complete_release_is_taken(workshop: ImageContext, server: FileServer) -> None:
+def test_the_newest_complete_release_is_selected(context: ImageContext, server: FileServer) -> None:
     """Numbers are compared as numbers; a folder that is still being filled is passed over."""
     digests = {name: sha512(name.encode()).hexdigest() for name in ("d-9.9.q", "d-9.10.q")}
     sums = "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
@@ -171,18 +171,20 @@ def test_the_newest_complete_release_is_taken(workshop: ImageContext, server: Fi
         set(),
     )
     found = Publication(folder=server.url(""), dated=r"\d+-\d+", file=r"d-(?P<version>[\d.]+)\.q", sums="SHA512SUMS")
-    release = find_release(found, workshop)
+    release = find_release(found, context)
     assert release.url == server.url("10-1/d-9.10.q")
     assert (release.expected.sha512, release.expected.version) == (digests["d-9.10.q"], "10-1")
 
 
-def test_a_publisher_that_has_changed_everything(workshop: ImageContext, server: FileServer) -> None:
+def test_a_changed_layout_is_reported(context: ImageContext, server: FileServer) -> None:
     server.gate = protocols.Publisher({"/": ["README"]}, {}, set())
     with pytest.raises(ImageError, match="No release found"):
-        find_release(Publication(folder=server.url(""), file=r"x\.qcow2", sums="SUMS"), workshop)
+        find_release(Publication(folder=server.url(""), file=r"x\.qcow2", sums="SUMS"), context)
 
 
-def test_a_sha512_is_enough(tools: Tools, server: FileServer, library: ImageLibrary, spec_directory: Path, qcow2: bytes) -> None:
+def test_a_sha512_is_sufficient(
+    tools: Tools, server: FileServer, library: ImageLibrary, spec_directory: Path, qcow2: bytes
+) -> None:
     server.content = qcow2
     server.gate = protocols.Publisher({}, {"/SUMS": f"{sha512(qcow2).hexdigest()}  disk.qcow2\n".encode()}, {"/disk.qcow2"})
     model = ImageModel(source=server.url(), sums={"url": server.url("SUMS")})
@@ -194,7 +196,7 @@ def test_a_sha512_is_enough(tools: Tools, server: FileServer, library: ImageLibr
         ImageLibrary(spec_directory / "other").lock(model, "web", spec_directory, upgrade=True)
 
 
-def test_a_name_that_is_not_known() -> None:
+def test_an_unknown_name_is_rejected_with_suggestions() -> None:
     with pytest.raises(ImageError, match="Did you mean debian-12"):
         find_publication("debian12", Settings())
     with pytest.raises(ImageError, match=r"The catalogue has almalinux-10, .*ubuntu-24.04"):
@@ -227,7 +229,7 @@ REAL_NAMES = {
 
 
 @pytest.mark.parametrize("name", sorted(built_in_publications()))
-def test_the_built_in_ones_fit_what_publishers_call_their_files(name: str) -> None:
+def test_built_in_patterns_match_the_publishers_file_names(name: str) -> None:
     publication = built_in_publications()[name]
     dated, file, sums = REAL_NAMES[name]
     assert bool(publication.dated) == bool(dated)
@@ -239,7 +241,7 @@ def test_the_built_in_ones_fit_what_publishers_call_their_files(name: str) -> No
     assert not publication.signature or (re.fullmatch("[0-9A-F]{40}", publication.key) and publication.key_url)
 
 
-def test_versions_are_compared_as_people_do() -> None:
+def test_versions_are_compared_numerically() -> None:
     ordered = ["", "9.9", "9.9.1", "9.10", "10"]
     assert sorted(set(ordered), key=version_key) == ordered
     assert version_key("release-9") < version_key("release-20260814") < version_key("release-20260814.1")

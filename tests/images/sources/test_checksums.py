@@ -59,12 +59,12 @@ SIGNED = (
         (SIGNED.format(A), PublishedDigest("sha256", A)),
     ],
 )
-def test_the_forms_that_publishers_write(text: str, found: PublishedDigest) -> None:
+def test_the_formats_of_publishers_are_parsed(text: str, found: PublishedDigest) -> None:
     assert find_digest(text.encode(), "disk.qcow2", "SHA256SUMS") == found
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
-def test_what_windows_writes(encoding: str) -> None:
+def test_files_written_by_windows_are_parsed(encoding: str) -> None:
     assert find_digest(f"{UPPER} *disk.qcow2\r\n".encode(encoding), "disk.qcow2", "SHA256SUMS") == PublishedDigest("sha256", A)
     assert find_digest(b"\xfe\xff" + f"{A}  disk.qcow2".encode("utf-16-be"), "disk.qcow2", "SHA256SUMS") == PublishedDigest(
         "sha256", A
@@ -84,7 +84,7 @@ def test_what_windows_writes(encoding: str) -> None:
         (f"{A}  disk.qcow2\n{B}  images/disk.qcow2", "debian/other/disk.qcow2"),
     ],
 )
-def test_names_and_folders(line: str, path: str) -> None:
+def test_names_may_contain_folders(line: str, path: str) -> None:
     assert find_digest(line.encode(), path, "SHA256SUMS") == PublishedDigest("sha256", A)
 
 
@@ -116,21 +116,21 @@ def test_names_and_folders(line: str, path: str) -> None:
         (f"for which file?\n{A}\n", "line 2 has a digest without a name"),
     ],
 )
-def test_everything_else_is_an_error(text: str, words: str) -> None:
+def test_ambiguous_and_malformed_files_are_rejected(text: str, words: str) -> None:
     with pytest.raises(ImageError, match=words) as refused:
         find_digest(text.encode(), "disk.qcow2", "https://user:canary@images.example.org/SHA256SUMS?token=canary")
     assert "https://images.example.org/SHA256SUMS" in str(refused.value)
     assert "canary" not in str(refused.value)
 
 
-def test_a_file_that_is_not_text() -> None:
+def test_a_binary_file_is_rejected() -> None:
     for content in (b"\xff\xfe\0", b"\x89PNG", b"a\0\0"):
         with pytest.raises(ImageError, match="not a text"):
             find_digest(content, "disk.qcow2", "SHA256SUMS")
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: f"{A}  {text}".encode(errors="replace")))
-def test_nothing_else_is_ever_taken(text: bytes) -> None:
+def test_only_the_digest_of_the_file_is_ever_returned(text: bytes) -> None:
     try:
         found = find_digest(text, "disk.qcow2", "SHA256SUMS")
     except ImageError:

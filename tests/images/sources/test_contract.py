@@ -1,4 +1,4 @@
-"""What every source on the network keeps to, whatever its server does."""
+"""The contract of all remote sources, for all faults of their servers."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.fixture(params=[http, s3], ids=lambda kind: kind.__name__)
 def one_kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, publisher: Key) -> Iterator[Kind]:
-    """For what is the same code whatever the kind, and takes processes: two that differ in how they ask."""
+    """Two kinds with different requests, for slow tests of code that all kinds share."""
     with ExitStack() as stack:
         yield request.param(Tools(tmp_path, monkeypatch, stack, publisher))
 
@@ -63,15 +63,15 @@ def refused(store: BlobStore, source: AnySource, words: str, **limits: float) ->
     with pytest.raises(ImageError, match=words) as error:
         find(store, source, **limits)
     assert "canary" not in str(error.value)
-    assert not (store.directory / "sha256").exists(), "nothing stands under a final name"
+    assert not (store.directory / "sha256").exists(), "nothing is in the store"
 
 
 def transfers(kind: Kind, disk: bytes) -> int:
-    """How often the file itself was asked for."""
+    """Number of requests for the file itself."""
     return sum(1 for asked in kind.server.asked if kind.server.gate is None or kind.server.gate(asked) is None)
 
 
-def test_a_disk_is_fetched_once_and_what_came_is_told(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_disk_is_downloaded_once_and_recorded(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.modified = disk, "Sun, 01 Nov 2026 10:00:00 GMT"
     source = kind.source(disk)
     found = find(store, source)
@@ -85,32 +85,32 @@ def test_a_disk_is_fetched_once_and_what_came_is_told(kind: Kind, store: BlobSto
     assert [file.name for file in (store.directory / "incoming").iterdir()] == []
 
 
-def test_a_truncated_transfer_goes_on(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_truncated_transfer_is_resumed(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.break_after = disk, [900_000, 500_000]
     assert bytes_of(store, find(store, kind.source(disk))) == disk
     ranges = [asked.headers["Range"] for asked in kind.server.asked if "Range" in asked.headers]
     assert len(ranges) >= 2
 
 
-def test_a_transfer_that_stays_truncated_is_refused(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_transfer_that_stays_truncated_fails(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.break_after = disk, [900_000, *[0] * 40]
     refused(store, kind.source(disk), "attempts")
 
 
-def test_all_of_it_as_an_answer_to_a_part(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_whole_file_in_response_to_a_range_is_accepted(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.ranges, kind.server.break_after = disk, False, [900_000]
     assert bytes_of(store, find(store, kind.source(disk))) == disk
 
 
-def test_another_part_than_was_asked_for(kind: Kind, store: BlobStore, disk: bytes) -> None:
-    """It is thrown away, and the file is asked for from its first byte."""
+def test_a_wrong_range_restarts_the_download(kind: Kind, store: BlobStore, disk: bytes) -> None:
+    """The part is discarded, and the whole file requested."""
     kind.server.content, kind.server.wrong_range, kind.server.break_after = disk, True, [900_000]
     assert bytes_of(store, find(store, kind.source(disk))) == disk
 
 
-@pytest.mark.parametrize("careful", [True, False], ids=["server looks", "server does not look"])
-def test_another_file_is_never_continued(kind: Kind, store: BlobStore, disk: bytes, careful: bool) -> None:
-    """Also not when the server takes no notice of the condition under which it is asked to go on."""
+@pytest.mark.parametrize("careful", [True, False], ids=["condition honoured", "condition ignored"])
+def test_a_changed_file_is_never_resumed(kind: Kind, store: BlobStore, disk: bytes, careful: bool) -> None:
+    """Even if the server ignores the condition of the request."""
     if not careful:
         kind.server.condition = ""
     source = kind.source(disk)
@@ -121,24 +121,24 @@ def test_another_file_is_never_continued(kind: Kind, store: BlobStore, disk: byt
     assert bytes_of(store, find(store, source)) == disk
 
 
-def test_a_web_page_instead_of_the_file(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_web_page_instead_of_the_file_is_rejected(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content = b"<!DOCTYPE html><html>404 Not Found</html>"
     for content_type in ("text/html; charset=utf-8", "application/octet-stream"):
         kind.server.content_type = content_type
         refused(store, kind.source(disk), "page")
 
 
-def test_a_file_without_end(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_an_endless_file_is_rejected(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.endless, kind.server.etag = disk, True, ""
     refused(store, kind.source(disk), "sends more", max_bytes=8 * 2**20)
 
 
-def test_a_server_that_sends_next_to_nothing(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_transfer_that_is_too_slow_fails(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.drip_s, kind.server.etag = disk, 0.02, ""
     refused(store, kind.source(disk), "bytes arrived in", tries=1, slow_for_s=0.2, min_bytes_per_s=10_000)
 
 
-def test_other_bytes_than_promised(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_a_file_with_another_digest_is_rejected_and_kept(kind: Kind, store: BlobStore, disk: bytes) -> None:
     source = kind.source(disk)
     kind.server.content = disk + b"!"
     refused(store, source, sha256(disk + b"!").hexdigest())
@@ -148,12 +148,12 @@ def test_other_bytes_than_promised(kind: Kind, store: BlobStore, disk: bytes) ->
     assert bytes_of(store, find(store, source)) == disk
 
 
-def test_a_server_in_trouble_is_asked_again(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_temporary_server_errors_are_retried(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content, kind.server.status = disk, [503, 429]
     assert bytes_of(store, find(store, kind.source(disk))) == disk
 
 
-def test_two_processes_that_want_one_disk_transfer_it_once(one_kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_two_processes_download_a_disk_once(one_kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind = one_kind
     kind.server.content = disk
     source = kind.source(disk)
@@ -162,7 +162,7 @@ def test_two_processes_that_want_one_disk_transfer_it_once(one_kind: Kind, store
     assert transfers(kind, disk) == 1
 
 
-def test_a_run_that_is_killed_in_the_middle_is_continued_by_the_next(one_kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_the_next_run_resumes_the_download_of_a_killed_one(one_kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind = one_kind
     kind.server.content, kind.server.stall_at = disk, 1_000_000
     source = kind.source(disk)
@@ -181,7 +181,7 @@ def test_a_run_that_is_killed_in_the_middle_is_continued_by_the_next(one_kind: K
     assert int(again.removeprefix("bytes=").rstrip("-")) >= 500_000
 
 
-def test_four_threads_that_want_one_disk_transfer_it_once(kind: Kind, store: BlobStore, disk: bytes) -> None:
+def test_four_threads_download_a_disk_once(kind: Kind, store: BlobStore, disk: bytes) -> None:
     kind.server.content = disk
     source = kind.source(disk)
     results: list[bytes] = []
@@ -194,7 +194,7 @@ def test_four_threads_that_want_one_disk_transfer_it_once(kind: Kind, store: Blo
     assert transfers(kind, disk) == 1
 
 
-def test_what_is_for_people_holds_no_secret(kind: Kind, disk: bytes) -> None:
+def test_the_display_name_has_no_secrets(kind: Kind, disk: bytes) -> None:
     source = kind.source(disk)
     assert "?" not in source.origin()
     assert source.described()

@@ -25,7 +25,7 @@ def check(signed: bytes, signature: bytes | None, key: bytes, publisher: Key) ->
 
 
 @pytest.mark.parametrize("armor", [True, False])
-def test_a_good_signature(publisher: Key, other: Key, armor: bool) -> None:
+def test_a_valid_signature_is_accepted(publisher: Key, other: Key, armor: bool) -> None:
     key = publisher.public(armor=armor)
     assert check(TEXT, publisher.detached(TEXT), key, publisher) == TEXT
     assert check(publisher.around(TEXT), None, key, publisher).rstrip() == TEXT.rstrip()
@@ -33,7 +33,7 @@ def test_a_good_signature(publisher: Key, other: Key, armor: bool) -> None:
     assert check(TEXT, publisher.detached(TEXT), several, publisher) == TEXT
 
 
-def test_only_what_was_signed_counts(publisher: Key) -> None:
+def test_only_the_signed_text_is_returned(publisher: Key) -> None:
     """Text before and after an inline signature is nobody's."""
     around = b"ffff  disk.qcow2\n\n" + publisher.around(TEXT) + b"\neeee  disk.qcow2\n"
     try:
@@ -44,7 +44,7 @@ def test_only_what_was_signed_counts(publisher: Key) -> None:
     assert b"eeee" not in told
 
 
-def test_something_else_was_signed(publisher: Key) -> None:
+def test_a_signature_of_another_text_is_rejected(publisher: Key) -> None:
     with pytest.raises(ImageError, match="does not match the signed text"):
         check(TEXT + b"!", publisher.detached(TEXT), publisher.public(), publisher)
     around = publisher.around(TEXT).replace(b"0123", b"0124")
@@ -52,19 +52,19 @@ def test_something_else_was_signed(publisher: Key) -> None:
         check(around, None, publisher.public(), publisher)
 
 
-def test_another_key(publisher: Key, other: Key) -> None:
+def test_a_signature_by_another_key_is_rejected(publisher: Key, other: Key) -> None:
     for key in (publisher.public(), other.public(), publisher.public() + other.public()):
         with pytest.raises(ImageError, match=r"not signed by the pinned key|but the pinned key is"):
             check(TEXT, other.detached(TEXT), key, publisher)
 
 
-def test_a_second_signature_of_another_key_is_not_overlooked(publisher: Key, other: Key) -> None:
+def test_an_additional_signature_by_another_key_is_rejected(publisher: Key, other: Key) -> None:
     both = publisher.detached(TEXT, "--local-user", other.fingerprint)
     with pytest.raises(ImageError):
         check(TEXT, both, publisher.public() + other.public(), publisher)
 
 
-def test_no_signature_at_all(publisher: Key) -> None:
+def test_a_missing_signature_is_rejected(publisher: Key) -> None:
     for signature in (b"", b"<html>404</html>", TEXT):
         with pytest.raises(ImageError, match="no valid signature"):
             check(TEXT, signature, publisher.public(), publisher)
@@ -72,14 +72,14 @@ def test_no_signature_at_all(publisher: Key) -> None:
         check(TEXT, None, publisher.public(), publisher)
 
 
-def test_an_expired_key(publisher: Key) -> None:
+def test_an_expired_key_is_rejected(publisher: Key) -> None:
     long_ago = ["--faked-system-time", "20200101T000000!"]
     expired = make_key(publisher.home, "expired", *long_ago, lasts="1y")
     with pytest.raises(ImageError, match="the key has expired"):
         check(TEXT, expired.detached(TEXT, *long_ago), expired.public(), expired)
 
 
-def test_an_expired_signature(publisher: Key) -> None:
+def test_an_expired_signature_is_rejected(publisher: Key) -> None:
     long_ago = ["--faked-system-time", "20200101T000000!"]
     old = make_key(publisher.home, "old", *long_ago)
     signature = old.detached(TEXT, *long_ago, "--default-sig-expire", "1m")
@@ -87,7 +87,7 @@ def test_an_expired_signature(publisher: Key) -> None:
         check(TEXT, signature, old.public(), old)
 
 
-def test_a_revoked_key(publisher: Key) -> None:
+def test_a_revoked_key_is_rejected(publisher: Key) -> None:
     revoked = make_key(publisher.home, "revoked")
     signature = revoked.detached(TEXT)
     revoked.revoke()
@@ -95,14 +95,14 @@ def test_a_revoked_key(publisher: Key) -> None:
         check(TEXT, signature, revoked.public(), revoked)
 
 
-def test_damaged_keys(publisher: Key) -> None:
+def test_damaged_keys_are_rejected(publisher: Key) -> None:
     good = publisher.public()
     for key in (b"", b"not a key", good[: len(good) // 2], good.replace(b"\n\n", b"\n\n!!!!")):
         with pytest.raises(ImageError):
             check(TEXT, publisher.detached(TEXT), key, publisher)
 
 
-def test_signed_with_a_subkey(publisher: Key) -> None:
+def test_a_signature_by_a_subkey_is_accepted(publisher: Key) -> None:
     """The pinned fingerprint may be that of the primary key."""
     home = publisher.home
     master = make_key(home, "master")

@@ -69,12 +69,12 @@ def test_a_disk_is_downloaded_once(server: FileServer, store: BlobStore, disk: b
     assert not list((store.directory / "incoming").glob("*.part"))
 
 
-def test_a_server_that_tells_no_length_is_fine(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_server_may_announce_no_length(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.chunked = disk, True
     assert fetch(store, source(server, disk)) == disk
 
 
-def test_a_broken_transfer_goes_on_where_it_stopped(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_an_interrupted_transfer_is_resumed(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.break_after = disk, [1_000_000, 500_000]
     assert fetch(store, source(server, disk)) == disk
     ranges = [asked.headers.get("Range") for asked in server.asked]
@@ -84,7 +84,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(server: FileServer, store: B
     assert server.asked[1].headers["If-Range"] == '"one"'
 
 
-def test_a_transfer_that_was_interrupted_goes_on_in_the_next_run(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_the_next_run_resumes_an_interrupted_transfer(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.break_after = disk, [300_000, *[0] * 5]
     with pytest.raises(ImageError, match="5 attempts failed"):
         fetch(store, source(server, disk))
@@ -94,7 +94,9 @@ def test_a_transfer_that_was_interrupted_goes_on_in_the_next_run(server: FileSer
     assert int(server.asked[begun].headers["Range"].removeprefix("bytes=").rstrip("-")) > 200_000
 
 
-def test_a_file_that_changed_at_the_server_begins_anew(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_file_that_changed_at_the_server_is_downloaded_from_its_start(
+    server: FileServer, store: BlobStore, disk: bytes
+) -> None:
     server.content, server.break_after = b"old" * 500_000, [400_000, *[0] * 5]
     with pytest.raises(ImageError):
         fetch(store, source(server, disk))
@@ -103,24 +105,24 @@ def test_a_file_that_changed_at_the_server_begins_anew(server: FileServer, store
 
 
 @pytest.mark.parametrize("etag", ['W/"weak"', ""])
-def test_without_a_strong_etag_nothing_is_continued(server: FileServer, store: BlobStore, disk: bytes, etag: str) -> None:
+def test_without_a_strong_etag_nothing_is_resumed(server: FileServer, store: BlobStore, disk: bytes, etag: str) -> None:
     server.content, server.etag, server.break_after = disk, etag, [1_000_000]
     assert fetch(store, source(server, disk)) == disk
     assert [asked.headers.get("Range") for asked in server.asked] == [None, None]
 
 
-def test_a_server_that_ignores_ranges_sends_all_of_it_again(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_server_that_ignores_ranges_sends_the_whole_file_again(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.ranges, server.break_after = disk, False, [1_000_000]
     assert fetch(store, source(server, disk)) == disk
 
 
-def test_after_a_wrong_range_all_of_it_is_asked_for(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_after_a_wrong_range_the_whole_file_is_requested(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.wrong_range, server.break_after = disk, True, [1_000_000]
     assert fetch(store, source(server, disk)) == disk
     assert [bool(asked.headers.get("Range")) for asked in server.asked] == [False, True, False]
 
 
-def test_a_file_that_shrank_begins_anew(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_file_that_shrank_is_downloaded_from_its_start(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.break_after = disk + bytes(2**20), [2_000_000, *[0] * 5]
     with pytest.raises(ImageError):
         fetch(store, source(server, disk))
@@ -129,7 +131,7 @@ def test_a_file_that_shrank_begins_anew(server: FileServer, store: BlobStore, di
         fetch(store, source(server, disk))
 
 
-def test_server_errors_are_tried_again_and_client_errors_are_not(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_server_errors_are_retried_and_client_errors_are_not(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.status = disk, [503, 500]
     assert fetch(store, source(server, disk)) == disk
     server.status = [404]
@@ -138,7 +140,7 @@ def test_server_errors_are_tried_again_and_client_errors_are_not(server: FileSer
     assert len(server.asked) == 4
 
 
-def test_a_wrong_digest_publishes_nothing_and_keeps_the_bytes(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_file_with_a_wrong_digest_is_kept_outside_of_the_store(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content = disk + b"!"
     wanted = source(server, disk)
     with pytest.raises(ImageError, match=sha256(disk + b"!").hexdigest()) as refused:
@@ -150,7 +152,7 @@ def test_a_wrong_digest_publishes_nothing_and_keeps_the_bytes(server: FileServer
     assert fetch(store, wanted) == disk
 
 
-def test_a_web_page_is_named_as_one(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_web_page_is_recognised(server: FileServer, store: BlobStore, disk: bytes) -> None:
     for kind in ("text/html; charset=utf-8", "application/octet-stream"):
         for page in (b"<!DOCTYPE html><html>Log in first</html>", b"\xef\xbb\xbf\r\n <HTML lang=en>", b"<head>"):
             server.content, server.content_type = page, kind
@@ -163,7 +165,7 @@ def test_a_web_page_is_named_as_one(server: FileServer, store: BlobStore, disk: 
 @pytest.mark.parametrize(
     "encoding", ["aws-chunked", "identity", "IDENTITY", "none", "gzip", "x-gzip", "deflate", "br", "zstd", "?"]
 )
-def test_what_is_called_packed_is_taken_as_it_comes(server: FileServer, store: BlobStore, disk: bytes, encoding: str) -> None:
+def test_content_encoding_is_ignored(server: FileServer, store: BlobStore, disk: bytes, encoding: str) -> None:
     """Also where it is continued: the digest tells whether it is right."""
     server.content, server.encoding, server.break_after = disk, encoding, [1_000_000]
     assert fetch(store, source(server, disk)) == disk
@@ -175,14 +177,14 @@ def test_what_is_called_packed_is_taken_as_it_comes(server: FileServer, store: B
     assert found.virtual_size_bytes == 64 * 2**20
 
 
-def test_more_or_less_than_announced_is_noticed(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_size_other_than_announced_is_detected(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.announce, server.etag = disk, len(disk) + 100, ""
     with pytest.raises(ImageError, match="5 attempts failed"):
         fetch(store, source(server, disk))
     assert nothing_published(store)
 
 
-def test_redirects_are_followed_within_reason(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_redirects_are_followed_up_to_the_limit(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content = disk
     server.redirect = {"/latest": "/dated/disk", "/dated/disk": server.url("disk.qcow2"), "/round": "/round"}
     assert fetch(store, source(server, disk, "latest")) == disk
@@ -194,7 +196,7 @@ def test_redirects_are_followed_within_reason(server: FileServer, store: BlobSto
         fetch(other, source(server, disk, "file"))
 
 
-def test_two_that_want_one_disk_download_it_once(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_concurrent_requests_download_a_disk_once(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content = disk
     results: list[bytes] = []
     threads = [threading.Thread(target=lambda: results.append(fetch(store, source(server, disk)))) for _ in range(4)]
@@ -206,13 +208,13 @@ def test_two_that_want_one_disk_download_it_once(server: FileServer, store: Blob
     assert len(server.asked) == 1
 
 
-def test_an_unsafe_disk_is_refused_though_its_digest_is_right(server: FileServer, store: BlobStore) -> None:
+def test_an_unsafe_disk_is_rejected_despite_its_digest(server: FileServer, store: BlobStore) -> None:
     server.content = b"\x1f\x8b" + bytes(2**20)
     with pytest.raises(ImageError, match="gzip"):
         fetch(store, source(server, server.content))
 
 
-def test_nobody_at_the_address(store: BlobStore, disk: bytes) -> None:
+def test_a_refused_connection_is_retried_and_reported(store: BlobStore, disk: bytes) -> None:
     with FileServer() as gone:
         wanted = source(gone, disk)
     with pytest.raises(ImageError, match="3 attempts failed; the last one: the connection was refused") as refused:
@@ -220,12 +222,12 @@ def test_nobody_at_the_address(store: BlobStore, disk: bytes) -> None:
     assert "What came before is kept" not in str(refused.value)
 
 
-def test_a_host_that_nobody_knows(store: BlobStore, disk: bytes) -> None:
+def test_an_unknown_host_name_is_reported(store: BlobStore, disk: bytes) -> None:
     with pytest.raises(ImageError, match=r"nosuch\.invalid/disk: the host name does not resolve"):
         fetch(store, UrlSource(url="http://nosuch.invalid/disk?token=canary", sha256=sha256(disk).hexdigest()))
 
 
-def test_a_proxy_that_does_not_answer(store: BlobStore, disk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_proxy_is_reported(store: BlobStore, disk: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     with FileServer() as gone:
         monkeypatch.setenv("http_proxy", gone.url("").rstrip("/"))
     with pytest.raises(ImageError, match="the proxy is unreachable"):
@@ -242,7 +244,7 @@ def test_secrets_in_urls_are_not_shown(server: FileServer, store: BlobStore, dis
     assert UrlSource(url="https://me:canary@host/disk", sha256="").origin() == "https://host/disk"
 
 
-def test_mirrors_are_asked_in_order_and_all_that_was_wrong_is_said(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_mirrors_are_tried_in_order_and_all_problems_reported(server: FileServer, store: BlobStore, disk: bytes) -> None:
     wanted = sha256(disk).hexdigest()
     with FileServer(content=disk + b"!") as stale, FileServer(status=[404] * 4) as empty:
         server.content = disk
@@ -258,7 +260,7 @@ def test_mirrors_are_asked_in_order_and_all_that_was_wrong_is_said(server: FileS
     assert [problem.summary for problem in refused.value.problems] == ["Image cannot be downloaded", "Image has another digest"]
 
 
-def test_a_part_of_one_mirror_is_not_continued_at_another(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_part_from_one_mirror_is_not_resumed_at_another(server: FileServer, store: BlobStore, disk: bytes) -> None:
     """Though both give it the same ETag: what they mean by it is theirs."""
     with FileServer(content=b"x" * len(disk), break_after=[900_000, *[0] * 9]) as broken:
         server.content = disk
@@ -306,7 +308,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSL
     return file, context
 
 
-def test_a_redirect_from_https_to_http_is_refused(
+def test_a_redirect_from_https_to_http_is_rejected(
     server: FileServer, store: BlobStore, disk: bytes, certificate: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.content = disk
@@ -319,9 +321,7 @@ def test_a_redirect_from_https_to_http_is_refused(
     assert server.asked == []
 
 
-def test_a_server_that_nobody_vouches_for_is_refused(
-    store: BlobStore, disk: bytes, certificate: tuple[Path, ssl.SSLContext]
-) -> None:
+def test_an_untrusted_certificate_is_rejected(store: BlobStore, disk: bytes, certificate: tuple[Path, ssl.SSLContext]) -> None:
     with (
         FileServer(content=disk, tls=certificate[1]) as stranger,
         pytest.raises(ImageError, match=r"certificate was rejected \(self-signed certificate\)"),
@@ -334,7 +334,7 @@ def pinned(store: BlobStore, server: FileServer, disk: bytes, *, published: str 
     return ImageContext(store, "debian", ImageReporter(), policy=TransferPolicy(first_pause_s=0.001), pinned=known)
 
 
-def test_what_nobody_vouches_for_is_only_taken_to_be_pinned(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_a_file_without_a_digest_is_accepted_only_for_pinning(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content = disk
     bare = UrlSource(url=server.url())
     with pytest.raises(ImageError, match="Image is not pinned"):
@@ -358,7 +358,7 @@ def test_what_nobody_vouches_for_is_only_taken_to_be_pinned(server: FileServer, 
     ],
 )
 @pytest.mark.parametrize("change", [b"!", b""])
-def test_another_file_than_the_pinned_one_is_refused_and_named(
+def test_a_file_other_than_the_pinned_one_is_rejected(
     server: FileServer, store: BlobStore, disk: bytes, modified: str, words: str, change: bytes
 ) -> None:
     """One of another length is not even transferred."""
@@ -370,14 +370,14 @@ def test_another_file_than_the_pinned_one_is_refused_and_named(
     assert bool(change) == (not list((store.directory / "incoming").glob("*.bad")))
 
 
-def test_the_pinned_place_is_asked_first(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_the_pinned_url_is_tried_first(server: FileServer, store: BlobStore, disk: bytes) -> None:
     with FileServer(content=disk) as found_at:
-        workshop = pinned(store, found_at, disk)
-        assert UrlSource(url=server.url("latest")).find(workshop).disk.sha256 == sha256(disk).hexdigest()
+        context = pinned(store, found_at, disk)
+        assert UrlSource(url=server.url("latest")).find(context).disk.sha256 == sha256(disk).hexdigest()
     assert server.asked == []
 
 
-def test_no_room_is_said(server: FileServer, store: BlobStore, disk: bytes) -> None:
+def test_missing_space_is_reported(server: FileServer, store: BlobStore, disk: bytes) -> None:
     server.content, server.announce = disk, 2**62
     with pytest.raises(ImageError, match="Not enough disk space for the image"):
         fetch(store, source(server, disk))

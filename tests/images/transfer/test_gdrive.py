@@ -48,7 +48,7 @@ def site(server: FileServer) -> str:
         (f"https://drive.example.org/file/d/{FILE_ID}/view", None),
     ],
 )
-def test_links(url: str, link: DriveLink | None) -> None:
+def test_links_are_parsed(url: str, link: DriveLink | None) -> None:
     assert parse_drive_link(url) == link
 
 
@@ -58,7 +58,7 @@ def test_a_small_file_needs_no_confirmation(server: FileServer, tmp_path: Path, 
     assert source.find(context(tmp_path, site=site(server))).disk.size_bytes == len(qcow2)
 
 
-def test_a_file_that_is_not_given_is_said_to_be_so(server: FileServer, tmp_path: Path) -> None:
+def test_a_file_that_is_not_shared_is_reported(server: FileServer, tmp_path: Path) -> None:
     source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
     server.gate = protocols.DriveSite(quota=True)
     with pytest.raises(ImageError, match="not shared with everyone"):
@@ -69,7 +69,7 @@ def test_a_file_that_is_not_given_is_said_to_be_so(server: FileServer, tmp_path:
 
 
 @pytest.mark.parametrize("action", ["https://evil.example.org/download", "file:///etc/passwd", "ftp://drive.google.com/x"])
-def test_a_form_that_leads_elsewhere_is_not_followed(server: FileServer, tmp_path: Path, action: str) -> None:
+def test_a_form_for_another_server_is_not_submitted(server: FileServer, tmp_path: Path, action: str) -> None:
     page = protocols.WARNING.format(action=action, id=FILE_ID).encode()
     server.gate = lambda _: Reply(200, page, {"Content-Type": "text/html"})
     source = UrlSource(url=f"https://drive.google.com/open?id={FILE_ID}", sha256="0" * 64)
@@ -78,7 +78,7 @@ def test_a_form_that_leads_elsewhere_is_not_followed(server: FileServer, tmp_pat
 
 
 @pytest.mark.parametrize("how", ["link", "api key", "account"])
-def test_a_folder(server: FileServer, tmp_path: Path, how: str) -> None:
+def test_a_folder_is_listed_and_read(server: FileServer, tmp_path: Path, how: str) -> None:
     api = protocols.DriveApi(protocols.private_key(), lambda: site(server), files=FILES)
     server.gate = protocols.DriveSite(files=FILES, warns=False) if how == "link" else api
     server.content = b"one,two\n"
@@ -93,14 +93,14 @@ def test_a_folder(server: FileServer, tmp_path: Path, how: str) -> None:
         assert api.tokens == 1, "a token is used as long as it is good"
 
 
-def test_two_files_of_one_name_are_not_chosen_from(server: FileServer, tmp_path: Path) -> None:
+def test_a_folder_with_duplicate_names_is_rejected(server: FileServer, tmp_path: Path) -> None:
     twice = "".join(protocols.ENTRY.format(id=each, name="disk.qcow2") for each in FILES.values())
     server.gate = lambda _: Reply(200, twice.encode(), {"Content-Type": "text/html"})
     with pytest.raises(ImageError, match=r"several files named disk\.qcow2"):
         open_folder(FOLDER, context(tmp_path, site=site(server))).names()
 
 
-def test_a_folder_as_source_has_to_say_which_file(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
+def test_a_link_to_a_folder_must_name_one_of_several_files(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
     server.content, server.gate = qcow2, protocols.DriveSite(files=FILES)
     with pytest.raises(ImageError, match=r"contains disk\.qcow2, notes & more, vcdb\.txt\. Add the name"):
         UrlSource(url=FOLDER, sha256="0" * 64).find(context(tmp_path, site=site(server)))
@@ -109,7 +109,7 @@ def test_a_folder_as_source_has_to_say_which_file(server: FileServer, tmp_path: 
     assert found.disk.size_bytes == len(qcow2)
 
 
-def test_secrets_are_not_sent_on(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
+def test_credentials_are_not_sent_to_redirect_targets(server: FileServer, tmp_path: Path, qcow2: bytes) -> None:
     """Google redirects downloads to other servers; what shows who asks is for the first one only."""
     seen: list[Asked] = []
 

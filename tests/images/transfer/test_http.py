@@ -136,13 +136,13 @@ BAD: dict[str, tuple[Answer, str]] = {
 
 def fetched(url: str, tmp_path: Path) -> bytes:
     part = tmp_path / "part"
-    came = download(WebFile(url=url), part, workshop(tmp_path))
+    came = download(WebFile(url=url), part, context(tmp_path))
     content = part.read_bytes()
     assert came.sha256 == sha256(content).hexdigest()
     return content
 
 
-def workshop(tmp_path: Path) -> ImageContext:
+def context(tmp_path: Path) -> ImageContext:
     policy = TransferPolicy(first_pause_s=0.001, connect_timeout_s=5, read_timeout_s=5, tries=2)
     return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), policy=policy)
 
@@ -154,7 +154,7 @@ def by_curl(url: str) -> bytes | None:
 
 
 @pytest.mark.parametrize("case", GOOD)
-def test_what_curl_gets_is_got(case: str, tmp_path: Path) -> None:
+def test_responses_that_curl_accepts_are_accepted(case: str, tmp_path: Path) -> None:
     with RawServer(GOOD[case]) as server:
         url = f"http://127.0.0.1:{server.port}/start"
         assert by_curl(url) == DISK
@@ -165,38 +165,38 @@ def test_what_curl_gets_is_got(case: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_everything_else_is_a_sentence(case: str, tmp_path: Path) -> None:
+def test_all_other_responses_are_explained(case: str, tmp_path: Path) -> None:
     answer, words = BAD[case]
     with RawServer(answer) as server, pytest.raises(ImageError, match=words) as refused:
         fetched(f"http://127.0.0.1:{server.port}/start", tmp_path)
     assert all(problem.detail.isprintable() for problem in refused.value.problems)
 
 
-def test_a_redirect_with_an_endless_body_is_not_read(tmp_path: Path) -> None:
+def test_the_body_of_a_redirect_is_not_read(tmp_path: Path) -> None:
     endless = b"HTTP/1.1 302 Found\r\nLocation: /disk\r\nContent-Length: 999999999999\r\n\r\n" + bytes(100_000)
     with RawServer(lambda line: endless if "/start" in line else ok()) as server:
         assert fetched(f"http://127.0.0.1:{server.port}/start", tmp_path) == DISK
 
 
-def test_a_host_by_its_ipv6_address(tmp_path: Path) -> None:
+def test_a_host_may_be_an_ipv6_address(tmp_path: Path) -> None:
     with RawServer(ok(), "::1") as server:
         server.answer = to(b"//[::1]:%d/disk" % server.port)
         assert fetched(f"http://[::1]:{server.port}/start", tmp_path) == DISK
         assert by_curl(f"http://[::1]:{server.port}/start") == DISK
 
 
-def test_a_length_too_small_cuts_the_file_as_it_does_for_curl(tmp_path: Path) -> None:
+def test_a_content_length_that_is_too_small_truncates_the_file(tmp_path: Path) -> None:
     with RawServer(ok(b"Content-Length: 5\r\n")) as server:
         url = f"http://127.0.0.1:{server.port}/start"
         assert fetched(url, tmp_path) == by_curl(url) == DISK[:5]
 
 
 @pytest.mark.parametrize(("encoding", "packed"), [("gzip", True), ("gzip", False), ("br", False)])
-def test_short_files_are_unpacked_where_the_server_packed_them(encoding: str, packed: bool, tmp_path: Path) -> None:
+def test_small_files_are_decompressed_if_the_server_compressed_them(encoding: str, packed: bool, tmp_path: Path) -> None:
     text = b"sums"
     sent = gzip.compress(text) if packed else text
     headers = f"Content-Encoding: {encoding}\r\nContent-Length: {len(sent)}\r\n".encode()
-    with RawServer(ok(headers, sent)) as server, DownloadClient(workshop(tmp_path).policy) as web:
+    with RawServer(ok(headers, sent)) as server, DownloadClient(context(tmp_path).policy) as web:
         assert web.read_small(WebFile(url=f"http://127.0.0.1:{server.port}/SHA256SUMS")) == text
         server.answer = ok(b"Content-Encoding: gzip\r\n", gzip.compress(bytes(2**24)))
         with pytest.raises(ImageError, match="more than 8 MiB"):

@@ -1,4 +1,4 @@
-"""Against moto's S3 server, with AWS's own client to put things there; signatures are checked in test_source_contract.py."""
+"""Against moto's S3 server, filled with AWS's own client; sources/test_contract.py verifies signatures."""
 
 import json
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def bucket(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> ImageContext:
+def context(tmp_path: Path) -> ImageContext:
     policy = TransferPolicy(first_pause_s=0.001, tries=2)
     return ImageContext(BlobStore(tmp_path / "store"), "debian", ImageReporter(), policy=policy)
 
@@ -48,36 +48,34 @@ def source(port: int, content: bytes, key: str = "disk.qcow2", options: str = ""
 
 
 @pytest.mark.parametrize("key", ["disk.qcow2", "deep/er/disk.qcow2", "with blank+plus&and=ü.qcow2"])
-def test_an_object_is_fetched(bucket: Any, port: int, workshop: ImageContext, qcow2: bytes, key: str) -> None:
+def test_an_object_is_downloaded(bucket: Any, port: int, context: ImageContext, qcow2: bytes, key: str) -> None:
     bucket.put_object(Bucket=BUCKET, Key=key, Body=qcow2)
     written = key.replace("&", "%26").replace("+", "%2B")
-    found = source(port, qcow2, written).find(workshop)
-    assert workshop.store.path(found.disk.sha256).read_bytes() == qcow2
+    found = source(port, qcow2, written).find(context)
+    assert context.store.path(found.disk.sha256).read_bytes() == qcow2
     assert found.fetched is not None
     assert (found.fetched.url, bool(found.fetched.published)) == ("", True)
 
 
-def test_a_part_is_continued_only_while_the_object_is_the_same(
-    bucket: Any, port: int, workshop: ImageContext, qcow2: bytes
-) -> None:
+def test_a_part_is_resumed_only_if_the_object_is_unchanged(bucket: Any, port: int, context: ImageContext, qcow2: bytes) -> None:
     """The real server's own ranges and conditions."""
     bucket.put_object(Bucket=BUCKET, Key="disk.qcow2", Body=qcow2)
     etag = bucket.head_object(Bucket=BUCKET, Key="disk.qcow2")["ETag"]
     wanted = source(port, qcow2)
-    part = workshop.store.part(wanted.sha256)
+    part = context.store.part(wanted.sha256)
     for tag, begun in ((etag, qcow2[:100_000]), ('"0123"', b"something else")):
         part.write_bytes(begun)
         part.with_suffix(".etag").write_text(json.dumps({"etag": tag, "from": f"s3://{BUCKET}/disk.qcow2"}))
-        other = ImageContext(BlobStore(workshop.store.directory), "debian", ImageReporter(), policy=workshop.policy)
+        other = ImageContext(BlobStore(context.store.directory), "debian", ImageReporter(), policy=context.policy)
         found = wanted.find(other)
         assert other.store.path(found.disk.sha256).read_bytes() == qcow2
         other.store.path(found.disk.sha256).unlink()
 
 
-def test_a_folder_of_a_bucket(bucket: Any, port: int, workshop: ImageContext, tmp_path: Path) -> None:
+def test_a_prefix_is_listed_and_read(bucket: Any, port: int, context: ImageContext, tmp_path: Path) -> None:
     for name in ("", "two.xml", "one & all", "below/vcdb.txt"):
         bucket.put_object(Bucket=BUCKET, Key=f"repository/{name}", Body=b"one,two\n")
-    folder = open_folder(f"s3://{BUCKET}/repository?endpoint=http://127.0.0.1:{port}", workshop)
+    folder = open_folder(f"s3://{BUCKET}/repository?endpoint=http://127.0.0.1:{port}", context)
     assert folder.names() == ("below/", "one & all", "two.xml")
     assert folder.read_small("one & all") == b"one,two\n"
     assert folder.read_small("absent") is None
@@ -85,7 +83,7 @@ def test_a_folder_of_a_bucket(bucket: Any, port: int, workshop: ImageContext, tm
     assert folder.origin() == f"s3://{BUCKET}/repository/"
 
 
-def test_a_long_list_comes_in_pages(workshop: ImageContext) -> None:
+def test_listings_are_read_page_by_page(context: ImageContext) -> None:
     page = '<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{}</ListBucketResult>'
     first = page.format("<Contents><Key>a</Key></Contents><NextContinuationToken>2/=</NextContinuationToken>")
 
@@ -94,34 +92,36 @@ def test_a_long_list_comes_in_pages(workshop: ImageContext) -> None:
         return Reply(200, (page.format("<Contents><Key>b</Key></Contents>") if more else first).encode())
 
     with FileServer(gate=bucket_of_two) as server:
-        folder = open_folder(f"s3://images?anonymous=true&endpoint=http://127.0.0.1:{server.port}", workshop)
+        folder = open_folder(f"s3://images?anonymous=true&endpoint=http://127.0.0.1:{server.port}", context)
         assert folder.names() == ("a", "b")
         server.gate = lambda _: Reply(200, b"<html>")
         with pytest.raises(ImageError, match="does not answer like S3"):
             folder.names()
 
 
-def test_what_cannot_be_had_is_said(bucket: Any, port: int, workshop: ImageContext, qcow2: bytes) -> None:
+def test_missing_objects_and_profiles_are_reported(bucket: Any, port: int, context: ImageContext, qcow2: bytes) -> None:
     with pytest.raises(ImageError, match=f"s3://{BUCKET}/absent: the server answered 404"):
-        source(port, qcow2, "absent").find(workshop)
+        source(port, qcow2, "absent").find(context)
     with pytest.raises(ImageError, match="profile"):
-        source(port, qcow2, options="&profile=absent").find(workshop)
+        source(port, qcow2, options="&profile=absent").find(context)
 
 
-def test_without_credentials(workshop: ImageContext, qcow2: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_are_reported(
+    context: ImageContext, qcow2: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "absent"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "absent"))
     with pytest.raises(ImageError, match="anonymous=true"):
-        source(1, qcow2).find(workshop)
+        source(1, qcow2).find(context)
 
 
-def test_the_bucket_is_where_the_server_says(workshop: ImageContext, qcow2: bytes) -> None:
+def test_the_region_of_the_bucket_is_reported(context: ImageContext, qcow2: bytes) -> None:
     elsewhere = Reply(301, b"", {"x-amz-bucket-region": "ap-northeast-1"})
     with FileServer(gate=lambda _: elsewhere) as server, pytest.raises(ImageError, match="in the region ap-northeast-1"):
-        source(server.port, qcow2, options="&anonymous=true&region=us-east-1").find(workshop)
+        source(server.port, qcow2, options="&anonymous=true&region=us-east-1").find(context)
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_the_bucket_is_where_the_server_says(workshop: ImageContext, qcow2: byte
         ("s3://bucket/key?anonymous=perhaps", "true or false"),
     ],
 )
-def test_wrong_addresses(bucket: Any, workshop: ImageContext, url: str, words: str) -> None:
+def test_invalid_s3_urls_are_rejected(bucket: Any, context: ImageContext, url: str, words: str) -> None:
     with pytest.raises(ImageError, match=words):
-        UrlSource(url=url, sha256="0" * 64).find(workshop)
+        UrlSource(url=url, sha256="0" * 64).find(context)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_wrong_addresses(bucket: Any, workshop: ImageContext, url: str, words: s
         ("s3://images/a?endpoint=https://minio.example.org/", "https://minio.example.org/images/a"),
     ],
 )
-def test_the_forms_of_urls(url: str, asked: str) -> None:
+def test_urls_use_host_or_path_style(url: str, asked: str) -> None:
     found = s3_file(f"{url}{'&' if '?' in url else '?'}anonymous=true&region=eu-west-1")
     with DownloadClient(TransferPolicy()) as web:
         assert found.request(web).url == asked
