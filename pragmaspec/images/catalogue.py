@@ -68,7 +68,7 @@ class Catalogue:
         damaged = [str(file) for file, entry in found.items() if entry is None]
         if damaged:
             detail = f"{', '.join(damaged)} cannot be read, so its disk is unknown. Delete it, and import the disk again."
-            raise ImageError("Image store damaged", detail)
+            raise ImageError("The image store is damaged", detail)
         return tuple(entry for entry in found.values() if entry)
 
     def put_imported(self, entry: CatalogueEntry) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pragmaspec.images.archives.zstd import CompressionParameter, ZstdFile
+from pragmaspec.images.zstd import CompressionParameter, ZstdFile
 
 MIB = 2**20
 

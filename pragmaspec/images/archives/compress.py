@@ -26,7 +26,7 @@ def compressed_writer(suffix: str, file: Path) -> Iterator[Callable[[bytes], int
             with bz2.BZ2File(target, "wb") as bzip2:
                 yield bzip2.write
         else:
-            from pragmaspec.images.archives.zstd import CompressionParameter, ZstdFile  # noqa: PLC0415 - rarely needed
+            from pragmaspec.images.zstd import CompressionParameter, ZstdFile  # noqa: PLC0415 - rarely needed
 
             options: dict[int, int] = {CompressionParameter.compression_level: _ZSTD_LEVEL, CompressionParameter.checksum_flag: 1}
             with ZstdFile(target, "wb", options=options) as zst:

@@ -16,8 +16,6 @@ MAX_CHUNK_BYTES = 2**20
 """Size limit of an output chunk."""
 XZ_MEMORY_BYTES = 100 * 2**20
 """A dictionary of 64 MiB, the largest that ``xz -9`` makes, needs 65 MiB."""
-ZSTD_WINDOW_LOG = 27
-"""Base-2 logarithm of the largest window that ``zstd`` reads by default."""
 _ZERO = b"\0"
 _MAX_SMALL_MEMBERS, _BYTES_PER_MEMBER = 1024, 1024
 """Members allowed in any file, and bytes (packed and unpacked) that pay for each further one: a decoder is slow to set up."""
@@ -55,16 +53,6 @@ def decompressed(kind: str, chunks: Chunks) -> Chunks:
         raise ImageError("Image refused", detail) from None
 
 
-def decompress_zstd_frame(packed: bytes, length: int) -> bytes:
-    """Return up to ``length`` bytes of the first frame in ``packed``; ignores what follows it. Raises ImageError."""
-    from pragmaspec.images.archives.zstd import ZstdError  # noqa: PLC0415 - rarely needed
-
-    try:
-        return _zstd_decoder().decompress(packed, length)
-    except ZstdError as error:
-        raise ImageError("Image refused", f"It is compressed by zstd and damaged: {error}.") from None
-
-
 def _gzip(chunks: Chunks) -> Chunks:
     decoder, begun = zlib.decompressobj(wbits=31), False
     for chunk in chunks:
@@ -94,18 +82,12 @@ def _bzip2(chunks: Chunks) -> Chunks:
 
 
 def _zstd(chunks: Chunks) -> Chunks:
-    from pragmaspec.images.archives.zstd import ZstdError  # noqa: PLC0415 - rarely needed
+    from pragmaspec.images.zstd import ZstdError, new_decoder  # noqa: PLC0415 - rarely needed
 
     try:
-        yield from _members(_zstd_decoder, chunks, padding=b"")
+        yield from _members(new_decoder, chunks, padding=b"")
     except ZstdError as error:
         raise _DamagedError(str(error)) from None
-
-
-def _zstd_decoder() -> _Decoder:
-    from pragmaspec.images.archives.zstd import DecompressionParameter, ZstdDecompressor  # noqa: PLC0415 - rarely needed
-
-    return ZstdDecompressor(options={DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG})
 
 
 def _members(new: Callable[[], _Decoder], chunks: Chunks, padding: bytes = _ZERO) -> Chunks:

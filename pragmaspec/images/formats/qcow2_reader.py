@@ -8,8 +8,6 @@ import struct
 import zlib
 from collections import OrderedDict
 
-from pragmaspec.errors import ImageError
-from pragmaspec.images.archives.decompress import decompress_zstd_frame
 from pragmaspec.images.formats.inspect import read_disk_header
 from pragmaspec.images.formats.random_access import RandomAccess
 from pragmaspec.typing import override
@@ -94,15 +92,24 @@ class _Qcow2(RandomAccess):
         offset = where & ((1 << shift) - 1)
         sectors = (where & (_COMPRESSED - 1)) >> shift
         packed = self._file.read_at(offset, (sectors + 1) * _SECTOR - offset % _SECTOR)
-        try:
-            content = (
-                decompress_zstd_frame(packed, self._cluster)
-                if self._zstd
-                else zlib.decompressobj(-15).decompress(packed, self._cluster)
-            )
-        except (zlib.error, ImageError):
-            content = b""
-        return content.ljust(self._cluster, b"\0")
+        return (_zstd if self._zstd else _deflate)(packed, self._cluster).ljust(self._cluster, b"\0")
 
     def _number(self, at: int) -> int:
         return int.from_bytes(self._file.read_at(at, 8).ljust(8, b"\0"), "big")
+
+
+def _deflate(packed: bytes, length: int) -> bytes:
+    """Decompress up to ``length`` bytes; none if they are damaged."""
+    try:
+        return zlib.decompressobj(-15).decompress(packed, length)
+    except zlib.error:
+        return b""
+
+
+def _zstd(packed: bytes, length: int) -> bytes:
+    from pragmaspec.images.zstd import ZstdError, new_decoder  # noqa: PLC0415 - rarely needed
+
+    try:
+        return new_decoder().decompress(packed, length)
+    except ZstdError:
+        return b""

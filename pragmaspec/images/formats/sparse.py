@@ -5,11 +5,11 @@ import os
 from collections.abc import Iterable, Iterator
 
 from pragmaspec.images.hashing import ThreadedHash
-from pragmaspec.images.store.blobs import CHUNK_BYTES
 
 BLOCK_BYTES = 64 * 1024
 """Zeros are skipped in blocks of this size, which is also the cluster size of the qcow2 files written here."""
 ZERO_BLOCK = bytes(BLOCK_BYTES)
+_READ_BYTES = 4 * 2**20
 
 
 def write_sparse(handle: int, chunks: Iterable[bytes]) -> tuple[str, int]:
@@ -67,7 +67,7 @@ def read_blocks(handle: int) -> Iterator[bytes]:
             yield ZERO_BLOCK[: size - start] if size - start < BLOCK_BYTES else ZERO_BLOCK
         at = max(at, data)
         if at < size:
-            chunk = os.pread(handle, min(CHUNK_BYTES, size - at), at)
+            chunk = os.pread(handle, min(_READ_BYTES, size - at), at)
             if not chunk:
                 return
             for start in range(0, len(chunk), BLOCK_BYTES):

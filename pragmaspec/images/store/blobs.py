@@ -13,7 +13,6 @@ from pragmaspec.errors import ImageError
 from pragmaspec.failpoints import reach
 from pragmaspec.resources import Blob
 
-CHUNK_BYTES = 4 * 2**20
 READ_BYTES = 2**20
 READ_ONLY = 0o444
 ProgressCallback = Callable[[int, int], None]
@@ -74,7 +73,7 @@ class BlobStore:
             f"{self.directory}, the image store of this machine, cannot be written: {reason}. "
             "Set PRAGMASPEC_IMAGES or XDG_CACHE_HOME to a writable folder."
         )
-        return ImageError("Image store not writable", detail)
+        return ImageError("The image store is not writable", detail)
 
     def remember(self, file: Path, content: bytes) -> None:
         """Write a cache file; keep it in memory if the store is not writable."""

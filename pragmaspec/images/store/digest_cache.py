@@ -19,7 +19,7 @@ SETTLED_NS = 100_000_000
 """A file changed less than this before it was hashed may change again without a change of its timestamps."""
 
 
-class _Entry(Frozen, frozen=True):
+class _CachedDigest(Frozen, frozen=True):
     """A file's metadata, the time it was hashed, and its digest."""
 
     path: str
@@ -31,7 +31,7 @@ class _Entry(Frozen, frozen=True):
     read_ns: int = 0
     sha256: str = ""
 
-    def same(self, other: "_Entry") -> bool:
+    def same(self, other: "_CachedDigest") -> bool:
         """True if both have the same metadata."""
         return msgspec.structs.replace(self, read_ns=0, sha256="") == msgspec.structs.replace(other, read_ns=0, sha256="")
 
@@ -90,9 +90,9 @@ class DigestCache:
     def _path(self, file: Path) -> Path:
         return self._directory / f"{sha256(os.fsencode(file)).hexdigest()[:32]}.json"
 
-    def _cached(self, path: Path) -> _Entry | None:
+    def _cached(self, path: Path) -> _CachedDigest | None:
         try:
-            return msgspec.json.decode(self._store.recall(path), type=_Entry)
+            return msgspec.json.decode(self._store.recall(path), type=_CachedDigest)
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -103,14 +103,14 @@ def changed_while_reading(file: Path) -> ImageError:
     return ImageError("Image changed while it was read", detail)
 
 
-def _stat(file: Path) -> _Entry:
+def _stat(file: Path) -> _CachedDigest:
     try:
         entry = file.stat()
     except OSError as error:
         raise unreadable_file(file, error) from None
     if not stat.S_ISREG(entry.st_mode):
         raise not_a_regular_file(file)
-    return _Entry(
+    return _CachedDigest(
         path=str(file),
         size=entry.st_size,
         mtime_ns=entry.st_mtime_ns,

@@ -48,7 +48,7 @@ def stack_usages(store: BlobStore) -> tuple[StackUsage, ...]:
     damaged = sorted(str(file) for file, usage in found.items() if usage is None)
     if damaged:
         raise ImageError(
-            "Image store damaged",
+            "The image store is damaged",
             f"{', '.join(damaged)} cannot be read, so the stack that it belongs to is unknown. Delete it, and run "
             "`pragmaspec plan` once for each of your stacks.",
         )

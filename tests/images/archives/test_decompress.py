@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pragmaspec.errors import ImageError
 from pragmaspec.images.archives.compress import COMPRESSION_SUFFIXES, compressed_writer
-from pragmaspec.images.archives.decompress import MAX_CHUNK_BYTES, decompress_zstd_frame, decompressed
+from pragmaspec.images.archives.decompress import MAX_CHUNK_BYTES, decompressed
 from pragmaspec.images.archives.prefetch import prefetch
 from pragmaspec.images.archives.stream import PeekableStream
 from pragmaspec.images.archives.zip import disk_in_zip
@@ -103,12 +103,6 @@ def test_small_zstd_frames_of_a_sparse_disk_are_accepted() -> None:
     """As written by tools that make a compressed file seekable: many frames of 64 KiB, of which most are zeros."""
     frames = zstd(bytes(2**16)) * 4000
     assert sum(map(len, decompressed("zstd", cut(frames, 2**18)))) == 4000 * 2**16
-
-
-def test_the_first_zstd_frame_is_decompressed_alone() -> None:
-    assert decompress_zstd_frame(zstd(CONTENT) + b"other clusters", 100) == CONTENT[:100]
-    with pytest.raises(ImageError, match="compressed by zstd and damaged"):
-        decompress_zstd_frame(b"no frame", 100)
 
 
 @pytest.mark.parametrize("suffix", COMPRESSION_SUFFIXES)

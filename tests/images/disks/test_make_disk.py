@@ -219,7 +219,7 @@ def test_a_full_file_system_is_reported(context: ImageContext, tmp_path: Path) -
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, hard))
     try:
-        with pytest.raises(ImageError, match="before disk was whole"):
+        with pytest.raises(ImageError, match="before disk was complete"):
             make(context, file)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -225,7 +225,7 @@ def test_the_lock_file_records_uefi_and_omits_bios(
     assert text.count("firmware =") == 1
     assert {name: entry.firmware for name, entry in read_lock(spec_directory).items()} == {"new": "uefi", "old": "bios"}
     (spec_directory / LOCK_FILE).write_text(text.replace('"uefi"', '"coreboot"'))
-    with pytest.raises(ImageError, match="firmware is 'coreboot'; it can be bios or uefi"):
+    with pytest.raises(ImageError, match="firmware is 'coreboot'; it must be bios or uefi"):
         read_lock(spec_directory)
 
 
