@@ -111,7 +111,7 @@ def store_images(incomplete: str) -> list[str]:
     """Return the names of the images in the store."""
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.store.blobs import BlobStore
-    from pragmaspec.stack.location import image_store_directory
+    from pragmaspec.stack.images.store_directory import image_store_directory
 
     try:
         names = {entry.name for entry in Catalogue(BlobStore(image_store_directory())).all()}

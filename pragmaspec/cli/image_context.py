@@ -3,7 +3,7 @@
 from pragmaspec.cli.terminal.image_progress import image_progress
 from pragmaspec.images.context import ImageContext
 from pragmaspec.images.store.blobs import BlobStore
-from pragmaspec.stack.location import image_store_directory
+from pragmaspec.stack.images.store_directory import image_store_directory
 
 
 def open_store() -> BlobStore:

@@ -87,7 +87,7 @@ def plan_document(plan: Plan, place: StackLocation) -> bytes:
         kind=KIND,
         tool=__version__,
         spec=str(place.spec_file.absolute()),
-        state=place.state if is_url(place.state) else str(Path(place.state).absolute()),
+        state=place.absolute_state,
         plan=plan,
         name=place.name,
         encrypt=place.encrypt,

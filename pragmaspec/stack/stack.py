@@ -82,7 +82,7 @@ class Stack:
     def library(self) -> "ImageLibrary":
         """The local image store."""
         from pragmaspec.images.library import ImageLibrary
-        from pragmaspec.stack.location import image_store_directory
+        from pragmaspec.stack.images.store_directory import image_store_directory
 
         return ImageLibrary(image_store_directory(), locked=self._locked)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pragmaspec.errors import UsageError
-from pragmaspec.stack.location import locate_stack, stack_name
+from pragmaspec.stack.location import is_url, locate_stack, stack_name
 
 
 @pytest.fixture(autouse=True)
@@ -117,3 +117,10 @@ def test_the_spec_may_say_where_its_state_is(line: str, state: str) -> None:
 def test_a_url_alone_is_enough_for_some() -> None:
     place = locate_stack(state="s3://bucket/states/hello?region=x", environment={})
     assert (place.spec, place.name, place.state) == (None, "hello", "s3://bucket/states/hello?region=x")
+
+
+@pytest.mark.parametrize(
+    ("text", "url"), [("https://host:8/a/b?c=d", True), ("s3://b/k", True), ("file:///x", True), ("a/b", False), ("./a:b", False)]
+)
+def test_only_text_with_a_scheme_is_a_url(text: str, url: bool) -> None:
+    assert is_url(text) is url

@@ -45,9 +45,10 @@ def record_use(place: StackLocation, wanted: "Wanted", store_dir: Path) -> None:
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.images.store.usage import StackUsage, record_usage
 
-    state = place.state if is_url(place.state) else str(Path(place.state).absolute())
     images = tuple(sorted({image.digest for image in wanted.images}))
-    record_usage(BlobStore(store_dir), StackUsage(spec=str(place.spec_file.absolute()), state=state, images=images))
+    record_usage(
+        BlobStore(store_dir), StackUsage(spec=str(place.spec_file.absolute()), state=place.absolute_state, images=images)
+    )
 
 
 def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> NeededImages:

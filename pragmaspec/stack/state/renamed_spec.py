@@ -52,7 +52,7 @@ def _used_elsewhere(spec: Path) -> frozenset[str]:
     """Folders where specs of other names or places, as far as this machine has seen them, record their state."""
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.images.store.usage import stack_usages
-    from pragmaspec.stack.location import image_store_directory
+    from pragmaspec.stack.images.store_directory import image_store_directory
 
     with suppress(PragmaspecError, OSError):
         return frozenset(

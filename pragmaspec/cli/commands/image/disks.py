@@ -217,7 +217,7 @@ def _missing_files(stack_options: StackOptions) -> Mapping[str, str]:
     """Return the files that the lock file pins and the store lacks; none without a spec, unless one was given."""
     from pragmaspec.errors import UsageError
     from pragmaspec.stack.images.fetch import missing_files
-    from pragmaspec.stack.location import image_store_directory
+    from pragmaspec.stack.images.store_directory import image_store_directory
 
     try:
         return missing_files(stack_options.stack(), image_store_directory())

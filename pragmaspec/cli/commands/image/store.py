@@ -70,7 +70,7 @@ def build(
     """Build the images of a spec that have a `build:`, unless they are in the store."""
     from pragmaspec.cli.terminal.image_progress import image_progress
     from pragmaspec.stack.images.fetch import fetch_images, rebuild_images
-    from pragmaspec.stack.location import image_store_directory
+    from pragmaspec.stack.images.store_directory import image_store_directory
 
     with stack_options.stack() as stack:
         if not again:
@@ -201,7 +201,7 @@ def _stored_images(uses: Mapping[str, tuple[str, ...]]) -> "list[StoredImageRow]
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.library import ImageLibrary
     from pragmaspec.report.image_text import StoredImageRow
-    from pragmaspec.stack.location import image_store_directory
+    from pragmaspec.stack.images.store_directory import image_store_directory
 
     here = {entry.digest for entry in ImageLibrary(image_store_directory()).entries()}
     return [

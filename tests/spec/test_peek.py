@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.stack.location import StateSetting, is_url, peek_stack_name, peek_state
+from pragmaspec.spec.peek import PEEK_LIMIT_BYTES, SpecPeek, StateSetting, peek
 
 URL = "https://host:8/a/b?c=d"
 
@@ -44,10 +46,12 @@ URL = "https://host:8/a/b?c=d"
         ("state: ./a\n  b\n", "./a b", None),
         ("state: *anchor", "", None),
         ("state:\n  nested:\n    url2: x", "", None),
+        ("state: &s\n  encrypt: [true]", "", None),
+        ("state: &s\n  url: {a: b}\n  encrypt: {a: b}", "", None),
     ],
 )
-def test_what_is_seen(text: str, url: str, encrypt: bool | None) -> None:
-    assert peek_state(text.encode()) == StateSetting(url=url, encrypt=encrypt)
+def test_state_is_found_in_every_form(text: str, url: str, encrypt: bool | None) -> None:
+    assert SpecPeek(text.encode()).state == StateSetting(url=url, encrypt=encrypt)
 
 
 @pytest.mark.parametrize(
@@ -65,18 +69,48 @@ def test_what_is_seen(text: str, url: str, encrypt: bool | None) -> None:
         ("# the stack\nclusters: {a: {}}", None),
     ],
 )
-def test_names_of_stacks(text: str, name: str | None) -> None:
-    assert peek_stack_name(text.encode()) == name
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_are_looked_at_without_trouble(data: bytes) -> None:
-    peek_state(b"state: " + data)
-    peek_state(b"state:\n  " + data)
+def test_stack_name_is_found_in_every_form(text: str, name: str | None) -> None:
+    assert SpecPeek(text.encode()).stack_name == name
 
 
 @pytest.mark.parametrize(
-    ("text", "url"), [(URL, True), ("s3://b/k", True), ("file:///x", True), ("a/b", False), ("./a:b", False)]
+    ("text", "expected"),
+    [("clusters: {}", True), ('x: 1\n"clusters" : {}', True), ("sites:\n  clusters: no", False), ("# clusters: no", False)],
 )
-def test_is_url(text: str, url: bool) -> None:
-    assert is_url(text) is url
+def test_clusters_are_found_at_the_top_level_only(text: str, expected: bool) -> None:
+    assert SpecPeek(text.encode()).has_clusters is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        ("source: ./a.qcow2", {"./a.qcow2"}),
+        ('images: {x: {source: a b.raw, kernel: \'k 1\', "initrd": "i,1"}}', {"a b.raw", "k 1", "i,1"}),
+        ("source: ./a.qcow2  # there", {"./a.qcow2"}),
+        ("source: https://host/a.qcow2\nkernel: s3://b/k", set()),
+        ("resource: ./a", set()),
+        ("clusters: {}", set()),
+    ],
+)
+def test_image_paths_are_the_local_ones(text: str, paths: set[str]) -> None:
+    assert SpecPeek(text.encode()).image_paths == paths
+
+
+@given(st.binary(max_size=300))
+def test_no_input_raises(data: bytes) -> None:
+    for text in (data, b"state: " + data, b"state:\n  " + data, b"stack: " + data):
+        found = SpecPeek(text)
+        _ = (found.state, found.stack_name, found.has_clusters, found.image_paths)
+
+
+def test_unreadable_files_have_no_values(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "absent.yaml", Path("/dev/zero")):
+        assert (peek(path).state, peek(path).stack_name, peek(path).has_clusters) == (StateSetting(), None, False)
+
+
+def test_only_the_beginning_of_a_large_file_is_examined(tmp_path: Path) -> None:
+    spec = tmp_path / "large.yaml"
+    filler = b"#" + b"x" * 78 + b"\n"
+    spec.write_bytes(b"stack: early\n" + filler * (PEEK_LIMIT_BYTES // len(filler) + 1) + b"clusters: {}\n")
+    found = peek(spec)
+    assert (found.stack_name, found.has_clusters) == ("early", False)
