@@ -89,23 +89,12 @@ def create_client(
     ``credentials`` (``AWS_ACCESS_KEY_ID`` and so on) take precedence over those of ``session``. The client raises
     RedirectLoopError for a server that redirects without end.
     """
-    from botocore.config import Config  # noqa: PLC0415 - heavy, and an optional dependency
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - heavy, and an optional dependency
 
     from pragmaspec.net.errors import ProxyUrlError  # noqa: PLC0415 - loads requests
     from pragmaspec.net.http import check_environ_proxy  # noqa: PLC0415
 
     keys = credentials or {}
-    config = Config(
-        connect_timeout=policy.connect_timeout_s,
-        read_timeout=policy.read_timeout_s,
-        retries={"total_max_attempts": 1},
-        # AWS requires the bucket in the host name; other servers rarely resolve it there.
-        s3={"addressing_style": "path"} if endpoint else {},
-        # Requests carry a SHA-256 anyway; other servers reject the checksums that newer clients add.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
     try:
         check_environ_proxy(endpoint or "https://s3.amazonaws.com", environ)
         client = session.create_client(
@@ -116,7 +105,7 @@ def create_client(
             aws_secret_access_key=keys.get("AWS_SECRET_ACCESS_KEY") or None,
             aws_session_token=keys.get("AWS_SESSION_TOKEN") or None,
             verify=_certificate_bundle(endpoint, session.get_config_variable("ca_bundle"), environ),
-            config=config,
+            config=_client_config(endpoint, policy),
         )
     except (TrustError, ProxyUrlError, BotoCoreError, ValueError) as error:
         raise S3ConfigError(str(error).rstrip(".")) from None
@@ -166,6 +155,21 @@ def forbid_redirect_loops(client: Client) -> None:
 
 class _RegionLookups(threading.local):
     running = 0
+
+
+def _client_config(endpoint: str, policy: RetryPolicy) -> Any:  # noqa: ANN401 - botocore has no types
+    from botocore.config import Config  # noqa: PLC0415 - heavy, and an optional dependency
+
+    return Config(
+        connect_timeout=policy.connect_timeout_s,
+        read_timeout=policy.read_timeout_s,
+        retries={"total_max_attempts": 1},
+        # AWS requires the bucket in the host name; other servers rarely resolve it there.
+        s3={"addressing_style": "path"} if endpoint else {},
+        # Requests carry a SHA-256 anyway; other servers reject the checksums that newer clients add.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
 
 
 def _certificate_bundle(endpoint: str, configured: str | None, environ: Mapping[str, str]) -> str | None:
