@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,6 +192,10 @@ def _connect_networks(link: _Link) -> None:
 
 
 def _disconnect_networks(link: _Link) -> None:
+    pids = subprocess.run(["ip", "netns", "pids", link.namespace], check=False, capture_output=True, text=True).stdout.split()
+    for pid in pids:  # dnsmasq outlives its daemon.
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGTERM)
     for command in (["ip", "link", "delete", link.devices[0]], ["ip", "netns", "delete", link.namespace]):
         subprocess.run(command, check=False, capture_output=True)  # may be absent
 

@@ -33,9 +33,9 @@ def clean(host: Host, resource: Resource, mark: Mark) -> None:
 
 
 def _clean_node(host: Host, node: Node, mark: Mark) -> None:
-    """Remove the domain and the volumes of this build and of earlier ones, with the files of its snapshots.
+    """Remove the domain and the volumes of this generation and of earlier ones, with the files of its snapshots.
 
-    A later build is another machine, perhaps the one in use. Where a foreign domain has the name, the volumes are foreign too.
+    A later generation is another machine, perhaps the one in use. If a foreign domain has the name, so are the volumes.
     """
     holder = find_holder(host, node, mark)
     if holder is not None and (holder[1] is None or not holder[1].is_for(mark)):

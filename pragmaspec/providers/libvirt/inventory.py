@@ -86,10 +86,10 @@ def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, line
     A machine that is off uses only its disk. A disk counts with its capacity, which it may grow to; a node's disk with its
     machine. A staged image never grows and counts with its allocation. Seeds, logs and markers of nodes are too small to count.
     """
-    held: dict[str, CapacityUse] = {}
+    uses: dict[str, CapacityUse] = {}
     for machine in machines:
         owner = machine.owner
-        held[owner.address + owner.lineage if owner else machine.name] = CapacityUse(
+        uses[owner.address + owner.lineage if owner else machine.name] = CapacityUse(
             owner=str(owner) if owner else machine.name,
             cpus=machine.cpus if machine.running else 0,
             memory_mib=machine.memory_mib if machine.running else 0,
@@ -101,21 +101,21 @@ def _holdings(host: Host, machines: list[ObservedDomain], volumes: Volumes, line
             continue
         with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
             _, capacity, allocated = volume.info()
-            _add_disk(host, held, name, int(allocated if names.is_image_part(name) else capacity), lineages)
-    return list(held.values())
+            _add_disk(host, uses, name, int(allocated if names.is_image_part(name) else capacity), lineages)
+    return list(uses.values())
 
 
-def _add_disk(host: Host, held: dict[str, CapacityUse], name: str, disk_bytes: int, lineages: dict[str, str]) -> None:
+def _add_disk(host: Host, uses: dict[str, CapacityUse], name: str, disk_bytes: int, lineages: dict[str, str]) -> None:
     disk = names.parse_disk(name)
     lineage = lineages.get(disk.short) if disk else None
     if disk is None or lineage is None:
-        held[f"volume {name}"] = CapacityUse(owner=f"volume {name}", disk_bytes=disk_bytes)
+        uses[f"volume {name}"] = CapacityUse(owner=f"volume {name}", disk_bytes=disk_bytes)
         return
     address = names.node_address(host.site.name, disk.node)
-    before = held.get(address + lineage) or CapacityUse(
+    before = uses.get(address + lineage) or CapacityUse(
         owner=f"{address} of stack {lineage[:8]}", lineage=lineage, address=address
     )
-    held[address + lineage] = replace(before, disk_bytes=before.disk_bytes + disk_bytes)
+    uses[address + lineage] = replace(before, disk_bytes=before.disk_bytes + disk_bytes)
 
 
 def _public(host: Host, networks: dict[str, ObservedNetwork]) -> PublicPool | None:

@@ -42,11 +42,11 @@ def domain_name(node: str, mark: Mark) -> str:
 def original_node_name(node: str, mark: Mark) -> str:
     """The name of ``node`` when the object with ``mark`` was created: clusters can be renamed."""
     _, _, inside = mark.address.partition("/")
-    cluster, _, what = inside.partition("/")
-    if what.startswith("node/"):
-        return what.removeprefix("node/")
+    cluster, _, kind = inside.partition("/")
+    if kind.startswith("node/"):
+        return kind.removeprefix("node/")
     found = _ROLE.fullmatch(node)
-    return f"{cluster}-{found['which']}" if found and what else node
+    return f"{cluster}-{found['which']}" if found and kind else node
 
 
 def parse_domain(name: str) -> tuple[str, str] | None:

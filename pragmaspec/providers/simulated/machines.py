@@ -35,7 +35,7 @@ def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> Simu
     if same is not None and same.asked != definition_of(request):
         raise SiteError(
             "The token was used for another request",
-            f"{mark.address}: the op {mark.op} has made a machine already, and the parameters were others.",
+            f"{mark.address}: the op {mark.op} has already created a machine, with other parameters.",
         )
     return same
 
@@ -43,15 +43,15 @@ def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> Simu
 def _require_generation(machine: SimulatedMachine, mark: Mark) -> SimulatedMachine:
     if machine.generation != mark.generation and machine.status != "undefined":
         raise SiteConflictError(
-            "Another build of the node is at the site",
-            f"{mark.address} is build number {machine.generation}, the plan wants number {mark.generation}; it was "
-            "not touched, because its disk would be lost. Plan again to see what it will do.",
+            "Another generation of the node is at the site",
+            f"{mark.address} is generation {machine.generation}, the plan wants generation {mark.generation}; it was "
+            "not touched, because its disk would be lost. Plan again to see the resulting actions.",
         )
     return machine
 
 
 def belongs_to(machine: SimulatedMachine, mark: Mark) -> bool:
-    """True if a removal for ``mark`` includes ``machine``: neither one of a later build, nor one of another creation."""
+    """True if a removal for ``mark`` includes ``machine``: neither one of a later generation, nor one of another creation."""
     if machine.generation != mark.generation:
         return machine.alone and machine.generation < mark.generation
     return not (machine.op and mark.op) or machine.op == mark.op
@@ -99,8 +99,8 @@ def check_bootable(world: World, request: BootRequest) -> None:
             f"{node.address} boots from image {request.image.name} ({request.image.digest[:16]}), which is not at the site."
         )
     grant = world.grant(mark.lineage, request.allocation_mark.address)
-    there = {network.name for network in grant.networks if network.up} if grant else set()
-    absent = [network.name for network in request.allocation.networks if network.name not in there]
+    active = {network.name for network in grant.networks if network.up} if grant else set()
+    absent = [network.name for network in request.allocation.networks if network.name not in active]
     if absent:
         raise _missing(f"{node.address} needs {', '.join(absent)} of {request.allocation.address}, which the site does not have.")
 

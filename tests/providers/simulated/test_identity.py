@@ -108,7 +108,7 @@ def test_a_late_removal_keeps_a_new_claim(stack):
 
 def test_another_generation_is_not_touched(stack):
     stack.prepare().boot()
-    with pytest.raises(SiteConflictError, match="Another build of the node is at the site"):
+    with pytest.raises(SiteConflictError, match="Another generation of the node is at the site"):
         stack.boot(generation=1)
     stack.provider.clean(stack.node(), stack.mark(stack.node(), 1))
     assert there(stack) == [], "a removal includes earlier generations"

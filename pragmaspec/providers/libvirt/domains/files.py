@@ -34,7 +34,7 @@ def domain_volumes(host: Host, domain: libvirt.virDomain) -> frozenset[str]:
 
 
 def find_node_files(host: Host, node: Node, mark: Mark, written: frozenset[str]) -> NodeFiles:
-    """The volumes of this build of the node and of earlier ones. ``written``: the volumes that its domain uses."""
+    """The volumes of this generation of the node and of earlier ones. ``written``: the volumes that its domain uses."""
     listed = volumes.list_names(host)
     own = {name for name in listed if _is_volume_of(name, node, mark)}
     own |= {name for name in written & listed if not _is_shared(name)}  # A file that the domain uses may be missing.
@@ -83,7 +83,7 @@ def _is_named_after(name: str, node: Node, mark: Mark) -> bool:
 
 
 def _is_the_node(found: names.NodeVolume, node: Node, mark: Mark) -> bool:
-    """True for this build of the node or an earlier one; a later build is another machine, perhaps the one in use."""
+    """True for this generation of the node or an earlier one; a later one is another machine, perhaps the one in use."""
     own = (names.original_node_name(node.name, mark), mark.short)
     return (found.node, found.short) == own and found.generation <= mark.generation
 

@@ -167,9 +167,9 @@ def require_own_or_free(host: Host, node: Node, mark: Mark) -> OwnDomain | None:
         )
     if owner.generation != mark.generation:
         raise SiteConflictError(
-            "Another build of the node is at the site",
-            f"{name} at site {host.site.name} is build number {owner.generation}, the plan wants number "
-            f"{mark.generation}; it was not touched, because its disk would be lost. Plan again to see what it will do.",
+            "Another generation of the node is at the site",
+            f"{name} at site {host.site.name} is generation {owner.generation}, the plan wants generation "
+            f"{mark.generation}; it was not touched, because its disk would be lost. Plan again to see the resulting actions.",
         )
     if handle.name() != name:
         _restore_name(host, handle, name)

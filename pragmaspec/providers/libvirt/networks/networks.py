@@ -198,7 +198,7 @@ def _repair(host: Host, network: ObservedNetwork, config: NetworkConfig) -> None
 def _matches(root: Element, config: NetworkConfig) -> bool:
     forward, bridge = root.find("forward"), root.find("bridge")
     host_bridge_name = bridge.get("name") if forward is not None and bridge is not None else None
-    # The MTU of a host bridge is not ours to set.
+    # The MTU of a host bridge belongs to the host.
     return host_bridge_name == config.bridge and (config.bridge is not None or mtu_of(root) == config.mtu)
 
 

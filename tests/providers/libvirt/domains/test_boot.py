@@ -65,7 +65,7 @@ def test_another_generation_is_not_overwritten(fake_stack):
     node = fake_stack.node()
     fake_stack.boot(node, generation=1)
     for generation in (0, 2):
-        with pytest.raises(SiteConflictError, match="build number 1"):
+        with pytest.raises(SiteConflictError, match="generation 1"):
             fake_stack.boot(node, generation=generation)
     assert fake_stack.observed().nodes[0].generation == 1
     fake_stack.provider.clean(node, fake_stack.mark(node))
