@@ -100,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length", "0"))
         body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed while it sent the request
+            self.close_connection = True
+            return
         with suppress(ConnectionError), self.owner.lock:
             self.owner.requests.append((self.command, self.path))
             self._decide(body)
