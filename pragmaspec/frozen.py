@@ -11,3 +11,10 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Values contain no cycles, so the garbage collector does not track them (``gc=False``), and large states load faster.
     Subclasses repeat ``frozen=True``, because type checkers do not inherit it, and may omit the rest.
     """
+
+
+def to_plain(value: object) -> object:
+    """Return ``value`` as JSON types, with all fields of structs: ``msgspec.to_builtins`` omits defaults."""
+    if isinstance(value, msgspec.Struct):
+        return {name: to_plain(getattr(value, name)) for name in value.__struct_fields__}
+    return [to_plain(each) for each in value] if isinstance(value, tuple) else value

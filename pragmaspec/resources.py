@@ -8,6 +8,9 @@ from pragmaspec.frozen import Frozen
 Role = Literal["frontend", "compute"]
 ReadyWhen = Literal["cloud-init", "ssh", "none"]
 
+STANDARD_MTU = 1500
+"""MTU of Ethernet, in bytes."""
+
 
 class Nic(Frozen, frozen=True):
     """A network interface of a node. ``network`` is "private", "public" or the name of an extra network.

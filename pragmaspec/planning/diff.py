@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-import msgspec
 from msgspec.structs import replace
 
 from pragmaspec.errors import Where
-from pragmaspec.frozen import Frozen
+from pragmaspec.frozen import Frozen, to_plain
 from pragmaspec.planning.desired import Desired
 from pragmaspec.resources import Node, Resource
 from pragmaspec.state_model import Record, State
@@ -71,7 +70,7 @@ def nested_differences(before: Record, after: Record) -> tuple[str, ...]:
     """
     from deepdiff import DeepDiff  # noqa: PLC0415 - takes 0.2 s to import, and plans do not need it
 
-    tree = DeepDiff(_plain(before), _plain(after), view="tree", verbose_level=2)
+    tree = DeepDiff(to_plain(before), to_plain(after), view="tree", verbose_level=2)
     return tuple(
         sorted(
             f"{_path_text(level.path(output_format='list'))}: {_value_text(level.t1)} → {_value_text(level.t2)}"
@@ -79,13 +78,6 @@ def nested_differences(before: Record, after: Record) -> tuple[str, ...]:
             for level in kind
         )
     )
-
-
-def _plain(value: object) -> object:
-    """Return ``value`` with structs as dictionaries of all their fields; ``msgspec.to_builtins`` omits defaults."""
-    if isinstance(value, msgspec.Struct):
-        return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _path_text(path: list[str | int]) -> str:

@@ -93,22 +93,16 @@ def make_plan(
     replaced = replaced_nodes(refreshed.state, request)
     target = _Target(wanted, refreshed, known_inventories, request).build()
     check_replacements(target.desired, refreshed.state, request)
-    found = _all_actions(wanted, moved, refreshed, target, request)
     known = [*(entry.resource for entry in target.desired), *(record.resource for record in moved.records)]
-    if request.prune_images:
-        pruned = tuple(prune_actions(stored, known, state.lineage))
-        found = (*found, *pruned)
-        known += (action.resource for action in pruned)
-    selected = tuple(
-        _with_requested_reason(_with_staged_reason(action, known_inventories), request)
-        for action in selected_actions(found, known, request)
-    )
+    pruned = tuple(prune_actions(stored, known, state.lineage)) if request.prune_images else ()
+    found = (*_all_actions(wanted, moved, refreshed, target, request), *pruned)
+    selected = selected_actions(found, [*known, *(action.resource for action in pruned)], request)
+    selected = tuple(_with_requested_reason(_with_staged_reason(each, known_inventories), request) for each in selected)
     selected = _with_actual_peers(selected, wanted, refreshed.state, request)
     require_public_networks(selected, observed, wanted, request)
     touched = {action.address for action in selected}
     sites = {action.resource.site for action in selected} | {cluster.site for cluster in wanted.clusters} | observed.keys()
     partial = bool(request.targets or request.exclude or request.only_clusters)
-    desired_nodes_ = [entry.resource for entry in target.desired if isinstance(entry.resource, Node)]
     return Plan(
         lineage=state.lineage,
         serial=state.serial,
@@ -122,7 +116,7 @@ def make_plan(
         named=request.drop,
         replaced=tuple(sorted(replaced)),
         moves=moves,
-        likely_moves=() if partial else likely_moves(wanted, desired_nodes_, moved),
+        likely_moves=() if partial else likely_moves(wanted, target.nodes, moved),
         warnings=plan_warnings(wanted, moved, observed, request),
         need=wanted.need,
         pending=tuple(target.pending),
@@ -135,6 +129,11 @@ class _TargetState(NamedTuple):
     desired: list[Desired]
     scope: frozenset[str]
     pending: list[PendingChange]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The desired nodes."""
+        return [entry.resource for entry in self.desired if isinstance(entry.resource, Node)]
 
 
 class _Target:

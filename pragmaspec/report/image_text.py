@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from pragmaspec.frozen import Frozen
+from pragmaspec.frozen import Frozen, to_plain
 from pragmaspec.images.firmware.detect import BootSupport
-from pragmaspec.report.json_forms import JsonObject, to_json
+from pragmaspec.report.json_forms import JsonObject
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, lines_text, table
 from pragmaspec.text import counted, size
@@ -74,7 +74,7 @@ def stored_images_text(images: Sequence[StoredImageRow], style: Style, *, all_kn
 
 def stored_images_json(images: Sequence[StoredImageRow], unread: Sequence[str] = ()) -> JsonObject:
     """Return the document of stored images. ``unread``: stacks that may use more of them than is shown."""
-    return {"kind": "images", "format": 1, "images": [to_json(image) for image in images], "unread": list(unread)}
+    return {"kind": "images", "format": 1, "images": [to_plain(image) for image in images], "unread": list(unread)}
 
 
 def inspected_text(inspected: InspectedFile, style: Style) -> str:
@@ -124,7 +124,7 @@ def pruning_json(
         "kind": "pruned",
         "format": 1,
         "removed": removed,
-        "files": [to_json(each) for each in files],
+        "files": [to_plain(each) for each in files],
         "bytes": sum(each.bytes for each in files),
         "kept": {"files": kept_files, "bytes": kept_bytes},
         "gone": list(gone),

@@ -10,24 +10,17 @@ from typing import Any
 import msgspec
 
 from pragmaspec.errors import PragmaspecError, Problem
-from pragmaspec.planning.allocation.pools import STANDARD_MTU
-from pragmaspec.resources import Allocation, Nic, Node, PublicGrant, Resource, StagedImage
+from pragmaspec.frozen import to_plain
+from pragmaspec.resources import STANDARD_MTU, Allocation, Nic, Node, PublicGrant, Resource, StagedImage
 from pragmaspec.site import Site
 from pragmaspec.state_model import Record
 
 JsonObject = dict[str, Any]
 
 
-def to_json(value: object) -> object:
-    """Return ``value`` as JSON types. Unlike :func:`msgspec.to_builtins`, it includes fields with default values."""
-    if isinstance(value, msgspec.Struct):
-        return fields_json(value, *value.__struct_fields__)
-    return [to_json(each) for each in value] if isinstance(value, tuple) else value
-
-
 def fields_json(value: msgspec.Struct, *names: str) -> JsonObject:
     """Return some fields of a struct as a JSON object."""
-    return {name: to_json(getattr(value, name)) for name in names}
+    return {name: to_plain(getattr(value, name)) for name in names}
 
 
 def problem_json(problem: Problem) -> JsonObject:

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from pragmaspec.frozen import Frozen
-from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, resource_json, to_json
+from pragmaspec.frozen import Frozen, to_plain
+from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, resource_json
 from pragmaspec.report.plan.differences import grant_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, Row, lines_text, table
@@ -181,7 +181,7 @@ def repository_text(images: Sequence[ImageRow], style: Style) -> str:
 
 def repository_json(images: Sequence[ImageRow]) -> JsonObject:
     """Return the document of images."""
-    return {"kind": "repository", "format": 1, "images": [to_json(image) for image in images]}
+    return {"kind": "repository", "format": 1, "images": [to_plain(image) for image in images]}
 
 
 def _vlans(allocation: Allocation | None) -> str:

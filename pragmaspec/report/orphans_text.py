@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from pragmaspec.frozen import to_plain
 from pragmaspec.planning.drift.condition import layer_text
 from pragmaspec.planning.observed import ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan, OtherStack
-from pragmaspec.report.json_forms import JsonObject, fields_json, to_json
+from pragmaspec.report.json_forms import JsonObject, fields_json
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, lines_text, table
 from pragmaspec.text import counted, memory
@@ -58,7 +59,7 @@ def orphans_json(found: Sequence[Orphan], sites: Sequence[str], others: Sequence
         "format": 1,
         "sites": list(sites),
         "orphans": [_orphan_json(orphan) for orphan in found],
-        "other_stacks": None if others is None else [to_json(each) for each in others],
+        "other_stacks": None if others is None else [to_plain(each) for each in others],
     }
 
 

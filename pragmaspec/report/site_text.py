@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from pragmaspec.frozen import Frozen
+from pragmaspec.frozen import Frozen, to_plain
 from pragmaspec.planning.allocation.pools import vlan_ranges
 from pragmaspec.planning.observed import CapacityUse, Inventory, PoolUse
-from pragmaspec.report.json_forms import JsonObject, fields_json, site_json, to_json
+from pragmaspec.report.json_forms import JsonObject, fields_json, site_json
 from pragmaspec.report.style import Style
 from pragmaspec.report.table import Cell, Row, lines_text, table
 from pragmaspec.site import LibvirtSite, Site
@@ -111,7 +111,7 @@ def _site_json(view: SiteView) -> JsonObject:
         document["inventory"] = {
             **fields_json(inventory.identity, "id", "title", "virt_type", "arch"),
             **fields_json(inventory, *totals, "holdings", "addresses", "vlans"),
-            "networks": to_json(inventory.cidrs),
-            "images": to_json(inventory.images),
+            "networks": to_plain(inventory.cidrs),
+            "images": to_plain(inventory.images),
         }
     return document

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pragmaspec.planning.allocation.pools import STANDARD_MTU
-from pragmaspec.report.json_forms import JsonObject, fields_json, record_json, to_json
+from pragmaspec.frozen import to_plain
+from pragmaspec.report.json_forms import JsonObject, fields_json, record_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
 from pragmaspec.report.plan.differences import grant_text, network_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, column_widths, format_row, lines_text, table
-from pragmaspec.resources import Allocation, Node, StagedImage
+from pragmaspec.resources import STANDARD_MTU, Allocation, Node, StagedImage
 from pragmaspec.state.backends.base import LockHolder, StateVersion
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import duration, memory, size
@@ -135,7 +135,7 @@ def history_text(versions: Sequence[StateVersion], title: str, style: Style) -> 
 
 def history_json(versions: Sequence[StateVersion], title: str) -> JsonObject:
     """Return the document of the stored versions of the state."""
-    return {"kind": "history", "format": 1, "store": title, "versions": [to_json(version) for version in versions]}
+    return {"kind": "history", "format": 1, "store": title, "versions": [to_plain(version) for version in versions]}
 
 
 def holder_text(holder: LockHolder | None, title: str, style: Style) -> str:

@@ -9,10 +9,9 @@ from ipaddress import IPv4Address, IPv4Network
 from msgspec.structs import replace
 
 from pragmaspec.planning.observed import Inventory, PoolUse
-from pragmaspec.resources import PublicGrant
+from pragmaspec.resources import STANDARD_MTU, PublicGrant
 from pragmaspec.site import PublicNetwork, Site, SiteBase
 
-STANDARD_MTU = 1500
 FIRST_PUBLIC_HOST = 10
 """Offset in a public network of the first address to use if the site names none; lower ones are commonly routers."""
 

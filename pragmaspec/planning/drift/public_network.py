@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from pragmaspec.errors import PlanError, Problem
-from pragmaspec.planning.allocation.pools import STANDARD_MTU
 from pragmaspec.planning.observed import Observations, SiteNetwork
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.resources import Allocation, PublicGrant
+from pragmaspec.resources import STANDARD_MTU, Allocation, PublicGrant
 from pragmaspec.state_model import Record
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from pragmaspec.planning.allocation.pools import STANDARD_MTU
-from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, StagedImage
+from pragmaspec.resources import STANDARD_MTU, Allocation, Network, Nic, Node, PublicGrant, Readiness, Resource, StagedImage
 from pragmaspec.text import duration, size_change
 
 

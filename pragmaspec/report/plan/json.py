@@ -1,8 +1,9 @@
 """The documented JSON of ``plan --json``. It is not a saved plan (``--out``)."""
 
+from pragmaspec.frozen import to_plain
 from pragmaspec.planning.plan import Action, Plan, PlannedSite
 from pragmaspec.planning.wanted import Move
-from pragmaspec.report.json_forms import JsonObject, fields_json, problem_json, resource_json, site_json, to_json
+from pragmaspec.report.json_forms import JsonObject, fields_json, problem_json, resource_json, site_json
 from pragmaspec.report.plan.differences import differences
 from pragmaspec.report.plan.rows import PlanLines
 
@@ -29,17 +30,17 @@ def plan_json(plan: Plan) -> JsonObject:
         "moves": [_move_json(move) for move in plan.moves],
         "likely_moves": [_move_json(move) for move in plan.likely_moves],
         "warnings": [problem_json(problem) for problem in plan.warnings],
-        "pending": [to_json(change) for change in plan.pending],
+        "pending": [to_plain(change) for change in plan.pending],
         "actions": [_action_json(action, images) for action in plan.actions],
     }
 
 
 def _site_json(planned: PlannedSite) -> JsonObject:
-    return {**site_json(planned.site), "identity": to_json(planned.identity)}
+    return {**site_json(planned.site), "identity": to_plain(planned.identity)}
 
 
 def _move_json(move: Move) -> JsonObject:
-    return {"kind": move.kind, "from": move.before, "to": move.after, "where": to_json(move.where)}
+    return {"kind": move.kind, "from": move.before, "to": move.after, "where": to_plain(move.where)}
 
 
 def _action_json(action: Action, images: dict[str, str]) -> JsonObject:
