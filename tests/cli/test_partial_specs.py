@@ -64,7 +64,7 @@ def test_a_locked_image_needs_no_source(cli: CommandLine) -> None:
         cli("apply", "-y")
     _two(cli, images)
     assert "pending" in cli("shutdown", "hello", "--dry-run", "--json").json
-    assert "Left for" not in cli("shutdown", "hello").out
+    assert "Deferred" not in cli("shutdown", "hello").out
     cli("clean", "hello")
 
 
@@ -72,7 +72,7 @@ def test_unknown_fields_do_not_count_as_changed(cli: CommandLine) -> None:
     spec = _two(cli)
     cli("apply", "-y")
     _lose(cli, "disk.raw", "key.pub", "data.yaml")
-    assert "Left for" not in cli("shutdown", "hello").out
+    assert "Deferred" not in cli("shutdown", "hello").out
     spec.write_text(spec.read_text().replace("tiny", "small").replace("count: 1, cpus: 1", "count: 1, cpus: 2"))
     left = {each["address"]: each["reason"] for each in cli("boot", "hello", "--json").json["plan"]["pending"]}
     assert left == {
