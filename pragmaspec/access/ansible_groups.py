@@ -1,9 +1,9 @@
 """The names of Ansible groups. Pure.
 
-Ansible takes letters, digits and underscores in the name of a group. Each name here follows from the thing that the group stands
-for and from nothing else, so that it stays when others come and go, and no two things have one name:
+Ansible allows letters, digits and underscores in group names. Each name here depends only on the cluster, role or site of the
+group, so it is stable when others are added or removed, and no two groups share a name:
 
-* a *word* stands for the name of a cluster or site. A hyphen between two letters or digits is an underscore; every other
+* a *word* encodes the name of a cluster or site. A hyphen between two letters or digits is an underscore; every other
   character, and a digit at the beginning, is its code point in hexadecimal between two ``X``, which no word has otherwise.
 * a word never begins or ends with an underscore, nor has two in a row; so words are told apart when two underscores join them.
 * a group never has the name of a node, which has hyphens.
@@ -16,7 +16,7 @@ from pragmaspec.resources import Role
 FRONTENDS, COMPUTES = "frontends", "computes"
 
 _TAKEN = frozenset({"all", "ungrouped", "localhost", FRONTENDS, COMPUTES})
-"""Names that mean something else: to Ansible, where ``localhost`` is the machine that Ansible runs on, and here."""
+"""Reserved names: Ansible's own, such as ``localhost`` for the control machine, and the two groups above."""
 
 _ESCAPED = re.compile(r"(?P<joint>(?<=[a-z0-9])-(?=[a-z0-9]))|[^a-z0-9]|\A[0-9]")
 

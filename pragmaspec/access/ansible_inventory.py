@@ -1,4 +1,4 @@
-"""The recorded nodes as an Ansible inventory: as a file, and as the answers of an inventory script. Pure.
+"""The recorded nodes as an Ansible inventory: as a file, and as the output of an inventory script. Pure.
 
 Formats: ``ansible-doc -t inventory yaml`` for the file, ``ansible-doc -t inventory script`` for the script.
 """
@@ -25,14 +25,14 @@ HostVariables = Mapping[str, str | int | None]
 
 
 class AnsibleInventory(Frozen, frozen=True):
-    """Hosts with their variables, and groups, each of hosts or of other groups. All in order."""
+    """Hosts with their variables, and groups of hosts or of other groups; all sorted."""
 
     hosts: tuple[tuple[str, HostVariables], ...]
     groups: tuple["AnsibleGroup", ...]
 
 
 class AnsibleGroup(Frozen, frozen=True):
-    """A group of Ansible: its name, and the names of its members."""
+    """An Ansible group: its name, and the names of its members."""
 
     name: str
     members: tuple[str, ...]
@@ -40,12 +40,11 @@ class AnsibleGroup(Frozen, frozen=True):
 
 
 def ansible_inventory(state: State, routes: Sequence[Route], ssh_config: str) -> AnsibleInventory:
-    """The nodes that ``routes`` lead to.
+    """Return the inventory of the nodes in ``routes``.
 
     Groups: ``frontends`` and ``computes`` of all clusters; each cluster, with a group for each role; each site, with a group for
     each cluster there (see :mod:`pragmaspec.access.ansible_groups`). ``ssh_config`` is the path of the client configuration
-    that the
-    connections use.
+    for the connections.
     """
     nodes = {node.address: node for node in state.nodes()}
     hosts: list[tuple[str, HostVariables]] = []
@@ -68,7 +67,7 @@ def ansible_inventory(state: State, routes: Sequence[Route], ssh_config: str) ->
 
 
 def inventory_text(found: AnsibleInventory, *, as_json: bool = False) -> str:
-    """An inventory file, in YAML with a comment at its head or in JSON. Ansible reads it as ``.yaml``, ``.yml`` and ``.json``."""
+    """Return an inventory file, in YAML with a leading comment or in JSON, for ``.yaml``, ``.yml`` or ``.json``."""
     groups = {group.name: group for group in found.groups}
     inner = {member for group in found.groups if group.holds == "children" for member in group.members}
 
@@ -81,18 +80,18 @@ def inventory_text(found: AnsibleInventory, *, as_json: bool = False) -> str:
 
 
 def list_text(found: AnsibleInventory) -> str:
-    """The answer of an inventory script to ``--list``: JSON that also holds the variables of every host."""
+    """Return the output of an inventory script for ``--list``: JSON that includes the variables of every host."""
     groups: dict[str, Yaml] = {group.name: {group.holds: list(group.members)} for group in found.groups}
     return _json({"_meta": {"hostvars": dict(found.hosts)}, **groups})
 
 
 def host_text(found: AnsibleInventory, host: str) -> str:
-    """The answer of an inventory script to ``--host HOST``: its variables as JSON, an empty object for an unknown host."""
+    """Return the output of an inventory script for ``--host HOST``: variables as JSON; an empty object for an unknown host."""
     return _json(dict(found.hosts).get(host, {}))
 
 
 def inventory_warnings(state: State, routes: Sequence[Route]) -> tuple[str, ...]:
-    """Why Ansible will not reach some of the recorded nodes, in sentences; none when there is nothing to say."""
+    """Return a sentence per reason why Ansible cannot reach some of the recorded nodes."""
     nodes = state.nodes()
     if not nodes:
         return ("No node is recorded, so the inventory is empty. `pragmaspec apply` makes the nodes of the spec.",)
@@ -135,7 +134,7 @@ def _variables(node: Node, route: Route, ssh_config: str) -> HostVariables:
 
 
 def _literal(text: str) -> str:
-    """``text``, so that Ansible, which takes every value for a Jinja template, gets just that out of it."""
+    """Return ``text`` escaped for Ansible, which evaluates every value as a Jinja template."""
     marked = any(mark in text for mark in ("{{", "{%", "{#"))
     # Inside an expression Ansible keeps backslashes as they are, so that no quoted text could hold every character.
     return text.replace("{", "{{ '{' }}") if marked else text

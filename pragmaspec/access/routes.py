@@ -1,4 +1,4 @@
-"""How each recorded node is reached over ssh, and which host key it must show. Pure."""
+"""The ssh routes to the recorded nodes, with their host keys. Pure."""
 
 from collections import Counter
 
@@ -9,15 +9,16 @@ from pragmaspec.state_model import State
 
 SSH_USER = "root"
 HOP_TIMEOUT_S = 60
-"""How long a connection may take to a node that is emulated and busy, in seconds: until its server has said hello."""
+"""Seconds until the ssh server of an emulated and busy node has sent its banner."""
 
 
 class Route(Frozen, frozen=True):
-    """The way to one node.
+    """The route to one node.
 
-    ``name`` is what ssh is given: the node's name, followed by its site when two sites have one of that name. ``address`` is an
-    IP address; ``jump`` is the name of the node to go through, None when it is reached directly. ``host_key`` is the public key
-    it was given before it booted; it is known under ``host_alias``, never under the address, which another node may get later.
+    ``name`` is the host name for ssh: the node's name, followed by its site if several sites have a node of that name.
+    ``address`` is an IP address; ``jump`` is the name of the jump host, None for a direct connection. ``host_key`` is the public
+    key it was given before it booted; it is stored under ``host_alias``, never under the address, which another node may get
+    later.
     """
 
     name: str
@@ -31,12 +32,12 @@ class Route(Frozen, frozen=True):
 
     @property
     def connect_timeout_s(self) -> int:
-        """How long to wait for a connection, in seconds. On the way through a frontend that includes the login there."""
+        """Connection timeout in seconds. Through a frontend it includes the login there."""
         return HOP_TIMEOUT_S if self.jump is None else 2 * HOP_TIMEOUT_S
 
 
 def routes(state: State, stack_key: StackKey) -> tuple[Route, ...]:
-    """The routes to all recorded nodes that can be reached: those with a public address, and through a frontend that has one."""
+    """Return the routes to all reachable nodes: those with a public address, and those behind a frontend that has one."""
     nodes = state.nodes()
     count = Counter(node.name for node in nodes)
     names = {node.address: node.name if count[node.name] == 1 else f"{node.name}.{node.site}" for node in nodes}

@@ -1,4 +1,4 @@
-"""Running things on nodes with OpenSSH's client, which is given its host keys beforehand and learns none."""
+"""Runs commands on nodes with the OpenSSH client, whose host keys are provided in advance and never learned."""
 
 import shlex
 import socket
@@ -20,7 +20,7 @@ _TICK_S = 1.0
 
 
 class CommandResult(Frozen, frozen=True):
-    """A remote command that has ended: exit status and what it printed."""
+    """The exit status and output of a remote command."""
 
     status: int
     stdout: bytes
@@ -28,7 +28,7 @@ class CommandResult(Frozen, frozen=True):
 
 
 class SshClient:
-    """The nodes of one stack, by their address. Methods may be called from several threads at once, except :meth:`use`."""
+    """Ssh access to the nodes of one stack, by address. Thread-safe, except :meth:`use`."""
 
     def __init__(self, lineage: str, stack_key: StackKey, directory: Path | None = None, port: int = SSH_PORT) -> None:
         self._directory = directory or ssh_directory(lineage)
@@ -44,7 +44,7 @@ class SshClient:
         return self._config
 
     def use(self, state: State) -> tuple[Route, ...]:
-        """Make the nodes in ``state`` known to ssh, and return their routes. Raises AccessError."""
+        """Write the ssh files for the nodes in ``state``, and return their routes. Raises AccessError."""
         found = routes(state, self._stack_key)
         try:
             write_ssh_files(self._directory, found, self._stack_key, self._port)
@@ -56,31 +56,31 @@ class SshClient:
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """The routes to all nodes that can be reached."""
+        """The routes to all reachable nodes."""
         return tuple(self._routes.values())
 
     def route(self, node: str) -> Route:
-        """The route to the node with the address ``node``. Raises AccessError when there is none."""
+        """Return the route to the node with address ``node``. Raises AccessError if there is none."""
         route = self._routes.get(node)
         if route is None:
             raise AccessError(
-                "This node cannot be reached",
+                "Unreachable node",
                 f"{node} has no public address, and neither has its cluster's frontend. Its serial console can be "
                 "read: pragmaspec console NODE.",
             )
         return route
 
     def jump(self, node: str) -> str | None:
-        """The address of the node that the one with the address ``node`` is reached through; None when it is reached directly."""
+        """Return the address of the jump host of ``node``; None for a direct connection."""
         name = self.route(node).jump
         return self._nodes[name] if name else None
 
     def reachable(self, node: str) -> bool:
-        """Whether there is a route to the node with the address ``node``."""
+        """True if there is a route to the node with address ``node``."""
         return node in self._routes
 
     def answers(self, node: str, timeout_s: float = 5.0) -> bool:
-        """Whether an ssh server says hello at ``node``: no login, and next to no work for the guest."""
+        """True if the SSH port of ``node`` answers. Does not log in, so it costs the guest almost nothing."""
         route = self.route(node)
         if route.jump is None:
             return _greets(route.address, self._port, timeout_s)
@@ -93,10 +93,10 @@ class SshClient:
     def run(
         self, node: str, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 60.0, tick: Callable[[], None] | None = None
     ) -> CommandResult:
-        """Run ``argv`` on ``node`` and wait, at most ``timeout_s`` seconds.
+        """Run ``argv`` on ``node``, and wait for at most ``timeout_s`` seconds.
 
-        ``tick`` is called every second meanwhile, and may raise to end the waiting.
-        Raises AccessError when the node is not reached or the time is over, HostKeyError when another machine answers.
+        ``tick`` is called every second meanwhile, and may raise to cancel the wait. Raises AccessError if the node is
+        unreachable or the time is over, HostKeyError if another machine answers.
         """
         route = self.route(node)
         done = self._run(["-T", "--", route.name, shlex.join(argv)], stdin, timeout_s, tick)
@@ -105,7 +105,7 @@ class SshClient:
         return done
 
     def interactive(self, node: str, argv: Sequence[str] = ()) -> int:
-        """Ssh to ``node`` with this process's own terminal, and its exit status. ``argv`` is joined by blanks, as ssh does."""
+        """Run ssh to ``node`` in this terminal, and return its exit status. ``argv`` is joined by blanks, as by ssh itself."""
         route = self.route(node)
         options = [] if argv else ["-t"]
         try:
@@ -114,7 +114,7 @@ class SshClient:
             raise _no_client() from None
 
     def close(self) -> None:
-        """End the shared connections. New ones are made when they are needed again."""
+        """Close the shared connections. They are opened again on demand."""
         for name in {route.jump for route in self._routes.values() if route.jump}:
             if any(self._directory.glob("cm-*")):
                 subprocess.run(
@@ -168,7 +168,7 @@ def _greets(address: str, port: int, timeout_s: float) -> bool:
 
 
 def printable(text: str) -> str:
-    """``text`` without characters that a terminal obeys; line ends stay."""
+    """Return ``text`` without terminal control characters, except line ends."""
     plain = text.replace("\r\n", "\n")
     return "".join(letter if letter == "\n" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in plain)
 
@@ -176,17 +176,15 @@ def printable(text: str) -> str:
 def _failed(route: Route, stderr: str) -> AccessError:
     if "Host key verification failed" in stderr or "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr:
         return HostKeyError(
-            "A node shows a wrong host key",
-            f"What answers at {route.address} as {route.name} does not have the host key that was made for this node. "
-            "Nothing was sent to it. Either another machine has this address, or the node's disk is not ours.",
+            "A node has a wrong host key",
+            f"The machine at {route.address} does not have the host key of {route.name}. Nothing was sent to it. Either another "
+            "machine has this address, or the node's disk was replaced.",
         )
-    said = [line for line in stderr.splitlines() if line.strip()]
-    detail = said[-1] if said else "ssh ended without a word."
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    detail = lines[-1] if lines else "ssh ended without a message."
     through = f" through {route.jump}" if route.jump else ""
-    return AccessError("A node was not reached over ssh", f"{route.name} at {route.address}{through}: {detail}")
+    return AccessError("Ssh connection failed", f"{route.name} at {route.address}{through}: {detail}")
 
 
 def _no_client() -> AccessError:
-    return AccessError(
-        "There is no ssh client", "The program ssh was not found. Install it, on Debian: apt install openssh-client."
-    )
+    return AccessError("No ssh client", "The program ssh was not found. Install it, on Debian: apt install openssh-client.")

@@ -1,7 +1,4 @@
-"""The files that OpenSSH reads, written for one stack: configuration, host keys and the operator's private key.
-
-The texts that OpenSSH reads: a client configuration and the host keys that go with it. Pure.
-"""
+"""The OpenSSH files of one stack: client configuration, known hosts and the operator's private key."""
 
 import os
 from collections.abc import Sequence
@@ -16,10 +13,10 @@ from pragmaspec.state.backends.local.durable import make_private_directory, repl
 
 
 class SshFiles(Frozen, frozen=True):
-    """Absolute paths that the configuration names.
+    """Absolute paths in the client configuration.
 
-    ``identities`` are private keys, in the order they are offered; ``control`` is a socket path (with OpenSSH's tokens) by which
-    connections to a frontend are shared, None for one connection each.
+    ``identities`` are private keys, in the order in which they are offered; ``control`` is a socket path (with OpenSSH's tokens)
+    for shared connections to a frontend, None for separate connections.
     """
 
     known_hosts: str
@@ -29,7 +26,7 @@ class SshFiles(Frozen, frozen=True):
 
 
 def ssh_config_text(routes: Sequence[Route], files: SshFiles) -> str:
-    """A client configuration for ``ssh -F``, or to be included in a user's own.
+    """Return a client configuration for ``ssh -F``, or for inclusion in the user's own.
 
     Host keys are checked against the generated file only and never learned; keys are offered in order, so that a full agent
     cannot use up the server's patience.
@@ -42,7 +39,7 @@ def ssh_config_text(routes: Sequence[Route], files: SshFiles) -> str:
 
 
 def known_hosts_text(routes: Sequence[Route]) -> str:
-    """The host keys, each under its route's alias."""
+    """Return the host keys, each under the alias of its route."""
     return "".join(f"{route.host_alias} {route.host_key}\n" for route in routes)
 
 
@@ -75,17 +72,17 @@ def _common(names: Sequence[str], files: SshFiles) -> str:
 
 
 def _quoted(path: str, *, tokens: bool = False) -> str:
-    """``path`` as one word of the configuration; its per cent signs are OpenSSH's tokens only when ``tokens`` says so."""
+    """Return ``path`` quoted for the configuration. Its percent signs are OpenSSH tokens only if ``tokens``."""
     text = path if tokens else path.replace("%", "%%")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _SOCKET_PATH_BYTES = 107 - len("/cm-") - 40 - 17
-"""What is left of a Unix socket's path for its folder: OpenSSH adds a digest and, while it makes it, a random ending."""
+"""Bytes of a Unix socket path that are left for its folder: OpenSSH adds a digest and a temporary random suffix."""
 
 
 def ssh_directory(lineage: str) -> Path:
-    """Where the files of a stack stand: the user's runtime folder when there is one, else the data folder."""
+    """Return the folder of a stack's files: in the user's runtime directory if there is one, else in the data directory."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime.startswith("/") and os.access(runtime, os.W_OK):
         return Path(runtime) / "pragmaspec" / lineage
@@ -93,7 +90,7 @@ def ssh_directory(lineage: str) -> Path:
 
 
 def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKey, port: int = 22) -> Path:
-    """Write what ssh needs for ``routes`` into ``directory`` and return the path of the configuration. Raises OSError."""
+    """Write the files for ``routes`` to ``directory``, and return the path of the configuration. Raises OSError."""
     make_private_directory(directory)
     identity = directory / "id_operator"
     known_hosts = directory / "known_hosts"
@@ -112,13 +109,13 @@ def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKe
 
 
 def _own_identities() -> tuple[str, ...]:
-    """The user's own keys: those in files, which an agent may hold."""
+    """The key files of the user; an agent may have them loaded."""
     folder = home() / ".ssh"
     return tuple(str(folder / name) for name in DEFAULT_KEY_NAMES if (folder / name).is_file())
 
 
 def _write(path: Path, text: str) -> None:
-    """Put ``text`` into ``path``, unless it is there: another pragmaspec may be reading it."""
+    """Write ``text`` to ``path``, unless it is up to date: another process may be reading it."""
     data = text.encode()
     try:
         if path.read_bytes() == data and not path.stat().st_mode & 0o077:

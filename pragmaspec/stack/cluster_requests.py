@@ -1,12 +1,12 @@
-"""What ``boot``, ``shutdown`` and ``clean`` of one cluster ask of planning, and when they are refused."""
+"""Plans for the commands ``boot``, ``shutdown`` and ``clean`` of one cluster, and their refusals."""
 
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import PlanRefusedError, Problem, UsageError
+from pragmaspec.errors import PlanRefusedError, UsageError
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.resources import Node, StagedImage
 from pragmaspec.state_model import State
-from pragmaspec.text import joined
+from pragmaspec.text import did_you_mean, joined
 
 if TYPE_CHECKING:
     from pragmaspec.planning.plan import Plan
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 NO_CLUSTER_DETAILS: frozenset[str] = frozenset()
-"""The need of these verbs: the clusters and sites of the spec, but no images, keys and user-data."""
+"""The ``need`` of these commands: clusters and sites of the spec, but no images, keys or user-data."""
 
 
 def boot_plan(planner: "Planner", cluster: str, *, accept_missing: bool = False) -> "ReadablePlan":
-    """Let ``cluster`` run. Raises UsageError when neither spec nor state know it."""
+    """Plan to boot ``cluster``. Raises UsageError if it is neither in the spec nor recorded."""
     _refuse_unknown(cluster, planner)
     return planner.plan(PlanRequest(running=((cluster, True),), only_clusters=(cluster,), accept_missing=accept_missing))
 
 
 def shutdown_plan(planner: "Planner", cluster: str, *, accept_missing: bool = False) -> "ReadablePlan":
-    """Let ``cluster`` be off. Raises UsageError when neither spec nor state know it."""
+    """Plan to shut ``cluster`` down. Raises UsageError if it is neither in the spec nor recorded."""
     _refuse_unknown(cluster, planner)
     return planner.plan(PlanRequest(running=((cluster, False),), only_clusters=(cluster,), accept_missing=accept_missing))
 
@@ -32,9 +32,9 @@ def shutdown_plan(planner: "Planner", cluster: str, *, accept_missing: bool = Fa
 def clean_plan(
     planner: "Planner", cluster: str, *, shutdown: bool = False, accept_missing: bool = False, prune_images: bool = False
 ) -> "ReadablePlan":
-    """Remove everything of ``cluster``. Raises UsageError when neither spec nor state know it.
+    """Plan to remove ``cluster`` completely. Raises UsageError if it is neither in the spec nor recorded.
 
-    Raises PlanRefusedError when nodes of it run, unless they are to be ``shutdown``.
+    Raises PlanRefusedError if nodes of it are running, unless ``shutdown``.
     """
     _refuse_unknown(cluster, planner)
     request = PlanRequest(drop=(cluster,), only_clusters=(cluster,), accept_missing=accept_missing, prune_images=prune_images)
@@ -45,29 +45,29 @@ def clean_plan(
 
 
 def refuse_running(plan: "Plan", cluster: str, state: State) -> None:
-    """Raise PlanRefusedError when cleaning ``cluster`` means to shut nodes down first."""
+    """Raise PlanRefusedError if ``plan`` has to shut down nodes of ``cluster`` before it cleans them."""
     nodes = [action.resource for action in plan.actions if action.verb == "shutdown" and isinstance(action.resource, Node)]
     if not nodes:
         return
-    begun = [node.name for node in nodes if (record := state.record(node.address)) is not None and record.status == "pending"]
-    running = [node.name for node in nodes if node.name not in begun]
-    said = [f"{joined(running)} {'runs' if len(running) == 1 else 'run'}"] if running else []
-    said += [f"{joined(begun)} {'was' if len(begun) == 1 else 'were'} begun and may run"] if begun else []
+    pending = [node.name for node in nodes if (record := state.record(node.address)) is not None and record.status == "pending"]
+    running = [node.name for node in nodes if node.name not in pending]
+    states = [f"{joined(running)} {'is' if len(running) == 1 else 'are'} running"] if running else []
+    states += [f"{joined(pending)} {'is' if len(pending) == 1 else 'are'} pending and may be running"] if pending else []
     raise PlanRefusedError(
-        "Nodes of the cluster run" if running else "Nodes of the cluster may run",
-        f"In cluster {cluster}, {', and '.join(said)}. Run `pragmaspec shutdown {cluster}` first, or say --shutdown. "
+        "Nodes of the cluster are running" if running else "Nodes of the cluster may be running",
+        f"In cluster {cluster}, {', and '.join(states)}. Run `pragmaspec shutdown {cluster}` first, or use --shutdown. "
         "Nothing was changed.",
     )
 
 
 def recorded_clusters(state: State) -> tuple[str, ...]:
-    """Names of the clusters of which anything is recorded."""
+    """Return the names of the recorded clusters."""
     names = {record.resource.cluster for record in state.records if not isinstance(record.resource, StagedImage)}
     return tuple(sorted(names))
 
 
 def refuse_unrecorded(cluster: str, state: State) -> None:
-    """Raise UsageError when nothing of ``cluster`` is recorded in ``state``."""
+    """Raise UsageError if ``cluster`` is not recorded in ``state``."""
     known = recorded_clusters(state)
     if cluster not in known:
         names = ", ".join(known) or "none"
@@ -75,16 +75,8 @@ def refuse_unrecorded(cluster: str, state: State) -> None:
 
 
 def _refuse_unknown(cluster: str, planner: "Planner") -> None:
-    names = {each.name for each in planner.wanted.clusters} | set(recorded_clusters(planner.state))
+    names = sorted({each.name for each in planner.wanted.clusters} | set(recorded_clusters(planner.state)))
     if cluster not in names:
-        raise UsageError.of([_unknown(cluster, sorted(names), planner.wanted.spec_file)])
-
-
-def _unknown(cluster: str, names: list[str], spec_file: str) -> Problem:
-    from difflib import get_close_matches
-
-    near = get_close_matches(cluster, names, n=1)
-    hint = (
-        f"Did you mean {near[0]}?" if near else f"There {'are' if len(names) > 1 else 'is'}: {', '.join(names)}." if names else ""
-    )
-    return Problem(summary="No such cluster", detail=f"{spec_file} has no cluster {cluster}. {hint}".rstrip())
+        known = f"Clusters: {', '.join(names)}." if names else ""
+        detail = f"{planner.wanted.spec_file} has no cluster {cluster}. {did_you_mean(cluster, names, known)}"
+        raise UsageError("No such cluster", detail.rstrip())

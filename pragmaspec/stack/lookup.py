@@ -1,4 +1,4 @@
-"""What people call what is recorded: an address, or a name where only one thing has it."""
+"""Finds records by address, or by a unique name."""
 
 from pragmaspec.errors import UsageError
 from pragmaspec.report.plan.rows import display_name
@@ -6,7 +6,10 @@ from pragmaspec.state_model import Record, State
 
 
 def find_record(state: State, address: str) -> Record:
-    """The record at ``address``; a node or image may be called by its name, an allocation by its cluster. Raises UsageError."""
+    """Return the record at ``address``, which may also be the name of a node or image, or the cluster of an allocation.
+
+    Raises UsageError for none or several.
+    """
     found = state.record(address)
     if found is not None:
         return found
@@ -15,16 +18,16 @@ def find_record(state: State, address: str) -> Record:
         return named[0]
     if named:
         choices = ", ".join(record.address for record in named)
-        raise UsageError("Several things have this name", f"{address} may be {choices}.")
+        raise UsageError("Ambiguous name", f"{address} matches {choices}.")
     raise UsageError(
-        "Nothing has this address",
-        f"{address} is not recorded. `pragmaspec state list` shows what is; an address is written "
+        "No such address",
+        f"{address} is not recorded. `pragmaspec state list` shows all addresses. An address has the form "
         "SITE/CLUSTER/node/NAME, SITE/CLUSTER/allocation or SITE/image/DIGEST.",
     )
 
 
 def find_records(state: State, patterns: tuple[str, ...]) -> tuple[Record, ...]:
-    """The records that each of ``patterns`` means: an address, a name, or a pattern with ``*``. Raises UsageError."""
+    """Return the records that match ``patterns``: addresses, names, or patterns with ``*``. Raises UsageError for no match."""
     from fnmatch import fnmatchcase
 
     found: dict[str, Record] = {}
@@ -35,6 +38,6 @@ def find_records(state: State, patterns: tuple[str, ...]) -> tuple[Record, ...]:
             continue
         matching = [record for record in state.records if fnmatchcase(record.address, pattern)]
         if not matching:
-            raise UsageError("Nothing has this address", f"No recorded address is like {pattern}.")
+            raise UsageError("No such address", f"No recorded address matches {pattern}.")
         found.update((record.address, record) for record in matching)
     return tuple(found[address] for address in sorted(found))

@@ -1,4 +1,4 @@
-"""Networks that a plan removes while machines that are not the cluster's own use them."""
+"""Finds networks that a plan removes while foreign machines use them."""
 
 from collections.abc import Iterator
 
@@ -12,9 +12,9 @@ from pragmaspec.state_model import State
 
 
 def networks_in_use(plan: Plan, state: State, sites: Sites) -> tuple[Problem, ...]:
-    """One problem for each allocation of which ``plan`` drops a network that others use. The cluster's own nodes do not count.
+    """Return one problem per allocation that loses a network in use by machines other than the cluster's own nodes.
 
-    Sites are asked only where a network goes.
+    Contacts only the sites where ``plan`` removes a network.
     """
     moved = moved_state(state, plan.moves)
     return tuple(problem for action in plan.actions for problem in _problems(action, moved, sites))

@@ -1,7 +1,4 @@
-"""Making a plan with real parts: look at the sites, ask for inventories only where something grows, then plan purely.
-
-A plan that prints as people read it, for notebooks and ``print``.
-"""
+"""Computes plans from real sites: observes them, and reads inventories only where a stack grows. The planning itself is pure."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,17 +23,17 @@ PLAN_WIDTH = 120
 
 
 class ReadablePlan(Plan, frozen=True):
-    """A :class:`~pragmaspec.planning.plan.Plan` whose text is what ``pragmaspec plan`` prints."""
+    """A :class:`~pragmaspec.planning.plan.Plan` with the output of ``pragmaspec plan`` as its text."""
 
     def __str__(self) -> str:
         return plan_text(self, width=PLAN_WIDTH, colour=False).rstrip("\n")
 
     __repr__ = __str__
-    """What a notebook or a Python prompt shows of a plan that is the last value."""
+    """Shown by notebooks and the Python prompt."""
 
     @classmethod
     def of(cls, plan: Plan) -> Self:
-        """The same plan, readable."""
+        """Return ``plan`` as a readable one."""
         return cls(**{name: getattr(plan, name) for name in plan.__struct_fields__})
 
 
@@ -46,9 +43,9 @@ if TYPE_CHECKING:
 
 
 class Planner:
-    """Plans for one stack whose ``sites`` are open.
+    """Plans for one stack with open ``sites``.
 
-    ``library`` opens the image library; ``reread`` reads the spec again, with all that the named clusters point to.
+    ``library`` opens the image library; ``reread`` reads the spec again, with all details of the given clusters.
     """
 
     def __init__(
@@ -66,7 +63,7 @@ class Planner:
         self._state = state
 
     def copy_of(self, image: "WantedImage") -> "PublicCopy | None":
-        """Where else ``image`` can be had."""
+        """Return the public download of ``image``, if there is one."""
         return self.library().public_copy(image)
 
     @property
@@ -75,19 +72,19 @@ class Planner:
         return self._state
 
     def plan(self, request: PlanRequest, *, refresh: bool = True) -> ReadablePlan:
-        """The plan that ``request`` asks for. Raises what :func:`compute_plan` does, and SpecError and ImageError.
+        """Return the plan for ``request``. Raises SpecError, ImageError and the errors of :func:`compute_plan`.
 
-        A cluster that is switched on is read with all it points to only when a node of it has to be made.
+        The details of a cluster that is switched on are read only if one of its nodes has to be created.
         """
-        self._know(clusters_to_create(self.wanted, self.state, request))
+        self._read_details(clusters_to_create(self.wanted, self.state, request))
         plan = compute_plan(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
-        vanished = {drift.address.split("/")[1] for drift in plan.drift if drift.kind == "gone" and "/node/" in drift.address}
-        if self._know(frozenset(name for name in vanished if (name, True) in request.running)):
+        missing = {drift.address.split("/")[1] for drift in plan.drift if drift.kind == "gone" and "/node/" in drift.address}
+        if self._read_details(frozenset(name for name in missing if (name, True) in request.running)):
             plan = compute_plan(self.wanted, self.state, self.sites, request, refresh=refresh, copies=self.copy_of)
-        return self._with_doubts(plan)
+        return self._with_image_warnings(plan)
 
-    def _with_doubts(self, plan: ReadablePlan) -> ReadablePlan:
-        """``plan`` with a warning of every image that it boots from and that nothing can start."""
+    def _with_image_warnings(self, plan: ReadablePlan) -> ReadablePlan:
+        """Return ``plan`` with a warning for every unbootable image that it boots."""
         if not any(action.verb == "boot" for action in plan.actions):
             return plan
         from pragmaspec.planning.images.firmware import unbootable_image_warnings
@@ -95,8 +92,8 @@ class Planner:
         found = unbootable_image_warnings(plan.actions, self.wanted, self.library().unbootable_reason)
         return replace(plan, warnings=(*plan.warnings, *found)) if found else plan
 
-    def _know(self, clusters: frozenset[str]) -> bool:
-        """Read the spec again unless it was read with all that ``clusters`` point to; whether it was."""
+    def _read_details(self, clusters: frozenset[str]) -> bool:
+        """Read the spec again if details of ``clusters`` are missing, and return True if it was read."""
         needed = frozenset(name for name in clusters if self.wanted.cluster(name) is not None)
         if self.wanted.need is None or needed.issubset(self.wanted.need):
             return False
@@ -118,14 +115,14 @@ def open_planner(
 
 
 def clusters_to_create(wanted: Wanted, state: State, request: PlanRequest) -> frozenset[str]:
-    """Of the clusters that ``request`` switches on, those with nodes that are not recorded."""
+    """Return the clusters that ``request`` switches on and that have unrecorded nodes."""
     found: set[str] = set()
     for name, running in request.running:
         cluster = wanted.cluster(name)
         if running and cluster is not None:
             recorded = {(node.role, node.index) for node in state.nodes(name) if node.site == cluster.site}
-            asked = {("frontend", 0), *(("compute", index) for index in range(cluster.computes.count))}
-            found |= {name} if asked - recorded else set()
+            wanted_nodes = {("frontend", 0), *(("compute", index) for index in range(cluster.computes.count))}
+            found |= {name} if wanted_nodes - recorded else set()
     return frozenset(found)
 
 
@@ -138,14 +135,14 @@ def compute_plan(
     refresh: bool = True,
     copies: "Callable[[WantedImage], PublicCopy | None] | None" = None,
 ) -> ReadablePlan:
-    """The plan. Without ``refresh`` the sites are taken to be as recorded, and asked only for capacity where something grows.
+    """Return the plan. Without ``refresh`` the recorded state is trusted, and only the capacity of growing sites is read.
 
-    ``copies`` tells where else an image can be had; without it the plan does not say which way images take.
-    Raises PlanError, SiteError, UsageError.
+    ``copies`` returns the public download of an image; without it the plan has no image routes. Raises PlanError, SiteError and
+    UsageError.
     """
     observations: dict[str, Observations] = sites.observe(sites_in_use(wanted, state, request), state) if refresh else {}
     inventories = sites.inventories(sites_needing_inventory(wanted, state, request))
-    stored = sites.stored(prune_sites(wanted, state, request)) if request.prune_images else {}
+    stored = sites.stored_images(prune_sites(wanted, state, request)) if request.prune_images else {}
     plan = replace(make_plan(wanted, state, observations, inventories, request, stored), tool=__version__)
     if refresh:
         from pragmaspec.stack.network_use import networks_in_use

@@ -1,4 +1,4 @@
-"""The user's own line under every problem that has a place, also when planning or applying found it and knows no text."""
+"""Adds the quoted source line to problems with a position, for those found after the spec was read."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,11 +9,11 @@ from pragmaspec.errors import Problem
 from pragmaspec.files import read_regular
 from pragmaspec.spec.yaml.text import quoted_line
 
-_MOST_BYTES = 4 * 2**20
+_FILE_LIMIT_BYTES = 4 * 2**20
 
 
 def with_quotes(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """``problems``, each with its line of the file when that can be read: safe to print, and without secrets."""
+    """Return ``problems``, each with its source line if the file is readable. Quotes are printable and without secrets."""
     files: dict[str, str | None] = {}
     return tuple(_quoted(problem, files) for problem in problems)
 
@@ -30,7 +30,7 @@ def _quoted(problem: Problem, files: dict[str, str | None]) -> Problem:
 
 def _text(path: Path) -> str | None:
     try:
-        data = read_regular(path, _MOST_BYTES + 1)
+        data = read_regular(path, _FILE_LIMIT_BYTES + 1)
     except OSError:
         return None
-    return data.decode(errors="replace") if len(data) <= _MOST_BYTES else None
+    return data.decode(errors="replace") if len(data) <= _FILE_LIMIT_BYTES else None

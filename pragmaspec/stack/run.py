@@ -1,4 +1,4 @@
-"""One run that changes things: holds the stack's lock from the plan to its end, so that nothing can come between."""
+"""A run that plans and applies under one lock, so that no other run can interfere between plan and apply."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 
 
 class Run(Planner):
-    """Plans and applies under the lock of ``session``, and plans for the state as it is under the lock.
-
-    Images are brought from where they are only when one is to be staged.
-    """
+    """A planner for the locked state of ``session`` that also applies. Images are downloaded only when they are staged."""
 
     def __init__(
         self,
@@ -37,11 +34,11 @@ class Run(Planner):
 
     @property
     def state(self) -> State:
-        """The state as it is now, with everything this run has done so far."""
+        """The recorded state, including all results of this run."""
         return self.session.state
 
     def bound(self, plan: Plan) -> Plan:
-        """``plan``, which was made earlier. Raises PlanRefusedError when it is not what would be done now."""
+        """Return the saved ``plan``. Raises PlanRefusedError if it no longer matches the state, the spec and the sites."""
         from pragmaspec.engine.preconditions import check_preconditions
 
         sites = {action.resource.site for action in plan.actions}
@@ -49,7 +46,7 @@ class Run(Planner):
         return plan
 
     def check(self, plan: Plan, allow: Iterable[str]) -> None:
-        """Raise PlanRefusedError when ``plan`` does what ``allow`` does not name, or removes a network that others use."""
+        """Raise PlanRefusedError if ``plan`` needs an allowance that is not in ``allow``, or removes a network in use."""
         check_allowed(plan, allow, networks_in_use(plan, self.session.state, self.sites))
 
     def apply(
@@ -59,10 +56,10 @@ class Run(Planner):
         reporter: "Reporter | None" = None,
         images: "ImageReporter | None" = None,
     ) -> "ApplyResult":
-        """Do ``plan``. Raises PlanRefusedError when it is stale or does something that ``allow`` does not name.
+        """Apply ``plan``. Raises PlanRefusedError if it is stale or needs an allowance that is not in ``allow``.
 
-        ``images`` is told of images that have to be built or downloaded again, from threads of their own.
-        What cannot be done raises ApplyIncompleteError or InterruptedRunError, after everything else was done and recorded.
+        ``images`` reports images that have to be built or downloaded again, from worker threads. Raises ApplyIncompleteError or
+        InterruptedRunError after everything else is done and recorded.
         """
         self.check(plan, allow)
         from pragmaspec.access.ssh import SshClient
@@ -72,7 +69,7 @@ class Run(Planner):
         from pragmaspec.state.stack_key import load_stack_key
 
         providers = self._providers(plan)
-        if plan.empty and not (self._has_anything() and any(map(may_have_leftovers, providers.values()))):
+        if plan.empty and not (self._has_history() and any(map(may_have_leftovers, providers.values()))):
             return ApplyResult()
         lineage = self.session.state.lineage
         stack_key = load_stack_key(lineage, create=not self.session.state.records)
@@ -93,24 +90,24 @@ class Run(Planner):
             remote.close()
 
     def _providers(self, plan: Plan) -> "dict[str, Provider]":
-        """Those that act, and those of the sites that the plan has looked at: something may be left over there."""
+        """The providers of all sites with actions, and of all observed sites, which may have leftovers."""
         acting = {action.resource.site for action in plan.actions}
         return self.sites.providers(acting | {planned.site.name for planned in plan.sites if planned.identity is not None})
 
-    def _has_anything(self) -> bool:
-        """Whether this stack has, or had, anything that could have left something."""
+    def _has_history(self) -> bool:
+        """True if the stack has or had resources, so that leftovers are possible."""
         return bool(self.session.state.records or self.session.state.closed_ops)
 
 
 def check_allowed(plan: Plan, allow: Iterable[str], more: Iterable[Problem] = ()) -> None:
-    """Raise PlanRefusedError for everything in ``plan`` that needs to be allowed and is not; UsageError for an unknown word.
+    """Raise PlanRefusedError for every missing allowance of ``plan``; UsageError for an unknown one.
 
-    ``more``: what else the plan is refused for.
+    ``more``: further reasons to refuse the plan.
     """
     allowed = frozenset(allow)
     unknown = sorted(allowed.difference(ALLOWANCES))
     if unknown:
-        raise UsageError("Nothing is called this", f"{', '.join(unknown)} cannot be allowed. Known: {', '.join(ALLOWANCES)}.")
+        raise UsageError("Unknown allowance", f"{', '.join(unknown)} cannot be allowed. Known: {', '.join(ALLOWANCES)}.")
     refused = (*refusals(plan, allowed), *more)
     if refused:
         raise PlanRefusedError.of(refused)

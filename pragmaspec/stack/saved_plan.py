@@ -1,4 +1,4 @@
-"""Saved plans: ``plan --out FILE`` writes one, ``apply FILE`` does exactly that or refuses."""
+"""Saved plans: written by ``plan --out FILE``, and applied exactly, or refused, by ``apply FILE``."""
 
 import os
 from hashlib import sha256
@@ -8,7 +8,7 @@ from shlex import quote
 import msgspec
 
 from pragmaspec._version import __version__
-from pragmaspec.errors import PlanRefusedError, PragmaspecError, Problem, UsageError
+from pragmaspec.errors import PlanRefusedError, PragmaspecError, UsageError
 from pragmaspec.files import STANDARD_STREAM, is_standard_output, is_stream, read_regular, read_stream, write_stream
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.plan import PLAN_FORMAT, Plan
@@ -19,12 +19,12 @@ KIND = "pragmaspec-plan"
 _BEGIN = f'{{"kind":"{KIND}"'.encode()
 _HEAD_BYTES = 64
 _BYTES_MAX = 2**28
-"""More than the plan of 100,000 nodes has: what keeps an endless stream from filling the memory."""
+"""More than a plan of 100,000 nodes; keeps an endless stream from filling the memory."""
 _DIGEST_BYTES = len(',"sha256":""}') + 64
 
 
 class SavedPlan(Frozen, frozen=True):
-    """A plan with the stack it belongs to: the spec's absolute path, and the absolute path or the URL of the state."""
+    """A plan and its stack: the absolute path of the spec, and the absolute path or URL of the state."""
 
     kind: str
     tool: str
@@ -34,18 +34,18 @@ class SavedPlan(Frozen, frozen=True):
     name: str = ""
     encrypt: bool | None = None
     sha256: str = ""
-    """Of the file without this key, which is its last."""
+    """SHA-256 of the file without this key, which is the last one."""
 
 
 class _Head(msgspec.Struct):
-    """The fields of every version of a saved plan."""
+    """The fields common to all versions of a saved plan."""
 
     kind: str
     tool: str
 
 
-def check_output_file(file: str, place: StackLocation) -> None:
-    """Refuse early what a plan cannot be written to: a folder, another file, a file of the stack. Raises UsageError."""
+def check_output_file(file: str, location: StackLocation) -> None:
+    """Raise UsageError if a plan cannot be saved as ``file``: a folder, a foreign file or a file of the stack."""
     if is_standard_output(file) or is_stream(Path(file)):
         return
     path = Path(os.path.realpath(file))
@@ -54,7 +54,7 @@ def check_output_file(file: str, place: StackLocation) -> None:
         reason = f"There is no folder {Path(file).parent}. Make it, or name another file."
     elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for long names
         reason = f"{file} is a folder. Name a file in it, such as {quote(str(Path(file, 'plan.json')))}."
-    elif path in _files_of(place):
+    elif path in _files_of(location):
         reason = f"{file} is a file of the stack itself. Name another file, such as plan.json."
     elif not os.access(path.parent, os.W_OK | os.X_OK):
         reason = f"The folder {path.parent} may not be written to. Name another file."
@@ -63,12 +63,12 @@ def check_output_file(file: str, place: StackLocation) -> None:
     _refuse_other(file, path)
 
 
-def save_plan(plan: Plan, place: StackLocation, file: str) -> None:
-    """Write ``plan`` to ``file``, for its owner only; into a pipe or device, when it is one.
+def save_plan(plan: Plan, location: StackLocation, file: str) -> None:
+    """Write ``plan`` to the private ``file``, or to a pipe or device.
 
-    Raises UsageError when something else than a saved plan is there, PragmaspecError when it cannot be written.
+    Raises UsageError rather than overwrite a file that is not a saved plan, and PragmaspecError if the write fails.
     """
-    data = plan_document(plan, place)
+    data = plan_document(plan, location)
     try:
         if is_stream(Path(file)):
             write_stream(file, data)
@@ -77,36 +77,35 @@ def save_plan(plan: Plan, place: StackLocation, file: str) -> None:
         _refuse_other(file, path)
         replace_file(path, data)
     except OSError as error:
-        problem = Problem(summary="The plan cannot be saved", detail=f"{file}: {error.strerror or error}.")
-        raise PragmaspecError.of([problem]) from error
+        raise PragmaspecError("The plan cannot be saved", f"{file}: {error.strerror or error}.") from error
 
 
-def plan_document(plan: Plan, place: StackLocation) -> bytes:
-    """The content of a saved plan."""
+def plan_document(plan: Plan, location: StackLocation) -> bytes:
+    """Return the content of a saved plan."""
     saved = SavedPlan(
         kind=KIND,
         tool=__version__,
-        spec=str(place.spec_file.absolute()),
-        state=place.absolute_state,
+        spec=str(location.spec_file.absolute()),
+        state=location.absolute_state,
         plan=plan,
-        name=place.name,
-        encrypt=place.encrypt,
+        name=location.name,
+        encrypt=location.encrypt,
     )
     return _signed(msgspec.json.encode(saved))
 
 
-def _files_of(place: StackLocation) -> set[Path]:
-    spec = Path(os.path.realpath(place.spec_file))
-    state = () if is_url(place.state) else (Path(os.path.realpath(place.state)) / name for name in ("state.json", ".lock"))
+def _files_of(location: StackLocation) -> set[Path]:
+    spec = Path(os.path.realpath(location.spec_file))
+    state = () if is_url(location.state) else (Path(os.path.realpath(location.state)) / name for name in ("state.json", ".lock"))
     return {spec, spec.parent / LOCK_FILE, *state}
 
 
 def _refuse_other(file: str, path: Path) -> None:
-    """Refuse to write over what is neither a saved plan nor empty."""
+    """Raise UsageError rather than overwrite a file that is neither a saved plan nor empty."""
     if os.path.lexists(path) and not is_saved_plan(path) and not (path.is_file() and path.stat().st_size == 0):
         raise UsageError(
-            "Something else stands there",
-            f"{file} is no saved plan, so the plan was not written over it. Name another file, such as plan.json.",
+            "Not a saved plan",
+            f"{file} exists and is not a saved plan, so it was not overwritten. Choose another file, such as plan.json.",
         )
 
 
@@ -119,9 +118,9 @@ def is_saved_plan(file: Path) -> bool:
 
 
 def open_saved_plan(file: str) -> SavedPlan | None:
-    """The saved plan in the file or stream ``file``, ``-`` being standard input; None for a file that is none, such as a spec.
+    """Return the saved plan in a file or stream, ``-`` being standard input; None for any other file, such as a spec.
 
-    A stream is read once. Raises UsageError when a stream holds no saved plan, and what :func:`read_saved_plan` raises.
+    A stream is read once. Raises UsageError for a stream without a saved plan, and the errors of :func:`read_saved_plan`.
     """
     if file != STANDARD_STREAM and not is_stream(Path(file)):
         return read_saved_plan(Path(file)) if is_saved_plan(Path(file)) else None
@@ -131,14 +130,14 @@ def open_saved_plan(file: str) -> SavedPlan | None:
     except OSError as error:
         raise UsageError("Saved plan not readable", f"{name}: {error.strerror or error}.") from error
     if not data.startswith(_BEGIN):
-        found = "gave no saved plan" if data else "gave nothing"
-        detail = f"{name} {found}. Pipe in what `pragmaspec plan --out -` writes; a spec is named as a file."
+        found = "is not a saved plan" if data else "is empty"
+        detail = f"{name} {found}. Pipe in the output of `pragmaspec plan --out -`; a spec has to be a file."
         raise UsageError("No saved plan", detail)
     return _decoded(data, name)
 
 
 def read_saved_plan(file: Path) -> SavedPlan:
-    """The plan in ``file``. Raises PlanRefusedError when another version made it, UsageError when it was damaged or edited."""
+    """Return the plan in ``file``. Raises PlanRefusedError for another version, UsageError for a damaged or edited plan."""
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -154,7 +153,7 @@ def _decoded(data: bytes, file: str) -> SavedPlan:
     if head.tool != __version__:
         raise PlanRefusedError(
             "The plan was made by another version",
-            f"{file} was made by pragmaspec {head.tool}; this is {__version__}. Plan again and look at the new plan. "
+            f"{file} was made by pragmaspec {head.tool}; this is {__version__}. Plan again and review the new plan. "
             "Nothing was changed.",
         )
     try:
@@ -167,21 +166,21 @@ def _decoded(data: bytes, file: str) -> SavedPlan:
 
 
 def location_of(saved: SavedPlan) -> StackLocation:
-    """The stack of ``saved``; the spec is named as the plan names it when that is the same file from here."""
+    """Return the stack of ``saved``. The spec keeps the path in the plan if it is the same file in this directory."""
     named = Path(saved.plan.spec_file)
     spec = named if os.path.abspath(named) == saved.spec else Path(saved.spec)  # noqa: PTH100 - absolute() keeps ".."
     return StackLocation(spec=spec, name=saved.name, state=saved.state, encrypt=saved.encrypt, state_from_caller=True)
 
 
 def clusters_needed_by(plan: Plan | None) -> frozenset[str] | None:
-    """The clusters that the spec has to be read for, so that ``plan`` is seen to be of that spec; None: all."""
+    """Return the clusters whose details are needed to compare ``plan`` with its spec; None: all."""
     return None if plan is None or plan.need is None else frozenset(plan.need)
 
 
 def _signed(text: bytes) -> bytes:
-    """The line with ``text``, an object in JSON, and its SHA-256 as a last key."""
+    """Return the JSON object ``text`` with its SHA-256 as the last key, as a line."""
     return b'%s,"sha256":"%s"}\n' % (text[:-1], sha256(text).hexdigest().encode())
 
 
 def _damaged(file: str) -> UsageError:
-    return UsageError("Saved plan damaged", f"{file} is not a whole plan. Make it again with `pragmaspec plan --out`.")
+    return UsageError("Saved plan damaged", f"{file} is incomplete or edited. Create it again with `pragmaspec plan --out`.")

@@ -1,25 +1,25 @@
-"""What ``init`` writes, and what it finds out about this machine first."""
+"""Writes the files of ``pragmaspec init``, suited to this machine."""
 
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-from pragmaspec.errors import PragmaspecError, Problem
+from pragmaspec.errors import PragmaspecError
 from pragmaspec.paths import home
 from pragmaspec.spec.fields.default_keys import agent_socket, default_agent_keys, default_key_files
 from pragmaspec.spec.files import TrackedReader
 
 _LIBVIRT_SOCKETS = ("/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock", "/var/run/libvirt/libvirt-sock")
 SCHEMA_FILE = ".pragmaspec.schema.json"
-"""Beside the spec, so that an editor checks it offline, against this version."""
+"""A copy beside the spec, so that editors validate it offline and against this version."""
 BLANK_FILE = "blank.raw"
-"""An empty disk: all that a pretended machine needs to boot."""
+"""An empty disk, enough to boot a simulated machine."""
 _BLANK_BYTES = 2**20
-"""The least that a raw disk has."""
+"""The minimum size of a raw disk."""
 
 
 class MachineFacts(NamedTuple):
-    """What this machine has."""
+    """The abilities of this machine, and the user's keys."""
 
     libvirt: bool
     kvm: bool
@@ -27,14 +27,14 @@ class MachineFacts(NamedTuple):
 
 
 class ScaffoldFile(NamedTuple):
-    """A file of the scaffold; ``new`` is False when it was there before, and then it was left alone."""
+    """A file of the scaffold. ``new`` is False if it existed before, and was kept."""
 
     path: Path
     new: bool
 
 
 def inspect_machine() -> MachineFacts:
-    """Looks for a libvirt daemon, KVM and the user's ssh keys."""
+    """Look for a libvirt daemon, KVM and the user's ssh keys."""
     return MachineFacts(
         libvirt=any(Path(socket).exists() for socket in _LIBVIRT_SOCKETS),
         kvm=os.access("/dev/kvm", os.R_OK | os.W_OK),
@@ -44,7 +44,7 @@ def inspect_machine() -> MachineFacts:
 
 
 def write_scaffold(directory: Path, found: MachineFacts, *, simulated: bool) -> tuple[ScaffoldFile, ...]:
-    """Write what is not there yet. Raises PragmaspecError when that is not possible."""
+    """Write the missing files. Raises PragmaspecError if that fails."""
     from pragmaspec.spec.json_schema import schema_text
 
     files = {
@@ -58,12 +58,11 @@ def write_scaffold(directory: Path, found: MachineFacts, *, simulated: bool) -> 
         directory.mkdir(parents=True, exist_ok=True)
         return tuple(_write(directory / name, data) for name, data in files.items())
     except OSError as error:
-        problem = Problem(summary="The files cannot be written", detail=f"{error.filename}: {error.strerror}.")
-        raise PragmaspecError.of([problem]) from error
+        raise PragmaspecError("The files cannot be written", f"{error.filename}: {error.strerror}.") from error
 
 
 def spec_text(found: MachineFacts, *, simulated: bool) -> str:
-    """A complete spec, with the next things to change as comments."""
+    """Return a complete spec, with likely changes as comments."""
     head = f"# yaml-language-server: $schema=./{SCHEMA_FILE}\n"
     if simulated:
         return head + _SIMULATED + _CLUSTER.format(image="blank")

@@ -1,7 +1,4 @@
-"""The sites of one stack while it is worked on: opened when first asked, asked in parallel.
-
-What the sites say now: the observations, and how they differ from what is recorded.
-"""
+"""The sites of one stack: connections opened on first use, queries in parallel, and snapshots with their drift."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,13 +22,13 @@ from pragmaspec.site import Site
 from pragmaspec.state_model import State
 
 _Answer = TypeVar("_Answer")
-_MOST_AT_ONCE = 16
+_MAX_PARALLEL = 16
 
 
 class Sites:
-    """Providers by the name of their site. Close it when done.
+    """Providers by site name; to be closed after use.
 
-    ``where`` tells where a site is written; it is asked only when one fails.
+    ``where`` returns the position of a site in the spec. It is called only for sites that fail.
     """
 
     def __init__(self, options: Iterable[Site], where: Callable[[str], Where | None] = lambda _: None) -> None:
@@ -46,56 +43,56 @@ class Sites:
         self.close()
 
     def provider(self, name: str) -> Provider:
-        """The provider of the site ``name``. Raises SiteError when its library is missing or its options are not known."""
+        """Return the provider of site ``name``. Raises SiteError if its library or its options are missing."""
         if name not in self._open:
             options = self._options.get(name)
             if options is None:
                 raise SiteError(
-                    "A site is unknown",
+                    "Unknown site",
                     f"Site {name} is neither in the spec nor in the recorded state. Put it back into the spec.",
                 )
             self._open[name] = open_provider(options)
         return self._open[name]
 
     def providers(self, names: Iterable[str]) -> dict[str, Provider]:
-        """The providers of all ``names``."""
+        """Return the providers of ``names``."""
         return {name: self.provider(name) for name in names}
 
     def observe(self, names: Iterable[str], state: State) -> dict[str, Observations]:
-        """The objects of the stack at each site, compared with ``state``: one listing per site, in parallel.
+        """List the objects of the stack at each site and compare them with ``state``; one listing per site, in parallel.
 
-        Raises with every site that failed.
+        Raises SiteError with every failure, like the other queries.
         """
-        return self._each(names, lambda provider: provider.observe(state.lineage, state))
+        return self._query_all(names, lambda provider: provider.observe(state.lineage, state))
 
-    def reread(self, names: Iterable[str]) -> None:
-        """Have each site notice files that others made there, at once. Raises with every site that failed."""
-        self._each(names, _refresh_storage)
+    def refresh_storage(self, names: Iterable[str]) -> None:
+        """Make each site notice files that other programs have created, in parallel."""
+        self._query_all(names, _refresh_storage)
 
     def inventories(self, names: Iterable[str]) -> dict[str, Inventory]:
-        """Capacity and what is taken, of each site, at once. Raises with every site that failed."""
-        return self._each(names, lambda provider: provider.inventory())
+        """Return the capacity of each site and its use, in parallel."""
+        return self._query_all(names, lambda provider: provider.inventory())
 
-    def stored(self, names: Iterable[str]) -> dict[str, tuple[StoredImage, ...]]:
-        """The images that take up room at each site, at once; none where a site has no such thing. Raises as the others."""
-        return self._each(names, _stored_images)
+    def stored_images(self, names: Iterable[str]) -> dict[str, tuple[StoredImage, ...]]:
+        """Return the images that occupy space at each site, in parallel; none where the site cannot list them."""
+        return self._query_all(names, _stored_images)
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         opened, self._open = self._open, {}
         for provider in opened.values():
             provider.close()
 
-    def _each(self, names: Iterable[str], ask: Callable[[Provider], _Answer]) -> dict[str, _Answer]:
+    def _query_all(self, names: Iterable[str], query: Callable[[Provider], _Answer]) -> dict[str, _Answer]:
         wanted = sorted(set(names))
         providers = self.providers(wanted)
         if len(wanted) < 2:  # noqa: PLR2004 - one site needs no thread
-            return {name: self._asked(name, provider, ask) for name, provider in providers.items()}
+            return {name: self._query(name, provider, query) for name, provider in providers.items()}
         answers: dict[str, _Answer] = {}
         failures: list[PragmaspecError] = []
-        with ThreadPoolExecutor(max_workers=min(len(wanted), _MOST_AT_ONCE)) as pool:
-            asked = {name: pool.submit(self._asked, name, provider, ask) for name, provider in providers.items()}
-            for name, answer in asked.items():
+        with ThreadPoolExecutor(max_workers=min(len(wanted), _MAX_PARALLEL)) as pool:
+            pending = {name: pool.submit(self._query, name, provider, query) for name, provider in providers.items()}
+            for name, answer in pending.items():
                 try:
                     answers[name] = answer.result()
                 except PragmaspecError as error:
@@ -106,16 +103,16 @@ class Sites:
             raise kind.of(problem for error in failures for problem in error.problems)
         return answers
 
-    def _asked(self, name: str, provider: Provider, ask: Callable[[Provider], _Answer]) -> _Answer:
+    def _query(self, name: str, provider: Provider, query: Callable[[Provider], _Answer]) -> _Answer:
         try:
-            return ask(provider)
+            return query(provider)
         except SiteError as error:
-            place = self._where(name)
-            raise type(error).of(replace(problem, where=problem.where or place) for problem in error.problems) from error
+            where = self._where(name)
+            raise type(error).of(replace(problem, where=problem.where or where) for problem in error.problems) from error
 
 
 def known_sites(wanted: Wanted | None, state: State) -> tuple[Site, ...]:
-    """The options of every site: as the spec has them, else as they were last used."""
+    """Return the options of every site: those of the spec, else the recorded ones."""
     found = {site.name: site for site in state.sites}
     if wanted is not None:
         found.update((site.name, site) for site in wanted.sites)
@@ -123,9 +120,9 @@ def known_sites(wanted: Wanted | None, state: State) -> tuple[Site, ...]:
 
 
 def sites_in_use(wanted: Wanted, state: State, request: PlanRequest) -> tuple[str, ...]:
-    """Names of the sites that a plan has to look at: those with wanted clusters, and those with anything recorded.
+    """Return the names of the sites that a plan has to observe: those with wanted clusters, and those with records.
 
-    A plan for some clusters only looks only where they are.
+    A plan for selected clusters observes only their sites.
     """
     names = {cluster.site for cluster in wanted.clusters if request.concerns(cluster.name)}
     for record in state.records:
@@ -146,9 +143,9 @@ def _stored_images(provider: Provider) -> tuple[StoredImage, ...]:
 
 
 class SiteSnapshot(NamedTuple):
-    """One look at every site where something is recorded; ``seconds``: how long it took.
+    """The observations of all sites with records, and their drift; ``seconds``: duration of the observation.
 
-    In the observations each object goes by the address that it was made under (``Record.made_as``).
+    Observed objects are listed under their original addresses (``Record.original_address``).
     """
 
     state: State
@@ -158,7 +155,7 @@ class SiteSnapshot(NamedTuple):
 
 
 def take_snapshot(state: State, sites: Sites) -> SiteSnapshot:
-    """Look at the sites of all records."""
+    """Observe the sites of all records."""
     began = time.monotonic()
     found = sites.observe({record.resource.site for record in state.records}, state)
     observations = {name: by_origin(seen, state) for name, seen in found.items()}

@@ -1,4 +1,4 @@
-"""A stack as one object: what the command line uses, and what a notebook uses."""
+"""A stack as one object, for the command line and for notebooks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from pragmaspec.state.store import LockedStore, Store
     from pragmaspec.state_model import State
 
-# Every method imports what it needs: `list` and `ssh` must not pay for planning, nor planning for ssh.
+# Methods import what they need, so that `list` and `ssh` do not load planning, nor planning ssh.
 
 
 class Stack:
     """One spec and its recorded state.
 
     ``spec``: a path, or None for ``$PRAGMASPEC_SPEC``, ``cluster.yaml``, ``pragmaspec.yaml`` or the only spec here; ``state``:
-    a folder or URL where the state is recorded, None for what the spec's ``state:`` says, else ``state/<name>`` beside the spec;
-    ``location``: both, already found; ``accept_rollback``: go on from a state that is older than one this machine has seen;
-    ``locked``: refuse images that are not exactly as ``pragmaspec.lock`` has them. Nothing is read before it is needed, and the
-    spec is read anew for every plan. Every method raises PragmaspecError kinds only.
+    the folder or URL of the recorded state, None for the spec's ``state:``, else ``state/<name>`` beside the spec;
+    ``location``: both, already found; ``accept_rollback``: accept a state that is older than one this machine has seen;
+    ``locked``: refuse images that do not match ``pragmaspec.lock``. Nothing is read before it is needed, and the
+    spec is read anew for every plan. All methods raise only subclasses of PragmaspecError.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class Stack:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The name of the stack."""
         return self._location.name
 
     @cached_property
     def store(self) -> "Store":
-        """Where its state is recorded."""
+        """The store of the recorded state."""
         return open_store(self._location, accept_rollback=self._accept_rollback)
 
     @cached_property
@@ -87,36 +87,36 @@ class Stack:
         return ImageLibrary(image_store_directory(), locked=self._locked)
 
     def state(self) -> "State":
-        """What is recorded; an empty state when nothing was ever applied."""
+        """Return the recorded state; an empty one before the first apply."""
         loaded = self.store.load()
         if not loaded.exists:
-            self._refuse_other_place()
+            self._refuse_moved_state()
         self._unfinished = loaded.unfinished
         return loaded.state
 
     def lineage(self) -> str:
-        """The name of the recorded stack. Raises UsageError when nothing was ever recorded: then it has none yet."""
+        """Return the lineage of the recorded stack. Raises UsageError before the first apply, which assigns it."""
         from pragmaspec.stack.state.access import recorded_lineage
 
         return recorded_lineage(self.store)
 
     def interrupted(self) -> bool:
-        """Whether an earlier run ended before it was done, and may have left things begun: as last read, else as it is now."""
+        """True if an earlier run did not complete and may have left unfinished operations; as of the last read of the state."""
         if self._unfinished is None:
             self._unfinished = bool(self.store.backend.read().journals)
         return self._unfinished
 
     def wanted(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Wanted":
-        """The clusters that the spec describes. Builds or downloads an image whose digest is not known yet.
+        """Return the wanted clusters of the spec. Builds or downloads images whose digests are not known yet.
 
-        ``need``: the clusters whose images, keys and user-data matter, None: all; values not known of the others stay unknown.
+        ``need``: the clusters whose images, keys and user-data are needed, None: all; unknown values of others stay unknown.
         """
         from pragmaspec.stack.resolve_spec import read_wanted
 
         return read_wanted(self._location, lambda: self.library, reporter, locked=self._locked, need=need)
 
     def nodes(self, cluster: str | None = None) -> "tuple[Node, ...]":
-        """The recorded nodes, frontends first, then by index. Raises UsageError when nothing of ``cluster`` is recorded."""
+        """Return the recorded nodes, frontends first, then by index. Raises UsageError if ``cluster`` is not recorded."""
         from pragmaspec.stack.cluster_requests import refuse_unrecorded
 
         state = self.state()
@@ -135,10 +135,10 @@ class Stack:
         prune_images: bool = False,
         reporter: "ImageReporter | None" = None,
     ) -> "ReadablePlan":
-        """What apply would do; changes nothing. ``targets`` and ``exclude``: one or more addresses, names or patterns.
+        """Return the plan of the next apply; changes nothing. ``targets`` and ``exclude``: addresses, names or patterns.
 
-        ``replace``: the same for nodes that shall be made anew. ``prune_images``: also remove images from the sites that no node
-        of any stack uses.
+        ``replace``: the same for nodes to rebuild. ``prune_images``: also remove images from the sites that no node of any stack
+        uses.
         """
         from pragmaspec.planning.request import PlanRequest
 
@@ -154,10 +154,10 @@ class Stack:
 
     @contextmanager
     def planner(self, reporter: "ImageReporter | None" = None, *, need: frozenset[str] | None = None) -> "Iterator[Planner]":
-        """A planner without the lock, whose sites are open inside the context. ``need``: as for :meth:`wanted`."""
+        """A planner with open sites, without the lock. ``need``: as for :meth:`wanted`."""
         from pragmaspec.stack.planning import open_planner
 
-        self._refuse_other_place()
+        self._refuse_moved_state()
         wanted, state = self.wanted(reporter, need=need), self.state()
         with open_planner(self._location, wanted, state, *self._planner_sources(reporter)) as planner:
             yield planner
@@ -165,7 +165,7 @@ class Stack:
     def apply(
         self, plan: "Plan | None" = None, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None
     ) -> "ApplyResult":
-        """Do ``plan``, or plan and do it. Nobody is asked: ``allow`` names what may be lost (rebuild, data-loss, protected)."""
+        """Apply ``plan``, or a new plan, without confirmation: ``allow`` lists the risks (rebuild, data-loss, protected)."""
         from pragmaspec.planning.request import PlanRequest
         from pragmaspec.stack.saved_plan import clusters_needed_by
 
@@ -173,14 +173,14 @@ class Stack:
             return run.apply(plan if plan is not None else run.plan(PlanRequest()), _words(allow), reporter)
 
     def boot(self, cluster: str, *, allow: str | Iterable[str] = (), reporter: "Reporter | None" = None) -> "ApplyResult":
-        """Let a cluster run, whatever ``state:`` the spec gives it; what else the spec changes of its nodes waits."""
+        """Boot a cluster, whatever its ``state:`` in the spec. Other changes of its nodes are deferred."""
         from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, boot_plan
 
         with self.run(f"boot {cluster}", need=NO_CLUSTER_DETAILS) as run:
             return run.apply(boot_plan(run, cluster), _words(allow), reporter)
 
     def shutdown(self, cluster: str, *, reporter: "Reporter | None" = None) -> "ApplyResult":
-        """Shut a cluster down: computes before the frontend, gracefully, then by force after a limit."""
+        """Shut a cluster down, computes before the frontend: gracefully, then by force after a limit."""
         from pragmaspec.stack.cluster_requests import NO_CLUSTER_DETAILS, shutdown_plan
 
         with self.run(f"shutdown {cluster}", need=NO_CLUSTER_DETAILS) as run:
@@ -195,7 +195,7 @@ class Stack:
         allow: str | Iterable[str] = (),
         reporter: "Reporter | None" = None,
     ) -> "ApplyResult":
-        """Remove a cluster with its disks. Refused while it runs, unless ``shutdown``; and when protected, unless allowed.
+        """Remove a cluster with its disks. Refused while it runs, unless ``shutdown``; and while protected, unless allowed.
 
         ``prune_images``: also remove images from its site that no node of any stack uses.
         """
@@ -214,11 +214,11 @@ class Stack:
         steal_lock: bool = False,
         need: frozenset[str] | None = None,
     ) -> "Iterator[Run]":
-        """Hold the lock while planning and applying. ``command``: what others who meet the lock are told; ``need``: as above."""
+        """Hold the lock while planning and applying. ``command`` is shown to runs that find the lock; ``need``: as above."""
         from pragmaspec.stack.planning import open_planner
         from pragmaspec.stack.run import Run
 
-        self._refuse_other_place()
+        self._refuse_moved_state()
         wanted = self.wanted(reporter, need=need)
         with (
             self.session(command, lineage, steal_lock=steal_lock) as session,
@@ -228,14 +228,14 @@ class Stack:
 
     @contextmanager
     def session(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[StoreSession]":
-        """Hold the lock and record what is done."""
+        """Hold the lock, and record operations."""
         self._before_locking(steal_lock=steal_lock)
         with self.store.session(command, lineage) as session:
             yield session
 
     @contextmanager
     def opened(self, command: str, lineage: str | None = None, *, steal_lock: bool = False) -> "Iterator[LockedStore]":
-        """Hold the lock and what stands there, to replace it as a whole."""
+        """Hold the lock and the current state, to replace it as a whole."""
         self._before_locking(steal_lock=steal_lock)
         with self.store.open_locked(command, lineage) as opened:
             yield opened
@@ -246,19 +246,19 @@ class Stack:
         return lambda: self.library, lambda need: self.wanted(reporter, need=need)
 
     def _before_locking(self, *, steal_lock: bool) -> None:
-        self._refuse_other_place()
+        self._refuse_moved_state()
         if steal_lock:
             from pragmaspec.stack.state.access import take_over_lock
 
             take_over_lock(self.store)
 
-    def _refuse_other_place(self) -> None:
+    def _refuse_moved_state(self) -> None:
         from pragmaspec.stack.state.renamed_spec import refuse_moved_state
 
         refuse_moved_state(self._location, self.store)
 
     def look(self) -> "SiteSnapshot":
-        """What the sites say now."""
+        """Observe the sites of all records."""
         from pragmaspec.stack.sites import Sites, take_snapshot
 
         state = self.state()
@@ -266,7 +266,7 @@ class Stack:
             return take_snapshot(state, sites)
 
     def remote(self, state: "State | None" = None) -> "SshClient":
-        """OpenSSH to the recorded nodes, with keys and host keys in place. Raises UsageError when nothing was ever recorded."""
+        """Return an ssh client for the recorded nodes, with keys and host keys. Raises UsageError before the first apply."""
         from pragmaspec.access.ssh import SshClient
         from pragmaspec.state.stack_key import load_stack_key
 
@@ -278,7 +278,7 @@ class Stack:
         return remote
 
     def ssh(self, node: str, *command: str, timeout_s: float = 60.0) -> "CommandResult":
-        """Run ``command`` on a node and wait for it: exit status, stdout (bytes) and stderr."""
+        """Run ``command`` on a node, and return its exit status, stdout (bytes) and stderr."""
         from pragmaspec.access.node_lookup import find_node
 
         state = self.state()
@@ -286,7 +286,7 @@ class Stack:
 
     @contextmanager
     def provider_of(self, node: "Node", state: "State") -> "Iterator[tuple[Provider, Mark]]":
-        """The provider of the node's site, and the node's mark there."""
+        """The provider of the node's site, and the mark of the node."""
         from pragmaspec.stack.sites import Sites
         from pragmaspec.state_model import Record
 
@@ -295,9 +295,9 @@ class Stack:
             yield sites.provider(node.site), mark
 
     def close(self) -> None:
-        """Let go of everything; nothing is held between calls today, but may be one day."""
+        """Do nothing: a stack holds no lock or connection of its own between calls. Exists for ``with`` and ``closing``."""
 
 
-def _words(given: str | Iterable[str]) -> tuple[str, ...]:
-    """One word, or several; a word is not taken for its letters."""
-    return (given,) if isinstance(given, str) else tuple(given)
+def _words(words: str | Iterable[str]) -> tuple[str, ...]:
+    """Return ``words`` as a tuple; a string is a single word."""
+    return (words,) if isinstance(words, str) else tuple(words)

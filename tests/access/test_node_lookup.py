@@ -20,8 +20,8 @@ def test_a_name_at_two_sites_asks_for_the_address():
 @pytest.mark.parametrize(
     ("word", "hint"),
     [
-        ("hello-compute-2", "Did you mean hello-compute-1 or hello-compute-0"),
-        ("zzz", "There are: hello-compute-0, hello-compute-1, hello-frontend."),
+        ("hello-compute-2", "Did you mean hello-compute-[01]"),
+        ("zzz", "Recorded nodes: hello-compute-0, hello-compute-1, hello-frontend."),
     ],
 )
 def test_a_wrong_name_shows_the_right_ones(word, hint):
@@ -30,7 +30,7 @@ def test_a_wrong_name_shows_the_right_ones(word, hint):
 
 
 def test_many_names_are_not_all_listed():
-    with pytest.raises(UsageError, match="and more"):
+    with pytest.raises(UsageError, match="and 10 more"):
         find_node(state(*(recorded(f"c-compute-{index}", index) for index in range(20))), "zzz")
 
 

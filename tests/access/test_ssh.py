@@ -42,7 +42,7 @@ def test_the_first_connection_is_verified_without_a_question(remote):
 def test_a_wrong_host_key_is_refused_and_nothing_is_sent(serve, short_folder):
     server = serve(FRONTEND, StackKey(b"z" * 32))
     remote = _connected(short_folder, server)
-    with pytest.raises(AccessError, match="A node shows a wrong host key"):
+    with pytest.raises(AccessError, match="A node has a wrong host key"):
         remote.run(FRONTEND, ["true"])
     assert "Accepted" not in server.log.read_text()
 

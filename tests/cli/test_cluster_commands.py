@@ -130,7 +130,7 @@ def test_a_cluster_that_left_the_spec_can_be_cleaned(cli: CommandLine) -> None:
 def test_an_unknown_cluster_is_a_usage_error(cli: CommandLine, verb: str) -> None:
     cli.spec()
     assert "Did you mean hello?" in cli(verb, "helo", status=64).err
-    assert "There is: hello." in cli(verb, "zzz", status=64).err
+    assert "Clusters: hello." in cli(verb, "zzz", status=64).err
     cli(verb, "hello", "--target", "x", status=64)
 
 

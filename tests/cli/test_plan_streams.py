@@ -75,7 +75,7 @@ def test_valid_targets_for_a_saved_plan(cli: CommandLine) -> None:
         ("pragmaspec.lock", 64, "is a file of the stack itself"),
         ("state/cluster/state.json", 64, "There is no folder"),
         ("nowhere/plan.json", 64, "There is no folder"),
-        ("disk.raw", 64, "disk.raw is no saved plan"),
+        ("disk.raw", 64, "disk.raw exists and is not a saved plan"),
         ("/dev/full", 1, "No space left on device"),
         ("/proc/self/plan.json", 1, "/proc/self/plan.json"),
     ],
@@ -90,11 +90,11 @@ def test_invalid_targets_for_a_saved_plan(cli: CommandLine, name: str, status: i
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("P apply <(cat cluster.yaml)", "gave no saved plan. Pipe in what `pragmaspec plan --out -` writes"),
-        ("P apply -", "standard input gave nothing"),
-        ("P apply /dev/null", "/dev/null gave nothing"),
-        ("P plan --out - 2>/dev/null | head -c 500 | P apply -", "standard input is not a whole plan"),
-        ("P key import /dev/null", "not what `pragmaspec key export` writes"),
+        ("P apply <(cat cluster.yaml)", "is not a saved plan. Pipe in the output of `pragmaspec plan --out -`"),
+        ("P apply -", "standard input is empty"),
+        ("P apply /dev/null", "/dev/null is empty"),
+        ("P plan --out - 2>/dev/null | head -c 500 | P apply -", "standard input is incomplete or edited"),
+        ("P key import /dev/null", "not a file written by `pragmaspec key export`"),
     ],
 )
 def test_piped_input_that_is_not_a_plan_is_refused(cli: CommandLine, line: str, words: str) -> None:
@@ -125,7 +125,7 @@ def test_streams_are_read_and_written_once(cli: CommandLine) -> None:
         written = other_ends.submit((cli.directory / "second").write_bytes, plan)
         cli("apply", "-y", "second")
         assert written.result() == len(plan)
-    assert "/dev/null gave nothing" in cli("apply", "/dev/null", status=64).err
+    assert "/dev/null is empty" in cli("apply", "/dev/null", status=64).err
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(cli.directory / "socket"))
         assert "Saved plan not readable" in cli("apply", "socket", status=64).err

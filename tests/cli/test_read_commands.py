@@ -65,7 +65,7 @@ def test_show(cli: CommandLine) -> None:
     assert cli("show", "lab/hello/node/hello-compute-0").out == cli("show", "hello-compute-0").out
     assert "vlan 20" in cli("show", "hello").out
     assert cli("show", "tiny", "--json").json["record"]["kind"] == "image"
-    assert "Nothing has this address" in cli("show", "hello-compute-7", status=64).err
+    assert "No such address" in cli("show", "hello-compute-7", status=64).err
 
 
 def test_show_lists_the_candidates_of_an_ambiguous_name(cli: CommandLine) -> None:
@@ -153,7 +153,7 @@ def test_ssh_to_an_unknown_node_is_refused(cli: CommandLine) -> None:
 
 def test_ssh_passes_the_remaining_arguments_to_the_node(cli: CommandLine) -> None:
     cli.running(public="none", readiness="none")
-    assert "cannot be reached" in cli("ssh", "hello-frontend", "ls", "-l", status=1).err
+    assert "Unreachable node" in cli("ssh", "hello-frontend", "ls", "-l", status=1).err
 
 
 def test_console(cli: CommandLine) -> None:

@@ -57,7 +57,7 @@ class Here(SshClient):
     def run(self, node, argv, stdin=b"", timeout_s=60.0, tick=None):
         if node in self.refused or self.lost:
             self.lost = max(0, self.lost - 1)
-            raise AccessError("A node was not reached over ssh", f"{node}: Connection refused")
+            raise AccessError("Ssh connection failed", f"{node}: Connection refused")
         if stdin:  # files for the guest: this machine keeps its own
             self.sent.append(node)
             return CommandResult(status=self.install_status, stdout=b"", stderr="read-only file system\n")
@@ -127,7 +127,7 @@ def test_a_broken_connection_is_made_again_until_the_time_is_over(here, guests):
     here.lost = 1
     assert _first_boot(guests) == ""
     here.refused = {COMPUTE.address}
-    with pytest.raises(AccessError, match="not reached"):
+    with pytest.raises(AccessError, match="Ssh connection failed"):
         _first_boot(guests, 0.0)
 
 
@@ -201,7 +201,7 @@ def test_another_machine_is_not_asked_again(here, guests):
 
     def run(node, argv, stdin=b"", timeout_s=60.0, tick=None):
         asked.append(node)
-        raise HostKeyError("A node shows a wrong host key")
+        raise HostKeyError("A node has a wrong host key")
 
     here.run = run
     with pytest.raises(HostKeyError):

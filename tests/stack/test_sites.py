@@ -96,9 +96,9 @@ class Looked(Sites):
         super().__init__(sites)
         self.asked: list[str] = []
 
-    def reread(self, names: Iterable[str]) -> None:
+    def refresh_storage(self, names: Iterable[str]) -> None:
         self.asked.append("look again")
-        super().reread(names)
+        super().refresh_storage(names)
 
     def observe(self, names: Iterable[str], state: State) -> dict[str, Observations]:
         self.asked.append("observe")

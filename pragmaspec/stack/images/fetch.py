@@ -1,4 +1,4 @@
-"""Images of a spec brought to this machine, built anew, and asked for."""
+"""Downloads and builds the images of a spec."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, PragmaspecError, Problem, UsageError
 from pragmaspec.frozen import Frozen
+from pragmaspec.text import did_you_mean
 
 if TYPE_CHECKING:
     from pragmaspec.images.reporter import ImageReporter
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class RebuildResult(Frozen, frozen=True):
-    """An image that was built a second time. ``digest``: what it is known by; ``found``: what came out now."""
+    """The result of building an image a second time: its known ``digest``, and the one ``found`` now."""
 
     name: str
     digest: str
@@ -23,17 +24,16 @@ class RebuildResult(Frozen, frozen=True):
 
     @property
     def same(self) -> bool:
-        """Whether both are the same bytes."""
+        """True if both builds are identical."""
         return self.digest == self.found
 
 
 def fetch_images(
     stack: "Stack", names: Collection[str] = (), reporter: "ImageReporter | None" = None, *, built: bool = False
 ) -> "tuple[WantedImage, ...]":
-    """Bring images of the spec to this machine: ``names``, or all. ``built``: only those that have a ``build:``.
+    """Fetch images of the spec to this machine: ``names``, or all. ``built``: only those with a ``build:``.
 
-    Goes on with the others when one cannot be had. Raises SpecError, UsageError for an unknown name, and ImageError with every
-    problem.
+    Continues after failures. Raises SpecError, UsageError for an unknown name, and ImageError with every problem.
     """
     loaded = _loaded(stack)
     found: list[WantedImage] = []
@@ -48,14 +48,14 @@ def fetch_images(
         else:
             found.append(image)
     if problems:
-        raise ImageError.of(dict.fromkeys(problems))  # a damaged lock file is met with each image
+        raise ImageError.of(dict.fromkeys(problems))  # a damaged lock file is reported for every image
     return tuple(found)
 
 
 def rebuild_images(
     stack: "Stack", names: Collection[str], store_dir: Path, reporter: "ImageReporter"
 ) -> tuple[RebuildResult, ...]:
-    """Build images of the spec again, beside the store, and compare. Raises SpecError, UsageError and ImageError."""
+    """Build images of the spec again, outside the store, and compare. Raises SpecError, UsageError and ImageError."""
     from pragmaspec.images.context import ImageContext
     from pragmaspec.images.sources.registry import source_of
     from pragmaspec.images.store.blobs import BlobStore
@@ -72,9 +72,9 @@ def rebuild_images(
 
 
 def missing_files(stack: "Stack", store_dir: Path) -> Mapping[str, str]:
-    """What the lock file beside the spec asks for and this machine has not: ``kernel of debian-12`` by SHA-256.
+    """Return the files that the lock file requires and the store lacks: labels such as ``kernel of debian-12`` by SHA-256.
 
-    Empty when there is no spec here, or no lock file beside it.
+    Empty without a spec, or without a lock file beside it.
     """
     from pragmaspec.images.lock.lock_file import read_lock
     from pragmaspec.images.store.blobs import BlobStore
@@ -103,14 +103,11 @@ def _loaded(stack: "Stack") -> "LoadedSpec":
 
 
 def _chosen(loaded: "LoadedSpec", names: Collection[str], *, built: bool) -> list[str]:
-    """The images that are meant, in the order of the spec."""
-    from difflib import get_close_matches
-
+    """Return the selected images, in the order of the spec."""
     known = [name for name, model in loaded.model.images.items() if model.build is not None or not built]
-    kind = "image that is built" if built else "image"
+    kind = "built image" if built else "image"
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            advice = f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(known)) or 'none'}."
-            raise UsageError("No such image", f"The spec has no {kind} called {name}. {advice}")
+            advice = did_you_mean(name, known, f"Images: {', '.join(sorted(known)) or 'none'}.")
+            raise UsageError("No such image", f"The spec has no {kind} {name}. {advice}")
     return [name for name in known if name in names or not names]

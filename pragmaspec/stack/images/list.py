@@ -1,4 +1,4 @@
-"""All images that a stack knows of: those of the spec, those it recorded at sites, those that are kept locally."""
+"""Lists the images of a stack: in the spec, recorded at sites, and stored locally."""
 
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def list_images(stack: "Stack", reporter: "ImageReporter | None" = None) -> tuple[ImageRow, ...]:
-    """The images by name, those of the spec first. Raises SpecError and ImageError."""
+    """Return the images, those of the spec first. Raises SpecError and ImageError."""
     wanted, state = stack.wanted(reporter), stack.state()
-    kept = {entry.digest for entry in stack.library.entries()}
+    stored = {entry.digest for entry in stack.library.entries()}
     found = {
         image.digest: ImageRow(
             name=image.name,
@@ -23,7 +23,7 @@ def list_images(stack: "Stack", reporter: "ImageReporter | None" = None) -> tupl
             digest=image.digest,
             size_bytes=sum(blob.size_bytes for blob in (image.disk, image.kernel, image.initrd) if blob),
             sites=_sites(state, image.digest),
-            local=image.digest in kept,
+            local=image.digest in stored,
         )
         for image in wanted.images
     }
@@ -37,7 +37,7 @@ def list_images(stack: "Stack", reporter: "ImageReporter | None" = None) -> tupl
                 digest=image.digest,
                 size_bytes=image.transfer_bytes,
                 sites=_sites(state, image.digest),
-                local=image.digest in kept,
+                local=image.digest in stored,
             ),
         )
     return tuple(found.values())

@@ -1,10 +1,10 @@
-"""The lock file of a stack: each image of its spec, as it was found to be."""
+"""Updates the lock file of a stack, which pins each image of its spec."""
 
 from collections.abc import Collection
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from pragmaspec.errors import ImageError, Problem, UsageError
+from pragmaspec.text import did_you_mean
 
 if TYPE_CHECKING:
     from pragmaspec.images.lock.entries import LockChange
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def lock_images(
     stack: "Stack", upgrade: Collection[str] = (), reporter: "ImageReporter | None" = None, *, accept_older: bool = False
 ) -> "tuple[LockChange, ...]":
-    """Bring ``pragmaspec.lock`` beside the spec up to date, and say what became of each image, sorted by name.
+    """Update ``pragmaspec.lock`` beside the spec, and return the change of each image, sorted by name.
 
-    Entries that count stay as they are but for those named in ``upgrade``. What could be locked is, also when others could not.
-    Raises SpecError, UsageError for a name that is no image of the spec, and ImageError with every problem.
+    Valid entries are kept, except those in ``upgrade``. Continues after failures. Raises SpecError, UsageError for a name that is
+    not an image of the spec, and ImageError with every problem.
     """
     from pragmaspec.spec.loader import load_spec
     from pragmaspec.stack.resolve_spec import check_stack_name
@@ -53,6 +53,5 @@ def lock_images(
 def _check_names(upgrade: Collection[str], images: Collection[str]) -> None:
     for name in upgrade:
         if name not in images:
-            near = get_close_matches(name, images, n=1)
-            advice = f"Did you mean {near[0]}?" if near else f"It has {', '.join(sorted(images)) or 'none'}."
+            advice = did_you_mean(name, images, f"Images: {', '.join(sorted(images)) or 'none'}.")
             raise UsageError("No such image", f"The spec has no image {name}. {advice}")

@@ -1,4 +1,4 @@
-"""Which images the stacks of this machine need: by their specs, by their lock files, and by what is recorded at sites."""
+"""Finds the images that the stacks of this machine need: by their specs, lock files and recorded state."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from pragmaspec.planning.wanted import Wanted
 
     Need = tuple[str, set[str]]
-    """The digest of an image, and those of its files."""
+    """The digest of an image and those of its files."""
 
 
 class UnreadableStack(Frozen, frozen=True):
-    """A stack of which something cannot be read, so that it may need more than is known; and why."""
+    """A stack that cannot be read completely, so that it may need further images, and the reason."""
 
     stack: str
     problem: Problem
 
 
 class NeededImages(Frozen, frozen=True):
-    """What has to stay: digests of files and images. ``uses``: for each image, by whom; ``gone``: stacks that are no more.
+    """The digests of needed files and images. ``uses``: the stacks that use each image; ``gone``: stacks that no longer exist.
 
-    ``given_up``: names of imported disks that are no longer wanted; ``unread``: what may be needed beside all that.
+    ``given_up``: names of imported disks to remove; ``unread``: stacks with possible further needs.
     """
 
     files: frozenset[str]
@@ -40,22 +40,22 @@ class NeededImages(Frozen, frozen=True):
     unread: tuple[UnreadableStack, ...] = ()
 
 
-def record_use(place: StackLocation, wanted: "Wanted", store_dir: Path) -> None:
-    """Keep which images the spec of ``place`` means, so that they are not pruned."""
+def record_use(location: StackLocation, wanted: "Wanted", store_dir: Path) -> None:
+    """Record the images of the spec at ``location``, so that they are not pruned."""
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.images.store.usage import StackUsage, record_usage
 
     images = tuple(sorted({image.digest for image in wanted.images}))
     record_usage(
-        BlobStore(store_dir), StackUsage(spec=str(place.spec_file.absolute()), state=place.absolute_state, images=images)
+        BlobStore(store_dir), StackUsage(spec=str(location.spec_file.absolute()), state=location.absolute_state, images=images)
     )
 
 
 def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> NeededImages:
-    """What the stacks of this machine need of ``store``, and what was imported, but for ``forgotten``.
+    """Return the images in ``store`` that stacks of this machine need, and imported ones, except ``forgotten``.
 
-    ``forgotten``: stacks, named by spec or state, and names of imported disks. Raises ImageError when that cannot be told of one
-    of them: whoever cannot look must not remove. Raises UsageError for a name that nothing has.
+    ``forgotten``: specs or states of stacks, and names of imported disks. Raises ImageError if a stack cannot be read, because
+    nothing may be removed then. Raises UsageError for an unknown name.
     """
     needed = scan_image_uses(store, forgotten)
     if needed.unread:
@@ -64,7 +64,7 @@ def needed_images(store: "BlobStore", forgotten: Collection[str] = ()) -> Needed
 
 
 def scan_image_uses(store: "BlobStore", forgotten: Collection[str] = ()) -> NeededImages:
-    """The same, as far as it can be told. Raises ImageError when it is not known which stacks there are, and UsageError."""
+    """Return the same as far as it is known. Raises ImageError if the list of stacks cannot be read, and UsageError."""
     from pragmaspec.images.catalogue import Catalogue
     from pragmaspec.images.store.usage import stack_usages
 
@@ -99,34 +99,34 @@ def scan_image_uses(store: "BlobStore", forgotten: Collection[str] = ()) -> Need
 
 
 def _means(name: str, user: "StackUsage") -> bool:
-    """Whether somebody who says ``name`` here means the spec or the state of ``user``."""
-    said = {name} if is_url(name) else {os.path.normpath(Path(name).absolute()), os.path.realpath(name)}
-    return any(place and (place if is_url(place) else os.path.normpath(place)) in said for place in (user.spec, user.state))
+    """True if ``name`` is the spec or the state of ``user``."""
+    forms = {name} if is_url(name) else {os.path.normpath(Path(name).absolute()), os.path.realpath(name)}
+    return any(place and (place if is_url(place) else os.path.normpath(place)) in forms for place in (user.spec, user.state))
 
 
 def _check_known(forgotten: Collection[str], everybody: "Collection[StackUsage]", imported: Collection[str]) -> None:
-    """Raises UsageError for each name that means nothing."""
+    """Raise UsageError with every unknown name."""
     known = ", ".join([*sorted(imported), *(user.shown for user in everybody)]) or "nothing"
     wrong = [name for name in forgotten if name not in imported and not any(_means(name, user) for user in everybody)]
     if wrong:
         raise UsageError.of(
             Problem(
                 summary="Nothing to forget",
-                detail=f"{name} is no spec or state that the store knows, and no imported disk. It keeps for: {known}.",
+                detail=f"{name} is neither a spec or state known to the store, nor an imported disk. Known: {known}.",
             )
             for name in wrong
         )
 
 
 def _of_spec(user: "StackUsage", catalogue: "Catalogue") -> "Iterator[Need]":
-    """What its spec meant when it was last read."""
+    """The images of its spec when it was last read."""
     if user.spec and Path(user.spec).exists():
         for image in user.images:
             yield image, _files(catalogue, image)
 
 
 def _of_lock(user: "StackUsage", _: "Catalogue") -> "Iterator[Need]":
-    """What stands in the lock file beside its spec."""
+    """The images in the lock file beside its spec."""
     from pragmaspec.images.lock.lock_file import read_lock
 
     if user.spec and Path(user.spec).exists():
@@ -136,7 +136,7 @@ def _of_lock(user: "StackUsage", _: "Catalogue") -> "Iterator[Need]":
 
 
 def _of_state(user: "StackUsage", catalogue: "Catalogue") -> "Iterator[Need]":
-    """What is recorded of it at sites."""
+    """The images in its recorded state."""
     from pragmaspec.resources import Node, StagedImage
     from pragmaspec.stack.state.access import store_at
 
@@ -156,15 +156,15 @@ def _files(catalogue: "Catalogue", image: str) -> set[str]:
 
 
 def _is_gone(user: "StackUsage") -> bool:
-    """Whether neither its spec nor its state is there any more."""
+    """True if neither its spec nor its state exists any more."""
     return not (user.spec and Path(user.spec).exists()) and not is_url(user.state) and not Path(user.state).exists()
 
 
 def _cannot_look(unread: UnreadableStack) -> Problem:
     return Problem(
         summary="Cannot tell which images are needed",
-        detail=f"{unread.stack}: {unread.problem.summary}. {unread.problem.detail} Nothing was removed. Make that readable, or "
-        f"say `--forget {unread.stack}` when the stack is no more.",
+        detail=f"{unread.stack}: {unread.problem.summary}. {unread.problem.detail} Nothing was removed. Make it readable, or "
+        f"use `--forget {unread.stack}` if the stack no longer exists.",
         where=unread.problem.where,
         quote=unread.problem.quote,
     )

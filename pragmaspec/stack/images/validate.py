@@ -1,4 +1,4 @@
-"""Whether the files and names that the images of a spec point to are there: what can be said without building or fetching any."""
+"""Checks that the files and names in the images of a spec exist, without building or fetching anything."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +15,9 @@ _Place = tuple[str, ...]
 
 
 def image_findings(name: str, model: "ImageModel", directory: Path) -> Iterator[Finding]:
-    """What the image ``name`` of a spec in ``directory`` points to and is not there. Asks nobody on the network.
+    """Yield the missing files and names of image ``name`` of a spec in ``directory``. Uses no network.
 
-    Raises ImageError when the user's settings about sources are not understood.
+    Raises ImageError if the user's settings of image sources are invalid.
     """
     at = ("images", name)
     for place, path in _files(model):
@@ -30,7 +30,7 @@ def image_findings(name: str, model: "ImageModel", directory: Path) -> Iterator[
 
 
 def _files(model: "ImageModel") -> Iterator[tuple[_Place, str]]:
-    """Local files, by where they stand in the image."""
+    """The local files, by their path in the image section."""
     named: dict[_Place, str | None] = {
         ("source",): model.source,
         ("kernel",): model.kernel,

@@ -1,4 +1,4 @@
-"""Where the state of a stack is recorded: opening the place, and what is checked before anything is written there."""
+"""Opens the state store of a stack, with the checks before the first write."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from pragmaspec.state_model import State
 
 
-def open_store(place: StackLocation, *, accept_rollback: bool = False) -> "Store":
-    """The store of ``place``; contacts nothing. Raises UsageError for a URL that nothing reads, or that holds a password."""
-    return store_at(place.state, encrypt=place.encrypt, accept_rollback=accept_rollback)
+def open_store(location: StackLocation, *, accept_rollback: bool = False) -> "Store":
+    """Return the store of ``location``; opens no connection. Raises UsageError for an unsupported URL or one with a password."""
+    return store_at(location.state, encrypt=location.encrypt, accept_rollback=accept_rollback)
 
 
 def store_at(where: str, *, encrypt: bool | None = None, accept_rollback: bool = False) -> "Store":
-    """The store at ``where``, the path of a folder or a URL. Raises UsageError, as :func:`open_store`."""
+    """Return the store at ``where``, a folder or a URL. Raises UsageError, as :func:`open_store`."""
     from pragmaspec.state.backends.registry import open_backend
     from pragmaspec.state.store import Store
 
@@ -29,43 +29,43 @@ def store_at(where: str, *, encrypt: bool | None = None, accept_rollback: bool =
 
 
 def recorded_lineage(store: "Store") -> str:
-    """The name of the stack in ``store``. Raises UsageError when nothing is recorded there: then the stack has none yet."""
+    """Return the lineage of the stack in ``store``. Raises UsageError before the first apply, which assigns it."""
     loaded = store.load()
     if not loaded.exists:
         raise UsageError(
             "Nothing is recorded yet",
-            f"There is no state at {store.backend.title}, so the stack has no name and no key: the first "
-            "`pragmaspec apply` makes both.",
+            f"There is no state at {store.backend.title}, so the stack has no lineage and no key yet. The first "
+            "`pragmaspec apply` creates both.",
         )
     return loaded.state.lineage
 
 
 def decode_state(store: "Store", text: bytes, name: str) -> "State":
-    """The state in ``text``, which was found at ``name``; a person may have edited it. Raises StateUnreadableError."""
+    """Return the state in ``text``, possibly edited by hand; ``name``: its source. Raises StateUnreadableError."""
     from pragmaspec.state.load import decrypt_snapshot
     from pragmaspec.state.snapshot import decode_edited
 
     return decode_edited(decrypt_snapshot(text, name, store.cipher)[0], name).state
 
 
-def refuse_unmigrated_state(place: StackLocation, store: "Store") -> None:
-    """Raise UsageError when the spec names a new place that is empty, while the state still stands where it usually does.
+def refuse_unmigrated_state(location: StackLocation, store: "Store") -> None:
+    """Raise UsageError if the ``state:`` of the spec is empty, while there is a state in the default folder.
 
-    Planning from nothing would make everything a second time.
+    Planning from an empty state would create everything a second time.
     """
-    usual = place.default_state
-    if not place.state_from_spec or usual is None or not (usual / "state.json").is_file() or store.exists():
+    default = location.default_state
+    if not location.state_from_spec or default is None or not (default / "state.json").is_file() or store.exists():
         return
     raise UsageError(
-        "The state is still in its old place",
-        f"The spec says that the state is recorded at {store.backend.title}, where nothing is yet, but {usual} holds "
-        "one. Bring it over with `pragmaspec state migrate`. If that folder belongs to something else, move it away. Nothing "
+        "The state has not been migrated",
+        f"The spec sets the state to {store.backend.title}, which is empty, but {default} contains "
+        "one. Run `pragmaspec state migrate` to copy it. If that folder belongs to something else, move it away. Nothing "
         "was changed.",
     )
 
 
 def take_over_lock(store: "Store") -> None:
-    """Take the lock from whoever holds it; free: nothing to do. Raises UsageError where a dead holder's lock frees itself."""
+    """Break the lock, if it is held. Raises UsageError for a backend that releases the lock of a dead holder by itself."""
     holder = store.backend.holder()
     if holder is not None:
         store.backend.break_lock(holder.id)

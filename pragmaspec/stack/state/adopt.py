@@ -1,4 +1,4 @@
-"""Taking what is at a site with our marks back into the state, so that the next plan repairs or cleans it. Pure."""
+"""Records for orphans: objects with our marks that are not recorded. The next plan repairs or cleans them. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -16,7 +16,7 @@ _UNKNOWN_NETWORK = "0.0.0.0/0"
 
 
 def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
-    """The record of ``orphan``: degraded, because nobody knows how far its making came.
+    """Return the record of ``orphan``: degraded, because its creation may be incomplete.
 
     ``wanted`` are the resources that the spec wants, by address. What it wants is taken to be what is there, as far as the site
     does not tell otherwise; what it does not want is recorded with what is needed to remove it.
@@ -40,7 +40,7 @@ def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
 
 
 def with_current_address(orphan: Orphan, state: State) -> Orphan:
-    """``orphan`` at the address that it has now, when ``state`` records other parts of its cluster or site under a new name."""
+    """Return ``orphan`` at its current address, if ``state`` records its cluster or site under a new name."""
     if orphan.seen is None:
         return orphan
     made_site, made_cluster, *_ = orphan.address.split("/")
@@ -56,25 +56,25 @@ def with_current_address(orphan: Orphan, state: State) -> Orphan:
     return orphan
 
 
-def with_original_address(record: Record, made_as: str, lineage: str) -> Record:
-    """``record`` of an object that was made under the address ``made_as``, after which the site and its guest call it."""
-    if record.address == made_as:
+def with_original_address(record: Record, original_address: str, lineage: str) -> Record:
+    """Return ``record`` with its original address, by which the site and the guest know it."""
+    if record.address == original_address:
         return record
     node = record.resource
     if isinstance(node, Node):
-        nics = tuple(replace(nic, mac=mac_address(lineage, made_as, nic.network)) for nic in node.nics)
-        return replace(record, resource=replace(node, nics=nics), origin=made_as)
-    return replace(record, origin=made_as)
+        nics = tuple(replace(nic, mac=mac_address(lineage, original_address, nic.network)) for nic in node.nics)
+        return replace(record, resource=replace(node, nics=nics), origin=original_address)
+    return replace(record, origin=original_address)
 
 
 def adoption_order(orphans: Iterable[Orphan]) -> tuple[tuple[Orphan, ...], tuple[Orphan, ...]]:
-    """What has to be recorded first, and the nodes: their addresses follow from what their cluster holds."""
+    """Split ``orphans`` into those to record first, and the nodes, whose addresses follow from their cluster's allocation."""
     all_ = tuple(orphans)
     return tuple(one for one in all_ if one.kind != "node"), tuple(one for one in all_ if one.kind == "node")
 
 
 def with_held_allocations(wanted: Wanted, lineage: str, held: Iterable[Orphan], inventories: Mapping[str, Inventory]) -> Wanted:
-    """``wanted`` with each cluster asking for what its allocation in ``held`` holds, as far as the sites tell."""
+    """Return ``wanted`` with each cluster requesting what its allocation in ``held`` has, as far as the sites report it."""
     by_address = {orphan.address: orphan for orphan in held}
     return replace(
         wanted,
@@ -88,7 +88,7 @@ def with_held_allocations(wanted: Wanted, lineage: str, held: Iterable[Orphan], 
 
 
 def _renamed(address: str, site: str, before: str, after: str) -> str:
-    """``address`` of something in the cluster ``before`` as it is when the cluster is called ``after`` and its site ``site``."""
+    """Return ``address`` of a resource in cluster ``before`` as it is in cluster ``after`` at ``site``."""
     _, _, *inside = address.split("/")
     if inside[0] == "node" and inside[1].startswith(f"{before}-"):
         inside[1] = f"{after}{inside[1].removeprefix(before)}"
@@ -118,7 +118,7 @@ def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
         sizes = {"cpus": seen.cpus, "memory_mib": seen.memory_mib} if running and seen.cpus and seen.memory_mib else {}
         return replace(asked, running=running, keys="", peers="", image=asked.image if seen.disk else "", **sizes)
     site, cluster, _, name = orphan.address.split("/")
-    role, index = _place_of(name, cluster)
+    role, index = _role_and_index(name, cluster)
     return Node(
         site=site,
         cluster=cluster,
@@ -134,8 +134,8 @@ def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
     )
 
 
-def _place_of(name: str, cluster: str) -> tuple[Role, int]:
-    """Role and index of the node ``name``, which follow from its name."""
+def _role_and_index(name: str, cluster: str) -> tuple[Role, int]:
+    """Return role and index of the node ``name``, which follow from its name."""
     number = name.removeprefix(f"{cluster}-compute-")
     return ("compute", int(number)) if number.isdecimal() else ("frontend", 0)
 

@@ -1,4 +1,4 @@
-"""Changing what is recorded without touching any site. Every edit is one new snapshot: it is there whole, or not at all."""
+"""Edits the recorded state without contacting any site. Every edit is one new snapshot, so it is atomic."""
 
 import re
 from collections.abc import Iterable
@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from pragmaspec.errors import Problem, UsageError
+from pragmaspec.errors import UsageError
 from pragmaspec.state_model import Record, State
+from pragmaspec.text import did_you_mean
 
 if TYPE_CHECKING:
     from pragmaspec.state.store import LockedStore, Store
 
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,40}[a-z0-9])?")
-"""What a spec lets clusters and sites be called."""
+"""The valid names of clusters and sites in a spec."""
 
 
 def write_edit(store: "Store", opened: "LockedStore", after: State) -> State:
-    """Record ``after`` in the place of what is held; what is recorded then. Raises StateUnwritableError.
+    """Replace the locked state by ``after``, and return it as recorded. Raises StateUnwritableError.
 
     ``opened`` is what ``store`` holds. Not by the journal: a crash could leave a part of an edit there, and what is taken out
     here is not gone from its site.
@@ -32,14 +33,14 @@ def write_edit(store: "Store", opened: "LockedStore", after: State) -> State:
 
 
 def without_records(state: State, records: Iterable[Record]) -> State:
-    """``state`` without ``records``: what they are about stays at its site."""
+    """Return ``state`` without ``records``; their objects stay at the sites."""
     return state.with_records((), (record.address for record in records))
 
 
 def with_renamed(state: State, kind: Literal["cluster", "site"], before: str, after: str) -> State:
-    """``state`` with the cluster or site ``before`` called ``after``.
+    """Return ``state`` with the cluster or site ``before`` renamed to ``after``.
 
-    Raises UsageError for a name that is not recorded or cannot be, PlanError for one that is taken.
+    Raises UsageError for an unrecorded or invalid name, PlanError for one in use.
     """
     from pragmaspec.planning.moves.moves import moved_state
     from pragmaspec.planning.wanted import Move
@@ -47,16 +48,9 @@ def with_renamed(state: State, kind: Literal["cluster", "site"], before: str, af
 
     names = recorded_clusters(state) if kind == "cluster" else tuple(sorted({record.resource.site for record in state.records}))
     if before not in names:
-        raise UsageError.of([_unknown(kind, before, names)])
+        hint = did_you_mean(before, names, f"Recorded: {', '.join(names) or 'none'}.")
+        raise UsageError(f"No such {kind}", f"No {kind} {before} is recorded. {hint}")
     if not _NAME.fullmatch(after):
-        detail = f"{after} cannot be the name of a {kind}: small letters, digits and dashes, a letter first."
-        raise UsageError("Wrong name", detail)
+        detail = f"{after} cannot be the name of a {kind}: use lower-case letters, digits and dashes, starting with a letter."
+        raise UsageError("Invalid name", detail)
     return moved_state(state, (Move(before=before, after=after, kind=kind),))
-
-
-def _unknown(kind: str, name: str, names: tuple[str, ...]) -> Problem:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, names, n=1)
-    hint = f"Did you mean {near[0]}?" if near else f"Recorded: {', '.join(names) or 'none'}."
-    return Problem(summary=f"No such {kind}", detail=f"No {kind} {name} is recorded. {hint}")

@@ -1,4 +1,4 @@
-"""Removing what is recorded of a stack that has nothing left anywhere: its state, its key, its ssh files, its cached spec."""
+"""Removes the local files of a stack without resources: its state, key, ssh files and cached spec."""
 
 import shutil
 from contextlib import suppress
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from pragmaspec.state.store import Store
 
 
-def forget_stack(place: StackLocation, store: "Store") -> bool:
-    """Remove the state in ``store`` with the stack's secret; whether there was one.
+def forget_stack(location: StackLocation, store: "Store") -> bool:
+    """Remove the state in ``store`` and the stack's key, and return True if there was a state.
 
-    Raises PlanRefusedError while anything is recorded.
+    Raises PlanRefusedError while resources are recorded.
     """
     from pragmaspec.access.ssh_files import ssh_directory
     from pragmaspec.state.spec_cache import SpecCache
@@ -36,10 +36,10 @@ def forget_stack(place: StackLocation, store: "Store") -> bool:
             shutil.rmtree(ssh_directory(state.lineage), ignore_errors=True)
             with suppress(FileNotFoundError):
                 key_file(state.lineage).unlink()
-        usual = place.default_state
-        if usual is not None:
+        default = location.default_state
+        if default is not None:
             with suppress(OSError):
-                usual.parent.rmdir()  # `state/`, when this was its last stack
-    if place.spec is not None:
-        SpecCache(__version__).forget(place.spec)
+                default.parent.rmdir()  # `state/`, if this was its last stack
+    if location.spec is not None:
+        SpecCache(__version__).forget(location.spec)
     return there

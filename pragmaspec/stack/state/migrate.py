@@ -1,4 +1,4 @@
-"""From where to where a state is copied."""
+"""Copies the recorded state to another backend."""
 
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Migration(NamedTuple):
-    """``source`` is copied to ``target``. ``line`` is what the spec has to say then; ``said_by_spec``: it says so already."""
+    """A copy of the state. ``line``: the new ``state:`` of the spec; ``state_from_spec``: it is the present one already."""
 
     source: "Store"
     target: "Store"
@@ -21,46 +21,50 @@ class Migration(NamedTuple):
     encrypt: bool
 
     @classmethod
-    def of(cls, place: StackLocation, source: str | None, target: str | None) -> Self:
-        """What is meant: to ``target``, else to where the spec says; from ``source``, else from where it is now.
+    def of(cls, location: StackLocation, source: str | None, target: str | None) -> Self:
+        """Return the migration from ``source``, else the present state, to ``target``, else the ``state:`` of the spec.
 
-        Raises UsageError when both are one place, or one is not known.
+        Raises UsageError if both are the same, or if one is missing.
         """
-        to = target or (place.state if place.state_from_spec else None)
+        to = target or (location.state if location.state_from_spec else None)
         if to is None:
-            raise UsageError("No target", "Say where the state shall be: a URL, a folder, or the spec's `state:`.")
-        usual = str(place.default_state) if place.default_state is not None else place.state
-        origin = source or (usual if target is None else place.state)
-        from_, to_ = store_at(origin), store_at(to, encrypt=place.encrypt)
+            raise UsageError("No target", "Give the new state: a URL, a folder, or the `state:` of the spec.")
+        default = str(location.default_state) if location.default_state is not None else location.state
+        origin = source or (default if target is None else location.state)
+        from_, to_ = store_at(origin), store_at(to, encrypt=location.encrypt)
         if from_.backend.title == to_.backend.title:
             raise UsageError(
-                "The state is there already",
-                f"Source and target are both {to_.backend.title}. Say --from for where the state is now.",
+                "The state is already there",
+                f"Source and target are both {to_.backend.title}. Give the present state with --from.",
             )
         if source is None and target is None and to_.exists():
-            detail = f"{to_.backend.title}, where the spec says that it is, holds one. Say --from to bring over another one."
-            raise UsageError("The state is there already", detail)
+            detail = f"{to_.backend.title}, the `state:` of the spec, contains one. Give --from to copy another one."
+            raise UsageError("The state is already there", detail)
         if not from_.exists():
-            raise UsageError("Nothing to copy", f"There is no state at {from_.backend.title}. Say --from for where it is.")
+            raise UsageError(
+                "Nothing to copy", f"There is no state at {from_.backend.title}. Give the present state with --from."
+            )
         if to_.exists() and _earlier(to, from_):
-            to_ = store_at(to, encrypt=place.encrypt, accept_rollback=True)
-        return cls(from_, to_, to, state_from_spec=place.state_from_spec and to == place.state, encrypt=bool(place.encrypt))
+            to_ = store_at(to, encrypt=location.encrypt, accept_rollback=True)
+        return cls(
+            from_, to_, to, state_from_spec=location.state_from_spec and to == location.state, encrypt=bool(location.encrypt)
+        )
 
     def copy(self) -> "State":
-        """Do it; the state that stands at the target then. Raises what :func:`pragmaspec.state.transfer.copy_state` raises."""
+        """Copy, and return the state at the target. Raises the errors of :func:`pragmaspec.state.transfer.copy_state`."""
         from pragmaspec.state.transfer import copy_state
 
         try:
             return copy_state(self.source, self.target)
         except PragmaspecError:
-            self.source.read()  # so that this machine remembers again what an earlier version at the target made it forget
+            self.source.read()  # restores the rollback guard, which an earlier version at the target has reset
             raise
 
 
 def _earlier(target: str, source: "Store") -> bool:
-    """Whether what stands at ``target`` is an earlier version of what is copied, as it is on the way back to an old place.
+    """True if ``target`` contains an earlier version of the state, as when a state is copied back to its old backend.
 
-    This machine then takes it for rolled back, rightly; but nothing is forgotten when the newer one replaces it.
+    The rollback guard rightly rejects it, but nothing is lost when the newer version replaces it.
     """
     there, here = store_at(target, accept_rollback=True).read(), source.read()
     return there.lineage == here.lineage and there.serial < here.serial

@@ -1,4 +1,4 @@
-"""Finding at the sites what carries our marks and is in no state, and taking it back into the state."""
+"""Finds orphans at the sites, and adopts them into the state."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -24,28 +24,28 @@ from pragmaspec.state_model import State
 
 
 class AdoptionResult(NamedTuple):
-    """The state with what was taken in, and the addresses of that."""
+    """The state with the adopted orphans, and their addresses."""
 
     state: State
     addresses: tuple[str, ...]
 
 
 def find_orphans(state: State, sites: Sites, names: Iterable[str]) -> tuple[Orphan, ...]:
-    """Objects of this stack at the sites ``names`` that are not recorded, snapshot files included. One listing per site."""
+    """Return the unrecorded objects of this stack at the sites ``names``, including snapshot files. One listing per site."""
     names = tuple(names)
-    sites.reread(names)
+    sites.refresh_storage(names)
     return orphans(state, sites.observe(names, state))
 
 
 def find_other_stacks(lineage: str, sites: Sites, names: Iterable[str]) -> tuple[OtherStack, ...]:
-    """Stacks other than ``lineage`` at the sites ``names``. A stack is known here if its key is."""
+    """Return the other stacks at the sites ``names``. A stack is known if its key is on this machine."""
     return other_stacks(sites.inventories(names), lineage, lambda other: key_file(other).exists())
 
 
 def select_orphans(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Orphan, ...]:
-    """The orphans that ``patterns`` (addresses, or patterns with ``*``) mean. Raises UsageError for one that means none.
+    """Return the orphans that match ``patterns``: addresses, or patterns with ``*``. Raises UsageError for no match.
 
-    What stands beside a recorded object cannot be recorded too, and what is left over is removed by the next apply.
+    Excludes objects beside a recorded one, which cannot be recorded too, and leftovers, which the next apply removes.
     """
     free = [orphan for orphan in found if not orphan.recorded_beside and not orphan.left_over]
     picked: dict[str, Orphan] = {}
@@ -54,8 +54,8 @@ def select_orphans(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Or
         if not matching:
             known = ", ".join(sorted(orphan.address for orphan in free)) or "nothing"
             raise UsageError(
-                "There is no such orphan",
-                f"Nothing without a record is called {pattern}. What carries this stack's marks and is not recorded: {known}.",
+                "No such orphan",
+                f"No unrecorded object matches {pattern}. Unrecorded objects with this stack's marks: {known}.",
             )
         picked.update((orphan.address, orphan) for orphan in matching)
     return tuple(picked[address] for address in sorted(picked))
@@ -64,10 +64,10 @@ def select_orphans(found: Iterable[Orphan], patterns: Iterable[str]) -> tuple[Or
 def adopt_orphans(
     found: Iterable[Orphan], state: State, wanted: Wanted | None, sites: Sites, options: Iterable[Site]
 ) -> AdoptionResult:
-    """``state`` with ``found`` recorded, degraded. ``options`` are those of the sites. Raises PlanError, SiteError, UsageError.
+    """Return ``state`` with ``found`` recorded as degraded. ``options``: of the sites. Raises PlanError, SiteError, UsageError.
 
-    What belongs to clusters as a whole comes first, because it decides which addresses their nodes have. What was made under
-    a name that its cluster or site no longer has is recorded under the present one.
+    Allocations and images come first, because the addresses of nodes follow from them. Objects of renamed clusters or sites are
+    recorded under the current name.
     """
     found = tuple(found)
     _refuse_taken(found, state)
@@ -90,7 +90,7 @@ def adopt_orphans(
 
 
 def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
-    """Raise UsageError when something else is recorded where one of ``found`` would be."""
+    """Raise UsageError if another object is recorded at the current address of one of ``found``."""
     problems = [
         Problem(
             summary="Another object is recorded under this name",
@@ -105,7 +105,7 @@ def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
 
 
 def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | None, sites: Sites) -> Mapping[str, Resource]:
-    """What the spec wants to be at the addresses of ``part``."""
+    """Return the wanted resources at the addresses of ``part``."""
     if wanted is None:
         return {}
     asked = {(orphan.site, orphan.address.split("/")[1]) for orphan in part if orphan.kind != "image"}

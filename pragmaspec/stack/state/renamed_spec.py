@@ -1,4 +1,4 @@
-"""A spec that would begin a second stack, although the state of the first is there under the name that the spec had before."""
+"""Detects a spec that would start a second stack, because the state of the first has the spec's former name."""
 
 import os
 from collections.abc import Iterator
@@ -16,31 +16,31 @@ if TYPE_CHECKING:
     from pragmaspec.state.store import Store
 
 
-def refuse_moved_state(place: StackLocation, store: "Store") -> None:
-    """Raise UsageError when the state of ``place`` is to begin in ``store`` although it stands somewhere else."""
-    refuse_unmigrated_state(place, store)
-    refuse_second_stack(place, store)
+def refuse_moved_state(location: StackLocation, store: "Store") -> None:
+    """Raise UsageError if ``store`` is empty although the state of the stack exists elsewhere."""
+    refuse_unmigrated_state(location, store)
+    refuse_second_stack(location, store)
 
 
-def refuse_second_stack(place: StackLocation, store: "Store") -> None:
-    """Raise UsageError when nothing is recorded of ``place``, and clusters of its spec are recorded by a stack without a spec.
+def refuse_second_stack(location: StackLocation, store: "Store") -> None:
+    """Raise UsageError if the stack is not recorded, but clusters of its spec are, by a stack without a spec.
 
-    Its clusters would be made a second time. Only folders where the state is by default depend on the name of a file, and who
-    names a place for the state means it.
+    Its clusters would be created a second time. Applies to default state folders only, as no other depends on the name of the
+    spec file.
     """
-    usual = place.default_state
-    if place.spec is None or usual is None or place.state_from_spec or place.state_from_caller:
+    default = location.default_state
+    if location.spec is None or default is None or location.state_from_spec or location.state_from_caller:
         return
-    if os.path.lexists(usual / "state.json") or not usual.parent.is_dir() or store.exists():
+    if os.path.lexists(default / "state.json") or not default.parent.is_dir() or store.exists():
         return
-    for folder in _without_spec(place.spec, usual.parent):
-        common = _clusters(place) & _recorded(folder)
+    for folder in _without_spec(location.spec, default.parent):
+        common = _clusters(location) & _recorded(folder)
         if common:
-            raise UsageError.of([_second(place, usual, folder, sorted(common))])
+            raise UsageError.of([_second(location, default, folder, sorted(common))])
 
 
 def _without_spec(spec: Path, states: Path) -> Iterator[Path]:
-    """Folders of ``states`` that hold the state of a stack which no spec that is known has."""
+    """Yield the folders in ``states`` with the state of a stack that has no known spec."""
     named = {stack_name(other) for other in find_specs(spec.parent)}
     used = _used_elsewhere(spec)
     for folder in sorted(states.iterdir()):
@@ -49,7 +49,7 @@ def _without_spec(spec: Path, states: Path) -> Iterator[Path]:
 
 
 def _used_elsewhere(spec: Path) -> frozenset[str]:
-    """Folders where specs of other names or places, as far as this machine has seen them, record their state."""
+    """The state folders of other specs that this machine has seen."""
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.images.store.usage import stack_usages
     from pragmaspec.stack.images.store_directory import image_store_directory
@@ -63,35 +63,35 @@ def _used_elsewhere(spec: Path) -> frozenset[str]:
     return frozenset()
 
 
-def _clusters(place: StackLocation) -> set[str]:
-    """The names of the spec's clusters; none when it cannot be read, or names its stack in an unusual way: that is told later."""
+def _clusters(location: StackLocation) -> set[str]:
+    """The cluster names of the spec; none if it is invalid or has an undefault ``stack:``, which is reported later."""
     from pragmaspec.spec.yaml.parser import read_document
     from pragmaspec.spec.yaml.tree import Mapping, plain_data
 
     try:
-        items = read_document(place.spec_file.read_bytes(), str(place.spec)).root.items
+        items = read_document(location.spec_file.read_bytes(), str(location.spec)).root.items
     except (OSError, SpecError):
         return set()
     clusters, stack = items.get("clusters"), items.get("stack")
-    told_otherwise = stack is not None and plain_data(stack) != place.name
-    return set(clusters.items) if isinstance(clusters, Mapping) and not told_otherwise else set()
+    has_other_name = stack is not None and plain_data(stack) != location.name
+    return set(clusters.items) if isinstance(clusters, Mapping) and not has_other_name else set()
 
 
 def _recorded(folder: Path) -> set[str]:
-    """The names of the clusters that are recorded in ``folder``; none when it cannot be read."""
+    """The names of the clusters recorded in ``folder``; none if it is unreadable."""
     try:
         return set(recorded_clusters(store_at(str(folder)).read()))
     except PragmaspecError:
         return set()
 
 
-def _second(place: StackLocation, usual: Path, folder: Path, common: list[str]) -> Problem:
+def _second(location: StackLocation, default: Path, folder: Path, common: list[str]) -> Problem:
     clusters = f"cluster{'s' if len(common) > 1 else ''} {', '.join(common)}"
-    move = f"mv {quote(str(folder))} {quote(str(usual))}"
+    move = f"mv {quote(str(folder))} {quote(str(default))}"
     return Problem(
         summary="The state has another name than the spec",
-        detail=f"Nothing is recorded at {usual}, so {place.spec} would begin a second stack. {folder} records {clusters} of a "
-        f"stack for which there is no spec here. If {place.spec} is that spec under a new name, write `stack: {folder.name}` in "
-        f"it, or rename the folder: `{move}` (`git {move}` where it is committed). If a second stack is meant, say so once with "
-        f"`--state {quote(str(usual))}`. Nothing was changed.",
+        detail=f"Nothing is recorded at {default}, so {location.spec} would start a second stack. {folder} records {clusters} "
+        f"of a stack for which there is no spec here. If {location.spec} is that spec under a new name, write "
+        f"`stack: {folder.name}` in it, or rename the folder: `{move}` (`git {move}` where it is committed). If a second stack "
+        f"is intended, confirm it once with `--state {quote(str(default))}`. Nothing was changed.",
     )

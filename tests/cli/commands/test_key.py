@@ -17,7 +17,7 @@ def _keys(cli: CommandLine) -> list[Path]:
 
 def test_show_does_not_print_the_key(cli: CommandLine) -> None:
     cli.spec()
-    assert "the first `pragmaspec apply` makes both" in cli("key", "show", status=64).err
+    assert "The first `pragmaspec apply` creates" in cli("key", "show", status=64).err
     cli.running()
     (file,) = _keys(cli)
     secret = file.read_text().strip()
@@ -87,8 +87,8 @@ def test_export_refuses_a_terminal(cli: CommandLine) -> None:
 def test_export_does_not_replace_a_file(cli: CommandLine) -> None:
     cli.running()
     (cli.directory / "hello.key").write_text("mine")
-    assert "not written over" in cli("key", "export", "hello.key", status=64).err
-    assert "not written over" in cli("key", "export", "/dev/null", status=64).err
+    assert "not overwritten" in cli("key", "export", "hello.key", status=64).err
+    assert "not overwritten" in cli("key", "export", "/dev/null", status=64).err
     assert "cannot be written" in cli("key", "export", "nowhere/hello.key", status=1).err
     assert (cli.directory / "hello.key").read_text() == "mine"
 
@@ -100,7 +100,7 @@ def test_import_does_not_replace_a_different_key(cli: CommandLine) -> None:
     other = "0" * 64
     file.write_text(other)
     result = cli("key", "import", "hello.key", status=1)
-    assert "another key already" in result.err
+    assert "Another key exists" in result.err
     assert file.read_text() == other
     assert other not in result.err
 
@@ -109,7 +109,7 @@ def test_import_does_not_replace_a_different_key(cli: CommandLine) -> None:
 def test_import_refuses_invalid_input(cli: CommandLine, text: str) -> None:
     (cli.directory / "x.key").write_bytes(text.encode("latin-1"))
     result = cli("key", "import", "x.key", status=64)
-    assert "This is no key" in result.err
+    assert "Not a key file" in result.err
     assert "s3cr3t" not in result.err
     assert "not readable" in cli("key", "import", "nowhere", status=64).err
 

@@ -77,7 +77,7 @@ def test_a_lost_state_is_recovered(cli: CommandLine) -> None:
 def test_a_single_object_is_adopted(cli: CommandLine) -> None:
     cli.running()
     cli("state", "rm", "hello-compute-0", "hello-compute-1", "-y")
-    assert "There is no such orphan" in cli("orphans", "--adopt", "hello-frontend", status=64).err
+    assert "No such orphan" in cli("orphans", "--adopt", "hello-frontend", status=64).err
     cli("orphans", "--adopt", "lab/hello/node/hello-compute-0")
     (left,) = cli("orphans", "--site", "lab", "--json").json["orphans"]
     assert left["address"] == "lab/hello/node/hello-compute-1"

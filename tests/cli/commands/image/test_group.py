@@ -116,7 +116,7 @@ def test_fetch_list_and_convert_an_image_of_the_spec(cli: CommandLine, run: Run)
         assert (cli.directory / f"{name}.vmdk").exists()
     with pytest.raises(UsageError, match="Did you mean tiny"):
         run("fetch", "tinny")
-    with pytest.raises(UsageError, match="image that is built"):
+    with pytest.raises(UsageError, match="built image"):
         run("build", "tiny")
     assert run("build") == "The store is empty. `pragmaspec image fetch` downloads the images of a spec.\n"
 
@@ -171,7 +171,7 @@ def test_an_imported_disk_is_kept_until_it_is_forgotten(cli: CommandLine, run: R
     run("import", written(cli, "My Disk_2.raw", bootable()))
     path = store.path(file_sha256(cli.directory / "My Disk_2.raw"))
     assert "Nothing to remove" in run("prune", "--older-than", "0", "--dry-run")
-    with pytest.raises(UsageError, match=r"your-disk is no spec or state .* It keeps for: my-disk-2\."):
+    with pytest.raises(UsageError, match=r"your-disk is neither a spec or state .* Known: my-disk-2\."):
         run("prune", "--forget", "your-disk")
     result = run("prune", "--older-than", "0", "-y", "--forget", "my-disk-2")
     assert "my-disk-2 no longer exists" in result

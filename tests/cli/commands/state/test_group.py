@@ -72,7 +72,7 @@ def test_rm_by_pattern(cli: CommandLine) -> None:
     cli.running()
     cli("state", "rm", "lab/hello/node/*", "tiny", "-y")
     assert [record["kind"] for record in cli("state", "list", "--json").json["records"]] == ["allocation"]
-    assert "No recorded address is like" in cli("state", "rm", "lab/hello/node/*", "-y", status=64).err
+    assert "No recorded address matches" in cli("state", "rm", "lab/hello/node/*", "-y", status=64).err
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_mv_of_a_site(cli: CommandLine) -> None:
 def test_mv_refuses_invalid_names(cli: CommandLine) -> None:
     cli.running()
     assert "Did you mean hello?" in cli("state", "mv", "helo", "world", status=64).err
-    assert "Wrong name" in cli("state", "mv", "hello", "World", status=64).err
+    assert "Invalid name" in cli("state", "mv", "hello", "World", status=64).err
     assert "No site hello" in cli("state", "mv", "--site", "hello", "hall", status=64).err
 
 
@@ -220,7 +220,7 @@ def test_migrate_before_editing_the_spec(cli: CommandLine) -> None:
     spec.write_text("state: ./new/place\n" + spec.read_text())
     assert cli("plan").out.startswith("No changes")
     assert cli("state", "list").out.startswith("new/place  ·  serial 2")
-    assert "there already" in cli("state", "migrate", "-y", status=64).err
+    assert "already there" in cli("state", "migrate", "-y", status=64).err
 
 
 def test_migrate_back(cli: CommandLine) -> None:
@@ -269,7 +269,7 @@ def test_migrate_after_editing_the_spec(cli: CommandLine) -> None:
 def test_migrate_refuses_invalid_targets(cli: CommandLine) -> None:
     cli.running()
     assert "No target" in cli("state", "migrate", "-y", status=64).err
-    assert "there already" in cli("state", "migrate", "state/cluster", "-y", status=64).err
+    assert "already there" in cli("state", "migrate", "state/cluster", "-y", status=64).err
     assert "Nothing to copy" in cli("state", "migrate", "new", "--from", "empty", "-y", status=64).err
     assert "Did you mean" in cli("state", "migrate", "postgress://db/x", "-y", status=64).err
 
