@@ -1,4 +1,4 @@
-"""A web server with one file, at an address that another machine reaches; it can be made to stop in the middle."""
+"""A web server with one file, at an address that another machine reaches; it can pause halfway."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Web:
-    """What it gives and where. ``asked``: who asked; ``hold``: half is sent, then it waits for this."""
+    """The file and the URL of a server. ``asked``: its clients; ``hold``: an event it waits for after half of the file."""
 
     content: bytes = b""
     url: str = ""
@@ -21,7 +21,7 @@ class Web:
 
 @contextmanager
 def web_server(address: str) -> Iterator[Web]:
-    """Serves until the end of the ``with`` block."""
+    """Serve until the end of the ``with`` block."""
     web = Web()
 
     class Handler(BaseHTTPRequestHandler):
@@ -41,7 +41,7 @@ def web_server(address: str) -> Iterator[Web]:
                 web.broken_off.set()
 
         def _wait(self, hold: threading.Event) -> None:
-            """Until ``hold``; whether the other side is still there is seen by what it says, which is nothing until it goes."""
+            """Wait for ``hold``. A client sends nothing more, so the end of its stream means that it is gone."""
             self.connection.settimeout(0.1)
             while not hold.is_set():
                 try:

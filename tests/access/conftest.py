@@ -101,18 +101,17 @@ def serve(tmp_path):
 
 @pytest.fixture
 def short_folder():
-    """A folder whose path leaves room for the name of a socket."""
-    import shutil
+    """A folder whose path is short enough for a socket in it."""
     import tempfile
 
-    folder = Path(tempfile.mkdtemp(prefix="ps", dir="/tmp"))
-    yield folder
-    shutil.rmtree(folder)
+    # An ssh master that is exiting may remove its socket during the cleanup.
+    with tempfile.TemporaryDirectory(prefix="ps", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path, monkeypatch):
-    """No test sees the keys of whoever runs it."""
+    """Hide the ssh keys of the user who runs the tests."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "SSH_AUTH_SOCK"):
