@@ -118,7 +118,7 @@ def _variables(node: Node, route: Route, ssh_config: str) -> HostVariables:
         "ansible_host": _literal(route.name),
         "ansible_user": _literal(route.user),
         "ansible_ssh_common_args": _literal(f"-F {quote(ssh_config)}"),
-        # Ansible's own, 10 s, stands before the configuration's on ssh's command line, where the first one counts.
+        # Ansible's default of 10 s comes before the client configuration on ssh's command line, where the first value wins.
         "ansible_ssh_timeout": route.connect_timeout_s,
         "pragmaspec_address": _literal(node.address),
         "pragmaspec_cluster": _literal(node.cluster),

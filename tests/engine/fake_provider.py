@@ -1,4 +1,4 @@
-"""A site in plain Python that implements the provider protocol, for tests of the engine: it does what it is told, or fails so."""
+"""Providers in memory for tests of the engine, with hooks to fail or block calls."""
 
 import threading
 from collections.abc import Callable
@@ -41,11 +41,11 @@ Hook = Callable[[str, str], None]
 """Called with verb and address before each call has its effect; may raise or block."""
 
 
-class SshSite:
+class SshGuestProvider:
+    """A site in memory whose guests are reached over ssh. Hooks ``before`` and ``after`` the effect of every call may fail it."""
+
     identity_kind = "ident"
     window_s = 0.0
-
-    """What is there, in dicts; hooks ``before`` and ``after`` the effect of every call may fail it. Guests are asked by ssh."""
 
     def __init__(self, before: Hook | None = None, after: Hook | None = None) -> None:
         self.there: dict[str, Resource] = {}
@@ -142,8 +142,8 @@ class SshSite:
                 self._at_once -= 1
 
 
-class FakeSite(SshSite):
-    """Its guests are pretended: ``stages`` says of some how far they come, the others are ready at once."""
+class FakeProvider(SshGuestProvider):
+    """A site with simulated guests: ready at once, unless ``stages`` has an earlier stage."""
 
     @property
     def abilities(self) -> Abilities:
@@ -155,8 +155,8 @@ class FakeSite(SshSite):
         return self.stages.get(node.name, "cloud-init")
 
 
-class HoldingSite(FakeSite):
-    """Its machines are made first and run when they are released."""
+class PausingProvider(FakeProvider):
+    """A site that creates machines paused, and runs them when they are resumed."""
 
     def __init__(self, before: Hook | None = None) -> None:
         super().__init__(before)
@@ -207,7 +207,7 @@ def bring_up(computes: int, *, readiness: Readiness | None = None) -> list[Actio
 
 
 @contextmanager
-def applying(store: LocalStore, site: SshSite, directory: Path, remote: SshClient | None = None, **limits: float):
+def applying(store: LocalStore, site: SshGuestProvider, directory: Path, remote: SshClient | None = None, **limits: float):
     """A context to apply with, holding the store's lock."""
     with store.session("test") as session:
         yield ApplyContext(

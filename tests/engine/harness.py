@@ -1,4 +1,4 @@
-"""One stack at one simulated site whose time does not wait, and of which calls can be made to fail."""
+"""A harness for applies at one simulated site, with a simulated clock and injected failures."""
 
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from tests.simulation.executor import executor_factory
 from tests.simulation.faults import FaultInjector
 from tests.state.local_store import LocalStore
 
-LATE = SimulatedSite(name="lab", file=":memory:", identity="tag", window_s=300.0, parallel=8)
+LATE_SITE = SimulatedSite(name="lab", file=":memory:", identity="tag", window_s=300.0, parallel=8)
 
 
-class Counted(SimulatedProvider):
-    """A provider that counts listings, and of which calls can be made to fail."""
+class CountingProvider(SimulatedProvider):
+    """A provider that counts listings and fails selected calls."""
 
     def __init__(self, site, world, clock):
         super().__init__(site, clock, world)
@@ -32,7 +32,7 @@ class Counted(SimulatedProvider):
         self.lost = set()
         self.refuses = {}
         self.blind = False
-        """Whether every listing of a run but its first fails."""
+        """True to fail every listing of a run except the first."""
 
     def observe(self, lineage, recorded=None):
         self.listings += 1
@@ -53,17 +53,17 @@ class Counted(SimulatedProvider):
         return super().allocate(wanted, mark)
 
 
-class Lab:
-    """One stack at one simulated site whose time does not wait."""
+class Harness:
+    """One stack at one simulated site with a simulated clock."""
 
-    def __init__(self, folder: Path, site: SimulatedSite = LATE) -> None:
+    def __init__(self, folder: Path, site: SimulatedSite = LATE_SITE) -> None:
         self.folder, self.site = folder, site
         self.clock = SimulatedClock()
         self.world = SharedWorld(None)
         self.store = LocalStore(folder / "state")
         self.calm = FaultInjector(0)
         self.calm.calm = True
-        self.provider = Counted(site, self.world, self.clock)
+        self.provider = CountingProvider(site, self.world, self.clock)
 
     def apply(self, *actions, **plan):
         with self.store.session("test") as session:
@@ -87,6 +87,6 @@ class Lab:
         return self.provider.observe(self.store.read().lineage).nodes
 
 
-def left_of(lab, actions):
+def remaining_actions(lab, actions):
     ready = {record.address for record in lab.store.read().records if record.status == "ready"}
     return [action for action in actions if action.address not in ready]

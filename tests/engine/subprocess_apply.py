@@ -1,4 +1,4 @@
-"""Applies that may be killed: each in a process of its own, forked from one that has everything loaded.
+"""Applies that may be killed: each in its own process, forked from one with all modules loaded.
 
 ``python -m tests.engine.subprocess_apply`` reads one JSON order per line from stdin, runs each in a child, and writes the result:
 ``{"status": <as os.waitpid tells>, "answer": <what the child had to say>}``.
@@ -153,8 +153,8 @@ def _obey(order: dict[str, Any], answers: int) -> None:
         os._exit(0)
 
 
-class Mortals:
-    """The process that forks. ``with Mortals() as mortals: mortals.apply(...)``."""
+class SubprocessApply:
+    """The forking process. ``with Mortals() as mortals: mortals.apply(...)``."""
 
     def __enter__(self) -> Self:
         # Its own process: a test run may have threads, which do not survive a fork.

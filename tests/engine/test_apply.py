@@ -25,7 +25,7 @@ from pragmaspec.providers.base import Abilities
 from pragmaspec.resources import Readiness
 from pragmaspec.site import SimulatedSite
 from pragmaspec.state_model import Record
-from tests.engine.fake_provider import SITE, FakeSite, HoldingSite, applying, bring_up, plan_for
+from tests.engine.fake_provider import SITE, FakeProvider, PausingProvider, applying, bring_up, plan_for
 from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, IMAGE, NO_DEADLINE, act, node
 
@@ -35,7 +35,7 @@ def _signal(number):
     os.kill(os.getpid(), number)
 
 
-class Told(Reporter):
+class RecordingReporter(Reporter):
     """Everything that was reported, in order."""
 
     def __init__(self):
@@ -82,7 +82,7 @@ def _refusing(*keys, error=None):
 
 
 def test_a_cluster_comes_up(store, tmp_path):
-    site, told = FakeSite(), Told()
+    site, told = FakeProvider(), RecordingReporter()
     actions = bring_up(2)
     applied = _apply(store, site, actions, tmp_path, told)
     assert set(applied.done) == {action.key for action in actions}
@@ -103,12 +103,12 @@ def test_a_cluster_comes_up(store, tmp_path):
 
 
 def test_an_empty_plan_touches_nothing(store, tmp_path):
-    assert _apply(store, FakeSite(), [], tmp_path).done == ()
+    assert _apply(store, FakeProvider(), [], tmp_path).done == ()
     assert not store.exists()
 
 
 def test_two_durable_writes_a_wave(store, tmp_path):
-    with applying(store, FakeSite(), tmp_path) as context:
+    with applying(store, FakeProvider(), tmp_path) as context:
         apply_plan(plan_for(context.session.state, *bring_up(10)), context)
         assert context.session.syncs <= 4
 
@@ -122,13 +122,13 @@ def test_a_site_is_asked_no_more_at_once_than_it_allows(store, tmp_path):
             gate.wait()
             met.set()
 
-    site = FakeSite(before=meet)
+    site = FakeProvider(before=meet)
     _apply(store, site, bring_up(11), tmp_path)
     assert site.most_at_once == SITE.parallel
 
 
 def test_nodes_that_are_waited_for_do_not_keep_others_from_booting(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     count = 3 * SITE.parallel
     site.stages = {node(index).name: "running" for index in range(count)}
 
@@ -142,7 +142,7 @@ def test_nodes_that_are_waited_for_do_not_keep_others_from_booting(store, tmp_pa
 
 
 def test_where_running_guests_are_in_the_way_all_are_made_before_any_runs(store, tmp_path):
-    site = HoldingSite()
+    site = PausingProvider()
     _apply(store, site, bring_up(9), tmp_path)
     verbs = [call.partition(" ")[0] for call in site.calls]
     assert sorted(verbs[:2]) == ["allocate", "stage"]
@@ -152,13 +152,13 @@ def test_where_running_guests_are_in_the_way_all_are_made_before_any_runs(store,
 
 
 def test_a_machine_alone_is_not_held(store, tmp_path):
-    site = HoldingSite()
+    site = PausingProvider()
     _apply(store, site, bring_up(0), tmp_path)
     assert (site.made, len(site.running)) == (set(), 1)
 
 
 def test_a_machine_that_cannot_be_made_holds_nobody_back(store, tmp_path):
-    site = HoldingSite(_refusing("boot lab/hello/node/hello-compute-1"))
+    site = PausingProvider(_refusing("boot lab/hello/node/hello-compute-1"))
     with pytest.raises(ApplyIncompleteError):
         _apply(store, site, bring_up(3), tmp_path)
     assert len(site.running) == 3
@@ -166,7 +166,7 @@ def test_a_machine_that_cannot_be_made_holds_nobody_back(store, tmp_path):
 
 def test_a_machine_that_cannot_be_let_run_is_continued_by_the_next_apply(store, tmp_path):
     address = "lab/hello/node/hello-compute-1"
-    site = HoldingSite(_refusing(f"release {address}"))
+    site = PausingProvider(_refusing(f"release {address}"))
     with pytest.raises(ApplyIncompleteError, match="hello-compute-1"):
         _apply(store, site, bring_up(2), tmp_path)
     assert _statuses(store)[address] == "pending"
@@ -174,7 +174,7 @@ def test_a_machine_that_cannot_be_let_run_is_continued_by_the_next_apply(store, 
 
 
 def test_a_signal_lets_what_was_made_run_before_it_ends(store, tmp_path):
-    told = Told()
+    told = RecordingReporter()
 
     def before(verb, address):
         if verb == "boot" and address.endswith("compute-0"):
@@ -182,7 +182,7 @@ def test_a_signal_lets_what_was_made_run_before_it_ends(store, tmp_path):
         elif verb == "boot":
             told.any_skipped.wait(10)
 
-    site = HoldingSite(before)
+    site = PausingProvider(before)
     with pytest.raises(InterruptedRunError):
         _apply(store, site, bring_up(9), tmp_path, told)
     assert 0 < len(site.made) < 10
@@ -194,7 +194,7 @@ def test_one_failing_node_stops_only_what_depends_on_it(store, tmp_path):
     failing = replace(actions[3], where=Where(file="cluster.yaml", line=12))
     actions[3] = failing
     actions.append(act("update", node(5), failing))
-    site, told = FakeSite(before=_refusing(failing.key)), Told()
+    site, told = FakeProvider(before=_refusing(failing.key)), RecordingReporter()
     with pytest.raises(ApplyIncompleteError) as caught:
         _apply(store, site, actions, tmp_path, told)
     refused, skipped = caught.value.problems
@@ -209,14 +209,14 @@ def test_one_failing_node_stops_only_what_depends_on_it(store, tmp_path):
 
 
 def test_a_lost_race_says_to_plan_again(store, tmp_path):
-    site = FakeSite(before=_refusing(f"allocate {ALLOCATION.address}", error=SiteConflictError("taken by x")))
+    site = FakeProvider(before=_refusing(f"allocate {ALLOCATION.address}", error=SiteConflictError("taken by x")))
     with pytest.raises(ApplyIncompleteError, match=r"allocate hello at site lab: taken by x Another claim .*pragmaspec plan"):
         _apply(store, site, bring_up(0), tmp_path)
     assert f"boot {node(-1).address}" not in site.calls
 
 
 def test_a_node_that_does_not_become_ready_is_degraded(store, tmp_path):
-    site, told = FakeSite(), Told()
+    site, told = FakeProvider(), RecordingReporter()
     site.stages = {"hello-compute-0": "address"}
     actions = bring_up(1, readiness=Readiness(when="ssh", timeout_s=1))
     with pytest.raises(ApplyIncompleteError) as caught:
@@ -235,7 +235,7 @@ def test_a_node_that_does_not_become_ready_is_degraded(store, tmp_path):
 
 
 def test_a_failed_frontend_ends_the_waiting_of_its_computes(store, tmp_path):
-    site = FakeSite(before=_refusing(f"boot {node(-1).address}"))
+    site = FakeProvider(before=_refusing(f"boot {node(-1).address}"))
     site.stages = {"hello-compute-0": "running"}
     began = time.monotonic()
     with pytest.raises(ApplyIncompleteError, match="its frontend hello-frontend is not ready"):
@@ -244,14 +244,14 @@ def test_a_failed_frontend_ends_the_waiting_of_its_computes(store, tmp_path):
 
 
 def test_a_machine_that_stops_by_itself_is_not_waited_for(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     site._after = lambda verb, address: site.running.discard(node(0).address)
     with pytest.raises(ApplyIncompleteError, match="its machine has stopped by itself"):
         _apply(store, site, bring_up(1), tmp_path)
 
 
 def test_everything_is_cleaned(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     _apply(store, site, bring_up(1), tmp_path)
     state = store.read()
     down = [act("shutdown", node(index)) for index in (0, -1)]
@@ -266,7 +266,7 @@ def test_everything_is_cleaned(store, tmp_path):
 
 
 def test_off_is_recorded_as_off_and_on_as_on(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     _apply(store, site, bring_up(0), tmp_path)
     _apply(store, site, [act("shutdown", node(-1, running=False))], tmp_path)
     assert store.read().record(node(-1).address).resource == node(-1, running=False)
@@ -275,7 +275,7 @@ def test_off_is_recorded_as_off_and_on_as_on(store, tmp_path):
 
 
 def test_a_rebuilt_node_is_another_build(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     _apply(store, site, bring_up(0), tmp_path)
     clean = replace(act("clean", node(-1)), before=node(-1))
     _apply(store, site, [clean, replace(act("boot", node(-1), clean, generation=1), before=node(-1))], tmp_path)
@@ -284,7 +284,7 @@ def test_a_rebuilt_node_is_another_build(store, tmp_path):
 
 
 def test_what_needs_no_call_is_only_written_down(store, tmp_path):
-    site, told = FakeSite(), Told()
+    site, told = FakeProvider(), RecordingReporter()
     _apply(store, site, bring_up(1), tmp_path)
     calls = list(site.calls)
     changed = replace(node(-1), protect=True)
@@ -298,7 +298,7 @@ def test_what_needs_no_call_is_only_written_down(store, tmp_path):
 
 
 def test_live_changes_are_recorded_when_the_guest_knows(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     _apply(store, site, bring_up(0), tmp_path)
     _apply(store, site, [act("update", node(-1, keys="k2"))], tmp_path)
     record = store.read().record(node(-1).address)
@@ -308,7 +308,7 @@ def test_live_changes_are_recorded_when_the_guest_knows(store, tmp_path):
 
 def test_a_bug_keeps_its_traceback_and_loses_nothing(store, tmp_path):
     actions = bring_up(2)
-    site = FakeSite(before=_refusing(actions[3].key, error=ZeroDivisionError("a bug")))
+    site = FakeProvider(before=_refusing(actions[3].key, error=ZeroDivisionError("a bug")))
     with pytest.raises(ZeroDivisionError, match="a bug"):
         _apply(store, site, actions, tmp_path)
     statuses = _statuses(store)
@@ -326,7 +326,7 @@ def test_a_bug_keeps_its_traceback_and_loses_nothing(store, tmp_path):
     ],
 )
 def test_a_stale_plan_is_refused_before_anything_happens(store, tmp_path, change, summary):
-    site = FakeSite()
+    site = FakeProvider()
     with applying(store, site, tmp_path) as context, pytest.raises(PlanRefusedError) as caught:
         apply_plan(replace(plan_for(context.session.state, *bring_up(1)), **change), context)
     assert [problem.summary for problem in caught.value.problems] == [summary]
@@ -335,7 +335,7 @@ def test_a_stale_plan_is_refused_before_anything_happens(store, tmp_path, change
 
 
 def test_a_site_that_is_another_one_is_refused(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     sites = (
         PlannedSite(site=SITE, identity=site.identity()),
         PlannedSite(site=SimulatedSite(name="b"), identity=site.identity()),
@@ -350,7 +350,7 @@ def test_a_site_that_is_another_one_is_refused(store, tmp_path):
 
 
 def test_a_state_that_cannot_be_written_stops_before_the_call(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     with applying(store, site, tmp_path) as context:
         plan = plan_for(context.session.state, *bring_up(1))
         store.directory.joinpath("journal.0.jsonl").mkdir()
@@ -361,7 +361,7 @@ def test_a_state_that_cannot_be_written_stops_before_the_call(store, tmp_path):
 
 def test_a_state_that_cannot_be_written_any_more_starts_nothing_more(store, tmp_path):
     """What is under way ends; what it was is known from the intents, so the next apply continues."""
-    site, told = FakeSite(), Told()
+    site, told = FakeProvider(), RecordingReporter()
     actions = bring_up(3)
     with applying(store, site, tmp_path) as context:
         session = context.session
@@ -381,7 +381,7 @@ def test_a_state_that_cannot_be_written_any_more_starts_nothing_more(store, tmp_
 
 
 def test_a_checkpoint_that_fails_loses_nothing(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     with applying(store, site, tmp_path) as context:
 
         def fail():
@@ -395,7 +395,7 @@ def test_a_checkpoint_that_fails_loses_nothing(store, tmp_path):
 
 def test_a_call_that_never_began_is_not_recorded_as_begun(store, tmp_path):
     """A site that takes one call at a time is busy with the frontend when the signal comes."""
-    narrow, told = replace(SITE, parallel=1), Told()
+    narrow, told = replace(SITE, parallel=1), RecordingReporter()
 
     def interrupt(verb, address):
         if verb == "boot":
@@ -403,14 +403,14 @@ def test_a_call_that_never_began_is_not_recorded_as_begun(store, tmp_path):
             told.any_skipped.wait(10)
 
     actions = bring_up(3)
-    with applying(store, FakeSite(before=interrupt), tmp_path) as context, pytest.raises(InterruptedRunError):
+    with applying(store, FakeProvider(before=interrupt), tmp_path) as context, pytest.raises(InterruptedRunError):
         apply_plan(plan_for(context.session.state, *actions, sites=(PlannedSite(site=narrow),)), context, told)
     nodes = [record for record in store.read().records if "/node/" in record.address]
     assert [record.address for record in nodes] == [node(-1).address]
 
 
 def test_a_signal_stops_what_has_not_begun_and_the_next_apply_continues(store, tmp_path):
-    site, told, first = FakeSite(), Told(), threading.Lock()
+    site, told, first = FakeProvider(), RecordingReporter(), threading.Lock()
 
     def interrupt(verb, address):
         if verb == "boot" and len(site.running) >= 2:
@@ -436,7 +436,7 @@ def test_a_signal_stops_what_has_not_begun_and_the_next_apply_continues(store, t
 
 
 def test_a_signal_ends_the_waiting_for_guests(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     site.stages = {"hello-frontend": "running", "hello-compute-0": "ssh"}
 
     class Once(Reporter):
@@ -461,7 +461,7 @@ def test_a_hanging_call_is_left_behind_after_the_limit(store, tmp_path):
             _signal(signal.SIGINT)
             release.wait(20)
 
-    site = FakeSite(before=hang)
+    site = FakeProvider(before=hang)
     began = time.monotonic()
     try:
         with pytest.raises(InterruptedRunError, match="1 operation has an unknown outcome"):
@@ -473,7 +473,7 @@ def test_a_hanging_call_is_left_behind_after_the_limit(store, tmp_path):
 
 
 def test_a_second_signal_leaves_at_once(store, tmp_path):
-    release, told = threading.Event(), Told()
+    release, told = threading.Event(), RecordingReporter()
 
     def hang(verb, address):
         if verb == "allocate":
@@ -484,16 +484,16 @@ def test_a_second_signal_leaves_at_once(store, tmp_path):
 
     try:
         with pytest.raises(InterruptedRunError, match=r"Stopped immediately.*1 operation has .* resolves it"):
-            _apply(store, FakeSite(before=hang), bring_up(0), tmp_path, told)
+            _apply(store, FakeProvider(before=hang), bring_up(0), tmp_path, told)
     finally:
         release.set()
     assert _statuses(store)[ALLOCATION.address] == "pending"
 
 
 def test_a_second_signal_while_the_site_is_looked_at_is_not_taken_for_its_answer(store, tmp_path):
-    told = Told()
+    told = RecordingReporter()
 
-    class Slow(FakeSite):
+    class Slow(FakeProvider):
         def observe(self, lineage, recorded=None):
             _signal(signal.SIGINT)
             _signal(signal.SIGINT)
@@ -513,7 +513,7 @@ def test_a_closed_output_stops_like_a_signal(store, tmp_path):
         def finished(self, action):
             raise BrokenPipeError
 
-    site = FakeSite()
+    site = FakeProvider()
     site.stages = {"hello-compute-0": "running"}  # never ready, so the run cannot be complete before it stops
     with pytest.raises(InterruptedRunError, match="Stopped by a closed output"):
         _apply(store, site, bring_up(1), tmp_path, Closed())
@@ -522,7 +522,7 @@ def test_a_closed_output_stops_like_a_signal(store, tmp_path):
 
 def test_not_in_the_main_thread_signals_stay_with_their_owner(store, tmp_path):
     seen = []
-    thread = threading.Thread(target=lambda: seen.append(_apply(store, FakeSite(), bring_up(1), tmp_path)))
+    thread = threading.Thread(target=lambda: seen.append(_apply(store, FakeProvider(), bring_up(1), tmp_path)))
     thread.start()
     thread.join()
     assert len(seen[0].done) == 4
@@ -542,7 +542,7 @@ def test_whatever_fails_a_second_apply_ends_with_recorded_equal_to_present(tmp_p
     def failing(chosen):
         return _refusing(*(action.key for index, action in enumerate(actions) if index in chosen))
 
-    site = FakeSite(before=failing(refused), after=failing(lost))
+    site = FakeProvider(before=failing(refused), after=failing(lost))
     site.stages = {node(index).name: "running" for index in unready}
     with suppress(ApplyIncompleteError):
         _apply(store, site, actions, directory)
@@ -560,19 +560,19 @@ def test_whatever_fails_a_second_apply_ends_with_recorded_equal_to_present(tmp_p
 def test_a_thousand_nodes_a_second(store, tmp_path):
     actions = bring_up(2000)
     began = time.monotonic()
-    _apply(store, FakeSite(), actions, tmp_path)
+    _apply(store, FakeProvider(), actions, tmp_path)
     assert time.monotonic() - began < 6, "about one second on two quiet cores"
 
 
 def test_records_name_the_state_they_come_from(store, tmp_path):
-    site = FakeSite()
+    site = FakeProvider()
     _apply(store, site, bring_up(0), tmp_path)
     record = store.read().record(IMAGE.address)
     assert replace(record, op="") == Record(resource=IMAGE)
     assert len(record.op) == 32
 
 
-class _Doubtful(FakeSite):
+class _Doubtful(FakeProvider):
     """A site that sees that a node could not boot again."""
 
     @property
@@ -599,7 +599,7 @@ def test_a_node_that_could_not_boot_again_is_neither_stopped_nor_removed(store, 
     assert node(-1).address not in site.there
 
 
-class _Starting(FakeSite):
+class _Starting(FakeProvider):
     """A site whose machines can start with their host."""
 
     @property

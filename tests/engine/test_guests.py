@@ -16,7 +16,7 @@ from pragmaspec.errors import AccessError, ApplyIncompleteError, HostKeyError, S
 from pragmaspec.guest.contract.files import GuestFile
 from pragmaspec.planning.observed import Observations, ObservedNode
 from pragmaspec.resources import Mark, Readiness
-from tests.engine.fake_provider import KEY, SshSite, applying, bring_up, plan_for
+from tests.engine.fake_provider import KEY, SshGuestProvider, applying, bring_up, plan_for
 from tests.state.local_store import LocalStore
 from tests.state.samples import IMAGE, LINEAGE, act, node
 
@@ -210,7 +210,7 @@ def test_another_machine_is_not_asked_again(here, guests):
 
 
 def test_a_site_that_does_not_answer_proves_nothing():
-    site = SshSite()
+    site = SshGuestProvider()
     watch = PowerWatch(site, LINEAGE, SystemClock())
     assert watch.stopped(COMPUTE.address, time.monotonic())
 
@@ -223,7 +223,7 @@ def test_a_site_that_does_not_answer_proves_nothing():
 
 
 def test_a_machine_that_is_paused_is_not_said_to_have_stopped():
-    site = SshSite()
+    site = SshGuestProvider()
     node = ObservedNode(address=COMPUTE.address, generation=0, status="paused", why="a disk error")
     site.observe = lambda lineage: Observations(site="lab", identity=site.identity(), nodes=(node,))
     watch = PowerWatch(site, LINEAGE, SystemClock())
@@ -247,7 +247,7 @@ def _record(store, wanted):
 
 
 def test_guests_that_nobody_can_reach_are_ready_when_their_machine_runs(store, tmp_path, here):
-    site = SshSite()
+    site = SshGuestProvider()
     here.up = set()
     _apply(store, site, tmp_path, here, *bring_up(1))
     assert all(len(seed) > 2048 for seed in site.seeds), "real guests get a seed"
@@ -257,7 +257,7 @@ def test_guests_that_nobody_can_reach_are_ready_when_their_machine_runs(store, t
 
 
 def test_what_is_booted_as_it_was_left_keeps_its_seed(store, tmp_path, here):
-    site = SshSite()
+    site = SshGuestProvider()
     here.up = set()
     _apply(store, site, tmp_path, here, *bring_up(1))
     _apply(store, site, tmp_path, here, replace(act("boot", COMPUTE), before=COMPUTE))
@@ -266,7 +266,7 @@ def test_what_is_booted_as_it_was_left_keeps_its_seed(store, tmp_path, here):
 
 def test_a_cluster_is_ready_when_cloud_init_has_finished_everywhere(store, tmp_path, here):
     _result(here, '{"v1": {"errors": []}}')
-    _apply(store, SshSite(), tmp_path, here, *bring_up(1))
+    _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(1))
     assert {record.status for record in store.read().records} == {"ready"}
     assert here.sent == [], "the first boot tells everything"
 
@@ -274,7 +274,7 @@ def test_a_cluster_is_ready_when_cloud_init_has_finished_everywhere(store, tmp_p
 def test_cloud_inits_error_is_the_nodes_error(store, tmp_path, here):
     _result(here, '{"v1": {"errors": ["the disk is full"]}}')
     with pytest.raises(ApplyIncompleteError, match="waited for cloud-init: it reports: the disk is full") as caught:
-        _apply(store, SshSite(), tmp_path, here, *bring_up(0))
+        _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(0))
     assert "the guest reports:\n  status: error\n  detail: the disk is full" in caught.value.problems[0].detail
     assert _record(store, FRONTEND).problem == "waited for cloud-init: it reports: the disk is full"
 
@@ -282,17 +282,17 @@ def test_cloud_inits_error_is_the_nodes_error(store, tmp_path, here):
 def test_cloud_init_has_its_time_and_no_more(store, tmp_path, here):
     quick = Readiness(timeout_s=1)
     with pytest.raises(ApplyIncompleteError, match="waited for cloud-init: it did not finish within 1 s"):
-        _apply(store, SshSite(), tmp_path, here, *bring_up(0, readiness=quick))
+        _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(0, readiness=quick))
 
 
 def test_a_node_that_need_not_be_ready_is_not_waited_for(store, tmp_path, here):
     here.refused = {FRONTEND.address, COMPUTE.address}
-    _apply(store, SshSite(), tmp_path, here, *bring_up(1, readiness=Readiness(when="none")))
+    _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(1, readiness=Readiness(when="none")))
     assert here.asked == []
 
 
 def test_a_node_that_need_not_be_ready_is_rebooted_without_its_guest(store, tmp_path, here):
-    site, quick = SshSite(), Readiness(when="none")
+    site, quick = SshGuestProvider(), Readiness(when="none")
     _apply(store, site, tmp_path, here, *bring_up(0, readiness=quick))
     here.refused = {FRONTEND.address}
     larger = replace(FRONTEND, readiness=quick, memory_mib=2048)
@@ -306,7 +306,7 @@ def test_a_node_that_need_not_be_ready_is_rebooted_without_its_guest(store, tmp_
 def up(store, tmp_path, here):
     """A cluster that is up."""
     _result(here, '{"v1": {"errors": []}}')
-    site = SshSite()
+    site = SshGuestProvider()
     _apply(store, site, tmp_path, here, *bring_up(1))
     return site
 
@@ -350,4 +350,4 @@ def test_a_guest_that_was_off_is_told_what_it_missed(store, tmp_path, here, up):
 def test_an_image_that_left_the_spec_cannot_be_staged(store, tmp_path, here):
     other = replace(IMAGE, digest="cd" * 32)
     with pytest.raises(ApplyIncompleteError, match="the spec no longer has a source for it"):
-        _apply(store, SshSite(), tmp_path, here, act("stage", other))
+        _apply(store, SshGuestProvider(), tmp_path, here, act("stage", other))

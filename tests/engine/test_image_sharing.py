@@ -23,7 +23,7 @@ from pragmaspec.planning.plan import PlannedSite
 from pragmaspec.providers.base import Abilities, Offer
 from pragmaspec.site import LibvirtSite
 from pragmaspec.state_model import Record, State
-from tests.engine.fake_provider import WANTED, FakeSite, applying, plan_for
+from tests.engine.fake_provider import WANTED, FakeProvider, applying, plan_for
 from tests.state.local_store import LocalStore
 from tests.state.samples import DIGEST, IMAGE, LINEAGE, act
 
@@ -35,7 +35,7 @@ def image_of(site: str, digest: str = DIGEST):
     return replace(IMAGE, site=site, digest=digest)
 
 
-class PassingSite(FakeSite):
+class PassingSite(FakeProvider):
     """Brings, hands out and takes images; ``refuses`` names what does not work. ``trace`` is everybody's, in order."""
 
     def __init__(self, name, trace, refuses=(), before=None):

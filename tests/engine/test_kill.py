@@ -14,7 +14,7 @@ import pytest
 
 from pragmaspec.resources import Blob
 from pragmaspec.site import LibvirtSite, Overcommit, SimulatedSite, Site
-from tests.engine.subprocess_apply import LINEAGE, Mortals
+from tests.engine.subprocess_apply import LINEAGE, SubprocessApply
 
 COMING = [
     "engine.begin",
@@ -73,8 +73,8 @@ LIBVIRT_GOING = ["libvirt.domain.stopped", "libvirt.domain.undefined", "libvirt.
 
 
 @pytest.fixture(scope="module")
-def mortals() -> Iterator[Mortals]:
-    with Mortals() as mortals:
+def mortals() -> Iterator[SubprocessApply]:
+    with SubprocessApply() as mortals:
         yield mortals
 
 
@@ -107,7 +107,7 @@ def check_equal(done: dict[str, Any] | None) -> None:
 
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("point", COMING)
-def test_killed_while_a_cluster_comes(mortals: Mortals, home: Path, point: str, nth: int) -> None:
+def test_killed_while_a_cluster_comes(mortals: SubprocessApply, home: Path, point: str, nth: int) -> None:
     killed = mortals.apply(home, simulated(home), "small", f"{point}:{nth}:kill")
     assert killed is None or nth > 1, "the point was not reached"
     check_equal(mortals.apply(home, simulated(home), "small"))
@@ -115,7 +115,7 @@ def test_killed_while_a_cluster_comes(mortals: Mortals, home: Path, point: str, 
 
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("point", GOING)
-def test_killed_while_a_cluster_changes(mortals: Mortals, home: Path, point: str, nth: int) -> None:
+def test_killed_while_a_cluster_changes(mortals: SubprocessApply, home: Path, point: str, nth: int) -> None:
     check_equal(mortals.apply(home, simulated(home), "small"))
     killed = mortals.apply(home, simulated(home), "changed", f"{point}:{nth}:kill")
     assert killed is None or nth > 1, "the point was not reached"
@@ -123,19 +123,19 @@ def test_killed_while_a_cluster_changes(mortals: Mortals, home: Path, point: str
 
 
 @pytest.mark.parametrize("point", [*COMING, *LIBVIRT_COMING])
-def test_killed_while_a_cluster_comes_at_libvirts_test_driver(mortals: Mortals, home: Path, point: str) -> None:
+def test_killed_while_a_cluster_comes_at_libvirts_test_driver(mortals: SubprocessApply, home: Path, point: str) -> None:
     """Its world dies with the process, so everything is made again."""
     assert mortals.apply(home, pretended(home), "small", f"{point}:1:kill") is None
     check_equal(mortals.apply(home, pretended(home), "small"))
 
 
-def test_killed_again_and_again_also_while_recovering(mortals: Mortals, home: Path) -> None:
+def test_killed_again_and_again_also_while_recovering(mortals: SubprocessApply, home: Path) -> None:
     for point in ("engine.boot.answered:2", "engine.recovered:1", "engine.after-intents:1", "engine.boot.leaves:3"):
         assert mortals.apply(home, simulated(home), "small", f"{point}:kill") is None
     check_equal(mortals.apply(home, simulated(home), "small"))
 
 
-def test_begun_and_then_wanted_no_more(mortals: Mortals, home: Path) -> None:
+def test_begun_and_then_wanted_no_more(mortals: SubprocessApply, home: Path) -> None:
     for spec in ("off", "nothing"):
         assert mortals.apply(home, simulated(home), "small", "engine.boot.answered:2:kill") is None
         check_equal(mortals.apply(home, simulated(home), spec))
@@ -143,7 +143,7 @@ def test_begun_and_then_wanted_no_more(mortals: Mortals, home: Path) -> None:
 
 @pytest.mark.parametrize("call", ["fdatasync", "fsync"])
 @pytest.mark.parametrize("spec", ["small", "changed"])
-def test_killed_at_every_sync(mortals: Mortals, home: Path, spec: str, call: str) -> None:
+def test_killed_at_every_sync(mortals: SubprocessApply, home: Path, spec: str, call: str) -> None:
     """By strace, which sends the signal from inside the system call."""
     before = home / "before"
     before.mkdir()

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import cli  # noqa: F401 - a fixture
-from tests.engine.harness import Lab
+from tests.engine.harness import Harness
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Harness:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "remembered"))
-    return Lab(tmp_path)
+    return Harness(tmp_path)

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import ApplyIncompleteError, SiteCapacityError, SiteError, SiteUnreachableError
 from tests.engine.fake_provider import bring_up
-from tests.engine.harness import LATE, Lab, left_of
+from tests.engine.harness import LATE_SITE, Harness, remaining_actions
 from tests.state.samples import ALLOCATION, act, node
 
 FRONTEND = node(-1)
@@ -13,7 +13,7 @@ KINDS = pytest.mark.parametrize("kind", ["ident", "token", "tag"])
 
 
 def lab_of(tmp_path, kind):
-    return Lab(tmp_path, replace(LATE, identity=kind))
+    return Harness(tmp_path, replace(LATE_SITE, identity=kind))
 
 
 def failing(error, *, after=None):
@@ -112,7 +112,7 @@ def test_a_machine_that_was_known_and_is_gone_is_made_anew_once(tmp_path, lab, k
 def test_a_spec_that_changed_meanwhile_finds_what_the_old_one_began(tmp_path, lab):
     """Begun with 1 cpu, wanted with 9: there is one machine before and after, and it has what is wanted now."""
     for number, kind in enumerate(("ident", "token", "tag")):
-        here = Lab(tmp_path / str(number), replace(LATE, identity=kind))
+        here = Harness(tmp_path / str(number), replace(LATE_SITE, identity=kind))
         here.apply(*bring_up(0)[:2])
         boot = here.provider.boot
         here.provider.boot = failing(SiteUnreachableError("timeout"), after=boot)
@@ -160,7 +160,7 @@ def test_a_wrong_time_of_day_makes_no_wait_shorter_and_orders_nothing(lab, jumps
     with pytest.raises(ApplyIncompleteError):
         lab.apply(*actions)
     lab.provider.boot = boot
-    lab.apply(*left_of(lab, actions))
+    lab.apply(*remaining_actions(lab, actions))
     assert real.monotonic() - began >= 299.0
     assert [seen.id for seen in lab.machines()] == [lab.record(FRONTEND).site_id]
     sequence = [record.status for record in lab.store.read().records]

@@ -8,7 +8,7 @@ from pragmaspec.providers.registry import open_provider
 from pragmaspec.resources import Mark
 from pragmaspec.site import LibvirtSite, SimulatedSite
 from pragmaspec.state_model import ClosedOp, Record, State
-from tests.engine.fake_provider import FakeSite
+from tests.engine.fake_provider import FakeProvider
 from tests.state.samples import ALLOCATION, IMAGE, LINEAGE, node
 
 NODE = node(0)
@@ -87,7 +87,7 @@ def test_what_was_moved_is_known_by_the_address_it_was_made_under():
 
 
 def test_only_where_something_can_be_left_over_anybody_looks():
-    assert not may_have_leftovers(FakeSite())
+    assert not may_have_leftovers(FakeProvider())
     assert not may_have_leftovers(open_provider(LibvirtSite(name="lab")))
     assert not may_have_leftovers(open_provider(SimulatedSite(name="lab", file=":memory:")))
     assert may_have_leftovers(open_provider(SimulatedSite(name="lab", file=":memory:", window_s=1.0)))

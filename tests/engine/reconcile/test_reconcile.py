@@ -12,8 +12,8 @@ from pragmaspec.engine.apply import apply_plan
 from pragmaspec.errors import ApplyIncompleteError, InterruptedRunError, PlanRefusedError, SiteConflictError, SiteUnreachableError
 from pragmaspec.planning.wanted import Move
 from pragmaspec.state_model import SITE_OUTPUT
-from tests.engine.fake_provider import FakeSite, applying, bring_up, plan_for
-from tests.engine.harness import LATE, Lab, left_of
+from tests.engine.fake_provider import FakeProvider, applying, bring_up, plan_for
+from tests.engine.harness import LATE_SITE, Harness, remaining_actions
 from tests.state.local_store import LocalStore
 from tests.state.samples import ALLOCATION, act, node
 
@@ -21,7 +21,7 @@ from tests.state.samples import ALLOCATION, act, node
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "remembered"))
-    return Lab(tmp_path)
+    return Harness(tmp_path)
 
 
 def test_what_was_made_although_its_answer_was_lost_is_bound(lab):
@@ -32,14 +32,14 @@ def test_what_was_made_although_its_answer_was_lost_is_bound(lab):
     lab.provider.blind = False
     (made,) = [seen for seen in lab.machines() if seen.address == node(0).address]
     assert lab.record(node(0)).site_id == ""
-    lab.apply(*left_of(lab, actions))
+    lab.apply(*remaining_actions(lab, actions))
     assert lab.record(node(0)).site_id == made.id
     assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0), "nothing was made twice, and nothing waited for"
 
 
 @pytest.mark.parametrize("kind", ["ident", "token", "tag"])
 def test_an_answer_that_is_lost_while_the_run_goes_on_is_asked_for_again(tmp_path, kind):
-    lab = Lab(tmp_path, replace(LATE, identity=kind, window_s=0.0 if kind == "ident" else 300.0))
+    lab = Harness(tmp_path, replace(LATE_SITE, identity=kind, window_s=0.0 if kind == "ident" else 300.0))
     lab.provider.lost = {node(0).name}
     lab.apply(*bring_up(1))
     assert {record.status for record in lab.store.read().records} == {"ready"}
@@ -52,7 +52,7 @@ def test_many_lost_answers_do_not_list_the_site_for_each(lab):
     with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
         lab.apply(*actions)
     assert lab.provider.listings <= 18
-    lab.apply(*left_of(lab, actions))
+    lab.apply(*remaining_actions(lab, actions))
     assert {record.status for record in lab.store.read().records} == {"ready"}
     assert len(lab.machines()) == 100
 
@@ -63,7 +63,7 @@ def test_fifty_open_intents_cost_one_listing(lab):
     with pytest.raises(ApplyIncompleteError):
         lab.apply(*actions)
     lab.provider.blind, lab.provider.listings = False, 0
-    lab.apply(*left_of(lab, actions))
+    lab.apply(*remaining_actions(lab, actions))
     assert {record.status for record in lab.store.read().records} == {"ready"}
     assert lab.provider.listings == 2, "one to recover from, one at the end to see what is left over"
     assert len(lab.machines()) == 50
@@ -82,7 +82,7 @@ def test_what_may_yet_come_is_waited_for_and_then_found(lab):
     with pytest.raises(ApplyIncompleteError, match="gateway timeout"):
         lab.apply(*actions)
     lab.provider.boot = boot
-    lab.apply(*left_of(lab, actions))
+    lab.apply(*remaining_actions(lab, actions))
     assert lab.clock.now() >= 1_000_300.0
     assert [seen.id for seen in lab.machines()] == [lab.record(node(-1)).site_id]
 
@@ -96,7 +96,7 @@ def test_waiting_for_what_may_yet_come_ends_with_a_signal(lab):
     lab.clock.after(5.0, lambda: os.kill(os.getpid(), signal.SIGINT))
     began = lab.clock.now()
     with pytest.raises(InterruptedRunError, match="Not started: boot hello-frontend"):
-        lab.apply(*left_of(lab, actions))
+        lab.apply(*remaining_actions(lab, actions))
     assert lab.clock.now() - began < 60
 
 
@@ -147,7 +147,7 @@ def test_what_nobody_knows_of_is_left_alone(lab):
 
 
 def test_an_empty_plan_looks_nowhere_where_nothing_can_be_left_over(tmp_path):
-    lab = Lab(tmp_path, replace(LATE, identity="ident", window_s=0.0))
+    lab = Harness(tmp_path, replace(LATE_SITE, identity="ident", window_s=0.0))
     lab.apply()
     assert lab.provider.listings == 0
 
@@ -167,7 +167,7 @@ def test_a_claim_that_somebody_else_has_is_not_recorded_as_ours(lab):
         lab.apply(*bring_up(0))
     assert lab.record(ALLOCATION) is None, "so that the next plan chooses another one"
     lab.provider.refuses = {}
-    lab.apply(*left_of(lab, bring_up(0)))
+    lab.apply(*remaining_actions(lab, bring_up(0)))
     lab.provider.refuses = {ALLOCATION.address: SiteConflictError("taken")}
     before = lab.record(ALLOCATION)
     with pytest.raises(ApplyIncompleteError):
@@ -202,7 +202,7 @@ def test_an_allocation_says_which_site_granted_it(lab):
 
 
 def test_new_names_are_recorded_before_anything_else(tmp_path):
-    lab = Lab(tmp_path, replace(LATE, identity="ident", window_s=0.0))
+    lab = Harness(tmp_path, replace(LATE_SITE, identity="ident", window_s=0.0))
     lab.apply(*bring_up(0))
     lab.apply(moves=(Move(before="hello", after="world"),))
     state = lab.store.read()
@@ -227,7 +227,7 @@ def test_after_a_sigterm_calls_have_less_time(tmp_path):
     began = time.monotonic()
     try:
         with (
-            applying(store, FakeSite(before=hang), tmp_path, terminate_limit_s=0.2) as context,
+            applying(store, FakeProvider(before=hang), tmp_path, terminate_limit_s=0.2) as context,
             pytest.raises(InterruptedRunError, match="Stopped by SIGTERM"),
         ):
             apply_plan(plan_for(context.session.state, *bring_up(0)), context)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from pragmaspec.resources import Blob
 from pragmaspec.site import LibvirtSite
-from tests.engine.subprocess_apply import Mortals
+from tests.engine.subprocess_apply import SubprocessApply
 from tests.engine.test_kill import COMING, LIBVIRT_COMING, LIBVIRT_GOING, check_equal
 from tests.providers.conftest import OWN
 
@@ -25,8 +25,8 @@ GOING = [f"engine.{verb}.{moment}" for verb in ("shutdown", "clean") for moment 
 
 
 @pytest.fixture(scope="module")
-def mortals() -> Iterator[Mortals]:
-    with Mortals() as mortals:
+def mortals() -> Iterator[SubprocessApply]:
+    with SubprocessApply() as mortals:
         yield mortals
 
 
@@ -38,7 +38,7 @@ def site(contract_site: LibvirtSite) -> LibvirtSite:
 class Stack:
     """One stack at the daemon, applied by processes that may be killed."""
 
-    def __init__(self, home: Path, site: LibvirtSite, mortals: Mortals) -> None:
+    def __init__(self, home: Path, site: LibvirtSite, mortals: SubprocessApply) -> None:
         content = os.urandom(16) * 4096
         (home / "disk.raw").write_bytes(content)
         self.digest = sha256(content).hexdigest()
@@ -82,7 +82,7 @@ class Stack:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, site: LibvirtSite, mortals: Mortals) -> Iterator[Stack]:
+def stack(tmp_path: Path, site: LibvirtSite, mortals: SubprocessApply) -> Iterator[Stack]:
     stack = Stack(tmp_path, site, mortals)
     yield stack
     check_equal(stack.apply("nothing"))
