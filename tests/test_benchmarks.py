@@ -30,7 +30,7 @@ with scratch(remove=remove) as folder:
     print(process.pid, folder, flush=True)
     exec(sys.argv[1])
 """
-FOR_LONG = "run(['sh', '-c', 'sleep 300; :'])"
+LONG_COMMAND = "run(['sh', '-c', 'sleep 300; :'])"
 
 
 class Bench:
@@ -44,19 +44,19 @@ class Bench:
         self.process = subprocess.Popen(
             command, cwd=directory, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        assert self._said() == "removing\n", "the remains of an earlier benchmark"
-        pid, folder = self._said().split()
+        assert self._read_line() == "removing\n", "the remains of an earlier benchmark"
+        pid, folder = self._read_line().split()
         self.child, self.folder = int(pid), Path(folder)
 
-    def _said(self) -> str:
+    def _read_line(self) -> str:
         stream: IO[str] | None = self.process.stdout
         assert stream is not None
         return stream.readline()
 
-    def ended(self) -> tuple[int, str]:
+    def wait(self) -> tuple[int, str]:
         """Return exit status and standard error."""
-        _, said = self.process.communicate(timeout=120)
-        return self.process.returncode, said
+        _, stderr = self.process.communicate(timeout=120)
+        return self.process.returncode, stderr
 
     def remains(self) -> list[str]:
         """Return the process and folders of the run that still exist."""
@@ -90,11 +90,11 @@ def bench(tmp_path: Path) -> Iterator[type[Bench]]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_removes_everything(bench, number):
-    one = bench(FOR_LONG)
+    one = bench(LONG_COMMAND)
     one.process.send_signal(number)
-    status, said = one.ended()
+    status, stderr = one.wait()
     assert status == 128 + number
-    assert said == f"ended by {number.name}; cleaning up\n"
+    assert stderr == f"ended by {number.name}; cleaning up\n"
     assert one.remains() == []
 
 
@@ -103,29 +103,29 @@ def test_a_signal_removes_everything(bench, number):
 )
 def test_every_exit_removes_everything(bench, work, status):
     one = bench(work)
-    assert one.ended()[0] == status
+    assert one.wait()[0] == status
     assert one.remains() == []
 
 
 def test_a_second_signal_does_not_interrupt_the_removal(bench, tmp_path):
-    one = bench(FOR_LONG)
+    one = bench(LONG_COMMAND)
     (tmp_path / "wait").touch()
     one.process.terminate()
-    assert one._said() == "removing\n"
+    assert one._read_line() == "removing\n"
     one.process.terminate()
     one.process.send_signal(signal.SIGINT)
     (tmp_path / "wait").unlink()
-    assert one.ended()[0] == 128 + signal.SIGTERM
+    assert one.wait()[0] == 128 + signal.SIGTERM
     assert one.remains() == []
 
 
 def test_the_next_benchmark_removes_the_remains_of_a_killed_one(bench):
-    killed = bench(FOR_LONG)
+    killed = bench(LONG_COMMAND)
     killed.process.kill()
     killed.process.wait(60)  # its child processes hold its pipes
     assert len(killed.remains()) == 3
     after = bench("pass")
-    assert after.ended()[0] == 0
+    assert after.wait()[0] == 0
     assert killed.remains() == after.remains() == []
 
 
@@ -135,13 +135,13 @@ def test_a_process_that_ignores_signals_is_killed(bench):
     while not (stubborn.exists() and stubborn.read_text()):
         assert one.process.poll() is None
     one.process.terminate()
-    assert one.ended()[0] == 128 + signal.SIGTERM
+    assert one.wait()[0] == 128 + signal.SIGTERM
     assert not _runs(int(stubborn.read_text()))
     assert one.remains() == []
 
 
 def test_benchmarks_are_exclusive(bench, tmp_path):
-    one = bench(FOR_LONG)
+    one = bench(LONG_COMMAND)
     environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS), "TMPDIR": str(tmp_path)}
     command = [sys.executable, "program.py", "pass"]
     other = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -149,7 +149,7 @@ def test_benchmarks_are_exclusive(bench, tmp_path):
     assert "Another benchmark is running" in other.stderr
     assert len(one.remains()) == 3
     one.process.terminate()
-    one.ended()
+    one.wait()
 
 
 def test_every_benchmark_uses_a_scratch_directory():

@@ -81,8 +81,8 @@ def test_credentials_are_not_sent_unencrypted():
 
 
 @pytest.mark.parametrize(
-    ("host", "here"),
+    ("host", "loopback"),
     [("localhost", True), ("127.0.0.9", True), ("::1", True), ("10.0.0.1", False), ("localhost.evil.org", False)],
 )
-def test_loopback_hosts(host, here):
-    assert is_loopback(host) is here
+def test_loopback_hosts(host, loopback):
+    assert is_loopback(host) is loopback

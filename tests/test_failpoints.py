@@ -22,7 +22,7 @@ def test_reaching_a_failpoint_has_no_effect_if_none_is_armed():
 
 
 @pytest.mark.parametrize(("action", "number"), [("eio", errno.EIO), ("enospc", errno.ENOSPC)])
-def test_only_the_nth_time_that_the_failpoint_is_reached_raises(action, number):
+def test_a_failpoint_raises_only_on_its_nth_hit(action, number):
     failpoints.arm(f"store.sync:2:{action}")
     failpoints.reach("store.sync")
     failpoints.reach("another")

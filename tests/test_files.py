@@ -53,10 +53,10 @@ def test_waiting_for_the_other_end_of_a_pipe_times_out(tmp_path: Path) -> None:
 
 
 def test_reading_from_a_terminal_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    ours, theirs = pty.openpty()
-    with os.fdopen(ours, "rb"), os.fdopen(theirs, encoding="utf-8") as terminal:
+    primary, secondary = pty.openpty()
+    with os.fdopen(primary, "rb"), os.fdopen(secondary, encoding="utf-8") as terminal:
         with pytest.raises(OSError, match="it is a terminal"):
-            read_stream(os.ttyname(theirs), 10)
+            read_stream(os.ttyname(secondary), 10)
         monkeypatch.setattr(sys, "stdin", terminal)
         with pytest.raises(OSError, match="it is a terminal"):
             read_stream("-", 10)

@@ -125,16 +125,16 @@ NEW_NAMES = {**{name: f"new-{name}" for name in NAMES}, "lab": "hall", "tokyo": 
 def renamed(spec: Wanted, kinds: tuple[str, ...]) -> Wanted:
     """Return ``spec`` with renamed clusters, sites or both, and the ``moved:`` entries for them."""
 
-    def called(kind: str, name: str) -> str:
+    def new_name(kind: str, name: str) -> str:
         return NEW_NAMES[name] if kind in kinds else name
 
     moves = [Move(before=name, after=NEW_NAMES[name]) for name in NAMES if "cluster" in kinds]
     moves += [Move(before=site.name, after=NEW_NAMES[site.name], kind="site") for site in SITES if "site" in kinds]
     return replace(
         spec,
-        sites=tuple(replace(site, name=called("site", site.name)) for site in spec.sites),
+        sites=tuple(replace(site, name=new_name("site", site.name)) for site in spec.sites),
         clusters=tuple(
-            replace(each, name=called("cluster", each.name), site=called("site", each.site)) for each in spec.clusters
+            replace(each, name=new_name("cluster", each.name), site=new_name("site", each.site)) for each in spec.clusters
         ),
         moves=tuple(moves),
     )
@@ -219,22 +219,24 @@ def action_of(actions: tuple[object, ...], key: str) -> object:
 @given(specs(), states(), st.data())
 def test_any_lost_object_is_recreated(spec: Wanted, state: State, data: st.DataObject) -> None:
     after = applied(planned(spec, state), state)
-    sights = {}
+    observations = {}
     for site in ("lab", "tokyo"):
-        sight = observed(after, site)
-        gone = data.draw(st.sets(st.sampled_from(sight.nodes))) if sight.nodes else set()
+        seen = observed(after, site)
+        gone = data.draw(st.sets(st.sampled_from(seen.nodes))) if seen.nodes else set()
         keep_images = data.draw(st.booleans())
-        sights[site] = replace(
-            sight,
-            nodes=tuple(node for node in sight.nodes if node not in gone),
-            images=sight.images if keep_images else (),
+        observations[site] = replace(
+            seen,
+            nodes=tuple(node for node in seen.nodes if node not in gone),
+            images=seen.images if keep_images else (),
         )
-    repair = planned(spec, after, observations=sights, request=PlanRequest(accept_missing=True))
+    repair = planned(spec, after, observations=observations, request=PlanRequest(accept_missing=True))
     drifted = {drift.address for drift in repair.drift}
     assert drifted <= {each.address for each in repair.actions}
     # If nothing is left of a cluster that is off, actions no longer depend on its nodes.
-    waited = {each.address.split("/")[1] for each in planned(spec, after).pending}
+    waiting = {each.address.split("/")[1] for each in planned(spec, after).pending}
     for each in repair.actions:
-        assert each.address in drifted or (waited if isinstance(each.resource, StagedImage) else each.resource.cluster in waited)
+        assert each.address in drifted or (
+            waiting if isinstance(each.resource, StagedImage) else each.resource.cluster in waiting
+        )
     assert planned(spec, applied(repair, after)).empty
     assert all(isinstance(record, Record) for record in applied(repair, after).records)

@@ -32,8 +32,8 @@ def applied(stack: Stack) -> ApplyResult | None:
         return stack.apply(plan, allow=("rebuild",)) if not plan.empty and state.serial < 9 else None
     except PragmaspecError as error:
         print([f"{problem.where}: {problem.summary} {problem.detail}" for problem in error.problems])
-    said: CommandResult = stack.ssh("hello-frontend", "hostname", timeout_s=5)
-    print(said.status, said.stdout.decode(), [nic.mac for node in state.nodes() for nic in node.nics])
+    result: CommandResult = stack.ssh("hello-frontend", "hostname", timeout_s=5)
+    print(result.status, result.stdout.decode(), [nic.mac for node in state.nodes() for nic in node.nics])
     return None
 """
 
@@ -54,29 +54,29 @@ def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "bin" / "python"
     (wheel,) = built.glob("*.whl")
     _run(sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel))
-    (own,) = (folder / "lib").glob("python*/site-packages")
-    (own / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n")
+    (site_packages,) = (folder / "lib").glob("python*/site-packages")
+    (site_packages / "dependencies.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")) + "\n")
     return python
 
 
-def test_the_command_runs_and_its_documentation_is_there(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_command_runs_with_its_documentation(installed: Path, tmp_path: Path) -> None:
     assert _run(installed.with_name("pragmaspec"), "--version", cwd=tmp_path) == f"pragmaspec {pragmaspec.__version__}\n"
-    where = _run(installed, "-c", "import pragmaspec; print(pragmaspec.__file__)", cwd=tmp_path)
-    assert where.startswith(str(installed.parents[1]))
+    location = _run(installed, "-c", "import pragmaspec; print(pragmaspec.__file__)", cwd=tmp_path)
+    assert location.startswith(str(installed.parents[1]))
     shared = installed.parents[1] / "share" / "doc" / "pragmaspec"
     linked = re.findall(r"\]\(((?!https?://)[^)#]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert [name for name in linked if not (shared / name).is_file()] == []
 
 
-def test_the_wheel_holds_every_file_of_the_package(built: Path) -> None:
+def test_the_wheel_contains_every_file_of_the_package(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
-    held = set(zipfile.ZipFile(wheel).namelist())
+    packed = set(zipfile.ZipFile(wheel).namelist())
     files = {str(file.relative_to(ROOT)) for file in (ROOT / "pragmaspec").rglob("*") if file.is_file()}
-    assert {name for name in files if "__pycache__" not in name} == {name for name in held if name.startswith("pragmaspec/")}
-    assert "pragmaspec/py.typed" in held
+    assert {name for name in files if "__pycache__" not in name} == {name for name in packed if name.startswith("pragmaspec/")}
+    assert "pragmaspec/py.typed" in packed
 
 
-def test_the_metadata_names_authors_licence_and_no_link_that_leads_nowhere(built: Path) -> None:
+def test_the_metadata_has_authors_licence_and_no_broken_links(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -92,12 +92,12 @@ def test_the_metadata_names_authors_licence_and_no_link_that_leads_nowhere(built
     assert "The spec (`docs/spec.md`)" in description
 
 
-def test_a_users_type_checker_finds_nothing(installed: Path, tmp_path: Path) -> None:
+def test_user_code_passes_strict_type_checking(installed: Path, tmp_path: Path) -> None:
     """Checks a user script, and every Python block in README.md and docs/library.md."""
     (tmp_path / "user.py").write_text(USER)
     for document in ("README.md", "docs/library.md"):
-        pieces = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
-        (tmp_path / f"{Path(document).stem.lower()}.py").write_text("\n".join(pieces))
+        examples = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL)
+        (tmp_path / f"{Path(document).stem.lower()}.py").write_text("\n".join(examples))
     files = sorted(path.name for path in tmp_path.glob("*.py"))
     assert files == ["library.py", "readme.py", "user.py"]
     cache = ROOT / ".mypy_cache" / "package"
@@ -110,7 +110,7 @@ def test_a_users_type_checker_finds_nothing(installed: Path, tmp_path: Path) -> 
     ], done.stdout + done.stderr
 
 
-def test_hints_name_requirements_that_pip_finds() -> None:
+def test_install_hints_are_declared_requirements() -> None:
     """The hints must not name extras of this package, which may be unpublished."""
     texts = [*(ROOT / "pragmaspec").rglob("*.py"), *(ROOT / "docs").glob("*.md")]
     hints = {hint for file in texts for hint in re.findall(r"pip install '?([^'`\s]+)", file.read_text(encoding="utf-8"))}

@@ -29,7 +29,7 @@ def test_only_the_command_line_prints() -> None:
     assert printing == []
 
 
-def test_no_command_goes_through_a_shell() -> None:
+def test_no_command_uses_a_shell() -> None:
     through_shell = [
         str(path.relative_to(ROOT))
         for path in PRODUCT
@@ -41,7 +41,7 @@ def test_no_command_goes_through_a_shell() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_in_documents_lead_somewhere(page: Path) -> None:
+def test_links_in_documents_have_existing_targets(page: Path) -> None:
     targets = LINK.findall(page.read_text(encoding="utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []
 

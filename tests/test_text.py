@@ -29,17 +29,17 @@ def test_the_closest_name_is_suggested():
     assert did_you_mean("quota", known, otherwise="There are 3.") == "There are 3."
 
 
-def test_only_the_first_letter_is_raised():
+def test_only_the_first_letter_is_capitalized():
     assert capitalized("it is a VMDK") == "It is a VMDK"
     assert capitalized("") == ""
 
 
 @pytest.mark.parametrize(
-    ("count", "said"),
+    ("count", "shown"),
     [(1, "a"), (2, "a and b"), (4, "a, b, c and d"), (5, "a, b, c and 2 more"), (2003, "a, b, c and 2,000 more")],
 )
-def test_a_long_subject_is_cut_and_counted(count: int, said: str):
-    assert joined([*"abcd", *map(str, range(count))][:count]) == said
+def test_a_long_subject_is_cut_and_counted(count: int, shown: str):
+    assert joined([*"abcd", *map(str, range(count))][:count]) == shown
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A cluster as recorded, and a real OpenSSH server on the loopback interface that plays one of its nodes."""
+"""A recorded cluster, and a real OpenSSH server on the loopback interface in the role of one of its nodes."""
 
 import os
 import socket
@@ -85,8 +85,8 @@ def _private(path: Path, text: str) -> None:
 
 @pytest.fixture
 def serve(tmp_path):
-    """``serve(node address)`` starts a server; all are stopped in the end."""
-    # OpenSSH insists on this folder; it is made by the package's service where there is one.
+    """``serve(node address)`` starts a server; all servers are stopped after the test."""
+    # OpenSSH requires this folder, which the service of the package creates if there is one.
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     servers: list[Server] = []
 

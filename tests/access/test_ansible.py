@@ -1,4 +1,4 @@
-"""The real Ansible reads what is printed for it."""
+"""Ansible itself reads the generated inventory."""
 
 import json
 import os
@@ -33,7 +33,7 @@ ODD_PATH = "/run/user {{ 7*7 }}/{% x %}{# y #}\\n\\'\"/é/%d/config"
 
 @pytest.fixture
 def ansible(tmp_path):
-    """``ansible(program, arguments…)``: what a program of Ansible prints; it must warn of nothing."""
+    """``ansible(program, arguments…)``: the output of an Ansible program, which must not warn."""
 
     def run(program: str, *arguments: str) -> str:
         done = subprocess.run(
@@ -52,7 +52,7 @@ def ansible(tmp_path):
 
 
 def _written(folder: Path, found) -> list[Path]:
-    """``found`` in every form: as a file under three names, and as a script."""
+    """``found`` in every format: as a file under three names, and as a script."""
     (folder / "list.json").write_text(list_text(found))
     files = {
         "hosts.yaml": inventory_text(found),
@@ -71,37 +71,39 @@ def _hosts(listed, group: str) -> set[str]:
     return {*members.get("hosts", ()), *(host for child in members.get("children", ()) for host in _hosts(listed, child))}
 
 
-def test_every_form_is_read_with_the_same_groups_and_variables(ansible, tmp_path):
+def test_every_inventory_format_yields_the_same_groups_and_variables(ansible, tmp_path):
     found = ansible_inventory(MANY, routes(MANY, KEY), ODD_PATH)
-    said = [json.loads(ansible("inventory", "-i", str(file), "--list")) for file in _written(tmp_path, found)]
-    for listed in said:
+    listings = [json.loads(ansible("inventory", "-i", str(file), "--list")) for file in _written(tmp_path, found)]
+    for listed in listings:
         for group in found.groups:
             members = set(group.members)
             expected = members if group.holds == "hosts" else {host for child in members for host in _hosts(listed, child)}
             assert _hosts(listed, group.name) == expected, group.name
         assert _hosts(listed, "all") == dict(found.hosts).keys()
-        assert listed["_meta"]["hostvars"] == said[0]["_meta"]["hostvars"]
-    assert _hosts(said[0], "web") == {"web-frontend.lab", "web-frontend.far", "web-compute-0"}
-    assert _hosts(said[0], "web__at__far") == {"web-frontend.far"}
-    assert _hosts(said[0], "a__frontend") == {"a-frontend"}
-    assert _hosts(said[0], "a_frontend") == {"a-frontend-frontend", "a-frontend-compute-0"}
+        assert listed["_meta"]["hostvars"] == listings[0]["_meta"]["hostvars"]
+    assert _hosts(listings[0], "web") == {"web-frontend.lab", "web-frontend.far", "web-compute-0"}
+    assert _hosts(listings[0], "web__at__far") == {"web-frontend.far"}
+    assert _hosts(listings[0], "a__frontend") == {"a-frontend"}
+    assert _hosts(listings[0], "a_frontend") == {"a-frontend-frontend", "a-frontend-compute-0"}
 
 
-def test_values_are_no_templates(ansible, tmp_path):
+def test_values_are_not_evaluated_as_templates(ansible, tmp_path):
     found = ansible_inventory(MANY, routes(MANY, KEY), ODD_PATH)
     for file in _written(tmp_path, found):
-        said = ansible("adhoc", "-i", str(file), "-c", "local", "a-frontend", "-m", "debug", "-a", "var=ansible_ssh_common_args")
-        value = json.loads(said.partition("=>")[2])["ansible_ssh_common_args"]
+        output = ansible(
+            "adhoc", "-i", str(file), "-c", "local", "a-frontend", "-m", "debug", "-a", "var=ansible_ssh_common_args"
+        )
+        value = json.loads(output.partition("=>")[2])["ansible_ssh_common_args"]
         assert shlex.split(value) == ["-F", ODD_PATH]
 
 
-def test_an_inventory_of_nothing(ansible, tmp_path):
+def test_an_empty_inventory_is_valid(ansible, tmp_path):
     for file in _written(tmp_path, ansible_inventory(state(), (), ""))[::3]:
         assert _hosts(json.loads(ansible("inventory", "-i", str(file), "--list")), "all") == set()
 
 
-def test_a_module_runs_on_a_node(ansible, serve, short_folder, tmp_path):
-    """Options on ssh's command line count before those of a configuration: Ansible must not give up on a slow frontend."""
+def test_a_module_runs_on_a_node_with_a_long_connect_timeout(ansible, serve, short_folder, tmp_path):
+    """Options on the command line of ssh override the configuration file; Ansible must wait for a slow frontend."""
     node = member("hello", "lab", -1, public="127.0.0.1")
     remote = SshClient(LINEAGE, KEY, short_folder / "ssh", port=serve(node.address).port)
     found = state(node)
@@ -110,7 +112,7 @@ def test_a_module_runs_on_a_node(ansible, serve, short_folder, tmp_path):
         "ansible_remote_tmp": f"{tmp_path}/remote",
         "ansible_python_interpreter": sys.executable,
         "ansible_ssh_transfer_method": "piped",  # the server here has no sftp
-        "ansible_ssh_args": "-C",  # nor shall a connection outlive the test
+        "ansible_ssh_args": "-C",  # no connection may outlive the test
     }
     pinged = ansible("adhoc", "-i", "hosts.yaml", "hello", "-m", "ping", "-vvv", "-e", json.dumps(own))
     assert '"ping": "pong"' in pinged

@@ -39,12 +39,12 @@ TAKEN_BY_ANSIBLE = {"all", "ungrouped", "localhost", "_meta"}
         ("localhost", "localhost__cluster"),
     ],
 )
-def test_a_group_is_readable(cluster, group):
+def test_cluster_names_map_to_readable_group_names(cluster, group):
     assert cluster_group(cluster) == group
 
 
 @given(st.lists(st.tuples(ANY_NAMES, ANY_NAMES), max_size=6))
-def test_no_two_things_have_one_group(places):
+def test_group_names_are_unique_and_valid(places):
     names = ["frontends", "computes"]
     clusters, sites = {cluster for cluster, _ in places}, {site for _, site in places}
     names += [cluster_group(cluster) for cluster in clusters]
@@ -58,18 +58,18 @@ def test_no_two_things_have_one_group(places):
 
 @given(st.dictionaries(st.tuples(ANY_NAMES, ANY_NAMES), st.integers(0, 3), max_size=6))
 def test_every_group_holds_exactly_its_hosts(clusters):
-    """``clusters``: by name and site the number of computes; each has a frontend that can be reached."""
-    of = {
+    """``clusters`` maps name and site to the number of computes; each cluster has a reachable frontend."""
+    records = {
         (cluster, site): [
             member(cluster, site, -1, public="192.0.2.1"),
             *(member(cluster, site, index) for index in range(computes)),
         ]
         for (cluster, site), computes in clusters.items()
     }
-    found = state(*(node for nodes in of.values() for node in nodes))
+    found = state(*(node for nodes in records.values() for node in nodes))
     names = {route.node: route.name for route in routes(found, KEY)}
     expected = defaultdict(set, {"frontends": set(), "computes": set()})
-    for (cluster, site), nodes in of.items():
+    for (cluster, site), nodes in records.items():
         hosts = [names[node.address] for node in nodes]
         for group in (cluster_group(cluster), cluster_at_site_group(cluster, site), site_group(site)):
             expected[group] |= {*hosts}
@@ -87,11 +87,11 @@ def test_every_group_holds_exactly_its_hosts(clusters):
     assert {name: hosts_of(name) for name in held} == expected
     assert len(held) == len(made.groups)
     assert all(len(group.members) == len(set(group.members)) for group in made.groups)
-    assert not held.keys() & dict(made.hosts).keys(), "Ansible warns of a group with the name of a host"
+    assert not held.keys() & dict(made.hosts).keys(), "Ansible warns about a group that has the name of a host"
 
 
 @given(st.lists(st.tuples(ANY_NAMES, ANY_NAMES), min_size=1, max_size=4))
-def test_a_group_keeps_its_name_when_another_cluster_comes(places):
+def test_group_names_are_stable_when_a_cluster_is_added(places):
     def groups(places):
         found = state(*(member(cluster, site, -1, public="192.0.2.1") for cluster, site in places))
         return {group.name for group in ansible_inventory(found, routes(found, KEY), "/config").groups}

@@ -13,17 +13,17 @@ INVENTORY = ansible_inventory(TWO, routes(TWO, KEY), "/home/a b/config")
 NOTHING = HELLO.with_records((), [record.address for record in HELLO.records])
 
 
-def test_the_file(golden):
+def test_inventory_file(golden):
     golden(HERE / "inventory.yaml", inventory_text(INVENTORY))
 
 
-def test_the_list(golden):
+def test_inventory_list(golden):
     golden(HERE / "inventory_list.json", list_text(INVENTORY))
 
 
-def test_host():
+def test_host_variables():
     assert json.loads(host_text(INVENTORY, "hello-compute-1"))["pragmaspec_private_address"] == "10.22.0.11"
-    assert json.loads(host_text(INVENTORY, "nobody")) == {}
+    assert json.loads(host_text(INVENTORY, "unknown")) == {}
 
 
 def test_every_host_of_a_group_has_variables():
@@ -31,7 +31,7 @@ def test_every_host_of_a_group_has_variables():
     assert names == dict(INVENTORY.hosts).keys()
 
 
-def test_an_empty_state_is_an_inventory_too():
+def test_an_empty_state_yields_a_valid_inventory():
     empty = ansible_inventory(NOTHING, (), "")
     assert json.loads(inventory_text(empty, as_json=True)) == {
         "all": {"hosts": {}, "children": {"frontends": {"hosts": {}}, "computes": {"hosts": {}}}}
@@ -39,13 +39,13 @@ def test_an_empty_state_is_an_inventory_too():
     assert json.loads(list_text(empty)) == {"_meta": {"hostvars": {}}, "frontends": {"hosts": []}, "computes": {"hosts": []}}
 
 
-def test_what_ansible_will_not_reach_is_said():
+def test_unreachable_nodes_are_warned_about():
     assert inventory_warnings(TWO, routes(TWO, KEY)) == ()
     assert "inventory is empty. `pragmaspec apply`" in inventory_warnings(NOTHING, ())[0]
     hidden = state(*(member("hidden", "lab", index) for index in range(-1, 6)))
-    said = "Without a public address, of their own or of their frontend, and therefore left out: "
+    reason = "Without a public address, of their own or of their frontend, and therefore left out: "
     listed = "hidden-frontend, hidden-compute-0, hidden-compute-1, hidden-compute-2, hidden-compute-3 and 2 more."
-    assert inventory_warnings(hidden, routes(hidden, KEY)) == (said + listed,)
+    assert inventory_warnings(hidden, routes(hidden, KEY)) == (reason + listed,)
     off = state(*(replace(record, resource=replace(record.resource, running=False)) for record in HELLO.records))
     assert inventory_warnings(off, routes(off, KEY)) == (
         "Recorded as off, so that nothing answers there: the nodes of hello. `pragmaspec boot hello` starts them.",

@@ -13,14 +13,14 @@ def test_computes_are_reached_through_their_frontend():
     assert (second.address, second.jump) == ("10.22.0.11", "hello-frontend")
 
 
-def test_every_node_is_known_by_its_own_host_key_and_never_by_its_address():
+def test_host_keys_belong_to_nodes_and_not_to_addresses():
     found = routes(HELLO, KEY)
     assert [route.host_alias for route in found] == [f"{route.name}.3f9a1c2b" for route in found]
     assert found[1].host_key == host_key(KEY, Mark(lineage=LINEAGE, address="lab/hello/node/hello-compute-0")).public
     assert len({route.host_key for route in found}) == 3
 
 
-def test_a_name_at_two_sites_is_told_apart_by_the_site():
+def test_a_name_used_at_two_sites_gets_a_site_suffix():
     moved = HELLO.with_record(recorded("hello-frontend", site="far", public="198.51.100.7"))
     moved = moved.with_record(recorded("hello-compute-0", 0, site="far"))
     found = {route.node: route for route in routes(moved, KEY)}
@@ -35,13 +35,13 @@ def test_without_a_public_address_there_is_no_route():
     assert routes(state(recorded("hello-compute-0", 0)), KEY) == ()
 
 
-def test_a_compute_without_private_network_has_no_route():
+def test_a_compute_without_a_private_network_has_no_route():
     compute = recorded("hello-compute-0", 0)
     bare = replace(compute, resource=replace(compute.resource, nics=()))
     assert [route.name for route in routes(HELLO.with_record(bare), KEY)] == ["hello-frontend", "hello-compute-1"]
 
 
-def test_a_node_that_was_renamed_still_shows_the_host_key_it_was_made_with():
+def test_a_renamed_node_keeps_its_host_key():
     record = recorded("hello-compute-0", 0)
     moved = HELLO.with_record(replace(record, origin="lab/earlier/node/earlier-compute-0"))
     assert (

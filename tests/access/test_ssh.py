@@ -15,7 +15,7 @@ NEAR = state(recorded("hello-frontend", public="127.0.0.1"))
 
 
 def _connected(folder, server, recorded_state=NEAR):
-    """A remote whose nodes are all on this machine, once the server listens."""
+    """A client whose nodes are all on this machine, once the server listens."""
     remote = SshClient(LINEAGE, KEY, folder / "ssh", port=server.port)
     remote.use(recorded_state)
     limit = time.monotonic() + 20
@@ -32,7 +32,7 @@ def remote(serve, short_folder):
     remote.close()
 
 
-def test_the_first_connection_is_verified_without_a_question(remote):
+def test_the_first_connection_is_verified_without_a_prompt(remote):
     done = remote.run(
         FRONTEND, ["sh", "-c", 'cat; printf "%s|" "$@"; echo oops >&2; exit 3', "x", "a b", "$HOME", "'"], stdin=b"in "
     )
@@ -47,14 +47,14 @@ def test_a_wrong_host_key_is_refused_and_nothing_is_sent(serve, short_folder):
     assert "Accepted" not in server.log.read_text()
 
 
-def test_the_host_key_of_another_node_is_a_wrong_one(serve, short_folder):
+def test_the_host_key_of_another_node_is_refused(serve, short_folder):
     remote = _connected(short_folder, serve(COMPUTE))
     with pytest.raises(AccessError, match="wrong host key"):
         remote.run(FRONTEND, ["true"])
 
 
-def test_sixteen_through_a_shared_connection(serve, short_folder):
-    """The frontend and the computes are one server here, so all must show one host key: a compute that shows it is refused."""
+def test_probes_of_computes_share_the_connection_to_the_frontend(serve, short_folder):
+    """One server is the frontend and the compute, so both present the same host key, which is refused for the compute."""
     server = serve(FRONTEND)
     both = NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2"))
     remote = _connected(short_folder, server, both)
@@ -69,14 +69,14 @@ def test_sixteen_through_a_shared_connection(serve, short_folder):
             remote.run(COMPUTE, ["true"])
     finally:
         remote.close()
-    # The master removes its socket after it has accepted the request to exit; by itself it would stay for 60 s.
+    # The master removes its socket after accepting the request to exit; without the request it would stay for 60 s.
     limit = time.monotonic() + 20
     while list((short_folder / "ssh").glob("cm-*")):
         assert time.monotonic() < limit, "the shared connection is still open"
         time.sleep(0.05)
 
 
-def test_through_the_frontend_to_a_compute(serve, short_folder):
+def test_a_command_runs_on_a_compute_through_the_frontend(serve, short_folder):
     """Two servers on one port: the frontend at 127.0.0.1, the compute behind it."""
     frontend = serve(FRONTEND)
     both = NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2"))
@@ -84,7 +84,7 @@ def test_through_the_frontend_to_a_compute(serve, short_folder):
     remote.close()
     config = remote.config.read_text()
     compute = serve(COMPUTE)
-    # Only here the two have different ports.
+    # In this test only, frontend and compute have different ports.
     remote.config.write_text(config.replace("HostName 127.0.0.2\n", f"HostName 127.0.0.2\n  Port {compute.port}\n"))
     limit = time.monotonic() + 20
     while True:
@@ -97,7 +97,7 @@ def test_through_the_frontend_to_a_compute(serve, short_folder):
     remote.close()
 
 
-def test_long_paths_do_without_sharing(serve, tmp_path):
+def test_connections_are_not_shared_if_the_socket_path_is_too_long(serve, tmp_path):
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
     remote = _connected(folder, serve(FRONTEND), NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2")))
@@ -106,7 +106,7 @@ def test_long_paths_do_without_sharing(serve, tmp_path):
     remote.close()
 
 
-def test_nobody_there_is_told_with_the_address(short_folder):
+def test_an_unreachable_address_is_in_the_error(short_folder):
     remote = SshClient(LINEAGE, KEY, short_folder / "ssh", port=1)
     remote.use(NEAR)
     assert not remote.answers(FRONTEND)
@@ -114,7 +114,7 @@ def test_nobody_there_is_told_with_the_address(short_folder):
         remote.run(FRONTEND, ["true"])
 
 
-def test_behind_a_dead_frontend_nothing_answers(short_folder):
+def test_a_compute_is_unreachable_if_its_frontend_is_down(short_folder):
     remote = SshClient(LINEAGE, KEY, short_folder / "ssh", port=1)
     remote.use(NEAR.with_record(recorded("hello-compute-0", 0, private="127.0.0.2")))
     assert not remote.answers(COMPUTE)
@@ -122,7 +122,7 @@ def test_behind_a_dead_frontend_nothing_answers(short_folder):
         remote.run(COMPUTE, ["true"])
 
 
-def test_a_command_has_its_time_and_no_more(remote):
+def test_a_command_is_stopped_by_its_timeout_or_by_an_exception_in_tick(remote):
     ticks = []
     began = time.monotonic()
     with pytest.raises(AccessError, match="took too long"):
@@ -130,19 +130,19 @@ def test_a_command_has_its_time_and_no_more(remote):
     assert time.monotonic() - began < 20
     assert ticks
 
-    def enough():
+    def cancel():
         raise KeyError
 
     with pytest.raises(KeyError):
-        remote.run(FRONTEND, ["sleep", "60"], tick=enough)
+        remote.run(FRONTEND, ["sleep", "60"], tick=cancel)
 
 
-def test_interactive_gives_back_the_exit_status(remote, capfd):
+def test_interactive_returns_the_exit_status(remote, capfd):
     assert remote.interactive(FRONTEND, ["echo", "$((6*7));", "exit", "7"]) == 7
     assert capfd.readouterr().out == "42\n"
 
 
-def test_files_are_private_and_written_only_when_they_change(short_folder):
+def test_files_are_private_and_rewritten_only_if_changed(short_folder):
     remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
     remote.use(HELLO)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (short_folder / "ssh").iterdir()}
@@ -155,7 +155,7 @@ def test_files_are_private_and_written_only_when_they_change(short_folder):
     assert stat.S_IMODE((short_folder / "ssh" / "id_operator").stat().st_mode) == 0o600
 
 
-def test_a_node_without_a_route_is_an_error_that_names_the_console(short_folder):
+def test_the_error_for_a_node_without_a_route_suggests_the_console(short_folder):
     remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
     remote.use(state(recorded("hello-frontend")))
     assert not remote.reachable(FRONTEND)
@@ -163,7 +163,7 @@ def test_a_node_without_a_route_is_an_error_that_names_the_console(short_folder)
         remote.run(FRONTEND, ["true"])
 
 
-def test_no_client_says_what_to_install(short_folder, monkeypatch):
+def test_a_missing_ssh_client_is_an_error_that_names_the_package(short_folder, monkeypatch):
     remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
     remote.use(NEAR)
     monkeypatch.setenv("PATH", "/nowhere")
@@ -172,20 +172,20 @@ def test_no_client_says_what_to_install(short_folder, monkeypatch):
             call(FRONTEND, ["true"])
 
 
-def test_a_folder_that_cannot_be_written_is_told(short_folder):
+def test_an_unwritable_folder_is_an_error(short_folder):
     (short_folder / "ssh").write_text("")
     with pytest.raises(AccessError, match="ssh files cannot be written"):
         SshClient(LINEAGE, KEY, short_folder / "ssh").use(NEAR)
 
 
-def test_where_the_files_stand(tmp_path, monkeypatch):
+def test_the_ssh_directory_follows_the_xdg_variables(tmp_path, monkeypatch):
     assert ssh_directory("x") == tmp_path / "home" / ".local" / "share" / "pragmaspec" / "ssh" / "x"
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert ssh_directory("x") == tmp_path / "pragmaspec" / "x"
     assert os.access(tmp_path, os.W_OK)
 
 
-def test_the_users_own_keys_are_offered_after_ours(short_folder, tmp_path):
+def test_the_keys_of_the_user_are_offered_after_the_operator_key(short_folder, tmp_path):
     (tmp_path / "home" / ".ssh").mkdir()
     (tmp_path / "home" / ".ssh" / "id_ed25519").touch()
     remote = SshClient(LINEAGE, KEY, short_folder / "ssh")
@@ -194,5 +194,5 @@ def test_the_users_own_keys_are_offered_after_ours(short_folder, tmp_path):
     assert lines == [f'IdentityFile "{short_folder}/ssh/id_operator"', f'IdentityFile "{tmp_path}/home/.ssh/id_ed25519"']
 
 
-def test_what_a_terminal_obeys_is_not_passed_on():
+def test_control_characters_are_replaced_in_output():
     assert printable("a\x1b[31m\r\nb\n\u202e") == "a\N{REPLACEMENT CHARACTER}[31m\nb\n\N{REPLACEMENT CHARACTER}"

@@ -48,7 +48,7 @@ class SshGuestProvider:
     window_s = 0.0
 
     def __init__(self, before: Hook | None = None, after: Hook | None = None) -> None:
-        self.there: dict[str, Resource] = {}
+        self.resources: dict[str, Resource] = {}
         self.generations: dict[str, int] = {}
         self.running: set[str] = set()
         self.calls: list[str] = []
@@ -78,14 +78,14 @@ class SshGuestProvider:
                 ObservedNode(
                     address=address, generation=self.generations[address], status="running" if address in self.running else "off"
                 )
-                for address, resource in self.there.items()
+                for address, resource in self.resources.items()
                 if isinstance(resource, Node)
             )
         return Observations(site="lab", identity=self.identity(), nodes=nodes)
 
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         with self._call("allocate", mark):
-            self.there[mark.address] = wanted
+            self.resources[mark.address] = wanted
         return (("granted", "yes"),)
 
     def stage(self, request: StageRequest) -> Outputs:
@@ -93,12 +93,12 @@ class SshGuestProvider:
             _ = request.files
             for done in (0, 0, 50, 100):
                 request.progress(done, 100)
-            self.there[request.mark.address] = request.image
+            self.resources[request.mark.address] = request.image
         return ()
 
     def boot(self, order: BootRequest) -> Outputs:
         with self._call("boot", order.mark):
-            self.there[order.mark.address] = order.node
+            self.resources[order.mark.address] = order.node
             self.running.add(order.mark.address)
             self.seeds.append(order.seed)
         return (("uuid", order.mark.uuid),)
@@ -110,7 +110,7 @@ class SshGuestProvider:
 
     def clean(self, resource: Resource, mark: Mark) -> None:
         with self._call("clean", mark):
-            self.there.pop(mark.address, None)
+            self.resources.pop(mark.address, None)
             self.running.discard(mark.address)
 
     def diagnostics(self, node: Node, mark: Mark) -> Diagnostics:

@@ -44,7 +44,7 @@ class CountingProvider(SimulatedProvider):
         outputs = super().boot(order)
         if order.node.name in self.lost:
             self.lost.remove(order.node.name)
-            raise SiteUnreachableError("the answer was lost")
+            raise SiteUnreachableError("the response was lost")
         return outputs
 
     def allocate(self, wanted, mark):
@@ -65,7 +65,7 @@ class Harness:
         self.calm.calm = True
         self.provider = CountingProvider(site, self.world, self.clock)
 
-    def apply(self, *actions, **plan):
+    def apply(self, *actions, **changes):
         with self.store.session("test") as session:
             context = ApplyContext(
                 session=session,
@@ -77,8 +77,8 @@ class Harness:
                 clock=self.clock,
                 executor=executor_factory(self.calm, self.clock),
             )
-            asked = plan_for(session.state, *actions, sites=(PlannedSite(site=self.site, identity=self.provider.identity()),))
-            return apply_plan(replace(asked, **plan), context)
+            planned = plan_for(session.state, *actions, sites=(PlannedSite(site=self.site, identity=self.provider.identity()),))
+            return apply_plan(replace(planned, **changes), context)
 
     def record(self, wanted) -> Record:
         return self.store.read().record(wanted.address)

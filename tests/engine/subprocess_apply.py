@@ -1,7 +1,7 @@
-"""Applies that may be killed: each in its own process, forked from one with all modules loaded.
+"""Applies that tests may kill: each in its own process, forked from one with all modules loaded.
 
-``python -m tests.engine.subprocess_apply`` reads one JSON order per line from stdin, runs each in a child, and writes the result:
-``{"status": <as os.waitpid tells>, "answer": <what the child had to say>}``.
+``python -m tests.engine.subprocess_apply`` reads one JSON order per line from stdin, runs each in a child, and writes its result:
+``{"status": <from os.waitpid>, "answer": <the result of the child>}``.
 """
 
 import json
@@ -34,7 +34,7 @@ from pragmaspec.state_model import State
 from tests.state.local_store import LocalStore
 
 LINEAGE = "5ca1ab1e-0000-4000-8000-00000000000{}"
-ASKED = PlanRequest(accept_missing=True)
+REQUEST = PlanRequest(accept_missing=True)
 KEY = StackKey(b"k" * 32)
 
 SPECS: dict[str, dict[str, Any]] = {
@@ -45,11 +45,11 @@ SPECS: dict[str, dict[str, Any]] = {
     "changed": {"computes": 1, "keys": ("ada", "grace"), "cpus": 2},
     "off": {"computes": 2, "keys": ("ada",), "running": False},
 }
-"""What is wanted, by name. From "small" to "changed": one node goes, one is rebooted larger, one is told of new keys."""
+"""Specs by name. From "small" to "changed": one node is removed, one is rebooted larger, one has its keys updated."""
 
 
 def wanted(site: Site, spec: str, directory: Path) -> Wanted:
-    said = SPECS[spec]
+    values = SPECS[spec]
     blob = msgspec.json.decode((directory / "image.json").read_bytes(), type=Blob)
     image = WantedImage(
         name="small", origin="test", digest=blob.sha256, format="raw", disk=blob, virtual_size_bytes=blob.size_bytes
@@ -59,30 +59,34 @@ def wanted(site: Site, spec: str, directory: Path) -> Wanted:
         name="hello",
         site=site.name,
         frontend=nodes,
-        computes=msgspec.structs.replace(nodes, count=said.get("computes", 0), cpus=said.get("cpus", 1)),
-        ssh_keys=said.get("keys", ()),
-        public=WantedPublic(kind=said.get("public", "pool")),
+        computes=msgspec.structs.replace(nodes, count=values.get("computes", 0), cpus=values.get("cpus", 1)),
+        ssh_keys=values.get("keys", ()),
+        public=WantedPublic(kind=values.get("public", "pool")),
         readiness=Readiness(when="none"),
-        running=said.get("running", True),
+        running=values.get("running", True),
     )
     return Wanted(
-        spec_file="cluster.yaml", spec_sha256=f"{spec:x>64}", sites=(site,), images=(image,), clusters=(cluster,) if said else ()
+        spec_file="cluster.yaml",
+        spec_sha256=f"{spec:x>64}",
+        sites=(site,),
+        images=(image,),
+        clusters=(cluster,) if values else (),
     )
 
 
 def apply(directory: Path, site: Site, spec: str, failpoint: str, lineage: str) -> dict[str, Any]:
-    """Plan and apply, with a failpoint armed; what is recorded and what the site lists afterwards."""
-    os.environ["XDG_STATE_HOME"] = str(directory / "remembered")
-    asked, provider = wanted(site, spec, directory), open_provider(site)
+    """Plan and apply with a failpoint armed, and return the report."""
+    os.environ["XDG_STATE_HOME"] = str(directory / "xdg-state")
+    target, provider = wanted(site, spec, directory), open_provider(site)
     store = LocalStore(directory / "state")
     with store.session("test", lineage) as session:
         state = session.state
-        inventories = {name: provider.inventory() for name in sites_needing_inventory(asked, state, ASKED)}
-        plan = make_plan(asked, state, {site.name: provider.observe(lineage)}, inventories, ASKED)
+        inventories = {name: provider.inventory() for name in sites_needing_inventory(target, state, REQUEST)}
+        plan = make_plan(target, state, {site.name: provider.observe(lineage)}, inventories, REQUEST)
         context = ApplyContext(
             session=session,
             providers={site.name: provider},
-            wanted=asked,
+            wanted=target,
             files=lambda image: ImageFiles(disk=directory / "disk.raw"),
             stack_key=KEY,
             remote=SshClient(lineage, KEY, directory / "ssh"),
@@ -95,7 +99,7 @@ def apply(directory: Path, site: Site, spec: str, failpoint: str, lineage: str) 
 
 
 def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[str, Any]:
-    """What is recorded and what is there, in the same words."""
+    """The recorded and the observed resources, in the same format."""
     seen = provider.observe(lineage)
     records = {record.original_address: record for record in state.records}
     nodes = {node.address: f"{node.status} {node.cpus} {node.generation}" for node in seen.nodes}
@@ -106,7 +110,7 @@ def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[s
     }
     return {
         "recorded": recorded,
-        "there": nodes,
+        "observed": nodes,
         "allocations": [
             [address for address, record in records.items() if hasattr(record.resource, "networks")],
             [granted.address for granted in seen.allocations],
@@ -121,14 +125,14 @@ def report(state: State, provider: Provider, site: Site, lineage: str) -> dict[s
 
 
 def serve() -> None:
-    """Do orders until stdin ends."""
+    """Run orders until stdin ends."""
     for line in sys.stdin:
         order = json.loads(line)
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
             os.close(reading)
-            _obey(order, writing)
+            _run_in_child(order, writing)
         os.close(writing)
         with os.fdopen(reading, "rb") as answers:
             answer = answers.read()
@@ -138,23 +142,23 @@ def serve() -> None:
 
 
 def apply_order(order: dict[str, Any]) -> dict[str, Any]:
-    """:func:`apply`, with its arguments as JSON has them."""
+    """:func:`apply`, with its arguments from JSON."""
     site = msgspec.convert(order["site"], Site)
     return apply(Path(order["directory"]), site, order["spec"], order["failpoint"], order["lineage"])
 
 
-def _obey(order: dict[str, Any], answers: int) -> None:
-    """In the child; never returns."""
+def _run_in_child(order: dict[str, Any], answers: int) -> None:
+    """Run one order in the child; never returns."""
     try:
         os.write(answers, json.dumps(apply_order(order)).encode())
-    except BaseException:  # noqa: BLE001 - the parent must hear of everything
+    except BaseException:  # noqa: BLE001 - every error is sent to the parent
         os.write(answers, json.dumps({"error": traceback.format_exc()}).encode())
     finally:
         os._exit(0)
 
 
 class SubprocessApply:
-    """The forking process. ``with Mortals() as mortals: mortals.apply(...)``."""
+    """The forking process. ``with SubprocessApply() as applies: applies.apply(...)``."""
 
     def __enter__(self) -> Self:
         # Its own process: a test run may have threads, which do not survive a fork.
@@ -167,7 +171,7 @@ class SubprocessApply:
         self._process.communicate()
 
     def apply(self, directory: Path, site: Site, spec: str, failpoint: str = "", lineage: str = "") -> dict[str, Any] | None:
-        """What a whole apply says; None: it was killed."""
+        """The report of an apply, or None if it was killed."""
         order = {
             "directory": str(directory),
             "site": msgspec.to_builtins(site),

@@ -1,57 +1,57 @@
-"""Machines that are booted together and run together."""
+"""Batches of machines that are created paused and resumed together."""
 
 import threading
 
 from pragmaspec.engine.boot_batch import BootBatch
 
 
-def test_none_runs_before_the_last_is_made():
-    burst, running = BootBatch(), []
+def test_no_machine_is_resumed_before_the_last_is_created():
+    batch, running = BootBatch(), []
     for key in "abc":
-        burst.expect(key)
-    burst.hold("a", lambda: running.append("a"))
-    burst.hold("b", lambda: running.append("b"))
+        batch.expect(key)
+    batch.hold("a", lambda: running.append("a"))
+    batch.hold("b", lambda: running.append("b"))
     assert running == []
-    burst.hold("c", lambda: running.append("c"))
+    batch.hold("c", lambda: running.append("c"))
     assert running == ["a", "b", "c"]
 
 
-def test_one_that_fails_or_is_not_held_keeps_nobody():
-    burst, running = BootBatch(), []
+def test_a_failed_machine_does_not_hold_the_batch():
+    batch, running = BootBatch(), []
     for key in "ab":
-        burst.expect(key)
-    burst.hold("a", lambda: running.append("a"))
-    burst.end("b")
+        batch.expect(key)
+    batch.hold("a", lambda: running.append("a"))
+    batch.end("b")
     assert running == ["a"]
 
 
-def test_the_next_burst_holds_again():
-    burst, running = BootBatch(), []
+def test_a_later_batch_is_held_again():
+    batch, running = BootBatch(), []
     for key in ("a", "b"):
-        burst.expect(key)
-        burst.hold(key, lambda key=key: running.append(key))
+        batch.expect(key)
+        batch.hold(key, lambda key=key: running.append(key))
         assert running[-1] == key
-    burst.expect("c")
-    burst.expect("d")
-    burst.hold("c", lambda: running.append("c"))
+    batch.expect("c")
+    batch.expect("d")
+    batch.hold("c", lambda: running.append("c"))
     assert "c" not in running
-    burst.end("d")
+    batch.end("d")
     assert "c" in running
 
 
-def test_a_machine_that_takes_long_keeps_the_others_only_for_a_while():
-    burst, first = BootBatch(limit_s=0.05), threading.Event()
+def test_a_batch_is_released_after_its_time_limit():
+    batch, first = BootBatch(limit_s=0.05), threading.Event()
     for key in "abc":
-        burst.expect(key)
-    burst.hold("a", first.set)
+        batch.expect(key)
+    batch.hold("a", first.set)
     assert first.wait(10)
     running = []
-    burst.hold("b", lambda: running.append("b"))
-    assert running == ["b"], "its time is over too"
-    burst.end("c")
-    burst.expect("d")
-    burst.expect("e")
-    burst.hold("d", lambda: running.append("d"))
-    assert running == ["b"], "another burst has its own time"
-    burst.end("e")
+    batch.hold("b", lambda: running.append("b"))
+    assert running == ["b"], "the time limit of the batch has passed"
+    batch.end("c")
+    batch.expect("d")
+    batch.expect("e")
+    batch.hold("d", lambda: running.append("d"))
+    assert running == ["b"], "another batch has its own time limit"
+    batch.end("e")
     assert running == ["b", "d"]

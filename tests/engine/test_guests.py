@@ -1,4 +1,4 @@
-"""What is asked of guests over ssh, with the commands run by a shell of this machine in place of a guest's."""
+"""Guest access over ssh, with the commands run on this machine."""
 
 import subprocess
 import threading
@@ -24,8 +24,8 @@ FRONTEND, COMPUTE = node(-1), node(0)
 MARK = Mark(lineage=LINEAGE, address=COMPUTE.address)
 
 
-class Here(SshClient):
-    """Runs everything on this machine, below ``folder`` where the guest's own folders are meant."""
+class LocalSshClient(SshClient):
+    """Runs all commands on this machine, with the guest's directories below ``folder``."""
 
     def __init__(self, folder):
         super().__init__(LINEAGE, KEY, folder / "ssh")
@@ -33,7 +33,7 @@ class Here(SshClient):
         self.up = {FRONTEND.address, COMPUTE.address}
         self.refused = set()
         self.lost = 0
-        self.asked = []
+        self.probed = []
         self.sent = []
         self.install_status = 0
         (folder / "bin").mkdir()
@@ -51,14 +51,14 @@ class Here(SshClient):
         return node in self.up
 
     def answers(self, node, timeout_s=5.0):
-        self.asked.append(node)
+        self.probed.append(node)
         return node in self.up
 
     def run(self, node, argv, stdin=b"", timeout_s=60.0, tick=None):
         if node in self.refused or self.lost:
             self.lost = max(0, self.lost - 1)
             raise AccessError("Ssh connection failed", f"{node}: Connection refused")
-        if stdin:  # files for the guest: this machine keeps its own
+        if stdin:  # file installations are counted, not performed
             self.sent.append(node)
             return CommandResult(status=self.install_status, stdout=b"", stderr="read-only file system\n")
         where = str(self.folder / "run")
@@ -72,18 +72,18 @@ class Here(SshClient):
 
 
 @pytest.fixture
-def here(tmp_path):
-    return Here(tmp_path)
+def remote(tmp_path):
+    return LocalSshClient(tmp_path)
 
 
 @pytest.fixture
-def guests(here):
-    return SshGuests(here)
+def guests(remote):
+    return SshGuests(remote)
 
 
-def _result(here, text):
-    (here.folder / "run").mkdir(exist_ok=True)
-    (here.folder / "run" / "result.json").write_text(text)
+def _result(remote, text):
+    (remote.folder / "run").mkdir(exist_ok=True)
+    (remote.folder / "run" / "result.json").write_text(text)
 
 
 def _first_boot(guests, limit_s=10.0):
@@ -99,62 +99,62 @@ def _first_boot(guests, limit_s=10.0):
         ("not json", "its result file cannot be read: b'not json'"),
     ],
 )
-def test_cloud_inits_own_result_decides(here, guests, text, error):
-    _result(here, text)
+def test_the_cloud_init_result_file_decides_first_boot(remote, guests, text, error):
+    _result(remote, text)
     assert _first_boot(guests) == error
 
 
-def test_the_result_is_waited_for(here, guests):
-    writer = threading.Timer(0.3, lambda: _result(here, '{"v1": {"errors": []}}'))
+def test_first_boot_waits_for_the_cloud_init_result(remote, guests):
+    writer = threading.Timer(0.3, lambda: _result(remote, '{"v1": {"errors": []}}'))
     writer.start()
     assert _first_boot(guests) == ""
     writer.join()
 
 
-def test_without_cloud_init_the_spec_must_not_wait_for_it(here, guests):
-    (here.folder / "bin" / "cloud-init").unlink()
+def test_a_guest_without_cloud_init_gets_a_readiness_hint(remote, guests):
+    (remote.folder / "bin" / "cloud-init").unlink()
     assert "write `readiness: ssh`" in _first_boot(guests)
 
 
-def test_a_guest_where_cloud_init_is_off_has_nothing_to_wait_for(here, guests):
-    (here.folder / "run").mkdir()
-    (here.folder / "run" / "disabled").touch()
+def test_first_boot_does_not_wait_when_cloud_init_is_disabled(remote, guests):
+    (remote.folder / "run").mkdir()
+    (remote.folder / "run" / "disabled").touch()
     assert _first_boot(guests) == ""
 
 
-def test_a_broken_connection_is_made_again_until_the_time_is_over(here, guests):
-    _result(here, '{"v1": {"errors": []}}')
-    here.lost = 1
+def test_a_broken_connection_is_retried_until_the_time_limit(remote, guests):
+    _result(remote, '{"v1": {"errors": []}}')
+    remote.lost = 1
     assert _first_boot(guests) == ""
-    here.refused = {COMPUTE.address}
+    remote.refused = {COMPUTE.address}
     with pytest.raises(AccessError, match="Ssh connection failed"):
         _first_boot(guests, 0.0)
 
 
-def test_a_compute_is_asked_only_when_its_frontend_lets_us_in(here, guests):
-    here.up = {COMPUTE.address}
+def test_a_compute_is_probed_only_after_its_frontend_accepts_a_login(remote, guests):
+    remote.up = {COMPUTE.address}
     assert not guests.answers(COMPUTE, MARK)
-    assert here.asked == [FRONTEND.address]
-    here.up = {FRONTEND.address, COMPUTE.address}
-    here.refused = {FRONTEND.address}
+    assert remote.probed == [FRONTEND.address]
+    remote.up = {FRONTEND.address, COMPUTE.address}
+    remote.refused = {FRONTEND.address}
     assert not guests.answers(COMPUTE, MARK)
-    here.refused = set()
+    remote.refused = set()
     assert guests.answers(COMPUTE, MARK)
-    here.asked.clear()
+    remote.probed.clear()
     assert guests.answers(COMPUTE, MARK)
-    assert here.asked == [COMPUTE.address], "an open frontend is not asked again"
+    assert remote.probed == [COMPUTE.address], "a frontend that accepts logins is not probed again"
 
 
-def test_one_of_those_who_wait_tries_the_frontend(here, guests):
+def test_only_one_waiting_node_probes_the_frontend_at_a_time(remote, guests):
     inside, go = threading.Event(), threading.Event()
 
-    class Slow(Here):
+    class Slow(LocalSshClient):
         def answers(self, node, timeout_s=5.0):
             inside.set()
             assert go.wait(10)
             return super().answers(node)
 
-    here.__class__ = Slow
+    remote.__class__ = Slow
     first = threading.Thread(target=lambda: guests.answers(COMPUTE, MARK))
     first.start()
     assert inside.wait(10)
@@ -163,53 +163,53 @@ def test_one_of_those_who_wait_tries_the_frontend(here, guests):
     first.join()
 
 
-def test_why_one_cannot_log_in(here, guests):
+def test_a_failed_login_returns_its_reason(remote, guests):
     assert guests.login(COMPUTE, MARK) == ""
-    here.refused = {COMPUTE.address}
+    remote.refused = {COMPUTE.address}
     assert guests.login(COMPUTE, MARK) == f"{COMPUTE.address}: Connection refused"
-    here.refused = set()
-    here.program("true", "echo no more space >&2; exit 9")
+    remote.refused = set()
+    remote.program("true", "echo no more space >&2; exit 9")
     assert guests.login(COMPUTE, MARK) == "the command `true` ended with status 9: no more space"
 
 
-def test_the_guests_own_words(here, guests):
-    assert guests.diagnosis(COMPUTE) == (), "never asked before one could log in"
+def test_the_diagnosis_contains_cloud_init_status_and_log(remote, guests):
+    assert guests.diagnosis(COMPUTE) == (), "no diagnosis before the first login"
     guests.login(COMPUTE, MARK)
-    (here.folder / "run").mkdir()
-    (here.folder / "run" / "cloud-init-output.log").write_text("Cloud-init v. 22.4 failed\n")
+    (remote.folder / "run").mkdir()
+    (remote.folder / "run" / "cloud-init-output.log").write_text("Cloud-init v. 22.4 failed\n")
     assert guests.diagnosis(COMPUTE) == ("status: error", "detail: the disk is full", "Cloud-init v. 22.4 failed")
-    here.refused = {COMPUTE.address}
+    remote.refused = {COMPUTE.address}
     assert guests.diagnosis(COMPUTE) == ()
 
 
-def test_files_that_cannot_be_installed_are_an_error(here, guests):
+def test_a_failed_file_installation_is_an_error(remote, guests):
     files = [GuestFile(path="/etc/hosts", mode=0o644, content="127.0.0.1 localhost\n")]
     guests.update(COMPUTE, files)
-    here.install_status = 1
+    remote.install_status = 1
     with pytest.raises(AccessError, match="hello-compute-0: the install command ended with status 1: read-only file system"):
         guests.update(COMPUTE, files)
 
 
-def test_a_busy_guest_is_asked_again(here, guests):
-    here.lost = 2
+def test_an_update_is_retried_after_a_lost_connection(remote, guests):
+    remote.lost = 2
     guests.update(COMPUTE, [GuestFile(path="/etc/hosts", mode=0o644, content="127.0.0.1 localhost\n")])
-    assert here.sent == [COMPUTE.address]
+    assert remote.sent == [COMPUTE.address]
 
 
-def test_another_machine_is_not_asked_again(here, guests):
-    asked = []
+def test_an_update_is_not_retried_after_a_host_key_error(remote, guests):
+    attempts = []
 
     def run(node, argv, stdin=b"", timeout_s=60.0, tick=None):
-        asked.append(node)
+        attempts.append(node)
         raise HostKeyError("A node has a wrong host key")
 
-    here.run = run
+    remote.run = run
     with pytest.raises(HostKeyError):
         guests.update(COMPUTE, [])
-    assert asked == [COMPUTE.address]
+    assert attempts == [COMPUTE.address]
 
 
-def test_a_site_that_does_not_answer_proves_nothing():
+def test_an_unreachable_site_does_not_mean_a_stopped_machine():
     site = SshGuestProvider()
     watch = PowerWatch(site, LINEAGE, SystemClock())
     assert watch.stopped(COMPUTE.address, time.monotonic())
@@ -218,11 +218,11 @@ def test_a_site_that_does_not_answer_proves_nothing():
         raise SiteUnreachableError("gone")
 
     site.observe = unreachable
-    assert watch.stopped(COMPUTE.address, 0.0), "a fresh listing is used again"
-    assert not watch.stopped(COMPUTE.address, time.monotonic()), "one from before the boot is not"
+    assert watch.stopped(COMPUTE.address, 0.0), "a recent listing is reused"
+    assert not watch.stopped(COMPUTE.address, time.monotonic()), "a listing older than the boot is not"
 
 
-def test_a_machine_that_is_paused_is_not_said_to_have_stopped():
+def test_a_paused_machine_is_reported_with_its_reason():
     site = SshGuestProvider()
     node = ObservedNode(address=COMPUTE.address, generation=0, status="paused", why="a disk error")
     site.observe = lambda lineage: Observations(site="lab", identity=site.identity(), nodes=(node,))
@@ -237,8 +237,8 @@ def store(tmp_path):
     return LocalStore(tmp_path / "state")
 
 
-def _apply(store, site, tmp_path, here, *actions):
-    with applying(store, site, tmp_path, here) as context:
+def _apply(store, site, tmp_path, remote, *actions):
+    with applying(store, site, tmp_path, remote) as context:
         return apply_plan(plan_for(context.session.state, *actions), context)
 
 
@@ -246,108 +246,108 @@ def _record(store, wanted):
     return store.read().record(wanted.address)
 
 
-def test_guests_that_nobody_can_reach_are_ready_when_their_machine_runs(store, tmp_path, here):
+def test_an_unreachable_guest_is_ready_when_its_machine_runs(store, tmp_path, remote):
     site = SshGuestProvider()
-    here.up = set()
-    _apply(store, site, tmp_path, here, *bring_up(1))
+    remote.up = set()
+    _apply(store, site, tmp_path, remote, *bring_up(1))
     assert all(len(seed) > 2048 for seed in site.seeds), "real guests get a seed"
     site._after = lambda verb, address: site.running.clear()
     with pytest.raises(ApplyIncompleteError, match="waited for the domain to run: its machine has stopped"):
-        _apply(store, site, tmp_path, here, act("boot", COMPUTE))
+        _apply(store, site, tmp_path, remote, act("boot", COMPUTE))
 
 
-def test_what_is_booted_as_it_was_left_keeps_its_seed(store, tmp_path, here):
+def test_booting_an_unchanged_node_sends_no_new_seed(store, tmp_path, remote):
     site = SshGuestProvider()
-    here.up = set()
-    _apply(store, site, tmp_path, here, *bring_up(1))
-    _apply(store, site, tmp_path, here, replace(act("boot", COMPUTE), before=COMPUTE))
-    assert site.seeds[-1] == b"", "the spec no longer says what it was told"
+    remote.up = set()
+    _apply(store, site, tmp_path, remote, *bring_up(1))
+    _apply(store, site, tmp_path, remote, replace(act("boot", COMPUTE), before=COMPUTE))
+    assert site.seeds[-1] == b"", "the spec no longer matches the recorded digests"
 
 
-def test_a_cluster_is_ready_when_cloud_init_has_finished_everywhere(store, tmp_path, here):
-    _result(here, '{"v1": {"errors": []}}')
-    _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(1))
+def test_a_cluster_is_ready_when_cloud_init_has_finished_on_every_node(store, tmp_path, remote):
+    _result(remote, '{"v1": {"errors": []}}')
+    _apply(store, SshGuestProvider(), tmp_path, remote, *bring_up(1))
     assert {record.status for record in store.read().records} == {"ready"}
-    assert here.sent == [], "the first boot tells everything"
+    assert remote.sent == [], "the seed contains all files"
 
 
-def test_cloud_inits_error_is_the_nodes_error(store, tmp_path, here):
-    _result(here, '{"v1": {"errors": ["the disk is full"]}}')
+def test_a_cloud_init_error_is_recorded_as_the_problem_of_the_node(store, tmp_path, remote):
+    _result(remote, '{"v1": {"errors": ["the disk is full"]}}')
     with pytest.raises(ApplyIncompleteError, match="waited for cloud-init: it reports: the disk is full") as caught:
-        _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(0))
+        _apply(store, SshGuestProvider(), tmp_path, remote, *bring_up(0))
     assert "the guest reports:\n  status: error\n  detail: the disk is full" in caught.value.problems[0].detail
     assert _record(store, FRONTEND).problem == "waited for cloud-init: it reports: the disk is full"
 
 
-def test_cloud_init_has_its_time_and_no_more(store, tmp_path, here):
+def test_the_wait_for_cloud_init_ends_at_the_timeout(store, tmp_path, remote):
     quick = Readiness(timeout_s=1)
     with pytest.raises(ApplyIncompleteError, match="waited for cloud-init: it did not finish within 1 s"):
-        _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(0, readiness=quick))
+        _apply(store, SshGuestProvider(), tmp_path, remote, *bring_up(0, readiness=quick))
 
 
-def test_a_node_that_need_not_be_ready_is_not_waited_for(store, tmp_path, here):
-    here.refused = {FRONTEND.address, COMPUTE.address}
-    _apply(store, SshGuestProvider(), tmp_path, here, *bring_up(1, readiness=Readiness(when="none")))
-    assert here.asked == []
+def test_readiness_none_skips_the_readiness_wait(store, tmp_path, remote):
+    remote.refused = {FRONTEND.address, COMPUTE.address}
+    _apply(store, SshGuestProvider(), tmp_path, remote, *bring_up(1, readiness=Readiness(when="none")))
+    assert remote.probed == []
 
 
-def test_a_node_that_need_not_be_ready_is_rebooted_without_its_guest(store, tmp_path, here):
+def test_a_reboot_with_readiness_none_does_not_contact_the_guest(store, tmp_path, remote):
     site, quick = SshGuestProvider(), Readiness(when="none")
-    _apply(store, site, tmp_path, here, *bring_up(0, readiness=quick))
-    here.refused = {FRONTEND.address}
+    _apply(store, site, tmp_path, remote, *bring_up(0, readiness=quick))
+    remote.refused = {FRONTEND.address}
     larger = replace(FRONTEND, readiness=quick, memory_mib=2048)
     down = replace(act("shutdown", larger), before=larger)
-    _apply(store, site, tmp_path, here, down, replace(act("boot", larger, down), before=larger))
-    assert here.asked == []
+    _apply(store, site, tmp_path, remote, down, replace(act("boot", larger, down), before=larger))
+    assert remote.probed == []
     assert _record(store, FRONTEND).status == "ready"
 
 
 @pytest.fixture
-def up(store, tmp_path, here):
+def up(store, tmp_path, remote):
     """A cluster that is up."""
-    _result(here, '{"v1": {"errors": []}}')
+    _result(remote, '{"v1": {"errors": []}}')
     site = SshGuestProvider()
-    _apply(store, site, tmp_path, here, *bring_up(1))
+    _apply(store, site, tmp_path, remote, *bring_up(1))
     return site
 
 
-def test_a_running_guest_is_told_what_changed(store, tmp_path, here, up):
+def test_a_live_update_installs_files_on_the_changed_node(store, tmp_path, remote, up):
     changed = node(0, keys="k2")
-    _apply(store, up, tmp_path, here, act("update", changed))
-    assert here.sent == [COMPUTE.address]
+    _apply(store, up, tmp_path, remote, act("update", changed))
+    assert remote.sent == [COMPUTE.address]
     assert _record(store, COMPUTE).resource == changed
 
 
-def test_a_guest_that_cannot_be_told_is_told_by_the_next_apply(store, tmp_path, here, up):
-    here.refused = {COMPUTE.address}
+def test_a_failed_live_update_keeps_the_old_record(store, tmp_path, remote, up):
+    remote.refused = {COMPUTE.address}
     changed = node(0, keys="k2")
     with pytest.raises(ApplyIncompleteError, match=r"update hello-compute-0 at site lab: .*Connection refused"):
-        _apply(store, up, tmp_path, here, act("update", changed))
-    assert _record(store, COMPUTE).resource == COMPUTE, "so that the next plan sees the difference"
+        _apply(store, up, tmp_path, remote, act("update", changed))
+    assert _record(store, COMPUTE).resource == COMPUTE, "so the next plan contains the update"
 
 
-def test_a_reboot_tells_what_the_disk_does_not_know(store, tmp_path, here, up):
+def test_a_reboot_updates_the_guest_files_and_a_failure_is_retried(store, tmp_path, remote, up):
     changed = replace(node(0, keys="k2"), memory_mib=2048)
     down = replace(act("shutdown", COMPUTE), before=COMPUTE)
-    here.install_status = 1
+    remote.install_status = 1
     with pytest.raises(ApplyIncompleteError):
-        _apply(store, up, tmp_path, here, down, replace(act("boot", changed, down), before=COMPUTE))
+        _apply(store, up, tmp_path, remote, down, replace(act("boot", changed, down), before=COMPUTE))
     record = _record(store, COMPUTE)
     assert (record.status, record.resource) == ("degraded", replace(changed, keys="", peers=""))
-    here.install_status = 0
-    here.sent.clear()
-    _apply(store, up, tmp_path, here, act("boot", changed))
-    assert here.sent == [COMPUTE.address]
+    remote.install_status = 0
+    remote.sent.clear()
+    _apply(store, up, tmp_path, remote, act("boot", changed))
+    assert remote.sent == [COMPUTE.address]
     assert _record(store, COMPUTE).resource == changed
 
 
-def test_a_guest_that_was_off_is_told_what_it_missed(store, tmp_path, here, up):
-    _apply(store, up, tmp_path, here, act("shutdown", node(0, running=False)))
-    _apply(store, up, tmp_path, here, act("boot", COMPUTE))
-    assert here.sent == [COMPUTE.address]
+def test_booting_a_stopped_guest_updates_its_files(store, tmp_path, remote, up):
+    _apply(store, up, tmp_path, remote, act("shutdown", node(0, running=False)))
+    _apply(store, up, tmp_path, remote, act("boot", COMPUTE))
+    assert remote.sent == [COMPUTE.address]
 
 
-def test_an_image_that_left_the_spec_cannot_be_staged(store, tmp_path, here):
+def test_an_image_removed_from_the_spec_cannot_be_staged(store, tmp_path, remote):
     other = replace(IMAGE, digest="cd" * 32)
     with pytest.raises(ApplyIncompleteError, match="the spec no longer has a source for it"):
-        _apply(store, SshGuestProvider(), tmp_path, here, act("stage", other))
+        _apply(store, SshGuestProvider(), tmp_path, remote, act("stage", other))

@@ -1,4 +1,4 @@
-"""SIGKILL at every named point of an apply, and at every sync; then one apply, and what is recorded is what is there."""
+"""SIGKILL at every failpoint and every sync of an apply; after the next apply the records must equal the observed resources."""
 
 import os
 import shutil
@@ -69,13 +69,13 @@ LIBVIRT_COMING = [
     "libvirt.domain.defined",
 ]
 LIBVIRT_GOING = ["libvirt.domain.stopped", "libvirt.domain.undefined", "libvirt.volume.removed"]
-"""Where a process may die; the first four lists are what is reached when a cluster comes, and when a part of it goes."""
+"""Failpoints: (LIBVIRT_)COMING are reached while a cluster is created, (LIBVIRT_)GOING while it is changed or cleaned."""
 
 
 @pytest.fixture(scope="module")
-def mortals() -> Iterator[SubprocessApply]:
-    with SubprocessApply() as mortals:
-        yield mortals
+def applies() -> Iterator[SubprocessApply]:
+    with SubprocessApply() as applies:
+        yield applies
 
 
 @pytest.fixture
@@ -87,18 +87,18 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def simulated(home: Path) -> Site:
+def simulated_site(home: Path) -> Site:
     return SimulatedSite(name="lab", file=str(home / "site.jsonl"))
 
 
-def pretended(home: Path) -> Site:
+def libvirt_test_site(home: Path) -> Site:
     return LibvirtSite(name="lab", uri="test:///default", overcommit=Overcommit(memory=10.0))
 
 
 def check_equal(done: dict[str, Any] | None) -> None:
-    """Recorded = present, and everything is ready."""
+    """Recorded and observed resources are equal, and all are ready."""
     assert done is not None
-    assert done["recorded"] == done["there"]
+    assert done["recorded"] == done["observed"]
     assert done["allocations"][0] == done["allocations"][1]
     assert done["images"][0] == done["images"][1]
     assert done["statuses"] in ([], ["ready"])
@@ -107,56 +107,56 @@ def check_equal(done: dict[str, Any] | None) -> None:
 
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("point", COMING)
-def test_killed_while_a_cluster_comes(mortals: SubprocessApply, home: Path, point: str, nth: int) -> None:
-    killed = mortals.apply(home, simulated(home), "small", f"{point}:{nth}:kill")
+def test_apply_recovers_from_a_kill_while_creating_a_cluster(applies: SubprocessApply, home: Path, point: str, nth: int) -> None:
+    killed = applies.apply(home, simulated_site(home), "small", f"{point}:{nth}:kill")
     assert killed is None or nth > 1, "the point was not reached"
-    check_equal(mortals.apply(home, simulated(home), "small"))
+    check_equal(applies.apply(home, simulated_site(home), "small"))
 
 
 @pytest.mark.parametrize("nth", [1, 2])
 @pytest.mark.parametrize("point", GOING)
-def test_killed_while_a_cluster_changes(mortals: SubprocessApply, home: Path, point: str, nth: int) -> None:
-    check_equal(mortals.apply(home, simulated(home), "small"))
-    killed = mortals.apply(home, simulated(home), "changed", f"{point}:{nth}:kill")
+def test_apply_recovers_from_a_kill_while_changing_a_cluster(applies: SubprocessApply, home: Path, point: str, nth: int) -> None:
+    check_equal(applies.apply(home, simulated_site(home), "small"))
+    killed = applies.apply(home, simulated_site(home), "changed", f"{point}:{nth}:kill")
     assert killed is None or nth > 1, "the point was not reached"
-    check_equal(mortals.apply(home, simulated(home), "changed"))
+    check_equal(applies.apply(home, simulated_site(home), "changed"))
 
 
 @pytest.mark.parametrize("point", [*COMING, *LIBVIRT_COMING])
-def test_killed_while_a_cluster_comes_at_libvirts_test_driver(mortals: SubprocessApply, home: Path, point: str) -> None:
-    """Its world dies with the process, so everything is made again."""
-    assert mortals.apply(home, pretended(home), "small", f"{point}:1:kill") is None
-    check_equal(mortals.apply(home, pretended(home), "small"))
+def test_apply_recovers_from_a_kill_with_the_libvirt_test_driver(applies: SubprocessApply, home: Path, point: str) -> None:
+    """The resources of the test driver are lost with the process, so all are created again."""
+    assert applies.apply(home, libvirt_test_site(home), "small", f"{point}:1:kill") is None
+    check_equal(applies.apply(home, libvirt_test_site(home), "small"))
 
 
-def test_killed_again_and_again_also_while_recovering(mortals: SubprocessApply, home: Path) -> None:
+def test_apply_recovers_from_repeated_kills_during_recovery(applies: SubprocessApply, home: Path) -> None:
     for point in ("engine.boot.answered:2", "engine.recovered:1", "engine.after-intents:1", "engine.boot.leaves:3"):
-        assert mortals.apply(home, simulated(home), "small", f"{point}:kill") is None
-    check_equal(mortals.apply(home, simulated(home), "small"))
+        assert applies.apply(home, simulated_site(home), "small", f"{point}:kill") is None
+    check_equal(applies.apply(home, simulated_site(home), "small"))
 
 
-def test_begun_and_then_wanted_no_more(mortals: SubprocessApply, home: Path) -> None:
+def test_apply_recovers_from_a_kill_when_the_spec_has_changed(applies: SubprocessApply, home: Path) -> None:
     for spec in ("off", "nothing"):
-        assert mortals.apply(home, simulated(home), "small", "engine.boot.answered:2:kill") is None
-        check_equal(mortals.apply(home, simulated(home), spec))
+        assert applies.apply(home, simulated_site(home), "small", "engine.boot.answered:2:kill") is None
+        check_equal(applies.apply(home, simulated_site(home), spec))
 
 
 @pytest.mark.parametrize("call", ["fdatasync", "fsync"])
 @pytest.mark.parametrize("spec", ["small", "changed"])
-def test_killed_at_every_sync(mortals: SubprocessApply, home: Path, spec: str, call: str) -> None:
-    """By strace, which sends the signal from inside the system call."""
+def test_apply_recovers_from_a_kill_at_every_sync(applies: SubprocessApply, home: Path, spec: str, call: str) -> None:
+    """With strace, which sends the signal inside the system call."""
     before = home / "before"
     before.mkdir()
     for name in ("disk.raw", "image.json"):
         (home / name).rename(before / name)
     if spec == "changed":
-        check_equal(mortals.apply(before, simulated(before), "small"))
+        check_equal(applies.apply(before, simulated_site(before), "small"))
     nth = 1
     while True:
-        here = home / f"{nth}"
-        shutil.copytree(before, here)
-        killed = _killed_at(here, spec, call, nth)
-        check_equal(mortals.apply(here, simulated(here), spec))
+        attempt = home / f"{nth}"
+        shutil.copytree(before, attempt)
+        killed = _killed_at(attempt, spec, call, nth)
+        check_equal(applies.apply(attempt, simulated_site(attempt), spec))
         if not killed:
             break
         nth += 1
@@ -166,7 +166,7 @@ def test_killed_at_every_sync(mortals: SubprocessApply, home: Path, spec: str, c
 def _killed_at(home: Path, spec: str, call: str, nth: int) -> bool:
     order = {
         "directory": str(home),
-        "site": msgspec.to_builtins(simulated(home)),
+        "site": msgspec.to_builtins(simulated_site(home)),
         "spec": spec,
         "failpoint": "",
         "lineage": LINEAGE.format(0),

@@ -13,7 +13,7 @@ BOOT = act("boot", node(0), STAGE, ALLOCATE)
 UPDATE = act("update", node(1), BOOT)
 
 
-def test_each_waits_for_what_it_needs():
+def test_an_action_is_ready_after_its_dependencies_are_done():
     schedule = Schedule([STAGE, ALLOCATE, BOOT, UPDATE])
     assert schedule.ready() == (STAGE, ALLOCATE)
     assert schedule.ready() == ()
@@ -23,11 +23,11 @@ def test_each_waits_for_what_it_needs():
     assert schedule.ready() == (BOOT,)
 
 
-def test_what_is_not_in_the_plan_is_not_waited_for():
+def test_a_dependency_outside_the_plan_is_ignored():
     assert Schedule([BOOT]).ready() == (BOOT,)
 
 
-def test_a_failure_skips_what_depends_on_it_and_nothing_else():
+def test_a_failure_skips_only_its_dependents():
     other = act("boot", node(5))
     schedule = Schedule([STAGE, ALLOCATE, BOOT, UPDATE, other])
     assert schedule.ready() == (STAGE, ALLOCATE, other)
@@ -38,21 +38,21 @@ def test_a_failure_skips_what_depends_on_it_and_nothing_else():
     assert schedule.ready() == ()
 
 
-def test_stopping_skips_what_was_not_started():
+def test_stopping_skips_actions_not_yet_started():
     schedule = Schedule([STAGE, ALLOCATE, BOOT, UPDATE])
     schedule.ready()
     assert schedule.skip_rest({STAGE.key}) == (ALLOCATE, BOOT, UPDATE)
     assert schedule.skip_rest({STAGE.key}) == ()
 
 
-def test_a_circle_is_no_plan():
+def test_a_dependency_cycle_is_an_error():
     with pytest.raises(CycleError):
         Schedule([replace(STAGE, after=(BOOT.key,)), BOOT])
 
 
 @NO_DEADLINE
 @given(st.lists(st.tuples(st.sets(st.integers(0, 19), max_size=3), st.booleans()), max_size=20))
-def test_every_action_runs_once_or_is_skipped_for_a_reason(shape):
+def test_every_action_runs_once_or_is_skipped_after_a_failure(shape):
     actions = []
     for index, (needs, _) in enumerate(shape):
         actions.append(act("boot", node(index), *(actions[need] for need in sorted(needs) if need < index)))

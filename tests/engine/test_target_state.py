@@ -11,24 +11,24 @@ EMPTY = State(lineage=LINEAGE)
 UP = EMPTY.with_records(Record(resource=action.resource) for action in bring_up(2))
 
 
-def _outlook(state, *actions, wanted=WANTED):
+def _target_state(state, *actions, wanted=WANTED):
     return TargetState(plan_for(state, *actions), state, wanted)
 
 
-def test_a_cluster_to_come_is_known_whole_before_its_first_boot():
-    outlook = _outlook(EMPTY, *bring_up(2))
-    cluster = outlook.cluster(node(0))
+def test_the_target_state_contains_the_whole_cluster_before_its_first_boot():
+    target = _target_state(EMPTY, *bring_up(2))
+    cluster = target.cluster(node(0))
     assert [member.name for member in cluster.nodes] == ["hello-frontend", "hello-compute-0", "hello-compute-1"]
-    assert outlook.cluster(node(1)) is cluster, "what is shared is made once"
+    assert target.cluster(node(1)) is cluster, "the members of a cluster share one object"
     assert (cluster.domain, cluster.spec_sha256, cluster.lineage) == ("example.org", WANTED.spec_sha256, LINEAGE)
-    assert outlook.allocation(node(0)) == ALLOCATION
-    assert outlook.image(node(0)) == IMAGE
+    assert target.allocation(node(0)) == ALLOCATION
+    assert target.image(node(0)) == IMAGE
 
 
-def test_nodes_that_go_are_no_members_any_more():
+def test_cleaned_nodes_are_not_members():
     gone = replace(act("clean", node(1)), before=node(1))
     down = replace(act("shutdown", node(1)), before=node(1))
-    cluster = _outlook(UP, down, replace(gone, after=(down.key,))).cluster(node(0))
+    cluster = _target_state(UP, down, replace(gone, after=(down.key,))).cluster(node(0))
     assert [member.index for member in cluster.nodes if member.role == "compute"] == [0]
 
 
@@ -39,7 +39,7 @@ def test_a_rebuilt_node_stays_a_member():
     assert state.record(node(0).address) == Record(resource=node(0, keys="k2"), generation=1)
 
 
-def test_a_reboot_ends_with_the_new_node_and_off_ends_off():
+def test_the_expected_state_reflects_reboots_and_shutdowns():
     down = replace(act("shutdown", node(0)), before=node(0))
     boot = replace(act("boot", node(0, keys="k2"), down), before=node(0))
     assert expected_state(plan_for(UP, down, boot), UP).record(node(0).address).resource.keys == "k2"
@@ -47,35 +47,35 @@ def test_a_reboot_ends_with_the_new_node_and_off_ends_off():
     assert not expected_state(plan_for(UP, off), UP).record(node(0).address).resource.running
 
 
-def test_first_boot_settings_are_those_of_the_role():
+def test_guest_settings_depend_on_the_node_role():
     cluster = replace(WANTED.clusters[0], frontend=replace(NODES, packages=("slurm",)), computes=replace(NODES, user_data="x"))
-    outlook = _outlook(UP, wanted=replace(WANTED, clusters=(cluster,)))
-    assert outlook.settings(node(-1)) == GuestSettings(packages=("slurm",))
-    assert outlook.settings(node(0)) == GuestSettings(user_data="x")
+    target = _target_state(UP, wanted=replace(WANTED, clusters=(cluster,)))
+    assert target.settings(node(-1)) == GuestSettings(packages=("slurm",))
+    assert target.settings(node(0)) == GuestSettings(user_data="x")
 
 
-def test_a_cluster_that_left_the_spec_has_defaults():
-    outlook = _outlook(UP, wanted=replace(WANTED, clusters=()))
-    assert outlook.settings(node(0)) == GuestSettings()
-    assert outlook.cluster(node(0)).ssh_keys == ()
+def test_a_cluster_removed_from_the_spec_has_default_settings():
+    target = _target_state(UP, wanted=replace(WANTED, clusters=()))
+    assert target.settings(node(0)) == GuestSettings()
+    assert target.cluster(node(0)).ssh_keys == ()
 
 
-def test_without_allocation_or_image_there_is_no_answer():
-    outlook = _outlook(EMPTY.with_record(Record(resource=node(0))))
+def test_a_missing_allocation_or_image_is_a_key_error():
+    target = _target_state(EMPTY.with_record(Record(resource=node(0))))
     with pytest.raises(KeyError):
-        outlook.cluster(node(0))
+        target.cluster(node(0))
     with pytest.raises(KeyError):
-        outlook.image(node(0))
+        target.image(node(0))
 
 
-def test_what_a_node_was_told_can_build_seed_while_the_spec_says_the_same():
+def test_recorded_digests_rebuild_the_seed_while_the_spec_is_unchanged():
     cluster = replace(WANTED.clusters[0], frontend=replace(NODES, packages=("slurm",)))
-    told = first_boot_digest(GuestSettings(packages=("slurm",)))
-    described = replace(node(-1), first_boot=told, keys=keys_digest(cluster.ssh_keys))
-    outlook = _outlook(UP, wanted=replace(WANTED, clusters=(cluster,)))
-    assert outlook.can_build_seed(described)
-    assert not outlook.can_build_seed(replace(described, first_boot="0" * 16))
-    assert not outlook.can_build_seed(replace(described, keys="0" * 16))
-    assert not _outlook(UP, wanted=replace(WANTED, clusters=())).can_build_seed(described)
-    unread = replace(cluster, unknown=("keys",))
-    assert not _outlook(UP, wanted=replace(WANTED, clusters=(unread,))).can_build_seed(described)
+    recorded_digest = first_boot_digest(GuestSettings(packages=("slurm",)))
+    recorded = replace(node(-1), first_boot=recorded_digest, keys=keys_digest(cluster.ssh_keys))
+    target = _target_state(UP, wanted=replace(WANTED, clusters=(cluster,)))
+    assert target.can_build_seed(recorded)
+    assert not target.can_build_seed(replace(recorded, first_boot="0" * 16))
+    assert not target.can_build_seed(replace(recorded, keys="0" * 16))
+    assert not _target_state(UP, wanted=replace(WANTED, clusters=())).can_build_seed(recorded)
+    unreadable = replace(cluster, unknown=("keys",))
+    assert not _target_state(UP, wanted=replace(WANTED, clusters=(unreadable,))).can_build_seed(recorded)

@@ -1,4 +1,4 @@
-"""A user's directory and the command, as the tests of the command line have them; a stack at a site whose time does not wait."""
+"""Fixtures: the command line in a user's directory, and a stack at a site with simulated time."""
 
 from pathlib import Path
 

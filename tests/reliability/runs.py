@@ -1,4 +1,4 @@
-"""Real processes that apply, to be stopped in the middle."""
+"""Processes that run ``pragmaspec apply``, and helpers to interrupt them."""
 
 import subprocess
 import time
@@ -11,25 +11,25 @@ from tests.cli.harness import CommandLine
 LIMIT_S = 60
 
 
-def wait_for(reached: Callable[[], bool], what: str) -> None:
-    """Until ``reached``, within a limit."""
+def wait_for(condition: Callable[[], bool], description: str) -> None:
+    """Wait until ``condition`` is true; fail after ``LIMIT_S``."""
     limit = time.monotonic() + LIMIT_S
-    while not reached():
-        assert time.monotonic() < limit, what
+    while not condition():
+        assert time.monotonic() < limit, description
         time.sleep(0.01)
 
 
 @contextmanager
 def applying(cli: CommandLine, *more: str, **streams: int) -> Iterator["subprocess.Popen[str]"]:
-    """``pragmaspec apply`` under way in a process of its own; dead at the end."""
-    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    """Run ``pragmaspec apply`` in a process, which is killed at the end."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     process = subprocess.Popen(
         cli.command("apply", "-y", *more),
         cwd=cli.directory,
         env=cli.environment,
         stdin=subprocess.DEVNULL,
         text=True,
-        **given,  # type: ignore[call-overload]  # files or PIPE
+        **options,  # type: ignore[call-overload]  # files or PIPE
     )
     try:
         with process:
@@ -39,7 +39,7 @@ def applying(cli: CommandLine, *more: str, **streams: int) -> Iterator["subproce
 
 
 def journal(cli: CommandLine) -> str:
-    """What the journal of the run says so far; empty when there is none."""
+    """Return the text of the current journal; empty if there is none."""
     texts = []
     for file in sorted((cli.directory / "state" / "cluster").glob("journal.*.jsonl")):
         try:
@@ -49,13 +49,13 @@ def journal(cli: CommandLine) -> str:
     return "".join(texts).rstrip("\0")
 
 
-def intends(cli: CommandLine, verb: str) -> bool:
-    """Whether a call ``verb`` is recorded as about to leave."""
+def has_intent(cli: CommandLine, verb: str) -> bool:
+    """Return True if the journal has an intent for a call ``verb``."""
     return any('"type":"intent"' in line and f'"verb":"{verb}"' in line for line in journal(cli).splitlines())
 
 
 def machines(cli: CommandLine) -> set[str]:
-    """Names of the nodes that are at the site, by its own file."""
+    """Return the names of the nodes at the site, from its file."""
     import json
 
     found: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""The page on reliability names, for every fault, tests that are there; and nothing twice."""
+"""The page on reliability lists every fault once, with tests that exist."""
 
 import ast
 import re
@@ -22,19 +22,19 @@ def test_every_fault_has_one_row_and_every_row_a_test() -> None:
     assert [number for number, _, _, tests in rows if len(TEST.findall(tests)) != tests.count("::")] == []
 
 
-def test_every_test_that_is_named_exists() -> None:
-    named = TEST.findall(PAGE)
-    assert len(named) > len(FAULTS)
-    missing = {f"{file}::{name}" for file, name in named if not (ROOT / file).is_file() or name not in names_in(ROOT / file)}
+def test_every_listed_test_exists() -> None:
+    listed = TEST.findall(PAGE)
+    assert len(listed) > len(FAULTS)
+    missing = {f"{file}::{name}" for file, name in listed if not (ROOT / file).is_file() or name not in names_in(ROOT / file)}
     assert missing == set()
 
 
-def test_every_file_that_is_named_exists() -> None:
+def test_every_listed_file_exists() -> None:
     files = {file for file in re.findall(r"`(tests/[\w/.]+)`", PAGE) if "::" not in file}
     assert [file for file in files if not (ROOT / file).exists()] == []
 
 
-def test_points_at_which_processes_are_killed_are_as_many_as_the_page_says() -> None:
+def test_the_page_has_the_current_numbers_of_kill_points() -> None:
     from tests.engine.test_kill import COMING, GOING, LIBVIRT_COMING
     from tests.providers.libvirt.test_kill import COMES, GOES
 

@@ -1,4 +1,4 @@
-"""Texts that want to be more than text: in a spec, in XML, in what a site or a server answers."""
+"""Hostile text in specs, in XML, and in responses of sites and servers."""
 
 from time import process_time
 from xml.etree.ElementTree import fromstring
@@ -21,31 +21,31 @@ from tests.cli.harness import CommandLine
 LINEAGE = "5ca1ab1e-0000-4000-8000-000000000001"
 
 
-def merged(levels: int) -> bytes:
-    """Merge keys that double with every level: a few hundred bytes that would become 2^levels values."""
+def doubling_merge_keys(levels: int) -> bytes:
+    """Return merge keys that double with every level: a few hundred bytes that would expand to 2^levels values."""
     lines = ["k0: &k0 {a: 1}"]
     lines += [f"k{n}: &k{n} {{<<: [*k{n - 1}, *k{n - 1}], b{n}: 1}}" for n in range(1, levels)]
     return "\n".join(lines).encode()
 
 
 @pytest.mark.parametrize("levels", [30, 40])
-def test_merge_keys_that_double_stay_small(levels: int) -> None:
+def test_doubling_merge_keys_are_read_in_bounded_time(levels: int) -> None:
     began = process_time()
-    root = read_document(merged(levels), "x").root
+    root = read_document(doubling_merge_keys(levels), "x").root
     assert isinstance(root, Mapping)
     assert len(plain_data(root)[f"k{levels - 1}"]) == levels
     assert process_time() - began < 1
 
 
-def test_more_merge_keys_than_anybody_writes_are_refused() -> None:
+def test_too_many_merge_keys_are_refused() -> None:
     with pytest.raises(SpecError, match="Too many aliases"):
-        read_document(merged(60), "x")
+        read_document(doubling_merge_keys(60), "x")
 
 
 ATTACK = "vm</name><devices><disk type='block'><source dev='/dev/sda'/></disk></devices><name>&x;<![CDATA["
 
 
-def parts(words: str) -> DomainConfig:
+def domain_config(text: str) -> DomainConfig:
     node = Node(
         site="lab",
         cluster="hello",
@@ -59,35 +59,35 @@ def parts(words: str) -> DomainConfig:
         nics=(Nic(network="private", mac="52:54:00:00:00:01", address="10.0.0.1", prefix=16),),
     )
     return DomainConfig(
-        node=replace(node, name=words, cluster=words, site=words),
-        mark=Mark(lineage=LINEAGE, address=words, op=words),
+        node=replace(node, name=text, cluster=text, site=text),
+        mark=Mark(lineage=LINEAGE, address=text, op=text),
         platform=GuestPlatform(virt_type="qemu"),
-        disk=f"/pool/{words}",
-        base=f"/pool/{words}",
+        disk=f"/pool/{text}",
+        base=f"/pool/{text}",
         base_format="qcow2",
-        seed=f"/pool/{words}",
-        console_log=f"/pool/{words}",
-        links=(InterfaceLink(mac="52:54:00:00:00:01", network=words),),
-        direct=DirectKernel(kernel=f"/pool/{words}", cmdline=words),
+        seed=f"/pool/{text}",
+        console_log=f"/pool/{text}",
+        links=(InterfaceLink(mac="52:54:00:00:00:01", network=text),),
+        direct=DirectKernel(kernel=f"/pool/{text}", cmdline=text),
     )
 
 
-def shape(words: str) -> list[tuple[str, tuple[str, ...]]]:
-    """Every element of the domain, with the names of its attributes: what markup in ``words`` would change."""
-    return [(element.tag, tuple(element.keys())) for element in fromstring(domain_xml(parts(words))).iter()]
+def shape(text: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return all elements of the domain with their attribute names, which markup in ``text`` would change."""
+    return [(element.tag, tuple(element.keys())) for element in fromstring(domain_xml(domain_config(text))).iter()]
 
 
-@pytest.mark.parametrize("words", [ATTACK, "'\"><", "]]>", "<!--", "<?x?>", "&amp;lt;"])
-def test_no_value_becomes_markup_in_a_domain(words: str) -> None:
-    root = fromstring(domain_xml(parts(words)))
-    assert shape(words) == shape("x")
-    assert root.findtext("os/cmdline") == words
-    assert {source.get("file") for source in root.iterfind("devices/disk/source")} == {f"/pool/{words}"}
+@pytest.mark.parametrize("text", [ATTACK, "'\"><", "]]>", "<!--", "<?x?>", "&amp;lt;"])
+def test_no_value_becomes_markup_in_a_domain(text: str) -> None:
+    root = fromstring(domain_xml(domain_config(text)))
+    assert shape(text) == shape("x")
+    assert root.findtext("os/cmdline") == text
+    assert {source.get("file") for source in root.iterfind("devices/disk/source")} == {f"/pool/{text}"}
 
 
 @given(st.text(st.characters(min_codepoint=32, exclude_categories=("Cs", "Cc")), min_size=1, max_size=40))
-def test_whatever_is_printable_stays_text_in_a_domain(words: str) -> None:
-    assert shape(words) == shape("x")
+def test_any_printable_value_is_text_in_a_domain(text: str) -> None:
+    assert shape(text) == shape("x")
 
 
 DEEP = b"<vc><frontend><domain>" + b"<a>" * 100_000 + b"</a>" * 100_000 + b"</domain></frontend></vc>"
@@ -97,12 +97,12 @@ ENTITIES = b"".join(b"<!ENTITY a%d '%s'>" % (n, b"&a%d;" % (n - 1) * 10) for n i
 @pytest.mark.parametrize(
     "text", [b"<!DOCTYPE vc [%s]><vc>&a8;</vc>" % ENTITIES, b'<!DOCTYPE vc SYSTEM "file:///etc/passwd"><vc/>']
 )
-def test_xml_that_explodes_or_points_elsewhere_is_refused(text: bytes) -> None:
+def test_xml_with_internal_or_external_entities_is_refused(text: bytes) -> None:
     with pytest.raises(ImageError, match="entities"):
         read_vc_in(text, "x")
 
 
-def test_xml_that_is_deep_is_read_soon() -> None:
+def test_deeply_nested_xml_is_read_within_a_second() -> None:
     began = process_time()
     read_vc_in(DEEP, "x")
     assert process_time() - began < 1
@@ -111,16 +111,16 @@ def test_xml_that_is_deep_is_read_soon() -> None:
 CONTROL = "\x1b]0;owned\x07\x1b[2J\u202etxt\u200b\r\x00"
 
 
-def test_what_a_site_says_in_an_error_is_shown_and_not_obeyed() -> None:
-    error = SiteError(f"refused {CONTROL}", f"the site says: {CONTROL}")
+def test_control_characters_in_site_errors_are_not_printed() -> None:
+    error = SiteError(f"refused {CONTROL}", f"the site responded: {CONTROL}")
     for options in ({"unicode": True}, {"unicode": False}):
         shown = problems_text(error.problems, width=100, colour=False, **options)
         assert not any(character in shown for character in CONTROL if not character.isprintable())
         assert "owned" in shown
 
 
-def test_a_hostile_answer_reaches_neither_the_terminal_nor_the_state(cli: CommandLine) -> None:
-    """A server for states that answers an error page full of control codes and a token."""
+def test_control_characters_and_tokens_of_an_error_page_are_not_printed(cli: CommandLine) -> None:
+    """The state server responds with an error page that contains control characters and a token."""
     from tests.state.backends.faulty_proxy import FaultyProxy
     from tests.state.backends.http_server import StateServer
 
@@ -128,9 +128,9 @@ def test_a_hostile_answer_reaches_neither_the_terminal_nor_the_state(cli: Comman
     with StateServer("plain") as server, FaultyProxy(server.port) as proxy:
         proxy.on("say", lambda *_: True, times=100, status=403, body=body)
         cli.spec()
-        said = cli("plan", "--state", server.url("x", proxy.port), status=1)
+        result = cli("plan", "--state", server.url("x", proxy.port), status=1)
         as_json = cli("plan", "--json", "--state", server.url("x", proxy.port), status=1)
-    for text in (said.err, as_json.out):
+    for text in (result.err, as_json.out):
         assert "403" in text
         assert "glpat-SECRET" not in text
         assert not any(character in text for character in "\x1b\x07\x00\u202e\u200b")

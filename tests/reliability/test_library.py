@@ -1,4 +1,4 @@
-"""What docs/library.md shows of state, renames and lost things is run as it stands."""
+"""The examples for state, renames and orphans in docs/library.md run unchanged."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.cli.harness import CommandLine
 PAGE = Path(__file__).parents[2] / "docs" / "library.md"
 
 
-def test_the_examples_of_the_documentation(cli: CommandLine) -> None:
+def test_the_examples_of_the_library_documentation_run(cli: CommandLine) -> None:
     cli.running(1)
     cli("state", "rm", "hello-compute-0", "-y")
     _, *examples = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

@@ -1,4 +1,4 @@
-"""Secrets stand where they must and nowhere else: not in state, journal, plan, backups, output, errors, logs or process lists."""
+"""State, journal, saved plans, backups, output, errors, logs and process lists contain no secrets."""
 
 import base64
 import os
@@ -12,7 +12,7 @@ import pytest
 from pragmaspec.guest.keys import StackKey, host_key, operator_key
 from pragmaspec.resources import Mark
 from tests.cli.harness import CommandLine
-from tests.reliability.runs import LIMIT_S, applying, intends, wait_for
+from tests.reliability.runs import LIMIT_S, applying, has_intent, wait_for
 from tests.state.backends.kinds import HttpKind, running
 
 USER_SECRET = "canary-7f3a91c04be2"
@@ -31,7 +31,7 @@ def spec_with_secret(cli: CommandLine, computes: int = 2, **site: str) -> None:
 
 
 def canaries(cli: CommandLine) -> list[bytes]:
-    """What must be found nowhere: the stack's key in every form, a private key of a node, what the user's user-data says."""
+    """Return the secrets to search for: the stack's key in every form, a private key of a node, and text of the user-data."""
     (file,) = Path(os.environ["HOME"]).rglob("*.key")
     lineage, secret = file.stem, bytes.fromhex(file.read_text().strip())
     keys = [operator_key(StackKey(secret)), host_key(StackKey(secret), Mark(lineage=lineage, address=FRONTEND))]
@@ -44,13 +44,13 @@ def canaries(cli: CommandLine) -> list[bytes]:
     ]
 
 
-def written(*folders: Path) -> dict[Path, bytes]:
+def contents(*folders: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
-def test_nothing_that_is_written_or_said_has_a_secret(cli: CommandLine) -> None:
+def test_files_output_and_process_lists_contain_no_secrets(cli: CommandLine) -> None:
     spec_with_secret(cli)
-    said = [
+    results = [
         cli("plan", "-o", "hello.plan", "-v"),
         cli("apply", "-y"),
         cli("plan", "--json"),
@@ -67,19 +67,19 @@ def test_nothing_that_is_written_or_said_has_a_secret(cli: CommandLine) -> None:
     ]
     spec_with_secret(cli, 3, latency="300 ms", faults="[{call: boot, kind: refuse, nth: 1}]")
     with applying(cli) as process:
-        wait_for(lambda: intends(cli, "boot"), "the journal")
+        wait_for(lambda: has_intent(cli, "boot"), "the journal")
         listed = (Path(f"/proc/{process.pid}/cmdline").read_bytes(), Path(f"/proc/{process.pid}/environ").read_bytes())
         process.kill()
         process.wait(timeout=LIMIT_S)
-    assert any(path.name.startswith("journal.") for path in written(cli.directory / "state"))
-    said += [cli("apply", "-y", status=5)]
+    assert any(path.name.startswith("journal.") for path in contents(cli.directory / "state"))
+    results += [cli("apply", "-y", status=5)]
     here = cli.directory
     found = {
-        **{str(path): data for path, data in written(here / "state").items()},
+        **{str(path): data for path, data in contents(here / "state").items()},
         "saved plan": (here / "hello.plan").read_bytes(),
         "the site's own file": (here / "site.json").read_bytes(),
         "process list": b"".join(listed),
-        **{f"output {number}": (each.out + each.err).encode() for number, each in enumerate(said)},
+        **{f"output {number}": (each.out + each.err).encode() for number, each in enumerate(results)},
     }
     assert any("backups" in name for name in found)
     for name, data in found.items():
@@ -87,7 +87,7 @@ def test_nothing_that_is_written_or_said_has_a_secret(cli: CommandLine) -> None:
             assert canary not in data, (name, canary)
 
 
-def test_a_bug_shows_a_traceback_without_secrets(cli: CommandLine) -> None:
+def test_tracebacks_of_bugs_contain_no_secrets(cli: CommandLine) -> None:
     spec_with_secret(cli)
     cli("apply", "-y")
     code = (
@@ -106,7 +106,7 @@ def test_a_bug_shows_a_traceback_without_secrets(cli: CommandLine) -> None:
         assert canary not in (done.stdout + done.stderr).encode()
 
 
-def test_the_password_of_a_server_is_in_no_file_no_output_and_no_process_list(
+def test_server_passwords_are_in_no_file_output_or_process_list(
     cli: CommandLine, server: HttpKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in server.environment.items():
@@ -114,18 +114,18 @@ def test_the_password_of_a_server_is_in_no_file_no_output_and_no_process_list(
     password = next(value for name, value in server.environment.items() if "PASSWORD" in name)
     spec = cli.spec(site={"latency": "300 ms"})
     spec.write_text(f"state: {server.url('secret')}\n" + spec.read_text())
-    said = [cli("plan", "-o", "hello.plan")]
+    results = [cli("plan", "-o", "hello.plan")]
     with applying(cli) as process:
         wait_for(lambda: len(cli("state", "list", "--json").json["records"]) > 0, "an intent")
         listed = Path(f"/proc/{process.pid}/cmdline").read_bytes()
         out, err = process.communicate(timeout=LIMIT_S)
     monkeypatch.setenv("PRAGMASPEC_HTTP_PASSWORD", "wrong")
-    said.append(cli("plan", status=1))
+    results.append(cli("plan", status=1))
     monkeypatch.setenv("PRAGMASPEC_HTTP_PASSWORD", password)
-    said += [cli("state", "lock", "show", "--json"), cli("state", "pull")]
-    files = written(cli.directory, Path(os.environ["HOME"]))
-    everything = [*files.values(), listed, (out + err).encode(), *((each.out + each.err).encode() for each in said)]
+    results += [cli("state", "lock", "show", "--json"), cli("state", "pull")]
+    files = contents(cli.directory, Path(os.environ["HOME"]))
+    searched = [*files.values(), listed, (out + err).encode(), *((each.out + each.err).encode() for each in results)]
     basic = base64.b64encode(f"{server.environment.get('PRAGMASPEC_HTTP_USERNAME', '')}:{password}".encode())
-    for data in everything:
+    for data in searched:
         assert password.encode() not in data
         assert basic not in data

@@ -1,4 +1,4 @@
-"""A run that slept through the loss of its lock begins nothing more at the site."""
+"""A run that was stopped while it lost its lock starts no further calls at the site."""
 
 import signal
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield started
 
 
-def test_a_run_whose_lock_was_taken_while_it_was_stopped_makes_no_further_call(
+def test_a_run_that_lost_its_lock_while_stopped_makes_no_further_calls(
     cli: CommandLine, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in kind.environment.items():
@@ -33,16 +33,16 @@ def test_a_run_whose_lock_was_taken_while_it_was_stopped_makes_no_further_call(
         held = cli("state", "lock", "show", "--json").json["holder"]
         assert held["command"] == "apply"
         cli("state", "unlock", held["id"], "-y")
-        nothing = cli.spec()
-        nothing.write_text(f"state: {url}\n" + nothing.read_text().partition("clusters:")[0] + "clusters: {}\n")
+        spec = cli.spec()
+        spec.write_text(f"state: {url}\n" + spec.read_text().partition("clusters:")[0] + "clusters: {}\n")
         cli("apply", "-y")
         process.send_signal(signal.SIGCONT)
         out, err = process.communicate(timeout=LIMIT_S)
     assert process.returncode in (1, 5), err
     assert "The lock was taken from this run" in err
     assert "Traceback" not in out + err
-    assert machines(cli) == set(), "what the plan would have booted next was not"
-    # The calls that were under way when it was stopped may still take effect, after the other run has gone on: that shows.
+    assert machines(cli) == set(), "the remaining boots of the plan did not run"
+    # Calls that were running at the stop may still take effect after the other run; their objects are reported as orphans.
     orphans = {orphan["kind"] for orphan in cli("orphans", "--json").json["orphans"]}
     assert orphans <= {"allocation", "image"}
     if orphans:

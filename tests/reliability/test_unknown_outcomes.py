@@ -1,4 +1,4 @@
-"""Answers that do not come, come late, or say no: what a run concludes from them is nothing."""
+"""Lost, late and negative responses: a run concludes nothing from them."""
 
 import pytest
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ FRONTEND = node(-1)
 KINDS = pytest.mark.parametrize("kind", ["ident", "token", "tag"])
 
 
-def lab_of(tmp_path, kind):
+def harness_for(tmp_path, kind):
     return Harness(tmp_path, replace(LATE_SITE, identity=kind))
 
 
@@ -27,9 +27,9 @@ def failing(error, *, after=None):
 
 @KINDS
 @pytest.mark.parametrize("refusal", [SiteError("403 Forbidden"), SiteCapacityError("quota exceeded")], ids=["403", "quota"])
-def test_a_refusal_of_a_repeated_creation_does_not_forget_the_first_one(tmp_path, lab, kind, refusal):
-    """The first request is on its way when the second is refused, and lands after that: one machine, bound."""
-    lab = lab_of(tmp_path, kind)
+def test_a_refused_repetition_of_a_creation_keeps_the_first_intent(tmp_path, lab, kind, refusal):
+    """The first request takes effect after the second was refused; its machine is bound."""
+    lab = harness_for(tmp_path, kind)
     lab.apply(*bring_up(0)[:2])
     boot, late = lab.provider.boot, []
     lab.provider.boot = lambda order: late.append(order) or failing(SiteUnreachableError("timeout"))()
@@ -49,8 +49,8 @@ def test_a_refusal_of_a_repeated_creation_does_not_forget_the_first_one(tmp_path
 
 
 @KINDS
-def test_a_removal_that_times_out_is_gone_only_when_the_site_says_so(tmp_path, lab, kind):
-    lab = lab_of(tmp_path, kind)
+def test_a_timed_out_removal_is_recorded_only_after_confirmation(tmp_path, lab, kind):
+    lab = harness_for(tmp_path, kind)
     lab.apply(*bring_up(0))
     clean = lab.provider.clean
     lab.provider.clean = failing(SiteUnreachableError("timeout"))
@@ -58,10 +58,10 @@ def test_a_removal_that_times_out_is_gone_only_when_the_site_says_so(tmp_path, l
         lab.apply(act("clean", FRONTEND))
     assert lab.record(FRONTEND) is not None
     assert len(lab.machines()) == 1
-    lab.provider.clean = failing(SiteUnreachableError("the answer was lost"), after=clean)
-    with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
+    lab.provider.clean = failing(SiteUnreachableError("the response was lost"), after=clean)
+    with pytest.raises(ApplyIncompleteError, match="the response was lost"):
         lab.apply(act("clean", FRONTEND))
-    assert lab.record(FRONTEND) is not None, "that it is gone was not said"
+    assert lab.record(FRONTEND) is not None, "the removal was not confirmed"
     lab.provider.clean = clean
     lab.apply(act("clean", FRONTEND))
     assert lab.record(FRONTEND) is None
@@ -69,8 +69,8 @@ def test_a_removal_that_times_out_is_gone_only_when_the_site_says_so(tmp_path, l
 
 
 @KINDS
-def test_a_removal_whose_answer_is_lost_once_is_finished_by_the_same_run(tmp_path, lab, kind):
-    lab = lab_of(tmp_path, kind)
+def test_a_removal_whose_response_is_lost_is_repeated_by_the_same_run(tmp_path, lab, kind):
+    lab = harness_for(tmp_path, kind)
     lab.apply(*bring_up(0))
     clean, calls = lab.provider.clean, []
 
@@ -78,7 +78,7 @@ def test_a_removal_whose_answer_is_lost_once_is_finished_by_the_same_run(tmp_pat
         clean(resource, mark)
         calls.append(resource)
         if len(calls) == 1:
-            raise SiteUnreachableError("the answer was lost")
+            raise SiteUnreachableError("the response was lost")
 
     lab.provider.clean = lose_the_first
     lab.apply(act("clean", FRONTEND))
@@ -87,30 +87,30 @@ def test_a_removal_whose_answer_is_lost_once_is_finished_by_the_same_run(tmp_pat
 
 
 @KINDS
-def test_a_machine_that_was_known_and_is_gone_is_made_anew_once(tmp_path, lab, kind):
-    """The clean of an earlier run took effect late; the answer of the boot that makes the node anew is lost."""
-    lab = lab_of(tmp_path, kind)
+def test_a_missing_machine_is_recreated_once(tmp_path, lab, kind):
+    """The clean of an earlier run took effect late, and the response to the boot that recreates the node is lost."""
+    lab = harness_for(tmp_path, kind)
     lab.apply(*bring_up(0))
     known = lab.record(FRONTEND)
     lab.provider.clean(FRONTEND, known.mark(lab.store.read().lineage))
-    boot, answers = lab.provider.boot, []
+    boot, responses = lab.provider.boot, []
 
     def lose_the_first(order):
-        answers.append(boot(order))
-        if len(answers) == 1:
-            raise SiteUnreachableError("the answer was lost")
-        return answers[-1]
+        responses.append(boot(order))
+        if len(responses) == 1:
+            raise SiteUnreachableError("the response was lost")
+        return responses[-1]
 
     lab.provider.boot = lose_the_first
     lab.apply(act("boot", FRONTEND))
-    first, second = answers
-    assert first == second, "made once"
+    first, second = responses
+    assert first == second, "created once"
     (machine,) = lab.machines()
     assert (lab.record(FRONTEND).status, lab.record(FRONTEND).op) == ("ready", machine.op)
 
 
-def test_a_spec_that_changed_meanwhile_finds_what_the_old_one_began(tmp_path, lab):
-    """Begun with 1 cpu, wanted with 9: there is one machine before and after, and it has what is wanted now."""
+def test_a_changed_spec_updates_the_machine_of_an_unfinished_boot(tmp_path, lab):
+    """The boot was started with 1 cpu, and the spec now has 9: there is one machine, with 9 cpus."""
     for number, kind in enumerate(("ident", "token", "tag")):
         here = Harness(tmp_path / str(number), replace(LATE_SITE, identity=kind))
         here.apply(*bring_up(0)[:2])
@@ -130,22 +130,22 @@ def test_a_spec_that_changed_meanwhile_finds_what_the_old_one_began(tmp_path, la
 
 
 class Skewed:
-    """A clock whose time of day jumps whenever it is asked; its time since the start of the machine goes on."""
+    """A clock whose wall-clock time jumps at every call; its monotonic time is correct."""
 
     def __init__(self, clock, *jumps):
-        self._clock, self._jumps, self._asked = clock, jumps, 0
+        self._clock, self._jumps, self._calls = clock, jumps, 0
 
     def now(self):
-        self._asked += 1
-        return self._clock.now() + self._jumps[self._asked % len(self._jumps)]
+        self._calls += 1
+        return self._clock.now() + self._jumps[self._calls % len(self._jumps)]
 
     def __getattr__(self, name):
         return getattr(self._clock, name)
 
 
 @pytest.mark.parametrize("jumps", [(3600.0,), (-3600.0,), (0.0, -3600.0, 7200.0)], ids=["ahead", "behind", "jumping"])
-def test_a_wrong_time_of_day_makes_no_wait_shorter_and_orders_nothing(lab, jumps):
-    """Ours or the site's: what may yet come is waited for, for as long as it may take, and found."""
+def test_a_wrong_wall_clock_does_not_shorten_waits(lab, jumps):
+    """With a wrong clock, the run still waits the full window for a late boot, and finds its machine."""
     real = lab.clock
     actions = bring_up(0)
     lab.clock = Skewed(real, *jumps)
@@ -171,8 +171,8 @@ def test_a_wrong_time_of_day_makes_no_wait_shorter_and_orders_nothing(lab, jumps
 # listings
 
 
-def test_what_a_listing_does_not_show_is_not_concluded_to_be_gone(lab):
-    """The site's listing fails in the middle of it, at the plan's time or later: nothing is recorded as gone."""
+def test_a_failed_listing_records_nothing_as_gone(lab):
+    """The listing of the site fails at a later page during an apply."""
     lab.apply(*bring_up(1))
     before = lab.store.read()
     lab.provider.observe = failing(SiteError("page 2 of 3: 403 Forbidden"))

@@ -46,8 +46,8 @@ def _run(seeds: range, jobs: int) -> bool:
     with ProcessPoolExecutor(jobs) as pool:
         for found in pool.map(failing, shares(seeds, 100)):
             failures += len(found)
-            for seed, what in found.items():
-                sys.stdout.write(f"seed {seed}: {what}\n")
+            for seed, error in found.items():
+                sys.stdout.write(f"seed {seed}: {error}\n")
                 sys.stdout.flush()
     took = time.monotonic() - began
     sys.stdout.write(f"{len(seeds)} seeds, {failures} failures, {took:.1f} s\n")

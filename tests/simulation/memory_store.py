@@ -28,7 +28,7 @@ class MemoryStore:
         texts = tuple(JournalText(serial, f"journal {serial}", data) for serial, data in sorted(self.journals.items()))
         return RawState(name="the state", snapshot=self.snapshot, journals=texts)
 
-    def put_back(self, version: bytes) -> None:
+    def restore(self, version: bytes) -> None:
         """Restore an older state, as a ``git checkout`` with ``--accept-rollback`` does."""
         self.snapshot, self.journals = version, {}
 

@@ -135,7 +135,7 @@ class Scenario:
             if random.random() < 0.6:
                 stack.editor.edit()
             if self.restores_old_states and stack.store.versions and random.random() < 0.3:
-                stack.store.put_back(random.choice(stack.store.versions))
+                stack.store.restore(random.choice(stack.store.versions))
             self.try_to_apply(stack)
             self.check_nothing_lost()
             self.pass_time()
@@ -219,7 +219,7 @@ class Scenario:
         for record in state.records:
             obj, resource = by_address.get(record.original_address), record.resource
             if isinstance(resource, Node) and isinstance(obj, SimulatedMachine):
-                # With identities that we choose, a late boot leaves its op on a machine that is nevertheless the right one.
+                # With identities that the client chooses, a late boot leaves its op on the machine, which is still the right one.
                 op = obj.op if self.restores_old_states or self.sites[0].identity == "ident" else record.op
                 expected = (resource.running, resource.cpus if resource.running else obj.cpus, record.generation, op)
                 if expected != (obj.status == "running", obj.cpus, obj.generation, obj.op):

@@ -45,8 +45,8 @@ class FaultySite:
         self._clock = clock
         self._delay_s = delay_s
         self._outcomes = _OUTCOMES if duplicates else tuple(outcome for outcome in _OUTCOMES if outcome is not _twice)
-        self.lies: dict[str, Any] = {}
-        """Properties that the provider reports wrongly."""
+        self.overrides: dict[str, Any] = {}
+        """Wrong values for properties of the provider."""
         self.twice: set[str] = set()
         """Ops that more than one machine had at some moment."""
         self._hidden: dict[str, tuple[int, float]] = {}
@@ -58,11 +58,11 @@ class FaultySite:
 
     @property
     def identity_kind(self) -> IdentityKind:
-        return self.lies.get("identity_kind", self._real.identity_kind)
+        return self.overrides.get("identity_kind", self._real.identity_kind)
 
     @property
     def window_s(self) -> float:
-        return self.lies.get("window_s", self._real.window_s)
+        return self.overrides.get("window_s", self._real.window_s)
 
     def identity(self) -> SiteIdentity:
         return self._real.identity()

@@ -32,18 +32,18 @@ def _result(seed: int) -> list[object]:
 
 
 @pytest.mark.parametrize(
-    ("lie", "seeds"),
+    ("overrides", "seeds"),
     [
-        ({"identity_kind": "ident"}, range(100)),  # repeats what must not be repeated
-        ({"window_s": 0.0}, range(1100, 2400)),  # does not wait for what may yet come
+        ({"identity_kind": "ident"}, range(100)),  # repeats calls that must not be repeated
+        ({"window_s": 0.0}, range(1100, 2400)),  # does not wait for late effects
     ],
 )
-def test_a_provider_with_wrong_properties_is_detected(lie: dict[str, object], seeds: range) -> None:
+def test_a_provider_with_wrong_properties_is_detected(overrides: dict[str, object], seeds: range) -> None:
     found = []
     for seed in seeds:
         scenario = Scenario(seed)
         for provider in scenario.providers.values():
-            provider.lies = lie
+            provider.overrides = overrides
         try:
             scenario.run()
         except InvariantError:

@@ -1,4 +1,4 @@
-"""The library as a notebook uses it."""
+"""The Python library as used in a notebook."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.cli.harness import CommandLine
 ROOT = Path(__file__).parents[2]
 
 
-def test_ten_lines_do_what_the_command_does(cli: CommandLine) -> None:
+def test_the_library_plans_and_applies_like_the_command_line(cli: CommandLine) -> None:
     cli.spec()
     with Stack("cluster.yaml") as stack:
         plan = stack.plan()
@@ -28,7 +28,7 @@ def test_ten_lines_do_what_the_command_does(cli: CommandLine) -> None:
     assert cli("plan").out.startswith("No changes")
 
 
-def test_apply_plans_by_itself_and_asks_for_what_is_lost(cli: CommandLine) -> None:
+def test_apply_without_a_plan_makes_one_and_refuses_data_loss_unless_allowed(cli: CommandLine) -> None:
     cli.spec(2)
     stack = Stack()
     assert stack.name == "cluster"
@@ -42,7 +42,7 @@ def test_apply_plans_by_itself_and_asks_for_what_is_lost(cli: CommandLine) -> No
         stack.nodes("other")
 
 
-def test_the_verbs(cli: CommandLine) -> None:
+def test_boot_shutdown_and_clean(cli: CommandLine) -> None:
     cli.spec()
     stack = Stack()
     stack.boot("hello")
@@ -55,7 +55,7 @@ def test_the_verbs(cli: CommandLine) -> None:
     assert stack.nodes() == ()
 
 
-def test_a_plan_is_shown_in_a_notebook(cli: CommandLine) -> None:
+def test_repr_of_a_plan_is_its_full_text(cli: CommandLine) -> None:
     cli.spec()
 
     plan = Stack().plan(targets=["hello-frontend"])
@@ -63,7 +63,7 @@ def test_a_plan_is_shown_in_a_notebook(cli: CommandLine) -> None:
     assert "Partial plan" in repr(plan)
 
 
-def test_a_stack_says_which_it_is(cli: CommandLine) -> None:
+def test_repr_of_a_stack_names_the_stack_and_its_spec(cli: CommandLine) -> None:
     cli.spec()
     assert repr(Stack()) == "<Stack cluster, described by cluster.yaml>"
     assert repr(Stack(state="state/gone")) == "<Stack cluster, described by cluster.yaml>"
@@ -72,7 +72,7 @@ def test_a_stack_says_which_it_is(cli: CommandLine) -> None:
     )
 
 
-def test_one_word_is_a_word(cli: CommandLine) -> None:
+def test_a_single_string_is_accepted_for_targets_exclude_and_allow(cli: CommandLine) -> None:
     cli.spec()
     stack = Stack()
     assert repr(stack.plan(targets="hello")) == repr(stack.plan(targets=["hello"]))
@@ -87,18 +87,18 @@ def test_one_word_is_a_word(cli: CommandLine) -> None:
         stack.clean("hello", shutdown=True, allow="rebild")
 
 
-def test_the_lines_of_the_documentation(cli: CommandLine) -> None:
-    """The example in docs/library.md is run as it stands, up to the login: nobody answers at a pretended site."""
+def test_the_documentation_example_runs(cli: CommandLine) -> None:
+    """The example in docs/library.md runs unchanged except for the login: a simulated site has no ssh server."""
     cli.spec()
     text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
     example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert example is not None
     lines = [line for line in example[1].splitlines() if "ssh(" not in line]
     assert len([line for line in example[1].splitlines() if line.strip()]) <= 10
-    exec("\n".join(lines), {})  # noqa: S102 - the documentation is ours
+    exec("\n".join(lines), {})  # noqa: S102 - our own documentation
 
 
-def test_names_are_imported_when_used() -> None:
+def test_every_public_name_can_be_imported() -> None:
     assert set(pragmaspec.__all__) <= set(dir(pragmaspec))
     for name in pragmaspec.__all__:
         assert getattr(pragmaspec, name) is not None
@@ -107,15 +107,15 @@ def test_names_are_imported_when_used() -> None:
         _ = pragmaspec.nothing
 
 
-def test_the_interface_is_complete() -> None:
-    """Every error kind can be caught by its name from the package."""
+def test_every_error_class_is_exported() -> None:
+    """Every error class can be imported from the package."""
     from pragmaspec import errors
 
-    kinds = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
-    assert kinds <= set(pragmaspec.__all__)
+    classes = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert classes <= set(pragmaspec.__all__)
 
 
-def test_without_a_spec(cli: CommandLine) -> None:
+def test_a_stack_without_a_spec_lists_nodes_but_cannot_plan(cli: CommandLine) -> None:
     with pytest.raises(UsageError, match="No spec found"):
         Stack()
     only_state = Stack(state=cli.directory / "state" / "gone")

@@ -7,7 +7,7 @@ from pragmaspec.stack.location import is_url, locate_stack, stack_name
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -18,7 +18,7 @@ def _write(name: str, text: str = "clusters: {}\n") -> Path:
     return path
 
 
-def test_the_usual_names_come_first() -> None:
+def test_spec_lookup_precedence() -> None:
     _write("other.yaml")
     assert locate_stack(environment={}).spec == Path("other.yaml")
     _write("pragmaspec.yaml")
@@ -29,7 +29,7 @@ def test_the_usual_names_come_first() -> None:
     assert locate_stack("pragmaspec.yaml", environment={"PRAGMASPEC_SPEC": "other.yaml"}).spec == Path("pragmaspec.yaml")
 
 
-def test_only_a_file_with_clusters_is_a_spec() -> None:
+def test_only_a_yaml_file_with_top_level_clusters_is_a_spec() -> None:
     _write("sites.yaml", "sites:\n  clusters: no\n")
     _write("one.yml", '"clusters": {}\n')
     _write("notes.txt")
@@ -39,10 +39,10 @@ def test_only_a_file_with_clusters_is_a_spec() -> None:
         locate_stack(environment={})
 
 
-def test_state_stands_beside_the_spec() -> None:
+def test_the_default_state_directory_is_beside_the_spec() -> None:
     _write("far/away.yaml")
-    place = locate_stack("far/away.yaml", environment={})
-    assert (place.name, place.state) == ("away", "far/state/away")
+    location = locate_stack("far/away.yaml", environment={})
+    assert (location.name, location.state) == ("away", "far/state/away")
     assert locate_stack("far/away.yaml", "elsewhere", environment={}).state == "elsewhere"
     assert locate_stack("far", environment={}).spec == Path("far/away.yaml")
     Path("empty").mkdir()
@@ -50,19 +50,19 @@ def test_state_stands_beside_the_spec() -> None:
         locate_stack("empty", environment={})
 
 
-def test_the_state_alone_is_enough_for_some() -> None:
-    place = locate_stack(state="state/hello", environment={})
-    assert (place.spec, place.name) == (None, "hello")
+def test_a_stack_can_be_located_by_its_state_directory_alone() -> None:
+    location = locate_stack(state="state/hello", environment={})
+    assert (location.spec, location.name) == (None, "hello")
     with pytest.raises(UsageError):
-        _ = place.spec_file
+        _ = location.spec_file
 
 
 @pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
-def test_a_spec_that_is_not_there_matters_to_who_reads_it(name: str) -> None:
-    place = locate_stack(name, "state/hello", environment={})
-    assert place.spec == Path(name)
+def test_a_missing_spec_is_an_error_only_when_it_is_read(name: str) -> None:
+    location = locate_stack(name, "state/hello", environment={})
+    assert location.spec == Path(name)
     with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
-        _ = place.spec_file
+        _ = location.spec_file
     by_variable = locate_stack(state="state/hello", environment={"PRAGMASPEC_SPEC": name})
     with pytest.raises(UsageError, match=f"There is no {name}, which the environment variable PRAGMASPEC_SPEC names"):
         _ = by_variable.spec_file
@@ -70,12 +70,12 @@ def test_a_spec_that_is_not_there_matters_to_who_reads_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere/cluster.yaml", f"{'a' * 300}.yaml"])
-def test_a_name_without_spec_and_state_is_no_stack(name: str) -> None:
+def test_a_missing_spec_without_a_state_is_an_error(name: str) -> None:
     with pytest.raises(UsageError, match=rf"There is no {name}\. `pragmaspec init` writes a first spec\."):
         locate_stack(name, environment={})
 
 
-def test_the_state_beside_a_spec_that_is_gone_is_found(tmp_path: Path) -> None:
+def test_the_state_beside_a_deleted_spec_is_found(tmp_path: Path) -> None:
     (tmp_path / "state" / "hello").mkdir(parents=True)
     assert locate_stack(tmp_path / "hello.yaml", environment={}).state == str(tmp_path / "state" / "hello")
 
@@ -91,7 +91,7 @@ def test_the_state_beside_a_spec_that_is_gone_is_found(tmp_path: Path) -> None:
         ("stack: not a name\n", "file"),
     ],
 )
-def test_stack_name(text: str, name: str) -> None:
+def test_the_stack_name_is_the_stack_key_or_the_file_name(text: str, name: str) -> None:
     assert stack_name(_write("file.yaml", text)) == name
 
 
@@ -104,19 +104,19 @@ def test_stack_name(text: str, name: str) -> None:
         ("state: /srv/x", "/srv/x"),
     ],
 )
-def test_the_spec_may_say_where_its_state_is(line: str, state: str) -> None:
+def test_the_spec_can_set_the_state_location(line: str, state: str) -> None:
     _write("far/away.yaml", f"{line}\nclusters: {{}}\n")
-    place = locate_stack("far/away.yaml", environment={})
-    assert (place.state, place.state_from_spec) == (state, True)
-    assert place.default_state == Path("far/state/away")
-    assert place.remote == ("://" in state)
+    location = locate_stack("far/away.yaml", environment={})
+    assert (location.state, location.state_from_spec) == (state, True)
+    assert location.default_state == Path("far/state/away")
+    assert location.remote == ("://" in state)
     named = locate_stack("far/away.yaml", "here", environment={})
     assert (named.state, named.state_from_spec) == ("here", False)
 
 
-def test_a_url_alone_is_enough_for_some() -> None:
-    place = locate_stack(state="s3://bucket/states/hello?region=x", environment={})
-    assert (place.spec, place.name, place.state) == (None, "hello", "s3://bucket/states/hello?region=x")
+def test_a_stack_can_be_located_by_its_state_url_alone() -> None:
+    location = locate_stack(state="s3://bucket/states/hello?region=x", environment={})
+    assert (location.spec, location.name, location.state) == (None, "hello", "s3://bucket/states/hello?region=x")
 
 
 @pytest.mark.parametrize(

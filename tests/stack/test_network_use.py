@@ -1,4 +1,4 @@
-"""A plan that takes a network away says whose machines are on it; the cluster's own nodes do not count."""
+"""A plan that removes a network reports the machines attached to it, except for the nodes of the cluster itself."""
 
 import pytest
 from msgspec.structs import replace
@@ -22,14 +22,14 @@ ORPHAN = replace(OWN, machine="hello-compute-7", address="lab/hello/node/hello-c
 TWIN = replace(OWN, machine="b", lineage="another")
 
 
-class Site:
-    """A site that tells who is on its networks, and remembers what it was asked."""
+class StubSite:
+    """A site that reports the machines attached to its networks and records the queries."""
 
-    def __init__(self, *there: AttachedMachine) -> None:
-        self.there = there
-        self.asked: list[tuple[Allocation, Allocation | None, Mark]] = []
+    def __init__(self, *attached: AttachedMachine) -> None:
+        self.attached = attached
+        self.queries: list[tuple[Allocation, Allocation | None, Mark]] = []
 
-    def provider(self, name: str) -> "Site":
+    def provider(self, name: str) -> "StubSite":
         return self
 
     @property
@@ -37,16 +37,16 @@ class Site:
         return Abilities(network_use=self)
 
     def attached_machines(self, held: Allocation, keep: Allocation | None, mark: Mark) -> tuple[AttachedMachine, ...]:
-        self.asked.append((held, keep, mark))
-        return self.there
+        self.queries.append((held, keep, mark))
+        return self.attached
 
 
-class Silent:
-    """A site that cannot tell."""
+class SiteWithoutNetworkUse:
+    """A site that cannot report attached machines."""
 
     abilities = Abilities()
 
-    def provider(self, name: str) -> "Silent":
+    def provider(self, name: str) -> "SiteWithoutNetworkUse":
         return self
 
 
@@ -55,47 +55,47 @@ OTHER_VLAN = planned(wanted(cluster(computes=1, vlan=77)), HELLO)
 
 
 @pytest.mark.parametrize("plan", [CLEAN, OTHER_VLAN])
-def test_machines_of_others_are_named_and_the_clusters_own_are_not(plan: Plan) -> None:
-    (problem,) = networks_in_use(plan, HELLO, Site(LAB_VM, OWN, ORPHAN, TWIN))
+def test_only_foreign_machines_count_as_network_use(plan: Plan) -> None:
+    (problem,) = networks_in_use(plan, HELLO, StubSite(LAB_VM, OWN, ORPHAN, TWIN))
     assert "labvm on pragmaspec-vlan-20, hello-compute-7 on pragmaspec-vlan-20 and b on" in problem.detail
     assert problem.detail.endswith("Detach them first, for example: virsh detach-interface labvm")
-    assert networks_in_use(plan, HELLO, Site(OWN)) == ()
-    assert networks_in_use(plan, HELLO, Silent()) == ()
+    assert networks_in_use(plan, HELLO, StubSite(OWN)) == ()
+    assert networks_in_use(plan, HELLO, SiteWithoutNetworkUse()) == ()
 
 
-def test_without_a_command_it_is_a_sentence_all_the_same() -> None:
+def test_the_detail_without_an_unplug_command_is_a_full_sentence() -> None:
     held = HELLO.record("lab/hello/allocation").resource
     assert network_in_use([TWIN], held).detail.endswith(
         "a network that another machine uses: b on pragmaspec-vlan-20. Detach it first."
     )
 
 
-def test_a_site_is_asked_only_where_a_network_goes() -> None:
-    site = Site(LAB_VM)
+def test_a_site_is_queried_only_if_the_plan_removes_a_network() -> None:
+    site = StubSite(LAB_VM)
     for plan in (
         planned(wanted(cluster(computes=1)), State(lineage=LINEAGE)),
         planned(wanted(cluster(computes=2, protect=True)), HELLO),
         planned(wanted(cluster(computes=1, public=replace(cluster().public, kind="none"))), HELLO),
     ):
         assert networks_in_use(plan, HELLO, site) == ()
-    assert site.asked == []
+    assert site.queries == []
     assert networks_in_use(OTHER_VLAN, HELLO, site)
-    ((held, keep, mark),) = site.asked
+    ((held, keep, mark),) = site.queries
     assert (held.private.vlan, keep and keep.private.vlan, mark.address) == (20, 77, "lab/hello/allocation")
 
 
-def test_nodes_of_a_renamed_cluster_are_known_by_what_they_were_made_as() -> None:
+def test_nodes_of_a_renamed_cluster_match_their_original_address() -> None:
     move = (Move(before="hello", after="world"),)
     spec = wanted(cluster("world", computes=1, vlan=77), moves=move)
     plan = planned(spec, HELLO)
-    site = Site(OWN)
+    site = StubSite(OWN)
     assert networks_in_use(plan, HELLO, site) == ()
-    assert site.asked[0][2].address == "lab/hello/allocation"
+    assert site.queries[0][2].address == "lab/hello/allocation"
 
 
-def test_a_refusal_names_the_network_in_use_and_what_is_not_allowed_at_once() -> None:
+def test_a_refusal_lists_networks_in_use_together_with_missing_permissions() -> None:
     plan = planned(wanted(), HELLO)
-    used = networks_in_use(CLEAN, HELLO, Site(LAB_VM))
+    used = networks_in_use(CLEAN, HELLO, StubSite(LAB_VM))
     with pytest.raises(PlanRefusedError) as refused:
         check_allowed(plan, (), used)
     assert [problem.summary for problem in refused.value.problems] == ["The plan removes nodes", IN_USE]

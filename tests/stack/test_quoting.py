@@ -11,14 +11,14 @@ def _at(file: Path, line: int, quote: str | None = None) -> Problem:
     return Problem(summary="x", where=Where(file=str(file), line=line), quote=quote)
 
 
-def test_the_users_line_is_found(tmp_path: Path) -> None:
+def test_problems_quote_the_line_of_the_spec(tmp_path: Path) -> None:
     spec = tmp_path / "cluster.yaml"
     spec.write_bytes(b"one\ntwo \xff\n")
-    found = with_quotes((_at(spec, 1), _at(spec, 2), _at(spec, 9), _at(spec, 1, "said"), Problem(summary="nowhere")))
-    assert [problem.quote for problem in found] == ["one", "two \N{REPLACEMENT CHARACTER}", None, "said", None]
+    found = with_quotes((_at(spec, 1), _at(spec, 2), _at(spec, 9), _at(spec, 1, "given"), Problem(summary="nowhere")))
+    assert [problem.quote for problem in found] == ["one", "two \N{REPLACEMENT CHARACTER}", None, "given", None]
 
 
-def test_a_line_is_quoted_without_its_secrets(tmp_path: Path) -> None:
+def test_secrets_are_redacted_in_quotes(tmp_path: Path) -> None:
     spec = tmp_path / "cluster.yaml"
     spec.write_text("disk: {source: 'https://images.example.org/a.qcow2?token=abc'}\npassword: abc\n")
     found = with_quotes((_at(spec, 1), _at(spec, 2)))
@@ -28,7 +28,7 @@ def test_a_line_is_quoted_without_its_secrets(tmp_path: Path) -> None:
     ]
 
 
-def test_what_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
+def test_large_and_missing_files_are_not_quoted(tmp_path: Path) -> None:
     large = tmp_path / "large.yaml"
     with large.open("wb") as file:
         file.truncate(2**23)
@@ -36,6 +36,6 @@ def test_what_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(10)
-def test_what_never_ends_is_not_quoted(tmp_path: Path) -> None:
+def test_devices_and_pipes_are_not_quoted(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert [problem.quote for problem in with_quotes((_at(Path("/dev/zero"), 1), _at(tmp_path / "pipe", 1)))] == [None, None]

@@ -1,4 +1,4 @@
-"""Several sites are asked at once, and all that fail are named."""
+"""Sites are queried concurrently, and the error lists every site that failed."""
 
 import time
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def _sites(count: int, **options: object) -> list[SimulatedSite]:
     return [SimulatedSite(name=f"site-{index}", **options) for index in range(count)]
 
 
-def test_one_listing_each_at_the_same_time() -> None:
+def test_sites_are_observed_concurrently() -> None:
     began = time.monotonic()
     with Sites(_sites(6, latency_s=0.3)) as sites:
         seen = sites.observe([f"site-{index}" for index in range(6)], State(lineage=LINEAGE))
@@ -33,7 +33,7 @@ def test_one_listing_each_at_the_same_time() -> None:
     assert time.monotonic() - began < 1.5
 
 
-def test_every_failure_is_told() -> None:
+def test_the_error_lists_every_failed_site() -> None:
     bad = (Fault(call="inventory"),)
     with Sites([*_sites(2, faults=bad), SimulatedSite(name="good")]) as sites:
         with pytest.raises(SiteError) as failed:
@@ -44,7 +44,7 @@ def test_every_failure_is_told() -> None:
             sites.provider("nowhere")
 
 
-def test_unlike_failures_are_a_site_error() -> None:
+def test_different_failures_raise_a_common_site_error() -> None:
     with Sites([*_sites(1, faults=(Fault(call="observe"),)), SimulatedSite(name="lost", file="/proc")]) as sites:
         with pytest.raises(SiteError) as failed:
             sites.observe(["site-0", "lost"], State(lineage=LINEAGE))
@@ -54,7 +54,7 @@ def test_unlike_failures_are_a_site_error() -> None:
             sites.observe(["lost"], State(lineage=LINEAGE))
 
 
-def test_the_spec_knows_a_site_better_than_the_state() -> None:
+def test_a_site_in_the_spec_overrides_the_recorded_one() -> None:
     old, new = SimulatedSite(name="lab", seed=1), SimulatedSite(name="lab", seed=2)
     state = State(lineage=LINEAGE, sites=(old, SimulatedSite(name="gone")))
     wanted = Wanted(spec_file="a", spec_sha256="", sites=(new,), images=(), clusters=())
@@ -62,7 +62,7 @@ def test_the_spec_knows_a_site_better_than_the_state() -> None:
     assert known_sites(None, state) == state.sites
 
 
-def test_which_sites_a_plan_looks_at() -> None:
+def test_sites_in_use_depend_on_the_selected_clusters() -> None:
     nodes = WantedNodes(count=0, cpus=1, memory_mib=64, image="x")
     cluster = WantedCluster(name="new", site="lab", frontend=nodes, computes=nodes)
     wanted = Wanted(spec_file="a", spec_sha256="", sites=(), images=(), clusters=(cluster,))
@@ -74,40 +74,40 @@ def test_which_sites_a_plan_looks_at() -> None:
     assert sites_in_use(wanted, state, PlanRequest(only_clusters=("old",))) == ("away",)
 
 
-def test_a_site_that_fails_is_shown_where_it_is_written(tmp_path: Path) -> None:
+def test_a_site_error_has_the_position_of_the_site_in_the_spec(tmp_path: Path) -> None:
     (tmp_path / "sites.yaml").write_text("sites:\n  far: {provider: libvirt, uri: 'test:///nosuch'}\n")
     spec = tmp_path / "cluster.yaml"
     spec.write_text("clusters: {}\nsites:\n  near:\n    provider: simulated\n")
-    place = locate_stack(spec)
+    location = locate_stack(spec)
     for name, where in (("near", f"{spec}:3:3"), ("far", f"{tmp_path}/sites.yaml:2:3"), ("gone", "None")):
-        assert str(site_position(place, name)) == where
+        assert str(site_position(location, name)) == where
     failing = SimulatedSite(name="near", faults=(Fault(call="observe"),))
-    with Sites([failing], lambda name: site_position(place, name)) as sites, pytest.raises(SiteError) as failed:
+    with Sites([failing], lambda name: site_position(location, name)) as sites, pytest.raises(SiteError) as failed:
         sites.observe(["near"], State(lineage=LINEAGE))
     assert str(failed.value.problems[0].where) == f"{spec}:3:3"
     spec.write_text("clusters: 1\n")
-    assert site_position(place, "near") is None
+    assert site_position(location, "near") is None
 
 
-class Looked(Sites):
-    """Sites that remember what they were asked."""
+class RecordingSites(Sites):
+    """Sites that record the calls."""
 
     def __init__(self, sites: list[Site]) -> None:
         super().__init__(sites)
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def refresh_storage(self, names: Iterable[str]) -> None:
-        self.asked.append("look again")
+        self.calls.append("refresh storage")
         super().refresh_storage(names)
 
     def observe(self, names: Iterable[str], state: State) -> dict[str, Observations]:
-        self.asked.append("observe")
+        self.calls.append("observe")
         return super().observe(names, state)
 
 
-def test_orphans_are_looked_for_after_each_site_has_looked_again() -> None:
-    """Else a snapshot's file that libvirt's pool does not list yet is not found."""
+def test_storage_is_refreshed_before_orphans_are_searched() -> None:
+    """Otherwise a snapshot file that the libvirt pool does not list yet is missed."""
     near = LibvirtSite(name="near", uri="test:///default", pool="default-pool")
-    with Looked([near, *_sites(1)]) as sites:
+    with RecordingSites([near, *_sites(1)]) as sites:
         assert find_orphans(State(lineage=LINEAGE), sites, iter(("near", "site-0"))) == ()
-    assert sites.asked == ["look again", "observe"]
+    assert sites.calls == ["refresh storage", "observe"]

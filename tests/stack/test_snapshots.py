@@ -1,4 +1,4 @@
-"""What sites say now, in the names that the records have."""
+"""Observations of sites under the recorded names."""
 
 from pathlib import Path
 
@@ -27,32 +27,32 @@ clusters:
 
 
 @pytest.mark.parametrize(("site", "cluster"), [("lab", "world"), ("attic", "hello"), ("attic", "world")])
-def test_after_a_rename_every_node_is_found(cli: CommandLine, site: str, cluster: str) -> None:  # noqa: F811 - the fixture itself
-    """At a libvirt site, which knows what lost its marks by names alone, the site's own name is part of what it tells."""
-    world = libvirt.open("test:///default")  # lives as long as anybody has it open
+def test_nodes_are_observed_under_their_new_names_after_a_rename(cli: CommandLine, site: str, cluster: str) -> None:  # noqa: F811 - the fixture itself
+    """A libvirt site identifies resources without marks by name only, and the name of the site is part of their addresses."""
+    connection = libvirt.open("test:///default")  # the simulated host exists as long as a connection to it is open
     try:
         file: Path = cli.directory / "cluster.yaml"
         file.write_text(SPEC.format(site="lab", cluster="hello"))
         cli("apply", "-y")
-        said = "moved:\n"
-        said += "  - {from: hello, to: world}\n" if cluster == "world" else ""
-        said += "  - {from: lab, to: attic, kind: site}\n" if site == "attic" else ""
-        file.write_text(SPEC.format(site=site, cluster=cluster) + said)
+        moved = "moved:\n"
+        moved += "  - {from: hello, to: world}\n" if cluster == "world" else ""
+        moved += "  - {from: lab, to: attic, kind: site}\n" if site == "attic" else ""
+        file.write_text(SPEC.format(site=site, cluster=cluster) + moved)
         cli("apply", "-y")
         assert "No drift" in cli("status").out
         assert {node["observed"] for node in cli("status", "--json").json["nodes"]} == {"running"}
-        (machine,) = [each for each in world.listAllDomains() if each.name().startswith("hello-compute-0.")]
+        (machine,) = [each for each in connection.listAllDomains() if each.name().startswith("hello-compute-0.")]
         machine.destroy()
         machine.undefine()
-        seen = cli("status", "--json").json
-        assert {node["name"]: node["observed"] for node in seen["nodes"]} == {
+        status = cli("status", "--json").json
+        assert {node["name"]: node["observed"] for node in status["nodes"]} == {
             f"{cluster}-frontend": "running",
             f"{cluster}-compute-0": "undefined",
         }
-        assert [(each["address"], each["kind"]) for each in seen["drift"]] == [
+        assert [(each["address"], each["kind"]) for each in status["drift"]] == [
             (f"{site}/{cluster}/node/{cluster}-compute-0", "undefined")
         ]
         cli("clean", cluster, "--shutdown", "--allow", "data-loss")
-        assert [each.name() for each in world.listAllDomains()] == ["test"]
+        assert [each.name() for each in connection.listAllDomains()] == ["test"]
     finally:
-        world.close()
+        connection.close()

@@ -1,4 +1,4 @@
-"""How an apply begins: what it finds at the sites, what it makes of it, and when it refuses; and how it ends."""
+"""The reconciliation at the start of an apply, its refusals, and the removal of leftovers at the end."""
 
 import os
 import signal
@@ -20,25 +20,25 @@ from tests.state.samples import ALLOCATION, act, node
 
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "remembered"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "xdg-state"))
     return Harness(tmp_path)
 
 
-def test_what_was_made_although_its_answer_was_lost_is_bound(lab):
+def test_a_machine_created_by_a_call_with_a_lost_response_is_bound(lab):
     actions = bring_up(1)
     lab.provider.lost, lab.provider.blind = {node(0).name}, True
-    with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
+    with pytest.raises(ApplyIncompleteError, match="the response was lost"):
         lab.apply(*actions)
     lab.provider.blind = False
     (made,) = [seen for seen in lab.machines() if seen.address == node(0).address]
     assert lab.record(node(0)).site_id == ""
     lab.apply(*remaining_actions(lab, actions))
     assert lab.record(node(0)).site_id == made.id
-    assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0), "nothing was made twice, and nothing waited for"
+    assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0), "no duplicates and no waiting"
 
 
 @pytest.mark.parametrize("kind", ["ident", "token", "tag"])
-def test_an_answer_that_is_lost_while_the_run_goes_on_is_asked_for_again(tmp_path, kind):
+def test_a_lost_response_is_resolved_within_the_run(tmp_path, kind):
     lab = Harness(tmp_path, replace(LATE_SITE, identity=kind, window_s=0.0 if kind == "ident" else 300.0))
     lab.provider.lost = {node(0).name}
     lab.apply(*bring_up(1))
@@ -46,10 +46,10 @@ def test_an_answer_that_is_lost_while_the_run_goes_on_is_asked_for_again(tmp_pat
     assert (len(lab.machines()), lab.clock.now()) == (2, 1_000_000.0)
 
 
-def test_many_lost_answers_do_not_list_the_site_for_each(lab):
+def test_many_lost_responses_share_few_listings(lab):
     actions = bring_up(99)
     lab.provider.lost = {action.resource.name for action in actions if action.verb == "boot"}
-    with pytest.raises(ApplyIncompleteError, match="the answer was lost"):
+    with pytest.raises(ApplyIncompleteError, match="the response was lost"):
         lab.apply(*actions)
     assert lab.provider.listings <= 18
     lab.apply(*remaining_actions(lab, actions))
@@ -57,7 +57,7 @@ def test_many_lost_answers_do_not_list_the_site_for_each(lab):
     assert len(lab.machines()) == 100
 
 
-def test_fifty_open_intents_cost_one_listing(lab):
+def test_fifty_open_intents_are_recovered_with_one_listing(lab):
     actions = bring_up(49)
     lab.provider.lost, lab.provider.blind = {action.resource.name for action in actions if action.verb == "boot"}, True
     with pytest.raises(ApplyIncompleteError):
@@ -65,11 +65,11 @@ def test_fifty_open_intents_cost_one_listing(lab):
     lab.provider.blind, lab.provider.listings = False, 0
     lab.apply(*remaining_actions(lab, actions))
     assert {record.status for record in lab.store.read().records} == {"ready"}
-    assert lab.provider.listings == 2, "one to recover from, one at the end to see what is left over"
+    assert lab.provider.listings == 2, "one for recovery, one for leftovers at the end"
     assert len(lab.machines()) == 50
 
 
-def test_what_may_yet_come_is_waited_for_and_then_found(lab):
+def test_recovery_waits_for_a_machine_that_may_still_appear(lab):
     actions = bring_up(0)
     lab.apply(*actions[:2])
     boot = lab.provider.boot
@@ -87,7 +87,7 @@ def test_what_may_yet_come_is_waited_for_and_then_found(lab):
     assert [seen.id for seen in lab.machines()] == [lab.record(node(-1)).site_id]
 
 
-def test_waiting_for_what_may_yet_come_ends_with_a_signal(lab):
+def test_a_signal_ends_the_recovery_wait(lab):
     actions = bring_up(0)
     lab.apply(*actions[:2])
     lab.provider.boot = _raise(SiteUnreachableError("gateway timeout"))
@@ -107,26 +107,26 @@ def _raise(error):
     return refuse
 
 
-def test_a_second_machine_of_one_creation_is_removed_at_the_end(lab):
+def test_a_duplicate_machine_is_removed_at_the_end_of_an_apply(lab):
     lab.apply(*bring_up(0))
     record = lab.record(node(-1))
     order = []
     boot = lab.provider.boot
-    lab.provider.boot = lambda asked: order.append(asked) or boot(asked)
+    lab.provider.boot = lambda request: order.append(request) or boot(request)
     lab.apply(act("boot", node(0)))
     lab.provider.boot = boot
-    boot(replace(order[0], site_id=""))  # the network delivers the request once more
+    boot(replace(order[0], site_id=""))  # a duplicate of the request arrives late
     assert len(lab.machines()) == 3
     applied = lab.apply()
     assert applied.removed_leftovers == (node(0).address,)
     assert {seen.id for seen in lab.machines()} == {record.site_id, lab.record(node(0)).site_id}
 
 
-def test_what_comes_after_it_was_removed_again_is_removed(lab):
+def test_a_machine_that_appears_after_its_clean_is_removed(lab):
     lab.apply(*bring_up(0))
     order = []
     boot = lab.provider.boot
-    lab.provider.boot = lambda asked: order.append(asked) or boot(asked)
+    lab.provider.boot = lambda request: order.append(request) or boot(request)
     lab.apply(act("boot", node(0)))
     lab.apply(act("clean", node(0)))
     assert [closed.address for closed in lab.store.read().closed_ops] == [node(0).address]
@@ -135,24 +135,24 @@ def test_what_comes_after_it_was_removed_again_is_removed(lab):
     assert len(lab.machines()) == 1
 
 
-def test_what_nobody_knows_of_is_left_alone(lab):
+def test_a_machine_with_an_unknown_op_is_left_alone(lab):
     lab.apply(*bring_up(0))
     order = []
     boot = lab.provider.boot
-    lab.provider.boot = lambda asked: order.append(asked) or boot(asked)
+    lab.provider.boot = lambda request: order.append(request) or boot(request)
     lab.apply(act("boot", node(-1)))
     boot(replace(order[0], site_id="", mark=replace(order[0].mark, op="f" * 32)))
     assert lab.apply().removed_leftovers == ()
     assert len(lab.machines()) == 2
 
 
-def test_an_empty_plan_looks_nowhere_where_nothing_can_be_left_over(tmp_path):
+def test_an_empty_plan_makes_no_listing_when_leftovers_are_impossible(tmp_path):
     lab = Harness(tmp_path, replace(LATE_SITE, identity="ident", window_s=0.0))
     lab.apply()
     assert lab.provider.listings == 0
 
 
-def test_a_node_that_was_begun_and_shall_be_off_is_not_recorded_as_off_when_it_is_not_there(lab):
+def test_shutting_down_a_node_that_was_never_created_removes_its_record(lab):
     lab.apply(*bring_up(0)[:2])
     lab.provider.boot = _raise(SiteUnreachableError("gateway timeout"))
     with pytest.raises(ApplyIncompleteError):
@@ -161,21 +161,21 @@ def test_a_node_that_was_begun_and_shall_be_off_is_not_recorded_as_off_when_it_i
     assert lab.record(node(-1)) is None
 
 
-def test_a_claim_that_somebody_else_has_is_not_recorded_as_ours(lab):
+def test_a_refused_allocation_is_not_recorded(lab):
     lab.provider.refuses = {ALLOCATION.address: SiteConflictError("taken")}
     with pytest.raises(ApplyIncompleteError, match="Another claim came first"):
         lab.apply(*bring_up(0))
-    assert lab.record(ALLOCATION) is None, "so that the next plan chooses another one"
+    assert lab.record(ALLOCATION) is None, "so the next plan chooses other values"
     lab.provider.refuses = {}
     lab.apply(*remaining_actions(lab, bring_up(0)))
     lab.provider.refuses = {ALLOCATION.address: SiteConflictError("taken")}
     before = lab.record(ALLOCATION)
     with pytest.raises(ApplyIncompleteError):
         lab.apply(act("allocate", replace(ALLOCATION, public=())))
-    assert lab.record(ALLOCATION) == before, "what is held stays"
+    assert lab.record(ALLOCATION) == before, "the recorded allocation is kept"
 
 
-def test_objects_that_are_not_as_the_plan_saw_them_are_not_touched(lab):
+def test_objects_changed_since_the_plan_refuse_the_apply(lab):
     lab.apply(*bring_up(0))
     before = lab.store.read()
     with pytest.raises(PlanRefusedError) as caught:
@@ -186,7 +186,7 @@ def test_objects_that_are_not_as_the_plan_saw_them_are_not_touched(lab):
     assert lab.store.read() == before
 
 
-def test_a_site_that_cannot_be_looked_at_is_left_for_the_next_run(lab):
+def test_an_unreachable_site_receives_no_calls(lab):
     lab.provider.observe = _raise(SiteUnreachableError("no route"))
     with pytest.raises(
         ApplyIncompleteError, match=r"stage debian-12 at site lab: no route.*Not started: allocate hello"
@@ -196,12 +196,12 @@ def test_a_site_that_cannot_be_looked_at_is_left_for_the_next_run(lab):
     assert lab.world._memory.everything() == ()
 
 
-def test_an_allocation_says_which_site_granted_it(lab):
+def test_an_allocation_records_the_identity_of_its_site(lab):
     lab.apply(*bring_up(0))
     assert dict(lab.record(ALLOCATION).outputs) == {SITE_OUTPUT: lab.provider.identity().id}
 
 
-def test_new_names_are_recorded_before_anything_else(tmp_path):
+def test_moves_are_recorded_before_any_action(tmp_path):
     lab = Harness(tmp_path, replace(LATE_SITE, identity="ident", window_s=0.0))
     lab.apply(*bring_up(0))
     lab.apply(moves=(Move(before="hello", after="world"),))
@@ -215,7 +215,7 @@ def test_new_names_are_recorded_before_anything_else(tmp_path):
     assert {(seen.address, seen.status) for seen in lab.machines()} == {(node(-1).address, "off"), (later.address, "running")}
 
 
-def test_after_a_sigterm_calls_have_less_time(tmp_path):
+def test_sigterm_shortens_the_time_limit_of_calls(tmp_path):
     release = threading.Event()
 
     def hang(verb, address):

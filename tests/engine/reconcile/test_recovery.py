@@ -1,4 +1,4 @@
-"""What an action goes on from, given what is recorded and what is there."""
+"""The record that an action starts from, given the recorded and the observed state."""
 
 import pytest
 from msgspec.structs import replace
@@ -28,76 +28,78 @@ def seen(op="a", site_id="1", made=1.0, generation=0, **more):
     return ObservedNode(address=NODE.address, generation=generation, status="running", op=op, id=site_id, made=made, **more)
 
 
-def made(record, *there, action=BOOT, closed=NOTHING, kind="tag", waited=False):
-    return resolve_assigned_node(action, record, there, closed, kind, waited=waited)
+def resolve_node(record, *observed, action=BOOT, closed=NOTHING, kind="tag", waited=False):
+    return resolve_assigned_node(action, record, observed, closed, kind, waited=waited)
 
 
-# the site makes identities up
+# identities assigned by the site
 
 
-def test_found_once_is_bound():
-    assert made(PENDING, seen()) == Resolution(record=BOUND)
+def test_a_single_matching_machine_is_bound():
+    assert resolve_node(PENDING, seen()) == Resolution(record=BOUND)
 
 
-def test_of_several_the_oldest_is_bound():
-    assert made(PENDING, seen(site_id="2", made=2.0), seen(), seen(site_id="3", made=3.0)) == Resolution(record=BOUND)
+def test_the_oldest_of_several_machines_is_bound():
+    assert resolve_node(PENDING, seen(site_id="2", made=2.0), seen(), seen(site_id="3", made=3.0)) == Resolution(record=BOUND)
 
 
-def test_what_was_bound_stays_bound():
-    assert made(BOUND, seen(), seen(site_id="0", made=0.0)) == UNCHANGED
+def test_a_bound_machine_stays_bound():
+    assert resolve_node(BOUND, seen(), seen(site_id="0", made=0.0)) == UNCHANGED
 
 
-def test_not_found_is_waited_for_and_then_repeated():
-    assert made(PENDING) == Resolution(unseen=True)
-    assert made(PENDING, waited=True) == UNCHANGED
-    assert made(PENDING, action=CLEAN) == Resolution(unseen=True), "it may yet come, and must then be removed"
-    assert made(PENDING, action=CLEAN, waited=True) == UNCHANGED
+def test_an_unseen_machine_is_awaited_before_the_call_is_repeated():
+    assert resolve_node(PENDING) == Resolution(unseen=True)
+    assert resolve_node(PENDING, waited=True) == UNCHANGED
+    assert resolve_node(PENDING, action=CLEAN) == Resolution(unseen=True), "it may still appear, and must then be removed"
+    assert resolve_node(PENDING, action=CLEAN, waited=True) == UNCHANGED
 
 
-def test_a_token_is_repeated_at_once_for_the_same_request_only():
+def test_a_token_request_is_repeated_at_once_only_if_unchanged():
     larger = act("boot", replace(NODE, cpus=9))
-    assert made(PENDING, kind="token") == UNCHANGED
-    assert made(PENDING, kind="token", action=larger) == Resolution(unseen=True)
-    assert made(PENDING, kind="token", action=larger, waited=True) == Resolution(record=replace(PENDING, op=""))
-    assert made(PENDING, kind="token", action=CLEAN) == Resolution(unseen=True)
+    assert resolve_node(PENDING, kind="token") == UNCHANGED
+    assert resolve_node(PENDING, kind="token", action=larger) == Resolution(unseen=True)
+    assert resolve_node(PENDING, kind="token", action=larger, waited=True) == Resolution(record=replace(PENDING, op=""))
+    assert resolve_node(PENDING, kind="token", action=CLEAN) == Resolution(unseen=True)
 
 
-def test_without_a_record_ours_is_adopted_and_its_guest_counts_as_untold():
+def test_an_unrecorded_machine_is_adopted_without_guest_info():
     adopted = Record(resource=without_guest_info(NODE), status="pending", op="a", outputs=(("id", "1"),), generation=2)
-    assert made(None, seen(generation=2)) == Resolution(record=adopted)
-    assert made(None, seen(), closed=frozenset("a")) == UNCHANGED, "a leftover is not"
-    assert made(None, seen(), action=CLEAN) == UNCHANGED
-    assert made(None) == UNCHANGED
+    assert resolve_node(None, seen(generation=2)) == Resolution(record=adopted)
+    assert resolve_node(None, seen(), closed=frozenset("a")) == UNCHANGED, "leftovers are not adopted"
+    assert resolve_node(None, seen(), action=CLEAN) == UNCHANGED
+    assert resolve_node(None) == UNCHANGED
 
 
-def test_another_creation_is_adopted_where_ours_is_not_to_be_seen():
-    assert made(PENDING, seen(op="b", site_id="7")) == Resolution(record=replace(PENDING, op="b", outputs=(("id", "7"),)))
-    assert made(PENDING, seen(op="b"), closed=frozenset("b")) == Resolution(unseen=True)
-    assert made(replace(PENDING, generation=1), seen(op="b")) == Resolution(unseen=True), "an older build is none of ours"
+def test_a_machine_with_another_op_is_adopted_when_the_recorded_one_is_unseen():
+    assert resolve_node(PENDING, seen(op="b", site_id="7")) == Resolution(record=replace(PENDING, op="b", outputs=(("id", "7"),)))
+    assert resolve_node(PENDING, seen(op="b"), closed=frozenset("b")) == Resolution(unseen=True)
+    assert resolve_node(replace(PENDING, generation=1), seen(op="b")) == Resolution(unseen=True), (
+        "machines of an older generation are not adopted"
+    )
 
 
-def test_a_known_machine_that_is_gone_is_made_by_a_new_creation():
+def test_a_vanished_ready_machine_is_recreated_with_a_new_op():
     ready = replace(BOUND, status="ready")
-    assert made(ready) == Resolution(record=replace(ready, op=""))
-    assert made(ready, action=CLEAN) == UNCHANGED
-    assert made(BOUND) == UNCHANGED, "it was only just made, and may not show yet: the provider reads it by its id"
+    assert resolve_node(ready) == Resolution(record=replace(ready, op=""))
+    assert resolve_node(ready, action=CLEAN) == UNCHANGED
+    assert resolve_node(BOUND) == UNCHANGED, "a new machine may not be listed yet; the provider reads it by its id"
 
 
-def test_a_known_machine_has_the_op_that_it_carries():
-    assert made(BOUND, seen(op="b"), closed=frozenset("b")) == Resolution(record=replace(BOUND, op="b"))
+def test_a_bound_record_takes_the_op_of_its_machine():
+    assert resolve_node(BOUND, seen(op="b"), closed=frozenset("b")) == Resolution(record=replace(BOUND, op="b"))
 
 
-# we choose identities
+# identities chosen by pragmaspec
 
 
-def test_where_we_choose_identities_there_is_nothing_to_find_out():
+def test_chosen_identities_need_no_resolution():
     assert resolve_deterministic_node(BOOT, PENDING, (), NOTHING) == UNCHANGED
     assert resolve_deterministic_node(BOOT, PENDING, (seen(),), NOTHING) == UNCHANGED
     assert resolve_deterministic_node(BOOT, None, (), NOTHING) == UNCHANGED
-    assert resolve_deterministic_node(BOOT, PENDING, (seen(op=""),), NOTHING) == UNCHANGED, "made before ops were written down"
+    assert resolve_deterministic_node(BOOT, PENDING, (seen(op=""),), NOTHING) == UNCHANGED, "created before ops were recorded"
 
 
-def test_what_was_made_from_a_state_that_was_put_back_is_adopted_as_the_build_it_is():
+def test_after_a_state_restore_a_machine_is_adopted_with_its_generation():
     adopted = Record(resource=without_guest_info(NODE), status="pending", op="b", outputs=(("id", "1"),), generation=3)
     assert resolve_deterministic_node(BOOT, None, (seen(op="b", generation=3),), NOTHING) == Resolution(record=adopted)
     assert resolve_deterministic_node(BOOT, PENDING, (seen(op="b", generation=3),), NOTHING) == Resolution(
@@ -105,21 +107,21 @@ def test_what_was_made_from_a_state_that_was_put_back_is_adopted_as_the_build_it
     )
 
 
-def test_an_earlier_build_is_none_of_the_records():
+def test_an_earlier_generation_is_not_adopted():
     later = replace(PENDING, generation=2)
     assert resolve_deterministic_node(BOOT, later, (seen(op="b", generation=1),), frozenset("b")) == UNCHANGED
 
 
-def test_whether_a_known_machine_is_there_to_be_shut_down_is_waited_for():
+def test_shutdown_waits_for_an_unseen_bound_machine():
     off = act("shutdown", NODE)
-    assert made(BOUND, action=off) == Resolution(unseen=True)
-    assert made(BOUND, action=off, waited=True) == UNCHANGED
-    assert made(replace(BOUND, status="ready"), action=off) == UNCHANGED
+    assert resolve_node(BOUND, action=off) == Resolution(unseen=True)
+    assert resolve_node(BOUND, action=off, waited=True) == UNCHANGED
+    assert resolve_node(replace(BOUND, status="ready"), action=off) == UNCHANGED
 
 
-@pytest.mark.parametrize("there", [seen(disk=False), seen(op="x")])
-def test_leftovers_are_not_adopted(there):
-    assert resolve_deterministic_node(BOOT, None, (there,), frozenset("x")) == UNCHANGED
+@pytest.mark.parametrize("machine", [seen(disk=False), seen(op="x")])
+def test_leftovers_are_not_adopted(machine):
+    assert resolve_deterministic_node(BOOT, None, (machine,), frozenset("x")) == UNCHANGED
 
 
 # allocations
@@ -131,13 +133,13 @@ GRANTED = ObservedAllocation(
 HELD = Record(resource=ALLOCATION, op="a")
 
 
-def test_an_allocation_has_the_op_that_it_carries():
+def test_a_recorded_allocation_takes_the_observed_op():
     assert resolve_allocation(HELD, GRANTED) == resolve_allocation(HELD, None) == resolve_allocation(None, GRANTED) == UNCHANGED
     assert resolve_allocation(HELD, replace(GRANTED, op="b")) == Resolution(record=replace(HELD, op="b"))
     assert resolve_allocation(HELD, replace(GRANTED, op="")) == UNCHANGED
 
 
-def test_of_what_the_site_refuses_only_what_it_holds_is_kept():
+def test_a_refused_allocation_keeps_only_the_granted_part():
     wanted = replace(ALLOCATION, networks=(*ALLOCATION.networks, Network(name="storage", cidr="10.30.0.0/24", vlan=30)))
     grown = replace(HELD, resource=wanted)
     assert granted_part(grown, GRANTED) == replace(HELD, status="pending")
@@ -147,6 +149,6 @@ def test_of_what_the_site_refuses_only_what_it_holds_is_kept():
     )
 
 
-def test_where_another_number_is_held_nothing_is_kept():
+def test_an_allocation_with_another_vlan_keeps_nothing():
     assert granted_part(HELD, None) is None
     assert granted_part(HELD, replace(GRANTED, vlans=(("private", 23),))) is None

@@ -1,4 +1,4 @@
-"""Which images a stack of this machine needs, whoever asks."""
+"""The images that the stacks of this machine need."""
 
 from pathlib import Path
 
@@ -17,44 +17,44 @@ def store(cli: CommandLine) -> BlobStore:
     return BlobStore(cli.directory.parent / "home" / "cache" / "pragmaspec" / "images")
 
 
-def remembered(cli: CommandLine, store: BlobStore) -> Stack:
+def stack_with_recorded_use(cli: CommandLine, store: BlobStore) -> Stack:
     stack = Stack(cli.directory / "cluster.yaml")
     record_use(stack.location, stack.wanted(), store.directory)
     return stack
 
 
-def test_the_spec_needs_its_images(cli: CommandLine, store: BlobStore) -> None:
+def test_images_of_the_spec_are_needed(cli: CommandLine, store: BlobStore) -> None:
     cli.spec()
-    (image,) = remembered(cli, store).wanted().images
+    (image,) = stack_with_recorded_use(cli, store).wanted().images
     needed = needed_images(store)
     assert needed.images == needed.files == {image.digest}
     assert needed.uses == {image.digest: (str(cli.directory / "cluster.yaml"),)}
     assert needed.gone == ()
 
 
-def test_what_is_recorded_at_sites_is_needed_though_the_spec_has_moved_on(cli: CommandLine, store: BlobStore) -> None:
+def test_images_in_the_recorded_state_are_needed_after_the_spec_changed(cli: CommandLine, store: BlobStore) -> None:
     cli.running()
-    (before,) = remembered(cli, store).wanted().images
+    (before,) = stack_with_recorded_use(cli, store).wanted().images
     disk = cli.directory / "disk.raw"
     disk.write_bytes(b"another" + disk.read_bytes()[7:])
-    (after,) = remembered(cli, store).wanted().images
+    (after,) = stack_with_recorded_use(cli, store).wanted().images
     assert before.digest != after.digest
     assert needed_images(store).images == {before.digest, after.digest}
     (cli.directory / "cluster.yaml").unlink()
-    assert needed_images(store).images == {before.digest}, "without the spec, what stands at the site"
+    assert needed_images(store).images == {before.digest}, "without the spec, the image in the recorded state"
 
 
-def test_a_stack_that_is_no_more_needs_nothing(cli: CommandLine, store: BlobStore) -> None:
+def test_a_deleted_stack_needs_no_images(cli: CommandLine, store: BlobStore) -> None:
     cli.spec()
-    remembered(cli, store)
+    stack_with_recorded_use(cli, store)
     (cli.directory / "cluster.yaml").unlink()
     needed = needed_images(store)
     assert (needed.images, [user.shown for user in needed.gone]) == (frozenset(), [str(cli.directory / "cluster.yaml")])
 
 
-def test_whoever_cannot_look_must_not_remove(cli: CommandLine, store: BlobStore) -> None:
+def test_an_unreadable_state_prevents_pruning(cli: CommandLine, store: BlobStore) -> None:
     cli.running()
-    remembered(cli, store)
+    stack_with_recorded_use(cli, store)
     state = cli.directory / "state" / "cluster" / "state.json"
     state.write_text("{")
     with pytest.raises(ImageError, match="Nothing was removed") as refused:
@@ -64,13 +64,13 @@ def test_whoever_cannot_look_must_not_remove(cli: CommandLine, store: BlobStore)
     assert [user.shown for user in needed_images(store, [spec]).gone] == [spec]
 
 
-def test_a_state_at_a_server_that_does_not_answer_stops_it(store: BlobStore) -> None:
+def test_an_unreachable_state_server_prevents_pruning(store: BlobStore) -> None:
     record_usage(store, StackUsage(spec="/absent/cluster.yaml", state="http://127.0.0.1:9/state"))
     with pytest.raises(ImageError, match="Nothing was removed"):
         needed_images(store)
 
 
-def test_the_folder_is_known_by_its_whole_path(cli: CommandLine, store: BlobStore) -> None:
+def test_usage_is_recorded_with_absolute_paths(cli: CommandLine, store: BlobStore) -> None:
     cli.spec()
     record_use(Stack("cluster.yaml").location, Stack("cluster.yaml").wanted(), store.directory)
     (user,) = stack_usages(store)

@@ -18,7 +18,7 @@ def _orphan(seen: ObservedNode | ObservedAllocation) -> Orphan:
     return Orphan(site="lab", address=seen.address, kind="node" if isinstance(seen, ObservedNode) else "allocation", seen=seen)
 
 
-def _wanted_node(**more) -> Node:
+def _wanted_node(**overrides) -> Node:
     return Node(
         **{
             "site": "lab",
@@ -33,12 +33,12 @@ def _wanted_node(**more) -> Node:
             "nics": (),
             "keys": "k",
             "peers": "p",
-            **more,
+            **overrides,
         }
     )
 
 
-def test_an_unwanted_node_is_recorded_so_that_it_can_be_removed() -> None:
+def test_a_node_missing_from_the_spec_is_recorded_as_observed() -> None:
     seen = ObservedNode(address=NODE, generation=3, status="running", cpus=4, memory_mib=2048, op="o" * 32, id="m-9")
     record = adopted_record(_orphan(seen), {})
     node = record.resource
@@ -52,7 +52,7 @@ def test_an_unwanted_node_is_recorded_so_that_it_can_be_removed() -> None:
     assert (frontend.role, frontend.index, frontend.running) == ("frontend", 0, False)
 
 
-def test_a_wanted_node_is_as_wanted_but_for_what_was_seen_and_what_its_guest_may_not_know() -> None:
+def test_a_node_in_the_spec_is_recorded_with_observed_sizes_and_without_guest_digests() -> None:
     seen = ObservedNode(address=NODE, generation=0, status="running", cpus=1, memory_mib=512)
     node = adopted_record(_orphan(seen), {NODE: _wanted_node()}).resource
     assert node == _wanted_node(cpus=1, memory_mib=512, keys="", peers="")
@@ -60,14 +60,14 @@ def test_a_wanted_node_is_as_wanted_but_for_what_was_seen_and_what_its_guest_may
     assert off == _wanted_node(running=False, keys="", peers="")
 
 
-def test_a_node_without_its_disk_has_to_be_made_anew() -> None:
+def test_a_node_without_its_disk_is_recorded_without_an_image() -> None:
     seen = ObservedNode(address=NODE, generation=0, status="undefined", disk=False)
     node = adopted_record(_orphan(seen), {NODE: _wanted_node()}).resource
     assert isinstance(node, Node)
     assert node.image == ""
 
 
-def test_an_unwanted_allocation_keeps_what_it_claims() -> None:
+def test_an_allocation_missing_from_the_spec_keeps_its_claims() -> None:
     seen = ObservedAllocation(address=ALLOCATION, networks=("data", "private"), public=("192.0.2.5",), vlans=(("private", 20),))
     held = adopted_record(_orphan(seen), {}).resource
     assert isinstance(held, Allocation)
@@ -76,27 +76,29 @@ def test_an_unwanted_allocation_keeps_what_it_claims() -> None:
     assert adopted_record(_orphan(ObservedAllocation(address=ALLOCATION)), {}).resource.address == ALLOCATION
 
 
-def test_a_wanted_allocation_has_the_numbers_that_were_seen() -> None:
-    asked = Allocation(site="lab", cluster="hello", networks=(Network(name="private", cidr="10.21.0.0/16", vlan=21),))
-    held = adopted_record(_orphan(ObservedAllocation(address=ALLOCATION, vlans=(("private", 20),))), {ALLOCATION: asked}).resource
+def test_an_allocation_in_the_spec_is_recorded_with_the_observed_vlan() -> None:
+    requested = Allocation(site="lab", cluster="hello", networks=(Network(name="private", cidr="10.21.0.0/16", vlan=21),))
+    held = adopted_record(
+        _orphan(ObservedAllocation(address=ALLOCATION, vlans=(("private", 20),))), {ALLOCATION: requested}
+    ).resource
     assert isinstance(held, Allocation)
     assert held.private.vlan == 20
 
 
-def test_an_unwanted_image() -> None:
+def test_an_image_missing_from_the_spec_is_recorded_by_its_digest() -> None:
     orphan = Orphan(site="lab", address=f"lab/image/{'d' * 16}", kind="image", digest="d" * 64)
     image = adopted_record(orphan, {}).resource
     assert isinstance(image, StagedImage)
     assert (image.address, image.digest) == (orphan.address, "d" * 64)
 
 
-def test_nodes_come_last() -> None:
+def test_nodes_are_adopted_last() -> None:
     node = _orphan(ObservedNode(address=NODE, generation=0, status="off"))
     allocation = _orphan(ObservedAllocation(address=ALLOCATION))
     assert adoption_order((node, allocation)) == ((allocation,), (node,))
 
 
-def test_the_cluster_asks_for_what_it_holds() -> None:
+def test_a_cluster_requests_the_allocation_it_already_holds() -> None:
     nodes = WantedNodes(count=1, cpus=1, memory_mib=1, image="i")
     cluster = WantedCluster(
         name="hello", site="lab", frontend=nodes, computes=nodes, networks=(WantedNetwork(name="data", cidr="192.168.7.0/24"),)
@@ -109,7 +111,7 @@ def test_the_cluster_asks_for_what_it_holds() -> None:
     assert second == other
 
 
-def test_the_present_name_is_known_from_what_else_was_made_under_the_earlier_one() -> None:
+def test_an_orphan_is_renamed_like_the_records_of_its_cluster() -> None:
     orphan = replace(_orphan(ObservedNode(address=NODE, generation=0, status="off")), site="hall")
     sibling = replace(_wanted_node(), site="hall", cluster="world", name="world-compute-1", index=1)
     state = State(lineage="x").with_record(Record(resource=sibling, origin="lab/hello/node/hello-compute-1"))
