@@ -60,7 +60,7 @@ def test_an_image_is_uploaded_once_and_copied_between_hosts(campus: tuple[tuple[
 
     write(0, 1, 2)
     planned = workspace.run("plan").out
-    assert planned.count("uploaded") == 1
+    assert planned.count("· uploaded") == 1
     assert planned.count("copied from peers in campus") == HOSTS - 1
     before = sent_bytes(device)
     workspace.run("apply", "--auto-approve")
@@ -71,7 +71,7 @@ def test_an_image_is_uploaded_once_and_copied_between_hosts(campus: tuple[tuple[
     workspace.run("apply", "--auto-approve", "--allow", "data-loss")
     assert [images(host) for host in hosts] == [{"raw", "complete", "ref"}, set(), {"raw", "complete", "ref"}]
     write(0, 1, 2)
-    assert "uploaded" not in workspace.run("plan").out
+    assert "· uploaded" not in workspace.run("plan").out
     before = sent_bytes(device)
     workspace.run("apply", "--auto-approve")
     assert sent_bytes(device) - before < 0.3 * SIZE, "it was copied from the other hosts"
