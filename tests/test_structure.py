@@ -5,23 +5,17 @@ import tomllib
 from pathlib import Path
 
 import pytest
-
-from benchmarks.structure import (
-    LARGE_FOLDER,
-    Level,
+from import_graph import Level, described_circles, import_circles, import_graph
+from source_code import (
     Module,
-    beginning_with,
-    described_circles,
     docstrings,
-    first_word,
     folder_sizes,
     functions,
-    import_circles,
-    import_graph,
     modules,
     only_builds_an_error,
     repeated_class_names,
 )
+from structure import LARGE_FOLDER, beginning_with, first_word
 
 ROOT = Path(__file__).parents[1]
 SAME_NAMES = 5
