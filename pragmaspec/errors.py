@@ -32,6 +32,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Literal, Self
 
 from pragmaspec.frozen import Frozen
+from pragmaspec.typing import override
 
 _FIRST_LINE_CHARACTERS = 300
 
@@ -43,6 +44,7 @@ class Where(Frozen, frozen=True):
     line: int
     column: int = 1
 
+    @override
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 

@@ -3,6 +3,8 @@
 import typer
 import typer.core
 
+from pragmaspec.typing import override
+
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"]}
 
 
@@ -17,6 +19,7 @@ def ordered_group(*names: str) -> type[typer.core.TyperGroup]:
         return typer.core.TyperGroup
 
     class OrderedGroup(typer.core.TyperGroup):
+        @override
         def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # click's Context has several homes
             return sorted(super().list_commands(ctx), key=names.index)
 

@@ -24,6 +24,7 @@ from typing import final
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.resources import Mark
+from pragmaspec.typing import override
 
 STACK_KEY_BYTES = 32
 _SALT = b"pragmaspec"
@@ -52,15 +53,19 @@ class StackKey:
         pseudo_random_key = hmac_digest(_SALT, self._secret, sha256)
         return hmac_digest(pseudo_random_key, "\0".join(info).encode() + b"\x01", sha256)
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StackKey) and compare_digest(self._secret, other._secret)
 
+    @override
     def __hash__(self) -> int:
         return hash(self.derive("pragmaspec hash"))
 
+    @override
     def __repr__(self) -> str:
         return "StackKey(…)"
 
+    @override
     def __reduce__(self) -> str:
         raise TypeError("a stack key cannot be serialised")
 
@@ -71,9 +76,11 @@ class KeyPair(Frozen, frozen=True):
     private: str
     public: str
 
+    @override
     def __repr__(self) -> str:
         return f"KeyPair(private=…, public={self.public!r})"
 
+    @override
     def __rich_repr__(self) -> list[tuple[str, str]]:
         return [("private", "…"), ("public", self.public)]
 

@@ -11,6 +11,7 @@ from pragmaspec.errors import AccessError, PragmaspecError, UsageError
 from pragmaspec.frozen import Frozen
 from pragmaspec.state.backends.local.durable import make_private_directory, sync_directory, write_new_file
 from pragmaspec.state.stack_key import key_file, load_stack_key
+from pragmaspec.typing import override
 
 KIND: Literal["pragmaspec-key"] = "pragmaspec-key"
 KEY_FILE_LIMIT_BYTES = 4096
@@ -32,6 +33,7 @@ class _KeyFile(msgspec.Struct, frozen=True):
     lineage: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
     key: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
+    @override
     def __repr__(self) -> str:
         return "_KeyFile(…)"
 

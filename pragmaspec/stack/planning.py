@@ -18,6 +18,7 @@ from pragmaspec.stack.location import StackLocation
 from pragmaspec.stack.resolve_spec import site_position
 from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
 from pragmaspec.state_model import State
+from pragmaspec.typing import override
 
 PLAN_WIDTH = 120
 
@@ -25,6 +26,7 @@ PLAN_WIDTH = 120
 class ReadablePlan(Plan, frozen=True):
     """A :class:`~pragmaspec.planning.plan.Plan` with the output of ``pragmaspec plan`` as its text."""
 
+    @override
     def __str__(self) -> str:
         return plan_text(self, width=PLAN_WIDTH, colour=False).rstrip("\n")
 

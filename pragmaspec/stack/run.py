@@ -9,6 +9,7 @@ from pragmaspec.planning.safety import ALLOWANCES, refusals
 from pragmaspec.stack.network_use import networks_in_use
 from pragmaspec.stack.planning import Planner
 from pragmaspec.state_model import State
+from pragmaspec.typing import override
 
 if TYPE_CHECKING:
     from pragmaspec.engine.context import ApplyResult
@@ -33,6 +34,7 @@ class Run(Planner):
         self.shutdown_grace_s = shutdown_grace_s
 
     @property
+    @override
     def state(self) -> State:
         """The recorded state, including all results of this run."""
         return self.session.state

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from pragmaspec.stack.location import StackLocation, locate_stack
 from pragmaspec.stack.state.access import open_store
+from pragmaspec.typing import override
 
 if TYPE_CHECKING:
     from pragmaspec.access.ssh import CommandResult, SshClient
@@ -60,6 +61,7 @@ class Stack:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    @override
     def __repr__(self) -> str:
         return f"<Stack {self.name}, {f'described by {self._location.spec}' if self._location.spec else 'without a spec'}>"
 

@@ -8,6 +8,7 @@ from pragmaspec.guest.contract.vc_out import vc_out_text
 from pragmaspec.guest.interfaces import interfaces_text
 from pragmaspec.guest.keys import StackKey, host_key
 from pragmaspec.resources import Node
+from pragmaspec.typing import override
 
 CONTRACT_JSON = "/etc/pragmaspec/cluster.json"
 VC_OUT = "/root/vc-out.xml"
@@ -31,9 +32,11 @@ class GuestFile(Frozen, frozen=True):
     mode: int
     content: str
 
+    @override
     def __repr__(self) -> str:
         return f"GuestFile({self.path!r}, mode={self.mode:#o}, {len(self.content)} characters)"
 
+    @override
     def __rich_repr__(self) -> list[tuple[str, object]]:
         return [("path", self.path), ("mode", oct(self.mode)), ("characters", len(self.content))]
 

@@ -14,6 +14,7 @@ import libvirt
 
 from pragmaspec.errors import SiteCapacityError, SiteConflictError, SiteError, SiteUnreachableError
 from pragmaspec.providers.libvirt.host_advice import host_advice
+from pragmaspec.typing import override
 
 ErrorKind = Literal[
     "unreachable", "forbidden", "conflict", "capacity", "missing", "unsupported", "busy", "late", "internal", "refused"
@@ -194,5 +195,6 @@ class ignoring(AbstractContextManager[None]):  # noqa: N801 - a context manager 
     def __init__(self, *codes: int) -> None:
         self._codes = codes
 
+    @override
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         return isinstance(error, libvirt.libvirtError) and code_of(error) in self._codes

@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.resources import Mark
+from pragmaspec.typing import override
 
 NAMESPACE = "urn:pragmaspec:owner:1"
 _OWNER = f"{{{NAMESPACE}}}owner"
@@ -28,6 +29,7 @@ class Owner(Frozen, frozen=True):
         """True if the object was created for the same stack and address, in any generation."""
         return (self.lineage, self.address) == (mark.lineage, mark.address)
 
+    @override
     def __str__(self) -> str:
         return f"{self.address} of stack {self.lineage[:8]}"
 
