@@ -1,5 +1,7 @@
 """Expands a site of the spec into the plain value that providers and the state use."""
 
+from typing import Any
+
 from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite, Site
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
@@ -9,14 +11,10 @@ from pragmaspec.spec.models.site import FaultModel, PublicNetworkModel, SiteComm
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:
     """Return the site called ``name``."""
     model = loaded.model.sites[name]
+    common = _common_options(name, model)
     if isinstance(model, LibvirtSiteModel):
         return LibvirtSite(
-            name=name,
-            public=_public(model.public),
-            vlans=model.vlans,
-            reserve=_reserve(model),
-            overcommit=_overcommit(model),
-            parallel=model.parallel,
+            **common,
             uri=model.uri,
             virt_type=model.virt_type,
             pool=model.pool,
@@ -25,18 +23,25 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             neighbourhood=model.neighbourhood,
         )
     return SimulatedSite(
-        name=name,
-        public=_public(model.public),
-        vlans=model.vlans,
-        reserve=_reserve(model),
-        overcommit=_overcommit(model),
-        parallel=model.parallel,
+        **common,
         file=_file(loaded, name, model),
         host=SimulatedHost(cpus=model.host.cpus, memory_mib=model.host.memory_mib, disk_bytes=model.host.disk_bytes),
         latency_s=model.latency_ms / 1000,
         faults=tuple(_fault(fault) for fault in model.faults),
         seed=model.seed,
     )
+
+
+def _common_options(name: str, model: SiteCommonModel) -> dict[str, Any]:
+    """Return the fields of :class:`SiteBase`."""
+    return {
+        "name": name,
+        "public": _public(model.public),
+        "vlans": model.vlans,
+        "reserve": Reserve(cpus=model.reserve.cpus, memory_mib=model.reserve.memory_mib),
+        "overcommit": Overcommit(cpus=model.overcommit.cpus, memory=model.overcommit.memory, disk=model.overcommit.disk),
+        "parallel": model.parallel,
+    }
 
 
 def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:
@@ -52,14 +57,6 @@ def _public(model: PublicNetworkModel | None) -> PublicNetwork | None:
         mtu=model.mtu,
         names=tuple(sorted(model.names.items())),
     )
-
-
-def _reserve(model: SiteCommonModel) -> Reserve:
-    return Reserve(cpus=model.reserve.cpus, memory_mib=model.reserve.memory_mib)
-
-
-def _overcommit(model: SiteCommonModel) -> Overcommit:
-    return Overcommit(cpus=model.overcommit.cpus, memory=model.overcommit.memory, disk=model.overcommit.disk)
 
 
 def _fault(model: FaultModel) -> Fault:
