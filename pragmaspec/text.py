@@ -16,10 +16,13 @@ def few(names: Sequence[str], most: int) -> str:
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 
-def joined(names: Sequence[str]) -> str:
-    """Return ``a``, ``a and b`` or ``a, b, c and 5 more``: names as the subject of a sentence. One name more is not counted."""
-    shown = list(names) if len(names) <= _JOINED + 1 else [*names[:_JOINED], f"{len(names) - _JOINED:,} more"]
-    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else shown[0]
+def joined(names: Sequence[str], most: int = 3, last: str = "and") -> str:
+    """Return ``a``, ``a and b`` or ``a, b, c and 5 more``: names as part of a sentence.
+
+    At most ``most`` of them, and one name more rather than "1 more". ``last`` joins the last one, an empty string is for none.
+    """
+    shown = list(names) if len(names) <= most + 1 else [*names[:most], f"{len(names) - most:,} more"]
+    return f"{', '.join(shown[:-1])} {last} {shown[-1]}" if len(shown) > 1 else "".join(shown)
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
@@ -96,7 +99,6 @@ def _folded(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-_JOINED = 3
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP = 1024
 _MINUTE = 60

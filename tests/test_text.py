@@ -42,6 +42,12 @@ def test_a_long_subject_is_cut_and_counted(count: int, shown: str):
     assert joined([*"abcd", *map(str, range(count))][:count]) == shown
 
 
+def test_joined_names_have_a_limit_and_a_conjunction():
+    assert joined(["a", "b", "c", "d"], most=2, last="or") == "a, b or 2 more"
+    assert joined(["a", "b", "c"], most=2, last="or") == "a, b or c"
+    assert joined([]) == ""
+
+
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
     [

@@ -7,6 +7,7 @@ from typing import Literal
 from pragmaspec.errors import Problem
 from pragmaspec.spec.yaml.text import quoted_line
 from pragmaspec.spec.yaml.tree import Document, TreePath
+from pragmaspec.text import joined
 
 _LISTED_MAX = 20
 
@@ -31,10 +32,7 @@ class Finding:
 
 def listed(names: Iterable[str], last: str = "and") -> str:
     """Return ``a, b and c`` with each name in backticks, truncated after 20."""
-    quoted = [f"`{name}`" for name in names]
-    if len(quoted) > _LISTED_MAX:
-        quoted = [*quoted[:_LISTED_MAX], f"{len(quoted) - _LISTED_MAX} more"]
-    return f" {last} ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else "".join(quoted)
+    return joined([f"`{name}`" for name in names], _LISTED_MAX, last)
 
 
 def overlaps(path: TreePath, others: Iterable[TreePath]) -> bool:
