@@ -90,7 +90,6 @@ def make_plan(
     observed = observations_by_origin(observations, moved, moves)
     known_inventories = {name: by_recorded_address(inventory, moved, name) for name, inventory in inventories.items()}
     refreshed = refreshed_state(moved, observed, accept_missing=request.accept_missing)
-    replaced = replaced_nodes(refreshed.state, request)
     target = _Target(wanted, refreshed, known_inventories, request).build()
     check_replacements(target.desired, refreshed.state, request)
     known = [*(entry.resource for entry in target.desired), *(record.resource for record in moved.records)]
@@ -114,7 +113,7 @@ def make_plan(
         drift=tuple(drift for drift in refreshed.drift if drift.kind != "unrecorded" or drift.address not in touched),
         partial=partial,
         named=request.drop,
-        replaced=tuple(sorted(replaced)),
+        replaced=tuple(sorted(target.replaced)),
         moves=moves,
         likely_moves=() if partial else likely_moves(wanted, target.nodes, moved),
         warnings=plan_warnings(wanted, moved, observed, request),
@@ -124,11 +123,12 @@ def make_plan(
 
 
 class _TargetState(NamedTuple):
-    """Everything desired, the addresses in the scope of the plan, and the deferred changes."""
+    """Everything desired, the addresses in the scope of the plan, the deferred changes, and the nodes to replace."""
 
     desired: list[Desired]
     scope: frozenset[str]
     pending: list[PendingChange]
+    replaced: frozenset[str]
 
     @property
     def nodes(self) -> list[Node]:
@@ -150,9 +150,9 @@ class _Target:
         self._clusters = sorted(
             (each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name
         )
-        replaced = replaced_nodes(self._state, request)
+        self._replaced = replaced_nodes(self._state, request)
         self._moved = {
-            record.address: record for record in self._state.records if record.origin and record.address not in replaced
+            record.address: record for record in self._state.records if record.origin and record.address not in self._replaced
         }
         self._desired: list[Desired] = []
         self._pending: list[PendingChange] = []
@@ -179,7 +179,7 @@ class _Target:
         self._check_sites(scope)
         if self._problems:
             raise PlanError.of(self._problems)
-        return _TargetState(self._desired, scope, self._pending)
+        return _TargetState(self._desired, scope, self._pending, self._replaced)
 
     def _allocators(self) -> dict[str, Allocator]:
         return {
@@ -221,11 +221,10 @@ def _all_actions(
     wanted: Wanted, recorded: State, refreshed: RefreshedState, target: _TargetState, request: PlanRequest
 ) -> tuple[Action, ...]:
     """Return the actions for every difference in scope, before any selection of targets."""
-    replaced = replaced_nodes(refreshed.state, request)
     drifted = frozenset(drift.address for drift in refreshed.drift if _needs_action(drift, recorded, refreshed.state, request))
-    differing = changes(target.desired, refreshed.state, drifted | replaced)
+    differing = changes(target.desired, refreshed.state, drifted | target.replaced)
     frontend_first = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
-    return actions((each for each in differing if each.address in target.scope), refreshed, frontend_first, replaced)
+    return actions((each for each in differing if each.address in target.scope), refreshed, frontend_first, target.replaced)
 
 
 def _needs_action(drift: Drift, recorded: State, refreshed: State, request: PlanRequest) -> bool:
