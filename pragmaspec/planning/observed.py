@@ -68,7 +68,7 @@ class SiteNetwork(Frozen, frozen=True):
 
     name: str
     state: Literal["up", "stopped", "absent", "other"] = "up"
-    """"other": the device of that name is no bridge."""
+    """"other": the device of that name is not a bridge."""
     mtu: int = 1500
 
 

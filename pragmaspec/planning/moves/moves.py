@@ -84,7 +84,7 @@ def reused_name_problems(desired: Iterable[Desired], state: State) -> tuple[Prob
 
 
 def _followed(move: Move, steps: Mapping[tuple[MoveKind, str], Move]) -> Move:
-    """Return ``move`` with its chain followed. A circle, which no spec can contain, ends where it began."""
+    """Return ``move`` with its chain followed. A cycle, which no spec can contain, ends where it began."""
     last, visited = move, {move.before}
     while last.after not in visited and (last.kind, last.after) in steps:
         visited.add(last.after)
