@@ -219,7 +219,7 @@ def test_a_refused_connection_is_retried_and_reported(store: BlobStore, disk: by
         wanted = source(gone, disk)
     with pytest.raises(ImageError, match="3 attempts failed; the last one: the connection was refused") as refused:
         fetch(store, wanted)
-    assert "What came before is kept" not in str(refused.value)
+    assert "downloaded so far is kept" not in str(refused.value)
 
 
 def test_an_unknown_host_name_is_reported(store: BlobStore, disk: bytes) -> None:

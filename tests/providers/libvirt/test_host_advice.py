@@ -42,7 +42,7 @@ def test_every_rule_has_its_advice(words, advice):
         (problem,) = as_site_error(failure(code, message=words), "boot a-frontend").problems
         assert advice in problem.detail
         assert "journalctl" not in problem.detail
-        assert "bug report" not in problem.detail
+        assert "report a bug" not in problem.detail
 
 
 @pytest.mark.parametrize("words", ["no good", "Permission denied", "operation failed: guest is broken"])
