@@ -63,10 +63,10 @@ class LiveProgress(Reporter):
             self._running[action.key] = self._new_entry(action)
 
     @override
-    def progress(self, action: "Action", doing: str) -> None:
+    def progress(self, action: "Action", activity: str) -> None:
         with self._lock:
             name, _, start = self._running.get(action.key, self._new_entry(action))
-            self._running[action.key] = (name, self._style.safe(doing), start)
+            self._running[action.key] = (name, self._style.safe(activity), start)
 
     @override
     def finished(self, action: "Action") -> None:
@@ -77,8 +77,8 @@ class LiveProgress(Reporter):
         self._end(action, f"FAILED: {error.problems[0].summary}", _FAILED)
 
     @override
-    def skipped(self, action: "Action", because: str) -> None:
-        self._end(action, f"not started, {because}", _SKIPPED, shown=self._skipped.add(because))
+    def skipped(self, action: "Action", reason: str) -> None:
+        self._end(action, f"not started, {reason}", _SKIPPED, shown=self._skipped.add(reason))
 
     def end(self) -> None:
         """Print the number of skipped actions without a line of their own."""
@@ -93,8 +93,8 @@ class LiveProgress(Reporter):
             results = dict(self._results)
         max_lines = max(1, console.size.height - _FREE_LINES)
         grid = Table.grid(padding=(0, 2))
-        for name, doing, start in running[:max_lines]:
-            grid.add_row(self._spinner, Text(name, no_wrap=True), Text(doing), Text(duration(now - start), style="dim"))
+        for name, activity, start in running[:max_lines]:
+            grid.add_row(self._spinner, Text(name, no_wrap=True), Text(activity), Text(duration(now - start), style="dim"))
         yield grid
         more = f"{len(running) - max_lines:,} more running, " if len(running) > max_lines else ""
         yield Text(f"{more}{_results_text(results, self._count)}, {duration(now - self._start)}", style="dim")

@@ -53,12 +53,12 @@ class PlainProgress(Reporter):
         self._line(f"{title(action)} ...")
 
     @override
-    def progress(self, action: "Action", doing: str) -> None:
-        step, now = step_name(doing), time.monotonic()
+    def progress(self, action: "Action", activity: str) -> None:
+        step, now = step_name(activity), time.monotonic()
         if self._steps.get(action.key) != step:
             self._line(f"{title(action)}: {step}")
         elif now - self._printed.get(action.key, now) >= REMINDER_S:
-            self._line(f"{title(action)}: {doing}")
+            self._line(f"{title(action)}: {activity}")
         else:
             return
         self._steps[action.key], self._printed[action.key] = step, now
@@ -72,9 +72,9 @@ class PlainProgress(Reporter):
         self._line(f"{title(action)}: FAILED{self._took(action)}: {error.problems[0].summary}")
 
     @override
-    def skipped(self, action: "Action", because: str) -> None:
-        if self._skipped.add(because):
-            self._line(f"{title(action)}: not started, {because}")
+    def skipped(self, action: "Action", reason: str) -> None:
+        if self._skipped.add(reason):
+            self._line(f"{title(action)}: not started, {reason}")
 
     def end(self) -> None:
         """Print the number of skipped actions without a line of their own."""
@@ -96,6 +96,6 @@ def title(action: "Action") -> str:
     return f"{action.verb} {display_name(action.resource)}"
 
 
-def step_name(doing: str) -> str:
-    """Return the step without its duration: the part of ``doing`` before the first dot."""
-    return doing.split(" · ", 1)[0]
+def step_name(activity: str) -> str:
+    """Return the step without its duration: the part of ``activity`` before the first dot."""
+    return activity.split(" · ", 1)[0]
