@@ -14,12 +14,13 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
 from pragmaspec.resources import Node
 from pragmaspec.state_model import State
+from pragmaspec.text import few
 
 _HEAD = """\
 # An Ansible inventory, written by pragmaspec from the recorded state. After a change of the stack, and after a restart of this
 # machine (the ssh files that it names may be gone then), write it anew: pragmaspec inventory > hosts.yaml
 """
-_SHOWN = 5
+_MAX_NAMED = 5
 
 HostVariables = Mapping[str, str | int | None]
 
@@ -100,16 +101,15 @@ def inventory_warnings(state: State, routes: Sequence[Route]) -> tuple[str, ...]
     off = sorted({node.cluster for node in nodes if node.address in routed and not node.running})
     found = []
     if apart:
-        found.append(f"Without a public address, of their own or of their frontend, and therefore left out: {_listed(apart)}.")
+        found.append(
+            f"Without a public address, of their own or of their frontend, and therefore left out: {few(apart, _MAX_NAMED)}."
+        )
     if off:
-        commands = " and ".join(f"`pragmaspec boot {cluster}`" for cluster in off[:_SHOWN])
-        found.append(f"Recorded as off, so that nothing answers there: the nodes of {_listed(off)}. {commands} starts them.")
+        commands = " and ".join(f"`pragmaspec boot {cluster}`" for cluster in off[:_MAX_NAMED])
+        found.append(
+            f"Recorded as off, so that nothing answers there: the nodes of {few(off, _MAX_NAMED)}. {commands} starts them."
+        )
     return tuple(found)
-
-
-def _listed(names: Sequence[str]) -> str:
-    left = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
 def _variables(node: Node, route: Route, ssh_config: str) -> HostVariables:

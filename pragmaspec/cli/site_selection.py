@@ -23,5 +23,5 @@ def require_site(name: str, known: Iterable[str]) -> None:
     """Raise UsageError if ``name`` is not a known site."""
     names = sorted(known)
     if name not in names:
-        known_sites = f"Known sites: {', '.join(names) or 'none'}."
-        raise UsageError("Unknown site", f"There is no site {name}. {did_you_mean(name, names)} {known_sites}".replace("  ", " "))
+        sentences = (f"There is no site {name}.", did_you_mean(name, names), f"Known sites: {', '.join(names) or 'none'}.")
+        raise UsageError("Unknown site", " ".join(filter(None, sentences)))
