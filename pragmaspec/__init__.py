@@ -98,9 +98,9 @@ _ELSEWHERE = {
     "Stack": "pragmaspec.stack.stack",
     "State": "pragmaspec.state_model",
 }
-"""Where the names are that are no errors."""
+"""The modules of the names that are not errors."""
 
-if not TYPE_CHECKING:  # a type checker that saw this would take any name for a good one
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> Any:  # noqa: ANN401 - as the language defines it
         if name in __all__:

@@ -20,6 +20,10 @@ from pragmaspec.stack.sites import Sites, known_sites, sites_in_use
 from pragmaspec.state_model import State
 from pragmaspec.typing import override
 
+if TYPE_CHECKING:
+    from pragmaspec.images.library import ImageLibrary
+    from pragmaspec.planning.wanted import PublicCopy, WantedImage
+
 PLAN_WIDTH = 120
 
 
@@ -37,11 +41,6 @@ class ReadablePlan(Plan, frozen=True):
     def of(cls, plan: Plan) -> Self:
         """Return ``plan`` as a readable one."""
         return cls(**{name: getattr(plan, name) for name in plan.__struct_fields__})
-
-
-if TYPE_CHECKING:
-    from pragmaspec.images.library import ImageLibrary
-    from pragmaspec.planning.wanted import PublicCopy, WantedImage
 
 
 class Planner:

@@ -80,7 +80,7 @@ def _write(path: Path, data: bytes) -> ScaffoldFile:
 
 
 GITIGNORE = """\
-# What only this machine needs. state.json itself belongs in git: others go on from it.
+# What only this machine needs. state.json itself belongs in git: others continue from it.
 state/*/journal.*
 state/*/spill.*
 state/*/backups/
@@ -89,7 +89,7 @@ state/*/*.tmp
 state/*/.*.tmp
 *.plan
 plan.json
-# The pretended site of `init --simulated`, which is as good as a hypervisor on this machine.
+# The simulated site of `init --simulated`, which belongs to this machine like a hypervisor.
 simulated-site.jsonl
 """
 
@@ -115,7 +115,7 @@ sites:
 
 _SIMULATED = f"""\
 images:
-  blank:                              # an empty disk, enough for pretended machines; real ones boot, for example,
+  blank:                              # an empty disk, enough for simulated machines; real ones boot, for example,
     source: ./{BLANK_FILE}               # build: {{debian: bookworm}}
     format: raw
     kernel: ./{BLANK_FILE}

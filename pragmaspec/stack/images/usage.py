@@ -29,7 +29,7 @@ class UnreadableStack(Frozen, frozen=True):
 class NeededImages(Frozen, frozen=True):
     """The digests of needed files and images. ``uses``: the stacks that use each image; ``gone``: stacks that no longer exist.
 
-    ``given_up``: names of imported disks to remove; ``unread``: stacks with possible further needs.
+    ``dropped_imports``: names of imported disks to remove; ``unread``: stacks with possible further needs.
     """
 
     files: frozenset[str]

@@ -18,8 +18,8 @@ _UNKNOWN_NETWORK = "0.0.0.0/0"
 def adopted_record(orphan: Orphan, wanted: Mapping[str, Resource]) -> Record:
     """Return the record of ``orphan``: degraded, because its creation may be incomplete.
 
-    ``wanted`` are the resources that the spec wants, by address. What it wants is taken to be what is there, as far as the site
-    does not tell otherwise; what it does not want is recorded with what is needed to remove it.
+    ``wanted``: the resources of the spec by address. A wanted object is assumed to be as wanted, except where the site reports
+    otherwise; any other object is recorded with what is needed to remove it.
     """
     asked = wanted.get(orphan.address)
     seen = orphan.seen
@@ -114,7 +114,7 @@ def _pinned(cluster: WantedCluster, orphan: Orphan, lineage: str, inventory: Inv
 def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
     running = seen.status in ("running", "paused")
     if asked is not None:
-        # What its guest was told is not known, so it has to be told again.
+        # The configuration of its guest is unknown, so the next apply updates it.
         sizes = {"cpus": seen.cpus, "memory_mib": seen.memory_mib} if running and seen.cpus and seen.memory_mib else {}
         return replace(asked, running=running, keys="", peers="", image=asked.image if seen.disk else "", **sizes)
     site, cluster, _, name = orphan.address.split("/")

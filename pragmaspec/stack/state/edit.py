@@ -20,8 +20,8 @@ _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,40}[a-z0-9])?")
 def write_edit(store: "Store", opened: "LockedStore", after: State) -> State:
     """Replace the locked state by ``after``, and return it as recorded. Raises StateUnwritableError.
 
-    ``opened`` is what ``store`` holds. Not by the journal: a crash could leave a part of an edit there, and what is taken out
-    here is not gone from its site.
+    ``opened``: the locked ``store``. Writes a snapshot instead of journal entries: after a crash a part of the edit could be in
+    the journal, and a removed record would count as a removed resource.
     """
     loaded = opened.loaded
     seen = store.last_seen(after.lineage)

@@ -28,8 +28,8 @@ def forget_stack(location: StackLocation, store: "Store") -> bool:
             state = session.state
             if state.records:
                 raise PlanRefusedError(
-                    "The stack still has something",
-                    f"Still recorded: {counted(len(state.records), 'thing')}, such as {state.records[0].address}. "
+                    "The stack still has resources",
+                    f"Still recorded: {counted(len(state.records), 'resource')}, such as {state.records[0].address}. "
                     "Clean its clusters first: `pragmaspec list cluster` shows them. Nothing was changed.",
                 )
             store.remove()  # before the key, without which an encrypted state could not be read any more

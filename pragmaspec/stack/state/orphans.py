@@ -94,8 +94,8 @@ def _refuse_taken(found: tuple[Orphan, ...], state: State) -> None:
     problems = [
         Problem(
             summary="Another object is recorded under this name",
-            detail=f"{orphan.address} is called {address} now, and that is recorded of an object that was made later. Take that "
-            f"record out first (`pragmaspec state rm {address}`) to record the earlier one in its place. Nothing was changed.",
+            detail=f"{orphan.address} is now called {address}, which is the record of an object that was created later. Remove "
+            f"that record first (`pragmaspec state rm {address}`) to record the earlier object instead. Nothing was changed.",
         )
         for orphan in found
         if (address := with_current_address(orphan, state).address) != orphan.address and state.record(address) is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from pragmaspec.errors import PragmaspecError, Problem, SpecError, UsageError
+from pragmaspec.errors import PragmaspecError, SpecError, UsageError
 from pragmaspec.stack.cluster_requests import recorded_clusters
 from pragmaspec.stack.location import StackLocation, find_specs, stack_name
 from pragmaspec.stack.state.access import refuse_unmigrated_state, store_at
@@ -36,7 +36,7 @@ def refuse_second_stack(location: StackLocation, store: "Store") -> None:
     for folder in _without_spec(location.spec, default.parent):
         common = _clusters(location) & _recorded(folder)
         if common:
-            raise UsageError.of([_second(location, default, folder, sorted(common))])
+            raise _second_stack(location, default, folder, sorted(common))
 
 
 def _without_spec(spec: Path, states: Path) -> Iterator[Path]:
@@ -64,7 +64,7 @@ def _used_elsewhere(spec: Path) -> frozenset[str]:
 
 
 def _clusters(location: StackLocation) -> set[str]:
-    """The cluster names of the spec; none if it is invalid or has an undefault ``stack:``, which is reported later."""
+    """The cluster names of the spec; none if it is invalid or has an unusual ``stack:``, which is reported later."""
     from pragmaspec.spec.yaml.parser import read_document
     from pragmaspec.spec.yaml.tree import Mapping, plain_data
 
@@ -85,12 +85,12 @@ def _recorded(folder: Path) -> set[str]:
         return set()
 
 
-def _second(location: StackLocation, default: Path, folder: Path, common: list[str]) -> Problem:
+def _second_stack(location: StackLocation, default: Path, folder: Path, common: list[str]) -> UsageError:
     clusters = f"cluster{'s' if len(common) > 1 else ''} {', '.join(common)}"
     move = f"mv {quote(str(folder))} {quote(str(default))}"
-    return Problem(
-        summary="The state has another name than the spec",
-        detail=f"Nothing is recorded at {default}, so {location.spec} would start a second stack. {folder} records {clusters} "
+    return UsageError(
+        "The state has another name than the spec",
+        f"Nothing is recorded at {default}, so {location.spec} would start a second stack. {folder} records {clusters} "
         f"of a stack for which there is no spec here. If {location.spec} is that spec under a new name, write "
         f"`stack: {folder.name}` in it, or rename the folder: `{move}` (`git {move}` where it is committed). If a second stack "
         f"is intended, confirm it once with `--state {quote(str(default))}`. Nothing was changed.",
