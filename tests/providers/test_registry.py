@@ -89,6 +89,18 @@ print(sorted(heavy & set(sys.modules)))
     assert run(code) == "[]\n"
 
 
+def test_opening_a_libvirt_site_loads_no_library_that_few_commands_need():
+    code = """
+import sys
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.site import LibvirtSite
+open_provider(LibvirtSite(name="lab", uri="test:///default")).identity()
+heavy = {"pydantic", "ruamel", "requests", "rich", "cryptography", "pycdlib"}
+print(sorted(heavy & set(sys.modules)))
+"""
+    assert run(code) == "[]\n"
+
+
 def test_a_missing_library_is_named_with_its_install_command():
     code = f"""
 import sys

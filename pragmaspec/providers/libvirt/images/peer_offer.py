@@ -2,22 +2,13 @@
 
 The host serves the files of its pool over HTTPS until the offer is withdrawn, and only under their secret paths of 256 random
 bits each. Paths and keys reach both hosts through ssh; neither host gets access to the other.
-
-The certificate of an offer is self-signed, created for it alone, and the only one that the peer trusts.
 """
 
 import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import NamedTuple
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
@@ -28,38 +19,6 @@ from pragmaspec.providers.libvirt.images.host_download import PEER_HOST_NAME
 from pragmaspec.providers.libvirt.images.stage import is_complete
 from pragmaspec.providers.libvirt.remote_shell import RemoteResult, RemoteShell, ServerStartError
 from pragmaspec.resources import Mark, StagedImage
-
-_SKEW = timedelta(days=1)
-"""The maximum clock difference between hosts. The key is discarded with the offer, hours before the certificate expires."""
-
-
-class TlsIdentity(NamedTuple):
-    """A private key and its certificate, both PEM."""
-
-    key: str
-    certificate: str
-
-
-def new_tls_identity(host_name: str) -> TlsIdentity:
-    """Create a key on the curve P-256, and its self-signed certificate for the server ``host_name``."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host_name)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + _SKEW)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host_name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return TlsIdentity(pem.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode())
-
 
 LIMIT_S = 20.0
 """Seconds that a host may take to start serving."""
@@ -77,6 +36,9 @@ def offer_image(host: Host, image: StagedImage, incoming: Mark | None = None) ->
     """
     if incoming is None and not is_complete(host, image):
         raise _offer_error(host, image, "the image is not there")
+
+    # Takes 60 ms to import, and most commands offer no image.
+    from pragmaspec.providers.libvirt.images.tls_identity import new_tls_identity  # noqa: PLC0415
 
     volumes, identity = names.image_volumes(image), new_tls_identity(PEER_HOST_NAME)
     paths = {part: f"/{secrets.token_hex(32)}" for part in volumes}

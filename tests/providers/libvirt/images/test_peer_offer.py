@@ -22,7 +22,7 @@ from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt import names, volumes
 from pragmaspec.providers.libvirt.images import host_download, peer_offer
-from pragmaspec.providers.libvirt.images.peer_offer import new_tls_identity
+from pragmaspec.providers.libvirt.images.tls_identity import new_tls_identity
 from pragmaspec.providers.libvirt.provider import LibvirtProvider
 from pragmaspec.resources import Blob, StagedImage
 from pragmaspec.site import LibvirtSite

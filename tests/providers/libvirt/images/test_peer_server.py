@@ -19,7 +19,7 @@ from pragmaspec.net.urls import MAX_REDIRECTS
 from pragmaspec.planning.wanted import PublicCopy
 from pragmaspec.providers.base import Offer
 from pragmaspec.providers.libvirt.images import host_download, peer_offer, peer_server
-from pragmaspec.providers.libvirt.images.peer_offer import new_tls_identity
+from pragmaspec.providers.libvirt.images.tls_identity import new_tls_identity
 from tests.images.raw_server import RawServer
 from tests.web_server import web_server
 
