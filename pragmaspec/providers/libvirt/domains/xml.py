@@ -7,12 +7,11 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.metadata import NAMESPACE, add_domain_owner
 from pragmaspec.providers.libvirt.xml import to_text
-from pragmaspec.resources import Mark, Node
+from pragmaspec.resources import STANDARD_MTU, Mark, Node
 
 VirtType = Literal["kvm", "qemu", "test"]
 """libvirt's ``<domain type>``: KVM, emulation (TCG), or the test driver."""
 
-STANDARD_MTU = 1500
 EMULATED_CPU = "Nehalem"
 """x86-64-v2, the minimum of current distributions. Under TCG it boots as fast as ``qemu64``, which is v1; the additions of
 ``max`` (AVX2, five-level paging) are emulated instruction by instruction and make guests that detect them slower."""

@@ -14,8 +14,9 @@ from pragmaspec.providers.libvirt.errors import as_site_error, code_of, ignoring
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.host_advice import host_advice
 from pragmaspec.providers.libvirt.metadata import Owner, network_name, network_owner
-from pragmaspec.providers.libvirt.networks.xml import STANDARD_MTU, NetworkConfig, network_xml
+from pragmaspec.providers.libvirt.networks.xml import NetworkConfig, network_xml
 from pragmaspec.providers.libvirt.xml import parse
+from pragmaspec.resources import STANDARD_MTU
 
 
 class ObservedNetwork(NamedTuple):

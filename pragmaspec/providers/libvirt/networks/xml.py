@@ -7,9 +7,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.providers.libvirt import names
 from pragmaspec.providers.libvirt.metadata import add_network_owner
 from pragmaspec.providers.libvirt.xml import to_text
-from pragmaspec.resources import Allocation, Mark, Network
-
-STANDARD_MTU = 1500
+from pragmaspec.resources import STANDARD_MTU, Allocation, Mark, Network
 
 
 class NetworkConfig(Frozen, frozen=True):
