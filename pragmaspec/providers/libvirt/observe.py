@@ -18,7 +18,6 @@ from pragmaspec.providers.libvirt.metadata import Owner
 from pragmaspec.providers.libvirt.networks.networks import ObservedNetwork, list_networks, public_bridge, site_network
 from pragmaspec.providers.libvirt.networks.ports import interfaces_without_port
 from pragmaspec.providers.libvirt.networks.public_addresses import dhcp_entries
-from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Mark, Node
 from pragmaspec.state_model import Record, State
 
@@ -188,7 +187,7 @@ def _is_undefined(host: Host, recorded: State | None) -> bool:
 def _layers(host: Host, lineage: str, disks: _Volumes, *, all_layers: bool) -> dict[str, tuple[Layer, ...]]:
     """Files in the pool based on the disk of a node: those named after it, or with ``all_layers`` any others too."""
     candidates = [name for name in disks if _may_be_layer(name, lineage, all_layers=all_layers)]
-    bases = {name: _backing_volume(host, disks[name]) for name in candidates}
+    bases = {name: volumes.backing_volume(host, disks[name]) for name in candidates}
     found: dict[str, tuple[Layer, ...]] = defaultdict(tuple)
     for name in candidates:
         node = _node_below(name, bases)
@@ -202,14 +201,6 @@ def _may_be_layer(name: str, lineage: str, *, all_layers: bool) -> bool:
     if layer is not None and layer.short == lineage[:8]:
         return True
     return all_layers and not (names.parse_node_volume(name) or names.is_marker(name) or names.is_image_part(name))
-
-
-def _backing_volume(host: Host, volume: libvirt.virStorageVol) -> str:
-    """The volume of the pool that backs ``volume``, or empty."""
-    with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
-        directory, _, base = parse(volume.XMLDesc(0)).findtext("backingStore/path", "").rpartition("/")
-        return base if directory == host.directory else ""
-    return ""
 
 
 def _node_below(name: str, bases: Mapping[str, str]) -> names.NodeVolume | None:

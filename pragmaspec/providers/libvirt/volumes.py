@@ -125,6 +125,19 @@ def allocated_bytes(host: Host, name: str) -> int:
     return 0
 
 
+def backing_path(volume: libvirt.virStorageVol) -> str:
+    """The path of the file that backs a volume; empty when there is none, or the volume is gone."""
+    with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
+        return parse(volume.XMLDesc(0)).findtext("backingStore/path", "")
+    return ""
+
+
+def backing_volume(host: Host, volume: libvirt.virStorageVol) -> str:
+    """The name of the pool's volume that backs ``volume``, or empty."""
+    directory, _, name = backing_path(volume).rpartition("/")
+    return name if directory == host.directory else ""
+
+
 def remove(host: Host, name: str) -> None:
     """Remove the volume. Absent: no effect."""
     with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
@@ -136,13 +149,16 @@ def create_marker(host: Host, name: str) -> bool:
     return create(host, raw_xml(name, 0, SHARED)) is not None
 
 
+def replace(host: Host, document: str) -> libvirt.virStorageVol:
+    """Create a volume in place of any volume of its name."""
+    while (volume := create(host, document)) is None:
+        remove(host, parse(document).findtext("name", ""))
+    return volume
+
+
 def write_private(host: Host, name: str, content: bytes) -> None:
     """Create the volume with ``content``, readable only by the hypervisor, in place of any volume of that name."""
-    document = raw_xml(name, len(content), PRIVATE)
-    volume = create(host, document)
-    while volume is None:
-        remove(host, name)
-        volume = create(host, document)
+    volume = replace(host, raw_xml(name, len(content), PRIVATE))
     if not host.connection.is_test_driver:
         chunks = (content[start : start + CHUNK_BYTES] for start in range(0, len(content), CHUNK_BYTES))
         _upload_chunks(host, volume, len(content), chunks)

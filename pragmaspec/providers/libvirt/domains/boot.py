@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import cast
 from xml.etree.ElementTree import Element
 
@@ -89,7 +90,7 @@ def _start(host: Host, existing: ExistingDomain | None, config: DomainConfig, re
 
 def _run(host: Host, handle: libvirt.virDomain, request: BootRequest) -> None:
     apply_autostart(handle, enabled=request.node.autostart)
-    reserve = lambda: _reserve_addresses(host, request)  # noqa: E731
+    reserve = partial(_reserve_addresses, host, request)
     with after_attach(host, request.mark.uuid, reserve) if _grants(request) else nullcontext():
         _power_on(handle, paused=request.paused)
 

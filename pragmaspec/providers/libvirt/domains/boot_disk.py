@@ -26,11 +26,7 @@ def create_filled_overlay(host: Host, request: BootRequest, config: DomainConfig
     with request.overlay(config.base) as file:
         volumes.create_marker(host, marker)
         reach("libvirt.disk.filling")
-        document = overlay_xml(name, request.node.disk_bytes, config.base, config.base_format)
-        volume = volumes.create(host, document)
-        while volume is None:
-            volumes.remove(host, name)
-            volume = volumes.create(host, document)
+        volume = volumes.replace(host, overlay_xml(name, request.node.disk_bytes, config.base, config.base_format))
         reach("libvirt.disk.empty")
         volumes.overwrite(host, volume, file)
         reach("libvirt.disk.filled")

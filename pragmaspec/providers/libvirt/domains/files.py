@@ -109,12 +109,8 @@ def _domain_files(host: Host, domain: libvirt.virDomain) -> frozenset[str]:
 def _backing_volume(host: Host, name: str) -> str:
     """The volume of the pool that backs a volume, or empty; cached, because backing files hardly ever change."""
     if name not in host.backing_volumes:
-        host.backing_volumes[name] = ""
         volume = volumes.find(host, name)
-        if volume is not None:
-            with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
-                directory, _, base = parse(volume.XMLDesc(0)).findtext("backingStore/path", "").rpartition("/")
-                host.backing_volumes[name] = base if directory == host.directory else ""
+        host.backing_volumes[name] = volumes.backing_volume(host, volume) if volume is not None else ""
     return host.backing_volumes[name]
 
 

@@ -9,10 +9,8 @@ from pragmaspec.errors import SiteError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.observed import StoredImage
 from pragmaspec.providers.libvirt import names, volumes
-from pragmaspec.providers.libvirt.errors import ignoring
 from pragmaspec.providers.libvirt.host import Host
 from pragmaspec.providers.libvirt.images.staging_lock import try_lock
-from pragmaspec.providers.libvirt.xml import parse
 from pragmaspec.resources import Mark
 
 LIMIT_S = 120.0
@@ -91,6 +89,5 @@ def _bases(host: Host) -> frozenset[str]:
     for volume in host.pool().listAllVolumes(0):
         name = volume.name()
         if not names.is_marker(name) and not names.is_image_part(name):
-            with ignoring(libvirt.VIR_ERR_NO_STORAGE_VOL):
-                bases.add(parse(volume.XMLDesc(0)).findtext("backingStore/path", ""))
+            bases.add(volumes.backing_path(volume))
     return frozenset(bases)
