@@ -68,12 +68,16 @@ class StageRequest:
         self.mark = mark
         self.progress = progress
         self._files = files
+        self._found_files: ImageFiles | None = None
         self._public_copy = public_copy
 
-    @cached_property
+    @property
     def files(self) -> ImageFiles:
         """The image's files on this machine. The first access may download or build them: only for a transfer from here."""
-        return self._files()
+        if self._found_files is None:
+            # Without cached_property, which before Python 3.12 holds one lock for all requests during the download.
+            self._found_files = self._files()
+        return self._found_files
 
     @cached_property
     def public_copy(self) -> PublicCopy | None:
