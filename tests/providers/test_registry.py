@@ -4,16 +4,18 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
-from pragmaspec.providers.base import Provider
+from pragmaspec.providers.base import Abilities, Provider
 from pragmaspec.providers.registry import PROVIDERS, open_provider, provider_name
 from pragmaspec.providers.simulated.provider import SimulatedProvider
 from pragmaspec.site import LibvirtSite, SimulatedSite, Site
 
 METHODS = [name for name, member in vars(Provider).items() if inspect.isfunction(member) and not name.startswith("_")]
+ABILITIES = {name: get_args(hint)[0] for name, hint in get_type_hints(Abilities).items()}
+SITES = {kind.__struct_config__.tag: kind for kind in get_args(Site)}
 
 
 def provider_class(name):
@@ -22,7 +24,7 @@ def provider_class(name):
 
 
 def test_every_kind_of_site_has_a_provider():
-    assert sorted(PROVIDERS) == sorted(kind.__struct_config__.tag for kind in get_args(Site))
+    assert sorted(PROVIDERS) == sorted(SITES)
 
 
 def test_protocol_has_the_expected_methods():
@@ -45,7 +47,19 @@ def test_protocol_has_the_expected_methods():
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", sorted(PROVIDERS))
 def test_every_provider_implements_every_method_with_the_same_signature(name, method):
+    assert getattr(provider_class(name), method) is not getattr(Provider, method), "the stub of the protocol"
     assert signature(getattr(provider_class(name), method)) == signature(getattr(Provider, method))
+
+
+@pytest.mark.parametrize("ability", sorted(ABILITIES))
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_a_provider_names_exactly_the_abilities_that_it_implements(name, ability):
+    protocol = ABILITIES[ability]
+    provider = open_provider(SITES[name](name="lab"))
+    implementation = getattr(provider.abilities, ability)
+    assert implementation is (provider if protocol in type(provider).__mro__ else None)
+    stubs = {method: stub for method, stub in vars(protocol).items() if inspect.isfunction(stub) and not method.startswith("_")}
+    assert implementation is None or all(getattr(type(provider), method) is not stub for method, stub in stubs.items())
 
 
 def signature(function):
