@@ -39,10 +39,10 @@ def test_a_killed_benchmark_is_cleaned_up_by_the_next(hypervisor: None, tiny_ima
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
-def _begun(folder: Path) -> "subprocess.Popen[str]":
+def _begun(directory: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, str(PROGRAM), "--nodes", "1", "--rounds", "1", "--until-ssh"],
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**os.environ, "TMPDIR": str(directory)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

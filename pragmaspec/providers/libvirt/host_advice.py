@@ -1,6 +1,6 @@
 """Advice about failures of the host: one table from messages of libvirt and QEMU to advice. Pure.
 
-Most entries concern files and folders that libvirt or QEMU could not use. The messages contain those of the system
+Most entries concern files and directories that libvirt or QEMU could not use. The messages contain those of the system
 (``strerror``), in English unless the host's daemon runs in another language; an unknown message gets the advice of its kind.
 """
 
@@ -12,7 +12,7 @@ _QEMU_USER = re.compile(r"\(as uid:(\d+), gid:\d+\)|Could not open '[^']*'")
 
 
 class _Rule(NamedTuple):
-    """``pattern`` matches the failure's message; ``advice`` may name its path (``{path}``) and the folder (``{folder}``)."""
+    """``pattern`` matches the failure's message; ``advice`` may contain its ``{path}`` and the ``{directory}`` of that."""
 
     pattern: re.Pattern[str]
     advice: str
@@ -45,12 +45,12 @@ _RULES = (
     _rule(
         r"Read-only file system",
         "The file system that holds {path} is mounted read-only on the host, as Linux does after a disk error: `dmesg` shows "
-        "why, and `findmnt -T {folder}` which file system it is. Mount it writable, then apply again.",
+        "why, and `findmnt -T {directory}` which file system it is. Mount it writable, then apply again.",
     ),
     _rule(
         r"No space left on device",
-        "The file system that holds {path} is full: `df -h {folder}` on the host. Free space there, or use another pool for the "
-        "site (`pool:`), then apply again.",
+        "The file system that holds {path} is full: `df -h {directory}` on the host. Free space there, or use another pool for "
+        "the site (`pool:`), then apply again.",
     ),
     _rule(
         r"Disk quota exceeded",
@@ -63,13 +63,13 @@ _RULES = (
     _rule(
         r"(?i)apparmor",
         "AppArmor on the host denies it: `dmesg | grep DENIED` names the rule. A pool outside /var/lib/libvirt/images needs its "
-        "folder in /etc/apparmor.d/local/abstractions/libvirt-qemu; then apply again.",
+        "directory in /etc/apparmor.d/local/abstractions/libvirt-qemu; then apply again.",
     ),
     _rule(
         r"(?i)selinux|security context|security label",
         "The host's security module denies access to {path}. With SELinux: `ausearch -m avc -ts recent` shows why; "
-        "`semanage fcontext -a -t virt_image_t '{folder}(/.*)?' && restorecon -R {folder}` labels a pool's folder. On NFS: "
-        "`setsebool -P virt_use_nfs on`. Then apply again.",
+        "`semanage fcontext -a -t virt_image_t '{directory}(/.*)?' && restorecon -R {directory}` labels a pool's directory. On "
+        "NFS: `setsebool -P virt_use_nfs on`. Then apply again.",
     ),
     _rule(
         r"(?:Failed to get .* lock|Is another process using the image)",
@@ -78,21 +78,21 @@ _RULES = (
     ),
     _rule(
         rf"(?:{_QEMU_USER.pattern}).*(?:Permission denied|Operation not permitted)",
-        "QEMU's user cannot reach {path}. Every folder above it must be searchable for that user: `namei -l {path}` on the host "
-        "shows which is not, and `chmod o+x` fixes it. Home directories usually are not: use a pool in /var/lib/libvirt/images. "
-        "With SELinux or AppArmor, check `ausearch -m avc -ts recent` or `dmesg | grep DENIED`.",
+        "QEMU's user cannot reach {path}. Every directory above it must be searchable for that user: `namei -l {path}` on the "
+        "host shows which is not, and `chmod o+x` fixes it. Home directories usually are not: use a pool in "
+        "/var/lib/libvirt/images. With SELinux or AppArmor, check `ausearch -m avc -ts recent` or `dmesg | grep DENIED`.",
     ),
     _rule(
         r"Permission denied|Operation not permitted",
-        "The libvirt daemon has no access to {path}: `ls -ld {folder}` on the host shows owner and mode. A daemon that runs as "
-        "root is denied by NFS with root_squash, by SELinux (`ausearch -m avc -ts recent`) or by AppArmor "
-        "(`dmesg | grep DENIED`); a session daemon needs a folder of its own account.",
+        "The libvirt daemon has no access to {path}: `ls -ld {directory}` on the host shows owner and mode. A daemon that runs "
+        "as root is denied by NFS with root_squash, by SELinux (`ausearch -m avc -ts recent`) or by AppArmor "
+        "(`dmesg | grep DENIED`); a session daemon needs a directory of its own account.",
     ),
-    _rule(r"Not a directory", "{folder} or {path} is not a folder on the host. Create it, or correct the pool's target."),
+    _rule(r"Not a directory", "{directory} or {path} is not a directory on the host. Create it, or correct the pool's target."),
     _rule(
         r"No such file or directory",
-        "{path}, or its folder, does not exist on the host. If its file system is not mounted, mount it; a removed pool folder "
-        "is created again by `mkdir -p`.",
+        "{path}, or its directory, does not exist on the host. If its file system is not mounted, mount it; a removed pool "
+        "directory is created again by `mkdir -p`.",
     ),
 )
 
@@ -105,4 +105,4 @@ def host_advice(message: str) -> str:
     path = next(reversed(_PATH.findall(message)), "")
     if not path and "{" in rule.advice:
         return ""
-    return rule.advice.format(path=path, folder=path.rpartition("/")[0] or "/")
+    return rule.advice.format(path=path, directory=path.rpartition("/")[0] or "/")

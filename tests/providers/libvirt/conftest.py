@@ -7,7 +7,7 @@ import libvirt
 import pytest
 
 from pragmaspec.providers.libvirt.host import Host
-from tests.hypervisor import hypervisor  # noqa: F401 - a fixture for the tests of this folder
+from tests.hypervisor import hypervisor  # noqa: F401 - a fixture for the tests of this directory
 from tests.providers.conftest import Subject, left_as_found, libvirt_system, libvirt_test
 
 

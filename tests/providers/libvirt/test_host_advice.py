@@ -1,4 +1,4 @@
-"""Advice for errors of libvirt and QEMU about a file, folder or device of the host."""
+"""Advice for errors of libvirt and QEMU about a file, directory or device of the host."""
 
 import errno
 
@@ -27,7 +27,7 @@ DISK = "/srv/vm/a-frontend.3f9a1c2b.qcow2"
         ("internal error: cannot load AppArmor profile 'libvirt-1'", "DENIED"),
         (f'internal error: Failed to get "write" lock Is another process using the image [{DISK}]?', f"fuser -v {DISK}"),
         ("cannot open directory '/srv/vm': No such file or directory", "mkdir -p"),
-        ("cannot open directory '/srv/vm': Not a directory", "is not a folder"),
+        ("cannot open directory '/srv/vm': Not a directory", "is not a directory"),
         ("Could not access KVM kernel module: Permission denied", "virt_type: qemu"),
         ("Cannot check dnsmasq binary /usr/sbin/dnsmasq: No such file or directory", "dnsmasq-base"),
         ("internal error: Failed to apply firewall rules /usr/sbin/iptables -w", "Install iptables"),

@@ -48,7 +48,7 @@ def test_a_renamed_cluster_is_the_same_objects(stack):
             allocation=granted.resource,
             image=stack.image,
             mark=machine.mark(stack.lineage),
-            seed=b"a pretended seed".ljust(2048, b"\0"),
+            seed=b"a fake seed".ljust(2048, b"\0"),
         )
     )
     assert listing_of(stack) == before, "no object is created"

@@ -57,18 +57,18 @@ def test_a_pool_that_may_not_be_started_is_an_error_with_the_command(stopped: li
 
 @pytest.mark.hypervisor
 def test_a_pool_without_its_folder_is_an_error_with_advice(contract_site: LibvirtSite, real_virsh: libvirt.virConnect) -> None:
-    folder = Path("/var/lib/libvirt") / contract_site.pool
-    away = folder.with_name(f"{folder.name}-away")
+    directory = Path("/var/lib/libvirt") / contract_site.pool
+    away = directory.with_name(f"{directory.name}-away")
     real_virsh.storagePoolLookupByName(contract_site.pool).destroy()
-    folder.rename(away)
+    directory.rename(away)
     provider = LibvirtProvider(contract_site)
     try:
         with pytest.raises(SiteError) as caught:
             provider.observe("3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607")
     finally:
-        away.rename(folder)
+        away.rename(directory)
     (problem,) = caught.value.problems
-    assert f"{folder}, or its folder, does not exist on the host" in problem.detail
+    assert f"{directory}, or its directory, does not exist on the host" in problem.detail
     assert f"Then start it: virsh -c {contract_site.uri} pool-start {contract_site.pool}" in problem.detail
     assert provider.observe("3f9a1c2b-5d6e-4f70-8a91-b2c3d4e5f607").warnings[0].summary == "The storage pool was not started"
     provider.close()

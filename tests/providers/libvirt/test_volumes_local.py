@@ -34,15 +34,15 @@ def made(directory: Path, name: str, size: int) -> Path:
 @settings(max_examples=40, deadline=None)
 @given(PIECES)
 def test_a_copy_has_the_same_bytes_and_holes(pieces: list[tuple[bool, int]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        source = made(Path(folder), "source", sum(length for _, length in pieces))
+    with tempfile.TemporaryDirectory() as directory:
+        source = made(Path(directory), "source", sum(length for _, length in pieces))
         at = 0
         with source.open("r+b") as file:
             for is_data, length in pieces:
                 if is_data:
                     os.pwrite(file.fileno(), os.urandom(length), at)
                 at += length
-        target = made(Path(folder), "target", at)
+        target = made(Path(directory), "target", at)
         counts: list[int] = []
         assert can_copy(target, at)
         copy_file(source, target, counts.append)
@@ -52,8 +52,8 @@ def test_a_copy_has_the_same_bytes_and_holes(pieces: list[tuple[bool, int]]) -> 
 
 
 def test_copy_between_file_systems(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        source = Path(folder) / "source"
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        source = Path(directory) / "source"
         source.write_bytes(os.urandom(300_000) + bytes(300_000) + b"end")
         target = made(tmp_path, "target", 600_003)
         copy_file(source, target, lambda count: None)

@@ -1,4 +1,4 @@
-"""The pretended guest: how far it comes and when, and what its console says."""
+"""The simulated guest: the stages of its boot, and the output of its console."""
 
 from pragmaspec.providers.simulated.guest import guest_stage
 from pragmaspec.providers.simulated.objects import SimulatedMachine

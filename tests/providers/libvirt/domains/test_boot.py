@@ -69,7 +69,7 @@ def test_another_generation_is_not_overwritten(fake_stack):
             fake_stack.boot(node, generation=generation)
     assert fake_stack.observed().nodes[0].generation == 1
     fake_stack.provider.clean(node, fake_stack.mark(node))
-    assert fake_stack.observed().nodes[0].generation == 1, "cleaning an earlier build leaves the later one"
+    assert fake_stack.observed().nodes[0].generation == 1, "cleaning an earlier generation keeps the later one"
     fake_stack.provider.clean(node, fake_stack.mark(node, 1))
 
 

@@ -35,7 +35,16 @@ def capabilities(*files: str, choosable: bool = True) -> str:
         (capabilities(choosable=False), 9_000_000, None),
         ("<domainCapabilities/>", 9_000_000, None),
     ],
-    ids=["chosen by libvirt", "too old to choose", "older still", "Rocky", "ARM", "only secure boot", "none", "says nothing"],
+    ids=[
+        "chosen by libvirt",
+        "too old to choose",
+        "older still",
+        "Rocky",
+        "ARM",
+        "only secure boot",
+        "none",
+        "no firmware listed",
+    ],
 )
 def test_uefi_loader_has_no_secure_boot(shown: str, version: int, loader: str | None) -> None:
     assert uefi_loader(shown, version) == loader
