@@ -78,11 +78,11 @@ def _quoted(path: str, *, tokens: bool = False) -> str:
 
 
 _SOCKET_PATH_BYTES = 107 - len("/cm-") - 40 - 17
-"""Bytes of a Unix socket path that are left for its folder: OpenSSH adds a digest and a temporary random suffix."""
+"""Bytes of a Unix socket path that are left for its directory: OpenSSH adds a digest and a temporary random suffix."""
 
 
 def ssh_directory(lineage: str) -> Path:
-    """Return the folder of a stack's files: in the user's runtime directory if there is one, else in the data directory."""
+    """Return the directory of a stack's files: in the user's runtime directory if there is one, else in the data directory."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime.startswith("/") and os.access(runtime, os.W_OK):
         return Path(runtime) / "pragmaspec" / lineage
@@ -110,8 +110,8 @@ def write_ssh_files(directory: Path, routes: Sequence[Route], stack_key: StackKe
 
 def _own_identities() -> tuple[str, ...]:
     """The key files of the user; an agent may have them loaded."""
-    folder = home() / ".ssh"
-    return tuple(str(folder / name) for name in DEFAULT_KEY_NAMES if (folder / name).is_file())
+    directory = home() / ".ssh"
+    return tuple(str(directory / name) for name in DEFAULT_KEY_NAMES if (directory / name).is_file())
 
 
 def _write(path: Path, text: str) -> None:

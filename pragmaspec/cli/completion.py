@@ -11,9 +11,9 @@ def specs(incomplete: str) -> list[str]:
     """Return YAML files and directories."""
     from pathlib import Path
 
-    folder = Path(incomplete).parent if "/" in incomplete else Path()
+    directory = Path(incomplete).parent if "/" in incomplete else Path()
     try:
-        found = sorted(path for path in folder.iterdir() if path.is_dir() or path.suffix in (".yaml", ".yml"))
+        found = sorted(path for path in directory.iterdir() if path.is_dir() or path.suffix in (".yaml", ".yml"))
     except OSError:
         return []
     names = [f"{path}/" if path.is_dir() else str(path) for path in found if not path.name.startswith(".")]

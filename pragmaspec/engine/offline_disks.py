@@ -42,7 +42,7 @@ class OfflineOverlays:
         self._ready: dict[str, Path] = {}
         self._used: set[str] = set()
         self._needs_appliance: set[str] = set()
-        self._folders: list[Path] = []
+        self._directories: list[Path] = []
 
     @contextmanager
     def overlay(self, node: Node, base_path: str) -> Iterator[Path]:
@@ -55,11 +55,10 @@ class OfflineOverlays:
         from pragmaspec.images.offline.overlay import quick_overlay  # noqa: PLC0415
 
         image = self._target.image(node)
-        folder = self._new_folder()
+        directory = self._new_directory()
         try:
-            file = (
-                None if image.digest in self._needs_appliance else quick_overlay(self._base(image), self._request(node), folder)
-            )
+            needs_appliance = image.digest in self._needs_appliance
+            file = None if needs_appliance else quick_overlay(self._base(image), self._request(node), directory)
             if file is None:
                 self._needs_appliance.add(image.digest)
                 file = self._appliance_overlay(node, image)
@@ -67,19 +66,19 @@ class OfflineOverlays:
             yield file
             file.unlink()
         finally:
-            rmtree(folder, ignore_errors=True)
+            rmtree(directory, ignore_errors=True)
 
     def clear(self) -> None:
         """Remove overlays of an earlier run of this stack that was killed: they contain private keys."""
-        for folder in Path(gettempdir()).glob(f"{self._prefix}*"):
+        for directory in Path(gettempdir()).glob(f"{self._prefix}*"):
             with suppress(OSError):
-                if folder.lstat().st_uid == os.geteuid() and not folder.is_symlink():
-                    rmtree(folder, ignore_errors=True)
+                if directory.lstat().st_uid == os.geteuid() and not directory.is_symlink():
+                    rmtree(directory, ignore_errors=True)
 
     def close(self) -> None:
         """Remove unused overlays."""
-        for folder in self._folders:
-            rmtree(folder, ignore_errors=True)
+        for directory in self._directories:
+            rmtree(directory, ignore_errors=True)
 
     def _appliance_overlay(self, node: Node, image: StagedImage) -> Path:
         from pragmaspec.images.offline.overlay import appliance_overlays  # noqa: PLC0415
@@ -87,7 +86,7 @@ class OfflineOverlays:
         with self._one_appliance:
             if node.address not in self._ready:
                 nodes = self._batch(node)
-                files = appliance_overlays(self._base(image), [self._request(each) for each in nodes], self._new_folder())
+                files = appliance_overlays(self._base(image), [self._request(each) for each in nodes], self._new_directory())
                 self._ready.update(zip((each.address for each in nodes), files, strict=True))
             self._used.add(node.address)
             return self._ready.pop(node.address)
@@ -110,8 +109,8 @@ class OfflineOverlays:
         cluster = self._target.cluster(node)
         return OverlayRequest(node.disk_bytes, lambda system: offline_files(node, cluster, self._stack_key, system))
 
-    def _new_folder(self) -> Path:
-        """Create a folder that only this user can enter."""
-        folder = Path(mkdtemp(prefix=self._prefix))
-        self._folders.append(folder)
-        return folder
+    def _new_directory(self) -> Path:
+        """Create a directory that only this user can enter."""
+        directory = Path(mkdtemp(prefix=self._prefix))
+        self._directories.append(directory)
+        return directory

@@ -25,7 +25,7 @@ class StackLocation(Frozen, frozen=True):
     spec: Path | None
     name: str
     state: str
-    """The path of the state folder, or a URL."""
+    """The path of the state directory, or a URL."""
     encrypt: bool | None = None
     """The ``encrypt:`` setting of the spec; None: keep the state as it is."""
     state_from_spec: bool = False
@@ -46,7 +46,7 @@ class StackLocation(Frozen, frozen=True):
 
     @property
     def default_state(self) -> Path | None:
-        """The state folder unless another one is set: ``state/<name>`` beside the spec."""
+        """The state directory unless another one is set: ``state/<name>`` beside the spec."""
         return self.spec.parent / "state" / self.name if self.spec is not None else None
 
     @property
@@ -61,7 +61,7 @@ class StackLocation(Frozen, frozen=True):
 
     @property
     def remote(self) -> bool:
-        """True if the state is not in a local folder."""
+        """True if the state is not in a local directory."""
         return is_url(self.state) and not self.state.startswith("file:")
 
 
@@ -72,7 +72,7 @@ def locate_stack(
 
     The spec is ``spec``, else ``$PRAGMASPEC_SPEC``, else ``cluster.yaml`` or ``pragmaspec.yaml`` in the working directory, else
     the only YAML file there with a top-level ``clusters:``. The name is its ``stack:``, else the name of the file. The state is
-    ``state`` (a folder or a URL), else the ``state:`` of the spec, else ``state/<name>`` beside the spec. Raises UsageError if
+    ``state`` (a directory or a URL), else the ``state:`` of the spec, else ``state/<name>`` beside the spec. Raises UsageError if
     there is no spec and no ``state``, if there are several candidates, and if neither the given spec nor a state beside it
     exists.
     """
@@ -93,7 +93,7 @@ def locate_stack(
     if state is not None:
         return replace(location, state_from_caller=True)
     if setting.url:
-        # A path in a spec is relative to the folder of the spec.
+        # A path in a spec is relative to the directory of the spec.
         state = setting.url if is_url(setting.url) else str(path.parent / setting.url)
         return replace(location, state=state, state_from_spec=True)
     if not os.path.lexists(path) and not os.path.lexists(str(location.default_state)):

@@ -98,8 +98,8 @@ def _read(location: StackLocation, library: "ImageLibrary", reporter: "ImageRepo
 def _advice_without_spec(location: StackLocation) -> Problem:
     return Problem(
         summary="The spec cannot be used",
-        detail="This command needs only the clusters and sites of the spec, but these must be valid. In a folder without a spec, "
-        "`boot`, `shutdown` and `clean` use the recorded state alone: "
+        detail="This command needs only the clusters and sites of the spec, but these must be valid. In a directory without a "
+        "spec, `boot`, `shutdown` and `clean` use the recorded state alone: "
         f"`pragmaspec clean CLUSTER --state {quote(location.absolute_state)}`.",
     )
 
@@ -147,7 +147,7 @@ def site_position(location: StackLocation, name: str) -> Where | None:
 
 
 def _context(spec: Path) -> str:
-    """The dependencies of a resolved spec besides the contents of small files: folders, keys, and the metadata of local disks.
+    """The dependencies of a resolved spec besides the contents of small files: paths, keys, and metadata of local disks.
 
     A local disk may be gigabytes large, so it counts as unchanged while name, size and times are the same.
     """
@@ -157,7 +157,7 @@ def _context(spec: Path) -> str:
 
 
 def _can_detect_changes(spec: Path, loaded: "LoadedSpec") -> bool:
-    """True if the context covers all local disks of the spec, so that it may be cached. It covers no files inside folders."""
+    """True if the context covers all local disks of the spec, so that it may be cached. It covers no files inside directories."""
     models = loaded.model.images.values()
     if any(model.clonezilla or model.pragma for model in models):
         return False

@@ -45,19 +45,19 @@ class _Head(msgspec.Struct):
 
 
 def check_output_file(file: str, location: StackLocation) -> None:
-    """Raise UsageError if a plan cannot be saved as ``file``: a folder, a foreign file or a file of the stack."""
+    """Raise UsageError if a plan cannot be saved as ``file``: a directory, a foreign file or a file of the stack."""
     if is_standard_output(file) or is_stream(Path(file)):
         return
     path = Path(os.path.realpath(file))
     reason = ""
     if not path.parent.is_dir():
-        reason = f"There is no folder {Path(file).parent}. Make it, or name another file."
+        reason = f"There is no directory {Path(file).parent}. Make it, or name another file."
     elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for long names
-        reason = f"{file} is a folder. Name a file in it, such as {quote(str(Path(file, 'plan.json')))}."
+        reason = f"{file} is a directory. Name a file in it, such as {quote(str(Path(file, 'plan.json')))}."
     elif path in _files_of(location):
         reason = f"{file} is a file of the stack itself. Name another file, such as plan.json."
     elif not os.access(path.parent, os.W_OK | os.X_OK):
-        reason = f"The folder {path.parent} may not be written to. Name another file."
+        reason = f"The directory {path.parent} may not be written to. Name another file."
     if reason:
         raise UsageError("The plan cannot be saved", reason)
     _refuse_other(file, path)

@@ -35,7 +35,7 @@ class Stack:
     """One spec and its recorded state.
 
     ``spec``: a path, or None for ``$PRAGMASPEC_SPEC``, ``cluster.yaml``, ``pragmaspec.yaml`` or the only spec here; ``state``:
-    the folder or URL of the recorded state, None for the spec's ``state:``, else ``state/<name>`` beside the spec;
+    the directory or URL of the recorded state, None for the spec's ``state:``, else ``state/<name>`` beside the spec;
     ``location``: both, already found; ``accept_rollback``: accept a state that is older than one this machine has seen;
     ``locked``: refuse images that do not match ``pragmaspec.lock``. Nothing is read before it is needed, and the
     spec is read anew for every plan. All methods raise only subclasses of PragmaspecError.

@@ -327,7 +327,7 @@ def test_a_missing_plan_file_is_a_usage_error(cli: CommandLine, name: str) -> No
 def test_a_missing_target_directory_is_refused_before_planning(cli: CommandLine) -> None:
     cli.spec(site={"faults": "[{call: observe, kind: refuse}]"})
     result = cli("plan", "--out", "nowhere/x.plan", status=64)
-    assert (result.out, "There is no folder nowhere." in result.err) == ("", True)
+    assert (result.out, "There is no directory nowhere." in result.err) == ("", True)
 
 
 @pytest.mark.parametrize(

@@ -70,11 +70,11 @@ def test_valid_targets_for_a_saved_plan(cli: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("name", "status", "words"),
     [
-        (".", 64, ". is a folder. Name a file in it, such as plan.json."),
+        (".", 64, ". is a directory. Name a file in it, such as plan.json."),
         ("cluster.yaml", 64, "cluster.yaml is a file of the stack itself"),
         ("pragmaspec.lock", 64, "is a file of the stack itself"),
-        ("state/cluster/state.json", 64, "There is no folder"),
-        ("nowhere/plan.json", 64, "There is no folder"),
+        ("state/cluster/state.json", 64, "There is no directory"),
+        ("nowhere/plan.json", 64, "There is no directory"),
         ("disk.raw", 64, "disk.raw exists and is not a saved plan"),
         ("/dev/full", 1, "No space left on device"),
         ("/proc/self/plan.json", 1, "/proc/self/plan.json"),

@@ -207,9 +207,9 @@ clusters: {one: {site: lab, image: missing, computes: many}}
         ("File not found", "There is no gone"),
         ("File not found", "There is no gone.gpg"),
         ("Unknown catalogue name", "There is no image debian-13x in the catalogue"),
-        ("Folder not found", "There is no folder 2026-11-01-img"),
+        ("Directory not found", "There is no directory 2026-11-01-img"),
         ("File not found", "There is no gone.ISO"),
-        ("Folder not found", "There is no folder repository"),
+        ("Directory not found", "There is no directory repository"),
         ("Unknown site", "There is no site `lab`"),
         ("Not a mapping", "`many` is not valid here"),
     ]

@@ -14,5 +14,5 @@ def image_store_directory() -> Path:
     try:
         reject_url(setting)
     except UrlError as error:
-        raise UsageError("PRAGMASPEC_IMAGES is not a folder", f"{error}.") from None
+        raise UsageError("PRAGMASPEC_IMAGES is not a directory", f"{error}.") from None
     return Path(setting) if setting else cache_home() / "pragmaspec" / "images"

@@ -22,9 +22,9 @@ def image_findings(name: str, model: "ImageModel", directory: Path) -> Iterator[
     at = ("images", name)
     for place, path in _files(model):
         yield from _unreadable((*at, *place), directory / path)
-    for place, path in _folders(model):
+    for place, path in _directories(model):
         if not (directory / path).is_dir():
-            yield Finding((*at, *place), "Folder not found", f"There is no folder {directory / path}. {_RELATIVE}")
+            yield Finding((*at, *place), "Directory not found", f"There is no directory {directory / path}. {_RELATIVE}")
     if model.catalogue:
         yield from _unknown((*at, "catalogue"), model.catalogue)
 
@@ -42,7 +42,7 @@ def _files(model: "ImageModel") -> Iterator[tuple[_Place, str]]:
     yield from ((place, path) for place, path in named.items() if path and "://" not in path)
 
 
-def _folders(model: "ImageModel") -> Iterator[tuple[_Place, str]]:
+def _directories(model: "ImageModel") -> Iterator[tuple[_Place, str]]:
     named: dict[_Place, str | None] = {
         ("clonezilla",): None if _is_iso(model.clonezilla) else model.clonezilla,
         ("pragma", "repository"): model.pragma.repository if model.pragma else None,

@@ -17,7 +17,7 @@ def open_store(location: StackLocation, *, accept_rollback: bool = False) -> "St
 
 
 def store_at(where: str, *, encrypt: bool | None = None, accept_rollback: bool = False) -> "Store":
-    """Return the store at ``where``, a folder or a URL. Raises UsageError, as :func:`open_store`."""
+    """Return the store at ``where``, a directory or a URL. Raises UsageError, as :func:`open_store`."""
     from pragmaspec.state.backends.registry import open_backend
     from pragmaspec.state.store import Store
 
@@ -49,7 +49,7 @@ def decode_state(store: "Store", text: bytes, name: str) -> "State":
 
 
 def refuse_unmigrated_state(location: StackLocation, store: "Store") -> None:
-    """Raise UsageError if the ``state:`` of the spec is empty, while there is a state in the default folder.
+    """Raise UsageError if the ``state:`` of the spec is empty, while there is a state in the default directory.
 
     Planning from an empty state would create everything a second time.
     """
@@ -59,7 +59,7 @@ def refuse_unmigrated_state(location: StackLocation, store: "Store") -> None:
     raise UsageError(
         "The state has not been migrated",
         f"The spec sets the state to {store.backend.title}, which is empty, but {default} contains "
-        "one. Run `pragmaspec state migrate` to copy it. If that folder belongs to something else, move it away. Nothing "
+        "one. Run `pragmaspec state migrate` to copy it. If that directory belongs to something else, move it away. Nothing "
         "was changed.",
     )
 

@@ -28,7 +28,7 @@ class Migration(NamedTuple):
         """
         to = target or (location.state if location.state_from_spec else None)
         if to is None:
-            raise UsageError("No target", "Give the new state: a URL, a folder, or the `state:` of the spec.")
+            raise UsageError("No target", "Give the new state: a URL, a directory, or the `state:` of the spec.")
         default = str(location.default_state) if location.default_state is not None else location.state
         origin = source or (default if target is None else location.state)
         from_, to_ = store_at(origin), store_at(to, encrypt=location.encrypt)

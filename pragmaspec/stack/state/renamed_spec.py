@@ -25,7 +25,7 @@ def refuse_moved_state(location: StackLocation, store: "Store") -> None:
 def refuse_second_stack(location: StackLocation, store: "Store") -> None:
     """Raise UsageError if the stack is not recorded, but clusters of its spec are, by a stack without a spec.
 
-    Its clusters would be created a second time. Applies to default state folders only, as no other depends on the name of the
+    Its clusters would be created a second time. Applies to default state directories only, as no other depends on the name of the
     spec file.
     """
     default = location.default_state
@@ -33,23 +33,23 @@ def refuse_second_stack(location: StackLocation, store: "Store") -> None:
         return
     if os.path.lexists(default / "state.json") or not default.parent.is_dir() or store.exists():
         return
-    for folder in _without_spec(location.spec, default.parent):
-        common = _clusters(location) & _recorded(folder)
+    for directory in _without_spec(location.spec, default.parent):
+        common = _clusters(location) & _recorded(directory)
         if common:
-            raise _second_stack(location, default, folder, sorted(common))
+            raise _second_stack(location, default, directory, sorted(common))
 
 
 def _without_spec(spec: Path, states: Path) -> Iterator[Path]:
-    """Yield the folders in ``states`` with the state of a stack that has no known spec."""
+    """Yield the directories in ``states`` with the state of a stack that has no known spec."""
     named = {stack_name(other) for other in find_specs(spec.parent)}
     used = _used_elsewhere(spec)
-    for folder in sorted(states.iterdir()):
-        if (folder / "state.json").is_file() and folder.name not in named and os.path.realpath(folder) not in used:
-            yield folder
+    for directory in sorted(states.iterdir()):
+        if (directory / "state.json").is_file() and directory.name not in named and os.path.realpath(directory) not in used:
+            yield directory
 
 
 def _used_elsewhere(spec: Path) -> frozenset[str]:
-    """The state folders of other specs that this machine has seen."""
+    """The state directories of other specs that this machine has seen."""
     from pragmaspec.images.store.blobs import BlobStore
     from pragmaspec.images.store.usage import stack_usages
     from pragmaspec.stack.images.store_directory import image_store_directory
@@ -77,21 +77,21 @@ def _clusters(location: StackLocation) -> set[str]:
     return set(clusters.items) if isinstance(clusters, Mapping) and not has_other_name else set()
 
 
-def _recorded(folder: Path) -> set[str]:
-    """The names of the clusters recorded in ``folder``; none if it is unreadable."""
+def _recorded(directory: Path) -> set[str]:
+    """The names of the clusters recorded in ``directory``; none if it is unreadable."""
     try:
-        return set(recorded_clusters(store_at(str(folder)).read()))
+        return set(recorded_clusters(store_at(str(directory)).read()))
     except PragmaspecError:
         return set()
 
 
-def _second_stack(location: StackLocation, default: Path, folder: Path, common: list[str]) -> UsageError:
+def _second_stack(location: StackLocation, default: Path, directory: Path, common: list[str]) -> UsageError:
     clusters = f"cluster{'s' if len(common) > 1 else ''} {', '.join(common)}"
-    move = f"mv {quote(str(folder))} {quote(str(default))}"
+    move = f"mv {quote(str(directory))} {quote(str(default))}"
     return UsageError(
         "The state has another name than the spec",
-        f"Nothing is recorded at {default}, so {location.spec} would start a second stack. {folder} records {clusters} "
+        f"Nothing is recorded at {default}, so {location.spec} would start a second stack. {directory} records {clusters} "
         f"of a stack for which there is no spec here. If {location.spec} is that spec under a new name, write "
-        f"`stack: {folder.name}` in it, or rename the folder: `{move}` (`git {move}` where it is committed). If a second stack "
-        f"is intended, confirm it once with `--state {quote(str(default))}`. Nothing was changed.",
+        f"`stack: {directory.name}` in it, or rename the directory: `{move}` (`git {move}` where it is committed). If a second "
+        f"stack is intended, confirm it once with `--state {quote(str(default))}`. Nothing was changed.",
     )
