@@ -82,8 +82,8 @@ fi
 
 def nat_boot_command(script: str) -> str:
     """Return a command for ``sh -c`` that installs ``script`` and runs it."""
-    folder = NAT_SCRIPT.rpartition("/")[0]
-    write = f"mkdir -p {folder}\ncat > {NAT_SCRIPT} <<'PRAGMASPEC'\n{script}PRAGMASPEC\n"
+    directory = NAT_SCRIPT.rpartition("/")[0]
+    write = f"mkdir -p {directory}\ncat > {NAT_SCRIPT} <<'PRAGMASPEC'\n{script}PRAGMASPEC\n"
     return f"{write}chmod 755 {NAT_SCRIPT}\nexec {NAT_SCRIPT}\n"
 
 

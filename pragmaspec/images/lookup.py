@@ -65,7 +65,7 @@ def _source(what: str, member: str) -> "AnySource":
     from pragmaspec.spec.models.image import InvalidImageSourceError, image_from_location  # noqa: PLC0415
 
     try:
-        image = image_from_location(what, folder=Path(what).is_dir())
+        image = image_from_location(what, directory=Path(what).is_dir())
         return source_of(image.model_copy(update={"member": member or None}), Path())
     except InvalidImageSourceError as error:
         raise UsageError("Not a disk that can be named here", f"{error}.") from None

@@ -24,9 +24,9 @@ class Case(Frozen, frozen=True):
     settings: GuestSettings = GuestSettings()
 
 
-@pytest.mark.parametrize("folder", sorted(CASES.iterdir()), ids=lambda folder: folder.name)
-def test_files_of_all_nodes(folder: Path, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
-    case = msgspec.json.decode((folder / "case.json").read_bytes(), type=Case)
+@pytest.mark.parametrize("directory", sorted(CASES.iterdir()), ids=lambda directory: directory.name)
+def test_files_of_all_nodes(directory: Path, stack_key: StackKey, golden: Callable[[Path, str], None]) -> None:
+    case = msgspec.json.decode((directory / "case.json").read_bytes(), type=Case)
     for node in case.cluster.nodes:
         files = {file.path: file for file in given(node, case.cluster, stack_key)}
         own = {Path(path).name: files[path].content for path in (CONTRACT_JSON, VC_OUT, "/etc/pragmaspec/interfaces")}
@@ -34,9 +34,9 @@ def test_files_of_all_nodes(folder: Path, stack_key: StackKey, golden: Callable[
         own["network-config"] = network_config_text(node, case.cluster)
         own["meta-data"] = meta_data_text(node, Mark(lineage=case.cluster.lineage, address=node.address))
         for name, content in own.items():
-            golden(folder / node.name / name, without_private_keys(content))
+            golden(directory / node.name / name, without_private_keys(content))
         for path in ("/etc/hosts", "/etc/pragmaspec/machinefile", "/etc/ssh/ssh_known_hosts", "/root/.ssh/authorized_keys"):
-            golden(folder / "every-node" / Path(path).name, files[path].content)
+            golden(directory / "every-node" / Path(path).name, files[path].content)
 
 
 def given(node: Node, cluster: GuestCluster, stack_key: StackKey) -> tuple[GuestFile, ...]:

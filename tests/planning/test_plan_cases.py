@@ -1,4 +1,4 @@
-"""Golden plans, one folder each under ``tests/cases/plan``; adding a case needs no Python.
+"""Golden plans, one directory each under ``tests/cases/plan``; adding a case needs no Python.
 
 spec.yaml      the spec                            before.yaml   the spec applied earlier, from which state.json is made
 earlier.yaml   the spec applied before that

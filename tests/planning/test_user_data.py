@@ -37,10 +37,10 @@ def nodes_documents(common: dict[str, Any], frontend: dict[str, Any]) -> list[st
             "hello": {"site": "lab", "image": "debian-12", "user_data": common, "frontend": {"user_data": frontend}},
         },
     }
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "spec.yaml"
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "spec.yaml"
         file.write_text(json.dumps(spec, ensure_ascii=True), encoding="utf-8")
-        loaded = load_spec(file, user_config=Path(folder), home=Path(folder))
+        loaded = load_spec(file, user_config=Path(directory), home=Path(directory))
     (found,) = expand(loaded, {"debian-12": image("debian-12")}).clusters
     return [found.frontend.user_data, found.computes.user_data]
 

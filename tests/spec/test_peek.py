@@ -27,7 +27,7 @@ URL = "https://host:8/a/b?c=d"
         ("state: ~", "", None),
         ('state: "null"', "null", None),
         ("state:\nclusters: {}", "", None),
-        ("state: a folder with blanks", "a folder with blanks", None),
+        ("state: a directory with blanks", "a directory with blanks", None),
         (f"{{state: {URL}, clusters: {{}}}}", URL, None),
         (f'{{"state": {{"url": "{URL}", "encrypt": true}}, "clusters": {{}}}}', URL, True),
         (f"# first\n---\n  state: {URL}\n  clusters: {{}}", URL, None),

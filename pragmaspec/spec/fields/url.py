@@ -22,16 +22,16 @@ def url_field(
     *,
     schemes: tuple[str, ...] = WEB_SCHEMES,
     path: bool = False,
-    folder: bool = False,
+    directory: bool = False,
     words: tuple[str, ...] = (),
     credential_advice: str = _NETRC_ADVICE,
 ) -> ScalarField:
     """Return a field type for URLs of one of ``schemes`` without credentials, for ``words``, and with ``path`` for paths.
 
-    With ``folder``, the URL is that of a directory, which may be a whole bucket. ``advice`` and ``credential_advice`` complete
+    With ``directory``, the URL is that of a directory, which may be a whole bucket. ``advice`` and ``credential_advice`` complete
     error messages.
     """
-    bucket = rf"{_BUCKET_FORM}(/[^\s\\]*)?" if folder else rf"{_BUCKET_FORM}/[^\s\\]+"
+    bucket = rf"{_BUCKET_FORM}(/[^\s\\]*)?" if directory else rf"{_BUCKET_FORM}/[^\s\\]+"
     forms = [*words, WEB_URL_PATTERN, *([bucket] if "s3" in schemes else []), *([PATH_PATTERN] if path else [])]
     plain = text(f"^({'|'.join(forms)})$", advice)
 
@@ -48,7 +48,7 @@ def url_field(
             key = parse_s3_url(value, IMAGE_OPTIONS).key if scheme == "s3" else "of another kind"
         except UrlError as error:
             raise value_error("Invalid URL", f"{value_text(value)} cannot be used: {error}") from None
-        if not key and not folder:
+        if not key and not directory:
             raise value_error("Invalid URL", f"{value_text(value)} names a bucket, but no object in it; write s3://BUCKET/KEY")
         return str(value)
 

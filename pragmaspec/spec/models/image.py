@@ -21,7 +21,7 @@ _PLACE = url_field(
     "write the https:// or s3:// URL of a directory (without a password), or a path relative to the spec",
     schemes=_HTTP_OR_S3,
     path=True,
-    folder=True,
+    directory=True,
 )
 _SIGNATURE = url_field("write the URL of the signature, or inline if the file of checksums contains it", words=("inline",))
 _SOURCE = url_field(
@@ -258,10 +258,10 @@ class InvalidImageSourceError(ValueError):
     """The location is not a valid image source. The message is a sentence without a full stop."""
 
 
-def image_from_location(location: str, *, folder: bool = False) -> ImageModel:
-    """Return an image with the path or URL ``location`` (``folder``: of a Clonezilla image). Raises InvalidImageSourceError."""
+def image_from_location(location: str, *, directory: bool = False) -> ImageModel:
+    """Return the image at a path or URL. ``directory``: it is a Clonezilla image. Raises InvalidImageSourceError."""
     try:
-        return ImageModel(clonezilla=location) if folder else ImageModel(source=location)
+        return ImageModel(clonezilla=location) if directory else ImageModel(source=location)
     except ValidationError as error:
         detail = "; ".join(str(each["ctx"]["detail"]) for each in error.errors())
         raise InvalidImageSourceError(capitalized(detail)) from None

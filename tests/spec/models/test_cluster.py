@@ -83,6 +83,6 @@ def test_models_are_immutable() -> None:
 
 def test_an_image_is_created_from_its_location() -> None:
     assert image_from_location("./disk.qcow2").source == "./disk.qcow2"
-    assert image_from_location("./img", folder=True).clonezilla == "./img"
+    assert image_from_location("./img", directory=True).clonezilla == "./img"
     with pytest.raises(InvalidImageSourceError, match=r"^`http://h:0/` cannot be used: its port is not between 1 and 65535$"):
         image_from_location("http://h:0/")
