@@ -177,7 +177,7 @@ class PausingProvider(FakeProvider):
         return outputs
 
     def resume(self, node: Node, mark: Mark) -> None:
-        with self._call("release", mark):
+        with self._call("resume", mark):
             self.running.add(mark.address)
 
 

@@ -146,7 +146,7 @@ def test_with_paused_boot_all_machines_are_created_before_any_is_resumed(store, 
     _apply(store, site, bring_up(9), tmp_path)
     verbs = [call.partition(" ")[0] for call in site.calls]
     assert sorted(verbs[:2]) == ["allocate", "stage"]
-    assert verbs[2:] == ["boot"] * 10 + ["release"] * 10
+    assert verbs[2:] == ["boot"] * 10 + ["resume"] * 10
     assert set(_statuses(store).values()) == {"ready"}
     assert site.running == site.made
 
@@ -166,7 +166,7 @@ def test_a_failed_paused_boot_does_not_block_the_other_machines(store, tmp_path)
 
 def test_a_machine_that_cannot_be_resumed_is_recorded_as_pending(store, tmp_path):
     address = "lab/hello/node/hello-compute-1"
-    site = PausingProvider(_refusing(f"release {address}"))
+    site = PausingProvider(_refusing(f"resume {address}"))
     with pytest.raises(ApplyIncompleteError, match="hello-compute-1"):
         _apply(store, site, bring_up(2), tmp_path)
     assert _statuses(store)[address] == "pending"
