@@ -17,8 +17,8 @@ from pragmaspec.state_model import State
 from pragmaspec.text import few
 
 _HEAD = """\
-# An Ansible inventory, written by pragmaspec from the recorded state. After a change of the stack, and after a restart of this
-# machine (the ssh files that it names may be gone then), write it anew: pragmaspec inventory > hosts.yaml
+# An Ansible inventory, written by pragmaspec from the recorded state. Generate it again after a change of the stack, and after a
+# restart of this machine, which may remove the ssh files that it refers to: pragmaspec inventory > hosts.yaml
 """
 _MAX_NAMED = 5
 
@@ -95,7 +95,7 @@ def inventory_warnings(state: State, routes: Sequence[Route]) -> tuple[str, ...]
     """Return a sentence per reason why Ansible cannot reach some of the recorded nodes."""
     nodes = state.nodes()
     if not nodes:
-        return ("No node is recorded, so the inventory is empty. `pragmaspec apply` makes the nodes of the spec.",)
+        return ("No node is recorded, so the inventory is empty. `pragmaspec apply` creates the nodes of the spec.",)
     routed = {route.node for route in routes}
     apart = [node.name for node in nodes if node.address not in routed]
     off = sorted({node.cluster for node in nodes if node.address in routed and not node.running})
