@@ -124,7 +124,7 @@ def test_ansible_accepts_the_inventory_file_and_script(cli: CommandLine) -> None
 def test_inventory_warns_about_unreachable_nodes(cli: CommandLine) -> None:
     cli.spec()
     before = cli("inventory")
-    assert "apply` makes the nodes" in before.err
+    assert "apply` creates the nodes" in before.err
     assert "hosts: {}" in before.out
     assert "Nothing is recorded yet" in cli("ssh-config", status=64).err
     cli.running()
