@@ -79,7 +79,7 @@ class _Nodes:
         self._disks = disks
         self._recorded = recorded
         self._records = _by_uuid(recorded, host.site.name)
-        self._builds = _orphaned(host, lineage, disks)
+        self._generations = _orphaned(host, lineage, disks)
         self._layers = _layers(host, lineage, disks, all_layers=all_layers)
 
     def observed(self) -> tuple[ObservedNode, ...]:
@@ -97,7 +97,7 @@ class _Nodes:
                     foreign.add(domain.name)
                 continue
             found[owner.address] = self._node(domain, owner, record)
-        for address, generation in {**dict.fromkeys(self._layers, 0), **self._builds}.items():
+        for address, generation in {**dict.fromkeys(self._layers, 0), **self._generations}.items():
             if names.domain_name(address.rpartition("/")[2], Mark(lineage=self._lineage, address=address)) not in foreign:
                 found.setdefault(address, self._remains(address, generation))
         return tuple(found[address] for address in sorted(found))
@@ -133,8 +133,8 @@ class _Nodes:
     def _compare(self, domain: ObservedDomain, record: Record | None) -> Comparison:
         if record is None or self._recorded is None:
             return Comparison()
-        parts = recorded_config(self._host, self._recorded, record, domain.definition.get("type", ""))
-        return compare_domain(self._host, domain, parts) if parts is not None else Comparison()
+        config = recorded_config(self._host, self._recorded, record, domain.definition.get("type", ""))
+        return compare_domain(self._host, domain, config) if config is not None else Comparison()
 
     def _remains(self, address: str, generation: int) -> ObservedNode:
         """The remains of a node without a domain: its disk, and files based on it."""
@@ -143,7 +143,7 @@ class _Nodes:
             address=address,
             generation=generation,
             status="undefined",
-            disk=address in self._builds,
+            disk=address in self._generations,
             layers=layers,
             remedy=f"qemu-img commit {layers[0].file} && rm {layers[0].file} (on the host)" if len(layers) == 1 else "",
         )
@@ -152,7 +152,7 @@ class _Nodes:
         """True if ``domain`` is the stack's own by its UUID but has no mark. It counts as undefined, and is defined anew."""
         node, _ = names.parse_domain(domain.name) or ("", "")
         address = names.node_address(self._host.site.name, node)
-        return domain.uuid == Mark(lineage=self._lineage, address=address, generation=self._builds.get(address, 0)).uuid
+        return domain.uuid == Mark(lineage=self._lineage, address=address, generation=self._generations.get(address, 0)).uuid
 
 
 def _short(name: str) -> str:

@@ -79,7 +79,7 @@ class LibvirtProvider(Provider, PeerImages, PausedBoot, NetworkUse, BootCheck, A
 
     @override
     def inventory(self) -> Inventory:
-        with self._translated("list what is taken"):
+        with self._translated("take the inventory"):
             return take_inventory(self._host)
 
     @override

@@ -23,6 +23,18 @@ PRIVATE = "0600"
 SHARED = "0644"
 """Mode of staged images: only the daemon may write."""
 
+CHUNK_BYTES = 2**20
+"""Bytes per stream packet: far below libvirt's limit (VIR_NET_MESSAGE_MAX in its virnetprotocol.x), and a third faster than
+the 256 KiB of its own tools; larger packets are slower again (``benchmarks/staging.py``)."""
+
+REFRESH_LIMIT_S = 30.0
+POLL_S = 0.05
+MISSING_FILE = -1
+"""The size of a listed volume whose file no longer exists."""
+
+ByteCounter = Callable[[int], None]
+"""Receives the number of further bytes that have been transferred."""
+
 
 def overlay_xml(name: str, capacity_bytes: int, base: str, base_format: Literal["qcow2", "raw"]) -> str:
     """A qcow2 overlay on ``base``, whose format is declared rather than probed."""
@@ -47,19 +59,6 @@ def _volume(name: str, capacity_bytes: int, kind: str, mode: str) -> Element:
     SubElement(target, "format", {"type": kind})
     SubElement(SubElement(target, "permissions"), "mode").text = mode
     return volume
-
-
-CHUNK_BYTES = 2**20
-"""Bytes per stream packet: far below libvirt's limit (VIR_NET_MESSAGE_MAX in its virnetprotocol.x), and a third faster than
-the 256 KiB of its own tools; larger packets are slower again (``benchmarks/staging.py``)."""
-
-REFRESH_LIMIT_S = 30.0
-POLL_S = 0.05
-MISSING_FILE = -1
-"""The size of a listed volume whose file no longer exists."""
-
-ByteCounter = Callable[[int], None]
-"""Receives the number of further bytes that have been transferred."""
 
 
 def list_names(host: Host) -> set[str]:

@@ -37,8 +37,7 @@ def offer_image(host: Host, image: StagedImage, incoming: Mark | None = None) ->
     if incoming is None and not is_complete(host, image):
         raise _offer_error(host, image, "the image is not there")
 
-    # Takes 60 ms to import, and most commands offer no image.
-    from pragmaspec.providers.libvirt.images.tls_identity import new_tls_identity  # noqa: PLC0415
+    from pragmaspec.providers.libvirt.images.tls_identity import new_tls_identity  # noqa: PLC0415 - takes 60 ms to import
 
     volumes, identity = names.image_volumes(image), new_tls_identity(PEER_HOST_NAME)
     paths = {part: f"/{secrets.token_hex(32)}" for part in volumes}

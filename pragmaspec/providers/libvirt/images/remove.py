@@ -30,7 +30,7 @@ def release_image(host: Host, digest: str, mark: Mark) -> None:
             try:
                 _remove(host, digest)
             finally:
-                with suppress(libvirt.libvirtError, SiteError):
+                with suppress(libvirt.libvirtError, SiteError):  # A lock that is left is taken over once it is stale.
                     volumes.remove(host, names.staging_marker(digest, mark))
             return
     volumes.remove(host, names.staging_marker(digest, mark))

@@ -241,8 +241,11 @@ def test_a_silent_client_does_not_block_others(pair: tuple[Subject, Subject]) ->
 def test_process_lists_contain_no_secrets(pair: tuple[Subject, Subject]) -> None:
     first, second = pair
     observed: list[str] = []
+
+    def progress(_done: int, _total: int) -> None:
+        observed.extend(working())
+
     with first.provider.offer(first.image) as offer:
-        progress = lambda done, total: observed.extend(working())  # noqa: E731
         second.provider.stage_from_peer(second.stage_request(nothing_here, progress), offer)
     assert any("load_cert_chain" in words for words in observed)
     secrets = [path for _, path in offer.paths] + ["PRIVATE KEY", "BEGIN CERTIFICATE"]
