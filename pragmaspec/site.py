@@ -1,9 +1,13 @@
 """The options of a site, as written in the spec. Plain values."""
 
-from typing import Literal
+from typing import Literal, TypeVar
+
+import msgspec
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.typing import override
+
+Options = TypeVar("Options", bound=Frozen)
 
 
 class PublicNetwork(Frozen, frozen=True):
@@ -51,6 +55,11 @@ class SiteBase(Frozen, frozen=True, tag_field="provider"):
     overcommit: Overcommit = Overcommit()
     parallel: int = 4
     """Maximum number of concurrent calls to the site."""
+
+    @property
+    def provider_name(self) -> str:
+        """The value of ``provider:`` in the spec."""
+        return str(self.__struct_config__.tag)
 
     @property
     def completes_late(self) -> bool:
@@ -127,4 +136,31 @@ class SimulatedSite(SiteBase, frozen=True, tag="simulated"):
         return self.window_s > 0
 
 
-Site = LibvirtSite | SimulatedSite
+class ExternalSite(SiteBase, frozen=True, kw_only=True, tag="external"):
+    """A site whose own options only its provider reads, such as one of another package.
+
+    It can be decoded where the provider is not installed. ``plugin`` is the value of ``provider:`` in the spec.
+    """
+
+    plugin: str
+    options: str = "{}"
+    """A JSON object with sorted keys, as text: immutable, like all values."""
+    late_effects: bool = False
+    """The value of :attr:`completes_late`, as the provider's description declares it."""
+
+    @property
+    @override
+    def provider_name(self) -> str:
+        return self.plugin
+
+    @property
+    @override
+    def completes_late(self) -> bool:
+        return self.late_effects
+
+    def read_options(self, kind: type[Options]) -> Options:
+        """Return the options as a value of ``kind``. Raises msgspec.ValidationError when they do not fit."""
+        return msgspec.json.decode(self.options, type=kind)
+
+
+Site = LibvirtSite | SimulatedSite | ExternalSite

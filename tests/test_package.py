@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pragmaspec
-from pragmaspec.providers.registry import _LIBRARIES
+from pragmaspec.plugins import BUILT_IN
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -116,8 +116,8 @@ def test_install_hints_are_declared_requirements() -> None:
     hints = {hint for file in texts for hint in re.findall(r"pip install '?([^'`\s]+)", file.read_text(encoding="utf-8"))}
     extras = PROJECT["optional-dependencies"]
     known = {requirement for name, required in extras.items() if name != "dev" for requirement in required}
-    assert hints - {"{library}"} <= known
-    assert set(_LIBRARIES.values()) <= known
+    assert hints - {"{requirement}"} <= known
+    assert {requirement for each in BUILT_IN.values() for _, requirement in each.libraries} <= known
 
 
 def _run(*command: str | Path, cwd: Path | None = None) -> str:

@@ -1,16 +1,27 @@
 """Expands a site of the spec into the plain value that providers and the state use."""
 
+import json
 from typing import Any
 
-from pragmaspec.site import Fault, LibvirtSite, Overcommit, PublicNetwork, Reserve, SimulatedHost, SimulatedSite, Site
+from pragmaspec.site import (
+    ExternalSite,
+    Fault,
+    LibvirtSite,
+    Overcommit,
+    PublicNetwork,
+    Reserve,
+    SimulatedHost,
+    SimulatedSite,
+    Site,
+)
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import LibvirtSiteModel, SimulatedSiteModel
-from pragmaspec.spec.models.site import FaultModel, PublicNetworkModel, SiteCommonModel
+from pragmaspec.spec.models.site import FaultModel, PublicNetworkModel, SiteOptions
 
 
 def wanted_site(loaded: LoadedSpec, name: str) -> Site:
     """Return the site called ``name``."""
-    model = loaded.model.sites[name]
+    model: SiteOptions = loaded.model.sites[name]
     common = _common_options(name, model)
     if isinstance(model, LibvirtSiteModel):
         return LibvirtSite(
@@ -22,6 +33,8 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
             fetch=model.fetch,
             neighbourhood=model.neighbourhood,
         )
+    if not isinstance(model, SimulatedSiteModel):
+        return _external(loaded, name, model, common)
     return SimulatedSite(
         **common,
         file=_file(loaded, name, model),
@@ -32,7 +45,18 @@ def wanted_site(loaded: LoadedSpec, name: str) -> Site:
     )
 
 
-def _common_options(name: str, model: SiteCommonModel) -> dict[str, Any]:
+def _external(loaded: LoadedSpec, name: str, model: SiteOptions, common: dict[str, Any]) -> ExternalSite:
+    options = model.plain_options(loaded.site_directories[name])
+    plugin = loaded.plugins[name]
+    return ExternalSite(
+        **common,
+        plugin=plugin.name,
+        options=json.dumps(options, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        late_effects=plugin.description.completes_late,
+    )
+
+
+def _common_options(name: str, model: SiteOptions) -> dict[str, Any]:
     """Return the fields of :class:`SiteBase`."""
     return {
         "name": name,

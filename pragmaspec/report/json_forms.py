@@ -41,7 +41,7 @@ def error_json(error: PragmaspecError) -> JsonObject:
 
 def site_json(site: Site) -> JsonObject:
     """Return the name and provider of a site."""
-    return {"name": site.name, "provider": str(site.__struct_config__.tag)}
+    return {"name": site.name, "provider": site.provider_name}
 
 
 def resource_json(resource: Resource) -> JsonObject:

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from pragmaspec.spec.models.cluster import SitesModel, SpecModel
+from pragmaspec.spec.models.cluster import sites_model, spec_model
+from pragmaspec.spec.validation.site_providers import installed_models
 from pragmaspec.typing import override
 
 
@@ -34,21 +35,23 @@ class _Schema(GenerateJsonSchema):
         return False
 
 
-def schema_text() -> str:
-    """Return the content of the schema file of specs."""
-    return _text(SpecModel)
+def schema_text(*, installed: bool = False) -> str:
+    """Return the schema of specs. ``installed``: with the installed providers of other packages.
+
+    Raises SpecError if one of these cannot be used.
+    """
+    return _text(spec_model(installed_models() if installed else ()), "pragmaspec spec")
 
 
-def sites_schema_text() -> str:
-    """Return the content of the schema file of sites files."""
-    return _text(SitesModel)
+def sites_schema_text(*, installed: bool = False) -> str:
+    """Return the schema of sites files, as :func:`schema_text`."""
+    return _text(sites_model(installed_models() if installed else ()), "pragmaspec sites file")
 
 
-def _text(model: type[BaseModel]) -> str:
+def _text(model: type[BaseModel], title: str) -> str:
     found = model.model_json_schema(schema_generator=_Schema)
     for definition in found.get("$defs", {}).values():
         definition.pop("title", None)
-    title = "pragmaspec spec" if model is SpecModel else "pragmaspec sites file"
     whole = {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": title}
     return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pragmaspec.errors import Problem, Where
+from pragmaspec.plugins import Plugin
 from pragmaspec.spec.findings import Finding
 from pragmaspec.spec.models.cluster import SpecModel
 from pragmaspec.spec.yaml.tree import Document, TreePath
@@ -35,6 +36,10 @@ class LoadedSpec:
     need: frozenset[str] | None = None
     unread: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The fields of nodes that depend on unreadable files, by cluster."""
+    plugins: Mapping[str, Plugin] = field(default_factory=dict)
+    """The providers of other packages, by site."""
+    plugin_files: tuple[tuple[str, str], ...] = ()
+    """Files that change when such a package does, as ``files``."""
 
     def needs(self, cluster: str) -> bool:
         """True if the files of ``cluster`` had to be readable."""

@@ -8,15 +8,18 @@ from typing import Any
 from pragmaspec import paths
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.files import NotRegularFileError
+from pragmaspec.plugins import Plugin
 from pragmaspec.spec.attachments import Attachments
 from pragmaspec.spec.fields.default_keys import agent_socket
 from pragmaspec.spec.fields.user_data import merged, size_problem
 from pragmaspec.spec.files import TrackedReader
 from pragmaspec.spec.findings import Finding, overlaps
 from pragmaspec.spec.loaded_spec import LoadedSpec
-from pragmaspec.spec.models.cluster import ClusterModel, SiteModel, SitesModel, SpecModel
+from pragmaspec.spec.models.cluster import ClusterModel, SiteOptions, SitesModel, SpecModel, sites_model, spec_model
 from pragmaspec.spec.models.image import ImageModel
+from pragmaspec.spec.models.site import SimulatedSiteModel
 from pragmaspec.spec.validation.cross_checks import ANY_SITE, cross_findings
+from pragmaspec.spec.validation.site_providers import SiteProviders, site_providers
 from pragmaspec.spec.validation.translate import validate
 from pragmaspec.spec.yaml.parser import read_document
 from pragmaspec.spec.yaml.tree import Document, TreePath
@@ -70,9 +73,11 @@ class _Loader:
     """Paths with reported problems, which later checks ignore."""
     document: Document | None = None
     spec: SpecModel | None = None
-    sites: dict[str, SiteModel] = field(default_factory=dict)
+    sites: dict[str, SiteOptions] = field(default_factory=dict)
     site_documents: dict[str, Document] = field(default_factory=dict)
     site_directories: dict[str, Path] = field(default_factory=dict)
+    plugins: dict[str, Plugin] = field(default_factory=dict)
+    plugin_files: TrackedReader = field(default_factory=TrackedReader)
 
     def read_spec(self) -> None:
         """Read and validate the spec. Raises SpecError if the file cannot be read, or is a sites file."""
@@ -97,7 +102,8 @@ class _Loader:
                 "Name a spec, which contains `clusters`."
             )
             raise SpecError.of([Finding(("sites",), "Sites file", detail, at_key=True).problem(self.document)])
-        self.spec, findings = validate(self.document, SpecModel)
+        providers = self._providers(self.document)
+        self.spec, findings = validate(self.document, spec_model(providers.models), providers.findings)
         self._report(findings, self.document)
         self._add_sites(self.document, self.spec, self.path.parent)
 
@@ -118,7 +124,8 @@ class _Loader:
             self.problems.append(Problem(summary="Sites file not readable", detail=f"{file} cannot be read: {error.strerror}."))
             return
         if document is not None:
-            sites, findings = validate(document, SitesModel)
+            providers = self._providers(document)
+            sites, findings = validate(document, sites_model(providers.models), providers.findings)
             self._report(findings, document)
             self._add_sites(document, sites, directory)
 
@@ -149,7 +156,7 @@ class _Loader:
             self.problems += [finding.problem(self.document) for finding in _too_large(name, user_data)]
         self.problems += attachments.problems
         if self.need is None and not any(problem.severity == "error" for problem in self.problems):
-            simulated = {name for name, site in self.sites.items() if site.provider == "simulated"}
+            simulated = {name for name, site in self.sites.items() if isinstance(site, SimulatedSiteModel)}
             self.problems += attachments.missing_keys({name for name, each in spec.clusters.items() if each.site in simulated})
         found = tuple(sorted(dict.fromkeys(self.problems), key=self._position))
         if any(problem.severity == "error" for problem in found):
@@ -166,6 +173,8 @@ class _Loader:
             warnings=found,
             need=self.need,
             unread=unread,
+            plugins=self.plugins,
+            plugin_files=self.plugin_files.record,
         )
 
     def _read_leniently(
@@ -187,6 +196,13 @@ class _Loader:
         unread += ["keys"] if _has_errors(keys) else []
         unread += ["first_boot"] if _has_errors(data) or any(_too_large(name, user_data)) else []
         return tuple(unread)
+
+    def _providers(self, document: Document) -> SiteProviders:
+        found = site_providers(document)
+        self.plugins = {**found.plugins, **self.plugins}
+        for file in found.files:
+            self.plugin_files.read_optional(Path(file))
+        return found
 
     def _check(self, spec: SpecModel, document: Document) -> None:
         for finding in cross_findings(spec, _keys(document, "images"), self.site_documents):

@@ -91,7 +91,7 @@ def _read(location: StackLocation, library: "ImageLibrary", reporter: "ImageRepo
     if library.lasting and _can_detect_changes(spec, loaded):
         lock = (loaded.directory / LOCK_FILE).absolute()
         files = (entry for entry in loaded.files if entry[0] != AGENT_ENTRY)  # the agent is part of the context
-        cache.put(spec, wanted, (*files, (str(lock), file_digest(lock))), _context(spec))
+        cache.put(spec, wanted, (*files, *loaded.plugin_files, (str(lock), file_digest(lock))), _context(spec))
     return wanted
 
 

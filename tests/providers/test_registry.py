@@ -8,23 +8,30 @@ from typing import get_args, get_type_hints
 
 import pytest
 
+from pragmaspec.plugins import BUILT_IN
 from pragmaspec.providers.base import Abilities, Provider
-from pragmaspec.providers.registry import PROVIDERS, open_provider, provider_name
+from pragmaspec.providers.registry import open_provider
 from pragmaspec.providers.simulated.provider import SimulatedProvider
-from pragmaspec.site import LibvirtSite, SimulatedSite, Site
+from pragmaspec.site import ExternalSite, LibvirtSite, SimulatedSite, Site
 
 METHODS = [name for name, member in vars(Provider).items() if inspect.isfunction(member) and not name.startswith("_")]
 ABILITIES = {name: get_args(hint)[0] for name, hint in get_type_hints(Abilities).items()}
-SITES = {kind.__struct_config__.tag: kind for kind in get_args(Site)}
+SITES = {kind.__struct_config__.tag: kind for kind in get_args(Site) if kind is not ExternalSite}
 
 
 def provider_class(name):
-    module, _, attribute = PROVIDERS[name].partition(":")
+    module, _, attribute = BUILT_IN[name].provider.partition(":")
     return getattr(import_module(module), attribute)
 
 
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
+def test_the_description_of_a_provider_names_its_abilities(name):
+    provider = open_provider(SITES[name](name="lab"))
+    assert BUILT_IN[name].abilities == tuple(each for each in sorted(ABILITIES) if getattr(provider.abilities, each) is not None)
+
+
 def test_every_kind_of_site_has_a_provider():
-    assert sorted(PROVIDERS) == sorted(SITES)
+    assert sorted(BUILT_IN) == sorted(SITES)
 
 
 def test_protocol_has_the_expected_methods():
@@ -45,14 +52,14 @@ def test_protocol_has_the_expected_methods():
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", sorted(PROVIDERS))
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_every_provider_implements_every_method_with_the_same_signature(name, method):
     assert getattr(provider_class(name), method) is not getattr(Provider, method), "the stub of the protocol"
     assert signature(getattr(provider_class(name), method)) == signature(getattr(Provider, method))
 
 
 @pytest.mark.parametrize("ability", sorted(ABILITIES))
-@pytest.mark.parametrize("name", sorted(PROVIDERS))
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_a_provider_names_exactly_the_abilities_that_it_implements(name, ability):
     protocol = ABILITIES[ability]
     provider = open_provider(SITES[name](name="lab"))
@@ -73,7 +80,7 @@ def named(annotation):
     return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
 
 
-@pytest.mark.parametrize("name", sorted(PROVIDERS))
+@pytest.mark.parametrize("name", sorted(BUILT_IN))
 def test_a_provider_requires_only_its_site(name):
     needed = [
         parameter.name
@@ -85,7 +92,7 @@ def test_a_provider_requires_only_its_site(name):
 
 def test_open_provider_selects_by_kind_of_site():
     site = SimulatedSite(name="lab", file=":memory:")
-    assert provider_name(site) == "simulated"
+    assert site.provider_name == "simulated"
     provider = open_provider(site)
     assert isinstance(provider, SimulatedProvider)
     provider.close()

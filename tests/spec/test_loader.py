@@ -161,7 +161,7 @@ def test_an_invalid_site_is_not_replaced_by_one_in_another_file(load: Load, tmp_
     (tmp_path / "sites.yaml").write_text("sites: {lab: {provider: libvirt}}\n")
     with pytest.raises(SpecError) as caught:
         load(sample.replace("provider: libvirt", "provider: moon"))
-    assert [problem.summary for problem in caught.value.problems] == ["Invalid value"]
+    assert [problem.summary for problem in caught.value.problems] == ["Unknown provider"]
 
 
 def test_a_spec_named_sites_yaml_is_read_once(tmp_path: Path) -> None:

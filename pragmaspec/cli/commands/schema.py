@@ -17,4 +17,4 @@ def schema(*, sites: Annotated[bool, typer.Option("--sites", help="Print the sch
     """Print the JSON Schema (2020-12) of the spec."""
     from pragmaspec.spec.json_schema import schema_text, sites_schema_text
 
-    out().write(sites_schema_text() if sites else schema_text())
+    out().write(sites_schema_text(installed=True) if sites else schema_text(installed=True))

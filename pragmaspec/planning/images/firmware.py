@@ -10,7 +10,7 @@ from pragmaspec.planning.observed import Inventory
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.wanted import Wanted, WantedImage
 from pragmaspec.resources import Node
-from pragmaspec.site import LibvirtSite
+from pragmaspec.site import SimulatedSite
 from pragmaspec.state_model import State
 
 FIRMWARE_PACKAGES = {
@@ -45,7 +45,7 @@ def unbootable_image_warnings(
 
     ``why`` returns what an image lacks, empty if nothing; it is called only for images that nodes boot from.
     """
-    real = {site.name for site in wanted.sites if isinstance(site, LibvirtSite)}
+    real = {site.name for site in wanted.sites if not isinstance(site, SimulatedSite)}
     nodes = [action.resource for action in actions if action.verb == "boot" and action.resource.site in real]
     booted = {(node.image, node.firmware) for node in nodes if isinstance(node, Node)}
     found = ((image, why(image)) for image in wanted.images if (image.digest, image.firmware) in booted)

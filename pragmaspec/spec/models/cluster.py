@@ -3,9 +3,11 @@
 The JSON Schema in ``schemas/`` is generated from the models by :mod:`pragmaspec.spec.json_schema`.
 """
 
-from typing import Annotated, Any, Literal
+from copy import copy
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar, Union
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
 from pragmaspec.spec.fields.addresses import VLAN_MAX, network, public_address
@@ -16,7 +18,7 @@ from pragmaspec.spec.fields.user_data import user_data
 from pragmaspec.spec.models.base import Model, ShortForm
 from pragmaspec.spec.models.image import BuildModel, ImageModel
 from pragmaspec.spec.models.move import MoveModel
-from pragmaspec.spec.models.site import DEVICE_PATTERN, LibvirtSiteModel, SimulatedSiteModel, SiteModel
+from pragmaspec.spec.models.site import DEVICE_PATTERN, LibvirtSiteModel, SimulatedSiteModel, SiteModel, SiteOptions
 
 COMPUTES_MAX = 1_000_000
 PackageName = Annotated[str, text(r"^[A-Za-z0-9][A-Za-z0-9+._:~=-]*$", "write the name of a package of the image's distribution")]
@@ -184,6 +186,9 @@ class ClusterModel(Model):
 _EXTENSION_KEYS: JsonDict = {"patternProperties": {"^x-": {"description": "Ignored; can be used to define YAML anchors."}}}
 
 
+_Sites = TypeVar("_Sites", "SpecModel", "SitesModel")
+
+
 class SpecModel(Model):
     """Virtual clusters, the images they boot, and the sites they run at."""
 
@@ -235,6 +240,36 @@ class SitesModel(Model):
     )
 
 
+ExternalModels = tuple[tuple[str, type[SiteOptions]], ...]
+"""Models of sites of other packages, by the value of ``provider:``."""
+
+
+def spec_model(external: ExternalModels = ()) -> type[SpecModel]:
+    """Return the model of specs whose sites may also have the providers ``external``."""
+    return _with_providers(SpecModel, external) if external else SpecModel
+
+
+def sites_model(external: ExternalModels = ()) -> type[SitesModel]:
+    """Return the model of sites files whose sites may also have the providers ``external``."""
+    return _with_providers(SitesModel, external) if external else SitesModel
+
+
+@lru_cache
+def _with_providers(model: type[_Sites], external: ExternalModels) -> type[_Sites]:
+    kinds = [LibvirtSiteModel, SimulatedSiteModel, *(_with_provider(kind, provider) for provider, kind in external)]
+    one = Annotated[Union[tuple(kinds)], Field(discriminator="provider")]  # type: ignore[valid-type]  # noqa: UP007
+    sites = (dict[Annotated[str, name()], one], copy(model.model_fields["sites"]))  # type: ignore[valid-type]
+    fields: dict[str, Any] = {"sites": sites}
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, __module__=__name__, **fields)
+
+
+def _with_provider(model: type[SiteOptions], provider: str) -> type[SiteOptions]:
+    """Return ``model`` with the key ``provider``."""
+    field = (Literal[provider], Field(description="The provider of the site.", examples=[provider]))
+    fields: dict[str, Any] = {"provider": field}
+    return create_model(model.__name__, __base__=model, __doc__=model.__doc__, __module__=model.__module__, **fields)
+
+
 __all__ = [
     "BuildModel",
     "ClusterModel",
@@ -249,7 +284,10 @@ __all__ = [
     "RoleModel",
     "SimulatedSiteModel",
     "SiteModel",
+    "SiteOptions",
     "SitesModel",
     "SpecModel",
     "StateModel",
+    "sites_model",
+    "spec_model",
 ]

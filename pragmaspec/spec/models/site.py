@@ -1,5 +1,6 @@
 """Models of sites."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -101,8 +102,8 @@ class OvercommitModel(Model):
     )
 
 
-class SiteCommonModel(Model):
-    """Keys common to all providers."""
+class SiteOptions(Model):
+    """Keys common to all providers. Base of the options of every provider."""
 
     public: PublicNetworkModel | None = Field(
         default=None,
@@ -127,8 +128,16 @@ class SiteCommonModel(Model):
         default=4, description="Maximum number of concurrent calls to the site.", examples=[8]
     )
 
+    def plain_options(self, directory: Path) -> dict[str, object]:
+        """Return the provider's own keys as JSON types, for :class:`pragmaspec.site.ExternalSite`.
 
-class LibvirtSiteModel(SiteCommonModel):
+        ``directory`` contains the file that defines the site. Override this method to make paths absolute.
+        """
+        del directory
+        return self.model_dump(mode="json", exclude={*SiteOptions.model_fields, "provider"})
+
+
+class LibvirtSiteModel(SiteOptions):
     """A hypervisor host controlled through libvirt."""
 
     provider: Literal["libvirt"] = Field(description="The provider of the site.", examples=["libvirt"])
@@ -228,7 +237,7 @@ class FaultModel(Model):
     )
 
 
-class SimulatedSiteModel(SiteCommonModel):
+class SimulatedSiteModel(SiteOptions):
     """A simulated site in memory or in a file, for demonstrations and tests."""
 
     provider: Literal["simulated"] = Field(description="The provider of the site.", examples=["simulated"])

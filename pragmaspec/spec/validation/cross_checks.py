@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from pragmaspec.spec.fields.addresses import ranges_contain
 from pragmaspec.spec.findings import Finding, listed
-from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, SiteModel, SpecModel
+from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, SiteOptions, SpecModel
 from pragmaspec.spec.models.move import move_findings
 from pragmaspec.spec.validation.network_checks import network_findings
 from pragmaspec.spec.yaml.tree import TreePath
@@ -99,7 +99,7 @@ def _settings_without_cloud_init(at: TreePath, cluster: ClusterModel, spec: Spec
             yield Finding(path, "cloud-init required", detail, about=(("images", name or "", "guest"),))
 
 
-def _outside_pools(at: TreePath, cluster: ClusterModel, site: SiteModel) -> Iterator[Finding]:
+def _outside_pools(at: TreePath, cluster: ClusterModel, site: SiteOptions) -> Iterator[Finding]:
     vlan, address = _named_vlan(cluster), _named_address(cluster)
     if vlan is not None and not any(first <= vlan <= last for first, last in site.vlans):
         ranges = listed(str(first) if first == last else f"{first}-{last}" for first, last in site.vlans)

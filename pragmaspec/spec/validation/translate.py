@@ -1,5 +1,6 @@
 """Validates documents with the models, and translates pydantic's errors to findings."""
 
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -25,14 +26,18 @@ from pragmaspec.text import capitalized, did_you_mean
 M = TypeVar("M", bound=BaseModel)
 
 
-def validate(document: Document, model: type[M]) -> tuple[M | None, tuple[Finding, ...]]:
-    """Return ``document`` as a model, and the findings.
+_MAPPING_ERRORS = frozenset({"dict_type", "model_type", "model_attributes_type"})
+_LIST_ERRORS = frozenset({"tuple_type", "list_type", "set_type", "frozen_set_type"})
+
+
+def validate(document: Document, model: type[M], found_before: Iterable[Finding] = ()) -> tuple[M | None, tuple[Finding, ...]]:
+    """Return ``document`` as a model, and the findings, which include ``found_before``.
 
     If there are findings, the model contains the valid parts, so that further checks are possible in the same run; None if there
     is no valid part.
     """
     data: Any = plain_data(document.root)
-    findings = _empty(data, model)
+    findings = [*_empty(data, model), *found_before]
     left_out = [finding.path for finding in findings]
     _leave_out(data, left_out)
     left_out += [path for finding in findings for path in finding.about]
@@ -118,7 +123,9 @@ def _finding(details: ErrorDetails, place: ErrorLocation) -> Finding:
         return _invalid_provider(place, value)
     if kind == "too_short":
         return Finding(place.path, "Empty list", f"The list is empty. Write `{example_of(place.field)}`, or remove the line.")
-    return _wrong_type(place, value, "a list" if kind == "tuple_type" else "a mapping")
+    if kind in _MAPPING_ERRORS or kind in _LIST_ERRORS:
+        return _wrong_type(place, value, "a list" if kind in _LIST_ERRORS else "a mapping")
+    return Finding(place.path, "Invalid value", f"{capitalized(value_text(value))} is not valid here: {details['msg']}.")
 
 
 def _missing(place: ErrorLocation) -> Finding:

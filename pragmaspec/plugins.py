@@ -1,0 +1,191 @@
+"""Descriptions of providers: those of pragmaspec, and those of other packages, found by their entry points.
+
+A description names classes as text, so that neither models nor libraries are imported before a site needs them.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pragmaspec.errors import PragmaspecError, SiteError
+from pragmaspec.frozen import Frozen
+from pragmaspec.text import did_you_mean, joined
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+API_VERSION = 1
+"""Version of the interface for providers of other packages; incremented by a change that breaks them."""
+ENTRY_POINT_GROUP = "pragmaspec.providers"
+"""Entry points of this group map the value of ``provider:`` in a spec to a :class:`ProviderDescription`."""
+
+_LISTED_MAX = 20
+
+
+class ProviderDescription(Frozen, frozen=True):
+    """A provider for pragmaspec: an instance of it is the object of an entry point.
+
+    Classes are given as ``module:Class``. Keep the module of the description itself free of further imports, so that a plan
+    without changes stays quick.
+    """
+
+    api: int
+    """The :data:`API_VERSION` for which the provider was written."""
+    options: str
+    """A subclass of :class:`pragmaspec.spec.models.site.SiteOptions`, the keys of a site of this provider in the spec."""
+    provider: str
+    """A class that implements :class:`pragmaspec.providers.base.Provider`, and is created with the site as only argument."""
+    abilities: tuple[str, ...] = ()
+    """Names of the attributes of :class:`pragmaspec.providers.base.Abilities` that the provider may have, sorted."""
+    libraries: tuple[tuple[str, str], ...] = ()
+    """Optional Python modules with the requirement that installs each, such as ``("libvirt", "libvirt-python>=9.0")``."""
+    completes_late: bool = False
+    """True if the provider's ``window_s`` may exceed 0."""
+
+
+BUILT_IN: Mapping[str, ProviderDescription] = MappingProxyType(
+    {
+        "libvirt": ProviderDescription(
+            api=API_VERSION,
+            options="pragmaspec.spec.models.site:LibvirtSiteModel",
+            provider="pragmaspec.providers.libvirt.provider:LibvirtProvider",
+            abilities=(
+                "autostart",
+                "boot_check",
+                "image_listing",
+                "network_use",
+                "paused_boot",
+                "peer_images",
+                "storage_refresh",
+            ),
+            libraries=(("libvirt", "libvirt-python>=9.0"),),
+        ),
+        "simulated": ProviderDescription(
+            api=API_VERSION,
+            options="pragmaspec.spec.models.site:SimulatedSiteModel",
+            provider="pragmaspec.providers.simulated.provider:SimulatedProvider",
+            abilities=("autostart", "boot_check", "duplicate_removal", "guest_simulation", "image_listing"),
+            completes_late=True,
+        ),
+    }
+)
+"""The providers of pragmaspec itself. The requirements of their libraries equal those of the extras."""
+
+
+class Plugin(NamedTuple):
+    """An installed provider. ``package`` is the name and version of its distribution; empty for those of pragmaspec itself.
+
+    ``files`` are the files that change when the package does.
+    """
+
+    name: str
+    description: ProviderDescription
+    package: str = ""
+    files: tuple[str, ...] = ()
+
+
+def installed_names() -> tuple[str, ...]:
+    """Return the values of ``provider:`` that are valid here: those of pragmaspec first."""
+    return (*BUILT_IN, *sorted({entry.name for entry in _entry_points()} - BUILT_IN.keys()))
+
+
+def find_plugin(name: str) -> Plugin:
+    """Return the provider called ``name``. Raises SiteError if it is not installed, or its description cannot be used."""
+    if name in BUILT_IN:
+        return Plugin(name, BUILT_IN[name])
+    entries = {(entry.value, _package(entry)): entry for entry in _entry_points() if entry.name == name}
+    if not entries:
+        raise _unknown(name)
+    if len(entries) > 1:
+        packages = joined(sorted(package for _, package in entries), _LISTED_MAX)
+        raise SiteError(
+            "Two packages with one provider", f"The provider {name} is in the packages {packages}. Uninstall all but one of them."
+        )
+    (((_, package), entry),) = entries.items()
+    with reporting(name, package):
+        description = entry.load()
+    if not isinstance(description, ProviderDescription):
+        raise _unusable(name, package, f"{entry.value} is not a ProviderDescription")
+    if description.api != API_VERSION:
+        raise _other_api(name, package, description.api)
+    return Plugin(name, description, package, _files(entry))
+
+
+def load_class(plugin: Plugin, target: str, site: str) -> Any:  # noqa: ANN401 - the class of another package
+    """Return the class ``module:Class`` of ``plugin``, for ``site``. Raises SiteError if it cannot be imported."""
+    module, _, name = target.partition(":")
+    with reporting(plugin.name, plugin.package, plugin.description, site):
+        return getattr(import_module(module), name)
+
+
+@contextmanager
+def reporting(name: str, package: str, description: ProviderDescription | None = None, site: str = "") -> Iterator[None]:
+    """Report errors of a provider's code as SiteError: a missing library, and any error in the code of another package."""
+    try:
+        yield
+    except PragmaspecError:
+        raise
+    except Exception as error:
+        libraries = dict(description.libraries) if description else {}
+        if isinstance(error, ModuleNotFoundError) and error.name in libraries:
+            raise _not_installed(name, site, error.name, libraries[error.name]) from error
+        if not package:
+            raise  # a bug of pragmaspec, which keeps its traceback
+        raise _unusable(name, package, f"{type(error).__name__}: {error}") from error
+
+
+def _entry_points() -> "tuple[EntryPoint, ...]":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - costs 40 ms, which plans with our own providers do not need
+
+    return tuple(entry_points(group=ENTRY_POINT_GROUP))
+
+
+def _package(entry: "EntryPoint") -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "of an unknown name"
+
+
+def _files(entry: "EntryPoint") -> tuple[str, ...]:
+    """Return the metadata files of the entry point's package, whose directory is named after its version."""
+    if entry.dist is None:
+        return ()
+    names = {"METADATA", "entry_points.txt"}
+    return tuple(str(entry.dist.locate_file(file)) for file in entry.dist.files or () if file.name in names)
+
+
+def _unknown(name: str) -> SiteError:
+    known = installed_names()
+    advice = did_you_mean(
+        name,
+        known,
+        f"Installed are {joined([f'`{each}`' for each in known], _LISTED_MAX)}; others are Python packages with an entry point "
+        f"in the group `{ENTRY_POINT_GROUP}`, to be installed beside pragmaspec.",
+        quote="`",
+    )
+    return SiteError("Unknown provider", f"The provider `{name}` is not installed. {advice}")
+
+
+def _not_installed(name: str, site: str, module: str, requirement: str) -> SiteError:
+    return SiteError(
+        "A provider's library is not installed",
+        f"Site {site} uses the provider {name}, which needs the Python module {module}. "
+        f"Install it with: pip install '{requirement}'",
+    )
+
+
+def _unusable(name: str, package: str, reason: str) -> SiteError:
+    return SiteError(
+        "Provider cannot be used",
+        f"The provider {name} of the package {package} failed: {reason}. Install another version of the package, or report this "
+        "to its authors.",
+    )
+
+
+def _other_api(name: str, package: str, api: int) -> SiteError:
+    newer = "pragmaspec" if api > API_VERSION else "the package"
+    return SiteError(
+        "Provider for another version of pragmaspec",
+        f"The provider {name} of the package {package} was written for version {api} of the provider interface, and this "
+        f"pragmaspec has version {API_VERSION}. Install a newer version of {newer}.",
+    )

@@ -1,0 +1,56 @@
+"""Packages with a provider, as an installer leaves them in a directory of ``sys.path``."""
+
+from itertools import count
+from pathlib import Path
+from textwrap import dedent
+
+_numbers = count(1)
+
+OPTIONS = """
+    from typing import Annotated
+    from pydantic import Field
+    from pragmaspec.spec.fields.scalars import integer, text
+    from pragmaspec.spec.models.site import SiteOptions
+
+    class Options(SiteOptions):
+        '''A site of machines that are made of paper.'''
+
+        root: Annotated[str, text("^/.+$", "write an absolute path")] = Field(description="Directory.", examples=["/srv"])
+        slots: Annotated[int, integer(1, 9)] = Field(default=4, description="Number of slots.", examples=[2])
+        label: str = Field(default="", max_length=5, description="Any label.", examples=["a"])
+
+        def plain_options(self, directory):
+            return {**super().plain_options(directory), "directory": str(directory)}
+"""
+DESCRIPTION = """
+    from pragmaspec.plugins import ProviderDescription
+
+    description = ProviderDescription(api=1, options="{module}_options:Options", provider="{module}_provider:Provider")
+"""
+PROVIDER = """
+    class Provider:
+        def __init__(self, site):
+            self.site = site
+"""
+
+
+def install(
+    directory: Path,
+    name: str = "paper",
+    *,
+    package: str = "paper-clusters",
+    version: str = "1.2",
+    description: str = DESCRIPTION,
+    options: str = OPTIONS,
+    provider: str = PROVIDER,
+) -> str:
+    """Install a package with the provider ``name``, and return the name of its module, which no other test uses."""
+    module = f"paper_{next(_numbers)}"
+    for suffix, text in (("", description), ("_options", options), ("_provider", provider)):
+        (directory / f"{module}{suffix}.py").write_text(dedent(text).replace("{module}", module))
+    info = directory / f"{package.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n")
+    (info / "entry_points.txt").write_text(f"[pragmaspec.providers]\n{name} = {module}:description\n")
+    (info / "RECORD").write_text("".join(f"{info.name}/{file},,\n" for file in ("METADATA", "entry_points.txt", "RECORD")))
+    return module
