@@ -1,0 +1,1 @@
+"""Tests for providers of any package: see docs/providers.md. Requires pytest."""

@@ -1,0 +1,203 @@
+"""The subject of the contract: a stack at a site, with an image to stage, and free pools."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from dataclasses import replace as replaced
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+import pytest
+from msgspec.structs import replace
+
+from pragmaspec.images.reporter import ImageFiles
+from pragmaspec.planning.observed import Observations
+from pragmaspec.providers.base import BootRequest, Provider, StageRequest, TransferProgress
+from pragmaspec.providers.registry import open_provider
+from pragmaspec.resources import Allocation, Blob, Mark, Network, Nic, Node, PublicGrant, Resource, StagedImage
+from pragmaspec.site import Site
+
+
+@dataclass
+class Subject:
+    """One site under test, seen by one stack; ``other()`` is a second stack at the same site."""
+
+    site: Site
+    provider: Provider
+    image: StagedImage
+    files: ImageFiles
+    vlan: int
+    """The first of ten VLANs that are free."""
+    public: str | None
+    """A public address that is free; None for a site that has none."""
+    lineage: str = field(default_factory=lambda: str(uuid4()))
+    fetched: int = 0
+    """Number of times that the files of the image were read."""
+    rounds: int = 3
+    """Number of repetitions of races."""
+    faithful: bool = True
+    """False for a site that starts machines whose requirements are missing, as libvirt's test driver does."""
+    stacks: list[str] = field(default_factory=list)
+    """Lineages of all stacks that a test created at this site."""
+    ids: dict[str, str] = field(default_factory=dict)
+    """The site's ids of machines, by address and generation."""
+
+    @classmethod
+    def at(cls, site: Site, directory: Path, *, vlan: int = 20, public: str | None = None, rounds: int = 3) -> Self:
+        """Return a stack at ``site`` with a small image, whose file is in ``directory``."""
+        return cls(site, open_provider(site), *small_image(directory, site.name), vlan, public, rounds=rounds)
+
+    def __post_init__(self) -> None:
+        self.stacks.append(self.lineage)
+
+    def other(self) -> "Subject":
+        """Return another stack at the same site."""
+        return replaced(self, lineage=str(uuid4()), fetched=0, ids={})
+
+    def held(self) -> tuple[int, int, int]:
+        """CPUs, memory in MiB and bytes of disk used by this stack."""
+        ours = [held for held in self.provider.inventory().holdings if held.lineage == self.lineage]
+        return sum(held.cpus for held in ours), sum(held.memory_mib for held in ours), sum(held.disk_bytes for held in ours)
+
+    def require(self, ability: str) -> Any:  # noqa: ANN401 - a protocol of the ability's name
+        """Return an ability of the provider, or skip the test."""
+        found = getattr(self.provider.abilities, ability)
+        return found if found is not None else pytest.skip(f"the provider has no {ability}")
+
+    def require_public(self) -> str:
+        """Return the public address, or skip the test."""
+        return self.public if self.public is not None else pytest.skip("the site has no public addresses")
+
+    def mark(self, resource: Resource, generation: int = 0) -> Mark:
+        """Return the mark of an object of this stack."""
+        return Mark(lineage=self.lineage, address=resource.address, generation=generation)
+
+    def allocation(self, cluster: str = "hello", *, offset: int = 0, public: bool = False) -> Allocation:
+        """Return an allocation with one private network, whose VLAN is ``offset`` after the first."""
+        vlan = self.vlan + offset
+        granted = PublicGrant(node=f"{cluster}-frontend", address=self.public or "", prefix=24, network=self.public_network)
+        return Allocation(
+            site=self.site.name,
+            cluster=cluster,
+            networks=(Network(name="private", cidr=f"10.{vlan % 200 + 40}.0.0/16", vlan=vlan),),
+            public=(granted,) if public and self.public else (),
+        )
+
+    @property
+    def public_network(self) -> str | None:
+        """The name of the site's public network, if it is a network."""
+        pool = self.provider.inventory().public
+        return pool.network if pool else None
+
+    def node(self, name: str = "hello-frontend", *, cpus: int = 1, memory_mib: int = 128) -> Node:
+        """Return a node of the cluster ``hello``."""
+        digits = sha256(f"{self.lineage}{name}".encode()).hexdigest()
+        private = self.allocation().private
+        address = f"{private.cidr.rpartition('.0/')[0]}.{int(digits[:2], 16) % 200 + 10}"
+        nic = Nic(network="private", mac=f"52:54:00:{digits[:2]}:{digits[2:4]}:{digits[4:6]}", address=address, prefix=16)
+        return Node(
+            site=self.site.name,
+            cluster="hello",
+            name=name,
+            role="frontend" if name.endswith("frontend") else "compute",
+            index=0,
+            cpus=cpus,
+            memory_mib=memory_mib,
+            disk_bytes=self.image.virtual_size_bytes,
+            image=self.image.digest,
+            nics=(nic,),
+        )
+
+    def boot_request(self, node: Node, generation: int = 0) -> BootRequest:
+        """Return the request for a node, with the op and the id of its machine where the site assigns identities."""
+        mark = self.mark(node, generation)
+        if self.provider.identity_kind != "ident":
+            mark = replace(mark, op=sha256(mark.uuid.encode()).hexdigest()[:32])
+        return BootRequest(
+            node=node,
+            allocation=self.allocation(),
+            image=self.image,
+            mark=mark,
+            seed=b"a fake seed".ljust(2048, b"\0"),
+            site_id=self.ids.get(mark.uuid, ""),
+        )
+
+    def allocate(self, wanted: Allocation) -> None:
+        """Allocate for this stack."""
+        self.provider.allocate(wanted, self.mark(wanted))
+
+    def stage_request(
+        self, files: Callable[[], ImageFiles] | None = None, progress: TransferProgress = lambda _done, _total: None
+    ) -> StageRequest:
+        """Return the request to stage the image; ``files`` replaces its files."""
+        return StageRequest(self.image, self.mark(self.image), files or self.bytes, progress)
+
+    def stage(self) -> None:
+        """Stage the image."""
+        self.provider.stage(self.stage_request())
+
+    def boot(self, node: Node, generation: int = 0) -> None:
+        """Boot a node, and remember the id of its machine."""
+        request = self.boot_request(node, generation)
+        outputs = dict(self.provider.boot(request))
+        self.ids[request.mark.uuid] = outputs.get("id", "")
+
+    def prepare(self) -> None:
+        """Allocate the cluster and stage its image, as every node requires."""
+        self.allocate(self.allocation())
+        self.stage()
+
+    def bytes(self) -> ImageFiles:
+        """Return the files of the image, and count the access."""
+        self.fetched += 1
+        return self.files
+
+    def observed(self) -> Observations:
+        """Return everything of this stack at the site."""
+        return self.provider.observe(self.lineage)
+
+    def clean_all(self) -> None:
+        """Clean everything of this stack that the site reports."""
+        seen = self.observed()
+        for found in seen.nodes:
+            node = replace(self.node(), name=found.address.rpartition("/")[2])
+            self.provider.clean(node, replace(self.mark(node, found.generation), op=found.op))
+        for allocation in seen.allocations:
+            wanted = self.allocation(allocation.address.split("/")[1])
+            self.provider.clean(wanted, self.mark(wanted))
+        if seen.images:
+            self.provider.clean(self.image, self.mark(self.image))
+
+
+def comparable(subject: Subject) -> tuple[object, ...]:
+    """The site's contents that these tests may change; a real hypervisor may have other users at the same time."""
+    inventory = subject.provider.inventory()
+    ours = range(subject.vlan, subject.vlan + 10)
+    return (
+        sorted(taken.value for taken in inventory.addresses if taken.value == subject.public),
+        sorted(taken.value for taken in inventory.vlans if int(taken.value) in ours),
+        sorted(inventory.images),
+        sorted((held.owner, held.disk_bytes) for held in inventory.holdings if held.lineage in subject.stacks),
+    )
+
+
+def small_image(directory: Path, site: str) -> tuple[StagedImage, ImageFiles]:
+    """An image of one MiB of random bytes that does not boot; enough for sites that do not run it."""
+    disk = directory / "disk.raw"
+    content = uuid4().bytes * 65536
+    disk.write_bytes(content)
+    digest = sha256(content).hexdigest()
+    blob = Blob(sha256=digest, size_bytes=len(content))
+    image = StagedImage(site=site, digest=digest, name="small", format="raw", disk=blob, virtual_size_bytes=len(content))
+    return image, ImageFiles(disk=disk)
+
+
+def left_as_found(subject: Subject) -> Iterator[Subject]:
+    """Yield ``subject``, then clean its objects. The site must then be as before."""
+    before = comparable(subject)
+    yield subject
+    subject.clean_all()
+    after = comparable(subject)
+    subject.provider.close()
+    assert after == before, "a clean left something behind"
