@@ -188,11 +188,20 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     firmware: Literal["bios", "uefi"] = "bios"
     autostart: bool = False
     """True if the node starts with its host; always False for a node that is kept off."""
+    group: str = ""
+    """Name of its group, whose role is ``compute``; empty for the frontend and the computes."""
+    machinefile: bool = True
+    """True if MPI's machine file lists the node, unless it is a frontend."""
 
     @property
     def address(self) -> str:
         """``<site>/<cluster>/node/<name>``."""
         return f"{self.site}/{self.cluster}/node/{self.name}"
+
+    @property
+    def group_name(self) -> str:
+        """``frontend``, ``compute``, or the name of its group."""
+        return self.group or self.role
 
     def nic(self, network: str) -> Nic | None:
         """Return the interface on ``network``, or None."""

@@ -10,7 +10,7 @@ from pragmaspec.frozen import Frozen
 from pragmaspec.resources import Mark, Node, Outputs, Resource
 from pragmaspec.site import Site
 
-STATE_FORMAT = 1
+STATE_FORMAT = 2
 
 Status = Literal["pending", "ready", "degraded"]
 
@@ -67,6 +67,11 @@ class ClosedOp(Frozen, frozen=True):
     closed_at: float
 
 
+def node_order(node: Node) -> tuple[object, ...]:
+    """Return the sort key of nodes: site, cluster, the frontend, the computes, and the groups by name; each by index."""
+    return (node.site, node.cluster, node.role != "frontend", node.group, node.index)
+
+
 class State(Frozen, frozen=True):
     """All records of one stack. ``serial`` increases with every snapshot; ``lineage`` identifies the stack permanently.
 
@@ -106,13 +111,13 @@ class State(Frozen, frozen=True):
         return self.with_records((), (address,))
 
     def nodes(self, cluster: str | None = None) -> tuple[Node, ...]:
-        """Return the recorded nodes (of ``cluster``, if given), the frontend of each cluster first, then by index."""
+        """Return the recorded nodes (of ``cluster``, if given): of each cluster the frontend, the computes, then the groups."""
         found = [
             record.resource
             for record in self.records
             if isinstance(record.resource, Node) and cluster in (None, record.resource.cluster)
         ]
-        return tuple(sorted(found, key=lambda node: (node.site, node.cluster, node.role != "frontend", node.index)))
+        return tuple(sorted(found, key=node_order))
 
     def site(self, name: str) -> Site | None:
         """Return the options the site ``name`` was last used with, or None."""

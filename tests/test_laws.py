@@ -19,15 +19,16 @@ NAMES = ("alpha", "beta", "gamma", "delta")
 IMAGES = ("debian-12", "debian-13")
 VLANS = {name: 100 + index for index, name in enumerate(NAMES)}
 NETWORKS = (
-    WantedNetwork(name="storage", cidr="192.168.70.0/24", roles=("compute",)),
-    WantedNetwork(name="lan", cidr="172.30.0.0/24", bridge="br-lan"),
+    WantedNetwork(name="storage", cidr="192.168.70.0/24", roles=("compute", "store")),
+    WantedNetwork(name="lan", cidr="172.30.0.0/24", bridge="br-lan", roles=("frontend", "compute", "gpu", "store")),
 )
 
 
-def roles(count: st.SearchStrategy[int]) -> st.SearchStrategy[object]:
+def roles(count: st.SearchStrategy[int], **more: st.SearchStrategy[object]) -> st.SearchStrategy[object]:
     return st.builds(
         nodes,
         count,
+        **more,
         cpus=st.integers(1, 2),
         memory_mib=st.sampled_from((512, 1024)),
         of=st.sampled_from(IMAGES),
@@ -36,10 +37,22 @@ def roles(count: st.SearchStrategy[int]) -> st.SearchStrategy[object]:
     )
 
 
+def group(name: str) -> st.SearchStrategy[object]:
+    return roles(
+        st.integers(0, 3),
+        group=st.just(name),
+        machinefile=st.booleans(),
+        wait_for=st.sampled_from(((), ("frontend",), ("frontend", "compute"))),
+        overrides=st.sampled_from(((), ((1, nodes(1, cpus=2, of=IMAGES[1], group=name)),))),
+    )
+
+
 @st.composite
 def clusters(draw: Callable[..., object], name: str) -> WantedCluster:
+    groups = draw(st.lists(st.sampled_from(("gpu", "store")), unique=True, max_size=2))
     return cluster(
         name,
+        groups=tuple(draw(group(each)) for each in groups),
         site=draw(st.sampled_from(("lab", "tokyo"))),
         frontend=draw(roles(st.just(1))),
         computes=draw(roles(st.integers(0, 4))),

@@ -11,8 +11,6 @@ group, so it is stable when others are added or removed, and no two groups share
 
 import re
 
-from pragmaspec.resources import Role
-
 FRONTENDS, COMPUTES = "frontends", "computes"
 
 _TAKEN = frozenset({"all", "ungrouped", "localhost", FRONTENDS, COMPUTES})
@@ -27,9 +25,12 @@ def cluster_group(cluster: str) -> str:
     return f"{word}__cluster" if word in _TAKEN else word
 
 
-def role_group(cluster: str, role: Role) -> str:
-    """The nodes of one role in every cluster of that name: ``hello__frontend`` or ``hello__computes``."""
-    return f"{_word(cluster)}__{'frontend' if role == 'frontend' else 'computes'}"
+def node_group(cluster: str, group: str) -> str:
+    """The nodes of one set in every cluster of that name: ``hello__frontend``, ``hello__computes``, ``hello__gpu``.
+
+    Specs have no groups called ``at``, ``cluster``, ``computes`` or ``site``.
+    """
+    return f"{_word(cluster)}__{'computes' if group == 'compute' else _word(group)}"
 
 
 def site_group(site: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from shlex import quote
 from typing import Literal
 
-from pragmaspec.access.ansible_groups import COMPUTES, FRONTENDS, cluster_at_site_group, cluster_group, role_group, site_group
+from pragmaspec.access.ansible_groups import COMPUTES, FRONTENDS, cluster_at_site_group, cluster_group, node_group, site_group
 from pragmaspec.access.routes import Route
 from pragmaspec.frozen import Frozen
 from pragmaspec.guest.cloud_init.yaml import Yaml, yaml_text
@@ -21,6 +21,8 @@ _HEAD = """\
 # restart of this machine, which may remove the ssh files that it refers to: pragmaspec inventory > hosts.yaml
 """
 _MAX_NAMED = 5
+_ROLE_GROUPS = {"frontend": (FRONTENDS,), "compute": (COMPUTES,)}
+"""The groups of all clusters, by set of nodes."""
 
 HostVariables = Mapping[str, str | int | None]
 
@@ -43,9 +45,9 @@ class AnsibleGroup(Frozen, frozen=True):
 def ansible_inventory(state: State, routes: Sequence[Route], ssh_config: str) -> AnsibleInventory:
     """Return the inventory of the nodes in ``routes``.
 
-    Groups: ``frontends`` and ``computes`` of all clusters; each cluster, with a group for each role; each site, with a group for
-    each cluster there (see :mod:`pragmaspec.access.ansible_groups`). ``ssh_config`` is the path of the client configuration
-    for the connections.
+    Groups: ``frontends`` and ``computes`` of all clusters; each cluster, with a group for its frontend, its computes and each of
+    its groups; each site, with a group for each cluster there (see :mod:`pragmaspec.access.ansible_groups`). ``ssh_config`` is
+    the path of the client configuration for the connections.
     """
     nodes = {node.address: node for node in state.nodes()}
     hosts: list[tuple[str, HostVariables]] = []
@@ -54,13 +56,14 @@ def ansible_inventory(state: State, routes: Sequence[Route], ssh_config: str) ->
     for route in routes:
         node = nodes[route.node]
         hosts.append((route.name, _variables(node, route, ssh_config)))
-        roles = {role: role_group(node.cluster, role) for role in ("frontend", "compute")}
+        own = node_group(node.cluster, node.group_name)
+        sets = (node_group(node.cluster, "frontend"), node_group(node.cluster, "compute"), own)
         place = cluster_at_site_group(node.cluster, node.site)
-        children.setdefault(cluster_group(node.cluster), {}).update(dict.fromkeys(roles.values()))
+        children.setdefault(cluster_group(node.cluster), {}).update(dict.fromkeys(sets))
         children.setdefault(site_group(node.site), {})[place] = None
-        for name in (*roles.values(), place):
+        for name in (*sets, place):
             members.setdefault(name, [])
-        for name in (FRONTENDS if node.role == "frontend" else COMPUTES, roles[node.role], place):
+        for name in (*_ROLE_GROUPS.get(node.group_name, ()), own, place):
             members[name].append(route.name)
     groups = [AnsibleGroup(name=name, members=tuple(found)) for name, found in members.items()]
     groups += [AnsibleGroup(name=name, members=tuple(found), holds="children") for name, found in children.items()]
@@ -124,6 +127,7 @@ def _variables(node: Node, route: Route, ssh_config: str) -> HostVariables:
         "pragmaspec_cluster": _literal(node.cluster),
         "pragmaspec_site": _literal(node.site),
         "pragmaspec_role": node.role,
+        "pragmaspec_group": node.group_name,
         "pragmaspec_index": node.index,
         "pragmaspec_cpus": node.cpus,
         "pragmaspec_memory_mib": node.memory_mib,

@@ -74,8 +74,8 @@ class TargetState:
         cluster = self._wanted.cluster(node.cluster)
         if cluster is None:
             return GuestSettings()
-        nodes = cluster.frontend if node.role == "frontend" else cluster.computes
-        return GuestSettings(packages=nodes.packages, user_data=nodes.user_data)
+        settings = cluster.settings_of(node)
+        return GuestSettings(packages=settings.packages, user_data=settings.user_data) if settings else GuestSettings()
 
     def can_build_seed(self, node: Node) -> bool:
         """True if the spec still has the settings and keys of ``node``'s first boot; otherwise its seed cannot be built again."""

@@ -1,6 +1,7 @@
 """Turns changes into ordered actions: their verbs, reasons and impacts."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -26,16 +27,20 @@ OBVIOUS_REASONS = frozenset(
 """Reasons that add nothing to the verb; narrow terminals leave them out."""
 
 
+Waits = Mapping[tuple[str, str, str], tuple[str, ...]]
+"""The sets of nodes that boot after others, by site, cluster and name: the names of those that have to be ready first."""
+_NO_WAITS: Waits = MappingProxyType({})
+
+
 def actions(
     changes: Iterable[Change],
     refreshed: RefreshedState,
-    frontend_first: frozenset[tuple[str, str]] = frozenset(),
+    waits: Waits = _NO_WAITS,
     replaced: frozenset[str] = frozenset(),
 ) -> tuple[Action, ...]:
     """Return the actions that make ``changes``, in reading order, each with the actions to complete first.
 
-    ``frontend_first``: clusters, by site and name, whose computes boot after their frontend; ``replaced``: addresses of nodes to
-    rebuild in any case.
+    ``waits``: sets of nodes that boot after others; ``replaced``: addresses of nodes to rebuild in any case.
     """
     drift = {each.address: each.detail for each in refreshed.drift if each.kind not in INFORMATIONAL_KINDS}
     found: list[Action] = []
@@ -53,7 +58,7 @@ def actions(
             found += _allocation_actions(change, change.after, refreshed.gone, drift)
         else:
             found += _image_actions(change, change.after, drift)
-    return _ordered(found, frontend_first)
+    return _ordered(found, waits)
 
 
 def _node_actions(
@@ -185,10 +190,10 @@ def _change(
     )
 
 
-def _ordered(found: list[Action], frontend_first: frozenset[tuple[str, str]]) -> tuple[Action, ...]:
+def _ordered(found: list[Action], waits: Waits) -> tuple[Action, ...]:
     """Return ``found`` in reading order, with the dependencies between resources added."""
     keys = {action.key for action in found}
-    dependencies = _Dependencies(found, frontend_first)
+    dependencies = _Dependencies(found, waits)
     kept = {action.address for action in found if action.verb in ("boot", "update", "record")}
     complete = (replace(action, after=(*action.after, *dependencies.of(action, keys))) for action in found)
     return tuple(sorted(complete, key=lambda action: _reading_order(action, action.address in kept)))
@@ -197,12 +202,12 @@ def _ordered(found: list[Action], frontend_first: frozenset[tuple[str, str]]) ->
 class _Dependencies:
     """Keys of the actions that others of the same cluster or site depend on."""
 
-    def __init__(self, found: list[Action], frontend_first: frozenset[tuple[str, str]]) -> None:
-        self._frontend_first = frontend_first
+    def __init__(self, found: list[Action], waits: Waits) -> None:
+        self._waits = waits
+        self._boots: dict[tuple[str, str, str], list[str]] = {}
         self._compute_shutdowns: dict[tuple[str, str], list[str]] = {}
         self._cleans: dict[tuple[str, str], list[str]] = {}
         self._image_users: dict[tuple[str, str], list[str]] = {}
-        self._frontend_boot: dict[tuple[str, str], str] = {}
         self._booted = {action.address: action.resource for action in found if action.verb == "boot"}
         for action in found:
             if isinstance(action.resource, Node):
@@ -216,8 +221,8 @@ class _Dependencies:
             self._cleans.setdefault(cluster, []).append(action.key)
             before = action.before if isinstance(action.before, Node) else node
             self._image_users.setdefault((node.site, before.image), []).append(action.key)
-        elif action.verb == "boot" and node.role == "frontend":
-            self._frontend_boot[cluster] = action.key
+        elif action.verb == "boot":
+            self._boots.setdefault((*cluster, node.group_name), []).append(action.key)
 
     def of(self, action: Action, keys: set[str]) -> tuple[str, ...]:
         """Return the dependencies of ``action`` on other resources."""
@@ -229,16 +234,22 @@ class _Dependencies:
             return tuple(self._cleans.get(cluster, ())) if action.verb == "clean" else ()
         prerequisites = _boot_prerequisites(self._booted.get(action.address), keys)
         if action.verb == "boot":
-            return (*prerequisites, *(self._frontend(resource, cluster) if cluster in self._frontend_first else ()))
+            return (*prerequisites, *self._awaited(resource))
         if action.verb == "clean":
             return prerequisites
         if action.verb == "shutdown":
             return (*prerequisites, *(self._compute_shutdowns.get(cluster, ()) if resource.role == "frontend" else ()))
-        return self._frontend(resource, cluster) if action.verb == "update" else ()
+        # The frontend is the way to the guests of the others.
+        return self._boots_of(resource, "frontend") if action.verb == "update" and resource.role == "compute" else ()
 
-    def _frontend(self, node: Node, cluster: tuple[str, str]) -> tuple[str, ...]:
-        """Return the boot of the frontend through which a compute of ``cluster`` is reached."""
-        return (self._frontend_boot[cluster],) if node.role == "compute" and cluster in self._frontend_boot else ()
+    def _awaited(self, node: Node) -> tuple[str, ...]:
+        """Return the boots of the sets of nodes that the set of ``node`` waits for."""
+        awaited = self._waits.get((node.site, node.cluster, node.group_name), ())
+        return tuple(key for name in awaited for key in self._boots_of(node, name))
+
+    def _boots_of(self, node: Node, name: str) -> tuple[str, ...]:
+        """Return the boots of the set called ``name`` in the cluster of ``node``."""
+        return tuple(self._boots.get((node.site, node.cluster, name), ()))
 
 
 def _boot_prerequisites(node: Resource | None, keys: set[str]) -> tuple[str, ...]:
@@ -260,7 +271,7 @@ def _reading_order(action: Action, kept: bool) -> tuple[object, ...]:
     resource = action.resource
     if isinstance(resource, Node):
         is_compute = resource.role == "compute"
-        by_role = (is_compute, resource.index) if kept else (not is_compute, -resource.index)
+        by_role = (is_compute, resource.group, resource.index) if kept else (not is_compute, resource.group, -resource.index)
         return (2, resource.site, resource.cluster, not kept, *by_role, _VERB_ORDER[action.verb])
     removed = action.verb == "clean"
     if isinstance(resource, Allocation):

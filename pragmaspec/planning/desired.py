@@ -1,8 +1,9 @@
 """Desired resources: the expanded spec with all addresses, MACs and digests, given the allocations."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Where
 from pragmaspec.guest.contract.cluster import GuestSettings, first_boot_digest, keys_digest, peers_digest
-from pragmaspec.planning.allocation.allocator import FIRST_COMPUTE, frontend_name
+from pragmaspec.planning.allocation.allocator import node_name
+from pragmaspec.planning.allocation.node_addresses import NodeAddresses
 from pragmaspec.planning.impact import node_impact
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted, WantedCluster, WantedImage, WantedNodes
@@ -22,11 +24,10 @@ from pragmaspec.resources import (
     PublicGrant,
     Readiness,
     Resource,
-    Role,
     StagedImage,
     image_fields,
 )
-from pragmaspec.state_model import Record
+from pragmaspec.state_model import Record, State
 
 _NOTHING: Mapping[str, Record] = MappingProxyType({})
 MAC_FIRST_OCTET = 0x52
@@ -38,6 +39,27 @@ class Desired(NamedTuple):
 
     resource: Resource
     where: Where | None
+
+
+class RecordedCluster(NamedTuple):
+    """The recorded nodes of a cluster, and the records of those that have moved, by address."""
+
+    lineage: str
+    nodes: Sequence[Node] = ()
+    moved: Mapping[str, Record] = _NOTHING
+
+
+def recorded_clusters(state: State, replaced: frozenset[str] = frozenset()) -> dict[tuple[str, str], RecordedCluster]:
+    """Return the recorded clusters by site and name. Nodes at ``replaced`` addresses are rebuilt, and so not moved."""
+    nodes: defaultdict[tuple[str, str], list[Node]] = defaultdict(list)
+    moved: defaultdict[tuple[str, str], dict[str, Record]] = defaultdict(dict)
+    for record in state.records:
+        node = record.resource
+        if isinstance(node, Node):
+            nodes[node.site, node.cluster].append(node)
+            if record.origin and record.address not in replaced:
+                moved[node.site, node.cluster][record.address] = record
+    return {key: RecordedCluster(state.lineage, found, moved.get(key, _NOTHING)) for key, found in nodes.items()}
 
 
 def mac_address(lineage: str, address: str, network: str) -> str:
@@ -66,24 +88,17 @@ def staged_image(image: WantedImage, site: str) -> StagedImage:
 
 
 def desired_nodes(
-    wanted: Wanted,
-    cluster: WantedCluster,
-    allocation: Allocation,
-    lineage: str,
-    running: bool,
-    moved: Mapping[str, Record] = _NOTHING,
+    wanted: Wanted, cluster: WantedCluster, allocation: Allocation, running: bool, recorded: RecordedCluster
 ) -> list[Desired]:
-    """Return the nodes of one cluster, the frontend first. ``moved``: records with an origin, by address."""
-    factory = _NodeFactory(wanted, cluster, allocation, lineage, running)
-    nodes = [factory.node("frontend", cluster.frontend, 0)]
-    nodes += (factory.node("compute", cluster.computes, index) for index in range(cluster.computes.count))
-    if moved:
-        nodes = [_with_recorded_macs(node, moved.get(node.address), lineage) for node in nodes]
-    peers = peers_digest(allocation, tuple(nodes), cluster.domain)
-    return [
-        Desired(replace(node, peers=peers), (cluster.frontend if node.role == "frontend" else cluster.computes).where)
-        for node in nodes
+    """Return the nodes of one cluster: the frontend, the computes, the groups. Raises PlanError without a free address."""
+    factory = _NodeFactory(wanted, cluster, allocation, running, recorded)
+    found = [
+        (factory.node(name, nodes, index), nodes.at(index).where) for name, nodes in cluster.sets for index in range(nodes.count)
     ]
+    if recorded.moved:
+        found = [(_with_recorded_macs(node, recorded.moved.get(node.address), recorded.lineage), where) for node, where in found]
+    peers = peers_digest(allocation, [node for node, _ in found], cluster.domain)
+    return [Desired(replace(node, peers=peers), where) for node, where in found]
 
 
 def _with_recorded_macs(node: Node, record: Record | None, lineage: str) -> Node:
@@ -98,80 +113,94 @@ def _with_recorded_macs(node: Node, record: Record | None, lineage: str) -> Node
     return node if node_impact(before, kept, fields) == "rebuild" else kept
 
 
+class _Settings(NamedTuple):
+    """Settings that several nodes share, with the values derived from them."""
+
+    nodes: WantedNodes
+    image: WantedImage
+    readiness: Readiness
+    first_boot: str
+
+
 class _NodeFactory:
     """Creates the nodes of a cluster. Shared values are computed once: a cluster can have 10,000 nodes."""
 
-    def __init__(self, wanted: Wanted, cluster: WantedCluster, allocation: Allocation, lineage: str, running: bool) -> None:
+    def __init__(
+        self, wanted: Wanted, cluster: WantedCluster, allocation: Allocation, running: bool, recorded: RecordedCluster
+    ) -> None:
+        self._wanted = wanted
         self._cluster = cluster
-        self._allocation = allocation
-        self._lineage = lineage
+        self._lineage = recorded.lineage
         self._running = running
         self._keys = keys_digest(cluster.ssh_keys)
         self._public = allocation.public[0] if allocation.public else None
-        private = IPv4Network(allocation.private.cidr, strict=False)
-        self._frontend_address = str(private.network_address + 1)
-        self._bases = {
-            network.name: (int(parsed.network_address), parsed.prefixlen)
-            for network in allocation.networks
-            for parsed in (IPv4Network(network.cidr, strict=False),)
+        self._frontend_address = str(IPv4Network(allocation.private.cidr, strict=False).network_address + 1)
+        self._addresses = {each.name: NodeAddresses(cluster, each, recorded.nodes) for each in allocation.networks}
+        self._segments = {each.name: _segment(each.vlan, each.bridge) for each in allocation.networks}
+        asked = {network.name: network.roles for network in cluster.networks}
+        self._networks = {
+            name: tuple(each for each in allocation.networks if name in asked.get(each.name, (name,))) for name, _ in cluster.sets
         }
-        self._images = {
-            role: wanted.image(nodes.image) for role, nodes in (("frontend", cluster.frontend), ("compute", cluster.computes))
-        }
-        self._first_boot = {
-            role: first_boot_digest(GuestSettings(packages=nodes.packages, user_data=nodes.user_data))
-            for role, nodes in (("frontend", cluster.frontend), ("compute", cluster.computes))
-        }
-        self._extra = {
-            role: tuple(
-                network for network, asked in zip(allocation.networks[1:], cluster.networks, strict=True) if role in asked.roles
-            )
-            for role in ("frontend", "compute")
-        }
+        self._settings: dict[int, _Settings] = {}
 
-    def node(self, role: Role, nodes: WantedNodes, index: int) -> Node:
-        """Return one node of the cluster."""
+    def node(self, group: str, nodes: WantedNodes, index: int) -> Node:
+        """Return node ``index`` of the set of nodes called ``group``."""
         cluster = self._cluster
-        name = frontend_name(cluster.name) if role == "frontend" else f"{cluster.name}-compute-{index}"
-        image = self._images[role]
+        name = node_name(cluster.name, group, index)
+        settings = self._settings_of(nodes.at(index))
+        own, image = settings.nodes, settings.image
         address = f"{cluster.site}/{cluster.name}/node/{name}"
-        nics = [self._nic(network, role, index, address) for network in (self._allocation.private, *self._extra[role])]
-        if role == "frontend" and self._public:
+        nics = [self._nic(network, group, index, address) for network in self._networks[group]]
+        if group == "frontend" and self._public:
             nics.append(self._public_nic(self._public, address))
         return Node(
             site=cluster.site,
             cluster=cluster.name,
             name=name,
-            role=role,
+            role="frontend" if group == "frontend" else "compute",
             index=index,
-            cpus=nodes.cpus,
-            memory_mib=nodes.memory_mib,
-            disk_bytes=nodes.disk_bytes or image.virtual_size_bytes,
+            cpus=own.cpus,
+            memory_mib=own.memory_mib,
+            disk_bytes=own.disk_bytes or image.virtual_size_bytes,
             image=image.digest,
             nics=tuple(nics),
             running=self._running,
             protect=cluster.protect,
             autostart=cluster.autostart and self._running,
-            readiness=_readiness(cluster.readiness, image),
+            readiness=settings.readiness,
             cloud_init=image.cloud_init,
             firmware=image.firmware,
-            first_boot=self._first_boot[role],
+            first_boot=settings.first_boot,
             keys=self._keys,
+            group=nodes.group,
+            machinefile=nodes.machinefile,
         )
 
-    def _nic(self, network: Network, role: Role, index: int, address: str) -> Nic:
-        base, prefix = self._bases[network.name]
-        offset = 1 if role == "frontend" else FIRST_COMPUTE + index
-        through_frontend = role == "compute" and network.name == "private" and self._public is not None
+    def _settings_of(self, nodes: WantedNodes) -> _Settings:
+        found = self._settings.get(id(nodes))
+        if found is None:
+            image = self._wanted.image(nodes.image)
+            found = _Settings(
+                nodes=nodes,
+                image=image,
+                readiness=_readiness(nodes.readiness or self._cluster.readiness, image),
+                first_boot=first_boot_digest(GuestSettings(packages=nodes.packages, user_data=nodes.user_data)),
+            )
+            self._settings[id(nodes)] = found
+        return found
+
+    def _nic(self, network: Network, group: str, index: int, address: str) -> Nic:
+        addresses = self._addresses[network.name]
+        through_frontend = group != "frontend" and network.name == "private" and self._public is not None
         return Nic(
             network=network.name,
             mac=mac_address(self._lineage, address, network.name),
-            address=str(IPv4Address(base + offset)),
-            prefix=prefix,
+            address=addresses.address(group, index),
+            prefix=addresses.prefix,
             gateway=self._frontend_address if through_frontend else None,
             dns=self._public.dns if through_frontend and self._public else (),
             mtu=network.mtu,
-            segment=_segment(network.vlan, network.bridge),
+            segment=self._segments[network.name],
         )
 
     def _public_nic(self, grant: PublicGrant, address: str) -> Nic:

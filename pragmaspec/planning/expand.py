@@ -1,7 +1,7 @@
 """Expands a loaded spec into plain values with every default filled in. Pure: the loader has read every file."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,21 +11,22 @@ from pragmaspec.errors import Problem, SpecError
 from pragmaspec.planning.expand_sites import wanted_site
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
 from pragmaspec.resources import Blob, Readiness
-from pragmaspec.spec.fields.user_data import merged
+from pragmaspec.spec.attachments import complete_user_data
 from pragmaspec.spec.loaded_spec import LoadedSpec
-from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, FrontendModel
+from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, ReadinessModel, RoleModel
+from pragmaspec.spec.models.roles import NodeEntry, NodeSet, image_of, images_of, node_entries, node_sets
 from pragmaspec.spec.quantity import format_size
 
 
 def images_needed(loaded: LoadedSpec) -> tuple[str, ...]:
     """Return the names of the images to resolve before expanding: those that a needed cluster boots, in spec order."""
-    used = {image for name, cluster in loaded.model.clusters.items() if loaded.needs(name) for image in _images_of(cluster)}
+    used = {image for name, cluster in loaded.model.clusters.items() if loaded.needs(name) for image in images_of(cluster)}
     return tuple(name for name in loaded.model.images if name in used)
 
 
 def images_named(loaded: LoadedSpec) -> tuple[str, ...]:
     """Return the names of the images that any cluster boots, in spec order."""
-    used = {image for cluster in loaded.model.clusters.values() for image in _images_of(cluster)}
+    used = {image for cluster in loaded.model.clusters.values() for image in images_of(cluster)}
     return tuple(name for name in loaded.model.images if name in used)
 
 
@@ -42,7 +43,12 @@ def expand(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> Wanted:
     known = frozenset(images)
     images = {**{name: placeholder_image(name) for name in images_named(loaded)}, **images}
     clusters = tuple(_cluster(loaded, name, cluster, known) for name, cluster in loaded.model.clusters.items())
-    problems = [problem for each in clusters if loaded.needs(each.name) for problem in _small_disks(loaded, each, images)]
+    problems = [
+        problem
+        for name, cluster in loaded.model.clusters.items()
+        if loaded.needs(name)
+        for problem in _small_disks(loaded, name, cluster, images)
+    ]
     if problems:
         raise SpecError.of(problems)
     used = {cluster.site for cluster in clusters}
@@ -70,12 +76,15 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: frozen
     unknown = loaded.unread.get(name, ())
     if not loaded.needs(name):
         # The firmware of a disk is detected by reading it.
-        unknown = (*unknown, "firmware", *(() if known.issuperset(_images_of(cluster)) else ("image",)))
+        unknown = (*unknown, "firmware", *(() if known.issuperset(images_of(cluster)) else ("image",)))
+    sets = {each.name: _node_set(loaded, name, cluster, each) for each in node_sets(cluster)}
+    everywhere = ("frontend", "compute", *cluster.groups)
     return WantedCluster(
         name=name,
         site=cluster.site,
-        frontend=_nodes(loaded, name, cluster, cluster.frontend),
-        computes=_nodes(loaded, name, cluster, cluster.computes),
+        frontend=sets["frontend"],
+        computes=sets.pop("compute"),
+        groups=tuple(nodes for each, nodes in sets.items() if each != "frontend"),
         ssh_keys=loaded.ssh_keys.get(name, ()),
         public=_public(loaded, name, cluster.public),
         cidr=cluster.private.range,
@@ -86,13 +95,13 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: frozen
                 name=network_name,
                 cidr=network.range,
                 bridge=network.bridge,
-                roles=network.roles,
+                roles=everywhere if network.roles is None else _set_names(network.roles),
                 mtu=network.mtu,
                 where=loaded.where((*at, "networks", network_name)),
             )
             for network_name, network in cluster.networks.items()
         ),
-        readiness=Readiness(when=cluster.readiness.when, timeout_s=-(-cluster.readiness.timeout_ms // 1000)),
+        readiness=_readiness(cluster.readiness),
         protect=cluster.protect,
         autostart=cluster.autostart,
         running=cluster.state == "running",
@@ -102,29 +111,57 @@ def _cluster(loaded: LoadedSpec, name: str, cluster: ClusterModel, known: frozen
     )
 
 
-def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, nodes: FrontendModel | ComputesModel) -> WantedNodes:
-    role = "computes" if isinstance(nodes, ComputesModel) else "frontend"
-    document = merged(loaded.user_data.get((name,), {}), loaded.user_data.get((name, role), {}))
-    return WantedNodes(
-        count=nodes.count if isinstance(nodes, ComputesModel) else 1,
-        cpus=nodes.cpus,
-        memory_mib=nodes.memory_mib,
-        image=_image_of(cluster, nodes),
-        disk_bytes=nodes.disk_bytes,
-        packages=tuple(dict.fromkeys((*cluster.packages, *nodes.packages))),
-        user_data=_text(document) if document else "",
-        after_frontend=isinstance(nodes, ComputesModel) and nodes.wait_for == "frontend",
-        where=loaded.where(("clusters", name, role)),
+def _node_set(loaded: LoadedSpec, name: str, cluster: ClusterModel, found: NodeSet) -> WantedNodes:
+    """Return a set of nodes, with the complete settings of each node that differs."""
+    group = "" if found.name in ("frontend", "compute") else found.name
+    entries = [entry for entry in node_entries(cluster) if entry.set == found]
+    common, *overrides = (_nodes(loaded, name, cluster, entry) for entry in entries)
+    if not isinstance(found.nodes, NodesModel):
+        return common
+    return replace(
+        common,
+        group=group,
+        count=found.nodes.count,
+        overrides=tuple(
+            (index, replace(nodes, group=group)) for index, nodes in zip(found.nodes.overrides, overrides, strict=True)
+        ),
+        wait_for=_set_names(found.nodes.wait_for),
+        machinefile=found.nodes.machinefile,
     )
 
 
-def _image_of(cluster: ClusterModel, nodes: FrontendModel | ComputesModel) -> str:
-    """Return the name of the image; a role with zero computes and no image has the frontend's."""
-    return nodes.image or cluster.image or cluster.frontend.image or ""
+def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntry) -> WantedNodes:
+    own = {path[1:]: document for path, document in loaded.user_data.items() if path[0] == name}
+    document = complete_user_data(own, entry.set.path, entry.path)
+    packages, nodes = entry.set.nodes.packages, entry.nodes
+    if entry.nodes is not entry.set.nodes:
+        packages, nodes = (*packages, *entry.nodes.packages), _overridden(entry)
+    return WantedNodes(
+        count=1,
+        cpus=nodes.cpus,
+        memory_mib=nodes.memory_mib,
+        image=image_of(cluster, entry),
+        disk_bytes=nodes.disk_bytes,
+        packages=tuple(dict.fromkeys((*cluster.packages, *packages))),
+        user_data=_text(document) if document else "",
+        readiness=_readiness(nodes.readiness) if nodes.readiness else None,
+        where=loaded.where(("clusters", name, *entry.path)),
+    )
 
 
-def _images_of(cluster: ClusterModel) -> tuple[str, str]:
-    return _image_of(cluster, cluster.frontend), _image_of(cluster, cluster.computes)
+def _set_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of sets of nodes, without duplicates: ``computes`` means ``compute``."""
+    return tuple(dict.fromkeys("compute" if name == "computes" else name for name in names))
+
+
+def _overridden(entry: NodeEntry) -> RoleModel:
+    """Return the settings of a node that differs: those of its set, except for the keys that it has itself."""
+    own = {key: getattr(entry.nodes, key) for key in entry.nodes.model_fields_set}
+    return entry.set.nodes.model_copy(update=own)
+
+
+def _readiness(model: ReadinessModel) -> Readiness:
+    return Readiness(when=model.when, timeout_s=-(-model.timeout_ms // 1000))
 
 
 def _public(loaded: LoadedSpec, name: str, public: str) -> WantedPublic:
@@ -141,15 +178,16 @@ def _text(document: object) -> str:
     return "#cloud-config\n" + json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
 
 
-def _small_disks(loaded: LoadedSpec, cluster: WantedCluster, images: Mapping[str, WantedImage]) -> list[Problem]:
-    found = []
-    for role, nodes in (("frontend", cluster.frontend), ("computes", cluster.computes)):
-        image = images[nodes.image]
-        if nodes.disk_bytes is not None and nodes.disk_bytes < image.virtual_size_bytes:
+def _small_disks(loaded: LoadedSpec, name: str, cluster: ClusterModel, images: Mapping[str, WantedImage]) -> Iterator[Problem]:
+    for entry in node_entries(cluster):
+        disk_bytes = entry.nodes.disk_bytes or entry.set.nodes.disk_bytes
+        image = images[image_of(cluster, entry)]
+        own = entry.nodes.disk_bytes is not None or entry.nodes.image is not None
+        if own and disk_bytes is not None and disk_bytes < image.virtual_size_bytes:
             minimum = format_size(image.virtual_size_bytes)
             detail = f"Image `{image.name}` needs a disk of {minimum}. Write `disk: {minimum}` or more, or omit `disk`."
-            found.append(loaded.problem(("clusters", cluster.name, role, "disk"), "Disk too small", detail))
-    return found
+            at = entry.path if entry.nodes.disk_bytes is not None else entry.set.path
+            yield loaded.problem(("clusters", name, *at, "disk"), "Disk too small", detail)
 
 
 def _digest(loaded: LoadedSpec, images: Mapping[str, WantedImage]) -> str:

@@ -18,6 +18,7 @@ FIELD_IMPACT: dict[str, Impact] = {
     "keys": "live",
     "peers": "live",
     "protect": "none",
+    "machinefile": "none",  # the file itself is part of the cluster members
     "readiness": "none",
     "running": "none",
 }
@@ -60,6 +61,7 @@ FIELD_LABELS = {
     "autostart": "autostart",
     "protect": "protection",
     "readiness": "readiness",
+    "machinefile": "machine file",
     "running": "state",
     "networks": "networks",
     "public": "public address",

@@ -21,7 +21,7 @@ from pragmaspec.planning.actions import (
 )
 from pragmaspec.planning.allocation.allocator import AllocationError, Allocator, satisfies
 from pragmaspec.planning.allocation.capacity import shortages
-from pragmaspec.planning.desired import Desired, desired_nodes
+from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
 from pragmaspec.planning.diff import changes
 from pragmaspec.planning.drift.public_network import require_public_networks
 from pragmaspec.planning.drift.refresh import RefreshedState, refreshed_state
@@ -151,9 +151,7 @@ class _Target:
             (each for each in wanted.clusters if each.name not in request.drop), key=lambda cluster: cluster.name
         )
         self._replaced = replaced_nodes(self._state, request)
-        self._moved = {
-            record.address: record for record in self._state.records if record.origin and record.address not in self._replaced
-        }
+        self._recorded = recorded_clusters(self._state, self._replaced)
         self._desired: list[Desired] = []
         self._pending: list[PendingChange] = []
         self._problems: list[Problem] = []
@@ -205,7 +203,11 @@ class _Target:
             allocation = _placeholder_allocation(cluster)
         self._desired.append(Desired(allocation, cluster.where))
         running = self._request.wants_running(cluster.name, cluster.running)
-        self._desired += desired_nodes(self._wanted, cluster, allocation, self._state.lineage, running, self._moved)
+        recorded = self._recorded.get((cluster.site, cluster.name), RecordedCluster(self._state.lineage))
+        try:
+            self._desired += desired_nodes(self._wanted, cluster, allocation, running, recorded)
+        except PlanError as error:
+            self._problems += error.problems
 
     def _check_sites(self, scope: frozenset[str]) -> None:
         in_scope = [entry for entry in self._desired if entry.resource.address in scope]
@@ -223,8 +225,13 @@ def _all_actions(
     """Return the actions for every difference in scope, before any selection of targets."""
     drifted = frozenset(drift.address for drift in refreshed.drift if _needs_action(drift, recorded, refreshed.state, request))
     differing = changes(target.desired, refreshed.state, drifted | target.replaced)
-    frontend_first = frozenset((cluster.site, cluster.name) for cluster in wanted.clusters if cluster.computes.after_frontend)
-    return actions((each for each in differing if each.address in target.scope), refreshed, frontend_first, target.replaced)
+    waits = {
+        (cluster.site, cluster.name, name): nodes.wait_for
+        for cluster in wanted.clusters
+        for name, nodes in cluster.sets
+        if nodes.wait_for
+    }
+    return actions((each for each in differing if each.address in target.scope), refreshed, waits, target.replaced)
 
 
 def _needs_action(drift: Drift, recorded: State, refreshed: State, request: PlanRequest) -> bool:
@@ -303,23 +310,21 @@ def _needs_allocation(wanted: Wanted, cluster: WantedCluster, state: State) -> b
     site = wanted.site(cluster.site)
     if allocation is None or site is None or not satisfies(allocation, cluster, site):
         return True
-    return any(
-        state.record(f"{cluster.site}/image/{wanted.image(nodes.image).digest[:16]}") is None
-        for nodes in (cluster.frontend, cluster.computes)
-        if nodes.count
-    )
+    return any(state.record(f"{cluster.site}/image/{image.digest[:16]}") is None for image in wanted.images_of(cluster))
 
 
 def _needs_capacity(wanted: Wanted, cluster: WantedCluster, recorded: list[Node], request: PlanRequest) -> bool:
     """True if ``cluster`` wants more nodes than ``recorded``, larger ones, stopped ones running, or other firmware."""
     running = request.wants_running(cluster.name, cluster.running)
-    counts = {"frontend": 0, "compute": 0}
+    sets = dict(cluster.sets)
+    counts = dict.fromkeys(sets, 0)
     for node in recorded:
-        counts[node.role] += 1
-        nodes = cluster.frontend if node.role == "frontend" else cluster.computes
-        if node.index < nodes.count and _grows(wanted, nodes, node, running):
-            return True
-    return running and (counts["frontend"] < 1 or counts["compute"] < cluster.computes.count)
+        nodes = sets.get(node.group_name)
+        if nodes is not None:
+            counts[node.group_name] += 1
+            if node.index < nodes.count and _grows(wanted, nodes.at(node.index), node, running):
+                return True
+    return running and any(counts[name] < nodes.count for name, nodes in sets.items())
 
 
 def _grows(wanted: Wanted, nodes: WantedNodes, node: Node, running: bool) -> bool:

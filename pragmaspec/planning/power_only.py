@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Where
 from pragmaspec.planning.actions import NEW, NO_LONGER_WANTED
 from pragmaspec.planning.allocation.allocator import satisfies
-from pragmaspec.planning.desired import Desired, desired_nodes
+from pragmaspec.planning.desired import Desired, RecordedCluster, desired_nodes, recorded_clusters
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.impact import changed_fields_text, node_impact
@@ -104,10 +104,10 @@ class _PowerOnlyCluster:
     def _wanted_nodes(self, allocation: Allocation, *, matches: bool) -> list[tuple[Node, Where | None]]:
         """Return the nodes of the spec. Their interfaces are unknown until an allocation matches the spec."""
         cluster, state = self._cluster, self._refreshed.state
-        moved = {record.address: record for record in _cluster_records(cluster.name, state) if record.origin}
+        recorded = recorded_clusters(state).get((cluster.site, cluster.name), RecordedCluster(state.lineage))
         if not matches:
             cluster, allocation = replace(cluster, networks=()), replace(allocation, networks=allocation.networks[:1])
-        found = desired_nodes(self._wanted, cluster, allocation, state.lineage, self._running, moved)
+        found = desired_nodes(self._wanted, cluster, allocation, self._running, recorded)
         return [(entry.resource, entry.where) for entry in found if isinstance(entry.resource, Node)]
 
     def _add_node(self, wanted: Node, where: Where | None, *, matches: bool) -> None:
@@ -137,10 +137,10 @@ class _PowerOnlyCluster:
 
     def _defer_changes(self, before: Node, wanted: Node, unknown: set[str], where: Where | None) -> None:
         ignored = set(unknown) if self._switched else {*unknown, *_UPDATED_WHEN_RUNNING}
-        role = self._cluster.frontend if before.role == "frontend" else self._cluster.computes
-        if "image" in unknown and role.disk_bytes is None:
+        settings = self._cluster.settings_of(before)
+        if "image" in unknown and settings is not None and settings.disk_bytes is None:
             ignored.add("disk_bytes")  # it follows the size of the image
-        if self._image_differs(before, role.image):
+        if settings is not None and self._image_differs(before, settings.image):
             ignored.discard("image")
         fields = tuple(name for name in changed_fields(before, wanted) if name not in ignored)
         if fields:

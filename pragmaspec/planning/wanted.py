@@ -4,7 +4,7 @@ from typing import Literal
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
-from pragmaspec.resources import BootImage, Readiness
+from pragmaspec.resources import BootImage, Node, Readiness
 from pragmaspec.site import Site
 
 Firmware = Literal["bios", "uefi"]
@@ -44,7 +44,7 @@ class PublicCopy(Frozen, frozen=True):
 
 
 class WantedNodes(Frozen, frozen=True):
-    """One role of a cluster: its frontend (``count`` 1) or its computes (0 or more). ``disk_bytes`` None: the image's size."""
+    """A set of nodes of a cluster: its frontend (``count`` 1), its computes or a group (0 or more)."""
 
     count: int
     cpus: int
@@ -52,12 +52,31 @@ class WantedNodes(Frozen, frozen=True):
     image: str
     """Name of a :class:`WantedImage`."""
     disk_bytes: int | None = None
+    """None: the image's size."""
     packages: tuple[str, ...] = ()
     user_data: str = ""
     """A cloud-config document to merge; empty: none."""
-    after_frontend: bool = False
-    """True if these computes boot after the frontend is ready."""
     where: Where | None = None
+    group: str = ""
+    """Name of the group; empty for the frontend and the computes."""
+    readiness: Readiness | None = None
+    """None: the cluster's."""
+    wait_for: tuple[str, ...] = ()
+    """Sets of nodes that have to be ready before these boot: ``frontend``, ``compute`` or names of groups."""
+    overrides: tuple[tuple[int, "WantedNodes"], ...] = ()
+    """Complete settings of the nodes that differ, by index."""
+    machinefile: bool = True
+    """True if MPI's machine file lists these nodes."""
+
+    def at(self, index: int) -> "WantedNodes":
+        """Return the settings of one node."""
+        return next((nodes for own, nodes in self.overrides if own == index), self)
+
+    @property
+    def variants(self) -> tuple["WantedNodes", ...]:
+        """The different settings of these nodes; none if there are no nodes."""
+        own = [nodes for index, nodes in self.overrides if index < self.count]
+        return (*((self,) if len(own) < self.count else ()), *own)
 
 
 class WantedPublic(Frozen, frozen=True):
@@ -74,7 +93,8 @@ class WantedNetwork(Frozen, frozen=True):
     name: str
     cidr: str
     bridge: str | None = None
-    roles: tuple[Literal["frontend", "compute"], ...] = ("frontend", "compute")
+    roles: tuple[str, ...] = ("frontend", "compute")
+    """Sets of nodes that are connected to it: ``frontend``, ``compute`` and names of groups."""
     mtu: int = 1500
     where: Where | None = None
 
@@ -103,6 +123,21 @@ class WantedCluster(Frozen, frozen=True):
     unknown: tuple[str, ...] = ()
     """Fields of its nodes whose wanted values are unknown, because an image or a file was not read."""
     where: Where | None = None
+    groups: tuple[WantedNodes, ...] = ()
+
+    @property
+    def sets(self) -> tuple[tuple[str, WantedNodes], ...]:
+        """All sets of nodes by name: ``frontend``, ``compute``, and the groups."""
+        return (("frontend", self.frontend), ("compute", self.computes), *((each.group, each) for each in self.groups))
+
+    def set_named(self, name: str) -> WantedNodes | None:
+        """Return the set of nodes called ``frontend``, ``compute`` or like a group, or None."""
+        return next((nodes for other, nodes in self.sets if other == name), None)
+
+    def settings_of(self, node: Node) -> WantedNodes | None:
+        """Return the settings of ``node``, or None if its group is no longer wanted."""
+        found = self.set_named(node.group_name)
+        return found.at(node.index) if found else None
 
 
 MoveKind = Literal["cluster", "site"]
@@ -139,7 +174,9 @@ class Wanted(Frozen, frozen=True):
 
     def images_of(self, cluster: WantedCluster) -> tuple[WantedImage, ...]:
         """Return the images that the nodes of ``cluster`` boot, the frontend's first."""
-        return tuple(self.image(nodes.image) for nodes in (cluster.frontend, cluster.computes) if nodes.count)
+        return tuple(
+            self.image(name) for name in dict.fromkeys(each.image for _, nodes in cluster.sets for each in nodes.variants)
+        )
 
     def site(self, name: str) -> Site | None:
         """Return the site called ``name``, or None."""

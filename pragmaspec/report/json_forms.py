@@ -68,10 +68,12 @@ def json_text(value: Mapping[str, object] | Sequence[object]) -> str:
 
 
 def _node_json(node: Node) -> JsonObject:
-    identity = ("site", "cluster", "name", "role", "index")
+    identity = ("site", "cluster", "name", "role")
     return {
         "kind": "node",
-        **fields_json(node, "address", *identity, "cpus", "memory_mib", "disk_bytes", "image"),
+        **fields_json(node, "address", *identity),
+        "group": node.group_name,
+        **fields_json(node, "index", "cpus", "memory_mib", "disk_bytes", "image"),
         "addresses": {nic.network: nic.address for nic in node.nics},
         "nics": [_nic_json(nic) for nic in node.nics],
         **fields_json(node, "running", "protect", "autostart", "readiness"),

@@ -34,7 +34,7 @@ def show_text(record: Record, images: Mapping[str, str], style: Style, more: Ite
 
 
 def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    yield "role", f"{node.role} {node.index}" if node.role == "compute" else node.role
+    yield "role", f"{node.group_name} {node.index}" if node.role == "compute" else node.role
     yield "cpus", str(node.cpus)
     yield "memory", memory(node.memory_mib)
     yield "disk", size(node.disk_bytes)

@@ -1,6 +1,6 @@
 """Reads the files a spec refers to: public keys and cloud-init user-data."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +21,13 @@ from pragmaspec.spec.fields.user_data import format_problem, merged, size_proble
 from pragmaspec.spec.files import TrackedReader, resolve_path
 from pragmaspec.spec.findings import Finding, listed, overlaps
 from pragmaspec.spec.models.cluster import ClusterModel
+from pragmaspec.spec.models.roles import node_entries
 from pragmaspec.spec.yaml.parser import read_document
 from pragmaspec.spec.yaml.text import FILE_SIZE_MAX
 from pragmaspec.spec.yaml.tree import Document, TreePath, plain_data
 
 UserDataKey = tuple[str, ...]
-"""The cluster, and the role unless the user-data is for all nodes."""
+"""The cluster, and the path of the mapping inside it, unless the user-data is for all nodes."""
 
 
 class Attachments:
@@ -73,18 +74,16 @@ class Attachments:
             yield Finding(path, "No public key", detail, at_key=True, severity="warning").problem(self._document)
 
     def user_data(self, name: str, cluster: ClusterModel) -> Iterator[tuple[UserDataKey, dict[str, Any]]]:
-        """Yield the user-data of a cluster and of its roles."""
-        values = {"": cluster.user_data, "frontend": cluster.frontend.user_data, "computes": cluster.computes.user_data}
-        found = {
-            role: self._user_data(value, ("clusters", name, *((role,) if role else ()), "user_data"))
-            for role, value in values.items()
-            if value
-        }
-        common = found[""].data if "" in found else {}
-        complete = {role: merged(common, found[role].data) if role in found else common for role in ("frontend", "computes")}
-        for role, document in found.items():
-            self._check(document, (complete[role],) if role else tuple(complete.values()))
-            yield (name, role) if role else (name,), document.data
+        """Yield the user-data of a cluster, its sets of nodes, and its single nodes."""
+        entries = {entry.path: entry for entry in node_entries(cluster)}
+        values = {(): cluster.user_data, **{path: entry.nodes.user_data for path, entry in entries.items()}}
+        found = {path: self._user_data(value, ("clusters", name, *path, "user_data")) for path, value in values.items() if value}
+        data = {path: document.data for path, document in found.items()}
+        complete = {path: complete_user_data(data, entry.set.path, path) for path, entry in entries.items()}
+        for path, document in found.items():
+            affected = tuple(each for each, entry in entries.items() if path in ((), entry.set.path, each))
+            self._check(document, tuple(complete[each] for each in affected))
+            yield (name, *path), document.data
 
     def _default_keys(self) -> tuple[PublicKey, ...]:
         if self._own_keys is None:
@@ -195,6 +194,16 @@ class Attachments:
 
     def _report(self, path: TreePath, summary: str, detail: str) -> None:
         self.problems.append(Finding(path, summary, detail).problem(self._document))
+
+
+def complete_user_data(
+    data: Mapping[tuple[str, ...], Mapping[str, Any]], of_set: tuple[str, ...], own: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return the user-data of nodes, merged from that of the cluster, of their set, and of a single node; keys as in ``data``."""
+    found: dict[str, Any] = {}
+    for path in dict.fromkeys(((), of_set, own)):
+        found = merged(found, data.get(path, {}))
+    return found
 
 
 def _plain_keys(lines: Iterable[str]) -> tuple[PublicKey, ...]:

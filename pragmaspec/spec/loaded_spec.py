@@ -18,7 +18,7 @@ class LoadedSpec:
 
     ``model.sites`` contains the sites of the spec and of the sites files. ``files`` lists every file that was read or looked for,
     with its absolute path and SHA-256 ("" if it does not exist). ``ssh_keys`` are the public key lines of each cluster;
-    ``user_data`` the documents by ``(cluster,)``, ``(cluster, "frontend")`` and ``(cluster, "computes")``. ``need`` are the
+    ``user_data`` the documents by ``(cluster,)`` and ``(cluster, *path of the nodes in the cluster)``. ``need`` are the
     clusters whose files had to be readable, None: all; files of other clusters that could not be read are in ``unread``.
     """
 

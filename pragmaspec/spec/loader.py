@@ -9,14 +9,15 @@ from pragmaspec import paths
 from pragmaspec.errors import Problem, SpecError, Where
 from pragmaspec.files import NotRegularFileError
 from pragmaspec.plugins import Plugin
-from pragmaspec.spec.attachments import Attachments
+from pragmaspec.spec.attachments import Attachments, complete_user_data
 from pragmaspec.spec.fields.default_keys import agent_socket
-from pragmaspec.spec.fields.user_data import merged, size_problem
+from pragmaspec.spec.fields.user_data import size_problem
 from pragmaspec.spec.files import TrackedReader
 from pragmaspec.spec.findings import Finding, overlaps
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import ClusterModel, SiteOptions, SitesModel, SpecModel, sites_model, spec_model
 from pragmaspec.spec.models.image import ImageModel
+from pragmaspec.spec.models.roles import node_entries
 from pragmaspec.spec.models.site import SimulatedSiteModel
 from pragmaspec.spec.validation.cross_checks import ANY_SITE, cross_findings
 from pragmaspec.spec.validation.site_providers import SiteProviders, site_providers
@@ -153,7 +154,7 @@ class _Loader:
                 continue
             ssh_keys[name] = attachments.ssh_keys(name, cluster)
             user_data.update(attachments.user_data(name, cluster))
-            self.problems += [finding.problem(self.document) for finding in _too_large(name, user_data)]
+            self.problems += [finding.problem(self.document) for finding in _too_large(name, cluster, user_data)]
         self.problems += attachments.problems
         if self.need is None and not any(problem.severity == "error" for problem in self.problems):
             simulated = {name for name, site in self.sites.items() if isinstance(site, SimulatedSiteModel)}
@@ -194,7 +195,7 @@ class _Loader:
         ssh_keys[name] = keys.ssh_keys(name, cluster)
         user_data.update(data.user_data(name, cluster))
         unread += ["keys"] if _has_errors(keys) else []
-        unread += ["first_boot"] if _has_errors(data) or any(_too_large(name, user_data)) else []
+        unread += ["first_boot"] if _has_errors(data) or any(_too_large(name, cluster, user_data)) else []
         return tuple(unread)
 
     def _providers(self, document: Document) -> SiteProviders:
@@ -231,14 +232,15 @@ def _has_errors(attachments: Attachments) -> bool:
     return any(problem.severity == "error" for problem in attachments.problems)
 
 
-def _too_large(name: str, user_data: Mapping[tuple[str, ...], dict[str, Any]]) -> Iterator[Finding]:
-    """Yield findings for user-data of a cluster that is too large, after the merge with that of the role."""
-    common = user_data.get((name,), {})
-    for role in ((), ("frontend",), ("computes",)):
-        document = user_data.get((name, *role))
-        reason = size_problem(merged(common, document) if role else document) if document else None
+def _too_large(name: str, cluster: ClusterModel, user_data: Mapping[tuple[str, ...], Mapping[str, Any]]) -> Iterator[Finding]:
+    """Yield findings for user-data that is too large: that of the cluster alone, and the complete one of nodes."""
+    own = {path[1:]: document for path, document in user_data.items() if path[0] == name}
+    complete: dict[tuple[str, ...], Mapping[str, Any]] = {(): own.get((), {})}
+    complete |= {entry.path: complete_user_data(own, entry.set.path, entry.path) for entry in node_entries(cluster)}
+    for path, document in complete.items():
+        reason = size_problem(document) if own.get(path) else None
         if reason:
-            yield Finding(("clusters", name, *role, "user_data"), "User-data too large", f"{capitalized(reason)}.")
+            yield Finding(("clusters", name, *path, "user_data"), "User-data too large", f"{capitalized(reason)}.")
 
 
 def _without_extension_keys(document: Document) -> Document:

@@ -121,8 +121,8 @@ def clusters_to_create(wanted: Wanted, state: State, request: PlanRequest) -> fr
     for name, running in request.running:
         cluster = wanted.cluster(name)
         if running and cluster is not None:
-            recorded = {(node.role, node.index) for node in state.nodes(name) if node.site == cluster.site}
-            wanted_nodes = {("frontend", 0), *(("compute", index) for index in range(cluster.computes.count))}
+            recorded = {(node.group_name, node.index) for node in state.nodes(name) if node.site == cluster.site}
+            wanted_nodes = {(group, index) for group, nodes in cluster.sets for index in range(nodes.count)}
             found |= {name} if wanted_nodes - recorded else set()
     return frozenset(found)
 

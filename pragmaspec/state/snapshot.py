@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from pragmaspec.errors import StateUnreadableError
 from pragmaspec.frozen import Frozen
@@ -23,8 +24,14 @@ from pragmaspec.state_model import STATE_FORMAT, ClosedOp, Record, State
 Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 """Converts the document of one format into that of the next."""
 
-UPGRADES: Mapping[int, Upgrade] = MappingProxyType({})
-"""The upgrade from each format number. Empty: there has been only one format."""
+
+def _only_additions(document: dict[str, Any]) -> dict[str, Any]:
+    """Return ``document``: the next format has only more fields, whose defaults are right for this one."""
+    return document
+
+
+UPGRADES: Mapping[int, Upgrade] = MappingProxyType({1: _only_additions})
+"""The upgrade from each format number. Format 2 added groups of nodes, processors, disks and volumes."""
 
 NO_LINE = "0" * 64
 """In place of the digest of the last journal line, if there is none."""
@@ -133,7 +140,11 @@ def decode_snapshot(data: bytes, file: str, upgrades: Mapping[int, Upgrade] = UP
         document = _decode_fast(data)
     except msgspec.MsgspecError as error:
         document = _upgrade(data, file, upgrades, error)
-    if document.format != STATE_FORMAT:
+    if document.format < STATE_FORMAT and all(
+        upgrades.get(step) is _only_additions for step in range(document.format, STATE_FORMAT)
+    ):
+        document = replace(document, format=STATE_FORMAT)
+    elif document.format != STATE_FORMAT:
         document = _upgrade(data, file, upgrades, None)
     return _to_snapshot(document, file)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pragmaspec.access.ansible_groups import cluster_at_site_group, cluster_group, role_group, site_group
+from pragmaspec.access.ansible_groups import cluster_at_site_group, cluster_group, node_group, site_group
 from pragmaspec.access.ansible_inventory import ansible_inventory
 from pragmaspec.access.routes import routes
 from pragmaspec.spec.fields.scalars import NAME_PATTERN
@@ -48,7 +48,7 @@ def test_group_names_are_unique_and_valid(places):
     names = ["frontends", "computes"]
     clusters, sites = {cluster for cluster, _ in places}, {site for _, site in places}
     names += [cluster_group(cluster) for cluster in clusters]
-    names += [role_group(cluster, role) for cluster in clusters for role in ("frontend", "compute")]
+    names += [node_group(cluster, group) for cluster in clusters for group in ("frontend", "compute", "gpu", "gpu-x")]
     names += [site_group(site) for site in sites]
     names += [cluster_at_site_group(cluster, site) for cluster, site in set(places)]
     assert len(names) == len(set(names))
@@ -73,9 +73,9 @@ def test_every_group_holds_exactly_its_hosts(clusters):
         hosts = [names[node.address] for node in nodes]
         for group in (cluster_group(cluster), cluster_at_site_group(cluster, site), site_group(site)):
             expected[group] |= {*hosts}
-        for group in ("frontends", role_group(cluster, "frontend")):
+        for group in ("frontends", node_group(cluster, "frontend")):
             expected[group] |= {hosts[0]}
-        for group in ("computes", role_group(cluster, "compute")):
+        for group in ("computes", node_group(cluster, "compute")):
             expected[group] |= {*hosts[1:]}
     made = ansible_inventory(found, routes(found, KEY), "/config")
     held = {group.name: group for group in made.groups}

@@ -60,15 +60,15 @@ def test_new_cluster_is_staged_allocated_and_booted_in_order() -> None:
 
 
 def test_computes_can_wait_for_the_frontend() -> None:
-    patient = wanted(cluster(computes=replace(nodes(2), after_frontend=True)), cluster("other"))
+    patient = wanted(cluster(computes=replace(nodes(2), wait_for=("frontend",))), cluster("other"))
     plan = planned(patient)
     frontend = action(plan, "boot hello-frontend")
     for name in ("hello-compute-0", "hello-compute-1"):
         assert action(plan, f"boot {name}").after == (*frontend.after, frontend.key)
     assert len(action(plan, "boot other-compute-0").after) == 2
-    more = wanted(cluster(computes=replace(nodes(3), after_frontend=True)))
+    more = wanted(cluster(computes=replace(nodes(3), wait_for=("frontend",))))
     assert len(action(planned(more, HELLO), "boot hello-compute-2").after) == 0, "the frontend runs"
-    assert action_names(planned(wanted(cluster(computes=replace(nodes(2), after_frontend=True))), HELLO)) == []
+    assert action_names(planned(wanted(cluster(computes=replace(nodes(2), wait_for=("frontend",)))), HELLO)) == []
 
 
 def test_scaling_out_boots_new_nodes_and_updates_the_others() -> None:
@@ -321,7 +321,7 @@ def test_removing_a_missing_node_loses_nothing() -> None:
 
 
 def test_every_changeable_field_has_an_impact() -> None:
-    identity = {"site", "cluster", "name", "role", "index"}
+    identity = {"site", "cluster", "name", "role", "group", "index"}
     assert set(Node.__struct_fields__) - identity == set(FIELD_IMPACT)
 
 

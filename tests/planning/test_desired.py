@@ -4,7 +4,7 @@ import re
 
 from msgspec.structs import replace
 
-from pragmaspec.planning.desired import desired_images, desired_nodes, mac_address
+from pragmaspec.planning.desired import RecordedCluster, desired_images, desired_nodes, mac_address
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork, WantedPublic
 from pragmaspec.resources import Allocation, Nic, Node
@@ -87,7 +87,7 @@ def test_nodes_are_frontend_first_with_their_spec_lines() -> None:
     asked = cluster(computes=3)
     allocation = next(each.resource for each in planned(wanted(asked)).actions if each.verb == "allocate")
     assert isinstance(allocation, Allocation)
-    found = desired_nodes(wanted(asked), asked, allocation, LINEAGE, running=True)
+    found = desired_nodes(wanted(asked), asked, allocation, running=True, recorded=RecordedCluster(LINEAGE))
     assert [each.resource.name for each in found] == ["hello-frontend", *(f"hello-compute-{index}" for index in range(3))]
     assert [each.where for each in found] == [line(11), line(12), line(12), line(12)]
 
@@ -100,7 +100,7 @@ def test_network_without_vlan_or_bridge_has_no_segment() -> None:
         networks=(replace(allocation.private, vlan=None),),
         public=(replace(allocation.public[0], network=None),),
     )
-    (frontend,) = desired_nodes(wanted(asked), asked, plain, LINEAGE, running=True)
+    (frontend,) = desired_nodes(wanted(asked), asked, plain, running=True, recorded=RecordedCluster(LINEAGE))
     assert [nic.segment for nic in frontend.resource.nics] == ["", ""]
 
 

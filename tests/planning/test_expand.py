@@ -104,7 +104,7 @@ def test_full_example() -> None:
     assert physics is not None
     assert (physics.frontend.image, physics.computes.image) == ("debian-12", "from-file")
     assert (physics.frontend.disk_bytes, physics.computes.disk_bytes) == (40 * GIB, 20 * 10**9)
-    assert (physics.frontend.after_frontend, physics.computes.after_frontend) == (False, True)
+    assert (physics.frontend.wait_for, physics.computes.wait_for) == ((), ("frontend",))
     assert physics.frontend.packages == ("openmpi-bin", "nfs-kernel-server")
     assert (physics.public.kind, physics.public.address) == ("address", "192.168.122.10")
     assert (physics.cidr, physics.vlan, physics.mtu) == ("10.22.0.0/24", 22, 9000)

@@ -9,7 +9,7 @@ from pragmaspec.state.backends.local.backend import LocalBackend
 from pragmaspec.state.stack_key import key_file, load_stack_key
 from pragmaspec.state.store import Store
 from pragmaspec.state.transfer import pull
-from pragmaspec.state_model import Record
+from pragmaspec.state_model import STATE_FORMAT, Record
 from tests.state.local_store import LocalStore
 from tests.state.memory_backend import MemoryBackend
 from tests.state.samples import LINEAGE, act, node
@@ -60,7 +60,7 @@ def test_the_header_of_an_encrypted_state_is_cleartext(store, folder):
     boot(store, 0)
     head = json.loads((folder / "state.json").read_bytes())
     assert {key: head[key] for key in ("format", "kind", "lineage", "serial", "sealed")} == {
-        "format": 1,
+        "format": STATE_FORMAT,
         "kind": "pragmaspec",
         "lineage": LINEAGE,
         "serial": 1,
@@ -107,7 +107,7 @@ def test_a_missing_or_wrong_key_is_reported(store, folder):
         ("serial", 7, "The encrypted state was changed"),
         ("serial", 0, "The encrypted state was changed"),
         ("lineage", OTHER, "The state is encrypted with another key"),
-        ("format", 2, "The state has a newer format"),
+        ("format", STATE_FORMAT + 1, "The state has a newer format"),
         ("sealed", "rot-13", "The state has a newer format"),
         ("text", b64encode(b"x" * 100).decode(), "The encrypted state was changed"),
         ("text", "?", "The encrypted state was changed"),

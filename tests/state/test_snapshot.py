@@ -66,10 +66,10 @@ TEXT = encode_snapshot(Snapshot(state=STATE))
         (b"[1, 2]}", "The state is damaged"),
         (b"\xff\xfe not text }", "The state is damaged"),
         (TEXT.replace(b'"serial"', b"<<<<<<< HEAD\n=======\n>>>>>>> theirs\n", 1), "The state contains a git merge conflict"),
-        (TEXT.replace(b'"format": 1', b'"format": 2'), "The state has a newer format"),
-        (_resealed(TEXT.replace(b'"format": 1', b'"format": 2')), "The state has a newer format"),
+        (TEXT.replace(b'"format": 2', b'"format": 3'), "The state has a newer format"),
+        (_resealed(TEXT.replace(b'"format": 2', b'"format": 3')), "The state has a newer format"),
         (_resealed(TEXT.replace(b'"cpus":1', b'"cpus":"1"', 1)), "The state is not in a known format"),
-        (_resealed(TEXT.replace(b'"format": 1', b'"format": 0')), "The state is not in a known format"),
+        (_resealed(TEXT.replace(b'"format": 2', b'"format": 0')), "The state is not in a known format"),
         (_resealed(TEXT.replace(b'"kind": "pragmaspec"', b'"kind": "terraform"')), "The state is not in a known format"),
         (_resealed(TEXT.replace(b"hello-compute-0", b"zzz-compute-0")), "The state is damaged"),
     ],
@@ -90,14 +90,19 @@ def test_every_truncation_is_refused(length):
 
 
 def test_older_formats_are_upgraded_step_by_step():
-    old = _resealed(TEXT.replace(b'"format": 1', b'"format": -1').replace(b'"lineage"', b'"ancestry"'))
+    old = _resealed(TEXT.replace(b'"format": 2', b'"format": 0').replace(b'"lineage"', b'"ancestry"'))
 
     def first(document):
         return {**{key: value for key, value in document.items() if key != "ancestry"}, "lineage": document["ancestry"]}
 
-    assert decode_snapshot(old, FILE, {-1: first, 0: dict}).state == STATE
-    with pytest.raises(StateUnreadableError, match="cannot be upgraded to format 1"):
-        decode_snapshot(old, FILE, {-1: dict, 0: dict})
+    assert decode_snapshot(old, FILE, {0: first, 1: dict}).state == STATE
+    with pytest.raises(StateUnreadableError, match="cannot be upgraded to format 2"):
+        decode_snapshot(old, FILE, {0: dict, 1: dict})
+
+
+def test_a_state_of_format_1_is_read_as_it_is():
+    old = _resealed(TEXT.replace(b'"format": 2', b'"format": 1'))
+    assert decode_snapshot(old, FILE).state == STATE
 
 
 def test_ten_thousand_records_are_fast():

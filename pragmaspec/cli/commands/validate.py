@@ -16,6 +16,7 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
     from pragmaspec.cli.terminal.plan_output import show_warnings
     from pragmaspec.report.json_forms import problem_json
     from pragmaspec.spec.loader import load_spec
+    from pragmaspec.spec.models.roles import node_sets
     from pragmaspec.stack.images.validate import image_findings
     from pragmaspec.stack.location import locate_stack
     from pragmaspec.stack.resolve_spec import check_stack_name, check_state
@@ -26,7 +27,7 @@ def validate(spec: SpecArgument = None, *, json: JsonOption = False, spec_option
     check_stack_name(location, loaded)
     check_state(location, loaded)
     model = loaded.model
-    nodes = sum(1 + cluster.computes.count for cluster in model.clusters.values())
+    nodes = sum(each.count for cluster in model.clusters.values() for each in node_sets(cluster))
     warnings = loaded.warnings
     show_warnings(warnings)
     if json:

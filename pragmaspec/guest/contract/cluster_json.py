@@ -41,7 +41,14 @@ def cluster_json_text(node: Node, cluster: GuestCluster, shared: str) -> str:
 
 
 def _identity(node: Node, cluster: GuestCluster) -> dict[str, object]:
-    return {"name": node.name, "role": node.role, "index": node.index, "fqdn": fqdn(node, cluster), "cpus": node.cpus}
+    return {
+        "name": node.name,
+        "role": node.role,
+        "group": node.group_name,
+        "index": node.index,
+        "fqdn": fqdn(node, cluster),
+        "cpus": node.cpus,
+    }
 
 
 def _member(member: ClusterMember, cluster: GuestCluster, host_key: str) -> dict[str, object]:

@@ -55,8 +55,11 @@ def known_hosts_text(found: tuple[ClusterMember, ...], public_key: Callable[[Nod
 
 
 def machinefile_text(cluster: GuestCluster) -> str:
-    """Return the MPI machine file: a line ``name slots=cpus`` per compute, or for the frontend if there are no computes."""
-    workers = [node for node in cluster.nodes if node.role == "compute"] or list(cluster.nodes)
+    """Return the MPI machine file: a line ``name slots=cpus`` per node except the frontend, unless its group opts out.
+
+    Without such nodes the frontend has a line.
+    """
+    workers = [node for node in cluster.nodes if node.role == "compute" and node.machinefile] or [cluster.frontend]
     return "".join(f"{node.name} slots={node.cpus}\n" for node in workers)
 
 

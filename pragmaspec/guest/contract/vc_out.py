@@ -48,6 +48,7 @@ def _frontend(root: ET.Element, cluster: GuestCluster) -> None:
     group = _child(root, "compute", {"count": str(len(computes))})
     for node in computes:
         attributes = {"cpus": str(node.cpus), "gw": _private_address(cluster), "name": node.name}
+        attributes |= {"group": node.group} if node.group else {}
         _interfaces(_child(group, "node", attributes), node)
 
 

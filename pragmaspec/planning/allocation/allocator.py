@@ -9,15 +9,13 @@ from ipaddress import IPv4Network
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.allocation import errors, pools
+from pragmaspec.planning.allocation.node_addresses import node_capacity
 from pragmaspec.planning.allocation.pools import Pool
 from pragmaspec.planning.observed import Inventory, PoolUse, SiteIdentity
 from pragmaspec.planning.wanted import WantedCluster, WantedNetwork
 from pragmaspec.resources import Allocation, Network, PublicGrant
 from pragmaspec.site import PublicNetwork, Site
 from pragmaspec.state_model import State
-
-FIRST_COMPUTE = 10
-"""Offset in the private network of ``compute-0``. The frontend has offset 1; those between are left for services."""
 
 
 class AllocationError(Exception):
@@ -28,9 +26,9 @@ class AllocationError(Exception):
         super().__init__("; ".join(problem.summary for problem in problems))
 
 
-def frontend_name(cluster: str) -> str:
-    """Return the name of a cluster's frontend."""
-    return f"{cluster}-frontend"
+def node_name(cluster: str, group: str, index: int) -> str:
+    """Return the name of a node; ``group``: ``frontend``, ``compute`` or the name of its group."""
+    return f"{cluster}-frontend" if group == "frontend" else f"{cluster}-{group}-{index}"
 
 
 def satisfies(recorded: Allocation, wanted: WantedCluster, site: Site) -> bool:
@@ -121,8 +119,7 @@ class Allocator:
         where = network.where or wanted.where
         if before is None or before.cidr != network.cidr:
             self._refuse_overlap(network.name, network.cidr, wanted, where)
-        if "compute" in network.roles:
-            _refuse_small(network.name, network.cidr, wanted, where)
+        _refuse_small(network.name, network.cidr, wanted, where, network.roles)
         vlan, bridge = None, network.bridge
         if bridge is None:
             vlan = before.vlan if before and before.vlan is not None else self._vlan(wanted, None, where)
@@ -198,7 +195,7 @@ class Allocator:
         bridge = public.bridge or (reported.bridge if reported and not public.network else None)
         return (
             PublicGrant(
-                node=frontend_name(wanted.name),
+                node=node_name(wanted.name, "frontend", 0),
                 address=address,
                 prefix=prefix,
                 gateway=pools.gateway_of(public, self._inventory),
@@ -237,11 +234,14 @@ def _address(site: Site, wanted: WantedCluster) -> str:
     return f"{site.name}/{wanted.name}/allocation"
 
 
-def _refuse_small(network: str, cidr: str, wanted: WantedCluster, where: Where | None) -> None:
-    hosts = IPv4Network(cidr, strict=False).num_addresses - 2
-    capacity = max(0, hosts - FIRST_COMPUTE + 1)
-    if wanted.computes.count > capacity or hosts < 1:
-        raise AllocationError(errors.too_small(network, cidr, capacity, wanted, where))
+def _refuse_small(
+    network: str, cidr: str, wanted: WantedCluster, where: Where | None, sets: tuple[str, ...] | None = None
+) -> None:
+    """Raise AllocationError for a network with too few addresses for the nodes of ``sets``; None: for all nodes."""
+    capacity = node_capacity(cidr)
+    count = sum(nodes.count for name, nodes in wanted.sets[1:] if sets is None or name in sets)
+    if count > capacity:
+        raise AllocationError(errors.too_small(network, cidr, capacity, wanted, count, where))
 
 
 def _extra_satisfied(recorded: Allocation, wanted: WantedNetwork) -> bool:

@@ -70,12 +70,13 @@ def exhausted(what: str, uses: Iterable[PoolUse], site: str, wanted: WantedClust
     )
 
 
-def too_small(network: str, cidr: str, capacity: int, wanted: WantedCluster, where: Where | None) -> Problem:
-    """Return the problem of a network with too few addresses for the cluster."""
+def too_small(network: str, cidr: str, capacity: int, wanted: WantedCluster, count: int, where: Where | None) -> Problem:
+    """Return the problem of a network with too few addresses for ``count`` nodes of the cluster besides its frontend."""
+    nodes = "nodes (besides the frontend)" if wanted.groups else "computes"
     return Problem(
         summary=f"The {network} network is too small",
-        detail=f"{cidr} has addresses for {capacity} computes of cluster {wanted.name}, and the spec wants "
-        f"{wanted.computes.count}. Use a larger range.",
+        detail=f"{cidr} has addresses for {capacity} {nodes} of cluster {wanted.name}, and the spec wants {count}. "
+        "Use a larger range.",
         where=where,
     )
 

@@ -37,7 +37,7 @@ def likely_moves(wanted: Wanted, desired: Iterable[Node], state: State) -> tuple
 def _shapes(nodes: Iterable[Node]) -> dict[_Cluster, _Shape]:
     found: defaultdict[_Cluster, list[tuple[object, ...]]] = defaultdict(list)
     for node in nodes:
-        found[node.site, node.cluster].append((node.role, node.index, node.cpus, node.memory_mib, node.disk_bytes))
+        found[node.site, node.cluster].append((node.group_name, node.index, node.cpus, node.memory_mib, node.disk_bytes))
     return {cluster: tuple(sorted(shape, key=str)) for cluster, shape in found.items()}
 
 

@@ -49,6 +49,8 @@ def _node(before: Node, after: Node, images: Mapping[str, str]) -> Iterator[str]
     if before.autostart != after.autostart and before.running == after.running:
         yield "starts with its host" if after.autostart else "no longer starts with its host"
     yield from _protect(before.protect, after.protect)
+    if before.machinefile != after.machinefile:
+        yield "joins the machine file" if after.machinefile else "leaves the machine file"
     if before.readiness != after.readiness:
         yield f"readiness {_readiness_change(before.readiness, after.readiness)}"
 

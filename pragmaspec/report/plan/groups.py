@@ -125,7 +125,7 @@ def _appearance(entry: ResourceActions) -> object:
 
 def _node_appearance(node: Node) -> object:
     return (
-        node.role,
+        node.group_name,
         node.cpus,
         node.memory_mib,
         node.disk_bytes,

@@ -59,6 +59,18 @@ def integer(least: int, most: int) -> ScalarField:
     return ScalarField(read, {"type": "integer", "minimum": least, "maximum": most})
 
 
+def index(most: int) -> ScalarField:
+    """Return a field type for keys that are the index of a node, from 0 to ``most``."""
+
+    def read(value: object) -> int:
+        text = _as_text(value)
+        if not text.isdecimal() or str(int(text[:_DIGITS_MAX])) != text or int(text) > most:
+            raise value_error("Invalid index", f"{value_text(value)} is not the index of a node; write a number from 0 to {most}")
+        return int(text)
+
+    return ScalarField(read, {"type": "string", "pattern": "^(0|[1-9][0-9]*)$"})
+
+
 def number(least: float, most: float) -> ScalarField:
     """Return a field type for numbers from ``least`` to ``most``, with or without a decimal point."""
 

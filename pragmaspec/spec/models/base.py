@@ -39,3 +39,21 @@ class ShortForm:
 
     def _expanded(self, value: object) -> object:
         return {self.key: value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class OneOrMore:
+    """Annotation of a list of strings: a string is a short form of the list that contains only it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:  # noqa: ANN401 - pydantic's hook
+        """Expand the short form before validation."""
+        return core_schema.no_info_before_validator_function(self._expanded, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema of one item or the list."""
+        found = handler(core)
+        return {"anyOf": [found["items"], found]}
+
+    @staticmethod
+    def _expanded(value: object) -> object:
+        return [value] if isinstance(value, str) else value

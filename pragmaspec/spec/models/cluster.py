@@ -11,22 +11,41 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
 from pragmaspec.spec.fields.addresses import VLAN_MAX, network, public_address
-from pragmaspec.spec.fields.scalars import boolean, disk, duration, integer, memory, name, text
+from pragmaspec.spec.fields.scalars import boolean, disk, duration, index, integer, memory, name, text
 from pragmaspec.spec.fields.ssh_keys import ssh_key
 from pragmaspec.spec.fields.state_url import StateModel, state_url
 from pragmaspec.spec.fields.user_data import user_data
-from pragmaspec.spec.models.base import Model, ShortForm
+from pragmaspec.spec.models.base import Model, OneOrMore, ShortForm
 from pragmaspec.spec.models.image import BuildModel, ImageModel
 from pragmaspec.spec.models.move import MoveModel
 from pragmaspec.spec.models.site import DEVICE_PATTERN, LibvirtSiteModel, SimulatedSiteModel, SiteModel, SiteOptions
 
 COMPUTES_MAX = 1_000_000
+READINESS_WORDS = ("cloud-init", "ssh", "none")
 PackageName = Annotated[str, text(r"^[A-Za-z0-9][A-Za-z0-9+._:~=-]*$", "write the name of a package of the image's distribution")]
+SetName = Annotated[str, text(advice="write frontend, computes, or the name of a group")]
 UserData = Annotated[dict[str, Any] | str, user_data()]
 
 
+class ReadinessModel(Model):
+    """The readiness condition of booted nodes."""
+
+    when: Literal["cloud-init", "ssh", "none"] = Field(
+        default="cloud-init",
+        description="`cloud-init`: it has finished without errors; `ssh`: ssh logins work; `none`: the node was started.",
+        examples=["ssh"],
+    )
+    timeout_ms: Annotated[int, duration(1000, 86_400_000)] = Field(
+        default=600_000,
+        alias="timeout",
+        json_schema_extra={"default": "10 min"},
+        description="Timeout of each stage of waiting.",
+        examples=["10 min"],
+    )
+
+
 class RoleModel(Model):
-    """Keys common to frontend and computes."""
+    """Keys common to the frontend, the computes and the groups."""
 
     image: Annotated[str | None, text(advice="write the name of an image")] = Field(
         default=None, description="Name of an image. Default: the cluster's.", examples=["debian-12"]
@@ -52,22 +71,47 @@ class RoleModel(Model):
         description="cloud-init user-data to merge into the cluster's: a mapping, or the path of a `#cloud-config` file.",
         examples=["./frontend.yaml", {"timezone": "Asia/Tokyo"}],
     )
+    readiness: Annotated[ReadinessModel | None, ShortForm("when", READINESS_WORDS)] = Field(
+        default=None, description="Readiness condition of these nodes. Default: the cluster's.", examples=["ssh"]
+    )
 
 
 class FrontendModel(RoleModel):
-    """The node for user logins, and the gateway of the computes."""
+    """The node for user logins, and the gateway of the others."""
 
 
-class ComputesModel(RoleModel):
-    """The compute nodes, which are identical."""
+class OverrideModel(RoleModel):
+    """The keys in which one node differs from the others; packages and user-data are added to theirs."""
 
-    count: Annotated[int, integer(0, COMPUTES_MAX)] = Field(description="Number of computes.", examples=[2])
-    wait_for: Literal["frontend"] | None = Field(
-        default=None,
-        description="`frontend`: computes boot only when the frontend is ready, for images that get their configuration from it "
-        "(Rocks, NIS, NFS). Default: all nodes boot at the same time.",
-        examples=["frontend"],
+
+class NodesModel(RoleModel):
+    """Keys common to the computes and the groups."""
+
+    count: Annotated[int, integer(0, COMPUTES_MAX)] = Field(description="Number of nodes.", examples=[2])
+    wait_for: Annotated[tuple[SetName, ...], OneOrMore()] = Field(
+        default=(),
+        description="Nodes that have to be ready before these boot, for images that get their configuration from them (Rocks, "
+        "NIS, NFS): `frontend`, `computes`, the name of a group, or a list of these. Default: all nodes boot at the same time.",
+        examples=["frontend", ["frontend", "store"]],
+        min_length=1,
     )
+    overrides: dict[Annotated[int, index(COMPUTES_MAX - 1)], OverrideModel] = Field(
+        default_factory=dict,
+        description="Single nodes that differ, by index, which begins with 0.",
+        examples=[{0: {"memory": "64 GiB"}}],
+        json_schema_extra={"additionalProperties": False},
+    )
+    machinefile: Annotated[bool, boolean()] = Field(
+        default=True, description="If false, MPI's machine file does not list these nodes.", examples=[False]
+    )
+
+
+class ComputesModel(NodesModel):
+    """The compute nodes."""
+
+
+class GroupModel(NodesModel):
+    """A group of nodes with its own settings."""
 
 
 class PrivateModel(Model):
@@ -92,34 +136,17 @@ class NetworkModel(Model):
     bridge: Annotated[str | None, text(DEVICE_PATTERN, "write the name of a bridge of the host, such as br70")] = Field(
         default=None, description="Name of an existing bridge of the host. Default: a new isolated network.", examples=["br70"]
     )
-    roles: tuple[Literal["frontend", "compute"], ...] = Field(
-        default=("frontend", "compute"),
-        description="Roles of the nodes connected to it. Default: all.",
-        examples=[["compute"]],
+    roles: tuple[SetName, ...] | None = Field(
+        default=None,
+        description="Nodes connected to it: `frontend`, `computes`, and names of groups. Default: all nodes.",
+        examples=[["computes"], ["frontend", "store"]],
         min_length=1,
     )
     mtu: Annotated[int, integer(576, 65535)] = Field(default=1500, description="Maximum packet size in bytes.", examples=[9000])
 
 
-class ReadinessModel(Model):
-    """The readiness condition of booted nodes."""
-
-    when: Literal["cloud-init", "ssh", "none"] = Field(
-        default="cloud-init",
-        description="`cloud-init`: it has finished without errors; `ssh`: ssh logins work; `none`: the node was started.",
-        examples=["ssh"],
-    )
-    timeout_ms: Annotated[int, duration(1000, 86_400_000)] = Field(
-        default=600_000,
-        alias="timeout",
-        json_schema_extra={"default": "10 min"},
-        description="Timeout of each stage of waiting.",
-        examples=["10 min"],
-    )
-
-
 class ClusterModel(Model):
-    """A frontend and its computes at one site."""
+    """A frontend, its computes and other groups of nodes at one site."""
 
     site: Annotated[str, text(advice="write the name of a site")] = Field(
         description="Name of the site that runs it.", examples=["lab"]
@@ -134,6 +161,12 @@ class ClusterModel(Model):
         default_factory=lambda: ComputesModel(count=0),
         description="The compute nodes. Default: none.",
         examples=[{"count": 2, "cpus": 4, "memory": "8 GiB"}],
+    )
+    groups: dict[Annotated[str, name()], GroupModel] = Field(
+        default_factory=dict,
+        description="Further groups of nodes, by name: node 0 of group `gpu` in cluster `hello` is `hello-gpu-0`.",
+        examples=[{"gpu": {"count": 2, "image": "debian-12-cuda"}, "store": {"count": 1, "disk": "1 TiB"}}],
+        json_schema_extra={"additionalProperties": False},
     )
     ssh_keys: tuple[Annotated[str, ssh_key()], ...] | None = Field(
         default=None,
@@ -165,7 +198,7 @@ class ClusterModel(Model):
         description="cloud-init user-data of all nodes: a mapping, or the path of a `#cloud-config` file.",
         examples=["./user-data.yaml", {"timezone": "Asia/Tokyo"}],
     )
-    readiness: Annotated[ReadinessModel, ShortForm("when", ("cloud-init", "ssh", "none"))] = Field(
+    readiness: Annotated[ReadinessModel, ShortForm("when", READINESS_WORDS)] = Field(
         default_factory=ReadinessModel,
         description="Readiness condition of booted nodes: `cloud-init`, `ssh`, `none`, or a mapping with a timeout.",
         examples=["ssh", {"when": "cloud-init", "timeout": "15 min"}],
@@ -275,10 +308,13 @@ __all__ = [
     "ClusterModel",
     "ComputesModel",
     "FrontendModel",
+    "GroupModel",
     "ImageModel",
     "LibvirtSiteModel",
     "MoveModel",
     "NetworkModel",
+    "NodesModel",
+    "OverrideModel",
     "PrivateModel",
     "ReadinessModel",
     "RoleModel",

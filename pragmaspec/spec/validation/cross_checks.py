@@ -4,8 +4,10 @@ from collections.abc import Callable, Collection, Iterator
 
 from pragmaspec.spec.fields.addresses import ranges_contain
 from pragmaspec.spec.findings import Finding, listed
-from pragmaspec.spec.models.cluster import ClusterModel, ComputesModel, SiteOptions, SpecModel
+from pragmaspec.spec.models.cluster import ClusterModel, ReadinessModel, SiteOptions, SpecModel
 from pragmaspec.spec.models.move import move_findings
+from pragmaspec.spec.models.roles import image_of, node_entries, node_sets
+from pragmaspec.spec.validation.group_checks import ambiguous_name_findings, group_findings
 from pragmaspec.spec.validation.network_checks import network_findings
 from pragmaspec.spec.yaml.tree import TreePath
 from pragmaspec.text import did_you_mean
@@ -22,22 +24,23 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
         found += _unknown_names(at, cluster, images, sites)
         found += _missing_image(at, cluster, images)
         found += network_findings(at, cluster)
+        found += group_findings(at, cluster)
         found += _unreachable(at, cluster)
         found += _settings_without_cloud_init(at, cluster, spec)
         if cluster.site in spec.sites:
             found += _outside_pools(at, cluster, spec.sites[cluster.site])
     found += _claimed_twice(spec, ("public",), "public address", _named_address)
     found += _claimed_twice(spec, ("private", "vlan"), "VLAN", _named_vlan)
+    found += ambiguous_name_findings(spec)
     found += move_findings(spec.moved, tuple(spec.clusters), {cluster.site for cluster in spec.clusters.values()}, sites)
     return tuple(found)
 
 
 def named_images(at: TreePath, cluster: ClusterModel) -> dict[TreePath, str | None]:
-    """Return the names of images in a cluster by path: of the cluster, the frontend and the computes."""
+    """Return the names of images in a cluster by path: of the cluster, its sets of nodes, and single nodes."""
     return {
         (*at, "image"): cluster.image,
-        (*at, "frontend", "image"): cluster.frontend.image,
-        (*at, "computes", "image"): cluster.computes.image,
+        **{(*at, *entry.path, "image"): entry.nodes.image for entry in node_entries(cluster)},
     }
 
 
@@ -62,33 +65,46 @@ def _unknown(path: TreePath, kind: str, name: str, known: Collection[str]) -> Fi
 
 def _missing_image(at: TreePath, cluster: ClusterModel, images: Collection[str]) -> Iterator[Finding]:
     names = named_images(at, cluster)
-    without = [role for role in ("frontend", "computes") if names[(*at, role, "image")] is None]
-    if cluster.computes.count == 0 and "computes" in without:
-        without.remove("computes")
+    without = [each.path for each in node_sets(cluster) if each.count and each.nodes.image is None]
     if cluster.image is None and without:
         example = next(iter(images), "debian-12")
-        detail = f"No image is set for {listed(without)}. Write, for example, `image: {example}`."
+        detail = f"No image is set for {listed('.'.join(path) for path in without)}. Write, for example, `image: {example}`."
         yield Finding(at, "Image missing", detail, about=tuple(names))
 
 
 def _unreachable(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
-    if cluster.public == "none" and cluster.readiness.when != "none":
-        detail = (
-            "Without a public address, the cluster cannot be reached to check whether it is ready. "
-            "Write `readiness: none` too, or `public: pool`."
-        )
-        yield Finding((*at, "public"), "Readiness cannot be checked", detail, about=((*at, "readiness"),))
+    if cluster.public != "none":
+        return
+    for path, readiness in _readinesses(cluster):
+        if readiness.when != "none":
+            detail = (
+                "Without a public address, the cluster cannot be reached to check whether it is ready. "
+                "Write `readiness: none` too, or `public: pool`."
+            )
+            yield Finding((*at, "public"), "Readiness cannot be checked", detail, about=((*at, *path, "readiness"),))
+            return
+
+
+def _readinesses(cluster: ClusterModel) -> Iterator[tuple[tuple[str, ...], ReadinessModel]]:
+    """Yield the readiness conditions of nodes, with the path of each."""
+    for entry in node_entries(cluster):
+        own, of_set = entry.nodes.readiness, entry.set.nodes.readiness
+        if own or of_set:
+            yield (entry.path, own) if own else (entry.set.path, of_set or cluster.readiness)
+        else:
+            yield (), cluster.readiness
 
 
 def _settings_without_cloud_init(at: TreePath, cluster: ClusterModel, spec: SpecModel) -> Iterator[Finding]:
     """Yield findings for settings that require cloud-init on nodes whose image has none."""
     reported: set[TreePath] = set()
-    for role, nodes in (("frontend", cluster.frontend), ("computes", cluster.computes)):
-        name = nodes.image or cluster.image or (cluster.frontend.image if role == "computes" else None)
-        image = spec.images.get(name or "")
-        if image is None or image.guest != "files" or (isinstance(nodes, ComputesModel) and nodes.count == 0):
+    for entry in node_entries(cluster):
+        name = image_of(cluster, entry)
+        image = spec.images.get(name)
+        if image is None or image.guest != "files" or entry.set.count == 0:
             continue
-        settings = {(*at, role, key): getattr(nodes, key) for key in ("packages", "user_data")}
+        settings = {(*at, *entry.path, key): getattr(entry.nodes, key) for key in ("packages", "user_data")}
+        settings |= {(*at, *entry.set.path, key): getattr(entry.set.nodes, key) for key in ("packages", "user_data")}
         settings |= {(*at, key): getattr(cluster, key) for key in ("packages", "user_data")}
         for path in (path for path, value in settings.items() if value and path not in reported):
             reported.add(path)
@@ -96,7 +112,7 @@ def _settings_without_cloud_init(at: TreePath, cluster: ClusterModel, spec: Spec
                 f"`{path[-1]}` requires cloud-init, and image `{name}` has none (`guest: files`). Remove the key, and change the "
                 "image instead."
             )
-            yield Finding(path, "cloud-init required", detail, about=(("images", name or "", "guest"),))
+            yield Finding(path, "cloud-init required", detail, about=(("images", name, "guest"),))
 
 
 def _outside_pools(at: TreePath, cluster: ClusterModel, site: SiteOptions) -> Iterator[Finding]:

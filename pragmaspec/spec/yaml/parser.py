@@ -29,6 +29,8 @@ ALIASED_NODES_MAX = 10_000
 """Maximum number of values that all aliases expand to, so that a small file cannot become a large tree."""
 _TAG_ADVICE = {"!!binary": "Remove it; in `write_files`, write `encoding: b64` beside `content` instead."}
 _OTHER_TAG_ADVICE = "Remove it; put the value in quotes if it is a string."
+_BY_INDEX = "overrides"
+"""The key of a mapping by number, whose order has no meaning."""
 _KEY_ADVICE = "Write a name that begins with a letter, or, in user-data, put the key in quotes."
 
 
@@ -59,6 +61,7 @@ class _Reader:
         self._aliases = 0
         self._aliased_nodes = 0
         self._open_brackets: list[Position] = []
+        self._keys: list[str] = []
         self._events = YAML(typ="safe", pure=True).parse(text)
 
     def tree(self) -> Tree | None:
@@ -141,7 +144,9 @@ class _Reader:
         numbers: list[Scalar] = []
         while not isinstance(event := next(self._events), MappingEndEvent):
             key = self._node(event, depth + 1)
+            self._keys.append(key.text if isinstance(key, Scalar) else "")
             value = self._node(next(self._events), depth + 1)
+            self._keys.pop()
             if not isinstance(key, Scalar):
                 self.report("Key is not a string", "A key cannot be a list or a mapping. Write a name.", key.position)
             elif isinstance(key.text, Plain) and is_typed(key.text) and not key.text.isdecimal():
@@ -156,7 +161,8 @@ class _Reader:
                 if isinstance(key.text, Plain) and key.text.isdecimal():
                     numbers.append(key)
                 found.items[str(key.text)], found.keys[str(key.text)] = value, key.position
-        self._check_numbers(numbers)
+        if self._keys[-1:] != [_BY_INDEX]:
+            self._check_numbers(numbers)
         for value, position in merges:
             self._merge(found, value, position)
         return found

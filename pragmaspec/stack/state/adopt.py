@@ -8,7 +8,7 @@ from pragmaspec.planning.desired import mac_address
 from pragmaspec.planning.observed import Inventory, ObservedAllocation, ObservedNode
 from pragmaspec.planning.orphans import Orphan
 from pragmaspec.planning.wanted import Wanted, WantedCluster
-from pragmaspec.resources import Allocation, Blob, Network, Node, PublicGrant, Resource, Role, StagedImage
+from pragmaspec.resources import Allocation, Blob, Network, Node, PublicGrant, Resource, StagedImage
 from pragmaspec.state_model import Record, State
 
 PROBLEM = "found at the site without a record"
@@ -118,12 +118,13 @@ def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
         sizes = {"cpus": seen.cpus, "memory_mib": seen.memory_mib} if running and seen.cpus and seen.memory_mib else {}
         return replace(asked, running=running, keys="", peers="", image=asked.image if seen.disk else "", **sizes)
     site, cluster, _, name = orphan.address.split("/")
-    role, index = _role_and_index(name, cluster)
+    group, index = _group_and_index(name, cluster)
     return Node(
         site=site,
         cluster=cluster,
         name=name,
-        role=role,
+        role="frontend" if group == "frontend" else "compute",
+        group="" if group in ("frontend", "compute") else group,
         index=index,
         cpus=seen.cpus,
         memory_mib=seen.memory_mib,
@@ -134,10 +135,10 @@ def _node(orphan: Orphan, seen: ObservedNode, asked: Node | None) -> Node:
     )
 
 
-def _role_and_index(name: str, cluster: str) -> tuple[Role, int]:
-    """Return role and index of the node ``name``, which follow from its name."""
-    number = name.removeprefix(f"{cluster}-compute-")
-    return ("compute", int(number)) if number.isdecimal() else ("frontend", 0)
+def _group_and_index(name: str, cluster: str) -> tuple[str, int]:
+    """Return the group (or ``frontend`` or ``compute``) and the index of the node ``name``, which follow from its name."""
+    group, _, number = name.removeprefix(f"{cluster}-").rpartition("-")
+    return (group, int(number)) if group and number.isdecimal() else ("frontend", 0)
 
 
 def _allocation(orphan: Orphan, seen: ObservedAllocation, asked: Allocation | None) -> Allocation:

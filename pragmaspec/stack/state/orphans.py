@@ -111,12 +111,7 @@ def _wanted_resources(part: tuple[Orphan, ...], state: State, wanted: Wanted | N
     asked = {(orphan.site, orphan.address.split("/")[1]) for orphan in part if orphan.kind != "image"}
     clusters = [cluster.name for cluster in wanted.clusters if (cluster.site, cluster.name) in asked]
     digests = {orphan.digest for orphan in part if orphan.kind == "image"}
-    images = [
-        cluster.name
-        for cluster in wanted.clusters
-        for nodes in (cluster.frontend, cluster.computes)
-        if wanted.image(nodes.image).digest in digests
-    ]
+    images = [cluster.name for cluster in wanted.clusters for image in wanted.images_of(cluster) if image.digest in digests]
     if not clusters and not images:
         return {}
     held = [orphan for orphan in part if orphan.kind == "allocation"]

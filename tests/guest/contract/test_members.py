@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from pragmaspec.guest.contract.cluster import GuestCluster
 from pragmaspec.guest.contract.members import machinefile_text, members
+from pragmaspec.resources import Node
 
 
 def test_the_machine_file_lists_computes(cluster: GuestCluster) -> None:
@@ -12,6 +13,13 @@ def test_the_machine_file_lists_computes(cluster: GuestCluster) -> None:
 
 def test_the_machine_file_of_a_frontend_without_computes_lists_it(cluster_of: Callable[[int], GuestCluster]) -> None:
     assert machinefile_text(cluster_of(0)) == "hello-frontend slots=1\n"
+
+
+def test_the_machine_file_leaves_out_groups_that_opt_out(cluster: GuestCluster, node_of: Callable[..., Node]) -> None:
+    store = node_of(0, name="hello-store-0", group="store", machinefile=False)
+    mixed = replace(cluster, nodes=(*cluster.nodes, store))
+    assert machinefile_text(mixed) == "hello-compute-0 slots=2\nhello-compute-1 slots=2\n"
+    assert machinefile_text(replace(cluster, nodes=(cluster.frontend, store))) == "hello-frontend slots=1\n"
 
 
 def test_an_address_without_a_unique_name_is_omitted(cluster: GuestCluster) -> None:

@@ -106,6 +106,12 @@ def test_autostart_is_shown_unless_the_power_changes() -> None:
     assert differences(starting, off, {}) == ("running → off",)
 
 
+def test_the_machine_file() -> None:
+    left_out = replace(FRONTEND, machinefile=False)
+    assert differences(FRONTEND, left_out, {}) == ("leaves the machine file",)
+    assert differences(left_out, FRONTEND, {}) == ("joins the machine file",)
+
+
 def test_every_changeable_field_of_a_node_is_covered() -> None:
     """A new field of Node must be described by differences(), or be part of the address."""
     covered = {
@@ -121,5 +127,5 @@ def test_every_changeable_field_of_a_node_is_covered() -> None:
         "keys",
         "peers",
     }
-    covered |= {"cloud_init", "firmware", "autostart"}
-    assert covered | {"site", "cluster", "name", "role", "index"} == set(Node.__struct_fields__)
+    covered |= {"cloud_init", "firmware", "autostart", "machinefile"}
+    assert covered | {"site", "cluster", "name", "role", "group", "index"} == set(Node.__struct_fields__)

@@ -52,6 +52,13 @@ def test_a_node_missing_from_the_spec_is_recorded_as_observed() -> None:
     assert (frontend.role, frontend.index, frontend.running) == ("frontend", 0, False)
 
 
+def test_a_node_of_a_group_is_recognised_by_its_name() -> None:
+    seen = ObservedNode(address="lab/hello/node/hello-gpu-x-2", generation=0, status="running")
+    node = adopted_record(_orphan(seen), {}).resource
+    assert isinstance(node, Node)
+    assert (node.role, node.group, node.index) == ("compute", "gpu-x", 2)
+
+
 def test_a_node_in_the_spec_is_recorded_with_observed_sizes_and_without_guest_digests() -> None:
     seen = ObservedNode(address=NODE, generation=0, status="running", cpus=1, memory_mib=512)
     node = adopted_record(_orphan(seen), {NODE: _wanted_node()}).resource

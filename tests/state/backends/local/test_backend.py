@@ -393,13 +393,13 @@ def test_history_and_versions(store):
 
 def test_a_backup_of_an_older_format_is_kept_forever(store):
     _boot(store, 0)
-    old = store.file.read_bytes().replace(b'"format": 1', b'"format": 0')
+    old = store.file.read_bytes().replace(b'"format": 2', b'"format": 1')
     store.file.write_bytes(old)
     locked = store.backend.lock(this_process("upgrade"))
     locked.read()
     locked.write_snapshot(b"new", 2)
     locked.release()
-    assert (store.directory / "backups" / "state.1.format0.json").read_bytes() == old
+    assert (store.directory / "backups" / "state.1.format1.json").read_bytes() == old
 
 
 def test_removing_a_state_keeps_other_files(store):
