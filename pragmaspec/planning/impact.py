@@ -15,6 +15,8 @@ FIELD_IMPACT: dict[str, Impact] = {
     "cloud_init": "rebuild",  # its files are written before the first boot
     "firmware": "reboot",  # the disk is kept: only an image that supports both can change
     "autostart": "live",
+    "flavor": "reboot",
+    "requested": "none",
     "keys": "live",
     "peers": "live",
     "protect": "none",
@@ -59,6 +61,8 @@ FIELD_LABELS = {
     "keys": "ssh keys",
     "peers": "cluster members",
     "autostart": "autostart",
+    "flavor": "flavor",
+    "requested": "requested size",
     "protect": "protection",
     "readiness": "readiness",
     "machinefile": "machine file",

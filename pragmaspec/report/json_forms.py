@@ -77,6 +77,8 @@ def _node_json(node: Node) -> JsonObject:
         "addresses": {nic.network: nic.address for nic in node.nics},
         "nics": [_nic_json(nic) for nic in node.nics],
         **fields_json(node, "running", "protect", "autostart", "readiness"),
+        "flavor": node.flavor or None,
+        "requested": to_plain(node.requested) if node.flavor else None,
     }
 
 

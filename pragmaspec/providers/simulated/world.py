@@ -1,6 +1,20 @@
 """The contents of a simulated site: objects by key, with indexes that make every query cheap."""
 
-from pragmaspec.providers.simulated.objects import CallCount, Grant, Image, Key, RemovedObject, SimulatedMachine, SiteObject
+from collections import Counter
+from collections.abc import Mapping
+
+from pragmaspec.planning.observed import QuotaBasis
+from pragmaspec.providers.simulated.objects import (
+    CallCount,
+    Grant,
+    Image,
+    Key,
+    RemovedObject,
+    SimulatedMachine,
+    SiteObject,
+    grant_amounts,
+    machine_amounts,
+)
 
 
 class World:
@@ -22,6 +36,8 @@ class World:
         self.cpus = 0
         self.memory_mib = 0
         self.disk_bytes = 0
+        self.amounts: Counter[QuotaBasis] = Counter()
+        """Amounts of all machines and grants that quotas count."""
         self.changes: list[SiteObject | RemovedObject] = []
 
     def __len__(self) -> int:
@@ -102,17 +118,24 @@ class World:
         return self.images.pop(key, None) if kind == "image" else self.calls.pop(key, None)
 
     def _count(self, machine: SimulatedMachine, sign: int) -> None:
+        self._add_amounts(machine_amounts(machine), sign)
         if machine.status == "running":
             self.cpus += sign * machine.cpus
             self.memory_mib += sign * machine.memory_mib
         if machine.disk:
             self.disk_bytes += sign * machine.disk_bytes
 
+    def _add_amounts(self, amounts: Mapping[QuotaBasis, int], sign: int) -> None:
+        for basis, amount in amounts.items():
+            self.amounts[basis] += sign * amount
+
     def _index(self, grant: Grant) -> None:
+        self._add_amounts(grant_amounts(grant), 1)
         self.vlans.update((network.vlan, grant) for network in grant.networks if network.vlan is not None)
         self.addresses.update((address, grant) for address in grant.public)
 
     def _unindex(self, grant: Grant) -> None:
+        self._add_amounts(grant_amounts(grant), -1)
         for network in grant.networks:
             if network.vlan is not None:
                 self.vlans.pop(network.vlan, None)

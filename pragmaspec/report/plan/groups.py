@@ -137,4 +137,6 @@ def _node_appearance(node: Node) -> object:
         node.keys,
         node.peers,
         len(node.nics),
+        node.flavor,
+        node.requested,
     )

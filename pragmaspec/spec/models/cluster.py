@@ -18,7 +18,14 @@ from pragmaspec.spec.fields.user_data import user_data
 from pragmaspec.spec.models.base import Model, OneOrMore, ShortForm
 from pragmaspec.spec.models.image import BuildModel, ImageModel
 from pragmaspec.spec.models.move import MoveModel
-from pragmaspec.spec.models.site import DEVICE_PATTERN, LibvirtSiteModel, SimulatedSiteModel, SiteModel, SiteOptions
+from pragmaspec.spec.models.site import (
+    DEVICE_PATTERN,
+    FLAVOR_PATTERN,
+    LibvirtSiteModel,
+    SimulatedSiteModel,
+    SiteModel,
+    SiteOptions,
+)
 
 COMPUTES_MAX = 1_000_000
 READINESS_WORDS = ("cloud-init", "ssh", "none")
@@ -60,6 +67,12 @@ class RoleModel(Model):
     )
     disk_bytes: Annotated[int | None, disk()] = Field(
         default=None, alias="disk", description="Disk size per node. Default: that of the image.", examples=["20 GB"]
+    )
+    flavor: Annotated[str | None, text(FLAVOR_PATTERN, "write the name of a flavor of the site, such as m1.small")] = Field(
+        default=None,
+        description="Name of a flavor, at sites that offer flavors. Default: the smallest that has `cpus`, `memory` and `disk`. "
+        "With `flavor`, these are optional, and the flavor must have them.",
+        examples=["m1.small"],
     )
     packages: tuple[PackageName, ...] = Field(
         default=(),
