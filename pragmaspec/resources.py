@@ -1,4 +1,4 @@
-"""Resources at a site: allocations, staged images and nodes. Plain values."""
+"""Resources at a site: allocations, staged images, nodes and volumes. Plain values."""
 
 from hashlib import sha256
 from typing import Any, Literal
@@ -158,22 +158,44 @@ class Readiness(Frozen, frozen=True, omit_defaults=False):
     timeout_s: int = 600
 
 
-class SizeRequest(Frozen, frozen=True):
-    """The size that the spec requests for a node, from which its flavor follows. 0 and "": no request."""
-
-    cpus: int = 0
-    memory_mib: int = 0
-    disk_bytes: int = 0
-    flavor: str = ""
+DiskFormat = Literal["ext4", "xfs", "none"]
+"""File system of a disk; "none": the disk is left as it is."""
 
 
-ANY_SIZE = SizeRequest()
+class Disk(Frozen, frozen=True):
+    """A further disk of a node. The guest finds it by its serial number, which is ``name``."""
+
+    name: str
+    size_bytes: int
+    format: DiskFormat = "ext4"
+    mount: str = ""
+    """Absolute path of its mount point; empty: not mounted."""
+    volume: str = ""
+    """Name of a :class:`Volume` of the same site; empty: the disk is created and removed with its node."""
+
+
+class Volume(Frozen, frozen=True, tag_field="kind", tag="volume"):
+    """A disk that outlives the nodes and the cluster that use it.
+
+    ``cluster`` is the one that wants it, or that wanted it last. ``node`` is the node that its name is derived from; empty if the
+    spec names it.
+    """
+
+    site: str
+    name: str
+    size_bytes: int
+    format: DiskFormat = "ext4"
+    cluster: str = ""
+    node: str = ""
+
+    @property
+    def address(self) -> str:
+        """``<site>/volume/<name>``."""
+        return f"{self.site}/volume/{self.name}"
 
 
 class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     """The desired configuration of one machine of a cluster.
-
-    ``cpus``, ``memory_mib`` and ``disk_bytes`` are those of the machine: of its flavor, if it has one.
 
     ``first_boot``, ``keys`` and ``peers`` are digests (16 hexadecimal digits) of the guest's configuration: packages and
     user-data (read at first boot only), ssh keys (updated live), and the cluster's members (updated live). The contents come from
@@ -206,10 +228,8 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
     """Name of its group, whose role is ``compute``; empty for the frontend and the computes."""
     machinefile: bool = True
     """True if MPI's machine file lists the node, unless it is a frontend."""
-    flavor: str = ""
-    """Name of the site's flavor; empty: its size is free."""
-    requested: SizeRequest = ANY_SIZE
-    """The request for which the flavor was chosen; of a node without one always ``ANY_SIZE``."""
+    disks: tuple[Disk, ...] = ()
+    """Further disks, in the order of the spec."""
 
     @property
     def address(self) -> str:
@@ -225,8 +245,18 @@ class Node(Frozen, frozen=True, tag_field="kind", tag="node"):
         """Return the interface on ``network``, or None."""
         return next((nic for nic in self.nics if nic.network == network), None)
 
+    @property
+    def own_disks(self) -> tuple[Disk, ...]:
+        """The further disks that are created and removed with the node."""
+        return tuple(disk for disk in self.disks if not disk.volume)
 
-Resource = Allocation | StagedImage | Node
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """Names of the volumes that the node uses."""
+        return tuple(disk.volume for disk in self.disks if disk.volume)
+
+
+Resource = Allocation | StagedImage | Node | Volume
 Outputs = tuple[tuple[str, str], ...]
 """Values assigned by the site (an id, a path) as sorted pairs; never a secret."""
 

@@ -19,7 +19,7 @@ from pragmaspec.engine.workers import ThreadExecutor
 from pragmaspec.errors import PragmaspecError, SiteConflictError, SiteInUseError
 from pragmaspec.failpoints import reach
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.resources import Node
+from pragmaspec.resources import Node, Volume
 from pragmaspec.state_model import Record
 
 _GROUP_S = 0.02
@@ -224,6 +224,8 @@ class _Run:
         """
         if job.action.verb != "allocate" or not isinstance(error, SiteConflictError | SiteInUseError):
             return error if record is None else record
+        if isinstance(job.action.resource, Volume):
+            return job.earlier
         return self._reconciler.granted_record(job.earlier) if job.earlier is not None else None
 
     def _succeeded(self, action: Action) -> None:

@@ -15,13 +15,13 @@ from pragmaspec.engine.image_sharing import ImageSharing
 from pragmaspec.engine.offline_disks import OfflineOverlays
 from pragmaspec.engine.power_watch import PowerWatch
 from pragmaspec.engine.target_state import TargetState
-from pragmaspec.errors import ImageError
+from pragmaspec.errors import ImageError, SiteError
 from pragmaspec.guest.contract.files import live_files
 from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import PublicCopy, WantedImage
-from pragmaspec.providers.base import BootRequest, OverlayBuilder, Provider, StageRequest, TransferProgress
-from pragmaspec.resources import Mark, Node, Outputs, StagedImage
+from pragmaspec.providers.base import BootRequest, OverlayBuilder, Provider, StageRequest, TransferProgress, VolumeStorage
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, StagedImage, Volume
 from pragmaspec.state_model import Record
 from pragmaspec.text import size
 
@@ -66,6 +66,8 @@ class ProviderCalls:
         provider, resource, mark = self.tools(action).provider, action.resource, self.mark(action, begun)
         match action.verb, resource:
             case "boot", Node():
+                if resource.disks:
+                    self._volume_storage(action)
                 return provider.boot(self._boot_request(action, resource, mark, begun.site_id if begun else ""))
             case "stage", StagedImage():
                 return self._stage(provider, resource, mark, report)
@@ -75,8 +77,10 @@ class ProviderCalls:
             case "clean", _:
                 provider.clean(resource, mark)
                 return ()
-            case "allocate", _ if not isinstance(resource, Node | StagedImage):
+            case "allocate", Allocation():
                 return provider.allocate(resource, mark)
+            case "allocate", Volume():
+                return self._volume_storage(action).allocate_volume(resource, mark)
         raise TypeError(action.key)
 
     def check(self, action: Action) -> None:
@@ -103,9 +107,21 @@ class ProviderCalls:
         if isinstance(node, Node) and isinstance(before, Node) and node.autostart != before.autostart:
             if autostart is not None:
                 autostart.set_autostart(node, self.mark(action, begun))
-            if (before.keys, before.peers) == (node.keys, node.peers):
+            if (before.keys, before.peers, before.disks) == (node.keys, node.peers, node.disks):
                 return
+        if isinstance(node, Node) and isinstance(before, Node) and node.own_disks != before.own_disks:
+            self._volume_storage(action).grow_disks(node, self.mark(action, begun))
         self.update_guest(action)
+
+    def _volume_storage(self, action: Action) -> VolumeStorage:
+        storage = self.tools(action).provider.abilities.volume_storage
+        if storage is None:
+            raise SiteError(
+                "The site has no further disks",
+                f"{action.address} needs `disks`, which the provider of site {action.resource.site} does not have. Remove them "
+                "from the spec.",
+            )
+        return storage
 
     def update_guest(self, action: Action) -> None:
         """Replace the cluster files of the running guest of ``action``'s node. Raises AccessError."""
@@ -135,6 +151,7 @@ class ProviderCalls:
             paused=paused,
             discard_layers=bool(action.loses),
             discard_memory=action.forgets,
+            discard_disks=action.discards,
         )
 
     def _minimal_boot_request(self, node: Node, mark: Mark) -> BootRequest:
@@ -145,6 +162,7 @@ class ProviderCalls:
             mark=mark,
             seed=b"",
             allocation_created_as=self._target.allocation_created_as(node),
+            volumes=self._target.volume_marks(node),
         )
 
     def _seed(self, action: Action, node: Node, mark: Mark) -> bytes:

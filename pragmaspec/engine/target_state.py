@@ -3,7 +3,7 @@
 from pragmaspec.guest.contract.cluster import GuestCluster, GuestSettings, first_boot_digest, keys_digest
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.resources import Allocation, Node, StagedImage
+from pragmaspec.resources import Allocation, Mark, Node, StagedImage
 from pragmaspec.state_model import Record, State
 
 
@@ -57,6 +57,17 @@ class TargetState:
         """The original address of the allocation of ``node``'s cluster."""
         address = self.allocation(node).address
         return self._original_addresses.get(address, address)
+
+    def volume_marks(self, node: Node) -> tuple[tuple[str, Mark], ...]:
+        """The names and marks of the volumes of ``node``."""
+        if not node.disks:
+            return ()
+        marks = []
+        for name in node.volumes:
+            record = self.state.record(f"{node.site}/volume/{name}")
+            if record is not None:
+                marks.append((name, record.mark(self.state.lineage)))
+        return tuple(marks)
 
     def cluster(self, node: Node) -> GuestCluster:
         """The cluster of ``node`` as its guests see it; the same object for all its nodes."""

@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.diff import Change
 from pragmaspec.planning.drift.condition import HEALTHY, Condition
-from pragmaspec.planning.drift.losses import with_losses
+from pragmaspec.planning.drift.losses import with_discards, with_losses
 from pragmaspec.planning.drift.refresh import RefreshedState
 from pragmaspec.planning.impact import FIELD_IMPACT, changed_fields_text, node_impact, worst_impact
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Action, Impact, Verb
-from pragmaspec.resources import Allocation, Node, Resource, StagedImage
+from pragmaspec.resources import Allocation, Node, Resource, StagedImage, Volume
 from pragmaspec.state_model import Record
 
 NEW, NEW_CLUSTER = "new", "new cluster"
@@ -21,6 +21,7 @@ REQUESTED = "requested"
 NOT_STAGED = "not at the site yet"
 ALREADY_STAGED = "already at the site"
 UNFINISHED = "unfinished"
+FOUND = "found at the site"
 OBVIOUS_REASONS = frozenset(
     (NEW, NEW_CLUSTER, SHOULD_BE_OFF, SHOULD_RUN, NO_LONGER_WANTED, NO_LONGER_USED, REQUESTED, NOT_STAGED)
 )
@@ -53,9 +54,12 @@ def actions(
             rebuild = _rebuild(change, change.before, _as_node(change.before), change.after, REQUESTED)
             found += with_losses(rebuild, machine, change.fields)
         elif isinstance(change.after, Node):
-            found += with_losses(_node_actions(change, change.after, refreshed, drift, machine), machine, change.fields)
+            changed = _node_actions(change, change.after, refreshed, drift, machine)
+            found += with_discards(with_losses(changed, machine, change.fields))
         elif isinstance(change.after, Allocation):
             found += _allocation_actions(change, change.after, refreshed.gone, drift)
+        elif isinstance(change.after, Volume):
+            found.append(_volume_action(change, change.after, refreshed, drift))
         else:
             found += _image_actions(change, change.after, drift)
     return _ordered(found, waits)
@@ -92,6 +96,10 @@ def _node_actions(
 
 def _removal(change: Change, record: Record, gone: frozenset[str]) -> list[Action]:
     node = record.resource
+    if isinstance(node, Volume):
+        missing = change.address in gone
+        reason = "no longer wanted; already gone from the site" if missing else NO_LONGER_WANTED
+        return [_change("clean", change, record, node, reason, "none" if missing else "data-loss")]
     if not isinstance(node, Node):
         reason = NO_LONGER_WANTED if isinstance(node, Allocation) else NO_LONGER_USED
         return [_change("clean", change, record, node, reason, "none")]
@@ -144,7 +152,7 @@ def _reboot(change: Change, record: Record, before: Node, after: Node, reason: s
 def _boot(change: Change, record: Record, after: Node, reason: str, impact: Impact = "none") -> list[Action]:
     """Boot an existing node. Its disk may be the old one, on which only an update changes keys and members."""
     boot = _change("boot", change, record, after, reason, impact)
-    if not any(FIELD_IMPACT[name] == "live" and name != "autostart" for name in change.fields):
+    if not any(name == "disks" or (FIELD_IMPACT[name] == "live" and name != "autostart") for name in change.fields):
         return [boot]
     return [boot, replace(_change("update", change, record, after, reason, "live"), after=(boot.key,))]
 
@@ -166,6 +174,19 @@ def _allocation_actions(change: Change, after: Allocation, gone: frozenset[str],
     return [_change("allocate", change, record, after, drift.get(change.address, reason), impact)]
 
 
+def _volume_action(change: Change, after: Volume, refreshed: RefreshedState, drift: Mapping[str, str]) -> Action:
+    record = change.before
+    if record is None:
+        reason = FOUND if change.address in refreshed.volumes else NEW
+        return Action(verb="allocate", resource=after, reason=reason, where=change.where)
+    if change.address in refreshed.gone:
+        return _change("allocate", change, record, after, drift[change.address], "data-loss")
+    reason = drift.get(change.address, changed_fields_text(change.fields) if change.fields else UNFINISHED)
+    if record.status == "ready" and change.fields and "size_bytes" not in change.fields:
+        return _change("record", change, record, after, reason, "none")
+    return _change("allocate", change, record, after, reason, "live" if change.fields else "none")
+
+
 def _image_actions(change: Change, after: StagedImage, drift: Mapping[str, str]) -> list[Action]:
     record = change.before
     if record is not None and change.fields and record.status == "ready" and change.address not in drift:
@@ -175,9 +196,7 @@ def _image_actions(change: Change, after: StagedImage, drift: Mapping[str, str])
     return [Action(verb="stage", resource=after, before=before, reason=reason, where=change.where)]
 
 
-def _change(
-    verb: Verb, change: Change, record: Record, resource: Node | Allocation | StagedImage, reason: str, impact: Impact
-) -> Action:
+def _change(verb: Verb, change: Change, record: Record, resource: Resource, reason: str, impact: Impact) -> Action:
     """Return an action on a recorded resource."""
     return Action(
         verb=verb,
@@ -208,6 +227,7 @@ class _Dependencies:
         self._compute_shutdowns: dict[tuple[str, str], list[str]] = {}
         self._cleans: dict[tuple[str, str], list[str]] = {}
         self._image_users: dict[tuple[str, str], list[str]] = {}
+        self._volume_users: dict[str, list[str]] = {}
         self._booted = {action.address: action.resource for action in found if action.verb == "boot"}
         for action in found:
             if isinstance(action.resource, Node):
@@ -215,6 +235,9 @@ class _Dependencies:
 
     def _add(self, action: Action, node: Node) -> None:
         cluster = (node.site, node.cluster)
+        if action.verb in ("shutdown", "clean") and isinstance(action.before, Node):
+            for name in action.before.volumes:
+                self._volume_users.setdefault(f"{node.site}/volume/{name}", []).append(action.key)
         if action.verb == "shutdown" and node.role == "compute":
             self._compute_shutdowns.setdefault(cluster, []).append(action.key)
         elif action.verb == "clean":
@@ -229,18 +252,29 @@ class _Dependencies:
         resource = action.resource
         if isinstance(resource, StagedImage):
             return tuple(self._image_users.get((resource.site, resource.digest), ())) if action.verb == "clean" else ()
+        if isinstance(resource, Volume):
+            return tuple(self._volume_users.get(resource.address, ())) if action.verb == "clean" else ()
         cluster = (resource.site, resource.cluster)
         if isinstance(resource, Allocation):
             return tuple(self._cleans.get(cluster, ())) if action.verb == "clean" else ()
         prerequisites = _boot_prerequisites(self._booted.get(action.address), keys)
         if action.verb == "boot":
-            return (*prerequisites, *self._awaited(resource))
+            return (*prerequisites, *self._releases(resource), *self._awaited(resource))
         if action.verb == "clean":
             return prerequisites
         if action.verb == "shutdown":
             return (*prerequisites, *(self._compute_shutdowns.get(cluster, ()) if resource.role == "frontend" else ()))
+        if action.verb != "update":
+            return ()
         # The frontend is the way to the guests of the others.
-        return self._boots_of(resource, "frontend") if action.verb == "update" and resource.role == "compute" else ()
+        routes = self._boots_of(resource, "frontend") if resource.role == "compute" else ()
+        return (*_volume_keys(resource, keys), *routes)
+
+    def _releases(self, node: Node) -> tuple[str, ...]:
+        """Return the shutdowns and cleans of other nodes that have used the volumes of ``node``."""
+        addresses = (f"{node.site}/volume/{name}" for name in node.volumes)
+        keys = (key for address in addresses for key in self._volume_users.get(address, ()))
+        return tuple(key for key in keys if not key.endswith(f" {node.address}"))
 
     def _awaited(self, node: Node) -> tuple[str, ...]:
         """Return the boots of the sets of nodes that the set of ``node`` waits for."""
@@ -260,7 +294,13 @@ def _boot_prerequisites(node: Resource | None, keys: set[str]) -> tuple[str, ...
     if not isinstance(node, Node):
         return ()
     prerequisites = (f"stage {node.site}/image/{node.image[:16]}", f"allocate {node.site}/{node.cluster}/allocation")
-    return tuple(key for key in prerequisites if key in keys)
+    return (*(key for key in prerequisites if key in keys), *_volume_keys(node, keys))
+
+
+def _volume_keys(node: Node, keys: set[str]) -> tuple[str, ...]:
+    """Return the allocations of the volumes of ``node``."""
+    found = (f"allocate {node.site}/volume/{name}" for name in node.volumes)
+    return tuple(key for key in found if key in keys)
 
 
 _VERB_ORDER: dict[Verb, int] = {"stage": 0, "allocate": 1, "record": 2, "shutdown": 3, "clean": 4, "boot": 5, "update": 6}
@@ -274,7 +314,7 @@ def _reading_order(action: Action, kept: bool) -> tuple[object, ...]:
         by_role = (is_compute, resource.group, resource.index) if kept else (not is_compute, resource.group, -resource.index)
         return (2, resource.site, resource.cluster, not kept, *by_role, _VERB_ORDER[action.verb])
     removed = action.verb == "clean"
-    if isinstance(resource, Allocation):
+    if isinstance(resource, Allocation | Volume):
         return (3 if removed else 1, resource.site, resource.address)
     return (4 if removed else 0, resource.site, resource.name, resource.address)
 

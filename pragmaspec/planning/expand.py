@@ -9,11 +9,21 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import Problem, SpecError
 from pragmaspec.planning.expand_sites import wanted_site
-from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNetwork, WantedNodes, WantedPublic
+from pragmaspec.planning.wanted import (
+    Move,
+    Wanted,
+    WantedCluster,
+    WantedDisk,
+    WantedImage,
+    WantedNetwork,
+    WantedNodes,
+    WantedPublic,
+)
 from pragmaspec.resources import Blob, Readiness
 from pragmaspec.spec.attachments import complete_user_data
 from pragmaspec.spec.loaded_spec import LoadedSpec
 from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, ReadinessModel, RoleModel
+from pragmaspec.spec.models.disk import DiskModel
 from pragmaspec.spec.models.roles import NodeEntry, NodeSet, image_of, images_of, node_entries, node_sets
 from pragmaspec.spec.quantity import format_size
 
@@ -136,18 +146,28 @@ def _nodes(loaded: LoadedSpec, name: str, cluster: ClusterModel, entry: NodeEntr
     packages, nodes = entry.set.nodes.packages, entry.nodes
     if entry.nodes is not entry.set.nodes:
         packages, nodes = (*packages, *entry.nodes.packages), _overridden(entry)
-    written = nodes.model_fields_set
     return WantedNodes(
         count=1,
-        cpus=nodes.cpus if nodes.flavor is None or "cpus" in written else 0,
-        memory_mib=nodes.memory_mib if nodes.flavor is None or "memory_mib" in written else 0,
+        cpus=nodes.cpus,
+        memory_mib=nodes.memory_mib,
         image=image_of(cluster, entry),
         disk_bytes=nodes.disk_bytes,
-        flavor=nodes.flavor or "",
         packages=tuple(dict.fromkeys((*cluster.packages, *packages))),
         user_data=_text(document) if document else "",
         readiness=_readiness(nodes.readiness) if nodes.readiness else None,
         where=loaded.where(("clusters", name, *entry.path)),
+        disks=tuple(_disk(each, disk) for each, disk in nodes.disks.items()),
+    )
+
+
+def _disk(name: str, disk: DiskModel) -> WantedDisk:
+    return WantedDisk(
+        name=name,
+        size_bytes=disk.size_bytes,
+        format=disk.format,
+        mount=disk.mount or "",
+        keep=disk.keep is not False,
+        volume=disk.keep if isinstance(disk.keep, str) else "",
     )
 
 

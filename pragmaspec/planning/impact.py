@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from pragmaspec.planning.plan import Impact
+from pragmaspec.planning.storage.disks import disks_impact
 from pragmaspec.resources import Node
 
 FIELD_IMPACT: dict[str, Impact] = {
@@ -14,9 +15,8 @@ FIELD_IMPACT: dict[str, Impact] = {
     "first_boot": "rebuild",
     "cloud_init": "rebuild",  # its files are written before the first boot
     "firmware": "reboot",  # the disk is kept: only an image that supports both can change
+    "disks": "reboot",  # attaching and detaching; growing and mounting are live, see below
     "autostart": "live",
-    "flavor": "reboot",
-    "requested": "none",
     "keys": "live",
     "peers": "live",
     "protect": "none",
@@ -39,9 +39,13 @@ def node_impact(before: Node, after: Node, fields: tuple[str, ...]) -> Impact:
     """Return the impact of changing ``fields`` from ``before`` to ``after``."""
     if "disk_bytes" in fields and after.disk_bytes < before.disk_bytes:
         return "rebuild"
-    return worst_impact(
-        tuple("reboot" if name == "nics" and _only_reattached(before, after) else FIELD_IMPACT[name] for name in fields)
-    )
+    return worst_impact(tuple(_field_impact(name, before, after) for name in fields))
+
+
+def _field_impact(name: str, before: Node, after: Node) -> Impact:
+    if name == "disks":
+        return disks_impact(before, after)
+    return "reboot" if name == "nics" and _only_reattached(before, after) else FIELD_IMPACT[name]
 
 
 def _only_reattached(before: Node, after: Node) -> bool:
@@ -53,6 +57,7 @@ FIELD_LABELS = {
     "cpus": "cpus",
     "memory_mib": "memory",
     "disk_bytes": "disk",
+    "disks": "further disks",
     "image": "image",
     "nics": "network interfaces",
     "first_boot": "packages or user-data",
@@ -61,12 +66,14 @@ FIELD_LABELS = {
     "keys": "ssh keys",
     "peers": "cluster members",
     "autostart": "autostart",
-    "flavor": "flavor",
-    "requested": "requested size",
     "protect": "protection",
     "readiness": "readiness",
     "machinefile": "machine file",
     "running": "state",
+    "size_bytes": "size",
+    "format": "file system",
+    "cluster": "cluster",
+    "node": "node",
     "networks": "networks",
     "public": "public address",
 }

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.drift.ownership import match_node
-from pragmaspec.planning.observed import Inventory, Observations, Observed, ObservedNode
+from pragmaspec.planning.observed import Inventory, Observations, Observed, ObservedNode, ObservedVolume
 from pragmaspec.resources import Node, StagedImage
 from pragmaspec.state_model import Record, State
 
-OrphanKind = Literal["node", "allocation", "image"]
+OrphanKind = Literal["node", "allocation", "image", "volume"]
 
 
 class Orphan(Frozen, frozen=True):
@@ -44,6 +44,7 @@ class OtherStack(Frozen, frozen=True):
     vlans: int = 0
     addresses: int = 0
     clusters: tuple[str, ...] = ()
+    volumes: int = 0
 
 
 def orphans(state: State, observations: Mapping[str, Observations]) -> tuple[Orphan, ...]:
@@ -58,7 +59,7 @@ def orphans(state: State, observations: Mapping[str, Observations]) -> tuple[Orp
             Orphan(
                 site=site,
                 address=each.address,
-                kind="node" if isinstance(each, ObservedNode) else "allocation",
+                kind=_kind(each),
                 seen=each,
                 recorded_beside=each.address in addresses,
                 left_over=each.op in closed,
@@ -80,8 +81,11 @@ def other_stacks(inventories: Mapping[str, Inventory], lineage: str, known: Call
     found = []
     for site, inventory in sorted(inventories.items()):
         for other in sorted(_lineages(inventory) - {lineage}):
-            machines = [use.address for use in inventory.holdings if use.lineage == other]
+            machines = [
+                use.address for use in inventory.holdings if use.lineage == other and "/volume/" not in (use.address or "")
+            ]
             vlans = [use.address for use in inventory.vlans if use.lineage == other]
+            volumes = [use.address for use in inventory.volumes if use.lineage == other]
             addresses = [use.address for use in inventory.addresses if use.lineage == other]
             found.append(
                 OtherStack(
@@ -92,9 +96,16 @@ def other_stacks(inventories: Mapping[str, Inventory], lineage: str, known: Call
                     vlans=len(vlans),
                     addresses=len(addresses),
                     clusters=_clusters((*machines, *vlans, *addresses)),
+                    volumes=len(volumes),
                 )
             )
     return tuple(found)
+
+
+def _kind(seen: Observed) -> OrphanKind:
+    if isinstance(seen, ObservedVolume):
+        return "volume"
+    return "node" if isinstance(seen, ObservedNode) else "allocation"
 
 
 def _known(recorded: Iterable[Record], seen: Observations, closed: AbstractSet[str]) -> frozenset[int]:
@@ -102,19 +113,21 @@ def _known(recorded: Iterable[Record], seen: Observations, closed: AbstractSet[s
     nodes: dict[str, list[ObservedNode]] = {}
     for node in seen.nodes:
         nodes.setdefault(node.address, []).append(node)
-    allocations = {allocation.address: allocation for allocation in seen.allocations}
+    others: dict[str, Observed] = {allocation.address: allocation for allocation in seen.allocations}
+    others |= {volume.address: volume for volume in seen.volumes}
     matched: list[Observed | None] = []
     for record in recorded:
         if isinstance(record.resource, Node):
             matched.append(match_node(record, nodes.get(record.original_address, ()), closed))
         else:
-            matched.append(allocations.get(record.original_address))
+            matched.append(others.get(record.original_address))
     return frozenset(id(each) for each in matched if each is not None)
 
 
 def _lineages(inventory: Inventory) -> set[str]:
     users = {use.lineage for use in inventory.holdings}
-    return {lineage for lineage in users.union(use.lineage for use in (*inventory.vlans, *inventory.addresses)) if lineage}
+    uses = (*inventory.vlans, *inventory.addresses, *inventory.volumes)
+    return {lineage for lineage in users.union(use.lineage for use in uses) if lineage}
 
 
 def _clusters(addresses: Iterable[str | None]) -> tuple[str, ...]:

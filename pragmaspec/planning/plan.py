@@ -44,6 +44,9 @@ class Action(Frozen, frozen=True):
     """Human-readable manual additions that this action removes from the machine. Disk files are kept."""
     forgets: bool = False
     """True if the machine's memory, which is saved on disk, is discarded, as in a power cut."""
+    discards: tuple[str, ...] = ()
+    """Names of further disks of a node that are removed with their data, or replaced by empty ones. They need consent to data
+    loss."""
 
     @property
     def address(self) -> str:

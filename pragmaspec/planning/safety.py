@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pragmaspec.errors import Problem
 from pragmaspec.planning.plan import Action, Plan
-from pragmaspec.resources import Allocation, Node, Resource, StagedImage
+from pragmaspec.resources import Allocation, Node, Resource, StagedImage, Volume
 from pragmaspec.text import joined
 
 Allowance = Literal["rebuild", "data-loss", "protected"]
@@ -21,8 +21,10 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
     """
     unnamed = [action for action in plan.actions if not named_by_command(plan, action.resource)]
     rebuilt = [action for action in unnamed if action.impact == "rebuild" and action.verb == "clean"]
-    removed = [action for action in unnamed if action.impact == "data-loss" and action.verb == "clean"]
+    removed = [action for action in unnamed if _removes_node(action)]
+    volumes = [action for action in plan.actions if isinstance(action.resource, Volume) and action.impact == "data-loss"]
     losing = [action for action in unnamed if action.loses]
+    discarding = [action for action in unnamed if action.discards]
     protected = [action for action in plan.actions if _breaks_protection(action)]
     found: list[Problem] = []
     if rebuilt and "rebuild" not in allow:
@@ -31,8 +33,12 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
         )
     if removed and "data-loss" not in allow:
         found.append(_refusal("The plan removes nodes", removed, "removed together with the disk.", "data-loss"))
+    if volumes and "data-loss" not in allow:
+        found += _volume_refusals(volumes)
     if losing and "data-loss" not in allow:
         found.append(_snapshot_refusal(losing))
+    if discarding and "data-loss" not in allow:
+        found.append(_disk_refusal(discarding))
     if protected and "protected" not in allow:
         consequence = "protected, but rebuilt or removed. Set `protect: false` and apply that first."
         found.append(_refusal("The plan removes protected resources", protected, consequence, "protected"))
@@ -40,8 +46,10 @@ def refusals(plan: Plan, allow: frozenset[str]) -> tuple[Problem, ...]:
 
 
 def named_by_command(plan: Plan, resource: Resource) -> bool:
-    """True if the command named ``resource`` or its cluster, which is consent to lose its disk."""
-    return resource.address in plan.replaced or (not isinstance(resource, StagedImage) and resource.cluster in plan.named)
+    """True if the command named ``resource`` or its cluster, which is consent to lose its disk, but never a volume."""
+    return resource.address in plan.replaced or (
+        not isinstance(resource, StagedImage | Volume) and resource.cluster in plan.named
+    )
 
 
 def _refusal(summary: str, actions: Iterable[Action], consequence: str, allowance: Allowance) -> Problem:
@@ -60,10 +68,45 @@ def _snapshot_refusal(actions: Sequence[Action]) -> Problem:
     )
 
 
+def _removes_node(action: Action) -> bool:
+    return action.impact == "data-loss" and action.verb == "clean" and not isinstance(action.resource, Volume)
+
+
+def _volume_refusals(actions: Sequence[Action]) -> list[Problem]:
+    removed = [action for action in actions if action.verb == "clean"]
+    lost = [action for action in actions if action.verb != "clean"]
+    found = []
+    if removed:
+        found.append(_refusal("The plan removes volumes", removed, "removed with all data.", "data-loss"))
+    if lost:
+        consequence = (
+            "gone from the site, with all data, and created anew, empty. If the data still exists, restore the volume first."
+        )
+        found.append(_refusal("The plan creates lost volumes anew", lost, consequence, "data-loss"))
+    return found
+
+
+def _disk_refusal(actions: Sequence[Action]) -> Problem:
+    losses = "; ".join(f"{_name(action)} would lose {disks_text(action.discards)}" for action in actions[:_NAMED])
+    more = f"; and {len(actions) - _NAMED:,} more nodes" if len(actions) > _NAMED else ""
+    return Problem(
+        summary="The plan removes disks",
+        detail=f"{losses}{more}, with all data. Pass `--allow data-loss` if this is intended.",
+    )
+
+
+def disks_text(names: Sequence[str]) -> str:
+    """Return ``disk scratch``, ``disks scratch and home``."""
+    return f"{'disk' if len(names) == 1 else 'disks'} {joined(names)}"
+
+
 def _breaks_protection(action: Action) -> bool:
-    return action.verb == "clean" and isinstance(action.before, (Allocation, Node)) and action.before.protect
+    removes = action.verb == "clean" or bool(action.discards)
+    return removes and isinstance(action.before, (Allocation, Node)) and action.before.protect
 
 
 def _name(action: Action) -> str:
     resource = action.resource
+    if isinstance(resource, Volume):
+        return f"volume {resource.name}"
     return resource.name if isinstance(resource, Node) else resource.address

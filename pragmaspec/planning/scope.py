@@ -3,7 +3,7 @@
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Wanted
-from pragmaspec.resources import Node, StagedImage
+from pragmaspec.resources import Node, StagedImage, Volume
 from pragmaspec.state_model import State
 
 
@@ -13,6 +13,9 @@ def addresses_in_scope(wanted: Wanted, desired: list[Desired], state: State, req
     Recorded images of other clusters are left alone, even if the spec has replaced them. Removing a cluster also removes the
     unneeded images of its site, even if its nodes were never created.
     """
+    if request.drop_volumes and not request.only_clusters:
+        volumes = [record.resource for record in state.records if isinstance(record.resource, Volume)]
+        return frozenset(volume.address for volume in volumes if volume.name in request.drop_volumes)
     resources = [*(entry.resource for entry in desired), *(record.resource for record in state.records)]
     if request.running and request.only_clusters:
         return _power_scope(desired)

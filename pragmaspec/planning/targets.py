@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, UsageError
 from pragmaspec.planning.plan import Action
 from pragmaspec.planning.request import PlanRequest
-from pragmaspec.resources import Node, Resource, StagedImage
+from pragmaspec.resources import Node, Resource, StagedImage, Volume
 from pragmaspec.text import did_you_mean
 
 
 def matches(pattern: str, resource: Resource) -> bool:
     """True if ``pattern`` selects ``resource``.
 
-    A pattern is an address, a leading part of one (``lab``, ``lab/hello``), the name of a cluster, node or image, or any of these
-    with ``*`` and ``?``.
+    A pattern is an address, a leading part of one (``lab``, ``lab/hello``), the name of a cluster, node, volume or image, or any
+    of these with ``*`` and ``?``.
     """
     pattern = pattern.rstrip("/")
     return any(fnmatchcase(name, pattern) for name in (resource.address, *_names(resource))) or fnmatchcase(
@@ -103,4 +103,4 @@ def _names(resource: Resource) -> tuple[str, ...]:
     """Return the names that select ``resource``, besides its address."""
     if isinstance(resource, StagedImage):
         return (resource.name,)
-    return (resource.cluster, resource.name) if isinstance(resource, Node) else (resource.cluster,)
+    return (resource.cluster, resource.name) if isinstance(resource, Node | Volume) else (resource.cluster,)

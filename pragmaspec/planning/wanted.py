@@ -4,7 +4,7 @@ from typing import Literal
 
 from pragmaspec.errors import Problem, Where
 from pragmaspec.frozen import Frozen
-from pragmaspec.resources import BootImage, Node, Readiness
+from pragmaspec.resources import BootImage, DiskFormat, Node, Readiness
 from pragmaspec.site import Site
 
 Firmware = Literal["bios", "uefi"]
@@ -43,6 +43,19 @@ class PublicCopy(Frozen, frozen=True):
         return parse_url(self.url).host
 
 
+class WantedDisk(Frozen, frozen=True):
+    """A further disk of every node of a role."""
+
+    name: str
+    size_bytes: int
+    format: DiskFormat = "ext4"
+    mount: str = ""
+    keep: bool = False
+    """True if it is a volume."""
+    volume: str = ""
+    """Name of the volume, without the index of the node; empty: derived from node and disk."""
+
+
 class WantedNodes(Frozen, frozen=True):
     """A set of nodes of a cluster: its frontend (``count`` 1), its computes or a group (0 or more)."""
 
@@ -67,9 +80,7 @@ class WantedNodes(Frozen, frozen=True):
     """Complete settings of the nodes that differ, by index."""
     machinefile: bool = True
     """True if MPI's machine file lists these nodes."""
-    flavor: str = ""
-    """Name of a flavor of the site, with which ``cpus`` and ``memory_mib`` may be 0 (not requested); empty: the site's smallest
-    flavor that fits, or a free size."""
+    disks: tuple[WantedDisk, ...] = ()
 
     def at(self, index: int) -> "WantedNodes":
         """Return the settings of one node."""

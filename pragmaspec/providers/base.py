@@ -12,7 +12,7 @@ from pragmaspec.images.reporter import ImageFiles
 from pragmaspec.planning.drift.attached_machines import AttachedMachine
 from pragmaspec.planning.observed import Inventory, Observations, SiteIdentity, StoredImage
 from pragmaspec.planning.wanted import PublicCopy
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import IdentityKind
 from pragmaspec.state_model import State
 
@@ -46,6 +46,11 @@ class BootRequest(Frozen, frozen=True):
     """True if snapshots above the node's disk may be lost, as the user has allowed."""
     discard_memory: bool = False
     """True to discard memory saved at the site, so that the machine starts with the definition of ``node``."""
+    volumes: tuple[tuple[str, Mark], ...] = ()
+    """The volumes of the node: pairs of the name in ``node.disks`` and the volume's mark."""
+    discard_disks: tuple[str, ...] = ()
+    """Names of disks of the node to remove before it starts, as the user has allowed. One that ``node`` still has is created
+    anew, empty."""
 
     @property
     def allocation_mark(self) -> Mark:
@@ -191,6 +196,34 @@ class AutostartControl(Protocol):
         ...
 
 
+class VolumeStorage(Protocol):
+    """For sites that give machines further disks, and that have volumes.
+
+    Then :meth:`Provider.boot` attaches the disks of the node, with their names as serial numbers. A disk that belongs to the node
+    is created empty, unless this generation of the node has it already. It must not be removed or replaced unless the request
+    names it in ``discard_disks``, nor be made smaller. A volume must exist, carry the mark of the request, and be attached to no
+    other running machine: otherwise SiteError, before any change.
+
+    :meth:`Provider.shutdown` keeps all disks. :meth:`Provider.clean` of a node removes its own disks, and must detach and keep
+    its volumes; clean of a volume removes the volume, and raises SiteInUseError while a machine has it attached.
+    """
+
+    def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:
+        """Create the volume, empty; or grow it, also while it is attached to a running machine. Already large enough: no effect.
+
+        Must be atomic per name at the site: a volume of that name with another lineage is a SiteConflictError that names the
+        holder. Must not make a volume smaller, and must never change its contents. May be repeated after a lost response.
+        """
+        ...
+
+    def grow_disks(self, node: Node, mark: Mark) -> None:
+        """Grow the disks that belong to ``node`` to their sizes while the machine runs or is off. Large enough: no effect.
+
+        Must not change volumes, nor create a missing disk: that raises SiteError.
+        """
+        ...
+
+
 class ImageListing(Protocol):
     """For sites where unused images may be left behind."""
 
@@ -229,6 +262,7 @@ class Abilities:
     boot_check: BootCheck | None = None
     autostart: AutostartControl | None = None
     image_listing: ImageListing | None = None
+    volume_storage: VolumeStorage | None = None
     storage_refresh: StorageRefresh | None = None
     guest_simulation: GuestSimulation | None = None
 

@@ -11,7 +11,7 @@ import msgspec
 
 from pragmaspec.errors import PragmaspecError, Problem
 from pragmaspec.frozen import to_plain
-from pragmaspec.resources import STANDARD_MTU, Allocation, Nic, Node, PublicGrant, Resource, StagedImage
+from pragmaspec.resources import STANDARD_MTU, Allocation, Nic, Node, PublicGrant, Resource, StagedImage, Volume
 from pragmaspec.site import Site
 from pragmaspec.state_model import Record
 
@@ -48,6 +48,8 @@ def resource_json(resource: Resource) -> JsonObject:
     """Return a resource of any kind."""
     if isinstance(resource, Node):
         return _node_json(resource)
+    if isinstance(resource, Volume):
+        return _volume_json(resource)
     return _allocation_json(resource) if isinstance(resource, Allocation) else _image_json(resource)
 
 
@@ -76,10 +78,12 @@ def _node_json(node: Node) -> JsonObject:
         **fields_json(node, "index", "cpus", "memory_mib", "disk_bytes", "image"),
         "addresses": {nic.network: nic.address for nic in node.nics},
         "nics": [_nic_json(nic) for nic in node.nics],
-        **fields_json(node, "running", "protect", "autostart", "readiness"),
-        "flavor": node.flavor or None,
-        "requested": to_plain(node.requested) if node.flavor else None,
+        **fields_json(node, "running", "protect", "autostart", "readiness", "disks"),
     }
+
+
+def _volume_json(volume: Volume) -> JsonObject:
+    return {"kind": "volume", **fields_json(volume, "address", "site", "name", "size_bytes", "format", "cluster")}
 
 
 def _nic_json(nic: Nic) -> JsonObject:

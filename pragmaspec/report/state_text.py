@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pragmaspec.frozen import to_plain
 from pragmaspec.report.json_forms import JsonObject, fields_json, record_json
 from pragmaspec.report.lists_text import STATUS_TONES, node_status
-from pragmaspec.report.plan.differences import flavor_choice_text, grant_text, network_text
+from pragmaspec.report.plan.differences import disk_text, grant_text, network_text
 from pragmaspec.report.style import Style, Tone
 from pragmaspec.report.table import Cell, column_widths, format_row, lines_text, table
-from pragmaspec.resources import STANDARD_MTU, Allocation, Node, StagedImage
+from pragmaspec.resources import STANDARD_MTU, Allocation, Node, StagedImage, Volume
 from pragmaspec.state.backends.base import LockHolder, StateVersion
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import duration, memory, size
@@ -25,6 +25,8 @@ def show_text(record: Record, images: Mapping[str, str], style: Style, more: Ite
         facts += [(name, text, "plain") for name, text in _node_facts(resource, record, images)]
     elif isinstance(resource, Allocation):
         facts += [(name, text, "plain") for name, text in _allocation_facts(resource)]
+    elif isinstance(resource, Volume):
+        facts += [(name, text, "plain") for name, text in _volume_facts(resource)]
     else:
         facts += [(name, text, "plain") for name, text in _image_facts(resource)]
     facts += [(name, text, "dim") for name, text in (*record.outputs, *more)]
@@ -35,11 +37,11 @@ def show_text(record: Record, images: Mapping[str, str], style: Style, more: Ite
 
 def _node_facts(node: Node, record: Record, images: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "role", f"{node.group_name} {node.index}" if node.role == "compute" else node.role
-    if node.flavor:
-        yield "flavor", flavor_choice_text(node)
     yield "cpus", str(node.cpus)
     yield "memory", memory(node.memory_mib)
     yield "disk", size(node.disk_bytes)
+    for disk in node.disks:
+        yield "disk", disk_text(disk)
     yield "image", f"{images[node.image]} {node.image[:16]}" if node.image in images else node.image[:16]
     if node.firmware != "bios":
         yield "firmware", node.firmware
@@ -66,6 +68,13 @@ def _allocation_facts(allocation: Allocation) -> Iterator[tuple[str, str]]:
         yield "public", f"{grant_text(grant)} · for {grant.node}"
     if allocation.protect:
         yield "protected", "yes"
+
+
+def _volume_facts(volume: Volume) -> Iterator[tuple[str, str]]:
+    yield "size", size(volume.size_bytes)
+    yield "format", volume.format
+    if volume.cluster:
+        yield "cluster", volume.cluster
 
 
 def _image_facts(image: StagedImage) -> Iterator[tuple[str, str]]:

@@ -7,12 +7,21 @@ from msgspec.structs import replace
 
 from pragmaspec.errors import PlanError, Where
 from pragmaspec.planning.moves.moves import moved_state
-from pragmaspec.planning.observed import Inventory, Observations, ObservedAllocation, ObservedNode, PublicPool, SiteIdentity
+from pragmaspec.planning.observed import (
+    Inventory,
+    Observations,
+    ObservedAllocation,
+    ObservedDisk,
+    ObservedNode,
+    ObservedVolume,
+    PublicPool,
+    SiteIdentity,
+)
 from pragmaspec.planning.plan import Action, Plan
 from pragmaspec.planning.planner import make_plan
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, Wanted, WantedCluster, WantedImage, WantedNodes
-from pragmaspec.resources import Allocation, Blob, Node, Resource, StagedImage
+from pragmaspec.resources import Allocation, Blob, Node, Resource, StagedImage, Volume
 from pragmaspec.site import LibvirtSite, Site
 from pragmaspec.state_model import Record, State
 
@@ -107,7 +116,7 @@ def action_names(plan: Plan) -> list[str]:
 
 
 def name_of(resource: Resource) -> str:
-    return resource.name if isinstance(resource, (Node, StagedImage)) else resource.cluster
+    return resource.name if isinstance(resource, (Node, StagedImage, Volume)) else resource.cluster
 
 
 def action(plan: Plan, verb_and_name: str) -> Action:
@@ -162,6 +171,11 @@ def observed(state: State, site: str = "lab") -> Observations:
             if isinstance(record.resource, Allocation)
         ),
         images=tuple(record.resource.digest for record in here if isinstance(record.resource, StagedImage)),
+        volumes=tuple(
+            ObservedVolume(address=record.original_address, size_bytes=record.resource.size_bytes)
+            for record in here
+            if isinstance(record.resource, Volume)
+        ),
     )
 
 
@@ -172,6 +186,7 @@ def _seen(record: Record, node: Node) -> ObservedNode:
         status="running" if node.running else "off",
         cpus=node.cpus,
         memory_mib=node.memory_mib,
+        disks=tuple(ObservedDisk(name=disk.name, size_bytes=disk.size_bytes) for disk in node.own_disks),
     )
 
 

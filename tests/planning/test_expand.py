@@ -105,13 +105,17 @@ def test_full_example() -> None:
     assert (physics.frontend.image, physics.computes.image) == ("debian-12", "from-file")
     assert (physics.frontend.disk_bytes, physics.computes.disk_bytes) == (40 * GIB, 20 * 10**9)
     assert (physics.frontend.wait_for, physics.computes.wait_for) == ((), ("frontend",))
+    assert [(disk.name, disk.mount, disk.keep, disk.volume) for disk in physics.frontend.disks] == [("home", "/home", True, "")]
+    assert [(disk.name, disk.format, disk.keep) for disk in physics.computes.disks] == [("scratch", "xfs", False)]
     assert physics.frontend.packages == ("openmpi-bin", "nfs-kernel-server")
     assert (physics.public.kind, physics.public.address) == ("address", "192.168.122.10")
     assert (physics.cidr, physics.vlan, physics.mtu) == ("10.22.0.0/24", 22, 9000)
     file = str(EXAMPLES / "full.yaml")
     assert physics.networks == (
-        WantedNetwork(name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=96, column=7)),
-        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=97, column=7)),
+        WantedNetwork(
+            name="storage", cidr="192.168.70.0/24", bridge="br70", mtu=9000, where=Where(file=file, line=100, column=7)
+        ),
+        WantedNetwork(name="ipmi", cidr="192.168.71.0/24", roles=("frontend",), where=Where(file=file, line=101, column=7)),
     )
     assert physics.readiness == Readiness(when="cloud-init", timeout_s=900)
     assert physics.protect

@@ -5,7 +5,7 @@ earlier.yaml   the spec applied before that
 state.json     the recorded state (default: empty) records.json  changed records of state.json: {address: {fields}}
 images.json    changed images: {name: {version, digest_of, size_mib, virtual_gib}}
 copies.json    public copies of images: {name: {PublicCopy}}
-site.json      {site: {inventory: {fields}, nodes|allocations: {address: {fields} or null if missing}, asked: false,
+site.json      {site: {inventory: {fields}, nodes|allocations|volumes: {address: {fields} or null if missing}, asked: false,
                 stored: [{StoredImage}], image_parts: [{ObservedImage}], store: "pool default"}}
 request.json   a PlanRequest                       plan.txt      the human-readable plan
 """
@@ -23,7 +23,7 @@ from pragmaspec.planning.expand import expand, images_needed
 from pragmaspec.planning.images.prune import prune_sites
 from pragmaspec.planning.images.routes import with_routes
 from pragmaspec.planning.observed import Inventory, Observations, StoredImage
-from pragmaspec.planning.planner import make_plan, sites_booting_flavors, sites_needing_inventory
+from pragmaspec.planning.planner import make_plan, sites_needing_inventory
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import PublicCopy, Wanted
 from pragmaspec.report.plan.text import plan_text
@@ -67,12 +67,6 @@ def _text(spec: Wanted, state: State, request: PlanRequest) -> str:
             for name in prune_sites(spec, state, request)
         }
         plan = make_plan(spec, state, observations, inventories, request, stored)
-        if sites_booting_flavors(plan) - inventories.keys():
-            inventories |= {
-                name: _merged(ROOMY, Inventory, message.get(name, {}).get("inventory", {}))
-                for name in sites_booting_flavors(plan)
-            }
-            plan = make_plan(spec, state, observations, inventories, request, stored)
         copies = msgspec.convert(_json("copies.json"), dict[str, PublicCopy])
         by_digest = {each.digest: copies.get(each.name) for each in spec.images}
         return plan_text(with_routes(plan, by_digest.get, state), width=110, colour=False)
@@ -98,7 +92,7 @@ def _overridden(state: State) -> State:
 
 def _sight(as_recorded: Observations, message: dict[str, Any]) -> Observations:
     seen = msgspec.to_builtins(as_recorded)
-    for kind in ("nodes", "allocations"):
+    for kind in ("nodes", "allocations", "volumes"):
         entries = {entry["address"]: entry for entry in seen.get(kind, ())}
         for address, fields in message.get(kind, {}).items():
             entries[address] = None if fields is None else {**entries.get(address, {"address": address}), **fields}

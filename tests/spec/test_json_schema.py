@@ -18,6 +18,7 @@ NOT_IN_A_SCHEMA = {
     "claimed-twice",
     "groups-ambiguous",
     "groups-circular-wait",
+    "disks-claimed-twice",
     "guest-files",
     "image-missing",
     "image-unknown",

@@ -7,7 +7,7 @@ closed op. Any other unrecorded object with our marks may be the real one of a r
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pragmaspec.planning.observed import Observations
+from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedVolume
 from pragmaspec.providers.base import Provider
 from pragmaspec.resources import Mark, StagedImage
 from pragmaspec.site import IdentityKind
@@ -31,7 +31,7 @@ def find_leftovers(state: State, observed: Observations, kind: IdentityKind) -> 
     here = [record for record in state.records if record.resource.site == observed.site]
     records = {record.original_address: record for record in here}
     closed = {each.op: each for each in state.closed_ops}
-    found = [*_nodes(state.lineage, observed, records, closed, kind), *_allocations(state.lineage, observed, records, closed)]
+    found = [*_nodes(state.lineage, observed, records, closed, kind), *_claims(state.lineage, observed, records, closed)]
     known = {*records, *(leftover.mark.address for leftover in found)}
     if all(node.address in known for node in observed.nodes):
         # An unknown machine could use any of the images.
@@ -53,12 +53,12 @@ def _nodes(
             yield Leftover(node.id, Mark(lineage=lineage, address=node.address, generation=node.generation, op=node.op))
 
 
-def _allocations(
-    lineage: str, observed: Observations, records: dict[str, Record], closed: dict[str, ClosedOp]
-) -> Iterator[Leftover]:
-    for allocation in observed.allocations:
-        if allocation.op in closed and allocation.address not in records:
-            yield Leftover(allocation.id, Mark(lineage=lineage, address=allocation.address, op=allocation.op))
+def _claims(lineage: str, observed: Observations, records: dict[str, Record], closed: dict[str, ClosedOp]) -> Iterator[Leftover]:
+    """Allocations and volumes, of which a site has at most one per address."""
+    claims: tuple[ObservedAllocation | ObservedVolume, ...] = (*observed.allocations, *observed.volumes)
+    for claim in claims:
+        if claim.op in closed and claim.address not in records:
+            yield Leftover(claim.id, Mark(lineage=lineage, address=claim.address, op=claim.op))
 
 
 def _images(state: State, observed: Observations, here: list[Record]) -> Iterator[Leftover]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pragmaspec.errors import Problem, Where
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.observed import CapacityUse, Inventory
-from pragmaspec.resources import Node, StagedImage
+from pragmaspec.resources import Node, StagedImage, Volume
 from pragmaspec.site import Site
 from pragmaspec.spec.quantity import format_size
 from pragmaspec.state_model import State
@@ -41,16 +41,16 @@ def shortages(
     The inventory's uses by this stack count only at addresses outside ``scope``: the plan replaces those. An overcommitted site
     is a problem only for a plan that needs more capacity.
     """
-    if not inventory.reports_capacity:
-        return ()
     here = [entry for entry in desired if entry.resource.site == site.name]
-    wanted = [entry.resource for entry in here if isinstance(entry.resource, Node)]
+    wanted = [entry.resource for entry in here if isinstance(entry.resource, Node | Volume)]
     recorded = [node for node in state.nodes() if node.site == site.name and node.address in scope]
+    volumes = [record.resource for record in state.records if isinstance(record.resource, Volume)]
+    volumes = [volume for volume in volumes if volume.site == site.name and volume.address in scope]
     others = [use for use in inventory.holdings if use.lineage != state.lineage or use.address not in scope]
     problems = list(_oversized_nodes(inventory, here, site.name))
     for kind in _KINDS:
         limit, explanation = _limit(kind, site, inventory)
-        needed, before = _total(wanted, kind), _total(recorded, kind)
+        needed, before = _total(wanted, kind), _total((*recorded, *volumes), kind)
         used = sum(getattr(use, kind.field) for use in others)
         if needed > before and used + needed > limit:
             problems.append(
@@ -69,7 +69,7 @@ def _largest(here: Iterable[Desired], kind: _Kind) -> Where | None:
     """Return the line of the spec that needs most."""
     amounts: dict[Where | None, int] = {}
     for entry in here:
-        if isinstance(entry.resource, Node):
+        if isinstance(entry.resource, Node | Volume):
             amounts[entry.where] = amounts.get(entry.where, 0) + _total((entry.resource,), kind)
     return max(amounts, key=lambda where: amounts[where], default=None)
 
@@ -85,8 +85,19 @@ def _limit(kind: _Kind, site: Site, inventory: Inventory) -> tuple[int, str]:
     return int((physical - reserved) * factor), f" ({', '.join(parts)})" if len(parts) > 1 else ""
 
 
-def _total(nodes: Iterable[Node], kind: _Kind) -> int:
-    return sum(getattr(node, kind.field) for node in nodes if node.running or not kind.only_running)
+def _total(resources: Iterable[Node | Volume], kind: _Kind) -> int:
+    return sum(_amount(resource, kind) for resource in resources)
+
+
+def _amount(resource: Node | Volume, kind: _Kind) -> int:
+    if isinstance(resource, Volume):
+        return resource.size_bytes if kind.field == "disk_bytes" else 0
+    if kind.only_running and not resource.running:
+        return 0
+    amount: int = getattr(resource, kind.field)
+    if kind.field == "disk_bytes" and resource.disks:
+        amount += sum(disk.size_bytes for disk in resource.own_disks)
+    return amount
 
 
 def _staging_shortage(site: Site, inventory: Inventory, here: Iterable[Desired]) -> Iterable[Problem]:

@@ -1,4 +1,4 @@
-"""Losses of a machine besides its disk: snapshots, saved memory, manual additions. Pure."""
+"""Losses of a machine besides its first disk: further disks, snapshots, saved memory, manual additions. Pure."""
 
 from collections.abc import Iterable
 
@@ -6,6 +6,8 @@ from msgspec.structs import replace
 
 from pragmaspec.planning.drift.condition import Condition, layer_text
 from pragmaspec.planning.plan import Action
+from pragmaspec.planning.storage.disks import discarded_disks
+from pragmaspec.resources import Node
 
 
 def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str, ...]) -> list[Action]:
@@ -18,6 +20,21 @@ def with_losses(actions: Iterable[Action], machine: Condition, fields: tuple[str
     found = list(actions)
     rebuilt = any(action.verb == "clean" for action in found)
     return [_with_loss(action, machine, fields) if action.verb == "clean" or not rebuilt else action for action in found]
+
+
+def with_discards(actions: Iterable[Action]) -> list[Action]:
+    """Return ``actions`` on one node, with the disks that its boot removes. A clean removes all of them anyway."""
+    found = list(actions)
+    rebuilt = any(action.verb == "clean" for action in found)
+    return found if rebuilt else [_with_discards(action) for action in found]
+
+
+def _with_discards(action: Action) -> Action:
+    before, after = action.before, action.resource
+    if action.verb != "boot" or not isinstance(before, Node) or not isinstance(after, Node):
+        return action
+    discards = tuple(disk.name for disk in discarded_disks(before, after))
+    return replace(action, discards=discards, impact="data-loss") if discards else action
 
 
 def _with_loss(action: Action, machine: Condition, fields: tuple[str, ...]) -> Action:

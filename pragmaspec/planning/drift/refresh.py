@@ -12,15 +12,17 @@ from pragmaspec.planning.drift.image_damage import image_damage
 from pragmaspec.planning.drift.missing import made_at_other_site, missing_problems, site_identity_problems
 from pragmaspec.planning.drift.ownership import match_nodes, unrecorded_objects
 from pragmaspec.planning.drift.public_network import is_public_network_stopped, public_network_faults
-from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode
+from pragmaspec.planning.observed import Observations, ObservedAllocation, ObservedNode, ObservedVolume
 from pragmaspec.planning.plan import INFORMATIONAL_KINDS, Drift, DriftKind
-from pragmaspec.resources import Allocation, Node
+from pragmaspec.planning.storage.drift import compare_disks, compare_volume, without_volumes
+from pragmaspec.resources import Allocation, Node, Volume
 from pragmaspec.state_model import Record, State
 from pragmaspec.text import counted
 
 _RUNNING_KINDS: frozenset[DriftKind] = INFORMATIONAL_KINDS | frozenset[DriftKind](("paused", "changed"))
 """Drift of a node whose machine keeps running."""
 _NO_CONDITIONS: Mapping[str, Condition] = MappingProxyType({})
+_NO_VOLUMES: Mapping[str, ObservedVolume] = MappingProxyType({})
 
 
 class RefreshedState(NamedTuple):
@@ -34,6 +36,8 @@ class RefreshedState(NamedTuple):
     """Conditions of recorded machines that are not healthy, by address."""
     never_created: frozenset[str] = frozenset()
     """Addresses of unfinished nodes without a machine."""
+    volumes: Mapping[str, ObservedVolume] = _NO_VOLUMES
+    """Observed volumes of this stack without a record, by address."""
 
 
 def refreshed_state(state: State, observations: Mapping[str, Observations], *, accept_missing: bool = True) -> RefreshedState:
@@ -54,6 +58,7 @@ def refreshed_state(state: State, observations: Mapping[str, Observations], *, a
     changed: list[Record] = []
     conditions: dict[str, Condition] = {}
     never_created: set[str] = set()
+    volumes: dict[str, ObservedVolume] = {}
     for site, seen in sorted(observations.items()):
         comparison = _SiteComparison([record for record in state.records if record.resource.site == site], seen, closed)
         comparison.run()
@@ -61,12 +66,13 @@ def refreshed_state(state: State, observations: Mapping[str, Observations], *, a
         changed += comparison.changed
         conditions.update(comparison.conditions)
         never_created |= comparison.never_created
+        volumes.update(comparison.unrecorded_volumes)
     gone = frozenset(each.address for each in drift if each.kind == "gone")
     missing = () if accept_missing else missing_problems(state, gone)
     if missing:
         raise PlanRefusedError.of(missing)
     refreshed = state.with_records(changed) if changed else state
-    return RefreshedState(refreshed, gone, tuple(drift), conditions, frozenset(never_created))
+    return RefreshedState(refreshed, gone, tuple(drift), conditions, frozenset(never_created), volumes)
 
 
 class _SiteComparison:
@@ -78,6 +84,12 @@ class _SiteComparison:
         self._closed = closed
         self._nodes = match_nodes(recorded, seen.nodes, closed)
         self._allocations = {allocation.address: allocation for allocation in seen.allocations}
+        self._volumes = {volume.address: volume for volume in seen.volumes}
+        self._lost_volumes = frozenset(
+            record.resource.name
+            for record in recorded
+            if isinstance(record.resource, Volume) and record.status != "pending" and record.original_address not in self._volumes
+        )
         self._lost_networks = {
             record.resource.cluster: self._lost_networks_of(record.resource, self._allocations.get(record.original_address))
             for record in recorded
@@ -111,9 +123,17 @@ class _SiteComparison:
         if (drift is None or drift.kind in INFORMATIONAL_KINDS) and made_at_other_site(refreshed, self._seen):
             drift = Drift(address=record.address, kind="changed", detail="was created at a different site of the same name")
             refreshed = replace(refreshed, status="pending")
+        if isinstance(refreshed.resource, Node) and not self._lost_volumes.isdisjoint(refreshed.resource.volumes):
+            drift, refreshed = without_volumes(drift, refreshed, refreshed.resource, self._lost_volumes)
         if drift is not None:
             self.drift.append(drift)
             self.changed.append(refreshed)
+
+    @property
+    def unrecorded_volumes(self) -> dict[str, ObservedVolume]:
+        """The volumes that no record is about, by address."""
+        known = {record.original_address for record in self._recorded}
+        return {address: volume for address, volume in self._volumes.items() if address not in known}
 
     def _compare_resource(self, record: Record, machine: ObservedNode | None) -> tuple[Drift | None, Record]:
         """Return the drift of one record, and the refreshed record."""
@@ -125,6 +145,8 @@ class _SiteComparison:
         if isinstance(resource, Allocation):
             allocation = self._allocations.get(record.original_address)
             return _compare_allocation(record, resource, allocation, public_network_faults(resource, self._seen))
+        if isinstance(resource, Volume):
+            return compare_volume(record, resource, self._volumes.get(record.original_address))
         damage = image_damage(resource, self._seen)
         if damage is None:
             return None, record
@@ -153,11 +175,13 @@ def _compare_node(record: Record, node: Node, seen: ObservedNode | None) -> tupl
     if not seen.disk:
         return drift("disk-gone", "has lost its disk"), replace(record, resource=replace(node, image=""), status="ready")
     kind, detail, refreshed = _compare_power(node, seen)
-    if not kind and node.running:
-        kind, detail, refreshed = _compare_size(node, seen)
+    if not kind and node.running and (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
+        detail = f"has {_dimensions(seen.cpus, seen.memory_mib)}, recorded {_dimensions(node.cpus, node.memory_mib)}"
+        kind, refreshed = "changed", replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib)
     if not kind and seen.autostart is not None and seen.autostart != (node.autostart and node.running):
         detail = "starts with its host, recorded as not to" if seen.autostart else "does not start with its host, recorded as to"
         kind, refreshed = "changed", replace(node, autostart=seen.autostart)
+    kind, detail, refreshed = _compare_disks(kind, detail, refreshed, seen)
     differences = [*difference_texts(seen)] if node.running else []
     manual_changes = [*manual_change_texts(seen)]
     if differences:
@@ -168,6 +192,16 @@ def _compare_node(record: Record, node: Node, seen: ObservedNode | None) -> tupl
         return None, record
     details = "; ".join(filter(None, (detail, *differences, *manual_changes)))
     return drift(kind, details), replace(record, resource=refreshed)
+
+
+def _compare_disks(
+    kind: DriftKind | Literal[""], detail: str, node: Node, seen: ObservedNode
+) -> tuple[DriftKind | Literal[""], str, Node]:
+    """Return the given drift and node, with differences in the further disks."""
+    disks = compare_disks(node, seen)
+    if not disks.detail:
+        return kind, detail, node
+    return kind or "changed", "; ".join(filter(None, (detail, disks.detail))), disks.node
 
 
 def _compare_power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str, Node]:
@@ -190,19 +224,6 @@ def _compare_power(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[
         case "running" | "paused" if not node.running:
             return "running", f"is {seen.status}{why}, recorded as off", replace(node, running=True)
     return "", "", node
-
-
-def _compare_size(node: Node, seen: ObservedNode) -> tuple[DriftKind | Literal[""], str, Node]:
-    """Return the drift of a running machine's size, as :func:`_compare_power`."""
-    details: list[str] = []
-    if (seen.cpus, seen.memory_mib) != (node.cpus, node.memory_mib):
-        details.append(f"has {_dimensions(seen.cpus, seen.memory_mib)}, recorded {_dimensions(node.cpus, node.memory_mib)}")
-    if seen.flavor not in (None, node.flavor):
-        details.append(f"has the flavor {seen.flavor}, recorded {node.flavor or 'none'}")
-    if not details:
-        return "", "", node
-    flavor = node.flavor if seen.flavor is None else seen.flavor
-    return "changed", "; ".join(details), replace(node, cpus=seen.cpus, memory_mib=seen.memory_mib, flavor=flavor)
 
 
 def _dimensions(cpus: int, memory_mib: int) -> str:

@@ -13,7 +13,7 @@ from pragmaspec.errors import PlanError, Problem
 from pragmaspec.planning.desired import Desired
 from pragmaspec.planning.request import PlanRequest
 from pragmaspec.planning.wanted import Move, MoveKind, Wanted
-from pragmaspec.resources import Node, Resource, StagedImage
+from pragmaspec.resources import Disk, Node, Resource, StagedImage, Volume
 from pragmaspec.state_model import Record, State
 
 
@@ -35,7 +35,8 @@ def effective_moves(state: State, moves: Iterable[Move]) -> tuple[Move, ...]:
     if not steps:
         return ()
     origins = _origins_by_name(state)
-    chains = [_followed(move, steps) for (kind, before), move in steps.items() if (kind, before) in origins]
+    left = {("cluster", record.resource.cluster) for record in state.records if isinstance(record.resource, Volume)}
+    chains = [_followed(move, steps) for key, move in steps.items() if key in origins or key in left]
     found = tuple(move for move in chains if move.before != move.after)
     targets = Counter((move.kind, move.after) for move in found)
     problems = [
@@ -98,7 +99,7 @@ def _origins_by_name(state: State) -> defaultdict[tuple[MoveKind, str], set[str]
     for record in state.records:
         site, cluster, *_ = record.original_address.split("/")
         found["site", record.resource.site].add(site)
-        if not isinstance(record.resource, StagedImage):
+        if not isinstance(record.resource, StagedImage | Volume):
             found["cluster", record.resource.cluster].add(cluster)
     return found
 
@@ -149,9 +150,20 @@ def _renamed_resource(resource: Resource, clusters: Mapping[str, str], sites: Ma
     before = resource.cluster
     after = clusters.get(before, before)
     if isinstance(resource, Node):
-        return replace(resource, site=site, cluster=after, name=_renamed_node(resource.name, before, after))
+        name = _renamed_node(resource.name, before, after)
+        disks = tuple(_renamed_disk(disk, resource.name, name) for disk in resource.disks)
+        return replace(resource, site=site, cluster=after, name=name, disks=disks)
+    if isinstance(resource, Volume):
+        node = _renamed_node(resource.node, before, after)
+        name = f"{node}{resource.name.removeprefix(resource.node)}" if node else resource.name
+        return replace(resource, site=site, cluster=after, name=name, node=node)
     public = tuple(replace(grant, node=_renamed_node(grant.node, before, after)) for grant in resource.public)
     return replace(resource, site=site, cluster=after, public=public)
+
+
+def _renamed_disk(disk: Disk, before: str, after: str) -> Disk:
+    """Return ``disk`` of a renamed node, with the new name of its volume if that is derived from the node's."""
+    return replace(disk, volume=f"{after}-{disk.name}") if disk.volume == f"{before}-{disk.name}" else disk
 
 
 def _renamed_node(node: str, before: str, after: str) -> str:

@@ -46,7 +46,12 @@ def by_origin(seen: Observations, state: State) -> Observations:
         for node in seen.nodes
         if origins.get(node.address) not in marked  # a machine has more facts than its disk alone
     ]
-    return replace(seen, nodes=tuple(sorted(nodes, key=_address)), allocations=_merged(seen.allocations, origins))
+    return replace(
+        seen,
+        nodes=tuple(sorted(nodes, key=_address)),
+        allocations=_merged(seen.allocations, origins),
+        volumes=tuple(replace(volume, address=origins.get(volume.address, volume.address)) for volume in seen.volumes),
+    )
 
 
 def by_recorded_address(inventory: Inventory, state: State, site: str) -> Inventory:
@@ -63,6 +68,7 @@ def by_recorded_address(inventory: Inventory, state: State, site: str) -> Invent
         addresses=_readdressed(inventory.addresses, addresses, state.lineage),
         vlans=_readdressed(inventory.vlans, addresses, state.lineage),
         cidrs=_readdressed(inventory.cidrs, addresses, state.lineage),
+        volumes=_readdressed(inventory.volumes, addresses, state.lineage),
     )
 
 

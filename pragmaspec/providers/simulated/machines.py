@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from pragmaspec.errors import Problem, SiteCapacityError, SiteConflictError, SiteError
 from pragmaspec.providers.base import BootRequest
 from pragmaspec.providers.simulated.objects import SimulatedMachine
+from pragmaspec.providers.simulated.volumes import booted_disks, check_volumes
 from pragmaspec.providers.simulated.world import World
 from pragmaspec.resources import Mark
 from pragmaspec.site import IdentityKind, SimulatedSite
@@ -16,17 +17,9 @@ from pragmaspec.site import IdentityKind, SimulatedSite
 def definition_of(request: BootRequest) -> str:
     """A digest of the hypervisor's part of a request, without keys, peers and protection."""
     node = request.node
-    definition: tuple[object, ...] = (
-        node.cpus,
-        node.memory_mib,
-        node.nics,
-        request.image.digest,
-        request.image.cmdline,
-        request.allocation.networks,
-    )
-    if node.flavor:
-        definition = (*definition, node.flavor)
-    return sha256(msgspec.json.encode(definition)).hexdigest()[:16]
+    definition = (node.cpus, node.memory_mib, node.nics, request.image.digest, request.image.cmdline, request.allocation.networks)
+    disks = tuple((disk.name, disk.volume) for disk in node.disks)
+    return sha256(msgspec.json.encode((*definition, disks) if disks else definition)).hexdigest()[:16]
 
 
 def find_machine(world: World, request: BootRequest, kind: IdentityKind) -> SimulatedMachine | None:
@@ -83,6 +76,7 @@ def booted_machine(
         cpus=node.cpus,
         memory_mib=node.memory_mib,
         disk_bytes=max(node.disk_bytes, kept.disk_bytes) if kept else node.disk_bytes,
+        disks=booted_disks(request, kept),
         image=kept.image if kept else request.image.digest,
         definition=definition_of(request),
         op=mark.op or (kept.op if kept else ""),
@@ -90,8 +84,6 @@ def booted_machine(
         asked=kept.asked if kept else definition_of(request),
         alone=alone,
         autostart=node.autostart,
-        flavor=node.flavor,
-        nics=sum(nic.network != "public" for nic in node.nics),
     )
     if kept is not None and _with_live_changes(kept, wanted) == wanted:
         return replace(wanted, booted_at=kept.booted_at, unready=kept.unready)
@@ -99,16 +91,19 @@ def booted_machine(
 
 
 def _with_live_changes(kept: SimulatedMachine, wanted: SimulatedMachine) -> SimulatedMachine:
-    return replace(kept, disk_bytes=wanted.disk_bytes, autostart=wanted.autostart, nics=wanted.nics, booted_at=0.0, unready=False)
+    return replace(
+        kept, disk_bytes=wanted.disk_bytes, disks=wanted.disks, autostart=wanted.autostart, booted_at=0.0, unready=False
+    )
 
 
 def check_bootable(world: World, request: BootRequest) -> None:
-    """Raise SiteError when the image or a network of the node is missing."""
+    """Raise SiteError when the image, a network or a volume of the node is missing, or a volume is in use."""
     node, mark = request.node, request.mark
     if world.image(request.image.digest) is None:
         raise _missing(
             f"{node.address} boots from image {request.image.name} ({request.image.digest[:16]}), which is not at the site."
         )
+    check_volumes(world, request)
     grant = world.grant(mark.lineage, request.allocation_mark.address)
     active = {network.name for network in grant.networks if network.up} if grant else set()
     absent = [network.name for network in request.allocation.networks if network.name not in active]
@@ -119,7 +114,7 @@ def check_bootable(world: World, request: BootRequest) -> None:
 def check_capacity(world: World, site: SimulatedSite, before: SimulatedMachine | None, after: SimulatedMachine) -> None:
     """Raise SiteCapacityError when ``after`` does not fit in the place of ``before``, overcommit included."""
     freed = before if before is not None and before.status == "running" else SimulatedMachine(address="")
-    freed_disk = before.disk_bytes if before is not None and before.disk else 0
+    freed_disk = before.total_disk_bytes if before is not None else 0
     uses = (
         ("CPUs", after.cpus, world.cpus - freed.cpus, int(site.host.cpus * site.overcommit.cpus)),
         (
@@ -128,7 +123,12 @@ def check_capacity(world: World, site: SimulatedSite, before: SimulatedMachine |
             world.memory_mib - freed.memory_mib,
             int(site.host.memory_mib * site.overcommit.memory),
         ),
-        ("bytes of disk", after.disk_bytes, world.disk_bytes - freed_disk, int(site.host.disk_bytes * site.overcommit.disk)),
+        (
+            "bytes of disk",
+            after.total_disk_bytes,
+            world.disk_bytes - freed_disk,
+            int(site.host.disk_bytes * site.overcommit.disk),
+        ),
     )
     problems = [
         Problem(

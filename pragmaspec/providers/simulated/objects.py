@@ -4,13 +4,11 @@ The file is JSON Lines (one object per line, UTF-8). The first line is a :class:
 replaces the one with its key, or removes it (:class:`RemovedObject`). The last line for a key is valid.
 """
 
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
 
 from pragmaspec.frozen import Frozen
-from pragmaspec.planning.observed import QuotaBasis
 
 FILE_FORMAT = 1
 
@@ -23,6 +21,14 @@ class Header(Frozen, frozen=True, tag_field="kind", tag="site"):
 
     format: int
     name: str
+
+
+class MachineDisk(Frozen, frozen=True):
+    """A further disk of a machine; ``volume``: the name of the volume that it is, empty if it is removed with the machine."""
+
+    name: str
+    size_bytes: int
+    volume: str = ""
 
 
 class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
@@ -52,9 +58,12 @@ class SimulatedMachine(Frozen, frozen=True, tag_field="kind", tag="machine"):
     asked: str = ""
     alone: bool = True
     autostart: bool = False
-    flavor: str = ""
-    nics: int = 0
-    """Number of interfaces, without those of public addresses."""
+    disks: tuple[MachineDisk, ...] = ()
+
+    @property
+    def total_disk_bytes(self) -> int:
+        """Capacity of all disks that are removed with the machine."""
+        return (self.disk_bytes if self.disk else 0) + sum(disk.size_bytes for disk in self.disks if not disk.volume)
 
     @property
     def id(self) -> str:
@@ -111,6 +120,27 @@ class Image(Frozen, frozen=True, tag_field="kind", tag="image"):
         return ("image", "", self.digest)
 
 
+class SimulatedVolume(Frozen, frozen=True, tag_field="kind", tag="volume"):
+    """A volume. ``lineage`` is empty for a foreign one, whose ``address`` is any name. ``op`` and ``made`` are as in machines."""
+
+    name: str
+    address: str
+    size_bytes: int
+    lineage: str = ""
+    op: str = ""
+    made: int = 0
+
+    @property
+    def id(self) -> str:
+        """The site's id of the object."""
+        return f"v-{self.made}"
+
+    @property
+    def key(self) -> Key:
+        """Unique at the site: the name is the claim."""
+        return ("volume", "", self.name)
+
+
 class CallCount(Frozen, frozen=True, tag_field="kind", tag="calls"):
     """The number of calls that an injected fault has counted, across processes."""
 
@@ -129,7 +159,7 @@ class RemovedObject(Frozen, frozen=True, tag_field="kind", tag="gone"):
     key: Key
 
 
-SiteObject = SimulatedMachine | Grant | Image | CallCount
+SiteObject = SimulatedMachine | Grant | Image | CallCount | SimulatedVolume
 Line = Header | SiteObject | RemovedObject
 
 _ENCODER = msgspec.json.Encoder()
@@ -146,20 +176,6 @@ def decode_line(data: bytes) -> Line:
     return _DECODER.decode(data)
 
 
-def machine_amounts(machine: SimulatedMachine) -> Mapping[QuotaBasis, int]:
-    """The amounts of a machine that quotas count. Without a definition only its disk is left."""
-    disk: Mapping[QuotaBasis, int] = {"disk_byte": machine.disk_bytes if machine.disk else 0}
-    if machine.status == "undefined":
-        return disk
-    return {**disk, "node": 1, "cpu": machine.cpus, "memory_mib": machine.memory_mib, "nic": machine.nics}
-
-
-def grant_amounts(grant: Grant) -> Mapping[QuotaBasis, int]:
-    """The amounts of a grant that quotas count."""
-    created = sum(network.vlan is not None for network in grant.networks)
-    return {"cluster": 1, "network": created, "address": len(grant.public)}
-
-
-def describe_owner(owned: SimulatedMachine | Grant) -> str:
+def describe_owner(owned: SimulatedMachine | Grant | SimulatedVolume) -> str:
     """The human-readable owner: ``lab/hello/allocation of stack 3f9a1c2b``, or the name of a foreign one."""
     return f"{owned.address} of stack {owned.lineage[:8]}" if owned.lineage else owned.address

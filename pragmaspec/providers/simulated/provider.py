@@ -16,6 +16,7 @@ from pragmaspec.providers.base import (
     ImageListing,
     Provider,
     StageRequest,
+    VolumeStorage,
 )
 from pragmaspec.providers.simulated.claims import claim, new_grant, release_grant, release_image
 from pragmaspec.providers.simulated.faults import find_fault, lost_error, refused_error
@@ -23,10 +24,10 @@ from pragmaspec.providers.simulated.guest import GuestStage, console_text, guest
 from pragmaspec.providers.simulated.machines import belongs_to, booted_machine, check_bootable, check_capacity, find_machine
 from pragmaspec.providers.simulated.objects import Image, SimulatedMachine
 from pragmaspec.providers.simulated.queries import site_identity, site_inventory, site_observations, stored_images
-from pragmaspec.providers.simulated.quotas import check_flavor, check_grant_quotas, check_machine_quotas
 from pragmaspec.providers.simulated.shared_world import SharedWorld, shared_world
+from pragmaspec.providers.simulated.volumes import grown_machine, put_volume, remove_volume
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage
+from pragmaspec.resources import Allocation, Mark, Node, Outputs, Resource, StagedImage, Volume
 from pragmaspec.site import Fault, IdentityKind, SimulatedSite
 from pragmaspec.state_model import State
 from pragmaspec.typing import override
@@ -35,7 +36,7 @@ _CONSOLE_LIMIT_BYTES = 2**20
 _DIAGNOSTICS_LINES = 20
 
 
-class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl, ImageListing, GuestSimulation):
+class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl, ImageListing, GuestSimulation, VolumeStorage):
     """The provider protocol over a :class:`~pragmaspec.providers.simulated.world.World`.
 
     Each call takes ``site.latency_s`` on ``clock`` and then at most one of ``site.faults``; neither blocks other threads.
@@ -50,7 +51,14 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     @property
     @override
     def abilities(self) -> Abilities:
-        return Abilities(duplicate_removal=self, boot_check=self, autostart=self, image_listing=self, guest_simulation=self)
+        return Abilities(
+            duplicate_removal=self,
+            boot_check=self,
+            autostart=self,
+            image_listing=self,
+            guest_simulation=self,
+            volume_storage=self,
+        )
 
     @property
     @override
@@ -93,12 +101,26 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     def allocate(self, wanted: Allocation, mark: Mark) -> Outputs:
         fault = self._call("allocate", mark.address)
         with self._world.writing() as world:
-            before = world.grant(mark.lineage, mark.address)
-            grant = new_grant(wanted, mark, before, world.next_made())
-            check_grant_quotas(world, self._site, before, grant)
-            claim(world, grant)
+            claim(world, new_grant(wanted, mark, world.grant(mark.lineage, mark.address), world.next_made()))
         _respond(fault)
         return ()
+
+    @override
+    def allocate_volume(self, volume: Volume, mark: Mark) -> Outputs:
+        fault = self._call("allocate", mark.address)
+        with self._world.writing() as world:
+            found = put_volume(world, self._site, volume, mark)
+        _respond(fault)
+        return (("id", found.id),)
+
+    @override
+    def grow_disks(self, node: Node, mark: Mark) -> None:
+        with self._world.writing() as world:
+            found = self._own(world, mark)
+            if not found:
+                raise SiteError("An object is missing at the site", f"{node.address} is not defined at the site.")
+            for machine in found:
+                world.put(grown_machine(machine, node))
 
     @override
     def stage(self, request: StageRequest) -> Outputs:
@@ -125,9 +147,7 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             check_bootable(world, request)
             before = find_machine(world, request, self._site.identity)
             after = booted_machine(request, before, self._clock.now(), unready=unready, alone=alone, made=world.next_made())
-            check_flavor(self._site, before, request.node)
             check_capacity(world, self._site, before, after)
-            check_machine_quotas(world, self._site, before, after)
             if after != before:
                 world.put(after)
         _respond(fault)
@@ -137,9 +157,6 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
     def check_boot(self, request: BootRequest) -> None:
         with self._world.reading() as world:
             check_bootable(world, request)
-            machines = world.machines_at(request.mark.lineage, request.mark.address)
-            same = next((machine for machine in machines if machine.generation == request.mark.generation), None)
-            check_flavor(self._site, same, request.node)
 
     @override
     def shutdown(self, node: Node, mark: Mark, grace_s: float) -> None:
@@ -178,6 +195,8 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             elif isinstance(resource, Node):
                 for machine in self._own(world, mark):
                     world.remove(machine.key)
+            elif isinstance(resource, Volume):
+                remove_volume(world, mark)
             else:
                 release_grant(world, mark)
         _respond(fault)
@@ -192,6 +211,9 @@ class SimulatedProvider(Provider, DuplicateRemoval, BootCheck, AutostartControl,
             grant = world.grant(mark.lineage, mark.address)
             if grant is not None and grant.id == site_id:
                 release_grant(world, mark)
+            volume = next((each for each in world.volumes.values() if each.id == site_id), None)
+            if volume is not None:
+                remove_volume(world, mark)
             release_image(world, site_id, mark.lineage)
         _respond(fault)
 

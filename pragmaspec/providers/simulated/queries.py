@@ -8,17 +8,18 @@ from pragmaspec.planning.observed import (
     Inventory,
     Observations,
     ObservedAllocation,
+    ObservedDisk,
     ObservedNode,
+    ObservedVolume,
     PoolUse,
     PublicPool,
     SiteIdentity,
     StoredImage,
 )
-from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, describe_owner
-from pragmaspec.providers.simulated.quotas import site_quotas
+from pragmaspec.providers.simulated.objects import Grant, SimulatedMachine, SimulatedVolume, describe_owner
 from pragmaspec.providers.simulated.shared_world import in_memory
 from pragmaspec.providers.simulated.world import World
-from pragmaspec.site import SimulatedHost, SimulatedSite
+from pragmaspec.site import SimulatedSite
 
 PUBLIC = PublicPool(network="public", cidr="192.0.2.0/24", gateway="192.0.2.1", dns=("192.0.2.1",))
 """TEST-NET-1 (RFC 5737): addresses for documentation, which are not routed."""
@@ -38,7 +39,7 @@ def site_identity(site: SimulatedSite) -> SiteIdentity:
 
 def site_inventory(world: World, site: SimulatedSite) -> Inventory:
     """Capacity, and its use by any owner."""
-    host = site.host if site.host.visible else SimulatedHost(cpus=0, memory_mib=0, disk_bytes=0)
+    host = site.host
     staged_bytes = sum(image.size_bytes for image in world.images.values())
     return Inventory(
         identity=site_identity(site),
@@ -48,7 +49,7 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
         # Disks of nodes are thin: their capacity is part of the usage, their allocation is negligible.
         disk_free_bytes=max(0, host.disk_bytes - staged_bytes),
         cpus_per_node=min(host.cpus, MAX_CPUS_PER_NODE),
-        holdings=tuple(map(_holding, world.machines.values())),
+        holdings=(*map(_holding, world.machines.values()), *map(_volume_holding, world.volumes.values())),
         public=_public(site),
         addresses=tuple(_taken(address, grant) for address, grant in world.addresses.items()),
         vlans=tuple(_taken(str(vlan), grant) for vlan, grant in world.vlans.items()),
@@ -59,9 +60,7 @@ def site_inventory(world: World, site: SimulatedSite) -> Inventory:
             if network.vlan is not None
         ),
         images=tuple(image.digest for image in world.images.values()),
-        flavors=site.flavors,
-        quotas=site_quotas(world, site),
-        reports_capacity=site.host.visible,
+        volumes=tuple(_taken(volume.name, volume) for volume in world.volumes.values()),
     )
 
 
@@ -87,6 +86,11 @@ def site_observations(world: World, site: SimulatedSite, lineage: str) -> Observ
             if grant.lineage == lineage
         ),
         images=tuple(image.digest for image in world.images.values() if lineage in image.users),
+        volumes=tuple(
+            ObservedVolume(address=each.address, size_bytes=each.size_bytes, op=each.op, id=each.id, made=each.made)
+            for each in world.volumes.values()
+            if each.lineage == lineage
+        ),
     )
 
 
@@ -113,28 +117,39 @@ def _observed(machine: SimulatedMachine) -> ObservedNode:
         memory_mib=machine.memory_mib,
         disk=machine.disk,
         autostart=machine.autostart,
-        flavor=machine.flavor or None,
         op=machine.op,
         id=machine.id,
         made=machine.made,
+        disks=tuple(ObservedDisk(name=disk.name, size_bytes=disk.size_bytes) for disk in machine.disks if not disk.volume),
     )
 
 
 def _holding(machine: SimulatedMachine) -> CapacityUse:
     running = machine.status == "running"
+    lineage, address = _marks(machine)
     return CapacityUse(
         owner=describe_owner(machine),
         cpus=machine.cpus if running else 0,
         memory_mib=machine.memory_mib if running else 0,
-        disk_bytes=machine.disk_bytes if machine.disk else 0,
-        lineage=machine.lineage or None,
-        address=machine.address if machine.lineage else None,
+        disk_bytes=machine.total_disk_bytes,
+        lineage=lineage,
+        address=address,
     )
 
 
-def _taken(value: str, grant: Grant) -> PoolUse:
-    marks = (grant.lineage, grant.address) if grant.lineage else (None, None)
-    return PoolUse(value=value, owner=describe_owner(grant), lineage=marks[0], address=marks[1])
+def _volume_holding(volume: SimulatedVolume) -> CapacityUse:
+    lineage, address = _marks(volume)
+    return CapacityUse(owner=describe_owner(volume), disk_bytes=volume.size_bytes, lineage=lineage, address=address)
+
+
+def _marks(owned: SimulatedMachine | SimulatedVolume | Grant) -> tuple[str | None, str | None]:
+    """Lineage and address, as in a use of capacity; None for a foreign object."""
+    return (owned.lineage, owned.address) if owned.lineage else (None, None)
+
+
+def _taken(value: str, holder: Grant | SimulatedVolume) -> PoolUse:
+    lineage, address = _marks(holder)
+    return PoolUse(value=value, owner=describe_owner(holder), lineage=lineage, address=address)
 
 
 def _public(site: SimulatedSite) -> PublicPool:

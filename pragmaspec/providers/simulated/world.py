@@ -1,9 +1,5 @@
 """The contents of a simulated site: objects by key, with indexes that make every query cheap."""
 
-from collections import Counter
-from collections.abc import Mapping
-
-from pragmaspec.planning.observed import QuotaBasis
 from pragmaspec.providers.simulated.objects import (
     CallCount,
     Grant,
@@ -11,9 +7,8 @@ from pragmaspec.providers.simulated.objects import (
     Key,
     RemovedObject,
     SimulatedMachine,
+    SimulatedVolume,
     SiteObject,
-    grant_amounts,
-    machine_amounts,
 )
 
 
@@ -31,21 +26,27 @@ class World:
         self.grants: dict[Key, Grant] = {}
         self.images: dict[Key, Image] = {}
         self.calls: dict[Key, CallCount] = {}
+        self.volumes: dict[Key, SimulatedVolume] = {}
         self.vlans: dict[int, Grant] = {}
         self.addresses: dict[str, Grant] = {}
+        self._users: dict[str, dict[Key, SimulatedMachine]] = {}
         self.cpus = 0
         self.memory_mib = 0
         self.disk_bytes = 0
-        self.amounts: Counter[QuotaBasis] = Counter()
-        """Amounts of all machines and grants that quotas count."""
         self.changes: list[SiteObject | RemovedObject] = []
 
     def __len__(self) -> int:
-        return len(self.machines) + len(self.grants) + len(self.images) + len(self.calls)
+        return len(self.machines) + len(self.grants) + len(self.images) + len(self.calls) + len(self.volumes)
 
     def everything(self) -> tuple[SiteObject, ...]:
         """All objects, by kind, in the order of their creation."""
-        return (*self.images.values(), *self.grants.values(), *self.machines.values(), *self.calls.values())
+        return (
+            *self.images.values(),
+            *self.grants.values(),
+            *self.volumes.values(),
+            *self.machines.values(),
+            *self.calls.values(),
+        )
 
     def machines_at(self, lineage: str, address: str) -> tuple[SimulatedMachine, ...]:
         """The machines of ``lineage`` at ``address``, oldest first."""
@@ -67,6 +68,14 @@ class World:
         """The image with ``digest``, or None."""
         return self.images.get(("image", "", digest))
 
+    def volume(self, name: str) -> SimulatedVolume | None:
+        """The volume called ``name``, or None."""
+        return self.volumes.get(("volume", "", name))
+
+    def users_of(self, volume: str) -> tuple[SimulatedMachine, ...]:
+        """The machines that have the volume attached."""
+        return tuple(self._users.get(volume, {}).values())
+
     def put(self, added: SiteObject) -> None:
         """Add the object, in the place of one with its key."""
         self.apply(added)
@@ -84,6 +93,8 @@ class World:
             before = self.machines.get(key)
             if before is not None:
                 self._count(before, -1)
+                self._detach(before)
+            self._attach(change)
             self.machines[key] = change
             self._at.setdefault((change.lineage, change.address), {})[key] = change
             self.made = max(self.made, change.made)
@@ -94,6 +105,10 @@ class World:
             self.grants[key] = change
             self.made = max(self.made, change.made)
             self._index(change)
+        elif isinstance(change, SimulatedVolume):
+            self.volumes[key] = change
+            self.made = max(self.made, change.made)
+            self.disk_bytes += change.size_bytes
         elif isinstance(change, Image):
             self.images[key] = change
         elif isinstance(change, CallCount):
@@ -105,6 +120,7 @@ class World:
             machine = self.machines.pop(key, None)
             if machine is not None:
                 self._count(machine, -1)
+                self._detach(machine)
                 machines = self._at[machine.lineage, machine.address]
                 del machines[key]
                 if not machines:
@@ -115,27 +131,33 @@ class World:
             if grant is not None:
                 self._unindex(grant)
             return grant
+        if kind == "volume":
+            volume = self.volumes.pop(key, None)
+            self.disk_bytes -= volume.size_bytes if volume is not None else 0
+            return volume
         return self.images.pop(key, None) if kind == "image" else self.calls.pop(key, None)
 
     def _count(self, machine: SimulatedMachine, sign: int) -> None:
-        self._add_amounts(machine_amounts(machine), sign)
         if machine.status == "running":
             self.cpus += sign * machine.cpus
             self.memory_mib += sign * machine.memory_mib
-        if machine.disk:
-            self.disk_bytes += sign * machine.disk_bytes
+        self.disk_bytes += sign * machine.total_disk_bytes
 
-    def _add_amounts(self, amounts: Mapping[QuotaBasis, int], sign: int) -> None:
-        for basis, amount in amounts.items():
-            self.amounts[basis] += sign * amount
+    def _attach(self, machine: SimulatedMachine) -> None:
+        for disk in machine.disks:
+            if disk.volume:
+                self._users.setdefault(disk.volume, {})[machine.key] = machine
+
+    def _detach(self, machine: SimulatedMachine) -> None:
+        for disk in machine.disks:
+            if disk.volume:
+                self._users[disk.volume].pop(machine.key, None)
 
     def _index(self, grant: Grant) -> None:
-        self._add_amounts(grant_amounts(grant), 1)
         self.vlans.update((network.vlan, grant) for network in grant.networks if network.vlan is not None)
         self.addresses.update((address, grant) for address in grant.public)
 
     def _unindex(self, grant: Grant) -> None:
-        self._add_amounts(grant_amounts(grant), -1)
         for network in grant.networks:
             if network.vlan is not None:
                 self.vlans.pop(network.vlan, None)

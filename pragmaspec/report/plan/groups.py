@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from msgspec.structs import replace
+
 from pragmaspec.frozen import Frozen
 from pragmaspec.planning.impact import worst_impact
 from pragmaspec.planning.plan import Action, Impact, Plan
@@ -22,6 +24,8 @@ class ResourceActions(Frozen, frozen=True):
     verbs: tuple[str, ...]
     impact: Impact
     """The worst impact of all actions."""
+    discards: bool = False
+    """True if further disks of the node are removed."""
 
 
 class ClusterGroup(Frozen, frozen=True):
@@ -45,10 +49,17 @@ def actions_by_resource(actions: Iterable[Action]) -> list[ResourceActions]:
         address = action.address
         earlier = found.get(address)
         if earlier is None:
-            found[address] = ResourceActions(main=action, verbs=(action.verb,), impact=action.impact)
+            found[address] = ResourceActions(
+                main=action, verbs=(action.verb,), impact=action.impact, discards=bool(action.discards)
+            )
         else:
             impact = worst_impact((earlier.impact, action.impact))
-            found[address] = ResourceActions(main=action, verbs=(*earlier.verbs, action.verb), impact=impact)
+            found[address] = ResourceActions(
+                main=action,
+                verbs=(*earlier.verbs, action.verb),
+                impact=impact,
+                discards=earlier.discards or bool(action.discards),
+            )
     return list(found.values())
 
 
@@ -137,6 +148,5 @@ def _node_appearance(node: Node) -> object:
         node.keys,
         node.peers,
         len(node.nics),
-        node.flavor,
-        node.requested,
+        tuple(replace(disk, volume=str(bool(disk.volume))) for disk in node.disks),
     )

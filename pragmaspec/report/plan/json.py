@@ -47,7 +47,7 @@ def _action_json(action: Action, images: dict[str, str]) -> JsonObject:
     before = action.before
     return {
         **fields_json(action, "key", "verb", "address", "reason", "impact", "generation", "where", "after"),
-        **fields_json(action, "way", "loses", "drops"),
+        **fields_json(action, "way", "loses", "drops", "discards"),
         "forgets_memory": action.forgets,
         "differences": list(differences(before, action.resource, images)) if before is not None else [],
         "before": resource_json(before) if before is not None else None,

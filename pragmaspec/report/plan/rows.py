@@ -7,11 +7,11 @@ from pragmaspec.planning.actions import ALREADY_STAGED, OBVIOUS_REASONS
 from pragmaspec.planning.diff import changed_fields
 from pragmaspec.planning.impact import changed_fields_text
 from pragmaspec.planning.plan import Action, Drift, Impact, Plan
-from pragmaspec.report.plan.differences import differences, flavor_choice_text, grant_text, network_text
+from pragmaspec.report.plan.differences import differences, disk_text, grant_text, network_text
 from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import PlanLine
 from pragmaspec.report.style import Tone
-from pragmaspec.resources import Allocation, Node, Resource, StagedImage
+from pragmaspec.resources import Allocation, Node, Resource, StagedImage, Volume
 from pragmaspec.site import LibvirtSite, Site
 from pragmaspec.text import counted, memory, size
 
@@ -82,6 +82,8 @@ class PlanLines:
             return " · ".join((*changes, *filter(None, (action.way,))) if isinstance(resource, Node) else changes)
         if action.verb == "boot" and action.way:
             return action.way
+        if isinstance(resource, Volume):
+            return f"{size(resource.size_bytes)} volume"
         if action.verb in ("update", "record") and not isinstance(resource, Allocation):
             return ""
         if isinstance(resource, StagedImage):
@@ -107,11 +109,12 @@ def short_verb(verbs: tuple[str, ...]) -> str:
 def breaks_protection(entry: ResourceActions) -> bool:
     """True if the entry removes a resource that is recorded as protected."""
     before = entry.main.before
-    return "clean" in entry.verbs and isinstance(before, (Allocation, Node)) and before.protect
+    removes = "clean" in entry.verbs or entry.discards
+    return removes and isinstance(before, (Allocation, Node)) and before.protect
 
 
 def display_name(resource: Resource) -> str:
-    """Return the name of a node or an image, or the cluster of an allocation."""
+    """Return the name of a node, a volume or an image, or the cluster of an allocation."""
     return resource.cluster if isinstance(resource, Allocation) else resource.name
 
 
@@ -143,10 +146,13 @@ def _symbol(entry: ResourceActions, changes: tuple[str, ...]) -> str:
 
 def _node_details(node: Node, *, with_disk: bool) -> str:
     private = node.nic("private")
-    parts = [flavor_choice_text(node)] if node.flavor and not with_disk else []
-    parts += [counted(node.cpus, "cpu"), memory(node.memory_mib)]
+    parts = [counted(node.cpus, "cpu"), memory(node.memory_mib)]
     if with_disk:
         parts.append(f"{size(node.disk_bytes)} disk")
+        parts += map(disk_text, node.own_disks)
+        parts += (f"keeps volume {name}" for name in node.volumes)
+    elif node.disks:
+        parts += map(disk_text, node.disks)
     if private is not None:
         parts.append(private.address)
     return " · ".join(parts)

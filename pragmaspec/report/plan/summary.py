@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from pragmaspec.planning.actions import ALREADY_STAGED
 from pragmaspec.planning.plan import Impact, Plan
-from pragmaspec.planning.safety import named_by_command
+from pragmaspec.planning.safety import disks_text, named_by_command
 from pragmaspec.report.plan.groups import ResourceActions
 from pragmaspec.report.plan.layout import wrap_sentences
 from pragmaspec.report.plan.rows import breaks_protection, display_name, short_verb
 from pragmaspec.report.style import Style, Tone
-from pragmaspec.resources import Node, StagedImage
+from pragmaspec.resources import Node, StagedImage, Volume
 from pragmaspec.text import joined, size
 
 _NAMED = 3
@@ -78,16 +78,28 @@ def _risks(entries: Sequence[ResourceActions], plan: Plan) -> list[_Sentence]:
     if rebuilt:
         text = _with_verb(rebuilt, "gets a new disk", "get new disks")
         risks.append(("REBUILD", "danger", f": {text}{_consent_text(entries, plan, 'rebuild')}."))
-    removed = [display_name(entry.main.resource) for entry in entries if entry.impact == "data-loss" and "clean" in entry.verbs]
+    lost = [entry for entry in entries if entry.impact == "data-loss"]
+    volumes = [entry for entry in lost if isinstance(entry.main.resource, Volume)]
+    removed = [display_name(entry.main.resource) for entry in lost if "clean" in entry.verbs and entry not in volumes]
     if removed:
         text = _with_verb(removed, "is removed with its disk", "are removed with their disks")
-        risks.append(("DATA LOSS", "danger", f": {text}{_consent_text(entries, plan, 'data-loss')}."))
+        nodes = [entry for entry in lost if entry not in volumes]
+        risks.append(("DATA LOSS", "danger", f": {text}{_consent_text(nodes, plan, 'data-loss')}."))
+    risks += _volume_losses(volumes)
     risks += _other_losses(plan)
     protected = _protected_names(entries)
     if protected:
         text = _with_verb(protected, "is protected", "are protected")
         risks.append(("PROTECTED", "danger", f": {text} (allow with --allow protected)."))
     return risks
+
+
+def _volume_losses(volumes: Sequence[ResourceActions]) -> list[_Sentence]:
+    removed = [f"volume {display_name(entry.main.resource)}" for entry in volumes if entry.main.verb == "clean"]
+    lost = [f"volume {display_name(entry.main.resource)}" for entry in volumes if entry.main.verb != "clean"]
+    texts = [_with_verb(removed, "is removed", "are removed")] if removed else []
+    texts += [_with_verb(lost, "is gone and created anew, empty", "are gone and created anew, empty")] if lost else []
+    return [("DATA LOSS", "danger", f": {text} (allow with --allow data-loss).") for text in texts]
 
 
 def _other_losses(plan: Plan) -> list[_Sentence]:
@@ -97,6 +109,11 @@ def _other_losses(plan: Plan) -> list[_Sentence]:
     if losing:
         text = _losses_text([(display_name(action.resource), action.loses) for action in losing])
         named = all(named_by_command(plan, action.resource) for action in losing)
+        found.append(("DATA LOSS", "danger", f": {text}{'' if named else ' (allow with --allow data-loss)'}."))
+    discarding = [action for action in plan.actions if action.discards]
+    if discarding:
+        text = _losses_text([(display_name(each.resource), (disks_text(each.discards),)) for each in discarding])
+        named = all(named_by_command(plan, action.resource) for action in discarding)
         found.append(("DATA LOSS", "danger", f": {text}{'' if named else ' (allow with --allow data-loss)'}."))
     forgetting = [display_name(action.resource) for action in plan.actions if action.forgets]
     if forgetting:

@@ -11,21 +11,16 @@ from pydantic import ConfigDict, Field, create_model
 from pydantic.config import JsonDict
 
 from pragmaspec.spec.fields.addresses import VLAN_MAX, network, public_address
+from pragmaspec.spec.fields.disks import disk_name
 from pragmaspec.spec.fields.scalars import boolean, disk, duration, index, integer, memory, name, text
 from pragmaspec.spec.fields.ssh_keys import ssh_key
 from pragmaspec.spec.fields.state_url import StateModel, state_url
 from pragmaspec.spec.fields.user_data import user_data
 from pragmaspec.spec.models.base import Model, OneOrMore, ShortForm
+from pragmaspec.spec.models.disk import DiskModel
 from pragmaspec.spec.models.image import BuildModel, ImageModel
 from pragmaspec.spec.models.move import MoveModel
-from pragmaspec.spec.models.site import (
-    DEVICE_PATTERN,
-    FLAVOR_PATTERN,
-    LibvirtSiteModel,
-    SimulatedSiteModel,
-    SiteModel,
-    SiteOptions,
-)
+from pragmaspec.spec.models.site import DEVICE_PATTERN, LibvirtSiteModel, SimulatedSiteModel, SiteModel, SiteOptions
 
 COMPUTES_MAX = 1_000_000
 READINESS_WORDS = ("cloud-init", "ssh", "none")
@@ -68,11 +63,11 @@ class RoleModel(Model):
     disk_bytes: Annotated[int | None, disk()] = Field(
         default=None, alias="disk", description="Disk size per node. Default: that of the image.", examples=["20 GB"]
     )
-    flavor: Annotated[str | None, text(FLAVOR_PATTERN, "write the name of a flavor of the site, such as m1.small")] = Field(
-        default=None,
-        description="Name of a flavor, at sites that offer flavors. Default: the smallest that has `cpus`, `memory` and `disk`. "
-        "With `flavor`, these are optional, and the flavor must have them.",
-        examples=["m1.small"],
+    disks: dict[Annotated[str, disk_name()], DiskModel] = Field(
+        default_factory=dict,
+        description="Further disks of each node, by name.",
+        examples=[{"scratch": {"size": "100 GiB", "mount": "/scratch"}}],
+        json_schema_extra={"additionalProperties": False},
     )
     packages: tuple[PackageName, ...] = Field(
         default=(),
@@ -320,6 +315,7 @@ __all__ = [
     "BuildModel",
     "ClusterModel",
     "ComputesModel",
+    "DiskModel",
     "FrontendModel",
     "GroupModel",
     "ImageModel",

@@ -7,6 +7,7 @@ from pragmaspec.spec.findings import Finding, listed
 from pragmaspec.spec.models.cluster import ClusterModel, ReadinessModel, SiteOptions, SpecModel
 from pragmaspec.spec.models.move import move_findings
 from pragmaspec.spec.models.roles import image_of, node_entries, node_sets
+from pragmaspec.spec.validation.disk_checks import disk_findings, volume_findings
 from pragmaspec.spec.validation.group_checks import ambiguous_name_findings, group_findings
 from pragmaspec.spec.validation.network_checks import network_findings
 from pragmaspec.spec.yaml.tree import TreePath
@@ -25,6 +26,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
         found += _missing_image(at, cluster, images)
         found += network_findings(at, cluster)
         found += group_findings(at, cluster)
+        found += disk_findings(at, cluster)
         found += _unreachable(at, cluster)
         found += _settings_without_cloud_init(at, cluster, spec)
         if cluster.site in spec.sites:
@@ -32,6 +34,7 @@ def cross_findings(spec: SpecModel, images: Collection[str], sites: Collection[s
     found += _claimed_twice(spec, ("public",), "public address", _named_address)
     found += _claimed_twice(spec, ("private", "vlan"), "VLAN", _named_vlan)
     found += ambiguous_name_findings(spec)
+    found += volume_findings(spec)
     found += move_findings(spec.moved, tuple(spec.clusters), {cluster.site for cluster in spec.clusters.values()}, sites)
     return tuple(found)
 

@@ -1,7 +1,7 @@
 from msgspec.structs import replace
 
 from pragmaspec.report.plan.differences import differences, network_text
-from pragmaspec.resources import Allocation, Network, Nic, Node, PublicGrant, Readiness
+from pragmaspec.resources import Allocation, Disk, Network, Nic, Node, PublicGrant, Readiness, Volume
 from tests.report.samples import ALLOCATION, IMAGE, node
 
 FRONTEND = node()
@@ -54,6 +54,27 @@ def test_guest_settings() -> None:
 
 def test_firmware() -> None:
     assert _node(firmware="uefi") == ("firmware bios → uefi",)
+
+
+def test_disks() -> None:
+    scratch = Disk(name="scratch", size_bytes=100 * 2**30, mount="/scratch")
+    before = replace(FRONTEND, disks=(scratch,))
+    assert differences(FRONTEND, before, {}) == ("adds disk scratch 100 GiB at /scratch",)
+    assert differences(before, FRONTEND, {}) == ("drops disk scratch 100 GiB at /scratch",)
+    grown = replace(before, disks=(replace(scratch, size_bytes=200 * 2**30, mount="/tmp/scratch"),))
+    assert differences(before, grown, {}) == ("disk scratch 100 GiB → 200 GiB /scratch → /tmp/scratch",)
+    raw = replace(before, disks=(replace(scratch, format="none", mount=""),))
+    assert differences(before, raw, {}) == ("disk scratch /scratch → not mounted ext4 → none",)
+    assert differences(raw, before, {}) == ("disk scratch not mounted → /scratch none → ext4",)
+    kept = replace(before, disks=(replace(scratch, volume="data", mount=""),))
+    assert differences(before, kept, {}) == ("drops disk scratch 100 GiB at /scratch, adds volume data 100 GiB",)
+
+
+def test_volumes() -> None:
+    volume = Volume(site="lab", name="data", size_bytes=2**30)
+    assert differences(volume, volume, {}) == ()
+    after = replace(volume, size_bytes=2**31, cluster="hello", format="xfs")
+    assert differences(volume, after, {}) == ("1 GiB → 2 GiB", "cluster none → hello", "ext4 → xfs")
 
 
 def test_interfaces() -> None:
@@ -127,5 +148,5 @@ def test_every_changeable_field_of_a_node_is_covered() -> None:
         "keys",
         "peers",
     }
-    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "flavor", "requested"}
+    covered |= {"cloud_init", "firmware", "autostart", "machinefile", "disks"}
     assert covered | {"site", "cluster", "name", "role", "group", "index"} == set(Node.__struct_fields__)

@@ -1,3 +1,0 @@
-"""Loads the contract of providers."""
-
-pytest_plugins = ["pragmaspec.testing.plugin"]

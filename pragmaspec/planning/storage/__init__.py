@@ -1,0 +1,1 @@
+"""Further disks of nodes, and volumes."""

@@ -1,0 +1,146 @@
+"""Volumes: those that nodes want, those that are kept, and conflicts about them. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from pragmaspec.errors import Problem, Where
+from pragmaspec.planning.desired import Desired
+from pragmaspec.planning.drift.refresh import RefreshedState
+from pragmaspec.planning.observed import Inventory, PoolUse
+from pragmaspec.planning.request import PlanRequest
+from pragmaspec.resources import Disk, Node, Volume
+from pragmaspec.spec.quantity import format_size
+from pragmaspec.state_model import State
+
+
+def desired_volumes(desired: Iterable[Desired], refreshed: RefreshedState, request: PlanRequest) -> list[Desired]:
+    """Return the volumes that ``desired`` nodes want, followed by the recorded ones to keep: all but those to remove.
+
+    The record of a missing volume that no node wants is not kept.
+    """
+    wanted: dict[str, Desired] = {}
+    for node, where in desired:
+        if isinstance(node, Node):
+            for disk in node.disks:
+                if disk.volume:
+                    volume = volume_of(node, disk)
+                    wanted.setdefault(volume.address, Desired(volume, where))
+    kept = [
+        Desired(record.resource, None)
+        for record in refreshed.state.records
+        if isinstance(record.resource, Volume)
+        and record.address not in wanted
+        and record.address not in refreshed.gone
+        and record.resource.name not in request.drop_volumes
+        and request.concerns(record.resource.cluster)
+    ]
+    return [*wanted.values(), *kept]
+
+
+def volume_of(node: Node, disk: Disk) -> Volume:
+    """Return the volume that ``disk`` of ``node`` is."""
+    return Volume(
+        site=node.site,
+        name=disk.volume,
+        size_bytes=disk.size_bytes,
+        format=disk.format,
+        cluster=node.cluster,
+        node=node.name if disk.volume == f"{node.name}-{disk.name}" else "",
+    )
+
+
+def volume_users(nodes: Iterable[Node]) -> dict[str, list[Node]]:
+    """Return the nodes that use each volume, by the volume's address."""
+    found: dict[str, list[Node]] = {}
+    for node in nodes:
+        for name in node.volumes:
+            found.setdefault(f"{node.site}/volume/{name}", []).append(node)
+    return found
+
+
+def volume_problems(
+    desired: Iterable[Desired], refreshed: RefreshedState, inventories: Mapping[str, Inventory], request: PlanRequest
+) -> list[Problem]:
+    """Return the conflicts about volumes: of two nodes, with existing volumes, with other stacks, and removals of used ones."""
+    entries = list(desired)
+    lines = {entry.resource.address: entry.where for entry in entries}
+    users = volume_users(entry.resource for entry in entries if isinstance(entry.resource, Node))
+    if not users and not request.drop_volumes:
+        return []
+    problems = [_shared(address, nodes, lines) for address, nodes in users.items() if len(nodes) > 1]
+    for volume, where in entries:
+        if isinstance(volume, Volume) and volume.address in users:
+            problems += _mismatches(volume, refreshed, where)
+            problems += _held_by_others(volume, inventories.get(volume.site), refreshed.state, where)
+    problems += _used_removals(users, refreshed.state, request)
+    return problems
+
+
+def _shared(address: str, nodes: list[Node], lines: Mapping[str, Where | None]) -> Problem:
+    first, second, *_ = nodes
+    return Problem(
+        summary="Two nodes want one volume",
+        detail=f"{first.name} and {second.name} both want the volume {address.rpartition('/')[2]}, and a volume has one user. "
+        "Write another name after `keep:`.",
+        where=lines[second.address],
+    )
+
+
+def _mismatches(volume: Volume, refreshed: RefreshedState, where: Where | None) -> list[Problem]:
+    """Return the conflicts of a wanted volume with the recorded or observed one of its name."""
+    if volume.address in refreshed.gone:
+        return []
+    record, seen = refreshed.state.record(volume.address), refreshed.volumes.get(volume.address)
+    before = record.resource if record is not None and isinstance(record.resource, Volume) else None
+    size_bytes = before.size_bytes if before is not None else seen.size_bytes if seen is not None else 0
+    problems = []
+    if volume.size_bytes < size_bytes:
+        problems.append(
+            Problem(
+                summary="A volume cannot shrink",
+                detail=f"Volume {volume.name} at site {volume.site} has {format_size(size_bytes)}, and the spec wants "
+                f"{format_size(volume.size_bytes)}. Write `size: {format_size(size_bytes)}` or more.",
+                where=where,
+            )
+        )
+    if before is not None and "none" not in (before.format, volume.format) and before.format != volume.format:
+        problems.append(
+            Problem(
+                summary="A volume has another file system",
+                detail=f"Volume {volume.name} at site {volume.site} has the file system {before.format}, and the spec wants "
+                f"{volume.format}. Write `format: {before.format}`, or another name after `keep:`.",
+                where=where,
+            )
+        )
+    return problems
+
+
+def _held_by_others(volume: Volume, inventory: Inventory | None, state: State, where: Where | None) -> list[Problem]:
+    record = state.record(volume.address)
+    name = (record.original_address if record is not None else volume.address).rpartition("/")[2]
+    holders = [use for use in (inventory.volumes if inventory is not None else ()) if use.value == name]
+    return [_conflict(volume, use, where) for use in holders if use.lineage != state.lineage]
+
+
+def _conflict(volume: Volume, use: PoolUse, where: Where | None) -> Problem:
+    return Problem(
+        summary="A volume belongs to another owner",
+        detail=f"The name {use.value} at site {volume.site} is that of {use.owner}. Write another name after `keep:`.",
+        where=where,
+    )
+
+
+def _used_removals(users: Mapping[str, list[Node]], state: State, request: PlanRequest) -> list[Problem]:
+    """Return one problem per volume to remove that a node uses which the plan does not remove."""
+    if not request.drop_volumes:
+        return []
+    recorded = volume_users(node for node in state.nodes() if node.cluster not in request.drop)
+    using = {address: [*users.get(address, ()), *recorded.get(address, ())] for address in {*users, *recorded}}
+    return [
+        Problem(
+            summary="A volume is in use",
+            detail=f"{nodes[0].name} uses volume {address.rpartition('/')[2]}. Remove the disk from the spec and apply that, or "
+            f"remove the cluster too: `pragmaspec clean {nodes[0].cluster} --volumes`.",
+        )
+        for address, nodes in sorted(using.items())
+        if address.rpartition("/")[2] in request.drop_volumes
+    ]

@@ -1,0 +1,57 @@
+"""Checks of further disks: their mount points, and volumes that several nodes want."""
+
+from collections.abc import Iterator
+
+from pragmaspec.spec.findings import Finding
+from pragmaspec.spec.models.cluster import ClusterModel, NodesModel, RoleModel, SpecModel
+from pragmaspec.spec.models.roles import NodeSet, node_entries, node_sets
+from pragmaspec.spec.yaml.tree import TreePath
+
+
+def disk_findings(at: TreePath, cluster: ClusterModel) -> Iterator[Finding]:
+    """Yield the findings in the disks of the cluster at ``at``."""
+    for entry in node_entries(cluster):
+        yield from _mount_findings((*at, *entry.path, "disks"), entry.nodes)
+
+
+def _mount_findings(at: TreePath, nodes: RoleModel) -> Iterator[Finding]:
+    holders: dict[str, str] = {}
+    for name, disk in nodes.disks.items():
+        path: TreePath = (*at, name, "mount")
+        if disk.mount is None:
+            continue
+        if disk.format == "none":
+            detail = "A disk with `format: none` has no file system to mount. Remove `mount`, or write `format: ext4`."
+            yield Finding(path, "Nothing to mount", detail, about=((*at, name, "format"),))
+        holder = holders.setdefault(disk.mount, name)
+        if holder != name:
+            detail = f"Disk `{holder}` is already mounted at {disk.mount}. Write another directory."
+            yield Finding(path, "Claimed twice", detail)
+
+
+def volume_findings(spec: SpecModel) -> Iterator[Finding]:
+    """Yield a finding per volume of a site that two nodes want."""
+    holders: dict[tuple[str, str], str] = {}
+    for cluster, model in spec.clusters.items():
+        for found in node_sets(model):
+            for path, name, node in _volumes(cluster, found):
+                holder = holders.setdefault((model.site, name), node)
+                if holder != node:
+                    detail = f"{holder} and {node} both want the volume `{name}`, and a volume has one user. Write another name."
+                    yield Finding(("clusters", cluster, *path), "Two nodes want one volume", detail)
+
+
+def _volumes(cluster: str, found: NodeSet) -> Iterator[tuple[TreePath, str, str]]:
+    """Yield the path in its cluster, the name and the user of each volume of a set of nodes."""
+    overrides = found.nodes.overrides if isinstance(found.nodes, NodesModel) else {}
+    own = {index: each for index, each in overrides.items() if "disks" in each.model_fields_set}
+    if not own and not any(disk.keep for disk in found.nodes.disks.values()):
+        return
+    for index in range(found.count):
+        path = (*found.path, "overrides", str(index)) if index in own else found.path
+        node = f"{cluster}-frontend" if found.name == "frontend" else f"{cluster}-{found.name}-{index}"
+        for disk, wanted in own.get(index, found.nodes).disks.items():
+            if wanted.keep is not False:
+                suffix = "" if found.name == "frontend" else f"-{index}"
+                name = f"{wanted.keep}{suffix}" if isinstance(wanted.keep, str) else f"{node}-{disk}"
+                yield (*path, "disks", disk, "keep"), name, f"{node}.{disk}"
